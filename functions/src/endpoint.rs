@@ -14,11 +14,73 @@ use shared::{App, Reply, Request, edge};
 
 use crate::ROUTES;
 
+/// The rows of a room: [`ENDPOINTS`](crate::ENDPOINTS) and [`ROUTES`](crate::ROUTES). After a row's
+/// routes, `=>` names functions beside `handle` that describe further routes.
+macro_rules! rows {
+    ($($failures:expr => {
+        $($name:ident: $($method:ident $path:expr),+ $(=> $($more:ident),+)?;)+
+    })+) => {
+        /// The endpoints of this room.
+        pub const ENDPOINTS: &[$crate::Endpoint] = &[$($(
+            $crate::endpoint::row(
+                concat!(module_path!(), "::", stringify!($name)),
+                stringify!($name),
+                $name::handle,
+                |settings, clock| $crate::endpoint::start($name::handle, settings, clock),
+            ),
+        )+)+];
+
+        /// Their routes.
+        pub const ROUTES: &[shared::http::Route] = &[$($($(
+            shared::http::Route {
+                method: stringify!($method),
+                path: $path,
+                endpoint: stringify!($name),
+                failures: $failures,
+            },
+        )+)+)+];
+    };
+}
+
+/// [`rows`] of endpoints that the OpenAPI document describes.
+macro_rules! endpoints {
+    ($($failures:expr => {
+        $($name:ident: $($method:ident $path:expr),+ $(=> $($more:ident),+)?;)+
+    })+) => {
+        rows! {
+            $($failures => { $($name: $($method $path),+ $(=> $($more),+)?;)+ })+
+        }
+
+        /// The first path of each endpoint, for its description.
+        #[allow(non_upper_case_globals)]
+        pub(crate) mod path {
+            #[allow(unused_imports)]
+            use super::*;
+            $($(pub(crate) const $name: &str = $crate::endpoint::first(&[$($path),+]);)+)+
+        }
+
+        /// What the OpenAPI document says of this room.
+        #[derive(utoipa::OpenApi)]
+        #[openapi(paths($($($name::handle, $($($name::$more,)+)?)+)+))]
+        pub(crate) struct Described;
+    };
+}
+
+/// The first of some paths.
+pub(crate) const fn first(paths: &[&'static str]) -> &'static str {
+    match paths {
+        [first, ..] => first,
+        [] => "",
+    }
+}
+
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// An endpoint, before it is started.
 #[derive(Clone, Copy)]
 pub struct Endpoint {
+    /// Its module.
+    pub module: &'static str,
     /// The name of its file, binary and event.
     pub name: &'static str,
     /// Whether it publishes the key that others verify tokens with, and so starts before them.
@@ -121,11 +183,12 @@ impl<A: Start, F: Future<Output = Reply> + Send + 'static> Handler for Bound<A, 
 
 /// The row of an endpoint: what it needs is the first parameter of its `handle`.
 pub(crate) const fn row<A: Start, F>(
+    module: &'static str,
     name: &'static str,
     _: fn(A, Request) -> F,
     start: for<'s> fn(&'s Settings<'s>, Clock) -> Boxed<'s, Result<Function, ConfigError>>,
 ) -> Endpoint {
-    Endpoint { name, publishes: A::PUBLISHES, start }
+    Endpoint { module, name, publishes: A::PUBLISHES, start }
 }
 
 /// Starts what this handler needs.

@@ -1,10 +1,14 @@
-//! What the endpoints of OpenAI's API share: the settings that they need, the start of each
-//! request, and the functions, formats and messages in it.
+//! The API of OpenAI's clients, and what its endpoints share: the settings that they need, the
+//! start of each request, and the functions, formats and messages in it.
 
-pub(crate) mod format;
-pub(crate) mod json;
-pub(crate) mod tools;
-pub(crate) mod turns;
+pub mod completions;
+pub mod models;
+pub mod responses;
+
+mod format;
+mod json;
+mod tools;
+mod turns;
 
 use std::ops::Deref;
 
@@ -17,9 +21,20 @@ use shared::charge::{AnswerForm, Asked, Begun, Charge, Context, Keyed};
 use shared::chat::{Chat, Message};
 use shared::clock::Clock;
 use shared::config::{ConfigError, EmptyBalance, Settings};
+use shared::http::Failures;
 use shared::idempotency::Key;
 use shared::{App, Error, Request, Result, http};
 use utoipa::openapi::schema::{Object, SchemaType, Type};
+
+endpoints! {
+    Failures::OpenAi => {
+        completions: POST "/v1/chat/completions";
+        models: GET "/v1/models", GET models::ONE_PATH => one;
+    }
+    Failures::Responses => {
+        responses: POST "/v1/responses";
+    }
+}
 
 /// `Retry-After` of a retry while the first request is running, in seconds. OpenAI's SDKs retry at
 /// most twice, so this is longer than most answers take.

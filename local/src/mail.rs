@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodbstreams::types::{OperationType, Record, ShardIteratorType};
-use functions::mail;
+use functions::background::mail;
 use futures_util::FutureExt;
 use shared::app::Mailing;
 use shared::aws::{Endpoint, emulated_at};

@@ -102,9 +102,9 @@ impl Server {
             }
         });
         let scheduled = [
-            tokio::spawn(on_schedule("sweep", sweep, OFTEN, functions::sweep::work)),
-            tokio::spawn(on_schedule("erase", erase, OFTEN, functions::erase::work)),
-            tokio::spawn(on_schedule("census", census, DAILY, functions::census::work)),
+            tokio::spawn(on_schedule("sweep", sweep, OFTEN, functions::background::sweep::work)),
+            tokio::spawn(on_schedule("erase", erase, OFTEN, functions::background::erase::work)),
+            tokio::spawn(on_schedule("census", census, DAILY, functions::background::census::work)),
         ];
         let served = gateway.serve(listener, stopped);
         let server = tokio::spawn(async move {

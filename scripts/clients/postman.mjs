@@ -250,9 +250,9 @@ function collection(document) {
     }
   }
   const named = new Set(ORDER.flatMap(([, steps]) => steps.map((step) => step.operation ?? step)));
-  // Requests that need no value of an earlier reply are added at the end of the folder of their tag.
-  const plain = ({ operationId, requestBody, parameters = [] }) =>
-    !named.has(operationId) && !requestBody && parameters.every((parameter) => resolved(document, parameter).in !== "path");
+  // Requests that need no value of an earlier reply are added at the end of the folder of their tag, with the document's example as body.
+  const plain = ({ operationId, parameters = [] }) =>
+    !named.has(operationId) && parameters.every((parameter) => resolved(document, parameter).in !== "path");
   const unsent = new Set(operations.keys());
   const folders = ORDER.map(([name, steps, token, needed]) => {
     const more = [...operations.values()].filter((operation) => operation.tags.includes(name) && plain(operation));
@@ -431,6 +431,7 @@ const mapped = (object, change) => Object.fromEntries(Object.entries(object).map
 function checkBody(document, step, part) {
   let schema = form(document, part);
   schema = schema.oneOf?.find((one) => one.type !== "null") ?? schema;
+  step.body ??= schema.examples?.[0];
   if (!step.body) throw new Error(`${step.operation} needs a body in postman.mjs`);
   const unknown = Object.keys(step.body).filter((name) => !schema.properties[name]);
   if (unknown.length) throw new Error(`${step.operation} has no field ${unknown.join(", ")}`);

@@ -15,7 +15,7 @@ use shared::{Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
-#[schema(as = AccountDeletion)]
+#[schema(as = AccountDeletion, examples(json!({ "password": "secret123" })))]
 struct Body {
     #[schema(value_type = Given, examples("secret789"))]
     password: Option<String>,
@@ -25,7 +25,7 @@ struct Body {
 /// transaction.
 #[utoipa::path(
     delete,
-    path = "/api/user",
+    path = super::path::account_delete,
     tag = "Accounts",
     summary = "Delete the account",
     description = "All its tokens are invalid at once. Its e-mail address is free at once, and so is its username if that is the address; other usernames are free after a day. Its messages are erased within minutes. The last administrator can't be deleted.",

@@ -22,7 +22,7 @@ struct Body {
 /// Creates the key in one transaction, which also checks the account and counts the key.
 #[utoipa::path(
     post,
-    path = "/api/user/api-keys",
+    path = super::path::api_key_create,
     tag = "API keys",
     summary = "Create an API key",
     description = "A key is accepted under `/v1` only. It is valid until it is revoked or the account is deleted. An account has at most 50 keys.",

@@ -10,7 +10,7 @@ use shared::{App, Reply, Request, auth, http};
 /// Deletes the key in one transaction, which also checks the account and counts its keys.
 #[utoipa::path(
     delete,
-    path = "/api/user/api-keys/{id}",
+    path = super::path::api_key_revoke,
     tag = "API keys",
     summary = "Revoke an API key",
     description = "The key is invalid at once.",

@@ -10,7 +10,7 @@ use shared::{App, Reply, Request, auth, http};
 /// consistent.
 #[utoipa::path(
     get,
-    path = "/api/user/api-keys",
+    path = super::path::api_keys,
     tag = "API keys",
     summary = "List API keys",
     description = "All keys of the account, newest first: at most 50.",

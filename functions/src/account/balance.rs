@@ -10,7 +10,7 @@ use shared::{App, Reply, Request, auth, http};
 /// Strongly consistent.
 #[utoipa::path(
     get,
-    path = "/api/tokens",
+    path = super::path::balance,
     tag = "Tokens",
     summary = "Read the balance",
     description = "The balance, a number with three names, and the tokens that are held for messages whose answer isn't finished.",

@@ -23,7 +23,7 @@ const PAGE: usize = 100;
 /// Refuses invalid tokens before the first byte.
 #[utoipa::path(
     get,
-    path = "/api/user/export",
+    path = super::path::export,
     tag = "Accounts",
     summary = "Export all data",
     description = "All data of the account, as a file of up to 200 MB. A document that isn't valid JSON was cut off: request it again.",

@@ -22,10 +22,13 @@ const SCOPE: &str = "ledger";
 /// The scope of the cursors of months.
 const MONTHS: &str = "ledger/months";
 
+/// The path of the totals of months.
+pub(crate) const MONTHS_PATH: &str = "/api/user/ledger/months";
+
 /// Reads a page, and shows it only if the account accepts the token.
 #[utoipa::path(
     get,
-    path = "/api/user/ledger",
+    path = super::path::ledger,
     tag = "Tokens",
     summary = "Read the statement",
     description = "Every change of the balance, newest first, with the balance after it, the beginning of the message that was paid, and the name of the API key that sent it. Tokens that are reserved for a message still count as part of the balance: they have no row yet. A request reads a limited number of rows: a page of earlier days may have none, and still have a next page. With `Accept: text/csv` the reply is a file for spreadsheets.",
@@ -52,7 +55,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
 
 #[utoipa::path(
     get,
-    path = "/api/user/ledger/months",
+    path = MONTHS_PATH,
     operation_id = "ledger_months",
     tag = "Tokens",
     summary = "Read the totals of each month",

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 /// Strongly consistent.
 #[utoipa::path(
     get,
-    path = "/api/user/profile",
+    path = super::path::profile,
     tag = "Accounts",
     summary = "Read the profile",
     description = "The account and its balance, what a message costs and how long it may be, how to get more tokens, and the instructions that the AI gets with each message.",

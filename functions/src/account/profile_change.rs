@@ -4,7 +4,7 @@
 //! `current_password`. Missing fields don't change, an empty name or empty instructions remove them, an
 //! empty `email` changes nothing. Out: the profile.
 
-use crate::profile::Profile;
+use super::profile::Profile;
 use serde::Deserialize;
 use shared::app::Guarding;
 use shared::error::FieldErrors;
@@ -35,7 +35,7 @@ struct Body {
 /// set one.
 #[utoipa::path(
     patch,
-    path = "/api/user/profile",
+    path = super::path::profile_change,
     tag = "Accounts",
     summary = "Change the profile",
     description = "Missing fields don't change. A new e-mail address also needs `current_password`, and gets an e-mail with a link that verifies it.",

@@ -20,7 +20,7 @@ use shared::{App, Change, Error, Reply, Request, Result, Tokens, auth, clock, ht
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
-#[schema(as = Adjustment)]
+#[schema(as = Adjustment, examples(json!({ "amount": 500, "reason": "for the outage" })))]
 struct Body {
     #[schema(value_type = Change, inline, required = false)]
     amount: Option<f64>,
@@ -46,7 +46,7 @@ enum Asked {
 /// With a key that was used before, the reply shows the earlier adjustment.
 #[utoipa::path(
     post,
-    path = "/api/admin/users/{id}/adjustments",
+    path = super::path::admin_adjustment,
     tag = "Administration",
     summary = "Adjust a balance",
     description = "Grants a user tokens, or takes some, never below zero. Send either `amount`, or `chat_id` to return the price of that message, once. The user's statement and the audit log list it. Administrators can't adjust their own balance.",

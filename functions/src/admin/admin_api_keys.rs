@@ -8,12 +8,12 @@ use shared::openapi::PathId;
 use shared::view::ApiKey;
 use shared::{App, Reply, Request, http};
 
-use crate::admin_user;
+use super::admin_user;
 
 /// Reads the ids from an index, and then the keys, strongly consistent.
 #[utoipa::path(
     get,
-    path = "/api/admin/users/{id}/api-keys",
+    path = super::path::admin_api_keys,
     tag = "Administration",
     summary = "List the API keys of a user",
     description = "All keys of the account, newest first: at most 50. The keys themselves are not stored.",

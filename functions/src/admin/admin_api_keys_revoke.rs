@@ -11,13 +11,16 @@ use shared::{App, Error, Reply, Request, http};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 
-use crate::admin_user::{self, Why};
+use super::admin_user::{self, Why};
+
+/// The path of one key.
+pub(crate) const ONE_PATH: &str = "/api/admin/users/{id}/api-keys/{key}";
 
 /// Deletes the keys in one transaction, which also counts them and checks that the caller is still
 /// an administrator.
 #[utoipa::path(
     delete,
-    path = "/api/admin/users/{id}/api-keys",
+    path = super::path::admin_api_keys_revoke,
     tag = "Administration",
     summary = "Revoke all API keys of a user",
     description = "The keys are invalid at once; sessions stay valid. The audit log lists it, unless there was no key.",
@@ -47,7 +50,7 @@ async fn all(app: &App, doing: &Intervening<'_>) -> Reply {
 
 #[utoipa::path(
     delete,
-    path = "/api/admin/users/{id}/api-keys/{key}",
+    path = ONE_PATH,
     operation_id = "admin_api_key_revoke",
     tag = "Administration",
     summary = "Revoke an API key of a user",

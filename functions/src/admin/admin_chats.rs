@@ -63,7 +63,7 @@ enum Chats {
 /// Reads the page at the same time as the administrator's account.
 #[utoipa::path(
     get,
-    path = "/api/admin/chats",
+    path = super::path::admin_chats,
     tag = "Administration",
     summary = "List all messages",
     description = "The messages and answers of all users, newest first. A page has at most about a megabyte, and a search looks at up to 200 messages for one page: it may have few items, or none, and still have a next page. The operator can close the search, or the whole list.",

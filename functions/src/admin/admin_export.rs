@@ -23,7 +23,7 @@ use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 
-use crate::admin_chats::ChatReader;
+use super::admin_chats::ChatReader;
 
 /// A list that can be exported.
 #[derive(Clone, Copy)]
@@ -51,7 +51,7 @@ const LISTS: [(&str, List, &str); 3] = [
 /// Refuses callers that aren't administrators before the first byte.
 #[utoipa::path(
     get,
-    path = "/api/admin/export/{list}",
+    path = super::path::admin_export,
     tag = "Administration",
     summary = "Export a list",
     description = "All users with their balances, all messages or the whole ledger as a CSV file, oldest first, by default of all days. If the last line has no line break, the file was cut off: request it again.",

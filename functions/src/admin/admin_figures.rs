@@ -40,7 +40,7 @@ const TIME_TO_REPLY: Duration = Duration::from_secs(4);
 /// Reads the stored figures, and counts the others.
 #[utoipa::path(
     get,
-    path = "/api/admin/figures",
+    path = super::path::admin_figures,
     tag = "Administration",
     summary = "Read statistics by day",
     description = "The statistics of each day in UTC, and their totals: at most 366 days, by default the last 30. If many days must be counted for the first time, the reply is 503: retry it.",

@@ -23,7 +23,7 @@ use shared::user::Account;
 use shared::{App, Change, Error, Reply, Request, Result, Tokens, auth, http};
 use utoipa::ToSchema;
 
-use crate::admin_adjustment;
+use super::admin_adjustment;
 
 /// The most grants of a request: as many as fit into a body, and into the time of a request.
 const MOST: usize = 50;
@@ -39,7 +39,7 @@ const SAME_REMEMBERED: u64 = 90 * 24 * 3600;
 const TIME_TO_REPLY: Duration = Duration::from_secs(8);
 
 #[derive(Deserialize, ToSchema)]
-#[schema(as = GrantsToMake)]
+#[schema(as = GrantsToMake, examples(json!({ "reason": "for the outage", "grants": [{ "user": "ann", "amount": 500 }] })))]
 struct Body {
     /// The `id` in the reply to a preview, whose grants are to be made. Without it, this is a
     /// preview.
@@ -68,7 +68,7 @@ struct GrantToMake {
 /// refuses transactions at once over one item.
 #[utoipa::path(
     post,
-    path = "/api/admin/grants",
+    path = super::path::admin_grants,
     tag = "Administration",
     summary = "Adjust many balances",
     description = "Grants many users tokens, or takes some, never below zero: at most 50 in a request. Without `id` it is a preview, which changes nothing and whose reply has an `id`. The same request with that `id` makes the grants. Under an `id`, each user is granted something once, however often requests are sent; it can be used for twelve hours, and for several requests of one file. Under any `id`, and for any administrator, a user isn't granted the same amount with the same reason again for 90 days: to do so, change the reason. Administrators can't adjust their own balance. The users' statements and the audit log list each grant. If a request fails, send it again.",

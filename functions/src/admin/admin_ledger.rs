@@ -11,12 +11,12 @@ use shared::openapi::{Days, PageQuery, PathId};
 use shared::statement::{Of, Period, Statement, StatementRow};
 use shared::{Reply, Request, auth, http};
 
-use crate::admin_chats::ChatReader;
+use super::admin_chats::ChatReader;
 
 /// Finds the account at the same time as the administrator's, and then reads the page.
 #[utoipa::path(
     get,
-    path = "/api/admin/users/{id}/ledger",
+    path = super::path::admin_ledger,
     tag = "Administration",
     summary = "Read a user's statement",
     description = "The user's view of it, and the actor of each row. With `Accept: text/csv` the reply is a file for spreadsheets.",

@@ -9,13 +9,13 @@ use shared::store::{Intervening, Intervention};
 use shared::view::Done;
 use shared::{App, Reply, Request, http};
 
-use crate::admin_user::{self, Why};
+use super::admin_user::{self, Why};
 
 /// Writes the letter in one transaction, which checks that the caller is still an administrator: the
 /// function `mail` makes the link, so that no administrator sees it.
 #[utoipa::path(
     post,
-    path = "/api/admin/users/{id}/password-reset",
+    path = super::path::admin_password_reset,
     tag = "Administration",
     summary = "Send a user an e-mail that resets the password",
     description = "Sends the same e-mail as a request for a forgotten password. Its link is valid for an hour; until it is used, the old password stays valid. At most one e-mail a minute is sent to an address; further requests get the same reply. The audit log lists each e-mail that was sent.",

@@ -9,13 +9,13 @@ use shared::store::{Intervening, Intervention};
 use shared::view::Done;
 use shared::{App, Reply, Request, http};
 
-use crate::admin_user::{self, Why};
+use super::admin_user::{self, Why};
 
 /// Increments the account's epoch in one transaction, which checks that the caller is still an
 /// administrator.
 #[utoipa::path(
     delete,
-    path = "/api/admin/users/{id}/sessions",
+    path = super::path::admin_sessions_end,
     tag = "Administration",
     summary = "End all sessions of a user",
     description = "Signs the user out everywhere: all tokens and e-mailed links are invalid at once. API keys stay valid. The audit log lists it. For their own sessions, administrators log out.",

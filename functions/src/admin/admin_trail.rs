@@ -43,7 +43,7 @@ const COLUMNS: [&str; 10] = [
 /// need many queries, so it waits for the check of the caller.
 #[utoipa::path(
     get,
-    path = "/api/admin/trail",
+    path = super::path::admin_trail,
     tag = "Administration",
     summary = "Read the audit log",
     description = "What administrators did to accounts, such as adjusting a balance or changing a role, newest first. A request looks at a limited number of actions: a page may have few items, or none, and still have a next page. With `Accept: text/csv` the reply is a file for spreadsheets.",

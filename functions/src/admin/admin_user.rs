@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 /// Finds the account at the same time as the administrator's.
 #[utoipa::path(
     get,
-    path = "/api/admin/users/{id}",
+    path = super::path::admin_user,
     tag = "Administration",
     summary = "Read a user",
     description = "The user's data with balance, reserved tokens and sessions.",
@@ -51,7 +51,7 @@ pub(crate) async fn details(app: &App, account: &Account) -> Reply {
 
 /// Why an administrator does something.
 #[derive(Default, Deserialize, ToSchema)]
-#[schema(as = ActReason)]
+#[schema(as = ActReason, examples(json!({ "reason": "a stolen laptop" })))]
 pub(crate) struct Why {
     /// The reason, for the audit log.
     #[schema(value_type = Option<ReasonOrNone>)]

@@ -14,10 +14,10 @@ use shared::view::UserDetails;
 use shared::{App, Reply, Request, Result, http};
 use utoipa::ToSchema;
 
-use crate::admin_user;
+use super::admin_user;
 
 #[derive(Deserialize, ToSchema)]
-#[schema(as = StandingChange)]
+#[schema(as = StandingChange, examples(json!({ "active": true, "reason": "a mistake" })))]
 struct Body {
     /// Whether the account is active. A deactivated account can't be used.
     active: Option<bool>,
@@ -31,7 +31,7 @@ struct Body {
 /// Without a difference nothing is written.
 #[utoipa::path(
     patch,
-    path = "/api/admin/users/{id}",
+    path = super::path::admin_user_change,
     tag = "Administration",
     summary = "Change a user's state or role",
     description = "Activates or deactivates a user, or changes the role: `active`, `role`, or both. Every change ends all sessions of the user at once, and the audit log lists it. Administrators can't deactivate or demote themselves.",

@@ -17,10 +17,10 @@ use shared::view::ListedUser;
 use shared::{Error, Reply, Request, Result, Tokens, http};
 use utoipa::ToSchema;
 
-use crate::register;
+use crate::auth::register;
 
 #[derive(Deserialize, ToSchema)]
-#[schema(as = UserCreation)]
+#[schema(as = UserCreation, examples(json!({ "username": "joe", "email": "joe@example.com", "invite": true, "reason": "a new colleague" })))]
 struct Body {
     /// A username with an `@` must be an e-mail address, and becomes the account's `email`.
     #[schema(value_type = Username)]
@@ -60,7 +60,7 @@ struct Creation {
 /// A retry with the same `Idempotency-Key` gets 201 again.
 #[utoipa::path(
     post,
-    path = "/api/admin/users",
+    path = super::path::admin_user_create,
     tag = "Administration",
     summary = "Create or invite a user",
     description = "The account begins with a grant of tokens and no session. Its password is sent here, or chosen by its user with the link of an invitation, which is valid for a week, or of a forgotten password. The audit log lists it.",

@@ -9,13 +9,13 @@ use shared::store::{Intervening, Intervention};
 use shared::view::Done;
 use shared::{App, Reply, Request, http};
 
-use crate::admin_user::{self, Why};
+use super::admin_user::{self, Why};
 
 /// Ends the account in one transaction, which checks that the caller is still an administrator: so
 /// one always remains.
 #[utoipa::path(
     delete,
-    path = "/api/admin/users/{id}",
+    path = super::path::admin_user_delete,
     tag = "Administration",
     summary = "Delete a user",
     description = "Like a deletion by the owner, this can't be undone: all tokens and API keys are invalid at once, and messages are erased within minutes. The e-mail address is free at once, and so is the username if that is the address; other usernames are free after a day. The ledger stays, without a name. Administrators delete their own accounts with `DELETE /api/user/`.",

@@ -31,7 +31,7 @@ enum Users {
 /// Reads the page at the same time as the administrator's account, unless it is filtered.
 #[utoipa::path(
     get,
-    path = "/api/admin/users",
+    path = super::path::admin_users,
     tag = "Administration",
     summary = "List users",
     description = "Newest first, or by `sort`. With `q`, the users whose name or address begins with it or, with `match=anywhere`, contains it, in alphabetical order. A request looks at a limited number of users: a page may have few items, or none, and still have a next page.",

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 /// At most one e-mail a minute per account.
 #[utoipa::path(
     post,
-    path = "/api/user/email",
+    path = super::path::email_resend,
     tag = "Accounts",
     summary = "Send the verification e-mail again",
     description = "At most once a minute. The request has no body.",

@@ -29,7 +29,7 @@ struct Body {
 /// and knows its password. So a caller who isn't logged in to it replaces the password.
 #[utoipa::path(
     post,
-    path = "/api/user/email/verify",
+    path = super::path::email_verify,
     tag = "Accounts",
     summary = "Verify an e-mail address",
     description = "The token of the e-mail works once. Another account that had the address unverified loses it. The first verification of an address \

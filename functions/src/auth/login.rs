@@ -36,7 +36,7 @@ struct Body {
 /// exists.
 #[utoipa::path(
     post,
-    path = "/api/login",
+    path = super::path::login,
     tag = "Sessions",
     summary = "Log in",
     description = "Exchanges a username or an e-mail address and a password for the tokens of a new session.",

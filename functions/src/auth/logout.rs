@@ -21,7 +21,7 @@ struct Body {
 /// Writes to the account, and deletes the session at the same time. Idempotent.
 #[utoipa::path(
     post,
-    path = "/api/logout",
+    path = super::path::logout,
     tag = "Sessions",
     summary = "Log out",
     description = "Ends the session of the request, or with `all` every session of the account. Their tokens are invalid at once.",

@@ -16,7 +16,7 @@ use shared::{Error, Reply, Request, Result, auth, http, openapi};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
-#[schema(as = PasswordChange)]
+#[schema(as = PasswordChange, examples(json!({ "current_password": "secret123", "new_password": "secret456" })))]
 struct Body {
     #[schema(value_type = Given, examples("secret123"))]
     current_password: Option<String>,
@@ -28,7 +28,7 @@ struct Body {
 /// session.
 #[utoipa::path(
     post,
-    path = "/api/user/password",
+    path = super::path::password_change,
     tag = "Accounts",
     summary = "Change the password",
     description = "Every other session ends; the reply begins a new one.",

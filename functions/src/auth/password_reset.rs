@@ -20,7 +20,7 @@ struct Body {
 /// e-mail a minute per address, five an hour and ten a day; further requests get the same reply.
 #[utoipa::path(
     post,
-    path = "/api/password/reset",
+    path = super::path::password_reset,
     tag = "Accounts",
     summary = "Request a password reset",
     description = "Sends an e-mail with a link to the address. The reply is the same whether or not an account has the address. At most one e-mail a minute, five an hour and ten a day are sent to an address; further requests get the same reply.",

@@ -29,7 +29,7 @@ struct Body {
 /// link, sets the password, and invalidates what was created before the address was proven.
 #[utoipa::path(
     post,
-    path = "/api/password/reset/confirm",
+    path = super::path::password_reset_confirm,
     tag = "Accounts",
     summary = "Replace a forgotten password",
     description = "The token of the e-mail works once, within an hour. Every session ends, and the new password is valid. \

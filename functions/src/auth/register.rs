@@ -47,7 +47,7 @@ struct Registration {
 /// session.
 #[utoipa::path(
     post,
-    path = "/api/register",
+    path = super::path::register,
     tag = "Accounts",
     summary = "Create an account",
     description = "The account begins with a grant of tokens and a session. Of two registrations with the same username exactly one succeeds.",

@@ -11,7 +11,7 @@ use shared::{App, Error, Reply, Request, auth, http};
 /// Reads the session at the same time as the account, and then ends it.
 #[utoipa::path(
     delete,
-    path = "/api/user/sessions/{id}",
+    path = super::path::session_end,
     tag = "Sessions",
     summary = "End a session",
     description = "For example, the session of a lost device. All its tokens are invalid at once.",

@@ -17,7 +17,7 @@ const SCOPE: &str = "sessions";
 /// consistent.
 #[utoipa::path(
     get,
-    path = "/api/user/sessions",
+    path = super::path::sessions,
     tag = "Sessions",
     summary = "List sessions",
     description = "The account's active sessions, newest first. A page reads a limited number of sessions: it may have few, or none, and still have a next page.",

@@ -15,7 +15,7 @@ use shared::{App, Error, Reply, Request, http};
 use utoipa::ToSchema;
 
 #[derive(Default, Deserialize, ToSchema)]
-#[schema(as = Blacklisting)]
+#[schema(as = Blacklisting, examples(json!({ "refresh": "eyJ0eXAiOi..." })))]
 struct Body {
     /// A refresh token.
     #[schema(value_type = Given, examples("eyJ0eXAiOi..."))]
@@ -26,7 +26,7 @@ struct Body {
 /// An outdated token ends it too, since a thief may have a copy of it, and is refused.
 #[utoipa::path(
     post,
-    path = "/api/token/blacklist",
+    path = super::path::token_blacklist,
     tag = "Sessions",
     summary = "Blacklist a refresh token",
     description = "Ends the session of a refresh token. All tokens of the session are invalid at once, access tokens too. A second request with the token gets 401.",

@@ -16,7 +16,7 @@ use shared::{Error, Reply, Request, Result, http};
 use utoipa::ToSchema;
 
 #[derive(Default, Deserialize, ToSchema)]
-#[schema(as = TokenRefresh)]
+#[schema(as = TokenRefresh, examples(json!({ "refresh": "eyJ0eXAiOi..." })))]
 struct Body {
     /// The refresh token. With `X-Refresh-Token: cookie` it may be missing, as may the body: then
     /// the one in the cookie is used.
@@ -28,7 +28,7 @@ struct Body {
 /// session: a thief may have a copy of it.
 #[utoipa::path(
     post,
-    path = "/api/token/refresh",
+    path = super::path::token_refresh,
     tag = "Sessions",
     summary = "Refresh an access token",
     description = "The new `refresh` replaces the old one. A repeated request with the old one gets the same `refresh` until the new one is used. A still older one ends its session, since a thief may have a copy of it.",

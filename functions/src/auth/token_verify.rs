@@ -15,7 +15,7 @@ use shared::{App, Error, Reply, Request, Result, http};
 use utoipa::ToSchema;
 
 #[derive(Default, Deserialize, ToSchema)]
-#[schema(as = Verification)]
+#[schema(as = Verification, examples(json!({ "token": "eyJ0eXAiOi..." })))]
 struct Body {
     /// An access or refresh token.
     #[schema(value_type = Given, examples("eyJ0eXAiOi..."))]
@@ -26,7 +26,7 @@ struct Body {
 /// token ends its session when it is used, not when it is checked.
 #[utoipa::path(
     post,
-    path = "/api/token/verify",
+    path = super::path::token_verify,
     tag = "Sessions",
     summary = "Verify a token",
     description = "Checks that an access or refresh token is valid now. Log-out, a new password and the end of its session make a token invalid before it expires.",

@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::account_delete`].
+//! The Lambda binary of [`functions::account::account_delete`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::account_delete::handle)
+    shared::lambda::serve(functions::ROUTES, functions::account::account_delete::handle)
 }

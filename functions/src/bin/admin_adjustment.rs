@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::admin_adjustment`].
+//! The Lambda binary of [`functions::admin::admin_adjustment`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::admin_adjustment::handle)
+    shared::lambda::serve(functions::ROUTES, functions::admin::admin_adjustment::handle)
 }

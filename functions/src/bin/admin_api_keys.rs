@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::admin_api_keys`].
+//! The Lambda binary of [`functions::admin::admin_api_keys`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::admin_api_keys::handle)
+    shared::lambda::serve(functions::ROUTES, functions::admin::admin_api_keys::handle)
 }

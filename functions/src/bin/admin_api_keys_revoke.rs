@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::admin_api_keys_revoke`].
+//! The Lambda binary of [`functions::admin::admin_api_keys_revoke`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::admin_api_keys_revoke::handle)
+    shared::lambda::serve(functions::ROUTES, functions::admin::admin_api_keys_revoke::handle)
 }

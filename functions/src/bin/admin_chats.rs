@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::admin_chats`].
+//! The Lambda binary of [`functions::admin::admin_chats`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::admin_chats::handle)
+    shared::lambda::serve(functions::ROUTES, functions::admin::admin_chats::handle)
 }

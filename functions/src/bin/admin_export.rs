@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::admin_export`].
+//! The Lambda binary of [`functions::admin::admin_export`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve_streaming(functions::ROUTES, functions::admin_export::handle)
+    shared::lambda::serve_streaming(functions::ROUTES, functions::admin::admin_export::handle)
 }

@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::admin_figures`].
+//! The Lambda binary of [`functions::admin::admin_figures`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::admin_figures::handle)
+    shared::lambda::serve(functions::ROUTES, functions::admin::admin_figures::handle)
 }

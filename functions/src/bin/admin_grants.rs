@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::admin_grants`].
+//! The Lambda binary of [`functions::admin::admin_grants`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::admin_grants::handle)
+    shared::lambda::serve(functions::ROUTES, functions::admin::admin_grants::handle)
 }

@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::admin_ledger`].
+//! The Lambda binary of [`functions::admin::admin_ledger`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::admin_ledger::handle)
+    shared::lambda::serve(functions::ROUTES, functions::admin::admin_ledger::handle)
 }

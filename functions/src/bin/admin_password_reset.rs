@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::admin_password_reset`].
+//! The Lambda binary of [`functions::admin::admin_password_reset`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::admin_password_reset::handle)
+    shared::lambda::serve(functions::ROUTES, functions::admin::admin_password_reset::handle)
 }

@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::admin_sessions_end`].
+//! The Lambda binary of [`functions::admin::admin_sessions_end`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::admin_sessions_end::handle)
+    shared::lambda::serve(functions::ROUTES, functions::admin::admin_sessions_end::handle)
 }

@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::admin_trail`].
+//! The Lambda binary of [`functions::admin::admin_trail`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::admin_trail::handle)
+    shared::lambda::serve(functions::ROUTES, functions::admin::admin_trail::handle)
 }

@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::admin_user`].
+//! The Lambda binary of [`functions::admin::admin_user`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::admin_user::handle)
+    shared::lambda::serve(functions::ROUTES, functions::admin::admin_user::handle)
 }

@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::admin_users`].
+//! The Lambda binary of [`functions::admin::admin_users`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::admin_users::handle)
+    shared::lambda::serve(functions::ROUTES, functions::admin::admin_users::handle)
 }

@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::api_key_revoke`].
+//! The Lambda binary of [`functions::account::api_key_revoke`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::api_key_revoke::handle)
+    shared::lambda::serve(functions::ROUTES, functions::account::api_key_revoke::handle)
 }

@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::api_keys`].
+//! The Lambda binary of [`functions::account::api_keys`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::api_keys::handle)
+    shared::lambda::serve(functions::ROUTES, functions::account::api_keys::handle)
 }

@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::balance`].
+//! The Lambda binary of [`functions::account::balance`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::balance::handle)
+    shared::lambda::serve(functions::ROUTES, functions::account::balance::handle)
 }

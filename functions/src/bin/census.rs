@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::census`].
+//! The Lambda binary of [`functions::background::census`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve_schedule(functions::census::work)
+    shared::lambda::serve_schedule(functions::background::census::work)
 }

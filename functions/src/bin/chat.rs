@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::chat`].
+//! The Lambda binary of [`functions::chats::chat`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::chat::handle)
+    shared::lambda::serve(functions::ROUTES, functions::chats::chat::handle)
 }

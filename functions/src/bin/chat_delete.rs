@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::chat_delete`].
+//! The Lambda binary of [`functions::chats::chat_delete`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::chat_delete::handle)
+    shared::lambda::serve(functions::ROUTES, functions::chats::chat_delete::handle)
 }

@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::chat_history`].
+//! The Lambda binary of [`functions::chats::chat_history`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::chat_history::handle)
+    shared::lambda::serve(functions::ROUTES, functions::chats::chat_history::handle)
 }

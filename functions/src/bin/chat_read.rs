@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::chat_read`].
+//! The Lambda binary of [`functions::chats::chat_read`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::chat_read::handle)
+    shared::lambda::serve(functions::ROUTES, functions::chats::chat_read::handle)
 }

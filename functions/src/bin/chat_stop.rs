@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::chat_stop`].
+//! The Lambda binary of [`functions::chats::chat_stop`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::chat_stop::handle)
+    shared::lambda::serve(functions::ROUTES, functions::chats::chat_stop::handle)
 }

@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::chat_stream`].
+//! The Lambda binary of [`functions::chats::chat_stream`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve_streaming(functions::ROUTES, functions::chat_stream::handle)
+    shared::lambda::serve_streaming(functions::ROUTES, functions::chats::chat_stream::handle)
 }

@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::completions`].
+//! The Lambda binary of [`functions::openai::completions`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve_streaming(functions::ROUTES, functions::completions::handle)
+    shared::lambda::serve_streaming(functions::ROUTES, functions::openai::completions::handle)
 }

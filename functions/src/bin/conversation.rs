@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::conversation`].
+//! The Lambda binary of [`functions::chats::conversation`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::conversation::handle)
+    shared::lambda::serve(functions::ROUTES, functions::chats::conversation::handle)
 }

@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::conversation_delete`].
+//! The Lambda binary of [`functions::chats::conversation_delete`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::conversation_delete::handle)
+    shared::lambda::serve(functions::ROUTES, functions::chats::conversation_delete::handle)
 }

@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::conversation_rename`].
+//! The Lambda binary of [`functions::chats::conversation_rename`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::conversation_rename::handle)
+    shared::lambda::serve(functions::ROUTES, functions::chats::conversation_rename::handle)
 }

@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::discovery`].
+//! The Lambda binary of [`functions::service::discovery`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::discovery::handle)
+    shared::lambda::serve(functions::ROUTES, functions::service::discovery::handle)
 }

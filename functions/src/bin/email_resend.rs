@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::email_resend`].
+//! The Lambda binary of [`functions::auth::email_resend`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::email_resend::handle)
+    shared::lambda::serve(functions::ROUTES, functions::auth::email_resend::handle)
 }

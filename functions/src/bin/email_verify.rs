@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::email_verify`].
+//! The Lambda binary of [`functions::auth::email_verify`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::email_verify::handle)
+    shared::lambda::serve(functions::ROUTES, functions::auth::email_verify::handle)
 }

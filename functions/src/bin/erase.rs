@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::erase`].
+//! The Lambda binary of [`functions::background::erase`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve_schedule(functions::erase::work)
+    shared::lambda::serve_schedule(functions::background::erase::work)
 }

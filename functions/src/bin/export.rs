@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::export`].
+//! The Lambda binary of [`functions::account::export`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve_streaming(functions::ROUTES, functions::export::handle)
+    shared::lambda::serve_streaming(functions::ROUTES, functions::account::export::handle)
 }

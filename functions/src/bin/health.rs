@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::health`].
+//! The Lambda binary of [`functions::service::health`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::health::handle)
+    shared::lambda::serve(functions::ROUTES, functions::service::health::handle)
 }

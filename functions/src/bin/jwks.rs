@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::jwks`].
+//! The Lambda binary of [`functions::service::jwks`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::jwks::handle)
+    shared::lambda::serve(functions::ROUTES, functions::service::jwks::handle)
 }

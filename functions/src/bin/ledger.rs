@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::ledger`].
+//! The Lambda binary of [`functions::account::ledger`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::ledger::handle)
+    shared::lambda::serve(functions::ROUTES, functions::account::ledger::handle)
 }

@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::login`].
+//! The Lambda binary of [`functions::auth::login`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::login::handle)
+    shared::lambda::serve(functions::ROUTES, functions::auth::login::handle)
 }

@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::logout`].
+//! The Lambda binary of [`functions::auth::logout`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::logout::handle)
+    shared::lambda::serve(functions::ROUTES, functions::auth::logout::handle)
 }

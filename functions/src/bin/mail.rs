@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::mail`].
+//! The Lambda binary of [`functions::background::mail`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve_outbox(functions::mail::work)
+    shared::lambda::serve_outbox(functions::background::mail::work)
 }

@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::models`].
+//! The Lambda binary of [`functions::openai::models`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::models::handle)
+    shared::lambda::serve(functions::ROUTES, functions::openai::models::handle)
 }

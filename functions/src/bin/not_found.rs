@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::not_found`].
+//! The Lambda binary of [`functions::pages::not_found`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::not_found::handle)
+    shared::lambda::serve(functions::ROUTES, functions::pages::not_found::handle)
 }

@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::openapi`].
+//! The Lambda binary of [`functions::service::openapi`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::openapi::handle)
+    shared::lambda::serve(functions::ROUTES, functions::service::openapi::handle)
 }

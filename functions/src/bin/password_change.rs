@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::password_change`].
+//! The Lambda binary of [`functions::auth::password_change`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::password_change::handle)
+    shared::lambda::serve(functions::ROUTES, functions::auth::password_change::handle)
 }

@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::password_reset`].
+//! The Lambda binary of [`functions::auth::password_reset`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::password_reset::handle)
+    shared::lambda::serve(functions::ROUTES, functions::auth::password_reset::handle)
 }

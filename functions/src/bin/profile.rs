@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::profile`].
+//! The Lambda binary of [`functions::account::profile`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::profile::handle)
+    shared::lambda::serve(functions::ROUTES, functions::account::profile::handle)
 }

@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::profile_change`].
+//! The Lambda binary of [`functions::account::profile_change`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::profile_change::handle)
+    shared::lambda::serve(functions::ROUTES, functions::account::profile_change::handle)
 }

@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::register`].
+//! The Lambda binary of [`functions::auth::register`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::register::handle)
+    shared::lambda::serve(functions::ROUTES, functions::auth::register::handle)
 }

@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::responses`].
+//! The Lambda binary of [`functions::openai::responses`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve_streaming(functions::ROUTES, functions::responses::handle)
+    shared::lambda::serve_streaming(functions::ROUTES, functions::openai::responses::handle)
 }

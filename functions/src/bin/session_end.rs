@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::session_end`].
+//! The Lambda binary of [`functions::auth::session_end`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::session_end::handle)
+    shared::lambda::serve(functions::ROUTES, functions::auth::session_end::handle)
 }

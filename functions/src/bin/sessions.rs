@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::sessions`].
+//! The Lambda binary of [`functions::auth::sessions`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::sessions::handle)
+    shared::lambda::serve(functions::ROUTES, functions::auth::sessions::handle)
 }

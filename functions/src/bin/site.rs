@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::site`].
+//! The Lambda binary of [`functions::pages::site`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::site::handle)
+    shared::lambda::serve(functions::ROUTES, functions::pages::site::handle)
 }

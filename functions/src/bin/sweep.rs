@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::sweep`].
+//! The Lambda binary of [`functions::background::sweep`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve_schedule(functions::sweep::work)
+    shared::lambda::serve_schedule(functions::background::sweep::work)
 }

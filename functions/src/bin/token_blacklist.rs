@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::token_blacklist`].
+//! The Lambda binary of [`functions::auth::token_blacklist`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::token_blacklist::handle)
+    shared::lambda::serve(functions::ROUTES, functions::auth::token_blacklist::handle)
 }

@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::token_refresh`].
+//! The Lambda binary of [`functions::auth::token_refresh`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::token_refresh::handle)
+    shared::lambda::serve(functions::ROUTES, functions::auth::token_refresh::handle)
 }

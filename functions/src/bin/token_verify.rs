@@ -1,5 +1,5 @@
-//! The Lambda binary of [`functions::token_verify`].
+//! The Lambda binary of [`functions::auth::token_verify`]. Written by `cargo xtask generate`.
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve(functions::ROUTES, functions::token_verify::handle)
+    shared::lambda::serve(functions::ROUTES, functions::auth::token_verify::handle)
 }

@@ -15,7 +15,7 @@ use shared::{Reply, Request, http};
 /// Reserves the tokens, calls the AI, and stores the answer or returns the tokens.
 #[utoipa::path(
     post,
-    path = "/api/chat",
+    path = super::path::chat,
     tag = "Chat",
     summary = "Send the AI a message",
     description = "The tokens are taken before the AI is called, and returned if it fails. \

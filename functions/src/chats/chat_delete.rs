@@ -10,7 +10,7 @@ use shared::{App, Error, Reply, Request, auth, http};
 /// Checks the owner before the delete, so that the SDK can retry the delete.
 #[utoipa::path(
     delete,
-    path = "/api/chat/{id}",
+    path = super::path::chat_delete,
     tag = "Chat",
     summary = "Delete a message",
     description = "Deletes the message and its answer. The statement keeps its price. If the title of its conversation came from it, the conversation has no title any more. Messages that followed it follow the message before it.",

@@ -34,7 +34,7 @@ enum History {
 /// the token.
 #[utoipa::path(
     get,
-    path = "/api/chat",
+    path = super::path::chat_history,
     tag = "Chat",
     summary = "List messages",
     description = "The messages and answers of the account, newest first. A page has at most about 1 MB of them, and a search reads a limited number per request: a page may have fewer than `limit`, or none, and still have a next page.",

@@ -10,7 +10,7 @@ use shared::{App, Error, Reply, Request, auth, http};
 /// the token.
 #[utoipa::path(
     get,
-    path = "/api/chat/{id}",
+    path = super::path::chat_read,
     tag = "Chat",
     summary = "Read a message",
     description = "The message and its answer, as the history shows them.",

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 /// The message whose answer is to end.
 #[derive(Deserialize, ToSchema)]
-#[schema(as = StopRequest)]
+#[schema(as = StopRequest, examples(json!({ "idempotency_key": "a-key-7" })))]
 struct Body {
     #[schema(value_type = SentKey)]
     idempotency_key: Option<String>,
@@ -44,7 +44,7 @@ enum Status {
 /// Marks the reservation of the message, if its owner is the caller.
 #[utoipa::path(
     post,
-    path = "/api/chat/stop",
+    path = super::path::chat_stop,
     tag = "Chat",
     summary = "Stop an answer",
     description = "Ends the answer to a message where it is. What was delivered so far is stored, with the `finish_reason` `stopped`, and costs what an answer costs. \

@@ -21,7 +21,7 @@ use utoipa::{PartialSchema, ToSchema};
 /// even if the client disconnects.
 #[utoipa::path(
     post,
-    path = "/api/chat/stream",
+    path = super::path::chat_stream,
     tag = "Chat",
     summary = "Send the AI a message, and read its answer piece by piece",
     description = "The reply has server-sent events: `delta` events with a piece of the answer in `text`, then `done` with the reply of `POST /api/chat/`. A failure before the first piece is an ordinary reply; after it, it is an `error` event, whose data is a problem document with `retry_after`.",

@@ -12,7 +12,7 @@ use shared::{App, Error, Reply, Request, auth, http};
 /// accepts the token.
 #[utoipa::path(
     get,
-    path = "/api/conversations/{id}",
+    path = super::path::conversation,
     tag = "Conversations",
     summary = "Read a conversation",
     description = "The history has its messages: `GET /api/chat/?conversation_id={id}`.",

@@ -12,7 +12,7 @@ use shared::{App, Error, Reply, Request, auth, http};
 /// One transaction deletes it and marks the account for the function `erase`.
 #[utoipa::path(
     delete,
-    path = "/api/conversations/{id}",
+    path = super::path::conversation_delete,
     tag = "Conversations",
     summary = "Delete a conversation with all its messages",
     description = "Lists no longer show it, and messages to it are refused. A message that is being answered is charged and stored without a conversation. The statement keeps the prices.",

@@ -31,7 +31,7 @@ struct Body {
 /// read first.
 #[utoipa::path(
     patch,
-    path = "/api/conversations/{id}",
+    path = super::path::conversation_rename,
     tag = "Conversations",
     summary = "Change a conversation",
     description = "Changes its title, the instructions that the AI gets with its next message and all later ones, and whether it is pinned: pinned conversations come first in the list. Missing fields don't change; one of them is required.",

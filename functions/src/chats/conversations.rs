@@ -23,7 +23,7 @@ const SEARCHED: usize = 100;
 /// Reads the keys from an index at the same time as the account, and then the conversations.
 #[utoipa::path(
     get,
-    path = "/api/conversations",
+    path = super::path::conversations,
     tag = "Conversations",
     summary = "List conversations",
     description = "Pinned conversations come first, the most recently pinned at the top. The others follow, the most recently used first. A search reads a limited number of them per request: a page may have few matches, or none, and still have a next page.",

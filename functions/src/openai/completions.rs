@@ -26,7 +26,7 @@ use crate::openai::{self, Completing};
 /// Reserves the tokens, calls the AI, and stores the answer or returns the tokens.
 #[utoipa::path(
     post,
-    path = "/v1/chat/completions",
+    path = super::path::completions,
     tag = "OpenAI",
     summary = "Send the AI a message in OpenAI's format",
     description = "Each started 64 KB of the prompt costs the price of a message; a picture counts as 16 KB. The server's settings choose the model; `model` is ignored. `stream`, `stream_options`, `temperature`, \

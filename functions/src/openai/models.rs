@@ -15,10 +15,13 @@ use shared::config::{AiConfig, ConfigError, Settings};
 use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
+/// The path of one model.
+pub(crate) const ONE_PATH: &str = "/v1/models/{id}";
+
 /// Shows them only if the account accepts the token.
 #[utoipa::path(
     get,
-    path = "/v1/models",
+    path = super::path::models,
     tag = "OpenAI",
     summary = "List models",
     description = "The configured models, in the order in which they are called.",
@@ -37,7 +40,7 @@ pub async fn handle(Catalog { app, models, longest }: Catalog, req: Request) -> 
 
 #[utoipa::path(
     get,
-    path = "/v1/models/{id}",
+    path = ONE_PATH,
     operation_id = "model",
     tag = "OpenAI",
     summary = "Read a model",

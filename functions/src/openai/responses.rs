@@ -28,7 +28,7 @@ use crate::openai::{self, Completing};
 /// Reserves the tokens, calls the AI, and stores the answer or returns the tokens.
 #[utoipa::path(
     post,
-    path = "/v1/responses",
+    path = super::path::responses,
     tag = "OpenAI",
     summary = "Send the AI a message in the format of OpenAI's Responses API",
     description = "Each started 64 KB of the prompt costs the price of a message; a picture counts as 16 KB. The server's settings choose the model; `model` is ignored. `instructions`, `stream`, `temperature`, `top_p`, \

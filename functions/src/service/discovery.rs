@@ -9,12 +9,12 @@ use serde::Serialize;
 use shared::{Error, Reply, Request, http};
 use utoipa::ToSchema;
 
-use crate::openapi::Stated;
+use super::openapi::Stated;
 
 /// Clients may cache the reply as long as the public keys.
 #[utoipa::path(
     get,
-    path = "/.well-known/openid-configuration",
+    path = super::path::discovery,
     tag = "Service",
     summary = "Find the public keys",
     description = "The issuer of the access tokens, and the URL of the keys that verify them ([RFC 8414](https://www.rfc-editor.org/rfc/rfc8414)). This API has no OAuth flows and issues no ID tokens.",

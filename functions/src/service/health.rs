@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 /// Reads the smallest table: a reply without a call to the store would prove nothing.
 #[utoipa::path(
     get,
-    path = "/api/health",
+    path = super::path::health,
     tag = "Service",
     summary = "Check the service",
     description = "Checks that the API can reach its database, and says what a new account begins with.",

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 /// itself.
 #[utoipa::path(
     get,
-    path = "/.well-known/jwks.json",
+    path = super::path::jwks,
     tag = "Service",
     summary = "Read the public keys",
     description = "Other services verify access tokens with these keys ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)).",

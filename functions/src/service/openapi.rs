@@ -23,7 +23,7 @@ use shared::{App, Error, Reply, Request, Result, http};
 use utoipa::OpenApi;
 
 use self::header::header;
-use crate::{PAGES, ROUTES};
+use crate::ROUTES;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -39,14 +39,14 @@ use crate::{PAGES, ROUTES};
         (name = "Administration", description = "For administrators. These endpoints need an administrator's access token; API keys are refused."),
         (name = "Service", description = "Endpoints without an account."),
     ),
-    components(schemas(OpenAiFailure, Problem, StreamProblem, crate::chat_stream::Delta)),
+    components(schemas(OpenAiFailure, Problem, StreamProblem, crate::chats::chat_stream::Delta)),
 )]
 struct Document;
 
 /// Builds the document.
 #[utoipa::path(
     get,
-    path = "/api/openapi.json",
+    path = super::path::openapi,
     tag = "Service",
     summary = "Read this document",
     description = "This API as an OpenAPI 3.1 document.",
@@ -129,7 +129,7 @@ impl Start for Stated {
 
 /// The document of an API with these settings, whose paths come after `base`.
 pub fn document(stated: &Stated, base: &str) -> Result<Value> {
-    let described = serde_json::to_value(Document::openapi().merge_from(crate::Paths::openapi()))
+    let described = serde_json::to_value(Document::openapi().merge_from(crate::described()))
         .map_err(|error| Error::Internal(error.to_string()))?;
     let mut document = described.clone();
     let failures: BTreeMap<String, Error> = stated.failures().into_iter().collect();
@@ -138,7 +138,7 @@ pub fn document(stated: &Stated, base: &str) -> Result<Value> {
         .insert("BodyTooLarge".into(), Error::BodyTooLarge { limit: stated.edge.v1_body_limit });
     let mut paths = Map::new();
     let mut shared = Map::new();
-    for route in ROUTES.iter().filter(|route| !PAGES.contains(&route.endpoint)) {
+    for route in ROUTES.iter().filter(|route| !matches!(route.failures, Failures::Page(_))) {
         let mut operation =
             operation(&described, route).ok_or_else(|| broken(route, "is not described"))?;
         without_null(&mut operation);

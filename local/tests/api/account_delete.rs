@@ -37,7 +37,7 @@ impl Person {
 async fn erase(api: &Api) -> (usize, usize) {
     let app = &api.server().apps["erase"];
     let Erased { accounts, gone, .. } =
-        app.store.erase(app.clock.seconds(), functions::erase::TIME).await.unwrap();
+        app.store.erase(app.clock.seconds(), functions::background::erase::TIME).await.unwrap();
     (accounts, gone)
 }
 
@@ -270,7 +270,12 @@ async fn chats_are_erased_whatever_their_number_over_as_many_runs_as_it_takes() 
     }
     // The chats, and a session.
     assert!(items_of(&api, &ann).await + gone >= 1203);
-    gone += app.store.erase(app.clock.seconds(), functions::erase::TIME).await.unwrap().items;
+    gone += app
+        .store
+        .erase(app.clock.seconds(), functions::background::erase::TIME)
+        .await
+        .unwrap()
+        .items;
     assert_eq!(gone, 1204);
     assert_eq!(
         (items_of(&api, &ann).await, items_of(&api, &ben).await),
@@ -416,6 +421,7 @@ fn an_erasing_ends_before_its_function_does() {
     let template = Template::load().unwrap();
     let function = template.functions.iter().find(|function| function.name == "erase").unwrap();
     assert!(
-        functions::erase::TIME + 2 * shared::aws::OPERATION < Duration::from_secs(function.timeout)
+        functions::background::erase::TIME + 2 * shared::aws::OPERATION
+            < Duration::from_secs(function.timeout)
     );
 }

@@ -165,7 +165,7 @@ async fn a_filter_looks_at_a_bounded_number_of_users_and_finds_each_of_them() {
 
 /// Does the work of the schedule.
 async fn counts(api: &Api) {
-    functions::census::work(api.server().apps["census"].clone()).await.unwrap();
+    functions::background::census::work(api.server().apps["census"].clone()).await.unwrap();
 }
 
 #[tokio::test]
@@ -232,7 +232,7 @@ async fn an_account_that_cannot_be_read_stops_no_census() {
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     api.set(&ann, "spent", AttributeValue::S("broken".into())).await;
     let census = &api.server().apps["census"];
-    assert!(functions::census::work(census.clone()).await.is_err());
+    assert!(functions::background::census::work(census.clone()).await.is_err());
     finds(&root, "sort=tokens", &[&root]).await;
 }
 

@@ -280,7 +280,7 @@ async fn a_user_whom_an_administrator_deletes_is_gone_like_one_who_left_and_the_
     assert_eq!((&trail[0]["username"], &trail[0]["role"]), (&Value::Null, &Value::Null));
     root.deletes_user(&ann, "again").await.expect(404, "not_found");
     let app = &api.server().apps["erase"];
-    app.store.erase(app.clock.seconds(), functions::erase::TIME).await.unwrap();
+    app.store.erase(app.clock.seconds(), functions::background::erase::TIME).await.unwrap();
     let items = api.items("").await;
     let of_ann = |item: &&Value| item["user_id"] == ann.id.as_str();
     assert_eq!(items["ChatsTable"].iter().filter(of_ann).count(), 0);

@@ -163,7 +163,7 @@ async fn a_letter_leaves_the_outbox_only_after_its_mail_was_taken() {
     let api = Api::own(&[]).await;
     let key = letter(&api, FAR).await;
     let app = api.server().apps["mail"].clone();
-    let work = |carrier| functions::mail::work(mailing(&app, carrier), key.clone());
+    let work = |carrier| functions::background::mail::work(mailing(&app, carrier), key.clone());
     let (away, nobody) = unbounded_channel();
     drop(nobody);
     work(Carrier::Hand(away)).await.unwrap_err();
@@ -187,12 +187,12 @@ async fn a_letter_of_yesterday_is_sent_no_more_and_one_without_a_carrier_is_drop
     let app = api.server().apps["mail"].clone();
     let (give, mut taken) = unbounded_channel();
     let key = letter(&api, app.clock.seconds()).await;
-    functions::mail::work(mailing(&app, Carrier::Hand(give)), key).await.unwrap();
+    functions::background::mail::work(mailing(&app, Carrier::Hand(give)), key).await.unwrap();
     assert!(taken.try_recv().is_err());
 
     let key = letter(&api, FAR).await;
     log::clear();
-    functions::mail::work(mailing(&app, Carrier::Nobody), key.clone()).await.unwrap();
+    functions::background::mail::work(mailing(&app, Carrier::Nobody), key.clone()).await.unwrap();
     assert!(log::text().contains("MAIL_FROM is not set"), "{}", log::text());
     assert!(!exists(&api, &key).await, "it is not sent again");
 }
@@ -228,7 +228,9 @@ async fn amazon_ses_is_given_plain_text_from_the_one_address_to_one_reader() {
     let api = Api::own(&[]).await;
     let (carrier, mut seen) = ses(200, json!({ "MessageId": "1" })).await;
     let key = letter(&api, FAR).await;
-    functions::mail::work(mailing(&api.server().apps["mail"], carrier), key.clone()).await.unwrap();
+    functions::background::mail::work(mailing(&api.server().apps["mail"], carrier), key.clone())
+        .await
+        .unwrap();
     let sent = seen.recv().await.unwrap();
     assert_eq!(sent["FromEmailAddress"], "no-reply@example.com");
     assert_eq!(sent["Destination"], json!({ "ToAddresses": ["ann@example.com"] }));
@@ -252,7 +254,9 @@ async fn amazon_ses_is_told_the_configuration_set_that_is_set() {
     let Carrier::Ses { client, from, .. } = carrier else { panic!("no SES") };
     let carrier = Carrier::Ses { client, from, configuration_set: Some("transactional".into()) };
     let key = letter(&api, FAR).await;
-    functions::mail::work(mailing(&api.server().apps["mail"], carrier), key).await.unwrap();
+    functions::background::mail::work(mailing(&api.server().apps["mail"], carrier), key)
+        .await
+        .unwrap();
     assert_eq!(seen.recv().await.unwrap()["ConfigurationSetName"], "transactional");
 }
 
@@ -291,7 +295,7 @@ async fn ses_is_asked_again_only_where_that_can_help_and_nothing_else_holds_up_o
             ses(status, json!({ "__type": kind, "message": "not to ann@example.com" })).await;
         let key = letter(&api, FAR).await;
         log::clear();
-        let outcome = functions::mail::work(mailing(&app, carrier), key.clone()).await;
+        let outcome = functions::background::mail::work(mailing(&app, carrier), key.clone()).await;
         let found = match (outcome.is_err(), exists(&api, &key).await) {
             (true, true) => Then::Again,
             (false, true) => Then::Stays,
@@ -319,7 +323,7 @@ async fn an_e_mail_that_was_sent_is_counted_and_one_that_nobody_sends_is_not() {
     for (carrier, sent) in [(Carrier::Nobody, 0), (carrier, 1)] {
         let key = letter(&api, FAR).await;
         log::clear();
-        functions::mail::work(mailing(&app, carrier), key).await.unwrap();
+        functions::background::mail::work(mailing(&app, carrier), key).await.unwrap();
         assert_eq!(recorded(Metric::MailsSent, None).1, sent);
         for kind in [TEMPORARY, PERMANENT] {
             assert_eq!(recorded(Metric::MailsFailed, Some(kind)), (0, 0), "{kind}");
@@ -341,7 +345,7 @@ async fn a_letter_that_cant_be_read_does_not_come_again_and_stays_for_an_operato
     let app = api.server().apps["mail"].clone();
     let key = poison(&api).await;
     log::clear();
-    functions::mail::work(mailing(&app, Carrier::Nobody), key.clone()).await.unwrap();
+    functions::background::mail::work(mailing(&app, Carrier::Nobody), key.clone()).await.unwrap();
     assert!(exists(&api, &key).await);
     assert_eq!(recorded(Metric::MailsFailed, Some(PERMANENT)), (1, 1));
     let text = log::text();

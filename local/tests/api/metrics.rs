@@ -135,20 +135,20 @@ async fn a_sweep_and_an_erasure_are_samples_even_if_there_was_nothing_to_do() {
     ann.holds(&[("crashed", 1), ("crashed too", 1)]).await;
     api.set(&ann, "due", AttributeValue::N("1".into())).await;
     log::clear();
-    functions::sweep::work(sweep.clone()).await.unwrap();
+    functions::background::sweep::work(sweep.clone()).await.unwrap();
     assert_eq!(recorded(Metric::SweptAccounts, None), (1, 1));
     assert_eq!(recorded(Metric::TokensReturned, None), (1, 2 * PRICE));
-    functions::sweep::work(sweep).await.unwrap();
+    functions::background::sweep::work(sweep).await.unwrap();
     assert_eq!(recorded(Metric::SweptAccounts, None), (2, 1));
     assert_eq!(recorded(Metric::TokensReturned, None), (2, 2 * PRICE));
 
     let (bearer, body) = (ben.bearer(), json!({ "password": ben.password }));
     let headers = [("authorization", bearer.as_str())];
     api.send(Method::DELETE, "/api/user/", &headers, Some(body)).await.is(202);
-    functions::erase::work(erase.clone()).await.unwrap();
+    functions::background::erase::work(erase.clone()).await.unwrap();
     assert_eq!(recorded(Metric::ErasedAccounts, None), (1, 0), "the name stays taken for a day");
     api.server().clock.advance(DAY);
-    functions::erase::work(erase).await.unwrap();
+    functions::background::erase::work(erase).await.unwrap();
     assert_eq!(recorded(Metric::ErasedAccounts, None), (2, 1));
 }
 
@@ -195,7 +195,7 @@ async fn every_line_is_in_the_format_from_which_cloudwatch_makes_metrics() {
     ann.log_in().await.is(200);
     ann.chat("hi").await.is(200);
     ann.chat("!fail").await.expect(502, "ai_failed");
-    functions::sweep::work(api.server().apps["sweep"].clone()).await.unwrap();
+    functions::background::sweep::work(api.server().apps["sweep"].clone()).await.unwrap();
     let lines = log::metrics();
     assert!(lines.len() >= 6, "{lines:?}");
     for line in lines {

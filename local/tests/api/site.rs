@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use functions::site::{FILES, VERSION};
+use functions::pages::site::{FILES, VERSION};
 use reqwest::Method;
 use serde_json::{Value, json};
 

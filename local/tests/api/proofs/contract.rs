@@ -1,13 +1,12 @@
-//! Every fact that the repository states more than once: template, endpoints, binaries, router,
-//! events and the endpoints' first lines.
+//! Facts that `template.yaml`, the code and the documents share, and that can't be generated.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use emulator::template::{Function, Template};
-use functions::site::FILES;
-use functions::{ENDPOINTS, ROUTES, SCHEDULED};
+use functions::pages::site::FILES;
+use functions::{ENDPOINTS, ROUTES, background};
 use reqwest::Method;
 use serde_json::Value;
 use serde_norway::Value as Yaml;
@@ -21,7 +20,9 @@ const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST",
 
 /// What an endpoint needs: the type of the first parameter of its `handle`.
 fn needs(endpoint: &str) -> String {
-    let source = read(&format!("functions/src/{endpoint}.rs"));
+    let module = ENDPOINTS.iter().find(|other| other.name == endpoint).expect(endpoint).module;
+    let file = module.replacen("functions::", "functions/src/", 1).replace("::", "/");
+    let source = read(&format!("{file}.rs"));
     let parameters = source.split_once("pub async fn handle(").expect(endpoint).1;
     let first = parameters.split_once(": ").expect(endpoint).1;
     first.split([',', ' ']).next().expect(endpoint).to_owned()
@@ -55,12 +56,6 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-fn names(folder: &str, extension: &str) -> BTreeSet<String> {
-    let files = std::fs::read_dir(root().join(folder)).unwrap().map(|file| file.unwrap().path());
-    let files = files.filter(|file| file.extension().is_some_and(|other| other == extension));
-    files.map(|file| file.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
-}
-
 fn endpoints() -> BTreeSet<String> {
     ENDPOINTS.iter().map(|endpoint| endpoint.name.to_owned()).collect()
 }
@@ -83,40 +78,6 @@ fn yaml() -> Yaml {
 /// Whether a value is `!Ref name`.
 fn is_ref(value: &Yaml, name: &str) -> bool {
     matches!(value, Yaml::Tagged(tagged) if tagged.tag == "!Ref" && tagged.value == name)
-}
-
-#[test]
-fn template_files_binaries_and_events_are_the_endpoints() {
-    let template: BTreeSet<String> =
-        Template::load().unwrap().functions.iter().map(|function| function.name.clone()).collect();
-    let with_scheduled: BTreeSet<String> =
-        endpoints().into_iter().chain(SCHEDULED.iter().map(|name| (*name).to_owned())).collect();
-    let mut files = names("functions/src", "rs");
-    for not_an_endpoint in ["lib", "endpoint", "openai"] {
-        files.remove(not_an_endpoint);
-    }
-    let manifest = read("functions/Cargo.toml");
-    let listed: BTreeSet<String> = manifest
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("{ name = \"")?.split('"').next())
-        .map(str::to_owned)
-        .collect();
-    let binaries = names("functions/src/bin", "rs");
-    assert_eq!(template, with_scheduled, "template.yaml");
-    assert_eq!(files, with_scheduled, "functions/src");
-    assert_eq!(binaries, with_scheduled, "functions/src/bin");
-    assert_eq!(names("events", "json"), endpoints(), "events");
-    assert_eq!(listed, with_scheduled, "functions/Cargo.toml");
-    for name in endpoints() {
-        let main = read(&format!("functions/src/bin/{name}.rs"));
-        let serve = if streams(&name) { "serve_streaming" } else { "serve" };
-        assert!(
-            main.contains(&format!(
-                "shared::lambda::{serve}(functions::ROUTES, functions::{name}::handle)"
-            )),
-            "functions/src/bin/{name}.rs"
-        );
-    }
 }
 
 #[test]
@@ -177,56 +138,6 @@ fn a_path_of_two_functions_has_no_any() {
                 "sam local would give ANY {path} to one of two functions by chance"
             );
         }
-    }
-}
-
-#[test]
-fn the_router_of_cargo_lambda_mirrors_the_template_in_both_spellings() {
-    let template = Template::load().unwrap();
-    let manifest = read("Cargo.toml");
-    let router = manifest.split("router = [\n").nth(1).unwrap().split("\n]").next().unwrap();
-    let mut routed: BTreeMap<(String, String), String> = BTreeMap::new();
-    for line in router.lines() {
-        let quoted: Vec<&str> = line.split('"').skip(1).step_by(2).collect();
-        let (path, function) = (quoted[0], quoted[quoted.len() - 1]);
-        let methods = &quoted[1..quoted.len() - 1];
-        for method in if methods.is_empty() { &METHODS[..] } else { methods } {
-            let twice = routed.insert((path.to_owned(), (*method).to_owned()), function.to_owned());
-            assert_eq!(twice, None, "{method} {path} is there twice");
-        }
-    }
-    let mut expected = BTreeMap::new();
-    for path in ROUTES.iter().map(|route| route.path) {
-        let spellings = match path {
-            "/" => vec!["/".to_owned()],
-            "/{proxy+}" => vec!["/{*path}".to_owned()],
-            path => vec![path.to_owned(), format!("{path}/")],
-        };
-        for spelling in spellings {
-            for method in METHODS {
-                expected.insert(
-                    (spelling.clone(), method.to_owned()),
-                    serves(template, method, path).unwrap().to_owned(),
-                );
-            }
-        }
-    }
-    assert_eq!(routed, expected);
-}
-
-#[test]
-fn the_first_line_of_an_endpoint_says_its_routes() {
-    for endpoint in ENDPOINTS {
-        let routes = ROUTES.iter().filter(|route| route.endpoint == endpoint.name);
-        let routes: Vec<String> =
-            routes.map(|route| format!("`{} {}`", route.method, route.path)).collect();
-        let source = read(&format!("functions/src/{}.rs", endpoint.name)).replace("\n//! ", " ");
-        let expected = format!("//! {} - ", routes.join(", "));
-        assert!(
-            source.starts_with(&expected),
-            "functions/src/{}.rs should begin with {expected}",
-            endpoint.name
-        );
     }
 }
 
@@ -306,7 +217,7 @@ fn a_scheduled_run_that_fails_is_kept_in_an_encrypted_queue_and_the_next_one_is_
         scheduled.insert(binary);
     }
     let expected: BTreeSet<&str> =
-        SCHEDULED.iter().copied().filter(|name| *name != "mail").collect();
+        background::NAMES.iter().copied().filter(|name| *name != "mail").collect();
     assert_eq!(scheduled, expected);
 }
 
@@ -365,6 +276,10 @@ fn only_the_sender_may_send_and_through_the_named_configuration_set_if_one_is_na
 
 #[test]
 fn what_streams_is_passed_on_as_a_stream_for_as_long_as_its_function_runs_and_nothing_else_is() {
+    let streaming: BTreeSet<String> =
+        endpoints().into_iter().filter(|name| streams(name)).collect();
+    let expected = ["admin_export", "chat_stream", "completions", "export", "responses"];
+    assert_eq!(streaming, BTreeSet::from(expected.map(str::to_owned)));
     for (_, resource) in yaml()["Resources"].as_mapping().unwrap() {
         let Some(binary) = resource["Metadata"]["BuildProperties"]["Binary"].as_str() else {
             continue;
@@ -1019,8 +934,7 @@ async fn every_event_gets_its_endpoints_answer() {
             tokens.insert("ADMIN_TOKEN", api.administrator("root").await.access);
             let ben = serde_json::json!({ "username": "ben", "email": "ben@example.com", "password": "secret123" });
             let ben = api.person_with(ben).await;
-            let key = ben.makes_a_key("a program").await.is(201);
-            tokens.insert("USER_KEY_ID", key["id"].as_str().unwrap().to_owned());
+            ben.makes_a_key("a program").await.is(201);
             tokens.insert("USER_ID", ben.id);
         }
         if name == "account_delete" {
@@ -1070,6 +984,8 @@ async fn every_event_gets_its_endpoints_answer() {
         }
         if name == "chat" {
             tokens.insert("CHAT_ID", body["id"].as_str().unwrap().to_owned());
+            let conversation = body["conversation_id"].as_str().unwrap().to_owned();
+            tokens.insert("CONVERSATION_ID", conversation);
         }
         if name == "sessions" {
             tokens.insert("SESSION_ID", body[1]["id"].as_str().unwrap().to_owned());

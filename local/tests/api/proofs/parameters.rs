@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{LazyLock, Mutex};
 
 use emulator::template::{Function, Template};
-use functions::{ENDPOINTS, PAGES, SCHEDULED};
+use functions::{ENDPOINTS, background, pages};
 use local::server::environment_of;
 use regex_automata::meta::Regex;
 use serde_norway::Value as Yaml;
@@ -116,11 +116,11 @@ impl Stopped {
             Self::ChatReaders => vec!["admin_chats", "admin_export", "admin_ledger"],
             Self::Endpoints => endpoints.collect(),
             Self::StoreUsers => endpoints
-                .chain(SCHEDULED.iter().copied())
-                .filter(|name| !PAGES.contains(name))
+                .chain(background::NAMES.iter().copied())
+                .filter(|name| pages::ENDPOINTS.iter().all(|page| page.name != *name))
                 .collect(),
             Self::Mail => vec!["mail"],
-            Self::All => endpoints.chain(SCHEDULED.iter().copied()).collect(),
+            Self::All => endpoints.chain(background::NAMES.iter().copied()).collect(),
         };
         names.into_iter().map(str::to_owned).collect()
     }
@@ -530,7 +530,7 @@ async fn start(function: &str, settings: &Settings<'_>) -> Result<(), ConfigErro
     let clock = Clock::default();
     match function {
         "mail" => Mailing::connect(settings, clock).await.map(drop),
-        name if SCHEDULED.contains(&name) => App::connect(settings, clock).await.map(drop),
+        name if background::NAMES.contains(&name) => App::connect(settings, clock).await.map(drop),
         name => {
             let endpoint = ENDPOINTS.iter().find(|endpoint| endpoint.name == name);
             let endpoint = endpoint.unwrap_or_else(|| panic!("no endpoint {name}"));

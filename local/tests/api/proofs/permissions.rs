@@ -468,7 +468,7 @@ impl Watched {
         for item in scan::<Value>(&self.dynamo.url, "TokensTable").await {
             let key = item["pk"].as_str().unwrap();
             if key.starts_with("outbox:") {
-                functions::mail::work(mailing.clone(), key.to_owned()).await.unwrap();
+                functions::background::mail::work(mailing.clone(), key.to_owned()).await.unwrap();
             }
         }
         self.note("mail", lane);
@@ -769,12 +769,12 @@ impl Watched {
         let day = Day::of(self.clock.millis());
         for wait in [Duration::from_secs(120), DAY + DAY] {
             self.clock.advance(wait);
-            functions::sweep::work(self.sweep.0.clone()).await.unwrap();
+            functions::background::sweep::work(self.sweep.0.clone()).await.unwrap();
             self.note("sweep", &self.sweep.1);
-            functions::erase::work(self.erase.0.clone()).await.unwrap();
+            functions::background::erase::work(self.erase.0.clone()).await.unwrap();
             self.note("erase", &self.erase.1);
         }
-        functions::census::work(self.census.0.clone()).await.unwrap();
+        functions::background::census::work(self.census.0.clone()).await.unwrap();
         self.note("census", &self.census.1);
         let root = self.log_in("root").await;
         let more = "accounts=true&top=spent";

@@ -804,7 +804,9 @@ impl<'l> Schedule<'l> {
                 match way {
                     Way::Whole => (
                         words,
-                        Box::pin(functions::chat::handle(asking, request).map(Outcome::Replied)),
+                        Box::pin(
+                            functions::chats::chat::handle(asking, request).map(Outcome::Replied),
+                        ),
                     ),
                     way => {
                         let replied = in_pieces(asking, request, *way, form, hearing.clone());
@@ -816,14 +818,18 @@ impl<'l> Schedule<'l> {
                 let request = ask(json!({ "idempotency_key": key }), None);
                 (
                     format!("client {client} of {whose} stops {key}"),
-                    Box::pin(functions::chat_stop::handle(app, request).map(Outcome::Replied)),
+                    Box::pin(
+                        functions::chats::chat_stop::handle(app, request).map(Outcome::Replied),
+                    ),
                 )
             }
             What::Balance => {
                 let request = ask(json!({}), None);
                 (
                     format!("client {client} of {whose} asks for the balance"),
-                    Box::pin(functions::balance::handle(app, request).map(Outcome::Replied)),
+                    Box::pin(
+                        functions::account::balance::handle(app, request).map(Outcome::Replied),
+                    ),
                 )
             }
             What::Delete { conversation } => {
@@ -839,12 +845,12 @@ impl<'l> Schedule<'l> {
                     format!("client {client} of {whose} presents refresh token {generation}");
                 let (accounts, signer) = (self.lane.accounts.clone(), self.lane.signer.clone());
                 let issuing = Issuing { app, accounts, signer };
-                let reply = functions::token_refresh::handle(issuing, request);
+                let reply = functions::auth::token_refresh::handle(issuing, request);
                 (words, Box::pin(reply.map(Outcome::Replied)))
             }
             What::Sweep => (
                 "the sweep begins".into(),
-                Box::pin(functions::sweep::work(app).map(Outcome::Swept)),
+                Box::pin(functions::background::sweep::work(app).map(Outcome::Swept)),
             ),
         };
         if let What::Refresh { generation } = what {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use functions::ROUTES;
-use functions::openapi::{Stated, document};
+use functions::service::openapi::{Stated, document};
 use jsonschema::Validator;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};

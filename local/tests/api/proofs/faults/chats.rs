@@ -171,7 +171,7 @@ impl Scenario for Paying {
                 let config = AiConfig { context_chats: 1, ..(*asking.ai.config).clone() };
                 asking.ai.config = Arc::new(config);
                 let edge = function.edge.clone();
-                case.function = Some(Function::new(edge, asking, functions::chat::handle));
+                case.function = Some(Function::new(edge, asking, functions::chats::chat::handle));
                 case.asks().await;
                 let first = case.replies[0].body["id"].as_str().map(str::to_owned);
                 (case.own.conversation, case.own.after) = (first.clone(), first);
@@ -184,7 +184,7 @@ impl Scenario for Paying {
                 config.providers.push(AiProvider::Echo);
                 asking.ai = Ai::connect(config).await.unwrap();
                 let edge = function.edge.clone();
-                case.function = Some(Function::new(edge, asking, functions::chat::handle));
+                case.function = Some(Function::new(edge, asking, functions::chats::chat::handle));
             }
             Self::StoppedStream => {
                 let function = case.function();
@@ -197,7 +197,8 @@ impl Scenario for Paying {
                 };
                 asking.ai.config = Arc::new(config);
                 let edge = function.edge.clone();
-                case.function = Some(Function::new(edge, asking, functions::chat_stream::handle));
+                case.function =
+                    Some(Function::new(edge, asking, functions::chats::chat_stream::handle));
                 case.own.stop = Some(rig.api.function_over("chat_stop", &case.lane));
             }
             Self::ChatBehindExpired => case.who.holds_everything().await,

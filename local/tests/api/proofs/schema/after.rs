@@ -198,7 +198,7 @@ async fn links_work(api: &Api, kept: &Kept) {
 async fn is_erased(api: &Api, kept: &Kept) {
     let app = api.server().apps["erase"].clone();
     for _ in 0..2 {
-        functions::erase::work(app.clone()).await.unwrap();
+        functions::background::erase::work(app.clone()).await.unwrap();
         app.clock.advance(2 * DAY);
     }
     let dan = kept.person("dan", api);

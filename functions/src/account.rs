@@ -1,0 +1,33 @@
+//! What users see and change of their own accounts: balance, statement, profile, API keys, export.
+
+pub mod account_delete;
+pub mod api_key_create;
+pub mod api_key_revoke;
+pub mod api_keys;
+pub mod balance;
+pub mod export;
+pub mod ledger;
+pub mod profile;
+pub mod profile_change;
+
+use shared::http::Failures;
+
+endpoints! {
+    Failures::Problem => {
+        ledger: GET "/api/user/ledger", GET ledger::MONTHS_PATH => months;
+        api_keys: GET "/api/user/api-keys";
+        api_key_create: POST "/api/user/api-keys";
+        api_key_revoke: DELETE "/api/user/api-keys/{id}";
+        export: GET "/api/user/export";
+        account_delete: DELETE "/api/user";
+    }
+    Failures::SimplejwtGuarded => {
+        balance:
+            GET "/api/tokens",
+            GET "/api/token_balance",
+            GET "/api/tokenbalance",
+            GET "/api/user/balance";
+        profile: GET "/api/user/profile";
+        profile_change: PATCH "/api/user/profile";
+    }
+}

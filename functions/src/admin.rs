@@ -1,0 +1,43 @@
+//! What administrators do. These endpoints take an administrator's access token, and no API keys.
+
+pub mod admin_adjustment;
+pub mod admin_api_keys;
+pub mod admin_api_keys_revoke;
+pub mod admin_chats;
+pub mod admin_export;
+pub mod admin_figures;
+pub mod admin_grants;
+pub mod admin_ledger;
+pub mod admin_password_reset;
+pub mod admin_sessions_end;
+pub mod admin_trail;
+pub mod admin_user;
+pub mod admin_user_change;
+pub mod admin_user_create;
+pub mod admin_user_delete;
+pub mod admin_users;
+
+use shared::http::Failures;
+
+endpoints! {
+    Failures::Problem => {
+        admin_users: GET "/api/admin/users";
+        admin_user_create: POST "/api/admin/users";
+        admin_user: GET "/api/admin/users/{id}";
+        admin_user_change: PATCH "/api/admin/users/{id}";
+        admin_user_delete: DELETE "/api/admin/users/{id}";
+        admin_sessions_end: DELETE "/api/admin/users/{id}/sessions";
+        admin_api_keys: GET "/api/admin/users/{id}/api-keys";
+        admin_api_keys_revoke:
+            DELETE "/api/admin/users/{id}/api-keys",
+            DELETE admin_api_keys_revoke::ONE_PATH => one;
+        admin_password_reset: POST "/api/admin/users/{id}/password-reset";
+        admin_adjustment: POST "/api/admin/users/{id}/adjustments";
+        admin_grants: POST "/api/admin/grants";
+        admin_ledger: GET "/api/admin/users/{id}/ledger";
+        admin_chats: GET "/api/admin/chats";
+        admin_trail: GET "/api/admin/trail";
+        admin_figures: GET "/api/admin/figures";
+        admin_export: GET "/api/admin/export/{list}";
+    }
+}

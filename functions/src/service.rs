@@ -1,0 +1,19 @@
+//! What the API says of itself, without an account.
+
+pub mod discovery;
+pub mod health;
+pub mod jwks;
+pub mod openapi;
+
+use shared::http::Failures;
+
+endpoints! {
+    Failures::Problem => {
+        health: GET "/api/health";
+        openapi: GET "/api/openapi.json";
+        jwks: GET "/.well-known/jwks.json";
+        discovery:
+            GET "/.well-known/openid-configuration",
+            GET "/.well-known/oauth-authorization-server";
+    }
+}

@@ -1,0 +1,492 @@
+//! `alarms.yaml`: the alarms and the dashboard. The table below has every alarm; groups of functions,
+//! tables and indexes come from `template.yaml`.
+
+use crate::Failure;
+use crate::files::Files;
+use crate::groups::Group;
+use crate::template::Template;
+
+/// An alarm of CloudWatch. Without data it stays as it is, unless `missing` says otherwise.
+struct Alarm {
+    name: String,
+    /// Its comment.
+    about: &'static str,
+    /// The section of docs/runbooks.md that says what to do.
+    runbook: &'static str,
+    watches: Watches,
+    breaks: &'static str,
+    threshold: &'static str,
+    /// How many of the last periods must break the threshold.
+    periods: (u32, u32),
+    /// What periods without data are.
+    missing: &'static str,
+}
+
+/// What an alarm compares with its threshold.
+enum Watches {
+    One(Metric),
+    /// The value of an expression of several metrics, each with its id.
+    Several {
+        id: &'static str,
+        expression: String,
+        metrics: Vec<(String, Metric)>,
+    },
+}
+
+/// A metric, of which one statistic is computed for each period.
+struct Metric {
+    namespace: &'static str,
+    name: &'static str,
+    dimensions: Vec<(&'static str, String)>,
+    statistic: &'static str,
+    /// In seconds.
+    period: u32,
+}
+
+const AT_LEAST: &str = "GreaterThanOrEqualToThreshold";
+const BELOW: &str = "LessThanThreshold";
+const FIVE_MINUTES: u32 = 300;
+
+/// The namespace of the functions' own metrics.
+const OWN: &str = "!Ref Stack";
+
+impl Alarm {
+    /// An alarm at this threshold, in a single period.
+    fn at(threshold: &'static str, name: &str, runbook: &'static str, watches: Watches) -> Self {
+        Self {
+            name: name.to_owned(),
+            about: "",
+            runbook,
+            watches,
+            breaks: AT_LEAST,
+            threshold,
+            periods: (1, 1),
+            missing: "notBreaching",
+        }
+    }
+
+    fn about(self, about: &'static str) -> Self {
+        Self { about, ..self }
+    }
+
+    /// `some` of `all` periods must break the threshold.
+    fn for_periods(self, some: u32, all: u32) -> Self {
+        Self { periods: (some, all), ..self }
+    }
+
+    fn missing(self, missing: &'static str) -> Self {
+        Self { missing, ..self }
+    }
+}
+
+impl Metric {
+    fn sum(namespace: &'static str, name: &'static str) -> Self {
+        Self { namespace, name, dimensions: Vec::new(), statistic: "Sum", period: FIVE_MINUTES }
+    }
+
+    fn of(mut self, dimension: &'static str, value: impl Into<String>) -> Self {
+        self.dimensions.push((dimension, value.into()));
+        self
+    }
+
+    fn statistic(self, statistic: &'static str) -> Self {
+        Self { statistic, ..self }
+    }
+
+    fn every(self, period: u32) -> Self {
+        Self { period, ..self }
+    }
+}
+
+/// The sum or another function of metrics that have the ids `x0`, `x1` and so on.
+fn all(id: &'static str, function: &str, metrics: Vec<(String, Metric)>) -> Watches {
+    let ids: Vec<&str> = metrics.iter().map(|(id, _)| id.as_str()).collect();
+    Watches::Several { id, expression: format!("{function}([{}])", ids.join(", ")), metrics }
+}
+
+/// Every alarm, in the order of the dashboard.
+fn alarms(template: &Template, groups: &[Group]) -> Result<Vec<Alarm>, Failure> {
+    let mut alarms = Vec::new();
+    let watched = || groups.iter().filter_map(|group| Some((group, group.alarms.as_ref()?)));
+    let of_functions = |group: &Group, letter: &str, metric: fn() -> Metric| {
+        let metrics = group.functions.iter().enumerate().map(|(index, _)| {
+            let name = format!("!Select [{index}, !Ref {}]", group.parameter);
+            (format!("{letter}{index}"), metric().of("FunctionName", name))
+        });
+        metrics.collect::<Vec<_>>()
+    };
+    for (index, (group, name)) in watched().enumerate() {
+        let errors = of_functions(group, "e", || Metric::sum("AWS/Lambda", "Errors"));
+        let (errors, name) = (all("errors", "SUM", errors), format!("ErrorsOf{name}"));
+        alarms.push(match index {
+            _ if group.is_background() => {
+                Alarm::at("1", &name, "errors-of-background-work", errors)
+                    .for_periods(2, 3)
+                    .about("These run every five minutes: two failures in three runs are no accident.")
+            }
+            0 => Alarm::at("3", &name, "errors", errors).about(
+                "Invocations that crashed, timed out or could not start. Responses that a function sends itself don't count.",
+            ),
+            _ => Alarm::at("3", &name, "errors", errors),
+        });
+    }
+    for (index, (group, name)) in watched().enumerate() {
+        let throttles = of_functions(group, "t", || Metric::sum("AWS/Lambda", "Throttles"));
+        let (throttles, name) = (all("throttles", "SUM", throttles), format!("ThrottlesOf{name}"));
+        alarms.push(match index {
+            _ if group.is_background() => {
+                Alarm::at("1", &name, "throttles", throttles).for_periods(2, 3)
+            }
+            0 => Alarm::at("10", &name, "throttles", throttles).about(
+                "Requests that Lambda refused because the concurrency of the function or of the account is used up.",
+            ),
+            _ => Alarm::at("10", &name, "throttles", throttles),
+        });
+    }
+
+    let group = |parameter: &str| {
+        let group = groups.iter().find(|group| group.parameter == parameter);
+        group.ok_or_else(|| format!("there is no group {parameter}"))
+    };
+    let duration = || Metric::sum("AWS/Lambda", "Duration").statistic("p99");
+    let slow = all("milliseconds", "MAX", of_functions(group("QuickFunctions")?, "d", duration));
+    alarms.push(
+        Alarm::at("3000", "SlowAnswers", "slow-answers", slow)
+            .for_periods(3, 3)
+            .about("The slowest hundredth of requests, of the function where it is slowest."),
+    );
+    let chats = group("ChatFunctions")?;
+    let mut asking = Vec::new();
+    for (id, function) in [
+        ("chat", "chat"),
+        ("stream", "chat_stream"),
+        ("completions", "completions"),
+        ("responses", "responses"),
+    ] {
+        asking.push((id.to_owned(), duration().of("FunctionName", chats.reference(function)?)));
+    }
+    let slow = Watches::Several {
+        id: "percent",
+        expression: "MAX([chat / 280, stream / 1200, completions / 1200, responses / 1200])".into(),
+        metrics: asking,
+    };
+    alarms.push(Alarm::at("90", "SlowChats", "slow-chats", slow).for_periods(3, 3).about(
+        "The same for the functions that ask the AI, in per cent of their time-outs (28 s and 120 s).",
+    ));
+    let running = Metric::sum("AWS/Lambda", "ConcurrentExecutions").statistic("Maximum").every(60);
+    alarms.push(
+        Alarm::at("!Ref ConcurrencyAlarm", "Concurrency", "concurrency", Watches::One(running))
+            .for_periods(3, 5)
+            .about("All functions in the account and region, also of other stacks: they share the quota."),
+    );
+    let mail = group("BackgroundFunctions")?.reference("mail")?;
+    let age =
+        Metric::sum("AWS/Lambda", "IteratorAge").statistic("Maximum").of("FunctionName", mail);
+    alarms.push(
+        Alarm::at("900000", "MailIsLate", "late-mail", Watches::One(age)).about(
+            "The age of the oldest e-mail that the function mail received, in milliseconds.",
+        ),
+    );
+    let runs = |name| Metric::sum(OWN, name).statistic("SampleCount");
+    let runs = Watches::Several {
+        id: "runs",
+        expression: "MIN([FILL(sweeps, 0), FILL(erasures, 0)])".into(),
+        metrics: vec![
+            ("sweeps".into(), runs("SweptAccounts")),
+            ("erasures".into(), runs("ErasedAccounts")),
+        ],
+    };
+    let stopped = Alarm::at("1", "BackgroundStopped", "background-work-stopped", runs);
+    alarms.push(
+        Alarm { breaks: BELOW, ..stopped }.for_periods(3, 3).missing("breaching").about(
+            "No successful run of sweep or erase for 15 minutes. Both are scheduled every five minutes, and each success is a sample.",
+        ),
+    );
+    alarms.extend(throttled(template));
+    alarms.push(
+        Alarm::at(
+            "5",
+            "Refunds",
+            "refunds",
+            Watches::Several {
+                id: "percent",
+                expression: "IF(refunds >= 20, 100 * refunds / SUM([refunds, chats]), 0)".into(),
+                metrics: vec![
+                    ("refunds".into(), Metric::sum(OWN, "Refunds")),
+                    ("chats".into(), Metric::sum(OWN, "Chats")),
+                ],
+            },
+        )
+        .about("The share of messages whose tokens were returned because the AI failed or answered too late, in per cent. Fewer than twenty refunds don't count."),
+    );
+    let failures = ["openai", "openai2", "bedrock"].map(|provider| {
+        let metric = Metric::sum(OWN, "AiFailures").statistic("Average").of("Provider", provider);
+        (provider.to_owned(), metric)
+    });
+    let failures = Watches::Several {
+        id: "percent",
+        expression: "100 * MAX([openai, openai2, bedrock])".into(),
+        metrics: failures.into(),
+    };
+    alarms.push(Alarm::at("50", "AiFailures", "ai-failures", failures).for_periods(2, 3).about(
+        "The share of failed calls of the provider that fails most, in per cent, also if another one answers in its place.",
+    ));
+    alarms.push(
+        Alarm::at(
+            "10",
+            "SettleConflicts",
+            "settle-conflicts",
+            Watches::One(Metric::sum(OWN, "SettleConflicts")),
+        )
+        .about("Answers that the store refused to settle: the AI's work was lost."),
+    );
+    let failed = Metric::sum(OWN, "MailsFailed").every(900).of("Kind", "permanent");
+    alarms.push(Alarm::at("5", "MailFailures", "mail-failures", Watches::One(failed)).about(
+        "E-mails that are not retried. A few are wrong addresses, more are a wrong configuration.",
+    ));
+    let waiting = Metric::sum("AWS/SQS", "ApproximateNumberOfMessagesVisible")
+        .statistic("Maximum")
+        .of("QueueName", "!Ref FailureQueue");
+    alarms.push(
+        Alarm::at("1", "FailedWork", "failed-work", Watches::One(waiting)).missing("ignore").about(
+            "Lambda put a record of failed work into the queue. The alarm stays until the queue is empty.",
+        ),
+    );
+    let differences = Metric::sum(OWN, "AuditDifferences").statistic("Maximum");
+    alarms.push(
+        Alarm::at("1", "AuditDifferences", "audit-differences", Watches::One(differences))
+            .missing("ignore")
+            .about("`manage audit` found a balance that its ledger doesn't explain. The alarm stays until an audit finds none."),
+    );
+    Ok(alarms)
+}
+
+/// The alarms for refused reads and writes of the tables and their indexes.
+fn throttled(template: &Template) -> [Alarm; 3] {
+    let throttles = |name| Metric::sum("AWS/DynamoDB", name);
+    let table = |index: usize| format!("!Select [{index}, !Ref Tables]");
+    let (mut tables, mut reads, mut writes) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, of_table) in template.tables.iter().enumerate() {
+        let metrics = [("r", "ReadThrottleEvents"), ("w", "WriteThrottleEvents")];
+        for (letter, name) in metrics {
+            let metric = throttles(name).of("TableName", table(number));
+            tables.push((format!("{letter}{number}"), metric));
+        }
+        for index in &of_table.indexes {
+            let id = format!("i{}", reads.len());
+            let metric = |name| {
+                throttles(name).of("TableName", table(number)).of("GlobalSecondaryIndexName", index)
+            };
+            reads.push((id.clone(), metric("ReadThrottleEvents")));
+            writes.push((id, metric("WriteThrottleEvents")));
+        }
+    }
+    let alarm =
+        |name, metrics| Alarm::at("10", name, "store-throttles", all("throttles", "SUM", metrics));
+    [
+        alarm("StoreThrottles", tables).about(
+            "Reads and writes that DynamoDB refused. The tables are on demand: a single key is too hot, or the account's limit is reached.",
+        ),
+        alarm("IndexReadThrottles", reads).about(
+            "The same for the global secondary indexes, which a table's metrics don't include. If an index refuses a write, the whole write fails.",
+        ),
+        alarm("IndexWriteThrottles", writes),
+    ]
+}
+
+pub fn generate(files: &mut Files, template: &Template, groups: &[Group]) -> Result<(), Failure> {
+    let alarms = alarms(template, groups)?;
+    let mut text = HEAD.to_owned();
+    for Group { parameter, about, .. } in groups {
+        text += &format!(
+            "  {parameter}:\n    Type: CommaDelimitedList\n    Description: \"{about}\"\n"
+        );
+    }
+    text += RESOURCES;
+    for alarm in &alarms {
+        text += &alarm.yaml();
+    }
+    text += BUDGET;
+    text += &dashboard(&alarms);
+    text += OUTPUTS;
+    files.put("alarms.yaml", text);
+    Ok(())
+}
+
+impl Alarm {
+    fn yaml(&self) -> String {
+        let Self { name, about, runbook, watches, breaks, threshold, periods, missing } = self;
+        let mut text = comment(about);
+        text += &format!(
+            "  {name}:\n    Type: AWS::CloudWatch::Alarm\n    Properties:\n      AlarmDescription: docs/runbooks.md#{runbook}\n"
+        );
+        match watches {
+            Watches::One(metric) => {
+                text += &metric.yaml("      ");
+                let Metric { statistic, period, .. } = metric;
+                text += &format!("      Statistic: {statistic}\n      Period: {period}\n");
+            }
+            Watches::Several { id, expression, metrics } => {
+                text += &format!(
+                    "      Metrics:\n        - Id: {id}\n          Expression: \"{expression}\"\n"
+                );
+                for (id, metric) in metrics {
+                    let Metric { statistic, period, .. } = metric;
+                    text += &format!(
+                        "        - Id: {id}\n          ReturnData: false\n          MetricStat:\n            Stat: {statistic}\n            Period: {period}\n            Metric:\n{}",
+                        metric.yaml("              ")
+                    );
+                }
+            }
+        }
+        let (some, every) = periods;
+        text + &format!(
+            "      ComparisonOperator: {breaks}\n      Threshold: {threshold}\n      DatapointsToAlarm: {some}\n      EvaluationPeriods: {every}\n      TreatMissingData: {missing}\n      AlarmActions: !If [HasTopic, [!Ref TopicArn], !Ref AWS::NoValue]\n      OKActions: !If [HasTopic, [!Ref TopicArn], !Ref AWS::NoValue]\n\n"
+        )
+    }
+}
+
+impl Metric {
+    /// Its name and dimensions, each line after `indent`.
+    fn yaml(&self, indent: &str) -> String {
+        let Self { namespace, name, dimensions, .. } = self;
+        let mut text = format!("{indent}Namespace: {namespace}\n{indent}MetricName: {name}\n");
+        if !dimensions.is_empty() {
+            text += &format!("{indent}Dimensions:\n");
+        }
+        for (name, value) in dimensions {
+            text += &format!("{indent}  - Name: {name}\n{indent}    Value: {value}\n");
+        }
+        text
+    }
+}
+
+/// A comment before a resource, in lines of at most 100 characters.
+fn comment(about: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in about.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + word.len() <= 100 => *line += &format!(" {word}"),
+            _ => lines.push(format!("  # {word}")),
+        }
+    }
+    lines.into_iter().map(|line| line + "\n").collect()
+}
+
+/// The state of every alarm, a graph of what each watches, and the latest failures in the log.
+fn dashboard(alarms: &[Alarm]) -> String {
+    let names = || {
+        let arn = |name: &str| (name.to_owned(), format!("${{{name}.Arn}}"));
+        let failed = ("FailedRequests".to_owned(), "${FailedRequestsArn}".to_owned());
+        std::iter::once(failed).chain(alarms.iter().map(move |alarm| arn(&alarm.name)))
+    };
+    let all: Vec<String> = names().map(|(_, arn)| format!("              \"{arn}\"")).collect();
+    let mut text = DASHBOARD.to_owned() + &all.join(",\n") + "]}},\n";
+    for (name, arn) in names() {
+        text += &format!(
+            "            {{\"type\": \"metric\", \"properties\": {{\"title\": \"{name}\", \"region\": \"${{AWS::Region}}\",\n              \"annotations\": {{\"alarms\": [\"{arn}\"]}}}}}},\n"
+        );
+    }
+    text + LATEST
+}
+
+const HEAD: &str = "\
+# Written by `cargo xtask generate` from xtask/src/alarms.rs. A nested stack of template.yaml, which the
+# parameter Alarms=off leaves out. docs/runbooks.md says what each alarm means and what to do.
+AWSTemplateFormatVersion: \"2010-09-09\"
+Description: Farebox - alarms and a dashboard
+
+Parameters:
+  Stack:
+    Type: String
+    Description: The name of the stack that is watched
+  TopicArn:
+    Type: String
+    Default: \"\"
+    Description: The SNS topic that alarms notify; empty for none
+  ConcurrencyAlarm:
+    Type: Number
+    Description: How many functions may run at once in the account before an alarm
+  MonthlyBudget:
+    Type: Number
+    Default: 0
+    Description: The account's costs per month, in dollars; 0 for no budget
+  LogGroup:
+    Type: String
+    Description: The log group of all functions
+  FailedRequestsArn:
+    Type: String
+    Description: The alarm of template.yaml, for the dashboard
+  FailureQueue:
+    Type: String
+    Description: The name of the queue of work in the background that failed
+  Tables:
+    Type: CommaDelimitedList
+    Description: The tables in the order of template.yaml
+";
+
+const RESOURCES: &str = "
+Conditions:
+  HasTopic: !Not [!Equals [!Ref TopicArn, \"\"]]
+  # A budget notifies the topic, and can't exist without a subscriber.
+  HasBudget: !And [!Condition HasTopic, !Not [!Equals [!Ref MonthlyBudget, 0]]]
+
+Resources:
+";
+
+const BUDGET: &str = "  Budget:
+    Type: AWS::Budgets::Budget
+    Condition: HasBudget
+    Properties:
+      Budget:
+        BudgetName: !Ref Stack
+        BudgetType: COST
+        TimeUnit: MONTHLY
+        BudgetLimit:
+          Amount: !Ref MonthlyBudget
+          Unit: USD
+      NotificationsWithSubscribers:
+        - Notification:
+            NotificationType: ACTUAL
+            ComparisonOperator: GREATER_THAN
+            Threshold: 80
+            ThresholdType: PERCENTAGE
+          Subscribers:
+            - SubscriptionType: SNS
+              Address: !Ref TopicArn
+        - Notification:
+            NotificationType: FORECASTED
+            ComparisonOperator: GREATER_THAN
+            Threshold: 100
+            ThresholdType: PERCENTAGE
+          Subscribers:
+            - SubscriptionType: SNS
+              Address: !Ref TopicArn
+
+";
+
+const DASHBOARD: &str = "  # The state of every alarm, and a graph of what it watches.
+  Dashboard:
+    Type: AWS::CloudWatch::Dashboard
+    Properties:
+      DashboardName: !Ref Stack
+      DashboardBody: !Sub |
+        {
+          \"widgets\": [
+            {\"type\": \"alarm\", \"width\": 24, \"height\": 4, \"properties\": {\"title\": \"${Stack}\", \"alarms\": [
+";
+
+const LATEST: &str = "            {\"type\": \"log\", \"width\": 24, \"height\": 8, \"properties\": {\"title\": \"The latest failures\", \"region\": \"${AWS::Region}\",
+              \"view\": \"table\",
+              \"query\": \"SOURCE '${LogGroup}' | filter level = 'ERROR' | fields @timestamp, @logStream, message, code, cause\"}}
+          ]
+        }
+
+";
+
+const OUTPUTS: &str = "\
+Outputs:
+  Dashboard:
+    Description: The name of the dashboard
+    Value: !Ref Dashboard
+";

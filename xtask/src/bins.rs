@@ -1,0 +1,79 @@
+//! The Lambda binaries, `functions/src/bin/*.rs`, and their rows in the manifest, which turn off
+//! their test harnesses; and the first line of each endpoint's file, which says its routes.
+
+use functions::{ENDPOINTS, ROUTES, background};
+
+use crate::Failure;
+use crate::files::Files;
+use crate::template::{Invoked, Template};
+
+pub fn generate(files: &mut Files, template: &Template) -> Result<(), Failure> {
+    let endpoints = ENDPOINTS.iter().map(|endpoint| (endpoint.name, endpoint.module.to_owned()));
+    let background =
+        background::NAMES.iter().map(|name| (*name, format!("functions::background::{name}")));
+    let mut all: Vec<(&str, String)> = endpoints.chain(background).collect();
+    all.sort_unstable();
+    for unknown in &template.functions {
+        if !all.iter().any(|(name, _)| *name == unknown.name) {
+            let name = &unknown.name;
+            return Err(format!("template.yaml has the binary {name}, which has no row").into());
+        }
+    }
+
+    let mut rows = String::new();
+    for (name, module) in &all {
+        let serving = match template.function(name)?.invoked {
+            Invoked::ByRequest => format!("serve(functions::ROUTES, {module}::handle)"),
+            Invoked::ByStreamedRequest => {
+                format!("serve_streaming(functions::ROUTES, {module}::handle)")
+            }
+            Invoked::BySchedule => format!("serve_schedule({module}::work)"),
+            Invoked::ByStream => format!("serve_outbox({module}::work)"),
+        };
+        let main = format!(
+            "//! The Lambda binary of [`{module}`]. Written by `cargo xtask generate`.\n\n\
+             fn main() -> std::process::ExitCode {{\n    shared::lambda::{serving}\n}}\n"
+        );
+        files.put(&format!("functions/src/bin/{name}.rs"), main);
+        rows += &format!("    {{ name = \"{name}\", test = false, doc = false }},\n");
+    }
+    files.own("functions/src/bin")?;
+    files.put_part("functions/Cargo.toml", "bin", &rows)?;
+
+    for endpoint in ENDPOINTS {
+        let path = endpoint.module.replacen("functions::", "functions/src/", 1).replace("::", "/");
+        first_line(files, &format!("{path}.rs"), endpoint.name)?;
+    }
+    Ok(())
+}
+
+/// Begins an endpoint's file with its routes, and wraps this paragraph again if they changed.
+fn first_line(files: &mut Files, path: &str, endpoint: &str) -> Result<(), Failure> {
+    let routes: Vec<String> = ROUTES
+        .iter()
+        .filter(|route| route.endpoint == endpoint)
+        .map(|route| format!("`{} {}`", route.method, route.path))
+        .collect();
+    let routes = routes.join(", ");
+    let text = files.read(path)?;
+    let end = text.find("\n//!\n").or_else(|| text.find("\n\n"));
+    let end = end.ok_or_else(|| format!("{path} must begin with a paragraph of `//!`"))?;
+    let (paragraph, rest) = text.split_at(end);
+    let words = paragraph.replace("\n//! ", " ");
+    let (old, about) = words
+        .strip_prefix("//! ")
+        .and_then(|words| words.split_once(" - "))
+        .ok_or_else(|| format!("{path} must begin with `//! {routes} - ` and what it does"))?;
+    if old == routes {
+        return Ok(());
+    }
+    let mut lines = vec!["//!".to_owned()];
+    for word in format!("{routes} - {about}").split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + word.len() <= 100 => *line += &format!(" {word}"),
+            _ => lines.push(format!("//! {word}")),
+        }
+    }
+    files.put(path, lines.join("\n") + rest);
+    Ok(())
+}

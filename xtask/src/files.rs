@@ -1,0 +1,97 @@
+//! The files that are generated, and the parts of files that people write otherwise.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::Failure;
+
+/// What each file must contain.
+pub struct Files {
+    root: PathBuf,
+    wanted: BTreeMap<String, String>,
+    obsolete: BTreeSet<String>,
+}
+
+impl Files {
+    pub fn new(root: PathBuf) -> Self {
+        Self { root, wanted: BTreeMap::new(), obsolete: BTreeSet::new() }
+    }
+
+    /// The text of a file as it is, or as it was generated before.
+    pub fn read(&self, path: &str) -> Result<String, Failure> {
+        match self.wanted.get(path) {
+            Some(text) => Ok(text.clone()),
+            None => fs::read_to_string(self.root.join(path))
+                .map_err(|error| format!("{path}: {error}").into()),
+        }
+    }
+
+    /// A whole file.
+    pub fn put(&mut self, path: &str, text: String) {
+        self.wanted.insert(path.to_owned(), text);
+    }
+
+    /// A part of a file: the lines between those that contain `generated: NAME` and
+    /// `end of generated`.
+    pub fn put_part(&mut self, path: &str, name: &str, lines: &str) -> Result<(), Failure> {
+        let text = self.read(path)?;
+        let missing = || format!("{path} has no lines `generated: {name}` and `end of generated`");
+        let mark = text.find(&format!("generated: {name}\n")).ok_or_else(missing)?;
+        let begin = mark + text.get(mark..).and_then(|rest| rest.find('\n')).ok_or_else(missing)?;
+        let rest = text.get(begin + 1..).ok_or_else(missing)?;
+        let length = rest.find("end of generated").ok_or_else(missing)?;
+        let end = rest.get(..length).and_then(|part| part.rfind('\n')).map_or(0, |line| line + 1);
+        let (before, after) = (text.get(..=begin), rest.get(end..));
+        let (before, after) = before.zip(after).ok_or_else(missing)?;
+        let text = format!("{before}{lines}{after}");
+        self.put(path, text);
+        Ok(())
+    }
+
+    /// Deletes the files of a folder that were not generated.
+    pub fn own(&mut self, folder: &str) -> Result<(), Failure> {
+        for entry in fs::read_dir(self.root.join(folder))? {
+            let path = format!("{folder}/{}", entry?.file_name().to_string_lossy());
+            if !self.wanted.contains_key(&path) {
+                self.obsolete.insert(path);
+            }
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// The names of the files that would change.
+    pub fn check(&self) -> Result<(), Failure> {
+        let differs = |path: &Path, text: &str| {
+            fs::read_to_string(self.root.join(path)).map_or(true, |current| current != text)
+        };
+        let changed = self.wanted.iter().filter(|(path, text)| differs(Path::new(path), text));
+        let names: Vec<_> = changed
+            .map(|(path, _)| path.as_str())
+            .chain(self.obsolete.iter().map(String::as_str))
+            .collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let names = names.join("\n  ");
+        Err(format!("`cargo xtask generate` would change\n  {names}").into())
+    }
+
+    pub fn write(&self) -> Result<(), Failure> {
+        for (path, text) in &self.wanted {
+            let file = self.root.join(path);
+            // Cargo compiles again what has a new time.
+            if fs::read_to_string(&file).is_ok_and(|current| current == *text) {
+                continue;
+            }
+            fs::write(&file, text).map_err(|error| format!("{path}: {error}"))?;
+            println!("wrote {path}");
+        }
+        for path in &self.obsolete {
+            fs::remove_file(self.root.join(path))?;
+            println!("deleted {path}");
+        }
+        Ok(())
+    }
+}

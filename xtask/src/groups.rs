@@ -1,0 +1,205 @@
+//! The groups of functions whose errors and throttles an alarm adds up: an alarm takes ten metrics
+//! at most
+//! ([reference](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html)).
+
+use functions::ENDPOINTS;
+
+use crate::Failure;
+use crate::files::Files;
+use crate::template::Template;
+
+/// The groups that keep their functions, because an alarm that lost a function would be another
+/// alarm. Functions that are in none of them are in further groups of ten.
+const FIXED: [(&str, &str, &[&str]); 8] = [
+    (
+        "Account",
+        "Functions for registration, log-in, passwords and addresses",
+        &[
+            "register",
+            "login",
+            "token_refresh",
+            "logout",
+            "password_change",
+            "password_reset",
+            "password_reset_confirm",
+            "email_verify",
+            "email_resend",
+            "account_delete",
+        ],
+    ),
+    (
+        "Chat",
+        "Functions for messages; the first four ask the AI",
+        &[
+            "chat",
+            "chat_stream",
+            "completions",
+            "responses",
+            "chat_history",
+            "chat_read",
+            "chat_delete",
+            "chat_stop",
+        ],
+    ),
+    (
+        "Conversation",
+        "Functions for conversations",
+        &["conversations", "conversation", "conversation_rename", "conversation_delete"],
+    ),
+    (
+        "Data",
+        "Functions for balances, profiles, sessions and API keys",
+        &[
+            "balance",
+            "profile",
+            "profile_change",
+            "ledger",
+            "export",
+            "sessions",
+            "session_end",
+            "api_keys",
+            "api_key_create",
+            "api_key_revoke",
+        ],
+    ),
+    (
+        "Administration",
+        "Functions for administrators",
+        &[
+            "admin_users",
+            "admin_user",
+            "admin_user_change",
+            "admin_adjustment",
+            "admin_ledger",
+            "admin_chats",
+            "admin_trail",
+            "admin_figures",
+            "admin_export",
+            "admin_grants",
+        ],
+    ),
+    (
+        "UserAdministration",
+        "Functions with which administrators create and delete users, end sessions and revoke keys",
+        &[
+            "admin_user_create",
+            "admin_user_delete",
+            "admin_sessions_end",
+            "admin_api_keys",
+            "admin_api_keys_revoke",
+            "admin_password_reset",
+        ],
+    ),
+    (
+        "Service",
+        "Functions that need no account",
+        &[
+            "health",
+            "openapi",
+            "jwks",
+            "models",
+            "site",
+            "not_found",
+            "token_verify",
+            "token_blacklist",
+            "discovery",
+        ],
+    ),
+    (
+        "Background",
+        "Functions that no request calls: sweep, erase, mail, census",
+        &["sweep", "erase", "mail", "census"],
+    ),
+];
+
+/// The functions whose time for an answer is watched: they are called often, and neither ask the AI
+/// nor export.
+const QUICK: [&str; 10] = [
+    "register",
+    "login",
+    "token_refresh",
+    "balance",
+    "chat_history",
+    "conversations",
+    "conversation",
+    "profile",
+    "sessions",
+    "ledger",
+];
+
+/// The most functions of a group.
+const MOST: usize = 10;
+
+/// A group of functions.
+pub struct Group {
+    /// The parameter of `alarms.yaml` that lists them.
+    pub parameter: String,
+    /// What the names of its alarms end with. `None` if it has no alarms for errors and throttles.
+    pub alarms: Option<String>,
+    pub about: String,
+    /// The names and logical ids of its functions.
+    pub functions: Vec<(String, String)>,
+}
+
+impl Group {
+    /// Whether a schedule or a stream invokes its functions.
+    pub fn is_background(&self) -> bool {
+        self.parameter == "BackgroundFunctions"
+    }
+
+    /// A reference to one of its functions in `alarms.yaml`.
+    pub fn reference(&self, name: &str) -> Result<String, Failure> {
+        let index = self.functions.iter().position(|(function, _)| function == name);
+        let index = index.ok_or_else(|| format!("{name} is not in {}", self.parameter))?;
+        Ok(format!("!Select [{index}, !Ref {}]", self.parameter))
+    }
+}
+
+/// All groups. The last one is the quick functions.
+pub fn groups(template: &Template) -> Result<Vec<Group>, Failure> {
+    let group = |name: &str, about: &str, functions: &[&str]| -> Result<Group, Failure> {
+        let ids: Result<Vec<_>, Failure> = functions
+            .iter()
+            .map(|name| Ok(((*name).to_owned(), template.function(name)?.id.clone())))
+            .collect();
+        Ok(Group {
+            parameter: format!("{name}Functions"),
+            alarms: Some(match name {
+                "Account" | "Chat" | "Conversation" => format!("{name}s"),
+                name => name.to_owned(),
+            }),
+            about: about.to_owned(),
+            functions: ids?,
+        })
+    };
+    let mut groups = Vec::new();
+    for (name, about, functions) in FIXED {
+        groups.push(group(name, about, functions)?);
+    }
+    let is_fixed = |name: &&str| FIXED.iter().any(|(_, _, functions)| functions.contains(name));
+    let further: Vec<&str> =
+        ENDPOINTS.iter().map(|endpoint| endpoint.name).filter(|name| !is_fixed(name)).collect();
+    for (number, functions) in (1..).zip(further.chunks(MOST)) {
+        groups.push(group(&format!("Further{number}"), "Further functions", functions)?);
+    }
+    let quick = group(
+        "Quick",
+        "Ten functions that are called often, and neither ask the AI nor export",
+        &QUICK,
+    )?;
+    groups.push(Group { alarms: None, ..quick });
+    Ok(groups)
+}
+
+/// The lists that `template.yaml` passes to `alarms.yaml`.
+pub fn generate(files: &mut Files, groups: &[Group]) -> Result<(), Failure> {
+    let mut lists = String::new();
+    for Group { parameter, functions, .. } in groups {
+        lists += &format!("        {parameter}: !Join\n          - \",\"\n");
+        for (index, (_, id)) in functions.iter().enumerate() {
+            let dash = if index == 0 { "- - " } else { "  - " };
+            lists += &format!("          {dash}!Ref {id}\n");
+        }
+    }
+    files.put_part("template.yaml", "functions of each alarm", &lists)
+}

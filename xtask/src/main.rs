@@ -1,0 +1,73 @@
+//! Commands for people who change this project: `cargo xtask generate` and `cargo xtask new`.
+
+mod alarms;
+mod bins;
+mod events;
+mod files;
+mod groups;
+mod new;
+mod routes;
+mod template;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::files::Files;
+use crate::template::Template;
+
+/// A sentence that says what to do.
+type Failure = Box<dyn std::error::Error>;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Writes what follows from the endpoints' rows.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Writes all files that follow from the rows in functions/src, template.yaml and
+    /// xtask/src/alarms.rs
+    Generate {
+        /// Writes nothing, and fails if a file would change
+        #[arg(long)]
+        check: bool,
+    },
+    /// Adds an endpoint that builds and answers: its file and row, its block in template.yaml, and
+    /// its test
+    New(new::Endpoint),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Generate { check } => generate(check),
+        Command::New(endpoint) => endpoint.write(&root()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root of the repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn generate(check: bool) -> Result<(), Failure> {
+    let mut files = Files::new(root());
+    let template = Template::read(&files.read("template.yaml")?)?;
+    bins::generate(&mut files, &template)?;
+    events::generate(&mut files)?;
+    routes::generate(&mut files, &template)?;
+    let groups = groups::groups(&template)?;
+    groups::generate(&mut files, &groups)?;
+    alarms::generate(&mut files, &template, &groups)?;
+    if check { files.check() } else { files.write() }
+}

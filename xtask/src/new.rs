@@ -1,0 +1,200 @@
+//! `cargo xtask new`: an endpoint that builds, passes the tests and answers.
+
+use std::fs;
+use std::path::Path;
+
+use clap::Args;
+use functions::{ENDPOINTS, ROUTES};
+
+use crate::Failure;
+
+/// A new endpoint. It requires an access token, reads the caller's account and answers with a
+/// sentence.
+#[derive(Args)]
+pub struct Endpoint {
+    /// Its name, which its file, binary and event get too: lower case, with underscores
+    name: String,
+    /// GET, POST, PUT, PATCH or DELETE
+    method: String,
+    /// Its path without a trailing slash and without parameters, which no other endpoint has
+    path: String,
+    /// The folder in functions/src
+    #[arg(long, default_value = "service")]
+    room: String,
+}
+
+impl Endpoint {
+    /// Writes its file, row, block in `template.yaml` and test.
+    pub fn write(&self, root: &Path) -> Result<(), Failure> {
+        self.check()?;
+        let Self { name, method, path, room } = self;
+        let change = |file: &str, change: &dyn Fn(&str) -> Option<String>| -> Result<(), Failure> {
+            let at = root.join(file);
+            let text = fs::read_to_string(&at).map_err(|error| format!("{file}: {error}"))?;
+            let text = change(&text).ok_or_else(|| {
+                format!("{file} has another form than this command expects: add {name} by hand")
+            })?;
+            Ok(fs::write(at, text)?)
+        };
+        let create = |file: &str, text: String| -> Result<(), Failure> {
+            fs::write(root.join(file), text).map_err(|error| format!("{file}: {error}").into())
+        };
+        create(&format!("functions/src/{room}/{name}.rs"), self.handler())?;
+        change(&format!("functions/src/{room}.rs"), &|text| {
+            let row = format!("\n        {name}: {method} \"{path}\";\n    }}");
+            let group = text.find("    Failures::Problem => {")?;
+            let end = group + text.get(group..)?.find("\n    }")?;
+            let (before, after) = (text.get(..end)?, text.get(end + "\n    }".len()..)?);
+            in_order(&format!("{before}{row}{after}"), "pub mod ", &format!("pub mod {name};"))
+        })?;
+        change("template.yaml", &|text| {
+            let at = text.find("\n  NotFoundFunction:")? + 1;
+            Some(format!("{}{}{}", text.get(..at)?, self.block(), text.get(at..)?))
+        })?;
+        create(&format!("local/tests/api/{name}.rs"), self.test())?;
+        change("local/tests/api/main.rs", &|text| in_order(text, "mod ", &format!("mod {name};")))?;
+        println!(
+            "{method} {path} is functions/src/{room}/{name}.rs. Next: `cargo xtask generate` and \
+             `cargo test --workspace`."
+        );
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        let Self { name, method, path, room } = self;
+        let words = name.split('_');
+        let is_word = |word: &str| {
+            word.starts_with(|first: char| first.is_ascii_lowercase())
+                && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        };
+        if !words.clone().all(is_word) || ENDPOINTS.iter().any(|endpoint| endpoint.name == name) {
+            return Err("NAME must have lower-case words and be new, such as ring_bell".into());
+        }
+        if !["GET", "POST", "PUT", "PATCH", "DELETE"].contains(&method.as_str()) {
+            return Err("METHOD must be GET, POST, PUT, PATCH or DELETE".into());
+        }
+        let is_segment = |segment: &str| {
+            !segment.is_empty()
+                && segment
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+        };
+        let is_path = path.strip_prefix('/').is_some_and(|path| path.split('/').all(is_segment));
+        if !is_path || ROUTES.iter().any(|route| route.path == path) {
+            return Err("PATH must be new and have no parameters, such as /api/bell".into());
+        }
+        let rooms = ENDPOINTS.iter().filter_map(|endpoint| endpoint.module.split("::").nth(1));
+        let rooms: std::collections::BTreeSet<&str> = rooms.collect();
+        if !rooms.contains(room.as_str()) {
+            let rooms: Vec<&str> = rooms.into_iter().collect();
+            return Err(format!("--room must be one of {}", rooms.join(", ")).into());
+        }
+        Ok(())
+    }
+
+    /// `Ring bell`, for `ring_bell`.
+    fn words(&self) -> String {
+        let words = self.name.replace('_', " ");
+        let (first, rest) = words.split_at(1);
+        first.to_uppercase() + rest
+    }
+
+    fn handler(&self) -> String {
+        let Self { name, method, path, .. } = self;
+        let (words, utoipa) = (self.words(), method.to_lowercase());
+        format!(
+            r#"//! `{method} {path}` - say here what it does.
+//!
+//! Out: a message.
+
+use shared::view::Done;
+use shared::{{App, Reply, Request, auth, http}};
+
+/// Reads the account, strongly consistent.
+#[utoipa::path(
+    {utoipa},
+    path = super::path::{name},
+    tag = "Service",
+    summary = "{words}",
+    description = "Say here what it does.",
+    security(("access_token" = [])),
+    responses((status = 200, description = "It is done.", body = Done)),
+)]
+pub async fn handle(app: App, req: Request) -> Reply {{
+    let caller = auth::caller(&app, &req).await?;
+    app.store.account_of(&caller).await?;
+    http::ok(&Done {{ message: "Done." }})
+}}
+"#
+        )
+    }
+
+    fn block(&self) -> String {
+        let Self { name, path, .. } = self;
+        let camel = |text: &str| -> String {
+            let words = text.split(|letter: char| !letter.is_ascii_alphanumeric());
+            words
+                .filter(|word| !word.is_empty())
+                .map(|word| {
+                    let (first, rest) = word.split_at(1);
+                    first.to_uppercase() + rest
+                })
+                .collect()
+        };
+        let (id, event) = (camel(name), camel(path.strip_prefix("/api").unwrap_or(path)));
+        format!(
+            r#"  {id}Function:
+    Type: AWS::Serverless::Function
+    Metadata:
+      BuildMethod: rust-cargolambda
+      BuildProperties:
+        Binary: {name}
+    Properties:
+      Description: {words}
+      Policies:
+        - !Ref VerifyTokensPolicy
+      Events:
+        {event}Any:
+          Type: Api
+          Properties:
+            RestApiId: !Ref Api
+            Path: {path}
+            Method: ANY
+
+"#,
+            words = self.words()
+        )
+    }
+
+    fn test(&self) -> String {
+        let Self { name, method, path, .. } = self;
+        format!(
+            r#"//! `{method} {path}`.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::client::Api;
+
+#[tokio::test]
+async fn {name}_answers() {{
+    let api = Api::start().await;
+    let bearer = format!("Bearer {{}}", api.person("ann").await.access);
+    let headers = [("authorization", bearer.as_str())];
+    let answer = api.send(Method::{method}, "{path}/", &headers, None).await;
+    assert_eq!(answer.is(200), json!({{ "message": "Done." }}));
+}}
+"#
+        )
+    }
+}
+
+/// Adds a line to the lines that begin like this, which are in order.
+fn in_order(text: &str, beginning: &str, line: &str) -> Option<String> {
+    let alike = |other: &&str| other.starts_with(beginning) && other.ends_with(';');
+    let lines: Vec<&str> = text.lines().collect();
+    let next = lines.iter().position(|other| alike(&other) && *other > line);
+    let at = next.or_else(|| Some(lines.iter().rposition(|other| alike(&other))? + 1))?;
+    let (before, after) = lines.split_at_checked(at)?;
+    Some([before, &[line], after].concat().join("\n") + "\n")
+}

@@ -1,0 +1,76 @@
+//! The routes for `cargo lambda watch` and for scripts.
+
+use functions::ROUTES;
+use shared::http::Route;
+
+use crate::Failure;
+use crate::files::Files;
+use crate::template::{Function, Template};
+
+pub fn generate(files: &mut Files, template: &Template) -> Result<(), Failure> {
+    for route in ROUTES {
+        let routes = &template.function(route.endpoint)?.routes;
+        if !routes.iter().any(|(_, path)| path == route.path) {
+            let Route { path, endpoint, .. } = route;
+            return Err(
+                format!("template.yaml: the function {endpoint} has no event for {path}").into()
+            );
+        }
+    }
+    let row = |Route { method, path, endpoint, .. }: &Route| {
+        format!(
+            "  {{\"method\": \"{method}\", \"path\": \"{path}\", \"function\": \"{endpoint}\"}}"
+        )
+    };
+    let rows: Vec<String> = ROUTES.iter().map(row).collect();
+    files.put("functions/routes.json", format!("[\n{}\n]\n", rows.join(",\n")));
+    files.put_part("CargoLambda.toml", "routes", &watched(template))
+}
+
+/// The routes of `cargo lambda watch`, which matches paths exactly and doesn't support `ANY`: each
+/// path with and without the trailing slash.
+fn watched(template: &Template) -> String {
+    let mut rows = String::new();
+    let mut paths: Vec<&str> = Vec::new();
+    for route in ROUTES {
+        if !paths.contains(&route.path) {
+            paths.push(route.path);
+        }
+    }
+    for path in paths {
+        let spellings = match path {
+            "/" => vec!["/".to_owned()],
+            path if path.ends_with("+}") => vec![path.replace('{', "{*").replace("+}", "}")],
+            path => vec![path.to_owned(), format!("{path}/")],
+        };
+        for spelling in &spellings {
+            for (endpoint, methods) in owners(template, path) {
+                let methods = match methods.as_slice() {
+                    [] => String::new(),
+                    methods => format!("methods = [\"{}\"], ", methods.join("\", \"")),
+                };
+                rows += &format!(
+                    "    {{ path = \"{spelling}\", {methods}function = \"{endpoint}\" }},\n"
+                );
+            }
+        }
+    }
+    rows
+}
+
+/// The functions of a path, each with its methods. A path of one function lists none: it takes all
+/// methods, and refuses some itself.
+fn owners<'t>(template: &'t Template, path: &str) -> Vec<(&'t str, Vec<&'t str>)> {
+    let methods = |function: &'t Function| {
+        let own = function.routes.iter().filter(|(_, other)| other == path);
+        let mut methods: Vec<&str> = own.map(|(method, _)| method.as_str()).collect();
+        methods.sort_unstable();
+        (function.name.as_str(), methods)
+    };
+    let functions = template.functions.iter().map(methods);
+    let mut owners: Vec<_> = functions.filter(|(_, methods)| !methods.is_empty()).collect();
+    if let [(_, methods)] = owners.as_mut_slice() {
+        methods.clear();
+    }
+    owners
+}
