@@ -1,12 +1,10 @@
-// Uses the clients that Hey API, openapi-typescript (with openapi-fetch), orval and OpenAPI Generator generate for TypeScript.
+// Uses the clients that Hey API and openapi-typescript (with openapi-fetch) generate for TypeScript.
 
 import assert from "node:assert/strict";
 import createClient from "openapi-fetch";
-import { AccountsApi, ChatApi, Configuration, ResponseError, SessionsApi } from "./openapi-generator-typescript";
 import { createClient as createHeyApi } from "./hey-api/client";
 import * as heyApi from "./hey-api/sdk.gen";
 import type { paths } from "./openapi-typescript";
-import * as orval from "./orval";
 
 const { API = "" } = process.env;
 const password = "secret123";
@@ -54,7 +52,6 @@ function got<T>({ data, error }: { data?: T; error?: unknown }): T {
 
 const hey = createHeyApi({ baseUrl: API });
 const typed = createClient<paths>({ baseUrl: API });
-const generated = (accessToken?: string) => new Configuration({ basePath: API, ...(accessToken && { accessToken }) });
 const bearer = (access: string) => ({ headers: { Authorization: `Bearer ${access}` } });
 
 const journeys: Record<string, Journey> = {
@@ -99,58 +96,6 @@ const journeys: Record<string, Journey> = {
     async page(access, cursor) {
       const { data, response } = await typed.GET("/api/chat", { ...bearer(access), params: { query: { limit: 2, cursor } } });
       return { ids: (data ?? []).map((chat) => chat.id), next: next(response.headers) };
-    },
-  },
-
-  orval: {
-    async register(username) {
-      const reply = await orval.register({ username, password });
-      assert(reply.status === 201);
-      return reply.data.user.id;
-    },
-    async logInWrongly(username) {
-      return (await orval.login({ username, password: "another" })).status;
-    },
-    async logIn(username) {
-      const reply = await orval.login({ username, password });
-      assert(reply.status === 200);
-      return { id: reply.data.user.id, access: reply.data.access };
-    },
-    async chat(access, message) {
-      const reply = await orval.chat({ message }, bearer(access));
-      assert(reply.status === 200);
-      return reply.data;
-    },
-    async page(access, cursor) {
-      const reply = await orval.chatHistory({ limit: 2, cursor }, bearer(access));
-      assert(reply.status === 200);
-      return { ids: reply.data.map((chat) => chat.id), next: next(reply.headers) };
-    },
-  },
-
-  "OpenAPI Generator (typescript-fetch)": {
-    async register(username) {
-      return (await new AccountsApi(generated()).register({ registration: { username, password } })).user.id;
-    },
-    async logInWrongly(username) {
-      try {
-        await new SessionsApi(generated()).login({ logIn: { username, password: "another" } });
-      } catch (error) {
-        if (error instanceof ResponseError) return error.response.status;
-        throw error;
-      }
-      return 200;
-    },
-    async logIn(username) {
-      const { user, access } = await new SessionsApi(generated()).login({ logIn: { username, password } });
-      return { id: user.id, access };
-    },
-    async chat(access, message) {
-      return new ChatApi(generated(access)).chat({ chatRequest: { message } });
-    },
-    async page(access, cursor) {
-      const reply = await new ChatApi(generated(access)).chatHistoryRaw({ limit: 2, cursor });
-      return { ids: (await reply.value()).map((chat) => chat.id), next: next(reply.raw.headers) };
     },
   },
 };
