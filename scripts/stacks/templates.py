@@ -68,7 +68,7 @@ def parsed(text):
 
 def source(text=None, release=1795158000):
     """template.yaml, or another version of it, as scripts/deploy deploys it."""
-    return json.loads(parsed(script("deploy").released(text or (ROOT / "template.yaml").read_text(), release)))
+    return script("deploy").released(json.loads(parsed(text or (ROOT / "template.yaml").read_text())), release)
 
 
 def alarm_template(text=None):
