@@ -6,6 +6,8 @@ import sys
 import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+# CloudFormation accepts fractions and exponents for a number, and no function accepts them.
+WHOLE = "0|[1-9][0-9]*"
 
 
 class Loader(yaml.SafeLoader):
@@ -28,11 +30,10 @@ def load_template():
 
 
 def check_parameters(template, parameters):
-    """Exits if a parameter doesn't exist, or if a number is not whole. CloudFormation accepts fractions and exponents for a number, and no
-    function accepts them."""
+    """Exits if a parameter doesn't exist, or if a number is not whole."""
     unknown = [name for name in parameters if name not in template["Parameters"]]
     if unknown:
         sys.exit(f"template.yaml has no parameter {', '.join(unknown)}")
     for name, value in parameters.items():
-        if template["Parameters"][name]["Type"] == "Number" and not re.fullmatch("0|[1-9][0-9]*", value):
+        if template["Parameters"][name]["Type"] == "Number" and not re.fullmatch(WHOLE, value):
             sys.exit(f'{name} must be a whole number in digits, such as 20 (got "{value}")')

@@ -423,8 +423,9 @@ fn text(value: &Yaml) -> String {
     }
 }
 
-/// What CloudFormation refuses of a deployment with these parameters, before it changes anything:
-/// names of parameters, and what the rules say that are broken.
+/// What is refused of a deployment with these parameters before it changes anything: names of
+/// parameters, and the descriptions of the rules that are broken. CloudFormation refuses all of it,
+/// except numbers that are not whole, which `scripts/deploy` and `scripts/preflight` refuse.
 fn refused(given: &[(&str, &str)]) -> Vec<String> {
     let mut refused = Vec::new();
     for (name, parameter) in TEMPLATE["Parameters"].as_mapping().unwrap() {
@@ -463,10 +464,11 @@ fn accepts(parameter: &Yaml, value: &str) -> bool {
         .is_none_or(|allowed| allowed.iter().any(|one| text(one) == value));
     is_listed
         && match parameter["Type"].as_str().unwrap() {
-            "Number" => value.parse::<f64>().is_ok_and(|number| {
-                parameter["MinValue"].as_f64().is_none_or(|least| number >= least)
-                    && parameter["MaxValue"].as_f64().is_none_or(|most| number <= most)
-            }),
+            "Number" => is_whole(value) && {
+                let number: u64 = value.parse().unwrap();
+                parameter["MinValue"].as_u64().is_none_or(|least| number >= least)
+                    && parameter["MaxValue"].as_u64().is_none_or(|most| number <= most)
+            },
             "CommaDelimitedList" => value.split(',').all(|one| matches(one.trim())),
             "String" => {
                 let length = u64::try_from(value.chars().count()).unwrap();
@@ -474,6 +476,12 @@ fn accepts(parameter: &Yaml, value: &str) -> bool {
             }
             other => panic!("{other}"),
         }
+}
+
+/// Whether `scripts/deploy` and `scripts/preflight` accept this value of a number
+/// (`scripts/e2e-deploy` and `scripts/check-preflight` test them).
+fn is_whole(value: &str) -> bool {
+    Regex::new(r"\A(?:0|[1-9][0-9]*)\z").unwrap().is_match(value)
 }
 
 /// The value of a condition in a rule
@@ -584,19 +592,19 @@ fn a_range_of_the_template_is_the_one_that_its_function_accepts() {
         for function in Template::with(&[(name, "many")]).unwrap().functions {
             let variables = function.environment.iter().filter(|(_, value)| *value == "many");
             for (variable, _) in variables {
-                assert_ne!(parameter["Type"], "Number", "{name} may have a fraction");
                 let Some(sentence) = complaint(variable, "many") else { continue };
-                let Some(range) = parameter["ConstraintDescription"].as_str() else { continue };
-                if !range.starts_with("a whole number") {
+                let Some(range) = sentence.split_once(" must be a whole number from ") else {
+                    assert_ne!(parameter["Type"], "Number", "{name}: {sentence}");
                     continue;
-                }
-                assert_eq!(sentence, format!("{variable} must be {range} (got \"many\")"));
-                let mut ends = range.split(' ').filter_map(|word| word.parse::<i64>().ok());
+                };
+                let mut ends = range.1.split(' ').filter_map(|word| word.parse::<i64>().ok());
                 let (least, most) = (ends.next().unwrap(), ends.next().unwrap());
                 for (number, fits) in
                     [(least - 1, false), (least, true), (most, true), (most + 1, false)]
                 {
-                    assert_eq!(accepts(parameter, &number.to_string()), fits, "{name}={number}");
+                    let number = number.to_string();
+                    assert_eq!(accepts(parameter, &number), fits, "{name}={number}");
+                    assert_eq!(complaint(variable, &number).is_none(), fits, "{variable}={number}");
                 }
                 for number in [format!("{most}.0"), "1e3".into(), String::new(), " 50".into()] {
                     assert!(!accepts(parameter, &number), "{name}={number}");
@@ -672,13 +680,12 @@ const ENVIRONMENT: usize = 4096;
 fn the_longest_parameters_fit_into_the_environment_of_a_function() {
     let parameters = TEMPLATE["Parameters"].as_mapping().unwrap();
     let longest = parameters.iter().map(|(name, parameter)| {
-        let (name, text) = (name.as_str().unwrap(), text(&parameter["Default"]));
-        let range = parameter["ConstraintDescription"].as_str().unwrap_or_default();
-        let longest = match parameter["MaxLength"].as_u64() {
+        let (name, default) = (name.as_str().unwrap(), text(&parameter["Default"]));
+        let longest = match (parameter["MaxLength"].as_u64(), &parameter["MaxValue"]) {
             _ if name == "AiProvider" => "openai,openai2,bedrock,echo".to_owned(),
-            _ if range.starts_with("a whole number") => range.rsplit(' ').next().unwrap().into(),
-            Some(most) => "x".repeat(usize::try_from(most).unwrap()),
-            None => text,
+            (Some(most), _) => "x".repeat(usize::try_from(most).unwrap()),
+            (None, Yaml::Null) => default,
+            (None, most) => text(most),
         };
         (name, longest)
     });
@@ -706,6 +713,20 @@ fn the_longest_parameters_fit_into_the_environment_of_a_function() {
         let more = ["x".repeat(bytes + 1), "\u{20ac}".repeat(bytes / 4 + 1)];
         assert!(!more.iter().any(|text| accepts(text)), "{name}: more bytes than were counted");
     }
+}
+
+#[test]
+fn every_parameter_is_in_one_group_in_the_order_of_the_template() {
+    let groups = &TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"];
+    let grouped = groups
+        .as_sequence()
+        .unwrap()
+        .iter()
+        .flat_map(|group| group["Parameters"].as_sequence().unwrap());
+    let grouped: Vec<String> = grouped.map(text).collect();
+    let parameters = TEMPLATE["Parameters"].as_mapping().unwrap();
+    let parameters: Vec<String> = parameters.keys().map(text).collect();
+    assert_eq!(grouped, parameters);
 }
 
 #[test]
