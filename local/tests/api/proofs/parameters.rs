@@ -464,11 +464,10 @@ fn accepts(parameter: &Yaml, value: &str) -> bool {
         .is_none_or(|allowed| allowed.iter().any(|one| text(one) == value));
     is_listed
         && match parameter["Type"].as_str().unwrap() {
-            "Number" => is_whole(value) && {
-                let number: u64 = value.parse().unwrap();
+            "Number" => whole(value).is_some_and(|number| {
                 parameter["MinValue"].as_u64().is_none_or(|least| number >= least)
                     && parameter["MaxValue"].as_u64().is_none_or(|most| number <= most)
-            },
+            }),
             "CommaDelimitedList" => value.split(',').all(|one| matches(one.trim())),
             "String" => {
                 let length = u64::try_from(value.chars().count()).unwrap();
@@ -478,10 +477,11 @@ fn accepts(parameter: &Yaml, value: &str) -> bool {
         }
 }
 
-/// Whether `scripts/deploy` and `scripts/preflight` accept this value of a number
-/// (`scripts/e2e-deploy` and `scripts/check-preflight` test them).
-fn is_whole(value: &str) -> bool {
-    Regex::new(r"\A(?:0|[1-9][0-9]*)\z").unwrap().is_match(value)
+/// A number as `scripts/deploy` and `scripts/preflight` accept it: digits without a leading zero.
+/// `scripts/e2e-deploy` and `scripts/check-preflight` test them.
+fn whole(value: &str) -> Option<u64> {
+    let is_plain = value == "0" || !value.starts_with(['0', '+']);
+    value.parse().ok().filter(|_| is_plain)
 }
 
 /// The value of a condition in a rule
