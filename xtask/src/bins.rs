@@ -23,12 +23,12 @@ pub fn generate(files: &mut Files, template: &Template) -> Result<(), Failure> {
     let mut rows = String::new();
     for (name, module) in &all {
         let serving = match template.function(name)?.invoked {
-            Invoked::ByRequest => format!("serve(functions::ROUTES, {module}::handle)"),
-            Invoked::ByStreamedRequest => {
+            Invoked::Request => format!("serve(functions::ROUTES, {module}::handle)"),
+            Invoked::StreamedRequest => {
                 format!("serve_streaming(functions::ROUTES, {module}::handle)")
             }
-            Invoked::BySchedule => format!("serve_schedule({module}::work)"),
-            Invoked::ByStream => format!("serve_outbox({module}::work)"),
+            Invoked::Schedule => format!("serve_schedule({module}::work)"),
+            Invoked::TableStream => format!("serve_outbox({module}::work)"),
         };
         let main = format!(
             "//! The Lambda binary of [`{module}`]. Written by `cargo xtask generate`.\n\n\

@@ -25,12 +25,12 @@ pub struct Function {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Invoked {
     /// API Gateway, which waits for the whole reply.
-    ByRequest,
+    Request,
     /// API Gateway, which passes on each piece of the reply.
-    ByStreamedRequest,
-    BySchedule,
+    StreamedRequest,
+    Schedule,
     /// The stream of a table.
-    ByStream,
+    TableStream,
 }
 
 /// A table.
@@ -103,10 +103,10 @@ fn invoked(properties: &Value) -> Option<Invoked> {
         "Api" => {
             let mode = event.get("Properties").and_then(|event| event.get("ResponseTransferMode"));
             let is_streamed = mode.and_then(Value::as_str) == Some("RESPONSE_STREAM");
-            Some(if is_streamed { Invoked::ByStreamedRequest } else { Invoked::ByRequest })
+            Some(if is_streamed { Invoked::StreamedRequest } else { Invoked::Request })
         }
-        "Schedule" => Some(Invoked::BySchedule),
-        "DynamoDB" => Some(Invoked::ByStream),
+        "Schedule" => Some(Invoked::Schedule),
+        "DynamoDB" => Some(Invoked::TableStream),
         _ => None,
     }
 }
