@@ -14,6 +14,5 @@ pub mod permissions;
 pub mod program;
 pub mod proxy;
 pub mod rig;
-pub mod seen;
 pub mod stack;
 pub mod world;

@@ -23,7 +23,6 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::support::mistakes::Sabotage;
-use crate::support::seen;
 
 /// Longer than one attempt of a call may take.
 const PAST_THE_ATTEMPT: Duration = Duration::from_millis(2000);
@@ -601,8 +600,7 @@ async fn deliver(attempt: Attempt) -> Response {
         _ => {}
     }
 
-    let (status, headers, reply) = wire.forward(headers, body.clone()).await;
-    seen::call(&operation, &body, status, &reply);
+    let (status, headers, reply) = wire.forward(headers, body).await;
     if reply.windows(OVERDRAWN.len()).any(|bytes| bytes == OVERDRAWN) {
         traffic.state.lock().unwrap().overdrawn = true;
     }
