@@ -194,7 +194,7 @@ fn in_order(text: &str, beginning: &str, line: &str) -> Option<String> {
     let alike = |other: &&str| other.starts_with(beginning) && other.ends_with(';');
     let lines: Vec<&str> = text.lines().collect();
     let next = lines.iter().position(|other| alike(other) && *other > line);
-    let at = next.or_else(|| Some(lines.iter().rposition(|other| alike(other))? + 1))?;
+    let at = next.or_else(|| Some(lines.iter().rposition(alike)? + 1))?;
     let (before, after) = lines.split_at_checked(at)?;
     Some([before, &[line], after].concat().join("\n") + "\n")
 }
