@@ -1,7 +1,7 @@
 // How the views show users, roles, states and amounts.
 
 import { h } from "./dom.js";
-import { formatSigned } from "./format.js";
+import { formatSigned, formatWord } from "./format.js";
 
 /** The address of a user's view. */
 export const userPlace = (id, part) => `#/users/${encodeURIComponent(id)}${part ? `/${part}` : ""}`;
@@ -22,12 +22,14 @@ export function actor(id, name, me) {
   return userLink(id, name ?? `account ${id.slice(0, 8)}…`);
 }
 
+const ROLES = { admin: "Administrator", user: "User" };
+
 /** The role of an account. */
 export const roleBadge = (role) =>
   h(
     "span",
     { class: role === "admin" ? "badge badge-accent" : "badge" },
-    role === "admin" ? "Administrator" : "User",
+    ROLES[role] ?? formatWord(role),
   );
 
 /** The state of an account. */

@@ -9,12 +9,19 @@ import { button } from "./button.js";
 import { dialog } from "./dialog.js";
 import { fill, h } from "./dom.js";
 import { form } from "./form.js";
-import { explain, formatExactTime, formatNumber, formatTokens, time } from "./format.js";
+import {
+  explain,
+  formatExactTime,
+  formatNumber,
+  formatTokens,
+  formatWord,
+  time,
+} from "./format.js";
 import { paged, stackedTable } from "./list.js";
 import { toast } from "./message.js";
 import { emptyState } from "./note.js";
 
-const KINDS = { grant: "Grant", adjustment: "Adjustment" };
+const KINDS = { grant: "Grant", chat: "Answer", adjustment: "Adjustment" };
 
 /** `#/users/<id>/statement?from=2026-11-01&to=2026-11-20` */
 export function statement(user, path, me, query, signal) {
@@ -77,7 +84,7 @@ function rows(user, path, me, chosen, signal) {
 
 /** What a row is about, with the way to its message if administrators may read it. */
 function what({ kind, chat_id: chat, excerpt, key_name: key }, user) {
-  const name = kind === "chat" ? "Answer" : chat ? "Refund" : (KINDS[kind] ?? kind);
+  const name = chat && kind === "adjustment" ? "Refund" : (KINDS[kind] ?? formatWord(kind));
   const place = `${userPlace(user.id, "chats")}?chat_id=${chat}`;
   return [
     excerpt ? h("a", { href: place, dir: "auto" }, `“${excerpt}”`) : name,

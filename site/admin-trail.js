@@ -7,7 +7,7 @@ import { page } from "./api.js";
 import { button } from "./button.js";
 import { h } from "./dom.js";
 import { field } from "./form.js";
-import { formatTokens, time } from "./format.js";
+import { formatSigned, formatTokens, formatWord, time } from "./format.js";
 import { paged, stackedTable } from "./list.js";
 import { emptyState } from "./note.js";
 import { go } from "./router.js";
@@ -116,8 +116,11 @@ function sentence({ act, amount, role, user_id: id, username }) {
   }
   if (act === "activation") return ["Reactivated ", user];
   if (act === "deactivation") return ["Deactivated ", user];
-  if (act === "role")
-    return ["Made ", user, role === "admin" ? " an administrator" : " an ordinary user"];
+  if (act === "role") {
+    if (role === "admin") return ["Made ", user, " an administrator"];
+    if (role === "user") return ["Made ", user, " an ordinary user"];
+    return ["Gave ", user, ` the role “${formatWord(role)}”`];
+  }
   if (act === "creation") return ["Created ", user, as, granted];
   if (act === "invitation") return ["Invited ", user, " by e-mail", as, granted];
   if (act === "sessions") return ["Signed ", user, " out everywhere"];
@@ -126,5 +129,5 @@ function sentence({ act, amount, role, user_id: id, username }) {
   if (act === "deletion") return ["Deleted the account ", h("code", {}, id)];
   if (act === "api_key") return ["Revoked an API key of ", user];
   if (act === "api_keys") return ["Revoked all API keys of ", user];
-  return [act, " ", user];
+  return [formatWord(act), ": ", user, amount ? `, ${formatSigned(amount)} tokens` : ""];
 }

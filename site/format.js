@@ -31,6 +31,12 @@ export const formatMonth = (time) => months.format(new Date(time));
 /** `07:17:39` */
 export const formatClock = (time) => clock.format(new Date(time));
 
+/** A word of the API for which a page has no text, as of a later release: `gift_card` is `Gift card`. */
+export function formatWord(word) {
+  const text = word.replaceAll("_", " ");
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 /** `just now`, `5 minutes ago`, `yesterday`; the day if it is more than a week ago. */
 export function formatAgo(time) {
   const seconds = (new Date(time) - Date.now()) / 1000;

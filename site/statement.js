@@ -5,7 +5,15 @@ import { heldLine, lowBalance } from "./balance.js";
 import { busy, button, linkButton } from "./button.js";
 import { fill, h } from "./dom.js";
 import { file, save } from "./files.js";
-import { formatClock, formatDay, formatMonth, formatNumber, formatSigned, time } from "./format.js";
+import {
+  formatClock,
+  formatDay,
+  formatMonth,
+  formatNumber,
+  formatSigned,
+  formatWord,
+  time,
+} from "./format.js";
 import { paged, stackedTable } from "./list.js";
 import { attempt, toast } from "./message.js";
 import { emptyState, note } from "./note.js";
@@ -152,7 +160,7 @@ function what({ kind, reason, chat_id: chat, excerpt, key_name: key }) {
       key && h("span", { class: "muted" }, " · API key ", h("bdi", {}, key)),
     ];
   }
-  const name = chat ? "Refund" : (KINDS[kind] ?? kind);
+  const name = chat && kind === "adjustment" ? "Refund" : (KINDS[kind] ?? formatWord(kind));
   const about = chat ? link(name) : h("span", {}, name);
   const plain = kind === "grant" && reason === "registration";
   return plain ? "Grant for a new account" : [about, ": ", h("span", {}, reason)];

@@ -597,6 +597,35 @@ await journeys({
     await heading(page, erin.name);
   },
 
+  async "kinds, actions and roles of a later release are shown by their words"() {
+    const lou = await newUser("lou");
+    const page = await adminPage();
+    const row = { id: lou.id, timestamp: new Date().toISOString(), user_id: lou.id, username: lou.name, actor: "manage", actor_name: null, amount: null, role: null, reason: "later" };
+    const acts = [{ act: "key_limit" }, { act: "goodwill", amount: 50 }, { act: "role", role: "support" }];
+    await page.route("**/api/admin/trail/?*", (route) => route.fulfill({ json: acts.map((act) => ({ ...row, ...act })) }));
+    await page.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: "Audit log" }).click();
+    await heading(page, "Audit log");
+    await rowsAre(page);
+    const sentences = [`Key limit: ${lou.name}`, `Goodwill: ${lou.name}, +50 tokens`, `Gave ${lou.name} the role “Support”`];
+    assert.deepEqual((await rows(page)).map((cells) => cells[1]), sentences);
+
+    await page.route(`**/api/admin/users/${lou.id}/ledger?*`, async (route) => {
+      const response = await route.fetch();
+      const [grant] = await response.json();
+      await route.fulfill({ response, json: [{ ...grant, kind: "gift_card", reason: "from Ben" }, grant] });
+    });
+    await page.route(`**/api/admin/users/${lou.id}/`, async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, json: { ...(await response.json()), role: "support" } });
+    });
+    await page.goto(`${SITE}admin/#/users/${lou.id}`);
+    await page.getByText("Support", { exact: true }).waitFor();
+    await page.getByText("The user is not an administrator.").waitFor();
+    await part(page, "Statement");
+    await rowsAre(page);
+    assert.deepEqual((await rows(page)).map((cells) => cells[1]), ["Gift card", "Grant"]);
+  },
+
   async "the audit log is filtered, and downloaded as it is filtered"() {
     const kim = await newUser("kim");
     const page = await adminPage();

@@ -282,6 +282,25 @@ await journeys({
     await said(page, "Number 21").waitFor();
   },
 
+  async "a row of an unknown kind is in the statement"() {
+    const ann = await newUser("ann");
+    const { body: chat } = await ann.api("POST", "api/chat/", { message: "Hello!" });
+    const page = await chatPage(ann);
+    await page.route("**/api/user/ledger/?*", async (route) => {
+      const response = await route.fetch();
+      const [first, ...others] = await response.json();
+      const gift = { ...first, kind: "gift_card", chat_id: null, excerpt: null, amount: 50, reason: "from Ben" };
+      const voice = { ...first, kind: "voice", amount: -30, reason: "read aloud" };
+      await route.fulfill({ response, json: [gift, voice, first, ...others] });
+    });
+    await page.goto(`${SITE}#/statement`);
+    const rows = page.getByRole("region", { name: "Statement, newest first" }).locator("tbody tr");
+    await rows.nth(3).waitFor();
+    const cells = await rows.evaluateAll((all) => all.map((row) => [1, 2].map((cell) => row.cells[cell].innerText)));
+    assert.deepEqual(cells, [["Gift card: from Ben", "+50"], ["Voice: read aloud", "−30"], ["“Hello!” · answer", `−${PRICE}`], ["Grant for a new account", "+4,000"]]);
+    assert.match(await rows.nth(1).getByRole("link").getAttribute("href"), new RegExp(`#/m/${chat.id}$`));
+  },
+
   async "the statement is limited to some days, and the totals of a month lead to its days"() {
     const ann = await newUser("ann");
     await begin(ann, ["One", "Two", "Three"]);

@@ -20,7 +20,7 @@ use crate::edge::HEADER_LIMIT;
 use crate::http::{LARGEST_PAGE, PAGE};
 use crate::limit::Limit;
 use crate::store::{API_KEYS, Act, EntryKind, REASON_LENGTH, Reason};
-use crate::user::{EMAIL_LENGTH, Email, GivenName, NAME_LENGTH, Username};
+use crate::user::{EMAIL_LENGTH, Email, GivenName, NAME_LENGTH, Role, Username};
 use crate::{Change, Error, Tokens, idempotency};
 
 /// Unicode's white space, for a character class: regex engines disagree about `\s`.
@@ -144,10 +144,21 @@ fn day() -> ObjectBuilder {
     text("A day in UTC.", "2026-11-20").format(Some(SchemaFormat::Custom("date".into())))
 }
 
-// Acts that move no tokens are in no statement.
+// The roles that an account can be given.
+text!(Role, {
+    let roles = [Role::User, Role::Admin].map(|role| role.word().to_owned());
+    Object::builder().description(Some("The role of an account.")).enum_values(Some(roles))
+});
+
+// Acts that move no tokens are in no statement. No `enum`: replies also have the kinds of later
+// releases, which write to the same store.
 text!(EntryKind, {
-    let kinds = [EntryKind::Grant, EntryKind::Chat, EntryKind::Adjustment].map(EntryKind::word);
-    text("Why a balance changed.", EntryKind::Chat.word()).enum_values(Some(kinds))
+    let kinds = [EntryKind::Grant, EntryKind::Chat, EntryKind::Adjustment];
+    let kinds = kinds.map(|kind| format!("`{}`", kind.word())).join(", ");
+    let about = format!(
+        "Why a balance changed: {kinds}. Later releases may add kinds: accept others, and count their amounts."
+    );
+    text(&about, EntryKind::Chat.word())
 });
 
 text!(

@@ -51,7 +51,9 @@ pub struct User<'a> {
     /// Empty if it is missing.
     #[schema(value_type = GivenName)]
     last_name: &'a str,
-    role: Role,
+    /// `user` or `admin`. Later releases may add roles: treat others as `user`.
+    #[schema(examples("user"))]
+    role: &'a str,
     /// Whether the role is `admin`.
     is_staff: bool,
     /// When the account was created.
@@ -70,7 +72,7 @@ impl<'a> User<'a> {
             pending_email: account.pending_email.as_deref(),
             first_name: account.first_name.as_deref().unwrap_or_default(),
             last_name: account.last_name.as_deref().unwrap_or_default(),
-            role: account.role,
+            role: account.role.word(),
             is_staff: account.role == Role::Admin,
             date_joined: clock::rfc3339(account.created),
         }
@@ -391,7 +393,7 @@ pub struct LedgerRow<'a> {
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.966Z"))]
     pub(crate) timestamp: String,
     #[schema(value_type = store::EntryKind)]
-    pub(crate) kind: &'static str,
+    pub(crate) kind: &'a str,
     /// How many tokens were added, or taken if negative.
     #[schema(examples(-100))]
     pub(crate) amount: i64,

@@ -13,7 +13,7 @@ use shared::auth::Administrator;
 use shared::error::{FieldErrors, REQUIRED, required};
 use shared::idempotency::{Key, Kind, REMEMBERED, fingerprint};
 use shared::openapi::{IdempotencyKey, PathId};
-use shared::store::{Adjusted, Adjustment, Entry, EntryKind, Reason, Record};
+use shared::store::{Adjusted, Adjustment, Entry, Reason, Record};
 use shared::user::Account;
 use shared::view::Balance;
 use shared::{App, Change, Error, Reply, Request, Result, Tokens, auth, clock, http};
@@ -120,7 +120,7 @@ impl Asked {
             Self::Refund(chat_id) => chat_id,
         };
         let charged = app.store.entry(&account.id, chat_id).await?;
-        let charged = charged.filter(|entry| entry.kind == EntryKind::Chat);
+        let charged = charged.filter(Entry::charges);
         charged
             .and_then(|entry| Change::new(entry.amount.saturating_neg()))
             .ok_or_else(|| Error::field("chat_id", "This user paid for no message with this id."))

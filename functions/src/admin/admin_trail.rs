@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::json;
 use shared::http::Paging;
 use shared::openapi::{Days, PageQuery};
-use shared::store::{Act, ActFilter, Entry, EntryKind, Place, Span};
+use shared::store::{Act, ActFilter, Entry, Place, Span};
 use shared::user::Role;
 use shared::{App, Error, Reply, Request, Result, Tokens, auth, clock, http, openapi};
 use utoipa::openapi::path::{Parameter, ParameterIn};
@@ -89,10 +89,10 @@ fn filter(req: &Request) -> Result<ActFilter> {
         http::id(text).ok_or_else(|| Error::field(name, sentence))
     };
     let act = http::query(req, "act").map(|act| {
-        let known = Act::words().find(|word| *word == act);
+        let known = Act::words().find(|word| word == act);
         let sentence =
             || format!("An action must be one of {}.", Act::words().collect::<Vec<_>>().join(", "));
-        known.map(str::to_owned).ok_or_else(|| Error::field("act", sentence()))
+        known.ok_or_else(|| Error::field("act", sentence()))
     });
     let user_id = http::query(req, "user_id")
         .map(|text| id("user_id", text, "This must be the id of a user."));
@@ -145,8 +145,9 @@ pub struct Shown<'a> {
     id: &'a str,
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.995Z"))]
     timestamp: String,
-    #[schema(value_type = Act)]
-    act: &'static str,
+    /// What was done. Later releases may add actions: accept others than those of the filter `act`.
+    #[schema(examples("adjustment"))]
+    act: &'a str,
     /// The affected user.
     #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
     user_id: &'a str,
@@ -164,8 +165,8 @@ pub struct Shown<'a> {
     #[schema(required, examples(-50))]
     amount: Option<i64>,
     /// The new role, if it was changed. Of a new account: `admin`, or null.
-    #[schema(required)]
-    role: Option<Role>,
+    #[schema(required, examples("admin"))]
+    role: Option<&'a str>,
     /// The reason. Adjustments always have one.
     #[schema(examples("a mistake"))]
     reason: &'a str,
@@ -180,11 +181,11 @@ fn shown<'a>(entry: &'a Entry, names: &'a HashMap<String, String>) -> Shown<'a> 
         username: names.get(entry.subject()).map(String::as_str),
         actor: &entry.actor,
         actor_name: names.get(&entry.actor).map(String::as_str),
-        amount: match entry.kind {
-            EntryKind::Adjustment => Some(entry.amount),
-            _ => entry.granted.map(Tokens::signed),
+        amount: match entry.moves_tokens() {
+            true => Some(entry.amount),
+            false => entry.granted.map(Tokens::signed),
         },
-        role: entry.role(),
+        role: entry.role().map(Role::word),
         reason: &entry.reason,
     }
 }
@@ -204,7 +205,7 @@ fn cells<'r>(row: &'r Shown<'_>) -> Vec<Cow<'r, str>> {
         row.actor.into(),
         row.actor_name.unwrap_or_default().into(),
         row.amount.map(|amount| amount.to_string()).unwrap_or_default().into(),
-        row.role.map(Role::word).unwrap_or_default().into(),
+        row.role.unwrap_or_default().into(),
         row.reason.into(),
     ]
 }

@@ -49,7 +49,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let change = http::json::<Body>(&req)?.validate()?;
 
     let changed = app.store.change_standing(&administrator, &account, &change, &app.clock).await?;
-    if (changed.active, changed.role) != (account.active, account.role) {
+    if (changed.active, &changed.role) != (account.active, &account.role) {
         let (by, active, role) = (&administrator.account().id, changed.active, changed.role.word());
         tracing::info!(subject = changed.id, by, active, role, "a user's standing was changed");
     }

@@ -90,7 +90,7 @@ pub async fn handle(app: Guarding, req: Request) -> Reply {
     let cause = "created by an administrator";
     let new = NewAccount { name, email, password, key, role, grant, reason: cause };
     let account = new.open(&app.clock);
-    let doing = Intervening::new(&administrator, &account, what, reason, &app.clock)?;
+    let doing = Intervening::new(&administrator, &account, what.clone(), reason, &app.clock)?;
     match app.store.create_account(&doing, &new).await? {
         Registered::New | Registered::Pending(_) => {
             tracing::info!(

@@ -74,7 +74,7 @@ async fn the_trail_is_filtered_by_action_user_administrator_and_day() {
     root.delete(&format!("/api/admin/users/{}/sessions/", ann.id)).await.is(200);
     for word in Act::words() {
         let acts = root.every("trail", &format!("?act={word}&user_id={}", ann.id)).await.0;
-        let expected = match word {
+        let expected = match word.as_str() {
             "adjustment" => 3,
             "sessions" => 1,
             _ => 0,

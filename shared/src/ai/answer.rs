@@ -59,10 +59,12 @@ pub struct Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cut {
-    /// It has reached its maximum length, or the time is over.
-    Length,
     /// The provider's content filter.
     ContentFilter,
+    /// It has reached its maximum length, or the time is over. A stored reason that only later
+    /// releases know reads as this one.
+    #[serde(other)]
+    Length,
 }
 
 impl Cut {

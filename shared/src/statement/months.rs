@@ -8,7 +8,7 @@ use super::{COMPUTED, Of, Rows, place};
 use crate::auth::AccessToken;
 use crate::clock::{millis_of, month};
 use crate::http::{Paging, ProvenPage, Reply};
-use crate::store::{Entry, EntryKind};
+use crate::store::Entry;
 use crate::user::Account;
 use crate::{App, Error, Result};
 
@@ -49,14 +49,11 @@ impl MonthTotals {
     }
 
     fn add(&mut self, entry: &Entry) {
-        match entry.kind {
-            EntryKind::Chat => {
-                self.chats += 1;
-                self.spent = self.spent.saturating_sub(entry.amount);
-            }
-            EntryKind::Grant | EntryKind::Adjustment | EntryKind::Standing => {
-                self.granted = self.granted.saturating_add(entry.amount);
-            }
+        if entry.charges() {
+            self.chats += 1;
+            self.spent = self.spent.saturating_sub(entry.amount);
+        } else {
+            self.granted = self.granted.saturating_add(entry.amount);
         }
     }
 
@@ -145,6 +142,7 @@ fn totals(
 mod tests {
     use super::*;
     use crate::clock::{Day, least_id};
+    use crate::store::EntryKind;
 
     /// A row of this day.
     fn row(day: &str, kind: EntryKind, amount: i64) -> Entry {

@@ -64,7 +64,7 @@ impl Store {
         loop {
             let after = Account {
                 active: change.active.unwrap_or(seen.active),
-                role: change.role.unwrap_or(seen.role),
+                role: change.role.clone().unwrap_or_else(|| seen.role.clone()),
                 auth_epoch: seen.auth_epoch + 1,
                 ..seen.clone()
             };
@@ -74,7 +74,7 @@ impl Store {
                 } else {
                     Act::Deactivation
                 }),
-                (after.role != seen.role).then_some(Act::Role(after.role)),
+                (after.role != seen.role).then(|| Act::Role(after.role.clone())),
             ];
             if acts == [None, None] {
                 return Ok(seen);

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::read::{names, values};
 use super::schema::{ACCOUNT, CONVERSATION, account_key, pk};
-use super::{Entry, EntryKind, Item, Store, from_item, s};
+use super::{Entry, Item, Store, from_item, s};
 use crate::user::Account;
 use crate::{Result, Tokens};
 
@@ -216,7 +216,7 @@ impl Store {
                 Err(error) => audited
                     .differences
                     .push(unreadable(&format!("the ledger's row {entry_id}"), error.cause())),
-                Ok(entry) if entry.kind == EntryKind::Chat => {
+                Ok(entry) if entry.charges() => {
                     spent -= i128::from(entry.amount);
                     audited.differences.extend(charge(&entry, stored));
                 }

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::ledger::CountedRow;
 use super::read::values;
 use super::schema::{figures_key, pk};
 use super::{EntryKind, NEW, Store, Write, from_item, s, to_item};
@@ -53,27 +54,20 @@ impl Figures {
 
     /// The figures of one ledger row.
     fn of(row: &CountedRow) -> Self {
-        match row.kind {
-            EntryKind::Grant => Self { users: 1, granted: row.amount, ..Self::default() },
-            EntryKind::Chat => {
-                Self { chats: 1, spent: row.amount.saturating_neg(), ..Self::default() }
-            }
-            EntryKind::Adjustment => Self { granted: row.amount, ..Self::default() },
-            EntryKind::Standing => Self::default(),
+        if !row.moves_tokens() {
+            return Self::default();
         }
+        if row.charges() {
+            return Self { chats: 1, spent: row.amount.saturating_neg(), ..Self::default() };
+        }
+        let users = u64::from(row.kind == EntryKind::Grant);
+        Self { users, granted: row.amount, ..Self::default() }
     }
 }
 
 /// Whether the figures of a day are final; `now` is in milliseconds.
 pub fn is_closed(day: Day, now: u64) -> bool {
     day.after(1).begins() + CLOSED_AFTER <= now
-}
-
-/// The attributes of a row that are read.
-#[derive(Deserialize)]
-struct CountedRow {
-    kind: EntryKind,
-    amount: i64,
 }
 
 /// What is counted of each day, and stored under a key of its own when the day is closed.
@@ -93,7 +87,7 @@ impl Daily for Figures {
     async fn count(store: &Store, day: Day) -> Result<Self> {
         let add = |figures: &mut Self, row: CountedRow| *figures = figures.and(Self::of(&row));
         let places = store.places_of(day);
-        let counted = store.count_rows(day, places, "kind, amount", add).await?;
+        let counted = store.count_rows(day, places, CountedRow::ATTRIBUTES, add).await?;
         Ok(counted.into_iter().fold(Self::default(), Self::and))
     }
 }

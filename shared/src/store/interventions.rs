@@ -60,8 +60,8 @@ impl<'a> Intervening<'a> {
             chat_id: None,
             units: None,
             key_id: None,
-            act: Some(self.what.nearest(self.account.role)),
-            intervention: Some(self.what),
+            act: Some(self.what.nearest(&self.account.role)),
+            intervention: Some(self.what.clone()),
             granted: self.what.creates().then_some(self.account.granted),
             time: self.time,
         }

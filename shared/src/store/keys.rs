@@ -29,11 +29,17 @@ impl PublicKey {
 }
 
 impl Store {
-    /// A handful at most, since expired keys leave the table.
+    /// A handful at most, since expired keys leave the table. A key that can't be read, such as one
+    /// of a later release's type, is left out: the tokens that it signed are invalid here.
     pub async fn public_keys(&self) -> Result<Vec<PublicKey>> {
         let scan =
             self.client.scan().table_name(&self.tables.keys).consistent_read(true).send().await?;
-        scan.items.unwrap_or_default().into_iter().map(from_item).collect()
+        let read = |item| {
+            from_item(item).inspect_err(|error| {
+                tracing::error!(cause = error.cause(), "a published key can't be read");
+            })
+        };
+        Ok(scan.items.unwrap_or_default().into_iter().filter_map(|item| read(item).ok()).collect())
     }
 
     /// Publishes a key without an expiry. Idempotent: `from` stays.

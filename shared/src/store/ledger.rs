@@ -1,6 +1,9 @@
 //! The table Ledger: an immutable row for every change of a balance.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::read::page;
 use super::schema::{DAY_SHARDS, STANDING, day_partition, entry_key};
@@ -18,7 +21,7 @@ const AFTER_ALL: &str = "~";
 pub(crate) const REASON_LENGTH: usize = 200;
 
 /// What changed a balance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EntryKind {
     /// The first tokens of a new account.
@@ -30,22 +33,26 @@ pub enum EntryKind {
     /// A change of a role or state, or an intervention, which moves no tokens. Its row isn't in the
     /// user's own partition, and so in no statement.
     Standing,
+    /// A kind that only later releases know.
+    #[serde(untagged)]
+    Other(String),
 }
 
 impl EntryKind {
     /// The stored and displayed word.
-    pub fn word(self) -> &'static str {
+    pub fn word(&self) -> &str {
         match self {
             Self::Grant => "grant",
             Self::Chat => "chat",
             Self::Adjustment => "adjustment",
             Self::Standing => "standing",
+            Self::Other(word) => word,
         }
     }
 }
 
 /// A change of a role or state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Act {
     /// The account is active again.
@@ -54,30 +61,49 @@ pub enum Act {
     Deactivation,
     /// The account has this role now.
     Role(Role),
+    /// An act that only later releases know.
+    #[serde(untagged, deserialize_with = "word_of")]
+    Other(String),
 }
 
 impl Act {
     /// Every displayed word of an administrator's act: that of adjustments, and those of changes of
     /// roles and states and of interventions.
-    pub fn words() -> impl Iterator<Item = &'static str> {
+    pub fn words() -> impl Iterator<Item = String> {
         let changes = [Self::Activation, Self::Deactivation, Self::Role(Role::Admin)];
-        let interventions = Intervention::ALL.map(Intervention::word);
-        let words = [EntryKind::Adjustment.word()].into_iter().chain(changes.map(Self::word));
-        words.chain(interventions)
+        let changes = changes.map(|change| change.word().to_owned());
+        let interventions = Intervention::ALL.map(|what| what.word().to_owned());
+        [EntryKind::Adjustment.word().to_owned()].into_iter().chain(changes).chain(interventions)
     }
 
     /// The displayed word.
-    pub fn word(self) -> &'static str {
+    pub fn word(&self) -> &str {
         match self {
             Self::Activation => "activation",
             Self::Deactivation => "deactivation",
             Self::Role(_) => "role",
+            Self::Other(word) => word,
         }
     }
 }
 
+/// The word of a stored act: a text, or the key of a map with the act's values.
+fn word_of<'de, D: Deserializer<'de>>(act: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Stored {
+        Word(String),
+        WithValues(BTreeMap<String, IgnoredAny>),
+    }
+
+    Ok(match Stored::deserialize(act)? {
+        Stored::Word(word) => word,
+        Stored::WithValues(values) => values.into_keys().next().unwrap_or_default(),
+    })
+}
+
 /// What an administrator did to an account beside changing its role, state or balance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Intervention {
     /// It was created.
@@ -94,10 +120,13 @@ pub enum Intervention {
     PasswordReset,
     /// It was deleted.
     Deletion,
+    /// An intervention that only later releases know.
+    #[serde(untagged, deserialize_with = "word_of")]
+    Other(String),
 }
 
 impl Intervention {
-    /// Every intervention.
+    /// Every intervention that this release makes.
     pub const ALL: [Self; 7] = [
         Self::Creation,
         Self::Invitation,
@@ -109,7 +138,7 @@ impl Intervention {
     ];
 
     /// The stored and displayed word.
-    pub fn word(self) -> &'static str {
+    pub fn word(&self) -> &str {
         match self {
             Self::Creation => "creation",
             Self::Invitation => "invitation",
@@ -118,20 +147,25 @@ impl Intervention {
             Self::ApiKeys => "api_keys",
             Self::PasswordReset => "password_reset",
             Self::Deletion => "deletion",
+            Self::Other(word) => word,
         }
     }
 
     /// Whether it created the account.
-    pub(super) fn creates(self) -> bool {
+    pub(super) fn creates(&self) -> bool {
         matches!(self, Self::Creation | Self::Invitation)
     }
 
     /// The nearest act that a release knows which knows no interventions: it shows that one in the
     /// trail. `role` is the account's.
-    pub(super) fn nearest(self, role: Role) -> Act {
+    pub(super) fn nearest(&self, role: &Role) -> Act {
         match self {
-            Self::Sessions | Self::ApiKey | Self::ApiKeys | Self::PasswordReset => Act::Role(role),
-            Self::Creation | Self::Invitation if role == Role::Admin => Act::Role(role),
+            Self::Sessions
+            | Self::ApiKey
+            | Self::ApiKeys
+            | Self::PasswordReset
+            | Self::Other(_) => Act::Role(role.clone()),
+            Self::Creation | Self::Invitation if *role == Role::Admin => Act::Role(role.clone()),
             Self::Creation | Self::Invitation => Act::Activation,
             Self::Deletion => Act::Deactivation,
         }
@@ -202,16 +236,34 @@ impl Entry {
         self.user_id.strip_prefix(STANDING).unwrap_or(&self.user_id)
     }
 
+    /// Whether it is a row of the account's own ledger, whose amount changed the balance. The others
+    /// are acts of administrators that move no tokens.
+    pub fn moves_tokens(&self) -> bool {
+        moves_tokens(&self.user_id)
+    }
+
+    /// Whether it charges for a message, so that its amount counts as spent. The amounts of all other
+    /// rows that move tokens count as granted.
+    pub fn charges(&self) -> bool {
+        charges(&self.kind, &self.entry_id, self.chat_id.as_deref())
+    }
+
     /// The displayed word of an administrator's act.
-    pub fn word(&self) -> &'static str {
-        let act = || self.act.map_or(self.kind.word(), Act::word);
-        self.intervention.map_or_else(act, Intervention::word)
+    pub fn word(&self) -> &str {
+        match (&self.kind, &self.intervention, &self.act) {
+            (EntryKind::Other(word), ..) => word,
+            (_, Some(intervention), _) => intervention.word(),
+            (_, None, Some(act)) => act.word(),
+            (kind, None, None) => kind.word(),
+        }
     }
 
     /// The role that the act has given the account. `None` for a new ordinary user.
-    pub fn role(&self) -> Option<Role> {
-        match self.act {
-            Some(Act::Role(role)) if self.intervention.is_none_or(Intervention::creates) => {
+    pub fn role(&self) -> Option<&Role> {
+        match &self.act {
+            Some(Act::Role(role))
+                if self.intervention.as_ref().is_none_or(Intervention::creates) =>
+            {
                 Some(role)
             }
             _ => None,
@@ -224,8 +276,51 @@ impl Entry {
         let millis = millis_of(&self.entry_id).unwrap_or(self.time);
         match self.kind {
             EntryKind::Adjustment | EntryKind::Standing => month(millis),
-            EntryKind::Grant | EntryKind::Chat => day_partition(Day::of(millis), &self.user_id),
+            EntryKind::Grant | EntryKind::Chat | EntryKind::Other(_) => {
+                day_partition(Day::of(millis), &self.user_id)
+            }
         }
+    }
+}
+
+/// Whether a row with this partition key changed a balance.
+fn moves_tokens(user_id: &str) -> bool {
+    !user_id.starts_with(STANDING)
+}
+
+/// Whether a row charges for a message. A row of an unknown kind does if its id is that of its
+/// message, as in the rows of chats; a refund has an id of its own.
+fn charges(kind: &EntryKind, entry_id: &str, chat_id: Option<&str>) -> bool {
+    match kind {
+        EntryKind::Chat => true,
+        EntryKind::Other(_) => chat_id == Some(entry_id),
+        EntryKind::Grant | EntryKind::Adjustment | EntryKind::Standing => false,
+    }
+}
+
+/// The attributes of a row from which figures are counted.
+#[derive(Deserialize)]
+pub(super) struct CountedRow {
+    pub(super) user_id: String,
+    entry_id: String,
+    pub(super) kind: EntryKind,
+    pub(super) amount: i64,
+    #[serde(default)]
+    chat_id: Option<String>,
+}
+
+impl CountedRow {
+    /// Its attributes.
+    pub(super) const ATTRIBUTES: &str = "user_id, entry_id, kind, amount, chat_id";
+
+    /// As [`Entry::moves_tokens`].
+    pub(super) fn moves_tokens(&self) -> bool {
+        moves_tokens(&self.user_id)
+    }
+
+    /// As [`Entry::charges`].
+    pub(super) fn charges(&self) -> bool {
+        charges(&self.kind, &self.entry_id, self.chat_id.as_deref())
     }
 }
 
@@ -335,7 +430,7 @@ impl Store {
     ) -> Result<(Vec<Entry>, Option<String>)> {
         let (entries, next): (Vec<Entry>, _) =
             self.of_day(self.trail(), &self.places_of(day), day, after).await?;
-        Ok((entries.into_iter().filter(|entry| entry.kind != EntryKind::Standing).collect(), next))
+        Ok((entries.into_iter().filter(Entry::moves_tokens).collect(), next))
     }
 
     /// The partitions of the index `trail` that hold the rows of a day.
@@ -376,6 +471,8 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     #[test]
@@ -401,10 +498,49 @@ mod tests {
     fn the_word_of_a_kind_and_of_an_intervention_is_the_one_that_is_stored() {
         for kind in [EntryKind::Grant, EntryKind::Chat, EntryKind::Adjustment, EntryKind::Standing]
         {
-            assert_eq!(serde_json::to_value(kind).unwrap(), kind.word());
+            assert_eq!(serde_json::to_value(&kind).unwrap(), kind.word());
         }
         for intervention in Intervention::ALL {
-            assert_eq!(serde_json::to_value(intervention).unwrap(), intervention.word());
+            assert_eq!(serde_json::to_value(&intervention).unwrap(), intervention.word());
         }
+    }
+
+    #[test]
+    fn a_row_of_an_unknown_kind_keeps_its_words() {
+        let row = json!({
+            "user_id": "u", "entry_id": "e", "amount": 5, "kind": "gift", "reason": "a test",
+            "actor": "manage", "intervention": "quota", "time": 1, "of_a_later_release": [1],
+        });
+        let with = |act: Value| {
+            let mut row = row.clone();
+            row["act"] = act;
+            serde_json::from_value::<Entry>(row).unwrap()
+        };
+        let role = |word: &str| Role::Other(word.to_owned());
+        for (act, expected) in [
+            (json!("freeze"), Act::Other("freeze".into())),
+            (json!({ "limit": { "tokens": 5 } }), Act::Other("limit".into())),
+            (json!({ "role": "support" }), Act::Role(role("support"))),
+        ] {
+            let entry = with(act.clone());
+            assert_eq!(entry.act, Some(expected), "{act}");
+            assert_eq!((entry.kind.word(), entry.word()), ("gift", "gift"));
+            assert_eq!(entry.intervention, Some(Intervention::Other("quota".into())));
+            assert_eq!(serde_json::to_value(&entry.kind).unwrap(), "gift");
+        }
+        let standing = Entry { kind: EntryKind::Standing, ..with(json!("freeze")) };
+        assert_eq!((standing.word(), standing.role()), ("quota", None));
+        let act = Entry { intervention: None, ..standing };
+        assert_eq!(act.word(), "freeze");
+    }
+
+    #[test]
+    fn a_row_of_an_unknown_kind_charges_for_its_own_message() {
+        let charges = |kind, chat_id| charges(&kind, "e", chat_id);
+        let other = || EntryKind::Other("voice".into());
+        assert!(charges(other(), Some("e")) && charges(EntryKind::Chat, None));
+        assert!(!charges(other(), None) && !charges(other(), Some("another")));
+        assert!(!charges(EntryKind::Adjustment, Some("e")));
+        assert!(moves_tokens("u") && !moves_tokens(&format!("{STANDING}u")));
     }
 }

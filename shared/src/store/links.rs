@@ -28,6 +28,9 @@ pub enum Purpose {
     Verify,
     /// Resets a password.
     Reset,
+    /// A purpose that only later releases know. Here its links are invalid.
+    #[serde(other)]
+    Other,
 }
 
 /// An e-mailed link.
@@ -66,6 +69,7 @@ impl Link {
         let life = match purpose {
             Purpose::Verify => VERIFIES,
             Purpose::Reset => RESETS,
+            Purpose::Other => 0,
         };
         Self {
             pk: link_key(&token.hash()),

@@ -79,7 +79,7 @@ impl NewAccount {
             password: self.password.clone(),
             key: self.key.clone(),
             home: None,
-            role: self.role,
+            role: self.role.clone(),
             active: true,
             tokens: self.grant,
             granted: self.grant,

@@ -302,7 +302,7 @@ impl Store {
             ]);
         let acts = [
             (after.active != seen.active).then_some(Act::Deactivation),
-            (after.role != seen.role).then_some(Act::Role(after.role)),
+            (after.role != seen.role).then(|| Act::Role(after.role.clone())),
         ];
         let mut writes = vec![change];
         for act in acts.into_iter().flatten() {
@@ -387,8 +387,11 @@ fn has_same_access(one: &Account, other: &Account) -> bool {
 fn with_access_of(restored: &Account, newer: &Account) -> Account {
     let mut after = restored.clone();
     after.active &= newer.active;
-    if newer.role == Role::User {
-        after.role = Role::User;
+    match (&restored.role, &newer.role) {
+        (Role::Admin, role) => after.role.clone_from(role),
+        (_, Role::Admin) => {}
+        (role, other) if role == other => {}
+        _ => after.role = Role::User,
     }
     if newer.auth_epoch > restored.auth_epoch {
         after.auth_epoch = newer.auth_epoch;
@@ -443,6 +446,18 @@ mod tests {
         for (restored, newer) in [(account(1), lesser.clone()), (lesser, account(3))] {
             let after = with_access_of(&restored, &newer);
             assert_eq!((after.role, after.active), (Role::User, false));
+        }
+        let [support, audit] = ["support", "audit"].map(|word| Role::Other(word.to_owned()));
+        for (restored, newer, expected) in [
+            (Role::Admin, support.clone(), support.clone()),
+            (support.clone(), Role::Admin, support.clone()),
+            (support.clone(), support.clone(), support.clone()),
+            (support.clone(), audit, Role::User),
+            (support.clone(), Role::User, Role::User),
+            (Role::User, support, Role::User),
+        ] {
+            let [restored, newer] = [restored, newer].map(|role| Account { role, ..account(1) });
+            assert_eq!(with_access_of(&restored, &newer).role, expected);
         }
     }
 

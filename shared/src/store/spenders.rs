@@ -6,9 +6,11 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use super::Store;
 use super::figures::Daily;
+use super::ledger::CountedRow;
 use super::schema::spenders_key;
-use super::{EntryKind, Store};
+
 use crate::Result;
 use crate::clock::Day;
 
@@ -65,29 +67,21 @@ impl Spenders {
     }
 }
 
-/// The attributes of a row that are read.
-#[derive(Deserialize)]
-struct PaidRow {
-    user_id: String,
-    kind: EntryKind,
-    amount: i64,
-}
-
 impl Daily for Spenders {
     fn key(day: Day) -> String {
         spenders_key(day)
     }
 
     async fn count(store: &Store, day: Day) -> Result<Self> {
-        let add = |sums: &mut HashMap<String, (u64, u64)>, row: PaidRow| {
-            if row.kind == EntryKind::Chat {
+        let add = |sums: &mut HashMap<String, (u64, u64)>, row: CountedRow| {
+            if row.charges() {
                 let spent = u64::try_from(row.amount.saturating_neg()).unwrap_or_default();
                 let sum = sums.entry(row.user_id).or_default();
                 *sum = (sum.0 + 1, sum.1.saturating_add(spent));
             }
         };
         let places = store.partitions_of(day);
-        let counted = store.count_rows(day, places, "user_id, kind, amount", add).await?;
+        let counted = store.count_rows(day, places, CountedRow::ATTRIBUTES, add).await?;
         // All rows of a user are in one partition.
         let mut spenders = Self::of(counted.into_iter().flatten().collect(), true);
         spenders.complete = spenders.users.len() <= KEPT;

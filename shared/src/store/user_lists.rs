@@ -34,8 +34,8 @@ impl UserFilter {
         Self { role: None, active: None, ..self.clone() } != Self::default()
     }
 
-    fn admits(&self, role: Role, active: bool) -> bool {
-        self.role.is_none_or(|wanted| wanted == role)
+    fn admits(&self, role: &Role, active: bool) -> bool {
+        self.role.as_ref().is_none_or(|wanted| wanted == role)
             && self.active.is_none_or(|wanted| wanted == active)
     }
 
@@ -43,7 +43,7 @@ impl UserFilter {
     fn accepts(&self, account: &Account, now: u64) -> bool {
         let (tokens, sent) = (account.balance(now).get(), account.last_message());
         let Span { first, last } = self.last_message;
-        self.admits(account.role, account.active)
+        self.admits(&account.role, account.active)
             && self.least_tokens.is_none_or(|least| tokens >= least)
             && self.most_tokens.is_none_or(|most| tokens <= most)
             && first.is_none_or(|first| sent.is_some_and(|sent| sent >= first.begins()))
@@ -86,7 +86,7 @@ impl Store {
         if filter.role.is_none() && filter.active.is_none() {
             return self.users(place, now, count).await;
         }
-        let admits = |listed: &Listed| filter.admits(listed.role, listed.active);
+        let admits = |listed: &Listed| filter.admits(&listed.role, listed.active);
         self.newest_of(self.users_by_time(), place, now, "", count, admits).await
     }
 

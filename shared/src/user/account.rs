@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::text::key;
 use crate::Tokens;
@@ -186,25 +185,29 @@ impl Account {
 }
 
 /// The role of an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Sends messages, and sees its own data.
     User,
     /// Also manages users, messages and balances.
     Admin,
+    /// A role that only later releases know. Here it gives the same rights as [`Role::User`].
+    #[serde(untagged)]
+    Other(String),
 }
 
 impl Role {
     /// The role as it is stored and shown.
-    pub fn word(self) -> &'static str {
+    pub fn word(&self) -> &str {
         match self {
             Self::User => "user",
             Self::Admin => "admin",
+            Self::Other(word) => word,
         }
     }
 
-    /// The role with this name.
+    /// The role with this name, which an account can be given.
     pub fn parse(word: &str) -> Result<Self, String> {
         let role = [Self::User, Self::Admin].into_iter().find(|role| role.word() == word);
         role.ok_or_else(|| "A role must be user or admin.".into())
@@ -238,10 +241,20 @@ mod tests {
     #[test]
     fn the_word_of_a_role_is_the_one_that_is_stored() {
         for role in [Role::User, Role::Admin] {
-            assert_eq!(serde_json::to_value(role).unwrap(), role.word());
+            assert_eq!(serde_json::to_value(&role).unwrap(), role.word());
             assert_eq!(Role::parse(role.word()), Ok(role));
         }
         assert!(Role::parse("Admin").is_err());
+    }
+
+    #[test]
+    fn an_unknown_role_is_kept_and_cannot_be_given() {
+        for word in ["support", "Admin", "admin ", ""] {
+            let role: Role = serde_json::from_value(word.into()).unwrap();
+            assert_eq!((role.word(), &role), (word, &Role::Other(word.to_owned())));
+            assert_eq!(serde_json::to_value(&role).unwrap(), word);
+            assert!(Role::parse(word).is_err());
+        }
     }
 
     #[test]

@@ -19,7 +19,9 @@ pub struct ListedUser<'a> {
     /// The e-mail address as it was typed.
     #[schema(required, examples("ann@example.com"))]
     email: Option<&'a str>,
-    role: Role,
+    /// `user` or `admin`. Later releases may add roles: treat others as `user`.
+    #[schema(examples("user"))]
+    role: &'a str,
     /// Whether the role is `admin`.
     is_staff: bool,
     /// Whether the account is active. A deactivated account can't be used.
@@ -48,7 +50,7 @@ impl<'a> ListedUser<'a> {
             id: &listed.id,
             username: &listed.name,
             email: listed.email.as_deref(),
-            role: listed.role,
+            role: listed.role.word(),
             is_staff: listed.role == Role::Admin,
             active: listed.active,
             date_joined: listed.joined(),

@@ -35,7 +35,7 @@ async fn an_account_that_cant_be_read_stops_no_other_one() {
     let people = join_all(["ann", "ben", "cat"].map(|name| api.person(name))).await;
     join_all(people.iter().map(|person| person.chats_that_die(1))).await;
     api.server().clock.advance(LEASE);
-    api.set(&people[1], "role", AttributeValue::S("king".into())).await;
+    api.set(&people[1], "spent", AttributeValue::S("broken".into())).await;
     let app = &api.server().apps["sweep"];
     assert!(app.store.sweep(app.clock.seconds()).await.is_err(), "the sweep fails");
     for person in [&people[0], &people[2]] {

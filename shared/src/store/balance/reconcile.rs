@@ -104,12 +104,12 @@ impl Store {
         let mut rows = self.all_of(&self.tables.ledger, user_id).into_paginator().items().send();
         while let Some(row) = rows.try_next().await? {
             let entry: Entry = from_item(row)?;
-            if entry.kind == EntryKind::Chat {
+            if entry.charges() {
                 book.spent -= i128::from(entry.amount);
                 book.charged.insert(entry.entry_id);
             } else {
                 book.granted += i128::from(entry.amount);
-                book.has_grant |= entry.kind == EntryKind::Grant;
+                book.has_grant |= entry.kind == EntryKind::Grant || entry.entry_id == user_id;
             }
         }
         Ok(book)

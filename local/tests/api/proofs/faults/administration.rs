@@ -148,7 +148,7 @@ impl Case<Administering> {
         let acts = world.ledger(&format!("standing#{}", self.who.id)).len();
         let state = (
             account.active,
-            account.role,
+            account.role.clone(),
             account.auth_epoch,
             acts,
             world.administrators.contains(&self.who.id),
@@ -168,14 +168,9 @@ impl Case<Administering> {
             }
         } else {
             let ((was, role), (active, other)) = (scenario.was(), scenario.becomes());
+            let changes = usize::from(was != active) + usize::from(role != other);
             let before = (was, role, 1, 0, false);
-            let after = (
-                active,
-                other,
-                2,
-                usize::from(was != active) + usize::from(role != other),
-                scenario == Administering::Promoting,
-            );
+            let after = (active, other, 2, changes, scenario == Administering::Promoting);
             if state != after && (done > 0 || state != before) {
                 wrong.push(format!(
                     "the state is {state:?} after {done} changes, and {unknown} unknown"
