@@ -50,7 +50,8 @@ struct Context<'r> {
     domain_name: &'static str,
     http_method: &'r str,
     identity: Identity,
-    path: &'r str,
+    /// With the stage.
+    path: String,
     protocol: &'static str,
     request_id: &'static str,
     request_time: &'static str,
@@ -121,7 +122,7 @@ fn event(document: &Value, route: &Route) -> Result<String, Failure> {
             domain_name: "api.example.com",
             http_method: method,
             identity: Identity { source_ip: "203.0.113.7", user_agent: "curl/8.5.0" },
-            path: &path,
+            path: format!("/live{path}"),
             protocol: "HTTP/1.1",
             request_id: "11111111-2222-4333-8444-555555555555",
             request_time: "20/Nov/2026:00:00:00 +0000",
