@@ -53,6 +53,10 @@ def check_resolved():
         assert made, f"nothing makes a {resource['Type']}"
         of, resolved, kind = made
         resolved["Properties"] = plain(kind, without_nothing(resolved.get("Properties", {})))
+        if kind == "AWS::Lambda::Function":
+            # CloudFormation passes the number of a parameter on as a text.
+            variables = resolved["Properties"]["Environment"]["Variables"]
+            variables.update({name: str(value) for name, value in variables.items()})
         return of, resolved, kind
 
     parsing.parse_resource = parse_resource
