@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use crate::auth::register;
 
 #[derive(Deserialize, ToSchema)]
-#[schema(as = UserCreation, examples(json!({ "username": "joe", "email": "joe@example.com", "invite": true, "reason": "a new colleague" })))]
+#[schema(as = UserCreation, examples(json!({ "username": "joe", "email": "joe@example.com", "password": "secret123", "reason": "a new colleague" })))]
 struct Body {
     /// A username with an `@` must be an e-mail address, and becomes the account's `email`.
     #[schema(value_type = Username)]
