@@ -310,7 +310,40 @@ pub fn generate(files: &mut Files, template: &Template, groups: &[Group]) -> Res
     text += &dashboard(&alarms);
     text += OUTPUTS;
     files.put("alarms.yaml", text);
+    let runbooks = files.read("docs/runbooks.md")?;
+    let sections: Vec<String> =
+        runbooks.split("\n## ").map(|section| with_alarms(section, &alarms)).collect();
+    files.put("docs/runbooks.md", sections.join("\n## "));
     Ok(())
+}
+
+/// A section of docs/runbooks.md with the names of its alarms. Those of template.yaml stay.
+fn with_alarms(section: &str, alarms: &[Alarm]) -> String {
+    const LIST: &str = "\nAlarms: ";
+    let anchor = section.lines().next().unwrap_or_default().to_lowercase().replace(' ', "-");
+    let own: Vec<&str> = alarms
+        .iter()
+        .filter(|alarm| alarm.runbook == anchor)
+        .map(|alarm| alarm.name.as_str())
+        .collect();
+    let Some((before, rest)) = section.split_once(LIST) else { return section.to_owned() };
+    let (list, after) = rest.split_once("\n\n").unwrap_or((rest, ""));
+    let is_of_a_group =
+        |name: &str| name.starts_with("ErrorsOf") || name.starts_with("ThrottlesOf");
+    let others = list
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|name| !is_of_a_group(name) && alarms.iter().all(|alarm| alarm.name != *name));
+    let names: Vec<String> = others.chain(own).map(|name| format!("`{name}`")).collect();
+    let mut lines = vec!["Alarms:".to_owned()];
+    for name in names.join(", ").split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + name.len() <= 88 => *line += &format!(" {name}"),
+            _ => lines.push(name.to_owned()),
+        }
+    }
+    format!("{before}\n{}\n\n{after}", lines.join("\n"))
 }
 
 impl Alarm {
