@@ -1,4 +1,4 @@
-//! What users see and change of their own accounts: balance, statement, profile, API keys, export.
+//! Endpoints for a user's own account: balance, statement, profile, API keys, export.
 
 pub mod account_delete;
 pub mod api_key_create;

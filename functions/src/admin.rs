@@ -1,4 +1,4 @@
-//! What administrators do. These endpoints take an administrator's access token, and no API keys.
+//! Endpoints for administrators. They take an administrator's access token, and no API keys.
 
 pub mod admin_adjustment;
 pub mod admin_api_keys;

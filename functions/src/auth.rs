@@ -1,4 +1,4 @@
-//! How accounts are created, and how their owners log in and out and prove who they are.
+//! Endpoints for registration, log-in and log-out, passwords, e-mail addresses and sessions.
 
 pub mod email_resend;
 pub mod email_verify;

@@ -59,7 +59,7 @@ macro_rules! endpoints {
             $($(pub(crate) const $name: &str = $crate::endpoint::first(&[$($path),+]);)+)+
         }
 
-        /// What the OpenAPI document says of this room.
+        /// The descriptions of this room's endpoints, for the OpenAPI document.
         #[derive(utoipa::OpenApi)]
         #[openapi(paths($($($name::handle, $($($name::$more,)+)?)+)+))]
         pub(crate) struct Described;

@@ -1,4 +1,4 @@
-//! What the product does: one endpoint, one file, one Lambda binary.
+//! The endpoints of the API and the work in the background: one file and one Lambda binary each.
 //!
 //! Each folder is a room, and the file of its name has a row for each of its endpoints: the name,
 //! the methods and paths, and the form of the failures. `cargo xtask generate` writes whatever else

@@ -1,4 +1,4 @@
-//! What the API says of itself, without an account.
+//! Endpoints that need no account: health, the OpenAPI document, public keys, discovery.
 
 pub mod discovery;
 pub mod health;

@@ -44,8 +44,7 @@ impl Template {
     /// A sentence that names what can't be read.
     pub fn read(text: &str) -> Result<Self, Failure> {
         let unreadable = |error| format!("template.yaml: {error}");
-        let mut document: Value = serde_norway::from_str(text).map_err(unreadable)?;
-        document.apply_merge().map_err(unreadable)?;
+        let document = emulator::template::parse(text).map_err(unreadable)?;
         let resources = document.get("Resources").and_then(Value::as_mapping);
         let (mut functions, mut tables) = (Vec::new(), Vec::new());
         for (id, resource) in resources.ok_or("template.yaml has no Resources")? {

@@ -145,7 +145,7 @@ pub struct Shown<'a> {
     id: &'a str,
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.995Z"))]
     timestamp: String,
-    /// What was done. Later releases may add actions: accept others than those of the filter `act`.
+    /// The action. Later releases may add actions: accept others than those of the filter `act`.
     #[schema(examples("adjustment"))]
     act: &'a str,
     /// The affected user.

@@ -51,6 +51,23 @@ pub struct Provider {
 }
 
 impl Provider {
+    /// An API with two providers, of which the second is asked if the first fails, and one setting
+    /// more.
+    pub async fn two(setting: (&str, &str)) -> (Api, Self, Self) {
+        let (first, second) = (Self::start().await, Self::start().await);
+        let urls = [&first, &second].map(|provider| format!("{}/v1", provider.url));
+        let api = Api::own(&[
+            ("AI_PROVIDER", "openai,openai2"),
+            ("OPENAI_BASE_URL", &urls[0]),
+            ("OPENAI_MODEL", "large"),
+            ("OPENAI2_BASE_URL", &urls[1]),
+            ("OPENAI2_MODEL", "tiny"),
+            setting,
+        ])
+        .await;
+        (api, first, second)
+    }
+
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -285,17 +302,7 @@ async fn where_a_server_fails_or_is_not_there_the_next_provider_answers() {
 
 #[tokio::test]
 async fn work_of_each_failed_provider_counts_in_the_day() {
-    let (first, second) = (Provider::start().await, Provider::start().await);
-    let urls = [&first, &second].map(|provider| format!("{}/v1", provider.url));
-    let api = Api::own(&[
-        ("AI_PROVIDER", "openai,openai2"),
-        ("OPENAI_BASE_URL", &urls[0]),
-        ("OPENAI_MODEL", "large"),
-        ("OPENAI2_BASE_URL", &urls[1]),
-        ("OPENAI2_MODEL", "small"),
-        ("ANSWER_LIMIT", "1000"),
-    ])
-    .await;
+    let (api, first, second) = Provider::two(("ANSWER_LIMIT", "1000")).await;
     let says = |status| Does::Says(status, Value::Null);
     let over_the_limit =
         json!({ "choices": [{ "message": { "content": "x".repeat(2_000_000) } }] });

@@ -158,17 +158,7 @@ async fn a_model_that_cannot_be_told_how_many_calls_to_make_keeps_its_functions(
 
 #[tokio::test]
 async fn what_a_backup_cannot_do_hides_no_failure_that_a_retry_may_mend() {
-    let (first, second) = (Provider::start().await, Provider::start().await);
-    let urls = [&first, &second].map(|provider| format!("{}/v1", provider.url));
-    let api = Api::own(&[
-        ("AI_PROVIDER", "openai,openai2"),
-        ("OPENAI_BASE_URL", &urls[0]),
-        ("OPENAI_MODEL", "large"),
-        ("OPENAI2_BASE_URL", &urls[1]),
-        ("OPENAI2_MODEL", "tiny"),
-        ("AI_TIMEOUT_SECONDS", "3"),
-    ])
-    .await;
+    let (api, first, second) = Provider::two(("AI_TIMEOUT_SECONDS", "3")).await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
     let mut must_call = offering("hi");
