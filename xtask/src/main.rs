@@ -44,7 +44,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Generate { check } => generate(check),
-        Command::New(endpoint) => endpoint.write(&root()),
+        Command::New(endpoint) => root().and_then(|root| endpoint.write(&root)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -55,13 +55,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// The root of the repository.
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+/// The root of the repository from which Cargo runs this program, which may be a copy of the one in which it was compiled.
+fn root() -> Result<PathBuf, Failure> {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").ok_or("Run it as `cargo xtask`.")?;
+    Ok(Path::new(&package).join(".."))
 }
 
 fn generate(check: bool) -> Result<(), Failure> {
-    let mut files = Files::new(root());
+    let mut files = Files::new(root()?);
     let template = Template::read(&files.read("template.yaml")?)?;
     bins::generate(&mut files, &template)?;
     events::generate(&mut files)?;
