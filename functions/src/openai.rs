@@ -14,16 +14,15 @@ use std::ops::Deref;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use shared::{auth, App, Error, Request, Result};
 use shared::ai::{CallPiece, Piece, Prompt};
 use shared::app::{Asking, Start};
-use shared::auth::{self, Credential};
 use shared::charge::{AnswerForm, Asked, Begun, Charge, Context, Keyed};
-use shared::chat::{Chat, Message};
 use shared::clock::Clock;
 use shared::config::{ConfigError, EmptyBalance, Settings};
-use shared::http::Failures;
-use shared::idempotency::Key;
-use shared::{App, Error, Request, Result, http};
+use shared::http::{self, Failures};
+use shared::values::{Chat, Credential, Message};
+use shared::values::idempotency::Key;
 use utoipa::openapi::schema::{Object, SchemaType, Type};
 
 endpoints! {

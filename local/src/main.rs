@@ -19,7 +19,7 @@ use serde_json::json;
 use shared::app::Mailing;
 use shared::clock::Clock;
 use shared::config::{LogConfig, Settings};
-use shared::metrics;
+use shared::telemetry::metrics;
 use tracing_subscriber::filter::{FilterExt, LevelFilter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use shared::auth::password;
+use shared::passwords;
 use shared::config::Settings;
 use shared::store::{Newer, Reapplied, Since};
 use time::OffsetDateTime;

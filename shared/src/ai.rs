@@ -8,7 +8,6 @@ mod bedrock;
 mod echo;
 mod failure;
 mod openai;
-mod picture;
 mod prompt;
 mod provider;
 mod said;
@@ -25,22 +24,23 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::{Error, Result};
 use crate::config::{AiConfig, ConfigError};
 use crate::error::TooLong;
-use crate::metrics::{self, Metric};
-use crate::{Error, Result, trace};
+use crate::telemetry::trace;
+use crate::telemetry::metrics::{self, Metric};
+use crate::values::Cut;
 
-pub use self::answer::{Answer, Cut, Usage, tokens_of};
-pub use self::picture::Picture;
-pub use self::prompt::{Part, Prompt, Speaker, Turn};
-pub use self::said::{Listener, Piece};
-pub use self::schema::JsonSchema;
-pub use self::tools::{AnswerSchema, CallPiece, Format, Tool, ToolCall, ToolChoice};
+pub use crate::ai::answer::Answer;
+pub use crate::ai::prompt::Prompt;
+pub use crate::ai::said::{Listener, Piece};
+pub use crate::ai::schema::JsonSchema;
+pub use crate::ai::tools::{AnswerSchema, CallPiece, Format, Tool, ToolChoice};
 
-use self::failure::Refusal;
-pub use self::failure::{Failure, Unanswered};
-use self::provider::Provider;
-use self::said::Said;
+use crate::ai::failure::Refusal;
+pub use crate::ai::failure::{Failure, Unanswered};
+use crate::ai::provider::Provider;
+use crate::ai::said::Said;
 
 /// The longest time that opening a connection at start may take.
 const OPENING: Duration = Duration::from_secs(1);

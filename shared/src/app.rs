@@ -4,16 +4,15 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::ai::Ai;
-use crate::auth::{Keyring, Passwords, Signer};
 use crate::aws;
+use crate::ai::Ai;
 use crate::clock::Clock;
-use crate::config::{
-    AccountConfig, AiConfig, Config, ConfigError, MailConfig, Settings, TraceConfig,
-};
+use crate::config::{AccountConfig, AiConfig, Config, ConfigError, MailConfig, Settings, TraceConfig};
+use crate::keys::{Keyring, Signer};
 use crate::mail::Carrier;
+use crate::passwords::Passwords;
 use crate::store::Store;
-use crate::trace::Traces;
+use crate::telemetry::trace::Traces;
 
 /// What an endpoint needs. Cloning it is cheap.
 pub trait Start: Clone + Send + Sync + 'static {
@@ -159,7 +158,7 @@ impl Start for Issuing {
             tokio::join!(Signer::new(settings.signing_secret()?, &aws, clock), app.keyring.read());
         let issuing = Self { app, accounts: accounts.into(), signer: signer? };
         let published = match known {
-            Ok(known) => issuing.signer.publish_beside(known, &issuing.app).await,
+            Ok(known) => issuing.signer.publish_beside(known, &issuing.keyring, issuing.config.session_life).await,
             Err(error) => Err(error),
         };
         if let Err(error) = published {

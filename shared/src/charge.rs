@@ -13,16 +13,14 @@ use tokio::task::JoinError;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::ai::{Listener, Piece, Prompt, Turn};
+use crate::{http, App, Error, Request, Result};
+use crate::ai::{Listener, Piece, Prompt};
 use crate::app::Asking;
-use crate::auth::Credential;
-use crate::chat::{After, Chat, Message};
-use crate::fare::Fare;
-use crate::idempotency::REMEMBERED;
-use crate::limit::Limit;
-use crate::metrics::{self, Metric};
-use crate::store::{Branch, ChatLimits, Conversation, Hold, Refund, Reserved, Settled, chat_month};
-use crate::{App, Error, Request, Result, http, trace};
+use crate::store::{chat_month, Branch, ChatLimits, Conversation, Hold, Refund, Reserved, Settled};
+use crate::telemetry::trace;
+use crate::telemetry::metrics::{self, Metric};
+use crate::values::{After, Chat, Credential, Fare, Limit, Message, Turn};
+use crate::values::idempotency::REMEMBERED;
 
 use self::asked::NOT_IN_CONVERSATION;
 pub use self::asked::{AnswerForm, Asked, Body, Context, Keyed, conversation_id, read};
@@ -135,14 +133,15 @@ impl Charge {
             app.store.reserve(caller, &mut hold, limits, now),
             app.store.chats_by_id(caller.user_id(), &ids)
         );
-        let reserved = reserved.map_err(|error| error.advised(app.config.advice()))?;
+        let reserved =
+            reserved.map_err(|error| Error::from(error).advised(app.config.advice()))?;
         if let (Reserved::Ended, Some(key)) = (reserved, &asked.key) {
             let chat = finished(app, caller, key).await?;
             return chat.map(Begun::Replayed).ok_or(Error::KeyRunning { seconds: 5 });
         }
         let read = match chats {
             Ok(chats) => own_instructions(app, &hold, &asked.context).await.map(|own| (chats, own)),
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         };
         let (chats, own) = match read {
             Ok(read) => read,
@@ -394,7 +393,7 @@ async fn refused(
 async fn own_instructions(app: &App, hold: &Hold, context: &Context) -> Result<Option<String>> {
     match context {
         Context::New | Context::Conversation { .. } if hold.is_instructed() => {
-            app.store.instructions(hold.user_id()).await
+            Ok(app.store.instructions(hold.user_id()).await?)
         }
         _ => Ok(None),
     }

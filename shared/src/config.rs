@@ -2,6 +2,7 @@
 //! environment variable. An endpoint reads only the settings that it needs.
 
 mod ai;
+mod secret;
 mod settings;
 mod top_up;
 mod traces;
@@ -15,6 +16,7 @@ use crate::Tokens;
 use crate::aws::{self, Endpoint};
 
 pub use ai::{AiConfig, AiProvider, OpenAiServer, STOP_PACE};
+pub use secret::{Secret, SecretError};
 pub use settings::Settings;
 pub(crate) use settings::checked_secret;
 pub use top_up::TopUp;
@@ -312,7 +314,7 @@ impl MailConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::Secret;
+    use crate::config::Secret;
 
     fn with(name: &'static str, value: &'static str) -> Settings<'static> {
         Settings::new(move |asked| {

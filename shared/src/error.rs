@@ -1,17 +1,20 @@
 //! Every failure that a client can get: its status, its code for programs and its sentence for
 //! people.
 //!
-//! A handler returns the failure where it happens. [`crate::edge`] logs it and [`crate::http`]
+//! A handler returns the failure where it happens. [`crate::http::edge`] logs it and [`crate::http`]
 //! renders it, once.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use http::StatusCode;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use strum::{EnumDiscriminants, VariantArray};
 
 use crate::Tokens;
-use crate::limit::Limit;
+use crate::store::StoreError;
+use crate::values::{Invalid, Limit};
 
 /// The result of a step that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -23,7 +26,7 @@ pub struct FieldErrors(BTreeMap<String, Vec<String>>);
 
 impl FieldErrors {
     /// The value. If it is invalid, notes why for its field and returns `None`.
-    pub fn check<T>(&mut self, field: &str, value: Result<T, String>) -> Option<T> {
+    pub fn check<T>(&mut self, field: &str, value: Result<T, Invalid>) -> Option<T> {
         value.map_err(|sentence| self.note(field, sentence)).ok()
     }
 
@@ -62,7 +65,7 @@ impl FieldErrors {
 pub const REQUIRED: &str = "This field is required.";
 
 /// The text of a required field. A missing field and an empty one are refused.
-pub fn required(value: Option<String>) -> Result<String, String> {
+pub fn required(value: Option<String>) -> Result<String, Invalid> {
     value.filter(|text| !text.is_empty()).ok_or_else(|| REQUIRED.into())
 }
 
@@ -76,7 +79,12 @@ pub struct TooLong {
 }
 
 /// A failure, as the client gets it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, EnumDiscriminants)]
+#[strum_discriminants(
+    name(Failure),
+    doc = "Which [`Error`] a request can end with. Endpoints list theirs, and the OpenAPI document has them.",
+    derive(Deserialize, Ord, PartialOrd, Serialize, VariantArray)
+)]
 pub enum Error {
     /// 400: the request can't be parsed; the sentence says why.
     Malformed(String),
@@ -229,6 +237,137 @@ pub enum Error {
     Unavailable(String),
 }
 
+impl Failure {
+    /// The HTTP status.
+    pub fn status(self) -> StatusCode {
+        self.row().0
+    }
+
+    /// The code for programs. Codes never change.
+    pub fn code(self) -> &'static str {
+        self.row().1
+    }
+
+    // One row per failure.
+    #[rustfmt::skip]
+    fn row(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Malformed => (StatusCode::BAD_REQUEST, "malformed_request"),
+            Self::Invalid => (StatusCode::BAD_REQUEST, "invalid_fields"),
+            Self::PromptTooLong => (StatusCode::BAD_REQUEST, "context_length_exceeded"),
+            Self::InvalidCursor => (StatusCode::BAD_REQUEST, "invalid_cursor"),
+            Self::InvalidLink => (StatusCode::BAD_REQUEST, "invalid_link"),
+            Self::PasswordRequired => (StatusCode::BAD_REQUEST, "password_required"),
+            Self::TokenBlacklisted => (StatusCode::BAD_REQUEST, "token_blacklisted"),
+            Self::InvalidCredentials => (StatusCode::UNAUTHORIZED, "invalid_credentials"),
+            Self::NotAuthenticated => (StatusCode::UNAUTHORIZED, "not_authenticated"),
+            Self::InvalidToken => (StatusCode::UNAUTHORIZED, "invalid_token"),
+            Self::InsufficientTokens => (StatusCode::PAYMENT_REQUIRED, "insufficient_tokens"),
+            Self::OutOfQuota => (StatusCode::TOO_MANY_REQUESTS, "insufficient_tokens"),
+            Self::WrongPassword => (StatusCode::FORBIDDEN, "wrong_password"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::ChatsClosed => (StatusCode::FORBIDDEN, "chats_closed"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Self::NoSuchUser => (StatusCode::NOT_FOUND, "not_found"),
+            Self::NoSuchModel => (StatusCode::NOT_FOUND, "model_not_found"),
+            Self::NoSuchSession => (StatusCode::NOT_FOUND, "not_found"),
+            Self::NoSuchApiKey => (StatusCode::NOT_FOUND, "not_found"),
+            Self::NoSuchConversation => (StatusCode::NOT_FOUND, "not_found"),
+            Self::NoSuchChat => (StatusCode::NOT_FOUND, "not_found"),
+            Self::NothingToStop => (StatusCode::NOT_FOUND, "not_found"),
+            Self::ChatDeleted => (StatusCode::GONE, "chat_deleted"),
+            Self::Stopped => (StatusCode::GONE, "stopped"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::UsernameTaken => (StatusCode::CONFLICT, "username_taken"),
+            Self::EmailTaken => (StatusCode::CONFLICT, "email_taken"),
+            Self::NothingToVerify => (StatusCode::CONFLICT, "nothing_to_verify"),
+            Self::NoAddress => (StatusCode::CONFLICT, "no_address"),
+            Self::TooManyApiKeys => (StatusCode::CONFLICT, "too_many_api_keys"),
+            Self::OwnStanding => (StatusCode::CONFLICT, "own_standing"),
+            Self::OwnAccount => (StatusCode::CONFLICT, "own_account"),
+            Self::OwnBalance => (StatusCode::CONFLICT, "own_balance"),
+            Self::AlreadyRefunded => (StatusCode::CONFLICT, "already_refunded"),
+            Self::LastAdministrator => (StatusCode::CONFLICT, "last_administrator"),
+            Self::BalanceTooLow => (StatusCode::CONFLICT, "balance_too_low"),
+            Self::GrantTooLarge => (StatusCode::CONFLICT, "grant_too_large"),
+            Self::KeyRunning => (StatusCode::CONFLICT, "idempotency_key_running"),
+            Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::HeaderTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "header_too_large"),
+            Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+            Self::TooManyChats => (StatusCode::TOO_MANY_REQUESTS, "too_many_chats"),
+            Self::TooManyChatsThisMinute => (StatusCode::TOO_MANY_REQUESTS, "too_many_chats_this_minute"),
+            Self::TooManyRefunds => (StatusCode::TOO_MANY_REQUESTS, "too_many_refunds"),
+            Self::TooManyAttempts => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts"),
+            Self::TooManyConfirmations => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts"),
+            Self::TooManyRegistrations => (StatusCode::TOO_MANY_REQUESTS, "too_many_registrations"),
+            Self::TooManyMails => (StatusCode::TOO_MANY_REQUESTS, "too_many_mails"),
+            Self::Busy => (StatusCode::TOO_MANY_REQUESTS, "busy"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
+            Self::AiFailed => (StatusCode::BAD_GATEWAY, "ai_failed"),
+            Self::AiOverloaded => (StatusCode::SERVICE_UNAVAILABLE, "ai_overloaded"),
+            Self::AiTimedOut => (StatusCode::GATEWAY_TIMEOUT, "ai_timed_out"),
+            Self::AiFailedTokensHeld => (StatusCode::BAD_GATEWAY, "ai_failed"),
+            Self::NotCharged => (StatusCode::SERVICE_UNAVAILABLE, "not_charged"),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// What the client gets if the store didn't do what it was asked for.
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(cause) => Self::Unavailable(cause),
+            StoreError::Internal(cause) => Self::Internal(cause),
+            StoreError::NotAccepted => Self::InvalidToken,
+            StoreError::NotAdministrator => Self::Forbidden,
+            StoreError::OwnAccount => Self::OwnAccount,
+            StoreError::OwnBalance => Self::OwnBalance,
+            StoreError::OwnStanding => Self::OwnStanding,
+            StoreError::LastAdministrator => Self::LastAdministrator,
+            StoreError::NoSuchUser => Self::NoSuchUser,
+            StoreError::NoSuchApiKey => Self::NoSuchApiKey,
+            StoreError::NoSuchConversation => Self::NoSuchConversation,
+            StoreError::UsernameTaken => Self::UsernameTaken,
+            StoreError::EmailTaken => Self::EmailTaken,
+            StoreError::NothingToVerify => Self::NothingToVerify,
+            StoreError::NoAddress => Self::NoAddress,
+            StoreError::InvalidLink => Self::InvalidLink,
+            StoreError::PasswordRequired => Self::PasswordRequired,
+            StoreError::InvalidPosition => Self::InvalidCursor,
+            StoreError::KeyReused => Self::KeyReused,
+            StoreError::KeyRunning { seconds } => Self::KeyRunning { seconds },
+            StoreError::InsufficientTokens { cost, balance, held } => {
+                Self::InsufficientTokens { cost, balance, held, advice: None }
+            }
+            StoreError::TooManyChats(limit) => Self::TooManyChats(limit),
+            StoreError::TooManyChatsThisMinute(limit) => Self::TooManyChatsThisMinute(limit),
+            StoreError::TooManyRefunds(limit) => Self::TooManyRefunds(limit),
+            StoreError::TooManyAttempts(limit) => Self::TooManyAttempts(limit),
+            StoreError::TooManyConfirmations(limit) => Self::TooManyConfirmations(limit),
+            StoreError::TooManyRegistrations(limit) => Self::TooManyRegistrations(limit),
+            StoreError::TooManyMails(limit) => Self::TooManyMails(limit),
+            StoreError::TooManyApiKeys { most } => Self::TooManyApiKeys { most },
+        }
+    }
+}
+
+/// The system has no randomness.
+impl From<aws_lc_rs::error::Unspecified> for Error {
+    fn from(_: aws_lc_rs::error::Unspecified) -> Self {
+        Self::Internal("no randomness".into())
+    }
+}
+
 impl Error {
     /// A single invalid field.
     pub fn field(name: impl Into<String>, sentence: impl Into<String>) -> Self {
@@ -246,147 +385,91 @@ impl Error {
         }
     }
 
+    /// Which failure it is.
+    pub fn kind(&self) -> Failure {
+        self.into()
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
-        self.told().0
+        self.kind().status()
     }
 
     /// The code for programs. Codes never change.
     pub fn code(&self) -> &'static str {
-        self.told().1
+        self.kind().code()
     }
 
     /// The sentence for people: what happened and what to do.
     pub fn detail(&self) -> String {
-        self.told().2.into_owned()
+        self.sentence().into_owned()
     }
 
-    /// The status, the code and the sentence of each failure. [`crate::openapi::failures`] has a
-    /// sample of each, since it knows the settings; a test compares the two.
     // One row per failure.
     #[rustfmt::skip]
-    fn told(&self) -> (StatusCode, &'static str, Cow<'static, str>) {
+    fn sentence(&self) -> Cow<'static, str> {
         match self {
-            Self::Malformed(why) => (StatusCode::BAD_REQUEST, "malformed_request",
-                why.clone().into()),
-            Self::Invalid(fields) => (StatusCode::BAD_REQUEST, "invalid_fields",
-                fields.summary().into()),
+            Self::Malformed(why) => why.clone().into(),
+            Self::Invalid(fields) => fields.summary().into(),
             // Clients look for its first words.
-            Self::PromptTooLong(None) => (StatusCode::BAD_REQUEST, "context_length_exceeded",
-                "This model's maximum context length is less than the length of these messages. Shorten them. Nothing was charged.".into()),
-            Self::PromptTooLong(Some(TooLong { bytes, most })) => (StatusCode::BAD_REQUEST, "context_length_exceeded",
-                format!("This model's maximum context length is {most} bytes here, and these messages have {bytes}. Shorten them. Nothing was charged.").into()),
-            Self::InvalidCursor => (StatusCode::BAD_REQUEST, "invalid_cursor",
-                "This cursor is invalid for this list. Follow the Link header, or start without a cursor.".into()),
-            Self::InvalidLink => (StatusCode::BAD_REQUEST, "invalid_link",
-                "This link is invalid, has already been used or has expired. Request a new one.".into()),
-            Self::PasswordRequired => (StatusCode::BAD_REQUEST, "password_required",
-                "Choose a new password for the account of this address, and send it as `password` with the token. Or send the token while you are logged in to that account. The link is still valid.".into()),
-            Self::TokenBlacklisted => (StatusCode::BAD_REQUEST, "token_blacklisted",
-                "The session of this token has ended, or a later token has replaced it. Log in again, or use the later one.".into()),
-            Self::InvalidCredentials => (StatusCode::UNAUTHORIZED, "invalid_credentials",
-                "Incorrect username or password.".into()),
-            Self::NotAuthenticated => (StatusCode::UNAUTHORIZED, "not_authenticated",
-                "Send a token: `Authorization: Bearer <token>`.".into()),
-            Self::InvalidToken => (StatusCode::UNAUTHORIZED, "invalid_token",
-                "This token is invalid or has expired. Log in again.".into()),
-            Self::InsufficientTokens { cost, balance, held, advice } => (StatusCode::PAYMENT_REQUIRED, "insufficient_tokens",
-                too_few(*cost, *balance, *held, advice.as_deref()).into()),
-            Self::OutOfQuota(empty) => (StatusCode::TOO_MANY_REQUESTS, empty.code(),
-                empty.detail().into()),
-            Self::WrongPassword => (StatusCode::FORBIDDEN, "wrong_password",
-                "This is not the account's current password. Nothing was changed.".into()),
-            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden",
-                "Only administrators may do this.".into()),
-            Self::ChatsClosed => (StatusCode::FORBIDDEN, "chats_closed",
-                "The operator of this service hasn't allowed administrators to do this with messages. The setting ADMIN_CHATS allows it.".into()),
-            Self::NotFound => (StatusCode::NOT_FOUND, "not_found",
-                "No endpoint has this path.".into()),
-            Self::NoSuchUser => (StatusCode::NOT_FOUND, "not_found",
-                "No account has this id.".into()),
-            Self::NoSuchModel => (StatusCode::NOT_FOUND, "model_not_found",
-                "No model has this name; /v1/models lists them. Completions ignore the model that a request names.".into()),
-            Self::NoSuchSession => (StatusCode::NOT_FOUND, "not_found",
-                "You have no session with this id, or it has ended.".into()),
-            Self::NoSuchApiKey => (StatusCode::NOT_FOUND, "not_found",
-                "No API key has this id, or it was revoked.".into()),
-            Self::NoSuchConversation => (StatusCode::NOT_FOUND, "not_found",
-                "You have no conversation with this id, or it was deleted.".into()),
-            Self::NoSuchChat => (StatusCode::NOT_FOUND, "not_found",
-                "You have no message with this id, or it was deleted.".into()),
-            Self::NothingToStop => (StatusCode::NOT_FOUND, "not_found",
-                "There is no answer to stop: no message that you sent with this Idempotency-Key is being answered, or was answered in the last day.".into()),
-            Self::ChatDeleted => (StatusCode::GONE, "chat_deleted",
-                "The message that was sent under this Idempotency-Key was deleted. Nothing was charged; choose a new key.".into()),
+            Self::PromptTooLong(None) => "This model's maximum context length is less than the length of these messages. Shorten them. Nothing was charged.".into(),
+            Self::PromptTooLong(Some(TooLong { bytes, most })) => format!("This model's maximum context length is {most} bytes here, and these messages have {bytes}. Shorten them. Nothing was charged.").into(),
+            Self::InvalidCursor => "This cursor is invalid for this list. Follow the Link header, or start without a cursor.".into(),
+            Self::InvalidLink => "This link is invalid, has already been used or has expired. Request a new one.".into(),
+            Self::PasswordRequired => "Choose a new password for the account of this address, and send it as `password` with the token. Or send the token while you are logged in to that account. The link is still valid.".into(),
+            Self::TokenBlacklisted => "The session of this token has ended, or a later token has replaced it. Log in again, or use the later one.".into(),
+            Self::InvalidCredentials => "Incorrect username or password.".into(),
+            Self::NotAuthenticated => "Send a token: `Authorization: Bearer <token>`.".into(),
+            Self::InvalidToken => "This token is invalid or has expired. Log in again.".into(),
+            Self::InsufficientTokens { cost, balance, held, advice } => too_few(*cost, *balance, *held, advice.as_deref()).into(),
+            Self::OutOfQuota(empty) => empty.sentence(),
+            Self::WrongPassword => "This is not the account's current password. Nothing was changed.".into(),
+            Self::Forbidden => "Only administrators may do this.".into(),
+            Self::ChatsClosed => "The operator of this service hasn't allowed administrators to do this with messages. The setting ADMIN_CHATS allows it.".into(),
+            Self::NotFound => "No endpoint has this path.".into(),
+            Self::NoSuchUser => "No account has this id.".into(),
+            Self::NoSuchModel => "No model has this name; /v1/models lists them. Completions ignore the model that a request names.".into(),
+            Self::NoSuchSession => "You have no session with this id, or it has ended.".into(),
+            Self::NoSuchApiKey => "No API key has this id, or it was revoked.".into(),
+            Self::NoSuchConversation => "You have no conversation with this id, or it was deleted.".into(),
+            Self::NoSuchChat => "You have no message with this id, or it was deleted.".into(),
+            Self::NothingToStop => "There is no answer to stop: no message that you sent with this Idempotency-Key is being answered, or was answered in the last day.".into(),
+            Self::ChatDeleted => "The message that was sent under this Idempotency-Key was deleted. Nothing was charged; choose a new key.".into(),
             // A client that retries by itself must not ask again what its user stopped: no 409.
-            Self::Stopped => (StatusCode::GONE, "stopped",
-                "The message was stopped before its answer began. Nothing was charged.".into()),
-            Self::MethodNotAllowed { allow } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed",
-                format!("This path allows {allow}.").into()),
-            Self::UsernameTaken => (StatusCode::CONFLICT, "username_taken",
-                "Another account has this username. Choose another one.".into()),
-            Self::EmailTaken => (StatusCode::CONFLICT, "email_taken",
-                "Another account has this e-mail address. Use another one.".into()),
-            Self::NothingToVerify => (StatusCode::CONFLICT, "nothing_to_verify",
-                "This account has no unverified e-mail address.".into()),
-            Self::NoAddress => (StatusCode::CONFLICT, "no_address",
-                "This account has no e-mail address, or is deactivated. No e-mail was sent.".into()),
-            Self::TooManyApiKeys { most } => (StatusCode::CONFLICT, "too_many_api_keys",
-                format!("An account has at most {most} API keys. Revoke one that is no longer used.").into()),
-            Self::OwnStanding => (StatusCode::CONFLICT, "own_standing",
-                "Administrators can't deactivate or demote themselves. Another administrator can.".into()),
-            Self::OwnAccount => (StatusCode::CONFLICT, "own_account",
-                "This is your own account. Use the endpoints that every user has, or ask another administrator. Nothing was changed.".into()),
-            Self::OwnBalance => (StatusCode::CONFLICT, "own_balance",
-                "Administrators can't adjust their own balance. Ask another administrator. Nothing was changed.".into()),
-            Self::AlreadyRefunded => (StatusCode::CONFLICT, "already_refunded",
-                "The price of this answer was returned before, and is in the user's statement. Nothing was changed.".into()),
-            Self::LastAdministrator => (StatusCode::CONFLICT, "last_administrator",
-                "This account is the last administrator. Make another account an administrator first. Nothing was changed.".into()),
-            Self::BalanceTooLow { balance } => (StatusCode::CONFLICT, "balance_too_low",
-                format!("The balance is {balance} tokens, which is less than the amount to take. Nothing was changed.").into()),
-            Self::GrantTooLarge => (StatusCode::CONFLICT, "grant_too_large",
-                format!("An account can be granted at most {} tokens in total. Nothing was changed.", Tokens::MAX).into()),
-            Self::KeyRunning { .. } => (StatusCode::CONFLICT, "idempotency_key_running",
-                "A request with this Idempotency-Key is still running. Retry it unchanged in a moment.".into()),
-            Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused",
-                "This Idempotency-Key was used for another request. Nothing was done; choose a new key.".into()),
-            Self::BodyTooLarge { limit } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large",
-                format!("The body may have at most {limit} bytes.").into()),
-            Self::HeaderTooLarge { limit } => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "header_too_large",
-                format!("A header may have at most {limit} bytes.").into()),
-            Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type",
-                "A body must be JSON and declared as such. Send the header `Content-Type: application/json`; with curl, add -H 'Content-Type: application/json'.".into()),
-            Self::TooManyChats(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_chats",
-                "Too many messages of this account are waiting for an answer. Nothing was charged; try again when one is answered.".into()),
-            Self::TooManyChatsThisMinute(limit) => (StatusCode::TOO_MANY_REQUESTS, "too_many_chats_this_minute",
-                format!("An account may send {} messages a minute. Nothing was charged; try again {}.", limit.most, limit.when()).into()),
-            Self::TooManyRefunds(limit) => (StatusCode::TOO_MANY_REQUESTS, "too_many_refunds",
-                format!("An account gets at most {} refunds a {} for failed messages. Nothing was charged; try again {}.", limit.most, if limit.window == Some(60) { "minute" } else { "day" }, limit.when()).into()),
-            Self::TooManyAttempts(limit) => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts",
-                format!("Too many log-ins have failed. Try again {}.", limit.when()).into()),
-            Self::TooManyConfirmations(limit) => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts",
-                format!("Too many wrong passwords were sent in this session. Try again {}, or log out and log in again: a new session has its own count. If it wasn't you, end the other sessions first, which needs no password, or reset the password by e-mail.", limit.when()).into()),
-            Self::TooManyRegistrations(limit) => (StatusCode::TOO_MANY_REQUESTS, "too_many_registrations",
-                format!("Too many accounts were created from your IP address. Try again {}.", limit.when()).into()),
-            Self::TooManyMails(limit) => (StatusCode::TOO_MANY_REQUESTS, "too_many_mails",
-                format!("Too many e-mails were requested. Nothing was changed; try again {}.", limit.when()).into()),
-            Self::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "busy",
-                "Too many log-ins are in progress. Try again in a moment.".into()),
-            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error",
-                "An internal error occurred. It was logged with the request_id.".into()),
-            Self::AiFailed => (StatusCode::BAD_GATEWAY, "ai_failed",
-                "The AI did not answer. Nothing was charged; try again.".into()),
-            Self::AiOverloaded => (StatusCode::SERVICE_UNAVAILABLE, "ai_overloaded",
-                "The AI is overloaded. Nothing was charged; try again in a moment.".into()),
-            Self::AiTimedOut => (StatusCode::GATEWAY_TIMEOUT, "ai_timed_out",
-                "The AI did not answer in time. Nothing was charged; try again, or ask for a shorter answer.".into()),
-            Self::AiFailedTokensHeld => (StatusCode::BAD_GATEWAY, "ai_failed",
-                "The AI did not answer. The tokens reserved for this message are returned within minutes.".into()),
-            Self::NotCharged => (StatusCode::SERVICE_UNAVAILABLE, "not_charged",
-                "The answer came too late to be stored. Nothing was charged; try again.".into()),
-            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable",
-                "The database did not confirm in time, so this request may or may not have taken effect. Retry it with the same Idempotency-Key, or check first whether it took effect.".into()),
+            Self::Stopped => "The message was stopped before its answer began. Nothing was charged.".into(),
+            Self::MethodNotAllowed { allow } => format!("This path allows {allow}.").into(),
+            Self::UsernameTaken => "Another account has this username. Choose another one.".into(),
+            Self::EmailTaken => "Another account has this e-mail address. Use another one.".into(),
+            Self::NothingToVerify => "This account has no unverified e-mail address.".into(),
+            Self::NoAddress => "This account has no e-mail address, or is deactivated. No e-mail was sent.".into(),
+            Self::TooManyApiKeys { most } => format!("An account has at most {most} API keys. Revoke one that is no longer used.").into(),
+            Self::OwnStanding => "Administrators can't deactivate or demote themselves. Another administrator can.".into(),
+            Self::OwnAccount => "This is your own account. Use the endpoints that every user has, or ask another administrator. Nothing was changed.".into(),
+            Self::OwnBalance => "Administrators can't adjust their own balance. Ask another administrator. Nothing was changed.".into(),
+            Self::AlreadyRefunded => "The price of this answer was returned before, and is in the user's statement. Nothing was changed.".into(),
+            Self::LastAdministrator => "This account is the last administrator. Make another account an administrator first. Nothing was changed.".into(),
+            Self::BalanceTooLow { balance } => format!("The balance is {balance} tokens, which is less than the amount to take. Nothing was changed.").into(),
+            Self::GrantTooLarge => format!("An account can be granted at most {} tokens in total. Nothing was changed.", Tokens::MAX).into(),
+            Self::KeyRunning { .. } => "A request with this Idempotency-Key is still running. Retry it unchanged in a moment.".into(),
+            Self::KeyReused => "This Idempotency-Key was used for another request. Nothing was done; choose a new key.".into(),
+            Self::BodyTooLarge { limit } => format!("The body may have at most {limit} bytes.").into(),
+            Self::HeaderTooLarge { limit } => format!("A header may have at most {limit} bytes.").into(),
+            Self::UnsupportedMediaType => "A body must be JSON and declared as such. Send the header `Content-Type: application/json`; with curl, add -H 'Content-Type: application/json'.".into(),
+            Self::TooManyChats(_) => "Too many messages of this account are waiting for an answer. Nothing was charged; try again when one is answered.".into(),
+            Self::TooManyChatsThisMinute(limit) => format!("An account may send {} messages a minute. Nothing was charged; try again {}.", limit.most, limit.when()).into(),
+            Self::TooManyRefunds(limit) => format!("An account gets at most {} refunds a {} for failed messages. Nothing was charged; try again {}.", limit.most, if limit.window == Some(60) { "minute" } else { "day" }, limit.when()).into(),
+            Self::TooManyAttempts(limit) => format!("Too many log-ins have failed. Try again {}.", limit.when()).into(),
+            Self::TooManyConfirmations(limit) => format!("Too many wrong passwords were sent in this session. Try again {}, or log out and log in again: a new session has its own count. If it wasn't you, end the other sessions first, which needs no password, or reset the password by e-mail.", limit.when()).into(),
+            Self::TooManyRegistrations(limit) => format!("Too many accounts were created from your IP address. Try again {}.", limit.when()).into(),
+            Self::TooManyMails(limit) => format!("Too many e-mails were requested. Nothing was changed; try again {}.", limit.when()).into(),
+            Self::Busy(_) => "Too many log-ins are in progress. Try again in a moment.".into(),
+            Self::Internal(_) => "An internal error occurred. It was logged with the request_id.".into(),
+            Self::AiFailed => "The AI did not answer. Nothing was charged; try again.".into(),
+            Self::AiOverloaded => "The AI is overloaded. Nothing was charged; try again in a moment.".into(),
+            Self::AiTimedOut => "The AI did not answer in time. Nothing was charged; try again, or ask for a shorter answer.".into(),
+            Self::AiFailedTokensHeld => "The AI did not answer. The tokens reserved for this message are returned within minutes.".into(),
+            Self::NotCharged => "The answer came too late to be stored. Nothing was charged; try again.".into(),
+            Self::Unavailable(_) => "The database did not confirm in time, so this request may or may not have taken effect. Retry it with the same Idempotency-Key, or check first whether it took effect.".into(),
         }
     }
 

@@ -3,13 +3,17 @@
 mod accept;
 pub mod cookie;
 mod csv;
+mod cursor;
+pub mod edge;
 mod events;
 mod failure;
 mod page;
 mod query;
+mod rate_limit;
 mod read;
 mod reply;
 mod route;
+mod stream;
 
 pub use lambda_http::Request;
 pub use lambda_http::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
@@ -36,4 +40,4 @@ pub use self::reply::{
     text, to_json,
 };
 pub use self::route::{Route, parameters, pattern};
-pub use crate::stream::Body;
+pub use self::stream::{Body, Pieces};

@@ -1,39 +1,37 @@
 //! Everything that several endpoints need. Knows no route.
 //!
-//! ARCHITECTURE.md has the floors of these modules: each imports only from those below it. At the
-//! bottom are amounts, time and limits; above them users and failures, then settings and HTTP, then
-//! [`app`], [`auth`] and [`store`]. At the top are [`charge`], the replies ([`view`]), the [`edge`]
-//! that every request passes, and the start of a function ([`lambda`]).
+//! Each module imports only from those above it in this list:
+//!
+//! - [`values`]: what the product speaks of; [`clock`], [`aws`], [`telemetry`], [`config`];
+//! - [`store`], the only door to DynamoDB, and [`keys`], which sign and verify tokens;
+//! - [`error`], the failures that clients meet, and [`http`], how they and replies are written;
+//! - [`passwords`], [`mail`] and [`ai`];
+//! - [`app`], what a handler needs; [`auth`], which identifies the caller;
+//! - [`view`] and [`statement`], replies that endpoints share; [`openapi`]; [`lambda`], the start of
+//!   a function;
+//! - [`charge`], a message from the hold to the settlement.
 
 pub mod ai;
 pub mod app;
 pub mod auth;
 pub mod aws;
 pub mod charge;
-pub mod chat;
 pub mod clock;
 pub mod config;
-pub mod cursor;
-pub mod edge;
 pub mod error;
-pub mod fare;
 pub mod http;
-pub mod idempotency;
+pub mod keys;
 pub mod lambda;
-pub mod limit;
 pub mod mail;
-pub mod metrics;
 pub mod openapi;
-pub mod secret;
+pub mod passwords;
 pub mod statement;
 pub mod store;
-pub mod stream;
-pub mod tokens;
-pub mod trace;
-pub mod user;
+pub mod telemetry;
+pub mod values;
 pub mod view;
 
 pub use crate::http::{Reply, Request};
 pub use app::App;
 pub use error::{Error, Result};
-pub use tokens::{Change, Tokens};
+pub use values::{Change, Tokens};

@@ -10,18 +10,18 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, SchemaFormat, Type}
 use utoipa::openapi::{RefOr, Required};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
-use crate::auth::NewPassword;
-use crate::auth::api_key::{self, KeyName};
-use crate::auth::password;
-use crate::chat::{TITLE_LENGTH, Title};
+use crate::{Change, Error, Tokens};
 use crate::clock::Day;
 use crate::config::{AccountConfig, Config, EdgeConfig};
-use crate::edge::HEADER_LIMIT;
+use crate::error::Failure;
 use crate::http::{LARGEST_PAGE, PAGE};
-use crate::limit::Limit;
-use crate::store::{API_KEYS, Act, EntryKind, REASON_LENGTH, Reason};
-use crate::user::{EMAIL_LENGTH, Email, GivenName, NAME_LENGTH, Role, Username};
-use crate::{Change, Error, Tokens, idempotency};
+use crate::http::edge::HEADER_LIMIT;
+use crate::passwords::{self, NewPassword};
+use crate::store::API_KEYS;
+use crate::values::{idempotency, Act, Email, EntryKind, GivenName, Limit, Reason, Role, Title, Username, EMAIL_LENGTH, NAME_LENGTH};
+use crate::values::api_key::{self, KeyName};
+use crate::values::chat::TITLE_LENGTH;
+use crate::values::REASON_LENGTH;
 
 /// Unicode's white space, for a character class: regex engines disagree about `\s`.
 const BLANK: &str = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
@@ -106,13 +106,13 @@ fn address() -> String {
 text!(NewPassword, {
     let about = format!(
         "At least {} characters and at most {} bytes. Not one of the most common passwords, the username or the e-mail address. There are no composition rules.",
-        password::LEAST,
-        password::MOST
+        passwords::LEAST,
+        passwords::MOST
     );
     let format = SchemaFormat::Custom("password".into());
     text(&about, "secret123")
-        .min_length(Some(password::LEAST))
-        .max_length(Some(password::MOST))
+        .min_length(Some(passwords::LEAST))
+        .max_length(Some(passwords::MOST))
         .format(Some(format))
 });
 
@@ -392,12 +392,13 @@ pub fn event(name: Option<&str>, schemas: &[&str], or: Option<&str>) -> Object {
     }
 }
 
-/// A sample of every failure that a client can get, with the name of its variant.
-pub fn failures(
+/// A sample of a failure with the limits of these settings.
+pub fn sample(
+    failure: Failure,
     config: &Config,
     accounts: &AccountConfig,
     edge: &EdgeConfig,
-) -> Vec<(String, Error)> {
+) -> Error {
     let limit =
         |name, most, window, reset| Limit { name, most, window: Some(window), left: 0, reset };
     let empty = Error::InsufficientTokens {
@@ -406,77 +407,64 @@ pub fn failures(
         held: config.chat_price,
         advice: config.advice(),
     };
-    let failures = [
-        Error::Malformed("The body is not a JSON object.".into()),
-        Error::field("password", "This field is required."),
-        Error::PromptTooLong(None),
-        Error::InvalidCursor,
-        Error::InvalidLink,
-        Error::PasswordRequired,
-        Error::TokenBlacklisted,
-        Error::InvalidCredentials,
-        Error::NotAuthenticated,
-        Error::InvalidToken,
-        empty.clone(),
-        Error::OutOfQuota(Box::new(empty)),
-        Error::WrongPassword,
-        Error::Forbidden,
-        Error::ChatsClosed,
-        Error::NotFound,
-        Error::NoSuchUser,
-        Error::NoSuchModel,
-        Error::NoSuchSession,
-        Error::NoSuchApiKey,
-        Error::NoSuchConversation,
-        Error::NoSuchChat,
-        Error::NothingToStop,
-        Error::MethodNotAllowed { allow: "GET, HEAD, OPTIONS".into() },
-        Error::UsernameTaken,
-        Error::EmailTaken,
-        Error::NothingToVerify,
-        Error::NoAddress,
-        Error::TooManyApiKeys { most: API_KEYS },
-        Error::OwnStanding,
-        Error::OwnAccount,
-        Error::OwnBalance,
-        Error::AlreadyRefunded,
-        Error::LastAdministrator,
-        Error::BalanceTooLow { balance: config.chat_price },
-        Error::GrantTooLarge,
-        Error::KeyRunning { seconds: 5 },
-        Error::KeyReused,
-        Error::ChatDeleted,
-        Error::Stopped,
-        Error::BodyTooLarge { limit: edge.body_limit },
-        Error::HeaderTooLarge { limit: HEADER_LIMIT },
-        Error::UnsupportedMediaType,
-        Error::TooManyChats(Limit::at_once("parallel-chats", config.parallel_chats)),
-        Error::TooManyChatsThisMinute(limit("chats", config.chats_per_minute, 60, 31)),
-        Error::TooManyRefunds(limit("refunds", config.refunds_per_minute, 60, 31)),
-        Error::TooManyAttempts(limit("log-ins", accounts.login_attempts, 86_400, 3000)),
-        Error::TooManyConfirmations(limit("log-ins", accounts.login_attempts, 86_400, 3000)),
-        Error::TooManyRegistrations(limit(
-            "registrations",
-            accounts.registrations_per_address,
-            3600,
-            1800,
-        )),
-        Error::TooManyMails(limit("mails", 1, 60, 42)),
-        Error::Busy(Limit::at_once("passwords", 256)),
-        Error::Internal(String::new()),
-        Error::AiFailed,
-        Error::AiOverloaded,
-        Error::AiTimedOut,
-        Error::AiFailedTokensHeld,
-        Error::NotCharged,
-        Error::Unavailable(String::new()),
-    ];
-    let name = |failure: &Error| {
-        format!("{failure:?}")
-            .split(|c: char| !c.is_alphanumeric())
-            .next()
-            .unwrap_or_default()
-            .to_owned()
-    };
-    failures.into_iter().map(|failure| (name(&failure), failure)).collect()
+    match failure {
+        Failure::Malformed => Error::Malformed("The body is not a JSON object.".into()),
+        Failure::Invalid => Error::field("password", "This field is required."),
+        Failure::PromptTooLong => Error::PromptTooLong(None),
+        Failure::InvalidCursor => Error::InvalidCursor,
+        Failure::InvalidLink => Error::InvalidLink,
+        Failure::PasswordRequired => Error::PasswordRequired,
+        Failure::TokenBlacklisted => Error::TokenBlacklisted,
+        Failure::InvalidCredentials => Error::InvalidCredentials,
+        Failure::NotAuthenticated => Error::NotAuthenticated,
+        Failure::InvalidToken => Error::InvalidToken,
+        Failure::InsufficientTokens => empty,
+        Failure::OutOfQuota => Error::OutOfQuota(Box::new(empty)),
+        Failure::WrongPassword => Error::WrongPassword,
+        Failure::Forbidden => Error::Forbidden,
+        Failure::ChatsClosed => Error::ChatsClosed,
+        Failure::NotFound => Error::NotFound,
+        Failure::NoSuchUser => Error::NoSuchUser,
+        Failure::NoSuchModel => Error::NoSuchModel,
+        Failure::NoSuchSession => Error::NoSuchSession,
+        Failure::NoSuchApiKey => Error::NoSuchApiKey,
+        Failure::NoSuchConversation => Error::NoSuchConversation,
+        Failure::NoSuchChat => Error::NoSuchChat,
+        Failure::NothingToStop => Error::NothingToStop,
+        Failure::MethodNotAllowed => Error::MethodNotAllowed { allow: "GET, HEAD, OPTIONS".into() },
+        Failure::UsernameTaken => Error::UsernameTaken,
+        Failure::EmailTaken => Error::EmailTaken,
+        Failure::NothingToVerify => Error::NothingToVerify,
+        Failure::NoAddress => Error::NoAddress,
+        Failure::TooManyApiKeys => Error::TooManyApiKeys { most: API_KEYS },
+        Failure::OwnStanding => Error::OwnStanding,
+        Failure::OwnAccount => Error::OwnAccount,
+        Failure::OwnBalance => Error::OwnBalance,
+        Failure::AlreadyRefunded => Error::AlreadyRefunded,
+        Failure::LastAdministrator => Error::LastAdministrator,
+        Failure::BalanceTooLow => Error::BalanceTooLow { balance: config.chat_price },
+        Failure::GrantTooLarge => Error::GrantTooLarge,
+        Failure::KeyRunning => Error::KeyRunning { seconds: 5 },
+        Failure::KeyReused => Error::KeyReused,
+        Failure::ChatDeleted => Error::ChatDeleted,
+        Failure::Stopped => Error::Stopped,
+        Failure::BodyTooLarge => Error::BodyTooLarge { limit: edge.body_limit },
+        Failure::HeaderTooLarge => Error::HeaderTooLarge { limit: HEADER_LIMIT },
+        Failure::UnsupportedMediaType => Error::UnsupportedMediaType,
+        Failure::TooManyChats => Error::TooManyChats(Limit::at_once("parallel-chats", config.parallel_chats)),
+        Failure::TooManyChatsThisMinute => Error::TooManyChatsThisMinute(limit("chats", config.chats_per_minute, 60, 31)),
+        Failure::TooManyRefunds => Error::TooManyRefunds(limit("refunds", config.refunds_per_minute, 60, 31)),
+        Failure::TooManyAttempts => Error::TooManyAttempts(limit("log-ins", accounts.login_attempts, 86_400, 3000)),
+        Failure::TooManyConfirmations => Error::TooManyConfirmations(limit("log-ins", accounts.login_attempts, 86_400, 3000)),
+        Failure::TooManyRegistrations => Error::TooManyRegistrations(limit( "registrations", accounts.registrations_per_address, 3600, 1800, )),
+        Failure::TooManyMails => Error::TooManyMails(limit("mails", 1, 60, 42)),
+        Failure::Busy => Error::Busy(Limit::at_once("passwords", 256)),
+        Failure::Internal => Error::Internal(String::new()),
+        Failure::AiFailed => Error::AiFailed,
+        Failure::AiOverloaded => Error::AiOverloaded,
+        Failure::AiTimedOut => Error::AiTimedOut,
+        Failure::AiFailedTokensHeld => Error::AiFailedTokensHeld,
+        Failure::NotCharged => Error::NotCharged,
+        Failure::Unavailable => Error::Unavailable(String::new()),
+    }
 }

@@ -9,13 +9,11 @@ use std::collections::HashMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::auth::AccessToken;
-use crate::clock::{Day, least_id};
-use crate::http::{self, Paging, ProvenPage, Reply, Request};
-use crate::store::Entry;
-use crate::user::Account;
-use crate::view::LedgerRow;
 use crate::{App, Error, Result};
+use crate::clock::{least_id, Day};
+use crate::http::{self, Paging, ProvenPage, Reply, Request};
+use crate::values::{AccessToken, Account, Entry};
+use crate::view::LedgerRow;
 
 pub use self::months::{MonthTotals, Months};
 
@@ -105,10 +103,10 @@ struct Rows {
 
 impl Of<'_> {
     async fn read(self, app: &App) -> Result<Account> {
-        match self {
-            Self::Caller(caller) => app.store.account_of(caller).await,
-            Self::Account(account) => app.store.reread(account).await,
-        }
+        Ok(match self {
+            Self::Caller(caller) => app.store.account_of(caller).await?,
+            Self::Account(account) => app.store.reread(account).await?,
+        })
     }
 
     /// The account, read unless it is known.

@@ -8,12 +8,9 @@ use std::borrow::Cow;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::Tokens;
-use crate::ai::Usage;
-use crate::auth::api_key::KeyName;
-use crate::chat::FinishReason;
-use crate::user::{Account, GivenName, Instructions, Role, Username};
-use crate::{chat, clock, store};
+use crate::{clock, store, Tokens};
+use crate::values::{self, chat, Account, FinishReason, GivenName, Instructions, Role, Usage, Username};
+use crate::values::api_key::KeyName;
 
 pub use self::listed::ListedUser;
 
@@ -167,7 +164,7 @@ struct HeldTokens<'a> {
 
 impl<'a> UserDetails<'a> {
     /// The view of this account at the second `now`, with these sessions of it.
-    pub fn of(account: &'a Account, sessions: &'a [store::Session], now: u64) -> Self {
+    pub fn of(account: &'a Account, sessions: &'a [values::Session], now: u64) -> Self {
         let held = account.reservations.iter().map(|(id, held)| HeldTokens {
             id,
             cost: held.cost,
@@ -206,7 +203,7 @@ pub struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// The view of this session.
-    pub fn of(session: &'a store::Session) -> Self {
+    pub fn of(session: &'a values::Session) -> Self {
         let time = |seconds: u64| clock::rfc3339(seconds * 1000);
         Self {
             id: session.id(),
@@ -229,7 +226,7 @@ pub struct OwnSession<'a> {
 
 impl<'a> OwnSession<'a> {
     /// The view of this session for the caller whose session has the id `current`.
-    pub fn of(session: &'a store::Session, current: &str) -> Self {
+    pub fn of(session: &'a values::Session, current: &str) -> Self {
         Self { session: Session::of(session), current: session.id() == current }
     }
 }
@@ -252,7 +249,7 @@ pub struct ApiKey<'a> {
 
 impl<'a> ApiKey<'a> {
     /// The view of this key.
-    pub fn of(key: &'a store::StoredKey) -> Self {
+    pub fn of(key: &'a values::StoredKey) -> Self {
         Self {
             id: key.id(),
             name: &key.label,
@@ -392,7 +389,7 @@ pub struct LedgerRow<'a> {
     pub(crate) id: &'a str,
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.966Z"))]
     pub(crate) timestamp: String,
-    #[schema(value_type = store::EntryKind)]
+    #[schema(value_type = values::EntryKind)]
     pub(crate) kind: &'a str,
     /// How many tokens were added, or taken if negative.
     #[schema(examples(-100))]
@@ -407,7 +404,7 @@ pub struct LedgerRow<'a> {
 
 impl<'a> LedgerRow<'a> {
     /// The view of this entry.
-    pub fn of(entry: &'a store::Entry) -> Self {
+    pub fn of(entry: &'a values::Entry) -> Self {
         Self {
             id: &entry.entry_id,
             timestamp: clock::rfc3339(entry.time),
@@ -434,7 +431,7 @@ pub struct LedgerRowOfUser<'a> {
 
 impl<'a> LedgerRowOfUser<'a> {
     /// The view of this entry, with the usernames that are known.
-    pub fn of(entry: &'a store::Entry, name: impl Fn(&str) -> Option<&'a str>) -> Self {
+    pub fn of(entry: &'a values::Entry, name: impl Fn(&str) -> Option<&'a str>) -> Self {
         Self {
             row: LedgerRow::of(entry),
             user_id: &entry.user_id,

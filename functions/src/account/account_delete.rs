@@ -5,13 +5,12 @@
 //! day. Its messages are erased within minutes. The last administrator gets 409.
 
 use serde::Deserialize;
+use shared::{auth, passwords, Error, Reply, Request};
 use shared::app::Guarding;
-use shared::auth::password;
 use shared::error::required;
-use shared::http::cookie;
+use shared::http::{self, cookie};
 use shared::openapi::Given;
 use shared::view::Done;
-use shared::{Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]

@@ -4,12 +4,11 @@
 //! this reply has the key: the store has its hash.
 
 use serde::{Deserialize, Serialize};
-use shared::auth;
-use shared::auth::api_key::KeyName;
+use shared::{auth, http, App, Error, Reply, Request};
 use shared::error::required;
-use shared::store::StoredKey;
+use shared::values::StoredKey;
+use shared::values::api_key::KeyName;
 use shared::view::ApiKey;
-use shared::{App, Error, Reply, Request, http};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]

@@ -3,9 +3,9 @@
 //! Out: a message; 404 for a key that isn't the caller's or was revoked. The key is invalid at
 //! once.
 
+use shared::{auth, http, App, Reply, Request};
 use shared::openapi::PathId;
 use shared::view::Done;
-use shared::{App, Reply, Request, auth, http};
 
 /// Deletes the key in one transaction, which also checks the account and counts its keys.
 #[utoipa::path(

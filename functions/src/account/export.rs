@@ -8,11 +8,10 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
-use shared::auth::AccessToken;
-use shared::stream::Pieces;
-use shared::user::{Account, Instructions};
+use shared::{auth, clock, http, App, Reply, Request, Result, Tokens};
+use shared::http::stream::Pieces;
+use shared::values::{AccessToken, Account, Instructions};
 use shared::view::{ApiKey, Balance, Chat, Conversation, LedgerRow, OwnSession, User};
-use shared::{App, Reply, Request, Result, Tokens, auth, clock, http};
 use utoipa::openapi::schema::{AllOf, Array, Object, Schema};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};

@@ -6,11 +6,11 @@
 
 use super::profile::Profile;
 use serde::Deserialize;
+use shared::{auth, http, Error, Reply, Request, Result};
 use shared::app::Guarding;
 use shared::error::FieldErrors;
 use shared::openapi::EmailOrNone;
-use shared::user::{Email, GivenName, Instructions, ProfileChange};
-use shared::{Error, Reply, Request, Result, auth, http};
+use shared::values::{Email, GivenName, Instructions, ProfileChange};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]

@@ -9,14 +9,13 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use shared::auth::Administrator;
-use shared::error::{FieldErrors, REQUIRED, required};
-use shared::idempotency::{Key, Kind, REMEMBERED, fingerprint};
+use shared::{auth, clock, http, App, Change, Error, Reply, Request, Result, Tokens};
+use shared::error::{required, FieldErrors, REQUIRED};
 use shared::openapi::{IdempotencyKey, PathId};
-use shared::store::{Adjusted, Adjustment, Entry, Reason, Record};
-use shared::user::Account;
+use shared::store::{Adjusted, Adjustment, Record};
+use shared::values::{Account, Administrator, Entry, Reason};
+use shared::values::idempotency::{fingerprint, Key, Kind, REMEMBERED};
 use shared::view::Balance;
-use shared::{App, Change, Error, Reply, Request, Result, Tokens, auth, clock, http};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
@@ -238,7 +237,7 @@ impl Body {
 }
 
 /// The change by an amount of JSON, where whole numbers may be written as 5.0.
-pub(crate) fn change(amount: Option<f64>) -> Result<Change, String> {
+pub(crate) fn change(amount: Option<f64>) -> Result<Change, Invalid> {
     let amount = amount.ok_or_else(|| REQUIRED.to_owned())?;
     let change = if amount.fract() == 0.0 { Change::new(amount as i64) } else { None };
     change.ok_or_else(|| {

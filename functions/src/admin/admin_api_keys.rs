@@ -4,9 +4,9 @@
 //! Out: `id`, `name`, `hint` (the last four characters of the key) and `created` of each, at most
 //! 50.
 
+use shared::{http, App, Reply, Request};
 use shared::openapi::PathId;
 use shared::view::ApiKey;
-use shared::{App, Reply, Request, http};
 
 use super::admin_user;
 

@@ -4,10 +4,11 @@
 //! In: nothing, or `{reason}`, a line for the trail. Out: a message; 404 for a key that isn't the
 //! user's or was revoked. The keys are invalid at once; sessions go on.
 
+use shared::{http, App, Error, Reply, Request};
 use shared::openapi::{self, PathId};
-use shared::store::{Intervening, Intervention};
+use shared::store::Intervening;
+use shared::values::Intervention;
 use shared::view::Done;
-use shared::{App, Error, Reply, Request, http};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 

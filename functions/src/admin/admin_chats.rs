@@ -10,15 +10,15 @@
 //! search: 403.
 
 use serde_json::json;
+use shared::{auth, App, Error, Reply, Request, Result};
 use shared::app::Start;
-use shared::chat::Chat;
 use shared::clock::Clock;
 use shared::config::{ChatAccess, ConfigError, Settings};
-use shared::http::{Paging, SEARCH_LENGTH};
-use shared::openapi::{Days, PageQuery};
+use shared::http::{self, Paging, SEARCH_LENGTH};
+use shared::openapi::{self, Days, PageQuery};
 use shared::store::{ChatFilter, ChatKey, Place, Span};
+use shared::values::Chat;
 use shared::view::ChatOfUser;
-use shared::{App, Error, Reply, Request, Result, auth, http, openapi};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};

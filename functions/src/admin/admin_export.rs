@@ -12,13 +12,13 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Value, json};
-use shared::auth::Administrator;
+use shared::{auth, http, openapi, App, Error, Reply, Request, Result};
 use shared::clock::{Day, FIRST_DAY};
 use shared::config::ChatAccess;
-use shared::store::{CHATS, Entry};
-use shared::stream::Pieces;
+use shared::http::stream::Pieces;
+use shared::store::CHATS;
+use shared::values::{Administrator, Entry};
 use shared::view::{ChatOfUser, LedgerRowOfUser, ListedUser};
-use shared::{App, Error, Reply, Request, Result, auth, http, openapi};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};

@@ -11,10 +11,10 @@ use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use shared::clock::Day;
-use shared::openapi::Days;
-use shared::store::{Census, Figures, Spender, is_closed};
-use shared::{App, Error, Reply, Request, Result, auth, clock, http, openapi};
+use shared::{auth, http, App, Error, Reply, Request, Result};
+use shared::clock::{self, Day};
+use shared::openapi::{self, Days};
+use shared::store::{is_closed, Census, Figures, Spender};
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 use utoipa::{IntoParams, ToSchema};

@@ -13,14 +13,13 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use shared::auth::Administrator;
+use shared::{auth, http, App, Change, Error, Reply, Request, Result, Tokens};
 use shared::clock::{self, millis_of};
-use shared::error::{FieldErrors, required};
-use shared::idempotency::{Key, Kind, REMEMBERED, fingerprint};
+use shared::error::{required, FieldErrors};
 use shared::openapi::{Given, ReasonOrNone};
-use shared::store::{Adjusted, Adjustment, Reason, Record};
-use shared::user::Account;
-use shared::{App, Change, Error, Reply, Request, Result, Tokens, auth, http};
+use shared::store::{Adjusted, Adjustment, Record};
+use shared::values::{Account, Administrator, Reason};
+use shared::values::idempotency::{fingerprint, Key, Kind, REMEMBERED};
 use utoipa::ToSchema;
 
 use super::admin_adjustment;
@@ -182,7 +181,7 @@ impl Body {
 
 /// The id of a preview, if what was done under it is certainly remembered; `now` is in
 /// milliseconds.
-fn usable(id: &str, now: u64) -> Result<String, String> {
+fn usable(id: &str, now: u64) -> Result<String, Invalid> {
     let lasts = |id: &String| millis_of(id).is_some_and(|made| made.abs_diff(now) < LASTS * 1000);
     let hours = LASTS / 3600;
     http::id(id).filter(lasts).ok_or_else(|| {

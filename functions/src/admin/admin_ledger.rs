@@ -5,11 +5,11 @@
 //! `actor` of each row, which is an account's id or `manage`. There is no `excerpt` if the operator
 //! doesn't let administrators read messages.
 
+use shared::{auth, Reply, Request};
 use shared::config::ChatAccess;
-use shared::http::Paging;
+use shared::http::{self, Paging};
 use shared::openapi::{Days, PageQuery, PathId};
 use shared::statement::{Of, Period, Statement, StatementRow};
-use shared::{Reply, Request, auth, http};
 
 use super::admin_chats::ChatReader;
 

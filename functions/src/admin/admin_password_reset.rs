@@ -4,10 +4,11 @@
 //! In: nothing, or `{reason}`, a line for the trail. Out: 202 and a message; 409 for an account
 //! without an address. The password is valid until the link is used.
 
+use shared::{http, App, Reply, Request};
 use shared::openapi::PathId;
-use shared::store::{Intervening, Intervention};
+use shared::store::Intervening;
+use shared::values::Intervention;
 use shared::view::Done;
-use shared::{App, Reply, Request, http};
 
 use super::admin_user::{self, Why};
 

@@ -4,10 +4,11 @@
 //! In: nothing, or `{reason}`, a line for the trail. Out: a message. The user's tokens and e-mailed
 //! links are invalid at once; API keys stay valid.
 
+use shared::{http, App, Reply, Request};
 use shared::openapi::PathId;
-use shared::store::{Intervening, Intervention};
+use shared::store::Intervening;
+use shared::values::Intervention;
 use shared::view::Done;
-use shared::{App, Reply, Request, http};
 
 use super::admin_user::{self, Why};
 

@@ -13,11 +13,11 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 use serde_json::json;
-use shared::http::Paging;
-use shared::openapi::{Days, PageQuery};
-use shared::store::{Act, ActFilter, Entry, Place, Span};
-use shared::user::Role;
-use shared::{App, Error, Reply, Request, Result, Tokens, auth, clock, http, openapi};
+use shared::{auth, clock, App, Error, Reply, Request, Result, Tokens};
+use shared::http::{self, Paging};
+use shared::openapi::{self, Days, PageQuery};
+use shared::store::{ActFilter, Place, Span};
+use shared::values::{Act, Entry, Role};
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 use utoipa::{IntoParams, PartialSchema, ToSchema};

@@ -6,12 +6,10 @@
 //! 404 for an id that no account has.
 
 use serde::Deserialize;
-use shared::auth::{self, Administrator};
+use shared::{auth, http, App, Error, Reply, Request, Result};
 use shared::openapi::{PathId, ReasonOrNone};
-use shared::store::Reason;
-use shared::user::Account;
+use shared::values::{Account, Administrator, Reason};
 use shared::view::UserDetails;
-use shared::{App, Error, Reply, Request, Result, http};
 use utoipa::ToSchema;
 
 /// Finds the account at the same time as the administrator's.

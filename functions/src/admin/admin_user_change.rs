@@ -6,12 +6,12 @@
 //! of the user at once. Administrators can't deactivate or demote themselves (409).
 
 use serde::Deserialize;
+use shared::{http, App, Reply, Request, Result};
 use shared::error::FieldErrors;
 use shared::openapi::{PathId, ReasonOrNone};
-use shared::store::{Reason, StandingChange};
-use shared::user::Role;
+use shared::store::StandingChange;
+use shared::values::{Reason, Role};
 use shared::view::UserDetails;
-use shared::{App, Reply, Request, Result, http};
 use utoipa::ToSchema;
 
 use super::admin_user;

@@ -6,15 +6,15 @@
 
 use serde::Deserialize;
 use serde_json::json;
+use shared::{auth, http, Error, Reply, Request, Result, Tokens};
 use shared::app::Guarding;
-use shared::auth::{self, NewPassword, password};
 use shared::error::FieldErrors;
-use shared::idempotency::{Key, Kind, REMEMBERED};
 use shared::openapi::{EmailOrNone, IdempotencyKey, ReasonOrNone};
-use shared::store::{Intervening, Intervention, Listed, NewAccount, Reason, Registered};
-use shared::user::{Account, Email, Role, Username};
+use shared::passwords::{self, NewPassword};
+use shared::store::{Intervening, Listed, NewAccount, Registered};
+use shared::values::{Account, Email, Intervention, Reason, Role, Username};
+use shared::values::idempotency::{Key, Kind, REMEMBERED};
 use shared::view::ListedUser;
-use shared::{Error, Reply, Request, Result, Tokens, http};
 use utoipa::ToSchema;
 
 use crate::auth::register;

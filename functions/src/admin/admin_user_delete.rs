@@ -3,11 +3,11 @@
 //! In: nothing, or `{reason}`, a line for the trail. Out: 202 and a message; 404 if it was deleted
 //! before. What follows is what follows a deletion by the owner: an erasure within minutes.
 
-use shared::auth::password;
+use shared::{http, passwords, App, Reply, Request};
 use shared::openapi::PathId;
-use shared::store::{Intervening, Intervention};
+use shared::store::Intervening;
+use shared::values::Intervention;
 use shared::view::Done;
-use shared::{App, Reply, Request, http};
 
 use super::admin_user::{self, Why};
 

@@ -2,7 +2,7 @@
 //! body.
 
 use serde::Serialize;
-use shared::{App, Reply, Request, auth, http};
+use shared::{auth, http, App, Reply, Request};
 use utoipa::ToSchema;
 
 /// At most one e-mail a minute per account.

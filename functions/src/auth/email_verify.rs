@@ -5,11 +5,12 @@
 //! other session, and every API key and e-mailed link of the account.
 
 use serde::{Deserialize, Serialize};
-use shared::auth::{AccessToken, LinkToken, NewPassword};
+use shared::{auth, http, App, Error, Reply, Request, Result};
 use shared::error::required;
 use shared::openapi::Given;
+use shared::passwords::NewPassword;
 use shared::store::{Purpose, Verifier};
-use shared::{App, Error, Reply, Request, Result, auth, http};
+use shared::values::{AccessToken, LinkToken};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]

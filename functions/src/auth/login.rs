@@ -6,17 +6,17 @@
 //! (`X-Refresh-Token: cookie`: the refresh token in a cookie, and no `token`).
 
 use serde::{Deserialize, Serialize};
+use shared::{App, Error, Reply, Request, Result};
 use shared::app::Issuing;
-use shared::auth::password::Verdict;
-use shared::auth::{DeviceToken, SessionTokens};
-use shared::error::{FieldErrors, required};
-use shared::http::cookie;
-use shared::metrics::{self, Metric};
-use shared::openapi::{Given, KeptInCookie};
-use shared::store::{Attempt, Session};
-use shared::user::{Account, login_key};
+use shared::auth::{self, SessionTokens};
+use shared::error::{required, FieldErrors};
+use shared::http::{self, cookie};
+use shared::openapi::{self, Given, KeptInCookie};
+use shared::passwords::Verdict;
+use shared::store::Attempt;
+use shared::telemetry::metrics::{self, Metric};
+use shared::values::{login_key, Account, DeviceToken, Session};
 use shared::view::{Balance, User};
-use shared::{App, Error, Reply, Request, Result, auth, http, openapi};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]

@@ -5,14 +5,14 @@
 //! `token`).
 
 use serde::{Deserialize, Serialize};
+use shared::{Error, Reply, Request, Result};
 use shared::app::Issuing;
-use shared::auth::{NewPassword, SessionTokens};
-use shared::error::{FieldErrors, required};
-use shared::http::cookie;
-use shared::openapi::{Given, KeptInCookie};
-use shared::store::Session;
-use shared::user::Account;
-use shared::{Error, Reply, Request, Result, auth, http, openapi};
+use shared::auth::{self, SessionTokens};
+use shared::error::{required, FieldErrors};
+use shared::http::{self, cookie};
+use shared::openapi::{self, Given, KeptInCookie};
+use shared::passwords::NewPassword;
+use shared::values::{Account, Session};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]

@@ -4,13 +4,14 @@
 //! session ends, and the new password is valid.
 
 use serde::Deserialize;
-use shared::auth::{LinkToken, NewPassword};
-use shared::error::{FieldErrors, required};
-use shared::http::cookie;
+use shared::{App, Error, Reply, Request, Result};
+use shared::error::{required, FieldErrors};
+use shared::http::{self, cookie};
 use shared::openapi::Given;
+use shared::passwords::NewPassword;
 use shared::store::Purpose;
+use shared::values::LinkToken;
 use shared::view::Done;
-use shared::{App, Error, Reply, Request, Result, http};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]

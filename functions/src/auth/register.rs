@@ -6,17 +6,17 @@
 //! (`X-Refresh-Token: cookie`: the refresh token in a cookie).
 
 use serde::{Deserialize, Serialize};
+use shared::{Error, Reply, Request, Result};
 use shared::app::Issuing;
-use shared::auth::password::Verdict;
-use shared::auth::{self, DeviceToken, NewPassword, SessionTokens};
+use shared::auth::{self, SessionTokens};
 use shared::error::{FieldErrors, REQUIRED};
-use shared::http::cookie;
-use shared::idempotency::{Kind, REMEMBERED};
-use shared::openapi::{EmailOrNone, IdempotencyKey, KeptInCookie};
-use shared::store::{Attempt, NewAccount, Quota, Registered, Session, registered_from};
-use shared::user::{Account, Email, Role, Username};
+use shared::http::{self, cookie};
+use shared::openapi::{self, EmailOrNone, IdempotencyKey, KeptInCookie};
+use shared::passwords::{NewPassword, Verdict};
+use shared::store::{registered_from, Attempt, NewAccount, Quota, Registered};
+use shared::values::{Account, DeviceToken, Email, Role, Session, Username};
+use shared::values::idempotency::{Kind, REMEMBERED};
 use shared::view::{Balance, User};
-use shared::{Error, Reply, Request, Result, http, openapi};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]

@@ -4,9 +4,9 @@
 //! Out: a message; 404 for a session that isn't the caller's or has ended. Its tokens are invalid
 //! at once.
 
+use shared::{auth, http, App, Error, Reply, Request};
 use shared::openapi::PathId;
 use shared::view::Done;
-use shared::{App, Error, Reply, Request, auth, http};
 
 /// Reads the session at the same time as the account, and then ends it.
 #[utoipa::path(

@@ -6,13 +6,14 @@
 //! With `X-Refresh-Token: cookie` both refresh tokens are in a cookie.
 
 use serde::Deserialize;
+use shared::{Error, Reply, Request, Result};
 use shared::app::Issuing;
-use shared::auth::{self, AccessToken, RefreshToken, TokenPair};
+use shared::auth::{self, TokenPair};
 use shared::error::required;
-use shared::http::cookie;
+use shared::http::{self, cookie};
 use shared::openapi::KeptInCookie;
 use shared::store::Rotation;
-use shared::{Error, Reply, Request, Result, http};
+use shared::values::{AccessToken, RefreshToken};
 use utoipa::ToSchema;
 
 #[derive(Default, Deserialize, ToSchema)]

@@ -5,13 +5,13 @@
 //! that was replaced, is 400.
 
 use serde::Deserialize;
-use shared::auth::{AccessToken, RefreshToken};
+use shared::{App, Error, Reply, Request, Result};
 use shared::error::required;
-use shared::http::cookie;
+use shared::http::{self, cookie};
 use shared::openapi::Given;
 use shared::store::Freshness;
+use shared::values::{AccessToken, RefreshToken};
 use shared::view::Nothing;
-use shared::{App, Error, Reply, Request, Result, http};
 use utoipa::ToSchema;
 
 #[derive(Default, Deserialize, ToSchema)]

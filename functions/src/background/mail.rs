@@ -4,13 +4,12 @@
 //! between, the e-mail is sent twice, each time with a link of its own. No e-mail contains a name
 //! or any other text that a stranger chose: it could look like a link.
 
-use shared::app::Mailing;
-use shared::auth::LinkToken;
-use shared::mail::Mail;
-use shared::metrics::{self, Metric, PERMANENT, TEMPORARY};
-use shared::store::{Letter, Link, Purpose};
-use shared::user::Account;
 use shared::{Error, Result};
+use shared::app::Mailing;
+use shared::mail::Mail;
+use shared::store::{Letter, Link, Purpose};
+use shared::telemetry::metrics::{self, Metric, PERMANENT, TEMPORARY};
+use shared::values::{Account, LinkToken};
 
 /// Sends the e-mail of the letter with this key. If the letter is missing, the e-mail was sent
 /// before.

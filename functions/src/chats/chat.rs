@@ -6,11 +6,11 @@
 //! conversation that it follows, and only what leads to that one is sent to the AI. Only a stored
 //! answer is charged.
 
+use shared::{http, Reply, Request};
 use shared::app::Asking;
-use shared::charge::{self, Begun, Charge, read};
+use shared::charge::{self, read, Begun, Charge};
 use shared::openapi::IdempotencyKey;
 use shared::view::PaidChat;
-use shared::{Reply, Request, http};
 
 /// Reserves the tokens, calls the AI, and stores the answer or returns the tokens.
 #[utoipa::path(

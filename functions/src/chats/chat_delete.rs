@@ -3,9 +3,9 @@
 //! Out: a message; 404 if it isn't the caller's or was deleted. The statement keeps its price. A
 //! conversation whose title it was becomes untitled. What followed it follows the message before it.
 
+use shared::{auth, http, App, Error, Reply, Request};
 use shared::openapi::PathId;
 use shared::view::Done;
-use shared::{App, Error, Reply, Request, auth, http};
 
 /// Checks the owner before the delete, so that the SDK can retry the delete.
 #[utoipa::path(

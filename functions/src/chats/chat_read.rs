@@ -2,9 +2,9 @@
 //!
 //! Out: the item of the history; 404 if it isn't the caller's or was deleted.
 
+use shared::{auth, http, App, Error, Reply, Request};
 use shared::openapi::PathId;
 use shared::view::Chat;
-use shared::{App, Error, Reply, Request, auth, http};
 
 /// Reads message and account at the same time, and shows the message only if the account accepts
 /// the token.

@@ -7,11 +7,11 @@
 //! stream was delivered and its prompt is short, the message isn't charged. Idempotent.
 
 use serde::{Deserialize, Serialize};
+use shared::{auth, http, App, Error, Reply, Request};
 use shared::error::required;
-use shared::idempotency::{Key, Kind};
 use shared::openapi::SentKey;
 use shared::store::Stopped;
-use shared::{App, Error, Reply, Request, auth, http};
+use shared::values::idempotency::{Key, Kind};
 use utoipa::ToSchema;
 
 /// The message whose answer is to end.

@@ -7,12 +7,12 @@
 //! returned.
 
 use serde::Serialize;
+use shared::{Reply, Request};
 use shared::app::Asking;
-use shared::charge::{Answering, Begun, Charge, read};
-use shared::http::{Failures, StreamProblem};
+use shared::charge::{self, read, Answering, Begun, Charge};
+use shared::http::{self, Failures, StreamProblem};
 use shared::openapi::{self, IdempotencyKey};
 use shared::view::PaidChat;
-use shared::{Reply, Request, charge, http};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{OneOf, Schema};
 use utoipa::{PartialSchema, ToSchema};

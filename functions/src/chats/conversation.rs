@@ -4,9 +4,9 @@
 //! Out: `id`, `title`, `created`, `last_used`, `pinned` and `instructions`; 404 if it isn't the
 //! caller's or was deleted.
 
+use shared::{auth, http, App, Error, Reply, Request};
 use shared::openapi::PathId;
 use shared::view::Conversation;
-use shared::{App, Error, Reply, Request, auth, http};
 
 /// Reads conversation and account at the same time, and shows the conversation only if the account
 /// accepts the token.

@@ -5,9 +5,9 @@
 //! answered is charged and stored without a conversation. Its other messages are erased within
 //! minutes; the statement keeps their prices.
 
+use shared::{auth, http, App, Error, Reply, Request};
 use shared::openapi::PathId;
 use shared::view::Done;
-use shared::{App, Error, Reply, Request, auth, http};
 
 /// One transaction deletes it and marks the account for the function `erase`.
 #[utoipa::path(

@@ -6,13 +6,12 @@
 //! conversation; 404 if it isn't the caller's or was deleted.
 
 use serde::Deserialize;
-use shared::chat::Title;
-use shared::error::{FieldErrors, required};
+use shared::{auth, http, App, Error, Reply, Request, Result};
+use shared::error::{required, FieldErrors};
 use shared::openapi::PathId;
 use shared::store::ConversationChange;
-use shared::user::Instructions;
+use shared::values::{Instructions, Title};
 use shared::view::Conversation;
-use shared::{App, Error, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]

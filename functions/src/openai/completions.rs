@@ -14,10 +14,10 @@
 mod reply;
 mod request;
 
+use shared::{Reply, Request};
 use shared::charge::{self, AnswerForm, Answering, Begun};
-use shared::http::Failures;
+use shared::http::{self, Failures};
 use shared::openapi::IdempotencyKey;
-use shared::{Reply, Request, http};
 
 use self::reply::{ChunkEvent, Chunks, Completion, Form};
 use self::request::{Body, limits};

@@ -8,11 +8,11 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use shared::ai::tokens_of;
+use shared::{auth, http, App, Error, Reply, Request};
 use shared::app::Start;
 use shared::clock::Clock;
 use shared::config::{AiConfig, ConfigError, Settings};
-use shared::{App, Error, Reply, Request, auth, http};
+use shared::values::tokens_of;
 use utoipa::ToSchema;
 
 /// The path of one model.

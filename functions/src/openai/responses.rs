@@ -15,10 +15,10 @@ mod items;
 mod reply;
 mod request;
 
+use shared::{Reply, Request};
 use shared::charge::{self, AnswerForm, Answering, Begun};
-use shared::http::Failures;
+use shared::http::{self, Failures};
 use shared::openapi::IdempotencyKey;
-use shared::{Reply, Request, http};
 
 use self::events::{ResponseEvent, Steps};
 use self::reply::Response;

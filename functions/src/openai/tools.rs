@@ -108,7 +108,7 @@ impl Tools {
     }
 }
 
-fn of_word(word: &str) -> Result<ToolChoice, String> {
+fn of_word(word: &str) -> Result<ToolChoice, Invalid> {
     match word {
         "auto" => Ok(ToolChoice::Auto),
         "none" => Ok(ToolChoice::None),

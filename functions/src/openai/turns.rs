@@ -2,9 +2,8 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use shared::ai::{Part, Speaker, ToolCall, Turn};
-use shared::chat::Message;
 use shared::error::{FieldErrors, REQUIRED};
+use shared::values::{Message, Part, Speaker, ToolCall, Turn};
 
 /// The most parts of a message.
 pub(crate) const PARTS: usize = 2048;
@@ -87,7 +86,7 @@ impl Open {
 
 /// The last message by the user, shortened to `limit` characters, and how many results of calls
 /// have come since.
-pub(crate) fn asked(turns: &[Turn], limit: usize) -> Result<Message, String> {
+pub(crate) fn asked(turns: &[Turn], limit: usize) -> Result<Message, Invalid> {
     if turns.is_empty() {
         return Err(REQUIRED.into());
     }

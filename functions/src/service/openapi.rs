@@ -13,13 +13,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
+use shared::{App, Error, Reply, Request, Result};
 use shared::app::Start;
 use shared::clock::Clock;
 use shared::config::{AccountConfig, Config, ConfigError, EdgeConfig, Settings};
 use shared::error::REQUIRED;
-use shared::http::{Failures, HeaderMap, OpenAiFailure, Problem, Route, StreamProblem};
+use shared::http::{self, Failures, HeaderMap, OpenAiFailure, Problem, Route, StreamProblem};
 use shared::openapi::failures;
-use shared::{App, Error, Reply, Request, Result, http};
 use utoipa::OpenApi;
 
 use self::header::header;

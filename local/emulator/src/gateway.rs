@@ -20,8 +20,8 @@ use lambda_http::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header}
 use lambda_http::lambda_runtime::{Config as Runtime, Context};
 use serde_json::{Value, json};
 use shared::clock::Clock;
-use shared::edge;
-use shared::stream::Body as Streamed;
+use shared::http::edge;
+use shared::http::stream::Body as Streamed;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;

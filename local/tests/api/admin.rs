@@ -9,17 +9,16 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::chat::Chat;
+use shared::{auth, Change, Error, Tokens};
 use shared::clock::{Clock, Day};
-use shared::store::{Adjustment, NewAccount, Reason, Registered, chat_month};
-use shared::stream::Body;
-use shared::user::{Account, Role, Username};
-use shared::{Change, Error, Tokens, auth};
+use shared::http::stream::Body;
+use shared::store::{chat_month, Adjustment, NewAccount, Registered};
+use shared::values::{Account, Chat, Reason, Role, Username};
 use uuid::Uuid;
 
 use crate::ledger::csv_line;
-use crate::support::client::{Answer, Api, DAY, GRANT, PRICE, Person, unique};
-use crate::support::function::{self, TIME, event, invoke};
+use crate::support::client::{unique, Answer, Api, Person, DAY, GRANT, PRICE};
+use crate::support::function::{self, event, invoke, TIME};
 use crate::support::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
 use crate::support::world::put;
 
@@ -506,7 +505,7 @@ async fn of_two_administrators_who_demote_each_other_at_once_one_stays() {
         let [first, second] = [first, second].map(|answer| answer.status.as_u16());
         let left = [&one, &other].map(|person| api.account(person));
         let left =
-            join_all(left).await.iter().map(shared::user::Account::administers).collect::<Vec<_>>();
+            join_all(left).await.iter().map(shared::values::Account::administers).collect::<Vec<_>>();
         assert_eq!(left.iter().filter(|stays| **stays).count(), 1, "{round}: {first} {second}");
         assert!(
             left[0] == (first == 200)

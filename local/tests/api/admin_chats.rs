@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 use shared::Tokens;
-use shared::chat::Chat;
-use shared::clock::{Day, least_id};
+use shared::clock::{least_id, Day};
 use shared::store::chat_month;
+use shared::values::Chat;
 
 use crate::admin::{at_noon, texts};
 use crate::support::client::{Api, Person};

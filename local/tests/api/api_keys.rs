@@ -3,13 +3,13 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use shared::auth::ApiKey;
-use shared::store::{API_KEYS, Ending};
+use shared::store::{Ending, API_KEYS};
+use shared::values::ApiKey;
 use uuid::Uuid;
 
+use crate::support::log;
 use crate::support::client::{Answer, Api, Person};
 use crate::support::function::ask;
-use crate::support::log;
 use crate::support::proxy::{At, Fault, Plan, Strikes};
 use crate::support::rig::Rig;
 
@@ -369,8 +369,8 @@ async fn a_session_that_has_ended_makes_and_revokes_nothing() {
     let made = ann.makes_a_key("x").await.is(201);
     let stranger = ApiKey::random(Uuid::now_v7()).unwrap();
     let (_, caller) = api.caller(&ann).await;
-    let name = shared::auth::api_key::KeyName::parse("x").unwrap();
-    let stored = shared::store::StoredKey::new(&stranger, &caller, &name, 1);
+    let name = shared::values::api_key::KeyName::parse("x").unwrap();
+    let stored = shared::values::StoredKey::new(&stranger, &caller, &name, 1);
     api.store()
         .end_sessions(&caller, Ending::One { session: &caller.session, ends: u64::MAX }, 1)
         .await

@@ -6,9 +6,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::idempotency::{Key, Kind};
+use shared::values::idempotency::{Key, Kind};
 
-use crate::support::client::{Answer, Api, GRANT, PRICE, Person, unique};
+use crate::support::client::{unique, Answer, Api, Person, GRANT, PRICE};
 
 impl Person {
     /// A chat under an idempotency key.

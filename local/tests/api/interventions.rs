@@ -10,9 +10,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::Error;
 use shared::clock::Clock;
-use shared::store::{Intervening, Intervention, Purpose};
+use shared::store::{Intervening, Purpose};
+use shared::values::Intervention;
 
-use crate::support::client::{Answer, Api, Person, token_in, unique};
+use crate::support::client::{token_in, unique, Answer, Api, Person};
 
 impl Person {
     /// Sends an intervention in a user's account, without a body if that is null.

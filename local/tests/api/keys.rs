@@ -9,13 +9,13 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use shared::App;
 use shared::app::Issuing;
-use shared::auth::{AccessToken, Signer, keys};
 use shared::clock::Clock;
-use shared::secret::Secret;
-use shared::store::Session;
+use shared::config::Secret;
+use shared::keys::{self, Signer};
+use shared::values::{AccessToken, Session};
 
-use crate::support::client::{Api, Person};
 use crate::support::forge;
+use crate::support::client::{Api, Person};
 use crate::support::program::{self, Folder};
 
 /// How long keys and secrets are kept before they are read again.

@@ -12,11 +12,11 @@ use shared::App;
 use shared::app::Mailing;
 use shared::clock::Clock;
 use shared::mail::Carrier;
-use shared::metrics::{Metric, PERMANENT, TEMPORARY};
+use shared::telemetry::metrics::{Metric, PERMANENT, TEMPORARY};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{self, unbounded_channel};
 
-use crate::support::client::{Api, token_in, unique};
+use crate::support::client::{token_in, unique, Api};
 use crate::support::lambda::{Instance, Log};
 use crate::support::log::{self, recorded};
 

@@ -7,12 +7,12 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::metrics::Metric;
+use shared::telemetry::metrics::Metric;
 
-use crate::support::client::{Api, DAY, GRANT, PRICE, Person};
 use crate::support::function;
+use crate::support::client::{Api, Person, DAY, GRANT, PRICE};
 use crate::support::log::{self, recorded};
-use crate::support::program::{Folder, Running, command};
+use crate::support::program::{command, Folder, Running};
 use crate::support::proxy::{At, Fault, Plan, Proxy, Strikes};
 
 #[tokio::test]

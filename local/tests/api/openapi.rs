@@ -14,7 +14,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::client::Api;
-use crate::support::document::{DOCUMENT, inlined, operations, stated, validator};
+use crate::support::document::{inlined, operations, stated, validator, DOCUMENT};
 
 const PATH: &str = "/api/openapi.json";
 

@@ -6,9 +6,10 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shared::Error;
 use shared::clock::Clock;
-use shared::store::{Ending, Session};
+use shared::store::Ending;
+use shared::values::Session;
 
-use crate::support::client::{Answer, Api, Person, unique};
+use crate::support::client::{unique, Answer, Api, Person};
 use crate::support::function::ask;
 use crate::support::proxy::{At, Fault, Plan, Strikes};
 use crate::support::rig::Rig;

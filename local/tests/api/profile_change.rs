@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::support::client::{Api, GRANT, unique};
+use crate::support::client::{unique, Api, GRANT};
 use crate::support::proxy::{At, Fault, Plan, Strikes};
 use crate::support::rig::Rig;
 
@@ -234,10 +234,10 @@ async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_cha
             fault,
             strikes: Strikes::Once,
         }));
-        let caller = shared::auth::AccessToken::verify(&app, &ann.access).await.unwrap();
-        let change = shared::user::ProfileChange {
-            first_name: Some(shared::user::GivenName::parse("Ann").unwrap()),
-            email: Some(shared::user::Email::parse(&format!("new-{n}@example.com")).unwrap()),
+        let caller = shared::values::AccessToken::verify(&app, &ann.access).await.unwrap();
+        let change = shared::values::ProfileChange {
+            first_name: Some(shared::values::GivenName::parse("Ann").unwrap()),
+            email: Some(shared::values::Email::parse(&format!("new-{n}@example.com")).unwrap()),
             ..Default::default()
         };
         let account = rig.api.account(&ann).await;

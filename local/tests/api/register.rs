@@ -4,8 +4,8 @@ use argon2::password_hash::phc::PasswordHash;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::client::{Api, GRANT, Person, token_in, unique};
-use crate::support::rig::{Rig, strong_hash};
+use crate::support::client::{token_in, unique, Api, Person, GRANT};
+use crate::support::rig::{strong_hash, Rig};
 
 const PASSWORD: &str = "secret123";
 
@@ -224,7 +224,7 @@ async fn nobody_grants_themselves_tokens_a_role_or_an_id() {
     );
     assert_eq!(
         (account.role, account.active, account.auth_epoch),
-        (shared::user::Role::User, true, 1)
+        (shared::values::Role::User, true, 1)
     );
     assert_eq!(ann.profile().await.is(200)["role"], "user");
     assert_eq!(ben.balance().await, GRANT);

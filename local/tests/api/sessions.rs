@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use emulator::dynamo;
 use serde_json::{Value, json};
 
-use crate::support::client::{Answer, Api, Person};
 use crate::support::forge;
+use crate::support::client::{Answer, Api, Person};
 
 impl Api {
     /// Changes a session, behind the API's back.
@@ -173,7 +173,7 @@ async fn a_page_goes_on_behind_more_dead_sessions_than_it_looks_at() {
     let app = &api.server().apps["login"];
     let account = api.account(&ann).await;
     for _ in 0..150 {
-        let session = shared::store::Session::new(
+        let session = shared::values::Session::new(
             &account,
             Some("x".into()),
             &app.clock,

@@ -1,42 +1,6 @@
 //! An answer: its text, why it ends, and the model's token counts.
 
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-
-use super::ToolCall;
-
-/// The model's token counts: the provider's, or an estimate if it reports none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(as = TokenUsage)]
-pub struct Usage {
-    /// Tokens of the message and the conversation before it.
-    #[schema(examples(2))]
-    pub prompt_tokens: u32,
-    /// Tokens of the answer.
-    #[schema(examples(4))]
-    pub completion_tokens: u32,
-    /// Whether they are an estimate, because the model's provider doesn't count.
-    #[serde(default)]
-    #[schema(required)]
-    pub estimated: bool,
-}
-
-impl Usage {
-    /// An estimate from the lengths of a prompt and its answer.
-    pub(crate) fn estimate(prompt_bytes: usize, answer_bytes: usize) -> Self {
-        let tokens = |bytes: usize| u32::try_from(tokens_of(bytes)).unwrap_or(u32::MAX);
-        Self {
-            prompt_tokens: tokens(prompt_bytes),
-            completion_tokens: tokens(answer_bytes),
-            estimated: true,
-        }
-    }
-}
-
-/// About how many tokens of a model these bytes are: a token has about four.
-pub fn tokens_of(bytes: usize) -> usize {
-    bytes.div_ceil(4)
-}
+use crate::values::{Cut, ToolCall, Usage};
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,26 +17,4 @@ pub struct Answer {
     pub stopped: bool,
     /// The token counts.
     pub usage: Usage,
-}
-
-/// Why an answer is cut off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cut {
-    /// The provider's content filter.
-    ContentFilter,
-    /// It has reached its maximum length, or the time is over. A stored reason that only later
-    /// releases know reads as this one.
-    #[serde(other)]
-    Length,
-}
-
-impl Cut {
-    /// As OpenAI's API and traces name it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Length => "length",
-            Self::ContentFilter => "content_filter",
-        }
-    }
 }

@@ -21,11 +21,12 @@ use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 
-use self::reply::Blocks;
-use self::request::Asked;
-use super::{Cut, Failure, Format, Picture, Prompt, Refusal, Said, Usage};
 use crate::aws;
+use crate::ai::{Failure, Format, Prompt, Refusal, Said};
+use crate::ai::bedrock::reply::Blocks;
+use crate::ai::bedrock::request::Asked;
 use crate::config::ConfigError;
+use crate::values::{Cut, Picture, Usage};
 
 /// What the prompt demands and no model can do here: fetch a picture, or both call functions and
 /// answer with any object, which only a function of its own could take.

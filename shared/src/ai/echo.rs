@@ -1,6 +1,6 @@
 //! The offline default: repeats the message, so that Farebox can be tried without a provider.
 
-use super::{Failure, Prompt, Said};
+use crate::ai::{Failure, Prompt, Said};
 
 /// `You said: <message>`, word by word.
 pub fn answer(prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {

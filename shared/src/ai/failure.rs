@@ -1,7 +1,8 @@
 //! Why a provider didn't answer: what the log and traces say of it, and what the client is told.
 
-use super::{Cut, Prompt};
 use crate::Error;
+use crate::ai::Prompt;
+use crate::values::Cut;
 
 /// Why a provider didn't answer.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,11 +20,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use sse_stream::SseStream;
 
-use self::request::Asked;
-use super::{Cut, Failure, Prompt, Said, Usage};
 use crate::aws;
+use crate::ai::{Failure, Prompt, Said};
+use crate::ai::openai::request::Asked;
 use crate::aws::http::Https;
 use crate::config::{ConfigError, OpenAiServer};
+use crate::values::{Cut, Usage};
 
 /// How many bytes of a reply are read for each byte of the answer: the JSON around a piece of a few
 /// letters has some hundred bytes.
@@ -96,7 +97,7 @@ impl OpenAi {
                 let key = key
                     .read(&aws::amazon().await?)
                     .await
-                    .map_err(|error| broken(error.cause().unwrap_or_default()))?;
+                    .map_err(|error| broken(&error.0))?;
                 let mut header = HeaderValue::try_from(format!("Bearer {}", key.trim()))
                     .map_err(|_| broken("it can't be sent in a header"))?;
                 header.set_sensitive(true);

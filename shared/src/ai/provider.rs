@@ -1,10 +1,10 @@
 //! A provider: its model, and the protocol by which it is asked.
 
-use super::bedrock::{self, Bedrock};
-use super::failure::{Failure, Refusal};
-use super::openai::OpenAi;
-use super::said::Said;
-use super::{Prompt, echo, scripted};
+use crate::ai::{echo, scripted, Prompt};
+use crate::ai::bedrock::{self, Bedrock};
+use crate::ai::failure::{Failure, Refusal};
+use crate::ai::openai::OpenAi;
+use crate::ai::said::Said;
 use crate::config::{AiProvider, ConfigError};
 
 pub(super) struct Provider {

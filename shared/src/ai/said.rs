@@ -7,8 +7,9 @@ use serde::de::IgnoredAny;
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
-use super::tools::{CallPiece, ToolCall};
-use super::{Answer, Cut, Failure, Prompt, Usage};
+use crate::ai::{Answer, Failure, Prompt};
+use crate::ai::tools::CallPiece;
+use crate::values::{Cut, ToolCall, Usage};
 
 /// A prompt of more bytes, its pictures counted as for the price, is paid for even if its streamed
 /// answer is stopped before it begins.

@@ -1,5 +1,6 @@
 //! The JSON Schemas of functions and answers.
 
+use crate::values::Invalid;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -22,7 +23,7 @@ impl JsonSchema {
     /// # Errors
     /// If it isn't an object, is nested too deeply, refers to itself in a circle without a schema
     /// (a schema that contains itself is valid), or has something that no JSON parser can read.
-    pub fn parse(schema: Box<RawValue>) -> Result<Self, String> {
+    pub fn parse(schema: Box<RawValue>) -> Result<Self, Invalid> {
         if !schema.get().starts_with('{') {
             return Err("A schema must be a JSON object.".into());
         }
@@ -35,7 +36,7 @@ impl JsonSchema {
             Ok(()) => Ok(Self(schema)),
             // Of the data itself, only the depth is judged.
             Err(error) if error.is_data() => {
-                Err(format!("A schema may be nested at most {DEPTH} levels deep."))
+                Err(format!("A schema may be nested at most {DEPTH} levels deep.").into())
             }
             Err(_) => {
                 Err("This schema has a number that is too large, or half a character.".into())
@@ -212,11 +213,11 @@ mod tests {
 
     use super::*;
 
-    fn parse(schema: &Value) -> Result<JsonSchema, String> {
+    fn parse(schema: &Value) -> Result<JsonSchema, Invalid> {
         JsonSchema::parse(serde_json::value::to_raw_value(schema).unwrap())
     }
 
-    fn parse_text(schema: &str) -> Result<JsonSchema, String> {
+    fn parse_text(schema: &str) -> Result<JsonSchema, Invalid> {
         JsonSchema::parse(RawValue::from_string(schema.to_owned()).unwrap())
     }
 

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{Failure, Prompt, Said, echo};
+use crate::ai::{echo, Failure, Prompt, Said};
 
 pub async fn answer(prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
     let message = prompt.last();

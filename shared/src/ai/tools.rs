@@ -1,11 +1,7 @@
 //! Functions that a model may call. The client runs them: a call is an answer, and the client sends
 //! the result with its next request.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
-
-use super::schema::JsonSchema;
+use crate::ai::schema::JsonSchema;
 
 /// A function that the model may call.
 #[derive(Clone, Debug)]
@@ -32,32 +28,6 @@ pub enum ToolChoice {
     Required,
     /// It must call the function with this name.
     Function(String),
-}
-
-/// A call of a function.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ToolCall {
-    /// The id to which the result refers.
-    pub id: String,
-    /// The function's name.
-    pub name: String,
-    /// The arguments: usually a JSON object, but a model may write anything.
-    pub arguments: String,
-}
-
-impl ToolCall {
-    /// How many bytes it takes in the store, at most.
-    pub(crate) fn size(&self) -> usize {
-        const FRAME: usize = 40;
-        self.id.len() + self.name.len() + self.arguments.len() + FRAME
-    }
-}
-
-/// For people.
-impl fmt::Display for ToolCall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Calls {}({})", self.name, self.arguments)
-    }
 }
 
 /// The format of an answer.

@@ -4,8 +4,8 @@
 
 use std::time::Instant;
 
-use super::{Answer, Failure, Prompt, Provider};
-use crate::trace::{Attributes, Trace, Value};
+use crate::ai::{Answer, Failure, Prompt, Provider};
+use crate::telemetry::trace::{Attributes, Trace, Value};
 
 impl Provider {
     /// Adds a call, which ends now, to a trace.

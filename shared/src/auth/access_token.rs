@@ -2,30 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::token::{Claims, Kind, Subject, sign, verify};
-use crate::app::Issuing;
-use crate::store::Session;
-use crate::user::Account;
 use crate::{App, Error, Result};
+use crate::app::Issuing;
+use crate::auth::token::{sign, verify, Claims, Kind, Subject};
+use crate::values::{AccessToken, Account, Session};
 
 const KIND: Kind = Kind { typ: "at+jwt", audience: None };
-
-/// An access token whose signature and times are valid. Only the store knows whether the account
-/// still accepts it: [`AccessToken::admits`], or the condition of a write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccessToken {
-    /// The account's id.
-    pub user_id: String,
-    /// The username in its key form.
-    pub name: String,
-    /// The session's id.
-    pub session: String,
-    /// The account's epoch when the session began.
-    pub auth_epoch: u64,
-    /// The second at which the session ends, and with it the last of its tokens.
-    pub session_ends: u64,
-    ends: u64,
-}
 
 #[derive(Debug, Serialize, Deserialize)]
 struct OfSession {
@@ -50,18 +32,6 @@ struct OfSession {
 }
 
 impl AccessToken {
-    /// A token of this session that ends at `ends`, or with the session.
-    pub fn of(account: &Account, session: &Session, ends: u64) -> Self {
-        Self {
-            user_id: account.id.clone(),
-            name: account.label.clone(),
-            session: session.id().to_owned(),
-            auth_epoch: session.auth_epoch,
-            session_ends: session.ends,
-            ends: ends.min(session.ends),
-        }
-    }
-
     /// The token as a string.
     pub async fn sign(&self, issuing: &Issuing) -> Result<String> {
         let (user_id, name) = (&self.user_id, &self.name);
@@ -97,21 +67,5 @@ impl AccessToken {
             session_ends,
             ends: claims.exp,
         })
-    }
-
-    /// The account, if it accepts this token: it has the id and the epoch of the token, is active,
-    /// and the session hasn't ended.
-    ///
-    /// # Errors
-    /// [`Error::InvalidToken`].
-    pub fn admits(&self, account: Option<Account>) -> Result<Account> {
-        account
-            .filter(|account| {
-                account.id == self.user_id
-                    && account.active
-                    && account.auth_epoch == self.auth_epoch
-                    && !account.revoked.contains_key(&self.session)
-            })
-            .ok_or(Error::InvalidToken)
     }
 }

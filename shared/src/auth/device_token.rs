@@ -7,31 +7,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::token::{Claims, Kind, Subject, sign, verify};
-use crate::app::Issuing;
-use crate::http::cookie;
-use crate::user::Account;
 use crate::{App, Request, Result};
+use crate::app::Issuing;
+use crate::auth::token::{sign, verify, Claims, Kind, Subject};
+use crate::http::cookie;
+use crate::values::{Account, DeviceToken};
 
 const KIND: Kind = Kind { typ: "device+jwt", audience: Some("device") };
-
-/// How long after its last log-in a client is still known, in seconds: half a year.
-const LIFE: u64 = 183 * 86_400;
-
-/// A device token whose signature and times are valid.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeviceToken {
-    /// The account's id.
-    pub user_id: String,
-    /// The device's id, which stays the same as long as the client keeps its tokens.
-    pub id: String,
-    /// The second at which it ends.
-    pub ends: u64,
-    name: String,
-    auth_epoch: u64,
-    /// As in a [`RefreshToken`](super::RefreshToken).
-    origin: Option<String>,
-}
 
 #[derive(Debug, Serialize, Deserialize)]
 struct OfDevice {
@@ -41,19 +23,6 @@ struct OfDevice {
 }
 
 impl DeviceToken {
-    /// The token of a device that has logged in to this account at `now`, through a page of this
-    /// origin if it is one.
-    pub fn of(account: &Account, id: String, origin: Option<String>, now: u64) -> Self {
-        Self {
-            user_id: account.id.clone(),
-            id,
-            ends: now + LIFE,
-            name: account.label.clone(),
-            auth_epoch: account.auth_epoch,
-            origin,
-        }
-    }
-
     /// The token as a string.
     pub async fn sign(&self, issuing: &Issuing) -> Result<String> {
         let (user_id, name) = (&self.user_id, &self.name);
@@ -78,10 +47,5 @@ impl DeviceToken {
             auth_epoch: claims.kind.epoch,
             origin: claims.kind.origin,
         })
-    }
-
-    /// Whether it belongs to this account, and the account hasn't ended all its sessions since.
-    pub fn knows(&self, account: &Account) -> bool {
-        self.user_id == account.id && self.auth_epoch == account.auth_epoch
     }
 }

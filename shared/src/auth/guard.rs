@@ -1,11 +1,10 @@
 //! Identifies the caller of a request.
 
-use super::password::Verdict;
-use super::{AccessToken, ApiKey, Credential};
+use crate::{http, App, Error, Request, Result};
 use crate::config::AccountConfig;
-use crate::store::{Attempt, Store};
-use crate::user::Account;
-use crate::{App, Error, Request, Result, http};
+use crate::passwords::Verdict;
+use crate::store::Attempt;
+use crate::values::{AccessToken, Account, Administrator, ApiKey, Credential};
 
 /// The access token in the `Authorization` header. The store hasn't been read yet: each endpoint
 /// checks the account with what it reads or writes.
@@ -27,53 +26,25 @@ pub async fn program(app: &App, req: &Request) -> Result<Credential> {
     if !ApiKey::looks_like(token) {
         return AccessToken::verify(app, token).await.map(Credential::Session);
     }
-    let key = ApiKey::parse(token)?;
+    let key = ApiKey::parse(token).ok_or(Error::InvalidToken)?;
     let stored = app.store.api_key(&key.id().to_string()).await?;
     let stored = stored.filter(|stored| key.matches(&stored.hash)).ok_or(Error::InvalidToken)?;
     tracing::Span::current().record("user", &stored.user_id).record("api_key", stored.id());
     Ok(Credential::ApiKey(stored))
 }
 
-/// The proof that the caller is an administrator: only [`administrator`] makes one.
-#[derive(Clone, Debug)]
-pub struct Administrator {
-    caller: AccessToken,
-    account: Account,
-}
-
-impl Administrator {
-    /// The administrator's token.
-    pub fn caller(&self) -> &AccessToken {
-        &self.caller
-    }
-
-    /// The administrator's account, as it was just read.
-    pub fn account(&self) -> &Account {
-        &self.account
-    }
-
-    /// Reads the account again.
-    ///
-    /// # Errors
-    /// [`Error::InvalidToken`] and [`Error::Forbidden`] if the caller is no longer an
-    /// administrator.
-    pub async fn still(&self, store: &Store) -> Result<()> {
-        store.account_of_administrator(&self.caller).await.map(drop)
-    }
-}
-
 /// Requires an administrator; `read` runs meanwhile, and its result is dropped if the check fails.
 ///
 /// # Errors
 /// Those of [`caller`], [`Error::Forbidden`], and then those of `read`.
-pub async fn administrator<T>(
+pub async fn administrator<T, E: Into<Error>>(
     app: &App,
     req: &Request,
-    read: impl Future<Output = Result<T>>,
+    read: impl Future<Output = Result<T, E>>,
 ) -> Result<(Administrator, T)> {
     let caller = caller(app, req).await?;
-    let (account, read) = tokio::join!(app.store.account_of_administrator(&caller), read);
-    Ok((Administrator { account: account?, caller }, read?))
+    let (administrator, read) = tokio::join!(app.store.administrator(&caller), read);
+    Ok((administrator?, read.map_err(Into::into)?))
 }
 
 /// Requires the account's current password in addition to a valid token. Attempts are limited as
@@ -99,5 +70,5 @@ pub async fn confirm(
         tracing::info!(user = account.id, "a current password was wrong");
         return Err(attempt.refused(Error::WrongPassword));
     }
-    app.store.pass_attempt(&attempt).await
+    Ok(app.store.pass_attempt(&attempt).await?)
 }

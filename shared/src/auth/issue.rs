@@ -3,12 +3,10 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{AccessToken, DeviceToken, RefreshToken};
+use crate::{Request, Result};
 use crate::app::Issuing;
 use crate::http::cookie::{self, Kept};
-use crate::store::Session;
-use crate::user::Account;
-use crate::{Request, Result};
+use crate::values::{AccessToken, Account, DeviceToken, RefreshToken, Session};
 
 /// The tokens of a new session: those of [`hand_out`], the long-lived `token` for clients that
 /// don't refresh, and a device token, with which the client is known at the next log-in.

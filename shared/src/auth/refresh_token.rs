@@ -10,32 +10,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::token::{Claims, Kind, Subject, sign, verify};
-use crate::app::Issuing;
-use crate::store::Session;
-use crate::user::Account;
 use crate::{App, Error, Result};
+use crate::app::Issuing;
+use crate::auth::token::{sign, verify, Claims, Kind, Subject};
+use crate::values::{Account, RefreshToken, Session};
 
 const KIND: Kind = Kind { typ: "rt+jwt", audience: Some("refresh") };
-
-/// A refresh token whose signature and times are valid.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefreshToken {
-    /// The account's id.
-    pub user_id: String,
-    /// The username in its key form.
-    pub name: String,
-    /// The session's id.
-    pub session: String,
-    /// Its generation: 0 for the token of the log-in.
-    pub generation: u64,
-    /// The second at which it ends.
-    pub ends: u64,
-    /// The origin of the page that keeps it in a cookie: a hash of that origin's key. Without the
-    /// key the token is invalid. `None` for clients without cookies, and for pages that were
-    /// loaded before keys existed.
-    pub origin: Option<String>,
-}
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Generation {
@@ -45,23 +25,6 @@ struct Generation {
 }
 
 impl RefreshToken {
-    /// The first token of a session.
-    pub fn first(account: &Account, session: &Session) -> Self {
-        let (user_id, name) = (account.id.clone(), account.label.clone());
-        let session_id = session.id().to_owned();
-        Self { user_id, name, session: session_id, generation: 0, ends: session.ends, origin: None }
-    }
-
-    /// The same token for a page of this origin, unless it is bound to one already.
-    pub fn bound_to(&self, origin: Option<String>) -> Self {
-        Self { origin: self.origin.clone().or(origin), ..self.clone() }
-    }
-
-    /// The token that replaces this one.
-    pub fn successor(&self) -> Self {
-        Self { generation: self.generation + 1, ..self.clone() }
-    }
-
     /// The token as a string. Equal tokens give equal strings.
     pub async fn sign(&self, issuing: &Issuing) -> Result<String> {
         let (user_id, name) = (&self.user_id, &self.name);

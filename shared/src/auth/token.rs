@@ -4,12 +4,10 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::{App, Error, Result};
 use crate::app::Issuing;
 use crate::config::LONGEST_SESSION;
-use crate::{App, Error, Result};
-
-/// The tolerance for a token's times, in seconds: clocks differ.
-pub(crate) const LEEWAY: u64 = 60;
+use crate::values::LEEWAY;
 
 /// The claims of every kind of token ([RFC 7519](https://www.rfc-editor.org/rfc/rfc7519#section-4.1)).
 #[derive(Debug, Serialize, Deserialize)]
@@ -74,7 +72,7 @@ pub(super) async fn sign<T: Serialize>(
         nbf: None,
         kind: own,
     };
-    issuing.signer.sign(&claims, kind.typ, &issuing.app).await
+    issuing.signer.sign(&claims, kind.typ, &issuing.keyring, issuing.config.session_life).await
 }
 
 /// The claims of a token of this issuer for one of these audiences, if its signature and times are

@@ -5,14 +5,13 @@ use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::{http, App, Error, Request, Result};
 use crate::ai::Prompt;
-use crate::auth::{AccessToken, Credential};
-use crate::chat::{After, Message};
 use crate::error::REQUIRED;
-use crate::idempotency::{Key, Kind, fingerprint, fingerprint_without};
 use crate::openapi::{AfterOrNone, IdOrNone};
 use crate::store::Call;
-use crate::{App, Error, Request, Result, http};
+use crate::values::{AccessToken, After, Credential, Message};
+use crate::values::idempotency::{fingerprint, fingerprint_without, Key, Kind};
 
 /// What a request asks.
 #[derive(Clone, Debug)]
@@ -177,7 +176,7 @@ pub async fn read(app: &App, req: &Request) -> Result<(Credential, Asked)> {
         None => AccessToken::verify(app, &token.ok_or(Error::NotAuthenticated)?).await?,
     };
     let caller = Credential::Session(caller);
-    let message = message.ok_or_else(|| REQUIRED.to_owned());
+    let message = message.ok_or_else(|| REQUIRED.into());
     let message = message
         .and_then(|text| Message::parse(text, app.config.message_limit))
         .map_err(|sentence| Error::field("message", sentence))?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{ConfigError, Settings};
-use crate::secret::Secret;
+use crate::config::Secret;
 
 /// The default of `PROMPT_LIMIT`.
 const PROMPT_LIMIT: usize = 524_288;

@@ -11,8 +11,8 @@ use tracing::Level;
 use super::{AiProvider, ConfigError, OpenAiServer};
 use crate::Tokens;
 use crate::aws::Endpoint;
-use crate::secret::Secret;
-use crate::user::Email;
+use crate::config::Secret;
+use crate::values::Email;
 
 /// The fewest characters of a signing secret; the template makes one of 64.
 const SECRET_LENGTH: usize = 32;

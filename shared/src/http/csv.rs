@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::reply::{attachment, response};
 use super::{HeaderValue, Reply, StatusCode};
 use crate::Result;
-use crate::stream::Pieces;
+use crate::http::stream::Pieces;
 
 const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8");
 

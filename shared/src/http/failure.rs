@@ -5,9 +5,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::reply::{JSON, response, to_json};
-use super::{Body, Response, StatusCode};
-use crate::error::FieldErrors;
+use super::{rate_limit, Body, Response, StatusCode};
 use crate::{Error, Tokens};
+use crate::error::FieldErrors;
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json; charset=utf-8");
 
@@ -95,7 +95,7 @@ impl Failures {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if let Some(limit) = error.limit() {
-            limit.show(headers);
+            rate_limit::show(limit, headers);
         }
         if self.is_openai() && is_out_of_tokens(error) {
             // OpenAI's SDKs obey this header, and would retry a 429.
@@ -358,7 +358,7 @@ mod tests {
                 "insufficient_quota",
             ),
             (
-                Error::TooManyChats(crate::limit::Limit::at_once("chats", 1)),
+                Error::TooManyChats(crate::values::Limit::at_once("chats", 1)),
                 429,
                 "rate_limit_error",
                 "rate_limit_exceeded",

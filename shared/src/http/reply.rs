@@ -5,10 +5,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use lambda_http::http::header;
 use serde::Serialize;
 
-use super::{Body, HeaderValue, Request, Response, StatusCode};
-use crate::limit::Limit;
-use crate::stream::Pieces;
+use super::{rate_limit, Body, HeaderValue, Request, Response, StatusCode};
 use crate::{Error, Result};
+use crate::http::stream::Pieces;
+use crate::values::Limit;
 
 /// What a handler returns: a reply, or a failure that the edge renders.
 pub type Reply = Result<Response<Body>>;
@@ -143,6 +143,6 @@ pub fn tagged(req: &Request, mut response: Response<Body>) -> Reply {
 
 /// Adds a limit and its remaining quota to a reply.
 pub fn limited(mut response: Response<Body>, limit: &Limit) -> Response<Body> {
-    limit.show(response.headers_mut());
+    rate_limit::show(limit, response.headers_mut());
     response
 }

@@ -5,8 +5,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::{BLANK, text};
-use crate::chat::Message;
-use crate::user::{INSTRUCTIONS_LENGTH, Instructions};
+use crate::values::{Instructions, Message, INSTRUCTIONS_LENGTH};
 
 // The maximum length is a setting: the function `openapi` adds it.
 text!(Message, {

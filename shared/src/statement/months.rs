@@ -5,12 +5,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{COMPUTED, Of, Rows, place};
-use crate::auth::AccessToken;
+use crate::{App, Error, Result};
 use crate::clock::{millis_of, month};
 use crate::http::{Paging, ProvenPage, Reply};
-use crate::store::Entry;
-use crate::user::Account;
-use crate::{App, Error, Result};
+use crate::values::{AccessToken, Account, Entry};
 
 /// The totals of a month.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -142,7 +140,7 @@ fn totals(
 mod tests {
     use super::*;
     use crate::clock::{Day, least_id};
-    use crate::store::EntryKind;
+    use crate::values::EntryKind;
 
     /// A row of this day.
     fn row(day: &str, kind: EntryKind, amount: i64) -> Entry {

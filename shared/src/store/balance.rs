@@ -22,7 +22,7 @@ pub use reserve::Reserved;
 pub use settle::Settled;
 pub use stop::Stopped;
 
-use crate::user::Account;
+use crate::values::Account;
 
 /// How long a reservation's id stays closed after its chat, in seconds: until no copy of the
 /// reserve can still arrive.

@@ -6,17 +6,16 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use serde::de::DeserializeOwned;
 
-use super::schema::pk;
-use super::write::Patience;
-use super::{Item, Store, from_item, s};
-use crate::{Error, Result};
+use crate::store::{from_item, s, Item, Result, Store, StoreError};
+use crate::store::schema::pk;
+use crate::store::write::Patience;
 
 /// How many ids a page has: as many as one `BatchGetItem` takes.
 const LOOKED_AT: i32 = 100;
 
 impl Store {
     /// Strongly consistent.
-    pub(super) async fn get<T: DeserializeOwned>(
+    pub(in crate::store) async fn get<T: DeserializeOwned>(
         &self,
         table: &str,
         key: Item,
@@ -27,7 +26,7 @@ impl Store {
 
     /// Asks for at most `count` items of a user's partition that sort before `before`, newest first.
     /// `keys` is the key condition over `:user` and `:before`.
-    pub(super) fn newest_first(
+    pub(in crate::store) fn newest_first(
         &self,
         table: &str,
         keys: &'static str,
@@ -51,7 +50,7 @@ impl Store {
     /// The ids of some of a user's items in the table Tokens whose keys begin with `kind`, newest
     /// first, older than the item with the id `before`; and whether there may be more. Read from an
     /// index, which learns of new items a moment later.
-    pub(super) async fn ids_of_user(
+    pub(in crate::store) async fn ids_of_user(
         &self,
         kind: &str,
         user_id: &str,
@@ -80,7 +79,7 @@ impl Store {
 
     /// The items with these ids, in their order, strongly consistent. `kind` is the prefix of their
     /// keys. Deleted items are left out.
-    pub(super) async fn with_ids<T: DeserializeOwned>(
+    pub(in crate::store) async fn with_ids<T: DeserializeOwned>(
         &self,
         kind: &str,
         ids: &[String],
@@ -100,12 +99,12 @@ impl Store {
     }
 
     /// At most 100 items, in any order, strongly consistent. Deleted items are left out.
-    pub(super) async fn items(&self, table: &str, wanted: Vec<Item>) -> Result<Vec<Item>> {
+    pub(in crate::store) async fn items(&self, table: &str, wanted: Vec<Item>) -> Result<Vec<Item>> {
         self.parts_of_items(table, wanted, None).await
     }
 
     /// The same with these attributes only.
-    pub(super) async fn parts_of_items(
+    pub(in crate::store) async fn parts_of_items(
         &self,
         table: &str,
         mut wanted: Vec<Item>,
@@ -120,7 +119,7 @@ impl Store {
                 .consistent_read(true)
                 .set_projection_expression(attributes.map(str::to_owned))
                 .build();
-            let keys = keys.map_err(|error| Error::Internal(error.to_string()))?;
+            let keys = keys.map_err(|error| StoreError::Internal(error.to_string()))?;
             let read = self.client.batch_get_item().request_items(table, keys).send().await?;
             found.extend(read.responses.into_iter().flatten().flat_map(|(_, items)| items));
             // A reply with some of the items, from a busy table or of large items, names the rest.
@@ -132,7 +131,7 @@ impl Store {
                 .collect();
             let goes_on = found.len() > before || wanted.len() < asked;
             if !wanted.is_empty() && !goes_on && !patience.lasts().await {
-                return Err(Error::Unavailable("a batch of items was not read in time".into()));
+                return Err(StoreError::Unavailable("a batch of items was not read in time".into()));
             }
         }
         Ok(found)
@@ -140,7 +139,7 @@ impl Store {
 }
 
 /// The items of one page; and whether there may be more.
-pub(super) async fn page<T: DeserializeOwned>(query: QueryFluentBuilder) -> Result<(Vec<T>, bool)> {
+pub(in crate::store) async fn page<T: DeserializeOwned>(query: QueryFluentBuilder) -> Result<(Vec<T>, bool)> {
     let page = query.send().await?;
     let more = page.last_evaluated_key.is_some();
     let items = page.items.unwrap_or_default().into_iter().map(from_item).collect::<Result<_>>()?;
@@ -148,11 +147,11 @@ pub(super) async fn page<T: DeserializeOwned>(query: QueryFluentBuilder) -> Resu
 }
 
 /// Names for a query.
-pub(super) fn names<const N: usize>(names: [(&str, &str); N]) -> Option<HashMap<String, String>> {
+pub(in crate::store) fn names<const N: usize>(names: [(&str, &str); N]) -> Option<HashMap<String, String>> {
     Some(names.map(|(name, of)| (name.to_owned(), of.to_owned())).into())
 }
 
 /// Values for a query.
-pub(super) fn values<const N: usize>(values: [(&str, AttributeValue); N]) -> Option<Item> {
+pub(in crate::store) fn values<const N: usize>(values: [(&str, AttributeValue); N]) -> Option<Item> {
     Some(values.map(|(name, value)| (name.to_owned(), value)).into())
 }

@@ -3,32 +3,32 @@
 
 use std::collections::HashMap;
 
-use super::{Item, s};
-use crate::clock::{Day, millis_of, month};
+use crate::clock::{millis_of, month, Day};
+use crate::store::{s, Item};
 
 /// The whole key of an item in the tables Users and Tokens.
-pub(super) fn pk(key: impl Into<String>) -> Item {
+pub(in crate::store) fn pk(key: impl Into<String>) -> Item {
     HashMap::from([("pk".to_owned(), s(key))])
 }
 
 // The table Users, by `pk`.
 
 /// The prefix of accounts.
-pub(super) const ACCOUNT: &str = "user:";
+pub(in crate::store) const ACCOUNT: &str = "user:";
 
 /// The item that holds the ids of active administrators.
-pub(super) const ADMINISTRATORS: &str = "admins";
+pub(in crate::store) const ADMINISTRATORS: &str = "admins";
 
 /// An account, by the key of its username.
-pub(super) fn account_key(name_key: &str) -> String {
+pub(in crate::store) fn account_key(name_key: &str) -> String {
     format!("{ACCOUNT}{name_key}")
 }
 
 /// The prefix of claims of addresses.
-pub(super) const CLAIM: &str = "email:";
+pub(in crate::store) const CLAIM: &str = "email:";
 
 /// The claim of an address, by the address's key.
-pub(super) fn claim_key(address_key: &str) -> String {
+pub(in crate::store) fn claim_key(address_key: &str) -> String {
     format!("{CLAIM}{address_key}")
 }
 
@@ -36,29 +36,29 @@ pub(super) fn claim_key(address_key: &str) -> String {
 pub const USER_SHARDS: u8 = 4;
 
 /// The shard of an account in both indexes.
-pub(super) fn user_shard(user_id: &str) -> u8 {
+pub(in crate::store) fn user_shard(user_id: &str) -> u8 {
     shard(user_id, USER_SHARDS)
 }
 
 /// The partition of the index `by_time` for an account that was created then (milliseconds):
 /// `<yyyy-mm>#<shard>`.
-pub(super) fn user_month(user_id: &str, registered: u64) -> String {
+pub(in crate::store) fn user_month(user_id: &str, registered: u64) -> String {
     format!("{}#{}", month(registered), user_shard(user_id))
 }
 
 // The table Tokens, by `pk`; the index `by_user` has those that belong to a user.
 
 /// The prefix of sessions.
-pub(super) const SESSION: &str = "session:";
+pub(in crate::store) const SESSION: &str = "session:";
 
 /// The prefix of API keys.
-pub(super) const API_KEY: &str = "apikey:";
+pub(in crate::store) const API_KEY: &str = "apikey:";
 
 /// The prefix of finished idempotency keys.
-pub(super) const IDEMPOTENCY: &str = "idem:";
+pub(in crate::store) const IDEMPOTENCY: &str = "idem:";
 
 /// The prefix of e-mailed links.
-pub(super) const LINK: &str = "link:";
+pub(in crate::store) const LINK: &str = "link:";
 
 /// The prefix of letters.
 pub const OUTBOX: &str = "outbox:";
@@ -67,113 +67,113 @@ pub const OUTBOX: &str = "outbox:";
 const FIGURES: &str = "figures:";
 
 /// The prefix of users' instructions for the AI.
-pub(super) const INSTRUCTIONS: &str = "instructions:";
+pub(in crate::store) const INSTRUCTIONS: &str = "instructions:";
 
 /// The instructions of a user.
-pub(super) fn instructions_key(user_id: &str) -> String {
+pub(in crate::store) fn instructions_key(user_id: &str) -> String {
     format!("{INSTRUCTIONS}{user_id}")
 }
 
 /// The sums of the latest census.
-pub(super) const CENSUS: &str = "census:latest";
+pub(in crate::store) const CENSUS: &str = "census:latest";
 
 /// The prefix of the users that are the first of an order.
 const RANKING: &str = "ranking:";
 
 /// A part of the users of an order.
-pub(super) fn ranking_key(order: &str, part: usize) -> String {
+pub(in crate::store) fn ranking_key(order: &str, part: usize) -> String {
     format!("{RANKING}{order}#{part}")
 }
 
 /// A session.
-pub(super) fn session_key(id: &str) -> String {
+pub(in crate::store) fn session_key(id: &str) -> String {
     format!("{SESSION}{id}")
 }
 
 /// An API key.
-pub(super) fn api_key_key(id: &str) -> String {
+pub(in crate::store) fn api_key_key(id: &str) -> String {
     format!("{API_KEY}{id}")
 }
 
 /// A letter.
-pub(super) fn letter_key(id: &str) -> String {
+pub(in crate::store) fn letter_key(id: &str) -> String {
     format!("{OUTBOX}{id}")
 }
 
 /// The figures of a day.
-pub(super) fn figures_key(day: Day) -> String {
+pub(in crate::store) fn figures_key(day: Day) -> String {
     format!("{FIGURES}{day}")
 }
 
 /// The users who spent the most on a day.
-pub(super) fn spenders_key(day: Day) -> String {
+pub(in crate::store) fn spenders_key(day: Day) -> String {
     format!("{FIGURES}{day}#users")
 }
 
 /// The record of an idempotency key.
-pub(super) fn record_key(key_id: &str) -> String {
+pub(in crate::store) fn record_key(key_id: &str) -> String {
     format!("{IDEMPOTENCY}{key_id}")
 }
 
 /// The idempotency key of a client's call without one, by a hash of the user and the request.
-pub(super) fn call_key(hash: &str) -> String {
+pub(in crate::store) fn call_key(hash: &str) -> String {
     format!("{IDEMPOTENCY}call-{hash}")
 }
 
 /// An e-mailed link, by the hash of its token.
-pub(super) fn link_key(hash: &str) -> String {
+pub(in crate::store) fn link_key(hash: &str) -> String {
     format!("{LINK}{hash}")
 }
 
 /// The pause after an e-mail to this address or account.
-pub(super) fn pause_key(whom: &str) -> String {
+pub(in crate::store) fn pause_key(whom: &str) -> String {
     format!("mailed:{whom}")
 }
 
 /// Attempts of unknown clients, by the hash of the login.
-pub(super) fn login_attempts_key(hash: &str) -> String {
+pub(in crate::store) fn login_attempts_key(hash: &str) -> String {
     format!("attempt:login:{hash}")
 }
 
 /// Checks of the current password for holders of a token of this session.
-pub(super) fn owner_attempts_key(user_id: &str, session: &str) -> String {
+pub(in crate::store) fn owner_attempts_key(user_id: &str, session: &str) -> String {
     format!("attempt:login:owner:{user_id}#{session}")
 }
 
 /// Attempts of a client that logged in before.
-pub(super) fn known_attempts_key(mark: &str) -> String {
+pub(in crate::store) fn known_attempts_key(mark: &str) -> String {
     format!("attempt:known:{mark}")
 }
 
 /// Failed attempts from a network in an hour (since 1970).
-pub(super) fn network_attempts_key(network: &str, hour: u64) -> String {
+pub(in crate::store) fn network_attempts_key(network: &str, hour: u64) -> String {
     format!("attempt:address:{network}#{hour}")
 }
 
 /// Registrations from a network in an hour (since 1970).
-pub(super) fn registrations_key(network: &str, hour: u64) -> String {
+pub(in crate::store) fn registrations_key(network: &str, hour: u64) -> String {
     format!("attempt:register:{network}#{hour}")
 }
 
 /// E-mails to an address in an hour (since 1970).
-pub(super) fn mails_key(address_hash: &str, hour: u64) -> String {
+pub(in crate::store) fn mails_key(address_hash: &str, hour: u64) -> String {
     pause_key(&format!("{address_hash}#{hour}"))
 }
 
 /// Reset e-mails to an address in an hour (since 1970).
-pub(super) fn resets_of_hour_key(address_hash: &str, hour: u64) -> String {
+pub(in crate::store) fn resets_of_hour_key(address_hash: &str, hour: u64) -> String {
     pause_key(&format!("{address_hash}#reset#h{hour}"))
 }
 
 /// Reset e-mails to an address on a day (since 1970).
-pub(super) fn resets_of_day_key(address_hash: &str, day: u64) -> String {
+pub(in crate::store) fn resets_of_day_key(address_hash: &str, day: u64) -> String {
     pause_key(&format!("{address_hash}#reset#d{day}"))
 }
 
 // The table Keys, by `kid`.
 
 /// The whole key of a public signing key.
-pub(super) fn signing_key(kid: &str) -> Item {
+pub(in crate::store) fn signing_key(kid: &str) -> Item {
     HashMap::from([("kid".to_owned(), s(kid))])
 }
 
@@ -181,40 +181,40 @@ pub(super) fn signing_key(kid: &str) -> Item {
 
 /// The prefix of conversations, in keys and in the index `by_conversation`; it sorts after every
 /// chat id.
-pub(super) const CONVERSATION: &str = "c#";
+pub(in crate::store) const CONVERSATION: &str = "c#";
 
 /// The prefix of conversations that are to be erased, in that index.
-pub(super) const DELETED_CONVERSATION: &str = "d#";
+pub(in crate::store) const DELETED_CONVERSATION: &str = "d#";
 
 /// The whole key of a chat, or of a conversation by [`conversation_key`].
-pub(super) fn chat_key(user_id: &str, chat_id: &str) -> Item {
+pub(in crate::store) fn chat_key(user_id: &str, chat_id: &str) -> Item {
     HashMap::from([("user_id".to_owned(), s(user_id)), ("chat_id".to_owned(), s(chat_id))])
 }
 
 /// The sort key of a conversation.
-pub(super) fn conversation_key(id: &str) -> String {
+pub(in crate::store) fn conversation_key(id: &str) -> String {
     format!("{CONVERSATION}{id}")
 }
 
 /// The place of a conversation in the index `by_conversation`, by its last use in milliseconds,
 /// which has 13 digits for the next 250 years.
-pub(super) fn conversation_place(id: &str, used: u64) -> String {
+pub(in crate::store) fn conversation_place(id: &str, used: u64) -> String {
     format!("{CONVERSATION}{used:013}#{id}")
 }
 
 /// The place in that index of a conversation that was pinned then (milliseconds): after the places of
 /// all others, so that a list in descending order begins with it.
-pub(super) fn pinned_place(id: &str, pinned: u64) -> String {
+pub(in crate::store) fn pinned_place(id: &str, pinned: u64) -> String {
     format!("{CONVERSATION}p{pinned:013}#{id}")
 }
 
 /// The prefix of a conversation's chats in that index; the chat's id follows.
-pub(super) fn places_of_chats(conversation_id: &str) -> String {
+pub(in crate::store) fn places_of_chats(conversation_id: &str) -> String {
     format!("{conversation_id}#")
 }
 
 /// The place in that index of a conversation that is to be erased.
-pub(super) fn deleted_place(id: &str) -> String {
+pub(in crate::store) fn deleted_place(id: &str) -> String {
     format!("{DELETED_CONVERSATION}{id}")
 }
 
@@ -229,15 +229,15 @@ pub fn chat_month(user_id: &str, chat_id: &str) -> String {
 // The table Ledger, by `user_id` and `entry_id`.
 
 /// The whole key of a row.
-pub(super) fn entry_key(user_id: &str, entry_id: &str) -> Item {
+pub(in crate::store) fn entry_key(user_id: &str, entry_id: &str) -> Item {
     HashMap::from([("user_id".to_owned(), s(user_id)), ("entry_id".to_owned(), s(entry_id))])
 }
 
 /// The prefix of partitions with the changes of an account's role and state.
-pub(super) const STANDING: &str = "standing#";
+pub(in crate::store) const STANDING: &str = "standing#";
 
 /// The partition with the changes of an account's role and state.
-pub(super) fn standing_of(user_id: &str) -> String {
+pub(in crate::store) fn standing_of(user_id: &str) -> String {
     format!("{STANDING}{user_id}")
 }
 
@@ -246,7 +246,7 @@ pub(super) fn standing_of(user_id: &str) -> String {
 pub const DAY_SHARDS: u8 = 8;
 
 /// The partition of such a row.
-pub(super) fn day_partition(day: Day, user_id: &str) -> String {
+pub(in crate::store) fn day_partition(day: Day, user_id: &str) -> String {
     format!("{day}#{}", shard(user_id, DAY_SHARDS))
 }
 

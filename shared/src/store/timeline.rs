@@ -9,10 +9,9 @@ use aws_sdk_dynamodb::operation::query::QueryOutput;
 use futures_util::future::try_join_all;
 use serde::de::DeserializeOwned;
 
-use super::read::{names, values};
-use super::{Item, Store, from_item, is_id, s};
-use crate::clock::{Day, FIRST_DAY, least_id, millis_of, month, neighbour};
-use crate::{Error, Result};
+use crate::clock::{least_id, millis_of, month, neighbour, Day, FIRST_DAY};
+use crate::store::{from_item, is_id, s, Item, Result, Store, StoreError};
+use crate::store::read::{names, values};
 
 /// How many queries one page may cost: empty months cost as much as others.
 const QUERIES: usize = 48;
@@ -25,14 +24,14 @@ const AFTER_ALL: &str = "~";
 
 /// An index of items by time.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Timeline<'t> {
-    pub(super) table: &'t str,
-    pub(super) index: &'static str,
+pub(in crate::store) struct Timeline<'t> {
+    pub(in crate::store) table: &'t str,
+    pub(in crate::store) index: &'static str,
     /// The index's partition key: `<yyyy-mm>#<shard>`, or without the shard if there is only one.
-    pub(super) partition: &'static str,
+    pub(in crate::store) partition: &'static str,
     /// Its sort key, a UUIDv7.
-    pub(super) id: &'static str,
-    pub(super) shards: u8,
+    pub(in crate::store) id: &'static str,
+    pub(in crate::store) shards: u8,
 }
 
 /// Where a page of such a list begins.
@@ -48,12 +47,12 @@ impl Place {
     /// Reads the text of a cursor.
     ///
     /// # Errors
-    /// [`Error::InvalidCursor`].
+    /// [`StoreError::InvalidPosition`].
     pub fn parse(text: &str) -> Result<Self> {
         match text {
             id if is_id(id) => Ok(Self::Before(id.to_owned())),
             month if Day::parse(&format!("{month}-01")).is_some() => Ok(Self::In(month.to_owned())),
-            _ => Err(Error::InvalidCursor),
+            _ => Err(StoreError::InvalidPosition),
         }
     }
 }
@@ -69,13 +68,13 @@ pub struct Span {
 
 impl Span {
     /// Where the newest item of these days is. `None` for the newest of all.
-    pub(super) fn begin(self, now: u64) -> Option<Place> {
+    pub(in crate::store) fn begin(self, now: u64) -> Option<Place> {
         let end = self.last.map(|last| last.after(1).begins()).filter(|end| *end <= now)?;
         Some(Place::Before(least_id(end)))
     }
 
     /// Sorts before every id of these days.
-    pub(super) fn least(self) -> String {
+    pub(in crate::store) fn least(self) -> String {
         self.first.map(|first| least_id(first.begins())).unwrap_or_default()
     }
 }
@@ -89,7 +88,7 @@ impl fmt::Display for Place {
 
 impl Timeline<'_> {
     /// The partitions of a month or day.
-    pub(super) fn partitions(&self, of: &str) -> Vec<String> {
+    pub(in crate::store) fn partitions(&self, of: &str) -> Vec<String> {
         match self.shards {
             1 => vec![of.to_owned()],
             shards => (0..shards).map(|shard| format!("{of}#{shard}")).collect(),
@@ -114,7 +113,7 @@ impl Store {
     /// At most `count` items of a list, newest first, from `place` or from the month of `now`
     /// (milliseconds); and where the next page begins, if there may be one. It may have few items
     /// or none where months are empty.
-    pub(super) async fn newest(
+    pub(in crate::store) async fn newest(
         &self,
         list: Timeline<'_>,
         place: Option<&Place>,
@@ -148,16 +147,16 @@ impl Store {
         Ok((found, next))
     }
 
-    /// The same of the items that `wanted` accepts, down to the id `least`. It looks at a bounded
+    /// The same, with only the items from which `read` makes a value, down to the id `least`. It looks at a bounded
     /// number of items: a page may have few or none, and the next one goes on where it ended.
-    pub(super) async fn newest_of<T: DeserializeOwned>(
+    pub(in crate::store) async fn newest_of<T>(
         &self,
         list: Timeline<'_>,
         place: Option<&Place>,
         now: u64,
         least: &str,
         count: usize,
-        wanted: impl Fn(&T) -> bool,
+        read: impl Fn(Item) -> Result<Option<T>>,
     ) -> Result<(Vec<T>, Option<Place>)> {
         let (mut of, before) = begin(place, now)?;
         let (mut before, mut next) = (before.to_owned(), None);
@@ -172,10 +171,7 @@ impl Store {
                 if id.as_str() < least {
                     return Ok((found, None));
                 }
-                let item: T = from_item(item)?;
-                if wanted(&item) {
-                    found.push(item);
-                }
+                found.extend(read(item)?);
                 if found.len() == count {
                     return Ok((found, Some(Place::Before(id))));
                 }
@@ -246,7 +242,7 @@ impl Store {
 
     /// Some items of a day in these partitions, oldest first, after the id `after`; and the last
     /// id, if there may be more.
-    pub(super) async fn of_day<T: DeserializeOwned>(
+    pub(in crate::store) async fn of_day<T: DeserializeOwned>(
         &self,
         list: Timeline<'_>,
         partitions: &[String],
@@ -297,7 +293,7 @@ impl Store {
 fn begin(place: Option<&Place>, now: u64) -> Result<(String, &str)> {
     Ok(match place {
         None => (month(now), AFTER_ALL),
-        Some(Place::Before(id)) => (month(millis_of(id).ok_or(Error::InvalidCursor)?), id.as_str()),
+        Some(Place::Before(id)) => (month(millis_of(id).ok_or(StoreError::InvalidPosition)?), id.as_str()),
         Some(Place::In(month)) => (month.clone(), AFTER_ALL),
     })
 }
@@ -312,7 +308,7 @@ mod tests {
             assert_eq!(Place::parse(text).unwrap().to_string(), text);
         }
         for bad in ["", "~", "2026-13", "2026-11-20", "01A1F7D1-6dd1-703a-9600-a369c76325b7", "x"] {
-            assert_eq!(Place::parse(bad), Err(Error::InvalidCursor), "{bad}");
+            assert_eq!(Place::parse(bad), Err(StoreError::InvalidPosition), "{bad}");
         }
     }
 

@@ -19,11 +19,11 @@ use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_runtime_api::client::retries::RequestAttempts;
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 
-use crate::trace::{self, Attributes, Trace};
+use crate::telemetry::trace::{self, Attributes, Trace};
 
 /// Records a span for each call within a trace.
 #[derive(Debug)]
-pub(super) struct Traced;
+pub(in crate::store) struct Traced;
 
 impl Intercept for Traced {
     fn name(&self) -> &'static str {

@@ -5,35 +5,34 @@ use aws_sdk_dynamodb::types::CancellationReason;
 use futures_util::FutureExt;
 use serde::de::DeserializeOwned;
 
-use super::write::{Patience, Sends, Write};
-use super::{Item, Store, from_item};
-use crate::Result;
+use crate::store::{from_item, Item, Result, Store};
+use crate::store::write::{Patience, Sends, Write};
 
 /// The outcome of a transaction.
-pub(super) enum Transaction {
+pub(in crate::store) enum Transaction {
     Applied,
     /// A condition didn't hold, and nothing was applied.
     Refused(Refusals),
 }
 
 /// Which of a transaction's writes were refused.
-pub(super) struct Refusals(Vec<CancellationReason>);
+pub(in crate::store) struct Refusals(Vec<CancellationReason>);
 
 impl Refusals {
     /// Whether the condition of the `index`-th write didn't hold.
-    pub(super) fn has(&self, index: usize) -> bool {
+    pub(in crate::store) fn has(&self, index: usize) -> bool {
         self.0.get(index).is_some_and(is_refusal)
     }
 
     /// The item that refused the `index`-th write; empty if there is no item, or the write doesn't
     /// show it. `None` if that write wasn't refused.
-    pub(super) fn item(&self, index: usize) -> Option<Item> {
+    pub(in crate::store) fn item(&self, index: usize) -> Option<Item> {
         let reason = self.0.get(index).filter(|reason| is_refusal(reason))?;
         Some(reason.item().cloned().unwrap_or_default())
     }
 
     /// The item that refused the `index`-th write; `None` if the reply had none.
-    pub(super) fn read<T: DeserializeOwned>(&self, index: usize) -> Result<Option<T>> {
+    pub(in crate::store) fn read<T: DeserializeOwned>(&self, index: usize) -> Result<Option<T>> {
         self.item(index).filter(|item| !item.is_empty()).map(from_item).transpose()
     }
 }
@@ -42,13 +41,13 @@ impl Store {
     /// Sends a transaction until its outcome is known: after a conflict with another writer,
     /// throttling or "still in progress" nothing was applied yet, so the same bytes are sent again
     /// under the same token, after a pause of random length.
-    pub(super) async fn transact(&self, writes: Vec<Write>, token: &str) -> Result<Transaction> {
+    pub(in crate::store) async fn transact(&self, writes: Vec<Write>, token: &str) -> Result<Transaction> {
         self.transact_watched(writes, token, &mut false).await
     }
 
     /// The same. `sent_again` becomes true if the SDK sent a request more than once, so that an
     /// earlier copy may still arrive.
-    pub(super) async fn transact_watched(
+    pub(in crate::store) async fn transact_watched(
         &self,
         writes: Vec<Write>,
         token: &str,

@@ -19,16 +19,15 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
-use super::{Item, Store, from_item};
 use crate::aws::OPERATION;
-use crate::{Error, Result};
+use crate::store::{from_item, Item, Result, Store, StoreError};
 
 /// The condition of a put that must not replace an item of the tables Users or Tokens.
-pub(super) const NEW: &str = "attribute_not_exists(pk)";
+pub(in crate::store) const NEW: &str = "attribute_not_exists(pk)";
 
 /// A write of one item, or a check of one.
 #[derive(Clone, Debug)]
-pub(super) struct Write {
+pub(in crate::store) struct Write {
     table: String,
     operation: Operation,
     condition: Option<String>,
@@ -69,22 +68,22 @@ macro_rules! shown {
 
 impl Write {
     /// Replaces the whole item.
-    pub(super) fn put(table: &str, item: Item) -> Self {
+    pub(in crate::store) fn put(table: &str, item: Item) -> Self {
         Self::of(table, Operation::Put { item })
     }
 
     /// Changes the item by an update expression, which creates it where it is missing.
-    pub(super) fn update(table: &str, key: Item, expression: impl Into<String>) -> Self {
+    pub(in crate::store) fn update(table: &str, key: Item, expression: impl Into<String>) -> Self {
         Self::of(table, Operation::Update { key, expression: expression.into(), returns: None })
     }
 
     /// Deletes the item. Idempotent.
-    pub(super) fn delete(table: &str, key: Item) -> Self {
+    pub(in crate::store) fn delete(table: &str, key: Item) -> Self {
         Self::of(table, Operation::Delete { key })
     }
 
     /// Changes nothing, but refuses a transaction as other writes do. It can't be sent alone.
-    pub(super) fn check(table: &str, key: Item) -> Self {
+    pub(in crate::store) fn check(table: &str, key: Item) -> Self {
         Self::of(table, Operation::Check { key })
     }
 
@@ -100,13 +99,13 @@ impl Write {
     }
 
     /// The condition without which the write is refused, in place of an earlier one.
-    pub(super) fn when(mut self, condition: impl Into<String>) -> Self {
+    pub(in crate::store) fn when(mut self, condition: impl Into<String>) -> Self {
         self.condition = Some(condition.into());
         self
     }
 
     /// Names of attributes and of keys of maps, for the expressions.
-    pub(super) fn names<N: Into<String>, A: Into<String>>(
+    pub(in crate::store) fn names<N: Into<String>, A: Into<String>>(
         mut self,
         names: impl IntoIterator<Item = (N, A)>,
     ) -> Self {
@@ -115,7 +114,7 @@ impl Write {
     }
 
     /// Values for the expressions.
-    pub(super) fn values<N: Into<String>>(
+    pub(in crate::store) fn values<N: Into<String>>(
         mut self,
         values: impl IntoIterator<Item = (N, AttributeValue)>,
     ) -> Self {
@@ -124,13 +123,13 @@ impl Write {
     }
 
     /// Has a refusal show the item that failed the condition.
-    pub(super) fn shows_item(mut self) -> Self {
+    pub(in crate::store) fn shows_item(mut self) -> Self {
         self.shows_item = true;
         self
     }
 
     /// Has an update that is sent alone return the item as it was before or is after it.
-    pub(super) fn returns(mut self, value: ReturnValue) -> Self {
+    pub(in crate::store) fn returns(mut self, value: ReturnValue) -> Self {
         if let Operation::Update { returns, .. } = &mut self.operation {
             *returns = Some(value);
         }
@@ -138,7 +137,7 @@ impl Write {
     }
 
     /// The same write for a transaction.
-    pub(super) fn in_transaction(self) -> Result<TransactWriteItem> {
+    pub(in crate::store) fn in_transaction(self) -> Result<TransactWriteItem> {
         let write = TransactWriteItem::builder();
         let write = match self.operation {
             Operation::Put { item } => write.put(
@@ -173,7 +172,7 @@ impl Write {
 
 /// The outcome of a write that was sent alone.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(in crate::store) enum Outcome {
     /// It was applied. The attributes are those that [`Write::returns`] asks for.
     Applied(Item),
     /// Its condition didn't hold. The item is the one that [`Write::shows_item`] asks for; `None`
@@ -182,7 +181,7 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    pub(super) fn is_applied(&self) -> bool {
+    pub(in crate::store) fn is_applied(&self) -> bool {
         matches!(self, Self::Applied(_))
     }
 }
@@ -190,13 +189,13 @@ impl Outcome {
 impl Store {
     /// Sends a write, again as long as a transaction on the same item is in progress: the SDK
     /// doesn't repeat such conflicts, and nothing was applied.
-    pub(super) async fn send(&self, write: &Write) -> Result<Outcome> {
+    pub(in crate::store) async fn send(&self, write: &Write) -> Result<Outcome> {
         self.send_watched(write, &mut false).await
     }
 
     /// The same. `sent_again` becomes true if the write was sent more than once, so that an earlier
     /// copy may still be on its way. Boxed, or each caller would contain its code.
-    pub(super) fn send_watched<'a>(
+    pub(in crate::store) fn send_watched<'a>(
         &'a self,
         write: &Write,
         sent_again: &'a mut bool,
@@ -222,14 +221,14 @@ impl Store {
                     let send = || delete.clone().send();
                     outcome(repeat(send).await, |_| None, shown!(DeleteItemError))
                 }
-                Operation::Check { .. } => Err(Error::Internal("a check was sent alone".into())),
+                Operation::Check { .. } => Err(StoreError::Internal("a check was sent alone".into())),
             }
         };
         Sends::watch(sending.boxed(), sent_again).boxed()
     }
 
     /// The item that refused a write: `shown`, or read if the reply didn't have it.
-    pub(super) async fn refused_by<T: DeserializeOwned>(
+    pub(in crate::store) async fn refused_by<T: DeserializeOwned>(
         &self,
         write: &Write,
         shown: Option<Item>,
@@ -248,18 +247,18 @@ impl Store {
 }
 
 /// Pauses of growing, random length between retries, within the time that one call may take.
-pub(super) struct Patience {
+pub(in crate::store) struct Patience {
     until: Instant,
     pause: Duration,
 }
 
 impl Patience {
-    pub(super) fn new() -> Self {
+    pub(in crate::store) fn new() -> Self {
         Self { until: Instant::now() + OPERATION, pause: Duration::from_millis(10) }
     }
 
     /// Waits; `false` at once if there is no time left.
-    pub(super) async fn lasts(&mut self) -> bool {
+    pub(in crate::store) async fn lasts(&mut self) -> bool {
         let mut random = [0_u8; 1];
         // Without randomness the pauses are only longer than necessary.
         let random = aws_lc_rs::rand::fill(&mut random).map_or(u8::MAX, |()| random[0]);
@@ -281,13 +280,13 @@ tokio::task_local! {
 /// The client's interceptor that counts how often the SDK sends a request. It belongs to the client,
 /// since for an interceptor of a single call the SDK builds a configuration for that call.
 #[derive(Debug)]
-pub(super) struct Sends;
+pub(in crate::store) struct Sends;
 
 impl Sends {
     /// Runs a future that sends a request. `sent_again` becomes true if the SDK sends the request more
     /// than once: an earlier copy may still arrive. Takes a box, since the future is large, and each
     /// layer around it would move it over the stack.
-    pub(super) async fn watch<T>(sending: BoxFuture<'_, T>, sent_again: &mut bool) -> T {
+    pub(in crate::store) async fn watch<T>(sending: BoxFuture<'_, T>, sent_again: &mut bool) -> T {
         let counted = async {
             let sent = sending.await;
             *sent_again |= SENDS.with(Cell::get) > 1;
@@ -353,6 +352,6 @@ fn or_none<V>(map: HashMap<String, V>) -> Option<HashMap<String, V>> {
     (!map.is_empty()).then_some(map)
 }
 
-fn incomplete(error: BuildError) -> Error {
-    Error::Internal(error.to_string())
+fn incomplete(error: BuildError) -> StoreError {
+    StoreError::Internal(error.to_string())
 }

@@ -2,10 +2,10 @@
 //! ([reference](https://platform.openai.com/docs/api-reference/responses-streaming)).
 
 use serde::Serialize;
+use shared::{openapi, Error, Result};
 use shared::ai::{CallPiece, Piece};
-use shared::chat::Chat;
 use shared::http::{Events, Failures, OpenAiFailure};
-use shared::{Error, Result, openapi};
+use shared::values::Chat;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{OneOf, Schema};
 use utoipa::{PartialSchema, ToSchema};

@@ -3,7 +3,7 @@
 //! calls of functions.
 
 use serde::Serialize;
-use shared::chat::Chat;
+use shared::values::Chat;
 use utoipa::ToSchema;
 
 /// An item of the answer.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use shared::ai::{AnswerSchema, Cut, Format, JsonSchema, Tool};
-use shared::chat::Chat;
+use shared::ai::{AnswerSchema, Format, JsonSchema, Tool};
+use shared::values::{Chat, Cut};
 use utoipa::ToSchema;
 
 use super::items::{Item, Source, Status, items};

@@ -10,9 +10,9 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use shared::Result;
-use shared::ai::{Prompt, Speaker, Turn};
-use shared::chat::Message;
+use shared::ai::Prompt;
 use shared::error::FieldErrors;
+use shared::values::{Message, Speaker, Turn};
 use utoipa::ToSchema;
 
 use self::input::{Input, turns};
@@ -20,10 +20,10 @@ use self::metadata::{Metadata, PAIRS};
 use self::text::Text;
 use self::tools::OfferedTool;
 use super::reply::Echo;
-use crate::openai::json::at_most;
-use crate::openai::tools::{TOOLS, Tools};
-use crate::openai::turns::asked;
 use crate::openai::{most_tokens, token_limits, within};
+use crate::openai::json::at_most;
+use crate::openai::tools::{Tools, TOOLS};
+use crate::openai::turns::asked;
 
 pub(super) use self::tools::Choice;
 

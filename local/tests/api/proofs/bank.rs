@@ -10,11 +10,11 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::{join, join_all};
 use reqwest::Method;
 use serde_json::json;
-use shared::store::EntryKind;
+use shared::values::EntryKind;
 use uuid::Uuid;
 
-use crate::support::client::{Api, GRANT, PRICE, Person};
-use crate::support::program::{Running, command};
+use crate::support::client::{Api, Person, GRANT, PRICE};
+use crate::support::program::{command, Running};
 use crate::support::proxy::{Proxy, Storm};
 
 const PEOPLE: usize = 20;

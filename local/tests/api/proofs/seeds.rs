@@ -26,18 +26,18 @@ use emulator::template::Template;
 use futures_util::FutureExt;
 use lambda_http::http::header::{AUTHORIZATION, HeaderValue};
 use serde_json::{Value, json};
+use shared::{auth, App, Error, Reply, Request, Tokens};
 use shared::ai::{Ai, Piece};
 use shared::app::{Asking, Issuing};
-use shared::auth::{self, AccessToken, RefreshToken, Signer};
 use shared::aws::OPERATION;
 use shared::charge::{self, AnswerForm, Begun, Charge, Keyed};
 use shared::clock::Clock;
 use shared::config::{AccountConfig, AiConfig, AiProvider, Config, Settings};
 use shared::http::{self, Body};
-use shared::store::{NewAccount, Session, Store};
-use shared::user::{Role, Username};
+use shared::keys::Signer;
+use shared::store::{NewAccount, Store};
+use shared::values::{AccessToken, RefreshToken, Role, Session, Username};
 use shared::view::PaidChat;
-use shared::{App, Error, Reply, Request, Tokens};
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 

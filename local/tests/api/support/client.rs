@@ -15,19 +15,19 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::Change;
 use shared::app::Issuing;
-use shared::auth::{AccessToken, LinkToken};
 use shared::clock::Clock;
 use shared::config::{Config, Settings};
 use shared::mail::Mail;
-use shared::store::{Adjusted, Adjustment, Link, Purpose, Reason, Session, Store};
+use shared::store::{Adjusted, Adjustment, Link, Purpose, Store};
+use shared::values::{AccessToken, LinkToken, Reason, Session};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use crate::support::{document, log};
 use crate::support::function::event;
 use crate::support::lambda::Instance;
 use crate::support::proxy::Proxy;
 use crate::support::world::scan;
-use crate::support::{document, log};
 
 /// The price of a chat and the grant of a new account, which all clients know.
 pub const PRICE: u64 = 100;
@@ -269,7 +269,7 @@ impl Api {
     }
 
     /// The account as the store holds it.
-    pub async fn account(&self, person: &Person) -> shared::user::Account {
+    pub async fn account(&self, person: &Person) -> shared::values::Account {
         let get = dynamo::client(&self.dynamodb)
             .get_item()
             .table_name("UsersTable")
@@ -279,7 +279,7 @@ impl Api {
     }
 
     /// The account, and the claims of an access token for it whose session is not in the store.
-    pub async fn caller(&self, person: &Person) -> (shared::user::Account, AccessToken) {
+    pub async fn caller(&self, person: &Person) -> (shared::values::Account, AccessToken) {
         let account = self.account(person).await;
         let session = Session::new(
             &account,

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::OnceLock;
 
 use serde_json::Value;
-use shared::metrics::{self, Metric};
+use shared::telemetry::metrics::{self, Metric};
 
 thread_local! {
     static WRITTEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };

@@ -7,9 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use shared::Tokens;
-use shared::chat::Chat;
-use shared::store::{Entry, EntryKind};
-use shared::user::Account;
+use shared::values::{Account, Chat, Entry, EntryKind};
 
 /// Everything that the store holds.
 pub struct World {

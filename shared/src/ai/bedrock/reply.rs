@@ -155,7 +155,7 @@ mod tests {
         ] {
             assert_eq!(text(answer, blocks).as_deref(), Ok(expected));
         }
-        let long = Failure::Cut(crate::ai::Cut::Length);
+        let long = Failure::Cut(crate::values::Cut::Length);
         for blocks in [
             [Block::Text("a text that is too long")],
             [Block::Call(&["{\"answer\": \"this is much too long for it\"}"])],

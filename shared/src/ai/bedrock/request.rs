@@ -13,12 +13,10 @@ use aws_sdk_bedrockruntime::types::{
 };
 use aws_smithy_types::{Blob, Document};
 
-use super::document::object;
-use super::reply::AnswerIn;
-use crate::ai::{
-    AnswerSchema, Failure, Format, JsonSchema, Part, Picture, Prompt, Refusal, Speaker, Tool,
-    ToolCall, ToolChoice, Turn,
-};
+use crate::ai::{AnswerSchema, Failure, Format, JsonSchema, Prompt, Refusal, Tool, ToolChoice};
+use crate::ai::bedrock::document::object;
+use crate::ai::bedrock::reply::AnswerIn;
+use crate::values::{Part, Picture, Speaker, ToolCall, Turn};
 
 pub struct Asked {
     pub system: Vec<SystemContentBlock>,

@@ -6,9 +6,8 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::ai::{
-    AnswerSchema, Format, JsonSchema, Part, Prompt, Speaker, Tool, ToolCall, ToolChoice, Turn,
-};
+use crate::ai::{AnswerSchema, Format, JsonSchema, Prompt, Tool, ToolChoice};
+use crate::values::{Part, Speaker, ToolCall, Turn};
 
 #[derive(Serialize)]
 pub struct Asked<'a> {

@@ -2,13 +2,12 @@
 
 use futures_util::future::try_join_all;
 
-use super::{CLOSED, also, outdated};
-use crate::auth::{AccessToken, Administrator};
+use crate::{Change, Tokens};
 use crate::clock::Clock;
+use crate::store::{n, s, Patience, Record, Result, Store, StoreError, Transaction, Write};
+use crate::store::balance::{also, outdated, CLOSED};
 use crate::store::schema::{account_key, pk};
-use crate::store::{Entry, EntryKind, Patience, Reason, Record, Store, Transaction, Write, n, s};
-use crate::user::Account;
-use crate::{Change, Error, Result, Tokens};
+use crate::values::{AccessToken, Account, Administrator, Entry, EntryKind, Reason};
 
 /// A correction of one account's balance. Everything is fixed before the first send, so that a
 /// repeated one is the same.
@@ -42,10 +41,7 @@ impl Adjustment {
             actor: actor.to_owned(),
             chat_id: None,
             units: None,
-            act: None,
             key_id: None,
-            intervention: None,
-            granted: None,
             time: clock.millis(),
         };
         Self { name_key: account.label.clone(), change, entry, by: None, records: Vec::new() }
@@ -54,10 +50,10 @@ impl Adjustment {
     /// Sets the administrator, who must still be one when it is applied.
     ///
     /// # Errors
-    /// [`Error::OwnBalance`] if it is the administrator's own account.
+    /// [`StoreError::OwnBalance`] if it is the administrator's own account.
     pub fn by(mut self, administrator: &Administrator) -> Result<Self> {
         if administrator.account().id == self.entry.user_id {
-            return Err(Error::OwnBalance);
+            return Err(StoreError::OwnBalance);
         }
         self.entry.actor.clone_from(&administrator.account().id);
         Ok(Self { by: Some(administrator.caller().clone()), ..self })
@@ -109,8 +105,8 @@ impl Store {
     /// reservations first if they hold tokens that are to be taken. Idempotent.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the outcome stays unknown; [`Error::InvalidToken`] and
-    /// [`Error::Forbidden`] if the caller is no longer an administrator.
+    /// [`StoreError::Unavailable`] if the outcome stays unknown; [`StoreError::NotAccepted`] and
+    /// [`StoreError::NotAdministrator`] if the caller is no longer an administrator.
     pub async fn adjust(&self, adjustment: &Adjustment, now: u64) -> Result<Adjusted> {
         let Adjustment { name_key, change, entry, by, records } = adjustment;
         let (given, taken) = match *change {
@@ -134,7 +130,7 @@ impl Store {
         ]);
         let mut writes = vec![move_tokens];
         writes.extend(by.as_ref().map(|by| self.is_administrator(by)));
-        writes.push(self.enter(entry)?);
+        writes.push(self.put_entry(entry)?);
         for record in records {
             writes.push(self.remember(record, now)?);
         }
@@ -153,11 +149,11 @@ impl Store {
             // account: otherwise a copy that is applied in between would be refused because of the
             // balance that it left.
             let current = self.account_named(name_key).await?;
-            if self.has_entry(&entry.user_id, &entry.entry_id).await? {
+            if self.has_row(&entry.user_id, &entry.entry_id).await? {
                 return Ok(Adjusted::Applied);
             }
             if let Some(by) = by {
-                self.account_of_administrator(by).await?;
+                self.administrator(by).await?;
             }
             for record in records {
                 if self.record(record.key_id(), now).await?.is_some() {
@@ -177,7 +173,7 @@ impl Store {
                 // arrive, the next write may remove the id.
                 let until = if sent_again { now + CLOSED } else { now };
                 self.close(&current, &entry.entry_id, until, now).await?;
-                return Ok(if self.has_entry(&entry.user_id, &entry.entry_id).await? {
+                return Ok(if self.has_row(&entry.user_id, &entry.entry_id).await? {
                     Adjusted::Applied
                 } else {
                     refused
@@ -194,7 +190,7 @@ impl Store {
                 }))
                 .await?;
             } else if !patience.lasts().await {
-                return Err(Error::Unavailable(
+                return Err(StoreError::Unavailable(
                     "an adjustment was refused without a reason that lasts".into(),
                 ));
             }

@@ -2,16 +2,13 @@
 
 use uuid::Uuid;
 
-use super::limits::{ChatLimits, Refunds, chats_a_minute, day, days_over, minute};
-use super::reserve::Reserved;
-use super::{OUTDATED, outdated};
 use crate::Tokens;
-use crate::auth::Credential;
-use crate::fare::Fare;
-use crate::limit::Limit;
 use crate::store::Record;
+use crate::store::balance::{outdated, OUTDATED};
+use crate::store::balance::limits::{chats_a_minute, day, days_over, minute, ChatLimits, Refunds};
+use crate::store::balance::reserve::Reserved;
 use crate::store::schema::account_key;
-use crate::user::{Account, Reservation};
+use crate::values::{Account, Credential, Fare, Limit, Reservation};
 
 /// A reservation. Everything that identifies the charge is fixed before the first send.
 #[derive(Clone, Debug)]

@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::{AiConfig, Config};
-use crate::limit::Limit;
-use crate::user::Account;
+use crate::values::{Account, Limit};
 
 /// The window in which an account's chats are counted, in seconds.
 pub(super) const MINUTE: u64 = 60;

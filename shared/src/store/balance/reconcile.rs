@@ -4,13 +4,12 @@
 
 use std::collections::HashSet;
 
-use crate::chat::Chat;
+use crate::Tokens;
 use crate::clock::millis_of;
-use crate::store::audit::text;
-use crate::store::schema::{CONVERSATION, pk};
-use crate::store::{Entry, EntryKind, Store, Write, from_item, n, no_entries, s};
-use crate::user::Account;
-use crate::{Error, Result, Tokens};
+use crate::store::{from_item, n, no_entries, s, Result, Store, StoreError, Write};
+use crate::store::schema::{pk, CONVERSATION};
+use crate::store::upkeep::audit::text;
+use crate::values::{Account, Chat, Entry, EntryKind};
 
 /// How long a message may take, in milliseconds, with the skew between the items of a backup: older
 /// conversations are not looked for.
@@ -35,7 +34,7 @@ impl Store {
     /// restored.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the account changes meanwhile.
+    /// [`StoreError::Unavailable`] if the account changes meanwhile.
     pub(in crate::store) async fn reconcile_balance(
         &self,
         account: &Account,
@@ -45,7 +44,7 @@ impl Store {
         let mut repairs = Vec::new();
         let mut book = self.book_of(&account.id).await?;
         if let Some(grant) = first_grant(account, &book) {
-            self.send(&self.enter(&grant)?).await?;
+            self.send(&self.put_entry(&grant)?).await?;
             book.granted += i128::from(grant.amount);
             repairs.push("its first grant has a row again".to_owned());
         }
@@ -85,7 +84,7 @@ impl Store {
             (":held", n(held)),
         ]);
         if !self.send(&reconcile).await?.is_applied() {
-            return Err(Error::Unavailable("an account changed while it was reconciled".into()));
+            return Err(StoreError::Unavailable("an account changed while it was reconciled".into()));
         }
         if held > 0 {
             repairs.push(format!("{held} reservations ended"));
@@ -137,7 +136,7 @@ impl Store {
             }
             let chat: Chat = from_item(item)?;
             if book.charged.insert(chat.chat_id.clone()) {
-                self.send(&self.enter(&Entry::of_chat(&chat))?).await?;
+                self.send(&self.put_entry(&Entry::of_chat(&chat))?).await?;
                 book.spent += i128::from(chat.cost.get());
                 repairs.push(format!("the message {} has a row again", chat.chat_id));
             }
@@ -180,10 +179,7 @@ fn first_grant(account: &Account, book: &Book) -> Option<Entry> {
         actor: account.id.clone(),
         chat_id: None,
         units: None,
-        act: None,
         key_id: None,
-        intervention: None,
-        granted: None,
         time: account.created,
     })
 }

@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::hold::Hold;
-use super::limits::{ChatLimits, LONGEST, Refund, Refunds, day, day_key, minute, refunds_key};
-use super::{CLOSED, also};
+use crate::store::{n, s, Item, Outcome, Patience, Result, Store, StoreError, Write};
+use crate::store::balance::{also, CLOSED};
+use crate::store::balance::hold::Hold;
+use crate::store::balance::limits::{day, day_key, minute, refunds_key, ChatLimits, Refund, Refunds, LONGEST};
 use crate::store::schema::pk;
-use crate::store::{Item, Outcome, Patience, Store, Write, n, s};
-use crate::user::{Account, Reservation};
-use crate::{Error, Result};
+use crate::values::{Account, Reservation};
 
 impl Store {
     /// Returns the tokens of a chat that got no answer, and counts the refund. Idempotent.
@@ -48,7 +47,7 @@ impl Store {
             // Since the reserve, more refunds were counted in earlier minutes.
             refunds = Refunds::of(&refused);
             if !patience.lasts().await {
-                return Err(Error::Unavailable(
+                return Err(StoreError::Unavailable(
                     "a release was refused without a reason that lasts".into(),
                 ));
             }

@@ -5,17 +5,12 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use futures_util::future::try_join_all;
 
-use super::hold::Hold;
-use super::limits::{
-    ChatLimits, Refunds, chats_a_minute, day, day_key, minute, refunds_a_day, refunds_a_minute,
-    refunds_in_day, refunds_key,
-};
-use crate::auth::Credential;
-use crate::limit::Limit;
+use crate::Tokens;
+use crate::store::{flag, from_item, n, no_entries, s, to_item, Outcome, Patience, Result, Store, StoreError, Write};
+use crate::store::balance::hold::Hold;
+use crate::store::balance::limits::{chats_a_minute, day, day_key, minute, refunds_a_day, refunds_a_minute, refunds_in_day, refunds_key, ChatLimits, Refunds};
 use crate::store::schema::pk;
-use crate::store::{Outcome, Patience, Store, Write, flag, from_item, n, no_entries, s, to_item};
-use crate::user::{Account, Reservation};
-use crate::{Error, Result, Tokens};
+use crate::values::{Account, Credential, Limit, Reservation};
 
 /// How many closed ids an account may have when a chat begins. They take 90 of the 400 KB that an
 /// item may have.
@@ -91,9 +86,9 @@ impl Store {
     /// Idempotent.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`], [`Error::InsufficientTokens`], [`Error::TooManyChats`],
-    /// [`Error::TooManyChatsThisMinute`], [`Error::TooManyRefunds`], [`Error::KeyRunning`] and
-    /// [`Error::KeyReused`]; nothing was taken then. [`Error::Unavailable`] if the outcome stays
+    /// [`StoreError::NotAccepted`], [`StoreError::InsufficientTokens`], [`StoreError::TooManyChats`],
+    /// [`StoreError::TooManyChatsThisMinute`], [`StoreError::TooManyRefunds`], [`StoreError::KeyRunning`] and
+    /// [`StoreError::KeyReused`]; nothing was taken then. [`StoreError::Unavailable`] if the outcome stays
     /// unknown; then the lease decides.
     pub async fn reserve(
         &self,
@@ -116,15 +111,15 @@ impl Store {
             match refusal(refused.as_ref(), caller, hold, limits, now) {
                 Refusal::Ours => {
                     return Ok(hold.taken_from(
-                        refused.as_ref().ok_or(Error::InvalidToken)?,
+                        refused.as_ref().ok_or(StoreError::NotAccepted)?,
                         limits,
                         now,
                     ));
                 }
-                Refusal::Identity => return Err(Error::InvalidToken),
-                Refusal::KeyReused => return Err(Error::KeyReused),
+                Refusal::Identity => return Err(StoreError::NotAccepted),
+                Refusal::KeyReused => return Err(StoreError::KeyReused),
                 Refusal::KeyRunning(seconds) => {
-                    return Err(Error::KeyRunning {
+                    return Err(StoreError::KeyRunning {
                         seconds: u32::try_from(seconds.clamp(1, 5)).unwrap_or(5),
                     });
                 }
@@ -150,13 +145,13 @@ impl Store {
                     self.begin_counting(hold).await?;
                 }
                 Refusal::Limit => {
-                    return Err(Error::TooManyChats(Limit::at_once(
+                    return Err(StoreError::TooManyChats(Limit::at_once(
                         "parallel-chats",
                         limits.parallel,
                     )));
                 }
                 Refusal::Minute => {
-                    return Err(Error::TooManyChatsThisMinute(chats_a_minute(
+                    return Err(StoreError::TooManyChatsThisMinute(chats_a_minute(
                         limits,
                         limits.per_minute,
                         now,
@@ -164,31 +159,30 @@ impl Store {
                 }
                 Refusal::Crammed(until) => {
                     let limit = chats_a_minute(limits, limits.per_minute, now);
-                    return Err(Error::TooManyChatsThisMinute(Limit {
+                    return Err(StoreError::TooManyChatsThisMinute(Limit {
                         reset: until.saturating_sub(now).max(1),
                         ..limit
                     }));
                 }
                 Refusal::Refunds(minute) => {
-                    return Err(Error::TooManyRefunds(refunds_a_minute(limits, minute, now)));
+                    return Err(StoreError::TooManyRefunds(refunds_a_minute(limits, minute, now)));
                 }
                 Refusal::RefundsOfDay => {
-                    return Err(Error::TooManyRefunds(refunds_a_day(limits, now)));
+                    return Err(StoreError::TooManyRefunds(refunds_a_day(limits, now)));
                 }
                 Refusal::Tokens => {
                     let of_account = |count: fn(&Account, u64) -> Tokens| {
                         refused.as_ref().map_or(Tokens::ZERO, |account| count(account, now))
                     };
-                    return Err(Error::InsufficientTokens {
+                    return Err(StoreError::InsufficientTokens {
                         cost: hold.reservation.cost,
                         balance: of_account(Account::balance),
                         held: of_account(Account::held),
-                        advice: None,
                     });
                 }
                 _ if patience.lasts().await => {}
                 _ => {
-                    return Err(Error::Unavailable(
+                    return Err(StoreError::Unavailable(
                         "a reserve was refused without a reason that lasts".into(),
                     ));
                 }
@@ -307,7 +301,7 @@ fn refusal(
     if held.is_some_and(|held| held.owner == hold.reservation.owner) {
         return Refusal::Ours;
     }
-    if caller.admits(Some(account.clone())).is_err() {
+    if caller.admits(Some(account.clone())).is_none() {
         return Refusal::Identity;
     }
     match held {

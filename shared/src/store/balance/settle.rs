@@ -1,12 +1,11 @@
 //! Settling a chat: its tokens are spent, and it is stored.
 
-use super::hold::Hold;
-use super::{CLOSED, also};
-use crate::Result;
-use crate::chat::Chat;
-use crate::store::chats::NEW_CHAT;
+use crate::store::{n, s, to_item, Result, Store, Transaction, Write};
+use crate::store::balance::{also, CLOSED};
+use crate::store::balance::hold::Hold;
+use crate::store::chats::chats::NEW_CHAT;
 use crate::store::schema::pk;
-use crate::store::{Entry, Store, Transaction, Write, n, s, to_item};
+use crate::values::{Chat, Entry};
 
 /// The outcome of a settle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,14 +25,14 @@ impl Store {
     /// transaction, if the lease hasn't ended. Idempotent.
     ///
     /// # Errors
-    /// [`Error::Unavailable`](crate::Error::Unavailable) if the outcome stays unknown; then the lease
+    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if the outcome stays unknown; then the lease
     /// decides.
     pub async fn settle(&self, hold: &Hold, chat: &Chat, now: u64) -> Result<Settled> {
         let entry = Entry { key_id: hold.key_id.clone(), ..Entry::of_chat(chat) };
         let mut writes = vec![
             self.spend(hold, now),
             Write::put(&self.tables.chats, to_item(chat)?).when(NEW_CHAT).shows_item(),
-            self.enter(&entry)?,
+            self.put_entry(&entry)?,
         ];
         let conversation_at = writes.len();
         writes.extend(self.converse(chat)?);
@@ -45,7 +44,7 @@ impl Store {
             Transaction::Applied => Ok(Settled::Stored),
             // The reservation is gone, or its lease has ended. If a copy of this settle was
             // applied, its row exists.
-            Transaction::Refused(_) if self.has_entry(&hold.user_id, &entry.entry_id).await? => {
+            Transaction::Refused(_) if self.has_row(&hold.user_id, &entry.entry_id).await? => {
                 Ok(Settled::Stored)
             }
             Transaction::Refused(refusals)

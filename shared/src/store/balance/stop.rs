@@ -1,10 +1,9 @@
 //! Stopping a chat whose answer is being written.
 
-use super::hold::Hold;
-use crate::Result;
+use crate::store::{flag, s, Result, Store, Write};
+use crate::store::balance::hold::Hold;
 use crate::store::schema::pk;
-use crate::store::{Store, Write, flag, s};
-use crate::user::Account;
+use crate::values::Account;
 
 /// The outcome of a request to stop a chat. Both ids are the chat's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +22,7 @@ impl Store {
     /// answer and settles or releases the reservation as ever: the mark moves no tokens. Idempotent.
     ///
     /// # Errors
-    /// [`Error::Unavailable`](crate::Error::Unavailable); the chat may be stopped then or not.
+    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable); the chat may be stopped then or not.
     pub async fn stop(&self, account: &Account, key_id: &str, now: u64) -> Result<Stopped> {
         // After the lease no function answers.
         let held = account.reservations.get(key_id).filter(|held| held.expires_at > now);

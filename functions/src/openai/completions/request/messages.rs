@@ -1,13 +1,13 @@
 //! The messages of a request: the conversation, with calls of functions and their results.
 
 use serde::{Deserialize, Deserializer};
-use shared::ai::{Part, Picture, Speaker, ToolCall, Turn};
 use shared::error::{FieldErrors, REQUIRED};
+use shared::values::{Part, Picture, Speaker, ToolCall, Turn};
 use utoipa::ToSchema;
 
 use crate::openai::json::{at_most, text_or_list};
-use crate::openai::tools::{NAME, is_name};
-use crate::openai::turns::{KINDS, Open, PARTS, joined};
+use crate::openai::tools::{is_name, NAME};
+use crate::openai::turns::{joined, Open, KINDS, PARTS};
 
 /// The most messages of a request.
 pub(super) const MESSAGES: usize = 2048;
@@ -145,7 +145,7 @@ fn turn(
     if role == Speaker::Assistant {
         let calls = tool_calls.unwrap_or_default().into_iter().map(CallOfTool::call);
         let older = function_call.map(|function| function.call(format!("call_{number}")));
-        let calls: Result<Vec<ToolCall>, String> = calls.chain(older).collect();
+        let calls: Result<Vec<ToolCall>, Invalid> = calls.chain(older).collect();
         let field = field("tool_calls");
         turn.calls = errors.check(&field, calls)?;
         // One sentence about two calls with one id is enough.
@@ -156,18 +156,18 @@ fn turn(
 
 impl Content {
     /// The texts, and the pictures if it is the user's.
-    fn parts(self, is_users: bool) -> Result<Vec<Part>, String> {
+    fn parts(self, is_users: bool) -> Result<Vec<Part>, Invalid> {
         let parts = match self {
             Self::Text(text) => return Ok(vec![Part::Text(text)]),
             Self::Parts(parts) => parts,
         };
         let parts = parts.into_iter().map(|part| part.read(is_users));
-        parts.collect::<Result<Vec<Part>, String>>().map(joined)
+        parts.collect::<Result<Vec<Part>, Invalid>>().map(joined)
     }
 }
 
 impl PromptPart {
-    fn read(self, is_users: bool) -> Result<Part, String> {
+    fn read(self, is_users: bool) -> Result<Part, Invalid> {
         let text = match self.kind.as_str() {
             "text" => self.text,
             "refusal" => self.refusal,
@@ -182,7 +182,7 @@ impl PromptPart {
 }
 
 impl CallOfTool {
-    fn call(self) -> Result<ToolCall, String> {
+    fn call(self) -> Result<ToolCall, Invalid> {
         match self.function {
             Some(function) if self.kind == "function" => function.call(self.id),
             _ => Err("Only functions can be called.".into()),
@@ -193,7 +193,7 @@ impl CallOfTool {
 impl CalledFunction {
     /// # Errors
     /// If no provider accepts the name.
-    fn call(self, id: String) -> Result<ToolCall, String> {
+    fn call(self, id: String) -> Result<ToolCall, Invalid> {
         let Self { name, arguments } = self;
         if is_name(&name) { Ok(ToolCall { id, name, arguments }) } else { Err(NAME.into()) }
     }

@@ -4,13 +4,13 @@
 use std::mem;
 
 use serde::{Deserialize, Deserializer};
-use shared::ai::{Part, Picture, Speaker, ToolCall, Turn};
-use shared::error::{FieldErrors, REQUIRED, required};
+use shared::error::{required, FieldErrors, REQUIRED};
+use shared::values::{Part, Picture, Speaker, ToolCall, Turn};
 use utoipa::ToSchema;
 
 use crate::openai::json::text_or_list;
-use crate::openai::tools::{NAME, is_name};
-use crate::openai::turns::{KINDS, Open, PARTS, joined};
+use crate::openai::tools::{is_name, NAME};
+use crate::openai::turns::{joined, Open, KINDS, PARTS};
 
 /// The most items of a request. A completion's message can have several calls; here each is an item.
 const ITEMS: usize = 4096;
@@ -182,7 +182,7 @@ impl History {
     }
 }
 
-fn speaker(role: Option<String>) -> Result<Speaker, String> {
+fn speaker(role: Option<String>) -> Result<Speaker, Invalid> {
     match role.as_deref() {
         Some("user") => Ok(Speaker::User),
         Some("assistant") => Ok(Speaker::Assistant),
@@ -192,17 +192,17 @@ fn speaker(role: Option<String>) -> Result<Speaker, String> {
 }
 
 /// The texts, and the pictures if it is a message of the user.
-fn parts(content: Option<Content>, is_users: bool) -> Result<Vec<Part>, String> {
+fn parts(content: Option<Content>, is_users: bool) -> Result<Vec<Part>, Invalid> {
     let parts = match content.ok_or(REQUIRED)? {
         Content::Text(text) => return Ok(vec![Part::Text(text)]),
         Content::Parts(parts) => parts,
     };
     let parts = parts.into_iter().map(|part| part.read(is_users));
-    parts.collect::<Result<Vec<Part>, String>>().map(joined)
+    parts.collect::<Result<Vec<Part>, Invalid>>().map(joined)
 }
 
 impl InputPart {
-    fn read(self, is_users: bool) -> Result<Part, String> {
+    fn read(self, is_users: bool) -> Result<Part, Invalid> {
         let text = match self.kind.as_str() {
             "input_text" | "output_text" => self.text,
             "refusal" => self.refusal,

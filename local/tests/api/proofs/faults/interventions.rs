@@ -3,13 +3,12 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::Value;
-use shared::idempotency::fingerprint;
-use shared::store::Intervention;
-use shared::user::Email;
+use shared::values::{Email, Intervention};
+use shared::values::idempotency::fingerprint;
 
 use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
-use crate::support::client::{Person, unique};
-use crate::support::function::{Reply, ask};
+use crate::support::client::{unique, Person};
+use crate::support::function::{ask, Reply};
 use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
 use crate::support::world::World;
@@ -134,7 +133,7 @@ impl Case<Intervening> {
         let unknown = self.replies.iter().filter(|reply| reply.is_unknown()).count();
         let account = &world.accounts[&self.who.id];
         let rows = world.ledger(&format!("standing#{}", self.who.id));
-        let of_it = |row: &&shared::store::Entry| {
+        let of_it = |row: &&shared::values::Entry| {
             row.intervention == Some(scenario.what()) && row.actor == self.own.root.id
         };
         let acts = rows.iter().filter(of_it).count();

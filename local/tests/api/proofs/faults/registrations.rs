@@ -1,11 +1,11 @@
 //! Registrations: a name is registered once, and granted once.
 
 use serde_json::json;
-use shared::user::Account;
+use shared::values::Account;
 
 use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
-use crate::support::client::{GRANT, unique};
-use crate::support::function::{Reply, ask};
+use crate::support::client::{unique, GRANT};
+use crate::support::function::{ask, Reply};
 use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
 use crate::support::world::World;

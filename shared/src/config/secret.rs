@@ -1,0 +1,67 @@
+//! Secrets of the settings: the value itself, or where to read it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use aws_config::SdkConfig;
+
+use crate::{aws, Error, Result};
+
+/// A secret, or where to read it.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// The secret itself.
+    Value(String),
+    /// The file that contains it, an absolute path.
+    File(PathBuf),
+    /// The ARN of a Secrets Manager secret that contains it.
+    Arn(String),
+}
+
+impl Secret {
+    /// The secret's current text.
+    ///
+    /// # Errors
+    /// [`SecretError`] if it can't be read.
+    pub async fn read(&self, aws: &SdkConfig) -> Result<String, SecretError> {
+        match self {
+            Self::Value(secret) => Ok(secret.clone()),
+            Self::File(path) => match std::fs::read_to_string(path) {
+                Ok(secret) => Ok(secret.trim().to_owned()),
+                Err(error) => {
+                    Err(SecretError(format!("{} can't be read: {error}", path.display())))
+                }
+            },
+            Self::Arn(arn) => {
+                let get =
+                    aws_sdk_secretsmanager::Client::new(aws).get_secret_value().secret_id(arn);
+                let secret = get.send().await.map_err(|error| SecretError(aws::cause(&error)))?;
+                secret
+                    .secret_string
+                    .ok_or_else(|| SecretError("the secret contains no text".into()))
+            }
+        }
+    }
+}
+
+/// Why a secret can't be read. The text doesn't contain the secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretError(pub String);
+
+impl fmt::Display for SecretError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for SecretError {}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(_) => f.write_str("Value(redacted)"),
+            Self::File(path) => write!(f, "File({})", path.display()),
+            Self::Arn(arn) => write!(f, "Arn({arn})"),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Page cursors: opaque, bound to one user and one list, and impossible to forge. They need no
+//! secret of their own.
+//!
+//! A cursor is a position and a MAC under the account's random nonce, which never leaves the store.
+//! A list endpoint reads the account anyway; it may read the page at the same time, since a
+//! position only moves within what the caller may see.
+
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+use crate::{Error, Result};
+use crate::values::Account;
+
+const MAC_LENGTH: usize = 16;
+
+/// The longest position that a list needs, in bytes: the key of an e-mail address.
+const POSITION_LENGTH: usize = 1024;
+
+/// A cursor that a client sent, before [`Unproven::prove`] has verified that [`seal`] made it.
+#[derive(Debug)]
+pub struct Unproven {
+    position: String,
+    mac: Vec<u8>,
+}
+
+/// The cursor for `position` in the list `scope` of this account.
+pub fn seal(account: &Account, scope: &str, position: &str) -> String {
+    let mut bytes = position.as_bytes().to_vec();
+    bytes.extend_from_slice(
+        mac(account, scope, position).as_ref().get(..MAC_LENGTH).unwrap_or_default(),
+    );
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}
+
+impl Unproven {
+    /// Splits a cursor into position and MAC.
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| Error::InvalidCursor)?;
+        if bytes.len() <= MAC_LENGTH || bytes.len() > MAC_LENGTH + POSITION_LENGTH {
+            return Err(Error::InvalidCursor);
+        }
+        let mac = bytes.split_off(bytes.len() - MAC_LENGTH);
+        let position = String::from_utf8(bytes).map_err(|_| Error::InvalidCursor)?;
+        Ok(Self { position, mac })
+    }
+
+    /// Where the page begins, if the cursor is genuine.
+    pub fn position(&self) -> &str {
+        &self.position
+    }
+
+    /// Fails unless [`seal`] made this cursor for this account and list.
+    pub fn prove(&self, account: &Account, scope: &str) -> Result<()> {
+        let expected = mac(account, scope, &self.position);
+        let expected = expected.as_ref().get(..MAC_LENGTH).unwrap_or_default();
+        aws_lc_rs::constant_time::verify_slices_are_equal(expected, &self.mac)
+            .map_err(|_| Error::InvalidCursor)
+    }
+}
+
+fn mac(account: &Account, scope: &str, position: &str) -> hmac::Tag {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, account.nonce.as_bytes());
+    let mut context = hmac::Context::with_key(&key);
+    for part in [account.id.as_str(), scope, position] {
+        context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        context.update(part.as_bytes());
+    }
+    context.sign()
+}

@@ -1,0 +1,282 @@
+//! The edge that every request passes: method, size, panics, failures, headers, log.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use lambda_http::RequestExt;
+use lambda_http::http::header::{self, HeaderName};
+use tracing::Instrument;
+
+use crate::{Error, Result};
+use crate::config::EdgeConfig;
+use crate::http::{base_path, function_name, function_request_id, is_form, not_found, parameters, pattern, request_id, source_address, wants_html, Body, Failures, HeaderMap, HeaderValue, Method, Reply, Request, Response, Route, StatusCode};
+use crate::telemetry::metrics::{self, Metric};
+use crate::telemetry::trace::{self, Parent, Root, Trace, Traces};
+
+/// Answers one request: the same code on Lambda and in the local server. With `traces`, it is
+/// recorded as a trace.
+pub async fn answer<F>(
+    routes: &'static [Route],
+    handle: impl FnOnce(Request) -> F,
+    config: &EdgeConfig,
+    traces: Option<&Traces>,
+    req: Request,
+) -> Response<Body>
+where
+    F: Future<Output = Reply>,
+{
+    let started = Instant::now();
+    let request_id = request_id(&req);
+    let origin = allowed_origin(config, &req);
+    let method = req.method().clone();
+    let path = req.raw_http_path().to_owned();
+    let address = source_address(&req);
+    let function_request_id = function_request_id(&req);
+    let trace = traces.map(|traces| traces.begin(parent(&req)));
+    let function = trace.as_ref().map(|_| function_name(&req)).unwrap_or_default();
+
+    // Every line that is logged during the request has these fields; the account is added once the
+    // token is read. A span of a lower level would be missing where only errors are logged.
+    let span = tracing::error_span!(
+        "request",
+        request_id,
+        function_request_id,
+        trace_id = trace.as_ref().map(Trace::id),
+        address,
+        user = tracing::field::Empty,
+        api_key = tracing::field::Empty
+    );
+
+    let pattern = pattern(routes.iter().map(|route| route.path), &path);
+    let failures = failures(routes, pattern, &path);
+    let page = page_of(routes, &req);
+    let reply = match gate(routes, pattern, config, &req) {
+        Ok(None) => {
+            let handled =
+                async { handle(for_handler(req, pattern, &path)).await }.instrument(span.clone());
+            let handled = pin!(AssertUnwindSafe(handled).catch_unwind());
+            trace::within(trace.as_ref(), handled)
+                .await
+                .unwrap_or_else(|_| Err(Error::Internal("the handler panicked".into())))
+        }
+        Ok(Some(preflight)) => Ok(preflight),
+        Err(error) => Err(error),
+    };
+
+    let entered = span.enter();
+    let (mut response, code) = match reply {
+        Ok(response) => (response.map(|body| body.watched(&request_id)), ""),
+        Err(error) => {
+            error.log();
+            metrics::record_by(error.code(), &[(Metric::Failures, 1)]);
+            let reply = match &page {
+                Some((page, base)) if error == Error::NotFound => not_found(page, base),
+                _ => failures.reply(&error, &request_id),
+            };
+            (reply, error.code())
+        }
+    };
+    dress(response.headers_mut(), &request_id, origin);
+    if method == Method::HEAD {
+        response = response.map(|_| Body::Empty);
+    }
+    let status = response.status().as_u16();
+    let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(%method, ?path, status, code, ms, "request");
+    drop(entered);
+    let Some(trace) = trace else { return response };
+    let root = root(function, &method, pattern, (status, code), &function_request_id);
+    let (head, body) = response.into_parts();
+    Response::from_parts(head, body.traced(trace, root).await)
+}
+
+/// The trace that a request continues.
+fn parent(req: &Request) -> Parent {
+    let traceparent = req.headers().get("traceparent").map(HeaderValue::as_bytes);
+    let of_lambda = req.lambda_context_ref().and_then(|context| context.xray_trace_id.as_deref());
+    Parent::of(traceparent, of_lambda)
+}
+
+/// The span of a request
+/// ([attributes](https://opentelemetry.io/docs/specs/semconv/http/http-spans/)). It has the route and
+/// not the path, which can contain anything.
+fn root(
+    function: String,
+    method: &Method,
+    route: Option<&str>,
+    (status, code): (u16, &str),
+    invocation: &str,
+) -> Root {
+    let method = match method.as_str() {
+        known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => known,
+        _ => "_OTHER",
+    };
+    let mut attributes = vec![
+        ("http.request.method", method.into()),
+        ("http.response.status_code", u32::from(status).into()),
+        ("faas.trigger", "http".into()),
+        ("faas.invocation_id", invocation.into()),
+    ];
+    attributes.extend(route.map(|route| ("http.route", route.into())));
+    if !code.is_empty() {
+        attributes.push(("error.type", code.into()));
+    }
+    let name = match (method, route) {
+        ("_OTHER", Some(route)) => format!("HTTP {route}"),
+        ("_OTHER", None) => "HTTP".to_owned(),
+        (method, Some(route)) => format!("{method} {route}"),
+        (method, None) => method.to_owned(),
+    };
+    Root { function, name, attributes, has_failed: status >= 500, is_request: true }
+}
+
+/// The format of a path's failures. A path without a route has the format of the routes with the
+/// same first segment.
+fn failures(routes: &[Route], pattern: Option<&str>, path: &str) -> Failures {
+    let first = |path: &str| path.split('/').nth(1).unwrap_or_default().to_owned();
+    let near = |route: &&Route| match pattern {
+        Some(pattern) => route.path == pattern,
+        None => first(route.path) == first(path),
+    };
+    routes.iter().find(near).map_or(Failures::Problem, |route| route.failures)
+}
+
+/// The page that people get in the place of [`Error::NotFound`], and the prefix of this API's paths.
+/// `None` for programs.
+fn page_of(routes: &[Route], req: &Request) -> Option<(&'static str, String)> {
+    let page = |route: &Route| match route.failures {
+        Failures::Page(page) => Some(page),
+        _ => None,
+    };
+    if !wants_html(req) {
+        return None;
+    }
+    routes.iter().find_map(page).map(|page| (page, base_path(req).to_owned()))
+}
+
+/// The most bytes of a header; API Gateway takes 10 KB of them in all
+/// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html)).
+pub(crate) const HEADER_LIMIT: usize = 8192;
+
+/// The checks before the handler: `OPTIONS`, methods that the path doesn't accept, headers and
+/// bodies over the limit.
+fn gate(
+    routes: &[Route],
+    pattern: Option<&str>,
+    config: &EdgeConfig,
+    req: &Request,
+) -> Result<Option<Response<Body>>> {
+    let of_path =
+        routes.iter().filter(|route| Some(route.path) == pattern && route.method != "ANY");
+    let accepted: Vec<&str> = of_path.flat_map(|route| accepted_with(route.method)).collect();
+    if !accepted.is_empty() && !accepted.contains(&req.method().as_str()) {
+        let allow = format!("{}, OPTIONS", accepted.join(", "));
+        if req.method() == Method::OPTIONS {
+            return preflight(&allow, failures(routes, pattern, req.raw_http_path())).map(Some);
+        }
+        return Err(Error::MethodNotAllowed { allow });
+    }
+    if req.headers().values().any(|value| value.len() > HEADER_LIMIT) {
+        return Err(Error::HeaderTooLarge { limit: HEADER_LIMIT });
+    }
+    let limit = limit(config, failures(routes, pattern, req.raw_http_path()));
+    if req.body().len() > limit {
+        return Err(Error::BodyTooLarge { limit });
+    }
+    // Browsers send forms for pages of any origin without asking before; with JSON they ask.
+    let is_of_a_page = req.headers().contains_key(header::ORIGIN);
+    if is_of_a_page && is_form(req) && allowed_origin(config, req).is_none() {
+        return Err(Error::UnsupportedMediaType);
+    }
+    Ok(None)
+}
+
+/// The most bytes of the body of a request to this path.
+pub fn body_limit(config: &EdgeConfig, routes: &[Route], path: &str) -> usize {
+    let pattern = pattern(routes.iter().map(|route| route.path), path);
+    limit(config, failures(routes, pattern, path))
+}
+
+fn limit(config: &EdgeConfig, failures: Failures) -> usize {
+    if failures.is_openai() { config.v1_body_limit } else { config.body_limit }
+}
+
+/// The methods that a route accepts: with `GET` also `HEAD`.
+fn accepted_with(method: &'static str) -> impl Iterator<Item = &'static str> {
+    [method].into_iter().chain((method == "GET").then_some("HEAD"))
+}
+
+/// The request as the handler gets it: `HEAD` is a `GET` whose reply is sent without its body. With
+/// the parameters of its path, which not every gateway fills in.
+fn for_handler(mut req: Request, pattern: Option<&str>, path: &str) -> Request {
+    if req.method() == Method::HEAD {
+        *req.method_mut() = Method::GET;
+    }
+    let found = pattern.and_then(|pattern| parameters(pattern, path)).unwrap_or_default();
+    let found: HashMap<String, String> =
+        found.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    req.with_path_parameters(found)
+}
+
+/// The 204 to an `OPTIONS` request, such as a browser's CORS preflight; [`dress`] adds the origin
+/// if it is allowed.
+fn preflight(allow: &str, failures: Failures) -> Reply {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let allow = HeaderValue::try_from(allow).map_err(|error| Error::Internal(error.to_string()))?;
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allow.clone());
+    headers.insert(header::ALLOW, allow);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, failures.asked_with());
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    Ok(response)
+}
+
+fn dress(headers: &mut HeaderMap, request_id: &str, origin: Option<HeaderValue>) {
+    for (name, value) in SECURITY_HEADERS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if let Ok(id) = HeaderValue::try_from(request_id) {
+        headers.insert("x-request-id", id);
+    }
+    headers.entry(header::VARY).or_insert(HeaderValue::from_static("Origin"));
+    match origin {
+        Some(origin) => {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        }
+        None => {
+            headers.remove(header::ACCESS_CONTROL_ALLOW_METHODS);
+            headers.remove(header::ACCESS_CONTROL_ALLOW_HEADERS);
+            headers.remove(header::ACCESS_CONTROL_MAX_AGE);
+        }
+    }
+}
+
+/// The headers of a reply that pages of other origins may read, beside those that CORS always
+/// allows.
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "etag, idempotent-replayed, link, ratelimit, ratelimit-policy, retry-after, x-device-token, x-request-id, x-should-retry",
+);
+
+/// On every reply, including failures.
+const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (header::REFERRER_POLICY, "no-referrer"),
+];
+
+/// The request's `Origin`, if it is exactly one of the configured ones.
+fn allowed_origin(config: &EdgeConfig, req: &Request) -> Option<HeaderValue> {
+    let origin = req.headers().get(header::ORIGIN)?;
+    config
+        .allowed_origins
+        .iter()
+        .any(|allowed| allowed.as_bytes() == origin.as_bytes())
+        .then(|| origin.clone())
+}

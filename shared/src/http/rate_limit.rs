@@ -1,0 +1,43 @@
+//! The headers that show a limit
+//! ([draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/)).
+
+use super::{HeaderMap, HeaderValue};
+use crate::values::Limit;
+
+/// Writes `RateLimit-Policy` and `RateLimit`.
+pub(super) fn show(limit: &Limit, headers: &mut HeaderMap) {
+    let Limit { name, most, left, reset, window } = limit;
+    let kind = window.map_or_else(
+        || String::from("qu=\"concurrent-requests\""),
+        |window| format!("w={window}"),
+    );
+    for (header, value) in [
+        ("ratelimit-policy", format!("\"{name}\";q={most};{kind}")),
+        ("ratelimit", format!("\"{name}\";r={left};t={reset}")),
+    ] {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(header, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_shows_its_policy_and_what_is_left() {
+        let mut headers = HeaderMap::new();
+        let chats = Limit { name: "chats", most: 300, window: Some(60), left: 297, reset: 31 };
+        show(&chats, &mut headers);
+        assert_eq!(
+            [&headers["ratelimit-policy"], &headers["ratelimit"]],
+            ["\"chats\";q=300;w=60", "\"chats\";r=297;t=31"]
+        );
+        show(&Limit::at_once("parallel-chats", 64), &mut headers);
+        assert_eq!(
+            headers["ratelimit-policy"],
+            "\"parallel-chats\";q=64;qu=\"concurrent-requests\""
+        );
+    }
+}

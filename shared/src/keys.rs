@@ -1,0 +1,370 @@
+//! The Ed25519 keys of all tokens: functions that issue tokens have the signing key, and every
+//! function verifies with the published keys.
+//!
+//! The signing key is derived from one random secret. Its public key is published in the table Keys
+//! before anything is signed, under an id that is its thumbprint; every other function reads that
+//! table. A new secret makes a new key, without a restart: the functions that issue tokens read the
+//! secret every five minutes, publish the new key, and set the end of the earlier keys.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_lc_rs::digest;
+use aws_lc_rs::hkdf;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use jsonwebtoken::dangerous::insecure_decode_claims;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::Serialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+
+use crate::{aws, App, Error, Result};
+use crate::clock::Clock;
+use crate::config::{checked_secret, ConfigError, Secret};
+use crate::store::{PublicKey, Store};
+
+/// The most bytes of a token that is parsed. Issued tokens have less than a thousand.
+const TOKEN_LENGTH: usize = 4096;
+
+/// How long public keys and the secret are cached, in seconds.
+const KEPT: u64 = 300;
+
+/// The least seconds between two reads that unknown key ids cause.
+const MISS: u64 = 60;
+
+/// The most tokens per key whose signatures are remembered. Before one more, all are forgotten, and
+/// verified again when they are sent again.
+const REMEMBERED: usize = 1024;
+
+/// The public keys that verify tokens. Clones share the cache.
+#[derive(Clone)]
+pub struct Keyring {
+    store: Store,
+    clock: Clock,
+    known: Arc<RwLock<Known>>,
+}
+
+#[derive(Default)]
+struct Known {
+    keys: HashMap<String, Arc<VerifyingKey>>,
+    published: Vec<PublicKey>,
+    read_at: Option<u64>,
+    missed_at: u64,
+}
+
+impl Keyring {
+    /// A keyring that hasn't read the keys yet.
+    pub fn new(store: Store, clock: Clock) -> Self {
+        Self { store, clock, known: Arc::default() }
+    }
+
+    /// Reads the table Keys, and returns all keys in it.
+    pub async fn read(&self) -> Result<Vec<PublicKey>> {
+        let published = self.store.public_keys().await?;
+        let now = self.clock.seconds();
+        let mut keys = HashMap::new();
+        for key in published.iter().filter(|key| key.is_valid(now)) {
+            match DecodingKey::from_ed_components(&key.x) {
+                Ok(decoding) => {
+                    let verifying = VerifyingKey { decoding, verified: Mutex::default() };
+                    keys.insert(key.kid.clone(), Arc::new(verifying));
+                }
+                Err(error) => tracing::error!(kid = key.kid, %error, "a published key is invalid"),
+            }
+        }
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.keys = keys;
+        known.published.clone_from(&published);
+        known.read_at = Some(now);
+        Ok(published)
+    }
+
+    /// The keys that are valid now.
+    pub async fn published(&self) -> Result<Vec<PublicKey>> {
+        let now = self.clock.seconds();
+        if self.is_stale(now) {
+            self.read().await?;
+        }
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(known.published.iter().filter(|key| key.is_valid(now)).cloned().collect())
+    }
+
+    /// The claims of a token, if one of the published keys signed it as this type (`typ`). The
+    /// caller checks the claims.
+    ///
+    /// The algorithm is fixed ([RFC 8725](https://www.rfc-editor.org/rfc/rfc8725#section-3.1)): a token's header chooses neither the algorithm nor
+    /// the place of the keys.
+    pub(crate) async fn verify<T: DeserializeOwned>(&self, token: &str, typ: &str) -> Result<T> {
+        if token.len() > TOKEN_LENGTH {
+            return Err(Error::InvalidToken);
+        }
+        let header = jsonwebtoken::decode_header(token).map_err(|_| Error::InvalidToken)?;
+        let kid = header.kid.ok_or(Error::InvalidToken)?;
+        // No extension that `crit` requires ([RFC 7515](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.11)) is supported.
+        if header.alg != Algorithm::EdDSA
+            || header.typ.as_deref() != Some(typ)
+            || header.crit.is_some()
+        {
+            return Err(Error::InvalidToken);
+        }
+        let key = self.find(&kid).await?.ok_or(Error::InvalidToken)?;
+        if !key.has_signed(token) {
+            return Err(Error::InvalidToken);
+        }
+        // The signature has been verified.
+        insecure_decode_claims(token).map_err(|_| Error::InvalidToken)
+    }
+
+    async fn find(&self, kid: &str) -> Result<Option<Arc<VerifyingKey>>> {
+        let now = self.clock.seconds();
+        if self.is_stale(now) {
+            self.read().await?;
+        }
+        if let Some(key) = self.get(kid) {
+            return Ok(Some(key));
+        }
+        if !self.may_miss(now) {
+            return Ok(None);
+        }
+        self.read().await?;
+        Ok(self.get(kid))
+    }
+
+    fn get(&self, kid: &str) -> Option<Arc<VerifyingKey>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).keys.get(kid).cloned()
+    }
+
+    fn is_stale(&self, now: u64) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.read_at.is_none_or(|read_at| now >= read_at + KEPT)
+    }
+
+    fn may_miss(&self, now: u64) -> bool {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let may = now >= known.missed_at + MISS;
+        if may {
+            known.missed_at = now;
+        }
+        may
+    }
+}
+
+/// A published key, and the tokens that it is known to have signed.
+///
+/// Verifying a signature takes a third of the instructions of a cheap call, and clients send each
+/// access token many times. What is remembered ends when the table is read again.
+struct VerifyingKey {
+    decoding: DecodingKey,
+    /// The SHA-256 of each token, signature included.
+    verified: Mutex<HashSet<[u8; digest::SHA256_OUTPUT_LEN]>>,
+}
+
+impl VerifyingKey {
+    /// Whether this key signed the token. Says nothing about its header and claims.
+    fn has_signed(&self, token: &str) -> bool {
+        let mut digest = [0; digest::SHA256_OUTPUT_LEN];
+        digest.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+        let verified = || self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        if verified().contains(&digest) {
+            return true;
+        }
+        let mut signature_only = Validation::new(Algorithm::EdDSA);
+        signature_only.validate_exp = false;
+        signature_only.validate_aud = false;
+        signature_only.required_spec_claims.clear();
+        let decoded = jsonwebtoken::decode::<IgnoredAny>(token, &self.decoding, &signature_only);
+        if decoded.is_err() {
+            return false;
+        }
+        let mut verified = verified();
+        if verified.len() >= REMEMBERED {
+            verified.clear();
+        }
+        verified.insert(digest);
+        true
+    }
+}
+
+/// The signing key. Clones share it.
+#[derive(Clone)]
+pub struct Signer {
+    /// Where to read the secret, at the start and every five minutes.
+    source: Source,
+    clock: Clock,
+    current: Arc<RwLock<Current>>,
+}
+
+#[derive(Clone)]
+struct Source {
+    secret: Secret,
+    aws: SdkConfig,
+}
+
+#[derive(Clone)]
+struct Current {
+    key: Arc<SigningKey>,
+    /// When the secret was read.
+    read_at: u64,
+    /// Whether the public key is known to be in the table. Nothing must be signed before, since no
+    /// function could verify it.
+    published: bool,
+}
+
+struct SigningKey {
+    kid: String,
+    x: String,
+    encoding: EncodingKey,
+}
+
+impl Signer {
+    /// Reads the secret and derives the key.
+    ///
+    /// # Errors
+    /// If the secret can't be read or is too short to be random: a function that issues tokens must
+    /// not start without one.
+    pub async fn new(secret: Secret, aws: &SdkConfig, clock: Clock) -> Result<Self, ConfigError> {
+        let source = Source { secret, aws: aws.clone() };
+        let key = Arc::new(source.key().await?);
+        let current =
+            Arc::new(RwLock::new(Current { key, read_at: clock.seconds(), published: false }));
+        Ok(Self { source, clock, current })
+    }
+
+    /// The id of the signing key.
+    pub fn kid(&self) -> String {
+        self.current().key.kid.clone()
+    }
+
+    /// Publishes the public key, and nothing else: the first function that signs with it sets the
+    /// end of the earlier keys.
+    pub async fn announce(&self, store: &Store) -> Result<()> {
+        let key = self.current().key;
+        Ok(store.publish_key(&key.kid, &key.x, self.clock.seconds()).await?)
+    }
+
+    /// Publishes the public key, and sets the end of the earlier keys: when the last token that
+    /// they signed has ended. Idempotent, and safe to repeat after a failure.
+    pub async fn publish(&self, keyring: &Keyring, session_life: Duration) -> Result<()> {
+        self.publish_beside(keyring.read().await?, keyring, session_life).await
+    }
+
+    /// The same, if the keys of the table have just been read.
+    pub(crate) async fn publish_beside(
+        &self,
+        mut known: Vec<PublicKey>,
+        keyring: &Keyring,
+        session_life: Duration,
+    ) -> Result<()> {
+        let key = self.current().key;
+        let now = self.clock.seconds();
+        let is_published = |known: &PublicKey| known.kid == key.kid && known.until.is_none();
+        if !known.iter().any(is_published) {
+            keyring.store.publish_key(&key.kid, &key.x, now).await?;
+            known = keyring.read().await?;
+        }
+        let from = known.iter().find(|known| known.kid == key.kid).map_or(now, |own| own.from);
+        let until = now + session_life.as_secs() + 2 * KEPT;
+        for before in known
+            .iter()
+            .filter(|other| other.kid != key.kid && other.until.is_none() && other.from < from)
+        {
+            keyring.store.end_key(&before.kid, until).await?;
+        }
+        self.change(|current| current.published |= current.key.kid == key.kid);
+        Ok(())
+    }
+
+    /// `claims` as a JWT of the type `typ`. The same claims give the same string: Ed25519 has no
+    /// randomness.
+    pub(crate) async fn sign<T: Serialize>(
+        &self,
+        claims: &T,
+        typ: &str,
+        keyring: &Keyring,
+        session_life: Duration,
+    ) -> Result<String> {
+        self.renew().await;
+        if !self.current().published {
+            self.publish(keyring, session_life).await?;
+        }
+        let key = self.current().key;
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.typ = Some(typ.into());
+        header.kid = Some(key.kid.clone());
+        jsonwebtoken::encode(&header, claims, &key.encoding)
+            .map_err(|error| Error::Internal(error.to_string()))
+    }
+
+    /// Reads the secret again every five minutes. If that fails, the current key continues to sign,
+    /// and the next attempt is a minute later.
+    async fn renew(&self) {
+        let now = self.clock.seconds();
+        if now < self.current().read_at + KEPT {
+            return;
+        }
+        match self.source.key().await {
+            Ok(key) if key.kid == self.current().key.kid => {
+                self.change(|current| current.read_at = now)
+            }
+            Ok(key) => self.change(|current| {
+                *current = Current { key: Arc::new(key), read_at: now, published: false }
+            }),
+            Err(error) => {
+                tracing::warn!(cause = error.0, "the signing secret could not be read again");
+                self.change(|current| current.read_at = now.saturating_sub(KEPT - MISS));
+            }
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Current)) {
+        change(&mut self.current.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn current(&self) -> Current {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Source {
+    async fn key(&self) -> Result<SigningKey, ConfigError> {
+        let broken = |cause: &str| ConfigError(format!("SIGNING_SECRET: {cause}"));
+        let secret = self.secret.read(&self.aws).await.map_err(|error| broken(&error.0))?;
+        SigningKey::derive(&checked_secret("SIGNING_SECRET", secret)?)
+            .map_err(|error| broken(error.cause().unwrap_or_default()))
+    }
+}
+
+/// Replaces a secret in Secrets Manager.
+pub async fn put_secret(aws: &SdkConfig, arn: &str, secret: &str) -> Result<()> {
+    let put = aws_sdk_secretsmanager::Client::new(aws)
+        .put_secret_value()
+        .secret_id(arn)
+        .secret_string(secret);
+    put.send().await.map(drop).map_err(|error| Error::Internal(aws::cause(&error)))
+}
+
+impl SigningKey {
+    /// HKDF-SHA256 ([RFC 5869](https://www.rfc-editor.org/rfc/rfc5869)) of the secret is the seed; the id is the public key's thumbprint
+    /// ([RFC 7638](https://www.rfc-editor.org/rfc/rfc7638)).
+    fn derive(secret: &str) -> Result<Self> {
+        let broken = |_| Error::Internal("the signing key could not be derived".into());
+        let mut seed = [0; 32];
+        hkdf::Salt::new(hkdf::HKDF_SHA256, b"farebox")
+            .extract(secret.as_bytes())
+            .expand(&[b"ed25519 token signing key"], hkdf::HKDF_SHA256)
+            .and_then(|okm| okm.fill(&mut seed))
+            .map_err(broken)?;
+        let pair = Ed25519KeyPair::from_seed_unchecked(&seed)
+            .map_err(|error| Error::Internal(error.to_string()))?;
+        let x = BASE64_URL_SAFE_NO_PAD.encode(pair.public_key());
+        let thumbprint = digest::digest(
+            &digest::SHA256,
+            format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#).as_bytes(),
+        );
+        let encoding = EncodingKey::from_ed_der(pair.to_pkcs8v1().map_err(broken)?.as_ref());
+        Ok(Self { kid: BASE64_URL_SAFE_NO_PAD.encode(thumbprint), x, encoding })
+    }
+}

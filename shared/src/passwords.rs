@@ -1,0 +1,423 @@
+//! Passwords, hashed with argon2id.
+
+use std::num::NonZero;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use aws_lc_rs::rand;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
+use icu_normalizer::ComposingNormalizer;
+use tokio::sync::Semaphore;
+
+use crate::{Error, Result};
+use crate::values::{Invalid, Limit};
+
+/// The least characters of a password. Existing clients of this API use passwords of nine.
+pub(crate) const LEAST: usize = 8;
+
+/// The most bytes of a password: longer ones are refused before they cost a hash.
+pub(crate) const MOST: usize = 256;
+
+/// The most common passwords, one per line. Only [`NewPassword::parse`] refers to them, so that
+/// only binaries that set passwords contain them.
+const COMMON: &str = include_str!("passwords/common.txt");
+
+/// Common passwords that are allowed, since the documentation of existing clients uses them.
+const DOCUMENTED: [&str; 4] = ["secret123", "strongpassword", "StrongPass123!", "testpass123"];
+
+/// How many requests may wait for a hash in one process before others are refused.
+const WAITING: u32 = 256;
+
+/// A valid new password, in Unicode's composed form.
+#[derive(Clone)]
+pub struct NewPassword(String);
+
+impl NewPassword {
+    /// At least 8 characters and at most 256 bytes. Not one of the most common passwords, one of
+    /// `names` (the user's own name and address) or the part of one before its `@`. There are no
+    /// composition rules.
+    pub fn parse(text: &str, names: &[&str]) -> Result<Self, Invalid> {
+        let password = composed(text);
+        if text.len() > MOST || password.len() > MOST {
+            return Err(format!("A password can have at most {MOST} bytes.").into());
+        }
+        if password.chars().count() < LEAST {
+            return Err(format!("A password must have at least {LEAST} characters.").into());
+        }
+        let folded = crate::values::text::key(&password);
+        let own = |name: &&str| {
+            let name = crate::values::text::key(name);
+            name == folded || name.rsplit_once('@').is_some_and(|(before, _)| before == folded)
+        };
+        if names.iter().any(own) {
+            return Err(
+                "The password must not be the username, the e-mail address or the part before its @.".into(),
+            );
+        }
+        if !DOCUMENTED.contains(&password.as_str()) && COMMON.lines().any(|common| common == folded)
+        {
+            return Err("This is one of the most common passwords, which attackers try first. Choose another one.".into());
+        }
+        Ok(Self(password))
+    }
+}
+
+/// The form in which passwords are hashed: keyboards compose accents in different ways.
+fn composed(text: &str) -> String {
+    ComposingNormalizer::new_nfc().normalize(text).into_owned()
+}
+
+/// Hashes and checks passwords.
+#[derive(Clone)]
+pub struct Passwords {
+    queue: Arc<Semaphore>,
+}
+
+/// The result of a password check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It isn't the account's password, or there is no account.
+    Wrong,
+    /// It is.
+    Right,
+    /// It is, and this hash should replace the stored one, which has weaker parameters.
+    Rehash(String),
+}
+
+impl Passwords {
+    /// Passwords with an empty queue; each function has a queue of its own.
+    pub fn new() -> Self {
+        Self { queue: Arc::new(Semaphore::new(WAITING as usize)) }
+    }
+
+    /// A PHC string with a random salt of 16 bytes.
+    pub async fn hash(&self, password: &NewPassword) -> Result<String> {
+        let NewPassword(password) = password.clone();
+        self.in_turn(move |blocks| hash(&password, blocks)).await?
+    }
+
+    /// Compares a password with an account's hash. If there is no account, it takes as long and the
+    /// password is wrong.
+    pub async fn check(&self, password: &str, stored: Option<String>) -> Result<Verdict> {
+        if password.len() > MOST {
+            return Ok(Verdict::Wrong);
+        }
+        let password = composed(password);
+        self.in_turn(move |blocks| {
+            let Some(stored) = stored else {
+                return hash(&password, blocks).map(|_| Verdict::Wrong);
+            };
+            let parsed = PasswordHash::new(&stored)
+                .map_err(|error| Error::Internal(format!("a stored hash: {error}")))?;
+            let params = Params::try_from(&parsed)
+                .map_err(|error| Error::Internal(format!("a stored hash: {error}")))?;
+            if !verify(&password, &parsed, &params, blocks)? {
+                return Ok(Verdict::Wrong);
+            }
+            if params.m_cost() < Params::DEFAULT_M_COST || params.t_cost() < Params::DEFAULT_T_COST
+            {
+                return hash(&password, blocks).map(Verdict::Rehash);
+            }
+            Ok(Verdict::Right)
+        })
+        .await?
+    }
+
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Vec<Block>) -> T + Send + 'static,
+    ) -> Result<T> {
+        let _place = self
+            .queue
+            .try_acquire()
+            .map_err(|_| Error::Busy(Limit::at_once("passwords", WAITING)))?;
+        let turn = TURNS.acquire().await.map_err(|error| Error::Internal(error.to_string()))?;
+        let done = tokio::task::spawn_blocking(move || {
+            let done = in_kept_memory(work);
+            drop(turn);
+            done
+        });
+        done.await.map_err(|error| Error::Internal(error.to_string()))
+    }
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How many hashes this process computes at a time: one per processor.
+static TURNS: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)));
+
+/// The memory in which hashes are computed, kept for the next ones: one piece per turn. Otherwise
+/// the allocator would keep some for each thread that ever computed a hash.
+static MEMORY: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
+
+/// Runs `work` in memory that nothing else uses meanwhile, and then clears it.
+fn in_kept_memory<T>(work: impl FnOnce(&mut Vec<Block>) -> T) -> T {
+    let kept = || MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut blocks = kept().pop().unwrap_or_default();
+    let done = work(&mut blocks);
+    blocks.fill(Block::default());
+    kept().push(blocks);
+    done
+}
+
+/// argon2id with 19 MiB, two passes and one lane: the least that
+/// [OWASP](https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html) recommends, and the crate's default.
+fn hash(password: &str, blocks: &mut Vec<Block>) -> Result<String> {
+    let (algorithm, version, params) =
+        (Algorithm::default(), Version::default(), Params::default());
+    let failed = |error: &dyn std::fmt::Display| Error::Internal(format!("argon2: {error}"));
+    let mut random = [0; Salt::RECOMMENDED_LENGTH];
+    rand::fill(&mut random).map_err(|_| Error::Internal("no randomness".into()))?;
+    let salt = Salt::new(&random).map_err(|error| failed(&error))?;
+    let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
+    fill(&Argon2::new(algorithm, version, params.clone()), password, &salt, &mut output, blocks)?;
+    let params = ParamsString::try_from(&params).map_err(|error| failed(&error))?;
+    let hash = Some(Output::new(&output).map_err(|error| failed(&error))?);
+    let hash = PasswordHash {
+        algorithm: algorithm.ident(),
+        version: Some(version.into()),
+        params,
+        salt: Some(salt),
+        hash,
+    };
+    Ok(hash.to_string())
+}
+
+/// Whether `password` is the one that was hashed. Takes the same time wherever the hashes differ.
+fn verify(
+    password: &str,
+    stored: &PasswordHash,
+    params: &Params,
+    blocks: &mut Vec<Block>,
+) -> Result<bool> {
+    let unusable =
+        |error: &dyn std::fmt::Display| Error::Internal(format!("a stored hash: {error}"));
+    let (Some(salt), Some(hash)) = (&stored.salt, &stored.hash) else {
+        return Err(unusable(&"no salt or no hash"));
+    };
+    let algorithm =
+        Algorithm::try_from(stored.algorithm.as_str()).map_err(|error| unusable(&error))?;
+    let version =
+        stored.version.map(Version::try_from).transpose().map_err(|error| unusable(&error))?;
+    let mut output = [0; Output::MAX_LENGTH];
+    let output = output.get_mut(..hash.len()).ok_or_else(|| unusable(&"too long"))?;
+    fill(
+        &Argon2::new(algorithm, version.unwrap_or_default(), params.clone()),
+        password,
+        salt,
+        output,
+        blocks,
+    )?;
+    Ok(Output::new(output).is_ok_and(|output| output == *hash))
+}
+
+fn fill(
+    argon2: &Argon2<'_>,
+    password: &str,
+    salt: &[u8],
+    output: &mut [u8],
+    blocks: &mut Vec<Block>,
+) -> Result<()> {
+    let needed = argon2.params().block_count();
+    if blocks.len() < needed {
+        blocks.resize(needed, Block::default());
+    }
+    let hashed =
+        argon2.hash_password_into_with_memory(password.as_bytes(), salt, output, &mut *blocks);
+    hashed.map_err(|error| Error::Internal(format!("argon2: {error}")))
+}
+
+/// The hash of a deleted account: no password has it, and a check takes as long as with today's
+/// hashes.
+pub fn none() -> Result<String> {
+    let mut bytes = [0_u8; 48];
+    rand::fill(&mut bytes).map_err(|_| Error::Internal("no randomness".into()))?;
+    let (salt, hash) = bytes.split_at(16);
+    let [salt, hash] = [salt, hash].map(|part| BASE64_STANDARD_NO_PAD.encode(part));
+    let (memory, passes, lanes) =
+        (Params::DEFAULT_M_COST, Params::DEFAULT_T_COST, Params::DEFAULT_P_COST);
+    Ok(format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${hash}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_hash_is_argon2id_with_its_own_salt_and_verifies() {
+        let passwords = Passwords::new();
+        let password = NewPassword::parse("secret123", &[]).unwrap();
+        let hash = passwords.hash(&password).await.unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        assert_ne!(hash, passwords.hash(&password).await.unwrap());
+        assert_eq!(passwords.check("secret123", Some(hash.clone())).await, Ok(Verdict::Right));
+        assert_eq!(passwords.check("secret124", Some(hash)).await, Ok(Verdict::Wrong));
+        assert_eq!(passwords.check("secret123", None).await, Ok(Verdict::Wrong));
+    }
+
+    #[tokio::test]
+    async fn a_weak_hash_is_made_anew_when_its_password_is_right() {
+        let weak = Argon2::new(
+            Algorithm::Argon2id,
+            Version::V0x13,
+            Params::new(8192, 1, 1, None).unwrap(),
+        );
+        let weak = weak.hash_password(b"secret123").unwrap().to_string();
+        let passwords = Passwords::new();
+        assert_eq!(passwords.check("secret124", Some(weak.clone())).await, Ok(Verdict::Wrong));
+        let Ok(Verdict::Rehash(strong)) = passwords.check("secret123", Some(weak)).await else {
+            panic!("the hash was not replaced")
+        };
+        assert_eq!(passwords.check("secret123", Some(strong)).await, Ok(Verdict::Right));
+    }
+
+    #[tokio::test]
+    async fn no_password_opens_what_has_none_and_the_answer_is_only_that() {
+        let hash = none().unwrap();
+        let parsed = PasswordHash::new(&hash).unwrap();
+        let real =
+            Passwords::new().hash(&NewPassword::parse("secret123", &[]).unwrap()).await.unwrap();
+        let real = PasswordHash::new(&real).unwrap();
+        assert_eq!(
+            (parsed.algorithm, parsed.version, &parsed.params),
+            (real.algorithm, real.version, &real.params)
+        );
+        let lengths = |hash: &PasswordHash| {
+            (
+                hash.salt.as_ref().map(|salt| salt.as_ref().len()),
+                hash.hash.as_ref().map(|hash| hash.len()),
+            )
+        };
+        assert_eq!(lengths(&parsed), lengths(&real));
+        assert_ne!(hash, none().unwrap());
+        for password in ["", "secret123", &hash] {
+            assert_eq!(
+                Passwords::new().check(password, Some(hash.clone())).await,
+                Ok(Verdict::Wrong)
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn it_does_not_matter_how_an_accent_was_typed() {
+        let passwords = Passwords::new();
+        let hash = passwords
+            .hash(&NewPassword::parse("caf\u{e9} cr\u{e8}me", &[]).unwrap())
+            .await
+            .unwrap();
+        assert_eq!(
+            passwords.check("cafe\u{301} cre\u{300}me", Some(hash)).await,
+            Ok(Verdict::Right)
+        );
+    }
+
+    #[tokio::test]
+    async fn beyond_those_that_wait_nobody_costs_a_hash_and_everybody_is_told_when_to_come_again() {
+        let passwords = Passwords::new();
+        let waiting = passwords.queue.acquire_many(WAITING).await.unwrap();
+        let refused = passwords.check("secret123", None).await.unwrap_err();
+        assert_eq!((refused.code(), refused.retry_after()), ("busy", Some(1)));
+        assert_eq!(refused.limit().map(|limit| (limit.most, limit.left)), Some((WAITING, 0)));
+        drop(waiting);
+        assert_eq!(passwords.check("secret123", None).await, Ok(Verdict::Wrong));
+    }
+
+    #[tokio::test]
+    async fn hashes_are_made_in_memory_that_is_kept_and_holds_nothing_of_a_password() {
+        let passwords = Passwords::new();
+        let hash = passwords.hash(&NewPassword::parse("secret123", &[]).unwrap()).await.unwrap();
+        let checks = (0..24).map(|_| passwords.check("secret123", Some(hash.clone())));
+        assert!(
+            futures_util::future::join_all(checks)
+                .await
+                .iter()
+                .all(|verdict| *verdict == Ok(Verdict::Right))
+        );
+        let processors = std::thread::available_parallelism().unwrap().get();
+        let _all = TURNS.acquire_many(processors.try_into().unwrap()).await.unwrap();
+        let kept = MEMORY.lock().unwrap();
+        assert!(
+            (1..=processors).contains(&kept.len()),
+            "{} for {processors} processors",
+            kept.len()
+        );
+        assert!(kept.iter().all(|blocks| blocks.len() == Params::default().block_count()));
+        assert!(kept.iter().flatten().all(|block| block.as_ref().iter().all(|word| *word == 0)));
+        // What another implementation makes of it is the same.
+        assert_eq!(Argon2::default().verify_password(b"secret123", &*hash), Ok(()));
+    }
+
+    #[test]
+    fn a_password_is_long_enough_not_too_long_and_not_the_name() {
+        for good in [
+            "secret123",
+            "strongpassword",
+            "StrongPass123!",
+            "testpass123",
+            "my dog 🐕",
+            &"x".repeat(256),
+        ] {
+            assert!(NewPassword::parse(good, &["ann"]).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "1234567",
+            "éééé",
+            &"x".repeat(257),
+            "annabella",
+            "AnnaBella@example.com",
+            "ANNA.BELLA",
+        ] {
+            assert!(
+                NewPassword::parse(
+                    bad,
+                    &["AnnaBella", "annabella@example.com", "anna.bella@example.com"]
+                )
+                .is_err(),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_common_password_is_refused_in_any_case_but_for_four_that_clients_document() {
+        for bad in [
+            "password",
+            "PassWord123",
+            "ｐａｓｓｗｏｒｄ",
+            "12345678",
+            "qwertyuiop",
+            "iloveyou",
+            "SECRET123",
+            "11111111",
+        ] {
+            let refused = NewPassword::parse(bad, &[]).map(drop).unwrap_err();
+            assert!(refused.contains("most common"), "{bad}: {refused}");
+        }
+        for good in DOCUMENTED {
+            assert!(NewPassword::parse(good, &[]).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn the_list_holds_each_common_password_once_in_the_form_that_is_compared() {
+        let listed: Vec<&str> = COMMON.lines().filter(|line| !line.starts_with("# ")).collect();
+        assert!(
+            listed.len() > 1000
+                && listed.is_sorted()
+                && listed.windows(2).all(|pair| pair[0] != pair[1])
+        );
+        for common in listed {
+            assert!(common.len() >= LEAST && crate::values::text::key(common) == common, "{common}");
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! Profiles and e-mail addresses: which account claims an address, which has verified it, and how
+//! an address moves between accounts.
+//!
+//! An account's `email` and the claim under `email:<address>` are written together, so that each
+//! names the other. An address that was never verified goes to the account that verifies it first,
+//! even if it is another account's username.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::store::{flag, from_item, n, no_entries, s, to_item, Item, Patience, Result, Store, StoreError, Transaction, Write};
+use crate::store::credentials::links::{was_used_by, Link};
+use crate::store::credentials::outbox::{pause_allows, Letter};
+use crate::store::requests::quotas::mailed_enough;
+use crate::store::schema::{claim_key, pk, session_key};
+use crate::values::{AccessToken, Account, ProfileChange};
+use crate::values::text::key;
+
+/// The claim of an e-mail address, in the table Users under `email:<key of the address>`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(in crate::store) struct Claim {
+    pk: String,
+    /// The account's id.
+    pub(in crate::store) id: String,
+    /// The key of the account's name.
+    pub(in crate::store) name: String,
+    /// Whether the account has proven that it reads the address's e-mails.
+    pub(in crate::store) verified: bool,
+    shard: String,
+    label: String,
+}
+
+impl Claim {
+    /// This account's claim of the address with this key.
+    pub(in crate::store) fn of(account: &Account, address_key: &str, verified: bool) -> Self {
+        Self {
+            pk: claim_key(address_key),
+            id: account.id.clone(),
+            name: account.label.clone(),
+            verified,
+            shard: account.shard.clone(),
+            label: address_key.to_owned(),
+        }
+    }
+}
+
+/// How the caller of a verification link is identified, besides reading the address's e-mails.
+/// Until the first verification, a stranger may have registered the address with a password of
+/// their own.
+#[derive(Clone, Copy, Debug)]
+pub enum Verifier<'a> {
+    /// The holder of a session of the account. That session continues; all others end.
+    Session(&'a AccessToken),
+    /// A reader who chooses a new password for the account, by its hash. All sessions end.
+    NewPassword(&'a str),
+    /// A reader who has only the link.
+    Reader,
+}
+
+impl Store {
+    /// Changes the profile of the caller's account. A new address replaces the old one at once,
+    /// unverified, and frees it; if another account claims the new address without having verified
+    /// it, the address stays pending until a link in an e-mail to it is opened. Either way the new
+    /// address gets an e-mail with a link, and the old one a notice. `account` is the caller's, as
+    /// it was just read. Idempotent.
+    ///
+    /// # Errors
+    /// [`StoreError::EmailTaken`] if another account has verified the address, and
+    /// [`StoreError::TooManyMails`] within a minute of the last e-mail; either way nothing has changed.
+    pub async fn change_profile(
+        &self,
+        caller: &AccessToken,
+        mut account: Account,
+        change: &ProfileChange,
+        now: u64,
+    ) -> Result<Account> {
+        let mut pending = false;
+        let mut patience = Patience::new();
+        loop {
+            let after = change.applied_to(&account, pending);
+            // Instructions are written even if the account has their mark: in restored tables their
+            // item may be older.
+            if after.profile() == account.profile() && change.instructions.is_none() {
+                return Ok(after);
+            }
+            let request = Uuid::new_v4().to_string();
+            let mut writes =
+                vec![self.update_profile(&account, &after, Some(&caller.session), None)];
+            let mut claim_at = None;
+            let new = change.address_for(&account);
+            if let Some(new) = new {
+                writes.push(self.pause(&account.id, &request, now)?);
+                writes.push(self.count_mail(new.key(), now));
+                if !pending {
+                    claim_at = Some(writes.len());
+                    writes.push(self.put_claim(&Claim::of(&account, new.key(), false), None)?);
+                    writes.extend(self.free_address(&account));
+                }
+                writes.push(self.post(&Letter::verify(&account, new.shown()), now)?);
+                if let Some(old) = &account.email {
+                    writes.push(self.post(&Letter::AddressChanges { address: old.clone() }, now)?);
+                }
+            }
+            if let Some(instructions) = &change.instructions {
+                writes.push(self.instruct(&account, instructions)?);
+            }
+            let refusals = match self.transact(writes, &request).await? {
+                Transaction::Applied => return Ok(after),
+                Transaction::Refused(refusals) => refusals,
+            };
+            if refusals.has(0) {
+                // The account has changed since it was read, or this change was applied and only
+                // the reply was lost: then nothing is left to change.
+                let current = self.account_named(&caller.name).await?;
+                account = caller.admits(current).ok_or(StoreError::NotAccepted)?;
+                if !patience.lasts().await {
+                    return Err(StoreError::Unavailable(
+                        "an account kept changing while its profile was to change".into(),
+                    ));
+                }
+                continue;
+            }
+            if new.is_some() {
+                pause_allows(&refusals, 1, &request, now)?;
+                if refusals.has(2) {
+                    return Err(mailed_enough(now));
+                }
+            }
+            let refused_claim = claim_at.and_then(|index| refusals.item(index));
+            match refused_claim.map(from_item::<Claim>).transpose()? {
+                Some(claim) if !claim.verified => pending = true,
+                _ => return Err(StoreError::EmailTaken),
+            }
+        }
+    }
+
+    /// Makes the address of a link the account's verified address. An account that claimed it
+    /// without verifying it loses it. Of two accounts that verify one address at once, one wins.
+    /// The first verification of an address ends every other session, API key and link of the
+    /// account, and requires a session of the account or a new password. A later verification ends
+    /// nothing and doesn't change the password.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidLink`] if the link was used or the account has chosen another address since,
+    /// [`StoreError::EmailTaken`] if another account has verified it, [`StoreError::PasswordRequired`] for
+    /// [`Verifier::Reader`], and [`StoreError::NotAccepted`] if the session has ended.
+    pub async fn verify_address(
+        &self,
+        link: &Link,
+        verifier: Verifier<'_>,
+        now: u64,
+    ) -> Result<Account> {
+        let request = Uuid::new_v4().to_string();
+        let address = key(&link.address);
+        let mut patience = Patience::new();
+        loop {
+            let (account, claim) =
+                tokio::try_join!(self.account_named(&link.name), self.claim(&address))?;
+            let account = link.admits(account)?;
+            let after = account.proving(&link.address).ok_or(StoreError::InvalidLink)?;
+            let other = claim.as_ref().filter(|claim| claim.id != account.id);
+            if other.is_some_and(|claim| claim.verified) {
+                return Err(StoreError::EmailTaken);
+            }
+            let is_first = after.auth_epoch > account.auth_epoch;
+            let (session, password) = match verifier {
+                _ if !is_first => (None, None),
+                Verifier::Session(caller) => {
+                    caller.admits(Some(account.clone())).ok_or(StoreError::NotAccepted)?;
+                    (Some(caller.session.as_str()), None)
+                }
+                Verifier::NewPassword(hash) => (None, Some(hash)),
+                Verifier::Reader => return Err(StoreError::PasswordRequired),
+            };
+
+            let mut writes = vec![
+                self.mark_used(link, &request, now),
+                self.update_profile(&account, &after, session, password),
+            ];
+            writes.push(self.put_claim(&Claim::of(&account, &address, true), other)?);
+            let going_on = session.map(|session| (writes.len(), session));
+            if let Some((_, session)) = going_on {
+                writes.push(self.carry_over(&account, session, after.auth_epoch));
+            }
+            if let Some(other) = other {
+                writes.extend(self.strip_address(other).await?);
+            }
+            if account.email.as_deref().map(key).as_deref() != Some(&address) {
+                writes.extend(self.free_address(&account));
+            }
+            // A new token for each attempt: its bytes depend on what was read.
+            let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
+                Transaction::Refused(refusals) if !was_used_by(&refusals, &request)? => refusals,
+                Transaction::Applied | Transaction::Refused(_) => {
+                    self.delete_ended_keys(&account, &after).await;
+                    return Ok(after);
+                }
+            };
+            if refusals.has(0) {
+                return Err(StoreError::InvalidLink);
+            }
+            if going_on.is_some_and(|(index, _)| refusals.has(index)) {
+                return Err(StoreError::NotAccepted);
+            }
+            if !patience.lasts().await {
+                return Err(StoreError::Unavailable(
+                    "an address kept moving while it was to be verified".into(),
+                ));
+            }
+        }
+    }
+
+    /// Moves a session of `account` to the account's next epoch, so its refresh tokens stay valid.
+    fn carry_over(&self, account: &Account, session: &str, epoch: u64) -> Write {
+        let key = pk(session_key(session));
+        Write::update(&self.tables.tokens, key, "SET auth_epoch = :next")
+            .when("user_id = :user AND auth_epoch = :seen")
+            .values([
+                (":next", n(epoch)),
+                (":user", s(&account.id)),
+                (":seen", n(account.auth_epoch)),
+            ])
+    }
+
+    /// Deletes a claim whose account doesn't have the address, and takes the account's word on
+    /// whether the address was verified. For restored tables, in which one of the two may be older.
+    /// Returns what was repaired. Idempotent.
+    pub(in crate::store) async fn check_claim(&self, item: Item) -> Result<Option<String>> {
+        let claim: Claim = from_item(item)?;
+        let has_it = |account: &Account| {
+            account.email.as_deref().is_some_and(|email| claim_key(&key(email)) == claim.pk)
+        };
+        let holder = self.account_of_claim(&claim).await?.filter(has_it);
+        let Some(holder) = holder else {
+            let delete = Write::delete(&self.tables.users, pk(&claim.pk))
+                .when("id = :id")
+                .values([(":id", s(&claim.id))]);
+            self.send(&delete).await?;
+            return Ok(Some(format!("{}: it no longer claims another address", claim.name)));
+        };
+        if holder.email_verified == claim.verified {
+            return Ok(None);
+        }
+        let agree = Write::update(&self.tables.users, pk(&claim.pk), "SET verified = :verified")
+            .when("id = :id")
+            .values([(":id", s(&claim.id)), (":verified", flag(holder.email_verified))]);
+        self.send(&agree).await?;
+        Ok(Some(format!("{}: its claim says again whether the address is verified", claim.name)))
+    }
+
+    /// Claims the account's address, or takes the address from the account if another one claims
+    /// it. For restored tables, after [`Store::check_claim`] of every claim. Returns what was
+    /// repaired. Idempotent.
+    pub(in crate::store) async fn claim_again(&self, account: &Account) -> Result<Option<String>> {
+        let address = account.email.as_deref().filter(|_| account.deleted.is_none()).map(key);
+        let Some(address) = address else { return Ok(None) };
+        match self.claim(&address).await? {
+            Some(claim) if claim.id == account.id => Ok(None),
+            Some(_) => {
+                let strip = Write::update(
+                    &self.tables.users,
+                    pk(&account.pk),
+                    "SET email_verified = :false REMOVE email",
+                )
+                .when("id = :id")
+                .values([(":false", flag(false)), (":id", s(&account.id))]);
+                self.send(&strip).await?;
+                Ok(Some(format!("{}: another account has its address", account.label)))
+            }
+            None => {
+                let claim = Claim::of(account, &address, account.email_verified);
+                self.send(&self.put_claim(&claim, None)?).await?;
+                Ok(Some(format!("{}: it claims its address again", account.label)))
+            }
+        }
+    }
+
+    pub(in crate::store) async fn claim(&self, address_key: &str) -> Result<Option<Claim>> {
+        self.get(&self.tables.users, pk(claim_key(address_key))).await
+    }
+
+    /// Replaces the profile `seen` with that of `after`, and the password's hash if there is a new
+    /// one. Writes only if the account hasn't changed since it was read and the session, if there
+    /// is one, hasn't ended.
+    fn update_profile(
+        &self,
+        seen: &Account,
+        after: &Account,
+        session: Option<&str>,
+        password: Option<&str>,
+    ) -> Write {
+        let mut condition = String::from(
+            "id = :id AND active = :true AND auth_epoch = :epoch AND (attribute_not_exists(email_verified) OR email_verified = :was_verified)",
+        );
+        let mut set = String::from("SET email_verified = :verified");
+        let mut remove = Vec::new();
+        let mut values = Vec::new();
+        if session.is_some() {
+            condition.push_str(" AND attribute_not_exists(revoked.#session)");
+        }
+        let begins_epoch = after.auth_epoch > seen.auth_epoch;
+        if begins_epoch {
+            set.push_str(&format!(", {BEGIN_EPOCH}"));
+        }
+        if password.is_some() {
+            set.push_str(", #password = :hash");
+        }
+        for ((attribute, seen), (_, after)) in seen.profile().into_iter().zip(after.profile()) {
+            match seen {
+                Some(seen) => {
+                    condition.push_str(&format!(" AND {attribute} = :seen_{attribute}"));
+                    values.push((format!(":seen_{attribute}"), s(seen)));
+                }
+                None => condition.push_str(&format!(" AND attribute_not_exists({attribute})")),
+            }
+            match after {
+                Some(after) => {
+                    set.push_str(&format!(", {attribute} = :{attribute}"));
+                    values.push((format!(":{attribute}"), s(after)));
+                }
+                None => remove.push(attribute),
+            }
+        }
+        if !remove.is_empty() {
+            set.push_str(&format!(" REMOVE {}", remove.join(", ")));
+        }
+        let update = Write::update(&self.tables.users, pk(&seen.pk), set)
+            .when(condition)
+            .names(session.map(|session| ("#session", session)))
+            .names(password.map(|_| ("#password", "password")))
+            .values(password.map(|hash| (":hash", s(hash))))
+            .values(values)
+            .values([
+                (":id", s(&seen.id)),
+                (":true", flag(true)),
+                (":epoch", n(seen.auth_epoch)),
+                (":was_verified", flag(seen.email_verified)),
+                (":verified", flag(after.email_verified)),
+            ])
+            .shows_item();
+        if begins_epoch { beginning_epoch(update, after.auth_epoch) } else { update }
+    }
+
+    /// Claims an address that is free or the account's own, or takes it from `other`, which has
+    /// claimed it without verifying it.
+    fn put_claim(&self, claim: &Claim, other: Option<&Claim>) -> Result<Write> {
+        let put = Write::put(&self.tables.users, to_item(claim)?).shows_item();
+        Ok(match other {
+            None => put.when(FREE_OR_OWN).values([(":id", s(&claim.id))]),
+            Some(other) => put
+                .when("id = :other AND verified = :false")
+                .values([(":other", s(&other.id)), (":false", flag(false))]),
+        })
+    }
+
+    /// Frees the account's address; `None` if it has no address.
+    pub(in crate::store) fn free_address(&self, account: &Account) -> Option<Write> {
+        let address = account.email.as_ref()?;
+        Some(
+            Write::delete(&self.tables.users, pk(claim_key(&key(address))))
+                .when(FREE_OR_OWN)
+                .values([(":id", s(&account.id))]),
+        )
+    }
+
+    /// Removes the address from the account that made this claim; `None` if that account is gone.
+    async fn strip_address(&self, claim: &Claim) -> Result<Option<Write>> {
+        let Some(holder) = self.account_of_claim(claim).await? else { return Ok(None) };
+        Ok(Some(
+            Write::update(
+                &self.tables.users,
+                pk(&holder.pk),
+                "SET email_verified = :false REMOVE email",
+            )
+            .when("id = :id")
+            .values([(":false", flag(false)), (":id", s(&holder.id))]),
+        ))
+    }
+}
+
+/// The address is unclaimed, or claimed by the account itself.
+const FREE_OR_OWN: &str = "attribute_not_exists(pk) OR id = :id";
+
+/// What the first verification of an address writes to the account: it ends every session, API key
+/// and link.
+pub(in crate::store) const BEGIN_EPOCH: &str =
+    "auth_epoch = :next, revoked = :none, keys_from = :next, api_keys = :no_keys";
+
+/// An update with the values of [`BEGIN_EPOCH`].
+pub(in crate::store) fn beginning_epoch(update: Write, next: u64) -> Write {
+    update.values([(":next", n(next)), (":no_keys", n(0)), (":none", no_entries())])
+}

@@ -1,0 +1,258 @@
+//! Roles and states of accounts, which administrators change.
+//!
+//! The transaction that changes an account checks that another account, which makes the change, is
+//! an active administrator. So if two administrators demote each other at once, one of them
+//! remains, and likewise if they delete each other. Only the deletion of one's own account could
+//! leave none; it asks the item `admins`, which holds the ids of active administrators and is written
+//! with every change of them. Every id in it is an active administrator's. Administrators from before
+//! the item existed may be missing, until a deletion looks for all of them.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::store::{flag, from_item, n, no_entries, s, Item, Listed, Patience, Result, Store, StoreError, Transaction, Write};
+use crate::store::read::{names, values};
+use crate::store::schema::{account_key, pk, standing_of, ADMINISTRATORS};
+use crate::values::{AccessToken, Account, Act, AdminAct, Administrator, Entry, EntryKind, Reason, Role, STANDING};
+
+/// A change of a role or state; `None` keeps what there is.
+#[derive(Clone, Debug)]
+pub struct StandingChange {
+    /// A deactivated account can do nothing.
+    pub active: Option<bool>,
+    /// The account's new role.
+    pub role: Option<Role>,
+    /// The reason, for the trail.
+    pub reason: Option<Reason>,
+}
+
+/// The item `admins`.
+#[derive(Deserialize)]
+struct Listing {
+    #[serde(default)]
+    ids: BTreeSet<String>,
+}
+
+impl Store {
+    /// Changes an account's role or state and ends all its sessions; a row of the ledger records
+    /// who changed it and why. `account` is the changed one, as it was just read. Writes nothing if
+    /// nothing changes. Idempotent.
+    ///
+    /// # Errors
+    /// [`StoreError::OwnStanding`], [`StoreError::NoSuchUser`] if the account was deleted since,
+    /// [`StoreError::NotAccepted`] and [`StoreError::NotAdministrator`] if the caller is no longer an
+    /// administrator.
+    pub async fn change_standing(
+        &self,
+        by: &Administrator,
+        account: &Account,
+        change: &StandingChange,
+        clock: &Clock,
+    ) -> Result<Account> {
+        let (ids, time) = ([clock.id(), clock.id()].map(|id| id.to_string()), clock.millis());
+        let mut seen = account.clone();
+        let mut patience = Patience::new();
+        loop {
+            let after = Account {
+                active: change.active.unwrap_or(seen.active),
+                role: change.role.clone().unwrap_or_else(|| seen.role.clone()),
+                auth_epoch: seen.auth_epoch + 1,
+                ..seen.clone()
+            };
+            let acts = [
+                (after.active != seen.active).then_some(if after.active {
+                    Act::Activation
+                } else {
+                    Act::Deactivation
+                }),
+                (after.role != seen.role).then(|| Act::Role(after.role.clone())),
+            ];
+            if acts == [None, None] {
+                return Ok(seen);
+            }
+            if seen.id == by.account().id {
+                return Err(StoreError::OwnStanding);
+            }
+            let mut writes =
+                vec![self.set_standing(&seen, &after), self.is_administrator(by.caller())];
+            for (act, id) in acts.into_iter().zip(&ids) {
+                let Some(act) = act else { continue };
+                let act = AdminAct {
+                    user_id: seen.id.clone(),
+                    id: id.clone(),
+                    kind: STANDING.into(),
+                    act: Some(act),
+                    intervention: None,
+                    reason: change
+                        .reason
+                        .as_ref()
+                        .map(|reason| reason.text().to_owned())
+                        .unwrap_or_default(),
+                    actor: by.account().id.clone(),
+                    granted: None,
+                    time,
+                };
+                writes.push(self.put_act(&act)?);
+            }
+            writes.extend(self.note_change(&seen, &after));
+            // A new token for each attempt: its bytes depend on what was read.
+            if matches!(
+                self.transact(writes, &Uuid::new_v4().to_string()).await?,
+                Transaction::Applied
+            ) {
+                return Ok(after);
+            }
+            // If a copy of this change was applied, its acts are recorded.
+            let current = self
+                .account_named(&account.label)
+                .await?
+                .filter(|current| current.id == account.id && current.deleted.is_none());
+            for id in &ids {
+                if self.has_act(&account.id, id).await? {
+                    return current.ok_or(StoreError::NoSuchUser);
+                }
+            }
+            self.administrator(by.caller()).await?;
+            seen = current.ok_or(StoreError::NoSuchUser)?;
+            if !patience.lasts().await {
+                return Err(StoreError::Unavailable(
+                    "an account kept changing while its standing was to change".into(),
+                ));
+            }
+        }
+    }
+
+    /// Changes role and state if they are still those of `seen`. The epoch rises, so that a late
+    /// copy changes nothing.
+    fn set_standing(&self, seen: &Account, after: &Account) -> Write {
+        Write::update(
+            &self.tables.users,
+            pk(&seen.pk),
+            "SET active = :active, #role = :role, auth_epoch = :next, revoked = :none",
+        )
+        .when("id = :id AND attribute_not_exists(deleted) AND active = :was_active AND #role = :was_role AND auth_epoch = :seen")
+        .names([("#role", "role")])
+        .values([
+            (":id", s(&seen.id)),
+            (":active", flag(after.active)),
+            (":was_active", flag(seen.active)),
+            (":role", s(after.role.word())),
+            (":was_role", s(seen.role.word())),
+            (":seen", n(seen.auth_epoch)),
+            (":next", n(after.auth_epoch)),
+            (":none", no_entries()),
+        ])
+    }
+
+    /// Refuses a transaction whose caller is no longer an active administrator.
+    pub(in crate::store) fn is_administrator(&self, caller: &AccessToken) -> Write {
+        let check = Write::check(&self.tables.users, pk(account_key(&caller.name)));
+        administers(check, caller).when(ADMINISTERS)
+    }
+
+    /// Records that an account becomes an administrator's or stops being one; `None` if neither.
+    fn note_change(&self, seen: &Account, after: &Account) -> Option<Write> {
+        match (seen.administers(), after.administers()) {
+            (false, true) => Some(self.note_administrator(&after.id)),
+            (true, false) => Some(self.dismiss_administrator(&seen.id)),
+            _ => None,
+        }
+    }
+
+    /// Records an administrator in the item `admins`.
+    pub(in crate::store) fn note_administrator(&self, id: &str) -> Write {
+        self.administrators("ADD ids :id", id)
+    }
+
+    /// Removes an administrator from the item `admins`, for another administrator.
+    pub(in crate::store) fn dismiss_administrator(&self, id: &str) -> Write {
+        self.administrators("DELETE ids :id", id)
+    }
+
+    /// Removes an administrator from the item `admins`, if another one is left. A refusal shows the
+    /// item.
+    pub(in crate::store) fn leave_administrators(&self, id: &str) -> Write {
+        self.dismiss_administrator(id)
+            .when("attribute_exists(ids) AND (size(ids) > :one OR NOT contains(ids, :leaving))")
+            .values([(":one", n(1)), (":leaving", s(id))])
+            .shows_item()
+    }
+
+    /// Makes the item `admins` list exactly these ids. For restored tables, in which it may be older
+    /// or newer than the accounts. Returns whether it had to be changed. Idempotent.
+    pub(in crate::store) async fn list_administrators(&self, ids: BTreeSet<String>) -> Result<bool> {
+        let users = &self.tables.users;
+        let listed: Option<Listing> = self.get(users, pk(ADMINISTRATORS)).await?;
+        if listed.map(|listed| listed.ids).unwrap_or_default() == ids {
+            return Ok(false);
+        }
+        let list = if ids.is_empty() {
+            Write::delete(users, pk(ADMINISTRATORS))
+        } else {
+            Write::update(users, pk(ADMINISTRATORS), "SET ids = :ids, #complete = :true")
+                .names([("#complete", "complete")])
+                .values([
+                    (":ids", AttributeValue::Ss(ids.into_iter().collect())),
+                    (":true", flag(true)),
+                ])
+        };
+        self.send(&list).await.map(|_| true)
+    }
+
+    fn administrators(&self, expression: &str, id: &str) -> Write {
+        Write::update(&self.tables.users, pk(ADMINISTRATORS), expression)
+            .values([(":id", AttributeValue::Ss(vec![id.to_owned()]))])
+    }
+
+    /// Adds every administrator to the item `admins`, which refused a deletion. `false` if it was
+    /// complete already: then the refusal is final.
+    pub(in crate::store) async fn find_administrators(&self, refused: &Item) -> Result<bool> {
+        if refused.contains_key("complete") {
+            return Ok(false);
+        }
+        let active_admin = [(":admin", s(Role::Admin.word())), (":true", flag(true))];
+        let scan = self
+            .client
+            .scan()
+            .table_name(&self.tables.users)
+            .index_name("by_time")
+            .filter_expression("#role = :admin AND active = :true")
+            .set_expression_attribute_names(names([("#role", "role")]))
+            .set_expression_attribute_values(values(active_admin.clone()));
+        let mut found = scan.into_paginator().items().send();
+        while let Some(item) = found.try_next().await? {
+            let Listed { id, pk: key, .. } = from_item(item)?;
+            let check = Write::check(&self.tables.users, pk(key))
+                .when("id = :id AND #role = :admin AND active = :true")
+                .names([("#role", "role")])
+                .values([(":id", s(&id))])
+                .values(active_admin.clone());
+            let writes = vec![check, self.note_administrator(&id)];
+            // A refusal means that the account is no longer an administrator's.
+            self.transact(writes, &Uuid::new_v4().to_string()).await?;
+        }
+        let complete =
+            Write::update(&self.tables.users, pk(ADMINISTRATORS), "SET #complete = :true")
+                .names([("#complete", "complete")])
+                .values([(":true", flag(true))]);
+        Ok(self.send(&complete).await?.is_applied())
+    }
+}
+
+/// The condition that a caller is an active administrator.
+pub(in crate::store) const ADMINISTERS: &str = "id = :by AND active = :by_active AND #by_role = :by_admin AND auth_epoch = :by_epoch \
+     AND attribute_not_exists(revoked.#by_session)";
+
+/// Adds the names and values of [`ADMINISTERS`].
+fn administers(write: Write, caller: &AccessToken) -> Write {
+    write.names([("#by_role", "role"), ("#by_session", caller.session.as_str())]).values([
+        (":by", s(&caller.user_id)),
+        (":by_active", flag(true)),
+        (":by_admin", s(Role::Admin.word())),
+        (":by_epoch", n(caller.auth_epoch)),
+    ])
+}

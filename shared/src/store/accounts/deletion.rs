@@ -1,0 +1,343 @@
+//! Deletion: one transaction ends an account, and its data is erased afterwards, however much there
+//! is.
+//!
+//! What remains is a tombstone, in no list of users and in the sparse index `erasing`, at the
+//! second of its next inspection. [`Store::erase`] reads that index alone, so that its cost doesn't
+//! grow with the number of active accounts. Chats in progress settle or are released as always; the
+//! tombstone remains until they have, and for at least a day. The ledger remains: it has amounts
+//! under a random id.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
+use uuid::Uuid;
+
+use crate::store::{flag, n, no_entries, s, Intervening, Item, Patience, Result, Store, StoreError, Transaction, Write};
+use crate::store::ledger::interventions::{kept_changing, UNCHANGED};
+use crate::store::read::values;
+use crate::store::schema::pk;
+use crate::values::{AccessToken, Account};
+
+/// How long a username stays taken after its account was deleted, in seconds.
+pub(in crate::store) const TAKEN: u64 = 24 * 3600;
+
+/// How many items one `BatchWriteItem` takes.
+pub(in crate::store) const BATCH: usize = 25;
+
+/// How long other runs skip an account that one run is working on, in seconds: longer than a run.
+const RUN: u64 = 600;
+
+/// What an erasure has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Accounts that were deleted, or of which something was deleted.
+    pub accounts: usize,
+    /// Erased items of theirs.
+    pub items: usize,
+    /// Accounts that are erased completely: their usernames are free again.
+    pub gone: usize,
+}
+
+impl Store {
+    /// Deletes the caller's account: its tokens become invalid, its address free, and its personal
+    /// data is erased. `account` is the account as it was just read, and `no_password` a hash that
+    /// no password has. Idempotent.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAccepted`] if the account has ended this session since it was read, and
+    /// [`StoreError::LastAdministrator`]; either way it isn't deleted.
+    pub async fn delete_account(
+        &self,
+        caller: &AccessToken,
+        account: &Account,
+        no_password: &str,
+        now: u64,
+    ) -> Result<()> {
+        let mut seen = account.clone();
+        let mut patience = Patience::new();
+        loop {
+            let mut writes = vec![self.end_account(caller, &seen, no_password, now)];
+            writes.extend(self.free_address(&seen));
+            let leaving = writes.len();
+            if seen.administers() {
+                writes.push(self.leave_administrators(&seen.id));
+            }
+            // A new token for each attempt: its bytes depend on what was read.
+            let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
+                Transaction::Applied => return Ok(()),
+                Transaction::Refused(refusals) => refusals,
+            };
+            let current = self
+                .account_named(&account.label)
+                .await?
+                .filter(|current| current.id == account.id);
+            seen = current.ok_or(StoreError::NotAccepted)?;
+            if seen.deleted.is_some() {
+                return Ok(());
+            }
+            seen = caller.admits(Some(seen)).ok_or(StoreError::NotAccepted)?;
+            if let Some(known) = refusals.item(leaving)
+                && !self.find_administrators(&known).await?
+            {
+                return Err(StoreError::LastAdministrator);
+            }
+            // The address has changed since, or more administrators are known now.
+            if !patience.lasts().await {
+                return Err(StoreError::Unavailable(
+                    "an account kept changing while it was to be deleted".into(),
+                ));
+            }
+        }
+    }
+
+    /// Deletes a user's account for an administrator, as its owner would. The condition that the
+    /// caller is still an administrator makes sure that one remains. Idempotent.
+    ///
+    /// # Errors
+    /// Those of [`Store::end_sessions_of_user`].
+    pub async fn delete_user(
+        &self,
+        doing: &Intervening<'_>,
+        no_password: &str,
+        now: u64,
+    ) -> Result<()> {
+        let mut seen = doing.account.clone();
+        let mut patience = Patience::new();
+        loop {
+            let end = at_its_address(self.bury(&seen, no_password, now), UNCHANGED, &seen)
+                .values([(":seen", n(seen.auth_epoch))]);
+            let mut writes = vec![end];
+            writes.extend(self.free_address(&seen));
+            writes.extend(seen.administers().then(|| self.dismiss_administrator(&seen.id)));
+            let Some(current) = self.intervene(doing, writes).await? else { return Ok(()) };
+            // The address has changed since.
+            seen = current;
+            if !patience.lasts().await {
+                return Err(kept_changing());
+            }
+        }
+    }
+
+    /// Makes the account a tombstone, if the caller's session hasn't ended and the address is still
+    /// the one of `seen`. Numbers, reservations and closed ids stay.
+    fn end_account(
+        &self,
+        caller: &AccessToken,
+        seen: &Account,
+        no_password: &str,
+        now: u64,
+    ) -> Write {
+        let mine = "id = :id AND active = :true AND auth_epoch = :seen AND attribute_not_exists(revoked.#session)";
+        at_its_address(self.bury(seen, no_password, now), mine, seen)
+            .names([("#session", caller.session.as_str())])
+            .values([(":true", flag(true)), (":seen", n(seen.auth_epoch))])
+    }
+
+    /// The same without a caller, for an account of restored tables that was deleted at the second
+    /// `deleted`, after the one to which they were restored. Its address stays claimed. Idempotent.
+    pub(in crate::store) async fn end_account_again(
+        &self,
+        seen: &Account,
+        no_password: &str,
+        deleted: u64,
+    ) -> Result<()> {
+        let end = self
+            .bury(seen, no_password, deleted)
+            .when("id = :id AND attribute_not_exists(deleted)");
+        self.send(&end).await.map(drop)
+    }
+
+    /// Makes the account a tombstone. The condition can use `:id`.
+    fn bury(&self, seen: &Account, no_password: &str, now: u64) -> Write {
+        Write::update(
+            &self.tables.users,
+            pk(&seen.pk),
+            "SET active = :false, auth_epoch = :next, revoked = :none, deleted = :now, erasing = :now, #password = :no_password \
+             REMOVE email, email_verified, pending_email, home, first_name, last_name, instructions, #key, #month, #shard",
+        )
+        .names([("#password", "password"), ("#key", "key"), ("#month", "month"), ("#shard", "shard")])
+        .values([
+            (":id", s(&seen.id)),
+            (":false", flag(false)),
+            (":next", n(seen.auth_epoch + 1)),
+            (":none", no_entries()),
+            (":now", n(now)),
+            (":no_password", s(no_password)),
+        ])
+    }
+
+    /// Erases the data of deleted accounts, for as long as `time`; the next call continues.
+    /// Parallel and interrupted calls do no harm: every delete is idempotent, and every other write
+    /// conditional. An account that can't be read is skipped, and the call fails at its end.
+    pub async fn erase(&self, now: u64, time: Duration) -> Result<Erased> {
+        let until = Instant::now() + time;
+        let mut erased = Erased::default();
+        let mut unreadable = None;
+        let mut start = None;
+        loop {
+            let (due, next) = self.come_due("erasing", now, start).await?;
+            for (pk, look) in due {
+                if Instant::now() >= until {
+                    return Ok(erased);
+                }
+                erased.accounts += 1;
+                match self.erase_account(&pk, look, now, until, &mut erased).await {
+                    Ok(()) => {}
+                    Err(error @ StoreError::Internal(_)) => unreadable = Some(error),
+                    Err(error) => return Err(error),
+                }
+            }
+            if next.is_none() {
+                return unreadable.map_or(Ok(erased), Err);
+            }
+            start = next;
+        }
+    }
+
+    async fn erase_account(
+        &self,
+        pk: &str,
+        look: u64,
+        now: u64,
+        until: Instant,
+        erased: &mut Erased,
+    ) -> Result<()> {
+        // Read before its data: once it has no reservations, no chat can be added.
+        let Some(account) = self.account_at(pk).await? else { return Ok(()) };
+        let Some(deleted) = account.deleted else {
+            return self.erase_conversations(&account, look, now, until, erased).await;
+        };
+        loop {
+            let left = self.left_of(&account.id).await?;
+            if left.is_empty() {
+                break;
+            }
+            for some in left.chunks(BATCH) {
+                if Instant::now() >= until {
+                    return Ok(());
+                }
+                self.delete_all(some).await?;
+                erased.items += some.len();
+            }
+        }
+        if !account.reservations.is_empty() {
+            return Ok(());
+        }
+        let free = deleted + TAKEN;
+        if now < free {
+            return self.look_again(&account, look, free).await.map(drop);
+        }
+        erased.gone += usize::from(self.free_name(&account).await?);
+        Ok(())
+    }
+
+    /// Erases the conversations that the account's owner has deleted. The account leaves the index
+    /// only if nothing was deleted meanwhile.
+    async fn erase_conversations(
+        &self,
+        account: &Account,
+        look: u64,
+        now: u64,
+        until: Instant,
+        erased: &mut Erased,
+    ) -> Result<()> {
+        let mine = now + RUN;
+        if !self.look_again(account, look, mine).await? {
+            return Ok(());
+        }
+        loop {
+            let deleted = self.deleted_conversations(&account.id).await?;
+            if deleted.is_empty() {
+                break;
+            }
+            for id in deleted {
+                if !self.erase_conversation(&account.id, &id, until, &mut erased.items).await? {
+                    return Ok(());
+                }
+            }
+        }
+        let done = Write::update(&self.tables.users, pk(&account.pk), "REMOVE erasing")
+            .when("id = :id AND erasing = :mine AND attribute_not_exists(deleted)")
+            .values([(":id", s(&account.id)), (":mine", n(mine))]);
+        self.send(&done).await.map(drop)
+    }
+
+    /// Tables and keys of some of the user's items; empty only if nothing is left. Idempotency
+    /// records contain no personal data and end by themselves.
+    async fn left_of(&self, user_id: &str) -> Result<Vec<(&str, Item)>> {
+        let of_user = |table: &str| {
+            self.client
+                .query()
+                .table_name(table)
+                .key_condition_expression("user_id = :user")
+                .set_expression_attribute_values(values([(":user", s(user_id))]))
+        };
+        let chats = of_user(&self.tables.chats)
+            .consistent_read(true)
+            .projection_expression("user_id, chat_id")
+            .send();
+        // The index learns of new items a moment later: the day for which the tombstone remains is
+        // long enough.
+        let others =
+            of_user(&self.tables.tokens).index_name("by_user").projection_expression("pk").send();
+        let (chats, others) = tokio::join!(chats, others);
+        let keys = |table, items: Option<Vec<Item>>| {
+            items.unwrap_or_default().into_iter().map(move |key| (table, key))
+        };
+        Ok(keys(self.tables.chats.as_str(), chats?.items)
+            .chain(keys(self.tables.tokens.as_str(), others?.items))
+            .collect())
+    }
+
+    /// Deletes up to [`BATCH`] items. A busy table deletes some of them and names the rest.
+    pub(in crate::store) async fn delete_all(&self, keys: &[(&str, Item)]) -> Result<()> {
+        let mut requests = HashMap::<String, Vec<WriteRequest>>::new();
+        for (table, key) in keys {
+            let delete = DeleteRequest::builder()
+                .set_key(Some(key.clone()))
+                .build()
+                .map_err(|error| StoreError::Internal(error.to_string()))?;
+            requests
+                .entry((*table).to_owned())
+                .or_default()
+                .push(WriteRequest::builder().delete_request(delete).build());
+        }
+        let mut patience = Patience::new();
+        loop {
+            let written =
+                self.client.batch_write_item().set_request_items(Some(requests)).send().await?;
+            requests = written.unprocessed_items.unwrap_or_default();
+            if requests.is_empty() {
+                return Ok(());
+            }
+            if !patience.lasts().await {
+                return Err(StoreError::Unavailable("a batch of items was not deleted in time".into()));
+            }
+        }
+    }
+
+    /// Sets the second of the next inspection; `false` if it has changed since.
+    async fn look_again(&self, account: &Account, look: u64, at: u64) -> Result<bool> {
+        let again = Write::update(&self.tables.users, pk(&account.pk), "SET erasing = :at")
+            .when("id = :id AND erasing = :look")
+            .values([(":id", s(&account.id)), (":look", n(look)), (":at", n(at))]);
+        Ok(self.send(&again).await?.is_applied())
+    }
+
+    /// Deletes a tombstone; `false` if it was deleted before.
+    async fn free_name(&self, account: &Account) -> Result<bool> {
+        let free = Write::delete(&self.tables.users, pk(&account.pk))
+            .when("id = :id AND attribute_exists(deleted) AND size(reservations) = :none")
+            .values([(":id", s(&account.id)), (":none", n(0))]);
+        Ok(self.send(&free).await?.is_applied())
+    }
+}
+
+/// Adds to the condition that the account has the address of `seen`, or none.
+fn at_its_address(write: Write, condition: &str, seen: &Account) -> Write {
+    let same = if seen.email.is_some() { "email = :email" } else { "attribute_not_exists(email)" };
+    write
+        .when(format!("{condition} AND {same}"))
+        .values(seen.email.as_ref().map(|email| (":email", s(email))))
+}

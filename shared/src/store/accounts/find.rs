@@ -1,0 +1,102 @@
+//! Accounts: finding and reading them.
+
+use crate::store::{Listed, Result, Store, StoreError};
+use crate::store::accounts::addresses::Claim;
+use crate::store::schema::{account_key, pk};
+use crate::values::{AccessToken, Account, Administrator, Credential, Role};
+
+impl Store {
+    /// # Errors
+    /// [`StoreError::NotAccepted`] if the account doesn't accept the token.
+    pub async fn account_of(&self, caller: &AccessToken) -> Result<Account> {
+        caller.admits(self.account_named(&caller.name).await?).ok_or(StoreError::NotAccepted)
+    }
+
+    /// # Errors
+    /// [`StoreError::NotAccepted`] if the account doesn't accept the credential.
+    pub async fn account_with(&self, credential: &Credential) -> Result<Account> {
+        let account = self.account_named(credential.name()).await?;
+        credential.admits(account).ok_or(StoreError::NotAccepted)
+    }
+
+    /// # Errors
+    /// [`StoreError::NotAccepted`], and [`StoreError::NotAdministrator`] if the account isn't an administrator's.
+    pub async fn administrator(&self, caller: &AccessToken) -> Result<Administrator> {
+        let account = self.account_of(caller).await?;
+        Administrator::new(caller.clone(), account).ok_or(StoreError::NotAdministrator)
+    }
+
+    /// The account with this username, which is given in its key form. Strongly consistent, as
+    /// every read of a whole account.
+    pub async fn account_named(&self, name_key: &str) -> Result<Option<Account>> {
+        self.account_at(&account_key(name_key)).await
+    }
+
+    pub(in crate::store) async fn account_at(&self, key: &str) -> Result<Option<Account>> {
+        self.get(&self.tables.users, pk(key)).await
+    }
+
+    /// The account that claims the address with this key.
+    pub async fn account_with_address(&self, address_key: &str) -> Result<Option<Account>> {
+        let Some(claim) = self.claim(address_key).await? else { return Ok(None) };
+        self.account_of_claim(&claim).await
+    }
+
+    /// The account that logs in as `login`, the key of a username or of an address. Both are looked
+    /// up at once; the account behind an address takes one more round trip. A verified address wins
+    /// over another account's username.
+    pub async fn account_with_login(&self, login: &str) -> Result<Option<Account>> {
+        if !login.contains('@') {
+            return self.account_named(login).await;
+        }
+        let (account, claim) = tokio::try_join!(self.account_named(login), self.claim(login))?;
+        match (account, claim) {
+            (account, None) => Ok(account),
+            (Some(account), Some(claim))
+                if account.deleted.is_none() && (account.id == claim.id || !claim.verified) =>
+            {
+                Ok(Some(account))
+            }
+            (_, Some(claim)) => self.account_of_claim(&claim).await,
+        }
+    }
+
+    /// Every account that `login` may mean, the key of a username or of an address: the one with
+    /// this username, and the one that claims this address.
+    pub async fn accounts_meant_by(&self, login: &str) -> Result<Vec<Account>> {
+        let (named, claiming) =
+            tokio::try_join!(self.account_named(login), self.account_with_address(login))?;
+        let mut meant: Vec<Account> =
+            named.into_iter().chain(claiming).filter(|account| account.deleted.is_none()).collect();
+        meant.dedup_by(|one, other| one.id == other.id);
+        Ok(meant)
+    }
+
+    /// `None` if the account that made the claim is gone.
+    pub(in crate::store) async fn account_of_claim(&self, claim: &Claim) -> Result<Option<Account>> {
+        Ok(self.account_named(&claim.name).await?.filter(|account| account.id == claim.id))
+    }
+
+    /// The whole account behind a row of a list.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchUser`] if it was deleted.
+    pub async fn account_of_user(&self, listed: &Listed) -> Result<Account> {
+        self.account_that_is(&listed.id, listed.name_key()).await
+    }
+
+    /// This account as it is now.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchUser`] if it was deleted.
+    pub async fn reread(&self, account: &Account) -> Result<Account> {
+        self.account_that_is(&account.id, &account.label).await
+    }
+
+    async fn account_that_is(&self, id: &str, name_key: &str) -> Result<Account> {
+        let account = self.account_named(name_key).await?;
+        account
+            .filter(|account| account.id == id && account.deleted.is_none())
+            .ok_or(StoreError::NoSuchUser)
+    }
+}

@@ -1,0 +1,284 @@
+//! Creating accounts.
+
+use uuid::Uuid;
+
+use crate::Tokens;
+use crate::clock::{millis_of, Clock};
+use crate::store::{from_item, to_item, Intervening, Letter, Quota, Result, Store, StoreError, Transaction, Write, NEW};
+use crate::store::accounts::addresses::Claim;
+use crate::store::requests::quotas::mailed_enough;
+use crate::store::schema::{account_key, user_month, user_shard};
+use crate::values::{Account, Email, Entry, EntryKind, Intervention, Role, Session, Username};
+use crate::values::idempotency::fingerprint;
+
+/// The data of a new account.
+#[derive(Clone, Debug)]
+pub struct NewAccount {
+    /// The username.
+    pub name: Username,
+    /// The e-mail address, which the account claims.
+    pub email: Option<Email>,
+    /// The hash of the password.
+    pub password: String,
+    /// The id of the registration's idempotency key.
+    pub key: Option<String>,
+    /// The role.
+    pub role: Role,
+    /// The first tokens.
+    pub grant: Tokens,
+    /// The reason of the grant, for the ledger.
+    pub reason: &'static str,
+}
+
+/// The outcome of the transaction that creates an account.
+enum Opened {
+    /// The account was created.
+    Done,
+    /// This account has the username already.
+    Taken(Box<Account>),
+    /// Another account claims the address.
+    Claimed(Claim),
+}
+
+/// The outcome of a registration.
+#[derive(Clone, Debug)]
+pub enum Registered {
+    /// The account was created.
+    New,
+    /// This account was created. Another account claims its address without having verified it, so
+    /// the address waits for its verification.
+    Pending(Box<Account>),
+    /// This account has the username already.
+    Taken(Box<Account>),
+}
+
+impl NewAccount {
+    /// The failure if another account has claimed its address.
+    fn claimed(&self) -> StoreError {
+        let is_name = self.email.as_ref().is_some_and(|email| email.key() == self.name.key());
+        if is_name { StoreError::UsernameTaken } else { StoreError::EmailTaken }
+    }
+
+    /// The account, with a new id.
+    pub fn open(&self, clock: &Clock) -> Account {
+        let id = clock.id().to_string();
+        // The time in the id, which lists search by.
+        let created = millis_of(&id).unwrap_or_else(|| clock.millis());
+        Account {
+            pk: account_key(self.name.key()),
+            name: self.name.shown().to_owned(),
+            email: self.email.as_ref().map(|email| email.shown().to_owned()),
+            email_verified: false,
+            pending_email: None,
+            first_name: None,
+            last_name: None,
+            instructions: None,
+            password: self.password.clone(),
+            key: self.key.clone(),
+            home: None,
+            role: self.role.clone(),
+            active: true,
+            tokens: self.grant,
+            granted: self.grant,
+            spent: Tokens::ZERO,
+            reservations: Default::default(),
+            closed: Default::default(),
+            minutes: Some(Default::default()),
+            auth_epoch: 1,
+            revoked: Default::default(),
+            api_keys: 0,
+            keys_from: None,
+            created,
+            deleted: None,
+            nonce: nonce(),
+            month: user_month(&id, created),
+            shard: user_shard(&id).to_string(),
+            label: self.name.key().to_owned(),
+            id,
+        }
+    }
+}
+
+/// A random text of 22 characters. Short, since every write of the account has it.
+fn nonce() -> String {
+    let mut nonce = fingerprint(Uuid::new_v4().as_bytes());
+    nonce.truncate(22);
+    nonce
+}
+
+impl Store {
+    /// Creates an account with its first grant, its claim of an address, an e-mail to it, and its
+    /// first session, in one transaction: of two registrations with one username, one succeeds. An
+    /// address that another account claims without proof doesn't block the registration: it stays
+    /// pending, and the first account that verifies it gets it. Without a session (an operator's
+    /// command begins none), the address must be free. Idempotent.
+    ///
+    /// # Errors
+    /// [`StoreError::UsernameTaken`] or [`StoreError::EmailTaken`] if another account has verified the
+    /// address, and [`StoreError::TooManyRegistrations`].
+    pub async fn register(
+        &self,
+        new: &NewAccount,
+        account: &Account,
+        session: Option<&Session>,
+        quota: Option<&Quota>,
+    ) -> Result<Registered> {
+        match self.open(new, account, session, quota).await? {
+            Opened::Done => Ok(Registered::New),
+            Opened::Taken(existing) => Ok(Registered::Taken(existing)),
+            Opened::Claimed(claim) if claim.verified || session.is_none() => Err(new.claimed()),
+            Opened::Claimed(_) => {
+                let pending = Account {
+                    email: None,
+                    pending_email: account.email.clone(),
+                    ..account.clone()
+                };
+                match self.open(new, &pending, session, quota).await? {
+                    Opened::Done => Ok(Registered::Pending(Box::new(pending))),
+                    Opened::Taken(existing) => Ok(Registered::Taken(existing)),
+                    Opened::Claimed(_) => Err(new.claimed()),
+                }
+            }
+        }
+    }
+
+    /// Creates an account in one transaction, with a claim of its address unless that is pending.
+    async fn open(
+        &self,
+        new: &NewAccount,
+        account: &Account,
+        session: Option<&Session>,
+        quota: Option<&Quota>,
+    ) -> Result<Opened> {
+        let now = account.created / 1000;
+        let mut writes = self.opening(new, account, &account.id)?;
+        if let Some(session) = session {
+            let begin = Write::put(&self.tables.tokens, to_item(session)?);
+            writes.push(begin.when(NEW).shows_item());
+        }
+        let claimed = writes.len();
+        if let Some(email) = &new.email {
+            if account.pending_email.is_none() {
+                writes.push(self.first_claim(account, email)?);
+            }
+            writes.push(self.post(&Letter::verify(account, email.shown()), now)?);
+        }
+
+        let mailed = writes.len();
+        if let Some(email) = &new.email {
+            writes.push(self.count_mail(email.key(), now));
+        }
+
+        let counted = writes.len();
+        if let Some(quota) = quota {
+            writes.push(self.count_registration(quota));
+        }
+        if account.administers() {
+            writes.push(self.note_administrator(&account.id));
+        }
+
+        // A new token for a pending address: the bytes differ.
+        let token = match account.pending_email {
+            None => account.nonce.clone(),
+            Some(_) => Uuid::new_v4().to_string(),
+        };
+        let refusals = match self.transact(writes, &token).await? {
+            Transaction::Applied => return Ok(Opened::Done),
+            Transaction::Refused(refusals) => refusals,
+        };
+        let existing = refusals.item(0).map(from_item::<Account>).transpose()?;
+        // The account was created before, and only the reply was lost.
+        if existing.as_ref().is_some_and(|existing| existing.nonce == account.nonce) {
+            return Ok(Opened::Done);
+        }
+        // A network over its limit must not learn which usernames are taken either. A repeated
+        // registration under its key isn't another one.
+        let same_key =
+            existing.as_ref().is_some_and(|existing| new.key.is_some() && new.key == existing.key);
+        if let Some(quota) = quota.filter(|_| !same_key && refusals.has(counted)) {
+            return Err(quota.exhausted());
+        }
+        if let Some(existing) = existing {
+            return Ok(Opened::Taken(Box::new(existing)));
+        }
+        let mailed_too_often = new.email.is_some() && refusals.has(mailed);
+        if mailed_too_often && !(0..mailed).any(|index| refusals.has(index)) {
+            return Err(mailed_enough(now));
+        }
+        if account.pending_email.is_none()
+            && let Some(claim) = refusals.read(claimed)?
+        {
+            return Ok(Opened::Claimed(claim));
+        }
+        Err(new.claimed())
+    }
+
+    /// Creates an account for an administrator, with its grant and its claim of an address. An
+    /// invitation also writes the letter with the link that sets the password; otherwise no e-mail
+    /// is sent. Idempotent.
+    ///
+    /// # Errors
+    /// [`StoreError::UsernameTaken`] if the username is another account's address, [`StoreError::EmailTaken`],
+    /// [`StoreError::NotAccepted`] and [`StoreError::NotAdministrator`] if the caller is no longer an administrator.
+    pub async fn create_account(
+        &self,
+        doing: &Intervening<'_>,
+        new: &NewAccount,
+    ) -> Result<Registered> {
+        let account = doing.account;
+        let mut writes = self.opening(new, account, &doing.by.account().id)?;
+        let claims = writes.len();
+        if let Some(email) = &new.email {
+            writes.push(self.first_claim(account, email)?);
+            if doing.what == Intervention::Invitation {
+                let letter = Letter::Reset { address: email.key().to_owned(), invites: true };
+                writes.push(self.post(&letter, account.created / 1000)?);
+            }
+        }
+        if account.administers() {
+            writes.push(self.note_administrator(&account.id));
+        }
+        writes.push(self.is_administrator(doing.by.caller()));
+        writes.push(self.put_act(&doing.act())?);
+
+        let refusals = match self.transact(writes, &account.nonce).await? {
+            Transaction::Applied => return Ok(Registered::New),
+            Transaction::Refused(refusals) => refusals,
+        };
+        let existing = refusals.item(0).map(from_item::<Account>).transpose()?;
+        // The account was created before, and only the reply was lost.
+        if existing.as_ref().is_some_and(|existing| existing.nonce == account.nonce) {
+            return Ok(Registered::New);
+        }
+        self.administrator(doing.by.caller()).await?;
+        match existing {
+            Some(existing) => Ok(Registered::Taken(Box::new(existing))),
+            None if new.email.is_some() && refusals.has(claims) => Err(new.claimed()),
+            None => Err(StoreError::Unavailable("an administrator was one again at once".into())),
+        }
+    }
+
+    /// The first writes of every new account: itself, and the row of its grant.
+    fn opening(&self, new: &NewAccount, account: &Account, actor: &str) -> Result<Vec<Write>> {
+        let grant = Entry {
+            user_id: account.id.clone(),
+            entry_id: account.id.clone(),
+            amount: account.granted.signed(),
+            kind: EntryKind::Grant,
+            reason: new.reason.into(),
+            actor: actor.to_owned(),
+            chat_id: None,
+            units: None,
+            key_id: None,
+            time: account.created,
+        };
+        let open = Write::put(&self.tables.users, to_item(account)?).when(NEW).shows_item();
+        Ok(vec![open, self.put_entry(&grant)?])
+    }
+
+    /// Claims the address of a new account, if no account has it.
+    fn first_claim(&self, account: &Account, email: &Email) -> Result<Write> {
+        let claim = to_item(Claim::of(account, email.key(), false))?;
+        Ok(Write::put(&self.tables.users, claim).when(NEW).shows_item())
+    }
+}

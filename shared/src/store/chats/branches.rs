@@ -1,0 +1,321 @@
+//! Branches of conversations. A chat that doesn't continue its conversation, because its user has
+//! edited a message or had it answered again, begins a branch.
+//!
+//! A chat's place in the index by_conversation tells what it follows: `<conversation>#<chat id>#<after>`,
+//! where `after` is a chat's id or `start`. Chats without an `after` are the main line, in which each
+//! follows the one before it. So the keys that a message reads anyway show its branch, and a
+//! conversation without branches stores nothing for them.
+//!
+//! A chat whose `after` was deleted follows the newest older chat of the main line. That is right for
+//! what followed a chat of the main line; the others get another `after` before the deletion.
+
+use futures_util::future::try_join_all;
+
+use crate::store::{s, Result, Store, Write};
+use crate::store::accounts::deletion::BATCH;
+use crate::store::chats::conversations::{IndexedKey, LAST};
+use crate::store::schema::{chat_key, places_of_chats};
+use crate::values::{After, Chat};
+use crate::values::chat::place;
+
+/// How many more stretches of a conversation are read for a message, at most: one for each place
+/// where its branch leaves what was read. The AI gets nothing of what is beyond them.
+const MORE_STRETCHES: usize = 8;
+
+/// How many keys are read at a time to find what follows a chat.
+const FOLLOWING: usize = 1000;
+
+/// What comes before a message in its branch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Branch {
+    /// The ids of the chats before it, newest first.
+    pub ids: Vec<String>,
+    /// What it follows; `None` for the newest chat of the main line.
+    pub after: Option<After>,
+}
+
+/// Successive chats of a conversation, of all its branches, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct Stretch {
+    chats: Vec<Linked>,
+    /// The id that it begins at; `None` for the newest chat.
+    from: Option<String>,
+    /// Whether the conversation may have older chats.
+    more: bool,
+}
+
+/// A chat, and what it follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Linked {
+    id: String,
+    after: Option<After>,
+}
+
+/// The chat before another one in a branch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Sought {
+    /// The one with this id.
+    Chat(String),
+    /// The newest one of the main line that is older than this id.
+    OfMainLine(String),
+}
+
+/// Where a chat is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Look {
+    /// In the stretch.
+    Found(Linked),
+    /// Nowhere: it was deleted, or has never been in the conversation.
+    Missing,
+    /// Outside of the stretch, if anywhere.
+    Elsewhere,
+}
+
+impl Linked {
+    /// The chat before this one.
+    fn before(&self) -> Option<Sought> {
+        match &self.after {
+            None => Some(Sought::OfMainLine(self.id.clone())),
+            Some(After::Start) => None,
+            Some(After::Message(id)) => Some(Sought::Chat(id.clone())),
+        }
+    }
+}
+
+impl From<IndexedKey> for Linked {
+    fn from(key: IndexedKey) -> Self {
+        Self { after: After::of_place(&key.thread), id: key.chat_id }
+    }
+}
+
+impl Stretch {
+    fn look(&self, sought: &Sought) -> Look {
+        let found = self.chats.iter().find(|chat| match sought {
+            Sought::Chat(id) => chat.id == *id,
+            Sought::OfMainLine(before) => chat.after.is_none() && chat.id < *before,
+        });
+        let reaches = match sought {
+            Sought::Chat(id) => self.reaches(id),
+            Sought::OfMainLine(_) => !self.more,
+        };
+        match found {
+            Some(chat) => Look::Found(chat.clone()),
+            None if reaches => Look::Missing,
+            None => Look::Elsewhere,
+        }
+    }
+
+    /// Whether it has the chat with this id if the conversation does.
+    fn reaches(&self, id: &str) -> bool {
+        let begins = self.from.as_deref().is_none_or(|from| id <= from);
+        let ends = !self.more || self.chats.last().is_some_and(|oldest| oldest.id.as_str() < id);
+        begins && ends
+    }
+
+    /// Whether a chat that follows this one continues the main line.
+    fn is_end_of_main_line(&self, parent: Option<&str>) -> bool {
+        match self.chats.iter().find(|chat| chat.after.is_none()) {
+            Some(end) => parent == Some(end.id.as_str()),
+            // Its end is further back, unless it has no chat.
+            None => parent.is_none() && !self.more,
+        }
+    }
+}
+
+impl Store {
+    /// The newest `count` chats of a conversation, or more if that is none, for [`Store::branch`].
+    pub async fn newest_chats(
+        &self,
+        user_id: &str,
+        conversation: &str,
+        count: usize,
+    ) -> Result<Stretch> {
+        let end = format!("{}{LAST}", places_of_chats(conversation));
+        self.stretch(user_id, conversation, None, &end, count).await
+    }
+
+    /// What comes before a new message that follows `after`, by default the newest chat of all: at
+    /// most `count` chats. `None` if `after` isn't a chat of the conversation. Begins with the
+    /// [newest chats](Store::newest_chats), and reads others only if the branch leads to them.
+    pub async fn branch(
+        &self,
+        user_id: &str,
+        conversation: &str,
+        newest: Stretch,
+        after: Option<&After>,
+        count: usize,
+    ) -> Result<Option<Branch>> {
+        let parent = match after {
+            Some(After::Start) => None,
+            Some(After::Message(id)) => Some(id.clone()),
+            None => newest.chats.first().map(|chat| chat.id.clone()),
+        };
+        let continues = newest.is_end_of_main_line(parent.as_deref());
+        let named = || parent.clone().map_or(After::Start, After::Message);
+        let mut branch = Branch { ids: Vec::new(), after: (!continues).then(named) };
+        let (mut known, mut read) = (newest, 0);
+        let mut sought = parent.map(Sought::Chat);
+        while let Some(wanted) = sought.take() {
+            sought = match known.look(&wanted) {
+                Look::Found(chat) => {
+                    let before = chat.before();
+                    branch.ids.push(chat.id);
+                    before.filter(|_| branch.ids.len() < count)
+                }
+                Look::Elsewhere if read == MORE_STRETCHES => None,
+                Look::Elsewhere => {
+                    read += 1;
+                    known = self.further(user_id, conversation, &known, &wanted, count).await?;
+                    Some(wanted)
+                }
+                // The chat that the message was to follow.
+                Look::Missing if branch.ids.is_empty() => return Ok(None),
+                Look::Missing => match wanted {
+                    Sought::Chat(id) => Some(Sought::OfMainLine(id)),
+                    Sought::OfMainLine(_) => None,
+                },
+            };
+        }
+        branch.ids.truncate(count);
+        Ok(Some(branch))
+    }
+
+    /// The stretch that has a chat if the conversation does: at a chat's id, or behind what is known.
+    async fn further(
+        &self,
+        user_id: &str,
+        conversation: &str,
+        known: &Stretch,
+        wanted: &Sought,
+        count: usize,
+    ) -> Result<Stretch> {
+        let (from, before) = match (wanted, known.chats.last()) {
+            (Sought::OfMainLine(_), Some(oldest)) => {
+                (&oldest.id, place(conversation, &oldest.id, None))
+            }
+            // Behind the chat's place, whatever it follows.
+            (Sought::Chat(id) | Sought::OfMainLine(id), _) => {
+                (id, format!("{}{LAST}", place(conversation, id, None)))
+            }
+        };
+        self.stretch(user_id, conversation, Some(from.clone()), &before, count).await
+    }
+
+    async fn stretch(
+        &self,
+        user_id: &str,
+        conversation: &str,
+        from: Option<String>,
+        before: &str,
+        count: usize,
+    ) -> Result<Stretch> {
+        let first = places_of_chats(conversation);
+        // Without any, a message would not know what it follows. With the default of `CONTEXT_CHATS`,
+        // keys of branches cost one read unit too: 20 of them have less than 4 KB.
+        let (keys, more) = self.indexed(user_id, &first, before, count.max(1)).await?;
+        Ok(Stretch { chats: keys.into_iter().map(Linked::from).collect(), from, more })
+    }
+
+    /// Has what follows a chat of a branch follow the chat before it, so that this one can be deleted.
+    /// Idempotent. What follows a chat of the main line needs no change.
+    pub(in crate::store) async fn pass_on(&self, chat: &Chat) -> Result<()> {
+        let after = chat.after().and_then(After::parse);
+        let (Some(conversation), Some(after)) = (&chat.conversation, after) else { return Ok(()) };
+        let this = Some(After::Message(chat.chat_id.clone()));
+        let first = place(conversation, &chat.chat_id, None);
+        let mut before = format!("{}{LAST}", places_of_chats(conversation));
+        loop {
+            let (keys, more) = self.indexed(&chat.user_id, &first, &before, FOLLOWING).await?;
+            let follows = |key: &&IndexedKey| After::of_place(&key.thread) == this;
+            let following: Vec<&IndexedKey> = keys.iter().filter(follows).collect();
+            for some in following.chunks(BATCH) {
+                let moved =
+                    some.iter().map(|key| self.follow(&chat.user_id, conversation, key, &after));
+                try_join_all(moved).await?;
+            }
+            match keys.into_iter().next_back() {
+                Some(oldest) if more => before = oldest.thread,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Has a chat follow another one, unless it was moved or deleted since its key was read.
+    async fn follow(
+        &self,
+        user_id: &str,
+        conversation: &str,
+        key: &IndexedKey,
+        after: &After,
+    ) -> Result<()> {
+        let to = place(conversation, &key.chat_id, Some(after));
+        let update = "SET thread = :to";
+        let follow = Write::update(&self.tables.chats, chat_key(user_id, &key.chat_id), update)
+            .when("thread = :from")
+            .values([(":from", s(&key.thread)), (":to", s(to))]);
+        self.send(&follow).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Chats by their ids, newest first, each with what it follows.
+    fn stretch(chats: &[(&str, Option<After>)], from: Option<&str>, more: bool) -> Stretch {
+        let linked = |(id, after): &(&str, Option<After>)| Linked {
+            id: (*id).to_owned(),
+            after: after.clone(),
+        };
+        Stretch { chats: chats.iter().map(linked).collect(), from: from.map(str::to_owned), more }
+    }
+
+    fn message(id: &str) -> Option<After> {
+        Some(After::Message(id.into()))
+    }
+
+    #[test]
+    fn the_chat_before_is_found_missing_or_elsewhere() {
+        let known = stretch(&[("e", message("b")), ("d", None), ("c", message("a"))], None, true);
+        let found = |look: Look| match look {
+            Look::Found(chat) => chat.id,
+            other => format!("{other:?}"),
+        };
+        let chat = |id: &str| found(known.look(&Sought::Chat(id.into())));
+        assert_eq!(
+            ["e", "c", "cc", "f", "b"].map(chat),
+            ["e", "c", "Missing", "Missing", "Elsewhere"]
+        );
+        let main = |id: &str| found(known.look(&Sought::OfMainLine(id.into())));
+        assert_eq!(["e", "dd", "d"].map(main), ["d", "d", "Elsewhere"]);
+
+        let last = stretch(&[("b", message("x"))], Some("b"), false);
+        assert_eq!(last.look(&Sought::Chat("a".into())), Look::Missing);
+        assert_eq!(last.look(&Sought::Chat("c".into())), Look::Elsewhere);
+        assert_eq!(last.look(&Sought::OfMainLine("b".into())), Look::Missing);
+    }
+
+    #[test]
+    fn a_chat_continues_the_main_line_only_from_its_end() {
+        let known = stretch(&[("c", message("a")), ("b", None), ("a", None)], None, false);
+        let continues = [Some("c"), Some("b"), Some("a"), None];
+        assert_eq!(
+            continues.map(|parent| known.is_end_of_main_line(parent)),
+            [false, true, false, false]
+        );
+        for (more, continues) in [(true, false), (false, true)] {
+            let known = stretch(&[("c", Some(After::Start))], None, more);
+            assert_eq!(known.is_end_of_main_line(None), continues);
+            assert!(!known.is_end_of_main_line(Some("c")));
+        }
+        assert!(stretch(&[], None, false).is_end_of_main_line(None));
+    }
+
+    #[test]
+    fn before_a_chat_is_what_it_names_or_the_main_line() {
+        let before = |after| Linked { id: "b".into(), after }.before();
+        assert_eq!(before(None), Some(Sought::OfMainLine("b".into())));
+        assert_eq!(before(Some(After::Start)), None);
+        assert_eq!(before(message("a")), Some(Sought::Chat("a".into())));
+    }
+}

@@ -1,0 +1,169 @@
+//! The table Chats: reading and deleting. `balance` stores chats when it settles them.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde::Deserialize;
+
+use crate::clock::Day;
+use crate::store::{from_item, Place, Result, Store, Write};
+use crate::store::read::{names, page};
+use crate::store::schema::{chat_key, CHAT_SHARDS, CONVERSATION};
+use crate::store::timeline::Timeline;
+use crate::values::Chat;
+
+/// How many chats of all users are read at a time: 25 of the largest size are a few megabytes.
+pub const CHATS: usize = 25;
+
+/// The condition of a put that must not replace a chat or conversation.
+pub(in crate::store) const NEW_CHAT: &str = "attribute_not_exists(chat_id)";
+
+/// What lists show of a chat. Reading the rest of each would take longer, and tells nothing new.
+const SHOWN: &str = "chat_id, conversation, thread, message, #response, calls, model, cut, stopped, #usage, #cost, #time, #name";
+
+/// Those of them whose names DynamoDB reserves.
+const SHOWN_NAMES: [(&str, &str); 5] = [
+    ("#response", "response"),
+    ("#usage", "usage"),
+    ("#cost", "cost"),
+    ("#time", "time"),
+    ("#name", "name"),
+];
+
+/// The key of a chat, as the index by_time has it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
+pub struct ChatKey {
+    user_id: String,
+    chat_id: String,
+}
+
+/// The message of a chat.
+#[derive(Deserialize)]
+struct Said {
+    chat_id: String,
+    message: String,
+}
+
+impl ChatKey {
+    /// The key of a chat of this user.
+    pub fn new(user_id: &str, chat_id: &str) -> Self {
+        Self { user_id: user_id.to_owned(), chat_id: chat_id.to_owned() }
+    }
+}
+
+impl Store {
+    /// One chat of a user.
+    pub async fn chat(&self, user_id: &str, chat_id: &str) -> Result<Option<Chat>> {
+        self.get(&self.tables.chats, chat_key(user_id, chat_id)).await
+    }
+
+    /// The messages of at most 100 of a user's chats, by id. Deleted chats are left out.
+    pub async fn messages<'a>(
+        &self,
+        user_id: &str,
+        chat_ids: impl IntoIterator<Item = &'a str>,
+    ) -> Result<HashMap<String, String>> {
+        let chat_ids: BTreeSet<&str> = chat_ids.into_iter().collect();
+        let wanted = chat_ids.into_iter().map(|id| chat_key(user_id, id)).collect();
+        let found =
+            self.parts_of_items(&self.tables.chats, wanted, Some("chat_id, message")).await?;
+        let message = |item| from_item(item).map(|Said { chat_id, message }| (chat_id, message));
+        found.into_iter().map(message).collect()
+    }
+
+    /// Deletes one chat, and the title that it gave to its conversation. What followed it follows the
+    /// chat before it. The ledger keeps its cost.
+    pub async fn delete_chat(&self, chat: &Chat) -> Result<()> {
+        if chat.conversation.as_ref() == Some(&chat.chat_id) {
+            self.forget_title_of(chat).await?;
+        }
+        self.pass_on(chat).await?;
+        let key = chat_key(&chat.user_id, &chat.chat_id);
+        self.send(&Write::delete(&self.tables.chats, key)).await.map(drop)
+    }
+
+    /// At most `count` chats of a user, newest first, older than the chat `before`; and whether
+    /// there may be more. DynamoDB stops at 1 MB too. Without what lists don't show: the balance after
+    /// it, and its place in the index by_time.
+    pub async fn chats(
+        &self,
+        user_id: &str,
+        before: Option<&str>,
+        count: usize,
+    ) -> Result<(Vec<Chat>, bool)> {
+        let (keys, before) =
+            ("user_id = :user AND chat_id < :before", before.unwrap_or(CONVERSATION));
+        let query = self
+            .newest_first(&self.tables.chats, keys, user_id, before, count)
+            .projection_expression(SHOWN)
+            .set_expression_attribute_names(names(SHOWN_NAMES));
+        let (chats, more): (Vec<Chat>, bool) = page(query).await?;
+        let of_user = |chat| Chat { user_id: user_id.to_owned(), ..chat };
+        Ok((chats.into_iter().map(of_user).collect(), more))
+    }
+
+    /// The keys of at most `count` chats of all users, newest first, from `place`; and where the
+    /// next page begins. `now` is in milliseconds.
+    pub async fn all_chats(
+        &self,
+        place: Option<&Place>,
+        now: u64,
+        count: usize,
+    ) -> Result<(Vec<ChatKey>, Option<Place>)> {
+        let (found, next) = self.newest(self.chats_by_time(), place, now, count).await?;
+        Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
+    }
+
+    /// The chats with these keys, in their order, up to `size` bytes; and where the next page
+    /// begins, if there are more. Deleted chats are left out.
+    pub async fn chats_within(
+        &self,
+        keys: &[ChatKey],
+        size: usize,
+    ) -> Result<(Vec<Chat>, Option<Place>)> {
+        let (mut chats, mut taken) = (Vec::new(), 0);
+        for some in keys.chunks(CHATS) {
+            for chat in self.chats_with(some).await? {
+                taken += chat.size();
+                if taken > size && !chats.is_empty() {
+                    let last = chats.last().map(|last: &Chat| Place::Before(last.chat_id.clone()));
+                    return Ok((chats, last));
+                }
+                chats.push(chat);
+            }
+        }
+        Ok((chats, None))
+    }
+
+    /// The keys of some chats of a day, oldest first, after the id `after`; and the last id, if
+    /// there may be more.
+    pub async fn chats_of_day(
+        &self,
+        day: Day,
+        after: Option<&str>,
+    ) -> Result<(Vec<ChatKey>, Option<String>)> {
+        let list = self.chats_by_time();
+        self.of_day(list, &list.partitions(&day.month()), day, after).await
+    }
+
+    fn chats_by_time(&self) -> Timeline<'_> {
+        Timeline {
+            table: &self.tables.chats,
+            index: "by_time",
+            partition: "month",
+            id: "chat_id",
+            shards: CHAT_SHARDS,
+        }
+    }
+
+    /// The chats with these keys, [`CHATS`] at most, in their order, strongly consistent. Deleted
+    /// chats are left out.
+    pub async fn chats_with(&self, keys: &[ChatKey]) -> Result<Vec<Chat>> {
+        let wanted = keys.iter().map(|key| chat_key(&key.user_id, &key.chat_id)).collect();
+        let found =
+            self.items(&self.tables.chats, wanted).await?.into_iter().map(from_item::<Chat>);
+        let mut found: HashMap<String, Chat> = found
+            .map(|chat| chat.map(|chat| (chat.chat_id.clone(), chat)))
+            .collect::<Result<_>>()?;
+        Ok(keys.iter().filter_map(|key| found.remove(&key.chat_id)).collect())
+    }
+}

@@ -1,0 +1,363 @@
+//! Conversations, in the table Chats beside their chats: titles, the order by last use, pins, and
+//! deletion.
+//!
+//! A conversation's key is `c#<id>`. In the index by_conversation, whose reads are consistent, a
+//! chat is under `<conversation>#<chat id>`, in a [branch](super::branches) with what it follows
+//! behind that, a conversation under `c#<time of last use>#<id>`, one that is pinned under `c#p<time
+//! of pinning>#<id>`, and one that is to be erased under `d#<id>`.
+
+mod change;
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::store::{flag, from_item, n, s, to_item, Item, Result, Store, StoreError, Transaction, Write};
+use crate::store::accounts::deletion::BATCH;
+use crate::store::chats::chats::{CHATS, NEW_CHAT};
+use crate::store::read::values;
+use crate::store::schema::{chat_key, conversation_key, conversation_place, deleted_place, places_of_chats, CONVERSATION, DELETED_CONVERSATION};
+use crate::values::{AccessToken, Chat};
+
+pub use crate::store::chats::conversations::change::ConversationChange;
+
+/// Sorts after every text with the same beginning.
+pub(in crate::store) const LAST: char = '~';
+
+/// The longest title that is taken from a message, in characters.
+const TITLE: usize = 80;
+
+/// A conversation as the table holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conversation {
+    /// The account's id.
+    user_id: String,
+    /// `c#<id>`.
+    chat_id: String,
+    /// Its place in the index.
+    thread: String,
+    /// Its title.
+    pub title: String,
+    /// When it began, in milliseconds since 1970.
+    pub created: u64,
+    /// When its newest stored chat began.
+    pub used: u64,
+    /// The user's instructions for the AI in it. They are in this item because every chat in it reads
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
+    /// Its place in the index while it is pinned, whatever is written in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pinned: Option<String>,
+    /// Deleted, and to be erased: no chat can be added.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    deleted: bool,
+}
+
+impl Conversation {
+    /// A conversation has the id of the chat that begins it.
+    fn begun_by(chat: &Chat, id: &str) -> Self {
+        Self {
+            user_id: chat.user_id.clone(),
+            chat_id: conversation_key(id),
+            thread: conversation_place(id, chat.time),
+            title: title_of(chat),
+            created: chat.time,
+            used: chat.time,
+            instructions: None,
+            pinned: None,
+            deleted: false,
+        }
+    }
+
+    /// The id without the prefix of the key.
+    pub fn id(&self) -> &str {
+        self.chat_id.strip_prefix(CONVERSATION).unwrap_or_default()
+    }
+
+    /// Its place in the list.
+    pub fn place(&self) -> &str {
+        &self.thread
+    }
+
+    /// Whether it comes before those that aren't pinned.
+    pub fn is_pinned(&self) -> bool {
+        self.pinned.is_some()
+    }
+}
+
+/// An item of the index.
+#[derive(Deserialize)]
+pub(in crate::store) struct IndexedKey {
+    /// The item's key in the table.
+    pub(in crate::store) chat_id: String,
+    /// Its place.
+    pub(in crate::store) thread: String,
+}
+
+impl Store {
+    /// `None` if it was deleted.
+    pub async fn conversation(&self, user_id: &str, id: &str) -> Result<Option<Conversation>> {
+        let key = chat_key(user_id, &conversation_key(id));
+        let conversation: Option<Conversation> = self.get(&self.tables.chats, key).await?;
+        Ok(conversation.filter(|conversation| !conversation.deleted))
+    }
+
+    /// The keys of at most `count` conversations of a user, after the place `before`: the pinned
+    /// ones, most recently pinned first, and then the others, most recently used first. And whether
+    /// there are more.
+    pub async fn conversation_keys(
+        &self,
+        user_id: &str,
+        before: Option<&str>,
+        count: usize,
+    ) -> Result<(Vec<String>, bool)> {
+        self.index_keys(user_id, CONVERSATION, before, count).await
+    }
+
+    /// The conversations with these keys, in the order of the list. Erased ones are left out.
+    pub async fn conversations(&self, user_id: &str, keys: &[String]) -> Result<Vec<Conversation>> {
+        let found = self.items(&self.tables.chats, keys_of(user_id, keys)).await?;
+        let mut found: Vec<Conversation> =
+            found.into_iter().map(from_item).collect::<Result<_>>()?;
+        found.sort_by(|one, other| other.thread.cmp(&one.thread));
+        Ok(found)
+    }
+
+    /// The ids of at most `count` chats of a conversation, newest first, older than the chat
+    /// `before`; and whether there are more.
+    pub async fn thread(
+        &self,
+        user_id: &str,
+        id: &str,
+        before: Option<&str>,
+        count: usize,
+    ) -> Result<(Vec<String>, bool)> {
+        let prefix = places_of_chats(id);
+        let before = before.map(|before| format!("{prefix}{before}"));
+        self.index_keys(user_id, &prefix, before.as_deref(), count).await
+    }
+
+    /// The chats with these ids, newest first. Deleted chats are left out.
+    pub async fn chats_by_id(&self, user_id: &str, ids: &[String]) -> Result<Vec<Chat>> {
+        let found = self.items(&self.tables.chats, keys_of(user_id, ids)).await?;
+        let mut found: Vec<Chat> = found.into_iter().map(from_item).collect::<Result<_>>()?;
+        found.sort_by(|one, other| other.chat_id.cmp(&one.chat_id));
+        Ok(found)
+    }
+
+    /// As `chats_by_id`, up to `size` bytes. Also returns whether chats were left out.
+    pub async fn chats_by_id_within(
+        &self,
+        user_id: &str,
+        ids: &[String],
+        size: usize,
+    ) -> Result<(Vec<Chat>, bool)> {
+        let (mut chats, mut taken) = (Vec::new(), 0);
+        for some in ids.chunks(CHATS) {
+            for chat in self.chats_by_id(user_id, some).await? {
+                taken += chat.size();
+                if taken > size && !chats.is_empty() {
+                    return Ok((chats, true));
+                }
+                chats.push(chat);
+            }
+        }
+        Ok((chats, false))
+    }
+
+    /// Removes the title that a chat gave to the conversation that it began, unless the
+    /// conversation has another title now.
+    pub(in crate::store) async fn forget_title_of(&self, chat: &Chat) -> Result<()> {
+        let forget = self
+            .update_conversation(&chat.user_id, &chat.chat_id, "SET title = :none")
+            .when("title = :given OR title = :fenced OR title = :cut")
+            .values([
+                (":none", s(UNTITLED)),
+                (":given", s(title_of(chat))),
+                // The titles that earlier releases gave.
+                (":fenced", s(cut(top_line(chat)))),
+                (":cut", s(top_line(chat).chars().take(TITLE).collect::<String>())),
+            ]);
+        self.send(&forget).await.map(drop)
+    }
+
+    /// Deletes a conversation of the caller: no chat can be added, and no list has it.
+    /// [`Store::erase_conversation`] erases its chats; until then the account is in the index of
+    /// what is to be erased.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAccepted`], and [`StoreError::NoSuchConversation`] if it doesn't exist.
+    pub async fn delete_conversation(
+        &self,
+        caller: &AccessToken,
+        id: &str,
+        now: u64,
+    ) -> Result<()> {
+        let end = self
+            .update_conversation(&caller.user_id, id, "SET deleted = :true, thread = :place")
+            .when(EXISTS)
+            .values([(":true", flag(true)), (":place", s(deleted_place(id)))]);
+        let account = self.update_caller(caller, "SET erasing = :now").values([(":now", n(now))]);
+        match self.transact(vec![account, end], &Uuid::new_v4().to_string()).await? {
+            Transaction::Applied => Ok(()),
+            Transaction::Refused(refusals) if refusals.has(0) => Err(StoreError::NotAccepted),
+            Transaction::Refused(_) => Err(StoreError::NoSuchConversation),
+        }
+    }
+
+    /// Erases the chats of a deleted conversation, and then the conversation. `false` if something
+    /// is left at `until`; the next call continues. Idempotent.
+    pub async fn erase_conversation(
+        &self,
+        user_id: &str,
+        id: &str,
+        until: Instant,
+        erased: &mut usize,
+    ) -> Result<bool> {
+        loop {
+            let (ids, _) = self.thread(user_id, id, None, BATCH).await?;
+            let keys: Vec<(&str, Item)> =
+                ids.iter().map(|id| (self.tables.chats.as_str(), chat_key(user_id, id))).collect();
+            if keys.is_empty() {
+                break;
+            }
+            if Instant::now() >= until {
+                return Ok(false);
+            }
+            self.delete_all(&keys).await?;
+            *erased += keys.len();
+        }
+        self.delete_all(&[(self.tables.chats.as_str(), chat_key(user_id, &conversation_key(id)))])
+            .await?;
+        *erased += 1;
+        Ok(true)
+    }
+
+    /// The ids of a user's conversations that are to be erased.
+    pub(in crate::store) async fn deleted_conversations(&self, user_id: &str) -> Result<Vec<String>> {
+        let (keys, _) = self.index_keys(user_id, DELETED_CONVERSATION, None, BATCH).await?;
+        Ok(keys
+            .iter()
+            .filter_map(|key| key.strip_prefix(CONVERSATION))
+            .map(str::to_owned)
+            .collect())
+    }
+
+    /// Stores a new conversation, or that the conversation was used, which moves only those in the
+    /// list that aren't pinned; `None` for a chat without one.
+    pub(in crate::store) fn converse(&self, chat: &Chat) -> Result<Option<Write>> {
+        let Some(id) = &chat.conversation else { return Ok(None) };
+        if *id == chat.chat_id {
+            let begun = to_item(Conversation::begun_by(chat, id))?;
+            return Ok(Some(Write::put(&self.tables.chats, begun).when(NEW_CHAT).shows_item()));
+        }
+        let used = self
+            .update_conversation(
+                &chat.user_id,
+                id,
+                "SET used = :time, thread = if_not_exists(pinned, :place)",
+            )
+            .when(EXISTS)
+            .values([(":time", n(chat.time)), (":place", s(conversation_place(id, chat.time)))]);
+        Ok(Some(used))
+    }
+
+    fn update_conversation(&self, user_id: &str, id: &str, expression: &str) -> Write {
+        Write::update(&self.tables.chats, chat_key(user_id, &conversation_key(id)), expression)
+    }
+
+    /// The keys of the index's items under `prefix`, in descending order, before `before`; and
+    /// whether there are more.
+    async fn index_keys(
+        &self,
+        user_id: &str,
+        prefix: &str,
+        before: Option<&str>,
+        count: usize,
+    ) -> Result<(Vec<String>, bool)> {
+        let last = format!("{prefix}{LAST}");
+        let before = before.unwrap_or(&last);
+        // One more item: the place that the page begins after is in it, or it tells that there are
+        // more.
+        let (found, later) = self.indexed(user_id, prefix, before, count + 1).await?;
+        let more = later || found.len() > count;
+        Ok((found.into_iter().take(count).map(|found| found.chat_id).collect(), more))
+    }
+
+    /// The first `limit` of the index's items from the place `before` back to the place `first`,
+    /// without the one at `before`; and whether there may be more.
+    pub(in crate::store) async fn indexed(
+        &self,
+        user_id: &str,
+        first: &str,
+        before: &str,
+        limit: usize,
+    ) -> Result<(Vec<IndexedKey>, bool)> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.tables.chats)
+            .index_name("by_conversation")
+            .key_condition_expression("user_id = :user AND thread BETWEEN :first AND :last")
+            .set_expression_attribute_values(values([
+                (":user", s(user_id)),
+                (":first", s(first)),
+                (":last", s(before)),
+            ]))
+            .scan_index_forward(false)
+            .consistent_read(true)
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX));
+        let page = query.send().await?;
+        let mut found = Vec::new();
+        for item in page.items.unwrap_or_default() {
+            let key: IndexedKey = from_item(item)?;
+            if key.thread != before {
+                found.push(key);
+            }
+        }
+        Ok((found, page.last_evaluated_key.is_some()))
+    }
+}
+
+/// The conversation exists and wasn't deleted.
+const EXISTS: &str = "attribute_exists(chat_id) AND attribute_not_exists(deleted)";
+
+/// The title of a conversation whose first chat was deleted.
+const UNTITLED: &str = "Untitled";
+
+/// The beginning of the first message: its first line with a text, cut between two words if it is
+/// too long. `site/sidebar.js` shows the same until the API answers. (Earlier releases also took
+/// the fence of a block of code, and the first ones cut the line anywhere.)
+fn title_of(chat: &Chat) -> String {
+    let mut lines = chat.message.lines().map(str::trim);
+    let text = lines.find(|line| !line.is_empty() && !is_fence(line));
+    cut(text.unwrap_or_else(|| top_line(chat)))
+}
+
+/// Whether a line is the fence of a block of code in Markdown.
+fn is_fence(line: &str) -> bool {
+    line.starts_with("~~~")
+        || (line.starts_with("```") && !line.trim_start_matches('`').contains('`'))
+}
+
+/// A line, cut between two words if it is too long for a title.
+fn cut(line: &str) -> String {
+    let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= TITLE {
+        return line;
+    }
+    let cut: String = line.chars().take(TITLE - 1).collect();
+    let words = cut.rsplit_once(' ').map(|(words, _)| words);
+    let words = words.filter(|words| words.chars().count() >= TITLE / 2).unwrap_or(&cut);
+    format!("{words}…")
+}
+
+fn top_line(chat: &Chat) -> &str {
+    chat.message.trim().lines().next().unwrap_or_default()
+}
+
+fn keys_of(user_id: &str, keys: &[String]) -> Vec<Item> {
+    keys.iter().map(|key| chat_key(user_id, key)).collect()
+}

@@ -1,0 +1,148 @@
+//! Changes of a conversation by its owner: the title, the instructions, and the pin.
+
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+
+use crate::store::{from_item, n, s, Outcome, Result, Store, StoreError};
+use crate::store::chats::conversations::{Conversation, EXISTS};
+use crate::store::schema::{conversation_place, pinned_place};
+use crate::values::{Instructions, Title};
+
+/// How often a conversation is unpinned at most, until no message uses it meanwhile.
+const UNPINNINGS: usize = 10;
+
+/// A change of a conversation, of one field at least. `None` leaves a field as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConversationChange {
+    /// The title.
+    pub title: Option<Title>,
+    /// The instructions.
+    pub instructions: Option<Instructions>,
+    /// Whether it is pinned.
+    pub pinned: Option<bool>,
+}
+
+/// The parts of an update expression.
+#[derive(Clone, Default)]
+struct Parts {
+    set: Vec<&'static str>,
+    removed: Vec<&'static str>,
+    values: Vec<(&'static str, AttributeValue)>,
+}
+
+impl Parts {
+    /// Those for the title and the instructions.
+    fn of(change: &ConversationChange) -> Self {
+        let mut parts = Self::default();
+        if let Some(title) = &change.title {
+            parts.sets("title = :title", (":title", s(title.text())));
+        }
+        match change.instructions.as_ref().map(Instructions::text) {
+            Some(Some(text)) => {
+                parts.sets("instructions = :instructions", (":instructions", s(text)));
+            }
+            Some(None) => parts.removed.push("instructions"),
+            None => {}
+        }
+        parts
+    }
+
+    fn sets(&mut self, part: &'static str, value: (&'static str, AttributeValue)) {
+        self.set.push(part);
+        self.values.push(value);
+    }
+
+    fn are_none(&self) -> bool {
+        self.set.is_empty() && self.removed.is_empty()
+    }
+
+    fn expression(&self) -> String {
+        let clause = |verb: &str, parts: &[&str]| format!("{verb} {}", parts.join(", "));
+        match (self.set.as_slice(), self.removed.as_slice()) {
+            (set, []) => clause("SET", set),
+            ([], removed) => clause("REMOVE", removed),
+            (set, removed) => [clause("SET", set), clause("REMOVE", removed)].join(" "),
+        }
+    }
+}
+
+impl Store {
+    /// Changes the title, the instructions, which the next chat in it uses, and the pin: all that
+    /// `change` has, or nothing. A pin that the conversation has already stays where it is. `now` is
+    /// in milliseconds. Idempotent.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchConversation`] if it doesn't exist, and [`StoreError::Unavailable`] if messages kept
+    /// using it while it was unpinned.
+    pub async fn change_conversation(
+        &self,
+        user_id: &str,
+        id: &str,
+        change: &ConversationChange,
+        now: u64,
+    ) -> Result<Conversation> {
+        let mut parts = Parts::of(change);
+        match change.pinned {
+            Some(false) => return self.unpin_conversation(user_id, id, parts).await,
+            Some(true) => parts.sets(
+                "pinned = if_not_exists(pinned, :pin), thread = if_not_exists(pinned, :pin)",
+                (":pin", s(pinned_place(id, now))),
+            ),
+            None => {}
+        }
+        self.write_conversation(user_id, id, parts).await
+    }
+
+    /// Returns a conversation to its place by last use, which must still be its last use when that is
+    /// written, and changes these parts of it in the same write.
+    async fn unpin_conversation(
+        &self,
+        user_id: &str,
+        id: &str,
+        parts: Parts,
+    ) -> Result<Conversation> {
+        let mut known = self.conversation(user_id, id).await?;
+        for _ in 0..UNPINNINGS {
+            let conversation = known.ok_or(StoreError::NoSuchConversation)?;
+            let Some(pinned) = &conversation.pinned else {
+                if parts.are_none() {
+                    return Ok(conversation);
+                }
+                return self.write_conversation(user_id, id, parts).await;
+            };
+            let mut unpins = parts.clone();
+            let place = conversation_place(id, conversation.used);
+            unpins.sets("thread = :place", (":place", s(place)));
+            unpins.removed.push("pinned");
+            let unpin = self
+                .update_conversation(user_id, id, &unpins.expression())
+                .when("attribute_not_exists(deleted) AND pinned = :pinned AND used = :used")
+                .values(unpins.values)
+                .values([(":pinned", s(pinned)), (":used", n(conversation.used))])
+                .shows_item()
+                .returns(ReturnValue::AllNew);
+            let found: Option<Conversation> = match self.send(&unpin).await? {
+                Outcome::Applied(changed) => return from_item(changed),
+                Outcome::Refused(shown) => self.refused_by(&unpin, shown).await?,
+            };
+            known = found.filter(|conversation| !conversation.deleted);
+        }
+        Err(StoreError::Unavailable("the conversation was used while it was unpinned".into()))
+    }
+
+    async fn write_conversation(
+        &self,
+        user_id: &str,
+        id: &str,
+        parts: Parts,
+    ) -> Result<Conversation> {
+        let write = self
+            .update_conversation(user_id, id, &parts.expression())
+            .when(EXISTS)
+            .values(parts.values)
+            .returns(ReturnValue::AllNew);
+        match self.send(&write).await? {
+            Outcome::Applied(changed) => from_item(changed),
+            Outcome::Refused(_) => Err(StoreError::NoSuchConversation),
+        }
+    }
+}

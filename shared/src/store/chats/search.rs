@@ -1,0 +1,162 @@
+//! Searches the messages of all users, or of one, for administrators.
+
+use std::ops::ControlFlow;
+
+use crate::clock::{millis_of, month};
+use crate::store::{Place, Result, Span, Store};
+use crate::store::chats::chats::CHATS;
+use crate::values::Chat;
+
+/// How many chats a search looks at for one page, and how many bytes of them.
+const LOOKED_AT: usize = 200;
+const READ: usize = 4_000_000;
+
+/// Which chats a list has. The default has all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChatFilter {
+    /// Only those with this text in the message or the answer, in lower case.
+    text: Option<String>,
+    /// Only those of these days.
+    span: Span,
+}
+
+impl ChatFilter {
+    /// Only chats of these days with this text in the message or the answer, in any case. The text
+    /// is in lower case.
+    pub fn new(text: Option<String>, span: Span) -> Self {
+        Self { text, span }
+    }
+
+    /// Whether it accepts every chat.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn accepts(&self, chat: &Chat) -> bool {
+        let has = |said: &str, text: &str| said.to_lowercase().contains(text);
+        self.text
+            .as_deref()
+            .is_none_or(|text| has(&chat.message, text) || has(&chat.answer(), text))
+    }
+}
+
+/// The chats of a page, while they are looked for.
+struct Finding<'f> {
+    filter: &'f ChatFilter,
+    least: String,
+    count: usize,
+    size: usize,
+    found: Vec<Chat>,
+    taken: usize,
+    read: usize,
+}
+
+impl Finding<'_> {
+    /// Takes the chat if it is wanted. Breaks after the last one of the page, with the place of the
+    /// next page, if there is one.
+    fn look_at(&mut self, chat: Chat) -> ControlFlow<Option<Place>> {
+        if chat.chat_id < self.least {
+            return ControlFlow::Break(None);
+        }
+        let place = Place::Before(chat.chat_id.clone());
+        self.read += chat.size();
+        if self.filter.accepts(&chat) {
+            self.taken += chat.size();
+            self.found.push(chat);
+        }
+        let is_full = self.found.len() >= self.count || self.taken >= self.size;
+        if is_full || self.read >= READ {
+            ControlFlow::Break(Some(place))
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+}
+
+impl Store {
+    /// At most `count` chats that the filter accepts, newest first, of all users or of this one,
+    /// from `place` and of about `size` bytes; and where the next page begins. It looks at a
+    /// bounded number of chats: a page may have few or none, and the next one goes on where it
+    /// ended. `now` is in milliseconds.
+    pub async fn chats_found(
+        &self,
+        user: Option<&str>,
+        filter: &ChatFilter,
+        place: Option<&Place>,
+        now: u64,
+        (count, size): (usize, usize),
+    ) -> Result<(Vec<Chat>, Option<Place>)> {
+        // A page of which most chats are accepted costs as much as one of all chats.
+        let further = filter.text.as_ref().map(|_| LOOKED_AT.saturating_sub(count));
+        let least = filter.span.least();
+        let mut page = Finding { filter, least, count, size, found: Vec::new(), taken: 0, read: 0 };
+        let mut place = place.cloned().or_else(|| filter.span.begin(now));
+        for step in [Some(count), further].into_iter().flatten() {
+            match self.look_from(user, place.as_ref(), now, step, &mut page).await? {
+                ControlFlow::Break(next) => return Ok((page.found, next)),
+                ControlFlow::Continue(next) => place = Some(next),
+            }
+        }
+        Ok((page.found, place))
+    }
+
+    /// Looks at this number of chats. Goes on with those after a place, or breaks with the place of
+    /// the next page, if there is one.
+    async fn look_from(
+        &self,
+        user: Option<&str>,
+        place: Option<&Place>,
+        now: u64,
+        count: usize,
+        page: &mut Finding<'_>,
+    ) -> Result<ControlFlow<Option<Place>, Place>> {
+        let (keys, next) = match user {
+            Some(user) => {
+                let before = place.map(ToString::to_string);
+                let (chats, more) = self.chats(user, before.as_deref(), count).await?;
+                let last = chats.last().filter(|_| more);
+                let next = last.map(|last| Place::Before(last.chat_id.clone()));
+                for chat in chats {
+                    if let ControlFlow::Break(next) = page.look_at(chat) {
+                        return Ok(ControlFlow::Break(next));
+                    }
+                }
+                (Vec::new(), next)
+            }
+            None => self.all_chats(place, now, count).await?,
+        };
+        for some in keys.chunks(CHATS) {
+            for chat in self.chats_with(some).await? {
+                if let ControlFlow::Break(next) = page.look_at(chat) {
+                    return Ok(ControlFlow::Break(next));
+                }
+            }
+        }
+        // Months before the first day have none.
+        let first = millis_of(&page.least).map_or_else(String::new, month);
+        let next = next.filter(|next| !matches!(next, Place::In(of) if *of < first));
+        Ok(next.map_or(ControlFlow::Break(None), ControlFlow::Continue))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_found_in_the_message_and_in_the_answer_whatever_its_case() {
+        let chat = Chat {
+            message: "Where is the ÖPNV?".into(),
+            response: "In Zürich.".into(),
+            ..Chat::default()
+        };
+        for (text, found) in
+            [("öpnv", true), ("where", true), ("zürich", true), ("zurich", false), ("?", true)]
+        {
+            let filter = ChatFilter::new(Some(text.into()), Span::default());
+            assert_eq!(filter.accepts(&chat), found, "{text}");
+        }
+        assert!(ChatFilter::new(None, Span::default()).accepts(&chat));
+        assert!(ChatFilter::new(None, Span::default()).is_none());
+    }
+}

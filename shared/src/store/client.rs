@@ -1,0 +1,39 @@
+//! The connection to DynamoDB.
+
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::Client;
+
+use crate::aws;
+use crate::config::{Config, Tables};
+use crate::store::traced::Traced;
+use crate::store::write::Sends;
+
+/// DynamoDB, with the tables' names. Cloning it is cheap.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(in crate::store) client: Client,
+    pub(in crate::store) tables: Arc<Tables>,
+}
+
+impl Store {
+    /// Connects to the endpoint of the settings, or to AWS.
+    pub fn connect(aws: &aws_config::SdkConfig, config: &Config) -> Self {
+        Self::over(aws_sdk_dynamodb::Config::from(aws).to_builder(), config)
+    }
+
+    /// The same with a client configuration that the caller has begun.
+    pub fn over(mut client: aws_sdk_dynamodb::config::Builder, config: &Config) -> Self {
+        if let Some(endpoint) = &config.dynamodb_endpoint {
+            client.set_endpoint_url(Some(endpoint.url.clone()));
+            if let Some(credentials) = aws::credentials(endpoint) {
+                client.set_credentials_provider(Some(credentials));
+            }
+        }
+        client = client.interceptor(Sends);
+        if config.traces.is_some() {
+            client = client.interceptor(Traced);
+        }
+        Self { client: Client::from_conf(client.build()), tables: Arc::new(config.tables.clone()) }
+    }
+}

@@ -1,0 +1,14 @@
+//! What proves who a caller is: sessions, API keys, e-mailed links with the e-mails that carry them,
+//! and the keys that sign tokens.
+
+pub(in crate::store) mod api_keys;
+pub(in crate::store) mod links;
+pub(in crate::store) mod outbox;
+pub(in crate::store) mod public_keys;
+pub(in crate::store) mod sessions;
+
+pub use api_keys::API_KEYS;
+pub use links::{Link, Purpose};
+pub use outbox::Letter;
+pub use public_keys::PublicKey;
+pub use sessions::{Ending, Rotation};

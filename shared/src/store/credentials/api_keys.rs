@@ -1,0 +1,242 @@
+//! API keys in the table Tokens, and their number on the account. A key and its count are written
+//! together, so that parallel requests can't create more keys than an account may have.
+
+use std::collections::{BTreeSet, HashMap};
+
+use futures_util::future::try_join_all;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::store::{is_id, n, s, to_item, Intervening, Patience, Refusals, Result, Store, StoreError, Transaction, Write, NEW};
+use crate::store::credentials::sessions::CALLER;
+use crate::store::ledger::interventions::{kept_changing, UNCHANGED};
+use crate::store::schema::{api_key_key, pk, API_KEY};
+use crate::values::{AccessToken, Account, ApiKey, StoredKey};
+use crate::values::api_key::KeyName;
+
+/// How many API keys an account may have.
+pub const API_KEYS: u32 = 50;
+
+impl StoredKey {
+    /// The record of a new key of the caller.
+    pub fn new(key: &ApiKey, caller: &AccessToken, label: &KeyName, created: u64) -> Self {
+        Self {
+            pk: api_key_key(&key.id().to_string()),
+            user_id: caller.user_id.clone(),
+            name: caller.name.clone(),
+            label: label.text().to_owned(),
+            hash: key.hash(),
+            hint: key.hint(),
+            created,
+            auth_epoch: caller.auth_epoch,
+        }
+    }
+}
+
+impl Store {
+    /// Stores a new key, if the account accepts the caller and has room for another key.
+    /// Idempotent.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAccepted`], and [`StoreError::TooManyApiKeys`].
+    pub async fn create_api_key(&self, caller: &AccessToken, key: &StoredKey) -> Result<()> {
+        let put = Write::put(&self.tables.tokens, to_item(key)?).when(NEW).shows_item();
+        let count = self
+            .count_keys(caller, "SET api_keys = if_not_exists(api_keys, :none) + :one")
+            .when(format!("{CALLER} AND (attribute_not_exists(api_keys) OR api_keys < :most)"))
+            .values([(":most", n(API_KEYS))]);
+        let refusals = match self.transact(vec![put, count], key.id()).await? {
+            Transaction::Applied => return Ok(()),
+            Transaction::Refused(refusals) => refusals,
+        };
+        // The key was written, and only the reply was lost.
+        if refusals.read::<StoredKey>(0)?.as_ref() == Some(key) {
+            return Ok(());
+        }
+        match refusing_account(&refusals, caller)? {
+            Some(account) if account.api_keys >= API_KEYS => {
+                Err(StoreError::TooManyApiKeys { most: API_KEYS })
+            }
+            _ => Err(StoreError::Internal("an API key was refused without a reason".into())),
+        }
+    }
+
+    /// Deletes a key of the caller, which is invalid from then on. A key that became invalid when
+    /// the account's address was verified isn't counted and no longer belongs to the account.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAccepted`], and [`StoreError::NoSuchApiKey`] if the caller has no key with this id.
+    pub async fn revoke_api_key(&self, caller: &AccessToken, id: &str) -> Result<()> {
+        if !is_id(id) {
+            self.account_of(caller).await?;
+            return Err(StoreError::NoSuchApiKey);
+        }
+        // Most keys are from the caller's epoch. A refusal shows the epoch of an older one, and the
+        // account then decides whether that key is still valid.
+        let mut older = None;
+        loop {
+            let made = older.unwrap_or(caller.auth_epoch);
+            let delete = Write::delete(&self.tables.tokens, pk(api_key_key(id)))
+                .values([(":user", s(&caller.user_id))])
+                .shows_item();
+            let delete = match older {
+                None => delete
+                    .when("user_id = :user AND auth_epoch >= :made")
+                    .values([(":made", n(made))]),
+                Some(_) => delete.when("user_id = :user"),
+            };
+            let count = self
+                .count_keys(caller, "SET api_keys = api_keys - :one")
+                .when(format!("{CALLER} AND api_keys > :none AND (attribute_not_exists(keys_from) OR keys_from <= :made)"))
+                .values([(":made", n(made))]);
+            let writes = vec![delete, count];
+            let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
+                Transaction::Applied => return Ok(()),
+                Transaction::Refused(refusals) => refusals,
+            };
+            let account = refusing_account(&refusals, caller)?;
+            if !refusals.has(0) {
+                let is_dead = account.is_some_and(|account| account.keys_from > Some(made));
+                return Err(if is_dead {
+                    StoreError::NoSuchApiKey
+                } else {
+                    StoreError::Internal("an account has an API key that it doesn't count".into())
+                });
+            }
+            let own = refusals
+                .read::<StoredKey>(0)?
+                .filter(|key| key.user_id == caller.user_id && older.is_none())
+                .ok_or(StoreError::NoSuchApiKey)?;
+            older = Some(own.auth_epoch);
+        }
+    }
+
+    /// Deletes API keys of a user for an administrator: the one with the id `only`, or all of them.
+    /// They are invalid from then on. Returns how many they were; nothing is written if there were
+    /// none. Idempotent.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchApiKey`] if the user has no key `only`, and those of
+    /// [`Store::end_sessions_of_user`].
+    pub async fn revoke_keys_of_user(
+        &self,
+        doing: &Intervening<'_>,
+        only: Option<&str>,
+    ) -> Result<usize> {
+        let mut seen = doing.account.clone();
+        let mut patience = Patience::new();
+        loop {
+            let ids = match only {
+                Some(id) => vec![id.to_owned()],
+                None => self.api_key_ids(&seen.id).await?,
+            };
+            let mut keys = self.api_keys(&seen, &ids).await?;
+            keys.retain(|key| key.user_id == seen.id);
+            let found = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+            match only {
+                Some(_) if keys.is_empty() => return Err(StoreError::NoSuchApiKey),
+                None if keys.is_empty() && seen.api_keys == 0 => return Ok(0),
+                // The index learns of new keys a moment later.
+                None if found < seen.api_keys => seen = self.reread(&seen).await?,
+                _ => {
+                    let count = self
+                        .update_unchanged(&seen, "SET api_keys = :left")
+                        .when(format!("{UNCHANGED} AND api_keys = :had"))
+                        .values([
+                            (":left", n(seen.api_keys.saturating_sub(found))),
+                            (":had", n(seen.api_keys)),
+                        ]);
+                    let delete = |key: &StoredKey| {
+                        Write::delete(&self.tables.tokens, pk(&key.pk))
+                            .when("user_id = :user")
+                            .values([(":user", s(&key.user_id))])
+                    };
+                    let writes = [count].into_iter().chain(keys.iter().map(delete)).collect();
+                    let Some(current) = self.intervene(doing, writes).await? else {
+                        return Ok(keys.len());
+                    };
+                    seen = current;
+                }
+            }
+            if !patience.lasts().await {
+                return Err(kept_changing());
+            }
+        }
+    }
+
+    /// Deletes the API keys that became invalid when the account `seen` became `after`, as far as
+    /// an index knows them. They are neither valid nor counted even if this fails, so a failure is
+    /// only logged.
+    pub(in crate::store) async fn delete_ended_keys(&self, seen: &Account, after: &Account) {
+        if seen.api_keys == after.api_keys {
+            return;
+        }
+        let delete = |id: String| async move {
+            let delete = Write::delete(&self.tables.tokens, pk(api_key_key(&id)))
+                .when(
+                    "user_id = :user AND (attribute_not_exists(auth_epoch) OR auth_epoch < :from)",
+                )
+                .values([(":user", s(&after.id)), (":from", n(after.auth_epoch))]);
+            self.send(&delete).await
+        };
+        let deleted = async {
+            try_join_all(self.api_key_ids(&after.id).await?.into_iter().map(delete)).await
+        };
+        if let Err(error) = deleted.await {
+            tracing::warn!(
+                user = after.id,
+                cause = error.cause(),
+                "API keys that had ended could not be deleted"
+            );
+        }
+    }
+
+    /// Changes the caller's account, with the values `:none` and `:one`.
+    fn count_keys(&self, caller: &AccessToken, expression: &str) -> Write {
+        self.update_caller(caller, expression).values([(":none", n(0)), (":one", n(1))])
+    }
+
+    /// [`ApiKey::matches`] tells whether it is the key that a client sent.
+    pub async fn api_key(&self, id: &str) -> Result<Option<StoredKey>> {
+        if !is_id(id) {
+            return Ok(None);
+        }
+        self.get(&self.tables.tokens, pk(api_key_key(id))).await
+    }
+
+    /// Newest first. Read from an index, which learns of new and deleted keys a moment later.
+    pub async fn api_key_ids(&self, user_id: &str) -> Result<Vec<String>> {
+        // One page holds more than an account may have.
+        self.ids_of_user(API_KEY, user_id, None).await.map(|(ids, _)| ids)
+    }
+
+    /// The names of a user's keys with these ids, 100 at most, by id. Revoked keys are left out.
+    pub async fn names_of_keys<'a>(
+        &self,
+        user_id: &str,
+        ids: impl IntoIterator<Item = &'a str>,
+    ) -> Result<HashMap<String, String>> {
+        let ids: BTreeSet<&str> = ids.into_iter().collect();
+        let ids: Vec<String> = ids.into_iter().map(str::to_owned).collect();
+        let keys: Vec<StoredKey> = self.with_ids(API_KEY, &ids).await?;
+        let own = keys.into_iter().filter(|key| key.user_id == user_id);
+        Ok(own.map(|key| (key.id().to_owned(), key.label)).collect())
+    }
+
+    /// The account's valid keys with these ids, in their order, strongly consistent.
+    pub async fn api_keys(&self, account: &Account, ids: &[String]) -> Result<Vec<StoredKey>> {
+        let keys: Vec<StoredKey> = self.with_ids(API_KEY, ids).await?;
+        Ok(keys.into_iter().filter(|key| account.keys_from <= Some(key.auth_epoch)).collect())
+    }
+}
+
+/// The account that refused the transaction's second write; `None` if that write wasn't refused.
+///
+/// # Errors
+/// If the account doesn't accept the caller.
+fn refusing_account(refusals: &Refusals, caller: &AccessToken) -> Result<Option<Account>> {
+    if !refusals.has(1) {
+        return Ok(None);
+    }
+    caller.admits(refusals.read(1)?).map(Some).ok_or(StoreError::NotAccepted)
+}

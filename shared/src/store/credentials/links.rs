@@ -1,0 +1,132 @@
+//! E-mailed links in the table Tokens, by a hash of their tokens. The transaction that uses a link
+//! marks it, so that it works once; the mark names the request, so that a request whose reply was
+//! lost recognises its own.
+
+use serde::{Deserialize, Serialize};
+
+use crate::store::{n, s, to_item, Refusals, Result, Store, StoreError, Write, NEW};
+use crate::store::schema::{link_key, pk};
+use crate::values::{Account, LinkToken};
+
+/// How long a link verifies an address, in seconds: two days.
+const VERIFIES: u64 = 2 * 24 * 3600;
+
+/// How long a link resets a password, in seconds: an hour.
+const RESETS: u64 = 3600;
+
+/// How long a link sets the first password of an account that an administrator has created, in
+/// seconds: a week.
+const INVITES: u64 = 7 * 24 * 3600;
+
+/// What a link is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// Verifies an address.
+    Verify,
+    /// Resets a password.
+    Reset,
+    /// A purpose that only later releases know. Here its links are invalid.
+    #[serde(other)]
+    Other,
+}
+
+/// An e-mailed link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// `link:<hash of the token>`.
+    pk: String,
+    /// Its purpose.
+    pub purpose: Purpose,
+    /// The account's id.
+    pub user_id: String,
+    /// The key of the account's name.
+    pub name: String,
+    /// The address that it was sent to.
+    pub address: String,
+    /// The account's epoch when it was made: a change of the password ends every link.
+    pub auth_epoch: u64,
+    /// The second at which it expires; DynamoDB deletes it some time later.
+    expires_at: u64,
+    /// The request that has used it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    used: Option<String>,
+}
+
+impl Link {
+    /// `name` is the key of the account's username.
+    pub fn new(
+        token: &LinkToken,
+        purpose: Purpose,
+        user_id: &str,
+        name: &str,
+        address: &str,
+        auth_epoch: u64,
+        now: u64,
+    ) -> Self {
+        let life = match purpose {
+            Purpose::Verify => VERIFIES,
+            Purpose::Reset => RESETS,
+            Purpose::Other => 0,
+        };
+        Self {
+            pk: link_key(&token.hash()),
+            purpose,
+            user_id: user_id.to_owned(),
+            name: name.to_owned(),
+            address: address.to_owned(),
+            auth_epoch,
+            expires_at: now + life,
+            used: None,
+        }
+    }
+
+    /// The same link in an invitation, where it is valid for longer.
+    pub fn inviting(self, now: u64) -> Self {
+        Self { expires_at: now + INVITES, ..self }
+    }
+
+    /// The request that has used it.
+    pub(in crate::store) fn used_by(&self) -> Option<&str> {
+        self.used.as_deref()
+    }
+
+    /// # Errors
+    /// [`StoreError::InvalidLink`] if the account doesn't accept the link.
+    pub(in crate::store) fn admits(&self, account: Option<Account>) -> Result<Account> {
+        let same = |account: &Account| {
+            account.id == self.user_id && account.active && account.auth_epoch == self.auth_epoch
+        };
+        account.filter(same).ok_or(StoreError::InvalidLink)
+    }
+}
+
+impl Store {
+    /// Stores a link. Its random token makes its key new.
+    pub async fn put_link(&self, link: &Link) -> Result<()> {
+        let put = Write::put(&self.tables.tokens, to_item(link)?).when(NEW);
+        self.send(&put).await.map(drop)
+    }
+
+    /// # Errors
+    /// [`StoreError::InvalidLink`] if there is none for this purpose that is unused and valid at `now`.
+    pub async fn link(&self, token: &LinkToken, purpose: Purpose, now: u64) -> Result<Link> {
+        let link: Option<Link> = self.get(&self.tables.tokens, pk(link_key(&token.hash()))).await?;
+        link.filter(|link| link.purpose == purpose && link.used.is_none() && link.expires_at > now)
+            .ok_or(StoreError::InvalidLink)
+    }
+
+    /// Marks a link as used. It must be the first write of its transaction.
+    pub(in crate::store) fn mark_used(&self, link: &Link, request: &str, now: u64) -> Write {
+        Write::update(&self.tables.tokens, pk(&link.pk), "SET used = :request")
+            .when("user_id = :user AND attribute_not_exists(used) AND expires_at > :now")
+            .values([(":user", s(&link.user_id)), (":now", n(now)), (":request", s(request))])
+            .shows_item()
+    }
+}
+
+/// Whether a copy of this request has used the link: then only the reply was lost.
+pub(in crate::store) fn was_used_by(refusals: &Refusals, request: &str) -> Result<bool> {
+    let link: Option<Link> = refusals.read(0)?;
+    Ok(link.is_some_and(|link| link.used.as_deref() == Some(request)))
+}

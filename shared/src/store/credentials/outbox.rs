@@ -1,0 +1,184 @@
+//! The outbox in the table Tokens: e-mails to send. A request writes a letter in its own
+//! transaction; the function `mail` reads it from the table's stream, makes the link, sends the
+//! e-mail and deletes the letter.
+//!
+//! So no request waits for a mail server, no reply reveals by its timing whether an e-mail was
+//! sent, and no link's token is ever stored: a letter has the purpose of the e-mail, and the token
+//! is made when it is sent.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::store::{n, to_item, Intervening, Refusals, Result, Store, StoreError, Transaction, Write, NEW};
+use crate::store::requests::quotas::mailed_enough;
+use crate::store::schema::{letter_key, pause_key, pk};
+use crate::values::{Account, Email, Limit};
+use crate::values::text::key;
+use crate::values::idempotency::fingerprint;
+
+/// How long a letter can wait to be sent, in seconds: a day.
+const WAITS: u64 = 24 * 3600;
+
+/// The pause between two e-mails to one recipient, in seconds.
+const PAUSE: u64 = 60;
+
+/// An e-mail to send.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Letter {
+    /// To an address that an account has given: a link that verifies it.
+    Verify {
+        /// The account's id.
+        user_id: String,
+        /// The key of the account's name.
+        name: String,
+        /// The address as it was typed.
+        address: String,
+        /// The account's epoch.
+        auth_epoch: u64,
+    },
+    /// To the address with this key: a link that resets the password of the account that has it.
+    /// The account is looked up when the e-mail is sent.
+    Reset {
+        /// The key of the address.
+        address: String,
+        /// Whether it is the first password of an account that an administrator has created. An
+        /// earlier release sends the other e-mail.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        invites: bool,
+    },
+    /// To the address that an account has replaced: a notice.
+    AddressChanges {
+        /// The replaced address.
+        address: String,
+    },
+}
+
+impl Letter {
+    /// The e-mail with the link that verifies `address`.
+    pub fn verify(account: &Account, address: &str) -> Self {
+        Self::Verify {
+            user_id: account.id.clone(),
+            name: account.label.clone(),
+            address: address.to_owned(),
+            auth_epoch: account.auth_epoch,
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Posted {
+    /// `outbox:<random id>`.
+    pk: String,
+    letter: Letter,
+    /// The second from which it isn't sent any more; DynamoDB deletes it some time later.
+    expires_at: u64,
+}
+
+/// The pause after an e-mail, so that no recipient is flooded.
+#[derive(Debug, Serialize, Deserialize)]
+struct Pause {
+    /// `mailed:<account's id, or hash of an address>`.
+    pk: String,
+    /// The request that began it.
+    request: String,
+    /// The second at which it ends.
+    expires_at: u64,
+}
+
+impl Store {
+    /// `None` if it was sent, or is too old at `now`.
+    pub async fn letter(&self, key: &str, now: u64) -> Result<Option<Letter>> {
+        let posted: Option<Posted> = self.get(&self.tables.tokens, pk(key)).await?;
+        Ok(posted.filter(|posted| posted.expires_at > now).map(|posted| posted.letter))
+    }
+
+    /// Deletes a letter that was sent. Idempotent.
+    pub async fn take_letter(&self, key: &str) -> Result<()> {
+        self.send(&Write::delete(&self.tables.tokens, pk(key))).await.map(drop)
+    }
+
+    /// Writes a letter with a link that resets the password of the account with this address; at
+    /// most one a minute, and a few an hour and a day. For an address without an account the write
+    /// is the same, so neither the reply nor its timing reveals whether there is an account.
+    pub async fn post_reset(&self, address: &Email, now: u64) -> Result<()> {
+        let request = Uuid::new_v4().to_string();
+        let letter = Letter::Reset { address: address.key().to_owned(), invites: false };
+        let mut writes =
+            vec![self.pause(&fingerprint(address.key()), &request, now)?, self.post(&letter, now)?];
+        writes.extend(self.count_reset(address.key(), now));
+        self.transact(writes, &request).await.map(drop)
+    }
+
+    /// Writes a letter with a link that resets a user's password, for an administrator. If the
+    /// address was sent such a link less than a minute ago, nothing is written.
+    ///
+    /// # Errors
+    /// [`StoreError::NoAddress`], and those of [`Store::end_sessions_of_user`].
+    pub async fn post_reset_of_user(&self, doing: &Intervening<'_>, now: u64) -> Result<()> {
+        let address = doing.account.email.as_deref().filter(|_| doing.account.active);
+        let address = key(address.ok_or(StoreError::NoAddress)?);
+        let pause = self.pause(&fingerprint(&address), &doing.id, now)?;
+        let letter = self.post(&Letter::Reset { address, invites: false }, now)?;
+        self.intervene(doing, vec![pause, letter]).await.map(drop)
+    }
+
+    /// Writes another letter with a link that verifies the account's unverified address.
+    ///
+    /// # Errors
+    /// [`StoreError::NothingToVerify`], and [`StoreError::TooManyMails`] within a minute of the last e-mail,
+    /// or after too many to one address.
+    pub async fn post_again(&self, account: &Account, now: u64) -> Result<()> {
+        let address = account.unverified().ok_or(StoreError::NothingToVerify)?;
+        let request = Uuid::new_v4().to_string();
+        let writes = vec![
+            self.pause(&account.id, &request, now)?,
+            self.count_mail(&key(address), now),
+            self.post(&Letter::verify(account, address), now)?,
+        ];
+        let Transaction::Refused(refusals) = self.transact(writes, &request).await? else {
+            return Ok(());
+        };
+        pause_allows(&refusals, 0, &request, now)?;
+        if refusals.has(1) { Err(mailed_enough(now)) } else { Ok(()) }
+    }
+
+    /// Adds a letter under a random key.
+    pub(in crate::store) fn post(&self, letter: &Letter, now: u64) -> Result<Write> {
+        let posted = Posted {
+            pk: letter_key(&Uuid::new_v4().to_string()),
+            letter: letter.clone(),
+            expires_at: now + WAITS,
+        };
+        Ok(Write::put(&self.tables.tokens, to_item(&posted)?).when(NEW).shows_item())
+    }
+
+    /// Allows one e-mail to `whom`, an account's id or the hash of an address, and then none for a
+    /// minute.
+    pub(in crate::store) fn pause(&self, whom: &str, request: &str, now: u64) -> Result<Write> {
+        let pause =
+            Pause { pk: pause_key(whom), request: request.to_owned(), expires_at: now + PAUSE };
+        Ok(Write::put(&self.tables.tokens, to_item(&pause)?)
+            .when("attribute_not_exists(pk) OR expires_at <= :now")
+            .values([(":now", n(now))])
+            .shows_item())
+    }
+}
+
+/// Reads why a transaction was refused whose `index`-th write is a pause.
+///
+/// # Errors
+/// [`StoreError::TooManyMails`], unless a copy of this request began the pause (a lost reply).
+pub(in crate::store) fn pause_allows(
+    refusals: &Refusals,
+    index: usize,
+    request: &str,
+    now: u64,
+) -> Result<()> {
+    let Some(pause) = refusals.read::<Pause>(index)? else { return Ok(()) };
+    if pause.request == request {
+        return Ok(());
+    }
+    let reset = pause.expires_at.saturating_sub(now).clamp(1, PAUSE);
+    Err(StoreError::TooManyMails(Limit { name: "mails", most: 1, window: Some(PAUSE), left: 0, reset }))
+}

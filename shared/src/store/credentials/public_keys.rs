@@ -1,0 +1,73 @@
+//! The table Keys: public signing keys.
+
+use serde::{Deserialize, Serialize};
+
+use crate::store::{from_item, n, s, Result, Store, Write};
+use crate::store::schema::signing_key;
+
+/// A public key that verifies tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublicKey {
+    /// Its id, which is in the header of tokens.
+    pub kid: String,
+    /// 32 bytes in base64url, as in a JWK ([RFC
+    /// 8037](https://www.rfc-editor.org/rfc/rfc8037#section-2)).
+    pub x: String,
+    /// The second at which it was published.
+    pub from: u64,
+    /// The second at which it expires; `None` for the key that signs now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+}
+
+impl PublicKey {
+    /// Whether its tokens are valid at `now`.
+    pub fn is_valid(&self, now: u64) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+}
+
+impl Store {
+    /// A handful at most, since expired keys leave the table. A key that can't be read, such as one
+    /// of a later release's type, is left out: the tokens that it signed are invalid here.
+    pub async fn public_keys(&self) -> Result<Vec<PublicKey>> {
+        let scan =
+            self.client.scan().table_name(&self.tables.keys).consistent_read(true).send().await?;
+        let read = |item| {
+            from_item(item).inspect_err(|error| {
+                tracing::error!(cause = error.cause(), "a published key can't be read");
+            })
+        };
+        Ok(scan.items.unwrap_or_default().into_iter().filter_map(|item| read(item).ok()).collect())
+    }
+
+    /// Publishes a key without an expiry. Idempotent: `from` stays.
+    pub async fn publish_key(&self, kid: &str, x: &str, now: u64) -> Result<()> {
+        let publish = Write::update(
+            &self.tables.keys,
+            signing_key(kid),
+            "SET x = :x, #from = if_not_exists(#from, :now) REMOVE #until",
+        )
+        .names([("#from", "from"), ("#until", "until")])
+        .values([(":x", s(x)), (":now", n(now))]);
+        self.send(&publish).await.map(drop)
+    }
+
+    /// Deletes a key: its tokens are invalid once every function has read the table again.
+    pub async fn withdraw_key(&self, kid: &str) -> Result<()> {
+        self.send(&Write::delete(&self.tables.keys, signing_key(kid))).await.map(drop)
+    }
+
+    /// Sets the second at which a key expires, unless it is set.
+    pub async fn end_key(&self, kid: &str, until: u64) -> Result<()> {
+        let end = Write::update(
+            &self.tables.keys,
+            signing_key(kid),
+            "SET #until = if_not_exists(#until, :until)",
+        )
+        .when("attribute_exists(kid)")
+        .names([("#until", "until")])
+        .values([(":until", n(until))]);
+        self.send(&end).await.map(drop)
+    }
+}

@@ -1,0 +1,276 @@
+//! Sessions in the table Tokens, which refresh tokens belong to.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::ReturnValue;
+use serde::{Deserialize, Serialize};
+
+use crate::values::LEEWAY;
+use crate::clock::Clock;
+use crate::store::{flag, from_item, is_id, n, no_entries, s, to_item, Outcome, Patience, Result, Store, StoreError, Write, NEW};
+use crate::store::schema::{account_key, pk, session_key, SESSION};
+use crate::values::{unknown_device, AccessToken, Account, RefreshToken, Session};
+
+/// The outcome of presenting a refresh token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// It is the session's current or next token.
+    Current(Session),
+    /// It is dead: a later one of its session was presented, or it was itself too long ago. Another
+    /// client has a copy.
+    Dead(Session),
+    /// Its session has ended, or never existed.
+    Gone,
+}
+
+/// What a log-out ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending<'s> {
+    /// One session of the account.
+    One {
+        /// The session's id.
+        session: &'s str,
+        /// The second at which its tokens would have ended by themselves.
+        ends: u64,
+    },
+    /// Every session of the account.
+    All,
+}
+
+/// How many revoked sessions an account stores: each makes every write of the account larger.
+const REVOKED: usize = 50;
+
+impl Session {
+    /// A session that begins now.
+    pub fn new(account: &Account, device: Option<String>, clock: &Clock, life: Duration) -> Self {
+        let now = clock.seconds();
+        let ends = now + life.as_secs();
+        Self {
+            pk: session_key(&clock.id().to_string()),
+            user_id: account.id.clone(),
+            device: device.unwrap_or_else(unknown_device),
+            began: Some(now),
+            used: Some(now),
+            generation: 0,
+            rotated: None,
+            auth_epoch: account.auth_epoch,
+            ends,
+            expires_at: ends,
+        }
+    }
+}
+
+impl Store {
+    /// Stores a new session. Idempotent, since its id is unique.
+    pub async fn start_session(&self, session: &Session) -> Result<()> {
+        let put = Write::put(&self.tables.tokens, to_item(session)?).when(NEW);
+        self.send(&put).await.map(drop)
+    }
+
+    /// Presents a refresh token: if its generation follows the session's, the session's becomes
+    /// this one, and `now` its last use. One conditional write. Idempotent.
+    ///
+    /// The current generation can be presented again for a while, since its reply may have been
+    /// lost, and other tabs have it too. The first generation can be presented as long as it is
+    /// current: clients that never replace their token live on it.
+    pub async fn rotate_session(&self, token: &RefreshToken, now: u64) -> Result<Rotation> {
+        let present = |expression: &str, condition: &str| {
+            Write::update(&self.tables.tokens, pk(session_key(&token.session)), expression)
+                .when(condition)
+                .values([
+                    (":presented", n(token.generation)),
+                    (":user", s(&token.user_id)),
+                    (":now", n(now)),
+                ])
+                .returns(ReturnValue::AllNew)
+                .shows_item()
+        };
+        let rotate = match token.generation.checked_sub(1) {
+            None => present(
+                "SET used = :now",
+                "user_id = :user AND ends > :now AND generation = :presented",
+            ),
+            Some(before) => present(
+                "SET generation = :presented, rotated = :now, used = :now",
+                "user_id = :user AND ends > :now AND generation = :before",
+            )
+            .values([(":before", n(before))]),
+        };
+        let session: Option<Session> = match self.send(&rotate).await? {
+            Outcome::Applied(session) => return from_item(session).map(Rotation::Current),
+            Outcome::Refused(session) => self.refused_by(&rotate, session).await?,
+        };
+        let Some(session) =
+            session.filter(|session| session.user_id == token.user_id && session.ends > now)
+        else {
+            return Ok(Rotation::Gone);
+        };
+        let again = token.generation == session.generation && session.may_come_again(now);
+        Ok(match token.generation > session.generation {
+            true => Rotation::Gone,
+            false if again => Rotation::Current(session),
+            false => Rotation::Dead(session),
+        })
+    }
+
+    /// `None` if it has ended, or the id is malformed.
+    pub async fn session(&self, id: &str) -> Result<Option<Session>> {
+        if !is_id(id) {
+            return Ok(None);
+        }
+        self.get(&self.tables.tokens, pk(session_key(id))).await
+    }
+
+    /// The account and the session of a refresh token, read at the same time, strongly consistent.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAccepted`] if the session has ended, or the account doesn't accept it.
+    pub async fn session_of(&self, token: &RefreshToken, now: u64) -> Result<(Account, Session)> {
+        let (account, session) =
+            tokio::try_join!(self.account_named(&token.name), self.session(&token.session))?;
+        let opened = account.zip(session).filter(|(account, session)| {
+            account.id == token.user_id && account.active && session.opens(account, now)
+        });
+        opened.ok_or(StoreError::NotAccepted)
+    }
+
+    /// The ids of some sessions of a user, newest first, older than the session `before`; and
+    /// whether there may be more. Read from an index, which learns of new sessions a moment later.
+    pub async fn session_ids(
+        &self,
+        user_id: &str,
+        before: Option<&str>,
+    ) -> Result<(Vec<String>, bool)> {
+        self.ids_of_user(SESSION, user_id, before).await
+    }
+
+    /// The sessions with these ids, in their order, strongly consistent. Ended ones are left out.
+    pub async fn sessions(&self, ids: &[String]) -> Result<Vec<Session>> {
+        self.with_ids(SESSION, ids).await
+    }
+
+    /// The newest sessions whose tokens the account accepts at the second `now`, newest first, at
+    /// most 100.
+    pub async fn open_sessions(&self, account: &Account, now: u64) -> Result<Vec<Session>> {
+        let (ids, _) = self.session_ids(&account.id, None).await?;
+        let mut sessions = self.sessions(&ids).await?;
+        sessions.retain(|session| account.active && session.opens(account, now));
+        Ok(sessions)
+    }
+
+    /// Deletes a session of this user: it can't be refreshed any more.
+    pub async fn delete_session(&self, user_id: &str, id: &str) -> Result<()> {
+        let delete = Write::delete(&self.tables.tokens, pk(session_key(id)))
+            .when("attribute_not_exists(pk) OR user_id = :user")
+            .values([(":user", s(user_id))]);
+        self.send(&delete).await.map(drop)
+    }
+
+    /// Ends one session of the caller's account. Deletes it last: it is needed to find this place
+    /// again if a step in between fails.
+    ///
+    /// # Errors
+    /// Those of [`Store::end_sessions`].
+    pub async fn end_session(
+        &self,
+        caller: &AccessToken,
+        session: &Session,
+        now: u64,
+    ) -> Result<()> {
+        self.end_sessions(caller, Ending::One { session: session.id(), ends: session.ends }, now)
+            .await?;
+        self.delete_session(&caller.user_id, session.id()).await
+    }
+
+    /// Ends one session of the caller's account, or all of them: their tokens are invalid from then
+    /// on. Idempotent.
+    ///
+    /// One conditional write adds the session to the account's revoked ones. If there are too many,
+    /// those whose time is over make room; if none is over, the epoch rises instead, which ends
+    /// every session of the account.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAccepted`] if the account no longer accepts the caller's own token.
+    pub async fn end_sessions(
+        &self,
+        caller: &AccessToken,
+        ending: Ending<'_>,
+        now: u64,
+    ) -> Result<()> {
+        let mut outdated = Vec::new();
+        let mut all = ending == Ending::All;
+        let mut patience = Patience::new();
+        loop {
+            let update = match ending {
+                Ending::One { session, ends } if !all => {
+                    self.revoke(caller, session, ends, &outdated)
+                }
+                _ => self.raise_epoch(caller),
+            };
+            let account: Option<Account> = match self.send(&update).await? {
+                Outcome::Applied(_) => return Ok(()),
+                Outcome::Refused(account) => self.refused_by(&update, account).await?,
+            };
+            let account = account
+                .filter(|account| account.id == caller.user_id && account.active)
+                .ok_or(StoreError::NotAccepted)?;
+            let noted = matches!(ending, Ending::One { session, .. } if account.revoked.contains_key(session));
+            if noted || account.auth_epoch > caller.auth_epoch {
+                return Ok(());
+            }
+            let account = caller.admits(Some(account)).ok_or(StoreError::NotAccepted)?;
+            let (over, live): (Vec<_>, Vec<_>) =
+                account.revoked.into_iter().partition(|(_, ends)| ends + LEEWAY < now);
+            outdated = over.into_iter().map(|(session, _)| session).collect();
+            all |= live.len() >= REVOKED;
+            if !patience.lasts().await {
+                return Err(StoreError::Unavailable(
+                    "a log-out was refused without a reason that lasts".into(),
+                ));
+            }
+        }
+    }
+
+    /// Adds a session to the account's revoked ones, in place of `outdated` ones if there are any.
+    fn revoke(&self, caller: &AccessToken, session: &str, ends: u64, outdated: &[String]) -> Write {
+        let mut expression = String::from("SET revoked.#session = :ends");
+        let (room, limit) = match outdated {
+            [] => ("size(revoked) < :limit", Some((":limit", n(REVOKED)))),
+            _ => ("attribute_exists(revoked.#old0)", None),
+        };
+        let mut names = Vec::new();
+        for (index, old) in outdated.iter().enumerate() {
+            expression.push_str(if index == 0 { " REMOVE" } else { "," });
+            expression.push_str(&format!(" revoked.#old{index}"));
+            names.push((format!("#old{index}"), old));
+        }
+        self.update_caller(caller, &expression)
+            .when(format!("{CALLER} AND {room}"))
+            .names(names)
+            .names([("#session", session)])
+            .values(limit)
+            .values([(":ends", n(ends))])
+    }
+
+    fn raise_epoch(&self, caller: &AccessToken) -> Write {
+        self.update_caller(caller, "SET auth_epoch = :next, revoked = :none")
+            .values([(":next", n(caller.auth_epoch + 1)), (":none", no_entries())])
+    }
+
+    /// Changes the caller's account on condition of [`CALLER`].
+    pub(in crate::store) fn update_caller(&self, caller: &AccessToken, expression: &str) -> Write {
+        Write::update(&self.tables.users, pk(account_key(&caller.name)), expression)
+            .when(CALLER)
+            .names([("#caller", &caller.session)])
+            .values([
+                (":id", s(&caller.user_id)),
+                (":true", flag(true)),
+                (":seen", n(caller.auth_epoch)),
+            ])
+            .shows_item()
+    }
+}
+
+/// The condition that the account accepts the caller's token.
+pub(in crate::store) const CALLER: &str =
+    "id = :id AND active = :true AND auth_epoch = :seen AND attribute_not_exists(revoked.#caller)";

@@ -1,0 +1,47 @@
+//! Items and their attributes.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use crate::store::error::{Result, StoreError};
+
+/// An item as the SDK knows it.
+pub(in crate::store) type Item = HashMap<String, AttributeValue>;
+
+pub(in crate::store) fn to_item(value: impl Serialize) -> Result<Item> {
+    serde_dynamo::to_item(value).map_err(|error| StoreError::Internal(error.to_string()))
+}
+
+pub(in crate::store) fn from_item<T: DeserializeOwned>(item: Item) -> Result<T> {
+    serde_dynamo::from_item(item)
+        .map_err(|error| StoreError::Internal(format!("a stored item: {error}")))
+}
+
+/// A text value.
+pub(in crate::store) fn s(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+/// A number value.
+pub(in crate::store) fn n(number: impl ToString) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+/// A truth value.
+pub(in crate::store) fn flag(value: bool) -> AttributeValue {
+    AttributeValue::Bool(value)
+}
+
+/// An empty map.
+pub(in crate::store) fn no_entries() -> AttributeValue {
+    AttributeValue::M(Item::new())
+}
+
+/// True for a canonical UUID; nothing else can name an item.
+pub(in crate::store) fn is_id(text: &str) -> bool {
+    Uuid::try_parse(text).is_ok_and(|uuid| uuid.to_string() == text)
+}

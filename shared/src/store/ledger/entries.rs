@@ -1,0 +1,133 @@
+//! The table Ledger: an immutable row for every change of a balance.
+
+use std::collections::BTreeMap;
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::Tokens;
+use crate::clock::{millis_of, month, Day};
+use crate::store::{from_item, s, to_item, Place, Result, Span, Store, Write};
+use crate::store::read::page;
+use crate::store::schema::{day_partition, entry_key, DAY_SHARDS, STANDING};
+use crate::store::timeline::Timeline;
+use crate::values::{charges, Chat, Entry, EntryKind, Role};
+use crate::values::text::{is_blank, turns_text};
+
+/// Sorts after every entry id.
+const AFTER_ALL: &str = "~";
+
+/// The attributes of a row from which figures are counted.
+#[derive(Deserialize)]
+pub(in crate::store) struct CountedRow {
+    pub(in crate::store) user_id: String,
+    entry_id: String,
+    pub(in crate::store) kind: EntryKind,
+    pub(in crate::store) amount: i64,
+    #[serde(default)]
+    chat_id: Option<String>,
+}
+
+impl CountedRow {
+    /// Its attributes.
+    pub(in crate::store) const ATTRIBUTES: &str = "user_id, entry_id, kind, amount, chat_id";
+
+    /// False for an administrator's act, which is in the same partitions.
+    pub(in crate::store) fn moves_tokens(&self) -> bool {
+        moves_tokens(&self.user_id)
+    }
+
+    /// As [`Entry::charges`].
+    pub(in crate::store) fn charges(&self) -> bool {
+        charges(&self.kind, &self.entry_id, self.chat_id.as_deref())
+    }
+}
+
+/// Whether a row with this partition key changed a balance. The others are administrators' acts.
+fn moves_tokens(user_id: &str) -> bool {
+    !user_id.starts_with(STANDING)
+}
+
+/// Its partition in the index `trail`: adjustments by month, beside administrators' other acts, and
+/// everything else by day. The time is the id's, which readers search by.
+fn trail_partition(entry: &Entry) -> String {
+    let millis = millis_of(&entry.entry_id).unwrap_or(entry.time);
+    match entry.kind {
+        EntryKind::Adjustment => month(millis),
+        EntryKind::Grant | EntryKind::Chat | EntryKind::Other(_) => {
+            day_partition(Day::of(millis), &entry.user_id)
+        }
+    }
+}
+
+impl Store {
+    /// Writes a row, with its partition in the index `trail`.
+    pub(in crate::store) fn put_entry(&self, entry: &Entry) -> Result<Write> {
+        let mut row = to_item(entry)?;
+        row.insert("trail".into(), s(trail_partition(entry)));
+        Ok(Write::put(&self.tables.ledger, row).when("attribute_not_exists(entry_id)").shows_item())
+    }
+
+    /// Whether the table has this row.
+    pub(in crate::store) async fn has_row(&self, user_id: &str, entry_id: &str) -> Result<bool> {
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.tables.ledger)
+            .set_key(Some(entry_key(user_id, entry_id)));
+        Ok(get.projection_expression("entry_id").consistent_read(true).send().await?.item.is_some())
+    }
+
+    /// One row of a user.
+    pub async fn entry(&self, user_id: &str, entry_id: &str) -> Result<Option<Entry>> {
+        self.get(&self.tables.ledger, entry_key(user_id, entry_id)).await
+    }
+
+    /// Some rows of a day that changed a balance, oldest first, after the id `after`; and the last
+    /// id, if there may be more.
+    pub async fn entries_of_day(
+        &self,
+        day: Day,
+        after: Option<&str>,
+    ) -> Result<(Vec<Entry>, Option<String>)> {
+        let (entries, next): (Vec<Entry>, _) =
+            self.of_day(self.trail_index(), &self.places_of(day), day, after).await?;
+        let moved = |entry: &Entry| moves_tokens(&entry.user_id);
+        Ok((entries.into_iter().filter(moved).collect(), next))
+    }
+
+    /// The partitions of the index `trail` that hold the rows of a day.
+    pub(in crate::store) fn places_of(&self, day: Day) -> Vec<String> {
+        let mut places = self.partitions_of(day);
+        places.push(day.month());
+        places
+    }
+
+    /// Those that hold all of them but administrators' acts.
+    pub(in crate::store) fn partitions_of(&self, day: Day) -> Vec<String> {
+        self.trail_index().partitions(&day.to_string())
+    }
+
+    pub(in crate::store) fn trail_index(&self) -> Timeline<'_> {
+        Timeline {
+            table: &self.tables.ledger,
+            index: "trail",
+            partition: "trail",
+            id: "entry_id",
+            shards: DAY_SHARDS,
+        }
+    }
+
+    /// At most `count` rows of a user, newest first, older than the row `before`; and whether there
+    /// may be more. DynamoDB stops at 1 MB too.
+    pub async fn entries(
+        &self,
+        user_id: &str,
+        before: Option<&str>,
+        count: usize,
+    ) -> Result<(Vec<Entry>, bool)> {
+        let (keys, before) =
+            ("user_id = :user AND entry_id < :before", before.unwrap_or(AFTER_ALL));
+        page(self.newest_first(&self.tables.ledger, keys, user_id, before, count)).await
+    }
+}

@@ -1,0 +1,207 @@
+//! Figures per day, counted in the ledger. The ledger never changes, so the figures of a closed day
+//! are counted once and stored under `figures:<day>` in the table Tokens.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
+
+use futures_util::future::try_join_all;
+use futures_util::stream::{StreamExt, iter};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::clock::{least_id, Day, FIRST_DAY};
+use crate::store::{from_item, s, to_item, Result, Store, StoreError, Write, NEW};
+use crate::store::ledger::entries::CountedRow;
+use crate::store::read::values;
+use crate::store::schema::{figures_key, pk};
+use crate::values::EntryKind;
+
+/// How long after its end a day is closed, in milliseconds: neither a chat nor an index takes so
+/// long.
+const CLOSED_AFTER: u64 = 15 * 60 * 1000;
+
+/// How many days are counted at a time.
+const AT_A_TIME: usize = 4;
+
+/// How many items one `BatchGetItem` takes.
+const BATCH: usize = 100;
+
+/// What happened on a day, or on several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Figures {
+    /// Accounts that were registered.
+    pub users: u64,
+    /// Messages that were paid.
+    pub chats: u64,
+    /// Tokens that were granted, less those that administrators took.
+    pub granted: i64,
+    /// Tokens that were spent on messages.
+    pub spent: i64,
+}
+
+impl Figures {
+    /// The sum of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            users: self.users.saturating_add(other.users),
+            chats: self.chats.saturating_add(other.chats),
+            granted: self.granted.saturating_add(other.granted),
+            spent: self.spent.saturating_add(other.spent),
+        }
+    }
+
+    /// The figures of one ledger row.
+    fn of(row: &CountedRow) -> Self {
+        if !row.moves_tokens() {
+            return Self::default();
+        }
+        if row.charges() {
+            return Self { chats: 1, spent: row.amount.saturating_neg(), ..Self::default() };
+        }
+        let users = u64::from(row.kind == EntryKind::Grant);
+        Self { users, granted: row.amount, ..Self::default() }
+    }
+}
+
+/// Whether the figures of a day are final; `now` is in milliseconds.
+pub fn is_closed(day: Day, now: u64) -> bool {
+    day.after(1).begins() + CLOSED_AFTER <= now
+}
+
+/// What is counted of each day, and stored under a key of its own when the day is closed.
+pub(in crate::store) trait Daily: Default + Serialize + DeserializeOwned + Send + Sync {
+    /// The key of its item.
+    fn key(day: Day) -> String;
+
+    /// Counts the ledger rows of a day.
+    fn count(store: &Store, day: Day) -> impl Future<Output = Result<Self>> + Send;
+}
+
+impl Daily for Figures {
+    fn key(day: Day) -> String {
+        figures_key(day)
+    }
+
+    async fn count(store: &Store, day: Day) -> Result<Self> {
+        let add = |figures: &mut Self, row: CountedRow| *figures = figures.and(Self::of(&row));
+        let places = store.places_of(day);
+        let counted = store.count_rows(day, places, CountedRow::ATTRIBUTES, add).await?;
+        Ok(counted.into_iter().fold(Self::default(), Self::and))
+    }
+}
+
+impl Store {
+    /// The figures of `days` days from `first`. Closed days that were never counted are counted and
+    /// stored; `now` is in milliseconds.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if that takes longer than `until`; counted days are stored, so that
+    /// the next call continues.
+    pub async fn figures(
+        &self,
+        first: Day,
+        days: u64,
+        now: u64,
+        until: Instant,
+    ) -> Result<BTreeMap<Day, Figures>> {
+        self.daily(first, days, now, until).await
+    }
+
+    /// The same of whatever is counted.
+    pub(in crate::store) async fn daily<D: Daily>(
+        &self,
+        first: Day,
+        days: u64,
+        now: u64,
+        until: Instant,
+    ) -> Result<BTreeMap<Day, D>> {
+        let all: Vec<Day> = (0..days).map(|later| first.after(later)).collect();
+        let can_have_some = |day: &Day| (FIRST_DAY..=Day::of(now)).contains(day);
+        let closed: Vec<Day> =
+            all.iter().copied().filter(|day| can_have_some(day) && is_closed(*day, now)).collect();
+        let mut found = self.kept_days::<D>(&closed).await?;
+        let missing: Vec<Day> = all
+            .iter()
+            .copied()
+            .filter(|day| can_have_some(day) && !found.contains_key(day))
+            .collect();
+        let count = |day: Day| async move {
+            if Instant::now() >= until {
+                return Err(StoreError::Unavailable("there was no time to count every day".into()));
+            }
+            let counted = D::count(self, day).await?;
+            if is_closed(day, now) {
+                self.keep_day(day, &counted).await?;
+            }
+            Ok((day, counted))
+        };
+        let counted: Vec<Result<(Day, D)>> =
+            iter(missing).map(count).buffer_unordered(AT_A_TIME).collect().await;
+        for day in counted {
+            found.extend([day?]);
+        }
+        Ok(all.into_iter().map(|day| (day, found.remove(&day).unwrap_or_default())).collect())
+    }
+
+    /// What `add` makes of the rows of a day, for each of these partitions of the index `trail`. Of
+    /// a row only the `attributes` are read.
+    pub(in crate::store) async fn count_rows<T: Default + Send, R: DeserializeOwned>(
+        &self,
+        day: Day,
+        places: Vec<String>,
+        attributes: &str,
+        add: impl Fn(&mut T, R) + Sync,
+    ) -> Result<Vec<T>> {
+        let (first, last) = (least_id(day.begins()), least_id(day.after(1).begins()));
+        let counts = places.into_iter().map(|place| {
+            let query = self
+                .client
+                .query()
+                .table_name(&self.tables.ledger)
+                .index_name("trail")
+                .key_condition_expression("trail = :place AND entry_id BETWEEN :first AND :last")
+                .set_expression_attribute_values(values([
+                    (":place", s(place)),
+                    (":first", s(&first)),
+                    (":last", s(&last)),
+                ]))
+                .projection_expression(attributes);
+            let add = &add;
+            async move {
+                let (mut sum, mut rows) = (T::default(), query.into_paginator().items().send());
+                while let Some(row) = rows.try_next().await? {
+                    add(&mut sum, from_item(row)?);
+                }
+                Ok::<_, StoreError>(sum)
+            }
+        });
+        try_join_all(counts).await
+    }
+
+    async fn kept_days<D: Daily>(&self, days: &[Day]) -> Result<BTreeMap<Day, D>> {
+        let by_key: HashMap<String, Day> = days.iter().map(|day| (D::key(*day), *day)).collect();
+        let batches = days.chunks(BATCH).map(|some| {
+            let keys = some.iter().map(|day| pk(D::key(*day))).collect();
+            self.items(&self.tables.tokens, keys)
+        });
+        let mut kept = BTreeMap::new();
+        for item in try_join_all(batches).await?.into_iter().flatten() {
+            let key = item.get("pk").and_then(|pk| pk.as_s().ok());
+            let day = key.and_then(|key| by_key.get(key)).copied();
+            if let Some(day) = day {
+                kept.insert(day, from_item(item)?);
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Stores what was counted of a closed day. Idempotent.
+    async fn keep_day<D: Daily>(&self, day: Day, counted: &D) -> Result<()> {
+        let mut item = to_item(counted)?;
+        item.insert("pk".to_owned(), s(D::key(day)));
+        let put = Write::put(&self.tables.tokens, item).when(NEW);
+        self.send(&put).await.map(drop)
+    }
+}

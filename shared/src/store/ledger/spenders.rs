@@ -1,0 +1,139 @@
+//! The users who spent the most and sent the most messages, by day: counted in the ledger like the
+//! figures, and stored for each closed day.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::store::Store;
+use crate::store::ledger::entries::CountedRow;
+use crate::store::ledger::figures::Daily;
+use crate::store::schema::spenders_key;
+
+use crate::clock::Day;
+use crate::store::Result;
+
+/// How many users of a day are stored.
+const KEPT: usize = 250;
+
+/// What a user did on a day, or on several.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spender {
+    /// The account's id.
+    pub id: String,
+    /// Messages that were paid.
+    pub chats: u64,
+    /// Tokens that were spent on them.
+    pub spent: u64,
+}
+
+/// The users who spent the most on a day, or on several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spenders {
+    /// The users, in no order.
+    pub users: Vec<Spender>,
+    /// Whether there were no others: of each day only a number of users is stored.
+    pub complete: bool,
+}
+
+impl Default for Spenders {
+    fn default() -> Self {
+        Self { users: Vec::new(), complete: true }
+    }
+}
+
+impl Spenders {
+    /// These users, in the order of what they spent, the largest first.
+    fn of(spent: HashMap<String, (u64, u64)>, complete: bool) -> Self {
+        let user = |(id, (chats, spent))| Spender { id, chats, spent };
+        let mut users: Vec<Spender> = spent.into_iter().map(user).collect();
+        users.sort_by(|one, other| {
+            (other.spent, other.chats, &one.id).cmp(&(one.spent, one.chats, &other.id))
+        });
+        Self { users, complete }
+    }
+
+    fn sum(days: impl IntoIterator<Item = Self>) -> Self {
+        let (mut sums, mut complete) = (HashMap::<String, (u64, u64)>::new(), true);
+        for day in days {
+            complete &= day.complete;
+            for Spender { id, chats, spent } in day.users {
+                let sum = sums.entry(id).or_default();
+                *sum = (sum.0.saturating_add(chats), sum.1.saturating_add(spent));
+            }
+        }
+        Self::of(sums, complete)
+    }
+}
+
+impl Daily for Spenders {
+    fn key(day: Day) -> String {
+        spenders_key(day)
+    }
+
+    async fn count(store: &Store, day: Day) -> Result<Self> {
+        let add = |sums: &mut HashMap<String, (u64, u64)>, row: CountedRow| {
+            if row.charges() {
+                let spent = u64::try_from(row.amount.saturating_neg()).unwrap_or_default();
+                let sum = sums.entry(row.user_id).or_default();
+                *sum = (sum.0 + 1, sum.1.saturating_add(spent));
+            }
+        };
+        let places = store.partitions_of(day);
+        let counted = store.count_rows(day, places, CountedRow::ATTRIBUTES, add).await?;
+        // All rows of a user are in one partition.
+        let mut spenders = Self::of(counted.into_iter().flatten().collect(), true);
+        spenders.complete = spenders.users.len() <= KEPT;
+        spenders.users.truncate(KEPT);
+        Ok(spenders)
+    }
+}
+
+impl Store {
+    /// The users who spent the most on `days` days from `first`, the largest sum first. Closed days
+    /// that were never counted are counted and stored; `now` is in milliseconds.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if that takes longer than `until`; counted
+    /// days are stored, so that the next call continues.
+    pub async fn spenders(
+        &self,
+        first: Day,
+        days: u64,
+        now: u64,
+        until: Instant,
+    ) -> Result<Spenders> {
+        let days: BTreeMap<Day, Spenders> = self.daily(first, days, now, until).await?;
+        Ok(Spenders::sum(days.into_values()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_of_days_are_in_order_and_complete_if_each_day_is() {
+        let day = |users: &[(&str, u64, u64)], complete| Spenders {
+            users: users
+                .iter()
+                .map(|(id, chats, spent)| Spender {
+                    id: (*id).to_owned(),
+                    chats: *chats,
+                    spent: *spent,
+                })
+                .collect(),
+            complete,
+        };
+        let one = day(&[("ann", 1, 100), ("ben", 2, 300)], true);
+        let other = day(&[("ann", 3, 250), ("cat", 2, 350), ("dan", 3, 350)], true);
+        let sum = Spenders::sum([one.clone(), other]);
+        assert_eq!(
+            sum,
+            day(&[("ann", 4, 350), ("dan", 3, 350), ("cat", 2, 350), ("ben", 2, 300)], true)
+        );
+        assert!(!Spenders::sum([one, day(&[], false)]).complete);
+        assert_eq!(Spenders::sum([]), Spenders::default());
+    }
+}

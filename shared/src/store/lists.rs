@@ -1,0 +1,9 @@
+//! Lists of all users, for administrators.
+
+pub(in crate::store) mod census;
+pub(in crate::store) mod filters;
+pub(in crate::store) mod users;
+
+pub use census::{Census, UserOrder};
+pub use filters::{UserFilter, UserSource};
+pub use users::{Label, Listed};

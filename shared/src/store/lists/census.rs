@@ -1,0 +1,275 @@
+//! The census: once a day every account is read, and what they have in common is stored. No list
+//! can be sorted by a balance or a last message: an index by either would be written with each
+//! message. So the census keeps the first users of each order, whose accounts a page reads again.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::try_join_all;
+use futures_util::stream::{StreamExt, TryStreamExt, iter};
+use serde::{Deserialize, Serialize};
+
+use crate::store::{from_item, s, to_item, Item, Result, Store, StoreError, Write};
+use crate::store::lists::filters::Placed;
+use crate::store::schema::{account_key, pk, ranking_key, CENSUS};
+use crate::values::{Account, Role};
+
+/// How many users of each order are kept.
+const RANKED: usize = 1000;
+
+/// How many of them one item has.
+const CHUNK: usize = 100;
+
+/// How many accounts are read at a time, and how many such batches at once.
+const BATCH: usize = 100;
+const AT_ONCE: usize = 4;
+
+/// What an order compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Figure {
+    Tokens,
+    Spent,
+    LastMessage,
+}
+
+/// An order of all users, of which the census keeps the first ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserOrder {
+    figure: Figure,
+    falling: bool,
+}
+
+impl UserOrder {
+    /// Every order.
+    pub const ALL: [Self; 6] = [
+        Self { figure: Figure::Tokens, falling: false },
+        Self { figure: Figure::Tokens, falling: true },
+        Self { figure: Figure::Spent, falling: false },
+        Self { figure: Figure::Spent, falling: true },
+        Self { figure: Figure::LastMessage, falling: false },
+        Self { figure: Figure::LastMessage, falling: true },
+    ];
+
+    /// Its name: that of a field, after a `-` if the largest comes first.
+    pub fn word(self) -> &'static str {
+        match (self.figure, self.falling) {
+            (Figure::Tokens, false) => "tokens",
+            (Figure::Tokens, true) => "-tokens",
+            (Figure::Spent, false) => "spent",
+            (Figure::Spent, true) => "-spent",
+            (Figure::LastMessage, false) => "last_message",
+            (Figure::LastMessage, true) => "-last_message",
+        }
+    }
+
+    /// The order with this name.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|order| order.word() == word)
+    }
+
+    /// What comes first is the least. Users who never sent a message are before all others.
+    fn rank(self, account: &Account, now: u64) -> u64 {
+        let figure = match self.figure {
+            Figure::Tokens => account.balance(now).get(),
+            Figure::Spent => account.spent.get(),
+            Figure::LastMessage => account.last_message().unwrap_or_default(),
+        };
+        if self.falling { u64::MAX - figure } else { figure }
+    }
+}
+
+/// The sums of all accounts at the time of a census.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Census {
+    /// When it began, in milliseconds since 1970.
+    pub made: u64,
+    /// All accounts.
+    pub users: u64,
+    /// Accounts of administrators, active or not.
+    pub administrators: u64,
+    /// Deactivated accounts.
+    pub deactivated: u64,
+    /// Accounts that never sent a message.
+    pub silent: u64,
+    /// All balances.
+    pub tokens: u64,
+    /// All tokens ever granted to these accounts.
+    pub granted: u64,
+    /// All tokens that they ever spent.
+    pub spent: u64,
+}
+
+impl Census {
+    fn count(&mut self, account: &Account, now: u64) {
+        let one_if = |is: bool| u64::from(is);
+        self.users += 1;
+        self.administrators += one_if(account.role == Role::Admin);
+        self.deactivated += one_if(!account.active);
+        self.silent += one_if(account.last_message().is_none());
+        for (sum, amount) in [
+            (&mut self.tokens, account.balance(now)),
+            (&mut self.granted, account.granted),
+            (&mut self.spent, account.spent),
+        ] {
+            *sum = sum.saturating_add(amount.get());
+        }
+    }
+}
+
+/// The first users of an order, while they are looked for.
+struct Ranking {
+    order: UserOrder,
+    /// The rank of each, and its id with the key of its name.
+    first: Vec<(u64, String)>,
+    /// Users behind this rank aren't among the first.
+    last: u64,
+}
+
+impl Ranking {
+    fn new(order: UserOrder) -> Self {
+        Self { order, first: Vec::new(), last: u64::MAX }
+    }
+
+    fn note(&mut self, account: &Account, now: u64) {
+        let rank = self.order.rank(account, now);
+        if rank > self.last {
+            return;
+        }
+        self.first.push((rank, format!("{} {}", account.id, account.label)));
+        if self.first.len() >= 2 * RANKED {
+            self.prune();
+            self.last = self.first.last().map_or(u64::MAX, |(rank, _)| *rank);
+        }
+    }
+
+    fn prune(&mut self) {
+        self.first.sort_unstable();
+        self.first.truncate(RANKED);
+    }
+
+    /// The items of this order, as many as there may ever be: one of an earlier census must not stay
+    /// behind.
+    fn parts(&self, now: u64) -> Result<Vec<Item>> {
+        let mut users = self.first.iter().map(|(_, user)| user.clone());
+        let parts = (0..RANKED / CHUNK).map(|part| {
+            to_item(KeptRanking {
+                pk: ranking_key(self.order.word(), part),
+                made: now,
+                users: users.by_ref().take(CHUNK).collect(),
+            })
+        });
+        parts.collect()
+    }
+}
+
+/// A part of the users of an order.
+#[derive(Serialize, Deserialize)]
+struct KeptRanking {
+    /// `ranking:<order>#<number of the part>`.
+    pk: String,
+    made: u64,
+    /// Each user's id, and the key of the username.
+    users: Vec<String>,
+}
+
+impl Store {
+    /// Reads every account, and stores the sums and the first users of each order, in place of those
+    /// of the census before. `now` is in milliseconds. Idempotent. An account that can't be read is
+    /// skipped, and the census fails at its end.
+    pub async fn take_census(&self, now: u64) -> Result<Census> {
+        let mut census = Census { made: now, ..Census::default() };
+        let mut rankings = UserOrder::ALL.map(Ranking::new);
+        let (mut start, mut unreadable, seconds) = (None, None, now / 1000);
+        loop {
+            let (keys, next) = self.keys_of_users(start).await?;
+            let batches: Vec<Vec<String>> = keys.chunks(BATCH).map(<[String]>::to_vec).collect();
+            let read = |some: Vec<String>| async move {
+                self.items(&self.tables.users, some.into_iter().map(pk).collect()).await
+            };
+            let mut batches = iter(batches).map(read).buffer_unordered(AT_ONCE);
+            while let Some(items) = batches.try_next().await? {
+                for account in items.into_iter().map(from_item::<Account>) {
+                    match account {
+                        Ok(account) if account.deleted.is_some() => {}
+                        Ok(account) => {
+                            census.count(&account, seconds);
+                            rankings.iter_mut().for_each(|ranking| ranking.note(&account, seconds));
+                        }
+                        Err(error) => unreadable = Some(error),
+                    }
+                }
+            }
+            if next.is_none() {
+                break;
+            }
+            start = next;
+        }
+        let mut sums = to_item(&census)?;
+        sums.extend([("pk".to_owned(), s(CENSUS))]);
+        let mut items = vec![sums];
+        for ranking in &mut rankings {
+            ranking.prune();
+            items.extend(ranking.parts(now)?);
+        }
+        let puts = items.into_iter().map(|item| Write::put(&self.tables.tokens, item));
+        let puts: Vec<Write> = puts.collect();
+        try_join_all(puts.iter().map(|put| self.send(put))).await?;
+        unreadable.map_or(Ok(census), Err)
+    }
+
+    /// Some keys of accounts, and where the next ones begin.
+    async fn keys_of_users(&self, start: Option<Item>) -> Result<(Vec<String>, Option<Item>)> {
+        let scan = self
+            .client
+            .scan()
+            .table_name(&self.tables.users)
+            .index_name("by_time")
+            .projection_expression("pk")
+            .set_exclusive_start_key(start);
+        let page = scan.send().await?;
+        let key = |item: Item| item.get("pk").and_then(|pk| pk.as_s().ok()).cloned();
+        let keys = page.items.unwrap_or_default().into_iter().filter_map(key).collect();
+        Ok((keys, page.last_evaluated_key))
+    }
+
+    /// The sums of the latest census. `None` before the first one.
+    pub async fn census(&self) -> Result<Option<Census>> {
+        self.get(&self.tables.tokens, pk(CENSUS)).await
+    }
+
+    /// At most `count` users of an order, from `position` on; and the position of the next page, if
+    /// there may be one.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidPosition`] for a position that no order has.
+    pub(in crate::store) async fn ranked(
+        &self,
+        order: UserOrder,
+        position: Option<&str>,
+        count: usize,
+    ) -> Result<(Vec<Placed>, Option<String>)> {
+        let from = position.map_or(Ok(0), str::parse::<usize>);
+        let from = from.map_err(|_| StoreError::InvalidPosition)?;
+        if from >= RANKED {
+            return Err(StoreError::InvalidPosition);
+        }
+        let end = (from + count).min(RANKED);
+        let parts = from / CHUNK..end.div_ceil(CHUNK);
+        let keys = parts.map(|part| pk(ranking_key(order.word(), part))).collect();
+        let mut kept = BTreeMap::new();
+        for item in self.items(&self.tables.tokens, keys).await? {
+            let KeptRanking { pk, users, .. } = from_item(item)?;
+            kept.insert(pk, users);
+        }
+        let mut found = Vec::new();
+        for place in from..end {
+            let part = kept.get(&ranking_key(order.word(), place / CHUNK));
+            let Some(user) = part.and_then(|users| users.get(place % CHUNK)) else {
+                return Ok((found, None));
+            };
+            let (id, name_key) = user.split_once(' ').unwrap_or_default();
+            let (id, pk) = (id.to_owned(), account_key(name_key));
+            found.push(Placed { place: (place + 1).to_string(), id, pk });
+        }
+        Ok((found, Some(end.to_string()).filter(|_| end < RANKED)))
+    }
+}

@@ -1,0 +1,182 @@
+//! Lists of users for administrators that are filtered: by what the index knows of an account, or by
+//! what only the account knows. Each page looks at a bounded number of accounts, and the next one
+//! goes on where it ended.
+
+use crate::store::{from_item, Listed, Place, Result, Span, Store, UserOrder};
+use crate::values::{Account, Role};
+use crate::values::text::key;
+
+/// How many accounts are read at a time, if those of the first page weren't enough.
+const BATCH: usize = 100;
+
+/// How often accounts are read for one page.
+const BATCHES: usize = 3;
+
+/// Which accounts a list has. The default has all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserFilter {
+    /// Only those with this role.
+    pub role: Option<Role>,
+    /// Only active or only deactivated ones.
+    pub active: Option<bool>,
+    /// Only those with at least this balance.
+    pub least_tokens: Option<u64>,
+    /// Only those with at most this balance.
+    pub most_tokens: Option<u64>,
+    /// Only those whose last message was sent on these days. Without a first day also those who
+    /// never sent one.
+    pub last_message: Span,
+}
+
+impl UserFilter {
+    /// Whether the index doesn't know all that it compares.
+    pub fn asks_the_account(&self) -> bool {
+        Self { role: None, active: None, ..self.clone() } != Self::default()
+    }
+
+    fn admits(&self, role: &Role, active: bool) -> bool {
+        self.role.as_ref().is_none_or(|wanted| wanted == role)
+            && self.active.is_none_or(|wanted| wanted == active)
+    }
+
+    /// `now` is in seconds.
+    fn accepts(&self, account: &Account, now: u64) -> bool {
+        let (tokens, sent) = (account.balance(now).get(), account.last_message());
+        let Span { first, last } = self.last_message;
+        self.admits(&account.role, account.active)
+            && self.least_tokens.is_none_or(|least| tokens >= least)
+            && self.most_tokens.is_none_or(|most| tokens <= most)
+            && first.is_none_or(|first| sent.is_some_and(|sent| sent >= first.begins()))
+            && last.is_none_or(|last| sent.is_none_or(|sent| sent < last.after(1).begins()))
+    }
+}
+
+/// The accounts among which a filter chooses, and their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UserSource {
+    /// All, newest first.
+    All,
+    /// Those whose username or address begins with this text, in alphabetical order.
+    Beginning(String),
+    /// Those whose username or address contains this text, in alphabetical order.
+    Containing(String),
+    /// The first ones of an order, as the latest census has found them.
+    Ranked(UserOrder),
+}
+
+/// An account that a list names, and its place there: a page that begins at the place begins behind
+/// the account.
+pub(in crate::store) struct Placed {
+    pub(in crate::store) place: String,
+    pub(in crate::store) id: String,
+    /// The key of its item.
+    pub(in crate::store) pk: String,
+}
+
+impl Store {
+    /// At most `count` accounts that the filter accepts by what the index knows, newest first, from
+    /// `place`; and where the next page begins. `now` is in milliseconds.
+    pub async fn users_of(
+        &self,
+        filter: &UserFilter,
+        place: Option<&Place>,
+        now: u64,
+        count: usize,
+    ) -> Result<(Vec<Listed>, Option<Place>)> {
+        if filter.role.is_none() && filter.active.is_none() {
+            return self.users(place, now, count).await;
+        }
+        let read = |item| {
+            let listed: Listed = from_item(item)?;
+            Ok(Some(listed).filter(|listed| filter.admits(&listed.role, listed.active)))
+        };
+        self.newest_of(self.users_by_time(), place, now, "", count, read).await
+    }
+
+    /// At most `count` accounts of the source that the filter accepts, from `position`; and where
+    /// the next page begins. `now` is in milliseconds. Strongly consistent.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidPosition`](crate::store::StoreError::InvalidPosition) if `position` isn't one of the source.
+    pub async fn accounts_of(
+        &self,
+        source: &UserSource,
+        filter: &UserFilter,
+        position: Option<&str>,
+        now: u64,
+        count: usize,
+    ) -> Result<(Vec<Account>, Option<String>)> {
+        let (mut position, mut found) = (position.map(str::to_owned), Vec::new());
+        // A page of which most accounts are accepted costs as much as one of all accounts.
+        for size in [count].into_iter().chain([BATCH; BATCHES - 1]) {
+            let (candidates, next) =
+                self.candidates(source, filter, position.as_deref(), now, size).await?;
+            let mut candidates = candidates.into_iter();
+            while let Some((place, account)) = candidates.next() {
+                if filter.accepts(&account, now / 1000) {
+                    found.push(account);
+                }
+                if found.len() == count {
+                    let more = candidates.len() > 0 || next.is_some();
+                    return Ok((found, Some(place).filter(|_| more)));
+                }
+            }
+            if next.is_none() {
+                return Ok((found, None));
+            }
+            position = next;
+        }
+        Ok((found, position))
+    }
+
+    /// Some accounts of the source, each with its place, from `position`; and where the next ones
+    /// begin.
+    async fn candidates(
+        &self,
+        source: &UserSource,
+        filter: &UserFilter,
+        position: Option<&str>,
+        now: u64,
+        count: usize,
+    ) -> Result<(Vec<(String, Account)>, Option<String>)> {
+        match source {
+            UserSource::All => {
+                let place = position.map(Place::parse).transpose()?;
+                let (listed, next) = self.users_of(filter, place.as_ref(), now, count).await?;
+                let placed = |listed: Listed| {
+                    let Listed { id, pk, .. } = listed;
+                    Placed { place: id.clone(), id, pk }
+                };
+                let placed = listed.into_iter().map(placed).collect();
+                Ok((self.accounts_at(placed).await?, next.map(|next| next.to_string())))
+            }
+            UserSource::Beginning(text) => {
+                let (labels, next) = self.labels(text, position, count).await?;
+                let text = key(text);
+                Ok((self.accounts_labelled(labels, |name| name.starts_with(&text)).await?, next))
+            }
+            UserSource::Containing(text) => {
+                let (labels, next) = self.labels_containing(text, position, count).await?;
+                let text = key(text);
+                Ok((self.accounts_labelled(labels, |name| name.contains(&text)).await?, next))
+            }
+            UserSource::Ranked(order) => {
+                let (placed, next) = self.ranked(*order, position, count).await?;
+                Ok((self.accounts_at(placed).await?, next))
+            }
+        }
+    }
+
+    /// The accounts that a list names, in its order, each with its place. Deleted ones are left out.
+    async fn accounts_at(&self, placed: Vec<Placed>) -> Result<Vec<(String, Account)>> {
+        let keys = placed.iter().map(|placed| placed.pk.clone()).collect();
+        let mut items = self.users_with_keys(keys).await?;
+        let mut found = Vec::new();
+        for Placed { place, id, pk } in placed {
+            let account: Option<Account> = items.remove(&pk).map(from_item).transpose()?;
+            let account = account.filter(|account| account.id == id && account.deleted.is_none());
+            found.extend(account.map(|account| (place, account)));
+        }
+        Ok(found)
+    }
+}

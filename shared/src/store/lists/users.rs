@@ -1,0 +1,379 @@
+//! Lists of users, for administrators: by time, and by what a name or address begins with.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use aws_sdk_dynamodb::operation::query::QueryOutput;
+use futures_util::future::try_join_all;
+use futures_util::stream::{StreamExt, TryStreamExt, iter};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::clock::{self, millis_of, Day};
+use crate::store::{from_item, s, Item, Place, Result, Store, StoreError};
+use crate::store::accounts::addresses::Claim;
+use crate::store::read::{names, values};
+use crate::store::schema::{account_key, pk, user_month, ACCOUNT, USER_SHARDS};
+use crate::store::timeline::Timeline;
+use crate::values::{login_key, Account, Role};
+use crate::values::text::key;
+
+/// Appended to a text, sorts after everything that begins like it.
+const LAST: char = '\u{10ffff}';
+
+/// The longest prefix that is searched for, in bytes: a sort key has at most 1024.
+const LABEL_LENGTH: usize = 1020;
+
+/// Sorts before every label.
+const FIRST: &str = "\u{1}";
+
+/// How often a search inside of labels reads all partitions for one page, and how many labels of
+/// each it reads at a time.
+const LABEL_ROUNDS: usize = 8;
+const LABELS: usize = 250;
+
+/// How many usernames are read at a time.
+const AT_A_TIME: usize = 16;
+
+/// An account as lists show it, read from an index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// The account's id.
+    pub id: String,
+    /// The username as it was typed.
+    pub name: String,
+    /// The e-mail address as it was typed.
+    #[serde(default)]
+    pub email: Option<String>,
+    /// Its role.
+    pub role: Role,
+    /// A deactivated account can do nothing.
+    pub active: bool,
+    /// `user:<key of the name>`.
+    pub(in crate::store) pk: String,
+}
+
+impl Listed {
+    /// The row of this account.
+    pub fn of(account: &Account) -> Self {
+        let Account { id, name, email, role, active, pk, .. } = account.clone();
+        Self { id, name, email, role, active, pk }
+    }
+
+    /// The key of its username.
+    pub(in crate::store) fn name_key(&self) -> &str {
+        self.pk.strip_prefix(ACCOUNT).unwrap_or_default()
+    }
+
+    /// When it was created, as replies show it.
+    pub fn joined(&self) -> String {
+        clock::rfc3339(millis_of(&self.id).unwrap_or_default())
+    }
+}
+
+/// The place of a username or address in the index by_label.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct Label {
+    label: String,
+    pk: String,
+}
+
+impl Label {
+    /// The place of a cursor; `None` if it isn't one of this search.
+    fn behind(pk: &str, prefix: &str) -> Option<Self> {
+        let (_, label) = pk.split_once(':')?;
+        label.starts_with(prefix).then(|| Self { label: label.to_owned(), pk: pk.to_owned() })
+    }
+}
+
+impl Store {
+    /// At most `count` accounts, newest first, from `place`; and where the next page begins. `now`
+    /// is in milliseconds.
+    pub async fn users(
+        &self,
+        place: Option<&Place>,
+        now: u64,
+        count: usize,
+    ) -> Result<(Vec<Listed>, Option<Place>)> {
+        let (found, next) = self.newest(self.users_by_time(), place, now, count).await?;
+        Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
+    }
+
+    /// Some accounts that were created on a day, oldest first, after the id `after`; and the last
+    /// id, if there may be more.
+    pub async fn users_of_day(
+        &self,
+        day: Day,
+        after: Option<&str>,
+    ) -> Result<(Vec<Listed>, Option<String>)> {
+        let list = self.users_by_time();
+        self.of_day(list, &list.partitions(&day.month()), day, after).await
+    }
+
+    /// At most 100 accounts with these ids, by id. Deleted accounts are left out. Strongly
+    /// consistent.
+    pub async fn accounts_listed(&self, users: &[Listed]) -> Result<HashMap<String, Account>> {
+        let keys = users.iter().map(|user| user.pk.clone()).collect();
+        let found = self.users_with_keys(keys).await?.into_values().map(from_item::<Account>);
+        let accounts = found.collect::<Result<Vec<_>>>()?.into_iter();
+        let accounts = accounts.filter(|account| account.deleted.is_none());
+        Ok(accounts.map(|account| (account.id.clone(), account)).collect())
+    }
+
+    pub(in crate::store) fn users_by_time(&self) -> Timeline<'_> {
+        Timeline {
+            table: &self.tables.users,
+            index: "by_time",
+            partition: "month",
+            id: "id",
+            shards: USER_SHARDS,
+        }
+    }
+
+    /// At most `count` usernames and addresses that begin with `prefix`, in their order, after the
+    /// place `after`; and where the next page begins.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidPosition`] if `after` isn't a place of this search.
+    pub async fn labels(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        count: usize,
+    ) -> Result<(Vec<Label>, Option<String>)> {
+        let prefix = key(prefix);
+        if prefix.len() > LABEL_LENGTH {
+            return Ok((Vec::new(), None));
+        }
+        let after =
+            after.map(|pk| Label::behind(pk, &prefix).ok_or(StoreError::InvalidPosition)).transpose()?;
+        let from = after.as_ref().map_or(prefix.as_str(), |after| &after.label);
+        // One more item tells whether there are more, and one may be the place that the page begins
+        // after.
+        let lanes = self.label_lanes(from, &format!("{prefix}{LAST}"), count + 2).await?;
+        let found = lanes.into_iter().flat_map(|lane| lane.items.unwrap_or_default());
+        let mut labels: Vec<Label> = found.map(from_item).collect::<Result<_>>()?;
+        labels.retain(|label| Some(label) > after.as_ref());
+        labels.sort();
+        let more = labels.len() > count;
+        labels.truncate(count);
+        let next = labels.last().filter(|_| more).map(|last| last.pk.clone());
+        Ok((labels, next))
+    }
+
+    /// At most `count` usernames and addresses that contain `text`, in their order, after the place
+    /// `after`; and where the next page begins. It looks at a bounded number of them: a page may
+    /// have few or none, and the next one goes on where it ended.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidPosition`] if `after` isn't a place of this index.
+    pub(in crate::store) async fn labels_containing(
+        &self,
+        text: &str,
+        after: Option<&str>,
+        count: usize,
+    ) -> Result<(Vec<Label>, Option<String>)> {
+        let text = key(text);
+        let mut after =
+            after.map(|pk| Label::behind(pk, "").ok_or(StoreError::InvalidPosition)).transpose()?;
+        // Two labels may be alike, a username and an address, and two more are the next one and the
+        // one at which the partition is cut off.
+        let (mut found, mut limit) = (Vec::new(), count + 3);
+        for _ in 0..LABEL_ROUNDS {
+            let from = after.as_ref().map_or(FIRST, |after| after.label.as_str());
+            let (mut labels, mut end) = (Vec::<Label>::new(), None::<String>);
+            for lane in self.label_lanes(from, &LAST.to_string(), limit).await? {
+                let some: Vec<Label> = lane
+                    .items
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(from_item)
+                    .collect::<Result<_>>()?;
+                // A partition that was cut off may have further labels that come before those of
+                // others.
+                let cut = some.last().filter(|_| lane.last_evaluated_key.is_some());
+                let ends = end.into_iter().chain(cut.map(|cut| cut.label.clone()));
+                end = ends.min();
+                labels.extend(some);
+            }
+            labels.retain(|label| Some(label) > after.as_ref());
+            labels.retain(|label| end.as_ref().is_none_or(|end| label.label < *end));
+            labels.sort();
+            for label in labels {
+                after = Some(label.clone());
+                if label.label.contains(&text) {
+                    found.push(label);
+                }
+                if found.len() == count {
+                    return Ok((found, after.map(|after| after.pk)));
+                }
+            }
+            if end.is_none() {
+                return Ok((found, None));
+            }
+            limit = LABELS;
+        }
+        Ok((found, after.map(|after| after.pk)))
+    }
+
+    /// The labels from one text to another, at most `limit` of each partition of the index.
+    async fn label_lanes(&self, from: &str, to: &str, limit: usize) -> Result<Vec<QueryOutput>> {
+        let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+        let lanes = (0..USER_SHARDS).map(|shard| {
+            self.client
+                .query()
+                .table_name(&self.tables.users)
+                .index_name("by_label")
+                .key_condition_expression("#shard = :shard AND label BETWEEN :from AND :to")
+                .set_expression_attribute_names(names([("#shard", "shard")]))
+                .set_expression_attribute_values(values([
+                    (":shard", s(shard.to_string())),
+                    (":from", s(from)),
+                    (":to", s(to)),
+                ]))
+                .limit(limit)
+                .send()
+        });
+        Ok(try_join_all(lanes).await?)
+    }
+
+    /// The accounts with these usernames and addresses, which begin with `prefix`, in their order,
+    /// strongly consistent. An account whose username and address both do is found by its username
+    /// alone, so that it isn't on two pages.
+    pub async fn users_labelled(&self, labels: Vec<Label>, prefix: &str) -> Result<Vec<Listed>> {
+        let prefix = key(prefix);
+        let accounts = self.accounts_labelled(labels, |name| name.starts_with(&prefix)).await?;
+        Ok(accounts.iter().map(|(_, account)| Listed::of(account)).collect())
+    }
+
+    /// The same accounts as they are stored, each with the place of the text that found it.
+    /// `matches` says whether a search finds a username.
+    pub(in crate::store) async fn accounts_labelled(
+        &self,
+        labels: Vec<Label>,
+        matches: impl Fn(&str) -> bool,
+    ) -> Result<Vec<(String, Account)>> {
+        let mut items =
+            self.users_with_keys(labels.iter().map(|label| label.pk.clone()).collect()).await?;
+        let mut claims = HashMap::new();
+        for Label { pk, .. } in labels.iter().filter(|label| !label.pk.starts_with(ACCOUNT)) {
+            claims.extend(
+                items
+                    .remove(pk)
+                    .map(from_item::<Claim>)
+                    .transpose()?
+                    .map(|claim| (pk.clone(), claim)),
+            );
+        }
+        let behind: BTreeSet<String> = claims
+            .values()
+            .map(|claim| account_key(&claim.name))
+            .filter(|pk| !items.contains_key(pk))
+            .collect();
+        items.extend(self.users_with_keys(behind).await?);
+
+        let (mut shown, mut seen) = (Vec::new(), HashSet::new());
+        for Label { pk: place, .. } in labels {
+            let (pk, id) = match claims.get(&place) {
+                Some(claim) if matches(&claim.name) => continue,
+                Some(claim) => (account_key(&claim.name), Some(&claim.id)),
+                None => (place.clone(), None),
+            };
+            let Some(account) = items.get(&pk).cloned().map(from_item::<Account>).transpose()?
+            else {
+                continue;
+            };
+            if account.deleted.is_none()
+                && id.is_none_or(|id| *id == account.id)
+                && seen.insert(account.id.clone())
+            {
+                shown.push((place, account));
+            }
+        }
+        Ok(shown)
+    }
+
+    /// The items of the table Users with these keys, by key. Deleted ones are left out.
+    pub(in crate::store) async fn users_with_keys(
+        &self,
+        keys: BTreeSet<String>,
+    ) -> Result<HashMap<String, Item>> {
+        let keys = keys.into_iter().map(pk).collect();
+        let key =
+            |item: &Item| item.get("pk").and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default();
+        Ok(self
+            .items(&self.tables.users, keys)
+            .await?
+            .into_iter()
+            .map(|item| (key(&item), item))
+            .collect())
+    }
+
+    /// The account with this id, read from an index, which learns of new accounts a moment later.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchUser`].
+    pub async fn user_with_id(&self, id: Option<&str>) -> Result<Listed> {
+        let Some(id) = id else { return Err(StoreError::NoSuchUser) };
+        self.listed(id).await?.ok_or(StoreError::NoSuchUser)
+    }
+
+    /// Every account that each of these texts may mean: the id of one, or the username of one and
+    /// the address of another.
+    pub async fn accounts_meant(&self, texts: Vec<String>) -> Result<Vec<Vec<Account>>> {
+        iter(texts)
+            .map(|text| async move {
+                // No user gets what is for another account by a username that looks like its id, in
+                // any notation.
+                if let Ok(id) = Uuid::try_parse(&text) {
+                    let found = self.account_with_id(&id.to_string()).await?;
+                    return Ok(found.into_iter().collect());
+                }
+                match login_key(&text) {
+                    Some(login) => self.accounts_meant_by(&login).await,
+                    None => Ok(Vec::new()),
+                }
+            })
+            .buffered(AT_A_TIME)
+            .try_collect()
+            .await
+    }
+
+    async fn account_with_id(&self, id: &str) -> Result<Option<Account>> {
+        let Some(listed) = self.listed(id).await? else { return Ok(None) };
+        match self.account_of_user(&listed).await {
+            Err(StoreError::NoSuchUser) => Ok(None),
+            account => account.map(Some),
+        }
+    }
+
+    async fn listed(&self, id: &str) -> Result<Option<Listed>> {
+        let Some(millis) = millis_of(id) else { return Ok(None) };
+        let query = self
+            .client
+            .query()
+            .table_name(&self.tables.users)
+            .index_name("by_time")
+            .key_condition_expression("#month = :month AND id = :id")
+            .set_expression_attribute_names(names([("#month", "month")]))
+            .set_expression_attribute_values(values([
+                (":month", s(user_month(id, millis))),
+                (":id", s(id)),
+            ]));
+        let found = query.send().await?.items.unwrap_or_default();
+        found.into_iter().next().map(from_item).transpose()
+    }
+
+    /// The usernames of these accounts, by id. Deleted accounts are left out.
+    pub async fn usernames(
+        &self,
+        ids: impl IntoIterator<Item = &str>,
+    ) -> Result<HashMap<String, String>> {
+        let ids: BTreeSet<String> = ids.into_iter().map(str::to_owned).collect();
+        let found: Vec<Option<Listed>> = iter(ids)
+            .map(|id| async move { self.listed(&id).await })
+            .buffer_unordered(AT_A_TIME)
+            .try_collect()
+            .await?;
+        Ok(found.into_iter().flatten().map(|listed| (listed.id, listed.name)).collect())
+    }
+}

@@ -1,0 +1,11 @@
+//! What is remembered of requests: idempotency keys, retries, and counts that limit abuse.
+
+pub(in crate::store) mod attempts;
+pub(in crate::store) mod quotas;
+pub(in crate::store) mod records;
+pub(in crate::store) mod retries;
+
+pub use attempts::{Attempt, registered_from};
+pub use quotas::Quota;
+pub use records::Record;
+pub use retries::Call;

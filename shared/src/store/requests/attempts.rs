@@ -1,0 +1,387 @@
+//! Attempts in the table Tokens: how often the password of an account may be guessed, and how often
+//! one network may guess.
+//!
+//! A log-in is counted before its password is checked, in the write that admits it, so that
+//! parallel guesses can't exceed a limit. A log-in that succeeds is taken out of the count.
+//! Attempts are counted by random ids, so that an attempt whose write the SDK repeats counts once.
+//!
+//! Clients that logged in or registered before, from this device or this network, have a count of
+//! their own. An attacker who uses up the count of unknown clients locks out unknown clients only
+//! ([OWASP](https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies)).
+
+mod count;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::try_join_all;
+use uuid::Uuid;
+
+use crate::config::AccountConfig;
+use crate::store::{s, Result, Store, StoreError, Write};
+use crate::store::requests::attempts::count::{Counted, Pace, Slot};
+use crate::store::schema::{known_attempts_key, login_attempts_key, network_attempts_key, owner_attempts_key, pk};
+use crate::values::{Account, DeviceToken, Email, Limit};
+use crate::values::idempotency::fingerprint;
+
+const DAY: u64 = 24 * 3600;
+
+/// The window of the counts per network, in seconds.
+const HOUR: u64 = 3600;
+
+/// How many days a network stays known after its last log-in.
+const KNOWN_DAYS: u64 = 90;
+
+/// How many networks are known per login; the most recent ones are kept.
+const KNOWN: usize = 20;
+
+/// How many guesses at one login are checked although they come from a network with too many
+/// failures: the right password is accepted, and a network that tries every account has few guesses
+/// at each.
+const FEW: usize = 3;
+
+/// A log-in in progress, and the counts that it is in.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    id: String,
+    /// The count of unknown clients, by what was typed and not by the account. A refused client
+    /// must not learn which names and addresses belong to one account, or to any.
+    login: String,
+    pace: Pace,
+    own_pace: Pace,
+    /// Whether it checks the current password of a session's owner.
+    is_owners: bool,
+    /// Who is logging in: the login, or the account if it was found.
+    who: String,
+    /// The client's network, if log-ins from it make it known.
+    place: Option<String>,
+    /// The mark of the client's network under this login.
+    network: Option<String>,
+    /// The count of the client's network and its limit, if it is limited.
+    address: Option<(String, u32)>,
+    /// For how many more seconds that network is over its limit.
+    address_full: Option<u64>,
+    /// The count that admitted it, and its place there.
+    held: Option<(String, Slot)>,
+    /// The networks that this login succeeded from.
+    known: BTreeSet<String>,
+    /// When the count of unknown clients would have been reset without this attempt.
+    forgotten: u64,
+    now: u64,
+}
+
+impl Attempt {
+    /// A log-in as `login`: the key of a username or an address, or any other text that was typed.
+    pub fn new(login: &str, network: Option<&str>, config: &AccountConfig, now: u64) -> Self {
+        let pace = Pace::strangers(login, config.login_attempts);
+        Self {
+            who: login.to_owned(),
+            place: network.map(str::to_owned),
+            network: network.map(|network| mark(login, "network", network)),
+            ..Self::counted(login_key(login), pace, network, config, now)
+        }
+    }
+
+    /// A check of the current password for a client that has a token of this session. Neither
+    /// log-ins nor the thief of another session's token can use up its count.
+    pub fn of_owner(
+        user_id: &str,
+        session: &str,
+        network: Option<&str>,
+        config: &AccountConfig,
+        now: u64,
+    ) -> Self {
+        let (key, pace) =
+            (owner_attempts_key(user_id, session), Pace::owner(config.login_attempts));
+        Self { is_owners: true, ..Self::counted(key, pace, network, config, now) }
+    }
+
+    fn counted(
+        login: String,
+        pace: Pace,
+        network: Option<&str>,
+        config: &AccountConfig,
+        now: u64,
+    ) -> Self {
+        let address = network.filter(|_| config.login_failures_per_address > 0);
+        Self {
+            id: Uuid::new_v4().simple().to_string().split_off(20),
+            login,
+            pace,
+            own_pace: Pace::known(config.login_attempts),
+            is_owners: false,
+            who: String::new(),
+            place: None,
+            network: None,
+            address: address.map(|network| {
+                (network_attempts_key(network, now / HOUR), config.login_failures_per_address)
+            }),
+            address_full: None,
+            held: None,
+            known: BTreeSet::new(),
+            forgotten: 0,
+            now,
+        }
+    }
+
+    fn too_many(&self, pace: Pace, reset: u64) -> StoreError {
+        let limit =
+            Limit { name: "log-ins", most: pace.a_day(), window: Some(DAY), left: 0, reset };
+        if self.is_owners {
+            StoreError::TooManyConfirmations(limit)
+        } else {
+            StoreError::TooManyAttempts(limit)
+        }
+    }
+
+    /// The answer to a wrong password: `wrong`, unless the client's network has failed too often.
+    pub fn refused<E: From<StoreError>>(&self, wrong: E) -> E {
+        self.address_full.map_or(wrong, |reset| self.too_many_from_address(reset).into())
+    }
+
+    fn too_many_from_address(&self, reset: u64) -> StoreError {
+        let most = self.address.as_ref().map_or(0, |(_, most)| *most);
+        StoreError::TooManyAttempts(Limit {
+            name: "failed-log-ins",
+            most,
+            window: Some(HOUR),
+            left: 0,
+            reset,
+        })
+    }
+
+    /// The count of this client if it logged in or registered before: by its device token,
+    /// otherwise by its network. One for both logins of an account, its username and its address.
+    fn own_count(&self, device: Option<&DeviceToken>, account: Option<&Account>) -> Option<String> {
+        let (kind, id) = match device {
+            Some(device) => ("device", &device.id),
+            None => {
+                let known = self.network.as_deref().is_some_and(|network| self.knows(network));
+                let known = known || account.is_some_and(|account| self.registered(account));
+                ("network", self.place.as_ref().filter(|_| known)?)
+            }
+        };
+        Some(known_attempts_key(&mark(account.map_or(&self.who, |account| &account.id), kind, id)))
+    }
+
+    /// Whether the account was registered from this network, in the days in which a network stays
+    /// known.
+    fn registered(&self, account: &Account) -> bool {
+        let here = self.place.as_deref().map(|place| registered_from(&account.id, place));
+        let today = self.now / DAY;
+        here.is_some() && here == account.home && account.created / 1000 / DAY + KNOWN_DAYS >= today
+    }
+
+    fn knows(&self, mark: &str) -> bool {
+        let since = (self.now / DAY).saturating_sub(KNOWN_DAYS);
+        self.known
+            .iter()
+            .filter_map(|entry| parts(entry))
+            .any(|(day, known)| known == mark && day >= since)
+    }
+
+    /// When the most recent network is no longer known.
+    fn known_until(&self) -> u64 {
+        self.now + (KNOWN_DAYS + 1) * DAY
+    }
+
+    /// The networks that this login has succeeded from, including this one.
+    fn known_from_now_on(&self) -> Vec<String> {
+        let (today, since) = (self.now / DAY, (self.now / DAY).saturating_sub(KNOWN_DAYS));
+        let mut days: BTreeMap<&str, u64> = self
+            .known
+            .iter()
+            .filter_map(|entry| parts(entry))
+            .map(|(day, mark)| (mark, day))
+            .collect();
+        days.extend(self.network.as_deref().map(|network| (network, today)));
+        let mut entries: Vec<(u64, &str)> = days
+            .into_iter()
+            .map(|(mark, day)| (day, mark))
+            .filter(|(day, _)| *day >= since)
+            .collect();
+        entries.sort_unstable_by(|one, other| other.cmp(one));
+        entries.into_iter().take(KNOWN).map(|(day, mark)| format!("{day}:{mark}")).collect()
+    }
+}
+
+/// The mark of the network from which an account is registered. Shorter than others: it is part of
+/// the account.
+pub fn registered_from(user_id: &str, network: &str) -> String {
+    let mut mark = mark(user_id, "network", network);
+    mark.truncate(10);
+    mark
+}
+
+/// The day and the mark of a known network.
+fn parts(entry: &str) -> Option<(u64, &str)> {
+    let (day, mark) = entry.split_once(':')?;
+    Some((day.parse().ok()?, mark))
+}
+
+/// Identifies a network or a device under one login. Short, and useless for finding it.
+fn mark(login: &str, kind: &str, id: &str) -> String {
+    let mut mark = fingerprint(format!("{kind} {id} {login}"));
+    mark.truncate(16);
+    mark
+}
+
+/// Hashed, since the typed text may be long, or a password in the wrong field.
+fn login_key(login: &str) -> String {
+    login_attempts_key(&fingerprint(login))
+}
+
+/// The result of counting an attempt, before its account is known.
+#[derive(Debug)]
+pub struct Counts {
+    by_login: Counted,
+    address_full: Option<u64>,
+}
+
+impl Store {
+    /// Counts a log-in under its login and its network, whether an account exists or not.
+    /// [`Store::admit_attempt`] decides, with the account.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn begin_attempt(&self, attempt: &Attempt) -> Result<Counts> {
+        let by_address = async {
+            match &attempt.address {
+                Some((key, most)) => self.count_in_hour(key, *most, attempt).await,
+                None => Ok(None),
+            }
+        };
+        let (by_login, address_full) =
+            tokio::try_join!(self.count(&attempt.login, attempt.pace, attempt), by_address)?;
+        Ok(Counts { by_login, address_full })
+    }
+
+    /// Decides whether a counted log-in's password may be checked. If unknown clients are locked
+    /// out, a client that logged in before has its own count: `device` is the token that it keeps,
+    /// which counts only if it belongs to this `account`.
+    ///
+    /// # Errors
+    /// [`StoreError::TooManyAttempts`] if the password must not be checked, after too many failures for
+    /// this login or from this network.
+    pub async fn admit_attempt(
+        &self,
+        attempt: &mut Attempt,
+        counts: Counts,
+        device: Option<&DeviceToken>,
+        account: Option<&Account>,
+    ) -> Result<()> {
+        let device = device.filter(|device| account.is_some_and(|account| device.knows(account)));
+        let Counts { by_login, address_full } = counts;
+        attempt.address_full = address_full;
+        match by_login {
+            Counted::In { slot, before } => {
+                attempt.known = before.known;
+                attempt.forgotten = before.forgotten;
+                attempt.held = Some((attempt.login.clone(), slot));
+                let Some(reset) = address_full else { return Ok(()) };
+                let few = matches!(slot, Slot::Free(nth) if nth <= FEW);
+                if few || attempt.own_count(device, account).is_some() {
+                    return Ok(());
+                }
+                // A network that is over its limit must not use up the counts of other people's
+                // logins.
+                self.take_back(attempt).await?;
+                Err(attempt.too_many_from_address(reset))
+            }
+            Counted::Full { reset, known } => {
+                attempt.known = known;
+                let own = attempt
+                    .own_count(device, account)
+                    .ok_or_else(|| attempt.too_many(attempt.pace, reset))?;
+                match self.count(&own, attempt.own_pace, attempt).await? {
+                    Counted::In { slot, .. } => {
+                        attempt.held = Some((own, slot));
+                        Ok(())
+                    }
+                    Counted::Full { reset, .. } => Err(attempt.too_many(attempt.own_pace, reset)),
+                }
+            }
+        }
+    }
+
+    /// Records that the password was right: the attempt no longer counts, and its network is known
+    /// from now on. A known client's earlier failures are forgotten; those of unknown clients and
+    /// of the network stay.
+    pub async fn pass_attempt(&self, attempt: &Attempt) -> Result<()> {
+        let by_address = async {
+            match &attempt.address {
+                Some((key, _)) if attempt.address_full.is_none() => self.leave(key, attempt).await,
+                _ => Ok(()),
+            }
+        };
+        let by_login = async {
+            match &attempt.held {
+                Some((key, slot)) if *key == attempt.login => {
+                    self.leave_strangers(*slot, attempt).await
+                }
+                Some((key, _)) => {
+                    // Only while this attempt is counted: a late copy must not forget failures that
+                    // came after it.
+                    let end = Write::delete(&self.tables.tokens, pk(key))
+                        .when("contains(tries, :id) OR latest = :id")
+                        .values([(":id", s(&attempt.id))]);
+                    self.send(&end).await.map(drop)
+                }
+                None => Ok(()),
+            }
+        };
+        tokio::try_join!(by_login, by_address).map(drop)
+    }
+
+    /// Resets the counts of unknown clients for the account's username and address.
+    pub async fn forget_attempts(&self, name_key: &str, address: Option<&str>) -> Result<()> {
+        let address = address.and_then(|address| Email::parse(address).ok());
+        let logins =
+            [Some(name_key), address.as_ref().map(Email::key)].into_iter().flatten().map(login_key);
+        try_join_all(logins.map(|key| self.forget_login(key))).await.map(drop)
+    }
+
+    /// Resets the counts of the current password in the account's sessions.
+    pub async fn forget_confirmations(&self, account: &Account, now: u64) -> Result<()> {
+        let sessions = self.open_sessions(account, now).await?;
+        let keys = sessions.iter().map(|session| owner_attempts_key(&account.id, session.id()));
+        try_join_all(keys.map(|key| self.forget_login(key))).await.map(drop)
+    }
+
+    async fn forget_login(&self, key: String) -> Result<()> {
+        self.send(&Write::delete(&self.tables.tokens, pk(key))).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    #[test]
+    fn the_twenty_networks_of_the_last_log_ins_are_known_for_ninety_days() {
+        let tables = Settings::new(|name| name.ends_with("_TABLE").then(|| name.to_owned()));
+        let config = AccountConfig::read(&tables).unwrap();
+        let attempt = |network: &str, day: u64, known: &[String]| {
+            let attempt = Attempt::new("ann", Some(network), &config, day * DAY);
+            Attempt { known: known.iter().cloned().collect(), ..attempt }
+        };
+        let mut known = Vec::new();
+        for day in 1..=30 {
+            known = attempt(&format!("192.0.2.{day}"), day, &known).known_from_now_on();
+        }
+        assert_eq!(known.len(), KNOWN);
+        let is_known =
+            |network: &str, day| attempt(network, day, &known).own_count(None, None).is_some();
+        assert!(
+            is_known("192.0.2.11", 31)
+                && !is_known("192.0.2.10", 31)
+                && !is_known("192.0.2.31", 31)
+        );
+        assert!(is_known("192.0.2.30", 120) && !is_known("192.0.2.30", 121));
+        assert_eq!(attempt("192.0.2.30", 121, &known).known_from_now_on().len(), 1);
+        assert_ne!(
+            attempt("192.0.2.1", 1, &[]).network,
+            Attempt::new("ben", Some("192.0.2.1"), &config, DAY).network
+        );
+    }
+}

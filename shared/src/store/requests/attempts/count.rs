@@ -1,0 +1,352 @@
+//! The count of attempts at one login, or by one known client.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use serde::Deserialize;
+
+use crate::store::{from_item, n, s, Outcome, Result, Store, StoreError, Write};
+use crate::store::requests::attempts::{Attempt, DAY, HOUR};
+use crate::store::schema::pk;
+
+/// How often a count is retried while other log-ins change it.
+const TURNS: u32 = 5;
+
+/// The minutes of a day.
+const MINUTES: u32 = 1440;
+
+/// How many attempts are admitted: some at once, and then one after the other at a steady pace,
+/// until a day passes without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pace {
+    /// How many are admitted without a pause.
+    free: u32,
+    /// How many more are admitted, evenly over a day.
+    more: u32,
+}
+
+impl Pace {
+    /// For unknown clients of one login, a username or an address. The two and [`Pace::owner`] add
+    /// up to `most` a day.
+    pub(super) fn strangers(login: &str, most: u32) -> Self {
+        let both = most - Self::owners(most);
+        let share = if login.contains('@') { both / 2 } else { both - both / 2 };
+        Self::within(share)
+    }
+
+    /// For the account's owner, who enters the password beside a token.
+    pub(super) fn owner(most: u32) -> Self {
+        Self::within(Self::owners(most))
+    }
+
+    /// For one client that logged in before. Successful log-ins are counted too while they are in
+    /// progress, and programs start many at once. After them, one a minute: the owner may share the
+    /// network address with an attacker, and must not wait for longer.
+    pub(super) fn known(most: u32) -> Self {
+        Self { free: (most * 64 / 100).max(1), more: MINUTES }
+    }
+
+    fn owners(most: u32) -> u32 {
+        (most * 18 / 100).max(1)
+    }
+
+    fn within(share: u32) -> Self {
+        let free = (share / 3).max(1);
+        Self { free, more: share.saturating_sub(free) }
+    }
+
+    pub(super) fn a_day(self) -> u32 {
+        self.free + self.more
+    }
+
+    /// The seconds between two attempts after the free ones.
+    fn pause(self) -> u64 {
+        DAY.div_ceil(u64::from(self.more.max(1)))
+    }
+}
+
+/// The item `attempt:login:<hash>` or `attempt:known:<hash>`.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Count {
+    /// The free attempts that failed or are in progress.
+    #[serde(default)]
+    pub(super) tries: BTreeSet<String>,
+    /// The id of the last attempt after the free ones.
+    #[serde(default)]
+    pub(super) latest: String,
+    /// The second from which another attempt is admitted after the free ones.
+    #[serde(default)]
+    pub(super) opens_at: u64,
+    /// The second at which the count is reset, unless there is another attempt before.
+    #[serde(default)]
+    pub(super) forgotten: u64,
+    /// The networks that this login succeeded from: `<day since 1970>:<mark of the network>`.
+    #[serde(default)]
+    pub(super) known: BTreeSet<String>,
+    /// DynamoDB deletes the item some time after this second.
+    #[serde(default)]
+    pub(super) expires_at: u64,
+}
+
+/// The outcome of counting an attempt.
+#[derive(Debug)]
+pub(super) enum Counted {
+    /// It is admitted. `before` is the count without it.
+    In { slot: Slot, before: Count },
+    /// It is refused; the next one is admitted after `reset` seconds.
+    Full { reset: u64, known: BTreeSet<String> },
+}
+
+/// How an attempt can be added to a count that was just read.
+#[derive(Clone, Copy, Debug)]
+enum Admission {
+    /// As one of the free attempts.
+    Free,
+    /// As the first attempt after a reset.
+    Afresh,
+    /// After a pause.
+    Paced,
+}
+
+impl Count {
+    /// `None` if the next attempt is refused.
+    fn admission(&self, pace: Pace, now: u64) -> Option<Admission> {
+        if self.forgotten <= now {
+            Some(Admission::Afresh)
+        } else if u32::try_from(self.tries.len()).is_ok_and(|tries| tries < pace.free) {
+            Some(Admission::Free)
+        } else {
+            (self.opens_at <= now).then_some(Admission::Paced)
+        }
+    }
+
+    /// The place of a copy of this attempt that was counted already.
+    fn slot_of(&self, id: &str) -> Option<Slot> {
+        let free = self.tries.contains(id).then_some(Slot::Free(self.tries.len()));
+        if self.latest == id { Some(Slot::Paced) } else { free }
+    }
+}
+
+/// The place of an attempt in a count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// The nth of the free attempts, from 1.
+    Free(usize),
+    /// After a pause.
+    Paced,
+}
+
+/// The condition of a free attempt.
+const FREE: &str = "attribute_not_exists(forgotten) OR contains(tries, :id) \
+    OR (forgotten > :now AND (attribute_not_exists(tries) OR size(tries) < :free))";
+
+impl Store {
+    /// Counts an attempt under this key.
+    pub(super) async fn count(&self, key: &str, pace: Pace, attempt: &Attempt) -> Result<Counted> {
+        let (id, now) = (&attempt.id, attempt.now);
+        let mut admission = Admission::Free;
+        let mut seen = Count::default();
+        for _ in 0..TURNS {
+            let take = self.take(admission, key, pace, attempt, &seen);
+            seen = match self.send(&take).await? {
+                Outcome::Applied(before) => {
+                    let before: Count = from_item(before)?;
+                    let slot = match admission {
+                        Admission::Free => {
+                            Slot::Free(before.tries.len() + usize::from(!before.tries.contains(id)))
+                        }
+                        Admission::Afresh => Slot::Free(1),
+                        Admission::Paced => Slot::Paced,
+                    };
+                    return Ok(Counted::In { slot, before });
+                }
+                Outcome::Refused(count) => self.refused_by(&take, count).await?.unwrap_or_default(),
+            };
+            // It was counted before, and only the reply was lost.
+            if let Some(slot) = seen.slot_of(id) {
+                return Ok(Counted::In { slot, before: seen });
+            }
+            match seen.admission(pace, now) {
+                Some(next) => admission = next,
+                None => return Ok(Counted::Full { reset: seen.opens_at - now, known: seen.known }),
+            }
+        }
+        Err(StoreError::Unavailable("a count of attempts kept changing".into()))
+    }
+
+    /// Adds an attempt to a count that is still as `seen`.
+    fn take(
+        &self,
+        admission: Admission,
+        key: &str,
+        pace: Pace,
+        attempt: &Attempt,
+        seen: &Count,
+    ) -> Write {
+        let Attempt { id, now, .. } = attempt;
+        let update = |expression: &str| Write::update(&self.tables.tokens, pk(key), expression);
+        let update = match admission {
+            Admission::Free => update("SET forgotten = :forgotten, opens_at = :opens, expires_at = if_not_exists(expires_at, :ends) ADD tries :ids")
+                .when(FREE)
+                .values([
+                    (":ids", ids(id)),
+                    (":id", s(id)),
+                    (":now", n(now)),
+                    (":free", n(pace.free)),
+                ]),
+            Admission::Afresh => update("SET tries = :ids, forgotten = :forgotten, opens_at = :opens, expires_at = :ends REMOVE latest")
+                .when("attribute_not_exists(forgotten) OR forgotten = :seen")
+                .values([(":ids", ids(id)), (":seen", n(seen.forgotten))]),
+            Admission::Paced => update("SET latest = :id, opens_at = :opens, forgotten = :forgotten, expires_at = :ends")
+                .when("forgotten > :now AND opens_at <= :now")
+                .values([(":id", s(id)), (":now", n(now))]),
+        };
+        update
+            .values([
+                (":opens", n(now + pace.pause())),
+                (":forgotten", n(now + DAY)),
+                (":ends", n(seen.expires_at.max(now + 2 * DAY))),
+            ])
+            .returns(ReturnValue::AllOld)
+            .shows_item()
+    }
+
+    /// Counts an attempt from a network in this hour. If it has had too many, the seconds until the
+    /// next hour.
+    pub(super) async fn count_in_hour(
+        &self,
+        key: &str,
+        most: u32,
+        attempt: &Attempt,
+    ) -> Result<Option<u64>> {
+        let Attempt { id, now, .. } = attempt;
+        let reset = HOUR - now % HOUR;
+        let count =
+            Write::update(&self.tables.tokens, pk(key), "SET expires_at = :ends ADD tries :ids")
+                .when("attribute_not_exists(tries) OR contains(tries, :id) OR size(tries) < :most")
+                .values([
+                    (":ids", ids(id)),
+                    (":id", s(id)),
+                    (":most", n(most)),
+                    (":ends", n(now + reset)),
+                ]);
+        Ok((!self.send(&count).await?.is_applied()).then_some(reset))
+    }
+
+    /// Takes a successful attempt out of the count of unknown clients, and records its network.
+    pub(super) async fn leave_strangers(&self, slot: Slot, attempt: &Attempt) -> Result<()> {
+        let known = attempt.known_from_now_on();
+        if slot == Slot::Free(1) && self.leave_alone(&known, attempt).await? {
+            return Ok(());
+        }
+        // Other failures are forgotten when they would have been without this attempt.
+        let forgotten =
+            if attempt.forgotten > attempt.now { attempt.forgotten } else { attempt.now + DAY };
+        let note = if known.is_empty() {
+            "SET forgotten = :forgotten"
+        } else {
+            "SET forgotten = :forgotten, known = :known, expires_at = :ends"
+        };
+        let update =
+            |expression: String| Write::update(&self.tables.tokens, pk(&attempt.login), expression);
+        let update = match slot {
+            Slot::Free(_) => update(format!("{note} DELETE tries :ids"))
+                .when("contains(tries, :id)")
+                .values([(":ids", ids(&attempt.id))]),
+            Slot::Paced => update(format!("{note}, opens_at = :now REMOVE latest"))
+                .when("latest = :id")
+                .values([(":now", n(attempt.now))]),
+        };
+        let update = update.values([(":id", s(&attempt.id)), (":forgotten", n(forgotten))]);
+        let update = match known.is_empty() {
+            true => update,
+            false => update.values([
+                (":known", AttributeValue::Ss(known)),
+                (":ends", n(attempt.known_until())),
+            ]),
+        };
+        self.send(&update).await.map(drop)
+    }
+
+    /// The same in one write if no other attempt is counted; `false` if one is.
+    async fn leave_alone(&self, known: &[String], attempt: &Attempt) -> Result<bool> {
+        const ALONE: &str = "contains(tries, :id) AND size(tries) = :one";
+        let key = pk(&attempt.login);
+        let write = if known.is_empty() {
+            Write::delete(&self.tables.tokens, key)
+        } else {
+            Write::update(
+                &self.tables.tokens,
+                key,
+                "SET known = :known, expires_at = :ends REMOVE tries, forgotten, opens_at, latest",
+            )
+            .values([
+                (":known", AttributeValue::Ss(known.to_vec())),
+                (":ends", n(attempt.known_until())),
+            ])
+        };
+        let write = write.when(ALONE).values([(":id", s(&attempt.id)), (":one", n(1))]);
+        Ok(self.send(&write).await?.is_applied())
+    }
+
+    /// Takes back an attempt that is refused after all.
+    pub(super) async fn take_back(&self, attempt: &Attempt) -> Result<()> {
+        match &attempt.held {
+            Some((key, Slot::Free(_))) => self.leave(key, attempt).await,
+            Some((key, Slot::Paced)) => {
+                let take_back = Write::update(
+                    &self.tables.tokens,
+                    pk(key),
+                    "SET opens_at = :now REMOVE latest",
+                )
+                .when("latest = :id")
+                .values([(":id", s(&attempt.id)), (":now", n(attempt.now))]);
+                self.send(&take_back).await.map(drop)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Removes an attempt from the tries of a count.
+    pub(super) async fn leave(&self, key: &str, attempt: &Attempt) -> Result<()> {
+        let leave = Write::update(&self.tables.tokens, pk(key), "DELETE tries :ids")
+            .when("contains(tries, :id)")
+            .values([(":id", s(&attempt.id)), (":ids", ids(&attempt.id))]);
+        self.send(&leave).await.map(drop)
+    }
+}
+
+/// A set of one id.
+fn ids(id: &str) -> AttributeValue {
+    AttributeValue::Ss(vec![id.to_owned()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_by_name_and_by_address_and_an_owner_together_never_have_more_than_the_limit_a_day()
+    {
+        for most in 3..=100 {
+            let paces = [
+                Pace::strangers("ann", most),
+                Pace::strangers("ann@example.com", most),
+                Pace::owner(most),
+            ];
+            assert_eq!(paces.map(Pace::a_day).iter().sum::<u32>(), most);
+            assert!(
+                paces.iter().all(|pace| pace.free >= 1
+                    && u64::from(pace.more) * pace.pause() >= u64::from(pace.more.min(1)) * DAY),
+                "{paces:?}"
+            );
+        }
+        assert_eq!(
+            [Pace::strangers("ann", 100), Pace::owner(100), Pace::known(100)]
+                .map(|pace| (pace.free, pace.a_day())),
+            [(13, 41), (6, 18), (64, 1504)]
+        );
+        assert_eq!(Pace::strangers("ann", 100).pause(), 3086);
+        assert_eq!(Pace::known(100).pause(), 60);
+    }
+}

@@ -1,0 +1,103 @@
+//! Limits per hour and day, counted in the transactions that they limit: registrations from a
+//! network, and e-mails to an address.
+
+use crate::config::AccountConfig;
+use crate::store::{n, Store, StoreError, Write};
+use crate::store::schema::{mails_key, pk, registrations_key, resets_of_day_key, resets_of_hour_key};
+use crate::values::Limit;
+use crate::values::idempotency::fingerprint;
+
+/// The seconds of an hour.
+const HOUR: u64 = 3600;
+
+/// How many e-mails are sent to an unverified address in an hour: enough for its owner, and no
+/// flood from many accounts.
+const MAILS: u32 = 10;
+
+/// The seconds of a day.
+const DAY: u64 = 24 * HOUR;
+
+/// How many e-mails with a link that resets a password are sent to an address in an hour and in a
+/// day: enough for an owner who looks in the wrong folder, and no flood.
+const RESETS_AN_HOUR: u32 = 5;
+const RESETS_A_DAY: u32 = 10;
+
+/// How many accounts one network may create in an hour.
+#[derive(Clone, Debug)]
+pub struct Quota {
+    network: String,
+    most: u32,
+    now: u64,
+}
+
+impl Quota {
+    /// `None` if registrations aren't limited, or the network is unknown.
+    pub fn of(network: Option<&str>, config: &AccountConfig, now: u64) -> Option<Self> {
+        let network = network.filter(|_| config.registrations_per_address > 0)?;
+        Some(Self { network: network.to_owned(), most: config.registrations_per_address, now })
+    }
+
+    /// The error of a refused registration.
+    pub(in crate::store) fn exhausted(&self) -> StoreError {
+        let reset = HOUR - self.now % HOUR;
+        StoreError::TooManyRegistrations(Limit {
+            name: "registrations",
+            most: self.most,
+            window: Some(HOUR),
+            left: 0,
+            reset,
+        })
+    }
+}
+
+impl Store {
+    /// Counts a registration. The request token of its transaction prevents counting it twice.
+    pub(in crate::store) fn count_registration(&self, quota: &Quota) -> Write {
+        let key = registrations_key(&quota.network, quota.now / HOUR);
+        self.count_within(key, quota.most, HOUR, quota.now)
+    }
+
+    /// Counts an e-mail to the address with this key, which any account may have given as its own.
+    pub(in crate::store) fn count_mail(&self, address_key: &str, now: u64) -> Write {
+        let key = mails_key(&fingerprint(address_key), now / HOUR);
+        self.count_within(key, MAILS, HOUR, now)
+    }
+
+    /// Counts a reset e-mail to the address with this key, in this hour and on this day.
+    pub(in crate::store) fn count_reset(&self, address_key: &str, now: u64) -> [Write; 2] {
+        let address = fingerprint(address_key);
+        let (hour, day) =
+            (resets_of_hour_key(&address, now / HOUR), resets_of_day_key(&address, now / DAY));
+        [
+            self.count_within(hour, RESETS_AN_HOUR, HOUR, now),
+            self.count_within(day, RESETS_A_DAY, DAY, now),
+        ]
+    }
+
+    /// Adds one to a count of this hour or day, which is `window` seconds long.
+    fn count_within(&self, key: String, most: u32, window: u64, now: u64) -> Write {
+        Write::update(
+            &self.tables.tokens,
+            pk(key),
+            "SET counted = if_not_exists(counted, :none) + :one, expires_at = :ends",
+        )
+        .when("attribute_not_exists(counted) OR counted < :most")
+        .values([
+            (":none", n(0)),
+            (":one", n(1)),
+            (":most", n(most)),
+            (":ends", n((now / window + 1) * window)),
+        ])
+    }
+}
+
+/// The error of a refused e-mail.
+pub(in crate::store) fn mailed_enough(now: u64) -> StoreError {
+    StoreError::TooManyMails(Limit {
+        name: "mails",
+        most: MAILS,
+        window: Some(HOUR),
+        left: 0,
+        reset: HOUR - now % HOUR,
+    })
+}

@@ -1,0 +1,65 @@
+//! Idempotency records in the table Tokens: the chat or adjustment that a finished key made.
+
+use futures_util::stream::{StreamExt, TryStreamExt, iter};
+use serde::{Deserialize, Serialize};
+
+use crate::store::{n, to_item, Result, Store, Write};
+use crate::store::schema::{pk, record_key, IDEMPOTENCY};
+
+/// How many records are read at a time.
+const AT_A_TIME: usize = 16;
+
+/// A finished key. It points to the result and contains nothing of the reply, least of all a
+/// credential.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// `idem:<id of the key>`.
+    pk: String,
+    /// A hash of the request.
+    pub fingerprint: String,
+    /// The id of the chat, or of the ledger row of the adjustment.
+    #[serde(rename = "chat_id")]
+    pub result_id: String,
+    /// The second from which the key can be used again; DynamoDB deletes the record some time
+    /// later.
+    pub expires_at: u64,
+}
+
+impl Record {
+    /// The record of the key with this id.
+    pub fn new(key_id: &str, fingerprint: &str, result_id: &str, expires_at: u64) -> Self {
+        Self {
+            pk: record_key(key_id),
+            fingerprint: fingerprint.to_owned(),
+            result_id: result_id.to_owned(),
+            expires_at,
+        }
+    }
+
+    /// The id of its key.
+    pub(in crate::store) fn key_id(&self) -> &str {
+        self.pk.strip_prefix(IDEMPOTENCY).unwrap_or_default()
+    }
+}
+
+impl Store {
+    /// The record of a key; `None` if it hasn't finished, or is forgotten at `now`.
+    pub async fn record(&self, key_id: &str, now: u64) -> Result<Option<Record>> {
+        let record: Option<Record> = self.get(&self.tables.tokens, pk(record_key(key_id))).await?;
+        // DynamoDB deletes it up to days later.
+        Ok(record.filter(|record| record.expires_at > now))
+    }
+
+    /// The records of these keys, in their order.
+    pub async fn records(&self, key_ids: Vec<String>, now: u64) -> Result<Vec<Option<Record>>> {
+        let read = |id: String| async move { self.record(&id, now).await };
+        iter(key_ids).map(read).buffered(AT_A_TIME).try_collect().await
+    }
+
+    /// Stores the record of a key, unless the key has one at `now`.
+    pub(in crate::store) fn remember(&self, record: &Record, now: u64) -> Result<Write> {
+        Ok(Write::put(&self.tables.tokens, to_item(record)?)
+            .when("attribute_not_exists(pk) OR expires_at <= :now")
+            .values([(":now", n(now))]))
+    }
+}

@@ -1,0 +1,12 @@
+//! Work that no request waits for: returning the tokens of dead functions, auditing balances, and
+//! restoring tables.
+
+pub(in crate::store) mod audit;
+pub(in crate::store) mod reconcile;
+pub(in crate::store) mod restore;
+pub(in crate::store) mod sweep;
+
+pub use audit::{Audited, Difference};
+pub use reconcile::Reconciled;
+pub use restore::{Newer, Reapplied, Since};
+pub use sweep::Swept;

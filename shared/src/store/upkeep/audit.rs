@@ -1,0 +1,296 @@
+//! The audit: each account is recomputed from its ledger, and its chats are compared with it.
+//! Read-only, in bounded memory.
+
+use std::fmt;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::Deserialize;
+
+use crate::Tokens;
+use crate::store::{from_item, s, Item, Result, Store};
+use crate::store::read::{names, values};
+use crate::store::schema::{account_key, pk, ACCOUNT, CONVERSATION};
+use crate::values::{Account, Entry};
+
+/// How often an account is read until it doesn't change meanwhile.
+const READINGS: usize = 10;
+
+/// The pause before an account is read again: a transaction has reached all its items by then.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The result for one account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Audited {
+    /// The number of its ledger rows.
+    pub rows: u64,
+    /// Everything that doesn't match.
+    pub differences: Vec<Difference>,
+}
+
+/// Two things that should match and don't. `Display` makes a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// The account's own numbers don't add up.
+    Account {
+        /// What it was granted.
+        granted: i128,
+        /// Balance, reservations and spent tokens together.
+        accounted: i128,
+    },
+    /// The account was granted another amount than the ledger says.
+    Granted {
+        /// The account's number.
+        account: i128,
+        /// The sum of the ledger's grants and adjustments.
+        ledger: i128,
+    },
+    /// The account has spent another amount than the ledger says.
+    Spent {
+        /// The account's number.
+        account: i128,
+        /// The sum of the ledger's chats.
+        ledger: i128,
+    },
+    /// No ledger row charges a stored chat.
+    Uncharged {
+        /// The chat's id.
+        chat_id: String,
+    },
+    /// A chat is stored at another cost than the ledger charged.
+    Cost {
+        /// The chat's id.
+        chat_id: String,
+        /// The cost in the chat.
+        chat: Tokens,
+        /// The charge in the ledger.
+        ledger: i128,
+    },
+    /// The row of a chat doesn't name it.
+    Unnamed {
+        /// The row's id.
+        entry_id: String,
+    },
+    /// The account, a row or a chat can't be read.
+    Unreadable {
+        /// Which one, and why.
+        what: String,
+    },
+    /// The account changed during every reading.
+    Moving,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account { granted, accounted } => write!(
+                f,
+                "granted is {granted}, but tokens, reservations and spent make {accounted}"
+            ),
+            Self::Granted { account, ledger } => write!(
+                f,
+                "granted is {account}, but the ledger's grants and adjustments make {ledger}"
+            ),
+            Self::Spent { account, ledger } => {
+                write!(f, "spent is {account}, but the ledger's chats make {ledger}")
+            }
+            Self::Uncharged { chat_id } => {
+                write!(f, "the chat {chat_id} is not charged in the ledger")
+            }
+            Self::Cost { chat_id, chat, ledger } => {
+                write!(f, "the chat {chat_id} cost {chat}, but the ledger charged {ledger}")
+            }
+            Self::Unnamed { entry_id } => {
+                write!(f, "the ledger's row {entry_id} does not name its chat")
+            }
+            Self::Unreadable { what } => write!(f, "{what}"),
+            Self::Moving => write!(f, "kept moving while it was read; audit it again"),
+        }
+    }
+}
+
+/// The attributes of a chat that the audit reads.
+#[derive(Deserialize)]
+struct Cost {
+    cost: Tokens,
+}
+
+impl Store {
+    /// The keys of some usernames, and where the next page begins.
+    pub async fn account_keys(&self, after: Option<&str>) -> Result<(Vec<String>, Option<String>)> {
+        let scan = self
+            .client
+            .scan()
+            .table_name(&self.tables.users)
+            .set_exclusive_start_key(after.map(pk))
+            .filter_expression("begins_with(pk, :accounts)")
+            .set_expression_attribute_values(values([(":accounts", s(ACCOUNT))]))
+            .projection_expression("pk")
+            .consistent_read(true);
+        let page = scan.send().await?;
+        let keys = page
+            .items
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|item| text(item, "pk").strip_prefix(ACCOUNT).map(str::to_owned))
+            .collect();
+        Ok((keys, page.last_evaluated_key.map(|key| text(&key, "pk").to_owned())))
+    }
+
+    /// Recomputes the account with this username: reads it, its ledger and its chats, and the
+    /// account again, until it hasn't changed meanwhile. A difference counts only if a second
+    /// reading shows the same, since a transaction doesn't reach all its items at once. A deleted
+    /// account has no differences.
+    pub async fn audit(&self, name_key: &str) -> Result<Audited> {
+        let mut last = None;
+        for _ in 0..READINGS {
+            let account = match self.account_or_difference(name_key).await? {
+                None => return Ok(Audited::default()),
+                Some(Ok(account)) => account,
+                Some(Err(what)) => return Ok(Audited { rows: 0, differences: vec![what] }),
+            };
+            let found = self.compare(&account).await?;
+            let numbers = |account: &Account| (account.id.clone(), account.granted, account.spent);
+            let held_still = self
+                .account_or_difference(name_key)
+                .await?
+                .is_some_and(|again| again.is_ok_and(|again| numbers(&again) == numbers(&account)));
+            if held_still && (found.differences.is_empty() || last.as_ref() == Some(&found)) {
+                return Ok(found);
+            }
+            last = held_still.then_some(found);
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(Audited { rows: 0, differences: vec![Difference::Moving] })
+    }
+
+    async fn account_or_difference(
+        &self,
+        name_key: &str,
+    ) -> Result<Option<Result<Account, Difference>>> {
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.tables.users)
+            .set_key(Some(pk(account_key(name_key))));
+        let item = get.consistent_read(true).send().await?.item;
+        Ok(item
+            .map(|item| from_item(item).map_err(|error| unreadable("the account", error.cause()))))
+    }
+
+    /// Reads ledger and chats side by side: both sort by id, and a chat's row has the chat's id.
+    async fn compare(&self, account: &Account) -> Result<Audited> {
+        let mut rows =
+            self.all_of(&self.tables.ledger, &account.id).into_paginator().items().send();
+        let chats = self
+            .all_of(&self.tables.chats, &account.id)
+            .projection_expression("chat_id, #cost")
+            .set_expression_attribute_names(names([("#cost", "cost")]));
+        let mut chats = chats.into_paginator().items().send();
+        let mut next_chat = async || -> Result<Option<Item>> {
+            loop {
+                match chats.try_next().await? {
+                    Some(item) if text(&item, "chat_id").starts_with(CONVERSATION) => {}
+                    next => return Ok(next),
+                }
+            }
+        };
+
+        let mut audited = Audited::default();
+        let (mut granted, mut spent) = (0, 0);
+        let mut chat = next_chat().await?;
+        while let Some(row) = rows.try_next().await? {
+            audited.rows += 1;
+            let entry_id = text(&row, "entry_id").to_owned();
+            while let Some(earlier) = chat.take_if(|chat| text(chat, "chat_id") < entry_id.as_str())
+            {
+                audited.differences.push(uncharged(&earlier));
+                chat = next_chat().await?;
+            }
+            let stored = chat.take_if(|chat| text(chat, "chat_id") == entry_id);
+            if stored.is_some() {
+                chat = next_chat().await?;
+            }
+            match from_item::<Entry>(row) {
+                Err(error) => audited
+                    .differences
+                    .push(unreadable(&format!("the ledger's row {entry_id}"), error.cause())),
+                Ok(entry) if entry.charges() => {
+                    spent -= i128::from(entry.amount);
+                    audited.differences.extend(charge(&entry, stored));
+                }
+                Ok(entry) => {
+                    granted += i128::from(entry.amount);
+                    audited.differences.extend(stored.as_ref().map(uncharged));
+                }
+            }
+        }
+        while let Some(later) = chat {
+            audited.differences.push(uncharged(&later));
+            chat = next_chat().await?;
+        }
+        audited.differences.extend(sums(account, granted, spent));
+        Ok(audited)
+    }
+
+    /// Every item of a user in the table Ledger or Chats, in ascending order.
+    pub(in crate::store) fn all_of(&self, table: &str, user_id: &str) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(table)
+            .key_condition_expression("user_id = :user")
+            .set_expression_attribute_values(values([(":user", s(user_id))]))
+            .consistent_read(true)
+    }
+}
+
+/// Compares a chat's row with the stored chat, if it wasn't deleted.
+fn charge(entry: &Entry, stored: Option<Item>) -> Option<Difference> {
+    if entry.chat_id.as_ref() != Some(&entry.entry_id) {
+        return Some(Difference::Unnamed { entry_id: entry.entry_id.clone() });
+    }
+    let (chat_id, ledger) = (entry.entry_id.clone(), -i128::from(entry.amount));
+    match from_item::<Cost>(stored?) {
+        Err(error) => Some(unreadable(&format!("the chat {chat_id}"), error.cause())),
+        Ok(Cost { cost }) => (i128::from(cost.get()) != ledger).then_some(Difference::Cost {
+            chat_id,
+            chat: cost,
+            ledger,
+        }),
+    }
+}
+
+/// Compares the account's numbers with one another and with the ledger's.
+fn sums(
+    account: &Account,
+    ledger_granted: i128,
+    ledger_spent: i128,
+) -> impl Iterator<Item = Difference> {
+    let number = |tokens: Tokens| i128::from(tokens.get());
+    let (granted, spent) = (number(account.granted), number(account.spent));
+    let held: i128 =
+        account.reservations.values().map(|reservation| number(reservation.cost)).sum();
+    let accounted = number(account.tokens) + held + spent;
+    let differences = [
+        (granted != accounted).then_some(Difference::Account { granted, accounted }),
+        (granted != ledger_granted)
+            .then_some(Difference::Granted { account: granted, ledger: ledger_granted }),
+        (spent != ledger_spent)
+            .then_some(Difference::Spent { account: spent, ledger: ledger_spent }),
+    ];
+    differences.into_iter().flatten()
+}
+
+fn uncharged(chat: &Item) -> Difference {
+    Difference::Uncharged { chat_id: text(chat, "chat_id").to_owned() }
+}
+
+fn unreadable(what: &str, cause: Option<&str>) -> Difference {
+    Difference::Unreadable { what: format!("{what} can't be read: {}", cause.unwrap_or_default()) }
+}
+
+/// An attribute that is a text; empty if it is missing.
+pub(in crate::store) fn text<'i>(item: &'i Item, attribute: &str) -> &'i str {
+    item.get(attribute).map(AttributeValue::as_s).and_then(Result::ok).map_or("", String::as_str)
+}

@@ -1,0 +1,155 @@
+//! Restored tables are made consistent. Each table is restored to one second, but DynamoDB keeps no
+//! transaction together: one that was under way then may be cut, within a table and between two.
+//! Every part of it that is there belongs to a transaction that was applied, so the parts are
+//! completed or undone by what decides: the ledger for balances, the account for claims of
+//! addresses, for administrators and for API keys.
+
+use std::collections::{BTreeSet, HashMap};
+
+use futures_util::future::try_join_all;
+
+use crate::clock::millis_of;
+use crate::store::{from_item, n, s, Item, Result, Store, Write};
+use crate::store::schema::{pk, ACCOUNT, API_KEY, CLAIM, SESSION};
+use crate::store::upkeep::audit::text;
+use crate::values::{Account, StoredKey};
+
+/// How many accounts are reconciled at a time.
+const AT_A_TIME: usize = 8;
+
+/// By how much the clock of a function may be ahead of the store's, in seconds.
+const SKEW: u64 = 60;
+
+/// What was reconciled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reconciled {
+    /// How many accounts there are.
+    pub accounts: usize,
+    /// Everything that was repaired, a sentence each.
+    pub repairs: Vec<String>,
+}
+
+/// Whether a session or an API key with this id began after the tables were restored to `second`.
+pub(in crate::store) fn is_younger(id: &str, second: u64) -> bool {
+    millis_of(id).is_some_and(|began| began / 1000 > second + SKEW)
+}
+
+impl Store {
+    /// Makes tables consistent that were restored to `second`, before any function uses them. The
+    /// audit finds no difference afterwards that a restore has caused. Idempotent. `None`, and
+    /// nothing is repaired, if they are in use: they have a session that is younger.
+    ///
+    /// # Errors
+    /// If the store fails, or has an item that can't be read.
+    pub async fn reconcile(&self, second: u64, now: u64) -> Result<Option<Reconciled>> {
+        let Some(keys) = self.keys_by_user(second).await? else { return Ok(None) };
+        let mut done = Reconciled::default();
+        let mut administrators = BTreeSet::new();
+        let mut start = None;
+        loop {
+            let (items, next) = self.page(&self.tables.users, start).await?;
+            let mut accounts: Vec<Account> = Vec::new();
+            for item in items {
+                if text(&item, "pk").starts_with(CLAIM) {
+                    done.repairs.extend(self.check_claim(item).await?);
+                } else if text(&item, "pk").starts_with(ACCOUNT) {
+                    accounts.push(from_item(item)?);
+                }
+            }
+            for some in accounts.chunks(AT_A_TIME) {
+                let each = some.iter().map(|account| {
+                    let epochs = keys.get(&account.id).map(Vec::as_slice).unwrap_or_default();
+                    self.reconcile_account(account, epochs, second, now)
+                });
+                done.repairs.extend(try_join_all(each).await?.into_iter().flatten());
+            }
+            done.accounts += accounts.len();
+            administrators.extend(
+                accounts.into_iter().filter(Account::administers).map(|account| account.id),
+            );
+            if next.is_none() {
+                break;
+            }
+            start = next;
+        }
+        if self.list_administrators(administrators).await? {
+            done.repairs.push("the list of administrators".into());
+        }
+        // Only now is no address claimed by an account that doesn't have it.
+        self.claim_all_again(&mut done).await?;
+        Ok(Some(done))
+    }
+
+    async fn claim_all_again(&self, done: &mut Reconciled) -> Result<()> {
+        let mut start = None;
+        loop {
+            let (items, next) = self.page(&self.tables.users, start).await?;
+            for item in items {
+                if text(&item, "pk").starts_with(ACCOUNT) {
+                    let account: Account = from_item(item)?;
+                    done.repairs.extend(self.claim_again(&account).await?);
+                }
+            }
+            if next.is_none() {
+                return Ok(());
+            }
+            start = next;
+        }
+    }
+
+    /// One account: its balance, and how many API keys it has, each with its epoch in `epochs`.
+    async fn reconcile_account(
+        &self,
+        account: &Account,
+        epochs: &[u64],
+        second: u64,
+        now: u64,
+    ) -> Result<Vec<String>> {
+        let mut repairs = self.reconcile_balance(account, second, now).await?;
+        let valid = epochs.iter().filter(|epoch| account.keys_from <= Some(**epoch)).count();
+        let valid = u32::try_from(valid).unwrap_or(u32::MAX);
+        if account.deleted.is_none() && account.api_keys != valid {
+            let count = Write::update(&self.tables.users, pk(&account.pk), "SET api_keys = :valid")
+                .when("id = :id")
+                .values([(":id", s(&account.id)), (":valid", n(valid))]);
+            self.send(&count).await?;
+            repairs.push(format!("API keys: {valid}"));
+        }
+        Ok(repairs.into_iter().map(|repair| format!("{}: {repair}", account.label)).collect())
+    }
+
+    /// The epochs of all API keys, by user. `None` if a session or a key is younger than `second`.
+    async fn keys_by_user(&self, second: u64) -> Result<Option<HashMap<String, Vec<u64>>>> {
+        let mut keys: HashMap<String, Vec<u64>> = HashMap::new();
+        let mut start = None;
+        loop {
+            let (items, next) = self.page(&self.tables.tokens, start).await?;
+            for item in items {
+                let key = text(&item, "pk");
+                let id = key.strip_prefix(SESSION).or_else(|| key.strip_prefix(API_KEY));
+                if id.is_some_and(|id| is_younger(id, second)) {
+                    return Ok(None);
+                }
+                if key.starts_with(API_KEY) {
+                    let key: StoredKey = from_item(item)?;
+                    keys.entry(key.user_id).or_default().push(key.auth_epoch);
+                }
+            }
+            if next.is_none() {
+                return Ok(Some(keys));
+            }
+            start = next;
+        }
+    }
+
+    /// A page of a table, strongly consistent, and where the next one begins.
+    pub(in crate::store) async fn page(
+        &self,
+        table: &str,
+        start: Option<Item>,
+    ) -> Result<(Vec<Item>, Option<Item>)> {
+        let scan = self.client.scan().table_name(table).set_exclusive_start_key(start);
+        let page = scan.consistent_read(true).send().await?;
+        Ok((page.items.unwrap_or_default(), page.last_evaluated_key))
+    }
+}

@@ -1,0 +1,480 @@
+//! What has ended since a second stays ended in tables that are restored to it.
+//!
+//! A restore brings back what existed at a second, and with it accounts that were deleted since,
+//! revoked sessions and API keys, used links, withdrawn keys and old passwords. The newer tables
+//! still know of them, if they can be read: afterwards, an account, a session, a key or a right
+//! exists only if it existed at that second and still exists. Passwords and addresses are the newer
+//! ones, since both are changed only with proof.
+
+use std::collections::{HashMap, HashSet};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::store::{flag, from_item, n, s, to_item, Item, Link, Result, Store, StoreError, Transaction, Write};
+use crate::store::accounts::deletion::{BATCH, TAKEN};
+use crate::store::schema::{chat_key, pk, standing_of, ACCOUNT, API_KEY, LINK, SESSION};
+use crate::store::upkeep::audit::text;
+use crate::store::upkeep::reconcile::is_younger;
+use crate::values::{Account, Act, AdminAct, Entry, EntryKind, Role, Session, STANDING};
+
+/// How many items one `BatchGetItem` takes.
+const GET: usize = 100;
+
+/// The newer tables, and which of them can be believed: a table that was damaged is left out.
+#[derive(Clone, Debug)]
+pub struct Newer {
+    /// The store with these tables.
+    pub store: Store,
+    /// Whether the table Users is read.
+    pub users: bool,
+    /// Whether the table Tokens is read.
+    pub tokens: bool,
+    /// Whether the table Keys is read.
+    pub keys: bool,
+}
+
+/// What has happened since the restored second, and how it is known.
+#[derive(Clone, Debug)]
+pub struct Since<'a> {
+    /// The second to which the tables were restored.
+    pub second: u64,
+    /// The newer tables.
+    pub newer: &'a Newer,
+    /// The ids of accounts that were deleted since, if another source knows all of them.
+    pub deleted: Option<&'a HashSet<String>>,
+    /// Whether messages that the newer table Chats lacks were deleted by their owners.
+    pub messages: bool,
+    /// A hash that no password has.
+    pub no_password: &'a str,
+}
+
+/// What was ended again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reapplied {
+    /// Accounts that were deleted.
+    pub deleted: usize,
+    /// Accounts that the newer table lacks and no user has deleted: they come back.
+    pub returned: usize,
+    /// Accounts that the newer table lacks and may have been deleted or lost, each with its name
+    /// and id: nothing was done to them.
+    pub unclear: Vec<String>,
+    /// Accounts with other passwords, addresses, rights or ended sessions.
+    pub changed: usize,
+    /// Sessions that ended, or whose refresh tokens were used.
+    pub sessions: usize,
+    /// API keys that were revoked.
+    pub api_keys: usize,
+    /// Links that were used.
+    pub links: usize,
+    /// Public keys that were withdrawn or got an end.
+    pub public_keys: usize,
+    /// Messages and conversations that were deleted.
+    pub messages: usize,
+}
+
+impl Store {
+    /// Ends again in these tables, which were restored to a second, what has ended since.
+    /// [`Store::reconcile`] must follow. Idempotent. `None`, and nothing is changed, if the tables
+    /// are in use: they have a session that is younger than that second.
+    ///
+    /// # Errors
+    /// If a store fails, or has an item that can't be read.
+    pub async fn reapply(&self, since: &Since<'_>, clock: &Clock) -> Result<Option<Reapplied>> {
+        let mut done = Reapplied::default();
+        if !self.reapply_tokens(since, &mut done).await? {
+            return Ok(None);
+        }
+        if since.newer.keys {
+            self.reapply_public_keys(&since.newer.store, &mut done).await?;
+        }
+        self.reapply_accounts(since, clock, &mut done).await?;
+        if since.messages {
+            self.reapply_deleted_messages(&since.newer.store, &mut done).await?;
+        }
+        Ok(Some(done))
+    }
+
+    /// Sessions, API keys and links. `false` if the tables are in use.
+    async fn reapply_tokens(&self, since: &Since<'_>, done: &mut Reapplied) -> Result<bool> {
+        let kinds = [SESSION, API_KEY, LINK];
+        let mut start = None;
+        loop {
+            let (mut items, next) = self.page(&self.tables.tokens, start).await?;
+            items.retain(|item| kinds.iter().any(|kind| text(item, "pk").starts_with(*kind)));
+            let in_use = |item: &Item| {
+                let key = text(item, "pk");
+                let id = key.strip_prefix(SESSION).or_else(|| key.strip_prefix(API_KEY));
+                id.is_some_and(|id| is_younger(id, since.second))
+            };
+            if items.iter().any(in_use) {
+                return Ok(false);
+            }
+            if since.newer.tokens {
+                let newer = &since.newer.store;
+                for some in items.chunks(GET) {
+                    let mut known = by_key(newer.with_keys_of(&newer.tables.tokens, some).await?);
+                    for item in some {
+                        self.reapply_token(item, known.remove(text(item, "pk")), done).await?;
+                    }
+                }
+            }
+            if next.is_none() {
+                return Ok(true);
+            }
+            start = next;
+        }
+    }
+
+    /// An item that is gone in the newer table has ended. A session keeps the generation of its
+    /// refresh tokens, since a stolen one could be used again otherwise; and a used link its mark.
+    async fn reapply_token(
+        &self,
+        item: &Item,
+        newer: Option<Item>,
+        done: &mut Reapplied,
+    ) -> Result<()> {
+        let (table, key) = (&self.tables.tokens, text(item, "pk"));
+        let counted = match key {
+            key if key.starts_with(SESSION) => &mut done.sessions,
+            key if key.starts_with(API_KEY) => &mut done.api_keys,
+            _ => &mut done.links,
+        };
+        let Some(newer) = newer else {
+            *counted += 1;
+            return self.send(&Write::delete(table, pk(key))).await.map(drop);
+        };
+        if key.starts_with(SESSION) {
+            let (earlier, later): (Session, Session) =
+                (from_item(item.clone())?, from_item(newer)?);
+            if later.is_ahead_of(&earlier) {
+                *counted += 1;
+                let put = Write::put(table, to_item(&later)?).when("attribute_exists(pk)");
+                self.send(&put).await?;
+            }
+        } else if key.starts_with(LINK) {
+            let (earlier, later): (Link, Link) = (from_item(item.clone())?, from_item(newer)?);
+            if let (None, Some(request)) = (earlier.used_by(), later.used_by()) {
+                *counted += 1;
+                let mark = Write::update(table, pk(key), "SET used = :request")
+                    .when("attribute_exists(pk)")
+                    .values([(":request", s(request))]);
+                self.send(&mark).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn reapply_public_keys(&self, newer: &Self, done: &mut Reapplied) -> Result<()> {
+        let known = newer.public_keys().await?;
+        for key in self.public_keys().await? {
+            let later = known.iter().find(|known| known.kid == key.kid);
+            match later.map(|later| later.until) {
+                None => self.withdraw_key(&key.kid).await?,
+                Some(Some(until)) if key.until.is_none() => {
+                    self.end_key(&key.kid, until).await?;
+                }
+                Some(_) => continue,
+            }
+            done.public_keys += 1;
+        }
+        Ok(())
+    }
+
+    async fn reapply_accounts(
+        &self,
+        since: &Since<'_>,
+        clock: &Clock,
+        done: &mut Reapplied,
+    ) -> Result<()> {
+        let newer = &since.newer.store;
+        let mut start = None;
+        loop {
+            let (mut items, next) = self.page(&self.tables.users, start).await?;
+            items.retain(|item| text(item, "pk").starts_with(ACCOUNT));
+            for some in items.chunks(GET) {
+                let mut known = HashMap::new();
+                if since.newer.users {
+                    known = by_key(newer.with_keys_of(&newer.tables.users, some).await?);
+                }
+                for item in some {
+                    let later = known.remove(text(item, "pk"));
+                    let later: Option<Account> = later.map(from_item).transpose()?;
+                    let account: Account = from_item(item.clone())?;
+                    self.reapply_account(&account, later, since, clock, done).await?;
+                }
+            }
+            if next.is_none() {
+                return Ok(());
+            }
+            start = next;
+        }
+    }
+
+    /// `later` is the newer account of the same name.
+    async fn reapply_account(
+        &self,
+        account: &Account,
+        later: Option<Account>,
+        since: &Since<'_>,
+        clock: &Clock,
+        done: &mut Reapplied,
+    ) -> Result<()> {
+        if account.deleted.is_some() {
+            return Ok(());
+        }
+        let now = clock.seconds();
+        let listed = since.deleted.is_some_and(|ids| ids.contains(&account.id));
+        let is_recent = now <= since.second + TAKEN;
+        let later = later.filter(|later| later.id == account.id);
+        let deleted = match &later {
+            Some(later) => later.deleted.or(listed.then_some(now)),
+            None if listed => Some(now),
+            // A deleted account leaves a tombstone for a day, so this one wasn't deleted.
+            None if since.deleted.is_some() || (since.newer.users && is_recent) => {
+                done.returned += usize::from(since.newer.users);
+                return Ok(());
+            }
+            None => {
+                done.unclear.push(format!("{} {}", account.id, account.label));
+                return Ok(());
+            }
+        };
+        if let Some(deleted) = deleted {
+            done.deleted += 1;
+            return self.end_account_again(account, since.no_password, deleted).await;
+        }
+        let Some(later) = later else { return Ok(()) };
+        let after = with_access_of(account, &later);
+        if has_same_access(&after, account) {
+            return Ok(());
+        }
+        done.changed += 1;
+        self.set_access(account, &after, clock).await
+    }
+
+    /// Changes everything that [`has_same_access`] compares. A row of the ledger records a change of
+    /// the role or state.
+    async fn set_access(&self, seen: &Account, after: &Account, clock: &Clock) -> Result<()> {
+        let mut set = String::from(
+            "SET active = :active, #role = :role, auth_epoch = :next, #password = :password, revoked = :revoked, email_verified = :verified",
+        );
+        let mut remove = Vec::new();
+        let mut values = Vec::new();
+        let optional = [
+            ("email", after.email.as_deref().map(s)),
+            ("pending_email", after.pending_email.as_deref().map(s)),
+            ("keys_from", after.keys_from.map(n)),
+        ];
+        for (attribute, value) in optional {
+            match value {
+                Some(value) => {
+                    set.push_str(&format!(", {attribute} = :{attribute}"));
+                    values.push((format!(":{attribute}"), value));
+                }
+                None => remove.push(attribute),
+            }
+        }
+        if !remove.is_empty() {
+            set.push_str(&format!(" REMOVE {}", remove.join(", ")));
+        }
+        let revoked = after.revoked.iter().map(|(session, ends)| (session.clone(), n(*ends)));
+        let change = Write::update(&self.tables.users, pk(&seen.pk), set)
+            .when("id = :id AND auth_epoch = :seen AND active = :was_active AND #role = :was_role AND attribute_not_exists(deleted)")
+            .names([("#role", "role"), ("#password", "password")])
+            .values(values)
+            .values([
+                (":id", s(&seen.id)),
+                (":seen", n(seen.auth_epoch)),
+                (":was_active", flag(seen.active)),
+                (":was_role", s(seen.role.word())),
+                (":active", flag(after.active)),
+                (":role", s(after.role.word())),
+                (":next", n(after.auth_epoch)),
+                (":password", s(&after.password)),
+                (":revoked", AttributeValue::M(revoked.collect())),
+                (":verified", flag(after.email_verified)),
+            ]);
+        let acts = [
+            (after.active != seen.active).then_some(Act::Deactivation),
+            (after.role != seen.role).then(|| Act::Role(after.role.clone())),
+        ];
+        let mut writes = vec![change];
+        for act in acts.into_iter().flatten() {
+            writes.push(self.put_act(&AdminAct {
+                user_id: seen.id.clone(),
+                id: clock.id().to_string(),
+                kind: STANDING.into(),
+                act: Some(act),
+                intervention: None,
+                reason: "decided before the tables were restored".into(),
+                actor: "manage".into(),
+                granted: None,
+                time: clock.millis(),
+            })?);
+        }
+        match self.transact(writes, &Uuid::new_v4().to_string()).await? {
+            Transaction::Applied => Ok(()),
+            Transaction::Refused(_) => {
+                Err(StoreError::Unavailable("an account changed while it was restored".into()))
+            }
+        }
+    }
+
+    /// Deletes the messages and conversations that the newer table lacks.
+    async fn reapply_deleted_messages(&self, newer: &Self, done: &mut Reapplied) -> Result<()> {
+        let place =
+            |item: &Item| (text(item, "user_id").to_owned(), text(item, "chat_id").to_owned());
+        let mut start = None;
+        loop {
+            let (items, next) = self.page(&self.tables.chats, start).await?;
+            let places: Vec<(String, String)> = items.iter().map(place).collect();
+            for some in places.chunks(GET) {
+                let keys = some.iter().map(|(user, chat)| chat_key(user, chat)).collect();
+                let kept = newer.items(&newer.tables.chats, keys).await?;
+                let kept: HashSet<(String, String)> = kept.iter().map(place).collect();
+                let gone: Vec<(&str, Item)> = some
+                    .iter()
+                    .filter(|place| !kept.contains(*place))
+                    .map(|(user, chat)| (self.tables.chats.as_str(), chat_key(user, chat)))
+                    .collect();
+                for some in gone.chunks(BATCH) {
+                    self.delete_all(some).await?;
+                    done.messages += some.len();
+                }
+            }
+            if next.is_none() {
+                return Ok(());
+            }
+            start = next;
+        }
+    }
+
+    /// The items of this store's table with the same keys (`pk`) as these.
+    async fn with_keys_of(&self, table: &str, items: &[Item]) -> Result<Vec<Item>> {
+        self.items(table, items.iter().map(|item| pk(text(item, "pk"))).collect()).await
+    }
+}
+
+fn by_key(items: Vec<Item>) -> HashMap<String, Item> {
+    items.into_iter().map(|item| (text(&item, "pk").to_owned(), item)).collect()
+}
+
+/// Whether the same callers may use both accounts, and prove it in the same way.
+fn has_same_access(one: &Account, other: &Account) -> bool {
+    one.active == other.active
+        && one.role == other.role
+        && one.auth_epoch == other.auth_epoch
+        && one.password == other.password
+        && one.keys_from == other.keys_from
+        && one.revoked == other.revoked
+        && one.email == other.email
+        && one.email_verified == other.email_verified
+        && one.pending_email == other.pending_email
+}
+
+/// The restored account with the access that both it and the newer one give. The newer one's
+/// password and address replace its own: the change of them was authorized.
+fn with_access_of(restored: &Account, newer: &Account) -> Account {
+    let mut after = restored.clone();
+    after.active &= newer.active;
+    match (&restored.role, &newer.role) {
+        (Role::Admin, role) => after.role.clone_from(role),
+        (_, Role::Admin) => {}
+        (role, other) if role == other => {}
+        _ => after.role = Role::User,
+    }
+    if newer.auth_epoch > restored.auth_epoch {
+        after.auth_epoch = newer.auth_epoch;
+        after.password.clone_from(&newer.password);
+        after.keys_from = restored.keys_from.max(newer.keys_from);
+        after.revoked.clone_from(&newer.revoked);
+    } else if newer.auth_epoch == restored.auth_epoch {
+        after.revoked.extend(newer.revoked.iter().map(|(session, ends)| (session.clone(), *ends)));
+    }
+    after.email.clone_from(&newer.email);
+    after.email_verified = newer.email_verified;
+    after.pending_email.clone_from(&newer.pending_email);
+    after
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::NewAccount;
+    use super::*;
+    use crate::Tokens;
+    use crate::values::Username;
+
+    fn account(epoch: u64) -> Account {
+        let new = NewAccount {
+            name: Username::parse("ann").unwrap(),
+            email: None,
+            password: "old".into(),
+            key: None,
+            role: Role::Admin,
+            grant: Tokens::ZERO,
+            reason: "a test",
+        };
+        Account {
+            email: Some("old@example.com".into()),
+            email_verified: true,
+            auth_epoch: epoch,
+            revoked: BTreeMap::from([("a".into(), 1)]),
+            ..new.open(&Clock::default())
+        }
+    }
+
+    #[test]
+    fn an_account_without_changes_keeps_its_access() {
+        assert!(has_same_access(&with_access_of(&account(1), &account(1)), &account(1)));
+    }
+
+    #[test]
+    fn a_right_remains_only_if_both_accounts_have_it() {
+        let lesser = Account { role: Role::User, active: false, ..account(2) };
+        for (restored, newer) in [(account(1), lesser.clone()), (lesser, account(3))] {
+            let after = with_access_of(&restored, &newer);
+            assert_eq!((after.role, after.active), (Role::User, false));
+        }
+        let [support, audit] = ["support", "audit"].map(|word| Role::Other(word.to_owned()));
+        for (restored, newer, expected) in [
+            (Role::Admin, support.clone(), support.clone()),
+            (support.clone(), Role::Admin, support.clone()),
+            (support.clone(), support.clone(), support.clone()),
+            (support.clone(), audit, Role::User),
+            (support.clone(), Role::User, Role::User),
+            (Role::User, support, Role::User),
+        ] {
+            let [restored, newer] = [restored, newer].map(|role| Account { role, ..account(1) });
+            assert_eq!(with_access_of(&restored, &newer).role, expected);
+        }
+    }
+
+    #[test]
+    fn a_higher_epoch_brings_its_password_and_ended_sessions() {
+        let newer = Account {
+            password: "new".into(),
+            revoked: BTreeMap::from([("b".into(), 2)]),
+            keys_from: Some(2),
+            email: Some("new@example.com".into()),
+            ..account(2)
+        };
+        let after = with_access_of(&account(1), &newer);
+        assert!(has_same_access(&after, &newer));
+    }
+
+    #[test]
+    fn at_the_same_epoch_every_ended_session_stays_ended_and_the_password_stays() {
+        let newer = Account {
+            password: "the same, with another salt".into(),
+            revoked: BTreeMap::from([("b".into(), 2)]),
+            ..account(1)
+        };
+        let after = with_access_of(&account(1), &newer);
+        assert_eq!(after.password, "old");
+        assert_eq!(after.revoked.keys().collect::<Vec<_>>(), ["a", "b"]);
+    }
+}

@@ -1,0 +1,103 @@
+//! Recovery: returning the tokens of chats whose function died.
+//!
+//! A reserve writes the account into the sparse index `due`, at the second at which its lease ends.
+//! A sweep reads that index alone, so that its cost doesn't grow with the number of idle accounts.
+
+use crate::store::{n, Item, Result, Store, StoreError, Write};
+use crate::store::schema::pk;
+
+/// What a sweep has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Accounts that were inspected.
+    pub accounts: usize,
+    /// Reservations that were released.
+    pub released: usize,
+    /// The tokens that they held.
+    pub tokens: u64,
+}
+
+impl Store {
+    /// Releases every expired reservation, and takes idle accounts out of the index. Parallel and
+    /// interrupted sweeps do no harm: every write is conditional. An account that can't be read is
+    /// skipped, and the sweep fails at its end.
+    pub async fn sweep(&self, now: u64) -> Result<Swept> {
+        let mut swept = Swept::default();
+        let mut unreadable = None;
+        let mut start = None;
+        loop {
+            let (accounts, next) = self.come_due("due", now, start).await?;
+            for (pk, due) in accounts {
+                swept.accounts += 1;
+                match self.sweep_account(&pk, due, now).await {
+                    Ok((released, tokens)) => {
+                        swept.released += released;
+                        swept.tokens += tokens;
+                    }
+                    Err(error @ StoreError::Internal(_)) => unreadable = Some(error),
+                    Err(error) => return Err(error),
+                }
+            }
+            if next.is_none() {
+                return unreadable.map_or(Ok(swept), Err);
+            }
+            start = next;
+        }
+    }
+
+    /// A page of a sparse index of accounts by a second, which is the attribute of the index's
+    /// name: the accounts whose second has come at `now`, and where the next page begins.
+    pub(in crate::store) async fn come_due(
+        &self,
+        index: &str,
+        now: u64,
+        start: Option<Item>,
+    ) -> Result<(Vec<(String, u64)>, Option<Item>)> {
+        let scan = self
+            .client
+            .scan()
+            .table_name(&self.tables.users)
+            .index_name(index)
+            .set_exclusive_start_key(start);
+        let page = scan.send().await?;
+        let mut due = Vec::new();
+        for item in page.items.unwrap_or_default() {
+            let second = item
+                .get(index)
+                .and_then(|second| second.as_n().ok())
+                .and_then(|second| second.parse::<u64>().ok());
+            let pk = item.get("pk").and_then(|pk| pk.as_s().ok());
+            let (Some(second), Some(pk)) = (second, pk) else {
+                return Err(StoreError::Internal(format!(
+                    "an item of the index {index} without its keys"
+                )));
+            };
+            if second <= now {
+                due.push((pk.clone(), second));
+            }
+        }
+        Ok((due, page.last_evaluated_key))
+    }
+
+    /// The number of the account's released reservations, and the tokens that they held.
+    async fn sweep_account(&self, key: &str, due: u64, now: u64) -> Result<(usize, u64)> {
+        let Some(account) = self.account_at(key).await? else { return Ok((0, 0)) };
+        let (expired, live): (Vec<_>, Vec<_>) =
+            account.reservations.iter().partition(|(_, reservation)| reservation.expires_at <= now);
+        for (rid, reservation) in &expired {
+            self.give_back(key, &account.id, rid, reservation).await?;
+        }
+        let update = |expression: &str| Write::update(&self.tables.users, pk(key), expression);
+        // A reserve in between leaves `due` as it is, and adds its reservation: then the next sweep
+        // inspects the account again.
+        let update = match live.iter().map(|(_, reservation)| reservation.expires_at).min() {
+            None => update("REMOVE due")
+                .when("due = :due AND size(reservations) = :none")
+                .values([(":none", n(0))]),
+            Some(next) => update("SET due = :next").when("due = :due").values([(":next", n(next))]),
+        };
+        self.send(&update.values([(":due", n(due))])).await?;
+        let tokens: u64 = expired.iter().map(|(_, reservation)| reservation.cost.get()).sum();
+        Ok((expired.len(), tokens))
+    }
+}

@@ -1,0 +1,377 @@
+//! Traces of the product: the request or the scheduled work, its calls to the store and to the AI,
+//! as [OpenTelemetry](https://opentelemetry.io/docs/specs/otel/trace/) has them. They are sent to a
+//! collector if an operator names one; otherwise nothing here runs.
+//!
+//! A span has times, names from the code, the settings or the store, and counts. It has no text of a
+//! request, no id of a person and no secret.
+
+mod export;
+mod otlp;
+mod parent;
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use uuid::Uuid;
+
+use crate::telemetry::trace::export::Exporter;
+pub use crate::telemetry::trace::parent::Parent;
+
+/// The most spans of one invocation. Later calls are only counted.
+const SPANS: usize = 128;
+
+/// Records traces, and sends them. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Traces(Arc<Recorder>);
+
+struct Recorder {
+    exporter: Exporter,
+    /// `service.name`.
+    service: String,
+    /// The share of invocations that are recorded.
+    share: f64,
+    started: AtomicBool,
+}
+
+impl fmt::Debug for Traces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Traces").field("service", &self.0.service).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Trace").field(&self.0.id).finish()
+    }
+}
+
+/// The trace of one invocation, as far as this function adds to it. Clones share it.
+#[derive(Clone)]
+pub struct Trace(Arc<Recording>);
+
+struct Recording {
+    traces: Traces,
+    /// 32 hexadecimal digits.
+    id: String,
+    /// The id of the span that contains all others, 16 hexadecimal digits.
+    root: String,
+    /// The caller's span.
+    parent: Option<String>,
+    is_recorded: bool,
+    is_first: bool,
+    began: Instant,
+    /// When it began, since 1970.
+    began_at: Duration,
+    spans: Mutex<Spans>,
+}
+
+#[derive(Default)]
+struct Spans {
+    function: String,
+    ended: Vec<Span>,
+    left_out: i64,
+}
+
+/// A span that has ended.
+struct Span {
+    id: String,
+    parent: Option<String>,
+    name: String,
+    kind: Kind,
+    /// In nanoseconds since 1970.
+    from: u128,
+    to: u128,
+    attributes: Attributes,
+    has_failed: bool,
+}
+
+/// The kinds of spans, by their numbers in OTLP.
+#[derive(Clone, Copy)]
+enum Kind {
+    Internal = 1,
+    Server = 2,
+    Client = 3,
+}
+
+/// What a span says, by the names of the [semantic
+/// conventions](https://opentelemetry.io/docs/specs/semconv/).
+pub type Attributes = Vec<(&'static str, Value)>;
+
+/// The value of an attribute.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A text.
+    Text(String),
+    /// Texts.
+    Texts(Vec<String>),
+    /// A whole number.
+    Number(i64),
+    /// A number.
+    Fraction(f64),
+    /// A truth value.
+    Flag(bool),
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<u32> for Value {
+    fn from(number: u32) -> Self {
+        Self::Number(number.into())
+    }
+}
+
+/// The span of a whole invocation, without its times.
+pub struct Root {
+    /// The function's name.
+    pub function: String,
+    /// The span's name.
+    pub name: String,
+    /// What it says.
+    pub attributes: Attributes,
+    /// Whether the invocation failed by itself: a refused request is no failure.
+    pub has_failed: bool,
+    /// Whether a client waits for it.
+    pub is_request: bool,
+}
+
+impl Root {
+    /// The span of work that a schedule or a stream starts (`trigger`), with the code of its
+    /// failure.
+    pub fn of_work(function: &str, trigger: &str, failure: Option<&str>) -> Self {
+        let mut attributes = vec![("faas.trigger", trigger.into())];
+        attributes.extend(failure.map(|code| ("error.type", code.into())));
+        Self {
+            function: function.to_owned(),
+            name: function.to_owned(),
+            attributes,
+            has_failed: failure.is_some(),
+            is_request: false,
+        }
+    }
+}
+
+impl Traces {
+    /// Traces for the collector at `endpoint`, of this share of the invocations. `None` if TLS can't
+    /// be configured; then no call to AWS is possible either.
+    pub fn to(endpoint: &str, service: &str, share: f64) -> Option<Self> {
+        let (exporter, service) = (Exporter::to(endpoint)?, service.to_owned());
+        Some(Self(Arc::new(Recorder { exporter, service, share, started: AtomicBool::new(false) })))
+    }
+
+    /// Begins the trace of an invocation. The caller can only keep it from being recorded: otherwise
+    /// an attacker could have every request recorded, which the operator pays for.
+    pub fn begin(&self, parent: Parent) -> Trace {
+        let random = Uuid::new_v4();
+        let (drawn, _) = random.as_u64_pair();
+        // The upper 32 bits of a random UUID are all random.
+        let is_drawn = (drawn >> 32) as f64 / (f64::from(u32::MAX) + 1.0) < self.0.share;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Trace(Arc::new(Recording {
+            id: parent.trace.unwrap_or_else(|| Uuid::new_v4().simple().to_string()),
+            root: span_id(),
+            parent: parent.span,
+            is_recorded: is_drawn && !parent.is_unrecorded,
+            is_first: !self.0.started.swap(true, Ordering::Relaxed),
+            began: Instant::now(),
+            began_at: now,
+            spans: Mutex::default(),
+            traces: self.clone(),
+        }))
+    }
+}
+
+impl Trace {
+    /// Its id, which lines of the log have too, whether or not it is recorded.
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// Adds a call to another service, which ends now. `failure` is a code.
+    pub fn call(
+        &self,
+        name: String,
+        began: Instant,
+        mut attributes: Attributes,
+        failure: Option<&str>,
+    ) {
+        attributes.extend(failure.map(|code| ("error.type", code.into())));
+        self.add(Span {
+            id: span_id(),
+            parent: Some(self.0.root.clone()),
+            name,
+            kind: Kind::Client,
+            from: self.0.nanos(began),
+            to: self.0.nanos(Instant::now()),
+            attributes,
+            has_failed: failure.is_some(),
+        });
+    }
+
+    fn add(&self, span: Span) {
+        let mut spans = self.0.spans();
+        if spans.ended.len() < SPANS {
+            spans.ended.push(span);
+        } else {
+            spans.left_out += 1;
+        }
+    }
+
+    /// Ends the invocation now.
+    pub fn end(&self, mut root: Root) {
+        if !self.0.is_recorded {
+            return;
+        }
+        root.attributes.push(("faas.coldstart", Value::Flag(self.0.is_first)));
+        let mut spans = self.0.spans();
+        if spans.left_out > 0 {
+            root.attributes.push(("farebox.spans_left_out", Value::Number(spans.left_out)));
+        }
+        spans.function = root.function;
+        spans.ended.push(Span {
+            id: self.0.root.clone(),
+            parent: self.0.parent.clone(),
+            name: root.name,
+            kind: if root.is_request { Kind::Server } else { Kind::Internal },
+            from: self.0.nanos(self.0.began),
+            to: self.0.nanos(Instant::now()),
+            attributes: root.attributes,
+            has_failed: root.has_failed,
+        });
+    }
+
+    /// Sends the spans that have ended. Waits for it only for a short time, and not at all if the
+    /// collector was too slow the last time.
+    pub async fn send(&self) {
+        if let Some(body) = self.0.take() {
+            self.0.traces.0.exporter.send(body).await;
+        }
+    }
+}
+
+impl Recording {
+    fn spans(&self) -> MutexGuard<'_, Spans> {
+        self.spans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time on the clock at this moment: the durations are right even if the clock is adjusted.
+    fn nanos(&self, at: Instant) -> u128 {
+        (self.began_at + at.saturating_duration_since(self.began)).as_nanos()
+    }
+
+    /// The spans that have ended and weren't sent, as OTLP.
+    fn take(&self) -> Option<String> {
+        let mut spans = self.spans();
+        let ended = std::mem::take(&mut spans.ended);
+        let service = &self.traces.0.service;
+        (!ended.is_empty()).then(|| otlp::request(service, &spans.function, &self.id, &ended))
+    }
+}
+
+/// What ends after the invocation, or without its end, is sent too: the answer to a client that has
+/// disconnected is stored later.
+impl Drop for Recording {
+    fn drop(&mut self) {
+        if let Some(body) = self.take() {
+            self.traces.0.exporter.send_later(body);
+        }
+    }
+}
+
+/// A random id of a span.
+fn span_id() -> String {
+    let (_, random) = Uuid::new_v4().as_u64_pair();
+    format!("{random:016x}")
+}
+
+tokio::task_local! {
+    static CURRENT: Trace;
+}
+
+/// Does work as a part of this trace.
+pub async fn within<F: Future>(trace: Option<&Trace>, mut work: Pin<&mut F>) -> F::Output {
+    poll_fn(|context| match trace {
+        None => work.as_mut().poll(context),
+        Some(trace) => CURRENT.sync_scope(trace.clone(), || work.as_mut().poll(context)),
+    })
+    .await
+}
+
+/// Does what a schedule or a stream starts, as a trace of its own.
+pub async fn of_work<T, E>(
+    trace: Option<&Trace>,
+    (function, trigger): (&str, &str),
+    work: impl Future<Output = Result<T, E>>,
+    code: impl FnOnce(&E) -> &'static str,
+) -> Result<T, E> {
+    let done = within(trace, pin!(work)).await;
+    if let Some(trace) = trace {
+        trace.end(Root::of_work(function, trigger, done.as_ref().err().map(code)));
+        trace.send().await;
+    }
+    done
+}
+
+/// The trace that the running task works for.
+pub fn current() -> Option<Trace> {
+    CURRENT.try_with(Trace::clone).ok()
+}
+
+/// The same if it is recorded.
+pub fn recorded() -> Option<Trace> {
+    current().filter(|trace| trace.0.is_recorded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn traces(share: f64) -> Traces {
+        Traces::to("http://127.0.0.1:9", "tests", share).unwrap()
+    }
+
+    #[test]
+    fn the_setting_decides_what_is_recorded_and_the_caller_can_only_decline() {
+        let unrecorded = Parent { is_unrecorded: true, ..Parent::default() };
+        for _ in 0..100 {
+            assert!(traces(1.0).begin(Parent::default()).0.is_recorded);
+            assert!(!traces(0.0).begin(Parent::default()).0.is_recorded);
+            assert!(!traces(1.0).begin(unrecorded.clone()).0.is_recorded);
+        }
+        // 10,000 draws are within five standard deviations of the share.
+        let half = traces(0.5);
+        let recorded = (0..10_000).filter(|_| half.begin(Parent::default()).0.is_recorded).count();
+        assert!((4750..5250).contains(&recorded), "{recorded}");
+    }
+
+    #[test]
+    fn a_trace_keeps_a_limited_number_of_spans_and_counts_the_others() {
+        let trace = traces(1.0).begin(Parent::default());
+        for _ in 0..SPANS + 5 {
+            trace.call("call".into(), Instant::now(), vec![], None);
+        }
+        trace.end(Root::of_work("sweep", "timer", None));
+        let sent: serde_json::Value = serde_json::from_str(&trace.0.take().unwrap()).unwrap();
+        let spans = sent["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().unwrap();
+        assert_eq!(spans.len(), SPANS + 1);
+        let root = spans.last().unwrap().to_string();
+        assert!(
+            root.contains(r#""key":"farebox.spans_left_out","value":{"intValue":"5"}"#),
+            "{root}"
+        );
+    }
+
+    #[test]
+    fn a_part_of_a_trace_that_is_not_recorded_leaves_nothing() {
+        let trace = traces(0.0).begin(Parent::default());
+        trace.end(Root::of_work("sweep", "timer", None));
+        assert!(trace.0.take().is_none());
+    }
+}

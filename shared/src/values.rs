@@ -1,0 +1,53 @@
+//! What the product speaks of: amounts, accounts, credentials, messages, rows of the ledger. Nothing
+//! here knows the store, HTTP or a setting.
+
+mod account;
+mod admin_act;
+pub mod api_key;
+pub mod chat;
+mod credential;
+mod credits;
+mod email;
+mod entry;
+mod fare;
+pub mod idempotency;
+mod instructions;
+mod invalid;
+mod limit;
+mod link_token;
+mod picture;
+mod profile;
+mod session;
+pub(crate) mod text;
+mod token;
+mod turn;
+mod usage;
+mod username;
+
+pub use account::{Account, Reservation, Role};
+pub(crate) use admin_act::STANDING;
+pub use admin_act::{Act, AdminAct, Intervention};
+pub use api_key::{ApiKey, KeyName, StoredKey};
+pub use chat::{After, Chat, FinishReason, Message, Title};
+pub use credential::{Administrator, Credential};
+pub use credits::{Change, Tokens};
+pub(crate) use email::EMAIL_LENGTH;
+pub use email::Email;
+pub(crate) use entry::{REASON_LENGTH, charges};
+pub use entry::{Entry, EntryKind, Reason};
+pub use fare::Fare;
+pub(crate) use instructions::INSTRUCTIONS_LENGTH;
+pub use instructions::Instructions;
+pub use invalid::Invalid;
+pub use limit::Limit;
+pub use link_token::LinkToken;
+pub use picture::Picture;
+pub use profile::{GivenName, ProfileChange};
+pub(crate) use session::unknown_device;
+pub use session::{Freshness, Session};
+pub(crate) use token::LEEWAY;
+pub use token::{AccessToken, DeviceToken, RefreshToken};
+pub use turn::{Part, Speaker, ToolCall, Turn};
+pub use usage::{Cut, Usage, tokens_of};
+pub(crate) use username::NAME_LENGTH;
+pub use username::{Username, login_key};

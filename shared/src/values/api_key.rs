@@ -1,0 +1,239 @@
+//! API keys, with which programs call the API: `sk-`, the key's id, and 256 random bits, of which
+//! the store keeps only a hash. The whole text is shown once, when the key is created.
+
+use std::fmt;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::rand;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::values::Invalid;
+use crate::values::text::turns_text;
+
+/// How the text of every key begins.
+const PREFIX: &str = "sk-";
+
+/// The random bytes of a key.
+const BYTES: usize = 32;
+
+/// How many of a key's last characters lists show, so that its owner can recognize it.
+const HINT: usize = 4;
+
+/// The most characters of a key's name.
+pub(crate) const NAME_LENGTH: usize = 100;
+
+/// An API key with its secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    id: Uuid,
+    secret: [u8; BYTES],
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ApiKey({}, redacted)", self.id)
+    }
+}
+
+impl ApiKey {
+    /// A new key with this id.
+    ///
+    /// # Errors
+    /// The system has no randomness.
+    pub fn random(id: Uuid) -> Result<Self, Unspecified> {
+        let mut secret = [0; BYTES];
+        rand::fill(&mut secret)?;
+        Ok(Self { id, secret })
+    }
+
+    /// Parses the key that a client sent, which must be exactly as it was shown.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (id, secret) = text.strip_prefix(PREFIX)?.split_once('-')?;
+        let id = Uuid::try_parse(id).ok().filter(|uuid| uuid.simple().to_string() == id);
+        let secret =
+            BASE64_URL_SAFE_NO_PAD.decode(secret).ok().and_then(|bytes| bytes.try_into().ok());
+        id.zip(secret).map(|(id, secret)| Self { id, secret })
+    }
+
+    /// Whether a text begins like an API key.
+    pub fn looks_like(text: &str) -> bool {
+        text.starts_with(PREFIX)
+    }
+
+    /// The whole text: `sk-`, the id as 32 hexadecimal digits, `-`, and the secret in base64url,
+    /// 43 characters.
+    pub fn text(&self) -> String {
+        format!("{PREFIX}{}-{}", self.id.simple(), BASE64_URL_SAFE_NO_PAD.encode(self.secret))
+    }
+
+    /// The id, by which the store finds it.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// The hash of the secret, which the store keeps. The secret is random, so the hash needs no
+    /// salt.
+    pub fn hash(&self) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, &self.secret))
+    }
+
+    /// The last characters of the text, for lists.
+    pub fn hint(&self) -> String {
+        let text = self.text();
+        text.get(text.len() - HINT..).unwrap_or_default().to_owned()
+    }
+
+    /// Whether the secret has this hash. Takes the same time wherever they differ.
+    pub fn matches(&self, hash: &str) -> bool {
+        verify_slices_are_equal(self.hash().as_bytes(), hash.as_bytes()).is_ok()
+    }
+}
+
+/// The owner's name for a key, such as the program that uses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyName(String);
+
+impl KeyName {
+    /// 1 to 100 characters without the white space around them. No control characters, and none
+    /// that change the direction of text.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let text = text.trim();
+        if !(1..=NAME_LENGTH).contains(&text.chars().count()) {
+            return Err(format!("A key's name must have 1 to {NAME_LENGTH} characters.").into());
+        }
+        if text.chars().any(char::is_control) {
+            return Err("A key's name must not have control characters.".into());
+        }
+        if text.chars().any(turns_text) {
+            return Err(
+                "A key's name must not have characters that change the direction of text.".into()
+            );
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The name.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+/// An API key as the store knows it: without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredKey {
+    /// `apikey:<id>`.
+    pub(crate) pk: String,
+    /// The account's id.
+    pub user_id: String,
+    /// The key of the account's name, which the account is found by.
+    pub name: String,
+    /// The name that its owner gave it.
+    pub label: String,
+    /// SHA-256 of its secret.
+    pub hash: String,
+    /// The last characters of its text.
+    pub hint: String,
+    /// When it was created, in milliseconds since 1970.
+    pub created: u64,
+    /// The account's epoch at that time.
+    #[serde(default)]
+    pub auth_epoch: u64,
+}
+
+impl StoredKey {
+    /// Ids sort by creation.
+    pub fn id(&self) -> &str {
+        self.pk.split_once(':').map_or("", |(_, id)| id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> ApiKey {
+        ApiKey::random(Uuid::from_u128(0x01a1_f7d1_6dd1_703a_9600_a369_c763_25b7)).unwrap()
+    }
+
+    #[test]
+    fn a_key_is_read_as_it_was_written() {
+        let key = key();
+        let text = key.text();
+        assert_eq!((text.len(), &text[..36]), (79, "sk-01a1f7d16dd1703a9600a369c76325b7-"));
+        assert_eq!(ApiKey::parse(&text), Some(key.clone()));
+        assert_eq!(key.id().to_string(), "01a1f7d1-6dd1-703a-9600-a369c76325b7");
+        assert!(text.ends_with(&key.hint()) && key.hint().len() == 4);
+    }
+
+    #[test]
+    fn what_differs_in_a_letter_is_no_key_or_another_one() {
+        let text = key().text();
+        let (head, secret) = text.split_at(36);
+        for bad in [
+            "",
+            "sk-",
+            "sk--",
+            secret,
+            &text[1..],
+            &text[..78],
+            &format!("{text}A"),
+            &format!("{text}="),
+            &format!(" {text}"),
+            &format!("{text}\n"),
+            &text.replacen("sk-", "SK-", 1),
+            &text.replacen("01a1f7d1", "01A1F7D1", 1),
+            &format!("sk-01a1f7d1-6dd1-703a-9600-a369c76325b7-{secret}"),
+            &format!("{}{}", head.replace("01a1", "01g1"), secret),
+            &format!("{head}{}", "\u{e9}".repeat(43)),
+            // The last letter holds two bits that belong to no byte.
+            &format!("{head}{}B", &secret[..42]),
+        ] {
+            assert_eq!(ApiKey::parse(bad), None, "{bad}");
+        }
+        let other = ApiKey::parse(&format!("{head}{}", "A".repeat(43))).unwrap();
+        assert_ne!(other, ApiKey::parse(&text).unwrap());
+    }
+
+    #[test]
+    fn a_key_matches_its_own_hash_alone_and_shows_its_secret_nowhere() {
+        let (one, other) = (key(), key());
+        assert!(one.matches(&one.hash()));
+        for hash in
+            [other.hash().as_str(), "", &one.hash()[..42], &one.text(), &one.hash().to_uppercase()]
+        {
+            assert!(!one.matches(hash), "{hash}");
+        }
+        assert!(!one.text().contains(&one.hash()));
+        let shown = format!("{one:?}");
+        assert!(
+            shown.contains(&one.id().to_string())
+                && !shown.contains(&one.text()[36..])
+                && !shown.contains(&one.hint()),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn a_key_has_a_name_of_a_hundred_characters_on_one_line() {
+        assert_eq!(KeyName::parse(" build server \n").unwrap().text(), "build server");
+        assert!(KeyName::parse(&"\u{e9}".repeat(100)).is_ok());
+        for bad in [
+            "",
+            " ",
+            "\t\n",
+            "a\nb",
+            "a\0",
+            "a\u{85}b",
+            "a\u{202e}b",
+            "\u{200f}a",
+            &"x".repeat(101),
+        ] {
+            assert!(KeyName::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The ledger: an immutable row for every change of a balance.
+
+use crate::values::Invalid;
+use serde::{Deserialize, Serialize};
+
+use super::Chat;
+use super::text::{is_blank, turns_text};
+
+/// The longest reason, in characters.
+pub(crate) const REASON_LENGTH: usize = 200;
+
+/// What changed a balance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EntryKind {
+    /// The first tokens of a new account.
+    Grant,
+    /// A settled chat.
+    Chat,
+    /// A correction by an administrator.
+    Adjustment,
+    /// A kind that only later releases know.
+    #[serde(untagged)]
+    Other(String),
+}
+
+impl EntryKind {
+    /// The stored and displayed word.
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Grant => "grant",
+            Self::Chat => "chat",
+            Self::Adjustment => "adjustment",
+            Self::Other(word) => word,
+        }
+    }
+}
+
+/// A row of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The account's id.
+    pub user_id: String,
+    /// A UUIDv7; a chat's row has the chat's id, so that a chat is charged once, even after its
+    /// deletion.
+    pub entry_id: String,
+    /// The change of the balance; negative if tokens were taken.
+    pub amount: i64,
+    /// What changed the balance.
+    pub kind: EntryKind,
+    /// The reason, for people.
+    pub reason: String,
+    /// The id of the account that made the change, or `manage` for the command line.
+    pub actor: String,
+    /// The chat that was paid, or whose price was returned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat_id: Option<String>,
+    /// How many times the price of a message was paid, if it is more than one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub units: Option<u32>,
+    /// The id of the API key with which the chat was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
+    /// The time in milliseconds since 1970.
+    pub time: u64,
+}
+
+impl Entry {
+    /// The row of a settled chat.
+    pub(crate) fn of_chat(chat: &Chat) -> Self {
+        Self {
+            user_id: chat.user_id.clone(),
+            entry_id: chat.chat_id.clone(),
+            amount: -chat.cost.signed(),
+            kind: EntryKind::Chat,
+            reason: if chat.stopped { "stopped" } else { "chat" }.into(),
+            actor: chat.user_id.clone(),
+            chat_id: Some(chat.chat_id.clone()),
+            units: chat.units,
+            key_id: None,
+            time: chat.time,
+        }
+    }
+
+    /// Whether it charges for a message, so that its amount counts as spent. The amounts of all other
+    /// rows count as granted.
+    pub fn charges(&self) -> bool {
+        charges(&self.kind, &self.entry_id, self.chat_id.as_deref())
+    }
+}
+
+/// Whether a row charges for a message. A row of an unknown kind does if its id is that of its
+/// message, as in the rows of chats; a refund has an id of its own.
+pub(crate) fn charges(kind: &EntryKind, entry_id: &str, chat_id: Option<&str>) -> bool {
+    match kind {
+        EntryKind::Chat => true,
+        EntryKind::Other(_) => chat_id == Some(entry_id),
+        EntryKind::Grant | EntryKind::Adjustment => false,
+    }
+}
+
+/// The reason of an administrator's act, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason(String);
+
+impl Reason {
+    /// One line of 1 to 200 characters.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let text = text.trim();
+        if is_blank(text) {
+            return Err("A reason must not be empty.".into());
+        }
+        if text.chars().count() > REASON_LENGTH {
+            return Err(format!("A reason can have at most {REASON_LENGTH} characters.").into());
+        }
+        if text.chars().any(char::is_control) {
+            return Err("A reason must be on one line.".into());
+        }
+        if text.chars().any(turns_text) {
+            return Err(
+                "A reason must not have characters that change the direction of text.".into()
+            );
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_says_something_on_one_line() {
+        for (bad, sentence) in [
+            ("", "empty"),
+            (" \t", "empty"),
+            ("a\nb", "one line"),
+            ("a\0b", "one line"),
+            (&"é".repeat(201), "at most 200"),
+            ("\u{202e}", "empty"),
+            ("\u{200b} \u{ad}\u{3164}\u{2800}", "empty"),
+            ("\u{600}", "empty"),
+            ("5\u{202e}0", "direction"),
+            ("\u{2067}x\u{2069}", "direction"),
+        ] {
+            assert!(Reason::parse(bad).unwrap_err().contains(sentence), "{bad:?}");
+        }
+        assert_eq!(Reason::parse(&format!(" {} ", "é".repeat(200))), Ok(Reason("é".repeat(200))));
+    }
+
+    #[test]
+    fn the_word_of_a_kind_is_the_stored_one() {
+        let other = EntryKind::Other("gift".into());
+        for kind in [EntryKind::Grant, EntryKind::Chat, EntryKind::Adjustment, other] {
+            let stored = serde_json::to_value(&kind).unwrap();
+            assert_eq!(stored, kind.word());
+            assert_eq!(serde_json::from_value::<EntryKind>(stored).unwrap(), kind);
+        }
+    }
+
+    #[test]
+    fn a_row_of_an_unknown_kind_charges_for_its_own_message() {
+        let charges = |kind, chat_id| charges(&kind, "e", chat_id);
+        let other = || EntryKind::Other("voice".into());
+        assert!(charges(other(), Some("e")) && charges(EntryKind::Chat, None));
+        assert!(!charges(other(), None) && !charges(other(), Some("another")));
+        assert!(!charges(EntryKind::Adjustment, Some("e")));
+    }
+}

@@ -1,0 +1,219 @@
+//! Pictures in messages. Nothing here opens a URL: the provider does, or gets the data.
+
+use crate::values::Invalid;
+use std::fmt;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+/// The types of pictures that all providers know. `jpg` is no type, but common.
+const TYPES: [&str; 5] = ["png", "jpeg", "jpg", "gif", "webp"];
+
+/// How closely a model may look at a picture.
+const DETAILS: [&str; 3] = ["auto", "low", "high"];
+
+/// The last labels of names that only mean something within a network.
+const WITHIN: [&str; 9] =
+    ["arpa", "corp", "home", "internal", "intranet", "lan", "local", "localhost", "private"];
+
+/// The most characters of the URL of a picture, unless it has the data.
+const URL_LENGTH: usize = 8192;
+
+/// A picture, as its URL.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Picture {
+    url: String,
+    /// How closely the model should look at it.
+    detail: Option<&'static str>,
+}
+
+impl Picture {
+    /// # Errors
+    /// If it is neither an `https` URL of a public host nor a `data` URL of a known type, or if no
+    /// model knows the detail.
+    pub fn parse(url: String, detail: Option<&str>) -> Result<Self, Invalid> {
+        let known = |detail: &str| DETAILS.into_iter().find(|known| *known == detail);
+        let detail = detail.map(|detail| known(detail).ok_or(NO_DETAIL)).transpose()?;
+        let picture = Self { url, detail };
+        let wrong = match (picture.data(), picture.host()) {
+            (Some((kind, _)), _) if !TYPES.contains(&kind) => Some(NO_PICTURE),
+            (Some((_, data)), _) => (!is_base64(data)).then_some(NO_DATA),
+            (None, None) => Some(NO_PICTURE),
+            (None, Some(host)) => (!is_public(host)).then_some(NO_PUBLIC_HOST),
+        };
+        wrong.map_or(Ok(picture), |wrong| Err(wrong.into()))
+    }
+
+    /// The URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// `auto`, `low` or `high`.
+    pub(crate) fn detail(&self) -> Option<&'static str> {
+        self.detail
+    }
+
+    /// Whether a provider has to fetch it.
+    pub(crate) fn is_linked(&self) -> bool {
+        self.data().is_none()
+    }
+
+    /// The type and the data in Base64 of a `data` URL.
+    fn data(&self) -> Option<(&str, &str)> {
+        self.url.strip_prefix("data:image/")?.split_once(";base64,")
+    }
+
+    /// The type and the bytes, if it is a `data` URL.
+    pub(crate) fn bytes(&self) -> Option<(&str, Vec<u8>)> {
+        let (kind, data) = self.data()?;
+        let kind = if kind == "jpg" { "jpeg" } else { kind };
+        Some((kind, BASE64_STANDARD.decode(data).ok()?))
+    }
+
+    /// The host of an `https` URL, with its port if it has one.
+    fn host(&self) -> Option<&str> {
+        let rest = self.url.strip_prefix("https://").filter(|_| self.url.len() <= URL_LENGTH)?;
+        let host = rest.split(['/', '?', '#']).next()?;
+        let is_host = |c: char| c.is_ascii_alphanumeric() || "-.:".contains(c);
+        let is_url = !self.url.contains(|c: char| c.is_control() || c.is_whitespace());
+        (is_url && !host.is_empty() && host.chars().all(is_host)).then_some(host)
+    }
+}
+
+const NO_PICTURE: &str = "A picture must have an https URL, or a data URL (data:image/png;base64,..) of a \
+                          PNG, JPEG, GIF or WebP.";
+
+const NO_DATA: &str = "The data of this PNG, JPEG, GIF or WebP isn't Base64 with padding.";
+
+const NO_PUBLIC_HOST: &str =
+    "The URL of a picture must have the public name of a host, and no IP address.";
+
+const NO_DETAIL: &str = "The detail of a picture must be auto, low or high.";
+
+/// The note that is stored in place of a picture: a URL may contain a secret.
+impl fmt::Display for Picture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.data(), self.host()) {
+            (Some((kind, data)), _) => {
+                let kilobytes = (data.len() / 4 * 3).div_ceil(1024);
+                write!(f, "[a picture: {kind}, {kilobytes} KB]")
+            }
+            (None, host) => write!(f, "[a picture from {}]", host.unwrap_or_default()),
+        }
+    }
+}
+
+impl fmt::Debug for Picture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// As strictly as the provider's decoder may be.
+fn is_base64(text: &str) -> bool {
+    BASE64_STANDARD.decode(text).is_ok_and(|bytes| !bytes.is_empty())
+}
+
+/// Whether a host has a name that may be public. Some providers are servers of the operator's own:
+/// they would open addresses and names of their network.
+fn is_public(host: &str) -> bool {
+    let (name, port) = host.split_once(':').unwrap_or((host, "443"));
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    let Some((before, last)) = name.rsplit_once('.') else { return false };
+    // The last label of an IP address is a number, in some notations one that begins with 0x.
+    port.parse::<u16>().is_ok()
+        && before.split('.').all(|label| !label.is_empty())
+        && last.starts_with(|c: char| c.is_ascii_alphabetic())
+        && !WITHIN.contains(&last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_is_data_of_a_known_type_or_an_https_url_and_its_note_has_neither() {
+        for (url, note) in [
+            ("data:image/png;base64,aGVsbG8=", "[a picture: png, 1 KB]"),
+            ("data:image/jpeg;base64,aGVsbG8h", "[a picture: jpeg, 1 KB]"),
+            ("https://example.com/a.png?key=secret", "[a picture from example.com]"),
+            ("https://example.com:8443", "[a picture from example.com:8443]"),
+        ] {
+            let picture = Picture::parse(url.into(), None).unwrap();
+            assert_eq!((picture.to_string().as_str(), picture.url()), (note, url));
+        }
+        let long = format!("https://example.com/{}", "x".repeat(URL_LENGTH));
+        for bad in [
+            "",
+            "http://example.com/a.png",
+            "https://",
+            "https:///a.png",
+            "https://user:secret@example.com/a.png",
+            "https://example.com\\@10.0.0.1/a.png",
+            "https://example.com/a b",
+            "https://example.com/a\n",
+            "https://[::1]/a.png",
+            "https://１２７.0.0.1/a.png",
+            "file:///etc/passwd",
+            "data:image/svg+xml;base64,aGVsbG8=",
+            "data:text/html;base64,aGVsbG8=",
+            "data:image/png,hello",
+            long.as_str(),
+        ] {
+            assert_eq!(Picture::parse(bad.into(), None).unwrap_err(), NO_PICTURE, "{bad}");
+        }
+        for bad in ["", "hello", "aGVsbG8!", "aGVsbG9=", "aGVsbG8", "aGVsbG8=="] {
+            let url = format!("data:image/png;base64,{bad}");
+            assert_eq!(Picture::parse(url, None).unwrap_err(), NO_DATA, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_url_has_the_public_name_of_a_host() {
+        for host in ["example.com", "EXAMPLE.com.", "a.b-c.example:443", "xn--bcher-kva.example"] {
+            Picture::parse(format!("https://{host}/a.png"), None).unwrap();
+        }
+        for host in [
+            "127.0.0.1",
+            "169.254.169.254",
+            "10.0.0.1:8443",
+            "127.1",
+            "0177.0.0.0x1",
+            "10.0.0.1.",
+            "2130706433",
+            "localhost",
+            "localhost:8443",
+            "a.localhost",
+            "LOCALHOST.",
+            "ollama",
+            "printer.local",
+            "metadata.google.internal",
+            "metadata.google.INTERNAL.:443",
+            ":443",
+            ".",
+            "..",
+            "com.",
+            ".com",
+            "example..com",
+            "example.com..",
+            "example.com:",
+            "example.com:x",
+            "example.com:65536",
+            "example.com:443:443",
+        ] {
+            let url = format!("https://{host}/a.png");
+            assert_eq!(Picture::parse(url, None).unwrap_err(), NO_PUBLIC_HOST, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_model_looks_at_a_picture_in_a_known_way() {
+        let parse = |detail| Picture::parse("https://example.com".into(), detail);
+        assert_eq!(parse(None).unwrap().detail(), None);
+        for detail in DETAILS {
+            assert_eq!(parse(Some(detail)).unwrap().detail(), Some(detail));
+        }
+        assert_eq!(parse(Some("closely")).unwrap_err(), NO_DETAIL);
+    }
+}

@@ -1,0 +1,218 @@
+//! Usernames.
+
+use icu_normalizer::ComposingNormalizer;
+use icu_properties::props::Script;
+use icu_properties::script::ScriptWithExtensions;
+
+use crate::values::{Email, Invalid};
+use crate::values::text::{is_invisible, is_mark, key};
+
+/// The most characters of a name: Django's limit, which clients know.
+pub(crate) const NAME_LENGTH: usize = 150;
+
+/// A username, as it was typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Username {
+    shown: String,
+    key: String,
+}
+
+impl Username {
+    /// Letters and digits of any script, with their accents, and `@ . + - _`; at most 150
+    /// characters. Names that differ only in case or in their Unicode form have the same key, and
+    /// are one name.
+    ///
+    /// ```
+    /// use shared::user::Username;
+    /// let shown = Username::parse("Ann").unwrap();
+    /// assert_eq!(shown.key(), Username::parse("ａＮＮ").unwrap().key());
+    /// assert!(Username::parse("ann smith").unwrap_err().contains("letters, digits"));
+    /// ```
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        if text.is_empty() {
+            return Err("This field must not be empty.".into());
+        }
+        let (key, composed) = (key(text), ComposingNormalizer::new_nfkc().normalize(text));
+        if [text, &key].iter().any(|form| form.chars().count() > NAME_LENGTH) {
+            return Err(format!("A name can have at most {NAME_LENGTH} characters.").into());
+        }
+        let allowed = |(index, c): (usize, char)| {
+            !is_invisible(c)
+                && (c.is_alphanumeric() || "@.+-_".contains(c) || (index > 0 && is_mark(c)))
+        };
+        if !composed.chars().enumerate().all(allowed) {
+            return Err("A name can only have letters, digits and @ . + - _".into());
+        }
+        Ok(Self { shown: text.to_owned(), key })
+    }
+
+    /// A name that a new account may have. One with an `@` must be an e-mail address, since it
+    /// becomes the account's address. The letters of a name, or of each part of an address, belong
+    /// to one script, or to those that Chinese, Japanese or Korean are written in ([UTS
+    /// 39](https://www.unicode.org/reports/tr39/#Restriction_Level_Detection), highly restrictive),
+    /// so that no name imitates another one with letters of other scripts.
+    ///
+    /// ```
+    /// use shared::user::Username;
+    /// assert!(Username::choose("ann@example.com").is_ok());
+    /// assert!(Username::choose("@ann").unwrap_err().contains("e-mail address"));
+    /// ```
+    pub fn choose(text: &str) -> Result<Self, Invalid> {
+        let name = Self::parse(text)?;
+        if name.key.contains('@') && name.address().is_none() {
+            return Err(
+                "A name with an @ must be an e-mail address, such as ann@example.com.".into()
+            );
+        }
+        let composed = ComposingNormalizer::new_nfkc().normalize(text);
+        let mut parts: Vec<&str> = vec![&composed];
+        if let Some((local, domain)) = composed.rsplit_once('@') {
+            parts = domain.split('.').chain([local]).collect();
+        }
+        if !parts.into_iter().all(is_of_one_script) {
+            return Err(
+                "A name must have letters of one script only, such as Latin or Cyrillic.".into()
+            );
+        }
+        Ok(name)
+    }
+
+    /// The name as an e-mail address, if it is one.
+    pub fn address(&self) -> Option<Email> {
+        Email::choose(&self.shown).ok()
+    }
+
+    /// The name as it was typed.
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// The key of the account in the store.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
+/// The scripts that one language uses together.
+const TOGETHER: [&[Script]; 3] = [
+    &[Script::Latin, Script::Han, Script::Hiragana, Script::Katakana],
+    &[Script::Latin, Script::Han, Script::Bopomofo],
+    &[Script::Latin, Script::Han, Script::Hangul],
+];
+
+/// Whether all letters belong to one script, or to scripts that one language uses together. Digits
+/// and signs belong to every script.
+fn is_of_one_script(text: &str) -> bool {
+    let scripts = ScriptWithExtensions::new();
+    let is_common =
+        |c: char| scripts.has_script(c, Script::Common) || scripts.has_script(c, Script::Inherited);
+    let letters: Vec<char> = text.chars().filter(|c| !is_common(*c)).collect();
+    let are_of = |set: &[Script]| {
+        letters.iter().all(|c| set.iter().any(|script| scripts.has_script(*c, *script)))
+    };
+    let Some(first) = letters.first() else { return true };
+    scripts.get_script_extensions_val(*first).iter().any(|script| are_of(&[script]))
+        || TOGETHER.into_iter().any(are_of)
+}
+
+/// The key that finds the account of `login`, a username or an e-mail address. `None` if it can be
+/// neither.
+pub fn login_key(login: &str) -> Option<String> {
+    let name = Username::parse(login).map(|name| name.key().to_owned());
+    name.or_else(|_| Email::parse(login).map(|email| email.key().to_owned())).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::values::login_key;
+
+    #[test]
+    fn names_that_differ_only_in_case_or_unicode_form_are_one() {
+        for (one, other) in [
+            ("Ann", "aNN"),
+            ("STRASSE", "straße"),
+            ("José", "JOSE\u{301}"),
+            ("Σίσυφος", "ΣΊΣΥΦΟΣ"),
+            ("ﬁne", "FINE"),
+            ("①", "1"),
+            ("İzmir", "i\u{307}ZMIR"),
+        ] {
+            assert_eq!(
+                Username::parse(one).map(|name| name.key),
+                Username::parse(other).map(|name| name.key),
+                "{one} {other}"
+            );
+        }
+        assert_ne!(Username::parse("ann").unwrap().key, Username::parse("anne").unwrap().key);
+    }
+
+    #[test]
+    fn a_name_without_letters_or_with_anything_else_is_refused() {
+        for bad in [
+            "",
+            " ann",
+            "ann\0",
+            "ann\n",
+            "😀",
+            "a/b",
+            "a:b",
+            "a#b",
+            "<b>",
+            "\u{202e}ann",
+            "½",
+            "⑴",
+            "ann\u{fe0f}",
+            "ann\u{34f}",
+            "ann\u{3164}",
+            "\u{301}",
+            &"x".repeat(151),
+        ] {
+            assert!(Username::parse(bad).is_err(), "{bad:?}");
+        }
+        for good in
+            ["a", "ann@example.com", "a.b+c-d_e", "安娜", "हिन्दी", "ไม้", "Ωmega", &"x".repeat(150)]
+        {
+            assert!(Username::parse(good).is_ok(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_name_has_letters_of_one_script_and_an_old_one_may_have_others() {
+        for bad in [
+            "r\u{43e}\u{43e}t",
+            "\u{430}dmin",
+            "\u{3b1}dmin",
+            "r\u{3bf}ot",
+            "a\u{501}min",
+            "an\u{561}",
+            "мария-ann",
+            "हिन्दीann",
+            "김たろう",
+            "r\u{43e}ot@example.com",
+        ] {
+            assert!(Username::choose(bad).unwrap_err().contains("one script"), "{bad:?}");
+            assert!(Username::parse(bad).is_ok() && login_key(bad).is_some(), "{bad:?}");
+        }
+        for good in [
+            "ann",
+            "josé-2",
+            "jose\u{301}",
+            "мария.2",
+            "Ωμέγα",
+            "हिन्दी",
+            "ไม้",
+            "محمد٢",
+            "安娜ann",
+            "田中たろうタナカ",
+            "スーパー",
+            "김ann金",
+            "ㄅ安",
+            "иван@example.com",
+            "2",
+            "_",
+        ] {
+            assert!(Username::choose(good).is_ok(), "{good:?}");
+        }
+    }
+}
