@@ -5,12 +5,12 @@ use std::any::Any;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use shared::{App, Reply, Request};
 use shared::app::Start;
 use shared::clock::Clock;
 use shared::config::{ConfigError, EdgeConfig, Settings};
-use shared::http::{edge, Body, Response};
+use shared::http::{Body, Response, edge};
 use shared::telemetry::trace::Traces;
+use shared::{App, Reply, Request};
 
 use crate::ROUTES;
 

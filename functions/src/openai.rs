@@ -14,15 +14,15 @@ use std::ops::Deref;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use shared::{auth, App, Error, Request, Result};
 use shared::ai::{CallPiece, Piece, Prompt};
 use shared::app::{Asking, Start};
 use shared::charge::{AnswerForm, Asked, Begun, Charge, Context, Keyed};
 use shared::clock::Clock;
 use shared::config::{ConfigError, EmptyBalance, Settings};
 use shared::http::{self, Failures};
-use shared::values::{Chat, Credential, Message};
 use shared::values::idempotency::Key;
+use shared::values::{Chat, Credential, Message};
+use shared::{App, Error, Request, Result, auth};
 use utoipa::openapi::schema::{Object, SchemaType, Type};
 
 endpoints! {

@@ -11,7 +11,7 @@ use aws_sdk_dynamodbstreams::types::{OperationType, Record, ShardIteratorType};
 use functions::background::mail;
 use futures_util::FutureExt;
 use shared::app::Mailing;
-use shared::aws::{emulated_at, Endpoint};
+use shared::aws::{Endpoint, emulated_at};
 use shared::clock::rfc3339;
 use shared::mail::{Carrier, Mail};
 use shared::store::OUTBOX;

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use indicatif::{ProgressBar, ProgressStyle};
-use shared::{aws, App, Change, Error, Tokens};
 use shared::clock::{self, Clock};
 use shared::config::{Config, Secret, Settings};
 use shared::keys::{self, Signer};
 use shared::passwords::NewPassword;
 use shared::store::{Adjusted, Adjustment, Erased, NewAccount, PublicKey, Registered, Store};
 use shared::telemetry::metrics::{self, Metric};
-use shared::values::{login_key, Account, Email, Reason, Role, Username};
+use shared::values::{Account, Email, Reason, Role, Username, login_key};
+use shared::{App, Change, Error, Tokens, aws};
 
 use crate::server::environment_of;
 use emulator::dynamo::{self, Data, Dynamo};

@@ -4,8 +4,8 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use shared::passwords;
 use shared::config::Settings;
+use shared::passwords;
 use shared::store::{Newer, Reapplied, Since};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;

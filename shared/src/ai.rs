@@ -24,12 +24,12 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::{Error, Result};
 use crate::config::{AiConfig, ConfigError};
 use crate::error::TooLong;
-use crate::telemetry::trace;
 use crate::telemetry::metrics::{self, Metric};
+use crate::telemetry::trace;
 use crate::values::Cut;
+use crate::{Error, Result};
 
 pub use crate::ai::answer::Answer;
 pub use crate::ai::prompt::Prompt;

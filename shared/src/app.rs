@@ -4,10 +4,12 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::aws;
 use crate::ai::Ai;
+use crate::aws;
 use crate::clock::Clock;
-use crate::config::{AccountConfig, AiConfig, Config, ConfigError, MailConfig, Settings, TraceConfig};
+use crate::config::{
+    AccountConfig, AiConfig, Config, ConfigError, MailConfig, Settings, TraceConfig,
+};
 use crate::keys::{Keyring, Signer};
 use crate::mail::Carrier;
 use crate::passwords::Passwords;
@@ -158,7 +160,12 @@ impl Start for Issuing {
             tokio::join!(Signer::new(settings.signing_secret()?, &aws, clock), app.keyring.read());
         let issuing = Self { app, accounts: accounts.into(), signer: signer? };
         let published = match known {
-            Ok(known) => issuing.signer.publish_beside(known, &issuing.keyring, issuing.config.session_life).await,
+            Ok(known) => {
+                issuing
+                    .signer
+                    .publish_beside(known, &issuing.keyring, issuing.config.session_life)
+                    .await
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = published {

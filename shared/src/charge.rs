@@ -13,14 +13,15 @@ use tokio::task::JoinError;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::{http, App, Error, Request, Result};
 use crate::ai::{Listener, Piece, Prompt};
 use crate::app::Asking;
-use crate::store::{chat_month, Branch, ChatLimits, Conversation, Hold, Refund, Reserved, Settled};
-use crate::telemetry::trace;
+use crate::error::Failure;
+use crate::store::{Branch, ChatLimits, Conversation, Hold, Refund, Reserved, Settled, chat_month};
 use crate::telemetry::metrics::{self, Metric};
-use crate::values::{After, Chat, Credential, Fare, Limit, Message, Turn};
+use crate::telemetry::trace;
 use crate::values::idempotency::REMEMBERED;
+use crate::values::{After, Chat, Credential, Fare, Limit, Message, Turn};
+use crate::{App, Error, Request, Result, http};
 
 use self::asked::NOT_IN_CONVERSATION;
 pub use self::asked::{AnswerForm, Asked, Body, Context, Keyed, conversation_id, read};
@@ -32,22 +33,21 @@ const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
 /// that long.
 const LEASE_AFTER: u64 = 30;
 
-/// The failures of sending a message, besides those that every request can have, by their names in
-/// [`crate::openapi::failures`].
-pub const FAILURES: &[&str] = &[
-    "InsufficientTokens",
-    "KeyRunning",
-    "KeyReused",
-    "ChatDeleted",
-    "Stopped",
-    "TooManyChats",
-    "TooManyChatsThisMinute",
-    "TooManyRefunds",
-    "AiFailed",
-    "AiFailedTokensHeld",
-    "AiOverloaded",
-    "AiTimedOut",
-    "NotCharged",
+/// The failures of sending a message, besides those that every request can have.
+pub const FAILURES: &[Failure] = &[
+    Failure::InsufficientTokens,
+    Failure::KeyRunning,
+    Failure::KeyReused,
+    Failure::ChatDeleted,
+    Failure::Stopped,
+    Failure::TooManyChats,
+    Failure::TooManyChatsThisMinute,
+    Failure::TooManyRefunds,
+    Failure::AiFailed,
+    Failure::AiFailedTokensHeld,
+    Failure::AiOverloaded,
+    Failure::AiTimedOut,
+    Failure::NotCharged,
 ];
 
 /// The outcome of [`Charge::begin`].
@@ -133,8 +133,7 @@ impl Charge {
             app.store.reserve(caller, &mut hold, limits, now),
             app.store.chats_by_id(caller.user_id(), &ids)
         );
-        let reserved =
-            reserved.map_err(|error| Error::from(error).advised(app.config.advice()))?;
+        let reserved = reserved.map_err(|error| Error::from(error).advised(app.config.advice()))?;
         if let (Reserved::Ended, Some(key)) = (reserved, &asked.key) {
             let chat = finished(app, caller, key).await?;
             return chat.map(Begun::Replayed).ok_or(Error::KeyRunning { seconds: 5 });

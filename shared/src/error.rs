@@ -10,7 +10,7 @@ use std::fmt;
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use strum::{EnumDiscriminants, VariantArray};
+use strum::{EnumDiscriminants, IntoStaticStr, VariantArray};
 
 use crate::Tokens;
 use crate::store::StoreError;
@@ -26,7 +26,7 @@ pub struct FieldErrors(BTreeMap<String, Vec<String>>);
 
 impl FieldErrors {
     /// The value. If it is invalid, notes why for its field and returns `None`.
-    pub fn check<T>(&mut self, field: &str, value: Result<T, Invalid>) -> Option<T> {
+    pub fn check<T>(&mut self, field: &str, value: Result<T, impl Into<String>>) -> Option<T> {
         value.map_err(|sentence| self.note(field, sentence)).ok()
     }
 
@@ -83,7 +83,7 @@ pub struct TooLong {
 #[strum_discriminants(
     name(Failure),
     doc = "Which [`Error`] a request can end with. Endpoints list theirs, and the OpenAPI document has them.",
-    derive(Deserialize, Ord, PartialOrd, Serialize, VariantArray)
+    derive(Deserialize, IntoStaticStr, Serialize, VariantArray)
 )]
 pub enum Error {
     /// 400: the request can't be parsed; the sentence says why.
@@ -238,6 +238,11 @@ pub enum Error {
 }
 
 impl Failure {
+    /// Its name, by which the OpenAPI document's examples are sorted.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+
     /// The HTTP status.
     pub fn status(self) -> StatusCode {
         self.row().0

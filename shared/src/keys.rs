@@ -21,10 +21,10 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::{aws, App, Error, Result};
 use crate::clock::Clock;
-use crate::config::{checked_secret, ConfigError, Secret};
+use crate::config::{ConfigError, Secret, checked_secret};
 use crate::store::{PublicKey, Store};
+use crate::{App, Error, Result, aws};
 
 /// The most bytes of a token that is parsed. Issued tokens have less than a thousand.
 const TOKEN_LENGTH: usize = 4096;

@@ -18,13 +18,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::{Instrument, Level, Span};
 
-use crate::{Error, Result};
 use crate::app::{App, Mailing, Start};
 use crate::clock::Clock;
 use crate::config::{ConfigError, EdgeConfig, LogConfig, Settings};
-use crate::http::{edge, Body, Reply, Request, Response, Route};
+use crate::http::{Body, Reply, Request, Response, Route, edge};
 use crate::telemetry::metrics::{self, Metric, PERMANENT};
 use crate::telemetry::trace::{self, Parent, Trace, Traces};
+use crate::{Error, Result};
 
 /// Serves one endpoint until the platform stops the process. This is the whole `main` of a
 /// function: the first parameter of `handle` decides what is started.

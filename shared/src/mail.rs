@@ -10,8 +10,8 @@ use aws_sdk_sesv2::operation::send_email::SendEmailError;
 use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::{aws, Error, Result};
 use crate::telemetry::metrics::{self, Metric, PERMANENT};
+use crate::{Error, Result, aws};
 
 /// An e-mail of plain text.
 #[derive(Clone, PartialEq, Eq)]

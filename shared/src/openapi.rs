@@ -10,18 +10,21 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, SchemaFormat, Type}
 use utoipa::openapi::{RefOr, Required};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
-use crate::{Change, Error, Tokens};
 use crate::clock::Day;
 use crate::config::{AccountConfig, Config, EdgeConfig};
 use crate::error::Failure;
-use crate::http::{LARGEST_PAGE, PAGE};
 use crate::http::edge::HEADER_LIMIT;
+use crate::http::{LARGEST_PAGE, PAGE};
 use crate::passwords::{self, NewPassword};
 use crate::store::API_KEYS;
-use crate::values::{idempotency, Act, Email, EntryKind, GivenName, Limit, Reason, Role, Title, Username, EMAIL_LENGTH, NAME_LENGTH};
+use crate::values::REASON_LENGTH;
 use crate::values::api_key::{self, KeyName};
 use crate::values::chat::TITLE_LENGTH;
-use crate::values::REASON_LENGTH;
+use crate::values::{
+    Act, EMAIL_LENGTH, Email, EntryKind, GivenName, Limit, NAME_LENGTH, Reason, Role, Title,
+    Username, idempotency,
+};
+use crate::{Change, Error, Tokens};
 
 /// Unicode's white space, for a character class: regex engines disagree about `\s`.
 const BLANK: &str = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
@@ -451,12 +454,27 @@ pub fn sample(
         Failure::BodyTooLarge => Error::BodyTooLarge { limit: edge.body_limit },
         Failure::HeaderTooLarge => Error::HeaderTooLarge { limit: HEADER_LIMIT },
         Failure::UnsupportedMediaType => Error::UnsupportedMediaType,
-        Failure::TooManyChats => Error::TooManyChats(Limit::at_once("parallel-chats", config.parallel_chats)),
-        Failure::TooManyChatsThisMinute => Error::TooManyChatsThisMinute(limit("chats", config.chats_per_minute, 60, 31)),
-        Failure::TooManyRefunds => Error::TooManyRefunds(limit("refunds", config.refunds_per_minute, 60, 31)),
-        Failure::TooManyAttempts => Error::TooManyAttempts(limit("log-ins", accounts.login_attempts, 86_400, 3000)),
-        Failure::TooManyConfirmations => Error::TooManyConfirmations(limit("log-ins", accounts.login_attempts, 86_400, 3000)),
-        Failure::TooManyRegistrations => Error::TooManyRegistrations(limit( "registrations", accounts.registrations_per_address, 3600, 1800, )),
+        Failure::TooManyChats => {
+            Error::TooManyChats(Limit::at_once("parallel-chats", config.parallel_chats))
+        }
+        Failure::TooManyChatsThisMinute => {
+            Error::TooManyChatsThisMinute(limit("chats", config.chats_per_minute, 60, 31))
+        }
+        Failure::TooManyRefunds => {
+            Error::TooManyRefunds(limit("refunds", config.refunds_per_minute, 60, 31))
+        }
+        Failure::TooManyAttempts => {
+            Error::TooManyAttempts(limit("log-ins", accounts.login_attempts, 86_400, 3000))
+        }
+        Failure::TooManyConfirmations => {
+            Error::TooManyConfirmations(limit("log-ins", accounts.login_attempts, 86_400, 3000))
+        }
+        Failure::TooManyRegistrations => Error::TooManyRegistrations(limit(
+            "registrations",
+            accounts.registrations_per_address,
+            3600,
+            1800,
+        )),
         Failure::TooManyMails => Error::TooManyMails(limit("mails", 1, 60, 42)),
         Failure::Busy => Error::Busy(Limit::at_once("passwords", 256)),
         Failure::Internal => Error::Internal(String::new()),

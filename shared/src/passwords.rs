@@ -11,8 +11,8 @@ use base64::prelude::BASE64_STANDARD_NO_PAD;
 use icu_normalizer::ComposingNormalizer;
 use tokio::sync::Semaphore;
 
-use crate::{Error, Result};
 use crate::values::{Invalid, Limit};
+use crate::{Error, Result};
 
 /// The least characters of a password. Existing clients of this API use passwords of nine.
 pub(crate) const LEAST: usize = 8;
@@ -417,7 +417,10 @@ mod tests {
                 && listed.windows(2).all(|pair| pair[0] != pair[1])
         );
         for common in listed {
-            assert!(common.len() >= LEAST && crate::values::text::key(common) == common, "{common}");
+            assert!(
+                common.len() >= LEAST && crate::values::text::key(common) == common,
+                "{common}"
+            );
         }
     }
 }

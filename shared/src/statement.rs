@@ -9,11 +9,11 @@ use std::collections::HashMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{App, Error, Result};
-use crate::clock::{least_id, Day};
+use crate::clock::{Day, least_id};
 use crate::http::{self, Paging, ProvenPage, Reply, Request};
 use crate::values::{AccessToken, Account, Entry};
 use crate::view::LedgerRow;
+use crate::{App, Error, Result};
 
 pub use self::months::{MonthTotals, Months};
 
@@ -303,10 +303,10 @@ async fn about(
     let chats = entries.iter().filter(|_| with_messages);
     let chats = chats.filter_map(|entry| entry.chat_id.as_deref());
     let keys = entries.iter().filter_map(|entry| entry.key_id.as_deref());
-    tokio::try_join!(
+    Ok(tokio::try_join!(
         app.store.messages(&account.id, chats),
         app.store.names_of_keys(&account.id, keys)
-    )
+    )?)
 }
 
 fn csv(rows: &[StatementRow<'_>], actors: bool) -> Reply {

@@ -27,15 +27,11 @@ mod write;
 
 pub use accounts::{Erased, NewAccount, Registered, StandingChange, Verifier};
 pub use balance::{Adjusted, Adjustment, ChatLimits, Hold, Refund, Reserved, Settled, Stopped};
-pub use chats::{
-    Branch, CHATS, ChatFilter, ChatKey, Conversation, ConversationChange, Stretch,
-};
+pub use chats::{Branch, CHATS, ChatFilter, ChatKey, Conversation, ConversationChange, Stretch};
 pub use client::Store;
 pub use credentials::{API_KEYS, Ending, Letter, Link, PublicKey, Purpose, Rotation};
 pub use error::{Result, StoreError};
-pub use ledger::{
-    ActFilter, Figures, Intervening, Spender, Spenders, TrailEntry, is_closed,
-};
+pub use ledger::{ActFilter, Figures, Intervening, Spender, Spenders, TrailEntry, is_closed};
 pub use lists::{Census, Label, Listed, UserFilter, UserOrder, UserSource};
 pub use requests::{Attempt, Call, Quota, Record, registered_from};
 pub use schema::{CHAT_SHARDS, DAY_SHARDS, OUTBOX, USER_SHARDS, chat_month};

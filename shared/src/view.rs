@@ -8,9 +8,11 @@ use std::borrow::Cow;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{clock, store, Tokens};
-use crate::values::{self, chat, Account, FinishReason, GivenName, Instructions, Role, Usage, Username};
 use crate::values::api_key::KeyName;
+use crate::values::{
+    self, Account, FinishReason, GivenName, Instructions, Role, Usage, Username, chat,
+};
+use crate::{Tokens, clock, store};
 
 pub use self::listed::ListedUser;
 

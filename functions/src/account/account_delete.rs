@@ -5,12 +5,12 @@
 //! day. Its messages are erased within minutes. The last administrator gets 409.
 
 use serde::Deserialize;
-use shared::{auth, passwords, Error, Reply, Request};
 use shared::app::Guarding;
-use shared::error::required;
+use shared::error::{Failure, required};
 use shared::http::{self, cookie};
 use shared::openapi::Given;
 use shared::view::Done;
+use shared::{Error, Reply, Request, auth, passwords};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
@@ -31,7 +31,7 @@ struct Body {
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 202, description = "The account is deleted.", body = Done, headers(("Set-Cookie" = String)))),
-    extensions(("x-fails" = json!(["WrongPassword", "TooManyAttempts", "TooManyConfirmations", "LastAdministrator"]))),
+    extensions(("x-fails" = json!([Failure::WrongPassword, Failure::TooManyAttempts, Failure::TooManyConfirmations, Failure::LastAdministrator]))),
 )]
 pub async fn handle(app: Guarding, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
@@ -40,7 +40,7 @@ pub async fn handle(app: Guarding, req: Request) -> Reply {
     let account = app.store.account_of(&caller).await?;
     auth::confirm(&app, &app.accounts, &req, &caller, &account, &password).await?;
 
-    app.store.delete_account(&caller, &account, &password::none()?, app.clock.seconds()).await?;
+    app.store.delete_account(&caller, &account, &passwords::none()?, app.clock.seconds()).await?;
     tracing::info!(user = account.id, "account deleted");
     let message = "The account is deleted. Its messages are erased within minutes, and its username is free again after a day.";
     cookie::cleared(http::accepted(&Done { message })?, &req)

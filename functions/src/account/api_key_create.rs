@@ -4,11 +4,11 @@
 //! this reply has the key: the store has its hash.
 
 use serde::{Deserialize, Serialize};
-use shared::{auth, http, App, Error, Reply, Request};
-use shared::error::required;
-use shared::values::StoredKey;
+use shared::error::{Failure, required};
 use shared::values::api_key::KeyName;
+use shared::values::{self, StoredKey};
 use shared::view::ApiKey;
+use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
@@ -28,7 +28,7 @@ struct Body {
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 201, description = "The key. Only this reply has it.", body = NewApiKey)),
-    extensions(("x-fails" = json!(["TooManyApiKeys"]))),
+    extensions(("x-fails" = json!([Failure::TooManyApiKeys]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let Body { name } = http::json(&req)?;
@@ -37,7 +37,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         .and_then(|name| KeyName::parse(&name))
         .map_err(|sentence| Error::field("name", sentence))?;
 
-    let key = auth::ApiKey::random(app.clock.id())?;
+    let key = values::ApiKey::random(app.clock.id())?;
     let stored = StoredKey::new(&key, &caller, &name, app.clock.millis());
     app.store.create_api_key(&caller, &stored).await?;
     tracing::info!(user = caller.user_id, api_key = stored.id(), "an API key was made");

@@ -3,9 +3,10 @@
 //! Out: a message; 404 for a key that isn't the caller's or was revoked. The key is invalid at
 //! once.
 
-use shared::{auth, http, App, Reply, Request};
+use shared::error::Failure;
 use shared::openapi::PathId;
 use shared::view::Done;
+use shared::{App, Reply, Request, auth, http};
 
 /// Deletes the key in one transaction, which also checks the account and counts its keys.
 #[utoipa::path(
@@ -17,7 +18,7 @@ use shared::view::Done;
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The key is revoked.", body = Done)),
-    extensions(("x-fails" = json!(["NoSuchApiKey"]))),
+    extensions(("x-fails" = json!([Failure::NoSuchApiKey]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;

@@ -3,8 +3,8 @@
 //! Out: `id`, `name`, `hint` (the last four characters of the key) and `created` of each. An
 //! account has at most 50 keys, so the list has no pages.
 
-use shared::{auth, http, App, Reply, Request};
 use shared::view::ApiKey;
+use shared::{App, Reply, Request, auth, http};
 
 /// Reads the ids from an index at the same time as the account, and then the keys, strongly
 /// consistent.

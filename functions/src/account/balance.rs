@@ -4,8 +4,8 @@
 //! Out: `tokens`, `tokens_left` and `remaining_tokens`, which are the same number, and `tokens_held`,
 //! which are held for messages whose answer isn't finished.
 
-use shared::{auth, http, App, Reply, Request};
 use shared::view::CurrentBalance;
+use shared::{App, Reply, Request, auth, http};
 
 /// Strongly consistent.
 #[utoipa::path(

@@ -8,10 +8,10 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
-use shared::{auth, clock, http, App, Reply, Request, Result, Tokens};
-use shared::http::stream::Pieces;
+use shared::http::{self, Pieces};
 use shared::values::{AccessToken, Account, Instructions};
 use shared::view::{ApiKey, Balance, Chat, Conversation, LedgerRow, OwnSession, User};
+use shared::{App, Reply, Request, Result, Tokens, auth, clock};
 use utoipa::openapi::schema::{AllOf, Array, Object, Schema};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};

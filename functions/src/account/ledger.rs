@@ -10,11 +10,11 @@
 //! have no row yet. A request reads a limited number of rows, so a page of earlier days or of months
 //! may have few items, or none, and still have a next page.
 
-use shared::{auth, App, Reply, Request};
 use shared::http::{self, Paging};
 use shared::openapi::{Days, PageQuery};
 use shared::statement::{MonthTotals, Months, Of, Period, Statement, StatementRow};
 use shared::values::AccessToken;
+use shared::{App, Reply, Request, auth};
 
 /// The scope of the cursors of rows of all days.
 const SCOPE: &str = "ledger";

@@ -2,10 +2,10 @@
 //! be, how to get more tokens, and the instructions that the AI gets with each message.
 
 use serde::Serialize;
-use shared::{auth, http, App, Reply, Request, Tokens};
 use shared::config::TopUp;
 use shared::values::{Account, Instructions};
 use shared::view::{CurrentBalance, User};
+use shared::{App, Reply, Request, Tokens, auth, http};
 use utoipa::ToSchema;
 
 /// Strongly consistent.

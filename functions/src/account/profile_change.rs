@@ -6,11 +6,11 @@
 
 use super::profile::Profile;
 use serde::Deserialize;
-use shared::{auth, http, Error, Reply, Request, Result};
 use shared::app::Guarding;
-use shared::error::FieldErrors;
+use shared::error::{Failure, FieldErrors};
 use shared::openapi::EmailOrNone;
 use shared::values::{Email, GivenName, Instructions, ProfileChange};
+use shared::{Error, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
@@ -42,7 +42,7 @@ struct Body {
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 200, description = "The profile after the change.", body = Profile)),
-    extensions(("x-fails" = json!(["EmailTaken", "WrongPassword", "TooManyAttempts", "TooManyConfirmations", "TooManyMails"]))),
+    extensions(("x-fails" = json!([Failure::EmailTaken, Failure::WrongPassword, Failure::TooManyAttempts, Failure::TooManyConfirmations, Failure::TooManyMails]))),
 )]
 pub async fn handle(app: Guarding, req: Request) -> Reply {
     let body: Body = http::json(&req)?;

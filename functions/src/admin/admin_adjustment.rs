@@ -9,13 +9,13 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use shared::{auth, clock, http, App, Change, Error, Reply, Request, Result, Tokens};
-use shared::error::{required, FieldErrors, REQUIRED};
+use shared::error::{Failure, FieldErrors, REQUIRED, required};
 use shared::openapi::{IdempotencyKey, PathId};
 use shared::store::{Adjusted, Adjustment, Record};
-use shared::values::{Account, Administrator, Entry, Reason};
-use shared::values::idempotency::{fingerprint, Key, Kind, REMEMBERED};
+use shared::values::idempotency::{Key, Kind, REMEMBERED, fingerprint};
+use shared::values::{Account, Administrator, Entry, Invalid, Reason};
 use shared::view::Balance;
+use shared::{App, Change, Error, Reply, Request, Result, Tokens, auth, clock, http};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
@@ -54,7 +54,7 @@ enum Asked {
     request_body = Body,
     responses((status = 201, description = "The adjustment, and the current balance.", body = AdjustedBalance)),
     extensions(
-        ("x-fails" = json!(["NoSuchUser", "OwnBalance", "AlreadyRefunded", "BalanceTooLow", "GrantTooLarge", "KeyReused"])),
+        ("x-fails" = json!([Failure::NoSuchUser, Failure::OwnBalance, Failure::AlreadyRefunded, Failure::BalanceTooLow, Failure::GrantTooLarge, Failure::KeyReused])),
         ("x-narrow" = json!({ "properties": { "amount": { "not": { "const": 0 } } } })),
     ),
 )]
@@ -62,8 +62,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
     let body: Body = http::json(&req)?;
     let id = http::path_id(&req);
-    let (administrator, found) =
-        auth::administrator(&app, &req, app.store.user_with_id(id.as_deref())).await?;
+    let read = async { Ok(app.store.user_with_id(id.as_deref()).await?) };
+    let (administrator, found) = auth::administrator(&app, &req, read).await?;
     let account = app.store.account_of_user(&found).await?;
     let (asked, reason) = body.validate()?;
     let change = asked.change(&app, &account).await?;
@@ -225,8 +225,7 @@ impl Body {
                 invalid.check("amount", Err(sentence.to_owned()))
             }
             Some(chat_id) => {
-                let id =
-                    http::id(&chat_id).ok_or_else(|| "This must be the id of a message.".into());
+                let id = http::id(&chat_id).ok_or("This must be the id of a message.");
                 invalid.check("chat_id", id).map(Asked::Refund)
             }
         };
@@ -238,9 +237,10 @@ impl Body {
 
 /// The change by an amount of JSON, where whole numbers may be written as 5.0.
 pub(crate) fn change(amount: Option<f64>) -> Result<Change, Invalid> {
-    let amount = amount.ok_or_else(|| REQUIRED.to_owned())?;
+    let amount = amount.ok_or(REQUIRED)?;
     let change = if amount.fract() == 0.0 { Change::new(amount as i64) } else { None };
     change.ok_or_else(|| {
         format!("An amount must be a whole number from -{0} to {0}, other than 0.", Tokens::MAX)
+            .into()
     })
 }

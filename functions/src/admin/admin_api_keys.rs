@@ -4,9 +4,10 @@
 //! Out: `id`, `name`, `hint` (the last four characters of the key) and `created` of each, at most
 //! 50.
 
-use shared::{http, App, Reply, Request};
+use shared::error::Failure;
 use shared::openapi::PathId;
 use shared::view::ApiKey;
+use shared::{App, Reply, Request, http};
 
 use super::admin_user;
 
@@ -20,7 +21,7 @@ use super::admin_user;
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The keys.", body = Vec<ApiKey>)),
-    extensions(("x-fails" = json!(["NoSuchUser"]))),
+    extensions(("x-fails" = json!([Failure::NoSuchUser]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let (_, account) = admin_user::subject(&app, &req).await?;

@@ -4,11 +4,12 @@
 //! In: nothing, or `{reason}`, a line for the trail. Out: a message; 404 for a key that isn't the
 //! user's or was revoked. The keys are invalid at once; sessions go on.
 
-use shared::{http, App, Error, Reply, Request};
+use shared::error::Failure;
 use shared::openapi::{self, PathId};
 use shared::store::Intervening;
 use shared::values::Intervention;
 use shared::view::Done;
+use shared::{App, Error, Reply, Request, http};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 
@@ -29,7 +30,7 @@ pub(crate) const ONE_PATH: &str = "/api/admin/users/{id}/api-keys/{key}";
     params(PathId),
     request_body = Option<Why>,
     responses((status = 200, description = "The user has no API keys any more.", body = Done)),
-    extensions(("x-fails" = json!(["NoSuchUser", "OwnAccount"]))),
+    extensions(("x-fails" = json!([Failure::NoSuchUser, Failure::OwnAccount]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let why: Why = http::json_or_nothing(&req)?;
@@ -60,7 +61,7 @@ async fn all(app: &App, doing: &Intervening<'_>) -> Reply {
     params(PathId, PathKey),
     request_body = Option<Why>,
     responses((status = 200, description = "The key is revoked.", body = Done)),
-    extensions(("x-fails" = json!(["NoSuchUser", "NoSuchApiKey", "OwnAccount"]))),
+    extensions(("x-fails" = json!([Failure::NoSuchUser, Failure::NoSuchApiKey, Failure::OwnAccount]))),
 )]
 pub(crate) async fn one(app: &App, doing: &Intervening<'_>, key: &str) -> Reply {
     let key = http::id(key).ok_or(Error::NoSuchApiKey)?;

@@ -10,15 +10,16 @@
 //! search: 403.
 
 use serde_json::json;
-use shared::{auth, App, Error, Reply, Request, Result};
 use shared::app::Start;
 use shared::clock::Clock;
 use shared::config::{ChatAccess, ConfigError, Settings};
+use shared::error::Failure;
 use shared::http::{self, Paging, SEARCH_LENGTH};
 use shared::openapi::{self, Days, PageQuery};
 use shared::store::{ChatFilter, ChatKey, Place, Span};
 use shared::values::Chat;
 use shared::view::ChatOfUser;
+use shared::{App, Error, Reply, Request, Result, auth};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
@@ -70,7 +71,7 @@ enum Chats {
     security(("access_token" = [])),
     params(PageQuery, Which, Days),
     responses((status = 200, description = "A page of messages and answers.", body = Vec<ChatOfUser>)),
-    extensions(("x-fails" = json!(["ChatsClosed"]))),
+    extensions(("x-fails" = json!([Failure::ChatsClosed]))),
 )]
 pub async fn handle(reader: ChatReader, req: Request) -> Reply {
     let app = &reader.app;

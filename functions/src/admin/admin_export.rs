@@ -12,13 +12,14 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Value, json};
-use shared::{auth, http, openapi, App, Error, Reply, Request, Result};
 use shared::clock::{Day, FIRST_DAY};
 use shared::config::ChatAccess;
-use shared::http::stream::Pieces;
+use shared::error::Failure;
+use shared::http::{self, Pieces};
 use shared::store::CHATS;
 use shared::values::{Administrator, Entry};
 use shared::view::{ChatOfUser, LedgerRowOfUser, ListedUser};
+use shared::{App, Error, Reply, Request, Result, auth, openapi};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
@@ -63,7 +64,7 @@ const LISTS: [(&str, List, &str); 3] = [
         content((String = "text/csv", example = json!("\"id\",\"timestamp\",\"user_id\",\"kind\",\"amount\",\"reason\",\"chat_id\",\"actor\"\r\n"))),
         headers(("Content-Disposition" = String)),
     )),
-    extensions(("x-fails" = json!(["Invalid", "NotFound", "ChatsClosed"]))),
+    extensions(("x-fails" = json!([Failure::Invalid, Failure::NotFound, Failure::ChatsClosed]))),
 )]
 pub async fn handle(reader: ChatReader, req: Request) -> Reply {
     let app = reader.app.clone();
@@ -109,7 +110,7 @@ async fn write(
         list.write(&app, day, &mut names, &pieces).await?;
     }
     // A caller that is no longer an administrator gets no complete file.
-    administrator.still(&app.store).await?;
+    app.store.administrator(administrator.caller()).await?;
     pieces.send("\r\n").await
 }
 

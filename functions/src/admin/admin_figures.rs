@@ -11,10 +11,11 @@ use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use shared::{auth, http, App, Error, Reply, Request, Result};
 use shared::clock::{self, Day};
+use shared::error::Failure;
 use shared::openapi::{self, Days};
-use shared::store::{is_closed, Census, Figures, Spender};
+use shared::store::{Census, Figures, Spender, is_closed};
+use shared::{App, Error, Reply, Request, Result, auth, http};
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 use utoipa::{IntoParams, ToSchema};
@@ -47,7 +48,7 @@ const TIME_TO_REPLY: Duration = Duration::from_secs(4);
     security(("access_token" = [])),
     params(Days, More),
     responses((status = 200, description = "Every day, oldest first, and the totals.", body = Range)),
-    extensions(("x-fails" = json!(["Invalid"]))),
+    extensions(("x-fails" = json!([Failure::Invalid]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let read = async {
@@ -74,7 +75,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
         }
     };
     let figures = app.store.figures(first, days, now, until);
-    let (figures, top) = tokio::try_join!(figures, users)?;
+    let (figures, top) = tokio::join!(figures, users);
+    let (figures, top) = (figures?, top?);
     let totals = figures.values().copied().fold(Figures::default(), Figures::and);
     let days = figures
         .into_iter()

@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use shared::{auth, http, App, Change, Error, Reply, Request, Result, Tokens};
 use shared::clock::{self, millis_of};
-use shared::error::{required, FieldErrors};
+use shared::error::{FieldErrors, required};
 use shared::openapi::{Given, ReasonOrNone};
 use shared::store::{Adjusted, Adjustment, Record};
-use shared::values::{Account, Administrator, Reason};
-use shared::values::idempotency::{fingerprint, Key, Kind, REMEMBERED};
+use shared::values::idempotency::{Key, Kind, REMEMBERED, fingerprint};
+use shared::values::{Account, Administrator, Invalid, Reason};
+use shared::{App, Change, Error, Reply, Request, Result, Tokens, auth, http};
 use utoipa::ToSchema;
 
 use super::admin_adjustment;
@@ -186,6 +186,7 @@ fn usable(id: &str, now: u64) -> Result<String, Invalid> {
     let hours = LASTS / 3600;
     http::id(id).filter(lasts).ok_or_else(|| {
         format!("This isn't the id of a preview of the last {hours} hours. Make a preview first.")
+            .into()
     })
 }
 

@@ -5,11 +5,12 @@
 //! `actor` of each row, which is an account's id or `manage`. There is no `excerpt` if the operator
 //! doesn't let administrators read messages.
 
-use shared::{auth, Reply, Request};
 use shared::config::ChatAccess;
+use shared::error::Failure;
 use shared::http::{self, Paging};
 use shared::openapi::{Days, PageQuery, PathId};
 use shared::statement::{Of, Period, Statement, StatementRow};
+use shared::{Reply, Request, auth};
 
 use super::admin_chats::ChatReader;
 
@@ -27,13 +28,13 @@ use super::admin_chats::ChatReader;
         description = "A page of the statement.",
         content((Vec<StatementRow> = "application/json"), (String = "text/csv", example = json!("\"id\",\"timestamp\",\"kind\",\"amount\",\"reason\",\"chat_id\",\"balance\",\"actor\",\"excerpt\",\"key_name\"\r\n"))),
     )),
-    extensions(("x-fails" = json!(["NoSuchUser"]))),
+    extensions(("x-fails" = json!([Failure::NoSuchUser]))),
 )]
 pub async fn handle(reader: ChatReader, req: Request) -> Reply {
     let app = &reader.app;
     let id = http::path_id(&req);
-    let (administrator, found) =
-        auth::administrator(app, &req, app.store.user_with_id(id.as_deref())).await?;
+    let read = async { Ok(app.store.user_with_id(id.as_deref()).await?) };
+    let (administrator, found) = auth::administrator(app, &req, read).await?;
     let account = app.store.account_of_user(&found).await?;
     let period = Period::of(&req)?;
     let paging = Paging::of(&req, &["from", "to"])?;

@@ -4,11 +4,12 @@
 //! In: nothing, or `{reason}`, a line for the trail. Out: 202 and a message; 409 for an account
 //! without an address. The password is valid until the link is used.
 
-use shared::{http, App, Reply, Request};
+use shared::error::Failure;
 use shared::openapi::PathId;
 use shared::store::Intervening;
 use shared::values::Intervention;
 use shared::view::Done;
+use shared::{App, Reply, Request, http};
 
 use super::admin_user::{self, Why};
 
@@ -24,7 +25,7 @@ use super::admin_user::{self, Why};
     params(PathId),
     request_body = Option<Why>,
     responses((status = 202, description = "An e-mail is on its way.", body = Done)),
-    extensions(("x-fails" = json!(["NoSuchUser", "OwnAccount", "NoAddress"]))),
+    extensions(("x-fails" = json!([Failure::NoSuchUser, Failure::OwnAccount, Failure::NoAddress]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let why: Why = http::json_or_nothing(&req)?;

@@ -13,11 +13,11 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 use serde_json::json;
-use shared::{auth, clock, App, Error, Reply, Request, Result, Tokens};
 use shared::http::{self, Paging};
 use shared::openapi::{self, Days, PageQuery};
-use shared::store::{ActFilter, Place, Span};
-use shared::values::{Act, Entry, Role};
+use shared::store::{ActFilter, Place, Span, TrailEntry};
+use shared::values::{Act, Role};
+use shared::{App, Error, Reply, Request, Result, Tokens, auth, clock};
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
@@ -62,7 +62,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         let paging = Paging::of(&req, &FILTERS)?;
         let place = paging.position().map(Place::parse).transpose()?;
         let read = match filter == ActFilter::default() {
-            true => Some(app.store.acts(&filter, place.as_ref(), now, paging.limit()).await?),
+            true => Some(app.store.trail(&filter, place.as_ref(), now, paging.limit()).await?),
             false => None,
         };
         Ok((filter, paging, place, read))
@@ -74,10 +74,10 @@ pub async fn handle(app: App, req: Request) -> Reply {
 
     let (acts, next) = match read {
         Some(read) => read,
-        None => app.store.acts(&filter, place.as_ref(), now, paging.limit()).await?,
+        None => app.store.trail(&filter, place.as_ref(), now, paging.limit()).await?,
     };
     let names =
-        app.store.usernames(acts.iter().flat_map(|act| [act.subject(), &act.actor])).await?;
+        app.store.usernames(acts.iter().flat_map(|act| [act.user_id(), act.actor()])).await?;
     let data: Vec<Shown> = acts.iter().map(|act| shown(act, &names)).collect();
     let reply = if http::wants_csv(&req) { csv(&data)? } else { http::ok(&data)? };
     page.linked(reply, next.map(|next| next.to_string()).as_deref())
@@ -172,21 +172,18 @@ pub struct Shown<'a> {
     reason: &'a str,
 }
 
-fn shown<'a>(entry: &'a Entry, names: &'a HashMap<String, String>) -> Shown<'a> {
+fn shown<'a>(entry: &'a TrailEntry, names: &'a HashMap<String, String>) -> Shown<'a> {
     Shown {
-        id: &entry.entry_id,
-        timestamp: clock::rfc3339(entry.time),
+        id: entry.id(),
+        timestamp: clock::rfc3339(entry.time()),
         act: entry.word(),
-        user_id: entry.subject(),
-        username: names.get(entry.subject()).map(String::as_str),
-        actor: &entry.actor,
-        actor_name: names.get(&entry.actor).map(String::as_str),
-        amount: match entry.moves_tokens() {
-            true => Some(entry.amount),
-            false => entry.granted.map(Tokens::signed),
-        },
+        user_id: entry.user_id(),
+        username: names.get(entry.user_id()).map(String::as_str),
+        actor: entry.actor(),
+        actor_name: names.get(entry.actor()).map(String::as_str),
+        amount: entry.amount(),
         role: entry.role().map(Role::word),
-        reason: &entry.reason,
+        reason: entry.reason(),
     }
 }
 

@@ -6,10 +6,11 @@
 //! 404 for an id that no account has.
 
 use serde::Deserialize;
-use shared::{auth, http, App, Error, Reply, Request, Result};
+use shared::error::Failure;
 use shared::openapi::{PathId, ReasonOrNone};
 use shared::values::{Account, Administrator, Reason};
 use shared::view::UserDetails;
+use shared::{App, Error, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
 /// Finds the account at the same time as the administrator's.
@@ -22,7 +23,7 @@ use utoipa::ToSchema;
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The user.", body = UserDetails)),
-    extensions(("x-fails" = json!(["NoSuchUser"]))),
+    extensions(("x-fails" = json!([Failure::NoSuchUser]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let (_, account) = subject(&app, &req).await?;
@@ -35,8 +36,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
 /// Those of [`auth::administrator`], and [`Error::NoSuchUser`].
 pub(crate) async fn subject(app: &App, req: &Request) -> Result<(Administrator, Account)> {
     let id = http::path_id(req);
-    let (administrator, found) =
-        auth::administrator(app, req, app.store.user_with_id(id.as_deref())).await?;
+    let read = async { Ok(app.store.user_with_id(id.as_deref()).await?) };
+    let (administrator, found) = auth::administrator(app, req, read).await?;
     Ok((administrator, app.store.account_of_user(&found).await?))
 }
 

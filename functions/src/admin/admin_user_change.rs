@@ -6,12 +6,12 @@
 //! of the user at once. Administrators can't deactivate or demote themselves (409).
 
 use serde::Deserialize;
-use shared::{http, App, Reply, Request, Result};
-use shared::error::FieldErrors;
+use shared::error::{Failure, FieldErrors};
 use shared::openapi::{PathId, ReasonOrNone};
 use shared::store::StandingChange;
 use shared::values::{Reason, Role};
 use shared::view::UserDetails;
+use shared::{App, Reply, Request, Result, http};
 use utoipa::ToSchema;
 
 use super::admin_user;
@@ -39,7 +39,7 @@ struct Body {
     params(PathId),
     request_body = Body,
     responses((status = 200, description = "The user after the change.", body = UserDetails)),
-    extensions(("x-fails" = json!(["NoSuchUser", "OwnStanding"])), ("x-narrow" = json!({ "anyOf": [
+    extensions(("x-fails" = json!([Failure::NoSuchUser, Failure::OwnStanding])), ("x-narrow" = json!({ "anyOf": [
         { "required": ["active"], "properties": { "active": { "type": "boolean" } } },
         { "required": ["role"], "properties": { "role": { "type": "string" } } },
     ] }))),

@@ -6,15 +6,15 @@
 
 use serde::Deserialize;
 use serde_json::json;
-use shared::{auth, http, Error, Reply, Request, Result, Tokens};
 use shared::app::Guarding;
-use shared::error::FieldErrors;
+use shared::error::{Failure, FieldErrors};
 use shared::openapi::{EmailOrNone, IdempotencyKey, ReasonOrNone};
 use shared::passwords::{self, NewPassword};
 use shared::store::{Intervening, Listed, NewAccount, Registered};
-use shared::values::{Account, Email, Intervention, Reason, Role, Username};
 use shared::values::idempotency::{Key, Kind, REMEMBERED};
+use shared::values::{Account, Email, Intervention, Reason, Role, Username};
 use shared::view::ListedUser;
+use shared::{Error, Reply, Request, Result, Tokens, auth, http};
 use utoipa::ToSchema;
 
 use crate::auth::register;
@@ -68,7 +68,7 @@ struct Creation {
     params(IdempotencyKey),
     request_body = Body,
     responses((status = 201, description = "The user.", body = ListedUser)),
-    extensions(("x-fails" = json!(["UsernameTaken", "EmailTaken"])), ("x-narrow" = json!({ "anyOf": [
+    extensions(("x-fails" = json!([Failure::UsernameTaken, Failure::EmailTaken])), ("x-narrow" = json!({ "anyOf": [
         { "required": ["password"], "properties": { "password": { "type": "string" }, "invite": { "not": { "const": true } } } },
         { "required": ["email"], "properties": { "email": { "$ref": "#/components/schemas/Email" }, "password": { "type": "null" } } },
     ] }))),
@@ -84,7 +84,7 @@ pub async fn handle(app: Guarding, req: Request) -> Reply {
     let what = if creation.invites { Intervention::Invitation } else { Intervention::Creation };
     let password = match &creation.password {
         Some(password) => app.passwords.hash(password).await?,
-        None => password::none()?,
+        None => passwords::none()?,
     };
     let Creation { name, email, role, grant, reason, .. } = creation;
     let cause = "created by an administrator";

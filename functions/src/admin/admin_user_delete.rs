@@ -3,11 +3,12 @@
 //! In: nothing, or `{reason}`, a line for the trail. Out: 202 and a message; 404 if it was deleted
 //! before. What follows is what follows a deletion by the owner: an erasure within minutes.
 
-use shared::{http, passwords, App, Reply, Request};
+use shared::error::Failure;
 use shared::openapi::PathId;
 use shared::store::Intervening;
 use shared::values::Intervention;
 use shared::view::Done;
+use shared::{App, Reply, Request, http, passwords};
 
 use super::admin_user::{self, Why};
 
@@ -23,7 +24,7 @@ use super::admin_user::{self, Why};
     params(PathId),
     request_body = Option<Why>,
     responses((status = 202, description = "The account is deleted.", body = Done)),
-    extensions(("x-fails" = json!(["NoSuchUser", "OwnAccount"]))),
+    extensions(("x-fails" = json!([Failure::NoSuchUser, Failure::OwnAccount]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let why: Why = http::json_or_nothing(&req)?;
@@ -31,7 +32,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let (what, reason) = (Intervention::Deletion, why.validate()?);
 
     let doing = Intervening::new(&administrator, &account, what, reason, &app.clock)?;
-    app.store.delete_user(&doing, &password::none()?, app.clock.seconds()).await?;
+    app.store.delete_user(&doing, &passwords::none()?, app.clock.seconds()).await?;
     // The words by which a restore looks for deleted accounts.
     tracing::info!(user = account.id, by = administrator.account().id, "account deleted");
     let message = "The account is deleted. Its messages are erased within minutes, and its username is free again after a day.";

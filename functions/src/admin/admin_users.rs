@@ -10,11 +10,11 @@
 
 mod query;
 
-use shared::{auth, App, Reply, Request};
 use shared::http::{Paging, ProvenPage};
 use shared::openapi::PageQuery;
 use shared::store::{Label, Listed, Place};
 use shared::view::ListedUser;
+use shared::{App, Error, Reply, Request, auth};
 
 use self::query::{Asked, Filters, KEPT, scope};
 

@@ -2,7 +2,8 @@
 //! body.
 
 use serde::Serialize;
-use shared::{auth, http, App, Reply, Request};
+use shared::error::Failure;
+use shared::{App, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
 /// At most one e-mail a minute per account.
@@ -14,7 +15,7 @@ use utoipa::ToSchema;
     description = "At most once a minute. The request has no body.",
     security(("access_token" = [])),
     responses((status = 202, description = "An e-mail is on its way.", body = Resent)),
-    extensions(("x-fails" = json!(["NothingToVerify", "TooManyMails"]))),
+    extensions(("x-fails" = json!([Failure::NothingToVerify, Failure::TooManyMails]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;

@@ -5,12 +5,12 @@
 //! other session, and every API key and e-mailed link of the account.
 
 use serde::{Deserialize, Serialize};
-use shared::{auth, http, App, Error, Reply, Request, Result};
-use shared::error::required;
+use shared::error::{Failure, required};
 use shared::openapi::Given;
 use shared::passwords::NewPassword;
 use shared::store::{Purpose, Verifier};
 use shared::values::{AccessToken, LinkToken};
+use shared::{App, Error, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
@@ -39,12 +39,12 @@ struct Body {
     security((), ("access_token" = [])),
     request_body = Body,
     responses((status = 200, description = "The address is verified.", body = Verified)),
-    extensions(("x-fails" = json!(["InvalidLink", "PasswordRequired", "InvalidToken", "EmailTaken"]))),
+    extensions(("x-fails" = json!([Failure::InvalidLink, Failure::PasswordRequired, Failure::InvalidToken, Failure::EmailTaken]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let Body { token, password } = http::json(&req)?;
     let token = required(token).map_err(|sentence| Error::field("token", sentence))?;
-    let token = LinkToken::parse(&token)?;
+    let token = LinkToken::parse(&token).ok_or(Error::InvalidLink)?;
     let now = app.clock.seconds();
 
     // A new password needs no session, and ends all of them.

@@ -6,17 +6,17 @@
 //! (`X-Refresh-Token: cookie`: the refresh token in a cookie, and no `token`).
 
 use serde::{Deserialize, Serialize};
-use shared::{App, Error, Reply, Request, Result};
 use shared::app::Issuing;
 use shared::auth::{self, SessionTokens};
-use shared::error::{required, FieldErrors};
+use shared::error::{Failure, FieldErrors, required};
 use shared::http::{self, cookie};
 use shared::openapi::{self, Given, KeptInCookie};
 use shared::passwords::Verdict;
-use shared::store::Attempt;
+use shared::store::{Attempt, StoreError};
 use shared::telemetry::metrics::{self, Metric};
-use shared::values::{login_key, Account, DeviceToken, Session};
+use shared::values::{Account, DeviceToken, Session, login_key};
 use shared::view::{Balance, User};
+use shared::{App, Error, Reply, Request, Result};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
@@ -43,7 +43,7 @@ struct Body {
     params(KeptInCookie, openapi::DeviceToken),
     request_body = Body,
     responses((status = 200, description = "A session has begun.", body = LoggedIn)),
-    extensions(("x-form" = json!(true)), ("x-fails" = json!(["InvalidCredentials", "TooManyAttempts"])), ("x-narrow" = json!({ "anyOf": [
+    extensions(("x-form" = json!(true)), ("x-fails" = json!([Failure::InvalidCredentials, Failure::TooManyAttempts])), ("x-narrow" = json!({ "anyOf": [
         { "required": ["username"], "properties": { "username": { "type": "string", "minLength": 1 } } },
         { "required": ["email"], "properties": { "email": { "type": "string", "minLength": 1 } } },
     ] }))),
@@ -113,9 +113,9 @@ struct LoggedIn<'a> {
     session: SessionTokens,
 }
 
-async fn find(app: &App, key: Option<&str>) -> Result<Option<Account>> {
+async fn find(app: &App, key: Option<&str>) -> Result<Option<Account>, StoreError> {
     match key {
-        Some(key) => app.store.account_with_login(key).await,
+        Some(key) => Ok(app.store.account_with_login(key).await?),
         None => Ok(None),
     }
 }

@@ -4,10 +4,10 @@
 //! token, the long-lived `token` and the refresh tokens are invalid at once.
 
 use serde::Deserialize;
-use shared::{auth, App, Reply, Request};
 use shared::http::{self, cookie};
 use shared::store::Ending;
 use shared::view::Done;
+use shared::{App, Reply, Request, auth};
 use utoipa::ToSchema;
 
 #[derive(Default, Deserialize, ToSchema)]

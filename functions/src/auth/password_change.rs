@@ -5,14 +5,14 @@
 //! `token`).
 
 use serde::{Deserialize, Serialize};
-use shared::{Error, Reply, Request, Result};
 use shared::app::Issuing;
 use shared::auth::{self, SessionTokens};
-use shared::error::{required, FieldErrors};
+use shared::error::{Failure, FieldErrors, required};
 use shared::http::{self, cookie};
 use shared::openapi::{self, Given, KeptInCookie};
 use shared::passwords::NewPassword;
 use shared::values::{Account, Session};
+use shared::{Error, Reply, Request, Result};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
@@ -36,7 +36,7 @@ struct Body {
     params(KeptInCookie, openapi::DeviceToken),
     request_body = Body,
     responses((status = 200, description = "The password is changed, and a new session has begun.", body = PasswordChanged)),
-    extensions(("x-fails" = json!(["WrongPassword", "TooManyAttempts", "TooManyConfirmations"]))),
+    extensions(("x-fails" = json!([Failure::WrongPassword, Failure::TooManyAttempts, Failure::TooManyConfirmations]))),
 )]
 pub async fn handle(app: Issuing, req: Request) -> Reply {
     let body: Body = http::json(&req)?;

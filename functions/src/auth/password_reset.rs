@@ -3,10 +3,10 @@
 //! In: `{email}`. Out: 202, the same whether or not an account has the address.
 
 use serde::Deserialize;
-use shared::{http, App, Error, Reply, Request};
 use shared::error::required;
 use shared::values::Email;
 use shared::view::Done;
+use shared::{App, Error, Reply, Request, http};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]

@@ -4,14 +4,14 @@
 //! session ends, and the new password is valid.
 
 use serde::Deserialize;
-use shared::{App, Error, Reply, Request, Result};
-use shared::error::{required, FieldErrors};
+use shared::error::{Failure, FieldErrors, required};
 use shared::http::{self, cookie};
 use shared::openapi::Given;
 use shared::passwords::NewPassword;
 use shared::store::Purpose;
 use shared::values::LinkToken;
 use shared::view::Done;
+use shared::{App, Error, Reply, Request, Result};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
@@ -37,14 +37,14 @@ struct Body {
         If the address had not been verified before, every API key is revoked too.",
     request_body = Body,
     responses((status = 200, description = "The password is changed.", body = Done, headers(("Set-Cookie" = String)))),
-    extensions(("x-fails" = json!(["InvalidLink"])), ("x-narrow" = json!({ "anyOf": [
+    extensions(("x-fails" = json!([Failure::InvalidLink])), ("x-narrow" = json!({ "anyOf": [
         { "required": ["password"], "properties": { "password": { "$ref": "#/components/schemas/NewPassword" } } },
         { "required": ["new_password"], "properties": { "password": { "type": "null" }, "new_password": { "$ref": "#/components/schemas/NewPassword" } } },
     ] }))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let (token, password) = http::json::<Body>(&req)?.parts()?;
-    let token = LinkToken::parse(&token)?;
+    let token = LinkToken::parse(&token).ok_or(Error::InvalidLink)?;
     let now = app.clock.seconds();
 
     let link = app.store.link(&token, Purpose::Reset, now).await?;

@@ -6,17 +6,17 @@
 //! (`X-Refresh-Token: cookie`: the refresh token in a cookie).
 
 use serde::{Deserialize, Serialize};
-use shared::{Error, Reply, Request, Result};
 use shared::app::Issuing;
 use shared::auth::{self, SessionTokens};
-use shared::error::{FieldErrors, REQUIRED};
+use shared::error::{Failure, FieldErrors, REQUIRED};
 use shared::http::{self, cookie};
 use shared::openapi::{self, EmailOrNone, IdempotencyKey, KeptInCookie};
 use shared::passwords::{NewPassword, Verdict};
-use shared::store::{registered_from, Attempt, NewAccount, Quota, Registered};
-use shared::values::{Account, DeviceToken, Email, Role, Session, Username};
+use shared::store::{Attempt, NewAccount, Quota, Registered, registered_from};
 use shared::values::idempotency::{Kind, REMEMBERED};
+use shared::values::{Account, DeviceToken, Email, Role, Session, Username};
 use shared::view::{Balance, User};
+use shared::{Error, Reply, Request, Result};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
@@ -54,7 +54,7 @@ struct Registration {
     params(IdempotencyKey, KeptInCookie, openapi::DeviceToken),
     request_body = Body,
     responses((status = 201, description = "The account is created, and a session has begun.", body = OpenedAccount)),
-    extensions(("x-form" = json!(true)), ("x-fails" = json!(["UsernameTaken", "EmailTaken", "KeyReused", "TooManyRegistrations", "TooManyAttempts", "TooManyMails"])), ("x-narrow" = json!({ "anyOf": [
+    extensions(("x-form" = json!(true)), ("x-fails" = json!([Failure::UsernameTaken, Failure::EmailTaken, Failure::KeyReused, Failure::TooManyRegistrations, Failure::TooManyAttempts, Failure::TooManyMails])), ("x-narrow" = json!({ "anyOf": [
         { "required": ["password"], "properties": { "password": { "type": "string" } } },
         { "required": ["password1"], "properties": { "password": { "type": "null" }, "password1": { "$ref": "#/components/schemas/NewPassword" } } },
     ] }))),
@@ -186,7 +186,7 @@ impl Body {
         let password = invalid.check(
             field,
             password
-                .ok_or_else(|| REQUIRED.to_owned())
+                .ok_or_else(|| REQUIRED.into())
                 .and_then(|password| NewPassword::parse(&password, &own)),
         );
         match (named, password) {

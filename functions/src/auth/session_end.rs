@@ -4,9 +4,10 @@
 //! Out: a message; 404 for a session that isn't the caller's or has ended. Its tokens are invalid
 //! at once.
 
-use shared::{auth, http, App, Error, Reply, Request};
+use shared::error::Failure;
 use shared::openapi::PathId;
 use shared::view::Done;
+use shared::{App, Error, Reply, Request, auth, http};
 
 /// Reads the session at the same time as the account, and then ends it.
 #[utoipa::path(
@@ -18,7 +19,7 @@ use shared::view::Done;
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The session has ended.", body = Done)),
-    extensions(("x-fails" = json!(["NoSuchSession"]))),
+    extensions(("x-fails" = json!([Failure::NoSuchSession]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;

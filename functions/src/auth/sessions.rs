@@ -5,10 +5,10 @@
 //! page. A page reads a limited number of sessions, so it may have few, or none, and still have a
 //! next page.
 
-use shared::{auth, App, Reply, Request};
 use shared::http::Paging;
 use shared::openapi::PageQuery;
 use shared::view::OwnSession;
+use shared::{App, Reply, Request, auth};
 
 /// The scope of this list's cursors.
 const SCOPE: &str = "sessions";

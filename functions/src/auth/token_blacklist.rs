@@ -5,13 +5,12 @@
 //! tokens of the session are invalid at once, access tokens too.
 
 use serde::Deserialize;
-use shared::{App, Error, Reply, Request};
-use shared::error::required;
+use shared::error::{Failure, required};
 use shared::http::{self, cookie};
 use shared::openapi::Given;
-use shared::store::Freshness;
-use shared::values::{AccessToken, RefreshToken};
+use shared::values::{AccessToken, Freshness, RefreshToken};
 use shared::view::Nothing;
+use shared::{App, Error, Reply, Request};
 use utoipa::ToSchema;
 
 #[derive(Default, Deserialize, ToSchema)]
@@ -32,7 +31,7 @@ struct Body {
     description = "Ends the session of a refresh token. All tokens of the session are invalid at once, access tokens too. A second request with the token gets 401.",
     request_body = Body,
     responses((status = 200, description = "The session has ended.", body = Nothing)),
-    extensions(("x-form" = json!(true)), ("x-fails" = json!(["InvalidToken"]))),
+    extensions(("x-form" = json!(true)), ("x-fails" = json!([Failure::InvalidToken]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let Body { refresh } = http::fields(&req)?;

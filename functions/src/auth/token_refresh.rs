@@ -6,14 +6,14 @@
 //! With `X-Refresh-Token: cookie` both refresh tokens are in a cookie.
 
 use serde::Deserialize;
-use shared::{Error, Reply, Request, Result};
 use shared::app::Issuing;
 use shared::auth::{self, TokenPair};
-use shared::error::required;
+use shared::error::{Failure, required};
 use shared::http::{self, cookie};
 use shared::openapi::KeptInCookie;
 use shared::store::Rotation;
 use shared::values::{AccessToken, RefreshToken};
+use shared::{Error, Reply, Request, Result};
 use utoipa::ToSchema;
 
 #[derive(Default, Deserialize, ToSchema)]
@@ -36,7 +36,7 @@ struct Body {
     params(KeptInCookie),
     request_body = Option<Body>,
     responses((status = 200, description = "A new access token, and the next refresh token.", body = TokenPair)),
-    extensions(("x-form" = json!(true)), ("x-fails" = json!(["InvalidToken", "NotAuthenticated"]))),
+    extensions(("x-form" = json!(true)), ("x-fails" = json!([Failure::InvalidToken, Failure::NotAuthenticated]))),
 )]
 pub async fn handle(app: Issuing, req: Request) -> Reply {
     let origin = cookie::origin(&req);
@@ -65,7 +65,7 @@ pub async fn handle(app: Issuing, req: Request) -> Reply {
     };
     let access =
         AccessToken::of(&account, &session, now + app.accounts.access_token_life.as_secs());
-    let account = access.admits(Some(account))?;
+    let account = access.admits(Some(account)).ok_or(Error::InvalidToken)?;
     tracing::info!(user = account.id, session = presented.session, "refreshed");
     let (tokens, cookie) = auth::hand_out(&app, &req, &access, &presented.successor()).await?;
     Ok(cookie::set(http::ok(&tokens)?, cookie))

@@ -5,13 +5,13 @@
 //! that was replaced, is 400.
 
 use serde::Deserialize;
-use shared::{App, Error, Reply, Request, Result};
-use shared::error::required;
+use shared::error::{Failure, required};
 use shared::http::{self, cookie};
 use shared::openapi::Given;
-use shared::store::Freshness;
-use shared::values::{AccessToken, RefreshToken};
+use shared::store::StoreError;
+use shared::values::{AccessToken, Freshness, RefreshToken};
 use shared::view::Nothing;
+use shared::{App, Error, Reply, Request, Result};
 use utoipa::ToSchema;
 
 #[derive(Default, Deserialize, ToSchema)]
@@ -32,16 +32,16 @@ struct Body {
     description = "Checks that an access or refresh token is valid now. Log-out, a new password and the end of its session make a token invalid before it expires.",
     request_body = Body,
     responses((status = 200, description = "The token is valid.", body = Nothing)),
-    extensions(("x-form" = json!(true)), ("x-fails" = json!(["InvalidToken", "TokenBlacklisted"]))),
+    extensions(("x-form" = json!(true)), ("x-fails" = json!([Failure::InvalidToken, Failure::TokenBlacklisted]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let Body { token } = http::fields(&req)?;
     let token = required(token).map_err(|sentence| Error::field("token", sentence))?;
     match AccessToken::verify(&app, &token).await {
-        Ok(access) => app.store.account_of(&access).await.map(drop),
-        Err(Error::InvalidToken) => check_refresh(&app, &req, &token).await,
-        Err(failure) => Err(failure),
-    }?;
+        Ok(access) => app.store.account_of(&access).await.map(drop)?,
+        Err(Error::InvalidToken) => check_refresh(&app, &req, &token).await?,
+        Err(failure) => return Err(failure),
+    }
     http::ok(&Nothing {})
 }
 
@@ -50,7 +50,7 @@ async fn check_refresh(app: &App, req: &Request, token: &str) -> Result<()> {
     let presented = RefreshToken::verify(app, token, cookie::origin(req).as_deref()).await?;
     let now = app.clock.seconds();
     let (_, session) = match app.store.session_of(&presented, now).await {
-        Err(Error::InvalidToken) => return Err(Error::TokenBlacklisted),
+        Err(StoreError::NotAccepted) => return Err(Error::TokenBlacklisted),
         found => found?,
     };
     match session.freshness_of(&presented, now) {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use shared::{App, Result};
 use shared::telemetry::metrics::{self, Metric};
+use shared::{App, Result};
 
 /// The time of one run. The function's time-out leaves more than the longest call to the store
 /// beyond it.

@@ -4,12 +4,12 @@
 //! between, the e-mail is sent twice, each time with a link of its own. No e-mail contains a name
 //! or any other text that a stranger chose: it could look like a link.
 
-use shared::{Error, Result};
 use shared::app::Mailing;
 use shared::mail::Mail;
 use shared::store::{Letter, Link, Purpose};
 use shared::telemetry::metrics::{self, Metric, PERMANENT, TEMPORARY};
 use shared::values::{Account, LinkToken};
+use shared::{Error, Result};
 
 /// Sends the e-mail of the letter with this key. If the letter is missing, the e-mail was sent
 /// before.
@@ -47,7 +47,7 @@ async fn deliver(app: &Mailing, key: &str) -> Result<()> {
     if let Some(mail) = write(app, letter).await? {
         app.carrier.carry(mail).await?;
     }
-    app.store.take_letter(key).await
+    Ok(app.store.take_letter(key).await?)
 }
 
 /// The e-mail of a letter, whose link is stored first. `None` if no account needs it any more.

@@ -1,7 +1,7 @@
 //! Every five minutes - return the tokens of messages whose function died.
 
-use shared::{App, Result};
 use shared::telemetry::metrics::{self, Metric};
+use shared::{App, Result};
 
 /// Reads only the accounts that may have a reservation whose lease has ended.
 pub async fn work(app: App) -> Result<()> {

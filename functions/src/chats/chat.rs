@@ -6,11 +6,12 @@
 //! conversation that it follows, and only what leads to that one is sent to the AI. Only a stored
 //! answer is charged.
 
-use shared::{http, Reply, Request};
 use shared::app::Asking;
-use shared::charge::{self, read, Begun, Charge};
+use shared::charge::{self, Begun, Charge, read};
+use shared::error::Failure;
 use shared::openapi::IdempotencyKey;
 use shared::view::PaidChat;
+use shared::{Reply, Request, http};
 
 /// Reserves the tokens, calls the AI, and stores the answer or returns the tokens.
 #[utoipa::path(
@@ -30,7 +31,7 @@ use shared::view::PaidChat;
         body = PaidChat,
         headers(("RateLimit" = String), ("RateLimit-Policy" = String)),
     )),
-    extensions(("x-fails" = json!([charge::FAILURES, &["NoSuchConversation"]].concat()))),
+    extensions(("x-fails" = json!([charge::FAILURES, &[Failure::NoSuchConversation]].concat()))),
 )]
 pub async fn handle(app: Asking, req: Request) -> Reply {
     let (caller, asked) = read(&app, &req).await?;

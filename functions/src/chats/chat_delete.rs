@@ -3,9 +3,10 @@
 //! Out: a message; 404 if it isn't the caller's or was deleted. The statement keeps its price. A
 //! conversation whose title it was becomes untitled. What followed it follows the message before it.
 
-use shared::{auth, http, App, Error, Reply, Request};
+use shared::error::Failure;
 use shared::openapi::PathId;
 use shared::view::Done;
+use shared::{App, Error, Reply, Request, auth, http};
 
 /// Checks the owner before the delete, so that the SDK can retry the delete.
 #[utoipa::path(
@@ -17,13 +18,13 @@ use shared::view::Done;
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The message is deleted.", body = Done)),
-    extensions(("x-fails" = json!(["NoSuchChat"]))),
+    extensions(("x-fails" = json!([Failure::NoSuchChat]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let id = http::path_id(&req).ok_or(Error::NoSuchChat);
     let (account, chat) = tokio::join!(app.store.account_of(&caller), async {
-        app.store.chat(&caller.user_id, &id?).await
+        Ok::<_, Error>(app.store.chat(&caller.user_id, &id?).await?)
     });
     account?;
     let chat = chat?.ok_or(Error::NoSuchChat)?;

@@ -6,11 +6,11 @@
 //! reads a limited number of them per request, so a page may have few, or none, and still have a
 //! next page.
 
-use shared::{auth, view, App, Reply, Request};
 use shared::charge::conversation_id;
 use shared::http::{self, Paging, SEARCH_LENGTH};
 use shared::openapi::{self, IdOrNone, PageQuery};
 use shared::values::Chat;
+use shared::{App, Reply, Request, auth, view};
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 use utoipa::{IntoParams, PartialSchema};

@@ -2,9 +2,10 @@
 //!
 //! Out: the item of the history; 404 if it isn't the caller's or was deleted.
 
-use shared::{auth, http, App, Error, Reply, Request};
+use shared::error::Failure;
 use shared::openapi::PathId;
 use shared::view::Chat;
+use shared::{App, Error, Reply, Request, auth, http};
 
 /// Reads message and account at the same time, and shows the message only if the account accepts
 /// the token.
@@ -17,13 +18,13 @@ use shared::view::Chat;
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The message and its answer.", body = Chat)),
-    extensions(("x-fails" = json!(["NoSuchChat"]))),
+    extensions(("x-fails" = json!([Failure::NoSuchChat]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let id = http::path_id(&req).ok_or(Error::NoSuchChat);
     let (account, chat) = tokio::join!(app.store.account_of(&caller), async {
-        app.store.chat(&caller.user_id, &id?).await
+        Ok::<_, Error>(app.store.chat(&caller.user_id, &id?).await?)
     });
     account?;
     http::ok(&Chat::of(&chat?.ok_or(Error::NoSuchChat)?))

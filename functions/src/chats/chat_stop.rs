@@ -7,11 +7,11 @@
 //! stream was delivered and its prompt is short, the message isn't charged. Idempotent.
 
 use serde::{Deserialize, Serialize};
-use shared::{auth, http, App, Error, Reply, Request};
-use shared::error::required;
+use shared::error::{Failure, required};
 use shared::openapi::SentKey;
 use shared::store::Stopped;
 use shared::values::idempotency::{Key, Kind};
+use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
 /// The message whose answer is to end.
@@ -54,14 +54,13 @@ enum Status {
     security(("api_key" = []), ("access_token" = [])),
     request_body = Body,
     responses((status = 200, description = "The answer is stopping, or had ended before.", body = StoppedMessage)),
-    extensions(("x-fails" = json!(["NothingToStop"]))),
+    extensions(("x-fails" = json!([Failure::NothingToStop]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let Body { idempotency_key } = http::json(&req)?;
     let caller = auth::program(&app, &req).await?;
     let key = required(idempotency_key).and_then(|text| {
-        Key::parse(&text)
-            .ok_or_else(|| "A key must have 1 to 255 visible ASCII characters.".to_owned())
+        Key::parse(&text).ok_or_else(|| "A key must have 1 to 255 visible ASCII characters.".into())
     });
     let key = key.map_err(|sentence| Error::field("idempotency_key", sentence))?;
     let account = app.store.account_with(&caller).await?;

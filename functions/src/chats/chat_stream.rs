@@ -7,12 +7,13 @@
 //! returned.
 
 use serde::Serialize;
-use shared::{Reply, Request};
 use shared::app::Asking;
-use shared::charge::{self, read, Answering, Begun, Charge};
+use shared::charge::{self, Answering, Begun, Charge, read};
+use shared::error::Failure;
 use shared::http::{self, Failures, StreamProblem};
 use shared::openapi::{self, IdempotencyKey};
 use shared::view::PaidChat;
+use shared::{Reply, Request};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{OneOf, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -34,7 +35,7 @@ use utoipa::{PartialSchema, ToSchema};
         content_type = "text/event-stream",
         body = ChatEvent,
     )),
-    extensions(("x-fails" = json!([charge::FAILURES, &["NoSuchConversation"]].concat()))),
+    extensions(("x-fails" = json!([charge::FAILURES, &[Failure::NoSuchConversation]].concat()))),
 )]
 pub async fn handle(app: Asking, req: Request) -> Reply {
     let (caller, asked) = read(&app, &req).await?;

@@ -4,9 +4,10 @@
 //! Out: `id`, `title`, `created`, `last_used`, `pinned` and `instructions`; 404 if it isn't the
 //! caller's or was deleted.
 
-use shared::{auth, http, App, Error, Reply, Request};
+use shared::error::Failure;
 use shared::openapi::PathId;
 use shared::view::Conversation;
+use shared::{App, Error, Reply, Request, auth, http};
 
 /// Reads conversation and account at the same time, and shows the conversation only if the account
 /// accepts the token.
@@ -19,13 +20,13 @@ use shared::view::Conversation;
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The conversation.", body = Conversation)),
-    extensions(("x-fails" = json!(["NoSuchConversation"]))),
+    extensions(("x-fails" = json!([Failure::NoSuchConversation]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let id = http::path_id(&req).ok_or(Error::NoSuchConversation);
     let (account, conversation) = tokio::join!(app.store.account_of(&caller), async {
-        app.store.conversation(&caller.user_id, &id?).await
+        Ok::<_, Error>(app.store.conversation(&caller.user_id, &id?).await?)
     });
     account?;
     http::ok(&Conversation::of(&conversation?.ok_or(Error::NoSuchConversation)?))

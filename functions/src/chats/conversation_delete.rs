@@ -5,9 +5,10 @@
 //! answered is charged and stored without a conversation. Its other messages are erased within
 //! minutes; the statement keeps their prices.
 
-use shared::{auth, http, App, Error, Reply, Request};
+use shared::error::Failure;
 use shared::openapi::PathId;
 use shared::view::Done;
+use shared::{App, Error, Reply, Request, auth, http};
 
 /// One transaction deletes it and marks the account for the function `erase`.
 #[utoipa::path(
@@ -19,7 +20,7 @@ use shared::view::Done;
     security(("access_token" = [])),
     params(PathId),
     responses((status = 202, description = "The conversation is deleted. Its messages are erased within minutes.", body = Done)),
-    extensions(("x-fails" = json!(["NoSuchConversation"]))),
+    extensions(("x-fails" = json!([Failure::NoSuchConversation]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;

@@ -6,12 +6,12 @@
 //! conversation; 404 if it isn't the caller's or was deleted.
 
 use serde::Deserialize;
-use shared::{auth, http, App, Error, Reply, Request, Result};
-use shared::error::{required, FieldErrors};
+use shared::error::{Failure, FieldErrors, required};
 use shared::openapi::PathId;
 use shared::store::ConversationChange;
 use shared::values::{Instructions, Title};
 use shared::view::Conversation;
+use shared::{App, Error, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
@@ -38,7 +38,7 @@ struct Body {
     params(PathId),
     request_body = Body,
     responses((status = 200, description = "The conversation after the change.", body = Conversation)),
-    extensions(("x-fails" = json!(["NoSuchConversation"])), ("x-narrow" = json!({ "anyOf": [
+    extensions(("x-fails" = json!([Failure::NoSuchConversation])), ("x-narrow" = json!({ "anyOf": [
         { "required": ["title"], "properties": { "title": { "type": "string" } } },
         { "required": ["instructions"], "properties": { "instructions": { "type": "string" } } },
         { "required": ["pinned"], "properties": { "pinned": { "type": "boolean" } } },

@@ -6,10 +6,10 @@
 //! as a bare list, and a `Link` header to the next page. A search reads a limited number of
 //! conversations per request, so a page may have few matches, or none, and still have a next page.
 
-use shared::{auth, store, App, Reply, Request};
 use shared::http::{self, Paging, SEARCH_LENGTH};
 use shared::openapi::{self, PageQuery};
 use shared::view::Conversation;
+use shared::{App, Reply, Request, auth, store};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};

@@ -14,10 +14,11 @@
 mod reply;
 mod request;
 
-use shared::{Reply, Request};
 use shared::charge::{self, AnswerForm, Answering, Begun};
+use shared::error::Failure;
 use shared::http::{self, Failures};
 use shared::openapi::IdempotencyKey;
+use shared::{Reply, Request};
 
 use self::reply::{ChunkEvent, Chunks, Completion, Form};
 use self::request::{Body, limits};
@@ -46,7 +47,7 @@ use crate::openai::{self, Completing};
         content((Completion = "application/json"), (ChunkEvent = "text/event-stream")),
         headers(("RateLimit" = String), ("RateLimit-Policy" = String)),
     )),
-    extensions(("x-fails" = json!([charge::FAILURES, &["OutOfQuota", "PromptTooLong"]].concat())), ("x-narrow" = json!(limits()))),
+    extensions(("x-fails" = json!([charge::FAILURES, &[Failure::OutOfQuota, Failure::PromptTooLong]].concat())), ("x-narrow" = json!(limits()))),
 )]
 pub async fn handle(app: Completing, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;

@@ -8,11 +8,12 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use shared::{auth, http, App, Error, Reply, Request};
 use shared::app::Start;
 use shared::clock::Clock;
 use shared::config::{AiConfig, ConfigError, Settings};
+use shared::error::Failure;
 use shared::values::tokens_of;
+use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
 /// The path of one model.
@@ -48,7 +49,7 @@ pub async fn handle(Catalog { app, models, longest }: Catalog, req: Request) -> 
     security(("api_key" = []), ("access_token" = [])),
     params(("id" = String, Path, description = "The model's name.", example = "echo")),
     responses((status = 200, description = "The model.", body = Model)),
-    extensions(("x-fails" = json!(["NoSuchModel"]))),
+    extensions(("x-fails" = json!([Failure::NoSuchModel]))),
 )]
 pub(crate) fn one<'m>(mut models: impl Iterator<Item = Model<'m>>, id: &str) -> Reply {
     let is_it = |model: &Model<'m>| model.id == id || http::escaped(model.id) == id;

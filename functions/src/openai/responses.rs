@@ -15,10 +15,11 @@ mod items;
 mod reply;
 mod request;
 
-use shared::{Reply, Request};
 use shared::charge::{self, AnswerForm, Answering, Begun};
+use shared::error::Failure;
 use shared::http::{self, Failures};
 use shared::openapi::IdempotencyKey;
+use shared::{Reply, Request};
 
 use self::events::{ResponseEvent, Steps};
 use self::reply::Response;
@@ -49,7 +50,7 @@ use crate::openai::{self, Completing};
         content((Response = "application/json"), (ResponseEvent = "text/event-stream")),
         headers(("RateLimit" = String), ("RateLimit-Policy" = String)),
     )),
-    extensions(("x-fails" = json!([charge::FAILURES, &["OutOfQuota", "PromptTooLong"]].concat())), ("x-narrow" = json!(limits()))),
+    extensions(("x-fails" = json!([charge::FAILURES, &[Failure::OutOfQuota, Failure::PromptTooLong]].concat())), ("x-narrow" = json!(limits()))),
 )]
 pub async fn handle(app: Completing, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use shared::ai::{JsonSchema, Tool, ToolChoice};
 use shared::error::FieldErrors;
+use shared::values::Invalid;
 use utoipa::ToSchema;
 
 /// The most functions of a request.

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use shared::error::{FieldErrors, REQUIRED};
-use shared::values::{Message, Part, Speaker, ToolCall, Turn};
+use shared::values::{Invalid, Message, Part, Speaker, ToolCall, Turn};
 
 /// The most parts of a message.
 pub(crate) const PARTS: usize = 2048;

@@ -5,8 +5,8 @@
 //! like every other client. The binary contains their files from `site/`. All links are relative,
 //! so that they work under a stage, under a custom domain and on the local server.
 
-use shared::{Error, Reply, Request, Result};
 use shared::http::{self, HeaderValue};
+use shared::{Error, Reply, Request, Result};
 
 include!(concat!(env!("OUT_DIR"), "/site.rs"));
 

@@ -6,7 +6,7 @@
 //! has no flow of OAuth and issues no ID tokens. Many libraries know only the first path.
 
 use serde::Serialize;
-use shared::{http, Error, Reply, Request};
+use shared::{Error, Reply, Request, http};
 use utoipa::ToSchema;
 
 use super::openapi::Stated;

@@ -3,8 +3,8 @@
 //! Out: `{"status": "ok", "first_grant": 4000, "chat_price": 100}`, or 503.
 
 use serde::Serialize;
-use shared::{http, Reply, Request, Tokens};
 use shared::app::Guarding;
+use shared::{Reply, Request, Tokens, http};
 use utoipa::ToSchema;
 
 /// Reads the smallest table: a reply without a call to the store would prove nothing.

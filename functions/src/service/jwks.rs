@@ -2,8 +2,8 @@
 //! 7517](https://www.rfc-editor.org/rfc/rfc7517)).
 
 use serde::Serialize;
-use shared::{http, App, Reply, Request};
 use shared::store::PublicKey;
+use shared::{App, Reply, Request, http};
 use utoipa::ToSchema;
 
 /// Shows every key of valid tokens. Clients may cache the reply as long as this API caches keys

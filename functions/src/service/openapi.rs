@@ -13,13 +13,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
-use shared::{App, Error, Reply, Request, Result};
 use shared::app::Start;
 use shared::clock::Clock;
 use shared::config::{AccountConfig, Config, ConfigError, EdgeConfig, Settings};
-use shared::error::REQUIRED;
+use shared::error::{Failure, REQUIRED};
 use shared::http::{self, Failures, HeaderMap, OpenAiFailure, Problem, Route, StreamProblem};
-use shared::openapi::failures;
+use shared::openapi::sample;
+use shared::{App, Error, Reply, Request, Result};
 use utoipa::OpenApi;
 
 use self::header::header;
@@ -63,8 +63,14 @@ pub async fn handle(stated: Stated, req: Request) -> Reply {
 }
 
 /// The failures of every operation: the gateway throttles, and refuses malformed requests.
-const EVERYWHERE: [&str; 6] =
-    ["Malformed", "BodyTooLarge", "HeaderTooLarge", "Busy", "Internal", "Unavailable"];
+const EVERYWHERE: [Failure; 6] = [
+    Failure::Malformed,
+    Failure::BodyTooLarge,
+    Failure::HeaderTooLarge,
+    Failure::Busy,
+    Failure::Internal,
+    Failure::Unavailable,
+];
 
 /// A base path, and the document whose paths begin with it.
 type Written = (String, Arc<str>);
@@ -111,9 +117,14 @@ impl Stated {
         &self.config.issuer
     }
 
-    /// A sample of every failure, by name.
-    pub fn failures(&self) -> Vec<(String, Error)> {
-        failures(&self.config, &self.accounts, &self.edge)
+    /// A sample of a failure of a route.
+    pub fn sample(&self, failure: Failure, route: &Route) -> Error {
+        match failure {
+            Failure::BodyTooLarge if route.failures.is_openai() => {
+                Error::BodyTooLarge { limit: self.edge.v1_body_limit }
+            }
+            _ => sample(failure, &self.config, &self.accounts, &self.edge),
+        }
     }
 }
 
@@ -132,10 +143,6 @@ pub fn document(stated: &Stated, base: &str) -> Result<Value> {
     let described = serde_json::to_value(Document::openapi().merge_from(crate::described()))
         .map_err(|error| Error::Internal(error.to_string()))?;
     let mut document = described.clone();
-    let failures: BTreeMap<String, Error> = stated.failures().into_iter().collect();
-    let mut of_openai = failures.clone();
-    of_openai
-        .insert("BodyTooLarge".into(), Error::BodyTooLarge { limit: stated.edge.v1_body_limit });
     let mut paths = Map::new();
     let mut shared = Map::new();
     for route in ROUTES.iter().filter(|route| !matches!(route.failures, Failures::Page(_))) {
@@ -144,8 +151,7 @@ pub fn document(stated: &Stated, base: &str) -> Result<Value> {
         without_null(&mut operation);
         with_form(&mut operation);
         narrow(&mut document, &mut operation);
-        let failures = if route.failures.is_openai() { &of_openai } else { &failures };
-        for (status, name, failure) in failing(&mut operation, route, failures)? {
+        for (status, name, failure) in failing(&mut operation, route, stated)? {
             put(
                 &mut operation,
                 "responses",
@@ -299,33 +305,29 @@ fn narrow(document: &mut Value, operation: &mut Map<String, Value>) {
 fn failing(
     operation: &mut Map<String, Value>,
     route: &Route,
-    all: &BTreeMap<String, Error>,
+    stated: &Stated,
 ) -> Result<Vec<(String, String, Value)>> {
-    let own = operation.remove("x-fails");
-    let own =
-        own.as_ref().and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    let mut names: Vec<&str> = EVERYWHERE.into_iter().chain(own).collect();
+    let own = operation.remove("x-fails").unwrap_or_else(|| json!([]));
+    let own: Vec<Failure> =
+        serde_json::from_value(own).map_err(|error| broken(route, &error.to_string()))?;
+    let mut fails: Vec<Failure> = EVERYWHERE.into_iter().chain(own).collect();
     if operation.contains_key("requestBody") {
-        names.extend(["Invalid", "UnsupportedMediaType"]);
+        fails.extend([Failure::Invalid, Failure::UnsupportedMediaType]);
     }
     if operation.contains_key("security") {
-        names.extend(["NotAuthenticated", "InvalidToken"]);
+        fails.extend([Failure::NotAuthenticated, Failure::InvalidToken]);
     }
     if route.path.starts_with("/api/admin/") {
-        names.push("Forbidden");
+        fails.push(Failure::Forbidden);
     }
     if has_parameter(operation, "cursor") {
-        names.extend(["Invalid", "InvalidCursor"]);
+        fails.extend([Failure::Invalid, Failure::InvalidCursor]);
     }
-    let mut statuses: BTreeMap<u16, BTreeMap<&str, &Error>> = BTreeMap::new();
-    for name in names {
-        let failure = all
-            .get(name)
-            .ok_or_else(|| broken(route, &format!("fails with {name}, which isn't a failure")))?;
-        statuses
-            .entry(route.failures.reply(failure, "").status().as_u16())
-            .or_default()
-            .insert(name, failure);
+    let mut statuses: BTreeMap<u16, BTreeMap<&str, Error>> = BTreeMap::new();
+    for failure in fails {
+        let sample = stated.sample(failure, route);
+        let status = route.failures.reply(&sample, "").status().as_u16();
+        statuses.entry(status).or_default().insert(failure.name(), sample);
     }
     let replies = statuses.into_iter().map(|(status, failures)| {
         let names: Vec<&str> = failures.keys().copied().collect();
@@ -346,7 +348,7 @@ fn failing(
 }
 
 /// A reply with one of these failures, from the code that renders it.
-fn failure(shape: Failures, failures: &BTreeMap<&str, &Error>) -> Value {
+fn failure(shape: Failures, failures: &BTreeMap<&str, Error>) -> Value {
     let mut codes = Vec::new();
     let mut about = Vec::new();
     let mut examples = Map::new();
@@ -354,8 +356,8 @@ fn failure(shape: Failures, failures: &BTreeMap<&str, &Error>) -> Value {
     let mut status = 0;
     let of_token = Error::field("token", REQUIRED);
     for (name, error) in failures {
-        let is_invalid = shape == Failures::Simplejwt && *name == "Invalid";
-        let error = if is_invalid { &of_token } else { *error };
+        let is_invalid = shape == Failures::Simplejwt && error.kind() == Failure::Invalid;
+        let error = if is_invalid { &of_token } else { error };
         let reply = shape.reply(error, "");
         let example = shape.document(error, "6cfcdfc8-fcae-44f4-85ef-7253027842df");
         let example: Value = serde_json::from_str(&example).unwrap_or_default();
@@ -388,7 +390,7 @@ fn failure(shape: Failures, failures: &BTreeMap<&str, &Error>) -> Value {
         }
         _ => {
             let mut narrower = json!({ "properties": { "status": { "const": status }, "code": { "enum": codes } } });
-            if shape == Failures::Simplejwt && failures.contains_key("Invalid") {
+            if shape == Failures::Simplejwt && failures.contains_key(Failure::Invalid.name()) {
                 let sentences = json!({ "type": "array", "items": { "type": "string" } });
                 let fields = json!({ "properties": {
                     "token": sentences, "refresh": sentences, "username": sentences, "email": sentences,
@@ -396,12 +398,16 @@ fn failure(shape: Failures, failures: &BTreeMap<&str, &Error>) -> Value {
                 } });
                 merge(&mut narrower, fields);
             }
-            if shape == Failures::Simplejwt && failures.contains_key("TokenBlacklisted") {
+            if shape == Failures::Simplejwt
+                && failures.contains_key(Failure::TokenBlacklisted.name())
+            {
                 let sentences = json!({ "type": "array", "items": { "type": "string" } });
                 let fields = json!({ "properties": { "non_field_errors": sentences } });
                 merge(&mut narrower, fields);
             }
-            if shape == Failures::SimplejwtGuarded && failures.contains_key("InvalidToken") {
+            if shape == Failures::SimplejwtGuarded
+                && failures.contains_key(Failure::InvalidToken.name())
+            {
                 let text = json!({ "type": "string" });
                 let kind = json!({
                     "type": "object",

@@ -17,7 +17,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{BillingMode, TimeToLiveSpecification};
 use dynoxide::Database;
 use shared::App;
-use shared::aws::{emulated_at, Endpoint};
+use shared::aws::{Endpoint, emulated_at};
 use shared::store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;

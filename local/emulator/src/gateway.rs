@@ -20,8 +20,7 @@ use lambda_http::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header}
 use lambda_http::lambda_runtime::{Config as Runtime, Context};
 use serde_json::{Value, json};
 use shared::clock::Clock;
-use shared::http::edge;
-use shared::http::stream::Body as Streamed;
+use shared::http::{Body as Streamed, edge};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;

@@ -10,11 +10,11 @@ use emulator::template::Template;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::{auth, Error};
 use shared::store::{Adjusted, Ending, Erased};
 use shared::values::Account;
+use shared::{Error, auth};
 
-use crate::support::client::{unique, Answer, Api, Person, DAY, GRANT, PRICE};
+use crate::support::client::{Answer, Api, DAY, GRANT, PRICE, Person, unique};
 use crate::support::world::put;
 
 impl Person {

@@ -9,13 +9,13 @@ use emulator::dynamo;
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use serde_json::json;
-use shared::{Change, Tokens};
-use shared::clock::{month, Clock};
+use shared::clock::{Clock, month};
 use shared::store::{Adjusted, Adjustment, Store};
 use shared::values::Reason;
+use shared::{Change, Tokens};
 use uuid::Uuid;
 
-use crate::support::client::{unique, Api, Person, GRANT, PRICE};
+use crate::support::client::{Api, GRANT, PRICE, Person, unique};
 
 /// Sends every transaction with a new request token, as if ten minutes were between them.
 #[derive(Debug)]

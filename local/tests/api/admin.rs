@@ -9,16 +9,16 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::{auth, Change, Error, Tokens};
 use shared::clock::{Clock, Day};
-use shared::http::stream::Body;
-use shared::store::{chat_month, Adjustment, NewAccount, Registered};
+use shared::http::Body;
+use shared::store::{Adjustment, NewAccount, Registered, chat_month};
 use shared::values::{Account, Chat, Reason, Role, Username};
+use shared::{Change, Error, Tokens, auth};
 use uuid::Uuid;
 
 use crate::ledger::csv_line;
-use crate::support::client::{unique, Answer, Api, Person, DAY, GRANT, PRICE};
-use crate::support::function::{self, event, invoke, TIME};
+use crate::support::client::{Answer, Api, DAY, GRANT, PRICE, Person, unique};
+use crate::support::function::{self, TIME, event, invoke};
 use crate::support::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
 use crate::support::world::put;
 
@@ -504,8 +504,11 @@ async fn of_two_administrators_who_demote_each_other_at_once_one_stays() {
             tokio::join!(one.changes(&other, change.clone()), other.changes(&one, change));
         let [first, second] = [first, second].map(|answer| answer.status.as_u16());
         let left = [&one, &other].map(|person| api.account(person));
-        let left =
-            join_all(left).await.iter().map(shared::values::Account::administers).collect::<Vec<_>>();
+        let left = join_all(left)
+            .await
+            .iter()
+            .map(shared::values::Account::administers)
+            .collect::<Vec<_>>();
         assert_eq!(left.iter().filter(|stays| **stays).count(), 1, "{round}: {first} {second}");
         assert!(
             left[0] == (first == 200)

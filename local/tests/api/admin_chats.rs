@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use shared::Tokens;
-use shared::clock::{least_id, Day};
+use shared::clock::{Day, least_id};
 use shared::store::chat_month;
 use shared::values::Chat;
 

@@ -1,10 +1,10 @@
 //! `GET /api/admin/figures`: the sums of all accounts, and the users who did the most.
 
 use serde_json::{Value, json};
-use shared::clock::{rfc3339, Day};
+use shared::clock::{Day, rfc3339};
 
 use crate::admin::at_noon;
-use crate::support::client::{Api, Person, DAY, GRANT, PRICE};
+use crate::support::client::{Api, DAY, GRANT, PRICE, Person};
 use crate::support::world::put;
 
 #[tokio::test]

@@ -6,10 +6,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shared::Tokens;
-use shared::clock::{least_id, Clock};
+use shared::clock::{Clock, least_id};
 
 use crate::admin::texts;
-use crate::support::client::{unique, Answer, Api, Person, GRANT};
+use crate::support::client::{Answer, Api, GRANT, Person, unique};
 
 /// Twelve hours.
 const LASTS: Duration = Duration::from_secs(12 * 3600);

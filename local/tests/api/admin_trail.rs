@@ -2,13 +2,13 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::clock::{month, Day};
+use shared::clock::{Day, month};
 use shared::values::Act;
 use uuid::Uuid;
 
 use crate::admin::{at_noon, texts};
 use crate::ledger::csv_line;
-use crate::support::client::{Api, Person, DAY};
+use crate::support::client::{Api, DAY, Person};
 use crate::support::world::put;
 
 /// The reasons of the actions that a query finds, page by page.

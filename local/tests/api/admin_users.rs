@@ -10,7 +10,7 @@ use shared::store::USER_SHARDS;
 use uuid::Uuid;
 
 use crate::admin::{at_noon, texts};
-use crate::support::client::{Api, Person, DAY, GRANT, PRICE};
+use crate::support::client::{Api, DAY, GRANT, PRICE, Person};
 use crate::support::function::{event, invoke};
 use crate::support::proxy::Proxy;
 use crate::support::world::put;

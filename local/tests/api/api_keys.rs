@@ -3,13 +3,13 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use shared::store::{Ending, API_KEYS};
+use shared::store::{API_KEYS, Ending};
 use shared::values::ApiKey;
 use uuid::Uuid;
 
-use crate::support::log;
 use crate::support::client::{Answer, Api, Person};
 use crate::support::function::ask;
+use crate::support::log;
 use crate::support::proxy::{At, Fault, Plan, Strikes};
 use crate::support::rig::Rig;
 

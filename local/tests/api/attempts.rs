@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use shared::store::Attempt;
 
 use crate::login::looks;
-use crate::support::client::{token_in, unique, Answer, Api, Person, DAY};
+use crate::support::client::{Answer, Api, DAY, Person, token_in, unique};
 use crate::support::counting_ai::CountingAi;
-use crate::support::function::{event, invoke, Reply, TIME};
+use crate::support::function::{Reply, TIME, event, invoke};
 use crate::support::proxy::{At, Fault, Plan, Proxy, Strikes};
 use crate::support::world::scan;
 

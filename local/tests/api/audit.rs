@@ -8,7 +8,7 @@ use serde_json::Value;
 use shared::Tokens;
 use shared::store::{Audited, Difference};
 
-use crate::support::client::{Api, Person, GRANT, PRICE};
+use crate::support::client::{Api, GRANT, PRICE, Person};
 
 /// A user with a grant, two chats and an adjustment; and the ids of the chats.
 async fn customer(api: &Api) -> (Person, [String; 2]) {

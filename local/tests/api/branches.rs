@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::chat_stream::{events, text_of};
-use crate::support::client::{Answer, Api, Person, GRANT, PRICE};
+use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
 
 /// An id that no message has.
 const UNKNOWN: &str = "01a1f7d1-6dd1-703a-9600-a369c76325b7";

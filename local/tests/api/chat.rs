@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::client::{Api, Person, GRANT, PRICE};
+use crate::support::client::{Api, GRANT, PRICE, Person};
 use crate::support::world::is_chat;
 
 impl Person {

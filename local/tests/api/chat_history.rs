@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::client::{unique, Answer, Api, Person, GRANT};
-use crate::support::function::{event, invoke, Reply, TIME};
+use crate::support::client::{Answer, Api, GRANT, Person, unique};
+use crate::support::function::{Reply, TIME, event, invoke};
 
 impl Person {
     async fn says(&self, messages: &[&str]) {

@@ -10,7 +10,7 @@ use shared::values::idempotency::{Key, Kind};
 use crate::chat_stream::{events, text_of};
 use crate::completions::Program;
 use crate::responses::text;
-use crate::support::client::{Answer, Api, Person, GRANT, PRICE};
+use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
 use crate::support::counting_ai::CountingAi;
 use crate::support::function::event;
 use crate::support::lambda::{Instance, LEASE};

@@ -8,7 +8,7 @@ use emulator::dynamo;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
-use crate::support::client::{Answer, Api, Person, GRANT, PRICE};
+use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
 use crate::support::function::event;
 use crate::support::lambda::{Instance, LEASE};
 

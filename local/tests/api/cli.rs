@@ -8,7 +8,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::program::{command, run, Folder, Running};
+use crate::support::program::{Folder, Running, command, run};
 
 /// Asserts that the program ends at once with one sentence.
 #[track_caller]

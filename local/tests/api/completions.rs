@@ -11,10 +11,10 @@ use shared::http::{Failures, Route};
 use shared::store::Call;
 
 use crate::responses::input;
-use crate::support::log;
-use crate::support::client::{Answer, Api, Person, GRANT, PRICE};
-use crate::support::function::{event, invoke, TIME};
+use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
+use crate::support::function::{TIME, event, invoke};
 use crate::support::lambda::Instance;
+use crate::support::log;
 
 const PATH: &str = "/v1/chat/completions";
 

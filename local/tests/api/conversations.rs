@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::client::{Answer, Api, Person, GRANT, PRICE};
+use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
 use crate::support::world::scan;
 
 impl Person {

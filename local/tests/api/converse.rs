@@ -3,8 +3,8 @@
 use axum::body::Bytes;
 use serde_json::{Value, json};
 
-use crate::completions::{data, offering, said, words, Program};
-use crate::providers::{bedrock, delta, frame, stop, Does, Provider};
+use crate::completions::{Program, data, offering, said, words};
+use crate::providers::{Does, Provider, bedrock, delta, frame, stop};
 use crate::response_formats::{converse, formatted};
 use crate::responses::{input, text, tool};
 

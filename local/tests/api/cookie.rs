@@ -7,8 +7,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::store::Purpose;
 
+use crate::support::client::{Answer, Api, Person, unique};
 use crate::support::{forge, function};
-use crate::support::client::{unique, Answer, Api, Person};
 
 const MONTH: u64 = 30 * 86_400;
 

@@ -6,12 +6,12 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::{Error, Tokens};
 use shared::clock::Clock;
 use shared::store::{Intervening, NewAccount};
 use shared::values::{Intervention, Role, Username};
+use shared::{Error, Tokens};
 
-use crate::support::client::{token_in, unique, Answer, Api, Person, DAY, GRANT};
+use crate::support::client::{Answer, Api, DAY, GRANT, Person, token_in, unique};
 
 const PASSWORD: &str = "secret123";
 

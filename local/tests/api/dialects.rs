@@ -4,9 +4,9 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::completions::{asking, streamed, Program};
+use crate::completions::{Program, asking, streamed};
 use crate::responses::input;
-use crate::support::client::{unique, Api, GRANT, PRICE};
+use crate::support::client::{Api, GRANT, PRICE, unique};
 
 const SLASHES: [&str; 2] = ["/", ""];
 

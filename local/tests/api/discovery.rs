@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::forge;
 use crate::support::client::Api;
-use crate::support::function::{event, invoke, Reply, TIME};
+use crate::support::forge;
+use crate::support::function::{Reply, TIME, event, invoke};
 
 const PATHS: [&str; 2] =
     ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"];

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{
 };
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use emulator::dynamo::{self, Data, Dynamo};
-use shared::aws::{emulated_at, Endpoint};
+use shared::aws::{Endpoint, emulated_at};
 
 /// A store in memory, and a client for its tables.
 async fn store() -> (Dynamo, aws_sdk_dynamodb::Client) {

@@ -8,14 +8,14 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 use shared::Tokens;
 use shared::http::{self, edge};
-use shared::http::stream::{Body, Pieces};
+use shared::http::{Body, Pieces};
 use shared::values::{Chat, Entry, EntryKind};
 use uuid::Uuid;
 
-use crate::support::log;
-use crate::support::client::{unique, Api, Person, GRANT, PRICE};
-use crate::support::function::{self, event, invoke, TIME};
+use crate::support::client::{Api, GRANT, PRICE, Person, unique};
+use crate::support::function::{self, TIME, event, invoke};
 use crate::support::lambda::{self, Instance};
+use crate::support::log;
 use crate::support::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
 use crate::support::world::put;
 

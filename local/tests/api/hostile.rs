@@ -3,9 +3,9 @@
 use reqwest::Method;
 use serde_json::json;
 
+use crate::support::client::{Answer, Api, Person, unique};
+use crate::support::forge::{self, Forge, with};
 use crate::support::log;
-use crate::support::client::{unique, Answer, Api, Person};
-use crate::support::forge::{self, with, Forge};
 
 /// The routes that read a body, with one field for each kind of text.
 const BODIES: [(&str, &[&str]); 9] = [

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::values::idempotency::{Key, Kind};
 
-use crate::support::client::{unique, Answer, Api, Person, GRANT, PRICE};
+use crate::support::client::{Answer, Api, GRANT, PRICE, Person, unique};
 
 impl Person {
     /// A chat under an idempotency key.

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use shared::values::{AccessToken, Account, Instructions, ProfileChange};
 
 use crate::chat_stream::{events, text_of};
-use crate::completions::{asking, said, Program};
-use crate::providers::{bedrock, Does, Provider};
+use crate::completions::{Program, asking, said};
+use crate::providers::{Does, Provider, bedrock};
 use crate::responses::{input, text};
-use crate::support::client::{Answer, Api, Person, GRANT, PRICE};
+use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
 use crate::support::proxy::{At, Fault, Plan, Strikes};
 use crate::support::rig::Rig;
 

@@ -13,7 +13,7 @@ use shared::clock::Clock;
 use shared::store::{Intervening, Purpose};
 use shared::values::Intervention;
 
-use crate::support::client::{token_in, unique, Answer, Api, Person};
+use crate::support::client::{Answer, Api, Person, token_in, unique};
 
 impl Person {
     /// Sends an intervention in a user's account, without a body if that is null.

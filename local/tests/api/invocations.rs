@@ -4,10 +4,10 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::log;
 use crate::support::client::Api;
-use crate::support::function::{event, invoke, Reply, TIME};
-use crate::support::lambda::{binary, Instance, Log};
+use crate::support::function::{Reply, TIME, event, invoke};
+use crate::support::lambda::{Instance, Log, binary};
+use crate::support::log;
 
 /// A store that refuses every connection: nothing listens on this port.
 const NO_STORE: (&str, &str) = ("DYNAMODB_ENDPOINT", "http://127.0.0.1:1");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::client::{unique, Api, GRANT, PRICE};
+use crate::support::client::{Api, GRANT, PRICE, unique};
 
 #[tokio::test]
 async fn a_user_registers_chats_and_reads_it_all_again_page_by_page_after_another_log_in() {

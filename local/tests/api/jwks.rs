@@ -9,8 +9,8 @@ use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
 
-use crate::support::forge;
 use crate::support::client::Api;
+use crate::support::forge;
 
 const PATH: &str = "/.well-known/jwks.json";
 

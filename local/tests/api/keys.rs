@@ -14,8 +14,8 @@ use shared::config::Secret;
 use shared::keys::{self, Signer};
 use shared::values::{AccessToken, Session};
 
-use crate::support::forge;
 use crate::support::client::{Api, Person};
+use crate::support::forge;
 use crate::support::program::{self, Folder};
 
 /// How long keys and secrets are kept before they are read again.

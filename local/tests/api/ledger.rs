@@ -6,7 +6,7 @@ use shared::clock::Day;
 use shared::store::Adjusted;
 
 use crate::completions::asking;
-use crate::support::client::{Answer, Api, Person, DAY, GRANT, PRICE};
+use crate::support::client::{Answer, Api, DAY, GRANT, PRICE, Person};
 use crate::support::world::put;
 
 impl Person {

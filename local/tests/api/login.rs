@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::support::client::{Answer, Api, GRANT, unique};
 use crate::support::forge;
-use crate::support::client::{unique, Answer, Api, GRANT};
 
 /// What distinguishes one reply from another, without the parts that differ in every reply.
 pub fn looks(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {

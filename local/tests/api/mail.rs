@@ -16,7 +16,7 @@ use shared::telemetry::metrics::{Metric, PERMANENT, TEMPORARY};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{self, unbounded_channel};
 
-use crate::support::client::{token_in, unique, Api};
+use crate::support::client::{Api, token_in, unique};
 use crate::support::lambda::{Instance, Log};
 use crate::support::log::{self, recorded};
 

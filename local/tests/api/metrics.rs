@@ -9,10 +9,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::telemetry::metrics::Metric;
 
+use crate::support::client::{Api, DAY, GRANT, PRICE, Person};
 use crate::support::function;
-use crate::support::client::{Api, Person, DAY, GRANT, PRICE};
 use crate::support::log::{self, recorded};
-use crate::support::program::{command, Folder, Running};
+use crate::support::program::{Folder, Running, command};
 use crate::support::proxy::{At, Fault, Plan, Proxy, Strikes};
 
 #[tokio::test]

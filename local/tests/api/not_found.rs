@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::client::Api;
-use crate::support::function::{event, invoke, Reply, TIME};
+use crate::support::function::{Reply, TIME, event, invoke};
 
 #[tokio::test]
 async fn a_path_that_is_not_served_is_not_found_whatever_the_method() {

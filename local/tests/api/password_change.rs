@@ -9,7 +9,7 @@ use shared::clock::Clock;
 use shared::store::Ending;
 use shared::values::Session;
 
-use crate::support::client::{unique, Answer, Api, Person};
+use crate::support::client::{Answer, Api, Person, unique};
 use crate::support::function::ask;
 use crate::support::proxy::{At, Fault, Plan, Strikes};
 use crate::support::rig::Rig;

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shared::store::Purpose;
 
-use crate::support::client::{token_in, unique, Answer, Api, Person};
+use crate::support::client::{Answer, Api, Person, token_in, unique};
 use crate::support::function::ask;
 use crate::support::proxy::{At, Fault, Plan, Strikes};
 use crate::support::rig::Rig;

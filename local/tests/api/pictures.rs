@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::completions::{asking, said, Program};
-use crate::providers::{bedrock, Does, Provider};
+use crate::completions::{Program, asking, said};
+use crate::providers::{Does, Provider, bedrock};
 use crate::responses::input;
-use crate::support::log;
 use crate::support::client::{Api, GRANT, PRICE};
+use crate::support::log;
 
 /// A picture of some bytes, in Base64.
 const DATA: &str = "aGVsbG8=";

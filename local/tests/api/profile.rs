@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::client::{unique, Api, GRANT, PRICE};
+use crate::support::client::{Api, GRANT, PRICE, unique};
 
 #[tokio::test]
 async fn a_profile_is_the_users_data_and_balance_and_nothing_else() {

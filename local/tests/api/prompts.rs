@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::completions::{asking, data, offering, said, Program};
+use crate::completions::{Program, asking, data, offering, said};
 use crate::providers::{Does, Provider};
 use crate::responses::input;
 use crate::support::client::{Api, GRANT, PRICE};

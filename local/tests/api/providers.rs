@@ -20,8 +20,8 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use crate::chat_stream::{events, text_of};
-use crate::support::log;
 use crate::support::client::{Api, GRANT, PRICE};
+use crate::support::log;
 
 const KEY: &str = "sk-a-key-that-no-log-may-hold-0123456789";
 

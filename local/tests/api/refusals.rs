@@ -4,8 +4,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::telemetry::metrics::Metric;
 
-use crate::completions::{asking, offering, said, weather, Program};
-use crate::providers::{bedrock, Does, Provider};
+use crate::completions::{Program, asking, offering, said, weather};
+use crate::providers::{Does, Provider, bedrock};
 use crate::responses::{input, text, tool};
 use crate::support::client::{Answer, Api, GRANT, PRICE};
 use crate::support::log::{self, recorded};

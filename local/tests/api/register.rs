@@ -4,8 +4,8 @@ use argon2::password_hash::phc::PasswordHash;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::client::{token_in, unique, Api, Person, GRANT};
-use crate::support::rig::{strong_hash, Rig};
+use crate::support::client::{Api, GRANT, Person, token_in, unique};
+use crate::support::rig::{Rig, strong_hash};
 
 const PASSWORD: &str = "secret123";
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use axum::body::Bytes;
 use serde_json::{Value, json};
 
-use crate::completions::{is_replay, Program};
-use crate::providers::{chunk, done, Does, Provider};
-use crate::responses::{in_paris, input, text, PATH};
+use crate::completions::{Program, is_replay};
+use crate::providers::{Does, Provider, chunk, done};
+use crate::responses::{PATH, in_paris, input, text};
 use crate::support::client::{Answer, Api, GRANT, PRICE};
 use crate::support::function::event;
 use crate::support::lambda::Instance;

@@ -3,8 +3,8 @@
 use axum::body::Bytes;
 use serde_json::{Value, json};
 
-use crate::completions::{asking, data, said, weather, words, Program};
-use crate::providers::{bedrock, done, frame, stop, Does, Provider};
+use crate::completions::{Program, asking, data, said, weather, words};
+use crate::providers::{Does, Provider, bedrock, done, frame, stop};
 use crate::responses::{input, text};
 use crate::support::client::{Api, GRANT, PRICE};
 

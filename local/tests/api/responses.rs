@@ -3,10 +3,10 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::completions::{asking, is_replay, said, weather, Program};
+use crate::completions::{Program, asking, is_replay, said, weather};
 use crate::providers::{Does, Provider};
-use crate::support::log;
 use crate::support::client::{Answer, Api, GRANT, PRICE};
+use crate::support::log;
 
 pub const PATH: &str = "/v1/responses";
 

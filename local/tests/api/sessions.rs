@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use emulator::dynamo;
 use serde_json::{Value, json};
 
-use crate::support::forge;
 use crate::support::client::{Answer, Api, Person};
+use crate::support::forge;
 
 impl Api {
     /// Changes a session, behind the API's back.

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Api};
-use crate::support::function::{event, invoke, TIME};
+use crate::support::function::{TIME, event, invoke};
 use crate::support::lambda::Instance;
 
 const PAGES: [(&str, &str); 3] =

@@ -3,10 +3,12 @@
 use axum::body::Bytes;
 use serde_json::{Value, json};
 
-use crate::completions::{asking, data, is_replay, offering, said, streamed, weather, words, Program};
-use crate::providers::{bedrock, done, frame, stop, Does, Provider};
-use crate::support::log;
+use crate::completions::{
+    Program, asking, data, is_replay, offering, said, streamed, weather, words,
+};
+use crate::providers::{Does, Provider, bedrock, done, frame, stop};
 use crate::support::client::{Answer, Api, GRANT, PRICE};
+use crate::support::log;
 
 const PARIS: &str = r#"{"city": "Paris"}"#;
 

@@ -13,12 +13,12 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::aws;
 
-use crate::support::log;
 use crate::support::client::{Api, Person};
 use crate::support::collector::{Collector, How, Span};
 use crate::support::function::{self, event};
 use crate::support::lambda::{Instance, Log, TRACE};
-use crate::support::program::{command, Running};
+use crate::support::log;
+use crate::support::program::{Running, command};
 
 const SERVER: u64 = 2;
 const CLIENT: u64 = 3;

@@ -5,8 +5,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
 use serde_json::json;
 
+use crate::support::client::{Api, unique};
 use crate::support::log;
-use crate::support::client::{unique, Api};
 
 #[tokio::test]
 async fn whatever_happens_to_an_account_is_a_line_with_time_request_account_and_address() {

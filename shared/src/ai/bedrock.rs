@@ -21,10 +21,10 @@ use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 
-use crate::aws;
-use crate::ai::{Failure, Format, Prompt, Refusal, Said};
 use crate::ai::bedrock::reply::Blocks;
 use crate::ai::bedrock::request::Asked;
+use crate::ai::{Failure, Format, Prompt, Refusal, Said};
+use crate::aws;
 use crate::config::ConfigError;
 use crate::values::{Cut, Picture, Usage};
 

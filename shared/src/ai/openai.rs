@@ -20,9 +20,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use sse_stream::SseStream;
 
-use crate::aws;
-use crate::ai::{Failure, Prompt, Said};
 use crate::ai::openai::request::Asked;
+use crate::ai::{Failure, Prompt, Said};
+use crate::aws;
 use crate::aws::http::Https;
 use crate::config::{ConfigError, OpenAiServer};
 use crate::values::{Cut, Usage};
@@ -94,10 +94,8 @@ impl OpenAi {
             None => None,
             Some(key) => {
                 let broken = |cause: &str| ConfigError(format!("{prefix}_API_KEY: {cause}"));
-                let key = key
-                    .read(&aws::amazon().await?)
-                    .await
-                    .map_err(|error| broken(&error.0))?;
+                let key =
+                    key.read(&aws::amazon().await?).await.map_err(|error| broken(&error.0))?;
                 let mut header = HeaderValue::try_from(format!("Bearer {}", key.trim()))
                     .map_err(|_| broken("it can't be sent in a header"))?;
                 header.set_sensitive(true);

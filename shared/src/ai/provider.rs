@@ -1,10 +1,10 @@
 //! A provider: its model, and the protocol by which it is asked.
 
-use crate::ai::{echo, scripted, Prompt};
 use crate::ai::bedrock::{self, Bedrock};
 use crate::ai::failure::{Failure, Refusal};
 use crate::ai::openai::OpenAi;
 use crate::ai::said::Said;
+use crate::ai::{Prompt, echo, scripted};
 use crate::config::{AiProvider, ConfigError};
 
 pub(super) struct Provider {

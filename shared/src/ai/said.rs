@@ -7,8 +7,8 @@ use serde::de::IgnoredAny;
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
-use crate::ai::{Answer, Failure, Prompt};
 use crate::ai::tools::CallPiece;
+use crate::ai::{Answer, Failure, Prompt};
 use crate::values::{Cut, ToolCall, Usage};
 
 /// A prompt of more bytes, its pictures counted as for the price, is paid for even if its streamed

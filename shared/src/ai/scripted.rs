@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::ai::{echo, Failure, Prompt, Said};
+use crate::ai::{Failure, Prompt, Said, echo};
 
 pub async fn answer(prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
     let message = prompt.last();

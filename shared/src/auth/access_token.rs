@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{App, Error, Result};
 use crate::app::Issuing;
-use crate::auth::token::{sign, verify, Claims, Kind, Subject};
+use crate::auth::token::{Claims, Kind, Subject, sign, verify};
 use crate::values::{AccessToken, Account, Session};
+use crate::{App, Error, Result};
 
 const KIND: Kind = Kind { typ: "at+jwt", audience: None };
 

@@ -7,11 +7,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{App, Request, Result};
 use crate::app::Issuing;
-use crate::auth::token::{sign, verify, Claims, Kind, Subject};
+use crate::auth::token::{Claims, Kind, Subject, sign, verify};
 use crate::http::cookie;
 use crate::values::{Account, DeviceToken};
+use crate::{App, Request, Result};
 
 const KIND: Kind = Kind { typ: "device+jwt", audience: Some("device") };
 

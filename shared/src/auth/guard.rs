@@ -1,10 +1,10 @@
 //! Identifies the caller of a request.
 
-use crate::{http, App, Error, Request, Result};
 use crate::config::AccountConfig;
 use crate::passwords::Verdict;
 use crate::store::Attempt;
 use crate::values::{AccessToken, Account, Administrator, ApiKey, Credential};
+use crate::{App, Error, Request, Result, http};
 
 /// The access token in the `Authorization` header. The store hasn't been read yet: each endpoint
 /// checks the account with what it reads or writes.
@@ -37,14 +37,14 @@ pub async fn program(app: &App, req: &Request) -> Result<Credential> {
 ///
 /// # Errors
 /// Those of [`caller`], [`Error::Forbidden`], and then those of `read`.
-pub async fn administrator<T, E: Into<Error>>(
+pub async fn administrator<T>(
     app: &App,
     req: &Request,
-    read: impl Future<Output = Result<T, E>>,
+    read: impl Future<Output = Result<T>>,
 ) -> Result<(Administrator, T)> {
     let caller = caller(app, req).await?;
     let (administrator, read) = tokio::join!(app.store.administrator(&caller), read);
-    Ok((administrator?, read.map_err(Into::into)?))
+    Ok((administrator?, read?))
 }
 
 /// Requires the account's current password in addition to a valid token. Attempts are limited as

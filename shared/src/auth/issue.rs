@@ -3,10 +3,10 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{Request, Result};
 use crate::app::Issuing;
 use crate::http::cookie::{self, Kept};
 use crate::values::{AccessToken, Account, DeviceToken, RefreshToken, Session};
+use crate::{Request, Result};
 
 /// The tokens of a new session: those of [`hand_out`], the long-lived `token` for clients that
 /// don't refresh, and a device token, with which the client is known at the next log-in.

@@ -4,10 +4,10 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{App, Error, Result};
 use crate::app::Issuing;
 use crate::config::LONGEST_SESSION;
 use crate::values::LEEWAY;
+use crate::{App, Error, Result};
 
 /// The claims of every kind of token ([RFC 7519](https://www.rfc-editor.org/rfc/rfc7519#section-4.1)).
 #[derive(Debug, Serialize, Deserialize)]

@@ -5,13 +5,13 @@ use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{http, App, Error, Request, Result};
 use crate::ai::Prompt;
 use crate::error::REQUIRED;
 use crate::openapi::{AfterOrNone, IdOrNone};
 use crate::store::Call;
+use crate::values::idempotency::{Key, Kind, fingerprint, fingerprint_without};
 use crate::values::{AccessToken, After, Credential, Message};
-use crate::values::idempotency::{fingerprint, fingerprint_without, Key, Kind};
+use crate::{App, Error, Request, Result, http};
 
 /// What a request asks.
 #[derive(Clone, Debug)]

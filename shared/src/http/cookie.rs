@@ -15,8 +15,8 @@ use std::net::IpAddr;
 use lambda_http::http::header::{self, HeaderName};
 
 use super::{Body, HeaderValue, Request, Response};
-use crate::{Error, Result};
 use crate::values::idempotency::fingerprint;
+use crate::{Error, Result};
 
 /// The header of the device token, for clients without cookies.
 const DEVICE: HeaderName = HeaderName::from_static("x-device-token");

@@ -9,8 +9,8 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
-use crate::{Error, Result};
 use crate::values::Account;
+use crate::{Error, Result};
 
 const MAC_LENGTH: usize = 16;
 

@@ -10,11 +10,15 @@ use lambda_http::RequestExt;
 use lambda_http::http::header::{self, HeaderName};
 use tracing::Instrument;
 
-use crate::{Error, Result};
 use crate::config::EdgeConfig;
-use crate::http::{base_path, function_name, function_request_id, is_form, not_found, parameters, pattern, request_id, source_address, wants_html, Body, Failures, HeaderMap, HeaderValue, Method, Reply, Request, Response, Route, StatusCode};
+use crate::http::{
+    Body, Failures, HeaderMap, HeaderValue, Method, Reply, Request, Response, Route, StatusCode,
+    base_path, function_name, function_request_id, is_form, not_found, parameters, pattern,
+    request_id, source_address, wants_html,
+};
 use crate::telemetry::metrics::{self, Metric};
 use crate::telemetry::trace::{self, Parent, Root, Trace, Traces};
+use crate::{Error, Result};
 
 /// Answers one request: the same code on Lambda and in the local server. With `traces`, it is
 /// recorded as a trace.

@@ -9,10 +9,10 @@ use super::failure::StreamProblem;
 use super::read::request_id;
 use super::reply::to_json;
 use super::{Body, Failures, HeaderValue, Reply, Request, Response};
-use crate::{Error, Result};
 use crate::http::stream::Pieces;
 use crate::telemetry::metrics::{self, Metric};
 use crate::telemetry::trace::{self, Trace};
+use crate::{Error, Result};
 
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 

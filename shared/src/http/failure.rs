@@ -5,9 +5,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::reply::{JSON, response, to_json};
-use super::{rate_limit, Body, Response, StatusCode};
-use crate::{Error, Tokens};
+use super::{Body, Response, StatusCode, rate_limit};
 use crate::error::FieldErrors;
+use crate::{Error, Tokens};
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json; charset=utf-8");
 

@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use super::reply::ok;
 use super::{Body, HeaderValue, Reply, Request, Response, base_path, base_url, path, query};
-use crate::{Error, Result};
-use crate::http::cursor::{seal, Unproven};
+use crate::http::cursor::{Unproven, seal};
 use crate::values::Account;
+use crate::{Error, Result};
 
 /// How many items a page has if the request doesn't say.
 pub(crate) const PAGE: usize = 20;

@@ -3,8 +3,8 @@
 use lambda_http::RequestExt;
 
 use super::Request;
-use crate::{Error, Result};
 use crate::clock::Day;
+use crate::{Error, Result};
 
 /// The query parameter `name`, decoded. An empty one counts as missing.
 pub fn query<'r>(req: &'r Request, name: &str) -> Option<&'r str> {

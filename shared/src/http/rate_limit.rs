@@ -7,10 +7,8 @@ use crate::values::Limit;
 /// Writes `RateLimit-Policy` and `RateLimit`.
 pub(super) fn show(limit: &Limit, headers: &mut HeaderMap) {
     let Limit { name, most, left, reset, window } = limit;
-    let kind = window.map_or_else(
-        || String::from("qu=\"concurrent-requests\""),
-        |window| format!("w={window}"),
-    );
+    let kind = window
+        .map_or_else(|| String::from("qu=\"concurrent-requests\""), |window| format!("w={window}"));
     for (header, value) in [
         ("ratelimit-policy", format!("\"{name}\";q={most};{kind}")),
         ("ratelimit", format!("\"{name}\";r={left};t={reset}")),

@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::cookie::is_loopback;
 use super::{HeaderValue, Request};
-use crate::{Error, Result};
 use crate::values::idempotency::Key;
+use crate::{Error, Result};
 
 /// Requires a body that is declared as JSON, or an empty one without a type.
 ///

@@ -5,10 +5,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use lambda_http::http::header;
 use serde::Serialize;
 
-use super::{rate_limit, Body, HeaderValue, Request, Response, StatusCode};
-use crate::{Error, Result};
+use super::{Body, HeaderValue, Request, Response, StatusCode, rate_limit};
 use crate::http::stream::Pieces;
 use crate::values::Limit;
+use crate::{Error, Result};
 
 /// What a handler returns: a reply, or a failure that the edge renders.
 pub type Reply = Result<Response<Body>>;

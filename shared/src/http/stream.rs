@@ -12,8 +12,8 @@ use futures_util::{FutureExt, Stream, StreamExt};
 use http_body::{Frame, SizeHint};
 use tokio::sync::mpsc;
 
-use crate::{Error, Result};
 use crate::telemetry::trace::{self, Root, Trace};
+use crate::{Error, Result};
 
 /// The body of a reply.
 pub enum Body {

@@ -5,7 +5,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::{BLANK, text};
-use crate::values::{Instructions, Message, INSTRUCTIONS_LENGTH};
+use crate::values::{INSTRUCTIONS_LENGTH, Instructions, Message};
 
 // The maximum length is a setting: the function `openapi` adds it.
 text!(Message, {

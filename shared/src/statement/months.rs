@@ -5,10 +5,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{COMPUTED, Of, Rows, place};
-use crate::{App, Error, Result};
 use crate::clock::{millis_of, month};
 use crate::http::{Paging, ProvenPage, Reply};
 use crate::values::{AccessToken, Account, Entry};
+use crate::{App, Error, Result};
 
 /// The totals of a month.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]

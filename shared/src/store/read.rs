@@ -6,9 +6,9 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use serde::de::DeserializeOwned;
 
-use crate::store::{from_item, s, Item, Result, Store, StoreError};
 use crate::store::schema::pk;
 use crate::store::write::Patience;
+use crate::store::{Item, Result, Store, StoreError, from_item, s};
 
 /// How many ids a page has: as many as one `BatchGetItem` takes.
 const LOOKED_AT: i32 = 100;
@@ -99,7 +99,11 @@ impl Store {
     }
 
     /// At most 100 items, in any order, strongly consistent. Deleted items are left out.
-    pub(in crate::store) async fn items(&self, table: &str, wanted: Vec<Item>) -> Result<Vec<Item>> {
+    pub(in crate::store) async fn items(
+        &self,
+        table: &str,
+        wanted: Vec<Item>,
+    ) -> Result<Vec<Item>> {
         self.parts_of_items(table, wanted, None).await
     }
 
@@ -131,7 +135,9 @@ impl Store {
                 .collect();
             let goes_on = found.len() > before || wanted.len() < asked;
             if !wanted.is_empty() && !goes_on && !patience.lasts().await {
-                return Err(StoreError::Unavailable("a batch of items was not read in time".into()));
+                return Err(StoreError::Unavailable(
+                    "a batch of items was not read in time".into(),
+                ));
             }
         }
         Ok(found)
@@ -139,7 +145,9 @@ impl Store {
 }
 
 /// The items of one page; and whether there may be more.
-pub(in crate::store) async fn page<T: DeserializeOwned>(query: QueryFluentBuilder) -> Result<(Vec<T>, bool)> {
+pub(in crate::store) async fn page<T: DeserializeOwned>(
+    query: QueryFluentBuilder,
+) -> Result<(Vec<T>, bool)> {
     let page = query.send().await?;
     let more = page.last_evaluated_key.is_some();
     let items = page.items.unwrap_or_default().into_iter().map(from_item).collect::<Result<_>>()?;
@@ -147,11 +155,15 @@ pub(in crate::store) async fn page<T: DeserializeOwned>(query: QueryFluentBuilde
 }
 
 /// Names for a query.
-pub(in crate::store) fn names<const N: usize>(names: [(&str, &str); N]) -> Option<HashMap<String, String>> {
+pub(in crate::store) fn names<const N: usize>(
+    names: [(&str, &str); N],
+) -> Option<HashMap<String, String>> {
     Some(names.map(|(name, of)| (name.to_owned(), of.to_owned())).into())
 }
 
 /// Values for a query.
-pub(in crate::store) fn values<const N: usize>(values: [(&str, AttributeValue); N]) -> Option<Item> {
+pub(in crate::store) fn values<const N: usize>(
+    values: [(&str, AttributeValue); N],
+) -> Option<Item> {
     Some(values.map(|(name, value)| (name.to_owned(), value)).into())
 }

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use crate::clock::{millis_of, month, Day};
-use crate::store::{s, Item};
+use crate::clock::{Day, millis_of, month};
+use crate::store::{Item, s};
 
 /// The whole key of an item in the tables Users and Tokens.
 pub(in crate::store) fn pk(key: impl Into<String>) -> Item {

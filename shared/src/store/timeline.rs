@@ -9,9 +9,9 @@ use aws_sdk_dynamodb::operation::query::QueryOutput;
 use futures_util::future::try_join_all;
 use serde::de::DeserializeOwned;
 
-use crate::clock::{least_id, millis_of, month, neighbour, Day, FIRST_DAY};
-use crate::store::{from_item, is_id, s, Item, Result, Store, StoreError};
+use crate::clock::{Day, FIRST_DAY, least_id, millis_of, month, neighbour};
 use crate::store::read::{names, values};
+use crate::store::{Item, Result, Store, StoreError, from_item, is_id, s};
 
 /// How many queries one page may cost: empty months cost as much as others.
 const QUERIES: usize = 48;
@@ -293,7 +293,9 @@ impl Store {
 fn begin(place: Option<&Place>, now: u64) -> Result<(String, &str)> {
     Ok(match place {
         None => (month(now), AFTER_ALL),
-        Some(Place::Before(id)) => (month(millis_of(id).ok_or(StoreError::InvalidPosition)?), id.as_str()),
+        Some(Place::Before(id)) => {
+            (month(millis_of(id).ok_or(StoreError::InvalidPosition)?), id.as_str())
+        }
         Some(Place::In(month)) => (month.clone(), AFTER_ALL),
     })
 }

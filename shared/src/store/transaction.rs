@@ -5,8 +5,8 @@ use aws_sdk_dynamodb::types::CancellationReason;
 use futures_util::FutureExt;
 use serde::de::DeserializeOwned;
 
-use crate::store::{from_item, Item, Result, Store};
 use crate::store::write::{Patience, Sends, Write};
+use crate::store::{Item, Result, Store, from_item};
 
 /// The outcome of a transaction.
 pub(in crate::store) enum Transaction {
@@ -41,7 +41,11 @@ impl Store {
     /// Sends a transaction until its outcome is known: after a conflict with another writer,
     /// throttling or "still in progress" nothing was applied yet, so the same bytes are sent again
     /// under the same token, after a pause of random length.
-    pub(in crate::store) async fn transact(&self, writes: Vec<Write>, token: &str) -> Result<Transaction> {
+    pub(in crate::store) async fn transact(
+        &self,
+        writes: Vec<Write>,
+        token: &str,
+    ) -> Result<Transaction> {
         self.transact_watched(writes, token, &mut false).await
     }
 

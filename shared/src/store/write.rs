@@ -20,7 +20,7 @@ use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
 use crate::aws::OPERATION;
-use crate::store::{from_item, Item, Result, Store, StoreError};
+use crate::store::{Item, Result, Store, StoreError, from_item};
 
 /// The condition of a put that must not replace an item of the tables Users or Tokens.
 pub(in crate::store) const NEW: &str = "attribute_not_exists(pk)";
@@ -221,7 +221,9 @@ impl Store {
                     let send = || delete.clone().send();
                     outcome(repeat(send).await, |_| None, shown!(DeleteItemError))
                 }
-                Operation::Check { .. } => Err(StoreError::Internal("a check was sent alone".into())),
+                Operation::Check { .. } => {
+                    Err(StoreError::Internal("a check was sent alone".into()))
+                }
             }
         };
         Sends::watch(sending.boxed(), sent_again).boxed()

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Map, Value, json};
 
-use crate::clock::{rfc3339, Clock};
+use crate::clock::{Clock, rfc3339};
 
 /// Makes [`Metric`] of a table: name, unit and dimension.
 macro_rules! metrics {

@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::Tokens;
-use crate::values::{Cut, Invalid, Speaker, ToolCall, Turn, Usage};
 use crate::values::text::turns_text;
+use crate::values::{Cut, Invalid, Speaker, ToolCall, Turn, Usage};
 
 /// A message that may be sent to the AI.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +63,9 @@ impl Title {
             || text.chars().count() > TITLE_LENGTH
             || text.chars().any(char::is_control)
         {
-            return Err(format!("A title must have 1 to {TITLE_LENGTH} characters on one line.").into());
+            return Err(
+                format!("A title must have 1 to {TITLE_LENGTH} characters on one line.").into()
+            );
         }
         if text.chars().any(turns_text) {
             return Err(

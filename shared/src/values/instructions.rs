@@ -15,7 +15,9 @@ impl Instructions {
     /// them is dropped.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         if text.len() > INSTRUCTIONS_LENGTH {
-            return Err(format!("Instructions can have at most {INSTRUCTIONS_LENGTH} bytes.").into());
+            return Err(
+                format!("Instructions can have at most {INSTRUCTIONS_LENGTH} bytes.").into()
+            );
         }
         let text = text.replace("\r\n", "\n").replace('\r', "\n");
         if text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n')) {

@@ -9,7 +9,6 @@ use aws_lc_rs::rand;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
-
 /// The bytes of a token.
 const BYTES: usize = 32;
 

@@ -1,9 +1,9 @@
 //! What the owner of an account can change of it: names, the e-mail address, and instructions for the
 //! AI.
 
-use crate::values::{Account, Email, Instructions, Invalid};
 use crate::values::text::{key, turns_text};
 use crate::values::username::NAME_LENGTH;
+use crate::values::{Account, Email, Instructions, Invalid};
 
 /// A change by the owner of an account. `None` leaves a field as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use icu_normalizer::ComposingNormalizer;
 use icu_properties::props::Script;
 use icu_properties::script::ScriptWithExtensions;
 
-use crate::values::{Email, Invalid};
 use crate::values::text::{is_invisible, is_mark, key};
+use crate::values::{Email, Invalid};
 
 /// The most characters of a name: Django's limit, which clients know.
 pub(crate) const NAME_LENGTH: usize = 150;

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{clock, store, Tokens};
 use crate::values::{Account, Role, Username};
+use crate::{Tokens, clock, store};
 
 /// An account in a list.
 // It shares six fields with `User`, but no type: it comes from an index, which has less than the

@@ -1,10 +1,10 @@
 //! What the query of a list of users asks for.
 
 use serde_json::json;
-use shared::{http, openapi, Error, Request, Result, Tokens};
 use shared::clock::Day;
 use shared::store::{Span, UserFilter, UserOrder, UserSource};
 use shared::values::Role;
+use shared::{Error, Request, Result, Tokens, http, openapi};
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 use utoipa::{IntoParams, PartialSchema};

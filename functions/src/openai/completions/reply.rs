@@ -2,10 +2,10 @@
 //! ([reference](https://platform.openai.com/docs/api-reference/chat-streaming)).
 
 use serde::Serialize;
-use shared::{openapi, Error, Result};
 use shared::ai::{CallPiece, Piece};
 use shared::http::{Events, OpenAiFailure};
 use shared::values::{Chat, FinishReason, ToolCall};
+use shared::{Error, Result, openapi};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};

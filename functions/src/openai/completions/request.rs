@@ -17,10 +17,10 @@ use utoipa::ToSchema;
 use self::format::ResponseFormat;
 use self::messages::{CALLS, MESSAGES, PromptMessage, turns};
 use self::tools::{Choice, FunctionChoice, OfferedTool};
-use crate::openai::{most_tokens, token_limits, within};
 use crate::openai::json::{at_most, text_or_list};
 use crate::openai::tools::{OfferedFunction, TOOLS};
-use crate::openai::turns::{asked, PARTS};
+use crate::openai::turns::{PARTS, asked};
+use crate::openai::{most_tokens, token_limits, within};
 
 /// The most texts of `stop` that may end an answer, and with empty ones.
 const STOPS: (usize, usize) = (4, 64);

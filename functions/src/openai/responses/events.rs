@@ -2,10 +2,10 @@
 //! ([reference](https://platform.openai.com/docs/api-reference/responses-streaming)).
 
 use serde::Serialize;
-use shared::{openapi, Error, Result};
 use shared::ai::{CallPiece, Piece};
 use shared::http::{Events, Failures, OpenAiFailure};
 use shared::values::Chat;
+use shared::{Error, Result, openapi};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{OneOf, Schema};
 use utoipa::{PartialSchema, ToSchema};

@@ -20,10 +20,10 @@ use self::metadata::{Metadata, PAIRS};
 use self::text::Text;
 use self::tools::OfferedTool;
 use super::reply::Echo;
-use crate::openai::{most_tokens, token_limits, within};
 use crate::openai::json::at_most;
-use crate::openai::tools::{Tools, TOOLS};
+use crate::openai::tools::{TOOLS, Tools};
 use crate::openai::turns::asked;
+use crate::openai::{most_tokens, token_limits, within};
 
 pub(super) use self::tools::Choice;
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_norway::Value as Yaml;
 
 use crate::support::function::event;
-use crate::support::lambda::{binary, Instance};
+use crate::support::lambda::{Instance, binary};
 
 const TEMPLATE: &str = include_str!("../../../../template.yaml");
 const ALARMS: &str = include_str!("../../../../alarms.yaml");

@@ -13,8 +13,8 @@ use serde_json::json;
 use shared::values::EntryKind;
 use uuid::Uuid;
 
-use crate::support::client::{Api, Person, GRANT, PRICE};
-use crate::support::program::{command, Running};
+use crate::support::client::{Api, GRANT, PRICE, Person};
+use crate::support::program::{Running, command};
 use crate::support::proxy::{Proxy, Storm};
 
 const PEOPLE: usize = 20;

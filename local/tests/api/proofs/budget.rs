@@ -32,9 +32,9 @@ use shared::clock::Day;
 use shared::store::Purpose;
 use uuid::Uuid;
 
+use crate::support::client::{Api, GRANT, PRICE, Person};
+use crate::support::function::{self, Reply, TIME, event, invoke};
 use crate::support::permissions;
-use crate::support::client::{Api, Person, GRANT, PRICE};
-use crate::support::function::{self, event, invoke, Reply, TIME};
 use crate::support::rig::weak_hash;
 
 /// What requests cost: calls to the store that overlap count as one round trip, and units are

@@ -12,8 +12,8 @@ use serde_json::Value;
 use serde_norway::Value as Yaml;
 use shared::config::{LogConfig, Settings};
 
-use crate::support::client::{token_in, Api};
-use crate::support::function::{invoke, Reply, TIME};
+use crate::support::client::{Api, token_in};
+use crate::support::function::{Reply, TIME, invoke};
 use crate::support::permissions::{self, Call};
 
 const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];

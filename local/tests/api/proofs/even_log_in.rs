@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::client::Api;
 use crate::support::function::event;
-use crate::support::lambda::{binary, Instance};
+use crate::support::lambda::{Instance, binary};
 
 /// How many log-ins of each kind are counted.
 const LOG_INS: u64 = 4;

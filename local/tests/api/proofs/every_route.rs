@@ -11,9 +11,9 @@ use reqwest::Method;
 use serde_json::json;
 use shared::http::{Failures, Route};
 
+use crate::support::client::{Answer, Api, GRANT, PRICE, Person, unique};
 use crate::support::document;
-use crate::support::client::{unique, Answer, Api, Person, GRANT, PRICE};
-use crate::support::function::{event, invoke, TIME};
+use crate::support::function::{TIME, event, invoke};
 
 /// The endpoints that require no token.
 const OPEN: [&str; 14] = [

@@ -36,8 +36,8 @@ use tokio::sync::Mutex;
 
 use self::chats::Paying;
 use self::refreshes::Refreshing;
-use crate::support::client::{Person, GRANT};
-use crate::support::function::{ask, Reply};
+use crate::support::client::{GRANT, Person};
+use crate::support::function::{Reply, ask};
 use crate::support::mistakes::Mistake;
 use crate::support::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
 use crate::support::rig::Rig;

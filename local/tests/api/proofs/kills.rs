@@ -6,9 +6,9 @@ use futures_util::future::join_all;
 use futures_util::stream::{StreamExt, iter};
 use serde_json::{Value, json};
 
-use crate::support::client::{Person, GRANT, PRICE};
-use crate::support::function::{event, Reply};
-use crate::support::lambda::{binary, Instance};
+use crate::support::client::{GRANT, PRICE, Person};
+use crate::support::function::{Reply, event};
+use crate::support::lambda::{Instance, binary};
 use crate::support::proxy::{At, Fault, Lane, Plan, Strikes};
 use crate::support::rig::Rig;
 use crate::support::world::World;

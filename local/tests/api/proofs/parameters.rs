@@ -12,7 +12,10 @@ use serde_norway::Value as Yaml;
 use shared::App;
 use shared::app::Mailing;
 use shared::clock::Clock;
-use shared::config::{AccountConfig, AiConfig, ChatAccess, Config, ConfigError, EdgeConfig, EmptyBalance, LogConfig, MailConfig, Settings};
+use shared::config::{
+    AccountConfig, AiConfig, ChatAccess, Config, ConfigError, EdgeConfig, EmptyBalance, LogConfig,
+    MailConfig, Settings,
+};
 
 use crate::support::client::Api;
 

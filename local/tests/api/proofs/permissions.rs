@@ -27,10 +27,13 @@ use shared::values::idempotency::{Key, Kind};
 use tokio::net::TcpListener;
 
 use crate::providers::{delta, stop};
-use crate::support::client::{token_in, DAY};
-use crate::support::function::{event, invoke, Reply, TIME};
+use crate::support::client::{DAY, token_in};
+use crate::support::function::{Reply, TIME, event, invoke};
 use crate::support::mistakes::Sabotage;
-use crate::support::permissions::{self, needless, of_bedrock, of_managed_policy, of_statements, of_store, refused, Call, Permission, FUNCTIONS, KMS_KEY, MODEL, STACK};
+use crate::support::permissions::{
+    self, Call, FUNCTIONS, KMS_KEY, MODEL, Permission, STACK, needless, of_bedrock,
+    of_managed_policy, of_statements, of_store, refused,
+};
 use crate::support::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
 use crate::support::rig::weak_hash;
 use crate::support::stack::Stack;

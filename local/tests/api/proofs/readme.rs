@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 use shared::clock::Day;
 
-use crate::support::client::{token_in, Answer, Api};
+use crate::support::client::{Answer, Api, token_in};
 
 const README: &str = include_str!("../../../../README.md");
 const TOUR: &str = include_str!("../../../../docs/api-tour.md");

@@ -15,14 +15,14 @@ use emulator::dynamo;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::{passwords, Tokens};
-use shared::clock::{rfc3339, Clock};
+use shared::clock::{Clock, rfc3339};
 use shared::config::{Config, Settings};
 use shared::store::{Newer, Purpose, Reapplied, Since, Store};
+use shared::{Tokens, passwords};
 
-use crate::support::client::{unique, Api, Person, DAY, GRANT, PRICE};
+use crate::support::client::{Api, DAY, GRANT, PRICE, Person, unique};
 use crate::support::program::command;
-use crate::support::world::{put, World};
+use crate::support::world::{World, put};
 
 /// The ledger first: whatever is settled while the other tables are copied has no row.
 const TABLES: [&str; 5] = ["LedgerTable", "UsersTable", "ChatsTable", "TokensTable", "KeysTable"];

@@ -26,7 +26,6 @@ use emulator::template::Template;
 use futures_util::FutureExt;
 use lambda_http::http::header::{AUTHORIZATION, HeaderValue};
 use serde_json::{Value, json};
-use shared::{auth, App, Error, Reply, Request, Tokens};
 use shared::ai::{Ai, Piece};
 use shared::app::{Asking, Issuing};
 use shared::aws::OPERATION;
@@ -38,6 +37,7 @@ use shared::keys::Signer;
 use shared::store::{NewAccount, Store};
 use shared::values::{AccessToken, RefreshToken, Role, Session, Username};
 use shared::view::PaidChat;
+use shared::{App, Error, Reply, Request, Tokens, auth};
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 

@@ -23,11 +23,11 @@ use shared::values::{AccessToken, LinkToken, Reason, Session};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use crate::support::{document, log};
 use crate::support::function::event;
 use crate::support::lambda::Instance;
 use crate::support::proxy::Proxy;
 use crate::support::world::scan;
+use crate::support::{document, log};
 
 /// The price of a chat and the grant of a new account, which all clients know.
 pub const PRICE: u64 = 100;

@@ -5,12 +5,12 @@ use std::sync::OnceLock;
 use argon2::password_hash::PasswordHasher;
 use argon2::{Algorithm, Argon2, Params, Version};
 use serde_json::{Value, json};
-use shared::{App, Request, Tokens};
 use shared::clock::Clock;
 use shared::store::{NewAccount, Registered};
 use shared::values::{Account, Email, Role, Session, Username};
+use shared::{App, Request, Tokens};
 
-use crate::support::client::{unique, Api, Person, GRANT};
+use crate::support::client::{Api, GRANT, Person, unique};
 use crate::support::counting_ai::CountingAi;
 use crate::support::function::{self, Reply};
 use crate::support::lambda::LEASE;

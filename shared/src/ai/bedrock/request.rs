@@ -13,9 +13,9 @@ use aws_sdk_bedrockruntime::types::{
 };
 use aws_smithy_types::{Blob, Document};
 
-use crate::ai::{AnswerSchema, Failure, Format, JsonSchema, Prompt, Refusal, Tool, ToolChoice};
 use crate::ai::bedrock::document::object;
 use crate::ai::bedrock::reply::AnswerIn;
+use crate::ai::{AnswerSchema, Failure, Format, JsonSchema, Prompt, Refusal, Tool, ToolChoice};
 use crate::values::{Part, Picture, Speaker, ToolCall, Turn};
 
 pub struct Asked {

@@ -8,13 +8,16 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::store::{flag, from_item, n, no_entries, s, to_item, Item, Patience, Result, Store, StoreError, Transaction, Write};
-use crate::store::credentials::links::{was_used_by, Link};
-use crate::store::credentials::outbox::{pause_allows, Letter};
+use crate::store::credentials::links::{Link, was_used_by};
+use crate::store::credentials::outbox::{Letter, pause_allows};
 use crate::store::requests::quotas::mailed_enough;
 use crate::store::schema::{claim_key, pk, session_key};
-use crate::values::{AccessToken, Account, ProfileChange};
+use crate::store::{
+    Item, Patience, Result, Store, StoreError, Transaction, Write, flag, from_item, n, no_entries,
+    s, to_item,
+};
 use crate::values::text::key;
+use crate::values::{AccessToken, Account, ProfileChange};
 
 /// The claim of an e-mail address, in the table Users under `email:<key of the address>`.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -14,10 +14,15 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::store::{flag, from_item, n, no_entries, s, Item, Listed, Patience, Result, Store, StoreError, Transaction, Write};
 use crate::store::read::{names, values};
-use crate::store::schema::{account_key, pk, standing_of, ADMINISTRATORS};
-use crate::values::{AccessToken, Account, Act, AdminAct, Administrator, Entry, EntryKind, Reason, Role, STANDING};
+use crate::store::schema::{ADMINISTRATORS, account_key, pk, standing_of};
+use crate::store::{
+    Item, Listed, Patience, Result, Store, StoreError, Transaction, Write, flag, from_item, n,
+    no_entries, s,
+};
+use crate::values::{
+    AccessToken, Account, Act, AdminAct, Administrator, Entry, EntryKind, Reason, Role, STANDING,
+};
 
 /// A change of a role or state; `None` keeps what there is.
 #[derive(Clone, Debug)]
@@ -184,7 +189,10 @@ impl Store {
 
     /// Makes the item `admins` list exactly these ids. For restored tables, in which it may be older
     /// or newer than the accounts. Returns whether it had to be changed. Idempotent.
-    pub(in crate::store) async fn list_administrators(&self, ids: BTreeSet<String>) -> Result<bool> {
+    pub(in crate::store) async fn list_administrators(
+        &self,
+        ids: BTreeSet<String>,
+    ) -> Result<bool> {
         let users = &self.tables.users;
         let listed: Option<Listing> = self.get(users, pk(ADMINISTRATORS)).await?;
         if listed.map(|listed| listed.ids).unwrap_or_default() == ids {

@@ -13,10 +13,13 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
 use uuid::Uuid;
 
-use crate::store::{flag, n, no_entries, s, Intervening, Item, Patience, Result, Store, StoreError, Transaction, Write};
-use crate::store::ledger::interventions::{kept_changing, UNCHANGED};
+use crate::store::ledger::interventions::{UNCHANGED, kept_changing};
 use crate::store::read::values;
 use crate::store::schema::pk;
+use crate::store::{
+    Intervening, Item, Patience, Result, Store, StoreError, Transaction, Write, flag, n,
+    no_entries, s,
+};
 use crate::values::{AccessToken, Account};
 
 /// How long a username stays taken after its account was deleted, in seconds.
@@ -312,7 +315,9 @@ impl Store {
                 return Ok(());
             }
             if !patience.lasts().await {
-                return Err(StoreError::Unavailable("a batch of items was not deleted in time".into()));
+                return Err(StoreError::Unavailable(
+                    "a batch of items was not deleted in time".into(),
+                ));
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Accounts: finding and reading them.
 
-use crate::store::{Listed, Result, Store, StoreError};
 use crate::store::accounts::addresses::Claim;
 use crate::store::schema::{account_key, pk};
+use crate::store::{Listed, Result, Store, StoreError};
 use crate::values::{AccessToken, Account, Administrator, Credential, Role};
 
 impl Store {
@@ -73,7 +73,10 @@ impl Store {
     }
 
     /// `None` if the account that made the claim is gone.
-    pub(in crate::store) async fn account_of_claim(&self, claim: &Claim) -> Result<Option<Account>> {
+    pub(in crate::store) async fn account_of_claim(
+        &self,
+        claim: &Claim,
+    ) -> Result<Option<Account>> {
         Ok(self.account_named(&claim.name).await?.filter(|account| account.id == claim.id))
     }
 

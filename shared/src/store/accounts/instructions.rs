@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::{to_item, Result, Store, Write};
 use crate::store::schema::{instructions_key, pk};
+use crate::store::{Result, Store, Write, to_item};
 use crate::values::{Account, Instructions};
 
 /// The instructions as the table Tokens holds them.
@@ -36,7 +36,11 @@ impl Store {
     }
 
     /// Replaces the instructions, or deletes them, together with the account's mark.
-    pub(in crate::store) fn instruct(&self, account: &Account, instructions: &Instructions) -> Result<Write> {
+    pub(in crate::store) fn instruct(
+        &self,
+        account: &Account,
+        instructions: &Instructions,
+    ) -> Result<Write> {
         let (table, key) = (&self.tables.tokens, instructions_key(&account.id));
         let Some(text) = instructions.text() else { return Ok(Write::delete(table, pk(key))) };
         let stored = Stored { pk: key, user_id: account.id.clone(), text: text.to_owned() };

@@ -3,11 +3,13 @@
 
 use uuid::Uuid;
 
-use crate::store::{flag, n, no_entries, s, to_item, Result, Store, StoreError, Transaction, Write, NEW};
-use crate::store::accounts::addresses::{beginning_epoch, BEGIN_EPOCH};
-use crate::store::credentials::links::{was_used_by, Link};
+use crate::store::accounts::addresses::{BEGIN_EPOCH, beginning_epoch};
+use crate::store::credentials::links::{Link, was_used_by};
 use crate::store::schema::{account_key, claim_key, pk};
-use crate::values::{text, AccessToken, Account, Session};
+use crate::store::{
+    NEW, Result, Store, StoreError, Transaction, Write, flag, n, no_entries, s, to_item,
+};
+use crate::values::{AccessToken, Account, Session, text};
 
 /// The account is active and has the epoch that was read.
 const UNCHANGED: &str = "id = :id AND active = :true AND auth_epoch = :seen";

@@ -3,13 +3,16 @@
 use uuid::Uuid;
 
 use crate::Tokens;
-use crate::clock::{millis_of, Clock};
-use crate::store::{from_item, to_item, Intervening, Letter, Quota, Result, Store, StoreError, Transaction, Write, NEW};
+use crate::clock::{Clock, millis_of};
 use crate::store::accounts::addresses::Claim;
 use crate::store::requests::quotas::mailed_enough;
 use crate::store::schema::{account_key, user_month, user_shard};
-use crate::values::{Account, Email, Entry, EntryKind, Intervention, Role, Session, Username};
+use crate::store::{
+    Intervening, Letter, NEW, Quota, Result, Store, StoreError, Transaction, Write, from_item,
+    to_item,
+};
 use crate::values::idempotency::fingerprint;
+use crate::values::{Account, Email, Entry, EntryKind, Intervention, Role, Session, Username};
 
 /// The data of a new account.
 #[derive(Clone, Debug)]

@@ -2,12 +2,12 @@
 
 use futures_util::future::try_join_all;
 
-use crate::{Change, Tokens};
 use crate::clock::Clock;
-use crate::store::{n, s, Patience, Record, Result, Store, StoreError, Transaction, Write};
-use crate::store::balance::{also, outdated, CLOSED};
+use crate::store::balance::{CLOSED, also, outdated};
 use crate::store::schema::{account_key, pk};
+use crate::store::{Patience, Record, Result, Store, StoreError, Transaction, Write, n, s};
 use crate::values::{AccessToken, Account, Administrator, Entry, EntryKind, Reason};
+use crate::{Change, Tokens};
 
 /// A correction of one account's balance. Everything is fixed before the first send, so that a
 /// repeated one is the same.

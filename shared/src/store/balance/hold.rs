@@ -4,9 +4,9 @@ use uuid::Uuid;
 
 use crate::Tokens;
 use crate::store::Record;
-use crate::store::balance::{outdated, OUTDATED};
-use crate::store::balance::limits::{chats_a_minute, day, days_over, minute, ChatLimits, Refunds};
+use crate::store::balance::limits::{ChatLimits, Refunds, chats_a_minute, day, days_over, minute};
 use crate::store::balance::reserve::Reserved;
+use crate::store::balance::{OUTDATED, outdated};
 use crate::store::schema::account_key;
 use crate::values::{Account, Credential, Fare, Limit, Reservation};
 

@@ -6,9 +6,9 @@ use std::collections::HashSet;
 
 use crate::Tokens;
 use crate::clock::millis_of;
-use crate::store::{from_item, n, no_entries, s, Result, Store, StoreError, Write};
-use crate::store::schema::{pk, CONVERSATION};
+use crate::store::schema::{CONVERSATION, pk};
 use crate::store::upkeep::audit::text;
+use crate::store::{Result, Store, StoreError, Write, from_item, n, no_entries, s};
 use crate::values::{Account, Chat, Entry, EntryKind};
 
 /// How long a message may take, in milliseconds, with the skew between the items of a backup: older
@@ -84,7 +84,9 @@ impl Store {
             (":held", n(held)),
         ]);
         if !self.send(&reconcile).await?.is_applied() {
-            return Err(StoreError::Unavailable("an account changed while it was reconciled".into()));
+            return Err(StoreError::Unavailable(
+                "an account changed while it was reconciled".into(),
+            ));
         }
         if held > 0 {
             repairs.push(format!("{held} reservations ended"));

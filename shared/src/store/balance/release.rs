@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
-use crate::store::{n, s, Item, Outcome, Patience, Result, Store, StoreError, Write};
-use crate::store::balance::{also, CLOSED};
 use crate::store::balance::hold::Hold;
-use crate::store::balance::limits::{day, day_key, minute, refunds_key, ChatLimits, Refund, Refunds, LONGEST};
+use crate::store::balance::limits::{
+    ChatLimits, LONGEST, Refund, Refunds, day, day_key, minute, refunds_key,
+};
+use crate::store::balance::{CLOSED, also};
 use crate::store::schema::pk;
+use crate::store::{Item, Outcome, Patience, Result, Store, StoreError, Write, n, s};
 use crate::values::{Account, Reservation};
 
 impl Store {

@@ -6,10 +6,15 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use futures_util::future::try_join_all;
 
 use crate::Tokens;
-use crate::store::{flag, from_item, n, no_entries, s, to_item, Outcome, Patience, Result, Store, StoreError, Write};
 use crate::store::balance::hold::Hold;
-use crate::store::balance::limits::{chats_a_minute, day, day_key, minute, refunds_a_day, refunds_a_minute, refunds_in_day, refunds_key, ChatLimits, Refunds};
+use crate::store::balance::limits::{
+    ChatLimits, Refunds, chats_a_minute, day, day_key, minute, refunds_a_day, refunds_a_minute,
+    refunds_in_day, refunds_key,
+};
 use crate::store::schema::pk;
+use crate::store::{
+    Outcome, Patience, Result, Store, StoreError, Write, flag, from_item, n, no_entries, s, to_item,
+};
 use crate::values::{Account, Credential, Limit, Reservation};
 
 /// How many closed ids an account may have when a chat begins. They take 90 of the 400 KB that an

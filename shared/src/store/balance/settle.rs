@@ -1,10 +1,10 @@
 //! Settling a chat: its tokens are spent, and it is stored.
 
-use crate::store::{n, s, to_item, Result, Store, Transaction, Write};
-use crate::store::balance::{also, CLOSED};
 use crate::store::balance::hold::Hold;
+use crate::store::balance::{CLOSED, also};
 use crate::store::chats::chats::NEW_CHAT;
 use crate::store::schema::pk;
+use crate::store::{Result, Store, Transaction, Write, n, s, to_item};
 use crate::values::{Chat, Entry};
 
 /// The outcome of a settle.

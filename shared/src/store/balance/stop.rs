@@ -1,8 +1,8 @@
 //! Stopping a chat whose answer is being written.
 
-use crate::store::{flag, s, Result, Store, Write};
 use crate::store::balance::hold::Hold;
 use crate::store::schema::pk;
+use crate::store::{Result, Store, Write, flag, s};
 use crate::values::Account;
 
 /// The outcome of a request to stop a chat. Both ids are the chat's.

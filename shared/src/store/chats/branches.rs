@@ -11,12 +11,12 @@
 
 use futures_util::future::try_join_all;
 
-use crate::store::{s, Result, Store, Write};
 use crate::store::accounts::deletion::BATCH;
 use crate::store::chats::conversations::{IndexedKey, LAST};
 use crate::store::schema::{chat_key, places_of_chats};
-use crate::values::{After, Chat};
+use crate::store::{Result, Store, Write, s};
 use crate::values::chat::place;
+use crate::values::{After, Chat};
 
 /// How many more stretches of a conversation are read for a message, at most: one for each place
 /// where its branch leaves what was read. The AI gets nothing of what is beyond them.

@@ -5,10 +5,10 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Deserialize;
 
 use crate::clock::Day;
-use crate::store::{from_item, Place, Result, Store, Write};
 use crate::store::read::{names, page};
-use crate::store::schema::{chat_key, CHAT_SHARDS, CONVERSATION};
+use crate::store::schema::{CHAT_SHARDS, CONVERSATION, chat_key};
 use crate::store::timeline::Timeline;
+use crate::store::{Place, Result, Store, Write, from_item};
 use crate::values::Chat;
 
 /// How many chats of all users are read at a time: 25 of the largest size are a few megabytes.

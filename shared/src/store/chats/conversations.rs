@@ -13,11 +13,16 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::store::{flag, from_item, n, s, to_item, Item, Result, Store, StoreError, Transaction, Write};
 use crate::store::accounts::deletion::BATCH;
 use crate::store::chats::chats::{CHATS, NEW_CHAT};
 use crate::store::read::values;
-use crate::store::schema::{chat_key, conversation_key, conversation_place, deleted_place, places_of_chats, CONVERSATION, DELETED_CONVERSATION};
+use crate::store::schema::{
+    CONVERSATION, DELETED_CONVERSATION, chat_key, conversation_key, conversation_place,
+    deleted_place, places_of_chats,
+};
+use crate::store::{
+    Item, Result, Store, StoreError, Transaction, Write, flag, from_item, n, s, to_item,
+};
 use crate::values::{AccessToken, Chat};
 
 pub use crate::store::chats::conversations::change::ConversationChange;
@@ -236,7 +241,10 @@ impl Store {
     }
 
     /// The ids of a user's conversations that are to be erased.
-    pub(in crate::store) async fn deleted_conversations(&self, user_id: &str) -> Result<Vec<String>> {
+    pub(in crate::store) async fn deleted_conversations(
+        &self,
+        user_id: &str,
+    ) -> Result<Vec<String>> {
         let (keys, _) = self.index_keys(user_id, DELETED_CONVERSATION, None, BATCH).await?;
         Ok(keys
             .iter()

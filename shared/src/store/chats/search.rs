@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use crate::clock::{millis_of, month};
-use crate::store::{Place, Result, Span, Store};
 use crate::store::chats::chats::CHATS;
+use crate::store::{Place, Result, Span, Store};
 use crate::values::Chat;
 
 /// How many chats a search looks at for one page, and how many bytes of them.

@@ -7,12 +7,15 @@ use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::store::{is_id, n, s, to_item, Intervening, Patience, Refusals, Result, Store, StoreError, Transaction, Write, NEW};
 use crate::store::credentials::sessions::CALLER;
-use crate::store::ledger::interventions::{kept_changing, UNCHANGED};
-use crate::store::schema::{api_key_key, pk, API_KEY};
-use crate::values::{AccessToken, Account, ApiKey, StoredKey};
+use crate::store::ledger::interventions::{UNCHANGED, kept_changing};
+use crate::store::schema::{API_KEY, api_key_key, pk};
+use crate::store::{
+    Intervening, NEW, Patience, Refusals, Result, Store, StoreError, Transaction, Write, is_id, n,
+    s, to_item,
+};
 use crate::values::api_key::KeyName;
+use crate::values::{AccessToken, Account, ApiKey, StoredKey};
 
 /// How many API keys an account may have.
 pub const API_KEYS: u32 = 50;

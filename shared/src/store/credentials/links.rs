@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::{n, s, to_item, Refusals, Result, Store, StoreError, Write, NEW};
 use crate::store::schema::{link_key, pk};
+use crate::store::{NEW, Refusals, Result, Store, StoreError, Write, n, s, to_item};
 use crate::values::{Account, LinkToken};
 
 /// How long a link verifies an address, in seconds: two days.

@@ -9,12 +9,14 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::store::{n, to_item, Intervening, Refusals, Result, Store, StoreError, Transaction, Write, NEW};
 use crate::store::requests::quotas::mailed_enough;
 use crate::store::schema::{letter_key, pause_key, pk};
-use crate::values::{Account, Email, Limit};
-use crate::values::text::key;
+use crate::store::{
+    Intervening, NEW, Refusals, Result, Store, StoreError, Transaction, Write, n, to_item,
+};
 use crate::values::idempotency::fingerprint;
+use crate::values::text::key;
+use crate::values::{Account, Email, Limit};
 
 /// How long a letter can wait to be sent, in seconds: a day.
 const WAITS: u64 = 24 * 3600;
@@ -180,5 +182,11 @@ pub(in crate::store) fn pause_allows(
         return Ok(());
     }
     let reset = pause.expires_at.saturating_sub(now).clamp(1, PAUSE);
-    Err(StoreError::TooManyMails(Limit { name: "mails", most: 1, window: Some(PAUSE), left: 0, reset }))
+    Err(StoreError::TooManyMails(Limit {
+        name: "mails",
+        most: 1,
+        window: Some(PAUSE),
+        left: 0,
+        reset,
+    }))
 }

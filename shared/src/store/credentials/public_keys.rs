@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::{from_item, n, s, Result, Store, Write};
 use crate::store::schema::signing_key;
+use crate::store::{Result, Store, Write, from_item, n, s};
 
 /// A public key that verifies tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

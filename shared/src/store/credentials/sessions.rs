@@ -5,11 +5,14 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::ReturnValue;
 use serde::{Deserialize, Serialize};
 
-use crate::values::LEEWAY;
 use crate::clock::Clock;
-use crate::store::{flag, from_item, is_id, n, no_entries, s, to_item, Outcome, Patience, Result, Store, StoreError, Write, NEW};
-use crate::store::schema::{account_key, pk, session_key, SESSION};
-use crate::values::{unknown_device, AccessToken, Account, RefreshToken, Session};
+use crate::store::schema::{SESSION, account_key, pk, session_key};
+use crate::store::{
+    NEW, Outcome, Patience, Result, Store, StoreError, Write, flag, from_item, is_id, n,
+    no_entries, s, to_item,
+};
+use crate::values::LEEWAY;
+use crate::values::{AccessToken, Account, RefreshToken, Session, unknown_device};
 
 /// The outcome of presenting a refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]

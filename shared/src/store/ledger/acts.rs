@@ -3,9 +3,9 @@
 
 use crate::Tokens;
 use crate::clock::{millis_of, month};
-use crate::store::{from_item, n, s, to_item, Item, Result, Store, Write};
-use crate::store::schema::{standing_of, STANDING};
+use crate::store::schema::{STANDING, standing_of};
 use crate::store::timeline::{Place, Span, Timeline};
+use crate::store::{Item, Result, Store, Write, from_item, n, s, to_item};
 use crate::values::{AdminAct, Entry, Role};
 
 /// An item of the trail.
@@ -148,7 +148,9 @@ impl Store {
         }
         let (begin, least) = (filter.span.begin(now), filter.span.least());
         let place = place.or(begin.as_ref());
-        let read = |item| TrailEntry::read(item).map(|entry| Some(entry).filter(|entry| filter.accepts(entry)));
+        let read = |item| {
+            TrailEntry::read(item).map(|entry| Some(entry).filter(|entry| filter.accepts(entry)))
+        };
         self.newest_of(list, place, now, &least, count, read).await
     }
 }

@@ -6,13 +6,13 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Tokens;
-use crate::clock::{millis_of, month, Day};
-use crate::store::{from_item, s, to_item, Place, Result, Span, Store, Write};
+use crate::clock::{Day, millis_of, month};
 use crate::store::read::page;
-use crate::store::schema::{day_partition, entry_key, DAY_SHARDS, STANDING};
+use crate::store::schema::{DAY_SHARDS, STANDING, day_partition, entry_key};
 use crate::store::timeline::Timeline;
-use crate::values::{charges, Chat, Entry, EntryKind, Role};
+use crate::store::{Place, Result, Span, Store, Write, from_item, s, to_item};
 use crate::values::text::{is_blank, turns_text};
+use crate::values::{Chat, Entry, EntryKind, Role, charges};
 
 /// Sorts after every entry id.
 const AFTER_ALL: &str = "~";

@@ -10,11 +10,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::clock::{least_id, Day, FIRST_DAY};
-use crate::store::{from_item, s, to_item, Result, Store, StoreError, Write, NEW};
+use crate::clock::{Day, FIRST_DAY, least_id};
 use crate::store::ledger::entries::CountedRow;
 use crate::store::read::values;
 use crate::store::schema::{figures_key, pk};
+use crate::store::{NEW, Result, Store, StoreError, Write, from_item, s, to_item};
 use crate::values::EntryKind;
 
 /// How long after its end a day is closed, in milliseconds: neither a chat nor an index takes so
@@ -71,7 +71,9 @@ pub fn is_closed(day: Day, now: u64) -> bool {
 }
 
 /// What is counted of each day, and stored under a key of its own when the day is closed.
-pub(in crate::store) trait Daily: Default + Serialize + DeserializeOwned + Send + Sync {
+pub(in crate::store) trait Daily:
+    Default + Serialize + DeserializeOwned + Send + Sync
+{
     /// The key of its item.
     fn key(day: Day) -> String;
 

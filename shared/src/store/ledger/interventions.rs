@@ -7,9 +7,11 @@
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::store::{n, no_entries, s, Patience, Result, Store, StoreError, Transaction, Write};
 use crate::store::schema::pk;
-use crate::values::{Account, AdminAct, Administrator, Entry, EntryKind, Intervention, Reason, STANDING};
+use crate::store::{Patience, Result, Store, StoreError, Transaction, Write, n, no_entries, s};
+use crate::values::{
+    Account, AdminAct, Administrator, Entry, EntryKind, Intervention, Reason, STANDING,
+};
 
 /// An administrator's intervention in another account. Everything that its row says is fixed before
 /// the first send, so that a repeated one is the same.

@@ -8,9 +8,9 @@ use futures_util::future::try_join_all;
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use serde::{Deserialize, Serialize};
 
-use crate::store::{from_item, s, to_item, Item, Result, Store, StoreError, Write};
 use crate::store::lists::filters::Placed;
-use crate::store::schema::{account_key, pk, ranking_key, CENSUS};
+use crate::store::schema::{CENSUS, account_key, pk, ranking_key};
+use crate::store::{Item, Result, Store, StoreError, Write, from_item, s, to_item};
 use crate::values::{Account, Role};
 
 /// How many users of each order are kept.

@@ -2,9 +2,9 @@
 //! what only the account knows. Each page looks at a bounded number of accounts, and the next one
 //! goes on where it ended.
 
-use crate::store::{from_item, Listed, Place, Result, Span, Store, UserOrder};
-use crate::values::{Account, Role};
+use crate::store::{Listed, Place, Result, Span, Store, UserOrder, from_item};
 use crate::values::text::key;
+use crate::values::{Account, Role};
 
 /// How many accounts are read at a time, if those of the first page weren't enough.
 const BATCH: usize = 100;

@@ -8,14 +8,14 @@ use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::clock::{self, millis_of, Day};
-use crate::store::{from_item, s, Item, Place, Result, Store, StoreError};
+use crate::clock::{self, Day, millis_of};
 use crate::store::accounts::addresses::Claim;
 use crate::store::read::{names, values};
-use crate::store::schema::{account_key, pk, user_month, ACCOUNT, USER_SHARDS};
+use crate::store::schema::{ACCOUNT, USER_SHARDS, account_key, pk, user_month};
 use crate::store::timeline::Timeline;
-use crate::values::{login_key, Account, Role};
+use crate::store::{Item, Place, Result, Store, StoreError, from_item, s};
 use crate::values::text::key;
+use crate::values::{Account, Role, login_key};
 
 /// Appended to a text, sorts after everything that begins like it.
 const LAST: char = '\u{10ffff}';
@@ -144,8 +144,9 @@ impl Store {
         if prefix.len() > LABEL_LENGTH {
             return Ok((Vec::new(), None));
         }
-        let after =
-            after.map(|pk| Label::behind(pk, &prefix).ok_or(StoreError::InvalidPosition)).transpose()?;
+        let after = after
+            .map(|pk| Label::behind(pk, &prefix).ok_or(StoreError::InvalidPosition))
+            .transpose()?;
         let from = after.as_ref().map_or(prefix.as_str(), |after| &after.label);
         // One more item tells whether there are more, and one may be the place that the page begins
         // after.

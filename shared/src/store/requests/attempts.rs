@@ -17,11 +17,13 @@ use futures_util::future::try_join_all;
 use uuid::Uuid;
 
 use crate::config::AccountConfig;
-use crate::store::{s, Result, Store, StoreError, Write};
 use crate::store::requests::attempts::count::{Counted, Pace, Slot};
-use crate::store::schema::{known_attempts_key, login_attempts_key, network_attempts_key, owner_attempts_key, pk};
-use crate::values::{Account, DeviceToken, Email, Limit};
+use crate::store::schema::{
+    known_attempts_key, login_attempts_key, network_attempts_key, owner_attempts_key, pk,
+};
+use crate::store::{Result, Store, StoreError, Write, s};
 use crate::values::idempotency::fingerprint;
+use crate::values::{Account, DeviceToken, Email, Limit};
 
 const DAY: u64 = 24 * 3600;
 

@@ -2,8 +2,10 @@
 //! network, and e-mails to an address.
 
 use crate::config::AccountConfig;
-use crate::store::{n, Store, StoreError, Write};
-use crate::store::schema::{mails_key, pk, registrations_key, resets_of_day_key, resets_of_hour_key};
+use crate::store::schema::{
+    mails_key, pk, registrations_key, resets_of_day_key, resets_of_hour_key,
+};
+use crate::store::{Store, StoreError, Write, n};
 use crate::values::Limit;
 use crate::values::idempotency::fingerprint;
 

@@ -3,8 +3,8 @@
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use serde::{Deserialize, Serialize};
 
-use crate::store::{n, to_item, Result, Store, Write};
-use crate::store::schema::{pk, record_key, IDEMPOTENCY};
+use crate::store::schema::{IDEMPOTENCY, pk, record_key};
+use crate::store::{Result, Store, Write, n, to_item};
 
 /// How many records are read at a time.
 const AT_A_TIME: usize = 16;

@@ -4,8 +4,8 @@
 use aws_sdk_dynamodb::types::ReturnValue;
 use serde::Deserialize;
 
-use crate::store::{flag, from_item, n, s, Outcome, Patience, Result, Store, StoreError, Write};
 use crate::store::schema::{call_key, pk};
+use crate::store::{Outcome, Patience, Result, Store, StoreError, Write, flag, from_item, n, s};
 use crate::values::idempotency::fingerprint;
 
 /// How long a call can be repeated, in seconds: OpenAI's SDKs wait ten minutes for a reply by
@@ -62,7 +62,11 @@ impl Store {
                 }
                 // Another call arrived, or was forgotten, between the two writes.
                 _ if patience.lasts().await => {}
-                _ => return Err(StoreError::Unavailable("a call was neither known nor unknown".into())),
+                _ => {
+                    return Err(StoreError::Unavailable(
+                        "a call was neither known nor unknown".into(),
+                    ));
+                }
             }
         }
     }

@@ -9,9 +9,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Deserialize;
 
 use crate::Tokens;
-use crate::store::{from_item, s, Item, Result, Store};
 use crate::store::read::{names, values};
-use crate::store::schema::{account_key, pk, ACCOUNT, CONVERSATION};
+use crate::store::schema::{ACCOUNT, CONVERSATION, account_key, pk};
+use crate::store::{Item, Result, Store, from_item, s};
 use crate::values::{Account, Entry};
 
 /// How often an account is read until it doesn't change meanwhile.

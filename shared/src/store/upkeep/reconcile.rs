@@ -9,9 +9,9 @@ use std::collections::{BTreeSet, HashMap};
 use futures_util::future::try_join_all;
 
 use crate::clock::millis_of;
-use crate::store::{from_item, n, s, Item, Result, Store, Write};
-use crate::store::schema::{pk, ACCOUNT, API_KEY, CLAIM, SESSION};
+use crate::store::schema::{ACCOUNT, API_KEY, CLAIM, SESSION, pk};
 use crate::store::upkeep::audit::text;
+use crate::store::{Item, Result, Store, Write, from_item, n, s};
 use crate::values::{Account, StoredKey};
 
 /// How many accounts are reconciled at a time.

@@ -12,12 +12,14 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::store::{flag, from_item, n, s, to_item, Item, Link, Result, Store, StoreError, Transaction, Write};
 use crate::store::accounts::deletion::{BATCH, TAKEN};
-use crate::store::schema::{chat_key, pk, standing_of, ACCOUNT, API_KEY, LINK, SESSION};
+use crate::store::schema::{ACCOUNT, API_KEY, LINK, SESSION, chat_key, pk, standing_of};
 use crate::store::upkeep::audit::text;
 use crate::store::upkeep::reconcile::is_younger;
-use crate::values::{Account, Act, AdminAct, Entry, EntryKind, Role, Session, STANDING};
+use crate::store::{
+    Item, Link, Result, Store, StoreError, Transaction, Write, flag, from_item, n, s, to_item,
+};
+use crate::values::{Account, Act, AdminAct, Entry, EntryKind, Role, STANDING, Session};
 
 /// How many items one `BatchGetItem` takes.
 const GET: usize = 100;

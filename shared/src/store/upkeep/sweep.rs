@@ -3,8 +3,8 @@
 //! A reserve writes the account into the sparse index `due`, at the second at which its lease ends.
 //! A sweep reads that index alone, so that its cost doesn't grow with the number of idle accounts.
 
-use crate::store::{n, Item, Result, Store, StoreError, Write};
 use crate::store::schema::pk;
+use crate::store::{Item, Result, Store, StoreError, Write, n};
 
 /// What a sweep has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

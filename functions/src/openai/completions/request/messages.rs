@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Deserializer};
 use shared::error::{FieldErrors, REQUIRED};
-use shared::values::{Part, Picture, Speaker, ToolCall, Turn};
+use shared::values::{Invalid, Part, Picture, Speaker, ToolCall, Turn};
 use utoipa::ToSchema;
 
 use crate::openai::json::{at_most, text_or_list};
-use crate::openai::tools::{is_name, NAME};
-use crate::openai::turns::{joined, Open, KINDS, PARTS};
+use crate::openai::tools::{NAME, is_name};
+use crate::openai::turns::{KINDS, Open, PARTS, joined};
 
 /// The most messages of a request.
 pub(super) const MESSAGES: usize = 2048;
@@ -177,7 +177,7 @@ impl PromptPart {
             }
             _ => None,
         };
-        text.map(Part::Text).ok_or_else(|| KINDS.to_owned())
+        text.map(Part::Text).ok_or_else(|| KINDS.into())
     }
 }
 

@@ -5,7 +5,7 @@ use shared::error::{FieldErrors, REQUIRED};
 use utoipa::ToSchema;
 
 use crate::openai::json::{list, text_or_object};
-use crate::openai::tools::{functions, OfferedFunction, Tools, Wish, TOOLS};
+use crate::openai::tools::{OfferedFunction, TOOLS, Tools, Wish, functions};
 
 #[derive(Deserialize, ToSchema)]
 pub(super) struct OfferedTool {

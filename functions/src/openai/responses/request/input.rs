@@ -4,13 +4,13 @@
 use std::mem;
 
 use serde::{Deserialize, Deserializer};
-use shared::error::{required, FieldErrors, REQUIRED};
-use shared::values::{Part, Picture, Speaker, ToolCall, Turn};
+use shared::error::{FieldErrors, REQUIRED, required};
+use shared::values::{Invalid, Part, Picture, Speaker, ToolCall, Turn};
 use utoipa::ToSchema;
 
 use crate::openai::json::text_or_list;
-use crate::openai::tools::{is_name, NAME};
-use crate::openai::turns::{joined, Open, KINDS, PARTS};
+use crate::openai::tools::{NAME, is_name};
+use crate::openai::turns::{KINDS, Open, PARTS, joined};
 
 /// The most items of a request. A completion's message can have several calls; here each is an item.
 const ITEMS: usize = 4096;
@@ -213,6 +213,6 @@ impl InputPart {
             }
             _ => None,
         };
-        text.map(Part::Text).ok_or_else(|| KINDS.to_owned())
+        text.map(Part::Text).ok_or_else(|| KINDS.into())
     }
 }

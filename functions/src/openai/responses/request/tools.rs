@@ -7,7 +7,7 @@ use shared::error::{FieldErrors, REQUIRED};
 use utoipa::ToSchema;
 
 use crate::openai::json::{at_most, text_or_object};
-use crate::openai::tools::{functions, OfferedFunction, Wish, NAME_LENGTH, TOOLS};
+use crate::openai::tools::{NAME_LENGTH, OfferedFunction, TOOLS, Wish, functions};
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ResponseTool)]

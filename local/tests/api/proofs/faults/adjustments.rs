@@ -1,8 +1,8 @@
 //! Adjustments: in the balance and in the ledger, once.
 
-use shared::{Change, Error, Tokens};
 use shared::store::{Adjusted, Adjustment};
 use shared::values::{EntryKind, Reason};
+use shared::{Change, Error, Tokens};
 
 use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
 use crate::support::client::GRANT;

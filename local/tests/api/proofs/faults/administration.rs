@@ -9,8 +9,8 @@ use shared::clock::Clock;
 use shared::values::{EntryKind, Role};
 
 use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
-use crate::support::client::{Person, GRANT};
-use crate::support::function::{ask, Reply};
+use crate::support::client::{GRANT, Person};
+use crate::support::function::{Reply, ask};
 use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
 use crate::support::world::World;

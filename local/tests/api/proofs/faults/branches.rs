@@ -6,10 +6,10 @@ use shared::values::{After, Chat};
 use uuid::Uuid;
 
 use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
-use crate::support::function::{ask, Reply};
+use crate::support::function::{Reply, ask};
 use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
-use crate::support::world::{put, World};
+use crate::support::world::{World, put};
 
 /// Two messages follow the one that is deleted.
 #[derive(Clone, Copy, Debug)]

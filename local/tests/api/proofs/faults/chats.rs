@@ -16,9 +16,9 @@ use shared::values::Chat;
 use tokio::task::JoinHandle;
 
 use super::{Case, Matrix, Scenario, none, side_by_side};
-use crate::support::client::{Person, GRANT, PRICE};
+use crate::support::client::{GRANT, PRICE, Person};
 use crate::support::counting_ai::CountingAi;
-use crate::support::function::{ask, Reply};
+use crate::support::function::{Reply, ask};
 use crate::support::proxy::{Fault, Plan};
 use crate::support::rig::Rig;
 use crate::support::world::World;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
-use crate::support::function::{ask, Reply};
+use crate::support::function::{Reply, ask};
 use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
 use crate::support::world::{is_chat, scan};

@@ -6,8 +6,8 @@ use serde_json::json;
 use shared::values::Intervention;
 
 use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
-use crate::support::client::{unique, Person};
-use crate::support::function::{ask, Reply};
+use crate::support::client::{Person, unique};
+use crate::support::function::{Reply, ask};
 use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
 use crate::support::world::World;

@@ -4,16 +4,16 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use shared::{App, Error, Tokens};
 use shared::store::{ChatLimits, Erased, Hold, Reserved, Settled};
 use shared::values::{AccessToken, Account, Chat, Credential, Email, Fare};
+use shared::{App, Error, Tokens};
 
 use super::{Case, Matrix, OwnStore, Scenario, disturb, none, one_store_each, side_by_side};
-use crate::support::client::{unique, DAY, PRICE};
-use crate::support::function::{ask, Reply};
+use crate::support::client::{DAY, PRICE, unique};
+use crate::support::function::{Reply, ask};
 use crate::support::proxy::{Plan, Strikes};
-use crate::support::rig::{create_account, strong_hash, Rig};
-use crate::support::world::{put, scan, World};
+use crate::support::rig::{Rig, create_account, strong_hash};
+use crate::support::world::{World, put, scan};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deleting {

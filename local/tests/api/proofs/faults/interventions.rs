@@ -3,12 +3,12 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::Value;
-use shared::values::{Email, Intervention};
 use shared::values::idempotency::fingerprint;
+use shared::values::{Email, Intervention};
 
 use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
-use crate::support::client::{unique, Person};
-use crate::support::function::{ask, Reply};
+use crate::support::client::{Person, unique};
+use crate::support::function::{Reply, ask};
 use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
 use crate::support::world::World;

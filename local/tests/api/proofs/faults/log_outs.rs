@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Case, Matrix, Scenario, none, side_by_side};
 use crate::support::client::Person;
-use crate::support::function::{ask, Reply};
+use crate::support::function::{Reply, ask};
 use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
 

@@ -5,10 +5,10 @@ use serde_json::json;
 use shared::values::Email;
 
 use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
-use crate::support::client::{unique, GRANT};
-use crate::support::function::{ask, Reply};
+use crate::support::client::{GRANT, unique};
+use crate::support::function::{Reply, ask};
 use crate::support::proxy::{Fault, Plan, Strikes};
-use crate::support::rig::{strong_hash, weak_hash, Rig};
+use crate::support::rig::{Rig, strong_hash, weak_hash};
 use crate::support::world::World;
 
 const PASSWORD: &str = "secret123";

@@ -4,8 +4,8 @@ use serde_json::json;
 use shared::values::Account;
 
 use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
-use crate::support::client::{unique, GRANT};
-use crate::support::function::{ask, Reply};
+use crate::support::client::{GRANT, unique};
+use crate::support::function::{Reply, ask};
 use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
 use crate::support::world::World;

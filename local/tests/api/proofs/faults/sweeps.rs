@@ -1,13 +1,13 @@
 //! Sweeps: expired reservations are returned once, and the others stay.
 
-use shared::{Error, Tokens};
 use shared::store::{ChatLimits, Hold, Reserved, Swept};
 use shared::values::{AccessToken, Credential, Fare};
+use shared::{Error, Tokens};
 
 use super::{Case, Matrix, OwnStore, Scenario, none, one_store_each};
 use crate::support::client::{GRANT, PRICE};
 use crate::support::proxy::Plan;
-use crate::support::rig::{create_account, Rig};
+use crate::support::rig::{Rig, create_account};
 use crate::support::world::World;
 
 /// The leases of the reservations that three users have when the sweep runs.

@@ -9,8 +9,8 @@ use shared::clock::Clock;
 
 use super::life::{self, Kept, PASSWORD, completes, keyed};
 use super::record::{self, Record};
+use crate::support::client::{Api, DAY, PRICE, Person};
 use crate::support::{forge, program};
-use crate::support::client::{Api, Person, DAY, PRICE};
 
 /// Asserts that today's code works on a recorded store: in all that users, programs and
 /// administrators do, and in the work of the schedules.

@@ -9,7 +9,7 @@ use shared::clock::month;
 use shared::store::{Audited, Purpose};
 
 use crate::admin::{at_noon, texts};
-use crate::support::client::{Api, Person, DAY, GRANT, PRICE};
+use crate::support::client::{Api, DAY, GRANT, PRICE, Person};
 use crate::support::world::put;
 
 /// What the gift of a later release adds, and what its message takes.

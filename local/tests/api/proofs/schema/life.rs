@@ -17,8 +17,8 @@ use shared::config::Settings;
 use tokio::task::JoinHandle;
 
 use super::record::{self, Head, Record, TABLES};
+use crate::support::client::{Answer, Api, DAY, Person, token_in};
 use crate::support::program;
-use crate::support::client::{token_in, Answer, Api, Person, DAY};
 
 pub const PASSWORD: &str = "secret123";
 

@@ -2,9 +2,9 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
-use crate::store::{from_item, n, s, Outcome, Result, Store, StoreError};
 use crate::store::chats::conversations::{Conversation, EXISTS};
 use crate::store::schema::{conversation_place, pinned_place};
+use crate::store::{Outcome, Result, Store, StoreError, from_item, n, s};
 use crate::values::{Instructions, Title};
 
 /// How often a conversation is unpinned at most, until no message uses it meanwhile.

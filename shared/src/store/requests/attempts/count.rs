@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use serde::Deserialize;
 
-use crate::store::{from_item, n, s, Outcome, Result, Store, StoreError, Write};
 use crate::store::requests::attempts::{Attempt, DAY, HOUR};
 use crate::store::schema::pk;
+use crate::store::{Outcome, Result, Store, StoreError, Write, from_item, n, s};
 
 /// How often a count is retried while other log-ins change it.
 const TURNS: u32 = 5;
