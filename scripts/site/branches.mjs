@@ -1,5 +1,5 @@
 // Which message of a conversation the pages show behind which, in Node. The rules are those of the
-// API: local/tests/api/branches.rs.
+// API: tests/endpoints/chats/branches.rs.
 
 import assert from "node:assert/strict";
 import { script } from "./in-node.mjs";

@@ -18,7 +18,7 @@ pub struct Endpoint {
     method: String,
     /// Its path without a trailing slash and without parameters, which no other endpoint has
     path: String,
-    /// The folder in functions/src
+    /// The folder in functions/src, and of its test in tests/endpoints
     #[arg(long, default_value = "service")]
     room: String,
 }
@@ -51,8 +51,10 @@ impl Endpoint {
             let at = text.find("\n  NotFoundFunction:")? + 1;
             Some(format!("{}{}{}", text.get(..at)?, self.block(), text.get(at..)?))
         })?;
-        create(&format!("local/tests/api/{name}.rs"), self.test())?;
-        change("local/tests/api/main.rs", &|text| in_order(text, "mod ", &format!("mod {name};")))?;
+        create(&format!("tests/endpoints/{room}/{name}.rs"), self.test())?;
+        change(&format!("tests/endpoints/{room}.rs"), &|text| {
+            in_order(text, "pub mod ", &format!("pub mod {name};"))
+        })?;
         println!(
             "{method} {path} is functions/src/{room}/{name}.rs. Next: `cargo xtask generate` and \
              `cargo test --workspace`."

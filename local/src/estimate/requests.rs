@@ -1,5 +1,5 @@
 //! What one request needs from AWS. Round trips and units come from the table in docs/money.md.
-//! `local/tests/api/proofs/budget.rs` compares that table with what requests consume.
+//! `tests/proofs/budget.rs` compares that table with what requests consume.
 
 use functions::ROUTES;
 use shared::config::STOP_PACE;

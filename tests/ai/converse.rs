@@ -1,0 +1,182 @@
+//! What Amazon Bedrock demands of a request for Converse, and where the answer is in its replies.
+
+use axum::body::Bytes;
+use serde_json::{Value, json};
+
+use crate::ai::providers::{Does, Provider, bedrock, delta, frame, stop};
+use crate::ai::response_formats::{converse, formatted};
+use crate::endpoints::openai::completions::{Program, data, offering, said, words};
+use crate::endpoints::openai::responses::{input, text, tool};
+
+/// A provider that answers with a text, and a program that asks it.
+async fn asked_by_converse() -> (Provider, Program) {
+    let provider = Provider::start().await;
+    let api = bedrock(&provider, "").await;
+    let program = Program::of(&api.person("ann").await).await;
+    provider.does(Does::Says(200, converse(json!([{ "text": "Hello." }]), "end_turn")));
+    (provider, program)
+}
+
+fn call(id: &str) -> Value {
+    json!({ "id": id, "type": "function", "function": { "name": "f", "arguments": "{}" } })
+}
+
+fn result(id: &str) -> Value {
+    json!({ "role": "tool", "tool_call_id": id, "content": id })
+}
+
+#[tokio::test]
+async fn a_conversation_begins_with_the_user_and_without_results_of_calls_before() {
+    let (provider, program) = asked_by_converse().await;
+    let mut body = offering("hi");
+    body["messages"] = json!([
+        { "role": "system", "content": "Be brief." },
+        { "role": "assistant", "content": "Well.", "tool_calls": [call("a")] },
+        result("a"),
+        { "role": "user", "content": "hi" },
+    ]);
+    program.send(&[], body).await.is(200);
+    let hi = json!([{ "role": "user", "content": [{ "text": "hi" }] }]);
+    assert_eq!(provider.last_asked().2["messages"], hi);
+    let items = json!([
+        { "type": "function_call", "call_id": "a", "name": "f", "arguments": "{}" },
+        { "type": "function_call_output", "call_id": "a", "output": "1" },
+        { "role": "user", "content": "hi" },
+    ]);
+    let mut body = input(items);
+    body["tools"] = json!([tool()]);
+    program.responds(&[], body).await.is(200);
+    assert_eq!(provider.last_asked().2["messages"], hi);
+}
+
+#[tokio::test]
+async fn calls_have_ids_of_their_own_there_whatever_ids_they_had() {
+    let (provider, program) = asked_by_converse().await;
+    let [long, other] = ["1", "2"].map(|last| format!("{}{last}", "x".repeat(70)));
+    let ids = ["", "a.1", "a_1", long.as_str(), other.as_str()];
+    let mut body = offering("hi");
+    let (calls, results) = (ids.map(call), ids.map(result));
+    let mut messages = vec![
+        json!({ "role": "user", "content": "hi" }),
+        json!({ "role": "assistant", "tool_calls": calls }),
+    ];
+    messages.extend(results.into_iter().rev());
+    // Another call may have the id of an earlier one.
+    messages.extend([json!({ "role": "assistant", "tool_calls": [call("a.1")] }), result("a.1")]);
+    body["messages"] = json!(messages);
+    program.send(&[], body).await.is(200);
+    let asked = provider.last_asked().2["messages"].clone();
+    let ids_in = |message: &Value, field: &str| {
+        let blocks = message["content"].as_array().unwrap().iter();
+        let id = |block: &Value| block[field]["toolUseId"].as_str().unwrap().to_owned();
+        blocks.map(id).collect::<Vec<_>>()
+    };
+    let numbered =
+        |numbers: &[u32]| numbers.iter().map(|number| format!("call_{number}")).collect::<Vec<_>>();
+    assert_eq!(ids_in(&asked[1], "toolUse"), numbered(&[1, 2, 3, 4, 5]));
+    assert_eq!(ids_in(&asked[2], "toolResult"), numbered(&[5, 4, 3, 2, 1]));
+    assert_eq!(ids_in(&asked[3], "toolUse"), numbered(&[6]));
+    assert_eq!(ids_in(&asked[4], "toolResult"), numbered(&[6]));
+}
+
+#[tokio::test]
+async fn the_parameters_of_a_function_are_always_said_to_be_an_object() {
+    let (provider, program) = asked_by_converse().await;
+    let of_object = json!({ "type": "object", "required": [] });
+    for (parameters, sent) in [
+        (Value::Null, json!({ "type": "object" })),
+        (json!({}), json!({ "type": "object" })),
+        (json!({ "anyOf": [{}] }), json!({ "type": "object", "anyOf": [{}] })),
+        (of_object.clone(), of_object),
+    ] {
+        let mut body = offering("hi");
+        body["tools"][0]["function"]["parameters"] = parameters;
+        program.send(&[], body).await.is(200);
+        let tool = provider.last_asked().2["toolConfig"]["tools"][0]["toolSpec"].clone();
+        assert_eq!(tool["inputSchema"]["json"], sent);
+    }
+}
+
+/// A format whose answer has this schema.
+fn of_schema(schema: Value) -> Value {
+    json!({ "type": "json_schema", "json_schema": { "name": "days", "schema": schema } })
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_object_is_a_field_of_what_a_function_takes() {
+    let (provider, program) = asked_by_converse().await;
+    let unsupported = "This model doesn't support the outputConfig field.";
+    let unsupported = json!({ "__type": "ValidationException", "message": unsupported });
+    let days = json!({ "type": "array", "items": { "$ref": "#/$defs/day" } });
+    let definitions = json!({ "day": { "type": "string" } });
+    let mut schema = days.clone();
+    schema["$defs"] = definitions.clone();
+    let block = json!({ "toolUse": { "toolUseId": "a", "name": "days", "input": { "answer": ["Monday"] } } });
+    let answer = converse(json!([block]), "tool_use");
+    provider.does(Does::Refuses("outputConfig", unsupported, answer));
+    let completion = program.send(&[], formatted(of_schema(schema.clone()))).await.is(200);
+    assert_eq!(said(&completion), r#"["Monday"]"#);
+    let tool = provider.last_asked().2["toolConfig"]["tools"][0]["toolSpec"].clone();
+    let takes = json!({ "type": "object", "properties": { "answer": days }, "required": ["answer"], "$defs": definitions });
+    assert_eq!((&tool["name"], &tool["inputSchema"]["json"]), (&json!("days"), &takes));
+
+    let mut body = input("hi");
+    body["text"] = json!({ "format": { "type": "json_schema", "name": "days", "schema": schema } });
+    assert_eq!(text(&program.responds(&[], body).await.is(200)), r#"["Monday"]"#);
+
+    // A schema without a type is that of an object, unless it says otherwise.
+    for (schema, is_object) in [
+        (json!({ "properties": {} }), true),
+        (json!({ "$ref": "#/$defs/day", "$defs": {} }), true),
+        (json!({ "anyOf": [{ "type": "string" }] }), false),
+        (json!({ "type": ["object", "null"] }), false),
+    ] {
+        program.send(&[], formatted(of_schema(schema))).await.is(200);
+        let tool = provider.last_asked().2["toolConfig"]["tools"][0]["toolSpec"].clone();
+        let takes = &tool["inputSchema"]["json"];
+        assert_eq!(takes["type"], "object");
+        assert_eq!(takes["properties"].get("answer").is_none(), is_object, "{takes}");
+    }
+}
+
+#[tokio::test]
+async fn a_prompt_that_is_too_long_is_sent_once() {
+    let (provider, program) = asked_by_converse().await;
+    let words = "Input is too long for requested model.";
+    let exception = json!({ "__type": "ValidationException", "message": words });
+    provider.does(Does::Says(400, exception));
+    let format = of_schema(json!({ "type": "object" }));
+    program.send(&[], formatted(format)).await.expect(400, "context_length_exceeded");
+    assert_eq!(provider.times_asked(), 1);
+}
+
+#[tokio::test]
+async fn an_object_is_never_charged_and_lost() {
+    let (provider, program) = asked_by_converse().await;
+    let any_object = formatted(json!({ "type": "json_object" }));
+    // The model answers in words, and doesn't call the function that takes the answer.
+    assert_eq!(said(&program.send(&[], any_object.clone()).await.is(200)), "Hello.");
+
+    let mut streamed = any_object;
+    streamed["stream"] = json!(true);
+    let start = || frame("event", "messageStart", &json!({ "role": "assistant" }));
+    let block = |kind: &str, more: Value| {
+        let mut event = json!({ "contentBlockIndex": 0 });
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        frame("event", kind, &event)
+    };
+    let begin = json!({ "start": { "toolUse": { "toolUseId": "a", "name": "answer" } } });
+    let empty: Vec<Bytes> = vec![
+        start(),
+        delta("Here it is:"),
+        block("contentBlockStart", begin),
+        block("contentBlockStop", json!({})),
+        stop("tool_use"),
+    ];
+    let in_words = vec![start(), delta("No "), delta("object."), stop("end_turn")];
+    for (events, answer) in [(empty, "{}"), (in_words, "No object.")] {
+        provider.does(Does::Streams(events));
+        let chunks = data(&program.send(&[], streamed.clone()).await);
+        assert_eq!(words(&chunks), [answer]);
+    }
+}

@@ -1,0 +1,268 @@
+//! What is refused of a request of `/v1`, by this API or by a provider, and what the client gets.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::telemetry::metrics::Metric;
+
+use crate::ai::providers::{Does, Provider, bedrock};
+use crate::endpoints::openai::completions::{Program, asking, offering, said, weather};
+use crate::endpoints::openai::responses::{input, text, tool};
+use crate::support::client::{Answer, Api, GRANT, PRICE};
+use crate::support::log::{self, recorded};
+
+fn is_refused(answer: Answer, says: &str) {
+    let refused = answer.expect(400, "invalid_fields");
+    assert!(refused["error"]["message"].as_str().unwrap().contains(says), "{refused}");
+}
+
+/// A refusal with this status and these words.
+fn refuses(status: u16, words: &str) -> Does {
+    Does::Says(status, json!({ "error": { "message": words } }))
+}
+
+/// A request for a response with a function.
+fn offering_a_response(message: &str) -> Value {
+    let mut body = input(message);
+    body["tools"] = json!([tool()]);
+    body
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_is_wrong_and_what_to_change() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let must_call = json!("required");
+    let f = json!({ "type": "function", "function": { "name": "f" } });
+    for (field, value, sentence) in [
+        ("n", json!(2), "one answer only"),
+        ("audio", json!({}), "a text only"),
+        ("tool_choice", must_call.clone(), "The request has no functions."),
+        ("tool_choice", f, "The request has no function of this name."),
+    ] {
+        let mut body = asking("hi");
+        body[field] = value;
+        is_refused(program.send(&[], body).await, sentence);
+    }
+    let mut body = input("hi");
+    body["tool_choice"] = must_call;
+    is_refused(program.responds(&[], body).await, "The request has no functions.");
+
+    // No provider accepts such a name, wherever it is.
+    let named = json!({ "id": "a", "type": "function", "function": { "name": "f.g h", "arguments": "{}" } });
+    let mut body = offering("hi");
+    body["messages"] = json!([
+        { "role": "user", "content": "hi" },
+        { "role": "assistant", "tool_calls": [named] },
+        { "role": "tool", "tool_call_id": "a", "content": "1" },
+    ]);
+    is_refused(
+        program.send(&[], body).await,
+        "messages[1].tool_calls: A name must have 1 to 64 letters",
+    );
+    let call = json!({ "type": "function_call", "call_id": "a", "name": "f.g h" });
+    let body = input(json!([{ "role": "user", "content": "hi" }, call]));
+    is_refused(
+        program.responds(&[], body).await,
+        "input[1].name: A name must have 1 to 64 letters",
+    );
+
+    // Schemas that JSON's parsers can't read, as texts since this one can't either.
+    let bearer = ann.bearer();
+    let headers = [("content-type", "application/json"), ("authorization", bearer.as_str())];
+    for schema in [r#"{"maximum": 1e999}"#, r#"{"title": "\ud800"}"#] {
+        let body = offering("hi").to_string().replace(r#"{"city":{"type":"string"}}"#, schema);
+        assert!(body.contains(schema), "{body}");
+        let refused =
+            api.raw(Method::POST, "/v1/chat/completions", &headers, body.into_bytes()).await;
+        is_refused(refused, "This schema has a number that is too large, or half a character.");
+        let mut body = input("hi");
+        body["tools"] = json!([tool()]);
+        let body = body.to_string().replace(r#"{"city":{"type":"string"}}"#, schema);
+        let refused = api.raw(Method::POST, "/v1/responses", &headers, body.into_bytes()).await;
+        is_refused(refused, "This schema has a number that is too large, or half a character.");
+    }
+    assert_eq!(ann.balance().await, GRANT);
+}
+
+#[tokio::test]
+async fn words_of_the_prompt_that_a_refusal_repeats_are_not_taken_for_the_servers_own() {
+    let provider = Provider::start().await;
+    let api = provider.api("").await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    // As FastAPI says that a request is invalid.
+    let repeats = |message: &str| {
+        let sent = json!({ "messages": [{ "role": "user", "content": message }] });
+        let detail = json!([{ "type": "extra_forbidden", "loc": ["body"], "msg": "Not permitted", "input": sent }]);
+        Does::Says(422, json!({ "detail": detail }))
+    };
+    let about_tools = "Does the tool support unicode?";
+    provider.does(repeats(about_tools));
+    let refused = program.send(&[], offering(about_tools)).await.expect(400, "invalid_fields");
+    assert_eq!(refused["error"]["param"], "messages");
+    assert_eq!(provider.times_asked(), 1, "not again without the functions");
+    let refused = program.responds(&[], offering_a_response(about_tools)).await;
+    assert_eq!(refused.expect(400, "invalid_fields")["error"]["param"], "input");
+    let about_context = "Summarise the paper on context window sizes.";
+    provider.does(repeats(about_context));
+    program.send(&[], asking(about_context)).await.expect(502, "ai_failed");
+    program.responds(&[], input(about_context)).await.expect(502, "ai_failed");
+
+    // What the server says itself is read however long the rest is.
+    let own = json!({ "message": "This model's maximum context length is 8192 tokens." });
+    provider.does(Does::Says(400, json!({ "error": own, "request": "x".repeat(200_000) })));
+    program.send(&[], asking("hi")).await.expect(400, "context_length_exceeded");
+    assert_eq!(ann.balance().await, GRANT);
+}
+
+#[tokio::test]
+async fn a_model_that_cannot_be_told_how_many_calls_to_make_keeps_its_functions() {
+    let provider = Provider::start().await;
+    let api = provider.api("").await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let words = json!({ "error": {
+        "message": "Unsupported parameter: 'parallel_tool_calls' is not supported with this model.",
+        "param": "parallel_tool_calls", "code": "unsupported_parameter",
+    } });
+    let call = |id: &str| {
+        let function = json!({ "name": "get_weather", "arguments": "{}" });
+        json!({ "id": id, "type": "function", "function": function })
+    };
+    let message = json!({ "content": null, "tool_calls": [call("a"), call("b")] });
+    let calls = json!({ "choices": [{ "message": message, "finish_reason": "tool_calls" }] });
+    provider.does(Does::Refuses("parallel_tool_calls", words, calls));
+
+    let mut body = offering("hi");
+    body["parallel_tool_calls"] = json!(false);
+    let completion = program.send(&[], body).await.is(200);
+    assert_eq!(completion["choices"][0]["message"]["tool_calls"], json!([call("a")]));
+    let asked = provider.last_asked().2;
+    assert_eq!((&asked["tools"], provider.times_asked()), (&json!([weather()]), 2));
+    assert!(asked.get("parallel_tool_calls").is_none(), "{asked}");
+
+    // The older form allows one call.
+    let mut older = asking("hi");
+    older["functions"] = json!([weather()["function"]]);
+    let completion = program.send(&[], older).await.is(200);
+    assert_eq!(completion["choices"][0]["message"]["function_call"]["name"], "get_weather");
+
+    let mut body = offering_a_response("hi");
+    body["parallel_tool_calls"] = json!(false);
+    let response = program.responds(&[], body).await.is(200);
+    assert_eq!(response["output"].as_array().unwrap().len(), 1, "{response}");
+    assert_eq!(response["output"][0]["call_id"], "a");
+    assert_eq!((ann.balance().await, provider.times_asked()), (GRANT - 3 * PRICE, 6));
+}
+
+#[tokio::test]
+async fn what_a_backup_cannot_do_hides_no_failure_that_a_retry_may_mend() {
+    let (api, first, second) = Provider::two(("AI_TIMEOUT_SECONDS", "3")).await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let mut must_call = offering("hi");
+    must_call["tool_choice"] = json!("required");
+    let unable = || refuses(400, "This model does not support tools.");
+    for (outcome, backup, status, code) in [
+        (refuses(429, "busy"), unable(), 503, "ai_overloaded"),
+        (refuses(429, "busy"), refuses(400, "a reason"), 503, "ai_overloaded"),
+        (refuses(504, "slow"), refuses(400, "prompt is too long"), 504, "ai_timed_out"),
+        (refuses(401, "wrong key"), unable(), 502, "ai_failed"),
+        (unable(), refuses(429, "busy"), 503, "ai_overloaded"),
+        (refuses(400, "a reason"), unable(), 400, "invalid_fields"),
+    ] {
+        first.does(outcome);
+        second.does(backup);
+        program.send(&[], must_call.clone()).await.expect(status, code);
+    }
+    assert_eq!((first.times_asked(), second.times_asked()), (6, 6));
+    assert_eq!(ann.balance().await, GRANT);
+}
+
+#[tokio::test]
+async fn what_no_model_of_bedrock_can_do_is_refused_before_anything_is_taken() {
+    let provider = Provider::start().await;
+    let api = bedrock(&provider, "").await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let url = "https://example.com/cat.png";
+    let mut linked = asking("hi");
+    linked["messages"][0]["content"] =
+        json!([{ "type": "image_url", "image_url": { "url": url } }]);
+    let mut any_object = offering("hi");
+    any_object["response_format"] = json!({ "type": "json_object" });
+    let mut of_responses = input(json!([{ "role": "user", "content": [
+        { "type": "input_text", "text": "hi" }, { "type": "input_image", "image_url": url },
+    ] }]));
+    // More often than failed messages are refunded in a minute.
+    for _ in 0..25 {
+        for (body, param) in [(&linked, "messages"), (&any_object, "response_format")] {
+            let refused = program.send(&[], body.clone()).await.expect(400, "invalid_fields");
+            assert_eq!(refused["error"]["param"], param);
+        }
+        let refused = program.responds(&[], of_responses.clone()).await;
+        assert_eq!(refused.expect(400, "invalid_fields")["error"]["param"], "input");
+    }
+    assert_eq!((provider.times_asked(), ann.balance().await), (0, GRANT));
+
+    let api = bedrock(&provider, ",echo").await;
+    let program = Program::of(&api.person("ben").await).await;
+    let answer = "You said: [a picture from example.com]";
+    assert_eq!(said(&program.send(&[], linked).await.is(200)), answer);
+    of_responses["input"][0]["content"].as_array_mut().unwrap().remove(0);
+    assert_eq!(text(&program.responds(&[], of_responses).await.is(200)), answer);
+    assert_eq!(provider.times_asked(), 0, "the next provider is asked at once");
+}
+
+#[tokio::test]
+async fn a_status_that_means_anything_is_a_refusal_only_in_known_words() {
+    let provider = Provider::start().await;
+    let api = provider.api("").await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let mut body = offering("hi");
+    body["tool_choice"] = json!("required");
+    for (status, words) in [
+        (404, "No endpoints found that support tool use. Try disabling \"get_weather\"."),
+        (500, "tools param requires --jinja flag"),
+        (501, "This model does not support tools."),
+    ] {
+        provider.does(refuses(status, words));
+        let refused = program.send(&[], body.clone()).await.expect(400, "invalid_fields");
+        assert_eq!(refused["error"]["param"], "tools", "{words}");
+        program.send(&[], asking("hi")).await.expect(502, "ai_failed");
+        provider.does(refuses(status, "a reason"));
+        program.send(&[], body.clone()).await.expect(502, "ai_failed");
+    }
+    assert_eq!(ann.balance().await, GRANT);
+}
+
+#[tokio::test]
+async fn a_refusal_for_an_unknown_reason_is_counted_and_logged_by_its_status_and_not_its_words() {
+    let provider = Provider::start().await;
+    let api = provider.api("").await;
+    let program = Program::of(&api.person("ann").await).await;
+    let mut body = offering("hi");
+    body["tool_choice"] = json!("required");
+    log::clear();
+    provider.does(refuses(422, "a confidential reason"));
+    let refused = program.send(&[], body.clone()).await.expect(400, "invalid_fields");
+    assert!(!refused.to_string().contains("confidential"), "{refused}");
+    assert_eq!(recorded(Metric::AiFailures, Some("openai")), (1, 1));
+    assert!(log::text().contains("it refuses the request: status 422"), "{}", log::text());
+
+    provider.does(refuses(400, "This confidential model does not support tools."));
+    program.send(&[], body).await.expect(400, "invalid_fields");
+    assert_eq!(recorded(Metric::AiFailures, Some("openai")), (2, 1), "the model has not failed");
+    let converse = bedrock(&provider, "").await;
+    let program = Program::of(&converse.person("ben").await).await;
+    let words = "The value at toolConfig is confidential.";
+    let exception = json!({ "__type": "ValidationException", "message": words });
+    provider.does(Does::Says(400, exception));
+    program.send(&[], offering("hi")).await.expect(400, "invalid_fields");
+    assert_eq!(recorded(Metric::AiFailures, Some("bedrock")), (1, 1));
+    let log = log::text();
+    assert!(log.contains("it refuses the request: ValidationException"), "{log}");
+    assert!(!log.contains("confidential"), "{log}");
+}

@@ -1,0 +1,9 @@
+//! What users do with their own account: profile, balance, statement, API keys, export, deletion.
+
+pub mod account_delete;
+pub mod api_keys;
+pub mod balance;
+pub mod export;
+pub mod ledger;
+pub mod profile;
+pub mod profile_change;

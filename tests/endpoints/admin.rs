@@ -1,0 +1,12 @@
+//! `/api/admin`: what administrators see and do.
+
+pub mod adjust;
+pub mod admin_chats;
+pub mod admin_export;
+pub mod admin_figures;
+pub mod admin_grants;
+pub mod admin_trail;
+pub mod admin_users;
+pub mod administration;
+pub mod creations;
+pub mod interventions;

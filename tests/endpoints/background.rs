@@ -1,0 +1,3 @@
+//! Work that no request asks for.
+
+pub mod mail;

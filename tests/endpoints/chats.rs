@@ -1,0 +1,6 @@
+//! Messages, conversations and their branches.
+
+pub mod branches;
+pub mod chat;
+pub mod chat_history;
+pub mod instructions;

@@ -1,0 +1,4 @@
+//! `/v1`: OpenAI's API.
+
+pub mod completions;
+pub mod responses;

@@ -1,0 +1,729 @@
+//! `cargo run`: what the program prints, keeps and refuses.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use reqwest::Client;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::program::{Folder, Running, command, run};
+
+/// Asserts that the program ends at once with one sentence.
+#[track_caller]
+fn refuses(arguments: &[&str], sentence: &str) {
+    let output = run(arguments);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{arguments:?}");
+    assert!(said.contains(sentence), "{arguments:?}: {said}");
+    assert_eq!(said.trim().lines().count(), 1, "{said}");
+}
+
+fn free_port() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string()
+}
+
+fn ann() -> Value {
+    json!({ "username": "ann", "password": "secret123" })
+}
+
+#[tokio::test]
+async fn a_later_run_over_the_same_folder_still_has_its_users_and_chats() {
+    let folder = Folder::new();
+    let port = free_port();
+    let server = Running::start(&["--port", &port, "--data", folder.path()]);
+    assert_eq!(server.url, format!("http://127.0.0.1:{port}"));
+    let first_curl =
+        format!("curl -s {}/api/register -H 'Content-Type: application/json' -d", server.url);
+    assert!(server.printed.contains(&first_curl), "{}", server.printed);
+    assert!(server.printed.contains("POST   /api/chat\n"), "{}", server.printed);
+    let (status, registered) = server.post("/api/register", ann()).await;
+    assert_eq!(status, 201);
+    let token = registered["token"].as_str().unwrap().to_owned();
+    assert_eq!(server.post("/api/chat", json!({ "message": "hi", "token": token })).await.0, 200);
+    server.interrupt();
+
+    let server = Running::start(&["--port", "0", "--data", folder.path()]);
+    assert_eq!(server.post("/api/login", ann()).await.1["tokens"], 3900);
+    // The token of the first run still opens the account: the signing secret is kept in the folder
+    // too.
+    assert_eq!(
+        server.post("/api/chat", json!({ "message": "hi", "token": token })).await.1["tokens"],
+        3800
+    );
+}
+
+#[tokio::test]
+async fn a_server_in_memory_keeps_nothing() {
+    for _ in 0..2 {
+        let server = Running::start(&["--port", "0", "--memory"]);
+        assert_eq!(server.post("/api/register", ann()).await.0, 201);
+        server.interrupt();
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_in_one_sentence() {
+    let folder = Folder::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().port().to_string();
+    refuses(
+        &["--port", &taken, "--memory"],
+        &format!("Port {taken} is taken. Stop what uses it, or choose another with --port."),
+    );
+    refuses(
+        &["dynamodb", "--port", &taken, "--data", folder.path()],
+        &format!("Port {taken} is taken."),
+    );
+    refuses(&["--prot", "1"], "unexpected argument '--prot'");
+    refuses(&["--port", "x"], "invalid value 'x' for '--port <PORT>'");
+    refuses(&["manage", "create-admin"], "<NAME>");
+    refuses(&["estimate", "--users", "10"], "--chats-per-day <C>");
+    let slow = ["--users", "10", "--chats-per-day", "1", "--ai-seconds", "30"];
+    refuses(&[&["estimate"], &slow[..]].concat(), "an answer that takes 30 seconds fails");
+    for command in ["reapply", "reconcile"] {
+        refuses(
+            &["manage", command, "2026-11-21T10:00:00Z"],
+            "Export the names of the restored tables: USERS_TABLE, TOKENS_TABLE",
+        );
+    }
+    let file = std::env::current_exe().unwrap();
+    refuses(&["--port", "0", "--data", file.to_str().unwrap()], "can't be written");
+
+    let server = Running::start(&["--port", "0", "--data", folder.path()]);
+    refuses(
+        &["--port", "0", "--data", folder.path()],
+        "is in use by another run. Stop that one, or choose another folder with --data.",
+    );
+    server.interrupt();
+    let mut unusable = command(&["--port", "0", "--memory"]);
+    let output = unusable.env("CHAT_PRICE", "-1").output().unwrap();
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap().trim(),
+        "error: CHAT_PRICE must be a whole number from 1 to 1000000 (got \"-1\")."
+    );
+}
+
+#[test]
+fn help_is_no_failure() {
+    for arguments in
+        [&["--help"][..], &["manage", "--help"], &["estimate", "--help"], &["--version"]]
+    {
+        assert!(run(arguments).status.success(), "{arguments:?}");
+    }
+}
+
+/// The command that docs/cost.md and docs/operations.md show.
+const ESTIMATE: &str =
+    "cargo run -- estimate --users 10000 --chats-per-day 10 --ai-seconds 4 --streamed 0.8";
+
+#[test]
+fn an_estimate_is_what_the_documentation_shows() {
+    let (cost, operations, readme) = (
+        include_str!("../../docs/cost.md"),
+        include_str!("../../docs/operations.md"),
+        include_str!("../../README.md"),
+    );
+    assert!(cost.contains(ESTIMATE) && operations.contains(ESTIMATE));
+    let arguments: Vec<&str> = ESTIMATE.split_whitespace().skip(3).collect();
+    let output = run(&arguments);
+    assert!(output.status.success(), "{output:?}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let shown = cost.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
+    let (own, by_kind) = printed.split_once("\ndollars for a million").unwrap();
+    assert!(shown.starts_with(own), "docs/cost.md needs this example:\n{own}");
+    // It shows only some kinds of requests.
+    let some: Vec<&str> = shown.lines().skip(own.lines().count() + 2).collect();
+    assert!(some.len() > 10);
+    for line in some {
+        assert!(by_kind.lines().any(|kind| kind == line), "{line:?} is not in:\n{by_kind}");
+    }
+
+    let json = run(&[&arguments[..], &["--json"]].concat()).stdout;
+    let estimate: Value = serde_json::from_slice(&json).unwrap();
+    let first = estimate["first_that_breaks"]["what"].as_str().unwrap();
+    assert!(printed.contains(&format!("First limit reached: {first}, at ")), "{printed}");
+    let items = estimate["month"].as_array().unwrap();
+    assert!(items.iter().all(|item| printed.contains(item["item"].as_str().unwrap())));
+    let at_rest = estimate["at_rest_dollars"].as_f64().unwrap();
+    for document in [readme, cost] {
+        let words = document.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            words.contains("about 1.30 dollars a month, and 24 more with alarms and a dashboard")
+        );
+    }
+    let of = |name: &str| {
+        let item = items.iter().find(|item| item["item"] == name).unwrap();
+        item["dollars"].as_f64().unwrap()
+    };
+    let watching = of("CloudWatch, alarms") + of("CloudWatch, dashboards");
+    assert!((22.5..25.5).contains(&watching), "{watching} is not about 24 dollars");
+    let others = at_rest - watching;
+    assert!((1.25..1.35).contains(&others), "{others} is not about 1.30 dollars");
+}
+
+#[tokio::test]
+async fn an_administrator_is_made_beside_a_running_server_or_without_one() {
+    let folder = Folder::new();
+    let create = |name: &'static str, more: &[&'static str]| {
+        let mut arguments =
+            vec!["manage", "create-admin", name, "--password-env", "ADMIN_PASSWORD", "--data"];
+        arguments.push(folder.path());
+        arguments.extend_from_slice(more);
+        run(&arguments)
+    };
+    let created = create("root", &[]);
+    assert!(created.status.success(), "{created:?}");
+    assert_eq!(
+        String::from_utf8(created.stdout).unwrap(),
+        "root is an administrator with 10000 tokens.\n"
+    );
+
+    let server = Running::start(&["--port", "0", "--data", folder.path()]);
+    assert!(create("second", &["--tokens", "7"]).status.success());
+    for (name, tokens) in [("root", 10_000), ("second", 7)] {
+        let (status, body) = server
+            .post("/api/login", json!({ "username": name, "password": "correct horse" }))
+            .await;
+        assert_eq!(
+            (status, &body["user"]["role"], &body["tokens"]),
+            (200, &json!("admin"), &json!(tokens)),
+            "{body}"
+        );
+    }
+    for (name, more, sentence) in [
+        ("ROOT", &[][..], "Another account has the name ROOT."),
+        ("a b", &[], "can't be a username"),
+        ("third", &["--tokens", "9999999999999"], "--tokens must be at most"),
+    ] {
+        let refused = create(name, more);
+        assert!(!refused.status.success());
+        assert!(String::from_utf8(refused.stderr).unwrap().contains(sentence), "{name}");
+    }
+    refuses(
+        &["manage", "create-admin", "fourth", "--password-env", "NO_SUCH", "--data", folder.path()],
+        "The environment variable NO_SUCH is not set.",
+    );
+}
+
+#[tokio::test]
+async fn an_administrator_has_an_address_and_resets_the_password_by_mail() {
+    let folder = Folder::new();
+    let server = Running::start(&["--port", "0", "--data", folder.path()]);
+    let create = |name: &str, more: &[&str]| {
+        let named = [
+            "manage",
+            "create-admin",
+            name,
+            "--password-env",
+            "ADMIN_PASSWORD",
+            "--data",
+            folder.path(),
+        ];
+        let output = run(&[&named[..], more].concat());
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(create("root", &["--email", "root@example.com"]), (true, String::new()));
+    assert_eq!(create("second@example.com", &[]), (true, String::new()));
+    for (login, name) in
+        [("root@example.com", "root"), ("second@example.com", "second@example.com")]
+    {
+        let (status, body) = server
+            .post("/api/login", json!({ "username": login, "password": "correct horse" }))
+            .await;
+        assert_eq!(
+            (status, &body["user"]["username"], &body["user"]["role"]),
+            (200, &json!(name), &json!("admin")),
+            "{body}"
+        );
+        assert_eq!(
+            (&body["user"]["email"], &body["user"]["email_verified"]),
+            (&json!(login), &json!(false)),
+            "{body}"
+        );
+    }
+    for (name, more, sentence) in [
+        (
+            "third",
+            &["--email", "root@example.com"][..],
+            "Another account has the address root@example.com.",
+        ),
+        ("third", &["--email", "root"], "--email \"root\": This is not an e-mail address."),
+        (
+            "third@example.com",
+            &["--email", "fourth@example.com"],
+            "A username with an @ is the account's e-mail address: give the same address as --email, or leave it out.",
+        ),
+        (
+            "@third",
+            &[],
+            "\"@third\" can't be a username: A name with an @ must be an e-mail address",
+        ),
+    ] {
+        let (success, said) = create(name, more);
+        assert!(!success && said.contains(sentence), "{said}");
+    }
+
+    let (status, _) =
+        server.post("/api/password/reset", json!({ "email": "root@example.com" })).await;
+    assert_eq!(status, 202);
+    let mails = Path::new(folder.path()).join("mail");
+    let reset = async {
+        loop {
+            let mails = std::fs::read_dir(&mails)
+                .into_iter()
+                .flatten()
+                .map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+            if let Some(mail) =
+                mails.into_iter().find(|mail| mail.contains("Choose a new password"))
+            {
+                return mail.lines().find(|line| line.len() == 43).unwrap().to_owned();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let token = tokio::time::timeout(Duration::from_secs(60), reset).await.unwrap();
+    assert_eq!(
+        server
+            .post(
+                "/api/password/reset/confirm",
+                json!({ "token": token, "password": "another horse" })
+            )
+            .await
+            .0,
+        200
+    );
+    assert_eq!(
+        server
+            .post("/api/login", json!({ "username": "root", "password": "another horse" }))
+            .await
+            .0,
+        200
+    );
+}
+
+#[tokio::test]
+async fn a_local_mail_links_to_the_local_pages() {
+    let folder = Folder::new();
+    let port = free_port();
+    let server = Running::start(&["--port", &port, "--data", folder.path()]);
+    let ann = json!({ "username": "ann", "email": "ann@example.com", "password": "secret123" });
+    assert_eq!(server.post("/api/register", ann).await.0, 201);
+    let mails = Path::new(folder.path()).join("mail");
+    let link = async {
+        loop {
+            let files = std::fs::read_dir(&mails).into_iter().flatten();
+            let mut mails =
+                files.filter_map(|file| std::fs::read_to_string(file.ok()?.path()).ok());
+            if let Some(mail) = mails.find(|mail| mail.contains("Verify your e-mail address")) {
+                return mail.lines().find(|line| line.starts_with("http")).map(str::to_owned);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let link = tokio::time::timeout(Duration::from_secs(60), link).await.unwrap().unwrap();
+    let page = format!("http://127.0.0.1:{port}/verify-email/?token=");
+    assert_eq!(link.strip_prefix(&page).expect("a link to a page").len(), 43);
+    let page = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    assert_eq!(page.build().unwrap().get(&link).send().await.unwrap().status(), 303);
+}
+
+#[tokio::test]
+async fn what_may_mean_another_account_is_refused_and_an_id_never_does() {
+    let folder = Folder::new();
+    let server = Running::start(&["--port", "0", "--data", folder.path()]);
+    let register = async |body: Value| {
+        let (status, registered) = server.post("/api/register", body).await;
+        assert_eq!(status, 201, "{registered}");
+        registered["id"].as_str().unwrap().to_owned()
+    };
+    let squatter =
+        register(json!({ "username": "owner@example.com", "password": "secret123" })).await;
+    let dynamodb = std::fs::read_to_string(Path::new(folder.path()).join("dynamodb-url")).unwrap();
+    let database = emulator::dynamo::client(&dynamodb);
+    let manage =
+        |arguments: &[&str]| run(&[&["manage"], arguments, &["--data", folder.path()]].concat());
+    let commands = |who: &str| {
+        [
+            vec!["adjust".into(), who.to_owned(), "5".into(), "--reason".into(), "x".into()],
+            vec!["unlock".into(), who.into()],
+            vec!["audit".into(), who.into()],
+        ]
+    };
+    let refused = |sentence: &str| {
+        for command in commands("owner@example.com") {
+            let output = manage(&command.iter().map(String::as_str).collect::<Vec<_>>());
+            assert!(!output.status.success(), "{command:?}");
+            assert_eq!(
+                String::from_utf8(output.stderr).unwrap(),
+                format!("error: {sentence}\n"),
+                "{command:?}"
+            );
+        }
+    };
+    refused(&format!(
+        "The account {squatter} has not verified the address \"owner@example.com\". If you mean this account, give its id."
+    ));
+
+    // As in an earlier version: the name claims no address, and the owner of the address does.
+    let claim = database
+        .delete_item()
+        .table_name("UsersTable")
+        .key("pk", AttributeValue::S("email:owner@example.com".into()));
+    claim.send().await.unwrap();
+    let owner = register(
+        json!({ "username": "owner", "email": "owner@example.com", "password": "secret123" }),
+    )
+    .await;
+    refused(&format!(
+        "The accounts {squatter} and {owner} both log in as \"owner@example.com\". Give the id of the one that you mean."
+    ));
+
+    for (id, balance) in [(&owner, 4005), (&squatter, 4010)] {
+        let output = manage(&["adjust", id, &(balance - 4000).to_string(), "--reason", "x"]);
+        assert!(
+            String::from_utf8(output.stdout)
+                .unwrap()
+                .ends_with(&format!("has {balance} tokens now.\n")),
+            "{id}"
+        );
+    }
+    for command in commands(&owner).iter().skip(1).chain(&commands("owner")[..]) {
+        assert!(
+            manage(&command.iter().map(String::as_str).collect::<Vec<_>>()).status.success(),
+            "{command:?}"
+        );
+    }
+    let unknown = Uuid::now_v7().to_string();
+    refuses(
+        &["manage", "audit", &unknown, "--data", folder.path()],
+        &format!("No account has the name \"{unknown}\"."),
+    );
+}
+
+#[tokio::test]
+async fn a_balance_is_adjusted_and_audited_beside_a_running_server_or_without_one() {
+    let folder = Folder::new();
+    let manage = |arguments: &[&str]| {
+        let output = run(&[&["manage"], arguments, &["--data", folder.path()]].concat());
+        let [out, err] =
+            [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.code(), out, err)
+    };
+    let says = |line: &str| (Some(0), format!("{line}\n"), String::new());
+    assert_eq!(manage(&["audit"]), says("0 accounts, 0 rows, no difference"));
+
+    let server = Running::start(&["--port", "0", "--data", folder.path()]);
+    for name in ["Ann", "ben"] {
+        let (status, registered) = server
+            .post("/api/register", json!({ "username": name, "password": "secret123" }))
+            .await;
+        assert_eq!(status, 201);
+        assert_eq!(
+            server
+                .post("/api/chat", json!({ "message": "hi", "token": registered["token"] }))
+                .await
+                .0,
+            200
+        );
+    }
+    assert_eq!(
+        manage(&["adjust", "ann", "500", "--reason", "for the outage"]),
+        says("Ann has 4400 tokens now.")
+    );
+    assert_eq!(
+        manage(&["adjust", "ANN", "-400", "--reason", "too much"]),
+        says("Ann has 4000 tokens now.")
+    );
+    assert_eq!(
+        server.post("/api/login", json!({ "username": "Ann", "password": "secret123" })).await.1["tokens"],
+        4000
+    );
+    for (arguments, sentence) in [
+        (
+            ["adjust", "ann", "-4001", "--reason", "x"],
+            "Ann has only 4000 tokens. Nothing was changed.",
+        ),
+        (
+            ["adjust", "ann", "999999999999", "--reason", "x"],
+            "Ann can't be granted more than 1000000000000 tokens in all. Nothing was changed.",
+        ),
+        (
+            ["adjust", "ann", "0", "--reason", "x"],
+            "AMOUNT must be a whole number from -1000000000000 to 1000000000000 other than 0.",
+        ),
+        (
+            ["adjust", "ann", "-9223372036854775808", "--reason", "x"],
+            "AMOUNT must be a whole number from",
+        ),
+        (["adjust", "ann", "1", "--reason", ""], "A reason must not be empty."),
+        (
+            ["adjust", "ann", "1", "--reason", &"x".repeat(201)],
+            "A reason can have at most 200 characters.",
+        ),
+        (["adjust", "nobody", "1", "--reason", "x"], "No account has the name \"nobody\"."),
+        (["adjust", "a b", "1", "--reason", "x"], "No account has the name \"a b\"."),
+        (["adjust", "ann", "1.5", "--reason", "x"], "invalid value '1.5' for '<AMOUNT>'"),
+    ] {
+        let (code, out, err) = manage(&arguments);
+        assert!(
+            code != Some(0) && out.is_empty() && err.contains(sentence) && err.lines().count() == 1,
+            "{arguments:?}: {out}{err}"
+        );
+    }
+    refuses(&["manage", "adjust", "ann", "1"], "--reason <TEXT>");
+
+    assert_eq!(manage(&["audit"]), says("2 accounts, 6 rows, no difference"));
+    assert_eq!(manage(&["audit", "ben"]), says("1 account, 2 rows, no difference"));
+    assert_eq!(
+        manage(&["audit", "nobody"]),
+        (Some(1), String::new(), "error: No account has the name \"nobody\".\n".into())
+    );
+    let dynamodb = std::fs::read_to_string(Path::new(folder.path()).join("dynamodb-url")).unwrap();
+    let update = emulator::dynamo::client(&dynamodb)
+        .update_item()
+        .table_name("UsersTable")
+        .key("pk", AttributeValue::S("user:ben".into()));
+    update
+        .update_expression("SET tokens = tokens + :a")
+        .expression_attribute_values(":a", AttributeValue::N("1".into()))
+        .send()
+        .await
+        .unwrap();
+    let found = "ben: granted is 4000, but tokens, reservations and spent make 4001\n";
+    assert_eq!(
+        manage(&["audit"]),
+        (Some(1), found.into(), "error: 2 accounts, 6 rows, 1 difference\n".into())
+    );
+    server.interrupt();
+    assert_eq!(
+        manage(&["audit", "ben"]),
+        (Some(1), found.into(), "error: 1 account, 2 rows, 1 difference\n".into())
+    );
+    assert_eq!(manage(&["audit", "ann"]), says("1 account, 4 rows, no difference"));
+}
+
+#[tokio::test]
+async fn an_account_with_too_many_failures_is_unlocked_beside_a_running_server() {
+    let folder = Folder::new();
+    let mut program = command(&["--port", "0", "--data", folder.path()]);
+    program.env("LOGIN_ATTEMPTS", "3");
+    let server = Running::of(program);
+    assert_eq!(server.post("/api/register", ann()).await.0, 201);
+    // One guess of unknown clients, and one of this network, which the registration made known.
+    for status in [401, 401, 429] {
+        assert_eq!(
+            server
+                .post("/api/login", json!({ "username": "ann", "password": "wrong-password" }))
+                .await
+                .0,
+            status
+        );
+    }
+    assert_eq!(server.post("/api/login", ann()).await.0, 429);
+    let unlocked = run(&["manage", "unlock", "ANN", "--data", folder.path()]);
+    assert_eq!(String::from_utf8(unlocked.stdout).unwrap(), "ann can log in again.\n");
+    assert_eq!(server.post("/api/login", ann()).await.0, 200);
+    refuses(
+        &["manage", "unlock", "nobody", "--data", folder.path()],
+        "No account has the name \"nobody\".",
+    );
+}
+
+#[tokio::test]
+async fn what_a_deleted_account_has_left_is_erased_by_hand_too() {
+    let folder = Folder::new();
+    let manage = |command: &str| {
+        String::from_utf8(run(&["manage", command, "--data", folder.path()]).stdout).unwrap()
+    };
+    let server = Running::start(&["--port", "0", "--data", folder.path()]);
+    let (_, registered) = server.post("/api/register", ann()).await;
+    let token = registered["access"].as_str().unwrap();
+    assert_eq!(server.post("/api/chat", json!({ "message": "hi", "token": token })).await.0, 200);
+    let delete = Client::new()
+        .delete(format!("{}/api/user", server.url))
+        .bearer_auth(token)
+        .json(&json!({ "password": "secret123" }));
+    assert_eq!(delete.send().await.unwrap().status(), 202);
+    assert_eq!(manage("erase"), "3 items of 1 deleted account erased, 0 names free again\n");
+    assert_eq!(manage("erase"), "0 items of 0 deleted accounts erased, 0 names free again\n");
+    assert_eq!(manage("audit"), "1 account, 2 rows, no difference\n");
+    assert_eq!(manage("census"), "0 accounts with 0 tokens\n");
+    let adjusted = run(&["manage", "adjust", "ann", "1", "--reason", "x", "--data", folder.path()]);
+    assert_eq!(
+        String::from_utf8(adjusted.stderr).unwrap(),
+        "error: No account has the name \"ann\".\n"
+    );
+    server.interrupt();
+}
+
+#[tokio::test]
+async fn the_embedded_dynamodb_alone_tells_both_emulators_how_to_reach_it() {
+    let folder = Folder::new();
+    let port = free_port();
+    let server = Running::start(&["dynamodb", "--port", &port, "--data", folder.path()]);
+    let read = |name: &str| std::fs::read_to_string(Path::new(folder.path()).join(name)).unwrap();
+    let key = read("dynamodb-url")
+        .strip_prefix("http://")
+        .and_then(|url| url.strip_suffix(&format!("@127.0.0.1:{port}")))
+        .unwrap()
+        .to_owned();
+    assert!(
+        read("lambda.env").contains(&format!("DYNAMODB_ENDPOINT=http://{key}@127.0.0.1:{port}\n"))
+    );
+    assert!(
+        read("lambda.env").contains("REGISTRATIONS_PER_ADDRESS=0\n")
+            && read("lambda.env").contains("LOGIN_FAILURES_PER_ADDRESS=0\n")
+    );
+    let sam: Value = serde_json::from_str(&read("sam.json")).unwrap();
+    assert_eq!(
+        sam["Parameters"]["DYNAMODB_ENDPOINT"],
+        format!("http://{key}@host.docker.internal:{port}")
+    );
+    assert_eq!(
+        sam["Parameters"]["SIGNING_SECRET"].as_str().unwrap(),
+        read("signing-secret"),
+        "containers don't see the folder"
+    );
+    let file = std::fs::canonicalize(folder.path()).unwrap().join("signing-secret");
+    assert!(read("lambda.env").contains(&format!("SIGNING_SECRET=file://{}\n", file.display())));
+    assert_eq!(server.url, format!("http://127.0.0.1:{port}"), "the key is not shown");
+    let tables =
+        emulator::dynamo::client(&read("dynamodb-url")).list_tables().send().await.unwrap();
+    assert_eq!(tables.table_names.unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn an_embedded_dynamodb_in_memory_writes_no_file_and_prints_its_access_key() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path()).unwrap();
+    let port = free_port();
+    let mut program = command(&["dynamodb", "--port", &port, "--memory"]);
+    program.current_dir(folder.path()).env("TMPDIR", folder.path());
+    let server = Running::of(program);
+    let printed = |name: &str| {
+        let line = server.printed.lines().find_map(|line| line.trim().strip_prefix(name));
+        line.unwrap_or_else(|| panic!("no {name} in {}", server.printed)).to_owned()
+    };
+    let endpoint = printed("DYNAMODB_ENDPOINT=");
+    assert!(endpoint.ends_with(&format!("@127.0.0.1:{port}")), "{endpoint}");
+    assert_eq!(printed("SIGNING_SECRET=").len(), 64);
+    let tables = emulator::dynamo::client(&endpoint).list_tables().send().await.unwrap();
+    assert_eq!(tables.table_names.unwrap().len(), 5);
+    server.interrupt();
+    let written: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert!(written.is_empty(), "{written:?}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_data_folder_is_its_owners_alone_whatever_it_was_before() {
+    use std::fs::{Permissions, create_dir, set_permissions, write};
+    use std::os::unix::fs::PermissionsExt;
+
+    fn files(folder: &Path) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries
+            .flat_map(
+                |path| if path.is_dir() { [files(&path), vec![path]].concat() } else { vec![path] },
+            )
+            .collect()
+    }
+    let modes = |folder: &Path| -> Vec<(PathBuf, u32)> {
+        let all = files(folder).into_iter().chain([folder.to_owned()]);
+        all.map(|path| {
+            (path.clone(), std::fs::metadata(&path).unwrap().permissions().mode() & 0o777)
+        })
+        .collect()
+    };
+    let is_private = |folder: &Path| {
+        for (path, mode) in modes(folder) {
+            assert_eq!(
+                mode,
+                if path.is_dir() { 0o700 } else { 0o600 },
+                "{} has {mode:o}",
+                path.display()
+            );
+        }
+    };
+
+    let folder = Folder::new();
+    let path = Path::new(folder.path());
+    let work = async || {
+        let server = Running::start(&["--port", "0", "--data", folder.path()]);
+        let name = Uuid::new_v4().simple().to_string();
+        let ann = json!({ "username": name, "email": format!("{name}@example.com"), "password": "secret123" });
+        assert_eq!(server.post("/api/register", ann).await.0, 201);
+        while !path.join("mail").read_dir().is_ok_and(|mut mails| {
+            mails.any(|mail| mail.unwrap().path().to_string_lossy().contains(".txt"))
+        }) {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        // While the server runs, SQLite's log exists too.
+        assert!(files(path).iter().any(|file| file.ends_with("dynamodb.sqlite-wal")));
+        is_private(path);
+        server.interrupt();
+        is_private(path);
+    };
+    work().await;
+
+    // As an earlier version left the folder when it was killed.
+    for (path, mode) in modes(path) {
+        set_permissions(
+            &path,
+            Permissions::from_mode(mode | 0o055 & if mode == 0o700 { 0o055 } else { 0o044 }),
+        )
+        .unwrap();
+    }
+    assert!(modes(path).iter().all(|(_, mode)| [0o755, 0o644].contains(mode)));
+    work().await;
+
+    // Other files in a folder that is used for the first time don't belong to this program.
+    let folder = Folder::new();
+    create_dir(folder.path()).unwrap();
+    let other = Path::new(folder.path()).join("notes.txt");
+    write(&other, "x").unwrap();
+    set_permissions(&other, Permissions::from_mode(0o644)).unwrap();
+    drop(Running::start(&["dynamodb", "--port", &free_port(), "--data", folder.path()]));
+    assert_eq!(std::fs::metadata(&other).unwrap().permissions().mode() & 0o777, 0o644);
+    std::fs::remove_file(other).unwrap();
+    is_private(Path::new(folder.path()));
+}
+
+#[tokio::test]
+async fn whatever_the_log_is_asked_for_it_holds_no_hash_no_message_no_address_and_no_key() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path()).unwrap();
+    let log = Path::new(folder.path()).join("log");
+    let mut program = command(&["--port", "0", "--data", folder.path()]);
+    program.env("RUST_LOG", "trace");
+    let server = Running::logging(program, std::fs::File::create(&log).unwrap().into());
+    let ann = json!({ "username": "ann", "email": "ann@example.com", "password": "secret123" });
+    let (status, registered) = server.post("/api/register", ann.clone()).await;
+    assert_eq!(status, 201);
+    assert_eq!(server.post("/api/login", ann).await.0, 200);
+    let (status, said) = server
+        .post(
+            "/api/chat",
+            json!({ "message": "a question of mine", "token": registered["access"] }),
+        )
+        .await;
+    assert_eq!((status, &said["tokens"]), (200, &json!(3900)));
+    let key = std::fs::read_to_string(Path::new(folder.path()).join("dynamodb-url")).unwrap();
+    server.interrupt();
+
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("/api/chat") && log.contains("INFO"), "{log}");
+    let key = key.split(['/', ':', '@']).filter(|part| part.len() == 64).collect::<Vec<_>>();
+    assert_eq!(key.len(), 2);
+    let tokens = ["access", "refresh", "token"].map(|field| registered[field].as_str().unwrap());
+    for secret in ["argon2id", "secret123", "example.com", "a question of mine"]
+        .into_iter()
+        .chain(key)
+        .chain(tokens)
+    {
+        let line = log.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "{secret} is in the log");
+    }
+}

@@ -1,0 +1,8 @@
+//! What operators see and do: the log, metrics, traces, the audit and the signing keys.
+
+mod audit;
+mod invocations;
+mod keys;
+mod metrics;
+mod traces;
+mod trail;

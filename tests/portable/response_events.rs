@@ -1,0 +1,302 @@
+//! The events of a streamed `POST /v1/responses`, as OpenAI's SDKs put them together.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use serde_json::{Value, json};
+
+use crate::ai::providers::{Does, Provider, chunk, done};
+use crate::endpoints::openai::completions::{Program, is_replay};
+use crate::endpoints::openai::responses::{PATH, in_paris, input, text};
+use crate::support::client::{Answer, Api, GRANT, PRICE};
+use crate::support::function::event;
+use crate::support::lambda::Instance;
+
+fn streamed(mut body: Value) -> Value {
+    body["stream"] = json!(true);
+    body
+}
+
+/// The events of a stream. Each has its name as its type, and the next number.
+fn events(answer: &Answer) -> Vec<Value> {
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.header("content-type"), "text/event-stream; charset=utf-8");
+    let text = answer.body.as_str().unwrap();
+    let event = |(number, event): (usize, &str)| {
+        let (name, data) = event.split_once("\ndata: ").unwrap_or_else(|| panic!("{event:?}"));
+        let data: Value = serde_json::from_str(data).unwrap();
+        assert_eq!(name, format!("event: {}", data["type"].as_str().unwrap()));
+        assert_eq!(data["sequence_number"], number, "{data}");
+        data
+    };
+    text.split_terminator("\n\n").enumerate().map(event).collect()
+}
+
+/// The types of events, without the word with which most begin.
+fn types(events: &[Value]) -> Vec<&str> {
+    events
+        .iter()
+        .filter_map(|event| event["type"].as_str())
+        .map(|name| name.strip_prefix("response.").unwrap_or(name))
+        .collect()
+}
+
+fn deltas(events: &[Value]) -> Vec<&str> {
+    events.iter().filter_map(|event| event["delta"].as_str()).collect()
+}
+
+/// The output that a client puts together from what begins and what is added.
+fn put_together(events: &[Value]) -> Vec<Value> {
+    let mut output: Vec<Value> = Vec::new();
+    let add = |text: &mut Value, delta: &Value| {
+        *text = json!(format!("{}{}", text.as_str().unwrap(), delta.as_str().unwrap()));
+    };
+    for event in events {
+        let place =
+            event["output_index"].as_u64().map_or(0, |place| usize::try_from(place).unwrap());
+        match event["type"].as_str().unwrap() {
+            "response.output_item.added" => {
+                assert_eq!(
+                    (place, &event["item"]["status"]),
+                    (output.len(), &json!("in_progress"))
+                );
+                output.push(event["item"].clone());
+            }
+            "response.content_part.added" => {
+                assert_eq!(event["item_id"], output[place]["id"]);
+                output[place]["content"].as_array_mut().unwrap().push(event["part"].clone());
+            }
+            "response.output_text.delta" => {
+                assert_eq!(event["item_id"], output[place]["id"]);
+                add(&mut output[place]["content"][0]["text"], &event["delta"]);
+            }
+            "response.function_call_arguments.delta" => {
+                assert_eq!(event["item_id"], output[place]["id"]);
+                add(&mut output[place]["arguments"], &event["delta"]);
+            }
+            "response.output_text.done" => {
+                assert_eq!(event["text"], output[place]["content"][0]["text"]);
+            }
+            "response.content_part.done" => {
+                assert_eq!(event["part"], output[place]["content"][0]);
+            }
+            "response.function_call_arguments.done" => {
+                let [name, arguments] = ["name", "arguments"].map(|field| &output[place][field]);
+                assert_eq!((&event["name"], &event["arguments"]), (name, arguments));
+            }
+            "response.output_item.done" => {
+                output[place]["status"] = event["item"]["status"].clone();
+                assert_eq!(event["item"], output[place]);
+            }
+            _ => {}
+        }
+    }
+    output
+}
+
+/// The response of the last event, which has what a client puts together from the others.
+fn whole(events: &[Value]) -> &Value {
+    let response = &events.last().unwrap()["response"];
+    assert_eq!(response["output"], json!(put_together(events)));
+    for event in &events[..2] {
+        let begun = &event["response"];
+        assert_eq!(
+            (&begun["id"], &begun["created_at"]),
+            (&response["id"], &response["created_at"])
+        );
+        assert_eq!((&begun["status"], &begun["output"]), (&json!("in_progress"), &json!([])));
+        assert_eq!(begun["usage"], Value::Null);
+    }
+    response
+}
+
+#[tokio::test]
+async fn a_streamed_response_comes_in_events_and_is_replayed_as_one_piece() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let mut body = streamed(input("!words one two three"));
+    body["metadata"] = json!({ "topic": "numbers" });
+    let send = async || program.responds(&[("idempotency-key", "k1")], body.clone()).await;
+    let (first, again) = (send().await, send().await);
+    assert!(!is_replay(&first) && is_replay(&again));
+    let (first, again) = (events(&first), events(&again));
+    assert_eq!(
+        types(&first),
+        [
+            "created",
+            "in_progress",
+            "output_item.added",
+            "content_part.added",
+            "output_text.delta",
+            "output_text.delta",
+            "output_text.delta",
+            "output_text.done",
+            "content_part.done",
+            "output_item.done",
+            "completed",
+        ]
+    );
+    assert_eq!(deltas(&first), ["one ", "two ", "three"]);
+    assert_eq!(deltas(&again), ["one two three"]);
+    let response = whole(&first);
+    assert_eq!(whole(&again), response);
+    assert_eq!((text(response), &response["status"]), ("one two three", &json!("completed")));
+    let kept = ann.history("").await.is(200)[0].clone();
+    assert_eq!(response["id"], format!("resp_{}", kept["id"].as_str().unwrap()));
+    assert_eq!(kept["response"], "one two three");
+    assert_eq!(response["metadata"], json!({ "topic": "numbers" }));
+    assert_eq!(response["usage"]["total_tokens"], 9);
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+}
+
+#[tokio::test]
+async fn a_call_is_streamed_piece_by_piece_and_is_the_same_in_a_whole_response() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let mut outputs = Vec::new();
+    for count in ["0", "1"] {
+        let count = [("x-stainless-retry-count", count)];
+        let answer = program.responds(&count, streamed(in_paris())).await;
+        let events = events(&answer);
+        let (begin, end) = (["created", "in_progress", "output_item.added"], events.len() - 3);
+        assert_eq!(types(&events)[..3], begin);
+        let ends = ["function_call_arguments.done", "output_item.done", "completed"];
+        assert_eq!(types(&events)[end..], ends);
+        let pieces: Vec<&str> = deltas(&events);
+        assert_eq!(pieces.concat(), r#"{"city": "Paris"}"#);
+        assert_eq!(pieces.len(), if is_replay(&answer) { 1 } else { 2 });
+        outputs.push(whole(&events)["output"].clone());
+    }
+    assert_eq!(outputs[0], outputs[1]);
+    assert_eq!(outputs[0][0]["name"], "get_weather");
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+}
+
+#[tokio::test]
+async fn a_text_and_calls_whose_pieces_come_in_turns_are_items_of_their_own() {
+    let provider = Provider::start().await;
+    let api = provider.api("").await;
+    let program = Program::of(&api.person("ann").await).await;
+    let call = |index: u64, id: &str, name: &str, arguments: &str| {
+        let mut call = json!({ "index": index, "function": { "arguments": arguments } });
+        if !id.is_empty() {
+            call["id"] = json!(id);
+            call["function"]["name"] = json!(name);
+        }
+        let chunk = json!({ "choices": [{ "delta": { "tool_calls": [call] } }] });
+        Bytes::from(format!("data: {chunk}\n\n"))
+    };
+    provider.does(Does::Streams(vec![
+        chunk("Let me ", None),
+        call(0, "a", "f", "{\"x\":"),
+        call(1, "b", "g", "{"),
+        chunk("look.", None),
+        call(0, "", "", " 1}"),
+        call(1, "", "", "}"),
+        chunk("", Some("tool_calls")),
+        done(),
+    ]));
+    let events = events(&program.responds(&[], streamed(in_paris())).await);
+    let response = whole(&events);
+    assert_eq!(response["output"][0]["content"][0]["text"], "Let me look.");
+    let calls = [("a", "f", "{\"x\": 1}"), ("b", "g", "{}")];
+    for (item, (id, name, arguments)) in
+        [1_usize, 2].map(|place| &response["output"][place]).iter().zip(calls)
+    {
+        let fields = ["call_id", "name", "arguments"].map(|field| item[field].as_str().unwrap());
+        assert_eq!(fields, [id, name, arguments]);
+    }
+    assert_eq!(response["status"], "completed");
+}
+
+#[tokio::test]
+async fn a_stream_that_is_cut_off_ends_as_incomplete() {
+    let provider = Provider::start().await;
+    let api = provider.api("").await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    for (finish, reason) in [("length", "max_output_tokens"), ("content_filter", "content_filter")]
+    {
+        provider.does(Does::Streams(vec![
+            chunk("Once upon", None),
+            chunk("", Some(finish)),
+            done(),
+        ]));
+        let events = events(&program.responds(&[], streamed(input("A story."))).await);
+        assert_eq!(types(&events).last(), Some(&"incomplete"));
+        let response = whole(&events);
+        assert_eq!(response["incomplete_details"], json!({ "reason": reason }));
+        let status = [&response["status"], &response["output"][0]["status"]];
+        assert_eq!(status, ["incomplete", "incomplete"]);
+    }
+    assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
+}
+
+#[tokio::test]
+async fn a_failure_in_the_middle_is_an_error_and_a_failed_response_and_costs_nothing() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let events = events(&program.responds(&[], streamed(input("!cut one two"))).await);
+    let (failed, before) = events.split_last().unwrap();
+    let (error, before) = before.split_last().unwrap();
+    assert_eq!((types(before).last(), deltas(before)), (Some(&"output_text.delta"), vec!["one "]));
+    assert_eq!(
+        [&error["type"], &error["code"], &error["param"]],
+        [&json!("error"), &json!("ai_failed"), &Value::Null]
+    );
+    assert!(error["message"].as_str().unwrap().contains("Nothing was charged"), "{error}");
+    let response = &failed["response"];
+    assert_eq!([&failed["type"], &response["status"]], ["response.failed", "failed"]);
+    assert_eq!(response["error"], json!({ "code": "server_error", "message": error["message"] }));
+    assert_eq!(
+        (&response["id"], &response["model"]),
+        (&before[0]["response"]["id"], &json!("scripted"))
+    );
+    for (message, status, code) in [
+        ("!fail", 502, "ai_failed"),
+        ("!overloaded", 503, "ai_overloaded"),
+        ("!hang", 504, "ai_timed_out"),
+    ] {
+        program.responds(&[], streamed(input(message))).await.expect(status, code);
+    }
+    ann.has_left(PRICE - 1).await;
+    program.responds(&[], streamed(input("hi"))).await.expect(402, "insufficient_tokens");
+    assert_eq!(ann.balance().await, PRICE - 1);
+    assert_eq!(ann.history("").await.is(200), json!([]));
+}
+
+#[tokio::test]
+async fn an_empty_answer_is_a_message_without_words() {
+    let provider = Provider::start().await;
+    let api = provider.api("").await;
+    let program = Program::of(&api.person("ann").await).await;
+    provider.does(Does::Streams(vec![chunk("", Some("stop")), done()]));
+    let events = events(&program.responds(&[], streamed(input("hi"))).await);
+    assert_eq!(deltas(&events), [""; 0]);
+    assert_eq!(text(whole(&events)), "");
+    provider.says("");
+    assert_eq!(text(&program.responds(&[], input("hi")).await.is(200)), "");
+}
+
+#[tokio::test]
+async fn the_real_function_streams_events_as_they_come() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let store = [("DYNAMODB_ENDPOINT", api.dynamodb.as_str())];
+    let mut function = Instance::of("responses", &store).await;
+    let bearer = format!("Bearer {}", program.key);
+    let headers = [("authorization", bearer.as_str())];
+    function.takes(&event("responses", PATH, &headers, &streamed(input("hi"))));
+    let reply = tokio::time::timeout(Duration::from_secs(20), function.answers()).await.unwrap();
+    let text = reply.body.as_str().unwrap();
+    assert!(
+        reply.headers.contains_key("x-came-as") && text.contains("event: response.completed\n"),
+        "{text}"
+    );
+    function.end();
+}

@@ -1,0 +1,8 @@
+//! The project itself: its template, code, documents and dependencies state the same facts.
+
+mod alarms;
+mod architecture;
+mod contract;
+mod dependencies;
+mod documents;
+mod parameters;

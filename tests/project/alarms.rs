@@ -1,0 +1,532 @@
+//! The alarms of `template.yaml` and `alarms.yaml`: they watch every function, table and deployment,
+//! and only metrics that exist; `docs/runbooks.md` says of each what it means and what to do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use serde_norway::Value as Yaml;
+
+use crate::support::function::event;
+use crate::support::lambda::{Instance, binary};
+
+const TEMPLATE: &str = include_str!("../../template.yaml");
+const ALARMS: &str = include_str!("../../alarms.yaml");
+const RUNBOOKS: &str = include_str!("../../docs/runbooks.md");
+const OPERATIONS: &str = include_str!("../../docs/operations.md");
+
+const FUNCTION: &str = "AWS::Serverless::Function";
+const ALARM: &str = "AWS::CloudWatch::Alarm";
+
+fn yaml(source: &str) -> Yaml {
+    emulator::template::parse(source).unwrap()
+}
+
+/// The resources of a type, by name.
+fn of_type<'y>(yaml: &'y Yaml, kind: &str) -> BTreeMap<String, &'y Yaml> {
+    let resources = yaml["Resources"].as_mapping().unwrap().iter();
+    resources
+        .filter(|(_, resource)| resource["Type"].as_str() == Some(kind))
+        .map(|(name, resource)| (name.as_str().unwrap().to_owned(), resource))
+        .collect()
+}
+
+/// The text of a value, or what its `!Ref`, `!GetAtt` or `!Sub` names.
+fn text(value: &Yaml) -> &str {
+    match value {
+        Yaml::Tagged(tagged) => tagged.value.as_str().unwrap_or_default(),
+        value => value.as_str().unwrap_or_default(),
+    }
+}
+
+/// A metric that an alarm fetches.
+struct Watched<'y> {
+    namespace: &'y str,
+    name: &'y str,
+    dimensions: Vec<(&'y str, &'y Yaml)>,
+}
+
+impl<'y> Watched<'y> {
+    fn of(metric: &'y Yaml) -> Self {
+        let dimensions = metric["Dimensions"].as_sequence().into_iter().flatten();
+        Self {
+            namespace: text(&metric["Namespace"]),
+            name: metric["MetricName"].as_str().unwrap(),
+            dimensions: dimensions
+                .map(|each| (each["Name"].as_str().unwrap(), &each["Value"]))
+                .collect(),
+        }
+    }
+}
+
+/// The metrics that an alarm fetches: those of its expression, or its only one.
+fn watched(alarm: &Yaml) -> Vec<Watched<'_>> {
+    let properties = &alarm["Properties"];
+    match properties["Metrics"].as_sequence() {
+        Some(queries) => {
+            let metrics = queries.iter().map(|query| &query["MetricStat"]["Metric"]);
+            metrics.filter(|metric| !metric.is_null()).map(Watched::of).collect()
+        }
+        None => vec![Watched::of(properties)],
+    }
+}
+
+/// The items of a list that `template.yaml` passes to `alarms.yaml`: names of resources, or
+/// `unused`.
+fn passed(template: &Yaml, list: &str) -> Vec<String> {
+    let value = &template["Resources"]["AlarmStack"]["Properties"]["Parameters"][list];
+    let Yaml::Tagged(joined) = value else { panic!("{list}: {value:?}") };
+    assert_eq!(joined.tag, "!Join", "{list}");
+    // `!If [condition, reference, other]` is the stack's own resource, or another in its place.
+    let own = |item: &Yaml| match item {
+        Yaml::Tagged(given) if given.tag == "!If" => text(&given.value[1]).to_owned(),
+        item => text(item).to_owned(),
+    };
+    joined.value[1].as_sequence().unwrap().iter().map(own).collect()
+}
+
+/// The resource that a dimension of `alarms.yaml` names: `!Select [index, !Ref list]`.
+fn chosen(template: &Yaml, value: &Yaml) -> String {
+    let Yaml::Tagged(select) = value else { panic!("{value:?}") };
+    assert_eq!(select.tag, "!Select", "{value:?}");
+    let index = usize::try_from(select.value[0].as_u64().unwrap()).unwrap();
+    let items = passed(template, text(&select.value[1]));
+    items.get(index).unwrap_or_else(|| panic!("{value:?} of {items:?}")).clone()
+}
+
+/// The resources whose metric of this name some alarm of `alarms.yaml` watches.
+fn covered(metric: &str) -> Vec<String> {
+    let (template, nested) = (yaml(TEMPLATE), yaml(ALARMS));
+    let mut names = Vec::new();
+    for alarm in of_type(&nested, ALARM).into_values() {
+        for each in watched(alarm) {
+            if each.name == metric {
+                names.push(chosen(&template, each.dimensions[0].1));
+            }
+        }
+    }
+    names.retain(|name| name != "unused");
+    names
+}
+
+#[test]
+fn an_alarm_watches_the_errors_and_another_the_throttles_of_every_function() {
+    let template = yaml(TEMPLATE);
+    let functions: BTreeSet<String> = of_type(&template, FUNCTION).into_keys().collect();
+    for metric in ["Errors", "Throttles"] {
+        let names = covered(metric);
+        let once: BTreeSet<String> = names.iter().cloned().collect();
+        assert_eq!(once, functions, "{metric}: the groups of AlarmStack");
+        assert_eq!(once.len(), names.len(), "{metric} of a function are in two groups");
+    }
+}
+
+#[test]
+fn an_alarm_watches_the_throttles_of_every_table() {
+    let template = yaml(TEMPLATE);
+    let tables: BTreeSet<String> = of_type(&template, "AWS::DynamoDB::Table").into_keys().collect();
+    for metric in ["ReadThrottleEvents", "WriteThrottleEvents"] {
+        assert_eq!(covered(metric).into_iter().collect::<BTreeSet<_>>(), tables, "{metric}");
+    }
+}
+
+/// The metrics of a table don't include those of its global secondary indexes.
+#[test]
+fn an_alarm_watches_the_throttles_of_every_index() {
+    let (template, nested) = (yaml(TEMPLATE), yaml(ALARMS));
+    let mut indexes = BTreeSet::new();
+    for (table, resource) in of_type(&template, "AWS::DynamoDB::Table") {
+        let listed = resource["Properties"]["GlobalSecondaryIndexes"].as_sequence();
+        for index in listed.into_iter().flatten() {
+            indexes.insert((table.clone(), text(&index["IndexName"]).to_owned()));
+        }
+    }
+    assert!(indexes.len() > 5, "{indexes:?}");
+    for metric in ["ReadThrottleEvents", "WriteThrottleEvents"] {
+        let mut watched_indexes = BTreeSet::new();
+        for alarm in of_type(&nested, ALARM).into_values() {
+            for each in watched(alarm).into_iter().filter(|each| each.name == metric) {
+                let [(first, table), (second, index)] = each.dimensions.as_slice() else {
+                    continue;
+                };
+                assert_eq!((*first, *second), ("TableName", "GlobalSecondaryIndexName"));
+                watched_indexes.insert((chosen(&template, table), text(index).to_owned()));
+            }
+        }
+        assert_eq!(watched_indexes, indexes, "{metric}");
+    }
+}
+
+#[test]
+fn an_alarm_watches_the_functions_that_ask_the_ai_and_another_ten_that_are_quick() {
+    let template = yaml(TEMPLATE);
+    let asking = ["ChatFunction", "ChatStreamFunction", "CompletionsFunction", "ResponsesFunction"];
+    assert_eq!(passed(&template, "ChatFunctions")[..4], asking);
+    let quick: BTreeSet<String> = passed(&template, "QuickFunctions").into_iter().collect();
+    assert_eq!(quick.len(), 10, "{quick:?}");
+    assert!(asking.iter().all(|name| !quick.contains(*name)), "{quick:?}");
+    let slow: BTreeSet<String> = covered("Duration").into_iter().collect();
+    assert_eq!(slow, quick.into_iter().chain(asking.map(str::to_owned)).collect());
+    let background = passed(&template, "BackgroundFunctions");
+    assert_eq!(covered("IteratorAge"), ["MailFunction"]);
+    let all = ["SweepFunction", "EraseFunction", "MailFunction", "CensusFunction"];
+    assert_eq!(background, all);
+}
+
+/// CloudWatch refuses an alarm over more
+/// ([limit](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-data-queries.html)).
+#[test]
+fn no_alarm_fetches_more_than_ten_metrics() {
+    for source in [TEMPLATE, ALARMS] {
+        for (name, alarm) in of_type(&yaml(source), ALARM) {
+            assert!((1..=10).contains(&watched(alarm).len()), "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_metric_of_the_product_that_an_alarm_watches_is_written_by_the_code() {
+    let section = OPERATIONS.split("\n## ").find(|section| section.starts_with("Metrics\n"));
+    let rows = section.expect("docs/operations.md lists the metrics").lines();
+    let cell = |row: &str, number: usize| {
+        row.split('|').nth(number).unwrap().trim().trim_matches('`').to_owned()
+    };
+    let documented: BTreeMap<String, String> = rows
+        .filter(|line| line.starts_with("| `"))
+        .map(|row| (cell(row, 1), cell(row, 3)))
+        .collect();
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/src");
+    let code: String = ["error.rs", "config.rs", "config/settings.rs", "metrics.rs"]
+        .iter()
+        .map(|file| fs::read_to_string(shared.join(file)).unwrap_or_default())
+        .collect();
+    let mut names = BTreeSet::new();
+    for source in [TEMPLATE, ALARMS] {
+        for (alarm, resource) in of_type(&yaml(source), ALARM) {
+            for metric in watched(resource) {
+                if metric.namespace.starts_with("AWS/") {
+                    continue;
+                }
+                assert!(["Stack", "AWS::StackName"].contains(&metric.namespace), "{alarm}");
+                let dimension = match metric.dimensions.as_slice() {
+                    [] => "none",
+                    [(name, value)] => {
+                        let quoted = format!("\"{}\"", text(value));
+                        assert!(code.contains(&quoted), "{alarm}: the code has no {quoted}");
+                        *name
+                    }
+                    more => panic!("{alarm}: {} dimensions", more.len()),
+                };
+                let documented = documented.get(metric.name).map(String::as_str);
+                assert_eq!(documented, Some(dimension), "{alarm}: {}", metric.name);
+                names.insert(metric.name.to_owned());
+            }
+        }
+    }
+    let expected = [
+        "AiFailures",
+        "AuditDifferences",
+        "Chats",
+        "ErasedAccounts",
+        "Failures",
+        "MailsFailed",
+        "Refunds",
+        "SettleConflicts",
+        "SweptAccounts",
+    ];
+    assert_eq!(names, BTreeSet::from(expected.map(str::to_owned)));
+}
+
+#[test]
+fn a_function_with_an_alias_moves_step_by_step_and_back_if_its_own_alarm_fires() {
+    let template = yaml(TEMPLATE);
+    let (mut canaries, mut binaries) = (BTreeSet::new(), BTreeSet::new());
+    for (name, function) in of_type(&template, FUNCTION) {
+        let properties = &function["Properties"];
+        let preference = &properties["DeploymentPreference"];
+        if properties["AutoPublishAlias"].is_null() {
+            assert!(preference.is_null(), "{name} has no alias to move");
+            continue;
+        }
+        assert_eq!(properties["AutoPublishAlias"], "live", "{name}");
+        assert!(properties["AutoPublishCodeSha256"].is_null(), "{name}: scripts/deploy adds it");
+        assert_eq!(text(&preference["Type"]), "DeploymentPreference", "{name}");
+        let canary = format!("{}Canary", name.strip_suffix("Function").unwrap());
+        let Yaml::Tagged(alarms) = &preference["Alarms"] else { panic!("{name}") };
+        // `!If [condition, alarms, nothing]`.
+        assert_eq!(alarms.value[0], "HasCanary", "{name}");
+        let named: Vec<&str> = alarms.value[1].as_sequence().unwrap().iter().map(text).collect();
+        assert_eq!(named, [canary.as_str(), "FailedRequests"], "{name}");
+
+        let alarm = &template["Resources"][canary.as_str()];
+        assert_eq!(alarm["Condition"], "HasCanary", "{canary}");
+        let alias = format!("${{{name}}}:live");
+        let mut fetched = BTreeSet::new();
+        for metric in watched(alarm) {
+            let dimensions: Vec<(&str, &str)> =
+                metric.dimensions.iter().map(|(name, value)| (*name, text(value))).collect();
+            let expected = [("FunctionName", name.as_str()), ("Resource", alias.as_str())];
+            assert_eq!(dimensions, expected, "{canary}");
+            fetched.insert(metric.name.to_owned());
+        }
+        let expected = ["Errors", "Invocations", "Throttles"].map(str::to_owned);
+        assert_eq!(fetched, BTreeSet::from(expected), "{canary}");
+        canaries.insert(canary);
+        binaries.insert(function["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap());
+    }
+    let critical = [
+        "balance",
+        "chat",
+        "chat_history",
+        "chat_stream",
+        "completions",
+        "login",
+        "register",
+        "responses",
+        "token_refresh",
+    ];
+    assert_eq!(binaries, BTreeSet::from(critical));
+    for binary in critical {
+        assert!(OPERATIONS.contains(&format!("`{binary}`")), "docs/operations.md lacks {binary}");
+    }
+    canaries.insert("FailedRequests".to_owned());
+    assert_eq!(canaries, of_type(&template, ALARM).into_keys().collect());
+}
+
+#[test]
+fn the_dashboard_shows_every_alarm_and_what_it_watches() {
+    let nested = yaml(ALARMS);
+    let alarms = of_type(&nested, ALARM);
+    let mut expected: BTreeMap<String, String> =
+        alarms.keys().map(|name| (name.clone(), format!("${{{name}.Arn}}"))).collect();
+    expected.insert("FailedRequests".to_owned(), "${FailedRequestsArn}".to_owned());
+    let body = text(&nested["Resources"]["Dashboard"]["Properties"]["DashboardBody"]);
+    let body: Value = serde_json::from_str(body).unwrap();
+    let widgets = body["widgets"].as_array().unwrap();
+    let of_kind = move |kind: &'static str| widgets.iter().filter(move |each| each["type"] == kind);
+
+    let states = of_kind("alarm").flat_map(|each| each["properties"]["alarms"].as_array().unwrap());
+    let states: BTreeSet<&str> = states.map(|arn| arn.as_str().unwrap()).collect();
+    assert_eq!(states, expected.values().map(String::as_str).collect());
+    let graph = |each: &Value| {
+        let properties = &each["properties"];
+        let arn = properties["annotations"]["alarms"][0].as_str().unwrap().to_owned();
+        (properties["title"].as_str().unwrap().to_owned(), arn)
+    };
+    assert_eq!(of_kind("metric").map(graph).collect::<BTreeMap<_, _>>(), expected);
+}
+
+#[test]
+fn every_alarm_of_the_stack_notifies_the_topic_when_it_fires_and_when_it_ends() {
+    for (name, alarm) in of_type(&yaml(ALARMS), ALARM) {
+        for actions in ["AlarmActions", "OKActions"] {
+            let Yaml::Tagged(given) = &alarm["Properties"][actions] else { panic!("{name}") };
+            // `!If [condition, [topic], nothing]`.
+            assert_eq!(given.value[0], "HasTopic", "{name}");
+            assert_eq!(text(&given.value[1][0]), "TopicArn", "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_alarm_has_a_runbook_and_every_runbook_an_alarm() {
+    let mut described = BTreeMap::new();
+    for section in RUNBOOKS.split("\n## ").skip(1) {
+        let anchor = section.lines().next().unwrap().to_lowercase().replace(' ', "-");
+        for part in ["**Means.** ", "**Look at.** ", "\n```\n", "**Do.** "] {
+            assert!(section.contains(part), "{anchor} lacks {part}");
+        }
+        let (_, names) = section.split_once("\nAlarms: ").expect("a list of alarms");
+        let names = names.split("\n\n").next().unwrap();
+        for name in names.split('`').skip(1).step_by(2) {
+            let twice = described.insert(name.to_owned(), anchor.clone());
+            assert_eq!(twice, None, "{name}");
+        }
+    }
+    let mut known = BTreeMap::new();
+    for source in [TEMPLATE, ALARMS] {
+        let yaml = yaml(source);
+        for (name, alarm) in of_type(&yaml, ALARM) {
+            let description = alarm["Properties"]["AlarmDescription"].as_str().unwrap();
+            let anchor = description.strip_prefix("docs/runbooks.md#").unwrap();
+            known.insert(name, anchor.to_owned());
+        }
+        for name in of_type(&yaml, "AWS::Budgets::Budget").into_keys() {
+            known.insert(name, "budget".to_owned());
+        }
+    }
+    assert_eq!(described, known);
+}
+
+/// An expression of [metric math](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html),
+/// at one point of time: numbers, names, `SUM`, `IF`, comparison and arithmetic.
+struct Math<'m> {
+    rest: &'m str,
+    /// The queries of the alarm by id: a metric's value, or `None` if it has no sample.
+    named: &'m dyn Fn(&str) -> Option<f64>,
+}
+
+impl Math<'_> {
+    fn takes(&mut self, sign: &str) -> bool {
+        self.rest = self.rest.trim_start();
+        let rest = self.rest.strip_prefix(sign);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    fn comparison(&mut self) -> Option<f64> {
+        let left = self.sum();
+        if self.takes(">=") {
+            let right = self.sum();
+            return Some(f64::from(u8::from(left? >= right?)));
+        }
+        left
+    }
+
+    fn sum(&mut self) -> Option<f64> {
+        let mut left = self.product();
+        while self.takes("+") {
+            let right = self.product();
+            left = left.zip(right).map(|(left, right)| left + right);
+        }
+        left
+    }
+
+    fn product(&mut self) -> Option<f64> {
+        let mut left = self.unit();
+        loop {
+            if self.takes("*") {
+                let right = self.unit();
+                left = left.zip(right).map(|(left, right)| left * right);
+            } else if self.takes("/") {
+                let right = self.unit();
+                left = left.zip(right).map(|(left, right)| left / right);
+            } else {
+                return left;
+            }
+        }
+    }
+
+    fn unit(&mut self) -> Option<f64> {
+        self.rest = self.rest.trim_start();
+        let end = self.rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(self.rest.len());
+        let (word, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        match word {
+            "SUM" => {
+                assert!(self.takes("(["), "{}", self.rest);
+                let mut values = vec![self.sum()];
+                while self.takes(",") {
+                    values.push(self.sum());
+                }
+                assert!(self.takes("])"), "{}", self.rest);
+                // A metric without a sample doesn't count.
+                values.into_iter().flatten().reduce(|one, other| one + other)
+            }
+            "IF" => {
+                assert!(self.takes("("), "{}", self.rest);
+                let condition = self.comparison();
+                assert!(self.takes(","), "{}", self.rest);
+                let yes = self.sum();
+                assert!(self.takes(","), "{}", self.rest);
+                let no = self.sum();
+                assert!(self.takes(")"), "{}", self.rest);
+                if condition? > 0.0 { yes } else { no }
+            }
+            word => word.parse().ok().or_else(|| (self.named)(word)),
+        }
+    }
+}
+
+/// Whether an alarm fires with these values of the metrics that it fetches. Others have no sample.
+fn fires(alarm: &Yaml, values: &[(&str, f64)]) -> bool {
+    let properties = &alarm["Properties"];
+    let queries = properties["Metrics"].as_sequence().unwrap();
+    let query = |id: &str| {
+        let query = queries.iter().find(|query| query["Id"] == id);
+        query.unwrap_or_else(|| panic!("no metric {id}"))
+    };
+    for (id, _) in values {
+        assert!(!query(id)["MetricStat"].is_null(), "{id}");
+    }
+    fn value(id: &str, query: &dyn Fn(&str) -> String, values: &[(&str, f64)]) -> Option<f64> {
+        let expression = query(id);
+        if expression.is_empty() {
+            return values.iter().find(|(name, _)| *name == id).map(|(_, value)| *value);
+        }
+        let named = |id: &str| value(id, query, values);
+        let mut math = Math { rest: &expression, named: &named };
+        let value = math.comparison();
+        assert_eq!(math.rest.trim(), "", "{expression}");
+        value
+    }
+    let shown = queries.iter().find(|query| query["ReturnData"].as_bool() != Some(false)).unwrap();
+    let expression = |id: &str| text(&query(id)["Expression"]).to_owned();
+    let threshold = properties["Threshold"].as_f64().unwrap();
+    assert_eq!(properties["ComparisonOperator"], "GreaterThanOrEqualToThreshold");
+    value(text(&shown["Id"]), &expression, values).is_some_and(|value| value >= threshold)
+}
+
+#[test]
+fn failed_requests_are_a_share_above_a_floor() {
+    let template = yaml(TEMPLATE);
+    let alarm = &template["Resources"]["FailedRequests"];
+    let fires = |internal: f64, requests: f64| {
+        fires(alarm, &[("internal", internal), ("requests", requests)])
+    };
+    assert!(!fires(2.0, 2.0), "two failures are too few to judge");
+    assert!(fires(3.0, 3.0) && fires(3.0, 300.0));
+    // A million users with five messages a day: 441 requests a second.
+    assert!(!fires(3.0, 26_460.0) && !fires(264.0, 26_460.0) && fires(265.0, 26_460.0));
+    let both = [("internal", 2.0), ("unavailable", 1.0), ("requests", 100.0)];
+    assert!(self::fires(alarm, &both), "both codes count");
+    assert!(!self::fires(alarm, &[("requests", 100.0)]));
+}
+
+#[test]
+fn refunds_are_a_share_above_a_floor() {
+    let nested = yaml(ALARMS);
+    let alarm = &nested["Resources"]["Refunds"];
+    let fires =
+        |refunds: f64, chats: f64| self::fires(alarm, &[("refunds", refunds), ("chats", chats)]);
+    assert!(!fires(19.0, 0.0), "nineteen refunds are too few to judge");
+    assert!(fires(20.0, 0.0) && fires(20.0, 380.0) && !fires(20.0, 381.0));
+    assert!(!fires(400.0, 20_000.0) && fires(2_000.0, 20_000.0));
+    assert!(self::fires(alarm, &[("refunds", 20.0)]), "no message is answered at all");
+}
+
+/// Health asks the store. Here it is a port on which nothing listens.
+#[tokio::test]
+async fn requests_that_fail_because_of_the_store_are_what_the_alarm_counts() {
+    let log = std::env::temp_dir().join(format!("farebox-{}.log", uuid::Uuid::new_v4()));
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "exec \"$0\" >\"$1\""]).arg(binary("health")).arg(&log);
+    let nowhere = [("DYNAMODB_ENDPOINT", "http://id:secret@127.0.0.1:1")];
+    let mut health = Instance::start(command, "health", &nowhere).await;
+
+    let template = yaml(TEMPLATE);
+    let alarm = &template["Resources"]["FailedRequests"];
+    // The fewest that count.
+    let requests = 3;
+    for _ in 0..requests {
+        health.takes(&event("health", "/api/health", &[], &Value::Null));
+        assert_eq!(health.answers().await.status, 503);
+    }
+    drop(health);
+    let written = fs::read_to_string(&log).unwrap();
+    fs::remove_file(&log).unwrap();
+
+    let lines: Vec<Value> =
+        written.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let sum = |metric: &Watched<'_>| -> u64 {
+        let of_metric = |line: &&Value| {
+            metric.dimensions.iter().all(|(name, value)| line[*name].as_str() == Some(text(value)))
+        };
+        lines.iter().filter(of_metric).filter_map(|line| line[metric.name].as_u64()).sum()
+    };
+    let own = watched(alarm).into_iter().filter(|metric| !metric.namespace.starts_with("AWS/"));
+    assert_eq!(own.map(|metric| sum(&metric)).sum::<u64>(), requests, "{written}");
+    assert!(fires(alarm, &[("unavailable", 3.0), ("requests", 3.0)]));
+}

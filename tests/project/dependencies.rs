@@ -1,0 +1,96 @@
+//! Which packages the product and its tests consist of, and what cargo compiles for README's two
+//! commands.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use spdx::{Expression, ParseMode};
+
+/// They require nothing but that their text is passed on.
+const LICENCES: [&str; 8] = [
+    "Apache-2.0",
+    "BSD-3-Clause",
+    "CDLA-Permissive-2.0",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "Unicode-3.0",
+    "Zlib",
+];
+
+/// The licence of every package, by its name and version, as cargo would compile it for Lambda's
+/// processors.
+fn licences() -> BTreeMap<String, String> {
+    let of_target = |target| {
+        let tree = ["tree", "--workspace", "--all-features", "--offline", "--locked"];
+        let lines = ["--prefix", "none", "--no-dedupe", "--format", "{p}|{l}", "--target", target];
+        let output = Command::new(env!("CARGO")).args(tree).args(lines).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let lines = ["aarch64-unknown-linux-gnu", "x86_64-unknown-linux-gnu"].map(of_target).concat();
+    let licences = lines.lines().filter_map(|line| line.split_once('|'));
+    licences.map(|(package, licence)| (package.to_owned(), licence.to_owned())).collect()
+}
+
+#[test]
+fn every_dependency_has_a_licence_that_requires_nothing_but_its_text() {
+    let licences = licences();
+    assert!(licences.len() > 100, "{licences:?}");
+    for (package, licence) in licences {
+        let terms = Expression::parse_mode(&licence, ParseMode::LAX).unwrap_or_else(|error| {
+            panic!("{package} has the licence {licence:?}, which can't be read: {error}")
+        });
+        assert!(
+            terms.evaluate(|term| LICENCES.contains(&term.to_string().as_str())),
+            "{package} has the licence {licence}. If it requires nothing but its text, list it here."
+        );
+    }
+}
+
+#[test]
+fn every_dependency_comes_from_crates_io() {
+    let lock =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock")).unwrap();
+    let sources: Vec<_> = lock.lines().filter_map(|line| line.strip_prefix("source = ")).collect();
+    assert!(sources.len() > 100);
+    for source in sources {
+        assert_eq!(source, "\"registry+https://github.com/rust-lang/crates.io-index\"");
+    }
+}
+
+/// The vulnerabilities of dependencies that are known here. This test asks no advisory database:
+/// run `cargo audit` or `cargo deny` too.
+#[test]
+fn no_dependency_has_a_hole_that_is_known() {
+    for package in licences().keys() {
+        // Its timing leaks the private key (RUSTSEC-2023-0071).
+        assert!(!package.starts_with("rsa v"), "{package}");
+        // Before 10.3 it treated a time of the wrong type as missing (GHSA-h395-gr6q-cpjc).
+        if let Some(version) = package.strip_prefix("jsonwebtoken v") {
+            let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+            assert!((numbers.next(), numbers.next()) >= (Some(10), Some(3)), "{package}");
+        }
+    }
+}
+
+/// Every package with its features, as cargo compiles it for a command with these arguments.
+fn packages(arguments: &[&str]) -> BTreeSet<String> {
+    let tree = ["tree", "--offline", "--prefix", "none", "--format", "{p} {f}"];
+    let output = Command::new(env!("CARGO")).args(tree).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| line.trim_end_matches(" (*)").trim().to_owned()).collect()
+}
+
+#[test]
+fn cargo_run_and_cargo_test_share_one_build_of_every_dependency() {
+    let run = packages(&["--package", "local", "--edges", "normal,build"]);
+    let test = packages(&["--workspace", "--edges", "normal,build,dev"]);
+    let twice: Vec<_> = run.difference(&test).collect();
+    assert!(
+        !run.is_empty() && twice.is_empty(),
+        "compiled again for the tests with other features: {twice:?}. `cargo tree --edges features \
+         --invert NAME` shows what turns them on; turn them on in local/Cargo.toml too."
+    );
+}

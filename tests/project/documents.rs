@@ -1,0 +1,247 @@
+//! What the documents show and say: the requests of the README and of the tour are run as they are,
+//! and the replies are compared with those in the document; the files and tests that they name exist.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use shared::clock::Day;
+
+use crate::project::architecture::files_below;
+use crate::support::client::{Answer, Api, token_in};
+
+const README: &str = include_str!("../../README.md");
+const TOUR: &str = include_str!("../../docs/api-tour.md");
+const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
+const CHECKLIST: &str = include_str!("../../docs/security.md");
+const HOST: &str = "http://127.0.0.1:3000";
+
+#[tokio::test]
+async fn the_requests_of_the_readme_get_the_replies_that_it_shows() {
+    assert_eq!(walk(README).await, 3);
+}
+
+#[tokio::test]
+async fn the_requests_of_the_tour_get_the_replies_that_it_shows() {
+    let replies = walk(TOUR).await;
+    assert!(replies >= 30, "only {replies} replies were compared");
+}
+
+/// Runs the requests of a document against a server of its own, and compares the replies that it
+/// shows. Returns how many there are.
+async fn walk(document: &str) -> usize {
+    let api = Api::own(&[("AI_PROVIDER", "echo")]).await;
+    let mut variables = HashMap::new();
+    let mut replies = 0;
+    let mut last = None;
+    for (language, block) in blocks(document) {
+        match (language, last.take()) {
+            ("sh", _) => {
+                for command in block.lines().filter(|line| line.contains("curl ")) {
+                    last = run(&api, command, &mut variables).await;
+                }
+            }
+            ("text", Some(answer)) => {
+                let deltas = |text: &str| {
+                    text.split("\n\n")
+                        .filter(|event| event.starts_with("event: delta"))
+                        .map(str::to_owned)
+                        .collect::<Vec<_>>()
+                };
+                let events = answer.as_str().unwrap();
+                assert_eq!(deltas(block), deltas(events));
+                assert!(
+                    !deltas(block).is_empty() && events.contains("event: done\ndata: {\"id\":"),
+                    "{events}"
+                );
+                replies += 1;
+            }
+            ("json", Some(answer)) => {
+                let shown: Value = serde_json::from_str(block)
+                    .unwrap_or_else(|error| panic!("{error} in {block}"));
+                assert_alike("", &shown, &answer);
+                replies += 1;
+            }
+            _ => {}
+        }
+    }
+    replies
+}
+
+#[test]
+fn the_configuration_table_lists_every_variable_of_the_template_and_its_default() {
+    let rows: Vec<&str> = CONFIGURATION.lines().filter(|line| line.starts_with("| `")).collect();
+    for function in &emulator::template::Template::load().unwrap().functions {
+        for (name, value) in &function.environment {
+            let row = rows
+                .iter()
+                .find(|row| row.contains(&format!("`{name}`")))
+                .unwrap_or_else(|| panic!("{name} is not in the table"));
+            let made = value.is_empty()
+                || name == "SIGNING_SECRET"
+                || name == "METRICS_NAMESPACE"
+                || name.ends_with("_TABLE");
+            let mut defaults = row.split('|').nth(2).unwrap().trim().split(", streamed ");
+            assert!(
+                made || defaults.any(|default| default == value),
+                "{name} is {value} in the template: {row}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_file_that_a_document_links_to_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|file| file.unwrap().path());
+    let docs = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    for document in docs.chain([root.join("README.md"), root.join("ARCHITECTURE.md")]) {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap();
+            let stands = target.is_empty()
+                || target.contains("://")
+                || document.parent().unwrap().join(target).exists();
+            assert!(stands, "{} links to {link}", document.display());
+        }
+    }
+}
+
+#[test]
+fn every_test_that_the_checklist_names_exists() {
+    let mut files = Vec::new();
+    files_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests"), &mut files);
+    let table =
+        CHECKLIST.split("\n## ").find(|section| section.starts_with("The checklist")).unwrap();
+    let named = table.split('`').filter(|word| word.contains("::") && !word.contains(' '));
+    let named: Vec<_> = named.map(|word| word.split_once("::").unwrap()).collect();
+    assert!(named.len() > 50, "{named:?}");
+    for (module, test) in named {
+        // The matrices of faults have files of the same names as endpoints.
+        let of_this_name = |file: &&PathBuf| file.file_stem().is_some_and(|stem| stem == module);
+        let texts = files.iter().filter(of_this_name).map(std::fs::read_to_string);
+        let text: String = texts.map(Result::unwrap).collect();
+        assert!(!text.is_empty(), "no file {module}.rs");
+        assert!(text.contains(&format!("fn {test}(")), "{module}.rs has no test {test}");
+    }
+}
+
+/// The fenced blocks of a Markdown text, with their language.
+fn blocks(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split("```").skip(1).step_by(2).map(|block| block.split_once('\n').unwrap_or((block, "")))
+}
+
+/// Runs a `curl` line, or a line that keeps a field of the reply (in a list, of the last item) in a
+/// variable: `NAME=$(curl .. | sed 's/.*"field":..')`.
+async fn run(api: &Api, line: &str, variables: &mut HashMap<String, String>) -> Option<Value> {
+    let Some((name, rest)) = line.split_once("=$(") else {
+        return Some(curl(api, line, variables).await.body);
+    };
+    let (command, sed) = rest.split_once(" | sed ").unwrap_or_else(|| panic!("{line}"));
+    let field = sed.split('"').nth(1).unwrap_or_else(|| panic!("{line}"));
+    let body = curl(api, command, variables).await.body;
+    let body = body.as_array().and_then(|list| list.last()).unwrap_or(&body);
+    variables.insert(
+        name.to_owned(),
+        body[field].as_str().unwrap_or_else(|| panic!("no {field} in {body}")).to_owned(),
+    );
+    None
+}
+
+async fn curl(api: &Api, command: &str, variables: &HashMap<String, String>) -> Answer {
+    let mut command = command.to_owned();
+    // The tokens in the second e-mail and in the third.
+    for (name, mail) in [("$VERIFY", 1), ("$RESET", 2)] {
+        if !command.contains(name) {
+            continue;
+        }
+        command = command
+            .replace(name, &token_in(&api.mails_to("ann@example.com", mail + 1).await[mail]));
+    }
+    for (name, value) in variables {
+        command = command.replace(&format!("${name}"), value);
+    }
+    let mut words = shlex::split(&command).unwrap_or_else(|| panic!("{command}")).into_iter();
+    assert_eq!(words.next().as_deref(), Some("curl"), "{command}");
+    let mut headers = vec![("user-agent".to_owned(), "curl/8.5.0".to_owned())];
+    let (mut path, mut method, mut body) = (String::new(), None, Vec::new());
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "-s" => {}
+            "-H" => headers.push(
+                words
+                    .next()
+                    .unwrap()
+                    .split_once(": ")
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .unwrap(),
+            ),
+            "-X" => method = words.next(),
+            "-d" => body = words.next().unwrap().into_bytes(),
+            url => path = url.strip_prefix(HOST).unwrap_or_else(|| panic!("{url}")).to_owned(),
+        }
+    }
+    let method = method
+        .unwrap_or_else(|| if body.is_empty() { "GET".into() } else { "POST".into() })
+        .parse()
+        .unwrap();
+    let headers: Vec<(&str, &str)> =
+        headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    api.raw(method, &path, &headers, body).await
+}
+
+/// Asserts the same fields with the same values; values that change from run to run must be of the
+/// same kind.
+fn assert_alike(at: &str, shown: &Value, real: &Value) {
+    match (shown, real) {
+        (Value::Object(shown), Value::Object(real)) => {
+            assert_eq!(shown.keys().collect::<Vec<_>>(), real.keys().collect::<Vec<_>>(), "{at}");
+            shown.iter().for_each(|(name, value)| {
+                assert_alike(&format!("{at}.{name}"), value, &real[name])
+            });
+        }
+        (Value::Array(shown), Value::Array(real)) => {
+            assert_eq!(shown.len(), real.len(), "{at}");
+            shown.iter().zip(real).for_each(|(shown, real)| assert_alike(at, shown, real));
+        }
+        (Value::String(shown), Value::String(real)) => {
+            let kind = |text| kind(at, text);
+            assert!(
+                shown == real || kind(shown).is_some() && kind(shown) == kind(real),
+                "{at}: {shown} {real}"
+            )
+        }
+        (Value::Number(_), Value::Number(seconds)) if [".created", ".created_at"].contains(&at) => {
+            assert!(seconds.as_u64() > Some(1_700_000_000), "{seconds}")
+        }
+        _ => assert_eq!(shown, real, "{at}"),
+    }
+}
+
+/// The kind of a value that changes from run to run. `None` if it doesn't change.
+fn kind(at: &str, text: &str) -> Option<&'static str> {
+    let base64 = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    if text.starts_with("eyJ") {
+        Some("token")
+    } else if text.starts_with("sk-") {
+        Some("API key")
+    } else if text.starts_with("chatcmpl-") {
+        Some("completion")
+    } else if text.starts_with("resp_") || text.starts_with("msg_") {
+        Some("response")
+    } else if at.ends_with(".hint") && text.len() == 4 && text.chars().all(base64) {
+        Some("hint")
+    } else if text.len() == 36 && text.matches('-').count() == 4 {
+        Some("id")
+    } else if text.len() == 24 && text.ends_with('Z') && text.contains('T') {
+        Some("time")
+    } else if at.ends_with(".month") && Day::parse(&format!("{text}-01")).is_some() {
+        Some("month")
+    } else if text.len() == 43 && text.chars().all(base64) {
+        Some("key")
+    } else if text.starts_with("http://127.0.0.1:") {
+        Some("URL of the server")
+    } else {
+        None
+    }
+}

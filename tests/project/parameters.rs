@@ -1,0 +1,743 @@
+//! What a deployment's parameters do: which of them CloudFormation refuses, which functions start
+//! with the others, and what the functions that don't start say.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{LazyLock, Mutex};
+
+use emulator::template::{Function, Template};
+use functions::{ENDPOINTS, background, pages};
+use local::server::environment_of;
+use regex_automata::meta::Regex;
+use serde_norway::Value as Yaml;
+use shared::App;
+use shared::app::Mailing;
+use shared::clock::Clock;
+use shared::config::{
+    AccountConfig, AiConfig, ChatAccess, Config, ConfigError, EdgeConfig, EmptyBalance, LogConfig,
+    MailConfig, Settings,
+};
+
+use crate::support::client::Api;
+
+type Parameters = [(&'static str, &'static str)];
+
+const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
+
+static TEMPLATE: LazyLock<Yaml> =
+    LazyLock::new(|| emulator::template::parse(include_str!("../../template.yaml")).unwrap());
+
+const OPENAI_KEY: (&str, &str) =
+    ("OpenAiKeyArn", "arn:aws:secretsmanager:eu-central-1:111122223333:secret:openai-AbCdEf");
+const LAYER: (&str, &str) =
+    ("TracesLayerArn", "arn:aws:lambda:eu-central-1:111122223333:layer:collector-arm64:7");
+const CERTIFICATE: (&str, &str) =
+    ("CertificateArn", "arn:aws:acm:eu-central-1:111122223333:certificate/0b1c-2d3e");
+
+/// The deployments that README.md and the documents describe.
+const DOCUMENTED: &[&Parameters] = &[
+    &[],
+    &[("Protection", "on"), ("LogRetentionDays", "90")],
+    &[("Protection", "off"), ("LogRetentionDays", "7")],
+    &[("DomainName", "api.example.com"), CERTIFICATE],
+    &[("DomainName", "api.example.com"), CERTIFICATE, ("ExecuteApi", "closed")],
+    &[("MailFrom", "no-reply@example.com")],
+    &[("MailFrom", "no-reply@example.com"), ("MailUrl", "https://app.example.com")],
+    &[("MailFrom", "no-reply@example.com"), ("MailConfigurationSet", "farebox-mail")],
+    &[("AccessLogs", "on"), ("GatewayLogRole", "on"), ("LogLevel", "warn")],
+    &[("TracesEndpoint", "http://localhost:4318"), LAYER, ("XRay", "PassThrough")],
+    &[("TracesEndpoint", "https://otel.example.com/farebox"), ("TracesSampling", "0.05")],
+    &[("XRay", "Active")],
+    &[("AiProvider", "openai"), ("OpenAiModel", "gpt-4o-mini"), OPENAI_KEY],
+    &[
+        ("AiProvider", "openai"),
+        ("OpenAiModel", "llama3.2"),
+        ("OpenAiBaseUrl", "http://127.0.0.1:9/v1"),
+        ("AiSystemPrompt", "Be brief.\nSay \"please\"."),
+        ("AiTemperature", "0.7"),
+    ],
+    &[("AiProvider", "bedrock"), ("BedrockModel", "eu.amazon.nova-lite-v1:0")],
+    &[
+        ("AiProvider", "bedrock,openai, openai2"),
+        ("BedrockModel", "eu.amazon.nova-lite-v1:0"),
+        ("OpenAiModel", "gpt-4o-mini"),
+        OPENAI_KEY,
+        ("OpenAi2Model", "llama3.2"),
+        ("OpenAi2BaseUrl", "http://127.0.0.1:9/v1"),
+    ],
+    &[("AllowedOrigins", "https://app.example.com, http://localhost:5173")],
+    &[("EmptyBalanceStatus", "429")],
+    &[("AdminChats", "off")],
+    &[("AdminChats", "read")],
+    &[("LoginFailuresPerAddress", "0"), ("RegistrationsPerAddress", "0")],
+    &[
+        ("TopUpText", "Buy more in our shop."),
+        ("TopUpUrl", "https://shop.example.com/tokens?from=chat"),
+    ],
+    &[("TopUpUrl", "mailto:tokens@example.com")],
+    &[("DeploymentPreference", "AllAtOnce"), ("Alarms", "off")],
+    &[("LedgerVaultArn", "arn:aws:backup:eu-central-1:444455556666:backup-vault:ledger")],
+    &[("AskConcurrency", "150"), ("HashConcurrency", "20"), ("ParallelChats", "16")],
+    &[
+        ("KmsKeyArn", "arn:aws:kms:eu-central-1:111122223333:key/0b1c-2d3e"),
+        ("FirewallRate", "2000"),
+        ("MethodMetrics", "on"),
+    ],
+];
+
+/// The functions that don't start.
+#[derive(Clone, Copy, Debug)]
+enum Stopped {
+    None,
+    /// Those that ask the AI.
+    Askers,
+    /// The endpoints of OpenAI's API that ask the AI.
+    Completing,
+    /// Those that know the models, and how long a prompt may be.
+    AskersAndModels,
+    /// Those that show administrators messages.
+    ChatReaders,
+    /// All with routes.
+    Endpoints,
+    /// All but those of the pages.
+    StoreUsers,
+    Mail,
+    All,
+}
+
+impl Stopped {
+    fn names(self) -> BTreeSet<String> {
+        let asking = ["chat", "chat_stream", "completions", "responses"];
+        let endpoints = ENDPOINTS.iter().map(|endpoint| endpoint.name);
+        let names: Vec<&str> = match self {
+            Self::None => vec![],
+            Self::Askers => asking.to_vec(),
+            Self::Completing => vec!["completions", "responses"],
+            Self::AskersAndModels => asking.into_iter().chain(["models"]).collect(),
+            Self::ChatReaders => vec!["admin_chats", "admin_export", "admin_ledger"],
+            Self::Endpoints => endpoints.collect(),
+            Self::StoreUsers => endpoints
+                .chain(background::NAMES.iter().copied())
+                .filter(|name| pages::ENDPOINTS.iter().all(|page| page.name != *name))
+                .collect(),
+            Self::Mail => vec!["mail"],
+            Self::All => endpoints.chain(background::NAMES.iter().copied()).collect(),
+        };
+        names.into_iter().map(str::to_owned).collect()
+    }
+}
+
+/// Parameters that can't be used.
+struct Mistake {
+    given: &'static Parameters,
+    /// The parameter that CloudFormation refuses, or what the rule says that it breaks.
+    refused: &'static str,
+    /// The functions that would not start.
+    stops: Stopped,
+    /// How the sentence of each of them begins.
+    says: &'static str,
+}
+
+const MISTAKES: &[Mistake] = &[
+    Mistake {
+        given: &[("AiProvider", "openai"), ("OpenAiBaseUrl", "http://127.0.0.1:9/v1")],
+        refused: "The provider openai needs OpenAiModel.",
+        stops: Stopped::AskersAndModels,
+        says: "OPENAI_MODEL must be set",
+    },
+    Mistake {
+        given: &[("AiProvider", "openai"), ("OpenAiModel", "gpt-4o-mini")],
+        refused: "OpenAI itself needs OpenAiKeyArn; another server needs its OpenAiBaseUrl.",
+        stops: Stopped::None,
+        says: "",
+    },
+    Mistake {
+        given: &[("AiProvider", "echo,openai2"), ("OpenAi2Model", "llama3.2")],
+        refused: "The provider openai2 needs OpenAi2BaseUrl.",
+        stops: Stopped::Askers,
+        says: "OPENAI2_BASE_URL must be set",
+    },
+    Mistake {
+        given: &[("AiProvider", "openai2"), ("OpenAi2BaseUrl", "http://127.0.0.1:9/v1")],
+        refused: "The provider openai2 needs OpenAi2Model.",
+        stops: Stopped::AskersAndModels,
+        says: "OPENAI2_MODEL must be set",
+    },
+    Mistake {
+        given: &[("AiProvider", "echo,bedrock")],
+        refused: "The provider bedrock needs BedrockModel.",
+        stops: Stopped::AskersAndModels,
+        says: "BEDROCK_MODEL must be set",
+    },
+    Mistake {
+        given: &[("AiProvider", "echo,parrot")],
+        refused: "AiProvider",
+        stops: Stopped::AskersAndModels,
+        says: "AI_PROVIDER must list echo, openai, openai2 and bedrock, separated by commas (got \"parrot\")",
+    },
+    Mistake {
+        given: &[("AiTemperature", "2.5")],
+        refused: "AiTemperature",
+        stops: Stopped::Askers,
+        says: "AI_TEMPERATURE must be a number from 0 to 2 (got \"2.5\")",
+    },
+    Mistake {
+        given: &[("AiMaxTokens", "0")],
+        refused: "AiMaxTokens",
+        stops: Stopped::Askers,
+        says: "AI_MAX_TOKENS must be a whole number from 1 to 65536 (got \"0\")",
+    },
+    Mistake {
+        given: &[
+            ("AiProvider", "openai"),
+            ("OpenAiModel", "llama3.2"),
+            ("OpenAiBaseUrl", "ollama:11434"),
+        ],
+        refused: "OpenAiBaseUrl",
+        stops: Stopped::Askers,
+        says: "OPENAI_BASE_URL must begin with http:// or https:// (got \"ollama:11434\")",
+    },
+    Mistake {
+        given: &[
+            ("AiProvider", "openai"),
+            ("OpenAiModel", "llama3.2"),
+            ("OpenAiBaseUrl", "http://ol lama/v1"),
+        ],
+        refused: "OpenAiBaseUrl",
+        stops: Stopped::Askers,
+        says: "OPENAI_BASE_URL: ",
+    },
+    // The functions would start, and the key would be in the sight of all who see the function.
+    Mistake {
+        given: &[("OpenAiKeyArn", "a-key-and-not-where-it-is")],
+        refused: "OpenAiKeyArn",
+        stops: Stopped::None,
+        says: "",
+    },
+    Mistake {
+        given: &[("AllowedOrigins", "https://app.example.com/")],
+        refused: "AllowedOrigins",
+        stops: Stopped::Endpoints,
+        says: "ALLOWED_ORIGINS must list origins such as https://app.example.com (got \"https://app.example.com/\")",
+    },
+    Mistake {
+        given: &[("AllowedOrigins", "https://app.example.com,*")],
+        refused: "AllowedOrigins",
+        stops: Stopped::Endpoints,
+        says: "ALLOWED_ORIGINS must list origins such as https://app.example.com (got \"*\")",
+    },
+    Mistake {
+        given: &[("BodyLimit", "1000")],
+        refused: "BodyLimit",
+        stops: Stopped::Endpoints,
+        says: "BODY_LIMIT must be a whole number from 1024 to 1048576 (got \"1000\")",
+    },
+    Mistake {
+        given: &[("V1BodyLimit", "6000000")],
+        refused: "V1BodyLimit",
+        stops: Stopped::Endpoints,
+        says: "V1_BODY_LIMIT must be a whole number from 1024 to 4194304 (got \"6000000\")",
+    },
+    Mistake {
+        given: &[("PromptLimit", "1000")],
+        refused: "PromptLimit",
+        stops: Stopped::AskersAndModels,
+        says: "PROMPT_LIMIT must be a whole number from 1024 to 4194304 (got \"1000\")",
+    },
+    Mistake {
+        given: &[("PricedBytes", "64 KB")],
+        refused: "PricedBytes",
+        stops: Stopped::Askers,
+        says: "PRICED_BYTES must be a whole number from 1024 to 4194304 (got \"64 KB\")",
+    },
+    Mistake {
+        given: &[("RefundsPerDay", "0")],
+        refused: "RefundsPerDay",
+        stops: Stopped::Askers,
+        says: "REFUNDS_PER_DAY must be a whole number from 1 to 1000000 (got \"0\")",
+    },
+    Mistake {
+        given: &[("ChatPrice", "1.5")],
+        refused: "ChatPrice",
+        stops: Stopped::StoreUsers,
+        says: "CHAT_PRICE must be a whole number from 1 to 1000000 (got \"1.5\")",
+    },
+    Mistake {
+        given: &[("TopUpText", "Buy more\nin our shop.")],
+        refused: "TopUpText",
+        stops: Stopped::StoreUsers,
+        says: "TOP_UP_TEXT must be at most 200 characters on one line",
+    },
+    Mistake {
+        given: &[("TopUpUrl", "shop.example.com")],
+        refused: "TopUpUrl",
+        stops: Stopped::StoreUsers,
+        says: "TOP_UP_URL must begin with https://, http:// or mailto:, without spaces (got \"shop.example.com\")",
+    },
+    Mistake {
+        given: &[("SessionSeconds", "1e6")],
+        refused: "SessionSeconds",
+        stops: Stopped::StoreUsers,
+        says: "SESSION_SECONDS must be a whole number from 3600 to 31622400 (got \"1e6\")",
+    },
+    Mistake {
+        given: &[("ParallelChats", "65")],
+        refused: "ParallelChats",
+        stops: Stopped::StoreUsers,
+        says: "PARALLEL_CHATS must be a whole number from 1 to 64 (got \"65\")",
+    },
+    Mistake {
+        given: &[("EmptyBalanceStatus", "403")],
+        refused: "EmptyBalanceStatus",
+        stops: Stopped::Completing,
+        says: "EMPTY_BALANCE_STATUS must be 402 or 429 (got \"403\")",
+    },
+    Mistake {
+        given: &[("AdminChats", "on")],
+        refused: "AdminChats",
+        stops: Stopped::ChatReaders,
+        says: "ADMIN_CHATS must be off, read or search (got \"on\")",
+    },
+    Mistake {
+        given: &[("MailFrom", "Farebox")],
+        refused: "MailFrom",
+        stops: Stopped::Mail,
+        says: "MAIL_FROM must be an e-mail address (got \"Farebox\")",
+    },
+    Mistake {
+        given: &[("MailFrom", "Farebox <no-reply@example.com>")],
+        refused: "MailFrom",
+        stops: Stopped::Mail,
+        says: "MAIL_FROM must be an e-mail address (got \"Farebox <no-reply@example.com>\")",
+    },
+    Mistake {
+        given: &[("MailFrom", "no-reply@example.com"), ("MailUrl", "app.example.com")],
+        refused: "MailUrl",
+        stops: Stopped::Mail,
+        says: "MAIL_URL must begin with http:// or https:// (got \"app.example.com\")",
+    },
+    Mistake {
+        given: &[("MailFrom", "no-reply@example.com"), ("MailConfigurationSet", "my set")],
+        refused: "MailConfigurationSet",
+        stops: Stopped::Mail,
+        says: "MAIL_CONFIGURATION_SET must be at most 64 letters, digits and -_ (got \"my set\")",
+    },
+    Mistake {
+        given: &[("LogLevel", "debug")],
+        refused: "LogLevel",
+        stops: Stopped::All,
+        says: "LOG_LEVEL must be error, warn or info (got \"debug\")",
+    },
+    Mistake {
+        given: &[("TracesEndpoint", "localhost:4318")],
+        refused: "TracesEndpoint",
+        stops: Stopped::StoreUsers,
+        says: "TRACES_ENDPOINT must be a URL that begins with http:// or https://",
+    },
+    Mistake {
+        given: &[("TracesEndpoint", "http://user:password@localhost:4318")],
+        refused: "TracesEndpoint",
+        stops: Stopped::StoreUsers,
+        says: "TRACES_ENDPOINT must be a URL that begins with http:// or https://",
+    },
+    Mistake {
+        given: &[("TracesSampling", "1.5")],
+        refused: "TracesSampling",
+        stops: Stopped::StoreUsers,
+        says: "TRACES_SAMPLING must be a number from 0 to 1 (got \"1.5\")",
+    },
+    Mistake {
+        given: &[("TracesLayerArn", "collector")],
+        refused: "TracesLayerArn",
+        stops: Stopped::None,
+        says: "",
+    },
+    Mistake {
+        given: &[("MailUrl", "https://app.example.com")],
+        refused: "MailUrl needs MailFrom, or no e-mail would be sent.",
+        stops: Stopped::None,
+        says: "",
+    },
+    Mistake {
+        given: &[("DomainName", "api.example.com")],
+        refused: "DomainName and CertificateArn must be given together.",
+        stops: Stopped::None,
+        says: "",
+    },
+    Mistake {
+        given: &[CERTIFICATE],
+        refused: "DomainName and CertificateArn must be given together.",
+        stops: Stopped::None,
+        says: "",
+    },
+    Mistake {
+        given: &[("ExecuteApi", "closed")],
+        refused: "ExecuteApi=closed needs a DomainName, or no client could reach the API.",
+        stops: Stopped::None,
+        says: "",
+    },
+    Mistake {
+        given: &[("DomainName", "https://api.example.com/"), CERTIFICATE],
+        refused: "DomainName",
+        stops: Stopped::None,
+        says: "",
+    },
+    Mistake {
+        given: &[("Protection", "yes")],
+        refused: "Protection",
+        stops: Stopped::None,
+        says: "",
+    },
+    Mistake {
+        given: &[("FirewallRate", "9")],
+        refused: "FirewallRate",
+        stops: Stopped::None,
+        says: "",
+    },
+    Mistake {
+        given: &[("KmsKeyArn", "alias/farebox")],
+        refused: "KmsKeyArn",
+        stops: Stopped::None,
+        says: "",
+    },
+    Mistake {
+        given: &[("RequestRate", "0")],
+        refused: "RequestRate",
+        stops: Stopped::None,
+        says: "",
+    },
+];
+
+/// The value of a parameter in a deployment with these.
+fn value(name: &str, given: &[(&str, &str)]) -> String {
+    match given.iter().find(|(other, _)| *other == name) {
+        Some((_, value)) => (*value).to_owned(),
+        None => text(&TEMPLATE["Parameters"][name]["Default"]),
+    }
+}
+
+fn text(value: &Yaml) -> String {
+    match value {
+        Yaml::String(text) => text.clone(),
+        Yaml::Number(number) => number.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What is refused of a deployment with these parameters before it changes anything: names of
+/// parameters, and the descriptions of the rules that are broken. CloudFormation refuses all of it,
+/// except numbers that are not whole, which `scripts/deploy` and `scripts/preflight` refuse.
+fn refused(given: &[(&str, &str)]) -> Vec<String> {
+    let mut refused = Vec::new();
+    for (name, parameter) in TEMPLATE["Parameters"].as_mapping().unwrap() {
+        let name = name.as_str().unwrap();
+        if !accepts(parameter, &value(name, given)) {
+            refused.push(name.to_owned());
+        }
+    }
+    for rule in TEMPLATE["Rules"].as_mapping().unwrap().values() {
+        let condition = &rule["RuleCondition"];
+        if !condition.is_null() && !holds(condition, given) {
+            continue;
+        }
+        let broken = rule["Assertions"]
+            .as_sequence()
+            .unwrap()
+            .iter()
+            .filter(|assertion| !holds(&assertion["Assert"], given));
+        refused.extend(broken.map(|assertion| text(&assertion["AssertDescription"])));
+    }
+    refused
+}
+
+/// Whether a parameter may have this value
+/// ([constraints](https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html)).
+fn accepts(parameter: &Yaml, value: &str) -> bool {
+    let pattern = parameter["AllowedPattern"].as_str();
+    // CloudFormation compares a pattern with the whole value.
+    let matches = |value: &str| {
+        pattern.is_none_or(|pattern| {
+            Regex::new(&format!(r"\A(?:{pattern})\z")).unwrap().is_match(value)
+        })
+    };
+    let is_listed = parameter["AllowedValues"]
+        .as_sequence()
+        .is_none_or(|allowed| allowed.iter().any(|one| text(one) == value));
+    is_listed
+        && match parameter["Type"].as_str().unwrap() {
+            "Number" => whole(value).is_some_and(|number| {
+                parameter["MinValue"].as_u64().is_none_or(|least| number >= least)
+                    && parameter["MaxValue"].as_u64().is_none_or(|most| number <= most)
+            }),
+            "CommaDelimitedList" => value.split(',').all(|one| matches(one.trim())),
+            "String" => {
+                let length = u64::try_from(value.chars().count()).unwrap();
+                parameter["MaxLength"].as_u64().is_none_or(|most| length <= most) && matches(value)
+            }
+            other => panic!("{other}"),
+        }
+}
+
+/// A number as `scripts/deploy` and `scripts/preflight` accept it: digits without a leading zero.
+/// `scripts/e2e-deploy` and `scripts/check-preflight` test them.
+fn whole(value: &str) -> Option<u64> {
+    let is_plain = value == "0" || !value.starts_with(['0', '+']);
+    value.parse().ok().filter(|_| is_plain)
+}
+
+/// The value of a condition in a rule
+/// ([functions](https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference-rules.html)).
+fn holds(condition: &Yaml, given: &[(&str, &str)]) -> bool {
+    let Yaml::Tagged(function) = condition else { panic!("{condition:?}") };
+    let arguments = function.value.as_sequence().unwrap_or_else(|| panic!("{condition:?}"));
+    let texts = |index: usize| texts(&arguments[index], given);
+    match function.tag.to_string().as_str() {
+        "!And" => arguments.iter().all(|one| holds(one, given)),
+        "!Or" => arguments.iter().any(|one| holds(one, given)),
+        "!Not" => !holds(&arguments[0], given),
+        "!Equals" => texts(0) == texts(1),
+        "!Contains" => texts(1).iter().all(|one| texts(0).contains(one)),
+        other => panic!("{other} in a rule"),
+    }
+}
+
+/// The texts of a text, a list or a reference.
+fn texts(value: &Yaml, given: &[(&str, &str)]) -> Vec<String> {
+    match value {
+        Yaml::Sequence(list) => list.iter().flat_map(|one| texts(one, given)).collect(),
+        Yaml::Tagged(reference) => {
+            assert_eq!(reference.tag, "!Ref", "{value:?}");
+            let name = reference.value.as_str().unwrap();
+            let value = self::value(name, given);
+            if TEMPLATE["Parameters"][name]["Type"] == "CommaDelimitedList" {
+                value.split(',').map(|one| one.trim().to_owned()).collect()
+            } else {
+                vec![value]
+            }
+        }
+        other => vec![text(other)],
+    }
+}
+
+/// What a function reads in a deployment over this store.
+fn variable(function: &Function, name: &str, dynamodb: &str, secret: &str) -> Option<String> {
+    let value = function.environment.get(name)?.clone();
+    Some(match name {
+        "PARALLEL_CHATS" | "LOGIN_FAILURES_PER_ADDRESS" | "REGISTRATIONS_PER_ADDRESS" => value,
+        // There is no Secrets Manager: the key itself instead of its ARN.
+        "OPENAI_API_KEY" | "OPENAI2_API_KEY" if !value.is_empty() => "a key".to_owned(),
+        // Nothing answers there, and no test connects to OpenAI or AWS.
+        "OPENAI_BASE_URL" if value.contains("openai.com") => "http://127.0.0.1:9/v1".to_owned(),
+        "BEDROCK_ENDPOINT" => "http://127.0.0.1:9".to_owned(),
+        name => environment_of(function, name, dynamodb, secret)?,
+    })
+}
+
+/// Starts a function as its binary does.
+async fn start(function: &str, settings: &Settings<'_>) -> Result<(), ConfigError> {
+    LogConfig::read(settings)?;
+    let clock = Clock::default();
+    match function {
+        "mail" => Mailing::connect(settings, clock).await.map(drop),
+        name if background::NAMES.contains(&name) => App::connect(settings, clock).await.map(drop),
+        name => {
+            let endpoint = ENDPOINTS.iter().find(|endpoint| endpoint.name == name);
+            let endpoint = endpoint.unwrap_or_else(|| panic!("no endpoint {name}"));
+            endpoint.start(settings, clock).await.map(drop)
+        }
+    }
+}
+
+/// The functions that don't start in a deployment with these parameters, and what they say.
+async fn stopped(api: &Api, given: &Parameters) -> BTreeMap<String, String> {
+    let secret = api.signing_secret();
+    let mut stopped = BTreeMap::new();
+    for function in &Template::with(given).unwrap().functions {
+        let settings = Settings::new(|name| variable(function, name, &api.dynamodb, &secret));
+        if let Err(error) = start(&function.name, &settings).await {
+            stopped.insert(function.name.clone(), error.to_string());
+        }
+    }
+    stopped
+}
+
+#[tokio::test]
+async fn every_function_starts_in_every_documented_deployment() {
+    let api = Api::own(&[]).await;
+    for given in DOCUMENTED {
+        assert_eq!(refused(given), Vec::<String>::new(), "{given:?}");
+        assert_eq!(stopped(&api, given).await, BTreeMap::new(), "{given:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_function_would_not_start_with_is_refused_before_anything_is_deployed() {
+    let api = Api::own(&[]).await;
+    for Mistake { given, refused, stops, says } in MISTAKES {
+        assert_eq!(self::refused(given), [*refused], "{given:?}");
+        let stopped = stopped(&api, given).await;
+        let names: BTreeSet<String> = stopped.keys().cloned().collect();
+        assert_eq!(names, stops.names(), "{given:?}: {stopped:?}");
+        for (function, sentence) in stopped {
+            assert!(sentence.starts_with(says), "{function}: {sentence}");
+        }
+    }
+}
+
+#[test]
+fn a_range_of_the_template_is_the_one_that_its_function_accepts() {
+    let mut compared = BTreeSet::new();
+    for (name, parameter) in TEMPLATE["Parameters"].as_mapping().unwrap() {
+        let name = name.as_str().unwrap();
+        // Where the parameter goes to is where a value that nothing else has arrives.
+        for function in Template::with(&[(name, "many")]).unwrap().functions {
+            let variables = function.environment.iter().filter(|(_, value)| *value == "many");
+            for (variable, _) in variables {
+                let Some(sentence) = complaint(variable, "many") else { continue };
+                let Some(range) = sentence.split_once(" must be a whole number from ") else {
+                    assert_ne!(parameter["Type"], "Number", "{name}: {sentence}");
+                    continue;
+                };
+                let mut ends = range.1.split(' ').filter_map(|word| word.parse::<i64>().ok());
+                let (least, most) = (ends.next().unwrap(), ends.next().unwrap());
+                for (number, fits) in
+                    [(least - 1, false), (least, true), (most, true), (most + 1, false)]
+                {
+                    let number = number.to_string();
+                    assert_eq!(accepts(parameter, &number), fits, "{name}={number}");
+                    assert_eq!(complaint(variable, &number).is_none(), fits, "{variable}={number}");
+                }
+                for number in [format!("{most}.0"), "1e3".into(), String::new(), " 50".into()] {
+                    assert!(!accepts(parameter, &number), "{name}={number}");
+                }
+                compared.insert(name);
+            }
+        }
+    }
+    assert!(compared.len() >= 15, "{compared:?}");
+}
+
+/// What the readers of the settings say of one setting.
+fn complaint(variable: &str, value: &str) -> Option<String> {
+    let settings = Settings::new(|name| {
+        if name == variable {
+            return Some(value.to_owned());
+        }
+        name.ends_with("_TABLE").then(|| name.to_owned())
+    });
+    let errors = [
+        EdgeConfig::read(&settings).err(),
+        Config::read(&settings).err(),
+        AccountConfig::read(&settings).err(),
+        AiConfig::read(&settings).err(),
+        MailConfig::read(&settings).err(),
+        ChatAccess::read(&settings).err(),
+        EmptyBalance::read(&settings).err(),
+    ];
+    errors.into_iter().flatten().next().map(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn a_function_has_the_variables_that_it_reads_and_no_others_but_the_common_ones() {
+    let api = Api::own(&[]).await;
+    let secret = api.signing_secret();
+    let every_provider: &Parameters = &[
+        ("AiProvider", "openai,openai2,bedrock"),
+        ("OpenAiModel", "gpt-4o-mini"),
+        ("OpenAi2Model", "llama3.2"),
+        ("OpenAi2BaseUrl", "http://127.0.0.1:9/v1"),
+        ("BedrockModel", "nova"),
+    ];
+    let common = &TEMPLATE["Globals"]["Function"]["Environment"]["Variables"];
+    for function in &Template::with(every_provider).unwrap().functions {
+        let read = Mutex::new(BTreeSet::new());
+        let settings = Settings::new(|name| {
+            read.lock().unwrap().insert(name.to_owned());
+            variable(function, name, &api.dynamodb, &secret)
+        });
+        start(&function.name, &settings).await.unwrap();
+        drop(settings);
+        let mut read = read.into_inner().unwrap();
+        // SAM CLI sets it.
+        read.remove("AWS_SAM_LOCAL");
+        let (all, own): (BTreeSet<String>, BTreeSet<String>) = (
+            function.environment.keys().cloned().collect(),
+            function
+                .environment
+                .keys()
+                .filter(|name| common[name.as_str()].is_null())
+                .cloned()
+                .collect(),
+        );
+        assert!(read.is_subset(&all), "{} lacks {:?}", function.name, &read - &all);
+        assert!(own.is_subset(&read), "{} does not read {:?}", function.name, &own - &read);
+    }
+}
+
+/// The most bytes of a function's environment, as JSON.
+const ENVIRONMENT: usize = 4096;
+
+#[test]
+fn the_longest_parameters_fit_into_the_environment_of_a_function() {
+    let parameters = TEMPLATE["Parameters"].as_mapping().unwrap();
+    let longest = parameters.iter().map(|(name, parameter)| {
+        let (name, default) = (name.as_str().unwrap(), text(&parameter["Default"]));
+        let longest = match (parameter["MaxLength"].as_u64(), &parameter["MaxValue"]) {
+            _ if name == "AiProvider" => "openai,openai2,bedrock,echo".to_owned(),
+            (Some(most), _) => "x".repeat(usize::try_from(most).unwrap()),
+            (None, Yaml::Null) => default,
+            (None, most) => text(most),
+        };
+        (name, longest)
+    });
+    let longest: Vec<(&str, String)> = longest.collect();
+    let given: Vec<(&str, &str)> =
+        longest.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    for function in Template::with(&given).unwrap().functions {
+        let made = |(name, value): (&String, &String)| {
+            let value = match name.as_str() {
+                // The name of a stack, of at most 64 characters, and that of the table in it.
+                _ if name.ends_with("_TABLE") => "x".repeat(64 + value.len() + 15),
+                "SIGNING_SECRET" => "x".repeat(160),
+                "METRICS_NAMESPACE" => "x".repeat(64),
+                _ => value.clone(),
+            };
+            (name.clone(), value)
+        };
+        let environment: BTreeMap<String, String> = function.environment.iter().map(made).collect();
+        let bytes = serde_json::to_string(&environment).unwrap().len();
+        assert!(bytes <= ENVIRONMENT, "{}: {bytes} bytes", function.name);
+    }
+    for (name, bytes) in [("AiSystemPrompt", 1200), ("TopUpText", 120)] {
+        let accepts = |text: &str| accepts(&TEMPLATE["Parameters"][name], text);
+        assert!(accepts(&"x".repeat(bytes)) && accepts(&"\u{20ac}".repeat(bytes / 4)), "{name}");
+        let more = ["x".repeat(bytes + 1), "\u{20ac}".repeat(bytes / 4 + 1)];
+        assert!(!more.iter().any(|text| accepts(text)), "{name}: more bytes than were counted");
+    }
+}
+
+#[test]
+fn every_parameter_is_in_one_group_in_the_order_of_the_template() {
+    let groups = &TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"];
+    let grouped = groups
+        .as_sequence()
+        .unwrap()
+        .iter()
+        .flat_map(|group| group["Parameters"].as_sequence().unwrap());
+    let grouped: Vec<String> = grouped.map(text).collect();
+    let parameters = TEMPLATE["Parameters"].as_mapping().unwrap();
+    let parameters: Vec<String> = parameters.keys().map(text).collect();
+    assert_eq!(grouped, parameters);
+}
+
+#[test]
+fn every_parameter_is_documented_with_its_default() {
+    let rows: Vec<&str> = CONFIGURATION.lines().filter(|line| line.starts_with("| `")).collect();
+    for (name, parameter) in TEMPLATE["Parameters"].as_mapping().unwrap() {
+        let name = name.as_str().unwrap();
+        let named = |row: &&&str| row.split('|').nth(1).unwrap().contains(&format!("`{name}`"));
+        let row = rows.iter().find(named).unwrap_or_else(|| panic!("{name} has no row"));
+        let (shown, default) = (row.split('|').nth(2).unwrap().trim(), text(&parameter["Default"]));
+        let is_none = default.is_empty() && ["none", "the provider's"].contains(&shown);
+        assert!(shown == default || is_none, "{name} is {default:?}: {row}");
+    }
+}

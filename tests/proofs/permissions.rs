@@ -1,0 +1,971 @@
+//! The least permissions: every function makes all its kinds of calls, to the store, Secrets
+//! Manager, Bedrock and SES. AWS would refuse none of them by the policies of the template, and
+//! each permission of these policies is needed by one of them.
+//!
+//! The functions are started here, one by one, as Lambda starts them. Each has a connection of its
+//! own to each service, which records what it calls.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::Method;
+use axum::response::Response;
+use emulator::dynamo::{self, Data, Dynamo};
+use functions::{ENDPOINTS, Endpoint, Function, ROUTES};
+use serde_json::{Value, json};
+use shared::App;
+use shared::app::Mailing;
+use shared::clock::{Clock, Day};
+use shared::config::{Secret, Settings};
+use shared::mail::{Carrier, Mail};
+use shared::values::idempotency::{Key, Kind};
+use tokio::net::TcpListener;
+
+use crate::ai::providers::{delta, stop};
+use crate::support::client::{DAY, token_in};
+use crate::support::function::{Reply, TIME, event, invoke};
+use crate::support::mistakes::Sabotage;
+use crate::support::permissions::{
+    self, Call, FUNCTIONS, KMS_KEY, MODEL, Permission, STACK, needless, of_bedrock,
+    of_managed_policy, of_statements, of_store, refused,
+};
+use crate::support::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
+use crate::support::rig::weak_hash;
+use crate::support::stack::Stack;
+use crate::support::world::scan;
+
+/// Permissions that no call needs here, by function and action.
+const ARGUED: [(&str, &str); 2] = [
+    // The functions that ask the AI share a policy. The two actions give the same answers of
+    // the same models, whole or piece by piece.
+    ("chat", "bedrock:InvokeModelWithResponseStream"),
+    ("chat_stream", "bedrock:InvokeModel"),
+];
+
+const PASSWORD: &str = "secret123";
+const WRONG: &str = "not-the-password";
+
+/// The source address of the requests.
+const NETWORK: &str = "203.0.113.7";
+
+/// The text of every secret.
+const SECRET: &str = "0123456789abcdefghijklmnopqrstuvwxyz";
+
+/// Amazon Bedrock, Amazon SES and Secrets Manager in one. The first segment of a path is the
+/// function that calls.
+#[derive(Clone)]
+struct Amazon {
+    url: String,
+    called: Arc<Mutex<Vec<(String, Call)>>>,
+    sent: Arc<Mutex<Vec<Mail>>>,
+    /// The functions and the ARNs of the secrets that their settings name.
+    secrets: Arc<Mutex<BTreeSet<(String, String)>>>,
+}
+
+impl Amazon {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let amazon =
+            Self { url, called: Arc::default(), sent: Arc::default(), secrets: Arc::default() };
+        let router = Router::new().fallback(answer).with_state(amazon.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        amazon
+    }
+
+    fn at(&self, function: &str) -> String {
+        format!("{}/{function}", self.url)
+    }
+
+    /// What the function has called since the last time.
+    fn calls_of(&self, function: &str) -> Vec<Call> {
+        let mut called = self.called.lock().unwrap();
+        let (own, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut *called).into_iter().partition(|(of, _)| of == function);
+        *called = others;
+        own.into_iter().map(|(_, call)| call).collect()
+    }
+}
+
+async fn answer(State(amazon): State<Amazon>, request: Request) -> Response {
+    // A function that starts may open a connection.
+    if request.method() == Method::HEAD {
+        return Response::default();
+    }
+    let (parts, body) = request.into_parts();
+    let asked: Value = serde_json::from_slice(&to_bytes(body, usize::MAX).await.unwrap()).unwrap();
+    let path = parts.uri.path().trim_matches('/');
+    let (function, path) = path.split_once('/').unwrap_or((path, ""));
+    let called = |call: Call| amazon.called.lock().unwrap().push((function.to_owned(), call));
+    if path == "v2/email/outbound-emails" {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let (from, message) = (text(&asked["FromEmailAddress"]), &asked["Content"]["Simple"]);
+        // SES checks the sender and the configuration set.
+        let set = asked["ConfigurationSetName"].as_str().unwrap_or("the-senders-own");
+        for used in [format!("identity/{from}"), format!("configuration-set/{set}")] {
+            let used = format!("arn:aws:ses:us-east-1:000000000000:{used}");
+            called(Call::of("ses:SendEmail", used).with("ses:FromAddress", [from.clone()]));
+        }
+        amazon.sent.lock().unwrap().push(Mail {
+            to: text(&asked["Destination"]["ToAddresses"][0]),
+            subject: text(&message["Subject"]["Data"]),
+            text: text(&message["Body"]["Text"]["Data"]),
+        });
+        return Response::new(Body::from(json!({ "MessageId": "1" }).to_string()));
+    }
+    let Some(asks) = path.strip_prefix("model/") else {
+        let target = parts.headers["x-amz-target"].to_str().unwrap();
+        let action = target.replace('.', ":");
+        let secret = asked["SecretId"].as_str().unwrap().to_owned();
+        called(Call::of(&action, secret.clone()));
+        // Secrets Manager decrypts a secret that has a key of the operator's own as the caller.
+        let by = "secretsmanager.us-east-1.amazonaws.com".to_owned();
+        let decrypt = Call::of("kms:Decrypt", KMS_KEY).with("kms:ViaService", [by]);
+        called(decrypt.with("kms:EncryptionContext:SecretARN", [secret]));
+        return Response::new(Body::from(json!({ "SecretString": SECRET }).to_string()));
+    };
+    let (model, operation) = asks.split_once('/').unwrap();
+    assert_eq!(model.replace("%3A", ":"), MODEL);
+    let message = json!({ "role": "assistant", "content": [{ "text": "Hello!" }] });
+    let (action, answer) = match operation {
+        "converse" => (
+            "bedrock:InvokeModel",
+            json!({ "output": { "message": message }, "stopReason": "end_turn" })
+                .to_string()
+                .into_bytes(),
+        ),
+        "converse-stream" => (
+            "bedrock:InvokeModelWithResponseStream",
+            [&delta("Hello!")[..], &stop("end_turn")[..]].concat(),
+        ),
+        other => panic!("{other}"),
+    };
+    of_bedrock(action, MODEL).into_iter().for_each(called);
+    Response::new(Body::from(answer))
+}
+
+/// A function that has started, and its lane to the store.
+struct Instance {
+    function: Function,
+    lane: Lane,
+}
+
+impl Instance {
+    async fn start(endpoint: &Endpoint, wire: &Proxy, amazon: &Amazon, clock: &Clock) -> Self {
+        let lane = recording(wire);
+        let settings = settings(endpoint.name, &lane, amazon);
+        let function = endpoint.start(&settings, clock.clone()).await;
+        Self { function: function.unwrap(), lane: lane.clone() }
+    }
+}
+
+fn recording(wire: &Proxy) -> Lane {
+    let lane = wire.lane();
+    lane.records();
+    lane
+}
+
+/// The environment of the template, with these services. Secrets Manager can't be replaced by a
+/// setting: a setting that names a secret has the secret's text, and is noted.
+fn settings<'s>(function: &'s str, lane: &'s Lane, amazon: &'s Amazon) -> Settings<'s> {
+    let environment = STACK.environment(function);
+    Settings::new(move |name| {
+        let value = environment.get(name)?;
+        Some(match name {
+            "DYNAMODB_ENDPOINT" => lane.url.clone(),
+            "BEDROCK_ENDPOINT" => amazon.at(function),
+            // The others would be asked if Bedrock failed. They only start.
+            "AI_PROVIDER" => "bedrock,openai,openai2".to_owned(),
+            "OPENAI_BASE_URL" | "OPENAI2_BASE_URL" => "http://127.0.0.1:1/v1".to_owned(),
+            "OPENAI_MODEL" | "OPENAI2_MODEL" => "tiny".to_owned(),
+            // One wrong password is too many.
+            "LOGIN_ATTEMPTS" => "3".to_owned(),
+            _ if value.starts_with("arn:aws:secretsmanager:") => {
+                amazon.secrets.lock().unwrap().insert((function.to_owned(), value.clone()));
+                SECRET.to_owned()
+            }
+            _ => value.clone(),
+        })
+    })
+}
+
+/// A store may refuse a write without the item that was the reason, for example if the item is
+/// gone: then the function reads it.
+fn hides_the_reason(operation: &str, body: &mut String) {
+    if matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem") {
+        let mut call: Value = serde_json::from_str(body).unwrap();
+        call.as_object_mut().unwrap().remove("ReturnValuesOnConditionCheckFailure");
+        *body = call.to_string();
+    }
+}
+
+/// A request to a function.
+struct Ask<'a> {
+    endpoint: &'a str,
+    path: &'a str,
+    headers: Vec<(&'a str, &'a str)>,
+    bearer: String,
+    network: Option<&'a str>,
+    body: Value,
+    blindly: bool,
+}
+
+fn to<'a>(endpoint: &'a str, path: &'a str) -> Ask<'a> {
+    Ask {
+        endpoint,
+        path,
+        headers: Vec::new(),
+        bearer: String::new(),
+        network: Some(NETWORK),
+        body: Value::Null,
+        blindly: false,
+    }
+}
+
+impl<'a> Ask<'a> {
+    fn by(self, token: &str) -> Self {
+        Self { bearer: format!("Bearer {token}"), ..self }
+    }
+
+    fn with(self, body: Value) -> Self {
+        Self { body, ..self }
+    }
+
+    fn keyed(self, key: &'a str) -> Self {
+        Self { headers: vec![("idempotency-key", key)], ..self }
+    }
+
+    fn counted(self, retries: &'a str) -> Self {
+        Self { headers: vec![("x-stainless-retry-count", retries)], ..self }
+    }
+
+    /// The gateway reports no source address.
+    fn without_address(self) -> Self {
+        Self { network: None, ..self }
+    }
+
+    /// Over a store that [hides the reason](hides_the_reason) of a refusal.
+    fn blindly(self) -> Self {
+        Self { blindly: true, ..self }
+    }
+}
+
+fn registration<'a>(name: &'a str, password: &str) -> Ask<'a> {
+    let body = json!({ "username": name, "password": password });
+    to("register", "/api/register").keyed(name).with(body)
+}
+
+fn log_in(name: &str, password: &str) -> Ask<'static> {
+    to("login", "/api/login").with(json!({ "username": name, "password": password }))
+}
+
+fn refresh(token: &str) -> Ask<'static> {
+    to("token_refresh", "/api/token/refresh").with(json!({ "refresh": token }))
+}
+
+fn verify(token: &str) -> Ask<'static> {
+    to("token_verify", "/api/token/verify").with(json!({ "token": token }))
+}
+
+fn blacklist(token: &str) -> Ask<'static> {
+    to("token_blacklist", "/api/token/blacklist").with(json!({ "refresh": token }))
+}
+
+struct User {
+    id: String,
+    token: String,
+    refresh: String,
+}
+
+impl User {
+    fn of(reply: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        // Registration and log-in both show the account.
+        let id = text(&reply["user"]["id"]);
+        Self { id, token: text(&reply["access"]), refresh: text(&reply["refresh"]) }
+    }
+}
+
+/// Every function of the template, and what each has called.
+struct Watched {
+    dynamo: Dynamo,
+    amazon: Amazon,
+    clock: Clock,
+    instances: BTreeMap<&'static str, Instance>,
+    /// The same over a store that hides the reasons of refusals.
+    blind: BTreeMap<&'static str, Instance>,
+    sweep: (App, Lane),
+    erase: (App, Lane),
+    census: (App, Lane),
+    mail: (Mailing, Lane),
+    /// The endpoints that got a request.
+    asked: Mutex<BTreeSet<String>>,
+    calls: Mutex<BTreeMap<String, BTreeSet<Call>>>,
+    _wires: [Proxy; 2],
+}
+
+impl Watched {
+    async fn start() -> Self {
+        let dynamo = Dynamo::start(&Data::Memory, ([127, 0, 0, 1], 0).into()).await.unwrap();
+        let wire = Proxy::start(&dynamo.url).await;
+        let hiding = Some(Sabotage::Sends(hides_the_reason));
+        let hides = Proxy::sabotaged(&dynamo.url, hiding).await;
+        let (amazon, clock) = (Amazon::start().await, Clock::default());
+        let (mut instances, mut blind) = (BTreeMap::new(), BTreeMap::new());
+        for publishes in [true, false] {
+            for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.publishes == publishes) {
+                for (wire, started) in [(&wire, &mut instances), (&hides, &mut blind)] {
+                    if publishes {
+                        publish_an_older_key(&dynamo.url, endpoint.name).await;
+                    }
+                    let instance = Instance::start(endpoint, wire, &amazon, &clock).await;
+                    started.insert(endpoint.name, instance);
+                }
+            }
+        }
+        let connect = async |function: &str| {
+            let lane = recording(&wire);
+            let settings = settings(function, &lane, &amazon);
+            (App::connect(&settings, clock.clone()).await.unwrap(), lane.clone())
+        };
+        let (sweep, erase) = (connect("sweep").await, connect("erase").await);
+        let census = connect("census").await;
+        let mail = {
+            let lane = recording(&wire);
+            let settings = settings("mail", &lane, &amazon);
+            let mailing = Mailing::connect(&settings, clock.clone()).await.unwrap();
+            let Carrier::Ses { from, configuration_set, .. } = &mailing.carrier else {
+                panic!("no e-mail is sent")
+            };
+            let ses = aws_sdk_sesv2::Config::from(&shared::aws::emulated()).to_builder();
+            let client =
+                aws_sdk_sesv2::Client::from_conf(ses.endpoint_url(amazon.at("mail")).build());
+            let (from, configuration_set) = (from.clone(), configuration_set.clone());
+            let carrier = Carrier::Ses { client, from, configuration_set };
+            (Mailing { carrier, ..mailing }, lane.clone())
+        };
+        let watched = Self {
+            dynamo,
+            amazon,
+            clock,
+            instances,
+            blind,
+            sweep,
+            erase,
+            census,
+            mail,
+            asked: Mutex::default(),
+            calls: Mutex::default(),
+            _wires: [wire, hides],
+        };
+        let started = watched.instances.iter().chain(&watched.blind);
+        started.for_each(|(name, instance)| watched.note(name, &instance.lane));
+        watched
+    }
+
+    /// Keeps what a function has called, all of which the template must allow.
+    #[track_caller]
+    fn note(&self, function: &str, lane: &Lane) {
+        let store = lane.recorded().into_iter();
+        let store = store.flat_map(|(operation, body)| of_store(&operation, &body));
+        self.keep(function, store.chain(self.amazon.calls_of(function)));
+    }
+
+    #[track_caller]
+    fn keep(&self, function: &str, calls: impl IntoIterator<Item = Call>) {
+        for call in calls {
+            let is_allowed = permissions::allows(function, &call);
+            assert!(is_allowed, "the template does not let {function} do {call}");
+            self.calls.lock().unwrap().entry(function.to_owned()).or_default().insert(call);
+        }
+    }
+
+    /// Sends a request, whose reply must have this status.
+    async fn is(&self, status: u16, ask: Ask<'_>) -> Value {
+        let Ask { endpoint, path, headers, bearer, network, body, blindly } = ask;
+        let instances = if blindly { &self.blind } else { &self.instances };
+        let Instance { function, lane } = &instances[endpoint];
+        self.asked.lock().unwrap().insert(endpoint.to_owned());
+        let mut headers: Vec<(&str, &str)> = headers;
+        if !bearer.is_empty() {
+            headers.push(("authorization", bearer.as_str()));
+        }
+        let mut event = event(endpoint, path, &headers, &body);
+        event["requestContext"]["identity"]["sourceIp"] = json!(network);
+        let reply = Reply::of(invoke(function, &event, TIME).await).await;
+        self.note(endpoint, lane);
+        assert_eq!(reply.status, status, "{endpoint} {path}: {}", reply.body);
+        reply.body
+    }
+
+    /// Sends a request whose transaction is applied although its reply is lost, so long ago that
+    /// the store doesn't recognize the copy of it. The function looks for what it wrote.
+    async fn loses_a_reply(&self, status: u16, ask: Ask<'_>) {
+        let lane = &self.instances[ask.endpoint].lane;
+        lane.forgets_tokens();
+        lane.strike(Some(Plan {
+            at: At::Operation("TransactWriteItems", 1),
+            fault: Fault::Fail500After,
+            strikes: Strikes::Once,
+        }));
+        self.is(status, ask).await;
+        lane.calm();
+    }
+
+    async fn register(&self, name: &str) -> User {
+        let address = format!("{name}@example.com");
+        let body = json!({ "username": name, "password": PASSWORD, "email": address });
+        User::of(&self.is(201, to("register", "/api/register").with(body)).await)
+    }
+
+    async fn log_in(&self, name: &str) -> User {
+        User::of(&self.is(200, log_in(name, PASSWORD)).await)
+    }
+
+    async fn api_key(&self, user: &User) -> Value {
+        let ask = to("api_key_create", "/api/user/api-keys").by(&user.token);
+        self.is(201, ask.with(json!({ "name": "a program" }))).await
+    }
+
+    /// Changes an attribute of an account behind the functions' back.
+    async fn set(&self, name: &str, attribute: &str, value: &str) {
+        self.set_value(name, attribute, AttributeValue::S(value.to_owned())).await;
+    }
+
+    /// Lets an account hold tokens for a message with this key, or for none.
+    async fn holds(&self, name: &str, user: &User, key: Option<&str>) {
+        let number = |number: u32| AttributeValue::N(number.to_string());
+        let reservation = || {
+            let owner = AttributeValue::S("a-chat".to_owned());
+            let fields = [("cost", number(1)), ("owner", owner), ("expires_at", number(u32::MAX))];
+            AttributeValue::M(fields.map(|(name, value)| (name.to_owned(), value)).into())
+        };
+        let held =
+            key.map(|key| (Key::parse(key).unwrap().id(Kind::Chat, &user.id), reservation()));
+        self.set_value(name, "reservations", AttributeValue::M(held.into_iter().collect())).await;
+    }
+
+    async fn set_value(&self, name: &str, attribute: &str, value: AttributeValue) {
+        let update = dynamo::client(&self.dynamo.url)
+            .update_item()
+            .table_name("UsersTable")
+            .key("pk", AttributeValue::S(format!("user:{name}")))
+            .update_expression("SET #attribute = :value")
+            .expression_attribute_names("#attribute", attribute)
+            .expression_attribute_values(":value", value);
+        update.send().await.unwrap();
+    }
+
+    /// Sends the letters in the outbox. Returns the token of the link to this address.
+    async fn token_to(&self, address: &str) -> String {
+        let (mailing, lane) = &self.mail;
+        for item in scan::<Value>(&self.dynamo.url, "TokensTable").await {
+            let key = item["pk"].as_str().unwrap();
+            if key.starts_with("outbox:") {
+                functions::background::mail::work(mailing.clone(), key.to_owned()).await.unwrap();
+            }
+        }
+        self.note("mail", lane);
+        let sent = std::mem::take(&mut *self.amazon.sent.lock().unwrap());
+        let mail = sent.iter().find(|mail| mail.to == address);
+        token_in(mail.unwrap_or_else(|| panic!("no e-mail to {address}")))
+    }
+}
+
+/// A key of an earlier signing secret, whose end the function that starts next must set.
+async fn publish_an_older_key(dynamodb: &str, name: &str) {
+    let put = dynamo::client(dynamodb)
+        .put_item()
+        .table_name("KeysTable")
+        .item("kid", AttributeValue::S(format!("before {name} {}", uuid::Uuid::new_v4())))
+        .item("x", AttributeValue::S("A".repeat(43)))
+        .item("from", AttributeValue::N("1".to_owned()));
+    put.send().await.unwrap();
+}
+
+impl Watched {
+    /// A registration that is sent again checks the password as a log-in does.
+    async fn registrations(&self) {
+        for _ in 0..2 {
+            self.is(201, registration("ben", PASSWORD).without_address()).await;
+        }
+        for _ in 0..2 {
+            self.is(201, registration("carol", PASSWORD)).await;
+        }
+        // The count of strangers is full. The network is known, and has a count of its own.
+        self.is(409, registration("carol", WRONG)).await;
+        self.is(201, registration("carol", PASSWORD)).await;
+        self.is(409, registration("carol", WRONG)).await;
+        self.is(429, registration("carol", PASSWORD).blindly()).await;
+    }
+
+    async fn log_ins(&self) {
+        self.register("ann").await;
+        self.is(200, log_in("ann", PASSWORD)).await;
+        self.is(200, log_in("ann@example.com", PASSWORD)).await;
+        self.is(200, log_in("ben", PASSWORD).without_address()).await;
+        self.set("ann", "password", weak_hash()).await;
+        self.is(200, log_in("ann", PASSWORD)).await;
+        self.register("dora").await;
+        self.is(200, log_in("dora", PASSWORD)).await;
+        self.is(401, log_in("dora", WRONG)).await;
+        self.is(200, log_in("dora", PASSWORD)).await;
+        self.is(401, log_in("dora", WRONG)).await;
+        self.is(429, log_in("dora", PASSWORD).blindly()).await;
+    }
+
+    async fn sessions(&self) {
+        let eve = self.register("eve").await;
+        let next = self.is(200, refresh(&eve.refresh)).await;
+        self.is(200, refresh(next["refresh"].as_str().unwrap())).await;
+        // The first refresh token ends its session, which is gone when the token comes again.
+        self.is(401, refresh(&eve.refresh)).await;
+        self.is(401, refresh(&eve.refresh)).await;
+        self.is(400, verify(&eve.refresh)).await;
+        let ended = self.log_in("eve").await;
+        self.is(200, verify(&ended.token)).await;
+        self.is(200, verify(&ended.refresh)).await;
+        self.is(200, blacklist(&ended.refresh)).await;
+        self.is(401, blacklist(&ended.refresh)).await;
+        self.is(200, blacklist(&self.log_in("eve").await.refresh).blindly()).await;
+        let (eve, _) = (self.log_in("eve").await, self.log_in("eve").await);
+        let sessions = self.is(200, to("sessions", "/api/user/sessions").by(&eve.token)).await;
+        let other = sessions.as_array().unwrap().iter().find(|one| one["current"] == false);
+        let other = format!("/api/user/sessions/{}", other.unwrap()["id"].as_str().unwrap());
+        self.is(200, to("session_end", &other).by(&eve.token)).await;
+        self.is(200, to("logout", "/api/logout").by(&eve.token)).await;
+        self.is(200, to("logout", "/api/logout").by(&eve.token).blindly()).await;
+    }
+
+    async fn chats(&self) {
+        let ann = self.log_in("ann").await;
+        for instructions in ["Be kind.", "", "Be brief."] {
+            let body = json!({ "instructions": instructions });
+            self.is(200, to("profile_change", "/api/user/profile").by(&ann.token).with(body)).await;
+        }
+        let conversations = || to("conversations", "/api/conversations").by(&ann.token);
+        for (endpoint, path) in [("chat", "/api/chat"), ("chat_stream", "/api/chat/stream")] {
+            let chat = |body: Value| to(endpoint, path).by(&ann.token).with(body);
+            for _ in 0..2 {
+                self.is(200, chat(json!({ "message": "hi" })).keyed(endpoint)).await;
+            }
+            let begun = self.is(200, conversations()).await[0]["id"].clone();
+            let more = json!({ "message": "hi", "conversation_id": begun, "after": begun });
+            self.is(200, chat(more)).await;
+            self.loses_a_reply(200, chat(json!({ "message": "hi" }))).await;
+        }
+        let stop = |key: &str| {
+            let body = json!({ "idempotency_key": key });
+            to("chat_stop", "/api/chat/stop").by(&ann.token).with(body)
+        };
+        self.is(200, stop("chat")).await;
+        self.holds("ann", &ann, Some("waiting")).await;
+        self.is(200, stop("waiting")).await;
+        self.holds("ann", &ann, None).await;
+        let key = self.api_key(&ann).await["key"].as_str().unwrap().to_owned();
+        let stop = to("chat_stop", "/api/chat/stop").by(&key);
+        self.is(200, stop.with(json!({ "idempotency_key": "chat" }))).await;
+        for (endpoint, path) in
+            [("completions", "/v1/chat/completions"), ("responses", "/v1/responses")]
+        {
+            let complete = |streamed: bool| {
+                let turns = json!([{ "role": "user", "content": "hi" }]);
+                let body = json!({ "messages": turns, "input": turns, "stream": streamed });
+                to(endpoint, path).by(&key).with(body)
+            };
+            for retries in ["0", "1"] {
+                self.is(200, complete(false).counted(retries)).await;
+            }
+            for _ in 0..2 {
+                self.is(200, complete(true).keyed(endpoint)).await;
+            }
+            self.loses_a_reply(200, complete(false)).await;
+        }
+        self.is(200, to("models", "/v1/models").by(&key)).await;
+    }
+
+    /// What an account shows of itself, and what of it can be changed or deleted.
+    async fn own_data(&self) {
+        let ann = self.log_in("ann").await;
+        for (endpoint, path) in [
+            ("ledger", "/api/user/ledger?limit=100"),
+            ("export", "/api/user/export"),
+            ("api_keys", "/api/user/api-keys"),
+            ("chat_history", "/api/chat"),
+        ] {
+            self.is(200, to(endpoint, path).by(&ann.token)).await;
+        }
+        let conversations = to("conversations", "/api/conversations").by(&ann.token);
+        // A conversation has the id of the chat that began it.
+        let id = self.is(200, conversations).await[0]["id"].as_str().unwrap().to_owned();
+        let (chat, conversation) = (format!("/api/chat/{id}"), format!("/api/conversations/{id}"));
+        let history = format!("/api/chat?conversation_id={id}");
+        self.is(200, to("chat_history", &history).by(&ann.token)).await;
+        self.is(200, to("chat_read", &chat).by(&ann.token)).await;
+        self.is(200, to("conversation", &conversation).by(&ann.token)).await;
+        for change in
+            [json!({ "title": "hi" }), json!({ "pinned": true }), json!({ "pinned": false })]
+        {
+            let ask = to("conversation_rename", &conversation).by(&ann.token);
+            self.is(200, ask.with(change)).await;
+        }
+        let follow = async |after: &str| {
+            let body = json!({ "message": "hi", "conversation_id": id, "after": after });
+            self.is(200, to("chat", "/api/chat").by(&ann.token).with(body)).await
+        };
+        let branch = follow("start").await["id"].as_str().unwrap().to_owned();
+        follow(&branch).await;
+        for message in [format!("/api/chat/{branch}"), chat] {
+            self.is(200, to("chat_delete", &message).by(&ann.token)).await;
+        }
+        self.is(202, to("conversation_delete", &conversation).by(&ann.token)).await;
+        let malformed = "/api/conversations/x";
+        self.is(404, to("conversation_delete", malformed).by(&ann.token)).await;
+
+        let key = self.api_key(&ann).await["id"].as_str().unwrap().to_owned();
+        let key = format!("/api/user/api-keys/{key}");
+        self.is(200, to("api_key_revoke", &key).by(&ann.token)).await;
+        self.is(404, to("api_key_revoke", "/api/user/api-keys/x").by(&ann.token)).await;
+    }
+
+    async fn addresses(&self) {
+        let ann = self.log_in("ann").await;
+        self.is(202, to("email_resend", "/api/user/email").by(&ann.token)).await;
+        let verify = |ann: &User, token: String| {
+            let body = json!({ "token": token });
+            to("email_verify", "/api/user/email/verify").by(&ann.token).with(body)
+        };
+        // The first proof of an address ends the API keys.
+        self.is(200, verify(&ann, self.token_to("ann@example.com").await)).await;
+
+        self.register("bob").await;
+        self.token_to("bob@example.com").await;
+        self.clock.advance(Duration::from_secs(61));
+        let ann = self.log_in("ann").await;
+        let change =
+            |body: Value| to("profile_change", "/api/user/profile").by(&ann.token).with(body);
+        self.is(200, change(json!({ "first_name": "Ann" }))).await;
+        let address = json!({ "email": "bob@example.com", "current_password": PASSWORD });
+        self.is(200, change(address)).await;
+        // The address passes from bob, who has not proven it, to ann.
+        self.is(200, verify(&ann, self.token_to("bob@example.com").await)).await;
+    }
+
+    async fn passwords(&self) {
+        let fred = self.register("fred").await;
+        self.api_key(&fred).await;
+        self.token_to("fred@example.com").await;
+        let address = json!({ "email": "fred@example.com" });
+        self.is(202, to("password_reset", "/api/password/reset").with(address)).await;
+        let token = self.token_to("fred@example.com").await;
+        let body = json!({ "token": token, "password": "another-password" });
+        let confirm = to("password_reset_confirm", "/api/password/reset/confirm");
+        self.is(200, confirm.with(body)).await;
+
+        let new = json!({ "current_password": PASSWORD, "new_password": "another-password" });
+        let change = || to("password_change", "/api/user/password").with(new.clone());
+        let hal = self.register("hal").await;
+        self.is(200, change().by(&hal.token)).await;
+
+        let gil = self.register("gil").await;
+        let address = |password: &str| {
+            let body = json!({ "email": "gil@example.org", "current_password": password });
+            to("profile_change", "/api/user/profile").by(&gil.token).with(body)
+        };
+        let password = json!({ "password": PASSWORD });
+        let delete = to("account_delete", "/api/user").by(&gil.token).with(password);
+        self.is(403, address(WRONG)).await;
+        self.is(429, address(PASSWORD).blindly()).await;
+        self.is(429, change().by(&gil.token).blindly()).await;
+        self.is(429, delete.blindly()).await;
+    }
+
+    /// What administrators do. Two of them, as they were before their ids were kept in a list.
+    async fn administration(&self) {
+        let (root, ruth) = (self.register("root").await, self.register("ruth").await);
+        for name in ["root", "ruth"] {
+            self.set(name, "role", "admin").await;
+        }
+        let hi = json!({ "message": "hi" });
+        self.is(200, to("chat", "/api/chat").by(&ruth.token).with(hi.clone())).await;
+        self.api_key(&ruth).await;
+        let instructions = json!({ "instructions": "Be brief." });
+        let change = to("profile_change", "/api/user/profile").by(&ruth.token);
+        self.is(200, change.with(instructions)).await;
+        self.token_to("ruth@example.com").await;
+        let delete = to("account_delete", "/api/user").by(&ruth.token);
+        self.is(202, delete.with(json!({ "password": PASSWORD }))).await;
+
+        let ida = self.register("ida").await;
+        self.is(200, to("chat", "/api/chat").by(&ida.token).with(hi)).await;
+        let user = format!("/api/admin/users/{}", ida.id);
+        let keys = format!("{user}/api-keys");
+        let key = format!("{keys}/{}", self.api_key(&ida).await["id"].as_str().unwrap());
+        let other = self.api_key(&ida).await["key"].as_str().unwrap().to_owned();
+        let turns = json!({ "messages": [{ "role": "user", "content": "hi" }] });
+        self.is(200, to("completions", "/v1/chat/completions").by(&other).with(turns)).await;
+        let jan = json!({ "username": "jan", "email": "jan@example.com", "role": "admin", "invite": true });
+        let create = to("admin_user_create", "/api/admin/users").by(&root.token);
+        self.loses_a_reply(201, create.with(jan)).await;
+        let reset = format!("{user}/password-reset");
+        self.loses_a_reply(202, to("admin_password_reset", &reset).by(&root.token)).await;
+        let adjust = format!("{user}/adjustments");
+        let body = json!({ "amount": 5, "reason": "a correction" });
+        for _ in 0..2 {
+            let adjust = to("admin_adjustment", &adjust).by(&root.token).keyed("adjustment");
+            self.is(201, adjust.with(body.clone())).await;
+        }
+        let grants = |id: Value, amount: i64| {
+            let grants =
+                json!([{ "user": ida.id, "amount": amount }, { "user": "b", "amount": 5 }]);
+            let body = json!({ "id": id, "reason": "a correction", "grants": grants });
+            to("admin_grants", "/api/admin/grants").by(&root.token).with(body)
+        };
+        let id = self.is(200, grants(Value::Null, 5)).await["id"].clone();
+        for amount in [-1_000_000, 5, 5] {
+            self.is(200, grants(id.clone(), amount)).await;
+        }
+        let change = |body: Value| to("admin_user_change", &user).by(&root.token).with(body);
+        self.is(200, change(json!({ "role": "admin" }))).await;
+        self.loses_a_reply(200, change(json!({ "active": false }))).await;
+        let sessions = format!("{user}/sessions");
+        self.loses_a_reply(200, to("admin_sessions_end", &sessions).by(&root.token)).await;
+        self.loses_a_reply(200, to("admin_api_keys_revoke", &key).by(&root.token)).await;
+        self.is(200, to("admin_api_keys", &keys).by(&root.token)).await;
+        self.is(200, to("admin_api_keys_revoke", &keys).by(&root.token)).await;
+
+        let day = Day::of(self.clock.millis());
+        let days = format!("?from={day}&to={day}");
+        let (ledger, chats) =
+            (format!("{user}/ledger"), format!("/api/admin/chats?user_id={}", ida.id));
+        let export = |list: &str| format!("/api/admin/export/{list}.csv{days}");
+        for (endpoint, path) in [
+            ("admin_users", "/api/admin/users"),
+            ("admin_users", "/api/admin/users?q=b"),
+            ("admin_user", &user),
+            ("admin_ledger", &ledger),
+            ("admin_chats", "/api/admin/chats"),
+            ("admin_chats", &chats),
+            ("admin_trail", "/api/admin/trail"),
+            ("admin_export", &export("users")),
+            ("admin_export", &export("chats")),
+            ("admin_export", &export("ledger")),
+        ] {
+            self.is(200, to(endpoint, path).by(&root.token)).await;
+        }
+        // An active administrator with an address.
+        self.is(200, change(json!({ "active": true }))).await;
+        self.loses_a_reply(202, to("admin_user_delete", &user).by(&root.token)).await;
+    }
+
+    /// The work of the schedules, and what a day that is over shows.
+    async fn days(&self) {
+        let day = Day::of(self.clock.millis());
+        for wait in [Duration::from_secs(120), DAY + DAY] {
+            self.clock.advance(wait);
+            functions::background::sweep::work(self.sweep.0.clone()).await.unwrap();
+            self.note("sweep", &self.sweep.1);
+            functions::background::erase::work(self.erase.0.clone()).await.unwrap();
+            self.note("erase", &self.erase.1);
+        }
+        functions::background::census::work(self.census.0.clone()).await.unwrap();
+        self.note("census", &self.census.1);
+        let root = self.log_in("root").await;
+        let more = "accounts=true&top=spent";
+        let figures = format!("/api/admin/figures?from={day}&to={day}&{more}");
+        self.is(200, to("admin_figures", &figures).by(&root.token)).await;
+        let sorted = to("admin_users", "/api/admin/users?sort=-tokens").by(&root.token);
+        assert!(!self.is(200, sorted).await.as_array().unwrap().is_empty());
+    }
+
+    /// A request without a body to each endpoint that nothing else has asked.
+    async fn others(&self) {
+        let ann = self.log_in("ann").await;
+        for route in ROUTES {
+            let is_asked = self.asked.lock().unwrap().contains(route.endpoint);
+            if !is_asked && self.instances[route.endpoint].function.app().is_some() {
+                self.is(200, to(route.endpoint, route.path).by(&ann.token)).await;
+            }
+        }
+    }
+
+    /// Reads each secret that the settings of a function name, as the function would have done.
+    async fn secrets(&self) {
+        let secrets = self.amazon.secrets.lock().unwrap().clone();
+        for (function, arn) in secrets {
+            let aws = shared::aws::emulated().to_builder();
+            let aws = aws.endpoint_url(self.amazon.at(&function)).build();
+            assert_eq!(Secret::Arn(arn).read(&aws).await.unwrap(), SECRET);
+            self.keep(&function, self.amazon.calls_of(&function));
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_permission_of_the_template_is_needed_and_every_call_has_one() {
+    let watched = Watched::start().await;
+    watched.registrations().await;
+    watched.log_ins().await;
+    watched.sessions().await;
+    watched.chats().await;
+    watched.own_data().await;
+    watched.addresses().await;
+    watched.passwords().await;
+    watched.administration().await;
+    watched.days().await;
+    watched.others().await;
+    watched.secrets().await;
+
+    let calls = watched.calls.into_inner().unwrap();
+    let (mut wrong, mut argued) = (Vec::new(), BTreeSet::new());
+    for (function, permissions) in &*FUNCTIONS {
+        let calls = calls.get(function).cloned().unwrap_or_default();
+        assert!(permissions.is_empty() || !calls.is_empty(), "{function} has called nothing");
+        for permission in needless(permissions, &calls) {
+            let is_argued =
+                |(of, action): &&(&str, &str)| of == function && permission.is_for(action);
+            match ARGUED.iter().find(is_argued) {
+                Some(reason) => {
+                    argued.insert(*reason);
+                }
+                None => wrong.push(format!("{function} does not need {permission}")),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(argued, BTreeSet::from(ARGUED), "the others are needed");
+}
+
+/// A policy for the tests of the comparison itself.
+fn sample() -> Vec<Permission> {
+    of_statements(
+        "Sample",
+        &json!([
+            { "Effect": "Allow", "Action": ["dynamodb:GetItem", "dynamodb:Query"], "Resource": "table" },
+            {
+                "Effect": "Allow",
+                "Action": ["dynamodb:BatchGetItem"],
+                "Resource": ["other"],
+                "Condition": { "ForAllValues:StringLike": { "dynamodb:LeadingKeys": ["user:*", "admins"] } },
+            },
+        ]),
+    )
+}
+
+fn batch(keys: &[&str]) -> Call {
+    let keys = keys.iter().map(|key| (*key).to_owned());
+    Call::of("dynamodb:BatchGetItem", "other").with("dynamodb:LeadingKeys", keys)
+}
+
+/// Calls that need all of the sample.
+fn samples() -> BTreeSet<Call> {
+    let of = |action: &str| Call::of(action, "table");
+    BTreeSet::from([of("dynamodb:GetItem"), of("dynamodb:Query"), batch(&["user:ann", "admins"])])
+}
+
+#[test]
+fn a_permission_that_is_taken_away_is_missed() {
+    assert!(refused(&sample(), &samples()).is_empty());
+    for index in 0..sample().len() {
+        let mut fewer = sample();
+        fewer.remove(index);
+        assert_eq!(refused(&fewer, &samples()).len(), 1, "{fewer:?}");
+    }
+}
+
+#[test]
+fn a_permission_that_is_added_is_found() {
+    assert_eq!(needless(&sample(), &samples()), []);
+    let statement = |action: &str, resource: &str| json!([{ "Effect": "Allow", "Action": [action], "Resource": resource }]);
+    for (action, resource) in [
+        ("dynamodb:PutItem", "table"),
+        ("dynamodb:GetItem", "other"),
+        ("secretsmanager:GetSecretValue", "secret"),
+    ] {
+        let added = of_statements("Added", &statement(action, resource));
+        let more = [sample(), added.clone()].concat();
+        assert_eq!(needless(&more, &samples()), added);
+    }
+    // What is allowed twice is needed once.
+    let twice = of_statements("Added", &statement("dynamodb:Query", "table"));
+    assert_eq!(needless(&[sample(), twice].concat(), &samples()).len(), 2);
+    // Each kind of items must be needed.
+    let users = BTreeSet::from([batch(&["user:ann"])]);
+    let found: Vec<String> =
+        needless(&sample()[2..], &users).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        found,
+        [r#"dynamodb:BatchGetItem on other, dynamodb:LeadingKeys ["admins"] (Sample)"#]
+    );
+}
+
+#[test]
+fn one_statement_must_allow_all_keys_of_a_call() {
+    let kind = |kind: &str| {
+        of_statements(
+            "Sample",
+            &json!([{
+                "Effect": "Allow",
+                "Action": ["dynamodb:BatchGetItem"],
+                "Resource": "other",
+                "Condition": { "ForAllValues:StringLike": { "dynamodb:LeadingKeys": [kind] } },
+            }]),
+        )
+    };
+    let apart = [kind("user:*"), kind("admins")].concat();
+    assert!(refused(&apart, &[batch(&["user:ann"]), batch(&["admins"])]).is_empty());
+    assert_eq!(refused(&apart, &[batch(&["user:ann", "admins"])]).len(), 1);
+    assert_eq!(refused(&sample(), &[batch(&["user:ann", "email:x"])]).len(), 1);
+}
+
+#[test]
+fn a_transaction_needs_the_permissions_of_its_operations() {
+    let item = |key: &str| json!({ "TableName": "UsersTable", "Key": { "pk": { "S": key } } });
+    let writes = [
+        json!({ "Update": item("user:ann") }),
+        json!({ "Update": item("admins") }),
+        json!({ "ConditionCheck": item("user:root") }),
+    ];
+    let users = STACK.table("UsersTable", None);
+    let call = |action: &str, keys: &[&str]| {
+        let keys = keys.iter().map(|key| (*key).to_owned());
+        Call::of(action, users.clone()).with("dynamodb:LeadingKeys", keys)
+    };
+    assert_eq!(
+        of_store("TransactWriteItems", &json!({ "TransactItems": writes })),
+        [
+            call("dynamodb:ConditionCheckItem", &["user:root"]),
+            call("dynamodb:UpdateItem", &["admins", "user:ann"]),
+        ]
+    );
+}
+
+#[test]
+fn the_ai_is_allowed_the_configured_model_alone_by_its_id_or_its_arn() {
+    let id = "abc123";
+    let account = "arn:aws:bedrock:us-east-1:000000000000";
+    for configured in [
+        id.to_owned(),
+        format!("arn:aws:bedrock:us-east-1::foundation-model/{id}"),
+        format!("{account}:inference-profile/{id}"),
+        format!("{account}:application-inference-profile/{id}"),
+    ] {
+        let policy =
+            of_managed_policy(&Stack::with(&[("BedrockModel", &configured)]), "AskAiPolicy");
+        for action in ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"] {
+            let own = of_bedrock(action, id);
+            assert_eq!(refused(&policy, &own), [&own[0]; 0], "{configured}");
+            // Neither another one nor, without a profile, a model of a profile.
+            let others = of_bedrock(action, "another");
+            assert_eq!(refused(&policy, &others).len(), others.len(), "{configured}");
+        }
+    }
+    let without = of_managed_policy(&Stack::with(&[]), "AskAiPolicy");
+    let own = of_bedrock("bedrock:InvokeModel", id);
+    assert_eq!(refused(&without, &own).len(), own.len());
+}
