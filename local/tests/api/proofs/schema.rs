@@ -107,9 +107,9 @@ async fn what_is_stored_can_be_read_by_the_release_before() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Writes what `scripts/record-store` records: the store behind the front door, and its list.
+/// Writes what `scripts/dev/record-store` records: the store behind the front door, and its list.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "scripts/record-store runs it"]
+#[ignore = "scripts/dev/record-store runs it"]
 async fn records_the_store_behind_the_front_door() {
     let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("no {name}"));
     let list = Schema::parse(&std::fs::read_to_string(variable("RELEASE_LIST")).unwrap());
