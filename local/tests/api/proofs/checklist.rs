@@ -1,9 +1,9 @@
-//! The tests that the checklist of `docs/security.md` names exist.
+//! The tests that the checklist of `docs/internals/security.md` names exist.
 
 use std::fs;
 use std::path::Path;
 
-const CHECKLIST: &str = include_str!("../../../../docs/security.md");
+const CHECKLIST: &str = include_str!("../../../../docs/internals/security.md");
 
 #[test]
 fn every_test_that_the_checklist_names_exists() {

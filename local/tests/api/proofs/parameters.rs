@@ -21,7 +21,7 @@ use crate::support::client::Api;
 
 type Parameters = [(&'static str, &'static str)];
 
-const CONFIGURATION: &str = include_str!("../../../../docs/configuration.md");
+const CONFIGURATION: &str = include_str!("../../../../docs/operate/configuration.md");
 
 static TEMPLATE: LazyLock<Yaml> =
     LazyLock::new(|| emulator::template::parse(include_str!("../../../../template.yaml")).unwrap());

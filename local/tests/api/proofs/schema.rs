@@ -1,6 +1,6 @@
 //! Two releases over one store: today's code works on a store that the release before has written,
-//! and what today's code writes is what the release before can read. docs/operations.md has the
-//! steps of a change. `later` has the kinds, roles and reasons of a release after today's.
+//! and what today's code writes is what the release before can read. docs/operate/operations.md has
+//! the steps of a change. `later` has the kinds, roles and reasons of a release after today's.
 //!
 //! `local/tests/recorded/store.jsonl` is a store of an earlier release, and
 //! `local/tests/recorded/schema.txt` the list of what today's code stores.
