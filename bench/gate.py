@@ -50,5 +50,5 @@ def check(world):
         fewer |= more < -LIMIT
         print(f"{name:16} {count:14,.0f} instructions   {more:+.2%}{'   OVER THE LIMIT' if more > limit else ''}")
     if failed or fewer or changed:
-        print("`scripts/bench --record` records these numbers. Say in the commit message why they changed.")
+        print("`scripts/dev/bench --record` records these numbers. Say in the commit message why they changed.")
     return not failed

@@ -1,4 +1,4 @@
-"""Runs all measurements of all functions, and renders the table of docs/performance.md."""
+"""Runs all measurements of all functions, and renders the table of docs/internals/performance.md."""
 import os, sys
 
 import callgrind, measures

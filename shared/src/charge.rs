@@ -1,5 +1,5 @@
 //! Charging a message: its tokens are reserved before the AI is called, and spent with the answer
-//! or returned. docs/money.md explains why this is correct whatever fails.
+//! or returned. docs/internals/money.md explains why this is correct whatever fails.
 
 mod asked;
 

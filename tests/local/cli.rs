@@ -114,15 +114,15 @@ fn help_is_no_failure() {
     }
 }
 
-/// The command that docs/cost.md and docs/operations.md show.
+/// The command that docs/operate/cost.md and docs/operate/operations.md show.
 const ESTIMATE: &str =
     "cargo run -- estimate --users 10000 --chats-per-day 10 --ai-seconds 4 --streamed 0.8";
 
 #[test]
 fn an_estimate_is_what_the_documentation_shows() {
     let (cost, operations, readme) = (
-        include_str!("../../docs/cost.md"),
-        include_str!("../../docs/operations.md"),
+        include_str!("../../docs/operate/cost.md"),
+        include_str!("../../docs/operate/operations.md"),
         include_str!("../../README.md"),
     );
     assert!(cost.contains(ESTIMATE) && operations.contains(ESTIMATE));
@@ -132,7 +132,7 @@ fn an_estimate_is_what_the_documentation_shows() {
     let printed = String::from_utf8(output.stdout).unwrap();
     let shown = cost.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
     let (own, by_kind) = printed.split_once("\ndollars for a million").unwrap();
-    assert!(shown.starts_with(own), "docs/cost.md needs this example:\n{own}");
+    assert!(shown.starts_with(own), "docs/operate/cost.md needs this example:\n{own}");
     // It shows only some kinds of requests.
     let some: Vec<&str> = shown.lines().skip(own.lines().count() + 2).collect();
     assert!(some.len() > 10);

@@ -224,7 +224,7 @@ async fn every_line_is_in_the_format_from_which_cloudwatch_makes_metrics() {
 
 #[test]
 fn the_documented_metrics_are_those_of_the_code() {
-    let text = include_str!("../../docs/operations.md");
+    let text = include_str!("../../docs/operate/operations.md");
     let section = text.split("\n## ").find(|section| section.starts_with("Metrics\n")).unwrap();
     let cell = |row: &str, number: usize| {
         row.split('|').nth(number).unwrap().trim().trim_matches('`').to_owned()

@@ -328,7 +328,7 @@ async fn spans_have_no_secret_no_name_and_no_text_and_only_documented_attributes
         assert!(!seen.contains(private), "{private} in {seen}");
     }
 
-    let text = include_str!("../../docs/operations.md");
+    let text = include_str!("../../docs/operate/operations.md");
     let section = text.split("\n## ").find(|section| section.starts_with("Traces\n")).unwrap();
     let spans = collector.spans();
     let keys: BTreeSet<&String> = spans.iter().flat_map(|span| span.attributes.keys()).collect();

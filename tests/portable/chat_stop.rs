@@ -267,7 +267,7 @@ async fn eighty_three_stops_cost_eighty_three_messages() {
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
 }
 
-/// A client gets as much as it can for nothing in a day, as docs/security.md counts it.
+/// A client gets as much as it can for nothing in a day, as docs/internals/security.md counts it.
 #[tokio::test]
 async fn a_day_has_a_limited_number_of_refunds() {
     let settings = [

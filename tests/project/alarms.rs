@@ -1,5 +1,6 @@
 //! The alarms of `template.yaml` and `alarms.yaml`: they watch every function, table and deployment,
-//! and only metrics that exist; `docs/runbooks.md` says of each what it means and what to do.
+//! and only metrics that exist; `docs/operate/runbooks.md` says of each what it means and what to
+//! do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,8 +15,8 @@ use crate::support::lambda::{Instance, binary};
 
 const TEMPLATE: &str = include_str!("../../template.yaml");
 const ALARMS: &str = include_str!("../../alarms.yaml");
-const RUNBOOKS: &str = include_str!("../../docs/runbooks.md");
-const OPERATIONS: &str = include_str!("../../docs/operations.md");
+const RUNBOOKS: &str = include_str!("../../docs/operate/runbooks.md");
+const OPERATIONS: &str = include_str!("../../docs/operate/operations.md");
 
 const FUNCTION: &str = "AWS::Serverless::Function";
 const ALARM: &str = "AWS::CloudWatch::Alarm";
@@ -189,7 +190,7 @@ fn no_alarm_fetches_more_than_ten_metrics() {
 #[test]
 fn every_metric_of_the_product_that_an_alarm_watches_is_written_by_the_code() {
     let section = OPERATIONS.split("\n## ").find(|section| section.starts_with("Metrics\n"));
-    let rows = section.expect("docs/operations.md lists the metrics").lines();
+    let rows = section.expect("docs/operate/operations.md lists the metrics").lines();
     let cell = |row: &str, number: usize| {
         row.split('|').nth(number).unwrap().trim().trim_matches('`').to_owned()
     };
@@ -289,7 +290,10 @@ fn a_function_with_an_alias_moves_step_by_step_and_back_if_its_own_alarm_fires()
     ];
     assert_eq!(binaries, BTreeSet::from(critical));
     for binary in critical {
-        assert!(OPERATIONS.contains(&format!("`{binary}`")), "docs/operations.md lacks {binary}");
+        assert!(
+            OPERATIONS.contains(&format!("`{binary}`")),
+            "docs/operate/operations.md lacks {binary}"
+        );
     }
     canaries.insert("FailedRequests".to_owned());
     assert_eq!(canaries, of_type(&template, ALARM).into_keys().collect());
@@ -350,7 +354,7 @@ fn every_alarm_has_a_runbook_and_every_runbook_an_alarm() {
         let yaml = yaml(source);
         for (name, alarm) in of_type(&yaml, ALARM) {
             let description = alarm["Properties"]["AlarmDescription"].as_str().unwrap();
-            let anchor = description.strip_prefix("docs/runbooks.md#").unwrap();
+            let anchor = description.strip_prefix("docs/operate/runbooks.md#").unwrap();
             known.insert(name, anchor.to_owned());
         }
         for name in of_type(&yaml, "AWS::Budgets::Budget").into_keys() {

@@ -555,9 +555,9 @@ fn what_the_gateway_refuses_by_itself_says_what_it_is() {
         expected.map(|(kind, code)| (kind.to_owned(), code.to_owned())).into_iter().collect();
     assert_eq!(codes, expected);
     assert!(responses["DEFAULT_4XX"]["StatusCode"].is_null(), "it would change every refusal's");
-    let tour = read("docs/api-tour.md");
+    let tour = read("docs/use/api-tour.md");
     for code in codes.values() {
-        assert!(tour.contains(&format!("`{code}`")), "docs/api-tour.md does not list {code}");
+        assert!(tour.contains(&format!("`{code}`")), "docs/use/api-tour.md does not list {code}");
     }
 }
 

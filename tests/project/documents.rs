@@ -11,9 +11,9 @@ use crate::project::architecture::files_below;
 use crate::support::client::{Answer, Api, token_in};
 
 const README: &str = include_str!("../../README.md");
-const TOUR: &str = include_str!("../../docs/api-tour.md");
-const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
-const CHECKLIST: &str = include_str!("../../docs/security.md");
+const TOUR: &str = include_str!("../../docs/use/api-tour.md");
+const CONFIGURATION: &str = include_str!("../../docs/operate/configuration.md");
+const CHECKLIST: &str = include_str!("../../docs/internals/security.md");
 const HOST: &str = "http://127.0.0.1:3000";
 
 #[tokio::test]
@@ -93,9 +93,19 @@ fn the_configuration_table_lists_every_variable_of_the_template_and_its_default(
 #[test]
 fn every_file_that_a_document_links_to_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|file| file.unwrap().path());
-    let docs = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
-    for document in docs.chain([root.join("README.md"), root.join("ARCHITECTURE.md")]) {
+    let inside = |folder: &Path| {
+        let found = std::fs::read_dir(folder).unwrap();
+        found.map(|file| file.unwrap().path()).collect::<Vec<_>>()
+    };
+    let docs = inside(&root.join("docs"));
+    let rooms = docs.iter().filter(|path| path.is_dir()).flat_map(|folder| inside(folder));
+    let mut documents: Vec<_> = rooms.chain(docs.iter().cloned()).collect();
+    documents.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    assert!(documents.len() > 10, "{documents:?}");
+    let others =
+        ["README.md", "ARCHITECTURE.md", "SECURITY.md", "clients/README.md", "scripts/README.md"];
+    documents.extend(others.map(|name| root.join(name)));
+    for document in documents {
         let text = std::fs::read_to_string(&document).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let target = link.split('#').next().unwrap();

@@ -21,7 +21,7 @@ use crate::support::client::Api;
 
 type Parameters = [(&'static str, &'static str)];
 
-const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
+const CONFIGURATION: &str = include_str!("../../docs/operate/configuration.md");
 
 static TEMPLATE: LazyLock<Yaml> =
     LazyLock::new(|| emulator::template::parse(include_str!("../../template.yaml")).unwrap());
@@ -478,7 +478,7 @@ fn accepts(parameter: &Yaml, value: &str) -> bool {
 }
 
 /// A number as `scripts/deploy` and `scripts/preflight` accept it: digits without a leading zero.
-/// `scripts/e2e-deploy` and `scripts/check-preflight` test them.
+/// `scripts/check/deploy` and `scripts/check/preflight` test them.
 fn whole(value: &str) -> Option<u64> {
     let is_plain = value == "0" || !value.starts_with(['0', '+']);
     value.parse().ok().filter(|_| is_plain)

@@ -1,6 +1,6 @@
-//! What each request costs, compared with the table in `docs/money.md`, and that the template
-//! allows its function to do it. The costs are round trips, which are steps to the store that wait
-//! for the one before, and the units that AWS bills.
+//! What each request costs, compared with the table in `docs/internals/money.md`, and that the
+//! template allows its function to do it. The costs are round trips, which are steps to the store
+//! that wait for the one before, and the units that AWS bills.
 //!
 //! The units are those that the embedded DynamoDB reports: they follow [AWS's
 //! rules](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html),
@@ -635,7 +635,7 @@ impl Counted {
     }
 }
 
-/// The costs in `docs/money.md`.
+/// The costs in `docs/internals/money.md`.
 fn documented() -> Costs {
     let rows = requests::costs().unwrap().into_iter();
     rows.map(|row| {
@@ -903,7 +903,7 @@ async fn each_request_costs_what_the_documentation_says() {
         .filter(differ)
         .map(|name| (name, counted.costs.get(name)))
         .collect();
-    assert!(wrong.is_empty(), "docs/money.md tells otherwise: {wrong:#?}");
+    assert!(wrong.is_empty(), "docs/internals/money.md tells otherwise: {wrong:#?}");
 }
 
 #[tokio::test]

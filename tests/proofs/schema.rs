@@ -1,6 +1,6 @@
 //! Two releases over one store: today's code works on a store that the release before has written,
-//! and what today's code writes is what the release before can read. docs/operations.md has the
-//! steps of a change. `later` has the kinds, roles and reasons of a release after today's.
+//! and what today's code writes is what the release before can read. docs/operate/operations.md has
+//! the steps of a change. `later` has the kinds, roles and reasons of a release after today's.
 //!
 //! `tests/recorded/store.jsonl` is a store of an earlier release, and
 //! `tests/recorded/schema.txt` the list of what today's code stores.
@@ -107,9 +107,9 @@ async fn what_is_stored_can_be_read_by_the_release_before() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Writes what `scripts/record-store` records: the store behind the front door, and its list.
+/// Writes what `scripts/dev/record-store` records: the store behind the front door, and its list.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "scripts/record-store runs it"]
+#[ignore = "scripts/dev/record-store runs it"]
 async fn records_the_store_behind_the_front_door() {
     let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("no {name}"));
     let list = Schema::parse(&std::fs::read_to_string(variable("RELEASE_LIST")).unwrap());

@@ -11,7 +11,7 @@ struct Alarm {
     name: String,
     /// Its comment.
     about: &'static str,
-    /// The section of docs/runbooks.md that says what to do.
+    /// The section of docs/operate/runbooks.md that says what to do.
     runbook: &'static str,
     watches: Watches,
     breaks: &'static str,
@@ -310,14 +310,14 @@ pub fn generate(files: &mut Files, template: &Template, groups: &[Group]) -> Res
     text += &dashboard(&alarms);
     text += OUTPUTS;
     files.put("alarms.yaml", text);
-    let runbooks = files.read("docs/runbooks.md")?;
+    let runbooks = files.read("docs/operate/runbooks.md")?;
     let sections: Vec<String> =
         runbooks.split("\n## ").map(|section| with_alarms(section, &alarms)).collect();
-    files.put("docs/runbooks.md", sections.join("\n## "));
+    files.put("docs/operate/runbooks.md", sections.join("\n## "));
     Ok(())
 }
 
-/// A section of docs/runbooks.md with the names of its alarms. Those of template.yaml stay.
+/// A section of docs/operate/runbooks.md with the names of its alarms. Those of template.yaml stay.
 fn with_alarms(section: &str, alarms: &[Alarm]) -> String {
     const LIST: &str = "\nAlarms: ";
     let anchor = section.lines().next().unwrap_or_default().to_lowercase().replace(' ', "-");
@@ -351,7 +351,7 @@ impl Alarm {
         let Self { name, about, runbook, watches, breaks, threshold, periods, missing } = self;
         let mut text = comment(about);
         text += &format!(
-            "  {name}:\n    Type: AWS::CloudWatch::Alarm\n    Properties:\n      AlarmDescription: docs/runbooks.md#{runbook}\n"
+            "  {name}:\n    Type: AWS::CloudWatch::Alarm\n    Properties:\n      AlarmDescription: docs/operate/runbooks.md#{runbook}\n"
         );
         match watches {
             Watches::One(metric) => {
@@ -425,7 +425,7 @@ fn dashboard(alarms: &[Alarm]) -> String {
 
 const HEAD: &str = "\
 # Written by `cargo xtask generate` from xtask/src/alarms.rs. A nested stack of template.yaml, which the
-# parameter Alarms=off leaves out. docs/runbooks.md says what each alarm means and what to do.
+# parameter Alarms=off leaves out. docs/operate/runbooks.md says what each alarm means and what to do.
 AWSTemplateFormatVersion: \"2010-09-09\"
 Description: Farebox - alarms and a dashboard
 

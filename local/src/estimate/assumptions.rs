@@ -1,4 +1,4 @@
-//! What an estimate assumes, in one table. docs/cost.md shows the same table.
+//! What an estimate assumes, in one table. docs/operate/cost.md shows the same table.
 
 /// An assumption.
 #[derive(Clone, Copy, Debug)]
@@ -187,7 +187,7 @@ pub const ALL: &[Assumption] = &[
     LOG_MONTHS,
 ];
 
-/// The table as docs/cost.md shows it.
+/// The table as docs/operate/cost.md shows it.
 pub fn table() -> String {
     let rows =
         ALL.iter().map(|Assumption { what, value, why }| format!("| {what} | {value} | {why} |\n"));
@@ -200,8 +200,8 @@ mod tests {
 
     #[test]
     fn the_documentation_shows_this_table() {
-        let shown = include_str!("../../../docs/cost.md");
-        assert!(shown.contains(&table()), "docs/cost.md needs this table:\n{}", table());
+        let shown = include_str!("../../../docs/operate/cost.md");
+        assert!(shown.contains(&table()), "docs/operate/cost.md needs this table:\n{}", table());
     }
 
     #[test]

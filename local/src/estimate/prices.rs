@@ -1,4 +1,4 @@
-//! What AWS charges in us-east-1, in one table. docs/cost.md shows the same table.
+//! What AWS charges in us-east-1, in one table. docs/operate/cost.md shows the same table.
 //!
 //! The prices are those of the first price tier, without free tiers and discounts. AWS's own pages
 //! fill in their numbers with a script. Most prices were therefore confirmed with other sources,
@@ -208,7 +208,7 @@ pub const ALL: &[Price] = &[
     EMAILS,
 ];
 
-/// The table as docs/cost.md shows it.
+/// The table as docs/operate/cost.md shows it.
 pub fn table() -> String {
     let mut table = "| item | dollars | per | confirmed |\n|---|---|---|---|\n".to_owned();
     for Price { item, dollars, unit, source, confirmed } in ALL {
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_documentation_shows_this_table() {
-        let shown = include_str!("../../../docs/cost.md");
-        assert!(shown.contains(&table()), "docs/cost.md needs this table:\n{}", table());
+        let shown = include_str!("../../../docs/operate/cost.md");
+        assert!(shown.contains(&table()), "docs/operate/cost.md needs this table:\n{}", table());
     }
 }

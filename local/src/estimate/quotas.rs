@@ -87,7 +87,7 @@ const TABLE: Limit = Limit {
 
 const LIMITS: [Limit; 4] = [CONCURRENCY, GATEWAY, PARTITION, TABLE];
 
-/// The table of AWS's limits as docs/cost.md shows it.
+/// The table of AWS's limits as docs/operate/cost.md shows it.
 pub fn table() -> String {
     let row = |Limit { what, value, unit, source }: &Limit| {
         format!("| [{what}]({source}) | {value} | {unit} |\n")
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn the_documentation_shows_the_limits() {
-        let shown = include_str!("../../../docs/cost.md");
-        assert!(shown.contains(&table()), "docs/cost.md needs this table:\n{}", table());
+        let shown = include_str!("../../../docs/operate/cost.md");
+        assert!(shown.contains(&table()), "docs/operate/cost.md needs this table:\n{}", table());
     }
 }

@@ -1,4 +1,4 @@
-//! What one request needs from AWS. Round trips and units come from the table in docs/money.md.
+//! What one request needs from AWS. Round trips and units come from the table in docs/internals/money.md.
 //! `tests/proofs/budget.rs` compares that table with what requests consume.
 
 use functions::ROUTES;
@@ -9,7 +9,7 @@ use super::assumptions::{
 };
 use super::stack::Stack;
 
-/// A row of the table of costs in docs/money.md.
+/// A row of the table of costs in docs/internals/money.md.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cost {
     /// The request.
@@ -167,17 +167,18 @@ const WITHOUT_AI: &[&str] = &[
 const NOT_STORED: &[&str] =
     &["chat whose AI fails", "streamed keyed chat that is stopped before its answer"];
 
-/// Reads the table of docs/money.md.
+/// Reads the table of docs/internals/money.md.
 ///
 /// # Errors
 /// A sentence that names the row that can't be read.
 pub fn costs() -> Result<Vec<Cost>, String> {
-    let section = include_str!("../../../docs/money.md")
+    let section = include_str!("../../../docs/internals/money.md")
         .split("\n## ")
         .find_map(|section| section.strip_prefix("Cost\n"))
-        .ok_or("docs/money.md has no section Cost")?;
+        .ok_or("docs/internals/money.md has no section Cost")?;
     let rows = section.lines().filter(|line| line.starts_with("| ")).skip(1);
-    rows.map(|row| cost(row).ok_or_else(|| format!("docs/money.md: bad row {row}"))).collect()
+    rows.map(|row| cost(row).ok_or_else(|| format!("docs/internals/money.md: bad row {row}")))
+        .collect()
 }
 
 fn cost(row: &str) -> Option<Cost> {
@@ -267,7 +268,7 @@ pub struct Requests<'s> {
 }
 
 impl<'s> Requests<'s> {
-    /// Reads the table of docs/money.md.
+    /// Reads the table of docs/internals/money.md.
     ///
     /// # Errors
     /// A sentence that names the row that can't be read.
@@ -291,7 +292,7 @@ impl<'s> Requests<'s> {
             return Ok(Cost { request, round_trips: 0, writes: 0.0, reads: 0.0 });
         }
         let found = self.costs.iter().find(|cost| cost.request == request);
-        found.cloned().ok_or_else(|| format!("docs/money.md has no row {request:?}"))
+        found.cloned().ok_or_else(|| format!("docs/internals/money.md has no row {request:?}"))
     }
 
     /// What one request needs if its usual function answers it.
@@ -369,7 +370,10 @@ mod tests {
         }
         let named = FUNCTIONS.iter().map(|(name, _)| name).chain(WITHOUT_AI).chain(NOT_STORED);
         for name in named {
-            assert!(rows.iter().any(|row| row == name), "docs/money.md has no row {name:?}");
+            assert!(
+                rows.iter().any(|row| row == name),
+                "docs/internals/money.md has no row {name:?}"
+            );
         }
         for (function, _) in REPLIES {
             stack.function(function).unwrap();

@@ -1,4 +1,4 @@
-//! The only writes that move tokens. `docs/money.md` has the whole protocol.
+//! The only writes that move tokens. `docs/internals/money.md` has the whole protocol.
 //!
 //! A chat is paid in two steps. [`Store::reserve`](super::Store::reserve) takes the tokens from the
 //! balance in one conditional write and keeps them on the account;

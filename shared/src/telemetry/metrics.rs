@@ -16,7 +16,7 @@ use crate::clock::{Clock, rfc3339};
 /// Makes [`Metric`] of a table: name, unit and dimension.
 macro_rules! metrics {
     ($($(#[$doc:meta])* $metric:ident: $unit:ident $(by $dimension:ident)?;)+) => {
-        /// A metric. `docs/operations.md` lists the same ones; a test compares the two.
+        /// A metric. `docs/operate/operations.md` lists the same ones; a test compares the two.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Metric {
             $($(#[$doc])* $metric,)+

@@ -305,7 +305,7 @@ async fn guesses_from_a_known_network_are_as_documented() {
             *(if is_strangers { &mut strangers } else { &mut known }) += 1;
         }
     }
-    // docs/security.md: 41 of unknown clients, and 1,504 more of a known one.
+    // docs/internals/security.md: 41 of unknown clients, and 1,504 more of a known one.
     assert!(
         (38..=41).contains(&strangers) && (1500..=1504).contains(&known),
         "{strangers} {known}"
@@ -388,7 +388,8 @@ async fn of_one_a_hundred_and_ten_thousand_networks_no_attacker_has_more_guesses
             .flat_map(|name| [format!("ann{name}"), format!("ann{name}@example.com")])
             .collect();
         let guesses = guesses_in_a_day(&api, networks, &logins).await;
-        // As docs/security.md says, with so few failures per network that both limits are reached.
+        // As docs/internals/security.md says, with so few failures per network that both limits are
+        // reached.
         let most = (82 * accounts).min(networks * 24 * 5 + 6 * accounts);
         println!(
             "{networks} networks, {accounts} accounts: {guesses} guesses a day, {most} at most"

@@ -26,7 +26,7 @@ pub const PASSWORD: &str = "secret123";
 pub const OLD_SECRET: &str = "the-first-secret-of-the-recorded-store-0123456789";
 pub const SECRET: &str = "the-second-secret-of-the-recorded-store-0123456789";
 
-/// The settings of a server for this. `scripts/record-store` gives an earlier release the same.
+/// The settings of a server for this. `scripts/dev/record-store` gives an earlier release the same.
 pub const SETTINGS: [(&str, &str); 5] = [
     ("AI_PROVIDER", "scripted"),
     ("AI_TIMEOUT_SECONDS", "25"),
@@ -130,7 +130,7 @@ pub async fn record(api: &Api, release: &str) -> Record {
         tokens.extend(guess_of_a_later_day(api).await);
     }
     let head = Head {
-        note: "A store for tests, written by scripts/record-store. Its secrets were made for it and open nothing else.".into(),
+        note: "A store for tests, written by scripts/dev/record-store. Its secrets were made for it and open nothing else.".into(),
         release: release.into(),
         at,
         signing_secret: SECRET.into(),

@@ -8,7 +8,7 @@ use std::fmt;
 use serde_json::Value;
 
 /// Where the steps are described.
-pub const PROCEDURE: &str = "docs/operations.md#schema-changes";
+pub const PROCEDURE: &str = "docs/operate/operations.md#schema-changes";
 
 /// The maps whose keys are ids: what they contain is listed under `*`.
 const BY_ID: [&str; 4] = ["closed", "minutes", "reservations", "revoked"];

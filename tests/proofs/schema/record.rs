@@ -1,5 +1,5 @@
 //! A store as a release wrote it, in a file of JSON lines: first what clients keep, then the tables,
-//! then the items. `scripts/record-store` writes it.
+//! then the items. `scripts/dev/record-store` writes it.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;

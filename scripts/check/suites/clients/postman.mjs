@@ -1,0 +1,450 @@
+// Makes the Postman collection from an API's OpenAPI document: `node postman.mjs URL FILE` writes it, and with `--check` compares FILE instead.
+// The same document gives the same bytes.
+//
+// Postman's own converter has no order, sends every optional header, fills bodies with the names of types, adds no tests, and gives other ids each
+// time. Requests and replies come from the document; this file has only the order of the requests, and the values that they pass on.
+// A run from top to bottom creates an account, tries everything with it, and deletes it.
+
+import { readFileSync, writeFileSync } from "node:fs";
+
+const VARIABLES = [
+  ["baseUrl", "http://127.0.0.1:3000", "Where the API is, without a slash at the end."],
+  ["username", "", "Who is registered. Made up by each run where it is empty."],
+  ["password", "a ticket to ride", "Their password."],
+  ["newPassword", "a day tripper's", "What the password is changed to. The two change places then."],
+  ["token", "", "Their access token, which every request sends that names no other."],
+  ["refresh", "", "Their refresh token."],
+  ["verifyToken", "", "The token of the mail that verifies an address, if you have it."],
+  ["resetToken", "", "The token of the mail that replaces a password, if you have it."],
+  ["userId", "", "The id of their account."],
+  ["otherId", "", "The id of another account, which an administrator creates and deletes."],
+  ["grantsId", "", "The id of a preview of grants."],
+  ["sessionId", "", "Another session of theirs."],
+  ["chatId", "", "Their last chat."],
+  ["conversationId", "", "The conversation that it belongs to."],
+  ["apiKeyId", "", "An API key of theirs."],
+  ["apiKey", "", "Its text, for the requests of OpenAI's clients."],
+  ["model", "", "A model that may answer."],
+  ["adminName", "", "An administrator's name. Without it the administration is skipped."],
+  ["adminPassword", "", "Their password."],
+  ["adminToken", "", "Their access token."],
+];
+
+// Values that are kept of a reply: the variable, and the place of its value in the body.
+const SESSION = { token: "access", refresh: "refresh" };
+
+// The folders and their requests, by `operationId`. `body`, `path`, `query` and `headers` are sent; other parameters are in the request, but
+// disabled. `keep` lists the values that are kept of the reply. `without` names a variable: if it is empty, the request must be refused with
+// that status. `before` and `after` are lines of JavaScript around the request.
+const ORDER = [
+  ["Service", ["health", "openapi", "jwks", "discovery", "discovery_well_known_oauth_authorization_server"]],
+  [
+    "Accounts",
+    [
+      {
+        operation: "register",
+        before: [
+          "// A name is free again a day after its account was deleted: each run has one of its own.",
+          'const name = pm.variables.get("username");',
+          'if (!name || name.startsWith("postman-")) pm.collectionVariables.set("username", `postman-${Date.now()}`);',
+        ],
+        body: { username: "{{username}}", email: "{{username}}@example.com", password: "{{password}}" },
+        keep: { ...SESSION, userId: "id" },
+      },
+      "profile",
+      { operation: "profile_change", body: { first_name: "Ann", last_name: "Smith" } },
+      "email_resend",
+      {
+        operation: "password_change",
+        body: { current_password: "{{password}}", new_password: "{{newPassword}}" },
+        keep: SESSION,
+        after: [
+          'const [was, is] = ["password", "newPassword"].map((name) => pm.collectionVariables.get(name));',
+          'pm.collectionVariables.set("password", is);',
+          'pm.collectionVariables.set("newPassword", was);',
+        ],
+      },
+      { operation: "password_reset", body: { email: "{{username}}@example.com" } },
+      {
+        operation: "password_reset_confirm",
+        body: { token: "{{resetToken}}", password: "{{password}}" },
+        without: ["resetToken", 400],
+      },
+      "export",
+      // The first proof of an address ends the session: the next folder begins another one.
+      { operation: "email_verify", body: { token: "{{verifyToken}}", password: "{{password}}" }, without: ["verifyToken", 400] },
+    ],
+  ],
+  [
+    "Sessions",
+    [
+      { operation: "login", body: { username: "{{username}}", password: "{{password}}" }, keep: SESSION },
+      { operation: "sessions", keep: { sessionId: "find(({ current }) => !current).id" } },
+      { operation: "session_end", path: { id: "{{sessionId}}" } },
+      { operation: "token_refresh", body: { refresh: "{{refresh}}" }, keep: SESSION },
+      { operation: "token_verify", body: { token: "{{refresh}}" } },
+      { operation: "token_blacklist", body: { refresh: "{{refresh}}" } },
+      {
+        operation: "login_token",
+        name: "Log in for a log-out",
+        body: { username: "{{username}}", password: "{{password}}" },
+        keep: SESSION,
+      },
+      { operation: "logout", body: { all: false } },
+      { operation: "login_token", name: "Log in again", body: { username: "{{username}}", password: "{{password}}" }, keep: SESSION },
+    ],
+  ],
+  [
+    "Chat",
+    [
+      { operation: "chat", body: { message: "Hello!" }, keep: { chatId: "id", conversationId: "conversation_id" } },
+      {
+        operation: "chat_chat_msg",
+        name: "Send the AI another message",
+        body: { message: "And again!", conversation_id: "{{conversationId}}" },
+        keep: { chatId: "id" },
+      },
+      {
+        operation: "chat_stream",
+        headers: { "Idempotency-Key": "{{chatId}}" },
+        body: { message: "Once more!", conversation_id: "{{conversationId}}" },
+      },
+      { operation: "chat_stop", body: { idempotency_key: "{{chatId}}" } },
+      { operation: "chat_history", query: { limit: "5" } },
+      { operation: "chat_read", path: { id: "{{chatId}}" } },
+      { operation: "chat_delete", path: { id: "{{chatId}}" } },
+    ],
+  ],
+  [
+    "Conversations",
+    [
+      "conversations",
+      { operation: "conversation", path: { id: "{{conversationId}}" } },
+      { operation: "conversation_rename", path: { id: "{{conversationId}}" }, body: { title: "Fares" } },
+      { operation: "conversation_delete", path: { id: "{{conversationId}}" } },
+    ],
+  ],
+  [
+    "Tokens",
+    [
+      "balance",
+      { operation: "balance_token_balance", name: "Read the balance, at token_balance" },
+      { operation: "balance_tokenbalance", name: "Read the balance, at tokenbalance" },
+      { operation: "balance_user_balance", name: "Read the balance, at user/balance" },
+      "ledger",
+      { operation: "ledger", name: "Read the statement as a file", headers: { Accept: "text/csv" }, type: "text/csv" },
+    ],
+  ],
+  [
+    "API keys",
+    [
+      { operation: "api_key_create", body: { name: "Postman" }, keep: { apiKeyId: "id", apiKey: "key" } },
+      "api_keys",
+      { operation: "api_key_revoke", path: { id: "{{apiKeyId}}" } },
+    ],
+  ],
+  [
+    "OpenAI",
+    [
+      {
+        operation: "api_key_create",
+        name: "Create an API key for these",
+        token: "token",
+        body: { name: "OpenAI's clients" },
+        keep: { apiKeyId: "id", apiKey: "key" },
+      },
+      { operation: "models", keep: { model: "data[0].id" } },
+      { operation: "model", path: { id: "{{model}}" } },
+      { operation: "completions", body: { messages: [{ role: "user", content: "Hello!" }] } },
+      {
+        operation: "completions",
+        name: "Send the AI a message in OpenAI's format, and read its answer piece by piece",
+        body: { messages: [{ role: "user", content: "Hello!" }], stream: true },
+        type: "text/event-stream",
+      },
+      { operation: "responses", body: { input: "Hello!" } },
+      {
+        operation: "responses",
+        name: "Send the AI a message in the format of OpenAI's Responses API, and read its answer piece by piece",
+        body: { input: "Hello!", stream: true },
+        type: "text/event-stream",
+      },
+    ],
+    "apiKey",
+  ],
+  [
+    "Administration",
+    [
+      {
+        operation: "login",
+        name: "Log in as an administrator",
+        body: { username: "{{adminName}}", password: "{{adminPassword}}" },
+        keep: { adminToken: "access" },
+      },
+      { operation: "admin_users", name: "Search for a user", query: { q: "{{username}}" }, keep: { userId: "[0].id" } },
+      { operation: "admin_user", path: { id: "{{userId}}" } },
+      {
+        operation: "admin_adjustment",
+        path: { id: "{{userId}}" },
+        headers: { "Idempotency-Key": "{{$guid}}" },
+        body: { amount: 50, reason: "a correction" },
+      },
+      {
+        operation: "admin_grants",
+        name: "Preview grants to many users",
+        body: { reason: "a gift", grants: [{ user: "{{userId}}", amount: 5 }] },
+        keep: { grantsId: "id" },
+      },
+      {
+        operation: "admin_grants",
+        name: "Make these grants",
+        body: { id: "{{grantsId}}", reason: "a gift", grants: [{ user: "{{userId}}", amount: 5 }] },
+      },
+      { operation: "admin_ledger", path: { id: "{{userId}}" } },
+      { operation: "admin_chats", query: { user_id: "{{userId}}" } },
+      { operation: "admin_user_change", path: { id: "{{userId}}" }, body: { active: true, role: "user", reason: "nothing to change" } },
+      { operation: "admin_api_keys", path: { id: "{{userId}}" } },
+      { operation: "admin_api_key_revoke", path: { id: "{{userId}}", key: "{{apiKeyId}}" }, body: { reason: "a test" } },
+      { operation: "admin_api_keys_revoke", path: { id: "{{userId}}" }, body: { reason: "a test" } },
+      { operation: "admin_password_reset", path: { id: "{{userId}}" }, body: { reason: "a test" } },
+      { operation: "admin_sessions_end", path: { id: "{{userId}}" }, body: { reason: "a test" } },
+      {
+        operation: "admin_user_create",
+        headers: { "Idempotency-Key": "{{$guid}}" },
+        body: { username: "{{username}}-2", email: "{{username}}-2@example.com", role: "user", tokens: 50, invite: true, reason: "a test" },
+        keep: { otherId: "id" },
+      },
+      { operation: "admin_user_delete", path: { id: "{{otherId}}" }, body: { reason: "a test" } },
+      "admin_trail",
+      "admin_figures",
+      { operation: "admin_export", path: { list: "users.csv" }, name: "Export all users" },
+      { operation: "admin_export", path: { list: "chats.csv" }, name: "Export all messages" },
+      { operation: "admin_export", path: { list: "ledger.csv" }, name: "Export the whole ledger" },
+      { operation: "logout", name: "Log out as an administrator", body: { all: false } },
+    ],
+    "adminToken",
+    ["adminName"],
+  ],
+  [
+    "The end",
+    [
+      // An administrator may have ended the session.
+      { operation: "login", name: "Log in for the last time", body: { username: "{{username}}", password: "{{password}}" }, keep: SESSION },
+      {
+        operation: "account_delete",
+        body: { password: "{{password}}" },
+        after: ['for (const name of ["username", "token", "refresh", "apiKey"]) pm.collectionVariables.set(name, "");'],
+      },
+    ],
+  ],
+];
+
+const METHODS = ["get", "post", "patch", "delete", "put"];
+
+/** The whole collection (https://schema.getpostman.com/json/collection/v2.1.0/docs/index.html). */
+function collection(document) {
+  const operations = new Map();
+  for (const [path, methods] of Object.entries(document.paths)) {
+    for (const method of METHODS.filter((method) => methods[method])) {
+      operations.set(methods[method].operationId, { ...methods[method], method, path });
+    }
+  }
+  const named = new Set(ORDER.flatMap(([, steps]) => steps.map((step) => step.operation ?? step)));
+  // Requests that need no value of an earlier reply are added at the end of the folder of their tag, with the document's example as body.
+  const plain = ({ operationId, parameters = [] }) =>
+    !named.has(operationId) && parameters.every((parameter) => resolved(document, parameter).in !== "path");
+  const unsent = new Set(operations.keys());
+  const folders = ORDER.map(([name, steps, token, needed]) => {
+    const more = [...operations.values()].filter((operation) => operation.tags.includes(name) && plain(operation));
+    const items = [...steps, ...more.map(({ operationId }) => operationId)].map((step) => {
+      const asked = typeof step === "string" ? { operation: step } : step;
+      const operation = operations.get(asked.operation);
+      if (!operation) throw new Error(`postman.mjs sends ${asked.operation}, which the document doesn't have`);
+      unsent.delete(asked.operation);
+      return item(document, operation, { token, ...asked });
+    });
+    const about = document.tags.find((tag) => tag.name === name)?.description;
+    return {
+      name,
+      ...(about && { description: about }),
+      item: items,
+      ...(needed && { event: [script("prerequest", needed.map((name) => `if (!pm.variables.get("${name}")) pm.execution.skipRequest();`))] }),
+    };
+  });
+  if (unsent.size) throw new Error(`postman.mjs has no place for ${[...unsent].join(", ")}`);
+  return {
+    info: {
+      name: document.info.title,
+      description: document.info.description,
+      schema: "https://schema.getpostman.com/json/collection/v2.1.0/collection.json",
+    },
+    auth: bearer("token"),
+    variable: VARIABLES.map(([key, value, description]) => ({ key, value, type: "string", description })),
+    item: folders,
+  };
+}
+
+function item(document, operation, step) {
+  const [status, success] = Object.entries(operation.responses).find(([status]) => status.startsWith("2"));
+  const parameters = (operation.parameters ?? []).map((parameter) => resolved(document, parameter));
+  const of = (place) => parameters.filter((parameter) => parameter.in === place);
+  for (const [place, sent] of [["path", step.path], ["query", step.query]]) {
+    for (const name of Object.keys(sent ?? {})) {
+      if (!of(place).some((parameter) => parameter.name === name)) throw new Error(`${step.operation} has no ${name} in its ${place}`);
+    }
+  }
+  const content = operation.requestBody?.content?.["application/json"]?.schema;
+  if (content) checkBody(document, step, content);
+  else if (step.body) throw new Error(`${step.operation} takes no body`);
+
+  const type = step.type ?? Object.keys(success.content)[0];
+  if (!success.content[type]) throw new Error(`${step.operation} doesn't answer with ${type}`);
+  const events = [
+    ...(step.before ? [script("prerequest", step.before)] : []),
+    script("test", tests(document, step, { status: Number(status), type, schema: success.content[type].schema })),
+  ];
+  return {
+    name: step.name ?? operation.summary,
+    event: events,
+    request: {
+      method: operation.method.toUpperCase(),
+      description: operation.description,
+      ...(operation.security ? (step.token ? { auth: bearer(step.token) } : {}) : { auth: { type: "noauth" } }),
+      header: [
+        ...(content ? [{ key: "Content-Type", value: "application/json" }] : []),
+        ...Object.entries(step.headers ?? {}).map(([key, value]) => ({ key, value })),
+        ...of("header").filter(({ name }) => !step.headers?.[name]).map(optional),
+      ],
+      ...(content && { body: { mode: "raw", raw: JSON.stringify(step.body, null, 2), options: { raw: { language: "json" } } } }),
+      url: url(operation.path, step, of("path"), of("query")),
+    },
+    response: [],
+  };
+}
+
+function url(path, step, inPath, inQuery) {
+  const segments = path.slice(1).split("/").map((segment) => segment.replace(/^\{(.*)\}$/, ":$1"));
+  const query = inQuery.map((parameter) => {
+    const value = step.query?.[parameter.name];
+    return value === undefined ? optional(parameter) : { key: parameter.name, value, description: parameter.description };
+  });
+  const sent = query.filter(({ disabled }) => !disabled).map(({ key, value }) => `${key}=${value}`).join("&");
+  return {
+    raw: `{{baseUrl}}/${segments.join("/")}${sent && `?${sent}`}`,
+    host: ["{{baseUrl}}"],
+    path: segments,
+    ...(query.length && { query }),
+    ...(inPath.length && {
+      variable: inPath.map(({ name, description }) => {
+        if (!step.path?.[name]) throw new Error(`${step.operation} needs ${name} in its path`);
+        return { key: name, value: step.path[name], description };
+      }),
+    }),
+  };
+}
+
+/** A parameter that is there to be switched on. */
+function optional({ name, description, schema = {}, example }) {
+  const value = example ?? schema.examples?.[0] ?? schema.default ?? schema.enum?.[0] ?? "";
+  return { key: name, value: String(value), description, disabled: true };
+}
+
+function bearer(variable) {
+  return { type: "bearer", bearer: [{ key: "token", value: `{{${variable}}}`, type: "string" }] };
+}
+
+function script(listen, lines) {
+  return { listen, script: { type: "text/javascript", exec: lines } };
+}
+
+/** What is asked of a reply: that it is the success, and that it has the form that the document gives it. */
+function tests(document, step, { status, type, schema }) {
+  const lines = [];
+  if (step.without) {
+    const [variable, refusal] = step.without;
+    lines.push(`const expected = pm.variables.get("${variable}") ? ${status} : ${refusal};`);
+  } else {
+    lines.push(`const expected = ${status};`);
+  }
+  lines.push(
+    "pm.test(`It answers ${expected}`, () => pm.expect(pm.response.code, pm.response.text()).to.eql(expected));",
+    'pm.test("The reply names its request", () => pm.response.to.have.header("X-Request-Id"));',
+    `if (pm.response.code === ${status}) {`,
+    `  pm.test("The reply is ${type}", () => pm.expect(pm.response.headers.get("Content-Type")).to.match(/^${type.replace("/", "\\/")}(;|$)/));`,
+  );
+  if (type.endsWith("json")) {
+    lines.push(
+      `  const schema = ${JSON.stringify(form(document, schema))};`,
+      '  pm.test("The reply has the form that the document gives it", () => pm.response.to.have.jsonSchema(schema));',
+    );
+    const kept = Object.entries(step.keep ?? {});
+    if (kept.length) lines.push("  const reply = pm.response.json();");
+    for (const [variable, place] of kept) {
+      const dot = place.startsWith("[") ? "" : ".";
+      lines.push(`  pm.collectionVariables.set("${variable}", reply${dot}${place});`);
+    }
+  }
+  lines.push(...(step.after ?? []).map((line) => `  ${line}`), "}");
+  if (step.without) {
+    lines.push(
+      `if (pm.response.code === ${step.without[1]}) {`,
+      '  pm.test("A refusal is a problem document", () => {',
+      '    pm.expect(pm.response.headers.get("Content-Type")).to.match(/^application\\/problem\\+json(;|$)/);',
+      '    pm.expect(pm.response.json()).to.include.keys("status", "code", "detail", "request_id");',
+      "  });",
+      "}",
+    );
+  }
+  return lines;
+}
+
+function resolved(document, part) {
+  if (!part?.$ref) return part;
+  return part.$ref.slice(2).split("/").reduce((at, name) => at[name.replaceAll("~1", "/").replaceAll("~0", "~")], document);
+}
+
+/** A schema of the document as a script can hold it: types, fields, and which of them must be there. Every reference is resolved. */
+function form(document, part) {
+  const schema = resolved(document, part) ?? {};
+  const kept = {};
+  for (const name of ["type", "enum", "const"]) if (schema[name] !== undefined) kept[name] = schema[name];
+  if (schema.properties) kept.properties = mapped(schema.properties, (field) => form(document, field));
+  if (schema.required?.length) kept.required = schema.required;
+  if (schema.items) kept.items = form(document, schema.items);
+  // Of several ways to fill in a body, the last is needed if no other one is taken.
+  const ways = (one) => (one.if ? [one.if.not, ...ways(one.then)] : [one]);
+  if (schema.if) kept.anyOf = ways(schema).map((one) => form(document, one));
+  for (const name of ["anyOf", "oneOf"]) if (schema[name]) kept[name] = schema[name].map((one) => form(document, one));
+  for (const one of schema.allOf ?? []) {
+    const { properties, required, ...rest } = form(document, one);
+    Object.assign(kept, rest);
+    if (properties) kept.properties = { ...kept.properties, ...properties };
+    if (required) kept.required = [...new Set([...(kept.required ?? []), ...required])];
+  }
+  return kept;
+}
+
+const mapped = (object, change) => Object.fromEntries(Object.entries(object).map(([name, value]) => [name, change(value)]));
+
+/** A body that is sent has the fields of the document, and those that it asks for. */
+function checkBody(document, step, part) {
+  let schema = form(document, part);
+  schema = schema.oneOf?.find((one) => one.type !== "null") ?? schema;
+  step.body ??= schema.examples?.[0];
+  if (!step.body) throw new Error(`${step.operation} needs a body in postman.mjs`);
+  const unknown = Object.keys(step.body).filter((name) => !schema.properties[name]);
+  if (unknown.length) throw new Error(`${step.operation} has no field ${unknown.join(", ")}`);
+  const ways = (schema.anyOf ?? [{}]).map(({ required = [] }) => [...(schema.required ?? []), ...required]);
+  if (!ways.some((required) => required.every((name) => name in step.body))) throw new Error(`${step.operation} lacks a field: ${JSON.stringify(ways)}`);
+}
+
+const [source, file, check] = process.argv.slice(2);
+const reply = await fetch(new URL("/api/openapi.json", source));
+if (!reply.ok) throw new Error(`${source} answers ${reply.status}`);
+const made = `${JSON.stringify(collection(await reply.json()), null, 2)}\n`;
+if (check !== "--check") {
+  writeFileSync(file, made);
+} else if (readFileSync(file, "utf8") !== made) {
+  console.error(`${file} is not what the API's document gives: run scripts/dev/postman`);
+  process.exit(1);
+}

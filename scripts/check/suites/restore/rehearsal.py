@@ -1,0 +1,186 @@
+"""Rehearses scripts/restore: the real script, over moto in the place of AWS and with the program's own `manage`.
+
+The API at API makes the data, in the embedded DynamoDB of the folder DATA. moto restores tables as DynamoDB does, without their settings, but only
+as they are now. So the rehearsal keeps the items of the second itself, and the restored tables get them. Each table is read while messages are
+settled, which cuts more transactions than a backup can. AGAIN and DATA_AGAIN are another API and its folder, which get the restored items.
+"""
+
+import contextlib
+import http.client
+import importlib.machinery
+import importlib.util
+import io
+import json
+import logging
+import os
+import pathlib
+import threading
+import time
+from datetime import datetime, timezone
+from urllib.parse import urlsplit
+
+import boto3
+from moto.server import ThreadedMotoServer
+
+API, AGAIN = os.environ["API"], os.environ["AGAIN"]
+STACK, BUSY = "farebox-test", 4
+
+SCRIPTS = pathlib.Path(__file__).resolve().parents[3]
+script = importlib.machinery.SourceFileLoader("restore", str(SCRIPTS / "restore"))
+restore = importlib.util.module_from_spec(importlib.util.spec_from_loader("restore", script))
+script.exec_module(restore)
+
+
+def embedded(folder):
+    """A client of the embedded DynamoDB of a data folder."""
+    url = urlsplit((pathlib.Path(folder) / "dynamodb-url").read_text().strip())
+    session = boto3.Session(url.username, url.password, region_name="us-east-1")
+    return session.client("dynamodb", endpoint_url=f"http://{url.hostname}:{url.port}")
+
+
+def items(dynamodb, table):
+    return [item for page in dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True) for item in page["Items"]]
+
+
+def replace(dynamodb, table, wanted):
+    """Makes these items the only ones of a table."""
+    keys = [part["AttributeName"] for part in dynamodb.describe_table(TableName=table)["Table"]["KeySchema"]]
+    for item in items(dynamodb, table):
+        dynamodb.delete_item(TableName=table, Key={key: item[key] for key in keys})
+    for item in wanted:
+        dynamodb.put_item(TableName=table, Item=item)
+
+
+def call(api, method, path, token=None, **body):
+    """The status and the parsed reply."""
+    connection = http.client.HTTPConnection(urlsplit(api).netloc, timeout=30)
+    headers = ({"Content-Type": "application/json"} if body else {}) | ({"Authorization": f"Bearer {token}"} if token else {})
+    connection.request(method, path, json.dumps(body) if body else None, headers)
+    reply = connection.getresponse()
+    return reply.status, json.loads(reply.read())
+
+
+def ok(answer, *statuses):
+    assert answer[0] in (statuses or (200,)), answer
+    return answer[1]
+
+
+class Person:
+    def __init__(self, name):
+        self.login = {"username": name, "password": "secret123"}
+        self.token = ok(call(API, "POST", "/api/register/", **self.login), 201)["token"]
+
+    def call(self, method, path, **body):
+        return call(API, method, path, self.token, **body)
+
+
+def rehearse():
+    aws = boto3.client("dynamodb")
+    template = restore.Template({"Protection": "on"})
+    tables = {table: f"{STACK}-{table}-1" for table in template.tables}
+    for table, properties in template.tables.items():
+        kinds = ["BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "LocalSecondaryIndexes"]
+        made = {kind: properties[kind] for kind in kinds if kind in properties}
+        aws.create_table(TableName=tables[table], Tags=[{"Key": "team", "Value": "chat"}], **made)
+        restore.set_up(aws, tables[table], properties)
+    store = embedded(os.environ["DATA"])
+
+    ann, ben, fay = (Person(name) for name in ["ann", "ben", "fay"])
+    key = ok(ann.call("POST", "/api/user/api-keys/", name="a program"), 201)
+    phone = ok(call(API, "POST", "/api/login/", **ann.login))["token"]
+    ok(fay.call("POST", "/api/chat/", message="do not lose this"))
+
+    # The second, under load.
+    busy, over = [Person(f"busy-{number}") for number in range(BUSY)], threading.Event()
+
+    def load(person):
+        while not over.is_set():
+            ok(person.call("POST", "/api/chat/", message="hi"))
+
+    threads = [threading.Thread(target=load, args=[person]) for person in busy]
+    for thread in threads:
+        thread.start()
+    archive = {}
+    # The ledger first: what is settled meanwhile has no row.
+    for table in sorted(tables, key=lambda table: table != "LedgerTable"):
+        archive[tables[table]] = items(store, table)
+        settled = ok(busy[0].call("GET", "/api/tokens/"))["tokens"]
+        while ok(busy[0].call("GET", "/api/tokens/"))["tokens"] == settled:
+            pass
+    second = datetime.now(timezone.utc).replace(microsecond=0)
+    over.set()
+    for thread in threads:
+        thread.join()
+
+    # What ends afterwards, and a wrong deletion.
+    ok(ann.call("DELETE", f"/api/user/api-keys/{key['id']}/"))
+    ok(call(API, "POST", "/api/logout/", phone))
+    ok(ben.call("DELETE", "/api/user/", password="secret123"), 202)
+    store.delete_item(TableName="UsersTable", Key={"pk": {"S": "user:fay"}})
+    for table, name in tables.items():
+        replace(aws, name, items(store, table))
+
+    begin, restore.PAUSE = restore.restore_table, 0
+
+    def restore_table(dynamodb, source, target, moment):
+        assert moment == second, moment
+        begin(dynamodb, source, target, moment)
+        replace(dynamodb, target, archive[source])
+
+    restore.restore_table = restore_table
+    restore.restorable = lambda dynamodb, table: (second, second)
+    restore.stack_of = lambda stack: ({"Protection": "on"}, tables | {"Commit": "0123abc"})
+    for attempt in ["the first run", "a second run"]:
+        print(f"{attempt}:", flush=True)
+        restore.main([STACK, second.isoformat()])
+
+    restored = {table: f"{STACK}-{table.removesuffix('Table').lower()}-{second:%Y%m%dT%H%M%SZ}" for table in tables}
+    for table, properties in template.tables.items():
+        is_set_up(aws, restored[table], properties)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        restore.main([STACK, "--adopt", *(f"--table={table}={name}" for table, name in restored.items())])
+    assert all(f"table/{name}" in printed.getvalue() for name in restored.values()), printed.getvalue()
+    # A canary would be rolled back while the functions are stopped, and another release might not know the restored items.
+    assert f"--stack {STACK} DeploymentPreference=AllAtOnce" in printed.getvalue(), printed.getvalue()
+    assert "git checkout 0123abc, then scripts/build" in printed.getvalue(), printed.getvalue()
+
+    # The functions, on the restored items.
+    other = embedded(os.environ["DATA_AGAIN"])
+    for table, name in restored.items():
+        for item in items(aws, name):
+            other.put_item(TableName=table, Item=item)
+    ok(call(AGAIN, "GET", "/api/user/profile/", ann.token))
+    ok(call(AGAIN, "GET", "/api/user/profile/", phone), 401)
+    ok(call(AGAIN, "GET", "/v1/models", key["key"]), 401)
+    ok(call(AGAIN, "POST", "/api/login/", **ben.login), 401)
+    ok(call(AGAIN, "POST", "/api/login/", **fay.login))
+    assert ok(call(AGAIN, "GET", "/api/chat/", fay.token))[0]["message"] == "do not lose this"
+    for person in [ann, fay, *busy]:
+        ok(call(AGAIN, "POST", "/api/chat/", person.token, message="go on"))
+
+
+def is_set_up(aws, table, properties):
+    """Asserts that a restored table has every setting of the template, and the tags of the table before it."""
+    found = aws.describe_table(TableName=table)["Table"]
+    ends = aws.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
+    assert ends.get("AttributeName") == properties.get("TimeToLiveSpecification", {}).get("AttributeName"), ends
+    view = found.get("StreamSpecification", {}).get("StreamViewType")
+    assert view == properties.get("StreamSpecification", {}).get("StreamViewType"), found
+    assert found["DeletionProtectionEnabled"], found
+    recovery = aws.describe_continuous_backups(TableName=table)["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"]
+    assert recovery["PointInTimeRecoveryStatus"] == "ENABLED", recovery
+    assert aws.list_tags_of_resource(ResourceArn=found["TableArn"])["Tags"] == [{"Key": "team", "Value": "chat"}], table
+
+
+# A line per request otherwise.
+logging.getLogger("werkzeug").setLevel(logging.ERROR)
+moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+moto.start()
+url = "http://{}:{}".format(*moto.get_host_and_port())
+os.environ |= {"AWS_ENDPOINT_URL": url, "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
+os.environ |= {"AWS_ACCESS_KEY_ID": "rehearsal", "AWS_SECRET_ACCESS_KEY": "rehearsal", "DYNAMODB_ENDPOINT": url}
+started = time.monotonic()
+rehearse()
+moto.stop()
+print(f"restored, adopted and in use after {time.monotonic() - started:.0f} s")

@@ -1,0 +1,367 @@
+"""What Schemathesis can't know from the document: the caller, and existing ids. Loaded by scripts/check/schemathesis.
+
+A request that should be accepted gets values that only this API can issue: ids, cursors, tokens of e-mails, passwords. Everything else stays
+as it was generated. A request that ends a session or an account gets a session or an account of its own, and administrators change users
+of their own.
+"""
+
+import base64
+import itertools
+import json
+import os
+import pathlib
+import re
+import time
+import unicodedata
+import uuid
+from datetime import date, timedelta
+
+import requests
+import schemathesis
+from schemathesis import GenerationMode
+
+API = os.environ["FAREBOX_API"]
+MAILS = pathlib.Path(os.environ["FAREBOX_DATA"]) / "mail"
+COMMON = set((pathlib.Path(__file__).parents[4] / "shared/src/auth/common_passwords.txt").read_text().splitlines())
+PASSWORD = "a-password-of-tests"
+FORM = "application/x-www-form-urlencoded"
+numbers = itertools.count()
+
+
+# The ids of users that other requests must not change.
+OURS = set()
+
+
+def call(method, path, account=None, headers=None, **more):
+    headers = (headers or {}) | ({"Authorization": f"Bearer {account['token']}"} if account else {})
+    reply = requests.request(method, API + path, headers=headers, timeout=30, **more)
+    reply.raise_for_status()
+    return reply
+
+
+def register(**more):
+    name = f"somebody-{next(numbers)}"
+    account = call("POST", "/api/register/", json={"username": name, "password": PASSWORD, **more}).json()
+    OURS.add(account["id"])
+    return account
+
+
+def token_of_mail(address, nth=0):
+    """The token of the first e-mail with a token to an address, or of a later one."""
+    for _ in range(100):
+        mails = (mail.read_text() for mail in sorted(MAILS.glob("*.txt")))
+        tokens = [re.search(r"(?:^|token=)([A-Za-z0-9_-]{43})$", mail, re.M) for mail in mails if mail.startswith(f"To: {address}\n")]
+        found = [token[1] for token in tokens if token]
+        if len(found) > nth:
+            return found[nth]
+        time.sleep(0.1)
+    raise TimeoutError(f"no mail to {address}")
+
+
+MAIN = register(email="main@example.com")
+CLAIMS = MAIN["token"].split(".")[1]
+SESSION = json.loads(base64.urlsafe_b64decode(CLAIMS + "=" * (-len(CLAIMS) % 4)))["sid"]
+ADMINISTRATOR = call("POST", "/api/login/", json={"username": os.environ["ADMIN"], "password": os.environ["ADMIN_PASSWORD"]}).json()
+OURS.add(ADMINISTRATOR["user"]["id"])
+
+
+def adjust(user):
+    call("POST", f"/api/admin/users/{user}/adjustments", ADMINISTRATOR, json={"amount": 5, "reason": "a gift"})
+
+
+# So that the trail has several pages.
+for _ in range(3):
+    adjust(MAIN["id"])
+
+# Operations that end the account or the session that others need, or that request an e-mail shortly after another one.
+OF_ITS_OWN = {"account_delete", "email_resend", "logout", "password_change"}
+
+
+@schemathesis.auth(refresh_interval=None)
+class Caller:
+    def get(self, case, context):
+        if is_administration(case):
+            return ADMINISTRATOR
+        return register() if name(case) in OF_ITS_OWN else MAIN
+
+    def set(self, case, account, context):
+        case.headers["Authorization"] = f"Bearer {account['token']}"
+
+
+def name(case):
+    return case.operation.definition.raw["operationId"]
+
+
+def is_administration(case):
+    return case.operation.path.startswith("/api/admin/")
+
+
+def chat():
+    return call("POST", "/api/chat/", MAIN, json={"message": "hi"}).json()["id"]
+
+
+def sent_key():
+    """The key of a message that was answered."""
+    key = uuid.uuid4().hex
+    call("POST", "/api/chat/", MAIN, json={"message": "hi"}, headers={"Idempotency-Key": key})
+    return key
+
+
+def api_key():
+    for key in call("GET", "/api/user/api-keys/", MAIN).json()[40:]:
+        call("DELETE", f"/api/user/api-keys/{key['id']}/", MAIN)
+    return call("POST", "/api/user/api-keys/", MAIN, json={"name": "a program"}).json()["id"]
+
+
+# An account remembers fifty ended sessions; the next one ends all of its sessions.
+sessions = itertools.count()
+
+
+def session():
+    if next(sessions) >= 30:
+        return str(uuid.uuid4())
+    call("POST", "/api/login/", json={"username": MAIN["username"], "password": PASSWORD})
+    return call("GET", "/api/user/sessions/?limit=1", MAIN).json()[0]["id"]
+
+
+def user():
+    return register()["id"]
+
+
+def user_with_address():
+    return register(email=f"{uuid.uuid4().hex}@example.com")["id"]
+
+
+def key_of_user():
+    account = register()
+    key = call("POST", "/api/user/api-keys/", account, json={"name": "a program"}).json()
+    return {"id": account["id"], "key": key["id"]}
+
+
+# What administrators change, so that others must not use the same users.
+CHANGES = {
+    "admin_adjustment",
+    "admin_api_key_revoke",
+    "admin_api_keys_revoke",
+    "admin_password_reset",
+    "admin_sessions_end",
+    "admin_user_change",
+    "admin_user_delete",
+}
+
+IDS = {
+    "admin_adjustment": user,
+    "admin_api_key_revoke": key_of_user,
+    "admin_api_keys": lambda: MAIN["id"],
+    "admin_api_keys_revoke": user,
+    "admin_ledger": lambda: MAIN["id"],
+    "admin_password_reset": user_with_address,
+    "admin_sessions_end": user,
+    "admin_user": lambda: MAIN["id"],
+    "admin_user_change": user,
+    "admin_user_delete": user,
+    "api_key_revoke": api_key,
+    "chat_delete": chat,
+    "chat_read": chat,
+    "conversation": chat,
+    "conversation_delete": chat,
+    "conversation_rename": chat,
+    "session_end": session,
+    "model": lambda: "echo",
+}
+
+
+def fit(password):
+    """A valid new password, as similar to this one as possible."""
+    password = password.encode()[:256].decode(errors="ignore")
+    return f"{password[:-4]}#x7Q" if len(password) < 8 or password.lower() in COMMON else password
+
+
+def verification():
+    address = f"{uuid.uuid4().hex}@example.com"
+    register(email=address)
+    return token_of_mail(address)
+
+
+def reset():
+    address = f"{uuid.uuid4().hex}@example.com"
+    account = register(email=address)
+    call("POST", "/api/user/email/verify/", account, json={"token": token_of_mail(address)})
+    call("POST", "/api/password/reset/", json={"email": address})
+    return token_of_mail(address, 1)
+
+
+# The headers of a page whose browser keeps its tokens in cookies.
+KEPT = {"X-Refresh-Token": "cookie", "X-Page-Key": "0" * 32}
+
+
+def kept():
+    """A refresh token in a cookie, as a browser stores it."""
+    credentials = {"username": MAIN["username"], "password": PASSWORD}
+    return call("POST", "/api/login/", json=credentials, headers=KEPT).cookies["farebox_refresh"]
+
+
+def search(operation, query):
+    """Adds to a query what no schema can describe."""
+    if query.get("user_id") and next(numbers) % 2:
+        query["user_id"] = MAIN["id"]
+    if query.get("q") and next(numbers) % 2:
+        query["q"] = "somebody"
+    # A message is named beside its user, and nothing else.
+    if operation == "admin_chats" and query.get("chat_id"):
+        query = {name: value for name, value in query.items() if name not in ("q", "from", "to")} | {"user_id": MAIN["id"]}
+    # A search has an order of its own.
+    if query.get("sort"):
+        query.pop("q", None)
+    for day in ("from", "to", "last_message_from", "last_message_to"):
+        if query.get(day):
+            query[day] = max(query[day], "1970-01-01")
+    if query.get("from"):
+        query["to"] = max(query.get("to") or str(date.today()), query["from"])
+    if operation == "admin_figures" and query.get("from"):
+        query["from"] = max(query["from"], str(date.fromisoformat(query["to"]) - timedelta(days=365)))
+    return query
+
+
+def complete(operation, body):
+    """Adds to a body what no schema can describe."""
+    # No pattern describes which characters of all scripts an address may have.
+    addressed = ("register", "profile_change", "password_reset", "admin_user_create")
+    if operation in addressed and not (body.get("email") or "").isascii():
+        body["email"] = f"{uuid.uuid4().hex}@example.com"
+    # The limit is in bytes.
+    if isinstance(body.get("instructions"), str):
+        body["instructions"] = body["instructions"].encode()[:2000].decode(errors="ignore")
+    # Each is created once, at an address of its own.
+    if operation == "admin_user_create" and (body.get("email") or "").strip():
+        body["email"] = f"{uuid.uuid4().hex}@example.com"
+    if operation in ("register", "admin_user_create"):
+        plain = all(unicodedata.normalize("NFKC", c).isalpha() or c.isascii() for c in body["username"])
+        body["username"] = (body["username"] if plain else "name") + f"-{next(numbers)}"
+        # A username with an `@` is the e-mail address too.
+        body["username"] = body["username"].replace("@", "+")[-150:]
+        for field in ("password", "password1"):
+            if isinstance(body.get(field), str):
+                body[field] = fit(body[field])
+        if body.get("password2") is not None and operation == "register":
+            body["password2"] = body["password1"] if body.get("password") is None else body["password"]
+    if operation in ("login", "login_token") and next(numbers) % 2:
+        body |= {"username": MAIN["username"], "password": PASSWORD}
+    if operation in ("password_change", "profile_change"):
+        body["current_password"] = PASSWORD
+    if operation == "password_change":
+        body["new_password"] = fit(body["new_password"])
+    if operation == "account_delete":
+        body["password"] = PASSWORD
+    if operation == "token_verify":
+        body["token"] = MAIN["token"]
+    if operation == "token_blacklist":
+        body["refresh"] = register()["refresh"]
+    if operation == "email_verify":
+        body |= {"token": verification(), "password": fit(body.get("password") or PASSWORD)}
+    if operation == "password_reset_confirm":
+        body["token"] = reset()
+        for field in ("password", "new_password"):
+            if isinstance(body.get(field), str):
+                body[field] = fit(body[field])
+    if operation == "chat_stop" and next(numbers) % 2:
+        body["idempotency_key"] = sent_key()
+    # The user has paid for none of the messages that a schema can name.
+    if operation == "admin_adjustment":
+        body.pop("chat_id", None)
+        if next(numbers) % 2 or "amount" not in body:
+            body["amount"] = abs(int(body.get("amount", 0))) % 1000 + 1
+    if operation == "admin_grants":
+        body["grants"] = [grant | {"amount": int(grant["amount"]) or 1} for grant in body["grants"]]
+        if body.get("id") is not None:
+            body["id"] = call("POST", "/api/admin/grants/", ADMINISTRATOR, json=body | {"id": None}).json()["id"]
+    if operation == "completions":
+        # Calls need their results and choices their functions, and the echo has no formats.
+        for field in ("functions", "function_call", "tool_choice", "response_format"):
+            body.pop(field, None)
+        of_calls = lambda message: message.get("tool_calls") or message.get("function_call") or message["role"] in ("tool", "function")
+        has_parts = lambda message: isinstance(message.get("content"), list) and message["role"] != "user"
+        body["messages"] = [message for message in body["messages"] if not of_calls(message) and not has_parts(message)]
+        body["messages"].append({"role": "user", "content": "hi"})
+    if operation == "responses":
+        # The same: only messages are left of the items.
+        for field in ("tool_choice", "text"):
+            body.pop(field, None)
+        items = body["input"] if isinstance(body.get("input"), list) else []
+        is_message = lambda item: item.get("type") in (None, "message") and isinstance(item.get("content"), str)
+        roles = ("user", "assistant", "system", "developer")
+        body["input"] = [item for item in items if is_message(item) and item.get("role") in roles]
+        body["input"].append({"role": "user", "content": "hi"})
+    if operation.startswith("chat") and body.get("conversation_id"):
+        body["conversation_id"] = chat()
+        # A conversation has the id of its first message.
+        if body.get("after") not in (None, "", "start"):
+            body["after"] = body["conversation_id"]
+    elif operation.startswith("chat"):
+        body.pop("after", None)
+    return body
+
+
+@schemathesis.hook
+def before_load_schema(context, raw_schema):
+    """Adds the forms, which the document only mentions."""
+    for operation in (operation for path in raw_schema["paths"].values() for operation in path.values()):
+        if FORM in operation["description"] and "requestBody" in operation:
+            content = operation["requestBody"]["content"]
+            content[FORM] = content["application/json"]
+
+
+def form(body):
+    """The fields of a form: each is a text, and none is null."""
+    texts = {field: value[-1] if isinstance(value, list) and value else value for field, value in body.items()}
+    return {field: value if isinstance(value, str) else json.dumps(value) for field, value in texts.items() if value is not None}
+
+
+def refresh(case):
+    """A refresh token in the body, or in the cookie if the header says so."""
+    body = case.body if isinstance(case.body, dict) else {}
+    if any((case.headers or {}).get(name) != value for name, value in KEPT.items()):
+        token = body.get("refresh")
+        case.body = {**body, "refresh": register()["refresh"] if not token or next(numbers) % 2 else token}
+        case.media_type = "application/json"
+    elif not body.get("refresh") and next(numbers) % 4:
+        case.cookies = {"farebox_refresh": kept()}
+
+
+def page(case):
+    """The cursor of the second page, if there is one."""
+    account = ADMINISTRATOR if is_administration(case) else MAIN
+    query = {name: value for name, value in case.query.items() if name != "cursor"}
+    path = case.operation.path.format(**case.path_parameters)
+    following = call("GET", path, account, params=query | {"limit": 1}).links.get("next")
+    cursor = re.search("cursor=([^&]+)", following["url"]).group(1) if following else None
+    return query | ({"cursor": cursor} if cursor else {})
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    operation = name(case)
+    if operation in CHANGES and case.path_parameters.get("id") in OURS:
+        case.path_parameters["id"] = user()
+    # Schemathesis also uses ids from replies: this one would end the session of all other requests.
+    if operation == "session_end" and case.path_parameters.get("id") == SESSION:
+        case.path_parameters["id"] = session()
+    if case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE:
+        return
+    has_cursor = bool((case.query or {}).get("cursor"))
+    if operation in IDS and (has_cursor or next(numbers) % 2):
+        found = IDS[operation]()
+        case.path_parameters |= found if isinstance(found, dict) else {"id": found}
+    if "X-Refresh-Token" in (case.headers or {}) and next(numbers) % 2:
+        case.headers.update(KEPT)
+    if operation == "token_refresh":
+        refresh(case)
+    elif isinstance(case.body, dict):
+        case.body = complete(operation, form(case.body) if case.media_type == FORM else dict(case.body))
+    key = (case.headers or {}).get("Idempotency-Key")
+    if key:
+        case.headers["Idempotency-Key"] = (key + uuid.uuid4().hex)[-255:]
+    if case.query:
+        case.query = search(operation, dict(case.query))
+    if has_cursor:
+        case.query = page(case)

@@ -1,0 +1,56 @@
+// The pages' scripts for answers, in Node over linkedom. TOOLS is the folder with linkedom.
+
+import { rmSync } from "node:fs";
+import { cp, mkdtemp, readdir, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import os from "node:os";
+import path from "node:path";
+import { pathToFileURL } from "node:url";
+
+/** Loads a package of TOOLS: CommonJS, or a module. */
+export const required = createRequire(path.resolve(process.env.TOOLS ?? "target/site-tools", "package.json"));
+export const imported = (name) => import(pathToFileURL(required.resolve(name)));
+
+const { parseHTML } = await imported("linkedom");
+export const { document, Node } = parseHTML("<!doctype html><html><head></head><body></body></html>");
+Object.defineProperty(document, "compatMode", { value: "CSS1Compat" });
+Object.assign(globalThis, { document, Node });
+// That of linkedom decodes addresses.
+const href = { get: () => "", set(url) { this.setAttribute("href", url); } };
+Object.defineProperty(Object.getPrototypeOf(document.createElement("a")), "href", href);
+
+// The pages find their files by name alone, as in their URLs.
+const site = await mkdtemp(path.join(os.tmpdir(), "site-"));
+process.on("exit", () => rmSync(site, { recursive: true }));
+const folder = path.join(import.meta.dirname, "../../../../site");
+for (const file of await readdir(folder, { recursive: true }))
+  if (/\.m?js$/.test(file)) await cp(path.join(folder, file), path.join(site, path.basename(file)));
+await writeFile(path.join(site, "package.json"), '{ "type": "module" }');
+
+/** Loads a script of the pages. */
+export const script = (name) => import(pathToFileURL(path.join(site, name)));
+
+const { draw } = await script("markdown.js");
+
+/** An element with this answer. */
+export function whole(text) {
+  const element = document.createElement("div");
+  draw(element, text);
+  return element;
+}
+
+/** An element in which this answer has grown, by `step` characters at a time. */
+export function grown(text, step = 1) {
+  const element = document.createElement("div");
+  for (let end = step; end < text.length + step; end += step) draw(element, text.slice(0, end));
+  return element;
+}
+
+/** Whether two elements have the same content, with attributes in any order. */
+export const alike = (one, other) => described(one) === described(other);
+
+function described(node) {
+  if (node.nodeType !== Node.ELEMENT_NODE) return JSON.stringify(node.data);
+  const attributes = [...node.attributes].map(({ name, value }) => `${name}=${JSON.stringify(value)}`);
+  return `<${node.localName} ${attributes.sort()}>${[...node.childNodes].map(described).join("")}</>`;
+}
