@@ -10,9 +10,8 @@ use clap::{Args, Parser, Subcommand};
 use emulator::dynamo::{Data, Dynamo};
 use emulator::template::Template;
 use local::estimate::Load;
-use local::mail::Postman;
-use local::manage;
-use local::restore;
+use local::manage::{self, restore};
+use local::server::mail::Postman;
 use local::server::{Server, environment_of, write_environments};
 use mimalloc::MiMalloc;
 use serde_json::json;
@@ -44,9 +43,8 @@ struct Cli {
 
 #[derive(Args)]
 struct Keep {
-    /// The data folder
-    #[arg(long, value_name = "DIR", default_value = "data")]
-    data: PathBuf,
+    #[command(flatten)]
+    folder: Folder,
     /// Keep the data in memory only
     #[arg(long, conflicts_with = "data")]
     memory: bool,
@@ -88,6 +86,13 @@ enum Command {
     },
 }
 
+#[derive(Args)]
+struct Folder {
+    /// The data folder
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data: PathBuf,
+}
+
 #[derive(Subcommand)]
 enum Manage {
     /// Create an administrator
@@ -103,27 +108,23 @@ enum Manage {
         /// Read the password from this environment variable instead of asking for it
         #[arg(long, value_name = "VARIABLE")]
         password_env: Option<String>,
-        /// The data folder
-        #[arg(long, value_name = "DIR", default_value = "data")]
-        data: PathBuf,
+        #[command(flatten)]
+        folder: Folder,
     },
     /// Return the tokens of messages whose function died
     Settle {
-        /// The data folder
-        #[arg(long, value_name = "DIR", default_value = "data")]
-        data: PathBuf,
+        #[command(flatten)]
+        folder: Folder,
     },
     /// Erase the data of deleted accounts
     Erase {
-        /// The data folder
-        #[arg(long, value_name = "DIR", default_value = "data")]
-        data: PathBuf,
+        #[command(flatten)]
+        folder: Folder,
     },
     /// Count the accounts, and sort them for the administrators' list
     Census {
-        /// The data folder
-        #[arg(long, value_name = "DIR", default_value = "data")]
-        data: PathBuf,
+        #[command(flatten)]
+        folder: Folder,
     },
     /// Grant an account tokens, or take some
     Adjust {
@@ -135,38 +136,33 @@ enum Manage {
         /// The reason, which the user can read too
         #[arg(long, value_name = "TEXT")]
         reason: String,
-        /// The data folder
-        #[arg(long, value_name = "DIR", default_value = "data")]
-        data: PathBuf,
+        #[command(flatten)]
+        folder: Folder,
     },
     /// List the public keys, which verify tokens
     Keys {
-        /// The data folder
-        #[arg(long, value_name = "DIR", default_value = "data")]
-        data: PathBuf,
+        #[command(flatten)]
+        folder: Folder,
     },
     /// Replace the signing key; the new one signs within five minutes
     RotateKey {
-        /// The data folder
-        #[arg(long, value_name = "DIR", default_value = "data")]
-        data: PathBuf,
+        #[command(flatten)]
+        folder: Folder,
     },
     /// Withdraw a public key; the tokens that it signed become invalid
     WithdrawKey {
         /// The key's id, as `keys` lists it
         #[arg(allow_hyphen_values = true)]
         kid: String,
-        /// The data folder
-        #[arg(long, value_name = "DIR", default_value = "data")]
-        data: PathBuf,
+        #[command(flatten)]
+        folder: Folder,
     },
     /// Let a user log in again after too many failures
     Unlock {
         /// The account's username, verified e-mail address or id
         name: String,
-        /// The data folder
-        #[arg(long, value_name = "DIR", default_value = "data")]
-        data: PathBuf,
+        #[command(flatten)]
+        folder: Folder,
     },
     /// End again in restored tables what has ended since: accounts, sessions, keys and links
     Reapply {
@@ -189,33 +185,32 @@ enum Manage {
         /// The username, verified e-mail address or id of the only account to audit
         #[arg(value_name = "USER")]
         name: Option<String>,
-        /// The data folder
-        #[arg(long, value_name = "DIR", default_value = "data")]
-        data: PathBuf,
+        #[command(flatten)]
+        folder: Folder,
     },
 }
 
 impl Manage {
     async fn run(self) -> Result<(), String> {
         let done = match self {
-            Self::CreateAdmin { name, email, tokens, password_env, data } => {
-                create_admin(&data, &name, email.as_deref(), tokens, password_env).await
+            Self::CreateAdmin { name, email, tokens, password_env, folder } => {
+                create_admin(&folder.data, &name, email.as_deref(), tokens, password_env).await
             }
-            Self::Settle { data } => manage::settle(&data).await,
-            Self::Erase { data } => manage::erase(&data).await,
-            Self::Census { data } => manage::census(&data).await,
-            Self::Adjust { name, amount, reason, data } => {
-                manage::adjust(&data, &name, amount, &reason).await
+            Self::Settle { folder } => manage::settle(&folder.data).await,
+            Self::Erase { folder } => manage::erase(&folder.data).await,
+            Self::Census { folder } => manage::census(&folder.data).await,
+            Self::Adjust { name, amount, reason, folder } => {
+                manage::adjust(&folder.data, &name, amount, &reason).await
             }
-            Self::Keys { data } => manage::keys(&data).await,
-            Self::RotateKey { data } => manage::rotate_key(&data).await,
-            Self::WithdrawKey { kid, data } => manage::withdraw_key(&data, &kid).await,
-            Self::Unlock { name, data } => manage::unlock(&data, &name).await,
+            Self::Keys { folder } => manage::keys(&folder.data).await,
+            Self::RotateKey { folder } => manage::rotate_key(&folder.data).await,
+            Self::WithdrawKey { kid, folder } => manage::withdraw_key(&folder.data, &kid).await,
+            Self::Unlock { name, folder } => manage::unlock(&folder.data, &name).await,
             Self::Reapply { second, deleted, deleted_messages } => {
                 restore::reapply(&second, deleted.as_deref(), deleted_messages).await
             }
             Self::Reconcile { second } => restore::reconcile(&second).await,
-            Self::Audit { name, data } => manage::audit(&data, name.as_deref()).await,
+            Self::Audit { name, folder } => manage::audit(&folder.data, name.as_deref()).await,
         };
         println!("{}", done?);
         Ok(())
@@ -224,7 +219,7 @@ impl Manage {
 
 impl Keep {
     fn data(&self) -> Data {
-        if self.memory { Data::Memory } else { Data::Folder(self.data.clone()) }
+        if self.memory { Data::Memory } else { Data::Folder(self.folder.data.clone()) }
     }
 }
 

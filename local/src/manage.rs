@@ -1,6 +1,8 @@
 //! The commands of administrators, for the store of the environment or of a data folder. Each
 //! returns the sentence that the terminal shows, or fails with one.
 
+pub mod restore;
+
 use std::fmt::Display;
 use std::io::IsTerminal;
 use std::path::Path;
@@ -12,7 +14,9 @@ use shared::clock::{self, Clock};
 use shared::config::{Config, Secret, Settings};
 use shared::keys::{self, Signer};
 use shared::passwords::NewPassword;
-use shared::store::{Adjusted, Adjustment, Erased, NewAccount, PublicKey, Registered, Store};
+use shared::store::{
+    Adjusted, Adjustment, Erased, NewAccount, PublicKey, Registered, Store, StoreError,
+};
 use shared::telemetry::metrics::{self, Metric};
 use shared::values::{Account, Email, Reason, Role, Username, login_key};
 use shared::{App, Change, Error, Tokens, aws};
@@ -68,10 +72,10 @@ pub async fn create_admin(
         Ok(Registered::New | Registered::Pending(_)) => {
             Ok(format!("{} is an administrator with {grant} tokens.", account.name))
         }
-        Ok(Registered::Taken(_)) | Err(Error::UsernameTaken) => {
+        Ok(Registered::Taken(_)) | Err(StoreError::UsernameTaken) => {
             Err(format!("Another account has the name {}.", account.name))
         }
-        Err(Error::EmailTaken) => {
+        Err(StoreError::EmailTaken) => {
             Err(format!("Another account has the address {}.", account.email.unwrap_or_default()))
         }
         Err(error) => Err(sentence(error)),
@@ -241,7 +245,7 @@ async fn find(app: &App, name: &str) -> Result<Account, String> {
         let found =
             async { app.store.account_of_user(&app.store.user_with_id(Some(name)).await?).await };
         return found.await.map_err(|error| {
-            if error == Error::NoSuchUser { no_account(name) } else { sentence(error) }
+            if error == StoreError::NoSuchUser { no_account(name) } else { sentence(error) }
         });
     }
     let key = login_key(name).ok_or_else(|| no_account(name))?;
@@ -265,7 +269,8 @@ fn no_account(name: &str) -> String {
 }
 
 /// A failure for the terminal: with its cause, which clients of the API don't get.
-pub(crate) fn sentence(error: Error) -> String {
+pub(crate) fn sentence(error: impl Into<Error>) -> String {
+    let error = error.into();
     format!("{} {}", error.detail(), error.cause().unwrap_or_default()).trim_end().to_owned()
 }
 

@@ -1,6 +1,9 @@
 //! The local server: an embedded DynamoDB, every function with its own environment, the gateway
 //! that calls them, the delivery of e-mails, and the scheduled functions.
 
+pub mod mail;
+mod scheduled;
+
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -20,7 +23,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::{Instrument, Span};
 
-use crate::mail::{Postman, Sent};
+use crate::server::mail::{Postman, Sent};
+use crate::server::scheduled::traced;
 use emulator::dynamo::{Data, Dynamo, make_private_folder, port_sentence, write_private};
 use emulator::gateway::Gateway;
 use emulator::template::{self, Template};
@@ -138,21 +142,6 @@ where
         }
         tokio::time::sleep(every).await;
     }
-}
-
-/// Does what a schedule or a stream starts. With traces, it is a trace, whose id is in each of its
-/// lines of the log.
-pub(crate) async fn traced(
-    app: &App,
-    what: (&str, &str),
-    work: BoxFuture<'_, shared::Result<()>>,
-) -> shared::Result<()> {
-    let trace = app.traces.as_ref().map(|traces| traces.begin(Parent::default()));
-    let span = match &trace {
-        Some(trace) => tracing::error_span!("invocation", trace_id = trace.id()),
-        None => Span::none(),
-    };
-    trace::of_work(trace.as_ref(), what, work.instrument(span), Error::code).await
 }
 
 /// A variable of a function as in the template, but with this endpoint and this secret, without

@@ -18,7 +18,7 @@ use shared::store::OUTBOX;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 
-use crate::server::traced;
+use crate::server::scheduled::traced;
 use emulator::dynamo::{Data, MAILS, make_private_folder, write_private};
 
 /// The time between two reads of the stream.

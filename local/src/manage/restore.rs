@@ -39,7 +39,7 @@ pub async fn reapply(
     if messages && !is_named("CHATS_TABLE") {
         return Err("--deleted-messages needs the newer table Chats.".into());
     }
-    let no_password = password::none().map_err(sentence)?;
+    let no_password = passwords::none().map_err(sentence)?;
     let since = Since {
         second,
         newer: &newer,
