@@ -1,52 +1,98 @@
-//! Lists the files of `site/` for `src/site.rs`, which are built in: a new file needs no line
+//! Lists the files of `site/` for `src/pages/site.rs`, which are built in: a new file needs no line
 //! anywhere.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::{env, fs};
+
+/// The texts of files by their paths in `site/`, with `/` between folders.
+type Files = BTreeMap<String, String>;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let site = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../site").canonicalize()?;
     println!("cargo:rerun-if-changed={}", site.display());
-    let mut files = BTreeMap::new();
-    list(&site, &mut files)?;
+    let mut files = Files::new();
+    list(&site, "", &mut files)?;
 
     // The same for the same files, and another as soon as one of them changes.
     let mut version = DefaultHasher::new();
     let mut listed = String::new();
-    for (name, path) in &files {
-        (name, fs::read(path)?).hash(&mut version);
-        listed += &format!("    ({name:?}, include_str!({path:?})),\n");
+    for (path, text) in &files {
+        (path, text).hash(&mut version);
+        let value = if path.ends_with(".html") {
+            format!("{:?}", with_preloads(path, text, &files)?)
+        } else {
+            format!("include_str!({:?})", site.join(path))
+        };
+        listed += &format!("    ({path:?}, {value}),\n");
     }
     let code = format!(
         "/// What changes whenever a file does.\npub const VERSION: &str = \"{:016x}\";\n\n\
-         /// Every file of `site/`, by name.\npub static FILES: &[(&str, &str)] = &[\n{listed}];\n",
+         /// Every file of `site/`, by its path there.\npub static FILES: &[(&str, &str)] = &[\n{listed}];\n",
         version.finish()
     );
     fs::write(Path::new(&env::var("OUT_DIR")?).join("site.rs"), code)?;
     Ok(())
 }
 
-/// The files of a folder and of those in it, by name alone: their URLs know no folders.
-fn list(folder: &Path, files: &mut BTreeMap<String, PathBuf>) -> Result<(), Box<dyn Error>> {
+/// Adds the files of a folder and of those in it. `prefix` is the folder's path in `site/`.
+fn list(folder: &Path, prefix: &str, files: &mut Files) -> Result<(), Box<dyn Error>> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
+        let name =
+            path.file_name().and_then(|name| name.to_str()).ok_or("a name that is no text")?;
         if path.is_dir() {
-            list(&path, files)?;
-            continue;
-        }
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .ok_or("a name that is no text")?
-            .to_owned();
-        if let Some(other) = files.insert(name, path.clone()) {
-            return Err(
-                format!("{} and {} would have one URL", path.display(), other.display()).into()
-            );
+            list(&path, &format!("{prefix}{name}/"), files)?;
+        } else {
+            files.insert(format!("{prefix}{name}"), fs::read_to_string(&path)?);
         }
     }
     Ok(())
+}
+
+/// A page whose line for preloading its script has become a line for each script that this one
+/// imports, at once or through another: otherwise a browser would find a script only after it has
+/// read the one that imports it.
+fn with_preloads(page: &str, text: &str, files: &Files) -> Result<String, Box<dyn Error>> {
+    let line = text
+        .lines()
+        .find(|line| line.contains("rel=\"modulepreload\""))
+        .ok_or_else(|| format!("{page} has no line for preloading"))?;
+    let (start, rest) = line.split_once("assets/").ok_or("a script outside of assets/")?;
+    let (script, end) = rest.split_once('"').ok_or("a quote without an end")?;
+    let mut found = Vec::new();
+    imports(script, files, &mut found)?;
+    let lines: Vec<String> =
+        found.iter().map(|path| format!("{start}assets/{path}\"{end}")).collect();
+    Ok(text.replacen(line, &lines.join("\n"), 1))
+}
+
+/// Adds what a script imports, unless it is there.
+fn imports(script: &str, files: &Files, found: &mut Vec<String>) -> Result<(), Box<dyn Error>> {
+    let text = files.get(script).ok_or_else(|| format!("there is no {script}"))?;
+    let named = text.split(" from \".").skip(1).filter_map(|rest| rest.split('"').next());
+    for name in named {
+        let path = beside(script, &format!(".{name}"));
+        if !found.contains(&path) {
+            found.push(path.clone());
+            imports(&path, files, found)?;
+        }
+    }
+    Ok(())
+}
+
+/// The path of what `script` calls `./name` or `../folder/name`.
+fn beside(script: &str, name: &str) -> String {
+    let mut path: Vec<&str> = script.split('/').collect();
+    path.pop();
+    for part in name.split('/') {
+        match part {
+            "." => {}
+            ".." => drop(path.pop()),
+            part => path.push(part),
+        }
+    }
+    path.join("/")
 }

@@ -14,7 +14,7 @@ rows! {
             GET "/",
             GET "/admin",
             GET "/docs",
-            GET "/assets/{version}/{file}",
+            GET "/assets/{version}/{file+}",
             GET "/verify-email",
             GET "/reset-password";
         not_found: ANY "/{proxy+}";

@@ -64,7 +64,7 @@ fn concrete(path: &str) -> String {
         .replace("{key}", "00000000-0000-7000-8000-000000000000")
         .replace("{list}", "users.csv")
         .replace("{version}", "0")
-        .replace("{file}", "nothing.js")
+        .replace("{file+}", "nothing.js")
 }
 
 /// A path with and without its trailing slash.

@@ -11,7 +11,7 @@ use crate::support::function::{TIME, event, invoke};
 use crate::support::lambda::Instance;
 
 const PAGES: [(&str, &str); 3] =
-    [("/", "chat.html"), ("/admin/", "admin.html"), ("/docs/", "docs.html")];
+    [("/", "chat/page.html"), ("/admin/", "admin/page.html"), ("/docs/", "docs/page.html")];
 
 fn text(answer: Answer) -> String {
     answer.is(200).as_str().expect("a text").to_owned()
@@ -114,19 +114,25 @@ fn between<'a>(text: &'a str, start: &'a str, end: &'a str) -> impl Iterator<Ite
 #[test]
 fn each_page_preloads_all_scripts_that_it_imports() {
     let texts: BTreeMap<&str, &str> = FILES.iter().copied().collect();
+    let root = reqwest::Url::parse("http://x/").unwrap();
+    let path = |base: &reqwest::Url, name: &str| base.join(name).unwrap().path()[1..].to_owned();
     for (_, page) in PAGES {
         let named = |tag| {
-            between(texts[page], tag, "\"").map(|path| path.rsplit('/').next().unwrap_or(path))
+            between(texts[page], tag, "\"")
+                .map(|path| path.split_once("assets/").unwrap().1.to_owned())
         };
         let mut imported = BTreeSet::new();
-        let mut unread: Vec<&str> = named("<script type=\"module\" src=\"").collect();
+        let mut unread: Vec<String> = named("<script type=\"module\" src=\"").collect();
         while let Some(script) = unread.pop() {
-            let imports = between(texts[script], " from \"./", "\"");
-            unread.extend(imports.filter(|import| imported.insert(*import)));
+            let imports = between(texts[script.as_str()], " from \".", "\"");
+            let base = root.join(&script).unwrap();
+            let imports = imports.map(|name| path(&base, &format!(".{name}")));
+            unread.extend(imports.filter(|import| imported.insert(import.clone())));
         }
-        let preloaded: BTreeSet<&str> = named("<link rel=\"modulepreload\" href=\"").collect();
-        assert!(!imported.is_empty(), "{page}");
-        assert_eq!(preloaded, imported, "{page}");
+        let preloaded: Vec<String> = named("<link rel=\"modulepreload\" href=\"").collect();
+        assert!(imported.len() > 10, "{page}");
+        assert_eq!(preloaded.len(), imported.len(), "{page}");
+        assert_eq!(BTreeSet::from_iter(preloaded), imported, "{page}");
     }
 }
 
@@ -157,10 +163,31 @@ async fn each_file_is_served_as_it_is_and_as_what_it_is() {
 async fn a_page_of_an_older_deployment_gets_todays_files_which_are_not_cached() {
     let api = Api::start().await;
     for version in ["0", "0000000000000000", "x%20y"] {
-        let answer = api.get(&format!("/assets/{version}/docs.js")).await;
+        let answer = api.get(&format!("/assets/{version}/docs/page.js")).await;
         assert_eq!(answer.header("cache-control"), "no-store");
         assert_eq!(answer.header("content-type"), "text/javascript; charset=utf-8");
         answer.is(200);
+    }
+}
+
+/// As in its URLs: without a folder.
+#[tokio::test]
+async fn a_page_from_before_the_folders_gets_its_own_files() {
+    let api = Api::start().await;
+    for (name, part) in [
+        ("api.js", r#"export const base = new URL("../../", import.meta.url);"#),
+        ("find.js", r#"from "./api.js";"#),
+        ("docs.css", r#"url("swagger-ui.css")"#),
+        ("temml.min.mjs", "export default temml;"),
+    ] {
+        let answer = api.get(&format!("/assets/0/{name}")).await;
+        assert_eq!(answer.header("cache-control"), "no-store");
+        assert!(text(answer).contains(part), "{name}");
+        // The pages of today have none of them.
+        api.get(&format!("/assets/{VERSION}/{name}")).await.expect(404, "not_found");
+    }
+    for name in ["nothing.js", "chat.html"] {
+        api.get(&format!("/assets/0/{name}")).await.expect(404, "not_found");
     }
 }
 
@@ -169,25 +196,34 @@ async fn what_is_no_file_of_the_site_is_not_found() {
     let api = Api::start().await;
     for path in [
         format!("/assets/{VERSION}/nothing.js"),
-        format!("/assets/{VERSION}/chat.html"),
+        format!("/assets/{VERSION}/chat/nothing.js"),
+        format!("/assets/{VERSION}/chat/page.html"),
         format!("/assets/{VERSION}/vendor"),
+        format!("/assets/{VERSION}/vendor/swagger-ui"),
         format!("/assets/{VERSION}/.."),
-        format!("/assets/{VERSION}/vendor/swagger-ui/swagger-ui.css"),
-        format!("/assets/{VERSION}/Docs.js"),
+        format!("/assets/{VERSION}/swagger-ui.css"),
+        format!("/assets/{VERSION}/chat/chat/page.js"),
+        format!("/assets/{VERSION}/Docs/page.js"),
         format!("/assets/{VERSION}"),
         "/assets".into(),
-        "/assets/docs.js".into(),
+        "/assets/docs/page.js".into(),
         "/docs.js".into(),
-        "/docs/docs.js".into(),
+        "/docs/page.js".into(),
         "/admin/users".into(),
-        "/chat.html".into(),
+        "/chat/page.html".into(),
         "/index.html".into(),
     ] {
         api.get(&path).await.expect(404, "not_found");
     }
     // Emulators handle these in their own way.
     let odd: &[&str] = if api.is_own() {
-        &["%2e%2e%2fCargo.toml", "vendor%2fswagger-ui%2fswagger-ui.css", "docs.js%00", "%64ocs.js"]
+        &[
+            "%2e%2e%2fCargo.toml",
+            "docs%2fpage.js",
+            "docs/page.js%00",
+            "docs/%70age.js",
+            "docs//page.js",
+        ]
     } else {
         &[]
     };

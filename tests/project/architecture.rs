@@ -1,5 +1,5 @@
-//! ARCHITECTURE.md has the floors of `shared` and of `site`, and each file imports only from floors
-//! below its own.
+//! ARCHITECTURE.md has the floors of `shared` and of the folders of `site`, and each imports only
+//! from floors below its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -54,13 +54,13 @@ fn code(path: &Path) -> String {
     text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// All files of Rust below a folder.
-pub fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
+/// The files below a folder whose names end like this.
+pub fn files_below(folder: &Path, end: &str, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            files_below(&path, files);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files_below(&path, end, files);
+        } else if path.to_str().unwrap().ends_with(end) {
             files.push(path);
         }
     }
@@ -114,7 +114,7 @@ fn each_file_of_shared_imports_only_from_the_floors_below_its_own() {
     for module in &modules {
         let mut files = vec![source.join(format!("{module}.rs"))];
         if source.join(module).is_dir() {
-            files_below(&source.join(module), &mut files);
+            files_below(&source.join(module), ".rs", &mut files);
         }
         let named = files.iter().flat_map(|file| of_the_crate(&code(file)));
         let targets = named.map(|name| elsewhere.get(&name).cloned().unwrap_or(name));
@@ -126,21 +126,51 @@ fn each_file_of_shared_imports_only_from_the_floors_below_its_own() {
     hold("## The floors of `shared`", &imports);
 }
 
-#[test]
-fn each_script_of_the_pages_imports_only_from_the_floors_below_its_own() {
-    let mut imports = BTreeMap::new();
-    for entry in fs::read_dir(root().join("site")).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        if !name.ends_with(".js") {
-            continue;
-        }
-        let text = fs::read_to_string(&path).unwrap();
-        let named = text.split("\"./").skip(1).filter_map(|rest| rest.split('"').next());
-        let scripts = named.filter(|file| file.ends_with(".js")).map(str::to_owned);
-        imports.insert(name, scripts.collect());
+/// The scripts of the pages by their paths in `site/`, each with those that it imports, at once or
+/// later. Libraries import nothing.
+fn scripts() -> BTreeMap<String, BTreeSet<String>> {
+    let site = root().join("site").canonicalize().unwrap();
+    let mut files = Vec::new();
+    files_below(&site, ".js", &mut files);
+    let inner = |path: &Path| path.strip_prefix(&site).unwrap().to_str().unwrap().to_owned();
+    let mut scripts = BTreeMap::<_, BTreeSet<String>>::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let folder = file.parent().unwrap();
+        let after = |word| text.split(word).skip(1).filter_map(|rest| rest.split('"').next());
+        let named = after("from \".").chain(after("import(\"."));
+        let imports = named.map(|name| {
+            let path = folder.join(format!(".{name}"));
+            inner(&path.canonicalize().unwrap_or_else(|_| panic!("no {}", path.display())))
+        });
+        scripts.insert(inner(&file), imports.collect());
     }
-    hold("## The floors of the pages", &imports);
+    assert!(scripts["chat/page.js"].contains("chat/app.js"));
+    assert!(scripts["chat/page.js"].contains("account/door.js"));
+    scripts
+}
+
+#[test]
+fn each_folder_of_the_pages_imports_only_from_folders_below_it() {
+    let folder = |path: &str| path.split_once('/').expect("a folder").0.to_owned();
+    let mut imports = BTreeMap::<_, BTreeSet<_>>::new();
+    for (script, targets) in scripts() {
+        let own = folder(&script);
+        let others = targets.iter().map(|target| folder(target)).filter(|other| *other != own);
+        imports.entry(own.clone()).or_default().extend(others);
+    }
+    hold("## The folders of the pages", &imports);
+}
+
+#[test]
+fn the_imports_of_the_pages_form_no_circle() {
+    let mut left = scripts();
+    while !left.is_empty() {
+        let before = left.len();
+        let names: BTreeSet<String> = left.keys().cloned().collect();
+        left.retain(|_, imports| !imports.is_disjoint(&names));
+        assert!(left.len() < before, "in circles, or above them: {names:?}");
+    }
 }
 
 #[test]

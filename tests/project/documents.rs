@@ -120,7 +120,7 @@ fn every_file_that_a_document_links_to_exists() {
 #[test]
 fn every_test_that_the_checklist_names_exists() {
     let mut files = Vec::new();
-    files_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests"), &mut files);
+    files_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests"), ".rs", &mut files);
     let table =
         CHECKLIST.split("\n## ").find(|section| section.starts_with("The checklist")).unwrap();
     let named = table.split('`').filter(|word| word.contains("::") && !word.contains(' '));

@@ -28,7 +28,7 @@ pub fn generate(files: &mut Files, template: &Template) -> Result<(), Failure> {
 }
 
 /// The routes of `cargo lambda watch`, which matches paths exactly and doesn't support `ANY`: each
-/// path with and without the trailing slash.
+/// path with and without the trailing slash, unless its end matches both.
 fn watched(template: &Template) -> String {
     let mut rows = String::new();
     let mut paths: Vec<&str> = Vec::new();
@@ -40,8 +40,10 @@ fn watched(template: &Template) -> String {
     for path in paths {
         let spellings = match path {
             "/" => vec!["/".to_owned()],
-            path if path.ends_with("+}") => vec![path.replace('{', "{*").replace("+}", "}")],
-            path => vec![path.to_owned(), format!("{path}/")],
+            path => match greedy(path) {
+                Some(spelling) => vec![spelling],
+                None => vec![path.to_owned(), format!("{path}/")],
+            },
         };
         for spelling in &spellings {
             for (endpoint, methods) in owners(template, path) {
@@ -56,6 +58,12 @@ fn watched(template: &Template) -> String {
         }
     }
     rows
+}
+
+/// A path with a greedy parameter, `{file+}`, in the notation of `cargo lambda watch`: `{*file}`.
+fn greedy(path: &str) -> Option<String> {
+    let (start, name) = path.strip_suffix("+}")?.rsplit_once('{')?;
+    Some(format!("{start}{{*{name}}}"))
 }
 
 /// The functions of a path, each with its methods. A path of one function lists none: it takes all

@@ -1,9 +1,11 @@
-//! `GET /`, `GET /admin`, `GET /docs`, `GET /assets/{version}/{file}`, `GET /verify-email`,
+//! `GET /`, `GET /admin`, `GET /docs`, `GET /assets/{version}/{file+}`, `GET /verify-email`,
 //! `GET /reset-password` - the pages for browsers.
 //!
 //! The chat, the administration and the documentation. The pages contain no data: they call the API
 //! like every other client. The binary contains their files from `site/`. All links are relative,
 //! so that they work under a stage, under a custom domain and on the local server.
+
+use std::collections::HashMap;
 
 use shared::http::{self, HeaderValue};
 use shared::{Error, Reply, Request, Result};
@@ -34,10 +36,10 @@ pub async fn handle((): (), req: Request) -> Reply {
     match (path.trim_matches('/'), path.ends_with('/')) {
         ("", _) => match http::bare_stage(&req) {
             Some(stage) => http::moved(&format!("{stage}/")),
-            None => page("chat.html"),
+            None => page("chat/page.html"),
         },
-        ("admin", true) => page("admin.html"),
-        ("docs", true) => page("docs.html"),
+        ("admin", true) => page("admin/page.html"),
+        ("docs", true) => page("docs/page.html"),
         (name @ ("admin" | "docs"), false) => http::moved(&format!("{name}/")),
         (name @ ("verify-email" | "reset-password"), slash) => {
             opened_link(&req, name, if slash { "../" } else { "./" })
@@ -68,12 +70,35 @@ fn page(name: &str) -> Reply {
 /// deployment get the current file without caching.
 fn asset(version: &str, name: &str) -> Reply {
     let content_type = content_type(name).ok_or(Error::NotFound)?;
-    let mut response = http::text(content_type, file(name)?.to_owned());
+    let is_current = version == VERSION;
+    let text = match file(name) {
+        Err(_) if !is_current => before(name)?,
+        found => found?.to_owned(),
+    };
+    let mut response = http::text(content_type, text);
     response.headers_mut().insert("cross-origin-resource-policy", SAME_ORIGIN);
-    if version == VERSION {
+    if is_current {
         response.headers_mut().insert("cache-control", FOR_A_YEAR);
     }
     Ok(response)
+}
+
+/// A file of the releases whose files were in no folders, by its name. Their pages that are still
+/// open load the rest of their own scripts: one of today's would import today's modules beside
+/// those of the page, and they know nothing of its session. The libraries are today's.
+///
+/// Delete this, `before.json` and `scripts/check/suites/site/before.mjs` when no such page can be open any more:
+/// two releases later.
+fn before(name: &str) -> Result<String> {
+    let library = FILES
+        .iter()
+        .find(|(path, _)| path.starts_with("vendor/") && path.rsplit('/').next() == Some(name));
+    if let Some((_, text)) = library {
+        return Ok((*text).to_owned());
+    }
+    let mut files: HashMap<String, String> = serde_json::from_str(include_str!("before.json"))
+        .map_err(|error| Error::Internal(format!("the files before: {error}")))?;
+    files.remove(name).ok_or(Error::NotFound)
 }
 
 fn file(name: &str) -> Result<&'static str> {

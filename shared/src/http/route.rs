@@ -8,7 +8,7 @@ pub struct Route {
     /// `GET`, `POST` and so on, or `ANY`.
     pub method: &'static str,
     /// The path without a trailing slash, in API Gateway's notation: `{id}` matches one segment,
-    /// `/{proxy+}` any path.
+    /// `{file+}` at the end all that are left, `/{proxy+}` any path.
     pub path: &'static str,
     /// The name of the endpoint, its file and its binary.
     pub endpoint: &'static str,
@@ -29,12 +29,16 @@ pub fn pattern<'p>(
 }
 
 /// The parameters of `pattern` in `path` by name, as they were sent. `None` if the path doesn't
-/// match. A parameter is one whole segment that isn't empty.
+/// match. A parameter is one whole segment that isn't empty, or the greedy one all that are left.
 pub fn parameters<'p>(pattern: &'p str, path: &'p str) -> Option<Vec<(&'p str, &'p str)>> {
     let path = without_slash(path);
-    let parameter = |(expected, segment): (&'p str, &'p str)| Some((name(expected)?, segment));
-    matches(pattern, path)
-        .then(|| pattern.split('/').zip(path.split('/')).filter_map(parameter).collect())
+    if !matches(pattern, path) {
+        return None;
+    }
+    // With a greedy parameter, the last piece of the path has all of its segments.
+    let segments = path.splitn(pattern.split('/').count(), '/');
+    let parameter = |(expected, segment)| Some((name(expected)?, segment));
+    Some(pattern.split('/').zip(segments).filter_map(parameter).collect())
 }
 
 fn without_slash(path: &str) -> &str {
@@ -43,20 +47,29 @@ fn without_slash(path: &str) -> &str {
 
 /// Whether each segment matches. Allocates nothing: a request may be compared with every route.
 fn matches(pattern: &str, path: &str) -> bool {
+    // The gateway's resource for the paths of no route.
+    if pattern == "/{proxy+}" {
+        return false;
+    }
     let (mut expected, mut segments) = (pattern.split('/'), path.split('/'));
     loop {
         match (expected.next(), segments.next()) {
             (None, None) => return true,
             (Some(expected), Some(segment)) if expected == segment => {}
-            (Some(expected), Some(segment)) if name(expected).is_some() && !segment.is_empty() => {}
+            (Some(expected), Some(segment)) if name(expected).is_some() && !segment.is_empty() => {
+                if expected.ends_with("+}") {
+                    return segments.all(|segment| !segment.is_empty());
+                }
+            }
             _ => return false,
         }
     }
 }
 
-/// The name of a parameter of one segment.
+/// The name of a parameter.
 fn name(expected: &str) -> Option<&str> {
-    expected.strip_prefix('{')?.strip_suffix('}').filter(|name| !name.ends_with('+'))
+    let name = expected.strip_prefix('{')?.strip_suffix('}')?;
+    Some(name.strip_suffix('+').unwrap_or(name))
 }
 
 #[cfg(test)]
@@ -84,5 +97,27 @@ mod tests {
             assert_eq!(pattern(patterns.into_iter(), path), served, "{path}");
         }
         assert_eq!(parameters("/a/{id}", "/a/%2e%2e/"), Some(vec![("id", "%2e%2e")]));
+    }
+
+    #[test]
+    fn a_greedy_parameter_is_all_segments_that_are_left() {
+        let patterns = ["/a", "/a/{id}/b", "/a/{id}/{file+}", "/{proxy+}"];
+        for (path, served) in [
+            ("/a", Some("/a")),
+            ("/a/x", None),
+            ("/a/x/", None),
+            ("/a/x/b", Some("/a/{id}/b")),
+            ("/a/x/y", Some("/a/{id}/{file+}")),
+            ("/a/x/b/z/", Some("/a/{id}/{file+}")),
+            ("/a//b/z", None),
+            ("/a/x//z", None),
+            ("/a/x/y//", None),
+        ] {
+            assert_eq!(pattern(patterns.into_iter(), path), served, "{path}");
+        }
+        let of = |path| parameters("/a/{id}/{file+}", path);
+        assert_eq!(of("/a/x/y"), Some(vec![("id", "x"), ("file", "y")]));
+        assert_eq!(of("/a/x/y/%2e%2e/z/"), Some(vec![("id", "x"), ("file", "y/%2e%2e/z")]));
+        assert_eq!(of("/a/x"), None);
     }
 }

@@ -5,10 +5,10 @@ import assert from "node:assert/strict";
 import { alike, document, grown, script, whole } from "./in-node.mjs";
 import { PAYLOADS } from "./payloads.mjs";
 
-const { partsOf, withoutReasoning } = await script("reasoning.js");
-const { default: MarkdownIt } = await script("markdown-it.esm.min.mjs");
-const { default: highlighter } = await script("highlight.min.mjs");
-const { default: temml } = await script("temml.min.mjs");
+const { partsOf, withoutReasoning } = await script("markdown/prose.js");
+const { default: MarkdownIt } = await script("vendor/markdown-it/markdown-it.esm.min.mjs");
+const { default: highlighter } = await script("vendor/highlight/highlight.min.mjs");
+const { default: temml } = await script("vendor/temml/temml.min.mjs");
 
 // The libraries are loaded with the first answer that needs them, which is shown again with them.
 const first = whole("$x$\n\n```js\nreturn\n```");

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { script } from "./in-node.mjs";
 
-const { Branches, START } = await script("branches.js");
+const { Branches, START } = await script("chat/branches.js");
 
 /** Messages by their ids, each with what it follows. */
 function known(chats, isWhole = true) {

@@ -14,7 +14,7 @@ const FIRST_LOAD = 40_000;
 const SESSION_LOAD = 45_000;
 
 /** The files that a session needs besides the page: the frame and the conversations. */
-const SESSION = /\/(app|balance|branches|composer|endless|follow|groups|ideas|lazy|limit|profile|prose|reasoning|shortcuts|sidebar|tabs|thread|touch|turn|turns|unfinished)\.js$/;
+const SESSION = /\/(chat\/(app|box|branches|composer|follow|shortcuts|sidebar|thread|turn|turns|unfinished)|markdown\/prose|session\/(tabs|user)|ui\/lazy)\.js$/;
 
 /** Resolves with the time of the first text or picture. */
 async function firstPaint(page) {
@@ -156,7 +156,7 @@ await journeys({
       await office.goto(`${SITE}admin/#/users/${ann.id}`);
       await signIn(office, { name: process.env.ADMIN, password: process.env.ADMIN_PASSWORD });
       await heading(office, ann.name);
-      await office.evaluate(async () => (await import(document.querySelector("link[href$='message.js']").href)).toast("Done for this user."));
+      await office.evaluate(async () => (await import(document.querySelector("link[href$='ui/message.js']").href)).toast("Done for this user."));
       await office.getByText("Done for this user.").waitFor();
       assert.deepEqual(await covered(office), [], `the administration, ${viewport.width} pixels wide`);
     }

@@ -1,7 +1,7 @@
 // The pages' scripts for answers, in Node over linkedom. TOOLS is the folder with linkedom.
 
 import { rmSync } from "node:fs";
-import { cp, mkdtemp, readdir, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import os from "node:os";
 import path from "node:path";
@@ -19,18 +19,16 @@ Object.assign(globalThis, { document, Node });
 const href = { get: () => "", set(url) { this.setAttribute("href", url); } };
 Object.defineProperty(Object.getPrototypeOf(document.createElement("a")), "href", href);
 
-// The pages find their files by name alone, as in their URLs.
+// Node needs to be told that the scripts are modules.
 const site = await mkdtemp(path.join(os.tmpdir(), "site-"));
 process.on("exit", () => rmSync(site, { recursive: true }));
-const folder = path.join(import.meta.dirname, "../../../../site");
-for (const file of await readdir(folder, { recursive: true }))
-  if (/\.m?js$/.test(file)) await cp(path.join(folder, file), path.join(site, path.basename(file)));
+await cp(path.join(import.meta.dirname, "../../../../site"), site, { recursive: true });
 await writeFile(path.join(site, "package.json"), '{ "type": "module" }');
 
-/** Loads a script of the pages. */
+/** Loads a script of the pages by its path in `site/`. */
 export const script = (name) => import(pathToFileURL(path.join(site, name)));
 
-const { draw } = await script("markdown.js");
+const { draw } = await script("markdown/draw.js");
 
 /** An element with this answer. */
 export function whole(text) {

@@ -933,7 +933,7 @@ await journeys({
     const page = await chatPage(ann);
     // The views are read once the first one is shown.
     const isRead = (file) => performance.getEntriesByType("resource").some(({ name }) => name.endsWith(file));
-    for (const file of ["/statement.js", "/list.js"]) await page.waitForFunction(isRead, file);
+    for (const file of ["/account/statement.js", "/ui/list.js"]) await page.waitForFunction(isRead, file);
     await page.context().setOffline(true);
     await say(page, "Hello?");
     await page.getByText("You are offline. Try again when you are connected.").waitFor();

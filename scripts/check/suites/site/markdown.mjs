@@ -9,8 +9,8 @@ import { Node, alike, document, grown, imported, required, script, whole } from 
 const LEAST = 0.95;
 
 const reference = new (required("commonmark").Parser)();
-const { parse } = await script("markdown-syntax.js");
-const { nodesOf } = await script("markdown-nodes.js");
+const { parse } = await script("markdown/syntax.js");
+const { nodesOf } = await script("markdown/nodes.js");
 
 const BLOCKS = "blockquote figure h1 h2 h3 h4 h5 h6 hr li ol p pre table tbody td th thead tr ul".split(" ");
 const tag = (node) => node?.localName ?? "";

@@ -240,8 +240,8 @@ await journeys({
     await say(page, EVERYTHING);
     await rendered(page);
     const [short, long] = await page.evaluate(async (text) => {
-      const file = (name) => import(new URL(name, document.querySelector("script[src$='chat.js']").src));
-      const [{ draw }, { default: MarkdownIt }] = await Promise.all([file("markdown.js"), file("markdown-it.esm.min.mjs")]);
+      const file = (name) => import(new URL(`../${name}`, document.querySelector("script[src$='chat/page.js']").src));
+      const [{ draw }, { default: MarkdownIt }] = await Promise.all([file("markdown/draw.js"), file("vendor/markdown-it/markdown-it.esm.min.mjs")]);
       const { parse } = MarkdownIt.prototype;
       /** How many characters are parsed, and nodes put into the page, while this answer grows. */
       const work = async (whole) => {
@@ -289,7 +289,7 @@ await journeys({
     await page.locator("math").first().waitFor();
     await page.locator(".code-tag").first().waitFor();
     await page.evaluate(async (payloads) => {
-      const { draw } = await import(new URL("markdown.js", document.querySelector("script[src$='chat.js']").src));
+      const { draw } = await import(new URL("../markdown/draw.js", document.querySelector("script[src$='chat/page.js']").src));
       for (const payload of payloads) {
         const element = document.createElement("div");
         document.querySelector(".answer .prose").append(element);

@@ -336,7 +336,7 @@ const EXISTS: &str = "attribute_exists(chat_id) AND attribute_not_exists(deleted
 const UNTITLED: &str = "Untitled";
 
 /// The beginning of the first message: its first line with a text, cut between two words if it is
-/// too long. `site/sidebar.js` shows the same until the API answers. (Earlier releases also took
+/// too long. `site/chat/sidebar.js` shows the same until the API answers. (Earlier releases also took
 /// the fence of a block of code, and the first ones cut the line anywhere.)
 fn title_of(chat: &Chat) -> String {
     let mut lines = chat.message.lines().map(str::trim);

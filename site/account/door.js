@@ -1,0 +1,357 @@
+// The views without a session: signing in, creating an account, and the links in e-mails.
+
+import { get, inCookie, isSignedIn, newKey, post, register, signIn } from "../session/api.js";
+import { linkButton } from "../ui/button.js";
+import { h } from "../ui/dom.js";
+import { field, form } from "../ui/form.js";
+import { explain, formatTokens, plural } from "../ui/format.js";
+import { icon } from "../ui/icons.js";
+import { toast } from "../ui/message.js";
+import { note } from "../ui/note.js";
+import { go } from "../ui/router.js";
+
+const FACTS = [
+  [
+    "chat",
+    "Answers appear as they are written",
+    "Chats that remember your messages, on all of your devices.",
+  ],
+  [
+    "coin",
+    "Pay per answer",
+    "You pay only for answers that you receive. If something fails, you get the tokens back.",
+  ],
+  [
+    "receipt",
+    "Every token accounted for",
+    "A statement shows each grant and each answer, with the balance after it.",
+  ],
+];
+
+const VERIFY = "Verify your e-mail address";
+
+/** A view with a form, and beside it a description of the product. */
+function door(title, lead, ...content) {
+  const about = h(
+    "section",
+    { class: "door-about", "aria-label": "About Farebox" },
+    h("p", { class: "door-claim" }, "Chat with an AI. Pay for answers, and for nothing else."),
+    h(
+      "ul",
+      { class: "door-facts" },
+      FACTS.map(([name, head, text]) =>
+        h("li", {}, icon(name), h("div", {}, h("strong", {}, head), h("p", {}, text))),
+      ),
+    ),
+  );
+  return h(
+    "div",
+    { class: "door-page" },
+    h(
+      "div",
+      { class: "door-card card" },
+      h("h1", {}, title),
+      lead && h("p", { class: "muted" }, lead),
+      content,
+    ),
+    about,
+  );
+}
+
+/** `#/sign-in`. `welcome` runs after signing in. */
+export function signingIn({ query }, welcome) {
+  const name = field("Username or e-mail address", "username", {
+    autocomplete: "username",
+    autocapitalize: "none",
+    spellcheck: "false",
+    required: true,
+  });
+  const password = field("Password", "password", {
+    type: "password",
+    autocomplete: "current-password",
+    required: true,
+  });
+  const content = door(
+    "Sign in",
+    null,
+    "ended" in query &&
+      h(
+        "div",
+        { class: "door-note" },
+        note("info", "Your session has ended. Sign in to continue; what you wrote is kept."),
+      ),
+    form([name, password], {
+      submit: "Sign in",
+      words: refusal,
+      onsubmit: async (values) => {
+        await signIn(values.username.trim(), values.password);
+        await welcome();
+      },
+    }),
+    h(
+      "p",
+      { class: "door-links" },
+      h("a", { href: "#/forgotten-password" }, "Forgotten your password?"),
+      h("span", {}, "New here? ", h("a", { href: "#/register" }, "Create an account")),
+    ),
+  );
+  return { title: "Sign in", content, focus: name.input };
+}
+
+/** A wrong password and a deactivated account get the same reply, so that names can't be tried. */
+export function refusal(error) {
+  if (error.code !== "invalid_credentials") return explain(error);
+  return `${error.message} If both are correct, the account may be deactivated. Ask an administrator.`;
+}
+
+/** `#/register`. `welcome` runs after the account was created. */
+export function registration(_place, welcome) {
+  const name = field("Username", "username", {
+    autocomplete: "username",
+    autocapitalize: "none",
+    spellcheck: "false",
+    required: true,
+    maxLength: 150,
+    hint: "Use letters, digits and . + - _, or your e-mail address. Your username can't be changed later.",
+  });
+  const email = field("E-mail address", "email", {
+    type: "email",
+    autocomplete: "email",
+    optional: true,
+    hint: "Used to reset a forgotten password.",
+  });
+  const password = field("Password", "password", {
+    type: "password",
+    autocomplete: "new-password",
+    required: true,
+    hint: "At least 8 characters, and not a common password.",
+  });
+  // If the reply was lost, the same values are sent again with the same idempotency key.
+  let sent = { values: "", key: newKey() };
+  const content = door(
+    "Create an account",
+    beginning(),
+    form([name, email, password], {
+      submit: "Create account",
+      codes: { username_taken: "username", email_taken: "email" },
+      onsubmit: async (values) => {
+        const written = JSON.stringify(values);
+        if (sent.values !== written) sent = { values: written, key: newKey() };
+        await register(values, sent.key);
+        await welcome();
+        toast(
+          values.email || values.username.includes("@")
+            ? `Welcome, ${values.username}! We've sent you a verification e-mail.`
+            : `Welcome, ${values.username}!`,
+        );
+      },
+    }),
+    h(
+      "p",
+      { class: "door-links" },
+      h("span", {}, "Already have an account? ", h("a", { href: "#/sign-in" }, "Sign in")),
+    ),
+  );
+  return { title: "Create an account", content, focus: name.input };
+}
+
+/** What a new account begins with, as soon as the API has said it. */
+function beginning() {
+  const sentence = h("span", {}, "\u00a0");
+  const say = ({ first_grant: tokens, chat_price: price }) => {
+    const free = formatTokens(tokens).replace(" ", " free ");
+    const answers = plural(Math.floor(tokens / price), "answer");
+    if (tokens >= price) sentence.textContent = `Includes ${free}: about ${answers}.`;
+  };
+  get("api/health/", {}, { open: true }).then(say, () => {});
+  return sentence;
+}
+
+/** `#/forgotten-password`: sends an e-mail with a link to choose a new password. */
+export function forgotten() {
+  const email = field("E-mail address", "email", {
+    type: "email",
+    autocomplete: "email",
+    required: true,
+  });
+  const asking = form([email], {
+    submit: "Send the e-mail",
+    onsubmit: async ({ email: address }) => {
+      await post("api/password/reset/", { email: address.trim() }, { open: true });
+      const sent = h(
+        "div",
+        {},
+        note(
+          "good",
+          h(
+            "p",
+            {},
+            "If there is an account with the address ",
+            h("strong", {}, address.trim()),
+            ", we've sent an e-mail to it. The link expires in an hour and works once.",
+          ),
+          h("p", {}, "Didn't get it? Check your spam folder, or try again in a minute."),
+        ),
+      );
+      asking.replaceWith(sent);
+      sent.tabIndex = -1;
+      sent.focus();
+    },
+  });
+  const content = door(
+    "Forgotten password",
+    "Enter your account's e-mail address. We'll send you a link to choose a new password.",
+    asking,
+    wayBack(),
+  );
+  return { title: "Forgotten password", content, focus: email.input };
+}
+
+function wayBack() {
+  const [href, text] = isSignedIn()
+    ? ["#/account", "Back to your account"]
+    : ["#/sign-in", "Back to sign in"];
+  return h("p", { class: "door-links" }, h("a", { href }, text));
+}
+
+/** The field for the password that replaces the account's own. */
+function newPassword() {
+  return field("New password", "password", {
+    type: "password",
+    autocomplete: "new-password",
+    required: true,
+    hint: "At least 8 characters, and not a common password.",
+  });
+}
+
+/** `#/reset-password?token=..`, the link of that e-mail. */
+export function resetting({ query }) {
+  if (!query.token)
+    return halfLink("Choose a new password", "#/forgotten-password", "Get a new link");
+  const password = newPassword();
+  const choosing = form([password], {
+    submit: "Change password",
+    onsubmit: async (values) => {
+      try {
+        await post(
+          "api/password/reset/confirm/",
+          { token: query.token, password: values.password },
+          { open: true, headers: inCookie() },
+        );
+      } catch (error) {
+        if (error.code !== "invalid_link" && !error.errors?.token) throw error;
+        spent(choosing, "#/forgotten-password", "Get a new link");
+        return;
+      }
+      toast("Your password has been changed. Sign in with the new one.");
+      go("#/sign-in", { replace: true });
+    },
+  });
+  const content = door(
+    "Choose a new password",
+    "You will be signed out everywhere when you change it.",
+    choosing,
+    wayBack(),
+  );
+  return { title: "Choose a new password", content, focus: password.input };
+}
+
+/**
+ * `#/verify-email?token=..`, the link of an e-mail. The user has to press a button, because
+ * programs that scan e-mails follow links too. A reader who isn't signed in to the account chooses a
+ * new password for it, because another person may have registered with this address.
+ */
+export function verifying({ query }) {
+  if (!query.token)
+    return halfLink(VERIFY, "#/account", isSignedIn() ? "Go to your account" : "Sign in");
+  const password = newPassword();
+  const choosing = form([password], {
+    submit: "Verify and set the password",
+    onsubmit: (values) => verify(choice, values),
+  });
+  const choice = h(
+    "div",
+    {},
+    h(
+      "p",
+      {},
+      "Choose a new password for the account with this address. Or ",
+      h("a", { href: "#/sign-in" }, "sign in to it"),
+      " first, and then open the link again.",
+    ),
+    choosing,
+  );
+  const verification = form([], {
+    submit: "Verify my e-mail address",
+    onsubmit: () => verify(verification, {}),
+  });
+
+  const verify = async (node, values) => {
+    try {
+      const body = { token: query.token, ...values };
+      const { email } = await post("api/user/email/verify/", body, { open: "password" in values });
+      // The other sessions have ended. Reading the profile continues this one.
+      if (!values.password) await refreshProfile();
+      const said = values.password
+        ? "Your password has been changed. Sign in with the new one."
+        : "You have been signed out everywhere else.";
+      const done = h(
+        "div",
+        {},
+        note("good", h("p", {}, h("strong", {}, email), " is verified."), h("p", {}, said)),
+        h(
+          "p",
+          { class: "door-links" },
+          linkButton(isSignedIn() ? "Continue" : "Sign in", "#/", { kind: "primary" }),
+        ),
+      );
+      node.replaceWith(done);
+      done.querySelector("a").focus();
+    } catch (error) {
+      if (error.code === "password_required") {
+        node.replaceWith(choice);
+        password.input.focus();
+        return;
+      }
+      if (error.code !== "invalid_link" && !error.errors?.token) throw error;
+      spent(node, "#/account", isSignedIn() ? "Get a new link" : "Sign in to get a new link");
+    }
+  };
+  const content = door(
+    VERIFY,
+    "Confirm that this e-mail address is yours. You can then use it to reset a forgotten password.",
+    isSignedIn() ? verification : choice,
+  );
+  return { title: VERIFY, content };
+}
+
+/** Reads the profile again. Only a session has its module. */
+async function refreshProfile() {
+  try {
+    const { learnProfile } = await import("../session/user.js");
+    await learnProfile(get("api/user/profile/"));
+  } catch {
+    // The next view reads it.
+  }
+}
+
+function spent(node, href, text) {
+  const told = h(
+    "div",
+    {},
+    note("bad", "This link is invalid, has already been used, or has expired."),
+    h("p", { class: "door-links" }, linkButton(text, href, { kind: "primary" })),
+  );
+  node.replaceWith(told);
+  told.querySelector("a").focus();
+}
+
+function halfLink(title, href, text) {
+  const content = door(
+    title,
+    null,
+    note("bad", "This link is incomplete. Open it from the e-mail again, or copy the whole link."),
+    h("p", { class: "door-links" }, linkButton(text, href)),
+  );
+  return { title, content };
+}

@@ -1,0 +1,186 @@
+// The statement: all changes of the balance, those of some days, and the totals of each month.
+
+import { page } from "../session/api.js";
+import { file, save } from "../session/files.js";
+import { heldLine, lowBalance } from "../session/user.js";
+import { busy, button, linkButton } from "../ui/button.js";
+import { fill, h } from "../ui/dom.js";
+import {
+  formatClock,
+  formatDay,
+  formatMonth,
+  formatNumber,
+  formatSigned,
+  formatWord,
+  time,
+} from "../ui/format.js";
+import { paged, stackedTable } from "../ui/list.js";
+import { attempt, toast } from "../ui/message.js";
+import { emptyState, note } from "../ui/note.js";
+import { go } from "../ui/router.js";
+
+const KINDS = { grant: "Grant", adjustment: "Adjustment" };
+
+/** `#/statement?from=..&to=..`: the changes of all days, or of those from one day to another. */
+export function statement({ query: { from = "", to = "" }, signal }) {
+  const days = { from, to };
+  const isLimited = from !== "" || to !== "";
+  const changes = stackedTable("Statement, newest first", [
+    { text: "When", class: "when" },
+    { text: "What" },
+    { text: "Tokens", class: "number" },
+    { text: "Balance", class: "number after" },
+  ]);
+  changes.element.classList.add("statement");
+  const row = (entry) =>
+    changes.row([
+      time(entry.timestamp, dayAndClock),
+      what(entry),
+      gain(entry.amount),
+      formatNumber(entry.balance),
+    ]);
+  const first = { limit: 50, ...days };
+  const list = paged({
+    load: (next) => page(next ?? "api/user/ledger/", next ? undefined : first, { signal }),
+    row,
+    list: changes.body,
+    around: () => changes.element,
+    endless: true,
+    empty: isLimited
+      ? emptyState("receipt", "Your balance did not change on these days")
+      : emptyState("receipt", "Your balance has not changed yet"),
+  });
+  const download = button("Download CSV", {
+    icon: "download",
+    onclick: () => busy(download, () => attempt(() => csv(days, signal))),
+  });
+  const low = lowBalance();
+  return {
+    title: "Statement",
+    content: h(
+      "div",
+      { class: "page" },
+      h("div", { class: "page-head" }, h("h1", {}, "Statement"), download),
+      h(
+        "p",
+        { class: "lead" },
+        "All changes to your balance, newest first. Entries are never edited or removed.",
+      ),
+      low && note("warn", low),
+      heldLine(signal),
+      period(days, isLimited),
+      months(signal),
+      list,
+    ),
+  };
+}
+
+/** The form that limits the statement to some days. */
+function period({ from, to }, isLimited) {
+  const day = (label, name, value) => {
+    const input = h("input", { class: "input", type: "date", name, value });
+    return h("label", { class: "period-day" }, h("span", {}, label), input);
+  };
+  const form = h(
+    "form",
+    { class: "toolbar period", "aria-label": "Days" },
+    day("From", "from", from),
+    day("To", "to", to),
+    h("button", { type: "submit", class: "button button-secondary" }, "Show"),
+    isLimited && linkButton("Show all days", "#/statement", { kind: "quiet" }),
+    h("p", { class: "hint" }, "Dates are in UTC."),
+  );
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const chosen = new FormData(form);
+    const [one, other] = [chosen.get("from"), chosen.get("to")];
+    // Two days in the wrong order are meant in the right one.
+    const [first, last] = one && other && other < one ? [other, one] : [one, other];
+    const wanted = Object.entries({ from: first, to: last });
+    const query = new URLSearchParams(wanted.filter(([, value]) => value));
+    go(`#/statement${query.size > 0 ? `?${query}` : ""}`);
+  });
+  return form;
+}
+
+/** The totals of each month, which are read when they are opened. */
+function months(signal) {
+  const read = () => {
+    const totals = stackedTable("Totals by month, newest first", [
+      { text: "Month", class: "whole" },
+      { text: "Answers", class: "number labelled" },
+      { text: "Spent", class: "number labelled" },
+      { text: "Granted and adjusted", class: "number labelled" },
+      { text: "Balance", class: "number labelled" },
+    ]);
+    const row = (month) => totals.row(monthCells(month));
+    const load = (next) => page(next ?? "api/user/ledger/months/", undefined, { signal });
+    const empty = emptyState("receipt", "No months yet");
+    return paged({ load, row, list: totals.body, around: () => totals.element, empty });
+  };
+  const place = h("div", {});
+  const details = h("details", { class: "months" }, h("summary", {}, "Totals by month"), place);
+  details.addEventListener("toggle", () => fill(place, read()), { once: true });
+  return details;
+}
+
+/** The cells of a month, whose name leads to its days. */
+function monthCells({ month, chats, spent, granted, balance }) {
+  const [year, number] = month.split("-").map(Number);
+  const last = new Date(Date.UTC(year, number, 0)).getUTCDate();
+  const days = new URLSearchParams({ from: `${month}-01`, to: `${month}-${last}` });
+  return [
+    h("a", { href: `#/statement?${days}` }, formatMonth(`${month}-15`)),
+    formatNumber(chats),
+    formatNumber(spent),
+    gain(granted),
+    formatNumber(balance),
+  ];
+}
+
+const gain = (amount) => h("span", { class: amount > 0 && "good" }, formatSigned(amount));
+
+/** Two elements, so that a narrow column breaks between them. */
+function dayAndClock(timestamp) {
+  return [
+    h("span", { class: "nowrap" }, formatDay(timestamp)),
+    " ",
+    h("span", { class: "nowrap muted" }, formatClock(timestamp)),
+  ];
+}
+
+/** What a row is about; the message of an answer is opened at its place. */
+function what({ kind, reason, chat_id: chat, excerpt, key_name: key }) {
+  const link = (text) => h("a", { href: `#/m/${chat}`, dir: "auto" }, text);
+  if (kind === "chat") {
+    const state = reason === kind ? "answer" : reason;
+    return [
+      link(excerpt ? `“${excerpt}”` : "Answer"),
+      h("span", { class: "muted" }, excerpt ? ` · ${state}` : " · its message was deleted"),
+      key && h("span", { class: "muted" }, " · API key ", h("bdi", {}, key)),
+    ];
+  }
+  const name = chat && kind === "adjustment" ? "Refund" : (KINDS[kind] ?? formatWord(kind));
+  const about = chat ? link(name) : h("span", {}, name);
+  const plain = kind === "grant" && reason === "registration";
+  return plain ? "Grant for a new account" : [about, ": ", h("span", {}, reason)];
+}
+
+/** Reads all pages of the statement of these days into one file with one head. */
+async function csv(days, signal) {
+  const parts = [];
+  let next = "api/user/ledger/";
+  while (next) {
+    const part = await file(next, {
+      query: parts.length === 0 ? { limit: 100, ...days } : undefined,
+      accept: "text/csv",
+      signal,
+    });
+    const text = await part.blob.text();
+    parts.push(parts.length === 0 ? text : text.slice(text.indexOf("\n") + 1));
+    next = part.next;
+  }
+  const name = ["farebox-statement", days.from, days.to].filter(Boolean).join("-");
+  save(new Blob(parts, { type: "text/csv" }), `${name}.csv`);
+  toast("Your statement has been downloaded.");
+}

@@ -1,0 +1,107 @@
+// What lets a user in, and how an administrator takes it away or helps to get it back.
+
+import { del, ensureDeleted, post } from "../session/api.js";
+import { button } from "../ui/button.js";
+import { focusOn, h } from "../ui/dom.js";
+import { device, formatAgo, time } from "../ui/format.js";
+import { attempt, toast } from "../ui/message.js";
+import { askWhy } from "./reason.js";
+
+/** What sends `user` a link for a new password. */
+export function password(user, me, path) {
+  const because = (reason) => h("p", { class: "muted" }, reason);
+  if (user.id === me.id) return because("Change your own password on your account page.");
+  if (!user.email) return because("The account has no e-mail address to send a reset link to.");
+  if (!user.active) return because("Reactivate the account to send a reset link.");
+  const send = button("Send a reset e-mail", {
+    small: true,
+    onclick: async () => {
+      const sent = await askWhy(
+        `Send ${user.username} a password reset link?`,
+        `The link goes to ${user.email} and works for an hour. Until it is used, the old password stays valid.`,
+        { action: "Send a reset e-mail", run: (body) => post(`${path}password-reset/`, body) },
+      );
+      if (sent) toast(`An e-mail to ${user.email} is on its way.`);
+    },
+  });
+  return [
+    h("p", {}, "Sends the user an e-mail with a link to choose a new password."),
+    h("div", { class: "form-actions" }, send),
+  ];
+}
+
+/** What deletes `user` for good. `gone` leaves the account's page. */
+export function deletion(user, me, path, gone) {
+  if (user.id === me.id)
+    return h("p", { class: "muted" }, "Delete your own account on your account page.");
+  const remove = button("Delete the account", {
+    kind: "danger",
+    small: true,
+    onclick: async () => {
+      const deleted = await askWhy(
+        `Delete ${user.username}?`,
+        "All of their sessions and API keys stop working at once, their messages are erased within minutes, and their remaining tokens are lost. This can't be undone.",
+        {
+          action: "Delete the account",
+          danger: true,
+          run: (body) => ensureDeleted(path, body),
+        },
+      );
+      if (!deleted) return;
+      toast(`${user.username} has been deleted.`);
+      gone();
+    },
+  });
+  return [
+    h(
+      "p",
+      {},
+      "Deletes all of the user's data except the statement, which is kept without a name. To lock the user out for a while, deactivate the account instead.",
+    ),
+    h("div", { class: "form-actions" }, remove),
+  ];
+}
+
+/** The sessions of `user`, and the button that ends them. `again` reads the account again. */
+export function sessions(user, me, path, again) {
+  if (user.sessions.length === 0) return h("p", { class: "muted" }, "The account has no sessions.");
+  const row = (session) =>
+    h(
+      "li",
+      {},
+      h("p", { class: "row-title", title: session.device ?? "" }, device(session.device)),
+      h(
+        "p",
+        { class: "row-about" },
+        "Last used ",
+        time(session.last_used, formatAgo),
+        " · started ",
+        time(session.began),
+        " · ends ",
+        time(session.ends),
+      ),
+    );
+  const list = h("ul", { class: "list admin-sessions" }, user.sessions.map(row));
+  // Administrators sign themselves out on their account page.
+  if (user.id === me.id) return list;
+  const end = button("Sign out everywhere", { kind: "danger", small: true, onclick: endAll });
+  return [list, h("div", { class: "form-actions" }, end)];
+
+  async function endAll() {
+    const heading = end.closest("section").querySelector("h2");
+    const ended = await askWhy(
+      `Sign ${user.username} out everywhere?`,
+      "All of their sessions end at once, and links in e-mails sent to them stop working. Their API keys keep working.",
+      {
+        action: "Sign out everywhere",
+        danger: true,
+        run: (body) => del(`${path}sessions/`, body),
+      },
+    );
+    if (!ended) return;
+    toast(`${user.username} has been signed out everywhere.`);
+    await attempt(again);
+    // The pressed button is gone.
+    focusOn(heading);
+  }
+}

@@ -1,0 +1,98 @@
+// The messages and answers of all users or of one, newest first, and their search.
+
+import { showAnswer } from "../markdown/prose.js";
+import { page } from "../session/api.js";
+import { h } from "../ui/dom.js";
+import { field } from "../ui/form.js";
+import { formatAgo, formatTokens, time } from "../ui/format.js";
+import { paged } from "../ui/list.js";
+import { emptyState } from "../ui/note.js";
+import { dayFields, filters } from "./filters.js";
+import { userLink } from "./people.js";
+
+/** How many characters of a message its line shows. */
+const PREVIEW = 160;
+
+/** `#/chats?q=tram&from=2026-11-01&to=2026-11-20` */
+export function chatsView({ query, signal }) {
+  const search = field("Search", "q", {
+    type: "search",
+    autocomplete: "off",
+    maxLength: 200,
+    hint: "Any part of a message or its answer.",
+  });
+  const { element } = filters({
+    place: "#/chats",
+    label: "Filter messages",
+    fields: [search, ...dayFields()],
+    query,
+    signal,
+    show: (chosen, own) => chats({ chosen, signal: own }),
+  });
+  const content = h(
+    "div",
+    { class: "page" },
+    h("h1", {}, "Messages"),
+    h("p", { class: "lead" }, "All users' messages with their answers, newest first."),
+    element,
+  );
+  return { title: "Messages", content };
+}
+
+/** The list: what is `chosen` of all messages, or those of one user if `userId` is given. */
+export function chats({ userId, chosen = {}, signal }) {
+  const isSearch = Object.keys(chosen).length > 0;
+  const asked = { user_id: userId, ...chosen };
+  return paged({
+    load: (next) => page(next ?? "api/admin/chats/", next ? null : asked, { signal }),
+    row: (chat) => row(chat, !userId, chosen.chat_id === chat.id),
+    list: h("ul", {
+      class: "list admin-chats",
+      "aria-label": userId ? "Messages" : "Messages of all users",
+    }),
+    empty: isSearch
+      ? emptyState("search", "No message matches.")
+      : emptyState("chat", "No messages yet."),
+    more: "Show more messages",
+  });
+}
+
+function row(chat, named, isOpen) {
+  const answer = h("dd", { class: "prose", dir: "auto" });
+  const details = h(
+    "details",
+    { open: isOpen },
+    h("summary", {}, h("span", { class: "admin-preview", dir: "auto" }, preview(chat.message))),
+    h(
+      "dl",
+      { class: "admin-said" },
+      h("dt", {}, "Message"),
+      h("dd", { class: "admin-text", dir: "auto" }, chat.message),
+      h("dt", {}, "Answer"),
+      answer,
+      h("dt", {}, "Message ID"),
+      h("dd", { class: "mono" }, chat.id),
+      h("dt", {}, "Chat ID"),
+      h("dd", { class: "mono" }, chat.conversation_id),
+    ),
+  );
+  details.addEventListener("toggle", () => showAnswer(answer, chat.response));
+  return h(
+    "li",
+    { class: "admin-chat" },
+    h(
+      "p",
+      { class: "admin-chat-head" },
+      named && userLink(chat.user_id, chat.username ?? "deleted account"),
+      time(chat.timestamp, formatAgo),
+      h("span", {}, chat.model),
+      h("span", {}, formatTokens(chat.tokens_deducted)),
+    ),
+    details,
+  );
+}
+
+function preview(text) {
+  const line = text.replace(/\s+/g, " ").trim();
+  return line.length > PREVIEW ? `${line.slice(0, PREVIEW).trimEnd()}…` : line || "(empty)";
+}

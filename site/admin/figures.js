@@ -1,0 +1,356 @@
+// Figures per day: new users, messages, and tokens granted and spent, and who did the most.
+
+import { ApiError, get } from "../session/api.js";
+import { announce } from "../ui/announce.js";
+import { button } from "../ui/button.js";
+import { fill, focusOn, h } from "../ui/dom.js";
+import { field, form } from "../ui/form.js";
+import { explain, formatNumber, time } from "../ui/format.js";
+import { icon } from "../ui/icons.js";
+import { stackedTable, table } from "../ui/list.js";
+import { emptyState, note, skeleton } from "../ui/note.js";
+import { go } from "../ui/router.js";
+import { dayBefore, dayInWords, daysIn, isDay, rangeInWords } from "./filters.js";
+import { userLink } from "./people.js";
+import { plot } from "./plot.js";
+
+const RANGES = [7, 30, 90];
+const MOST_DAYS = 366;
+/** How often figures are requested while they are still being counted. */
+const MOST_REQUESTS = 20;
+
+const PLOTS = [
+  { title: "New users", series: [{ key: "users", name: "Users", shape: "bars" }] },
+  { title: "Messages", series: [{ key: "chats", name: "Messages", shape: "bars" }] },
+  {
+    title: "Tokens",
+    series: [
+      { key: "granted", name: "Granted and adjusted", shape: "line" },
+      { key: "spent", name: "Spent", shape: "line" },
+    ],
+  },
+];
+const SUMS = [
+  ["users", "Accounts"],
+  ["administrators", "Administrators"],
+  ["deactivated", "Deactivated"],
+  ["silent", "Never sent a message"],
+  ["tokens", "Tokens in all balances"],
+  ["granted", "Tokens granted and adjusted in total"],
+  ["spent", "Tokens spent in total"],
+];
+const TOPS = [
+  ["spent", "By tokens"],
+  ["chats", "By messages"],
+];
+const TOTALS = [
+  ["users", "New users"],
+  ["chats", "Messages"],
+  ["granted", "Tokens granted and adjusted"],
+  ["spent", "Tokens spent"],
+];
+
+/** The view that is shown. Another range changes it in place, so the focus stays. */
+let open = null;
+
+/** `#/figures?days=30`, `#/figures?from=2026-11-01&to=2026-11-20` */
+export function figuresView({ query, signal }) {
+  const range = read(query);
+  if (!open?.content.isConnected) open = build();
+  open.show(range, signal);
+  const { activeElement } = document;
+  return {
+    title: `Statistics, ${rangeInWords(range.from, range.to)}`,
+    content: open.content,
+    focus: open.content.contains(activeElement) ? activeElement : undefined,
+  };
+}
+
+function read({ days, from, to, top }) {
+  const by = TOPS.some(([key]) => key === top) ? top : TOPS[0][0];
+  if (isDay(from) && isDay(to) && from <= to && daysIn(from, to) <= MOST_DAYS)
+    return { from, to, days: null, by };
+  const known = RANGES.includes(Number(days)) ? Number(days) : 30;
+  return { from: dayBefore(known - 1), to: dayBefore(), days: known, by };
+}
+
+/** The address of a range's view. */
+function place({ from, to, days, by }) {
+  const query = new URLSearchParams(days ? { days } : { from, to });
+  if (by !== TOPS[0][0]) query.set("top", by);
+  return `#/figures?${query}`;
+}
+
+function build() {
+  let by = TOPS[0][0];
+  const preset = (dataset, text) => h("a", { class: "button button-secondary", dataset }, text);
+  const presets = RANGES.map((days) => preset({ days }, `${days} days`));
+  const tops = TOPS.map(([key, name]) => preset({ by: key }, name));
+  const current = (link, is) => {
+    if (is) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
+  };
+  const from = field("From", "from", { type: "date", max: dayBefore() });
+  const to = field("To", "to", { type: "date", max: dayBefore() });
+  const custom = form([from, to], {
+    submit: "Show",
+    kind: "secondary",
+    class: "admin-range",
+    "aria-label": "Other days",
+    onsubmit: (values) => {
+      const wrong = faulty(values);
+      if (wrong) throw new ApiError({ code: "invalid_fields", ...wrong });
+      go(place({ ...values, by }));
+    },
+  });
+  const body = h("div", {});
+  const users = h("div", {});
+  const top = h(
+    "section",
+    { class: "card", "aria-label": "Top users", hidden: true },
+    h(
+      "div",
+      { class: "card-head" },
+      h("h2", {}, "Top users"),
+      h("nav", { class: "admin-presets", "aria-label": "Order" }, tops),
+    ),
+    users,
+  );
+  const content = h(
+    "div",
+    { class: "page page-wide" },
+    h("div", { class: "page-head" }, h("h1", {}, "Statistics")),
+    h(
+      "div",
+      { class: "admin-ranges" },
+      h("nav", { class: "admin-presets", "aria-label": "Range" }, presets),
+      custom,
+    ),
+    body,
+    top,
+  );
+
+  async function show(range, signal) {
+    by = range.by;
+    for (const link of presets) {
+      link.href = place({ days: link.dataset.days, by });
+      current(link, Number(link.dataset.days) === range.days);
+    }
+    for (const link of tops) {
+      link.href = place({ ...range, by: link.dataset.by });
+      current(link, link.dataset.by === by);
+    }
+    from.input.value = range.from;
+    to.input.value = range.to;
+    body.setAttribute("aria-busy", "true");
+    if (!body.hasChildNodes()) fill(body, skeleton(6));
+    try {
+      const figures = await counted(range, signal, () =>
+        fill(body, h("p", { class: "lead" }, "Counting. This may take a while…"), skeleton(6)),
+      );
+      const held = body.contains(document.activeElement);
+      fill(body, shown(figures, range));
+      fill(users, topUsers(figures.top));
+      top.hidden = false;
+      if (held) focusOn(content.querySelector("h1"));
+      announce(
+        `Statistics of ${rangeInWords(range.from, range.to)}: ${TOTALS.map(([key, name]) => `${name} ${formatNumber(figures.totals[key])}`).join(", ")}.`,
+      );
+    } catch (error) {
+      if (signal.aborted) return;
+      top.hidden = true;
+      fill(
+        body,
+        note(
+          "bad",
+          h("p", {}, explain(error)),
+          button("Try again", { small: true, onclick: () => show(range, signal) }),
+        ),
+      );
+    } finally {
+      if (!signal.aborted) body.removeAttribute("aria-busy");
+    }
+  }
+  return { content, show };
+}
+
+/**
+ * Reads the figures. If many days are counted for the first time, a request may fail with 503; the
+ * next one continues where it ended.
+ */
+async function counted({ from, to, by }, signal, waiting) {
+  for (let requests = 1; ; requests += 1) {
+    try {
+      return await get("api/admin/figures/", { from, to, accounts: true, top: by }, { signal });
+    } catch (error) {
+      if (error.status !== 503 || requests === MOST_REQUESTS) throw error;
+      waiting();
+      await new Promise((done) => setTimeout(done, 1000 * Math.min(error.retryAfter ?? 2, 10)));
+      signal.throwIfAborted();
+    }
+  }
+}
+
+/** What is wrong with a range, or null. */
+function faulty({ from, to }) {
+  const say = (name, detail) => ({ detail, errors: { [name]: [detail] } });
+  if (!isDay(from)) return say("from", "Enter a date.");
+  if (!isDay(to)) return say("to", "Enter a date.");
+  if (from > to) return say("to", "The last day can't be before the first.");
+  if (daysIn(from, to) > MOST_DAYS) return say("from", `At most ${MOST_DAYS} days at a time.`);
+  return null;
+}
+
+function shown({ days, totals, accounts }, { from, to }) {
+  const counting = days.some(({ closed }) => closed === false);
+  return [
+    h(
+      "p",
+      { class: "lead" },
+      rangeInWords(from, to),
+      ", in UTC",
+      counting ? ". Today is still being counted." : ".",
+    ),
+    h(
+      "dl",
+      { class: "stats" },
+      TOTALS.map(([key, name]) =>
+        h(
+          "div",
+          { class: "stat" },
+          h("dt", { class: "stat-name" }, name),
+          h("dd", { class: "stat-value" }, formatNumber(totals[key])),
+        ),
+      ),
+    ),
+    sums(accounts),
+    days.length === 0
+      ? emptyState("chart", "No statistics for these days.")
+      : h(
+          "div",
+          { class: "admin-plots" },
+          PLOTS.map((one) => figure(one, days, from, to)),
+        ),
+    h(
+      "section",
+      { class: "card admin-days", "aria-label": "Day by day" },
+      h(
+        "details",
+        {},
+        h("summary", {}, h("h2", {}, "The same numbers as a table")),
+        dayTable(days),
+      ),
+    ),
+  ];
+}
+
+/** The sums of all accounts, or that they were not counted yet. */
+function sums(accounts) {
+  const heading = h("h2", {}, "All accounts");
+  if (!accounts)
+    return h(
+      "section",
+      { class: "card", "aria-label": "All accounts" },
+      heading,
+      h("p", { class: "muted" }, "Not counted yet. The daily census counts them, and so does the command manage census."),
+    );
+  return h(
+    "section",
+    { class: "card", "aria-label": "All accounts" },
+    heading,
+    h("p", { class: "muted" }, "As of ", time(accounts.counted), "."),
+    h(
+      "dl",
+      { class: "facts admin-accounts" },
+      SUMS.map(([key, name]) => [h("dt", {}, name), h("dd", {}, formatNumber(accounts[key]))]),
+    ),
+  );
+}
+
+/** The users who did the most, or that there are none. */
+function topUsers({ users, complete }) {
+  if (users.length === 0) return h("p", { class: "muted" }, "No messages were sent on these days.");
+  const { element, body } = table("Users who spent or sent the most", [
+    "User",
+    { text: "Messages", class: "number" },
+    { text: "Tokens spent", class: "number" },
+  ]);
+  const name = ({ user_id: id, username }) => userLink(id, username ?? "deleted account");
+  fill(
+    body,
+    users.map((user) =>
+      h(
+        "tr",
+        {},
+        h("th", { scope: "row" }, name(user)),
+        h("td", { class: "number" }, formatNumber(user.chats)),
+        h("td", { class: "number" }, formatNumber(user.spent)),
+      ),
+    ),
+  );
+  const partly = "Only the 250 users who spent the most on each day are compared.";
+  return [element, !complete && h("p", { class: "muted" }, partly)];
+}
+
+function figure({ title, series }, days, from, to) {
+  const legend =
+    series.length > 1 &&
+    h(
+      "ul",
+      { class: "admin-legend" },
+      series.map(({ name }, place) =>
+        h("li", {}, h("span", { class: `swatch series-${place}` }), name),
+      ),
+    );
+  const label = `${title} by day, ${rangeInWords(from, to)}`;
+  return h(
+    "section",
+    { class: "card", "aria-label": title },
+    h("div", { class: "card-head" }, h("h2", {}, title), legend),
+    plot({ label, days, series }),
+  );
+}
+
+/** A table with headings that sort it. */
+function dayTable(days) {
+  const columns = [["day", "Day"], ...TOTALS];
+  const { element, body, row } = stackedTable(
+    "Statistics day by day",
+    columns.map(([key, text]) =>
+      key === "day" ? { text, class: "nowrap", head: true } : { text, class: "number labelled" },
+    ),
+  );
+  const heads = [...element.querySelectorAll("thead th")];
+  const buttons = columns.map(([key, name], index) => {
+    const sorter = h(
+      "button",
+      { type: "button", class: "admin-sort", onclick: () => sort(key) },
+      h("span", {}, name),
+      icon("down"),
+    );
+    fill(heads[index], sorter);
+    return sorter;
+  });
+  let order = { key: null, down: false };
+
+  function sort(key) {
+    order = { key, down: order.key === key ? !order.down : true };
+    const sign = order.down ? -1 : 1;
+    const rows = days.toSorted(
+      (a, b) => sign * (a[key] < b[key] ? -1 : Number(a[key] > b[key])) || (a.day < b.day ? 1 : -1),
+    );
+    fill(body, rows.map((day) => row(cells(day))));
+    columns.forEach(([other], index) => {
+      if (other === key)
+        heads[index].setAttribute("aria-sort", order.down ? "descending" : "ascending");
+      else heads[index].removeAttribute("aria-sort");
+      buttons[index].classList.toggle("admin-sorted-up", other === key && !order.down);
+    });
+  }
+  const cells = (day) => [
+    [dayInWords(day.day), day.closed === false && [" ", h("span", { class: "badge" }, "so far")]],
+    ...TOTALS.map(([key]) => formatNumber(day[key])),
+  ];
+  sort("day");
+  return element;
+}

@@ -1,0 +1,126 @@
+// Fields above a list that choose what it shows. Their values are in the address of the view. Days
+// are those in UTC, as the API counts them: `2026-11-20`.
+
+import { announce } from "../ui/announce.js";
+import { fill, h } from "../ui/dom.js";
+import { field } from "../ui/form.js";
+import { plural } from "../ui/format.js";
+
+/** How long after the last typed letter the list is read, in milliseconds. */
+const REST = 250;
+
+/** The fields of the first and the last day, to be checked by `filters`. */
+export const dayFields = () => [
+  field("From", "from", { type: "date" }),
+  field("To", "to", { type: "date" }),
+];
+
+/**
+ * The fields, and the list below them: `{element, values}`. The fields `more` are folded away
+ * while they are empty. `place` is the address of the view without its query, `query` what the
+ * address has now, and `kept` what else it keeps. `show(values, signal)` makes the list whenever a
+ * value changes; its element may have `ready`, which resolves when it has rows.
+ */
+export function filters({ place, label, fields, more = [], kept = {}, query, signal, show }) {
+  const results = h("div", {});
+  let reading = new AbortController();
+  let resting;
+  let asked;
+  const all = [...fields, ...more];
+  for (const { input } of all) input.value = query[input.name] ?? "";
+  // Below the row, where they have its whole width.
+  const hints = fields.map((field) => field.querySelector(".hint"));
+
+  const values = () =>
+    Object.fromEntries(
+      all
+        .map(({ input }) => [input.name, input.value.trim()])
+        .filter(([, value]) => value !== ""),
+    );
+  const addressed = () => new URLSearchParams({ ...kept, ...values() }).toString();
+  const list = () => {
+    reading.abort();
+    reading = new AbortController();
+    asked = addressed();
+    const own = AbortSignal.any([signal, reading.signal]);
+    const shown = show(values(), own);
+    fill(results, shown);
+    return { shown, own };
+  };
+  const refresh = async () => {
+    clearTimeout(resting);
+    if (reversed(all, values())) return;
+    const search = addressed();
+    if (search === asked) return;
+    // Replaced, so that not every change becomes an entry of the browser's history.
+    history.replaceState(null, "", search ? `${place}?${search}` : place);
+    const { shown, own } = list();
+    await shown.ready;
+    if (!own.aborted) announce(`${plural(rowsOf(shown), "row")} found.`);
+  };
+  const form = h(
+    "form",
+    {
+      class: "toolbar admin-filters",
+      "aria-label": label,
+      onsubmit: (event) => (event.preventDefault(), refresh()),
+    },
+    fields,
+    hints,
+    more.length > 0 &&
+      h(
+        "details",
+        { open: more.some(({ input }) => input.value !== "") },
+        h("summary", {}, "More filters"),
+        h("div", { class: "toolbar" }, more),
+      ),
+  );
+  form.addEventListener("change", refresh);
+  form.addEventListener("input", ({ target }) => {
+    if (!["search", "text"].includes(target.type)) return;
+    clearTimeout(resting);
+    resting = setTimeout(refresh, REST);
+  });
+  signal.addEventListener("abort", () => clearTimeout(resting));
+  list();
+  return { element: h("div", {}, h("search", {}, form), results), values };
+}
+
+/** Whether a last day is before its first one, which is then said at its field. */
+function reversed(fields, chosen) {
+  const wrong = fields.filter(({ input }) => {
+    const first = chosen[input.name.replace(/to$/, "from")];
+    const last = chosen[input.name];
+    return input.type === "date" && input.name.endsWith("to") && first && last && first > last;
+  });
+  for (const field of fields) {
+    field.fail(wrong.includes(field) ? "The last day can't be before the first." : "");
+  }
+  return wrong.length > 0;
+}
+
+const rowsOf = (list) => list.querySelectorAll("tbody tr, .list > li").length;
+
+// --- Days ---
+
+const DAY = 86_400_000;
+const words = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeZone: "UTC" });
+
+/** Today, or the day this many days ago. */
+export const dayBefore = (days = 0) => new Date(Date.now() - days * DAY).toISOString().slice(0, 10);
+
+/** Whether a text is a day of the calendar. */
+export const isDay = (text) =>
+  /^\d{4}-\d\d-\d\d$/.test(text ?? "") &&
+  !Number.isNaN(Date.parse(text)) &&
+  new Date(text).toISOString().startsWith(text);
+
+/** The number of days from `from` to `to`, both included. */
+export const daysIn = (from, to) => (Date.parse(to) - Date.parse(from)) / DAY + 1;
+
+/** `20 Nov 2026` */
+export const dayInWords = (day) => words.format(new Date(day));
+
+/** `20 Nov 2026 to 26 Nov 2026`, or one day. */
+export const rangeInWords = (from, to) =>
+  from === to ? dayInWords(from) : `${dayInWords(from)} to ${dayInWords(to)}`;

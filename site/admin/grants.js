@@ -1,0 +1,257 @@
+// Grants to many users at once: a file, a preview of what it would do, and the grants themselves.
+//
+// The server grants a user the same tokens with the same reason once, even if another browser sends
+// the file. Under the id of a preview it grants something to each user of the file once. So
+// choosing a file again after a failure continues where it stopped.
+
+import { ApiError, post } from "../session/api.js";
+import { announce } from "../ui/announce.js";
+import { busy, button } from "../ui/button.js";
+import { fill, focusOn, h } from "../ui/dom.js";
+import { field, form } from "../ui/form.js";
+import { explain, formatNumber, formatSigned, plural, time } from "../ui/format.js";
+import { stackedTable } from "../ui/list.js";
+import { note } from "../ui/note.js";
+import { standingBadge, userLink } from "./people.js";
+import { reasonField } from "./reason.js";
+import { grantsOf } from "./sheet.js";
+
+/** The most rows of a request, and of a file. */
+const AT_A_TIME = 50;
+const MOST = 2000;
+
+/** How often a request is sent, before the administrator decides. */
+const MOST_TRIES = 3;
+
+const OUTCOMES = {
+  ready: ["Ready", "badge"],
+  made: ["Done", "badge badge-good"],
+  made_before: ["Already done", "badge badge-good"],
+  granted_before: ["Already granted", "badge badge-good"],
+  own_account: ["Your own account: ask another administrator", "badge badge-bad"],
+  other_made: ["Already got a different grant from this file", "badge badge-bad"],
+  no_such_user: ["No such user", "badge badge-bad"],
+  ambiguous: ["Two users have this name or address", "badge badge-bad"],
+  repeated: ["Listed more than once", "badge badge-bad"],
+  balance_too_low: ["The balance is too low", "badge badge-bad"],
+  grant_too_large: ["Too many tokens", "badge badge-bad"],
+};
+const DONE = ["made", "made_before"];
+
+/** `#/users/grants` */
+export function grantsView({ signal }) {
+  const file = field("File", "file", {
+    type: "file",
+    accept: ".csv,text/csv",
+    hint: "A CSV file with one user per line: the username, e-mail address or ID, then the number of tokens, and optionally a reason. A negative number takes tokens away.",
+  });
+  const reason = reasonField({
+    hint: "For lines without a reason of their own. Shown in the users' statements and in the audit log.",
+  });
+  const results = h("div", {});
+  const element = form([file, reason], {
+    submit: "Preview",
+    onsubmit: async (values) => {
+      fill(results);
+      const sheet = await read(file.input.files[0], values.reason.trim());
+      try {
+        fill(results, await previewOf(sheet, results, signal));
+      } catch (error) {
+        fill(results);
+        throw error;
+      }
+      const heading = results.querySelector("h2");
+      focusOn(heading);
+      announce(heading.textContent);
+    },
+  });
+  const content = h(
+    "div",
+    { class: "page page-wide" },
+    h("h1", {}, "Bulk grants"),
+    h(
+      "p",
+      { class: "lead" },
+      "Grant tokens to the users in a file. You see a preview first, and no user is granted the same tokens with the same reason twice.",
+    ),
+    h("section", { class: "card", "aria-label": "File and reason" }, element),
+    results,
+  );
+  return { title: "Bulk grants", content };
+}
+
+/** The grants of a file with their reason. */
+async function read(file, reason) {
+  const text = await file.text();
+  const { grants, wrong } = grantsOf(text);
+  if (grants.length === 0) wrong.push("This file has no rows.");
+  if (grants.length > MOST) wrong.push(`A file can have at most ${formatNumber(MOST)} rows.`);
+  if (wrong.length > 0)
+    throw new ApiError({
+      status: 400,
+      code: "invalid_fields",
+      detail: wrong.join(" "),
+      errors: { file: wrong },
+    });
+  return { grants, reason };
+}
+
+/** What would come of the grants, and the button that makes them. */
+async function previewOf({ grants, reason }, results, signal) {
+  const rows = [];
+  const users = new Set();
+  let id;
+  for (const part of parts(grants)) {
+    fill(results, progress("Checking the file", rows.length, grants.length));
+    const body = { reason, grants: part.map(({ line, ...grant }) => grant) };
+    const reply = await sent(body, signal);
+    id ??= reply.id;
+    for (const [index, row] of reply.grants.entries()) {
+      // Each request only knows its own rows.
+      const isRepeated = row.user_id && users.has(row.user_id);
+      users.add(row.user_id);
+      rows.push({
+        ...row,
+        line: part[index].line,
+        outcome: isRepeated ? "repeated" : row.outcome,
+      });
+    }
+  }
+
+  const ready = rows.filter(({ outcome }) => outcome === "ready");
+  const before = rows.filter(({ outcome }) => outcome === "granted_before").length;
+  const sum = ready.reduce((sum, { amount }) => sum + amount, 0);
+  const count = formatNumber(ready.length);
+  const heading = h("h2", {}, `${count} of ${plural(rows.length, "row")} ready`);
+  const listed = h("div", {}, tableOf(rows));
+  const state = h("div", { class: "admin-export-state" });
+  const go = button(`Grant ${formatSigned(sum)} tokens to ${plural(ready.length, "user")}`, {
+    kind: "primary",
+    onclick: () => busy(go, make),
+  });
+
+  async function make() {
+    const left = ready.filter(({ outcome }) => outcome === "ready");
+    let failure = null;
+    try {
+      for (const part of parts(left)) {
+        fill(state, progress("Granting", left.indexOf(part[0]), left.length));
+        const body = part.map(({ user_id: user, amount, reason }) => ({ user, amount, reason }));
+        const reply = await sent({ id, reason, grants: body }, signal);
+        part.forEach((row, index) => Object.assign(row, sentOutcome(reply.grants[index])));
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      failure = error;
+    }
+    fill(listed, tableOf(rows));
+    const done = rows.filter(({ outcome }) => DONE.includes(outcome)).length;
+    const said = `${formatNumber(done)} of ${plural(rows.length, "row")} done.`;
+    heading.textContent = said;
+    if (failure) {
+      const again = "You can safely continue: no user is granted tokens twice.";
+      fill(go, h("span", {}, "Continue"));
+      fill(state, note("bad", h("p", {}, explain(failure)), h("p", {}, `${said} ${again}`)));
+      return;
+    }
+    go.remove();
+    fill(state, note(done === rows.length ? "good" : "warn", h("p", {}, said)));
+    focusOn(heading);
+    announce(said);
+  }
+
+  return h(
+    "section",
+    { class: "card admin-grants", "aria-label": "Preview" },
+    heading,
+    before > 0 &&
+      note(
+        "info",
+        h(
+          "p",
+          {},
+          `${plural(before, "row")} of this file ${before === 1 ? "was" : "were"} granted before, with the same reason, and ${before === 1 ? "isn't" : "aren't"} granted again. To grant the same again, enter another reason.`,
+        ),
+      ),
+    listed,
+    state,
+    ready.length > 0 && h("div", { class: "form-actions" }, go),
+  );
+}
+
+function tableOf(rows) {
+  const { element, body, row } = stackedTable("Grants in this file", [
+    { text: "Line", class: "number" },
+    { text: "User", head: true },
+    { text: "Tokens", class: "number" },
+    { text: "Balance before", class: "number" },
+    { text: "Reason" },
+    { text: "Result" },
+  ]);
+  fill(
+    body,
+    rows.map((grant) =>
+      row([
+        formatNumber(grant.line),
+        userOf(grant),
+        formatSigned(grant.amount),
+        grant.tokens === null ? "" : formatNumber(grant.tokens),
+        grant.reason,
+        resultOf(grant),
+      ]),
+    ),
+  );
+  return element;
+}
+
+/** The account that a row is for, and what the administrator should know about it. */
+function userOf({ user, user_id: id, username, active, email_verified: isVerified }) {
+  if (!id) return h("span", {}, user);
+  const isByAddress = user.includes("@") && user !== username;
+  return [
+    userLink(id, username),
+    isByAddress && h("span", { class: "muted" }, ` ${user}`),
+    isByAddress && !isVerified && h("span", { class: "badge badge-bad" }, "Unverified address"),
+    !active && standingBadge(false),
+  ];
+}
+
+/** What a reply says came of a grant. */
+const sentOutcome = ({ outcome, earlier }) => ({ outcome, earlier });
+
+function resultOf({ outcome, earlier }) {
+  const [text, kind] = OUTCOMES[outcome] ?? [outcome, "badge"];
+  const badge = h("span", { class: kind }, text);
+  if (!earlier) return badge;
+  const by = earlier.actor_name ? ` by ${earlier.actor_name}` : "";
+  return [badge, " ", h("span", { class: "muted" }, "on ", time(earlier.timestamp), by)];
+}
+
+function progress(what, value, max) {
+  const text = `${what}: ${formatNumber(value)} of ${formatNumber(max)}`;
+  return h(
+    "div",
+    { class: "admin-progress" },
+    h("progress", { "aria-label": what, value, max }),
+    h("p", {}, text),
+  );
+}
+
+function parts(rows) {
+  const count = Math.ceil(rows.length / AT_A_TIME);
+  const part = (_, index) => rows.slice(index * AT_A_TIME, (index + 1) * AT_A_TIME);
+  return Array.from({ length: count }, part);
+}
+
+/** Sends some rows. It is safe to send them again if the outcome is unknown. */
+async function sent(body, signal) {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await post("api/admin/grants/", body, { signal });
+    } catch (error) {
+      if (!error.passing || tries === MOST_TRIES) throw error;
+      await new Promise((done) => setTimeout(done, 1000 * Math.min(error.retryAfter ?? 2, 10)));
+      signal.throwIfAborted();
+    }
+  }
+}

@@ -1,0 +1,220 @@
+// The administration page: its frame, its views, and the form to sign in. The views are in
+// the other scripts here.
+
+import { base, get, isSignedIn, onSessionEnded, resume, signIn, signOut } from "../session/api.js";
+import { busy, button, linkButton } from "../ui/button.js";
+import { fill, focusOn, h, showCurrent } from "../ui/dom.js";
+import { field, form } from "../ui/form.js";
+import { icon } from "../ui/icons.js";
+import { attempt } from "../ui/message.js";
+import { note } from "../ui/note.js";
+import { router } from "../ui/router.js";
+import { themeSwitch } from "../ui/theme-switch.js";
+import { chatsView } from "./chats.js";
+import { exportView } from "./export.js";
+import { figuresView } from "./figures.js";
+import { grantsView } from "./grants.js";
+import { trailView } from "./trail.js";
+import { userView } from "./user.js";
+import { usersView } from "./users.js";
+
+const VIEWS = [
+  { path: "users", text: "Users", icon: "users" },
+  { path: "chats", text: "Messages", icon: "chat" },
+  { path: "figures", text: "Statistics", icon: "chart" },
+  { path: "trail", text: "Audit log", icon: "history" },
+  { path: "export", text: "Export", icon: "download" },
+];
+
+const CHAT_PAGE = base.href;
+
+/** The account of this session, or null if there is none. */
+let me = null;
+let asked = false;
+let ended = false;
+
+const main = document.getElementById("main");
+const frame = document.getElementById("frame");
+const links = VIEWS.map(({ path, text, icon: name }) =>
+  h("a", { href: `#/${path}`, dataset: { path } }, icon(name), h("span", {}, text)),
+);
+const nav = h(
+  "nav",
+  { class: "nav admin-nav", "aria-label": "Administration", hidden: true },
+  links,
+);
+const who = h("span", { class: "admin-who clip" });
+const out = button("Sign out", {
+  kind: "quiet",
+  icon: "out",
+  onclick: () => busy(out, () => attempt(leaveForGood)),
+});
+
+fill(
+  frame,
+  h(
+    "a",
+    { class: "brand", href: "#/users" },
+    h("img", {
+      class: "brand-mark",
+      src: new URL("../ui/favicon.svg", import.meta.url).href,
+      alt: "Farebox",
+    }),
+    h("span", { class: "brand-word" }),
+    h("span", { class: "badge badge-coin" }, "Admin"),
+  ),
+  nav,
+  h(
+    "div",
+    { class: "topbar-rest admin-account" },
+    who,
+    linkButton("Chat", CHAT_PAGE, {
+      icon: "chat",
+      class: "button button-quiet admin-to-chat",
+    }),
+    themeSwitch(),
+    out,
+  ),
+);
+
+const place = router({
+  outlet: main,
+  name: "Farebox administration",
+  start: "Go to the users",
+  before: ({ path }) => (path === "" ? "#/users" : null),
+  routes: [
+    ["users", admitted(usersView)],
+    ["users/grants", admitted(grantsView)],
+    ["users/:id", admitted((where) => userView(where, me, "overview"))],
+    ["users/:id/statement", admitted((where) => userView(where, me, "statement"))],
+    ["users/:id/chats", admitted((where) => userView(where, me, "chats"))],
+    ["chats", admitted(chatsView)],
+    ["figures", admitted(figuresView)],
+    ["trail", admitted((where) => trailView(where, me))],
+    ["export", admitted(exportView)],
+  ],
+  after: ({ path }) => showFrame(path.split("/")[0]),
+});
+
+document.getElementById("skip").addEventListener("click", (event) => {
+  // The part of the address after its # names a view.
+  event.preventDefault();
+  focusOn(main);
+});
+
+onSessionEnded(() => {
+  me = null;
+  ended = true;
+  place.show();
+});
+
+/** A view for administrators. Other users see why they can't open it, or the form to sign in. */
+function admitted(view) {
+  return async (where) => {
+    try {
+      me ??= await account();
+      if (!me) return door();
+      if (me.role !== "admin") return stranger();
+      return await view(where);
+    } catch (error) {
+      if (error.status === 401) return door();
+      if (error.code === "forbidden") return stranger();
+      throw error;
+    }
+  };
+}
+
+/** The account of the browser's session, or null. The browser is asked once for a session. */
+async function account() {
+  if (!isSignedIn() && (asked || !(await resume()))) {
+    asked = true;
+    return null;
+  }
+  return get("api/user/profile/");
+}
+
+function showFrame(path) {
+  const inside = me?.role === "admin";
+  nav.hidden = !inside;
+  out.hidden = !me;
+  who.textContent = me?.username ?? "";
+  for (const link of links) {
+    if (link.dataset.path === path) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.querySelectorAll(".admin-nav, .admin-tabs").forEach(showCurrent);
+}
+
+function door() {
+  me = null;
+  const name = field("Username or e-mail address", "username", {
+    autocomplete: "username",
+    autocapitalize: "none",
+  });
+  const password = field("Password", "password", {
+    type: "password",
+    autocomplete: "current-password",
+  });
+  const content = h(
+    "div",
+    { class: "page admin-door" },
+    h(
+      "div",
+      { class: "card" },
+      h("h1", {}, "Sign in"),
+      ended
+        ? note("info", "Your session has ended. Sign in to continue.")
+        : h("p", { class: "muted" }, "This page is for administrators."),
+      form([name, password], {
+        submit: "Sign in",
+        onsubmit: async (values) => {
+          await signIn(values.username.trim(), values.password);
+          me = await get("api/user/profile/");
+          ended = false;
+          await place.show();
+          // The focused button was removed with the form.
+          const heading = main.querySelector("h1");
+          if (heading && !main.contains(document.activeElement)) focusOn(heading);
+        },
+      }),
+    ),
+  );
+  return { title: "Sign in", content, focus: ended ? name.input : undefined };
+}
+
+function stranger() {
+  const other = button("Sign in with another account", {
+    onclick: () => busy(other, () => attempt(leaveForGood)),
+  });
+  const content = h(
+    "div",
+    { class: "page admin-door" },
+    h(
+      "div",
+      { class: "card" },
+      h("h1", {}, "Administrators only"),
+      h(
+        "p",
+        {},
+        "You are signed in as ",
+        h("strong", {}, me.username),
+        ". This account isn't an administrator. An administrator can make it one.",
+      ),
+      h(
+        "div",
+        { class: "form-actions" },
+        linkButton("Go to the chat", CHAT_PAGE, { kind: "primary", icon: "chat" }),
+        other,
+      ),
+    ),
+  );
+  return { title: "Administrators only", content };
+}
+
+async function leaveForGood() {
+  await signOut();
+  me = null;
+  asked = true;
+  ended = false;
+  await place.show();
+}

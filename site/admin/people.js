@@ -1,0 +1,49 @@
+// How the views show users, roles, states and amounts.
+
+import { h } from "../ui/dom.js";
+import { formatSigned, formatWord } from "../ui/format.js";
+
+/** The address of a user's view. */
+export const userPlace = (id, part) => `#/users/${encodeURIComponent(id)}${part ? `/${part}` : ""}`;
+
+/** A username that links to the user's view. */
+export const userLink = (id, name) => h("a", { class: "admin-name", href: userPlace(id) }, name);
+
+/** An e-mail address. A narrow column breaks it at its host first. */
+export function emailAddress(text) {
+  const at = text.lastIndexOf("@");
+  return [text.slice(0, at), h("wbr", {}), text.slice(at)];
+}
+
+/** The author of an entry: an account, or the command `manage`. `me` is the signed-in account. */
+export function actor(id, name, me) {
+  if (id === "manage") return "the manage command";
+  if (id === me.id) return "you";
+  return userLink(id, name ?? `account ${id.slice(0, 8)}…`);
+}
+
+const ROLES = { admin: "Administrator", user: "User" };
+
+/** The role of an account. */
+export const roleBadge = (role) =>
+  h(
+    "span",
+    { class: role === "admin" ? "badge badge-accent" : "badge" },
+    ROLES[role] ?? formatWord(role),
+  );
+
+/** The state of an account. */
+export const standingBadge = (active) =>
+  h(
+    "span",
+    { class: active ? "badge badge-good" : "badge badge-bad" },
+    active ? "Active" : "Deactivated",
+  );
+
+/** `+4,000` in green, `−100` */
+export const amount = (number) =>
+  h(
+    "span",
+    { class: number > 0 ? "admin-amount admin-gain" : "admin-amount" },
+    formatSigned(number),
+  );

@@ -1,0 +1,282 @@
+// Plots of numbers per day, as bars or lines in SVG. They show the values of the day under the
+// pointer, or of the one chosen with the arrow keys, which screen readers say too.
+
+import { h } from "../ui/dom.js";
+import { formatNumber } from "../ui/format.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+const MARGIN = { top: 12, right: 10, bottom: 26 };
+/** The least distance between the labels of days, in pixels. */
+const LABEL_WIDTH = 64;
+
+const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+const longDay = new Intl.DateTimeFormat("en-GB", {
+  weekday: "short",
+  day: "numeric",
+  month: "long",
+  year: "numeric",
+  timeZone: "UTC",
+});
+const shortDay = new Intl.DateTimeFormat("en-GB", {
+  day: "numeric",
+  month: "short",
+  timeZone: "UTC",
+});
+
+/**
+ * A plot as wide as its container.
+ *
+ * @param {object} options
+ * @param {string} options.label what is plotted, for screen readers
+ * @param {Array<object>} options.days oldest first, each with its `day` ("2026-11-20"), whether it
+ *   is `closed`, and a number per series
+ * @param {Array<{key: string, name: string, shape: "bars" | "line"}>} options.series what is
+ *   plotted of each day; the classes .series-0 and .series-1 style them by their place
+ * @param {number} [options.height] in pixels
+ */
+export function plot({ label, days, series, height = 200 }) {
+  const area = h("div", { class: "plot" });
+  const tip = h("div", { class: "plot-tip", "aria-hidden": "true", hidden: true });
+  const canvas = svg("svg", { "aria-hidden": "true", height });
+  area.append(canvas, tip);
+
+  const values = series.flatMap(({ key }) => days.map((day) => day[key]));
+  const marks = ticks(Math.min(0, ...values), Math.max(0, ...values));
+  const [low, high] = [marks[0], marks.at(-1)];
+  const left = 12 + 7.2 * Math.max(...marks.map((mark) => short.format(mark).length));
+  const pointer = svg("g", { class: "plot-pointer" });
+  let width = 0;
+  let shown = days.length - 1;
+
+  const slot = () => (width - left - MARGIN.right) / days.length;
+  const x = (index) => left + (index + 0.5) * slot();
+  const y = (value) =>
+    MARGIN.top + ((high - value) / (high - low)) * (height - MARGIN.top - MARGIN.bottom);
+
+  function draw() {
+    canvas.setAttribute("width", width);
+    canvas.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    const bars = series.filter(({ shape }) => shape === "bars");
+    canvas.replaceChildren(
+      ...marks.map((mark) => yMark(mark)),
+      ...dayMarks(),
+      pointer,
+      ...series.flatMap((one, place) =>
+        one.shape === "bars"
+          ? barsOf(one, place, bars.indexOf(one), bars.length)
+          : lineOf(one, place),
+      ),
+    );
+    if (!tip.hidden) show(shown);
+  }
+
+  function yMark(mark) {
+    return svg("g", { class: mark === 0 ? "plot-mark plot-zero" : "plot-mark" }, [
+      svg("line", { x1: left, x2: width - MARGIN.right, y1: crisp(y(mark)), y2: crisp(y(mark)) }),
+      svg("text", { x: left - 8, y: y(mark), dy: "0.32em", "text-anchor": "end" }, [
+        short.format(mark),
+      ]),
+    ]);
+  }
+
+  /** The labels of days, from the last backwards, so the newest always has one. */
+  function dayMarks() {
+    const stride = Math.max(1, Math.ceil(LABEL_WIDTH / slot()));
+    const labels = [];
+    for (let index = days.length - 1; index >= 0; index -= stride) {
+      const at = Math.min(Math.max(x(index), left + 12), width - MARGIN.right - 18);
+      labels.push(
+        svg("text", { class: "plot-day", x: at, y: height - 8, "text-anchor": "middle" }, [
+          shortDay.format(time(days[index].day)),
+        ]),
+      );
+    }
+    return labels;
+  }
+
+  /** The bars of a series. Days that are still being counted are a separate, paler path. */
+  function barsOf({ key }, place, nth, beside) {
+    const gap = slot() > 2 ? Math.min(slot() * 0.25, 10) : 0;
+    const breadth = Math.min((slot() - gap) / beside, 48);
+    const bar = (day, index) => {
+      const from = x(index) + (nth - beside / 2) * breadth;
+      const [end, base] = [y(day[key]), y(0)];
+      const round = Math.sign(base - end) * Math.min(3, breadth / 3, Math.abs(base - end));
+      const corner = Math.abs(round);
+      return (
+        `M${from} ${base}V${end + round}Q${from} ${end} ${from + corner} ${end}H${from + breadth - corner}` +
+        `Q${from + breadth} ${end} ${from + breadth} ${end + round}V${base}Z`
+      );
+    };
+    const path = (closed) =>
+      days
+        .map((day, index) =>
+          day[key] !== 0 && (day.closed !== false) === closed ? bar(day, index) : "",
+        )
+        .join("");
+    return [
+      svg("path", { class: `plot-bars series-${place}`, d: path(true) }),
+      svg("path", { class: `plot-bars plot-open series-${place}`, d: path(false) }),
+    ];
+  }
+
+  function lineOf({ key }, place) {
+    const points = days.map((day, index) => [x(index), y(day[key])]);
+    const dots =
+      slot() < 9
+        ? []
+        : points.map(([cx, cy], index) => dot(cx, cy, place, days[index].closed === false));
+    return [
+      svg("path", {
+        class: `plot-line series-${place}`,
+        d: `M${points.map((point) => point.join(" ")).join("L")}`,
+      }),
+      ...dots,
+    ];
+  }
+
+  function dot(cx, cy, place, open) {
+    return svg("circle", {
+      class: `plot-dot series-${place}${open ? " plot-open" : ""}`,
+      cx,
+      cy,
+      r: 3,
+    });
+  }
+
+  function show(index) {
+    shown = index;
+    const day = days[index];
+    area.setAttribute("aria-valuenow", index);
+    area.setAttribute("aria-valuetext", spoken(day));
+    if (tip.hidden && area !== document.activeElement && !area.matches(":hover")) return;
+
+    const breadth = Math.max(slot(), 1);
+    pointer.replaceChildren(
+      svg("rect", {
+        x: x(index) - breadth / 2,
+        y: MARGIN.top,
+        width: breadth,
+        height: height - MARGIN.top - MARGIN.bottom,
+      }),
+    );
+    const title = h(
+      "div",
+      { class: "plot-tip-day" },
+      longDay.format(time(day.day)),
+      day.closed === false && ", so far",
+    );
+    tip.replaceChildren(
+      title,
+      ...series.map(({ key, name }, place) => tipRow(name, day[key], place)),
+    );
+    tip.hidden = false;
+    // Beside the day, on the side with more room.
+    const after = x(index) < width / 2;
+    tip.style.left = after
+      ? `${Math.min(x(index) + breadth / 2 + 8, width - tip.offsetWidth)}px`
+      : "auto";
+    tip.style.right = after
+      ? "auto"
+      : `${Math.min(width - x(index) + breadth / 2 + 8, width - tip.offsetWidth)}px`;
+  }
+
+  function tipRow(name, value, place) {
+    return h(
+      "div",
+      { class: "plot-tip-row" },
+      h("span", { class: `swatch series-${place}` }),
+      h("span", {}, name),
+      h("strong", {}, formatNumber(value)),
+    );
+  }
+
+  function hide() {
+    tip.hidden = true;
+    pointer.replaceChildren();
+  }
+
+  function spoken(day) {
+    const numbers = series
+      .map(({ key, name }) => `${formatNumber(day[key])} ${name.toLowerCase()}`)
+      .join(", ");
+    return `${longDay.format(time(day.day))}: ${numbers}${day.closed === false ? ", so far" : ""}`;
+  }
+
+  function pointed({ clientX }) {
+    const index = Math.floor((clientX - canvas.getBoundingClientRect().left - left) / slot());
+    show(Math.min(Math.max(index, 0), days.length - 1));
+  }
+
+  function pressed(event) {
+    const steps = {
+      ArrowLeft: -1,
+      ArrowDown: -1,
+      ArrowRight: 1,
+      ArrowUp: 1,
+      PageDown: -7,
+      PageUp: 7,
+      Home: -days.length,
+      End: days.length,
+    };
+    const target = event.key in steps ? shown + steps[event.key] : undefined;
+    if (event.key === "Escape") hide();
+    if (target === undefined) return;
+    event.preventDefault();
+    show(Math.min(Math.max(target, 0), days.length - 1));
+  }
+
+  // For screen readers it is a slider over the days, whose value is the text of a day's numbers.
+  const role = {
+    role: "slider",
+    tabindex: 0,
+    "aria-label": label,
+    "aria-valuemin": 0,
+    "aria-valuemax": days.length - 1,
+    "aria-valuenow": shown,
+  };
+  Object.entries(role).forEach(([name, value]) => area.setAttribute(name, value));
+  if (days[shown]) area.setAttribute("aria-valuetext", spoken(days[shown]));
+  area.addEventListener("pointermove", pointed);
+  area.addEventListener("pointerdown", pointed);
+  area.addEventListener("pointerleave", () => area !== document.activeElement && hide());
+  area.addEventListener("focus", () => area.matches(":focus-visible") && show(shown));
+  area.addEventListener("blur", hide);
+  area.addEventListener("keydown", pressed);
+  new ResizeObserver(([{ contentRect }]) => {
+    if (contentRect.width > 0 && contentRect.width !== width) {
+      width = contentRect.width;
+      draw();
+    }
+  }).observe(area);
+  return area;
+}
+
+/**
+ * Round numbers from at most `least` to at least `greatest`, in steps of 1, 2 or 5 times a power of
+ * ten, which are at least 1.
+ */
+function ticks(least, greatest, steps = 4) {
+  const rough = Math.max((greatest - least) / steps, 1);
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough);
+  const from = Math.floor(least / step);
+  const to = Math.max(Math.ceil(greatest / step), from + 1);
+  return Array.from({ length: to - from + 1 }, (_, index) => (from + index) * step);
+}
+
+/** Moves a line to the middle of a pixel, where it is sharp. */
+function crisp(position) {
+  return Math.round(position) + 0.5;
+}
+
+function time(day) {
+  return new Date(`${day}T00:00:00Z`);
+}
+
+function svg(name, attributes, children = []) {
+  const element = document.createElementNS(SVG, name);
+  Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value));
+  element.append(...children);
+  return element;
+}

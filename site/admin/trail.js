@@ -1,0 +1,133 @@
+// The trail: what administrators did, newest first, all of it or what filters choose.
+
+import { page } from "../session/api.js";
+import { button } from "../ui/button.js";
+import { h } from "../ui/dom.js";
+import { field } from "../ui/form.js";
+import { formatSigned, formatTokens, formatWord, time } from "../ui/format.js";
+import { paged, stackedTable } from "../ui/list.js";
+import { emptyState } from "../ui/note.js";
+import { go } from "../ui/router.js";
+import { csvButton } from "./csv.js";
+import { dayFields, filters } from "./filters.js";
+import { actor, userLink } from "./people.js";
+
+const PATH = "api/admin/trail/";
+
+const ACTS = [
+  ["", "Everything"],
+  ["adjustment", "Adjustments"],
+  ["deactivation", "Deactivations"],
+  ["activation", "Reactivations"],
+  ["role", "Role changes"],
+  ["creation", "New accounts"],
+  ["invitation", "Invitations"],
+  ["deletion", "Deletions"],
+  ["sessions", "Sign-outs everywhere"],
+  ["password_reset", "Password reset links"],
+  ["api_key", "Revocations of an API key"],
+  ["api_keys", "Revocations of all API keys"],
+];
+
+/** `#/trail?act=adjustment&actor=manage&user_id=<id>&from=2026-11-01&to=2026-11-20` */
+export function trailView({ query, signal }, me) {
+  const act = field("Action", "act", { type: "select", options: ACTS });
+  const by = field("By", "actor", {
+    type: "select",
+    options: [
+      ["", "All"],
+      [me.id, "You"],
+      ["manage", "The manage command"],
+    ],
+  });
+  // Another administrator, by a link.
+  if (query.actor && ![me.id, "manage"].includes(query.actor))
+    by.input.append(h("option", { value: query.actor }, `Account ${query.actor.slice(0, 8)}…`));
+  const ofUser = query.user_id ? { user_id: query.user_id } : {};
+  const { element, values } = filters({
+    place: "#/trail",
+    label: "Filter the audit log",
+    fields: [act, by, ...dayFields()],
+    kept: ofUser,
+    query,
+    signal,
+    show: (chosen, own) => list({ ...chosen, ...ofUser }, me, own),
+  });
+  const content = h(
+    "div",
+    { class: "page page-wide" },
+    h("h1", {}, "Audit log"),
+    h("p", { class: "lead" }, "What administrators did, newest first."),
+    query.user_id &&
+      h(
+        "p",
+        { class: "admin-of-one" },
+        "Only actions that affect ",
+        userLink(query.user_id, "this user"),
+        ". ",
+        button("Show everything", { small: true, onclick: () => go("#/trail") }),
+      ),
+    element,
+    csvButton({
+      path: PATH,
+      query: () => ({ ...values(), ...ofUser }),
+      list: "list",
+      name: () => "audit-log",
+      signal,
+    }),
+  );
+  return { title: "Audit log", content };
+}
+
+function list(chosen, me, signal) {
+  const { element, body, row } = stackedTable("What administrators did, newest first", [
+    { text: "When", class: "admin-when" },
+    { text: "Action", class: "admin-what" },
+    { text: "By", class: "admin-by" },
+    { text: "Reason", class: "admin-reason" },
+  ]);
+  return paged({
+    load: (next) => page(next ?? PATH, next ? null : { ...chosen, limit: 25 }, { signal }),
+    row: (act) =>
+      row([
+        time(act.timestamp),
+        sentence(act),
+        actor(act.actor, act.actor_name, me),
+        act.reason || h("span", { class: "muted" }, "no reason given"),
+      ]),
+    list: body,
+    around: () => element,
+    empty:
+      Object.keys(chosen).length > 0
+        ? emptyState("search", "No entry matches these filters.")
+        : emptyState("history", "No administrator has done anything yet."),
+    more: "Show more entries",
+  });
+}
+
+function sentence({ act, amount, role, user_id: id, username }) {
+  const as = role === "admin" ? " as an administrator" : "";
+  const granted = amount ? [", with ", formatTokens(amount)] : "";
+  const user = userLink(id, username ?? "a deleted account");
+  if (act === "adjustment") {
+    return amount > 0
+      ? ["Gave ", formatTokens(amount), " to ", user]
+      : ["Took ", formatTokens(-amount), " from ", user];
+  }
+  if (act === "activation") return ["Reactivated ", user];
+  if (act === "deactivation") return ["Deactivated ", user];
+  if (act === "role") {
+    if (role === "admin") return ["Made ", user, " an administrator"];
+    if (role === "user") return ["Made ", user, " an ordinary user"];
+    return ["Gave ", user, ` the role “${formatWord(role)}”`];
+  }
+  if (act === "creation") return ["Created ", user, as, granted];
+  if (act === "invitation") return ["Invited ", user, " by e-mail", as, granted];
+  if (act === "sessions") return ["Signed ", user, " out everywhere"];
+  if (act === "password_reset") return ["Sent ", user, " a password reset link"];
+  // Nothing else is left of its name.
+  if (act === "deletion") return ["Deleted the account ", h("code", {}, id)];
+  if (act === "api_key") return ["Revoked an API key of ", user];
+  if (act === "api_keys") return ["Revoked all API keys of ", user];
+  return [formatWord(act), ": ", user, amount ? `, ${formatSigned(amount)} tokens` : ""];
+}

@@ -1,0 +1,177 @@
+// One user: balance, role and state, profile, sessions and API keys, and links to statement and
+// messages.
+
+import { get } from "../session/api.js";
+import { copyButton } from "../ui/button.js";
+import { fill, h, newId } from "../ui/dom.js";
+import { formatNumber, formatTokens, time } from "../ui/format.js";
+import { icon } from "../ui/icons.js";
+import { go } from "../ui/router.js";
+import { deletion, password, sessions } from "./access.js";
+import { adjustment } from "./adjust.js";
+import { chats } from "./chats.js";
+import { apiKeys } from "./keys.js";
+import { emailAddress, roleBadge, standingBadge, userPlace } from "./people.js";
+import { standing } from "./standing.js";
+import { statement } from "./statement.js";
+import { usersPlace } from "./users.js";
+
+const PARTS = [
+  ["overview", "Overview", null],
+  ["statement", "Statement", "statement"],
+  ["chats", "Messages", "chats"],
+];
+
+/** `#/users/<id>`, `#/users/<id>/statement`, `#/users/<id>/chats` */
+export async function userView({ params, query, signal }, me, part) {
+  const path = `api/admin/users/${encodeURIComponent(params.id)}/`;
+  const user = await get(path, null, { signal });
+  const badges = h("span", { class: "admin-badges" });
+  const showBadges = (now) =>
+    fill(
+      badges,
+      roleBadge(now.role),
+      standingBadge(now.active),
+      now.id === me.id && h("span", { class: "badge badge-coin" }, "You"),
+    );
+  showBadges(user);
+
+  const body = {
+    overview: () => overview(user, path, me, signal, showBadges),
+    statement: () => statement(user, path, me, query, signal),
+    chats: () =>
+      h(
+        "section",
+        { "aria-label": `Messages of ${user.username}` },
+        chats({ userId: user.id, chosen: query.chat_id ? { chat_id: query.chat_id } : {}, signal }),
+      ),
+  }[part]();
+  const tabs = PARTS.map(([name, text, place]) =>
+    h("a", { href: userPlace(user.id, place), "aria-current": name === part && "page" }, text),
+  );
+  const content = h(
+    "div",
+    { class: "page page-wide" },
+    h("p", { class: "admin-back" }, h("a", { href: usersPlace() }, icon("back"), "Users")),
+    h("div", { class: "page-head admin-user-head" }, h("h1", {}, user.username), badges),
+    h(
+      "nav",
+      { class: "nav admin-tabs", "aria-label": `About ${user.username}` },
+      tabs,
+      h("a", { href: `#/trail?user_id=${encodeURIComponent(user.id)}` }, "Audit log"),
+    ),
+    body,
+  );
+  const title =
+    part === "overview"
+      ? user.username
+      : `${PARTS.find(([name]) => name === part)[1]} of ${user.username}`;
+  return { title, content };
+}
+
+function overview(first, path, me, signal, showBadges) {
+  let user = first;
+  const [balanceBox, standingBox, profileBox, passwordBox, sessionsBox] = [
+    "Balance",
+    "Role and status",
+    "Profile",
+    "Password",
+    "Sessions",
+  ].map(card);
+  const again = async () => show(await get(path));
+  const giver = adjustment(path, () => user, again);
+
+  function show(now) {
+    user = now;
+    showBadges(user);
+    balanceBox.show(balance(user));
+    standingBox.show(standing(user, me, path, show));
+    profileBox.show(profile(user));
+    passwordBox.show(password(user, me, path));
+    sessionsBox.show(sessions(user, me, path, again));
+  }
+  show(first);
+  const givingBox = card("Adjust the balance");
+  givingBox.show(giver);
+  const deletionBox = card("Delete the account");
+  deletionBox.show(deletion(user, me, path, () => go(usersPlace())));
+  const keysBox = card("API keys");
+  keysBox.show(apiKeys(user, me, path, signal, again));
+  return h(
+    "div",
+    { class: "admin-columns" },
+    h("div", {}, balanceBox.element, givingBox.element),
+    h(
+      "div",
+      {},
+      standingBox.element,
+      profileBox.element,
+      passwordBox.element,
+      sessionsBox.element,
+      keysBox.element,
+      deletionBox.element,
+    ),
+  );
+}
+
+/** A box with a heading: `{element, show}`, where `show` replaces its content. */
+function card(title) {
+  const heading = h("h2", { id: newId("card") }, title);
+  const body = h("div", {});
+  const element = h("section", { class: "card", "aria-labelledby": heading.id }, heading, body);
+  return { element, show: (...content) => fill(body, content) };
+}
+
+function balance({ tokens, granted, spent, reservations }) {
+  const held = reservations.filter(({ expired }) => !expired);
+  const sum = held.reduce((total, { cost }) => total + cost, 0);
+  const row = ({ cost, expires, expired }) =>
+    h(
+      "li",
+      {},
+      h("strong", {}, formatTokens(cost)),
+      expired ? " for an answer that never ended; free again" : [", at most until ", time(expires)],
+    );
+  return [
+    h("p", { class: "admin-balance" }, h("strong", {}, formatNumber(tokens)), " tokens left"),
+    h(
+      "dl",
+      { class: "facts admin-sums" },
+      h("dt", {}, "Granted and adjusted"),
+      h("dd", {}, formatNumber(granted)),
+      h("dt", {}, "Spent"),
+      h("dd", {}, formatNumber(spent)),
+      h("dt", {}, "Reserved"),
+      h("dd", {}, formatNumber(sum)),
+    ),
+    reservations.length > 0 && [
+      h("h3", { class: "admin-held" }, "Reserved for answers"),
+      h("ul", { class: "admin-reservations" }, reservations.map(row)),
+    ],
+  ];
+}
+
+function profile(user) {
+  const none = h("span", { class: "muted" }, "none");
+  const name = [user.first_name, user.last_name].filter(Boolean).join(" ");
+  const verified = h(
+    "span",
+    { class: user.email_verified ? "badge badge-good" : "badge" },
+    user.email_verified ? "verified" : "not verified",
+  );
+  return h(
+    "dl",
+    { class: "facts" },
+    h("dt", {}, "Name"),
+    h("dd", {}, name || none),
+    h("dt", {}, "E-mail"),
+    h("dd", {}, user.email ? [emailAddress(user.email), " ", verified] : none.cloneNode(true)),
+    user.pending_email && [h("dt", {}, "Unverified new address"), h("dd", {}, user.pending_email)],
+    h("dt", {}, "Member since"),
+    h("dd", {}, time(user.date_joined)),
+    h("dt", {}, "API keys"),
+    h("dd", {}, formatNumber(user.api_keys)),
+    h("dt", {}, "User ID"),
+    h("dd", { class: "admin-id" }, h("code", {}, user.id), copyButton(user.id, { label: "Copy" })),
+  );
+}

@@ -1,0 +1,130 @@
+// Loaded when a session begins: the frame around its views, and the account.
+
+import { base, get, isSignedIn } from "../session/api.js";
+import {
+  balanceLink,
+  forgetBalance,
+  forgetProfile,
+  learnProfile,
+  profile,
+  watchProfile,
+} from "../session/user.js";
+import { button } from "../ui/button.js";
+import { h } from "../ui/dom.js";
+import { icon } from "../ui/icons.js";
+import { menuButton } from "../ui/menu.js";
+import { themeSwitch } from "../ui/theme-switch.js";
+import { listenToKeys, showShortcuts } from "./shortcuts.js";
+import { sidebar } from "./sidebar.js";
+import { forgetThreads } from "./thread.js";
+import { sawChat } from "./unfinished.js";
+
+export { newThread, oldThread, restoreThreads } from "./thread.js";
+
+listenToKeys(isSignedIn);
+
+// --- The account ---
+
+/** Reads the profile, and when the newest message was sent. */
+export async function loadAccount() {
+  const [, chats] = await Promise.all([
+    learnProfile(get("api/user/profile/")),
+    get("api/chat/", { limit: 1 }),
+  ]);
+  chats.forEach(sawChat);
+}
+
+/** Forgets everything that belongs to an account. */
+export function forget() {
+  drawer = null;
+  [forgetProfile, forgetBalance, forgetThreads].forEach((part) => part());
+}
+
+// --- The frame ---
+
+let drawer = null;
+
+/** The frame around the views of a session in `main`. `leave` signs out. */
+export function frame({ brand, main, leave }) {
+  const side = sidebar({ brand, onchoose: closeDrawer });
+  const opener = button(null, {
+    kind: "quiet",
+    icon: "menu",
+    label: "Chats",
+    class: "button button-quiet button-icon drawer-opener",
+    "aria-expanded": "false",
+    "aria-controls": "sidebar",
+  });
+  const veil = h("div", { class: "drawer-veil" });
+  const fresh = { "aria-label": "New chat", title: "New chat" };
+  const bar = h(
+    "header",
+    { class: "topbar" },
+    opener,
+    h("span", { class: "bar-brand" }, brand.cloneNode(true)),
+    h(
+      "a",
+      { class: "button button-quiet button-icon bar-new", href: "#/", ...fresh },
+      icon("plus"),
+    ),
+    h("div", { class: "topbar-rest bar-tools" }, balanceLink(), themeSwitch(), accountMenu(leave)),
+  );
+  const stage = h("div", { class: "stage" }, bar, main);
+  drawer = drawerOf({ side, opener, veil, stage });
+  return h("div", { class: "app" }, side, veil, stage);
+}
+
+/** Closes the drawer, if it is open. */
+export const closeDrawer = () => drawer?.close();
+
+/** On narrow windows the sidebar is a drawer over the page. The page is inert while it is open. */
+function drawerOf({ side, opener, veil, stage }) {
+  const close = () => {
+    if (!side.classList.contains("open")) return;
+    side.classList.remove("open");
+    stage.inert = false;
+    opener.setAttribute("aria-expanded", "false");
+    opener.focus();
+  };
+  opener.addEventListener("click", () => {
+    side.classList.add("open");
+    stage.inert = true;
+    opener.setAttribute("aria-expanded", "true");
+    side.querySelector(".button-primary").focus();
+  });
+  veil.addEventListener("click", close);
+  side.querySelector(".drawer-closer").addEventListener("click", close);
+  side.addEventListener("keydown", (event) => event.key === "Escape" && close());
+  matchMedia("(min-width: 60rem)").addEventListener("change", close);
+  return { close };
+}
+
+function accountMenu(leave) {
+  let opener = null;
+  const name = h("span", { class: "account-name clip" });
+  const letter = h("span", { class: "avatar" });
+  watchProfile(() => {
+    const shown = profile()?.first_name || profile()?.username || "";
+    name.textContent = shown;
+    letter.dataset.letter = [...shown][0]?.toUpperCase() ?? "";
+    opener?.setAttribute("aria-label", `Your account: ${shown}`);
+  });
+  const choices = () => [
+    { text: "Account", icon: "user", href: "#/account" },
+    { text: "History", icon: "history", href: "#/history" },
+    { text: "Statement", icon: "receipt", href: "#/statement" },
+    { text: "Keyboard shortcuts", icon: "keyboard", run: showShortcuts },
+    { text: "API documentation", icon: "book", href: new URL("docs/", base).href },
+    profile()?.role === "admin" && {
+      text: "Administration",
+      icon: "shield",
+      href: new URL("admin/", base).href,
+    },
+    { text: "Sign out", icon: "out", run: leave },
+  ];
+  opener = menuButton(`Your account: ${name.textContent}`, choices, {
+    face: [letter, name, icon("down")],
+    class: "button button-quiet account",
+  });
+  return opener;
+}

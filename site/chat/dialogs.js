@@ -1,0 +1,101 @@
+// What changes a conversation: a pin, and the dialogs that rename it, give it instructions, and delete
+// it or one of its messages.
+
+import { ensureDeleted, get, patch } from "../session/api.js";
+import { announce } from "../ui/announce.js";
+import { button } from "../ui/button.js";
+import { confirm, dialog } from "../ui/dialog.js";
+import { field, form } from "../ui/form.js";
+import { toast } from "../ui/message.js";
+
+/** Pins a conversation to the top of the list, or returns it to its day. `done` gets it then. */
+export async function pin({ id, pinned }, done) {
+  done(await patch(`api/conversations/${id}/`, { pinned: !pinned }));
+  announce(pinned ? "Unpinned." : "Pinned.");
+}
+
+/** Asks for another title. `done` gets the renamed conversation. */
+export async function rename(conversation, done) {
+  await dialog("Rename the chat", (close) => {
+    const title = field("Title", "title", {
+      value: conversation.title ?? "",
+      maxLength: 100,
+      required: true,
+      autofocus: true,
+    });
+    return form([title], {
+      submit: "Rename",
+      extra: button("Cancel", { onclick: () => close() }),
+      onsubmit: async (values) => {
+        const data = await patch(`api/conversations/${conversation.id}/`, { title: values.title });
+        done(data);
+        close();
+        announce("Renamed.");
+      },
+    });
+  });
+}
+
+/** Asks for the instructions that the AI gets in a conversation. `done` gets it with them. */
+export async function instruct(conversation, done) {
+  // They may be newer than the list.
+  const { instructions } = await get(`api/conversations/${conversation.id}/`);
+  await dialog("Instructions for this chat", (close) => {
+    const box = field("How should the AI answer in this chat?", "instructions", {
+      type: "textarea",
+      rows: 5,
+      dir: "auto",
+      value: instructions,
+      placeholder: "For example: Answer in French.",
+      hint: "The AI gets these with each of your messages in this chat, after your account's instructions, at no extra cost.",
+      optional: true,
+      autofocus: true,
+    });
+    return form([box], {
+      submit: "Save",
+      extra: button("Cancel", { onclick: () => close() }),
+      onsubmit: async (values) => {
+        const data = await patch(`api/conversations/${conversation.id}/`, values);
+        done(data);
+        close();
+        const what = data.instructions ? "saved" : "removed";
+        toast(`The instructions for this chat have been ${what}.`);
+      },
+    });
+  });
+}
+
+/** Asks, and deletes a conversation. `done` gets it then. */
+export async function remove(conversation, done) {
+  const deleted = await confirm(
+    "Delete the chat?",
+    `“${conversation.title || "Untitled"}” and all its messages are deleted for good. What they cost stays in your statement.`,
+    {
+      action: "Delete",
+      danger: true,
+      run: () => ensureDeleted(`api/conversations/${conversation.id}/`),
+    },
+  );
+  if (deleted) done(conversation);
+}
+
+const WARNING =
+  "Your message and its answer are deleted for good. What they cost stays in your statement.";
+
+/** Asks before a message without an answer is removed. It may still get one if that `isOpen`. */
+export function deleteUnanswered(isOpen) {
+  const late = "If the server answers it after all, you find it in your history.";
+  const text = isOpen ? late : "It has no answer, and cost nothing.";
+  return confirm("Delete this message?", text, { action: "Delete", danger: true });
+}
+
+/** Asks, and deletes a message. Resolves with whether it was deleted. */
+export async function deleteMessage({ id }) {
+  const deleted = await confirm("Delete this message?", WARNING, {
+    action: "Delete",
+    danger: true,
+    run: () => ensureDeleted(`api/chat/${id}/`),
+  });
+  if (deleted) toast("The message has been deleted.");
+  return deleted;
+}

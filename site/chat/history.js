@@ -1,0 +1,160 @@
+// The history: all messages with their answers, a search, and single messages.
+
+import { plainText, readMarkdown, showAnswer } from "../markdown/prose.js";
+import { get, page } from "../session/api.js";
+import { tellTabs } from "../session/tabs.js";
+import { button, linkButton } from "../ui/button.js";
+import { h } from "../ui/dom.js";
+import { formatTime, formatTokens, time } from "../ui/format.js";
+import { icon } from "../ui/icons.js";
+import { paged } from "../ui/list.js";
+import { emptyState } from "../ui/note.js";
+import { go } from "../ui/router.js";
+import { deleteMessage } from "./dialogs.js";
+import { excerpt, marked } from "./excerpt.js";
+import { forgetFound } from "./sidebar.js";
+
+/** Why an answer ends before its end. */
+const ENDS = { length: "cut off", content_filter: "cut off", stopped: "stopped" };
+
+/** `#/history?q=..`: all messages and answers, newest first, or those that contain a text. */
+export function history({ query, signal }) {
+  const q = (query.q ?? "").trim();
+  const input = h("input", {
+    class: "input",
+    type: "search",
+    name: "q",
+    value: q,
+    placeholder: "Search messages and answers",
+    "aria-label": "Search messages and answers",
+    maxLength: 200,
+  });
+  const search = h(
+    "form",
+    { class: "toolbar", role: "search" },
+    h("div", { class: "search" }, icon("search"), input),
+    h("button", { type: "submit", class: "button button-secondary" }, "Search"),
+    q && linkButton("Show all messages", "#/history", { kind: "quiet" }),
+  );
+  search.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const text = input.value.trim();
+    go(text === "" ? "#/history" : `#/history?${new URLSearchParams({ q: text })}`);
+  });
+  const empty = q
+    ? emptyState(
+        "search",
+        `No results for “${q}”`,
+        h("p", {}, "Try a shorter text or another word."),
+      )
+    : emptyState(
+        "history",
+        "No messages yet",
+        linkButton("Ask something", "#/", { kind: "primary" }),
+      );
+  const list = paged({
+    load: async (next) => {
+      const reading = page(next ?? "api/chat/", next ? undefined : { q, limit: 20 }, { signal });
+      return (await Promise.all([reading, readMarkdown()]))[0];
+    },
+    row: (chat) => chatRow(chat, q),
+    endless: true,
+    empty,
+    list: h("ul", { class: "list chats" }),
+  });
+  const title = q ? `Search: ${q}` : "History";
+  const lead = q
+    ? `Messages and answers that contain “${q}”, newest first.`
+    : "All of your messages, newest first.";
+  return {
+    title,
+    focus: "q" in query ? input : undefined,
+    content: h(
+      "div",
+      { class: "page" },
+      h("h1", {}, "History"),
+      h("p", { class: "lead" }, lead),
+      search,
+      list,
+    ),
+  };
+}
+
+/**
+ * `#/m/<id>`: a message at its place in its chat; by itself if it belongs to none, as those of
+ * programs.
+ */
+export async function message({ params: { id }, signal }) {
+  const reading = get(`api/chat/${encodeURIComponent(id)}/`, undefined, { signal });
+  const chat = await Promise.all([reading, readMarkdown()]).then(([chat]) => chat, missing);
+  if (chat?.conversation_id) return { instead: `#/c/${chat.conversation_id}?chat=${chat.id}` };
+  const title = chat ? "Message" : "This message was deleted";
+  const content = h(
+    "div",
+    { class: "page" },
+    h("h1", {}, title),
+    chat
+      ? h("ul", { class: "list chats" }, chatRow(chat, ""))
+      : h("p", {}, "What it cost stays in your statement."),
+    h("p", { class: "page-actions" }, linkButton("See your statement", "#/statement")),
+  );
+  return { title, content };
+}
+
+/** Nothing for what doesn't exist; other failures are those of the view. */
+function missing(error) {
+  if (error.status === 404) return null;
+  throw error;
+}
+
+function chatRow(chat, q) {
+  const end = ENDS[chat.finish_reason];
+  const answer = h("div", { class: "prose", dir: "auto" });
+  const details = h(
+    "details",
+    { class: "chat-answer" },
+    h("summary", { dir: "auto" }, marked(excerpt(plainText(chat.response), q), q)),
+    answer,
+  );
+  details.addEventListener("toggle", () => showAnswer(answer, chat.response));
+  const element = h(
+    "li",
+    { class: "chat-row" },
+    h("h2", { class: "chat-asked", dir: "auto" }, marked(chat.message, q)),
+    details,
+    h(
+      "div",
+      { class: "row chat-about" },
+      h("span", {}, time(chat.timestamp)),
+      h("span", {}, formatTokens(chat.tokens_deducted)),
+      chat.model && h("span", {}, chat.model),
+      end && h("span", { class: "badge badge-coin" }, end),
+      h(
+        "span",
+        { class: "chat-actions" },
+        chat.conversation_id
+          ? linkButton("Open", `#/c/${chat.conversation_id}?chat=${chat.id}`, {
+              small: true,
+              kind: "quiet",
+              icon: "chat",
+              "aria-label": `Open the chat of ${formatTime(chat.timestamp)}`,
+            })
+          : h("span", { class: "badge" }, "via API"),
+        button(null, {
+          small: true,
+          kind: "quiet",
+          icon: "trash",
+          label: "Delete this message",
+          onclick: remove,
+        }),
+      ),
+    ),
+  );
+  async function remove() {
+    if (!(await deleteMessage(chat))) return;
+    element.remove();
+    forgetFound(chat.id);
+    tellTabs("chats", chat.conversation_id);
+  }
+  return element;
+}

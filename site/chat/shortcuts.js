@@ -1,0 +1,78 @@
+// Keyboard shortcuts of the chat page, and the list of them.
+
+import { h } from "../ui/dom.js";
+import { attempt } from "../ui/message.js";
+import { go } from "../ui/router.js";
+import { focusSearch } from "./sidebar.js";
+
+const isMac = /Mac|iPhone|iPad/.test(navigator.platform);
+const CTRL = isMac ? "⌘" : "Ctrl";
+
+/** The keys, what they do, and whether an event presses them. */
+const SHORTCUTS = [
+  [[CTRL, "K"], "Search chats and messages", focusSearch, (event) => isCtrl(event, "k")],
+  [[CTRL, "Shift", "O"], "New chat", begin, (event) => isCtrl(event, "o", true)],
+  [["Shift", "Esc"], "Write a message", write, ({ key, shiftKey }) => key === "Escape" && shiftKey],
+  [["Esc"], "Stop the answer", stop, ({ key, shiftKey }) => key === "Escape" && !shiftKey],
+  [["?"], "Show this list", showShortcuts, (event) => isCtrl(event, "/") || isAsked(event)],
+];
+
+/** Keys of the box in which a message is written. */
+const IN_BOX = [
+  [["Enter"], "Send the message"],
+  [["Shift", "Enter"], "Start a new line"],
+  [["↑"], "Edit your last message, in an empty box"],
+];
+
+/** Begins to listen for the shortcuts, which work while `isActive()`. */
+export function listenToKeys(isActive) {
+  addEventListener("keydown", (event) => {
+    const isElsewhere = document.querySelector("dialog[open], .menu:popover-open, .sidebar.open");
+    if (event.defaultPrevented || event.isComposing || isElsewhere || !isActive()) return;
+    const [, , run] = SHORTCUTS.find(([, , , matches]) => matches(event)) ?? [];
+    if (run?.() !== false && run) event.preventDefault();
+  });
+}
+
+/** Whether Ctrl, on a Mac Command, is pressed with this key. */
+function isCtrl({ key, ctrlKey, metaKey, altKey, shiftKey }, wanted, shift = false) {
+  const isHeld = isMac ? metaKey : ctrlKey;
+  return isHeld && !altKey && shiftKey === shift && key.toLowerCase() === wanted;
+}
+
+/** Whether this is a question mark that isn't typed into a field. */
+function isAsked({ key, target }) {
+  return key === "?" && !target.matches?.("input, textarea, select");
+}
+
+function begin() {
+  go("#/", { replace: location.hash === "#/" });
+}
+
+const box = () => document.getElementById("message");
+
+function write() {
+  if (!box()) return false;
+  box().focus();
+  return true;
+}
+
+function stop() {
+  const running = document.querySelector(".composer-stop");
+  if (!running) return false;
+  running.click();
+  return true;
+}
+
+/** Shows the list of the shortcuts. */
+export function showShortcuts() {
+  attempt(async () => {
+    const { dialog } = await import("../ui/dialog.js");
+    const keys = (names) => names.flatMap((name, at) => [at > 0 && " + ", h("kbd", {}, name)]);
+    const rows = [...IN_BOX, ...SHORTCUTS].map(([names, what]) => [
+      h("dt", {}, keys(names)),
+      h("dd", {}, what),
+    ]);
+    dialog("Keyboard shortcuts", h("dl", { class: "facts" }, rows));
+  });
+}

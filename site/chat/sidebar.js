@@ -1,0 +1,404 @@
+// The sidebar: the conversations by the day of their last use, what can be done with them, and the
+// search.
+
+import { get, page } from "../session/api.js";
+import { onTold, tellTabs } from "../session/tabs.js";
+import { button, linkButton } from "../ui/button.js";
+import { fill, h, newId, whenSeen } from "../ui/dom.js";
+import { explain } from "../ui/format.js";
+import { icon } from "../ui/icons.js";
+import { lazy } from "../ui/lazy.js";
+import { menuButton } from "../ui/menu.js";
+import { attempt, toast } from "../ui/message.js";
+import { skeleton } from "../ui/note.js";
+import { go } from "../ui/router.js";
+
+/** How many conversations are read at a time. */
+const PAGE = 30;
+
+/** The search, which is loaded when its field gets the focus. */
+const finding = lazy(() => import("./find.js"));
+
+let list = null;
+
+/** The sidebar. `onchoose` is called when a link in it is followed. */
+export function sidebar({ brand, onchoose }) {
+  list?.leave();
+  list = conversationList();
+  const closer = button(null, {
+    kind: "quiet",
+    icon: "close",
+    label: "Close",
+    class: "button button-quiet button-icon drawer-closer",
+  });
+  const fresh = linkButton("New chat", "#/", { kind: "primary", icon: "plus" });
+  const { field, results } = search(list.element);
+  const element = h(
+    "aside",
+    { class: "sidebar", id: "sidebar", "aria-label": "Chats" },
+    h("div", { class: "sidebar-head" }, brand, closer),
+    fresh,
+    field,
+    results,
+    list.element,
+    h(
+      "nav",
+      { class: "sidebar-foot", "aria-label": "Your records" },
+      h("a", { href: "#/history" }, icon("history"), h("span", {}, "History")),
+      h("a", { href: "#/statement" }, icon("receipt"), h("span", {}, "Statement")),
+      h("a", { href: "#/account" }, icon("user"), h("span", {}, "Account")),
+    ),
+  );
+  // A link to the address of the view changes nothing, but closes the drawer and ends the search.
+  element.addEventListener("click", ({ target, ctrlKey, metaKey, shiftKey }) => {
+    if (!target.closest("a") || ctrlKey || metaKey || shiftKey) return;
+    onchoose();
+    setTimeout(endSearch);
+  });
+  return element;
+}
+
+addEventListener("hashchange", endSearch);
+
+// --- The search ---
+
+/** The field of the search, and the place of what it finds instead of the list. */
+function search(chats) {
+  const input = h("input", {
+    id: "find",
+    class: "input",
+    type: "search",
+    placeholder: "Search",
+    "aria-label": "Search chats and messages",
+    maxLength: 200,
+    autocomplete: "off",
+    spellcheck: "false",
+  });
+  const results = h("div", { class: "sidebar-list", hidden: true });
+  const titleOf = (id) => list?.titleOf(id);
+  input.addEventListener("focus", async () =>
+    (await finding.read())?.listen(input, results, chats, titleOf),
+  );
+  const place = { class: "search sidebar-search", role: "search", "aria-label": "Chats" };
+  const field = h("div", place, icon("search"), input);
+  return { field, results };
+}
+
+/** Shows the list again instead of what was found. */
+function endSearch() {
+  finding.module?.end();
+}
+
+/** Takes a deleted message out of what was found. */
+export function forgetFound(id) {
+  finding.module?.forget(`m/${id}`);
+}
+
+/** Moves the focus to the search, in the drawer where the window is narrow. */
+export function focusSearch() {
+  const input = document.getElementById("find");
+  if (!input) return false;
+  if (!input.checkVisibility({ visibilityProperty: true }))
+    document.querySelector(".drawer-opener").click();
+  input.focus();
+  input.select();
+  return true;
+}
+
+// --- The list ---
+
+/**
+ * Moves a conversation to the top of the list, or adds it, in all tabs. `old` is its id in the list
+ * so far.
+ */
+export function putOnTop(conversation, old = conversation.id) {
+  list?.put(conversation, old);
+  if (conversation.waiting === undefined) tellTabs("used", conversation);
+}
+
+onTold("used", (conversation) => list?.put(conversation, conversation.id));
+onTold("changed", (conversation) => showChanged(conversation));
+onTold("deleted", (conversation) => leave(conversation, "was deleted in another tab"));
+
+/** Removes a conversation from the list. */
+export function takeOut(id) {
+  list?.remove(id);
+  finding.module?.forget(`c/${id}`);
+}
+
+/** Shows a changed conversation at its place in the list. */
+export function relist(conversation) {
+  list?.change(conversation);
+}
+
+function conversationList() {
+  const groups = h("div", {});
+  const foot = h("div", { class: "sidebar-more" });
+  const element = h(
+    "nav",
+    { class: "sidebar-list", "aria-label": "Chats" },
+    h("h2", { class: "sr-only" }, "Chats"),
+    groups,
+    foot,
+  );
+  const rows = new Map();
+  let next = null;
+  let isLoading = false;
+
+  /** The list of a group, which is made when it is first needed. */
+  const listOf = ({ name, rank }) => {
+    const all = [...groups.children];
+    const known = all.find((group) => group.dataset.name === name);
+    if (known) return known.lastElementChild;
+    const heading = h("h3", { class: "sidebar-title", id: newId("group") }, name);
+    const inside = h("ul", { class: "conversations", "aria-labelledby": heading.id });
+    const group = h("div", { dataset: { name, rank } }, heading, inside);
+    groups.insertBefore(group, all.find((other) => Number(other.dataset.rank) > rank) ?? null);
+    return inside;
+  };
+  /** Takes a row out of its group, which goes with its last row. */
+  const takeOff = ({ element: row }) => {
+    const group = row.parentElement?.parentElement;
+    row.remove();
+    if (group && !group.lastElementChild.hasChildNodes()) group.remove();
+  };
+  /** Puts a row into the group of its day, by its last use; pinned ones at the end or `first`. */
+  const place = (row, first = false) => {
+    const { element: item, conversation } = row;
+    const focused = item.contains(document.activeElement) ? document.activeElement : null;
+    takeOff(row);
+    const inside = listOf(groupOf(conversation));
+    const isOlder = ({ dataset }) => dataset.used < item.dataset.used;
+    const isLast = !inside.lastElementChild || !isOlder(inside.lastElementChild);
+    if (conversation.pinned) inside[first ? "prepend" : "append"](item);
+    else inside.insertBefore(item, isLast ? null : [...inside.children].find(isOlder));
+    // A row that moves loses the focus.
+    focused?.focus();
+  };
+  /** Shows a conversation in its row, or in a new one. Returns the row. */
+  const show = (conversation, row = new Row()) => {
+    row.show(conversation);
+    rows.set(conversation.id, row);
+    return row;
+  };
+
+  const load = async (pressed = false) => {
+    if (isLoading) return;
+    isLoading = true;
+    if (rows.size === 0) fill(foot, skeleton(4));
+    try {
+      const query = next ? undefined : { limit: PAGE };
+      const { items, next: later } = await page(next ?? "api/conversations/", query);
+      // Conversations that were moved to the top meanwhile are in the list already.
+      const added = items.filter(({ id }) => !rows.has(id)).map((item) => show(item));
+      added.forEach((row) => place(row));
+      if (pressed) added[0]?.link.focus();
+      next = later;
+      const more = button("Show more", { kind: "quiet", small: true, onclick: () => load(true) });
+      const none = h("p", { class: "sidebar-empty" }, "Your chats will appear here.");
+      fill(foot, next ? more : rows.size === 0 && none);
+      if (next) end.again();
+    } catch (error) {
+      const again = button("Try again", { kind: "quiet", small: true, onclick: () => load(true) });
+      fill(foot, h("p", { class: "sidebar-empty" }, explain(error)), again);
+    } finally {
+      isLoading = false;
+    }
+  };
+  const end = whenSeen(foot, () => next && load());
+  load();
+
+  let today = new Date().toDateString();
+  /** Moves the rows to their groups when another day has begun. */
+  const turn = () => {
+    clearTimeout(timer);
+    timer = setTimeout(turn, untilMidnight());
+    if (new Date().toDateString() === today) return;
+    today = new Date().toDateString();
+    const all = [...rows.values()].filter(({ conversation }) => !conversation.pinned);
+    all.forEach((row) => place(row));
+  };
+  let timer = setTimeout(turn, untilMidnight());
+  document.addEventListener("visibilitychange", turn);
+
+  return {
+    element,
+    put(conversation, old) {
+      const [was, is] = [rows.get(old), rows.get(conversation.id)];
+      // The list has read it under its id, while its first answer was awaited here.
+      if (was && is && was !== is) takeOff(is);
+      const row = was ?? is;
+      const known = row?.conversation;
+      rows.delete(old);
+      const pinned = known?.pinned ?? conversation.pinned ?? false;
+      const used = { ...conversation, pinned, last_used: new Date().toISOString() };
+      const shown = show(used, row);
+      if (!known || !pinned) place(shown);
+      foot.querySelector(".sidebar-empty")?.remove();
+    },
+    change(conversation) {
+      const row = rows.get(conversation.id);
+      // An old one that the list has not read yet is in it as soon as it is pinned.
+      if (!row && !conversation.pinned) return;
+      const was = Boolean(row?.conversation.pinned);
+      const shown = show({ ...row?.conversation, ...conversation }, row);
+      if (Boolean(shown.conversation.pinned) !== was) place(shown, true);
+    },
+    remove(id) {
+      const row = rows.get(id);
+      rows.delete(id);
+      if (row) takeOff(row);
+    },
+    /** The title of a conversation, if the list has it. */
+    titleOf: (id) => (rows.has(id) ? named(rows.get(id).conversation) : undefined),
+    /** The list is shown no longer. */
+    leave() {
+      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", turn);
+    },
+  };
+}
+
+/** The row of a conversation, in which another state of it can be shown. */
+class Row {
+  constructor() {
+    this.link = h("a", { class: "clip", dir: "auto" });
+    this.element = h("li", {}, this.link);
+    this.menu = null;
+  }
+
+  show(conversation) {
+    this.conversation = conversation;
+    const title = named(conversation);
+    const dot = conversation.waiting && h("span", { class: "waiting-dot", "aria-hidden": "true" });
+    Object.assign(this.link, { href: `#/c/${conversation.id}`, title });
+    fill(this.link, dot, title);
+    if (isShown(conversation)) this.link.setAttribute("aria-current", "page");
+    this.element.dataset.used = conversation.last_used ?? "";
+    const label = `More about ${title}`;
+    if (!this.menu && conversationChoices(conversation).length > 0) {
+      this.menu = menuButton(label, () => conversationChoices(this.conversation));
+      this.element.append(this.menu);
+    }
+    if (!this.menu) return;
+    this.menu.hidden = conversationChoices(conversation).length === 0;
+    this.menu.setAttribute("aria-label", label);
+    this.menu.setAttribute("title", label);
+  }
+}
+
+/** Whether this conversation is shown. */
+const isShown = ({ id }) => location.hash.split("?")[0] === `#/c/${id}`;
+
+// --- Conversations ---
+
+/** The title of a conversation. */
+export const named = ({ title }) => title || "Untitled";
+
+/** The longest title that is taken from a message, in characters. */
+const LONGEST = 80;
+
+/** The line before and after a block of code. */
+const FENCE = /^(?:`{3,}[^`]*|~{3,}.*)$/;
+
+/**
+ * The title of a conversation that a message begins, as the API will take it: the first line with a
+ * text.
+ */
+export function titleOf(message) {
+  const lines = message
+    .trim()
+    .split("\n")
+    .map((line) => line.trim());
+  const first = lines.find((line) => line !== "" && !FENCE.test(line)) ?? lines[0];
+  const line = first.split(/\s+/).join(" ");
+  const letters = [...line];
+  if (letters.length <= LONGEST) return line;
+  const cut = letters.slice(0, LONGEST - 1).join("");
+  const words = cut.slice(0, Math.max(0, cut.lastIndexOf(" ")));
+  return `${[...words].length >= LONGEST / 2 ? words : cut}…`;
+}
+
+/** The choices of a conversation's menu. */
+export function conversationChoices(conversation) {
+  // The API doesn't know it yet.
+  if (conversation.waiting) return [];
+  const deletion = { text: "Delete", icon: "trash", danger: true };
+  if (conversation.waiting === false) return [{ ...deletion, run: conversation.remove }];
+  const change = (how) =>
+    attempt(async () => {
+      const dialogs = await import("./dialogs.js");
+      await dialogs[how](conversation, how === "remove" ? removeIt : changeIt);
+    });
+  return [
+    { text: conversation.pinned ? "Unpin" : "Pin", icon: "pin", run: () => change("pin") },
+    { text: "Rename", icon: "pencil", run: () => change("rename") },
+    { text: "Instructions", icon: "info", run: () => change("instruct") },
+    { ...deletion, run: () => change("remove") },
+  ];
+}
+
+const changed = new Set();
+/** Calls `show` with each conversation that is renamed, pinned or unpinned. */
+export function onChanged(show) {
+  changed.add(show);
+}
+
+function changeIt(conversation) {
+  showChanged(conversation);
+  tellTabs("changed", conversation);
+}
+
+function removeIt(conversation) {
+  tellTabs("deleted", { id: conversation.id, title: conversation.title });
+  leave(conversation, "was deleted");
+}
+
+function showChanged(conversation) {
+  list?.change(conversation);
+  changed.forEach((show) => show(conversation));
+}
+
+/** Takes a deleted conversation out of the list and out of view. */
+function leave(conversation, how) {
+  takeOut(conversation.id);
+  if (isShown(conversation) || how === "was deleted") toast(`“${named(conversation)}” ${how}.`);
+  if (isShown(conversation)) go("#/", { replace: true });
+}
+
+/** Reads a conversation. */
+export const readConversation = (id, options) =>
+  get(`api/conversations/${encodeURIComponent(id)}/`, undefined, options);
+
+// --- The groups of days ---
+
+const DAY = 86_400_000;
+
+const month = new Intl.DateTimeFormat("en", { month: "long" });
+const monthOfYear = new Intl.DateTimeFormat("en", { month: "long", year: "numeric" });
+
+/** The first moment of the day of a time. */
+const midnight = (time) => new Date(time.getFullYear(), time.getMonth(), time.getDate());
+
+/**
+ * The group of a conversation: its name, and its rank among the groups. A conversation without a
+ * time is used right now.
+ */
+function groupOf({ pinned, last_used: used }, now = new Date()) {
+  if (pinned) return { name: "Pinned", rank: 0 };
+  const time = used ? new Date(used) : now;
+  // A day on which the clock changes has not 24 hours.
+  const days = Math.round((midnight(now) - midnight(time)) / DAY);
+  if (days < 1) return { name: "Today", rank: 1 };
+  if (days < 2) return { name: "Yesterday", rank: 2 };
+  if (days <= 7) return { name: "Previous 7 days", rank: 3 };
+  if (days <= 30) return { name: "Previous 30 days", rank: 4 };
+  const years = now.getFullYear() - time.getFullYear();
+  const months = 12 * years + now.getMonth() - time.getMonth();
+  return { name: (years === 0 ? month : monthOfYear).format(time), rank: 4 + months };
+}
+
+/** When the groups change next, in milliseconds. */
+function untilMidnight(now = new Date()) {
+  return midnight(new Date(midnight(now).getTime() + 1.5 * DAY)) - now;
+}

@@ -1,0 +1,56 @@
+// Requests that stop an answer, what is stored of it then, and pauses that a stop ends.
+
+import { ApiError, get, post } from "../session/api.js";
+
+/** How often a stop is requested, while the message may still be on its way to the API. */
+const MOST_STOPS = 6;
+
+/** How often the API is asked whether a stopped answer is stored, in milliseconds, and in all. */
+const LOOK = 1000;
+const MOST_LOOKS = 6;
+
+/**
+ * Asks the API to stop the answer to the message with this key, again while the message may be on
+ * its way. Resolves with `{id, status}` of the message.
+ */
+export async function requestStop(key, signal, most = MOST_STOPS) {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await post("api/chat/stop/", { idempotency_key: key }, { signal });
+    } catch (error) {
+      const isEarly = error.status === 404 || error.passing;
+      if (!isEarly || tries === most) throw error;
+    }
+    await pause(300, signal);
+  }
+}
+
+/**
+ * The stored part of a stopped answer that no request of this page receives, after the first
+ * request to stop it. If nothing of it was delivered, the API soon knows of no answer with its key.
+ */
+export async function stoppedChat(key, stopping, signal) {
+  const neverBegan = new ApiError({ status: 410, code: "stopped" });
+  let asked = stopping;
+  for (let looks = 0; looks < MOST_LOOKS; looks += 1) {
+    const { id, status } = await asked.catch((error) => {
+      throw error.status === 404 ? neverBegan : error;
+    });
+    if (status === "ended")
+      return { ...(await get(`api/chat/${id}/`, undefined, { signal })), replayed: true };
+    await pause(LOOK, signal);
+    asked = requestStop(key, signal, 1);
+  }
+  throw neverBegan;
+}
+
+/** Resolves after a while, or rejects as soon as the signal is aborted. */
+export function pause(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(new DOMException("stopped", "AbortError"));
+    });
+  });
+}

@@ -1,0 +1,488 @@
+// A turn of a conversation: a message, and its answer from the request to the last word.
+//
+// A turn has one idempotency key from the moment when its message is sent until its answer has
+// arrived. After any failure the request is repeated with that key, so the message is answered and
+// charged once.
+
+import { readMarkdown, showAnswer, withoutReasoning } from "../markdown/prose.js";
+import { interrupted, newKey, problemOf, stream } from "../session/api.js";
+import { tellTabs } from "../session/tabs.js";
+import {
+  answerPrice,
+  costOfAnother,
+  learn,
+  learnPrice,
+  readBalance,
+  tooFew,
+} from "../session/user.js";
+import { announce } from "../ui/announce.js";
+import { button, copyButton, countDown } from "../ui/button.js";
+import { fill, h } from "../ui/dom.js";
+import { explain, formatTokens, time } from "../ui/format.js";
+import { lazy } from "../ui/lazy.js";
+import { menuButton } from "../ui/menu.js";
+import { attempt, toast } from "../ui/message.js";
+import { note, thinking } from "../ui/note.js";
+import { go } from "../ui/router.js";
+import { forgetFound, named, putOnTop } from "./sidebar.js";
+import { dropUnfinished, keepUnfinished, mayBeRunning, sawChat } from "./unfinished.js";
+
+/**
+ * Statuses of failures that return the message to the box: the API didn't begin to answer it, and
+ * would refuse it again.
+ */
+const BACK_TO_BOX = new Set([400, 401, 402, 403, 404, 413]);
+
+/**
+ * The most retries, every five seconds, while the API still answers an earlier request with the same
+ * key. Together they take longer than the API holds the tokens of a lost answer. After the first few,
+ * the user is told that it takes longer.
+ */
+const MOST_TRIES = 40;
+const FEW_TRIES = 2;
+
+/**
+ * The shortest time between two drawings of a growing answer, in milliseconds, and as a multiple of
+ * the time that the last one took.
+ */
+const PACE = 50;
+const REST = 10;
+
+const ONCE = "You can safely retry: the message is only charged once.";
+
+const STILL = "The server is still finishing this message. You won't be charged twice.";
+const APPEARS = "The answer will appear here. You can leave this page and come back.";
+
+const NEVER_BEGAN = "You stopped the message before its answer began. Nothing was charged.";
+
+/** Why an answer ends before its end, by its `finish_reason`. */
+const CUT = {
+  length: "This answer was cut off because it reached its maximum length.",
+  content_filter: "This answer was cut off by the AI provider's content filter.",
+  stopped: "You stopped this answer.",
+};
+
+const versions = lazy(() => import("./versions.js"));
+
+/** What stops answers, and waits for them. If it can't be loaded, there is no connection. */
+const stops = () =>
+  import("./stop.js").catch(() => {
+    throw interrupted();
+  });
+const requestStop = async (...asked) => (await stops()).requestStop(...asked);
+const stoppedChat = async (...asked) => (await stops()).stoppedChat(...asked);
+const pause = async (...long) => (await stops()).pause(...long);
+
+/** A message and its answer, in a `Thread`. */
+export class Turn {
+  constructor(thread, { key = null, message, sent, after = "", ...more }) {
+    const { follows, instead = null, failed = false, stopped = false, received = "" } = more;
+    Object.assign(this, { thread, key, message, sent, after, follows, instead, failed, stopped });
+    Object.assign(this, { chat: null, received, controller: null, asking: null, pace: PACE });
+    /** Resolves with `{id, status}` of the message, once the API was told to stop its answer. */
+    this.stopping = null;
+    readMarkdown();
+    this.text = h("div", { class: "prose", dir: "auto" });
+    this.state = h("div", { class: "turn-state" });
+    this.deeds = h("div", { class: "turn-deeds" });
+    this.foot = h("div", { class: "turn-foot" }, this.deeds);
+    const label = h("span", { class: "sr-only" }, "Answer:");
+    this.answer = h("div", { class: "answer" }, label, this.text, this.state, this.foot);
+    const heading = h("h2", { class: "sr-only" }, "You said");
+    this.switcher = null;
+    this.tools = h("div", { class: "said-tools" });
+    this.said = h("div", { class: "said" }, heading, h("p", { dir: "auto" }, message), this.tools);
+    this.element = h("li", { class: "turn", tabIndex: -1 }, this.said, this.answer);
+    if (received) showAnswer(this.text, received, true);
+  }
+
+  /** The turn of a chat that the API returned. */
+  static of(thread, chat) {
+    const turn = new Turn(thread, { message: chat.message });
+    turn.finish(chat);
+    return turn;
+  }
+
+  /** Keeps the message for a reload, until its answer has arrived. */
+  keep() {
+    keepUnfinished(this, this.failed);
+  }
+
+  /**
+   * Sends the message, for the first time or again, and shows the answer while it is written. If it
+   * was `stopped` before a reload, stops it again, since the first request may have been lost, and
+   * shows what is stored. Resolves at its end.
+   */
+  ask(stopped = false) {
+    this.asking ??= this.send(stopped).finally(() => {
+      this.asking = null;
+      this.thread.composer.update();
+    });
+    return this.asking;
+  }
+
+  async send(stopped) {
+    const { thread } = this;
+    this.controller = new AbortController();
+    const { signal } = this.controller;
+    const stopping = stopped ? requestStop(this.key, signal) : null;
+    stopping?.catch(() => {});
+    Object.assign(this, { failed: false, stopped, stopping });
+    this.keep();
+    thread.composer.update();
+    this.answer.setAttribute("aria-busy", "true");
+    fill(this.state, thinking(stopped ? "Stopping" : "Thinking"));
+    fill(this.deeds);
+    thread.waits(true);
+    thread.toEnd();
+    announce(stopped ? "Stopping." : "Sent. The answer is on its way.");
+    try {
+      await thread.ready(this);
+      const chat = await (stopped ? stoppedChat(this.key, stopping, signal) : this.listen());
+      this.controller = null;
+      dropUnfinished(this);
+      this.finish(chat);
+      await this.arrived(chat);
+    } catch (error) {
+      this.controller = null;
+      if (!this.left) await this.broke(error);
+    } finally {
+      this.answer.removeAttribute("aria-busy");
+      thread.toEnd();
+    }
+  }
+
+  /** Shows that the message before it is answered first. */
+  wait() {
+    fill(this.state, thinking("Waiting for the answer above"));
+  }
+
+  /**
+   * Reads the answer to its end and resolves with the chat. If the API still answers an earlier
+   * request with the same key, waits for that answer; what is shown of it stays.
+   */
+  async listen() {
+    const { key, message, thread, controller } = this;
+    const { signal } = controller;
+    // The same in each request with this key.
+    if (thread.id) this.follows ??= thread.turns.sentAfter(this);
+    this.keep();
+    const after = this.follows || undefined;
+    const body = { message, conversation_id: thread.id ?? undefined, after };
+    for (let tries = 0; ; tries += 1) {
+      signal.throwIfAborted();
+      let isFirst = true;
+      try {
+        const events = stream("api/chat/stream/", body, { key, signal });
+        for await (const { event, data, replayed } of events) {
+          if (event === "delta") this.receive(data.text, isFirst);
+          if (event === "delta") isFirst = false;
+          if (event === "done") return { ...data, replayed };
+          if (event === "error") throw problemOf(data);
+        }
+        throw interrupted();
+      } catch (error) {
+        const isRunning = error.code === "idempotency_key_running";
+        // The same request would ask again if the answer had not begun.
+        if (this.stopping && (isRunning || error.status === 0))
+          return stoppedChat(key, this.stopping, signal);
+        if (!isRunning || tries === MOST_TRIES) throw error;
+        if (tries === 0) fill(this.state, thinking("Waiting for the rest of the answer"));
+        if (tries === FEW_TRIES) {
+          fill(this.state, thinking(`${STILL} ${APPEARS}`));
+          announce(STILL);
+        }
+        const stopped = new Promise((wake) => (this.wake = wake));
+        await Promise.race([pause((error.retryAfter ?? 2) * 1000, signal), stopped]);
+        if (this.stopping) return stoppedChat(key, this.stopping, signal);
+      }
+    }
+  }
+
+  /** Adds a part of the answer. The first one replaces what an earlier request received. */
+  receive(text, isFirst) {
+    this.received = isFirst ? text : this.received + text;
+    if (isFirst && !this.stopping) fill(this.state, thinking("The answer is being written", true));
+    if (this.timer) return;
+    this.timer = setTimeout(() => {
+      this.timer = null;
+      if (!this.controller) return;
+      const began = performance.now();
+      showAnswer(this.text, this.received, true);
+      this.thread.toEnd();
+      this.pace = Math.max(PACE, REST * (performance.now() - began));
+    }, this.pace);
+  }
+
+  /**
+   * Has the API end the answer where it is. What was written so far is stored, and arrives as a
+   * whole answer does. If the API can't be told, the page stops reading.
+   */
+  async stop() {
+    if (this.stopping) return;
+    const { signal } = this.controller;
+    this.stopped = true;
+    this.keep();
+    this.stopping = requestStop(this.key, signal);
+    fill(this.state, thinking("Stopping"));
+    announce("Stopping.");
+    this.thread.composer.update();
+    this.wake?.();
+    try {
+      await this.stopping;
+    } catch (error) {
+      if (signal.aborted || this.controller?.signal !== signal) return;
+      this.unstopped = explain(error);
+      this.controller.abort();
+    }
+  }
+
+  /** Stops reading because the user signed out. The turn is restored later. */
+  leave() {
+    this.left = true;
+    this.controller?.abort();
+  }
+
+  /** Shows the complete answer. */
+  finish(chat) {
+    this.chat = chat;
+    showAnswer(this.text, chat.response);
+    fill(this.state, this.cut());
+    const about = [chat.model, formatTokens(chat.tokens_deducted)].filter(Boolean).join(" · ");
+    const copy = copyButton(() => withoutReasoning(chat.response), {
+      class: "button button-quiet button-small copy",
+      "aria-label": "Copy the answer",
+    });
+    const run = () => attempt(() => this.delete());
+    const menu = menuButton("More about this message", [
+      { text: "Delete this message", icon: "trash", danger: true, run },
+    ]);
+    const facts = h("span", { class: "turn-about" }, about, " · ", time(chat.timestamp));
+    // Opens a menu, so that a press by mistake costs nothing.
+    const again = () => [
+      { text: regeneration(), icon: "repeat", run: () => attempt(() => this.regenerate()) },
+    ];
+    const repeat = menuButton("Regenerate the answer", again, { icon: "repeat" });
+    fill(this.deeds, copy, repeat, menu, facts);
+    const change = { kind: "quiet", small: true, icon: "pencil", label: "Edit this message" };
+    this.pencil ??= button(null, { ...change, onclick: () => attempt(() => this.edit()) });
+    this.tools.append(this.pencil);
+    this.thread.toEnd();
+  }
+
+  /** Shows the number of this version and their count; `isOne` if all have the same message. */
+  showVersion(number, count, isOne) {
+    this.version = [number, count, isOne];
+    if (count < 2 && !this.switcher) return;
+    if (!versions.module) {
+      versions.read().then((module) => module && this.showVersion(...this.version));
+      return;
+    }
+    this.switcher ??= new versions.module.Switcher(this);
+    this.switcher.show(number, count, isOne);
+  }
+
+  /** Asks for another answer to the same message. */
+  async regenerate() {
+    await (await import("./versions.js")).regenerate(this);
+  }
+
+  /** Has the user change the message, and sends what they wrote as another version of it. */
+  async edit(text = this.message) {
+    await (await import("./versions.js")).edit(this, text);
+  }
+
+  /** Says that the answer is cut off or was stopped, and offers to continue the last one. */
+  cut() {
+    const { finish_reason: reason, tokens_deducted: cost } = this.chat;
+    const sentence = CUT[reason];
+    if (!sentence) return null;
+    const price = reason === "stopped" && ` It cost ${formatTokens(cost)}.`;
+    const onclick = () => this.thread.running || this.thread.send("Continue");
+    const more = button("Continue", { kind: "primary", small: true, onclick });
+    const actions = h("div", { class: "note-actions turn-more" }, more, costOfAnother());
+    return note(reason === "stopped" ? "info" : "warn", h("p", {}, sentence, price), actions);
+  }
+
+  /** Shows an answer that arrived by another way than the stream. */
+  async found(chat) {
+    dropUnfinished(this);
+    this.finish(chat);
+    await this.arrived({ ...chat, replayed: true });
+  }
+
+  /** Updates the rest of the page after an answer that was waited for. */
+  async arrived(chat) {
+    const { thread } = this;
+    sawChat(chat);
+    thread.turns.answer(this);
+    const body = this.text.querySelector(".reasoning + .prose") ?? this.text;
+    const said = body.textContent.slice(0, 2000);
+    announce(chat.finish_reason === "stopped" ? "Stopped." : `Answer: ${said}`);
+    // A replayed answer has the balance of the time when it was first given.
+    const left = chat.replayed ? undefined : chat.tokens_left;
+    learn({ tokens_deducted: chat.tokens_deducted, tokens_left: left });
+    if (chat.replayed) readBalance();
+    if (!thread.id && chat.conversation_id) await thread.begun(chat.conversation_id);
+    else putOnTop(thread.conversation);
+    if (!thread.element.isConnected) {
+      const action = { text: "Show", run: () => go(`#/c/${thread.id}`) };
+      toast(`New answer in “${named(thread.conversation)}”.`, { action });
+    }
+    tellTabs("chats", thread.id);
+  }
+
+  /** Handles a failure, or the user's stop. What was received stays. */
+  async broke(error) {
+    if (error.name === "AbortError") {
+      this.goesOn();
+      return;
+    }
+    if (error.code === "stopped") {
+      this.neverBegan();
+      return;
+    }
+    learnPrice(error.message);
+    if (BACK_TO_BOX.has(error.status) && (this.instead || this.isBoxEmpty())) {
+      this.giveBack(error);
+      return;
+    }
+    if (["idempotency_key_reused", "chat_deleted"].includes(error.code)) {
+      dropUnfinished(this);
+      this.key = newKey();
+    }
+    this.failed = !isUnknown(error);
+    this.keep();
+    const isRunning = error.code === "idempotency_key_running";
+    const sentence = explain(error);
+    const charged = sentence.replace(/.*Nothing was charged.*/, "You weren't charged.");
+    const text = this.received ? `The answer broke off. ${charged}` : sentence;
+    const what = error.status === 402 ? tooFew() : h("p", {}, text);
+    const reason = isRunning
+      ? note("info", h("p", {}, `${STILL} Ask for its answer again in a few minutes.`))
+      : note("bad", what, isUnknown(error) && h("p", {}, ONCE));
+    // An answer that has begun is finished and charged, even if the client has left.
+    const isAnswered = isRunning || (isUnknown(error) && this.received !== "");
+    this.unanswered(reason, { seconds: error.retryAfter ?? 0, editable: !isAnswered });
+    readBalance();
+  }
+
+  isBoxEmpty() {
+    return this.thread.composer.box.value.trim() === "";
+  }
+
+  /** Returns the message to where it was written: the box, or the version before this one. */
+  putBack(text = this.message) {
+    const { turns, composer } = this.thread;
+    turns.remove(this);
+    const version = turns.shown.find(({ chat }) => this.instead && chat?.id === this.instead);
+    if (!version) composer.put(text);
+    else if (version.message !== this.message) attempt(() => version.edit(this.message));
+  }
+
+  /** Returns the message to where it was written, with the reason. */
+  giveBack(error) {
+    const { thread } = this;
+    this.putBack();
+    thread.composer.refuse(error);
+    if (thread.isUnbegun) thread.reset();
+    if (error.errors?.after) thread.turns.refresh().catch(() => {});
+    readBalance();
+  }
+
+  /** Shows that the answer could not be stopped, and is no longer read. */
+  goesOn() {
+    this.stopped = false;
+    this.keep();
+    showAnswer(this.text, this.received, true);
+    const price = answerPrice();
+    const cost = price ? ` and costs ${formatTokens(price)}` : "";
+    const text = `The answer could not be stopped, and is still being generated${cost}.`;
+    const why = h("p", {}, this.unstopped);
+    this.unanswered(note("warn", h("p", {}, text), why), { again: "Show the whole answer" });
+    announce(text);
+    setTimeout(readBalance, 1500);
+  }
+
+  /**
+   * Returns a message to the box that was stopped before its answer began. It stays where it is if
+   * the user has written on.
+   */
+  neverBegan() {
+    const { thread } = this;
+    if (this.instead || (thread.turns.shown.at(-1) === this && this.isBoxEmpty())) {
+      this.putBack();
+      thread.composer.tell(NEVER_BEGAN);
+      if (thread.isUnbegun) thread.reset();
+    } else {
+      this.failed = true;
+      this.keep();
+      this.unanswered(note("info", h("p", {}, NEVER_BEGAN)), { editable: true });
+    }
+    announce(NEVER_BEGAN);
+    readBalance();
+  }
+
+  /** Shows a turn that was sent before a reload. */
+  interrupted() {
+    const editable = !mayBeRunning(this);
+    const failed = this.stopped ? NEVER_BEGAN : "This message was not answered.";
+    const text = this.failed ? failed : "You left this page before the answer was complete.";
+    this.unanswered(note("warn", h("p", {}, text), h("p", {}, ONCE)), { editable });
+  }
+
+  /**
+   * Shows a note with a button to ask again, which waits for some seconds. The message can be
+   * edited unless the API may be answering it: the answer would be charged all the same.
+   */
+  unanswered(reason, { seconds = 0, again = "Retry", editable = false }) {
+    const repeat = button(again, {
+      kind: "primary",
+      icon: "repeat",
+      small: true,
+      onclick: () => repeat.getAttribute("aria-disabled") || this.ask(),
+    });
+    const onclick = () => this.takeBack();
+    const edit = editable && button("Edit message", { icon: "pencil", small: true, onclick });
+    reason.querySelector(".note-body").append(h("div", { class: "note-actions" }, repeat));
+    if (edit) repeat.after(edit);
+    fill(this.state, reason);
+    this.thread.waits(false);
+    countDown(repeat, again, seconds);
+    this.thread.toEnd();
+  }
+
+  /**
+   * Returns the message to the box, before the text that is there, to be changed. If its outcome is
+   * unknown, it may have been answered meanwhile.
+   */
+  async takeBack() {
+    const { thread } = this;
+    const isKnown = this.failed || (await attempt(() => thread.readAnswerOf(this)));
+    if (!isKnown || this.chat) return;
+    const { value } = thread.composer.box;
+    this.putBack(this.isBoxEmpty() ? this.message : `${this.message}\n\n${value}`);
+    if (thread.isUnbegun) thread.discard();
+  }
+
+  async delete() {
+    const { deleteMessage } = await import("./dialogs.js");
+    if (!(await deleteMessage(this.chat))) return;
+    forgetFound(this.chat.id);
+    this.thread.turns.remove(this);
+    tellTabs("chats", this.thread.id);
+    this.thread.composer.focus();
+  }
+}
+
+/** What a press that asks for another answer does, with its price. */
+function regeneration() {
+  const price = answerPrice();
+  return price ? `Regenerate for ${formatTokens(price)}` : "Regenerate";
+}
+
+/** Whether the request may have taken effect although the client doesn't know it. */
+function isUnknown({ status, code }) {
+  const isOpen = ["unavailable", "idempotency_key_running"].includes(code);
+  return status === 0 || isOpen || code?.startsWith("http_5");
+}

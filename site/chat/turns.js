@@ -1,0 +1,364 @@
+// The turns of a conversation: those of the branch that is shown, and those whose messages have no
+// answer yet.
+
+import { page } from "../session/api.js";
+import { announce } from "../ui/announce.js";
+import { button } from "../ui/button.js";
+import { fill, h } from "../ui/dom.js";
+import { attempt } from "../ui/message.js";
+import { Branches, START } from "./branches.js";
+import { keepDraft, readDraft } from "./drafts.js";
+import { Turn } from "./turn.js";
+import { answers, dropUnfinished, mayBeRunning, sawChat } from "./unfinished.js";
+
+/** How many messages are read at a time, and how many of a branch are shown at least. */
+const PAGE = 20;
+const LEAST = 10;
+
+/** How many are read at a time, and in all, to find a message or a branch. */
+const SEARCH_PAGE = 100;
+const SEARCHED = 2000;
+
+const main = () => document.getElementById("main");
+
+/** The turns of a `Thread`. */
+export class Turns {
+  constructor(thread) {
+    this.thread = thread;
+    this.branches = new Branches();
+    // A conversation that has no id yet begins on this page.
+    this.branches.reach(!thread.id);
+    /** The turns of messages with answers, by their ids, as far as they were shown. */
+    this.answered = new Map();
+    /** Those of messages without an answer, in the order in which they were sent. */
+    this.waiting = [];
+    /** Those that are shown. */
+    this.shown = [];
+    /** The id, or the turn without an answer, that the branch leads to; null for the newest one. */
+    this.place = null;
+    /** The page of older messages. */
+    this.next = null;
+    this.list = h("ol", { class: "turns", "aria-label": "Messages" });
+    this.earlier = h("div", { class: "thread-earlier" });
+  }
+
+  /** The turn whose answer is being read. */
+  get running() {
+    return this.waiting.find((turn) => turn.controller) ?? null;
+  }
+
+  // --- Reading ---
+
+  /** Reads the newest messages, and more if the branch that was shown before a reload is older. */
+  async load(signal) {
+    const { items, next } = await this.read(null, PAGE, signal);
+    this.learn(items, next);
+    this.place = readDraft(this.draft);
+    await this.complete(signal);
+    this.arrange();
+    return items;
+  }
+
+  get draft() {
+    return `branch.${this.thread.id}`;
+  }
+
+  read(next, limit, signal) {
+    const query = next ? undefined : { conversation_id: this.thread.id, limit };
+    return page(next ?? "api/chat/", query, { signal });
+  }
+
+  /** Takes note of messages, the last of those that are known, and of the page after them. */
+  learn(items, next) {
+    for (const chat of items) this.know(chat);
+    this.next = next;
+    this.branches.reach(!next);
+  }
+
+  know(chat) {
+    sawChat(chat);
+    this.branches.add(chat);
+    const turn = this.answered.get(chat.id);
+    if (turn) turn.chat = chat;
+  }
+
+  /** Reads older messages while `lacks()`, within limits. */
+  async readWhile(lacks, signal) {
+    const { chats } = this.branches;
+    // In larger pages, from the newest one on, which is known.
+    let next = chats.size <= PAGE ? null : this.next;
+    while (this.next && lacks() && chats.size < SEARCHED) {
+      const read = await this.read(next, SEARCH_PAGE, signal);
+      this.learn(read.items, read.next);
+      ({ next } = this);
+    }
+  }
+
+  /** Reads what is necessary to show the branch, and all beginnings if it has another one. */
+  async complete(signal) {
+    const isUnknown = () => typeof this.place === "string" && !this.branches.has(this.place);
+    const isShort = () => {
+      const [first, ...rest] = this.path();
+      if (!first) return false;
+      const { after } = this.branches.get(first) ?? {};
+      const isOpen = this.branches.parent(first) === null;
+      return after === START || (isOpen && rest.length + 1 < LEAST);
+    };
+    await this.readWhile(() => isUnknown() || isShort(), signal);
+    if (isUnknown()) this.place = null;
+  }
+
+  /** Reads the newest messages again: another device may have added some. */
+  async refresh(signal) {
+    const read = await this.read(null, PAGE, signal).catch((error) => {
+      if (error.status === 404) throw error;
+      return null;
+    });
+    if (!read || this.running) return;
+    const { items, next } = read;
+    if (items.some(({ id }) => this.branches.has(id))) {
+      const oldest = next ? items.at(-1).id : "";
+      const isGone = (id) => id > oldest && !items.some((chat) => chat.id === id);
+      for (const id of [...this.branches.chats.keys()].filter(isGone)) this.forget(id);
+      items.forEach((chat) => this.know(chat));
+    } else {
+      // There are more new messages than a page has.
+      this.branches = new Branches();
+      this.learn(items, next);
+    }
+    for (const chat of [...items].reverse()) {
+      const turn = this.waiting.find((turn) => answers(chat, turn));
+      if (!turn || this.answered.has(chat.id)) continue;
+      turn.finish(chat);
+      this.answer(turn);
+    }
+    await this.complete(signal);
+    this.arrange();
+    this.thread.toEnd();
+  }
+
+  /** The turn of the message with this id, in whose branch it shows then; or null. */
+  async find(id, signal) {
+    await this.readWhile(() => !this.branches.has(id), signal);
+    if (!this.branches.has(id)) return null;
+    if (!this.path().includes(id)) this.place = id;
+    await this.complete(signal);
+    this.arrange();
+    return this.answered.get(id);
+  }
+
+  /** What a message follows, for a message that is to be another version of it. */
+  async parentOf(id) {
+    await this.readWhile(() => this.branches.parent(id) === null);
+    return this.branches.parent(id) ?? this.branches.get(id)?.after ?? "";
+  }
+
+  async showEarlier(more) {
+    more.setAttribute("aria-busy", "true");
+    try {
+      const had = new Set(this.shown);
+      const before = main().scrollHeight;
+      let added = [];
+      while (this.next && added.length === 0) {
+        const { items, next } = await this.read(this.next);
+        this.learn(items, next);
+        this.arrange();
+        added = this.shown.filter((turn) => !had.has(turn));
+      }
+      // The text that is being read doesn't move.
+      main().scrollTop += main().scrollHeight - before;
+      added.at(-1)?.element.focus({ preventScroll: true });
+      announce(`${added.length} earlier messages`);
+    } finally {
+      more.removeAttribute("aria-busy");
+    }
+  }
+
+  // --- Messages without an answer ---
+
+  /** Shows a message that was sent now or before a reload. */
+  add(turn) {
+    turn.previous = turn.follows ? null : (this.shown.at(-1) ?? null);
+    this.waiting.push(turn);
+    if (turn.instead) this.place = turn;
+    this.arrange();
+    if (this.shown.includes(turn)) return;
+    this.place = turn;
+    this.arrange();
+  }
+
+  /** What a waiting message follows: an id, `START`, a waiting turn, or null for nothing. */
+  before({ follows, previous }) {
+    return follows || (previous?.chat?.id ?? previous ?? (this.thread.id ? START : null));
+  }
+
+  /**
+   * What a message is sent to follow. Empty: the newest message, since there is none, or it isn't
+   * known whether the API answers the one before.
+   */
+  sentAfter(turn) {
+    const before = this.before(turn);
+    if (!(before instanceof Turn)) return before ?? "";
+    return before.failed ? this.sentAfter(before) : "";
+  }
+
+  /** Takes note of the answer to a message. */
+  answer(turn) {
+    dropUnfinished(turn);
+    this.waiting = this.waiting.filter((other) => other !== turn);
+    this.answered.set(turn.chat.id, turn);
+    this.branches.add(turn.chat);
+    if (this.place === turn) this.place = turn.chat.id;
+    this.arrange();
+  }
+
+  /** Removes a turn: a message that was deleted, or that goes back to where it was written. */
+  remove(turn) {
+    if (this.shown.includes(turn)) {
+      const left = this.shown.findLast((other) => other !== turn && other.chat);
+      this.place = (turn.chat ? null : turn.instead) ?? left?.chat.id ?? null;
+    }
+    for (const other of this.waiting.filter(({ previous }) => previous === turn)) {
+      other.previous = turn.previous ?? null;
+      other.follows ??= turn.follows;
+    }
+    if (turn.chat) this.forget(turn.chat.id);
+    this.waiting = this.waiting.filter((other) => other !== turn);
+    dropUnfinished(turn);
+    if (typeof this.place === "string" && !this.branches.has(this.place)) this.place = null;
+    this.arrange();
+  }
+
+  forget(id) {
+    if (this.place === id) this.place = this.branches.parent(id);
+    if (this.place === START) this.place = null;
+    this.branches.remove(id);
+    this.answered.delete(id);
+  }
+
+  /** Opens the last message to be edited, and says whether there is one. */
+  editLast() {
+    const last = this.shown.at(-1);
+    if (last?.chat) attempt(() => last.edit());
+    return Boolean(last?.chat);
+  }
+
+  /** Reads the answers that were interrupted, if the API has them or may still be writing them. */
+  async resume(chats) {
+    for (const turn of this.waiting.filter(({ controller }) => !controller)) {
+      const chat = chats.find((chat) => answers(chat, turn));
+      if (chat) await turn.found(chat);
+      else if (mayBeRunning(turn)) turn.ask(turn.stopped);
+    }
+  }
+
+  // --- The branch that is shown ---
+
+  /** The ids of the messages with answers in the shown branch. */
+  path() {
+    let { place } = this;
+    while (place instanceof Turn) place = this.before(place);
+    if (place === START) return [];
+    const { branches } = this;
+    if (this.place instanceof Turn) return branches.has(place) ? branches.upTo(place) : [];
+    const id = place ?? branches.newest();
+    return id ? branches.through(id) : [];
+  }
+
+  /** Shows the turns of the branch, and behind each those without an answer that follow it. */
+  arrange() {
+    const shown = [];
+    const waits = this.waiting.filter((turn) => turn === this.place || !turn.instead);
+    const show = (turn) => {
+      if (turn) shown.push(turn);
+      for (const next of waits)
+        if (!shown.includes(next) && this.isAfter(next, turn)) show(next);
+    };
+    const path = this.path();
+    if (path.length === 0 || this.branches.parent(path[0]) === START) show(null);
+    for (const id of path) show(this.turnOf(id));
+    // What it followed was deleted, or has not been read.
+    for (const turn of waits)
+      if (!shown.includes(turn) && (turn === this.place || this.isLost(turn))) show(turn);
+    this.shown = shown;
+    const elements = shown.map(({ element }) => element);
+    place(this.list, elements);
+    for (const turn of shown) {
+      const versions = this.versions(turn);
+      const isOne = versions.every((version) => this.messageOf(version) === turn.message);
+      turn.showVersion(versions.indexOf(turn.chat?.id ?? turn) + 1, versions.length, isOne);
+    }
+    this.offerEarlier();
+    this.remember();
+    this.thread.arranged();
+  }
+
+  isAfter(turn, other) {
+    const before = this.before(turn);
+    if (!other) return before === null || before === START;
+    return before === other || before === other.chat?.id;
+  }
+
+  isLost(turn) {
+    const before = this.before(turn);
+    return typeof before === "string" && before !== START && !this.branches.has(before);
+  }
+
+  turnOf(id) {
+    if (!this.answered.has(id)) this.answered.set(id, Turn.of(this.thread, this.branches.get(id)));
+    return this.answered.get(id);
+  }
+
+  /** The versions of a turn, the oldest first: ids, and turns without an answer. */
+  versions(turn) {
+    const parent = turn.chat ? this.branches.parent(turn.chat.id) : this.before(turn);
+    if (typeof parent !== "string" || !(turn.chat || turn.instead)) return [turn.chat?.id ?? turn];
+    const isVersion = (other) => other.instead && this.before(other) === parent;
+    return [...this.branches.following(parent), ...this.waiting.filter(isVersion)];
+  }
+
+  /** The message of a version. */
+  messageOf(version) {
+    return version instanceof Turn ? version.message : this.branches.get(version)?.message;
+  }
+
+  /** Shows the branch through one of these versions, and returns its turn. */
+  turnTo(version) {
+    this.place = version;
+    this.arrange();
+    return this.shown.find((turn) => turn === version || turn.chat?.id === version);
+  }
+
+  /** Keeps the shown branch for a reload, unless it leads to the newest message. */
+  remember() {
+    const last = this.shown.findLast(({ chat }) => chat)?.chat.id ?? null;
+    if (!this.thread.id || !last) return;
+    const isNewest = this.branches.through(this.branches.newest()).includes(last);
+    keepDraft(this.draft, isNewest ? null : last);
+    // Versions that are added on another device don't change what is shown.
+    if (!(this.place instanceof Turn)) this.place = last;
+  }
+
+  /** Offers the turns before those that are shown, if there are any. */
+  offerEarlier() {
+    const first = this.shown[0]?.chat?.id;
+    const isOpen = this.next && (!first || this.branches.parent(first) === null);
+    const onclick = () => attempt(() => this.showEarlier(more));
+    const more = isOpen && button("Show earlier messages", { small: true, onclick });
+    if (Boolean(isOpen) !== this.earlier.hasChildNodes()) fill(this.earlier, more);
+  }
+}
+
+/** Puts elements into a list in this order, and moves only those that are elsewhere. */
+function place(list, elements) {
+  let at = list.firstChild;
+  for (const element of elements) {
+    if (element === at) at = at.nextSibling;
+    else list.insertBefore(element, at);
+  }
+  while (at) {
+    const next = at.nextSibling;
+    at.remove();
+    at = next;
+  }
+}

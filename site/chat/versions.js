@@ -1,0 +1,165 @@
+// The versions of a message: the switch between them, the box in which another one is written, and
+// the request for it.
+
+import { costOfAnother } from "../session/user.js";
+import { announce } from "../ui/announce.js";
+import { button } from "../ui/button.js";
+import { fill, h } from "../ui/dom.js";
+import { toast } from "../ui/message.js";
+import { note } from "../ui/note.js";
+import { enterKey, sends, tooLong } from "./box.js";
+
+/**
+ * The switch of a `Turn`: below its answer if all versions have the same message, otherwise below the
+ * message.
+ */
+export class Switcher {
+  constructor(turn) {
+    const end = (label, icon, step) => {
+      const isEnd = () => this.ends.get(step).getAttribute("aria-disabled");
+      const onclick = () => isEnd() || turnTo(turn, step);
+      return button(null, { kind: "quiet", small: true, icon, label, onclick });
+    };
+    this.ends = new Map([
+      [-1, end("Previous version", "left", -1)],
+      [1, end("Next version", "right", 1)],
+    ]);
+    this.count = h("span", { class: "versions-count" });
+    const [back, on] = this.ends.values();
+    this.turn = turn;
+    this.element = h("div", { class: "versions", role: "group" }, back, this.count, on);
+    this.element.addEventListener("keydown", ({ key }) => {
+      const step = { ArrowLeft: -1, ArrowRight: 1 }[key];
+      if (step) this.ends.get(step).click();
+    });
+  }
+
+  /** Shows the number of this version, if there are several; `isOne` if all have the same message. */
+  show(number, count, isOne) {
+    const place = isOne ? this.turn.foot : this.turn.tools;
+    if (this.element.parentElement !== place) place.prepend(this.element);
+    this.element.setAttribute("aria-label", `Versions of this ${isOne ? "answer" : "message"}`);
+    this.element.hidden = count < 2;
+    const words = h("span", { class: "sr-only" }, `Version ${number} of ${count}`);
+    fill(this.count, h("span", { "aria-hidden": "true" }, `${number} / ${count}`), words);
+    for (const [step, element] of this.ends) {
+      if (number + step < 1 || number + step > count) element.setAttribute("aria-disabled", "true");
+      else element.removeAttribute("aria-disabled");
+    }
+  }
+
+  focus(step) {
+    this.ends.get(step).focus();
+  }
+}
+
+/** Shows another version of a turn, `step` further on, and puts the focus on its switch. */
+function turnTo(turn, step) {
+  const { thread, switcher } = turn;
+  const versions = thread.turns.versions(turn);
+  const to = versions.indexOf(turn.chat?.id ?? turn) + step;
+  if (!(to in versions)) return;
+  const { top } = switcher.element.getBoundingClientRect();
+  const other = thread.turns.turnTo(versions[to]);
+  leaveMessage(thread);
+  // The switch stays where it was pressed.
+  thread.stay();
+  const main = document.getElementById("main");
+  main.scrollTop += other.switcher.element.getBoundingClientRect().top - top;
+  other.switcher.focus(step);
+  announce(`Version ${to + 1} of ${versions.length}`);
+}
+
+/** Takes the message that was opened out of the address: another version is shown than its own. */
+function leaveMessage({ id }) {
+  const address = `#/c/${id}`;
+  if (location.hash.startsWith(`${address}?`)) window.history.replaceState(null, "", address);
+}
+
+/** Asks for another answer to the same message. */
+export async function regenerate(turn) {
+  if (isFree(turn)) await send(turn, turn.message);
+}
+
+/** Shows a box with this text in the place of a message, and sends what the user makes of it. */
+export async function edit(turn, text) {
+  if (turn.said.querySelector(".edit")) return;
+  const message = await edited(turn, text);
+  if (message === null) turn.pencil.focus();
+  else await send(turn, message);
+}
+
+/** Whether another version can be sent. Says why if it can't. */
+function isFree({ thread }) {
+  if (!thread.running) return true;
+  toast("Wait until the answer is complete, or stop it.", { kind: "info" });
+  return false;
+}
+
+/** Sends another version of a message, edited or as it was, to get another answer. */
+async function send(turn, message) {
+  const { thread } = turn;
+  const instead = turn.chat.id;
+  const follows = await thread.turns.parentOf(instead);
+  if (!isFree(turn)) return;
+  if (!follows) {
+    toast("This message is too far back to be sent again here.", { kind: "info" });
+    return;
+  }
+  const version = thread.turnFor(message, { follows, instead });
+  thread.turns.add(version);
+  leaveMessage(thread);
+  thread.toEnd(true);
+  thread.composer.focus();
+  version.ask();
+}
+
+/** Resolves with the text that is sent, once that is possible, or with null if the user cancels. */
+function edited(turn, text) {
+  const { said } = turn;
+  return new Promise((resolve) => {
+    const named = {
+      "aria-label": "Edit the message",
+      autocomplete: "off",
+      enterKeyHint: enterKey(),
+    };
+    const box = h("textarea", { class: "input", rows: 2, dir: "auto", ...named });
+    box.value = text;
+    const close = (result) => {
+      form.remove();
+      said.classList.remove("said-edited");
+      resolve(result);
+    };
+    const submit = button("Send", { kind: "primary", small: true, type: "submit" });
+    const cancel = button("Cancel", { small: true, onclick: () => close(null) });
+    const hint = h("div", { class: "hint" }, `${costOfAnother()} Your original message is kept.`.trim());
+    const actions = h("div", { class: "edit-actions" }, hint, cancel, submit);
+    const failure = h("div", { class: "edit-failure" });
+    const form = h("form", { class: "edit", noValidate: true }, box, failure, actions);
+    const grow = () => {
+      box.style.height = "auto";
+      box.style.height = `${Math.min(box.scrollHeight + 2, innerHeight * 0.5)}px`;
+    };
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const written = box.value.toWellFormed?.() ?? box.value;
+      const reason = tooLong(written);
+      if (reason) fill(failure, note("bad", h("p", {}, reason)));
+      if (reason || written.trim() === "") box.focus();
+      else if (isFree(turn)) close(written);
+    });
+    form.addEventListener("keydown", (event) => {
+      if (event.isComposing || event.shiftKey) return;
+      const isSent = event.target === box && sends(event);
+      if (event.key !== "Escape" && !isSent) return;
+      event.preventDefault();
+      if (isSent) form.requestSubmit();
+      else close(null);
+    });
+    box.addEventListener("input", () => (fill(failure), grow()));
+    said.classList.add("said-edited");
+    said.append(form);
+    grow();
+    box.focus();
+  });
+}

@@ -1,0 +1,445 @@
+// The client of the API: the session of this tab, requests, pages of lists, and streams.
+//
+// Only the memory of this module has the access token. The refresh token is a cookie that no script
+// can read. The API sets and reads it in requests with the header `X-Refresh-Token: cookie`, which
+// other sites can't send. The header `X-Page-Key` is a random value from this origin's storage: a
+// browser sends cookies to every port of a host, and a server there can't use them without the key.
+
+/** The URL of the API. This file is `<base>/assets/<version>/session/api.js`. */
+export const base = new URL("../../../", import.meta.url);
+
+/** The time-out of a request in milliseconds, longer than that of API Gateway. */
+const PATIENCE = 45_000;
+
+/** The name of this site's session in the browser. Two stages on one host are two sites. */
+const HERE = `farebox.session${base.pathname}`;
+
+/** The name of the key in the browser's storage. */
+const KEY = `farebox.key${base.pathname}`;
+
+/**
+ * A failed request. `status` is 0 if there was no reply; `errors` has the sentences of each field;
+ * `retryAfter` is in seconds.
+ */
+export class ApiError extends Error {
+  constructor({ status = 0, code, detail, errors = {}, retryAfter = null, requestId = null }) {
+    super(detail);
+    Object.assign(this, { name: "ApiError", status, code, detail, errors, retryAfter, requestId });
+  }
+
+  /**
+   * Whether the outcome is unknown or the failure temporary, so the same request can be repeated.
+   */
+  get passing() {
+    return (
+      this.status === 0 ||
+      [408, 429, 502, 503, 504].includes(this.status) ||
+      this.code === "idempotency_key_running"
+    );
+  }
+}
+
+// --- The session ---
+
+let access = null;
+let refreshing = null;
+const listeners = { ended: new Set() };
+const others = typeof BroadcastChannel === "function" ? new BroadcastChannel(HERE) : null;
+
+/** Whether this tab has a session. */
+export const isSignedIn = () => access !== null;
+
+/** The id of the session's account, or null. */
+export const accountId = () => subject(access);
+
+/** Calls `listener` when the session ends for a reason outside of this tab. */
+export function onSessionEnded(listener) {
+  listeners.ended.add(listener);
+}
+
+/**
+ * Continues the session of the browser's cookie, and resolves with whether there is one. Throws if
+ * the API can't be asked.
+ */
+export async function resume() {
+  // Without a session the request would only fail.
+  if (remembered.get() === "no") return false;
+  try {
+    await refresh();
+    return true;
+  } catch (error) {
+    if (error.status === 401) return false;
+    throw error;
+  }
+}
+
+/**
+ * A new access token of the browser's session, for a page that sends requests in its own way; null
+ * if there is no session.
+ */
+export const sessionToken = async () => ((await resume()) ? access : null);
+
+/** Signs in, and resolves with the account. */
+export function signIn(username, password) {
+  return begin("api/login/", { username, password });
+}
+
+/** Creates an account and signs in to it. Idempotent under the same key. */
+export function register({ username, email, password }, key) {
+  return begin("api/register/", { username, email, password }, key);
+}
+
+/** Changes the password. All other sessions end, and this tab continues in a new one. */
+export async function changePassword(currentPassword, newPassword) {
+  const body = { current_password: currentPassword, new_password: newPassword };
+  const { data } = await request("POST", "api/user/password/", { body, headers: inCookie() });
+  hold(data.access);
+}
+
+/** Ends this session, or all sessions of the account. */
+export async function signOut({ everywhere = false } = {}) {
+  try {
+    await request("POST", "api/logout/", { body: { all: everywhere }, headers: inCookie() });
+  } catch (error) {
+    // The session had ended already.
+    if (error.status !== 401) throw error;
+  }
+  leave();
+}
+
+/** Forgets the session in all tabs, after the API ended it. */
+export function leave() {
+  forget();
+  others?.postMessage("ended");
+}
+
+function forget() {
+  access = null;
+  remembered.set("no");
+}
+
+async function begin(path, body, key) {
+  const { data } = await request("POST", path, { body, key, headers: inCookie(), open: true });
+  hold(data.access);
+  others?.postMessage("began");
+  return data;
+}
+
+function hold(token) {
+  access = token;
+  remembered.set("yes");
+}
+
+/** Whether this browser probably has a session: no script can read the cookie. */
+const remembered = {
+  get() {
+    try {
+      return localStorage.getItem(HERE) ?? "no";
+    } catch {
+      return "unknown";
+    }
+  },
+  set(value) {
+    try {
+      localStorage.setItem(HERE, value);
+    } catch {
+      // Without storage, each page asks the API.
+    }
+  },
+};
+
+/**
+ * The headers of requests whose reply may set or clear the cookies. The key is read each time, since
+ * all tabs share it. It outlives a log-out: the cookie that tells this browser from strangers who
+ * guess passwords is bound to it too. Without storage, there is no key.
+ */
+export function inCookie() {
+  try {
+    if (!localStorage.getItem(KEY)) localStorage.setItem(KEY, newKey());
+    return { "X-Refresh-Token": "cookie", "X-Page-Key": localStorage.getItem(KEY) };
+  } catch {
+    return { "X-Refresh-Token": "cookie" };
+  }
+}
+
+/**
+ * Gets a new access token, with one request for all callers of this tab. Tabs take turns, because
+ * they share the cookie.
+ */
+function refresh() {
+  refreshing ??= alone(async () => {
+    const before = subject(access);
+    const { data } = await request("POST", "api/token/refresh/", {
+      body: {},
+      headers: inCookie(),
+      open: true,
+    });
+    if (before && subject(data.access) !== before) {
+      // Another tab signed in to another account, and this page shows the old one.
+      location.reload();
+      return new Promise(() => {});
+    }
+    hold(data.access);
+  })
+    .catch((error) => {
+      if (error.status === 401) end();
+      throw error;
+    })
+    .finally(() => {
+      refreshing = null;
+    });
+  return refreshing;
+}
+
+function alone(work) {
+  return navigator.locks ? navigator.locks.request(HERE, work) : work();
+}
+
+function end() {
+  const began = access !== null;
+  forget();
+  if (began) listeners.ended.forEach((listener) => listener());
+}
+
+if (others) {
+  others.onmessage = ({ data }) => {
+    if (data === "ended" && access) end();
+    // A tab that is signed in finds out at its next refresh whose session it is.
+    if (data === "began" && !access) location.reload();
+  };
+}
+
+function subject(token) {
+  if (!token) return null;
+  try {
+    return JSON.parse(atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"))).sub;
+  } catch {
+    return null;
+  }
+}
+
+// --- Requests ---
+
+/**
+ * A new idempotency key. However often a request is sent with the same key, it is executed once.
+ */
+export function newKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/**
+ * Sends a request and reads the reply: `{data, status, next, replayed}`, where `next` is the URL of
+ * a list's next page. Values of `query` that are null or empty are left out; with `open`, no token
+ * is sent. Throws an `ApiError`.
+ */
+export async function request(method, path, options = {}) {
+  const response = await send(method, path, {
+    ...options,
+    signal: within(PATIENCE, options.signal),
+  });
+  const text = await readText(response);
+  return {
+    data: text === "" ? null : json(text),
+    status: response.status,
+    next: nextPage(response),
+    replayed: response.headers.get("Idempotent-Replayed") === "true",
+  };
+}
+
+/** `GET`; resolves with the data. */
+export const get = async (path, query, options) =>
+  (await request("GET", path, { ...options, query })).data;
+/** `POST`; resolves with the data. */
+export const post = async (path, body, options) =>
+  (await request("POST", path, { ...options, body })).data;
+/** `PATCH`; resolves with the data. */
+export const patch = async (path, body, options) =>
+  (await request("PATCH", path, { ...options, body })).data;
+/** `DELETE`; resolves with the data. */
+export const del = async (path, body, options) =>
+  (await request("DELETE", path, { ...options, body })).data;
+
+/** Deletes something that may be deleted already, for example by another device. */
+export async function ensureDeleted(path, body) {
+  try {
+    await del(path, body);
+  } catch (error) {
+    if (error.status !== 404) throw error;
+  }
+}
+
+/** Reads a page of a list: `{items, next}`, where `next` is the `path` of the next page or null. */
+export async function page(path, query, options) {
+  const { data, next } = await request("GET", path, { ...options, query });
+  return { items: data, next };
+}
+
+/**
+ * The server-sent events of a reply, each `{event, data, replayed}` with data from JSON. Throws an
+ * `ApiError`; its code is `interrupted` if the connection is lost during the reply.
+ */
+export async function* stream(path, body, { key, signal } = {}) {
+  const response = await send("POST", path, { body, key, signal });
+  const replayed = response.headers.get("Idempotent-Replayed") === "true";
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  try {
+    for (;;) {
+      const { done, value } = await reader.read().catch((error) => {
+        throw error.name === "AbortError" ? error : interrupted();
+      });
+      if (done) return;
+      // A line break that is cut in half is replaced with its second half.
+      text = (text + value).replaceAll("\r\n", "\n");
+      for (let end; (end = text.indexOf("\n\n")) >= 0; text = text.slice(end + 2)) {
+        const event = parseEvent(text.slice(0, end));
+        if (event) yield { ...event, replayed };
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+function parseEvent(block) {
+  let event = "message";
+  const data = [];
+  for (const line of block.split("\n")) {
+    if (line.startsWith("event:")) event = line.slice(6).trim();
+    if (line.startsWith("data:")) data.push(line.slice(5).replace(/^ /, ""));
+  }
+  return data.length === 0 ? null : { event, data: json(data.join("\n")) };
+}
+
+/** The failure in a problem document, or in an `error` event. */
+export function problemOf(data, status = data.status) {
+  return new ApiError({
+    status,
+    code: data.code,
+    detail: data.detail,
+    errors: data.errors,
+    retryAfter: data.retry_after ?? null,
+    requestId: data.request_id,
+  });
+}
+
+/**
+ * Sends a request, again with a new access token if the reply is 401. Resolves with the response
+ * before its body is read, and throws an `ApiError` for a failing status.
+ */
+export async function send(
+  method,
+  path,
+  { body, query, key, accept = "application/json", headers, signal, open = false } = {},
+) {
+  const url = new URL(path, base);
+  for (const [name, value] of Object.entries(query ?? {})) {
+    if (value !== null && value !== undefined && value !== "") url.searchParams.set(name, value);
+  }
+  const attempt = () => {
+    const head = new Headers({ Accept: accept, ...headers });
+    if (body !== undefined) head.set("Content-Type", "application/json");
+    if (key) head.set("Idempotency-Key", key);
+    if (!open && access) head.set("Authorization", `Bearer ${access}`);
+    const content = body === undefined ? undefined : JSON.stringify(body);
+    return fetch(url, {
+      method,
+      headers: head,
+      body: content,
+      signal,
+      credentials: "same-origin",
+      cache: "no-store",
+    });
+  };
+  try {
+    if (!open && !access && remembered.get() !== "no") await refresh();
+    let response = await attempt();
+    if (response.status === 401 && !open) {
+      await refresh();
+      response = await attempt();
+    }
+    if (response.ok) return response;
+    throw await problem(response);
+  } catch (error) {
+    throw asApiError(error);
+  }
+}
+
+function asApiError(error) {
+  if (error instanceof ApiError || error.name === "AbortError") return error;
+  if (error.name === "TimeoutError") {
+    return new ApiError({
+      code: "timeout",
+      detail: "The server didn't reply in time. Your request may have succeeded or failed.",
+    });
+  }
+  const detail = navigator.onLine
+    ? "The server can't be reached. Check your connection and try again."
+    : "You are offline. Try again when you are connected.";
+  return new ApiError({ code: "network", detail });
+}
+
+/** The connection was lost before the end of a reply. */
+export function interrupted() {
+  return new ApiError({
+    code: "interrupted",
+    detail: "The connection was lost before the end of the reply.",
+  });
+}
+
+/** The failure of a response. */
+async function problem(response) {
+  const text = await response.text().catch(() => "");
+  const seconds = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
+  const retryAfter = Number.isFinite(seconds) ? seconds : null;
+  try {
+    const document = JSON.parse(text);
+    if (document?.detail)
+      return problemOf({ retry_after: retryAfter, ...document }, response.status);
+  } catch {
+    // It is not from the API but, for example, a proxy's page in HTML.
+  }
+  return new ApiError({
+    status: response.status,
+    code: `http_${response.status}`,
+    detail: words(response.status),
+    retryAfter,
+  });
+}
+
+function words(status) {
+  if (status === 429) return "Too many requests. Try again in a moment.";
+  if (status >= 500) return "The server can't answer right now. Try again in a moment.";
+  return `The server refused this (${status}).`;
+}
+
+async function readText(response) {
+  try {
+    return await response.text();
+  } catch (error) {
+    throw error.name === "TimeoutError" ? asApiError(error) : interrupted();
+  }
+}
+
+function json(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw interrupted();
+  }
+}
+
+/**
+ * The URL of the next page of a list, or null. Only the link's query is used: a proxy may serve the
+ * API under another origin.
+ */
+export function nextPage(response) {
+  const link = /<([^>]*)>\s*;[^,]*rel="?next"?/.exec(response.headers.get("Link") ?? "")?.[1];
+  return link === undefined ? null : new URL(new URL(link, response.url).search, response.url).href;
+}
+
+function within(milliseconds, signal) {
+  const limit = AbortSignal.timeout(milliseconds);
+  return signal ? AbortSignal.any([signal, limit]) : limit;
+}

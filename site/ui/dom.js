@@ -1,0 +1,75 @@
+// Elements, made by name. No function here takes HTML: text stays text.
+
+/**
+ * Makes an element. In `props`, `class` is the class, `on<event>` a listener, `dataset` and
+ * `style` are objects, and `aria-*`, `role`, `for` and the like are attributes; everything else is
+ * a property if the element has it. A prop or child that is false, null or undefined is left out;
+ * arrays of children are flattened.
+ */
+export function h(tag, props, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(props ?? {})) set(element, name, value);
+  element.append(...nodes(children));
+  return element;
+}
+
+/** Replaces the children of an element. */
+export function fill(element, ...children) {
+  element.replaceChildren(...nodes(children));
+  return element;
+}
+
+const NOTHING = [null, undefined, false, ""];
+
+function nodes(children) {
+  return children.flat(Infinity).filter((child) => !NOTHING.includes(child));
+}
+
+/** These properties can't be set, or not to the attribute's text. */
+const ATTRIBUTES = ["list", "form", "spellcheck"];
+
+function set(element, name, value) {
+  if (value === null || value === undefined || value === false) return;
+  if (name === "class") element.className = value;
+  else if (name === "dataset" || name === "style") Object.assign(element[name], value);
+  else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+  else if (name in element && !name.includes("-") && !ATTRIBUTES.includes(name))
+    element[name] = value;
+  else element.setAttribute(name, value === true ? "" : value);
+}
+
+let ids = 0;
+/** An id that no other element has. */
+export const newId = (prefix = "id") => `${prefix}-${(ids += 1)}`;
+
+/** Moves the focus to an element that can't have it by itself, such as a heading or a new row. */
+export function focusOn(element) {
+  element.tabIndex = -1;
+  element.focus({ preventScroll: false });
+}
+
+/** Scrolls a strip of links sideways, and nothing else, so that the current one is in view. */
+export function showCurrent(strip) {
+  const link = strip.querySelector("[aria-current]");
+  if (!link) return;
+  const [around, own] = [strip, link].map((element) => element.getBoundingClientRect());
+  strip.scrollLeft += own.left + own.width / 2 - (around.left + around.width / 2);
+}
+
+/** How far below the part that is shown the end of a list counts as in view. */
+const NEAR = "300px";
+
+/** Calls `act` each time when `element` comes into view. `again()` of the result looks again. */
+export function whenSeen(element, act) {
+  const options = { rootMargin: NEAR, scrollMargin: NEAR };
+  const observer = new IntersectionObserver((entries) => {
+    if (entries.at(-1).isIntersecting) act();
+  }, options);
+  observer.observe(element);
+  return {
+    again() {
+      observer.unobserve(element);
+      observer.observe(element);
+    },
+  };
+}

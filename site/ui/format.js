@@ -1,0 +1,95 @@
+// Numbers, times, devices and failures in the form in which people read them.
+
+import { h } from "./dom.js";
+
+const numbers = new Intl.NumberFormat("en");
+const signed = new Intl.NumberFormat("en", { signDisplay: "exceptZero" });
+const times = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
+const exact = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+const days = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium" });
+const months = new Intl.DateTimeFormat("en-GB", { month: "long", year: "numeric" });
+const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+
+/** `4,000` */
+export const formatNumber = (number) => numbers.format(number);
+/** `+4,000`, `−100` */
+export const formatSigned = (number) => signed.format(number).replace("-", "−");
+/** `4,000 tokens`, `1 token` */
+export const formatTokens = (number) => plural(number, "token");
+/** `2 messages`, `1 message` */
+export const plural = (number, word) =>
+  `${numbers.format(number)} ${word}${number === 1 ? "" : "s"}`;
+/** `20 Nov 2026, 07:17` */
+export const formatTime = (time) => times.format(new Date(time));
+/** `20 Nov 2026, 07:17:39` */
+export const formatExactTime = (time) => exact.format(new Date(time));
+/** `20 Nov 2026` */
+export const formatDay = (time) => days.format(new Date(time));
+/** `November 2026` */
+export const formatMonth = (time) => months.format(new Date(time));
+/** `07:17:39` */
+export const formatClock = (time) => clock.format(new Date(time));
+
+/** A word of the API for which a page has no text, as of a later release: `gift_card` is `Gift card`. */
+export function formatWord(word) {
+  const text = word.replaceAll("_", " ");
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** `just now`, `5 minutes ago`, `yesterday`; the day if it is more than a week ago. */
+export function formatAgo(time) {
+  const seconds = (new Date(time) - Date.now()) / 1000;
+  const ago = Math.abs(seconds);
+  if (ago < 45) return "just now";
+  if (ago < 3300) return relative.format(Math.round(seconds / 60), "minute");
+  if (ago < 79_200) return relative.format(Math.round(seconds / 3600), "hour");
+  if (ago < 7 * 86_400) return relative.format(Math.round(seconds / 86_400), "day");
+  return formatDay(time);
+}
+
+/** `in 5 seconds`, `in 2 minutes` */
+function formatIn(seconds) {
+  if (seconds < 100) return relative.format(Math.max(1, Math.ceil(seconds)), "second");
+  if (seconds < 5400) return relative.format(Math.ceil(seconds / 60), "minute");
+  return relative.format(Math.ceil(seconds / 3600), "hour");
+}
+
+/** A time as an element, written by one of the functions above. Its tooltip is the full time. */
+export function time(value, form = formatTime) {
+  return h("time", { dateTime: value, title: formatTime(value) }, form(value));
+}
+
+/** The browser and the system of a `User-Agent`. */
+export function device(agent) {
+  if (!agent) return "Unknown device";
+  const browser = [
+    [/Edg\//, "Edge"],
+    [/OPR\//, "Opera"],
+    [/Firefox\//, "Firefox"],
+    [/Chrom(e|ium)\//, "Chrome"],
+    [/Safari\//, "Safari"],
+  ].find(([sign]) => sign.test(agent))?.[1];
+  const system = [
+    [/iPhone/, "iPhone"],
+    [/iPad/, "iPad"],
+    [/Android/, "Android"],
+    [/Windows/, "Windows"],
+    [/Mac OS X/, "Mac"],
+    [/CrOS/, "ChromeOS"],
+    [/Linux/, "Linux"],
+  ].find(([sign]) => sign.test(agent))?.[1];
+  if (browser && system) return `${browser} on ${system}`;
+  return agent.split(" ")[0].slice(0, 60);
+}
+
+/** A failure as a sentence that says when to try again. */
+export function explain(error) {
+  if (error?.name !== "ApiError") {
+    console.error(error);
+    return "Something went wrong. Reload the page and try again.";
+  }
+  const { status, message, retryAfter } = error;
+  const isSilent = status === 429 && retryAfter > 1 && !/try again in/i.test(message);
+  return isSilent ? `${message} Try again ${formatIn(retryAfter)}.` : message;
+}

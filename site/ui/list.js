@@ -1,0 +1,135 @@
+// Lists that grow page by page, and tables.
+
+import { announce } from "./announce.js";
+import { busy, button } from "./button.js";
+import { fill, focusOn, h, whenSeen } from "./dom.js";
+import { explain } from "./format.js";
+import { note, skeleton } from "./note.js";
+
+/** How many pages are read at a time: pages of a search may be empty before its end. */
+const MOST_PAGES = 10;
+
+/**
+ * A list that grows page by page.
+ *
+ * `load(next)` resolves with `{items, next}`; `next` is null for the first page, and after the last
+ * one. `row(item)` makes a node, and `empty` is shown if there are no items. `list` is the element
+ * that holds the rows, and `around(list)` may wrap it. If a page can't be loaded, the list stays as
+ * it is. With `atLeast`, at least that many rows are read at once. The element's `ready` resolves
+ * after that, and `grown` gets the number of rows each time when it changes. An `endless` list goes
+ * on by itself when its end comes into view.
+ */
+export function paged({
+  load,
+  row,
+  empty,
+  list = h("ul", { class: "list" }),
+  around = (element) => element,
+  more = "Show more",
+  atLeast = 1,
+  grown = () => {},
+  endless = false,
+}) {
+  const foot = h("div", { class: "paged-foot" });
+  const wrapped = around(list);
+  const element = h("div", { class: "paged" }, wrapped, foot);
+  let next = null;
+  let shown = 0;
+  let isLoading = false;
+  const go = button(more, { onclick: () => busy(go, () => add(true)) });
+
+  const add = async (pressed = false) => {
+    if (isLoading) return;
+    isLoading = true;
+    fill(foot, shown === 0 ? skeleton(4) : go);
+    const before = shown;
+    try {
+      const wanted = before === 0 ? atLeast : before + 1;
+      for (let pages = 0; pages < MOST_PAGES && shown < wanted; pages += 1) {
+        const page = await load(next);
+        next = page.next;
+        const rows = page.items.map(row);
+        list.append(...rows);
+        shown += rows.length;
+        // The reader goes on at the first new row.
+        if (pressed && before > 0 && rows[0]) focusOn(rows[0]);
+        if (!next) break;
+      }
+      grown(shown);
+      wrapped.hidden = shown === 0;
+      const soFar = shown === 0 && next && h("p", { class: "muted" }, "Nothing found so far.");
+      fill(foot, shown === 0 && !next && empty, soFar, next && go);
+      if (pressed && before > 0) announce(`${shown - before} more`);
+      // A search that has found nothing goes on only if it is asked to.
+      if (next && shown > before) end?.again();
+    } catch (error) {
+      if (error?.name === "AbortError") return;
+      const again = button("Try again", { small: true, onclick: () => add(true) });
+      fill(foot, note("bad", h("p", {}, explain(error)), again));
+    } finally {
+      isLoading = false;
+    }
+  };
+  const end = endless ? whenSeen(foot, () => next && shown > 0 && add()) : null;
+  wrapped.hidden = true;
+  element.ready = add();
+  return element;
+}
+
+/**
+ * A table that scrolls within its box if it is too wide: `{element, body}`, where `body` holds the
+ * rows. Each of `columns` is a text or `{text, class}`.
+ */
+export function table(caption, columns) {
+  const heads = columns.map((column) =>
+    h("th", { scope: "col", class: column.class }, column.text ?? column),
+  );
+  const body = h("tbody", {});
+  const element = h(
+    "div",
+    { class: "table-box", tabIndex: 0, role: "region", "aria-label": caption },
+    h(
+      "table",
+      {},
+      h("caption", { class: "sr-only" }, caption),
+      h("thead", {}, h("tr", {}, heads)),
+      body,
+    ),
+  );
+  return { element, body };
+}
+
+/**
+ * A table whose rows become blocks on narrow screens: `{element, body, row}`, where
+ * `row(cells, props)` makes a row from one content per column. Each of `columns` is
+ * `{text, class?, head?}`; `head` marks the cell that names its row.
+ *
+ * The roles are explicit because browsers drop them from tables with another `display`.
+ */
+export function stackedTable(caption, columns) {
+  const { element, body } = table(caption, columns);
+  element.classList.add("stacked");
+  element.querySelector("table").role = "table";
+  element.querySelectorAll("thead, tbody").forEach((group) => (group.role = "rowgroup"));
+  element.querySelectorAll("tr").forEach((row) => (row.role = "row"));
+  element.querySelectorAll("thead th").forEach((head) => (head.role = "columnheader"));
+
+  const cell = ({ text, class: name, head }, content) =>
+    h(
+      head ? "th" : "td",
+      {
+        class: name,
+        role: head ? "rowheader" : "cell",
+        scope: head && "row",
+        dataset: { label: text },
+      },
+      content,
+    );
+  const row = (cells, props) =>
+    h(
+      "tr",
+      { role: "row", ...props },
+      cells.map((content, index) => cell(columns[index], content)),
+    );
+  return { element, body, row };
+}
