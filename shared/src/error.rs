@@ -238,6 +238,11 @@ pub enum Error {
 }
 
 impl Failure {
+    /// Every failure.
+    pub fn all() -> &'static [Self] {
+        Self::VARIANTS
+    }
+
     /// Its name, by which the OpenAPI document's examples are sorted.
     pub fn name(self) -> &'static str {
         self.into()

@@ -21,6 +21,7 @@ pub use lambda_http::http::{HeaderMap, HeaderValue, Method, Response, StatusCode
 pub use self::accept::wants_csv;
 pub(crate) use self::accept::wants_html;
 pub use self::csv::{csv, csv_download, csv_row};
+pub use self::cursor::{Unproven, seal};
 pub use self::events::{Events, events};
 pub(crate) use self::failure::not_found;
 pub use self::failure::{Failures, OpenAiFailure, Problem, StreamProblem};

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::Api;
 use crate::support::document::{DOCUMENT, inlined, operations, stated, validator};
+use shared::error::Failure;
 
 const PATH: &str = "/api/openapi.json";
 
@@ -117,7 +118,7 @@ fn generators_of_clients_find_only_what_they_can_name() {
 #[test]
 fn every_failure_is_described_somewhere() {
     let text = DOCUMENT["components"]["responses"].to_string();
-    for failure in Failure::VARIANTS {
+    for failure in Failure::all() {
         // A method that a path doesn't take is not an operation, so no operation describes this
         // failure.
         let nowhere = *failure == Failure::MethodNotAllowed;

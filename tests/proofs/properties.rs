@@ -9,7 +9,7 @@ use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 use shared::Tokens;
-use shared::http::cursor::{Unproven, seal};
+use shared::http::{Unproven, seal};
 use shared::values::idempotency::{Key, Kind};
 use shared::values::{Email, Username, login_key};
 use tokio::runtime::Runtime;

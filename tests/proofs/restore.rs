@@ -395,7 +395,7 @@ async fn an_account_that_is_gone_for_longer_than_its_tombstone_comes_back_only_i
     let clock = Clock::default();
     clock.advance(2 * DAY);
     let (store, newer, no_password) =
-        (restored_store(&api), newer(&api), password::none().unwrap());
+        (restored_store(&api), newer(&api), passwords::none().unwrap());
     let mut since = Since {
         second: api.now(),
         newer: &newer,

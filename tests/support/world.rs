@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use shared::Tokens;
-use shared::values::{Account, Chat, Entry, EntryKind};
+use shared::values::{Account, AdminAct, Chat, Entry, EntryKind};
 
 /// Everything that the store holds.
 pub struct World {
@@ -15,6 +15,8 @@ pub struct World {
     /// The ids of the accounts in the index of those that may hold expired reservations.
     pub due: HashSet<String>,
     pub ledger: HashMap<String, Vec<Entry>>,
+    /// What administrators did to each account.
+    pub acts: HashMap<String, Vec<AdminAct>>,
     pub chats: HashMap<String, Vec<Chat>>,
     /// The user ids of all sessions.
     pub sessions: Vec<String>,
@@ -57,6 +59,7 @@ impl World {
             accounts: HashMap::new(),
             due: HashSet::new(),
             ledger: HashMap::new(),
+            acts: HashMap::new(),
             chats: HashMap::new(),
             sessions: Vec::new(),
             keys: Vec::new(),
@@ -90,8 +93,19 @@ impl World {
                 .unwrap_or_else(|error| panic!("an account that can't be: {error}"));
             world.accounts.insert(id, account);
         }
-        for entry in scan::<Entry>(dynamodb, "LedgerTable").await {
-            world.ledger.entry(entry.user_id.clone()).or_default().push(entry);
+        for mut row in scan::<Value>(dynamodb, "LedgerTable").await {
+            let owner = row["user_id"].as_str().unwrap().to_owned();
+            match owner.strip_prefix("standing#") {
+                None => {
+                    let entry = serde_json::from_value(row).unwrap();
+                    world.ledger.entry(owner).or_default().push(entry);
+                }
+                Some(owner) => {
+                    row["user_id"] = owner.into();
+                    let act = serde_json::from_value(row).unwrap();
+                    world.acts.entry(owner.to_owned()).or_default().push(act);
+                }
+            }
         }
         for chat in scan::<Value>(dynamodb, "ChatsTable")
             .await
@@ -119,6 +133,10 @@ impl World {
 
     pub fn ledger(&self, id: &str) -> &[Entry] {
         self.ledger.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn acts(&self, id: &str) -> &[AdminAct] {
+        self.acts.get(id).map_or(&[], Vec::as_slice)
     }
 
     pub fn chats(&self, id: &str) -> &[Chat] {

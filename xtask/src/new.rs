@@ -109,8 +109,8 @@ impl Endpoint {
 //!
 //! Out: a message.
 
-use shared::{auth, http, App, Reply, Request};
 use shared::view::Done;
+use shared::{{App, Reply, Request, auth, http}};
 
 /// Reads the account, strongly consistent.
 #[utoipa::path(

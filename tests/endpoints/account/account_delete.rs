@@ -10,9 +10,9 @@ use emulator::template::Template;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::store::{Adjusted, Ending, Erased};
+use shared::store::{Adjusted, Ending, Erased, StoreError};
 use shared::values::Account;
-use shared::{Error, auth};
+use shared::{Error, auth, passwords};
 
 use crate::support::client::{Answer, Api, DAY, GRANT, PRICE, Person, unique};
 use crate::support::world::put;
@@ -366,7 +366,7 @@ async fn a_deletion_frees_an_address_that_was_changed_meanwhile_and_fails_if_the
  {
     let api = Api::own(&[]).await;
     let (ann, email) = with_an_address(&api).await;
-    let (store, hash) = (api.store(), auth::password::none().unwrap());
+    let (store, hash) = (api.store(), passwords::none().unwrap());
     let (seen, caller) = api.caller(&ann).await;
     let other = format!("{}@example.com", unique("ann"));
     api.set(&ann, "email", AttributeValue::S(other.clone())).await;
@@ -380,7 +380,7 @@ async fn a_deletion_frees_an_address_that_was_changed_meanwhile_and_fails_if_the
     stale.auth_epoch = 0;
     assert_eq!(
         store.delete_account(&stale, &Account { auth_epoch: 0, ..seen.clone() }, &hash, 1).await,
-        Err(Error::InvalidToken)
+        Err(StoreError::NotAccepted)
     );
     let (_, ended) = api.caller(&ann).await;
     store
@@ -389,7 +389,7 @@ async fn a_deletion_frees_an_address_that_was_changed_meanwhile_and_fails_if_the
         .unwrap();
     assert_eq!(
         store.delete_account(&ended, &seen, &hash, 1).await,
-        Err(Error::InvalidToken),
+        Err(StoreError::NotAccepted),
         "ended since it was read"
     );
     ann.profile().await.is(200);

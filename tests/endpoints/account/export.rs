@@ -63,10 +63,7 @@ impl Person {
             actor: self.id.clone(),
             chat_id: Some(id.into()),
             units: None,
-            act: None,
             key_id: None,
-            intervention: None,
-            granted: None,
             time: 1,
         }
     }

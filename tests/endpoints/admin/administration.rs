@@ -11,8 +11,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::clock::{Clock, Day};
 use shared::http::Body;
-use shared::store::{Adjustment, NewAccount, Registered, chat_month};
-use shared::values::{Account, Chat, Reason, Role, Username};
+use shared::store::{Adjustment, NewAccount, Registered, StoreError, chat_month};
+use shared::values::{Account, Administrator, Chat, Reason, Role, Username};
 use shared::{Change, Error, Tokens, auth};
 use uuid::Uuid;
 
@@ -78,7 +78,7 @@ impl Person {
     }
 
     /// This administrator, as an endpoint identifies them.
-    pub async fn at_the_door(&self) -> auth::Administrator {
+    pub async fn at_the_door(&self) -> Administrator {
         let app = &self.api.server().apps["admin_adjustment"];
         let bearer = self.bearer();
         let headers = [("authorization", bearer.as_str())];
@@ -756,9 +756,9 @@ async fn a_former_administrator_changes_nothing_any_more() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let ends = [
-        ("role", AttributeValue::S("user".into()), Error::Forbidden),
-        ("active", AttributeValue::Bool(false), Error::InvalidToken),
-        ("auth_epoch", AttributeValue::N("9".into()), Error::InvalidToken),
+        ("role", AttributeValue::S("user".into()), StoreError::NotAdministrator),
+        ("active", AttributeValue::Bool(false), StoreError::NotAccepted),
+        ("auth_epoch", AttributeValue::N("9".into()), StoreError::NotAccepted),
     ];
     for (attribute, value, refusal) in ends {
         let was = root.elsewhere("a test").await.at_the_door().await;
@@ -772,7 +772,7 @@ async fn a_former_administrator_changes_nothing_any_more() {
         let adjustment = adjusting(&account).unwrap();
         assert_eq!(api.store().adjust(&adjustment, api.now()).await, Err(refusal.clone()));
         let own = adjusting(&api.account(&root).await);
-        assert_eq!(own.map(drop), Err(Error::OwnBalance));
+        assert_eq!(own.map(drop), Err(StoreError::OwnBalance));
         let change =
             shared::store::StandingChange { active: Some(false), role: None, reason: None };
         assert_eq!(

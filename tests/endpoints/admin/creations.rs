@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::clock::Clock;
-use shared::store::{Intervening, NewAccount};
+use shared::store::{Intervening, NewAccount, StoreError};
 use shared::values::{Intervention, Role, Username};
 use shared::{Error, Tokens};
 
@@ -320,6 +320,6 @@ async fn a_former_administrator_creates_no_one() {
     let account = new.open(&clock);
     let doing = Intervening::new(&was, &account, Intervention::Creation, None, &clock).unwrap();
     let created = api.store().create_account(&doing, &new).await;
-    assert_eq!(created.err(), Some(Error::Forbidden));
+    assert_eq!(created.err(), Some(StoreError::NotAdministrator));
     assert_eq!(api.items("").await, before);
 }

@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::Error;
 use shared::clock::Clock;
-use shared::store::{Intervening, Purpose};
+use shared::store::{Intervening, Purpose, StoreError};
 use shared::values::Intervention;
 
 use crate::support::client::{Answer, Api, Person, token_in, unique};
@@ -354,9 +354,9 @@ async fn a_former_administrator_intervenes_in_nothing_any_more() {
     ann.makes_a_key("a program").await.is(201);
     api.outbox_is_empty().await;
     let ends = [
-        ("role", AttributeValue::S("user".into()), Error::Forbidden),
-        ("active", AttributeValue::Bool(false), Error::InvalidToken),
-        ("auth_epoch", AttributeValue::N("9".into()), Error::InvalidToken),
+        ("role", AttributeValue::S("user".into()), StoreError::NotAdministrator),
+        ("active", AttributeValue::Bool(false), StoreError::NotAccepted),
+        ("auth_epoch", AttributeValue::N("9".into()), StoreError::NotAccepted),
     ];
     for (attribute, value, refusal) in ends {
         let was = root.elsewhere("a test").await.at_the_door().await;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use emulator::dynamo;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use shared::Error;
 use shared::store::Attempt;
 
 use crate::endpoints::auth::login::looks;
@@ -350,7 +351,7 @@ async fn guesses_in_a_day(api: &Api, networks: usize, logins: &[String]) -> usiz
         store
             .admit_attempt(&mut attempt, counts, None, None)
             .await
-            .map_err(|error| *error.limit().unwrap())
+            .map_err(|error| *Error::from(error).limit().unwrap())
     };
     let begins = 1_795_132_800;
     let (mut checked, mut network) = (0, 0);

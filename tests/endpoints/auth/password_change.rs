@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shared::Error;
 use shared::clock::Clock;
-use shared::store::Ending;
+use shared::store::{Ending, StoreError};
 use shared::values::Session;
 
 use crate::support::client::{Answer, Api, Person, unique};
@@ -108,7 +108,7 @@ async fn a_session_that_was_ended_since_the_account_was_read_changes_nothing() {
         .unwrap();
     assert_eq!(
         store.change_password(&caller, &account, "a hash", &next).await,
-        Err(Error::InvalidToken)
+        Err(StoreError::NotAccepted)
     );
     assert_eq!(api.account(&ann).await.password, account.password);
 }

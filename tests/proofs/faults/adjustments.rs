@@ -66,7 +66,7 @@ impl Scenario for Adjusting {
     }
 
     async fn ask(case: &Case<Self>) -> Self::Reply {
-        case.app.store.adjust(&case.own, case.app.clock.seconds()).await
+        Ok(case.app.store.adjust(&case.own, case.app.clock.seconds()).await?)
     }
 
     fn is_usual(self, reply: &Self::Reply) -> bool {

@@ -144,7 +144,7 @@ impl Case<Administering> {
             .iter()
             .filter(|row| row.kind == EntryKind::Adjustment)
             .count();
-        let acts = world.ledger(&format!("standing#{}", self.who.id)).len();
+        let acts = world.acts(&self.who.id).len();
         let state = (
             account.active,
             account.role.clone(),

@@ -58,7 +58,7 @@ impl Case<Creating> {
             if rows.iter().any(|row| row.actor != self.own.id) {
                 wrong.push(format!("granted by another account: {rows:?}"));
             }
-            let acts = world.ledger(&format!("standing#{}", account.id));
+            let acts = world.acts(&account.id);
             if acts.len() != 1
                 || acts[0].intervention != Some(what)
                 || acts[0].granted != Some(account.granted)

@@ -211,7 +211,7 @@ impl Scenario for Erasing {
     }
 
     async fn ask(case: &Case<Self>) -> Self::Reply {
-        case.app.store.erase(case.app.clock.seconds(), DAY).await
+        Ok(case.app.store.erase(case.app.clock.seconds(), DAY).await?)
     }
 
     fn is_usual(self, reply: &Self::Reply) -> bool {

@@ -132,8 +132,8 @@ impl Case<Intervening> {
         let done = self.replies.iter().filter(|reply| scenario.is_usual(reply)).count();
         let unknown = self.replies.iter().filter(|reply| reply.is_unknown()).count();
         let account = &world.accounts[&self.who.id];
-        let rows = world.ledger(&format!("standing#{}", self.who.id));
-        let of_it = |row: &&shared::values::Entry| {
+        let rows = world.acts(&self.who.id);
+        let of_it = |row: &&shared::values::AdminAct| {
             row.intervention == Some(scenario.what()) && row.actor == self.own.root.id
         };
         let acts = rows.iter().filter(of_it).count();
@@ -160,7 +160,7 @@ impl Case<Intervening> {
             ));
         }
         let pause = world.pauses.get(&fingerprint(&self.own.address));
-        let is_of_a_row = |pause: &String| rows.iter().any(|row| row.entry_id == *pause);
+        let is_of_a_row = |pause: &String| rows.iter().any(|row| row.id == *pause);
         let expected = scenario == Intervening::SendingReset && acts > 0;
         if pause.is_some_and(is_of_a_row) != expected || pause.is_some() != expected {
             wrong.push(format!("the pause is of {pause:?} after {acts} rows"));

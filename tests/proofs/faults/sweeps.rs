@@ -51,7 +51,7 @@ impl Scenario for Sweep {
     }
 
     async fn ask(case: &Case<Self>) -> Self::Reply {
-        case.app.store.sweep(case.app.clock.seconds()).await
+        Ok(case.app.store.sweep(case.app.clock.seconds()).await?)
     }
 
     fn is_usual(self, reply: &Self::Reply) -> bool {
