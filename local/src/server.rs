@@ -11,17 +11,15 @@ use std::time::Duration;
 
 use functions::{ENDPOINTS, Function};
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, try_join_all};
+use futures_util::future::try_join_all;
 use serde_json::{Map, json};
+use shared::App;
 use shared::app::Mailing;
 use shared::clock::Clock;
 use shared::config::{ConfigError, Settings};
-use shared::telemetry::trace::{self, Parent};
-use shared::{App, Error};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tracing::{Instrument, Span};
 
 use crate::server::mail::{Postman, Sent};
 use crate::server::scheduled::traced;

@@ -225,6 +225,7 @@ mod tests {
 
     use super::*;
     use crate::config::Settings;
+    use crate::values::{Speaker, Turn};
 
     async fn ai(providers: &'static str) -> Ai {
         let settings = Settings::new(|name| match name {

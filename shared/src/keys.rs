@@ -24,7 +24,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use crate::clock::Clock;
 use crate::config::{ConfigError, Secret, checked_secret};
 use crate::store::{PublicKey, Store};
-use crate::{App, Error, Result, aws};
+use crate::{Error, Result, aws};
 
 /// The most bytes of a token that is parsed. Issued tokens have less than a thousand.
 const TOKEN_LENGTH: usize = 4096;

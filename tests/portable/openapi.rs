@@ -2,9 +2,7 @@
 //! it.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::Read;
-use std::path::Path;
 use std::sync::Arc;
 
 use flate2::read::GzDecoder;

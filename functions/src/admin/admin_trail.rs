@@ -17,7 +17,7 @@ use shared::http::{self, Paging};
 use shared::openapi::{self, Days, PageQuery};
 use shared::store::{ActFilter, Place, Span, TrailEntry};
 use shared::values::{Act, Role};
-use shared::{App, Error, Reply, Request, Result, Tokens, auth, clock};
+use shared::{App, Error, Reply, Request, Result, auth, clock};
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 use utoipa::{IntoParams, PartialSchema, ToSchema};

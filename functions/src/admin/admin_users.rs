@@ -14,7 +14,7 @@ use shared::http::{Paging, ProvenPage};
 use shared::openapi::PageQuery;
 use shared::store::{Label, Listed, Place};
 use shared::view::ListedUser;
-use shared::{App, Error, Reply, Request, auth};
+use shared::{App, Reply, Request, auth};
 
 use self::query::{Asked, Filters, KEPT, scope};
 

@@ -228,7 +228,8 @@ impl From<Failure> for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ai::{Format, Part, Picture, Speaker, Tool, Turn};
+    use crate::ai::{Format, Tool};
+    use crate::values::{Part, Picture, Speaker, Turn};
 
     #[test]
     fn a_refusal_is_known_by_the_words_of_its_provider() {

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::Issuing;
 use crate::auth::token::{Claims, Kind, Subject, sign, verify};
-use crate::values::{AccessToken, Account, Session};
-use crate::{App, Error, Result};
+use crate::values::AccessToken;
+use crate::{App, Result};
 
 const KIND: Kind = Kind { typ: "at+jwt", audience: None };
 

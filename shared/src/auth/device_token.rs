@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::Issuing;
 use crate::auth::token::{Claims, Kind, Subject, sign, verify};
 use crate::http::cookie;
-use crate::values::{Account, DeviceToken};
+use crate::values::DeviceToken;
 use crate::{App, Request, Result};
 
 const KIND: Kind = Kind { typ: "device+jwt", audience: Some("device") };

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::Issuing;
 use crate::auth::token::{Claims, Kind, Subject, sign, verify};
-use crate::values::{Account, RefreshToken, Session};
+use crate::values::RefreshToken;
 use crate::{App, Error, Result};
 
 const KIND: Kind = Kind { typ: "rt+jwt", audience: Some("refresh") };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use aws_config::SdkConfig;
 
-use crate::{Error, Result, aws};
+use crate::{Result, aws};
 
 /// A secret, or where to read it.
 #[derive(Clone, PartialEq, Eq)]

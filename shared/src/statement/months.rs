@@ -154,10 +154,7 @@ mod tests {
             actor: "manage".into(),
             chat_id: None,
             units: None,
-            act: None,
             key_id: None,
-            intervention: None,
-            granted: None,
             time,
         }
     }

@@ -8,7 +8,6 @@ pub(in crate::store) mod instructions;
 pub(in crate::store) mod passwords;
 pub(in crate::store) mod registration;
 
-pub(in crate::store) use addresses::Claim;
 pub use addresses::Verifier;
 pub use administration::StandingChange;
 pub use deletion::Erased;

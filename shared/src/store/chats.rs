@@ -6,7 +6,6 @@ pub(in crate::store) mod conversations;
 pub(in crate::store) mod search;
 
 pub use branches::{Branch, Stretch};
-pub(in crate::store) use chats::NEW_CHAT;
 pub use chats::{CHATS, ChatKey};
 pub use conversations::{Conversation, ConversationChange};
 pub use search::ChatFilter;

@@ -313,7 +313,7 @@ mod tests {
             [("", "empty"), (" \n", "empty"), ("a\0b", "NUL"), ("ééééééééééé", "at most 10")]
         {
             let error = Message::parse(bad.into(), 10).unwrap_err();
-            assert!(error.contains(sentence), "{error}");
+            assert!(error.sentence().contains(sentence), "{error}");
         }
         assert_eq!(Message::parse("éééééééééé".into(), 10).unwrap().text(), "éééééééééé");
     }

@@ -148,7 +148,7 @@ mod tests {
             ("5\u{202e}0", "direction"),
             ("\u{2067}x\u{2069}", "direction"),
         ] {
-            assert!(Reason::parse(bad).unwrap_err().contains(sentence), "{bad:?}");
+            assert!(Reason::parse(bad).unwrap_err().sentence().contains(sentence), "{bad:?}");
         }
         assert_eq!(Reason::parse(&format!(" {} ", "é".repeat(200))), Ok(Reason("é".repeat(200))));
     }

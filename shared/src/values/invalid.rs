@@ -8,6 +8,13 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid(Cow<'static, str>);
 
+impl Invalid {
+    /// The sentence.
+    pub fn sentence(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -191,7 +191,10 @@ mod tests {
             "김たろう",
             "r\u{43e}ot@example.com",
         ] {
-            assert!(Username::choose(bad).unwrap_err().contains("one script"), "{bad:?}");
+            assert!(
+                Username::choose(bad).unwrap_err().sentence().contains("one script"),
+                "{bad:?}"
+            );
             assert!(Username::parse(bad).is_ok() && login_key(bad).is_some(), "{bad:?}");
         }
         for good in [

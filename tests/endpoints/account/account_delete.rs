@@ -10,9 +10,9 @@ use emulator::template::Template;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::passwords;
 use shared::store::{Adjusted, Ending, Erased, StoreError};
 use shared::values::Account;
-use shared::{Error, auth, passwords};
 
 use crate::support::client::{Answer, Api, DAY, GRANT, PRICE, Person, unique};
 use crate::support::world::put;

@@ -13,7 +13,7 @@ use shared::clock::{Clock, Day};
 use shared::http::Body;
 use shared::store::{Adjustment, NewAccount, Registered, StoreError, chat_month};
 use shared::values::{Account, Administrator, Chat, Reason, Role, Username};
-use shared::{Change, Error, Tokens, auth};
+use shared::{Change, Tokens, auth};
 use uuid::Uuid;
 
 use crate::endpoints::account::ledger::csv_line;

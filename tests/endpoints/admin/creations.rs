@@ -6,10 +6,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::Tokens;
 use shared::clock::Clock;
 use shared::store::{Intervening, NewAccount, StoreError};
 use shared::values::{Intervention, Role, Username};
-use shared::{Error, Tokens};
 
 use crate::support::client::{Answer, Api, DAY, GRANT, Person, token_in, unique};
 

@@ -8,7 +8,6 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::Error;
 use shared::clock::Clock;
 use shared::store::{Intervening, Purpose, StoreError};
 use shared::values::Intervention;

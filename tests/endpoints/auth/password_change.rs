@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use shared::Error;
 use shared::clock::Clock;
 use shared::store::{Ending, StoreError};
 use shared::values::Session;

@@ -15,14 +15,12 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::store::read::{names, values};
-use crate::store::schema::{ADMINISTRATORS, account_key, pk, standing_of};
+use crate::store::schema::{ADMINISTRATORS, account_key, pk};
 use crate::store::{
     Item, Listed, Patience, Result, Store, StoreError, Transaction, Write, flag, from_item, n,
     no_entries, s,
 };
-use crate::values::{
-    AccessToken, Account, Act, AdminAct, Administrator, Entry, EntryKind, Reason, Role, STANDING,
-};
+use crate::values::{AccessToken, Account, Act, AdminAct, Administrator, Reason, Role, STANDING};
 
 /// A change of a role or state; `None` keeps what there is.
 #[derive(Clone, Debug)]

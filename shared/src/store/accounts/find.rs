@@ -3,7 +3,7 @@
 use crate::store::accounts::addresses::Claim;
 use crate::store::schema::{account_key, pk};
 use crate::store::{Listed, Result, Store, StoreError};
-use crate::values::{AccessToken, Account, Administrator, Credential, Role};
+use crate::values::{AccessToken, Account, Administrator, Credential};
 
 impl Store {
     /// # Errors

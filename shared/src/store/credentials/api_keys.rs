@@ -4,7 +4,6 @@
 use std::collections::{BTreeSet, HashMap};
 
 use futures_util::future::try_join_all;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::store::credentials::sessions::CALLER;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::ReturnValue;
-use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::store::schema::{SESSION, account_key, pk, session_key};

@@ -1,18 +1,13 @@
 //! The table Ledger: an immutable row for every change of a balance.
 
-use std::collections::BTreeMap;
+use serde::Deserialize;
 
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer, Serialize};
-
-use crate::Tokens;
 use crate::clock::{Day, millis_of, month};
 use crate::store::read::page;
 use crate::store::schema::{DAY_SHARDS, STANDING, day_partition, entry_key};
 use crate::store::timeline::Timeline;
-use crate::store::{Place, Result, Span, Store, Write, from_item, s, to_item};
-use crate::values::text::{is_blank, turns_text};
-use crate::values::{Chat, Entry, EntryKind, Role, charges};
+use crate::store::{Result, Store, Write, s, to_item};
+use crate::values::{Entry, EntryKind, charges};
 
 /// Sorts after every entry id.
 const AFTER_ALL: &str = "~";

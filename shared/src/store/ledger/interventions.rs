@@ -9,9 +9,7 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::store::schema::pk;
 use crate::store::{Patience, Result, Store, StoreError, Transaction, Write, n, no_entries, s};
-use crate::values::{
-    Account, AdminAct, Administrator, Entry, EntryKind, Intervention, Reason, STANDING,
-};
+use crate::values::{Account, AdminAct, Administrator, Intervention, Reason, STANDING};
 
 /// An administrator's intervention in another account. Everything that its row says is fixed before
 /// the first send, so that a repeated one is the same.

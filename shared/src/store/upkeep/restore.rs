@@ -13,13 +13,13 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::store::accounts::deletion::{BATCH, TAKEN};
-use crate::store::schema::{ACCOUNT, API_KEY, LINK, SESSION, chat_key, pk, standing_of};
+use crate::store::schema::{ACCOUNT, API_KEY, LINK, SESSION, chat_key, pk};
 use crate::store::upkeep::audit::text;
 use crate::store::upkeep::reconcile::is_younger;
 use crate::store::{
     Item, Link, Result, Store, StoreError, Transaction, Write, flag, from_item, n, s, to_item,
 };
-use crate::values::{Account, Act, AdminAct, Entry, EntryKind, Role, STANDING, Session};
+use crate::values::{Account, Act, AdminAct, Role, STANDING, Session};
 
 /// How many items one `BatchGetItem` takes.
 const GET: usize = 100;
@@ -405,9 +405,9 @@ fn with_access_of(restored: &Account, newer: &Account) -> Account {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::NewAccount;
     use super::*;
     use crate::Tokens;
+    use crate::store::NewAccount;
     use crate::values::Username;
 
     fn account(epoch: u64) -> Account {
