@@ -62,7 +62,7 @@ macro_rules! endpoints {
         /// The descriptions of this room's endpoints, for the OpenAPI document.
         #[derive(utoipa::OpenApi)]
         #[openapi(paths($($($name::handle, $($($name::$more,)+)?)+)+))]
-        pub(crate) struct Described;
+        pub(crate) struct RoomPaths;
     };
 }
 
@@ -140,9 +140,9 @@ impl Function {
     }
 
     /// The same function over another `App`.
-    pub fn over(&self, app: App) -> Self {
+    pub fn with_app(&self, app: App) -> Self {
         let (edge, traces) = (self.edge.clone(), app.traces.clone());
-        Self { edge, traces, handler: self.handler.over(app) }
+        Self { edge, traces, handler: self.handler.with_app(app) }
     }
 }
 
@@ -151,7 +151,7 @@ trait Handler: Send + Sync {
     fn call(&self, req: Request) -> Boxed<'static, Reply>;
     fn needs(&self) -> &dyn Any;
     fn app(&self) -> Option<App>;
-    fn over(&self, app: App) -> Arc<dyn Handler>;
+    fn with_app(&self, app: App) -> Arc<dyn Handler>;
 }
 
 struct Bound<A, F> {
@@ -172,7 +172,7 @@ impl<A: Start, F: Future<Output = Reply> + Send + 'static> Handler for Bound<A, 
         self.needs.clone().app_mut().cloned()
     }
 
-    fn over(&self, app: App) -> Arc<dyn Handler> {
+    fn with_app(&self, app: App) -> Arc<dyn Handler> {
         let mut needs = self.needs.clone();
         if let Some(place) = needs.app_mut() {
             *place = app;

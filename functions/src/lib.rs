@@ -49,12 +49,12 @@ const ROUTES_OF_ROOMS: &[&[Route]] = &[
 
 /// The descriptions of all endpoints of the API.
 pub(crate) fn described() -> utoipa::openapi::OpenApi {
-    auth::Described::openapi()
-        .merge_from(chats::Described::openapi())
-        .merge_from(account::Described::openapi())
-        .merge_from(openai::Described::openapi())
-        .merge_from(admin::Described::openapi())
-        .merge_from(service::Described::openapi())
+    auth::RoomPaths::openapi()
+        .merge_from(chats::RoomPaths::openapi())
+        .merge_from(account::RoomPaths::openapi())
+        .merge_from(openai::RoomPaths::openapi())
+        .merge_from(admin::RoomPaths::openapi())
+        .merge_from(service::RoomPaths::openapi())
 }
 
 const fn length<T>(mut rooms: &[&[T]]) -> usize {

@@ -15,8 +15,8 @@ use std::ops::Deref;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared::ai::{CallPiece, Piece, Prompt};
-use shared::app::{Asking, Start};
-use shared::charge::{AnswerForm, Asked, Begun, Charge, Context, Keyed};
+use shared::app::{AiApp, Start};
+use shared::charge::{AnswerForm, BeginOutcome, Charge, Context, NewChat, RequestKey};
 use shared::clock::Clock;
 use shared::config::{ConfigError, EmptyBalance, Settings};
 use shared::http::{self, Failures};
@@ -39,17 +39,17 @@ endpoints! {
 /// most twice, so this is longer than most answers take.
 const COME_AGAIN: u32 = 10;
 
-/// An [`Asking`], and the status of an empty balance.
+/// An [`AiApp`], and the status of an empty balance.
 #[derive(Clone)]
-pub struct Completing {
-    asking: Asking,
+pub struct CompletionApp {
+    asking: AiApp,
     empty_balance: EmptyBalance,
 }
 
-impl Start for Completing {
+impl Start for CompletionApp {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let empty_balance = EmptyBalance::read(settings)?;
-        Ok(Self { asking: Asking::start(settings, clock).await?, empty_balance })
+        Ok(Self { asking: AiApp::start(settings, clock).await?, empty_balance })
     }
 
     fn app_mut(&mut self) -> Option<&mut App> {
@@ -57,10 +57,10 @@ impl Start for Completing {
     }
 }
 
-impl Deref for Completing {
-    type Target = Asking;
+impl Deref for CompletionApp {
+    type Target = AiApp;
 
-    fn deref(&self) -> &Asking {
+    fn deref(&self) -> &AiApp {
         &self.asking
     }
 }
@@ -81,16 +81,16 @@ pub(crate) async fn read<T: DeserializeOwned>(app: &App, req: &Request) -> Resul
 /// # Errors
 /// Those of a prompt that no model may be asked, and of [`Charge::begin`].
 pub(crate) async fn begin(
-    app: &Completing,
+    app: &CompletionApp,
     req: &Request,
     caller: &Credential,
     key: Option<&Key>,
     form: AnswerForm,
     (message, prompt): (Message, Prompt),
-) -> Result<Begun> {
+) -> Result<BeginOutcome> {
     app.ai.check(&prompt)?;
-    let key = Keyed::of_program(app, req, caller, key, form).await?;
-    let asked = Asked { message, context: Context::Given(Box::new(prompt)), key };
+    let key = RequestKey::of_program(app, req, caller, key, form).await?;
+    let asked = NewChat { message, context: Context::Given(Box::new(prompt)), key };
     Charge::begin(app, req, caller, asked).await.map_err(|error| match error {
         Error::KeyRunning { .. } => Error::KeyRunning { seconds: COME_AGAIN },
         empty @ Error::InsufficientTokens { .. }
@@ -116,7 +116,7 @@ pub(crate) fn pieces(chat: &Chat) -> Vec<Piece> {
 }
 
 /// A number from 0 to `most`.
-pub(crate) fn within(number: Option<f64>, most: f64) -> Result<Option<f64>, String> {
+pub(crate) fn number_up_to(number: Option<f64>, most: f64) -> Result<Option<f64>, String> {
     match number {
         Some(number) if !(0.0..=most).contains(&number) => {
             Err(format!("This must be a number from 0 to {most}."))
@@ -126,7 +126,7 @@ pub(crate) fn within(number: Option<f64>, most: f64) -> Result<Option<f64>, Stri
 }
 
 /// The most tokens of an answer. Some clients send -1 for no limit.
-pub(crate) fn most_tokens(tokens: Option<f64>) -> Result<Option<u32>, String> {
+pub(crate) fn max_model_tokens(tokens: Option<f64>) -> Result<Option<u32>, String> {
     match tokens {
         None | Some(-1.0) => Ok(None),
         Some(tokens) if (1.0..=f64::from(u32::MAX)).contains(&tokens) => Ok(Some(tokens as u32)),
@@ -134,8 +134,8 @@ pub(crate) fn most_tokens(tokens: Option<f64>) -> Result<Option<u32>, String> {
     }
 }
 
-/// What [`most_tokens`] requires, in the OpenAPI document.
-pub(crate) fn token_limits() -> Value {
+/// What [`max_model_tokens`] requires, in the OpenAPI document.
+pub(crate) fn model_token_limits() -> Value {
     json!({ "anyOf": [{ "minimum": 1, "maximum": u32::MAX }, { "const": -1 }, { "type": "null" }] })
 }
 

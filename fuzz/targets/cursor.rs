@@ -4,7 +4,7 @@
 
 use fuzz::ANN;
 use libfuzzer_sys::fuzz_target;
-use shared::cursor::{Unproven, seal};
+use shared::cursor::{UnverifiedCursor, seal};
 
 fuzz_target!(|input: (&str, &str, &str, Vec<(u8, u8)>)| {
     let (text, scope, position, edits) = input;
@@ -16,7 +16,7 @@ fuzz_target!(|input: (&str, &str, &str, Vec<(u8, u8)>)| {
     }
     let forged = String::from_utf8_lossy(&forged).into_owned();
     for cursor in [text, &forged] {
-        if let Ok(parsed) = Unproven::parse(cursor)
+        if let Ok(parsed) = UnverifiedCursor::parse(cursor)
             && parsed.prove(&ANN.account, scope).is_ok()
         {
             assert_eq!(parsed.position(), position, "{cursor}");

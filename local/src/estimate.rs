@@ -22,7 +22,7 @@ use assumptions::{
 };
 use prices::Price;
 use quotas::Quota;
-use requests::{CENSUS, CHAT, FILE, Needs, Requests, STREAMED, SWEEP};
+use requests::{CENSUS, CHAT, FILE, Requests, ResourceUse, STREAMED, SWEEP};
 use stack::Stack;
 
 /// The load of a deployment.
@@ -55,9 +55,9 @@ pub struct Estimate {
     /// first.
     pub quotas: Vec<Quota>,
     /// The limit that a growing deployment reaches first.
-    pub first_that_breaks: Broken,
+    pub first_that_breaks: ReachedLimit,
     /// The first limit that neither a setting nor a request to AWS raises.
-    pub first_of_the_design: Broken,
+    pub first_of_the_design: ReachedLimit,
     /// The dollars for a million requests, by kind.
     pub per_million: Vec<Kind>,
 }
@@ -77,7 +77,7 @@ pub struct Item {
 
 /// A limit, and the number of users that reach it.
 #[derive(Debug, Serialize)]
-pub struct Broken {
+pub struct ReachedLimit {
     /// The limit.
     pub what: String,
     /// The number of users.
@@ -105,7 +105,7 @@ pub struct Kind {
 
 /// How often a request is sent in a month, and which function answers it.
 #[derive(Clone, Copy, Debug)]
-struct Sent {
+struct RequestCount {
     request: &'static str,
     function: &'static str,
     count: f64,
@@ -139,7 +139,7 @@ impl Load {
             let met = quotas.iter().filter(|quota| quota.of_design() || !of_design);
             let met = met.filter_map(|quota| Some((quota, quota.users?)));
             met.min_by(|(_, one), (_, other)| one.total_cmp(other))
-                .map(|(quota, users)| Broken { what: quota.what.clone(), users })
+                .map(|(quota, users)| ReachedLimit { what: quota.what.clone(), users })
                 .ok_or("no limit depends on the number of users")
         };
         Ok(Estimate {
@@ -191,11 +191,11 @@ impl Load {
     }
 
     /// The requests of a month.
-    fn sent(&self) -> Vec<Sent> {
+    fn sent(&self) -> Vec<RequestCount> {
         let (users, visits) = (self.users, self.visits());
         let later = self.chats() - visits;
         let (streamed, whole) = (self.streamed, 1.0 - self.streamed);
-        let sent = |request, function, count| Sent { request, function, count };
+        let sent = |request, function, count| RequestCount { request, function, count };
         vec![
             sent("chat with a key", "chat", visits * whole),
             sent(CHAT, "chat", later * whole),
@@ -216,17 +216,18 @@ impl Load {
     }
 
     /// What runs in the background in a month: schedules, sweeps and e-mails.
-    fn background(&self, stack: &Stack, requests: &Requests<'_>) -> Result<Needs, String> {
-        let behind = |needs: Needs| Needs { requests: 0.0, bytes_out: 0.0, ..needs };
-        let mut needs = Needs::default();
+    fn background(&self, stack: &Stack, requests: &Requests<'_>) -> Result<ResourceUse, String> {
+        let behind = |needs: ResourceUse| ResourceUse { requests: 0.0, bytes_out: 0.0, ..needs };
+        let mut needs = ResourceUse::default();
         // Each run reads its index. That takes half a unit, even if the index is empty.
         for (function, count) in &stack.scheduled {
             let run = behind(requests.answered_by(FILE, function)?);
-            needs = needs.and(Needs { reads: 0.5, ..run }.times(*count));
+            needs = needs.plus(ResourceUse { reads: 0.5, ..run }.times(*count));
         }
         let swept = behind(requests.one(SWEEP)?);
         // A run sweeps many accounts. The row also contains a read of the index.
-        needs = needs.and(Needs { invocations: 0.0, log_bytes: 0.0, ..swept }.times(self.visits()));
+        needs = needs
+            .plus(ResourceUse { invocations: 0.0, log_bytes: 0.0, ..swept }.times(self.visits()));
         // A census reads every account, one unit each. Its index is a tenth of that.
         let census = requests.row(CENSUS)?;
         let days = stack.scheduled.iter().filter(|(name, _)| name == "census");
@@ -237,15 +238,15 @@ impl Load {
         let rest = requests.row("first chat after a rest")?.writes - requests.row("chat")?.writes;
         needs.writes += rest * self.visits();
         let email = behind(requests.answered_by(FILE, "mail")?);
-        let email = Needs { writes: EMAIL_WRITES, reads: EMAIL_READS, ..email };
-        Ok(needs.and(email.times(self.emails())))
+        let email = ResourceUse { writes: EMAIL_WRITES, reads: EMAIL_READS, ..email };
+        Ok(needs.plus(email.times(self.emails())))
     }
 
     fn month(&self, stack: &Stack, requests: &Requests<'_>) -> Result<Vec<Item>, String> {
-        let mut asked = Needs::default();
+        let mut asked = ResourceUse::default();
         let mut methods: BTreeMap<&str, f64> = BTreeMap::new();
-        for Sent { request, function, count } in self.sent() {
-            asked = asked.and(requests.answered_by(request, function)?.times(count));
+        for RequestCount { request, function, count } in self.sent() {
+            asked = asked.plus(requests.answered_by(request, function)?.times(count));
             *methods.entry(function).or_default() += count;
         }
         // AWS charges a metric for each hour in which the method gets a request.
@@ -253,7 +254,7 @@ impl Load {
         let methods: f64 = methods.values().map(|count| 1.0 - (-count / hours).exp()).sum();
         let busy = 1.0 - (-asked.requests / hours).exp();
         let behind = self.background(stack, requests)?;
-        let all = asked.and(behind);
+        let all = asked.plus(behind);
         let stored =
             (CHAT_ITEM.value + TEXT.value + CHAT_COPIES.value) * self.chats() * MONTHS.value
                 + ACCOUNT.value * self.users;

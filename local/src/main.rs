@@ -15,7 +15,7 @@ use local::server::mail::Postman;
 use local::server::{Server, environment_of, write_environments};
 use mimalloc::MiMalloc;
 use serde_json::json;
-use shared::app::Mailing;
+use shared::app::MailApp;
 use shared::clock::Clock;
 use shared::config::{LogConfig, Settings};
 use shared::telemetry::metrics;
@@ -365,7 +365,7 @@ async fn postman(dynamo: &Dynamo, data: &Data) -> Result<Postman, String> {
             .ok()
             .or_else(|| environment_of(function, name, &dynamo.url, &dynamo.secret)),
     });
-    let mailing = Mailing::connect(&settings, Clock::default()).await;
+    let mailing = MailApp::connect(&settings, Clock::default()).await;
     Postman::new(mailing.map_err(|error| format!("{error}."))?, data)
         .ok_or_else(|| "The embedded DynamoDB has no URL.".into())
 }

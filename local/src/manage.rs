@@ -15,11 +15,12 @@ use shared::config::{Config, Secret, Settings};
 use shared::keys::{self, Signer};
 use shared::passwords::NewPassword;
 use shared::store::{
-    Adjusted, Adjustment, Erased, NewAccount, PublicKey, Registered, Store, StoreError,
+    AdjustOutcome, Adjustment, ErasureReport, NewAccount, PublicKey, RegisterOutcome, Store,
+    StoreError,
 };
 use shared::telemetry::metrics::{self, Metric};
 use shared::values::{Account, Email, Reason, Role, Username, login_key};
-use shared::{App, Change, Error, Tokens, aws};
+use shared::{App, BalanceChange, Credits, Error, aws};
 
 use crate::server::environment_of;
 use emulator::dynamo::{self, Data, Dynamo};
@@ -47,8 +48,8 @@ pub async fn create_admin(
         }
         (email, named) => email.or(named),
     };
-    let grant =
-        Tokens::new(tokens).ok_or_else(|| format!("--tokens must be at most {}.", Tokens::MAX))?;
+    let grant = Credits::new(tokens)
+        .ok_or_else(|| format!("--tokens must be at most {}.", Credits::MAX))?;
     let password = NewPassword::parse(
         password,
         &[name.shown(), email.as_ref().map_or(name.shown(), Email::shown)],
@@ -69,10 +70,10 @@ pub async fn create_admin(
     let registered = app.store.register(&new, &account, None, None).await;
     close(embedded).await;
     match registered {
-        Ok(Registered::New | Registered::Pending(_)) => {
+        Ok(RegisterOutcome::New | RegisterOutcome::Pending(_)) => {
             Ok(format!("{} is an administrator with {grant} tokens.", account.name))
         }
-        Ok(Registered::Taken(_)) | Err(StoreError::UsernameTaken) => {
+        Ok(RegisterOutcome::Taken(_)) | Err(StoreError::UsernameTaken) => {
             Err(format!("Another account has the name {}.", account.name))
         }
         Err(StoreError::EmailTaken) => {
@@ -88,8 +89,8 @@ pub async fn create_admin(
 /// A sentence for the terminal.
 pub async fn adjust(data: &Path, name: &str, amount: i64, reason: &str) -> Result<String, String> {
     let reason = Reason::parse(reason)?;
-    let change = Change::new(amount).ok_or_else(|| {
-        format!("AMOUNT must be a whole number from -{0} to {0} other than 0.", Tokens::MAX)
+    let change = BalanceChange::new(amount).ok_or_else(|| {
+        format!("AMOUNT must be a whole number from -{0} to {0} other than 0.", Credits::MAX)
     })?;
     let (app, embedded) = open(data).await?;
     let adjusted = adjust_in(&app, name, change, reason).await;
@@ -100,27 +101,27 @@ pub async fn adjust(data: &Path, name: &str, amount: i64, reason: &str) -> Resul
 async fn adjust_in(
     app: &App,
     name: &str,
-    change: Change,
+    change: BalanceChange,
     reason: Reason,
 ) -> Result<String, String> {
     let account = find(app, name).await?;
     let adjustment = Adjustment::new(&account, change, reason, "manage", &app.clock);
     match app.store.adjust(&adjustment, app.clock.seconds()).await.map_err(sentence)? {
-        Adjusted::Applied => {
+        AdjustOutcome::Applied => {
             let account =
                 app.store.account_named(&account.label).await.map_err(sentence)?.unwrap_or(account);
             Ok(format!("{} has {} tokens now.", account.name, account.balance(app.clock.seconds())))
         }
-        Adjusted::TooLittle(balance) => {
+        AdjustOutcome::TooLittle(balance) => {
             Err(format!("{} has only {balance} tokens. Nothing was changed.", account.name))
         }
-        Adjusted::TooMuch => Err(format!(
+        AdjustOutcome::TooMuch => Err(format!(
             "{} can't be granted more than {} tokens in all. Nothing was changed.",
             account.name,
-            Tokens::MAX
+            Credits::MAX
         )),
         // `KeyUsed` can't happen: the adjustment has no idempotency key.
-        Adjusted::Gone | Adjusted::KeyUsed => Err(no_account(name)),
+        AdjustOutcome::Gone | AdjustOutcome::KeyUsed => Err(no_account(name)),
     }
 }
 
@@ -249,7 +250,7 @@ async fn find(app: &App, name: &str) -> Result<Account, String> {
         });
     }
     let key = login_key(name).ok_or_else(|| no_account(name))?;
-    let mut meant = app.store.accounts_meant_by(&key).await.map_err(sentence)?;
+    let mut meant = app.store.accounts_matching(&key).await.map_err(sentence)?;
     match (meant.pop(), meant.pop()) {
         (None, _) => Err(no_account(name)),
         (Some(account), None) if !key.contains('@') || account.has_proven(&key) => Ok(account),
@@ -280,7 +281,7 @@ async fn close(embedded: Option<Dynamo>) {
     }
 }
 
-/// Releases every reservation whose lease has ended, as the scheduled function does.
+/// Releases every hold whose lease has ended, as the scheduled function does.
 ///
 /// # Errors
 /// A sentence for the terminal.
@@ -386,7 +387,7 @@ pub async fn erase(data: &Path) -> Result<String, String> {
     let (app, embedded) = open(data).await?;
     let erased = app.store.erase(app.clock.seconds(), A_DAY).await;
     close(embedded).await;
-    let Erased { accounts, items, gone } = erased.map_err(sentence)?;
+    let ErasureReport { accounts, items, gone } = erased.map_err(sentence)?;
     let [items, accounts, gone] = [(items, "item"), (accounts, "deleted account"), (gone, "name")]
         .map(|(number, what)| counted(number, what));
     Ok(format!("{items} of {accounts} erased, {gone} free again"))
@@ -419,7 +420,7 @@ pub(crate) async fn connect(settings: &Settings<'_>) -> Result<App, String> {
     let aws = aws::connect(config.dynamodb_endpoint.as_ref()).await;
     let aws = aws::patient(aws.map_err(|error| format!("{error}."))?);
     let store = Store::connect(&aws, &config);
-    Ok(App::over(config, Clock::default(), store))
+    Ok(App::from_parts(config, Clock::default(), store))
 }
 
 /// The region of AWS that either variable names: boto3 and SAM CLI, with which a stack is deployed,

@@ -14,14 +14,14 @@ use futures_util::FutureExt;
 use futures_util::future::try_join_all;
 use serde_json::{Map, json};
 use shared::App;
-use shared::app::Mailing;
+use shared::app::MailApp;
 use shared::clock::Clock;
 use shared::config::{ConfigError, Settings};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::server::mail::{Postman, Sent};
+use crate::server::mail::{Postman, SentMails};
 use crate::server::scheduled::traced;
 use emulator::dynamo::{Data, Dynamo, make_private_folder, port_sentence, write_private};
 use emulator::gateway::Gateway;
@@ -44,7 +44,7 @@ pub struct Server {
     /// The [`App`] of every function that has one, by name.
     pub apps: HashMap<String, App>,
     /// The e-mails that were sent.
-    pub mails: Option<Sent>,
+    pub mails: Option<SentMails>,
     stop: oneshot::Sender<()>,
     server: JoinHandle<()>,
 }
@@ -75,7 +75,7 @@ impl Server {
         let functions = functions(template, &clock, environment).await?.into_iter();
         let functions: HashMap<String, Function> = functions
             .map(|(name, function)| match function.app() {
-                Some(app) => (name, function.over(dynamo.direct(app))),
+                Some(app) => (name, function.with_app(dynamo.direct(app))),
                 None => (name, function),
             })
             .collect();
@@ -90,7 +90,7 @@ impl Server {
         let (sweep, erase) = (connect("sweep").await?, connect("erase").await?);
         let census = connect("census").await?;
         let mut mailing =
-            Mailing::connect(&settings("mail")?, clock.clone()).await.map_err(sentence)?;
+            MailApp::connect(&settings("mail")?, clock.clone()).await.map_err(sentence)?;
         mailing.app = dynamo.direct(mailing.app);
         let scheduled =
             [("sweep", &sweep), ("erase", &erase), ("census", &census), ("mail", &mailing.app)];

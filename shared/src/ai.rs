@@ -4,13 +4,13 @@
 //! piece of an answer, no other provider is called.
 
 mod answer;
+mod answer_builder;
 mod bedrock;
 mod echo;
 mod failure;
 mod openai;
 mod prompt;
 mod provider;
-mod said;
 mod schema;
 mod scripted;
 mod tools;
@@ -28,19 +28,19 @@ use crate::config::{AiConfig, ConfigError};
 use crate::error::TooLong;
 use crate::telemetry::metrics::{self, Metric};
 use crate::telemetry::trace;
-use crate::values::Cut;
+use crate::values::CutReason;
 use crate::{Error, Result};
 
 pub use crate::ai::answer::Answer;
+pub use crate::ai::builder::{Listener, Piece};
 pub use crate::ai::prompt::Prompt;
-pub use crate::ai::said::{Listener, Piece};
 pub use crate::ai::schema::JsonSchema;
 pub use crate::ai::tools::{AnswerSchema, CallPiece, Format, Tool, ToolChoice};
 
+use crate::ai::builder::AnswerBuilder;
 use crate::ai::failure::Refusal;
-pub use crate::ai::failure::{Failure, Unanswered};
+pub use crate::ai::failure::{AnswerFailure, Failure};
 use crate::ai::provider::Provider;
-use crate::ai::said::Said;
 
 /// The longest time that opening a connection at start may take.
 const OPENING: Duration = Duration::from_secs(1);
@@ -85,11 +85,11 @@ impl Ai {
         if bytes > most {
             return Err(Error::PromptTooLong(Some(TooLong { bytes, most })));
         }
-        self.able(prompt).map(drop).map_err(Into::into)
+        self.capable(prompt).map(drop).map_err(Into::into)
     }
 
     /// The providers that can do what the prompt demands, as far as is known before they are called.
-    fn able(&self, prompt: &Prompt) -> Result<Vec<&Provider>, Refusal> {
+    fn capable(&self, prompt: &Prompt) -> Result<Vec<&Provider>, Refusal> {
         let mut refused = None;
         let able = |provider: &&Provider| {
             let refusal = provider.refuses(prompt);
@@ -118,7 +118,7 @@ impl Ai {
         patience: Duration,
         listener: Option<&Listener>,
         stop: impl Future<Output = ()>,
-    ) -> Result<Answer, Unanswered> {
+    ) -> Result<Answer, AnswerFailure> {
         let mut stop = pin!(stop);
         prompt.begin(self.config.system_prompt.as_deref());
         // Some models refuse requests with both.
@@ -127,7 +127,7 @@ impl Ai {
         prompt.max_tokens = Some(prompt.max_tokens.unwrap_or(u32::MAX).min(self.config.max_tokens));
 
         let until = Instant::now() + patience;
-        let providers = self.able(&prompt).map_err(Failure::Refused)?;
+        let providers = self.capable(&prompt).map_err(Failure::Refused)?;
         let mut waiting = u32::try_from(providers.len()).unwrap_or(u32::MAX);
         let mut last: Option<Failure> = None;
         let mut may_have_worked = false;
@@ -180,7 +180,7 @@ impl Ai {
             }
         }
         let failure = last.unwrap_or(Failure::TimedOut);
-        Err(Unanswered { failure, may_have_worked })
+        Err(AnswerFailure { failure, may_have_worked })
     }
 
     /// The answer of a provider, and whether the listener got any of it.
@@ -195,15 +195,15 @@ impl Ai {
     ) -> (Result<Answer, Failure>, bool) {
         let heard = AtomicBool::new(false);
         let limit = self.config.answer_limit;
-        let mut said = Said::new(prompt, &provider.model, limit, listener, &heard);
+        let mut builder = AnswerBuilder::new(prompt, &provider.model, limit, listener, &heard);
         let outcome = {
-            let mut answering = pin!(provider.answer(prompt, &mut said));
+            let mut answering = pin!(provider.answer(prompt, &mut builder));
             let in_time = pin!(async {
                 match timeout(share, &mut answering).await {
                     Ok(outcome) => outcome,
                     Err(_) if heard.load(Ordering::Relaxed) => timeout_at(until, &mut answering)
                         .await
-                        .unwrap_or(Err(Failure::Cut(Cut::Length))),
+                        .unwrap_or(Err(Failure::Cut(CutReason::Length))),
                     Err(_) => Err(Failure::TimedOut),
                 }
             });
@@ -213,7 +213,7 @@ impl Ai {
                 Either::Right(_) => Err(Failure::Stopped),
             }
         };
-        (said.answer(outcome, prompt), heard.into_inner())
+        (builder.answer(outcome, prompt), heard.into_inner())
     }
 }
 
@@ -246,7 +246,7 @@ mod tests {
     }
 
     /// An answer that is listened to.
-    async fn told(
+    async fn answer_to_listener(
         providers: &'static str,
         message: &str,
         patience: u64,
@@ -283,8 +283,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_whole_conversation_is_asked_after_the_system_prompt() {
-        let earlier =
-            vec![Turn::of(Speaker::User, "I am Ann."), Turn::of(Speaker::Assistant, "Hello, Ann.")];
+        let earlier = vec![
+            Turn::new(Speaker::User, "I am Ann."),
+            Turn::new(Speaker::Assistant, "Hello, Ann."),
+        ];
         let answer = ai("scripted")
             .await
             .answer(Prompt::after(earlier, "!recall"), Duration::from_secs(1), None, pending())
@@ -300,7 +302,8 @@ mod tests {
     async fn a_listener_hears_the_answer_piece_by_piece_and_of_a_cut_one_its_beginning_and_no_other()
      {
         let (sender, mut pieces) = unbounded_channel();
-        let answer = told("scripted", "!words one two three", 5000, &sender).await.unwrap();
+        let answer =
+            answer_to_listener("scripted", "!words one two three", 5000, &sender).await.unwrap();
         let mut heard = Vec::new();
         while let Ok(piece) = pieces.try_recv() {
             assert_eq!(piece.model, "scripted");
@@ -308,11 +311,11 @@ mod tests {
         }
         assert_eq!((heard.len(), heard.concat()), (3, answer.text));
 
-        let cut = told("scripted,echo", "!cut one two", 5000, &sender).await;
+        let cut = answer_to_listener("scripted,echo", "!cut one two", 5000, &sender).await;
         let mut hear = || pieces.try_recv().map(|piece| piece.text);
         assert_eq!((cut, hear()), (Err(Error::AiFailed), Ok("one ".into())));
         assert!(hear().is_err(), "after a part of an answer no other answer is delivered");
-        let empty = told("scripted,echo", "!empty", 5000, &sender).await.unwrap();
+        let empty = answer_to_listener("scripted,echo", "!empty", 5000, &sender).await.unwrap();
         assert_eq!(
             (empty.model, hear()),
             ("echo".into(), Ok("You ".into())),
@@ -323,10 +326,10 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_is_heard_ends_where_there_is_no_more_room() {
         let (sender, mut pieces) = unbounded_channel();
-        let long = told("scripted,echo", "!long", 5000, &sender).await.unwrap();
+        let long = answer_to_listener("scripted,echo", "!long", 5000, &sender).await.unwrap();
         assert_eq!(
             (long.text.len(), long.cut, long.model.as_str()),
-            (1000, Some(Cut::Length), "scripted")
+            (1000, Some(CutReason::Length), "scripted")
         );
         assert_eq!(pieces.try_recv().unwrap().text, long.text);
     }
@@ -341,7 +344,7 @@ mod tests {
         let stopped = ai.answer(prompt, long, Some(&sender), stop).await.unwrap();
         assert_eq!(
             (stopped.text.as_str(), stopped.stopped, stopped.cut, stopped.model.as_str()),
-            ("one two", true, Some(Cut::Length), "scripted")
+            ("one two", true, Some(CutReason::Length), "scripted")
         );
         let mut hear = || pieces.try_recv().map(|piece| piece.text);
         assert_eq!((hear(), hear()), (Ok("one ".into()), Ok("two".into())));
@@ -358,7 +361,7 @@ mod tests {
         for empty in [listened, awaited] {
             assert_eq!(
                 (empty.text.as_str(), empty.stopped, empty.cut),
-                ("", true, Some(Cut::Length))
+                ("", true, Some(CutReason::Length))
             );
         }
         // A complete answer is not stopped.
@@ -370,11 +373,11 @@ mod tests {
     async fn who_has_begun_to_answer_may_go_on_beyond_its_share() {
         let (sender, _pieces) = unbounded_channel();
         let slow = "!words 30 one two three four five six seven eight";
-        let whole = told("scripted,echo", slow, 400, &sender).await.unwrap();
+        let whole = answer_to_listener("scripted,echo", slow, 400, &sender).await.unwrap();
         assert_eq!(whole.model, "scripted");
-        let cut = told("scripted", slow, 100, &sender).await.unwrap();
+        let cut = answer_to_listener("scripted", slow, 100, &sender).await.unwrap();
         assert!(
-            cut.cut == Some(Cut::Length)
+            cut.cut == Some(CutReason::Length)
                 && cut.text.starts_with("one ")
                 && !cut.text.contains("eight"),
             "the delivered text is the answer: {cut:?}"

@@ -1,5 +1,5 @@
 //! The first parameter of a handler, created once before the first request: `()`, [`App`],
-//! [`Issuing`], [`Guarding`] or [`Asking`], depending on what the endpoint needs.
+//! [`IssuerApp`], [`GuardApp`] or [`AiApp`], depending on what the endpoint needs.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -73,16 +73,16 @@ impl App {
         let config = Config::read(settings)?;
         let aws = aws::connect(config.dynamodb_endpoint.as_ref()).await?;
         let store = Store::connect(&aws, &config);
-        Ok(Self::over(config, clock, store))
+        Ok(Self::from_parts(config, clock, store))
     }
 
     /// An `App` of these parts. It hasn't read anything yet.
-    pub fn over(config: Config, clock: Clock, store: Store) -> Self {
+    pub fn from_parts(config: Config, clock: Clock, store: Store) -> Self {
         let keyring = Keyring::new(store.clone(), clock.clone());
         let passwords = Passwords::new();
         let traces = config.traces.as_ref().and_then(|traces| {
             let TraceConfig { endpoint, service, share } = traces;
-            Traces::to(endpoint, service, *share)
+            Traces::for_endpoint(endpoint, service, *share)
         });
         Self { config: Arc::new(config), clock, store, keyring, passwords, traces }
     }
@@ -108,14 +108,14 @@ impl Start for App {
 
 /// An [`App`] that creates accounts, checks passwords or states the limits of both.
 #[derive(Clone)]
-pub struct Guarding {
+pub struct GuardApp {
     /// What it has in common with other endpoints.
     pub app: App,
     /// The limits of registrations and of wrong passwords.
     pub accounts: Arc<AccountConfig>,
 }
 
-impl Start for Guarding {
+impl Start for GuardApp {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let accounts = AccountConfig::read(settings)?.into();
         Ok(Self { app: App::start(settings, clock).await?, accounts })
@@ -126,7 +126,7 @@ impl Start for Guarding {
     }
 }
 
-impl Deref for Guarding {
+impl Deref for GuardApp {
     type Target = App;
 
     fn deref(&self) -> &App {
@@ -137,7 +137,7 @@ impl Deref for Guarding {
 /// An [`App`] that issues tokens. Only the binaries of such endpoints contain the code that reads
 /// the signing secret.
 #[derive(Clone)]
-pub struct Issuing {
+pub struct IssuerApp {
     /// What it has in common with other endpoints.
     pub app: App,
     /// The limits of registrations and of wrong passwords, and how long an access token is valid.
@@ -146,7 +146,7 @@ pub struct Issuing {
     pub signer: Signer,
 }
 
-impl Start for Issuing {
+impl Start for IssuerApp {
     const PUBLISHES: bool = true;
 
     /// Fails without a secret, or with one that isn't random. Publishes the public key.
@@ -154,7 +154,7 @@ impl Start for Issuing {
         let (config, accounts) = (Config::read(settings)?, AccountConfig::read(settings)?);
         let aws = aws::connect(config.dynamodb_endpoint.as_ref()).await?;
         let store = Store::connect(&aws, &config);
-        let app = App::over(config, clock.clone(), store);
+        let app = App::from_parts(config, clock.clone(), store);
         // The connections to both services are opened at the same time.
         let (signer, known) =
             tokio::join!(Signer::new(settings.signing_secret()?, &aws, clock), app.keyring.read());
@@ -182,7 +182,7 @@ impl Start for Issuing {
     }
 }
 
-impl Deref for Issuing {
+impl Deref for IssuerApp {
     type Target = App;
 
     fn deref(&self) -> &App {
@@ -192,14 +192,14 @@ impl Deref for Issuing {
 
 /// An [`App`] that asks the AI. Only the binaries of such endpoints contain the providers.
 #[derive(Clone)]
-pub struct Asking {
+pub struct AiApp {
     /// What it has in common with other endpoints.
     pub app: App,
     /// The providers.
     pub ai: Ai,
 }
 
-impl Start for Asking {
+impl Start for AiApp {
     /// Fails if a provider's settings can't be used, or its key can't be read. Opens the connection
     /// to the first provider.
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
@@ -218,7 +218,7 @@ impl Start for Asking {
     }
 }
 
-impl Deref for Asking {
+impl Deref for AiApp {
     type Target = App;
 
     fn deref(&self) -> &App {
@@ -228,7 +228,7 @@ impl Deref for Asking {
 
 /// An [`App`] that sends e-mail: the function `mail`.
 #[derive(Clone)]
-pub struct Mailing {
+pub struct MailApp {
     /// What it has in common with other functions.
     pub app: App,
     /// What sends the e-mails.
@@ -237,7 +237,7 @@ pub struct Mailing {
     pub url: Option<String>,
 }
 
-impl Mailing {
+impl MailApp {
     /// # Errors
     /// A setting that can't be used, or TLS that can't be set up.
     // crate::mail says why.
@@ -256,7 +256,7 @@ impl Mailing {
     }
 }
 
-impl Deref for Mailing {
+impl Deref for MailApp {
     type Target = App;
 
     fn deref(&self) -> &App {

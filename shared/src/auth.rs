@@ -1,11 +1,13 @@
 //! Identifies the caller of a request, and issues the tokens of sessions.
 
 mod access_token;
+mod attempt;
 mod device_token;
 mod guard;
 mod issue;
+mod jwt;
 mod refresh_token;
-mod token;
 
+pub use attempt::{CheckedAttempt, attempt};
 pub use guard::{administrator, caller, confirm, program};
-pub use issue::{SessionTokens, TokenPair, hand_out, issue};
+pub use issue::{SessionTokens, TokenPair, begin_session, issue, issue_pair};

@@ -1,7 +1,7 @@
 //! Charging a message: its tokens are reserved before the AI is called, and spent with the answer
 //! or returned. docs/internals/money.md explains why this is correct whatever fails.
 
-mod asked;
+mod request;
 
 use std::pin::pin;
 use std::time::Duration;
@@ -14,17 +14,19 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::ai::{Listener, Piece, Prompt};
-use crate::app::Asking;
+use crate::app::AiApp;
 use crate::error::Failure;
-use crate::store::{Branch, ChatLimits, Conversation, Hold, Refund, Reserved, Settled, chat_month};
+use crate::store::{
+    Branch, ChatLimits, Conversation, Hold, Refund, ReserveOutcome, SettleOutcome, chat_month,
+};
 use crate::telemetry::metrics::{self, Metric};
 use crate::telemetry::trace;
 use crate::values::idempotency::REMEMBERED;
-use crate::values::{After, Chat, Credential, Fare, Limit, Message, Turn};
+use crate::values::{Chat, Credential, Fare, Limit, Message, ParentChat, Turn};
 use crate::{App, Error, Request, Result, http};
 
-use self::asked::NOT_IN_CONVERSATION;
-pub use self::asked::{AnswerForm, Asked, Body, Context, Keyed, conversation_id, read};
+use self::request::NOT_IN_CONVERSATION;
+pub use self::request::{AnswerForm, Body, Context, NewChat, RequestKey, conversation_id, read};
 
 /// The part of the function's time that is kept for storing the answer, or returning the tokens.
 const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
@@ -51,7 +53,7 @@ pub const FAILURES: &[Failure] = &[
 ];
 
 /// The outcome of [`Charge::begin`].
-pub enum Begun {
+pub enum BeginOutcome {
     /// The tokens are reserved; the AI is called next.
     Charge(Box<Charge>),
     /// An earlier request with the same key has finished: this is its result. Nothing was taken.
@@ -61,12 +63,12 @@ pub enum Begun {
 /// A message whose tokens are reserved. Unless it is answered, they stay reserved until the lease
 /// ends.
 pub struct Charge {
-    app: Asking,
+    app: AiApp,
     chat_id: Uuid,
     message: Message,
     conversation: Option<String>,
     /// What it follows in the conversation, if it doesn't continue the main line.
-    after: Option<After>,
+    after: Option<ParentChat>,
     prompt: Prompt,
     hold: Hold,
     limits: ChatLimits,
@@ -78,7 +80,7 @@ pub struct Charge {
 
 /// A message that is answered, stored and paid.
 #[derive(Clone, Debug)]
-pub struct Paid {
+pub struct ChargedChat {
     /// The message and its answer.
     pub chat: Chat,
     /// The remaining quota of messages in this minute.
@@ -97,11 +99,11 @@ impl Charge {
     /// instructions can't be read after the reserve, the tokens are returned, or
     /// [`Error::AiFailedTokensHeld`] says that they aren't yet.
     pub async fn begin(
-        app: &Asking,
+        app: &AiApp,
         req: &Request,
         caller: &Credential,
-        asked: Asked,
-    ) -> Result<Begun> {
+        asked: NewChat,
+    ) -> Result<BeginOutcome> {
         let started = app.clock.millis();
         let (now, time_left) = (started / 1000, http::time_left(req, started));
         let chat_id = app.clock.id();
@@ -120,23 +122,23 @@ impl Charge {
         };
         let (replayed, earlier) = tokio::join!(replayed, earlier(app, caller, &asked.context));
         if let Some(chat) = replayed? {
-            return Ok(Begun::Replayed(chat));
+            return Ok(BeginOutcome::Replayed(chat));
         }
-        let Earlier { branch: Branch { ids, after }, instructions } = match earlier? {
+        let ConversationContext { branch: Branch { ids, after }, instructions } = match earlier? {
             Ok(earlier) => earlier,
             Err(missing) => {
                 return refused(app, caller, asked.key.as_ref(), missing, now).await;
             }
         };
-        let limits = ChatLimits::of(&app.config, &app.ai.config);
+        let limits = ChatLimits::from_config(&app.config, &app.ai.config);
         let (reserved, chats) = tokio::join!(
             app.store.reserve(caller, &mut hold, limits, now),
             app.store.chats_by_id(caller.user_id(), &ids)
         );
         let reserved = reserved.map_err(|error| Error::from(error).advised(app.config.advice()))?;
-        if let (Reserved::Ended, Some(key)) = (reserved, &asked.key) {
+        if let (ReserveOutcome::Ended, Some(key)) = (reserved, &asked.key) {
             let chat = finished(app, caller, key).await?;
-            return chat.map(Begun::Replayed).ok_or(Error::KeyRunning { seconds: 5 });
+            return chat.map(BeginOutcome::Replayed).ok_or(Error::KeyRunning { seconds: 5 });
         }
         let read = match chats {
             Ok(chats) => own_instructions(app, &hold, &asked.context).await.map(|own| (chats, own)),
@@ -146,7 +148,7 @@ impl Charge {
             Ok(read) => read,
             Err(error) => return Err(refund(app, &hold, Refund::OfFailure, error).await),
         };
-        let Asked { message, context, .. } = asked;
+        let NewChat { message, context, .. } = asked;
         let instructions: Vec<String> = own.into_iter().chain(instructions).collect();
         // They count as earlier messages: no prompt is longer than one without them may be.
         let taken: usize = instructions.iter().map(String::len).sum();
@@ -160,7 +162,7 @@ impl Charge {
         let time_taken = Duration::from_millis(app.clock.millis().saturating_sub(started));
         let patience =
             app.ai.config.timeout.min(time_left.saturating_sub(time_taken + TIME_TO_SETTLE));
-        Ok(Begun::Charge(Box::new(Self {
+        Ok(BeginOutcome::Charge(Box::new(Self {
             app: app.clone(),
             chat_id,
             message,
@@ -184,7 +186,7 @@ impl Charge {
     /// Those of [`Ai::answer`](crate::ai::Ai::answer), [`Error::AiFailedTokensHeld`] if the tokens
     /// could not be returned yet, [`Error::NotCharged`] and [`Error::Unavailable`] if the answer
     /// could not be stored.
-    pub async fn answer(self, listener: Option<Listener>) -> Result<Paid> {
+    pub async fn answer(self, listener: Option<Listener>) -> Result<ChargedChat> {
         let Self {
             app,
             chat_id,
@@ -226,7 +228,7 @@ impl Charge {
             usage: Some(answer.usage),
             cost: hold.fare().charge(),
             units: Some(hold.fare().units()).filter(|units| *units > 1),
-            tokens_left: hold.tokens_left(),
+            tokens_left: hold.balance_after(),
             time: started,
             month: chat_month(hold.user_id(), &chat_id.to_string()),
             name: hold.name().to_owned(),
@@ -236,22 +238,26 @@ impl Charge {
         let now = app.clock.seconds();
         loop {
             let settled = app.store.settle(&hold, &chat, now).await?;
-            if settled != Settled::Stored {
+            if settled != SettleOutcome::Stored {
                 metrics::record(&[(Metric::SettleConflicts, 1)]);
             }
             match settled {
-                Settled::Stored => {
+                SettleOutcome::Stored => {
                     metrics::record(&[(Metric::Chats, 1)]);
-                    return Ok(Paid {
+                    return Ok(ChargedChat {
                         chat,
                         this_minute: hold.left_this_minute(limits, app.clock.seconds()),
                     });
                 }
                 // The AI has answered: deleting the conversation must not make the answer free.
-                Settled::NoConversation => (hold, chat) = (hold.once_more(), chat.of(None, None)),
+                SettleOutcome::NoConversation => {
+                    (hold, chat) = (hold.with_new_request_token(), chat.of(None, None))
+                }
                 // A client that has received the answer pays for it.
-                Settled::KeyUsed if listener.is_some() => hold = hold.once_more().unrecorded(),
-                Settled::KeyUsed | Settled::TooLate => {
+                SettleOutcome::KeyUsed if listener.is_some() => {
+                    hold = hold.with_new_request_token().unrecorded()
+                }
+                SettleOutcome::KeyUsed | SettleOutcome::TooLate => {
                     return Err(refund(&app, &hold, Refund::OfWork, Error::NotCharged).await);
                 }
             }
@@ -259,10 +265,10 @@ impl Charge {
     }
 }
 
-/// Ends when the user has stopped the message of this reservation. Looks for that in the store, from
+/// Ends when the user has stopped the message of this hold. Looks for that in the store, from
 /// a while after its beginning on: an answer that is complete by then costs no look. Never ends
 /// unless it `is_watched`.
-async fn stop(app: &Asking, hold: &Hold, is_watched: bool) {
+async fn stop(app: &AiApp, hold: &Hold, is_watched: bool) {
     if !is_watched {
         future::pending::<()>().await;
     }
@@ -280,15 +286,15 @@ async fn stop(app: &Asking, hold: &Hold, is_watched: bool) {
 
 /// An answer that arrives piece by piece. A task of its own completes and stores it: if the client
 /// disconnects in the middle, the answer is still stored, and charged once.
-pub struct Answering {
+pub struct AnswerStream {
     chat_id: String,
     began: u64,
     first: Option<Piece>,
     pieces: UnboundedReceiver<Piece>,
-    outcome: BoxFuture<'static, Result<Paid>>,
+    outcome: BoxFuture<'static, Result<ChargedChat>>,
 }
 
-impl Answering {
+impl AnswerStream {
     /// Calls the AI, and waits for the first piece, or for the end of an empty answer.
     ///
     /// # Errors
@@ -297,7 +303,7 @@ impl Answering {
         let (chat_id, began) = (charge.chat_id.to_string(), charge.started);
         let (listener, mut pieces) = unbounded_channel();
         let (answer, trace) = (charge.answer(Some(listener)).boxed(), trace::current());
-        let answering = async move { trace::within(trace.as_ref(), pin!(answer)).await };
+        let answering = async move { trace::scope(trace.as_ref(), pin!(answer)).await };
         let answering = tokio::spawn(answering.in_current_span());
         let outcome = async { answering.await.unwrap_or_else(broken) };
         let first = pieces.recv().await;
@@ -330,7 +336,7 @@ impl Answering {
     ///
     /// # Errors
     /// Those of [`Charge::answer`].
-    pub async fn end(self) -> Result<Paid> {
+    pub async fn end(self) -> Result<ChargedChat> {
         self.outcome.await
     }
 }
@@ -341,7 +347,7 @@ fn broken<T>(_: JoinError) -> Result<T> {
 
 /// What the conversation before a message has for the AI.
 #[derive(Default)]
-struct Earlier {
+struct ConversationContext {
     /// The messages that the new one follows.
     branch: Branch,
     /// The user's instructions for it.
@@ -350,8 +356,14 @@ struct Earlier {
 
 /// The conversation before a message. The inner failure is that it doesn't exist, or lacks the
 /// message that this one follows.
-async fn earlier(app: &Asking, caller: &Credential, context: &Context) -> Result<Result<Earlier>> {
-    let Context::Conversation { id, after } = context else { return Ok(Ok(Earlier::default())) };
+async fn earlier(
+    app: &AiApp,
+    caller: &Credential,
+    context: &Context,
+) -> Result<Result<ConversationContext>> {
+    let Context::Conversation { id, after } = context else {
+        return Ok(Ok(ConversationContext::default()));
+    };
     let (user_id, count) = (caller.user_id(), app.ai.config.context_chats);
     let (conversation, newest) = tokio::try_join!(
         app.store.conversation(user_id, id),
@@ -362,7 +374,7 @@ async fn earlier(app: &Asking, caller: &Credential, context: &Context) -> Result
     };
     let branch = app.store.branch(user_id, id, newest, after.as_ref(), count).await?;
     Ok(match branch {
-        Some(branch) => Ok(Earlier { branch, instructions }),
+        Some(branch) => Ok(ConversationContext { branch, instructions }),
         None => Err(Error::field("after", NOT_IN_CONVERSATION)),
     })
 }
@@ -372,10 +384,10 @@ async fn earlier(app: &Asking, caller: &Credential, context: &Context) -> Result
 async fn refused(
     app: &App,
     caller: &Credential,
-    key: Option<&Keyed>,
+    key: Option<&RequestKey>,
     missing: Error,
     now: u64,
-) -> Result<Begun> {
+) -> Result<BeginOutcome> {
     // If the account doesn't accept the token, the caller learns nothing else.
     let account = app.store.account_with(caller).await?;
     let Some(key) = key else { return Err(missing) };
@@ -383,7 +395,7 @@ async fn refused(
         Some(running) if running.fingerprint != key.fingerprint => Err(Error::KeyReused),
         Some(_) => Err(Error::KeyRunning { seconds: 5 }),
         // Read after the account, since it may have ended just before.
-        None => finished(app, caller, key).await?.map(Begun::Replayed).ok_or(missing),
+        None => finished(app, caller, key).await?.map(BeginOutcome::Replayed).ok_or(missing),
     }
 }
 
@@ -414,7 +426,7 @@ fn remembered(newest_first: Vec<Chat>, room: usize) -> Vec<Turn> {
 
 /// The stored result of an earlier request with this key. `None` if no such request has finished.
 /// Writes nothing, and doesn't call the AI.
-async fn finished(app: &App, caller: &Credential, key: &Keyed) -> Result<Option<Box<Chat>>> {
+async fn finished(app: &App, caller: &Credential, key: &RequestKey) -> Result<Option<Box<Chat>>> {
     let Some(record) = app.store.record(&key.id, app.clock.seconds()).await? else {
         return Ok(None);
     };
@@ -430,7 +442,7 @@ async fn finished(app: &App, caller: &Credential, key: &Keyed) -> Result<Option<
 }
 
 /// What a message costs. Only OpenAI's clients choose the length of the whole prompt.
-fn fare(app: &Asking, context: &Context) -> Fare {
+fn fare(app: &AiApp, context: &Context) -> Fare {
     let price = app.config.chat_price;
     match context {
         Context::New | Context::Conversation { .. } => Fare::flat(price),
@@ -441,8 +453,8 @@ fn fare(app: &Asking, context: &Context) -> Fare {
 }
 
 /// Returns the tokens, and then `error`, or a failure that says that the tokens are still reserved.
-async fn refund(app: &Asking, hold: &Hold, refund: Refund, error: Error) -> Error {
-    let limits = ChatLimits::of(&app.config, &app.ai.config);
+async fn refund(app: &AiApp, hold: &Hold, refund: Refund, error: Error) -> Error {
+    let limits = ChatLimits::from_config(&app.config, &app.ai.config);
     let released = app.store.release(hold, refund, limits, app.clock.seconds()).await;
     match released {
         Ok(()) => {

@@ -103,7 +103,7 @@ pub struct Day(u64);
 
 impl Day {
     /// The day of a time in milliseconds since 1970.
-    pub fn of(millis: u64) -> Self {
+    pub fn from_millis(millis: u64) -> Self {
         Self(millis / MILLIS_OF_A_DAY)
     }
 
@@ -119,7 +119,7 @@ impl Day {
         let date = Date::from_calendar_date(year.parse().ok()?, month, day.parse().ok()?).ok()?;
         u64::try_from(date.midnight().assume_utc().unix_timestamp())
             .ok()
-            .map(|seconds| Self::of(seconds * 1000))
+            .map(|seconds| Self::from_millis(seconds * 1000))
     }
 
     /// Its first millisecond.
@@ -211,7 +211,7 @@ mod tests {
             assert_eq!(Day::parse(bad), None, "{bad}");
         }
         let day = Day::parse("2026-11-20").unwrap();
-        assert_eq!((day, day.begins()), (Day::of(1_795_132_800_123), 1_795_132_800_000));
+        assert_eq!((day, day.begins()), (Day::from_millis(1_795_132_800_123), 1_795_132_800_000));
         assert_eq!(
             (day.after(11).to_string(), day.before(20).to_string()),
             ("2026-12-01".into(), "2026-10-31".into())

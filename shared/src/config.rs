@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use crate::Tokens;
+use crate::Credits;
 use crate::aws::{self, Endpoint};
 
 pub use ai::{AiConfig, AiProvider, OpenAiServer, STOP_PACE};
@@ -57,7 +57,7 @@ pub struct Config {
     /// `token`.
     pub session_life: Duration,
     /// `CHAT_PRICE`: the price of a message.
-    pub chat_price: Tokens,
+    pub chat_price: Credits,
     /// How users get more tokens. `None` if the operator doesn't say.
     pub top_up: Option<TopUp>,
     /// `PARALLEL_CHATS`: how many messages of one account may wait for the AI at a time.
@@ -82,7 +82,7 @@ pub struct AccountConfig {
     /// `ACCESS_TOKEN_SECONDS`: how long an access token is valid.
     pub access_token_life: Duration,
     /// `FIRST_GRANT`: the balance of a new account.
-    pub first_grant: Tokens,
+    pub first_grant: Credits,
     /// `LOGIN_ATTEMPTS`: how many wrong passwords a day an account accepts from unknown clients,
     /// and, counted separately, in requests with a valid token.
     pub login_attempts: u32,
@@ -256,7 +256,7 @@ impl Config {
                 3600,
                 LONGEST_SESSION.as_secs(),
             )?,
-            chat_price: settings.tokens("CHAT_PRICE", 100, 1)?,
+            chat_price: settings.credits("CHAT_PRICE", 100, 1)?,
             top_up: TopUp::read(settings)?,
             parallel_chats: settings.number("PARALLEL_CHATS", 64, 1, 64)?,
             chats_per_minute: settings.number("CHATS_PER_MINUTE", 300, 1, 10_000)?,
@@ -281,7 +281,7 @@ impl AccountConfig {
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             access_token_life: settings.seconds("ACCESS_TOKEN_SECONDS", 3600, 60, 86_400)?,
-            first_grant: settings.tokens("FIRST_GRANT", 4000, 0)?,
+            first_grant: settings.credits("FIRST_GRANT", 4000, 0)?,
             login_attempts: settings.number("LOGIN_ATTEMPTS", 100, 3, 100)?,
             login_failures_per_address: settings.number(
                 "LOGIN_FAILURES_PER_ADDRESS",

@@ -12,7 +12,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use strum::{EnumDiscriminants, IntoStaticStr, VariantArray};
 
-use crate::Tokens;
+use crate::Credits;
 use crate::store::StoreError;
 use crate::values::{Invalid, Limit};
 
@@ -111,11 +111,11 @@ pub enum Error {
     /// 402: the balance is less than the price of a message.
     InsufficientTokens {
         /// The price of a message.
-        cost: Tokens,
+        cost: Credits,
         /// The balance.
-        balance: Tokens,
+        balance: Credits,
         /// The tokens that are held for other messages of the account.
-        held: Tokens,
+        held: Credits,
         /// How to get more tokens, if the operator says so.
         advice: Option<String>,
     },
@@ -176,7 +176,7 @@ pub enum Error {
     /// 409: the balance is less than the amount to take.
     BalanceTooLow {
         /// The balance.
-        balance: Tokens,
+        balance: Credits,
     },
     /// 409: the account would have been granted more than [`Tokens::MAX`] in total.
     GrantTooLarge,
@@ -459,19 +459,19 @@ impl Error {
             Self::AlreadyRefunded => "The price of this answer was returned before, and is in the user's statement. Nothing was changed.".into(),
             Self::LastAdministrator => "This account is the last administrator. Make another account an administrator first. Nothing was changed.".into(),
             Self::BalanceTooLow { balance } => format!("The balance is {balance} tokens, which is less than the amount to take. Nothing was changed.").into(),
-            Self::GrantTooLarge => format!("An account can be granted at most {} tokens in total. Nothing was changed.", Tokens::MAX).into(),
+            Self::GrantTooLarge => format!("An account can be granted at most {} tokens in total. Nothing was changed.", Credits::MAX).into(),
             Self::KeyRunning { .. } => "A request with this Idempotency-Key is still running. Retry it unchanged in a moment.".into(),
             Self::KeyReused => "This Idempotency-Key was used for another request. Nothing was done; choose a new key.".into(),
             Self::BodyTooLarge { limit } => format!("The body may have at most {limit} bytes.").into(),
             Self::HeaderTooLarge { limit } => format!("A header may have at most {limit} bytes.").into(),
             Self::UnsupportedMediaType => "A body must be JSON and declared as such. Send the header `Content-Type: application/json`; with curl, add -H 'Content-Type: application/json'.".into(),
             Self::TooManyChats(_) => "Too many messages of this account are waiting for an answer. Nothing was charged; try again when one is answered.".into(),
-            Self::TooManyChatsThisMinute(limit) => format!("An account may send {} messages a minute. Nothing was charged; try again {}.", limit.most, limit.when()).into(),
-            Self::TooManyRefunds(limit) => format!("An account gets at most {} refunds a {} for failed messages. Nothing was charged; try again {}.", limit.most, if limit.window == Some(60) { "minute" } else { "day" }, limit.when()).into(),
-            Self::TooManyAttempts(limit) => format!("Too many log-ins have failed. Try again {}.", limit.when()).into(),
-            Self::TooManyConfirmations(limit) => format!("Too many wrong passwords were sent in this session. Try again {}, or log out and log in again: a new session has its own count. If it wasn't you, end the other sessions first, which needs no password, or reset the password by e-mail.", limit.when()).into(),
-            Self::TooManyRegistrations(limit) => format!("Too many accounts were created from your IP address. Try again {}.", limit.when()).into(),
-            Self::TooManyMails(limit) => format!("Too many e-mails were requested. Nothing was changed; try again {}.", limit.when()).into(),
+            Self::TooManyChatsThisMinute(limit) => format!("An account may send {} messages a minute. Nothing was charged; try again {}.", limit.most, limit.retry_hint()).into(),
+            Self::TooManyRefunds(limit) => format!("An account gets at most {} refunds a {} for failed messages. Nothing was charged; try again {}.", limit.most, if limit.window == Some(60) { "minute" } else { "day" }, limit.retry_hint()).into(),
+            Self::TooManyAttempts(limit) => format!("Too many log-ins have failed. Try again {}.", limit.retry_hint()).into(),
+            Self::TooManyConfirmations(limit) => format!("Too many wrong passwords were sent in this session. Try again {}, or log out and log in again: a new session has its own count. If it wasn't you, end the other sessions first, which needs no password, or reset the password by e-mail.", limit.retry_hint()).into(),
+            Self::TooManyRegistrations(limit) => format!("Too many accounts were created from your IP address. Try again {}.", limit.retry_hint()).into(),
+            Self::TooManyMails(limit) => format!("Too many e-mails were requested. Nothing was changed; try again {}.", limit.retry_hint()).into(),
             Self::Busy(_) => "Too many log-ins are in progress. Try again in a moment.".into(),
             Self::Internal(_) => "An internal error occurred. It was logged with the request_id.".into(),
             Self::AiFailed => "The AI did not answer. Nothing was charged; try again.".into(),
@@ -526,9 +526,9 @@ impl Error {
 }
 
 /// The sentences of [`Error::InsufficientTokens`]. The pages read the price in them.
-fn too_few(cost: Tokens, balance: Tokens, held: Tokens, advice: Option<&str>) -> String {
+fn too_few(cost: Credits, balance: Credits, held: Credits, advice: Option<&str>) -> String {
     let holding = match held {
-        Tokens::ZERO => String::new(),
+        Credits::ZERO => String::new(),
         held => format!(", and {held} are held for an unfinished message"),
     };
     let advice = advice.map(|advice| format!(" {advice}")).unwrap_or_default();

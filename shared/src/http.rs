@@ -21,7 +21,7 @@ pub use lambda_http::http::{HeaderMap, HeaderValue, Method, Response, StatusCode
 pub use self::accept::wants_csv;
 pub(crate) use self::accept::wants_html;
 pub use self::csv::{csv, csv_download, csv_row};
-pub use self::cursor::{Unproven, seal};
+pub use self::cursor::{UnverifiedCursor, seal};
 pub use self::events::{Events, events};
 pub(crate) use self::failure::not_found;
 pub use self::failure::{Failures, OpenAiFailure, Problem, StreamProblem};
@@ -29,9 +29,9 @@ pub(crate) use self::page::{LARGEST_PAGE, PAGE};
 pub use self::page::{Paging, ProvenPage};
 pub use self::query::{SEARCH_LENGTH, query, query_day, query_days, query_flag, query_search};
 pub use self::read::{
-    authorization, bare_stage, base_path, base_url, came, codex_turn, device, escaped, fields, id,
-    idempotency_key, json, json_or_nothing, path, path_id, path_parameter, require_json,
-    retry_count, source_network, time_left,
+    authorization, bare_stage, base_path, base_url, codex_turn, device, escaped, fields, id,
+    idempotency_key, json, json_or_nothing, path, path_id, path_parameter, received_at,
+    require_json, retry_count, source_network, time_left,
 };
 pub(crate) use self::read::{
     function_name, function_request_id, is_form, request_id, source_address,

@@ -27,7 +27,7 @@ use crate::store::{PublicKey, Store};
 use crate::{Error, Result, aws};
 
 /// The most bytes of a token that is parsed. Issued tokens have less than a thousand.
-const TOKEN_LENGTH: usize = 4096;
+const JWT_LENGTH: usize = 4096;
 
 /// How long public keys and the secret are cached, in seconds.
 const KEPT: u64 = 300;
@@ -44,11 +44,11 @@ const REMEMBERED: usize = 1024;
 pub struct Keyring {
     store: Store,
     clock: Clock,
-    known: Arc<RwLock<Known>>,
+    known: Arc<RwLock<KnownKeys>>,
 }
 
 #[derive(Default)]
-struct Known {
+struct KnownKeys {
     keys: HashMap<String, Arc<VerifyingKey>>,
     published: Vec<PublicKey>,
     read_at: Option<u64>,
@@ -97,11 +97,11 @@ impl Keyring {
     ///
     /// The algorithm is fixed ([RFC 8725](https://www.rfc-editor.org/rfc/rfc8725#section-3.1)): a token's header chooses neither the algorithm nor
     /// the place of the keys.
-    pub(crate) async fn verify<T: DeserializeOwned>(&self, token: &str, typ: &str) -> Result<T> {
-        if token.len() > TOKEN_LENGTH {
+    pub(crate) async fn verify<T: DeserializeOwned>(&self, jwt: &str, typ: &str) -> Result<T> {
+        if jwt.len() > JWT_LENGTH {
             return Err(Error::InvalidToken);
         }
-        let header = jsonwebtoken::decode_header(token).map_err(|_| Error::InvalidToken)?;
+        let header = jsonwebtoken::decode_header(jwt).map_err(|_| Error::InvalidToken)?;
         let kid = header.kid.ok_or(Error::InvalidToken)?;
         // No extension that `crit` requires ([RFC 7515](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.11)) is supported.
         if header.alg != Algorithm::EdDSA
@@ -111,11 +111,11 @@ impl Keyring {
             return Err(Error::InvalidToken);
         }
         let key = self.find(&kid).await?.ok_or(Error::InvalidToken)?;
-        if !key.has_signed(token) {
+        if !key.has_signed(jwt) {
             return Err(Error::InvalidToken);
         }
         // The signature has been verified.
-        insecure_decode_claims(token).map_err(|_| Error::InvalidToken)
+        insecure_decode_claims(jwt).map_err(|_| Error::InvalidToken)
     }
 
     async fn find(&self, kid: &str) -> Result<Option<Arc<VerifyingKey>>> {
@@ -164,9 +164,9 @@ struct VerifyingKey {
 
 impl VerifyingKey {
     /// Whether this key signed the token. Says nothing about its header and claims.
-    fn has_signed(&self, token: &str) -> bool {
+    fn has_signed(&self, jwt: &str) -> bool {
         let mut digest = [0; digest::SHA256_OUTPUT_LEN];
-        digest.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+        digest.copy_from_slice(digest::digest(&digest::SHA256, jwt.as_bytes()).as_ref());
         let verified = || self.verified.lock().unwrap_or_else(PoisonError::into_inner);
         if verified().contains(&digest) {
             return true;
@@ -175,7 +175,7 @@ impl VerifyingKey {
         signature_only.validate_exp = false;
         signature_only.validate_aud = false;
         signature_only.required_spec_claims.clear();
-        let decoded = jsonwebtoken::decode::<IgnoredAny>(token, &self.decoding, &signature_only);
+        let decoded = jsonwebtoken::decode::<IgnoredAny>(jwt, &self.decoding, &signature_only);
         if decoded.is_err() {
             return false;
         }
@@ -194,7 +194,7 @@ pub struct Signer {
     /// Where to read the secret, at the start and every five minutes.
     source: Source,
     clock: Clock,
-    current: Arc<RwLock<Current>>,
+    current: Arc<RwLock<CurrentKey>>,
 }
 
 #[derive(Clone)]
@@ -204,7 +204,7 @@ struct Source {
 }
 
 #[derive(Clone)]
-struct Current {
+struct CurrentKey {
     key: Arc<SigningKey>,
     /// When the secret was read.
     read_at: u64,
@@ -229,7 +229,7 @@ impl Signer {
         let source = Source { secret, aws: aws.clone() };
         let key = Arc::new(source.key().await?);
         let current =
-            Arc::new(RwLock::new(Current { key, read_at: clock.seconds(), published: false }));
+            Arc::new(RwLock::new(CurrentKey { key, read_at: clock.seconds(), published: false }));
         Ok(Self { source, clock, current })
     }
 
@@ -310,7 +310,7 @@ impl Signer {
                 self.change(|current| current.read_at = now)
             }
             Ok(key) => self.change(|current| {
-                *current = Current { key: Arc::new(key), read_at: now, published: false }
+                *current = CurrentKey { key: Arc::new(key), read_at: now, published: false }
             }),
             Err(error) => {
                 tracing::warn!(cause = error.0, "the signing secret could not be read again");
@@ -319,11 +319,11 @@ impl Signer {
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut Current)) {
+    fn change(&self, change: impl FnOnce(&mut CurrentKey)) {
         change(&mut self.current.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn current(&self) -> Current {
+    fn current(&self) -> CurrentKey {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::{Instrument, Level, Span};
 
-use crate::app::{App, Mailing, Start};
+use crate::app::{App, MailApp, Start};
 use crate::clock::Clock;
 use crate::config::{ConfigError, EdgeConfig, LogConfig, Settings};
 use crate::http::{Body, Reply, Request, Response, Route, edge};
@@ -51,13 +51,13 @@ where
 
 /// An endpoint that starts. Without the types of its parts: with them, each function would compile
 /// the whole Lambda runtime again.
-type Starting = LocalBoxFuture<'static, Result<Endpoint, ConfigError>>;
+type EndpointFuture = LocalBoxFuture<'static, Result<Endpoint, ConfigError>>;
 
-fn serve_whole(endpoint: Starting) -> ExitCode {
+fn serve_whole(endpoint: EndpointFuture) -> ExitCode {
     start(endpoint, Endpoint::whole)
 }
 
-fn serve_pieces(endpoint: Starting) -> ExitCode {
+fn serve_pieces(endpoint: EndpointFuture) -> ExitCode {
     start(endpoint, async |endpoint| {
         if Settings::from_env().sam_local() {
             return endpoint.whole().await;
@@ -105,7 +105,7 @@ impl Endpoint {
             let reply = self.clone().answer(req);
             async move {
                 let (parts, body) = reply.await.into_parts();
-                Ok::<_, Infallible>(Whole(Response::from_parts(parts, body.text().await)))
+                Ok::<_, Infallible>(TextReply(Response::from_parts(parts, body.text().await)))
             }
         });
         lambda_http::run(answer).await
@@ -114,9 +114,9 @@ impl Endpoint {
 
 /// A reply whose body is UTF-8. `lambda_http` would decode the body of any other type of reply by its
 /// content type, for which it contains the tables of all encodings.
-struct Whole(Response<String>);
+struct TextReply(Response<String>);
 
-impl IntoResponse for Whole {
+impl IntoResponse for TextReply {
     fn into_response(self) -> Pin<Box<dyn Future<Output = Response<lambda_http::Body>> + Send>> {
         Box::pin(std::future::ready(self.0.map(lambda_http::Body::Text)))
     }
@@ -145,11 +145,11 @@ where
 /// Runs `work` for the key of each new item in the outbox, which the stream of the table Tokens
 /// reports. Lambda delivers the items again whose work failed. If none of an event's items could be
 /// processed, the invocation fails, so that Lambda counts an error.
-pub fn serve_outbox<F>(work: fn(Mailing, String) -> F) -> ExitCode
+pub fn serve_outbox<F>(work: fn(MailApp, String) -> F) -> ExitCode
 where
     F: Future<Output = Result<()>> + Send + 'static,
 {
-    let connect = async { Mailing::connect(&Settings::from_env(), Clock::default()).await };
+    let connect = async { MailApp::connect(&Settings::from_env(), Clock::default()).await };
     start(connect, async move |mailing| {
         let run = service_fn(move |event: LambdaEvent<StreamEvent>| {
             let Invocation { function, trace, span } = Invocation::of(&event, &mailing);
@@ -167,8 +167,8 @@ where
 }
 
 async fn process<F>(
-    work: fn(Mailing, String) -> F,
-    mailing: Mailing,
+    work: fn(MailApp, String) -> F,
+    mailing: MailApp,
     records: Vec<Value>,
 ) -> Result<BatchFailures, Failed>
 where

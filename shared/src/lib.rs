@@ -34,4 +34,4 @@ pub mod view;
 pub use crate::http::{Reply, Request};
 pub use app::App;
 pub use error::{Error, Result};
-pub use values::{Change, Tokens};
+pub use values::{BalanceChange, Credits};

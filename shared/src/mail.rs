@@ -110,7 +110,7 @@ async fn send(
         .content(EmailContent::builder().simple(message).build());
     let Err(error) = email.send().await else { return Ok(Ok(())) };
     let cause = cause(&error);
-    match whose(&error) {
+    match fault_of(&error) {
         Fault::Mail => Ok(Err(cause)),
         Fault::Operator => Err(Error::Internal(cause)),
         Fault::Moment => Err(Error::Unavailable(cause)),
@@ -133,7 +133,7 @@ enum Fault {
 /// of `SendEmail`, and by the
 /// [common ones](https://docs.aws.amazon.com/ses/latest/APIReference-V2/CommonErrors.html).
 #[inline]
-fn whose(error: &SdkError<SendEmailError, HttpResponse>) -> Fault {
+fn fault_of(error: &SdkError<SendEmailError, HttpResponse>) -> Fault {
     let SdkError::ServiceError(service) = error else {
         // A time-out, no connection, or a reply that can't be read.
         return match error {

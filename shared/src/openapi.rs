@@ -24,7 +24,7 @@ use crate::values::{
     Act, EMAIL_LENGTH, Email, EntryKind, GivenName, Limit, NAME_LENGTH, Reason, Role, Title,
     Username, idempotency,
 };
-use crate::{Change, Error, Tokens};
+use crate::{BalanceChange, Credits, Error};
 
 /// Unicode's white space, for a character class: regex engines disagree about `\s`.
 const BLANK: &str = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
@@ -170,27 +170,27 @@ text!(
         .enum_values(Some(Act::words()))
 );
 
-impl PartialSchema for Tokens {
+impl PartialSchema for Credits {
     fn schema() -> RefOr<Schema> {
         amount("An amount of tokens.", 0, 3900).into()
     }
 }
 
-impl ToSchema for Tokens {}
+impl ToSchema for Credits {}
 
 // The endpoint that accepts it excludes zero.
-impl PartialSchema for Change {
+impl PartialSchema for BalanceChange {
     fn schema() -> RefOr<Schema> {
         amount(
             "How many tokens are added, or taken if negative. Not zero.",
-            -Tokens::MAX.signed(),
+            -Credits::MAX.signed(),
             -50,
         )
         .into()
     }
 }
 
-impl ToSchema for Change {}
+impl ToSchema for BalanceChange {}
 
 fn amount(about: &str, least: i64, example: i64) -> ObjectBuilder {
     let whole =
@@ -201,7 +201,7 @@ fn amount(about: &str, least: i64, example: i64) -> ObjectBuilder {
     amount
         .description(Some(about))
         .minimum(whole(least))
-        .maximum(whole(Tokens::MAX.signed()))
+        .maximum(whole(Credits::MAX.signed()))
         .examples([example])
 }
 
@@ -406,7 +406,7 @@ pub fn sample(
         |name, most, window, reset| Limit { name, most, window: Some(window), left: 0, reset };
     let empty = Error::InsufficientTokens {
         cost: config.chat_price,
-        balance: Tokens::ZERO,
+        balance: Credits::ZERO,
         held: config.chat_price,
         advice: config.advice(),
     };

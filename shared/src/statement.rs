@@ -62,7 +62,7 @@ fn excerpt(message: &str) -> String {
 
 /// Whose statement it is.
 #[derive(Clone, Copy, Debug)]
-pub enum Of<'a> {
+pub enum StatementOwner<'a> {
     /// The caller's, if the account accepts the token.
     Caller(&'a AccessToken),
     /// This account's, which was just read for an administrator.
@@ -101,7 +101,7 @@ struct Rows {
     more: bool,
 }
 
-impl Of<'_> {
+impl StatementOwner<'_> {
     async fn read(self, app: &App) -> Result<Account> {
         Ok(match self {
             Self::Caller(caller) => app.store.account_of(caller).await?,
@@ -130,7 +130,7 @@ impl Period {
     ///
     /// # Errors
     /// [`Error::Invalid`].
-    pub fn of(req: &Request) -> Result<Self> {
+    pub fn from_query(req: &Request) -> Result<Self> {
         let (from, to) = http::query_days(req)?;
         Ok(Self { from, to })
     }
@@ -168,20 +168,25 @@ impl Rows {
     /// # Errors
     /// Those of reading the account; [`Error::Unavailable`] if the account kept changing while it
     /// was read.
-    async fn read(app: &App, of: Of<'_>, after: Option<(&str, i64)>, count: usize) -> Result<Self> {
+    async fn read(
+        app: &App,
+        owner: StatementOwner<'_>,
+        after: Option<(&str, i64)>,
+        count: usize,
+    ) -> Result<Self> {
         match after {
-            None => Self::newest(app, of, count).await,
-            Some((before, balance)) => Self::older(app, of, before, balance, count).await,
+            None => Self::newest(app, owner, count).await,
+            Some((before, balance)) => Self::older(app, owner, before, balance, count).await,
         }
     }
 
     /// The newest rows, and the balance after the newest one. The account is read before and after
     /// the rows; if it changed, both are read again.
-    async fn newest(app: &App, of: Of<'_>, count: usize) -> Result<Self> {
-        let mut before = of.known(app).await?;
+    async fn newest(app: &App, owner: StatementOwner<'_>, count: usize) -> Result<Self> {
+        let mut before = owner.known(app).await?;
         for _ in 0..READINGS {
-            let (entries, more) = app.store.entries(of.user_id(), None, count).await?;
-            let account = of.read(app).await?;
+            let (entries, more) = app.store.entries(owner.user_id(), None, count).await?;
+            let account = owner.read(app).await?;
             if (account.granted, account.spent) == (before.granted, before.spent) {
                 return Ok(Self { balance: account.booked(), account, entries, more });
             }
@@ -194,13 +199,13 @@ impl Rows {
     /// the account.
     async fn older(
         app: &App,
-        of: Of<'_>,
+        owner: StatementOwner<'_>,
         before: &str,
         balance: i64,
         count: usize,
     ) -> Result<Self> {
         let (account, read) =
-            tokio::join!(of.known(app), app.store.entries(of.user_id(), Some(before), count));
+            tokio::join!(owner.known(app), app.store.entries(owner.user_id(), Some(before), count));
         let account = account?;
         let (entries, more) = read?;
         Ok(Self { account, balance, entries, more })
@@ -233,7 +238,7 @@ impl Statement {
     /// account kept changing while it was read.
     pub async fn read(
         app: &App,
-        of: Of<'_>,
+        owner: StatementOwner<'_>,
         paging: &Paging<'_>,
         period: Period,
         with_messages: bool,
@@ -243,7 +248,7 @@ impl Statement {
         let is_past = period.is_past(after.map(|(before, _)| before), app.clock.millis());
         let count = if is_past { COMPUTED } else { paging.limit() + 1 };
         let Rows { account, balance, entries: mut newer, more } =
-            Rows::read(app, of, after, count).await?;
+            Rows::read(app, owner, after, count).await?;
 
         let (first, end) = (period.first(), period.end());
         let is_newer = |entry: &Entry| end.as_ref().is_some_and(|end| entry.entry_id >= *end);
@@ -258,7 +263,8 @@ impl Statement {
 
         let last = entries.last().or(newer.last()).filter(|_| more);
         let next = last.map(|last| format!("{} {}", last.entry_id, before(&entries, balance)));
-        let (messages, key_names) = about(app, &account, &entries, with_messages).await?;
+        let (messages, key_names) =
+            messages_and_key_names(app, &account, &entries, with_messages).await?;
         Ok(Self { account, balance, entries, messages, key_names, next })
     }
 
@@ -294,7 +300,7 @@ impl Statement {
 }
 
 /// The messages of these entries of an account, and the names of their API keys, by id.
-async fn about(
+async fn messages_and_key_names(
     app: &App,
     account: &Account,
     entries: &[Entry],

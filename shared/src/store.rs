@@ -16,28 +16,39 @@ mod error;
 mod item;
 mod ledger;
 mod lists;
+mod patience;
 mod read;
 mod requests;
 mod schema;
+mod send_counter;
 mod timeline;
 mod traced;
 mod transaction;
 mod upkeep;
 mod write;
 
-pub use accounts::{Erased, NewAccount, Registered, StandingChange, Verifier};
-pub use balance::{Adjusted, Adjustment, ChatLimits, Hold, Refund, Reserved, Settled, Stopped};
+pub use accounts::{
+    ErasureReport, ListedAccount, NewAccount, RegisterOutcome, StandingChange, Verifier,
+};
+pub use balance::{
+    AdjustOutcome, Adjustment, ChatLimits, Hold, Refund, ReserveOutcome, SettleOutcome, StopOutcome,
+};
 pub use chats::{Branch, CHATS, ChatFilter, ChatKey, Conversation, ConversationChange, Stretch};
 pub use client::Store;
-pub use credentials::{API_KEYS, Ending, Letter, Link, PublicKey, Purpose, Rotation};
+pub use credentials::{API_KEYS, Ending, Link, OutgoingEmail, PublicKey, Purpose, Rotation};
 pub use error::{Result, StoreError};
-pub use ledger::{ActFilter, Figures, Intervening, Spender, Spenders, TrailEntry, is_closed};
-pub use lists::{Census, Label, Listed, UserFilter, UserOrder, UserSource};
+pub use ledger::{
+    ActFilter, Figures, PlannedIntervention, Spender, Spenders, TrailEntry, is_closed,
+};
+pub use lists::{Census, Label, UserFilter, UserOrder, UserSource};
 pub use requests::{Attempt, Call, Quota, Record, registered_from};
 pub use schema::{CHAT_SHARDS, DAY_SHARDS, OUTBOX, USER_SHARDS, chat_month};
 pub use timeline::{Place, Span};
-pub use upkeep::{Audited, Difference, Newer, Reapplied, Reconciled, Since, Swept};
+pub use upkeep::{
+    AuditReport, Difference, NewerTables, ReapplyInput, ReapplyReport, ReconcileReport, SweepReport,
+};
 
 use item::{Item, flag, from_item, is_id, n, no_entries, s, to_item};
+use patience::Patience;
 use transaction::{Refusals, Transaction};
-use write::{NEW, Outcome, Patience, Write};
+use write::{NEW, Outcome, Write};

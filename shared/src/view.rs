@@ -12,7 +12,7 @@ use crate::values::api_key::KeyName;
 use crate::values::{
     self, Account, FinishReason, GivenName, Instructions, Role, Usage, Username, chat,
 };
-use crate::{Tokens, clock, store};
+use crate::{Credits, clock, store};
 
 pub use self::listed::ListedUser;
 
@@ -82,16 +82,16 @@ impl<'a> User<'a> {
 #[derive(Serialize, ToSchema)]
 pub struct Balance {
     /// The balance.
-    tokens: Tokens,
+    tokens: Credits,
     /// The same number.
-    tokens_left: Tokens,
+    tokens_left: Credits,
     /// The same number.
-    remaining_tokens: Tokens,
+    remaining_tokens: Credits,
 }
 
 impl Balance {
     /// The view of this balance.
-    pub fn of(balance: Tokens) -> Self {
+    pub fn of(balance: Credits) -> Self {
         Self { tokens: balance, tokens_left: balance, remaining_tokens: balance }
     }
 }
@@ -105,7 +105,7 @@ pub struct CurrentBalance {
     /// Tokens that are held for messages whose answer isn't finished. They aren't part of the
     /// balance. They are spent with the answer, or return to the balance within minutes.
     #[schema(examples(0))]
-    tokens_held: Tokens,
+    tokens_held: Credits,
 }
 
 impl CurrentBalance {
@@ -135,9 +135,9 @@ struct DetailsOfUser<'a> {
     /// Whether the account is active. A deactivated account can't be used.
     active: bool,
     /// All tokens ever granted, including adjustments.
-    granted: Tokens,
+    granted: Credits,
     /// All tokens ever spent.
-    spent: Tokens,
+    spent: Credits,
     /// Tokens that are reserved for messages that wait for an answer.
     reservations: Vec<HeldTokens<'a>>,
     /// The newest sessions, newest first, at most 100.
@@ -153,7 +153,7 @@ struct HeldTokens<'a> {
     #[schema(examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     id: &'a str,
     /// How many.
-    cost: Tokens,
+    cost: Credits,
     /// The id of the message.
     #[schema(examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     chat_id: &'a str,
@@ -251,7 +251,7 @@ pub struct ApiKey<'a> {
 
 impl<'a> ApiKey<'a> {
     /// The view of this key.
-    pub fn of(key: &'a values::StoredKey) -> Self {
+    pub fn of(key: &'a values::StoredApiKey) -> Self {
         Self {
             id: key.id(),
             name: &key.label,
@@ -321,7 +321,7 @@ pub struct Chat<'a> {
     #[schema(examples("echo"))]
     model: &'a str,
     /// The price.
-    tokens_deducted: Tokens,
+    tokens_deducted: Credits,
     /// The model's own token counts, which don't change the price.
     usage: Usage,
     /// When the message was sent.

@@ -8,7 +8,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::program::{Folder, Running, command, run};
+use crate::support::program::{Folder, RunningServer, command, run};
 
 /// Asserts that the program ends at once with one sentence.
 #[track_caller]
@@ -32,7 +32,7 @@ fn ann() -> Value {
 async fn a_later_run_over_the_same_folder_still_has_its_users_and_chats() {
     let folder = Folder::new();
     let port = free_port();
-    let server = Running::start(&["--port", &port, "--data", folder.path()]);
+    let server = RunningServer::start(&["--port", &port, "--data", folder.path()]);
     assert_eq!(server.url, format!("http://127.0.0.1:{port}"));
     let first_curl =
         format!("curl -s {}/api/register -H 'Content-Type: application/json' -d", server.url);
@@ -44,7 +44,7 @@ async fn a_later_run_over_the_same_folder_still_has_its_users_and_chats() {
     assert_eq!(server.post("/api/chat", json!({ "message": "hi", "token": token })).await.0, 200);
     server.interrupt();
 
-    let server = Running::start(&["--port", "0", "--data", folder.path()]);
+    let server = RunningServer::start(&["--port", "0", "--data", folder.path()]);
     assert_eq!(server.post("/api/login", ann()).await.1["tokens"], 3900);
     // The token of the first run still opens the account: the signing secret is kept in the folder
     // too.
@@ -57,7 +57,7 @@ async fn a_later_run_over_the_same_folder_still_has_its_users_and_chats() {
 #[tokio::test]
 async fn a_server_in_memory_keeps_nothing() {
     for _ in 0..2 {
-        let server = Running::start(&["--port", "0", "--memory"]);
+        let server = RunningServer::start(&["--port", "0", "--memory"]);
         assert_eq!(server.post("/api/register", ann()).await.0, 201);
         server.interrupt();
     }
@@ -91,7 +91,7 @@ fn what_cannot_be_done_is_refused_in_one_sentence() {
     let file = std::env::current_exe().unwrap();
     refuses(&["--port", "0", "--data", file.to_str().unwrap()], "can't be written");
 
-    let server = Running::start(&["--port", "0", "--data", folder.path()]);
+    let server = RunningServer::start(&["--port", "0", "--data", folder.path()]);
     refuses(
         &["--port", "0", "--data", folder.path()],
         "is in use by another run. Stop that one, or choose another folder with --data.",
@@ -180,7 +180,7 @@ async fn an_administrator_is_made_beside_a_running_server_or_without_one() {
         "root is an administrator with 10000 tokens.\n"
     );
 
-    let server = Running::start(&["--port", "0", "--data", folder.path()]);
+    let server = RunningServer::start(&["--port", "0", "--data", folder.path()]);
     assert!(create("second", &["--tokens", "7"]).status.success());
     for (name, tokens) in [("root", 10_000), ("second", 7)] {
         let (status, body) = server
@@ -210,7 +210,7 @@ async fn an_administrator_is_made_beside_a_running_server_or_without_one() {
 #[tokio::test]
 async fn an_administrator_has_an_address_and_resets_the_password_by_mail() {
     let folder = Folder::new();
-    let server = Running::start(&["--port", "0", "--data", folder.path()]);
+    let server = RunningServer::start(&["--port", "0", "--data", folder.path()]);
     let create = |name: &str, more: &[&str]| {
         let named = [
             "manage",
@@ -307,7 +307,7 @@ async fn an_administrator_has_an_address_and_resets_the_password_by_mail() {
 async fn a_local_mail_links_to_the_local_pages() {
     let folder = Folder::new();
     let port = free_port();
-    let server = Running::start(&["--port", &port, "--data", folder.path()]);
+    let server = RunningServer::start(&["--port", &port, "--data", folder.path()]);
     let ann = json!({ "username": "ann", "email": "ann@example.com", "password": "secret123" });
     assert_eq!(server.post("/api/register", ann).await.0, 201);
     let mails = Path::new(folder.path()).join("mail");
@@ -332,7 +332,7 @@ async fn a_local_mail_links_to_the_local_pages() {
 #[tokio::test]
 async fn what_may_mean_another_account_is_refused_and_an_id_never_does() {
     let folder = Folder::new();
-    let server = Running::start(&["--port", "0", "--data", folder.path()]);
+    let server = RunningServer::start(&["--port", "0", "--data", folder.path()]);
     let register = async |body: Value| {
         let (status, registered) = server.post("/api/register", body).await;
         assert_eq!(status, 201, "{registered}");
@@ -414,7 +414,7 @@ async fn a_balance_is_adjusted_and_audited_beside_a_running_server_or_without_on
     let says = |line: &str| (Some(0), format!("{line}\n"), String::new());
     assert_eq!(manage(&["audit"]), says("0 accounts, 0 rows, no difference"));
 
-    let server = Running::start(&["--port", "0", "--data", folder.path()]);
+    let server = RunningServer::start(&["--port", "0", "--data", folder.path()]);
     for name in ["Ann", "ben"] {
         let (status, registered) = server
             .post("/api/register", json!({ "username": name, "password": "secret123" }))
@@ -509,7 +509,7 @@ async fn an_account_with_too_many_failures_is_unlocked_beside_a_running_server()
     let folder = Folder::new();
     let mut program = command(&["--port", "0", "--data", folder.path()]);
     program.env("LOGIN_ATTEMPTS", "3");
-    let server = Running::of(program);
+    let server = RunningServer::of(program);
     assert_eq!(server.post("/api/register", ann()).await.0, 201);
     // One guess of unknown clients, and one of this network, which the registration made known.
     for status in [401, 401, 429] {
@@ -537,7 +537,7 @@ async fn what_a_deleted_account_has_left_is_erased_by_hand_too() {
     let manage = |command: &str| {
         String::from_utf8(run(&["manage", command, "--data", folder.path()]).stdout).unwrap()
     };
-    let server = Running::start(&["--port", "0", "--data", folder.path()]);
+    let server = RunningServer::start(&["--port", "0", "--data", folder.path()]);
     let (_, registered) = server.post("/api/register", ann()).await;
     let token = registered["access"].as_str().unwrap();
     assert_eq!(server.post("/api/chat", json!({ "message": "hi", "token": token })).await.0, 200);
@@ -562,7 +562,7 @@ async fn what_a_deleted_account_has_left_is_erased_by_hand_too() {
 async fn the_embedded_dynamodb_alone_tells_both_emulators_how_to_reach_it() {
     let folder = Folder::new();
     let port = free_port();
-    let server = Running::start(&["dynamodb", "--port", &port, "--data", folder.path()]);
+    let server = RunningServer::start(&["dynamodb", "--port", &port, "--data", folder.path()]);
     let read = |name: &str| std::fs::read_to_string(Path::new(folder.path()).join(name)).unwrap();
     let key = read("dynamodb-url")
         .strip_prefix("http://")
@@ -601,7 +601,7 @@ async fn an_embedded_dynamodb_in_memory_writes_no_file_and_prints_its_access_key
     let port = free_port();
     let mut program = command(&["dynamodb", "--port", &port, "--memory"]);
     program.current_dir(folder.path()).env("TMPDIR", folder.path());
-    let server = Running::of(program);
+    let server = RunningServer::of(program);
     let printed = |name: &str| {
         let line = server.printed.lines().find_map(|line| line.trim().strip_prefix(name));
         line.unwrap_or_else(|| panic!("no {name} in {}", server.printed)).to_owned()
@@ -651,7 +651,7 @@ async fn a_data_folder_is_its_owners_alone_whatever_it_was_before() {
     let folder = Folder::new();
     let path = Path::new(folder.path());
     let work = async || {
-        let server = Running::start(&["--port", "0", "--data", folder.path()]);
+        let server = RunningServer::start(&["--port", "0", "--data", folder.path()]);
         let name = Uuid::new_v4().simple().to_string();
         let ann = json!({ "username": name, "email": format!("{name}@example.com"), "password": "secret123" });
         assert_eq!(server.post("/api/register", ann).await.0, 201);
@@ -685,7 +685,7 @@ async fn a_data_folder_is_its_owners_alone_whatever_it_was_before() {
     let other = Path::new(folder.path()).join("notes.txt");
     write(&other, "x").unwrap();
     set_permissions(&other, Permissions::from_mode(0o644)).unwrap();
-    drop(Running::start(&["dynamodb", "--port", &free_port(), "--data", folder.path()]));
+    drop(RunningServer::start(&["dynamodb", "--port", &free_port(), "--data", folder.path()]));
     assert_eq!(std::fs::metadata(&other).unwrap().permissions().mode() & 0o777, 0o644);
     std::fs::remove_file(other).unwrap();
     is_private(Path::new(folder.path()));
@@ -698,7 +698,7 @@ async fn whatever_the_log_is_asked_for_it_holds_no_hash_no_message_no_address_an
     let log = Path::new(folder.path()).join("log");
     let mut program = command(&["--port", "0", "--data", folder.path()]);
     program.env("RUST_LOG", "trace");
-    let server = Running::logging(program, std::fs::File::create(&log).unwrap().into());
+    let server = RunningServer::logging(program, std::fs::File::create(&log).unwrap().into());
     let ann = json!({ "username": "ann", "email": "ann@example.com", "password": "secret123" });
     let (status, registered) = server.post("/api/register", ann.clone()).await;
     assert_eq!(status, 201);

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use emulator::dynamo;
 use serde_json::Value;
-use shared::Tokens;
-use shared::store::{Audited, Difference};
+use shared::Credits;
+use shared::store::{AuditReport, Difference};
 
 use crate::support::client::{Api, GRANT, PRICE, Person};
 
@@ -22,7 +22,7 @@ async fn customer(api: &Api) -> (Person, [String; 2]) {
 }
 
 impl Person {
-    async fn audit(&self) -> Audited {
+    async fn audit(&self) -> AuditReport {
         self.api.store().audit(&self.name).await.unwrap()
     }
 
@@ -91,7 +91,7 @@ async fn what_the_api_has_done_agrees() {
     let api = Api::start().await;
     let (ann, [first, _]) = customer(&api).await;
     ann.chat("!fail").await.expect(502, "ai_failed");
-    assert_eq!(ann.audit().await, Audited { rows: 4, differences: vec![] });
+    assert_eq!(ann.audit().await, AuditReport { rows: 4, differences: vec![] });
     // Reserved tokens are accounted for, before the end of their lease and after it.
     ann.holds(&[("crashed", 1), ("running", u64::from(u32::MAX))]).await;
     ann.has_left(GRANT + 500 - 4 * PRICE).await;
@@ -101,7 +101,7 @@ async fn what_the_api_has_done_agrees() {
     assert_eq!(ann.differs().await, []);
     // So may an account.
     api.forget(&ann).await;
-    assert_eq!(ann.audit().await, Audited::default());
+    assert_eq!(ann.audit().await, AuditReport::default());
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn a_missing_row_is_found() {
     assert_eq!(ann.differs().await, [Difference::Uncharged { chat_id: last }, spent(200, 100)]);
     let (ann, _) = customer(&api).await;
     ann.loses("LedgerTable", "entry_id", &ann.id).await;
-    assert_eq!(ann.audit().await, Audited { rows: 3, differences: vec![granted(4500, 500)] });
+    assert_eq!(ann.audit().await, AuditReport { rows: 3, differences: vec![granted(4500, 500)] });
 }
 
 #[tokio::test]
@@ -168,7 +168,7 @@ async fn a_changed_amount_is_found() {
     // A store of its own: no figures can be made of the rows that this test leaves.
     let api = Api::own(&[]).await;
     let (ann, [first, _]) = customer(&api).await;
-    let (chat_id, price) = (first.clone(), Tokens::new(PRICE).unwrap());
+    let (chat_id, price) = (first.clone(), Credits::new(PRICE).unwrap());
     ann.tampers("LedgerTable", "entry_id", &first, "amount", number(-50)).await;
     assert_eq!(
         ann.differs().await,
@@ -178,7 +178,7 @@ async fn a_changed_amount_is_found() {
     ann.tampers("ChatsTable", "chat_id", &first, "cost", number(99)).await;
     assert_eq!(
         ann.differs().await,
-        [Difference::Cost { chat_id: first, chat: Tokens::new(99).unwrap(), ledger: 100 }]
+        [Difference::Cost { chat_id: first, chat: Credits::new(99).unwrap(), ledger: 100 }]
     );
 
     let (ann, [first, _]) = customer(&api).await;
@@ -221,7 +221,7 @@ async fn an_audit_while_chats_settle_sees_no_difference() {
         }
     };
     tokio::join!(chats, audits);
-    assert_eq!(ann.audit().await, Audited { rows: 25, differences: vec![] });
+    assert_eq!(ann.audit().await, AuditReport { rows: 25, differences: vec![] });
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use shared::App;
-use shared::app::Issuing;
+use shared::app::IssuerApp;
 use shared::clock::Clock;
 use shared::config::Secret;
 use shared::keys::{self, Signer};
@@ -243,10 +243,10 @@ async fn a_function_takes_a_new_secret_from_secrets_manager_within_five_minutes(
 
     keys::put_secret(&aws, ARN, "0123456789abcdefghijklmnopqrstuvwxyz").await.unwrap();
     let signer = signer().await.unwrap();
-    let app = App::over((*warm.config).clone(), warm.clock.clone(), warm.store.clone());
+    let app = App::from_parts((*warm.config).clone(), warm.clock.clone(), warm.store.clone());
     let accounts = api.issuing("login").accounts.clone();
-    let issuing = Issuing { app: app.clone(), accounts, signer: signer.clone() };
-    let token = AccessToken::of(&account, &session, session.ends);
+    let issuing = IssuerApp { app: app.clone(), accounts, signer: signer.clone() };
+    let token = AccessToken::new(&account, &session, session.ends);
     let sign = async || token.sign(&issuing).await.unwrap();
     let first = sign().await;
     keys::put_secret(&aws, ARN, "zyxwvutsrqponmlkjihgfedcba9876543210").await.unwrap();

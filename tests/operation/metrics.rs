@@ -12,8 +12,8 @@ use shared::telemetry::metrics::Metric;
 use crate::support::client::{Api, DAY, GRANT, PRICE, Person};
 use crate::support::function;
 use crate::support::log::{self, recorded};
-use crate::support::program::{Folder, Running, command};
-use crate::support::proxy::{At, Fault, Plan, Proxy, Strikes};
+use crate::support::program::{Folder, RunningServer, command};
+use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Plan, Proxy};
 
 #[tokio::test]
 async fn a_message_is_counted_when_it_is_charged_and_when_it_is_refunded() {
@@ -77,9 +77,9 @@ async fn tokens_are_held_if_the_store_does_not_confirm_their_return() {
     let chat = api.function_over("chat", &lane);
     // The reserve succeeds, and the release doesn't.
     lane.strike(Some(Plan {
-        at: At::Operation("UpdateItem", 2),
+        at: FaultPoint::Operation("UpdateItem", 2),
         fault: Fault::Fail500Before,
-        strikes: Strikes::FromThenOn,
+        strikes: FaultRepeat::FromThenOn,
     }));
     log::clear();
     let bearer = ann.bearer();
@@ -161,7 +161,7 @@ fn audit(folder: &Folder, namespace: &str) -> String {
 #[tokio::test]
 async fn an_audit_says_its_differences_if_it_is_asked_for_metrics() {
     let folder = Folder::new();
-    let server = Running::start(&["--port", "0", "--data", folder.path()]);
+    let server = RunningServer::start(&["--port", "0", "--data", folder.path()]);
     let ann = json!({ "username": "ann", "password": "secret123" });
     assert_eq!(server.post("/api/register", ann).await.0, 201);
     let sound = "1 account, 1 row, no difference\n";

@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 use shared::aws;
 
 use crate::support::client::{Api, Person};
-use crate::support::collector::{Collector, How, Span};
+use crate::support::collector::{Collector, CollectorMode, Span};
 use crate::support::function::{self, event};
 use crate::support::lambda::{Instance, Log, TRACE};
 use crate::support::log;
-use crate::support::program::{Running, command};
+use crate::support::program::{RunningServer, command};
 
 const SERVER: u64 = 2;
 const CLIENT: u64 = 3;
@@ -52,7 +52,7 @@ fn names(calls: &[Span]) -> Vec<&str> {
 
 #[tokio::test]
 async fn a_chat_is_one_trace_of_the_request_the_store_and_the_ai_whose_id_is_in_the_log() {
-    let collector = Collector::start(How::Accepts).await;
+    let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[collector.setting()]).await;
     let ann = api.person("ann").await;
     log::clear();
@@ -99,7 +99,7 @@ async fn a_chat_is_one_trace_of_the_request_the_store_and_the_ai_whose_id_is_in_
 
 #[tokio::test]
 async fn a_stream_is_a_trace_that_ends_with_it() {
-    let collector = Collector::start(How::Accepts).await;
+    let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[collector.setting()]).await;
     let ann = api.person("ann").await;
     ann.post("/api/chat/stream", json!({ "message": "!words 20 one two three" })).await.is(200);
@@ -111,7 +111,7 @@ async fn a_stream_is_a_trace_that_ends_with_it() {
 
 #[tokio::test]
 async fn failures_are_in_the_span_of_what_failed() {
-    let collector = Collector::start(How::Accepts).await;
+    let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[collector.setting(), ("AI_PROVIDER", "scripted,echo")]).await;
     let ann = api.person("ann").await;
     ann.chat("!overloaded").await.is(200);
@@ -166,12 +166,12 @@ impl Intercept for Calls {
 async fn calls_of_a_chat(api: &Api, ann: &Person) -> usize {
     let calls = Calls::default();
     let client = aws_sdk_dynamodb::Config::from(&aws::emulated()).to_builder();
-    let app = function::over(
+    let app = function::app_with_store(
         &api.server().apps["chat"],
         &api.dynamodb,
         client.interceptor(calls.clone()),
     );
-    let chat = api.server().functions["chat"].over(app);
+    let chat = api.server().functions["chat"].with_app(app);
     let bearer = ann.bearer();
     let headers = [("authorization", bearer.as_str())];
     let reply = function::ask(&chat, "chat", "/api/chat", &headers, json!({ "message": "hi" }));
@@ -181,7 +181,7 @@ async fn calls_of_a_chat(api: &Api, ann: &Person) -> usize {
 
 #[tokio::test]
 async fn without_a_collector_nothing_is_traced_and_with_one_the_store_is_called_as_often() {
-    let collector = Collector::start(How::Accepts).await;
+    let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     log::clear();
@@ -197,7 +197,7 @@ async fn without_a_collector_nothing_is_traced_and_with_one_the_store_is_called_
 
 #[tokio::test]
 async fn what_is_not_drawn_is_not_sent_but_has_an_id_in_the_log() {
-    let collector = Collector::start(How::Accepts).await;
+    let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[collector.setting(), ("TRACES_SAMPLING", "0")]).await;
     log::clear();
     let callers = format!("00-{}-{}-01", CALLERS.0, CALLERS.1);
@@ -209,7 +209,7 @@ async fn what_is_not_drawn_is_not_sent_but_has_an_id_in_the_log() {
 
 #[tokio::test]
 async fn a_callers_trace_is_continued_and_a_hostile_one_is_ignored() {
-    let collector = Collector::start(How::Accepts).await;
+    let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[collector.setting()]).await;
     let asked = async |headers: &[(&str, &str)]| {
         let known: BTreeSet<String> = collector.spans().into_iter().map(|span| span.id).collect();
@@ -258,7 +258,7 @@ async fn a_callers_trace_is_continued_and_a_hostile_one_is_ignored() {
 
 #[tokio::test]
 async fn a_collector_that_refuses_fails_no_request_and_is_logged_once_per_function() {
-    let collector = Collector::start(How::Refuses).await;
+    let collector = Collector::start(CollectorMode::Refuses).await;
     let api = Api::own(&[collector.setting()]).await;
     for _ in 0..5 {
         api.get("/api/health/").await.is(200);
@@ -279,7 +279,7 @@ async fn a_collector_that_refuses_fails_no_request_and_is_logged_once_per_functi
 
 #[tokio::test]
 async fn a_collector_that_hangs_or_is_down_holds_up_no_reply() {
-    let hanging = Collector::start(How::Hangs).await;
+    let hanging = Collector::start(CollectorMode::Hangs).await;
     // Nothing listens on this port.
     for endpoint in [hanging.url.as_str(), "http://127.0.0.1:1"] {
         let api = Api::own(&[("TRACES_ENDPOINT", endpoint)]).await;
@@ -298,7 +298,7 @@ async fn a_collector_that_hangs_or_is_down_holds_up_no_reply() {
 
 #[tokio::test]
 async fn spans_have_no_secret_no_name_and_no_text_and_only_documented_attributes() {
-    let collector = Collector::start(How::Accepts).await;
+    let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[collector.setting()]).await;
     let address = "Very.Private@example.com";
     let body = json!({ "username": "privateer", "email": address, "password": "private-password" });
@@ -340,7 +340,7 @@ async fn spans_have_no_secret_no_name_and_no_text_and_only_documented_attributes
 
 #[tokio::test]
 async fn scheduled_work_and_e_mails_are_traces_of_their_own() {
-    let collector = Collector::start(How::Accepts).await;
+    let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[collector.setting()]).await;
     let address = "ann@example.com";
     let body = json!({ "username": "ann", "email": address, "password": "secret123" });
@@ -357,7 +357,7 @@ async fn scheduled_work_and_e_mails_are_traces_of_their_own() {
 
 #[tokio::test]
 async fn a_lambda_function_continues_lambdas_trace() {
-    let collector = Collector::start(How::Accepts).await;
+    let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[]).await;
     let store = ("DYNAMODB_ENDPOINT", api.dynamodb.as_str());
     let log = Log::new();
@@ -387,10 +387,10 @@ async fn a_lambda_function_continues_lambdas_trace() {
 
 #[tokio::test]
 async fn cargo_run_sends_traces_if_its_environment_names_a_collector() {
-    let collector = Collector::start(How::Accepts).await;
+    let collector = Collector::start(CollectorMode::Accepts).await;
     let mut program = command(&["--port", "0", "--memory"]);
     program.env("TRACES_ENDPOINT", &collector.url);
-    let server = tokio::task::spawn_blocking(move || Running::of(program)).await.unwrap();
+    let server = tokio::task::spawn_blocking(move || RunningServer::of(program)).await.unwrap();
     let ann = json!({ "username": "ann", "password": "secret123" });
     assert_eq!(server.post("/api/register", ann).await.0, 201);
     let spans = collector.trace(|span| span.name == "POST /api/register").await;

@@ -303,11 +303,11 @@ async fn an_answer_that_was_heard_is_paid_though_its_key_has_a_record_by_then() 
     let mut reply = request.json(&json!({ "message": "!words 700 one two" })).send().await.unwrap();
     reply.chunk().await.unwrap().unwrap();
     let held = api.account(&ann).await.reservations;
-    let (key, reservation) = held.iter().next().unwrap();
+    let (key, held) = held.iter().next().unwrap();
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let fields = [
         ("pk", format!("idem:{key}")),
-        ("fingerprint", reservation.fingerprint.clone()),
+        ("fingerprint", held.fingerprint.clone()),
         ("chat_id", "another chat".to_owned()),
     ];
     let mut record: HashMap<_, _> =

@@ -9,7 +9,7 @@ use shared::store::Purpose;
 
 use crate::support::client::{Answer, Api, Person, token_in, unique};
 use crate::support::function::ask;
-use crate::support::proxy::{At, Fault, Plan, Strikes};
+use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Plan};
 use crate::support::rig::Rig;
 
 const NEW: &str = "another-one";
@@ -300,9 +300,9 @@ async fn a_reset_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_chan
         let lane = rig.proxy.lane();
         let app = rig.api.function_over("password_reset_confirm", &lane);
         lane.strike(Some(Plan {
-            at: At::Operation("TransactWriteItems", nth),
+            at: FaultPoint::Operation("TransactWriteItems", nth),
             fault,
-            strikes: Strikes::Once,
+            strikes: FaultRepeat::Once,
         }));
         let body: Value = json!({ "token": token, "password": format!("{NEW}-{fault:?}") });
         let reply =

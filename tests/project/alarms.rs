@@ -199,7 +199,7 @@ fn every_metric_of_the_product_that_an_alarm_watches_is_written_by_the_code() {
         .map(|row| (cell(row, 1), cell(row, 3)))
         .collect();
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/src");
-    let code: String = ["error.rs", "config.rs", "config/settings.rs", "metrics.rs"]
+    let code: String = ["error.rs", "config.rs", "config/settings.rs", "telemetry/metrics.rs"]
         .iter()
         .map(|file| fs::read_to_string(shared.join(file)).unwrap_or_default())
         .collect();

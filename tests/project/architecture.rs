@@ -1,24 +1,23 @@
-//! ARCHITECTURE.md has the floors of `shared` and of the folders of `site`, and each imports only
-//! from floors below its own.
+//! Modules that lie beside each other form no circle: each imports only from those below it. A module
+//! may use its submodules, and they may use it. ARCHITECTURE.md has the floors of `shared` and of the
+//! folders of `site`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The text after this heading, within its first code block: a floor a line, the highest first. The
-/// modules of a line in parentheses import each other.
-fn floors(heading: &str) -> BTreeMap<String, (usize, bool)> {
+use syn::visit::Visit;
+use syn::{Ident, ItemMod, ItemUse, UseTree};
+
+/// The text after this heading, within its first code block: a floor a line, the highest first.
+fn floors(heading: &str) -> BTreeMap<String, usize> {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let (_, section) = text.split_once(heading).unwrap_or_else(|| panic!("no {heading}"));
     let block = section.split("```").nth(1).unwrap();
     let mut floors = BTreeMap::new();
     for (depth, line) in block.lines().skip(1).enumerate() {
-        let (names, circle) = match line.trim().strip_prefix('(') {
-            Some(names) => (names.trim_end_matches(')'), true),
-            None => (line, false),
-        };
-        for name in names.split_whitespace() {
-            let twice = floors.insert(name.to_owned(), (depth, circle));
+        for name in line.split_whitespace() {
+            let twice = floors.insert(name.to_owned(), depth);
             assert!(twice.is_none(), "{heading}: {name} is there twice");
         }
     }
@@ -37,21 +36,9 @@ fn hold(heading: &str, imports: &BTreeMap<String, BTreeSet<String>>) {
     assert_eq!(shown, there, "{heading} has other files than there are");
     for (from, targets) in imports {
         for to in targets {
-            let (above, below) = (floors[from], floors[to]);
-            let in_circle = above == below && above.1;
-            assert!(
-                above.0 < below.0 || in_circle,
-                "{from} imports {to}, which is no floor below it"
-            );
+            assert!(floors[from] < floors[to], "{from} imports {to}, which isn't on a floor below");
         }
     }
-}
-
-/// The code of a file without its comments and unit tests.
-fn code(path: &Path) -> String {
-    let text = fs::read_to_string(path).unwrap();
-    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
-    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
 /// The files below a folder whose names end like this.
@@ -66,63 +53,165 @@ pub fn files_below(folder: &Path, end: &str, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// The names that the code reaches through `crate::`, the first segment of each path.
-fn of_the_crate(code: &str) -> BTreeSet<String> {
-    code.split("crate::").skip(1).flat_map(first_segments).collect()
+/// A module, from the root of its crate.
+type ModulePath = Vec<String>;
+
+/// The code of one file.
+#[derive(Default)]
+struct Module {
+    /// What it names in other modules, as paths from the root of the crate.
+    named: Vec<ModulePath>,
+    /// The names that it imports or re-exports, and where they come from.
+    imported: BTreeMap<String, ModulePath>,
 }
 
-/// The first segment of the path that the code begins with, or of each path of its `{..}`.
-fn first_segments(code: &str) -> Vec<String> {
-    let first = |path: &str| {
-        let end = |c: char| !c.is_alphanumeric() && c != '_';
-        path.trim().split(end).next().unwrap().to_owned()
-    };
-    let Some(group) = code.strip_prefix('{') else { return vec![first(code)] };
-    // Without the contents of inner groups: of `c::{self, d}, E` it is `c::, E`.
-    let (mut depth, mut outer) = (1, String::new());
-    for c in group.chars() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth == 1 => break,
-            '}' => depth -= 1,
-            _ if depth == 1 => outer.push(c),
-            _ => {}
+/// Reads one file, without its unit tests.
+struct Reader<'m> {
+    path: &'m ModulePath,
+    /// The modules that the file declares.
+    children: BTreeSet<String>,
+    module: Module,
+}
+
+impl Reader<'_> {
+    /// The path from the root of the crate. `None` for names of other crates and local ones.
+    fn absolute(&self, path: &[String]) -> Option<ModulePath> {
+        let up = path.iter().take_while(|segment| *segment == "super").count();
+        let (base, rest) = match path.first()?.as_str() {
+            "crate" => (&[][..], &path[1..]),
+            "self" => (&self.path[..], &path[1..]),
+            "super" => (&self.path[..self.path.len().checked_sub(up)?], &path[up..]),
+            first if self.children.contains(first) => (&self.path[..], path),
+            _ => return None,
+        };
+        Some([base, rest].concat())
+    }
+
+    fn read_use(&mut self, tree: &UseTree, before: &[String]) {
+        let with = |segment: &Ident| [before, &[segment.to_string()]].concat();
+        match tree {
+            UseTree::Path(path) => self.read_use(&path.tree, &with(&path.ident)),
+            UseTree::Group(group) => {
+                group.items.iter().for_each(|item| self.read_use(item, before));
+            }
+            UseTree::Name(name) if name.ident == "self" => self.import(before.to_vec(), None),
+            UseTree::Name(name) => self.import(with(&name.ident), None),
+            UseTree::Rename(renamed) => {
+                self.import(with(&renamed.ident), Some(renamed.rename.to_string()));
+            }
+            UseTree::Glob(_) => self.import(before.to_vec(), None),
         }
     }
-    outer.split(',').map(first).filter(|name| !name.is_empty()).collect()
+
+    fn import(&mut self, path: Vec<String>, name: Option<String>) {
+        if let Some(path) = self.absolute(&path) {
+            let name = name.or_else(|| path.last().cloned()).unwrap_or_default();
+            self.module.imported.insert(name, path.clone());
+            self.module.named.push(path);
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Reader<'_> {
+    fn visit_item_use(&mut self, item: &'ast ItemUse) {
+        self.read_use(&item.tree, &[]);
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let segments: Vec<String> =
+            path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        let is_local = segments.len() < 2;
+        self.module.named.extend(self.absolute(&segments).filter(|_| !is_local));
+        syn::visit::visit_path(self, path);
+    }
+
+    /// Only unit tests and the generated parts of macros are modules within a file.
+    fn visit_item_mod(&mut self, _: &'ast ItemMod) {}
+}
+
+/// The modules of a crate.
+fn modules(source: &Path) -> BTreeMap<ModulePath, Module> {
+    let mut files = Vec::new();
+    files_below(source, ".rs", &mut files);
+    let mut modules = BTreeMap::new();
+    for file in files {
+        let inner = file.strip_prefix(source).unwrap().with_extension("");
+        let mut path: ModulePath =
+            inner.iter().map(|part| part.to_str().unwrap().to_owned()).collect();
+        if path.first().is_some_and(|first| first == "bin") {
+            continue;
+        }
+        if path == ["lib"] || path == ["main"] {
+            path.clear();
+        }
+        let code = syn::parse_file(&fs::read_to_string(&file).unwrap()).unwrap();
+        let declared = code.items.iter().filter_map(|item| match item {
+            syn::Item::Mod(declared) => Some(declared.ident.to_string()),
+            _ => None,
+        });
+        let mut reader =
+            Reader { path: &path, children: declared.collect(), module: Module::default() };
+        reader.visit_file(&code);
+        let module = reader.module;
+        modules.insert(path, module);
+    }
+    modules
+}
+
+/// The module that defines what this path names.
+fn definition(modules: &BTreeMap<ModulePath, Module>, path: &[String]) -> ModulePath {
+    let depth = (0..=path.len()).rev().find(|depth| modules.contains_key(&path[..*depth])).unwrap();
+    let (module, rest) = path.split_at(depth);
+    let imported = rest.first().and_then(|name| modules[module].imported.get(name));
+    match imported {
+        Some(from) if from.as_slice() != path => definition(modules, from),
+        _ => module.to_vec(),
+    }
+}
+
+/// Per module, which modules beside each other import which, from the files within them.
+fn imports(source: &Path) -> BTreeMap<ModulePath, BTreeMap<String, BTreeSet<String>>> {
+    let modules = modules(source);
+    let mut levels = BTreeMap::<_, BTreeMap<_, BTreeSet<_>>>::new();
+    for (path, module) in &modules {
+        for (depth, name) in path.iter().enumerate() {
+            levels.entry(path[..depth].to_vec()).or_default().entry(name.clone()).or_default();
+        }
+        for named in &module.named {
+            let target = definition(&modules, named);
+            let common = path.iter().zip(&target).take_while(|(one, other)| one == other).count();
+            if let (Some(from), Some(to)) = (path.get(common), target.get(common)) {
+                let level = levels.entry(path[..common].to_vec()).or_default();
+                level.entry(from.clone()).or_default().insert(to.clone());
+            }
+        }
+    }
+    levels
+}
+
+/// Fails if some of these import each other, directly or not.
+fn form_no_circle(among: &str, mut imports: BTreeMap<String, BTreeSet<String>>) {
+    while !imports.is_empty() {
+        let before = imports.len();
+        let names: BTreeSet<String> = imports.keys().cloned().collect();
+        imports.retain(|_, targets| !targets.is_disjoint(&names));
+        assert!(imports.len() < before, "{among}: in a circle, or above one: {names:?}");
+    }
 }
 
 #[test]
-fn each_file_of_shared_imports_only_from_the_floors_below_its_own() {
-    let source = root().join("shared/src");
-    let lib = code(&source.join("lib.rs"));
-    // The names that `lib.rs` re-exports, such as `crate::Error`.
-    let mut elsewhere = BTreeMap::new();
-    for line in lib.lines().filter_map(|line| line.strip_prefix("pub use ")) {
-        let (module, names) =
-            line.trim_end_matches(';').trim_start_matches("crate::").split_once("::").unwrap();
-        for name in names.trim_matches(['{', '}']).split(", ") {
-            elsewhere.insert(name.to_owned(), module.to_owned());
+fn modules_form_no_circle() {
+    for source in ["shared/src", "functions/src", "local/src", "local/emulator/src", "xtask/src"] {
+        for (module, imports) in imports(&root().join(source)) {
+            form_no_circle(&format!("{source} {}", module.join("::")), imports);
         }
     }
-    let modules: BTreeSet<String> = lib
-        .lines()
-        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
-        .map(str::to_owned)
-        .collect();
-    let mut imports = BTreeMap::new();
-    for module in &modules {
-        let mut files = vec![source.join(format!("{module}.rs"))];
-        if source.join(module).is_dir() {
-            files_below(&source.join(module), ".rs", &mut files);
-        }
-        let named = files.iter().flat_map(|file| of_the_crate(&code(file)));
-        let targets = named.map(|name| elsewhere.get(&name).cloned().unwrap_or(name));
-        let targets: BTreeSet<String> = targets.filter(|target| target != module).collect();
-        assert!(targets.is_subset(&modules), "{module} names {targets:?}");
-        imports.insert(module.clone(), targets);
-    }
-    assert!(imports["store"].contains("error") && imports["charge"].contains("store"));
+}
+
+#[test]
+fn modules_of_shared_import_only_from_floors_below() {
+    let imports = imports(&root().join("shared/src")).remove(&Vec::new()).unwrap();
+    assert!(imports["charge"].contains("store") && imports["store"].contains("values"));
     hold("## The floors of `shared`", &imports);
 }
 
@@ -151,7 +240,7 @@ fn scripts() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
-fn each_folder_of_the_pages_imports_only_from_folders_below_it() {
+fn folders_of_the_pages_import_only_from_folders_below() {
     let folder = |path: &str| path.split_once('/').expect("a folder").0.to_owned();
     let mut imports = BTreeMap::<_, BTreeSet<_>>::new();
     for (script, targets) in scripts() {
@@ -163,19 +252,6 @@ fn each_folder_of_the_pages_imports_only_from_folders_below_it() {
 }
 
 #[test]
-fn the_imports_of_the_pages_form_no_circle() {
-    let mut left = scripts();
-    while !left.is_empty() {
-        let before = left.len();
-        let names: BTreeSet<String> = left.keys().cloned().collect();
-        left.retain(|_, imports| !imports.is_disjoint(&names));
-        assert!(left.len() < before, "in circles, or above them: {names:?}");
-    }
-}
-
-#[test]
-fn the_first_segments_of_paths_are_found() {
-    let code = "use crate::a::b; use crate::{c::{self, d}, E, f}; crate::g::h(); use crate::i;";
-    let expected = ["a", "c", "E", "f", "g", "i"].map(str::to_owned);
-    assert_eq!(of_the_crate(code), BTreeSet::from(expected));
+fn scripts_of_the_pages_form_no_circle() {
+    form_no_circle("site", scripts());
 }

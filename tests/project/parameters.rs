@@ -10,7 +10,7 @@ use local::server::environment_of;
 use regex_automata::meta::Regex;
 use serde_norway::Value as Yaml;
 use shared::App;
-use shared::app::Mailing;
+use shared::app::MailApp;
 use shared::clock::Clock;
 use shared::config::{
     AccountConfig, AiConfig, ChatAccess, Config, ConfigError, EdgeConfig, EmptyBalance, LogConfig,
@@ -537,7 +537,7 @@ async fn start(function: &str, settings: &Settings<'_>) -> Result<(), ConfigErro
     LogConfig::read(settings)?;
     let clock = Clock::default();
     match function {
-        "mail" => Mailing::connect(settings, clock).await.map(drop),
+        "mail" => MailApp::connect(settings, clock).await.map(drop),
         name if background::NAMES.contains(&name) => App::connect(settings, clock).await.map(drop),
         name => {
             let endpoint = ENDPOINTS.iter().find(|endpoint| endpoint.name == name);
@@ -551,7 +551,7 @@ async fn start(function: &str, settings: &Settings<'_>) -> Result<(), ConfigErro
 async fn stopped(api: &Api, given: &Parameters) -> BTreeMap<String, String> {
     let secret = api.signing_secret();
     let mut stopped = BTreeMap::new();
-    for function in &Template::with(given).unwrap().functions {
+    for function in &Template::with_parameters(given).unwrap().functions {
         let settings = Settings::new(|name| variable(function, name, &api.dynamodb, &secret));
         if let Err(error) = start(&function.name, &settings).await {
             stopped.insert(function.name.clone(), error.to_string());
@@ -589,7 +589,7 @@ fn a_range_of_the_template_is_the_one_that_its_function_accepts() {
     for (name, parameter) in TEMPLATE["Parameters"].as_mapping().unwrap() {
         let name = name.as_str().unwrap();
         // Where the parameter goes to is where a value that nothing else has arrives.
-        for function in Template::with(&[(name, "many")]).unwrap().functions {
+        for function in Template::with_parameters(&[(name, "many")]).unwrap().functions {
             let variables = function.environment.iter().filter(|(_, value)| *value == "many");
             for (variable, _) in variables {
                 let Some(sentence) = complaint(variable, "many") else { continue };
@@ -648,7 +648,7 @@ async fn a_function_has_the_variables_that_it_reads_and_no_others_but_the_common
         ("BedrockModel", "nova"),
     ];
     let common = &TEMPLATE["Globals"]["Function"]["Environment"]["Variables"];
-    for function in &Template::with(every_provider).unwrap().functions {
+    for function in &Template::with_parameters(every_provider).unwrap().functions {
         let read = Mutex::new(BTreeSet::new());
         let settings = Settings::new(|name| {
             read.lock().unwrap().insert(name.to_owned());
@@ -692,7 +692,7 @@ fn the_longest_parameters_fit_into_the_environment_of_a_function() {
     let longest: Vec<(&str, String)> = longest.collect();
     let given: Vec<(&str, &str)> =
         longest.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    for function in Template::with(&given).unwrap().functions {
+    for function in Template::with_parameters(&given).unwrap().functions {
         let made = |(name, value): (&String, &String)| {
             let value = match name.as_str() {
                 // The name of a stack, of at most 64 characters, and that of the table in it.

@@ -14,7 +14,7 @@ use shared::values::EntryKind;
 use uuid::Uuid;
 
 use crate::support::client::{Api, GRANT, PRICE, Person};
-use crate::support::program::{Running, command};
+use crate::support::program::{RunningServer, command};
 use crate::support::proxy::{Proxy, Storm};
 
 const PEOPLE: usize = 20;
@@ -97,8 +97,7 @@ async fn read_balances(people: &[Person], granted: u64, over: &AtomicBool) -> us
         let mut sum = 0;
         for person in people {
             let account = person.api.account(person).await;
-            let held: u64 =
-                account.reservations.values().map(|reservation| reservation.cost.get()).sum();
+            let held: u64 = account.reservations.values().map(|held| held.cost.get()).sum();
             assert_eq!(
                 account.granted.get(),
                 account.tokens.get() + held + account.spent.get(),
@@ -186,10 +185,10 @@ async fn is_right(person: &Person, told: &[(&Wish, u16)]) -> u64 {
 }
 
 /// The program over a store of this test's own.
-fn program(dynamodb: &str) -> Running {
+fn program(dynamodb: &str) -> RunningServer {
     let mut program = command(&["--port", "0", "--memory"]);
     program.env("DYNAMODB_ENDPOINT", dynamodb).env("AI_PROVIDER", "scripted");
-    Running::of(program)
+    RunningServer::of(program)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -196,7 +196,7 @@ impl Counted {
         let client = aws_sdk_dynamodb::Config::from(&shared::aws::emulated())
             .to_builder()
             .interceptor(self.meter.clone());
-        function::over(app, &self.api.dynamodb, client)
+        function::app_with_store(app, &self.api.dynamodb, client)
     }
 
     /// Sends one request to a warm instance: what it costs, and the reply.
@@ -210,7 +210,7 @@ impl Counted {
         let server = self.api.server();
         let mut function = server.functions[endpoint].clone();
         if let Some(warm) = function.app() {
-            function = function.over(self.metered(&warm));
+            function = function.with_app(self.metered(&warm));
         }
 
         let bearer = format!("Bearer {token}");
@@ -289,11 +289,11 @@ impl Counted {
         self.count(name, 200, endpoint, path, &who.access, Value::Null).await
     }
 
-    /// Puts this many reservations on the account, whose leases end at the second `expires_at`.
+    /// Puts this many holds on the account, whose leases end at the second `expires_at`.
     async fn others_wait(&self, who: &Person, others: usize, expires_at: u32) {
-        let reservation = || json!({ "cost": PRICE, "owner": Uuid::new_v4().to_string(), "expires_at": expires_at });
+        let held = || json!({ "cost": PRICE, "owner": Uuid::new_v4().to_string(), "expires_at": expires_at });
         let reservations: HashMap<_, _> =
-            (0..others).map(|_| (Uuid::new_v4().simple().to_string(), reservation())).collect();
+            (0..others).map(|_| (Uuid::new_v4().simple().to_string(), held())).collect();
         self.api
             .set(
                 who,
@@ -438,7 +438,7 @@ impl Counted {
         self.get("page of the trail", "admin_trail", "/api/admin/trail", &root).await;
         let filtered = "/api/admin/trail?act=adjustment";
         self.get("filtered page of the trail", "admin_trail", filtered, &root).await;
-        let day = Day::of(self.api.server().clock.millis());
+        let day = Day::from_millis(self.api.server().clock.millis());
         let figures = format!("/api/admin/figures?from={day}&to={day}");
         self.get("figures of today", "admin_figures", &figures, &root).await;
         self.get(
@@ -749,7 +749,7 @@ async fn each_request_costs_what_the_documentation_says() {
     counted
         .get("later page of a statement", "ledger", &format!("/api/user/ledger{next}"), &ann)
         .await;
-    let yesterday = Day::of(counted.api.server().clock.millis()).before(1);
+    let yesterday = Day::from_millis(counted.api.server().clock.millis()).before(1);
     let earlier = format!("/api/user/ledger?to={yesterday}");
     counted.get("statement of earlier days", "ledger", &earlier, &ann).await;
     let months = "/api/user/ledger/months";

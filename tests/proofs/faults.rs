@@ -39,7 +39,7 @@ use self::refreshes::Refreshing;
 use crate::support::client::{GRANT, Person};
 use crate::support::function::{Reply, ask};
 use crate::support::mistakes::Mistake;
-use crate::support::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
+use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Lane, Plan, Proxy};
 use crate::support::rig::Rig;
 
 /// How many cases run at a time in the embedded store.
@@ -101,7 +101,8 @@ fn at_a_time() -> usize {
 /// that every fault, strike and call is tried.
 const OVER_A_WIRE: usize = 5;
 
-const ALL_STRIKES: [Strikes; 3] = [Strikes::Once, Strikes::EachAttempt, Strikes::FromThenOn];
+const ALL_STRIKES: [FaultRepeat; 3] =
+    [FaultRepeat::Once, FaultRepeat::EachAttempt, FaultRepeat::FromThenOn];
 
 /// A request, or work of a schedule, that is tried under faults.
 trait Scenario: Copy + Debug {
@@ -122,7 +123,7 @@ trait Scenario: Copy + Debug {
 struct Matrix<S> {
     scenarios: Vec<S>,
     faults: Vec<Fault>,
-    strikes: Vec<Strikes>,
+    strikes: Vec<FaultRepeat>,
     /// The calls to disturb, if those of an undisturbed run can't be counted because it may
     /// continue after its reply.
     calls: Option<Vec<String>>,
@@ -131,7 +132,7 @@ struct Matrix<S> {
 }
 
 impl<S: Scenario> Matrix<S> {
-    fn one(scenario: S, fault: Fault, strikes: Strikes) -> Self {
+    fn one(scenario: S, fault: Fault, strikes: FaultRepeat) -> Self {
         Self {
             scenarios: vec![scenario],
             faults: vec![fault],
@@ -303,7 +304,7 @@ impl<S: Scenario> Case<S> {
             self.notes("the request", ["the fault never struck".into()]);
         }
         let reply = self.replies.last().unwrap();
-        if plan.strikes == Strikes::Once
+        if plan.strikes == FaultRepeat::Once
             && plan.fault.is_sent_again()
             && !self.scenario.is_usual(reply)
         {
@@ -407,7 +408,7 @@ impl<S: Scenario<Reply = Reply>> Case<S> {
 }
 
 /// Every fault at each of these calls.
-fn plans(calls: &[String], faults: &[Fault], strikes: &[Strikes]) -> Vec<Plan> {
+fn plans(calls: &[String], faults: &[Fault], strikes: &[FaultRepeat]) -> Vec<Plan> {
     let mut seen = BTreeMap::<&str, usize>::new();
     let mut plans = Vec::new();
     for operation in calls {
@@ -426,11 +427,11 @@ fn plans(calls: &[String], faults: &[Fault], strikes: &[Strikes]) -> Vec<Plan> {
         let operation = known.into_iter().find(|known| known == operation).unwrap();
         for fault in faults.iter().filter(|fault| fault.suits(operation)) {
             // A call that was applied and answered isn't retried.
-            let strikes = strikes
-                .iter()
-                .filter(|strikes| !(*fault == Fault::Again && **strikes == Strikes::EachAttempt));
+            let strikes = strikes.iter().filter(|strikes| {
+                !(*fault == Fault::Again && **strikes == FaultRepeat::EachAttempt)
+            });
             plans.extend(strikes.map(|strikes| Plan {
-                at: At::Operation(operation, *nth),
+                at: FaultPoint::Operation(operation, *nth),
                 fault: *fault,
                 strikes: *strikes,
             }));
@@ -536,20 +537,27 @@ async fn finds(mistake: Mistake, sentence: &str) {
     let rig = Rig::with(mistake).await;
     let (cases, wrong) = match mistake {
         Mistake::DeductWithoutGuard => {
-            chats::run(&rig, Matrix::one(Paying::Chat, Fault::Fail500After, Strikes::Once)).await
-        }
-        Mistake::RefundUnconditionally => {
-            chats::run(&rig, Matrix::one(Paying::FailingChat, Fault::Fail500After, Strikes::Once))
+            chats::run(&rig, Matrix::one(Paying::Chat, Fault::Fail500After, FaultRepeat::Once))
                 .await
         }
+        Mistake::RefundUnconditionally => {
+            chats::run(
+                &rig,
+                Matrix::one(Paying::FailingChat, Fault::Fail500After, FaultRepeat::Once),
+            )
+            .await
+        }
         Mistake::ReplyBeforeSettling => {
-            let matrix = Matrix::one(Paying::Chat, Fault::ResetBefore, Strikes::EachAttempt);
+            let matrix = Matrix::one(Paying::Chat, Fault::ResetBefore, FaultRepeat::EachAttempt);
             chats::run(&rig, Matrix { calls: Some(vec!["TransactWriteItems".into()]), ..matrix })
                 .await
         }
         Mistake::RotateStrictly => {
-            refreshes::run(&rig, Matrix::one(Refreshing::First, Fault::Fail500After, Strikes::Once))
-                .await
+            refreshes::run(
+                &rig,
+                Matrix::one(Refreshing::First, Fault::Fail500After, FaultRepeat::Once),
+            )
+            .await
         }
         Mistake::SettleWithoutOwner => chats::sleepers(&rig).await,
     };

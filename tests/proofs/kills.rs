@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::client::{GRANT, PRICE, Person};
 use crate::support::function::{Reply, event};
 use crate::support::lambda::{Instance, binary};
-use crate::support::proxy::{At, Fault, Lane, Plan, Strikes};
+use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Lane, Plan};
 use crate::support::rig::Rig;
 use crate::support::world::World;
 
@@ -52,7 +52,7 @@ enum Killed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Holds {
     Nothing,
-    Reservation,
+    StoredHold,
     Chat,
 }
 
@@ -104,29 +104,31 @@ impl Killed {
 
     fn plan(self) -> Option<Plan> {
         let (at, fault) = match self {
-            Self::BeforeRecordIsRead => (At::Call(1), Fault::StallBefore),
-            Self::AfterRecordIsRead => (At::Call(1), Fault::StallAfter),
-            Self::BeforeReserve => (At::Operation("UpdateItem", 1), Fault::StallBefore),
-            Self::AfterReserve => (At::Operation("UpdateItem", 1), Fault::StallAfter),
+            Self::BeforeRecordIsRead => (FaultPoint::Call(1), Fault::StallBefore),
+            Self::AfterRecordIsRead => (FaultPoint::Call(1), Fault::StallAfter),
+            Self::BeforeReserve => (FaultPoint::Operation("UpdateItem", 1), Fault::StallBefore),
+            Self::AfterReserve => (FaultPoint::Operation("UpdateItem", 1), Fault::StallAfter),
             Self::BeforeSettle
             | Self::WholeStoppedBeforeSettle
             | Self::StreamStoppedBeforeSettle => {
-                (At::Operation("TransactWriteItems", 1), Fault::StallBefore)
+                (FaultPoint::Operation("TransactWriteItems", 1), Fault::StallBefore)
             }
             Self::AfterSettle | Self::WholeStoppedAfterSettle | Self::StreamStoppedAfterSettle => {
-                (At::Operation("TransactWriteItems", 1), Fault::StallAfter)
+                (FaultPoint::Operation("TransactWriteItems", 1), Fault::StallAfter)
             }
             Self::BeforeRelease | Self::StoppedBeforeRelease => {
-                (At::Operation("UpdateItem", 2), Fault::StallBefore)
+                (FaultPoint::Operation("UpdateItem", 2), Fault::StallBefore)
             }
             Self::AfterRelease | Self::StoppedAfterRelease => {
-                (At::Operation("UpdateItem", 2), Fault::StallAfter)
+                (FaultPoint::Operation("UpdateItem", 2), Fault::StallAfter)
             }
             // The first read is that of the key's record.
-            Self::StoppedBeforeItIsNoticed => (At::Operation("GetItem", 2), Fault::StallBefore),
+            Self::StoppedBeforeItIsNoticed => {
+                (FaultPoint::Operation("GetItem", 2), Fault::StallBefore)
+            }
             Self::DuringTheAi | Self::AfterTheReply => return None,
         };
-        Some(Plan { at, fault, strikes: Strikes::FromThenOn })
+        Some(Plan { at, fault, strikes: FaultRepeat::FromThenOn })
     }
 
     fn message(self) -> &'static str {
@@ -153,7 +155,7 @@ impl Killed {
             | Self::StoppedBeforeItIsNoticed
             | Self::StoppedBeforeRelease
             | Self::WholeStoppedBeforeSettle
-            | Self::StreamStoppedBeforeSettle => Holds::Reservation,
+            | Self::StreamStoppedBeforeSettle => Holds::StoredHold,
             Self::AfterSettle
             | Self::AfterTheReply
             | Self::WholeStoppedAfterSettle
@@ -213,7 +215,7 @@ impl Case {
             (account.tokens.get(), account.reservations.len(), world.chats(&self.who.id).len());
         let expected = match holds {
             Holds::Nothing => (GRANT, 0, 0),
-            Holds::Reservation => (GRANT - PRICE, 1, 0),
+            Holds::StoredHold => (GRANT - PRICE, 1, 0),
             Holds::Chat => (GRANT - PRICE, 0, 1),
         };
         assert_eq!(numbers, expected, "tokens, reservations and chats, killed {:?}", self.killed);
@@ -261,7 +263,7 @@ async fn wherever_a_chat_is_killed_its_key_is_answered_once() {
                 case.ran(reply);
                 case.balance_is(&world, case.after_it_ran());
             }
-            Holds::Reservation => {
+            Holds::StoredHold => {
                 assert_eq!(
                     (reply.status, reply.code()),
                     (409, "idempotency_key_running"),
@@ -269,7 +271,7 @@ async fn wherever_a_chat_is_killed_its_key_is_answered_once() {
                     case.killed
                 );
                 assert!(reply.headers["retry-after"].to_str().unwrap().parse::<u32>().unwrap() > 0);
-                case.balance_is(&world, Holds::Reservation);
+                case.balance_is(&world, Holds::StoredHold);
             }
             Holds::Chat => {
                 assert_eq!(
@@ -293,7 +295,7 @@ async fn wherever_a_chat_is_killed_its_key_is_answered_once() {
         }
     }
 
-    // When the lease is over, a reservation is replaced by a new run, and an answer stays as it
+    // When the lease is over, a hold is replaced by a new run, and an answer stays as it
     // was.
     rig.after_the_lease();
     let again =
@@ -302,7 +304,7 @@ async fn wherever_a_chat_is_killed_its_key_is_answered_once() {
         let again =
             Reply { status: again.status.as_u16(), headers: again.headers, body: again.body };
         match (case.killed.leaves(), case.after_it_ran()) {
-            (Holds::Reservation, _) | (_, Holds::Nothing) => case.ran(&again),
+            (Holds::StoredHold, _) | (_, Holds::Nothing) => case.ran(&again),
             _ => assert_eq!(
                 (&again.body, again.replayed()),
                 (&reply.body, true),

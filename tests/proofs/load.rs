@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::program::Running;
+use crate::support::program::RunningServer;
 
 /// How many MiB the server may use when it is idle again.
 const MOST: u64 = 150;
@@ -50,7 +50,7 @@ async fn unfinished(address: &str, head: &str, body: usize) -> String {
 async fn log_ins_at_once_unfinished_bodies_and_half_open_connections_cost_little_and_end_by_themselves()
  {
     rlimit::increase_nofile_limit(4096).unwrap();
-    let server = Running::start(&["--port", "0", "--memory"]);
+    let server = RunningServer::start(&["--port", "0", "--memory"]);
     let address = server.url.strip_prefix("http://").unwrap().to_owned();
     let client = Client::new();
     let ann = json!({ "username": "ann", "password": "secret123" });

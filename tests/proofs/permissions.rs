@@ -19,7 +19,7 @@ use emulator::dynamo::{self, Data, Dynamo};
 use functions::{ENDPOINTS, Endpoint, Function, ROUTES};
 use serde_json::{Value, json};
 use shared::App;
-use shared::app::Mailing;
+use shared::app::MailApp;
 use shared::clock::{Clock, Day};
 use shared::config::{Secret, Settings};
 use shared::mail::{Carrier, Mail};
@@ -34,7 +34,7 @@ use crate::support::permissions::{
     self, Call, FUNCTIONS, KMS_KEY, MODEL, Permission, STACK, needless, of_bedrock,
     of_managed_policy, of_statements, of_store, refused,
 };
-use crate::support::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
+use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Lane, Plan, Proxy};
 use crate::support::rig::weak_hash;
 use crate::support::stack::Stack;
 use crate::support::world::scan;
@@ -302,7 +302,7 @@ struct Watched {
     sweep: (App, Lane),
     erase: (App, Lane),
     census: (App, Lane),
-    mail: (Mailing, Lane),
+    mail: (MailApp, Lane),
     /// The endpoints that got a request.
     asked: Mutex<BTreeSet<String>>,
     calls: Mutex<BTreeMap<String, BTreeSet<Call>>>,
@@ -338,7 +338,7 @@ impl Watched {
         let mail = {
             let lane = recording(&wire);
             let settings = settings("mail", &lane, &amazon);
-            let mailing = Mailing::connect(&settings, clock.clone()).await.unwrap();
+            let mailing = MailApp::connect(&settings, clock.clone()).await.unwrap();
             let Carrier::Ses { from, configuration_set, .. } = &mailing.carrier else {
                 panic!("no e-mail is sent")
             };
@@ -347,7 +347,7 @@ impl Watched {
                 aws_sdk_sesv2::Client::from_conf(ses.endpoint_url(amazon.at("mail")).build());
             let (from, configuration_set) = (from.clone(), configuration_set.clone());
             let carrier = Carrier::Ses { client, from, configuration_set };
-            (Mailing { carrier, ..mailing }, lane.clone())
+            (MailApp { carrier, ..mailing }, lane.clone())
         };
         let watched = Self {
             dynamo,
@@ -409,9 +409,9 @@ impl Watched {
         let lane = &self.instances[ask.endpoint].lane;
         lane.forgets_tokens();
         lane.strike(Some(Plan {
-            at: At::Operation("TransactWriteItems", 1),
+            at: FaultPoint::Operation("TransactWriteItems", 1),
             fault: Fault::Fail500After,
-            strikes: Strikes::Once,
+            strikes: FaultRepeat::Once,
         }));
         self.is(status, ask).await;
         lane.calm();
@@ -440,13 +440,12 @@ impl Watched {
     /// Lets an account hold tokens for a message with this key, or for none.
     async fn holds(&self, name: &str, user: &User, key: Option<&str>) {
         let number = |number: u32| AttributeValue::N(number.to_string());
-        let reservation = || {
+        let held = || {
             let owner = AttributeValue::S("a-chat".to_owned());
             let fields = [("cost", number(1)), ("owner", owner), ("expires_at", number(u32::MAX))];
             AttributeValue::M(fields.map(|(name, value)| (name.to_owned(), value)).into())
         };
-        let held =
-            key.map(|key| (Key::parse(key).unwrap().id(Kind::Chat, &user.id), reservation()));
+        let held = key.map(|key| (Key::parse(key).unwrap().id(Kind::Chat, &user.id), held()));
         self.set_value(name, "reservations", AttributeValue::M(held.into_iter().collect())).await;
     }
 
@@ -739,7 +738,7 @@ impl Watched {
         self.is(200, to("admin_api_keys", &keys).by(&root.token)).await;
         self.is(200, to("admin_api_keys_revoke", &keys).by(&root.token)).await;
 
-        let day = Day::of(self.clock.millis());
+        let day = Day::from_millis(self.clock.millis());
         let days = format!("?from={day}&to={day}");
         let (ledger, chats) =
             (format!("{user}/ledger"), format!("/api/admin/chats?user_id={}", ida.id));
@@ -765,7 +764,7 @@ impl Watched {
 
     /// The work of the schedules, and what a day that is over shows.
     async fn days(&self) {
-        let day = Day::of(self.clock.millis());
+        let day = Day::from_millis(self.clock.millis());
         for wait in [Duration::from_secs(120), DAY + DAY] {
             self.clock.advance(wait);
             functions::background::sweep::work(self.sweep.0.clone()).await.unwrap();

@@ -8,8 +8,8 @@ use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
-use shared::Tokens;
-use shared::http::{Unproven, seal};
+use shared::Credits;
+use shared::http::{UnverifiedCursor, seal};
 use shared::values::idempotency::{Key, Kind};
 use shared::values::{Email, Username, login_key};
 use tokio::runtime::Runtime;
@@ -130,13 +130,13 @@ fn the_key_of_a_name_or_address_is_one_and_its_own_key() {
 fn amounts_add_up_or_are_refused() {
     check(2000, (any::<u64>(), any::<u64>()), |(one, other)| {
         let (Some(one), Some(other)) =
-            (Tokens::new(one % 2_000_000_000_000), Tokens::new(other % 2_000_000_000_000))
+            (Credits::new(one % 2_000_000_000_000), Credits::new(other % 2_000_000_000_000))
         else {
             return Ok(());
         };
         if let Some(sum) = one.checked_add(other) {
             prop_assert_eq!(sum.checked_sub(other), Some(one));
-            prop_assert!(sum <= Tokens::MAX);
+            prop_assert!(sum <= Credits::MAX);
         }
         prop_assert_eq!(one.checked_sub(other).is_some(), one >= other);
         Ok(())
@@ -166,7 +166,7 @@ fn a_cursor_opens_its_place_and_no_edited_one_opens_any() {
         (position, text(), any::<prop::sample::Index>(), any::<u8>()),
         |(position, scope, at, byte)| {
             let cursor = seal(&account, &scope, &position);
-            let parsed = Unproven::parse(&cursor).unwrap();
+            let parsed = UnverifiedCursor::parse(&cursor).unwrap();
             prop_assert!(parsed.prove(&account, &scope).is_ok());
             prop_assert_eq!(parsed.position(), &position);
             prop_assert!(parsed.prove(&account, &(scope.clone() + "x")).is_err());
@@ -175,7 +175,7 @@ fn a_cursor_opens_its_place_and_no_edited_one_opens_any() {
             let at = at.index(edited.len());
             edited[at] = byte;
             let edited = String::from_utf8_lossy(&edited).into_owned();
-            if let Ok(parsed) = Unproven::parse(&edited)
+            if let Ok(parsed) = UnverifiedCursor::parse(&edited)
                 && edited != cursor
             {
                 prop_assert!(parsed.prove(&account, &scope).is_err(), "{} for {}", edited, cursor);

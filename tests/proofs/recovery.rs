@@ -1,13 +1,13 @@
-//! Reservations whose function died: counted as free, released by the sweep, and once only.
+//! Holds whose function died: counted as free, released by the sweep, and once only.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
-use shared::store::Swept;
+use shared::store::SweepReport;
 
 use crate::support::client::{Api, GRANT, PRICE};
 use crate::support::lambda::LEASE;
 
-async fn sweep(api: &Api) -> Swept {
+async fn sweep(api: &Api) -> SweepReport {
     let app = &api.server().apps["sweep"];
     app.store.sweep(app.clock.seconds()).await.unwrap()
 }
@@ -22,11 +22,11 @@ async fn a_sweep_gives_back_what_dead_functions_held_and_leaves_the_rest() {
     assert_eq!(ann.balance().await, GRANT, "reads count it as free");
     assert_eq!(api.account(&ann).await.tokens.get(), GRANT - 3 * PRICE, "and write nothing");
 
-    assert_eq!(sweep(&api).await, Swept { accounts: 2, released: 3, tokens: 3 * PRICE });
+    assert_eq!(sweep(&api).await, SweepReport { accounts: 2, released: 3, credits: 3 * PRICE });
     let account = api.account(&ann).await;
     assert_eq!(account.tokens.get(), GRANT);
     assert!(account.reservations.is_empty());
-    assert_eq!(sweep(&api).await, Swept::default(), "accounts at rest are in no index");
+    assert_eq!(sweep(&api).await, SweepReport::default(), "accounts at rest are in no index");
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn a_live_chat_is_not_swept() {
         async move { ann.chat("!hang").await }
     });
     ann.is_waiting().await;
-    assert_eq!(sweep(&api).await, Swept::default());
+    assert_eq!(sweep(&api).await, SweepReport::default());
     assert_eq!(ann.balance().await, GRANT - PRICE);
     waiting.await.unwrap().expect(504, "ai_timed_out");
     assert_eq!(ann.balance().await, GRANT);

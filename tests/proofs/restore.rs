@@ -17,8 +17,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::clock::{Clock, rfc3339};
 use shared::config::{Config, Settings};
-use shared::store::{Newer, Purpose, Reapplied, Since, Store};
-use shared::{Tokens, passwords};
+use shared::store::{NewerTables, Purpose, ReapplyInput, ReapplyReport, Store};
+use shared::{Credits, passwords};
 
 use crate::support::client::{Api, DAY, GRANT, PRICE, Person, unique};
 use crate::support::program::command;
@@ -141,11 +141,14 @@ fn restored_store(api: &Api) -> Store {
             .map(|table| format!("{RESTORED}{table}")),
     });
     let config = Config::read(&settings).unwrap();
-    Store::over(aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder(), &config)
+    Store::with_client(
+        aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder(),
+        &config,
+    )
 }
 
-fn newer(api: &Api) -> Newer {
-    Newer { store: api.store(), users: true, tokens: true, keys: true }
+fn newer(api: &Api) -> NewerTables {
+    NewerTables { store: api.store(), users: true, tokens: true, keys: true }
 }
 
 /// The present second, as operators write it.
@@ -316,7 +319,7 @@ async fn every_part_of_a_settle_that_a_restore_cuts_off_is_completed_or_undone()
             assert_eq!(audited.differences, [], "{case}");
             let spent = if has_chat || has_row { PRICE } else { 0 };
             let account = api.account(&ann).await;
-            let numbers = [account.granted, account.spent, account.tokens].map(Tokens::get);
+            let numbers = [account.granted, account.spent, account.tokens].map(Credits::get);
             assert_eq!(numbers, [GRANT, spent, GRANT - spent], "{case}");
             assert!(account.reservations.is_empty(), "{case}");
             let again = store.reconcile(now, now).await.unwrap().unwrap();
@@ -360,7 +363,7 @@ async fn whatever_else_a_restore_cuts_off_is_completed_or_undone() {
         assert_eq!(person.balance().await, GRANT, "{}", person.name);
     }
     ann.has_keys(1).await;
-    let world = World::at(&api.dynamodb).await;
+    let world = World::read(&api.dynamodb).await;
     assert_eq!(world.administrators, HashSet::from([root.id]));
     assert_eq!(world.claims.len(), 1, "{:?}", world.claims);
     assert_eq!(world.claims[0]["id"], ann.id.as_str());
@@ -396,7 +399,7 @@ async fn an_account_that_is_gone_for_longer_than_its_tombstone_comes_back_only_i
     clock.advance(2 * DAY);
     let (store, newer, no_password) =
         (restored_store(&api), newer(&api), passwords::none().unwrap());
-    let mut since = Since {
+    let mut since = ReapplyInput {
         second: api.now(),
         newer: &newer,
         deleted: None,
@@ -409,7 +412,7 @@ async fn an_account_that_is_gone_for_longer_than_its_tombstone_comes_back_only_i
     let deleted = HashSet::from([ben.id.clone()]);
     since.deleted = Some(&deleted);
     let done = store.reapply(&since, &clock).await.unwrap().unwrap();
-    assert_eq!(done, Reapplied { deleted: 1, returned: 1, ..Reapplied::default() });
+    assert_eq!(done, ReapplyReport { deleted: 1, returned: 1, ..ReapplyReport::default() });
     let again = functions_on_restored(&api).await;
     ann.at(&again).is_in().await;
     ben.at(&again).is_out().await;

@@ -27,9 +27,9 @@ use futures_util::FutureExt;
 use lambda_http::http::header::{AUTHORIZATION, HeaderValue};
 use serde_json::{Value, json};
 use shared::ai::{Ai, Piece};
-use shared::app::{Asking, Issuing};
+use shared::app::{AiApp, IssuerApp};
 use shared::aws::OPERATION;
-use shared::charge::{self, AnswerForm, Begun, Charge, Keyed};
+use shared::charge::{self, AnswerForm, BeginOutcome, Charge, Keyed};
 use shared::clock::Clock;
 use shared::config::{AccountConfig, AiConfig, AiProvider, Config, Settings};
 use shared::http::{self, Body};
@@ -37,7 +37,7 @@ use shared::keys::Signer;
 use shared::store::{NewAccount, Store};
 use shared::values::{AccessToken, RefreshToken, Role, Session, Username};
 use shared::view::PaidChat;
-use shared::{App, Error, Reply, Request, Tokens, auth};
+use shared::{App, Credits, Error, Reply, Request, auth};
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -121,7 +121,7 @@ impl Lane {
         ai.timeout = Duration::from_millis(1);
         let connection = Connection::to(Arc::new(Tables::open(store).await), sabotage);
         let clock = Clock::default();
-        let store = Store::over(connection.client(), &config);
+        let store = Store::with_client(connection.client(), &config);
         let secret = settings.signing_secret().unwrap();
         let signer = Signer::new(secret, &shared::aws::emulated(), clock.clone()).await.unwrap();
         let providers = vec![AiProvider::Scripted, AiProvider::Echo];
@@ -129,7 +129,7 @@ impl Lane {
         let (timeout, stop_pace) = (Duration::from_secs(3600), Duration::ZERO);
         let patient = Ai::connect(AiConfig { timeout, stop_pace, ..ai.clone() }).await.unwrap();
         let ai = Ai::connect(ai).await.unwrap();
-        let app = App::over(config, clock, store);
+        let app = App::from_parts(config, clock, store);
         let accounts = AccountConfig::read(&settings).unwrap().into();
         Self { connection, accounts, signer, ai, failing_over, patient, app }
     }
@@ -252,7 +252,7 @@ impl Task {
 
 enum Outcome {
     Replied(Reply),
-    Swept(shared::Result<()>),
+    SweepReport(shared::Result<()>),
 }
 
 /// A device of a user, with a session of its own.
@@ -363,7 +363,7 @@ async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
     wire.adrift.clear();
     wire.pausing.clear();
     drop(wire);
-    // Otherwise the sweep of a later schedule would find reservations and closed ids.
+    // Otherwise the sweep of a later schedule would find holds and closed ids.
     for person in &schedule.people {
         lane.tables().remove(&person.pk);
     }
@@ -399,12 +399,12 @@ impl<'l> Schedule<'l> {
         let patient = with_refunds(lane.patient.clone());
         let app = App { config: Arc::new(config), clock: clock.clone(), ..lane.app.clone() };
         let (accounts, signer) = (lane.accounts.clone(), lane.signer.clone());
-        let issuing = Issuing { app: app.clone(), accounts, signer };
+        let issuing = IssuerApp { app: app.clone(), accounts, signer };
         let (mut people, mut clients) = (Vec::new(), Vec::new());
         let mut accounts = Vec::new();
         for name in ["ann", "ben"] {
             let grant =
-                Tokens::new(random.pick(&[50, 100, 150, 200, 300, 300, 400, 600, 2000])).unwrap();
+                Credits::new(random.pick(&[50, 100, 150, 200, 300, 300, 400, 600, 2000])).unwrap();
             let new = NewAccount {
                 name: Username::parse(&format!("{name}-{seed}")).unwrap(),
                 email: None,
@@ -431,7 +431,7 @@ impl<'l> Schedule<'l> {
                 app.config.session_life,
             );
             app.store.start_session(&session).await.unwrap();
-            let token = AccessToken::of(&accounts[person], &session, session.ends)
+            let token = AccessToken::new(&accounts[person], &session, session.ends)
                 .sign(&issuing)
                 .await
                 .unwrap();
@@ -770,7 +770,7 @@ impl<'l> Schedule<'l> {
             What::Chat { way: Way::Held, .. } => &self.patient,
             _ => &self.ai,
         };
-        let asking = Asking { app: app.clone(), ai: ai.clone() };
+        let asking = AiApp { app: app.clone(), ai: ai.clone() };
         let ask = |body: Value, key: Option<&str>| {
             let mut request = Request::new(body.to_string().into());
             request
@@ -844,13 +844,13 @@ impl<'l> Schedule<'l> {
                 let words =
                     format!("client {client} of {whose} presents refresh token {generation}");
                 let (accounts, signer) = (self.lane.accounts.clone(), self.lane.signer.clone());
-                let issuing = Issuing { app, accounts, signer };
+                let issuing = IssuerApp { app, accounts, signer };
                 let reply = functions::auth::token_refresh::handle(issuing, request);
                 (words, Box::pin(reply.map(Outcome::Replied)))
             }
             What::Sweep => (
                 "the sweep begins".into(),
-                Box::pin(functions::background::sweep::work(app).map(Outcome::Swept)),
+                Box::pin(functions::background::sweep::work(app).map(Outcome::SweepReport)),
             ),
         };
         if let What::Refresh { generation } = what {
@@ -1238,7 +1238,7 @@ impl<'l> Schedule<'l> {
     /// Whether a reply was true.
     fn judge(&mut self, id: usize, outcome: Outcome) -> Checked {
         let (status, replayed, code, body) = match outcome {
-            Outcome::Swept(swept) => {
+            Outcome::SweepReport(swept) => {
                 let words = if swept.is_ok() { "done" } else { "cut off" };
                 self.say(format_args!("{id}: the sweep is {words}"));
                 return match swept {
@@ -1566,7 +1566,7 @@ impl<'l> Schedule<'l> {
                     person.name, person.account
                 ));
             }
-            // The index may list an account at rest again if the sweep met a reservation in it.
+            // The index may list an account at rest again if the sweep met a hold in it.
             if *due && held.is_empty() {
                 return Err(format!(
                     "{}: the account is at rest, and the index due still names it",
@@ -1652,7 +1652,7 @@ impl<'l> Schedule<'l> {
 /// Runs a streamed or counted chat as its endpoint does, but in the task of its request, so that
 /// the schedule decides when it continues.
 async fn in_pieces(
-    app: Asking,
+    app: AiApp,
     req: Request,
     way: Way,
     form: AnswerForm,
@@ -1663,8 +1663,8 @@ async fn in_pieces(
         asked.key = Some(Keyed::of_call(&app, &req, &caller, form, way == Way::Again).await?);
     }
     match Charge::begin(&app, &req, &caller, asked).await? {
-        Begun::Replayed(chat) => http::ok(&PaidChat::of(&chat)).map(http::replayed),
-        Begun::Charge(charge) => {
+        BeginOutcome::Replayed(chat) => http::ok(&PaidChat::of(&chat)).map(http::replayed),
+        BeginOutcome::Charge(charge) => {
             let (listener, pieces) = unbounded_channel();
             *hearing.borrow_mut() = Some(pieces);
             let chat = charge.answer(Some(listener)).await?.chat;

@@ -13,12 +13,12 @@ use local::server::Server;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use shared::Change;
-use shared::app::Issuing;
+use shared::BalanceChange;
+use shared::app::IssuerApp;
 use shared::clock::Clock;
 use shared::config::{Config, Settings};
 use shared::mail::Mail;
-use shared::store::{Adjusted, Adjustment, Link, Purpose, Store};
+use shared::store::{AdjustOutcome, Adjustment, Link, Purpose, Store};
 use shared::values::{AccessToken, LinkToken, Reason, Session};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -46,11 +46,11 @@ pub struct Api {
     /// The store behind it.
     pub dynamodb: String,
     http: reqwest::Client,
-    own: Option<Arc<Own>>,
+    own: Option<Arc<OwnServer>>,
 }
 
 /// A server of a test's own, and the account of its store if that is AWS's emulator.
-struct Own {
+struct OwnServer {
     server: Server,
     account: Option<Proxy>,
 }
@@ -70,7 +70,7 @@ impl Api {
 
     /// A server of this test's own with some settings changed, whatever `API_URL` says.
     pub async fn own(environment: &[(&str, &str)]) -> Self {
-        Self::over(&Data::Memory, environment).await
+        Self::with_data(&Data::Memory, environment).await
     }
 
     /// The same with this clock.
@@ -80,10 +80,10 @@ impl Api {
 
     /// A server of this test's own over a folder, whatever `API_URL` says.
     pub async fn in_folder(folder: &str) -> Self {
-        Self::over(&Data::Folder(folder.into()), &[]).await
+        Self::with_data(&Data::Folder(folder.into()), &[]).await
     }
 
-    async fn over(data: &Data, environment: &[(&str, &str)]) -> Self {
+    async fn with_data(data: &Data, environment: &[(&str, &str)]) -> Self {
         Self::running(data, Clock::default(), environment).await
     }
 
@@ -112,7 +112,7 @@ impl Api {
             url: server.url.clone(),
             dynamodb,
             http: http(),
-            own: Some(Arc::new(Own { server, account })),
+            own: Some(Arc::new(OwnServer { server, account })),
         }
     }
 
@@ -122,7 +122,7 @@ impl Api {
         let store = Self::own(&[]).await;
         let api = store.beside(&[]).await;
         let person = api.person("ann").await;
-        let Own { server, account } = Arc::into_inner(store.own.unwrap()).unwrap();
+        let OwnServer { server, account } = Arc::into_inner(store.own.unwrap()).unwrap();
         drop(account);
         server.stop().await;
         // Past the time for which public keys are cached.
@@ -287,7 +287,7 @@ impl Api {
             &Clock::default(),
             Duration::from_secs(3600),
         );
-        let caller = AccessToken::of(&account, &session, session.ends);
+        let caller = AccessToken::new(&account, &session, session.ends);
         (account, caller)
     }
 
@@ -299,11 +299,11 @@ impl Api {
                 .strip_suffix("_TABLE")
                 .map(|table| format!("{}{}Table", &table[..1], table[1..].to_lowercase())),
         });
-        Store::over(client, &Config::read(&settings).unwrap())
+        Store::with_client(client, &Config::read(&settings).unwrap())
     }
 
     /// The part of an endpoint that issues tokens.
-    pub fn issuing(&self, endpoint: &str) -> &Issuing {
+    pub fn issuing(&self, endpoint: &str) -> &IssuerApp {
         self.server().functions[endpoint].needs().expect("it issues tokens")
     }
 
@@ -313,11 +313,11 @@ impl Api {
     }
 
     /// Adds tokens to an account or takes some, as `manage adjust` does.
-    pub async fn adjust(&self, person: &Person, amount: i64, reason: &str) -> Adjusted {
+    pub async fn adjust(&self, person: &Person, amount: i64, reason: &str) -> AdjustOutcome {
         let (account, clock) = (self.account(person).await, Clock::default());
         let adjustment = Adjustment::new(
             &account,
-            Change::new(amount).unwrap(),
+            BalanceChange::new(amount).unwrap(),
             Reason::parse(reason).unwrap(),
             "manage",
             &clock,
@@ -518,11 +518,11 @@ impl Person {
         Self { api: api.clone(), ..self.clone() }
     }
 
-    /// Puts reservations of a chat's price on the account, behind the API's back: their ids, and
+    /// Puts holds of a chat's price on the account, behind the API's back: their ids, and
     /// the seconds at which their leases end.
     pub async fn holds(&self, reservations: &[(&str, u64)]) {
         let number = |number: u64| AttributeValue::N(number.to_string());
-        let reservation = |ends: u64| {
+        let held = |ends: u64| {
             let fields = [
                 ("cost", number(PRICE)),
                 ("owner", AttributeValue::S("a-chat".into())),
@@ -530,8 +530,7 @@ impl Person {
             ];
             AttributeValue::M(fields.map(|(name, value)| (name.to_owned(), value)).into())
         };
-        let held =
-            reservations.iter().map(|(id, ends)| ((*id).to_owned(), reservation(*ends))).collect();
+        let held = reservations.iter().map(|(id, ends)| ((*id).to_owned(), held(*ends))).collect();
         self.api.set(self, "reservations", AttributeValue::M(held)).await;
     }
 

@@ -20,13 +20,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Collector {
     pub url: String,
-    how: How,
+    how: CollectorMode,
     bodies: Arc<watch::Sender<Vec<String>>>,
 }
 
 /// What it does with spans.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum How {
+pub enum CollectorMode {
     Accepts,
     Refuses,
     Hangs,
@@ -56,7 +56,7 @@ impl Span {
 }
 
 impl Collector {
-    pub async fn start(how: How) -> Self {
+    pub async fn start(how: CollectorMode) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let collector = Self { url, how, bodies: Arc::new(watch::Sender::default()) };
@@ -104,9 +104,9 @@ async fn take(
     let body = String::from_utf8(body.to_vec()).unwrap();
     collector.bodies.send_modify(|bodies| bodies.push(body));
     match collector.how {
-        How::Accepts => (StatusCode::OK, "{}"),
-        How::Refuses => (StatusCode::SERVICE_UNAVAILABLE, "too much"),
-        How::Hangs => std::future::pending().await,
+        CollectorMode::Accepts => (StatusCode::OK, "{}"),
+        CollectorMode::Refuses => (StatusCode::SERVICE_UNAVAILABLE, "too much"),
+        CollectorMode::Hangs => std::future::pending().await,
     }
 }
 

@@ -38,14 +38,14 @@ pub struct CountingAi {
 
 /// The fields of a request that are read.
 #[derive(Deserialize)]
-struct Asked {
+struct ReceivedRequest {
     messages: Vec<Value>,
     #[serde(default)]
     tools: Vec<Value>,
     stream: bool,
 }
 
-impl Asked {
+impl ReceivedRequest {
     fn prompt(&self) -> Prompt {
         let turn = |message: &Value| {
             let role = match message["role"].as_str().unwrap() {
@@ -54,7 +54,7 @@ impl Asked {
                 "tool" => Speaker::Tool,
                 _ => Speaker::User,
             };
-            Turn::of(role, message["content"].as_str().unwrap_or_default())
+            Turn::new(role, message["content"].as_str().unwrap_or_default())
         };
         let tool = |tool: &Value| {
             let name = tool["function"]["name"].as_str().unwrap().to_owned();
@@ -113,14 +113,14 @@ impl Drop for Client {
 }
 
 /// A stream of events, and the answer that it is made of.
-struct Streaming {
+struct StreamedAnswer {
     first: Option<Piece>,
     pieces: UnboundedReceiver<Piece>,
     answering: Option<JoinHandle<Result<Answer>>>,
     client: Client,
 }
 
-impl Streaming {
+impl StreamedAnswer {
     /// The next event. If the AI fails after a part, the stream ends without its last event.
     async fn next(mut self) -> Option<(Result<String, Infallible>, Self)> {
         let piece = match self.first.take() {
@@ -155,7 +155,7 @@ async fn answer(State(provider): State<CountingAi>, method: Method, body: Bytes)
     if method == Method::HEAD {
         return Response::default();
     }
-    let asked: Asked = serde_json::from_slice(&body).unwrap();
+    let asked: ReceivedRequest = serde_json::from_slice(&body).unwrap();
     let (prompt, stream) = (asked.prompt(), asked.stream);
     let message = prompt.turns.last().unwrap().text().into_owned();
     *provider.asked.lock().unwrap().entry(message.clone()).or_default() += 1;
@@ -171,8 +171,8 @@ async fn answer(State(provider): State<CountingAi>, method: Method, body: Bytes)
         match pieces.recv().await {
             Some(first) => {
                 let (first, answering) = (Some(first), Some(answering));
-                let stream = Streaming { first, pieces, answering, client };
-                return Response::new(Body::from_stream(unfold(stream, Streaming::next)));
+                let stream = StreamedAnswer { first, pieces, answering, client };
+                return Response::new(Body::from_stream(unfold(stream, StreamedAnswer::next)));
             }
             None => answering.await.unwrap(),
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use functions::ROUTES;
-use functions::service::openapi::{Stated, document};
+use functions::service::openapi::{DocumentSettings, document};
 use jsonschema::Validator;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
@@ -35,7 +35,7 @@ static OPERATIONS: LazyLock<BTreeMap<(String, String), Operation>> = LazyLock::n
         .collect()
 });
 
-pub fn stated(settings: &[(&str, &str)]) -> Stated {
+pub fn stated(settings: &[(&str, &str)]) -> DocumentSettings {
     let settings: BTreeMap<&str, &str> = settings.iter().copied().collect();
     let settings = Settings::new(|name| {
         settings
@@ -43,7 +43,7 @@ pub fn stated(settings: &[(&str, &str)]) -> Stated {
             .map(|value| (*value).to_owned())
             .or_else(|| name.ends_with("_TABLE").then(|| name.to_owned()))
     });
-    Stated::read(&settings).unwrap()
+    DocumentSettings::read(&settings).unwrap()
 }
 
 /// Whether the document describes a request body for this route.

@@ -16,7 +16,7 @@ use shared::http::{Body, Response};
 use shared::store::Store;
 
 use crate::support::client::Api;
-use crate::support::permissions::Permitted;
+use crate::support::permissions::PermissionCheck;
 use crate::support::proxy::Lane;
 
 /// The time of the function `chat`. (Other functions have less, but in the tests a hundred wait for
@@ -27,15 +27,19 @@ impl Api {
     /// The [`App`] of a function over a lane of the wire. The SDK counts the retries of this lane
     /// apart from those of other lanes.
     pub fn app_over(&self, function: &str, lane: &Lane) -> App {
-        over(&self.server().apps[function], &lane.url, client())
+        app_with_store(&self.server().apps[function], &lane.url, client())
     }
 
     /// The same for an endpoint, ready to answer. It panics at a call that the template doesn't
     /// allow it.
     pub fn function_over(&self, endpoint: &str, lane: &Lane) -> Function {
         let server = self.server();
-        let client = client().interceptor(Permitted(endpoint.to_owned()));
-        server.functions[endpoint].over(over(&server.apps[endpoint], &lane.url, client))
+        let client = client().interceptor(PermissionCheck(endpoint.to_owned()));
+        server.functions[endpoint].with_app(app_with_store(
+            &server.apps[endpoint],
+            &lane.url,
+            client,
+        ))
     }
 }
 
@@ -47,10 +51,10 @@ fn client() -> aws_sdk_dynamodb::config::Builder {
 }
 
 /// The same `App` with another client for the store, at this URL.
-pub fn over(app: &App, url: &str, client: aws_sdk_dynamodb::config::Builder) -> App {
+pub fn app_with_store(app: &App, url: &str, client: aws_sdk_dynamodb::config::Builder) -> App {
     let mut config = (*app.config).clone();
     config.dynamodb_endpoint = Endpoint::parse(url);
-    App { store: Store::over(client, &config), config: Arc::new(config), ..app.clone() }
+    App { store: Store::with_client(client, &config), config: Arc::new(config), ..app.clone() }
 }
 
 /// What API Gateway sends to an endpoint for a request with this path, which may have a query.

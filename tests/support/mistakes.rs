@@ -20,13 +20,13 @@ pub enum Sabotage {
 pub enum Mistake {
     /// A reserve doesn't check whether it was applied before.
     DeductWithoutGuard,
-    /// A release doesn't check whether its reservation is held.
+    /// A release doesn't check whether its hold exists.
     RefundUnconditionally,
     /// A chat is reported as stored before it is.
     ReplyBeforeSettling,
     /// A refresh token becomes invalid when it is presented, instead of when its successor is.
     RotateStrictly,
-    /// A settle takes any reservation with its id, even after the end of its lease.
+    /// A settle takes any hold with its id, even after the end of its lease.
     SettleWithoutOwner,
 }
 
@@ -51,7 +51,7 @@ impl Mistake {
     }
 }
 
-/// Drops the two conditions by which a reserve acts once: that its reservation is not held yet, and
+/// Drops the two conditions by which a reserve acts once: that its hold does not exist yet, and
 /// that its id is not closed. A copy of the reserve takes the tokens again.
 fn deducts_without_guard(operation: &str, body: &mut String) {
     if operation == "UpdateItem" {
@@ -61,8 +61,8 @@ fn deducts_without_guard(operation: &str, body: &mut String) {
     }
 }
 
-/// Has a release add a chat's price to the balance, and not the cost that its reservation holds, so
-/// that it can be applied when the reservation is gone. The condition on the reservation becomes
+/// Has a release add a chat's price to the balance, and not the cost of its hold, so
+/// that it can be applied when the hold is gone. The condition on the hold becomes
 /// one that is always true: DynamoDB refuses a call with names or values that no expression uses.
 fn refunds_unconditionally(operation: &str, body: &mut String) {
     const GIVES_BACK: &str = "tokens + reservations.#rid.#cost";
@@ -100,7 +100,7 @@ fn rotates_strictly(operation: &str, body: &mut String) {
     });
 }
 
-/// Has a settle spend the reservation under its id even where that is another chat's, or its lease
+/// Has a settle spend the hold under its id even where that is another chat's, or its lease
 /// is over. The comparisons that are left are always true: DynamoDB refuses a call with names or
 /// values that no expression uses.
 fn settles_without_owner(operation: &str, body: &mut String) {

@@ -381,9 +381,9 @@ pub fn of_bedrock(action: &str, id: &str) -> Vec<Call> {
 
 /// Fails a test at once if a function sends the store a call that the template doesn't allow it.
 #[derive(Clone, Debug)]
-pub struct Permitted(pub String);
+pub struct PermissionCheck(pub String);
 
-impl Intercept for Permitted {
+impl Intercept for PermissionCheck {
     fn name(&self) -> &'static str {
         "Permitted"
     }

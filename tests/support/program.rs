@@ -42,13 +42,13 @@ impl Drop for Folder {
 }
 
 /// A server in a process of its own.
-pub struct Running {
+pub struct RunningServer {
     program: Child,
     pub url: String,
     pub printed: String,
 }
 
-impl Running {
+impl RunningServer {
     pub fn start(arguments: &[&str]) -> Self {
         Self::of(command(arguments))
     }
@@ -102,7 +102,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningServer {
     fn drop(&mut self) {
         let _ = self.program.kill();
         let _ = self.program.wait();

@@ -120,7 +120,7 @@ impl Fault {
 
 /// Which call is struck, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum At {
+pub enum FaultPoint {
     /// The n-th of all.
     Call(usize),
     /// The n-th of an operation.
@@ -129,7 +129,7 @@ pub enum At {
 
 /// How often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strikes {
+pub enum FaultRepeat {
     /// One attempt: the SDK's next attempt succeeds.
     Once,
     /// Every attempt of that call.
@@ -141,9 +141,9 @@ pub enum Strikes {
 /// A fault, and where it strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    pub at: At,
+    pub at: FaultPoint,
     pub fault: Fault,
-    pub strikes: Strikes,
+    pub strikes: FaultRepeat,
 }
 
 /// Faults at random: each attempt of each call meets one with this probability.
@@ -206,14 +206,14 @@ struct Attempt {
 
 #[derive(Default)]
 struct Traffic {
-    state: Mutex<Seen>,
+    state: Mutex<LaneState>,
     /// How often the plan's fault has struck so far, counted after the store has applied the call
     /// (if it does).
     struck: watch::Sender<usize>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct LaneState {
     plan: Option<Plan>,
     storm: Option<Storm>,
     calls: Vec<Call>,
@@ -235,7 +235,7 @@ impl Proxy {
 
     /// The same with a sabotage of every call.
     pub async fn sabotaged(upstream: &str, sabotage: Option<Sabotage>) -> Self {
-        Self::over(upstream, None, sabotage).await
+        Self::with_upstream(upstream, None, sabotage).await
     }
 
     /// A wire in front of AWS's DynamoDB Local at `upstream`, with an account of its own there:
@@ -245,10 +245,10 @@ impl Proxy {
         let authorization = format!(
             "AWS4-HMAC-SHA256 Credential={key}/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0"
         );
-        Self::over(upstream, Some(authorization.try_into().unwrap()), None).await
+        Self::with_upstream(upstream, Some(authorization.try_into().unwrap()), None).await
     }
 
-    async fn over(
+    async fn with_upstream(
         upstream: &str,
         authorization: Option<HeaderValue>,
         sabotage: Option<Sabotage>,
@@ -411,15 +411,15 @@ impl Traffic {
         }
         let plan = seen.plan?;
         let at = match plan.at {
-            At::Call(number) => number - 1,
-            At::Operation(operation, nth) => {
+            FaultPoint::Call(number) => number - 1,
+            FaultPoint::Operation(operation, nth) => {
                 seen.calls.iter().position(|call| call.operation == operation && call.nth == nth)?
             }
         };
         let meant = match plan.strikes {
-            Strikes::Once => index == at && seen.calls[index].attempts == 1,
-            Strikes::EachAttempt => index == at,
-            Strikes::FromThenOn => index >= at,
+            FaultRepeat::Once => index == at && seen.calls[index].attempts == 1,
+            FaultRepeat::EachAttempt => index == at,
+            FaultRepeat::FromThenOn => index >= at,
         };
         (meant && plan.fault.suits(operation)).then_some(plan.fault)
     }

@@ -6,9 +6,9 @@ use argon2::password_hash::PasswordHasher;
 use argon2::{Algorithm, Argon2, Params, Version};
 use serde_json::{Value, json};
 use shared::clock::Clock;
-use shared::store::{NewAccount, Registered};
+use shared::store::{NewAccount, RegisterOutcome};
 use shared::values::{Account, Email, Role, Session, Username};
-use shared::{App, Request, Tokens};
+use shared::{App, Credits, Request};
 
 use crate::support::client::{Api, GRANT, Person, unique};
 use crate::support::counting_ai::CountingAi;
@@ -103,7 +103,7 @@ impl Rig {
     }
 
     pub async fn world(&self) -> World {
-        World::at(&self.api.dynamodb).await
+        World::read(&self.api.dynamodb).await
     }
 
     /// The balance that this token gives access to. `None` if the token is refused.
@@ -149,13 +149,13 @@ pub async fn create_account(
         password: hash.into(),
         key: None,
         role: Role::User,
-        grant: Tokens::new(GRANT).unwrap(),
+        grant: Credits::new(GRANT).unwrap(),
         reason: "registration",
     };
     let account = new.open(&app.clock);
     let session = session_of(app, &account);
     let registered = app.store.register(&new, &account, Some(&session), None).await;
-    assert!(matches!(registered, Ok(Registered::New)), "{registered:?}");
+    assert!(matches!(registered, Ok(RegisterOutcome::New)), "{registered:?}");
     (account, session)
 }
 

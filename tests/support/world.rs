@@ -6,13 +6,13 @@ use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use shared::Tokens;
+use shared::Credits;
 use shared::values::{Account, AdminAct, Chat, Entry, EntryKind};
 
 /// Everything that the store holds.
 pub struct World {
     pub accounts: HashMap<String, Account>,
-    /// The ids of the accounts in the index of those that may hold expired reservations.
+    /// The ids of the accounts in the index of those that may hold expired holds.
     pub due: HashSet<String>,
     pub ledger: HashMap<String, Vec<Entry>>,
     /// What administrators did to each account.
@@ -54,7 +54,7 @@ pub fn is_chat(item: &Value) -> bool {
 
 impl World {
     /// Reads the DynamoDB at this URL.
-    pub async fn at(dynamodb: &str) -> Self {
+    pub async fn read(dynamodb: &str) -> Self {
         let mut world = Self {
             accounts: HashMap::new(),
             due: HashSet::new(),
@@ -154,10 +154,9 @@ impl World {
         let Some(account) = self.accounts.get(id) else {
             return vec!["the account is gone".into()];
         };
-        let held: u64 =
-            account.reservations.values().map(|reservation| reservation.cost.get()).sum();
+        let held: u64 = account.reservations.values().map(|held| held.cost.get()).sum();
         let [tokens, granted, spent] =
-            [account.tokens, account.granted, account.spent].map(Tokens::get);
+            [account.tokens, account.granted, account.spent].map(Credits::get);
         if granted != tokens + held + spent {
             wrong.push(format!(
                 "granted {granted} is not tokens {tokens} + reservations {held} + spent {spent}"

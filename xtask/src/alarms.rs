@@ -52,7 +52,12 @@ const OWN: &str = "!Ref Stack";
 
 impl Alarm {
     /// An alarm at this threshold, in a single period.
-    fn at(threshold: &'static str, name: &str, runbook: &'static str, watches: Watches) -> Self {
+    fn at_threshold(
+        threshold: &'static str,
+        name: &str,
+        runbook: &'static str,
+        watches: Watches,
+    ) -> Self {
         Self {
             name: name.to_owned(),
             about: "",
@@ -120,14 +125,14 @@ fn alarms(template: &Template, groups: &[Group]) -> Result<Vec<Alarm>, Failure> 
         let (errors, name) = (all("errors", "SUM", errors), format!("ErrorsOf{name}"));
         alarms.push(match index {
             _ if group.is_background() => {
-                Alarm::at("1", &name, "errors-of-background-work", errors)
+                Alarm::at_threshold("1", &name, "errors-of-background-work", errors)
                     .for_periods(2, 3)
                     .about("These run every five minutes: two failures in three runs are no accident.")
             }
-            0 => Alarm::at("3", &name, "errors", errors).about(
+            0 => Alarm::at_threshold("3", &name, "errors", errors).about(
                 "Invocations that crashed, timed out or could not start. Responses that a function sends itself don't count.",
             ),
-            _ => Alarm::at("3", &name, "errors", errors),
+            _ => Alarm::at_threshold("3", &name, "errors", errors),
         });
     }
     for (index, (group, name)) in watched().enumerate() {
@@ -135,12 +140,12 @@ fn alarms(template: &Template, groups: &[Group]) -> Result<Vec<Alarm>, Failure> 
         let (throttles, name) = (all("throttles", "SUM", throttles), format!("ThrottlesOf{name}"));
         alarms.push(match index {
             _ if group.is_background() => {
-                Alarm::at("1", &name, "throttles", throttles).for_periods(2, 3)
+                Alarm::at_threshold("1", &name, "throttles", throttles).for_periods(2, 3)
             }
-            0 => Alarm::at("10", &name, "throttles", throttles).about(
+            0 => Alarm::at_threshold("10", &name, "throttles", throttles).about(
                 "Requests that Lambda refused because the concurrency of the function or of the account is used up.",
             ),
-            _ => Alarm::at("10", &name, "throttles", throttles),
+            _ => Alarm::at_threshold("10", &name, "throttles", throttles),
         });
     }
 
@@ -151,7 +156,7 @@ fn alarms(template: &Template, groups: &[Group]) -> Result<Vec<Alarm>, Failure> 
     let duration = || Metric::sum("AWS/Lambda", "Duration").statistic("p99");
     let slow = all("milliseconds", "MAX", of_functions(group("QuickFunctions")?, "d", duration));
     alarms.push(
-        Alarm::at("3000", "SlowAnswers", "slow-answers", slow)
+        Alarm::at_threshold("3000", "SlowAnswers", "slow-answers", slow)
             .for_periods(3, 3)
             .about("The slowest hundredth of requests, of the function where it is slowest."),
     );
@@ -170,20 +175,27 @@ fn alarms(template: &Template, groups: &[Group]) -> Result<Vec<Alarm>, Failure> 
         expression: "MAX([chat / 280, stream / 1200, completions / 1200, responses / 1200])".into(),
         metrics: asking,
     };
-    alarms.push(Alarm::at("90", "SlowChats", "slow-chats", slow).for_periods(3, 3).about(
+    alarms.push(Alarm::at_threshold("90", "SlowChats", "slow-chats", slow).for_periods(3, 3).about(
         "The same for the functions that ask the AI, in per cent of their time-outs (28 s and 120 s).",
     ));
     let running = Metric::sum("AWS/Lambda", "ConcurrentExecutions").statistic("Maximum").every(60);
     alarms.push(
-        Alarm::at("!Ref ConcurrencyAlarm", "Concurrency", "concurrency", Watches::One(running))
-            .for_periods(3, 5)
-            .about("All functions in the account and region, also of other stacks: they share the quota."),
+        Alarm::at_threshold(
+            "!Ref ConcurrencyAlarm",
+            "Concurrency",
+            "concurrency",
+            Watches::One(running),
+        )
+        .for_periods(3, 5)
+        .about(
+            "All functions in the account and region, also of other stacks: they share the quota.",
+        ),
     );
     let mail = group("BackgroundFunctions")?.reference("mail")?;
     let age =
         Metric::sum("AWS/Lambda", "IteratorAge").statistic("Maximum").of("FunctionName", mail);
     alarms.push(
-        Alarm::at("900000", "MailIsLate", "late-mail", Watches::One(age)).about(
+        Alarm::at_threshold("900000", "MailIsLate", "late-mail", Watches::One(age)).about(
             "The age of the oldest e-mail that the function mail received, in milliseconds.",
         ),
     );
@@ -196,7 +208,7 @@ fn alarms(template: &Template, groups: &[Group]) -> Result<Vec<Alarm>, Failure> 
             ("erasures".into(), runs("ErasedAccounts")),
         ],
     };
-    let stopped = Alarm::at("1", "BackgroundStopped", "background-work-stopped", runs);
+    let stopped = Alarm::at_threshold("1", "BackgroundStopped", "background-work-stopped", runs);
     alarms.push(
         Alarm { breaks: BELOW, ..stopped }.for_periods(3, 3).missing("breaching").about(
             "No successful run of sweep or erase for 15 minutes. Both are scheduled every five minutes, and each success is a sample.",
@@ -204,7 +216,7 @@ fn alarms(template: &Template, groups: &[Group]) -> Result<Vec<Alarm>, Failure> 
     );
     alarms.extend(throttled(template));
     alarms.push(
-        Alarm::at(
+        Alarm::at_threshold(
             "5",
             "Refunds",
             "refunds",
@@ -228,11 +240,11 @@ fn alarms(template: &Template, groups: &[Group]) -> Result<Vec<Alarm>, Failure> 
         expression: "100 * MAX([openai, openai2, bedrock])".into(),
         metrics: failures.into(),
     };
-    alarms.push(Alarm::at("50", "AiFailures", "ai-failures", failures).for_periods(2, 3).about(
+    alarms.push(Alarm::at_threshold("50", "AiFailures", "ai-failures", failures).for_periods(2, 3).about(
         "The share of failed calls of the provider that fails most, in per cent, also if another one answers in its place.",
     ));
     alarms.push(
-        Alarm::at(
+        Alarm::at_threshold(
             "10",
             "SettleConflicts",
             "settle-conflicts",
@@ -241,20 +253,21 @@ fn alarms(template: &Template, groups: &[Group]) -> Result<Vec<Alarm>, Failure> 
         .about("Answers that the store refused to settle: the AI's work was lost."),
     );
     let failed = Metric::sum(OWN, "MailsFailed").every(900).of("Kind", "permanent");
-    alarms.push(Alarm::at("5", "MailFailures", "mail-failures", Watches::One(failed)).about(
+    alarms
+        .push(Alarm::at_threshold("5", "MailFailures", "mail-failures", Watches::One(failed)).about(
         "E-mails that are not retried. A few are wrong addresses, more are a wrong configuration.",
     ));
     let waiting = Metric::sum("AWS/SQS", "ApproximateNumberOfMessagesVisible")
         .statistic("Maximum")
         .of("QueueName", "!Ref FailureQueue");
     alarms.push(
-        Alarm::at("1", "FailedWork", "failed-work", Watches::One(waiting)).missing("ignore").about(
+        Alarm::at_threshold("1", "FailedWork", "failed-work", Watches::One(waiting)).missing("ignore").about(
             "Lambda put a record of failed work into the queue. The alarm stays until the queue is empty.",
         ),
     );
     let differences = Metric::sum(OWN, "AuditDifferences").statistic("Maximum");
     alarms.push(
-        Alarm::at("1", "AuditDifferences", "audit-differences", Watches::One(differences))
+        Alarm::at_threshold("1", "AuditDifferences", "audit-differences", Watches::One(differences))
             .missing("ignore")
             .about("`manage audit` found a balance that its ledger doesn't explain. The alarm stays until an audit finds none."),
     );
@@ -281,8 +294,9 @@ fn throttled(template: &Template) -> [Alarm; 3] {
             writes.push((id, metric("WriteThrottleEvents")));
         }
     }
-    let alarm =
-        |name, metrics| Alarm::at("10", name, "store-throttles", all("throttles", "SUM", metrics));
+    let alarm = |name, metrics| {
+        Alarm::at_threshold("10", name, "store-throttles", all("throttles", "SUM", metrics))
+    };
     [
         alarm("StoreThrottles", tables).about(
             "Reads and writes that DynamoDB refused. The tables are on demand: a single key is too hot, or the account's limit is reached.",

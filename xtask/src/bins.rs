@@ -37,7 +37,7 @@ pub fn generate(files: &mut Files, template: &Template) -> Result<(), Failure> {
         files.put(&format!("functions/src/bin/{name}.rs"), main);
         rows += &format!("    {{ name = \"{name}\", test = false, doc = false }},\n");
     }
-    files.own("functions/src/bin")?;
+    files.delete_unlisted("functions/src/bin")?;
     files.put_part("functions/Cargo.toml", "bin", &rows)?;
 
     for endpoint in ENDPOINTS {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use functions::service::openapi::{Stated, document};
+use functions::service::openapi::{DocumentSettings, document};
 use functions::{ENDPOINTS, ROUTES};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -69,16 +69,17 @@ struct Identity {
 }
 
 pub fn generate(files: &mut Files) -> Result<(), Failure> {
-    let stated =
-        Stated::read(&Settings::new(|name| name.ends_with("_TABLE").then(|| name.to_owned())))
-            .map_err(|error| error.to_string())?;
+    let stated = DocumentSettings::read(&Settings::new(|name| {
+        name.ends_with("_TABLE").then(|| name.to_owned())
+    }))
+    .map_err(|error| error.to_string())?;
     let document = document(&stated, "").map_err(|error| format!("{error:?}"))?;
     for endpoint in ENDPOINTS {
         let route = ROUTES.iter().find(|route| route.endpoint == endpoint.name);
         let route = route.ok_or_else(|| format!("{} has no route", endpoint.name))?;
         files.put(&format!("events/{}.json", endpoint.name), event(&document, route)?);
     }
-    files.own("events")
+    files.delete_unlisted("events")
 }
 
 fn event(document: &Value, route: &Route) -> Result<String, Failure> {

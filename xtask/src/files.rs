@@ -50,7 +50,7 @@ impl Files {
     }
 
     /// Deletes the files of a folder that were not generated.
-    pub fn own(&mut self, folder: &str) -> Result<(), Failure> {
+    pub fn delete_unlisted(&mut self, folder: &str) -> Result<(), Failure> {
         for entry in fs::read_dir(self.root.join(folder))? {
             let path = format!("{folder}/{}", entry?.file_name().to_string_lossy());
             if !self.wanted.contains_key(&path) {

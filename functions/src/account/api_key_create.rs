@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use shared::error::{Failure, required};
 use shared::values::api_key::KeyName;
-use shared::values::{self, StoredKey};
+use shared::values::{self, StoredApiKey};
 use shared::view::ApiKey;
 use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
@@ -38,7 +38,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         .map_err(|sentence| Error::field("name", sentence))?;
 
     let key = values::ApiKey::random(app.clock.id())?;
-    let stored = StoredKey::new(&key, &caller, &name, app.clock.millis());
+    let stored = StoredApiKey::new(&key, &caller, &name, app.clock.millis());
     app.store.create_api_key(&caller, &stored).await?;
     tracing::info!(user = caller.user_id, api_key = stored.id(), "an API key was made");
     http::created(&NewApiKey { shown: ApiKey::of(&stored), key: key.text() })

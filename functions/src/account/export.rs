@@ -11,7 +11,7 @@ use serde::Serialize;
 use shared::http::{self, Pieces};
 use shared::values::{AccessToken, Account, Instructions};
 use shared::view::{ApiKey, Balance, Chat, Conversation, LedgerRow, OwnSession, User};
-use shared::{App, Reply, Request, Result, Tokens, auth, clock};
+use shared::{App, Credits, Reply, Request, Result, auth, clock};
 use utoipa::openapi::schema::{AllOf, Array, Object, Schema};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
@@ -86,9 +86,9 @@ struct ExportedBalance {
     #[serde(flatten)]
     balance: Balance,
     /// All tokens ever granted, including adjustments.
-    granted: Tokens,
+    granted: Credits,
     /// All tokens ever spent.
-    spent: Tokens,
+    spent: Credits,
 }
 
 /// A list of the document.

@@ -12,7 +12,7 @@
 
 use shared::http::{self, Paging};
 use shared::openapi::{Days, PageQuery};
-use shared::statement::{MonthTotals, Months, Of, Period, Statement, StatementRow};
+use shared::statement::{MonthTotals, Months, Period, Statement, StatementOwner, StatementRow};
 use shared::values::AccessToken;
 use shared::{App, Reply, Request, auth};
 
@@ -45,9 +45,10 @@ pub async fn handle(app: App, req: Request) -> Reply {
     if http::path(&req).trim_end_matches('/').ends_with("/months") {
         return months(&app, &req, &caller).await;
     }
-    let period = Period::of(&req)?;
-    let paging = Paging::of(&req, &["from", "to"])?;
-    let statement = Statement::read(&app, Of::Caller(&caller), &paging, period, true).await?;
+    let period = Period::from_query(&req)?;
+    let paging = Paging::from_request(&req, &["from", "to"])?;
+    let statement =
+        Statement::read(&app, StatementOwner::Caller(&caller), &paging, period, true).await?;
     let scope = period.scope(SCOPE);
     let page = paging.prove(&statement.account, &scope)?;
     statement.reply(&req, &page, false)
@@ -65,7 +66,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     responses((status = 200, description = "A page of months.", body = Vec<MonthTotals>)),
 )]
 pub(crate) async fn months(app: &App, req: &Request, caller: &AccessToken) -> Reply {
-    let paging = Paging::of(req, &[])?;
+    let paging = Paging::from_request(req, &[])?;
     let months = Months::read(app, caller, &paging).await?;
     months.reply(&paging.prove(&months.account, MONTHS)?)
 }

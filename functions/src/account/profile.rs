@@ -5,7 +5,7 @@ use serde::Serialize;
 use shared::config::TopUp;
 use shared::values::{Account, Instructions};
 use shared::view::{CurrentBalance, User};
-use shared::{App, Reply, Request, Tokens, auth, http};
+use shared::{App, Credits, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
 /// Strongly consistent.
@@ -35,7 +35,7 @@ pub struct Profile<'a> {
     #[serde(flatten)]
     balance: CurrentBalance,
     /// What a message and its answer cost.
-    chat_price: Tokens,
+    chat_price: Credits,
     /// The longest message, in characters.
     #[schema(examples(8000))]
     message_limit: usize,

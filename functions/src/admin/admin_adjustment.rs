@@ -11,17 +11,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::error::{Failure, FieldErrors, REQUIRED, required};
 use shared::openapi::{IdempotencyKey, PathId};
-use shared::store::{Adjusted, Adjustment, Record};
+use shared::store::{AdjustOutcome, Adjustment, Record};
 use shared::values::idempotency::{Key, Kind, REMEMBERED, fingerprint};
 use shared::values::{Account, Administrator, Entry, Invalid, Reason};
 use shared::view::Balance;
-use shared::{App, Change, Error, Reply, Request, Result, Tokens, auth, clock, http};
+use shared::{App, BalanceChange, Credits, Error, Reply, Request, Result, auth, clock, http};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = Adjustment, examples(json!({ "amount": 500, "reason": "for the outage" })))]
 struct Body {
-    #[schema(value_type = Change, inline, required = false)]
+    #[schema(value_type = BalanceChange, inline, required = false)]
     amount: Option<f64>,
     #[schema(value_type = Reason)]
     reason: Option<String>,
@@ -35,8 +35,8 @@ struct Body {
 const REFUND_REMEMBERED: u64 = 10 * 365 * 24 * 3600;
 
 /// What is to be done to the balance.
-enum Asked {
-    Change(Change),
+enum AdjustmentRequest {
+    Change(BalanceChange),
     /// Returns the price of the message with this id.
     Refund(String),
 }
@@ -71,35 +71,35 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let now = app.clock.seconds();
     let key = key.map(|key| AdjustmentKey::new(&key, &administrator, &account, &asked, &reason));
     let mut adjustment =
-        Adjustment::new(&account, change, reason, "", &app.clock).by(&administrator)?;
+        Adjustment::new(&account, change, reason, "", &app.clock).made_by(&administrator)?;
     if let Some(key) = &key {
         if let Some(record) = app.store.record(&key.id, now).await? {
             return replay(&app, &account, key, &record).await;
         }
         adjustment = adjustment.keyed(&key.id, &key.fingerprint, now + REMEMBERED);
     }
-    if let Asked::Refund(chat_id) = &asked {
+    if let AdjustmentRequest::Refund(chat_id) = &asked {
         let refund = Key::parse(chat_id).map(|key| key.id(Kind::Refund, &account.id));
         let refund = refund.ok_or_else(|| Error::Internal("a message's id is no key".into()))?;
         adjustment = adjustment.keyed(&refund, "", now + REFUND_REMEMBERED).refunding(chat_id);
     }
     match app.store.adjust(&adjustment, now).await? {
-        Adjusted::Applied => {
+        AdjustOutcome::Applied => {
             log(&adjustment);
             shown(&app, &account, adjustment.entry()).await
         }
-        Adjusted::TooLittle(balance) => Err(Error::BalanceTooLow { balance }),
-        Adjusted::TooMuch => Err(Error::GrantTooLarge),
-        Adjusted::Gone => Err(Error::NoSuchUser),
-        Adjusted::KeyUsed => {
+        AdjustOutcome::TooLittle(balance) => Err(Error::BalanceTooLow { balance }),
+        AdjustOutcome::TooMuch => Err(Error::GrantTooLarge),
+        AdjustOutcome::Gone => Err(Error::NoSuchUser),
+        AdjustOutcome::KeyUsed => {
             if let Some(key) = &key
                 && let Some(record) = app.store.record(&key.id, now).await?
             {
                 return replay(&app, &account, key, &record).await;
             }
             match asked {
-                Asked::Refund(_) => Err(Error::AlreadyRefunded),
-                Asked::Change(_) => {
+                AdjustmentRequest::Refund(_) => Err(Error::AlreadyRefunded),
+                AdjustmentRequest::Change(_) => {
                     let cause = "the record of a key appeared and disappeared";
                     Err(Error::Unavailable(cause.into()))
                 }
@@ -108,12 +108,12 @@ pub async fn handle(app: App, req: Request) -> Reply {
     }
 }
 
-impl Asked {
+impl AdjustmentRequest {
     /// The change of the balance.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the account didn't pay for the message.
-    async fn change(&self, app: &App, account: &Account) -> Result<Change> {
+    async fn change(&self, app: &App, account: &Account) -> Result<BalanceChange> {
         let chat_id = match self {
             Self::Change(change) => return Ok(*change),
             Self::Refund(chat_id) => chat_id,
@@ -121,7 +121,7 @@ impl Asked {
         let charged = app.store.entry(&account.id, chat_id).await?;
         let charged = charged.filter(Entry::charges);
         charged
-            .and_then(|entry| Change::new(entry.amount.saturating_neg()))
+            .and_then(|entry| BalanceChange::new(entry.amount.saturating_neg()))
             .ok_or_else(|| Error::field("chat_id", "This user paid for no message with this id."))
     }
 
@@ -154,7 +154,7 @@ impl AdjustmentKey {
         key: &Key,
         administrator: &Administrator,
         account: &Account,
-        asked: &Asked,
+        asked: &AdjustmentRequest,
         reason: &Reason,
     ) -> Self {
         Self {
@@ -216,17 +216,17 @@ struct AdjustedBalance<'a> {
 
 impl Body {
     /// The failure names all invalid fields.
-    fn validate(self) -> Result<(Asked, Reason)> {
+    fn validate(self) -> Result<(AdjustmentRequest, Reason)> {
         let mut invalid = FieldErrors::default();
         let asked = match self.chat_id {
-            None => invalid.check("amount", change(self.amount)).map(Asked::Change),
+            None => invalid.check("amount", change(self.amount)).map(AdjustmentRequest::Change),
             Some(_) if self.amount.is_some() => {
                 let sentence = "Omit this field: the price of the message is returned.";
                 invalid.check("amount", Err(sentence.to_owned()))
             }
             Some(chat_id) => {
                 let id = http::id(&chat_id).ok_or("This must be the id of a message.");
-                invalid.check("chat_id", id).map(Asked::Refund)
+                invalid.check("chat_id", id).map(AdjustmentRequest::Refund)
             }
         };
         let reason = invalid
@@ -236,11 +236,11 @@ impl Body {
 }
 
 /// The change by an amount of JSON, where whole numbers may be written as 5.0.
-pub(crate) fn change(amount: Option<f64>) -> Result<Change, Invalid> {
+pub(crate) fn change(amount: Option<f64>) -> Result<BalanceChange, Invalid> {
     let amount = amount.ok_or(REQUIRED)?;
-    let change = if amount.fract() == 0.0 { Change::new(amount as i64) } else { None };
+    let change = if amount.fract() == 0.0 { BalanceChange::new(amount as i64) } else { None };
     change.ok_or_else(|| {
-        format!("An amount must be a whole number from -{0} to {0}, other than 0.", Tokens::MAX)
+        format!("An amount must be a whole number from -{0} to {0}, other than 0.", Credits::MAX)
             .into()
     })
 }

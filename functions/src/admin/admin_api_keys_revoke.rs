@@ -6,14 +6,14 @@
 
 use shared::error::Failure;
 use shared::openapi::{self, PathId};
-use shared::store::Intervening;
+use shared::store::PlannedIntervention;
 use shared::values::Intervention;
 use shared::view::Done;
 use shared::{App, Error, Reply, Request, http};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 
-use super::admin_user::{self, Why};
+use super::admin_user::{self, ActReason};
 
 /// The path of one key.
 pub(crate) const ONE_PATH: &str = "/api/admin/users/{id}/api-keys/{key}";
@@ -28,22 +28,23 @@ pub(crate) const ONE_PATH: &str = "/api/admin/users/{id}/api-keys/{key}";
     description = "The keys are invalid at once; sessions stay valid. The audit log lists it, unless there was no key.",
     security(("access_token" = [])),
     params(PathId),
-    request_body = Option<Why>,
+    request_body = Option<ActReason>,
     responses((status = 200, description = "The user has no API keys any more.", body = Done)),
     extensions(("x-fails" = json!([Failure::NoSuchUser, Failure::OwnAccount]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
-    let why: Why = http::json_or_nothing(&req)?;
+    let why: ActReason = http::json_or_nothing(&req)?;
     let (administrator, account) = admin_user::subject(&app, &req).await?;
     let reason = why.validate()?;
-    let revoking = |what| Intervening::new(&administrator, &account, what, reason, &app.clock);
+    let revoking =
+        |what| PlannedIntervention::new(&administrator, &account, what, reason, &app.clock);
     match http::path_parameter(&req, "key") {
         "" => all(&app, &revoking(Intervention::ApiKeys)?).await,
         key => one(&app, &revoking(Intervention::ApiKey)?, key).await,
     }
 }
 
-async fn all(app: &App, doing: &Intervening<'_>) -> Reply {
+async fn all(app: &App, doing: &PlannedIntervention<'_>) -> Reply {
     let keys = app.store.revoke_keys_of_user(doing, None).await?;
     let (subject, by) = (&doing.account.id, &doing.by.account().id);
     tracing::info!(subject, by, keys, "all API keys of a user were revoked");
@@ -59,11 +60,11 @@ async fn all(app: &App, doing: &Intervening<'_>) -> Reply {
     description = "The key is invalid at once. The audit log lists it.",
     security(("access_token" = [])),
     params(PathId, PathKey),
-    request_body = Option<Why>,
+    request_body = Option<ActReason>,
     responses((status = 200, description = "The key is revoked.", body = Done)),
     extensions(("x-fails" = json!([Failure::NoSuchUser, Failure::NoSuchApiKey, Failure::OwnAccount]))),
 )]
-pub(crate) async fn one(app: &App, doing: &Intervening<'_>, key: &str) -> Reply {
+pub(crate) async fn one(app: &App, doing: &PlannedIntervention<'_>, key: &str) -> Reply {
     let key = http::id(key).ok_or(Error::NoSuchApiKey)?;
     app.store.revoke_keys_of_user(doing, Some(&key)).await?;
     let (subject, by) = (&doing.account.id, &doing.by.account().id);

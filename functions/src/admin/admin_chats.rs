@@ -69,7 +69,7 @@ enum Chats {
     summary = "List all messages",
     description = "The messages and answers of all users, newest first. A page has at most about a megabyte, and a search looks at up to 200 messages for one page: it may have few items, or none, and still have a next page. The operator can close the search, or the whole list.",
     security(("access_token" = [])),
-    params(PageQuery, Which, Days),
+    params(PageQuery, AdminChatsParams, Days),
     responses((status = 200, description = "A page of messages and answers.", body = Vec<ChatOfUser>)),
     extensions(("x-fails" = json!([Failure::ChatsClosed]))),
 )]
@@ -78,8 +78,8 @@ pub async fn handle(reader: ChatReader, req: Request) -> Reply {
     let now = app.clock.millis();
     let read = async {
         reader.require(ChatAccess::Read)?;
-        let Asked { user, chat, filter } = Asked::of(&reader, &req)?;
-        let paging = Paging::of(&req, &["user_id", "q", "from", "to"])?;
+        let ChatQuery { user, chat, filter } = ChatQuery::of(&reader, &req)?;
+        let paging = Paging::from_request(&req, &["user_id", "q", "from", "to"])?;
         let place = paging.position().map(Place::parse).transpose()?;
         let (chats, next) = match (&user, chat) {
             (_, Some(chat)) => (Chats::OfAll(vec![chat]), None),
@@ -129,13 +129,13 @@ pub async fn handle(reader: ChatReader, req: Request) -> Reply {
 }
 
 /// Which messages a request asks for.
-struct Asked {
+struct ChatQuery {
     user: Option<String>,
     chat: Option<ChatKey>,
     filter: ChatFilter,
 }
 
-impl Asked {
+impl ChatQuery {
     fn of(reader: &ChatReader, req: &Request) -> Result<Self> {
         let user = http::query(req, "user_id").map(|user| {
             http::id(user).ok_or_else(|| Error::field("user_id", "This must be the id of a user."))
@@ -165,9 +165,9 @@ impl Asked {
 
 /// The query parameters `user_id`, `chat_id` and `q`.
 #[derive(Debug)]
-pub struct Which;
+pub struct AdminChatsParams;
 
-impl IntoParams for Which {
+impl IntoParams for AdminChatsParams {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let about =
             "Only messages with this text in them or in their answers; case makes no difference.";

@@ -57,7 +57,7 @@ const LISTS: [(&str, List, &str); 3] = [
     summary = "Export a list",
     description = "All users with their balances, all messages or the whole ledger as a CSV file, oldest first, by default of all days. If the last line has no line break, the file was cut off: request it again.",
     security(("access_token" = [])),
-    params(Name, openapi::Days, WithNames),
+    params(Name, openapi::Days, NamesParam),
     responses((
         status = 200,
         description = "The file. Its first line names the columns.",
@@ -78,7 +78,7 @@ pub async fn handle(reader: ChatReader, req: Request) -> Reply {
             (List::Ledger, Some(true)) => List::NamedLedger,
             (list, _) => list,
         };
-        let today = Day::of(app.clock.millis());
+        let today = Day::from_millis(app.clock.millis());
         let to = http::query_day(&req, "to")?.unwrap_or(today);
         let from = http::query_day(&req, "from")?.unwrap_or(FIRST_DAY.min(to));
         if from.days_to(to) == 0 {
@@ -251,9 +251,9 @@ impl Names {
 
 /// The query parameter `names`.
 #[derive(Debug)]
-pub struct WithNames;
+pub struct NamesParam;
 
-impl IntoParams for WithNames {
+impl IntoParams for NamesParam {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         vec![openapi::parameter(
             "names",

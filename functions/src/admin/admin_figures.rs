@@ -46,7 +46,7 @@ const TIME_TO_REPLY: Duration = Duration::from_secs(4);
     summary = "Read statistics by day",
     description = "The statistics of each day in UTC, and their totals: at most 366 days, by default the last 30. If many days must be counted for the first time, the reply is 503: retry it.",
     security(("access_token" = [])),
-    params(Days, More),
+    params(Days, FiguresParams),
     responses((status = 200, description = "Every day, oldest first, and the totals.", body = Range)),
     extensions(("x-fails" = json!([Failure::Invalid]))),
 )]
@@ -77,10 +77,10 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let figures = app.store.figures(first, days, now, until);
     let (figures, top) = tokio::join!(figures, users);
     let (figures, top) = (figures?, top?);
-    let totals = figures.values().copied().fold(Figures::default(), Figures::and);
+    let totals = figures.values().copied().fold(Figures::default(), Figures::plus);
     let days = figures
         .into_iter()
-        .map(|(day, figures)| OfDay { day, figures, closed: is_closed(day, now) })
+        .map(|(day, figures)| FiguresOfDay { day, figures, closed: is_closed(day, now) })
         .collect();
     http::ok(&Range { days, totals, accounts, top })
 }
@@ -113,7 +113,7 @@ async fn top_users(
 #[schema(as = FiguresOfDays)]
 pub struct Range {
     /// Each day.
-    pub days: Vec<OfDay>,
+    pub days: Vec<FiguresOfDay>,
     /// The totals.
     pub totals: Figures,
     /// The sums of all accounts, as they are counted once a day. Null before the first count. Only
@@ -186,7 +186,7 @@ impl Accounts {
 /// Figures of a day.
 #[derive(Serialize, ToSchema)]
 #[schema(as = FiguresOfDay)]
-pub struct OfDay {
+pub struct FiguresOfDay {
     /// The day.
     pub day: Day,
     /// The figures.
@@ -198,7 +198,7 @@ pub struct OfDay {
 
 /// The first day of the request, and the number of days.
 fn range(app: &App, req: &Request) -> Result<(Day, u64)> {
-    let to = http::query_day(req, "to")?.unwrap_or_else(|| Day::of(app.clock.millis()));
+    let to = http::query_day(req, "to")?.unwrap_or_else(|| Day::from_millis(app.clock.millis()));
     let from = http::query_day(req, "from")?.unwrap_or_else(|| to.before(USUAL - 1));
     match from.days_to(to) {
         0 => Err(Error::field("to", "The last day must not be before the first.")),
@@ -211,9 +211,9 @@ fn range(app: &App, req: &Request) -> Result<(Day, u64)> {
 
 /// The query parameters `accounts` and `top`.
 #[derive(Debug)]
-pub struct More;
+pub struct FiguresParams;
 
-impl IntoParams for More {
+impl IntoParams for FiguresParams {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         vec![
             openapi::parameter(

@@ -16,10 +16,10 @@ use serde_json::json;
 use shared::clock::{self, millis_of};
 use shared::error::{FieldErrors, required};
 use shared::openapi::{Given, ReasonOrNone};
-use shared::store::{Adjusted, Adjustment, Record};
+use shared::store::{AdjustOutcome, Adjustment, Record};
 use shared::values::idempotency::{Key, Kind, REMEMBERED, fingerprint};
 use shared::values::{Account, Administrator, Invalid, Reason};
-use shared::{App, Change, Error, Reply, Request, Result, Tokens, auth, http};
+use shared::{App, BalanceChange, Credits, Error, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
 use super::admin_adjustment;
@@ -56,7 +56,7 @@ struct GrantToMake {
     /// The user's id, username or e-mail address.
     #[schema(value_type = Given, examples("ann"))]
     user: Option<String>,
-    #[schema(value_type = Change, inline)]
+    #[schema(value_type = BalanceChange, inline)]
     amount: Option<f64>,
     /// A reason of its own.
     #[schema(value_type = Option<ReasonOrNone>)]
@@ -86,7 +86,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         auth::administrator(&app, &req, async { body.validate(now) }).await?;
     let File { id, grants } = file;
     let users = grants.iter().map(|grant| grant.user.clone()).collect();
-    let found = app.store.accounts_meant(users).await?;
+    let found = app.store.accounts_matching_each(users).await?;
 
     let (mut seen, mut meant) = (HashSet::new(), Vec::new());
     for (grant, mut accounts) in grants.into_iter().zip(found) {
@@ -104,7 +104,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let mut earlier = Vec::new();
     if id.is_none() {
         let keys = meant.iter().filter(|(.., refused)| refused.is_none());
-        let keys = keys.filter_map(|(grant, account, _)| Some(grant.same(account.as_ref()?)));
+        let keys =
+            keys.filter_map(|(grant, account, _)| Some(grant.content_key(account.as_ref()?)));
         let keys = keys.collect::<Result<Vec<_>>>()?;
         earlier = app.store.records(keys, app.clock.seconds()).await?;
     }
@@ -113,7 +114,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         came.push(match (account, refused, &id) {
             (Some(account), None, None) => match earlier.next().flatten() {
                 Some(record) => granted_before(&app, account, record).await?,
-                None => Came::of(grant.foreseen(account, app.clock.seconds())),
+                None => GrantResult::of(grant.preview(account, app.clock.seconds())),
             },
             (Some(_), None, Some(_)) if Instant::now() >= until => {
                 return Err(Error::Unavailable("there was no time for every grant".into()));
@@ -121,7 +122,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
             (Some(account), None, Some(id)) => {
                 grant.make(&app, &administrator, id, account).await?
             }
-            (_, refused, _) => Came::of(refused.unwrap_or(Outcome::NoSuchUser)),
+            (_, refused, _) => GrantResult::of(refused.unwrap_or(Outcome::NoSuchUser)),
         });
     }
     let actors = came.iter().filter_map(|came| Some(came.earlier.as_ref()?.actor.as_str()));
@@ -145,7 +146,7 @@ struct File {
 /// What is to be done to one account.
 struct Grant {
     user: String,
-    change: Change,
+    change: BalanceChange,
     reason: Reason,
 }
 
@@ -192,10 +193,10 @@ fn usable(id: &str, now: u64) -> Result<String, Invalid> {
 
 impl Grant {
     /// What would come of the grant now, if it wasn't made before.
-    fn foreseen(&self, account: &Account, now: u64) -> Outcome {
+    fn preview(&self, account: &Account, now: u64) -> Outcome {
         match self.change {
-            Change::Take(tokens) if account.balance(now) < tokens => Outcome::BalanceTooLow,
-            Change::Give(tokens) if account.granted.checked_add(tokens).is_none() => {
+            BalanceChange::Debit(tokens) if account.balance(now) < tokens => Outcome::BalanceTooLow,
+            BalanceChange::Credit(tokens) if account.granted.checked_add(tokens).is_none() => {
                 Outcome::GrantTooLarge
             }
             _ => Outcome::Ready,
@@ -203,7 +204,7 @@ impl Grant {
     }
 
     /// The id of the key that is derived from the grant's content, for any file.
-    fn same(&self, account: &Account) -> Result<String> {
+    fn content_key(&self, account: &Account) -> Result<String> {
         let content = json!([self.change.amount(), self.reason.text()]).to_string();
         Ok(key_of(account)?.id(Kind::SameGrant, &content))
     }
@@ -216,9 +217,9 @@ impl Grant {
         administrator: &Administrator,
         id: &str,
         account: &Account,
-    ) -> Result<Came> {
+    ) -> Result<GrantResult> {
         let now = app.clock.seconds();
-        let (key, same) = (key_of(account)?.id(Kind::Grant, id), self.same(account)?);
+        let (key, same) = (key_of(account)?.id(Kind::Grant, id), self.content_key(account)?);
         let asked = json!(["grant", account.id, self.change.amount(), self.reason.text()]);
         let fingerprint = fingerprint(asked.to_string());
         let earlier = async || {
@@ -226,9 +227,9 @@ impl Grant {
                 tokio::try_join!(app.store.record(&key, now), app.store.record(&same, now))?;
             match (made, same) {
                 (Some(record), _) if record.fingerprint == fingerprint => {
-                    Ok(Some(Came::with_row(Outcome::MadeBefore, record.result_id)))
+                    Ok(Some(GrantResult::with_row(Outcome::MadeBefore, record.result_id)))
                 }
-                (Some(_), _) => Ok(Some(Came::of(Outcome::OtherMade))),
+                (Some(_), _) => Ok(Some(GrantResult::of(Outcome::OtherMade))),
                 (None, Some(record)) => granted_before(app, account, record).await.map(Some),
                 (None, None) => Ok::<_, Error>(None),
             }
@@ -237,18 +238,18 @@ impl Grant {
             return Ok(came);
         }
         let adjustment = Adjustment::new(account, self.change, self.reason.clone(), "", &app.clock)
-            .by(administrator)?
+            .made_by(administrator)?
             .keyed(&key, &fingerprint, now + REMEMBERED)
             .keyed(&same, "", now + SAME_REMEMBERED);
         Ok(match app.store.adjust(&adjustment, now).await? {
-            Adjusted::Applied => {
+            AdjustOutcome::Applied => {
                 admin_adjustment::log(&adjustment);
-                Came::with_row(Outcome::Made, adjustment.entry().entry_id.clone())
+                GrantResult::with_row(Outcome::Made, adjustment.entry().entry_id.clone())
             }
-            Adjusted::TooLittle(_) => Came::of(Outcome::BalanceTooLow),
-            Adjusted::TooMuch => Came::of(Outcome::GrantTooLarge),
-            Adjusted::Gone => Came::of(Outcome::NoSuchUser),
-            Adjusted::KeyUsed => earlier().await?.ok_or_else(|| {
+            AdjustOutcome::TooLittle(_) => GrantResult::of(Outcome::BalanceTooLow),
+            AdjustOutcome::TooMuch => GrantResult::of(Outcome::GrantTooLarge),
+            AdjustOutcome::Gone => GrantResult::of(Outcome::NoSuchUser),
+            AdjustOutcome::KeyUsed => earlier().await?.ok_or_else(|| {
                 Error::Unavailable("the record of a key appeared and disappeared".into())
             })?,
         })
@@ -261,24 +262,27 @@ fn key_of(account: &Account) -> Result<Key> {
 }
 
 /// The outcome of a grant that was made under another id, with its row from this record.
-async fn granted_before(app: &App, account: &Account, record: Record) -> Result<Came> {
+async fn granted_before(app: &App, account: &Account, record: Record) -> Result<GrantResult> {
     // After a restore, the ledger may have lost the row.
     let row = app.store.entry(&account.id, &record.result_id).await?;
-    let earlier = Earlier {
+    let earlier = EarlierRow {
         timestamp: clock::rfc3339(millis_of(&record.result_id).unwrap_or_default()),
         actor: row.map(|row| row.actor).unwrap_or_default(),
     };
-    Ok(Came { earlier: Some(earlier), ..Came::with_row(Outcome::GrantedBefore, record.result_id) })
+    Ok(GrantResult {
+        earlier: Some(earlier),
+        ..GrantResult::with_row(Outcome::GrantedBefore, record.result_id)
+    })
 }
 
 /// What came of a grant.
-struct Came {
+struct GrantResult {
     outcome: Outcome,
     ledger_id: Option<String>,
-    earlier: Option<Earlier>,
+    earlier: Option<EarlierRow>,
 }
 
-impl Came {
+impl GrantResult {
     fn of(outcome: Outcome) -> Self {
         Self { outcome, ledger_id: None, earlier: None }
     }
@@ -289,7 +293,7 @@ impl Came {
 }
 
 /// When the same tokens were granted before with the same reason, and by which account.
-struct Earlier {
+struct EarlierRow {
     timestamp: String,
     actor: String,
 }
@@ -353,7 +357,7 @@ struct GrantMade {
     email_verified: Option<bool>,
     /// The balance before this request.
     #[schema(required)]
-    tokens: Option<Tokens>,
+    tokens: Option<Credits>,
     /// How many tokens are added, or taken if negative.
     #[schema(examples(50))]
     amount: i64,
@@ -383,11 +387,11 @@ impl GrantMade {
     fn of(
         grant: Grant,
         account: Option<&Account>,
-        came: Came,
+        came: GrantResult,
         names: &HashMap<String, String>,
         now: u64,
     ) -> Self {
-        let earlier = came.earlier.map(|Earlier { timestamp, actor }| EarlierGrant {
+        let earlier = came.earlier.map(|EarlierRow { timestamp, actor }| EarlierGrant {
             timestamp,
             actor_name: names.get(&actor).cloned(),
         });

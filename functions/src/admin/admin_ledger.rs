@@ -9,7 +9,7 @@ use shared::config::ChatAccess;
 use shared::error::Failure;
 use shared::http::{self, Paging};
 use shared::openapi::{Days, PageQuery, PathId};
-use shared::statement::{Of, Period, Statement, StatementRow};
+use shared::statement::{Period, Statement, StatementOwner, StatementRow};
 use shared::{Reply, Request, auth};
 
 use super::admin_chats::ChatReader;
@@ -36,13 +36,14 @@ pub async fn handle(reader: ChatReader, req: Request) -> Reply {
     let read = async { Ok(app.store.user_with_id(id.as_deref()).await?) };
     let (administrator, found) = auth::administrator(app, &req, read).await?;
     let account = app.store.account_of_user(&found).await?;
-    let period = Period::of(&req)?;
-    let paging = Paging::of(&req, &["from", "to"])?;
+    let period = Period::from_query(&req)?;
+    let paging = Paging::from_request(&req, &["from", "to"])?;
 
     let scope = period.scope(&format!("admin/ledger?of={}", account.id));
     let page = paging.prove(administrator.account(), &scope)?;
     let with_messages = reader.require(ChatAccess::Read).is_ok();
     let statement =
-        Statement::read(app, Of::Account(&account), &paging, period, with_messages).await?;
+        Statement::read(app, StatementOwner::Account(&account), &paging, period, with_messages)
+            .await?;
     statement.reply(&req, &page, true)
 }

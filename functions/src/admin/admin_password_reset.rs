@@ -6,12 +6,12 @@
 
 use shared::error::Failure;
 use shared::openapi::PathId;
-use shared::store::Intervening;
+use shared::store::PlannedIntervention;
 use shared::values::Intervention;
 use shared::view::Done;
 use shared::{App, Reply, Request, http};
 
-use super::admin_user::{self, Why};
+use super::admin_user::{self, ActReason};
 
 /// Writes the letter in one transaction, which checks that the caller is still an administrator: the
 /// function `mail` makes the link, so that no administrator sees it.
@@ -23,16 +23,16 @@ use super::admin_user::{self, Why};
     description = "Sends the same e-mail as a request for a forgotten password. Its link is valid for an hour; until it is used, the old password stays valid. At most one e-mail a minute is sent to an address; further requests get the same reply. The audit log lists each e-mail that was sent.",
     security(("access_token" = [])),
     params(PathId),
-    request_body = Option<Why>,
+    request_body = Option<ActReason>,
     responses((status = 202, description = "An e-mail is on its way.", body = Done)),
     extensions(("x-fails" = json!([Failure::NoSuchUser, Failure::OwnAccount, Failure::NoAddress]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
-    let why: Why = http::json_or_nothing(&req)?;
+    let why: ActReason = http::json_or_nothing(&req)?;
     let (administrator, account) = admin_user::subject(&app, &req).await?;
     let (what, reason) = (Intervention::PasswordReset, why.validate()?);
 
-    let doing = Intervening::new(&administrator, &account, what, reason, &app.clock)?;
+    let doing = PlannedIntervention::new(&administrator, &account, what, reason, &app.clock)?;
     app.store.post_reset_of_user(&doing, app.clock.seconds()).await?;
     let (subject, by) = (&account.id, &administrator.account().id);
     tracing::info!(subject, by, "a user was sent a link for a new password");

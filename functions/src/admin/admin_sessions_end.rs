@@ -6,12 +6,12 @@
 
 use shared::error::Failure;
 use shared::openapi::PathId;
-use shared::store::Intervening;
+use shared::store::PlannedIntervention;
 use shared::values::Intervention;
 use shared::view::Done;
 use shared::{App, Reply, Request, http};
 
-use super::admin_user::{self, Why};
+use super::admin_user::{self, ActReason};
 
 /// Increments the account's epoch in one transaction, which checks that the caller is still an
 /// administrator.
@@ -23,16 +23,16 @@ use super::admin_user::{self, Why};
     description = "Signs the user out everywhere: all tokens and e-mailed links are invalid at once. API keys stay valid. The audit log lists it. For their own sessions, administrators log out.",
     security(("access_token" = [])),
     params(PathId),
-    request_body = Option<Why>,
+    request_body = Option<ActReason>,
     responses((status = 200, description = "The sessions have ended.", body = Done)),
     extensions(("x-fails" = json!([Failure::NoSuchUser, Failure::OwnAccount]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
-    let why: Why = http::json_or_nothing(&req)?;
+    let why: ActReason = http::json_or_nothing(&req)?;
     let (administrator, account) = admin_user::subject(&app, &req).await?;
     let (what, reason) = (Intervention::Sessions, why.validate()?);
 
-    let doing = Intervening::new(&administrator, &account, what, reason, &app.clock)?;
+    let doing = PlannedIntervention::new(&administrator, &account, what, reason, &app.clock)?;
     app.store.end_sessions_of_user(&doing).await?;
     let (subject, by) = (&account.id, &administrator.account().id);
     tracing::info!(subject, by, "all sessions of a user were ended");

@@ -59,7 +59,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let now = app.clock.millis();
     let read = async {
         let filter = filter(&req)?;
-        let paging = Paging::of(&req, &FILTERS)?;
+        let paging = Paging::from_request(&req, &FILTERS)?;
         let place = paging.position().map(Place::parse).transpose()?;
         let read = match filter == ActFilter::default() {
             true => Some(app.store.trail(&filter, place.as_ref(), now, paging.limit()).await?),

@@ -51,13 +51,13 @@ pub(crate) async fn details(app: &App, account: &Account) -> Reply {
 /// Why an administrator does something.
 #[derive(Default, Deserialize, ToSchema)]
 #[schema(as = ActReason, examples(json!({ "reason": "a stolen laptop" })))]
-pub(crate) struct Why {
+pub(crate) struct ActReason {
     /// The reason, for the audit log.
     #[schema(value_type = Option<ReasonOrNone>)]
     reason: Option<String>,
 }
 
-impl Why {
+impl ActReason {
     /// # Errors
     /// [`Error::Invalid`].
     pub(crate) fn validate(self) -> Result<Option<Reason>> {

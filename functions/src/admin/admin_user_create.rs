@@ -6,15 +6,15 @@
 
 use serde::Deserialize;
 use serde_json::json;
-use shared::app::Guarding;
+use shared::app::GuardApp;
 use shared::error::{Failure, FieldErrors};
 use shared::openapi::{EmailOrNone, IdempotencyKey, ReasonOrNone};
 use shared::passwords::{self, NewPassword};
-use shared::store::{Intervening, Listed, NewAccount, Registered};
+use shared::store::{ListedAccount, NewAccount, PlannedIntervention, RegisterOutcome};
 use shared::values::idempotency::{Key, Kind, REMEMBERED};
 use shared::values::{Account, Email, Intervention, Reason, Role, Username};
 use shared::view::ListedUser;
-use shared::{Error, Reply, Request, Result, Tokens, auth, http};
+use shared::{Credits, Error, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
 use crate::auth::register;
@@ -32,7 +32,7 @@ struct Body {
     #[schema(value_type = Option<Role>)]
     role: Option<String>,
     /// The tokens that the account begins with. By default as many as after a registration.
-    #[schema(value_type = Option<Tokens>)]
+    #[schema(value_type = Option<Credits>)]
     tokens: Option<f64>,
     /// An account with an e-mail address can do without: its user chooses one by e-mail.
     #[schema(value_type = Option<NewPassword>)]
@@ -50,7 +50,7 @@ struct Creation {
     name: Username,
     email: Option<Email>,
     role: Role,
-    grant: Tokens,
+    grant: Credits,
     password: Option<NewPassword>,
     invites: bool,
     reason: Option<Reason>,
@@ -73,7 +73,7 @@ struct Creation {
         { "required": ["email"], "properties": { "email": { "$ref": "#/components/schemas/Email" }, "password": { "type": "null" } } },
     ] }))),
 )]
-pub async fn handle(app: Guarding, req: Request) -> Reply {
+pub async fn handle(app: GuardApp, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
     let body: Body = http::json(&req)?;
     let (administrator, ()) = auth::administrator(&app, &req, async { Ok(()) }).await?;
@@ -90,9 +90,10 @@ pub async fn handle(app: Guarding, req: Request) -> Reply {
     let cause = "created by an administrator";
     let new = NewAccount { name, email, password, key, role, grant, reason: cause };
     let account = new.open(&app.clock);
-    let doing = Intervening::new(&administrator, &account, what.clone(), reason, &app.clock)?;
+    let doing =
+        PlannedIntervention::new(&administrator, &account, what.clone(), reason, &app.clock)?;
     match app.store.create_account(&doing, &new).await? {
-        Registered::New | Registered::Pending(_) => {
+        RegisterOutcome::New | RegisterOutcome::Pending(_) => {
             tracing::info!(
                 subject = account.id,
                 by,
@@ -103,7 +104,7 @@ pub async fn handle(app: Guarding, req: Request) -> Reply {
             );
             created(&account)
         }
-        Registered::Taken(standing) => {
+        RegisterOutcome::Taken(standing) => {
             let is_recent = app.clock.seconds() < standing.created / 1000 + REMEMBERED;
             if is_recent && new.key.is_some() && new.key == standing.key {
                 created(&standing).map(http::replayed)
@@ -115,7 +116,7 @@ pub async fn handle(app: Guarding, req: Request) -> Reply {
 }
 
 fn created(account: &Account) -> Reply {
-    http::created(&ListedUser::of(&Listed::of(account)))
+    http::created(&ListedUser::of(&ListedAccount::from_account(account)))
 }
 
 impl Creation {
@@ -136,7 +137,7 @@ impl Creation {
 
 impl Body {
     /// The failure names all invalid fields.
-    fn validate(self, first_grant: Tokens) -> Result<Creation> {
+    fn validate(self, first_grant: Credits) -> Result<Creation> {
         let mut invalid = FieldErrors::default();
         let username = self.username.unwrap_or_default();
         let email = self.email.filter(|email| !email.trim().is_empty());
@@ -146,9 +147,9 @@ impl Body {
             Some(role) => invalid.check("role", Role::parse(&role)),
             None => Some(Role::User),
         };
-        let bounds = || format!("This must be a whole number from 0 to {}.", Tokens::MAX);
+        let bounds = || format!("This must be a whole number from 0 to {}.", Credits::MAX);
         let grant = match self.tokens {
-            Some(amount) => invalid.check("tokens", tokens(amount).ok_or_else(bounds)),
+            Some(amount) => invalid.check("tokens", credits(amount).ok_or_else(bounds)),
             None => Some(first_grant),
         };
         let has_password = self.password.is_some();
@@ -182,6 +183,6 @@ impl Body {
 }
 
 /// The tokens of a number of JSON, where whole numbers may be written as 5.0.
-fn tokens(amount: f64) -> Option<Tokens> {
-    if amount.fract() == 0.0 && amount >= 0.0 { Tokens::new(amount as u64) } else { None }
+fn credits(amount: f64) -> Option<Credits> {
+    if amount.fract() == 0.0 && amount >= 0.0 { Credits::new(amount as u64) } else { None }
 }

@@ -5,12 +5,12 @@
 
 use shared::error::Failure;
 use shared::openapi::PathId;
-use shared::store::Intervening;
+use shared::store::PlannedIntervention;
 use shared::values::Intervention;
 use shared::view::Done;
 use shared::{App, Reply, Request, http, passwords};
 
-use super::admin_user::{self, Why};
+use super::admin_user::{self, ActReason};
 
 /// Ends the account in one transaction, which checks that the caller is still an administrator: so
 /// one always remains.
@@ -22,16 +22,16 @@ use super::admin_user::{self, Why};
     description = "Like a deletion by the owner, this can't be undone: all tokens and API keys are invalid at once, and messages are erased within minutes. The e-mail address is free at once, and so is the username if that is the address; other usernames are free after a day. The ledger stays, without a name. Administrators delete their own accounts with `DELETE /api/user/`.",
     security(("access_token" = [])),
     params(PathId),
-    request_body = Option<Why>,
+    request_body = Option<ActReason>,
     responses((status = 202, description = "The account is deleted.", body = Done)),
     extensions(("x-fails" = json!([Failure::NoSuchUser, Failure::OwnAccount]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
-    let why: Why = http::json_or_nothing(&req)?;
+    let why: ActReason = http::json_or_nothing(&req)?;
     let (administrator, account) = admin_user::subject(&app, &req).await?;
     let (what, reason) = (Intervention::Deletion, why.validate()?);
 
-    let doing = Intervening::new(&administrator, &account, what, reason, &app.clock)?;
+    let doing = PlannedIntervention::new(&administrator, &account, what, reason, &app.clock)?;
     app.store.delete_user(&doing, &passwords::none()?, app.clock.seconds()).await?;
     // The words by which a restore looks for deleted accounts.
     tracing::info!(user = account.id, by = administrator.account().id, "account deleted");

@@ -12,18 +12,18 @@ mod query;
 
 use shared::http::{Paging, ProvenPage};
 use shared::openapi::PageQuery;
-use shared::store::{Label, Listed, Place};
+use shared::store::{Label, ListedAccount, Place};
 use shared::view::ListedUser;
 use shared::{App, Reply, Request, auth};
 
-use self::query::{Asked, Filters, KEPT, scope};
+use self::query::{Filters, KEPT, UserQuery, scope};
 
 /// What is read together with the administrator's account.
 enum Users {
     /// Names and addresses that a search found.
     Found(Vec<Label>, Option<String>),
     /// Users.
-    Listed(Vec<Listed>, Option<String>),
+    Listed(Vec<ListedAccount>, Option<String>),
     /// Nothing: which users are shown may need many reads, so the caller is checked first.
     Unread,
 }
@@ -42,8 +42,8 @@ enum Users {
 pub async fn handle(app: App, req: Request) -> Reply {
     let now = app.clock.millis();
     let read = async {
-        let asked = Asked::read(&req)?;
-        let paging = Paging::of(&req, &KEPT)?;
+        let asked = UserQuery::read(&req)?;
+        let paging = Paging::from_request(&req, &KEPT)?;
         let users = match asked.search {
             _ if !asked.is_plain() => Users::Unread,
             Some(search) => {
@@ -76,7 +76,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
 /// The page of what filters choose.
 async fn chosen(
     app: &App,
-    asked: &Asked<'_>,
+    asked: &UserQuery<'_>,
     paging: &Paging<'_>,
     page: &ProvenPage<'_>,
     now: u64,
@@ -89,7 +89,7 @@ async fn chosen(
     }
     let (accounts, next) =
         app.store.accounts_of(&asked.source(), &asked.filter, position, now, limit).await?;
-    let listed: Vec<Listed> = accounts.iter().map(Listed::of).collect();
+    let listed: Vec<ListedAccount> = accounts.iter().map(ListedAccount::from_account).collect();
     if !asked.details {
         return reply(page, &listed, next.as_deref());
     }
@@ -100,7 +100,7 @@ async fn chosen(
     page.reply(&rows, next.as_deref())
 }
 
-fn reply(page: &ProvenPage<'_>, users: &[Listed], next: Option<&str>) -> Reply {
+fn reply(page: &ProvenPage<'_>, users: &[ListedAccount], next: Option<&str>) -> Reply {
     let rows: Vec<ListedUser<'_>> = users.iter().map(ListedUser::of).collect();
     page.reply(&rows, next)
 }

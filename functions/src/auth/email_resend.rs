@@ -14,19 +14,22 @@ use utoipa::ToSchema;
     summary = "Send the verification e-mail again",
     description = "At most once a minute. The request has no body.",
     security(("access_token" = [])),
-    responses((status = 202, description = "An e-mail is on its way.", body = Resent)),
+    responses((status = 202, description = "An e-mail is on its way.", body = ResentEmail)),
     extensions(("x-fails" = json!([Failure::NothingToVerify, Failure::TooManyMails]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let account = app.store.account_of(&caller).await?;
     app.store.post_again(&account, app.clock.seconds()).await?;
-    http::accepted(&Resent { message: "An e-mail is on its way.", email: account.unverified() })
+    http::accepted(&ResentEmail {
+        message: "An e-mail is on its way.",
+        email: account.unverified(),
+    })
 }
 
 /// The recipient of an e-mail.
 #[derive(Serialize, ToSchema)]
-struct Resent<'a> {
+struct ResentEmail<'a> {
     /// A sentence for people.
     #[schema(examples("An e-mail is on its way."))]
     message: &'static str,

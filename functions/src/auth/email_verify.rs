@@ -38,7 +38,7 @@ struct Body {
         invalidates every other session, and every API key and e-mailed link of the account.",
     security((), ("access_token" = [])),
     request_body = Body,
-    responses((status = 200, description = "The address is verified.", body = Verified)),
+    responses((status = 200, description = "The address is verified.", body = VerifiedEmail)),
     extensions(("x-fails" = json!([Failure::InvalidLink, Failure::PasswordRequired, Failure::InvalidToken, Failure::EmailTaken]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
@@ -70,7 +70,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let account = app.store.verify_address(&link, verifier, now).await?;
     tracing::info!(user = account.id, "address verified");
     let is_first = account.auth_epoch > link.auth_epoch;
-    http::ok(&Verified {
+    http::ok(&VerifiedEmail {
         message: match verifier {
             Verifier::Session(_) if is_first => {
                 "E-mail address verified. Every other session has ended. Refresh the access token of this one."
@@ -95,7 +95,7 @@ async fn caller(app: &App, req: &Request) -> Result<Option<AccessToken>> {
 
 /// A verified address.
 #[derive(Serialize, ToSchema)]
-struct Verified<'a> {
+struct VerifiedEmail<'a> {
     /// A sentence for people.
     #[schema(examples("E-mail address verified."))]
     message: &'static str,

@@ -6,7 +6,7 @@
 //! (`X-Refresh-Token: cookie`: the refresh token in a cookie, and no `token`).
 
 use serde::{Deserialize, Serialize};
-use shared::app::Issuing;
+use shared::app::IssuerApp;
 use shared::auth::{self, SessionTokens};
 use shared::error::{Failure, FieldErrors, required};
 use shared::http::{self, cookie};
@@ -48,49 +48,36 @@ struct Body {
         { "required": ["email"], "properties": { "email": { "type": "string", "minLength": 1 } } },
     ] }))),
 )]
-pub async fn handle(app: Issuing, req: Request) -> Reply {
+pub async fn handle(app: IssuerApp, req: Request) -> Reply {
     let (login, password) = http::fields::<Body>(&req)?.credentials()?;
     let (key, now) = (login_key(&login), app.clock.seconds());
-    let mut attempt = Attempt::new(
-        key.as_deref().unwrap_or(&login),
-        http::source_network(&req).as_deref(),
-        &app.accounts,
-        now,
-    );
-    let (found, counts) =
-        tokio::try_join!(find(&app, key.as_deref()), app.store.begin_attempt(&attempt))?;
-    app.store
-        .admit_attempt(
-            &mut attempt,
-            counts,
-            DeviceToken::at(&app, &req).await.as_ref(),
-            found.as_ref(),
-        )
-        .await?;
-    let verdict = app
-        .passwords
-        .check(&password, found.as_ref().map(|account| account.password.clone()))
-        .await?;
-    if found.as_ref().is_none_or(|account| !account.active) || verdict == Verdict::Wrong {
-        tracing::info!(user = found.map(|account| account.id), "log-in refused");
-        return Err(attempt.refused(Error::InvalidCredentials));
-    }
-    let account = found.ok_or(Error::InvalidCredentials)?;
+    let network = http::source_network(&req);
+    let login = key.as_deref().unwrap_or(&login);
+    let counted = Attempt::new(login, network.as_deref(), &app.accounts, now);
+    let device = DeviceToken::from_request(&app, &req).await;
+    let found = find(&app, key.as_deref());
+    let checked = auth::attempt(&app, counted, device.as_ref(), found, &password).await?;
+    let account = match &checked.account {
+        Some(account) if account.active && checked.verdict != Verdict::Wrong => account,
+        found => {
+            tracing::info!(user = found.as_ref().map(|account| &account.id), "log-in refused");
+            return Err(checked.refused(Error::InvalidCredentials));
+        }
+    };
 
-    let session = Session::new(&account, http::device(&req), &app.clock, app.config.session_life);
-    let (started, (), ()) = tokio::join!(
-        app.store.start_session(&session),
-        pass(&app, &account, &attempt),
-        strengthen(&app, &account, &verdict)
+    let (session, (), ()) = tokio::join!(
+        auth::begin_session(&app, &req, account),
+        pass(&app, account, &checked),
+        strengthen(&app, account, &checked.verdict)
     );
-    started?;
+    let session = session?;
     tracing::info!(user = account.id, session = session.id(), "logged in");
     metrics::record(&[(Metric::LogIns, 1)]);
 
-    let (tokens, kept) = auth::issue(&app, &req, &account, &session).await?;
+    let (tokens, kept) = auth::issue(&app, &req, account, &session).await?;
     let reply = http::ok(&LoggedIn {
         message: "Login successful.",
-        user: User::of(&account),
+        user: User::of(account),
         balance: Balance::of(account.balance(app.clock.seconds())),
         session: tokens,
     })?;
@@ -122,8 +109,8 @@ async fn find(app: &App, key: Option<&str>) -> Result<Option<Account>, StoreErro
 
 /// Records that this attempt was no guess. If that fails, it still counts as one, which locks no
 /// one out.
-async fn pass(app: &App, account: &Account, attempt: &Attempt) {
-    if let Err(error) = app.store.pass_attempt(attempt).await {
+async fn pass(app: &App, account: &Account, checked: &CheckedAttempt) {
+    if let Err(error) = checked.pass(app).await {
         tracing::warn!(
             user = account.id,
             cause = error.cause(),

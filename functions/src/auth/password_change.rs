@@ -5,7 +5,7 @@
 //! `token`).
 
 use serde::{Deserialize, Serialize};
-use shared::app::Issuing;
+use shared::app::IssuerApp;
 use shared::auth::{self, SessionTokens};
 use shared::error::{Failure, FieldErrors, required};
 use shared::http::{self, cookie};
@@ -38,7 +38,7 @@ struct Body {
     responses((status = 200, description = "The password is changed, and a new session has begun.", body = PasswordChanged)),
     extensions(("x-fails" = json!([Failure::WrongPassword, Failure::TooManyAttempts, Failure::TooManyConfirmations]))),
 )]
-pub async fn handle(app: Issuing, req: Request) -> Reply {
+pub async fn handle(app: IssuerApp, req: Request) -> Reply {
     let body: Body = http::json(&req)?;
     let caller = auth::caller(&app, &req).await?;
     let (current, new) = body.parts()?;

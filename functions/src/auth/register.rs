@@ -6,13 +6,13 @@
 //! (`X-Refresh-Token: cookie`: the refresh token in a cookie).
 
 use serde::{Deserialize, Serialize};
-use shared::app::Issuing;
+use shared::app::IssuerApp;
 use shared::auth::{self, SessionTokens};
 use shared::error::{Failure, FieldErrors, REQUIRED};
 use shared::http::{self, cookie};
 use shared::openapi::{self, EmailOrNone, IdempotencyKey, KeptInCookie};
 use shared::passwords::{NewPassword, Verdict};
-use shared::store::{Attempt, NewAccount, Quota, Registered, registered_from};
+use shared::store::{Attempt, NewAccount, Quota, RegisterOutcome, registered_from};
 use shared::values::idempotency::{Kind, REMEMBERED};
 use shared::values::{Account, DeviceToken, Email, Role, Session, Username};
 use shared::view::{Balance, User};
@@ -59,7 +59,7 @@ struct Registration {
         { "required": ["password1"], "properties": { "password": { "type": "null" }, "password1": { "$ref": "#/components/schemas/NewPassword" } } },
     ] }))),
 )]
-pub async fn handle(app: Issuing, req: Request) -> Reply {
+pub async fn handle(app: IssuerApp, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
     let body: Body = http::fields(&req)?;
     let plain = body.password.clone().or_else(|| body.password1.clone()).unwrap_or_default();
@@ -82,16 +82,16 @@ pub async fn handle(app: Issuing, req: Request) -> Reply {
     let session = Session::new(&account, http::device(&req), &app.clock, app.config.session_life);
     let quota = Quota::of(network.as_deref(), &app.accounts, app.clock.seconds());
     match app.store.register(&new, &account, Some(&session), quota.as_ref()).await? {
-        Registered::New => {
+        RegisterOutcome::New => {
             tracing::info!(user = account.id, session = session.id(), "registered");
             welcome(&app, &req, &account, &session).await
         }
-        Registered::Pending(account) => {
+        RegisterOutcome::Pending(account) => {
             tracing::info!(user = account.id, session = session.id(), "registered");
             welcome(&app, &req, &account, &session).await
         }
-        Registered::Taken(standing) => {
-            again(&app, &req, &new, &standing, &plain).await.map(http::replayed)
+        RegisterOutcome::Taken(standing) => {
+            answer_retry(&app, &req, &new, &standing, &plain).await.map(http::replayed)
         }
     }
 }
@@ -118,8 +118,8 @@ struct OpenedAccount<'a> {
 /// Answers a registration whose username is taken. If the idempotency key and the password are the
 /// account's, this is a retry of its registration. A wrong password counts as a guess, as at a
 /// log-in.
-async fn again(
-    app: &Issuing,
+async fn answer_retry(
+    app: &IssuerApp,
     req: &Request,
     new: &NewAccount,
     standing: &Account,
@@ -130,31 +130,24 @@ async fn again(
     if !same_key || now >= standing.created / 1000 + REMEMBERED {
         return Err(Error::UsernameTaken);
     }
-    let mut attempt =
-        Attempt::new(new.name.key(), http::source_network(req).as_deref(), &app.accounts, now);
-    let counts = app.store.begin_attempt(&attempt).await?;
-    app.store
-        .admit_attempt(
-            &mut attempt,
-            counts,
-            DeviceToken::at(app, req).await.as_ref(),
-            Some(standing),
-        )
-        .await?;
-    if app.passwords.check(password, Some(standing.password.clone())).await? == Verdict::Wrong {
-        return Err(attempt.refused(Error::UsernameTaken));
+    let network = http::source_network(req);
+    let counted = Attempt::new(new.name.key(), network.as_deref(), &app.accounts, now);
+    let device = DeviceToken::from_request(app, req).await;
+    let account = ready(Ok(Some(standing.clone())));
+    let checked = auth::attempt(app, counted, device.as_ref(), account, password).await?;
+    if checked.verdict == Verdict::Wrong {
+        return Err(checked.refused(Error::UsernameTaken));
     }
-    app.store.pass_attempt(&attempt).await?;
+    checked.pass(app).await?;
     let given = standing.email.as_deref().or(standing.pending_email.as_deref());
     if new.email.as_ref().map(Email::shown) != given {
         return Err(Error::KeyReused);
     }
-    let session = Session::new(standing, http::device(req), &app.clock, app.config.session_life);
-    app.store.start_session(&session).await?;
+    let session = auth::begin_session(app, req, standing).await?;
     welcome(app, req, standing, &session).await
 }
 
-async fn welcome(app: &Issuing, req: &Request, account: &Account, session: &Session) -> Reply {
+async fn welcome(app: &IssuerApp, req: &Request, account: &Account, session: &Session) -> Reply {
     let (tokens, kept) = auth::issue(app, req, account, session).await?;
     let reply = http::created(&OpenedAccount {
         message: "User registered successfully.",

@@ -27,7 +27,7 @@ const SCOPE: &str = "sessions";
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
-    let paging = Paging::of(&req, &[])?;
+    let paging = Paging::from_request(&req, &[])?;
 
     let (account, ids) = tokio::join!(
         app.store.account_of(&caller),

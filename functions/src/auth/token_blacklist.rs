@@ -40,11 +40,11 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let now = app.clock.seconds();
 
     let (account, session) = app.store.session_of(&presented, now).await?;
-    let freshness = session.freshness_of(&presented, now);
+    let freshness = session.freshness_of(presented.generation, now);
     if freshness == Freshness::Unknown {
         return Err(Error::InvalidToken);
     }
-    let caller = AccessToken::of(&account, &session, session.ends);
+    let caller = AccessToken::new(&account, &session, session.ends);
     app.store.end_session(&caller, &session, now).await?;
     tracing::info!(user = account.id, session = presented.session, "blacklisted a refresh token");
     match freshness {

@@ -6,7 +6,7 @@
 //! With `X-Refresh-Token: cookie` both refresh tokens are in a cookie.
 
 use serde::Deserialize;
-use shared::app::Issuing;
+use shared::app::IssuerApp;
 use shared::auth::{self, TokenPair};
 use shared::error::{Failure, required};
 use shared::http::{self, cookie};
@@ -38,7 +38,7 @@ struct Body {
     responses((status = 200, description = "A new access token, and the next refresh token.", body = TokenPair)),
     extensions(("x-form" = json!(true)), ("x-fails" = json!([Failure::InvalidToken, Failure::NotAuthenticated]))),
 )]
-pub async fn handle(app: Issuing, req: Request) -> Reply {
+pub async fn handle(app: IssuerApp, req: Request) -> Reply {
     let origin = cookie::origin(&req);
     let presented = RefreshToken::verify(&app, &presented(&req)?, origin.as_deref()).await?;
     let now = app.clock.seconds();
@@ -58,16 +58,16 @@ pub async fn handle(app: Issuing, req: Request) -> Reply {
                 session = presented.session,
                 "an outdated refresh token was presented; its session ends"
             );
-            let robbed = AccessToken::of(&account, &session, session.ends);
+            let robbed = AccessToken::new(&account, &session, session.ends);
             app.store.end_session(&robbed, &session, now).await?;
             return Err(Error::InvalidToken);
         }
     };
     let access =
-        AccessToken::of(&account, &session, now + app.accounts.access_token_life.as_secs());
+        AccessToken::new(&account, &session, now + app.accounts.access_token_life.as_secs());
     let account = access.admits(Some(account)).ok_or(Error::InvalidToken)?;
     tracing::info!(user = account.id, session = presented.session, "refreshed");
-    let (tokens, cookie) = auth::hand_out(&app, &req, &access, &presented.successor()).await?;
+    let (tokens, cookie) = auth::issue_pair(&app, &req, &access, &presented.successor()).await?;
     Ok(cookie::set(http::ok(&tokens)?, cookie))
 }
 

@@ -53,7 +53,7 @@ async fn check_refresh(app: &App, req: &Request, token: &str) -> Result<()> {
         Err(StoreError::NotAccepted) => return Err(Error::TokenBlacklisted),
         found => found?,
     };
-    match session.freshness_of(&presented, now) {
+    match session.freshness_of(presented.generation, now) {
         Freshness::Current => Ok(()),
         Freshness::Outdated => Err(Error::TokenBlacklisted),
         Freshness::Unknown => Err(Error::InvalidToken),

@@ -4,9 +4,9 @@
 //! between, the e-mail is sent twice, each time with a link of its own. No e-mail contains a name
 //! or any other text that a stranger chose: it could look like a link.
 
-use shared::app::Mailing;
+use shared::app::MailApp;
 use shared::mail::Mail;
-use shared::store::{Letter, Link, Purpose};
+use shared::store::{Link, OutgoingEmail, Purpose};
 use shared::telemetry::metrics::{self, Metric, PERMANENT, TEMPORARY};
 use shared::values::{Account, LinkToken};
 use shared::{Error, Result};
@@ -21,12 +21,12 @@ use shared::{Error, Result};
 // It isn't `async`, since the compiler would then make its code here, for every binary: shared::mail
 // says why that matters.
 #[inline]
-pub fn work(app: Mailing, key: String) -> impl Future<Output = Result<()>> + Send {
+pub fn work(app: MailApp, key: String) -> impl Future<Output = Result<()>> + Send {
     attempt(app, key)
 }
 
 #[inline]
-async fn attempt(app: Mailing, key: String) -> Result<()> {
+async fn attempt(app: MailApp, key: String) -> Result<()> {
     match deliver(&app, &key).await {
         Err(error @ Error::Internal(_)) => {
             tracing::error!(letter = key, cause = error.cause(), "an e-mail can't be sent");
@@ -42,7 +42,7 @@ async fn attempt(app: Mailing, key: String) -> Result<()> {
 }
 
 #[inline]
-async fn deliver(app: &Mailing, key: &str) -> Result<()> {
+async fn deliver(app: &MailApp, key: &str) -> Result<()> {
     let Some(letter) = app.store.letter(key, app.clock.seconds()).await? else { return Ok(()) };
     if let Some(mail) = write(app, letter).await? {
         app.carrier.carry(mail).await?;
@@ -51,10 +51,10 @@ async fn deliver(app: &Mailing, key: &str) -> Result<()> {
 }
 
 /// The e-mail of a letter, whose link is stored first. `None` if no account needs it any more.
-async fn write(app: &Mailing, letter: Letter) -> Result<Option<Mail>> {
+async fn write(app: &MailApp, letter: OutgoingEmail) -> Result<Option<Mail>> {
     let now = app.clock.seconds();
     match letter {
-        Letter::Verify { user_id, name, address, auth_epoch } => {
+        OutgoingEmail::Verify { user_id, name, address, auth_epoch } => {
             let wanted = |account: &Account| {
                 account.id == user_id && account.active && account.auth_epoch == auth_epoch
             };
@@ -80,7 +80,7 @@ async fn write(app: &Mailing, letter: Letter) -> Result<Option<Mail>> {
             );
             Ok(Some(Mail { to: address, subject: "Verify your e-mail address".into(), text }))
         }
-        Letter::Reset { address, invites } => {
+        OutgoingEmail::Reset { address, invites } => {
             let account =
                 app.store.account_with_address(&address).await?.filter(|account| account.active);
             let Some((account, address)) =
@@ -116,7 +116,7 @@ async fn write(app: &Mailing, letter: Letter) -> Result<Option<Mail>> {
             };
             Ok(Some(Mail { to: address, subject: subject.into(), text }))
         }
-        Letter::AddressChanges { address } => {
+        OutgoingEmail::AddressChanges { address } => {
             let text = "Hello,\n\nThe e-mail address of your account is being changed from this one to another.\n\n\
                         If you didn't request this, someone else may know your password. Sign in and change it right away.\n";
             Ok(Some(Mail {
@@ -130,7 +130,7 @@ async fn write(app: &Mailing, letter: Letter) -> Result<Option<Mail>> {
 
 /// The link in an e-mail: a page at `MAIL_URL`, which posts the token; or only the token, if that
 /// isn't set.
-fn link(app: &Mailing, page: &str, token: &LinkToken) -> String {
+fn link(app: &MailApp, page: &str, token: &LinkToken) -> String {
     match &app.url {
         Some(url) => format!("{url}/{page}/?token={}", token.text()),
         None => token.text(),

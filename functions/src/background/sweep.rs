@@ -9,7 +9,7 @@ pub async fn work(app: App) -> Result<()> {
     tracing::info!(accounts = swept.accounts, released = swept.released, "swept");
     metrics::record(&[
         (Metric::SweptAccounts, u64::try_from(swept.accounts).unwrap_or(u64::MAX)),
-        (Metric::TokensReturned, swept.tokens),
+        (Metric::TokensReturned, swept.credits),
     ]);
     Ok(())
 }

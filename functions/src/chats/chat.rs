@@ -6,8 +6,8 @@
 //! conversation that it follows, and only what leads to that one is sent to the AI. Only a stored
 //! answer is charged.
 
-use shared::app::Asking;
-use shared::charge::{self, Begun, Charge, read};
+use shared::app::AiApp;
+use shared::charge::{self, BeginOutcome, Charge, read};
 use shared::error::Failure;
 use shared::openapi::IdempotencyKey;
 use shared::view::PaidChat;
@@ -33,11 +33,11 @@ use shared::{Reply, Request, http};
     )),
     extensions(("x-fails" = json!([charge::FAILURES, &[Failure::NoSuchConversation]].concat()))),
 )]
-pub async fn handle(app: Asking, req: Request) -> Reply {
+pub async fn handle(app: AiApp, req: Request) -> Reply {
     let (caller, asked) = read(&app, &req).await?;
     match Charge::begin(&app, &req, &caller, asked).await? {
-        Begun::Replayed(chat) => http::ok(&PaidChat::of(&chat)).map(http::replayed),
-        Begun::Charge(charge) => {
+        BeginOutcome::Replayed(chat) => http::ok(&PaidChat::of(&chat)).map(http::replayed),
+        BeginOutcome::Charge(charge) => {
             let paid = charge.answer(None).await?;
             Ok(http::limited(http::ok(&PaidChat::of(&paid.chat))?, &paid.this_minute))
         }

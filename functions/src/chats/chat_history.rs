@@ -50,7 +50,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         search.as_deref().unwrap_or_default(),
         conversation.as_deref().unwrap_or_default()
     );
-    let paging = Paging::of(&req, &["q", "conversation_id"])?;
+    let paging = Paging::from_request(&req, &["q", "conversation_id"])?;
 
     let (before, limit) = (paging.position(), paging.limit());
     let count = if search.is_some() { SEARCHED } else { limit + 1 };

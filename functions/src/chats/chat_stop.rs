@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 use shared::error::{Failure, required};
 use shared::openapi::SentKey;
-use shared::store::Stopped;
+use shared::store::StopOutcome;
 use shared::values::idempotency::{Key, Kind};
 use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
@@ -66,12 +66,12 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let account = app.store.account_with(&caller).await?;
     let key_id = key.id(Kind::Chat, &account.id);
     let (id, status) = match app.store.stop(&account, &key_id, app.clock.seconds()).await? {
-        Stopped::Marked(id) => {
+        StopOutcome::Marked(id) => {
             tracing::info!(user = account.id, chat = id, "chat stopped");
             (id, Status::Stopping)
         }
-        Stopped::Settled(id) => (id, Status::Ended),
-        Stopped::Unknown => return Err(Error::NothingToStop),
+        StopOutcome::Settled(id) => (id, Status::Ended),
+        StopOutcome::Unknown => return Err(Error::NothingToStop),
     };
     http::ok(&StoppedMessage { id: &id, status })
 }

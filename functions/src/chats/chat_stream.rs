@@ -7,8 +7,8 @@
 //! returned.
 
 use serde::Serialize;
-use shared::app::Asking;
-use shared::charge::{self, Answering, Begun, Charge, read};
+use shared::app::AiApp;
+use shared::charge::{self, AnswerStream, BeginOutcome, Charge, read};
 use shared::error::Failure;
 use shared::http::{self, Failures, StreamProblem};
 use shared::openapi::{self, IdempotencyKey};
@@ -37,18 +37,18 @@ use utoipa::{PartialSchema, ToSchema};
     )),
     extensions(("x-fails" = json!([charge::FAILURES, &[Failure::NoSuchConversation]].concat()))),
 )]
-pub async fn handle(app: Asking, req: Request) -> Reply {
+pub async fn handle(app: AiApp, req: Request) -> Reply {
     let (caller, asked) = read(&app, &req).await?;
     match Charge::begin(&app, &req, &caller, asked).await? {
-        Begun::Replayed(chat) => {
+        BeginOutcome::Replayed(chat) => {
             let said = http::events(&req, Failures::Problem, async move |events| {
                 events.send("delta", &Delta { text: &chat.response }).await?;
                 events.send("done", &PaidChat::of(&chat)).await
             });
             said.map(http::replayed)
         }
-        Begun::Charge(charge) => {
-            let mut answering = Answering::begin(charge).await?;
+        BeginOutcome::Charge(charge) => {
+            let mut answering = AnswerStream::begin(charge).await?;
             http::events(&req, Failures::Problem, async move |events| {
                 while let Some(piece) = answering.next().await {
                     events.send("delta", &Delta { text: &piece.text }).await?;

@@ -35,7 +35,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let search = http::query_search(&req)?;
     let scope = search.as_ref().map_or_else(|| SCOPE.to_owned(), |q| format!("{SCOPE}?q={q}"));
-    let paging = Paging::of(&req, &["q"])?;
+    let paging = Paging::from_request(&req, &["q"])?;
 
     let count = if search.is_some() { SEARCHED } else { paging.limit() };
     let (account, keys) = tokio::join!(

@@ -14,7 +14,7 @@
 mod reply;
 mod request;
 
-use shared::charge::{self, AnswerForm, Answering, Begun};
+use shared::charge::{self, AnswerForm, AnswerStream, BeginOutcome};
 use shared::error::Failure;
 use shared::http::{self, Failures};
 use shared::openapi::IdempotencyKey;
@@ -22,7 +22,7 @@ use shared::{Reply, Request};
 
 use self::reply::{ChunkEvent, Chunks, Completion, Form};
 use self::request::{Body, limits};
-use crate::openai::{self, Completing};
+use crate::openai::{self, CompletionApp};
 
 /// Reserves the tokens, calls the AI, and stores the answer or returns the tokens.
 #[utoipa::path(
@@ -49,7 +49,7 @@ use crate::openai::{self, Completing};
     )),
     extensions(("x-fails" = json!([charge::FAILURES, &[Failure::OutOfQuota, Failure::PromptTooLong]].concat())), ("x-narrow" = json!(limits()))),
 )]
-pub async fn handle(app: Completing, req: Request) -> Reply {
+pub async fn handle(app: CompletionApp, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
     let (caller, body): (_, Body) = openai::read(&app, &req).await?;
     let (streamed, usage) = (body.stream == Some(true), body.wants_usage());
@@ -57,15 +57,15 @@ pub async fn handle(app: Completing, req: Request) -> Reply {
     let asked = body.read(app.config.message_limit)?;
     let completion = AnswerForm::Completion;
     match openai::begin(&app, &req, &caller, key.as_ref(), completion, asked).await? {
-        Begun::Replayed(chat) if streamed => {
+        BeginOutcome::Replayed(chat) if streamed => {
             let said = http::events(&req, Failures::OpenAi, async move |events| {
                 Chunks::of(events, form, &chat.chat_id, chat.time).repeat(&chat, usage).await
             });
             said.map(http::replayed)
         }
-        Begun::Replayed(chat) => http::ok(&Completion::of(&chat, form)).map(http::replayed),
-        Begun::Charge(charge) if streamed => {
-            let mut answering = Answering::begin(charge).await?;
+        BeginOutcome::Replayed(chat) => http::ok(&Completion::of(&chat, form)).map(http::replayed),
+        BeginOutcome::Charge(charge) if streamed => {
+            let mut answering = AnswerStream::begin(charge).await?;
             http::events(&req, Failures::OpenAi, async move |events| {
                 let mut chunks = Chunks::of(events, form, answering.chat_id(), answering.began());
                 while let Some(piece) = answering.next().await {
@@ -77,7 +77,7 @@ pub async fn handle(app: Completing, req: Request) -> Reply {
                 }
             })
         }
-        Begun::Charge(charge) => {
+        BeginOutcome::Charge(charge) => {
             let paid = charge.answer(None).await?;
             let completion = http::ok(&Completion::of(&paid.chat, form))?;
             Ok(http::limited(completion, &paid.this_minute))

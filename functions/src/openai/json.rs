@@ -18,7 +18,7 @@ where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
 {
-    json.deserialize_option(OrNull(List { most, of, element: PhantomData }))
+    json.deserialize_option(Nullable(List { most, of, element: PhantomData }))
 }
 
 /// Reads a list with at most `most` elements.
@@ -89,9 +89,9 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
     }
 }
 
-struct OrNull<T>(List<T>);
+struct Nullable<T>(List<T>);
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for OrNull<T> {
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Nullable<T> {
     type Value = Option<Vec<T>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

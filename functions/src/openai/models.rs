@@ -12,7 +12,7 @@ use shared::app::Start;
 use shared::clock::Clock;
 use shared::config::{AiConfig, ConfigError, Settings};
 use shared::error::Failure;
-use shared::values::tokens_of;
+use shared::values::estimate_model_tokens;
 use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
@@ -35,7 +35,7 @@ pub async fn handle(Catalog { app, models, longest }: Catalog, req: Request) -> 
     let models = models.iter().map(|model| Model::of(model, longest));
     match http::path_parameter(&req, "id") {
         "" => http::ok(&Models { object: "list", data: models.collect() }),
-        id => one(models, id),
+        id => find_model(models, id),
     }
 }
 
@@ -51,7 +51,7 @@ pub async fn handle(Catalog { app, models, longest }: Catalog, req: Request) -> 
     responses((status = 200, description = "The model.", body = Model)),
     extensions(("x-fails" = json!([Failure::NoSuchModel]))),
 )]
-pub(crate) fn one<'m>(mut models: impl Iterator<Item = Model<'m>>, id: &str) -> Reply {
+pub(crate) fn find_model<'m>(mut models: impl Iterator<Item = Model<'m>>, id: &str) -> Reply {
     let is_it = |model: &Model<'m>| model.id == id || http::escaped(model.id) == id;
     http::ok(&models.find(is_it).ok_or(Error::NoSuchModel)?)
 }
@@ -68,7 +68,7 @@ pub struct Catalog {
 impl Start for Catalog {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let models = AiConfig::models(settings)?.into();
-        let longest = AiConfig::chosen_prompt_limit(settings)?.map(tokens_of);
+        let longest = AiConfig::chosen_prompt_limit(settings)?.map(estimate_model_tokens);
         Ok(Self { app: App::start(settings, clock).await?, models, longest })
     }
 

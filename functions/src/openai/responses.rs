@@ -14,8 +14,9 @@ mod events;
 mod items;
 mod reply;
 mod request;
+mod tools;
 
-use shared::charge::{self, AnswerForm, Answering, Begun};
+use shared::charge::{self, AnswerForm, AnswerStream, BeginOutcome};
 use shared::error::Failure;
 use shared::http::{self, Failures};
 use shared::openapi::IdempotencyKey;
@@ -24,7 +25,7 @@ use shared::{Reply, Request};
 use self::events::{ResponseEvent, Steps};
 use self::reply::Response;
 use self::request::{Body, limits};
-use crate::openai::{self, Completing};
+use crate::openai::{self, CompletionApp};
 
 /// Reserves the tokens, calls the AI, and stores the answer or returns the tokens.
 #[utoipa::path(
@@ -52,22 +53,22 @@ use crate::openai::{self, Completing};
     )),
     extensions(("x-fails" = json!([charge::FAILURES, &[Failure::OutOfQuota, Failure::PromptTooLong]].concat())), ("x-narrow" = json!(limits()))),
 )]
-pub async fn handle(app: Completing, req: Request) -> Reply {
+pub async fn handle(app: CompletionApp, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
     let (caller, body): (_, Body) = openai::read(&app, &req).await?;
     let streamed = body.stream == Some(true);
     let (asked, echo) = body.read(app.config.message_limit)?;
     let response = AnswerForm::Response;
     match openai::begin(&app, &req, &caller, key.as_ref(), response, asked).await? {
-        Begun::Replayed(chat) if streamed => {
+        BeginOutcome::Replayed(chat) if streamed => {
             let said = http::events(&req, Failures::Responses, async move |events| {
                 Steps::of(events, echo, &chat.chat_id, chat.time).repeat(&chat).await
             });
             said.map(http::replayed)
         }
-        Begun::Replayed(chat) => http::ok(&Response::of(&chat, &echo)).map(http::replayed),
-        Begun::Charge(charge) if streamed => {
-            let mut answering = Answering::begin(charge).await?;
+        BeginOutcome::Replayed(chat) => http::ok(&Response::of(&chat, &echo)).map(http::replayed),
+        BeginOutcome::Charge(charge) if streamed => {
+            let mut answering = AnswerStream::begin(charge).await?;
             http::events(&req, Failures::Responses, async move |events| {
                 let mut steps = Steps::of(events, echo, answering.chat_id(), answering.began());
                 while let Some(piece) = answering.next().await {
@@ -79,7 +80,7 @@ pub async fn handle(app: Completing, req: Request) -> Reply {
                 }
             })
         }
-        Begun::Charge(charge) => {
+        BeginOutcome::Charge(charge) => {
             let paid = charge.answer(None).await?;
             let response = http::ok(&Response::of(&paid.chat, &echo))?;
             Ok(http::limited(response, &paid.this_minute))

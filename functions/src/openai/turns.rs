@@ -22,7 +22,7 @@ pub(crate) fn joined(parts: Vec<Part>) -> Vec<Part> {
 }
 
 /// The calls of the assistant's last turn that have no results yet.
-pub(crate) struct Open {
+pub(crate) struct OpenCalls {
     /// What is said of a call with this id that gets no result.
     unanswered: fn(&str) -> String,
     /// All calls of that turn, in their order.
@@ -38,7 +38,7 @@ struct OpenCall {
     id: String,
 }
 
-impl Open {
+impl OpenCalls {
     pub(crate) fn new(unanswered: fn(&str) -> String) -> Self {
         let (calls, ids, of_function) = (Vec::new(), HashSet::new(), HashMap::new());
         Self { unanswered, calls, ids, of_function }
@@ -108,8 +108,8 @@ mod tests {
     use super::*;
 
     /// The calls of these functions, whose ids are their numbers.
-    fn calls(functions: &[&str]) -> Open {
-        let (mut open, mut errors) = (Open::new(str::to_owned), FieldErrors::default());
+    fn calls(functions: &[&str]) -> OpenCalls {
+        let (mut open, mut errors) = (OpenCalls::new(str::to_owned), FieldErrors::default());
         for (number, name) in functions.iter().enumerate() {
             let (id, name, arguments) = (number.to_string(), (*name).to_owned(), String::new());
             assert!(open.add("field", &ToolCall { id, name, arguments }, &mut errors));

@@ -9,7 +9,7 @@ use serde::Serialize;
 use shared::{Error, Reply, Request, http};
 use utoipa::ToSchema;
 
-use super::openapi::Stated;
+use super::openapi::DocumentSettings;
 
 /// Clients may cache the reply as long as the public keys.
 #[utoipa::path(
@@ -20,7 +20,7 @@ use super::openapi::Stated;
     description = "The issuer of the access tokens, and the URL of the keys that verify them ([RFC 8414](https://www.rfc-editor.org/rfc/rfc8414)). This API has no OAuth flows and issues no ID tokens.",
     responses((status = 200, description = "The issuer, and the URL of its keys.", body = Discovery, headers(("Cache-Control" = String)))),
 )]
-pub async fn handle(stated: Stated, req: Request) -> Reply {
+pub async fn handle(stated: DocumentSettings, req: Request) -> Reply {
     let host = || Error::Malformed("The request names no host.".into());
     let base = http::base_url(&req).ok_or_else(host)?;
     let issuer = stated.issuer();

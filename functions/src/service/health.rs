@@ -3,8 +3,8 @@
 //! Out: `{"status": "ok", "first_grant": 4000, "chat_price": 100}`, or 503.
 
 use serde::Serialize;
-use shared::app::Guarding;
-use shared::{Reply, Request, Tokens, http};
+use shared::app::GuardApp;
+use shared::{Credits, Reply, Request, http};
 use utoipa::ToSchema;
 
 /// Reads the smallest table: a reply without a call to the store would prove nothing.
@@ -16,7 +16,7 @@ use utoipa::ToSchema;
     description = "Checks that the API can reach its database, and says what a new account begins with.",
     responses((status = 200, description = "The API can reach its database.", body = Healthy)),
 )]
-pub async fn handle(app: Guarding, _req: Request) -> Reply {
+pub async fn handle(app: GuardApp, _req: Request) -> Reply {
     app.store.public_keys().await?;
     let (first_grant, chat_price) = (app.accounts.first_grant, app.config.chat_price);
     http::ok(&Healthy { status: "ok", first_grant, chat_price })
@@ -29,7 +29,7 @@ struct Healthy {
     #[schema(pattern = "^ok$", examples("ok"))]
     status: &'static str,
     /// The balance of a new account.
-    first_grant: Tokens,
+    first_grant: Credits,
     /// The price of a message.
-    chat_price: Tokens,
+    chat_price: Credits,
 }

@@ -56,7 +56,7 @@ struct Document;
         (status = 304, description = "The client has the current document.", headers(("Cache-Control" = String), ("ETag" = String))),
     ),
 )]
-pub async fn handle(stated: Stated, req: Request) -> Reply {
+pub async fn handle(stated: DocumentSettings, req: Request) -> Reply {
     let text = stated.text(http::base_path(&req))?;
     let response = http::text("application/json; charset=utf-8", text.to_string());
     http::tagged(&req, http::cached(response))
@@ -77,7 +77,7 @@ type Written = (String, Arc<str>);
 
 /// The settings that the document states. The endpoint needs no store.
 #[derive(Clone)]
-pub struct Stated {
+pub struct DocumentSettings {
     config: Arc<Config>,
     accounts: Arc<AccountConfig>,
     edge: Arc<EdgeConfig>,
@@ -85,7 +85,7 @@ pub struct Stated {
     written: Arc<Mutex<Option<Written>>>,
 }
 
-impl Stated {
+impl DocumentSettings {
     /// # Errors
     /// A setting that is missing or can't be used.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
@@ -128,7 +128,7 @@ impl Stated {
     }
 }
 
-impl Start for Stated {
+impl Start for DocumentSettings {
     async fn start(settings: &Settings<'_>, _: Clock) -> Result<Self, ConfigError> {
         Self::read(settings)
     }
@@ -139,7 +139,7 @@ impl Start for Stated {
 }
 
 /// The document of an API with these settings, whose paths come after `base`.
-pub fn document(stated: &Stated, base: &str) -> Result<Value> {
+pub fn document(stated: &DocumentSettings, base: &str) -> Result<Value> {
     let described = serde_json::to_value(Document::openapi().merge_from(crate::described()))
         .map_err(|error| Error::Internal(error.to_string()))?;
     let mut document = described.clone();
@@ -305,7 +305,7 @@ fn narrow(document: &mut Value, operation: &mut Map<String, Value>) {
 fn failing(
     operation: &mut Map<String, Value>,
     route: &Route,
-    stated: &Stated,
+    stated: &DocumentSettings,
 ) -> Result<Vec<(String, String, Value)>> {
     let own = operation.remove("x-fails").unwrap_or_else(|| json!([]));
     let own: Vec<Failure> =

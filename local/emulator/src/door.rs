@@ -105,7 +105,7 @@ async fn connection<F>(
 {
     // Each piece of a streamed reply is sent at once.
     let _ = stream.set_nodelay(true);
-    let place = Waiting::new(waiting);
+    let place = WaitingConnection::new(waiting);
     let service = service_fn(|req: hyper::Request<hyper::body::Incoming>| {
         place.leave();
         let answered = answer(req.map(Body::new));
@@ -131,13 +131,13 @@ async fn connection<F>(
 }
 
 /// A connection that is counted until its first request.
-struct Waiting {
+struct WaitingConnection {
     all: Arc<AtomicUsize>,
     waits: AtomicBool,
     since: tokio::time::Instant,
 }
 
-impl Waiting {
+impl WaitingConnection {
     fn new(all: Arc<AtomicUsize>) -> Self {
         all.fetch_add(1, Ordering::Relaxed);
         Self { all, waits: AtomicBool::new(true), since: tokio::time::Instant::now() }
@@ -163,7 +163,7 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for WaitingConnection {
     fn drop(&mut self) {
         self.leave();
     }
@@ -171,7 +171,7 @@ impl Drop for Waiting {
 
 /// Why a body couldn't be read.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Unread {
+pub enum BodyError {
     /// It has more bytes than the limit.
     TooLarge,
     /// It broke off, or took too long.
@@ -182,7 +182,7 @@ pub enum Unread {
 ///
 /// # Errors
 /// If the body is larger, breaks off, pauses for too long or takes too long as a whole.
-pub async fn read(body: Body, keep: usize, most: usize) -> Result<Bytes, Unread> {
+pub async fn read(body: Body, keep: usize, most: usize) -> Result<Bytes, BodyError> {
     read_within(BODY_TIME, body, keep, most).await
 }
 
@@ -191,20 +191,22 @@ async fn read_within(
     body: Body,
     keep: usize,
     most: usize,
-) -> Result<Bytes, Unread> {
-    tokio::time::timeout(time, read_pieces(body, keep, most)).await.map_err(|_| Unread::Stopped)?
+) -> Result<Bytes, BodyError> {
+    tokio::time::timeout(time, read_pieces(body, keep, most))
+        .await
+        .map_err(|_| BodyError::Stopped)?
 }
 
-async fn read_pieces(body: Body, keep: usize, most: usize) -> Result<Bytes, Unread> {
+async fn read_pieces(body: Body, keep: usize, most: usize) -> Result<Bytes, BodyError> {
     let mut pieces = body.into_data_stream();
     let (mut kept, mut length) = (BytesMut::new(), 0);
     while let Some(piece) =
-        tokio::time::timeout(BODY_PAUSE, pieces.next()).await.map_err(|_| Unread::Stopped)?
+        tokio::time::timeout(BODY_PAUSE, pieces.next()).await.map_err(|_| BodyError::Stopped)?
     {
-        let piece = piece.map_err(|_| Unread::Stopped)?;
+        let piece = piece.map_err(|_| BodyError::Stopped)?;
         length += piece.len();
         if length > most {
-            return Err(Unread::TooLarge);
+            return Err(BodyError::TooLarge);
         }
         kept.extend_from_slice(piece.get(..keep - kept.len()).unwrap_or(&piece));
     }
@@ -296,7 +298,7 @@ mod tests {
         assert_eq!(read_all(4, 10).await.unwrap(), "0123");
         assert_eq!(read_all(10, 10).await.unwrap(), "0123456789");
         assert_eq!(read_all(11, 11).await.unwrap(), "0123456789");
-        assert_eq!(read_all(4, 9).await, Err(Unread::TooLarge));
+        assert_eq!(read_all(4, 9).await, Err(BodyError::TooLarge));
     }
 
     /// A body that never ends and never pauses: only the time as a whole can end it.
@@ -308,7 +310,7 @@ mod tests {
         });
         let body = Body::from_stream(drops);
         let read = read_within(Duration::from_millis(50), body, 9, usize::MAX);
-        assert_eq!(read.await, Err(Unread::Stopped));
+        assert_eq!(read.await, Err(BodyError::Stopped));
     }
 
     #[tokio::test]

@@ -133,8 +133,8 @@ impl Dynamo {
         let mut config = (*app.config).clone();
         // The client has its own endpoint, and needs no access key.
         config.dynamodb_endpoint = None;
-        let store = Store::over(in_process::client(&self.database), &config);
-        App::over((*app.config).clone(), app.clock, store)
+        let store = Store::with_client(in_process::client(&self.database), &config);
+        App::from_parts((*app.config).clone(), app.clock, store)
     }
 
     /// Its URL for a caller that knows this machine by another host name.

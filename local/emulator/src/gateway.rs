@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 use url::Url;
 use uuid::Uuid;
 
-use crate::door::{self, Unread};
+use crate::door::{self, BodyError};
 use crate::template::Template;
 
 /// API Gateway's own limit for a request's body.
@@ -128,14 +128,14 @@ async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Response
     let limit = edge::body_limit(config, ROUTES, parts.uri.path());
     let body = match door::read(body, limit + 1, PAYLOAD_LIMIT).await {
         Ok(body) => body,
-        Err(Unread::TooLarge) => {
+        Err(BodyError::TooLarge) => {
             return refuse(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "body_too_large",
                 "The body is too large.",
             );
         }
-        Err(Unread::Stopped) => {
+        Err(BodyError::Stopped) => {
             return refuse(
                 StatusCode::REQUEST_TIMEOUT,
                 "malformed_request",

@@ -77,12 +77,12 @@ struct Key {
 struct Index {
     index_name: String,
     key_schema: Vec<Key>,
-    projection: Projected,
+    projection: IndexProjection,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Projected {
+struct IndexProjection {
     projection_type: String,
     non_key_attributes: Option<Vec<String>>,
 }
@@ -183,7 +183,8 @@ impl Template {
     /// # Errors
     /// A sentence that names the part that can't be read.
     pub fn load() -> Result<&'static Self, String> {
-        static LOADED: LazyLock<Result<Template, String>> = LazyLock::new(|| Template::with(&[]));
+        static LOADED: LazyLock<Result<Template, String>> =
+            LazyLock::new(|| Template::with_parameters(&[]));
         LOADED.as_ref().map_err(Clone::clone)
     }
 
@@ -191,7 +192,7 @@ impl Template {
     ///
     /// # Errors
     /// A sentence that names the part that can't be read, or a parameter that doesn't exist.
-    pub fn with(parameters: &[(&str, &str)]) -> Result<Self, String> {
+    pub fn with_parameters(parameters: &[(&str, &str)]) -> Result<Self, String> {
         let mut document: Document = parse(TEXT)
             .and_then(serde_norway::from_value)
             .map_err(|error| format!("template.yaml: {error}"))?;
@@ -350,7 +351,7 @@ impl Table {
     }
 }
 
-impl Projected {
+impl IndexProjection {
     fn build(&self) -> Projection {
         let kind = ProjectionType::from(self.projection_type.as_str());
         Projection::builder()
@@ -396,11 +397,11 @@ mod tests {
     #[test]
     fn the_environment_of_a_function_has_the_parameters_of_the_deployment() {
         let given = [("ChatPrice", "7"), ("AiProvider", "bedrock,echo")];
-        let template = Template::with(&given).unwrap();
+        let template = Template::with_parameters(&given).unwrap();
         let chat = template.functions.iter().find(|function| function.name == "chat").unwrap();
         assert_eq!(chat.environment["CHAT_PRICE"], "7");
         assert_eq!(chat.environment["AI_PROVIDER"], "bedrock,echo");
-        let unknown = Template::with(&[("ChatPrize", "7")]).unwrap_err();
+        let unknown = Template::with_parameters(&[("ChatPrize", "7")]).unwrap_err();
         assert_eq!(unknown, "template.yaml has no parameter ChatPrize");
     }
 }

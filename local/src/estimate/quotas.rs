@@ -6,7 +6,7 @@ use shared::store::{CHAT_SHARDS, DAY_SHARDS, USER_SHARDS};
 use super::assumptions::{PEAK, ROUND_TRIP};
 use super::requests::{Requests, SWEEP, units_of_text};
 use super::stack::Stack;
-use super::{Load, NEW_USERS, SECONDS, Sent};
+use super::{Load, NEW_USERS, RequestCount, SECONDS};
 
 /// Something that a deployment needs, and its limit.
 #[derive(Debug, Serialize)]
@@ -20,7 +20,7 @@ pub struct Quota {
     /// The unit of the need and of the limit.
     pub unit: &'static str,
     /// What raises the limit.
-    pub moved_by: MovedBy,
+    pub moved_by: Remedy,
     /// How many users reach the limit. `None` if the limit is unknown or applies to one account.
     pub users: Option<f64>,
 }
@@ -28,7 +28,7 @@ pub struct Quota {
 /// What raises a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum MovedBy {
+pub enum Remedy {
     /// A setting of this project.
     Setting,
     /// A request to AWS, or to the AI's provider.
@@ -40,7 +40,7 @@ pub enum MovedBy {
 impl Quota {
     /// Whether only a redesign raises the limit.
     pub fn of_design(&self) -> bool {
-        self.moved_by == MovedBy::Design
+        self.moved_by == Remedy::Design
     }
 }
 
@@ -134,18 +134,18 @@ impl Load {
         };
         let sent = self.sent();
         let mut instances = 0.0;
-        for Sent { request, function, count } in &sent {
+        for RequestCount { request, function, count } in &sent {
             instances += peak(*count) * requests.answered_by(request, function)?.seconds;
         }
         let all: f64 = sent.iter().map(|sent| sent.count).sum();
         let mut quotas = vec![
-            grows(CONCURRENCY.what.into(), instances, CONCURRENCY.value, "", MovedBy::Request),
-            grows(GATEWAY.what.into(), peak(all), GATEWAY.value, "a second", MovedBy::Request),
+            grows(CONCURRENCY.what.into(), instances, CONCURRENCY.value, "", Remedy::Request),
+            grows(GATEWAY.what.into(), peak(all), GATEWAY.value, "a second", Remedy::Request),
         ];
         quotas.extend(
-            self.busiest_methods(stack, &sent, peak).into_iter().map(|(what, needs, limit)| {
-                grows(what, needs, limit, "a second", MovedBy::Setting)
-            }),
+            self.busiest_methods(stack, &sent, peak)
+                .into_iter()
+                .map(|(what, needs, limit)| grows(what, needs, limit, "a second", Remedy::Setting)),
         );
 
         let (chats, visits) = (peak(self.chats()), peak(self.visits()));
@@ -156,7 +156,7 @@ impl Load {
             chats * table,
             TABLE.value,
             "units a second",
-            MovedBy::Request,
+            Remedy::Request,
         ));
         let shards = |index: &str, writes: f64, shards: u8| {
             let what = match shards {
@@ -164,7 +164,7 @@ impl Load {
                 shards => format!("index {index}, each of {shards} shards"),
             };
             let needs = writes / f64::from(shards);
-            grows(what, needs, PARTITION.value, "units a second", MovedBy::Design)
+            grows(what, needs, PARTITION.value, "units a second", Remedy::Design)
         };
         quotas.extend([
             shards(
@@ -188,7 +188,7 @@ impl Load {
             visits * interval,
             sweep.timeout / (steps * ROUND_TRIP.value / 1000.0),
             "a run",
-            MovedBy::Design,
+            Remedy::Design,
         ));
 
         let crowded = requests.row("chat while 63 others wait")?.writes;
@@ -199,7 +199,7 @@ impl Load {
             needs: limit / 60.0 * units,
             limit: Some(PARTITION.value),
             unit: "units a second",
-            moved_by: MovedBy::Setting,
+            moved_by: Remedy::Setting,
             users: None,
         });
         let provider = |what: &str, needs, unit| Quota {
@@ -207,7 +207,7 @@ impl Load {
             needs,
             limit: None,
             unit,
-            moved_by: MovedBy::Request,
+            moved_by: Remedy::Request,
             users: None,
         };
         quotas.extend([
@@ -225,7 +225,7 @@ impl Load {
     fn busiest_methods(
         &self,
         stack: &Stack,
-        sent: &[Sent],
+        sent: &[RequestCount],
         peak: impl Fn(f64) -> f64,
     ) -> Vec<(String, f64, f64)> {
         let mut busiest: Vec<(String, f64, f64)> = Vec::new();

@@ -204,7 +204,7 @@ pub fn function_of(request: &str) -> Option<&'static str> {
 
 /// What a request, or anything else that a function does, needs from AWS.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Needs {
+pub struct ResourceUse {
     /// Requests to the gateway.
     pub requests: f64,
     /// Invocations of functions.
@@ -225,7 +225,7 @@ pub struct Needs {
     pub log_bytes: f64,
 }
 
-impl Needs {
+impl ResourceUse {
     /// What `count` of these need.
     #[must_use]
     pub fn times(self, count: f64) -> Self {
@@ -244,7 +244,7 @@ impl Needs {
 
     /// What both need together.
     #[must_use]
-    pub fn and(self, other: Self) -> Self {
+    pub fn plus(self, other: Self) -> Self {
         Self {
             requests: self.requests + other.requests,
             invocations: self.invocations + other.invocations,
@@ -299,7 +299,7 @@ impl<'s> Requests<'s> {
     ///
     /// # Errors
     /// A sentence if the request or its function is unknown.
-    pub fn one(&self, request: &str) -> Result<Needs, String> {
+    pub fn one(&self, request: &str) -> Result<ResourceUse, String> {
         let function = if request == FILE { Some("site") } else { function_of(request) };
         let function = function.ok_or_else(|| format!("no function answers {request:?}"))?;
         self.answered_by(request, function)
@@ -309,7 +309,7 @@ impl<'s> Requests<'s> {
     ///
     /// # Errors
     /// A sentence if the request or the function is unknown.
-    pub fn answered_by(&self, request: &str, function: &str) -> Result<Needs, String> {
+    pub fn answered_by(&self, request: &str, function: &str) -> Result<ResourceUse, String> {
         let cost = self.row(request)?;
         let deployed = self.stack.function(function)?;
         let (gb, processors) = (deployed.memory / 1024.0, (deployed.memory / 1769.0).min(1.0));
@@ -321,7 +321,7 @@ impl<'s> Requests<'s> {
         let waits = if asks { self.ai_seconds } else { 0.0 };
         let stores = asks && !NOT_STORED.contains(&request);
         let reply = REPLIES.iter().find(|(name, _)| *name == function).map(|(_, bytes)| *bytes);
-        Ok(Needs {
+        Ok(ResourceUse {
             requests: 1.0,
             invocations: 1.0,
             seconds: work / 1000.0 + waits,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::quotas::MovedBy;
+use super::quotas::Remedy;
 use super::{Estimate, Item, Kind};
 
 impl fmt::Display for Estimate {
@@ -41,9 +41,9 @@ impl fmt::Display for Estimate {
             let limit = quota.limit.map_or("?".into(), |limit| grouped(limit, 0));
             let users = quota.users.map_or("-".into(), |users| format!("{} users", short(users)));
             let moved_by = match quota.moved_by {
-                MovedBy::Setting => "a setting",
-                MovedBy::Request => "a request",
-                MovedBy::Design => "a redesign",
+                Remedy::Setting => "a setting",
+                Remedy::Request => "a request",
+                Remedy::Design => "a redesign",
             };
             writeln!(
                 f,

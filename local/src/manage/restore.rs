@@ -6,7 +6,7 @@ use std::path::Path;
 
 use shared::config::Settings;
 use shared::passwords;
-use shared::store::{Newer, Reapplied, Since};
+use shared::store::{NewerTables, ReapplyInput, ReapplyReport};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -27,7 +27,7 @@ pub async fn reapply(
     let deleted = deleted.map(ids_in).transpose()?;
     let restored = connect(&settings()?).await?;
     let is_named = |table: &str| variable(&format!("NEWER_{table}")).is_some();
-    let newer = Newer {
+    let newer = NewerTables {
         store: connect(&Settings::new(newer_variable)).await?.store,
         users: is_named("USERS_TABLE"),
         tokens: is_named("TOKENS_TABLE"),
@@ -40,7 +40,7 @@ pub async fn reapply(
         return Err("--deleted-messages needs the newer table Chats.".into());
     }
     let no_password = passwords::none().map_err(sentence)?;
-    let since = Since {
+    let since = ReapplyInput {
         second,
         newer: &newer,
         deleted: deleted.as_ref(),
@@ -62,7 +62,7 @@ pub async fn reapply(
     }
 }
 
-fn summary(done: &Reapplied) -> String {
+fn summary(done: &ReapplyReport) -> String {
     let ended = [
         (done.deleted, "deleted account"),
         (done.changed, "changed account"),

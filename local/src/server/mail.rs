@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodbstreams::types::{OperationType, Record, ShardIteratorType};
 use functions::background::mail;
 use futures_util::FutureExt;
-use shared::app::Mailing;
+use shared::app::MailApp;
 use shared::aws::{Endpoint, emulated_at};
 use shared::clock::rfc3339;
 use shared::mail::{Carrier, Mail};
@@ -28,11 +28,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 
 /// The e-mails of this run, in the order in which they were sent.
-pub type Sent = watch::Receiver<Vec<Mail>>;
+pub type SentMails = watch::Receiver<Vec<Mail>>;
 
 /// Delivers the e-mails of a store.
 pub struct Postman {
-    mailing: Mailing,
+    mailing: MailApp,
     endpoint: Endpoint,
     hand: UnboundedReceiver<Mail>,
     folder: Option<PathBuf>,
@@ -42,7 +42,7 @@ pub struct Postman {
 impl Postman {
     /// For the store of this function `mail`, and the place of its data. `None` for a store on AWS,
     /// where Lambda follows the stream.
-    pub fn new(mailing: Mailing, data: &Data) -> Option<Self> {
+    pub fn new(mailing: MailApp, data: &Data) -> Option<Self> {
         let endpoint = mailing.config.dynamodb_endpoint.clone().filter(Endpoint::is_emulator)?;
         let (give, hand) = unbounded_channel();
         let folder = match data {
@@ -50,7 +50,7 @@ impl Postman {
             Data::Memory => None,
         };
         Some(Self {
-            mailing: Mailing { carrier: Carrier::Hand(give), ..mailing },
+            mailing: MailApp { carrier: Carrier::Hand(give), ..mailing },
             endpoint,
             hand,
             folder,
@@ -59,7 +59,7 @@ impl Postman {
     }
 
     /// The e-mails that were sent, and later ones.
-    pub fn sent(&self) -> Sent {
+    pub fn sent(&self) -> SentMails {
         self.sent.subscribe()
     }
 

@@ -1,6 +1,6 @@
 //! An answer: its text, why it ends, and the model's token counts.
 
-use crate::values::{Cut, ToolCall, Usage};
+use crate::values::{CutReason, ToolCall, Usage};
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct Answer {
     /// The model that wrote it.
     pub model: String,
     /// Why it is cut off, if it is.
-    pub cut: Option<Cut>,
+    pub cut: Option<CutReason>,
     /// Whether its user stopped it.
     pub stopped: bool,
     /// The token counts.

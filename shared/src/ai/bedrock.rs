@@ -22,11 +22,11 @@ use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 
 use crate::ai::bedrock::reply::Blocks;
-use crate::ai::bedrock::request::Asked;
-use crate::ai::{Failure, Format, Prompt, Refusal, Said};
+use crate::ai::bedrock::request::ConverseRequest;
+use crate::ai::{AnswerBuilder, Failure, Format, Prompt, Refusal};
 use crate::aws;
 use crate::config::ConfigError;
-use crate::values::{Cut, Picture, Usage};
+use crate::values::{CutReason, Picture, Usage};
 
 /// What the prompt demands and no model can do here: fetch a picture, or both call functions and
 /// answer with any object, which only a function of its own could take.
@@ -75,15 +75,19 @@ impl Bedrock {
 
     /// Some models have formats of answers. Those that have functions instead answer by calling one
     /// that takes the answer. Nothing tells which model is which, except that it refuses.
-    pub async fn answer(&self, prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
-        let asked = Asked::of(prompt)?;
+    pub async fn answer(
+        &self,
+        prompt: &Prompt,
+        builder: &mut AnswerBuilder<'_>,
+    ) -> Result<(), Failure> {
+        let asked = ConverseRequest::of(prompt)?;
         let has_format = asked.output.is_some();
-        match self.ask(prompt, asked, said).await {
+        match self.ask(prompt, asked, builder).await {
             Err(refusal @ (Failure::Refused(Refusal::Format) | Failure::Rejected(_)))
                 if has_format =>
             {
-                match Asked::by_function(prompt)? {
-                    Some(asked) => self.ask(prompt, asked, said).await,
+                match ConverseRequest::by_function(prompt)? {
+                    Some(asked) => self.ask(prompt, asked, builder).await,
                     None => Err(refusal),
                 }
             }
@@ -91,21 +95,26 @@ impl Bedrock {
         }
     }
 
-    async fn ask(&self, prompt: &Prompt, asked: Asked, said: &mut Said<'_>) -> Result<(), Failure> {
-        if said.is_listened_to() {
-            self.listen(prompt, asked, said).await
+    async fn ask(
+        &self,
+        prompt: &Prompt,
+        asked: ConverseRequest,
+        builder: &mut AnswerBuilder<'_>,
+    ) -> Result<(), Failure> {
+        if builder.has_listener() {
+            self.listen(prompt, asked, builder).await
         } else {
-            self.read(prompt, asked, said).await
+            self.read(prompt, asked, builder).await
         }
     }
 
     async fn read(
         &self,
         prompt: &Prompt,
-        asked: Asked,
-        said: &mut Said<'_>,
+        asked: ConverseRequest,
+        builder: &mut AnswerBuilder<'_>,
     ) -> Result<(), Failure> {
-        let Asked { system, messages, inference, tools, output, answer } = asked;
+        let ConverseRequest { system, messages, inference, tools, output, answer } = asked;
         let asked = self
             .client
             .converse()
@@ -119,18 +128,18 @@ impl Bedrock {
             .send()
             .await
             .map_err(|error| failure(&error, prompt))?;
-        stopped(&reply.stop_reason, said)?;
-        said.usage = reply.usage.as_ref().and_then(usage);
+        stopped(&reply.stop_reason, builder)?;
+        builder.usage = reply.usage.as_ref().and_then(usage);
         let Some(ConverseOutput::Message(message)) = reply.output else {
             return Err(Failure::Empty("no message"));
         };
-        let mut blocks = Blocks::new(said, answer);
+        let mut blocks = Blocks::new(builder, answer);
         for (number, block) in (0..).zip(&message.content) {
             match block {
                 ContentBlock::Text(text) => blocks.text(text)?,
                 ContentBlock::ToolUse(call) => {
                     blocks.begin(number, &call.tool_use_id, &call.name)?;
-                    blocks.go_on(number, &document::to_json(&call.input).to_string())?;
+                    blocks.push_arguments(number, &document::to_json(&call.input).to_string())?;
                 }
                 _ => {}
             }
@@ -141,10 +150,10 @@ impl Bedrock {
     async fn listen(
         &self,
         prompt: &Prompt,
-        asked: Asked,
-        said: &mut Said<'_>,
+        asked: ConverseRequest,
+        builder: &mut AnswerBuilder<'_>,
     ) -> Result<(), Failure> {
-        let Asked { system, messages, inference, tools, output, answer } = asked;
+        let ConverseRequest { system, messages, inference, tools, output, answer } = asked;
         let asked = self
             .client
             .converse_stream()
@@ -159,20 +168,20 @@ impl Bedrock {
             .await
             .map_err(|error| failure(&error, prompt))?;
         let mut finished = false;
-        let mut blocks = Blocks::new(said, answer);
+        let mut blocks = Blocks::new(builder, answer);
         while let Some(event) =
             reply.stream.recv().await.map_err(|error| failure(&error, prompt))?
         {
             match event {
                 ConverseStreamOutput::ContentBlockStart(block) => begin(&block, &mut blocks)?,
-                ConverseStreamOutput::ContentBlockDelta(block) => go_on(&block, &mut blocks)?,
+                ConverseStreamOutput::ContentBlockDelta(block) => read_delta(&block, &mut blocks)?,
                 ConverseStreamOutput::ContentBlockStop(_) => blocks.end()?,
                 ConverseStreamOutput::MessageStop(stop) => {
-                    stopped(&stop.stop_reason, blocks.said)?;
+                    stopped(&stop.stop_reason, blocks.builder)?;
                     finished = true;
                 }
                 ConverseStreamOutput::Metadata(metadata) => {
-                    blocks.said.usage = metadata.usage.as_ref().and_then(usage)
+                    blocks.builder.usage = metadata.usage.as_ref().and_then(usage)
                 }
                 _ => {}
             }
@@ -192,11 +201,11 @@ fn begin(block: &ContentBlockStartEvent, blocks: &mut Blocks<'_, '_>) -> Result<
 }
 
 /// Reads a part of a block.
-fn go_on(block: &ContentBlockDeltaEvent, blocks: &mut Blocks<'_, '_>) -> Result<(), Failure> {
+fn read_delta(block: &ContentBlockDeltaEvent, blocks: &mut Blocks<'_, '_>) -> Result<(), Failure> {
     match &block.delta {
         Some(ContentBlockDelta::Text(text)) => blocks.text(text),
         Some(ContentBlockDelta::ToolUse(part)) => {
-            blocks.go_on(number(block.content_block_index), &part.input)
+            blocks.push_arguments(number(block.content_block_index), &part.input)
         }
         _ => Ok(()),
     }
@@ -229,13 +238,13 @@ fn opening(aws: &SdkConfig, url: &str) -> Operation<(), (), Infallible> {
         .build()
 }
 
-fn stopped(reason: &StopReason, said: &mut Said<'_>) -> Result<(), Failure> {
+fn stopped(reason: &StopReason, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
     match reason {
         StopReason::ContentFiltered | StopReason::GuardrailIntervened => {
-            Err(Failure::Cut(Cut::ContentFilter))
+            Err(Failure::Cut(CutReason::ContentFilter))
         }
         reason => {
-            said.cut = (*reason == StopReason::MaxTokens).then_some(Cut::Length);
+            builder.cut = (*reason == StopReason::MaxTokens).then_some(CutReason::Length);
             Ok(())
         }
     }

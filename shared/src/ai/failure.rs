@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::ai::Prompt;
-use crate::values::Cut;
+use crate::values::CutReason;
 
 /// Why a provider didn't answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Failure {
     /// It was too slow.
     TimedOut,
     /// Its answer is cut off here, for this reason.
-    Cut(Cut),
+    Cut(CutReason),
     /// Its user stopped it.
     Stopped,
     /// The model can't do what the prompt asks for.
@@ -30,7 +30,7 @@ pub enum Failure {
 
 /// Why no provider answered a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unanswered {
+pub struct AnswerFailure {
     /// What the client is told.
     pub failure: Failure,
     /// Whether any of the providers may have worked for the message, and the caller could have
@@ -59,7 +59,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The refusal that a provider tells in these words, in lower case.
-    fn told(words: &str, prompt: &Prompt) -> Option<Self> {
+    fn from_words(words: &str, prompt: &Prompt) -> Option<Self> {
         let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
         let context = ["context length", "context size", "context window", "maximum model length"];
         if has(&context) || has(&["context_length", "is too long"]) {
@@ -138,7 +138,7 @@ impl Failure {
     /// The failure of a provider that refuses a program's prompt with these words. Providers have no
     /// common codes for this. The words may contain the prompt, so they go nowhere else.
     pub(super) fn refused(words: &str, prompt: &Prompt, cause: &str) -> Self {
-        match Refusal::told(&words.to_lowercase(), prompt) {
+        match Refusal::from_words(&words.to_lowercase(), prompt) {
             Some(refusal) => Self::Refused(refusal),
             None if prompt.demands_more_than_words() => {
                 Self::Rejected(format!("it refuses the request: {cause}"))
@@ -174,8 +174,8 @@ impl Failure {
             Self::Empty(cause) => cause,
             Self::Overloaded => "overloaded",
             Self::TimedOut => "too slow",
-            Self::Cut(Cut::Length) => "the answer is over the limit",
-            Self::Cut(Cut::ContentFilter) => "refused by the provider's filter",
+            Self::Cut(CutReason::Length) => "the answer is over the limit",
+            Self::Cut(CutReason::ContentFilter) => "refused by the provider's filter",
             Self::Stopped => "stopped by its user",
             Self::Refused(refusal) => refusal.cause(),
         }
@@ -194,14 +194,14 @@ impl Failure {
     }
 }
 
-impl From<Failure> for Unanswered {
+impl From<Failure> for AnswerFailure {
     fn from(failure: Failure) -> Self {
         Self { may_have_worked: failure.may_have_worked(), failure }
     }
 }
 
-impl From<Unanswered> for Error {
-    fn from(unanswered: Unanswered) -> Self {
+impl From<AnswerFailure> for Error {
+    fn from(unanswered: AnswerFailure) -> Self {
         unanswered.failure.into()
     }
 }
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_known_by_the_words_of_its_provider() {
-        let mut turn = Turn::of(Speaker::User, "hi");
+        let mut turn = Turn::new(Speaker::User, "hi");
         let picture = Picture::parse("https://example.com/a.png".into(), None).unwrap();
         turn.content.push(Part::Picture(picture));
         let tool = Tool { name: "f".into(), description: None, parameters: None, strict: None };

@@ -20,12 +20,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use sse_stream::SseStream;
 
-use crate::ai::openai::request::Asked;
-use crate::ai::{Failure, Prompt, Said};
+use crate::ai::openai::request::CompletionRequest;
+use crate::ai::{AnswerBuilder, Failure, Prompt};
 use crate::aws;
 use crate::aws::http::Https;
 use crate::config::{ConfigError, OpenAiServer};
-use crate::values::{Cut, Usage};
+use crate::values::{CutReason, Usage};
 
 /// How many bytes of a reply are read for each byte of the answer: the JSON around a piece of a few
 /// letters has some hundred bytes.
@@ -121,8 +121,12 @@ impl OpenAi {
         }
     }
 
-    pub async fn answer(&self, prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
-        let response = self.http.request(self.request(prompt, said.is_listened_to())?).await;
+    pub async fn answer(
+        &self,
+        prompt: &Prompt,
+        builder: &mut AnswerBuilder<'_>,
+    ) -> Result<(), Failure> {
+        let response = self.http.request(self.request(prompt, builder.has_listener())?).await;
         let response = response
             .map_err(|error| Failure::failed(format!("no connection: {}", cause(&error))))?;
         match response.status().as_u16() {
@@ -144,12 +148,12 @@ impl OpenAi {
             }
             status => return Err(Failure::failed(format!("status {status}"))),
         }
-        let body = Limited::new(response.into_body(), (said.limit + 1024) * WRAPPING);
-        if said.is_listened_to() { listen(body, said).await } else { read(body, said).await }
+        let body = Limited::new(response.into_body(), (builder.limit + 1024) * WRAPPING);
+        if builder.has_listener() { listen(body, builder).await } else { read(body, builder).await }
     }
 
     fn request(&self, prompt: &Prompt, streamed: bool) -> Result<Request<SdkBody>, Failure> {
-        let body = Asked::of(prompt, &self.model, self.is_openai, streamed);
+        let body = CompletionRequest::of(prompt, &self.model, self.is_openai, streamed);
         let body =
             serde_json::to_string(&body).map_err(|error| Failure::failed(error.to_string()))?;
         let mut request = Request::post(&self.completions).header(CONTENT_TYPE, "application/json");
@@ -165,13 +169,17 @@ impl OpenAi {
 type Reply = Limited<hyper::body::Incoming>;
 
 /// Reads a whole reply.
-async fn read(body: Reply, said: &mut Said<'_>) -> Result<(), Failure> {
+async fn read(body: Reply, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
     let body = body.collect().await.map_err(|error| broken(&*error, "cut off"))?.to_bytes();
-    if take(&body, said)? || !said.is_empty() { Ok(()) } else { Err(Failure::Empty("no answer")) }
+    if take(&body, builder)? || !builder.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Empty("no answer"))
+    }
 }
 
 /// Reads a reply in chunks, the last of which says that it is the last.
-async fn listen(body: Reply, said: &mut Said<'_>) -> Result<(), Failure> {
+async fn listen(body: Reply, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
     let mut events = SseStream::new(body.map_err(io::Error::other));
     let mut finished = false;
     while let Some(event) = events.next().await {
@@ -183,9 +191,9 @@ async fn listen(body: Reply, said: &mut Said<'_>) -> Result<(), Failure> {
             None | Some("") => {}
             // Some servers never send a finish reason. One that sends no text either has not
             // answered.
-            Some("[DONE]") if finished || !said.is_empty() => return Ok(()),
+            Some("[DONE]") if finished || !builder.is_empty() => return Ok(()),
             Some("[DONE]") => break,
-            Some(data) => finished |= take(data.as_bytes(), said)?,
+            Some(data) => finished |= take(data.as_bytes(), builder)?,
         }
     }
     if finished { Ok(()) } else { Err(Failure::failed("cut off")) }
@@ -196,41 +204,41 @@ fn broken(error: &(dyn std::error::Error + 'static), cause: &str) -> Failure {
     let inner = error.downcast_ref().and_then(io::Error::get_ref);
     let is_long =
         error.is::<LengthLimitError>() || inner.is_some_and(|error| error.is::<LengthLimitError>());
-    if is_long { Failure::Cut(Cut::Length) } else { Failure::failed(cause) }
+    if is_long { Failure::Cut(CutReason::Length) } else { Failure::failed(cause) }
 }
 
 /// Reads a reply or a chunk. Returns whether it is the last one.
-fn take(json: &[u8], said: &mut Said<'_>) -> Result<bool, Failure> {
+fn take(json: &[u8], builder: &mut AnswerBuilder<'_>) -> Result<bool, Failure> {
     // The log must not contain the JSON's content.
     let completion: Completion = serde_json::from_slice(json)
         .map_err(|_| Failure::failed("an answer that can't be read"))?;
     if completion.error.is_some() {
         return Err(Failure::failed("an error in the middle"));
     }
-    said.usage = completion.usage.as_ref().and_then(usage).or(said.usage);
+    builder.usage = completion.usage.as_ref().and_then(usage).or(builder.usage);
     if let Some(model) = completion.model.filter(|model| !model.is_empty() && model.len() <= 200) {
-        said.model = model;
+        builder.model = model;
     }
     let Some(choice) = completion.choices.into_iter().next() else { return Ok(false) };
     match choice.finish_reason.as_deref() {
-        Some("length") => said.cut = Some(Cut::Length),
-        Some("content_filter") => return Err(Failure::Cut(Cut::ContentFilter)),
+        Some("length") => builder.cut = Some(CutReason::Length),
+        Some("content_filter") => return Err(Failure::Cut(CutReason::ContentFilter)),
         _ => {}
     }
     // Some servers send both the new text and the whole text so far.
     if let Some(message) = choice.delta.or(choice.message) {
         for text in message.content.into_iter().chain(message.refusal) {
-            said.say(&text)?;
+            builder.push_text(&text)?;
         }
         for (place, call) in message.tool_calls.into_iter().flatten().enumerate() {
-            take_call(call, place, said)?;
+            take_call(call, place, builder)?;
         }
     }
     Ok(choice.finish_reason.is_some())
 }
 
 /// Reads a call of a function, or a part of one, which is the one at this place of its reply.
-fn take_call(call: Call, place: usize, said: &mut Said<'_>) -> Result<(), Failure> {
+fn take_call(call: Call, place: usize, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
     let number = call.index.unwrap_or_else(|| u64::try_from(place).unwrap_or(u64::MAX));
     let Some(Function { name, arguments }) = call.function else { return Ok(()) };
     let arguments = match arguments {
@@ -240,7 +248,7 @@ fn take_call(call: Call, place: usize, said: &mut Said<'_>) -> Result<(), Failur
         Some(other) => other.to_string(),
     };
     let (id, name) = (call.id.unwrap_or_default(), name.unwrap_or_default());
-    said.call(number, &id, &name, &arguments)
+    builder.push_call(number, &id, &name, &arguments)
 }
 
 /// Why a server refuses a program's prompt.

@@ -49,7 +49,7 @@ pub struct Prompt {
 impl Prompt {
     /// A message after the turns before it.
     pub fn after(mut turns: Vec<Turn>, message: &str) -> Self {
-        turns.push(Turn::of(Speaker::User, message));
+        turns.push(Turn::new(Speaker::User, message));
         Self { turns, ..Self::default() }
     }
 
@@ -99,7 +99,7 @@ impl Prompt {
             parts.extend(self.instructions.iter().map(|text| quoted(text)));
         }
         if !parts.is_empty() {
-            self.turns.insert(0, Turn::of(Speaker::System, parts.join("\n\n")));
+            self.turns.insert(0, Turn::new(Speaker::System, parts.join("\n\n")));
         }
     }
 
@@ -149,11 +149,11 @@ impl Prompt {
                 let text = Some(turn.text().into_owned()).filter(|text| !text.is_empty());
                 let calls = turn.calls.iter().map(ToString::to_string);
                 let lines: Vec<String> = text.into_iter().chain(calls).collect();
-                *turn = Turn::of(turn.role, lines.join("\n"));
+                *turn = Turn::new(turn.role, lines.join("\n"));
             }
             if turn.role == Speaker::Tool {
                 let text = format!("The result of the call:\n{}", turn.text());
-                *turn = Turn::of(Speaker::User, text);
+                *turn = Turn::new(Speaker::User, text);
             }
         }
         prompt.tools = Vec::new();

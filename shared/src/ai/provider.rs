@@ -1,9 +1,9 @@
 //! A provider: its model, and the protocol by which it is asked.
 
 use crate::ai::bedrock::{self, Bedrock};
+use crate::ai::builder::AnswerBuilder;
 use crate::ai::failure::{Failure, Refusal};
 use crate::ai::openai::OpenAi;
-use crate::ai::said::Said;
 use crate::ai::{Prompt, echo, scripted};
 use crate::config::{AiProvider, ConfigError};
 
@@ -55,29 +55,33 @@ impl Provider {
 
     /// A model that refuses a wish is asked again without it. If it has no functions and need not
     /// call one, it gets the prompt without them.
-    pub(super) async fn answer(&self, prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
-        let outcome = match self.ask(prompt, said).await {
+    pub(super) async fn answer(
+        &self,
+        prompt: &Prompt,
+        builder: &mut AnswerBuilder<'_>,
+    ) -> Result<(), Failure> {
+        let outcome = match self.ask(prompt, builder).await {
             Err(Failure::Refused(Refusal::ParallelCalls)) => {
                 let prompt = Prompt { parallel_calls: None, ..prompt.clone() };
-                self.ask(&prompt, said).await
+                self.ask(&prompt, builder).await
             }
             outcome => outcome,
         };
         match outcome {
             Err(Failure::Refused(Refusal::Tools)) if !prompt.demands_a_call() => {
-                self.ask(&prompt.without_tools(), said).await
+                self.ask(&prompt.without_tools(), builder).await
             }
             outcome => outcome,
         }
     }
 
-    async fn ask(&self, prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
+    async fn ask(&self, prompt: &Prompt, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
         match &self.wire {
-            Wire::Echo => echo::answer(prompt, said),
-            Wire::Scripted => scripted::answer(prompt, said).await,
+            Wire::Echo => echo::answer(prompt, builder),
+            Wire::Scripted => scripted::answer(prompt, builder).await,
             // These futures are large, and every future around them would contain them.
-            Wire::OpenAi(server) => Box::pin(server.answer(prompt, said)).await,
-            Wire::Bedrock(bedrock) => Box::pin(bedrock.answer(prompt, said)).await,
+            Wire::OpenAi(server) => Box::pin(server.answer(prompt, builder)).await,
+            Wire::Bedrock(bedrock) => Box::pin(bedrock.answer(prompt, builder)).await,
         }
     }
 }

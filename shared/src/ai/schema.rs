@@ -28,7 +28,8 @@ impl JsonSchema {
             return Err("A schema must be a JSON object.".into());
         }
         let mut references = References::default();
-        let look = Look { depth: DEPTH, place: ROOT, referring: None, references: &mut references };
+        let look =
+            SchemaCheck { depth: DEPTH, place: ROOT, referring: None, references: &mut references };
         match look.deserialize(&mut serde_json::Deserializer::from_str(schema.get())) {
             Ok(()) if references.is_circular() => {
                 Err("A `$ref` of this schema leads back to itself.".into())
@@ -62,7 +63,7 @@ struct References {
 }
 
 impl References {
-    fn within(&self, place: u64, segment: &str) -> u64 {
+    fn child(&self, place: u64, segment: &str) -> u64 {
         self.hashes.hash_one((place, segment))
     }
 
@@ -74,7 +75,7 @@ impl References {
         }
         let segments = pointer.strip_prefix('/')?.split('/');
         let segments = segments.map(|segment| segment.replace("~1", "/").replace("~0", "~"));
-        Some(segments.fold(ROOT, |place, segment| self.within(place, &segment)))
+        Some(segments.fold(ROOT, |place, segment| self.child(place, &segment)))
     }
 
     /// Whether a reference leads to nothing but references.
@@ -96,7 +97,7 @@ impl References {
 }
 
 /// Looks at a value of a schema.
-struct Look<'r> {
+struct SchemaCheck<'r> {
     /// How many more levels there may be.
     depth: usize,
     place: u64,
@@ -105,7 +106,7 @@ struct Look<'r> {
     references: &'r mut References,
 }
 
-impl<'de> DeserializeSeed<'de> for Look<'_> {
+impl<'de> DeserializeSeed<'de> for SchemaCheck<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
@@ -115,7 +116,7 @@ impl<'de> DeserializeSeed<'de> for Look<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Look<'_> {
+impl<'de> Visitor<'de> for SchemaCheck<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -155,8 +156,8 @@ impl<'de> Visitor<'de> for Look<'_> {
         let Self { depth, place, references, .. } = self;
         let mut number = 0_usize;
         loop {
-            let place = references.within(place, &number.to_string());
-            let look = Look { depth, place, referring: None, references: &mut *references };
+            let place = references.child(place, &number.to_string());
+            let look = SchemaCheck { depth, place, referring: None, references: &mut *references };
             if items.next_element_seed(look)?.is_none() {
                 return Ok(());
             }
@@ -170,7 +171,7 @@ impl<'de> Visitor<'de> for Look<'_> {
             fields.next_key_seed(Name { object, references: &*references })?
         {
             let referring = is_reference.then_some(object);
-            fields.next_value_seed(Look {
+            fields.next_value_seed(SchemaCheck {
                 depth,
                 place,
                 referring,
@@ -203,7 +204,7 @@ impl<'de> Visitor<'de> for Name<'_> {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok((self.references.within(self.object, name), name == "$ref"))
+        Ok((self.references.child(self.object, name), name == "$ref"))
     }
 }
 

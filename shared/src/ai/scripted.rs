@@ -6,27 +6,27 @@
 
 use std::time::Duration;
 
-use crate::ai::{Failure, Prompt, Said, echo};
+use crate::ai::{AnswerBuilder, Failure, Prompt, echo};
 
-pub async fn answer(prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
+pub async fn answer(prompt: &Prompt, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
     let message = prompt.last();
     let (command, rest) = message.split_once(' ').unwrap_or((&message, ""));
     match command {
         "!fail" => Err(Failure::failed("as it was asked to")),
         "!overloaded" => Err(Failure::Overloaded),
         "!hang" => std::future::pending().await,
-        "!empty" => said.say(" \n"),
-        "!long" => said.say(&"😀".repeat(250_000)),
+        "!empty" => builder.push_text(" \n"),
+        "!long" => builder.push_text(&"😀".repeat(250_000)),
         "!slow" => {
             tokio::time::sleep(milliseconds(rest.split(' ').next())).await;
-            echo::answer(prompt, said)
+            echo::answer(prompt, builder)
         }
         "!words" => {
             let pause = milliseconds(rest.split(' ').next());
             for word in
                 rest.split_inclusive(' ').skip_while(|word| word.trim().parse::<u64>().is_ok())
             {
-                said.say(word)?;
+                builder.push_text(word)?;
                 tokio::time::sleep(pause).await;
             }
             Ok(())
@@ -34,28 +34,28 @@ pub async fn answer(prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure>
         "!cut" => {
             let words = rest.split_inclusive(' ');
             let all = words.clone().count();
-            words.take(all.saturating_sub(1)).try_for_each(|word| said.say(word))?;
+            words.take(all.saturating_sub(1)).try_for_each(|word| builder.push_text(word))?;
             Err(Failure::failed("cut off, as it was asked to be"))
         }
         "!hold" => {
             let (before, last) = rest.split_at(rest.rfind(' ').unwrap_or(0));
-            before.split_inclusive(' ').try_for_each(|word| said.say(word))?;
-            said.is_left().await;
-            said.say(last)
+            before.split_inclusive(' ').try_for_each(|word| builder.push_text(word))?;
+            builder.disconnected().await;
+            builder.push_text(last)
         }
         "!recall" => {
             let turns = prompt.turns.iter().map(|turn| {
                 format!("{}: {}", format!("{:?}", turn.role).to_lowercase(), turn.text())
             });
-            said.say(&turns.collect::<Vec<_>>().join("\n"))
+            builder.push_text(&turns.collect::<Vec<_>>().join("\n"))
         }
         "!call" if prompt.offers_calls() => {
             let (name, arguments) = rest.split_once(' ').unwrap_or((rest, ""));
-            said.call(0, "", name, "")?;
+            builder.push_call(0, "", name, "")?;
             let mut pieces = arguments.split_inclusive(' ');
-            pieces.try_for_each(|piece| said.call(0, "", "", piece))
+            pieces.try_for_each(|piece| builder.push_call(0, "", "", piece))
         }
-        _ => echo::answer(prompt, said),
+        _ => echo::answer(prompt, builder),
     }
 }
 

@@ -17,30 +17,30 @@ impl Provider {
         outcome: Result<&Answer, &Failure>,
     ) {
         let name = if self.name == "bedrock" { "aws.bedrock" } else { self.name.as_str() };
-        let mut said: Attributes = vec![
+        let mut builder: Attributes = vec![
             ("gen_ai.operation.name", "chat".into()),
             ("gen_ai.provider.name", name.into()),
             ("gen_ai.request.model", self.model.as_str().into()),
         ];
-        said.extend(prompt.max_tokens.map(|most| ("gen_ai.request.max_tokens", most.into())));
+        builder.extend(prompt.max_tokens.map(|most| ("gen_ai.request.max_tokens", most.into())));
         let temperature = prompt.temperature.map(Value::Fraction);
-        said.extend(temperature.map(|number| ("gen_ai.request.temperature", number)));
+        builder.extend(temperature.map(|number| ("gen_ai.request.temperature", number)));
         if let Ok(answer) = outcome {
-            said.push(("gen_ai.response.model", answer.model.as_str().into()));
+            builder.push(("gen_ai.response.model", answer.model.as_str().into()));
             let reason = match answer.cut {
                 _ if answer.stopped => Failure::Stopped.code(),
                 Some(cut) => cut.word(),
                 None if answer.calls.is_empty() => "stop",
                 None => "tool_call",
             };
-            said.push(("gen_ai.response.finish_reasons", Value::Texts(vec![reason.into()])));
+            builder.push(("gen_ai.response.finish_reasons", Value::Texts(vec![reason.into()])));
             let usage = answer.usage;
             if !usage.estimated {
-                said.push(("gen_ai.usage.input_tokens", usage.prompt_tokens.into()));
-                said.push(("gen_ai.usage.output_tokens", usage.completion_tokens.into()));
+                builder.push(("gen_ai.usage.input_tokens", usage.prompt_tokens.into()));
+                builder.push(("gen_ai.usage.output_tokens", usage.completion_tokens.into()));
             }
         }
         let failure = outcome.err().map(Failure::code);
-        trace.call(format!("chat {}", self.model), asked, said, failure);
+        trace.call(format!("chat {}", self.model), asked, builder, failure);
     }
 }

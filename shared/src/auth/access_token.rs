@@ -2,15 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::Issuing;
-use crate::auth::token::{Claims, Kind, Subject, sign, verify};
+use crate::app::IssuerApp;
+use crate::auth::jwt::{Claims, Kind, Subject, sign, verify};
 use crate::values::AccessToken;
 use crate::{App, Result};
 
 const KIND: Kind = Kind { typ: "at+jwt", audience: None };
 
 #[derive(Debug, Serialize, Deserialize)]
-struct OfSession {
+struct AccessClaims {
     /// When the token was issued, its id, and its client: required of this type of token
     /// ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)). Nothing here reads them, and older tokens don't have them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,10 +33,10 @@ struct OfSession {
 
 impl AccessToken {
     /// The token as a string.
-    pub async fn sign(&self, issuing: &Issuing) -> Result<String> {
+    pub async fn sign(&self, issuing: &IssuerApp) -> Result<String> {
         let (user_id, name) = (&self.user_id, &self.name);
         let of = Subject { user_id, name, session: &self.session };
-        let own = OfSession {
+        let own = AccessClaims {
             iat: Some(issuing.clock.seconds()),
             jti: Some(issuing.clock.id().to_string()),
             // Clients aren't registered: all of them are the issuer's own.
@@ -54,9 +54,9 @@ impl AccessToken {
     /// # Errors
     /// [`Error::InvalidToken`], whatever the reason.
     pub async fn verify(app: &App, token: &str) -> Result<Self> {
-        let claims: Claims<OfSession> = verify(app, &KIND, &[&app.config.issuer], token).await?;
+        let claims: Claims<AccessClaims> = verify(app, &KIND, &[&app.config.issuer], token).await?;
         tracing::Span::current().record("user", &claims.sub);
-        let OfSession { epoch, session_exp, .. } = claims.kind;
+        let AccessClaims { epoch, session_exp, .. } = claims.kind;
         // A token without this claim belongs to a session that began before the token was signed.
         let session_ends = session_exp.unwrap_or(claims.exp + app.config.session_life.as_secs());
         Ok(Self {

@@ -7,8 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::Issuing;
-use crate::auth::token::{Claims, Kind, Subject, sign, verify};
+use crate::app::IssuerApp;
+use crate::auth::jwt::{Claims, Kind, Subject, sign, verify};
 use crate::http::cookie;
 use crate::values::DeviceToken;
 use crate::{App, Request, Result};
@@ -16,7 +16,7 @@ use crate::{App, Request, Result};
 const KIND: Kind = Kind { typ: "device+jwt", audience: Some("device") };
 
 #[derive(Debug, Serialize, Deserialize)]
-struct OfDevice {
+struct DeviceClaims {
     epoch: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     origin: Option<String>,
@@ -24,18 +24,18 @@ struct OfDevice {
 
 impl DeviceToken {
     /// The token as a string.
-    pub async fn sign(&self, issuing: &Issuing) -> Result<String> {
+    pub async fn sign(&self, issuing: &IssuerApp) -> Result<String> {
         let (user_id, name) = (&self.user_id, &self.name);
         let of = Subject { user_id, name, session: &self.id };
-        let own = OfDevice { epoch: self.auth_epoch, origin: self.origin.clone() };
+        let own = DeviceClaims { epoch: self.auth_epoch, origin: self.origin.clone() };
         sign(issuing, &KIND, of, self.ends, own).await
     }
 
     /// The device token of a request. `None` if it is missing or invalid: the client is unknown.
-    pub async fn at(app: &App, req: &Request) -> Option<Self> {
+    pub async fn from_request(app: &App, req: &Request) -> Option<Self> {
         let token = cookie::device_token(req)?;
         let audience = KIND.audience(&app.config.issuer);
-        let claims: Claims<OfDevice> = verify(app, &KIND, &[&audience], token).await.ok()?;
+        let claims: Claims<DeviceClaims> = verify(app, &KIND, &[&audience], token).await.ok()?;
         if claims.kind.origin.is_some() && claims.kind.origin != cookie::origin(req) {
             return None;
         }

@@ -1,5 +1,8 @@
 //! Identifies the caller of a request.
 
+use std::future::ready;
+
+use crate::auth::attempt::attempt;
 use crate::config::AccountConfig;
 use crate::passwords::Verdict;
 use crate::store::Attempt;
@@ -12,8 +15,8 @@ use crate::{App, Error, Request, Result, http};
 /// # Errors
 /// [`Error::NotAuthenticated`] without a header, and [`Error::InvalidToken`].
 pub async fn caller(app: &App, req: &Request) -> Result<AccessToken> {
-    let token = http::authorization(req)?.ok_or(Error::NotAuthenticated)?;
-    AccessToken::verify(app, token).await
+    let bearer = http::authorization(req)?.ok_or(Error::NotAuthenticated)?;
+    AccessToken::verify(app, bearer).await
 }
 
 /// The API key or the access token in the `Authorization` header. A key has been compared with the
@@ -22,11 +25,11 @@ pub async fn caller(app: &App, req: &Request) -> Result<AccessToken> {
 /// # Errors
 /// Those of [`caller`].
 pub async fn program(app: &App, req: &Request) -> Result<Credential> {
-    let token = http::authorization(req)?.ok_or(Error::NotAuthenticated)?;
-    if !ApiKey::looks_like(token) {
-        return AccessToken::verify(app, token).await.map(Credential::Session);
+    let bearer = http::authorization(req)?.ok_or(Error::NotAuthenticated)?;
+    if !ApiKey::looks_like(bearer) {
+        return AccessToken::verify(app, bearer).await.map(Credential::Session);
     }
-    let key = ApiKey::parse(token).ok_or(Error::InvalidToken)?;
+    let key = ApiKey::parse(bearer).ok_or(Error::InvalidToken)?;
     let stored = app.store.api_key(&key.id().to_string()).await?;
     let stored = stored.filter(|stored| key.matches(&stored.hash)).ok_or(Error::InvalidToken)?;
     tracing::Span::current().record("user", &stored.user_id).record("api_key", stored.id());
@@ -62,13 +65,13 @@ pub async fn confirm(
     password: &str,
 ) -> Result<()> {
     let (now, network) = (app.clock.seconds(), http::source_network(req));
-    let mut attempt =
+    let counted =
         Attempt::of_owner(&account.id, &caller.session, network.as_deref(), accounts, now);
-    let counts = app.store.begin_attempt(&attempt).await?;
-    app.store.admit_attempt(&mut attempt, counts, None, None).await?;
-    if app.passwords.check(password, Some(account.password.clone())).await? == Verdict::Wrong {
-        tracing::info!(user = account.id, "a current password was wrong");
-        return Err(attempt.refused(Error::WrongPassword));
+    let account = ready(Ok(Some(account.clone())));
+    let checked = attempt(app, counted, None, account, password).await?;
+    if checked.verdict == Verdict::Wrong {
+        tracing::info!(user = caller.user_id, "a current password was wrong");
+        return Err(checked.refused(Error::WrongPassword));
     }
-    Ok(app.store.pass_attempt(&attempt).await?)
+    checked.pass(app).await
 }

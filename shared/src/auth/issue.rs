@@ -3,30 +3,42 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::app::Issuing;
-use crate::http::cookie::{self, Kept};
+use crate::app::IssuerApp;
+use crate::http;
+use crate::http::cookie::{self, StoredHeader};
 use crate::values::{AccessToken, Account, DeviceToken, RefreshToken, Session};
-use crate::{Request, Result};
+use crate::{App, Request, Result};
 
-/// The tokens of a new session: those of [`hand_out`], the long-lived `token` for clients that
+/// Begins a session of this account: stores it, before its tokens are issued.
+///
+/// # Errors
+/// [`Error::Unavailable`](crate::Error::Unavailable).
+pub async fn begin_session(app: &App, req: &Request, account: &Account) -> Result<Session> {
+    let session = Session::new(account, http::device(req), &app.clock, app.config.session_life);
+    app.store.start_session(&session).await?;
+    Ok(session)
+}
+
+/// The tokens of a new session: those of [`issue_pair`], the long-lived `token` for clients that
 /// don't refresh, and a device token, with which the client is known at the next log-in.
 pub async fn issue(
-    app: &Issuing,
+    app: &IssuerApp,
     req: &Request,
     account: &Account,
     session: &Session,
-) -> Result<(SessionTokens, Vec<Kept>)> {
+) -> Result<(SessionTokens, Vec<StoredHeader>)> {
     let now = app.clock.seconds();
-    let access = AccessToken::of(account, session, now + app.accounts.access_token_life.as_secs());
+    let access = AccessToken::new(account, session, now + app.accounts.access_token_life.as_secs());
     let (pair, cookie) =
-        hand_out(app, req, &access, &RefreshToken::first(account, session)).await?;
+        issue_pair(app, req, &access, &RefreshToken::first(account, session)).await?;
     // The long-lived token would give scripts what the cookie keeps from them.
     let token = match cookie {
-        None => Some(AccessToken::of(account, session, session.ends).sign(app).await?),
+        None => Some(AccessToken::new(account, session, session.ends).sign(app).await?),
         Some(_) => None,
     };
-    let device = DeviceToken::at(app, req).await.filter(|device| device.user_id == account.id);
-    let device = DeviceToken::of(
+    let device =
+        DeviceToken::from_request(app, req).await.filter(|device| device.user_id == account.id);
+    let device = DeviceToken::new(
         account,
         device.map_or_else(|| app.clock.id().to_string(), |device| device.id),
         cookie::origin(req),
@@ -39,12 +51,12 @@ pub async fn issue(
 
 /// An access token and a refresh token: both in the body, or the refresh token in a cookie if the
 /// client asks for that, bound to the origin of its page.
-pub async fn hand_out(
-    app: &Issuing,
+pub async fn issue_pair(
+    app: &IssuerApp,
     req: &Request,
     access: &AccessToken,
     refresh: &RefreshToken,
-) -> Result<(TokenPair, Option<Kept>)> {
+) -> Result<(TokenPair, Option<StoredHeader>)> {
     let access = access.sign(app).await?;
     if !cookie::is_wanted(req) {
         return Ok((TokenPair { access, refresh: Some(refresh.sign(app).await?) }, None));

@@ -10,15 +10,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::Issuing;
-use crate::auth::token::{Claims, Kind, Subject, sign, verify};
+use crate::app::IssuerApp;
+use crate::auth::jwt::{Claims, Kind, Subject, sign, verify};
 use crate::values::RefreshToken;
 use crate::{App, Error, Result};
 
 const KIND: Kind = Kind { typ: "rt+jwt", audience: Some("refresh") };
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Generation {
+struct RefreshClaims {
     generation: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     origin: Option<String>,
@@ -26,10 +26,10 @@ struct Generation {
 
 impl RefreshToken {
     /// The token as a string. Equal tokens give equal strings.
-    pub async fn sign(&self, issuing: &Issuing) -> Result<String> {
+    pub async fn sign(&self, issuing: &IssuerApp) -> Result<String> {
         let (user_id, name) = (&self.user_id, &self.name);
         let of = Subject { user_id, name, session: &self.session };
-        let own = Generation { generation: self.generation, origin: self.origin.clone() };
+        let own = RefreshClaims { generation: self.generation, origin: self.origin.clone() };
         sign(issuing, &KIND, of, self.ends, own).await
     }
 
@@ -41,7 +41,7 @@ impl RefreshToken {
     pub async fn verify(app: &App, token: &str, origin: Option<&str>) -> Result<Self> {
         // Tokens from before refresh tokens had an audience of their own are valid until they end.
         let (issuer, audience) = (&app.config.issuer, KIND.audience(&app.config.issuer));
-        let claims: Claims<Generation> = verify(app, &KIND, &[&audience, issuer], token).await?;
+        let claims: Claims<RefreshClaims> = verify(app, &KIND, &[&audience, issuer], token).await?;
         if claims.kind.origin.is_some() && claims.kind.origin.as_deref() != origin {
             return Err(Error::InvalidToken);
         }

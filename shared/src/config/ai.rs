@@ -139,6 +139,66 @@ fn prompt_limit(settings: &Settings<'_>) -> Result<usize, ConfigError> {
     settings.number("PROMPT_LIMIT", PROMPT_LIMIT, 1024, 4_194_304)
 }
 
+impl Settings<'_> {
+    fn ai_providers(&self, name: &str) -> Result<Vec<AiProvider>, ConfigError> {
+        let names = self.text(name, "echo");
+        names.split(',').map(str::trim).map(|provider| self.ai_provider(name, provider)).collect()
+    }
+
+    /// The models of the same providers. Reads none of their other settings.
+    fn ai_models(&self, name: &str) -> Result<Vec<String>, ConfigError> {
+        let names = self.text(name, "echo");
+        names.split(',').map(str::trim).map(|provider| self.ai_model(name, provider)).collect()
+    }
+
+    fn ai_model(&self, name: &str, provider: &str) -> Result<String, ConfigError> {
+        match provider {
+            "echo" | "scripted" => Ok(provider.to_owned()),
+            "openai" => self.required("OPENAI_MODEL"),
+            "openai2" => self.required("OPENAI2_MODEL"),
+            "bedrock" => self.required("BEDROCK_MODEL"),
+            other => Err(no_provider(name, other)),
+        }
+    }
+
+    fn ai_provider(&self, name: &str, provider: &str) -> Result<AiProvider, ConfigError> {
+        match provider {
+            "echo" => Ok(AiProvider::Echo),
+            "scripted" => Ok(AiProvider::Scripted),
+            "openai" => {
+                self.openai("OPENAI", Some("https://api.openai.com/v1")).map(AiProvider::OpenAi)
+            }
+            // Without a URL, the key of another server would be sent to OpenAI.
+            "openai2" => self.openai("OPENAI2", None).map(AiProvider::OpenAi),
+            "bedrock" => Ok(AiProvider::Bedrock {
+                model: self.required("BEDROCK_MODEL")?,
+                endpoint: self.url("BEDROCK_ENDPOINT")?,
+            }),
+            other => Err(no_provider(name, other)),
+        }
+    }
+
+    fn openai(&self, prefix: &str, usual: Option<&str>) -> Result<OpenAiServer, ConfigError> {
+        let name = format!("{prefix}_BASE_URL");
+        let url = self
+            .url(&name)?
+            .or(usual.map(str::to_owned))
+            .ok_or_else(|| ConfigError(format!("{name} must be set")))?;
+        Ok(OpenAiServer {
+            name: prefix.to_ascii_lowercase(),
+            url: url.trim_end_matches('/').to_owned(),
+            key: self.secret(&format!("{prefix}_API_KEY"))?,
+            model: self.required(&format!("{prefix}_MODEL"))?,
+        })
+    }
+}
+
+fn no_provider(name: &str, other: &str) -> ConfigError {
+    ConfigError(format!(
+        "{name} must list echo, openai, openai2 and bedrock, separated by commas (got {other:?})"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use aws_config::SdkConfig;
 
-use crate::{Result, aws};
+use crate::aws;
 
 /// A secret, or where to read it.
 #[derive(Clone, PartialEq, Eq)]

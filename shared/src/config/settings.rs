@@ -8,8 +8,8 @@ use std::time::Duration;
 use lambda_http::http::Uri;
 use tracing::Level;
 
-use super::{AiProvider, ConfigError, OpenAiServer};
-use crate::Tokens;
+use super::ConfigError;
+use crate::Credits;
 use crate::aws::Endpoint;
 use crate::config::Secret;
 use crate::values::Email;
@@ -89,14 +89,14 @@ impl<'a> Settings<'a> {
         self.number(name, default, least, most).map(Duration::from_secs)
     }
 
-    pub(super) fn tokens(
+    pub(super) fn credits(
         &self,
         name: &str,
         default: u64,
         least: u64,
-    ) -> Result<Tokens, ConfigError> {
+    ) -> Result<Credits, ConfigError> {
         let number = self.number(name, default, least, 1_000_000)?;
-        Tokens::new(number).ok_or_else(|| ConfigError(format!("{name} is too large")))
+        Credits::new(number).ok_or_else(|| ConfigError(format!("{name} is too large")))
     }
 
     pub(super) fn level(&self, name: &str) -> Result<Level, ConfigError> {
@@ -193,58 +193,6 @@ impl<'a> Settings<'a> {
         }
     }
 
-    pub(super) fn ai_providers(&self, name: &str) -> Result<Vec<AiProvider>, ConfigError> {
-        let names = self.text(name, "echo");
-        names.split(',').map(str::trim).map(|provider| self.ai_provider(name, provider)).collect()
-    }
-
-    /// The models of the same providers. Reads none of their other settings.
-    pub(super) fn ai_models(&self, name: &str) -> Result<Vec<String>, ConfigError> {
-        let names = self.text(name, "echo");
-        names.split(',').map(str::trim).map(|provider| self.ai_model(name, provider)).collect()
-    }
-
-    fn ai_model(&self, name: &str, provider: &str) -> Result<String, ConfigError> {
-        match provider {
-            "echo" | "scripted" => Ok(provider.to_owned()),
-            "openai" => self.required("OPENAI_MODEL"),
-            "openai2" => self.required("OPENAI2_MODEL"),
-            "bedrock" => self.required("BEDROCK_MODEL"),
-            other => Err(no_provider(name, other)),
-        }
-    }
-
-    fn ai_provider(&self, name: &str, provider: &str) -> Result<AiProvider, ConfigError> {
-        match provider {
-            "echo" => Ok(AiProvider::Echo),
-            "scripted" => Ok(AiProvider::Scripted),
-            "openai" => {
-                self.openai("OPENAI", Some("https://api.openai.com/v1")).map(AiProvider::OpenAi)
-            }
-            // Without a URL, the key of another server would be sent to OpenAI.
-            "openai2" => self.openai("OPENAI2", None).map(AiProvider::OpenAi),
-            "bedrock" => Ok(AiProvider::Bedrock {
-                model: self.required("BEDROCK_MODEL")?,
-                endpoint: self.url("BEDROCK_ENDPOINT")?,
-            }),
-            other => Err(no_provider(name, other)),
-        }
-    }
-
-    fn openai(&self, prefix: &str, usual: Option<&str>) -> Result<OpenAiServer, ConfigError> {
-        let name = format!("{prefix}_BASE_URL");
-        let url = self
-            .url(&name)?
-            .or(usual.map(str::to_owned))
-            .ok_or_else(|| ConfigError(format!("{name} must be set")))?;
-        Ok(OpenAiServer {
-            name: prefix.to_ascii_lowercase(),
-            url: url.trim_end_matches('/').to_owned(),
-            key: self.secret(&format!("{prefix}_API_KEY"))?,
-            model: self.required(&format!("{prefix}_MODEL"))?,
-        })
-    }
-
     /// A number from 0 to `most`, which may have a fraction.
     pub(super) fn fraction(&self, name: &str, most: f64) -> Result<Option<f64>, ConfigError> {
         let Some(text) = self.optional(name) else { return Ok(None) };
@@ -296,12 +244,6 @@ pub(crate) fn checked_secret(name: &str, secret: String) -> Result<String, Confi
         )));
     }
     Ok(secret)
-}
-
-fn no_provider(name: &str, other: &str) -> ConfigError {
-    ConfigError(format!(
-        "{name} must list echo, openai, openai2 and bedrock, separated by commas (got {other:?})"
-    ))
 }
 
 fn is_origin(text: &str) -> bool {

@@ -25,7 +25,7 @@ const DEVICE: HeaderName = HeaderName::from_static("x-device-token");
 const PAGE_KEY: HeaderName = HeaderName::from_static("x-page-key");
 
 /// A reply's header that the client stores: a cookie, or the device token.
-pub struct Kept(HeaderName, HeaderValue);
+pub struct StoredHeader(HeaderName, HeaderValue);
 
 /// The lengths of a page's key: at least 128 bits in hexadecimal digits.
 const KEY: std::ops::RangeInclusive<usize> = 32..=128;
@@ -78,35 +78,38 @@ fn cookie<'r>(req: &'r Request, name: &str) -> Option<&'r str> {
 }
 
 /// A cookie that stores this refresh token for this many seconds.
-pub fn keeping(req: &Request, refresh: &str, seconds: u64) -> Result<Kept> {
+pub fn keeping(req: &Request, refresh: &str, seconds: u64) -> Result<StoredHeader> {
     keeping_as(req, "refresh", refresh, seconds)
 }
 
 /// A cookie that stores this device token for this many seconds, or the header for clients without
 /// cookies.
-pub fn keeping_device(req: &Request, device: &str, seconds: u64) -> Result<Kept> {
+pub fn keeping_device(req: &Request, device: &str, seconds: u64) -> Result<StoredHeader> {
     if is_wanted(req) {
         return keeping_as(req, "device", device, seconds);
     }
     HeaderValue::try_from(device)
-        .map(|token| Kept(DEVICE, token))
+        .map(|token| StoredHeader(DEVICE, token))
         .map_err(|error| Error::Internal(error.to_string()))
 }
 
-fn keeping_as(req: &Request, name: &str, token: &str, seconds: u64) -> Result<Kept> {
+fn keeping_as(req: &Request, name: &str, token: &str, seconds: u64) -> Result<StoredHeader> {
     let secure = if is_loopback(req) { "" } else { "; Secure" };
     let cookie = format!(
         "{}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}",
         name_at(req, name)
     );
     HeaderValue::try_from(cookie)
-        .map(|cookie| Kept(header::SET_COOKIE, cookie))
+        .map(|cookie| StoredHeader(header::SET_COOKIE, cookie))
         .map_err(|error| Error::Internal(error.to_string()))
 }
 
 /// `reply` with the headers that the client stores.
-pub fn set(mut reply: Response<Body>, kept: impl IntoIterator<Item = Kept>) -> Response<Body> {
-    for Kept(name, value) in kept {
+pub fn set(
+    mut reply: Response<Body>,
+    kept: impl IntoIterator<Item = StoredHeader>,
+) -> Response<Body> {
+    for StoredHeader(name, value) in kept {
         reply.headers_mut().append(name, value);
     }
     reply
@@ -205,13 +208,14 @@ mod tests {
 
     #[test]
     fn a_cookie_belongs_to_its_host_and_to_no_script() {
-        let Kept(_, cookie) =
+        let StoredHeader(_, cookie) =
             keeping(&asking(&[("host", "api.example.com")]), "a.b.c", 60).unwrap();
         assert_eq!(
             cookie,
             "__Host-farebox_refresh=a.b.c; Path=/; Max-Age=60; HttpOnly; SameSite=Strict; Secure"
         );
-        let Kept(_, cookie) = keeping(&asking(&[("host", "localhost:3000")]), "a.b.c", 60).unwrap();
+        let StoredHeader(_, cookie) =
+            keeping(&asking(&[("host", "localhost:3000")]), "a.b.c", 60).unwrap();
         assert_eq!(cookie, "farebox_refresh=a.b.c; Path=/; Max-Age=60; HttpOnly; SameSite=Strict");
     }
 

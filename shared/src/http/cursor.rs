@@ -19,7 +19,7 @@ const POSITION_LENGTH: usize = 1024;
 
 /// A cursor that a client sent, before [`Unproven::prove`] has verified that [`seal`] made it.
 #[derive(Debug)]
-pub struct Unproven {
+pub struct UnverifiedCursor {
     position: String,
     mac: Vec<u8>,
 }
@@ -33,7 +33,7 @@ pub fn seal(account: &Account, scope: &str, position: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
-impl Unproven {
+impl UnverifiedCursor {
     /// Splits a cursor into position and MAC.
     pub fn parse(text: &str) -> Result<Self> {
         let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| Error::InvalidCursor)?;

@@ -62,7 +62,7 @@ where
             let handled =
                 async { handle(for_handler(req, pattern, &path)).await }.instrument(span.clone());
             let handled = pin!(AssertUnwindSafe(handled).catch_unwind());
-            trace::within(trace.as_ref(), handled)
+            trace::scope(trace.as_ref(), handled)
                 .await
                 .unwrap_or_else(|_| Err(Error::Internal("the handler panicked".into())))
         }
@@ -83,7 +83,7 @@ where
             (reply, error.code())
         }
     };
-    dress(response.headers_mut(), &request_id, origin);
+    set_common_headers(response.headers_mut(), &request_id, origin);
     if method == Method::HEAD {
         response = response.map(|_| Body::Empty);
     }
@@ -101,7 +101,7 @@ where
 fn parent(req: &Request) -> Parent {
     let traceparent = req.headers().get("traceparent").map(HeaderValue::as_bytes);
     let of_lambda = req.lambda_context_ref().and_then(|context| context.xray_trace_id.as_deref());
-    Parent::of(traceparent, of_lambda)
+    Parent::from_headers(traceparent, of_lambda)
 }
 
 /// The span of a request
@@ -239,7 +239,7 @@ fn preflight(allow: &str, failures: Failures) -> Reply {
     Ok(response)
 }
 
-fn dress(headers: &mut HeaderMap, request_id: &str, origin: Option<HeaderValue>) {
+fn set_common_headers(headers: &mut HeaderMap, request_id: &str, origin: Option<HeaderValue>) {
     for (name, value) in SECURITY_HEADERS {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::reply::{JSON, response, to_json};
 use super::{Body, Response, StatusCode, rate_limit};
 use crate::error::FieldErrors;
-use crate::{Error, Tokens};
+use crate::{Credits, Error};
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json; charset=utf-8");
 
@@ -97,7 +97,7 @@ impl Failures {
         if let Some(limit) = error.limit() {
             rate_limit::show(limit, headers);
         }
-        if self.is_openai() && is_out_of_tokens(error) {
+        if self.is_openai() && is_out_of_credits(error) {
             // OpenAI's SDKs obey this header, and would retry a 429.
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
@@ -149,12 +149,12 @@ pub struct Problem<'a> {
     /// The balance. Only with the code `insufficient_tokens`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
-    tokens_left: Option<Tokens>,
+    tokens_left: Option<Credits>,
     /// Tokens that are held for messages whose answer isn't finished. Only with the code
     /// `insufficient_tokens`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
-    tokens_held: Option<Tokens>,
+    tokens_held: Option<Credits>,
 }
 
 impl<'a> Problem<'a> {
@@ -273,7 +273,7 @@ impl OpenAiFailure {
         let status = error.status();
         let (r#type, code) = match status {
             StatusCode::UNAUTHORIZED => ("invalid_request_error", "invalid_api_key"),
-            _ if is_out_of_tokens(error) => ("insufficient_quota", "insufficient_quota"),
+            _ if is_out_of_credits(error) => ("insufficient_quota", "insufficient_quota"),
             StatusCode::TOO_MANY_REQUESTS => ("rate_limit_error", "rate_limit_exceeded"),
             status if status.is_server_error() => ("server_error", error.code()),
             _ => ("invalid_request_error", error.code()),
@@ -288,7 +288,7 @@ impl OpenAiFailure {
                 let how = "Send a valid one in the header `Authorization: Bearer sk-…`.";
                 (format!("Incorrect API key provided. {how}"), None)
             }
-            _ if is_out_of_tokens(error) => {
+            _ if is_out_of_credits(error) => {
                 (format!("You exceeded your current quota. {}", error.detail()), None)
             }
             Error::PromptTooLong(_) => (error.detail(), Some(failures.field("messages").into())),
@@ -307,7 +307,7 @@ impl OpenAiFailure {
     }
 }
 
-fn is_out_of_tokens(error: &Error) -> bool {
+fn is_out_of_credits(error: &Error) -> bool {
     matches!(error, Error::InsufficientTokens { .. } | Error::OutOfQuota(_))
 }
 
@@ -342,9 +342,9 @@ mod tests {
     #[test]
     fn openais_clients_are_told_in_their_own_words() {
         let out = Error::InsufficientTokens {
-            cost: Tokens::new(100).unwrap(),
-            balance: Tokens::ZERO,
-            held: Tokens::ZERO,
+            cost: Credits::new(100).unwrap(),
+            balance: Credits::ZERO,
+            held: Credits::ZERO,
             advice: Some("Get more: https://shop.example.com".into()),
         };
         for (error, status, kind, code) in [

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::reply::ok;
 use super::{Body, HeaderValue, Reply, Request, Response, base_path, base_url, path, query};
-use crate::http::cursor::{Unproven, seal};
+use crate::http::cursor::{UnverifiedCursor, seal};
 use crate::values::Account;
 use crate::{Error, Result};
 
@@ -24,7 +24,7 @@ pub struct Paging<'r> {
     /// The query parameters that the link to the next page keeps, beside `limit`.
     kept: &'static [&'static str],
     limit: usize,
-    cursor: Option<Unproven>,
+    cursor: Option<UnverifiedCursor>,
 }
 
 impl<'r> Paging<'r> {
@@ -33,7 +33,7 @@ impl<'r> Paging<'r> {
     ///
     /// # Errors
     /// [`Error::Invalid`] and [`Error::InvalidCursor`].
-    pub fn of(req: &'r Request, kept: &'static [&'static str]) -> Result<Self> {
+    pub fn from_request(req: &'r Request, kept: &'static [&'static str]) -> Result<Self> {
         let limit = match query(req, "limit").map(str::parse) {
             None => PAGE,
             Some(Ok(limit @ 1..=LARGEST_PAGE)) => limit,
@@ -44,7 +44,7 @@ impl<'r> Paging<'r> {
                 ));
             }
         };
-        let cursor = query(req, "cursor").map(Unproven::parse).transpose()?;
+        let cursor = query(req, "cursor").map(UnverifiedCursor::parse).transpose()?;
         Ok(Self { req, kept, limit, cursor })
     }
 
@@ -55,7 +55,7 @@ impl<'r> Paging<'r> {
 
     /// Where the page begins, if the cursor is right. `None` for the first page.
     pub fn position(&self) -> Option<&str> {
-        self.cursor.as_ref().map(Unproven::position)
+        self.cursor.as_ref().map(UnverifiedCursor::position)
     }
 
     /// As many of the items that were read as the page may have, and whether others follow them:

@@ -130,7 +130,7 @@ pub fn idempotency_key(req: &Request) -> Result<Option<Key>> {
 
 /// When the gateway received the request, in milliseconds since 1970. `now` if the gateway doesn't
 /// report it, or not in milliseconds.
-pub fn came(req: &Request, now: u64) -> u64 {
+pub fn received_at(req: &Request, now: u64) -> u64 {
     let said = match req.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => context.request_time_epoch,
         Some(RequestContext::ApiGatewayV2(context)) => context.time_epoch,

@@ -94,7 +94,7 @@ impl Body {
         let state = Some((pieces, ending));
         Self::Pieces(Box::pin(unfold(state, |state| async move {
             let (mut pieces, mut ending) = state?;
-            let piece = trace::within(Some(&ending.trace), pin!(pieces.next())).await;
+            let piece = trace::scope(Some(&ending.trace), pin!(pieces.next())).await;
             match piece {
                 Some(Ok(piece)) => Some((Ok(piece), Some((pieces, ending)))),
                 Some(Err(error)) => {

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{COMPUTED, Of, Rows, place};
+use super::{COMPUTED, Rows, StatementOwner, place};
 use crate::clock::{millis_of, month};
 use crate::http::{Paging, ProvenPage, Reply};
 use crate::values::{AccessToken, Account, Entry};
@@ -90,7 +90,7 @@ impl Months {
         let after = place.map(|(before, balance, _)| (before, balance));
         let open = place.map(|(_, _, open)| MonthTotals::parse(open)).transpose()?.flatten();
         let Rows { account, balance, entries, more } =
-            Rows::read(app, Of::Caller(caller), after, COMPUTED).await?;
+            Rows::read(app, StatementOwner::Caller(caller), after, COMPUTED).await?;
         let last = after.map(|(before, _)| before.to_owned());
         let (months, next) = totals(open, &entries, more, paging.limit(), (last, balance));
         Ok(Self { account, months, next })

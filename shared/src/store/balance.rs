@@ -4,7 +4,7 @@
 //! balance in one conditional write and keeps them on the account;
 //! [`Store::settle`](super::Store::settle) turns them into a stored chat, or
 //! [`Store::release`](super::Store::release) returns them. At every moment `granted = tokens +
-//! reservations + spent`. [`Store::stop`](super::Store::stop) only marks a reservation.
+//! holds + spent`. [`Store::stop`](super::Store::stop) only marks a hold.
 
 mod adjust;
 mod hold;
@@ -15,16 +15,16 @@ mod reserve;
 mod settle;
 mod stop;
 
-pub use adjust::{Adjusted, Adjustment};
+pub use adjust::{AdjustOutcome, Adjustment};
 pub use hold::Hold;
 pub use limits::{ChatLimits, Refund};
-pub use reserve::Reserved;
-pub use settle::Settled;
-pub use stop::Stopped;
+pub use reserve::ReserveOutcome;
+pub use settle::SettleOutcome;
+pub use stop::StopOutcome;
 
 use crate::values::Account;
 
-/// How long a reservation's id stays closed after its chat, in seconds: until no copy of the
+/// How long a hold's id stays closed after its chat, in seconds: until no copy of the
 /// reserve can still arrive.
 const CLOSED: u64 = 60;
 
@@ -43,7 +43,7 @@ fn outdated(account: &Account, now: u64) -> Vec<String> {
 }
 
 /// Appends the removal of these keys of a map to `remove`. Returns the names that it uses.
-fn also(remove: &mut String, map: &str, keys: &[String]) -> Vec<(String, String)> {
+fn append_removals(remove: &mut String, map: &str, keys: &[String]) -> Vec<(String, String)> {
     let named = |(index, key): (usize, &String)| {
         let name = format!("#{map}{index}");
         remove.push_str(&format!(", {map}.{name}"));

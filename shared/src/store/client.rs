@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::Client;
 
 use crate::aws;
 use crate::config::{Config, Tables};
+use crate::store::send_counter::SendCounter;
 use crate::store::traced::Traced;
-use crate::store::write::Sends;
 
 /// DynamoDB, with the tables' names. Cloning it is cheap.
 #[derive(Clone, Debug)]
@@ -19,11 +19,11 @@ pub struct Store {
 impl Store {
     /// Connects to the endpoint of the settings, or to AWS.
     pub fn connect(aws: &aws_config::SdkConfig, config: &Config) -> Self {
-        Self::over(aws_sdk_dynamodb::Config::from(aws).to_builder(), config)
+        Self::with_client(aws_sdk_dynamodb::Config::from(aws).to_builder(), config)
     }
 
     /// The same with a client configuration that the caller has begun.
-    pub fn over(mut client: aws_sdk_dynamodb::config::Builder, config: &Config) -> Self {
+    pub fn with_client(mut client: aws_sdk_dynamodb::config::Builder, config: &Config) -> Self {
         if let Some(endpoint) = &config.dynamodb_endpoint {
             client.set_endpoint_url(Some(endpoint.url.clone()));
             if let Some(credentials) = aws::credentials(endpoint) {

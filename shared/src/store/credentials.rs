@@ -9,6 +9,6 @@ pub(in crate::store) mod sessions;
 
 pub use api_keys::API_KEYS;
 pub use links::{Link, Purpose};
-pub use outbox::Letter;
+pub use outbox::OutgoingEmail;
 pub use public_keys::PublicKey;
 pub use sessions::{Ending, Rotation};

@@ -5,7 +5,7 @@ use std::fmt;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use crate::aws;
-use crate::values::{Limit, Tokens};
+use crate::values::{Credits, Limit};
 
 /// The result of a call to the store.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -60,11 +60,11 @@ pub enum StoreError {
     /// The balance is less than the price.
     InsufficientTokens {
         /// The price.
-        cost: Tokens,
+        cost: Credits,
         /// The balance.
-        balance: Tokens,
+        balance: Credits,
         /// The tokens that are held for other messages of the account.
-        held: Tokens,
+        held: Credits,
     },
     /// The maximum number of the account's messages wait for the AI.
     TooManyChats(Limit),

@@ -8,5 +8,5 @@ pub(in crate::store) mod spenders;
 
 pub use acts::{ActFilter, TrailEntry};
 pub use figures::{Figures, is_closed};
-pub use interventions::Intervening;
+pub use interventions::PlannedIntervention;
 pub use spenders::{Spender, Spenders};

@@ -6,4 +6,4 @@ pub(in crate::store) mod users;
 
 pub use census::{Census, UserOrder};
 pub use filters::{UserFilter, UserSource};
-pub use users::{Label, Listed};
+pub use users::Label;

@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use serde::de::DeserializeOwned;
 
+use crate::store::patience::Patience;
 use crate::store::schema::pk;
-use crate::store::write::Patience;
 use crate::store::{Item, Result, Store, StoreError, from_item, s};
 
 /// How many ids a page has: as many as one `BatchGetItem` takes.

@@ -20,7 +20,7 @@ pub(in crate::store) const ACCOUNT: &str = "user:";
 pub(in crate::store) const ADMINISTRATORS: &str = "admins";
 
 /// An account, by the key of its username.
-pub(in crate::store) fn account_key(name_key: &str) -> String {
+pub(in crate::store) fn account_pk(name_key: &str) -> String {
     format!("{ACCOUNT}{name_key}")
 }
 
@@ -28,7 +28,7 @@ pub(in crate::store) fn account_key(name_key: &str) -> String {
 pub(in crate::store) const CLAIM: &str = "email:";
 
 /// The claim of an address, by the address's key.
-pub(in crate::store) fn claim_key(address_key: &str) -> String {
+pub(in crate::store) fn claim_pk(address_key: &str) -> String {
     format!("{CLAIM}{address_key}")
 }
 
@@ -70,7 +70,7 @@ const FIGURES: &str = "figures:";
 pub(in crate::store) const INSTRUCTIONS: &str = "instructions:";
 
 /// The instructions of a user.
-pub(in crate::store) fn instructions_key(user_id: &str) -> String {
+pub(in crate::store) fn instructions_pk(user_id: &str) -> String {
     format!("{INSTRUCTIONS}{user_id}")
 }
 
@@ -81,93 +81,93 @@ pub(in crate::store) const CENSUS: &str = "census:latest";
 const RANKING: &str = "ranking:";
 
 /// A part of the users of an order.
-pub(in crate::store) fn ranking_key(order: &str, part: usize) -> String {
+pub(in crate::store) fn ranking_pk(order: &str, part: usize) -> String {
     format!("{RANKING}{order}#{part}")
 }
 
 /// A session.
-pub(in crate::store) fn session_key(id: &str) -> String {
+pub(in crate::store) fn session_pk(id: &str) -> String {
     format!("{SESSION}{id}")
 }
 
 /// An API key.
-pub(in crate::store) fn api_key_key(id: &str) -> String {
+pub(in crate::store) fn api_key_pk(id: &str) -> String {
     format!("{API_KEY}{id}")
 }
 
 /// A letter.
-pub(in crate::store) fn letter_key(id: &str) -> String {
+pub(in crate::store) fn outbox_pk(id: &str) -> String {
     format!("{OUTBOX}{id}")
 }
 
 /// The figures of a day.
-pub(in crate::store) fn figures_key(day: Day) -> String {
+pub(in crate::store) fn figures_pk(day: Day) -> String {
     format!("{FIGURES}{day}")
 }
 
 /// The users who spent the most on a day.
-pub(in crate::store) fn spenders_key(day: Day) -> String {
+pub(in crate::store) fn spenders_pk(day: Day) -> String {
     format!("{FIGURES}{day}#users")
 }
 
 /// The record of an idempotency key.
-pub(in crate::store) fn record_key(key_id: &str) -> String {
+pub(in crate::store) fn record_pk(key_id: &str) -> String {
     format!("{IDEMPOTENCY}{key_id}")
 }
 
 /// The idempotency key of a client's call without one, by a hash of the user and the request.
-pub(in crate::store) fn call_key(hash: &str) -> String {
+pub(in crate::store) fn call_pk(hash: &str) -> String {
     format!("{IDEMPOTENCY}call-{hash}")
 }
 
 /// An e-mailed link, by the hash of its token.
-pub(in crate::store) fn link_key(hash: &str) -> String {
+pub(in crate::store) fn link_pk(hash: &str) -> String {
     format!("{LINK}{hash}")
 }
 
 /// The pause after an e-mail to this address or account.
-pub(in crate::store) fn pause_key(whom: &str) -> String {
+pub(in crate::store) fn pause_pk(whom: &str) -> String {
     format!("mailed:{whom}")
 }
 
 /// Attempts of unknown clients, by the hash of the login.
-pub(in crate::store) fn login_attempts_key(hash: &str) -> String {
+pub(in crate::store) fn login_attempts_pk(hash: &str) -> String {
     format!("attempt:login:{hash}")
 }
 
 /// Checks of the current password for holders of a token of this session.
-pub(in crate::store) fn owner_attempts_key(user_id: &str, session: &str) -> String {
+pub(in crate::store) fn owner_attempts_pk(user_id: &str, session: &str) -> String {
     format!("attempt:login:owner:{user_id}#{session}")
 }
 
 /// Attempts of a client that logged in before.
-pub(in crate::store) fn known_attempts_key(mark: &str) -> String {
+pub(in crate::store) fn known_attempts_pk(mark: &str) -> String {
     format!("attempt:known:{mark}")
 }
 
 /// Failed attempts from a network in an hour (since 1970).
-pub(in crate::store) fn network_attempts_key(network: &str, hour: u64) -> String {
+pub(in crate::store) fn network_attempts_pk(network: &str, hour: u64) -> String {
     format!("attempt:address:{network}#{hour}")
 }
 
 /// Registrations from a network in an hour (since 1970).
-pub(in crate::store) fn registrations_key(network: &str, hour: u64) -> String {
+pub(in crate::store) fn registrations_pk(network: &str, hour: u64) -> String {
     format!("attempt:register:{network}#{hour}")
 }
 
 /// E-mails to an address in an hour (since 1970).
-pub(in crate::store) fn mails_key(address_hash: &str, hour: u64) -> String {
-    pause_key(&format!("{address_hash}#{hour}"))
+pub(in crate::store) fn mails_pk(address_hash: &str, hour: u64) -> String {
+    pause_pk(&format!("{address_hash}#{hour}"))
 }
 
 /// Reset e-mails to an address in an hour (since 1970).
-pub(in crate::store) fn resets_of_hour_key(address_hash: &str, hour: u64) -> String {
-    pause_key(&format!("{address_hash}#reset#h{hour}"))
+pub(in crate::store) fn resets_of_hour_pk(address_hash: &str, hour: u64) -> String {
+    pause_pk(&format!("{address_hash}#reset#h{hour}"))
 }
 
 /// Reset e-mails to an address on a day (since 1970).
-pub(in crate::store) fn resets_of_day_key(address_hash: &str, day: u64) -> String {
-    pause_key(&format!("{address_hash}#reset#d{day}"))
+pub(in crate::store) fn resets_of_day_pk(address_hash: &str, day: u64) -> String {
+    pause_pk(&format!("{address_hash}#reset#d{day}"))
 }
 
 // The table Keys, by `kid`.

@@ -23,9 +23,9 @@ use crate::telemetry::trace::{self, Attributes, Trace};
 
 /// Records a span for each call within a trace.
 #[derive(Debug)]
-pub(in crate::store) struct Traced;
+pub(in crate::store) struct TraceInterceptor;
 
-impl Intercept for Traced {
+impl Intercept for TraceInterceptor {
     fn name(&self) -> &'static str {
         "Traced"
     }
@@ -40,7 +40,8 @@ impl Intercept for Traced {
         let Some(trace) = trace::recorded() else { return Ok(()) };
         let operation = bag.load::<Metadata>().map_or("", Metadata::name).to_owned();
         let (table, began) = (table(context.input()).map(str::to_owned), Instant::now());
-        let running = Running { trace, operation, table, began, has_ended: AtomicBool::new(false) };
+        let running =
+            RunningCall { trace, operation, table, began, has_ended: AtomicBool::new(false) };
         bag.interceptor_state().store_put(running);
         Ok(())
     }
@@ -51,7 +52,7 @@ impl Intercept for Traced {
         _: &RuntimeComponents,
         bag: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let Some(running) = bag.load::<Running>() else { return Ok(()) };
+        let Some(running) = bag.load::<RunningCall>() else { return Ok(()) };
         let mut said = Attributes::new();
         let attempts = bag.load::<RequestAttempts>().map_or(1, RequestAttempts::attempts);
         if attempts > 1 {
@@ -83,7 +84,7 @@ const REFUSALS: [&str; 2] = ["ConditionalCheckFailedException", "TransactionCanc
 
 /// A call that is running. If it is given up, so is its span.
 #[derive(Debug)]
-struct Running {
+struct RunningCall {
     trace: Trace,
     operation: String,
     table: Option<String>,
@@ -91,11 +92,11 @@ struct Running {
     has_ended: AtomicBool,
 }
 
-impl Storable for Running {
+impl Storable for RunningCall {
     type Storer = StoreReplace<Self>;
 }
 
-impl Running {
+impl RunningCall {
     fn end(&self, said: Attributes, failure: Option<&str>) {
         if self.has_ended.swap(true, Ordering::Relaxed) {
             return;
@@ -114,7 +115,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningCall {
     fn drop(&mut self) {
         self.end(Attributes::new(), Some("given_up"));
     }

@@ -5,7 +5,9 @@ use aws_sdk_dynamodb::types::CancellationReason;
 use futures_util::FutureExt;
 use serde::de::DeserializeOwned;
 
-use crate::store::write::{Patience, Sends, Write};
+use crate::store::patience::Patience;
+use crate::store::send_counter::SendCounter;
+use crate::store::write::Write;
 use crate::store::{Item, Result, Store, from_item};
 
 /// The outcome of a transaction.
@@ -44,9 +46,9 @@ impl Store {
     pub(in crate::store) async fn transact(
         &self,
         writes: Vec<Write>,
-        token: &str,
+        request_token: &str,
     ) -> Result<Transaction> {
-        self.transact_watched(writes, token, &mut false).await
+        self.transact_watched(writes, request_token, &mut false).await
     }
 
     /// The same. `sent_again` becomes true if the SDK sent a request more than once, so that an
@@ -54,7 +56,7 @@ impl Store {
     pub(in crate::store) async fn transact_watched(
         &self,
         writes: Vec<Write>,
-        token: &str,
+        request_token: &str,
         sent_again: &mut bool,
     ) -> Result<Transaction> {
         let items: Vec<_> = writes.into_iter().map(Write::in_transaction).collect::<Result<_>>()?;
@@ -64,8 +66,8 @@ impl Store {
                 .client
                 .transact_write_items()
                 .set_transact_items(Some(items.clone()))
-                .client_request_token(token);
-            let sent = Sends::watch(request.send().boxed(), sent_again).await;
+                .client_request_token(request_token);
+            let sent = SendCounter::watch(request.send().boxed(), sent_again).await;
             let error = match sent {
                 Ok(_) => return Ok(Transaction::Applied),
                 Err(error) => error,

@@ -6,7 +6,7 @@ pub(in crate::store) mod reconcile;
 pub(in crate::store) mod restore;
 pub(in crate::store) mod sweep;
 
-pub use audit::{Audited, Difference};
-pub use reconcile::Reconciled;
-pub use restore::{Newer, Reapplied, Since};
-pub use sweep::Swept;
+pub use audit::{AuditReport, Difference};
+pub use reconcile::ReconcileReport;
+pub use restore::{NewerTables, ReapplyInput, ReapplyReport};
+pub use sweep::SweepReport;

@@ -1,13 +1,9 @@
 //! A write of one item as a value: sent alone, or as one of a transaction's writes. The SDK has
 //! separate builders for the two, so that each write would have to be spelled twice.
 
-use std::cell::Cell;
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
 
-use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
-use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_dynamodb::error::{BoxError, BuildError, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -19,7 +15,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
-use crate::aws::OPERATION;
+use crate::store::patience::Patience;
+use crate::store::send_counter::SendCounter;
 use crate::store::{Item, Result, Store, StoreError, from_item};
 
 /// The condition of a put that must not replace an item of the tables Users or Tokens.
@@ -99,7 +96,7 @@ impl Write {
     }
 
     /// The condition without which the write is refused, in place of an earlier one.
-    pub(in crate::store) fn when(mut self, condition: impl Into<String>) -> Self {
+    pub(in crate::store) fn condition(mut self, condition: impl Into<String>) -> Self {
         self.condition = Some(condition.into());
         self
     }
@@ -226,7 +223,7 @@ impl Store {
                 }
             }
         };
-        Sends::watch(sending.boxed(), sent_again).boxed()
+        SendCounter::watch(sending.boxed(), sent_again).boxed()
     }
 
     /// The item that refused a write: `shown`, or read if the reply didn't have it.
@@ -245,74 +242,6 @@ impl Store {
             ) => self.get(&write.table, key.clone()).await,
             (None, Operation::Put { .. }) => Ok(None),
         }
-    }
-}
-
-/// Pauses of growing, random length between retries, within the time that one call may take.
-pub(in crate::store) struct Patience {
-    until: Instant,
-    pause: Duration,
-}
-
-impl Patience {
-    pub(in crate::store) fn new() -> Self {
-        Self { until: Instant::now() + OPERATION, pause: Duration::from_millis(10) }
-    }
-
-    /// Waits; `false` at once if there is no time left.
-    pub(in crate::store) async fn lasts(&mut self) -> bool {
-        let mut random = [0_u8; 1];
-        // Without randomness the pauses are only longer than necessary.
-        let random = aws_lc_rs::rand::fill(&mut random).map_or(u8::MAX, |()| random[0]);
-        let pause = self.pause.mul_f64(0.5 + f64::from(random) / 255.0);
-        if Instant::now() + pause > self.until {
-            return false;
-        }
-        tokio::time::sleep(pause).await;
-        self.pause = (self.pause * 2).min(Duration::from_millis(500));
-        true
-    }
-}
-
-tokio::task_local! {
-    /// How often the SDK has sent the request that is being watched.
-    static SENDS: Cell<u32>;
-}
-
-/// The client's interceptor that counts how often the SDK sends a request. It belongs to the client,
-/// since for an interceptor of a single call the SDK builds a configuration for that call.
-#[derive(Debug)]
-pub(in crate::store) struct Sends;
-
-impl Sends {
-    /// Runs a future that sends a request. `sent_again` becomes true if the SDK sends the request more
-    /// than once: an earlier copy may still arrive. Takes a box, since the future is large, and each
-    /// layer around it would move it over the stack.
-    pub(in crate::store) async fn watch<T>(sending: BoxFuture<'_, T>, sent_again: &mut bool) -> T {
-        let counted = async {
-            let sent = sending.await;
-            *sent_again |= SENDS.with(Cell::get) > 1;
-            sent
-        };
-        SENDS.scope(Cell::new(0), counted).await
-    }
-}
-
-impl Intercept for Sends {
-    fn name(&self) -> &'static str {
-        "Sends"
-    }
-
-    fn read_before_attempt(
-        &self,
-        _: &BeforeTransmitInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        // Fails outside of `watch`: how often a read is sent doesn't matter. The SDK sends in the
-        // caller's task.
-        let _ = SENDS.try_with(|sends| sends.set(sends.get() + 1));
-        Ok(())
     }
 }
 

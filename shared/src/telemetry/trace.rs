@@ -161,8 +161,8 @@ impl Root {
 impl Traces {
     /// Traces for the collector at `endpoint`, of this share of the invocations. `None` if TLS can't
     /// be configured; then no call to AWS is possible either.
-    pub fn to(endpoint: &str, service: &str, share: f64) -> Option<Self> {
-        let (exporter, service) = (Exporter::to(endpoint)?, service.to_owned());
+    pub fn for_endpoint(endpoint: &str, service: &str, share: f64) -> Option<Self> {
+        let (exporter, service) = (Exporter::for_endpoint(endpoint)?, service.to_owned());
         Some(Self(Arc::new(Recorder { exporter, service, share, started: AtomicBool::new(false) })))
     }
 
@@ -296,7 +296,7 @@ tokio::task_local! {
 }
 
 /// Does work as a part of this trace.
-pub async fn within<F: Future>(trace: Option<&Trace>, mut work: Pin<&mut F>) -> F::Output {
+pub async fn scope<F: Future>(trace: Option<&Trace>, mut work: Pin<&mut F>) -> F::Output {
     poll_fn(|context| match trace {
         None => work.as_mut().poll(context),
         Some(trace) => CURRENT.sync_scope(trace.clone(), || work.as_mut().poll(context)),
@@ -311,7 +311,7 @@ pub async fn of_work<T, E>(
     work: impl Future<Output = Result<T, E>>,
     code: impl FnOnce(&E) -> &'static str,
 ) -> Result<T, E> {
-    let done = within(trace, pin!(work)).await;
+    let done = scope(trace, pin!(work)).await;
     if let Some(trace) = trace {
         trace.end(Root::of_work(function, trigger, done.as_ref().err().map(code)));
         trace.send().await;
@@ -334,7 +334,7 @@ mod tests {
     use super::*;
 
     fn traces(share: f64) -> Traces {
-        Traces::to("http://127.0.0.1:9", "tests", share).unwrap()
+        Traces::for_endpoint("http://127.0.0.1:9", "tests", share).unwrap()
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Tokens;
+use crate::Credits;
 use crate::values::Invalid;
 use crate::values::text::key;
 
@@ -48,15 +48,15 @@ pub struct Account {
     pub role: Role,
     /// A deactivated account can do nothing.
     pub active: bool,
-    /// The balance without reservations: `granted = tokens + reservations + spent` at every moment.
-    pub tokens: Tokens,
+    /// The balance without holds: `granted = tokens + reservations + spent` at every moment.
+    pub tokens: Credits,
     /// All tokens ever granted, including adjustments.
-    pub granted: Tokens,
+    pub granted: Credits,
     /// All tokens ever spent on settled messages.
-    pub spent: Tokens,
-    /// The reservations for messages that wait for an answer, by reservation id.
-    pub reservations: BTreeMap<String, Reservation>,
-    /// Reservation ids that must not be used again, each with the second until which this holds.
+    pub spent: Credits,
+    /// The holds for messages that wait for an answer, by hold id.
+    pub reservations: BTreeMap<String, StoredHold>,
+    /// Hold ids that must not be used again, each with the second until which this holds.
     pub closed: BTreeMap<String, u64>,
     /// How many messages were sent in which minute since 1970. `None` for accounts from before they
     /// were counted.
@@ -93,17 +93,17 @@ pub struct Account {
 }
 
 impl Account {
-    /// The balance at the second `now`. Reservations whose lease has ended count as free even
+    /// The balance at the second `now`. Holds whose lease has ended count as free even
     /// before a release.
-    pub fn balance(&self, now: u64) -> Tokens {
-        let free = self.reservations.values().filter(|reservation| reservation.expires_at <= now);
-        free.fold(self.tokens, |sum, reservation| sum.checked_add(reservation.cost).unwrap_or(sum))
+    pub fn balance(&self, now: u64) -> Credits {
+        let free = self.reservations.values().filter(|held| held.expires_at <= now);
+        free.fold(self.tokens, |sum, held| sum.checked_add(held.cost).unwrap_or(sum))
     }
 
-    /// The tokens in reservations whose lease hasn't ended at the second `now`.
-    pub fn held(&self, now: u64) -> Tokens {
-        let held = self.reservations.values().filter(|reservation| reservation.expires_at > now);
-        held.fold(Tokens::ZERO, |sum, reservation| sum.checked_add(reservation.cost).unwrap_or(sum))
+    /// The tokens in holds whose lease hasn't ended at the second `now`.
+    pub fn held(&self, now: u64) -> Credits {
+        let held = self.reservations.values().filter(|held| held.expires_at > now);
+        held.fold(Credits::ZERO, |sum, held| sum.checked_add(held.cost).unwrap_or(sum))
     }
 
     /// Whether it is an active administrator.
@@ -129,7 +129,7 @@ impl Account {
         Some(last.saturating_mul(60_000))
     }
 
-    /// The sum of the ledger: the balance with all reservations. Below zero only if the account was
+    /// The sum of the ledger: the balance with all holds. Below zero only if the account was
     /// tampered with.
     pub fn booked(&self) -> i64 {
         self.granted.signed().saturating_sub(self.spent.signed())
@@ -217,13 +217,13 @@ impl Role {
 
 /// Tokens that are taken from a balance for a message that waits for its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reservation {
+pub struct StoredHold {
     /// How many.
-    pub cost: Tokens,
-    /// The id of the message. Only its request may settle or release the reservation before it
+    pub cost: Credits,
+    /// The id of the message. Only its request may settle or release the hold before it
     /// expires.
     pub owner: String,
-    /// The second at which the lease ends. From then on the reservation can't be settled, and any
+    /// The second at which the lease ends. From then on the hold can't be settled, and any
     /// request may release it.
     pub expires_at: u64,
     /// The hash of the request, with which an idempotency key refuses another payload. Empty
@@ -260,8 +260,8 @@ mod tests {
 
     #[test]
     fn an_expired_reservation_counts_as_free_and_the_last_counted_minute_as_the_last_message() {
-        let tokens = |n| Tokens::new(n).unwrap();
-        let reservation = |expires_at| Reservation {
+        let tokens = |n| Credits::new(n).unwrap();
+        let held = |expires_at| StoredHold {
             cost: tokens(100),
             owner: "o".into(),
             expires_at,
@@ -285,11 +285,8 @@ mod tests {
             active: true,
             tokens: tokens(3800),
             granted: tokens(4000),
-            spent: Tokens::ZERO,
-            reservations: BTreeMap::from([
-                ("a".into(), reservation(10)),
-                ("b".into(), reservation(20)),
-            ]),
+            spent: Credits::ZERO,
+            reservations: BTreeMap::from([("a".into(), held(10)), ("b".into(), held(20))]),
             closed: BTreeMap::new(),
             minutes: None,
             auth_epoch: 1,

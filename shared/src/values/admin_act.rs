@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{EntryKind, Role};
-use crate::Tokens;
+use crate::Credits;
 
 /// The stored kind of every act of this release.
 pub(crate) const STANDING: &str = "standing";
@@ -35,7 +35,7 @@ pub struct AdminAct {
     /// The first tokens of an account that an administrator created. The account's own ledger has the
     /// row that counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub granted: Option<Tokens>,
+    pub granted: Option<Credits>,
     /// The time in milliseconds since 1970.
     pub time: u64,
 }

@@ -125,7 +125,7 @@ impl KeyName {
 
 /// An API key as the store knows it: without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredKey {
+pub struct StoredApiKey {
     /// `apikey:<id>`.
     pub(crate) pk: String,
     /// The account's id.
@@ -145,7 +145,7 @@ pub struct StoredKey {
     pub auth_epoch: u64,
 }
 
-impl StoredKey {
+impl StoredApiKey {
     /// Ids sort by creation.
     pub fn id(&self) -> &str {
         self.pk.split_once(':').map_or("", |(_, id)| id)

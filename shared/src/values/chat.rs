@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::Tokens;
+use crate::Credits;
 use crate::values::text::turns_text;
-use crate::values::{Cut, Invalid, Speaker, ToolCall, Turn, Usage};
+use crate::values::{CutReason, Invalid, Speaker, ToolCall, Turn, Usage};
 
 /// A message that may be sent to the AI.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ impl Title {
 /// What a message follows in its conversation, if it doesn't simply continue it: its user has edited
 /// a message, or had it answered again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum After {
+pub enum ParentChat {
     /// Nothing: it is another beginning of the conversation.
     Start,
     /// The message with this id.
@@ -94,7 +94,7 @@ pub enum After {
 /// The word for [`After::Start`].
 const START: &str = "start";
 
-impl After {
+impl ParentChat {
     /// `start` or an id, as clients and the store write it. `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
@@ -119,7 +119,7 @@ impl After {
 
 /// A chat's place in the index by_conversation: `<conversation>#<chat id>`, or
 /// `<conversation>#<chat id>#<after>` if it follows another message than the one before it.
-pub(crate) fn place(conversation: &str, chat_id: &str, after: Option<&After>) -> String {
+pub(crate) fn place(conversation: &str, chat_id: &str, after: Option<&ParentChat>) -> String {
     match after {
         None => format!("{conversation}#{chat_id}"),
         Some(after) => format!("{conversation}#{chat_id}#{}", after.word()),
@@ -156,7 +156,7 @@ pub struct Chat {
     pub model: String,
     /// Why the answer is cut off, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cut: Option<Cut>,
+    pub cut: Option<CutReason>,
     /// Whether its user stopped the answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
@@ -164,14 +164,14 @@ pub struct Chat {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// What it cost.
-    pub cost: Tokens,
+    pub cost: Credits,
     /// How many times the price of a message the cost is. `None` if it is the price itself: only a
     /// long prompt costs more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub units: Option<u32>,
     /// The balance right after the tokens were reserved.
     #[serde(default)]
-    pub tokens_left: Tokens,
+    pub tokens_left: Credits,
     /// When it was sent, in milliseconds since 1970.
     pub time: u64,
     /// The username, for the administrators' list.
@@ -202,7 +202,7 @@ pub enum FinishReason {
 impl Chat {
     /// The same chat in this conversation, after this message of it.
     #[must_use]
-    pub fn of(self, conversation: Option<String>, after: Option<&After>) -> Self {
+    pub fn of(self, conversation: Option<String>, after: Option<&ParentChat>) -> Self {
         let place = |conversation: &String| place(conversation, &self.chat_id, after);
         let thread = conversation.as_ref().map(place);
         Self { conversation, thread, ..self }
@@ -218,8 +218,8 @@ impl Chat {
     pub fn finish_reason(&self) -> FinishReason {
         match self.cut {
             _ if self.stopped => FinishReason::Stopped,
-            Some(Cut::Length) => FinishReason::Length,
-            Some(Cut::ContentFilter) => FinishReason::ContentFilter,
+            Some(CutReason::Length) => FinishReason::Length,
+            Some(CutReason::ContentFilter) => FinishReason::ContentFilter,
             None if self.calls.is_empty() => FinishReason::Stop,
             None => FinishReason::ToolCalls,
         }
@@ -250,8 +250,8 @@ impl Chat {
     /// The message and the answer as turns.
     pub fn turns(&self) -> [Turn; 2] {
         [
-            Turn::of(Speaker::User, self.message.as_str()),
-            Turn::of(Speaker::Assistant, self.response.as_str()),
+            Turn::new(Speaker::User, self.message.as_str()),
+            Turn::new(Speaker::Assistant, self.response.as_str()),
         ]
     }
 }
@@ -289,21 +289,21 @@ mod tests {
     #[test]
     fn a_place_tells_what_a_chat_follows() {
         let id = "01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342";
-        let chat = |conversation: Option<&str>, after: Option<&After>| {
+        let chat = |conversation: Option<&str>, after: Option<&ParentChat>| {
             let chat = Chat { chat_id: "b".into(), ..Chat::default() };
             chat.of(conversation.map(str::to_owned), after)
         };
-        let message = After::Message(id.into());
-        for after in [None, Some(After::Start), Some(message.clone())] {
+        let message = ParentChat::Message(id.into());
+        for after in [None, Some(ParentChat::Start), Some(message.clone())] {
             let placed = chat(Some("a"), after.as_ref());
-            assert_eq!(placed.after(), after.as_ref().map(After::word));
-            assert_eq!(After::of_place(&placed.thread.unwrap()), after);
+            assert_eq!(placed.after(), after.as_ref().map(ParentChat::word));
+            assert_eq!(ParentChat::of_place(&placed.thread.unwrap()), after);
         }
         assert_eq!(chat(Some("a"), None).thread.unwrap(), "a#b");
         assert_eq!(chat(None, Some(&message)).thread, None);
-        assert_eq!(After::parse(&id.to_uppercase()), Some(message));
+        assert_eq!(ParentChat::parse(&id.to_uppercase()), Some(message));
         for bad in ["", "Start", "x", "c#x"] {
-            assert_eq!(After::parse(bad), None, "{bad:?}");
+            assert_eq!(ParentChat::parse(bad), None, "{bad:?}");
         }
     }
 

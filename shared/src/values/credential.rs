@@ -2,16 +2,16 @@
 
 use std::ops::RangeInclusive;
 
-use crate::values::{AccessToken, Account, Role, StoredKey};
+use crate::values::{AccessToken, Account, Role, StoredApiKey};
 
 /// A valid credential. Only the store knows whether the account still accepts it:
-/// [`Credential::admits`], or the condition of a reservation.
+/// [`Credential::admits`], or the condition of a hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// An access token, which ends with its session.
     Session(AccessToken),
     /// An API key, which has no session and no end.
-    ApiKey(StoredKey),
+    ApiKey(StoredApiKey),
 }
 
 impl Credential {

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 /// their full names.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Tokens(u64);
+pub struct Credits(u64);
 
-impl Tokens {
+impl Credits {
     /// No tokens.
     pub const ZERO: Self = Self(0);
 
@@ -52,35 +52,35 @@ impl Tokens {
 
 /// A change of a balance that isn't the price of a message. Never zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum BalanceChange {
     /// Adds tokens.
-    Give(Tokens),
+    Credit(Credits),
     /// Takes tokens.
-    Take(Tokens),
+    Debit(Credits),
 }
 
-impl Change {
+impl BalanceChange {
     /// The change by a signed amount. `None` for zero, and beyond [`Tokens::MAX`] in either
     /// direction.
     pub fn new(amount: i64) -> Option<Self> {
-        let tokens = Tokens::new(amount.unsigned_abs())?;
+        let tokens = Credits::new(amount.unsigned_abs())?;
         match amount {
             0 => None,
-            1.. => Some(Self::Give(tokens)),
-            _ => Some(Self::Take(tokens)),
+            1.. => Some(Self::Credit(tokens)),
+            _ => Some(Self::Debit(tokens)),
         }
     }
 
     /// The amount, negative if it takes tokens.
     pub fn amount(self) -> i64 {
         match self {
-            Self::Give(tokens) => tokens.signed(),
-            Self::Take(tokens) => -tokens.signed(),
+            Self::Credit(tokens) => tokens.signed(),
+            Self::Debit(tokens) => -tokens.signed(),
         }
     }
 }
 
-impl fmt::Display for Tokens {
+impl fmt::Display for Credits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -92,21 +92,21 @@ mod tests {
 
     #[test]
     fn an_amount_never_goes_below_zero_or_over_the_maximum() {
-        let hundred = Tokens::new(100).unwrap();
-        assert_eq!(Tokens::ZERO.checked_sub(hundred), None);
-        assert_eq!(hundred.checked_sub(hundred), Some(Tokens::ZERO));
-        assert_eq!(Tokens::MAX.checked_add(hundred), None);
-        assert_eq!(Tokens::new(u64::MAX), None);
+        let hundred = Credits::new(100).unwrap();
+        assert_eq!(Credits::ZERO.checked_sub(hundred), None);
+        assert_eq!(hundred.checked_sub(hundred), Some(Credits::ZERO));
+        assert_eq!(Credits::MAX.checked_add(hundred), None);
+        assert_eq!(Credits::new(u64::MAX), None);
     }
 
     #[test]
     fn a_change_gives_or_takes_something_within_the_maximum() {
-        let max = i64::try_from(Tokens::MAX.get()).unwrap();
+        let max = i64::try_from(Credits::MAX.get()).unwrap();
         for bad in [0, max + 1, -max - 1, i64::MAX, i64::MIN] {
-            assert_eq!(Change::new(bad), None, "{bad}");
+            assert_eq!(BalanceChange::new(bad), None, "{bad}");
         }
         for good in [1, -1, max, -max] {
-            assert_eq!(Change::new(good).map(Change::amount), Some(good));
+            assert_eq!(BalanceChange::new(good).map(BalanceChange::amount), Some(good));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a message costs. Its price is computed here, once, before its tokens are reserved; from then
-//! on the reservation owns it.
+//! on the hold owns it.
 
-use crate::Tokens;
+use crate::Credits;
 
 /// The price of a message: the most that it may cost, which is reserved before the AI is asked, and
 /// what its answer costs.
@@ -17,18 +17,18 @@ use crate::Tokens;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fare {
-    price: Tokens,
+    price: Credits,
     units: u32,
 }
 
 impl Fare {
     /// The price of one message, however long it is.
-    pub fn flat(price: Tokens) -> Self {
+    pub fn flat(price: Credits) -> Self {
         Self { price, units: 1 }
     }
 
     /// The price of one message for each started `unit` of the `bytes` of its prompt.
-    pub fn by_length(price: Tokens, bytes: usize, unit: usize) -> Self {
+    pub fn by_length(price: Credits, bytes: usize, unit: usize) -> Self {
         let units = bytes.div_ceil(unit.max(1)).max(1);
         Self { price, units: u32::try_from(units).unwrap_or(u32::MAX) }
     }
@@ -39,12 +39,12 @@ impl Fare {
     }
 
     /// The most that the message may cost.
-    pub fn bound(&self) -> Tokens {
+    pub fn bound(&self) -> Credits {
         self.price.times(self.units)
     }
 
     /// What its answer costs. Never more than the [bound](Self::bound).
-    pub fn charge(&self) -> Tokens {
+    pub fn charge(&self) -> Credits {
         self.bound()
     }
 }
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn each_started_unit_costs_the_price_again() {
-        let price = Tokens::new(7).unwrap();
+        let price = Credits::new(7).unwrap();
         for (bytes, units) in [(0, 1), (1, 1), (100, 1), (101, 2), (200, 2), (201, 3)] {
             let fare = Fare::by_length(price, bytes, 100);
             assert_eq!((fare.units(), fare.bound().get()), (units, u64::from(units) * 7));
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn no_length_overflows_the_price() {
-        let fare = Fare::by_length(Tokens::MAX, usize::MAX, 1);
-        assert_eq!((fare.units(), fare.bound()), (u32::MAX, Tokens::MAX));
+        let fare = Fare::by_length(Credits::MAX, usize::MAX, 1);
+        assert_eq!((fare.units(), fare.bound()), (u32::MAX, Credits::MAX));
     }
 }

@@ -22,7 +22,7 @@ impl Limit {
     }
 
     /// When to retry, in words: `in 2 minutes`.
-    pub fn when(&self) -> String {
+    pub fn retry_hint(&self) -> String {
         let (number, unit) = match self.reset {
             ..120 => (self.reset, "second"),
             120..7200 => (self.reset.div_ceil(60), "minute"),

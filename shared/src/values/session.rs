@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Account, RefreshToken};
+use super::Account;
 
 /// A session. A log-in begins it; its time, a log-out or a stolen refresh token ends it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ pub struct Session {
 pub enum Freshness {
     /// It is the session's current or next token.
     Current,
-    /// It is dead, as in [`Rotation::Dead`].
+    /// It is dead, as in [`Rotation::Dead`](crate::store::Rotation::Dead).
     Outdated,
     /// It was never issued, as far as the session knows.
     Unknown,
@@ -60,9 +60,9 @@ impl Session {
         self.generation > earlier.generation
     }
 
-    /// What presenting a refresh token of this session at the second `now` would find.
-    pub fn freshness_of(&self, token: &RefreshToken, now: u64) -> Freshness {
-        match token.generation.checked_sub(self.generation) {
+    /// What presenting its refresh token of this generation at the second `now` would find.
+    pub fn freshness_of(&self, generation: u64, now: u64) -> Freshness {
+        match generation.checked_sub(self.generation) {
             Some(0) if self.may_come_again(now) => Freshness::Current,
             Some(1) => Freshness::Current,
             None | Some(0) => Freshness::Outdated,

@@ -25,7 +25,7 @@ pub struct AccessToken {
 
 impl AccessToken {
     /// A token of this session that ends at `ends`, or with the session.
-    pub fn of(account: &Account, session: &Session, ends: u64) -> Self {
+    pub fn new(account: &Account, session: &Session, ends: u64) -> Self {
         Self {
             user_id: account.id.clone(),
             name: account.label.clone(),
@@ -107,7 +107,7 @@ pub struct DeviceToken {
 impl DeviceToken {
     /// The token of a device that has logged in to this account at `now`, through a page of this
     /// origin if it is one.
-    pub fn of(account: &Account, id: String, origin: Option<String>, now: u64) -> Self {
+    pub fn new(account: &Account, id: String, origin: Option<String>, now: u64) -> Self {
         Self {
             user_id: account.id.clone(),
             id,

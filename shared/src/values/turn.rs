@@ -54,7 +54,7 @@ impl Part {
 
 impl Turn {
     /// A turn with this text.
-    pub fn of(role: Speaker, text: impl Into<String>) -> Self {
+    pub fn new(role: Speaker, text: impl Into<String>) -> Self {
         Self { role, content: vec![Part::Text(text.into())], calls: Vec::new(), answers: None }
     }
 

@@ -22,7 +22,7 @@ pub struct Usage {
 impl Usage {
     /// An estimate from the lengths of a prompt and its answer.
     pub(crate) fn estimate(prompt_bytes: usize, answer_bytes: usize) -> Self {
-        let tokens = |bytes: usize| u32::try_from(tokens_of(bytes)).unwrap_or(u32::MAX);
+        let tokens = |bytes: usize| u32::try_from(estimate_model_tokens(bytes)).unwrap_or(u32::MAX);
         Self {
             prompt_tokens: tokens(prompt_bytes),
             completion_tokens: tokens(answer_bytes),
@@ -32,14 +32,14 @@ impl Usage {
 }
 
 /// About how many tokens of a model these bytes are: a token has about four.
-pub fn tokens_of(bytes: usize) -> usize {
+pub fn estimate_model_tokens(bytes: usize) -> usize {
     bytes.div_ceil(4)
 }
 
 /// Why an answer is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Cut {
+pub enum CutReason {
     /// The provider's content filter.
     ContentFilter,
     /// It has reached its maximum length, or the time is over. A stored reason that only later
@@ -48,7 +48,7 @@ pub enum Cut {
     Length,
 }
 
-impl Cut {
+impl CutReason {
     /// As OpenAI's API and traces name it.
     pub fn word(self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::values::{Account, Role, Username};
-use crate::{Tokens, clock, store};
+use crate::{Credits, clock, store};
 
 /// An account in a list.
 // It shares six fields with `User`, but no type: it comes from an index, which has less than the
@@ -32,11 +32,11 @@ pub struct ListedUser<'a> {
     /// The balance. Only with `details`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    tokens: Option<Tokens>,
+    tokens: Option<Credits>,
     /// All tokens ever spent. Only with `details`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    spent: Option<Tokens>,
+    spent: Option<Credits>,
     /// When the last message was sent, to the minute. Null if none was. Only with `details`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, required = false, format = "date-time", examples("2026-11-20T07:17:00.000Z"))]
@@ -45,7 +45,7 @@ pub struct ListedUser<'a> {
 
 impl<'a> ListedUser<'a> {
     /// The view of this account.
-    pub fn of(listed: &'a store::Listed) -> Self {
+    pub fn of(listed: &'a store::ListedAccount) -> Self {
         Self {
             id: &listed.id,
             username: &listed.name,

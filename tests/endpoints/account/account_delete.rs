@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::passwords;
-use shared::store::{Adjusted, Ending, Erased, StoreError};
+use shared::store::{AdjustOutcome, Ending, ErasureReport, StoreError};
 use shared::values::Account;
 
 use crate::support::client::{Answer, Api, DAY, GRANT, PRICE, Person, unique};
@@ -36,7 +36,7 @@ impl Person {
 /// Erases what is due. Returns how many accounts were visited, and how many are erased.
 async fn erase(api: &Api) -> (usize, usize) {
     let app = &api.server().apps["erase"];
-    let Erased { accounts, gone, .. } =
+    let ErasureReport { accounts, gone, .. } =
         app.store.erase(app.clock.seconds(), functions::background::erase::TIME).await.unwrap();
     (accounts, gone)
 }
@@ -261,7 +261,10 @@ async fn chats_are_erased_whatever_their_number_over_as_many_runs_as_it_takes() 
     ann.is_deleted().await;
 
     let app = &api.server().apps["erase"];
-    assert_eq!(app.store.erase(app.clock.seconds(), Duration::ZERO).await, Ok(Erased::default()));
+    assert_eq!(
+        app.store.erase(app.clock.seconds(), Duration::ZERO).await,
+        Ok(ErasureReport::default())
+    );
     assert_eq!(items_of(&api, &ann).await, 1203, "no time, no work");
     let mut gone = 0;
     for time in [1, 2, 3] {
@@ -412,7 +415,7 @@ async fn a_deleted_account_is_given_nothing() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.is_deleted().await;
-    assert_eq!(api.adjust(&ann, 500, "too late").await, Adjusted::Gone);
+    assert_eq!(api.adjust(&ann, 500, "too late").await, AdjustOutcome::Gone);
     ann.agrees().await;
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::support::client::{Answer, Api, Person};
 use crate::support::function::ask;
 use crate::support::log;
-use crate::support::proxy::{At, Fault, Plan, Strikes};
+use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Plan};
 use crate::support::rig::Rig;
 
 const PATH: &str = "/api/user/api-keys";
@@ -370,7 +370,7 @@ async fn a_session_that_has_ended_makes_and_revokes_nothing() {
     let stranger = ApiKey::random(Uuid::now_v7()).unwrap();
     let (_, caller) = api.caller(&ann).await;
     let name = shared::values::api_key::KeyName::parse("x").unwrap();
-    let stored = shared::values::StoredKey::new(&stranger, &caller, &name, 1);
+    let stored = shared::values::StoredApiKey::new(&stranger, &caller, &name, 1);
     api.store()
         .end_sessions(&caller, Ending::One { session: &caller.session, ends: u64::MAX }, 1)
         .await
@@ -392,9 +392,9 @@ async fn a_key_whose_reply_was_lost_is_made_once_and_shown_and_a_late_copy_makes
                 lane.forgets_tokens();
             }
             lane.strike(Some(Plan {
-                at: At::Operation("TransactWriteItems", 1),
+                at: FaultPoint::Operation("TransactWriteItems", 1),
                 fault,
-                strikes: Strikes::Once,
+                strikes: FaultRepeat::Once,
             }));
             let reply = ask(
                 &app,
@@ -433,9 +433,9 @@ async fn the_last_allowed_key_is_not_refused_if_its_reply_was_lost() {
     let lane = rig.proxy.lane();
     lane.forgets_tokens();
     let plan = Plan {
-        at: At::Operation("TransactWriteItems", 1),
+        at: FaultPoint::Operation("TransactWriteItems", 1),
         fault: Fault::ResetAfter,
-        strikes: Strikes::Once,
+        strikes: FaultRepeat::Once,
     };
     lane.strike(Some(plan));
     let app = rig.api.function_over("api_key_create", &lane);
@@ -462,9 +462,9 @@ async fn a_revocation_whose_reply_was_lost_is_the_success_it_was_and_nothing_bri
         let headers = [("authorization", bearer.as_str())];
         let making = rig.proxy.lane();
         making.strike(Some(Plan {
-            at: At::Operation("TransactWriteItems", 1),
+            at: FaultPoint::Operation("TransactWriteItems", 1),
             fault: Fault::Again,
-            strikes: Strikes::Once,
+            strikes: FaultRepeat::Once,
         }));
         let made = ask(
             &rig.api.function_over("api_key_create", &making),
@@ -479,9 +479,9 @@ async fn a_revocation_whose_reply_was_lost_is_the_success_it_was_and_nothing_bri
         let lane = rig.proxy.lane();
         let app = rig.api.function_over("api_key_revoke", &lane);
         lane.strike(Some(Plan {
-            at: At::Operation("TransactWriteItems", 1),
+            at: FaultPoint::Operation("TransactWriteItems", 1),
             fault,
-            strikes: Strikes::Once,
+            strikes: FaultRepeat::Once,
         }));
         let path = format!("{PATH}/{}", id(&made.body));
         let reply = ask(&app, "api_key_revoke", &path, &headers, Value::Null).await;

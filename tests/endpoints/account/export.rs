@@ -6,7 +6,7 @@ use std::time::Duration;
 use functions::{Function, ROUTES};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use shared::Tokens;
+use shared::Credits;
 use shared::http::{self, edge};
 use shared::http::{Body, Pieces};
 use shared::values::{Chat, Entry, EntryKind};
@@ -16,7 +16,7 @@ use crate::support::client::{Api, GRANT, PRICE, Person, unique};
 use crate::support::function::{self, TIME, event, invoke};
 use crate::support::lambda::{self, Instance};
 use crate::support::log;
-use crate::support::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
+use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Lane, Plan, Proxy};
 use crate::support::world::put;
 
 const PATH: &str = "/api/user/export";
@@ -44,8 +44,8 @@ impl Person {
             message: "hi".into(),
             response: "x".repeat(size),
             model: "echo".into(),
-            cost: Tokens::new(PRICE).unwrap(),
-            tokens_left: Tokens::ZERO,
+            cost: Credits::new(PRICE).unwrap(),
+            tokens_left: Credits::ZERO,
             time: 1,
             name: self.name.clone(),
             month: "1970-01#0".into(),
@@ -247,9 +247,9 @@ async fn an_export_that_fails_in_the_middle_is_no_json() {
     for (at, begins) in (1..).zip(parts) {
         let lane = proxy.lane();
         lane.strike(Some(Plan {
-            at: At::Operation("Query", at),
+            at: FaultPoint::Operation("Query", at),
             fault: Fault::Fail500Before,
-            strikes: Strikes::EachAttempt,
+            strikes: FaultRepeat::EachAttempt,
         }));
         let (status, body) = answer(&api.function_over("export", &lane), &ann).await;
         let text = body.text().await;
@@ -265,9 +265,9 @@ async fn an_export_that_fails_in_the_middle_is_no_json() {
     let lane = proxy.lane();
     let broken = Api::own(&[("DYNAMODB_ENDPOINT", &lane.url)]).await;
     lane.strike(Some(Plan {
-        at: At::Operation("Query", 5),
+        at: FaultPoint::Operation("Query", 5),
         fault: Fault::Fail500Before,
-        strikes: Strikes::EachAttempt,
+        strikes: FaultRepeat::EachAttempt,
     }));
     let answer = ann.at(&broken).get(PATH).await;
     assert!(

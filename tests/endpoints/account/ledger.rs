@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::clock::Day;
-use shared::store::Adjusted;
+use shared::store::AdjustOutcome;
 
 use crate::endpoints::openai::completions::asking;
 use crate::support::client::{Answer, Api, DAY, GRANT, PRICE, Person};
@@ -64,7 +64,7 @@ impl Person {
         let ann = api.person("ann").await;
         for amount in [500, -50, 1] {
             ann.chat("hi").await.is(200);
-            assert_eq!(api.adjust(&ann, amount, "a correction").await, Adjusted::Applied);
+            assert_eq!(api.adjust(&ann, amount, "a correction").await, AdjustOutcome::Applied);
         }
         ann
     }
@@ -377,7 +377,7 @@ async fn a_statement_of_some_days_has_their_rows_with_the_balances_of_the_whole_
     let (whole, _) = ann.whole_statement("").await;
     assert_eq!(whole.len(), 10);
     adds_up(&whole);
-    let today = Day::of(api.server().clock.millis());
+    let today = Day::from_millis(api.server().clock.millis());
     let days: Vec<String> = (0..8).map(|before| today.before(before).to_string()).collect();
     let all = [None].into_iter().chain(days.iter().map(|day| Some(day.as_str())));
     let text =
@@ -493,14 +493,14 @@ async fn a_request_reads_two_thousand_rows_at_most_and_the_next_one_goes_on() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     ann.chat("hi").await.is(200);
-    let yesterday = Day::of(api.server().clock.millis());
+    let yesterday = Day::from_millis(api.server().clock.millis());
     let (past, _) = ann.whole_statement("").await;
     let ann = ann.days_later(31).await;
     ann.has_rows(2100).await;
 
     let pages = ann.pages_of(&format!("/api/user/ledger?to={yesterday}")).await;
     assert_eq!(pages, [vec![], past.clone()]);
-    let today = Day::of(api.server().clock.millis());
+    let today = Day::from_millis(api.server().clock.millis());
     let pages = ann.pages_of(&format!("/api/user/ledger?limit=100&to={today}")).await;
     assert_eq!((pages[0].len(), pages.concat().len()), (100, 2102), "nothing is skipped");
 

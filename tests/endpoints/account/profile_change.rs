@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::support::client::{Api, GRANT, unique};
-use crate::support::proxy::{At, Fault, Plan, Strikes};
+use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Plan};
 use crate::support::rig::Rig;
 
 const PASSWORD: &str = "secret123";
@@ -230,9 +230,9 @@ async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_cha
         let lane = rig.proxy.lane();
         let app = rig.api.app_over("profile_change", &lane);
         lane.strike(Some(Plan {
-            at: At::Operation("TransactWriteItems", 1),
+            at: FaultPoint::Operation("TransactWriteItems", 1),
             fault,
-            strikes: Strikes::Once,
+            strikes: FaultRepeat::Once,
         }));
         let caller = shared::values::AccessToken::verify(&app, &ann.access).await.unwrap();
         let change = shared::values::ProfileChange {

@@ -10,9 +10,9 @@ use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use serde_json::json;
 use shared::clock::{Clock, month};
-use shared::store::{Adjusted, Adjustment, Store};
+use shared::store::{AdjustOutcome, Adjustment, Store};
 use shared::values::Reason;
-use shared::{Change, Tokens};
+use shared::{BalanceChange, Credits};
 use uuid::Uuid;
 
 use crate::support::client::{Api, GRANT, PRICE, Person, unique};
@@ -51,7 +51,7 @@ async fn adjustment(api: &Api, person: &Person, amount: i64) -> Adjustment {
     let reason = Reason::parse("a correction").unwrap();
     Adjustment::new(
         &api.account(person).await,
-        Change::new(amount).unwrap(),
+        BalanceChange::new(amount).unwrap(),
         reason,
         "manage",
         &Clock::default(),
@@ -61,7 +61,7 @@ async fn adjustment(api: &Api, person: &Person, amount: i64) -> Adjustment {
 /// The amounts of the account: tokens, granted, spent.
 async fn numbers(api: &Api, person: &Person) -> [u64; 3] {
     let account = api.account(person).await;
-    [account.tokens, account.granted, account.spent].map(Tokens::get)
+    [account.tokens, account.granted, account.spent].map(Credits::get)
 }
 
 #[tokio::test]
@@ -69,9 +69,9 @@ async fn an_adjustment_moves_the_balance_and_what_was_granted_and_leaves_a_row_o
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.chat("hi").await.is(200);
-    assert_eq!(api.adjust(&ann, 500, "for the outage").await, Adjusted::Applied);
+    assert_eq!(api.adjust(&ann, 500, "for the outage").await, AdjustOutcome::Applied);
     assert_eq!(numbers(&api, &ann).await, [4400, 4500, PRICE]);
-    assert_eq!(api.adjust(&ann, -4400, "a mistake").await, Adjusted::Applied);
+    assert_eq!(api.adjust(&ann, -4400, "a mistake").await, AdjustOutcome::Applied);
     assert_eq!(numbers(&api, &ann).await, [0, PRICE, PRICE]);
     assert_eq!(ann.balance().await, 0);
 
@@ -111,7 +111,7 @@ async fn an_adjustment_that_is_sent_again_acts_once() {
         for (amount, left) in [(500, GRANT + 500), (-4500, 0)] {
             let adjustment = adjustment(&api, &ann, amount).await;
             for _ in 0..3 {
-                assert_eq!(store.adjust(&adjustment, 0).await, Ok(Adjusted::Applied));
+                assert_eq!(store.adjust(&adjustment, 0).await, Ok(AdjustOutcome::Applied));
                 assert_eq!(numbers(&api, &ann).await, [left, left, 0]);
             }
         }
@@ -131,7 +131,7 @@ async fn an_adjustment_that_is_sent_many_times_at_once_acts_once() {
     let ann = api.person("ann").await;
     let (store, adjustment) = (forgetful(&api), adjustment(&api, &ann, -3000).await);
     for done in join_all((0..10).map(|_| store.adjust(&adjustment, 0))).await {
-        assert_eq!(done, Ok(Adjusted::Applied));
+        assert_eq!(done, Ok(AdjustOutcome::Applied));
     }
     assert_eq!(numbers(&api, &ann).await, [1000, 1000, 0]);
 }
@@ -147,22 +147,22 @@ async fn more_than_the_balance_cannot_be_taken_and_changes_nothing() {
         items
     };
     let before = items().await;
-    let max = i64::try_from(Tokens::MAX.get()).unwrap();
-    let grant = Tokens::new(GRANT).unwrap();
+    let max = i64::try_from(Credits::MAX.get()).unwrap();
+    let grant = Credits::new(GRANT).unwrap();
     for amount in [-4001, -max] {
         assert_eq!(
             api.adjust(&ann, amount, "too much").await,
-            Adjusted::TooLittle(grant),
+            AdjustOutcome::TooLittle(grant),
             "{amount}"
         );
     }
     for amount in [max - 3999, max] {
-        assert_eq!(api.adjust(&ann, amount, "too much").await, Adjusted::TooMuch, "{amount}");
+        assert_eq!(api.adjust(&ann, amount, "too much").await, AdjustOutcome::TooMuch, "{amount}");
     }
     assert_eq!(items().await, before);
-    assert_eq!(api.adjust(&ann, max - 4000, "as much as may be").await, Adjusted::Applied);
-    assert_eq!(numbers(&api, &ann).await[0], Tokens::MAX.get());
-    assert_eq!(api.adjust(&ann, -max, "everything").await, Adjusted::Applied);
+    assert_eq!(api.adjust(&ann, max - 4000, "as much as may be").await, AdjustOutcome::Applied);
+    assert_eq!(numbers(&api, &ann).await[0], Credits::MAX.get());
+    assert_eq!(api.adjust(&ann, -max, "everything").await, AdjustOutcome::Applied);
     assert_eq!(numbers(&api, &ann).await, [0, 0, 0]);
 }
 
@@ -174,9 +174,9 @@ async fn tokens_of_expired_reservations_can_be_taken_and_held_ones_can_not() {
     ann.has_left(GRANT - 2 * PRICE).await;
     assert_eq!(
         api.adjust(&ann, -4000, "everything").await,
-        Adjusted::TooLittle(Tokens::new(GRANT - PRICE).unwrap())
+        AdjustOutcome::TooLittle(Credits::new(GRANT - PRICE).unwrap())
     );
-    assert_eq!(api.adjust(&ann, -3900, "what is free").await, Adjusted::Applied);
+    assert_eq!(api.adjust(&ann, -3900, "what is free").await, AdjustOutcome::Applied);
     assert_eq!(numbers(&api, &ann).await, [0, PRICE, 0]);
     assert_eq!(api.account(&ann).await.reservations.keys().collect::<Vec<_>>(), ["running"]);
 }
@@ -187,10 +187,10 @@ async fn an_account_that_is_gone_or_another_one_of_its_name_gets_nothing() {
     let ann = api.person("ann").await;
     let adjustment = adjustment(&api, &ann, 500).await;
     api.forget(&ann).await;
-    assert_eq!(api.store().adjust(&adjustment, 0).await, Ok(Adjusted::Gone));
+    assert_eq!(api.store().adjust(&adjustment, 0).await, Ok(AdjustOutcome::Gone));
     let other =
         api.person_with(json!({ "username": ann.name, "password": unique("secret") })).await;
-    assert_eq!(api.store().adjust(&adjustment, 0).await, Ok(Adjusted::Gone));
+    assert_eq!(api.store().adjust(&adjustment, 0).await, Ok(AdjustOutcome::Gone));
     assert_eq!(numbers(&api, &other).await, [GRANT, GRANT, 0]);
 }
 
@@ -204,7 +204,7 @@ async fn adjustments_and_chats_at_once_lose_no_token() {
     );
     let (chats, adjustments) = tokio::join!(chats, adjustments);
     chats.into_iter().for_each(|chat| drop(chat.is(200)));
-    assert!(adjustments.iter().all(|done| *done == Adjusted::Applied), "{adjustments:?}");
+    assert!(adjustments.iter().all(|done| *done == AdjustOutcome::Applied), "{adjustments:?}");
     assert_eq!(numbers(&api, &ann).await, [GRANT + 120 - 12 * PRICE, GRANT + 120, 12 * PRICE]);
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
 }
@@ -215,11 +215,12 @@ async fn thousands_of_refused_adjustments_leave_no_more_than_one_does() {
     let ann = api.person("ann").await;
     let (account, store, now) = (api.account(&ann).await, api.store(), api.now());
     let refuses = async || {
-        let (change, reason) = (Change::new(-100_000).unwrap(), Reason::parse("too much").unwrap());
+        let (change, reason) =
+            (BalanceChange::new(-100_000).unwrap(), Reason::parse("too much").unwrap());
         let adjustment = Adjustment::new(&account, change, reason, "manage", &api.server().clock);
         assert_eq!(
             store.adjust(&adjustment, now).await,
-            Ok(Adjusted::TooLittle(Tokens::new(GRANT).unwrap()))
+            Ok(AdjustOutcome::TooLittle(Credits::new(GRANT).unwrap()))
         );
     };
     let size = async || api.items(&ann.id).await["UsersTable"][0].to_string().len();

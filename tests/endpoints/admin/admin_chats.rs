@@ -2,7 +2,7 @@
 //! with them.
 
 use serde_json::{Value, json};
-use shared::Tokens;
+use shared::Credits;
 use shared::clock::{Day, least_id};
 use shared::store::chat_month;
 use shared::values::Chat;
@@ -21,7 +21,7 @@ async fn said(api: &Api, person: &Person, chats: &[(u64, &str, &str)]) {
             chat_id: id,
             message: (*message).to_owned(),
             response: (*response).to_owned(),
-            cost: Tokens::new(100).unwrap(),
+            cost: Credits::new(100).unwrap(),
             time: *time,
             name: person.name.clone(),
             ..Chat::default()
@@ -42,7 +42,7 @@ async fn messages_are_searched_by_text_user_and_day() {
     let root = api.administrator("root").await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let now = api.server().clock.millis();
-    let (today, yesterday) = (Day::of(now), Day::of(now).before(1));
+    let (today, yesterday) = (Day::from_millis(now), Day::from_millis(now).before(1));
     let (early, late) = (today.begins(), today.begins() - 1);
     let of_ann = [
         (late, "The last tram", "It left."),
@@ -104,7 +104,7 @@ async fn messages_are_searched_by_text_user_and_day() {
 async fn a_search_looks_at_some_messages_and_goes_on_with_the_next_page() {
     let api = at_noon().await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
-    let first = Day::of(api.server().clock.millis()).begins();
+    let first = Day::from_millis(api.server().clock.millis()).begins();
     let mut chats: Vec<_> = (1..450).map(|number| (first + number, "hi", "Hello.")).collect();
     chats.push((first, "the needle", "Found."));
     said(&api, &ann, &chats).await;

@@ -57,7 +57,7 @@ async fn figures_name_the_users_who_spent_the_most_and_those_who_sent_the_most()
     let root = api.administrator("root").await;
     let (ann, ben, gone) =
         (api.person("ann").await, api.person("ben").await, api.person("gone").await);
-    let today = Day::of(api.server().clock.millis());
+    let today = Day::from_millis(api.server().clock.millis());
     assert!(root.admin("figures").await.is(200).get("top").is_none());
     assert!(top(&root, "top=spent").await.is_empty());
     for person in [&ann, &ann, &ann, &ben, &gone, &gone] {

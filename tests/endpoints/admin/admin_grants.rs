@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use shared::Tokens;
+use shared::Credits;
 use shared::clock::{Clock, least_id};
 
 use crate::endpoints::admin::administration::texts;
@@ -64,7 +64,7 @@ async fn a_preview_says_what_would_come_of_each_grant_and_changes_nothing() {
     };
     let before = stored().await;
 
-    let (max, shouted) = (i64::try_from(Tokens::MAX.get()).unwrap(), address.to_uppercase());
+    let (max, shouted) = (i64::try_from(Credits::MAX.get()).unwrap(), address.to_uppercase());
     let unknown = least_id(0);
     let file = [
         (shouted.as_str(), 50),

@@ -21,7 +21,7 @@ async fn the_trail_is_filtered_by_action_user_administrator_and_day() {
     let api = at_noon().await;
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
-    let today = Day::of(api.server().clock.millis());
+    let today = Day::from_millis(api.server().clock.millis());
     // The command line has the time of this machine, where it is still yesterday.
     api.adjust(&ann, 7, "by hand").await;
     root.adjusts(&ann, 5, "one").await.is(201);

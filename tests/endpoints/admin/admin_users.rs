@@ -111,7 +111,7 @@ async fn users_are_filtered_by_balance_and_last_message() {
     let root = api.administrator("root").await;
     let (ann, ben, cat) =
         (api.person("ann").await, api.person("ben").await, api.person("cat").await);
-    let first = Day::of(api.server().clock.millis());
+    let first = Day::from_millis(api.server().clock.millis());
     ann.chat("hi").await.is(200);
     api.server().clock.advance(DAY);
     let (root, second) = (root.elsewhere("a day later").await, first.after(1));

@@ -11,15 +11,15 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::clock::{Clock, Day};
 use shared::http::Body;
-use shared::store::{Adjustment, NewAccount, Registered, StoreError, chat_month};
+use shared::store::{Adjustment, NewAccount, RegisterOutcome, StoreError, chat_month};
 use shared::values::{Account, Administrator, Chat, Reason, Role, Username};
-use shared::{Change, Tokens, auth};
+use shared::{BalanceChange, Credits, auth};
 use uuid::Uuid;
 
 use crate::endpoints::account::ledger::csv_line;
 use crate::support::client::{Answer, Api, DAY, GRANT, PRICE, Person, unique};
 use crate::support::function::{self, TIME, event, invoke};
-use crate::support::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
+use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Lane, Plan, Proxy};
 use crate::support::world::put;
 
 impl Person {
@@ -130,7 +130,7 @@ async fn with_chats(api: &Api, person: &Person, count: usize, size: usize) {
                 chat_id: id,
                 message: "hi".into(),
                 response: "x".repeat(size),
-                cost: Tokens::new(PRICE).unwrap(),
+                cost: Credits::new(PRICE).unwrap(),
                 time: 1,
                 name: person.name.clone(),
                 ..Chat::default()
@@ -144,9 +144,9 @@ async fn with_chats(api: &Api, person: &Person, count: usize, size: usize) {
 pub async fn at_noon() -> Api {
     let api = Api::own(&[]).await;
     let now = api.server().clock.millis();
-    api.server()
-        .clock
-        .advance(Duration::from_millis(Day::of(now).after(1).begins() + 12 * 3_600_000 - now));
+    api.server().clock.advance(Duration::from_millis(
+        Day::from_millis(now).after(1).begins() + 12 * 3_600_000 - now,
+    ));
     api
 }
 
@@ -556,7 +556,7 @@ async fn the_last_administrator_does_not_delete_the_account_and_neither_do_the_l
 async fn an_administrator_that_a_command_makes_is_noted_at_once() {
     let api = Api::own(&[]).await;
     let (name, clock) = (Username::parse(&unique("root")).unwrap(), Clock::default());
-    let grant = Tokens::ZERO;
+    let grant = Credits::ZERO;
     let new = NewAccount {
         name,
         email: None,
@@ -567,7 +567,10 @@ async fn an_administrator_that_a_command_makes_is_noted_at_once() {
         reason: "administrator created",
     };
     let account = new.open(&clock);
-    assert!(matches!(api.store().register(&new, &account, None, None).await, Ok(Registered::New)));
+    assert!(matches!(
+        api.store().register(&new, &account, None, None).await,
+        Ok(RegisterOutcome::New)
+    ));
     let noted = async || {
         api.items("").await["UsersTable"]
             .iter()
@@ -637,7 +640,7 @@ async fn an_invalid_adjustment_changes_nothing() {
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let path = format!("/api/admin/users/{}/adjustments", ann.id);
     let before = api.items("").await["LedgerTable"].clone();
-    let max = i64::try_from(Tokens::MAX.get()).unwrap();
+    let max = i64::try_from(Credits::MAX.get()).unwrap();
     for (bad, field) in [
         (json!({ "reason": "x" }), "amount"),
         (json!({ "amount": 0, "reason": "x" }), "amount"),
@@ -766,8 +769,8 @@ async fn a_former_administrator_changes_nothing_any_more() {
         api.set(&root, attribute, value).await;
         let before = api.items("").await;
         let adjusting = |subject: &Account| {
-            let (change, reason) = (Change::new(5).unwrap(), Reason::parse("x").unwrap());
-            Adjustment::new(subject, change, reason, "", &Clock::default()).by(&was)
+            let (change, reason) = (BalanceChange::new(5).unwrap(), Reason::parse("x").unwrap());
+            Adjustment::new(subject, change, reason, "", &Clock::default()).made_by(&was)
         };
         let adjustment = adjusting(&account).unwrap();
         assert_eq!(api.store().adjust(&adjustment, api.now()).await, Err(refusal.clone()));
@@ -848,7 +851,7 @@ async fn administrators_read_a_statement_of_some_days() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     ann.chat("on the first day").await.is(200);
-    let first = Day::of(api.server().clock.millis());
+    let first = Day::from_millis(api.server().clock.millis());
     api.server().clock.advance(2 * DAY);
     let ann = ann.elsewhere("a test").await;
     ann.chat("two days later").await.is(200);
@@ -988,7 +991,7 @@ async fn figures_count_each_day_and_all_of_them() {
     ann.chat("!fail").await.expect(502, "ai_failed");
     root.adjusts(&ann, 500, "x").await.is(201);
     root.adjusts(&ann, -20, "x").await.is(201);
-    let today = Day::of(api.server().clock.millis());
+    let today = Day::from_millis(api.server().clock.millis());
     let usual = root.admin("figures").await.is(200);
     let days = usual["days"].as_array().unwrap();
     assert_eq!((days.len(), &days[0]["day"]), (30, &json!(today.before(29).to_string())));
@@ -1049,7 +1052,7 @@ async fn a_closed_day_is_counted_once() {
     let api = at_noon().await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     ann.chat("hi").await.is(200);
-    let today = Day::of(api.server().clock.millis());
+    let today = Day::from_millis(api.server().clock.millis());
     let path = format!("/api/admin/figures?from={today}&to={today}");
     let proxy = Proxy::start(&api.dynamodb).await;
     let mut root = root;
@@ -1100,9 +1103,9 @@ async fn figures_that_take_too_long_ask_to_come_again_and_go_on_where_they_were(
     let lane = proxy.lane();
     // The store stops answering in the middle: the days counted until then are kept.
     lane.strike(Some(Plan {
-        at: At::Operation("Query", 60),
+        at: FaultPoint::Operation("Query", 60),
         fault: Fault::Fail500Before,
-        strikes: Strikes::FromThenOn,
+        strikes: FaultRepeat::FromThenOn,
     }));
     assert_eq!(
         answer(&api.function_over("admin_figures", &lane), "admin_figures", path, &root, TIME)
@@ -1231,7 +1234,7 @@ async fn an_export_is_a_file_of_everything_of_its_days_oldest_first() {
     ];
     assert_eq!(export("ledger.csv", "").await, ledger.concat());
 
-    let today = Day::of(api.server().clock.millis());
+    let today = Day::from_millis(api.server().clock.millis());
     for list in ["users.csv", "chats.csv", "ledger.csv"] {
         let all = export(list, "").await;
         assert_eq!(export(list, &format!("?from={today}&to={today}")).await, all);
@@ -1285,9 +1288,9 @@ async fn an_export_that_is_cut_off_lacks_its_end() {
     assert!(whole.ends_with("\r\n") && whole.lines().count() == 61);
     let lane = proxy.lane();
     lane.strike(Some(Plan {
-        at: At::Operation("BatchGetItem", 2),
+        at: FaultPoint::Operation("BatchGetItem", 2),
         fault: Fault::Fail500Before,
-        strikes: Strikes::EachAttempt,
+        strikes: FaultRepeat::EachAttempt,
     }));
     let (status, body) =
         answer(&app(&lane), "admin_export", path, &root, Duration::from_secs(300)).await;

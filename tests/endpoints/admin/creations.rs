@@ -6,9 +6,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::Tokens;
+use shared::Credits;
 use shared::clock::Clock;
-use shared::store::{Intervening, NewAccount, StoreError};
+use shared::store::{NewAccount, PlannedIntervention, StoreError};
 use shared::values::{Intervention, Role, Username};
 
 use crate::support::client::{Answer, Api, DAY, GRANT, Person, token_in, unique};
@@ -313,12 +313,13 @@ async fn a_former_administrator_creates_no_one() {
         password: "none".into(),
         key: None,
         role: Role::Admin,
-        grant: Tokens::ZERO,
+        grant: Credits::ZERO,
         reason: "a test",
     };
     let clock = Clock::default();
     let account = new.open(&clock);
-    let doing = Intervening::new(&was, &account, Intervention::Creation, None, &clock).unwrap();
+    let doing =
+        PlannedIntervention::new(&was, &account, Intervention::Creation, None, &clock).unwrap();
     let created = api.store().create_account(&doing, &new).await;
     assert_eq!(created.err(), Some(StoreError::NotAdministrator));
     assert_eq!(api.items("").await, before);

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::clock::Clock;
-use shared::store::{Intervening, Purpose, StoreError};
+use shared::store::{PlannedIntervention, Purpose, StoreError};
 use shared::values::Intervention;
 
 use crate::support::client::{Answer, Api, Person, token_in, unique};
@@ -363,7 +363,7 @@ async fn a_former_administrator_intervenes_in_nothing_any_more() {
         api.set(&root, attribute, value).await;
         let before = api.items("").await;
         let (store, clock) = (api.store(), Clock::default());
-        let doing = |what| Intervening::new(&was, &account, what, None, &clock).unwrap();
+        let doing = |what| PlannedIntervention::new(&was, &account, what, None, &clock).unwrap();
         let keys = store.revoke_keys_of_user(&doing(Intervention::ApiKeys), None).await;
         let outcomes = [
             store.end_sessions_of_user(&doing(Intervention::Sessions)).await,

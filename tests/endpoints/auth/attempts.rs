@@ -14,7 +14,7 @@ use crate::endpoints::auth::login::looks;
 use crate::support::client::{Answer, Api, DAY, Person, token_in, unique};
 use crate::support::counting_ai::CountingAi;
 use crate::support::function::{Reply, TIME, event, invoke};
-use crate::support::proxy::{At, Fault, Plan, Proxy, Strikes};
+use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Plan, Proxy};
 use crate::support::world::scan;
 
 const RIGHT: &str = "secret123";
@@ -807,7 +807,11 @@ async fn what_is_sent_again_since_its_reply_was_lost_counts_once() {
     let api = Api::own(&limits).await;
     begin_an_hour(&api);
     let strike = |operation, nth, fault| {
-        wire.strike(Some(Plan { at: At::Operation(operation, nth), fault, strikes: Strikes::Once }))
+        wire.strike(Some(Plan {
+            at: FaultPoint::Operation(operation, nth),
+            fault,
+            strikes: FaultRepeat::Once,
+        }))
     };
     let name = unique("nobody");
     let mut failed = 0;
@@ -1077,7 +1081,7 @@ async fn closed_ids_that_are_over_go_with_whatever_is_written_next() {
     api.set(&ann, "closed", closed(10, 1)).await;
     assert!(matches!(
         api.adjust(&ann, -100_000, "too much").await,
-        shared::store::Adjusted::TooLittle(_)
+        shared::store::AdjustOutcome::TooLittle(_)
     ));
     assert_eq!(api.account(&ann).await.closed.len(), 1, "that of the refused adjustment");
 }

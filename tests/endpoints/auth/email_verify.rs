@@ -9,7 +9,7 @@ use shared::store::Purpose;
 
 use crate::support::client::{Answer, Api, Person, token_in, unique};
 use crate::support::function::ask;
-use crate::support::proxy::{At, Fault, Plan, Strikes};
+use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Plan};
 use crate::support::rig::Rig;
 
 const NEW: &str = "another-one";
@@ -263,9 +263,9 @@ async fn a_verification_whose_reply_was_lost_is_the_success_it_was_and_a_late_co
         let lane = rig.proxy.lane();
         let app = rig.api.function_over("email_verify", &lane);
         lane.strike(Some(Plan {
-            at: At::Operation("TransactWriteItems", 1),
+            at: FaultPoint::Operation("TransactWriteItems", 1),
             fault,
-            strikes: Strikes::Once,
+            strikes: FaultRepeat::Once,
         }));
         let reply = ask(
             &app,

@@ -10,7 +10,7 @@ use shared::values::Session;
 
 use crate::support::client::{Answer, Api, Person, unique};
 use crate::support::function::ask;
-use crate::support::proxy::{At, Fault, Plan, Strikes};
+use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Plan};
 use crate::support::rig::Rig;
 
 const NEW: &str = "another-one";
@@ -122,9 +122,9 @@ async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_cha
         let lane = rig.proxy.lane();
         let app = rig.api.function_over("password_change", &lane);
         lane.strike(Some(Plan {
-            at: At::Operation("TransactWriteItems", 1),
+            at: FaultPoint::Operation("TransactWriteItems", 1),
             fault,
-            strikes: Strikes::Once,
+            strikes: FaultRepeat::Once,
         }));
         let body = json!({ "current_password": ann.password, "new_password": NEW });
         let reply = ask(

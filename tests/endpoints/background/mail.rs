@@ -9,7 +9,7 @@ use axum::routing::post;
 use emulator::dynamo;
 use serde_json::{Value, json};
 use shared::App;
-use shared::app::Mailing;
+use shared::app::MailApp;
 use shared::clock::Clock;
 use shared::mail::Carrier;
 use shared::telemetry::metrics::{Metric, PERMANENT, TEMPORARY};
@@ -154,8 +154,8 @@ async fn exists(api: &Api, key: &str) -> bool {
 const FAR: u64 = 9_999_999_999;
 
 /// The function `mail` with this carrier.
-fn mailing(app: &App, carrier: Carrier) -> Mailing {
-    Mailing { app: app.clone(), carrier, url: None }
+fn mailing(app: &App, carrier: Carrier) -> MailApp {
+    MailApp { app: app.clone(), carrier, url: None }
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use crate::endpoints::openai::completions::{Program, asking, said};
 use crate::endpoints::openai::responses::{input, text};
 use crate::portable::chat_stream::{events, text_of};
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
-use crate::support::proxy::{At, Fault, Plan, Strikes};
+use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Plan};
 use crate::support::rig::Rig;
 
 /// What the AI reads before a user's instructions.
@@ -333,9 +333,9 @@ async fn instructions_whose_reply_was_lost_are_kept_and_a_late_copy_of_them_repl
         let app = rig.api.app_over("profile_change", &lane);
         let caller = AccessToken::verify(&app, &ann.access).await.unwrap();
         lane.strike(Some(Plan {
-            at: At::Operation("TransactWriteItems", 1),
+            at: FaultPoint::Operation("TransactWriteItems", 1),
             fault,
-            strikes: Strikes::Once,
+            strikes: FaultRepeat::Once,
         }));
         let (account, now) = (rig.api.account(&ann).await, app.clock.seconds());
         let changed = app.store.change_profile(&caller, account, &change("Be brief."), now).await;

@@ -1,8 +1,8 @@
 //! Adjustments: in the balance and in the ledger, once.
 
-use shared::store::{Adjusted, Adjustment};
+use shared::store::{AdjustOutcome, Adjustment};
 use shared::values::{EntryKind, Reason};
-use shared::{Change, Error, Tokens};
+use shared::{BalanceChange, Credits, Error};
 
 use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
 use crate::support::client::GRANT;
@@ -17,7 +17,7 @@ enum Adjusting {
     Taking,
     /// Everything, so that the balance alone would refuse it a second time.
     TakingAll,
-    /// Everything, and expired reservations hold it.
+    /// Everything, which expired holds contain.
     TakingExpired,
     /// More than there is.
     TakingTooMuch,
@@ -43,7 +43,7 @@ impl Adjusting {
 }
 
 impl Scenario for Adjusting {
-    type Reply = Result<Adjusted, Error>;
+    type Reply = Result<AdjustOutcome, Error>;
     type Own = Adjustment;
 
     async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
@@ -52,7 +52,7 @@ impl Scenario for Adjusting {
             who.holds_everything().await;
         }
         let (change, reason) =
-            (Change::new(self.amount()).unwrap(), Reason::parse("a correction").unwrap());
+            (BalanceChange::new(self.amount()).unwrap(), Reason::parse("a correction").unwrap());
         let adjustment = Adjustment::new(
             &rig.api.account(&who).await,
             change,
@@ -70,12 +70,12 @@ impl Scenario for Adjusting {
     }
 
     fn is_usual(self, reply: &Self::Reply) -> bool {
-        let grant = Tokens::new(GRANT).unwrap();
+        let grant = Credits::new(GRANT).unwrap();
         *reply
             == Ok(if self == Self::TakingTooMuch {
-                Adjusted::TooLittle(grant)
+                AdjustOutcome::TooLittle(grant)
             } else {
-                Adjusted::Applied
+                AdjustOutcome::Applied
             })
     }
 }
@@ -96,7 +96,8 @@ impl Case<Adjusting> {
         let rows = world.ledger(id).iter().filter(|entry| entry.kind == EntryKind::Adjustment);
         let (rows, others): (Vec<_>, Vec<_>) =
             rows.map(|row| row.amount).partition(|row| *row == amount);
-        let (stands, applied) = (rows == [amount], self.replies.contains(&Ok(Adjusted::Applied)));
+        let (stands, applied) =
+            (rows == [amount], self.replies.contains(&Ok(AdjustOutcome::Applied)));
         let unknown =
             self.scenario != Adjusting::TakingTooMuch && self.replies.iter().any(Result::is_err);
         if stands == rows.is_empty() || (applied && !stands) || (stands && !applied && !unknown) {

@@ -2,7 +2,7 @@
 //! changes.
 
 use serde_json::Value;
-use shared::values::{After, Chat};
+use shared::values::{Chat, ParentChat};
 use uuid::Uuid;
 
 use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
@@ -30,7 +30,7 @@ impl Messages {
         let ids: [String; 5] = std::array::from_fn(|_| Uuid::now_v7().to_string());
         let message = |number: usize, after: Option<usize>| {
             let text = || "hi".to_owned();
-            let after = after.map(|number| After::Message(ids[number].clone()));
+            let after = after.map(|number| ParentChat::Message(ids[number].clone()));
             let chat = Chat {
                 user_id: user_id.into(),
                 chat_id: ids[number].clone(),

@@ -10,7 +10,7 @@ use functions::Function;
 use futures_util::future::{Either, select};
 use serde_json::{Value, json};
 use shared::ai::Ai;
-use shared::app::Asking;
+use shared::app::AiApp;
 use shared::config::{AiConfig, AiProvider};
 use shared::values::Chat;
 use tokio::task::JoinHandle;
@@ -31,7 +31,7 @@ pub enum Paying {
     /// The AI fails.
     FailingChat,
     KeyedFailingChat,
-    /// Expired reservations hold all tokens.
+    /// Expired holds contain all credits.
     ChatBehindExpired,
     /// The key's first request has finished.
     Replay,
@@ -166,7 +166,7 @@ impl Scenario for Paying {
             }
             Self::Branch => {
                 let function = case.function();
-                let mut asking = function.needs::<Asking>().unwrap().clone();
+                let mut asking = function.needs::<AiApp>().unwrap().clone();
                 // The first message is further back than what is read at first.
                 let config = AiConfig { context_chats: 1, ..(*asking.ai.config).clone() };
                 asking.ai.config = Arc::new(config);
@@ -179,7 +179,7 @@ impl Scenario for Paying {
             }
             Self::FailedOver => {
                 let function = case.function();
-                let mut asking = function.needs::<Asking>().unwrap().clone();
+                let mut asking = function.needs::<AiApp>().unwrap().clone();
                 let mut config = (*asking.ai.config).clone();
                 config.providers.push(AiProvider::Echo);
                 asking.ai = Ai::connect(config).await.unwrap();
@@ -188,7 +188,7 @@ impl Scenario for Paying {
             }
             Self::StoppedStream => {
                 let function = case.function();
-                let mut asking = function.needs::<Asking>().unwrap().clone();
+                let mut asking = function.needs::<AiApp>().unwrap().clone();
                 // Sooner, so that the case takes less time.
                 let config = AiConfig {
                     stop_pace: Duration::from_millis(250),
@@ -418,11 +418,7 @@ impl Case<Paying> {
             .count();
         // The SDK can't copy a reserve that it sent once; the copy's tokens are returned.
         let copied = usize::from(self.plan.is_some_and(|plan| plan.fault == Fault::Again));
-        let live = account
-            .reservations
-            .values()
-            .filter(|reservation| reservation.expires_at > now)
-            .count();
+        let live = account.reservations.values().filter(|held| held.expires_at > now).count();
         if live > open + copied {
             wrong.push(format!(
                 "{live} reservations exist and {open} requests have an unknown outcome"
@@ -478,11 +474,10 @@ impl Person {
             ("owner", AttributeValue::S("a-chat".into())),
             ("expires_at", number(1)),
         ];
-        let reservation =
-            AttributeValue::M(fields.map(|(name, value)| (name.to_owned(), value)).into());
+        let held = AttributeValue::M(fields.map(|(name, value)| (name.to_owned(), value)).into());
         self.api.set(self, "due", number(1)).await;
         self.api
-            .set(self, "reservations", AttributeValue::M([("dead".to_owned(), reservation)].into()))
+            .set(self, "reservations", AttributeValue::M([("dead".to_owned(), held)].into()))
             .await;
         self.has_left(0).await;
     }

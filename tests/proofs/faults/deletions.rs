@@ -4,14 +4,14 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use shared::store::{ChatLimits, Erased, Hold, Reserved, Settled};
+use shared::store::{ChatLimits, ErasureReport, Hold, ReserveOutcome, SettleOutcome};
 use shared::values::{AccessToken, Account, Chat, Credential, Email, Fare};
-use shared::{App, Error, Tokens};
+use shared::{App, Credits, Error};
 
 use super::{Case, Matrix, OwnStore, Scenario, disturb, none, one_store_each, side_by_side};
 use crate::support::client::{DAY, PRICE, unique};
 use crate::support::function::{Reply, ask};
-use crate::support::proxy::{Plan, Strikes};
+use crate::support::proxy::{FaultRepeat, Plan};
 use crate::support::rig::{Rig, create_account, strong_hash};
 use crate::support::world::{World, put, scan};
 
@@ -151,15 +151,15 @@ const SESSIONS: usize = 1;
 
 async fn lives(app: &App, dynamodb: &str, name: &str) -> (Account, AccessToken) {
     let (account, session) = create_account(app, name, "no hash of any password", None).await;
-    let caller = AccessToken::of(&account, &session, session.ends);
+    let caller = AccessToken::new(&account, &session, session.ends);
     let payer = Credential::Session(caller.clone());
     for _ in 0..CHATS {
-        let (chat_id, cost) = (app.clock.id(), Tokens::new(PRICE).unwrap());
+        let (chat_id, cost) = (app.clock.id(), Credits::new(PRICE).unwrap());
         let mut hold = Hold::new(&payer, chat_id, Fare::flat(cost), LASTS);
-        assert_eq!(app.store.reserve(&payer, &mut hold, LIMITS, 0).await, Ok(Reserved::Held));
+        assert_eq!(app.store.reserve(&payer, &mut hold, LIMITS, 0).await, Ok(ReserveOutcome::Held));
         let text = || "hi".to_owned();
         let (user_id, chat_id, tokens_left) =
-            (account.id.clone(), chat_id.to_string(), hold.tokens_left());
+            (account.id.clone(), chat_id.to_string(), hold.balance_after());
         let chat = Chat {
             user_id,
             chat_id,
@@ -171,7 +171,7 @@ async fn lives(app: &App, dynamodb: &str, name: &str) -> (Account, AccessToken) 
             month: text(),
             ..Chat::default()
         };
-        assert_eq!(app.store.settle(&hold, &chat, 0).await, Ok(Settled::Stored));
+        assert_eq!(app.store.settle(&hold, &chat, 0).await, Ok(SettleOutcome::Stored));
     }
     let title = |title| json!({ "user_id": account.id, "chat_id": format!("c#{title}") });
     put(dynamodb, "ChatsTable", &(0..TITLES).map(title).collect::<Vec<_>>()).await;
@@ -179,7 +179,7 @@ async fn lives(app: &App, dynamodb: &str, name: &str) -> (Account, AccessToken) 
 }
 
 impl Scenario for Erasing {
-    type Reply = Result<Erased, Error>;
+    type Reply = Result<ErasureReport, Error>;
     type Own = OwnStore;
 
     async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
@@ -193,12 +193,12 @@ impl Scenario for Erasing {
                 let mut hold = Hold::new(
                     &payer,
                     app.clock.id(),
-                    Fare::flat(Tokens::new(PRICE).unwrap()),
+                    Fare::flat(Credits::new(PRICE).unwrap()),
                     LASTS,
                 );
                 assert_eq!(
                     app.store.reserve(&payer, &mut hold, LIMITS, 0).await,
-                    Ok(Reserved::Held)
+                    Ok(ReserveOutcome::Held)
                 );
             }
             if name != "alive" {
@@ -216,7 +216,7 @@ impl Scenario for Erasing {
 
     fn is_usual(self, reply: &Self::Reply) -> bool {
         // A repeated delete can't tell that it was the one that deleted.
-        matches!(reply, Ok(Erased { accounts: 3, items, gone: 0 | 1 }) if *items == 3 * (CHATS + TITLES + SESSIONS))
+        matches!(reply, Ok(ErasureReport { accounts: 3, items, gone: 0 | 1 }) if *items == 3 * (CHATS + TITLES + SESSIONS))
     }
 }
 
@@ -233,7 +233,7 @@ impl Case<Erasing> {
         self.notes("the second erasing", failed);
         let before = self.audit("after the second erasing", true).await;
         let third = Erasing::ask(self).await;
-        let rest = Erased { accounts: 1, ..Erased::default() };
+        let rest = ErasureReport { accounts: 1, ..ErasureReport::default() };
         self.notes("the third erasing", (third != Ok(rest)).then(|| format!("{third:?}")));
         self.lane.deliver_much_later().await;
         let after = self.audit("after late copies", true).await;
@@ -247,7 +247,8 @@ impl Case<Erasing> {
         let end = self.app.store.erase(LASTS, DAY).await;
         self.notes(
             "the last erasing",
-            (end != Ok(Erased { accounts: 2, items: 0, gone: 2 })).then(|| format!("{end:?}")),
+            (end != Ok(ErasureReport { accounts: 2, items: 0, gone: 2 }))
+                .then(|| format!("{end:?}")),
         );
         self.lane.deliver_much_later().await;
         let left = self.audit("at the end", true).await;
@@ -309,7 +310,9 @@ impl Case<Erasing> {
 async fn whatever_fails_at_whichever_call_an_erasing_leaves_nothing_of_the_deleted_and_everything_of_the_living()
  {
     let rig = Rig::start().await;
-    let matrix =
-        Matrix { strikes: vec![Strikes::Once, Strikes::FromThenOn], ..Matrix::whole(&[Erasing]) };
+    let matrix = Matrix {
+        strikes: vec![FaultRepeat::Once, FaultRepeat::FromThenOn],
+        ..Matrix::whole(&[Erasing])
+    };
     none(one_store_each(&rig, matrix, async |case| case.runs_to_its_end().await).await);
 }

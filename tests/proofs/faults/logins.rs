@@ -7,7 +7,7 @@ use shared::values::Email;
 use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
 use crate::support::client::{GRANT, unique};
 use crate::support::function::{Reply, ask};
-use crate::support::proxy::{Fault, Plan, Strikes};
+use crate::support::proxy::{Fault, FaultRepeat, Plan};
 use crate::support::rig::{Rig, strong_hash, weak_hash};
 use crate::support::world::World;
 
@@ -90,7 +90,7 @@ impl Case<LoggingIn> {
         }
         let unnoticed = self
             .plan
-            .is_none_or(|plan| plan.strikes == Strikes::Once && plan.fault.is_sent_again());
+            .is_none_or(|plan| plan.strikes == FaultRepeat::Once && plan.fault.is_sent_again());
         if self.scenario == LoggingIn::WeakHash
             && (unnoticed || self.replies.len() > 1)
             && !strengthened

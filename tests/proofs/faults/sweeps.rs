@@ -1,8 +1,8 @@
-//! Sweeps: expired reservations are returned once, and the others stay.
+//! Sweeps: expired holds are returned once, and the others stay.
 
-use shared::store::{ChatLimits, Hold, Reserved, Swept};
+use shared::store::{ChatLimits, Hold, ReserveOutcome, SweepReport};
 use shared::values::{AccessToken, Credential, Fare};
-use shared::{Error, Tokens};
+use shared::{Credits, Error};
 
 use super::{Case, Matrix, OwnStore, Scenario, none, one_store_each};
 use crate::support::client::{GRANT, PRICE};
@@ -10,7 +10,7 @@ use crate::support::proxy::Plan;
 use crate::support::rig::{Rig, create_account};
 use crate::support::world::World;
 
-/// The leases of the reservations that three users have when the sweep runs.
+/// The leases of the holds that three users have when the sweep runs.
 const PEOPLE: [(&str, &[u64]); 3] =
     [("ann", &[OVER]), ("ben", &[OVER, OVER, LASTS]), ("cat", &[LASTS])];
 
@@ -22,7 +22,7 @@ const LASTS: u64 = u32::MAX as u64;
 struct Sweep;
 
 impl Scenario for Sweep {
-    type Reply = Result<Swept, Error>;
+    type Reply = Result<SweepReport, Error>;
     type Own = OwnStore;
 
     async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
@@ -32,17 +32,17 @@ impl Scenario for Sweep {
         for (name, leases) in PEOPLE {
             let (account, session) =
                 create_account(app, name, "no hash of any password", None).await;
-            let caller = Credential::Session(AccessToken::of(&account, &session, session.ends));
+            let caller = Credential::Session(AccessToken::new(&account, &session, session.ends));
             for ends in leases {
                 let mut hold = Hold::new(
                     &caller,
                     app.clock.id(),
-                    Fare::flat(Tokens::new(PRICE).unwrap()),
+                    Fare::flat(Credits::new(PRICE).unwrap()),
                     *ends,
                 );
                 assert_eq!(
                     app.store.reserve(&caller, &mut hold, limits, 0).await,
-                    Ok(Reserved::Held)
+                    Ok(ReserveOutcome::Held)
                 );
             }
         }
@@ -55,7 +55,7 @@ impl Scenario for Sweep {
     }
 
     fn is_usual(self, reply: &Self::Reply) -> bool {
-        *reply == Ok(Swept { accounts: 2, released: 3, tokens: 3 * PRICE })
+        *reply == Ok(SweepReport { accounts: 2, released: 3, credits: 3 * PRICE })
     }
 }
 
@@ -74,7 +74,7 @@ impl Case<Sweep> {
         let third = self.app.store.sweep(self.app.clock.seconds()).await;
         self.notes(
             "the third sweep",
-            (third != Ok(Swept::default())).then(|| format!("{third:?}")),
+            (third != Ok(SweepReport::default())).then(|| format!("{third:?}")),
         );
 
         self.lane.deliver_much_later().await;
@@ -87,7 +87,7 @@ impl Case<Sweep> {
         // When the last lease is over too, everything is as at the start.
         self.app.store.sweep(LASTS).await.unwrap();
         self.lane.deliver_much_later().await;
-        let world = World::at(&self.own.dynamo.url).await;
+        let world = World::read(&self.own.dynamo.url).await;
         for (id, account) in &world.accounts {
             self.notes("at the end", world.audit(id).into_iter().chain(world.at_rest(id)));
             let tokens = account.tokens.get();
@@ -100,7 +100,7 @@ impl Case<Sweep> {
 
     /// Records what is wrong, and returns what each user has.
     async fn audit(&mut self, moment: &str, swept: bool) -> Vec<String> {
-        let world = World::at(&self.own.dynamo.url).await;
+        let world = World::read(&self.own.dynamo.url).await;
         let mut wrong = Vec::new();
         if self.lane.overdrawn() {
             wrong.push("a balance was negative".into());
@@ -116,8 +116,7 @@ impl Case<Sweep> {
             wrong.extend(world.audit(&account.id));
             let count =
                 |leases: &[u64], end: u64| leases.iter().filter(|lease| **lease == end).count();
-            let left: Vec<_> =
-                account.reservations.values().map(|reservation| reservation.expires_at).collect();
+            let left: Vec<_> = account.reservations.values().map(|held| held.expires_at).collect();
             if count(&left, LASTS) != count(leases, LASTS) {
                 wrong.push(format!("the lasting reservations of {name} are {left:?}"));
             }

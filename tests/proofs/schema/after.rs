@@ -120,7 +120,7 @@ async fn goes_on(api: &Api, kept: &Kept) {
     app.clock.advance(Duration::from_secs(90));
     assert_eq!(ann.balance().await, before - PRICE, "the lease has ended");
     let swept = app.store.sweep(app.clock.seconds()).await.unwrap();
-    assert_eq!((swept.released, swept.tokens), (held, PRICE * held as u64));
+    assert_eq!((swept.released, swept.credits), (held, PRICE * held as u64));
     assert_eq!(ann.balance().await, before - PRICE);
 }
 

@@ -6,7 +6,7 @@ use emulator::dynamo;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::clock::month;
-use shared::store::{Audited, Purpose};
+use shared::store::{AuditReport, Purpose};
 
 use crate::endpoints::admin::administration::{at_noon, texts};
 use crate::support::client::{Api, DAY, GRANT, PRICE, Person};
@@ -115,7 +115,7 @@ async fn a_row_of_an_unknown_kind_is_in_the_audit() {
     let api = at_noon().await;
     let (ann, voice, root) = customer(&api).await;
     let (store, now) = (api.store(), api.now());
-    let clean = |rows| Audited { rows, differences: vec![] };
+    let clean = |rows| AuditReport { rows, differences: vec![] };
     let repairs = async || {
         let repairs = store.reconcile(now, now).await.unwrap().unwrap().repairs;
         repairs.iter().filter(|repair| repair.starts_with(&ann.name)).count()
@@ -136,7 +136,7 @@ async fn a_row_of_an_unknown_kind_is_in_the_audit() {
     }
     assert_eq!(repairs().await, 1);
     let account = api.account(&ann).await;
-    let numbers = [account.granted, account.spent, account.tokens].map(shared::Tokens::get);
+    let numbers = [account.granted, account.spent, account.tokens].map(shared::Credits::get);
     assert_eq!(numbers, [granted, PRICE + VOICE, tokens]);
     assert_eq!(store.audit(&ann.name).await.unwrap(), clean(5));
 }
@@ -152,7 +152,7 @@ async fn a_first_row_of_an_unknown_kind_gets_no_second_one() {
     let (store, now) = (api.store(), api.now());
     let reconciled = store.reconcile(now, now).await.unwrap().unwrap();
     assert_eq!(reconciled.repairs, Vec::<String>::new());
-    assert_eq!(store.audit(&ann.name).await.unwrap(), Audited { rows: 1, differences: vec![] });
+    assert_eq!(store.audit(&ann.name).await.unwrap(), AuditReport { rows: 1, differences: vec![] });
 }
 
 #[tokio::test]

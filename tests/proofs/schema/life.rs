@@ -307,7 +307,7 @@ async fn administration(api: &Api, root: &Person, ann: &Person, kept: &mut Kept)
     // All sessions have ended.
     kept.keeps("cat", &cat.elsewhere("a laptop").await);
     kept.keeps("ben", &ben);
-    let closed = Day::of(now(api)).before(2).max(FIRST_DAY);
+    let closed = Day::from_millis(now(api)).before(2).max(FIRST_DAY);
     let figures = format!("/api/admin/figures?from={closed}&to={closed}");
     root.get(&figures).await.is(200);
     root.get(&format!("{figures}&top=spent")).await.is(200);
@@ -455,14 +455,14 @@ async fn waits(person: &Person, key: &str) -> JoinHandle<()> {
     waiting
 }
 
-/// All items, with the reservation of a message that was stopped. Its function finds that out within
+/// All items, with the hold of a message that was stopped. Its function finds that out within
 /// a second and returns the tokens, so another one is stopped if this one was faster.
 async fn items_with_a_stop(person: &Person) -> BTreeMap<String, Vec<Value>> {
     let is_it = |item: &Value| item["reservations"].to_string().contains("stopped");
     for turn in 0..TURNS {
         let key = format!("stopped {turn}");
         let waiting = waits(person, &key).await;
-        // The reservation of the message before may have been seen.
+        // The hold of the message before may have been seen.
         while person.stops(&key).await.status == 404 {}
         let items = record::items(&person.api.dynamodb).await;
         waiting.abort();

@@ -241,7 +241,7 @@ impl Person {
             return Err(format!("{name}: a row of the ledger changed"));
         }
 
-        // The change: every reservation that was added or removed is a step of the protocol, and
+        // The change: every hold that was added or removed is a step of the protocol, and
         // nothing else changed.
         let (mut tokens, mut spent, mut paid) = (before.tokens, before.spent, Vec::new());
         for (rid, came) in

@@ -4,7 +4,7 @@ use serde_json::json;
 use shared::clock::Day;
 use shared::store::{Span, UserFilter, UserOrder, UserSource};
 use shared::values::Role;
-use shared::{Error, Request, Result, Tokens, http, openapi};
+use shared::{Credits, Error, Request, Result, http, openapi};
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 use utoipa::{IntoParams, PartialSchema};
@@ -32,7 +32,7 @@ const SEARCH_LENGTH: usize = 254;
 
 /// What a request asks for.
 #[derive(Default, PartialEq)]
-pub(super) struct Asked<'r> {
+pub(super) struct UserQuery<'r> {
     /// The text of a search.
     pub(super) search: Option<&'r str>,
     /// Whether names and addresses only have to contain it.
@@ -45,7 +45,7 @@ pub(super) struct Asked<'r> {
     pub(super) details: bool,
 }
 
-impl<'r> Asked<'r> {
+impl<'r> UserQuery<'r> {
     pub(super) fn read(req: &'r Request) -> Result<Self> {
         let search = http::query(req, "q").map(str::trim).filter(|search| !search.is_empty());
         if search.is_some_and(|search| search.chars().count() > SEARCH_LENGTH) {
@@ -74,8 +74,8 @@ impl<'r> Asked<'r> {
         let filter = UserFilter {
             role: role.transpose()?,
             active: http::query_flag(req, "active")?,
-            least_tokens: tokens(req, "tokens_from")?,
-            most_tokens: tokens(req, "tokens_to")?,
+            least_balance: credits(req, "tokens_from")?,
+            most_balance: credits(req, "tokens_to")?,
             last_message: Span {
                 first: http::query_day(req, "last_message_from")?,
                 last: http::query_day(req, "last_message_to")?,
@@ -113,10 +113,10 @@ pub(super) fn scope(req: &Request) -> String {
 }
 
 /// An amount of tokens in the query.
-fn tokens(req: &Request, name: &str) -> Result<Option<u64>> {
+fn credits(req: &Request, name: &str) -> Result<Option<u64>> {
     let amount = http::query(req, name).map(|text| {
-        let amount = text.parse().ok().and_then(Tokens::new).map(Tokens::get);
-        let sentence = || format!("An amount must be a whole number from 0 to {}.", Tokens::MAX);
+        let amount = text.parse().ok().and_then(Credits::new).map(Credits::get);
+        let sentence = || format!("An amount must be a whole number from 0 to {}.", Credits::MAX);
         amount.ok_or_else(|| Error::field(name, sentence()))
     });
     amount.transpose()
@@ -161,8 +161,8 @@ impl IntoParams for Filters {
                 "Only active users, or only deactivated ones.",
                 flag(),
             ),
-            query("tokens_from", "Only users with at least this balance.", Tokens::schema()),
-            query("tokens_to", "Only users with at most this balance.", Tokens::schema()),
+            query("tokens_from", "Only users with at least this balance.", Credits::schema()),
+            query("tokens_to", "Only users with at most this balance.", Credits::schema()),
             query(
                 "last_message_from",
                 "Only users whose last message was sent on this day in UTC, or later.",

@@ -321,11 +321,11 @@ impl Chunks {
     pub(super) async fn pass(&mut self, piece: &Piece) -> Result<()> {
         match &piece.call {
             Some(call) => self.call(&piece.model, call).await,
-            None => self.say(&piece.model, &piece.text).await,
+            None => self.send_text(&piece.model, &piece.text).await,
         }
     }
 
-    async fn say(&mut self, model: &str, text: &str) -> Result<()> {
+    async fn send_text(&mut self, model: &str, text: &str) -> Result<()> {
         let delta = AnswerDelta { content: Some(Some(text)), ..AnswerDelta::default() };
         self.send_delta(model, delta).await
     }
@@ -352,7 +352,7 @@ impl Chunks {
     pub(super) async fn end(&mut self, chat: &Chat, with_usage: bool) -> Result<()> {
         if !self.begun {
             // Clients expect the role even if the answer is empty.
-            self.say(&chat.model, "").await?;
+            self.send_text(&chat.model, "").await?;
         }
         let reason = self.form.finish_reason(chat);
         let end = ChunkChoice::of(AnswerDelta::default(), Some(reason));

@@ -20,7 +20,7 @@ use self::tools::{Choice, FunctionChoice, OfferedTool};
 use crate::openai::json::{at_most, text_or_list};
 use crate::openai::tools::{OfferedFunction, TOOLS};
 use crate::openai::turns::{PARTS, asked};
-use crate::openai::{most_tokens, token_limits, within};
+use crate::openai::{max_model_tokens, model_token_limits, number_up_to};
 
 /// The most texts of `stop` that may end an answer, and with empty ones.
 const STOPS: (usize, usize) = (4, 64);
@@ -102,8 +102,8 @@ pub(super) fn limits() -> Value {
             "messages": { "items": message, "contains": of_user, "minItems": 1, "maxItems": MESSAGES },
             "temperature": { "minimum": 0, "maximum": 2 },
             "top_p": { "minimum": 0, "maximum": 1 },
-            "max_tokens": token_limits(),
-            "max_completion_tokens": token_limits(),
+            "max_tokens": model_token_limits(),
+            "max_completion_tokens": model_token_limits(),
             "stop": stop,
             "n": { "enum": [1, null] },
             "tools": { "maxItems": TOOLS },
@@ -151,11 +151,12 @@ impl Body {
             errors.note("audio", "This API answers with a text only. Omit this field.");
         }
         let format = self.response_format.and_then(|format| format.read(&mut errors));
-        let temperature = errors.check("temperature", within(self.temperature, 2.0)).flatten();
-        let top_p = errors.check("top_p", within(self.top_p, 1.0)).flatten();
-        let older = errors.check("max_tokens", most_tokens(self.max_tokens)).flatten();
+        let temperature =
+            errors.check("temperature", number_up_to(self.temperature, 2.0)).flatten();
+        let top_p = errors.check("top_p", number_up_to(self.top_p, 1.0)).flatten();
+        let older = errors.check("max_tokens", max_model_tokens(self.max_tokens)).flatten();
         let max_tokens = errors
-            .check("max_completion_tokens", most_tokens(self.max_completion_tokens))
+            .check("max_completion_tokens", max_model_tokens(self.max_completion_tokens))
             .flatten()
             .or(older);
         let mut stop = match self.stop {

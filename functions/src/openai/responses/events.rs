@@ -276,7 +276,7 @@ impl Steps {
         self.begin(&piece.model).await?;
         match &piece.call {
             Some(call) => self.call(call).await,
-            None => self.say(&piece.text).await,
+            None => self.send_text(&piece.text).await,
         }
     }
 
@@ -331,7 +331,7 @@ impl Steps {
         Ok(())
     }
 
-    async fn say(&mut self, delta: &str) -> Result<()> {
+    async fn send_text(&mut self, delta: &str) -> Result<()> {
         let output_index = self.place_of_text().await?;
         let event = TextDelta {
             r#type: "response.output_text.delta",

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::ai::{AnswerSchema, Format, JsonSchema, Tool};
-use shared::values::{Chat, Cut};
+use shared::values::{Chat, CutReason};
 use utoipa::ToSchema;
 
 use super::items::{Item, Source, Status, items};
-use super::request::Choice;
+use super::tools::Choice;
 use crate::openai::null;
 
 /// What a response repeats of its request.
@@ -259,11 +259,11 @@ impl<'a> Response<'a> {
 }
 
 impl IncompleteDetails {
-    fn of(cut: Cut) -> Self {
+    fn of(cut: CutReason) -> Self {
         Self {
             reason: match cut {
-                Cut::Length => "max_output_tokens",
-                Cut::ContentFilter => "content_filter",
+                CutReason::Length => "max_output_tokens",
+                CutReason::ContentFilter => "content_filter",
             },
         }
     }

@@ -4,7 +4,6 @@
 mod input;
 mod metadata;
 mod text;
-mod tools;
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
@@ -18,14 +17,12 @@ use utoipa::ToSchema;
 use self::input::{Input, turns};
 use self::metadata::{Metadata, PAIRS};
 use self::text::Text;
-use self::tools::OfferedTool;
 use super::reply::Echo;
+use super::tools::{Choice, OfferedTool};
 use crate::openai::json::at_most;
 use crate::openai::tools::{TOOLS, Tools};
 use crate::openai::turns::asked;
-use crate::openai::{most_tokens, token_limits, within};
-
-pub(super) use self::tools::Choice;
+use crate::openai::{max_model_tokens, model_token_limits, number_up_to};
 
 /// What is said of fields that need an earlier response.
 const STATELESS: &str = "This API stores no responses. Omit this field, and send the whole conversation in `input`: clients do that with `store: false`.";
@@ -88,7 +85,7 @@ pub(super) fn limits() -> Value {
         "properties": {
             "temperature": { "minimum": 0, "maximum": 2 },
             "top_p": { "minimum": 0, "maximum": 1 },
-            "max_output_tokens": token_limits(),
+            "max_output_tokens": model_token_limits(),
             "tools": { "maxItems": TOOLS },
             "metadata": metadata,
             "user": { "maxLength": USER },
@@ -120,9 +117,10 @@ impl Body {
         if !errors.is_empty() {
             return Err(errors.into_error());
         }
-        let temperature = errors.check("temperature", within(self.temperature, 2.0)).flatten();
-        let top_p = errors.check("top_p", within(self.top_p, 1.0)).flatten();
-        let max_tokens = most_tokens(self.max_output_tokens);
+        let temperature =
+            errors.check("temperature", number_up_to(self.temperature, 2.0)).flatten();
+        let top_p = errors.check("top_p", number_up_to(self.top_p, 1.0)).flatten();
+        let max_tokens = max_model_tokens(self.max_output_tokens);
         let max_tokens = errors.check("max_output_tokens", max_tokens).flatten();
         let metadata = self.metadata.map(|Metadata(pairs)| pairs).unwrap_or_default();
         if self.user.as_ref().is_some_and(|user| user.chars().count() > USER) {
@@ -140,7 +138,7 @@ impl Body {
             return Err(errors.into_error());
         };
         if let Some(instructions) = &self.instructions {
-            turns.insert(0, Turn::of(Speaker::System, instructions.as_str()));
+            turns.insert(0, Turn::new(Speaker::System, instructions.as_str()));
         }
         // Some providers refuse blank turns.
         turns.retain(|turn| !turn.is_blank());

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::access_key::AccessKey;
 use super::operations::perform;
-use crate::door::{self, Unread};
+use crate::door::{self, BodyError};
 
 /// DynamoDB's own limit for a request's body.
 const LARGEST: usize = 16 * 1024 * 1024;
@@ -54,14 +54,14 @@ pub async fn answer(
     }
     let body = match door::read(body, LARGEST, LARGEST).await {
         Ok(body) => body,
-        Err(Unread::TooLarge) => {
+        Err(BodyError::TooLarge) => {
             return refuse(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "RequestEntityTooLargeException",
                 "The body is over the limit.",
             );
         }
-        Err(Unread::Stopped) => {
+        Err(BodyError::Stopped) => {
             return refuse(
                 StatusCode::REQUEST_TIMEOUT,
                 "RequestTimeoutException",

@@ -22,7 +22,7 @@ from schemathesis import GenerationMode
 
 API = os.environ["FAREBOX_API"]
 MAILS = pathlib.Path(os.environ["FAREBOX_DATA"]) / "mail"
-COMMON = set((pathlib.Path(__file__).parents[4] / "shared/src/auth/common_passwords.txt").read_text().splitlines())
+COMMON = set((pathlib.Path(__file__).parents[4] / "shared/src/passwords/common.txt").read_text().splitlines())
 PASSWORD = "a-password-of-tests"
 FORM = "application/x-www-form-urlencoded"
 numbers = itertools.count()

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::ai::{Failure, Said};
+use crate::ai::{AnswerBuilder, Failure};
 
 /// Where an answer is in a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,14 +18,14 @@ pub enum AnswerIn {
 
 /// The arguments of [`AnswerIn::Field`].
 #[derive(Deserialize)]
-struct Wrapped<'a> {
+struct WrappedAnswer<'a> {
     #[serde(borrow)]
     answer: &'a RawValue,
 }
 
 /// Reads the blocks of a reply, one after the other.
 pub struct Blocks<'s, 'l> {
-    pub said: &'s mut Said<'l>,
+    pub builder: &'s mut AnswerBuilder<'l>,
     answer: AnswerIn,
     /// The texts beside the function that takes the answer. They are the answer if the model doesn't
     /// call it.
@@ -37,15 +37,15 @@ pub struct Blocks<'s, 'l> {
 }
 
 impl<'s, 'l> Blocks<'s, 'l> {
-    pub fn new(said: &'s mut Said<'l>, answer: AnswerIn) -> Self {
-        Self { said, answer, aside: String::new(), wrapped: String::new(), bare: None }
+    pub fn new(builder: &'s mut AnswerBuilder<'l>, answer: AnswerIn) -> Self {
+        Self { builder, answer, aside: String::new(), wrapped: String::new(), bare: None }
     }
 
     pub fn text(&mut self, text: &str) -> Result<(), Failure> {
         if self.answer == AnswerIn::Blocks {
-            return self.said.say(text);
+            return self.builder.push_text(text);
         }
-        keep(&mut self.aside, text, self.said.limit);
+        keep(&mut self.aside, text, self.builder.limit);
         Ok(())
     }
 
@@ -53,22 +53,22 @@ impl<'s, 'l> Blocks<'s, 'l> {
     pub fn begin(&mut self, number: u64, id: &str, name: &str) -> Result<(), Failure> {
         self.bare = Some(number);
         match self.answer {
-            AnswerIn::Blocks => self.said.call(number, id, name, ""),
+            AnswerIn::Blocks => self.builder.push_call(number, id, name, ""),
             _ => Ok(()),
         }
     }
 
     /// Adds to the arguments of a call.
-    pub fn go_on(&mut self, number: u64, arguments: &str) -> Result<(), Failure> {
+    pub fn push_arguments(&mut self, number: u64, arguments: &str) -> Result<(), Failure> {
         if arguments.is_empty() {
             return Ok(());
         }
         self.bare = None;
         match self.answer {
-            AnswerIn::Blocks => self.said.call(number, "", "", arguments),
-            AnswerIn::Arguments => self.said.say(arguments),
+            AnswerIn::Blocks => self.builder.push_call(number, "", "", arguments),
+            AnswerIn::Arguments => self.builder.push_text(arguments),
             AnswerIn::Field => {
-                keep(&mut self.wrapped, arguments, self.said.limit);
+                keep(&mut self.wrapped, arguments, self.builder.limit);
                 Ok(())
             }
         }
@@ -78,7 +78,7 @@ impl<'s, 'l> Blocks<'s, 'l> {
     /// object.
     pub fn end(&mut self) -> Result<(), Failure> {
         match self.bare {
-            Some(number) => self.go_on(number, "{}"),
+            Some(number) => self.push_arguments(number, "{}"),
             None => Ok(()),
         }
     }
@@ -86,11 +86,11 @@ impl<'s, 'l> Blocks<'s, 'l> {
     /// Ends the reply.
     pub fn finish(self) -> Result<(), Failure> {
         if !self.wrapped.is_empty() {
-            let whole = serde_json::from_str::<Wrapped<'_>>(&self.wrapped);
+            let whole = serde_json::from_str::<WrappedAnswer<'_>>(&self.wrapped);
             let answer = whole.map(|whole| whole.answer.get());
-            self.said.say(answer.unwrap_or(&self.wrapped))?;
+            self.builder.push_text(answer.unwrap_or(&self.wrapped))?;
         }
-        if self.said.is_empty() { self.said.say(&self.aside) } else { Ok(()) }
+        if self.builder.is_empty() { self.builder.push_text(&self.aside) } else { Ok(()) }
     }
 }
 
@@ -118,8 +118,8 @@ mod tests {
     fn text(answer: AnswerIn, blocks: &[Block]) -> Result<String, Failure> {
         let prompt = Prompt { given: true, ..Prompt::default() };
         let heard = AtomicBool::new(false);
-        let mut said = Said::new(&prompt, "model", 20, None, &heard);
-        let mut read = Blocks::new(&mut said, answer);
+        let mut builder = AnswerBuilder::new(&prompt, "model", 20, None, &heard);
+        let mut read = Blocks::new(&mut builder, answer);
         for block in blocks {
             match block {
                 Block::Text(text) => read.text(text)?,
@@ -131,7 +131,7 @@ mod tests {
             read.end()?;
         }
         read.finish()?;
-        said.answer(Ok(()), &prompt).map(|answer| answer.text)
+        builder.answer(Ok(()), &prompt).map(|answer| answer.text)
     }
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
         ] {
             assert_eq!(text(answer, blocks).as_deref(), Ok(expected));
         }
-        let long = Failure::Cut(crate::values::Cut::Length);
+        let long = Failure::Cut(crate::values::CutReason::Length);
         for blocks in [
             [Block::Text("a text that is too long")],
             [Block::Call(&["{\"answer\": \"this is much too long for it\"}"])],

@@ -18,7 +18,7 @@ use crate::ai::bedrock::reply::AnswerIn;
 use crate::ai::{AnswerSchema, Failure, Format, JsonSchema, Prompt, Refusal, Tool, ToolChoice};
 use crate::values::{Part, Picture, Speaker, ToolCall, Turn};
 
-pub struct Asked {
+pub struct ConverseRequest {
     pub system: Vec<SystemContentBlock>,
     pub messages: Vec<Message>,
     pub inference: InferenceConfiguration,
@@ -37,7 +37,7 @@ impl From<BuildError> for Failure {
     }
 }
 
-impl Asked {
+impl ConverseRequest {
     /// Converse has no choice of no function, and refuses earlier calls without functions: they
     /// become texts.
     pub fn of(prompt: &Prompt) -> Result<Self, Failure> {
@@ -70,7 +70,7 @@ impl Asked {
         let description = description.unwrap_or("Takes the whole answer.");
         let tools = ToolConfiguration::builder()
             .tools(specification(name, Some(description), schema)?)
-            .tool_choice(only(name)?);
+            .tool_choice(required_function(name)?);
         let prompt = Prompt { format: None, ..prompt.without_tools() };
         Ok(Some(Self { tools: Some(tools.build()?), answer, ..Self::of(&prompt)? }))
     }
@@ -185,7 +185,7 @@ fn tools(prompt: &Prompt) -> Result<Option<ToolConfiguration>, Failure> {
     let choice = match &prompt.tool_choice {
         ToolChoice::Auto | ToolChoice::None => None,
         ToolChoice::Required => Some(types::ToolChoice::Any(AnyToolChoice::builder().build())),
-        ToolChoice::Function(name) => Some(only(name)?),
+        ToolChoice::Function(name) => Some(required_function(name)?),
     };
     let tools: Result<Vec<types::Tool>, BuildError> = prompt.tools.iter().map(tool).collect();
     let tools = ToolConfiguration::builder().set_tools(Some(tools?)).set_tool_choice(choice);
@@ -212,7 +212,7 @@ fn output(prompt: &Prompt) -> Result<Option<OutputConfig>, Failure> {
 
 const ANY_OBJECT: &str = r#"{"type":"object"}"#;
 
-fn only(name: &str) -> Result<types::ToolChoice, BuildError> {
+fn required_function(name: &str) -> Result<types::ToolChoice, BuildError> {
     SpecificToolChoice::builder().name(name).build().map(types::ToolChoice::Tool)
 }
 

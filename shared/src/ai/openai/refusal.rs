@@ -29,12 +29,12 @@ pub async fn words(mut body: Incoming) -> String {
 fn words_of(reply: &[u8]) -> String {
     let mut words = String::new();
     let mut json = serde_json::Deserializer::from_slice(reply);
-    let _ = Look { place: Place::Reply, words: &mut words }.deserialize(&mut json);
+    let _ = ReplyTexts { place: Place::Reply, words: &mut words }.deserialize(&mut json);
     words
 }
 
 /// Looks for the texts in a value of a reply.
-struct Look<'w> {
+struct ReplyTexts<'w> {
     place: Place,
     words: &'w mut String,
 }
@@ -51,7 +51,7 @@ enum Place {
 }
 
 impl Place {
-    fn within(self, field: &str) -> Self {
+    fn child(self, field: &str) -> Self {
         match (self, field) {
             (Self::Reply, "error") => Self::Error,
             (Self::Reply, "message" | "detail") | (Self::Error, "message" | "code") => Self::Words,
@@ -60,7 +60,7 @@ impl Place {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Look<'_> {
+impl<'de> DeserializeSeed<'de> for ReplyTexts<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
@@ -71,7 +71,7 @@ impl<'de> DeserializeSeed<'de> for Look<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Look<'_> {
+impl<'de> Visitor<'de> for ReplyTexts<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,15 +109,15 @@ impl<'de> Visitor<'de> for Look<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let Self { place, words } = self;
         let place = if place == Place::Reply { place } else { Place::Elsewhere };
-        while items.next_element_seed(Look { place, words: &mut *words })?.is_some() {}
+        while items.next_element_seed(ReplyTexts { place, words: &mut *words })?.is_some() {}
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
         let Self { place, words } = self;
         while let Some(field) = fields.next_key::<String>()? {
-            let place = place.within(&field);
-            fields.next_value_seed(Look { place, words: &mut *words })?;
+            let place = place.child(&field);
+            fields.next_value_seed(ReplyTexts { place, words: &mut *words })?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::ai::{AnswerSchema, Format, JsonSchema, Prompt, Tool, ToolChoice};
 use crate::values::{Part, Speaker, ToolCall, Turn};
 
 #[derive(Serialize)]
-pub struct Asked<'a> {
+pub struct CompletionRequest<'a> {
     model: &'a str,
     messages: Vec<Message<'a>>,
     stream: bool,
@@ -28,7 +28,7 @@ pub struct Asked<'a> {
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     stop: &'a [String],
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<Typed<Function<'a>>>,
+    tools: Vec<FunctionObject<Function<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_choice: Option<Choice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,18 +97,18 @@ struct ImageUrl<'a> {
 struct Call<'a> {
     id: &'a str,
     #[serde(flatten)]
-    call: Typed<Called<'a>>,
+    call: FunctionObject<CalledFunction<'a>>,
 }
 
 #[derive(Serialize)]
-struct Called<'a> {
+struct CalledFunction<'a> {
     name: &'a str,
     arguments: &'a str,
 }
 
 /// `{"type": "function", "function": ..}`.
 #[derive(Serialize)]
-struct Typed<F> {
+struct FunctionObject<F> {
     r#type: &'static str,
     function: F,
 }
@@ -128,15 +128,15 @@ struct Function<'a> {
 #[serde(untagged)]
 enum Choice<'a> {
     Word(&'static str),
-    Function(Typed<Named<'a>>),
+    Function(FunctionObject<NamedFunction<'a>>),
 }
 
 #[derive(Serialize)]
-struct Named<'a> {
+struct NamedFunction<'a> {
     name: &'a str,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> CompletionRequest<'a> {
     pub fn of(prompt: &'a Prompt, model: &'a str, is_openai: bool, stream: bool) -> Self {
         let has_tools = !prompt.tools.is_empty();
         Self {
@@ -205,20 +205,20 @@ impl<'a> Content<'a> {
 
 impl<'a> Call<'a> {
     fn of(call: &'a ToolCall) -> Self {
-        let called = Called { name: &call.name, arguments: &call.arguments };
-        Self { id: &call.id, call: Typed::function(called) }
+        let called = CalledFunction { name: &call.name, arguments: &call.arguments };
+        Self { id: &call.id, call: FunctionObject::function(called) }
     }
 }
 
-impl<F> Typed<F> {
+impl<F> FunctionObject<F> {
     fn function(function: F) -> Self {
         Self { r#type: "function", function }
     }
 }
 
 impl<'a> Function<'a> {
-    fn of(tool: &'a Tool) -> Typed<Self> {
-        Typed::function(Self {
+    fn of(tool: &'a Tool) -> FunctionObject<Self> {
+        FunctionObject::function(Self {
             name: &tool.name,
             description: tool.description.as_deref(),
             parameters: tool.parameters.as_ref().map(JsonSchema::json),
@@ -234,7 +234,9 @@ impl<'a> Choice<'a> {
             ToolChoice::Auto => None,
             ToolChoice::None => Some(Self::Word("none")),
             ToolChoice::Required => Some(Self::Word("required")),
-            ToolChoice::Function(name) => Some(Self::Function(Typed::function(Named { name }))),
+            ToolChoice::Function(name) => {
+                Some(Self::Function(FunctionObject::function(NamedFunction { name })))
+            }
         }
     }
 }

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::store::credentials::links::{Link, was_used_by};
-use crate::store::credentials::outbox::{Letter, pause_allows};
+use crate::store::credentials::outbox::{OutgoingEmail, pause_allows};
 use crate::store::requests::quotas::mailed_enough;
-use crate::store::schema::{claim_key, pk, session_key};
+use crate::store::schema::{claim_pk, pk, session_pk};
 use crate::store::{
     Item, Patience, Result, Store, StoreError, Transaction, Write, flag, from_item, n, no_entries,
     s, to_item,
@@ -35,9 +35,9 @@ pub(in crate::store) struct Claim {
 
 impl Claim {
     /// This account's claim of the address with this key.
-    pub(in crate::store) fn of(account: &Account, address_key: &str, verified: bool) -> Self {
+    pub(in crate::store) fn new(account: &Account, address_key: &str, verified: bool) -> Self {
         Self {
-            pk: claim_key(address_key),
+            pk: claim_pk(address_key),
             id: account.id.clone(),
             name: account.label.clone(),
             verified,
@@ -96,12 +96,14 @@ impl Store {
                 writes.push(self.count_mail(new.key(), now));
                 if !pending {
                     claim_at = Some(writes.len());
-                    writes.push(self.put_claim(&Claim::of(&account, new.key(), false), None)?);
+                    writes.push(self.put_claim(&Claim::new(&account, new.key(), false), None)?);
                     writes.extend(self.free_address(&account));
                 }
-                writes.push(self.post(&Letter::verify(&account, new.shown()), now)?);
+                writes.push(self.post(&OutgoingEmail::verify(&account, new.shown()), now)?);
                 if let Some(old) = &account.email {
-                    writes.push(self.post(&Letter::AddressChanges { address: old.clone() }, now)?);
+                    writes.push(
+                        self.post(&OutgoingEmail::AddressChanges { address: old.clone() }, now)?,
+                    );
                 }
             }
             if let Some(instructions) = &change.instructions {
@@ -180,7 +182,7 @@ impl Store {
                 self.mark_used(link, &request, now),
                 self.update_profile(&account, &after, session, password),
             ];
-            writes.push(self.put_claim(&Claim::of(&account, &address, true), other)?);
+            writes.push(self.put_claim(&Claim::new(&account, &address, true), other)?);
             let going_on = session.map(|session| (writes.len(), session));
             if let Some((_, session)) = going_on {
                 writes.push(self.carry_over(&account, session, after.auth_epoch));
@@ -215,9 +217,9 @@ impl Store {
 
     /// Moves a session of `account` to the account's next epoch, so its refresh tokens stay valid.
     fn carry_over(&self, account: &Account, session: &str, epoch: u64) -> Write {
-        let key = pk(session_key(session));
+        let key = pk(session_pk(session));
         Write::update(&self.tables.tokens, key, "SET auth_epoch = :next")
-            .when("user_id = :user AND auth_epoch = :seen")
+            .condition("user_id = :user AND auth_epoch = :seen")
             .values([
                 (":next", n(epoch)),
                 (":user", s(&account.id)),
@@ -231,12 +233,12 @@ impl Store {
     pub(in crate::store) async fn check_claim(&self, item: Item) -> Result<Option<String>> {
         let claim: Claim = from_item(item)?;
         let has_it = |account: &Account| {
-            account.email.as_deref().is_some_and(|email| claim_key(&key(email)) == claim.pk)
+            account.email.as_deref().is_some_and(|email| claim_pk(&key(email)) == claim.pk)
         };
         let holder = self.account_of_claim(&claim).await?.filter(has_it);
         let Some(holder) = holder else {
             let delete = Write::delete(&self.tables.users, pk(&claim.pk))
-                .when("id = :id")
+                .condition("id = :id")
                 .values([(":id", s(&claim.id))]);
             self.send(&delete).await?;
             return Ok(Some(format!("{}: it no longer claims another address", claim.name)));
@@ -245,7 +247,7 @@ impl Store {
             return Ok(None);
         }
         let agree = Write::update(&self.tables.users, pk(&claim.pk), "SET verified = :verified")
-            .when("id = :id")
+            .condition("id = :id")
             .values([(":id", s(&claim.id)), (":verified", flag(holder.email_verified))]);
         self.send(&agree).await?;
         Ok(Some(format!("{}: its claim says again whether the address is verified", claim.name)))
@@ -265,13 +267,13 @@ impl Store {
                     pk(&account.pk),
                     "SET email_verified = :false REMOVE email",
                 )
-                .when("id = :id")
+                .condition("id = :id")
                 .values([(":false", flag(false)), (":id", s(&account.id))]);
                 self.send(&strip).await?;
                 Ok(Some(format!("{}: another account has its address", account.label)))
             }
             None => {
-                let claim = Claim::of(account, &address, account.email_verified);
+                let claim = Claim::new(account, &address, account.email_verified);
                 self.send(&self.put_claim(&claim, None)?).await?;
                 Ok(Some(format!("{}: it claims its address again", account.label)))
             }
@@ -279,7 +281,7 @@ impl Store {
     }
 
     pub(in crate::store) async fn claim(&self, address_key: &str) -> Result<Option<Claim>> {
-        self.get(&self.tables.users, pk(claim_key(address_key))).await
+        self.get(&self.tables.users, pk(claim_pk(address_key))).await
     }
 
     /// Replaces the profile `seen` with that of `after`, and the password's hash if there is a new
@@ -328,7 +330,7 @@ impl Store {
             set.push_str(&format!(" REMOVE {}", remove.join(", ")));
         }
         let update = Write::update(&self.tables.users, pk(&seen.pk), set)
-            .when(condition)
+            .condition(condition)
             .names(session.map(|session| ("#session", session)))
             .names(password.map(|_| ("#password", "password")))
             .values(password.map(|hash| (":hash", s(hash))))
@@ -349,9 +351,9 @@ impl Store {
     fn put_claim(&self, claim: &Claim, other: Option<&Claim>) -> Result<Write> {
         let put = Write::put(&self.tables.users, to_item(claim)?).shows_item();
         Ok(match other {
-            None => put.when(FREE_OR_OWN).values([(":id", s(&claim.id))]),
+            None => put.condition(FREE_OR_OWN).values([(":id", s(&claim.id))]),
             Some(other) => put
-                .when("id = :other AND verified = :false")
+                .condition("id = :other AND verified = :false")
                 .values([(":other", s(&other.id)), (":false", flag(false))]),
         })
     }
@@ -360,8 +362,8 @@ impl Store {
     pub(in crate::store) fn free_address(&self, account: &Account) -> Option<Write> {
         let address = account.email.as_ref()?;
         Some(
-            Write::delete(&self.tables.users, pk(claim_key(&key(address))))
-                .when(FREE_OR_OWN)
+            Write::delete(&self.tables.users, pk(claim_pk(&key(address))))
+                .condition(FREE_OR_OWN)
                 .values([(":id", s(&account.id))]),
         )
     }
@@ -375,7 +377,7 @@ impl Store {
                 pk(&holder.pk),
                 "SET email_verified = :false REMOVE email",
             )
-            .when("id = :id")
+            .condition("id = :id")
             .values([(":false", flag(false)), (":id", s(&holder.id))]),
         ))
     }

@@ -15,10 +15,10 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::store::read::{names, values};
-use crate::store::schema::{ADMINISTRATORS, account_key, pk};
+use crate::store::schema::{ADMINISTRATORS, account_pk, pk};
 use crate::store::{
-    Item, Listed, Patience, Result, Store, StoreError, Transaction, Write, flag, from_item, n,
-    no_entries, s,
+    Item, ListedAccount, Patience, Result, Store, StoreError, Transaction, Write, flag, from_item,
+    n, no_entries, s,
 };
 use crate::values::{AccessToken, Account, Act, AdminAct, Administrator, Reason, Role, STANDING};
 
@@ -137,7 +137,7 @@ impl Store {
             pk(&seen.pk),
             "SET active = :active, #role = :role, auth_epoch = :next, revoked = :none",
         )
-        .when("id = :id AND attribute_not_exists(deleted) AND active = :was_active AND #role = :was_role AND auth_epoch = :seen")
+        .condition("id = :id AND attribute_not_exists(deleted) AND active = :was_active AND #role = :was_role AND auth_epoch = :seen")
         .names([("#role", "role")])
         .values([
             (":id", s(&seen.id)),
@@ -153,8 +153,8 @@ impl Store {
 
     /// Refuses a transaction whose caller is no longer an active administrator.
     pub(in crate::store) fn is_administrator(&self, caller: &AccessToken) -> Write {
-        let check = Write::check(&self.tables.users, pk(account_key(&caller.name)));
-        administers(check, caller).when(ADMINISTERS)
+        let check = Write::check(&self.tables.users, pk(account_pk(&caller.name)));
+        administers(check, caller).condition(ADMINISTERS)
     }
 
     /// Records that an account becomes an administrator's or stops being one; `None` if neither.
@@ -180,7 +180,9 @@ impl Store {
     /// item.
     pub(in crate::store) fn leave_administrators(&self, id: &str) -> Write {
         self.dismiss_administrator(id)
-            .when("attribute_exists(ids) AND (size(ids) > :one OR NOT contains(ids, :leaving))")
+            .condition(
+                "attribute_exists(ids) AND (size(ids) > :one OR NOT contains(ids, :leaving))",
+            )
             .values([(":one", n(1)), (":leaving", s(id))])
             .shows_item()
     }
@@ -231,9 +233,9 @@ impl Store {
             .set_expression_attribute_values(values(active_admin.clone()));
         let mut found = scan.into_paginator().items().send();
         while let Some(item) = found.try_next().await? {
-            let Listed { id, pk: key, .. } = from_item(item)?;
+            let ListedAccount { id, pk: key, .. } = from_item(item)?;
             let check = Write::check(&self.tables.users, pk(key))
-                .when("id = :id AND #role = :admin AND active = :true")
+                .condition("id = :id AND #role = :admin AND active = :true")
                 .names([("#role", "role")])
                 .values([(":id", s(&id))])
                 .values(active_admin.clone());

@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
 use uuid::Uuid;
 
-use crate::store::ledger::interventions::{UNCHANGED, kept_changing};
+use crate::store::ledger::interventions::{UNCHANGED, contention_error};
 use crate::store::read::values;
 use crate::store::schema::pk;
 use crate::store::{
-    Intervening, Item, Patience, Result, Store, StoreError, Transaction, Write, flag, n,
+    Item, Patience, PlannedIntervention, Result, Store, StoreError, Transaction, Write, flag, n,
     no_entries, s,
 };
 use crate::values::{AccessToken, Account};
@@ -33,7 +33,7 @@ const RUN: u64 = 600;
 
 /// What an erasure has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Erased {
+pub struct ErasureReport {
     /// Accounts that were deleted, or of which something was deleted.
     pub accounts: usize,
     /// Erased items of theirs.
@@ -101,14 +101,14 @@ impl Store {
     /// Those of [`Store::end_sessions_of_user`].
     pub async fn delete_user(
         &self,
-        doing: &Intervening<'_>,
+        doing: &PlannedIntervention<'_>,
         no_password: &str,
         now: u64,
     ) -> Result<()> {
         let mut seen = doing.account.clone();
         let mut patience = Patience::new();
         loop {
-            let end = at_its_address(self.bury(&seen, no_password, now), UNCHANGED, &seen)
+            let end = at_its_address(self.tombstone(&seen, no_password, now), UNCHANGED, &seen)
                 .values([(":seen", n(seen.auth_epoch))]);
             let mut writes = vec![end];
             writes.extend(self.free_address(&seen));
@@ -117,13 +117,13 @@ impl Store {
             // The address has changed since.
             seen = current;
             if !patience.lasts().await {
-                return Err(kept_changing());
+                return Err(contention_error());
             }
         }
     }
 
     /// Makes the account a tombstone, if the caller's session hasn't ended and the address is still
-    /// the one of `seen`. Numbers, reservations and closed ids stay.
+    /// the one of `seen`. Numbers, holds and closed ids stay.
     fn end_account(
         &self,
         caller: &AccessToken,
@@ -132,7 +132,7 @@ impl Store {
         now: u64,
     ) -> Write {
         let mine = "id = :id AND active = :true AND auth_epoch = :seen AND attribute_not_exists(revoked.#session)";
-        at_its_address(self.bury(seen, no_password, now), mine, seen)
+        at_its_address(self.tombstone(seen, no_password, now), mine, seen)
             .names([("#session", caller.session.as_str())])
             .values([(":true", flag(true)), (":seen", n(seen.auth_epoch))])
     }
@@ -146,13 +146,13 @@ impl Store {
         deleted: u64,
     ) -> Result<()> {
         let end = self
-            .bury(seen, no_password, deleted)
-            .when("id = :id AND attribute_not_exists(deleted)");
+            .tombstone(seen, no_password, deleted)
+            .condition("id = :id AND attribute_not_exists(deleted)");
         self.send(&end).await.map(drop)
     }
 
     /// Makes the account a tombstone. The condition can use `:id`.
-    fn bury(&self, seen: &Account, no_password: &str, now: u64) -> Write {
+    fn tombstone(&self, seen: &Account, no_password: &str, now: u64) -> Write {
         Write::update(
             &self.tables.users,
             pk(&seen.pk),
@@ -173,13 +173,13 @@ impl Store {
     /// Erases the data of deleted accounts, for as long as `time`; the next call continues.
     /// Parallel and interrupted calls do no harm: every delete is idempotent, and every other write
     /// conditional. An account that can't be read is skipped, and the call fails at its end.
-    pub async fn erase(&self, now: u64, time: Duration) -> Result<Erased> {
+    pub async fn erase(&self, now: u64, time: Duration) -> Result<ErasureReport> {
         let until = Instant::now() + time;
-        let mut erased = Erased::default();
+        let mut erased = ErasureReport::default();
         let mut unreadable = None;
         let mut start = None;
         loop {
-            let (due, next) = self.come_due("erasing", now, start).await?;
+            let (due, next) = self.due_accounts("erasing", now, start).await?;
             for (pk, look) in due {
                 if Instant::now() >= until {
                     return Ok(erased);
@@ -204,15 +204,15 @@ impl Store {
         look: u64,
         now: u64,
         until: Instant,
-        erased: &mut Erased,
+        erased: &mut ErasureReport,
     ) -> Result<()> {
-        // Read before its data: once it has no reservations, no chat can be added.
+        // Read before its data: once it has no holds, no chat can be added.
         let Some(account) = self.account_at(pk).await? else { return Ok(()) };
         let Some(deleted) = account.deleted else {
             return self.erase_conversations(&account, look, now, until, erased).await;
         };
         loop {
-            let left = self.left_of(&account.id).await?;
+            let left = self.remaining_items(&account.id).await?;
             if left.is_empty() {
                 break;
             }
@@ -243,7 +243,7 @@ impl Store {
         look: u64,
         now: u64,
         until: Instant,
-        erased: &mut Erased,
+        erased: &mut ErasureReport,
     ) -> Result<()> {
         let mine = now + RUN;
         if !self.look_again(account, look, mine).await? {
@@ -261,14 +261,14 @@ impl Store {
             }
         }
         let done = Write::update(&self.tables.users, pk(&account.pk), "REMOVE erasing")
-            .when("id = :id AND erasing = :mine AND attribute_not_exists(deleted)")
+            .condition("id = :id AND erasing = :mine AND attribute_not_exists(deleted)")
             .values([(":id", s(&account.id)), (":mine", n(mine))]);
         self.send(&done).await.map(drop)
     }
 
     /// Tables and keys of some of the user's items; empty only if nothing is left. Idempotency
     /// records contain no personal data and end by themselves.
-    async fn left_of(&self, user_id: &str) -> Result<Vec<(&str, Item)>> {
+    async fn remaining_items(&self, user_id: &str) -> Result<Vec<(&str, Item)>> {
         let of_user = |table: &str| {
             self.client
                 .query()
@@ -325,7 +325,7 @@ impl Store {
     /// Sets the second of the next inspection; `false` if it has changed since.
     async fn look_again(&self, account: &Account, look: u64, at: u64) -> Result<bool> {
         let again = Write::update(&self.tables.users, pk(&account.pk), "SET erasing = :at")
-            .when("id = :id AND erasing = :look")
+            .condition("id = :id AND erasing = :look")
             .values([(":id", s(&account.id)), (":look", n(look)), (":at", n(at))]);
         Ok(self.send(&again).await?.is_applied())
     }
@@ -333,7 +333,7 @@ impl Store {
     /// Deletes a tombstone; `false` if it was deleted before.
     async fn free_name(&self, account: &Account) -> Result<bool> {
         let free = Write::delete(&self.tables.users, pk(&account.pk))
-            .when("id = :id AND attribute_exists(deleted) AND size(reservations) = :none")
+            .condition("id = :id AND attribute_exists(deleted) AND size(reservations) = :none")
             .values([(":id", s(&account.id)), (":none", n(0))]);
         Ok(self.send(&free).await?.is_applied())
     }
@@ -343,6 +343,6 @@ impl Store {
 fn at_its_address(write: Write, condition: &str, seen: &Account) -> Write {
     let same = if seen.email.is_some() { "email = :email" } else { "attribute_not_exists(email)" };
     write
-        .when(format!("{condition} AND {same}"))
+        .condition(format!("{condition} AND {same}"))
         .values(seen.email.as_ref().map(|email| (":email", s(email))))
 }

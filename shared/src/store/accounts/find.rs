@@ -1,8 +1,8 @@
 //! Accounts: finding and reading them.
 
 use crate::store::accounts::addresses::Claim;
-use crate::store::schema::{account_key, pk};
-use crate::store::{Listed, Result, Store, StoreError};
+use crate::store::schema::{account_pk, pk};
+use crate::store::{Result, Store, StoreError};
 use crate::values::{AccessToken, Account, Administrator, Credential};
 
 impl Store {
@@ -29,7 +29,7 @@ impl Store {
     /// The account with this username, which is given in its key form. Strongly consistent, as
     /// every read of a whole account.
     pub async fn account_named(&self, name_key: &str) -> Result<Option<Account>> {
-        self.account_at(&account_key(name_key)).await
+        self.account_at(&account_pk(name_key)).await
     }
 
     pub(in crate::store) async fn account_at(&self, key: &str) -> Result<Option<Account>> {
@@ -63,7 +63,7 @@ impl Store {
 
     /// Every account that `login` may mean, the key of a username or of an address: the one with
     /// this username, and the one that claims this address.
-    pub async fn accounts_meant_by(&self, login: &str) -> Result<Vec<Account>> {
+    pub async fn accounts_matching(&self, login: &str) -> Result<Vec<Account>> {
         let (named, claiming) =
             tokio::try_join!(self.account_named(login), self.account_with_address(login))?;
         let mut meant: Vec<Account> =
@@ -82,21 +82,19 @@ impl Store {
 
     /// The whole account behind a row of a list.
     ///
-    /// # Errors
-    /// [`StoreError::NoSuchUser`] if it was deleted.
-    pub async fn account_of_user(&self, listed: &Listed) -> Result<Account> {
-        self.account_that_is(&listed.id, listed.name_key()).await
-    }
-
     /// This account as it is now.
     ///
     /// # Errors
     /// [`StoreError::NoSuchUser`] if it was deleted.
     pub async fn reread(&self, account: &Account) -> Result<Account> {
-        self.account_that_is(&account.id, &account.label).await
+        self.account_with_id_and_name(&account.id, &account.label).await
     }
 
-    async fn account_that_is(&self, id: &str, name_key: &str) -> Result<Account> {
+    pub(in crate::store) async fn account_with_id_and_name(
+        &self,
+        id: &str,
+        name_key: &str,
+    ) -> Result<Account> {
         let account = self.account_named(name_key).await?;
         account
             .filter(|account| account.id == id && account.deleted.is_none())

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::schema::{instructions_key, pk};
+use crate::store::schema::{instructions_pk, pk};
 use crate::store::{Result, Store, Write, to_item};
 use crate::values::{Account, Instructions};
 
@@ -30,7 +30,7 @@ impl Store {
 
     /// The instructions of an account that has a mark of some. `None` if they were removed meanwhile.
     pub async fn instructions(&self, user_id: &str) -> Result<Option<String>> {
-        let key = pk(instructions_key(user_id));
+        let key = pk(instructions_pk(user_id));
         let stored: Option<Stored> = self.get(&self.tables.tokens, key).await?;
         Ok(stored.map(|stored| stored.text))
     }
@@ -41,7 +41,7 @@ impl Store {
         account: &Account,
         instructions: &Instructions,
     ) -> Result<Write> {
-        let (table, key) = (&self.tables.tokens, instructions_key(&account.id));
+        let (table, key) = (&self.tables.tokens, instructions_pk(&account.id));
         let Some(text) = instructions.text() else { return Ok(Write::delete(table, pk(key))) };
         let stored = Stored { pk: key, user_id: account.id.clone(), text: text.to_owned() };
         Ok(Write::put(table, to_item(stored)?))

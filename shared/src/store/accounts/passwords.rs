@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::store::accounts::addresses::{BEGIN_EPOCH, beginning_epoch};
 use crate::store::credentials::links::{Link, was_used_by};
-use crate::store::schema::{account_key, claim_key, pk};
+use crate::store::schema::{account_pk, claim_pk, pk};
 use crate::store::{
     NEW, Result, Store, StoreError, Transaction, Write, flag, n, no_entries, s, to_item,
 };
@@ -33,9 +33,9 @@ impl Store {
     ) -> Result<()> {
         let update = self
             .new_password(&account.label, &account.id, account.auth_epoch, hash, KEEPS_KEYS)
-            .when(format!("{UNCHANGED} AND attribute_not_exists(revoked.#session)"))
+            .condition(format!("{UNCHANGED} AND attribute_not_exists(revoked.#session)"))
             .names([("#session", &caller.session)]);
-        let begin = Write::put(&self.tables.tokens, to_item(session)?).when(NEW).shows_item();
+        let begin = Write::put(&self.tables.tokens, to_item(session)?).condition(NEW).shows_item();
         let refusals = match self.transact(vec![update, begin], &Uuid::new_v4().to_string()).await?
         {
             Transaction::Applied => return Ok(()),
@@ -59,9 +59,9 @@ impl Store {
     /// it.
     pub async fn reset_password(&self, link: &Link, hash: &str, now: u64) -> Result<()> {
         let request = Uuid::new_v4().to_string();
-        let address = pk(claim_key(&text::key(&link.address)));
+        let address = pk(claim_pk(&text::key(&link.address)));
         let claim = Write::update(&self.tables.users, address, "SET verified = :true")
-            .when("id = :id")
+            .condition("id = :id")
             .values([(":true", flag(true)), (":id", s(&link.user_id))]);
         // Usually the address was verified before. Otherwise the refusal shows the account.
         let mut unproven: Option<Account> = None;
@@ -71,9 +71,8 @@ impl Store {
                 self.new_password(name, id, link.auth_epoch, hash, expression)
             };
             let update = match unproven {
-                None => {
-                    new_password(KEEPS_KEYS).when(format!("{UNCHANGED} AND email_verified = :true"))
-                }
+                None => new_password(KEEPS_KEYS)
+                    .condition(format!("{UNCHANGED} AND email_verified = :true")),
                 Some(_) => beginning_epoch(
                     new_password(&format!(
                         "SET #password = :hash, email_verified = :true, {BEGIN_EPOCH} REMOVE pending_email"
@@ -105,7 +104,7 @@ impl Store {
     pub async fn strengthen_password(&self, account: &Account, hash: &str) -> Result<()> {
         let strengthen =
             Write::update(&self.tables.users, pk(&account.pk), "SET #password = :strong")
-                .when("id = :id AND #password = :weak")
+                .condition("id = :id AND #password = :weak")
                 .names([("#password", "password")])
                 .values([
                     (":id", s(&account.id)),
@@ -125,8 +124,8 @@ impl Store {
         hash: &str,
         expression: &str,
     ) -> Write {
-        Write::update(&self.tables.users, pk(account_key(name_key)), expression)
-            .when(UNCHANGED)
+        Write::update(&self.tables.users, pk(account_pk(name_key)), expression)
+            .condition(UNCHANGED)
             .names([("#password", "password")])
             .values([
                 (":hash", s(hash)),

@@ -2,14 +2,14 @@
 
 use uuid::Uuid;
 
-use crate::Tokens;
+use crate::Credits;
 use crate::clock::{Clock, millis_of};
 use crate::store::accounts::addresses::Claim;
 use crate::store::requests::quotas::mailed_enough;
-use crate::store::schema::{account_key, user_month, user_shard};
+use crate::store::schema::{account_pk, user_month, user_shard};
 use crate::store::{
-    Intervening, Letter, NEW, Quota, Result, Store, StoreError, Transaction, Write, from_item,
-    to_item,
+    NEW, OutgoingEmail, PlannedIntervention, Quota, Result, Store, StoreError, Transaction, Write,
+    from_item, to_item,
 };
 use crate::values::idempotency::fingerprint;
 use crate::values::{Account, Email, Entry, EntryKind, Intervention, Role, Session, Username};
@@ -28,13 +28,13 @@ pub struct NewAccount {
     /// The role.
     pub role: Role,
     /// The first tokens.
-    pub grant: Tokens,
+    pub grant: Credits,
     /// The reason of the grant, for the ledger.
     pub reason: &'static str,
 }
 
 /// The outcome of the transaction that creates an account.
-enum Opened {
+enum OpenOutcome {
     /// The account was created.
     Done,
     /// This account has the username already.
@@ -45,7 +45,7 @@ enum Opened {
 
 /// The outcome of a registration.
 #[derive(Clone, Debug)]
-pub enum Registered {
+pub enum RegisterOutcome {
     /// The account was created.
     New,
     /// This account was created. Another account claims its address without having verified it, so
@@ -68,7 +68,7 @@ impl NewAccount {
         // The time in the id, which lists search by.
         let created = millis_of(&id).unwrap_or_else(|| clock.millis());
         Account {
-            pk: account_key(self.name.key()),
+            pk: account_pk(self.name.key()),
             name: self.name.shown().to_owned(),
             email: self.email.as_ref().map(|email| email.shown().to_owned()),
             email_verified: false,
@@ -83,7 +83,7 @@ impl NewAccount {
             active: true,
             tokens: self.grant,
             granted: self.grant,
-            spent: Tokens::ZERO,
+            spent: Credits::ZERO,
             reservations: Default::default(),
             closed: Default::default(),
             minutes: Some(Default::default()),
@@ -125,21 +125,23 @@ impl Store {
         account: &Account,
         session: Option<&Session>,
         quota: Option<&Quota>,
-    ) -> Result<Registered> {
+    ) -> Result<RegisterOutcome> {
         match self.open(new, account, session, quota).await? {
-            Opened::Done => Ok(Registered::New),
-            Opened::Taken(existing) => Ok(Registered::Taken(existing)),
-            Opened::Claimed(claim) if claim.verified || session.is_none() => Err(new.claimed()),
-            Opened::Claimed(_) => {
+            OpenOutcome::Done => Ok(RegisterOutcome::New),
+            OpenOutcome::Taken(existing) => Ok(RegisterOutcome::Taken(existing)),
+            OpenOutcome::Claimed(claim) if claim.verified || session.is_none() => {
+                Err(new.claimed())
+            }
+            OpenOutcome::Claimed(_) => {
                 let pending = Account {
                     email: None,
                     pending_email: account.email.clone(),
                     ..account.clone()
                 };
                 match self.open(new, &pending, session, quota).await? {
-                    Opened::Done => Ok(Registered::Pending(Box::new(pending))),
-                    Opened::Taken(existing) => Ok(Registered::Taken(existing)),
-                    Opened::Claimed(_) => Err(new.claimed()),
+                    OpenOutcome::Done => Ok(RegisterOutcome::Pending(Box::new(pending))),
+                    OpenOutcome::Taken(existing) => Ok(RegisterOutcome::Taken(existing)),
+                    OpenOutcome::Claimed(_) => Err(new.claimed()),
                 }
             }
         }
@@ -152,19 +154,19 @@ impl Store {
         account: &Account,
         session: Option<&Session>,
         quota: Option<&Quota>,
-    ) -> Result<Opened> {
+    ) -> Result<OpenOutcome> {
         let now = account.created / 1000;
         let mut writes = self.opening(new, account, &account.id)?;
         if let Some(session) = session {
             let begin = Write::put(&self.tables.tokens, to_item(session)?);
-            writes.push(begin.when(NEW).shows_item());
+            writes.push(begin.condition(NEW).shows_item());
         }
         let claimed = writes.len();
         if let Some(email) = &new.email {
             if account.pending_email.is_none() {
                 writes.push(self.first_claim(account, email)?);
             }
-            writes.push(self.post(&Letter::verify(account, email.shown()), now)?);
+            writes.push(self.post(&OutgoingEmail::verify(account, email.shown()), now)?);
         }
 
         let mailed = writes.len();
@@ -186,13 +188,13 @@ impl Store {
             Some(_) => Uuid::new_v4().to_string(),
         };
         let refusals = match self.transact(writes, &token).await? {
-            Transaction::Applied => return Ok(Opened::Done),
+            Transaction::Applied => return Ok(OpenOutcome::Done),
             Transaction::Refused(refusals) => refusals,
         };
         let existing = refusals.item(0).map(from_item::<Account>).transpose()?;
         // The account was created before, and only the reply was lost.
         if existing.as_ref().is_some_and(|existing| existing.nonce == account.nonce) {
-            return Ok(Opened::Done);
+            return Ok(OpenOutcome::Done);
         }
         // A network over its limit must not learn which usernames are taken either. A repeated
         // registration under its key isn't another one.
@@ -202,7 +204,7 @@ impl Store {
             return Err(quota.exhausted());
         }
         if let Some(existing) = existing {
-            return Ok(Opened::Taken(Box::new(existing)));
+            return Ok(OpenOutcome::Taken(Box::new(existing)));
         }
         let mailed_too_often = new.email.is_some() && refusals.has(mailed);
         if mailed_too_often && !(0..mailed).any(|index| refusals.has(index)) {
@@ -211,7 +213,7 @@ impl Store {
         if account.pending_email.is_none()
             && let Some(claim) = refusals.read(claimed)?
         {
-            return Ok(Opened::Claimed(claim));
+            return Ok(OpenOutcome::Claimed(claim));
         }
         Err(new.claimed())
     }
@@ -225,16 +227,17 @@ impl Store {
     /// [`StoreError::NotAccepted`] and [`StoreError::NotAdministrator`] if the caller is no longer an administrator.
     pub async fn create_account(
         &self,
-        doing: &Intervening<'_>,
+        doing: &PlannedIntervention<'_>,
         new: &NewAccount,
-    ) -> Result<Registered> {
+    ) -> Result<RegisterOutcome> {
         let account = doing.account;
         let mut writes = self.opening(new, account, &doing.by.account().id)?;
         let claims = writes.len();
         if let Some(email) = &new.email {
             writes.push(self.first_claim(account, email)?);
             if doing.what == Intervention::Invitation {
-                let letter = Letter::Reset { address: email.key().to_owned(), invites: true };
+                let letter =
+                    OutgoingEmail::Reset { address: email.key().to_owned(), invites: true };
                 writes.push(self.post(&letter, account.created / 1000)?);
             }
         }
@@ -245,17 +248,17 @@ impl Store {
         writes.push(self.put_act(&doing.act())?);
 
         let refusals = match self.transact(writes, &account.nonce).await? {
-            Transaction::Applied => return Ok(Registered::New),
+            Transaction::Applied => return Ok(RegisterOutcome::New),
             Transaction::Refused(refusals) => refusals,
         };
         let existing = refusals.item(0).map(from_item::<Account>).transpose()?;
         // The account was created before, and only the reply was lost.
         if existing.as_ref().is_some_and(|existing| existing.nonce == account.nonce) {
-            return Ok(Registered::New);
+            return Ok(RegisterOutcome::New);
         }
         self.administrator(doing.by.caller()).await?;
         match existing {
-            Some(existing) => Ok(Registered::Taken(Box::new(existing))),
+            Some(existing) => Ok(RegisterOutcome::Taken(Box::new(existing))),
             None if new.email.is_some() && refusals.has(claims) => Err(new.claimed()),
             None => Err(StoreError::Unavailable("an administrator was one again at once".into())),
         }
@@ -275,13 +278,13 @@ impl Store {
             key_id: None,
             time: account.created,
         };
-        let open = Write::put(&self.tables.users, to_item(account)?).when(NEW).shows_item();
+        let open = Write::put(&self.tables.users, to_item(account)?).condition(NEW).shows_item();
         Ok(vec![open, self.put_entry(&grant)?])
     }
 
     /// Claims the address of a new account, if no account has it.
     fn first_claim(&self, account: &Account, email: &Email) -> Result<Write> {
-        let claim = to_item(Claim::of(account, email.key(), false))?;
-        Ok(Write::put(&self.tables.users, claim).when(NEW).shows_item())
+        let claim = to_item(Claim::new(account, email.key(), false))?;
+        Ok(Write::put(&self.tables.users, claim).condition(NEW).shows_item())
     }
 }

@@ -3,11 +3,11 @@
 use futures_util::future::try_join_all;
 
 use crate::clock::Clock;
-use crate::store::balance::{CLOSED, also, outdated};
-use crate::store::schema::{account_key, pk};
+use crate::store::balance::{CLOSED, append_removals, outdated};
+use crate::store::schema::{account_pk, pk};
 use crate::store::{Patience, Record, Result, Store, StoreError, Transaction, Write, n, s};
 use crate::values::{AccessToken, Account, Administrator, Entry, EntryKind, Reason};
-use crate::{Change, Tokens};
+use crate::{BalanceChange, Credits};
 
 /// A correction of one account's balance. Everything is fixed before the first send, so that a
 /// repeated one is the same.
@@ -15,7 +15,7 @@ use crate::{Change, Tokens};
 pub struct Adjustment {
     /// The key of the account's name.
     name_key: String,
-    change: Change,
+    change: BalanceChange,
     entry: Entry,
     /// The transaction checks that this caller is an administrator.
     by: Option<AccessToken>,
@@ -27,7 +27,7 @@ impl Adjustment {
     /// `actor` is the id of the account that makes it, or `manage` for the command.
     pub fn new(
         account: &Account,
-        change: Change,
+        change: BalanceChange,
         reason: Reason,
         actor: &str,
         clock: &Clock,
@@ -51,7 +51,7 @@ impl Adjustment {
     ///
     /// # Errors
     /// [`StoreError::OwnBalance`] if it is the administrator's own account.
-    pub fn by(mut self, administrator: &Administrator) -> Result<Self> {
+    pub fn made_by(mut self, administrator: &Administrator) -> Result<Self> {
         if administrator.account().id == self.entry.user_id {
             return Err(StoreError::OwnBalance);
         }
@@ -82,13 +82,13 @@ impl Adjustment {
 
 /// The outcome of an adjustment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Adjusted {
+pub enum AdjustOutcome {
     /// The balance has changed and the ledger has its row.
     Applied,
     /// The account was deleted; nothing was changed.
     Gone,
     /// This balance is less than the adjustment takes; nothing was changed.
-    TooLittle(Tokens),
+    TooLittle(Credits),
     /// Everything ever granted would be more than [`Tokens::MAX`]; nothing was changed.
     TooMuch,
     /// One of its idempotency keys has a record already; nothing was changed.
@@ -102,25 +102,25 @@ const ADJUSTS: &str = "id = :id AND attribute_not_exists(deleted) AND tokens >= 
 
 impl Store {
     /// Adds or takes tokens and writes the ledger row, in one transaction. Releases expired
-    /// reservations first if they hold tokens that are to be taken. Idempotent.
+    /// holds first if they contain credits that are to be taken. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the outcome stays unknown; [`StoreError::NotAccepted`] and
     /// [`StoreError::NotAdministrator`] if the caller is no longer an administrator.
-    pub async fn adjust(&self, adjustment: &Adjustment, now: u64) -> Result<Adjusted> {
+    pub async fn adjust(&self, adjustment: &Adjustment, now: u64) -> Result<AdjustOutcome> {
         let Adjustment { name_key, change, entry, by, records } = adjustment;
         let (given, taken) = match *change {
-            Change::Give(tokens) => (tokens, Tokens::ZERO),
-            Change::Take(tokens) => (Tokens::ZERO, tokens),
+            BalanceChange::Credit(tokens) => (tokens, Credits::ZERO),
+            BalanceChange::Debit(tokens) => (Credits::ZERO, tokens),
         };
-        let room = Tokens::MAX.checked_sub(given).unwrap_or(Tokens::ZERO);
-        let account = account_key(name_key);
-        let move_tokens = Write::update(
+        let room = Credits::MAX.checked_sub(given).unwrap_or(Credits::ZERO);
+        let account = account_pk(name_key);
+        let move_credits = Write::update(
             &self.tables.users,
             pk(&account),
             "SET tokens = tokens + :amount, granted = granted + :amount",
         )
-        .when(ADJUSTS)
+        .condition(ADJUSTS)
         .names([("#entry", &entry.entry_id)])
         .values([
             (":id", s(&entry.user_id)),
@@ -128,7 +128,7 @@ impl Store {
             (":taken", n(taken)),
             (":room", n(room)),
         ]);
-        let mut writes = vec![move_tokens];
+        let mut writes = vec![move_credits];
         writes.extend(by.as_ref().map(|by| self.is_administrator(by)));
         writes.push(self.put_entry(entry)?);
         for record in records {
@@ -143,29 +143,29 @@ impl Store {
                 self.transact_watched(writes.clone(), &entry.entry_id, &mut sent_again).await?,
                 Transaction::Applied
             ) {
-                return Ok(Adjusted::Applied);
+                return Ok(AdjustOutcome::Applied);
             }
             // If a copy of this adjustment was applied, its row exists. The row is read after the
             // account: otherwise a copy that is applied in between would be refused because of the
             // balance that it left.
             let current = self.account_named(name_key).await?;
             if self.has_row(&entry.user_id, &entry.entry_id).await? {
-                return Ok(Adjusted::Applied);
+                return Ok(AdjustOutcome::Applied);
             }
             if let Some(by) = by {
                 self.administrator(by).await?;
             }
             for record in records {
                 if self.record(record.key_id(), now).await?.is_some() {
-                    return Ok(Adjusted::KeyUsed);
+                    return Ok(AdjustOutcome::KeyUsed);
                 }
             }
             let current =
                 current.filter(|current| current.id == entry.user_id && current.deleted.is_none());
-            let Some(current) = current else { return Ok(Adjusted::Gone) };
+            let Some(current) = current else { return Ok(AdjustOutcome::Gone) };
             let refused = match current.balance(now) {
-                balance if balance < taken => Some(Adjusted::TooLittle(balance)),
-                _ if current.granted > room => Some(Adjusted::TooMuch),
+                balance if balance < taken => Some(AdjustOutcome::TooLittle(balance)),
+                _ if current.granted > room => Some(AdjustOutcome::TooMuch),
                 _ => None,
             };
             if let Some(refused) = refused {
@@ -174,20 +174,20 @@ impl Store {
                 let until = if sent_again { now + CLOSED } else { now };
                 self.close(&current, &entry.entry_id, until, now).await?;
                 return Ok(if self.has_row(&entry.user_id, &entry.entry_id).await? {
-                    Adjusted::Applied
+                    AdjustOutcome::Applied
                 } else {
                     refused
                 });
             }
             if current.tokens < taken && !cleared {
                 cleared = true;
-                let expired = current
-                    .reservations
-                    .iter()
-                    .filter(|(_, reservation)| reservation.expires_at <= now);
-                try_join_all(expired.map(|(rid, reservation)| {
-                    self.give_back(&account, &entry.user_id, rid, reservation)
-                }))
+                let expired =
+                    current.reservations.iter().filter(|(_, held)| held.expires_at <= now);
+                try_join_all(
+                    expired.map(|(rid, held)| {
+                        self.release_expired(&account, &entry.user_id, rid, held)
+                    }),
+                )
                 .await?;
             } else if !patience.lasts().await {
                 return Err(StoreError::Unavailable(
@@ -203,7 +203,7 @@ impl Store {
         let mut remove = String::new();
         let mut outdated = outdated(account, now);
         outdated.retain(|other| other != id);
-        let names = also(&mut remove, "closed", &outdated);
+        let names = append_removals(&mut remove, "closed", &outdated);
         let remove = if remove.is_empty() {
             remove
         } else {
@@ -214,7 +214,7 @@ impl Store {
             pk(&account.pk),
             format!("SET closed.#id = :until{remove}"),
         )
-        .when("id = :user AND (attribute_not_exists(closed.#id) OR closed.#id < :until)")
+        .condition("id = :user AND (attribute_not_exists(closed.#id) OR closed.#id < :until)")
         .names(names)
         .names([("#id", id)])
         .values([(":user", s(&account.id)), (":until", n(until))]);

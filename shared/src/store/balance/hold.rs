@@ -1,16 +1,15 @@
-//! A reservation, from the reserve to the settlement.
+//! A hold, from the reserve to the settlement.
 
 use uuid::Uuid;
 
-use crate::Tokens;
+use crate::Credits;
 use crate::store::Record;
 use crate::store::balance::limits::{ChatLimits, Refunds, chats_a_minute, day, days_over, minute};
-use crate::store::balance::reserve::Reserved;
 use crate::store::balance::{OUTDATED, outdated};
-use crate::store::schema::account_key;
-use crate::values::{Account, Credential, Fare, Limit, Reservation};
+use crate::store::schema::account_pk;
+use crate::values::{Account, Credential, Fare, Limit, StoredHold};
 
-/// A reservation. Everything that identifies the charge is fixed before the first send.
+/// A hold. Everything that identifies the charge is fixed before the first send.
 #[derive(Clone, Debug)]
 pub struct Hold {
     pub(super) account: String,
@@ -20,10 +19,10 @@ pub struct Hold {
     pub(super) instructed: bool,
     pub(super) rid: String,
     pub(super) fare: Fare,
-    pub(super) reservation: Reservation,
+    pub(super) held: StoredHold,
     /// The id of the API key that sends the chat.
     pub(super) key_id: Option<String>,
-    pub(super) tokens_left: Tokens,
+    pub(super) balance_after: Credits,
     pub(super) sent_again: bool,
     /// The request token of the settle; a settle with other content has another token.
     pub(super) request: String,
@@ -44,21 +43,21 @@ impl Hold {
     /// its lease.
     pub fn new(caller: &Credential, chat_id: Uuid, fare: Fare, expires_at: u64) -> Self {
         Self {
-            account: account_key(caller.name()),
+            account: account_pk(caller.name()),
             user_id: caller.user_id().to_owned(),
             key_id: caller.key_id().map(str::to_owned),
             name: String::new(),
             instructed: false,
             rid: Uuid::new_v4().simple().to_string(),
             fare,
-            reservation: Reservation {
+            held: StoredHold {
                 cost: fare.bound(),
                 owner: chat_id.to_string(),
                 expires_at,
                 fingerprint: String::new(),
                 stopped: false,
             },
-            tokens_left: Tokens::ZERO,
+            balance_after: Credits::ZERO,
             sent_again: false,
             request: chat_id.to_string(),
             record: None,
@@ -69,12 +68,12 @@ impl Hold {
         }
     }
 
-    /// Sets the idempotency key, which is remembered until the second `until`. The reservation gets
+    /// Sets the idempotency key, which is remembered until the second `until`. The hold gets
     /// the key's id, so that only one chat at a time can hold tokens under the key.
     pub fn keyed(self, key_id: &str, fingerprint: &str, until: u64) -> Self {
-        let record = Record::new(key_id, fingerprint, &self.reservation.owner, until);
-        let reservation = Reservation { fingerprint: fingerprint.to_owned(), ..self.reservation };
-        Self { rid: key_id.to_owned(), reservation, record: Some(record), ..self }
+        let record = Record::new(key_id, fingerprint, &self.held.owner, until);
+        let held = StoredHold { fingerprint: fingerprint.to_owned(), ..self.held };
+        Self { rid: key_id.to_owned(), held, record: Some(record), ..self }
     }
 
     /// Settles without a record of the idempotency key.
@@ -83,10 +82,10 @@ impl Hold {
         Self { record: None, ..self }
     }
 
-    /// The same reservation with another request token, for a settle whose content differs from
+    /// The same hold with another request token, for a settle whose content differs from
     /// that of the refused one.
     #[must_use]
-    pub fn once_more(&self) -> Self {
+    pub fn with_new_request_token(&self) -> Self {
         Self { request: Uuid::new_v4().to_string(), ..self.clone() }
     }
 
@@ -96,8 +95,8 @@ impl Hold {
     }
 
     /// The balance right after the tokens were taken.
-    pub fn tokens_left(&self) -> Tokens {
-        self.tokens_left
+    pub fn balance_after(&self) -> Credits {
+        self.balance_after
     }
 
     /// How many chats may still begin in this minute.
@@ -121,13 +120,9 @@ impl Hold {
         &self.user_id
     }
 
-    pub(super) fn taken_from(
-        &mut self,
-        account: &Account,
-        limits: ChatLimits,
-        now: u64,
-    ) -> Reserved {
-        self.tokens_left = account.balance(now);
+    /// Records the account right after the credits were taken.
+    pub(super) fn taken_from(&mut self, account: &Account, limits: ChatLimits, now: u64) {
+        self.balance_after = account.balance(now);
         self.name.clone_from(&account.name);
         self.instructed = account.instructions.is_some();
         self.outdated = outdated(account, now);
@@ -138,8 +133,7 @@ impl Hold {
             .iter()
             .flat_map(|minutes| minutes.keys())
             .filter(|of| of.parse::<u64>().is_ok_and(|of| of < minute(now)));
-        let over = over.cloned().chain(self.refunds.over(minute(now), limits));
+        let over = over.cloned().chain(self.refunds.expired_keys(minute(now), limits));
         self.minutes_over = over.chain(days_over(account, day(now))).take(OUTDATED).collect();
-        Reserved::Held
     }
 }

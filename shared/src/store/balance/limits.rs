@@ -42,7 +42,7 @@ pub enum Refund {
 
 impl ChatLimits {
     /// The limits of the settings.
-    pub fn of(config: &Config, ai: &AiConfig) -> Self {
+    pub fn from_config(config: &Config, ai: &AiConfig) -> Self {
         Self {
             parallel: config.parallel_chats,
             per_minute: config.chats_per_minute,
@@ -87,7 +87,7 @@ impl Refunds {
     }
 
     /// The refunds of earlier minutes that exceed their limits.
-    pub(super) fn carried_to(&self, minute: u64, limits: ChatLimits) -> u64 {
+    pub(super) fn surplus_before(&self, minute: u64, limits: ChatLimits) -> u64 {
         let over = |(of, count): (&u64, &u32)| {
             u64::from(*count).saturating_sub(limits.refunds_in(minute - of))
         };
@@ -103,7 +103,11 @@ impl Refunds {
     }
 
     /// The keys of past minutes that no longer count at `now`.
-    pub(super) fn over(&self, now: u64, limits: ChatLimits) -> impl Iterator<Item = String> {
+    pub(super) fn expired_keys(
+        &self,
+        now: u64,
+        limits: ChatLimits,
+    ) -> impl Iterator<Item = String> {
         let is_over =
             move |(of, count): &(&u64, &u32)| u64::from(**count) <= limits.refunds_in(now - **of);
         self.0.range(..now).filter(is_over).map(|(minute, _)| refunds_key(*minute))

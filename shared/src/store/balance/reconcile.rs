@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use crate::Tokens;
+use crate::Credits;
 use crate::clock::millis_of;
 use crate::store::schema::{CONVERSATION, pk};
 use crate::store::upkeep::audit::text;
@@ -27,10 +27,10 @@ struct Book {
 
 impl Store {
     /// Completes or undoes what was under way when the tables were restored to `second`: a stored
-    /// chat without a row gets its row, all reservations end, and the account gets the numbers of
+    /// chat without a row gets its row, all holds end, and the account gets the numbers of
     /// its ledger. Returns what was repaired. Idempotent.
     ///
-    /// No function can settle these reservations: their leases ended while the tables were
+    /// No function can settle these holds: their leases ended while the tables were
     /// restored.
     ///
     /// # Errors
@@ -50,7 +50,7 @@ impl Store {
         }
         self.charge_stored_chats(account, &mut book, second, now, &mut repairs).await?;
 
-        let exact = |number: i128| u64::try_from(number).ok().and_then(Tokens::new);
+        let exact = |number: i128| u64::try_from(number).ok().and_then(Credits::new);
         let left = exact(book.granted - book.spent);
         let (Some(tokens), Some(granted), Some(spent)) =
             (left, exact(book.granted), exact(book.spent))
@@ -71,7 +71,7 @@ impl Store {
             pk(&account.pk),
             "SET tokens = :tokens, granted = :granted, spent = :spent, reservations = :none",
         )
-        .when("id = :id AND tokens = :had AND granted = :was_granted AND spent = :was_spent AND size(reservations) = :held")
+        .condition("id = :id AND tokens = :had AND granted = :was_granted AND spent = :was_spent AND size(reservations) = :held")
         .values([
             (":id", s(&account.id)),
             (":tokens", n(tokens)),
@@ -160,7 +160,7 @@ impl Store {
                 pk(&account.pk),
                 "SET erasing = if_not_exists(erasing, :now)",
             )
-            .when("id = :id")
+            .condition("id = :id")
             .values([(":id", s(&account.id)), (":now", n(now))]);
             self.send(&erase).await?;
         }

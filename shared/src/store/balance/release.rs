@@ -1,4 +1,4 @@
-//! Returning the tokens of a reservation.
+//! Returning the tokens of a hold.
 
 use std::collections::HashMap;
 
@@ -6,10 +6,10 @@ use crate::store::balance::hold::Hold;
 use crate::store::balance::limits::{
     ChatLimits, LONGEST, Refund, Refunds, day, day_key, minute, refunds_key,
 };
-use crate::store::balance::{CLOSED, also};
+use crate::store::balance::{CLOSED, append_removals};
 use crate::store::schema::pk;
 use crate::store::{Item, Outcome, Patience, Result, Store, StoreError, Write, n, s};
-use crate::values::{Account, Reservation};
+use crate::values::{Account, StoredHold};
 
 impl Store {
     /// Returns the tokens of a chat that got no answer, and counts the refund. Idempotent.
@@ -24,7 +24,7 @@ impl Store {
         let mut patience = Patience::new();
         loop {
             let mut returning =
-                Returning::of(&hold.account, &hold.user_id, &hold.rid, &hold.reservation);
+                ReleaseWrite::of(&hold.account, &hold.user_id, &hold.rid, &hold.held);
             if hold.sent_again {
                 returning.close(now + CLOSED);
             }
@@ -34,15 +34,17 @@ impl Store {
             if refund == Refund::OfWork {
                 returning.count_in_day(hold.fare.units(), day(now));
             }
-            let give_back = self.return_tokens(returning);
-            let Outcome::Refused(account) = self.send(&give_back).await? else { return Ok(()) };
-            let refused: Option<Account> = self.refused_by(&give_back, account).await?;
+            let release_expired = self.return_credits(returning);
+            let Outcome::Refused(account) = self.send(&release_expired).await? else {
+                return Ok(());
+            };
+            let refused: Option<Account> = self.refused_by(&release_expired, account).await?;
             let Some(refused) = refused else { return Ok(()) };
             let is_held = refused.id == hold.user_id
                 && refused
                     .reservations
                     .get(&hold.rid)
-                    .is_some_and(|held| held.owner == hold.reservation.owner);
+                    .is_some_and(|held| held.owner == hold.held.owner);
             if !is_held {
                 return Ok(());
             }
@@ -56,34 +58,34 @@ impl Store {
         }
     }
 
-    /// Returns the tokens of a reservation whose lease has ended. Idempotent.
-    pub(in crate::store) async fn give_back(
+    /// Returns the tokens of a hold whose lease has ended. Idempotent.
+    pub(in crate::store) async fn release_expired(
         &self,
         account: &str,
         user_id: &str,
         rid: &str,
-        reservation: &Reservation,
+        held: &StoredHold,
     ) -> Result<()> {
-        let returning = Returning::of(account, user_id, rid, reservation);
-        self.send(&self.return_tokens(returning)).await.map(drop)
+        let returning = ReleaseWrite::of(account, user_id, rid, held);
+        self.send(&self.return_credits(returning)).await.map(drop)
     }
 
-    fn return_tokens(&self, returning: Returning<'_>) -> Write {
-        let Returning { account, set, remove, condition, names, values } = returning;
+    fn return_credits(&self, returning: ReleaseWrite<'_>) -> Write {
+        let ReleaseWrite { account, set, remove, condition, names, values } = returning;
         Write::update(&self.tables.users, pk(account), set + &remove)
-            .when(condition)
+            .condition(condition)
             .names(names)
             .values(values)
             .shows_item()
     }
 }
 
-/// The reservation belongs to this chat. The chat's id is compared, so that a later reservation
+/// The hold belongs to this chat. The chat's id is compared, so that a later hold
 /// with the same id isn't touched.
 const HELD: &str = "reservations.#rid.#owner = :owner";
 
-/// The write that returns a reservation's tokens, with the other changes that it makes.
-struct Returning<'a> {
+/// The write that returns a hold's tokens, with the other changes that it makes.
+struct ReleaseWrite<'a> {
     account: &'a str,
     set: String,
     remove: String,
@@ -92,10 +94,10 @@ struct Returning<'a> {
     values: Item,
 }
 
-impl<'a> Returning<'a> {
-    fn of(account: &'a str, user_id: &str, rid: &str, reservation: &Reservation) -> Self {
+impl<'a> ReleaseWrite<'a> {
+    fn of(account: &'a str, user_id: &str, rid: &str, held: &StoredHold) -> Self {
         let names = [("#rid", rid), ("#cost", "cost"), ("#owner", "owner")];
-        let values = [(":id", s(user_id)), (":owner", s(&reservation.owner))];
+        let values = [(":id", s(user_id)), (":owner", s(&held.owner))];
         Self {
             account,
             set: "SET tokens = tokens + reservations.#rid.#cost".into(),
@@ -106,7 +108,7 @@ impl<'a> Returning<'a> {
         }
     }
 
-    /// Closes the reservation's id.
+    /// Closes the hold's id.
     fn close(&mut self, until: u64) {
         self.set.push_str(", closed.#rid = :closed");
         self.values.insert(":closed".into(), n(until));
@@ -114,7 +116,7 @@ impl<'a> Returning<'a> {
 
     /// Removes these keys of a map of the account.
     fn remove(&mut self, map: &str, keys: &[String]) {
-        self.names.extend(also(&mut self.remove, map, keys));
+        self.names.extend(append_removals(&mut self.remove, map, keys));
     }
 
     /// Counts it towards the limit of the day, as many times as it costs the price.
@@ -131,7 +133,7 @@ impl<'a> Returning<'a> {
         self.set.push_str(", minutes.#refunds = if_not_exists(minutes.#refunds, :carried) + :one");
         self.names.insert("#refunds".into(), refunds_key(now));
         self.values.extend([
-            (":carried".into(), n(refunds.carried_to(now, limits))),
+            (":carried".into(), n(refunds.surplus_before(now, limits))),
             (":one".into(), n(1)),
         ]);
         if refunds.in_minute(now).is_some() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use futures_util::future::try_join_all;
 
-use crate::Tokens;
+use crate::Credits;
 use crate::store::balance::hold::Hold;
 use crate::store::balance::limits::{
     ChatLimits, Refunds, chats_a_minute, day, day_key, minute, refunds_a_day, refunds_a_minute,
@@ -15,22 +15,22 @@ use crate::store::schema::pk;
 use crate::store::{
     Outcome, Patience, Result, Store, StoreError, Write, flag, from_item, n, no_entries, s, to_item,
 };
-use crate::values::{Account, Credential, Limit, Reservation};
+use crate::values::{Account, Credential, Limit, StoredHold};
 
 /// How many closed ids an account may have when a chat begins. They take 90 of the 400 KB that an
 /// item may have.
 const MOST_CLOSED: usize = 2000;
 
-/// How many obstacles one reserve removes at most: an expired reservation or an outdated closed id
-/// of its key, too many outdated closed ids, other expired reservations, a missing map of minutes.
+/// How many obstacles one reserve removes at most: an expired hold or an outdated closed id
+/// of its key, too many outdated closed ids, other expired holds, a missing map of minutes.
 const CLEARINGS: u32 = 5;
 
-/// The tokens go from the balance into the reservation, the account enters the index `due`, and the
+/// The tokens go from the balance into the hold, the account enters the index `due`, and the
 /// chat is counted in its minute.
 const TAKES: &str = "SET tokens = tokens - :cost, reservations.#rid = :reservation, due = if_not_exists(due, :expires), \
                  minutes.#minute = if_not_exists(minutes.#minute, :none) + :one";
 
-/// The account accepts the caller and has enough tokens, the reservation is new, and no limit is
+/// The account accepts the caller and has enough tokens, the hold is new, and no limit is
 /// reached.
 const RESERVES: &str = "id = :id AND active = :true AND auth_epoch BETWEEN :least AND :epoch AND attribute_not_exists(revoked.#session) \
     AND (attribute_not_exists(keys_from) OR keys_from <= :made) AND tokens >= :cost \
@@ -40,7 +40,7 @@ const RESERVES: &str = "id = :id AND active = :true AND auth_epoch BETWEEN :leas
 
 /// The outcome of a reserve that was not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reserved {
+pub enum ReserveOutcome {
     /// The tokens are held.
     Held,
     /// Nothing was taken: a request with the same idempotency key ended a moment ago. If it
@@ -63,10 +63,10 @@ enum Refusal {
     KeyEnded,
     /// Such a request ended earlier, and its closed id, outdated since this second, is still there.
     Outdated(u64),
-    /// Expired reservations block the reserve.
-    Expired(Vec<(String, Reservation)>),
+    /// Expired holds block the reserve.
+    Expired(Vec<(String, StoredHold)>),
     /// The balance is less than the cost.
-    Tokens,
+    Balance,
     /// The limit of parallel chats is reached.
     Limit,
     /// The limit of chats in this minute is reached.
@@ -101,25 +101,24 @@ impl Store {
         hold: &mut Hold,
         limits: ChatLimits,
         now: u64,
-    ) -> Result<Reserved> {
+    ) -> Result<ReserveOutcome> {
         let mut cleared = 0;
         let mut patience = Patience::new();
         loop {
-            let take = self.take_tokens(caller, hold, limits, now)?;
+            let take = self.take_credits(caller, hold, limits, now)?;
             let refused: Option<Account> =
                 match self.send_watched(&take, &mut hold.sent_again).await? {
                     Outcome::Applied(account) => {
-                        return Ok(hold.taken_from(&from_item(account)?, limits, now));
+                        hold.taken_from(&from_item(account)?, limits, now);
+                        return Ok(ReserveOutcome::Held);
                     }
                     Outcome::Refused(account) => self.refused_by(&take, account).await?,
                 };
             match refusal(refused.as_ref(), caller, hold, limits, now) {
                 Refusal::Ours => {
-                    return Ok(hold.taken_from(
-                        refused.as_ref().ok_or(StoreError::NotAccepted)?,
-                        limits,
-                        now,
-                    ));
+                    let account = refused.as_ref().ok_or(StoreError::NotAccepted)?;
+                    hold.taken_from(account, limits, now);
+                    return Ok(ReserveOutcome::Held);
                 }
                 Refusal::Identity => return Err(StoreError::NotAccepted),
                 Refusal::KeyReused => return Err(StoreError::KeyReused),
@@ -128,15 +127,15 @@ impl Store {
                         seconds: u32::try_from(seconds.clamp(1, 5)).unwrap_or(5),
                     });
                 }
-                Refusal::KeyEnded => return Ok(Reserved::Ended),
+                Refusal::KeyEnded => return Ok(ReserveOutcome::Ended),
                 Refusal::Outdated(until) if cleared < CLEARINGS => {
                     cleared += 1;
                     self.forget_closed(hold, until).await?;
                 }
                 Refusal::Expired(expired) if cleared < CLEARINGS => {
                     cleared += 1;
-                    try_join_all(expired.iter().map(|(rid, reservation)| {
-                        self.give_back(&hold.account, &hold.user_id, rid, reservation)
+                    try_join_all(expired.iter().map(|(rid, held)| {
+                        self.release_expired(&hold.account, &hold.user_id, rid, held)
                     }))
                     .await?;
                 }
@@ -175,12 +174,12 @@ impl Store {
                 Refusal::RefundsOfDay => {
                     return Err(StoreError::TooManyRefunds(refunds_a_day(limits, now)));
                 }
-                Refusal::Tokens => {
-                    let of_account = |count: fn(&Account, u64) -> Tokens| {
-                        refused.as_ref().map_or(Tokens::ZERO, |account| count(account, now))
+                Refusal::Balance => {
+                    let of_account = |count: fn(&Account, u64) -> Credits| {
+                        refused.as_ref().map_or(Credits::ZERO, |account| count(account, now))
                     };
                     return Err(StoreError::InsufficientTokens {
-                        cost: hold.reservation.cost,
+                        cost: hold.held.cost,
                         balance: of_account(Account::balance),
                         held: of_account(Account::held),
                     });
@@ -199,7 +198,7 @@ impl Store {
     async fn forget_closed(&self, hold: &Hold, until: u64) -> Result<()> {
         let forget = self
             .update_holder(hold, "REMOVE closed.#rid")
-            .when("id = :id AND closed.#rid = :until")
+            .condition("id = :id AND closed.#rid = :until")
             .names([("#rid", &hold.rid)])
             .values([(":until", n(until))]);
         self.send(&forget).await.map(drop)
@@ -222,7 +221,7 @@ impl Store {
         };
         let keep = self
             .update_holder(hold, "SET closed = :kept")
-            .when("id = :id AND closed = :closed")
+            .condition("id = :id AND closed = :closed")
             .values([(":closed", map(&|_| true)), (":kept", map(&|until| until > now))]);
         self.send(&keep).await.map(drop)
     }
@@ -231,19 +230,19 @@ impl Store {
     async fn begin_counting(&self, hold: &Hold) -> Result<()> {
         let begin = self
             .update_holder(hold, "SET minutes = :none")
-            .when("id = :id AND attribute_not_exists(minutes)")
+            .condition("id = :id AND attribute_not_exists(minutes)")
             .values([(":none", no_entries())]);
         self.send(&begin).await.map(drop)
     }
 
-    /// An update of the reservation's account. The account's id is the value `:id`.
+    /// An update of the hold's account. The account's id is the value `:id`.
     fn update_holder(&self, hold: &Hold, expression: &str) -> Write {
         Write::update(&self.tables.users, pk(&hold.account), expression)
             .values([(":id", s(&hold.user_id))])
     }
 
     /// The write of a reserve. Its outcome contains the account: as changed, or as it refused.
-    fn take_tokens(
+    fn take_credits(
         &self,
         caller: &Credential,
         hold: &Hold,
@@ -261,7 +260,7 @@ impl Store {
             values.push((most, n(limits.refunds_in(back + 1))));
         }
         Ok(Write::update(&self.tables.users, pk(&hold.account), TAKES)
-            .when(condition)
+            .condition(condition)
             .names(names)
             .names([
                 ("#rid", hold.rid.as_str()),
@@ -272,9 +271,9 @@ impl Store {
             .values(values)
             .values([
                 (":most_closed", n(MOST_CLOSED)),
-                (":cost", n(hold.reservation.cost)),
-                (":reservation", AttributeValue::M(to_item(&hold.reservation)?)),
-                (":expires", n(hold.reservation.expires_at)),
+                (":cost", n(hold.held.cost)),
+                (":reservation", AttributeValue::M(to_item(&hold.held)?)),
+                (":expires", n(hold.held.expires_at)),
                 (":id", s(caller.user_id())),
                 (":true", flag(true)),
                 (":least", n(caller.epochs().start())),
@@ -303,7 +302,7 @@ fn refusal(
 ) -> Refusal {
     let Some(account) = account else { return Refusal::Identity };
     let held = account.reservations.get(&hold.rid).filter(|_| account.id == caller.user_id());
-    if held.is_some_and(|held| held.owner == hold.reservation.owner) {
+    if held.is_some_and(|held| held.owner == hold.held.owner) {
         return Refusal::Ours;
     }
     if caller.admits(Some(account.clone())).is_none() {
@@ -313,7 +312,7 @@ fn refusal(
         Some(dead) if dead.expires_at <= now => {
             return Refusal::Expired(vec![(hold.rid.clone(), dead.clone())]);
         }
-        Some(other) if other.fingerprint != hold.reservation.fingerprint => {
+        Some(other) if other.fingerprint != hold.held.fingerprint => {
             return Refusal::KeyReused;
         }
         Some(running) => return Refusal::KeyRunning(running.expires_at - now),
@@ -324,7 +323,7 @@ fn refusal(
         Some(until) => return Refusal::Outdated(*until),
         None => {}
     }
-    let poor = account.tokens < hold.reservation.cost;
+    let poor = account.tokens < hold.held.cost;
     let crowded =
         account.reservations.len() >= usize::try_from(limits.parallel).unwrap_or(usize::MAX);
     if !poor {
@@ -348,13 +347,11 @@ fn refusal(
     if !poor && !crowded {
         return if account.minutes.is_some() { Refusal::Changed } else { Refusal::Uncounted };
     }
-    let expired =
-        account.reservations.iter().filter(|(_, reservation)| reservation.expires_at <= now);
-    let expired: Vec<_> =
-        expired.map(|(rid, reservation)| (rid.clone(), reservation.clone())).collect();
+    let expired = account.reservations.iter().filter(|(_, held)| held.expires_at <= now);
+    let expired: Vec<_> = expired.map(|(rid, held)| (rid.clone(), held.clone())).collect();
     match (expired.is_empty(), poor) {
         (false, _) => Refusal::Expired(expired),
-        (true, true) => Refusal::Tokens,
+        (true, true) => Refusal::Balance,
         (true, false) => Refusal::Limit,
     }
 }

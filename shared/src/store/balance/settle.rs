@@ -1,7 +1,7 @@
 //! Settling a chat: its tokens are spent, and it is stored.
 
 use crate::store::balance::hold::Hold;
-use crate::store::balance::{CLOSED, also};
+use crate::store::balance::{CLOSED, append_removals};
 use crate::store::chats::chats::NEW_CHAT;
 use crate::store::schema::pk;
 use crate::store::{Result, Store, Transaction, Write, n, s, to_item};
@@ -9,7 +9,7 @@ use crate::values::{Chat, Entry};
 
 /// The outcome of a settle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settled {
+pub enum SettleOutcome {
     /// It is stored and paid.
     Stored,
     /// Its lease has ended: it isn't stored, and the tokens are or will be returned.
@@ -27,11 +27,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if the outcome stays unknown; then the lease
     /// decides.
-    pub async fn settle(&self, hold: &Hold, chat: &Chat, now: u64) -> Result<Settled> {
+    pub async fn settle(&self, hold: &Hold, chat: &Chat, now: u64) -> Result<SettleOutcome> {
         let entry = Entry { key_id: hold.key_id.clone(), ..Entry::of_chat(chat) };
         let mut writes = vec![
             self.spend(hold, now),
-            Write::put(&self.tables.chats, to_item(chat)?).when(NEW_CHAT).shows_item(),
+            Write::put(&self.tables.chats, to_item(chat)?).condition(NEW_CHAT).shows_item(),
             self.put_entry(&entry)?,
         ];
         let conversation_at = writes.len();
@@ -41,21 +41,21 @@ impl Store {
             writes.push(self.remember(record, now)?);
         }
         match self.transact(writes, &hold.request).await? {
-            Transaction::Applied => Ok(Settled::Stored),
-            // The reservation is gone, or its lease has ended. If a copy of this settle was
+            Transaction::Applied => Ok(SettleOutcome::Stored),
+            // The hold is gone, or its lease has ended. If a copy of this settle was
             // applied, its row exists.
             Transaction::Refused(_) if self.has_row(&hold.user_id, &entry.entry_id).await? => {
-                Ok(Settled::Stored)
+                Ok(SettleOutcome::Stored)
             }
             Transaction::Refused(refusals)
                 if chat.conversation.is_some() && refusals.has(conversation_at) =>
             {
-                Ok(Settled::NoConversation)
+                Ok(SettleOutcome::NoConversation)
             }
             Transaction::Refused(refusals) if hold.record.is_some() && refusals.has(record_at) => {
-                Ok(Settled::KeyUsed)
+                Ok(SettleOutcome::KeyUsed)
             }
-            Transaction::Refused(_) => Ok(Settled::TooLate),
+            Transaction::Refused(_) => Ok(SettleOutcome::TooLate),
         }
     }
 
@@ -63,22 +63,22 @@ impl Store {
         let mut set = String::from("SET spent = spent + reservations.#rid.#cost");
         let mut remove = String::from(" REMOVE reservations.#rid");
         let mut values = Vec::new();
-        // The reservation id of an idempotency key is always closed: another request may have
+        // The hold id of an idempotency key is always closed: another request may have
         // looked for the key's record before it was written, and may reserve after this settle.
         if hold.sent_again || hold.record.is_some() {
             set.push_str(", closed.#rid = :closed");
             values.push((":closed", n(now + CLOSED)));
         }
-        let mut names = also(&mut remove, "closed", &hold.outdated);
-        names.extend(also(&mut remove, "minutes", &hold.minutes_over));
+        let mut names = append_removals(&mut remove, "closed", &hold.outdated);
+        names.extend(append_removals(&mut remove, "minutes", &hold.minutes_over));
         Write::update(&self.tables.users, pk(&hold.account), set + &remove)
-            .when("id = :id AND reservations.#rid.#owner = :owner AND reservations.#rid.expires_at > :now")
+            .condition("id = :id AND reservations.#rid.#owner = :owner AND reservations.#rid.expires_at > :now")
             .names(names)
             .names([("#rid", hold.rid.as_str()), ("#cost", "cost"), ("#owner", "owner")])
             .values(values)
             .values([
                 (":id", s(&hold.user_id)),
-                (":owner", s(&hold.reservation.owner)),
+                (":owner", s(&hold.held.owner)),
                 (":now", n(now)),
             ])
     }

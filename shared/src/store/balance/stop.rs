@@ -7,8 +7,8 @@ use crate::values::Account;
 
 /// The outcome of a request to stop a chat. Both ids are the chat's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stopped {
-    /// Its reservation is marked: its function ends the answer soon.
+pub enum StopOutcome {
+    /// Its hold is marked: its function ends the answer soon.
     Marked(String),
     /// It was settled before.
     Settled(String),
@@ -17,13 +17,13 @@ pub enum Stopped {
 }
 
 impl Store {
-    /// Marks the reservation of the chat that is answered under an idempotency key of this account,
+    /// Marks the hold of the chat that is answered under an idempotency key of this account,
     /// which was just read. The chat's function [looks for the mark](Store::is_stopped), ends the
-    /// answer and settles or releases the reservation as ever: the mark moves no tokens. Idempotent.
+    /// answer and settles or releases the hold as ever: the mark moves no tokens. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable); the chat may be stopped then or not.
-    pub async fn stop(&self, account: &Account, key_id: &str, now: u64) -> Result<Stopped> {
+    pub async fn stop(&self, account: &Account, key_id: &str, now: u64) -> Result<StopOutcome> {
         // After the lease no function answers.
         let held = account.reservations.get(key_id).filter(|held| held.expires_at > now);
         if let Some(held) = held {
@@ -33,7 +33,7 @@ impl Store {
                 pk(&account.pk),
                 "SET reservations.#rid.stopped = :true",
             )
-            .when("id = :id AND reservations.#rid.#owner = :owner")
+            .condition("id = :id AND reservations.#rid.#owner = :owner")
             .names([("#rid", key_id), ("#owner", "owner")])
             .values([
                 (":id", s(&account.id)),
@@ -41,17 +41,17 @@ impl Store {
                 (":true", flag(true)),
             ]);
             if self.send(&mark).await?.is_applied() {
-                return Ok(Stopped::Marked(held.owner.clone()));
+                return Ok(StopOutcome::Marked(held.owner.clone()));
             }
         }
         let record = self.record(key_id, now).await?;
-        Ok(record.map_or(Stopped::Unknown, |record| Stopped::Settled(record.result_id)))
+        Ok(record.map_or(StopOutcome::Unknown, |record| StopOutcome::Settled(record.result_id)))
     }
 
-    /// Whether the chat of this reservation is to be stopped.
+    /// Whether the chat of this hold is to be stopped.
     pub async fn is_stopped(&self, hold: &Hold) -> Result<bool> {
         let account = self.account_at(&hold.account).await?;
         let held = account.as_ref().and_then(|account| account.reservations.get(&hold.rid));
-        Ok(held.is_some_and(|held| held.stopped && held.owner == hold.reservation.owner))
+        Ok(held.is_some_and(|held| held.stopped && held.owner == hold.held.owner))
     }
 }

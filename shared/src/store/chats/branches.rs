@@ -16,7 +16,7 @@ use crate::store::chats::conversations::{IndexedKey, LAST};
 use crate::store::schema::{chat_key, places_of_chats};
 use crate::store::{Result, Store, Write, s};
 use crate::values::chat::place;
-use crate::values::{After, Chat};
+use crate::values::{Chat, ParentChat};
 
 /// How many more stretches of a conversation are read for a message, at most: one for each place
 /// where its branch leaves what was read. The AI gets nothing of what is beyond them.
@@ -31,13 +31,13 @@ pub struct Branch {
     /// The ids of the chats before it, newest first.
     pub ids: Vec<String>,
     /// What it follows; `None` for the newest chat of the main line.
-    pub after: Option<After>,
+    pub after: Option<ParentChat>,
 }
 
 /// Successive chats of a conversation, of all its branches, newest first.
 #[derive(Clone, Debug, Default)]
 pub struct Stretch {
-    chats: Vec<Linked>,
+    chats: Vec<ChatLink>,
     /// The id that it begins at; `None` for the newest chat.
     from: Option<String>,
     /// Whether the conversation may have older chats.
@@ -46,14 +46,14 @@ pub struct Stretch {
 
 /// A chat, and what it follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Linked {
+struct ChatLink {
     id: String,
-    after: Option<After>,
+    after: Option<ParentChat>,
 }
 
 /// The chat before another one in a branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Sought {
+enum Predecessor {
     /// The one with this id.
     Chat(String),
     /// The newest one of the main line that is older than this id.
@@ -62,46 +62,46 @@ enum Sought {
 
 /// Where a chat is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Look {
+enum SearchOutcome {
     /// In the stretch.
-    Found(Linked),
+    Found(ChatLink),
     /// Nowhere: it was deleted, or has never been in the conversation.
     Missing,
     /// Outside of the stretch, if anywhere.
     Elsewhere,
 }
 
-impl Linked {
+impl ChatLink {
     /// The chat before this one.
-    fn before(&self) -> Option<Sought> {
+    fn before(&self) -> Option<Predecessor> {
         match &self.after {
-            None => Some(Sought::OfMainLine(self.id.clone())),
-            Some(After::Start) => None,
-            Some(After::Message(id)) => Some(Sought::Chat(id.clone())),
+            None => Some(Predecessor::OfMainLine(self.id.clone())),
+            Some(ParentChat::Start) => None,
+            Some(ParentChat::Message(id)) => Some(Predecessor::Chat(id.clone())),
         }
     }
 }
 
-impl From<IndexedKey> for Linked {
+impl From<IndexedKey> for ChatLink {
     fn from(key: IndexedKey) -> Self {
-        Self { after: After::of_place(&key.thread), id: key.chat_id }
+        Self { after: ParentChat::of_place(&key.thread), id: key.chat_id }
     }
 }
 
 impl Stretch {
-    fn look(&self, sought: &Sought) -> Look {
+    fn find(&self, sought: &Predecessor) -> SearchOutcome {
         let found = self.chats.iter().find(|chat| match sought {
-            Sought::Chat(id) => chat.id == *id,
-            Sought::OfMainLine(before) => chat.after.is_none() && chat.id < *before,
+            Predecessor::Chat(id) => chat.id == *id,
+            Predecessor::OfMainLine(before) => chat.after.is_none() && chat.id < *before,
         });
         let reaches = match sought {
-            Sought::Chat(id) => self.reaches(id),
-            Sought::OfMainLine(_) => !self.more,
+            Predecessor::Chat(id) => self.reaches(id),
+            Predecessor::OfMainLine(_) => !self.more,
         };
         match found {
-            Some(chat) => Look::Found(chat.clone()),
-            None if reaches => Look::Missing,
-            None => Look::Elsewhere,
+            Some(chat) => SearchOutcome::Found(chat.clone()),
+            None if reaches => SearchOutcome::Missing,
+            None => SearchOutcome::Elsewhere,
         }
     }
 
@@ -142,37 +142,38 @@ impl Store {
         user_id: &str,
         conversation: &str,
         newest: Stretch,
-        after: Option<&After>,
+        after: Option<&ParentChat>,
         count: usize,
     ) -> Result<Option<Branch>> {
         let parent = match after {
-            Some(After::Start) => None,
-            Some(After::Message(id)) => Some(id.clone()),
+            Some(ParentChat::Start) => None,
+            Some(ParentChat::Message(id)) => Some(id.clone()),
             None => newest.chats.first().map(|chat| chat.id.clone()),
         };
         let continues = newest.is_end_of_main_line(parent.as_deref());
-        let named = || parent.clone().map_or(After::Start, After::Message);
+        let named = || parent.clone().map_or(ParentChat::Start, ParentChat::Message);
         let mut branch = Branch { ids: Vec::new(), after: (!continues).then(named) };
         let (mut known, mut read) = (newest, 0);
-        let mut sought = parent.map(Sought::Chat);
+        let mut sought = parent.map(Predecessor::Chat);
         while let Some(wanted) = sought.take() {
-            sought = match known.look(&wanted) {
-                Look::Found(chat) => {
+            sought = match known.find(&wanted) {
+                SearchOutcome::Found(chat) => {
                     let before = chat.before();
                     branch.ids.push(chat.id);
                     before.filter(|_| branch.ids.len() < count)
                 }
-                Look::Elsewhere if read == MORE_STRETCHES => None,
-                Look::Elsewhere => {
+                SearchOutcome::Elsewhere if read == MORE_STRETCHES => None,
+                SearchOutcome::Elsewhere => {
                     read += 1;
-                    known = self.further(user_id, conversation, &known, &wanted, count).await?;
+                    known =
+                        self.next_stretch(user_id, conversation, &known, &wanted, count).await?;
                     Some(wanted)
                 }
                 // The chat that the message was to follow.
-                Look::Missing if branch.ids.is_empty() => return Ok(None),
-                Look::Missing => match wanted {
-                    Sought::Chat(id) => Some(Sought::OfMainLine(id)),
-                    Sought::OfMainLine(_) => None,
+                SearchOutcome::Missing if branch.ids.is_empty() => return Ok(None),
+                SearchOutcome::Missing => match wanted {
+                    Predecessor::Chat(id) => Some(Predecessor::OfMainLine(id)),
+                    Predecessor::OfMainLine(_) => None,
                 },
             };
         }
@@ -181,20 +182,20 @@ impl Store {
     }
 
     /// The stretch that has a chat if the conversation does: at a chat's id, or behind what is known.
-    async fn further(
+    async fn next_stretch(
         &self,
         user_id: &str,
         conversation: &str,
         known: &Stretch,
-        wanted: &Sought,
+        wanted: &Predecessor,
         count: usize,
     ) -> Result<Stretch> {
         let (from, before) = match (wanted, known.chats.last()) {
-            (Sought::OfMainLine(_), Some(oldest)) => {
+            (Predecessor::OfMainLine(_), Some(oldest)) => {
                 (&oldest.id, place(conversation, &oldest.id, None))
             }
             // Behind the chat's place, whatever it follows.
-            (Sought::Chat(id) | Sought::OfMainLine(id), _) => {
+            (Predecessor::Chat(id) | Predecessor::OfMainLine(id), _) => {
                 (id, format!("{}{LAST}", place(conversation, id, None)))
             }
         };
@@ -213,20 +214,20 @@ impl Store {
         // Without any, a message would not know what it follows. With the default of `CONTEXT_CHATS`,
         // keys of branches cost one read unit too: 20 of them have less than 4 KB.
         let (keys, more) = self.indexed(user_id, &first, before, count.max(1)).await?;
-        Ok(Stretch { chats: keys.into_iter().map(Linked::from).collect(), from, more })
+        Ok(Stretch { chats: keys.into_iter().map(ChatLink::from).collect(), from, more })
     }
 
     /// Has what follows a chat of a branch follow the chat before it, so that this one can be deleted.
     /// Idempotent. What follows a chat of the main line needs no change.
-    pub(in crate::store) async fn pass_on(&self, chat: &Chat) -> Result<()> {
-        let after = chat.after().and_then(After::parse);
+    pub(in crate::store) async fn relink_followers(&self, chat: &Chat) -> Result<()> {
+        let after = chat.after().and_then(ParentChat::parse);
         let (Some(conversation), Some(after)) = (&chat.conversation, after) else { return Ok(()) };
-        let this = Some(After::Message(chat.chat_id.clone()));
+        let this = Some(ParentChat::Message(chat.chat_id.clone()));
         let first = place(conversation, &chat.chat_id, None);
         let mut before = format!("{}{LAST}", places_of_chats(conversation));
         loop {
             let (keys, more) = self.indexed(&chat.user_id, &first, &before, FOLLOWING).await?;
-            let follows = |key: &&IndexedKey| After::of_place(&key.thread) == this;
+            let follows = |key: &&IndexedKey| ParentChat::of_place(&key.thread) == this;
             let following: Vec<&IndexedKey> = keys.iter().filter(follows).collect();
             for some in following.chunks(BATCH) {
                 let moved =
@@ -246,12 +247,12 @@ impl Store {
         user_id: &str,
         conversation: &str,
         key: &IndexedKey,
-        after: &After,
+        after: &ParentChat,
     ) -> Result<()> {
         let to = place(conversation, &key.chat_id, Some(after));
         let update = "SET thread = :to";
         let follow = Write::update(&self.tables.chats, chat_key(user_id, &key.chat_id), update)
-            .when("thread = :from")
+            .condition("thread = :from")
             .values([(":from", s(&key.thread)), (":to", s(to))]);
         self.send(&follow).await.map(drop)
     }
@@ -262,37 +263,37 @@ mod tests {
     use super::*;
 
     /// Chats by their ids, newest first, each with what it follows.
-    fn stretch(chats: &[(&str, Option<After>)], from: Option<&str>, more: bool) -> Stretch {
-        let linked = |(id, after): &(&str, Option<After>)| Linked {
+    fn stretch(chats: &[(&str, Option<ParentChat>)], from: Option<&str>, more: bool) -> Stretch {
+        let linked = |(id, after): &(&str, Option<ParentChat>)| ChatLink {
             id: (*id).to_owned(),
             after: after.clone(),
         };
         Stretch { chats: chats.iter().map(linked).collect(), from: from.map(str::to_owned), more }
     }
 
-    fn message(id: &str) -> Option<After> {
-        Some(After::Message(id.into()))
+    fn message(id: &str) -> Option<ParentChat> {
+        Some(ParentChat::Message(id.into()))
     }
 
     #[test]
     fn the_chat_before_is_found_missing_or_elsewhere() {
         let known = stretch(&[("e", message("b")), ("d", None), ("c", message("a"))], None, true);
-        let found = |look: Look| match look {
-            Look::Found(chat) => chat.id,
+        let found = |look: SearchOutcome| match look {
+            SearchOutcome::Found(chat) => chat.id,
             other => format!("{other:?}"),
         };
-        let chat = |id: &str| found(known.look(&Sought::Chat(id.into())));
+        let chat = |id: &str| found(known.find(&Predecessor::Chat(id.into())));
         assert_eq!(
             ["e", "c", "cc", "f", "b"].map(chat),
             ["e", "c", "Missing", "Missing", "Elsewhere"]
         );
-        let main = |id: &str| found(known.look(&Sought::OfMainLine(id.into())));
+        let main = |id: &str| found(known.find(&Predecessor::OfMainLine(id.into())));
         assert_eq!(["e", "dd", "d"].map(main), ["d", "d", "Elsewhere"]);
 
         let last = stretch(&[("b", message("x"))], Some("b"), false);
-        assert_eq!(last.look(&Sought::Chat("a".into())), Look::Missing);
-        assert_eq!(last.look(&Sought::Chat("c".into())), Look::Elsewhere);
-        assert_eq!(last.look(&Sought::OfMainLine("b".into())), Look::Missing);
+        assert_eq!(last.find(&Predecessor::Chat("a".into())), SearchOutcome::Missing);
+        assert_eq!(last.find(&Predecessor::Chat("c".into())), SearchOutcome::Elsewhere);
+        assert_eq!(last.find(&Predecessor::OfMainLine("b".into())), SearchOutcome::Missing);
     }
 
     #[test]
@@ -304,7 +305,7 @@ mod tests {
             [false, true, false, false]
         );
         for (more, continues) in [(true, false), (false, true)] {
-            let known = stretch(&[("c", Some(After::Start))], None, more);
+            let known = stretch(&[("c", Some(ParentChat::Start))], None, more);
             assert_eq!(known.is_end_of_main_line(None), continues);
             assert!(!known.is_end_of_main_line(Some("c")));
         }
@@ -313,9 +314,9 @@ mod tests {
 
     #[test]
     fn before_a_chat_is_what_it_names_or_the_main_line() {
-        let before = |after| Linked { id: "b".into(), after }.before();
-        assert_eq!(before(None), Some(Sought::OfMainLine("b".into())));
-        assert_eq!(before(Some(After::Start)), None);
-        assert_eq!(before(message("a")), Some(Sought::Chat("a".into())));
+        let before = |after| ChatLink { id: "b".into(), after }.before();
+        assert_eq!(before(None), Some(Predecessor::OfMainLine("b".into())));
+        assert_eq!(before(Some(ParentChat::Start)), None);
+        assert_eq!(before(message("a")), Some(Predecessor::Chat("a".into())));
     }
 }

@@ -38,7 +38,7 @@ pub struct ChatKey {
 
 /// The message of a chat.
 #[derive(Deserialize)]
-struct Said {
+struct ChatMessage {
     chat_id: String,
     message: String,
 }
@@ -66,7 +66,8 @@ impl Store {
         let wanted = chat_ids.into_iter().map(|id| chat_key(user_id, id)).collect();
         let found =
             self.parts_of_items(&self.tables.chats, wanted, Some("chat_id, message")).await?;
-        let message = |item| from_item(item).map(|Said { chat_id, message }| (chat_id, message));
+        let message =
+            |item| from_item(item).map(|ChatMessage { chat_id, message }| (chat_id, message));
         found.into_iter().map(message).collect()
     }
 
@@ -76,7 +77,7 @@ impl Store {
         if chat.conversation.as_ref() == Some(&chat.chat_id) {
             self.forget_title_of(chat).await?;
         }
-        self.pass_on(chat).await?;
+        self.relink_followers(chat).await?;
         let key = chat_key(&chat.user_id, &chat.chat_id);
         self.send(&Write::delete(&self.tables.chats, key)).await.map(drop)
     }

@@ -177,7 +177,7 @@ impl Store {
     pub(in crate::store) async fn forget_title_of(&self, chat: &Chat) -> Result<()> {
         let forget = self
             .update_conversation(&chat.user_id, &chat.chat_id, "SET title = :none")
-            .when("title = :given OR title = :fenced OR title = :cut")
+            .condition("title = :given OR title = :fenced OR title = :cut")
             .values([
                 (":none", s(UNTITLED)),
                 (":given", s(title_of(chat))),
@@ -202,7 +202,7 @@ impl Store {
     ) -> Result<()> {
         let end = self
             .update_conversation(&caller.user_id, id, "SET deleted = :true, thread = :place")
-            .when(EXISTS)
+            .condition(EXISTS)
             .values([(":true", flag(true)), (":place", s(deleted_place(id)))]);
         let account = self.update_caller(caller, "SET erasing = :now").values([(":now", n(now))]);
         match self.transact(vec![account, end], &Uuid::new_v4().to_string()).await? {
@@ -259,7 +259,9 @@ impl Store {
         let Some(id) = &chat.conversation else { return Ok(None) };
         if *id == chat.chat_id {
             let begun = to_item(Conversation::begun_by(chat, id))?;
-            return Ok(Some(Write::put(&self.tables.chats, begun).when(NEW_CHAT).shows_item()));
+            return Ok(Some(
+                Write::put(&self.tables.chats, begun).condition(NEW_CHAT).shows_item(),
+            ));
         }
         let used = self
             .update_conversation(
@@ -267,7 +269,7 @@ impl Store {
                 id,
                 "SET used = :time, thread = if_not_exists(pinned, :place)",
             )
-            .when(EXISTS)
+            .condition(EXISTS)
             .values([(":time", n(chat.time)), (":place", s(conversation_place(id, chat.time)))]);
         Ok(Some(used))
     }

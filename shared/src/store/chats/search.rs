@@ -41,7 +41,7 @@ impl ChatFilter {
 }
 
 /// The chats of a page, while they are looked for.
-struct Finding<'f> {
+struct ChatSearchPage<'f> {
     filter: &'f ChatFilter,
     least: String,
     count: usize,
@@ -51,10 +51,10 @@ struct Finding<'f> {
     read: usize,
 }
 
-impl Finding<'_> {
+impl ChatSearchPage<'_> {
     /// Takes the chat if it is wanted. Breaks after the last one of the page, with the place of the
     /// next page, if there is one.
-    fn look_at(&mut self, chat: Chat) -> ControlFlow<Option<Place>> {
+    fn consider(&mut self, chat: Chat) -> ControlFlow<Option<Place>> {
         if chat.chat_id < self.least {
             return ControlFlow::Break(None);
         }
@@ -89,10 +89,11 @@ impl Store {
         // A page of which most chats are accepted costs as much as one of all chats.
         let further = filter.text.as_ref().map(|_| LOOKED_AT.saturating_sub(count));
         let least = filter.span.least();
-        let mut page = Finding { filter, least, count, size, found: Vec::new(), taken: 0, read: 0 };
+        let mut page =
+            ChatSearchPage { filter, least, count, size, found: Vec::new(), taken: 0, read: 0 };
         let mut place = place.cloned().or_else(|| filter.span.begin(now));
         for step in [Some(count), further].into_iter().flatten() {
-            match self.look_from(user, place.as_ref(), now, step, &mut page).await? {
+            match self.search_from(user, place.as_ref(), now, step, &mut page).await? {
                 ControlFlow::Break(next) => return Ok((page.found, next)),
                 ControlFlow::Continue(next) => place = Some(next),
             }
@@ -102,13 +103,13 @@ impl Store {
 
     /// Looks at this number of chats. Goes on with those after a place, or breaks with the place of
     /// the next page, if there is one.
-    async fn look_from(
+    async fn search_from(
         &self,
         user: Option<&str>,
         place: Option<&Place>,
         now: u64,
         count: usize,
-        page: &mut Finding<'_>,
+        page: &mut ChatSearchPage<'_>,
     ) -> Result<ControlFlow<Option<Place>, Place>> {
         let (keys, next) = match user {
             Some(user) => {
@@ -117,7 +118,7 @@ impl Store {
                 let last = chats.last().filter(|_| more);
                 let next = last.map(|last| Place::Before(last.chat_id.clone()));
                 for chat in chats {
-                    if let ControlFlow::Break(next) = page.look_at(chat) {
+                    if let ControlFlow::Break(next) = page.consider(chat) {
                         return Ok(ControlFlow::Break(next));
                     }
                 }
@@ -127,7 +128,7 @@ impl Store {
         };
         for some in keys.chunks(CHATS) {
             for chat in self.chats_with(some).await? {
-                if let ControlFlow::Break(next) = page.look_at(chat) {
+                if let ControlFlow::Break(next) = page.consider(chat) {
                     return Ok(ControlFlow::Break(next));
                 }
             }

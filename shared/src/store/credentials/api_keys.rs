@@ -7,23 +7,23 @@ use futures_util::future::try_join_all;
 use uuid::Uuid;
 
 use crate::store::credentials::sessions::CALLER;
-use crate::store::ledger::interventions::{UNCHANGED, kept_changing};
-use crate::store::schema::{API_KEY, api_key_key, pk};
+use crate::store::ledger::interventions::{UNCHANGED, contention_error};
+use crate::store::schema::{API_KEY, api_key_pk, pk};
 use crate::store::{
-    Intervening, NEW, Patience, Refusals, Result, Store, StoreError, Transaction, Write, is_id, n,
-    s, to_item,
+    NEW, Patience, PlannedIntervention, Refusals, Result, Store, StoreError, Transaction, Write,
+    is_id, n, s, to_item,
 };
 use crate::values::api_key::KeyName;
-use crate::values::{AccessToken, Account, ApiKey, StoredKey};
+use crate::values::{AccessToken, Account, ApiKey, StoredApiKey};
 
 /// How many API keys an account may have.
 pub const API_KEYS: u32 = 50;
 
-impl StoredKey {
+impl StoredApiKey {
     /// The record of a new key of the caller.
     pub fn new(key: &ApiKey, caller: &AccessToken, label: &KeyName, created: u64) -> Self {
         Self {
-            pk: api_key_key(&key.id().to_string()),
+            pk: api_key_pk(&key.id().to_string()),
             user_id: caller.user_id.clone(),
             name: caller.name.clone(),
             label: label.text().to_owned(),
@@ -41,18 +41,18 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`], and [`StoreError::TooManyApiKeys`].
-    pub async fn create_api_key(&self, caller: &AccessToken, key: &StoredKey) -> Result<()> {
-        let put = Write::put(&self.tables.tokens, to_item(key)?).when(NEW).shows_item();
+    pub async fn create_api_key(&self, caller: &AccessToken, key: &StoredApiKey) -> Result<()> {
+        let put = Write::put(&self.tables.tokens, to_item(key)?).condition(NEW).shows_item();
         let count = self
             .count_keys(caller, "SET api_keys = if_not_exists(api_keys, :none) + :one")
-            .when(format!("{CALLER} AND (attribute_not_exists(api_keys) OR api_keys < :most)"))
+            .condition(format!("{CALLER} AND (attribute_not_exists(api_keys) OR api_keys < :most)"))
             .values([(":most", n(API_KEYS))]);
         let refusals = match self.transact(vec![put, count], key.id()).await? {
             Transaction::Applied => return Ok(()),
             Transaction::Refused(refusals) => refusals,
         };
         // The key was written, and only the reply was lost.
-        if refusals.read::<StoredKey>(0)?.as_ref() == Some(key) {
+        if refusals.read::<StoredApiKey>(0)?.as_ref() == Some(key) {
             return Ok(());
         }
         match refusing_account(&refusals, caller)? {
@@ -78,18 +78,18 @@ impl Store {
         let mut older = None;
         loop {
             let made = older.unwrap_or(caller.auth_epoch);
-            let delete = Write::delete(&self.tables.tokens, pk(api_key_key(id)))
+            let delete = Write::delete(&self.tables.tokens, pk(api_key_pk(id)))
                 .values([(":user", s(&caller.user_id))])
                 .shows_item();
             let delete = match older {
                 None => delete
-                    .when("user_id = :user AND auth_epoch >= :made")
+                    .condition("user_id = :user AND auth_epoch >= :made")
                     .values([(":made", n(made))]),
-                Some(_) => delete.when("user_id = :user"),
+                Some(_) => delete.condition("user_id = :user"),
             };
             let count = self
                 .count_keys(caller, "SET api_keys = api_keys - :one")
-                .when(format!("{CALLER} AND api_keys > :none AND (attribute_not_exists(keys_from) OR keys_from <= :made)"))
+                .condition(format!("{CALLER} AND api_keys > :none AND (attribute_not_exists(keys_from) OR keys_from <= :made)"))
                 .values([(":made", n(made))]);
             let writes = vec![delete, count];
             let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
@@ -106,7 +106,7 @@ impl Store {
                 });
             }
             let own = refusals
-                .read::<StoredKey>(0)?
+                .read::<StoredApiKey>(0)?
                 .filter(|key| key.user_id == caller.user_id && older.is_none())
                 .ok_or(StoreError::NoSuchApiKey)?;
             older = Some(own.auth_epoch);
@@ -122,7 +122,7 @@ impl Store {
     /// [`Store::end_sessions_of_user`].
     pub async fn revoke_keys_of_user(
         &self,
-        doing: &Intervening<'_>,
+        doing: &PlannedIntervention<'_>,
         only: Option<&str>,
     ) -> Result<usize> {
         let mut seen = doing.account.clone();
@@ -143,14 +143,14 @@ impl Store {
                 _ => {
                     let count = self
                         .update_unchanged(&seen, "SET api_keys = :left")
-                        .when(format!("{UNCHANGED} AND api_keys = :had"))
+                        .condition(format!("{UNCHANGED} AND api_keys = :had"))
                         .values([
                             (":left", n(seen.api_keys.saturating_sub(found))),
                             (":had", n(seen.api_keys)),
                         ]);
-                    let delete = |key: &StoredKey| {
+                    let delete = |key: &StoredApiKey| {
                         Write::delete(&self.tables.tokens, pk(&key.pk))
-                            .when("user_id = :user")
+                            .condition("user_id = :user")
                             .values([(":user", s(&key.user_id))])
                     };
                     let writes = [count].into_iter().chain(keys.iter().map(delete)).collect();
@@ -161,7 +161,7 @@ impl Store {
                 }
             }
             if !patience.lasts().await {
-                return Err(kept_changing());
+                return Err(contention_error());
             }
         }
     }
@@ -174,8 +174,8 @@ impl Store {
             return;
         }
         let delete = |id: String| async move {
-            let delete = Write::delete(&self.tables.tokens, pk(api_key_key(&id)))
-                .when(
+            let delete = Write::delete(&self.tables.tokens, pk(api_key_pk(&id)))
+                .condition(
                     "user_id = :user AND (attribute_not_exists(auth_epoch) OR auth_epoch < :from)",
                 )
                 .values([(":user", s(&after.id)), (":from", n(after.auth_epoch))]);
@@ -199,11 +199,11 @@ impl Store {
     }
 
     /// [`ApiKey::matches`] tells whether it is the key that a client sent.
-    pub async fn api_key(&self, id: &str) -> Result<Option<StoredKey>> {
+    pub async fn api_key(&self, id: &str) -> Result<Option<StoredApiKey>> {
         if !is_id(id) {
             return Ok(None);
         }
-        self.get(&self.tables.tokens, pk(api_key_key(id))).await
+        self.get(&self.tables.tokens, pk(api_key_pk(id))).await
     }
 
     /// Newest first. Read from an index, which learns of new and deleted keys a moment later.
@@ -220,14 +220,14 @@ impl Store {
     ) -> Result<HashMap<String, String>> {
         let ids: BTreeSet<&str> = ids.into_iter().collect();
         let ids: Vec<String> = ids.into_iter().map(str::to_owned).collect();
-        let keys: Vec<StoredKey> = self.with_ids(API_KEY, &ids).await?;
+        let keys: Vec<StoredApiKey> = self.with_ids(API_KEY, &ids).await?;
         let own = keys.into_iter().filter(|key| key.user_id == user_id);
         Ok(own.map(|key| (key.id().to_owned(), key.label)).collect())
     }
 
     /// The account's valid keys with these ids, in their order, strongly consistent.
-    pub async fn api_keys(&self, account: &Account, ids: &[String]) -> Result<Vec<StoredKey>> {
-        let keys: Vec<StoredKey> = self.with_ids(API_KEY, ids).await?;
+    pub async fn api_keys(&self, account: &Account, ids: &[String]) -> Result<Vec<StoredApiKey>> {
+        let keys: Vec<StoredApiKey> = self.with_ids(API_KEY, ids).await?;
         Ok(keys.into_iter().filter(|key| account.keys_from <= Some(key.auth_epoch)).collect())
     }
 }

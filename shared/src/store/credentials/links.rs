@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::schema::{link_key, pk};
+use crate::store::schema::{link_pk, pk};
 use crate::store::{NEW, Refusals, Result, Store, StoreError, Write, n, s, to_item};
 use crate::values::{Account, LinkToken};
 
@@ -70,7 +70,7 @@ impl Link {
             Purpose::Other => 0,
         };
         Self {
-            pk: link_key(&token.hash()),
+            pk: link_pk(&token.hash()),
             purpose,
             user_id: user_id.to_owned(),
             name: name.to_owned(),
@@ -104,14 +104,14 @@ impl Link {
 impl Store {
     /// Stores a link. Its random token makes its key new.
     pub async fn put_link(&self, link: &Link) -> Result<()> {
-        let put = Write::put(&self.tables.tokens, to_item(link)?).when(NEW);
+        let put = Write::put(&self.tables.tokens, to_item(link)?).condition(NEW);
         self.send(&put).await.map(drop)
     }
 
     /// # Errors
     /// [`StoreError::InvalidLink`] if there is none for this purpose that is unused and valid at `now`.
     pub async fn link(&self, token: &LinkToken, purpose: Purpose, now: u64) -> Result<Link> {
-        let link: Option<Link> = self.get(&self.tables.tokens, pk(link_key(&token.hash()))).await?;
+        let link: Option<Link> = self.get(&self.tables.tokens, pk(link_pk(&token.hash()))).await?;
         link.filter(|link| link.purpose == purpose && link.used.is_none() && link.expires_at > now)
             .ok_or(StoreError::InvalidLink)
     }
@@ -119,7 +119,7 @@ impl Store {
     /// Marks a link as used. It must be the first write of its transaction.
     pub(in crate::store) fn mark_used(&self, link: &Link, request: &str, now: u64) -> Write {
         Write::update(&self.tables.tokens, pk(&link.pk), "SET used = :request")
-            .when("user_id = :user AND attribute_not_exists(used) AND expires_at > :now")
+            .condition("user_id = :user AND attribute_not_exists(used) AND expires_at > :now")
             .values([(":user", s(&link.user_id)), (":now", n(now)), (":request", s(request))])
             .shows_item()
     }

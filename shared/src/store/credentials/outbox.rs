@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::store::requests::quotas::mailed_enough;
-use crate::store::schema::{letter_key, pause_key, pk};
+use crate::store::schema::{outbox_pk, pause_pk, pk};
 use crate::store::{
-    Intervening, NEW, Refusals, Result, Store, StoreError, Transaction, Write, n, to_item,
+    NEW, PlannedIntervention, Refusals, Result, Store, StoreError, Transaction, Write, n, to_item,
 };
 use crate::values::idempotency::fingerprint;
 use crate::values::text::key;
@@ -27,7 +27,7 @@ const PAUSE: u64 = 60;
 /// An e-mail to send.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Letter {
+pub enum OutgoingEmail {
     /// To an address that an account has given: a link that verifies it.
     Verify {
         /// The account's id.
@@ -56,7 +56,7 @@ pub enum Letter {
     },
 }
 
-impl Letter {
+impl OutgoingEmail {
     /// The e-mail with the link that verifies `address`.
     pub fn verify(account: &Account, address: &str) -> Self {
         Self::Verify {
@@ -69,10 +69,10 @@ impl Letter {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Posted {
+struct OutboxItem {
     /// `outbox:<random id>`.
     pk: String,
-    letter: Letter,
+    letter: OutgoingEmail,
     /// The second from which it isn't sent any more; DynamoDB deletes it some time later.
     expires_at: u64,
 }
@@ -90,8 +90,8 @@ struct Pause {
 
 impl Store {
     /// `None` if it was sent, or is too old at `now`.
-    pub async fn letter(&self, key: &str, now: u64) -> Result<Option<Letter>> {
-        let posted: Option<Posted> = self.get(&self.tables.tokens, pk(key)).await?;
+    pub async fn letter(&self, key: &str, now: u64) -> Result<Option<OutgoingEmail>> {
+        let posted: Option<OutboxItem> = self.get(&self.tables.tokens, pk(key)).await?;
         Ok(posted.filter(|posted| posted.expires_at > now).map(|posted| posted.letter))
     }
 
@@ -105,7 +105,7 @@ impl Store {
     /// is the same, so neither the reply nor its timing reveals whether there is an account.
     pub async fn post_reset(&self, address: &Email, now: u64) -> Result<()> {
         let request = Uuid::new_v4().to_string();
-        let letter = Letter::Reset { address: address.key().to_owned(), invites: false };
+        let letter = OutgoingEmail::Reset { address: address.key().to_owned(), invites: false };
         let mut writes =
             vec![self.pause(&fingerprint(address.key()), &request, now)?, self.post(&letter, now)?];
         writes.extend(self.count_reset(address.key(), now));
@@ -117,11 +117,15 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NoAddress`], and those of [`Store::end_sessions_of_user`].
-    pub async fn post_reset_of_user(&self, doing: &Intervening<'_>, now: u64) -> Result<()> {
+    pub async fn post_reset_of_user(
+        &self,
+        doing: &PlannedIntervention<'_>,
+        now: u64,
+    ) -> Result<()> {
         let address = doing.account.email.as_deref().filter(|_| doing.account.active);
         let address = key(address.ok_or(StoreError::NoAddress)?);
         let pause = self.pause(&fingerprint(&address), &doing.id, now)?;
-        let letter = self.post(&Letter::Reset { address, invites: false }, now)?;
+        let letter = self.post(&OutgoingEmail::Reset { address, invites: false }, now)?;
         self.intervene(doing, vec![pause, letter]).await.map(drop)
     }
 
@@ -136,7 +140,7 @@ impl Store {
         let writes = vec![
             self.pause(&account.id, &request, now)?,
             self.count_mail(&key(address), now),
-            self.post(&Letter::verify(account, address), now)?,
+            self.post(&OutgoingEmail::verify(account, address), now)?,
         ];
         let Transaction::Refused(refusals) = self.transact(writes, &request).await? else {
             return Ok(());
@@ -146,22 +150,22 @@ impl Store {
     }
 
     /// Adds a letter under a random key.
-    pub(in crate::store) fn post(&self, letter: &Letter, now: u64) -> Result<Write> {
-        let posted = Posted {
-            pk: letter_key(&Uuid::new_v4().to_string()),
+    pub(in crate::store) fn post(&self, letter: &OutgoingEmail, now: u64) -> Result<Write> {
+        let posted = OutboxItem {
+            pk: outbox_pk(&Uuid::new_v4().to_string()),
             letter: letter.clone(),
             expires_at: now + WAITS,
         };
-        Ok(Write::put(&self.tables.tokens, to_item(&posted)?).when(NEW).shows_item())
+        Ok(Write::put(&self.tables.tokens, to_item(&posted)?).condition(NEW).shows_item())
     }
 
     /// Allows one e-mail to `whom`, an account's id or the hash of an address, and then none for a
     /// minute.
     pub(in crate::store) fn pause(&self, whom: &str, request: &str, now: u64) -> Result<Write> {
         let pause =
-            Pause { pk: pause_key(whom), request: request.to_owned(), expires_at: now + PAUSE };
+            Pause { pk: pause_pk(whom), request: request.to_owned(), expires_at: now + PAUSE };
         Ok(Write::put(&self.tables.tokens, to_item(&pause)?)
-            .when("attribute_not_exists(pk) OR expires_at <= :now")
+            .condition("attribute_not_exists(pk) OR expires_at <= :now")
             .values([(":now", n(now))])
             .shows_item())
     }

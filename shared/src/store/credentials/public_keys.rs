@@ -65,7 +65,7 @@ impl Store {
             signing_key(kid),
             "SET #until = if_not_exists(#until, :until)",
         )
-        .when("attribute_exists(kid)")
+        .condition("attribute_exists(kid)")
         .names([("#until", "until")])
         .values([(":until", n(until))]);
         self.send(&end).await.map(drop)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::ReturnValue;
 
 use crate::clock::Clock;
-use crate::store::schema::{SESSION, account_key, pk, session_key};
+use crate::store::schema::{SESSION, account_pk, pk, session_pk};
 use crate::store::{
     NEW, Outcome, Patience, Result, Store, StoreError, Write, flag, from_item, is_id, n,
     no_entries, s, to_item,
@@ -48,7 +48,7 @@ impl Session {
         let now = clock.seconds();
         let ends = now + life.as_secs();
         Self {
-            pk: session_key(&clock.id().to_string()),
+            pk: session_pk(&clock.id().to_string()),
             user_id: account.id.clone(),
             device: device.unwrap_or_else(unknown_device),
             began: Some(now),
@@ -65,7 +65,7 @@ impl Session {
 impl Store {
     /// Stores a new session. Idempotent, since its id is unique.
     pub async fn start_session(&self, session: &Session) -> Result<()> {
-        let put = Write::put(&self.tables.tokens, to_item(session)?).when(NEW);
+        let put = Write::put(&self.tables.tokens, to_item(session)?).condition(NEW);
         self.send(&put).await.map(drop)
     }
 
@@ -77,8 +77,8 @@ impl Store {
     /// current: clients that never replace their token live on it.
     pub async fn rotate_session(&self, token: &RefreshToken, now: u64) -> Result<Rotation> {
         let present = |expression: &str, condition: &str| {
-            Write::update(&self.tables.tokens, pk(session_key(&token.session)), expression)
-                .when(condition)
+            Write::update(&self.tables.tokens, pk(session_pk(&token.session)), expression)
+                .condition(condition)
                 .values([
                     (":presented", n(token.generation)),
                     (":user", s(&token.user_id)),
@@ -120,7 +120,7 @@ impl Store {
         if !is_id(id) {
             return Ok(None);
         }
-        self.get(&self.tables.tokens, pk(session_key(id))).await
+        self.get(&self.tables.tokens, pk(session_pk(id))).await
     }
 
     /// The account and the session of a refresh token, read at the same time, strongly consistent.
@@ -162,8 +162,8 @@ impl Store {
 
     /// Deletes a session of this user: it can't be refreshed any more.
     pub async fn delete_session(&self, user_id: &str, id: &str) -> Result<()> {
-        let delete = Write::delete(&self.tables.tokens, pk(session_key(id)))
-            .when("attribute_not_exists(pk) OR user_id = :user")
+        let delete = Write::delete(&self.tables.tokens, pk(session_pk(id)))
+            .condition("attribute_not_exists(pk) OR user_id = :user")
             .values([(":user", s(user_id))]);
         self.send(&delete).await.map(drop)
     }
@@ -247,7 +247,7 @@ impl Store {
             names.push((format!("#old{index}"), old));
         }
         self.update_caller(caller, &expression)
-            .when(format!("{CALLER} AND {room}"))
+            .condition(format!("{CALLER} AND {room}"))
             .names(names)
             .names([("#session", session)])
             .values(limit)
@@ -261,8 +261,8 @@ impl Store {
 
     /// Changes the caller's account on condition of [`CALLER`].
     pub(in crate::store) fn update_caller(&self, caller: &AccessToken, expression: &str) -> Write {
-        Write::update(&self.tables.users, pk(account_key(&caller.name)), expression)
-            .when(CALLER)
+        Write::update(&self.tables.users, pk(account_pk(&caller.name)), expression)
+            .condition(CALLER)
             .names([("#caller", &caller.session)])
             .values([
                 (":id", s(&caller.user_id)),

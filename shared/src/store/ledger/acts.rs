@@ -1,7 +1,7 @@
 //! The trail of what administrators did: adjustments, which are rows of accounts' ledgers, and all
 //! other acts, which have partitions of their own in the same table.
 
-use crate::Tokens;
+use crate::Credits;
 use crate::clock::{millis_of, month};
 use crate::store::schema::{STANDING, standing_of};
 use crate::store::timeline::{Place, Span, Timeline};
@@ -64,7 +64,7 @@ impl TrailEntry {
     pub fn amount(&self) -> Option<i64> {
         match self {
             Self::Adjustment(entry) => Some(entry.amount),
-            Self::Act(act) => act.granted.map(Tokens::signed),
+            Self::Act(act) => act.granted.map(Credits::signed),
         }
     }
 
@@ -124,7 +124,9 @@ impl Store {
         row.insert("user_id".into(), s(standing_of(&act.user_id)));
         row.insert("amount".into(), n(0));
         row.insert("trail".into(), s(month(millis_of(&act.id).unwrap_or(act.time))));
-        Ok(Write::put(&self.tables.ledger, row).when("attribute_not_exists(entry_id)").shows_item())
+        Ok(Write::put(&self.tables.ledger, row)
+            .condition("attribute_not_exists(entry_id)")
+            .shows_item())
     }
 
     /// Whether this act on this user is recorded.

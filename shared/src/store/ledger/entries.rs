@@ -28,8 +28,8 @@ impl CountedRow {
     pub(in crate::store) const ATTRIBUTES: &str = "user_id, entry_id, kind, amount, chat_id";
 
     /// False for an administrator's act, which is in the same partitions.
-    pub(in crate::store) fn moves_tokens(&self) -> bool {
-        moves_tokens(&self.user_id)
+    pub(in crate::store) fn moves_credits(&self) -> bool {
+        moves_credits(&self.user_id)
     }
 
     /// As [`Entry::charges`].
@@ -39,7 +39,7 @@ impl CountedRow {
 }
 
 /// Whether a row with this partition key changed a balance. The others are administrators' acts.
-fn moves_tokens(user_id: &str) -> bool {
+fn moves_credits(user_id: &str) -> bool {
     !user_id.starts_with(STANDING)
 }
 
@@ -50,7 +50,7 @@ fn trail_partition(entry: &Entry) -> String {
     match entry.kind {
         EntryKind::Adjustment => month(millis),
         EntryKind::Grant | EntryKind::Chat | EntryKind::Other(_) => {
-            day_partition(Day::of(millis), &entry.user_id)
+            day_partition(Day::from_millis(millis), &entry.user_id)
         }
     }
 }
@@ -60,7 +60,9 @@ impl Store {
     pub(in crate::store) fn put_entry(&self, entry: &Entry) -> Result<Write> {
         let mut row = to_item(entry)?;
         row.insert("trail".into(), s(trail_partition(entry)));
-        Ok(Write::put(&self.tables.ledger, row).when("attribute_not_exists(entry_id)").shows_item())
+        Ok(Write::put(&self.tables.ledger, row)
+            .condition("attribute_not_exists(entry_id)")
+            .shows_item())
     }
 
     /// Whether the table has this row.
@@ -87,7 +89,7 @@ impl Store {
     ) -> Result<(Vec<Entry>, Option<String>)> {
         let (entries, next): (Vec<Entry>, _) =
             self.of_day(self.trail_index(), &self.places_of(day), day, after).await?;
-        let moved = |entry: &Entry| moves_tokens(&entry.user_id);
+        let moved = |entry: &Entry| moves_credits(&entry.user_id);
         Ok((entries.into_iter().filter(moved).collect(), next))
     }
 

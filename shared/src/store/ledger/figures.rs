@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::clock::{Day, FIRST_DAY, least_id};
 use crate::store::ledger::entries::CountedRow;
 use crate::store::read::values;
-use crate::store::schema::{figures_key, pk};
+use crate::store::schema::{figures_pk, pk};
 use crate::store::{NEW, Result, Store, StoreError, Write, from_item, s, to_item};
 use crate::values::EntryKind;
 
@@ -43,7 +43,7 @@ pub struct Figures {
 impl Figures {
     /// The sum of both.
     #[must_use]
-    pub fn and(self, other: Self) -> Self {
+    pub fn plus(self, other: Self) -> Self {
         Self {
             users: self.users.saturating_add(other.users),
             chats: self.chats.saturating_add(other.chats),
@@ -54,7 +54,7 @@ impl Figures {
 
     /// The figures of one ledger row.
     fn of(row: &CountedRow) -> Self {
-        if !row.moves_tokens() {
+        if !row.moves_credits() {
             return Self::default();
         }
         if row.charges() {
@@ -83,11 +83,11 @@ pub(in crate::store) trait Daily:
 
 impl Daily for Figures {
     fn key(day: Day) -> String {
-        figures_key(day)
+        figures_pk(day)
     }
 
     async fn count(store: &Store, day: Day) -> Result<Self> {
-        let add = |figures: &mut Self, row: CountedRow| *figures = figures.and(Self::of(&row));
+        let add = |figures: &mut Self, row: CountedRow| *figures = figures.plus(Self::of(&row));
         let places = store.places_of(day);
         let counted = store.count_rows(day, places, CountedRow::ATTRIBUTES, add).await?;
         Ok(counted.into_iter().fold(Self::default(), Self::and))
@@ -120,7 +120,7 @@ impl Store {
         until: Instant,
     ) -> Result<BTreeMap<Day, D>> {
         let all: Vec<Day> = (0..days).map(|later| first.after(later)).collect();
-        let can_have_some = |day: &Day| (FIRST_DAY..=Day::of(now)).contains(day);
+        let can_have_some = |day: &Day| (FIRST_DAY..=Day::from_millis(now)).contains(day);
         let closed: Vec<Day> =
             all.iter().copied().filter(|day| can_have_some(day) && is_closed(*day, now)).collect();
         let mut found = self.kept_days::<D>(&closed).await?;
@@ -203,7 +203,7 @@ impl Store {
     async fn keep_day<D: Daily>(&self, day: Day, counted: &D) -> Result<()> {
         let mut item = to_item(counted)?;
         item.insert("pk".to_owned(), s(D::key(day)));
-        let put = Write::put(&self.tables.tokens, item).when(NEW);
+        let put = Write::put(&self.tables.tokens, item).condition(NEW);
         self.send(&put).await.map(drop)
     }
 }

@@ -14,7 +14,7 @@ use crate::values::{Account, AdminAct, Administrator, Intervention, Reason, STAN
 /// An administrator's intervention in another account. Everything that its row says is fixed before
 /// the first send, so that a repeated one is the same.
 #[derive(Clone, Debug)]
-pub struct Intervening<'a> {
+pub struct PlannedIntervention<'a> {
     /// The administrator.
     pub by: &'a Administrator,
     /// The account, as it was just read, or as it is to be created.
@@ -26,7 +26,7 @@ pub struct Intervening<'a> {
     time: u64,
 }
 
-impl<'a> Intervening<'a> {
+impl<'a> PlannedIntervention<'a> {
     /// An intervention that begins now.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoSuchUser`] if the account was deleted since, [`StoreError::NotAccepted`] and
     /// [`StoreError::NotAdministrator`] if the caller is no longer an administrator.
-    pub async fn end_sessions_of_user(&self, doing: &Intervening<'_>) -> Result<()> {
+    pub async fn end_sessions_of_user(&self, doing: &PlannedIntervention<'_>) -> Result<()> {
         let mut seen = doing.account.clone();
         let mut patience = Patience::new();
         loop {
@@ -81,7 +81,7 @@ impl Store {
             let Some(current) = self.intervene(doing, vec![end]).await? else { return Ok(()) };
             seen = current;
             if !patience.lasts().await {
-                return Err(kept_changing());
+                return Err(contention_error());
             }
         }
     }
@@ -89,7 +89,7 @@ impl Store {
     /// Changes an account on condition of [`UNCHANGED`].
     pub(in crate::store) fn update_unchanged(&self, seen: &Account, expression: &str) -> Write {
         Write::update(&self.tables.users, pk(&seen.pk), expression)
-            .when(UNCHANGED)
+            .condition(UNCHANGED)
             .values([(":id", s(&seen.id)), (":seen", n(seen.auth_epoch))])
     }
 
@@ -101,10 +101,10 @@ impl Store {
     /// Those of [`Store::end_sessions_of_user`].
     pub(in crate::store) async fn intervene(
         &self,
-        doing: &Intervening<'_>,
+        doing: &PlannedIntervention<'_>,
         mut writes: Vec<Write>,
     ) -> Result<Option<Account>> {
-        let Intervening { by, account, .. } = doing;
+        let PlannedIntervention { by, account, .. } = doing;
         writes.push(self.is_administrator(by.caller()));
         writes.push(self.put_act(&doing.act())?);
         // A new token for each attempt: its bytes depend on what was read.
@@ -124,6 +124,6 @@ impl Store {
 }
 
 /// The error if every attempt was refused because the account had changed.
-pub(in crate::store) fn kept_changing() -> StoreError {
+pub(in crate::store) fn contention_error() -> StoreError {
     StoreError::Unavailable("an account kept changing while an administrator changed it".into())
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::store::Store;
 use crate::store::ledger::entries::CountedRow;
 use crate::store::ledger::figures::Daily;
-use crate::store::schema::spenders_key;
+use crate::store::schema::spenders_pk;
 
 use crate::clock::Day;
 use crate::store::Result;
@@ -69,7 +69,7 @@ impl Spenders {
 
 impl Daily for Spenders {
     fn key(day: Day) -> String {
-        spenders_key(day)
+        spenders_pk(day)
     }
 
     async fn count(store: &Store, day: Day) -> Result<Self> {

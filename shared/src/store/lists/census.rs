@@ -8,8 +8,8 @@ use futures_util::future::try_join_all;
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use serde::{Deserialize, Serialize};
 
-use crate::store::lists::filters::Placed;
-use crate::store::schema::{CENSUS, account_key, pk, ranking_key};
+use crate::store::lists::users::PlacedAccount;
+use crate::store::schema::{CENSUS, account_pk, pk, ranking_pk};
 use crate::store::{Item, Result, Store, StoreError, Write, from_item, s, to_item};
 use crate::values::{Account, Role};
 
@@ -26,7 +26,7 @@ const AT_ONCE: usize = 4;
 /// What an order compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Figure {
-    Tokens,
+    Balance,
     Spent,
     LastMessage,
 }
@@ -41,8 +41,8 @@ pub struct UserOrder {
 impl UserOrder {
     /// Every order.
     pub const ALL: [Self; 6] = [
-        Self { figure: Figure::Tokens, falling: false },
-        Self { figure: Figure::Tokens, falling: true },
+        Self { figure: Figure::Balance, falling: false },
+        Self { figure: Figure::Balance, falling: true },
         Self { figure: Figure::Spent, falling: false },
         Self { figure: Figure::Spent, falling: true },
         Self { figure: Figure::LastMessage, falling: false },
@@ -52,8 +52,8 @@ impl UserOrder {
     /// Its name: that of a field, after a `-` if the largest comes first.
     pub fn word(self) -> &'static str {
         match (self.figure, self.falling) {
-            (Figure::Tokens, false) => "tokens",
-            (Figure::Tokens, true) => "-tokens",
+            (Figure::Balance, false) => "tokens",
+            (Figure::Balance, true) => "-tokens",
             (Figure::Spent, false) => "spent",
             (Figure::Spent, true) => "-spent",
             (Figure::LastMessage, false) => "last_message",
@@ -69,7 +69,7 @@ impl UserOrder {
     /// What comes first is the least. Users who never sent a message are before all others.
     fn rank(self, account: &Account, now: u64) -> u64 {
         let figure = match self.figure {
-            Figure::Tokens => account.balance(now).get(),
+            Figure::Balance => account.balance(now).get(),
             Figure::Spent => account.spent.get(),
             Figure::LastMessage => account.last_message().unwrap_or_default(),
         };
@@ -151,8 +151,8 @@ impl Ranking {
     fn parts(&self, now: u64) -> Result<Vec<Item>> {
         let mut users = self.first.iter().map(|(_, user)| user.clone());
         let parts = (0..RANKED / CHUNK).map(|part| {
-            to_item(KeptRanking {
-                pk: ranking_key(self.order.word(), part),
+            to_item(StoredRanking {
+                pk: ranking_pk(self.order.word(), part),
                 made: now,
                 users: users.by_ref().take(CHUNK).collect(),
             })
@@ -163,7 +163,7 @@ impl Ranking {
 
 /// A part of the users of an order.
 #[derive(Serialize, Deserialize)]
-struct KeptRanking {
+struct StoredRanking {
     /// `ranking:<order>#<number of the part>`.
     pk: String,
     made: u64,
@@ -246,7 +246,7 @@ impl Store {
         order: UserOrder,
         position: Option<&str>,
         count: usize,
-    ) -> Result<(Vec<Placed>, Option<String>)> {
+    ) -> Result<(Vec<PlacedAccount>, Option<String>)> {
         let from = position.map_or(Ok(0), str::parse::<usize>);
         let from = from.map_err(|_| StoreError::InvalidPosition)?;
         if from >= RANKED {
@@ -254,21 +254,21 @@ impl Store {
         }
         let end = (from + count).min(RANKED);
         let parts = from / CHUNK..end.div_ceil(CHUNK);
-        let keys = parts.map(|part| pk(ranking_key(order.word(), part))).collect();
+        let keys = parts.map(|part| pk(ranking_pk(order.word(), part))).collect();
         let mut kept = BTreeMap::new();
         for item in self.items(&self.tables.tokens, keys).await? {
-            let KeptRanking { pk, users, .. } = from_item(item)?;
+            let StoredRanking { pk, users, .. } = from_item(item)?;
             kept.insert(pk, users);
         }
         let mut found = Vec::new();
         for place in from..end {
-            let part = kept.get(&ranking_key(order.word(), place / CHUNK));
+            let part = kept.get(&ranking_pk(order.word(), place / CHUNK));
             let Some(user) = part.and_then(|users| users.get(place % CHUNK)) else {
                 return Ok((found, None));
             };
             let (id, name_key) = user.split_once(' ').unwrap_or_default();
-            let (id, pk) = (id.to_owned(), account_key(name_key));
-            found.push(Placed { place: (place + 1).to_string(), id, pk });
+            let (id, pk) = (id.to_owned(), account_pk(name_key));
+            found.push(PlacedAccount { place: (place + 1).to_string(), id, pk });
         }
         Ok((found, Some(end.to_string()).filter(|_| end < RANKED)))
     }

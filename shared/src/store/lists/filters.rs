@@ -2,7 +2,7 @@
 //! what only the account knows. Each page looks at a bounded number of accounts, and the next one
 //! goes on where it ended.
 
-use crate::store::{Listed, Place, Result, Span, Store, UserOrder, from_item};
+use crate::store::{ListedAccount, Place, Result, Span, Store, UserOrder, from_item};
 use crate::values::text::key;
 use crate::values::{Account, Role};
 
@@ -20,9 +20,9 @@ pub struct UserFilter {
     /// Only active or only deactivated ones.
     pub active: Option<bool>,
     /// Only those with at least this balance.
-    pub least_tokens: Option<u64>,
+    pub least_balance: Option<u64>,
     /// Only those with at most this balance.
-    pub most_tokens: Option<u64>,
+    pub most_balance: Option<u64>,
     /// Only those whose last message was sent on these days. Without a first day also those who
     /// never sent one.
     pub last_message: Span,
@@ -44,8 +44,8 @@ impl UserFilter {
         let (tokens, sent) = (account.balance(now).get(), account.last_message());
         let Span { first, last } = self.last_message;
         self.admits(&account.role, account.active)
-            && self.least_tokens.is_none_or(|least| tokens >= least)
-            && self.most_tokens.is_none_or(|most| tokens <= most)
+            && self.least_balance.is_none_or(|least| tokens >= least)
+            && self.most_balance.is_none_or(|most| tokens <= most)
             && first.is_none_or(|first| sent.is_some_and(|sent| sent >= first.begins()))
             && last.is_none_or(|last| sent.is_none_or(|sent| sent < last.after(1).begins()))
     }
@@ -64,15 +64,6 @@ pub enum UserSource {
     Ranked(UserOrder),
 }
 
-/// An account that a list names, and its place there: a page that begins at the place begins behind
-/// the account.
-pub(in crate::store) struct Placed {
-    pub(in crate::store) place: String,
-    pub(in crate::store) id: String,
-    /// The key of its item.
-    pub(in crate::store) pk: String,
-}
-
 impl Store {
     /// At most `count` accounts that the filter accepts by what the index knows, newest first, from
     /// `place`; and where the next page begins. `now` is in milliseconds.
@@ -82,12 +73,12 @@ impl Store {
         place: Option<&Place>,
         now: u64,
         count: usize,
-    ) -> Result<(Vec<Listed>, Option<Place>)> {
+    ) -> Result<(Vec<ListedAccount>, Option<Place>)> {
         if filter.role.is_none() && filter.active.is_none() {
             return self.users(place, now, count).await;
         }
         let read = |item| {
-            let listed: Listed = from_item(item)?;
+            let listed: ListedAccount = from_item(item)?;
             Ok(Some(listed).filter(|listed| filter.admits(&listed.role, listed.active)))
         };
         self.newest_of(self.users_by_time(), place, now, "", count, read).await
@@ -143,9 +134,9 @@ impl Store {
             UserSource::All => {
                 let place = position.map(Place::parse).transpose()?;
                 let (listed, next) = self.users_of(filter, place.as_ref(), now, count).await?;
-                let placed = |listed: Listed| {
-                    let Listed { id, pk, .. } = listed;
-                    Placed { place: id.clone(), id, pk }
+                let placed = |listed: ListedAccount| {
+                    let ListedAccount { id, pk, .. } = listed;
+                    PlacedAccount { place: id.clone(), id, pk }
                 };
                 let placed = listed.into_iter().map(placed).collect();
                 Ok((self.accounts_at(placed).await?, next.map(|next| next.to_string())))
@@ -168,11 +159,11 @@ impl Store {
     }
 
     /// The accounts that a list names, in its order, each with its place. Deleted ones are left out.
-    async fn accounts_at(&self, placed: Vec<Placed>) -> Result<Vec<(String, Account)>> {
+    async fn accounts_at(&self, placed: Vec<PlacedAccount>) -> Result<Vec<(String, Account)>> {
         let keys = placed.iter().map(|placed| placed.pk.clone()).collect();
         let mut items = self.users_with_keys(keys).await?;
         let mut found = Vec::new();
-        for Placed { place, id, pk } in placed {
+        for PlacedAccount { place, id, pk } in placed {
             let account: Option<Account> = items.remove(&pk).map(from_item).transpose()?;
             let account = account.filter(|account| account.id == id && account.deleted.is_none());
             found.extend(account.map(|account| (place, account)));

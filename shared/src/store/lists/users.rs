@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::clock::{self, Day, millis_of};
 use crate::store::accounts::addresses::Claim;
 use crate::store::read::{names, values};
-use crate::store::schema::{ACCOUNT, USER_SHARDS, account_key, pk, user_month};
+use crate::store::schema::{ACCOUNT, USER_SHARDS, account_pk, pk, user_month};
 use crate::store::timeline::Timeline;
 use crate::store::{Item, Place, Result, Store, StoreError, from_item, s};
 use crate::values::text::key;
@@ -34,42 +34,6 @@ const LABELS: usize = 250;
 /// How many usernames are read at a time.
 const AT_A_TIME: usize = 16;
 
-/// An account as lists show it, read from an index.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listed {
-    /// The account's id.
-    pub id: String,
-    /// The username as it was typed.
-    pub name: String,
-    /// The e-mail address as it was typed.
-    #[serde(default)]
-    pub email: Option<String>,
-    /// Its role.
-    pub role: Role,
-    /// A deactivated account can do nothing.
-    pub active: bool,
-    /// `user:<key of the name>`.
-    pub(in crate::store) pk: String,
-}
-
-impl Listed {
-    /// The row of this account.
-    pub fn of(account: &Account) -> Self {
-        let Account { id, name, email, role, active, pk, .. } = account.clone();
-        Self { id, name, email, role, active, pk }
-    }
-
-    /// The key of its username.
-    pub(in crate::store) fn name_key(&self) -> &str {
-        self.pk.strip_prefix(ACCOUNT).unwrap_or_default()
-    }
-
-    /// When it was created, as replies show it.
-    pub fn joined(&self) -> String {
-        clock::rfc3339(millis_of(&self.id).unwrap_or_default())
-    }
-}
-
 /// The place of a username or address in the index by_label.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct Label {
@@ -79,10 +43,19 @@ pub struct Label {
 
 impl Label {
     /// The place of a cursor; `None` if it isn't one of this search.
-    fn behind(pk: &str, prefix: &str) -> Option<Self> {
+    fn from_cursor(pk: &str, prefix: &str) -> Option<Self> {
         let (_, label) = pk.split_once(':')?;
         label.starts_with(prefix).then(|| Self { label: label.to_owned(), pk: pk.to_owned() })
     }
+}
+
+/// An account that a list names, and its place there: a page that begins at the place begins behind
+/// the account.
+pub(in crate::store) struct PlacedAccount {
+    pub(in crate::store) place: String,
+    pub(in crate::store) id: String,
+    /// The key of its item.
+    pub(in crate::store) pk: String,
 }
 
 impl Store {
@@ -93,7 +66,7 @@ impl Store {
         place: Option<&Place>,
         now: u64,
         count: usize,
-    ) -> Result<(Vec<Listed>, Option<Place>)> {
+    ) -> Result<(Vec<ListedAccount>, Option<Place>)> {
         let (found, next) = self.newest(self.users_by_time(), place, now, count).await?;
         Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
     }
@@ -104,14 +77,17 @@ impl Store {
         &self,
         day: Day,
         after: Option<&str>,
-    ) -> Result<(Vec<Listed>, Option<String>)> {
+    ) -> Result<(Vec<ListedAccount>, Option<String>)> {
         let list = self.users_by_time();
         self.of_day(list, &list.partitions(&day.month()), day, after).await
     }
 
     /// At most 100 accounts with these ids, by id. Deleted accounts are left out. Strongly
     /// consistent.
-    pub async fn accounts_listed(&self, users: &[Listed]) -> Result<HashMap<String, Account>> {
+    pub async fn accounts_listed(
+        &self,
+        users: &[ListedAccount],
+    ) -> Result<HashMap<String, Account>> {
         let keys = users.iter().map(|user| user.pk.clone()).collect();
         let found = self.users_with_keys(keys).await?.into_values().map(from_item::<Account>);
         let accounts = found.collect::<Result<Vec<_>>>()?.into_iter();
@@ -145,7 +121,7 @@ impl Store {
             return Ok((Vec::new(), None));
         }
         let after = after
-            .map(|pk| Label::behind(pk, &prefix).ok_or(StoreError::InvalidPosition))
+            .map(|pk| Label::from_cursor(pk, &prefix).ok_or(StoreError::InvalidPosition))
             .transpose()?;
         let from = after.as_ref().map_or(prefix.as_str(), |after| &after.label);
         // One more item tells whether there are more, and one may be the place that the page begins
@@ -174,8 +150,9 @@ impl Store {
         count: usize,
     ) -> Result<(Vec<Label>, Option<String>)> {
         let text = key(text);
-        let mut after =
-            after.map(|pk| Label::behind(pk, "").ok_or(StoreError::InvalidPosition)).transpose()?;
+        let mut after = after
+            .map(|pk| Label::from_cursor(pk, "").ok_or(StoreError::InvalidPosition))
+            .transpose()?;
         // Two labels may be alike, a username and an address, and two more are the next one and the
         // one at which the partition is cut off.
         let (mut found, mut limit) = (Vec::new(), count + 3);
@@ -240,10 +217,14 @@ impl Store {
     /// The accounts with these usernames and addresses, which begin with `prefix`, in their order,
     /// strongly consistent. An account whose username and address both do is found by its username
     /// alone, so that it isn't on two pages.
-    pub async fn users_labelled(&self, labels: Vec<Label>, prefix: &str) -> Result<Vec<Listed>> {
+    pub async fn users_labelled(
+        &self,
+        labels: Vec<Label>,
+        prefix: &str,
+    ) -> Result<Vec<ListedAccount>> {
         let prefix = key(prefix);
         let accounts = self.accounts_labelled(labels, |name| name.starts_with(&prefix)).await?;
-        Ok(accounts.iter().map(|(_, account)| Listed::of(account)).collect())
+        Ok(accounts.iter().map(|(_, account)| ListedAccount::from_account(account)).collect())
     }
 
     /// The same accounts as they are stored, each with the place of the text that found it.
@@ -267,7 +248,7 @@ impl Store {
         }
         let behind: BTreeSet<String> = claims
             .values()
-            .map(|claim| account_key(&claim.name))
+            .map(|claim| account_pk(&claim.name))
             .filter(|pk| !items.contains_key(pk))
             .collect();
         items.extend(self.users_with_keys(behind).await?);
@@ -276,7 +257,7 @@ impl Store {
         for Label { pk: place, .. } in labels {
             let (pk, id) = match claims.get(&place) {
                 Some(claim) if matches(&claim.name) => continue,
-                Some(claim) => (account_key(&claim.name), Some(&claim.id)),
+                Some(claim) => (account_pk(&claim.name), Some(&claim.id)),
                 None => (place.clone(), None),
             };
             let Some(account) = items.get(&pk).cloned().map(from_item::<Account>).transpose()?
@@ -313,14 +294,14 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NoSuchUser`].
-    pub async fn user_with_id(&self, id: Option<&str>) -> Result<Listed> {
+    pub async fn user_with_id(&self, id: Option<&str>) -> Result<ListedAccount> {
         let Some(id) = id else { return Err(StoreError::NoSuchUser) };
         self.listed(id).await?.ok_or(StoreError::NoSuchUser)
     }
 
     /// Every account that each of these texts may mean: the id of one, or the username of one and
     /// the address of another.
-    pub async fn accounts_meant(&self, texts: Vec<String>) -> Result<Vec<Vec<Account>>> {
+    pub async fn accounts_matching_each(&self, texts: Vec<String>) -> Result<Vec<Vec<Account>>> {
         iter(texts)
             .map(|text| async move {
                 // No user gets what is for another account by a username that looks like its id, in
@@ -330,7 +311,7 @@ impl Store {
                     return Ok(found.into_iter().collect());
                 }
                 match login_key(&text) {
-                    Some(login) => self.accounts_meant_by(&login).await,
+                    Some(login) => self.accounts_matching(&login).await,
                     None => Ok(Vec::new()),
                 }
             })
@@ -347,7 +328,7 @@ impl Store {
         }
     }
 
-    async fn listed(&self, id: &str) -> Result<Option<Listed>> {
+    async fn listed(&self, id: &str) -> Result<Option<ListedAccount>> {
         let Some(millis) = millis_of(id) else { return Ok(None) };
         let query = self
             .client
@@ -370,7 +351,7 @@ impl Store {
         ids: impl IntoIterator<Item = &str>,
     ) -> Result<HashMap<String, String>> {
         let ids: BTreeSet<String> = ids.into_iter().map(str::to_owned).collect();
-        let found: Vec<Option<Listed>> = iter(ids)
+        let found: Vec<Option<ListedAccount>> = iter(ids)
             .map(|id| async move { self.listed(&id).await })
             .buffer_unordered(AT_A_TIME)
             .try_collect()

@@ -17,9 +17,9 @@ use futures_util::future::try_join_all;
 use uuid::Uuid;
 
 use crate::config::AccountConfig;
-use crate::store::requests::attempts::count::{Counted, Pace, Slot};
+use crate::store::requests::attempts::count::{CountOutcome, Pace, Slot};
 use crate::store::schema::{
-    known_attempts_key, login_attempts_key, network_attempts_key, owner_attempts_key, pk,
+    known_attempts_pk, login_attempts_pk, network_attempts_pk, owner_attempts_pk, pk,
 };
 use crate::store::{Result, Store, StoreError, Write, s};
 use crate::values::idempotency::fingerprint;
@@ -92,8 +92,7 @@ impl Attempt {
         config: &AccountConfig,
         now: u64,
     ) -> Self {
-        let (key, pace) =
-            (owner_attempts_key(user_id, session), Pace::owner(config.login_attempts));
+        let (key, pace) = (owner_attempts_pk(user_id, session), Pace::owner(config.login_attempts));
         Self { is_owners: true, ..Self::counted(key, pace, network, config, now) }
     }
 
@@ -115,7 +114,7 @@ impl Attempt {
             place: None,
             network: None,
             address: address.map(|network| {
-                (network_attempts_key(network, now / HOUR), config.login_failures_per_address)
+                (network_attempts_pk(network, now / HOUR), config.login_failures_per_address)
             }),
             address_full: None,
             held: None,
@@ -153,7 +152,11 @@ impl Attempt {
 
     /// The count of this client if it logged in or registered before: by its device token,
     /// otherwise by its network. One for both logins of an account, its username and its address.
-    fn own_count(&self, device: Option<&DeviceToken>, account: Option<&Account>) -> Option<String> {
+    fn known_client_count(
+        &self,
+        device: Option<&DeviceToken>,
+        account: Option<&Account>,
+    ) -> Option<String> {
         let (kind, id) = match device {
             Some(device) => ("device", &device.id),
             None => {
@@ -162,7 +165,7 @@ impl Attempt {
                 ("network", self.place.as_ref().filter(|_| known)?)
             }
         };
-        Some(known_attempts_key(&mark(account.map_or(&self.who, |account| &account.id), kind, id)))
+        Some(known_attempts_pk(&mark(account.map_or(&self.who, |account| &account.id), kind, id)))
     }
 
     /// Whether the account was registered from this network, in the days in which a network stays
@@ -229,13 +232,13 @@ fn mark(login: &str, kind: &str, id: &str) -> String {
 
 /// Hashed, since the typed text may be long, or a password in the wrong field.
 fn login_key(login: &str) -> String {
-    login_attempts_key(&fingerprint(login))
+    login_attempts_pk(&fingerprint(login))
 }
 
 /// The result of counting an attempt, before its account is known.
 #[derive(Debug)]
 pub struct Counts {
-    by_login: Counted,
+    by_login: CountOutcome,
     address_full: Option<u64>,
 }
 
@@ -275,13 +278,13 @@ impl Store {
         let Counts { by_login, address_full } = counts;
         attempt.address_full = address_full;
         match by_login {
-            Counted::In { slot, before } => {
+            CountOutcome::In { slot, before } => {
                 attempt.known = before.known;
                 attempt.forgotten = before.forgotten;
                 attempt.held = Some((attempt.login.clone(), slot));
                 let Some(reset) = address_full else { return Ok(()) };
                 let few = matches!(slot, Slot::Free(nth) if nth <= FEW);
-                if few || attempt.own_count(device, account).is_some() {
+                if few || attempt.known_client_count(device, account).is_some() {
                     return Ok(());
                 }
                 // A network that is over its limit must not use up the counts of other people's
@@ -289,17 +292,19 @@ impl Store {
                 self.take_back(attempt).await?;
                 Err(attempt.too_many_from_address(reset))
             }
-            Counted::Full { reset, known } => {
+            CountOutcome::Full { reset, known } => {
                 attempt.known = known;
                 let own = attempt
-                    .own_count(device, account)
+                    .known_client_count(device, account)
                     .ok_or_else(|| attempt.too_many(attempt.pace, reset))?;
                 match self.count(&own, attempt.own_pace, attempt).await? {
-                    Counted::In { slot, .. } => {
+                    CountOutcome::In { slot, .. } => {
                         attempt.held = Some((own, slot));
                         Ok(())
                     }
-                    Counted::Full { reset, .. } => Err(attempt.too_many(attempt.own_pace, reset)),
+                    CountOutcome::Full { reset, .. } => {
+                        Err(attempt.too_many(attempt.own_pace, reset))
+                    }
                 }
             }
         }
@@ -324,7 +329,7 @@ impl Store {
                     // Only while this attempt is counted: a late copy must not forget failures that
                     // came after it.
                     let end = Write::delete(&self.tables.tokens, pk(key))
-                        .when("contains(tries, :id) OR latest = :id")
+                        .condition("contains(tries, :id) OR latest = :id")
                         .values([(":id", s(&attempt.id))]);
                     self.send(&end).await.map(drop)
                 }
@@ -345,7 +350,7 @@ impl Store {
     /// Resets the counts of the current password in the account's sessions.
     pub async fn forget_confirmations(&self, account: &Account, now: u64) -> Result<()> {
         let sessions = self.open_sessions(account, now).await?;
-        let keys = sessions.iter().map(|session| owner_attempts_key(&account.id, session.id()));
+        let keys = sessions.iter().map(|session| owner_attempts_pk(&account.id, session.id()));
         try_join_all(keys.map(|key| self.forget_login(key))).await.map(drop)
     }
 
@@ -372,8 +377,9 @@ mod tests {
             known = attempt(&format!("192.0.2.{day}"), day, &known).known_from_now_on();
         }
         assert_eq!(known.len(), KNOWN);
-        let is_known =
-            |network: &str, day| attempt(network, day, &known).own_count(None, None).is_some();
+        let is_known = |network: &str, day| {
+            attempt(network, day, &known).known_client_count(None, None).is_some()
+        };
         assert!(
             is_known("192.0.2.11", 31)
                 && !is_known("192.0.2.10", 31)

@@ -2,9 +2,7 @@
 //! network, and e-mails to an address.
 
 use crate::config::AccountConfig;
-use crate::store::schema::{
-    mails_key, pk, registrations_key, resets_of_day_key, resets_of_hour_key,
-};
+use crate::store::schema::{mails_pk, pk, registrations_pk, resets_of_day_pk, resets_of_hour_pk};
 use crate::store::{Store, StoreError, Write, n};
 use crate::values::Limit;
 use crate::values::idempotency::fingerprint;
@@ -55,13 +53,13 @@ impl Quota {
 impl Store {
     /// Counts a registration. The request token of its transaction prevents counting it twice.
     pub(in crate::store) fn count_registration(&self, quota: &Quota) -> Write {
-        let key = registrations_key(&quota.network, quota.now / HOUR);
+        let key = registrations_pk(&quota.network, quota.now / HOUR);
         self.count_within(key, quota.most, HOUR, quota.now)
     }
 
     /// Counts an e-mail to the address with this key, which any account may have given as its own.
     pub(in crate::store) fn count_mail(&self, address_key: &str, now: u64) -> Write {
-        let key = mails_key(&fingerprint(address_key), now / HOUR);
+        let key = mails_pk(&fingerprint(address_key), now / HOUR);
         self.count_within(key, MAILS, HOUR, now)
     }
 
@@ -69,7 +67,7 @@ impl Store {
     pub(in crate::store) fn count_reset(&self, address_key: &str, now: u64) -> [Write; 2] {
         let address = fingerprint(address_key);
         let (hour, day) =
-            (resets_of_hour_key(&address, now / HOUR), resets_of_day_key(&address, now / DAY));
+            (resets_of_hour_pk(&address, now / HOUR), resets_of_day_pk(&address, now / DAY));
         [
             self.count_within(hour, RESETS_AN_HOUR, HOUR, now),
             self.count_within(day, RESETS_A_DAY, DAY, now),
@@ -83,7 +81,7 @@ impl Store {
             pk(key),
             "SET counted = if_not_exists(counted, :none) + :one, expires_at = :ends",
         )
-        .when("attribute_not_exists(counted) OR counted < :most")
+        .condition("attribute_not_exists(counted) OR counted < :most")
         .values([
             (":none", n(0)),
             (":one", n(1)),

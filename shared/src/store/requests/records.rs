@@ -3,7 +3,7 @@
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use serde::{Deserialize, Serialize};
 
-use crate::store::schema::{IDEMPOTENCY, pk, record_key};
+use crate::store::schema::{IDEMPOTENCY, pk, record_pk};
 use crate::store::{Result, Store, Write, n, to_item};
 
 /// How many records are read at a time.
@@ -29,7 +29,7 @@ impl Record {
     /// The record of the key with this id.
     pub fn new(key_id: &str, fingerprint: &str, result_id: &str, expires_at: u64) -> Self {
         Self {
-            pk: record_key(key_id),
+            pk: record_pk(key_id),
             fingerprint: fingerprint.to_owned(),
             result_id: result_id.to_owned(),
             expires_at,
@@ -45,7 +45,7 @@ impl Record {
 impl Store {
     /// The record of a key; `None` if it hasn't finished, or is forgotten at `now`.
     pub async fn record(&self, key_id: &str, now: u64) -> Result<Option<Record>> {
-        let record: Option<Record> = self.get(&self.tables.tokens, pk(record_key(key_id))).await?;
+        let record: Option<Record> = self.get(&self.tables.tokens, pk(record_pk(key_id))).await?;
         // DynamoDB deletes it up to days later.
         Ok(record.filter(|record| record.expires_at > now))
     }
@@ -59,7 +59,7 @@ impl Store {
     /// Stores the record of a key, unless the key has one at `now`.
     pub(in crate::store) fn remember(&self, record: &Record, now: u64) -> Result<Write> {
         Ok(Write::put(&self.tables.tokens, to_item(record)?)
-            .when("attribute_not_exists(pk) OR expires_at <= :now")
+            .condition("attribute_not_exists(pk) OR expires_at <= :now")
             .values([(":now", n(now))]))
     }
 }

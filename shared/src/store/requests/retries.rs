@@ -4,7 +4,7 @@
 use aws_sdk_dynamodb::types::ReturnValue;
 use serde::Deserialize;
 
-use crate::store::schema::{call_key, pk};
+use crate::store::schema::{call_pk, pk};
 use crate::store::{Outcome, Patience, Result, Store, StoreError, Write, flag, from_item, n, s};
 use crate::values::idempotency::fingerprint;
 
@@ -43,7 +43,7 @@ impl Store {
     /// [`StoreError::Unavailable`]; nothing has happened then.
     pub async fn key_of(&self, call: Call<'_>, fresh: &str) -> Result<String> {
         // A hash, since it may outlive the account for a while.
-        let key = call_key(&fingerprint(format!("{} {}", call.user_id, call.payload)));
+        let key = call_pk(&fingerprint(format!("{} {}", call.user_id, call.payload)));
         let mut patience = Patience::new();
         loop {
             if call.again
@@ -73,7 +73,8 @@ impl Store {
 
     /// Records that the last call is repeated, if there is one.
     fn comes_again(&self, key: &str, call: Call<'_>) -> Write {
-        self.update_call(key, call, "SET came = :came, again = :again").when("expires_at > :now")
+        self.update_call(key, call, "SET came = :came, again = :again")
+            .condition("expires_at > :now")
     }
 
     /// Records a first call, in place of an earlier one.
@@ -84,7 +85,9 @@ impl Store {
             call,
             "SET #key = :key, came = :came, again = :again, expires_at = :forgotten",
         )
-        .when(format!("attribute_not_exists(pk) OR expires_at <= :now OR #key = :key{replaced}"))
+        .condition(format!(
+            "attribute_not_exists(pk) OR expires_at <= :now OR #key = :key{replaced}"
+        ))
         .names([("#key", "key")])
         .values([(":key", s(fresh)), (":forgotten", n(call.came / 1000 + AGAIN))])
     }

@@ -8,9 +8,9 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Deserialize;
 
-use crate::Tokens;
+use crate::Credits;
 use crate::store::read::{names, values};
-use crate::store::schema::{ACCOUNT, CONVERSATION, account_key, pk};
+use crate::store::schema::{ACCOUNT, CONVERSATION, account_pk, pk};
 use crate::store::{Item, Result, Store, from_item, s};
 use crate::values::{Account, Entry};
 
@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// The result for one account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Audited {
+pub struct AuditReport {
     /// The number of its ledger rows.
     pub rows: u64,
     /// Everything that doesn't match.
@@ -36,7 +36,7 @@ pub enum Difference {
     Account {
         /// What it was granted.
         granted: i128,
-        /// Balance, reservations and spent tokens together.
+        /// Balance, holds and spent tokens together.
         accounted: i128,
     },
     /// The account was granted another amount than the ledger says.
@@ -63,7 +63,7 @@ pub enum Difference {
         /// The chat's id.
         chat_id: String,
         /// The cost in the chat.
-        chat: Tokens,
+        chat: Credits,
         /// The charge in the ledger.
         ledger: i128,
     },
@@ -113,7 +113,7 @@ impl fmt::Display for Difference {
 /// The attributes of a chat that the audit reads.
 #[derive(Deserialize)]
 struct Cost {
-    cost: Tokens,
+    cost: Credits,
 }
 
 impl Store {
@@ -142,13 +142,13 @@ impl Store {
     /// account again, until it hasn't changed meanwhile. A difference counts only if a second
     /// reading shows the same, since a transaction doesn't reach all its items at once. A deleted
     /// account has no differences.
-    pub async fn audit(&self, name_key: &str) -> Result<Audited> {
+    pub async fn audit(&self, name_key: &str) -> Result<AuditReport> {
         let mut last = None;
         for _ in 0..READINGS {
             let account = match self.account_or_difference(name_key).await? {
-                None => return Ok(Audited::default()),
+                None => return Ok(AuditReport::default()),
                 Some(Ok(account)) => account,
-                Some(Err(what)) => return Ok(Audited { rows: 0, differences: vec![what] }),
+                Some(Err(what)) => return Ok(AuditReport { rows: 0, differences: vec![what] }),
             };
             let found = self.compare(&account).await?;
             let numbers = |account: &Account| (account.id.clone(), account.granted, account.spent);
@@ -162,7 +162,7 @@ impl Store {
             last = held_still.then_some(found);
             tokio::time::sleep(PAUSE).await;
         }
-        Ok(Audited { rows: 0, differences: vec![Difference::Moving] })
+        Ok(AuditReport { rows: 0, differences: vec![Difference::Moving] })
     }
 
     async fn account_or_difference(
@@ -173,14 +173,14 @@ impl Store {
             .client
             .get_item()
             .table_name(&self.tables.users)
-            .set_key(Some(pk(account_key(name_key))));
+            .set_key(Some(pk(account_pk(name_key))));
         let item = get.consistent_read(true).send().await?.item;
         Ok(item
             .map(|item| from_item(item).map_err(|error| unreadable("the account", error.cause()))))
     }
 
     /// Reads ledger and chats side by side: both sort by id, and a chat's row has the chat's id.
-    async fn compare(&self, account: &Account) -> Result<Audited> {
+    async fn compare(&self, account: &Account) -> Result<AuditReport> {
         let mut rows =
             self.all_of(&self.tables.ledger, &account.id).into_paginator().items().send();
         let chats = self
@@ -197,7 +197,7 @@ impl Store {
             }
         };
 
-        let mut audited = Audited::default();
+        let mut audited = AuditReport::default();
         let (mut granted, mut spent) = (0, 0);
         let mut chat = next_chat().await?;
         while let Some(row) = rows.try_next().await? {
@@ -267,10 +267,9 @@ fn sums(
     ledger_granted: i128,
     ledger_spent: i128,
 ) -> impl Iterator<Item = Difference> {
-    let number = |tokens: Tokens| i128::from(tokens.get());
+    let number = |tokens: Credits| i128::from(tokens.get());
     let (granted, spent) = (number(account.granted), number(account.spent));
-    let held: i128 =
-        account.reservations.values().map(|reservation| number(reservation.cost)).sum();
+    let held: i128 = account.reservations.values().map(|held| number(held.cost)).sum();
     let accounted = number(account.tokens) + held + spent;
     let differences = [
         (granted != accounted).then_some(Difference::Account { granted, accounted }),

@@ -12,7 +12,7 @@ use crate::clock::millis_of;
 use crate::store::schema::{ACCOUNT, API_KEY, CLAIM, SESSION, pk};
 use crate::store::upkeep::audit::text;
 use crate::store::{Item, Result, Store, Write, from_item, n, s};
-use crate::values::{Account, StoredKey};
+use crate::values::{Account, StoredApiKey};
 
 /// How many accounts are reconciled at a time.
 const AT_A_TIME: usize = 8;
@@ -22,7 +22,7 @@ const SKEW: u64 = 60;
 
 /// What was reconciled.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reconciled {
+pub struct ReconcileReport {
     /// How many accounts there are.
     pub accounts: usize,
     /// Everything that was repaired, a sentence each.
@@ -41,9 +41,9 @@ impl Store {
     ///
     /// # Errors
     /// If the store fails, or has an item that can't be read.
-    pub async fn reconcile(&self, second: u64, now: u64) -> Result<Option<Reconciled>> {
+    pub async fn reconcile(&self, second: u64, now: u64) -> Result<Option<ReconcileReport>> {
         let Some(keys) = self.keys_by_user(second).await? else { return Ok(None) };
-        let mut done = Reconciled::default();
+        let mut done = ReconcileReport::default();
         let mut administrators = BTreeSet::new();
         let mut start = None;
         loop {
@@ -80,7 +80,7 @@ impl Store {
         Ok(Some(done))
     }
 
-    async fn claim_all_again(&self, done: &mut Reconciled) -> Result<()> {
+    async fn claim_all_again(&self, done: &mut ReconcileReport) -> Result<()> {
         let mut start = None;
         loop {
             let (items, next) = self.page(&self.tables.users, start).await?;
@@ -110,7 +110,7 @@ impl Store {
         let valid = u32::try_from(valid).unwrap_or(u32::MAX);
         if account.deleted.is_none() && account.api_keys != valid {
             let count = Write::update(&self.tables.users, pk(&account.pk), "SET api_keys = :valid")
-                .when("id = :id")
+                .condition("id = :id")
                 .values([(":id", s(&account.id)), (":valid", n(valid))]);
             self.send(&count).await?;
             repairs.push(format!("API keys: {valid}"));
@@ -131,7 +131,7 @@ impl Store {
                     return Ok(None);
                 }
                 if key.starts_with(API_KEY) {
-                    let key: StoredKey = from_item(item)?;
+                    let key: StoredApiKey = from_item(item)?;
                     keys.entry(key.user_id).or_default().push(key.auth_epoch);
                 }
             }

@@ -26,7 +26,7 @@ const GET: usize = 100;
 
 /// The newer tables, and which of them can be believed: a table that was damaged is left out.
 #[derive(Clone, Debug)]
-pub struct Newer {
+pub struct NewerTables {
     /// The store with these tables.
     pub store: Store,
     /// Whether the table Users is read.
@@ -39,11 +39,11 @@ pub struct Newer {
 
 /// What has happened since the restored second, and how it is known.
 #[derive(Clone, Debug)]
-pub struct Since<'a> {
+pub struct ReapplyInput<'a> {
     /// The second to which the tables were restored.
     pub second: u64,
     /// The newer tables.
-    pub newer: &'a Newer,
+    pub newer: &'a NewerTables,
     /// The ids of accounts that were deleted since, if another source knows all of them.
     pub deleted: Option<&'a HashSet<String>>,
     /// Whether messages that the newer table Chats lacks were deleted by their owners.
@@ -54,7 +54,7 @@ pub struct Since<'a> {
 
 /// What was ended again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reapplied {
+pub struct ReapplyReport {
     /// Accounts that were deleted.
     pub deleted: usize,
     /// Accounts that the newer table lacks and no user has deleted: they come back.
@@ -83,8 +83,12 @@ impl Store {
     ///
     /// # Errors
     /// If a store fails, or has an item that can't be read.
-    pub async fn reapply(&self, since: &Since<'_>, clock: &Clock) -> Result<Option<Reapplied>> {
-        let mut done = Reapplied::default();
+    pub async fn reapply(
+        &self,
+        since: &ReapplyInput<'_>,
+        clock: &Clock,
+    ) -> Result<Option<ReapplyReport>> {
+        let mut done = ReapplyReport::default();
         if !self.reapply_tokens(since, &mut done).await? {
             return Ok(None);
         }
@@ -99,7 +103,11 @@ impl Store {
     }
 
     /// Sessions, API keys and links. `false` if the tables are in use.
-    async fn reapply_tokens(&self, since: &Since<'_>, done: &mut Reapplied) -> Result<bool> {
+    async fn reapply_tokens(
+        &self,
+        since: &ReapplyInput<'_>,
+        done: &mut ReapplyReport,
+    ) -> Result<bool> {
         let kinds = [SESSION, API_KEY, LINK];
         let mut start = None;
         loop {
@@ -135,7 +143,7 @@ impl Store {
         &self,
         item: &Item,
         newer: Option<Item>,
-        done: &mut Reapplied,
+        done: &mut ReapplyReport,
     ) -> Result<()> {
         let (table, key) = (&self.tables.tokens, text(item, "pk"));
         let counted = match key {
@@ -152,7 +160,7 @@ impl Store {
                 (from_item(item.clone())?, from_item(newer)?);
             if later.is_ahead_of(&earlier) {
                 *counted += 1;
-                let put = Write::put(table, to_item(&later)?).when("attribute_exists(pk)");
+                let put = Write::put(table, to_item(&later)?).condition("attribute_exists(pk)");
                 self.send(&put).await?;
             }
         } else if key.starts_with(LINK) {
@@ -160,7 +168,7 @@ impl Store {
             if let (None, Some(request)) = (earlier.used_by(), later.used_by()) {
                 *counted += 1;
                 let mark = Write::update(table, pk(key), "SET used = :request")
-                    .when("attribute_exists(pk)")
+                    .condition("attribute_exists(pk)")
                     .values([(":request", s(request))]);
                 self.send(&mark).await?;
             }
@@ -168,7 +176,7 @@ impl Store {
         Ok(())
     }
 
-    async fn reapply_public_keys(&self, newer: &Self, done: &mut Reapplied) -> Result<()> {
+    async fn reapply_public_keys(&self, newer: &Self, done: &mut ReapplyReport) -> Result<()> {
         let known = newer.public_keys().await?;
         for key in self.public_keys().await? {
             let later = known.iter().find(|known| known.kid == key.kid);
@@ -186,9 +194,9 @@ impl Store {
 
     async fn reapply_accounts(
         &self,
-        since: &Since<'_>,
+        since: &ReapplyInput<'_>,
         clock: &Clock,
-        done: &mut Reapplied,
+        done: &mut ReapplyReport,
     ) -> Result<()> {
         let newer = &since.newer.store;
         let mut start = None;
@@ -219,9 +227,9 @@ impl Store {
         &self,
         account: &Account,
         later: Option<Account>,
-        since: &Since<'_>,
+        since: &ReapplyInput<'_>,
         clock: &Clock,
-        done: &mut Reapplied,
+        done: &mut ReapplyReport,
     ) -> Result<()> {
         if account.deleted.is_some() {
             return Ok(());
@@ -283,7 +291,7 @@ impl Store {
         }
         let revoked = after.revoked.iter().map(|(session, ends)| (session.clone(), n(*ends)));
         let change = Write::update(&self.tables.users, pk(&seen.pk), set)
-            .when("id = :id AND auth_epoch = :seen AND active = :was_active AND #role = :was_role AND attribute_not_exists(deleted)")
+            .condition("id = :id AND auth_epoch = :seen AND active = :was_active AND #role = :was_role AND attribute_not_exists(deleted)")
             .names([("#role", "role"), ("#password", "password")])
             .values(values)
             .values([
@@ -325,7 +333,7 @@ impl Store {
     }
 
     /// Deletes the messages and conversations that the newer table lacks.
-    async fn reapply_deleted_messages(&self, newer: &Self, done: &mut Reapplied) -> Result<()> {
+    async fn reapply_deleted_messages(&self, newer: &Self, done: &mut ReapplyReport) -> Result<()> {
         let place =
             |item: &Item| (text(item, "user_id").to_owned(), text(item, "chat_id").to_owned());
         let mut start = None;
@@ -406,7 +414,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::Tokens;
+    use crate::Credits;
     use crate::store::NewAccount;
     use crate::values::Username;
 
@@ -417,7 +425,7 @@ mod tests {
             password: "old".into(),
             key: None,
             role: Role::Admin,
-            grant: Tokens::ZERO,
+            grant: Credits::ZERO,
             reason: "a test",
         };
         Account {

@@ -8,31 +8,31 @@ use crate::store::{Item, Result, Store, StoreError, Write, n};
 
 /// What a sweep has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
+pub struct SweepReport {
     /// Accounts that were inspected.
     pub accounts: usize,
-    /// Reservations that were released.
+    /// Holds that were released.
     pub released: usize,
     /// The tokens that they held.
-    pub tokens: u64,
+    pub credits: u64,
 }
 
 impl Store {
-    /// Releases every expired reservation, and takes idle accounts out of the index. Parallel and
+    /// Releases every expired hold, and takes idle accounts out of the index. Parallel and
     /// interrupted sweeps do no harm: every write is conditional. An account that can't be read is
     /// skipped, and the sweep fails at its end.
-    pub async fn sweep(&self, now: u64) -> Result<Swept> {
-        let mut swept = Swept::default();
+    pub async fn sweep(&self, now: u64) -> Result<SweepReport> {
+        let mut swept = SweepReport::default();
         let mut unreadable = None;
         let mut start = None;
         loop {
-            let (accounts, next) = self.come_due("due", now, start).await?;
+            let (accounts, next) = self.due_accounts("due", now, start).await?;
             for (pk, due) in accounts {
                 swept.accounts += 1;
                 match self.sweep_account(&pk, due, now).await {
                     Ok((released, tokens)) => {
                         swept.released += released;
-                        swept.tokens += tokens;
+                        swept.credits += tokens;
                     }
                     Err(error @ StoreError::Internal(_)) => unreadable = Some(error),
                     Err(error) => return Err(error),
@@ -47,7 +47,7 @@ impl Store {
 
     /// A page of a sparse index of accounts by a second, which is the attribute of the index's
     /// name: the accounts whose second has come at `now`, and where the next page begins.
-    pub(in crate::store) async fn come_due(
+    pub(in crate::store) async fn due_accounts(
         &self,
         index: &str,
         now: u64,
@@ -79,25 +79,27 @@ impl Store {
         Ok((due, page.last_evaluated_key))
     }
 
-    /// The number of the account's released reservations, and the tokens that they held.
+    /// The number of the account's released holds, and the tokens that they held.
     async fn sweep_account(&self, key: &str, due: u64, now: u64) -> Result<(usize, u64)> {
         let Some(account) = self.account_at(key).await? else { return Ok((0, 0)) };
         let (expired, live): (Vec<_>, Vec<_>) =
-            account.reservations.iter().partition(|(_, reservation)| reservation.expires_at <= now);
-        for (rid, reservation) in &expired {
-            self.give_back(key, &account.id, rid, reservation).await?;
+            account.reservations.iter().partition(|(_, held)| held.expires_at <= now);
+        for (rid, held) in &expired {
+            self.release_expired(key, &account.id, rid, held).await?;
         }
         let update = |expression: &str| Write::update(&self.tables.users, pk(key), expression);
-        // A reserve in between leaves `due` as it is, and adds its reservation: then the next sweep
+        // A reserve in between leaves `due` as it is, and adds its hold: then the next sweep
         // inspects the account again.
-        let update = match live.iter().map(|(_, reservation)| reservation.expires_at).min() {
+        let update = match live.iter().map(|(_, held)| held.expires_at).min() {
             None => update("REMOVE due")
-                .when("due = :due AND size(reservations) = :none")
+                .condition("due = :due AND size(reservations) = :none")
                 .values([(":none", n(0))]),
-            Some(next) => update("SET due = :next").when("due = :due").values([(":next", n(next))]),
+            Some(next) => {
+                update("SET due = :next").condition("due = :due").values([(":next", n(next))])
+            }
         };
         self.send(&update.values([(":due", n(due))])).await?;
-        let tokens: u64 = expired.iter().map(|(_, reservation)| reservation.cost.get()).sum();
+        let tokens: u64 = expired.iter().map(|(_, held)| held.cost.get()).sum();
         Ok((expired.len(), tokens))
     }
 }

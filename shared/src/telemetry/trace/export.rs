@@ -54,13 +54,13 @@ struct Collector {
 
 impl Exporter {
     /// `None` for an endpoint that is no URL, or if TLS can't be configured.
-    pub fn to(endpoint: &str) -> Option<Self> {
+    pub fn for_endpoint(endpoint: &str) -> Option<Self> {
         let url: Uri = format!("{}/v1/traces", endpoint.trim_end_matches('/')).parse().ok()?;
         let http = aws::client().ok()?;
-        Some(Self::by(Box::new(move |body| post(http.clone(), url.clone(), body).boxed())))
+        Some(Self::with_post(Box::new(move |body| post(http.clone(), url.clone(), body).boxed())))
     }
 
-    fn by(post: Post) -> Self {
+    fn with_post(post: Post) -> Self {
         Self(Arc::new(Collector {
             post,
             is_slow: AtomicBool::new(false),
@@ -157,7 +157,7 @@ mod tests {
             count.fetch_add(1, Ordering::Relaxed);
             reply().boxed()
         };
-        (Exporter::by(Box::new(post)), posted)
+        (Exporter::with_post(Box::new(post)), posted)
     }
 
     #[tokio::test]

@@ -51,11 +51,11 @@ fn span(json: &mut String, trace: &str, span: &Span) {
 
 fn attribute(json: &mut String, key: &str, value: &Value) {
     let _ = write!(json, r#"{{"key":"{key}","value":"#);
-    any(json, value);
+    push_value(json, value);
     json.push('}');
 }
 
-fn any(json: &mut String, value: &Value) {
+fn push_value(json: &mut String, value: &Value) {
     let _ = match value {
         Value::Text(text) => {
             json.push_str(r#"{"stringValue":"#);

@@ -19,7 +19,7 @@ const LAMBDA_LENGTH: usize = 512;
 impl Parent {
     /// That of the request's `traceparent`
     /// ([W3C](https://www.w3.org/TR/trace-context/#traceparent-header)), otherwise Lambda's.
-    pub fn of(traceparent: Option<&[u8]>, of_lambda: Option<&str>) -> Self {
+    pub fn from_headers(traceparent: Option<&[u8]>, of_lambda: Option<&str>) -> Self {
         let valid = traceparent.and_then(Self::of_traceparent);
         valid.unwrap_or_else(|| Self::of_lambda(of_lambda))
     }
@@ -85,7 +85,7 @@ mod tests {
     const SPAN: &str = "00f067aa0ba902b7";
 
     fn of(traceparent: impl AsRef<[u8]>) -> Parent {
-        Parent::of(Some(traceparent.as_ref()), None)
+        Parent::from_headers(Some(traceparent.as_ref()), None)
     }
 
     #[test]
@@ -133,7 +133,7 @@ mod tests {
     fn lambdas_trace_is_continued_and_its_span_only_if_x_ray_records_it() {
         let root = "Root=1-5759e988-bd862e3fe1be46a994272793";
         let trace = Some("5759e988bd862e3fe1be46a994272793".to_owned());
-        let of = |header: &str| Parent::of(None, Some(header));
+        let of = |header: &str| Parent::from_headers(None, Some(header));
         let sampled = of(&format!("{root};Parent=53995c3f42cd8ad8;Sampled=1;Lineage=1:a:0"));
         let span = Some("53995c3f42cd8ad8".to_owned());
         assert_eq!(sampled, Parent { trace: trace.clone(), span, is_unrecorded: false });

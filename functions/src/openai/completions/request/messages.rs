@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::openai::json::{at_most, text_or_list};
 use crate::openai::tools::{NAME, is_name};
-use crate::openai::turns::{KINDS, Open, PARTS, joined};
+use crate::openai::turns::{KINDS, OpenCalls, PARTS, joined};
 
 /// The most messages of a request.
 pub(super) const MESSAGES: usize = 2048;
@@ -99,7 +99,7 @@ struct CalledFunction {
 /// The conversation, if all of it is valid.
 pub(super) fn turns(messages: Vec<PromptMessage>, errors: &mut FieldErrors) -> Option<Vec<Turn>> {
     let mut open =
-        Open::new(|id| format!("A message with the role tool must follow for the call {id}."));
+        OpenCalls::new(|id| format!("A message with the role tool must follow for the call {id}."));
     let turns = messages.into_iter().enumerate();
     let turns: Vec<Option<Turn>> =
         turns.map(|(number, message)| turn(number, message, &mut open, errors)).collect();
@@ -110,7 +110,7 @@ pub(super) fn turns(messages: Vec<PromptMessage>, errors: &mut FieldErrors) -> O
 fn turn(
     number: usize,
     message: PromptMessage,
-    open: &mut Open,
+    open: &mut OpenCalls,
     errors: &mut FieldErrors,
 ) -> Option<Turn> {
     let field = |name: &str| format!("messages[{number}].{name}");

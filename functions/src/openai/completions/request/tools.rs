@@ -35,13 +35,13 @@ impl<'de> Deserialize<'de> for Choice {
 pub(super) struct ChosenTool {
     #[serde(rename = "type")]
     kind: String,
-    function: Option<Named>,
-    allowed_tools: Option<Allowed>,
+    function: Option<NamedFunction>,
+    allowed_tools: Option<AllowedTools>,
 }
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = AllowedTools)]
-struct Allowed {
+struct AllowedTools {
     mode: String,
     #[serde(deserialize_with = "read_functions")]
     tools: Vec<ChosenFunction>,
@@ -53,12 +53,12 @@ fn read_functions<'de, D: Deserializer<'de>>(json: D) -> Result<Vec<ChosenFuncti
 
 #[derive(Deserialize, ToSchema)]
 struct ChosenFunction {
-    function: Named,
+    function: NamedFunction,
 }
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = NamedFunction)]
-pub(super) struct Named {
+pub(super) struct NamedFunction {
     name: String,
 }
 
@@ -67,7 +67,7 @@ pub(super) struct Named {
 pub(super) enum FunctionChoice {
     /// `auto` or `none`.
     Word(String),
-    One(Named),
+    One(NamedFunction),
 }
 
 impl<'de> Deserialize<'de> for FunctionChoice {

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::openai::json::text_or_list;
 use crate::openai::tools::{NAME, is_name};
-use crate::openai::turns::{KINDS, Open, PARTS, joined};
+use crate::openai::turns::{KINDS, OpenCalls, PARTS, joined};
 
 /// The most items of a request. A completion's message can have several calls; here each is an item.
 const ITEMS: usize = 4096;
@@ -91,11 +91,11 @@ struct InputPart {
 pub(super) fn turns(input: Option<Input>, errors: &mut FieldErrors) -> Option<Vec<Turn>> {
     let items = match input {
         None => return Some(Vec::new()),
-        Some(Input::Text(text)) => return Some(vec![Turn::of(Speaker::User, text)]),
+        Some(Input::Text(text)) => return Some(vec![Turn::new(Speaker::User, text)]),
         Some(Input::Items(items)) => items,
     };
     let unanswered = |id: &str| format!("No tool output found for function call {id}.");
-    let mut history = History { turns: Vec::new(), open: Open::new(unanswered) };
+    let mut history = History { turns: Vec::new(), open: OpenCalls::new(unanswered) };
     let mut is_valid = true;
     for (number, item) in items.into_iter().enumerate() {
         is_valid &= history.add(&format!("input[{number}]"), item, errors).is_some();
@@ -107,7 +107,7 @@ pub(super) fn turns(input: Option<Input>, errors: &mut FieldErrors) -> Option<Ve
 /// The turns that the items so far make.
 struct History {
     turns: Vec<Turn>,
-    open: Open,
+    open: OpenCalls,
 }
 
 impl History {
@@ -120,7 +120,7 @@ impl History {
                 let role = errors.check(&of("role"), speaker(role))?;
                 let content = parts(content, role == Speaker::User);
                 let content = errors.check(&of("content"), content)?;
-                self.say(role, content, errors);
+                self.push_message(role, content, errors);
             }
             "function_call" => {
                 let id = errors.check(&of("call_id"), required(call_id))?;
@@ -156,7 +156,7 @@ impl History {
     }
 
     /// Adds a message. What the assistant writes beside its calls is of the same turn.
-    fn say(&mut self, role: Speaker, content: Vec<Part>, errors: &mut FieldErrors) {
+    fn push_message(&mut self, role: Speaker, content: Vec<Part>, errors: &mut FieldErrors) {
         if role == Speaker::Assistant
             && let Some(turn) = self.turns.last_mut()
             && !turn.calls.is_empty()
@@ -173,7 +173,7 @@ impl History {
     /// Adds a call to the assistant's turn.
     fn call(&mut self, field: &str, call: ToolCall, errors: &mut FieldErrors) {
         if self.turns.last().is_none_or(|turn| turn.role != Speaker::Assistant) {
-            self.say(Speaker::Assistant, Vec::new(), errors);
+            self.push_message(Speaker::Assistant, Vec::new(), errors);
         }
         self.open.add(field, &call, errors);
         if let Some(turn) = self.turns.last_mut() {

@@ -115,7 +115,7 @@ impl Store {
             unpins.removed.push("pinned");
             let unpin = self
                 .update_conversation(user_id, id, &unpins.expression())
-                .when("attribute_not_exists(deleted) AND pinned = :pinned AND used = :used")
+                .condition("attribute_not_exists(deleted) AND pinned = :pinned AND used = :used")
                 .values(unpins.values)
                 .values([(":pinned", s(pinned)), (":used", n(conversation.used))])
                 .shows_item()
@@ -137,7 +137,7 @@ impl Store {
     ) -> Result<Conversation> {
         let write = self
             .update_conversation(user_id, id, &parts.expression())
-            .when(EXISTS)
+            .condition(EXISTS)
             .values(parts.values)
             .returns(ReturnValue::AllNew);
         match self.send(&write).await? {

@@ -31,12 +31,12 @@ impl Pace {
     pub(super) fn strangers(login: &str, most: u32) -> Self {
         let both = most - Self::owners(most);
         let share = if login.contains('@') { both / 2 } else { both - both / 2 };
-        Self::within(share)
+        Self::for_share(share)
     }
 
     /// For the account's owner, who enters the password beside a token.
     pub(super) fn owner(most: u32) -> Self {
-        Self::within(Self::owners(most))
+        Self::for_share(Self::owners(most))
     }
 
     /// For one client that logged in before. Successful log-ins are counted too while they are in
@@ -50,7 +50,7 @@ impl Pace {
         (most * 18 / 100).max(1)
     }
 
-    fn within(share: u32) -> Self {
+    fn for_share(share: u32) -> Self {
         let free = (share / 3).max(1);
         Self { free, more: share.saturating_sub(free) }
     }
@@ -90,7 +90,7 @@ pub(super) struct Count {
 
 /// The outcome of counting an attempt.
 #[derive(Debug)]
-pub(super) enum Counted {
+pub(super) enum CountOutcome {
     /// It is admitted. `before` is the count without it.
     In { slot: Slot, before: Count },
     /// It is refused; the next one is admitted after `reset` seconds.
@@ -142,7 +142,12 @@ const FREE: &str = "attribute_not_exists(forgotten) OR contains(tries, :id) \
 
 impl Store {
     /// Counts an attempt under this key.
-    pub(super) async fn count(&self, key: &str, pace: Pace, attempt: &Attempt) -> Result<Counted> {
+    pub(super) async fn count(
+        &self,
+        key: &str,
+        pace: Pace,
+        attempt: &Attempt,
+    ) -> Result<CountOutcome> {
         let (id, now) = (&attempt.id, attempt.now);
         let mut admission = Admission::Free;
         let mut seen = Count::default();
@@ -158,17 +163,22 @@ impl Store {
                         Admission::Afresh => Slot::Free(1),
                         Admission::Paced => Slot::Paced,
                     };
-                    return Ok(Counted::In { slot, before });
+                    return Ok(CountOutcome::In { slot, before });
                 }
                 Outcome::Refused(count) => self.refused_by(&take, count).await?.unwrap_or_default(),
             };
             // It was counted before, and only the reply was lost.
             if let Some(slot) = seen.slot_of(id) {
-                return Ok(Counted::In { slot, before: seen });
+                return Ok(CountOutcome::In { slot, before: seen });
             }
             match seen.admission(pace, now) {
                 Some(next) => admission = next,
-                None => return Ok(Counted::Full { reset: seen.opens_at - now, known: seen.known }),
+                None => {
+                    return Ok(CountOutcome::Full {
+                        reset: seen.opens_at - now,
+                        known: seen.known,
+                    });
+                }
             }
         }
         Err(StoreError::Unavailable("a count of attempts kept changing".into()))
@@ -187,7 +197,7 @@ impl Store {
         let update = |expression: &str| Write::update(&self.tables.tokens, pk(key), expression);
         let update = match admission {
             Admission::Free => update("SET forgotten = :forgotten, opens_at = :opens, expires_at = if_not_exists(expires_at, :ends) ADD tries :ids")
-                .when(FREE)
+                .condition(FREE)
                 .values([
                     (":ids", ids(id)),
                     (":id", s(id)),
@@ -195,10 +205,10 @@ impl Store {
                     (":free", n(pace.free)),
                 ]),
             Admission::Afresh => update("SET tries = :ids, forgotten = :forgotten, opens_at = :opens, expires_at = :ends REMOVE latest")
-                .when("attribute_not_exists(forgotten) OR forgotten = :seen")
+                .condition("attribute_not_exists(forgotten) OR forgotten = :seen")
                 .values([(":ids", ids(id)), (":seen", n(seen.forgotten))]),
             Admission::Paced => update("SET latest = :id, opens_at = :opens, forgotten = :forgotten, expires_at = :ends")
-                .when("forgotten > :now AND opens_at <= :now")
+                .condition("forgotten > :now AND opens_at <= :now")
                 .values([(":id", s(id)), (":now", n(now))]),
         };
         update
@@ -223,7 +233,9 @@ impl Store {
         let reset = HOUR - now % HOUR;
         let count =
             Write::update(&self.tables.tokens, pk(key), "SET expires_at = :ends ADD tries :ids")
-                .when("attribute_not_exists(tries) OR contains(tries, :id) OR size(tries) < :most")
+                .condition(
+                    "attribute_not_exists(tries) OR contains(tries, :id) OR size(tries) < :most",
+                )
                 .values([
                     (":ids", ids(id)),
                     (":id", s(id)),
@@ -251,10 +263,10 @@ impl Store {
             |expression: String| Write::update(&self.tables.tokens, pk(&attempt.login), expression);
         let update = match slot {
             Slot::Free(_) => update(format!("{note} DELETE tries :ids"))
-                .when("contains(tries, :id)")
+                .condition("contains(tries, :id)")
                 .values([(":ids", ids(&attempt.id))]),
             Slot::Paced => update(format!("{note}, opens_at = :now REMOVE latest"))
-                .when("latest = :id")
+                .condition("latest = :id")
                 .values([(":now", n(attempt.now))]),
         };
         let update = update.values([(":id", s(&attempt.id)), (":forgotten", n(forgotten))]);
@@ -285,7 +297,7 @@ impl Store {
                 (":ends", n(attempt.known_until())),
             ])
         };
-        let write = write.when(ALONE).values([(":id", s(&attempt.id)), (":one", n(1))]);
+        let write = write.condition(ALONE).values([(":id", s(&attempt.id)), (":one", n(1))]);
         Ok(self.send(&write).await?.is_applied())
     }
 
@@ -299,7 +311,7 @@ impl Store {
                     pk(key),
                     "SET opens_at = :now REMOVE latest",
                 )
-                .when("latest = :id")
+                .condition("latest = :id")
                 .values([(":id", s(&attempt.id)), (":now", n(attempt.now))]);
                 self.send(&take_back).await.map(drop)
             }
@@ -310,7 +322,7 @@ impl Store {
     /// Removes an attempt from the tries of a count.
     pub(super) async fn leave(&self, key: &str, attempt: &Attempt) -> Result<()> {
         let leave = Write::update(&self.tables.tokens, pk(key), "DELETE tries :ids")
-            .when("contains(tries, :id)")
+            .condition("contains(tries, :id)")
             .values([(":id", s(&attempt.id)), (":ids", ids(&attempt.id))]);
         self.send(&leave).await.map(drop)
     }

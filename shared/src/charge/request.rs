@@ -10,18 +10,18 @@ use crate::error::REQUIRED;
 use crate::openapi::{AfterOrNone, IdOrNone};
 use crate::store::Call;
 use crate::values::idempotency::{Key, Kind, fingerprint, fingerprint_without};
-use crate::values::{AccessToken, After, Credential, Message};
+use crate::values::{AccessToken, Credential, Message, ParentChat};
 use crate::{App, Error, Request, Result, http};
 
 /// What a request asks.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct NewChat {
     /// The message to answer.
     pub message: Message,
     /// The conversation before it.
     pub context: Context,
     /// The idempotency key, if there is one.
-    pub key: Option<Keyed>,
+    pub key: Option<RequestKey>,
 }
 
 /// The conversation before a message.
@@ -34,7 +34,7 @@ pub enum Context {
         /// The conversation's id.
         id: String,
         /// The message that it follows; `None` for the newest one.
-        after: Option<After>,
+        after: Option<ParentChat>,
     },
     /// The turns in the request; the message belongs to no conversation.
     Given(Box<Prompt>),
@@ -42,7 +42,7 @@ pub enum Context {
 
 /// An idempotency key and its payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Keyed {
+pub struct RequestKey {
     /// The key's id.
     pub id: String,
     /// The hash of the payload.
@@ -89,7 +89,7 @@ impl AnswerForm {
     }
 }
 
-impl Keyed {
+impl RequestKey {
     /// The key of a request of one of OpenAI's clients: the one that it sent, one for the turn of
     /// Codex, or one for its count of retries. `None` if the request has none of these.
     ///
@@ -140,7 +140,7 @@ impl Keyed {
         let (fresh, fingerprint) = (Uuid::new_v4().simple().to_string(), form.fingerprint(req));
         let now = app.clock.millis();
         // SAM CLI reports the time of its own start as the time of every request.
-        let came = if app.config.sam_local { now } else { http::came(req, now) };
+        let came = if app.config.sam_local { now } else { http::received_at(req, now) };
         let call = Call { user_id: caller.user_id(), payload: &fingerprint, again, came };
         let id = app.store.key_of(call, &fresh).await?;
         Ok(Self { fresh: id == fresh, id, fingerprint, by_client: false })
@@ -168,7 +168,7 @@ pub struct Body {
 ///
 /// # Errors
 /// Those of an invalid request or token.
-pub async fn read(app: &App, req: &Request) -> Result<(Credential, Asked)> {
+pub async fn read(app: &App, req: &Request) -> Result<(Credential, NewChat)> {
     let key = http::idempotency_key(req)?;
     let Body { message, conversation_id, after, token } = http::json(req)?;
     let caller = match http::authorization(req)? {
@@ -180,7 +180,7 @@ pub async fn read(app: &App, req: &Request) -> Result<(Credential, Asked)> {
     let message = message
         .and_then(|text| Message::parse(text, app.config.message_limit))
         .map_err(|sentence| Error::field("message", sentence))?;
-    let asked = Asked::new(&caller, message, context(conversation_id, after)?, key);
+    let asked = NewChat::new(&caller, message, context(conversation_id, after)?, key);
     Ok((caller, asked))
 }
 
@@ -209,7 +209,7 @@ fn context(conversation: Option<String>, after: Option<String>) -> Result<Contex
         (None, Some(_)) => Err(Error::field("after", NO_CONVERSATION)),
         (Some(id), None) => Ok(Context::Conversation { id: conversation_id(&id)?, after: None }),
         (Some(id), Some(word)) => {
-            let after = After::parse(&word).ok_or_else(|| {
+            let after = ParentChat::parse(&word).ok_or_else(|| {
                 Error::field("after", "This must be the id of a message, or start.")
             });
             Ok(Context::Conversation { id: conversation_id(&id)?, after: Some(after?) })
@@ -217,7 +217,7 @@ fn context(conversation: Option<String>, after: Option<String>) -> Result<Contex
     }
 }
 
-impl Asked {
+impl NewChat {
     fn new(caller: &Credential, message: Message, context: Context, key: Option<Key>) -> Self {
         let payload = match &context {
             Context::New | Context::Given(_) => json!(["chat", message.text()]),
@@ -226,7 +226,7 @@ impl Asked {
                 json!(["chat", id, message.text(), after.word()])
             }
         };
-        let key = key.map(|key| Keyed::sent(&key, caller, fingerprint(payload.to_string())));
+        let key = key.map(|key| RequestKey::sent(&key, caller, fingerprint(payload.to_string())));
         Self { message, context, key }
     }
 }

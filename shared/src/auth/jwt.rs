@@ -4,7 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::app::Issuing;
+use crate::app::IssuerApp;
 use crate::config::LONGEST_SESSION;
 use crate::values::LEEWAY;
 use crate::{App, Error, Result};
@@ -55,7 +55,7 @@ pub(super) struct Subject<'a> {
 
 /// A token of this kind that ends at the second `exp`, with the kind's `own` claims.
 pub(super) async fn sign<T: Serialize>(
-    issuing: &Issuing,
+    issuing: &IssuerApp,
     kind: &Kind,
     of: Subject<'_>,
     exp: u64,

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::ai::tools::CallPiece;
 use crate::ai::{Answer, Failure, Prompt};
-use crate::values::{Cut, ToolCall, Usage};
+use crate::values::{CutReason, ToolCall, Usage};
 
 /// A prompt of more bytes, its pictures counted as for the price, is paid for even if its streamed
 /// answer is stopped before it begins.
@@ -30,9 +30,9 @@ pub struct Piece {
 pub type Listener = UnboundedSender<Piece>;
 
 /// What a provider has answered so far, and its listener.
-pub(super) struct Said<'l> {
+pub(super) struct AnswerBuilder<'l> {
     text: String,
-    calls: Vec<SaidCall>,
+    calls: Vec<CallBuilder>,
     /// How many functions the answer may call. Other calls are left out.
     most_calls: usize,
     /// The numbers of calls that were left out.
@@ -41,28 +41,28 @@ pub(super) struct Said<'l> {
     listener: Option<&'l Listener>,
     /// How many bytes of the text were delivered. Leading white space waits for the first visible
     /// text: an answer of white space is empty, or delivered at its end.
-    told: usize,
-    heard: &'l AtomicBool,
+    delivered: usize,
+    anything_delivered: &'l AtomicBool,
     /// Whether a stopped message counts as answered even if nothing was delivered.
     pays_when_stopped: bool,
     pub(super) model: String,
-    pub(super) cut: Option<Cut>,
+    pub(super) cut: Option<CutReason>,
     pub(super) usage: Option<Usage>,
 }
 
 /// A call of a function, of which parts may still come.
-struct SaidCall {
+struct CallBuilder {
     call: ToolCall,
     /// The provider's own number. Some providers give all calls one number.
     number: u64,
     /// How many bytes of the arguments were delivered, once its beginning was.
-    told: Option<usize>,
+    delivered: Option<usize>,
 }
 
-impl SaidCall {
+impl CallBuilder {
     /// Whether a part with the same number, and with this id and name if they aren't empty, belongs
     /// to this call. Some providers give a new id to each part of a call, or no ids.
-    fn goes_on(&self, id: &str, name: &str) -> bool {
+    fn continues(&self, id: &str, name: &str) -> bool {
         match (id, name) {
             (_, "") => true,
             ("", name) => {
@@ -79,15 +79,15 @@ fn is_whole(arguments: &str) -> bool {
     arguments.trim_end().ends_with('}') && serde_json::from_str::<IgnoredAny>(arguments).is_ok()
 }
 
-impl<'l> Said<'l> {
-    /// No answer yet to this prompt by this model, and at most `limit` bytes. `heard` becomes true
+impl<'l> AnswerBuilder<'l> {
+    /// No answer yet to this prompt by this model, and at most `limit` bytes. `anything_delivered` becomes true
     /// with the first delivery.
     pub(super) fn new(
         prompt: &Prompt,
         model: &str,
         limit: usize,
         listener: Option<&'l Listener>,
-        heard: &'l AtomicBool,
+        anything_delivered: &'l AtomicBool,
     ) -> Self {
         let most_calls = match prompt.parallel_calls {
             _ if !prompt.offers_calls() => 0,
@@ -101,8 +101,8 @@ impl<'l> Said<'l> {
             left_out: HashSet::new(),
             limit,
             listener,
-            told: 0,
-            heard,
+            delivered: 0,
+            anything_delivered,
             pays_when_stopped: listener.is_none() || prompt.priced_size() > LONG_PROMPT,
             model: model.to_owned(),
             cut: None,
@@ -111,38 +111,38 @@ impl<'l> Said<'l> {
     }
 
     /// Whether there is a listener for pieces.
-    pub(super) fn is_listened_to(&self) -> bool {
+    pub(super) fn has_listener(&self) -> bool {
         self.listener.is_some()
     }
 
     /// How many more bytes the answer may have.
     fn room(&self) -> usize {
-        let calls: usize = self.calls.iter().map(|said| said.call.size()).sum();
+        let calls: usize = self.calls.iter().map(|builder| builder.call.size()).sum();
         self.limit.saturating_sub(self.text.len() + calls)
     }
 
     /// Adds a piece of the text, up to the limit.
-    pub(super) fn say(&mut self, piece: &str) -> Result<(), Failure> {
+    pub(super) fn push_text(&mut self, piece: &str) -> Result<(), Failure> {
         let fits = piece.get(..piece.floor_char_boundary(self.room())).unwrap_or_default();
         self.text.push_str(fits);
-        self.tell();
-        if fits.len() < piece.len() { Err(Failure::Cut(Cut::Length)) } else { Ok(()) }
+        self.deliver_text();
+        if fits.len() < piece.len() { Err(Failure::Cut(CutReason::Length)) } else { Ok(()) }
     }
 
     /// Adds a part of a call, up to the limit. Its id and name are empty if the provider doesn't say
     /// them in this part. `number` is the provider's own.
-    pub(super) fn call(
+    pub(super) fn push_call(
         &mut self,
         number: u64,
         id: &str,
         name: &str,
         arguments: &str,
     ) -> Result<(), Failure> {
-        let known = self.calls.iter().rposition(|said| said.number == number);
+        let known = self.calls.iter().rposition(|builder| builder.number == number);
         let known = known
             .and_then(|index| Some((index, self.calls.get(index)?)))
-            .filter(|(_, said)| said.goes_on(id, name))
-            .map(|(index, said)| (index, said.call.id == id));
+            .filter(|(_, builder)| builder.continues(id, name))
+            .map(|(index, builder)| (index, builder.call.id == id));
         let index = match known {
             Some((index, true)) => index,
             _ if self.left_out.contains(&number) => return Ok(()),
@@ -156,15 +156,15 @@ impl<'l> Said<'l> {
         self.name(index, name)?;
         let room = self.room();
         let fits = arguments.get(..arguments.floor_char_boundary(room)).unwrap_or_default();
-        if let Some(said) = self.calls.get_mut(index) {
-            said.call.arguments.push_str(fits);
+        if let Some(builder) = self.calls.get_mut(index) {
+            builder.call.arguments.push_str(fits);
         }
-        self.tell_the_rest();
+        self.deliver_rest();
         // A listener could do nothing with a call whose name comes later.
-        if self.calls.get(index).is_some_and(|said| !said.call.name.is_empty()) {
-            self.tell_call(index);
+        if self.calls.get(index).is_some_and(|builder| !builder.call.name.is_empty()) {
+            self.deliver_call(index);
         }
-        if fits.len() < arguments.len() { Err(Failure::Cut(Cut::Length)) } else { Ok(()) }
+        if fits.len() < arguments.len() { Err(Failure::Cut(CutReason::Length)) } else { Ok(()) }
     }
 
     /// Begins a call, whose index it returns. Without an id of the provider's it gets one.
@@ -175,21 +175,21 @@ impl<'l> Said<'l> {
         };
         let call = ToolCall { id, name: name.to_owned(), arguments: String::new() };
         if call.size() > self.room() {
-            return Err(Failure::Cut(Cut::Length));
+            return Err(Failure::Cut(CutReason::Length));
         }
-        self.calls.push(SaidCall { call, number, told: None });
+        self.calls.push(CallBuilder { call, number, delivered: None });
         Ok(self.calls.len() - 1)
     }
 
     /// Names a call that has no name yet.
     fn name(&mut self, index: usize, name: &str) -> Result<(), Failure> {
         let room = self.room();
-        let Some(said) = self.calls.get_mut(index) else { return Ok(()) };
-        if said.call.name.is_empty() {
+        let Some(builder) = self.calls.get_mut(index) else { return Ok(()) };
+        if builder.call.name.is_empty() {
             if name.len() > room {
-                return Err(Failure::Cut(Cut::Length));
+                return Err(Failure::Cut(CutReason::Length));
             }
-            said.call.name.push_str(name);
+            builder.call.name.push_str(name);
         }
         Ok(())
     }
@@ -200,28 +200,28 @@ impl<'l> Said<'l> {
     }
 
     /// Delivers new text, once it is more than white space.
-    fn tell(&mut self) {
+    fn deliver_text(&mut self) {
         if !self.is_empty() {
-            self.tell_the_rest();
+            self.deliver_rest();
         }
     }
 
-    fn tell_the_rest(&mut self) {
-        if let Some(news) = self.text.get(self.told..).filter(|news| !news.is_empty()) {
+    fn deliver_rest(&mut self) {
+        if let Some(news) = self.text.get(self.delivered..).filter(|news| !news.is_empty()) {
             let text = news.to_owned();
-            self.told = self.text.len();
+            self.delivered = self.text.len();
             self.deliver(Piece { text, ..Piece::default() });
         }
     }
 
     /// Delivers what is new of a call.
-    fn tell_call(&mut self, index: usize) {
-        let Some(said) = self.calls.get_mut(index) else { return };
-        let ToolCall { id, name, arguments } = &said.call;
-        let begins = said.told.is_none().then(|| (id.clone(), name.clone()));
-        let news = arguments.get(said.told.unwrap_or(0)..).unwrap_or_default().to_owned();
+    fn deliver_call(&mut self, index: usize) {
+        let Some(builder) = self.calls.get_mut(index) else { return };
+        let ToolCall { id, name, arguments } = &builder.call;
+        let begins = builder.delivered.is_none().then(|| (id.clone(), name.clone()));
+        let news = arguments.get(builder.delivered.unwrap_or(0)..).unwrap_or_default().to_owned();
         if begins.is_some() || !news.is_empty() {
-            said.told = Some(arguments.len());
+            builder.delivered = Some(arguments.len());
             let call = CallPiece { index, begins, arguments: news };
             self.deliver(Piece { call: Some(call), ..Piece::default() });
         }
@@ -231,12 +231,12 @@ impl<'l> Said<'l> {
         if let Some(listener) = self.listener {
             // A listener that disconnected misses it; the answer goes on.
             let _ = listener.send(Piece { model: self.model.clone(), ..piece });
-            self.heard.store(true, Ordering::Relaxed);
+            self.anything_delivered.store(true, Ordering::Relaxed);
         }
     }
 
     /// Waits until the listener has disconnected. Never ends without a listener.
-    pub(super) async fn is_left(&self) {
+    pub(super) async fn disconnected(&self) {
         match self.listener {
             Some(listener) => listener.closed().await,
             None => std::future::pending().await,
@@ -252,23 +252,25 @@ impl<'l> Said<'l> {
         outcome: Result<(), Failure>,
         prompt: &Prompt,
     ) -> Result<Answer, Failure> {
-        let heard = self.heard.load(Ordering::Relaxed);
+        let anything_delivered = self.anything_delivered.load(Ordering::Relaxed);
         let (cut, stopped) = match outcome {
             Ok(()) => (self.cut, false),
-            Err(Failure::Cut(cut)) if heard => (Some(cut), false),
+            Err(Failure::Cut(cut)) if anything_delivered => (Some(cut), false),
             // Earlier releases, which read the same chats, know no other reason.
-            Err(Failure::Stopped) if heard || self.pays_when_stopped => (Some(Cut::Length), true),
+            Err(Failure::Stopped) if anything_delivered || self.pays_when_stopped => {
+                (Some(CutReason::Length), true)
+            }
             Err(failure) => return Err(failure),
         };
         if self.is_empty() {
             if !prompt.given && !stopped {
                 return Err(Failure::Empty("an empty answer"));
             }
-            self.tell_the_rest();
+            self.deliver_rest();
         }
-        (0..self.calls.len()).for_each(|index| self.tell_call(index));
+        (0..self.calls.len()).for_each(|index| self.deliver_call(index));
         let Self { text, calls, model, usage, .. } = self;
-        let calls: Vec<ToolCall> = calls.into_iter().map(|said| said.call).collect();
+        let calls: Vec<ToolCall> = calls.into_iter().map(|builder| builder.call).collect();
         let of_calls = |call: &ToolCall| call.name.len() + call.arguments.len();
         let bytes = text.len() + calls.iter().map(of_calls).sum::<usize>();
         let usage = usage.unwrap_or_else(|| Usage::estimate(prompt.size(), bytes));
@@ -289,24 +291,25 @@ mod tests {
         let tool = Tool { name: "f".into(), description: None, parameters: None, strict: None };
         let prompt = Prompt { tools: vec![tool], parallel_calls: most, ..Prompt::default() };
         let (listener, mut pieces) = unbounded_channel();
-        let heard = AtomicBool::new(false);
-        let mut said = Said::new(&prompt, "model", 1000, Some(&listener), &heard);
+        let anything_delivered = AtomicBool::new(false);
+        let mut builder =
+            AnswerBuilder::new(&prompt, "model", 1000, Some(&listener), &anything_delivered);
         for (number, id, name, arguments) in parts {
-            said.call(*number, id, name, arguments).unwrap();
+            builder.push_call(*number, id, name, arguments).unwrap();
         }
-        let calls = said.answer(Ok(()), &prompt).unwrap().calls;
-        let mut told: Vec<ToolCall> = Vec::new();
+        let calls = builder.answer(Ok(()), &prompt).unwrap().calls;
+        let mut delivered: Vec<ToolCall> = Vec::new();
         while let Ok(piece) = pieces.try_recv() {
             let CallPiece { index, begins, arguments } = piece.call.unwrap();
             match begins {
                 Some((id, name)) => {
-                    assert_eq!(index, told.len());
-                    told.push(ToolCall { id, name, arguments });
+                    assert_eq!(index, delivered.len());
+                    delivered.push(ToolCall { id, name, arguments });
                 }
-                None => told[index].arguments.push_str(&arguments),
+                None => delivered[index].arguments.push_str(&arguments),
             }
         }
-        assert_eq!(told, calls);
+        assert_eq!(delivered, calls);
         calls.into_iter().map(|call| [call.name, call.arguments]).collect()
     }
 
