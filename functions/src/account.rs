@@ -10,10 +10,10 @@ pub mod ledger;
 pub mod profile;
 pub mod profile_change;
 
-use shared::http::Failures;
+use shared::http::FailureFormat;
 
 endpoints! {
-    Failures::Problem => {
+    FailureFormat::Problem => {
         ledger: GET "/api/user/ledger", GET ledger::MONTHS_PATH => months;
         api_keys: GET "/api/user/api-keys";
         api_key_create: POST "/api/user/api-keys";
@@ -21,7 +21,7 @@ endpoints! {
         export: GET "/api/user/export";
         account_delete: DELETE "/api/user";
     }
-    Failures::SimplejwtGuarded => {
+    FailureFormat::SimplejwtGuarded => {
         balance:
             GET "/api/tokens",
             GET "/api/token_balance",

@@ -17,10 +17,10 @@ pub mod admin_user_create;
 pub mod admin_user_delete;
 pub mod admin_users;
 
-use shared::http::Failures;
+use shared::http::FailureFormat;
 
 endpoints! {
-    Failures::Problem => {
+    FailureFormat::Problem => {
         admin_users: GET "/api/admin/users";
         admin_user_create: POST "/api/admin/users";
         admin_user: GET "/api/admin/users/{id}";

@@ -14,10 +14,10 @@ pub mod token_blacklist;
 pub mod token_refresh;
 pub mod token_verify;
 
-use shared::http::Failures;
+use shared::http::FailureFormat;
 
 endpoints! {
-    Failures::Problem => {
+    FailureFormat::Problem => {
         register: POST "/api/register";
         logout: POST "/api/logout";
         password_change: POST "/api/user/password";
@@ -28,7 +28,7 @@ endpoints! {
         sessions: GET "/api/user/sessions";
         session_end: DELETE "/api/user/sessions/{id}";
     }
-    Failures::Simplejwt => {
+    FailureFormat::Simplejwt => {
         login: POST "/api/login", POST "/api/token";
         token_refresh: POST "/api/token/refresh";
         token_verify: POST "/api/token/verify";

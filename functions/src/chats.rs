@@ -11,10 +11,10 @@ pub mod conversation_delete;
 pub mod conversation_rename;
 pub mod conversations;
 
-use shared::http::Failures;
+use shared::http::FailureFormat;
 
 endpoints! {
-    Failures::Problem => {
+    FailureFormat::Problem => {
         chat_stream: POST "/api/chat/stream";
         chat_stop: POST "/api/chat/stop";
         chat_read: GET "/api/chat/{id}";
@@ -24,7 +24,7 @@ endpoints! {
         conversation_rename: PATCH "/api/conversations/{id}";
         conversation_delete: DELETE "/api/conversations/{id}";
     }
-    Failures::SimplejwtGuarded => {
+    FailureFormat::SimplejwtGuarded => {
         chat: POST "/api/chat", POST "/api/chat_msg";
         chat_history: GET "/api/chat";
     }

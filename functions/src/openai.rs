@@ -19,18 +19,18 @@ use shared::app::{AiApp, Start};
 use shared::charge::{AnswerForm, BeginOutcome, Charge, Context, NewChat, RequestKey};
 use shared::clock::Clock;
 use shared::config::{ConfigError, EmptyBalance, Settings};
-use shared::http::{self, Failures};
+use shared::http::{self, FailureFormat};
 use shared::values::idempotency::Key;
 use shared::values::{Chat, Credential, Message};
 use shared::{App, Error, Request, Result, auth};
 use utoipa::openapi::schema::{Object, SchemaType, Type};
 
 endpoints! {
-    Failures::OpenAi => {
+    FailureFormat::OpenAi => {
         completions: POST "/v1/chat/completions";
         models: GET "/v1/models", GET models::ONE_PATH => one;
     }
-    Failures::Responses => {
+    FailureFormat::Responses => {
         responses: POST "/v1/responses";
     }
 }

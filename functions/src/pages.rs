@@ -3,10 +3,10 @@
 pub mod not_found;
 pub mod site;
 
-use shared::http::Failures;
+use shared::http::FailureFormat;
 
 /// People who open an unknown path in a browser see a page.
-const FAILURES: Failures = Failures::Page(include_str!("pages/not_found.html"));
+const FAILURES: FailureFormat = FailureFormat::Page(include_str!("pages/not_found.html"));
 
 rows! {
     FAILURES => {

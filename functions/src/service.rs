@@ -5,10 +5,10 @@ pub mod health;
 pub mod jwks;
 pub mod openapi;
 
-use shared::http::Failures;
+use shared::http::FailureFormat;
 
 endpoints! {
-    Failures::Problem => {
+    FailureFormat::Problem => {
         health: GET "/api/health";
         openapi: GET "/api/openapi.json";
         jwks: GET "/.well-known/jwks.json";

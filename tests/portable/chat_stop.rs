@@ -281,12 +281,12 @@ async fn a_day_has_a_limited_number_of_refunds() {
     let day = Duration::from_secs(86_400);
     clock.advance(day - Duration::from_millis(clock.millis() % 86_400_000));
     let ann = api.person("ann").await;
-    // Failures of the provider never count, so an outage doesn't lock users out.
+    // FailureFormat of the provider never count, so an outage doesn't lock users out.
     for message in ["!fail", "!overloaded", "!cut a b", "!fail", "!overloaded", "!fail", "!fail"] {
         assert!([502, 503].contains(&ann.chat(message).await.status.as_u16()), "{message}");
         clock.advance(Duration::from_secs(60));
     }
-    // Failures that a client can cause count: an empty answer, a too long one, and a time-out.
+    // FailureFormat that a client can cause count: an empty answer, a too long one, and a time-out.
     for message in ["!empty", "!long", "!hang", "!empty", "!long"] {
         assert!([502, 504].contains(&ann.chat(message).await.status.as_u16()), "{message}");
         clock.advance(Duration::from_secs(60));

@@ -9,7 +9,7 @@ use functions::ROUTES;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
-use shared::http::{Failures, Route};
+use shared::http::{FailureFormat, Route};
 
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person, unique};
 use crate::support::document;
@@ -39,7 +39,7 @@ const COLD: [&str; 3] = ["discovery", "openapi", "site"];
 /// The code of an invalid token.
 fn refusal(route: &Route) -> &'static str {
     match route.failures {
-        Failures::SimplejwtGuarded => "token_not_valid",
+        FailureFormat::SimplejwtGuarded => "token_not_valid",
         _ => "invalid_token",
     }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use shared::app::AiApp;
 use shared::charge::{self, AnswerStream, BeginOutcome, Charge, read};
 use shared::error::Failure;
-use shared::http::{self, Failures, StreamProblem};
+use shared::http::{self, FailureFormat, StreamProblem};
 use shared::openapi::{self, IdempotencyKey};
 use shared::view::PaidChat;
 use shared::{Reply, Request};
@@ -41,7 +41,7 @@ pub async fn handle(app: AiApp, req: Request) -> Reply {
     let (caller, asked) = read(&app, &req).await?;
     match Charge::begin(&app, &req, &caller, asked).await? {
         BeginOutcome::Replayed(chat) => {
-            let said = http::events(&req, Failures::Problem, async move |events| {
+            let said = http::events(&req, FailureFormat::Problem, async move |events| {
                 events.send("delta", &Delta { text: &chat.response }).await?;
                 events.send("done", &PaidChat::of(&chat)).await
             });
@@ -49,7 +49,7 @@ pub async fn handle(app: AiApp, req: Request) -> Reply {
         }
         BeginOutcome::Charge(charge) => {
             let mut answering = AnswerStream::begin(charge).await?;
-            http::events(&req, Failures::Problem, async move |events| {
+            http::events(&req, FailureFormat::Problem, async move |events| {
                 while let Some(piece) = answering.next().await {
                     events.send("delta", &Delta { text: &piece.text }).await?;
                 }

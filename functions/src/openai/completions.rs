@@ -16,7 +16,7 @@ mod request;
 
 use shared::charge::{self, AnswerForm, AnswerStream, BeginOutcome};
 use shared::error::Failure;
-use shared::http::{self, Failures};
+use shared::http::{self, FailureFormat};
 use shared::openapi::IdempotencyKey;
 use shared::{Reply, Request};
 
@@ -58,7 +58,7 @@ pub async fn handle(app: CompletionApp, req: Request) -> Reply {
     let completion = AnswerForm::Completion;
     match openai::begin(&app, &req, &caller, key.as_ref(), completion, asked).await? {
         BeginOutcome::Replayed(chat) if streamed => {
-            let said = http::events(&req, Failures::OpenAi, async move |events| {
+            let said = http::events(&req, FailureFormat::OpenAi, async move |events| {
                 Chunks::of(events, form, &chat.chat_id, chat.time).repeat(&chat, usage).await
             });
             said.map(http::replayed)
@@ -66,7 +66,7 @@ pub async fn handle(app: CompletionApp, req: Request) -> Reply {
         BeginOutcome::Replayed(chat) => http::ok(&Completion::of(&chat, form)).map(http::replayed),
         BeginOutcome::Charge(charge) if streamed => {
             let mut answering = AnswerStream::begin(charge).await?;
-            http::events(&req, Failures::OpenAi, async move |events| {
+            http::events(&req, FailureFormat::OpenAi, async move |events| {
                 let mut chunks = Chunks::of(events, form, answering.chat_id(), answering.began());
                 while let Some(piece) = answering.next().await {
                     chunks.pass(&piece).await?;

@@ -18,7 +18,7 @@ mod tools;
 
 use shared::charge::{self, AnswerForm, AnswerStream, BeginOutcome};
 use shared::error::Failure;
-use shared::http::{self, Failures};
+use shared::http::{self, FailureFormat};
 use shared::openapi::IdempotencyKey;
 use shared::{Reply, Request};
 
@@ -61,7 +61,7 @@ pub async fn handle(app: CompletionApp, req: Request) -> Reply {
     let response = AnswerForm::Response;
     match openai::begin(&app, &req, &caller, key.as_ref(), response, asked).await? {
         BeginOutcome::Replayed(chat) if streamed => {
-            let said = http::events(&req, Failures::Responses, async move |events| {
+            let said = http::events(&req, FailureFormat::Responses, async move |events| {
                 Steps::of(events, echo, &chat.chat_id, chat.time).repeat(&chat).await
             });
             said.map(http::replayed)
@@ -69,7 +69,7 @@ pub async fn handle(app: CompletionApp, req: Request) -> Reply {
         BeginOutcome::Replayed(chat) => http::ok(&Response::of(&chat, &echo)).map(http::replayed),
         BeginOutcome::Charge(charge) if streamed => {
             let mut answering = AnswerStream::begin(charge).await?;
-            http::events(&req, Failures::Responses, async move |events| {
+            http::events(&req, FailureFormat::Responses, async move |events| {
                 let mut steps = Steps::of(events, echo, answering.chat_id(), answering.began());
                 while let Some(piece) = answering.next().await {
                     steps.pass(&piece).await?;

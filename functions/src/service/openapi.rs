@@ -17,7 +17,7 @@ use shared::app::Start;
 use shared::clock::Clock;
 use shared::config::{AccountConfig, Config, ConfigError, EdgeConfig, Settings};
 use shared::error::{Failure, REQUIRED};
-use shared::http::{self, Failures, HeaderMap, OpenAiFailure, Problem, Route, StreamProblem};
+use shared::http::{self, FailureFormat, HeaderMap, OpenAiFailure, Problem, Route, StreamProblem};
 use shared::openapi::sample;
 use shared::{App, Error, Reply, Request, Result};
 use utoipa::OpenApi;
@@ -145,7 +145,7 @@ pub fn document(stated: &DocumentSettings, base: &str) -> Result<Value> {
     let mut document = described.clone();
     let mut paths = Map::new();
     let mut shared = Map::new();
-    for route in ROUTES.iter().filter(|route| !matches!(route.failures, Failures::Page(_))) {
+    for route in ROUTES.iter().filter(|route| !matches!(route.failures, FailureFormat::Page(_))) {
         let mut operation =
             operation(&described, route).ok_or_else(|| broken(route, "is not described"))?;
         without_null(&mut operation);
@@ -332,11 +332,11 @@ fn failing(
     let replies = statuses.into_iter().map(|(status, failures)| {
         let names: Vec<&str> = failures.keys().copied().collect();
         let shape = match route.failures {
-            Failures::Problem | Failures::Page(_) => "",
-            Failures::OpenAi => "OpenAi",
-            Failures::Responses => "Responses",
-            Failures::Simplejwt => "Simplejwt",
-            Failures::SimplejwtGuarded => "SimplejwtGuarded",
+            FailureFormat::Problem | FailureFormat::Page(_) => "",
+            FailureFormat::OpenAi => "OpenAi",
+            FailureFormat::Responses => "Responses",
+            FailureFormat::Simplejwt => "Simplejwt",
+            FailureFormat::SimplejwtGuarded => "SimplejwtGuarded",
         };
         (
             status.to_string(),
@@ -348,7 +348,7 @@ fn failing(
 }
 
 /// A reply with one of these failures, from the code that renders it.
-fn failure(shape: Failures, failures: &BTreeMap<&str, Error>) -> Value {
+fn failure(shape: FailureFormat, failures: &BTreeMap<&str, Error>) -> Value {
     let mut codes = Vec::new();
     let mut about = Vec::new();
     let mut examples = Map::new();
@@ -356,7 +356,7 @@ fn failure(shape: Failures, failures: &BTreeMap<&str, Error>) -> Value {
     let mut status = 0;
     let of_token = Error::field("token", REQUIRED);
     for (name, error) in failures {
-        let is_invalid = shape == Failures::Simplejwt && error.kind() == Failure::Invalid;
+        let is_invalid = shape == FailureFormat::Simplejwt && error.kind() == Failure::Invalid;
         let error = if is_invalid { &of_token } else { error };
         let reply = shape.reply(error, "");
         let example = shape.document(error, "6cfcdfc8-fcae-44f4-85ef-7253027842df");
@@ -379,7 +379,7 @@ fn failure(shape: Failures, failures: &BTreeMap<&str, Error>) -> Value {
         examples.insert((*name).to_owned(), json!({ "value": example }));
     }
     let (media_type, schema) = match shape {
-        Failures::OpenAi | Failures::Responses => {
+        FailureFormat::OpenAi | FailureFormat::Responses => {
             let code = json!({ "properties": { "code": { "enum": codes } } });
             let error = json!({ "allOf": [{ "$ref": "#/components/schemas/OpenAiError" }, code] });
             let narrower = json!({ "properties": { "error": error } });
@@ -390,7 +390,7 @@ fn failure(shape: Failures, failures: &BTreeMap<&str, Error>) -> Value {
         }
         _ => {
             let mut narrower = json!({ "properties": { "status": { "const": status }, "code": { "enum": codes } } });
-            if shape == Failures::Simplejwt && failures.contains_key(Failure::Invalid.name()) {
+            if shape == FailureFormat::Simplejwt && failures.contains_key(Failure::Invalid.name()) {
                 let sentences = json!({ "type": "array", "items": { "type": "string" } });
                 let fields = json!({ "properties": {
                     "token": sentences, "refresh": sentences, "username": sentences, "email": sentences,
@@ -398,14 +398,14 @@ fn failure(shape: Failures, failures: &BTreeMap<&str, Error>) -> Value {
                 } });
                 merge(&mut narrower, fields);
             }
-            if shape == Failures::Simplejwt
+            if shape == FailureFormat::Simplejwt
                 && failures.contains_key(Failure::TokenBlacklisted.name())
             {
                 let sentences = json!({ "type": "array", "items": { "type": "string" } });
                 let fields = json!({ "properties": { "non_field_errors": sentences } });
                 merge(&mut narrower, fields);
             }
-            if shape == Failures::SimplejwtGuarded
+            if shape == FailureFormat::SimplejwtGuarded
                 && failures.contains_key(Failure::InvalidToken.name())
             {
                 let text = json!({ "type": "string" });

@@ -12,7 +12,7 @@ use tracing::Instrument;
 
 use crate::config::EdgeConfig;
 use crate::http::{
-    Body, Failures, HeaderMap, HeaderValue, Method, Reply, Request, Response, Route, StatusCode,
+    Body, FailureFormat, HeaderMap, HeaderValue, Method, Reply, Request, Response, Route, StatusCode,
     base_path, function_name, function_request_id, is_form, not_found, parameters, pattern,
     request_id, source_address, wants_html,
 };
@@ -139,20 +139,20 @@ fn root(
 
 /// The format of a path's failures. A path without a route has the format of the routes with the
 /// same first segment.
-fn failures(routes: &[Route], pattern: Option<&str>, path: &str) -> Failures {
+fn failures(routes: &[Route], pattern: Option<&str>, path: &str) -> FailureFormat {
     let first = |path: &str| path.split('/').nth(1).unwrap_or_default().to_owned();
     let near = |route: &&Route| match pattern {
         Some(pattern) => route.path == pattern,
         None => first(route.path) == first(path),
     };
-    routes.iter().find(near).map_or(Failures::Problem, |route| route.failures)
+    routes.iter().find(near).map_or(FailureFormat::Problem, |route| route.failures)
 }
 
 /// The page that people get in the place of [`Error::NotFound`], and the prefix of this API's paths.
 /// `None` for programs.
 fn page_of(routes: &[Route], req: &Request) -> Option<(&'static str, String)> {
     let page = |route: &Route| match route.failures {
-        Failures::Page(page) => Some(page),
+        FailureFormat::Page(page) => Some(page),
         _ => None,
     };
     if !wants_html(req) {
@@ -204,7 +204,7 @@ pub fn body_limit(config: &EdgeConfig, routes: &[Route], path: &str) -> usize {
     limit(config, failures(routes, pattern, path))
 }
 
-fn limit(config: &EdgeConfig, failures: Failures) -> usize {
+fn limit(config: &EdgeConfig, failures: FailureFormat) -> usize {
     if failures.is_openai() { config.v1_body_limit } else { config.body_limit }
 }
 
@@ -227,7 +227,7 @@ fn for_handler(mut req: Request, pattern: Option<&str>, path: &str) -> Request {
 
 /// The 204 to an `OPTIONS` request, such as a browser's CORS preflight; [`dress`] adds the origin
 /// if it is allowed.
-fn preflight(allow: &str, failures: Failures) -> Reply {
+fn preflight(allow: &str, failures: FailureFormat) -> Reply {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::NO_CONTENT;
     let allow = HeaderValue::try_from(allow).map_err(|error| Error::Internal(error.to_string()))?;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::failure::StreamProblem;
 use super::read::request_id;
 use super::reply::to_json;
-use super::{Body, Failures, HeaderValue, Reply, Request, Response};
+use super::{Body, FailureFormat, HeaderValue, Reply, Request, Response};
 use crate::http::stream::Pieces;
 use crate::telemetry::metrics::{self, Metric};
 use crate::telemetry::trace::{self, Trace};
@@ -18,7 +18,7 @@ const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset
 
 /// 200 with the server-sent events that `write` sends, as fast as the client reads them.
 /// [`Events::fail`] writes failures in the form of `failures`.
-pub fn events<F>(req: &Request, failures: Failures, write: impl FnOnce(Events) -> F) -> Reply
+pub fn events<F>(req: &Request, failures: FailureFormat, write: impl FnOnce(Events) -> F) -> Reply
 where
     F: Future<Output = Result<()>> + Send + 'static,
 {
@@ -32,7 +32,7 @@ where
 /// Receives the events of a reply from its writer.
 pub struct Events {
     pieces: Pieces,
-    failures: Failures,
+    failures: FailureFormat,
     request_id: String,
 }
 
@@ -69,13 +69,13 @@ impl Events {
     pub async fn fail(&self, error: &Error) -> Result<()> {
         self.note(error);
         match self.failures {
-            Failures::Problem
-            | Failures::Simplejwt
-            | Failures::SimplejwtGuarded
-            | Failures::Page(_) => {
+            FailureFormat::Problem
+            | FailureFormat::Simplejwt
+            | FailureFormat::SimplejwtGuarded
+            | FailureFormat::Page(_) => {
                 self.send("error", &StreamProblem::of(error, &self.request_id)).await
             }
-            Failures::OpenAi | Failures::Responses => {
+            FailureFormat::OpenAi | FailureFormat::Responses => {
                 self.send_data(self.failures.document(error, &self.request_id)).await
             }
         }

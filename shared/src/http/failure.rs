@@ -20,7 +20,7 @@ const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
 
 /// The form of a route's failures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Failures {
+pub enum FailureFormat {
     /// Problem documents ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
     #[default]
     Problem,
@@ -40,7 +40,7 @@ pub enum Failures {
     Page(&'static str),
 }
 
-impl Failures {
+impl FailureFormat {
     /// Whether a route belongs to OpenAI's API.
     pub fn is_openai(self) -> bool {
         matches!(self, Self::OpenAi | Self::Responses)
@@ -114,7 +114,7 @@ impl Failures {
     }
 }
 
-/// 404 with this page of [`Failures::Page`]. Paths of this API come after `base`.
+/// 404 with this page of [`FailureFormat::Page`]. Paths of this API come after `base`.
 pub(crate) fn not_found(page: &str, base: &str) -> Response<Body> {
     // The gateway's own text: the name of the stage.
     let is_path = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
@@ -269,7 +269,7 @@ pub struct OpenAiError {
 impl OpenAiFailure {
     /// The `code` is OpenAI's where it has one for the failure, and otherwise Farebox's. The fields
     /// have the names of the API of `failures`.
-    pub fn of(error: &Error, failures: Failures) -> Self {
+    pub fn of(error: &Error, failures: FailureFormat) -> Self {
         let status = error.status();
         let (r#type, code) = match status {
             StatusCode::UNAUTHORIZED => ("invalid_request_error", "invalid_api_key"),
@@ -318,7 +318,7 @@ mod tests {
     #[test]
     fn simplejwts_clients_find_its_code_and_the_invalid_fields() {
         let read = |error: &Error| -> serde_json::Value {
-            serde_json::from_str(&Failures::Simplejwt.document(error, "r")).unwrap()
+            serde_json::from_str(&FailureFormat::Simplejwt.document(error, "r")).unwrap()
         };
         let invalid = read(&Error::InvalidToken);
         assert_eq!([&invalid["code"], &invalid["detail"]], ["token_not_valid", "Token is invalid"]);
@@ -326,13 +326,13 @@ mod tests {
         let missing = read(&Error::field("token", "This field is required."));
         assert_eq!(missing["token"], serde_json::json!(["This field is required."]));
         assert_eq!(missing["errors"]["token"], missing["token"]);
-        assert_eq!(Failures::Simplejwt.reply(&Error::InvalidToken, "r").status(), 401);
+        assert_eq!(FailureFormat::Simplejwt.reply(&Error::InvalidToken, "r").status(), 401);
         let ended = read(&Error::TokenBlacklisted);
         assert_eq!(ended["non_field_errors"], serde_json::json!(["Token is blacklisted"]));
-        assert_eq!(Failures::Simplejwt.reply(&Error::TokenBlacklisted, "r").status(), 400);
+        assert_eq!(FailureFormat::Simplejwt.reply(&Error::TokenBlacklisted, "r").status(), 400);
 
         let guarded: serde_json::Value =
-            serde_json::from_str(&Failures::SimplejwtGuarded.document(&Error::InvalidToken, "r"))
+            serde_json::from_str(&FailureFormat::SimplejwtGuarded.document(&Error::InvalidToken, "r"))
                 .unwrap();
         assert_eq!(guarded["code"], "token_not_valid");
         assert_eq!(guarded["messages"][0]["token_type"], "access");
@@ -373,8 +373,8 @@ mod tests {
             (Error::PromptTooLong(None), 400, "invalid_request_error", "context_length_exceeded"),
             (Error::AiFailed, 502, "server_error", "ai_failed"),
         ] {
-            assert_eq!(Failures::OpenAi.reply(&error, "r").status(), status, "{error:?}");
-            let failure = OpenAiFailure::of(&error, Failures::OpenAi).error;
+            assert_eq!(FailureFormat::OpenAi.reply(&error, "r").status(), status, "{error:?}");
+            let failure = OpenAiFailure::of(&error, FailureFormat::OpenAi).error;
             assert_eq!((failure.r#type, failure.code), (kind, code));
         }
         for (error, words) in [
@@ -384,32 +384,32 @@ mod tests {
             (Error::OutOfQuota(Box::new(out.clone())), "You exceeded your current quota."),
             (Error::PromptTooLong(None), "This model's maximum context length is "),
         ] {
-            let message = OpenAiFailure::of(&error, Failures::OpenAi).error.message;
+            let message = OpenAiFailure::of(&error, FailureFormat::OpenAi).error.message;
             assert!(message.starts_with(words), "{message}");
         }
         for (failures, field, name) in [
-            (Failures::OpenAi, "messages", "messages"),
-            (Failures::OpenAi, "response_format", "response_format"),
-            (Failures::Responses, "messages", "input"),
-            (Failures::Responses, "response_format", "text.format"),
-            (Failures::Responses, "tools", "tools"),
-            (Failures::Responses, "input[0].content", "input[0].content"),
+            (FailureFormat::OpenAi, "messages", "messages"),
+            (FailureFormat::OpenAi, "response_format", "response_format"),
+            (FailureFormat::Responses, "messages", "input"),
+            (FailureFormat::Responses, "response_format", "text.format"),
+            (FailureFormat::Responses, "tools", "tools"),
+            (FailureFormat::Responses, "input[0].content", "input[0].content"),
         ] {
             let failure = OpenAiFailure::of(&Error::field(field, "None."), failures).error;
             assert_eq!(failure.param.as_deref(), Some(name));
             assert_eq!(failure.message, format!("{name}: None."));
         }
-        let advised = OpenAiFailure::of(&out, Failures::Responses).error;
+        let advised = OpenAiFailure::of(&out, FailureFormat::Responses).error;
         assert!(
             advised.message.ends_with(" Nothing was charged. Get more: https://shop.example.com")
         );
-        let too_long = OpenAiFailure::of(&Error::PromptTooLong(None), Failures::Responses).error;
+        let too_long = OpenAiFailure::of(&Error::PromptTooLong(None), FailureFormat::Responses).error;
         assert_eq!(too_long.param.as_deref(), Some("input"));
         for error in [out.clone(), Error::OutOfQuota(Box::new(out.clone()))] {
-            let reply = Failures::OpenAi.reply(&error, "r");
+            let reply = FailureFormat::OpenAi.reply(&error, "r");
             assert_eq!(reply.headers()["x-should-retry"], "false");
             assert!(!reply.headers().contains_key(header::RETRY_AFTER));
         }
-        assert!(!Failures::Problem.reply(&out, "r").headers().contains_key("x-should-retry"));
+        assert!(!FailureFormat::Problem.reply(&out, "r").headers().contains_key("x-should-retry"));
     }
 }

@@ -1,6 +1,6 @@
 //! Which endpoint serves which method and path.
 
-use super::Failures;
+use super::FailureFormat;
 
 /// A method and a path, and their endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Route {
     /// The name of the endpoint, its file and its binary.
     pub endpoint: &'static str,
     /// The form of its failures.
-    pub failures: Failures,
+    pub failures: FailureFormat,
 }
 
 /// The pattern that matches `path`, with or without its trailing slash. Literal patterns come

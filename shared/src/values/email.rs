@@ -31,7 +31,7 @@ impl Email {
     /// and digits of any script, with their marks, hyphens and dots.
     ///
     /// ```
-    /// use shared::user::Email;
+    /// use shared::values::Email;
     /// assert!(Email::choose("ann@münchen.example").is_ok());
     /// assert!(Email::choose("ann@evil.example/x?y=").is_err());
     /// ```

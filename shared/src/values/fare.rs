@@ -7,9 +7,9 @@ use crate::Credits;
 /// what its answer costs.
 ///
 /// ```
-/// use shared::{Tokens, fare::Fare};
+/// use shared::{Credits, fare::Fare};
 ///
-/// let price = Tokens::new(100).unwrap();
+/// let price = Credits::new(100).unwrap();
 /// assert_eq!(Fare::flat(price).bound(), price);
 ///
 /// let long = Fare::by_length(price, 200_000, 65_536);

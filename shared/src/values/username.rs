@@ -23,7 +23,7 @@ impl Username {
     /// are one name.
     ///
     /// ```
-    /// use shared::user::Username;
+    /// use shared::values::Username;
     /// let shown = Username::parse("Ann").unwrap();
     /// assert_eq!(shown.key(), Username::parse("ａＮＮ").unwrap().key());
     /// assert!(Username::parse("ann smith").unwrap_err().contains("letters, digits"));
@@ -53,7 +53,7 @@ impl Username {
     /// so that no name imitates another one with letters of other scripts.
     ///
     /// ```
-    /// use shared::user::Username;
+    /// use shared::values::Username;
     /// assert!(Username::choose("ann@example.com").is_ok());
     /// assert!(Username::choose("@ann").unwrap_err().contains("e-mail address"));
     /// ```

@@ -7,7 +7,7 @@ use functions::ROUTES;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::http::{Failures, Route};
+use shared::http::{FailureFormat, Route};
 use shared::store::Call;
 
 use crate::endpoints::openai::responses::input;
@@ -333,7 +333,7 @@ async fn an_api_key_opens_these_routes_alone_and_only_while_it_and_its_account_a
     let program = Program::of(&ann).await;
     let key = program.key.clone();
     let is_other = |route: &&Route| {
-        !route.failures.is_openai() && !matches!(route.failures, Failures::Page(_))
+        !route.failures.is_openai() && !matches!(route.failures, FailureFormat::Page(_))
     };
     for route in ROUTES.iter().filter(is_other) {
         let method = Method::from_bytes(route.method.as_bytes()).unwrap();

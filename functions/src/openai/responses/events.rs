@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 use shared::ai::{CallPiece, Piece};
-use shared::http::{Events, Failures, OpenAiFailure};
+use shared::http::{Events, FailureFormat, OpenAiFailure};
 use shared::values::Chat;
 use shared::{Error, Result, openapi};
 use utoipa::openapi::RefOr;
@@ -306,7 +306,7 @@ impl Steps {
     /// Sends a failure, and logs and counts it.
     pub(super) async fn fail(&mut self, error: &Error) -> Result<()> {
         self.events.note(error);
-        let failure = OpenAiFailure::of(error, Failures::Responses).error;
+        let failure = OpenAiFailure::of(error, FailureFormat::Responses).error;
         let (r#type, sequence_number) = ("error", self.number());
         let (message, param) = (failure.message.as_str(), failure.param.as_deref());
         let event = ErrorEvent { r#type, sequence_number, code: failure.code, message, param };
