@@ -28,7 +28,7 @@ use utoipa::openapi::schema::{Object, SchemaType, Type};
 endpoints! {
     FailureFormat::OpenAi => {
         completions: POST "/v1/chat/completions";
-        models: GET "/v1/models", GET models::ONE_PATH => one;
+        models: GET "/v1/models", GET models::ONE_PATH => find_model;
     }
     FailureFormat::Responses => {
         responses: POST "/v1/responses";

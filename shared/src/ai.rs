@@ -32,12 +32,12 @@ use crate::values::CutReason;
 use crate::{Error, Result};
 
 pub use crate::ai::answer::Answer;
-pub use crate::ai::builder::{Listener, Piece};
+pub use crate::ai::answer_builder::{Listener, Piece};
 pub use crate::ai::prompt::Prompt;
 pub use crate::ai::schema::JsonSchema;
 pub use crate::ai::tools::{AnswerSchema, CallPiece, Format, Tool, ToolChoice};
 
-use crate::ai::builder::AnswerBuilder;
+use crate::ai::answer_builder::AnswerBuilder;
 use crate::ai::failure::Refusal;
 pub use crate::ai::failure::{AnswerFailure, Failure};
 use crate::ai::provider::Provider;

@@ -178,7 +178,7 @@ pub enum Error {
         /// The balance.
         balance: Credits,
     },
-    /// 409: the account would have been granted more than [`Tokens::MAX`] in total.
+    /// 409: the account would have been granted more than [`Credits::MAX`] in total.
     GrantTooLarge,
     /// 409: a request with the same idempotency key is running, or has just failed.
     KeyRunning {

@@ -28,7 +28,7 @@ pub use account::{Account, Role, StoredHold};
 pub(crate) use admin_act::STANDING;
 pub use admin_act::{Act, AdminAct, Intervention};
 pub use api_key::{ApiKey, KeyName, StoredApiKey};
-pub use chat::{After, Chat, FinishReason, Message, Title};
+pub use chat::{Chat, FinishReason, Message, ParentChat, Title};
 pub use credential::{Administrator, Credential};
 pub use credits::{BalanceChange, Credits};
 pub(crate) use email::EMAIL_LENGTH;

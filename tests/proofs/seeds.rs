@@ -29,7 +29,7 @@ use serde_json::{Value, json};
 use shared::ai::{Ai, Piece};
 use shared::app::{AiApp, IssuerApp};
 use shared::aws::OPERATION;
-use shared::charge::{self, AnswerForm, BeginOutcome, Charge, Keyed};
+use shared::charge::{self, AnswerForm, BeginOutcome, Charge, RequestKey};
 use shared::clock::Clock;
 use shared::config::{AccountConfig, AiConfig, AiProvider, Config, Settings};
 use shared::http::{self, Body};
@@ -1660,7 +1660,7 @@ async fn in_pieces(
 ) -> Reply {
     let (caller, mut asked) = charge::read(&app, &req).await?;
     if way.counts() {
-        asked.key = Some(Keyed::of_call(&app, &req, &caller, form, way == Way::Again).await?);
+        asked.key = Some(RequestKey::of_call(&app, &req, &caller, form, way == Way::Again).await?);
     }
     match Charge::begin(&app, &req, &caller, asked).await? {
         BeginOutcome::Replayed(chat) => http::ok(&PaidChat::of(&chat)).map(http::replayed),

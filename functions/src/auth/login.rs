@@ -7,14 +7,14 @@
 
 use serde::{Deserialize, Serialize};
 use shared::app::IssuerApp;
-use shared::auth::{self, SessionTokens};
+use shared::auth::{self, CheckedAttempt, SessionTokens};
 use shared::error::{Failure, FieldErrors, required};
 use shared::http::{self, cookie};
 use shared::openapi::{self, Given, KeptInCookie};
 use shared::passwords::Verdict;
 use shared::store::{Attempt, StoreError};
 use shared::telemetry::metrics::{self, Metric};
-use shared::values::{Account, DeviceToken, Session, login_key};
+use shared::values::{Account, DeviceToken, login_key};
 use shared::view::{Balance, User};
 use shared::{App, Error, Reply, Request, Result};
 use utoipa::ToSchema;

@@ -5,6 +5,8 @@
 //! retries safe. Out: 201 with the user's data, the balance and the session's tokens
 //! (`X-Refresh-Token: cookie`: the refresh token in a cookie).
 
+use std::future::ready;
+
 use serde::{Deserialize, Serialize};
 use shared::app::IssuerApp;
 use shared::auth::{self, SessionTokens};

@@ -1,7 +1,7 @@
 //! A provider: its model, and the protocol by which it is asked.
 
+use crate::ai::answer_builder::AnswerBuilder;
 use crate::ai::bedrock::{self, Bedrock};
-use crate::ai::builder::AnswerBuilder;
 use crate::ai::failure::{Failure, Refusal};
 use crate::ai::openai::OpenAi;
 use crate::ai::{Prompt, echo, scripted};

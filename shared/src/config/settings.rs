@@ -179,7 +179,7 @@ impl<'a> Settings<'a> {
         Ok(Some(address.shown().to_owned()))
     }
 
-    fn secret(&self, name: &str) -> Result<Option<Secret>, ConfigError> {
+    pub(super) fn secret(&self, name: &str) -> Result<Option<Secret>, ConfigError> {
         match self.optional(name) {
             None => Ok(None),
             Some(text) if text.starts_with("arn:") => Ok(Some(Secret::Arn(text))),

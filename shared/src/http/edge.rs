@@ -12,9 +12,9 @@ use tracing::Instrument;
 
 use crate::config::EdgeConfig;
 use crate::http::{
-    Body, FailureFormat, HeaderMap, HeaderValue, Method, Reply, Request, Response, Route, StatusCode,
-    base_path, function_name, function_request_id, is_form, not_found, parameters, pattern,
-    request_id, source_address, wants_html,
+    Body, FailureFormat, HeaderMap, HeaderValue, Method, Reply, Request, Response, Route,
+    StatusCode, base_path, function_name, function_request_id, is_form, not_found, parameters,
+    pattern, request_id, source_address, wants_html,
 };
 use crate::telemetry::metrics::{self, Metric};
 use crate::telemetry::trace::{self, Parent, Root, Trace, Traces};

@@ -331,9 +331,10 @@ mod tests {
         assert_eq!(ended["non_field_errors"], serde_json::json!(["Token is blacklisted"]));
         assert_eq!(FailureFormat::Simplejwt.reply(&Error::TokenBlacklisted, "r").status(), 400);
 
-        let guarded: serde_json::Value =
-            serde_json::from_str(&FailureFormat::SimplejwtGuarded.document(&Error::InvalidToken, "r"))
-                .unwrap();
+        let guarded: serde_json::Value = serde_json::from_str(
+            &FailureFormat::SimplejwtGuarded.document(&Error::InvalidToken, "r"),
+        )
+        .unwrap();
         assert_eq!(guarded["code"], "token_not_valid");
         assert_eq!(guarded["messages"][0]["token_type"], "access");
         assert_eq!(guarded["detail"], Error::InvalidToken.detail());
@@ -403,7 +404,8 @@ mod tests {
         assert!(
             advised.message.ends_with(" Nothing was charged. Get more: https://shop.example.com")
         );
-        let too_long = OpenAiFailure::of(&Error::PromptTooLong(None), FailureFormat::Responses).error;
+        let too_long =
+            OpenAiFailure::of(&Error::PromptTooLong(None), FailureFormat::Responses).error;
         assert_eq!(too_long.param.as_deref(), Some("input"));
         for error in [out.clone(), Error::OutOfQuota(Box::new(out.clone()))] {
             let reply = FailureFormat::OpenAi.reply(&error, "r");

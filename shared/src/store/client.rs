@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::Client;
 use crate::aws;
 use crate::config::{Config, Tables};
 use crate::store::send_counter::SendCounter;
-use crate::store::traced::Traced;
+use crate::store::traced::TraceInterceptor;
 
 /// DynamoDB, with the tables' names. Cloning it is cheap.
 #[derive(Clone, Debug)]
@@ -30,9 +30,9 @@ impl Store {
                 client.set_credentials_provider(Some(credentials));
             }
         }
-        client = client.interceptor(Sends);
+        client = client.interceptor(SendCounter);
         if config.traces.is_some() {
-            client = client.interceptor(Traced);
+            client = client.interceptor(TraceInterceptor);
         }
         Self { client: Client::from_conf(client.build()), tables: Arc::new(config.tables.clone()) }
     }

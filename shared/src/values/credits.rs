@@ -18,7 +18,7 @@ impl Credits {
     /// reads it exactly.
     pub const MAX: Self = Self(1_000_000_000_000);
 
-    /// `None` above [`Tokens::MAX`].
+    /// `None` above [`Credits::MAX`].
     pub const fn new(amount: u64) -> Option<Self> {
         if amount <= Self::MAX.0 { Some(Self(amount)) } else { None }
     }
@@ -33,13 +33,13 @@ impl Credits {
         i64::try_from(self.0).unwrap_or(i64::MAX)
     }
 
-    /// `count` times this amount, at most [`Tokens::MAX`].
+    /// `count` times this amount, at most [`Credits::MAX`].
     #[must_use]
     pub fn times(self, count: u32) -> Self {
         Self(self.0.saturating_mul(count.into()).min(Self::MAX.0))
     }
 
-    /// `None` if the sum would be above [`Tokens::MAX`].
+    /// `None` if the sum would be above [`Credits::MAX`].
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).and_then(Self::new)
     }
@@ -60,7 +60,7 @@ pub enum BalanceChange {
 }
 
 impl BalanceChange {
-    /// The change by a signed amount. `None` for zero, and beyond [`Tokens::MAX`] in either
+    /// The change by a signed amount. `None` for zero, and beyond [`Credits::MAX`] in either
     /// direction.
     pub fn new(amount: i64) -> Option<Self> {
         let tokens = Credits::new(amount.unsigned_abs())?;

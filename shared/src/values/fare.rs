@@ -7,7 +7,7 @@ use crate::Credits;
 /// what its answer costs.
 ///
 /// ```
-/// use shared::{Credits, fare::Fare};
+/// use shared::{Credits, values::Fare};
 ///
 /// let price = Credits::new(100).unwrap();
 /// assert_eq!(Fare::flat(price).bound(), price);

@@ -18,7 +18,7 @@ use self::input::{Input, turns};
 use self::metadata::{Metadata, PAIRS};
 use self::text::Text;
 use super::reply::Echo;
-use super::tools::{Choice, OfferedTool};
+use super::tools::{self, Choice, OfferedTool};
 use crate::openai::json::at_most;
 use crate::openai::tools::{TOOLS, Tools};
 use crate::openai::turns::asked;

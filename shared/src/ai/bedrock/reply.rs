@@ -125,7 +125,7 @@ mod tests {
                 Block::Text(text) => read.text(text)?,
                 Block::Call(parts) => {
                     read.begin(0, "id", "name")?;
-                    parts.iter().try_for_each(|part| read.go_on(0, part))?;
+                    parts.iter().try_for_each(|part| read.push_arguments(0, part))?;
                 }
             }
             read.end()?;

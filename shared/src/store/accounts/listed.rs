@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{self, millis_of};
 use crate::store::schema::ACCOUNT;
-use crate::store::{Result, Store, StoreError};
+use crate::store::{Result, Store};
 use crate::values::{Account, Role};
 
 /// An account as lists show it, read from an index.

@@ -89,7 +89,7 @@ pub enum AdjustOutcome {
     Gone,
     /// This balance is less than the adjustment takes; nothing was changed.
     TooLittle(Credits),
-    /// Everything ever granted would be more than [`Tokens::MAX`]; nothing was changed.
+    /// Everything ever granted would be more than [`Credits::MAX`]; nothing was changed.
     TooMuch,
     /// One of its idempotency keys has a record already; nothing was changed.
     KeyUsed,

@@ -90,7 +90,7 @@ impl Daily for Figures {
         let add = |figures: &mut Self, row: CountedRow| *figures = figures.plus(Self::of(&row));
         let places = store.places_of(day);
         let counted = store.count_rows(day, places, CountedRow::ATTRIBUTES, add).await?;
-        Ok(counted.into_iter().fold(Self::default(), Self::and))
+        Ok(counted.into_iter().fold(Self::default(), Self::plus))
     }
 }
 

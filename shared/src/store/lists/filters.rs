@@ -2,6 +2,7 @@
 //! what only the account knows. Each page looks at a bounded number of accounts, and the next one
 //! goes on where it ended.
 
+use crate::store::lists::users::PlacedAccount;
 use crate::store::{ListedAccount, Place, Result, Span, Store, UserOrder, from_item};
 use crate::values::text::key;
 use crate::values::{Account, Role};

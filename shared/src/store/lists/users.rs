@@ -5,17 +5,17 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use aws_sdk_dynamodb::operation::query::QueryOutput;
 use futures_util::future::try_join_all;
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::clock::{self, Day, millis_of};
+use crate::clock::{Day, millis_of};
 use crate::store::accounts::addresses::Claim;
 use crate::store::read::{names, values};
 use crate::store::schema::{ACCOUNT, USER_SHARDS, account_pk, pk, user_month};
 use crate::store::timeline::Timeline;
-use crate::store::{Item, Place, Result, Store, StoreError, from_item, s};
+use crate::store::{Item, ListedAccount, Place, Result, Store, StoreError, from_item, s};
 use crate::values::text::key;
-use crate::values::{Account, Role, login_key};
+use crate::values::{Account, login_key};
 
 /// Appended to a text, sorts after everything that begins like it.
 const LAST: char = '\u{10ffff}';
