@@ -4,6 +4,8 @@
 //! Only the function `openapi` runs this; the linker removes it from the others.
 
 use serde_json::{Value, json};
+use std::borrow::Cow;
+
 use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, SchemaFormat, Type};
@@ -176,7 +178,12 @@ impl PartialSchema for Credits {
     }
 }
 
-impl ToSchema for Credits {}
+/// People and clients know credits as tokens.
+impl ToSchema for Credits {
+    fn name() -> Cow<'static, str> {
+        "Tokens".into()
+    }
+}
 
 // The endpoint that accepts it excludes zero.
 impl PartialSchema for BalanceChange {

@@ -29,6 +29,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
 
 /// The recipient of an e-mail.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Resent)]
 struct ResentEmail<'a> {
     /// A sentence for people.
     #[schema(examples("An e-mail is on its way."))]

@@ -95,6 +95,7 @@ async fn caller(app: &App, req: &Request) -> Result<Option<AccessToken>> {
 
 /// A verified address.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Verified)]
 struct VerifiedEmail<'a> {
     /// A sentence for people.
     #[schema(examples("E-mail address verified."))]

@@ -1,11 +1,11 @@
 //! The table Chats: messages with their answers, conversations, and branches of conversations.
 
 pub(in crate::store) mod branches;
-pub(in crate::store) mod chats;
 pub(in crate::store) mod conversations;
+pub(in crate::store) mod items;
 pub(in crate::store) mod search;
 
 pub use branches::{Branch, Stretch};
-pub use chats::{CHATS, ChatKey};
 pub use conversations::{Conversation, ConversationChange};
+pub use items::{CHATS, ChatKey};
 pub use search::ChatFilter;

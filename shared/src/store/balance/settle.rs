@@ -2,7 +2,7 @@
 
 use crate::store::balance::hold::Hold;
 use crate::store::balance::{CLOSED, append_removals};
-use crate::store::chats::chats::NEW_CHAT;
+use crate::store::chats::items::NEW_CHAT;
 use crate::store::schema::pk;
 use crate::store::{Result, Store, Transaction, Write, n, s, to_item};
 use crate::values::{Chat, Entry};

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::store::accounts::deletion::BATCH;
-use crate::store::chats::chats::{CHATS, NEW_CHAT};
+use crate::store::chats::items::{CHATS, NEW_CHAT};
 use crate::store::read::values;
 use crate::store::schema::{
     CONVERSATION, DELETED_CONVERSATION, chat_key, conversation_key, conversation_place,

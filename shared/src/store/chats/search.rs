@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::clock::{millis_of, month};
-use crate::store::chats::chats::CHATS;
+use crate::store::chats::items::CHATS;
 use crate::store::{Place, Result, Span, Store};
 use crate::values::Chat;
 
