@@ -707,7 +707,7 @@ async fn each_request_costs_what_the_documentation_says() {
     }
     counted.others_wait(&ann, 1, 1).await;
     ann.has_left(0).await;
-    counted.chat("chat with expired reservations in the way", 200, &ann, "hi").await;
+    counted.chat("chat with expired holds in the way", 200, &ann, "hi").await;
     ann.has_left(99).await;
     counted.chat("refused chat", 402, &ann, "hi").await;
     counted.chat("chat without a message", 400, &ann, "").await;

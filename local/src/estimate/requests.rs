@@ -44,7 +44,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("replayed chat", "chat"),
     ("chat whose AI fails", "chat"),
     ("refused chat", "chat"),
-    ("chat with expired reservations in the way", "chat"),
+    ("chat with expired holds in the way", "chat"),
     ("chat without a message", "chat"),
     ("completion by API key", "completions"),
     ("completion by a client that counts", "completions"),
