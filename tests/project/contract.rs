@@ -30,12 +30,12 @@ fn needs(endpoint: &str) -> String {
 
 /// Whether an endpoint signs tokens.
 fn issues(endpoint: &str) -> bool {
-    endpoints().contains(endpoint) && needs(endpoint) == "Issuing"
+    endpoints().contains(endpoint) && needs(endpoint) == "IssuerApp"
 }
 
 /// Whether an endpoint asks the AI.
 fn asks(endpoint: &str) -> bool {
-    endpoints().contains(endpoint) && matches!(needs(endpoint).as_str(), "Asking" | "Completing")
+    endpoints().contains(endpoint) && matches!(needs(endpoint).as_str(), "AiApp" | "CompletionApp")
 }
 
 /// Whether an endpoint needs no store.
