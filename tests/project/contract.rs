@@ -40,7 +40,7 @@ fn asks(endpoint: &str) -> bool {
 
 /// Whether an endpoint needs no store.
 fn is_cold(endpoint: &str) -> bool {
-    endpoints().contains(endpoint) && matches!(needs(endpoint).as_str(), "()" | "Stated")
+    endpoints().contains(endpoint) && matches!(needs(endpoint).as_str(), "()" | "DocumentSettings")
 }
 
 /// Whether the replies of an endpoint are streams, by how its binary serves it.
