@@ -482,7 +482,7 @@ fn failed_requests_are_a_share_above_a_floor() {
     };
     assert!(!fires(2.0, 2.0), "two failures are too few to judge");
     assert!(fires(3.0, 3.0) && fires(3.0, 300.0));
-    // A million users with five messages a day: 441 requests a second.
+    // A million users with five chats a day: 441 requests a second.
     assert!(!fires(3.0, 26_460.0) && !fires(264.0, 26_460.0) && fires(265.0, 26_460.0));
     let both = [("internal", 2.0), ("unavailable", 1.0), ("requests", 100.0)];
     assert!(self::fires(alarm, &both), "both codes count");

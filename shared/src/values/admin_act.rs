@@ -11,7 +11,7 @@ use crate::Credits;
 /// The stored kind of every act of this release.
 pub(crate) const STANDING: &str = "standing";
 
-/// An administrator's act. It moves no tokens, and is in no statement.
+/// An administrator's act. It moves no credits, and is in no statement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdminAct {
     /// The affected account's id.
@@ -32,8 +32,8 @@ pub struct AdminAct {
     pub reason: String,
     /// The id of the administrator's account, or `manage` for the command line.
     pub actor: String,
-    /// The first tokens of an account that an administrator created. The account's own ledger has the
-    /// row that counts.
+    /// The first credits of an account that an administrator created. The account's own ledger has
+    /// the row that counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granted: Option<Credits>,
     /// The time in milliseconds since 1970.
