@@ -381,7 +381,7 @@ mod tests {
         let (fast, slow) = (fast.estimate().unwrap(), slow.estimate().unwrap());
         for (one, other) in fast.month.iter().zip(&slow.month) {
             if one.item == prices::READS.item {
-                // Each second the function looks whether the message was stopped.
+                // Each second the function looks whether the chat was stopped.
                 assert!(other.dollars > one.dollars);
                 continue;
             }

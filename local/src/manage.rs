@@ -83,7 +83,7 @@ pub async fn create_admin(
     }
 }
 
-/// Grants an account tokens, or takes some if `amount` is negative.
+/// Grants an account credits, or takes some if `amount` is negative.
 ///
 /// # Errors
 /// A sentence for the terminal.

@@ -66,7 +66,7 @@ impl Ai {
         Ok(Self { providers: providers.into(), config: Arc::new(config) })
     }
 
-    /// Opens the connection to the first provider, so that the first message doesn't wait for it.
+    /// Opens the connection to the first provider, so that the first chat doesn't wait for it.
     /// Gives up after [`OPENING`]: a provider that is down must not keep a function from starting.
     pub async fn open(&self) {
         let Some(provider) = self.providers.first() else { return };

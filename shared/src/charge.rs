@@ -1,4 +1,4 @@
-//! Charging a message: its tokens are reserved before the AI is called, and spent with the answer
+//! Charging a chat: its credits are reserved before the AI is called, and spent with the answer
 //! or returned. docs/internals/money.md explains why this is correct whatever fails.
 
 mod request;
@@ -28,7 +28,7 @@ use crate::{App, Error, Request, Result, http};
 use self::request::NOT_IN_CONVERSATION;
 pub use self::request::{AnswerForm, Body, Context, NewChat, RequestKey, conversation_id, read};
 
-/// The part of the function's time that is kept for storing the answer, or returning the tokens.
+/// The part of the function's time that is kept for storing the answer, or returning the credits.
 const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
 
 /// How long a lease lasts beyond the function's time, in seconds: its last write may be in flight
@@ -54,13 +54,14 @@ pub const FAILURES: &[Failure] = &[
 
 /// The outcome of [`Charge::begin`].
 pub enum BeginOutcome {
-    /// The tokens are reserved; the AI is called next.
+    /// The credits are reserved; the AI is called next.
     Charge(Box<Charge>),
-    /// An earlier request with the same key has finished: this is its result. Nothing was taken.
+    /// An earlier request with the same idempotency key has finished: this is its result. Nothing
+    /// was taken.
     Replayed(Box<Chat>),
 }
 
-/// A message whose tokens are reserved. Unless it is answered, they stay reserved until the lease
+/// A chat whose credits are reserved. Unless it is answered, they stay reserved until the lease
 /// ends.
 pub struct Charge {
     app: AiApp,
@@ -78,25 +79,25 @@ pub struct Charge {
     can_be_stopped: bool,
 }
 
-/// A message that is answered, stored and paid.
+/// A chat that is answered, stored and paid.
 #[derive(Clone, Debug)]
 pub struct ChargedChat {
-    /// The message and its answer.
+    /// The chat as it is stored.
     pub chat: Chat,
-    /// The remaining quota of messages in this minute.
+    /// The remaining quota of chats in this minute.
     pub this_minute: Limit,
 }
 
 impl Charge {
-    /// Reserves the tokens of a message, and reads the conversation before it. All other checks
+    /// Reserves the credits of a chat, and reads the conversation before it. All other checks
     /// must come first.
     ///
     /// # Errors
     /// Those of [`Store::reserve`](crate::store::Store::reserve), [`Error::KeyReused`],
     /// [`Error::ChatDeleted`], [`Error::NoSuchConversation`], and [`Error::Invalid`] if the
-    /// conversation lacks the message that this one follows. Nothing was taken then, except after
+    /// conversation lacks the chat that this one follows. Nothing was taken then, except after
     /// [`Error::Unavailable`] from the reserve: the lease decides. If the conversation or the user's
-    /// instructions can't be read after the reserve, the tokens are returned, or
+    /// instructions can't be read after the reserve, the credits are returned, or
     /// [`Error::AiFailedTokensHeld`] says that they aren't yet.
     pub async fn begin(
         app: &AiApp,
@@ -177,13 +178,13 @@ impl Charge {
         })))
     }
 
-    /// Calls the AI, and stores the answer or returns the tokens. If the conversation was deleted
-    /// meanwhile, the message is stored without one. A listener gets each piece of the answer at
-    /// once; if it disconnects, nothing changes. If the message is
+    /// Calls the AI, and stores the answer or returns the credits. If the conversation was deleted
+    /// meanwhile, the chat is stored without one. A listener gets each piece of the answer at
+    /// once; if it disconnects, nothing changes. If the chat is
     /// [stopped](crate::store::Store::stop), what the listener got is the answer.
     ///
     /// # Errors
-    /// Those of [`Ai::answer`](crate::ai::Ai::answer), [`Error::AiFailedTokensHeld`] if the tokens
+    /// Those of [`Ai::answer`](crate::ai::Ai::answer), [`Error::AiFailedTokensHeld`] if the credits
     /// could not be returned yet, [`Error::NotCharged`] and [`Error::Unavailable`] if the answer
     /// could not be stored.
     pub async fn answer(self, listener: Option<Listener>) -> Result<ChargedChat> {
@@ -265,7 +266,7 @@ impl Charge {
     }
 }
 
-/// Ends when the user has stopped the message of this hold. Looks for that in the store, from
+/// Ends when the user has stopped the chat of this hold. Looks for that in the store, from
 /// a while after its beginning on: an answer that is complete by then costs no look. Never ends
 /// unless it `is_watched`.
 async fn stop(app: &AiApp, hold: &Hold, is_watched: bool) {
@@ -314,7 +315,7 @@ impl AnswerStream {
         Ok(Self { chat_id, began, first, pieces, outcome })
     }
 
-    /// The id of the message.
+    /// The id of the chat.
     pub fn chat_id(&self) -> &str {
         &self.chat_id
     }
@@ -332,7 +333,7 @@ impl AnswerStream {
         }
     }
 
-    /// Waits until the answer is stored, or the tokens are returned.
+    /// Waits until the answer is stored, or the credits are returned.
     ///
     /// # Errors
     /// Those of [`Charge::answer`].
@@ -348,14 +349,14 @@ fn broken<T>(_: JoinError) -> Result<T> {
 /// What the conversation before a message has for the AI.
 #[derive(Default)]
 struct ConversationContext {
-    /// The messages that the new one follows.
+    /// The chats that the new one follows.
     branch: Branch,
     /// The user's instructions for it.
     instructions: Option<String>,
 }
 
 /// The conversation before a message. The inner failure is that it doesn't exist, or lacks the
-/// message that this one follows.
+/// chat that this one follows.
 async fn earlier(
     app: &AiApp,
     caller: &Credential,
@@ -379,8 +380,8 @@ async fn earlier(
     })
 }
 
-/// What a message gets whose conversation lacks something: under a key, it may have begun before
-/// that was deleted.
+/// Handles a missing conversation or parent. A retried request may have started before the
+/// deletion, so its idempotency key is checked first.
 async fn refused(
     app: &App,
     caller: &Credential,
@@ -388,7 +389,7 @@ async fn refused(
     missing: Error,
     now: u64,
 ) -> Result<BeginOutcome> {
-    // If the account doesn't accept the token, the caller learns nothing else.
+    // If the account doesn't accept the credential, the caller learns nothing else.
     let account = app.store.account_with(caller).await?;
     let Some(key) = key else { return Err(missing) };
     match account.reservations.get(&key.id).filter(|running| running.expires_at > now) {
@@ -410,7 +411,7 @@ async fn own_instructions(app: &App, hold: &Hold, context: &Context) -> Result<O
     }
 }
 
-/// The last messages and their answers that fit into `room` bytes together, oldest first.
+/// The last chats that fit into `room` bytes together, as turns, oldest first.
 fn remembered(newest_first: Vec<Chat>, room: usize) -> Vec<Turn> {
     let mut left = room;
     let fits = |chat: &Chat| {
@@ -420,12 +421,12 @@ fn remembered(newest_first: Vec<Chat>, room: usize) -> Vec<Turn> {
     };
     let mut last: Vec<Chat> = newest_first.into_iter().take_while(fits).collect();
     last.reverse();
-    // A stopped message may have no answer, and some providers refuse blank turns.
+    // A stopped chat may have no answer, and some providers refuse blank turns.
     last.iter().flat_map(Chat::turns).filter(|turn| !turn.is_blank()).collect()
 }
 
-/// The stored result of an earlier request with this key. `None` if no such request has finished.
-/// Writes nothing, and doesn't call the AI.
+/// The stored result of an earlier request with this idempotency key. `None` if no such request has
+/// finished. Writes nothing, and doesn't call the AI.
 async fn finished(app: &App, caller: &Credential, key: &RequestKey) -> Result<Option<Box<Chat>>> {
     let Some(record) = app.store.record(&key.id, app.clock.seconds()).await? else {
         return Ok(None);
@@ -441,7 +442,7 @@ async fn finished(app: &App, caller: &Credential, key: &RequestKey) -> Result<Op
     chat?.map(|chat| Some(Box::new(chat))).ok_or(Error::ChatDeleted)
 }
 
-/// What a message costs. Only OpenAI's clients choose the length of the whole prompt.
+/// What a chat costs. Only OpenAI's clients choose the length of the whole prompt.
 fn fare(app: &AiApp, context: &Context) -> Fare {
     let price = app.config.chat_price;
     match context {
@@ -452,7 +453,7 @@ fn fare(app: &AiApp, context: &Context) -> Fare {
     }
 }
 
-/// Returns the tokens, and then `error`, or a failure that says that the tokens are still reserved.
+/// Releases the hold. Returns `error`, or a failure that says that the credits are still reserved.
 async fn refund(app: &AiApp, hold: &Hold, refund: Refund, error: Error) -> Error {
     let limits = ChatLimits::from_config(&app.config, &app.ai.config);
     let released = app.store.release(hold, refund, limits, app.clock.seconds()).await;

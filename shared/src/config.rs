@@ -43,7 +43,7 @@ pub struct EdgeConfig {
     pub allowed_origins: Vec<String>,
 }
 
-/// The settings of accounts, tokens and charges. `template.yaml` sets them on AWS, and gives the
+/// The settings of accounts, JWTs and charges. `template.yaml` sets them on AWS, and gives the
 /// local server its defaults.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -51,20 +51,20 @@ pub struct Config {
     pub tables: Tables,
     /// `DYNAMODB_ENDPOINT`: the URL of DynamoDB. `None` for AWS's own.
     pub dynamodb_endpoint: Option<Endpoint>,
-    /// `TOKEN_ISSUER`: the `iss` and `aud` of every token.
+    /// `TOKEN_ISSUER`: the `iss` and `aud` of every JWT.
     pub issuer: String,
     /// `SESSION_SECONDS`: how long a session is valid, with its refresh tokens and the long-lived
     /// `token`.
     pub session_life: Duration,
-    /// `CHAT_PRICE`: the price of a message.
+    /// `CHAT_PRICE`: the price of a chat.
     pub chat_price: Credits,
-    /// How users get more tokens. `None` if the operator doesn't say.
+    /// How users get more credits. `None` if the operator doesn't say.
     pub top_up: Option<TopUp>,
-    /// `PARALLEL_CHATS`: how many messages of one account may wait for the AI at a time.
+    /// `PARALLEL_CHATS`: how many chats of one account may wait for the AI at a time.
     pub parallel_chats: u32,
-    /// `CHATS_PER_MINUTE`: how many messages one account may send in a minute.
+    /// `CHATS_PER_MINUTE`: how many chats one account may send in a minute.
     pub chats_per_minute: u32,
-    /// `REFUNDS_PER_MINUTE`: how many failed messages of one account are refunded in a minute, on
+    /// `REFUNDS_PER_MINUTE`: how many failed chats of one account are refunded in a minute, on
     /// average.
     pub refunds_per_minute: u32,
     /// `MESSAGE_LIMIT`: the most characters of a message.
@@ -75,8 +75,8 @@ pub struct Config {
     pub traces: Option<TraceConfig>,
 }
 
-/// The settings of registration, of log-in and of the tokens that they issue. Only the functions
-/// that create accounts, check passwords or issue tokens have them in their environment.
+/// The settings of registration, of log-in and of the JWTs that they issue. Only the functions
+/// that create accounts, check passwords or issue JWTs have them in their environment.
 #[derive(Clone, Debug)]
 pub struct AccountConfig {
     /// `ACCESS_TOKEN_SECONDS`: how long an access token is valid.
@@ -84,7 +84,7 @@ pub struct AccountConfig {
     /// `FIRST_GRANT`: the balance of a new account.
     pub first_grant: Credits,
     /// `LOGIN_ATTEMPTS`: how many wrong passwords a day an account accepts from unknown clients,
-    /// and, counted separately, in requests with a valid token.
+    /// and, counted separately, in requests with a valid access token.
     pub login_attempts: u32,
     /// `LOGIN_FAILURES_PER_ADDRESS`: how many log-ins from one source address may fail in an hour;
     /// 0 means no limit.
@@ -102,7 +102,8 @@ pub struct MailConfig {
     /// `MAIL_CONFIGURATION_SET`: the configuration set of Amazon SES. Without one, SES takes the
     /// sender's own, if it has one.
     pub configuration_set: Option<String>,
-    /// `MAIL_URL`: the web page that links lead to. Without one, e-mails contain the bare token.
+    /// `MAIL_URL`: the web page that links lead to. Without one, e-mails contain the bare link
+    /// token.
     pub url: Option<String>,
 }
 
@@ -134,7 +135,7 @@ impl ChatAccess {
     }
 }
 
-/// The status with which the endpoints of OpenAI's API refuse a message that costs more than the
+/// The status with which the endpoints of OpenAI's API refuse a chat that costs more than the
 /// balance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmptyBalance {
@@ -170,7 +171,7 @@ pub struct Tables {
     pub tokens: String,
     /// Public signing keys.
     pub keys: String,
-    /// Messages with their answers, and conversations.
+    /// Chats and conversations.
     pub chats: String,
     /// The immutable rows that explain every balance.
     pub ledger: String,
@@ -269,7 +270,7 @@ impl Config {
         })
     }
 
-    /// How to get more tokens, in one line.
+    /// How to get more credits, in one line.
     pub fn advice(&self) -> Option<String> {
         self.top_up.as_ref().map(TopUp::line)
     }

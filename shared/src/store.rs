@@ -1,5 +1,5 @@
 //! The only door to DynamoDB. Each room has the operations on some kinds of items; only [`balance`]
-//! moves tokens.
+//! moves credits.
 //!
 //! Every write can be sent twice and acts once, because the SDK repeats a request whose reply was
 //! lost: a condition tells the second copy from the first, or the bytes are the same.

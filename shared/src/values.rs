@@ -1,4 +1,4 @@
-//! What the product speaks of: amounts, accounts, credentials, messages, rows of the ledger. Nothing
+//! What the product speaks of: amounts, accounts, credentials, chats, rows of the ledger. Nothing
 //! here knows the store, HTTP or a setting.
 
 mod account;

@@ -195,7 +195,7 @@ async fn what_no_model_of_bedrock_can_do_is_refused_before_anything_is_taken() {
     let mut of_responses = input(json!([{ "role": "user", "content": [
         { "type": "input_text", "text": "hi" }, { "type": "input_image", "image_url": url },
     ] }]));
-    // More often than failed messages are refunded in a minute.
+    // More often than failed chats are refunded in a minute.
     for _ in 0..25 {
         for (body, param) in [(&linked, "messages"), (&any_object, "response_format")] {
             let refused = program.send(&[], body.clone()).await.expect(400, "invalid_fields");

@@ -1,4 +1,4 @@
-//! Messages, conversations and their branches.
+//! Chats, conversations and their branches.
 
 pub mod branches;
 pub mod chat;

@@ -46,8 +46,8 @@ async fn a_later_run_over_the_same_folder_still_has_its_users_and_chats() {
 
     let server = RunningServer::start(&["--port", "0", "--data", folder.path()]);
     assert_eq!(server.post("/api/login", ann()).await.1["tokens"], 3900);
-    // The token of the first run still opens the account: the signing secret is kept in the folder
-    // too.
+    // The access token of the first run still opens the account: the signing secret is kept in the
+    // folder too.
     assert_eq!(
         server.post("/api/chat", json!({ "message": "hi", "token": token })).await.1["tokens"],
         3800

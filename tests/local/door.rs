@@ -21,7 +21,7 @@ struct Call {
 }
 
 impl Call {
-    /// A call that gives Ann tokens and makes her an administrator, signed by a key.
+    /// A call that gives Ann credits and makes her an administrator, signed by a key.
     fn robbing(name: &str, url: &str, key: Credentials) -> Self {
         let body = json!({
             "TableName": "UsersTable", "Key": { "pk": { "S": format!("user:{name}") } },

@@ -92,7 +92,7 @@ async fn what_the_api_has_done_agrees() {
     let (ann, [first, _]) = customer(&api).await;
     ann.chat("!fail").await.expect(502, "ai_failed");
     assert_eq!(ann.audit().await, AuditReport { rows: 4, differences: vec![] });
-    // Reserved tokens are accounted for, before the end of their lease and after it.
+    // Reserved credits are accounted for, before the end of their lease and after it.
     ann.holds(&[("crashed", 1), ("running", u64::from(u32::MAX))]).await;
     ann.has_left(GRANT + 500 - 4 * PRICE).await;
     assert_eq!(ann.differs().await, []);

@@ -123,7 +123,7 @@ async fn a_key_is_rotated_and_the_old_one_withdrawn_while_the_server_runs() {
     for refresh in [&ann.refresh, &dora.refresh] {
         api.refresh(refresh).await.expect(401, "token_not_valid");
     }
-    // The same session, with tokens that the new key signed.
+    // The same session, with JWTs that the new key signed.
     renewed.profile().await.is(200);
     api.refresh(&renewed.refresh).await.is(200);
     goes_on(&ben).await;

@@ -44,7 +44,7 @@ fn within(spans: &[Span]) -> (&Span, &[Span]) {
     (root, within)
 }
 
-/// The calls of a chat, by name. An instance also reads the public keys when it meets a token of a
+/// The calls of a chat, by name. An instance also reads the public keys when it meets a JWT of a
 /// key that it doesn't know.
 fn names(calls: &[Span]) -> Vec<&str> {
     calls.iter().map(|span| span.name.as_str()).filter(|name| *name != "Scan KeysTable").collect()

@@ -23,7 +23,7 @@ const SOON: Duration = Duration::from_secs(2);
 /// The AI may take long.
 const PATIENT: [(&str, &str); 2] = [("AI_TIMEOUT_SECONDS", "20"), ("PARALLEL_CHATS", "64")];
 
-/// Waits for the next minute, in which no message was refunded yet.
+/// Waits for the next minute, in which no chat was refunded yet.
 fn next_minute(api: &Api) {
     let clock = &api.server().clock;
     clock.advance(Duration::from_millis(60_000 - clock.millis() % 60_000));
@@ -46,7 +46,7 @@ impl Person {
         self.post(PATH, json!({ "idempotency_key": key })).await
     }
 
-    /// Begins a stream under a key, and returns when its first piece is there.
+    /// Begins a stream under an idempotency key, and returns when its first piece is there.
     async fn hears(&self, path: &str, key: &str, body: Value) -> (Response, String) {
         let request = reqwest::Client::new().request(Method::POST, self.api.url.clone() + path);
         let request = request.bearer_auth(&self.access).header("idempotency-key", key);
@@ -56,7 +56,8 @@ impl Person {
         (reply, String::from_utf8(first.into()).unwrap())
     }
 
-    /// Sends a request under a key, and stops it while the AI is silent. Returns its reply.
+    /// Sends a request under an idempotency key, and stops it while the AI is silent. Returns its
+    /// reply.
     async fn stops_silent(&self, path: &str, key: &str, body: Value) -> Answer {
         let headers = [("authorization", self.bearer()), ("idempotency-key", key.to_owned())];
         let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
@@ -74,7 +75,7 @@ impl Person {
         self.hears("/api/chat/stream/", key, json!({ "message": message })).await
     }
 
-    /// Asserts that exactly these messages were paid, with these words, newest first.
+    /// Asserts that exactly these chats were paid, with these words, newest first.
     async fn has_paid(&self, answers: &[(&str, &str)]) {
         let history = self.history("").await.is(200);
         let stored = history.as_array().unwrap().iter();
@@ -291,7 +292,7 @@ async fn a_day_has_a_limited_number_of_refunds() {
         assert!([502, 504].contains(&ann.chat(message).await.status.as_u16()), "{message}");
         clock.advance(Duration::from_secs(60));
     }
-    // Messages that are under way when the limit is reached are all refunded.
+    // Chats that are under way when the limit is reached are all refunded.
     for last in join_all((0..2).map(|_| ann.chat("!hang"))).await {
         last.expect(504, "ai_timed_out");
     }

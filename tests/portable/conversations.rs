@@ -193,7 +193,7 @@ async fn a_pinned_conversation_comes_first_until_it_is_unpinned_wherever_it_is_u
     assert_eq!(pinned.collect::<Vec<_>>(), [true, true, false, false, false]);
     assert_eq!(ann.get("/api/user/export/").await.is(200)["conversations"], all);
 
-    // A second pin and a message leave it where it is.
+    // A second pin and a chat leave it where it is.
     pins(0, true).await;
     api.server().clock.advance(Duration::from_secs(1));
     ann.says_in("again", &json!(ids[0])).await.is(200);

@@ -162,7 +162,8 @@ async fn a_cookie_gives_the_next_access_token_and_is_replaced() {
         ann.using(refreshed["access"].as_str().unwrap()).profile().await.is(200);
         assert_eq!(forge::claims(page.token())["generation"], generation);
     }
-    // No body is like an empty one, and a token in the body takes precedence over the cookie.
+    // No body is like an empty one, and a refresh token in the body takes precedence over the
+    // cookie.
     page.send(Method::POST, "/api/token/refresh/", &[], None).await.is(200);
     let ben = api.person("ben").await;
     let refreshed =

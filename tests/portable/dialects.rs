@@ -26,7 +26,7 @@ fn reads_numbers(body: &Value, fields: &[&str], number: u64) {
     }
 }
 
-/// The value of an `Authorization` header with the token that `body` holds in `field`.
+/// The value of an `Authorization` header with the access token that `body` holds in `field`.
 fn header(scheme: &str, body: &Value, field: &str) -> String {
     format!("{scheme} {}", body[field].as_str().unwrap())
 }

@@ -15,7 +15,7 @@ use crate::support::client::{Answer, Api, GRANT, PRICE, Person, unique};
 use crate::support::document;
 use crate::support::function::{TIME, event, invoke};
 
-/// The endpoints that require no token.
+/// The endpoints that require no credential.
 const OPEN: [&str; 14] = [
     "discovery",
     "email_verify",
@@ -36,7 +36,7 @@ const OPEN: [&str; 14] = [
 /// The endpoints that don't use the store.
 const COLD: [&str; 3] = ["discovery", "openapi", "site"];
 
-/// The code of an invalid token.
+/// The code of an invalid access token.
 fn refusal(route: &Route) -> &'static str {
     match route.failures {
         FailureFormat::SimplejwtGuarded => "token_not_valid",
@@ -101,8 +101,8 @@ fn allowed(answer: &Answer) -> BTreeSet<&str> {
     answer.header("allow").split(", ").collect()
 }
 
-/// A request that a guarded route accepts with a valid token and enough tokens. It doesn't change
-/// the session.
+/// A request that a guarded route accepts with a valid access token and enough credits. It doesn't
+/// change the session.
 async fn ask(api: &Api, route: &Route, headers: &[(&str, &str)]) -> Answer {
     ask_at(api, route, &concrete(route.path), headers).await
 }

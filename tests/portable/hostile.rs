@@ -20,7 +20,7 @@ const BODIES: [(&str, &[&str]); 9] = [
     ("/api/password/reset/confirm/", &["token", "password", "new_password"]),
 ];
 
-/// Sends bytes as JSON, with a good token.
+/// Sends bytes as JSON, with a good access token.
 async fn send(ann: &Person, path: &str, body: Vec<u8>) -> Answer {
     ann.api
         .raw(
@@ -32,7 +32,7 @@ async fn send(ann: &Person, path: &str, body: Vec<u8>) -> Answer {
         .await
 }
 
-/// Asserts that a token is refused everywhere: in a header, in the body of a chat, and as a refresh
+/// Asserts that a JWT is refused everywhere: in a header, in the body of a chat, and as a refresh
 /// token.
 async fn opens_nothing(api: &Api, what: &str, token: &str) {
     let bearer = format!("Bearer {token}");
@@ -232,7 +232,7 @@ async fn a_token_that_outlives_every_session_opens_nothing() {
     opens_nothing(&api, "exp", &Forge::of(&api).sign(&forge::header(&ann.access), &claims)).await;
 }
 
-/// The claims of a token, as another verifier accepts it that checks issuer, audience and
+/// The claims of a JWT, as another verifier accepts it that checks issuer, audience and
 /// signature, but not the type.
 fn as_others_verify(
     api: &Api,
@@ -256,7 +256,7 @@ async fn a_verifier_that_compares_no_type_takes_access_tokens_alone() {
     let body = log_in.is(200);
     let mut ids = Vec::new();
     for token in [&ann.access, &ann.token, body["access"].as_str().unwrap()] {
-        // What RFC 9068 requires of a token of the type `at+jwt`.
+        // What RFC 9068 requires of a JWT of the type `at+jwt`.
         let claims = as_others_verify(&api, token).unwrap();
         assert_eq!((&claims["client_id"], &claims["sub"]), (&json!("farebox"), &json!(ann.id)));
         assert!(claims["iat"].as_u64().unwrap() < claims["exp"].as_u64().unwrap());

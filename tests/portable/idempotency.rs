@@ -122,11 +122,11 @@ async fn a_key_whose_function_died_is_running_until_its_lease_is_over_and_then_f
     ann.is_waiting().await;
     ann.chat_once("k1", "!hang").await.expect(409, "idempotency_key_running");
     ann.chat_once("k1", "hi").await.expect(422, "idempotency_key_reused");
-    // Its lease ends while it still waits: its tokens are free, and a new run replaces it.
+    // Its lease ends while it still waits: its credits are free, and a new run replaces it.
     api.server().clock.advance(Duration::from_secs(59));
     assert_eq!(ann.balance().await, GRANT);
     ann.chat_once("k1", "hi").await.is(200);
-    // The slow run wakes too late to return the tokens a second time.
+    // The slow run wakes too late to return the credits a second time.
     dying.await.unwrap().expect(504, "ai_timed_out");
     assert_eq!(ann.balance().await, GRANT - PRICE);
     let account = api.account(&ann).await;

@@ -79,6 +79,6 @@ async fn a_refresh_token_is_valid_as_long_as_it_can_be_used_and_a_check_ends_not
     let claims = forge::with(&forge::claims(&third), "generation", json!(9));
     let ahead = Forge::of(&api).sign(&forge::header(&third), &claims);
     api.verify(&ahead).await.expect(401, "token_not_valid");
-    // No check counted as a use of an outdated token.
+    // No check counted as a use of an outdated refresh token.
     next(&third).await;
 }

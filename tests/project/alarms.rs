@@ -199,7 +199,7 @@ fn every_metric_of_the_product_that_an_alarm_watches_is_written_by_the_code() {
         .map(|row| (cell(row, 1), cell(row, 3)))
         .collect();
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/src");
-    let code: String = ["error.rs", "config.rs", "config/settings.rs", "telemetry/metrics.rs"]
+    let code: String = ["error.rs", "config.rs", "config/ai.rs", "telemetry/metrics.rs"]
         .iter()
         .map(|file| fs::read_to_string(shared.join(file)).unwrap_or_default())
         .collect();
@@ -482,7 +482,7 @@ fn failed_requests_are_a_share_above_a_floor() {
     };
     assert!(!fires(2.0, 2.0), "two failures are too few to judge");
     assert!(fires(3.0, 3.0) && fires(3.0, 300.0));
-    // A million users with five messages a day: 441 requests a second.
+    // A million users with five chats a day: 441 requests a second.
     assert!(!fires(3.0, 26_460.0) && !fires(264.0, 26_460.0) && fires(265.0, 26_460.0));
     let both = [("internal", 2.0), ("unavailable", 1.0), ("requests", 100.0)];
     assert!(self::fires(alarm, &both), "both codes count");

@@ -28,7 +28,7 @@ fn needs(endpoint: &str) -> String {
     first.split([',', ' ']).next().expect(endpoint).to_owned()
 }
 
-/// Whether an endpoint signs tokens.
+/// Whether an endpoint signs JWTs.
 fn issues(endpoint: &str) -> bool {
     endpoints().contains(endpoint) && needs(endpoint) == "IssuerApp"
 }
@@ -255,8 +255,8 @@ fn the_stream_wakes_the_mail_function_for_new_letters_alone_and_again_until_they
     assert_eq!(pattern, expected);
     assert_eq!(outbox["FunctionResponseTypes"][0], "ReportBatchItemFailures");
     assert_eq!(outbox["BisectBatchOnFunctionError"], true);
-    // A letter is retried for a part of the day for which it is valid: then an operator has time to
-    // send what is left.
+    // An e-mail is retried for a part of the day for which it is valid: then an operator has time
+    // to send what is left.
     let age = outbox["MaximumRecordAgeInSeconds"].as_u64().unwrap();
     assert!((3600..=12 * 3600).contains(&age), "{age}");
     let attempts = outbox["MaximumRetryAttempts"].as_u64().unwrap();
@@ -596,7 +596,7 @@ fn the_firewall_only_counts_what_code_and_long_messages_look_like() {
         .collect();
     let read: BTreeSet<&str> = read.iter().map(String::as_str).collect();
     assert_eq!(counted, read);
-    // A sample of a request would show its token.
+    // A sample of a request would show its credential.
     let settings = &yaml["Resources"]["WebAcl"]["Properties"]["VisibilityConfig"];
     for settings in [settings, &rate["VisibilityConfig"], &common["VisibilityConfig"]] {
         assert_eq!(settings["SampledRequestsEnabled"], false);
@@ -970,7 +970,7 @@ async fn every_event_gets_its_endpoints_answer() {
             tokens.insert("ACCESS_TOKEN", api.person("eve").await.access);
         }
         if name == "chat_stop" {
-            // The message whose key is in the event.
+            // The chat whose key is in the event.
             let bearer = format!("Bearer {}", tokens["ACCESS_TOKEN"]);
             let headers = [("authorization", bearer.as_str()), ("idempotency-key", "a-key-7")];
             let body = serde_json::json!({ "message": "hi" });

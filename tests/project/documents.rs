@@ -160,7 +160,7 @@ async fn run(api: &Api, line: &str, variables: &mut HashMap<String, String>) -> 
 
 async fn curl(api: &Api, command: &str, variables: &HashMap<String, String>) -> Answer {
     let mut command = command.to_owned();
-    // The tokens in the second e-mail and in the third.
+    // The link tokens in the second e-mail and in the third.
     for (name, mail) in [("$VERIFY", 1), ("$RESET", 2)] {
         if !command.contains(name) {
             continue;

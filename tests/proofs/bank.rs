@@ -20,14 +20,14 @@ use crate::support::proxy::{Proxy, Storm};
 const PEOPLE: usize = 20;
 const CHATS: usize = 500;
 
-/// How many users have tokens for only some of their chats, and for how many.
+/// How many users have credits for only some of their chats, and for how many.
 const POOR: usize = 4;
 const LEFT: u64 = 10 * PRICE;
 
 /// Of a hundred attempts of calls to the store, how many meet a fault.
 const PERCENT: u64 = 20;
 
-/// How often a client sends a request under one key.
+/// How often a client sends a request under one idempotency key.
 const TRIES: usize = 3;
 
 /// A chat to be sent. No two have the same message.
@@ -237,7 +237,7 @@ async fn five_hundred_chats_at_once_over_a_wire_that_breaks_leave_every_account_
     assert!(counted.keys().all(|status| [200, 402, 409, 502, 503].contains(status)));
     assert!(!lane.overdrawn(), "the store showed a negative balance");
 
-    // Copies that were lost arrive late. The tokens that they reserve are accounted for, and are
+    // Copies that were lost arrive late. The credits that they reserve are accounted for, and are
     // returned when the leases end.
     lane.deliver().await;
     manage(&api.dynamodb, "audit");

@@ -583,7 +583,7 @@ impl Counted {
 }
 
 impl Counted {
-    /// Messages that don't follow the newest one, and what deleting them costs, in a store of its own.
+    /// Chats that don't follow the newest one, and what deleting them costs, in a store of its own.
     async fn branches(&mut self) {
         let mut apart = Self::start().await;
         let zoe = apart.api.person("zoe").await;

@@ -388,7 +388,7 @@ impl<S: Scenario<Reply = Reply>> Case<S> {
         self.notes("sent again", wrong);
     }
 
-    /// Checks that the tokens of every success are accepted, and can be refreshed.
+    /// Checks that the JWTs of every success are accepted, and can be refreshed.
     async fn tokens_hold(&mut self, rig: &Rig) {
         let mut wrong = Vec::new();
         for reply in self.replies.iter().filter(|reply| reply.status < 300) {

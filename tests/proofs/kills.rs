@@ -1,6 +1,7 @@
 //! The real Lambda binaries of the functions `chat` and `chat_stream`, killed (SIGKILL) at every
 //! point of a chat, also of one that was stopped, under a Runtime API of the test's own: what the
-//! store holds then, the reply to a retry with the same key, and what recovery alone does.
+//! store holds then, the reply to a retry with the same idempotency key, and what recovery alone
+//! does.
 
 use futures_util::future::join_all;
 use futures_util::stream::{StreamExt, iter};
@@ -40,7 +41,7 @@ enum Killed {
     StoppedBeforeItIsNoticed,
     StoppedBeforeRelease,
     StoppedAfterRelease,
-    /// After the user has stopped a message whose answer was awaited as a whole.
+    /// After the user has stopped a chat whose answer was awaited as a whole.
     WholeStoppedBeforeSettle,
     WholeStoppedAfterSettle,
     /// After the user has stopped a stream, of which a part was delivered.
@@ -177,7 +178,7 @@ impl Case {
         Self { killed, lane: rig.proxy.lane(), who: rig.person().await, first_reply: None }
     }
 
-    /// The chat, under a key.
+    /// The chat, under an idempotency key.
     fn request(&self) -> Value {
         let headers = [("authorization", self.who.bearer()), ("idempotency-key", "k1".into())];
         let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));

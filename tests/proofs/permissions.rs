@@ -437,7 +437,7 @@ impl Watched {
         self.set_value(name, attribute, AttributeValue::S(value.to_owned())).await;
     }
 
-    /// Lets an account hold tokens for a message with this key, or for none.
+    /// Lets an account hold credits for a chat with this key, or for none.
     async fn holds(&self, name: &str, user: &User, key: Option<&str>) {
         let number = |number: u32| AttributeValue::N(number.to_string());
         let held = || {
@@ -460,7 +460,7 @@ impl Watched {
         update.send().await.unwrap();
     }
 
-    /// Sends the letters in the outbox. Returns the token of the link to this address.
+    /// Sends the e-mails in the outbox. Returns the link token for this address.
     async fn token_to(&self, address: &str) -> String {
         let (mailing, lane) = &self.mail;
         for item in scan::<Value>(&self.dynamo.url, "TokensTable").await {

@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 
 use crate::support::client::{Api, Person};
 
-/// A server and a user with tokens for many chats, for one property.
+/// A server and a user with credits for many chats, for one property.
 struct World {
     runtime: Runtime,
     ann: Person,

@@ -1,4 +1,4 @@
-//! A restore, rehearsed without AWS: tables are copied while messages are settled, which cuts more
+//! A restore, rehearsed without AWS: tables are copied while chats are settled, which cuts more
 //! transactions than a restore by DynamoDB can; the newer tables lose data; and the commands of
 //! `manage` and the functions work on the copies.
 
@@ -171,7 +171,7 @@ async fn a_store_that_is_restored_under_load_balances_and_what_has_ended_since_s
     api.store().publish_key("another", PUBLIC_KEY, api.now()).await.unwrap();
     api.outbox_is_empty().await;
 
-    // The second, while messages are settled.
+    // The second, while chats are settled.
     let busy = join_all((0..BUSY).map(|_| api.person("busy"))).await;
     let over = Arc::new(AtomicBool::new(false));
     let load = busy.iter().cloned().map(|person| {

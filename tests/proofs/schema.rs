@@ -162,6 +162,7 @@ fn the_list_has_every_attribute_that_the_code_names() {
     let optional = items.windows(2).filter(|lines| lines[0].contains("skip_serializing_if"));
     let optional = optional.map(|lines| {
         let field = lines[1].trim_start();
+        let field = field.strip_prefix("pub(crate)").unwrap_or(field).trim_start();
         word(field.strip_prefix("pub ").unwrap_or(field))
     });
     let named: BTreeSet<&str> = updated.chain(optional).filter(|name| !name.is_empty()).collect();

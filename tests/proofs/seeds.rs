@@ -174,7 +174,7 @@ enum What {
         message: String,
         way: Way,
         conversation: Option<String>,
-        /// The message of the conversation that it follows, or `start`; by default the newest one.
+        /// The chat of the conversation that it follows, or `start`; by default the newest one.
         after: Option<String>,
     },
     /// The stop of the chat under a key.
@@ -202,10 +202,10 @@ struct Task {
     /// The machine's time when it started.
     began: Instant,
     /// Whether, when it started, the client knew that the session had ended, or had refreshed with
-    /// a later token.
+    /// a later refresh token.
     after_the_end: bool,
     faults: u32,
-    /// The id of its chat, once it has tried to take the tokens.
+    /// The id of its chat, once it has tried to take the credits.
     owner: Option<String>,
     settled_at: Option<u64>,
     /// The account as refusals and reads showed it.
@@ -258,7 +258,7 @@ enum Outcome {
 /// A device of a user, with a session of its own.
 struct Client {
     person: usize,
-    /// The long-lived token.
+    /// The long-lived access token.
     token: String,
     /// The refresh tokens that it received, by generation.
     refresh: Vec<String>,
@@ -317,7 +317,7 @@ struct Schedule<'l> {
     all_count: bool,
     /// Clients chat under keys, most answers go on, and clients stop them.
     stops: bool,
-    /// Most chats follow any message of a conversation.
+    /// Most chats follow any chat of a conversation.
     branches: bool,
     /// Requests arrive after any time: then only the books must be right, not the replies.
     ancient: bool,
@@ -525,8 +525,8 @@ impl<'l> Schedule<'l> {
 
     /// The whole schedule: the storm, the calm after it, and the clients' last requests.
     async fn play(&mut self) -> Checked {
-        // A token becomes invalid after three more refreshes, each of which needs the reply to the
-        // one before.
+        // A refresh token becomes invalid after three more refreshes, each of which needs the reply
+        // to the one before.
         let mut starts = 4 + self.random.below(6) + if self.refreshes > 50 { 4 } else { 0 };
         starts += if self.stops { 6 } else { 0 };
         let mut jumps = 4;
@@ -609,8 +609,8 @@ impl<'l> Schedule<'l> {
         if self.branches && self.random.percent(60) {
             return self.start_in_a_branch();
         }
-        // If most requests are refreshes, one client sends them all: only then tokens soon become
-        // invalid.
+        // If most requests are refreshes, one client sends them all: only then refresh tokens soon
+        // become invalid.
         let client = if self.refreshes > 50 { 0 } else { self.random.below(self.clients.len()) };
         let what = match self.random.below(100) {
             refresh if refresh < self.refreshes => {
@@ -728,7 +728,7 @@ impl<'l> Schedule<'l> {
     }
 
     /// A client chats in the first conversation of its person: at its end, at another beginning, or
-    /// after any of its messages.
+    /// after any of its chats.
     fn start_in_a_branch(&mut self) {
         let client = self.random.below(self.clients.len());
         let person = self.clients[client].person;
@@ -862,8 +862,8 @@ impl<'l> Schedule<'l> {
             let now = self.now();
             let client = &mut self.clients[client];
             let first = *client.first_presented.entry(generation).or_insert(now);
-            // Except for the first one, a token that is presented again after ten minutes may be a
-            // copy.
+            // Except for the first one, a refresh token that is presented again after ten minutes
+            // may be a copy.
             let late = generation > 0 && now > first + 600;
             client.robbed |= overtaken || late || generation < client.presented;
             client.presented = client.presented.max(generation);
@@ -1062,7 +1062,7 @@ impl<'l> Schedule<'l> {
     }
 
     fn arrive_late(&mut self, mut packet: Packet) -> Checked {
-        // The store forgets a transaction's token after a while.
+        // The store forgets a transaction's request token after a while.
         if packet.operation == "TransactWriteItems" && self.random.percent(50) {
             let mut body: Value = serde_json::from_str(&packet.body).unwrap();
             body.as_object_mut().unwrap().remove("ClientRequestToken");
@@ -1429,7 +1429,7 @@ impl<'l> Schedule<'l> {
                 Ok(())
             }
             (502, "ai_failed") | (504, "ai_timed_out") if message.starts_with('!') => Ok(()),
-            // The tokens are still reserved, or the lease left too little time for the AI.
+            // The credits are still reserved, or the lease left too little time for the AI.
             (502, "ai_failed") | (504, "ai_timed_out")
                 if task.faults > 0 || task.may_time_out(now) =>
             {
@@ -1441,7 +1441,7 @@ impl<'l> Schedule<'l> {
                 Ok(())
             }
             (402, _) if task.seen.iter().any(|account| account.tokens < PRICE) => Ok(()),
-            // This is decided before tokens are reserved: once the AI was asked, a chat is paid
+            // This is decided before credits are reserved: once the AI was asked, a chat is paid
             // even if its conversation was deleted.
             (404, "not_found") if task.owner.is_none() => {
                 let What::Chat { conversation, .. } = &task.what else {
@@ -1474,7 +1474,7 @@ impl<'l> Schedule<'l> {
             }
             (429, "too_many_chats_this_minute") => {
                 // A call reads the account, and the key of a counted retry, before it reserves
-                // tokens.
+                // credits.
                 let moments: Vec<u64> = (task.started..now).step_by(60).chain([now]).collect();
                 let in_minute = |account: &Account| {
                     moments.iter().map(|at| account.chats_in_minute_of(*at)).max()

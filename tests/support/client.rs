@@ -153,7 +153,7 @@ impl Api {
         self.own.is_some()
     }
 
-    /// The secret from which the key that signs this API's tokens is derived.
+    /// The secret from which the key that signs this API's JWTs is derived.
     pub fn signing_secret(&self) -> String {
         match &self.own {
             Some(own) => own.server.dynamo.secret.clone(),
@@ -302,7 +302,7 @@ impl Api {
         Store::with_client(client, &Config::read(&settings).unwrap())
     }
 
-    /// The part of an endpoint that issues tokens.
+    /// The part of an endpoint that issues JWTs.
     pub fn issuing(&self, endpoint: &str) -> &IssuerApp {
         self.server().functions[endpoint].needs().expect("it issues tokens")
     }
@@ -312,7 +312,7 @@ impl Api {
         self.store_over(aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder())
     }
 
-    /// Adds tokens to an account or takes some, as `manage adjust` does.
+    /// Adds credits to an account or takes some, as `manage adjust` does.
     pub async fn adjust(&self, person: &Person, amount: i64, reason: &str) -> AdjustOutcome {
         let (account, clock) = (self.account(person).await, Clock::default());
         let adjustment = Adjustment::new(
@@ -398,7 +398,7 @@ impl Api {
         delete.send().await.unwrap();
     }
 
-    /// Withdraws a public key: tokens that it verified are invalid from then on.
+    /// Withdraws a public key: JWTs that it verified are invalid from then on.
     pub async fn withdraw_key(&self, kid: &str) {
         let delete = dynamo::client(&self.dynamodb)
             .delete_item()
@@ -425,7 +425,7 @@ impl Api {
     }
 }
 
-/// The token in an e-mail, with or without a link around it.
+/// The link token in an e-mail, with or without a link around it.
 pub fn token_in(mail: &Mail) -> String {
     let link = mail
         .text
@@ -568,10 +568,10 @@ impl Person {
         tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("chats that wait");
     }
 
-    /// Sends this number of chats whose functions are killed while they wait for the AI. Their tokens
-    /// stay reserved until [`LEASE`](crate::support::lambda::LEASE) is over. (The functions are
-    /// processes of their own: one of the server's would notice that the clock moves, and return its
-    /// tokens.)
+    /// Sends this number of chats whose functions are killed while they wait for the AI. Their
+    /// credits stay reserved until [`LEASE`](crate::support::lambda::LEASE) is over. (The functions
+    /// are processes of their own: one of the server's would notice that the clock moves, and
+    /// return its credits.)
     pub async fn chats_that_die(&self, chats: usize) {
         let event = event(
             "chat",
@@ -647,7 +647,7 @@ impl Person {
         self.post("/api/logout/", json!({ "all": true })).await
     }
 
-    /// Asserts that this session has ended: all its tokens are refused.
+    /// Asserts that this session has ended: all its JWTs are refused.
     #[track_caller]
     pub fn is_out(&self) -> impl Future<Output = ()> + '_ {
         let at = std::panic::Location::caller();

@@ -1,4 +1,4 @@
-//! Tokens that the API never issued: signed with another key, without a key, or with the real key
+//! JWTs that the API never issued: signed with another key, without a key, or with the real key
 //! and other claims.
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
@@ -61,12 +61,12 @@ fn signed(header: &Value, claims: &Value, sign: impl FnOnce(&[u8]) -> Vec<u8>) -
     format!("{text}.{signature}")
 }
 
-/// The header of a token.
+/// The header of a JWT.
 pub fn header(token: &str) -> Value {
     part(token, 0)
 }
 
-/// The claims of a token.
+/// The claims of a JWT.
 pub fn claims(token: &str) -> Value {
     part(token, 1)
 }

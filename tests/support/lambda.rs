@@ -216,7 +216,7 @@ impl Drop for Instance {
 /// Longer than the template's: on a busy machine, what a test does with an instance takes long.
 const FUNCTION_TIME: Duration = Duration::from_secs(118);
 
-/// Past the end of the lease of a message that an instance takes now: half a minute and a second after
+/// Past the end of the lease of a chat that an instance takes now: half a minute and a second after
 /// its time.
 pub const LEASE: Duration = FUNCTION_TIME.saturating_add(Duration::from_secs(31));
 

@@ -52,7 +52,7 @@ impl Mistake {
 }
 
 /// Drops the two conditions by which a reserve acts once: that its hold does not exist yet, and
-/// that its id is not closed. A copy of the reserve takes the tokens again.
+/// that its id is not closed. A copy of the reserve takes the credits again.
 fn deducts_without_guard(operation: &str, body: &mut String) {
     if operation == "UpdateItem" {
         const GUARD: &str =
@@ -83,8 +83,8 @@ fn is_settle(operation: &str, body: &str) -> bool {
 }
 
 /// Has a refresh advance the session to the next generation at once. The product records the
-/// presented generation only, so that a client whose reply was lost can present its token again
-/// until it presents the next one.
+/// presented generation only, so that a client whose reply was lost can present its refresh token
+/// again until it presents the next one.
 fn rotates_strictly(operation: &str, body: &mut String) {
     if operation != "UpdateItem" || !body.contains("generation = :presented") {
         return;

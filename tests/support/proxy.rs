@@ -52,9 +52,9 @@ pub enum Fault {
     Exceeded,
     /// 400: another transaction holds the item, and nothing was done.
     Conflict,
-    /// 400: a transaction of this token is still on its way.
+    /// 400: a transaction of this request token is still on its way.
     InProgress,
-    /// 400: another transaction had this token, and nothing was done.
+    /// 400: another transaction had this request token, and nothing was done.
     Mismatch,
     /// 400: the function's credentials have expired, and nothing was done.
     Expired,

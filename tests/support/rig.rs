@@ -106,7 +106,7 @@ impl Rig {
         World::read(&self.api.dynamodb).await
     }
 
-    /// The balance that this token gives access to. `None` if the token is refused.
+    /// The balance that this access token gives access to. `None` if it is refused.
     pub async fn balance(&self, token: &str) -> Option<u64> {
         let bearer = format!("Bearer {token}");
         let headers = [("authorization", bearer.as_str())];

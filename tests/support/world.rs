@@ -192,7 +192,7 @@ impl World {
         wrong
     }
 
-    /// What is wrong if the account should hold no tokens any more.
+    /// What is wrong if the account should hold no credits any more.
     pub fn at_rest(&self, id: &str) -> Vec<String> {
         let mut wrong = Vec::new();
         if self.accounts.get(id).is_some_and(|account| !account.reservations.is_empty()) {

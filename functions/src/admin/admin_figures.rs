@@ -74,9 +74,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
             None => Ok(None),
         }
     };
-    let figures = app.store.figures(first, days, now, until);
-    let (figures, top) = tokio::join!(figures, users);
-    let (figures, top) = (figures?, top?);
+    let figures = async { Ok(app.store.figures(first, days, now, until).await?) };
+    let (figures, top) = tokio::try_join!(figures, users)?;
     let totals = figures.values().copied().fold(Figures::default(), Figures::plus);
     let days = figures
         .into_iter()

@@ -54,9 +54,9 @@ pub async fn handle(app: IssuerApp, req: Request) -> Reply {
     let network = http::source_network(&req);
     let login = key.as_deref().unwrap_or(&login);
     let counted = Attempt::new(login, network.as_deref(), &app.accounts, now);
-    let device = DeviceToken::from_request(&app, &req).await;
+    let device = DeviceToken::from_request(&app, &req);
     let found = find(&app, key.as_deref());
-    let checked = auth::attempt(&app, counted, device.as_ref(), found, &password).await?;
+    let checked = auth::attempt(&app, counted, device, found, &password).await?;
     let account = match &checked.account {
         Some(account) if account.active && checked.verdict != Verdict::Wrong => account,
         found => {

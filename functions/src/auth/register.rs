@@ -134,9 +134,9 @@ async fn answer_retry(
     }
     let network = http::source_network(req);
     let counted = Attempt::new(new.name.key(), network.as_deref(), &app.accounts, now);
-    let device = DeviceToken::from_request(app, req).await;
+    let device = DeviceToken::from_request(app, req);
     let account = ready(Ok(Some(standing.clone())));
-    let checked = auth::attempt(app, counted, device.as_ref(), account, password).await?;
+    let checked = auth::attempt(app, counted, device, account, password).await?;
     if checked.verdict == Verdict::Wrong {
         return Err(checked.refused(Error::UsernameTaken));
     }

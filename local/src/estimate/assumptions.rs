@@ -32,7 +32,7 @@ pub const CONVERSATION: Assumption = assume(
     "each visit is one conversation, within the five minutes between two sweeps",
 );
 
-/// The bytes of a message and its answer together.
+/// The bytes of a chat.
 pub const TEXT: Assumption =
     assume("message and answer", 1200.0, "bytes together: about 50 and 250 of a model's tokens");
 

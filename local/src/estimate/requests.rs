@@ -343,8 +343,8 @@ pub(super) fn units_of_text() -> f64 {
     2.0 * (((CHAT_ITEM.value + TEXT.value) / 1024.0).ceil() - 1.0)
 }
 
-/// How often a function looks whether a message with a key was stopped, while it waits this many
-/// seconds for the AI. Each look is one read unit.
+/// How often a function looks whether a chat with an idempotency key was stopped, while it waits
+/// this many seconds for the AI. Each look is one read unit.
 fn looks(waits: f64) -> f64 {
     ((waits / STOP_PACE.as_secs_f64()).ceil() - 1.0).max(0.0)
 }

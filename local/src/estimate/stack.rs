@@ -39,7 +39,7 @@ pub struct Deployed {
     pub timeout: f64,
     /// How many seconds it waits for the AI at most. `None` if it doesn't ask the AI.
     pub asks_for: Option<f64>,
-    /// The messages that an account may begin in a minute.
+    /// The chats that an account may begin in a minute.
     pub chats_per_minute: f64,
 }
 

@@ -13,7 +13,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::manage::{connect, counted, sentence};
 
 /// Ends again in the restored tables what has ended since `second`. `deleted` names a file with the
-/// ids of the accounts that were deleted since; `messages` also deletes the messages that the newer
+/// ids of the accounts that were deleted since; `messages` also deletes the chats that the newer
 /// tables lack.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! Plays the table's stream and the mail server: follows the stream of the table Tokens as Lambda
-//! does, and calls the function `mail` for each new letter in the outbox. The e-mail isn't sent,
-//! but printed as a line, and stored as a file if there is a data folder.
+//! does, and calls the function `mail` for each new outgoing e-mail. The e-mail isn't sent, but
+//! printed as a line, and stored as a file if there is a data folder.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -78,10 +78,10 @@ impl Postman {
         }
     }
 
-    /// Sends the letters in the outbox, and then new ones, until a shard of the stream ends.
+    /// Sends the e-mails in the outbox, and then new ones, until a shard of the stream ends.
     async fn follow(&mut self) -> Result<(), String> {
         let streams = aws_sdk_dynamodbstreams::Client::new(&emulated_at(&self.endpoint));
-        // First the position in the stream, then the outbox: no letter is lost in between.
+        // First the position in the stream, then the outbox: no e-mail is lost in between.
         let mut places = self.places(&streams).await?;
         for key in self.waiting().await? {
             self.carry(key).await;
@@ -145,7 +145,7 @@ impl Postman {
         Ok(places)
     }
 
-    /// The keys of the letters in the outbox.
+    /// The keys of the e-mails in the outbox.
     async fn waiting(&self) -> Result<Vec<String>, String> {
         let scan = self
             .dynamodb()
@@ -166,7 +166,7 @@ impl Postman {
         Ok(items.iter().filter_map(|item| item.get("pk")?.as_s().ok().cloned()).collect())
     }
 
-    /// Delivers a letter: its e-mail is shown once the letter is deleted from the outbox.
+    /// Delivers an outgoing e-mail: it is shown once its item is deleted from the outbox.
     async fn carry(&mut self, key: String) {
         let sent = mail::work(self.mailing.clone(), key).boxed();
         if let Err(error) = traced(&self.mailing, ("mail", "datasource"), sent).await {
@@ -183,7 +183,7 @@ impl Postman {
     }
 
     fn show(&self, mail: &Mail) {
-        // The line of the e-mail with the link, or with the bare token.
+        // The line of the e-mail with the link, or with the bare link token.
         let link = mail
             .text
             .lines()
@@ -210,7 +210,7 @@ fn cause<E: std::error::Error>(error: &E) -> String {
     DisplayErrorContext(error).to_string()
 }
 
-/// The key of a new letter, if the record is about one. The template has the same filter.
+/// The key of a new outgoing e-mail, if the record is about one. The template has the same filter.
 fn new_letter(record: &Record) -> Option<String> {
     let is_new = record.event_name == Some(OperationType::Insert);
     let key = record.dynamodb.as_ref()?.keys.as_ref()?.get("pk")?.as_s().ok()?;

@@ -43,7 +43,7 @@ pub(super) struct AnswerBuilder<'l> {
     /// text: an answer of white space is empty, or delivered at its end.
     delivered: usize,
     anything_delivered: &'l AtomicBool,
-    /// Whether a stopped message counts as answered even if nothing was delivered.
+    /// Whether a stopped chat counts as answered even if nothing was delivered.
     pays_when_stopped: bool,
     pub(super) model: String,
     pub(super) cut: Option<CutReason>,

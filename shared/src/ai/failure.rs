@@ -33,7 +33,7 @@ pub enum Failure {
 pub struct AnswerFailure {
     /// What the client is told.
     pub failure: Failure,
-    /// Whether any of the providers may have worked for the message, and the caller could have
+    /// Whether any of the providers may have worked for the chat, and the caller could have
     /// caused its failure.
     pub may_have_worked: bool,
 }
@@ -147,7 +147,7 @@ impl Failure {
         }
     }
 
-    /// Whether the provider may have worked for the message, and the caller could have caused the
+    /// Whether the provider may have worked for the chat, and the caller could have caused the
     /// failure.
     pub(super) fn may_have_worked(&self) -> bool {
         match self {

@@ -6,12 +6,12 @@ use crate::ai::schema::JsonSchema;
 use crate::ai::tools::{Format, Tool, ToolChoice};
 use crate::values::{Part, Picture, Speaker, ToolCall, Turn};
 
-/// How many bytes a picture counts as in the limit of a prompt: models take about a thousand tokens
-/// for most pictures.
+/// How many bytes a picture counts as in the limit of a prompt: most pictures are about a
+/// thousand model tokens.
 const PICTURE: usize = 4096;
 
-/// How many bytes a picture counts as in the price of a prompt: in full detail it takes models some
-/// thousand tokens ([OpenAI](https://platform.openai.com/docs/guides/images-vision)).
+/// How many bytes a picture counts as in the price of a prompt: in full detail it is some thousand
+/// model tokens ([OpenAI](https://platform.openai.com/docs/guides/images-vision)).
 const PRICED_PICTURE: usize = 16_384;
 
 /// What separates the operator's words from the user's, which follow as lines of a quotation.

@@ -23,12 +23,13 @@ pub struct CheckedAttempt {
 pub async fn attempt(
     app: &App,
     mut attempt: Attempt,
-    device: Option<&DeviceToken>,
+    device: impl Future<Output = Option<DeviceToken>>,
     account: impl Future<Output = store::Result<Option<Account>>>,
     password: &str,
 ) -> Result<CheckedAttempt> {
     let (account, counts) = tokio::try_join!(account, app.store.begin_attempt(&attempt))?;
-    app.store.admit_attempt(&mut attempt, counts, device, account.as_ref()).await?;
+    let device = device.await;
+    app.store.admit_attempt(&mut attempt, counts, device.as_ref(), account.as_ref()).await?;
     let hash = account.as_ref().map(|account| account.password.clone());
     let verdict = app.passwords.check(password, hash).await?;
     Ok(CheckedAttempt { account, verdict, attempt })

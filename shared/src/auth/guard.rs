@@ -68,7 +68,7 @@ pub async fn confirm(
     let counted =
         Attempt::of_owner(&account.id, &caller.session, network.as_deref(), accounts, now);
     let account = ready(Ok(Some(account.clone())));
-    let checked = attempt(app, counted, None, account, password).await?;
+    let checked = attempt(app, counted, ready(None), account, password).await?;
     if checked.verdict == Verdict::Wrong {
         tracing::info!(user = caller.user_id, "a current password was wrong");
         return Err(checked.refused(Error::WrongPassword));

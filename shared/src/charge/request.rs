@@ -29,14 +29,14 @@ pub struct NewChat {
 pub enum Context {
     /// None: the message begins a conversation.
     New,
-    /// The branch of a conversation that ends with this message.
+    /// The branch of a conversation that ends with this chat.
     Conversation {
         /// The conversation's id.
         id: String,
         /// The message that it follows; `None` for the newest one.
         after: Option<ParentChat>,
     },
-    /// The turns in the request; the message belongs to no conversation.
+    /// The turns in the request; the chat belongs to no conversation.
     Given(Box<Prompt>),
 }
 
@@ -49,7 +49,7 @@ pub struct RequestKey {
     pub fingerprint: String,
     /// Whether it was generated for this request, so that no earlier request can have used it.
     pub fresh: bool,
-    /// Whether the client chose it, and so can stop the message.
+    /// Whether the client chose it, and so can stop the chat.
     pub by_client: bool,
 }
 
@@ -167,7 +167,7 @@ pub struct Body {
 /// The caller and the message, in one of the caller's conversations or at the beginning of one.
 ///
 /// # Errors
-/// Those of an invalid request or token.
+/// Those of an invalid request or access token.
 pub async fn read(app: &App, req: &Request) -> Result<(Credential, NewChat)> {
     let key = http::idempotency_key(req)?;
     let Body { message, conversation_id, after, token } = http::json(req)?;

@@ -8,7 +8,7 @@ use crate::config::Secret;
 /// The default of `PROMPT_LIMIT`.
 const PROMPT_LIMIT: usize = 524_288;
 
-/// How often a function looks whether the message that it answers was stopped.
+/// How often a function looks whether the chat that it answers was stopped.
 pub const STOP_PACE: Duration = Duration::from_secs(1);
 
 /// The settings of the functions that ask the AI.
@@ -28,13 +28,13 @@ pub struct AiConfig {
     pub answer_limit: usize,
     /// `PROMPT_LIMIT`: the most bytes of a prompt under `/v1`, with all that it sends along.
     pub prompt_limit: usize,
-    /// `PRICED_BYTES`: how many bytes of a prompt under `/v1` the price of a message pays for. Each
+    /// `PRICED_BYTES`: how many bytes of a prompt under `/v1` the price of a chat pays for. Each
     /// further started block of this size costs the price again.
     pub priced_bytes: usize,
-    /// `REFUNDS_PER_DAY`: how many messages of one account are refunded in a day although the AI may
+    /// `REFUNDS_PER_DAY`: how many chats of one account are refunded in a day although the AI may
     /// have worked for them. A long prompt counts as many times as it costs the price.
     pub refunds_per_day: u32,
-    /// `CONTEXT_CHATS`: how many earlier messages of a conversation are sent along.
+    /// `CONTEXT_CHATS`: how many earlier chats of a conversation are sent along.
     pub context_chats: usize,
     /// `CONTEXT_BYTES`: the most bytes of these.
     pub context_bytes: usize,

@@ -1,4 +1,4 @@
-//! The settings of how users get more tokens.
+//! The settings of how users get more credits.
 
 use super::{ConfigError, Settings};
 
@@ -8,7 +8,7 @@ const TEXT_LENGTH: usize = 200;
 /// The text of a link without one.
 const UNNAMED: &str = "Get more tokens";
 
-/// How the operator's users get more tokens, for those who have too few.
+/// How the operator's users get more credits, for those who have too few.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopUp {
     /// `TOP_UP_TEXT`: what to do, in the operator's words.

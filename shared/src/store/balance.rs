@@ -1,10 +1,11 @@
-//! The only writes that move tokens. `docs/internals/money.md` has the whole protocol.
+//! The only writes that move credits. `docs/internals/money.md` has the whole protocol.
 //!
-//! A chat is paid in two steps. [`Store::reserve`](super::Store::reserve) takes the tokens from the
-//! balance in one conditional write and keeps them on the account;
+//! A chat is paid in two steps. [`Store::reserve`](super::Store::reserve) takes the credits from
+//! the balance in one conditional write and keeps them on the account;
 //! [`Store::settle`](super::Store::settle) turns them into a stored chat, or
-//! [`Store::release`](super::Store::release) returns them. At every moment `granted = tokens +
-//! holds + spent`. [`Store::stop`](super::Store::stop) only marks a hold.
+//! [`Store::release`](super::Store::release) returns them. At every moment
+//! `granted = tokens + reservations + spent`. [`Store::stop`](super::Store::stop) only marks a
+//! hold.
 
 mod adjust;
 mod hold;

@@ -1,5 +1,5 @@
 //! What proves who a caller is: sessions, API keys, e-mailed links with the e-mails that carry them,
-//! and the keys that sign tokens.
+//! and the keys that sign JWTs.
 
 pub(in crate::store) mod api_keys;
 pub(in crate::store) mod links;

@@ -63,12 +63,12 @@ pub enum StoreError {
         cost: Credits,
         /// The balance.
         balance: Credits,
-        /// The tokens that are held for other messages of the account.
+        /// The credits that are held for other chats of the account.
         held: Credits,
     },
-    /// The maximum number of the account's messages wait for the AI.
+    /// The maximum number of the account's chats wait for the AI.
     TooManyChats(Limit),
-    /// The account has sent the maximum number of messages in this minute.
+    /// The account has begun the maximum number of chats in this minute.
     TooManyChatsThisMinute(Limit),
     /// The account got the maximum number of refunds in this minute or this day.
     TooManyRefunds(Limit),

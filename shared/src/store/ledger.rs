@@ -1,4 +1,4 @@
-//! The table Ledger: rows that move tokens, administrators' acts, and what is counted in both.
+//! The table Ledger: rows that move credits, administrators' acts, and what is counted in both.
 
 pub(in crate::store) mod acts;
 pub(in crate::store) mod entries;

@@ -60,7 +60,7 @@ pub(in crate::store) const IDEMPOTENCY: &str = "idem:";
 /// The prefix of e-mailed links.
 pub(in crate::store) const LINK: &str = "link:";
 
-/// The prefix of letters.
+/// The prefix of outgoing e-mails.
 pub const OUTBOX: &str = "outbox:";
 
 /// The prefix of closed days' figures.
@@ -95,7 +95,7 @@ pub(in crate::store) fn api_key_pk(id: &str) -> String {
     format!("{API_KEY}{id}")
 }
 
-/// A letter.
+/// An outgoing e-mail.
 pub(in crate::store) fn outbox_pk(id: &str) -> String {
     format!("{OUTBOX}{id}")
 }
@@ -120,7 +120,7 @@ pub(in crate::store) fn call_pk(hash: &str) -> String {
     format!("{IDEMPOTENCY}call-{hash}")
 }
 
-/// An e-mailed link, by the hash of its token.
+/// An e-mailed link, by the hash of its link token.
 pub(in crate::store) fn link_pk(hash: &str) -> String {
     format!("{LINK}{hash}")
 }
@@ -135,7 +135,7 @@ pub(in crate::store) fn login_attempts_pk(hash: &str) -> String {
     format!("attempt:login:{hash}")
 }
 
-/// Checks of the current password for holders of a token of this session.
+/// Checks of the current password for holders of an access token of this session.
 pub(in crate::store) fn owner_attempts_pk(user_id: &str, session: &str) -> String {
     format!("attempt:login:owner:{user_id}#{session}")
 }

@@ -42,7 +42,7 @@ impl Refusals {
 impl Store {
     /// Sends a transaction until its outcome is known: after a conflict with another writer,
     /// throttling or "still in progress" nothing was applied yet, so the same bytes are sent again
-    /// under the same token, after a pause of random length.
+    /// under the same request token, after a pause of random length.
     pub(in crate::store) async fn transact(
         &self,
         writes: Vec<Write>,

@@ -1,4 +1,4 @@
-//! Work that no request waits for: returning the tokens of dead functions, auditing balances, and
+//! Work that no request waits for: returning the credits of dead functions, auditing balances, and
 //! restoring tables.
 
 pub(in crate::store) mod audit;

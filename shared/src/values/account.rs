@@ -1,4 +1,4 @@
-//! Accounts: their roles, and the tokens that are reserved for their messages.
+//! Accounts: their roles, and the credits that are reserved for their chats.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::values::text::key;
 pub struct Account {
     /// `user:<key of the name>`.
     pub pk: String,
-    /// UUIDv7. Messages, the ledger and tokens refer to it: an account that reuses a name has
+    /// UUIDv7. Chats, the ledger and JWTs refer to it: an account that reuses a name has
     /// another id.
     pub id: String,
     /// The name as it was typed.
@@ -50,19 +50,19 @@ pub struct Account {
     pub active: bool,
     /// The balance without holds: `granted = tokens + reservations + spent` at every moment.
     pub tokens: Credits,
-    /// All tokens ever granted, including adjustments.
+    /// All credits ever granted, including adjustments.
     pub granted: Credits,
-    /// All tokens ever spent on settled messages.
+    /// All credits ever spent on settled chats.
     pub spent: Credits,
-    /// The holds for messages that wait for an answer, by hold id.
+    /// The holds for chats that wait for an answer, by hold id.
     pub reservations: BTreeMap<String, StoredHold>,
     /// Hold ids that must not be used again, each with the second until which this holds.
     pub closed: BTreeMap<String, u64>,
-    /// How many messages were sent in which minute since 1970. `None` for accounts from before they
+    /// How many chats began in which minute since 1970. `None` for accounts from before they
     /// were counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minutes: Option<BTreeMap<String, u32>>,
-    /// Incremented by everything that invalidates all tokens of the account.
+    /// Incremented by everything that invalidates all JWTs of the account.
     pub auth_epoch: u64,
     /// Sessions that were ended early, each with the second at which it would have expired.
     pub revoked: BTreeMap<String, u64>,
@@ -100,7 +100,7 @@ impl Account {
         free.fold(self.tokens, |sum, held| sum.checked_add(held.cost).unwrap_or(sum))
     }
 
-    /// The tokens in holds whose lease hasn't ended at the second `now`.
+    /// The credits in holds whose lease hasn't ended at the second `now`.
     pub fn held(&self, now: u64) -> Credits {
         let held = self.reservations.values().filter(|held| held.expires_at > now);
         held.fold(Credits::ZERO, |sum, held| sum.checked_add(held.cost).unwrap_or(sum))
@@ -111,7 +111,7 @@ impl Account {
         self.active && self.role == Role::Admin
     }
 
-    /// How many messages were sent in this minute since 1970.
+    /// How many chats began in this minute since 1970.
     pub fn chats_in(&self, minute: u64) -> u32 {
         self.minutes
             .as_ref()
@@ -120,8 +120,8 @@ impl Account {
             .unwrap_or(0)
     }
 
-    /// When the last message was sent, to the minute, in milliseconds since 1970: the newest minute
-    /// in which messages were counted. `None` if there is none.
+    /// When the last chat began, to the minute, in milliseconds since 1970: the newest minute
+    /// in which chats were counted. `None` if there is none.
     pub fn last_message(&self) -> Option<u64> {
         let minutes = self.minutes.iter().flat_map(BTreeMap::keys);
         // The refunds of a minute have a key that isn't a number.
@@ -215,22 +215,22 @@ impl Role {
     }
 }
 
-/// Tokens that are taken from a balance for a message that waits for its answer.
+/// Credits that are taken from a balance for a chat that waits for its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredHold {
     /// How many.
     pub cost: Credits,
-    /// The id of the message. Only its request may settle or release the hold before it
+    /// The id of the chat. Only its request may settle or release the hold before it
     /// expires.
     pub owner: String,
     /// The second at which the lease ends. From then on the hold can't be settled, and any
     /// request may release it.
     pub expires_at: u64,
     /// The hash of the request, with which an idempotency key refuses another payload. Empty
-    /// without a key.
+    /// without an idempotency key.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fingerprint: String,
-    /// Whether its user has stopped the message: its function ends the answer where it is.
+    /// Whether its user has stopped the chat: its function ends the answer where it is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
 }

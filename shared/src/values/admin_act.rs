@@ -11,7 +11,7 @@ use crate::Credits;
 /// The stored kind of every act of this release.
 pub(crate) const STANDING: &str = "standing";
 
-/// An administrator's act. It moves no tokens, and is in no statement.
+/// An administrator's act. It moves no credits, and is in no statement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdminAct {
     /// The affected account's id.
@@ -32,8 +32,8 @@ pub struct AdminAct {
     pub reason: String,
     /// The id of the administrator's account, or `manage` for the command line.
     pub actor: String,
-    /// The first tokens of an account that an administrator created. The account's own ledger has the
-    /// row that counts.
+    /// The first credits of an account that an administrator created. The account's own ledger has
+    /// the row that counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granted: Option<Credits>,
     /// The time in milliseconds since 1970.
@@ -44,11 +44,17 @@ impl AdminAct {
     /// The displayed word.
     pub fn word(&self) -> &str {
         match (&self.intervention, &self.act) {
-            _ if self.kind != STANDING => &self.kind,
+            _ if self.is_of_later_release() => &self.kind,
             (Some(intervention), _) => intervention.word(),
             (None, Some(act)) => act.word(),
             (None, None) => &self.kind,
         }
+    }
+
+    /// Whether its kind is one that only later releases know.
+    fn is_of_later_release(&self) -> bool {
+        let known = [EntryKind::Grant, EntryKind::Chat, EntryKind::Adjustment];
+        self.kind != STANDING && known.iter().all(|kind| kind.word() != self.kind)
     }
 
     /// The role that the act has given the account. `None` for a new ordinary user.

@@ -18,13 +18,13 @@ use crate::values::text::turns_text;
 /// How the text of every key begins.
 const PREFIX: &str = "sk-";
 
-/// The random bytes of a key.
+/// The random bytes of an API key.
 const BYTES: usize = 32;
 
-/// How many of a key's last characters lists show, so that its owner can recognize it.
+/// How many of an API key's last characters lists show, so that its owner can recognize it.
 const HINT: usize = 4;
 
-/// The most characters of a key's name.
+/// The most characters of an API key's name.
 pub(crate) const NAME_LENGTH: usize = 100;
 
 /// An API key with its secret.
@@ -94,7 +94,7 @@ impl ApiKey {
     }
 }
 
-/// The owner's name for a key, such as the program that uses it.
+/// The owner's name for an API key, such as the program that uses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyName(String);
 

@@ -1,4 +1,4 @@
-//! Messages, titles of conversations, and a message with its answer as it is stored.
+//! Messages, titles of conversations, and chats as they are stored.
 
 use std::borrow::Cow;
 
@@ -81,13 +81,13 @@ impl Title {
     }
 }
 
-/// What a message follows in its conversation, if it doesn't simply continue it: its user has edited
+/// What a chat follows in its conversation, if it doesn't simply continue it: its user has edited
 /// a message, or had it answered again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ParentChat {
     /// Nothing: it is another beginning of the conversation.
     Start,
-    /// The message with this id.
+    /// The chat with this id.
     Message(String),
 }
 
@@ -118,7 +118,7 @@ impl ParentChat {
 }
 
 /// A chat's place in the index by_conversation: `<conversation>#<chat id>`, or
-/// `<conversation>#<chat id>#<after>` if it follows another message than the one before it.
+/// `<conversation>#<chat id>#<after>` if it follows another chat than the one before it.
 pub(crate) fn place(conversation: &str, chat_id: &str, after: Option<&ParentChat>) -> String {
     match after {
         None => format!("{conversation}#{chat_id}"),
@@ -130,16 +130,16 @@ fn word_of_place(place: &str) -> Option<&str> {
     place.split('#').nth(2)
 }
 
-/// A message and its answer, as the table Chats stores them. A page of [`crate::Store::chats`] lacks
+/// A message with its answer, as the table Chats stores it. A page of [`crate::Store::chats`] lacks
 /// what has a default here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chat {
     /// The account's id.
     #[serde(default)]
     pub user_id: String,
-    /// UUIDv7: messages sort by the time at which they were sent.
+    /// UUIDv7: chats sort by the time at which they were sent.
     pub chat_id: String,
-    /// The id of its conversation, if it belongs to one: the id of the first message.
+    /// The id of its conversation, if it belongs to one: the id of the first chat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<String>,
     /// Its place in the index by_conversation, which tells what it follows: [`Chat::after`].
@@ -160,16 +160,16 @@ pub struct Chat {
     /// Whether its user stopped the answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
-    /// The model's token counts. Older messages may have none.
+    /// The model's token counts. Older chats may have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// What it cost.
     pub cost: Credits,
-    /// How many times the price of a message the cost is. `None` if it is the price itself: only a
+    /// How many times the price of a chat the cost is. `None` if it is the price itself: only a
     /// long prompt costs more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub units: Option<u32>,
-    /// The balance right after the tokens were reserved.
+    /// The balance right after the credits were reserved.
     #[serde(default)]
     pub tokens_left: Credits,
     /// When it was sent, in milliseconds since 1970.
@@ -200,7 +200,7 @@ pub enum FinishReason {
 }
 
 impl Chat {
-    /// The same chat in this conversation, after this message of it.
+    /// The same chat in this conversation, with this parent.
     #[must_use]
     pub fn of(self, conversation: Option<String>, after: Option<&ParentChat>) -> Self {
         let place = |conversation: &String| place(conversation, &self.chat_id, after);
@@ -209,7 +209,7 @@ impl Chat {
     }
 
     /// What it follows in its conversation, in the word of [`After`]. `None` if it follows the newest
-    /// older message of which this is true too.
+    /// older chat of which this is true too.
     pub fn after(&self) -> Option<&str> {
         self.thread.as_deref().and_then(word_of_place)
     }

@@ -85,13 +85,13 @@ pub struct Administrator {
 }
 
 impl Administrator {
-    /// `None` unless the account accepts the token and is an administrator's.
+    /// `None` unless the account accepts the access token and is an administrator's.
     pub(crate) fn new(caller: AccessToken, account: Account) -> Option<Self> {
         let account = caller.admits(Some(account)).filter(|account| account.role == Role::Admin)?;
         Some(Self { caller, account })
     }
 
-    /// The administrator's token.
+    /// The administrator's access token.
     pub fn caller(&self) -> &AccessToken {
         &self.caller
     }

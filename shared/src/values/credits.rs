@@ -1,17 +1,16 @@
-//! The currency of this product: amounts of tokens.
+//! The currency of this product: credits, which settings, JSON and the pages call tokens.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// An amount of tokens, never negative. (The code always calls access tokens and refresh tokens by
-/// their full names.)
+/// An amount of money, never negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Credits(u64);
 
 impl Credits {
-    /// No tokens.
+    /// No credits.
     pub const ZERO: Self = Self(0);
 
     /// The largest amount of any setting or account. Far below 2^53, so that every JSON client
@@ -50,12 +49,12 @@ impl Credits {
     }
 }
 
-/// A change of a balance that isn't the price of a message. Never zero.
+/// A change of a balance that isn't the price of a chat. Never zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BalanceChange {
-    /// Adds tokens.
+    /// Adds credits.
     Credit(Credits),
-    /// Takes tokens.
+    /// Takes credits.
     Debit(Credits),
 }
 
@@ -71,7 +70,7 @@ impl BalanceChange {
         }
     }
 
-    /// The amount, negative if it takes tokens.
+    /// The amount, negative if it takes credits.
     pub fn amount(self) -> i64 {
         match self {
             Self::Credit(tokens) => tokens.signed(),

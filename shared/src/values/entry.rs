@@ -13,7 +13,7 @@ pub(crate) const REASON_LENGTH: usize = 200;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EntryKind {
-    /// The first tokens of a new account.
+    /// The first credits of a new account.
     Grant,
     /// A settled chat.
     Chat,
@@ -44,7 +44,7 @@ pub struct Entry {
     /// A UUIDv7; a chat's row has the chat's id, so that a chat is charged once, even after its
     /// deletion.
     pub entry_id: String,
-    /// The change of the balance; negative if tokens were taken.
+    /// The change of the balance; negative if credits were taken.
     pub amount: i64,
     /// What changed the balance.
     pub kind: EntryKind,
@@ -55,7 +55,7 @@ pub struct Entry {
     /// The chat that was paid, or whose price was returned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat_id: Option<String>,
-    /// How many times the price of a message was paid, if it is more than one.
+    /// How many times the price of a chat was paid, if it is more than one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub units: Option<u32>,
     /// The id of the API key with which the chat was sent.
@@ -82,15 +82,15 @@ impl Entry {
         }
     }
 
-    /// Whether it charges for a message, so that its amount counts as spent. The amounts of all other
+    /// Whether it charges for a chat, so that its amount counts as spent. The amounts of all other
     /// rows count as granted.
     pub fn charges(&self) -> bool {
         charges(&self.kind, &self.entry_id, self.chat_id.as_deref())
     }
 }
 
-/// Whether a row charges for a message. A row of an unknown kind does if its id is that of its
-/// message, as in the rows of chats; a refund has an id of its own.
+/// Whether a row charges for a chat. A row of an unknown kind does if its id is that of its
+/// chat, as in the rows of chats; a refund has an id of its own.
 pub(crate) fn charges(kind: &EntryKind, entry_id: &str, chat_id: Option<&str>) -> bool {
     match kind {
         EntryKind::Chat => true,

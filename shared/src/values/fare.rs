@@ -1,9 +1,9 @@
-//! What a message costs. Its price is computed here, once, before its tokens are reserved; from then
+//! What a chat costs. Its price is computed here, once, before its credits are reserved; from then
 //! on the hold owns it.
 
 use crate::Credits;
 
-/// The price of a message: the most that it may cost, which is reserved before the AI is asked, and
+/// The price of a chat: the most that it may cost, which is reserved before the AI is asked, and
 /// what its answer costs.
 ///
 /// ```
@@ -22,23 +22,23 @@ pub struct Fare {
 }
 
 impl Fare {
-    /// The price of one message, however long it is.
+    /// The price of one chat, however long it is.
     pub fn flat(price: Credits) -> Self {
         Self { price, units: 1 }
     }
 
-    /// The price of one message for each started `unit` of the `bytes` of its prompt.
+    /// The price of one chat for each started `unit` of the `bytes` of its prompt.
     pub fn by_length(price: Credits, bytes: usize, unit: usize) -> Self {
         let units = bytes.div_ceil(unit.max(1)).max(1);
         Self { price, units: u32::try_from(units).unwrap_or(u32::MAX) }
     }
 
-    /// How many times the price of one message it is.
+    /// How many times the price of one chat it is.
     pub fn units(&self) -> u32 {
         self.units
     }
 
-    /// The most that the message may cost.
+    /// The most that the chat may cost.
     pub fn bound(&self) -> Credits {
         self.price.times(self.units)
     }

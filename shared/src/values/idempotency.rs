@@ -32,7 +32,7 @@ pub enum Kind {
     /// A grant by its content: the owner is the amount with the reason, the key is the account's
     /// id.
     SameGrant,
-    /// The return of a message's price: its owner is the account's id, and its key the message's.
+    /// The return of a chat's price: its owner is the account's id, and its key the chat's.
     Refund,
     /// A registration.
     Registration,

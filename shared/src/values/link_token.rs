@@ -1,5 +1,5 @@
-//! The token of an e-mailed link: 256 random bits, of which the store keeps only a hash. A client
-//! that presents it has read the e-mail.
+//! Link tokens, the secrets in e-mailed links: 256 random bits, of which the store keeps only a
+//! hash. A client that presents it has read the e-mail.
 
 use std::fmt;
 
@@ -9,10 +9,10 @@ use aws_lc_rs::rand;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
-/// The bytes of a token.
+/// The bytes of a link token.
 const BYTES: usize = 32;
 
-/// The token of a link.
+/// The secret in an e-mailed link.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LinkToken([u8; BYTES]);
 
@@ -23,7 +23,7 @@ impl fmt::Debug for LinkToken {
 }
 
 impl LinkToken {
-    /// A new token.
+    /// A new link token.
     ///
     /// # Errors
     /// The system has no randomness.
@@ -33,19 +33,19 @@ impl LinkToken {
         Ok(Self(bytes))
     }
 
-    /// Parses the token that a client sent.
+    /// Parses the link token that a client sent.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes =
             BASE64_URL_SAFE_NO_PAD.decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
         bytes.map(Self)
     }
 
-    /// The token as e-mails contain it: 43 characters that need no escaping in a URL.
+    /// The link token as e-mails contain it: 43 characters that need no escaping in a URL.
     pub fn text(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(self.0)
     }
 
-    /// Its hash, which is the key of the link in the store. The token is random, so the hash needs
+    /// Its hash, which is the key of the link in the store. The bits are random, so the hash needs
     /// no salt.
     pub fn hash(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, &self.0))

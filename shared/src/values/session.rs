@@ -36,7 +36,7 @@ pub struct Session {
 /// What a refresh token is to its session, before it is presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// It is the session's current or next token.
+    /// It is the session's current or next refresh token.
     Current,
     /// It is dead, as in [`Rotation::Dead`](crate::store::Rotation::Dead).
     Outdated,
@@ -75,7 +75,7 @@ impl Session {
         self.rotated.is_none_or(|rotated| now <= rotated + GRACE)
     }
 
-    /// Whether the account accepts its tokens at the second `now`.
+    /// Whether the account accepts its JWTs at the second `now`.
     pub fn opens(&self, account: &Account, now: u64) -> bool {
         self.user_id == account.id
             && self.auth_epoch == account.auth_epoch

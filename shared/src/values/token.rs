@@ -2,7 +2,7 @@
 
 use super::{Account, Session};
 
-/// The tolerance for a token's times, in seconds: clocks differ.
+/// The tolerance for a JWT's times, in seconds: clocks differ.
 pub(crate) const LEEWAY: u64 = 60;
 
 /// An access token whose signature and times are valid. Only the store knows whether the account
@@ -17,14 +17,14 @@ pub struct AccessToken {
     pub session: String,
     /// The account's epoch when the session began.
     pub auth_epoch: u64,
-    /// The second at which the session ends, and with it the last of its tokens.
+    /// The second at which the session ends, and with it the last of its JWTs.
     pub session_ends: u64,
     /// The second at which it ends.
     pub(crate) ends: u64,
 }
 
 impl AccessToken {
-    /// A token of this session that ends at `ends`, or with the session.
+    /// An access token of this session that ends at `ends`, or with the session.
     pub fn new(account: &Account, session: &Session, ends: u64) -> Self {
         Self {
             user_id: account.id.clone(),
@@ -36,7 +36,7 @@ impl AccessToken {
         }
     }
 
-    /// The account, if it accepts this token: it has the id and the epoch of the token, is active,
+    /// The account, if it accepts this access token: it has its id and epoch, is active,
     /// and the session hasn't ended.
     pub fn admits(&self, account: Option<Account>) -> Option<Account> {
         account.filter(|account| {
@@ -57,18 +57,18 @@ pub struct RefreshToken {
     pub name: String,
     /// The session's id.
     pub session: String,
-    /// Its generation: 0 for the token of the log-in.
+    /// Its generation: 0 for the refresh token of the log-in.
     pub generation: u64,
     /// The second at which it ends.
     pub ends: u64,
     /// The origin of the page that keeps it in a cookie: a hash of that origin's key. Without the
-    /// key the token is invalid. `None` for clients without cookies, and for pages that were
-    /// loaded before keys existed.
+    /// key the refresh token is invalid. `None` for clients without cookies, and for pages that
+    /// were loaded before keys existed.
     pub origin: Option<String>,
 }
 
 impl RefreshToken {
-    /// The first token of a session.
+    /// The first refresh token of a session.
     pub fn first(account: &Account, session: &Session) -> Self {
         let (user_id, name) = (account.id.clone(), account.label.clone());
         let session_id = session.id().to_owned();
@@ -80,7 +80,7 @@ impl RefreshToken {
         Self { origin: self.origin.clone().or(origin), ..self.clone() }
     }
 
-    /// The token that replaces this one.
+    /// The refresh token that replaces this one.
     pub fn successor(&self) -> Self {
         Self { generation: self.generation + 1, ..self.clone() }
     }
@@ -94,7 +94,7 @@ const LIFE: u64 = 183 * 86_400;
 pub struct DeviceToken {
     /// The account's id.
     pub user_id: String,
-    /// The device's id, which stays the same as long as the client keeps its tokens.
+    /// The device's id, which stays the same as long as the client keeps its device tokens.
     pub id: String,
     /// The second at which it ends.
     pub ends: u64,

@@ -20,7 +20,7 @@ impl Person {
         self.post(PATH, json!({ "name": name })).await
     }
 
-    /// Sends the request of a program with a key.
+    /// Sends the request of a program with an API key.
     pub async fn completes(&self) -> Answer {
         self.post(
             "/v1/chat/completions",

@@ -57,7 +57,7 @@ async fn held_tokens_are_shown_wherever_a_balance_is() {
         (ann.profile().await.is(200), "profile"),
         (root.admin(&user).await.is(200), "administrators"),
     ] {
-        // The tokens of the message that crashed are free again.
+        // The credits of the chat that crashed are free again.
         assert_eq!(
             (&shown["tokens"], &shown["tokens_held"]),
             (&json!(100), &json!(200)),

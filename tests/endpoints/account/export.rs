@@ -131,7 +131,7 @@ async fn an_export_is_a_file_with_all_of_ones_own_and_nothing_else() {
     assert_eq!(export["api_keys"][1]["id"], key["id"]);
     let mut statement = ann.get("/api/user/ledger/").await.is(200);
     for row in statement.as_array_mut().unwrap() {
-        // The export has the messages and the keys themselves.
+        // The export has the chats and the keys themselves.
         for field in ["balance", "excerpt", "key_name"] {
             row.as_object_mut().unwrap().remove(field);
         }

@@ -46,7 +46,8 @@ impl Person {
         self.elsewhere("a test").await
     }
 
-    /// Writes this many rows of today behind the API's back, which add and take a token in turns.
+    /// Writes this many rows of today behind the API's back, which add and take one credit in
+    /// turns.
     async fn has_rows(&self, count: usize) {
         let clock = &self.api.server().clock;
         let row = |number: usize| {
@@ -149,7 +150,7 @@ async fn a_row_shows_its_message_and_the_key_that_sent_it() {
     let id = key["id"].as_str().unwrap();
     ann.delete(&format!("/api/user/api-keys/{id}")).await.is(200);
     assert_eq!(about().await, expected(Value::Null), "a revoked key has no name");
-    // The ledger stays when messages are deleted, so it must not contain them.
+    // The ledger stays when chats are deleted, so it must not contain them.
     let ledger = api.items(&ann.id).await["LedgerTable"].clone();
     let ledger = json!(ledger).to_string();
     assert!(ledger.contains(&first) && !ledger.contains("Explain"), "{ledger}");

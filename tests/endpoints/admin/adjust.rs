@@ -1,4 +1,4 @@
-//! Adjustments: tokens that are added or taken by hand.
+//! Adjustments: credits that are added or taken by hand.
 
 use aws_sdk_dynamodb::config::interceptors::BeforeSerializationInterceptorContextMut;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};

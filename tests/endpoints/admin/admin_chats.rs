@@ -11,7 +11,7 @@ use crate::endpoints::admin::administration::{at_noon, texts};
 use crate::support::client::{Api, Person};
 use crate::support::world::put;
 
-/// Stores messages that were sent at these times, in milliseconds, with their answers.
+/// Stores chats that began at these times, in milliseconds.
 async fn said(api: &Api, person: &Person, chats: &[(u64, &str, &str)]) {
     let chat = |(time, message, response): &(u64, &str, &str)| {
         let id = least_id(*time);

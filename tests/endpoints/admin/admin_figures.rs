@@ -40,7 +40,7 @@ async fn all_accounts_are_summed_up_once_a_day() {
     root.admin("figures?accounts=all").await.expect(400, "invalid_fields");
 }
 
-/// The names, messages and tokens of the users who did the most.
+/// The names, messages and credits of the users who did the most.
 async fn top(root: &Person, query: &str) -> Vec<(Value, u64, u64)> {
     let top = root.admin(&format!("figures?{query}")).await.is(200)["top"].clone();
     assert_eq!(top["complete"], true, "{top}");
@@ -64,7 +64,7 @@ async fn figures_name_the_users_who_spent_the_most_and_those_who_sent_the_most()
         person.chat("hi").await.is(200);
     }
     gone.deletes_the_account().await.is(202);
-    // Ben's message was dear.
+    // Ben's chat was dear.
     let rows = api.items("").await["LedgerTable"].clone();
     let is_bens = |row: &&Value| row["user_id"] == ben.id.as_str() && row["kind"] == "chat";
     let mut dear = rows.iter().find(is_bens).unwrap().clone();

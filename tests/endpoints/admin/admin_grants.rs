@@ -52,7 +52,7 @@ async fn a_preview_says_what_would_come_of_each_grant_and_changes_nothing() {
     let dan = api.person("dan").await;
     root.changes(&ben, json!({ "active": false })).await.is(200);
     gone.deletes_the_account().await.is(202);
-    // The letter to ann may still be on its way.
+    // The e-mail to ann may still be on its way.
     let stored = async || {
         let mut items = api.items("").await;
         let is_mail = |item: &Value| {

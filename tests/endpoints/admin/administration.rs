@@ -721,13 +721,13 @@ async fn an_answer_is_refunded_once() {
     let row = ["kind", "amount", "reason", "chat_id"].map(|field| rows[0][field].clone());
     assert_eq!(row, [json!("adjustment"), json!(PRICE), json!("a bad answer"), chat.clone()]);
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
-    // The refund outlasts the message, and any idempotency key.
+    // The refund outlasts the chat, and any idempotency key.
     ann.delete(&format!("/api/chat/{}", chat.as_str().unwrap())).await.is(200);
     api.server().clock.advance(400 * DAY);
     let root = root.elsewhere("a test").await;
     root.post(&path, refund.clone()).await.expect(409, "already_refunded");
 
-    // A retry under its key gets the row that was made.
+    // A retry under its idempotency key gets the row that was made.
     let second = ann.elsewhere("a test").await.chat("hi").await.is(200)["id"].clone();
     let refund = json!({ "chat_id": second, "reason": "a bad answer" });
     let bearer = root.bearer();

@@ -197,7 +197,7 @@ async fn a_user_is_sent_a_link_for_a_new_password_and_the_old_one_holds_until_it
     let done = root.resets(&ann).await.is(202);
     assert_eq!(done, json!({ "message": "An e-mail is on its way." }));
     let mails = api.mails_to(&address, 2).await;
-    // A store may report the letters in any order.
+    // A store may report the e-mails in any order.
     let mail = mails.iter().find(|mail| mail.subject == "Choose a new password").unwrap();
     ann.is_in().await;
     ann.log_in().await.is(200);

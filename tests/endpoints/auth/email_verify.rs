@@ -14,7 +14,7 @@ use crate::support::rig::Rig;
 
 const NEW: &str = "another-one";
 
-/// A user with an address, the address, and the token that was sent there.
+/// A user with an address, the address, and the link token that was sent there.
 async fn ann(api: &Api) -> (Person, String, String) {
     let address = format!("{}@example.com", unique("ann"));
     let ann = api
@@ -309,7 +309,7 @@ async fn a_verification_without_a_session_takes_a_new_password() {
     squatter.is_in().await;
     assert_eq!(squatter.profile().await.is(200)["email_verified"], false);
 
-    // A token of another session, or an invalid one, is ignored then.
+    // An access token of another session, or an invalid one, is ignored then.
     let headers = [("authorization", "Bearer ")];
     let body = json!({ "token": token, "password": NEW });
     api.send(Method::POST, "/api/user/email/verify/", &headers, Some(body)).await.is(200);

@@ -178,7 +178,7 @@ async fn the_account_remembers_a_log_out_until_the_last_token_of_the_session_has
     let ends = forge::claims(&ann.refresh)["exp"].as_u64().unwrap();
     ann.log_out().await.is(200);
     assert_eq!(api.account(&ann).await.revoked, [(ann.session(), ends)].into());
-    // A token without the end of its session is remembered longer.
+    // An access token without the end of its session is remembered longer.
     let ann = ann.elsewhere("x").await;
     let silent = forge::with(&forge::claims(&ann.access), "session_exp", None);
     ann.using(Forge::of(&api).sign(&forge::header(&ann.access), &silent)).log_out().await.is(200);

@@ -73,7 +73,7 @@ async fn a_thief_who_refreshes_in_turn_with_the_owner_is_noticed() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let (_, mut shared) = tokens(api.refresh(&ann.refresh).await);
-    // Both have the same token, and take turns every half hour.
+    // Both have the same refresh token, and take turns every half hour.
     for _ in 0..20 {
         let (_, next) = tokens(api.refresh(&shared).await);
         api.server().clock.advance(Duration::from_secs(1800));

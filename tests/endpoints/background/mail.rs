@@ -263,7 +263,7 @@ async fn amazon_ses_is_told_the_configuration_set_that_is_set() {
 /// What becomes of an e-mail that Amazon SES doesn't take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
-    /// Lambda delivers the letter again.
+    /// Lambda delivers the e-mail again.
     Again,
     /// It stays in the outbox, for an operator.
     Stays,

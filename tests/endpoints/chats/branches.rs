@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::portable::chat_stream::{events, text_of};
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
 
-/// An id that no message has.
+/// An id that no chat has.
 const UNKNOWN: &str = "01a1f7d1-6dd1-703a-9600-a369c76325b7";
 
 impl Person {
@@ -30,7 +30,7 @@ impl Person {
         self.post("/api/chat/", body).await
     }
 
-    /// The same. The id of the message.
+    /// The same. The id of the chat.
     async fn branches(&self, message: &str, conversation: &str, after: &str) -> String {
         id_of(&self.says_after(message, conversation, after).await.is(200))
     }
@@ -44,7 +44,7 @@ impl Person {
         self.delete(&format!("/api/chat/{id}/")).await.is(200);
     }
 
-    /// What each message of the conversation follows, oldest first.
+    /// What each chat of the conversation follows, oldest first.
     async fn order(&self, conversation: &str) -> Vec<Value> {
         let query = format!("?limit=100&conversation_id={conversation}");
         let history = self.history(&query).await.is(200);
@@ -117,7 +117,7 @@ async fn lists_and_the_export_say_what_a_message_follows_and_nothing_of_messages
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two"]).await;
     let id = main[0].as_str();
-    // What a message follows anyway is not stored.
+    // What a chat follows anyway is not stored.
     let third = ann.says_after("three", id, &main[1]).await.is(200);
     assert_eq!(third.get("after"), None);
     let edited = ann.says_after("two again", id, &main[0]).await.is(200);
@@ -221,7 +221,7 @@ async fn a_retry_under_the_same_key_is_the_same_version_and_another_place_is_ano
     for other in [Some(main[1].as_str()), Some("start"), None] {
         once(other).await.expect(422, "idempotency_key_reused");
     }
-    // The reply is the same when the message that it followed is gone.
+    // The reply is the same when the chat that it followed is gone.
     ann.removes(&main[0]).await;
     let again = once(Some(after)).await;
     assert_eq!(again.header("idempotent-replayed"), "true");
@@ -264,7 +264,7 @@ async fn what_followed_a_deleted_message_follows_the_one_before_it() {
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two", "three"]).await;
     let id = main[0].as_str();
-    // Of a branch: both that followed it, and no other message.
+    // Of a branch: both that followed it, and no other chat.
     let edited = ann.branches("two again", id, &main[0]).await;
     let left = ann.branches("left", id, &edited).await;
     let right = ann.branches("right", id, &edited).await;
@@ -382,7 +382,7 @@ async fn a_branch_that_begins_far_back_is_followed_to_there() {
     let far = ann.branches("far", id, &main[1]).await;
     assert_eq!(ann.is_told(id, &far).await, ["1", "2", "far"]);
     assert_eq!(ann.is_told(id, &main[4]).await, ["3", "4", "5"]);
-    // Messages of other branches take no place.
+    // Chats of other branches take no place.
     let next = ann.branches("next", id, &far).await;
     for _ in 0..5 {
         ann.branches("beside", id, &main[7]).await;
@@ -407,7 +407,7 @@ async fn a_branch_with_many_turnings_is_told_as_far_as_a_few_reads_lead() {
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one"]).await;
     let (id, mut last) = (main[0].as_str(), main[0].clone());
-    // After each message of the branch, more beside it than are read at a time.
+    // After each chat of the branch, more beside it than are read at a time.
     for turning in 0..11 {
         let next = ann.branches(&format!("turning {turning}"), id, &last).await;
         for answer in join_all((0..13).map(|_| ann.says_after("beside", id, &last))).await {

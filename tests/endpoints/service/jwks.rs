@@ -24,7 +24,7 @@ async fn kids(api: &Api) -> HashSet<Value> {
         .collect()
 }
 
-/// The id of the key that signed a token.
+/// The id of the key that signed a JWT.
 fn kid(token: &str) -> Value {
     forge::header(token)["kid"].clone()
 }

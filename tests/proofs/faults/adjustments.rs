@@ -133,7 +133,7 @@ async fn run(rig: &Rig, matrix: Matrix<Adjusting>) -> (usize, Vec<String>) {
     let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after it was sent again", &world));
 
-    // A refused adjustment stays refused, even when there are enough tokens.
+    // A refused adjustment stays refused, even when there are enough credits.
     side_by_side(&mut cases, async |case| {
         if case.scenario == Adjusting::TakingTooMuch && case.replies.iter().any(Result::is_ok) {
             case.who.api.adjust(&case.who, amount_of(GRANT), "a gift").await;

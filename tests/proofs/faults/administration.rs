@@ -1,5 +1,5 @@
 //! What administrators change: a user's role and state, with a row on the trail and the list of
-//! administrators; and balances, with a key, and by the grants of a file.
+//! administrators; and balances, with an idempotency key, and by the grants of a file.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-//! Deletions of a message of a branch: what followed it follows the message before it, and nothing else
+//! Deletions of a chat of a branch: what followed it follows the chat before it, and nothing else
 //! changes.
 
 use serde_json::Value;
@@ -11,15 +11,15 @@ use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
 use crate::support::world::{World, put};
 
-/// Two messages follow the one that is deleted.
+/// Two chats follow the one that is deleted.
 #[derive(Clone, Copy, Debug)]
 struct Deleting;
 
-/// The messages of a conversation.
+/// The chats of a conversation.
 struct Messages {
     /// The main line.
     main: [Chat; 2],
-    /// The one that is deleted. It follows the first message.
+    /// The one that is deleted. It follows the first chat.
     deleted: Chat,
     /// Those that follow it.
     following: [Chat; 2],

@@ -42,7 +42,7 @@ pub enum Paying {
     FailedOver,
     /// After an earlier one in its conversation, which it reads.
     ChatInConversation,
-    /// After the first message of its conversation, which has others since, and which the AI repeats.
+    /// After the first chat of its conversation, which has others since, and which the AI repeats.
     Branch,
     /// Of an account with instructions, which the AI repeats.
     InstructedChat,
@@ -52,7 +52,7 @@ pub enum Paying {
     CallOfTool,
     /// A response instead of a completion.
     Response,
-    /// Streamed under a key, and stopped over the same wire once the AI was asked.
+    /// Streamed under an idempotency key, and stopped over the same wire once the AI was asked.
     StoppedStream,
 }
 
@@ -141,9 +141,9 @@ pub struct Own {
     ai: CountingAi,
     key: Option<String>,
     conversation: Option<String>,
-    /// The message that it follows.
+    /// The chat that it follows.
     after: Option<String>,
-    /// The function that stops messages, and its replies.
+    /// The function that stops chats, and its replies.
     stop: Option<Function>,
     stops: Arc<Mutex<Vec<Reply>>>,
 }
@@ -167,7 +167,7 @@ impl Scenario for Paying {
             Self::Branch => {
                 let function = case.function();
                 let mut asking = function.needs::<AiApp>().unwrap().clone();
-                // The first message is further back than what is read at first.
+                // The first chat is further back than what is read at first.
                 let config = AiConfig { context_chats: 1, ..(*asking.ai.config).clone() };
                 asking.ai.config = Arc::new(config);
                 let edge = function.edge.clone();
@@ -252,7 +252,7 @@ impl Case<Paying> {
         }
     }
 
-    /// What is wrong with messages that all follow the first one: each is told of that one alone.
+    /// What is wrong with chats that all follow the first one: each is told of that one alone.
     fn is_apart(&self, chats: &[Chat]) -> Vec<String> {
         let (mut wrong, first) = (Vec::new(), self.own.after.as_deref());
         let message = self.scenario.message(&self.who);
@@ -416,7 +416,7 @@ impl Case<Paying> {
             .iter()
             .filter(|reply| reply.is_unknown() || reply.detail().contains("tokens reserved"))
             .count();
-        // The SDK can't copy a reserve that it sent once; the copy's tokens are returned.
+        // The SDK can't copy a reserve that it sent once; the copy's credits are returned.
         let copied = usize::from(self.plan.is_some_and(|plan| plan.fault == Fault::Again));
         let live = account.reservations.values().filter(|held| held.expires_at > now).count();
         if live > open + copied {
@@ -441,7 +441,7 @@ fn slow_message(who: &Person) -> String {
     format!("!slow 2500 {}", who.name)
 }
 
-/// A reply to OpenAI's clients in the form of a chat's reply, without the tokens left, which that
+/// A reply to OpenAI's clients in the form of a chat's reply, without the credits left, which that
 /// API doesn't have.
 fn of_chat(reply: &Value, message: &str) -> Value {
     let Some(id) = reply["id"].as_str() else {
@@ -466,7 +466,7 @@ fn of_chat(reply: &Value, message: &str) -> Value {
 }
 
 impl Person {
-    /// Makes a chat that died long ago hold all tokens.
+    /// Makes a chat that died long ago hold all credits.
     pub async fn holds_everything(&self) {
         let number = |number: u64| AttributeValue::N(number.to_string());
         let fields = [
@@ -498,7 +498,7 @@ pub async fn run(rig: &Rig, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
         case.lane.calm();
     }
 
-    // Another payload under a key that was used is refused, and changes nothing.
+    // Another payload under an idempotency key that was used is refused, and changes nothing.
     let before = world;
     side_by_side(&mut cases, async |case| {
         let id = &case.who.id;
@@ -574,7 +574,7 @@ pub async fn run(rig: &Rig, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
 }
 
 /// Functions that sleep past their leases and wake. It is wrong if they store a chat, or return
-/// tokens that were returned before.
+/// credits that were returned before.
 pub async fn sleepers(rig: &Rig) -> (usize, Vec<String>) {
     let [mut swept, mut retaken, mut unswept] = [
         Paying::Chat.begin(rig, None, false).await,
@@ -587,7 +587,7 @@ pub async fn sleepers(rig: &Rig) -> (usize, Vec<String>) {
     rig.sweep().await;
     let unswept_wakes = unswept.falls_asleep().await;
     rig.after_the_lease();
-    // Another run of the same key holds tokens when the first one wakes.
+    // Another run of the same idempotency key holds credits when the first one wakes.
     let second_run = retaken.falls_asleep().await;
 
     for (case, wakes) in
@@ -622,7 +622,7 @@ async fn whatever_fails_at_whichever_call_a_chat_is_charged_once_or_not_at_all()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_at_whichever_call_a_stopped_chat_is_charged_once_or_not_at_all() {
     let rig = Rig::start().await;
-    // Of the message: its record, the reserve, its looks and the settle. Of the stop: the account,
+    // Of the chat: its record, the reserve, its looks and the settle. Of the stop: the account,
     // which may be read before a look or after it, and the mark.
     let calls = ["GetItem", "UpdateItem", "GetItem", "GetItem", "UpdateItem", "TransactWriteItems"];
     let calls = Some(calls.map(str::to_owned).to_vec());

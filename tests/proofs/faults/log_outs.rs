@@ -124,7 +124,7 @@ impl Case<Leaving> {
 }
 
 impl Rig {
-    /// How many of a session's three tokens are accepted.
+    /// How many of a session's three JWTs are accepted.
     async fn lives(&self, who: &Person) -> usize {
         let opens =
             [self.balance(&who.access).await.is_some(), self.balance(&who.token).await.is_some()];

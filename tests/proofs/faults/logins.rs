@@ -1,4 +1,4 @@
-//! Log-ins: the right password is accepted, and the issued tokens are valid.
+//! Log-ins: the right password is accepted, and the issued JWTs are valid.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
@@ -108,8 +108,8 @@ impl Case<LoggingIn> {
         self.notes(moment, wrong);
     }
 
-    /// Records if a late copy sets a session back, revives one that a reused token has ended, or
-    /// takes back a new password.
+    /// Records if a late copy sets a session back, revives one that a reused refresh token has
+    /// ended, or takes back a new password.
     async fn outlives_late_copies(&mut self, rig: &Rig) {
         let mut wrong = Vec::new();
         for reply in self.replies.iter().filter(|reply| reply.status == 200) {

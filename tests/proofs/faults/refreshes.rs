@@ -1,4 +1,4 @@
-//! Refreshes: one successor, and only a dead token ends the session.
+//! Refreshes: one successor, and only a dead refresh token ends the session.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use crate::support::rig::Rig;
 /// What is refreshed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refreshing {
-    /// The token that the session began with.
+    /// The refresh token that the session began with.
     First,
     /// Its successor.
     Second,
@@ -91,7 +91,7 @@ impl Case<Refreshing> {
         self.notes("afterwards", wrong);
     }
 
-    /// What is wrong with a session that must go on, until a dead token ends it.
+    /// What is wrong with a session that must go on, until a dead refresh token ends it.
     async fn goes_on(&self, rig: &Rig) -> Vec<String> {
         let mut wrong = Vec::new();
         let given: HashSet<_> =
@@ -125,7 +125,7 @@ impl Case<Refreshing> {
         wrong
     }
 
-    /// What is wrong with a session whose dead token was presented.
+    /// What is wrong with a session whose dead refresh token was presented.
     async fn is_over(&self, rig: &Rig) -> Vec<String> {
         let mut wrong = Vec::new();
         if self.replies.iter().all(Reply::is_unknown)

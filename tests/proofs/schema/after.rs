@@ -80,7 +80,7 @@ async fn opens_to_the_same(api: &Api, kept: &Kept) {
     completes(&revoked, "0").await.expect(401, "invalid_token");
 }
 
-/// Finished keys are replayed, conversations continue, and the tokens of messages that were waiting
+/// Finished keys are replayed, conversations continue, and the credits of chats that were waiting
 /// are returned when their leases have ended.
 async fn goes_on(api: &Api, kept: &Kept) {
     let [ann, root] = ["ann", "root"].map(|session| kept.person(session, api));

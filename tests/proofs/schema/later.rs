@@ -12,7 +12,7 @@ use crate::endpoints::admin::administration::{at_noon, texts};
 use crate::support::client::{Api, DAY, GRANT, PRICE, Person};
 use crate::support::world::put;
 
-/// What the gift of a later release adds, and what its message takes.
+/// What the gift of a later release adds, and what its chat takes.
 const GIFT: u64 = 70;
 const VOICE: u64 = 30;
 
@@ -54,7 +54,7 @@ impl Person {
     }
 }
 
-/// A user with a grant, a message and the rows of a later release, the id of whose charge is returned;
+/// A user with a grant, a chat and the rows of a later release, the id of whose charge is returned;
 /// and an administrator.
 async fn customer(api: &Api) -> (Person, String, Person) {
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
@@ -122,7 +122,7 @@ async fn a_row_of_an_unknown_kind_is_in_the_audit() {
     };
     assert_eq!(store.audit(&ann.name).await.unwrap(), clean(4));
     assert_eq!(repairs().await, 0);
-    // An administrator returns the price of such a message, as of others.
+    // An administrator returns the price of such a chat, as of others.
     let refund = json!({ "chat_id": voice, "reason": "no answer" });
     let path = format!("/api/admin/users/{}/adjustments", ann.id);
     assert_eq!(root.post(&path, refund).await.is(201)["amount"], VOICE);

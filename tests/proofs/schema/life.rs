@@ -35,15 +35,15 @@ pub const SETTINGS: [(&str, &str); 5] = [
     ("REGISTRATIONS_PER_ADDRESS", "1000"),
 ];
 
-/// How often a letter is posted until one is seen.
+/// How often an e-mail is posted until one is seen.
 const TURNS: usize = 8;
 
 /// What clients keep.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Kept {
-    /// Users with their tokens, by a name for each session.
+    /// Users with their JWTs, by a name for each session.
     people: BTreeMap<String, Session>,
-    /// Tokens of links and programs, and ids.
+    /// Replies, link tokens, API keys and ids.
     words: BTreeMap<String, String>,
     /// What the server answered last.
     pub seen: Vec<Seen>,
@@ -214,7 +214,7 @@ pub fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
-/// Conversations, and messages: with and without a key, edited, of a program, one that calls a
+/// Conversations, and chats: with and without a key, edited, of a program, one that calls a
 /// function, one with a long prompt, one that failed, one that is stopped and one that is deleted.
 async fn talks(ann: &Person, kept: &mut Kept) {
     let begun = ann.chat("the first message").await.is(200);
@@ -292,7 +292,7 @@ async fn sessions(ann: &Person, kept: &mut Kept) {
 async fn administration(api: &Api, root: &Person, ann: &Person, kept: &mut Kept) {
     let (ben, cat) =
         (registers(api, "ben", Some("ben@example.com")).await, registers(api, "cat", None).await);
-    // The letter of a deactivated account is not sent.
+    // The e-mail of a deactivated account is not sent.
     api.mails_to("ben@example.com", 1).await;
     let user = |person: &Person| format!("/api/admin/users/{}", person.id);
     let adjust = json!({ "amount": 500, "reason": "for the outage" });
@@ -365,7 +365,7 @@ async fn deletions(api: &Api, root: &Person, kept: &mut Kept) {
     kept.keeps("mia", &mia);
 }
 
-/// Addresses that are to be proven, a link that resets a password, and a letter of each kind that
+/// Addresses that are to be proven, a link that resets a password, and an e-mail of each kind that
 /// is not sent yet.
 async fn addresses(api: &Api, root: &Person, ann: &Person, kept: &mut Kept) -> Vec<Value> {
     let mut letters = Vec::new();
@@ -421,8 +421,9 @@ async fn addresses(api: &Api, root: &Person, ann: &Person, kept: &mut Kept) -> V
     letters
 }
 
-/// A letter of this kind, or with this field in it, read from the outbox before it was sent. The
-/// server sends letters within a tenth of a second, so another one is posted if this one was faster.
+/// An e-mail of this kind, or with this field in it, read from the outbox before it was sent. The
+/// server sends e-mails within a tenth of a second, so another one is posted if this one was
+/// faster.
 async fn letter(api: &Api, kind: &str, post: impl AsyncFn(usize)) -> Value {
     let place = format!("/letter/M/{kind}");
     let seen = async || loop {
@@ -445,7 +446,7 @@ async fn letter(api: &Api, kind: &str, post: impl AsyncFn(usize)) -> Value {
     panic!("no letter of the kind {kind} was seen")
 }
 
-/// A message with a key waits for the AI.
+/// A chat with a key waits for the AI.
 async fn waits(person: &Person, key: &str) -> JoinHandle<()> {
     let (waiting, key) = (person.clone(), key.to_owned());
     let waiting = tokio::spawn(async move {
@@ -455,14 +456,14 @@ async fn waits(person: &Person, key: &str) -> JoinHandle<()> {
     waiting
 }
 
-/// All items, with the hold of a message that was stopped. Its function finds that out within
-/// a second and returns the tokens, so another one is stopped if this one was faster.
+/// All items, with the hold of a chat that was stopped. Its function finds that out within
+/// a second and returns the credits, so another one is stopped if this one was faster.
 async fn items_with_a_stop(person: &Person) -> BTreeMap<String, Vec<Value>> {
     let is_it = |item: &Value| item["reservations"].to_string().contains("stopped");
     for turn in 0..TURNS {
         let key = format!("stopped {turn}");
         let waiting = waits(person, &key).await;
-        // The hold of the message before may have been seen.
+        // The hold of the chat before may have been seen.
         while person.stops(&key).await.status == 404 {}
         let items = record::items(&person.api.dynamodb).await;
         waiting.abort();

@@ -27,7 +27,7 @@ pub struct Head {
     pub release: String,
     /// When the store was read, in milliseconds since 1970.
     pub at: u64,
-    /// The secret that signed the tokens: it was made for this file.
+    /// The secret that signed the JWTs: it was made for this file.
     pub signing_secret: String,
     /// The part of the release's own list that is marked as unneeded.
     pub unneeded: String,

@@ -40,7 +40,7 @@ fn with_prefix(counted: &[(String, i64)], letter: char) -> BTreeMap<u64, i64> {
     counted.iter().filter_map(of).collect()
 }
 
-/// Tokens that are held for a chat.
+/// Credits that are held for a chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     pub cost: i64,
@@ -153,17 +153,17 @@ pub struct Person {
     pub id: String,
     pub account: Account,
     pub ledger: BTreeMap<String, Row>,
-    /// How often tokens were reserved for a chat, and how often they were returned, by the chat's
+    /// How often credits were reserved for a chat, and how often they were returned, by the chat's
     /// id.
     taken: HashMap<String, u32>,
     returned: HashMap<String, u32>,
-    /// The ids of the chats that were stopped while tokens were held for them.
+    /// The ids of the chats that were stopped while credits were held for them.
     stopped: HashSet<String>,
 }
 
 /// What the model needs to know of the task that wrote.
 pub struct Writer<'w> {
-    /// The id of the chat for which it holds tokens.
+    /// The id of the chat for which it holds credits.
     pub owner: Option<&'w str>,
     /// The second at which it sent its settle first.
     pub settled_at: Option<u64>,
@@ -408,7 +408,7 @@ impl Person {
         self.matches_its_ledger()
     }
 
-    /// Whether a chat was stopped while tokens were held for it.
+    /// Whether a chat was stopped while credits were held for it.
     pub fn has_stopped(&self, chat_id: &str) -> bool {
         self.stopped.contains(chat_id)
     }

@@ -193,7 +193,7 @@ impl Store {
             if account.email.as_deref().map(key).as_deref() != Some(&address) {
                 writes.extend(self.free_address(&account));
             }
-            // A new token for each attempt: its bytes depend on what was read.
+            // A new request token for each attempt: its bytes depend on what was read.
             let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Refused(refusals) if !was_used_by(&refusals, &request)? => refusals,
                 Transaction::Applied | Transaction::Refused(_) => {

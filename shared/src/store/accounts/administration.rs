@@ -102,7 +102,7 @@ impl Store {
                 writes.push(self.put_act(&act)?);
             }
             writes.extend(self.note_change(&seen, &after));
-            // A new token for each attempt: its bytes depend on what was read.
+            // A new request token for each attempt: its bytes depend on what was read.
             if matches!(
                 self.transact(writes, &Uuid::new_v4().to_string()).await?,
                 Transaction::Applied

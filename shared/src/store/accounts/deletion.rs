@@ -43,7 +43,7 @@ pub struct ErasureReport {
 }
 
 impl Store {
-    /// Deletes the caller's account: its tokens become invalid, its address free, and its personal
+    /// Deletes the caller's account: its JWTs become invalid, its address free, and its personal
     /// data is erased. `account` is the account as it was just read, and `no_password` a hash that
     /// no password has. Idempotent.
     ///
@@ -66,7 +66,7 @@ impl Store {
             if seen.administers() {
                 writes.push(self.leave_administrators(&seen.id));
             }
-            // A new token for each attempt: its bytes depend on what was read.
+            // A new request token for each attempt: its bytes depend on what was read.
             let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Applied => return Ok(()),
                 Transaction::Refused(refusals) => refusals,

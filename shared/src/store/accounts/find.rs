@@ -7,7 +7,7 @@ use crate::values::{AccessToken, Account, Administrator, Credential};
 
 impl Store {
     /// # Errors
-    /// [`StoreError::NotAccepted`] if the account doesn't accept the token.
+    /// [`StoreError::NotAccepted`] if the account doesn't accept the access token.
     pub async fn account_of(&self, caller: &AccessToken) -> Result<Account> {
         caller.admits(self.account_named(&caller.name).await?).ok_or(StoreError::NotAccepted)
     }

@@ -81,7 +81,7 @@ impl Store {
                 ),
             };
             let writes = vec![self.mark_used(link, &request, now), update, claim.clone()];
-            // A new token for each attempt: their bytes differ.
+            // A new request token for each attempt: their bytes differ.
             let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Refused(refusals) if !was_used_by(&refusals, &request)? => refusals,
                 Transaction::Applied | Transaction::Refused(_) => break,

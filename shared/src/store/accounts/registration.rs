@@ -27,7 +27,7 @@ pub struct NewAccount {
     pub key: Option<String>,
     /// The role.
     pub role: Role,
-    /// The first tokens.
+    /// The first credits.
     pub grant: Credits,
     /// The reason of the grant, for the ledger.
     pub reason: &'static str,
@@ -182,7 +182,7 @@ impl Store {
             writes.push(self.note_administrator(&account.id));
         }
 
-        // A new token for a pending address: the bytes differ.
+        // A new request token for a pending address: the bytes differ.
         let token = match account.pending_email {
             None => account.nonce.clone(),
             Some(_) => Uuid::new_v4().to_string(),
@@ -219,8 +219,8 @@ impl Store {
     }
 
     /// Creates an account for an administrator, with its grant and its claim of an address. An
-    /// invitation also writes the letter with the link that sets the password; otherwise no e-mail
-    /// is sent. Idempotent.
+    /// invitation also writes the outgoing e-mail with the link that sets the password; otherwise
+    /// no e-mail is sent. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::UsernameTaken`] if the username is another account's address, [`StoreError::EmailTaken`],

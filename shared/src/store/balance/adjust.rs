@@ -67,7 +67,7 @@ impl Adjustment {
         self
     }
 
-    /// Names the message whose price it returns.
+    /// Names the chat whose price it returns.
     #[must_use]
     pub fn refunding(mut self, chat_id: &str) -> Self {
         self.entry.chat_id = Some(chat_id.to_owned());
@@ -95,13 +95,13 @@ pub enum AdjustOutcome {
     KeyUsed,
 }
 
-/// The account exists, has the tokens that are taken, isn't granted too much, and hasn't closed the
-/// adjustment's id.
+/// The account exists, has the credits that are taken, isn't granted too much, and hasn't closed
+/// the adjustment's id.
 const ADJUSTS: &str = "id = :id AND attribute_not_exists(deleted) AND tokens >= :taken AND granted >= :taken AND granted <= :room \
     AND attribute_not_exists(closed.#entry)";
 
 impl Store {
-    /// Adds or takes tokens and writes the ledger row, in one transaction. Releases expired
+    /// Adds or takes credits and writes the ledger row, in one transaction. Releases expired
     /// holds first if they contain credits that are to be taken. Idempotent.
     ///
     /// # Errors

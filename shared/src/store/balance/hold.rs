@@ -69,7 +69,7 @@ impl Hold {
     }
 
     /// Sets the idempotency key, which is remembered until the second `until`. The hold gets
-    /// the key's id, so that only one chat at a time can hold tokens under the key.
+    /// the key's id, so that only one chat at a time can hold credits under the key.
     pub fn keyed(self, key_id: &str, fingerprint: &str, until: u64) -> Self {
         let record = Record::new(key_id, fingerprint, &self.held.owner, until);
         let held = StoredHold { fingerprint: fingerprint.to_owned(), ..self.held };
@@ -89,12 +89,12 @@ impl Hold {
         Self { request: Uuid::new_v4().to_string(), ..self.clone() }
     }
 
-    /// What the message costs.
+    /// What the chat costs.
     pub fn fare(&self) -> Fare {
         self.fare
     }
 
-    /// The balance right after the tokens were taken.
+    /// The balance right after the credits were taken.
     pub fn balance_after(&self) -> Credits {
         self.balance_after
     }

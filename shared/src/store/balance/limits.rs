@@ -29,12 +29,12 @@ pub struct ChatLimits {
     pub refunds_a_day: u32,
 }
 
-/// What a refunded message has cost the operator.
+/// What a refunded chat has cost the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refund {
     /// The AI failed by itself, or wasn't asked. The refund counts towards the minute's limit.
     OfFailure,
-    /// The AI may have worked, and the caller could have caused the refund: the message was
+    /// The AI may have worked, and the caller could have caused the refund: the chat was
     /// stopped, refused or too slow, or its answer can't be used. The refund also counts towards
     /// the day's limit.
     OfWork,

@@ -11,7 +11,7 @@ use crate::store::upkeep::audit::text;
 use crate::store::{Result, Store, StoreError, Write, from_item, n, no_entries, s};
 use crate::values::{Account, Chat, Entry, EntryKind};
 
-/// How long a message may take, in milliseconds, with the skew between the items of a backup: older
+/// How long a chat may take, in milliseconds, with the skew between the items of a backup: older
 /// conversations are not looked for.
 const RECENT: u64 = 15 * 60 * 1000;
 

@@ -1,4 +1,4 @@
-//! Returning the tokens of a hold.
+//! Returning the credits of a hold.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use crate::store::{Item, Outcome, Patience, Result, Store, StoreError, Write, n,
 use crate::values::{Account, StoredHold};
 
 impl Store {
-    /// Returns the tokens of a chat that got no answer, and counts the refund. Idempotent.
+    /// Returns the credits of a chat that got no answer, and counts the refund. Idempotent.
     pub async fn release(
         &self,
         hold: &Hold,
@@ -58,7 +58,7 @@ impl Store {
         }
     }
 
-    /// Returns the tokens of a hold whose lease has ended. Idempotent.
+    /// Returns the credits of a hold whose lease has ended. Idempotent.
     pub(in crate::store) async fn release_expired(
         &self,
         account: &str,
@@ -84,7 +84,7 @@ impl Store {
 /// with the same id isn't touched.
 const HELD: &str = "reservations.#rid.#owner = :owner";
 
-/// The write that returns a hold's tokens, with the other changes that it makes.
+/// The write that returns a hold's credits, with the other changes that it makes.
 struct ReleaseWrite<'a> {
     account: &'a str,
     set: String,

@@ -1,4 +1,4 @@
-//! Reserving the tokens of a chat.
+//! Reserving the credits of a chat.
 
 use std::collections::BTreeMap;
 
@@ -22,15 +22,16 @@ use crate::values::{Account, Credential, Limit, StoredHold};
 const MOST_CLOSED: usize = 2000;
 
 /// How many obstacles one reserve removes at most: an expired hold or an outdated closed id
-/// of its key, too many outdated closed ids, other expired holds, a missing map of minutes.
+/// of its idempotency key, too many outdated closed ids, other expired holds, a missing map of
+/// minutes.
 const CLEARINGS: u32 = 5;
 
-/// The tokens go from the balance into the hold, the account enters the index `due`, and the
+/// The credits go from the balance into the hold, the account enters the index `due`, and the
 /// chat is counted in its minute.
 const TAKES: &str = "SET tokens = tokens - :cost, reservations.#rid = :reservation, due = if_not_exists(due, :expires), \
                  minutes.#minute = if_not_exists(minutes.#minute, :none) + :one";
 
-/// The account accepts the caller and has enough tokens, the hold is new, and no limit is
+/// The account accepts the caller and has enough credits, the hold is new, and no limit is
 /// reached.
 const RESERVES: &str = "id = :id AND active = :true AND auth_epoch BETWEEN :least AND :epoch AND attribute_not_exists(revoked.#session) \
     AND (attribute_not_exists(keys_from) OR keys_from <= :made) AND tokens >= :cost \
@@ -41,7 +42,7 @@ const RESERVES: &str = "id = :id AND active = :true AND auth_epoch BETWEEN :leas
 /// The outcome of a reserve that was not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReserveOutcome {
-    /// The tokens are held.
+    /// The credits are held.
     Held,
     /// Nothing was taken: a request with the same idempotency key ended a moment ago. If it
     /// succeeded, the key has a record.
@@ -53,7 +54,7 @@ pub enum ReserveOutcome {
 enum Refusal {
     /// The same reserve was applied before, and only its reply was lost.
     Ours,
-    /// The account doesn't accept the token.
+    /// The account doesn't accept the credential.
     Identity,
     /// The idempotency key was used with another payload.
     KeyReused,
@@ -86,7 +87,7 @@ enum Refusal {
 }
 
 impl Store {
-    /// Takes the tokens of a chat from the balance in one conditional write, which also checks the
+    /// Takes the credits of a chat from the balance in one conditional write, which also checks the
     /// caller and limits how many chats of an account wait at a time and begin in a minute.
     /// Idempotent.
     ///

@@ -1,4 +1,4 @@
-//! Settling a chat: its tokens are spent, and it is stored.
+//! Settling a chat: its credits are spent, and it is stored.
 
 use crate::store::balance::hold::Hold;
 use crate::store::balance::{CLOSED, append_removals};
@@ -12,16 +12,16 @@ use crate::values::{Chat, Entry};
 pub enum SettleOutcome {
     /// It is stored and paid.
     Stored,
-    /// Its lease has ended: it isn't stored, and the tokens are or will be returned.
+    /// Its lease has ended: it isn't stored, and the credits are or will be returned.
     TooLate,
-    /// Its conversation was deleted meanwhile: it isn't stored, and the tokens are still held.
+    /// Its conversation was deleted meanwhile: it isn't stored, and the credits are still held.
     NoConversation,
-    /// Its idempotency key has a record already: it isn't stored, and the tokens are still held.
+    /// Its idempotency key has a record already: it isn't stored, and the credits are still held.
     KeyUsed,
 }
 
 impl Store {
-    /// Spends the held tokens and stores the chat, its conversation and its ledger row, in one
+    /// Spends the held credits and stores the chat, its conversation and its ledger row, in one
     /// transaction, if the lease hasn't ended. Idempotent.
     ///
     /// # Errors

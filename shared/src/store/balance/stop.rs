@@ -12,14 +12,14 @@ pub enum StopOutcome {
     Marked(String),
     /// It was settled before.
     Settled(String),
-    /// No chat with this key holds tokens, and none was settled.
+    /// No chat with this idempotency key holds credits, and none was settled.
     Unknown,
 }
 
 impl Store {
     /// Marks the hold of the chat that is answered under an idempotency key of this account,
     /// which was just read. The chat's function [looks for the mark](Store::is_stopped), ends the
-    /// answer and settles or releases the hold as ever: the mark moves no tokens. Idempotent.
+    /// answer and settles or releases the hold as ever: the mark moves no credits. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable); the chat may be stopped then or not.
@@ -27,7 +27,8 @@ impl Store {
         // After the lease no function answers.
         let held = account.reservations.get(key_id).filter(|held| held.expires_at > now);
         if let Some(held) = held {
-            // The owner is compared, so that a later chat with the same key isn't stopped.
+            // The owner is compared, so that a later chat with the same idempotency key isn't
+            // stopped.
             let mark = Write::update(
                 &self.tables.users,
                 pk(&account.pk),

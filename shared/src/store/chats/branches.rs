@@ -3,7 +3,7 @@
 //!
 //! A chat's place in the index by_conversation tells what it follows: `<conversation>#<chat id>#<after>`,
 //! where `after` is a chat's id or `start`. Chats without an `after` are the main line, in which each
-//! follows the one before it. So the keys that a message reads anyway show its branch, and a
+//! follows the one before it. So the keys that a chat reads anyway show its branch, and a
 //! conversation without branches stores nothing for them.
 //!
 //! A chat whose `after` was deleted follows the newest older chat of the main line. That is right for
@@ -18,14 +18,14 @@ use crate::store::{Result, Store, Write, s};
 use crate::values::chat::place;
 use crate::values::{Chat, ParentChat};
 
-/// How many more stretches of a conversation are read for a message, at most: one for each place
+/// How many more stretches of a conversation are read for a chat, at most: one for each place
 /// where its branch leaves what was read. The AI gets nothing of what is beyond them.
 const MORE_STRETCHES: usize = 8;
 
 /// How many keys are read at a time to find what follows a chat.
 const FOLLOWING: usize = 1000;
 
-/// What comes before a message in its branch.
+/// What comes before a chat in its branch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Branch {
     /// The ids of the chats before it, newest first.
@@ -134,7 +134,7 @@ impl Store {
         self.stretch(user_id, conversation, None, &end, count).await
     }
 
-    /// What comes before a new message that follows `after`, by default the newest chat of all: at
+    /// What comes before a new chat that follows `after`, by default the newest chat of all: at
     /// most `count` chats. `None` if `after` isn't a chat of the conversation. Begins with the
     /// [newest chats](Store::newest_chats), and reads others only if the branch leads to them.
     pub async fn branch(
@@ -169,7 +169,7 @@ impl Store {
                         self.next_stretch(user_id, conversation, &known, &wanted, count).await?;
                     Some(wanted)
                 }
-                // The chat that the message was to follow.
+                // The chat that the new one was to follow.
                 SearchOutcome::Missing if branch.ids.is_empty() => return Ok(None),
                 SearchOutcome::Missing => match wanted {
                     Predecessor::Chat(id) => Some(Predecessor::OfMainLine(id)),
@@ -211,7 +211,7 @@ impl Store {
         count: usize,
     ) -> Result<Stretch> {
         let first = places_of_chats(conversation);
-        // Without any, a message would not know what it follows. With the default of `CONTEXT_CHATS`,
+        // Without any, a chat would not know what it follows. With the default of `CONTEXT_CHATS`,
         // keys of branches cost one read unit too: 20 of them have less than 4 KB.
         let (keys, more) = self.indexed(user_id, &first, before, count.max(1)).await?;
         Ok(Stretch { chats: keys.into_iter().map(ChatLink::from).collect(), from, more })

@@ -63,8 +63,8 @@ impl Store {
         }
     }
 
-    /// Deletes a key of the caller, which is invalid from then on. A key that became invalid when
-    /// the account's address was verified isn't counted and no longer belongs to the account.
+    /// Deletes an API key of the caller, which is invalid from then on. A key that became invalid
+    /// when the account's address was verified isn't counted and no longer belongs to the account.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`], and [`StoreError::NoSuchApiKey`] if the caller has no key with this id.

@@ -102,7 +102,7 @@ impl Link {
 }
 
 impl Store {
-    /// Stores a link. Its random token makes its key new.
+    /// Stores a link. Its random link token makes its key new.
     pub async fn put_link(&self, link: &Link) -> Result<()> {
         let put = Write::put(&self.tables.tokens, to_item(link)?).condition(NEW);
         self.send(&put).await.map(drop)

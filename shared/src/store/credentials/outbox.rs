@@ -1,10 +1,10 @@
-//! The outbox in the table Tokens: e-mails to send. A request writes a letter in its own
+//! The outbox in the table Tokens: e-mails to send. A request writes an outgoing e-mail in its own
 //! transaction; the function `mail` reads it from the table's stream, makes the link, sends the
-//! e-mail and deletes the letter.
+//! e-mail and deletes the item.
 //!
 //! So no request waits for a mail server, no reply reveals by its timing whether an e-mail was
-//! sent, and no link's token is ever stored: a letter has the purpose of the e-mail, and the token
-//! is made when it is sent.
+//! sent, and no link token is ever stored: an outgoing e-mail has only its purpose, and the
+//! function makes the link token when it sends it.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -18,7 +18,7 @@ use crate::values::idempotency::fingerprint;
 use crate::values::text::key;
 use crate::values::{Account, Email, Limit};
 
-/// How long a letter can wait to be sent, in seconds: a day.
+/// How long an outgoing e-mail can wait to be sent, in seconds: a day.
 const WAITS: u64 = 24 * 3600;
 
 /// The pause between two e-mails to one recipient, in seconds.
@@ -95,14 +95,15 @@ impl Store {
         Ok(posted.filter(|posted| posted.expires_at > now).map(|posted| posted.letter))
     }
 
-    /// Deletes a letter that was sent. Idempotent.
+    /// Deletes an outgoing e-mail that was sent. Idempotent.
     pub async fn take_letter(&self, key: &str) -> Result<()> {
         self.send(&Write::delete(&self.tables.tokens, pk(key))).await.map(drop)
     }
 
-    /// Writes a letter with a link that resets the password of the account with this address; at
-    /// most one a minute, and a few an hour and a day. For an address without an account the write
-    /// is the same, so neither the reply nor its timing reveals whether there is an account.
+    /// Writes an outgoing e-mail with a link that resets the password of the account with this
+    /// address; at most one a minute, and a few an hour and a day. For an address without an
+    /// account the write is the same, so neither the reply nor its timing reveals whether there is
+    /// an account.
     pub async fn post_reset(&self, address: &Email, now: u64) -> Result<()> {
         let request = Uuid::new_v4().to_string();
         let letter = OutgoingEmail::Reset { address: address.key().to_owned(), invites: false };
@@ -112,8 +113,8 @@ impl Store {
         self.transact(writes, &request).await.map(drop)
     }
 
-    /// Writes a letter with a link that resets a user's password, for an administrator. If the
-    /// address was sent such a link less than a minute ago, nothing is written.
+    /// Writes an outgoing e-mail with a link that resets a user's password, for an administrator.
+    /// If the address was sent such a link less than a minute ago, nothing is written.
     ///
     /// # Errors
     /// [`StoreError::NoAddress`], and those of [`Store::end_sessions_of_user`].
@@ -129,7 +130,7 @@ impl Store {
         self.intervene(doing, vec![pause, letter]).await.map(drop)
     }
 
-    /// Writes another letter with a link that verifies the account's unverified address.
+    /// Writes another outgoing e-mail with a link that verifies the account's unverified address.
     ///
     /// # Errors
     /// [`StoreError::NothingToVerify`], and [`StoreError::TooManyMails`] within a minute of the last e-mail,
@@ -149,7 +150,7 @@ impl Store {
         if refusals.has(1) { Err(mailed_enough(now)) } else { Ok(()) }
     }
 
-    /// Adds a letter under a random key.
+    /// Adds an outgoing e-mail under a random key.
     pub(in crate::store) fn post(&self, letter: &OutgoingEmail, now: u64) -> Result<Write> {
         let posted = OutboxItem {
             pk: outbox_pk(&Uuid::new_v4().to_string()),

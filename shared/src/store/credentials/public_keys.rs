@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::store::schema::signing_key;
 use crate::store::{Result, Store, Write, from_item, n, s};
 
-/// A public key that verifies tokens.
+/// A public key that verifies JWTs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublicKey {
-    /// Its id, which is in the header of tokens.
+    /// Its id, which is in the header of JWTs.
     pub kid: String,
     /// 32 bytes in base64url, as in a JWK ([RFC
     /// 8037](https://www.rfc-editor.org/rfc/rfc8037#section-2)).
@@ -21,7 +21,7 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// Whether its tokens are valid at `now`.
+    /// Whether its JWTs are valid at `now`.
     pub fn is_valid(&self, now: u64) -> bool {
         self.until.is_none_or(|until| now < until)
     }
@@ -29,7 +29,7 @@ impl PublicKey {
 
 impl Store {
     /// A handful at most, since expired keys leave the table. A key that can't be read, such as one
-    /// of a later release's type, is left out: the tokens that it signed are invalid here.
+    /// of a later release's type, is left out: the JWTs that it signed are invalid here.
     pub async fn public_keys(&self) -> Result<Vec<PublicKey>> {
         let scan =
             self.client.scan().table_name(&self.tables.keys).consistent_read(true).send().await?;
@@ -41,7 +41,7 @@ impl Store {
         Ok(scan.items.unwrap_or_default().into_iter().filter_map(|item| read(item).ok()).collect())
     }
 
-    /// Publishes a key without an expiry. Idempotent: `from` stays.
+    /// Publishes a public key without an expiry. Idempotent: `from` stays.
     pub async fn publish_key(&self, kid: &str, x: &str, now: u64) -> Result<()> {
         let publish = Write::update(
             &self.tables.keys,
@@ -53,12 +53,12 @@ impl Store {
         self.send(&publish).await.map(drop)
     }
 
-    /// Deletes a key: its tokens are invalid once every function has read the table again.
+    /// Deletes a public key: its JWTs are invalid once every function has read the table again.
     pub async fn withdraw_key(&self, kid: &str) -> Result<()> {
         self.send(&Write::delete(&self.tables.keys, signing_key(kid))).await.map(drop)
     }
 
-    /// Sets the second at which a key expires, unless it is set.
+    /// Sets the second at which a public key expires, unless it is set.
     pub async fn end_key(&self, kid: &str, until: u64) -> Result<()> {
         let end = Write::update(
             &self.tables.keys,

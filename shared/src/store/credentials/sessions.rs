@@ -16,7 +16,7 @@ use crate::values::{AccessToken, Account, RefreshToken, Session, unknown_device}
 /// The outcome of presenting a refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rotation {
-    /// It is the session's current or next token.
+    /// It is the session's current or next refresh token.
     Current(Session),
     /// It is dead: a later one of its session was presented, or it was itself too long ago. Another
     /// client has a copy.
@@ -32,7 +32,7 @@ pub enum Ending<'s> {
     One {
         /// The session's id.
         session: &'s str,
-        /// The second at which its tokens would have ended by themselves.
+        /// The second at which its JWTs would have ended by themselves.
         ends: u64,
     },
     /// Every session of the account.
@@ -74,7 +74,7 @@ impl Store {
     ///
     /// The current generation can be presented again for a while, since its reply may have been
     /// lost, and other tabs have it too. The first generation can be presented as long as it is
-    /// current: clients that never replace their token live on it.
+    /// current: clients that never replace their refresh token live on it.
     pub async fn rotate_session(&self, token: &RefreshToken, now: u64) -> Result<Rotation> {
         let present = |expression: &str, condition: &str| {
             Write::update(&self.tables.tokens, pk(session_pk(&token.session)), expression)
@@ -151,7 +151,7 @@ impl Store {
         self.with_ids(SESSION, ids).await
     }
 
-    /// The newest sessions whose tokens the account accepts at the second `now`, newest first, at
+    /// The newest sessions whose JWTs the account accepts at the second `now`, newest first, at
     /// most 100.
     pub async fn open_sessions(&self, account: &Account, now: u64) -> Result<Vec<Session>> {
         let (ids, _) = self.session_ids(&account.id, None).await?;
@@ -184,7 +184,7 @@ impl Store {
         self.delete_session(&caller.user_id, session.id()).await
     }
 
-    /// Ends one session of the caller's account, or all of them: their tokens are invalid from then
+    /// Ends one session of the caller's account, or all of them: their JWTs are invalid from then
     /// on. Idempotent.
     ///
     /// One conditional write adds the session to the account's revoked ones. If there are too many,
@@ -192,7 +192,7 @@ impl Store {
     /// every session of the account.
     ///
     /// # Errors
-    /// [`StoreError::NotAccepted`] if the account no longer accepts the caller's own token.
+    /// [`StoreError::NotAccepted`] if the account no longer accepts the caller's own access token.
     pub async fn end_sessions(
         &self,
         caller: &AccessToken,
@@ -273,6 +273,6 @@ impl Store {
     }
 }
 
-/// The condition that the account accepts the caller's token.
+/// The condition that the account accepts the caller's access token.
 pub(in crate::store) const CALLER: &str =
     "id = :id AND active = :true AND auth_epoch = :seen AND attribute_not_exists(revoked.#caller)";

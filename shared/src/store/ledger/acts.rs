@@ -60,7 +60,7 @@ impl TrailEntry {
         }
     }
 
-    /// How many tokens an adjustment gave or took, or a new account was granted.
+    /// How many credits an adjustment gave or took, or a new account was granted.
     pub fn amount(&self) -> Option<i64> {
         match self {
             Self::Adjustment(entry) => Some(entry.amount),

@@ -65,7 +65,7 @@ pub(in crate::store) const UNCHANGED: &str =
     "id = :id AND attribute_not_exists(deleted) AND auth_epoch = :seen";
 
 impl Store {
-    /// Ends all sessions of a user: their tokens are invalid from then on, and so are e-mailed links.
+    /// Ends all sessions of a user: their JWTs are invalid from then on, and so are e-mailed links.
     /// API keys stay valid. Idempotent.
     ///
     /// # Errors
@@ -107,7 +107,7 @@ impl Store {
         let PlannedIntervention { by, account, .. } = doing;
         writes.push(self.is_administrator(by.caller()));
         writes.push(self.put_act(&doing.act())?);
-        // A new token for each attempt: its bytes depend on what was read.
+        // A new request token for each attempt: its bytes depend on what was read.
         if matches!(self.transact(writes, &Uuid::new_v4().to_string()).await?, Transaction::Applied)
         {
             return Ok(None);

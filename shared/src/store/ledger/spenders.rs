@@ -1,4 +1,4 @@
-//! The users who spent the most and sent the most messages, by day: counted in the ledger like the
+//! The users who spent the most and had the most chats, by day: counted in the ledger like the
 //! figures, and stored for each closed day.
 
 use std::collections::{BTreeMap, HashMap};
@@ -22,9 +22,9 @@ const KEPT: usize = 250;
 pub struct Spender {
     /// The account's id.
     pub id: String,
-    /// Messages that were paid.
+    /// Chats that were paid.
     pub chats: u64,
-    /// Tokens that were spent on them.
+    /// Credits that were spent on them.
     pub spent: u64,
 }
 

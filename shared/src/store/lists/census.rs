@@ -1,6 +1,6 @@
 //! The census: once a day every account is read, and what they have in common is stored. No list
-//! can be sorted by a balance or a last message: an index by either would be written with each
-//! message. So the census keeps the first users of each order, whose accounts a page reads again.
+//! can be sorted by a balance or a last chat: an index by either would be written with each
+//! chat. So the census keeps the first users of each order, whose accounts a page reads again.
 
 use std::collections::BTreeMap;
 
@@ -92,9 +92,9 @@ pub struct Census {
     pub silent: u64,
     /// All balances.
     pub tokens: u64,
-    /// All tokens ever granted to these accounts.
+    /// All credits ever granted to these accounts.
     pub granted: u64,
-    /// All tokens that they ever spent.
+    /// All credits that they ever spent.
     pub spent: u64,
 }
 

@@ -83,8 +83,8 @@ impl Attempt {
         }
     }
 
-    /// A check of the current password for a client that has a token of this session. Neither
-    /// log-ins nor the thief of another session's token can use up its count.
+    /// A check of the current password for a client that has an access token of this session.
+    /// Neither log-ins nor the thief of another session's access token can use up its count.
     pub fn of_owner(
         user_id: &str,
         session: &str,
@@ -261,7 +261,7 @@ impl Store {
     }
 
     /// Decides whether a counted log-in's password may be checked. If unknown clients are locked
-    /// out, a client that logged in before has its own count: `device` is the token that it keeps,
+    /// out, a client that logged in before has its own count: `device` is its device token,
     /// which counts only if it belongs to this `account`.
     ///
     /// # Errors

@@ -36,14 +36,14 @@ impl Record {
         }
     }
 
-    /// The id of its key.
+    /// The id of its idempotency key.
     pub(in crate::store) fn key_id(&self) -> &str {
         self.pk.strip_prefix(IDEMPOTENCY).unwrap_or_default()
     }
 }
 
 impl Store {
-    /// The record of a key; `None` if it hasn't finished, or is forgotten at `now`.
+    /// The record of an idempotency key; `None` if it hasn't finished, or is forgotten at `now`.
     pub async fn record(&self, key_id: &str, now: u64) -> Result<Option<Record>> {
         let record: Option<Record> = self.get(&self.tables.tokens, pk(record_pk(key_id))).await?;
         // DynamoDB deletes it up to days later.
@@ -56,7 +56,7 @@ impl Store {
         iter(key_ids).map(read).buffered(AT_A_TIME).try_collect().await
     }
 
-    /// Stores the record of a key, unless the key has one at `now`.
+    /// Stores the record of an idempotency key, unless the key has one at `now`.
     pub(in crate::store) fn remember(&self, record: &Record, now: u64) -> Result<Write> {
         Ok(Write::put(&self.tables.tokens, to_item(record)?)
             .condition("attribute_not_exists(pk) OR expires_at <= :now")

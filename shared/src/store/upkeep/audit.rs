@@ -36,7 +36,7 @@ pub enum Difference {
     Account {
         /// What it was granted.
         granted: i128,
-        /// Balance, holds and spent tokens together.
+        /// Balance, holds and spent credits together.
         accounted: i128,
     },
     /// The account was granted another amount than the ledger says.

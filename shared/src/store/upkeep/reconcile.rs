@@ -118,7 +118,8 @@ impl Store {
         Ok(repairs.into_iter().map(|repair| format!("{}: {repair}", account.label)).collect())
     }
 
-    /// The epochs of all API keys, by user. `None` if a session or a key is younger than `second`.
+    /// The epochs of all API keys, by user. `None` if a session or an API key is younger than
+    /// `second`.
     async fn keys_by_user(&self, second: u64) -> Result<Option<HashMap<String, Vec<u64>>>> {
         let mut keys: HashMap<String, Vec<u64>> = HashMap::new();
         let mut start = None;

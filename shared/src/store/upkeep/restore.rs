@@ -2,9 +2,9 @@
 //!
 //! A restore brings back what existed at a second, and with it accounts that were deleted since,
 //! revoked sessions and API keys, used links, withdrawn keys and old passwords. The newer tables
-//! still know of them, if they can be read: afterwards, an account, a session, a key or a right
-//! exists only if it existed at that second and still exists. Passwords and addresses are the newer
-//! ones, since both are changed only with proof.
+//! still know of them, if they can be read: afterwards, an account, a session, an API key or a
+//! right exists only if it existed at that second and still exists. Passwords and addresses are the
+//! newer ones, since both are changed only with proof.
 
 use std::collections::{HashMap, HashSet};
 
@@ -46,7 +46,7 @@ pub struct ReapplyInput<'a> {
     pub newer: &'a NewerTables,
     /// The ids of accounts that were deleted since, if another source knows all of them.
     pub deleted: Option<&'a HashSet<String>>,
-    /// Whether messages that the newer table Chats lacks were deleted by their owners.
+    /// Whether chats that the newer table Chats lacks were deleted by their owners.
     pub messages: bool,
     /// A hash that no password has.
     pub no_password: &'a str,
@@ -72,7 +72,7 @@ pub struct ReapplyReport {
     pub links: usize,
     /// Public keys that were withdrawn or got an end.
     pub public_keys: usize,
-    /// Messages and conversations that were deleted.
+    /// Chats and conversations that were deleted.
     pub messages: usize,
 }
 
@@ -332,7 +332,7 @@ impl Store {
         }
     }
 
-    /// Deletes the messages and conversations that the newer table lacks.
+    /// Deletes the chats and conversations that the newer table lacks.
     async fn reapply_deleted_messages(&self, newer: &Self, done: &mut ReapplyReport) -> Result<()> {
         let place =
             |item: &Item| (text(item, "user_id").to_owned(), text(item, "chat_id").to_owned());

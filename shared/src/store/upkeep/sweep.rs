@@ -1,4 +1,4 @@
-//! Recovery: returning the tokens of chats whose function died.
+//! Recovery: returning the credits of chats whose function died.
 //!
 //! A reserve writes the account into the sparse index `due`, at the second at which its lease ends.
 //! A sweep reads that index alone, so that its cost doesn't grow with the number of idle accounts.
@@ -13,7 +13,7 @@ pub struct SweepReport {
     pub accounts: usize,
     /// Holds that were released.
     pub released: usize,
-    /// The tokens that they held.
+    /// The credits that they held.
     pub credits: u64,
 }
 
@@ -79,7 +79,7 @@ impl Store {
         Ok((due, page.last_evaluated_key))
     }
 
-    /// The number of the account's released holds, and the tokens that they held.
+    /// The number of the account's released holds, and the credits that they held.
     async fn sweep_account(&self, key: &str, due: u64, now: u64) -> Result<(usize, u64)> {
         let Some(account) = self.account_at(key).await? else { return Ok((0, 0)) };
         let (expired, live): (Vec<_>, Vec<_>) =

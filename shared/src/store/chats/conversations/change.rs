@@ -7,7 +7,7 @@ use crate::store::schema::{conversation_place, pinned_place};
 use crate::store::{Outcome, Result, Store, StoreError, from_item, n, s};
 use crate::values::{Instructions, Title};
 
-/// How often a conversation is unpinned at most, until no message uses it meanwhile.
+/// How often a conversation is unpinned at most, until no chat uses it meanwhile.
 const UNPINNINGS: usize = 10;
 
 /// A change of a conversation, of one field at least. `None` leaves a field as it is.
@@ -71,8 +71,8 @@ impl Store {
     /// in milliseconds. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchConversation`] if it doesn't exist, and [`StoreError::Unavailable`] if messages kept
-    /// using it while it was unpinned.
+    /// [`StoreError::NoSuchConversation`] if it doesn't exist, and [`StoreError::Unavailable`] if
+    /// chats kept using it while it was unpinned.
     pub async fn change_conversation(
         &self,
         user_id: &str,

@@ -34,7 +34,7 @@ impl Pace {
         Self::for_share(share)
     }
 
-    /// For the account's owner, who enters the password beside a token.
+    /// For the account's owner, who enters the password beside an access token.
     pub(super) fn owner(most: u32) -> Self {
         Self::for_share(Self::owners(most))
     }
