@@ -3,7 +3,7 @@
 use shared::telemetry::metrics::{self, Metric};
 use shared::{App, Result};
 
-/// Reads only the accounts that may have a reservation whose lease has ended.
+/// Reads only the accounts that may have a hold whose lease has ended.
 pub async fn work(app: App) -> Result<()> {
     let swept = app.store.sweep(app.clock.seconds()).await?;
     tracing::info!(accounts = swept.accounts, released = swept.released, "swept");

@@ -41,7 +41,7 @@ enum Status {
     Ended,
 }
 
-/// Marks the reservation of the message, if its owner is the caller.
+/// Marks the hold of the message, if its owner is the caller.
 #[utoipa::path(
     post,
     path = super::path::chat_stop,
