@@ -26,7 +26,7 @@ impl Username {
     /// use shared::values::Username;
     /// let shown = Username::parse("Ann").unwrap();
     /// assert_eq!(shown.key(), Username::parse("ａＮＮ").unwrap().key());
-    /// assert!(Username::parse("ann smith").unwrap_err().contains("letters, digits"));
+    /// assert!(Username::parse("ann smith").unwrap_err().sentence().contains("letters, digits"));
     /// ```
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         if text.is_empty() {
@@ -55,7 +55,7 @@ impl Username {
     /// ```
     /// use shared::values::Username;
     /// assert!(Username::choose("ann@example.com").is_ok());
-    /// assert!(Username::choose("@ann").unwrap_err().contains("e-mail address"));
+    /// assert!(Username::choose("@ann").unwrap_err().sentence().contains("e-mail address"));
     /// ```
     pub fn choose(text: &str) -> Result<Self, Invalid> {
         let name = Self::parse(text)?;
