@@ -101,9 +101,20 @@ impl Endpoint {
         first.to_uppercase() + rest
     }
 
+    fn is_for_administrators(&self) -> bool {
+        self.room == "admin"
+    }
+
     fn handler(&self) -> String {
         let Self { name, method, path, .. } = self;
         let (words, utoipa) = (self.words(), method.to_lowercase());
+        let (tag, check) = match self.is_for_administrators() {
+            true => ("Administration", "auth::administrator(&app, &req, async { Ok(()) }).await?;"),
+            false => (
+                "Service",
+                "let caller = auth::caller(&app, &req).await?;\n    app.store.account_of(&caller).await?;",
+            ),
+        };
         format!(
             r#"//! `{method} {path}` - say here what it does.
 //!
@@ -116,15 +127,14 @@ use shared::{{App, Reply, Request, auth, http}};
 #[utoipa::path(
     {utoipa},
     path = super::path::{name},
-    tag = "Service",
+    tag = "{tag}",
     summary = "{words}",
     description = "Say here what it does.",
     security(("access_token" = [])),
     responses((status = 200, description = "It is done.", body = Done)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {{
-    let caller = auth::caller(&app, &req).await?;
-    app.store.account_of(&caller).await?;
+    {check}
     http::ok(&Done {{ message: "Done." }})
 }}
 "#
@@ -170,21 +180,28 @@ pub async fn handle(app: App, req: Request) -> Reply {{
 
     fn test(&self) -> String {
         let Self { name, method, path, .. } = self;
+        let (import, name, check) = match self.is_for_administrators() {
+            true => ("", format!("{name}_is_for_administrators"), "answer.is(403);"),
+            false => (
+                "use serde_json::json;\n",
+                format!("{name}_answers"),
+                r#"assert_eq!(answer.is(200), json!({ "message": "Done." }));"#,
+            ),
+        };
         format!(
             r#"//! `{method} {path}`.
 
 use reqwest::Method;
-use serde_json::json;
-
+{import}
 use crate::support::client::Api;
 
 #[tokio::test]
-async fn {name}_answers() {{
+async fn {name}() {{
     let api = Api::start().await;
     let bearer = format!("Bearer {{}}", api.person("ann").await.access);
     let headers = [("authorization", bearer.as_str())];
     let answer = api.send(Method::{method}, "{path}/", &headers, None).await;
-    assert_eq!(answer.is(200), json!({{ "message": "Done." }}));
+    {check}
 }}
 "#
         )
