@@ -127,7 +127,7 @@ async function leave() {
 /** The user signed out or deleted the account: the next user may be another person. */
 function goodbye() {
   forgetDrafts();
-  enter(false);
+  showFrame(false);
   go("#/sign-in");
 }
 
@@ -150,7 +150,7 @@ const wanted = (() => {
 })();
 
 /** Shows the frame for a session, or the one without. */
-function enter(signedIn) {
+function showFrame(signedIn) {
   if (!signedIn) app?.forget();
   fill(root, skipLink, signedIn ? app.frame({ brand: brand(), main, leave }) : doorFrame());
   if (signedIn) app.restoreThreads();
@@ -160,13 +160,13 @@ function enter(signedIn) {
 async function welcome() {
   const { loadAccount } = await readApp();
   await loadAccount();
-  enter(true);
+  showFrame(true);
   go(wanted.take() ?? "#/");
 }
 
 onSessionEnded(() => {
   wanted.keep(location.hash);
-  enter(false);
+  showFrame(false);
   go("#/sign-in?ended");
 });
 
@@ -232,7 +232,7 @@ async function start() {
       const { loadAccount } = await readApp();
       await loadAccount();
     }
-    enter(signedIn);
+    showFrame(signedIn);
   } catch (error) {
     fill(
       root,

@@ -276,7 +276,7 @@ async fn a_role_or_state_exists_afterwards_only_if_it_existed_before_and_still_d
 
 /// Where an account was when the tables were restored.
 #[derive(Clone, Copy, Debug)]
-enum At {
+enum Moment {
     Start,
     Reserved,
     Settled,
@@ -286,20 +286,20 @@ enum At {
 async fn every_part_of_a_settle_that_a_restore_cuts_off_is_completed_or_undone() {
     let api = Api::own(&[]).await;
     let number = |number: u64| AttributeValue::N(number.to_string());
-    for at in [At::Start, At::Reserved, At::Settled] {
+    for at in [Moment::Start, Moment::Reserved, Moment::Settled] {
         for (has_chat, has_row) in [(false, false), (false, true), (true, false), (true, true)] {
             let ann = api.person("ann").await;
             ann.chat("hi").await.is(200);
             match at {
-                At::Start => {
+                Moment::Start => {
                     ann.has_left(GRANT).await;
                     api.set(&ann, "spent", number(0)).await;
                 }
-                At::Reserved => {
+                Moment::Reserved => {
                     ann.holds(&[("reserved", 1)]).await;
                     api.set(&ann, "spent", number(0)).await;
                 }
-                At::Settled => {}
+                Moment::Settled => {}
             }
             if !has_chat {
                 lose(&api, "ChatsTable", "chat_id", &ann).await;

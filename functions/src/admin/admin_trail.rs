@@ -52,7 +52,7 @@ const COLUMNS: [&str; 10] = [
     responses((
         status = 200,
         description = "A page of the audit log.",
-        content((Vec<Shown> = "application/json"), (String = "text/csv", example = json!("\"id\",\"timestamp\",\"act\",\"user_id\",\"username\",\"actor\",\"actor_name\",\"amount\",\"role\",\"reason\"\r\n"))),
+        content((Vec<TrailRow> = "application/json"), (String = "text/csv", example = json!("\"id\",\"timestamp\",\"act\",\"user_id\",\"username\",\"actor\",\"actor_name\",\"amount\",\"role\",\"reason\"\r\n"))),
     )),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
@@ -78,7 +78,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     };
     let names =
         app.store.usernames(acts.iter().flat_map(|act| [act.user_id(), act.actor()])).await?;
-    let data: Vec<Shown> = acts.iter().map(|act| shown(act, &names)).collect();
+    let data: Vec<TrailRow> = acts.iter().map(|act| row(act, &names)).collect();
     let reply = if http::wants_csv(&req) { csv(&data)? } else { http::ok(&data)? };
     page.linked(reply, next.map(|next| next.to_string()).as_deref())
 }
@@ -140,7 +140,7 @@ impl IntoParams for Filter {
 /// An administrator's action.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TrailEntry)]
-pub struct Shown<'a> {
+pub struct TrailRow<'a> {
     #[schema(format = "uuid", examples("01a1f7d1-6e3b-7d02-a6c5-3f0e9b1d8a47"))]
     id: &'a str,
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.995Z"))]
@@ -172,8 +172,8 @@ pub struct Shown<'a> {
     reason: &'a str,
 }
 
-fn shown<'a>(entry: &'a TrailEntry, names: &'a HashMap<String, String>) -> Shown<'a> {
-    Shown {
+fn row<'a>(entry: &'a TrailEntry, names: &'a HashMap<String, String>) -> TrailRow<'a> {
+    TrailRow {
         id: entry.id(),
         timestamp: clock::rfc3339(entry.time()),
         act: entry.word(),
@@ -187,12 +187,12 @@ fn shown<'a>(entry: &'a TrailEntry, names: &'a HashMap<String, String>) -> Shown
     }
 }
 
-fn csv(rows: &[Shown<'_>]) -> Reply {
+fn csv(rows: &[TrailRow<'_>]) -> Reply {
     let header = COLUMNS.into_iter().map(Cow::from).collect();
     http::csv([header].into_iter().chain(rows.iter().map(cells)))
 }
 
-fn cells<'r>(row: &'r Shown<'_>) -> Vec<Cow<'r, str>> {
+fn cells<'r>(row: &'r TrailRow<'_>) -> Vec<Cow<'r, str>> {
     vec![
         row.id.into(),
         row.timestamp.as_str().into(),

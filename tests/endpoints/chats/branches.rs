@@ -37,7 +37,7 @@ impl Person {
 
     /// What the AI gets before a message that follows another one: the user's messages.
     async fn is_told(&self, conversation: &str, after: &str) -> Vec<String> {
-        told(&self.says_after("!recall", conversation, after).await.is(200))
+        repeated_messages(&self.says_after("!recall", conversation, after).await.is(200))
     }
 
     async fn removes(&self, id: &str) {
@@ -58,7 +58,7 @@ fn id_of(chat: &Value) -> String {
 
 /// The user's messages that the AI repeats, without the last one, which asked for them. Asserts that
 /// each has its answer.
-fn told(chat: &Value) -> Vec<String> {
+fn repeated_messages(chat: &Value) -> Vec<String> {
     let lines: Vec<&str> = chat["response"].as_str().unwrap().split('\n').collect();
     let (asked, before) = lines.split_last().unwrap();
     assert_eq!(*asked, "user: !recall");
@@ -105,7 +105,7 @@ async fn without_a_word_of_what_it_follows_a_message_follows_the_newest_one() {
             json!({ "message": "!recall", "conversation_id": main[0], "after": none.clone() });
         let answer = ann.post("/api/chat/", body).await.is(200);
         let newest = answer["after"].as_str().unwrap().to_owned();
-        assert_eq!(told(&answer), ["one", "two again"], "{none}");
+        assert_eq!(repeated_messages(&answer), ["one", "two again"], "{none}");
         assert_eq!(newest, edited);
         ann.removes(&id_of(&answer)).await;
     }
@@ -240,7 +240,7 @@ async fn an_answer_is_streamed_to_a_version_as_to_any_message() {
     let (name, done) = said.last().unwrap();
     assert_eq!((name.as_str(), &done["after"]), ("done", &json!(main[0])));
     assert_eq!(done["response"], text_of(&said));
-    assert_eq!(told(done), ["one"]);
+    assert_eq!(repeated_messages(done), ["one"]);
 }
 
 #[tokio::test]
@@ -250,7 +250,7 @@ async fn of_versions_that_are_asked_for_at_once_each_is_stored_and_paid() {
     let main = ann.says_all(&["one", "two"]).await;
     let versions = (0..8).map(|_| ann.says_after("!recall", &main[0], &main[0]));
     for version in join_all(versions).await {
-        assert_eq!(told(&version.is(200)), ["one"]);
+        assert_eq!(repeated_messages(&version.is(200)), ["one"]);
     }
     let after: Vec<Value> = ann.order(&main[0]).await.split_off(2);
     assert_eq!(after, vec![json!(main[0]); 8]);

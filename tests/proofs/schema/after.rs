@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 
-use super::life::{self, Kept, PASSWORD, completes, keyed};
+use super::life::{self, ClientCredentials, PASSWORD, completes, keyed};
 use super::record::{self, Record};
 use crate::support::client::{Api, DAY, PRICE, Person};
 use crate::support::{forge, program};
@@ -33,7 +33,7 @@ pub async fn works(record: &Record) -> (Dynamo, Api) {
 }
 
 /// Log-ins, sessions, programs and devices that were valid are valid, and no others.
-async fn opens_to_the_same(api: &Api, kept: &Kept) {
+async fn opens_to_the_same(api: &Api, kept: &ClientCredentials) {
     let [root, ann, cat, tablet] =
         ["root", "ann", "cat", "tablet"].map(|session| kept.person(session, api));
     for person in [&root, &ann, &cat, &tablet] {
@@ -82,7 +82,7 @@ async fn opens_to_the_same(api: &Api, kept: &Kept) {
 
 /// Finished keys are replayed, conversations continue, and the credits of chats that were waiting
 /// are returned when their leases have ended.
-async fn goes_on(api: &Api, kept: &Kept) {
+async fn goes_on(api: &Api, kept: &ClientCredentials) {
     let [ann, root] = ["ann", "root"].map(|session| kept.person(session, api));
     let (conversation, before) = (kept.said("conversation"), ann.balance().await);
     let once = json!({ "message": "only once", "conversation_id": conversation });
@@ -125,7 +125,7 @@ async fn goes_on(api: &Api, kept: &Kept) {
 }
 
 /// What administrators do.
-async fn is_managed(api: &Api, kept: &Kept) {
+async fn is_managed(api: &Api, kept: &ClientCredentials) {
     let [root, ann, ben, cat] = ["root", "ann", "ben", "cat"].map(|name| kept.person(name, api));
     let user = |person: &Person| format!("/api/admin/users/{}", person.id);
     let before = ann.balance().await;
@@ -157,7 +157,7 @@ async fn is_managed(api: &Api, kept: &Kept) {
 }
 
 /// What a user changes, ends and deletes.
-async fn own_data_changes(api: &Api, kept: &Kept) {
+async fn own_data_changes(api: &Api, kept: &ClientCredentials) {
     let [ann, tablet] = ["ann", "tablet"].map(|session| kept.person(session, api));
     let export = ann.get("/api/user/export/").await.is(200).to_string();
     for part in ["the first message", "Fares", "for the outage", "a tablet", "a program"] {
@@ -185,7 +185,7 @@ async fn own_data_changes(api: &Api, kept: &Kept) {
 }
 
 /// Links that were sent before the update work once.
-async fn links_work(api: &Api, kept: &Kept) {
+async fn links_work(api: &Api, kept: &ClientCredentials) {
     let reset = json!({ "token": kept.said("reset"), "password": "after the update" });
     api.post("/api/password/reset/confirm/", reset.clone()).await.is(200);
     api.post("/api/password/reset/confirm/", reset).await.expect(400, "invalid_link");
@@ -195,7 +195,7 @@ async fn links_work(api: &Api, kept: &Kept) {
 }
 
 /// The schedule erases what was deleted before the update and since; names are free after a day.
-async fn is_erased(api: &Api, kept: &Kept) {
+async fn is_erased(api: &Api, kept: &ClientCredentials) {
     let app = api.server().apps["erase"].clone();
     for _ in 0..2 {
         functions::background::erase::work(app.clone()).await.unwrap();
@@ -228,7 +228,7 @@ async fn is_clean(api: &Api) {
     assert_eq!(reconciled.repairs, Vec::<String>::new());
 }
 
-async fn reads_the_same(api: &Api, kept: &Kept) {
+async fn reads_the_same(api: &Api, kept: &ClientCredentials) {
     for seen in &kept.seen {
         let now = kept.person(&seen.by, api).get(&seen.path).await.is(200);
         if let Err(difference) = within(&seen.reply, &now) {

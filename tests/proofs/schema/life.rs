@@ -40,13 +40,13 @@ const TURNS: usize = 8;
 
 /// What clients keep.
 #[derive(Clone, Default, Serialize, Deserialize)]
-pub struct Kept {
+pub struct ClientCredentials {
     /// Users with their JWTs, by a name for each session.
     people: BTreeMap<String, Session>,
     /// Replies, link tokens, API keys and ids.
     words: BTreeMap<String, String>,
     /// What the server answered last.
-    pub seen: Vec<Seen>,
+    pub seen: Vec<RecordedReply>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -60,13 +60,13 @@ struct Session {
 
 /// A reply.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Seen {
+pub struct RecordedReply {
     pub by: String,
     pub path: String,
     pub reply: Value,
 }
 
-impl Kept {
+impl ClientCredentials {
     fn keeps(&mut self, session: &str, person: &Person) {
         let Person { id, name, token, access, refresh, .. } = person.clone();
         self.people.insert(session.into(), Session { id, name, token, access, refresh });
@@ -105,7 +105,7 @@ pub async fn server() -> (Dynamo, Api) {
 
 /// Uses the server, and returns what its store has then.
 pub async fn record(api: &Api, release: &str) -> Record {
-    let mut kept = Kept::default();
+    let mut kept = ClientCredentials::default();
     let root = create_administrator(api).await;
     kept.keeps("root", &root);
 
@@ -189,7 +189,7 @@ async fn deletes_account(person: &Person) {
 }
 
 /// Ann, who has registered with an idempotency key and has proven her address.
-async fn owner(api: &Api, kept: &mut Kept) -> Person {
+async fn owner(api: &Api, kept: &mut ClientCredentials) -> Person {
     let body = json!({ "username": "ann", "email": "ann@example.com", "password": PASSWORD });
     let headers = [("idempotency-key", "registration")];
     let registered =
@@ -216,7 +216,7 @@ pub fn text(value: &Value) -> String {
 
 /// Conversations, and chats: with and without a key, edited, of a program, one that calls a
 /// function, one with a long prompt, one that failed, one that is stopped and one that is deleted.
-async fn talks(ann: &Person, kept: &mut Kept) {
+async fn talks(ann: &Person, kept: &mut ClientCredentials) {
     let begun = ann.chat("the first message").await.is(200);
     let conversation = text(&begun["conversation_id"]);
     let more = json!({ "message": "the second", "conversation_id": conversation });
@@ -276,7 +276,7 @@ pub async fn completes(program: &Person, attempts_before: &str) -> Answer {
 }
 
 /// Sessions: refreshed, ended by their owner, and logged out.
-async fn sessions(ann: &Person, kept: &mut Kept) {
+async fn sessions(ann: &Person, kept: &mut ClientCredentials) {
     let mut tablet = ann.elsewhere("a tablet").await;
     for _ in 0..2 {
         let refreshed = ann.api.refresh(&tablet.refresh).await.is(200);
@@ -289,7 +289,7 @@ async fn sessions(ann: &Person, kept: &mut Kept) {
     ann.elsewhere("a watch").await.log_out().await.is(200);
 }
 
-async fn administration(api: &Api, root: &Person, ann: &Person, kept: &mut Kept) {
+async fn administration(api: &Api, root: &Person, ann: &Person, kept: &mut ClientCredentials) {
     let (ben, cat) =
         (registers(api, "ben", Some("ben@example.com")).await, registers(api, "cat", None).await);
     // The e-mail of a deactivated account is not sent.
@@ -317,7 +317,7 @@ async fn administration(api: &Api, root: &Person, ann: &Person, kept: &mut Kept)
 
 /// Wrong passwords: of unknown clients until they are refused, of a known device, and of a user who
 /// is logged in.
-async fn guesses(api: &Api, ann: &Person, kept: &mut Kept) {
+async fn guesses(api: &Api, ann: &Person, kept: &mut ClientCredentials) {
     let guess = |name: &str| json!({ "username": name, "password": "not-the-password" });
     let mut refused = false;
     for _ in 0..9 {
@@ -349,7 +349,7 @@ async fn guess_of_a_later_day(api: &Api) -> Vec<Value> {
 }
 
 /// Mia has deleted a conversation, and Dan, an administrator, his account. Nothing is erased yet.
-async fn deletions(api: &Api, root: &Person, kept: &mut Kept) {
+async fn deletions(api: &Api, root: &Person, kept: &mut ClientCredentials) {
     let dan = registers(api, "dan", Some("dan@example.com")).await;
     let user = format!("/api/admin/users/{}", dan.id);
     root.patch(&user, json!({ "role": "admin", "reason": "helps too" })).await.is(200);
@@ -367,7 +367,12 @@ async fn deletions(api: &Api, root: &Person, kept: &mut Kept) {
 
 /// Addresses that are to be proven, a link that resets a password, and an e-mail of each kind that
 /// is not sent yet.
-async fn addresses(api: &Api, root: &Person, ann: &Person, kept: &mut Kept) -> Vec<Value> {
+async fn addresses(
+    api: &Api,
+    root: &Person,
+    ann: &Person,
+    kept: &mut ClientCredentials,
+) -> Vec<Value> {
     let mut letters = Vec::new();
     letters.push(
         letter(api, "verify", async |turn| {
@@ -475,7 +480,7 @@ async fn items_with_a_stop(person: &Person) -> BTreeMap<String, Vec<Value>> {
 }
 
 /// What an administrator and a user read.
-async fn look(root: &Person, ann: &Person, kept: &Kept) -> Vec<Seen> {
+async fn look(root: &Person, ann: &Person, kept: &ClientCredentials) -> Vec<RecordedReply> {
     let user = format!("/api/admin/users/{}", ann.id);
     let own = [
         "/api/tokens/",
@@ -502,7 +507,7 @@ async fn look(root: &Person, ann: &Person, kept: &Kept) -> Vec<Seen> {
     for (by, person, paths) in [("ann", ann, &own[..]), ("root", root, &of_all[..])] {
         for path in paths {
             let reply = person.get(path).await.is(200);
-            seen.push(Seen { by: by.into(), path: path.clone(), reply });
+            seen.push(RecordedReply { by: by.into(), path: path.clone(), reply });
         }
     }
     seen

@@ -12,7 +12,7 @@ use emulator::dynamo;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::life::Kept;
+use super::life::ClientCredentials;
 use super::list::Schema;
 
 pub const TABLES: [&str; 5] =
@@ -31,7 +31,7 @@ pub struct Head {
     pub signing_secret: String,
     /// The part of the release's own list that is marked as unneeded.
     pub unneeded: String,
-    pub kept: Kept,
+    pub kept: ClientCredentials,
 }
 
 #[derive(Clone)]
