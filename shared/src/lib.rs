@@ -1,15 +1,6 @@
 //! Everything that several endpoints need. Knows no route.
 //!
-//! Each module imports only from those above it in this list:
-//!
-//! - [`values`]: what the product speaks of; [`clock`], [`aws`], [`telemetry`], [`config`];
-//! - [`store`], the only door to DynamoDB, and [`keys`], which sign and verify tokens;
-//! - [`error`], the failures that clients meet, and [`http`], how they and replies are written;
-//! - [`passwords`], [`mail`] and [`ai`];
-//! - [`app`], what a handler needs; [`auth`], which identifies the caller;
-//! - [`view`] and [`statement`], replies that endpoints share; [`openapi`]; [`lambda`], the start of
-//!   a function;
-//! - [`charge`], a message from the hold to the settlement.
+//! ARCHITECTURE.md has the floors of these modules: each imports only from those below it.
 
 pub mod ai;
 pub mod app;
