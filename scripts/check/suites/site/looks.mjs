@@ -99,7 +99,7 @@ const looks = (colorScheme, width) => async () => {
   await page.keyboard.press("Escape");
   for (const [view, place] of Object.entries(PLACES)) {
     await visit(page, place);
-    if (view === "search") await page.locator("summary").first().click();
+    if (view === "search") await page.locator(".chat-answer summary").first().click();
     await shot(view);
     if (width < 600) await fitsNarrow(page, view);
   }

@@ -203,7 +203,7 @@ await journeys({
     assert.equal(await reasoning.getAttribute("open"), null);
     assert.equal(await answer(page).locator(".reasoning .prose").isVisible(), false);
     await page.goto(`${SITE}#/history`);
-    const summary = page.locator("summary").first();
+    const summary = page.locator(".chat-answer summary").first();
     await summary.waitFor();
     assert.match(await summary.innerText(), /^There are seven/);
     // In the middle of an answer the mark is a text.
@@ -218,7 +218,7 @@ await journeys({
     const ann = await newUser("ann");
     await ann.api("POST", "api/chat/", { message: "Markdown please" });
     const page = await chatPage(ann, { place: "#/history" });
-    const summary = page.locator("summary").first();
+    const summary = page.locator(".chat-answer summary").first();
     await summary.waitFor();
     assert.match(await summary.innerText(), /^A title A bold claim, with emphasis, code and a link\./);
   },
