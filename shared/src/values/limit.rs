@@ -1,4 +1,4 @@
-//! Limits against abuse.
+//! Rate limits and limits of concurrent requests.
 
 /// A limit and its remaining quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
