@@ -24,8 +24,8 @@ pub struct Account {
     /// True if the owner has verified `email`.
     #[serde(default)]
     pub email_verified: bool,
-    /// An address that replaces `email` as soon as the owner verifies it. Until then another
-    /// account may claim the address too.
+    /// A new address that replaces `email` as soon as the owner verifies it. Used if another
+    /// account has claimed the address without verifying it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_email: Option<String>,
     /// The owner's first name.
