@@ -161,9 +161,9 @@ impl Ai {
                 }
                 Err(failure) => {
                     may_have_worked |= failure.may_have_worked();
-                    // A refusal doesn't count as the provider's failure: the model can't answer
-                    // such a request. A rejection for an unknown reason may be the provider's
-                    // fault, so it counts.
+                    // A refusal doesn't count as the provider's failure, because the model can't
+                    // answer such a request. A rejection for an unknown reason counts, because the
+                    // provider may be at fault.
                     let failed = u64::from(!matches!(failure, Failure::Refused(_)));
                     metrics::record_by(&provider.name, &[(Metric::AiFailures, failed)]);
                     tracing::warn!(
@@ -171,7 +171,7 @@ impl Ai {
                         cause = failure.cause(),
                         "the AI has not answered"
                     );
-                    // Keep the earlier failure: a busy provider may support what its backup
+                    // Keep the earlier failure, because a busy provider may support what its backup
                     // refuses.
                     last = match last {
                         Some(earlier) if failure.is_refusal() && !earlier.is_refusal() => {
@@ -213,7 +213,7 @@ impl Ai {
                     Err(_) => Err(Failure::TimedOut),
                 }
             });
-            // If the answer is complete, it isn't stopped.
+            // A complete answer isn't stopped.
             match select(in_time, stop).await {
                 Either::Left((outcome, _)) => outcome,
                 Either::Right(_) => Err(Failure::Stopped),

@@ -1,5 +1,6 @@
-//! The first parameter of a handler: `()`, [`App`], [`IssuerApp`], [`GuardApp`] or [`AiApp`],
-//! depending on the endpoint's needs. It is created once, before the first request.
+//! The types of a handler's first parameter: `()`, [`App`], [`IssuerApp`], [`GuardApp`] and
+//! [`AiApp`]. The endpoint's needs decide which type its handler has. The parameter is created
+//! once, before the first request.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -108,7 +109,7 @@ impl Start for App {
 /// An [`App`] that creates accounts, checks passwords, or shows the limits of both.
 #[derive(Clone)]
 pub struct GuardApp {
-    /// The parts that all endpoints share.
+    /// The settings and connections that all endpoints with a store share.
     pub app: App,
     /// The limits of registrations and of wrong passwords.
     pub accounts: Arc<AccountConfig>,
@@ -137,7 +138,7 @@ impl Deref for GuardApp {
 /// reads the signing secret.
 #[derive(Clone)]
 pub struct IssuerApp {
-    /// The parts that all endpoints share.
+    /// The settings and connections that all endpoints with a store share.
     pub app: App,
     /// The limits of registrations and of wrong passwords, and the lifetime of access tokens.
     pub accounts: Arc<AccountConfig>,
@@ -193,7 +194,7 @@ impl Deref for IssuerApp {
 /// providers.
 #[derive(Clone)]
 pub struct AiApp {
-    /// The parts that all endpoints share.
+    /// The settings and connections that all endpoints with a store share.
     pub app: App,
     /// The AI with its providers.
     pub ai: Ai,
@@ -229,7 +230,7 @@ impl Deref for AiApp {
 /// An [`App`] that sends e-mail, for the function `mail`.
 #[derive(Clone)]
 pub struct MailApp {
-    /// The parts that all functions share.
+    /// The settings and connections that all functions with a store share.
     pub app: App,
     /// Sends the e-mails.
     pub carrier: Carrier,
@@ -242,7 +243,7 @@ impl MailApp {
     ///
     /// # Errors
     /// Fails if a setting can't be used or TLS can't be configured.
-    // Inlined for the reason in `crate::mail`.
+    // `crate::mail` says why this function is inlined.
     #[inline]
     pub async fn connect(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let MailConfig { from, configuration_set, url } = MailConfig::read(settings)?;

@@ -120,7 +120,7 @@ pub(crate) fn client() -> Result<Https, TlsError> {
 
 /// Returns the configuration for clients of an emulator, which accepts any region and credentials.
 pub fn emulated() -> SdkConfig {
-    // Emulators don't use TLS. If it can't be configured, calls fail because there is no HTTP
+    // Emulators don't use TLS. If TLS can't be configured, calls fail because there is no HTTP
     // client.
     let http = http::client(RootCertStore::empty()).ok().map(http::for_sdk);
     let credentials = Credentials::new("local", "local", None, None, "emulator");

@@ -26,8 +26,8 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Creates a clock that stops at this time, in milliseconds since 1970. Only [`Clock::advance`]
-    /// moves it. For reproducible tests.
+    /// Creates a clock that stands still at this time, in milliseconds since 1970. Only
+    /// [`Clock::advance`] moves the clock. For reproducible tests.
     pub fn standing(millis: u64) -> Self {
         Self { fixed_at: Some(millis), ..Self::default() }
     }

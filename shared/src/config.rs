@@ -1,5 +1,6 @@
-//! All settings. They are read once, at the start, from a lookup that the caller passes in. No
-//! other module names an environment variable. An endpoint reads only the settings that it needs.
+//! The settings of all functions. They are read once, at the start, from a lookup that the caller
+//! passes in. No other module names an environment variable. An endpoint reads only the settings
+//! that it needs.
 
 mod ai;
 mod secret;
@@ -141,7 +142,7 @@ impl ChatAccess {
 /// balance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmptyBalance {
-    /// 402. Clients don't retry a request with this status.
+    /// 402. Clients don't retry a request that gets this status.
     PaymentRequired,
     /// 429, as in OpenAI's API. Many clients retry such a request without telling their user.
     TooManyRequests,

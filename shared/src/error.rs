@@ -70,7 +70,7 @@ pub fn required(value: Option<String>) -> Result<String, Invalid> {
     value.filter(|text| !text.is_empty()).ok_or_else(|| REQUIRED.into())
 }
 
-/// The length of a prompt and its limit. Used if the settings limit the prompt, not only the model.
+/// The length of a prompt and the limit in the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong {
     /// The prompt's length in bytes.
@@ -87,9 +87,9 @@ pub struct TooLong {
     derive(Deserialize, IntoStaticStr, Serialize, VariantArray)
 )]
 pub enum Error {
-    /// 400: the request can't be parsed; the sentence says why.
+    /// 400: the request can't be parsed. The sentence says why.
     Malformed(String),
-    /// 400: fields are invalid.
+    /// 400: at least one field is invalid.
     Invalid(FieldErrors),
     /// 400: the prompt is longer than the settings or the model allow.
     PromptTooLong(Option<TooLong>),
@@ -108,7 +108,8 @@ pub enum Error {
     InvalidCredentials,
     /// 401: the request has no credential.
     NotAuthenticated,
-    /// 401: the JWT is malformed, expired, revoked, of another type or signed by another key.
+    /// 401: the token or API key is malformed, expired, revoked, of another type or signed by
+    /// another key.
     InvalidToken,
     /// 402: the balance is less than the price of the chat.
     InsufficientTokens {
@@ -171,7 +172,7 @@ pub enum Error {
     OwnAccount,
     /// 409: administrators can't adjust their own balance.
     OwnBalance,
-    /// 409: the price of this answer was returned before.
+    /// 409: the price of this answer has already been returned.
     AlreadyRefunded,
     /// 409: this account is the last administrator.
     LastAdministrator,

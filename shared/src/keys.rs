@@ -211,8 +211,8 @@ struct CurrentKey {
     key: Arc<SigningKey>,
     /// The second at which the secret was read.
     read_at: u64,
-    /// True if the public key is known to be in the table. Nothing must be signed before that,
-    /// because no function could verify it.
+    /// True if the public key is known to be in the table. Before that, no JWT must be signed,
+    /// because no function could verify the JWT.
     published: bool,
 }
 
@@ -242,7 +242,7 @@ impl Signer {
     }
 
     /// Publishes the public key without ending the earlier public keys. The first function that
-    /// signs with the new signing key ends them.
+    /// signs with the new signing key ends the earlier ones.
     pub async fn announce(&self, store: &Store) -> Result<()> {
         let key = self.current().key;
         Ok(store.publish_key(&key.kid, &key.x, self.clock.seconds()).await?)

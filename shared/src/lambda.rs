@@ -51,8 +51,8 @@ where
     serve_pieces(Endpoint::start(routes, handle).boxed_local())
 }
 
-/// A future that starts an endpoint. It is boxed because each function would otherwise compile the
-/// whole Lambda runtime for the types of its endpoint.
+/// A future that starts an endpoint. The future is boxed because each function would otherwise
+/// compile the whole Lambda runtime for the types of its endpoint.
 type EndpointFuture = LocalBoxFuture<'static, Result<Endpoint, ConfigError>>;
 
 fn serve_whole(endpoint: EndpointFuture) -> ExitCode {
@@ -180,7 +180,7 @@ where
     for record in records {
         let ItemChange { keys, sequence_number } = match serde_json::from_value(record) {
             Ok(StreamRecord { dynamodb }) => dynamodb,
-            // Skip the record: it would be unreadable in each retry, which would block all later
+            // Skip the record. In each retry it would be unreadable again and block all later
             // records.
             Err(error) => {
                 tracing::error!(%error, "a record of the stream can't be read and is skipped");
@@ -206,7 +206,7 @@ where
     }
 }
 
-/// An invocation that isn't a request.
+/// An invocation that isn't a request to an endpoint.
 struct Invocation {
     function: String,
     trace: Option<Trace>,
@@ -228,7 +228,8 @@ impl Invocation {
     }
 }
 
-/// The failure of an invocation that isn't a request. The runtime logs its `Debug` text once.
+/// The failure of an invocation that isn't a request to an endpoint. The runtime logs its `Debug`
+/// text once.
 struct Failed {
     what: &'static str,
     error: Error,

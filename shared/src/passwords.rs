@@ -101,8 +101,8 @@ impl Passwords {
         self.in_turn(move |blocks| hash(&password, blocks)).await?
     }
 
-    /// Compares a password with an account's hash. If `stored` is `None`, the result is
-    /// [`Verdict::Wrong`] after the same time.
+    /// Compares a password with an account's hash. If `stored` is `None`, hashes the password
+    /// anyway, so that the check takes equally long, and returns [`Verdict::Wrong`].
     pub async fn check(&self, password: &str, stored: Option<String>) -> Result<Verdict> {
         if password.len() > MOST {
             return Ok(Verdict::Wrong);

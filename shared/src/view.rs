@@ -85,9 +85,9 @@ impl<'a> User<'a> {
 pub struct Balance {
     /// The balance.
     tokens: Credits,
-    /// The balance again.
+    /// The balance again, under another name.
     tokens_left: Credits,
-    /// The balance again.
+    /// The balance again, under a third name.
     remaining_tokens: Credits,
 }
 
@@ -308,8 +308,8 @@ pub struct Chat<'a> {
     #[schema(required, format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     conversation_id: Option<&'a str>,
     /// The id of the message that this message follows, or `start`. Messages in the main line of
-    /// the conversation follow the message before them and omit this field. If the parent was
-    /// deleted, this message follows the main line's last message before the parent.
+    /// the conversation follow the message before them and omit this field. If the followed message
+    /// was deleted, the message before it in the main line counts instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     after: Option<&'a str>,

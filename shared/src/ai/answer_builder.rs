@@ -11,8 +11,8 @@ use crate::ai::tools::CallPiece;
 use crate::ai::{Answer, Failure, Prompt};
 use crate::values::{CutReason, ToolCall, Usage};
 
-/// The size in bytes above which a prompt must be paid even if its streamed answer is stopped
-/// before it begins. Pictures count as for the price.
+/// The size in bytes above which a prompt is charged even if its streamed answer is stopped before
+/// it begins. Pictures count as they do for the price.
 const LONG_PROMPT: usize = 32_768;
 
 /// A piece of a streamed answer.
@@ -40,8 +40,8 @@ pub(super) struct AnswerBuilder<'l> {
     pub(super) limit: usize,
     listener: Option<&'l Listener>,
     /// The number of bytes of the text that were delivered. Leading white space is held back until
-    /// visible text follows, because an answer of only white space counts as empty or is delivered
-    /// at its end.
+    /// visible text follows. An answer of only white space counts as empty, or is delivered at its
+    /// end.
     delivered: usize,
     anything_delivered: &'l AtomicBool,
     /// True if a stopped chat counts as answered even if nothing was delivered.
@@ -202,7 +202,7 @@ impl<'l> AnswerBuilder<'l> {
         self.text.trim().is_empty() && self.calls.is_empty()
     }
 
-    /// Delivers new text, unless the answer is still only white space.
+    /// Delivers new text, unless the whole text is still only white space.
     fn deliver_text(&mut self) {
         if !self.is_empty() {
             self.deliver_rest();

@@ -217,9 +217,9 @@ fn number(of_block: i32) -> u64 {
     u64::try_from(of_block).unwrap_or_default()
 }
 
-/// Builds a `HEAD` request without a signature. It uses the same HTTP client and time-outs as the
-/// other operations, so that they share its connections. A `HEAD` is used because the API has no
-/// operation that every caller may use.
+/// Builds a `HEAD` request without a signature. The request uses the same HTTP client and time-outs
+/// as the other operations, so that they share its connection. A `HEAD` is sent because the API has
+/// no operation that every caller may use.
 fn opening(aws: &SdkConfig, url: &str) -> Operation<(), (), Infallible> {
     let mut opening = Operation::builder()
         .service_name("bedrock")

@@ -31,7 +31,7 @@ pub enum Failure {
 /// The reason why no provider answered a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnswerFailure {
-    /// The failure that the client gets.
+    /// The failure that is sent to the client.
     pub failure: Failure,
     /// True if any provider may have worked for the chat and the caller could have caused its
     /// failure.
@@ -58,7 +58,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Recognizes the refusal from a provider's words in lower case.
+    /// Recognizes a refusal by the provider's words, which must be in lower case.
     fn from_words(words: &str, prompt: &Prompt) -> Option<Self> {
         let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
         let context = ["context length", "context size", "context window", "maximum model length"];

@@ -199,7 +199,7 @@ async fn listen(body: Reply, builder: &mut AnswerBuilder<'_>) -> Result<(), Fail
     if finished { Ok(()) } else { Err(Failure::failed("cut off")) }
 }
 
-/// Returns the reason why the rest of a reply can't be read. A reply over the limit is a cut
+/// Returns the reason why the rest of a reply can't be read. A reply over the limit counts as a cut
 /// answer, because the provider has worked for it.
 fn broken(error: &(dyn std::error::Error + 'static), cause: &str) -> Failure {
     let inner = error.downcast_ref().and_then(io::Error::get_ref);

@@ -37,16 +37,16 @@ pub struct Prompt {
     pub stop: Vec<String>,
     /// The functions that the model may call.
     pub tools: Vec<Tool>,
-    /// The rule whether the model may, must or must not call functions.
+    /// Says whether the model may, must or must not call functions.
     pub tool_choice: ToolChoice,
     /// True if the model may call several functions in one answer. `None` for the model's default.
     pub parallel_calls: Option<bool>,
     /// The format of the answer. `None` for plain text.
     pub format: Option<Format>,
     /// True if the request contains the whole conversation and the parameters of the answer, as on
-    /// `/v1`. An answer that is finished but empty then counts as an answer: the caller chooses the
-    /// stop sequences, and could otherwise get refunds at will. If a model doesn't support a
-    /// parameter, the caller can change it.
+    /// `/v1`. In such a request, a finished but empty answer counts as an answer, because the
+    /// caller chooses the stop sequences and could otherwise get refunds at will. If a model
+    /// doesn't support a parameter, the caller can change the parameter.
     pub given: bool,
 }
 

@@ -36,7 +36,7 @@ impl JsonSchema {
                 Err("A `$ref` of this schema leads back to itself.".into())
             }
             Ok(()) => Ok(Self(schema)),
-            // A data error can only be the error about the depth.
+            // The only data error is the error about the depth.
             Err(error) if error.is_data() => {
                 Err(format!("A schema may be nested at most {DEPTH} levels deep.").into())
             }

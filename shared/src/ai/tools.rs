@@ -16,7 +16,7 @@ pub struct Tool {
     pub strict: Option<bool>,
 }
 
-/// The rule whether a model may, must or must not call functions.
+/// Says whether a model may, must or must not call a function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ToolChoice {
     /// The model may call functions.
@@ -42,7 +42,7 @@ pub enum Format {
 /// The named schema of an answer.
 #[derive(Clone, Debug)]
 pub struct AnswerSchema {
-    /// The name.
+    /// The schema's name.
     pub name: String,
     /// The description of the answer.
     pub description: Option<String>,

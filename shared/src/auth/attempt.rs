@@ -8,8 +8,8 @@ use crate::{App, Error, Result};
 
 /// An attempt at a password, after the store has counted it and the password has been checked.
 pub struct CheckedAttempt {
-    /// The account. `None` if no account has this login. The check takes equally long in both
-    /// cases.
+    /// The account. `None` if no account has this login. The check takes equally long with and
+    /// without an account.
     pub account: Option<Account>,
     /// The result of the check.
     pub verdict: Verdict,
@@ -38,8 +38,8 @@ pub async fn attempt(
 }
 
 impl CheckedAttempt {
-    /// Returns the failure for a wrong password: `wrong`, unless the client's network has failed
-    /// too often.
+    /// Returns `wrong`, the failure for a wrong password. If too many attempts from the client's
+    /// network have failed, returns that failure instead.
     pub fn refused(&self, wrong: Error) -> Error {
         self.attempt.refused(wrong)
     }

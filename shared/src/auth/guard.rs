@@ -20,8 +20,8 @@ pub async fn caller(app: &App, req: &Request) -> Result<AccessToken> {
     AccessToken::verify(app, bearer).await
 }
 
-/// Returns the API key or access token in the `Authorization` header. An API key has been compared
-/// with its stored hash. This function doesn't read the account.
+/// Returns the API key or access token in the `Authorization` header. API keys are compared with
+/// their stored hashes. This function doesn't read the account.
 ///
 /// # Errors
 /// Returns the errors of [`caller`].

@@ -51,9 +51,9 @@ pub async fn issue(
     Ok((SessionTokens { token, pair }, cookie.into_iter().chain([kept]).collect()))
 }
 
-/// Issues an access token and a refresh token. The body has both, unless the client asks for a
-/// cookie. Then the cookie has the refresh token, which is bound to the origin of the client's
-/// page.
+/// Issues an access token and a refresh token. The body contains both, unless the client asks for
+/// the refresh token in a cookie. A refresh token in a cookie is bound to the origin of the
+/// client's page.
 pub async fn issue_pair(
     app: &IssuerApp,
     req: &Request,
@@ -89,7 +89,7 @@ pub struct TokenPair {
     #[schema(examples("eyJ0eXAiOi..."))]
     access: String,
     /// The refresh token, which gets the next access token. With `X-Refresh-Token: cookie`, a
-    /// cookie has it instead.
+    /// cookie contains the refresh token instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("eyJ0eXAiOi..."))]
     refresh: Option<String>,

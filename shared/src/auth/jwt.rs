@@ -1,4 +1,4 @@
-//! The parts that access, refresh and device tokens have in common ([RFC
+//! The claims, the signing and the verification that access, refresh and device tokens share ([RFC
 //! 7519](https://www.rfc-editor.org/rfc/rfc7519)).
 
 use serde::de::DeserializeOwned;
@@ -55,8 +55,8 @@ pub(super) struct Subject<'a> {
     pub(super) session: &'a str,
 }
 
-/// Signs a JWT of this kind that ends at the second `exp`. `own` are the claims that only this kind
-/// has.
+/// Signs a JWT of this kind that ends at the second `exp`. `own` contains the claims that only this
+/// kind has.
 pub(super) async fn sign<T: Serialize>(
     issuing: &IssuerApp,
     kind: &Kind,

@@ -40,7 +40,8 @@ pub(crate) fn client(roots: RootCertStore) -> Result<Https, TlsError> {
         .with_no_client_auth();
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
-    // Otherwise a request in two writes waits for the receiver's delayed acknowledgement.
+    // With delayed sending, a request in two writes would wait for the receiver's delayed
+    // acknowledgement.
     tcp.set_nodelay(true);
     let connector =
         HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
@@ -81,8 +82,8 @@ impl SdkConnector for Connector {
     }
 }
 
-/// Returns the connection as the SDK represents it. The SDK uses it only to prevent the reuse of a
-/// connection after a failure such as a time-out.
+/// Returns the connection as the SDK represents it. After a failure such as a time-out, the SDK
+/// prevents the connection from being used again.
 fn metadata(used: &CaptureConnection) -> Option<ConnectionMetadata> {
     used.connection_metadata().as_ref()?;
     let used = used.clone();

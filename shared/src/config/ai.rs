@@ -27,7 +27,8 @@ pub struct AiConfig {
     /// `ANSWER_LIMIT`: the maximum size of an answer, in bytes. A longer answer counts as a
     /// failure.
     pub answer_limit: usize,
-    /// `PROMPT_LIMIT`: the maximum size of a prompt under `/v1` with everything in it, in bytes.
+    /// `PROMPT_LIMIT`: the maximum size of a prompt under `/v1` with its functions and schemas, in
+    /// bytes.
     pub prompt_limit: usize,
     /// `PRICED_BYTES`: the number of bytes in a prompt under `/v1` that the price of one chat pays
     /// for. Each further started block of this size costs the price again.
@@ -37,7 +38,7 @@ pub struct AiConfig {
     pub refunds_per_day: u32,
     /// `CONTEXT_CHATS`: the maximum number of earlier chats of the conversation in a prompt.
     pub context_chats: usize,
-    /// `CONTEXT_BYTES`: the maximum total size of those chats, in bytes.
+    /// `CONTEXT_BYTES`: the maximum total size of the earlier chats in a prompt, in bytes.
     pub context_bytes: usize,
     /// How often a function checks whether its chat was stopped: [`STOP_PACE`]. No setting changes
     /// it.

@@ -1,4 +1,4 @@
-//! Settings that are secrets or refer to one.
+//! Settings that are secrets, or that say where a secret is stored.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ pub enum Secret {
     Value(String),
     /// The absolute path of a file that contains the secret.
     File(PathBuf),
-    /// The ARN of a Secrets Manager secret that contains it.
+    /// The ARN of a Secrets Manager secret.
     Arn(String),
 }
 

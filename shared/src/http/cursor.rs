@@ -46,7 +46,8 @@ impl UnverifiedCursor {
         Ok(Self { position, mac })
     }
 
-    /// Returns the position at which the page begins. The position may be forged.
+    /// Returns the position at which the page begins. Until [`prove`](Self::prove) succeeds, the
+    /// position may be forged.
     pub fn position(&self) -> &str {
         &self.position
     }

@@ -132,13 +132,13 @@ pub(crate) fn not_found(page: &str, base: &str) -> Response<Body> {
 pub struct Problem<'a> {
     /// Always `about:blank`, because the status alone is the type of the problem.
     r#type: &'static str,
-    /// The name of the status.
+    /// The HTTP status in words.
     title: &'static str,
     /// The HTTP status.
     status: u16,
-    /// What happened and what to do, for human readers.
+    /// A sentence for human readers that says what happened and what to do.
     detail: String,
-    /// What happened, for programs. Codes never change.
+    /// The code of the failure, for programs. Codes never change.
     code: &'static str,
     /// The id of this request in the log.
     request_id: &'a str,
@@ -257,20 +257,20 @@ pub struct OpenAiFailure {
 /// The failure's members in OpenAI's format.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OpenAiError {
-    /// What happened and what to do, for human readers.
+    /// A sentence for human readers that says what happened and what to do.
     pub message: String,
     /// The kind of failure.
     pub r#type: &'static str,
     /// The name of the invalid field. Null if no single field is the reason.
     #[schema(required)]
     pub param: Option<String>,
-    /// What happened, for programs.
+    /// The code of the failure, for programs.
     pub code: &'static str,
 }
 
 impl OpenAiFailure {
     /// Creates a failure in OpenAI's format. The `code` is OpenAI's if OpenAI has a code for this
-    /// failure, otherwise Farebox's. Fields have the names that they have in the API of `failures`.
+    /// failure, otherwise Farebox's. Fields are named as in the API of `failures`.
     pub fn of(error: &Error, failures: FailureFormat) -> Self {
         let status = error.status();
         let (r#type, code) = match status {

@@ -63,7 +63,7 @@ pub fn fields<T: DeserializeOwned>(req: &Request) -> Result<T> {
 }
 
 /// Deserializes a body. The error names a field with the wrong type, or says that the body isn't
-/// `declared`, for example because a field occurs twice.
+/// valid as its declared type, for example because a field occurs twice.
 fn typed<'de, T, D>(body: D, declared: &str) -> Result<T>
 where
     T: Deserialize<'de>,
@@ -258,7 +258,7 @@ pub fn time_left(req: &Request, now_ms: u64) -> Duration {
 /// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html)).
 const UNLIMITED: Duration = Duration::from_secs(29);
 
-/// Returns the id that users quote to report this request and operators search for. It is API
+/// Returns the id that users quote to report this request and operators search for. The id is API
 /// Gateway's `extendedRequestId`, which is also in the gateway's access log, its failures and its
 /// header `x-amz-apigw-id`. `requestId` isn't used, because clients can choose it by a header.
 /// Emulators send no `extendedRequestId`; then Lambda's request id is returned.

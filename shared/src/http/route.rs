@@ -46,8 +46,8 @@ fn without_slash(path: &str) -> &str {
     if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path }
 }
 
-/// Returns true if each segment matches. It doesn't allocate, because a request may be compared
-/// with all routes.
+/// Returns true if each segment matches. Allocates nothing, because a request may be compared with
+/// all routes.
 fn matches(pattern: &str, path: &str) -> bool {
     // This is the gateway's resource for paths without a route.
     if pattern == "/{proxy+}" {

@@ -125,7 +125,8 @@ impl Body {
     }
 }
 
-/// Ends a trace with the body. If the body is dropped before its end, the client has disconnected.
+/// Ends a trace when the reply's body ends. If the body is dropped before its end, the client has
+/// disconnected.
 struct Ending {
     trace: Trace,
     root: Option<Root>,

@@ -68,9 +68,9 @@ metrics! {
     LogIns: Count;
     /// Requests that failed or were refused, by the failure's code.
     Failures: Count by Code;
-    /// The time until a provider's answer was complete.
+    /// The time until a provider's answer is complete.
     AiLatency: Milliseconds by Provider;
-    /// 1 if a provider failed to answer, otherwise 0. The average is the share of failed calls.
+    /// 1 if a provider fails to answer, otherwise 0. The average is the share of failed calls.
     AiFailures: Count by Provider;
     /// Accounts that a sweep has inspected. A failed sweep records nothing.
     SweptAccounts: Count;

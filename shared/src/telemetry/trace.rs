@@ -247,8 +247,8 @@ impl Trace {
         });
     }
 
-    /// Sends the spans that have ended. The wait is short, and is skipped while the collector is
-    /// slow.
+    /// Sends the spans that have ended. Waits only for a short time, and not at all while the
+    /// collector is slow.
     pub async fn send(&self) {
         if let Some(body) = self.0.take() {
             self.0.traces.0.exporter.send(body).await;

@@ -24,8 +24,8 @@ pub struct Account {
     /// True if the owner has verified `email`.
     #[serde(default)]
     pub email_verified: bool,
-    /// A new address that replaces `email` as soon as the owner verifies it. Used if another
-    /// account has claimed the address without verifying it.
+    /// A new address that another account has claimed without verifying it. The new address
+    /// replaces `email` as soon as the owner verifies it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_email: Option<String>,
     /// The owner's first name.
@@ -71,8 +71,8 @@ pub struct Account {
     /// The number of the account's API keys.
     #[serde(default)]
     pub api_keys: u32,
-    /// The epoch in which the owner first proved an address. API keys from earlier epochs are
-    /// invalid. `None` if the owner has never proved an address.
+    /// The epoch that began when the current address was first verified. API keys from earlier
+    /// epochs are invalid. `None` if the owner has never verified an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys_from: Option<u64>,
     /// The time of the registration, in milliseconds since 1970.
@@ -84,10 +84,10 @@ pub struct Account {
     /// A random text. It tells a retried registration from another one, and is the key that seals
     /// this account's page cursors.
     pub nonce: String,
-    /// The partition in the index `by_time`: `<yyyy-mm>#<shard>`. Tombstones have none.
+    /// The partition in the index `by_time`: `<yyyy-mm>#<shard>`. Tombstones have no partition.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub month: String,
-    /// The partition in the index `by_label`. Tombstones have none.
+    /// The partition in the index `by_label`. Tombstones have no partition.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub shard: String,
     /// The sort key in the index `by_label`: the key form of the name.
@@ -148,19 +148,20 @@ impl Account {
         ]
     }
 
-    /// Returns the address that the owner hasn't verified yet.
+    /// Returns the address that the owner hasn't verified yet. `None` if all addresses are
+    /// verified.
     pub fn unverified(&self) -> Option<&str> {
         let own = self.email.as_deref().filter(|_| !self.email_verified);
         self.pending_email.as_deref().or(own)
     }
 
-    /// Returns true if the owner has proven the address with this key form.
+    /// Returns true if the owner has verified the address with this key form.
     pub fn has_proven(&self, address_key: &str) -> bool {
         self.email_verified && self.email.as_deref().map(key).as_deref() == Some(address_key)
     }
 
-    /// Returns the account with `address` as its verified address. `None` if the account doesn't
-    /// want to use `address`. The first proof of an address starts a new epoch and invalidates
+    /// Returns the account with `address` as its verified address. `None` if the owner hasn't
+    /// entered `address`. The first verification of an address starts a new epoch and invalidates
     /// everything that was created earlier, because another person may have registered the address
     /// before.
     pub(crate) fn proving(&self, address: &str) -> Option<Self> {
@@ -229,11 +230,11 @@ pub struct StoredHold {
     /// The second at which the lease ends. After the lease, the hold can't be settled, and any
     /// request may release it.
     pub expires_at: u64,
-    /// The hash of the request. A request with the same idempotency key and another hash is
-    /// refused. Empty if the request has no idempotency key.
+    /// The hash of the request, or an empty text if the request has no idempotency key. A request
+    /// with the same idempotency key and another hash is refused.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fingerprint: String,
-    /// True if the user has stopped the chat. The function that streams the answer then ends it
+    /// True if the user has stopped the chat. The function that waits for the answer then ends it
     /// early.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,

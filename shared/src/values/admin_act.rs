@@ -21,7 +21,7 @@ pub struct AdminAct {
     pub id: String,
     /// The stored kind: `standing`. Later releases may write other kinds.
     pub kind: String,
-    /// The change of a role or state. For an intervention, the closest change that earlier releases
+    /// The change of a role or state. An intervention has the closest change that earlier releases
     /// can show.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<Act>,
@@ -32,8 +32,8 @@ pub struct AdminAct {
     pub reason: String,
     /// The id of the administrator's account, or `manage` for the command line.
     pub actor: String,
-    /// The first credits of an account that an administrator created, for display. The credits
-    /// themselves are booked by an entry in the account's ledger.
+    /// The first credits of an account that an administrator created. They are shown here, and
+    /// booked by an entry in the account's ledger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granted: Option<Credits>,
     /// The time in milliseconds since 1970.

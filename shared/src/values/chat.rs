@@ -170,8 +170,8 @@ pub struct Chat {
     pub usage: Option<Usage>,
     /// The price that the user paid for the chat.
     pub cost: Credits,
-    /// The multiple of the price of one chat that was paid, for a long prompt. `None` if the price
-    /// was paid once.
+    /// The number of times that the price of one chat was paid, for a long prompt. `None` if the
+    /// price was paid once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub units: Option<u32>,
     /// The balance right after the credits for this chat were reserved.
@@ -186,7 +186,7 @@ pub struct Chat {
     pub month: String,
 }
 
-/// Why an answer ends. All words but `stopped` are from OpenAI's API.
+/// The reason why an answer ends. All words but `stopped` are from OpenAI's API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
@@ -240,7 +240,7 @@ impl Chat {
         Cow::Owned(lines.collect::<Vec<_>>().join("\n"))
     }
 
-    /// Returns the numbers of model tokens. They are estimated if the chat has none.
+    /// Returns the numbers of model tokens, or an estimate if the chat has none.
     pub fn usage(&self) -> Usage {
         let estimate = || Usage::estimate(self.message.len(), self.answer().len());
         self.usage.unwrap_or_else(estimate)

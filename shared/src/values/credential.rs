@@ -4,13 +4,13 @@ use std::ops::RangeInclusive;
 
 use crate::values::{AccessToken, Account, Role, StoredApiKey};
 
-/// A valid credential. The account may have stopped accepting a valid credential, which only the
-/// store knows: see [`Credential::admits`]. The condition of a hold checks the same.
+/// A valid credential. Only the store knows whether the account still accepts the credential: see
+/// [`Credential::admits`]. The condition of the write that places a hold checks the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
-    /// An access token, which is valid until its session ends.
+    /// An access token, which becomes invalid when its session ends.
     Session(AccessToken),
-    /// An API key. It belongs to no session and doesn't expire.
+    /// An API key, which belongs to no session and doesn't expire.
     ApiKey(StoredApiKey),
 }
 
@@ -65,8 +65,8 @@ impl Credential {
     }
 
     /// Returns the account if it accepts the credential, as [`AccessToken::admits`] does. An
-    /// account accepts API keys from every epoch, except keys that were created before the owner
-    /// first verified an address.
+    /// account accepts API keys from every epoch, except keys that were created before the
+    /// account's address was first verified.
     pub fn admits(&self, account: Option<Account>) -> Option<Account> {
         account.filter(|account| {
             account.id == self.user_id()

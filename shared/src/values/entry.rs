@@ -55,7 +55,7 @@ pub struct Entry {
     /// The id of the chat that was paid or refunded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat_id: Option<String>,
-    /// The multiple of the price of one chat that was paid. `None` if the price was paid once.
+    /// The number of times that the price of one chat was paid. `None` if the price was paid once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub units: Option<u32>,
     /// The id of the API key that the chat was sent with.
@@ -90,7 +90,7 @@ impl Entry {
 }
 
 /// Returns true if an entry charges for a chat. An entry of an unknown kind charges for a chat if
-/// it has the chat's id, because a refund has a different id.
+/// the entry's id is the chat's id. A refund has a different id.
 pub(crate) fn charges(kind: &EntryKind, entry_id: &str, chat_id: Option<&str>) -> bool {
     match kind {
         EntryKind::Chat => true,

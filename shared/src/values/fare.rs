@@ -1,5 +1,5 @@
-//! The price of a chat. It is computed once, before its credits are reserved; from then on the hold
-//! has the price.
+//! The price of a chat. The price is computed once, before its credits are reserved. From then on
+//! the hold stores the price.
 
 use crate::Credits;
 
@@ -34,7 +34,7 @@ impl Fare {
         Self { price, units: u32::try_from(units).unwrap_or(u32::MAX) }
     }
 
-    /// Returns the multiple of the price of one chat.
+    /// Returns how many times the price of one chat is charged.
     pub fn units(&self) -> u32 {
         self.units
     }

@@ -27,13 +27,14 @@ pub enum Kind {
     Chat,
     /// An adjustment of a balance.
     Adjustment,
-    /// A grant to one of many accounts. The owner is the id of the grants' preview, and the
-    /// idempotency key is the account's id.
+    /// One of many grants that an administrator previewed together. The owner of its idempotency
+    /// key is the preview's id, and the key is the account's id.
     Grant,
-    /// A grant, identified by its content. The owner is the amount with the reason, and the
-    /// idempotency key is the account's id.
+    /// A grant of the same amount to the same account for the same reason. The owner of its
+    /// idempotency key is the amount with the reason, and the key is the account's id.
     SameGrant,
-    /// A refund of a chat. The owner is the account's id, and the idempotency key is the chat's id.
+    /// A refund of a chat. The owner of its idempotency key is the account's id, and the key is the
+    /// chat's id.
     Refund,
     /// A registration.
     Registration,
@@ -63,8 +64,8 @@ impl Key {
         fits.then(|| Self(text.to_owned()))
     }
 
-    /// Returns the idempotency key for a request in a turn of Codex. It contains a control
-    /// character, so it never equals an idempotency key from a client.
+    /// Returns the idempotency key for a request in a turn of Codex. The key contains a control
+    /// character, so it never equals a key from a client.
     pub(crate) fn of_turn(turn: &str, fingerprint: &str) -> Self {
         Self(format!("codex\n{turn}\n{fingerprint}"))
     }
@@ -81,8 +82,8 @@ impl Key {
     }
 }
 
-/// Returns a SHA-256 hash in base64url. Hashes of payloads are compared to refuse an idempotency
-/// key with another payload. Long or private values are also hashed.
+/// Returns a SHA-256 hash in base64url. The hash of a payload shows that an idempotency key is used
+/// again with another payload. Long or private values are also stored as such hashes.
 pub fn fingerprint(payload: impl AsRef<[u8]>) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, payload.as_ref()))
 }

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Account;
 
-/// A session. It begins with a log-in, and ends with a log-out, at its last second, or when a
-/// stolen refresh token is detected.
+/// A session of a signed-in client. A session begins with a log-in. It ends with a log-out, at its
+/// last second, or when a stolen refresh token is detected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     /// `session:<id>`.
@@ -48,8 +48,8 @@ pub enum Freshness {
 }
 
 /// How long the current refresh token can be presented again, in seconds after its first use.
-/// During this time, a client whose reply was lost, or a second tab, can't be told from a thief who
-/// has a copy.
+/// During this time, a thief with a copy can't be told from a client whose reply was lost, or from
+/// a second tab.
 const GRACE: u64 = 600;
 
 impl Session {
@@ -58,13 +58,13 @@ impl Session {
         self.pk.split_once(':').map_or("", |(_, id)| id)
     }
 
-    /// Returns true if this copy of the session records a later generation than `earlier`, an older
-    /// copy.
+    /// Returns true if this session has a later generation than `earlier`, an older copy of the
+    /// same session.
     pub(crate) fn is_ahead_of(&self, earlier: &Self) -> bool {
         self.generation > earlier.generation
     }
 
-    /// Returns how fresh the session's refresh token of this generation is at the second `now`.
+    /// Returns the state of the session's refresh token of this generation at the second `now`.
     pub fn freshness_of(&self, generation: u64, now: u64) -> Freshness {
         match generation.checked_sub(self.generation) {
             Some(0) if self.may_come_again(now) => Freshness::Current,

@@ -5,8 +5,8 @@ use icu_normalizer::ComposingNormalizer;
 use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup};
 use icu_properties::{CodePointMapData, CodePointSetData};
 
-/// Returns the key form of a name or address: NFKC and case folding, applied twice, because folding
-/// may produce characters that normalisation changes again.
+/// Returns the key form of a name or address. NFKC and case folding are applied twice, because
+/// folding may produce characters that normalisation changes again.
 pub(crate) fn key(text: &str) -> String {
     let nfkc = ComposingNormalizer::new_nfkc();
     let fold = CaseMapper::new();

@@ -5,8 +5,8 @@ use super::{Account, Session};
 /// The tolerance for a JWT's times in seconds, because clocks differ.
 pub(crate) const LEEWAY: u64 = 60;
 
-/// An access token with a valid signature and valid times. The account may have stopped accepting
-/// it, which only the store knows: see [`AccessToken::admits`]. Conditions of writes check the
+/// An access token with a valid signature and valid times. Only the store knows whether the account
+/// still accepts the token: see [`AccessToken::admits`]. The condition of a write can check the
 /// same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessToken {
@@ -25,7 +25,8 @@ pub struct AccessToken {
 }
 
 impl AccessToken {
-    /// Creates an access token for this session. It ends at `ends`, but not after the session.
+    /// Creates an access token for this session. The token ends at `ends` or with the session,
+    /// whichever is earlier.
     pub fn new(account: &Account, session: &Session, ends: u64) -> Self {
         Self {
             user_id: account.id.clone(),
@@ -37,8 +38,8 @@ impl AccessToken {
         }
     }
 
-    /// Returns the account if it accepts this access token. The account must have the token's id
-    /// and epoch and be active, and the session must not have ended.
+    /// Returns the account if it accepts this access token. The account must be active and have the
+    /// id and the epoch in the token, and the session must not have ended.
     pub fn admits(&self, account: Option<Account>) -> Option<Account> {
         account.filter(|account| {
             account.id == self.user_id
@@ -95,7 +96,7 @@ const LIFE: u64 = 183 * 86_400;
 pub struct DeviceToken {
     /// The account's id.
     pub user_id: String,
-    /// The device's id. It stays the same while the client keeps its device tokens.
+    /// The device's id, which stays the same while the client keeps its device tokens.
     pub id: String,
     /// The second at which the device token ends.
     pub ends: u64,
@@ -107,7 +108,7 @@ pub struct DeviceToken {
 
 impl DeviceToken {
     /// Creates the token for a device that logs in to this account at the second `now`. `origin` is
-    /// set if the client is a page.
+    /// the hash of the page's key if the client is a page.
     pub fn new(account: &Account, id: String, origin: Option<String>, now: u64) -> Self {
         Self {
             user_id: account.id.clone(),
@@ -119,8 +120,8 @@ impl DeviceToken {
         }
     }
 
-    /// Returns true if the token is for this account and the account hasn't ended all of its
-    /// sessions since.
+    /// Returns true if the token is for this account, and the account's sessions haven't all been
+    /// ended since the token was created.
     pub fn knows(&self, account: &Account) -> bool {
         self.user_id == account.id && self.auth_epoch == account.auth_epoch
     }

@@ -12,9 +12,9 @@ use super::Picture;
 pub enum Speaker {
     /// The author of the instructions for the AI.
     System,
-    /// The user.
+    /// The user of the account.
     User,
-    /// The AI.
+    /// The AI that answers.
     Assistant,
     /// A function that the AI called.
     Tool,
@@ -27,9 +27,9 @@ pub struct Turn {
     pub role: Speaker,
     /// The texts and pictures, in order.
     pub content: Vec<Part>,
-    /// The functions that the AI calls in this turn.
+    /// The function calls in this turn.
     pub calls: Vec<ToolCall>,
-    /// The id of the call that this turn has the result of. `None` unless the role is
+    /// The id of the call whose result this turn contains. `None` unless the role is
     /// [`Speaker::Tool`].
     pub answers: Option<String>,
 }
@@ -74,15 +74,15 @@ impl Turn {
         }
     }
 
-    /// Returns true if the turn has no content: no text but white space, no pictures, no calls and
-    /// no result of a call.
+    /// Returns true if the turn has no pictures, no calls, no result of a call, and no text but
+    /// white space.
     pub fn is_blank(&self) -> bool {
         let is_blank = |part: &Part| matches!(part, Part::Text(text) if text.trim().is_empty());
         self.content.iter().all(is_blank) && self.calls.is_empty() && self.answers.is_none()
     }
 }
 
-/// A call of a function.
+/// A function call in an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolCall {
     /// The id of the call, to which the result refers.

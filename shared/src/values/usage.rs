@@ -1,10 +1,10 @@
-//! How many model tokens an answer used, and why it was cut off.
+//! The number of model tokens that an answer used, and the reason why it was cut off.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// The numbers of model tokens that an answer used. They are estimated if the provider doesn't
-/// report them.
+/// The numbers of model tokens that an answer used. The numbers are estimates if the provider
+/// doesn't report any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = TokenUsage)]
 pub struct Usage {

@@ -8,8 +8,8 @@ use crate::{Credits, clock, store};
 
 /// An account in an administrators' list.
 // This type repeats six of `User`'s fields. It can't contain a `User`, because it is created from
-// an index, which has fewer attributes than the account. A common flattened part would change the
-// order of `User`'s fields in replies.
+// an index, which has fewer attributes than the account. A shared, flattened struct would change
+// the order of `User`'s fields in replies.
 #[derive(Serialize, ToSchema)]
 pub struct ListedUser<'a> {
     #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]

@@ -10,9 +10,9 @@ use crate::ai::{AnswerBuilder, Failure};
 pub enum AnswerIn {
     /// The texts and calls.
     Blocks,
-    /// The arguments of a function that takes the answer.
+    /// The arguments of the function that the model calls with its answer.
     Arguments,
-    /// The field `answer` in the arguments of a function that takes the answer.
+    /// The field `answer` in the arguments of the function that the model calls with its answer.
     Field,
 }
 
@@ -27,8 +27,8 @@ struct WrappedAnswer<'a> {
 pub struct Blocks<'s, 'l> {
     pub builder: &'s mut AnswerBuilder<'l>,
     answer: AnswerIn,
-    /// The texts beside the call of the function that takes the answer. They become the answer if
-    /// the model doesn't call the function.
+    /// The texts outside the function call that contains the answer. These texts become the answer
+    /// if the model doesn't call the function.
     aside: String,
     /// The arguments for [`AnswerIn::Field`].
     wrapped: String,

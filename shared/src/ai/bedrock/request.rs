@@ -28,7 +28,7 @@ pub struct ConverseRequest {
     pub answer: AnswerIn,
 }
 
-/// The name of the function that takes an answer without a schema.
+/// The name of the function that a model calls with its answer, if the answer has no schema.
 const ANSWER: &str = "answer";
 
 impl From<BuildError> for Failure {
@@ -55,8 +55,8 @@ impl ConverseRequest {
         Ok(Self { system, messages, inference, tools, output, answer: AnswerIn::Blocks })
     }
 
-    /// Creates a request with a function that takes the answer. `None` if the answer is plain text
-    /// or may call other functions.
+    /// Creates a request in which the model answers by calling a function. `None` if the answer is
+    /// plain text or may call other functions.
     pub fn by_function(prompt: &Prompt) -> Result<Option<Self>, Failure> {
         let (Some(format), false) = (&prompt.format, prompt.offers_calls()) else {
             return Ok(None);
@@ -248,8 +248,8 @@ fn of_object(mut schema: Fields) -> Document {
     Document::Object(schema)
 }
 
-/// Returns the parameters of a function that takes an answer with this schema. Parameters must be
-/// an object, so an answer of another type is put into a field.
+/// Returns the parameters of the function that the model calls with an answer of this schema.
+/// Parameters must be an object, so an answer of another type is put into a field.
 fn takes(schema: Option<&JsonSchema>) -> (Document, AnswerIn) {
     let mut schema = fields(schema);
     let is_object = match schema.get("type") {

@@ -45,8 +45,8 @@ pub struct Exporter(Arc<Collector>);
 
 struct Collector {
     post: Post,
-    /// True from the time an invocation has waited in vain until the collector answers again.
-    /// Invocations don't wait while this is true.
+    /// True after an invocation has waited in vain, until the collector answers again. Meanwhile no
+    /// invocation waits.
     is_slow: AtomicBool,
     sending: AtomicUsize,
     /// The time at which sending is tried again. `None` if the last request succeeded.
@@ -70,8 +70,8 @@ impl Exporter {
         }))
     }
 
-    /// Sends a body in a separate task. If sending takes longer than [`WAIT`], it continues while
-    /// the reply is sent, or in the next invocation.
+    /// Sends a body in a separate task. A task that takes longer than [`WAIT`] continues while the
+    /// reply is sent, or in the next invocation.
     pub async fn send(&self, body: String) {
         if self.0.is_pausing() || self.0.sending.load(Ordering::Relaxed) >= AT_ONCE {
             return;
