@@ -1,4 +1,4 @@
-//! The AI: it answers a conversation, either as a whole or piece by piece.
+//! Asks the AI to answer a conversation, either as a whole or piece by piece.
 //!
 //! Providers are called in the order of the settings until one answers. As soon as a listener has
 //! received a piece of an answer, no other provider is called.

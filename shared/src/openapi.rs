@@ -223,7 +223,7 @@ text!(IdOrNone, {
         .pattern(Some(pattern))
 });
 
-/// A text that must not be empty. It is only compared, so it has no other limits.
+/// A text that must not be empty. The text is only compared, so it has no other limits.
 #[derive(Debug)]
 pub struct Given;
 

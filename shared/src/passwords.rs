@@ -28,8 +28,8 @@ const COMMON: &str = include_str!("passwords/common.txt");
 /// Common passwords that are allowed because the documentation of existing clients uses them.
 const DOCUMENTED: [&str; 4] = ["secret123", "strongpassword", "StrongPass123!", "testpass123"];
 
-/// The maximum number of requests in one process that wait for a hash. Further requests are
-/// refused.
+/// The maximum number of requests in one process that wait for a hash. Requests beyond the maximum
+/// are refused.
 const WAITING: u32 = 256;
 
 /// A valid new password in Unicode's composed form (NFC).

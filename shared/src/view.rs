@@ -326,7 +326,7 @@ pub struct Chat<'a> {
     model: &'a str,
     /// The price of the message.
     tokens_deducted: Credits,
-    /// The tokens that the model counted. They don't affect the price.
+    /// The tokens that the model counted, which don't affect the price.
     usage: Usage,
     /// The time at which the message was sent.
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.966Z"))]

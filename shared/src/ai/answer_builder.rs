@@ -33,7 +33,7 @@ pub type Listener = UnboundedSender<Piece>;
 pub(super) struct AnswerBuilder<'l> {
     text: String,
     calls: Vec<CallBuilder>,
-    /// The maximum number of function calls in the answer. Further calls are dropped.
+    /// The maximum number of function calls in the answer. Calls beyond the maximum are dropped.
     most_calls: usize,
     /// The numbers of the calls that were dropped.
     left_out: HashSet<u64>,
@@ -246,11 +246,11 @@ impl<'l> AnswerBuilder<'l> {
         }
     }
 
-    /// Returns the finished answer. A partial answer is charged if any of it was delivered.
-    /// Otherwise clients could have answers cut off or stop them, and pay nothing. In two cases a
-    /// stopped answer is charged even if nothing was delivered: if the request waits for the whole
-    /// answer, because its client receives no part early; and if the prompt is long, because
-    /// reading the prompt is most of the provider's work.
+    /// Returns the finished answer. A partial answer is charged if any of it was delivered, because
+    /// clients could otherwise have answers cut off or stop them, and pay nothing. A stopped answer
+    /// is charged even if nothing was delivered in two cases: the request waits for the whole
+    /// answer, so its client never receives a part early; or the prompt is long, so reading it is
+    /// most of the provider's work.
     pub(super) fn answer(
         mut self,
         outcome: Result<(), Failure>,

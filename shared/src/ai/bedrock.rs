@@ -29,8 +29,8 @@ use crate::config::ConfigError;
 use crate::values::{CutReason, Picture, Usage};
 
 /// Returns a demand of the prompt that no model on Bedrock can meet. Bedrock can't fetch pictures.
-/// It also can't both call functions and answer with any JSON object, because it returns such an
-/// object only as the arguments of a function.
+/// Bedrock also can't combine function calls with an answer that may be any JSON object, because
+/// such an answer is itself returned as a function call.
 pub fn refuses(prompt: &Prompt) -> Option<Refusal> {
     if prompt.pictures().any(Picture::is_linked) {
         return Some(Refusal::PicturesByUrl);
@@ -74,9 +74,9 @@ impl Bedrock {
         let _ = self.open.invoke(()).await;
     }
 
-    /// Some models support formats for answers. Other models support functions, and answer by
-    /// calling a function whose arguments are the answer. The two kinds can only be told apart by a
-    /// refusal, so the format is tried first.
+    /// Asks the model for an answer. Some models support formats for answers. Other models answer
+    /// in a format only by calling a function whose arguments are the answer. The format is tried
+    /// first, because only a refusal shows that a model doesn't support formats.
     pub async fn answer(
         &self,
         prompt: &Prompt,

@@ -28,7 +28,7 @@ use crate::config::{ConfigError, OpenAiServer};
 use crate::values::{CutReason, Usage};
 
 /// The number of bytes that are read from a reply for each byte of the answer. The JSON around a
-/// piece of a few characters has some hundred bytes.
+/// piece of a few characters has several hundred bytes.
 const WRAPPING: usize = 400;
 
 pub struct OpenAi {

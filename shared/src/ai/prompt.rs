@@ -7,12 +7,12 @@ use crate::ai::schema::JsonSchema;
 use crate::ai::tools::{Format, Tool, ToolChoice};
 use crate::values::{Part, Picture, Speaker, ToolCall, Turn};
 
-/// The number of bytes that each picture adds to a prompt's size. Most pictures are about a
+/// The number of bytes that each picture adds to a prompt's size. Most pictures take about a
 /// thousand model tokens.
 const PICTURE: usize = 4096;
 
 /// The number of bytes that each picture adds to a prompt's size for the price. In full detail, a
-/// picture is some thousand model tokens
+/// picture takes several thousand model tokens
 /// ([OpenAI](https://platform.openai.com/docs/guides/images-vision)).
 const PRICED_PICTURE: usize = 16_384;
 

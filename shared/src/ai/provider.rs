@@ -81,8 +81,8 @@ impl Provider {
         match &self.wire {
             Wire::Echo => echo::answer(prompt, builder),
             Wire::Scripted => scripted::answer(prompt, builder).await,
-            // These futures are boxed because they are large, and all outer futures would contain
-            // them.
+            // The providers' futures are boxed because they are large, and all outer futures would
+            // contain them.
             Wire::OpenAi(server) => Box::pin(server.answer(prompt, builder)).await,
             Wire::Bedrock(bedrock) => Box::pin(bedrock.answer(prompt, builder)).await,
         }

@@ -73,7 +73,7 @@ pub async fn issue_pair(
 /// the body has only `access`.
 #[derive(Serialize, ToSchema)]
 pub struct SessionTokens {
-    /// An access token for clients that don't refresh. It is valid until the session ends.
+    /// An access token for clients that don't refresh. The token is valid until the session ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("eyJ0eXAiOi..."))]
     token: Option<String>,

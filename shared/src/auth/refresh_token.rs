@@ -42,8 +42,8 @@ impl RefreshToken {
     /// # Errors
     /// Returns [`InvalidToken`](crate::Error::InvalidToken) for every kind of invalid token.
     pub async fn verify(app: &App, token: &str, origin: Option<&str>) -> Result<Self> {
-        // The audience of older refresh tokens is the issuer. These tokens stay valid until they
-        // end.
+        // The audience of older refresh tokens is the issuer. Such refresh tokens stay valid until
+        // they end.
         let (issuer, audience) = (&app.config.issuer, KIND.audience(&app.config.issuer));
         let claims: Claims<RefreshClaims> = verify(app, &KIND, &[&audience, issuer], token).await?;
         if claims.kind.origin.is_some() && claims.kind.origin.as_deref() != origin {

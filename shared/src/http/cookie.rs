@@ -31,17 +31,17 @@ pub struct StoredHeader(HeaderName, HeaderValue);
 /// The allowed lengths of a page's key. 32 hexadecimal digits are 128 bits.
 const KEY: std::ops::RangeInclusive<usize> = 32..=128;
 
-/// Returns true if the client wants its refresh token in a cookie. Pages that were loaded before
-/// keys existed send no key. Such a page gets a cookie unless it is on a loopback address, where
-/// other ports may belong to other users.
+/// Returns true if the client wants its refresh token in a cookie. A page that was loaded before
+/// keys existed sends no key. Such a page gets a cookie, except on a loopback address, where other
+/// ports may belong to other users.
 pub fn is_wanted(req: &Request) -> bool {
     let wish = req.headers().get("x-refresh-token");
     let is_wished = wish.is_some_and(|wish| wish.as_bytes().eq_ignore_ascii_case(b"cookie"));
     is_wished && page_key(req).map_or(!is_loopback(req), is_key)
 }
 
-/// Returns a hash of the key of the page's origin, which binds tokens to the origin. `None` if the
-/// request has no valid key.
+/// Returns a hash of the page's key, which binds tokens to the page's origin. `None` if the request
+/// has no valid key.
 pub fn origin(req: &Request) -> Option<String> {
     let key = page_key(req).filter(|key| is_wanted(req) && is_key(key))?;
     Some(fingerprint(format!("origin {key}")))

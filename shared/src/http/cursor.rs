@@ -1,5 +1,5 @@
-//! Page cursors, which are opaque, bound to one user and one list, and can't be forged. They need
-//! no additional secret.
+//! Page cursors, which are opaque, bound to one user and one list, and can't be forged. Cursors
+//! need no additional secret.
 //!
 //! A cursor is a position and a MAC. The MAC's key is the account's random nonce, which never
 //! leaves the store. An endpoint with a list reads the account in any case. The endpoint may read

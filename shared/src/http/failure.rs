@@ -98,7 +98,7 @@ impl FailureFormat {
             rate_limit::show(limit, headers);
         }
         if self.is_openai() && is_out_of_credits(error) {
-            // OpenAI's SDKs obey this header. Without it, they would retry a 429.
+            // OpenAI's SDKs obey this header. Without the header, the SDKs would retry a 429.
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         response

@@ -93,7 +93,7 @@ impl<'r> Paging<'r> {
     }
 }
 
-/// A page with a verified cursor. It may be shown to the caller.
+/// A page with a verified cursor, which may be shown to the caller.
 pub struct ProvenPage<'p> {
     paging: &'p Paging<'p>,
     account: &'p Account,

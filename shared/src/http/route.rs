@@ -49,7 +49,7 @@ fn without_slash(path: &str) -> &str {
 /// Returns true if each segment matches. Allocates nothing, because a request may be compared with
 /// all routes.
 fn matches(pattern: &str, path: &str) -> bool {
-    // This is the gateway's resource for paths without a route.
+    // `/{proxy+}` is the gateway's resource for paths without a route.
     if pattern == "/{proxy+}" {
         return false;
     }

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::telemetry::trace::export::Exporter;
 pub use crate::telemetry::trace::parent::Parent;
 
-/// The maximum number of spans in one invocation. Further calls are only counted.
+/// The maximum number of spans in one invocation. Calls beyond the maximum are only counted.
 const SPANS: usize = 128;
 
 /// Records and sends traces. Cloning is cheap.
@@ -160,7 +160,7 @@ impl Root {
 
 impl Traces {
     /// Creates a recorder that sends this share of all invocations to the collector at `endpoint`.
-    /// `None` if TLS can't be configured; then calls to AWS are impossible, too.
+    /// `None` if TLS can't be configured. In that case, calls to AWS are also impossible.
     pub fn for_endpoint(endpoint: &str, service: &str, share: f64) -> Option<Self> {
         let (exporter, service) = (Exporter::for_endpoint(endpoint)?, service.to_owned());
         Some(Self(Arc::new(Recorder { exporter, service, share, started: AtomicBool::new(false) })))

@@ -81,8 +81,8 @@ pub struct Account {
     /// keeps the name taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted: Option<u64>,
-    /// A random text. It tells a retried registration from another one, and is the key that seals
-    /// this account's page cursors.
+    /// A random text, which tells a retried registration from another one. It is also the key that
+    /// seals this account's page cursors.
     pub nonce: String,
     /// The partition in the index `by_time`: `<yyyy-mm>#<shard>`. Tombstones have no partition.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -197,7 +197,7 @@ pub enum Role {
     User,
     /// Can manage users, messages and balances, in addition to everything that users can do.
     Admin,
-    /// A role that only later releases know. It grants the same rights as [`Role::User`].
+    /// A role that only later releases know. Such a role grants the same rights as [`Role::User`].
     #[serde(untagged)]
     Other(String),
 }

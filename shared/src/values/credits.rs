@@ -13,8 +13,8 @@ impl Credits {
     /// No credits.
     pub const ZERO: Self = Self(0);
 
-    /// The largest amount that a setting or an account can have. It is far below 2^53, so that
-    /// every JSON client reads it exactly.
+    /// The largest amount that a setting or an account can have. The amount is far below 2^53, so
+    /// that every JSON client reads it exactly.
     pub const MAX: Self = Self(1_000_000_000_000);
 
     /// Returns `None` if `amount` is above [`Credits::MAX`].
@@ -70,7 +70,7 @@ impl BalanceChange {
         }
     }
 
-    /// Returns the signed amount. It is negative for a debit.
+    /// Returns the signed amount, which is negative for a debit.
     pub fn amount(self) -> i64 {
         match self {
             Self::Credit(tokens) => tokens.signed(),

@@ -44,7 +44,7 @@ impl Fare {
         self.price.times(self.units)
     }
 
-    /// Returns the charge for the answer. It is never above the [bound](Self::bound).
+    /// Returns the charge for the answer, which is never above the [bound](Self::bound).
     pub fn charge(&self) -> Credits {
         self.bound()
     }

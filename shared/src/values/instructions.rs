@@ -7,7 +7,8 @@ use crate::values::idempotency::fingerprint;
 /// with instructions of this length.
 pub(crate) const INSTRUCTIONS_LENGTH: usize = 2000;
 
-/// A user's instructions for the AI, either for all conversations or for one. They may be empty.
+/// A user's instructions for the AI, either for all conversations or for one. Instructions may be
+/// empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instructions(String);
 

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Account;
 
-/// A session of a signed-in client. A session begins with a log-in. It ends with a log-out, at its
-/// last second, or when a stolen refresh token is detected.
+/// A session of a signed-in client. A session begins with a log-in. A session ends with a log-out,
+/// at its last second, or when a stolen refresh token is detected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     /// `session:<id>`.

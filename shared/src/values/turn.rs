@@ -89,7 +89,8 @@ pub struct ToolCall {
     pub id: String,
     /// The function's name.
     pub name: String,
-    /// The arguments. They are usually a JSON object, but the model may write any text.
+    /// The arguments of the call. Usually the arguments are a JSON object, but the model may write
+    /// any text.
     pub arguments: String,
 }
 

@@ -46,7 +46,7 @@ struct ReplyTexts<'w> {
 enum Place {
     /// The reply, or an element of it. Some servers reply with a list.
     Reply,
-    /// The field `error`. Some servers send its text directly as its value.
+    /// The field `error`. Some servers send the text directly as the value of `error`.
     Error,
     /// A text that contains the reason.
     Words,

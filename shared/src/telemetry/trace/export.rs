@@ -35,8 +35,8 @@ const AT_ONCE: usize = 16;
 /// connection be reused.
 const REPLY: usize = 65_536;
 
-/// A function that posts a body. It is boxed so that functions without traces, such as the one that
-/// serves the pages, don't contain the HTTP client and its TLS.
+/// A function that posts a body. The function is boxed, so that binaries without traces, such as
+/// the one that serves the pages, don't contain the HTTP client and its TLS.
 type Post = Box<dyn Fn(String) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// Sends spans to a collector. Cloning is cheap.
