@@ -202,6 +202,8 @@ impl From<aws::TlsError> for ConfigError {
 pub(crate) const LONGEST_SESSION: Duration = Duration::from_secs(366 * 86_400);
 
 impl LogConfig {
+    /// Reads the settings of logs and metrics.
+    ///
     /// # Errors
     /// Fails at the first setting that can't be used.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
@@ -213,6 +215,8 @@ impl LogConfig {
 }
 
 impl EdgeConfig {
+    /// Reads the settings of the checks that every request passes.
+    ///
     /// # Errors
     /// Fails at the first setting that can't be used.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
@@ -226,6 +230,8 @@ impl EdgeConfig {
 }
 
 impl Config {
+    /// Reads the settings of accounts, JWTs and charges.
+    ///
     /// # Errors
     /// Fails at the first setting that is missing or can't be used.
     ///
@@ -280,6 +286,8 @@ impl Config {
 }
 
 impl AccountConfig {
+    /// Reads the settings of registration and log-in.
+    ///
     /// # Errors
     /// Fails at the first setting that can't be used.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
@@ -304,6 +312,8 @@ impl AccountConfig {
 }
 
 impl MailConfig {
+    /// Reads the settings of e-mail.
+    ///
     /// # Errors
     /// Fails at the first setting that can't be used.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {

@@ -1,6 +1,7 @@
 //! A provider for tests. The first word of a message is a command:
 //!
-//! - `!fail`, `!overloaded`, `!hang` and `!empty` answer accordingly; `!long` answers too much.
+//! - `!fail` fails, `!overloaded` fails as overloaded, and `!hang` never answers.
+//! - `!empty` answers only white space, and `!long` answers more than the limit.
 //! - `!slow <ms>` echoes the message after a pause.
 //! - `!words [<ms>] <words>` says the words with a pause after each.
 //! - `!cut <words>` fails before the last word.

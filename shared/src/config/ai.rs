@@ -100,6 +100,8 @@ pub struct OpenAiServer {
 }
 
 impl AiConfig {
+    /// Reads the settings of the AI.
+    ///
     /// # Errors
     /// Fails at the first setting that is missing or can't be used.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {

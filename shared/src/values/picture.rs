@@ -33,8 +33,8 @@ impl Picture {
     /// Parses a picture's URL and level of detail.
     ///
     /// # Errors
-    /// The URL must be an `https` URL with a public host or a `data` URL with a known type, and the
-    /// detail must be `auto`, `low` or `high`.
+    /// Fails unless the URL is an `https` URL with a public host or a `data` URL with a known type,
+    /// and the detail is `auto`, `low` or `high`.
     pub fn parse(url: String, detail: Option<&str>) -> Result<Self, Invalid> {
         let known = |detail: &str| DETAILS.into_iter().find(|known| *known == detail);
         let detail = detail.map(|detail| known(detail).ok_or(NO_DETAIL)).transpose()?;
