@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::aws::OPERATION;
 
-/// Pauses of growing, random length between retries, within the time that one call may take.
+/// Random pauses between retries, each up to twice as long as the one before, within the time that
+/// one call may take.
 pub(in crate::store) struct Patience {
     until: Instant,
     pause: Duration,
@@ -15,10 +16,10 @@ impl Patience {
         Self { until: Instant::now() + OPERATION, pause: Duration::from_millis(10) }
     }
 
-    /// Waits; `false` at once if there is no time left.
+    /// Sleeps until the next retry. Returns `false` at once if the time doesn't suffice.
     pub(in crate::store) async fn lasts(&mut self) -> bool {
         let mut random = [0_u8; 1];
-        // Without randomness the pauses are only longer than necessary.
+        // Without randomness the pauses are merely longer than necessary.
         let random = aws_lc_rs::rand::fill(&mut random).map_or(u8::MAX, |()| random[0]);
         let pause = self.pause.mul_f64(0.5 + f64::from(random) / 255.0);
         if Instant::now() + pause > self.until {
