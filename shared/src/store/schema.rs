@@ -115,8 +115,8 @@ pub(in crate::store) fn record_pk(key_id: &str) -> String {
     format!("{IDEMPOTENCY}{key_id}")
 }
 
-/// The pk of a record for a call that the client sent without an idempotency key, from a hash of the
-/// user and the request.
+/// The pk for a call that the client sent without an idempotency key, from a hash of the user and
+/// the request.
 pub(in crate::store) fn call_pk(hash: &str) -> String {
     format!("{IDEMPOTENCY}call-{hash}")
 }

@@ -96,7 +96,7 @@ impl Timeline<'_> {
         }
     }
 
-    /// How many queries to each partition one page may take.
+    /// How many queries per shard one page may take.
     fn rounds(&self) -> usize {
         (QUERIES / usize::from(self.shards)).max(1)
     }
@@ -164,7 +164,8 @@ impl Store {
         let (mut before, mut next) = (before.to_owned(), None);
         let last_month = millis_of(least).map_or_else(String::new, month).max(FIRST_DAY.month());
         let mut found = Vec::new();
-        // If `read` accepts most items, this page should cost as much as one without a filter.
+        // Begin with few items: if `read` accepts most of them, the page costs as much as a page
+        // without a filter.
         let mut limit = i32::try_from(count + 1).unwrap_or(i32::MAX);
         for _ in 0..list.rounds() {
             let (items, end) = self.newest_before(list, &of, &before, limit).await?;
