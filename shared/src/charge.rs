@@ -1,4 +1,4 @@
-//! Charging a chat. Its credits are reserved before the AI is called, and then spent with the
+//! Charging a chat. A chat's credits are reserved before the AI is called, and then spent with the
 //! answer or returned. docs/internals/money.md explains why this is correct whatever fails.
 
 mod request;
@@ -89,16 +89,17 @@ pub struct ChargedChat {
 }
 
 impl Charge {
-    /// Reserves the credits for a chat, and reads the conversation before it. All other checks must
-    /// come first.
+    /// Reserves the credits for a chat, and reads the conversation before it. Call this after all
+    /// other checks.
     ///
     /// # Errors
     /// The errors of [`Store::reserve`](crate::store::Store::reserve), [`Error::KeyReused`],
     /// [`Error::ChatDeleted`], [`Error::NoSuchConversation`], and [`Error::Invalid`] if the
-    /// conversation lacks the new chat's parent. Nothing was taken then, except possibly after
-    /// [`Error::Unavailable`] from the reserve; such credits return after the lease ends. If the
-    /// conversation or the user's instructions can't be read after the reserve, the credits are
-    /// returned. If they can't be returned yet, the error is [`Error::AiFailedTokensHeld`].
+    /// conversation lacks the new chat's parent. In these cases nothing was taken, except possibly
+    /// after [`Error::Unavailable`] from the reserve; credits that were taken return after the
+    /// lease ends. If the conversation or the user's instructions can't be read after the reserve,
+    /// the credits are returned. If the credits can't be returned yet, the error is
+    /// [`Error::AiFailedTokensHeld`].
     pub async fn begin(
         app: &AiApp,
         req: &Request,
@@ -445,8 +446,8 @@ async fn finished(app: &App, caller: &Credential, key: &RequestKey) -> Result<Op
     chat?.map(|chat| Some(Box::new(chat))).ok_or(Error::ChatDeleted)
 }
 
-/// Returns a chat's fare. It depends on the prompt's length only for OpenAI's clients, because only
-/// they choose the whole prompt.
+/// Returns a chat's fare. The fare depends on the prompt's length only for OpenAI's clients,
+/// because only they choose the whole prompt.
 fn fare(app: &AiApp, context: &Context) -> Fare {
     let price = app.config.chat_price;
     match context {

@@ -18,10 +18,11 @@ use crate::{App, Error, Result};
 
 pub use self::months::{MonthTotals, Months};
 
-/// How often the first page is read, at most, until the account doesn't change during a reading.
+/// How many times the first page is read, at most. It is read again if the account has changed
+/// meanwhile.
 const READINGS: usize = 10;
 
-/// How many rows a request reads, at most, without showing them, for a balance or for totals.
+/// The most rows that a request reads only to compute a balance or totals.
 const COMPUTED: usize = 2000;
 
 /// A row of a statement.
@@ -88,7 +89,7 @@ pub struct Statement {
     messages: HashMap<String, String>,
     /// The names of the entries' API keys, by id.
     key_names: HashMap<String, String>,
-    /// Where the next page begins, if there may be one.
+    /// The position of the next page, if there may be one.
     next: Option<String>,
 }
 
@@ -111,7 +112,7 @@ impl StatementOwner<'_> {
         })
     }
 
-    /// Returns the account. Reads it only if it isn't known.
+    /// Returns the account. Reads the account only if `self` doesn't contain it.
     async fn known(self, app: &App) -> Result<Account> {
         match self {
             Self::Account(account) => Ok(account.clone()),
@@ -232,9 +233,9 @@ fn before(entries: &[Entry], balance: i64) -> i64 {
 }
 
 impl Statement {
-    /// Reads the page of the statement that `paging` asks for. Its cursor may still be forged. Rows
-    /// after the days of `period` count only for the balance. If there are many such rows, the page
-    /// has no rows. Reads the rows' messages only if `with_messages`.
+    /// Reads the page of the statement that `paging` asks for. The cursor in `paging` may still be
+    /// forged. Rows after the days of `period` count only for the balance. If there are many such
+    /// rows, the page has no rows. Reads the rows' messages only if `with_messages`.
     ///
     /// # Errors
     /// The errors of reading the account; [`Error::InvalidCursor`]; [`Error::Unavailable`] if the

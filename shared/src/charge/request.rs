@@ -93,7 +93,7 @@ impl AnswerForm {
 impl RequestKey {
     /// Returns the idempotency key for a request from an OpenAI client: the key that the client
     /// sent, a key for the Codex turn, or a key for a call with a retry count. `None` if the
-    /// request has none of these.
+    /// request has no key, turn or count.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -156,13 +156,13 @@ impl RequestKey {
 pub struct Body {
     #[schema(value_type = Message)]
     message: Option<String>,
-    /// The conversation that the message continues. Without it, the message begins a new
-    /// conversation.
+    /// The conversation that the message continues. Without `conversation_id`, the message begins a
+    /// new conversation.
     #[schema(value_type = Option<IdOrNone>)]
     conversation_id: Option<String>,
     /// The message in the conversation that this message follows, or `start` for another beginning.
-    /// Use this field to edit a message, or to have it answered again. Without the field, this
-    /// message follows the newest one.
+    /// Use `after` to edit a message, or to have a message answered again. Without `after`, this
+    /// message follows the newest message.
     #[schema(value_type = Option<AfterOrNone>)]
     after: Option<String>,
     /// An access token, for clients that don't send the header `Authorization`.

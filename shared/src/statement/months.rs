@@ -1,6 +1,6 @@
 //! A statement's totals per month in UTC, newest first. A request reads a bounded number of rows.
-//! If it ends within a month, the cursor carries the month's totals so far, and another request
-//! completes them.
+//! If these rows end within a month, the cursor carries the month's totals so far, and another
+//! request completes them.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -24,7 +24,8 @@ pub struct MonthTotals {
     /// The tokens that these messages cost.
     #[schema(examples(1200))]
     spent: i64,
-    /// The tokens that were granted, including adjustments. Negative if adjustments took more.
+    /// The tokens that were granted, including adjustments. Negative if adjustments took more
+    /// tokens than were granted.
     #[schema(examples(500))]
     granted: i64,
     /// The balance after the last change of the month.
@@ -37,7 +38,7 @@ pub struct Months {
     /// The account, read together with the months.
     pub account: Account,
     months: Vec<MonthTotals>,
-    /// Where the next page begins, if there may be one.
+    /// The position of the next page, if there may be one.
     next: Option<String>,
 }
 
@@ -80,8 +81,8 @@ impl MonthTotals {
 }
 
 impl Months {
-    /// Reads the page of months that `paging` asks for. Its cursor may still be forged. The page
-    /// may be short or empty and still have a next page.
+    /// Reads the page of months that `paging` asks for. The cursor in `paging` may still be forged.
+    /// The page may be short or empty and still have a next page.
     ///
     /// # Errors
     /// The errors of reading the account; [`Error::InvalidCursor`]; [`Error::Unavailable`] if the
@@ -106,9 +107,9 @@ impl Months {
     }
 }
 
-/// Computes the totals of at most `limit` months from these rows, beginning with the open month,
-/// and where the next page begins. `place` is the row before these rows, and the balance after the
-/// first of them.
+/// Computes the totals of at most `limit` months from these rows, and where the next page begins.
+/// The first month is `open`, if an earlier request has begun it. `place` has the id of the row
+/// before these rows, and the balance after the first of these rows.
 fn totals(
     mut open: Option<MonthTotals>,
     entries: &[Entry],

@@ -30,7 +30,7 @@ pub enum StoreError {
     OwnBalance,
     /// Administrators can't change their own role or state.
     OwnStanding,
-    /// This account is the last administrator.
+    /// The account belongs to the last administrator.
     LastAdministrator,
     /// No account has this id.
     NoSuchUser,
@@ -44,7 +44,7 @@ pub enum StoreError {
     EmailTaken,
     /// The account has no unverified e-mail address.
     NothingToVerify,
-    /// The account has no e-mail address.
+    /// The account has no e-mail address, or is deactivated.
     NoAddress,
     /// The link is unknown, used or expired.
     InvalidLink,

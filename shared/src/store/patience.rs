@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::aws::OPERATION;
 
-/// Random pauses between retries, each up to twice as long as the one before, within the time that
-/// one call may take.
+/// Pauses of growing, random length between retries, within the time that one call may take.
 pub(in crate::store) struct Patience {
     until: Instant,
     pause: Duration,
@@ -16,7 +15,7 @@ impl Patience {
         Self { until: Instant::now() + OPERATION, pause: Duration::from_millis(10) }
     }
 
-    /// Sleeps until the next retry. Returns `false` at once if the time doesn't suffice.
+    /// Sleeps until the next retry. Returns `false` at once if the remaining time is too short.
     pub(in crate::store) async fn lasts(&mut self) -> bool {
         let mut random = [0_u8; 1];
         // Without randomness the pauses are merely longer than necessary.

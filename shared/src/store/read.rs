@@ -47,9 +47,9 @@ impl Store {
             .limit(i32::try_from(count).unwrap_or(i32::MAX))
     }
 
-    /// Returns a page of ids of the user's items in the Tokens table whose keys begin with `kind`,
-    /// newest first and older than the item `before`, and whether there may be more. The ids come
-    /// from an index, which may lag by a moment.
+    /// Returns a page of ids of a user's items in the Tokens table, and whether there may be more.
+    /// The items have keys that begin with `kind`, and are older than the item with the id
+    /// `before`; the newest come first. The ids come from an index, which may lag by a moment.
     pub(in crate::store) async fn ids_of_user(
         &self,
         kind: &str,

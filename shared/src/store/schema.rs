@@ -1,5 +1,6 @@
-//! The keys of all items and the partitions of all indexes, table by table. No other file writes
-//! them out. `template.yaml` defines the tables and indexes; ARCHITECTURE.md lists their contents.
+//! The keys of all items and the partitions of all indexes, table by table. No other file spells
+//! out a key or a partition. `template.yaml` defines the tables and indexes; ARCHITECTURE.md lists
+//! their contents.
 
 use std::collections::HashMap;
 
@@ -178,10 +179,11 @@ pub(in crate::store) fn signing_key(kid: &str) -> Item {
     HashMap::from([("kid".to_owned(), s(kid))])
 }
 
-// The Chats table, by `user_id` and `chat_id`. The latter is a chat's id or a conversation's key.
+// The Chats table, by `user_id` and `chat_id`. The sort key `chat_id` is a chat's id or a
+// conversation's key.
 
-/// The prefix of conversations, in the table's sort keys and in the index `by_conversation`. It
-/// sorts after every chat id.
+/// The prefix of conversations, in the table's sort keys and in the index `by_conversation`. The
+/// prefix sorts after every chat id.
 pub(in crate::store) const CONVERSATION: &str = "c#";
 
 /// The prefix of conversations that await erasure, in the index `by_conversation`.
@@ -198,13 +200,13 @@ pub(in crate::store) fn conversation_key(id: &str) -> String {
 }
 
 /// A conversation's sort key in the index `by_conversation`, from the time of its last use in
-/// milliseconds. These have 13 digits for the next 250 years.
+/// milliseconds. The time has 13 digits for the next 250 years.
 pub(in crate::store) fn conversation_place(id: &str, used: u64) -> String {
     format!("{CONVERSATION}{used:013}#{id}")
 }
 
 /// A pinned conversation's sort key in the index `by_conversation`, from the time of the pin in
-/// milliseconds. It sorts after all unpinned conversations, so a descending list begins with it.
+/// milliseconds. Pinned conversations sort after all others, so a descending list begins with them.
 pub(in crate::store) fn pinned_place(id: &str, pinned: u64) -> String {
     format!("{CONVERSATION}p{pinned:013}#{id}")
 }

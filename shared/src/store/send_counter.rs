@@ -12,15 +12,15 @@ tokio::task_local! {
     static SENDS: Cell<u32>;
 }
 
-/// An interceptor that counts how often the SDK sends a request. The whole client shares it,
-/// because the SDK builds a new configuration for each call that has an interceptor of its own.
+/// An interceptor that counts how often the SDK sends a request. The whole client shares the
+/// interceptor, because the SDK builds a new configuration for each call that adds an interceptor.
 #[derive(Debug)]
 pub(in crate::store) struct SendCounter;
 
 impl SendCounter {
     /// Runs a future that sends a request. Sets `sent_again` if the SDK sends the request more than
     /// once, because an earlier copy may still arrive. The future is boxed because it is large, and
-    /// each layer around it would copy it on the stack.
+    /// every layer around an unboxed future would move it on the stack.
     pub(in crate::store) async fn watch<T>(sending: BoxFuture<'_, T>, sent_again: &mut bool) -> T {
         let counted = async {
             let sent = sending.await;
@@ -42,8 +42,8 @@ impl Intercept for SendCounter {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        // Fails outside of `watch`, where the count isn't needed. The SDK sends in the caller's
-        // task, so the task-local is visible here.
+        // The update fails outside of `watch`, where the count isn't needed. The SDK sends in the
+        // caller's task, so the task-local is visible here.
         let _ = SENDS.try_with(|sends| sends.set(sends.get() + 1));
         Ok(())
     }

@@ -96,7 +96,7 @@ impl Timeline<'_> {
         }
     }
 
-    /// How many queries per shard one page may take.
+    /// The most queries per shard that one page may take.
     fn rounds(&self) -> usize {
         (QUERIES / usize::from(self.shards)).max(1)
     }

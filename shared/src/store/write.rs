@@ -54,7 +54,7 @@ macro_rules! conditional {
     };
 }
 
-/// Returns a function that takes the item that failed the condition out of the error.
+/// Returns a function that extracts the item that failed the condition from an error.
 macro_rules! shown {
     ($error:ident) => {
         |error| match error {
@@ -96,7 +96,7 @@ impl Write {
         }
     }
 
-    /// Sets the condition that the write requires. Replaces an earlier one.
+    /// Sets the condition that the write requires, in place of an earlier condition.
     pub(in crate::store) fn condition(mut self, condition: impl Into<String>) -> Self {
         self.condition = Some(condition.into());
         self
@@ -192,7 +192,8 @@ impl Store {
     }
 
     /// Like [`Store::send`], but sets `sent_again` if the write was sent more than once, because an
-    /// earlier copy may still arrive. The future is boxed, or each caller would contain its code.
+    /// earlier copy may still arrive. The future is boxed, because otherwise each caller would
+    /// contain its code.
     pub(in crate::store) fn send_watched<'a>(
         &'a self,
         write: &Write,

@@ -53,9 +53,11 @@ impl Claim {
 /// password.
 #[derive(Clone, Copy, Debug)]
 pub enum Verifier<'a> {
-    /// A caller with a session of the account. That session continues; all others end.
+    /// A caller with a session of the account. The caller's session continues; all other sessions
+    /// end.
     Session(&'a AccessToken),
-    /// A caller who sets a new password for the account, given by its hash. All sessions end.
+    /// A caller who sets a new password for the account, given by its hash. All sessions of the
+    /// account end.
     NewPassword(&'a str),
     /// A caller who has only the link.
     Reader,
@@ -63,10 +65,10 @@ pub enum Verifier<'a> {
 
 impl Store {
     /// Changes the profile of the caller's account. `account` is that account, as just read. A new
-    /// address replaces the old one at once, unverified, and frees the old one. If another account
-    /// claims the new address without having verified it, the address stays pending until a link in
-    /// an e-mail to it is opened. In both cases the new address gets an e-mail with a link, and the
-    /// old address gets a notice. Idempotent.
+    /// address replaces the old address at once, unverified, and the old address becomes free. If
+    /// another account claims the new address without having verified it, the address stays pending
+    /// until a link in an e-mail to it is opened. In both cases the new address gets an e-mail with
+    /// a link, and the old address gets a notice. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::EmailTaken`] if another account has verified the address, and
@@ -232,8 +234,9 @@ impl Store {
     }
 
     /// Repairs a claim in restored tables, where either the claim or its account may be older.
-    /// Deletes the claim if its account doesn't have the address. Otherwise copies from the account
-    /// whether the address is verified. Returns a description of the repair. Idempotent.
+    /// Deletes the claim if its account doesn't have the address. If the account has the address,
+    /// copies the account's verification state to the claim. Returns a description of the repair.
+    /// Idempotent.
     pub(in crate::store) async fn check_claim(&self, item: Item) -> Result<Option<String>> {
         let claim: Claim = from_item(item)?;
         let has_it = |account: &Account| {
@@ -258,8 +261,8 @@ impl Store {
     }
 
     /// Claims the account's address again, or removes the address from the account if another
-    /// account claims it. For restored tables, after [`Store::check_claim`] has checked every
-    /// claim. Returns a description of the repair. Idempotent.
+    /// account claims it. Use this for restored tables, after [`Store::check_claim`] has checked
+    /// every claim. Returns a description of the repair. Idempotent.
     pub(in crate::store) async fn claim_again(&self, account: &Account) -> Result<Option<String>> {
         let address = account.email.as_deref().filter(|_| account.deleted.is_none()).map(key);
         let Some(address) = address else { return Ok(None) };

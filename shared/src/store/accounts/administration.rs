@@ -3,10 +3,10 @@
 //! The transaction that changes an account also checks that the caller, who must have another
 //! account, is an active administrator. If two administrators demote or delete each other at once,
 //! one of them therefore remains. Only administrators who delete their own account could leave the
-//! system without an administrator. Such a deletion checks the item `admins`, which holds the ids
-//! of active administrators and is written whenever an administrator is added or removed. Every id
-//! in the item belongs to an active administrator. Administrators from before the item existed may
-//! be missing until a deletion searches for all of them.
+//! system without an administrator. The deletion of an administrator's own account checks the item
+//! `admins`, which holds the ids of active administrators and is written whenever an administrator
+//! is added or removed. Every id in the item belongs to an active administrator. Administrators
+//! from before the item existed may be missing until a deletion searches for all of them.
 
 use std::collections::BTreeSet;
 
@@ -190,8 +190,8 @@ impl Store {
             .shows_item()
     }
 
-    /// Makes the item `admins` list exactly these ids. For restored tables, where the item may be
-    /// older or newer than the accounts. Returns true if the item was changed. Idempotent.
+    /// Makes the item `admins` list exactly these ids. Use this for restored tables, where the item
+    /// may be older or newer than the accounts. Returns true if the item was changed. Idempotent.
     pub(in crate::store) async fn list_administrators(
         &self,
         ids: BTreeSet<String>,

@@ -1,5 +1,5 @@
-//! Deletion of accounts. One transaction ends an account; its data is erased afterwards, however
-//! much there is.
+//! Deletion of accounts. One transaction ends an account, and background runs erase its data later,
+//! however much there is.
 //!
 //! The transaction turns the account into a tombstone, which no list of users shows. The sparse
 //! index `erasing` has the tombstone under the second of its next inspection. [`Store::erase`]
@@ -28,7 +28,8 @@ pub(in crate::store) const TAKEN: u64 = 24 * 3600;
 /// How many items one `BatchWriteItem` accepts.
 pub(in crate::store) const BATCH: usize = 25;
 
-/// How long other runs skip an account that one run is erasing, in seconds. A run takes less time.
+/// How long other runs skip an account that one run is erasing, in seconds. The time is longer than
+/// any run.
 const RUN: u64 = 600;
 
 /// The results of an erasure.
@@ -38,14 +39,14 @@ pub struct ErasureReport {
     pub accounts: usize,
     /// Items that were erased.
     pub items: usize,
-    /// Accounts that were erased completely. Their usernames are free again.
+    /// Accounts that were erased completely, so that their usernames are free again.
     pub gone: usize,
 }
 
 impl Store {
-    /// Deletes the caller's account. Its JWTs become invalid, its address becomes free, and its
-    /// personal data is erased later. `account` is the account as just read, and `no_password` is a
-    /// hash that no password has. Idempotent.
+    /// Deletes the caller's account. The account's JWTs become invalid, its address becomes free,
+    /// and its personal data is erased later. `account` is the account as just read, and
+    /// `no_password` is a hash that no password has. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`] if the account has ended this session since it was read, and
@@ -138,8 +139,8 @@ impl Store {
     }
 
     /// Turns an account in restored tables into a tombstone again. The account was deleted at the
-    /// second `deleted`, after the second to which the tables were restored. Its address stays
-    /// claimed. Idempotent.
+    /// second `deleted`, after the second to which the tables were restored. The account's address
+    /// stays claimed. Idempotent.
     pub(in crate::store) async fn end_account_again(
         &self,
         seen: &Account,
@@ -268,9 +269,9 @@ impl Store {
         self.send(&done).await.map(drop)
     }
 
-    /// Returns the tables and keys of some of the user's items. Empty only if no items are left.
-    /// Idempotency records aren't included: they contain no personal data, and DynamoDB deletes
-    /// them by TTL.
+    /// Returns the tables and keys of some of the user's items. The result is empty only if no
+    /// items are left. Idempotency records aren't included: they contain no personal data, and
+    /// DynamoDB deletes them by TTL.
     async fn remaining_items(&self, user_id: &str) -> Result<Vec<(&str, Item)>> {
         let of_user = |table: &str| {
             self.client
@@ -324,7 +325,8 @@ impl Store {
         }
     }
 
-    /// Sets the second of the account's next inspection. `false` if it has changed since the read.
+    /// Sets the second of the account's next inspection. `false` if that second has changed since
+    /// the read.
     async fn look_again(&self, account: &Account, look: u64, at: u64) -> Result<bool> {
         let again = Write::update(&self.tables.users, pk(&account.pk), "SET erasing = :at")
             .condition("id = :id AND erasing = :look")
@@ -332,7 +334,8 @@ impl Store {
         Ok(self.send(&again).await?.is_applied())
     }
 
-    /// Deletes a tombstone that has no holds. `false` if it has holds or was deleted before.
+    /// Deletes a tombstone that has no holds. `false` if the tombstone has holds or was deleted
+    /// before.
     async fn free_name(&self, account: &Account) -> Result<bool> {
         let free = Write::delete(&self.tables.users, pk(&account.pk))
             .condition("id = :id AND attribute_exists(deleted) AND size(reservations) = :none")

@@ -53,7 +53,7 @@ impl Store {
 
     /// Replaces the password's hash for the holder of an e-mailed link. The link proves that the
     /// client can read the address's e-mails, so the same transaction verifies the address.
-    /// Sessions and links end. API keys stay valid if the address was verified before. Otherwise
+    /// Sessions and links end. API keys stay valid if the address was verified before; otherwise
     /// they end, because anyone could have created them.
     ///
     /// # Errors
@@ -65,7 +65,7 @@ impl Store {
         let claim = Write::update(&self.tables.users, address, "SET verified = :true")
             .condition("id = :id")
             .values([(":true", flag(true)), (":id", s(&link.user_id))]);
-        // First assume that the address was verified before. If it wasn't, the refusal returns the
+        // First assume that the address was verified before; if it wasn't, the refusal returns the
         // account.
         let mut unproven: Option<Account> = None;
         loop {

@@ -48,7 +48,7 @@ enum OpenOutcome {
 pub enum RegisterOutcome {
     /// The account was created.
     New,
-    /// This account was created, but its address is pending, because another account claims the
+    /// The account was created, but its address is pending, because another account claims the
     /// address without having verified it.
     Pending(Box<Account>),
     /// The username is taken by this account.
@@ -102,8 +102,7 @@ impl NewAccount {
     }
 }
 
-/// Returns a random text of 22 characters. It is short because every write of the account includes
-/// it.
+/// Returns a random text of 22 characters, short because every write of the account includes it.
 fn nonce() -> String {
     let mut nonce = fingerprint(Uuid::new_v4().as_bytes());
     nonce.truncate(22);
@@ -112,10 +111,11 @@ fn nonce() -> String {
 
 impl Store {
     /// Creates an account with its first grant, its claim to an address, an e-mail to that address,
-    /// and its first session, in one transaction. Of two registrations with one username, one
-    /// succeeds. An address that another account claims without having verified it doesn't block
-    /// the registration. The address stays pending, and the first account that verifies it gets it.
-    /// Without a session (an operator's command begins none), the address must be free. Idempotent.
+    /// and its first session, in one transaction. If two registrations use the same username, one
+    /// of them succeeds. An address that another account claims without having verified it doesn't
+    /// block the registration. The address stays pending, and belongs to the account that verifies
+    /// it first. Without a session (an operator's command begins none), the address must be free.
+    /// Idempotent.
     ///
     /// # Errors
     /// [`StoreError::EmailTaken`] if another account has verified the address,
@@ -200,7 +200,7 @@ impl Store {
             return Ok(OpenOutcome::Done);
         }
         // A network over its limit must not learn which usernames are taken. A registration that is
-        // repeated under its idempotency key isn't another registration.
+        // retried under its idempotency key doesn't count again.
         let same_key =
             existing.as_ref().is_some_and(|existing| new.key.is_some() && new.key == existing.key);
         if let Some(quota) = quota.filter(|_| !same_key && refusals.has(counted)) {

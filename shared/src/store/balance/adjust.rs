@@ -9,8 +9,8 @@ use crate::store::{Patience, Record, Result, Store, StoreError, Transaction, Wri
 use crate::values::{AccessToken, Account, Administrator, Entry, EntryKind, Reason};
 use crate::{BalanceChange, Credits};
 
-/// An adjustment of one account's balance. All its values are fixed before the first send, so that
-/// a retry sends the same bytes.
+/// An adjustment of one account's balance. All values of an adjustment are fixed before the first
+/// send, so that a retry sends the same bytes.
 #[derive(Clone, Debug)]
 pub struct Adjustment {
     /// The key form of the account's username.
@@ -48,8 +48,8 @@ impl Adjustment {
         Self { name_key: account.label.clone(), change, entry, by: None, records: Vec::new() }
     }
 
-    /// Sets the administrator. The adjustment is refused if they aren't an administrator anymore
-    /// when it is applied.
+    /// Sets the administrator. The adjustment is refused unless this account is still an
+    /// administrator's when the transaction is applied.
     ///
     /// # Errors
     /// [`StoreError::OwnBalance`] if the account is the administrator's own.
@@ -148,8 +148,8 @@ impl Store {
                 return Ok(AdjustOutcome::Applied);
             }
             // If a copy of this adjustment was applied, its ledger entry exists. Look for the entry
-            // after reading the account. In the other order, a copy that is applied between the two
-            // reads would lower the balance and cause a false refusal.
+            // after reading the account. If the entry were read first, a copy that is applied
+            // between the two reads would lower the balance and cause a false refusal.
             let current = self.account_named(name_key).await?;
             if self.has_row(&entry.user_id, &entry.entry_id).await? {
                 return Ok(AdjustOutcome::Applied);

@@ -41,8 +41,8 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Creates a hold of the bound of `fare` for the chat `chat_id`. The hold's lease ends at the
-    /// second `expires_at`.
+    /// Creates a hold for the chat `chat_id`. The hold contains the bound of `fare`, and its lease
+    /// ends at the second `expires_at`.
     pub fn new(caller: &Credential, chat_id: Uuid, fare: Fare, expires_at: u64) -> Self {
         Self {
             account: account_pk(caller.name()),

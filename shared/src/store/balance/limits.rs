@@ -12,8 +12,8 @@ pub(super) const MINUTE: u64 = 60;
 /// The longest time for which a function runs, in minutes.
 pub(super) const LONGEST: u64 = 15;
 
-/// The window in which refunds are counted if the AI may have worked, in seconds: a day, which
-/// begins at midnight UTC.
+/// The window in which refunds of chats on which the AI may have worked are counted, in seconds: a
+/// day, which begins at midnight UTC.
 pub(super) const DAY: u64 = 86_400;
 
 /// The limits on an account's chats.
@@ -53,15 +53,15 @@ impl ChatLimits {
         }
     }
 
-    /// Returns the minutes whose refunds can block chats in the minute `now`, newest first. Their
-    /// number is bounded: when a chat is admitted, fewer refunds than the limit are counted, and at
-    /// most `parallel` chats are in progress.
+    /// Returns the minutes whose refunds can block chats in the minute `now`, newest first. The
+    /// number of these minutes is bounded, because a chat is admitted only while fewer refunds than
+    /// the limit are counted, and at most `parallel` chats are in progress.
     pub(super) fn refund_minutes(self, now: u64) -> impl Iterator<Item = u64> {
         let before = (self.refunds.saturating_sub(1) + self.parallel) / self.refunds.max(1);
         (0..=u64::from(before)).map_while(move |back| now.checked_sub(back))
     }
 
-    /// Returns how many refunds this many minutes allow together.
+    /// Returns the limit of refunds for this number of minutes together.
     pub(super) fn refunds_in(self, minutes: u64) -> u64 {
         minutes.saturating_mul(self.refunds.into())
     }
@@ -87,7 +87,7 @@ impl Refunds {
         self.0.get(&minute).copied()
     }
 
-    /// Returns the surplus of earlier minutes' refunds over their limits.
+    /// Returns how many refunds of earlier minutes exceed the limits of those minutes.
     pub(super) fn surplus_before(&self, minute: u64, limits: ChatLimits) -> u64 {
         let over = |(of, count): (&u64, &u32)| {
             u64::from(*count).saturating_sub(limits.refunds_in(minute - of))

@@ -13,7 +13,7 @@ use crate::store::{Result, Store, StoreError, Write, from_item, n, no_entries, s
 use crate::values::{Account, Chat, Entry, EntryKind};
 
 /// The longest time that a chat may take, in milliseconds, including the skew between items in a
-/// backup. Older conversations aren't looked for.
+/// backup. Missing conversations that began earlier aren't restored.
 const RECENT: u64 = 15 * 60 * 1000;
 
 /// The totals of an account's ledger.
@@ -28,8 +28,8 @@ struct Book {
 
 impl Store {
     /// Completes or undoes what was in progress when the tables were restored to `second`. Stored
-    /// chats without a ledger entry get one, all holds end, and the account gets the numbers of its
-    /// ledger. Returns descriptions of the repairs. Idempotent.
+    /// chats without a ledger entry get an entry, all holds end, and the account gets the numbers
+    /// of its ledger. Returns descriptions of the repairs. Idempotent.
     ///
     /// No function can settle the holds anymore, because their leases ended while the tables were
     /// restored.
@@ -169,8 +169,8 @@ impl Store {
     }
 }
 
-/// Returns the first entry that an account's ledger lacks. `None` if the ledger has the entry or
-/// the account can't have one.
+/// Returns the first entry that an account's ledger lacks. `None` if the ledger has the entry, or
+/// the account can't have such an entry.
 fn first_grant(account: &Account, book: &Book) -> Option<Entry> {
     let granted = i128::from(account.granted.get()) - book.granted;
     let amount = i64::try_from(granted).ok().filter(|amount| *amount >= 0 && !book.has_grant)?;

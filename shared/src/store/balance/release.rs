@@ -80,8 +80,8 @@ impl Store {
     }
 }
 
-/// The condition that the hold belongs to this chat. Without it, the release could remove a later
-/// hold with the same id.
+/// The condition that the hold belongs to this chat. Without this condition, a release could remove
+/// a later hold with the same id.
 const HELD: &str = "reservations.#rid.#owner = :owner";
 
 /// The parts of the write that returns a hold's credits.

@@ -17,8 +17,8 @@ use crate::store::{
 };
 use crate::values::{Account, Credential, Limit, StoredHold};
 
-/// How many closed ids an account may have when a chat begins. They take up to 90 KB of an item's
-/// 400 KB.
+/// How many closed ids an account may have when a chat begins. This number of closed ids takes 90
+/// KB of the 400 KB that an item may have.
 const MOST_CLOSED: usize = 2000;
 
 /// How many obstacles one reserve removes at most. An obstacle is an expired hold or an outdated
@@ -62,8 +62,8 @@ enum Refusal {
     KeyRunning(u64),
     /// A request with the same idempotency key ended a moment ago.
     KeyEnded,
-    /// A request with the same idempotency key ended earlier. Its closed id, outdated since this
-    /// second, is still on the account.
+    /// A request with the same idempotency key ended earlier, and its closed id, outdated since
+    /// this second, is still on the account.
     Outdated(u64),
     /// Expired holds block the reserve.
     Expired(Vec<(String, StoredHold)>),
@@ -245,8 +245,8 @@ impl Store {
             .values([(":id", s(&hold.user_id))])
     }
 
-    /// The write of a reserve. Its outcome contains the account, either as changed or as it was
-    /// when it refused the write.
+    /// The write of a reserve. The outcome of this write contains the account, either as changed or
+    /// as it was when it refused the write.
     fn take_credits(
         &self,
         caller: &Credential,

@@ -7,9 +7,9 @@
 //! keys anyway, so finding its branch takes no further read, and a conversation without branches
 //! stores nothing for them.
 //!
-//! A chat whose `after` was deleted follows the newest older chat in the main line. This is correct
-//! if the deleted chat was in the main line. If it was in a branch, its followers get another
-//! `after` before the deletion.
+//! A chat whose `after` was deleted follows the newest older chat in the main line. This parent is
+//! correct if the deleted chat was in the main line. The followers of a chat in a branch get
+//! another `after` before that chat is deleted.
 
 use futures_util::future::try_join_all;
 
@@ -20,9 +20,9 @@ use crate::store::{Result, Store, Write, s};
 use crate::values::chat::place;
 use crate::values::{Chat, ParentChat};
 
-/// The most additional stretches of a conversation that are read for a chat. One is read for each
-/// point at which the chat's branch leaves the stretches read so far. The AI gets no chats from
-/// beyond them.
+/// The most additional stretches of a conversation that are read for a chat. A further stretch is
+/// read at each point at which the chat's branch leaves the stretches read so far. The AI gets no
+/// chats from beyond these stretches.
 const MORE_STRETCHES: usize = 8;
 
 /// How many keys are read at a time to find the followers of a chat.
@@ -41,7 +41,7 @@ pub struct Branch {
 #[derive(Clone, Debug, Default)]
 pub struct Stretch {
     chats: Vec<ChatLink>,
-    /// The id at which the stretch begins. `None` if it begins at the newest chat.
+    /// The id at which the stretch begins. `None` if the stretch begins at the newest chat.
     from: Option<String>,
     /// True if the conversation may have older chats.
     more: bool,
@@ -187,8 +187,8 @@ impl Store {
         Ok(Some(branch))
     }
 
-    /// Returns the stretch that would contain the wanted chat. It begins at that chat's id, or
-    /// after the known stretch.
+    /// Returns the stretch that would contain the wanted chat. The stretch begins at that chat's
+    /// id, or after the known stretch.
     async fn next_stretch(
         &self,
         user_id: &str,
@@ -219,8 +219,8 @@ impl Store {
     ) -> Result<Stretch> {
         let first = places_of_chats(conversation);
         // Read at least one key, or a chat would not know its parent. With the default of
-        // `CONTEXT_CHATS`, keys with parents also cost only one read unit: 20 of them have less
-        // than 4 KB.
+        // `CONTEXT_CHATS`, 20 keys have less than 4 KB even with parents, so reading them costs one
+        // read unit.
         let (keys, more) = self.indexed(user_id, &first, before, count.max(1)).await?;
         Ok(Stretch { chats: keys.into_iter().map(ChatLink::from).collect(), from, more })
     }

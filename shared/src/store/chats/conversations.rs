@@ -31,8 +31,8 @@ use crate::values::{AccessToken, Chat};
 
 pub use crate::store::chats::conversations::change::ConversationChange;
 
-/// A character that sorts after every character in keys. Appended to a prefix, it ends the prefix's
-/// range.
+/// A character that sorts after every character in keys. Appended to a prefix, the character ends
+/// the range of keys with that prefix.
 pub(in crate::store) const LAST: char = '~';
 
 /// The longest title that is taken from a message, in characters.
@@ -53,15 +53,15 @@ pub struct Conversation {
     pub created: u64,
     /// When the conversation's newest stored chat began, in milliseconds since 1970.
     pub used: u64,
-    /// The user's instructions for the AI in this conversation. This item stores them because every
-    /// chat in the conversation reads it.
+    /// The user's instructions for the AI in this conversation. The conversation's item has the
+    /// instructions, because every chat in the conversation reads this item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
     /// The sort key in the index by_conversation while the conversation is pinned. New chats don't
-    /// change it.
+    /// change this key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pinned: Option<String>,
-    /// True if the conversation was deleted and awaits erasure. No chat can be added then.
+    /// True if the conversation was deleted and awaits erasure, so that no chat can be added.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     deleted: bool,
 }
@@ -108,7 +108,7 @@ pub(in crate::store) struct IndexedKey {
 }
 
 impl Store {
-    /// Returns a conversation. `None` if it was deleted or never existed.
+    /// Returns a conversation. `None` if the conversation was deleted or never existed.
     pub async fn conversation(&self, user_id: &str, id: &str) -> Result<Option<Conversation>> {
         let key = chat_key(user_id, &conversation_key(id));
         let conversation: Option<Conversation> = self.get(&self.tables.chats, key).await?;
@@ -116,8 +116,8 @@ impl Store {
     }
 
     /// Returns the keys of at most `count` of a user's conversations after the position `before`,
-    /// and whether there are more. Pinned conversations come first, most recently pinned first. The
-    /// others follow, most recently used first.
+    /// and whether there are more. Pinned conversations come first, most recently pinned first.
+    /// Other conversations follow, most recently used first.
     pub async fn conversation_keys(
         &self,
         user_id: &str,
@@ -299,8 +299,8 @@ impl Store {
     ) -> Result<(Vec<String>, bool)> {
         let last = format!("{prefix}{LAST}");
         let before = before.unwrap_or(&last);
-        // Read one more item. It is either the item at `before`, which is skipped, or it shows that
-        // there are more.
+        // Read one more item: either the item at `before`, which is skipped, or an item that shows
+        // that there are more.
         let (found, later) = self.indexed(user_id, prefix, before, count + 1).await?;
         let more = later || found.len() > count;
         Ok((found.into_iter().take(count).map(|found| found.chat_id).collect(), more))

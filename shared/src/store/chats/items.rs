@@ -22,7 +22,7 @@ pub(in crate::store) const NEW_CHAT: &str = "attribute_not_exists(chat_id)";
 /// The attributes of a chat that lists show. Reading the other attributes would only take longer.
 const SHOWN: &str = "chat_id, conversation, thread, message, #response, calls, model, cut, stopped, #usage, #cost, #time, #name";
 
-/// Placeholders for those of these attributes whose names DynamoDB reserves.
+/// Placeholders for the attributes in [`SHOWN`] whose names DynamoDB reserves.
 const SHOWN_NAMES: [(&str, &str); 5] = [
     ("#response", "response"),
     ("#usage", "usage"),

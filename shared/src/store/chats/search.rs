@@ -75,9 +75,10 @@ impl ChatSearchPage<'_> {
 
 impl Store {
     /// Returns at most `count` chats that the filter accepts, of about `size` bytes together, and
-    /// where the next page begins. The chats are from all users or from this user, newest first,
-    /// starting at `place`. The search reads a bounded number of chats, so a page may be short or
-    /// empty; the next page continues where this page ended. `now` is in milliseconds.
+    /// where the next page begins. The chats come from `user`, or from all users if `user` is
+    /// `None`; the newest come first, starting at `place`. The search reads a bounded number of
+    /// chats, so a page may be short or empty; the next page continues where this page ended. `now`
+    /// is in milliseconds.
     pub async fn chats_found(
         &self,
         user: Option<&str>,

@@ -115,8 +115,8 @@ impl Store {
     }
 
     /// Deletes API keys of a user on behalf of an administrator: the key with the id `only`, or all
-    /// keys. They are invalid from then on. Returns their number; writes nothing if there are none.
-    /// Idempotent.
+    /// keys. Deleted keys are invalid from then on. Returns the number of deleted keys; writes
+    /// nothing if there are no keys. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::NoSuchApiKey`] if the user has no key with the id `only`, and the errors of

@@ -1,6 +1,6 @@
 //! E-mailed links in the Tokens table, by a hash of their tokens. The transaction that uses a link
-//! marks it as used, so that it works only once. The mark contains the request's id, so that a
-//! request whose reply was lost recognises its own mark.
+//! marks the link as used, so that each link works only once. The mark contains the request's id,
+//! so that a request whose reply was lost recognises its own mark.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ pub enum Purpose {
     Verify,
     /// Resets a password.
     Reset,
-    /// A purpose that only later releases know. This release treats such a link as invalid.
+    /// A purpose that only later releases know; this release treats the link as invalid.
     #[serde(other)]
     Other,
 }
@@ -47,7 +47,7 @@ pub struct Link {
     /// The account's epoch when the link was created. A change of the password raises the epoch,
     /// which ends every link.
     pub auth_epoch: u64,
-    /// The second at which the link expires. DynamoDB deletes it some time later.
+    /// The second at which the link expires. DynamoDB deletes the link some time later.
     expires_at: u64,
     /// The request that has used the link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,7 +122,7 @@ impl Store {
             .ok_or(StoreError::InvalidLink)
     }
 
-    /// A write that marks a link as used. It must be the first write in its transaction.
+    /// A write that marks a link as used. The write must be the first in its transaction.
     pub(in crate::store) fn mark_used(&self, link: &Link, request: &str, now: u64) -> Write {
         Write::update(&self.tables.tokens, pk(&link.pk), "SET used = :request")
             .condition("user_id = :user AND attribute_not_exists(used) AND expires_at > :now")

@@ -2,9 +2,9 @@
 //! e-mail in the same transaction as its other changes. The function `mail` reads the item from the
 //! table's stream, creates the link, sends the e-mail and deletes the item.
 //!
-//! This way no request waits for a mail server, and the timing of a reply doesn't reveal whether an
-//! e-mail was sent. The store never contains a link token, because an outgoing e-mail has only its
-//! purpose, and the function creates the link token when it sends the e-mail.
+//! Requests therefore don't wait for a mail server, and the timing of a reply doesn't reveal
+//! whether an e-mail was sent. The store never contains a link token, because an outgoing e-mail
+//! has only its purpose, and the function creates the link token when it sends the e-mail.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -39,8 +39,8 @@ pub enum OutgoingEmail {
         /// The account's epoch when the e-mail was written.
         auth_epoch: u64,
     },
-    /// An e-mail to the address with this key form, with a link that resets the password of the
-    /// account with the address. The account is looked up when the e-mail is sent.
+    /// An e-mail with a link that resets the password of the account with this address. The account
+    /// is looked up when the e-mail is sent.
     Reset {
         /// The key form of the address.
         address: String,
@@ -90,7 +90,7 @@ struct Pause {
 }
 
 impl Store {
-    /// Returns an outgoing e-mail. `None` if it was sent, or is too old at `now`.
+    /// Returns an outgoing e-mail. `None` if the e-mail was sent, or is too old at `now`.
     pub async fn letter(&self, key: &str, now: u64) -> Result<Option<OutgoingEmail>> {
         let posted: Option<OutboxItem> = self.get(&self.tables.tokens, pk(key)).await?;
         Ok(posted.filter(|posted| posted.expires_at > now).map(|posted| posted.letter))

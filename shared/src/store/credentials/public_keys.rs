@@ -30,7 +30,7 @@ impl PublicKey {
 impl Store {
     /// Returns all public keys. There are a handful at most, because expired keys leave the table.
     /// Skips a key that can't be read, such as a key of a type that only later releases know. JWTs
-    /// that such a key signed are invalid here.
+    /// signed with an unreadable key are invalid in this release.
     pub async fn public_keys(&self) -> Result<Vec<PublicKey>> {
         let scan =
             self.client.scan().table_name(&self.tables.keys).consistent_read(true).send().await?;
@@ -54,7 +54,8 @@ impl Store {
         self.send(&publish).await.map(drop)
     }
 
-    /// Deletes a public key. Its JWTs become invalid once every function has read the table again.
+    /// Deletes a public key. JWTs signed with the key become invalid once every function has read
+    /// the table again.
     pub async fn withdraw_key(&self, kid: &str) -> Result<()> {
         self.send(&Write::delete(&self.tables.keys, signing_key(kid))).await.map(drop)
     }

@@ -69,12 +69,13 @@ impl Store {
         self.send(&put).await.map(drop)
     }
 
-    /// Redeems a refresh token, in one conditional write. If its generation is the session's next
-    /// one, the session advances to it and records `now` as its last use. Idempotent.
+    /// Redeems a refresh token, in one conditional write. If the token's generation is the
+    /// session's next one, the session advances to that generation and records `now` as its last
+    /// use. Idempotent.
     ///
-    /// The current generation can be redeemed again for a while, because its reply may have been
-    /// lost and other tabs share it. The first generation can be redeemed again as long as it is
-    /// current, because some clients never replace their refresh token.
+    /// The current generation can be redeemed again for a while, because the reply may have been
+    /// lost, and other tabs share the token. The first generation can be redeemed again as long as
+    /// it is current, because some clients never replace their refresh token.
     pub async fn rotate_session(&self, token: &RefreshToken, now: u64) -> Result<Rotation> {
         let present = |expression: &str, condition: &str| {
             Write::update(&self.tables.tokens, pk(session_pk(&token.session)), expression)
@@ -171,7 +172,7 @@ impl Store {
     }
 
     /// Ends one session of the caller's account. Deletes the session last, because a retry must
-    /// find it if a step in between fails.
+    /// find the session if an earlier step fails.
     ///
     /// # Errors
     /// The errors of [`Store::end_sessions`].
@@ -186,12 +187,12 @@ impl Store {
         self.delete_session(&caller.user_id, session.id()).await
     }
 
-    /// Ends one session of the caller's account, or all of them. Their JWTs are invalid from then
-    /// on. Idempotent.
+    /// Ends one session of the caller's account, or all of them. The JWTs of ended sessions are
+    /// invalid from then on. Idempotent.
     ///
-    /// One conditional write adds the session to the account's revoked sessions. If there are too
-    /// many, it replaces those whose JWTs have expired. If none have expired, the write raises the
-    /// epoch instead, which ends every session of the account.
+    /// One conditional write adds the session to the account's revoked sessions. If too many
+    /// sessions are revoked, the write replaces those whose JWTs have expired. If no JWTs have
+    /// expired, the write raises the epoch instead, which ends every session of the account.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`] if the account no longer accepts the caller's access token.
@@ -235,8 +236,7 @@ impl Store {
         }
     }
 
-    /// Adds a session to the account's revoked sessions, in place of the `outdated` ones if there
-    /// are any.
+    /// Adds a session to the account's revoked sessions, and removes the `outdated` ones.
     fn revoke(&self, caller: &AccessToken, session: &str, ends: u64, outdated: &[String]) -> Write {
         let mut expression = String::from("SET revoked.#session = :ends");
         let (room, limit) = match outdated {

@@ -76,7 +76,7 @@ impl TrailEntry {
         }
     }
 
-    /// Returns the reason, for people.
+    /// Returns the reason, a text for people.
     pub fn reason(&self) -> &str {
         match self {
             Self::Adjustment(entry) => &entry.reason,

@@ -45,8 +45,8 @@ fn moves_credits(user_id: &str) -> bool {
 }
 
 /// Returns an entry's partition in the index `trail`. Adjustments are partitioned by month,
-/// together with administrators' other acts, and all other entries by day. The id's time decides,
-/// because readers search by it.
+/// together with administrators' other acts, and all other entries by day. The partition depends on
+/// the time in the id, because readers search by that time.
 fn trail_partition(entry: &Entry) -> String {
     let millis = millis_of(&entry.entry_id).unwrap_or(entry.time);
     match entry.kind {

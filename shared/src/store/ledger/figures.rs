@@ -17,8 +17,8 @@ use crate::store::schema::{figures_pk, pk};
 use crate::store::{NEW, Result, Store, StoreError, Write, from_item, s, to_item};
 use crate::values::EntryKind;
 
-/// How long after its end a day is closed, in milliseconds. Neither a chat nor an update of an
-/// index takes that long.
+/// The time between a day's end and its closing, in milliseconds. Neither a chat nor an update of
+/// an index takes that long.
 const CLOSED_AFTER: u64 = 15 * 60 * 1000;
 
 /// How many days are counted at a time.

@@ -66,7 +66,7 @@ pub(in crate::store) const UNCHANGED: &str =
     "id = :id AND attribute_not_exists(deleted) AND auth_epoch = :seen";
 
 impl Store {
-    /// Ends all sessions of a user. Their JWTs are invalid from then on, and so are e-mailed links.
+    /// Ends all sessions of a user. The user's JWTs and e-mailed links are invalid from then on.
     /// API keys stay valid. Idempotent.
     ///
     /// # Errors

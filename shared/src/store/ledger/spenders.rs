@@ -1,5 +1,5 @@
-//! The users who spent the most, by day. Like the figures, they are counted in the ledger, and
-//! stored for each closed day.
+//! The users who spent the most, by day. Like the figures, these users are counted in the ledger,
+//! and stored for each closed day.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;

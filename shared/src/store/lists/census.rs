@@ -16,7 +16,7 @@ use crate::values::{Account, Role};
 /// How many users are stored for each order.
 const RANKED: usize = 1000;
 
-/// How many of these users one item has.
+/// How many users one item of a ranking has.
 const CHUNK: usize = 100;
 
 /// How many accounts are read at a time, and how many such batches are read at once.
@@ -66,8 +66,8 @@ impl UserOrder {
         Self::ALL.into_iter().find(|order| order.word() == word)
     }
 
-    /// Returns the account's rank; the lowest rank comes first. A user who never sent a message
-    /// counts as having sent the oldest last message.
+    /// Returns the account's rank; the lowest rank comes first. A user who never sent a message is
+    /// ranked as if the last message had been sent in 1970.
     fn rank(self, account: &Account, now: u64) -> u64 {
         let figure = match self.figure {
             Figure::Balance => account.balance(now).get(),
@@ -147,7 +147,7 @@ impl Ranking {
         self.first.truncate(RANKED);
     }
 
-    /// Returns all items of this order, even those without users, so that none remains from an
+    /// Returns all items of this order, even those without users, so that no item remains from an
     /// earlier census.
     fn parts(&self, now: u64) -> Result<Vec<Item>> {
         let mut users = self.first.iter().map(|(_, user)| user.clone());

@@ -49,8 +49,8 @@ impl Label {
     }
 }
 
-/// An account in a list, with its position. A page that begins at the position begins after the
-/// account.
+/// An account in a list, with its position. A page that begins at this position shows the accounts
+/// after this one.
 pub(in crate::store) struct PlacedAccount {
     pub(in crate::store) place: String,
     pub(in crate::store) id: String,
@@ -124,7 +124,7 @@ impl Store {
             .map(|pk| Label::from_cursor(pk, &prefix).ok_or(StoreError::InvalidPosition))
             .transpose()?;
         let from = after.as_ref().map_or(prefix.as_str(), |after| &after.label);
-        // Read two more labels. One may be the label after which the page begins, and the other
+        // Read two more labels: one may be the label after which the page begins, and the other
         // shows whether there are more.
         let lanes = self.label_lanes(from, &format!("{prefix}{LAST}"), count + 2).await?;
         let found = lanes.into_iter().flat_map(|lane| lane.items.unwrap_or_default());
@@ -291,7 +291,8 @@ impl Store {
             .collect())
     }
 
-    /// Returns the account with this id. Reads it from an index, which may lag by a moment.
+    /// Returns the account with this id. The account comes from an index, which may lag by a
+    /// moment.
     ///
     /// # Errors
     /// [`StoreError::NoSuchUser`] if the index has no account with this id.
@@ -306,8 +307,8 @@ impl Store {
         iter(texts)
             .map(|text| async move {
                 // A text that is an id, in any notation, never means a username. Otherwise a user
-                // whose username looks like another account's id could get what is meant for that
-                // account.
+                // could choose a username that looks like another account's id, and be mistaken for
+                // that account.
                 if let Ok(id) = Uuid::try_parse(&text) {
                     let found = self.account_with_id(&id.to_string()).await?;
                     return Ok(found.into_iter().collect());

@@ -34,7 +34,7 @@ const HOUR: u64 = 3600;
 /// How many days a network stays known after its last log-in.
 const KNOWN_DAYS: u64 = 90;
 
-/// The most networks that a login remembers as known. The most recent ones are kept.
+/// The most networks that a login remembers as known. The login keeps the most recent networks.
 const KNOWN: usize = 20;
 
 /// How many guesses at one login are checked even if their network has too many failures. A user
@@ -46,15 +46,15 @@ const FEW: usize = 3;
 #[derive(Clone, Debug)]
 pub struct Attempt {
     id: String,
-    /// The pk of the count for unknown clients. It depends on the typed login, not on the account,
-    /// because a refused client must not learn which usernames and addresses exist or belong
-    /// together.
+    /// The pk of the count for unknown clients. The pk depends on the typed login, not on the
+    /// account, because a refused client must not learn which usernames and addresses exist or
+    /// belong together.
     login: String,
     pace: Pace,
     own_pace: Pace,
     /// True if the attempt checks the current password of a session's owner.
     is_owners: bool,
-    /// The typed login. It identifies known clients if no account was found.
+    /// The typed login, which identifies known clients if no account was found.
     who: String,
     /// The client's network, if a successful log-in makes it known.
     place: Option<String>,
@@ -87,9 +87,9 @@ impl Attempt {
         }
     }
 
-    /// Creates an attempt to confirm the current password by a client that has an access token of
-    /// this session. Neither log-ins nor the thief of another session's access token can use up its
-    /// count.
+    /// Creates an attempt to confirm the current password, for a client with an access token of
+    /// this session. Neither log-ins nor the thief of another session's access token can use up the
+    /// count of such attempts.
     pub fn of_owner(
         user_id: &str,
         session: &str,
@@ -156,9 +156,9 @@ impl Attempt {
         })
     }
 
-    /// Returns the pk of this client's count, if it logged in or registered before. The client is
-    /// identified by its device token, otherwise by its network. An account's username and address
-    /// share the count.
+    /// Returns the pk of the client's separate count, if the client logged in or registered before.
+    /// A client is identified by its device token, otherwise by its network. An account's username
+    /// and address share the count.
     fn known_client_count(
         &self,
         device: Option<&DeviceToken>,
@@ -216,8 +216,8 @@ impl Attempt {
     }
 }
 
-/// Returns the mark of the network from which an account is registered. It is shorter than other
-/// marks, because the account stores it.
+/// Returns the mark of the network from which an account is registered. The mark is shorter than
+/// other marks, because the account stores it.
 pub fn registered_from(user_id: &str, network: &str) -> String {
     let mut mark = mark(user_id, "network", network);
     mark.truncate(10);

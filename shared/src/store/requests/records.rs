@@ -10,8 +10,8 @@ use crate::store::{Result, Store, Write, n, to_item};
 /// How many records are read at a time.
 const AT_A_TIME: usize = 16;
 
-/// The record of a finished idempotency key. It points to the result, and contains nothing from the
-/// reply, least of all a credential.
+/// The record of a finished idempotency key. The record points to the result, and contains nothing
+/// from the reply, least of all a credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// `idem:<id of the key>`.

@@ -36,8 +36,8 @@ struct LastCall {
 
 impl Store {
     /// Returns the id of a call's idempotency key. A retry gets the key of the last call with the
-    /// same payload, so that the call takes effect once. A first request gets `fresh`, unless a
-    /// retry of it has arrived earlier; then it gets the retry's key.
+    /// same payload, so that the call takes effect once. A first request gets `fresh`, or the key
+    /// of its own retry if the retry has arrived earlier.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]; in this case nothing has happened.

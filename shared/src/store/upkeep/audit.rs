@@ -14,7 +14,7 @@ use crate::store::schema::{ACCOUNT, CONVERSATION, account_pk, pk};
 use crate::store::{Item, Result, Store, from_item, s};
 use crate::values::{Account, Entry};
 
-/// How often an account is read, at most, until it doesn't change during a reading.
+/// How many times an account is read, at most. It is read again if it has changed during a reading.
 const READINGS: usize = 10;
 
 /// The pause before an account is read again. A transaction reaches all its items within this time.
@@ -179,8 +179,8 @@ impl Store {
             .map(|item| from_item(item).map_err(|error| unreadable("the account", error.cause()))))
     }
 
-    /// Reads the ledger and the chats side by side. Both sort by id, and a chat's row has the
-    /// chat's id.
+    /// Reads the ledger and the chats side by side. Entries and chats both sort by id, and a chat's
+    /// entry has the chat's id.
     async fn compare(&self, account: &Account) -> Result<AuditReport> {
         let mut rows =
             self.all_of(&self.tables.ledger, &account.id).into_paginator().items().send();

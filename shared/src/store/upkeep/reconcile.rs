@@ -77,7 +77,7 @@ impl Store {
         if self.list_administrators(administrators).await? {
             done.repairs.push("the list of administrators".into());
         }
-        // Do this last: now no account claims an address that it doesn't have.
+        // Do this last, when no account claims an address that it doesn't have.
         self.claim_all_again(&mut done).await?;
         Ok(Some(done))
     }

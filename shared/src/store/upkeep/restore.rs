@@ -60,13 +60,13 @@ pub struct ReapplyInput<'a> {
 pub struct ReapplyReport {
     /// The number of accounts that were deleted.
     pub deleted: usize,
-    /// The number of accounts that the newer table lacks although no user has deleted them. They
-    /// come back.
+    /// The number of accounts that come back, because the newer table lacks them although no user
+    /// has deleted them.
     pub returned: usize,
     /// The ids and usernames of accounts that the newer table lacks and that may have been deleted
-    /// or lost. They were left unchanged.
+    /// or lost. These accounts were left unchanged.
     pub unclear: Vec<String>,
-    /// The number of accounts that got another password, address or right, or more ended sessions.
+    /// The number of accounts whose password, address, rights or ended sessions were changed.
     pub changed: usize,
     /// The number of sessions that were ended, or whose refresh tokens were used.
     pub sessions: usize,
@@ -143,7 +143,7 @@ impl Store {
 
     /// Reapplies the changes of one item. An item that the newer table lacks has ended and is
     /// deleted. A session takes the generation of its newer refresh tokens, because a stolen token
-    /// could otherwise be used again. A used link takes its mark.
+    /// could otherwise be used again. A link that was used since is marked as used.
     async fn reapply_token(
         &self,
         item: &Item,

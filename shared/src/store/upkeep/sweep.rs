@@ -45,7 +45,7 @@ impl Store {
         }
     }
 
-    /// Reads a page of a sparse index. The index contains accounts with a second, in the attribute
+    /// Reads a page of a sparse index. In such an index, each account has a second in the attribute
     /// with the index's name. Returns the accounts whose second has come at `now`, and where the
     /// next page begins.
     pub(in crate::store) async fn due_accounts(

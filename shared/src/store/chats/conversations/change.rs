@@ -1,4 +1,4 @@
-//! A conversation's changes by its owner: the title, the instructions, and the pin.
+//! Changes of a conversation by its owner: the title, the instructions, and the pin.
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
@@ -7,7 +7,7 @@ use crate::store::schema::{conversation_place, pinned_place};
 use crate::store::{Outcome, Result, Store, StoreError, from_item, n, s};
 use crate::values::{Instructions, Title};
 
-/// How often an unpin is tried while chats use the conversation.
+/// How many times an unpin is tried, at most, while chats use the conversation.
 const UNPINNINGS: usize = 10;
 
 /// A change of a conversation. At least one field is set; `None` leaves a field unchanged.

@@ -9,7 +9,7 @@ use crate::store::requests::attempts::{Attempt, DAY, HOUR};
 use crate::store::schema::pk;
 use crate::store::{Outcome, Result, Store, StoreError, Write, from_item, n, s};
 
-/// How often a count is tried to be written while other log-ins change it.
+/// How many times an attempt tries to change a count that other log-ins change at the same time.
 const TURNS: u32 = 5;
 
 /// The number of minutes in a day.
@@ -35,15 +35,15 @@ impl Pace {
         Self::for_share(share)
     }
 
-    /// The pace for the account's owner, who confirms the password with an access token.
+    /// The pace for the account's owner, who has an access token and confirms the password.
     pub(super) fn owner(most: u32) -> Self {
         Self::for_share(Self::owners(most))
     }
 
     /// The pace for one client that logged in before. Successful log-ins also count while they are
-    /// in progress, and programs start many at once, so many attempts are free. After them, one
-    /// attempt a minute is admitted: the owner may share the network address with an attacker, and
-    /// must not wait longer.
+    /// in progress, and programs start many at once, so many attempts are free. After the free
+    /// attempts, one attempt a minute is admitted: the owner may share the network address with an
+    /// attacker, and must not wait longer.
     pub(super) fn known(most: u32) -> Self {
         Self { free: (most * 64 / 100).max(1), more: MINUTES }
     }
@@ -102,11 +102,11 @@ pub(super) enum CountOutcome {
 /// The way in which an attempt can be added to a count that was just read.
 #[derive(Clone, Copy, Debug)]
 enum Admission {
-    /// As one of the free attempts.
+    /// The attempt is one of the free attempts.
     Free,
-    /// As the first attempt after a reset.
+    /// The attempt is the first after a reset.
     Afresh,
-    /// After a pause.
+    /// The attempt comes after a pause.
     Paced,
 }
 
@@ -134,7 +134,7 @@ impl Count {
 pub(super) enum Slot {
     /// The nth of the free attempts, from 1.
     Free(usize),
-    /// After a pause.
+    /// The attempt comes after a pause.
     Paced,
 }
 
