@@ -1,5 +1,5 @@
-//! Deletions of a chat of a branch: what followed it follows the chat before it, and nothing else
-//! changes.
+//! Deletions of a chat in a branch: the chats after it then follow the chat before it, and nothing
+//! else changes.
 
 use serde_json::Value;
 use shared::values::{Chat, ParentChat};
@@ -11,17 +11,17 @@ use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
 use crate::support::world::{World, put};
 
-/// Two chats follow the one that is deleted.
+/// Deletes a chat that two other chats follow.
 #[derive(Clone, Copy, Debug)]
 struct Deleting;
 
-/// The chats of a conversation.
+/// The chats in a conversation.
 struct Messages {
-    /// The main line.
+    /// The chats of the main line.
     main: [Chat; 2],
-    /// The one that is deleted. It follows the first chat.
+    /// The chat that the test deletes. It follows the first chat.
     deleted: Chat,
-    /// Those that follow it.
+    /// The chats that follow the deleted one.
     following: [Chat; 2],
 }
 

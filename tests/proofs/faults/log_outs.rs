@@ -1,4 +1,4 @@
-//! Log-outs: the session ends, and no other.
+//! Log-outs end one session and no other.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
@@ -9,19 +9,20 @@ use crate::support::function::{Reply, ask};
 use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
 
-/// How a session is ended.
+/// How the session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leaving {
     /// By a log-out.
     Here,
-    /// By a log-out of all sessions.
+    /// By a log-out from all sessions.
     Everywhere,
-    /// By a log-out, when the account remembers the most sessions that it can, and all of them have
+    /// By a log-out, when the account remembers the maximum number of ended sessions and all have
     /// expired.
     Outdated,
-    /// By a log-out, when it remembers as many and they have not expired: that ends all sessions.
+    /// By a log-out, when the account remembers the maximum number of ended sessions and none has
+    /// expired. That log-out ends all sessions.
     Full,
-    /// By the session's id, from another one.
+    /// By the session's id, from another session.
     FromElsewhere,
 }
 
@@ -93,7 +94,7 @@ impl Case<Leaving> {
         self.lane.calm();
         let mut known = vec![(200, "")];
         if self.scenario == Leaving::FromElsewhere && self.retries {
-            // It has ended already.
+            // The first request has already ended the session.
             known.push((404, "not_found"));
         }
         if self.retries {
@@ -124,7 +125,7 @@ impl Case<Leaving> {
 }
 
 impl Rig {
-    /// How many of a session's three JWTs are accepted.
+    /// Returns how many of a session's three JWTs the API accepts.
     async fn lives(&self, who: &Person) -> usize {
         let opens =
             [self.balance(&who.access).await.is_some(), self.balance(&who.token).await.is_some()];

@@ -1,4 +1,4 @@
-//! Refreshes: one successor, and only a dead refresh token ends the session.
+//! Refreshes: a refresh token has one successor, and only a dead refresh token ends the session.
 
 use std::collections::HashSet;
 
@@ -9,14 +9,14 @@ use crate::support::function::{Reply, ask};
 use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
 
-/// What is refreshed.
+/// The refresh token under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refreshing {
-    /// The refresh token that the session began with.
+    /// The session's first refresh token.
     First,
-    /// Its successor.
+    /// The successor of the first refresh token.
     Second,
-    /// The first, after its successor was used: an old copy is presented.
+    /// The first refresh token after its successor was used, as an old copy would be.
     Dead,
 }
 
@@ -61,7 +61,7 @@ impl Scenario for Refreshing {
 }
 
 impl Case<Refreshing> {
-    /// The successor of a refresh token, without faults.
+    /// Returns a refresh token's successor, without faults.
     async fn next_of(&self, refresh: &str) -> Option<String> {
         let reply = ask(
             self.function(),
@@ -91,7 +91,8 @@ impl Case<Refreshing> {
         self.notes("afterwards", wrong);
     }
 
-    /// What is wrong with a session that must go on, until a dead refresh token ends it.
+    /// Returns the violations by a session that must remain valid until a dead refresh token ends
+    /// it.
     async fn goes_on(&self, rig: &Rig) -> Vec<String> {
         let mut wrong = Vec::new();
         let given: HashSet<_> =
@@ -125,7 +126,7 @@ impl Case<Refreshing> {
         wrong
     }
 
-    /// What is wrong with a session whose dead refresh token was presented.
+    /// Returns the violations by a session for which a dead refresh token was presented.
     async fn is_over(&self, rig: &Rig) -> Vec<String> {
         let mut wrong = Vec::new();
         if self.replies.iter().all(Reply::is_unknown)
