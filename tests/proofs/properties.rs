@@ -1,4 +1,5 @@
-//! What holds for any input, tried with many random ones. A failing input is shrunk and printed.
+//! Properties that hold for any input, tested with many random inputs. A failing input is shrunk
+//! and printed.
 
 use functions::ROUTES;
 use proptest::collection::vec;
@@ -16,7 +17,7 @@ use tokio::runtime::Runtime;
 
 use crate::support::client::{Api, Person};
 
-/// A server and a user with credits for many chats, for one property.
+/// The server for one property, and a user with credits for many chats.
 struct World {
     runtime: Runtime,
     ann: Person,
@@ -30,7 +31,7 @@ impl World {
         Self { runtime, ann }
     }
 
-    /// Tries `holds` with this many inputs.
+    /// Tests `holds` with `cases` random inputs.
     fn check<T: std::fmt::Debug>(
         &self,
         cases: u32,
@@ -51,7 +52,7 @@ fn check<T: std::fmt::Debug>(
     runner.run(&inputs, holds).unwrap();
 }
 
-/// Any text, often with parts that mean something to DynamoDB, JSON, SQL, HTML or a log.
+/// Generates any text, often with parts that have a meaning in DynamoDB, JSON, SQL, HTML or logs.
 fn text() -> impl Strategy<Value = String> {
     const ODD: &[&str] = &[
         "#name",
@@ -71,7 +72,7 @@ fn text() -> impl Strategy<Value = String> {
         .prop_map(|parts| parts.concat())
 }
 
-/// Any JSON object, often with fields that are read.
+/// Generates any JSON object, often with fields that endpoints read.
 fn object() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -216,7 +217,7 @@ fn no_body_breaks_an_endpoint() {
                 .api
                 .send(method, route.path, if signed { &headers } else { &[] }, Some(body))
                 .await;
-            // The scripted AI fails on request.
+            // The scripted AI fails if the message asks for it.
             prop_assert!(
                 !answer.status.is_server_error() || answer.body["code"] == "ai_failed",
                 "{:?}",
@@ -255,7 +256,7 @@ fn no_storm_of_odd_headers_or_queries_breaks_an_endpoint() {
             let mut request =
                 reqwest::Client::new().get(format!("{}{}", ann.api.url, route.path)).query(&query);
             for (name, value) in &headers {
-                // Headers about the framing of the body never reach an endpoint.
+                // Headers for the body's framing never reach an endpoint.
                 let framing = [
                     "content-length",
                     "transfer-encoding",

@@ -1,4 +1,4 @@
-//! Holds whose function died: counted as free, released by the sweep, and once only.
+//! Holds of dead functions: reads count them as free, and the sweep releases them once.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
