@@ -1,12 +1,12 @@
-//! Which packages the product and its tests consist of, and what cargo compiles for README's two
-//! commands.
+//! The packages of the product and its tests, and the packages that cargo compiles for the README's
+//! two commands.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use spdx::{Expression, ParseMode};
 
-/// They require nothing but that their text is passed on.
+/// The allowed licences. They require only that copies contain their text.
 const LICENCES: [&str; 8] = [
     "Apache-2.0",
     "BSD-3-Clause",
@@ -18,7 +18,7 @@ const LICENCES: [&str; 8] = [
     "Zlib",
 ];
 
-/// The licence of every package, by its name and version, as cargo would compile it for Lambda's
+/// Returns the licence of each package, by name and version, as cargo would compile it for Lambda's
 /// processors.
 fn licences() -> BTreeMap<String, String> {
     let of_target = |target| {
@@ -34,7 +34,7 @@ fn licences() -> BTreeMap<String, String> {
 }
 
 #[test]
-fn every_dependency_has_a_licence_that_requires_nothing_but_its_text() {
+fn every_dependency_has_a_permissive_licence() {
     let licences = licences();
     assert!(licences.len() > 100, "{licences:?}");
     for (package, licence) in licences {
@@ -59,14 +59,15 @@ fn every_dependency_comes_from_crates_io() {
     }
 }
 
-/// The vulnerabilities of dependencies that are known here. This test asks no advisory database:
-/// run `cargo audit` or `cargo deny` too.
+/// The known vulnerabilities that the dependencies must not have. This test asks no advisory
+/// database: run `cargo audit` or `cargo deny` for that.
 #[test]
-fn no_dependency_has_a_hole_that_is_known() {
+fn no_dependency_has_a_listed_vulnerability() {
     for package in licences().keys() {
-        // Its timing leaks the private key (RUSTSEC-2023-0071).
+        // The timing of `rsa` leaks the private key (RUSTSEC-2023-0071).
         assert!(!package.starts_with("rsa v"), "{package}");
-        // Before 10.3 it treated a time of the wrong type as missing (GHSA-h395-gr6q-cpjc).
+        // Before 10.3, `jsonwebtoken` treated a time of the wrong type as missing
+        // (GHSA-h395-gr6q-cpjc).
         if let Some(version) = package.strip_prefix("jsonwebtoken v") {
             let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
             assert!((numbers.next(), numbers.next()) >= (Some(10), Some(3)), "{package}");
@@ -74,7 +75,7 @@ fn no_dependency_has_a_hole_that_is_known() {
     }
 }
 
-/// Every package with its features, as cargo compiles it for a command with these arguments.
+/// Returns each package with its features, as cargo compiles it for a command with these arguments.
 fn packages(arguments: &[&str]) -> BTreeSet<String> {
     let tree = ["tree", "--offline", "--prefix", "none", "--format", "{p} {f}"];
     let output = Command::new(env!("CARGO")).args(tree).args(arguments).output().unwrap();
@@ -84,7 +85,7 @@ fn packages(arguments: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn cargo_run_and_cargo_test_share_one_build_of_every_dependency() {
+fn cargo_run_and_cargo_test_share_dependency_builds() {
     let run = packages(&["--package", "local", "--edges", "normal,build"]);
     let test = packages(&["--workspace", "--edges", "normal,build,dev"]);
     let twice: Vec<_> = run.difference(&test).collect();

@@ -193,7 +193,7 @@ fn program(dynamodb: &str) -> RunningServer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn five_hundred_chats_at_once_over_a_wire_that_breaks_leave_every_account_right() {
+async fn accounts_balance_after_500_chats_over_a_breaking_wire() {
     // The output is printed if the test fails.
     let seed = std::env::var("BANK_SEED")
         .map_or_else(|_| Uuid::new_v4().as_u64_pair().0, |seed| seed.parse().unwrap());

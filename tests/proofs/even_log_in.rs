@@ -56,7 +56,7 @@ fn tempfile(name: &str, log_ins: u64) -> std::path::PathBuf {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs valgrind, and a minute: scripts/check/log-in runs it"]
-async fn an_unknown_user_a_wrong_password_and_a_deactivated_user_cost_the_same_work() {
+async fn failed_log_ins_cost_the_same_work_for_every_reason() {
     let api = Api::own(&[]).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     api.set(&ben, "active", AttributeValue::Bool(false)).await;

@@ -493,7 +493,7 @@ fn none((cases, wrong): (usize, Vec<String>)) {
 }
 
 #[tokio::test]
-async fn every_read_except_of_an_index_is_strongly_consistent() {
+async fn reads_are_strongly_consistent_except_from_indexes() {
     let rig = Rig::start().await;
     let (ann, lane) = (rig.person().await, rig.proxy.lane());
     let bearer = ann.bearer();
@@ -569,7 +569,7 @@ async fn finds(mistake: Mistake, sentence: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_mistake_that_is_put_into_the_protocol_is_found() {
+async fn every_protocol_mistake_is_found() {
     // Five large futures don't fit on a test's stack.
     let finds = |mistake, sentence| Box::pin(finds(mistake, sentence));
     tokio::join!(

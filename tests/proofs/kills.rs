@@ -250,7 +250,7 @@ async fn killed_everywhere(rig: &Rig) -> Vec<Case> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn wherever_a_chat_is_killed_its_key_is_answered_once() {
+async fn retries_of_killed_chats_get_one_answer_per_key() {
     for name in ["chat", "chat_stream"] {
         binary(name);
     }
@@ -325,7 +325,7 @@ async fn wherever_a_chat_is_killed_its_key_is_answered_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn wherever_a_chat_is_killed_recovery_alone_gives_back_what_it_held_and_no_more() {
+async fn recovery_alone_returns_exactly_what_killed_chats_held() {
     for name in ["chat", "chat_stream"] {
         binary(name);
     }

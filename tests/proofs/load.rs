@@ -48,8 +48,7 @@ async fn unfinished(address: &str, head: &str, body: usize) -> String {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn log_ins_at_once_unfinished_bodies_and_half_open_connections_cost_little_and_end_by_themselves()
- {
+async fn bursts_and_unfinished_requests_use_little_memory_and_end() {
     rlimit::increase_nofile_limit(4096).unwrap();
     let server = RunningServer::start(&["--port", "0", "--memory"]);
     let address = server.url.strip_prefix("http://").unwrap().to_owned();

@@ -109,7 +109,7 @@ fn hostile() -> Vec<(&'static str, String)> {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_large_body_takes_little_memory_whatever_is_in_it_and_whoever_sends_it() {
+async fn large_bodies_of_any_caller_and_content_take_little_memory() {
     let rig = Rig::of_processes().await;
     let bearer = rig.person().await.bearer();
     let hi = r#"{"messages":[{"role":"user","content":"hi"}],"input":"hi","x":["#;

@@ -160,7 +160,7 @@ fn this_second(api: &Api) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_is_restored_under_load_balances_and_what_has_ended_since_stays_so() {
+async fn a_restore_under_load_balances_and_revives_nothing_ended() {
     let api = Api::own(&[("CHAT_PRICE", "1"), ("CHATS_PER_MINUTE", "10000")]).await;
     let [ann, ben, fay] = [api.person("ann"), api.person("ben"), api.person("fay")];
     let (ann, ben, fay) = (ann.await, ben.await, fay.await);
@@ -252,7 +252,7 @@ async fn a_store_that_is_restored_under_load_balances_and_what_has_ended_since_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_role_or_state_exists_afterwards_only_if_it_existed_before_and_still_does() {
+async fn rights_survive_a_restore_only_if_both_tables_have_them() {
     let api = Api::own(&[]).await;
     let (root, second_root) = (api.administrator("root").await, api.administrator("root").await);
     let (ben, cat) = (api.person("ben").await, api.person("cat").await);
@@ -286,7 +286,7 @@ enum Moment {
 }
 
 #[tokio::test]
-async fn every_part_of_a_settle_that_a_restore_cuts_off_is_completed_or_undone() {
+async fn settles_cut_by_a_restore_are_completed_or_undone() {
     let api = Api::own(&[]).await;
     let number = |number: u64| AttributeValue::N(number.to_string());
     for at in [Moment::Start, Moment::Reserved, Moment::Settled] {
@@ -332,7 +332,7 @@ async fn every_part_of_a_settle_that_a_restore_cuts_off_is_completed_or_undone()
 }
 
 #[tokio::test]
-async fn whatever_else_a_restore_cuts_off_is_completed_or_undone() {
+async fn other_writes_cut_by_a_restore_are_completed_or_undone() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let address = format!("{}@example.com", unique("ann"));
@@ -374,7 +374,7 @@ async fn whatever_else_a_restore_cuts_off_is_completed_or_undone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tables_that_are_in_use_are_left_alone() {
+async fn reapply_and_reconcile_refuse_tables_in_use() {
     let api = Api::own(&[]).await;
     api.person("ann").await;
     restore_all(&api).await;
@@ -390,8 +390,7 @@ async fn tables_that_are_in_use_are_left_alone() {
 }
 
 #[tokio::test]
-async fn an_account_that_is_gone_for_longer_than_its_tombstone_comes_back_only_if_no_one_deleted_it()
- {
+async fn an_account_without_a_tombstone_returns_unless_deleted() {
     let api = Api::own(&[]).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     restore_all(&api).await;
@@ -422,7 +421,7 @@ async fn an_account_that_is_gone_for_longer_than_its_tombstone_comes_back_only_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_that_were_deleted_since_come_back_unless_the_newer_table_is_believed() {
+async fn reapply_deletes_messages_again_only_if_told_to() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let kept = ann.chat("keep this").await.is(200)["id"].clone();

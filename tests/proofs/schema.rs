@@ -41,12 +41,12 @@ fn listed() -> Schema {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_of_the_release_before_works() {
+async fn a_store_of_the_previous_release_works() {
     works(&before()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_later_release_adds_is_ignored_and_kept_and_what_it_may_drop_is_not_missed() {
+async fn later_additions_are_kept_and_later_removals_tolerated() {
     let mut record = before();
     let dropped = listed().unneeded();
     for (table, items) in &mut record.items {
@@ -100,7 +100,7 @@ fn key(table: &str, item: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_stored_can_be_read_by_the_release_before() {
+async fn the_previous_release_can_read_stored_items() {
     let (dynamo, api) = life::server().await;
     let now = life::record(&api, "").await.schema();
     drop(dynamo);
@@ -147,7 +147,7 @@ fn word(text: &str) -> &str {
 }
 
 #[test]
-fn the_list_has_every_attribute_that_the_code_names() {
+fn the_list_has_every_attribute_in_the_code() {
     let listed = listed();
     let listed: BTreeSet<&str> = listed.0.keys().flat_map(|(_, _, name)| name.split('.')).collect();
     let store = code("store");
@@ -173,7 +173,7 @@ fn the_list_has_every_attribute_that_the_code_names() {
 }
 
 #[test]
-fn the_list_has_every_kind_of_item_that_has_a_key() {
+fn the_list_has_every_kind_of_key_in_the_code() {
     let listed = listed();
     let kinds: BTreeSet<&str> = listed.0.keys().map(|(_, kind, _)| kind.as_str()).collect();
     let lines = code("store/schema.rs");
@@ -209,7 +209,7 @@ fn is_said(said: &[String], of: &str) {
 }
 
 #[test]
-fn a_change_of_what_is_stored_is_noticed_and_its_steps_are_named() {
+fn schema_changes_are_noticed_and_their_steps_named() {
     assert_eq!(said(SAMPLE, SAMPLE, SAMPLE), Vec::<String>::new());
     assert_eq!(Schema::parse(SAMPLE).to_string(), SAMPLE);
     let with = |line: &str| format!("{SAMPLE}{line}\n");
@@ -238,7 +238,7 @@ fn a_change_of_what_is_stored_is_noticed_and_its_steps_are_named() {
 }
 
 #[test]
-fn one_index_of_a_table_changes_in_a_release_and_no_local_one() {
+fn a_release_changes_one_index_per_table_and_no_local_index() {
     let [one, other] = ["one", "other"].map(|name| format!("UsersTable index {name} a:S,ALL()\n"));
     let more = format!("{SAMPLE}{one}");
     assert_eq!(said(SAMPLE, &more, &more), Vec::<String>::new());
@@ -254,7 +254,7 @@ fn one_index_of_a_table_changes_in_a_release_and_no_local_one() {
 }
 
 #[test]
-fn a_reply_may_have_more_fields_than_before_and_no_fewer() {
+fn replies_may_gain_fields_but_not_lose_any() {
     let before = json!({ "id": 1, "list": [{ "a": "x" }] });
     let more = json!({ "id": 1, "list": [{ "a": "x", "b": 2 }], "new": null });
     assert_eq!(within(&before, &more), Ok(()));

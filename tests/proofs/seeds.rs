@@ -1830,14 +1830,14 @@ fn stops_any_chat(_: &str, body: &mut String) {
 }
 
 #[test]
-fn a_store_that_forgets_a_condition_is_found_out() {
+fn every_dropped_condition_is_noticed() {
     let unnoticed: Vec<_> =
         SABOTAGES.into_iter().filter(|(condition, by)| !is_noticed(condition, *by)).collect();
     assert!(unnoticed.is_empty(), "no schedule misses {unnoticed:#?}");
 }
 
 #[test]
-fn each_mistake_in_the_protocol_is_found_out() {
+fn every_protocol_mistake_is_noticed() {
     let mut unnoticed = Mistake::ALL.to_vec();
     unnoticed.retain(|mistake| !is_noticed(&format!("{mistake:?}"), mistake.sabotage()));
     assert!(unnoticed.is_empty(), "no schedule finds {unnoticed:?}");
@@ -1859,7 +1859,7 @@ fn is_noticed(name: &str, sabotage: Sabotage) -> bool {
 }
 
 #[test]
-fn a_seed_makes_the_same_schedule_every_time() {
+fn a_seed_always_makes_the_same_schedule() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (one, other) =
@@ -1876,7 +1876,7 @@ fn a_seed_makes_the_same_schedule_every_time() {
 }
 
 #[test]
-fn whatever_the_order_of_requests_faults_and_crashes_the_books_are_right_and_every_reply_is_true() {
+fn books_and_replies_are_right_in_every_schedule() {
     let begun = Instant::now();
     match run_all(seeds(), None, Kind::UnderTest) {
         Ok(ran) => println!("{ran} schedules in {:?}", begun.elapsed()),

@@ -159,7 +159,7 @@ async fn run(rig: &Rig, matrix: Matrix<Adjusting>) -> (usize, Vec<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_an_adjustment_is_applied_once_or_not_at_all() {
+async fn adjustments_are_applied_at_most_once_under_any_fault() {
     let rig = Rig::start().await;
     none(run(&rig, Matrix::whole(&Adjusting::ALL)).await);
 }

@@ -181,8 +181,7 @@ impl Case<Administering> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_what_an_administrator_changes_is_changed_once_or_not_at_all()
- {
+async fn admin_changes_are_applied_at_most_once_under_any_fault() {
     let rig = Rig::start().await;
     let mut cases = Matrix::whole(&Administering::ALL).cases(&rig).await;
     disturb(&mut cases).await;

@@ -112,7 +112,7 @@ impl Case<Deleting> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_what_followed_a_deleted_message_stays_in_its_branch() {
+async fn chats_after_a_deleted_one_keep_their_branch_under_any_fault() {
     let rig = Rig::start().await;
     let mut cases = Matrix::whole(&[Deleting]).cases(&rig).await;
     disturb(&mut cases).await;

@@ -620,13 +620,13 @@ pub async fn sleepers(rig: &Rig) -> (usize, Vec<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_a_chat_is_charged_once_or_not_at_all() {
+async fn chats_are_charged_at_most_once_under_any_fault() {
     let rig = Rig::start().await;
     none(run(&rig, Matrix::whole(&Paying::ALL)).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_a_stopped_chat_is_charged_once_or_not_at_all() {
+async fn stopped_chats_are_charged_at_most_once_under_any_fault() {
     let rig = Rig::start().await;
     // The chat reads its record, reserves, checks for a stop and settles. The stop reads the
     // account, before or after one of these checks, and marks the chat as stopped.
@@ -636,7 +636,7 @@ async fn whatever_fails_at_whichever_call_a_stopped_chat_is_charged_once_or_not_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_function_that_sleeps_past_its_lease_stores_nothing_and_gives_nothing_back_twice() {
+async fn functions_past_their_lease_store_nothing_and_refund_once() {
     let rig = Rig::start().await;
     none(sleepers(&rig).await);
 }

@@ -122,7 +122,7 @@ impl Case<Changing> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_a_conversation_is_changed_whole_and_has_one_place() {
+async fn conversations_change_atomically_under_any_fault() {
     let rig = Rig::start().await;
     let mut cases = Matrix::whole(&Changing::ALL).cases(&rig).await;
     disturb(&mut cases).await;

@@ -106,7 +106,7 @@ impl Case<Deleting> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_a_deletion_is_whole_or_nothing_and_stays() {
+async fn deletions_are_atomic_and_final_under_any_fault() {
     let rig = Rig::start().await;
     let mut cases = Matrix::whole(&[Deleting::Address, Deleting::Name]).cases(&rig).await;
     disturb(&mut cases).await;
@@ -307,8 +307,7 @@ impl Case<Erasing> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_an_erasing_leaves_nothing_of_the_deleted_and_everything_of_the_living()
- {
+async fn erasures_remove_all_of_deleted_accounts_and_nothing_else() {
     let rig = Rig::start().await;
     let matrix = Matrix {
         strikes: vec![FaultRepeat::Once, FaultRepeat::FromThenOn],

@@ -179,8 +179,7 @@ impl Case<Intervening> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_an_intervention_happens_once_with_its_row_or_not_at_all()
-{
+async fn interventions_happen_at_most_once_and_with_their_trail_row() {
     let rig = Rig::start().await;
     let mut cases = Matrix::whole(&Intervening::ALL).cases(&rig).await;
     disturb(&mut cases).await;

@@ -135,7 +135,7 @@ impl Rig {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_a_log_out_ends_its_session_and_no_other() {
+async fn log_outs_end_only_their_session_under_any_fault() {
     let rig = Rig::start().await;
     let mut cases = Matrix::whole(&Leaving::ALL).cases(&rig).await;
     side_by_side(&mut cases, async |case| {

@@ -167,7 +167,7 @@ async fn run(rig: &Rig, matrix: Matrix<LoggingIn>) -> (usize, Vec<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_a_log_in_gives_a_session_that_holds_and_moves_no_token() {
+async fn log_ins_start_valid_sessions_and_move_no_credits() {
     let rig = Rig::start().await;
     none(
         run(

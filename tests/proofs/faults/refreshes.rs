@@ -148,8 +148,7 @@ pub async fn run(rig: &Rig, matrix: Matrix<Refreshing>) -> (usize, Vec<String>) 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_a_refresh_has_one_successor_and_only_a_dead_token_ends_the_session()
- {
+async fn refreshes_have_one_successor_and_only_reuse_ends_a_session() {
     let rig = Rig::start().await;
     none(
         run(&rig, Matrix::whole(&[Refreshing::First, Refreshing::Second, Refreshing::Dead])).await,

@@ -167,7 +167,7 @@ async fn run(rig: &Rig, matrix: Matrix<Registering>) -> (usize, Vec<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_a_name_is_registered_and_granted_once() {
+async fn names_are_registered_and_granted_once_under_any_fault() {
     let rig = Rig::start().await;
     none(
         run(&rig, Matrix::whole(&[Registering::Once, Registering::Keyed, Registering::Again]))

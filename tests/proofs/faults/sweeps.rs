@@ -136,8 +136,7 @@ impl Case<Sweep> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_a_sweep_gives_back_what_is_expired_once_and_nothing_that_lasts()
- {
+async fn sweeps_release_only_expired_holds_and_once_under_any_fault() {
     let rig = Rig::start().await;
     let matrix = Matrix::whole(&[Sweep]);
     none(one_store_each(&rig, matrix, async |case| case.runs_to_its_end().await).await);

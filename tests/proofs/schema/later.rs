@@ -75,7 +75,7 @@ fn amounts(rows: &Value) -> Vec<(&str, i64, u64)> {
 }
 
 #[tokio::test]
-async fn a_row_of_an_unknown_kind_counts_and_is_listed() {
+async fn entries_of_unknown_kinds_count_and_are_listed() {
     let api = at_noon().await;
     let (ann, _, root) = customer(&api).await;
     let all = [
@@ -112,7 +112,7 @@ async fn a_row_of_an_unknown_kind_counts_and_is_listed() {
 }
 
 #[tokio::test]
-async fn a_row_of_an_unknown_kind_is_in_the_audit() {
+async fn entries_of_unknown_kinds_are_audited() {
     let api = at_noon().await;
     let (ann, voice, root) = customer(&api).await;
     let (store, now) = (api.store(), api.now());
@@ -143,7 +143,7 @@ async fn a_row_of_an_unknown_kind_is_in_the_audit() {
 }
 
 #[tokio::test]
-async fn a_first_row_of_an_unknown_kind_gets_no_second_one() {
+async fn a_first_entry_of_an_unknown_kind_is_not_duplicated() {
     let api = at_noon().await;
     let ann = api.person("ann").await;
     let rows = api.items("").await["LedgerTable"].clone();
@@ -157,7 +157,7 @@ async fn a_first_row_of_an_unknown_kind_gets_no_second_one() {
 }
 
 #[tokio::test]
-async fn a_row_of_an_unknown_kind_is_in_the_figures() {
+async fn entries_of_unknown_kinds_are_in_the_figures() {
     let api = at_noon().await;
     let (ann, _, root) = customer(&api).await;
     let expected = json!({
@@ -183,7 +183,7 @@ async fn a_row_of_an_unknown_kind_is_in_the_figures() {
 }
 
 #[tokio::test]
-async fn acts_of_unknown_kinds_are_on_the_trail_and_move_no_tokens() {
+async fn acts_of_unknown_kinds_are_on_the_trail_and_move_no_credits() {
     let api = at_noon().await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let clock = &api.server().clock;
@@ -231,7 +231,7 @@ async fn acts_of_unknown_kinds_are_on_the_trail_and_move_no_tokens() {
 }
 
 #[tokio::test]
-async fn an_unknown_role_has_the_rights_of_a_user() {
+async fn an_unknown_role_has_a_users_rights() {
     let api = at_noon().await;
     let (root, ben) = (api.administrator("root").await, api.person("ben").await);
     api.set(&ben, "role", AttributeValue::S("support".into())).await;
@@ -268,7 +268,7 @@ async fn an_unknown_role_has_the_rights_of_a_user() {
 }
 
 #[tokio::test]
-async fn an_answer_cut_for_an_unknown_reason_is_cut_off() {
+async fn an_unknown_reason_for_a_cut_answer_is_shown_as_length() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let id = ann.chat("hi").await.is(200)["id"].clone();
@@ -281,7 +281,7 @@ async fn an_answer_cut_for_an_unknown_reason_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_link_of_an_unknown_purpose_is_invalid() {
+async fn a_link_for_an_unknown_purpose_is_invalid() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let token = api.link(&ann, Purpose::Reset, "ann@example.com").await;
@@ -296,7 +296,7 @@ async fn a_link_of_an_unknown_purpose_is_invalid() {
 }
 
 #[tokio::test]
-async fn a_public_key_of_an_unknown_type_is_left_out() {
+async fn a_public_key_of_an_unknown_type_is_ignored() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let later = [("kid", "later"), ("jwk", "of another curve")];
