@@ -80,7 +80,8 @@ fn passed(template: &Yaml, list: &str) -> Vec<String> {
     let value = &template["Resources"]["AlarmStack"]["Properties"]["Parameters"][list];
     let Yaml::Tagged(joined) = value else { panic!("{list}: {value:?}") };
     assert_eq!(joined.tag, "!Join", "{list}");
-    // `!If [condition, reference, other]` selects the stack's own resource or an adopted one.
+    // `!If [condition, reference, other]` selects the stack's own resource, or another one in its
+    // place.
     let own = |item: &Yaml| match item {
         Yaml::Tagged(given) if given.tag == "!If" => text(&given.value[1]).to_owned(),
         item => text(item).to_owned(),
@@ -256,7 +257,7 @@ fn functions_with_an_alias_are_rolled_back_by_their_alarm() {
         assert_eq!(text(&preference["Type"]), "DeploymentPreference", "{name}");
         let canary = format!("{}Canary", name.strip_suffix("Function").unwrap());
         let Yaml::Tagged(alarms) = &preference["Alarms"] else { panic!("{name}") };
-        // `!If [condition, alarms, nothing]`.
+        // The alarms have the form `!If [condition, alarms, nothing]`.
         assert_eq!(alarms.value[0], "HasCanary", "{name}");
         let named: Vec<&str> = alarms.value[1].as_sequence().unwrap().iter().map(text).collect();
         assert_eq!(named, [canary.as_str(), "FailedRequests"], "{name}");
@@ -327,7 +328,7 @@ fn every_alarm_notifies_the_topic_when_it_fires_and_ends() {
     for (name, alarm) in of_type(&yaml(ALARMS), ALARM) {
         for actions in ["AlarmActions", "OKActions"] {
             let Yaml::Tagged(given) = &alarm["Properties"][actions] else { panic!("{name}") };
-            // `!If [condition, [topic], nothing]`.
+            // The actions have the form `!If [condition, [topic], nothing]`.
             assert_eq!(given.value[0], "HasTopic", "{name}");
             assert_eq!(text(&given.value[1][0]), "TopicArn", "{name}");
         }

@@ -1,6 +1,6 @@
-//! Imports form no circles: a module imports only from the modules below it. A module and its
-//! submodules may import each other. ARCHITECTURE.md shows the floors of `shared` and of the
-//! folders of `site`.
+//! Checks that imports form no circles: a module imports only from the modules below it. A module
+//! and its submodules may import each other. ARCHITECTURE.md shows the floors of `shared` and of
+//! the folders of `site`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -277,7 +277,8 @@ fn only_the_mail_function_may_send_and_only_as_configured() {
     let policies = &yaml["Resources"]["MailFunction"]["Properties"]["Policies"];
     let statements = policies[0]["Statement"].as_sequence().unwrap();
     let sending = statements.iter().flat_map(|statement| match statement {
-        // `!If [condition, statement, statement]`.
+        // A statement that depends on a parameter has the form `!If [condition, statement,
+        // statement]`.
         Yaml::Tagged(given) => given.value.as_sequence().unwrap()[1..].iter().collect(),
         statement => vec![statement],
     });
@@ -582,8 +583,8 @@ fn the_firewall_only_counts_rules_that_messages_may_match() {
             rule["Name"].as_str().unwrap()
         })
         .collect();
-    // The group's rules that read bodies, where messages may contain code, or queries, where
-    // searches may contain such code.
+    // The rules in the group that read bodies or queries. Messages in bodies may contain code, and
+    // so may searches in queries.
     let attacks = ["CrossSiteScripting", "EC2MetaDataSSRF", "GenericLFI", "GenericRFI"];
     let read: BTreeSet<String> = attacks
         .iter()
@@ -903,7 +904,7 @@ fn the_built_in_files_are_those_of_the_site() {
 async fn every_event_gets_its_endpoints_reply() {
     let api = Api::own(&[("AI_PROVIDER", "echo")]).await;
     let mut tokens: BTreeMap<&str, String> = BTreeMap::new();
-    // The order in which a user sends the requests: registration is before the log-in.
+    // The order in which a user sends the requests: the registration precedes the log-in.
     let order = [
         "register",
         "login",
@@ -957,7 +958,7 @@ async fn every_event_gets_its_endpoints_reply() {
         "admin_user_delete",
         "account_delete",
     ];
-    // All other endpoints need only a session. They are before the new password, which ends the
+    // All other endpoints need only a session, so they precede the new password, which ends the
     // session.
     let others =
         ENDPOINTS.iter().map(|endpoint| endpoint.name).filter(|name| !order.contains(name));

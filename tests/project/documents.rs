@@ -127,7 +127,7 @@ fn every_test_in_the_checklist_exists() {
     let named: Vec<_> = named.map(|word| word.split_once("::").unwrap()).collect();
     assert!(named.len() > 50, "{named:?}");
     for (module, test) in named {
-        // Each matrix of faults has the same file name as an endpoint's test.
+        // Some fault matrices have the same file name as an endpoint's tests.
         let of_this_name = |file: &&PathBuf| file.file_stem().is_some_and(|stem| stem == module);
         let texts = files.iter().filter(of_this_name).map(std::fs::read_to_string);
         let text: String = texts.map(Result::unwrap).collect();
@@ -142,7 +142,8 @@ fn blocks(text: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// Runs a `curl` line. A line of the form `NAME=$(curl .. | sed 's/.*"field":..')` stores a field
-/// of the reply in a variable; if the reply is a list, the field of its last item.
+/// of the reply in a variable. If the reply is a list, the variable gets the field of the last
+/// item.
 async fn run(api: &Api, line: &str, variables: &mut HashMap<String, String>) -> Option<Value> {
     let Some((name, rest)) = line.split_once("=$(") else {
         return Some(curl(api, line, variables).await.body);

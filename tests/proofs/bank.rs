@@ -1,6 +1,6 @@
 //! A bank test: sends five hundred parallel chats from twenty accounts to the program that `cargo
-//! run` starts, while the wire to its store breaks at random. `BANK_SEED` repeats a storm, as far
-//! as parallel requests arrive in the same order.
+//! run` starts, while the wire to its store breaks at random. `BANK_SEED` repeats a storm if
+//! parallel requests arrive in the same order.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

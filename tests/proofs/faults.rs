@@ -46,16 +46,16 @@ use crate::support::rig::Rig;
 const AT_A_TIME: usize = 96;
 
 /// How many cases run at a time if each has its own store, which is slow to set up, or if they
-/// share another emulator, which answers a test's calls one after the other.
+/// share the emulator in `TEST_DYNAMODB`, which answers a test's calls one after the other.
 const FEWER_AT_A_TIME: usize = 24;
 
 /// How late a timer may be on a machine that keeps up with the running cases.
 const LATE: Duration = Duration::from_millis(20);
 
-/// How long another emulator may take for a call while it keeps up.
+/// How long a call to the emulator in `TEST_DYNAMODB` may take while the emulator keeps up.
 const SLOW: Duration = Duration::from_millis(100);
 
-/// How long a case waits for an emulator that may be slow throughout.
+/// How long a case waits for a slow emulator before it starts anyway.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long a measurement is valid.
@@ -95,7 +95,8 @@ fn at_a_time() -> usize {
     if std::env::var_os("TEST_DYNAMODB").is_some() { FEWER_AT_A_TIME } else { AT_A_TIME }
 }
 
-/// Another emulator takes many times longer for a call, so the tests try only every fifth plan.
+/// A call to the emulator in `TEST_DYNAMODB` takes many times longer, so the tests try only every
+/// fifth plan there.
 /// Five has no factor in common with the number of a fault's strikes or a call's plans, so every
 /// fault, strike and call is still tried.
 const OVER_A_WIRE: usize = 5;

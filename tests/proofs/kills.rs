@@ -48,7 +48,7 @@ enum Killed {
     StreamStoppedAfterSettle,
 }
 
-/// What the store contains for the chat after the kill.
+/// The store's contents for the chat after the kill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Holds {
     Nothing,
@@ -233,7 +233,7 @@ impl Case {
         }
     }
 
-    /// What the store contains after the chat ran again.
+    /// The store's contents after the chat ran again.
     fn after_it_ran(&self) -> Holds {
         if self.killed.message() == "!fail" { Holds::Nothing } else { Holds::Chat }
     }

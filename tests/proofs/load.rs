@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::support::program::RunningServer;
 
-/// How many MiB an idle server may use.
+/// How many MiB the server may use.
 const MOST: u64 = 150;
 
 /// By this time the server has closed idle connections even on a busy machine, which must receive

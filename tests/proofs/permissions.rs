@@ -687,8 +687,8 @@ impl Watched {
         self.is(429, delete.blindly()).await;
     }
 
-    /// Sends administrators' requests. The two administrators are as in releases that kept no list
-    /// of their ids.
+    /// Sends administrators' requests. The two administrators are stored as by releases that kept
+    /// no list of administrators.
     async fn administration(&self) {
         let (root, ruth) = (self.register("root").await, self.register("ruth").await);
         for name in ["root", "ruth"] {
@@ -897,7 +897,7 @@ fn an_unneeded_permission_is_noticed() {
     // A permission that the policy has twice is needed only once.
     let twice = of_statements("Added", &statement("dynamodb:Query", "table"));
     assert_eq!(needless(&[sample(), twice].concat(), &samples()).len(), 2);
-    // Some call must need each kind of items.
+    // The comparison also finds a kind of items that no call needs.
     let users = BTreeSet::from([batch(&["user:ann"])]);
     let found: Vec<String> =
         needless(&sample()[2..], &users).iter().map(ToString::to_string).collect();

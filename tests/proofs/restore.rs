@@ -174,7 +174,7 @@ async fn a_restore_under_load_balances_and_revives_nothing_ended() {
     api.store().publish_key("another", PUBLIC_KEY, api.now()).await.unwrap();
     api.outbox_is_empty().await;
 
-    // The restored second, while chats are settled.
+    // Copies the tables while chats are settled.
     let busy = join_all((0..BUSY).map(|_| api.person("busy"))).await;
     let over = Arc::new(AtomicBool::new(false));
     let load = busy.iter().cloned().map(|person| {
@@ -200,7 +200,7 @@ async fn a_restore_under_load_balances_and_revives_nothing_ended() {
         chats.await.unwrap();
     }
 
-    // Changes after the restored second, and the losses.
+    // Sessions, keys and accounts end after the restored second, and Fay's data is lost.
     ann.revokes(key["id"].as_str().unwrap()).await.is(200);
     ann.ends(&phone.session()).await.is(200);
     let bearer = ben.bearer();

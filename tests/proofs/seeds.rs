@@ -55,7 +55,7 @@ const SCHEDULES: u64 = 2500;
 /// designed for this time.
 const ON_ITS_WAY: u64 = 30;
 
-/// A chat's lease in seconds: the time of a call without a limit, and 30 seconds.
+/// A chat's lease in seconds: the time of an invocation without a deadline, and 30 seconds.
 const LEASE: u64 = 59;
 
 const PRICE: i64 = 100;
@@ -98,8 +98,8 @@ struct Lane {
     ai: Ai,
     /// An AI whose second provider answers when the first one fails.
     failing_over: Ai,
-    /// An AI with time for answers that don't end. Its functions always check whether their chats
-    /// were stopped.
+    /// An AI whose time limit allows answers that don't end. Functions that ask it check for stops
+    /// all the time.
     patient: Ai,
 }
 
@@ -162,7 +162,7 @@ impl Way {
 /// How long a call without an idempotency key is recognized, in seconds.
 const KNOWN: u64 = 900;
 
-/// The message that all clients send that count their retries.
+/// The message of every client that counts its retries.
 const CALL: &str = "hi again";
 
 /// The pieces of an answer, as its client receives them.
@@ -176,8 +176,8 @@ enum What {
         message: String,
         way: Way,
         conversation: Option<String>,
-        /// The chat that the new chat follows in its conversation, or `start`. By default the
-        /// newest one.
+        /// The chat that the new chat follows in its conversation, or `start`. By default, a new
+        /// chat follows the newest one.
         after: Option<String>,
     },
     /// Stops the chat under an idempotency key.
@@ -354,8 +354,8 @@ type Checked<T = ()> = Result<T, String>;
 
 async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
     let mut schedule = Schedule::new(lane, seed).await;
-    // Without tokio's budget, which would sometimes make a task yield for no reason of the
-    // schedule's.
+    // Turns tokio's budget off, because it would sometimes make a task yield without the schedule's
+    // decision.
     let ran = tokio::task::unconstrained(AssertUnwindSafe(schedule.play()).catch_unwind()).await;
     let verdict = match ran {
         Ok(verdict) => verdict,
@@ -626,7 +626,7 @@ impl<'l> Schedule<'l> {
         let what = match self.random.below(100) {
             refresh if refresh < self.refreshes => {
                 let known = self.clients[client].refresh.len();
-                // The newest refresh token, the one before it, the one before that, or any.
+                // One of the three newest refresh tokens, or any.
                 let generation = match self.random.below(20) {
                     0..12 => known - 1,
                     12..15 => known.saturating_sub(2),
@@ -776,7 +776,7 @@ impl<'l> Schedule<'l> {
         let id = self.tasks.len();
         let Client { person, token, refresh, .. } = &self.clients[client];
         let whose = self.people[*person].name;
-        // The form of answers that a person's clients ask for if they count their retries.
+        // The form of answers for the person's clients that count their retries.
         let form = if *person == 0 { AnswerForm::Completion } else { AnswerForm::Response };
         let (app, hearing) = (self.app.clone(), Hearing::default());
         let ai = match what {
@@ -1859,7 +1859,7 @@ fn is_noticed(name: &str, sabotage: Sabotage) -> bool {
 }
 
 #[test]
-fn a_seed_always_makes_the_same_schedule() {
+fn a_seed_makes_the_same_schedule_every_time() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (one, other) =

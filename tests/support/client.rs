@@ -49,8 +49,8 @@ pub struct Api {
     own: Option<Arc<OwnServer>>,
 }
 
-/// A server that one test started. `account` is the server's account in DynamoDB Local, if the
-/// tests run against that.
+/// A server that one test started. `account` is the server's account in DynamoDB Local, if
+/// `TEST_DYNAMODB` is set.
 struct OwnServer {
     server: Server,
     account: Option<Proxy>,
@@ -674,7 +674,7 @@ impl Person {
         self.post("/api/user/email/verify/", json!({ "token": token })).await
     }
 
-    /// : Asserts that this session is valid: the API accepts all its JWTs.
+    /// Asserts that this session is valid: the API accepts all its JWTs.
     pub async fn is_in(&self) {
         for token in [&self.access, &self.token] {
             self.using(token).profile().await.is(200);
@@ -697,7 +697,7 @@ impl Person {
     }
 }
 
-/// A reply.
+/// A reply to a client.
 pub struct Answer {
     pub asked: String,
     pub status: StatusCode,

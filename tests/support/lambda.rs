@@ -218,8 +218,8 @@ impl Drop for Instance {
     }
 }
 
-/// The time that an invocation may take. Longer than the template's, because a test on a busy
-/// machine may need longer.
+/// The time that an invocation may take. It is longer than in the template, because a test may need
+/// longer on a busy machine.
 const FUNCTION_TIME: Duration = Duration::from_secs(118);
 
 /// Longer than the lease of a chat that an instance starts now: a lease ends half a minute after

@@ -77,7 +77,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// The faults after which the sender continues without help.
+    /// All faults except those that stall the sender.
     pub const ALL: [Self; 15] = [
         Self::Fail500Before,
         Self::Fail500After,
@@ -319,8 +319,8 @@ impl Lane {
         (seen.plan, seen.storm) = (None, None);
     }
 
-    /// Simulates that ten minutes pass before each call: from now on the store doesn't recognize
-    /// transactions that it has already applied.
+    /// Simulates pauses of ten minutes: from now on the store doesn't recognize a transaction that
+    /// it has already applied.
     pub fn forgets_tokens(&self) {
         self.traffic.state.lock().unwrap().forgets_tokens = true;
     }
@@ -626,7 +626,7 @@ async fn deliver(attempt: Attempt) -> Response {
     response
 }
 
-/// Returns a copy of a call. A request token is replaced by a new one.
+/// Returns a copy of a call. If the call has a request token, the copy has a new one.
 fn under_another_token(body: &Bytes) -> Bytes {
     let mut sent: Value = serde_json::from_slice(body).unwrap();
     if let Some(token) = sent.get_mut("ClientRequestToken") {

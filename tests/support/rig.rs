@@ -34,8 +34,8 @@ impl Rig {
         Self::at(standing(), Some(mistake)).await
     }
 
-    /// Starts a rig for functions that run as processes. Their clock can't be stopped, so the
-    /// server's must not be.
+    /// Starts a rig for functions that run as processes. The clock of a process can't be stopped,
+    /// so the server's clock runs too.
     pub async fn of_processes() -> Self {
         Self::at(Clock::default(), None).await
     }

@@ -96,7 +96,7 @@ impl Administering {
 
 impl Scenario for Administering {
     type Reply = Reply;
-    /// The administrator.
+    /// The administrator who sends the request.
     type Own = Person;
 
     async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {

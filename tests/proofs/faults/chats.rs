@@ -59,8 +59,8 @@ pub enum Paying {
 }
 
 impl Paying {
-    /// The scenarios whose calls have a fixed order. A stream that can be stopped may check for
-    /// that at any time.
+    /// The scenarios whose calls have a fixed order. A stream that can be stopped checks for a stop
+    /// at any time.
     const ALL: [Self; 15] = [
         Self::Chat,
         Self::KeyedChat,
@@ -256,8 +256,8 @@ impl Case<Paying> {
         }
     }
 
-    /// Returns the violations in chats that all follow the first chat: the AI must be sent only
-    /// that one as context.
+    /// Returns the violations in chats that all follow the first chat. Their prompts must contain
+    /// only that chat as context.
     fn is_apart(&self, chats: &[Chat]) -> Vec<String> {
         let (mut wrong, first) = (Vec::new(), self.own.after.as_deref());
         let message = self.scenario.message(&self.who);

@@ -21,7 +21,7 @@ enum Creating {
 
 impl Scenario for Creating {
     type Reply = Reply;
-    /// The administrator.
+    /// The administrator who sends the request.
     type Own = Person;
 
     async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {

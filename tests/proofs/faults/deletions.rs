@@ -1,4 +1,4 @@
-//! Deletions end an account for good, and erase all its items and no items of other accounts.
+//! Deletions end an account for good. All its items are erased, and no items of other accounts.
 
 use std::collections::BTreeSet;
 

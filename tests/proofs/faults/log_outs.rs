@@ -12,17 +12,17 @@ use crate::support::rig::Rig;
 /// How the session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leaving {
-    /// By a log-out.
+    /// A log-out ends the session.
     Here,
-    /// By a log-out from all sessions.
+    /// A log-out ends all sessions.
     Everywhere,
-    /// By a log-out, when the account remembers the maximum number of ended sessions and all have
-    /// expired.
+    /// A log-out ends the session when the account remembers the maximum number of ended sessions,
+    /// all of which have expired.
     Outdated,
-    /// By a log-out, when the account remembers the maximum number of ended sessions and none has
-    /// expired. That log-out ends all sessions.
+    /// A log-out ends all sessions, because the account remembers the maximum number of ended
+    /// sessions and none of them has expired.
     Full,
-    /// By the session's id, from another session.
+    /// Another session ends the session by its id.
     FromElsewhere,
 }
 

@@ -16,9 +16,9 @@ const PASSWORD: &str = "secret123";
 /// The log-in under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LoggingIn {
-    /// By the account's e-mail address.
+    /// The client logs in with the account's e-mail address.
     Address,
-    /// By a username, for a password with a weak hash.
+    /// The client logs in with a username, and the password's stored hash is weak.
     WeakHash,
     WrongPassword,
 }

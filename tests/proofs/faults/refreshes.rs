@@ -16,7 +16,8 @@ pub enum Refreshing {
     First,
     /// The successor of the first refresh token.
     Second,
-    /// The first refresh token after its successor was used, as an old copy would be.
+    /// The first refresh token, presented after its successor was used, as a thief might present an
+    /// old copy.
     Dead,
 }
 

@@ -39,7 +39,7 @@ pub const SETTINGS: [(&str, &str); 5] = [
 /// How often a test tries to see an e-mail in the outbox.
 const TURNS: usize = 8;
 
-/// What clients keep between requests.
+/// The data that clients keep between requests.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct ClientCredentials {
     /// Users with their JWTs, by a name for each session.
@@ -305,7 +305,7 @@ async fn administration(api: &Api, root: &Person, ann: &Person, kept: &mut Clien
     root.patch(&user(&cat), json!({ "role": "admin", "reason": "helps" })).await.is(200);
     root.delete(&format!("{}/sessions", user(&cat))).await.is(200);
     root.patch(&user(&ben), json!({ "active": false, "reason": "is away" })).await.is(200);
-    // The change of role and the reset have ended all earlier sessions.
+    // These requests have ended all of Cat's earlier sessions.
     kept.keeps("cat", &cat.elsewhere("a laptop").await);
     kept.keeps("ben", &ben);
     let closed = Day::from_millis(now(api)).before(2).max(FIRST_DAY);
@@ -469,7 +469,8 @@ async fn items_with_a_stop(person: &Person) -> BTreeMap<String, Vec<Value>> {
     for turn in 0..TURNS {
         let key = format!("stopped {turn}");
         let waiting = waits(person, &key).await;
-        // This may be the hold of the chat before.
+        // The user may still have the previous chat's hold, so the stop may not find the new chat
+        // yet.
         while person.stops(&key).await.status == 404 {}
         let items = record::items(&person.api.dynamodb).await;
         waiting.abort();

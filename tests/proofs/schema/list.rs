@@ -13,8 +13,9 @@ pub const PROCEDURE: &str = "docs/operate/operations.md#schema-changes";
 /// The maps whose keys are ids. The list has their values under `*`.
 const BY_ID: [&str; 4] = ["closed", "minutes", "reservations", "revoked"];
 
-/// The table, the kind of item (or `index`, `local-index` or `table` for the table's own
-/// properties), and the attribute's name. A dot separates the names within maps.
+/// An attribute's position in the list: the table, the kind of item (or `index`, `local-index` or
+/// `table` for the table's own properties), and the attribute's name. A dot separates the names
+/// within maps.
 type Place = (String, String, String);
 
 /// The properties of an attribute.

@@ -437,7 +437,7 @@ pub fn conversation_of(tables: &Tables, user_id: &str, chat_id: &str) -> Option<
     Some(text(&item, "conversation")).filter(|id| !id.is_empty())
 }
 
-/// Returns the id of the chat that a chat follows, if it is named.
+/// Returns the id of the chat that a chat follows. `None` if the stored chat doesn't name one.
 pub fn after(tables: &Tables, user_id: &str, chat_id: &str) -> Option<String> {
     let item = tables.item("ChatsTable", &[("user_id", user_id), ("chat_id", chat_id)])?;
     text(&item, "thread").split('#').nth(2).map(str::to_owned)
