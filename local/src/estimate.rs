@@ -3,7 +3,7 @@
 //! [`prices`] has what AWS charges, [`assumptions`] the figures that only a running deployment can
 //! show, [`stack`] what the template creates, [`requests`] what each request needs, and [`quotas`]
 //! the limits; [`table`] prints the result. No module counts units: they come from the table in
-//! docs/internals/money.md, which the tests compare with what requests consume.
+//! docs/internals/costs.tsv, which the tests compare with what requests consume.
 
 pub mod assumptions;
 pub mod prices;
@@ -87,7 +87,7 @@ pub struct ReachedLimit {
 /// What a million requests of a kind cost, in dollars.
 #[derive(Debug, Serialize)]
 pub struct Kind {
-    /// The request, as docs/internals/money.md names it.
+    /// The request, as docs/internals/costs.tsv names it.
     pub request: String,
     /// The sum of the parts below.
     pub dollars: f64,
@@ -307,7 +307,7 @@ impl Load {
     }
 }
 
-/// The dollars for a million of each request in docs/internals/money.md, and for a million of the
+/// The dollars for a million of each request in docs/internals/costs.tsv, and for a million of the
 /// pages' files.
 fn per_million(stack: &Stack, requests: &Requests<'_>) -> Result<Vec<Kind>, String> {
     let recorded = if stack.recorded_by_x_ray { TRACED } else { 0.0 };

@@ -1,4 +1,4 @@
-//! What a request asks the AI, and under which idempotency key.
+//! A request to the AI: the message, the conversation before it, and the idempotency key.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -13,12 +13,12 @@ use crate::values::idempotency::{Key, Kind, fingerprint, fingerprint_without};
 use crate::values::{AccessToken, Credential, Message, ParentChat};
 use crate::{App, Error, Request, Result, http};
 
-/// What a request asks.
+/// The chat that a request asks for.
 #[derive(Clone, Debug)]
 pub struct NewChat {
     /// The message to answer.
     pub message: Message,
-    /// The conversation before it.
+    /// The conversation before the message.
     pub context: Context,
     /// The idempotency key, if there is one.
     pub key: Option<RequestKey>,
@@ -27,33 +27,33 @@ pub struct NewChat {
 /// The conversation before a message.
 #[derive(Clone, Debug)]
 pub enum Context {
-    /// None: the message begins a conversation.
+    /// No conversation: the message begins a new one.
     New,
-    /// The branch of a conversation that ends with this chat.
+    /// A branch of a conversation.
     Conversation {
         /// The conversation's id.
         id: String,
-        /// The message that it follows; `None` for the newest one.
+        /// The message that the new message follows. `None` for the newest message.
         after: Option<ParentChat>,
     },
-    /// The turns in the request; the chat belongs to no conversation.
+    /// The turns in the request. The chat belongs to no conversation.
     Given(Box<Prompt>),
 }
 
-/// An idempotency key and its payload.
+/// An idempotency key, with the hash of its payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestKey {
     /// The key's id.
     pub id: String,
     /// The hash of the payload.
     pub fingerprint: String,
-    /// Whether it was generated for this request, so that no earlier request can have used it.
+    /// True if the key was generated for this request, so no earlier request can have used it.
     pub fresh: bool,
-    /// Whether the client chose it, and so can stop the chat.
+    /// True if the client chose the key, and can therefore stop the chat.
     pub by_client: bool,
 }
 
-/// The form of the answer that one of OpenAI's clients asks for.
+/// The form of the answer that an OpenAI client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerForm {
     /// A chat completion.
@@ -70,13 +70,14 @@ impl AnswerForm {
         }
     }
 
-    /// The hash of a request. No request for another form or of another kind has the same one.
+    /// Returns the hash of a request. Requests for different forms or of different kinds never have
+    /// the same hash.
     fn fingerprint(self, req: &Request) -> String {
         self.of_payload(&fingerprint(req.body()))
     }
 
-    /// The hash of a request of Codex, without `client_metadata`, whose order changes when Codex
-    /// sends the request again.
+    /// Returns the hash of a Codex request without `client_metadata`, whose order changes when
+    /// Codex sends the request again.
     fn fingerprint_of_codex(self, req: &Request) -> String {
         match fingerprint_without("client_metadata", req.body()) {
             Some(payload) => self.of_payload(&payload),
@@ -90,8 +91,9 @@ impl AnswerForm {
 }
 
 impl RequestKey {
-    /// The key of a request of one of OpenAI's clients: the one that it sent, one for the turn of
-    /// Codex, or one for its count of retries. `None` if the request has none of these.
+    /// Returns the idempotency key for a request from an OpenAI client: the key that the client
+    /// sent, a key for the Codex turn, or a key for a call with a retry count. `None` if the
+    /// request has no key, turn or count.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -114,8 +116,8 @@ impl RequestKey {
         }
     }
 
-    /// The key for a request in a turn of Codex. A turn has several requests with different bodies,
-    /// so the key is made of the turn's id and the request.
+    /// Returns the key for a request in a Codex turn. A turn has several requests with different
+    /// bodies, so the key combines the turn's id and the request's hash.
     fn of_turn(turn: &str, caller: &Credential, fingerprint: String) -> Self {
         let id = Key::of_turn(turn, &fingerprint).id(Kind::Chat, caller.user_id());
         Self { id, fingerprint, fresh: false, by_client: false }
@@ -126,7 +128,8 @@ impl RequestKey {
         Self { id, fingerprint, fresh: false, by_client: true }
     }
 
-    /// The key for a call that was sent without one. `again`: the client counts it as a retry.
+    /// Returns the key for a call that was sent without a key. `again` is true if the client counts
+    /// the request as a retry.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -153,21 +156,24 @@ impl RequestKey {
 pub struct Body {
     #[schema(value_type = Message)]
     message: Option<String>,
-    /// The conversation that it continues. Without one it begins a new one.
+    /// The conversation that the message continues. Without `conversation_id`, the message begins a
+    /// new conversation.
     #[schema(value_type = Option<IdOrNone>)]
     conversation_id: Option<String>,
-    /// The message of the conversation that it follows, or `start` for another beginning: this is how a
-    /// message is edited, or answered again. Without it, it follows the newest message.
+    /// The message in the conversation that this message follows, or `start` for another beginning.
+    /// Use `after` to edit a message, or to have a message answered again. Without `after`, this
+    /// message follows the newest message.
     #[schema(value_type = Option<AfterOrNone>)]
     after: Option<String>,
     /// An access token, for clients that don't send the header `Authorization`.
     token: Option<String>,
 }
 
-/// The caller and the message, in one of the caller's conversations or at the beginning of one.
+/// Reads the caller and the message, which continues one of the caller's conversations or begins a
+/// new one.
 ///
 /// # Errors
-/// Those of an invalid request or access token.
+/// The errors of an invalid request or access token.
 pub async fn read(app: &App, req: &Request) -> Result<(Credential, NewChat)> {
     let key = http::idempotency_key(req)?;
     let Body { message, conversation_id, after, token } = http::json(req)?;
@@ -184,7 +190,7 @@ pub async fn read(app: &App, req: &Request) -> Result<(Credential, NewChat)> {
     Ok((caller, asked))
 }
 
-/// The id of a conversation as a hyphenated lower-case UUID.
+/// Parses the id of a conversation. Returns it as a hyphenated lower-case UUID.
 ///
 /// # Errors
 /// [`Error::Invalid`] if it isn't an id.
@@ -194,14 +200,14 @@ pub fn conversation_id(text: &str) -> Result<String> {
     Ok(id.to_string())
 }
 
-/// The sentence for a message to follow without a conversation.
+/// The error text for a message with `after` but without a conversation.
 const NO_CONVERSATION: &str = "Also send the conversation_id of the message that this one follows.";
 
-/// The sentence for a message to follow that is of another conversation, or was deleted.
+/// The error text if `after` is a message in another conversation, or a deleted message.
 pub(super) const NOT_IN_CONVERSATION: &str =
     "The conversation has no message with this id. It may have been deleted.";
 
-/// The conversation before a message, as the request has it.
+/// Returns the conversation before a message, as described by the request.
 fn context(conversation: Option<String>, after: Option<String>) -> Result<Context> {
     let after = after.filter(|word| !word.is_empty());
     match (conversation.filter(|id| !id.is_empty()), after) {

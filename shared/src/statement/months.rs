@@ -1,5 +1,6 @@
-//! The totals of months in UTC, newest first. The rows are read within the bound of a request; the
-//! cursor has the totals of a month that another request completes.
+//! A statement's totals per month in UTC, newest first. A request reads a bounded number of rows.
+//! If these rows end within a month, the cursor carries the month's totals so far, and another
+//! request completes them.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -20,10 +21,11 @@ pub struct MonthTotals {
     /// How many messages were paid.
     #[schema(examples(12))]
     chats: u64,
-    /// The tokens that they cost.
+    /// The tokens that these messages cost.
     #[schema(examples(1200))]
     spent: i64,
-    /// The tokens that were granted, including adjustments. Negative if these took more.
+    /// The tokens that were granted, including adjustments. Negative if adjustments took more
+    /// tokens than were granted.
     #[schema(examples(500))]
     granted: i64,
     /// The balance after the last change of the month.
@@ -31,17 +33,17 @@ pub struct MonthTotals {
     balance: i64,
 }
 
-/// Some months of a statement.
+/// A page of a statement by month.
 pub struct Months {
-    /// The account, as it was read with them.
+    /// The account, read together with the months.
     pub account: Account,
     months: Vec<MonthTotals>,
-    /// Where the next page begins, if there may be one.
+    /// The position of the next page, if there may be one.
     next: Option<String>,
 }
 
 impl MonthTotals {
-    /// A month without rows, and the balance at its end.
+    /// Creates a month without rows, with the balance at its end.
     fn ending_with(balance: i64, month: String) -> Self {
         Self { month, chats: 0, spent: 0, granted: 0, balance }
     }
@@ -55,13 +57,13 @@ impl MonthTotals {
         }
     }
 
-    /// The text for a cursor.
+    /// Returns the text for a cursor.
     fn text(&self) -> String {
         let Self { month, chats, spent, granted, balance } = self;
         format!("{month} {chats} {spent} {granted} {balance}")
     }
 
-    /// Reads what [`MonthTotals::text`] writes. `None` for an empty text.
+    /// Parses the text that [`MonthTotals::text`] writes. `None` for an empty text.
     fn parse(text: &str) -> Result<Option<Self>> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let &[month, chats, spent, granted, balance] = words.as_slice() else {
@@ -79,11 +81,11 @@ impl MonthTotals {
 }
 
 impl Months {
-    /// The page of months that `paging` asks for, whose cursor may still be forged. It may have few
-    /// months or none, and still have a next page.
+    /// Reads the page of months that `paging` asks for. The cursor in `paging` may still be forged.
+    /// The page may be short or empty and still have a next page.
     ///
     /// # Errors
-    /// Those of reading the account; [`Error::InvalidCursor`]; [`Error::Unavailable`] if the
+    /// The errors of reading the account; [`Error::InvalidCursor`]; [`Error::Unavailable`] if the
     /// account kept changing while it was read.
     pub async fn read(app: &App, caller: &AccessToken, paging: &Paging<'_>) -> Result<Self> {
         let place = paging.position().map(place).transpose()?;
@@ -96,7 +98,7 @@ impl Months {
         Ok(Self { account, months, next })
     }
 
-    /// The page.
+    /// Returns the page.
     ///
     /// # Errors
     /// [`Error::Internal`].
@@ -105,8 +107,9 @@ impl Months {
     }
 }
 
-/// At most `limit` months of these rows, beginning with the open one; and where the next page
-/// begins. `place` is the row before these, and the balance after the first of them.
+/// Computes the totals of at most `limit` months from these rows, and where the next page begins.
+/// The first month is `open`, if an earlier request has begun it. `place` has the id of the row
+/// before these rows, and the balance after the first of these rows.
 fn totals(
     mut open: Option<MonthTotals>,
     entries: &[Entry],
@@ -142,7 +145,7 @@ mod tests {
     use crate::clock::{Day, least_id};
     use crate::values::EntryKind;
 
-    /// A row of this day.
+    /// Builds a row on this day.
     fn row(day: &str, kind: EntryKind, amount: i64) -> Entry {
         let time = Day::parse(day).unwrap().begins();
         Entry {
