@@ -617,7 +617,7 @@ fn ai_and_hashing_functions_can_reserve_instances() {
         };
         let properties = &resource["Properties"];
         let reserved = &properties["ReservedConcurrentExecutions"];
-        // A function that hashes has a whole processor.
+        // A function that hashes passwords has a whole processor.
         let parameter = match properties["MemorySize"] == 1769 {
             true => "HashConcurrency",
             false if asks(binary) => "AskConcurrency",

@@ -72,7 +72,7 @@ impl Intercept for Meter {
         Ok(())
     }
 
-    /// Asks DynamoDB to report the units, which the product doesn't do.
+    /// Asks DynamoDB to report the units. The product doesn't ask for them.
     fn modify_before_signing(
         &self,
         context: &mut BeforeTransmitInterceptorContextMut<'_>,
@@ -1008,8 +1008,8 @@ async fn the_template_allows_rare_calls() {
         .await;
     let log_in = json!({ "username": "ann", "password": "secret123" });
     counted.ask("login", "/api/login", "", log_in.clone()).await;
-    // When the count of unknown clients is full, clients that logged in before have a separate
-    // count.
+    // Once unknown clients have used up their attempts, the attempts of clients that logged in
+    // before are counted separately.
     for guess in 0..15 {
         let (_, status, reply) = counted
             .ask("login", "/api/login", "", json!({ "username": "ann", "password": "wrong" }))

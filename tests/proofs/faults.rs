@@ -124,10 +124,10 @@ struct Matrix<S> {
     scenarios: Vec<S>,
     faults: Vec<Fault>,
     strikes: Vec<FaultRepeat>,
-    /// The calls to disturb, for a scenario that may continue after its reply, so that an
-    /// undisturbed run can't count its calls.
+    /// The calls to disturb. `None` if an undisturbed run can count them, which isn't possible for
+    /// a scenario that may continue after its reply.
     calls: Option<Vec<String>>,
-    /// Only one plan in this many is tried.
+    /// The tests try one plan in this many.
     one_in: usize,
 }
 
@@ -201,7 +201,7 @@ impl Reply {
         self.code() == "unavailable"
     }
 
-    /// Returns the rules that this reply violates, where only `expected` (statuses and codes) is
+    /// Returns the rules that this reply violates. Only the statuses and codes in `expected` are
     /// allowed.
     pub fn audit(&self, expected: &[(u16, &str)]) -> Vec<String> {
         let mut wrong = Vec::new();

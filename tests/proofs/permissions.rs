@@ -498,7 +498,8 @@ impl Watched {
         for _ in 0..2 {
             self.is(201, registration("carol", PASSWORD)).await;
         }
-        // The count of unknown clients is full. This network is known, so it has a separate count.
+        // Unknown clients have used up their attempts. This network is known, so its attempts are
+        // counted separately.
         self.is(409, registration("carol", WRONG)).await;
         self.is(201, registration("carol", PASSWORD)).await;
         self.is(409, registration("carol", WRONG)).await;
@@ -844,7 +845,7 @@ async fn every_permission_is_needed_and_every_call_is_allowed() {
     assert_eq!(argued, BTreeSet::from(ARGUED), "the others are needed");
 }
 
-/// A policy for the tests of the comparison.
+/// A policy for the tests of `refused` and `needless`.
 fn sample() -> Vec<Permission> {
     of_statements(
         "Sample",

@@ -47,8 +47,8 @@ use wire::{Broken, Connection, HttpReply, Packet};
 
 use crate::support::mistakes::{Mistake, Sabotage};
 
-/// How many schedules a run tries. Over another emulator, a run tries a fifth of them. CI continues
-/// from here to 10,000.
+/// How many schedules a run tries. Over DynamoDB Local, a run tries a fifth of these schedules. The
+/// nightly workflow continues from here to 10,000.
 const SCHEDULES: u64 = 2500;
 
 /// How long a request may be in transit, in seconds. The protocol's leases and closed ids are
@@ -279,8 +279,8 @@ struct Client {
     ended: bool,
 }
 
-/// A paid chat under an idempotency key, its reply once a client got it, and the second until which
-/// the key is remembered.
+/// A paid chat under an idempotency key, with its reply (once a client has received one) and the
+/// second until which the key is remembered.
 struct Remembered {
     chat_id: String,
     message: String,
@@ -472,7 +472,8 @@ impl<'l> Schedule<'l> {
         let all_count = random.percent(10);
         let stops = seed % 8 == 7;
         let branches = seed % 16 == 3;
-        // Late stops must find another chat under their key.
+        // With stops, many writes arrive twice, so that a late stop may find another chat under its
+        // key.
         let echoes = if stops { 40 } else { echoes };
         let mut log = String::new();
         let grants: Vec<_> = people
@@ -1232,8 +1233,8 @@ impl<'l> Schedule<'l> {
         Ok(())
     }
 
-    /// How many calls the person's clients that count their retries have begun. A retry that is no
-    /// longer recognized counts as a call.
+    /// Returns the number of calls that a person's retry-counting clients have begun. A retry that
+    /// is no longer recognized counts as a call.
     fn calls_of(&self, person: usize) -> usize {
         let mut known_until = 0;
         let mut calls = 0;

@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 
-/// Longer than the product waits for an answer.
+/// A time that is longer than the product waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A handle to the server. Cloning it is cheap.

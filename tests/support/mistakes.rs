@@ -53,7 +53,7 @@ impl Mistake {
 }
 
 /// Drops the two conditions by which a reserve acts once: its hold doesn't exist yet, and its id
-/// isn't closed. A copy of the reserve takes the credits again.
+/// isn't closed. Without them, a copy of the reserve takes the credits again.
 fn deducts_without_guard(operation: &str, body: &mut String) {
     if operation == "UpdateItem" {
         const GUARD: &str =
@@ -63,8 +63,8 @@ fn deducts_without_guard(operation: &str, body: &mut String) {
 }
 
 /// Makes a release add a chat's price to the balance instead of the hold's cost, so that it can be
-/// applied when the hold no longer exists. The release keeps a condition that is always true,
-/// because DynamoDB rejects calls with names or values that no expression uses.
+/// applied when the hold no longer exists. DynamoDB rejects calls with names or values that no
+/// expression uses, so the call keeps a condition that is always true.
 fn refunds_unconditionally(operation: &str, body: &mut String) {
     const GIVES_BACK: &str = "tokens + reservations.#rid.#cost";
     if operation != "UpdateItem" || !body.contains(GIVES_BACK) {

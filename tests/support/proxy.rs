@@ -24,10 +24,10 @@ use tokio::task::JoinHandle;
 
 use crate::support::mistakes::Sabotage;
 
-/// Longer than one attempt may take.
+/// A time that is longer than one attempt may take.
 const PAST_THE_ATTEMPT: Duration = Duration::from_millis(2000);
 
-/// Longer than a store takes for a call after its sender has given up.
+/// A time that is longer than a store takes for a call after its sender has given up.
 const BEFORE_LONG: Duration = Duration::from_secs(10);
 
 /// How often the SDK sends a call before it gives up.

@@ -97,7 +97,7 @@ impl Case<LoggingIn> {
         {
             wrong.push("a weak hash stays".into());
         }
-        // The account's first session, one for each log-in, and possibly one for each unknown
+        // The account has its first session, one for each log-in, and possibly one for each unknown
         // outcome.
         let given = self.replies.iter().filter(|reply| reply.status == 200).count() + 1;
         let unknown = self.replies.iter().filter(|reply| reply.is_unknown()).count();

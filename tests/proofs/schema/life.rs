@@ -1,5 +1,5 @@
-//! Uses a server so that its store gets items of every kind with all attributes, and keeps what its
-//! clients would keep.
+//! Uses a server in every way, so that its store gets all kinds of items with all their attributes.
+//! Also keeps the data that the clients would keep.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -327,7 +327,8 @@ async fn guesses(api: &Api, ann: &Person, kept: &mut ClientCredentials) {
     assert!(refused, "unknown clients may guess too often");
     let device = ann.log_in().await.header("x-device-token").to_owned();
     let headers = [("x-device-token", device.as_str())];
-    // A known device has a separate count once the count of unknown clients is full.
+    // Once unknown clients have used up their attempts, a known device's attempts are counted
+    // separately.
     for _ in 0..2 {
         let wrong = api.send(Method::POST, "/api/login/", &headers, Some(guess("ann"))).await;
         wrong.expect(401, "invalid_credentials");

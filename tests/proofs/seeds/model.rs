@@ -161,7 +161,7 @@ pub struct Person {
     stopped: HashSet<String>,
 }
 
-/// The model's knowledge of the task that wrote.
+/// The facts that the model knows about the task that wrote.
 pub struct Writer<'w> {
     /// The id of the chat for which the task holds credits.
     pub owner: Option<&'w str>,
@@ -332,8 +332,8 @@ impl Person {
         Ok(paid)
     }
 
-    /// Checks that every chat that its function refunded is counted once, in one minute, and that
-    /// no chat begins while too many refunds are counted.
+    /// Checks that each refund by a chat's function is counted once, in one minute, and that no
+    /// chat begins while too many refunds are counted.
     fn refunds_are_counted(
         &self,
         before: &Account,
