@@ -1,6 +1,6 @@
-//! The API over HTTP, as its clients see it. Each test has its own server and store; `API_URL`
-//! points them all at another front door (with `DYNAMODB_ENDPOINT` and `SIGNING_SECRET` of the
-//! store and secret behind it, for tests that look behind the door).
+//! End-to-end tests: the API over HTTP, as its clients see it. Each test starts its own server and
+//! store. `API_URL` runs all tests against another front door; tests that read the store or sign
+//! JWTs then also need its `DYNAMODB_ENDPOINT` and `SIGNING_SECRET`.
 
 #![allow(
     clippy::unwrap_used,

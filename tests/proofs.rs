@@ -1,4 +1,5 @@
-//! What must hold of the whole: under every fault, schedule and load, and at what price.
+//! Proofs about the whole product: its guarantees under every fault, schedule and load, and its
+//! costs.
 
 mod bank;
 mod budget;

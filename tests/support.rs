@@ -1,5 +1,5 @@
-//! What the tests are made with: a server and its clients, its functions without HTTP, the wire to
-//! its store, and the contents of the store.
+//! The tests' shared code: servers and their clients, functions without HTTP, the wire to the
+//! store, and readers of the store's contents.
 
 pub mod client;
 pub mod collector;

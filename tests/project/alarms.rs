@@ -1,6 +1,6 @@
-//! The alarms of `template.yaml` and `alarms.yaml`: they watch every function, table and deployment,
-//! and only metrics that exist; `docs/operate/runbooks.md` says of each what it means and what to
-//! do.
+//! The alarms in `template.yaml` and `alarms.yaml`: they watch every function, table and
+//! deployment, and only metrics that exist. `docs/operate/runbooks.md` says what each means and
+//! what to do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -25,7 +25,7 @@ fn yaml(source: &str) -> Yaml {
     emulator::template::parse(source).unwrap()
 }
 
-/// The resources of a type, by name.
+/// Returns the resources of a type, by name.
 fn of_type<'y>(yaml: &'y Yaml, kind: &str) -> BTreeMap<String, &'y Yaml> {
     let resources = yaml["Resources"].as_mapping().unwrap().iter();
     resources
@@ -34,7 +34,7 @@ fn of_type<'y>(yaml: &'y Yaml, kind: &str) -> BTreeMap<String, &'y Yaml> {
         .collect()
 }
 
-/// The text of a value, or what its `!Ref`, `!GetAtt` or `!Sub` names.
+/// Returns a value's text, or the name in its `!Ref`, `!GetAtt` or `!Sub`.
 fn text(value: &Yaml) -> &str {
     match value {
         Yaml::Tagged(tagged) => tagged.value.as_str().unwrap_or_default(),
@@ -62,7 +62,7 @@ impl<'y> Watched<'y> {
     }
 }
 
-/// The metrics that an alarm fetches: those of its expression, or its only one.
+/// Returns the metrics that an alarm fetches: those in its expression, or its only one.
 fn watched(alarm: &Yaml) -> Vec<Watched<'_>> {
     let properties = &alarm["Properties"];
     match properties["Metrics"].as_sequence() {
@@ -74,13 +74,14 @@ fn watched(alarm: &Yaml) -> Vec<Watched<'_>> {
     }
 }
 
-/// The items of a list that `template.yaml` passes to `alarms.yaml`: names of resources, or
+/// Returns the items of a list that `template.yaml` passes to `alarms.yaml`: resources' names, or
 /// `unused`.
 fn passed(template: &Yaml, list: &str) -> Vec<String> {
     let value = &template["Resources"]["AlarmStack"]["Properties"]["Parameters"][list];
     let Yaml::Tagged(joined) = value else { panic!("{list}: {value:?}") };
     assert_eq!(joined.tag, "!Join", "{list}");
-    // `!If [condition, reference, other]` is the stack's own resource, or another in its place.
+    // `!If [condition, reference, other]` selects the stack's own resource, or another one in its
+    // place.
     let own = |item: &Yaml| match item {
         Yaml::Tagged(given) if given.tag == "!If" => text(&given.value[1]).to_owned(),
         item => text(item).to_owned(),
@@ -88,7 +89,7 @@ fn passed(template: &Yaml, list: &str) -> Vec<String> {
     joined.value[1].as_sequence().unwrap().iter().map(own).collect()
 }
 
-/// The resource that a dimension of `alarms.yaml` names: `!Select [index, !Ref list]`.
+/// Returns the resource that a dimension in `alarms.yaml` selects: `!Select [index, !Ref list]`.
 fn chosen(template: &Yaml, value: &Yaml) -> String {
     let Yaml::Tagged(select) = value else { panic!("{value:?}") };
     assert_eq!(select.tag, "!Select", "{value:?}");
@@ -97,7 +98,7 @@ fn chosen(template: &Yaml, value: &Yaml) -> String {
     items.get(index).unwrap_or_else(|| panic!("{value:?} of {items:?}")).clone()
 }
 
-/// The resources whose metric of this name some alarm of `alarms.yaml` watches.
+/// Returns the resources for which an alarm in `alarms.yaml` watches the metric.
 fn covered(metric: &str) -> Vec<String> {
     let (template, nested) = (yaml(TEMPLATE), yaml(ALARMS));
     let mut names = Vec::new();
@@ -113,7 +114,7 @@ fn covered(metric: &str) -> Vec<String> {
 }
 
 #[test]
-fn an_alarm_watches_the_errors_and_another_the_throttles_of_every_function() {
+fn every_function_has_alarms_for_errors_and_throttles() {
     let template = yaml(TEMPLATE);
     let functions: BTreeSet<String> = of_type(&template, FUNCTION).into_keys().collect();
     for metric in ["Errors", "Throttles"] {
@@ -125,7 +126,7 @@ fn an_alarm_watches_the_errors_and_another_the_throttles_of_every_function() {
 }
 
 #[test]
-fn an_alarm_watches_the_throttles_of_every_table() {
+fn every_table_has_an_alarm_for_its_throttles() {
     let template = yaml(TEMPLATE);
     let tables: BTreeSet<String> = of_type(&template, "AWS::DynamoDB::Table").into_keys().collect();
     for metric in ["ReadThrottleEvents", "WriteThrottleEvents"] {
@@ -133,9 +134,9 @@ fn an_alarm_watches_the_throttles_of_every_table() {
     }
 }
 
-/// The metrics of a table don't include those of its global secondary indexes.
+/// A table's metrics don't include those of its global secondary indexes.
 #[test]
-fn an_alarm_watches_the_throttles_of_every_index() {
+fn every_index_has_an_alarm_for_its_throttles() {
     let (template, nested) = (yaml(TEMPLATE), yaml(ALARMS));
     let mut indexes = BTreeSet::new();
     for (table, resource) in of_type(&template, "AWS::DynamoDB::Table") {
@@ -161,7 +162,7 @@ fn an_alarm_watches_the_throttles_of_every_index() {
 }
 
 #[test]
-fn an_alarm_watches_the_functions_that_ask_the_ai_and_another_ten_that_are_quick() {
+fn duration_alarms_watch_ai_functions_and_ten_quick_ones() {
     let template = yaml(TEMPLATE);
     let asking = ["ChatFunction", "ChatStreamFunction", "CompletionsFunction", "ResponsesFunction"];
     assert_eq!(passed(&template, "ChatFunctions")[..4], asking);
@@ -176,7 +177,7 @@ fn an_alarm_watches_the_functions_that_ask_the_ai_and_another_ten_that_are_quick
     assert_eq!(background, all);
 }
 
-/// CloudWatch refuses an alarm over more
+/// CloudWatch rejects alarms with more metrics
 /// ([limit](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-data-queries.html)).
 #[test]
 fn no_alarm_fetches_more_than_ten_metrics() {
@@ -188,7 +189,7 @@ fn no_alarm_fetches_more_than_ten_metrics() {
 }
 
 #[test]
-fn every_metric_of_the_product_that_an_alarm_watches_is_written_by_the_code() {
+fn every_product_metric_with_an_alarm_is_in_the_code() {
     let section = OPERATIONS.split("\n## ").find(|section| section.starts_with("Metrics\n"));
     let rows = section.expect("docs/operate/operations.md lists the metrics").lines();
     let cell = |row: &str, number: usize| {
@@ -241,7 +242,7 @@ fn every_metric_of_the_product_that_an_alarm_watches_is_written_by_the_code() {
 }
 
 #[test]
-fn a_function_with_an_alias_moves_step_by_step_and_back_if_its_own_alarm_fires() {
+fn functions_with_an_alias_are_rolled_back_by_their_alarm() {
     let template = yaml(TEMPLATE);
     let (mut canaries, mut binaries) = (BTreeSet::new(), BTreeSet::new());
     for (name, function) in of_type(&template, FUNCTION) {
@@ -256,7 +257,7 @@ fn a_function_with_an_alias_moves_step_by_step_and_back_if_its_own_alarm_fires()
         assert_eq!(text(&preference["Type"]), "DeploymentPreference", "{name}");
         let canary = format!("{}Canary", name.strip_suffix("Function").unwrap());
         let Yaml::Tagged(alarms) = &preference["Alarms"] else { panic!("{name}") };
-        // `!If [condition, alarms, nothing]`.
+        // The alarms have the form `!If [condition, alarms, nothing]`.
         assert_eq!(alarms.value[0], "HasCanary", "{name}");
         let named: Vec<&str> = alarms.value[1].as_sequence().unwrap().iter().map(text).collect();
         assert_eq!(named, [canary.as_str(), "FailedRequests"], "{name}");
@@ -300,7 +301,7 @@ fn a_function_with_an_alias_moves_step_by_step_and_back_if_its_own_alarm_fires()
 }
 
 #[test]
-fn the_dashboard_shows_every_alarm_and_what_it_watches() {
+fn the_dashboard_shows_every_alarm_and_its_metrics() {
     let nested = yaml(ALARMS);
     let alarms = of_type(&nested, ALARM);
     let mut expected: BTreeMap<String, String> =
@@ -323,11 +324,11 @@ fn the_dashboard_shows_every_alarm_and_what_it_watches() {
 }
 
 #[test]
-fn every_alarm_of_the_stack_notifies_the_topic_when_it_fires_and_when_it_ends() {
+fn every_alarm_notifies_the_topic_when_it_fires_and_ends() {
     for (name, alarm) in of_type(&yaml(ALARMS), ALARM) {
         for actions in ["AlarmActions", "OKActions"] {
             let Yaml::Tagged(given) = &alarm["Properties"][actions] else { panic!("{name}") };
-            // `!If [condition, [topic], nothing]`.
+            // The actions have the form `!If [condition, [topic], nothing]`.
             assert_eq!(given.value[0], "HasTopic", "{name}");
             assert_eq!(text(&given.value[1][0]), "TopicArn", "{name}");
         }
@@ -364,11 +365,12 @@ fn every_alarm_has_a_runbook_and_every_runbook_an_alarm() {
     assert_eq!(described, known);
 }
 
-/// An expression of [metric math](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html),
-/// at one point of time: numbers, names, `SUM`, `IF`, comparison and arithmetic.
+/// Evaluates a [metric
+/// math](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html)
+/// expression at one point of time: numbers, names, `SUM`, `IF`, comparison and arithmetic.
 struct Math<'m> {
     rest: &'m str,
-    /// The queries of the alarm by id: a metric's value, or `None` if it has no sample.
+    /// Returns the value of an alarm's query by its id. `None` if the metric has no sample.
     named: &'m dyn Fn(&str) -> Option<f64>,
 }
 
@@ -426,7 +428,7 @@ impl Math<'_> {
                     values.push(self.sum());
                 }
                 assert!(self.takes("])"), "{}", self.rest);
-                // A metric without a sample doesn't count.
+                // `SUM` skips metrics without a sample.
                 values.into_iter().flatten().reduce(|one, other| one + other)
             }
             "IF" => {
@@ -444,7 +446,8 @@ impl Math<'_> {
     }
 }
 
-/// Whether an alarm fires with these values of the metrics that it fetches. Others have no sample.
+/// Returns true if an alarm fires with these values of its metrics. All other metrics have no
+/// sample.
 fn fires(alarm: &Yaml, values: &[(&str, f64)]) -> bool {
     let properties = &alarm["Properties"];
     let queries = properties["Metrics"].as_sequence().unwrap();
@@ -474,7 +477,7 @@ fn fires(alarm: &Yaml, values: &[(&str, f64)]) -> bool {
 }
 
 #[test]
-fn failed_requests_are_a_share_above_a_floor() {
+fn the_failure_alarm_needs_a_minimum_count_and_share() {
     let template = yaml(TEMPLATE);
     let alarm = &template["Resources"]["FailedRequests"];
     let fires = |internal: f64, requests: f64| {
@@ -482,7 +485,7 @@ fn failed_requests_are_a_share_above_a_floor() {
     };
     assert!(!fires(2.0, 2.0), "two failures are too few to judge");
     assert!(fires(3.0, 3.0) && fires(3.0, 300.0));
-    // A million users with five chats a day: 441 requests a second.
+    // A million users with five chats a day send 441 requests a second.
     assert!(!fires(3.0, 26_460.0) && !fires(264.0, 26_460.0) && fires(265.0, 26_460.0));
     let both = [("internal", 2.0), ("unavailable", 1.0), ("requests", 100.0)];
     assert!(self::fires(alarm, &both), "both codes count");
@@ -490,7 +493,7 @@ fn failed_requests_are_a_share_above_a_floor() {
 }
 
 #[test]
-fn refunds_are_a_share_above_a_floor() {
+fn the_refund_alarm_needs_a_minimum_count_and_share() {
     let nested = yaml(ALARMS);
     let alarm = &nested["Resources"]["Refunds"];
     let fires =
@@ -501,9 +504,9 @@ fn refunds_are_a_share_above_a_floor() {
     assert!(self::fires(alarm, &[("refunds", 20.0)]), "no message is answered at all");
 }
 
-/// Health asks the store. Here it is a port on which nothing listens.
+/// The health endpoint asks the store, which is a port without a listener here.
 #[tokio::test]
-async fn requests_that_fail_because_of_the_store_are_what_the_alarm_counts() {
+async fn the_failure_alarm_counts_failures_of_the_store() {
     let log = std::env::temp_dir().join(format!("farebox-{}.log", uuid::Uuid::new_v4()));
     let mut command = Command::new("/bin/sh");
     command.args(["-c", "exec \"$0\" >\"$1\""]).arg(binary("health")).arg(&log);
@@ -512,7 +515,7 @@ async fn requests_that_fail_because_of_the_store_are_what_the_alarm_counts() {
 
     let template = yaml(TEMPLATE);
     let alarm = &template["Resources"]["FailedRequests"];
-    // The fewest that count.
+    // The smallest number of failures that counts.
     let requests = 3;
     for _ in 0..requests {
         health.takes(&event("health", "/api/health", &[], &Value::Null));

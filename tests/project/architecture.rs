@@ -1,6 +1,6 @@
-//! Modules that lie beside each other form no circle: each imports only from those below it. A module
-//! may use its submodules, and they may use it. ARCHITECTURE.md has the floors of `shared` and of the
-//! folders of `site`.
+//! Checks that imports form no circles: a module imports only from the modules below it. A module
+//! and its submodules may import each other. ARCHITECTURE.md shows the floors of `shared` and of
+//! the folders of `site`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use syn::visit::Visit;
 use syn::{Ident, ItemMod, ItemUse, UseTree};
 
-/// The text after this heading, within its first code block: a floor a line, the highest first.
+/// Returns the floors in the first code block after this heading: one line per floor, the highest
+/// first.
 fn floors(heading: &str) -> BTreeMap<String, usize> {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let (_, section) = text.split_once(heading).unwrap_or_else(|| panic!("no {heading}"));
@@ -28,7 +29,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Fails if the picture and the files differ, or if an import goes up.
+/// Panics if the picture and the files differ, or if a module imports from its own floor or above.
 fn hold(heading: &str, imports: &BTreeMap<String, BTreeSet<String>>) {
     let floors = floors(heading);
     let (shown, there): (BTreeSet<_>, BTreeSet<_>) =
@@ -41,7 +42,7 @@ fn hold(heading: &str, imports: &BTreeMap<String, BTreeSet<String>>) {
     }
 }
 
-/// The files below a folder whose names end like this.
+/// Collects the files below a folder whose names end with `end`.
 pub fn files_below(folder: &Path, end: &str, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -53,15 +54,15 @@ pub fn files_below(folder: &Path, end: &str, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// A module, from the root of its crate.
+/// A module's path from the root of its crate.
 type ModulePath = Vec<String>;
 
-/// The code of one file.
+/// The imports of one file.
 #[derive(Default)]
 struct Module {
-    /// What it names in other modules, as paths from the root of the crate.
+    /// The paths to other modules that the file uses, from the root of the crate.
     named: Vec<ModulePath>,
-    /// The names that it imports or re-exports, and where they come from.
+    /// The names that the file imports or re-exports, with the paths of their origins.
     imported: BTreeMap<String, ModulePath>,
 }
 
@@ -74,7 +75,7 @@ struct Reader<'m> {
 }
 
 impl Reader<'_> {
-    /// The path from the root of the crate. `None` for names of other crates and local ones.
+    /// Returns a path from the root of the crate. `None` for local names and names in other crates.
     fn absolute(&self, path: &[String]) -> Option<ModulePath> {
         let up = path.iter().take_while(|segment| *segment == "super").count();
         let (base, rest) = match path.first()?.as_str() {
@@ -129,7 +130,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     fn visit_item_mod(&mut self, _: &'ast ItemMod) {}
 }
 
-/// The modules of a crate.
+/// Returns the modules of a crate.
 fn modules(source: &Path) -> BTreeMap<ModulePath, Module> {
     let mut files = Vec::new();
     files_below(source, ".rs", &mut files);
@@ -158,7 +159,7 @@ fn modules(source: &Path) -> BTreeMap<ModulePath, Module> {
     modules
 }
 
-/// The module that defines what this path names.
+/// Returns the module that defines the item at this path.
 fn definition(modules: &BTreeMap<ModulePath, Module>, path: &[String]) -> ModulePath {
     let depth = (0..=path.len()).rev().find(|depth| modules.contains_key(&path[..*depth])).unwrap();
     let (module, rest) = path.split_at(depth);
@@ -169,7 +170,8 @@ fn definition(modules: &BTreeMap<ModulePath, Module>, path: &[String]) -> Module
     }
 }
 
-/// Per module, which modules beside each other import which, from the files within them.
+/// Returns, for each module, which of its submodules import each other, based on the files within
+/// them.
 fn imports(source: &Path) -> BTreeMap<ModulePath, BTreeMap<String, BTreeSet<String>>> {
     let modules = modules(source);
     let mut levels = BTreeMap::<_, BTreeMap<_, BTreeSet<_>>>::new();
@@ -189,7 +191,7 @@ fn imports(source: &Path) -> BTreeMap<ModulePath, BTreeMap<String, BTreeSet<Stri
     levels
 }
 
-/// Fails if some of these import each other, directly or not.
+/// Panics if any of these import each other, directly or indirectly.
 fn form_no_circle(among: &str, mut imports: BTreeMap<String, BTreeSet<String>>) {
     while !imports.is_empty() {
         let before = imports.len();
@@ -200,7 +202,7 @@ fn form_no_circle(among: &str, mut imports: BTreeMap<String, BTreeSet<String>>) 
 }
 
 #[test]
-fn modules_form_no_circle() {
+fn modules_have_no_import_circles() {
     for source in ["shared/src", "functions/src", "local/src", "local/emulator/src", "xtask/src"] {
         for (module, imports) in imports(&root().join(source)) {
             form_no_circle(&format!("{source} {}", module.join("::")), imports);
@@ -209,14 +211,14 @@ fn modules_form_no_circle() {
 }
 
 #[test]
-fn modules_of_shared_import_only_from_floors_below() {
+fn shared_modules_import_only_from_floors_below() {
     let imports = imports(&root().join("shared/src")).remove(&Vec::new()).unwrap();
     assert!(imports["charge"].contains("store") && imports["store"].contains("values"));
     hold("## The floors of `shared`", &imports);
 }
 
-/// The scripts of the pages by their paths in `site/`, each with those that it imports, at once or
-/// later. Libraries import nothing.
+/// Returns the pages' scripts by their paths in `site/`, each with the scripts that it imports at
+/// once or later. Libraries import nothing.
 fn scripts() -> BTreeMap<String, BTreeSet<String>> {
     let site = root().join("site").canonicalize().unwrap();
     let mut files = Vec::new();
@@ -240,7 +242,7 @@ fn scripts() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
-fn folders_of_the_pages_import_only_from_folders_below() {
+fn page_folders_import_only_from_folders_below() {
     let folder = |path: &str| path.split_once('/').expect("a folder").0.to_owned();
     let mut imports = BTreeMap::<_, BTreeSet<_>>::new();
     for (script, targets) in scripts() {
@@ -252,6 +254,6 @@ fn folders_of_the_pages_import_only_from_folders_below() {
 }
 
 #[test]
-fn scripts_of_the_pages_form_no_circle() {
+fn page_scripts_have_no_import_circles() {
     form_no_circle("site", scripts());
 }

@@ -18,7 +18,8 @@ use crate::support::permissions::{self, Call};
 
 const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 
-/// What an endpoint needs: the type of the first parameter of its `handle`.
+/// Returns the type of the first parameter of an endpoint's `handle`, which shows what the endpoint
+/// needs.
 fn needs(endpoint: &str) -> String {
     let module = ENDPOINTS.iter().find(|other| other.name == endpoint).expect(endpoint).module;
     let file = module.replacen("functions::", "functions/src/", 1).replace("::", "/");
@@ -28,22 +29,22 @@ fn needs(endpoint: &str) -> String {
     first.split([',', ' ']).next().expect(endpoint).to_owned()
 }
 
-/// Whether an endpoint signs JWTs.
+/// Returns true if an endpoint signs JWTs.
 fn issues(endpoint: &str) -> bool {
     endpoints().contains(endpoint) && needs(endpoint) == "IssuerApp"
 }
 
-/// Whether an endpoint asks the AI.
+/// Returns true if an endpoint asks the AI.
 fn asks(endpoint: &str) -> bool {
     endpoints().contains(endpoint) && matches!(needs(endpoint).as_str(), "AiApp" | "CompletionApp")
 }
 
-/// Whether an endpoint needs no store.
+/// Returns true if an endpoint needs no store.
 fn is_cold(endpoint: &str) -> bool {
     endpoints().contains(endpoint) && matches!(needs(endpoint).as_str(), "()" | "DocumentSettings")
 }
 
-/// Whether the replies of an endpoint are streams, by how its binary serves it.
+/// Returns true if an endpoint's replies are streams, which its binary shows.
 fn streams(endpoint: &str) -> bool {
     read(&format!("functions/src/bin/{endpoint}.rs")).contains("shared::lambda::serve_streaming(")
 }
@@ -60,7 +61,7 @@ fn endpoints() -> BTreeSet<String> {
     ENDPOINTS.iter().map(|endpoint| endpoint.name.to_owned()).collect()
 }
 
-/// The function that serves a method of a path in the template.
+/// Returns the function in the template that serves this method and path.
 fn serves<'t>(template: &'t Template, method: &str, path: &str) -> Option<&'t str> {
     let takes = |function: &&Function, method: &str| {
         function.routes.contains(&(method.to_owned(), path.to_owned()))
@@ -75,7 +76,7 @@ fn yaml() -> Yaml {
     emulator::template::parse(&read("template.yaml")).unwrap()
 }
 
-/// Whether a value is `!Ref name`.
+/// Returns true if a value is `!Ref name`.
 fn is_ref(value: &Yaml, name: &str) -> bool {
     matches!(value, Yaml::Tagged(tagged) if tagged.tag == "!Ref" && tagged.value == name)
 }
@@ -91,7 +92,7 @@ fn the_template_has_every_route_and_no_other() {
             route.method,
             route.path
         );
-        // The reply to HEAD is that of GET without its body.
+        // The reply to HEAD is that to GET without its body.
         if route.method == "GET" {
             assert_eq!(
                 serves(template, "HEAD", route.path),
@@ -107,7 +108,8 @@ fn the_template_has_every_route_and_no_other() {
             assert!(!of_path.is_empty(), "{method} {path} is only in template.yaml");
             let same = if method == "HEAD" { "GET" } else { method };
             let listed = of_path.iter().any(|route| [method, same].contains(&route.method));
-            // The owner of a path also receives the path's other methods, and refuses them.
+            // The function that serves a path also receives the path's other methods, and refuses
+            // them.
             assert!(
                 listed || of_path[0].endpoint == function.name,
                 "{method} {path} goes to {}",
@@ -123,7 +125,7 @@ fn the_template_has_every_route_and_no_other() {
 }
 
 #[test]
-fn a_path_of_two_functions_has_no_any() {
+fn paths_of_two_functions_have_no_any_method() {
     let template = Template::load().unwrap();
     let mut owners: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for function in &template.functions {
@@ -142,7 +144,7 @@ fn a_path_of_two_functions_has_no_any() {
 }
 
 #[test]
-fn beside_any_are_only_throttled_methods() {
+fn only_throttled_methods_are_listed_beside_any() {
     let yaml = yaml();
     let settings = yaml["Resources"]["Api"]["Properties"]["MethodSettings"].as_sequence().unwrap();
     let throttled = |method: &str, path: &str| {
@@ -161,7 +163,7 @@ fn beside_any_are_only_throttled_methods() {
 }
 
 #[test]
-fn throttling_names_routes_that_exist() {
+fn throttled_routes_exist() {
     let yaml = yaml();
     let settings = yaml["Resources"]["Api"]["Properties"]["MethodSettings"].as_sequence().unwrap();
     let mut throttled = BTreeSet::new();
@@ -178,7 +180,7 @@ fn throttling_names_routes_that_exist() {
             ROUTES.iter().any(|route| route.method == method && route.path == path),
             "{method} {path}"
         );
-        // API Gateway has no setting for a method that is a part of ANY.
+        // API Gateway has no separate setting for a method that `ANY` includes.
         let listed = (method.to_owned(), path.clone());
         let lists = |function: &Function| function.routes.contains(&listed);
         assert!(Template::load().unwrap().functions.iter().any(lists), "{method} {path}");
@@ -202,7 +204,8 @@ fn throttling_names_routes_that_exist() {
     assert_eq!(throttled, BTreeSet::from(costly.map(str::to_owned)));
 }
 
-/// Whether a value is the ARN of the queue of failures, and SAM gives the permission to send to it.
+/// Returns true if a value is the ARN of the failure queue, to which SAM then lets the function
+/// send.
 fn goes_to_the_queue(destination: &Yaml) -> bool {
     let on_failure = &destination["OnFailure"];
     let queue = matches!(&on_failure["Destination"], Yaml::Tagged(tagged)
@@ -211,7 +214,7 @@ fn goes_to_the_queue(destination: &Yaml) -> bool {
 }
 
 #[test]
-fn a_scheduled_run_that_fails_is_kept_in_an_encrypted_queue_and_the_next_one_is_its_retry() {
+fn failed_scheduled_runs_are_queued_encrypted_and_not_retried() {
     let yaml = yaml();
     let queue = &yaml["Resources"]["FailureQueue"];
     assert_eq!(queue["Type"], "AWS::SQS::Queue");
@@ -245,7 +248,7 @@ fn a_scheduled_run_that_fails_is_kept_in_an_encrypted_queue_and_the_next_one_is_
 }
 
 #[test]
-fn the_stream_wakes_the_mail_function_for_new_letters_alone_and_again_until_they_are_sent() {
+fn the_stream_sends_only_new_emails_to_mail_and_retries_them() {
     let yaml = yaml();
     let outbox = &yaml["Resources"]["MailFunction"]["Properties"]["Events"]["Outbox"]["Properties"];
     let filters = outbox["FilterCriteria"]["Filters"].as_sequence().unwrap();
@@ -255,8 +258,8 @@ fn the_stream_wakes_the_mail_function_for_new_letters_alone_and_again_until_they
     assert_eq!(pattern, expected);
     assert_eq!(outbox["FunctionResponseTypes"][0], "ReportBatchItemFailures");
     assert_eq!(outbox["BisectBatchOnFunctionError"], true);
-    // An e-mail is retried for a part of the day for which it is valid: then an operator has time
-    // to send what is left.
+    // The function retries an e-mail for a part of the day for which it is valid, so that an
+    // operator has time to send the remaining ones.
     let age = outbox["MaximumRecordAgeInSeconds"].as_u64().unwrap();
     assert!((3600..=12 * 3600).contains(&age), "{age}");
     let attempts = outbox["MaximumRetryAttempts"].as_u64().unwrap();
@@ -269,12 +272,13 @@ fn the_stream_wakes_the_mail_function_for_new_letters_alone_and_again_until_they
 }
 
 #[test]
-fn only_the_sender_may_send_and_through_the_named_configuration_set_if_one_is_named() {
+fn only_the_mail_function_may_send_and_only_as_configured() {
     let yaml = yaml();
     let policies = &yaml["Resources"]["MailFunction"]["Properties"]["Policies"];
     let statements = policies[0]["Statement"].as_sequence().unwrap();
     let sending = statements.iter().flat_map(|statement| match statement {
-        // `!If [condition, statement, statement]`.
+        // A statement that depends on a parameter has the form `!If [condition, statement,
+        // statement]`.
         Yaml::Tagged(given) => given.value.as_sequence().unwrap()[1..].iter().collect(),
         statement => vec![statement],
     });
@@ -298,7 +302,7 @@ fn only_the_sender_may_send_and_through_the_named_configuration_set_if_one_is_na
 }
 
 #[test]
-fn what_streams_is_passed_on_as_a_stream_for_as_long_as_its_function_runs_and_nothing_else_is() {
+fn the_gateway_streams_exactly_the_streaming_endpoints() {
     let streaming: BTreeSet<String> =
         endpoints().into_iter().filter(|name| streams(name)).collect();
     let expected = ["admin_export", "chat_stream", "completions", "export", "responses"];
@@ -327,7 +331,8 @@ fn what_streams_is_passed_on_as_a_stream_for_as_long_as_its_function_runs_and_no
 
 const TABLES: [&str; 5] = ["UsersTable", "TokensTable", "KeysTable", "ChatsTable", "LedgerTable"];
 
-/// The references to the stack's own tables that an `!If` doesn't replace when it adopts others.
+/// Collects the references to the stack's own tables that no `!If` replaces when the stack adopts
+/// other tables.
 fn unguarded(value: &Yaml, found: &mut Vec<String>) {
     match value {
         Yaml::Tagged(tagged) if tagged.tag == "!If" => {
@@ -362,7 +367,7 @@ fn unguarded(value: &Yaml, found: &mut Vec<String>) {
 }
 
 #[test]
-fn a_stack_that_adopts_tables_makes_none_and_refers_to_the_adopted_ones_everywhere() {
+fn a_stack_with_adopted_tables_creates_and_uses_no_others() {
     let yaml = yaml();
     let mut found = Vec::new();
     unguarded(&yaml, &mut found);
@@ -382,7 +387,7 @@ fn a_stack_that_adopts_tables_makes_none_and_refers_to_the_adopted_ones_everywhe
         assert!(format!("{variable:?}").contains(&format!("${{{table}Arn}}/")), "{variable:?}");
         parameters.insert(format!("{table}Arn"));
     }
-    // All of them or none: the rule names each in both of its cases.
+    // The tables are adopted together or not at all: the rule names each in both cases.
     let rule = format!("{:?}", yaml["Rules"]["TablesAreAdoptedTogether"]);
     for parameter in &parameters {
         assert_eq!(yaml["Parameters"][parameter.as_str()]["Default"], "", "{parameter}");
@@ -394,7 +399,7 @@ fn a_stack_that_adopts_tables_makes_none_and_refers_to_the_adopted_ones_everywhe
 }
 
 #[test]
-fn the_gateways_own_replies_have_the_request_id_that_functions_use() {
+fn gateway_replies_have_the_functions_request_id() {
     let yaml = yaml();
     let responses = &yaml["Resources"]["Api"]["Properties"]["GatewayResponses"];
     for (name, response) in responses.as_mapping().unwrap() {
@@ -405,7 +410,7 @@ fn the_gateways_own_replies_have_the_request_id_that_functions_use() {
 }
 
 #[test]
-fn no_second_stage_goes_around_the_throttling() {
+fn no_second_stage_bypasses_the_throttling() {
     assert_eq!(
         yaml()["Resources"]["Api"]["Properties"]["OpenApiVersion"],
         "3.0.1",
@@ -413,7 +418,7 @@ fn no_second_stage_goes_around_the_throttling() {
     );
 }
 
-/// Whether a value is `!If [condition, ..]`. Returns the value that it has then.
+/// Returns the first value of `!If [condition, value, other]`. `None` if a value has another form.
 fn if_so<'y>(value: &'y Yaml, condition: &str) -> Option<&'y Yaml> {
     match value {
         Yaml::Tagged(tagged) if tagged.tag == "!If" && tagged.value[0] == condition => {
@@ -424,14 +429,14 @@ fn if_so<'y>(value: &'y Yaml, condition: &str) -> Option<&'y Yaml> {
 }
 
 #[test]
-fn data_is_protected_unless_the_profile_dev_says_otherwise() {
+fn data_is_protected_except_in_the_dev_profile() {
     let (yaml, profiles) = (yaml(), read("samconfig.toml"));
     let profile = |name: &str| {
         let (_, section) =
             profiles.split_once(&format!("[{name}.deploy.parameters]\n")).expect("a profile");
         section.split("\n[").next().unwrap().to_owned()
     };
-    // So that a deployment that forgets them has them too.
+    // The defaults protect a deployment that doesn't set these parameters.
     assert_eq!(yaml["Parameters"]["Protection"]["Default"], "on");
     assert_eq!(yaml["Parameters"]["LogRetentionDays"]["Default"], 90);
     assert!(profile("prod").contains(r#"["Protection=on", "LogRetentionDays=90", "#));
@@ -439,7 +444,7 @@ fn data_is_protected_unless_the_profile_dev_says_otherwise() {
 }
 
 #[test]
-fn a_stack_that_goes_leaves_its_data_and_one_that_could_not_be_created_can_be_rolled_back() {
+fn data_outlives_its_stack_and_failed_creations_roll_back() {
     let (yaml, mut kept) = (yaml(), 0);
     for (name, resource) in yaml["Resources"].as_mapping().unwrap() {
         let properties = &resource["Properties"];
@@ -456,7 +461,7 @@ fn a_stack_that_goes_leaves_its_data_and_one_that_could_not_be_created_can_be_ro
                         "{name:?}"
                     );
                 }
-                // A rollback that must delete a protected table fails.
+                // A rollback fails if it must delete a protected table.
                 "Retain"
             }
             "AWS::SecretsManager::Secret" => "RetainExceptOnCreate",
@@ -470,7 +475,7 @@ fn a_stack_that_goes_leaves_its_data_and_one_that_could_not_be_created_can_be_ro
 }
 
 #[test]
-fn a_key_of_ones_own_encrypts_tables_secret_and_logs_and_a_function_decrypts_only_its_secrets() {
+fn the_kms_key_encrypts_all_data_and_opens_only_own_secrets() {
     let (yaml, mut encrypted) = (yaml(), 0);
     for (name, resource) in yaml["Resources"].as_mapping().unwrap() {
         let properties = &resource["Properties"];
@@ -516,7 +521,7 @@ fn a_key_of_ones_own_encrypts_tables_secret_and_logs_and_a_function_decrypts_onl
 }
 
 #[test]
-fn what_the_gateway_refuses_by_itself_says_what_it_is() {
+fn gateway_refusals_are_problem_documents() {
     let yaml = yaml();
     let responses = &yaml["Resources"]["Api"]["Properties"]["GatewayResponses"];
     let mut codes = BTreeMap::new();
@@ -542,7 +547,7 @@ fn what_the_gateway_refuses_by_itself_says_what_it_is() {
     let expected = [
         ("BAD_REQUEST_BODY", "malformed_request"),
         ("BAD_REQUEST_PARAMETERS", "malformed_request"),
-        // For refusals of every other kind, whose statuses it keeps.
+        // This response is for all other kinds of refusals, and keeps their statuses.
         ("DEFAULT_4XX", "refused"),
         ("DEFAULT_5XX", "unavailable"),
         ("INVALID_SIGNATURE", "not_found"),
@@ -562,7 +567,7 @@ fn what_the_gateway_refuses_by_itself_says_what_it_is() {
 }
 
 #[test]
-fn the_firewall_only_counts_what_code_and_long_messages_look_like() {
+fn the_firewall_only_counts_rules_that_messages_may_match() {
     let yaml = yaml();
     let rules = &yaml["Resources"]["WebAcl"]["Properties"]["Rules"];
     let [rate, common] = rules.as_sequence().unwrap().as_slice() else { panic!("{rules:?}") };
@@ -578,8 +583,8 @@ fn the_firewall_only_counts_what_code_and_long_messages_look_like() {
             rule["Name"].as_str().unwrap()
         })
         .collect();
-    // Those of the group's rules that read bodies, which have messages with code, or queries, which
-    // have searches for them.
+    // The rules in the group that read bodies or queries. Messages in bodies may contain code, and
+    // so may searches in queries.
     let attacks = ["CrossSiteScripting", "EC2MetaDataSSRF", "GenericLFI", "GenericRFI"];
     let read: BTreeSet<String> = attacks
         .iter()
@@ -596,7 +601,7 @@ fn the_firewall_only_counts_what_code_and_long_messages_look_like() {
         .collect();
     let read: BTreeSet<&str> = read.iter().map(String::as_str).collect();
     assert_eq!(counted, read);
-    // A sample of a request would show its credential.
+    // A sample of a request would reveal its credential.
     let settings = &yaml["Resources"]["WebAcl"]["Properties"]["VisibilityConfig"];
     for settings in [settings, &rate["VisibilityConfig"], &common["VisibilityConfig"]] {
         assert_eq!(settings["SampledRequestsEnabled"], false);
@@ -604,7 +609,7 @@ fn the_firewall_only_counts_what_code_and_long_messages_look_like() {
 }
 
 #[test]
-fn functions_that_ask_or_hash_can_have_instances_of_their_own() {
+fn ai_and_hashing_functions_can_reserve_instances() {
     let (yaml, mut reserving) = (yaml(), BTreeMap::new());
     for resource in yaml["Resources"].as_mapping().unwrap().values() {
         let Some(binary) = resource["Metadata"]["BuildProperties"]["Binary"].as_str() else {
@@ -612,7 +617,7 @@ fn functions_that_ask_or_hash_can_have_instances_of_their_own() {
         };
         let properties = &resource["Properties"];
         let reserved = &properties["ReservedConcurrentExecutions"];
-        // A function that hashes has a whole processor.
+        // A function that hashes passwords has a whole processor.
         let parameter = match properties["MemorySize"] == 1769 {
             true => "HashConcurrency",
             false if asks(binary) => "AskConcurrency",
@@ -634,7 +639,7 @@ fn functions_that_ask_or_hash_can_have_instances_of_their_own() {
 }
 
 #[test]
-fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
+fn policies_name_each_action_and_only_issuers_may_sign() {
     let yaml = yaml();
     for function in &Template::load().unwrap().functions {
         let issues = function.environment.contains_key("SIGNING_SECRET");
@@ -642,7 +647,7 @@ fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
     }
     for (name, resource) in yaml["Resources"].as_mapping().unwrap() {
         if resource["Type"] == "AWS::IAM::Role" {
-            // SAM makes the functions' roles.
+            // SAM creates the functions' roles.
             let service = match name.as_str().unwrap() {
                 "GatewayLogWriter" => "apigateway.amazonaws.com",
                 "LedgerCopyRole" => "backup.amazonaws.com",
@@ -653,7 +658,7 @@ fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
             continue;
         }
         if resource["Type"].as_str().unwrap().starts_with("AWS::IAM::") {
-            // A policy that names roles itself would not be in the list of any function.
+            // A policy that names its roles would not be in any function's list.
             assert_eq!(resource["Type"], "AWS::IAM::ManagedPolicy", "{name:?}");
             let properties = resource["Properties"].as_mapping().unwrap();
             let known = ["Description", "PolicyDocument"];
@@ -669,7 +674,8 @@ fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
         let statements = permissions::statements(&yaml, resource);
         assert_eq!(statements.is_empty(), is_cold(binary), "{binary}");
         for statement in statements {
-            // Permissions that depend on a parameter: `!If [condition, statement, nothing]`.
+            // Permissions that depend on a parameter have the form `!If [condition, statement,
+            // nothing]`.
             let statement =
                 if let Yaml::Tagged(given) = statement { &given.value[1] } else { statement };
             for action in statement["Action"]
@@ -679,7 +685,7 @@ fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
                 .map(|action| action.as_str().unwrap())
             {
                 assert!(!action.contains('*'), "{binary}: {action}");
-                // A scan names no key, so that a condition on keys would not limit it.
+                // A scan names no key, so a condition on keys would not limit it.
                 let is_limited = !statement["Condition"].is_null();
                 assert!(action != "dynamodb:Scan" || !is_limited, "{binary}: {action}");
                 assert!(binary == "mail" || !action.starts_with("ses"), "{binary}: {action}");
@@ -726,7 +732,7 @@ fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
 }
 
 #[test]
-fn every_function_logs_to_the_one_group() {
+fn every_function_logs_to_the_same_group() {
     let yaml = yaml();
     let resources = yaml["Resources"].as_mapping().unwrap();
     let groups: Vec<_> = resources
@@ -745,7 +751,7 @@ fn every_function_logs_to_the_one_group() {
 }
 
 #[test]
-fn the_access_log_has_both_ids_of_a_request_and_nothing_that_could_hold_a_secret() {
+fn the_access_log_has_both_request_ids_and_no_secrets() {
     let yaml = yaml();
     let Yaml::Tagged(setting) = &yaml["Resources"]["Api"]["Properties"]["AccessLogSetting"] else {
         panic!("no condition")
@@ -781,7 +787,7 @@ fn the_access_log_has_both_ids_of_a_request_and_nothing_that_could_hold_a_secret
 }
 
 #[test]
-fn the_role_for_access_logs_is_set_before_the_stage_and_stays_without_the_stack() {
+fn the_access_log_role_precedes_the_stage_and_is_retained() {
     let yaml = yaml();
     for parameter in ["AccessLogs", "GatewayLogRole"] {
         assert_eq!(yaml["Parameters"][parameter]["Default"], "off", "{parameter}");
@@ -799,7 +805,7 @@ fn the_role_for_access_logs_is_set_before_the_stage_and_stays_without_the_stack(
 }
 
 #[test]
-fn functions_accept_each_log_level_of_the_template_and_lambda_drops_no_metric() {
+fn functions_accept_every_log_level_and_metrics_are_kept() {
     let yaml = yaml();
     let levels = yaml["Parameters"]["LogLevel"]["AllowedValues"].as_sequence().unwrap();
     let levels: Vec<&str> = levels.iter().map(|level| level.as_str().unwrap()).collect();
@@ -808,7 +814,7 @@ fn functions_accept_each_log_level_of_the_template_and_lambda_drops_no_metric() 
         let settings = Settings::new(|name| (name == "LOG_LEVEL").then(|| level.to_owned()));
         assert!(LogConfig::read(&settings).is_ok(), "{level}");
     }
-    // Lambda would drop lines below this level, and those of metrics have the level INFO.
+    // Lambda drops lines below this level, and metrics have the level INFO.
     let logging = &yaml["Globals"]["Function"]["LoggingConfig"];
     assert_eq!(logging["LogFormat"], "JSON");
     assert!(logging["ApplicationLogLevel"].is_null());
@@ -817,7 +823,7 @@ fn functions_accept_each_log_level_of_the_template_and_lambda_drops_no_metric() 
 }
 
 #[test]
-fn no_function_may_write_to_another_log_group_or_read_another_stream() {
+fn functions_can_use_only_their_log_group_and_stream() {
     let yaml = yaml();
     let bounded = &yaml["Globals"]["Function"]["PermissionsBoundary"];
     assert!(is_ref(bounded, "FunctionBoundary"), "{bounded:?}");
@@ -825,10 +831,10 @@ fn no_function_may_write_to_another_log_group_or_read_another_stream() {
         let properties = &resource["Properties"];
         let own = &properties["PermissionsBoundary"];
         assert!(own.is_null(), "{name:?} has a boundary of its own");
-        // SAM would ignore the boundary.
+        // SAM ignores the boundary of a function with its own role.
         assert!(properties["Role"].is_null(), "{name:?} has a role of its own");
     }
-    // SAM attaches managed policies of AWS that allow these actions everywhere.
+    // SAM attaches AWS's managed policies, which allow these actions on all resources.
     let is_within = |action: &str, resource: &str| {
         permissions::refused(&permissions::BOUNDARY, [&Call::of(action, resource)]).is_empty()
     };
@@ -850,20 +856,20 @@ fn no_function_may_write_to_another_log_group_or_read_another_stream() {
     }
     assert!(!is_within("logs:CreateLogGroup", &group("LogGroup")));
     assert!(is_within("xray:PutTraceSegments", "*") && is_within("dynamodb:GetItem", "*"));
-    // SAM lets the functions with a destination send to it, and to no other queue.
+    // SAM lets the functions with a destination send to that queue only.
     assert!(is_within("sqs:SendMessage", &format!("arn:aws:sqs:{account}:FailureQueue")));
 }
 
 #[test]
-fn the_transformed_template_stays_far_from_cloudformations_limit() {
+fn the_transformed_template_has_under_400_resources() {
     let template = Template::load().unwrap();
     let yaml = yaml();
     let resources = yaml["Resources"].as_mapping().unwrap();
     let has_alias = |resource: &&Yaml| !resource["Properties"]["AutoPublishAlias"].is_null();
     let aliases = resources.values().filter(has_alias).count();
-    // SAM adds a role per function, a permission per event, and the API's stage and deployment; per
-    // alias the alias, its version and its deployment group, and for all of these an application and
-    // a role of CodeDeploy.
+    // SAM adds a role per function, a permission per event, and the API's stage and deployment. For
+    // each alias it adds the alias, its version and its deployment group, and for all aliases
+    // together an application and a role of CodeDeploy.
     let permissions: usize = template.functions.iter().map(|function| function.routes.len()).sum();
     let functions = template.functions.len();
     let all = resources.len() + functions + permissions + 2 + 3 * aliases + 2;
@@ -871,7 +877,7 @@ fn the_transformed_template_stays_far_from_cloudformations_limit() {
 }
 
 #[test]
-fn the_files_that_are_built_in_are_those_of_the_site() {
+fn the_built_in_files_are_those_of_the_site() {
     let (site, mut all) = (root().join("site"), Vec::new());
     files(&site, &mut all);
     let of = |path: &PathBuf| {
@@ -886,7 +892,7 @@ fn the_files_that_are_built_in_are_those_of_the_site() {
         assert!(built_in.contains_key(page), "{page}");
     }
     for (name, text) in &standing {
-        // A page has more lines there, for preloading.
+        // A built-in page has more lines, which preload its scripts.
         let is_page = name.ends_with(".html");
         assert!(is_page || built_in[name] == *text, "{name}");
     }
@@ -895,10 +901,10 @@ fn the_files_that_are_built_in_are_those_of_the_site() {
 }
 
 #[tokio::test]
-async fn every_event_gets_its_endpoints_answer() {
+async fn every_event_gets_its_endpoints_reply() {
     let api = Api::own(&[("AI_PROVIDER", "echo")]).await;
     let mut tokens: BTreeMap<&str, String> = BTreeMap::new();
-    // In the order in which a user sends them: registration comes before the log-in.
+    // The order in which a user sends the requests: the registration precedes the log-in.
     let order = [
         "register",
         "login",
@@ -952,7 +958,8 @@ async fn every_event_gets_its_endpoints_answer() {
         "admin_user_delete",
         "account_delete",
     ];
-    // The other endpoints need only a session. A new password ends it, so they come first.
+    // All other endpoints need only a session, so they precede the new password, which ends the
+    // session.
     let others =
         ENDPOINTS.iter().map(|endpoint| endpoint.name).filter(|name| !order.contains(name));
     let (before, after) =
@@ -966,11 +973,11 @@ async fn every_event_gets_its_endpoints_answer() {
             tokens.insert("USER_ID", ben.id);
         }
         if name == "account_delete" {
-            // A user whose password is the one in the event.
+            // This user's password is the one in the event.
             tokens.insert("ACCESS_TOKEN", api.person("eve").await.access);
         }
         if name == "chat_stop" {
-            // The chat whose key is in the event.
+            // The event contains this chat's key.
             let bearer = format!("Bearer {}", tokens["ACCESS_TOKEN"]);
             let headers = [("authorization", bearer.as_str()), ("idempotency-key", "a-key-7")];
             let body = serde_json::json!({ "message": "hi" });
@@ -996,7 +1003,7 @@ async fn every_event_gets_its_endpoints_answer() {
             tokens.insert("RESET_TOKEN", token_in(&api.mails_to("ann@example.com", 3).await[2]));
         }
         if name == "email_verify" {
-            // The first verification of an address has ended every session.
+            // The first verification of an address has ended all sessions.
             let again = api
                 .log_in(serde_json::json!({ "username": "ann", "password": "secret123" }))
                 .await
@@ -1027,7 +1034,7 @@ async fn every_event_gets_its_endpoints_answer() {
     }
 }
 
-/// What the endpoint `name` answers to an event, as its Lambda function would.
+/// Returns an endpoint's reply to an event, as its Lambda function would send it.
 async fn replay(api: &Api, name: &str, event: &str) -> (u16, Value) {
     let event = serde_json::from_str(event).unwrap();
     let reply = invoke(&api.server().functions[name], &event, TIME).await;
@@ -1035,7 +1042,7 @@ async fn replay(api: &Api, name: &str, event: &str) -> (u16, Value) {
     (reply.status, reply.body)
 }
 
-/// The files of the repository, except those that are built or downloaded.
+/// Collects the repository's files, except built and downloaded ones.
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
         let name = entry.file_name().unwrap().to_string_lossy().into_owned();
@@ -1050,7 +1057,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 
 #[test]
 fn no_secret_is_in_the_repository() {
-    // Written in two parts, so that this file doesn't hold them itself.
+    // Each mark is in two parts, so that this file doesn't contain it.
     let marks = [
         ["PRIVATE", " KEY-----"],
         ["aws_secret_", "access_key"],
@@ -1068,11 +1075,11 @@ fn no_secret_is_in_the_repository() {
         let text = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
         for mark in &marks {
             let found = text.match_indices(mark.as_str()).any(|(at, _)| {
-                // Not in the middle of something longer, such as a picture in base64.
+                // The mark is not in the middle of a longer text, such as a picture in base64.
                 if text[..at].ends_with(|before: char| before.is_ascii_alphanumeric()) {
                     return false;
                 }
-                // More characters follow the mark of a key than that of a word.
+                // A key has more characters after its mark than a word has.
                 let behind = text[at + mark.len()..]
                     .chars()
                     .take(8)

@@ -1,5 +1,5 @@
-//! The packages of the product and its tests, and what cargo compiles for the README's two commands.
-//! `cargo deny` also checks known vulnerabilities, which it must fetch.
+//! The packages of the product and its tests, and the packages that cargo compiles for the README's
+//! two commands. `cargo deny` also checks for known vulnerabilities, a list of which it downloads.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -8,13 +8,13 @@ use spdx::{Expression, ParseMode};
 
 const RULES: &str = include_str!("../../deny.toml");
 
-/// The licences that `deny.toml` allows.
+/// Returns the licences that `deny.toml` allows.
 fn allowed() -> Vec<&'static str> {
     let list = RULES.lines().find_map(|line| line.strip_prefix("allow = [")).unwrap();
     list.split('"').skip(1).step_by(2).collect()
 }
 
-/// The licence of every package, by its name and version, as cargo would compile it for Lambda's
+/// Returns the licence of each package, by name and version, as cargo would compile it for Lambda's
 /// processors.
 fn licences() -> BTreeMap<String, String> {
     let of_target = |target| {
@@ -30,7 +30,7 @@ fn licences() -> BTreeMap<String, String> {
 }
 
 #[test]
-fn every_dependency_has_a_licence_that_requires_nothing_but_its_text() {
+fn every_dependency_has_a_permissive_licence() {
     let (licences, allowed) = (licences(), allowed());
     assert!(licences.len() > 100 && allowed.contains(&"MIT"), "{licences:?} {allowed:?}");
     for (package, licence) in licences {
@@ -55,7 +55,7 @@ fn every_dependency_comes_from_crates_io() {
     }
 }
 
-/// Every package with its features, as cargo compiles it for a command with these arguments.
+/// Returns each package with its features, as cargo compiles it for a command with these arguments.
 fn packages(arguments: &[&str]) -> BTreeSet<String> {
     let tree = ["tree", "--offline", "--prefix", "none", "--format", "{p} {f}"];
     let output = Command::new(env!("CARGO")).args(tree).args(arguments).output().unwrap();
@@ -65,7 +65,7 @@ fn packages(arguments: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn cargo_run_and_cargo_test_share_one_build_of_every_dependency() {
+fn cargo_run_and_cargo_test_share_dependency_builds() {
     let run = packages(&["--package", "local", "--edges", "normal,build"]);
     let test = packages(&["--workspace", "--edges", "normal,build,dev"]);
     let twice: Vec<_> = run.difference(&test).collect();

@@ -1,5 +1,5 @@
-//! What the documents show and say: the requests of the README and of the tour are run as they are,
-//! and the replies are compared with those in the document; the files and tests that they name exist.
+//! Tests of the documents. The requests in the README and the tour are sent, and their replies
+//! compared with the documents. The files and tests that documents refer to must exist.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -17,18 +17,18 @@ const CHECKLIST: &str = include_str!("../../docs/internals/security.md");
 const HOST: &str = "http://127.0.0.1:3000";
 
 #[tokio::test]
-async fn the_requests_of_the_readme_get_the_replies_that_it_shows() {
+async fn requests_in_the_readme_get_the_replies_shown() {
     assert_eq!(walk(README).await, 3);
 }
 
 #[tokio::test]
-async fn the_requests_of_the_tour_get_the_replies_that_it_shows() {
+async fn requests_in_the_tour_get_the_replies_shown() {
     let replies = walk(TOUR).await;
     assert!(replies >= 30, "only {replies} replies were compared");
 }
 
-/// Runs the requests of a document against a server of its own, and compares the replies that it
-/// shows. Returns how many there are.
+/// Sends a document's requests to a new server, and compares the replies that the document shows.
+/// Returns how many replies it shows.
 async fn walk(document: &str) -> usize {
     let api = Api::own(&[("AI_PROVIDER", "echo")]).await;
     let mut variables = HashMap::new();
@@ -69,7 +69,7 @@ async fn walk(document: &str) -> usize {
 }
 
 #[test]
-fn the_configuration_table_lists_every_variable_of_the_template_and_its_default() {
+fn the_configuration_table_has_every_variable_and_default() {
     let rows: Vec<&str> = CONFIGURATION.lines().filter(|line| line.starts_with("| `")).collect();
     for function in &emulator::template::Template::load().unwrap().functions {
         for (name, value) in &function.environment {
@@ -91,7 +91,7 @@ fn the_configuration_table_lists_every_variable_of_the_template_and_its_default(
 }
 
 #[test]
-fn every_file_that_a_document_links_to_exists() {
+fn links_in_documents_lead_to_existing_files() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let inside = |folder: &Path| {
         let found = std::fs::read_dir(folder).unwrap();
@@ -118,7 +118,7 @@ fn every_file_that_a_document_links_to_exists() {
 }
 
 #[test]
-fn every_test_that_the_checklist_names_exists() {
+fn every_test_in_the_checklist_exists() {
     let mut files = Vec::new();
     files_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests"), ".rs", &mut files);
     let table =
@@ -127,7 +127,7 @@ fn every_test_that_the_checklist_names_exists() {
     let named: Vec<_> = named.map(|word| word.split_once("::").unwrap()).collect();
     assert!(named.len() > 50, "{named:?}");
     for (module, test) in named {
-        // The matrices of faults have files of the same names as endpoints.
+        // Some fault matrices have the same file name as an endpoint's tests.
         let of_this_name = |file: &&PathBuf| file.file_stem().is_some_and(|stem| stem == module);
         let texts = files.iter().filter(of_this_name).map(std::fs::read_to_string);
         let text: String = texts.map(Result::unwrap).collect();
@@ -136,13 +136,14 @@ fn every_test_that_the_checklist_names_exists() {
     }
 }
 
-/// The fenced blocks of a Markdown text, with their language.
+/// Returns the fenced blocks in a Markdown text, each with its language.
 fn blocks(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.split("```").skip(1).step_by(2).map(|block| block.split_once('\n').unwrap_or((block, "")))
 }
 
-/// Runs a `curl` line, or a line that keeps a field of the reply (in a list, of the last item) in a
-/// variable: `NAME=$(curl .. | sed 's/.*"field":..')`.
+/// Runs a `curl` line. A line of the form `NAME=$(curl .. | sed 's/.*"field":..')` stores a field
+/// of the reply in a variable. If the reply is a list, the variable gets the field of the last
+/// item.
 async fn run(api: &Api, line: &str, variables: &mut HashMap<String, String>) -> Option<Value> {
     let Some((name, rest)) = line.split_once("=$(") else {
         return Some(curl(api, line, variables).await.body);
@@ -160,7 +161,7 @@ async fn run(api: &Api, line: &str, variables: &mut HashMap<String, String>) -> 
 
 async fn curl(api: &Api, command: &str, variables: &HashMap<String, String>) -> Answer {
     let mut command = command.to_owned();
-    // The link tokens in the second e-mail and in the third.
+    // These link tokens are in the second and the third e-mail.
     for (name, mail) in [("$VERIFY", 1), ("$RESET", 2)] {
         if !command.contains(name) {
             continue;
@@ -200,8 +201,8 @@ async fn curl(api: &Api, command: &str, variables: &HashMap<String, String>) -> 
     api.raw(method, &path, &headers, body).await
 }
 
-/// Asserts the same fields with the same values; values that change from run to run must be of the
-/// same kind.
+/// Asserts that two replies have the same fields with the same values. Values that change from run
+/// to run must only be of the same kind.
 fn assert_alike(at: &str, shown: &Value, real: &Value) {
     match (shown, real) {
         (Value::Object(shown), Value::Object(real)) => {
@@ -228,7 +229,7 @@ fn assert_alike(at: &str, shown: &Value, real: &Value) {
     }
 }
 
-/// The kind of a value that changes from run to run. `None` if it doesn't change.
+/// Returns the kind of a value that changes from run to run. `None` if the value doesn't change.
 fn kind(at: &str, text: &str) -> Option<&'static str> {
     let base64 = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
     if text.starts_with("eyJ") {

@@ -1,5 +1,5 @@
-//! What a deployment's parameters do: which of them CloudFormation refuses, which functions start
-//! with the others, and what the functions that don't start say.
+//! The effects of a deployment's parameters: which ones CloudFormation refuses, which functions
+//! start with the others, and the errors of the functions that don't start.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{LazyLock, Mutex};
@@ -33,7 +33,7 @@ const LAYER: (&str, &str) =
 const CERTIFICATE: (&str, &str) =
     ("CertificateArn", "arn:aws:acm:eu-central-1:111122223333:certificate/0b1c-2d3e");
 
-/// The deployments that README.md and the documents describe.
+/// The deployments in README.md and the documents.
 const DOCUMENTED: &[&Parameters] = &[
     &[],
     &[("Protection", "on"), ("LogRetentionDays", "90")],
@@ -88,17 +88,17 @@ const DOCUMENTED: &[&Parameters] = &[
 #[derive(Clone, Copy, Debug)]
 enum Stopped {
     None,
-    /// Those that ask the AI.
+    /// The functions that ask the AI.
     Askers,
     /// The endpoints of OpenAI's API that ask the AI.
     Completing,
-    /// Those that know the models, and how long a prompt may be.
+    /// The functions that know the models and the size limit of a prompt.
     AskersAndModels,
-    /// Those that show administrators messages.
+    /// The functions that show messages to administrators.
     ChatReaders,
-    /// All with routes.
+    /// All functions with routes.
     Endpoints,
-    /// All but those of the pages.
+    /// All functions except those that serve the pages.
     StoreUsers,
     Mail,
     All,
@@ -126,14 +126,15 @@ impl Stopped {
     }
 }
 
-/// Parameters that can't be used.
+/// Invalid parameters.
 struct Mistake {
     given: &'static Parameters,
-    /// The parameter that CloudFormation refuses, or what the rule says that it breaks.
+    /// The name of the parameter that CloudFormation refuses, or the description of the rule that
+    /// the parameters break.
     refused: &'static str,
     /// The functions that would not start.
     stops: Stopped,
-    /// How the sentence of each of them begins.
+    /// The beginning of each of these functions' errors.
     says: &'static str,
 }
 
@@ -206,7 +207,8 @@ const MISTAKES: &[Mistake] = &[
         stops: Stopped::Askers,
         says: "OPENAI_BASE_URL: ",
     },
-    // The functions would start, and the key would be in the sight of all who see the function.
+    // The functions would start, but everyone who may read the function's settings could read the
+    // key.
     Mistake {
         given: &[("OpenAiKeyArn", "a-key-and-not-where-it-is")],
         refused: "OpenAiKeyArn",
@@ -407,7 +409,7 @@ const MISTAKES: &[Mistake] = &[
     },
 ];
 
-/// The value of a parameter in a deployment with these.
+/// Returns a parameter's value in a deployment with the parameters `given`.
 fn value(name: &str, given: &[(&str, &str)]) -> String {
     match given.iter().find(|(other, _)| *other == name) {
         Some((_, value)) => (*value).to_owned(),
@@ -423,9 +425,9 @@ fn text(value: &Yaml) -> String {
     }
 }
 
-/// What is refused of a deployment with these parameters before it changes anything: names of
-/// parameters, and the descriptions of the rules that are broken. CloudFormation refuses all of it,
-/// except numbers that are not whole, which `scripts/deploy` and `scripts/preflight` refuse.
+/// Returns the errors that stop a deployment with these parameters before it changes anything:
+/// names of parameters, and descriptions of broken rules. CloudFormation refuses all of them except
+/// fractional numbers, which `scripts/deploy` and `scripts/preflight` refuse.
 fn refused(given: &[(&str, &str)]) -> Vec<String> {
     let mut refused = Vec::new();
     for (name, parameter) in TEMPLATE["Parameters"].as_mapping().unwrap() {
@@ -449,7 +451,7 @@ fn refused(given: &[(&str, &str)]) -> Vec<String> {
     refused
 }
 
-/// Whether a parameter may have this value
+/// Returns true if a parameter may have this value
 /// ([constraints](https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html)).
 fn accepts(parameter: &Yaml, value: &str) -> bool {
     let pattern = parameter["AllowedPattern"].as_str();
@@ -477,14 +479,14 @@ fn accepts(parameter: &Yaml, value: &str) -> bool {
         }
 }
 
-/// A number as `scripts/deploy` and `scripts/preflight` accept it: digits without a leading zero.
-/// `scripts/check/deploy` and `scripts/check/preflight` test them.
+/// Parses a number as `scripts/deploy` and `scripts/preflight` do: digits without a leading zero.
+/// `scripts/check/deploy` and `scripts/check/preflight` test these scripts.
 fn whole(value: &str) -> Option<u64> {
     let is_plain = value == "0" || !value.starts_with(['0', '+']);
     value.parse().ok().filter(|_| is_plain)
 }
 
-/// The value of a condition in a rule
+/// Evaluates a rule's condition
 /// ([functions](https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference-rules.html)).
 fn holds(condition: &Yaml, given: &[(&str, &str)]) -> bool {
     let Yaml::Tagged(function) = condition else { panic!("{condition:?}") };
@@ -500,7 +502,7 @@ fn holds(condition: &Yaml, given: &[(&str, &str)]) -> bool {
     }
 }
 
-/// The texts of a text, a list or a reference.
+/// Returns the texts in a text, a list or a reference.
 fn texts(value: &Yaml, given: &[(&str, &str)]) -> Vec<String> {
     match value {
         Yaml::Sequence(list) => list.iter().flat_map(|one| texts(one, given)).collect(),
@@ -518,14 +520,14 @@ fn texts(value: &Yaml, given: &[(&str, &str)]) -> Vec<String> {
     }
 }
 
-/// What a function reads in a deployment over this store.
+/// Returns a function's environment variable in a deployment over the store at `dynamodb`.
 fn variable(function: &Function, name: &str, dynamodb: &str, secret: &str) -> Option<String> {
     let value = function.environment.get(name)?.clone();
     Some(match name {
         "PARALLEL_CHATS" | "LOGIN_FAILURES_PER_ADDRESS" | "REGISTRATIONS_PER_ADDRESS" => value,
-        // There is no Secrets Manager: the key itself instead of its ARN.
+        // The tests have no Secrets Manager, so the function gets the key instead of its ARN.
         "OPENAI_API_KEY" | "OPENAI2_API_KEY" if !value.is_empty() => "a key".to_owned(),
-        // Nothing answers there, and no test connects to OpenAI or AWS.
+        // No server listens there, and no test connects to OpenAI or AWS.
         "OPENAI_BASE_URL" if value.contains("openai.com") => "http://127.0.0.1:9/v1".to_owned(),
         "BEDROCK_ENDPOINT" => "http://127.0.0.1:9".to_owned(),
         name => environment_of(function, name, dynamodb, secret)?,
@@ -547,7 +549,7 @@ async fn start(function: &str, settings: &Settings<'_>) -> Result<(), ConfigErro
     }
 }
 
-/// The functions that don't start in a deployment with these parameters, and what they say.
+/// Returns the functions that don't start in a deployment with these parameters, with their errors.
 async fn stopped(api: &Api, given: &Parameters) -> BTreeMap<String, String> {
     let secret = api.signing_secret();
     let mut stopped = BTreeMap::new();
@@ -570,7 +572,7 @@ async fn every_function_starts_in_every_documented_deployment() {
 }
 
 #[tokio::test]
-async fn what_a_function_would_not_start_with_is_refused_before_anything_is_deployed() {
+async fn invalid_parameters_are_refused_before_a_deployment() {
     let api = Api::own(&[]).await;
     for Mistake { given, refused, stops, says } in MISTAKES {
         assert_eq!(self::refused(given), [*refused], "{given:?}");
@@ -584,11 +586,11 @@ async fn what_a_function_would_not_start_with_is_refused_before_anything_is_depl
 }
 
 #[test]
-fn a_range_of_the_template_is_the_one_that_its_function_accepts() {
+fn template_ranges_are_those_that_functions_accept() {
     let mut compared = BTreeSet::new();
     for (name, parameter) in TEMPLATE["Parameters"].as_mapping().unwrap() {
         let name = name.as_str().unwrap();
-        // Where the parameter goes to is where a value that nothing else has arrives.
+        // A unique value shows in which variables the parameter arrives.
         for function in Template::with_parameters(&[(name, "many")]).unwrap().functions {
             let variables = function.environment.iter().filter(|(_, value)| *value == "many");
             for (variable, _) in variables {
@@ -616,7 +618,7 @@ fn a_range_of_the_template_is_the_one_that_its_function_accepts() {
     assert!(compared.len() >= 15, "{compared:?}");
 }
 
-/// What the readers of the settings say of one setting.
+/// Returns the error that the settings' readers report for one setting.
 fn complaint(variable: &str, value: &str) -> Option<String> {
     let settings = Settings::new(|name| {
         if name == variable {
@@ -637,7 +639,7 @@ fn complaint(variable: &str, value: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_function_has_the_variables_that_it_reads_and_no_others_but_the_common_ones() {
+async fn functions_have_only_common_variables_and_those_they_read() {
     let api = Api::own(&[]).await;
     let secret = api.signing_secret();
     let every_provider: &Parameters = &[
@@ -657,7 +659,7 @@ async fn a_function_has_the_variables_that_it_reads_and_no_others_but_the_common
         start(&function.name, &settings).await.unwrap();
         drop(settings);
         let mut read = read.into_inner().unwrap();
-        // SAM CLI sets it.
+        // SAM CLI sets this variable.
         read.remove("AWS_SAM_LOCAL");
         let (all, own): (BTreeSet<String>, BTreeSet<String>) = (
             function.environment.keys().cloned().collect(),
@@ -673,11 +675,11 @@ async fn a_function_has_the_variables_that_it_reads_and_no_others_but_the_common
     }
 }
 
-/// The most bytes of a function's environment, as JSON.
+/// The size limit of a function's environment as JSON, in bytes.
 const ENVIRONMENT: usize = 4096;
 
 #[test]
-fn the_longest_parameters_fit_into_the_environment_of_a_function() {
+fn the_longest_parameters_fit_into_a_functions_environment() {
     let parameters = TEMPLATE["Parameters"].as_mapping().unwrap();
     let longest = parameters.iter().map(|(name, parameter)| {
         let (name, default) = (name.as_str().unwrap(), text(&parameter["Default"]));
@@ -695,7 +697,7 @@ fn the_longest_parameters_fit_into_the_environment_of_a_function() {
     for function in Template::with_parameters(&given).unwrap().functions {
         let made = |(name, value): (&String, &String)| {
             let value = match name.as_str() {
-                // The name of a stack, of at most 64 characters, and that of the table in it.
+                // The stack's name, which has at most 64 characters, and the table's name in it.
                 _ if name.ends_with("_TABLE") => "x".repeat(64 + value.len() + 15),
                 "SIGNING_SECRET" => "x".repeat(160),
                 "METRICS_NAMESPACE" => "x".repeat(64),
@@ -716,7 +718,7 @@ fn the_longest_parameters_fit_into_the_environment_of_a_function() {
 }
 
 #[test]
-fn every_parameter_is_in_one_group_in_the_order_of_the_template() {
+fn parameter_groups_list_every_parameter_in_order() {
     let groups = &TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"];
     let grouped = groups
         .as_sequence()

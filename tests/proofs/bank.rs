@@ -1,5 +1,5 @@
-//! A bank test: five hundred chats at once over twenty accounts, through the program as `cargo run`
-//! starts it, while the wire to its store breaks at random. `BANK_SEED` repeats a storm, as far as
+//! A bank test: sends five hundred parallel chats from twenty accounts to the program that `cargo
+//! run` starts, while the wire to its store breaks at random. `BANK_SEED` repeats a storm if
 //! parallel requests arrive in the same order.
 
 use std::collections::BTreeMap;
@@ -20,17 +20,17 @@ use crate::support::proxy::{Proxy, Storm};
 const PEOPLE: usize = 20;
 const CHATS: usize = 500;
 
-/// How many users have credits for only some of their chats, and for how many.
+/// How many users can pay for only some of their chats, and how many credits they have.
 const POOR: usize = 4;
 const LEFT: u64 = 10 * PRICE;
 
-/// Of a hundred attempts of calls to the store, how many meet a fault.
+/// The percentage of attempts to call the store that get a fault.
 const PERCENT: u64 = 20;
 
 /// How often a client sends a request under one idempotency key.
 const TRIES: usize = 3;
 
-/// A chat to be sent. No two have the same message.
+/// A chat to send. Each has a different message.
 struct Wish {
     who: Person,
     message: String,
@@ -46,8 +46,8 @@ impl Wish {
         Self { who, message, key }
     }
 
-    /// Sends it as the API recommends: always with a key, and again with the same key while the
-    /// outcome isn't known. Returns the last status.
+    /// Sends the chat as the API recommends: with an idempotency key if it has one, and again with
+    /// the same key while the outcome is unknown. Returns the last status.
     async fn send(&self) -> u16 {
         let bearer = self.who.bearer();
         let mut headers = vec![("authorization", bearer.as_str())];
@@ -77,7 +77,8 @@ impl Wish {
     }
 }
 
-/// The output of a `manage` command over the store at this URL, which must succeed.
+/// Runs a `manage` command over the store at `dynamodb`, which must succeed, and returns its
+/// output.
 #[track_caller]
 fn manage(dynamodb: &str, what: &str) -> String {
     let mut program = command(&["manage", what]);
@@ -89,8 +90,8 @@ fn manage(dynamodb: &str, what: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Reads all accounts until the storm is over, from the store and, if no fault prevents it, as
-/// their owners. Returns how many balances the owners saw.
+/// Reads all accounts until the storm has ended: from the store, and through the API as their
+/// owners unless a fault prevents it. Returns how many balances the owners saw.
 async fn read_balances(people: &[Person], granted: u64, over: &AtomicBool) -> usize {
     let mut read = 0;
     while !over.load(Ordering::Relaxed) {
@@ -115,8 +116,8 @@ async fn read_balances(people: &[Person], granted: u64, over: &AtomicBool) -> us
     read
 }
 
-/// Moves the end of every lease into the past, since another process's clock can't be moved.
-/// Returns how many leases there are.
+/// Moves the end of every lease into the past, because the clock of another process can't be moved.
+/// Returns the number of leases.
 async fn end_leases(api: &Api, people: &[Person]) -> usize {
     let mut ended = 0;
     for person in people {
@@ -136,8 +137,8 @@ async fn end_leases(api: &Api, people: &[Person]) -> usize {
     ended
 }
 
-/// Compares an account at rest with its history, its ledger and the reply to each of its chats.
-/// Returns how many chats it has.
+/// Compares an account without holds with its history, its ledger and the reply to each of its
+/// chats. Returns how many chats it has.
 async fn is_right(person: &Person, told: &[(&Wish, u16)]) -> u64 {
     let account = person.api.account(person).await;
     let history = person.history("?limit=100").await.is(200);
@@ -147,7 +148,7 @@ async fn is_right(person: &Person, told: &[(&Wish, u16)]) -> u64 {
         let may_be = match status {
             200 => 1..=1,
             402 | 502 => 0..=0,
-            // The outcome is unknown.
+            // The client doesn't know the outcome.
             _ => 0..=1,
         };
         assert!(
@@ -184,7 +185,7 @@ async fn is_right(person: &Person, told: &[(&Wish, u16)]) -> u64 {
     count
 }
 
-/// The program over a store of this test's own.
+/// Starts the program over this test's store.
 fn program(dynamodb: &str) -> RunningServer {
     let mut program = command(&["--port", "0", "--memory"]);
     program.env("DYNAMODB_ENDPOINT", dynamodb).env("AI_PROVIDER", "scripted");
@@ -192,13 +193,13 @@ fn program(dynamodb: &str) -> RunningServer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn five_hundred_chats_at_once_over_a_wire_that_breaks_leave_every_account_right() {
-    // Printed if the test fails.
+async fn accounts_balance_after_500_chats_over_a_breaking_wire() {
+    // The output is printed if the test fails.
     let seed = std::env::var("BANK_SEED")
         .map_or_else(|_| Uuid::new_v4().as_u64_pair().0, |seed| seed.parse().unwrap());
     println!("BANK_SEED={seed}");
-    // This process has three connections per chat; many systems allow a process at most a thousand
-    // open files.
+    // This process has three connections per chat, and many systems allow a process at most a
+    // thousand open files.
     rlimit::increase_nofile_limit(8192).unwrap();
     let mut api = Api::own(&[]).await;
     let proxy = Proxy::start(&api.dynamodb).await;
@@ -237,8 +238,8 @@ async fn five_hundred_chats_at_once_over_a_wire_that_breaks_leave_every_account_
     assert!(counted.keys().all(|status| [200, 402, 409, 502, 503].contains(status)));
     assert!(!lane.overdrawn(), "the store showed a negative balance");
 
-    // Copies that were lost arrive late. The credits that they reserve are accounted for, and are
-    // returned when the leases end.
+    // Lost calls now arrive late. The audit accounts for the credits that they reserve, and these
+    // credits are returned when the leases end.
     lane.deliver().await;
     manage(&api.dynamodb, "audit");
     let ended = end_leases(&api, &people).await;

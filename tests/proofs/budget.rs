@@ -1,11 +1,12 @@
-//! What each request costs, as `docs/internals/costs.tsv` records it, and that the template allows its
-//! function to do it. The costs are round trips, which are steps to the store
-//! that wait for the one before, and the units that AWS bills.
+//! Measures each request's cost, and compares it with the record in `docs/internals/costs.tsv`. Also
+//! checks that the template allows the function to make the request's calls. A cost is a number of
+//! round trips, which are steps to the store that wait for the step before, and the units that AWS
+//! bills.
 //!
-//! The units are those that the embedded DynamoDB reports: they follow [AWS's
-//! rules](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html),
-//! and where these are silent (an index in a transaction) [what AWS was seen to
-//! report](https://github.com/nubo-db/dynoxide/pull/188).
+//! The embedded DynamoDB reports the units. It follows [AWS's
+//! rules](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html).
+//! Where AWS has no rule (for an index in a transaction), it follows [the units that AWS has
+//! reported](https://github.com/nubo-db/dynoxide/pull/188).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -38,8 +39,8 @@ use crate::support::permissions;
 use crate::support::recorded::assert_recorded;
 use crate::support::rig::weak_hash;
 
-/// What requests cost: calls to the store that overlap count as one round trip, and units are
-/// counted as AWS bills them.
+/// Measures the cost of requests. Calls to the store that overlap count as one round trip, and
+/// units count as AWS bills them.
 #[derive(Clone, Debug, Default)]
 struct Meter(Arc<Mutex<Reading>>);
 
@@ -71,7 +72,7 @@ impl Intercept for Meter {
         Ok(())
     }
 
-    /// Requests the units, which the product doesn't.
+    /// Asks DynamoDB to report the units. The product doesn't ask for them.
     fn modify_before_signing(
         &self,
         context: &mut BeforeTransmitInterceptorContextMut<'_>,
@@ -102,7 +103,7 @@ impl Intercept for Meter {
     ) -> Result<(), BoxError> {
         let reply: Value =
             serde_json::from_slice(context.response().unwrap().body().bytes().unwrap())?;
-        // A refused call has no output: it is a write.
+        // A refused call has no output. It counts as a write.
         let written = context.output_or_error().and_then(Result::ok).is_none_or(|output| {
             output.downcast_ref::<PutItemOutput>().is_some()
                 || output.downcast_ref::<UpdateItemOutput>().is_some()
@@ -122,8 +123,8 @@ impl Intercept for Meter {
     }
 }
 
-/// Adds the units that a call takes of a table: those of the table with its local indexes, and
-/// those of each global index.
+/// Adds the units that a call uses in a table: those of the table with its local indexes, and those
+/// of each global index.
 fn places(table: &Value, places: &mut BTreeMap<String, f64>) {
     let Some(name) = table["TableName"].as_str() else { return };
     let indexes = |kind: &str| {
@@ -139,16 +140,17 @@ fn places(table: &Value, places: &mut BTreeMap<String, f64>) {
     }
 }
 
-/// The units of a call. The reply to a transaction has the units of each table. A refusal has no
-/// units: it costs as much as a write of the item that caused it, which the refusal contains.
+/// Returns the units of a call. The reply to a transaction lists the units of each table. The reply
+/// to a refused call lists no units, but contains the item that caused the refusal, and AWS bills a
+/// write of that item.
 fn units(reply: &Value) -> f64 {
     match &reply["ConsumedCapacity"] {
         Value::Array(tables) => {
             tables.iter().map(|table| table["CapacityUnits"].as_f64().unwrap()).sum()
         }
         Value::Object(table) => table["CapacityUnits"].as_f64().unwrap(),
-        // Every write of a refused transaction costs its units, but the refusal contains only the
-        // items that caused it.
+        // Every write in a refused transaction costs units, but the reply contains only the items
+        // that caused the refusal.
         _ if reply["CancellationReasons"].is_array() => {
             let items = reply["CancellationReasons"]
                 .as_array()
@@ -165,16 +167,16 @@ fn units(reply: &Value) -> f64 {
     }
 }
 
-/// The functions of a server over metered connections to its store.
+/// The functions of a server, over metered connections to its store.
 struct Counted {
     api: Api,
     meter: Meter,
-    /// A further header of the requests.
+    /// One more header for the requests.
     header: Option<(&'static str, &'static str)>,
     costs: Costs,
 }
 
-/// The measured rows of docs/internals/costs.tsv, by request, without their steps in words.
+/// The measured rows of `docs/internals/costs.tsv` by request. Their steps in words are missing.
 type Costs = BTreeMap<String, Cost>;
 
 impl Counted {
@@ -192,7 +194,7 @@ impl Counted {
         }
     }
 
-    /// The function's own state, over a metered connection to the store.
+    /// Returns a function's state, with a metered connection to the store.
     fn metered(&self, app: &App) -> App {
         let client = aws_sdk_dynamodb::Config::from(&shared::aws::emulated())
             .to_builder()
@@ -200,7 +202,7 @@ impl Counted {
         function::app_with_store(app, &self.api.dynamodb, client)
     }
 
-    /// Sends one request to a warm instance: what it costs, and the reply.
+    /// Sends a request to a warm instance. Returns its cost, and the reply's status and body.
     async fn ask(
         &self,
         endpoint: &str,
@@ -228,13 +230,13 @@ impl Counted {
         (reading, reply.status, reply.body)
     }
 
-    /// Records what creating an API key costs, under its name in the documentation.
+    /// Creates an API key, and records the cost under its name in the documentation.
     async fn new_key(&mut self, name: &str, person: &Person) -> Value {
         let body = json!({ "name": "a program" });
         self.count(name, 201, "api_key_create", "/api/user/api-keys", &person.access, body).await
     }
 
-    /// Records what a request costs, under its name in the documentation.
+    /// Sends a request, and records the cost under its name in the documentation.
     async fn count(
         &mut self,
         name: &str,
@@ -252,7 +254,7 @@ impl Counted {
         reply
     }
 
-    /// Records what a request to `function` cost, under its name in the documentation.
+    /// Records the cost of a request to `function`, under the request's name in the documentation.
     fn note(&mut self, name: &str, function: &str, reading: &Reading) {
         let cost = Cost {
             request: name.to_owned(),
@@ -265,18 +267,18 @@ impl Counted {
         self.costs.insert(name.to_owned(), cost);
     }
 
-    /// Records what the first sweep of a store costs. It finds one idle account.
+    /// Records the cost of the first sweep of a store, which finds one idle account.
     async fn sweep(&mut self) {
         self.api.person("fay").await.chat("hi").await.is(200);
         let app = self.api.server().functions["chat"].app().unwrap();
-        // After every lease.
+        // By this time every lease has ended.
         let later = app.clock.seconds() + 3600;
         assert_eq!(self.metered(&app).store.sweep(later).await.unwrap().accounts, 1);
         let reading = std::mem::take(&mut *self.meter.0.lock().unwrap());
         self.note(requests::SWEEP, "sweep", &reading);
     }
 
-    /// Records what a census of a store with one account costs.
+    /// Records the cost of a census in a store with one account.
     async fn census(&mut self) {
         let other = Self::start().await;
         other.api.person("fay").await;
@@ -291,12 +293,12 @@ impl Counted {
             .await
     }
 
-    /// A request without a body.
+    /// Sends a request without a body, and records its cost.
     async fn get(&mut self, name: &str, endpoint: &str, path: &str, who: &Person) -> Value {
         self.count(name, 200, endpoint, path, &who.access, Value::Null).await
     }
 
-    /// Puts this many holds on the account, whose leases end at the second `expires_at`.
+    /// Writes this many holds to the account. Their leases end at the second `expires_at`.
     async fn others_wait(&self, who: &Person, others: usize, expires_at: u32) {
         let held = || json!({ "cost": PRICE, "owner": Uuid::new_v4().to_string(), "expires_at": expires_at });
         let reservations: HashMap<_, _> =
@@ -312,7 +314,7 @@ impl Counted {
 }
 
 impl Counted {
-    /// Chats that can be stopped, and the requests that stop them.
+    /// Records the costs of chats that can be stopped, and of the requests that stop them.
     async fn stops(&mut self, who: &Person) {
         let body = |key: &str| json!({ "idempotency_key": key });
         let path = "/api/chat/stop";
@@ -358,9 +360,9 @@ impl Counted {
         self.in_time(keys, most, stopped).await;
     }
 
-    /// Records what a chat costs during which the function looks once a second whether it is stopped:
-    /// again under another key if it took longer than `most`, since the machine was busy. Returns
-    /// the key of the last one.
+    /// Records the cost of a chat during which the function checks once a second for a stop. If the
+    /// chat takes longer than `most`, because the machine is busy, it is measured again under
+    /// another key. Returns the last key.
     async fn in_time(
         &mut self,
         keys: [&'static str; 5],
@@ -381,7 +383,7 @@ impl Counted {
         used
     }
 
-    /// The requests of administrators, in a store with a few users.
+    /// Records the costs of administrators' requests in a store with a few users.
     async fn administration(&mut self) {
         let (root, dan) = (self.api.administrator("root").await, self.api.person("dan").await);
         dan.chat("hi").await.is(200);
@@ -467,7 +469,7 @@ impl Counted {
         for name in ["figures of a closed day for the first time", "figures of a closed day"] {
             self.get(name, "admin_figures", &figures, &root).await;
         }
-        // The first request counts the day, as that of the figures does.
+        // The first request counts the day, as the first request for the figures does.
         let top = format!("{figures}&top=spent");
         root.get(&top).await.is(200);
         self.get("top users of a closed day", "admin_figures", &top, &root).await;
@@ -482,7 +484,8 @@ impl Counted {
 }
 
 impl Counted {
-    /// What administrators do to an account beside changing its role, state and balance.
+    /// Records the costs of administrators' interventions other than changes of the role, state or
+    /// balance.
     async fn interventions(&mut self, root: &Person) {
         let bob = json!({ "username": "bob", "password": "secret123", "email": "bob@example.com" });
         let bob = self.api.person_with(bob).await;
@@ -517,7 +520,7 @@ impl Counted {
 }
 
 impl Counted {
-    /// The requests of a program for responses.
+    /// Records the costs of a program's requests for responses.
     async fn responses(&mut self) {
         let pam = self.api.person("pam").await;
         // The first chat after a rest costs more.
@@ -541,8 +544,8 @@ impl Counted {
 }
 
 impl Counted {
-    /// The requests of a user whose instructions are as long as possible, in a store of its own: the
-    /// pages of all users are counted in a store of few rows.
+    /// Records the costs of requests by a user with instructions of the maximum length. They use
+    /// another store, because the pages of all users are measured in a store with few rows.
     async fn instructions(&mut self) {
         let mut apart = Self::start().await;
         let zoe = apart.api.person("zoe").await;
@@ -590,7 +593,8 @@ impl Counted {
 }
 
 impl Counted {
-    /// Chats that don't follow the newest one, and what deleting them costs, in a store of its own.
+    /// Records the costs, in another store, of chats that don't follow the newest one and of
+    /// deleting such chats.
     async fn branches(&mut self) {
         let mut apart = Self::start().await;
         let zoe = apart.api.person("zoe").await;
@@ -624,8 +628,8 @@ impl Counted {
 }
 
 impl Counted {
-    /// Records what each remaining request costs: those are named like their endpoint, and have no
-    /// body.
+    /// Records the cost of each remaining request. These requests are named after their endpoints,
+    /// and have no body.
     async fn plain(&mut self, documented: &[Cost]) {
         let dan = self.api.person("plain").await;
         for Cost { request, function, .. } in documented {
@@ -638,8 +642,8 @@ impl Counted {
     }
 }
 
-/// The text of docs/internals/costs.tsv with measured costs. Requests without a row follow the others,
-/// without their steps.
+/// Returns the text of `docs/internals/costs.tsv` with measured costs. Requests without a row follow
+/// the others, without their steps in words.
 fn table(mut measured: Costs, documented: &[Cost]) -> String {
     let rows = documented.iter().filter_map(|row| {
         let cost = measured.remove(&row.request)?;
@@ -701,7 +705,8 @@ async fn each_request_costs_what_the_documentation_says() {
         let body = json!({ "token": token });
         counted.count(name, 200, "token_verify", "/api/token/verify", "", body).await;
     }
-    // Of another account: what has ended stays in the item for a while, and makes it larger.
+    // The session belongs to another account, because an ended session stays in the account's item
+    // for a while and makes it larger.
     let finn = counted.api.person("finn").await;
     let (name, path) = ("end of a session by its refresh token", "/api/token/blacklist");
     let body = json!({ "refresh": finn.refresh });
@@ -837,7 +842,7 @@ async fn each_request_costs_what_the_documentation_says() {
             json!({ "token": token, "password": "secret456" }),
         )
         .await;
-    // It makes no difference whether an account has the address.
+    // The cost doesn't depend on whether an account has the address.
     for (name, someone) in [
         ("request of a reset", address),
         ("request of a reset for an unknown address", "nobody@example.org"),
@@ -897,7 +902,7 @@ async fn each_request_costs_what_the_documentation_says() {
     counted.responses().await;
     counted.instructions().await;
     counted.branches().await;
-    // In another store, since the rows of a day are counted above.
+    // In another store, because the requests above count that store's rows of the day.
     let mut stopping = Counted::start().await;
     let eve = stopping.api.person("eve").await;
     eve.chat("hi").await.is(200);
@@ -909,7 +914,7 @@ async fn each_request_costs_what_the_documentation_says() {
 }
 
 #[tokio::test]
-async fn nothing_looks_whether_a_chat_is_stopped_that_no_client_can_stop() {
+async fn chats_that_no_client_can_stop_are_not_checked_for_stops() {
     let mut counted = Counted::start().await;
     let ann = counted.api.person("ann").await;
     let mut cost = async |count: Option<&'static str>, endpoint: &str, path: &str, body: Value| {
@@ -921,7 +926,7 @@ async fn nothing_looks_whether_a_chat_is_stopped_that_no_client_can_stop() {
     let slow = "!slow 2200";
     let chat = json!({ "message": slow });
     assert_eq!(cost(None, "chat", "/api/chat", chat).await, (2, 0.0), "it has no key");
-    // The client doesn't know the key that the function chooses.
+    // The client doesn't know the key, because the function chooses it.
     let completion = json!({ "messages": [{ "role": "user", "content": slow }] });
     let costs = cost(Some("0"), "completions", "/v1/chat/completions", completion).await;
     assert_eq!(costs, (3, 0.0), "the last call; reserve; settle");
@@ -930,7 +935,7 @@ async fn nothing_looks_whether_a_chat_is_stopped_that_no_client_can_stop() {
 }
 
 #[tokio::test]
-async fn a_chat_in_a_conversation_writes_to_the_places_of_the_estimate() {
+async fn chats_in_conversations_write_what_the_estimate_says() {
     let mut counted = Counted::start().await;
     let ann = counted.api.person("ann").await;
     for (endpoint, path, key) in
@@ -947,7 +952,7 @@ async fn a_chat_in_a_conversation_writes_to_the_places_of_the_estimate() {
 }
 
 #[tokio::test]
-async fn a_weak_hash_is_strengthened_at_log_in_without_a_further_round_trip() {
+async fn log_ins_strengthen_weak_hashes_without_more_round_trips() {
     let counted = Counted::start().await;
     let ann = counted.api.person("ann").await;
     counted.api.set(&ann, "password", AttributeValue::S(weak_hash().into())).await;
@@ -968,7 +973,7 @@ async fn a_weak_hash_is_strengthened_at_log_in_without_a_further_round_trip() {
 }
 
 #[tokio::test]
-async fn a_refused_log_in_costs_two_round_trips_at_most_and_one_that_is_turned_away_one() {
+async fn refused_log_ins_cost_at_most_two_round_trips() {
     let counted = Counted::start().await;
     let ann = counted.api.person("ann").await;
     let log_in = async |password: &str| {
@@ -981,19 +986,19 @@ async fn a_refused_log_in_costs_two_round_trips_at_most_and_one_that_is_turned_a
         assert_eq!(log_in("wrong-password").await, (1, 401), "{failure}");
     }
     assert_eq!(log_in("secret123").await, (1, 429));
-    // A log-in after the pause takes its place with a second write.
+    // A log-in after the pause needs a second write to be counted.
     counted.api.server().clock.advance(Duration::from_secs(3086));
     let (trips, status) = log_in("wrong-password").await;
     assert!(trips <= 2 && status == 401, "{trips} {status}");
     assert_eq!(log_in("secret123").await, (1, 429));
-    // An expired count is started again with a second write.
+    // Restarting an expired count needs a second write.
     counted.api.server().clock.advance(Duration::from_secs(24 * 3600));
     let (trips, status) = log_in("secret123").await;
     assert!(trips <= 3 && status == 200, "{trips} {status}");
 }
 
 #[tokio::test]
-async fn what_happens_seldom_is_allowed_by_the_template_too() {
+async fn the_template_allows_rare_calls() {
     let mut counted = Counted::start().await;
     let ann = counted
         .api
@@ -1003,7 +1008,8 @@ async fn what_happens_seldom_is_allowed_by_the_template_too() {
         .await;
     let log_in = json!({ "username": "ann", "password": "secret123" });
     counted.ask("login", "/api/login", "", log_in.clone()).await;
-    // When the count of strangers is full, clients that logged in before have a count of their own.
+    // Once unknown clients have used up their attempts, the attempts of clients that logged in
+    // before are counted separately.
     for guess in 0..15 {
         let (_, status, reply) = counted
             .ask("login", "/api/login", "", json!({ "username": "ann", "password": "wrong" }))
@@ -1019,7 +1025,7 @@ async fn what_happens_seldom_is_allowed_by_the_template_too() {
     }
     counted.header = None;
 
-    // The first verification of an address ends API keys.
+    // The first verification of an address revokes API keys.
     counted.new_key("", &ann).await;
     let token = counted.api.link(&ann, Purpose::Verify, "ann@example.com").await;
     counted
@@ -1047,7 +1053,8 @@ async fn what_happens_seldom_is_allowed_by_the_template_too() {
 }
 
 impl Counted {
-    /// The items of a table that contain a text, as JSON. The table has at most a megabyte.
+    /// Returns the items in a table that contain a text, as JSON. The table may have at most a
+    /// megabyte.
     fn items(&self, table: &str, text: &str) -> Vec<String> {
         let scan = serde_json::from_value(json!({ "TableName": table })).unwrap();
         let found = self.api.server().dynamo.database.scan(scan).unwrap();
@@ -1058,7 +1065,7 @@ impl Counted {
         items
     }
 
-    /// Adds copies of the items, `count` of each: `others` replace `texts` in each copy.
+    /// Adds `count` copies of each item. Each copy has the texts of `others` in place of `texts`.
     fn copy<const N: usize>(
         &self,
         table: &str,
@@ -1077,7 +1084,7 @@ impl Counted {
             })
         });
         let puts: Vec<String> = puts.collect();
-        // A batch has at most 25 writes.
+        // DynamoDB accepts at most 25 writes in a batch.
         for batch in puts.chunks(25) {
             let batch = format!(r#"{{"RequestItems":{{"{table}":[{}]}}}}"#, batch.join(","));
             database.batch_write_item(serde_json::from_str(&batch).unwrap()).unwrap();
@@ -1086,13 +1093,13 @@ impl Counted {
 }
 
 #[tokio::test]
-async fn pages_of_a_hundred_thousand_items_cost_as_much_as_pages_of_a_hundred() {
+async fn page_costs_do_not_grow_with_the_number_of_items() {
     let counted = Counted::start().await;
     let root = counted.api.administrator("root").await;
     let ann = counted.api.person("ann").await;
     let chat = ann.chat("hi").await.is(200);
     let (chat_id, conversation) = (chat["id"].as_str().unwrap(), &chat["conversation_id"]);
-    // They are in four partitions of the list, at random.
+    // The users are in four partitions of the list, at random.
     let mut others = Vec::new();
     for number in 0..8 {
         others.push(counted.api.person(&format!("u{number}000000")).await);

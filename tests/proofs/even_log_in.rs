@@ -1,4 +1,4 @@
-//! The work of a log-in, counted in instructions: its time must not reveal anything about an
+//! Counts the instructions of a log-in, because its duration must not reveal anything about an
 //! account.
 
 use std::process::Command;
@@ -13,7 +13,8 @@ use crate::support::lambda::{Instance, binary};
 /// How many log-ins of each kind are counted.
 const LOG_INS: u64 = 4;
 
-/// The instructions that the real binary executes for this many log-ins, including its start.
+/// Returns how many instructions the real binary executes for this many log-ins, including its
+/// start.
 async fn instructions(api: &Api, log_ins: u64, name: &str, password: &str) -> u64 {
     let counted = tempfile(name, log_ins);
     let mut command = Command::new("valgrind");
@@ -55,7 +56,7 @@ fn tempfile(name: &str, log_ins: u64) -> std::path::PathBuf {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs valgrind, and a minute: scripts/check/log-in runs it"]
-async fn an_unknown_user_a_wrong_password_and_a_deactivated_user_cost_the_same_work() {
+async fn failed_log_ins_cost_the_same_work_for_every_reason() {
     let api = Api::own(&[]).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     api.set(&ben, "active", AttributeValue::Bool(false)).await;

@@ -1,9 +1,9 @@
-//! Every fault at every call to the store, and what must be true nevertheless: after the request,
-//! after the client's retry, after the lease, after the sweep, and after copies of old writes have
-//! arrived late.
+//! Injects every fault at every call to the store, and checks the product's rules after the
+//! request, after the client's retry, after the lease, after the sweep, and after late copies of
+//! old writes.
 //!
-//! A run has one server, a wire in front of its store, and for each case a user and a function
-//! instance of its own, so that the cases run in parallel.
+//! A run has one server and one wire in front of its store. Each case has its own user and function
+//! instance, so that cases run in parallel.
 
 mod adjustments;
 mod administration;
@@ -45,25 +45,24 @@ use crate::support::rig::Rig;
 /// How many cases run at a time in the embedded store.
 const AT_A_TIME: usize = 96;
 
-/// The same for cases with a store of their own, which cost much more to begin, and over another
-/// emulator, which answers one call of a test after the other.
+/// How many cases run at a time if each has its own store, which is slow to set up, or if they
+/// share the emulator in `TEST_DYNAMODB`, which answers a test's calls one after the other.
 const FEWER_AT_A_TIME: usize = 24;
 
-/// How late a timer may be if the machine keeps up with the running cases.
+/// How late a timer may be on a machine that keeps up with the running cases.
 const LATE: Duration = Duration::from_millis(20);
 
-/// How long another emulator may take for a call if it keeps up.
+/// How long a call to the emulator in `TEST_DYNAMODB` may take while the emulator keeps up.
 const SLOW: Duration = Duration::from_millis(100);
 
-/// How long a case waits for the emulator, which may be slow from start to end.
+/// How long a case waits for a slow emulator before it starts anyway.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// How long a measurement counts.
+/// How long a measurement is valid.
 const BELIEVED: Duration = Duration::from_millis(10);
 
-/// Lets the cases begin one after the other, and only while the machine keeps up: the functions
-/// under test give each call to the store a second and a half, which a busy machine exceeds by
-/// itself.
+/// Starts cases one after the other, and only while the machine keeps up. The tested functions give
+/// each call to the store one and a half seconds, which a busy machine exceeds without any fault.
 async fn keeping_up() {
     static KEPT_UP: Mutex<Option<Instant>> = Mutex::const_new(None);
     let mut kept_up = KEPT_UP.lock().await;
@@ -79,14 +78,14 @@ async fn keeping_up() {
     }
 }
 
-/// Whether the emulator that is tested, if there is one, answers soon.
+/// Returns true if the emulator in `TEST_DYNAMODB` answers quickly, or if none is set.
 async fn emulator_keeps_up() -> bool {
     static EMULATOR: LazyLock<Option<Client>> = LazyLock::new(|| {
         std::env::var("TEST_DYNAMODB").ok().map(|emulator| emulator::dynamo::client(&emulator))
     });
     let Some(emulator) = &*EMULATOR else { return true };
     let began = Instant::now();
-    // The connection of a test that has ended can't be used again: the next one is new.
+    // This connection is always new, because a connection from an earlier test can't be used again.
     let answer = emulator.list_tables().send().await;
     answer.is_ok() && began.elapsed() < SLOW
 }
@@ -96,26 +95,27 @@ fn at_a_time() -> usize {
     if std::env::var_os("TEST_DYNAMODB").is_some() { FEWER_AT_A_TIME } else { AT_A_TIME }
 }
 
-/// Over another emulator, where a call takes many times as long, only one plan in this many is
-/// tried. The number has no factor in common with the strikes of a fault or the plans of a call, so
-/// that every fault, strike and call is tried.
+/// A call to the emulator in `TEST_DYNAMODB` takes many times longer, so the tests try only every
+/// fifth plan there.
+/// Five has no factor in common with the number of a fault's strikes or a call's plans, so every
+/// fault, strike and call is still tried.
 const OVER_A_WIRE: usize = 5;
 
 const ALL_STRIKES: [FaultRepeat; 3] =
     [FaultRepeat::Once, FaultRepeat::EachAttempt, FaultRepeat::FromThenOn];
 
-/// A request, or work of a schedule, that is tried under faults.
+/// A request, or scheduled work, that the tests run under faults.
 trait Scenario: Copy + Debug {
     type Reply: Debug;
-    /// What else belongs to a case: its idempotency key, its adjustment, the store that it sweeps.
+    /// The case's other data: its idempotency key, its adjustment, or the store that it sweeps.
     type Own;
 
-    /// A case that has sent no request yet.
+    /// Sets up a case that hasn't sent a request yet.
     async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self>;
 
     async fn ask(case: &Case<Self>) -> Self::Reply;
 
-    /// Whether this is the reply without a fault.
+    /// Returns true if this is the reply that the client gets without a fault.
     fn is_usual(self, reply: &Self::Reply) -> bool;
 }
 
@@ -124,10 +124,10 @@ struct Matrix<S> {
     scenarios: Vec<S>,
     faults: Vec<Fault>,
     strikes: Vec<FaultRepeat>,
-    /// The calls to disturb, if those of an undisturbed run can't be counted because it may
-    /// continue after its reply.
+    /// The calls to disturb. `None` if an undisturbed run can count them, which isn't possible for
+    /// a scenario that may continue after its reply.
     calls: Option<Vec<String>>,
-    /// Only one plan in this many is tried.
+    /// The tests try one plan in this many.
     one_in: usize,
 }
 
@@ -153,7 +153,8 @@ impl<S: Scenario> Matrix<S> {
         }
     }
 
-    /// Each scenario undisturbed, after one request; and the plans for its calls.
+    /// Runs each scenario undisturbed, and returns that case with the plans for the calls that it
+    /// made.
     async fn plans(&self, rig: &Rig) -> Vec<(Case<S>, Vec<Plan>)> {
         let mut all = Vec::new();
         for scenario in &self.scenarios {
@@ -172,8 +173,8 @@ impl<S: Scenario> Matrix<S> {
         all
     }
 
-    /// The undisturbed cases; and two for every plan: with a client that retries, and with one that
-    /// doesn't.
+    /// Returns the undisturbed cases, and two cases for each plan: one with a client that retries,
+    /// and one without.
     async fn cases(&self, rig: &Rig) -> Vec<Case<S>> {
         let mut cases = Vec::new();
         for (undisturbed, plans) in self.plans(rig).await {
@@ -200,7 +201,8 @@ impl Reply {
         self.code() == "unavailable"
     }
 
-    /// What is wrong with this reply, if only `expected` (statuses and codes) is right.
+    /// Returns the rules that this reply violates. Only the statuses and codes in `expected` are
+    /// allowed.
     pub fn audit(&self, expected: &[(u16, &str)]) -> Vec<String> {
         let mut wrong = Vec::new();
         let shown = format!("{} {}", self.status, self.body);
@@ -240,11 +242,11 @@ impl Reply {
 struct Case<S: Scenario> {
     scenario: S,
     plan: Option<Plan>,
-    /// Whether the client retries.
+    /// True if the client retries.
     retries: bool,
     lane: Lane,
     app: App,
-    /// The endpoint over the same lane. `None` for the work of a schedule.
+    /// The endpoint over the same lane. `None` for scheduled work.
     function: Option<Function>,
     who: Person,
     own: S::Own,
@@ -288,7 +290,7 @@ impl<S: Scenario> Case<S> {
         self.replies.push(reply);
     }
 
-    /// Sends the request under its fault, and delivers the copies that arrive late.
+    /// Sends the request under its fault, and delivers the late copies.
     async fn runs(&mut self) {
         self.asks().await;
         let struck = self.plan.is_none() || self.lane.strikes().await;
@@ -296,7 +298,7 @@ impl<S: Scenario> Case<S> {
         self.was_met(struck);
     }
 
-    /// Checks that the fault struck, and that the client didn't notice it if a retry of the SDK was
+    /// Checks that the fault struck, and that the client didn't notice it if the SDK's retry was
     /// enough.
     fn was_met(&mut self, struck: bool) {
         let Some(plan) = self.plan else { return };
@@ -317,7 +319,7 @@ impl<S: Scenario> Case<S> {
         self.wrong.extend(wrong.into_iter().map(|sentence| format!("{moment}: {sentence}")));
     }
 
-    /// The violations, each with the full name of the case.
+    /// Returns the violations, each with the case's full name.
     fn verdict(&self) -> Vec<String> {
         let again = if self.retries { "sent again" } else { "not sent again" };
         let plan = self.plan.map_or("no fault".into(), |plan| {
@@ -347,14 +349,14 @@ impl<S: Scenario> Case<S> {
     }
 }
 
-/// A store of one case, for work that goes through a whole store; and the wire in front of it.
+/// The store of one case, for work on a whole store, with the wire in front of it.
 struct OwnStore {
     dynamo: Dynamo,
     _proxy: Proxy,
 }
 
 impl<S: Scenario<Own = OwnStore>> Case<S> {
-    /// A case of the work of a schedule, over a store of its own.
+    /// Sets up a case for scheduled work, over a new store.
     async fn scheduled(
         rig: &Rig,
         function: &str,
@@ -381,14 +383,14 @@ impl<S: Scenario<Own = OwnStore>> Case<S> {
 }
 
 impl<S: Scenario<Reply = Reply>> Case<S> {
-    /// The next request, without faults.
+    /// Sends the request again without faults.
     async fn runs_again(&mut self, expected: &[(u16, &str)]) {
         self.asks().await;
         let wrong = self.replies.last().unwrap().audit(expected);
         self.notes("sent again", wrong);
     }
 
-    /// Checks that the JWTs of every success are accepted, and can be refreshed.
+    /// Checks that the API accepts and refreshes the JWTs of every successful reply.
     async fn tokens_hold(&mut self, rig: &Rig) {
         let mut wrong = Vec::new();
         for reply in self.replies.iter().filter(|reply| reply.status < 300) {
@@ -407,7 +409,7 @@ impl<S: Scenario<Reply = Reply>> Case<S> {
     }
 }
 
-/// Every fault at each of these calls.
+/// Returns the plans that combine each fault, strike and call.
 fn plans(calls: &[String], faults: &[Fault], strikes: &[FaultRepeat]) -> Vec<Plan> {
     let mut seen = BTreeMap::<&str, usize>::new();
     let mut plans = Vec::new();
@@ -426,7 +428,7 @@ fn plans(calls: &[String], faults: &[Fault], strikes: &[FaultRepeat]) -> Vec<Pla
         ];
         let operation = known.into_iter().find(|known| known == operation).unwrap();
         for fault in faults.iter().filter(|fault| fault.suits(operation)) {
-            // A call that was applied and answered isn't retried.
+            // The SDK doesn't retry a call that was applied and answered.
             let strikes = strikes.iter().filter(|strikes| {
                 !(*fault == Fault::Again && **strikes == FaultRepeat::EachAttempt)
             });
@@ -450,8 +452,8 @@ async fn side_by_side<C>(cases: &mut [C], each: impl AsyncFn(&mut C)) {
         .await;
 }
 
-/// Runs a case for each plan, and the undisturbed ones. Returns how many cases there were, and what
-/// is wrong.
+/// Runs a case for each plan, and the undisturbed cases. Returns the number of cases, and the
+/// violations.
 async fn one_store_each<S: Scenario<Own = OwnStore>>(
     rig: &Rig,
     matrix: Matrix<S>,
@@ -475,7 +477,7 @@ async fn one_store_each<S: Scenario<Own = OwnStore>>(
     (cases, wrong)
 }
 
-/// Runs each case that has a fault, and ends the faults of its wire.
+/// Runs each case that has a fault, and then ends the faults on its lane.
 async fn disturb<S: Scenario>(cases: &mut [Case<S>]) {
     side_by_side(cases, async |case| {
         if case.plan.is_some() {
@@ -492,7 +494,7 @@ fn none((cases, wrong): (usize, Vec<String>)) {
 }
 
 #[tokio::test]
-async fn every_read_except_of_an_index_is_strongly_consistent() {
+async fn reads_are_strongly_consistent_except_from_indexes() {
     let rig = Rig::start().await;
     let (ann, lane) = (rig.person().await, rig.proxy.lane());
     let bearer = ann.bearer();
@@ -532,7 +534,7 @@ async fn every_read_except_of_an_index_is_strongly_consistent() {
     assert_eq!(lane.weak_reads(), [""; 0]);
 }
 
-/// Runs a part of the matrix with this mistake, which must find it.
+/// Runs the part of the matrix that must find this mistake.
 async fn finds(mistake: Mistake, sentence: &str) {
     let rig = Rig::with(mistake).await;
     let (cases, wrong) = match mistake {
@@ -568,7 +570,7 @@ async fn finds(mistake: Mistake, sentence: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_mistake_that_is_put_into_the_protocol_is_found() {
+async fn every_protocol_mistake_is_found() {
     // Five large futures don't fit on a test's stack.
     let finds = |mistake, sentence| Box::pin(finds(mistake, sentence));
     tokio::join!(

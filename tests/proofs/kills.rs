@@ -1,7 +1,6 @@
-//! The real Lambda binaries of the functions `chat` and `chat_stream`, killed (SIGKILL) at every
-//! point of a chat, also of one that was stopped, under a Runtime API of the test's own: what the
-//! store holds then, the reply to a retry with the same idempotency key, and what recovery alone
-//! does.
+//! Kills (SIGKILL) the real Lambda binaries of `chat` and `chat_stream` at every point of a chat,
+//! including stopped chats. Checks the store's contents, the reply to a retry with the same
+//! idempotency key, and what recovery does without a retry.
 
 use futures_util::future::join_all;
 use futures_util::stream::{StreamExt, iter};
@@ -14,7 +13,7 @@ use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Lane, Plan};
 use crate::support::rig::Rig;
 use crate::support::world::World;
 
-/// An instance of a function, on this lane.
+/// Starts an instance of a function that uses this lane.
 async fn instance(function: &str, lane: &Lane) -> Instance {
     let settings = [
         ("DYNAMODB_ENDPOINT", lane.url.as_str()),
@@ -24,7 +23,7 @@ async fn instance(function: &str, lane: &Lane) -> Instance {
     Instance::of(function, &settings).await
 }
 
-/// When it is killed.
+/// The point at which the function is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Killed {
     BeforeRecordIsRead,
@@ -37,19 +36,19 @@ enum Killed {
     AfterTheReply,
     BeforeRelease,
     AfterRelease,
-    /// After the user has stopped a stream, of which nothing was delivered.
+    /// The user has stopped a stream that had delivered nothing.
     StoppedBeforeItIsNoticed,
     StoppedBeforeRelease,
     StoppedAfterRelease,
-    /// After the user has stopped a chat whose answer was awaited as a whole.
+    /// The user has stopped a chat whose client waits for the whole answer.
     WholeStoppedBeforeSettle,
     WholeStoppedAfterSettle,
-    /// After the user has stopped a stream, of which a part was delivered.
+    /// The user has stopped a stream that had delivered a part of its answer.
     StreamStoppedBeforeSettle,
     StreamStoppedAfterSettle,
 }
 
-/// What the store holds then.
+/// The store's contents for the chat after the kill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Holds {
     Nothing,
@@ -82,7 +81,7 @@ impl Killed {
         self.is_heard() || self.is_silent()
     }
 
-    /// Whether a part of the answer was delivered before the stop.
+    /// Returns true if a part of the answer was delivered before the stop.
     fn is_heard(self) -> bool {
         matches!(self, Self::StreamStoppedBeforeSettle | Self::StreamStoppedAfterSettle)
     }
@@ -123,7 +122,7 @@ impl Killed {
             Self::AfterRelease | Self::StoppedAfterRelease => {
                 (FaultPoint::Operation("UpdateItem", 2), Fault::StallAfter)
             }
-            // The first read is that of the key's record.
+            // The first read is that of the idempotency key's record.
             Self::StoppedBeforeItIsNoticed => {
                 (FaultPoint::Operation("GetItem", 2), Fault::StallBefore)
             }
@@ -165,7 +164,7 @@ impl Killed {
     }
 }
 
-/// A chat that is cut off.
+/// A chat whose function is killed.
 struct Case {
     killed: Killed,
     lane: Lane,
@@ -178,7 +177,7 @@ impl Case {
         Self { killed, lane: rig.proxy.lane(), who: rig.person().await, first_reply: None }
     }
 
-    /// The chat, under an idempotency key.
+    /// Returns the event of the chat under an idempotency key.
     fn request(&self) -> Value {
         let headers = [("authorization", self.who.bearer()), ("idempotency-key", "k1".into())];
         let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
@@ -203,7 +202,7 @@ impl Case {
         self.lane.calm();
     }
 
-    /// The reply of a new instance to the same request.
+    /// Sends the same request to a new instance, and returns its reply.
     async fn is_sent_again(&self) -> Reply {
         let mut instance = instance(self.killed.endpoint().0, &self.lane).await;
         instance.takes(&self.request());
@@ -234,7 +233,7 @@ impl Case {
         }
     }
 
-    /// What the store holds after the chat ran again.
+    /// The store's contents after the chat ran again.
     fn after_it_ran(&self) -> Holds {
         if self.killed.message() == "!fail" { Holds::Nothing } else { Holds::Chat }
     }
@@ -242,7 +241,8 @@ impl Case {
 
 async fn killed_everywhere(rig: &Rig) -> Vec<Case> {
     let mut cases = join_all(Killed::ALL.map(|killed| Case::of(rig, killed))).await;
-    // A few at a time: on a busy machine, all functions starting at once would miss what they wait for.
+    // A few at a time: on a busy machine, functions that all start at once would exceed their time
+    // limits.
     iter(cases.iter_mut()).for_each_concurrent(4, Case::is_killed).await;
     let world = rig.world().await;
     cases.iter().for_each(|case| case.balance_is(&world, case.killed.leaves()));
@@ -250,7 +250,7 @@ async fn killed_everywhere(rig: &Rig) -> Vec<Case> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn wherever_a_chat_is_killed_its_key_is_answered_once() {
+async fn retries_of_killed_chats_get_one_answer_per_key() {
     for name in ["chat", "chat_stream"] {
         binary(name);
     }
@@ -296,8 +296,7 @@ async fn wherever_a_chat_is_killed_its_key_is_answered_once() {
         }
     }
 
-    // When the lease is over, a hold is replaced by a new run, and an answer stays as it
-    // was.
+    // When the lease has ended, a new run replaces a hold, and an answer stays unchanged.
     rig.after_the_lease();
     let again =
         join_all(cases.iter().map(|case| case.who.chat_once("k1", case.killed.message()))).await;
@@ -326,7 +325,7 @@ async fn wherever_a_chat_is_killed_its_key_is_answered_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn wherever_a_chat_is_killed_recovery_alone_gives_back_what_it_held_and_no_more() {
+async fn recovery_alone_returns_exactly_what_killed_chats_held() {
     for name in ["chat", "chat_stream"] {
         binary(name);
     }

@@ -1,5 +1,5 @@
-//! A server with too many requests, or unfinished ones: how much memory it uses, and which clients
-//! it still answers.
+//! A server under too many requests, or unfinished ones: how much memory it uses, and which clients
+//! still get replies.
 
 use std::time::{Duration, Instant};
 
@@ -11,21 +11,21 @@ use tokio::net::TcpStream;
 
 use crate::support::program::RunningServer;
 
-/// How many MiB the server may use when it is idle again.
+/// How many MiB the server may use.
 const MOST: u64 = 150;
 
-/// After this time the server has ended idle connections, even on a busy machine: the bodies are
-/// 400 MB.
+/// By this time the server has closed idle connections even on a busy machine, which must receive
+/// 400 MB of bodies.
 const OVER: Duration = Duration::from_secs(120);
 
-/// After this time the server has ended all connections on an idle machine: it waits for ten
+/// By this time the server on an idle machine has closed all connections. The server waits for ten
 /// seconds.
 const ENDED: Duration = Duration::from_secs(20);
 
-/// The largest body that is read to its end.
+/// The largest body that the server reads to its end.
 const LARGEST: usize = 10 * 1024 * 1024;
 
-/// Sends an incomplete request, and returns the server's reply after it has stopped waiting.
+/// Sends an incomplete request, and returns the server's reply once the server has stopped waiting.
 async fn unfinished(address: &str, head: &str, body: usize) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -34,9 +34,10 @@ async fn unfinished(address: &str, head: &str, body: usize) -> String {
         stream.write_all(&piece).await.unwrap();
     }
     let mut said = Vec::new();
-    // A connection that is closed with unread bytes is reset. If the system's queue was full, it
-    // dropped the connection before the server accepted it, and the client learns that only by
-    // sending: so it sends, after the server should have ended all its connections.
+    // A connection that is closed with unread bytes is reset. If the system's queue was full, the
+    // system dropped the connection before the server accepted it, and the client learns that only
+    // when it sends. The client therefore sends again after the server should have closed all its
+    // connections.
     if tokio::time::timeout(ENDED, stream.read_to_end(&mut said)).await.is_err()
         && stream.write_all(b"x").await.is_ok()
     {
@@ -47,8 +48,7 @@ async fn unfinished(address: &str, head: &str, body: usize) -> String {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn log_ins_at_once_unfinished_bodies_and_half_open_connections_cost_little_and_end_by_themselves()
- {
+async fn bursts_and_unfinished_requests_use_little_memory_and_end() {
     rlimit::increase_nofile_limit(4096).unwrap();
     let server = RunningServer::start(&["--port", "0", "--memory"]);
     let address = server.url.strip_prefix("http://").unwrap().to_owned();
@@ -65,7 +65,7 @@ async fn log_ins_at_once_unfinished_bodies_and_half_open_connections_cost_little
         201
     );
 
-    // A network that has logged in before may begin many log-ins at once.
+    // A network that has logged in before may start many log-ins at once.
     assert_eq!(
         client.post(format!("{}/api/login", server.url)).json(&ann).send().await.unwrap().status(),
         200
@@ -95,7 +95,7 @@ async fn log_ins_at_once_unfinished_bodies_and_half_open_connections_cost_little
     });
     let heads: Vec<_> = heads.collect();
 
-    // All other clients are answered meanwhile, including new connections.
+    // All other clients, including new ones, still get replies.
     let mut most = 0;
     while began.elapsed() < Duration::from_secs(5) {
         let answered = Client::new()
@@ -118,7 +118,7 @@ async fn log_ins_at_once_unfinished_bodies_and_half_open_connections_cost_little
     assert!(heads.into_iter().all(|said| said.unwrap().is_empty()));
     assert!(server.memory() < MOST, "{} MiB at the end", server.memory());
 
-    // A body that is complete is refused for its size.
+    // The server refuses a complete body because of its size.
     let whole = client
         .post(format!("{}/api/chat", server.url))
         .header("content-type", "application/json")

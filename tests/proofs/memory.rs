@@ -1,4 +1,5 @@
-//! Large bodies of `/v1`: how much memory a function takes for them, whatever is in them.
+//! Large request bodies under `/v1`: how much memory a function needs for them, whatever they
+//! contain.
 
 use serde_json::Value;
 
@@ -6,17 +7,17 @@ use crate::support::function::event;
 use crate::support::lambda::Instance;
 use crate::support::rig::Rig;
 
-/// The most bytes of a body.
+/// The size limit of a body in bytes.
 const LIMIT: usize = 2 * 1024 * 1024;
 
-/// How many MiB a body may take beyond one of the same size with nothing in it that is read. Seen:
-/// 21. The functions have 256.
+/// How many MiB a body may need beyond an ordinary body of the same size, in which the function
+/// reads nothing. The highest number seen is 21. The functions have 256 MiB.
 const MORE: u64 = 32;
 
 const COMPLETIONS: &str = "/v1/chat/completions";
 const RESPONSES: &str = "/v1/responses";
 
-/// A body as large as may be, with one element again and again.
+/// Returns a body of the maximum size that repeats one element.
 fn filled(head: &str, element: &str, tail: &str) -> String {
     let count = (LIMIT - head.len() - tail.len()) / (element.len() + 1);
     format!("{head}{}{tail}", vec![element; count].join(","))
@@ -26,7 +27,8 @@ fn nested(levels: usize) -> String {
     format!("{}0{}", r#"{"":"#.repeat(levels), "}".repeat(levels))
 }
 
-/// Bodies whose values would take many times their bytes, for each field that may be large.
+/// Returns a body for each large field, where the field's values would need many times the memory
+/// of its bytes.
 fn hostile() -> Vec<(&'static str, String)> {
     let (deep, schema) = (nested(115), nested(40));
     let (deep, schema) = (deep.as_str(), schema.as_str());
@@ -107,7 +109,7 @@ fn hostile() -> Vec<(&'static str, String)> {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_large_body_takes_little_memory_whatever_is_in_it_and_whoever_sends_it() {
+async fn large_bodies_of_any_caller_and_content_take_little_memory() {
     let rig = Rig::of_processes().await;
     let bearer = rig.person().await.bearer();
     let hi = r#"{"messages":[{"role":"user","content":"hi"}],"input":"hi","x":["#;

@@ -1,9 +1,9 @@
-//! The least permissions: every function makes all its kinds of calls, to the store, Secrets
-//! Manager, Bedrock and SES. AWS would refuse none of them by the policies of the template, and
-//! each permission of these policies is needed by one of them.
+//! Checks least privilege. The tests make every function send all its kinds of calls to the store,
+//! Secrets Manager, Bedrock and SES. The template's policies must allow each call, and some call
+//! must need each permission.
 //!
-//! The functions are started here, one by one, as Lambda starts them. Each has a connection of its
-//! own to each service, which records what it calls.
+//! The tests start the functions one by one, as Lambda starts them. Each function has a separate
+//! connection to each service, which records its calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -39,10 +39,10 @@ use crate::support::rig::weak_hash;
 use crate::support::stack::Stack;
 use crate::support::world::scan;
 
-/// Permissions that no call needs here, by function and action.
+/// Permissions that no call in these tests needs, by function and action.
 const ARGUED: [(&str, &str); 2] = [
-    // The functions that ask the AI share a policy. The two actions give the same answers of
-    // the same models, whole or piece by piece.
+    // The functions that ask the AI share a policy. The two actions get the same answers from the
+    // same models, whole or in pieces.
     ("chat", "bedrock:InvokeModelWithResponseStream"),
     ("chat_stream", "bedrock:InvokeModel"),
 ];
@@ -56,14 +56,14 @@ const NETWORK: &str = "203.0.113.7";
 /// The text of every secret.
 const SECRET: &str = "0123456789abcdefghijklmnopqrstuvwxyz";
 
-/// Amazon Bedrock, Amazon SES and Secrets Manager in one. The first segment of a path is the
-/// function that calls.
+/// Bedrock, SES and Secrets Manager on one server. The first segment of a path names the calling
+/// function.
 #[derive(Clone)]
 struct Amazon {
     url: String,
     called: Arc<Mutex<Vec<(String, Call)>>>,
     sent: Arc<Mutex<Vec<Mail>>>,
-    /// The functions and the ARNs of the secrets that their settings name.
+    /// The functions, each with the ARN of a secret in its settings.
     secrets: Arc<Mutex<BTreeSet<(String, String)>>>,
 }
 
@@ -82,7 +82,7 @@ impl Amazon {
         format!("{}/{function}", self.url)
     }
 
-    /// What the function has called since the last time.
+    /// Returns the function's calls since `calls_of` was last called.
     fn calls_of(&self, function: &str) -> Vec<Call> {
         let mut called = self.called.lock().unwrap();
         let (own, others): (Vec<_>, Vec<_>) =
@@ -93,7 +93,7 @@ impl Amazon {
 }
 
 async fn answer(State(amazon): State<Amazon>, request: Request) -> Response {
-    // A function that starts may open a connection.
+    // A starting function may open a connection.
     if request.method() == Method::HEAD {
         return Response::default();
     }
@@ -123,7 +123,8 @@ async fn answer(State(amazon): State<Amazon>, request: Request) -> Response {
         let action = target.replace('.', ":");
         let secret = asked["SecretId"].as_str().unwrap().to_owned();
         called(Call::of(&action, secret.clone()));
-        // Secrets Manager decrypts a secret that has a key of the operator's own as the caller.
+        // If the operator's key encrypts a secret, Secrets Manager decrypts it in the caller's
+        // name.
         let by = "secretsmanager.us-east-1.amazonaws.com".to_owned();
         let decrypt = Call::of("kms:Decrypt", KMS_KEY).with("kms:ViaService", [by]);
         called(decrypt.with("kms:EncryptionContext:SecretARN", [secret]));
@@ -149,7 +150,7 @@ async fn answer(State(amazon): State<Amazon>, request: Request) -> Response {
     Response::new(Body::from(answer))
 }
 
-/// A function that has started, and its lane to the store.
+/// A started function, and its lane to the store.
 struct Instance {
     function: Function,
     lane: Lane,
@@ -170,8 +171,8 @@ fn recording(wire: &Proxy) -> Lane {
     lane
 }
 
-/// The environment of the template, with these services. Secrets Manager can't be replaced by a
-/// setting: a setting that names a secret has the secret's text, and is noted.
+/// Returns the template's environment with these services. No setting can replace Secrets Manager,
+/// so a setting that names a secret gets the secret's text, and the function records its ARN.
 fn settings<'s>(function: &'s str, lane: &'s Lane, amazon: &'s Amazon) -> Settings<'s> {
     let environment = STACK.environment(function);
     Settings::new(move |name| {
@@ -179,11 +180,11 @@ fn settings<'s>(function: &'s str, lane: &'s Lane, amazon: &'s Amazon) -> Settin
         Some(match name {
             "DYNAMODB_ENDPOINT" => lane.url.clone(),
             "BEDROCK_ENDPOINT" => amazon.at(function),
-            // The others would be asked if Bedrock failed. They only start.
+            // These providers only start. The function would ask them if Bedrock failed.
             "AI_PROVIDER" => "bedrock,openai,openai2".to_owned(),
             "OPENAI_BASE_URL" | "OPENAI2_BASE_URL" => "http://127.0.0.1:1/v1".to_owned(),
             "OPENAI_MODEL" | "OPENAI2_MODEL" => "tiny".to_owned(),
-            // One wrong password is too many.
+            // A low limit, so that few wrong passwords reach it.
             "LOGIN_ATTEMPTS" => "3".to_owned(),
             _ if value.starts_with("arn:aws:secretsmanager:") => {
                 amazon.secrets.lock().unwrap().insert((function.to_owned(), value.clone()));
@@ -194,8 +195,8 @@ fn settings<'s>(function: &'s str, lane: &'s Lane, amazon: &'s Amazon) -> Settin
     })
 }
 
-/// A store may refuse a write without the item that was the reason, for example if the item is
-/// gone: then the function reads it.
+/// Makes the store refuse writes without the item that caused the refusal. A store may do so, for
+/// example if the item no longer exists, and the function then reads the item.
 fn hides_the_reason(operation: &str, body: &mut String) {
     if matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem") {
         let mut call: Value = serde_json::from_str(body).unwrap();
@@ -244,12 +245,12 @@ impl<'a> Ask<'a> {
         Self { headers: vec![("x-stainless-retry-count", retries)], ..self }
     }
 
-    /// The gateway reports no source address.
+    /// Sends the request without a source address from the gateway.
     fn without_address(self) -> Self {
         Self { network: None, ..self }
     }
 
-    /// Over a store that [hides the reason](hides_the_reason) of a refusal.
+    /// Sends the request over a store that [hides the reason](hides_the_reason) of a refusal.
     fn blindly(self) -> Self {
         Self { blindly: true, ..self }
     }
@@ -285,19 +286,19 @@ struct User {
 impl User {
     fn of(reply: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        // Registration and log-in both show the account.
+        // Registrations and log-ins both return the account.
         let id = text(&reply["user"]["id"]);
         Self { id, token: text(&reply["access"]), refresh: text(&reply["refresh"]) }
     }
 }
 
-/// Every function of the template, and what each has called.
+/// All functions in the template, with the calls of each.
 struct Watched {
     dynamo: Dynamo,
     amazon: Amazon,
     clock: Clock,
     instances: BTreeMap<&'static str, Instance>,
-    /// The same over a store that hides the reasons of refusals.
+    /// The functions over a store that hides the reasons of refusals.
     blind: BTreeMap<&'static str, Instance>,
     sweep: (App, Lane),
     erase: (App, Lane),
@@ -368,7 +369,7 @@ impl Watched {
         watched
     }
 
-    /// Keeps what a function has called, all of which the template must allow.
+    /// Records a function's calls. The template must allow each of them.
     #[track_caller]
     fn note(&self, function: &str, lane: &Lane) {
         let store = lane.recorded().into_iter();
@@ -385,7 +386,7 @@ impl Watched {
         }
     }
 
-    /// Sends a request, whose reply must have this status.
+    /// Sends a request, and asserts the status of its reply.
     async fn is(&self, status: u16, ask: Ask<'_>) -> Value {
         let Ask { endpoint, path, headers, bearer, network, body, blindly } = ask;
         let instances = if blindly { &self.blind } else { &self.instances };
@@ -403,8 +404,9 @@ impl Watched {
         reply.body
     }
 
-    /// Sends a request whose transaction is applied although its reply is lost, so long ago that
-    /// the store doesn't recognize the copy of it. The function looks for what it wrote.
+    /// Sends a request whose transaction is applied, but whose reply is lost. The store doesn't
+    /// recognize the retry, as if much time had passed, so the function looks for the items that it
+    /// wrote.
     async fn loses_a_reply(&self, status: u16, ask: Ask<'_>) {
         let lane = &self.instances[ask.endpoint].lane;
         lane.forgets_tokens();
@@ -432,12 +434,12 @@ impl Watched {
         self.is(201, ask.with(json!({ "name": "a program" }))).await
     }
 
-    /// Changes an attribute of an account behind the functions' back.
+    /// Changes an attribute of an account directly in the store.
     async fn set(&self, name: &str, attribute: &str, value: &str) {
         self.set_value(name, attribute, AttributeValue::S(value.to_owned())).await;
     }
 
-    /// Lets an account hold credits for a chat with this key, or for none.
+    /// Writes one hold, for a chat under this key, to an account. `None` removes all holds.
     async fn holds(&self, name: &str, user: &User, key: Option<&str>) {
         let number = |number: u32| AttributeValue::N(number.to_string());
         let held = || {
@@ -460,7 +462,7 @@ impl Watched {
         update.send().await.unwrap();
     }
 
-    /// Sends the e-mails in the outbox. Returns the link token for this address.
+    /// Sends the e-mails in the outbox, and returns the link token for this address.
     async fn token_to(&self, address: &str) -> String {
         let (mailing, lane) = &self.mail;
         for item in scan::<Value>(&self.dynamo.url, "TokensTable").await {
@@ -476,7 +478,7 @@ impl Watched {
     }
 }
 
-/// A key of an earlier signing secret, whose end the function that starts next must set.
+/// Publishes a key of an earlier signing secret. The function that starts next must set its end.
 async fn publish_an_older_key(dynamodb: &str, name: &str) {
     let put = dynamo::client(dynamodb)
         .put_item()
@@ -488,7 +490,7 @@ async fn publish_an_older_key(dynamodb: &str, name: &str) {
 }
 
 impl Watched {
-    /// A registration that is sent again checks the password as a log-in does.
+    /// Retries registrations, which check the password as a log-in does.
     async fn registrations(&self) {
         for _ in 0..2 {
             self.is(201, registration("ben", PASSWORD).without_address()).await;
@@ -496,7 +498,8 @@ impl Watched {
         for _ in 0..2 {
             self.is(201, registration("carol", PASSWORD)).await;
         }
-        // The count of strangers is full. The network is known, and has a count of its own.
+        // Unknown clients have used up their attempts. This network is known, so its attempts are
+        // counted separately.
         self.is(409, registration("carol", WRONG)).await;
         self.is(201, registration("carol", PASSWORD)).await;
         self.is(409, registration("carol", WRONG)).await;
@@ -522,7 +525,8 @@ impl Watched {
         let eve = self.register("eve").await;
         let next = self.is(200, refresh(&eve.refresh)).await;
         self.is(200, refresh(next["refresh"].as_str().unwrap())).await;
-        // The first refresh token ends its session, which is gone when the token comes again.
+        // The first refresh token ends its session, which no longer exists when the token is
+        // presented again.
         self.is(401, refresh(&eve.refresh)).await;
         self.is(401, refresh(&eve.refresh)).await;
         self.is(400, verify(&eve.refresh)).await;
@@ -588,7 +592,7 @@ impl Watched {
         self.is(200, to("models", "/v1/models").by(&key)).await;
     }
 
-    /// What an account shows of itself, and what of it can be changed or deleted.
+    /// Reads an account's data, and changes and deletes it.
     async fn own_data(&self) {
         let ann = self.log_in("ann").await;
         for (endpoint, path) in [
@@ -600,7 +604,7 @@ impl Watched {
             self.is(200, to(endpoint, path).by(&ann.token)).await;
         }
         let conversations = to("conversations", "/api/conversations").by(&ann.token);
-        // A conversation has the id of the chat that began it.
+        // A conversation has the id of its first chat.
         let id = self.is(200, conversations).await[0]["id"].as_str().unwrap().to_owned();
         let (chat, conversation) = (format!("/api/chat/{id}"), format!("/api/conversations/{id}"));
         let history = format!("/api/chat?conversation_id={id}");
@@ -639,7 +643,7 @@ impl Watched {
             let body = json!({ "token": token });
             to("email_verify", "/api/user/email/verify").by(&ann.token).with(body)
         };
-        // The first proof of an address ends the API keys.
+        // The first verification of an address revokes the API keys.
         self.is(200, verify(&ann, self.token_to("ann@example.com").await)).await;
 
         self.register("bob").await;
@@ -651,7 +655,7 @@ impl Watched {
         self.is(200, change(json!({ "first_name": "Ann" }))).await;
         let address = json!({ "email": "bob@example.com", "current_password": PASSWORD });
         self.is(200, change(address)).await;
-        // The address passes from bob, who has not proven it, to ann.
+        // The address passes from Bob, who hasn't verified it, to Ann.
         self.is(200, verify(&ann, self.token_to("bob@example.com").await)).await;
     }
 
@@ -684,7 +688,8 @@ impl Watched {
         self.is(429, delete.blindly()).await;
     }
 
-    /// What administrators do. Two of them, as they were before their ids were kept in a list.
+    /// Sends administrators' requests. The two administrators are stored as by releases that kept
+    /// no list of administrators.
     async fn administration(&self) {
         let (root, ruth) = (self.register("root").await, self.register("ruth").await);
         for name in ["root", "ruth"] {
@@ -757,12 +762,12 @@ impl Watched {
         ] {
             self.is(200, to(endpoint, path).by(&root.token)).await;
         }
-        // An active administrator with an address.
+        // The deleted user is an active administrator with an address.
         self.is(200, change(json!({ "active": true }))).await;
         self.loses_a_reply(202, to("admin_user_delete", &user).by(&root.token)).await;
     }
 
-    /// The work of the schedules, and what a day that is over shows.
+    /// Runs the scheduled work, and reads the figures of a closed day.
     async fn days(&self) {
         let day = Day::from_millis(self.clock.millis());
         for wait in [Duration::from_secs(120), DAY + DAY] {
@@ -782,7 +787,7 @@ impl Watched {
         assert!(!self.is(200, sorted).await.as_array().unwrap().is_empty());
     }
 
-    /// A request without a body to each endpoint that nothing else has asked.
+    /// Sends a request without a body to each endpoint that hasn't been asked yet.
     async fn others(&self) {
         let ann = self.log_in("ann").await;
         for route in ROUTES {
@@ -793,7 +798,7 @@ impl Watched {
         }
     }
 
-    /// Reads each secret that the settings of a function name, as the function would have done.
+    /// Reads each secret in a function's settings, as the function would.
     async fn secrets(&self) {
         let secrets = self.amazon.secrets.lock().unwrap().clone();
         for (function, arn) in secrets {
@@ -806,7 +811,7 @@ impl Watched {
 }
 
 #[tokio::test]
-async fn every_permission_of_the_template_is_needed_and_every_call_has_one() {
+async fn every_permission_is_needed_and_every_call_is_allowed() {
     let watched = Watched::start().await;
     watched.registrations().await;
     watched.log_ins().await;
@@ -840,7 +845,7 @@ async fn every_permission_of_the_template_is_needed_and_every_call_has_one() {
     assert_eq!(argued, BTreeSet::from(ARGUED), "the others are needed");
 }
 
-/// A policy for the tests of the comparison itself.
+/// A policy for the tests of `refused` and `needless`.
 fn sample() -> Vec<Permission> {
     of_statements(
         "Sample",
@@ -861,14 +866,14 @@ fn batch(keys: &[&str]) -> Call {
     Call::of("dynamodb:BatchGetItem", "other").with("dynamodb:LeadingKeys", keys)
 }
 
-/// Calls that need all of the sample.
+/// Calls that need every permission in the sample.
 fn samples() -> BTreeSet<Call> {
     let of = |action: &str| Call::of(action, "table");
     BTreeSet::from([of("dynamodb:GetItem"), of("dynamodb:Query"), batch(&["user:ann", "admins"])])
 }
 
 #[test]
-fn a_permission_that_is_taken_away_is_missed() {
+fn a_missing_permission_is_noticed() {
     assert!(refused(&sample(), &samples()).is_empty());
     for index in 0..sample().len() {
         let mut fewer = sample();
@@ -878,7 +883,7 @@ fn a_permission_that_is_taken_away_is_missed() {
 }
 
 #[test]
-fn a_permission_that_is_added_is_found() {
+fn an_unneeded_permission_is_noticed() {
     assert_eq!(needless(&sample(), &samples()), []);
     let statement = |action: &str, resource: &str| json!([{ "Effect": "Allow", "Action": [action], "Resource": resource }]);
     for (action, resource) in [
@@ -890,10 +895,10 @@ fn a_permission_that_is_added_is_found() {
         let more = [sample(), added.clone()].concat();
         assert_eq!(needless(&more, &samples()), added);
     }
-    // What is allowed twice is needed once.
+    // A permission that the policy has twice is needed only once.
     let twice = of_statements("Added", &statement("dynamodb:Query", "table"));
     assert_eq!(needless(&[sample(), twice].concat(), &samples()).len(), 2);
-    // Each kind of items must be needed.
+    // The comparison also finds a kind of items that no call needs.
     let users = BTreeSet::from([batch(&["user:ann"])]);
     let found: Vec<String> =
         needless(&sample()[2..], &users).iter().map(ToString::to_string).collect();
@@ -945,7 +950,7 @@ fn a_transaction_needs_the_permissions_of_its_operations() {
 }
 
 #[test]
-fn the_ai_is_allowed_the_configured_model_alone_by_its_id_or_its_arn() {
+fn only_the_configured_model_is_allowed_by_its_id_or_arn() {
     let id = "abc123";
     let account = "arn:aws:bedrock:us-east-1:000000000000";
     for configured in [
@@ -959,7 +964,7 @@ fn the_ai_is_allowed_the_configured_model_alone_by_its_id_or_its_arn() {
         for action in ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"] {
             let own = of_bedrock(action, id);
             assert_eq!(refused(&policy, &own), [&own[0]; 0], "{configured}");
-            // Neither another one nor, without a profile, a model of a profile.
+            // The policy allows no other model, and no model of a profile without that profile.
             let others = of_bedrock(action, "another");
             assert_eq!(refused(&policy, &others).len(), others.len(), "{configured}");
         }

@@ -1,4 +1,5 @@
-//! What holds for any input, tried with many random ones. A failing input is shrunk and printed.
+//! Properties that hold for any input, tested with many random inputs. A failing input is shrunk
+//! and printed.
 
 use functions::ROUTES;
 use proptest::collection::vec;
@@ -16,7 +17,7 @@ use tokio::runtime::Runtime;
 
 use crate::support::client::{Api, Person};
 
-/// A server and a user with credits for many chats, for one property.
+/// The server for one property, and a user with credits for many chats.
 struct World {
     runtime: Runtime,
     ann: Person,
@@ -30,7 +31,7 @@ impl World {
         Self { runtime, ann }
     }
 
-    /// Tries `holds` with this many inputs.
+    /// Tests `holds` with `cases` random inputs.
     fn check<T: std::fmt::Debug>(
         &self,
         cases: u32,
@@ -51,7 +52,7 @@ fn check<T: std::fmt::Debug>(
     runner.run(&inputs, holds).unwrap();
 }
 
-/// Any text, often with parts that mean something to DynamoDB, JSON, SQL, HTML or a log.
+/// Generates any text, often with parts that have a meaning in DynamoDB, JSON, SQL, HTML or logs.
 fn text() -> impl Strategy<Value = String> {
     const ODD: &[&str] = &[
         "#name",
@@ -71,7 +72,7 @@ fn text() -> impl Strategy<Value = String> {
         .prop_map(|parts| parts.concat())
 }
 
-/// Any JSON object, often with fields that are read.
+/// Generates any JSON object, often with fields that endpoints read.
 fn object() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -105,7 +106,7 @@ fn object() -> impl Strategy<Value = Value> {
 }
 
 #[test]
-fn the_key_of_a_name_or_address_is_one_and_its_own_key() {
+fn key_forms_of_names_and_addresses_are_idempotent() {
     check(
         2000,
         prop_oneof![any::<String>(), string_regex("[\\pL\\pN@.+_-]{1,20}").unwrap()],
@@ -127,7 +128,7 @@ fn the_key_of_a_name_or_address_is_one_and_its_own_key() {
 }
 
 #[test]
-fn amounts_add_up_or_are_refused() {
+fn sums_of_credits_are_exact_or_refused() {
     check(2000, (any::<u64>(), any::<u64>()), |(one, other)| {
         let (Some(one), Some(other)) =
             (Credits::new(one % 2_000_000_000_000), Credits::new(other % 2_000_000_000_000))
@@ -144,7 +145,7 @@ fn amounts_add_up_or_are_refused() {
 }
 
 #[test]
-fn two_idempotency_keys_have_two_ids() {
+fn different_idempotency_keys_have_different_ids() {
     let key = || string_regex("[ -~]{1,40}").unwrap();
     let kind = || prop::sample::select(vec![Kind::Chat, Kind::Adjustment, Kind::Registration]);
     check(1000, ((key(), kind(), key()), (key(), kind(), key())), |(one, other)| {
@@ -157,7 +158,7 @@ fn two_idempotency_keys_have_two_ids() {
 }
 
 #[test]
-fn a_cursor_opens_its_place_and_no_edited_one_opens_any() {
+fn cursors_are_valid_only_unedited_and_in_their_scope() {
     let world = World::new();
     let account = world.runtime.block_on(world.ann.api.account(&world.ann));
     let position = string_regex("[!-~]{1,200}").unwrap();
@@ -186,7 +187,7 @@ fn a_cursor_opens_its_place_and_no_edited_one_opens_any() {
 }
 
 #[test]
-fn any_message_is_answered_kept_and_found_as_it_was_sent() {
+fn any_message_is_answered_and_stored_unchanged() {
     World::new().check(60, text(), async |ann, text| {
         let answer = ann.chat(&text).await;
         if text.trim().is_empty() || text.contains('\0') || text.starts_with('!') {
@@ -216,7 +217,7 @@ fn no_body_breaks_an_endpoint() {
                 .api
                 .send(method, route.path, if signed { &headers } else { &[] }, Some(body))
                 .await;
-            // The scripted AI fails on request.
+            // The scripted AI fails if the message asks for it.
             prop_assert!(
                 !answer.status.is_server_error() || answer.body["code"] == "ai_failed",
                 "{:?}",
@@ -228,7 +229,7 @@ fn no_body_breaks_an_endpoint() {
 }
 
 #[test]
-fn no_storm_of_odd_headers_or_queries_breaks_an_endpoint() {
+fn no_headers_or_queries_break_an_endpoint() {
     let routes: Vec<_> = ROUTES.iter().filter(|route| route.method == "GET").collect();
     const KNOWN: &[&str] = &[
         "authorization",
@@ -255,7 +256,7 @@ fn no_storm_of_odd_headers_or_queries_breaks_an_endpoint() {
             let mut request =
                 reqwest::Client::new().get(format!("{}{}", ann.api.url, route.path)).query(&query);
             for (name, value) in &headers {
-                // Headers about the framing of the body never reach an endpoint.
+                // Headers for the body's framing never reach an endpoint.
                 let framing = [
                     "content-length",
                     "transfer-encoding",

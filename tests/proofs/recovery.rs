@@ -1,4 +1,4 @@
-//! Holds whose function died: counted as free, released by the sweep, and once only.
+//! Holds of dead functions: reads count them as free, and the sweep releases them once.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
@@ -13,7 +13,7 @@ async fn sweep(api: &Api) -> SweepReport {
 }
 
 #[tokio::test]
-async fn a_sweep_gives_back_what_dead_functions_held_and_leaves_the_rest() {
+async fn sweeps_release_the_holds_of_dead_functions_only() {
     let api = Api::own(&[]).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     ben.chat("hi").await.is(200);
@@ -30,7 +30,7 @@ async fn a_sweep_gives_back_what_dead_functions_held_and_leaves_the_rest() {
 }
 
 #[tokio::test]
-async fn an_account_that_cant_be_read_stops_no_other_one() {
+async fn an_unreadable_account_does_not_stop_the_sweep_of_others() {
     let api = Api::own(&[]).await;
     let people = join_all(["ann", "ben", "cat"].map(|name| api.person(name))).await;
     join_all(people.iter().map(|person| person.chats_that_die(1))).await;
@@ -44,7 +44,7 @@ async fn an_account_that_cant_be_read_stops_no_other_one() {
 }
 
 #[tokio::test]
-async fn sweeps_at_once_release_once() {
+async fn parallel_sweeps_release_each_hold_once() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     ann.chats_that_die(5).await;

@@ -1,5 +1,5 @@
-//! A restore, rehearsed without AWS: tables are copied while chats are settled, which cuts more
-//! transactions than a restore by DynamoDB can; the newer tables lose data; and the commands of
+//! Rehearses a restore without AWS. Tables are copied while chats are settled, which cuts more
+//! transactions than DynamoDB's restore can. The newer tables lose data, and the commands of
 //! `manage` and the functions work on the copies.
 
 use std::collections::HashSet;
@@ -24,24 +24,26 @@ use crate::support::client::{Api, DAY, GRANT, PRICE, Person, unique};
 use crate::support::program::command;
 use crate::support::world::{World, put};
 
-/// The ledger first: whatever is settled while the other tables are copied has no row.
+/// The ledger is copied first, so chats that are settled while the other tables are copied have no
+/// row.
 const TABLES: [&str; 5] = ["LedgerTable", "UsersTable", "ChatsTable", "TokensTable", "KeysTable"];
 
-/// The beginning of the name of every restored table.
+/// The prefix of the name of each restored table.
 const RESTORED: &str = "restored-";
 
-/// How many users send messages meanwhile.
+/// How many users send messages during the copy.
 const BUSY: usize = 8;
 
 /// A public key that signs nothing, from RFC 8037.
 const PUBLIC_KEY: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 
-/// `UsersTable` as the environment calls it.
+/// Returns the environment variable for a table's name, such as `UsersTable`.
 fn variable(table: &str) -> String {
     format!("{}_TABLE", table.strip_suffix("Table").unwrap().to_uppercase())
 }
 
-/// Makes the table `target` as DynamoDB restores one: with the items and the indexes of `source`.
+/// Creates the table `target` with the items and the indexes of `source`, as DynamoDB's restore
+/// does.
 async fn restore_table(client: &Client, source: &str, target: &str) {
     let described = client.describe_table().table_name(source).send().await.unwrap();
     let described = described.table.unwrap();
@@ -87,7 +89,7 @@ async fn restore_all(api: &Api) {
     }
 }
 
-/// Deletes all of a user's items in a table, behind the API's back.
+/// Deletes all items of a user directly from a table.
 async fn lose(api: &Api, table: &str, sort: &str, who: &Person) {
     let client = dynamo::client(&api.dynamodb);
     let items = client
@@ -102,8 +104,9 @@ async fn lose(api: &Api, table: &str, sort: &str, who: &Person) {
     }
 }
 
-/// Runs a command of `manage` over the restored tables, beside the newer ones. Returns whether it
-/// succeeded, and its output. It blocks this thread, so the store must run on others.
+/// Runs a `manage` command over the restored tables and the newer ones. Returns true if it
+/// succeeded, and its output. The command blocks this thread, so the store must run on other
+/// threads.
 fn manage(api: &Api, arguments: &[&str]) -> (bool, String) {
     let mut program = command(&[&["manage"][..], arguments].concat());
     for table in TABLES {
@@ -115,7 +118,7 @@ fn manage(api: &Api, arguments: &[&str]) -> (bool, String) {
     (output.status.success(), out + &err)
 }
 
-/// The output of a command that must succeed.
+/// Runs a `manage` command that must succeed, and returns its output.
 #[track_caller]
 fn managed(api: &Api, arguments: &[&str]) -> String {
     let (success, said) = manage(api, arguments);
@@ -123,7 +126,7 @@ fn managed(api: &Api, arguments: &[&str]) -> String {
     said
 }
 
-/// A server whose functions use the restored tables.
+/// Starts a server whose functions use the restored tables.
 async fn functions_on_restored(api: &Api) -> Api {
     let names = TABLES.map(|table| (variable(table), format!("{RESTORED}{table}")));
     let mut environment = vec![("DYNAMODB_ENDPOINT", api.dynamodb.as_str())];
@@ -131,7 +134,7 @@ async fn functions_on_restored(api: &Api) -> Api {
     Api::own(&environment).await
 }
 
-/// The restored tables as a store.
+/// Returns the restored tables as a store.
 fn restored_store(api: &Api) -> Store {
     let settings = Settings::new(|name| match name {
         "DYNAMODB_ENDPOINT" => Some(api.dynamodb.clone()),
@@ -151,13 +154,13 @@ fn newer(api: &Api) -> NewerTables {
     NewerTables { store: api.store(), users: true, tokens: true, keys: true }
 }
 
-/// The present second, as operators write it.
+/// Returns the current second in the format that operators write.
 fn this_second(api: &Api) -> String {
     rfc3339(api.now() * 1000)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_is_restored_under_load_balances_and_what_has_ended_since_stays_so() {
+async fn a_restore_under_load_balances_and_revives_nothing_ended() {
     let api = Api::own(&[("CHAT_PRICE", "1"), ("CHATS_PER_MINUTE", "10000")]).await;
     let [ann, ben, fay] = [api.person("ann"), api.person("ben"), api.person("fay")];
     let (ann, ben, fay) = (ann.await, ben.await, fay.await);
@@ -171,7 +174,7 @@ async fn a_store_that_is_restored_under_load_balances_and_what_has_ended_since_s
     api.store().publish_key("another", PUBLIC_KEY, api.now()).await.unwrap();
     api.outbox_is_empty().await;
 
-    // The second, while chats are settled.
+    // Copies the tables while chats are settled.
     let busy = join_all((0..BUSY).map(|_| api.person("busy"))).await;
     let over = Arc::new(AtomicBool::new(false));
     let load = busy.iter().cloned().map(|person| {
@@ -197,7 +200,7 @@ async fn a_store_that_is_restored_under_load_balances_and_what_has_ended_since_s
         chats.await.unwrap();
     }
 
-    // What ends afterwards, and what gets lost.
+    // Sessions, keys and accounts end after the restored second, and Fay's data is lost.
     ann.revokes(key["id"].as_str().unwrap()).await.is(200);
     ann.ends(&phone.session()).await.is(200);
     let bearer = ben.bearer();
@@ -249,7 +252,7 @@ async fn a_store_that_is_restored_under_load_balances_and_what_has_ended_since_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_role_or_state_exists_afterwards_only_if_it_existed_before_and_still_does() {
+async fn rights_survive_a_restore_only_if_both_tables_have_them() {
     let api = Api::own(&[]).await;
     let (root, second_root) = (api.administrator("root").await, api.administrator("root").await);
     let (ben, cat) = (api.person("ben").await, api.person("cat").await);
@@ -274,7 +277,7 @@ async fn a_role_or_state_exists_afterwards_only_if_it_existed_before_and_still_d
     assert_eq!(trail.as_array().unwrap().len(), 2, "{trail}");
 }
 
-/// Where an account was when the tables were restored.
+/// The account's state at the restored second.
 #[derive(Clone, Copy, Debug)]
 enum Moment {
     Start,
@@ -283,7 +286,7 @@ enum Moment {
 }
 
 #[tokio::test]
-async fn every_part_of_a_settle_that_a_restore_cuts_off_is_completed_or_undone() {
+async fn settles_cut_by_a_restore_are_completed_or_undone() {
     let api = Api::own(&[]).await;
     let number = |number: u64| AttributeValue::N(number.to_string());
     for at in [Moment::Start, Moment::Reserved, Moment::Settled] {
@@ -329,7 +332,7 @@ async fn every_part_of_a_settle_that_a_restore_cuts_off_is_completed_or_undone()
 }
 
 #[tokio::test]
-async fn whatever_else_a_restore_cuts_off_is_completed_or_undone() {
+async fn other_writes_cut_by_a_restore_are_completed_or_undone() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let address = format!("{}@example.com", unique("ann"));
@@ -337,8 +340,8 @@ async fn whatever_else_a_restore_cuts_off_is_completed_or_undone() {
     let ann = api.person_with(ann).await;
     ann.makes_a_key("a program").await.is(201);
     let ben = api.person("ben").await;
-    // An adjustment and a registration without their rows, keys without their number, an address
-    // without its claim, and a claim without its account.
+    // Cuts these writes: an adjustment and a registration without their rows, API keys without
+    // their count, an address without its claim, and a claim without its account.
     api.adjust(&ann, 500, "for the outage").await;
     lose(&api, "LedgerTable", "entry_id", &ben).await;
     let (rows, _) = api.store().entries(&ann.id, None, 1).await.unwrap();
@@ -371,7 +374,7 @@ async fn whatever_else_a_restore_cuts_off_is_completed_or_undone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tables_that_are_in_use_are_left_alone() {
+async fn reapply_and_reconcile_refuse_tables_in_use() {
     let api = Api::own(&[]).await;
     api.person("ann").await;
     restore_all(&api).await;
@@ -387,8 +390,7 @@ async fn tables_that_are_in_use_are_left_alone() {
 }
 
 #[tokio::test]
-async fn an_account_that_is_gone_for_longer_than_its_tombstone_comes_back_only_if_no_one_deleted_it()
- {
+async fn an_account_without_a_tombstone_returns_unless_deleted() {
     let api = Api::own(&[]).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     restore_all(&api).await;
@@ -419,7 +421,7 @@ async fn an_account_that_is_gone_for_longer_than_its_tombstone_comes_back_only_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_that_were_deleted_since_come_back_unless_the_newer_table_is_believed() {
+async fn reapply_deletes_messages_again_only_if_told_to() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let kept = ann.chat("keep this").await.is(200)["id"].clone();

@@ -1,9 +1,9 @@
-//! Two releases over one store: today's code works on a store that the release before has written,
-//! and what today's code writes is what the release before can read. docs/operate/operations.md has
-//! the steps of a change. `later` has the kinds, roles and reasons of a release after today's.
+//! Checks that two releases can share one store: this release works on a store of the previous
+//! release, and the previous release can read this release's items. docs/operate/operations.md has
+//! the steps of a schema change. `later` tests the kinds, roles and reasons of a later release.
 //!
-//! `tests/recorded/store.jsonl` is a store of an earlier release, and
-//! `tests/recorded/schema.txt` the list of what today's code stores.
+//! `tests/recorded/store.jsonl` is the store of an earlier release, and `tests/recorded/schema.txt`
+//! lists what this release stores.
 
 mod after;
 mod later;
@@ -41,12 +41,12 @@ fn listed() -> Schema {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_of_the_release_before_works() {
+async fn a_store_of_the_previous_release_works() {
     works(&before()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_later_release_adds_is_ignored_and_kept_and_what_it_may_drop_is_not_missed() {
+async fn later_additions_are_kept_and_later_removals_tolerated() {
     let mut record = before();
     let dropped = listed().unneeded();
     for (table, items) in &mut record.items {
@@ -65,7 +65,8 @@ async fn what_a_later_release_adds_is_ignored_and_kept_and_what_it_may_drop_is_n
     }
     let (dynamo, _api) = works(&record).await;
     for (table, items) in record::items(&dynamo.url).await {
-        // A claim passes to another account, and a name to another user: these items are replaced.
+        // These items are replaced, because a claim passes to another account and a name to another
+        // user.
         let stays =
             |item: &&Value| !["email:", "user:(deleted)"].contains(&kind(&table, item).as_str());
         let before: BTreeSet<String> =
@@ -76,7 +77,7 @@ async fn what_a_later_release_adds_is_ignored_and_kept_and_what_it_may_drop_is_n
     }
 }
 
-/// Adds an attribute to an item, and to the maps in it that have named fields.
+/// Adds an attribute to an item and to the maps in it that have named fields.
 fn add_later(item: &mut Value) {
     for name in ["letter", "reservations"] {
         let maps = item.get_mut(name).and_then(|map| map["M"].as_object_mut());
@@ -87,7 +88,7 @@ fn add_later(item: &mut Value) {
     item[LATER] = json!({ "S": "a new attribute" });
 }
 
-/// The key of an item as text.
+/// Returns an item's key as text.
 fn key(table: &str, item: &Value) -> String {
     let names: &[&str] = match table {
         "KeysTable" => &["kid"],
@@ -99,7 +100,7 @@ fn key(table: &str, item: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_stored_can_be_read_by_the_release_before() {
+async fn the_previous_release_can_read_stored_items() {
     let (dynamo, api) = life::server().await;
     let now = life::record(&api, "").await.schema();
     drop(dynamo);
@@ -107,7 +108,7 @@ async fn what_is_stored_can_be_read_by_the_release_before() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Writes what `scripts/dev/record-store` records: the store behind the front door, and its list.
+/// Records the store behind the front door for `scripts/dev/record-store`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "scripts/dev/record-store runs it"]
 async fn records_the_store_behind_the_front_door() {
@@ -118,7 +119,7 @@ async fn records_the_store_behind_the_front_door() {
     std::fs::write(recorded("store.jsonl"), record.text()).unwrap();
 }
 
-/// The lines of code of a file or folder of `shared/src`, without comments and unit tests.
+/// Returns the lines of code in a file or folder of `shared/src`, without comments and unit tests.
 fn code(path: &str) -> Vec<String> {
     let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/src").join(path);
     if whole.is_dir() {
@@ -133,12 +134,12 @@ fn code(path: &str) -> Vec<String> {
     code.lines().filter(is_code).map(str::to_owned).collect()
 }
 
-/// The string literals of these lines.
+/// Returns the string literals in these lines.
 fn literals(lines: &[String]) -> impl Iterator<Item = &str> {
     lines.iter().flat_map(|line| line.split('"').skip(1).step_by(2))
 }
 
-/// The word that a text begins with, after a `#`.
+/// Returns the first word of a text, without a `#` before it.
 fn word(text: &str) -> &str {
     let text = text.trim_start_matches('#');
     let end = text.find(|c: char| !c.is_ascii_lowercase() && c != '_');
@@ -146,7 +147,7 @@ fn word(text: &str) -> &str {
 }
 
 #[test]
-fn the_list_has_every_attribute_that_the_code_names() {
+fn the_list_has_every_attribute_in_the_code() {
     let listed = listed();
     let listed: BTreeSet<&str> = listed.0.keys().flat_map(|(_, _, name)| name.split('.')).collect();
     let store = code("store");
@@ -155,7 +156,7 @@ fn the_list_has_every_attribute_that_the_code_names() {
         .collect();
     let updated = updates.iter().flat_map(|update| update.split("SET ").skip(1));
     let updated = updated.flat_map(|names| names.split(", ")).map(word);
-    // The fields of items that are not always there.
+    // The fields that some items lack.
     let values = ["account", "admin_act", "api_key", "chat", "entry", "session"];
     let values = values.iter().flat_map(|value| code(&format!("values/{value}.rs")));
     let items: Vec<String> = store.iter().cloned().chain(values).collect();
@@ -172,13 +173,13 @@ fn the_list_has_every_attribute_that_the_code_names() {
 }
 
 #[test]
-fn the_list_has_every_kind_of_item_that_has_a_key() {
+fn the_list_has_every_kind_of_key_in_the_code() {
     let listed = listed();
     let kinds: BTreeSet<&str> = listed.0.keys().map(|(_, kind, _)| kind.as_str()).collect();
     let lines = code("store/schema.rs");
     let keys: Vec<&str> = literals(&lines)
         .filter(|text| text.starts_with(|c: char| c.is_ascii_lowercase()))
-        // The place of a deleted conversation in an index is no key.
+        // The position of a deleted conversation in an index is not a key.
         .filter(|text| text[word(text).len()..].starts_with([':', '#']) && *text != "d#")
         .collect();
     assert!(keys.len() > 12, "{keys:?}");
@@ -194,8 +195,8 @@ UsersTable user: email S sometimes
 UsersTable user: tokens N
 ";
 
-/// What is said of a change from `SAMPLE`, which the recorded release and the list have unless they
-/// are given.
+/// Returns the complaints about a change from `before`, the recorded release's schema, to `now`, if
+/// the list is `listed`.
 fn said(before: &str, listed: &str, now: &str) -> Vec<String> {
     let [before, listed, now] = [before, listed, now].map(Schema::parse);
     complaints(&before, &listed, &now)
@@ -208,7 +209,7 @@ fn is_said(said: &[String], of: &str) {
 }
 
 #[test]
-fn a_change_of_what_is_stored_is_noticed_and_its_steps_are_named() {
+fn schema_changes_are_noticed_and_their_steps_named() {
     assert_eq!(said(SAMPLE, SAMPLE, SAMPLE), Vec::<String>::new());
     assert_eq!(Schema::parse(SAMPLE).to_string(), SAMPLE);
     let with = |line: &str| format!("{SAMPLE}{line}\n");
@@ -237,7 +238,7 @@ fn a_change_of_what_is_stored_is_noticed_and_its_steps_are_named() {
 }
 
 #[test]
-fn one_index_of_a_table_changes_in_a_release_and_no_local_one() {
+fn a_release_changes_one_index_per_table_and_no_local_index() {
     let [one, other] = ["one", "other"].map(|name| format!("UsersTable index {name} a:S,ALL()\n"));
     let more = format!("{SAMPLE}{one}");
     assert_eq!(said(SAMPLE, &more, &more), Vec::<String>::new());
@@ -253,7 +254,7 @@ fn one_index_of_a_table_changes_in_a_release_and_no_local_one() {
 }
 
 #[test]
-fn a_reply_may_have_more_fields_than_before_and_no_fewer() {
+fn replies_may_gain_fields_but_not_lose_any() {
     let before = json!({ "id": 1, "list": [{ "a": "x" }] });
     let more = json!({ "id": 1, "list": [{ "a": "x", "b": 2 }], "new": null });
     assert_eq!(within(&before, &more), Ok(()));

@@ -1,9 +1,9 @@
-//! Random schedules: clients that chat, stop answers, refresh and read, functions that die, a store
-//! that fails, and time that jumps, all in an order that a seed decides. After every write the books are
-//! checked, and after every reply whether it was true.
+//! Runs random schedules: clients chat, stop answers, refresh and read, functions die, the store
+//! fails, and time jumps, all in an order that a seed decides. The test checks the books after
+//! every write, and every reply for its truth.
 //!
-//! `SEED=17` runs one seed and prints its schedule, `SEEDS=0..1000000` runs as many. With
-//! `--nocapture` a run says how long it took.
+//! `SEED=17` runs one seed and prints its schedule. `SEEDS=0..1000000` runs a range. With
+//! `--nocapture` a run prints how long it took.
 
 mod model;
 mod tables;
@@ -47,23 +47,23 @@ use wire::{Broken, Connection, HttpReply, Packet};
 
 use crate::support::mistakes::{Mistake, Sabotage};
 
-/// How many schedules a run makes; over another emulator, a fifth of them. CI continues from here
-/// to 10,000.
+/// How many schedules a run tries. Over DynamoDB Local, a run tries a fifth of these schedules. The
+/// nightly workflow continues from here to 10,000.
 const SCHEDULES: u64 = 2500;
 
-/// How long a request may be on its way, in seconds: what the protocol's leases and closed ids are
-/// made for.
+/// How long a request may be in transit, in seconds. The protocol's leases and closed ids are
+/// designed for this time.
 const ON_ITS_WAY: u64 = 30;
 
-/// A chat's lease: the time of a call without a limit, and 30 seconds.
+/// A chat's lease in seconds: the time of an invocation without a deadline, and 30 seconds.
 const LEASE: u64 = 59;
 
 const PRICE: i64 = 100;
 
-/// How a violation begins where the store can't read a call.
+/// How a violation begins if the store can't read a call.
 const UNREADABLE: &str = "the store can't make sense of";
 
-/// SplitMix64 (Steele, Lea and Flood, 2014).
+/// The random number generator SplitMix64 (Steele, Lea and Flood, 2014).
 struct Random(u64);
 
 impl Random {
@@ -79,7 +79,7 @@ impl Random {
         usize::try_from(self.next() % u64::try_from(limit).unwrap()).unwrap()
     }
 
-    /// True in this many of a hundred cases.
+    /// Returns true in `percent` of a hundred cases.
     fn percent(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
@@ -89,17 +89,17 @@ impl Random {
     }
 }
 
-/// A store of its own and the functions over it: schedules run in it one after the other.
+/// A store and the functions over it. Schedules run in a lane one after the other.
 struct Lane {
     connection: Connection,
     app: App,
     accounts: Arc<AccountConfig>,
     signer: Signer,
     ai: Ai,
-    /// Another AI: one that answers where the first provider fails.
+    /// An AI whose second provider answers when the first one fails.
     failing_over: Ai,
-    /// An AI with time for answers that go on. Its functions look all the time whether they are
-    /// stopped.
+    /// An AI whose time limit allows answers that don't end. Functions that ask it check for stops
+    /// all the time.
     patient: Ai,
 }
 
@@ -117,7 +117,7 @@ impl Lane {
         });
         let config = Config::read(&settings).unwrap();
         let mut ai = AiConfig::read(&settings).unwrap();
-        // Only the time distinguishes an AI that hangs from one that fails.
+        // A hanging AI differs from a failing one only by the time that it takes.
         ai.timeout = Duration::from_millis(1);
         let connection = Connection::to(Arc::new(Tables::open(store).await), sabotage);
         let clock = Clock::default();
@@ -139,14 +139,16 @@ impl Lane {
     }
 }
 
-/// How a chat is requested.
+/// How a client requests a chat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Whole,
     Streamed,
-    /// The same, and the answer goes on until it is stopped or the schedule completes it.
+    /// The answer is streamed, and doesn't end until a client stops it or the schedule completes
+    /// it.
     Held,
-    /// By a client that sends no key, but counts its retries: for the first time, or again.
+    /// The client sends no idempotency key, but counts its retries. `First` is a new call, and
+    /// `Again` a retry.
     First,
     Again,
 }
@@ -157,16 +159,16 @@ impl Way {
     }
 }
 
-/// How long a call without a key is recognized, in seconds.
+/// How long a call without an idempotency key is recognized, in seconds.
 const KNOWN: u64 = 900;
 
-/// The message of all clients that count their retries.
+/// The message of every client that counts its retries.
 const CALL: &str = "hi again";
 
-/// What is heard of an answer.
+/// The pieces of an answer, as its client receives them.
 type Hearing = Rc<RefCell<Option<UnboundedReceiver<Piece>>>>;
 
-/// A request of a client, or scheduled work.
+/// A client's request, or scheduled work.
 #[derive(Clone, Debug)]
 enum What {
     Chat {
@@ -174,17 +176,18 @@ enum What {
         message: String,
         way: Way,
         conversation: Option<String>,
-        /// The chat of the conversation that it follows, or `start`; by default the newest one.
+        /// The chat that the new chat follows in its conversation, or `start`. By default, a new
+        /// chat follows the newest one.
         after: Option<String>,
     },
-    /// The stop of the chat under a key.
+    /// Stops the chat under an idempotency key.
     Stop {
         key: String,
-        /// Until when the key's chat is remembered, if it was paid before.
+        /// The second until which the key's chat is remembered, if it was paid before.
         known_until: u64,
     },
     Balance,
-    /// The deletion of a conversation.
+    /// Deletes a conversation.
     Delete {
         conversation: String,
     },
@@ -194,55 +197,57 @@ enum What {
     Sweep,
 }
 
-/// A request or a sweep, from its start on.
+/// A request or a sweep that has started.
 struct Task {
     what: What,
     client: usize,
     started: u64,
-    /// The machine's time when it started.
+    /// The machine's time at the start.
     began: Instant,
-    /// Whether, when it started, the client knew that the session had ended, or had refreshed with
-    /// a later refresh token.
+    /// True if, at the start, the client knew that the session had ended or had already refreshed
+    /// with a later refresh token.
     after_the_end: bool,
     faults: u32,
-    /// The id of its chat, once it has tried to take the credits.
+    /// The chat's id, once the task has tried to reserve credits.
     owner: Option<String>,
     settled_at: Option<u64>,
-    /// The account as refusals and reads showed it.
+    /// The states of the account that refusals and reads have shown to the task.
     seen: Vec<Account>,
     hearing: Hearing,
     running: Option<Pin<Box<dyn Future<Output = Outcome>>>>,
-    /// The status of its reply, and whether that was a replay.
+    /// The reply's status, and true if the reply was a replay.
     told: Option<(u16, bool)>,
     code: String,
 }
 
 impl Task {
-    /// Whether the machine may have been too slow for the limits of the AI and of calls, which count
-    /// its time. The shortest is a call's, which ends earlier than it if a pause would exceed it.
+    /// Returns true if the machine may have been too slow for the time limits of the AI and of
+    /// calls, which count real time. The shortest limit is a call's, and a call ends before its
+    /// limit if the next pause would exceed it.
     fn was_slow(&self) -> bool {
         self.began.elapsed() >= OPERATION / 2
     }
 
-    /// Whether a time limit may have ended it: because time jumped, or because the machine was slow.
+    /// Returns true if a time limit may have ended the task, because time jumped or the machine was
+    /// slow.
     fn may_time_out(&self, now: u64) -> bool {
         now > self.started || self.was_slow()
     }
 
-    /// Records when it first sent its settle: that is the time in the settle.
+    /// Records when the task first sent its settle, which is the time in the settle.
     fn sends(&mut self, packet: &Packet) {
         if packet.operation == "TransactWriteItems" {
             self.settled_at = Some(self.settled_at.map_or(packet.sent, |at| at.min(packet.sent)));
         }
     }
 
-    /// Whether the AI answers until the schedule completes the answer.
+    /// Returns true if the answer doesn't end until the schedule completes it.
     fn goes_on(&self) -> bool {
         matches!(self.what, What::Chat { way: Way::Held, .. })
             && self.hearing.borrow().as_ref().is_some_and(|pieces| !pieces.is_closed())
     }
 
-    /// Has the AI say the rest.
+    /// Lets the AI complete the answer.
     fn complete(&self) {
         if let Some(pieces) = self.hearing.borrow_mut().as_mut() {
             pieces.close();
@@ -255,26 +260,27 @@ enum Outcome {
     SweepReport(shared::Result<()>),
 }
 
-/// A device of a user, with a session of its own.
+/// A user's device, with its session.
 struct Client {
     person: usize,
     /// The long-lived access token.
     token: String,
-    /// The refresh tokens that it received, by generation.
+    /// The refresh tokens that the device received, by generation.
     refresh: Vec<String>,
-    /// The highest generation that it has presented.
+    /// The highest generation that the device has presented.
     presented: usize,
-    /// The second at which it presented each generation for the first time, by generation.
+    /// The second at which the device first presented each generation.
     first_presented: BTreeMap<usize, u64>,
-    /// The highest generation for which it received a successor.
+    /// The highest generation for which the device received a successor.
     taken: usize,
-    /// Whether a refresh token may have been dead when it was presented.
+    /// True if a refresh token may have been dead when it was presented.
     robbed: bool,
-    /// Whether a reply said so.
+    /// True if a reply said that the session had ended.
     ended: bool,
 }
 
-/// The reply to a request with a key, and the second until which the key is remembered.
+/// A paid chat under an idempotency key, with its reply (once a client has received one) and the
+/// second until which the key is remembered.
 struct Remembered {
     chat_id: String,
     message: String,
@@ -288,45 +294,48 @@ struct Schedule<'l> {
     clock: Clock,
     app: App,
     ai: Ai,
-    /// That of requests whose answers go on.
+    /// The AI for requests whose answers don't end.
     patient: Ai,
     people: Vec<Person>,
     clients: Vec<Client>,
     tasks: Vec<Task>,
-    /// The requests that keys belong to, by person and key.
+    /// The chat under each idempotency key, by person and key.
     keys: HashMap<(usize, String), Remembered>,
-    /// The conversations that each person knows, and whether a client has begun to delete them.
+    /// The conversations that each person knows. True means that a client has begun to delete the
+    /// conversation.
     conversations: Vec<Vec<(String, bool)>>,
-    /// The messages that each person was answered in the first of these.
+    /// The ids of the answered chats in each person's first conversation.
     messages: Vec<Vec<String>>,
-    /// How many chats of clients that count their retries each person has paid.
+    /// How many chats each person has paid for clients that count their retries.
     calls_paid: Vec<usize>,
-    /// How many of a hundred calls meet a fault.
+    /// The percentage of calls that get a fault.
     storm: usize,
-    /// How many of a hundred writes arrive twice.
+    /// The percentage of writes that arrive twice.
     echoes: usize,
-    /// How many of a hundred requests are refreshes.
+    /// The percentage of requests that are refreshes.
     refreshes: usize,
-    /// All clients chat under one key.
+    /// True if all clients chat under one idempotency key.
     one_key: bool,
-    /// How many of a hundred chats fail at the AI.
+    /// The percentage of chats that fail at the AI.
     failures: usize,
-    /// Clients chat in a conversation of each person, and delete it.
+    /// True if clients chat in each person's conversations, and delete them.
     talks: bool,
-    /// All clients count their retries and send no key.
+    /// True if all clients count their retries and send no idempotency key.
     all_count: bool,
-    /// Clients chat under keys, most answers go on, and clients stop them.
+    /// True if clients chat under idempotency keys and stop the chats. Most answers then don't end
+    /// without a stop.
     stops: bool,
-    /// Most chats follow any chat of a conversation.
+    /// True if most chats follow an arbitrary chat in a conversation.
     branches: bool,
-    /// Requests arrive after any time: then only the books must be right, not the replies.
+    /// True if requests may arrive after any time. Then the test checks only the books, and not the
+    /// replies.
     ancient: bool,
     pauses: u32,
     log: String,
     violation: Option<String>,
 }
 
-/// What went wrong, and the steps that led there.
+/// A violation, and the steps that led to it.
 #[derive(Debug)]
 struct Failure {
     seed: u64,
@@ -345,7 +354,8 @@ type Checked<T = ()> = Result<T, String>;
 
 async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
     let mut schedule = Schedule::new(lane, seed).await;
-    // Without tokio's budget, which would make a task yield now and then without a reason.
+    // Turns tokio's budget off, because it would sometimes make a task yield without the schedule's
+    // decision.
     let ran = tokio::task::unconstrained(AssertUnwindSafe(schedule.play()).catch_unwind()).await;
     let verdict = match ran {
         Ok(verdict) => verdict,
@@ -363,7 +373,7 @@ async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
     wire.adrift.clear();
     wire.pausing.clear();
     drop(wire);
-    // Otherwise the sweep of a later schedule would find holds and closed ids.
+    // Otherwise a later schedule's sweep would find these holds and closed ids.
     for person in &schedule.people {
         lane.tables().remove(&person.pk);
     }
@@ -373,8 +383,8 @@ async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
     }
 }
 
-/// How many chats of an account are refunded in a day although the AI may have worked. Low if the
-/// limit of a minute is low, so that some schedules reach it.
+/// How many chats an account may have refunded in a day although the AI may have worked. The limit
+/// is low if the limit per minute is, so that some schedules reach it.
 fn refunds_a_day(app: &App) -> i64 {
     i64::from(app.config.refunds_per_minute) * 2
 }
@@ -382,8 +392,8 @@ fn refunds_a_day(app: &App) -> i64 {
 impl<'l> Schedule<'l> {
     async fn new(lane: &'l Lane, seed: u64) -> Self {
         let mut random = Random(seed);
-        // The clock starts at a second that the seed decides and doesn't run, so that the machine's
-        // speed decides nothing.
+        // The clock starts at a second that the seed decides and then stands still, so that the
+        // machine's speed can't influence the schedule.
         let minute = Clock::default().seconds() / 60 * 60;
         let clock = Clock::standing((minute + random.next() % 60) * 1000);
         let mut config = (*lane.app.config).clone();
@@ -449,7 +459,8 @@ impl<'l> Schedule<'l> {
                 ended: false,
             });
         }
-        // Now, so that no schedule reads the keys, whichever ran here before.
+        // Reads the public keys now, so that no schedule reads them, whichever schedule was the
+        // first here.
         app.keyring.read().await.unwrap();
         let storm = random.pick(&[0, 5, 10, 20, 35]);
         let ancient = random.percent(20);
@@ -461,7 +472,8 @@ impl<'l> Schedule<'l> {
         let all_count = random.percent(10);
         let stops = seed % 8 == 7;
         let branches = seed % 16 == 3;
-        // A stop that arrives late must find another chat under its key.
+        // With stops, many writes arrive twice, so that a late stop may find another chat under its
+        // key.
         let echoes = if stops { 40 } else { echoes };
         let mut log = String::new();
         let grants: Vec<_> = people
@@ -523,7 +535,7 @@ impl<'l> Schedule<'l> {
         self.clock.seconds()
     }
 
-    /// The whole schedule: the storm, the calm after it, and the clients' last requests.
+    /// Runs the whole schedule: the storm, the calm after it, and the clients' last requests.
     async fn play(&mut self) -> Checked {
         // A refresh token becomes invalid after three more refreshes, each of which needs the reply
         // to the one before.
@@ -577,8 +589,8 @@ impl<'l> Schedule<'l> {
         self.calm().await
     }
 
-    /// The waiting calls, ordered by task, and within a task by their contents, since ids are
-    /// random and parallel calls are sent in any order.
+    /// Returns the waiting calls, ordered by task and then by contents. Ids are random and parallel
+    /// calls are sent in any order, so neither can define the order.
     fn waiting(&self) -> Vec<u64> {
         let wire = self.lane.connection.wire();
         let mut waiting: Vec<_> = wire.calls.iter().collect();
@@ -594,7 +606,7 @@ impl<'l> Schedule<'l> {
         waiting.into_iter().map(|call| call.id).collect()
     }
 
-    /// Those of the requests adrift that may still arrive.
+    /// Returns the indexes of the stray requests that may still arrive.
     fn arriving(&self) -> Vec<usize> {
         let (now, ancient) = (self.now(), self.ancient);
         let mut wire = self.lane.connection.wire();
@@ -609,13 +621,13 @@ impl<'l> Schedule<'l> {
         if self.branches && self.random.percent(60) {
             return self.start_in_a_branch();
         }
-        // If most requests are refreshes, one client sends them all: only then refresh tokens soon
-        // become invalid.
+        // If most requests are refreshes, one client sends them all. Only then do refresh tokens
+        // soon become invalid.
         let client = if self.refreshes > 50 { 0 } else { self.random.below(self.clients.len()) };
         let what = match self.random.below(100) {
             refresh if refresh < self.refreshes => {
                 let known = self.clients[client].refresh.len();
-                // The newest, the one before, the one before that, or any.
+                // One of the three newest refresh tokens, or any.
                 let generation = match self.random.below(20) {
                     0..12 => known - 1,
                     12..15 => known.saturating_sub(2),
@@ -635,7 +647,8 @@ impl<'l> Schedule<'l> {
                             .then(|| self.random.pick(&["k1", "k1", "k2"]).to_owned()),
                     };
                     let known = &self.conversations[self.clients[client].person];
-                    // Mostly in the first conversation, so that its deletion meets a running chat.
+                    // Most chats are in the first conversation, so that its deletion is likely to
+                    // meet a running chat.
                     let conversation = (self.talks && self.random.percent(80)).then(|| {
                         let index = if self.random.percent(80) {
                             0
@@ -649,7 +662,7 @@ impl<'l> Schedule<'l> {
                         (_, 4..6) => "!empty".into(),
                         (_, 6..7) => "!hang".into(),
                         (Some(key), 7..17) => format!("{key} other"),
-                        // A key belongs to a message and its conversation.
+                        // An idempotency key belongs to a message and its conversation.
                         (Some(key), _) => conversation.as_ref().map_or_else(
                             || format!("{key} hi"),
                             |(index, _)| format!("{key} in {index}"),
@@ -661,7 +674,7 @@ impl<'l> Schedule<'l> {
                         _ => self.random.pick(&[Way::Whole, Way::Whole, Way::Streamed]),
                     };
                     let message = if way.counts() { CALL.into() } else { message };
-                    // With one key, one message is always sent to one conversation.
+                    // Under one key, the same message always belongs to the same conversation.
                     let conversation = conversation
                         .filter(|_| !way.counts() && (key.is_none() || message.contains(" in ")))
                         .map(|(_, id)| id);
@@ -682,8 +695,9 @@ impl<'l> Schedule<'l> {
         self.start(client, what);
     }
 
-    /// A client chats under a key, or stops the chat under a key. Half of the words of `k1` are
-    /// heard before it is complete, and none of `k2`, which can be sent again after a stop.
+    /// Lets a client chat under an idempotency key, or stop the chat under a key. An answer under
+    /// `k1` delivers its first word before it is complete. An answer under `k2` delivers nothing,
+    /// so `k2` can be sent again after a stop.
     fn start_or_stop_a_chat(&mut self) {
         let (mut client, mut key) =
             (self.random.below(self.clients.len()), self.random.pick(&["k1", "k2", "k2"]));
@@ -727,8 +741,8 @@ impl<'l> Schedule<'l> {
         self.start(client, what);
     }
 
-    /// A client chats in the first conversation of its person: at its end, at another beginning, or
-    /// after any of its chats.
+    /// Lets a client chat in its person's first conversation: at the end, from another beginning,
+    /// or after any of the chats.
     fn start_in_a_branch(&mut self) {
         let client = self.random.below(self.clients.len());
         let person = self.clients[client].person;
@@ -741,7 +755,7 @@ impl<'l> Schedule<'l> {
         };
         let key = self.random.percent(60).then(|| self.random.pick(&["k1", "k2"]).to_owned());
         let message = match &key {
-            // A key belongs to a message and what it follows.
+            // An idempotency key belongs to a message and the chat that it follows.
             Some(key) => format!("{key} after {place}"),
             None => format!("hi {}", self.tasks.len()),
         };
@@ -750,7 +764,7 @@ impl<'l> Schedule<'l> {
         self.start(client, What::Chat { key, message, way, conversation, after });
     }
 
-    /// A client that counts its retries sends a call again, or begins one.
+    /// Decides whether a client that counts its retries retries a call or begins a new one.
     fn call_of(&mut self, client: usize) -> Way {
         let has_called = self.tasks.iter().any(|task| {
             task.client == client && matches!(task.what, What::Chat { way: Way::First, .. })
@@ -758,12 +772,12 @@ impl<'l> Schedule<'l> {
         if has_called && self.random.percent(70) { Way::Again } else { Way::First }
     }
 
-    /// Starts a request of a client. Returns its number.
+    /// Starts a client's request, and returns the number of its task.
     fn start(&mut self, client: usize, what: What) -> usize {
         let id = self.tasks.len();
         let Client { person, token, refresh, .. } = &self.clients[client];
         let whose = self.people[*person].name;
-        // What the clients of each person that count their retries ask for.
+        // The form of answers for the person's clients that count their retries.
         let form = if *person == 0 { AnswerForm::Completion } else { AnswerForm::Response };
         let (app, hearing) = (self.app.clone(), Hearing::default());
         let ai = match what {
@@ -862,8 +876,8 @@ impl<'l> Schedule<'l> {
             let now = self.now();
             let client = &mut self.clients[client];
             let first = *client.first_presented.entry(generation).or_insert(now);
-            // Except for the first one, a refresh token that is presented again after ten minutes
-            // may be a copy.
+            // A refresh token that is presented again after ten minutes may be a copy, unless it is
+            // the session's first one.
             let late = generation > 0 && now > first + 600;
             client.robbed |= overtaken || late || generation < client.presented;
             client.presented = client.presented.max(generation);
@@ -898,7 +912,7 @@ impl<'l> Schedule<'l> {
         self.say(format_args!("{by} seconds go by"));
     }
 
-    /// A function dies. The requests that it has sent are still on their way.
+    /// Kills a function. The requests that it has sent are still in transit.
     fn crash(&mut self, task: usize) {
         self.tasks[task].running = None;
         let kept = self.random.percent(50);
@@ -917,7 +931,7 @@ impl<'l> Schedule<'l> {
         self.say(format_args!("{task}: the function dies"));
     }
 
-    /// Lets the tasks run until each waits for the store.
+    /// Lets the tasks run until each of them waits for the store.
     async fn settle_down(&mut self) -> Checked {
         let begun = Instant::now();
         let quiet = poll_fn(|context| {
@@ -925,7 +939,7 @@ impl<'l> Schedule<'l> {
             for id in 0..self.tasks.len() {
                 let now = self.clock.seconds();
                 let mut wire = self.lane.connection.wire();
-                // A task whose calls all wait can't make progress.
+                // A task can't make progress while all its calls wait.
                 if self.tasks[id].running.is_none() || wire.waits(id) {
                     continue;
                 }
@@ -958,7 +972,7 @@ impl<'l> Schedule<'l> {
         self.violation.take().map_or(Ok(()), Err)
     }
 
-    /// Lets a call through to the store, or its reply through to the function; or not.
+    /// Lets a call through to the store, or its reply through to the function, or injects a fault.
     fn let_through(&mut self, id: u64) -> Checked {
         let (packet, reply) = {
             let mut wire = self.lane.connection.wire();
@@ -994,7 +1008,7 @@ impl<'l> Schedule<'l> {
         Ok(())
     }
 
-    /// A fault on the way there: nothing is applied, or not yet.
+    /// Injects a fault before the store. The store applies nothing, or applies the call later.
     fn before_the_store(
         &mut self,
         packet: &Packet,
@@ -1011,8 +1025,8 @@ impl<'l> Schedule<'l> {
             3 => (refused(400, "ProvisionedThroughputExceededException"), "exceeds the throughput"),
             4 => (Some(Err(Broken::Reset)), "is reset before it is applied"),
             5 | 6 if writes && self.pauses < 3 => {
-                // The product retries after a pause. The schedule waits for it: otherwise the order
-                // would depend on the machine.
+                // The product retries after a pause. The schedule waits for the retry, because the
+                // order would otherwise depend on the machine.
                 self.pauses += 1;
                 self.lane.connection.wire().pausing.push((packet.task, packet.operation.clone()));
                 if !transaction {
@@ -1034,7 +1048,7 @@ impl<'l> Schedule<'l> {
         }
     }
 
-    /// A fault on the way back: it was applied.
+    /// Injects a fault after the store has applied the call.
     fn after_the_store(
         &mut self,
         (status, body): HttpReply,
@@ -1132,8 +1146,8 @@ impl<'l> Schedule<'l> {
         Ok(reply)
     }
 
-    /// Checks a chat that was paid just now: it is stored, its key pays for no other chat, and no
-    /// reply said that it wouldn't be charged.
+    /// Checks a chat that was just paid: the chat is stored, its idempotency key pays for no other
+    /// chat, and no reply said that the chat wouldn't be charged.
     fn was_paid(&mut self, person: usize, chat_id: &str, task: usize, now: u64) -> Checked {
         let task = &self.tasks[task];
         let What::Chat { key, message, way, conversation, after } = &task.what else {
@@ -1145,8 +1159,8 @@ impl<'l> Schedule<'l> {
             conversation.as_deref().unwrap_or(chat_id),
             model::conversation_of(&tables, id, chat_id),
         );
-        // A chat whose conversation was deleted meanwhile is paid nevertheless, and stored outside
-        // of any conversation.
+        // A chat whose conversation was deleted in the meantime is still paid, and is stored
+        // outside of any conversation.
         let expected =
             model::conversation_exists(&tables, id, asked_in).then(|| asked_in.to_owned());
         if kept_in != expected {
@@ -1158,7 +1172,7 @@ impl<'l> Schedule<'l> {
         let may_follow = match (&kept_in, after.as_deref(), follows.as_deref()) {
             (None, _, follows) => follows.is_none(),
             (Some(_), Some(asked), Some(follows)) => asked == follows,
-            // The end of the main line is not named.
+            // A chat that follows the end of the main line doesn't name it.
             (Some(_), Some(asked), None) => model::after(&tables, id, asked).is_none(),
             (Some(_), None, Some(follows)) => model::chat(&tables, id, follows).is_some(),
             (Some(_), None, None) => true,
@@ -1195,7 +1209,7 @@ impl<'l> Schedule<'l> {
             ));
         }
         if way.counts() {
-            // A request that takes a day doesn't find its key any more.
+            // The key of a request that takes more than a day is no longer found.
             self.calls_paid[person] += usize::from(now < task.started + 86_400);
             let (paid, calls) = (self.calls_paid[person], self.calls_of(person));
             return if paid <= calls {
@@ -1219,8 +1233,8 @@ impl<'l> Schedule<'l> {
         Ok(())
     }
 
-    /// How many calls the person's clients that count their retries have begun. A retry that is no
-    /// longer recognized is a call too.
+    /// Returns the number of calls that a person's retry-counting clients have begun. A retry that
+    /// is no longer recognized counts as a call.
     fn calls_of(&self, person: usize) -> usize {
         let mut known_until = 0;
         let mut calls = 0;
@@ -1235,7 +1249,7 @@ impl<'l> Schedule<'l> {
         calls
     }
 
-    /// Whether a reply was true.
+    /// Checks that a reply was true.
     fn judge(&mut self, id: usize, outcome: Outcome) -> Checked {
         let (status, replayed, code, body) = match outcome {
             Outcome::SweepReport(swept) => {
@@ -1323,7 +1337,7 @@ impl<'l> Schedule<'l> {
         }
     }
 
-    /// Each refresh token has one successor, for every client and every retry.
+    /// Checks that a refresh token has one successor, for every client and every retry.
     fn given(&mut self, client: usize, generation: usize, successor: &str) -> Checked {
         let Client { refresh: known, taken, .. } = &mut self.clients[client];
         *taken = generation.max(*taken);
@@ -1397,8 +1411,8 @@ impl<'l> Schedule<'l> {
                     .keys
                     .get_mut(&(person_index, key.to_owned()))
                     .ok_or("a key without a request")?;
-                // A run before the last may still be on its way to its client, and so may a replay
-                // that began before the last run did.
+                // The reply of an earlier run may still be in transit, and so may a replay that
+                // began before the last run.
                 if remembered.chat_id != chat_id {
                     let began_after = task.started + 86_400 >= remembered.until;
                     return if replayed && began_after && now < remembered.until {
@@ -1420,8 +1434,8 @@ impl<'l> Schedule<'l> {
             }
             (401 | 503, _) if task.code != "not_charged" => Ok(()),
             (503, _) if task.faults > 0 || task.may_time_out(now) => Ok(()),
-            // A settle of the same key that was on its way for longer than an id stays closed was
-            // applied first, and its record is valid.
+            // Another settle under the same key was in transit for longer than an id stays closed,
+            // and was applied first. Its record is valid.
             (503, _)
                 if key
                     .is_some_and(|key| self.keys.contains_key(&(person_index, key.to_owned()))) =>
@@ -1429,7 +1443,7 @@ impl<'l> Schedule<'l> {
                 Ok(())
             }
             (502, "ai_failed") | (504, "ai_timed_out") if message.starts_with('!') => Ok(()),
-            // The credits are still reserved, or the lease left too little time for the AI.
+            // The credits are still reserved, or the lease left the AI too little time.
             (502, "ai_failed") | (504, "ai_timed_out")
                 if task.faults > 0 || task.may_time_out(now) =>
             {
@@ -1441,8 +1455,8 @@ impl<'l> Schedule<'l> {
                 Ok(())
             }
             (402, _) if task.seen.iter().any(|account| account.tokens < PRICE) => Ok(()),
-            // This is decided before credits are reserved: once the AI was asked, a chat is paid
-            // even if its conversation was deleted.
+            // The product answers 404 only before it reserves credits. Once the AI was asked, a
+            // chat is paid even if its conversation was deleted.
             (404, "not_found") if task.owner.is_none() => {
                 let What::Chat { conversation, .. } = &task.what else {
                     return Err("404 to no chat".into());
@@ -1511,7 +1525,7 @@ impl<'l> Schedule<'l> {
         }
     }
 
-    /// Whether a client that stops the chat under its key was told what becomes of it.
+    /// Checks that a client that stops the chat under a key was told the true outcome.
     fn judge_stop(&self, id: usize, key: &str, known_until: u64, body: &Value) -> Checked {
         let (task, now) = (&self.tasks[id], self.now());
         let person_index = self.clients[task.client].person;
@@ -1544,8 +1558,8 @@ impl<'l> Schedule<'l> {
         }
     }
 
-    /// The faults stop: after one jump in time and one sweep nothing is reserved, and every client
-    /// learns the outcome of its requests.
+    /// Ends the faults, and checks that nothing is reserved after one jump in time and one sweep,
+    /// and that every client learns the outcome of its requests.
     async fn calm(&mut self) -> Checked {
         (self.storm, self.echoes) = (0, 0);
         for index in self.arriving().into_iter().rev() {
@@ -1566,7 +1580,7 @@ impl<'l> Schedule<'l> {
                     person.name, person.account
                 ));
             }
-            // The index may list an account at rest again if the sweep met a hold in it.
+            // The sweep removes accounts without holds from the index.
             if *due && held.is_empty() {
                 return Err(format!(
                     "{}: the account is at rest, and the index due still names it",
@@ -1582,7 +1596,7 @@ impl<'l> Schedule<'l> {
         Ok(())
     }
 
-    /// A client retries one of the keys and reads the balance: no outcome stays unknown.
+    /// Lets a client retry one of the keys and read the balance, so that no outcome stays unknown.
     async fn find_out(&mut self, person: usize) -> Checked {
         let clients: Vec<_> = (0..self.clients.len())
             .filter(|client| self.clients[*client].person == person)
@@ -1612,7 +1626,7 @@ impl<'l> Schedule<'l> {
             Some(true) => (200, true),
             Some(false) => (422, false),
             None if before.tokens < PRICE => (402, false),
-            // A minute in which more were refunded than its limit closes minutes after it, too.
+            // A minute with too many refunds also closes the minutes after it.
             None if before.is_closed_by_refunds(now / 60, refunds) => (429, false),
             None if before.is_closed_by_refunds_of_its_day(now, refunds_a_day(&self.app)) => {
                 (429, false)
@@ -1636,7 +1650,7 @@ impl<'l> Schedule<'l> {
         self.finish(client, What::Balance).await.map(drop)
     }
 
-    /// Starts a request and lets all its calls through.
+    /// Starts a request, lets all its calls through, and returns the number of its task.
     async fn finish(&mut self, client: usize, what: What) -> Checked<usize> {
         let id = self.start(client, what);
         while self.tasks[id].running.is_some() {
@@ -1649,8 +1663,8 @@ impl<'l> Schedule<'l> {
     }
 }
 
-/// Runs a streamed or counted chat as its endpoint does, but in the task of its request, so that
-/// the schedule decides when it continues.
+/// Runs a streamed or counted chat as its endpoint does, but within the request's task, so that the
+/// schedule decides when the chat continues.
 async fn in_pieces(
     app: AiApp,
     req: Request,
@@ -1674,7 +1688,7 @@ async fn in_pieces(
                     heard.push_str(&piece.text);
                 }
             }
-            // The rest of an answer that the schedule completes isn't heard.
+            // A client doesn't receive the rest of an answer that the schedule completes.
             let is_completed = way == Way::Held && !chat.stopped;
             if heard == chat.response || is_completed && chat.response.starts_with(&heard) {
                 http::ok(&PaidChat::of(&chat))
@@ -1696,7 +1710,7 @@ fn writes(packet: &Packet) -> bool {
     !matches!(packet.operation.as_str(), "GetItem" | "BatchGetItem" | "Query" | "Scan")
 }
 
-/// The id of the chat of a release or settle. Empty for other writes.
+/// Returns the id of the chat that a release or settle belongs to. Empty for other writes.
 fn owner_of(body: &str) -> &str {
     text_after(body, r#"":owner":{"S":""#).unwrap_or_default()
 }
@@ -1717,8 +1731,8 @@ fn in_words((status, body): &HttpReply) -> &'static str {
     }
 }
 
-/// Runs seeds on two threads with several lanes each, so that a lane that pauses blocks no other.
-/// Stops at the first failure.
+/// Runs seeds on two threads with several lanes each, so that a paused lane doesn't block other
+/// lanes. Stops at the first failure.
 fn run_all(seeds: Range<u64>, sabotage: Option<Sabotage>, store: Kind) -> Result<u64, Failure> {
     let next = AtomicU64::new(seeds.start);
     let ran = AtomicU64::new(0);
@@ -1760,7 +1774,7 @@ fn run_all(seeds: Range<u64>, sabotage: Option<Sabotage>, store: Kind) -> Result
     }
 }
 
-/// The seeds that the environment names.
+/// Returns the seeds that the environment selects.
 fn seeds() -> Range<u64> {
     let number = |text: &str| text.trim().parse::<u64>().unwrap();
     if let Ok(seed) = std::env::var("SEED") {
@@ -1785,7 +1799,8 @@ macro_rules! without {
     };
 }
 
-/// Conditions without which the books would be wrong or a reply untrue.
+/// Sabotages that drop conditions. Without any of these conditions, the books could be wrong or a
+/// reply untrue.
 const SABOTAGES: [(&str, Sabotage); 16] = [
     ("UpdateItem that stops a chat", Sabotage::Sends(stops_any_chat)),
     without!("UpdateItem", " OR minutes.#r0 < :r0" => " OR minutes.#r0 < :r0 OR attribute_exists(pk)"),
@@ -1805,7 +1820,7 @@ const SABOTAGES: [(&str, Sabotage); 16] = [
     without!("TransactWriteItems", "reservations.#rid.expires_at > :now" => "(reservations.#rid.expires_at > :now OR attribute_exists(pk))"),
 ];
 
-/// Has a stop that arrives late end a later chat under the same key.
+/// Makes a late stop end a later chat under the same key.
 fn stops_any_chat(_: &str, body: &mut String) {
     if body.contains("stopped = :true") {
         *body = body.replace(
@@ -1816,22 +1831,22 @@ fn stops_any_chat(_: &str, body: &mut String) {
 }
 
 #[test]
-fn a_store_that_forgets_a_condition_is_found_out() {
+fn every_dropped_condition_is_noticed() {
     let unnoticed: Vec<_> =
         SABOTAGES.into_iter().filter(|(condition, by)| !is_noticed(condition, *by)).collect();
     assert!(unnoticed.is_empty(), "no schedule misses {unnoticed:#?}");
 }
 
 #[test]
-fn each_mistake_in_the_protocol_is_found_out() {
+fn every_protocol_mistake_is_noticed() {
     let mut unnoticed = Mistake::ALL.to_vec();
     unnoticed.retain(|mistake| !is_noticed(&format!("{mistake:?}"), mistake.sabotage()));
     assert!(unnoticed.is_empty(), "no schedule finds {unnoticed:?}");
 }
 
-/// Whether a schedule finds it in the store under test. A seed makes the same schedule in each store,
-/// so the embedded one, which is the fastest, is asked which. A schedule in which the store can't
-/// read a rewritten call doesn't count.
+/// Returns true if a schedule finds the sabotage in the store under test. A seed makes the same
+/// schedule in each store, so the embedded store, which is the fastest, finds the seed. A schedule
+/// doesn't count if the store can't read a rewritten call.
 fn is_noticed(name: &str, sabotage: Sabotage) -> bool {
     let Err(Failure { seed, .. }) = run_all(0..SCHEDULES, Some(sabotage), Kind::Embedded) else {
         return false;
@@ -1854,7 +1869,7 @@ fn a_seed_makes_the_same_schedule_every_time() {
         for seed in 0..100 {
             schedules.push(run(&one, seed).await.unwrap());
         }
-        // Independent of the seeds that ran before it.
+        // The seeds that ran before must not matter.
         for seed in (0..100).rev() {
             assert_eq!(run(&other, seed).await.unwrap(), schedules.pop().unwrap(), "seed {seed}");
         }
@@ -1862,7 +1877,7 @@ fn a_seed_makes_the_same_schedule_every_time() {
 }
 
 #[test]
-fn whatever_the_order_of_requests_faults_and_crashes_the_books_are_right_and_every_reply_is_true() {
+fn books_and_replies_are_right_in_every_schedule() {
     let begun = Instant::now();
     match run_all(seeds(), None, Kind::UnderTest) {
         Ok(ran) => println!("{ran} schedules in {:?}", begun.elapsed()),

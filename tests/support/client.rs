@@ -1,5 +1,5 @@
-//! A front door to test, the people who use it, and the replies that they get: one verb per
-//! endpoint.
+//! The front door under test ([`Api`]), its users ([`Person`]) with one verb per endpoint, and the
+//! replies that they get ([`Answer`]).
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -29,34 +29,36 @@ use crate::support::proxy::Proxy;
 use crate::support::world::scan;
 use crate::support::{document, log};
 
-/// The price of a chat and the grant of a new account, which all clients know.
+/// The price of a chat. All clients know the price and the grant of a new account.
 pub const PRICE: u64 = 100;
 pub const GRANT: u64 = 4000;
 
 pub const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// At most this many requests at a time are sent to another front door: `cargo lambda watch` stops
-/// for good if a hundred wait for a function.
+/// Limits how many requests the tests send to another front door at once: `cargo lambda watch`
+/// stops for good if a hundred requests wait for one function.
 static TURNS: Semaphore = Semaphore::const_new(64);
 
-/// A front door.
+/// A front door of the API.
 #[derive(Clone)]
 pub struct Api {
     pub url: String,
-    /// The store behind it.
+    /// The URL of the DynamoDB behind the front door.
     pub dynamodb: String,
     http: reqwest::Client,
     own: Option<Arc<OwnServer>>,
 }
 
-/// A server of a test's own, and the account of its store if that is AWS's emulator.
+/// A server that one test started. `account` is the server's account in DynamoDB Local, if
+/// `TEST_DYNAMODB` is set.
 struct OwnServer {
     server: Server,
     account: Option<Proxy>,
 }
 
 impl Api {
-    /// The front door that `API_URL` names, or a server of this test's own.
+    /// Returns the front door at `API_URL`, or starts a server for this test if the variable isn't
+    /// set.
     pub async fn start() -> Self {
         match std::env::var("API_URL") {
             Ok(url) => {
@@ -68,17 +70,18 @@ impl Api {
         }
     }
 
-    /// A server of this test's own with some settings changed, whatever `API_URL` says.
+    /// Starts a server for this test with some settings changed, even if `API_URL` is set.
     pub async fn own(environment: &[(&str, &str)]) -> Self {
         Self::with_data(&Data::Memory, environment).await
     }
 
-    /// The same with this clock.
+    /// Starts a server for this test with `clock` and some settings changed, even if `API_URL` is
+    /// set.
     pub async fn with_clock(clock: Clock, environment: &[(&str, &str)]) -> Self {
         Self::running(&Data::Memory, clock, environment).await
     }
 
-    /// A server of this test's own over a folder, whatever `API_URL` says.
+    /// Starts a server for this test whose store is kept in a folder, even if `API_URL` is set.
     pub async fn in_folder(folder: &str) -> Self {
         Self::with_data(&Data::Folder(folder.into()), &[]).await
     }
@@ -116,8 +119,7 @@ impl Api {
         }
     }
 
-    /// A server of this test's own whose store has stopped answering, and a user who registered
-    /// before that.
+    /// Starts a server for this test, registers a user, and then stops the server's store.
     pub async fn without_a_store() -> (Self, Person) {
         let store = Self::own(&[]).await;
         let api = store.beside(&[]).await;
@@ -125,35 +127,36 @@ impl Api {
         let OwnServer { server, account } = Arc::into_inner(store.own.unwrap()).unwrap();
         drop(account);
         server.stop().await;
-        // Past the time for which public keys are cached.
+        // Expires the cached public keys.
         api.server().clock.advance(Duration::from_secs(300));
         (api, person)
     }
 
-    /// Another server of this test's own, with some settings changed, over the store of this one.
+    /// Starts another server for this test over the same store, with some settings changed.
     pub async fn beside(&self, environment: &[(&str, &str)]) -> Self {
         Self::at(&self.dynamodb, Clock::default(), environment).await
     }
 
-    /// A server of this test's own over this store, with this clock.
+    /// Starts a server for this test over the store at `dynamodb`, with `clock`.
     pub async fn at(dynamodb: &str, clock: Clock, environment: &[(&str, &str)]) -> Self {
         let environment = [environment, &[("DYNAMODB_ENDPOINT", dynamodb)]].concat();
         let own = Self::running(&Data::Memory, clock, &environment).await;
         Self { dynamodb: dynamodb.to_owned(), ..own }
     }
 
-    /// This test's own server, whose clock can be moved and whose functions can be inspected.
+    /// This test's server. Tests move its clock and inspect its functions. Panics for another front
+    /// door.
     pub fn server(&self) -> &Server {
         &self.own.as_ref().expect("this test starts its own server").server
     }
 
-    /// Whether this is a server of this test's own: no other test uses it, and there is no emulator
-    /// in front of it.
+    /// Returns true if this test started the server: then no other test uses it, and no emulator of
+    /// Lambda runs in front of it.
     pub fn is_own(&self) -> bool {
         self.own.is_some()
     }
 
-    /// The secret from which the key that signs this API's JWTs is derived.
+    /// The secret from which the API derives its signing key.
     pub fn signing_secret(&self) -> String {
         match &self.own {
             Some(own) => own.server.dynamo.secret.clone(),
@@ -168,7 +171,7 @@ impl Api {
         }
     }
 
-    /// A request with a JSON body and headers, as any client might send it.
+    /// Sends a request with a JSON body and headers, as any client might.
     pub async fn send(
         &self,
         method: Method,
@@ -188,7 +191,7 @@ impl Api {
         .await
     }
 
-    /// A request with exactly these bytes and headers.
+    /// Sends a request with exactly these bytes and headers.
     pub async fn raw(
         &self,
         method: Method,
@@ -233,25 +236,25 @@ impl Api {
         self.post("/api/token/refresh/", json!({ "refresh": refresh })).await
     }
 
-    /// A user who has just registered, under a name made unique.
+    /// Registers a user under a unique name that begins with `name`.
     pub async fn person(&self, name: &str) -> Person {
         self.person_with(json!({ "username": unique(name), "password": "secret123" })).await
     }
 
-    /// An administrator, under a name made unique.
+    /// Registers an administrator under a unique name that begins with `name`.
     pub async fn administrator(&self, name: &str) -> Person {
         let person = self.person(name).await;
         self.set(&person, "role", AttributeValue::S("admin".into())).await;
         person
     }
 
-    /// A user who has just registered with this name and password.
+    /// Registers a user with this username and password.
     pub async fn person_with(&self, registration: Value) -> Person {
         let registered = self.register(registration.clone()).await.is(201);
         Person::of(self, &registration, &registered)
     }
 
-    /// Changes one attribute of an account, behind the API's back.
+    /// Changes one attribute of an account directly in the store.
     pub async fn set(&self, person: &Person, attribute: &str, value: AttributeValue) {
         let update = dynamo::client(&self.dynamodb)
             .update_item()
@@ -263,12 +266,13 @@ impl Api {
         update.expression_attribute_values(":value", value).send().await.unwrap();
     }
 
-    /// Gives this test a network from which the person has not registered.
+    /// Makes the test's network unknown to the account: its owner appears to have registered from
+    /// another network.
     pub async fn moves(&self, person: &Person) {
         self.set(person, "home", AttributeValue::S("elsewhere".into())).await;
     }
 
-    /// The account as the store holds it.
+    /// Reads the account from the store.
     pub async fn account(&self, person: &Person) -> shared::values::Account {
         let get = dynamo::client(&self.dynamodb)
             .get_item()
@@ -278,7 +282,7 @@ impl Api {
             .unwrap()
     }
 
-    /// The account, and the claims of an access token for it whose session is not in the store.
+    /// Returns the account, and an access token's claims for a session that isn't in the store.
     pub async fn caller(&self, person: &Person) -> (shared::values::Account, AccessToken) {
         let account = self.account(person).await;
         let session = Session::new(
@@ -291,7 +295,7 @@ impl Api {
         (account, caller)
     }
 
-    /// The store behind the front door, through this client.
+    /// Returns the store behind the front door, called through `client`.
     pub fn store_over(&self, client: aws_sdk_dynamodb::config::Builder) -> Store {
         let settings = Settings::new(|name| match name {
             "DYNAMODB_ENDPOINT" => Some(self.dynamodb.clone()),
@@ -302,17 +306,17 @@ impl Api {
         Store::with_client(client, &Config::read(&settings).unwrap())
     }
 
-    /// The part of an endpoint that issues JWTs.
+    /// Returns the `App` of an endpoint that issues JWTs.
     pub fn issuing(&self, endpoint: &str) -> &IssuerApp {
         self.server().functions[endpoint].needs().expect("it issues tokens")
     }
 
-    /// The store behind the front door.
+    /// Returns the store behind the front door, called through a plain client.
     pub fn store(&self) -> Store {
         self.store_over(aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder())
     }
 
-    /// Adds credits to an account or takes some, as `manage adjust` does.
+    /// Adjusts an account's balance by `amount`, as `manage adjust` does.
     pub async fn adjust(&self, person: &Person, amount: i64, reason: &str) -> AdjustOutcome {
         let (account, clock) = (self.account(person).await, Clock::default());
         let adjustment = Adjustment::new(
@@ -325,8 +329,8 @@ impl Api {
         self.store().adjust(&adjustment, clock.seconds()).await.unwrap()
     }
 
-    /// Waits until this many e-mails were sent to the address, and returns them. Two that are sent
-    /// at the same time arrive in either order.
+    /// Waits until `count` e-mails were sent to the address, and returns them. E-mails that are
+    /// sent at the same time may arrive in any order.
     pub async fn mails_to(&self, address: &str, count: usize) -> Vec<Mail> {
         let to_it = |mails: &[Mail]| {
             mails.iter().filter(|mail| mail.to == address).cloned().collect::<Vec<_>>()
@@ -338,7 +342,7 @@ impl Api {
                     let enough = mails.wait_for(|mails| to_it(mails).len() >= count).await.unwrap();
                     to_it(&enough)
                 }
-                // Another process sends them: it keeps each in a file.
+                // Another process sends the e-mails and keeps each in a file.
                 None => loop {
                     let mails = to_it(&kept_mails());
                     if mails.len() >= count {
@@ -352,7 +356,7 @@ impl Api {
         waited.unwrap_or_else(|_| panic!("no {count} mails to {address}"))
     }
 
-    /// Waits until the outbox is empty, in a store of this test's own.
+    /// Waits until the outbox is empty. Only for a store that no other test uses.
     pub async fn outbox_is_empty(&self) {
         while self.items("").await["TokensTable"]
             .iter()
@@ -362,12 +366,12 @@ impl Api {
         }
     }
 
-    /// Waits for the first e-mail to the address, and returns the token of its link.
+    /// Waits for the first e-mail to the address, and returns the token in its link.
     pub async fn token_to(&self, address: &str) -> String {
         token_in(&self.mails_to(address, 1).await[0])
     }
 
-    /// The token of a link to this account for this purpose, without an e-mail.
+    /// Stores a link for this account and purpose, sends no e-mail, and returns the link's token.
     pub async fn link(&self, person: &Person, purpose: Purpose, address: &str) -> String {
         let (token, now) = (LinkToken::random().unwrap(), self.now());
         let link = Link::new(
@@ -398,7 +402,7 @@ impl Api {
         delete.send().await.unwrap();
     }
 
-    /// Withdraws a public key: JWTs that it verified are invalid from then on.
+    /// Deletes a public key: JWTs that were signed with its private key are invalid from then on.
     pub async fn withdraw_key(&self, kid: &str) {
         let delete = dynamo::client(&self.dynamodb)
             .delete_item()
@@ -407,8 +411,9 @@ impl Api {
         delete.send().await.unwrap();
     }
 
-    /// Everything in the store that mentions `who`, by table, except the counts of attempts. (A
-    /// store of this test's own has no other users: there it is everything.)
+    /// Returns every item in the store that mentions `who`, by table, without the counts of
+    /// attempts. If no other test uses the store, all items are returned, because all are this
+    /// test's.
     pub async fn items(&self, who: &str) -> BTreeMap<&'static str, Vec<Value>> {
         let mut items = BTreeMap::new();
         for table in ["UsersTable", "TokensTable", "KeysTable", "ChatsTable", "LedgerTable"] {
@@ -425,7 +430,7 @@ impl Api {
     }
 }
 
-/// The link token in an e-mail, with or without a link around it.
+/// Returns the link token in an e-mail, which may contain the whole link or the token alone.
 pub fn token_in(mail: &Mail) -> String {
     let link = mail
         .text
@@ -435,12 +440,12 @@ pub fn token_in(mail: &Mail) -> String {
     link.rsplit('=').next().unwrap().to_owned()
 }
 
-/// The e-mails in the folder that `MAIL_FOLDER` names, oldest first.
+/// Reads the e-mails in the folder `MAIL_FOLDER`, oldest first.
 fn kept_mails() -> Vec<Mail> {
     let folder = std::env::var("MAIL_FOLDER")
         .expect("with API_URL, MAIL_FOLDER names the folder of its mails");
     let files = std::fs::read_dir(folder).into_iter().flatten().map(|file| file.unwrap().path());
-    // A file that is being written has another name.
+    // The sender gives a file its `.txt` name only when the file is complete.
     let files = files.filter(|file| file.extension().is_some_and(|is| is == "txt"));
     let mut files: Vec<_> = files.collect();
     files.sort();
@@ -453,7 +458,7 @@ fn kept_mails() -> Vec<Mail> {
     files.into_iter().filter_map(read).collect()
 }
 
-/// A name that no other user has.
+/// Returns `name` with a random suffix, so that no other user has it.
 pub fn unique(name: &str) -> String {
     format!("{name}-{}", &Uuid::new_v4().simple().to_string()[..12])
 }
@@ -480,7 +485,7 @@ pub struct Person {
 }
 
 impl Person {
-    /// The user who sent this registration and got this reply.
+    /// Returns the user that `registration` created, with the tokens in the reply `registered`.
     pub fn of(api: &Api, registration: &Value, registered: &Value) -> Self {
         let [name, password] =
             ["username", "password"].map(|field| registration[field].as_str().unwrap().to_owned());
@@ -500,26 +505,26 @@ impl Person {
         self.api.log_in(self.credentials()).await
     }
 
-    /// The body of a log-in.
+    /// Returns the body of a log-in request.
     pub fn credentials(&self) -> Value {
         json!({ "username": self.name, "password": self.password })
     }
 
-    /// Presents the first refresh token again after its successor was used, as a thief would: that
-    /// ends the session.
+    /// Ends this session as the theft of its refresh token would: presents the first refresh token
+    /// again after its successor was used.
     pub async fn is_robbed(&self) {
         let second = self.api.refresh(&self.refresh).await.is(200);
         self.api.refresh(second["refresh"].as_str().unwrap()).await.is(200);
         self.api.refresh(&self.refresh).await.expect(401, "token_not_valid");
     }
 
-    /// The same person at another front door.
+    /// Returns the same user as a client of another front door.
     pub fn at(&self, api: &Api) -> Self {
         Self { api: api.clone(), ..self.clone() }
     }
 
-    /// Puts holds of a chat's price on the account, behind the API's back: their ids, and
-    /// the seconds at which their leases end.
+    /// Writes holds at a chat's price directly to the account. Each hold has an id, and the time in
+    /// seconds at which its lease ends.
     pub async fn holds(&self, reservations: &[(&str, u64)]) {
         let number = |number: u64| AttributeValue::N(number.to_string());
         let held = |ends: u64| {
@@ -534,12 +539,12 @@ impl Person {
         self.api.set(self, "reservations", AttributeValue::M(held)).await;
     }
 
-    /// Sets the balance, behind the API's back.
+    /// Sets the balance directly in the store.
     pub async fn has_left(&self, tokens: u64) {
         self.api.set(self, "tokens", AttributeValue::N(tokens.to_string())).await;
     }
 
-    /// The same person with another access token.
+    /// Returns the same user with another access token.
     pub fn using(&self, access: impl Into<String>) -> Self {
         Self { access: access.into(), ..self.clone() }
     }
@@ -548,17 +553,17 @@ impl Person {
         self.post("/api/chat/", json!({ "message": message })).await
     }
 
-    /// The chats of a page; `query` follows the path.
+    /// Lists a page of chats. `query` is appended to the path.
     pub async fn history(&self, query: &str) -> Answer {
         self.get(&format!("/api/chat/{query}")).await
     }
 
-    /// Returns when a chat of this user waits for the AI.
+    /// Waits until one of this user's chats waits for the AI.
     pub async fn is_waiting(&self) {
         self.has_waiting(1).await;
     }
 
-    /// Returns when this number of chats of this user waits for the AI.
+    /// Waits until at least `chats` of this user's chats wait for the AI.
     async fn has_waiting(&self, chats: usize) {
         let waiting = async {
             while self.api.account(self).await.reservations.len() < chats {
@@ -568,10 +573,10 @@ impl Person {
         tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("chats that wait");
     }
 
-    /// Sends this number of chats whose functions are killed while they wait for the AI. Their
-    /// credits stay reserved until [`LEASE`](crate::support::lambda::LEASE) is over. (The functions
-    /// are processes of their own: one of the server's would notice that the clock moves, and
-    /// return its credits.)
+    /// Sends `chats` messages to functions that are killed while they wait for the AI. The
+    /// user's holds remain until [`LEASE`](crate::support::lambda::LEASE) has passed. The
+    /// functions run in processes of their own, because the server's functions would notice when
+    /// the clock is moved, and release the holds.
     pub async fn chats_that_die(&self, chats: usize) {
         let event = event(
             "chat",
@@ -606,7 +611,7 @@ impl Person {
         self.api.send(Method::DELETE, path, &[("authorization", &self.bearer())], None).await
     }
 
-    /// The same person on another device, in a session of its own.
+    /// Logs the same user in on another device, which starts a new session.
     pub async fn elsewhere(&self, device: &str) -> Self {
         let body = json!({ "username": self.name, "password": self.password });
         let session = self
@@ -623,12 +628,12 @@ impl Person {
         }
     }
 
-    /// The id of this session.
+    /// The id of this user's session.
     pub fn session(&self) -> String {
         crate::support::forge::claims(&self.access)["sid"].as_str().unwrap().to_owned()
     }
 
-    /// The account's sessions; `query` follows the path.
+    /// Lists the account's sessions. `query` is appended to the path.
     pub async fn sessions(&self, query: &str) -> Answer {
         self.get(&format!("/api/user/sessions/{query}")).await
     }
@@ -647,7 +652,7 @@ impl Person {
         self.post("/api/logout/", json!({ "all": true })).await
     }
 
-    /// Asserts that this session has ended: all its JWTs are refused.
+    /// Asserts that this session has ended: the API refuses all its JWTs.
     #[track_caller]
     pub fn is_out(&self) -> impl Future<Output = ()> + '_ {
         let at = std::panic::Location::caller();
@@ -664,12 +669,12 @@ impl Person {
         }
     }
 
-    /// Asserts that this session goes on.
-    /// Verifies an address by a link, in this session.
+    /// Verifies an e-mail address with a link token, in this session.
     pub async fn verifies(&self, token: &str) -> Answer {
         self.post("/api/user/email/verify/", json!({ "token": token })).await
     }
 
+    /// Asserts that this session is valid: the API accepts all its JWTs.
     pub async fn is_in(&self) {
         for token in [&self.access, &self.token] {
             self.using(token).profile().await.is(200);
@@ -681,7 +686,7 @@ impl Person {
         self.api.send(Method::PATCH, path, &[("authorization", &self.bearer())], Some(body)).await
     }
 
-    /// Changes the profile; for an address, with the password.
+    /// Changes the profile. The request includes the password, which a change of address requires.
     pub async fn change(&self, mut fields: Value) -> Answer {
         fields["current_password"] = json!(self.password);
         self.patch("/api/user/profile/", fields).await
@@ -692,7 +697,7 @@ impl Person {
     }
 }
 
-/// A reply.
+/// A reply to a client.
 pub struct Answer {
     pub asked: String,
     pub status: StatusCode,
@@ -707,7 +712,7 @@ impl fmt::Debug for Answer {
 }
 
 impl Answer {
-    /// The body of a reply that has this status and the headers that every reply has.
+    /// Asserts the status and the headers that every reply has, and returns the body.
     #[track_caller]
     pub fn is(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{self:?}");
@@ -715,8 +720,8 @@ impl Answer {
         self.body
     }
 
-    /// The body of a refusal: a complete problem document with this status and code, or the form
-    /// that OpenAI's clients read.
+    /// Asserts that the reply is a failure with this status and code, and returns the body. The
+    /// body must be a complete problem document, or under `/v1/` a failure in OpenAI's form.
     #[track_caller]
     pub fn expect(self, status: u16, code: &str) -> Value {
         if self.asked.contains(" /v1/") {
@@ -775,7 +780,8 @@ impl Answer {
             .unwrap()
     }
 
-    /// The query of the next page, whose path is that of this one. `None` on the last page.
+    /// Returns the query for the next page, whose path is this page's path. `None` on the last
+    /// page.
     pub fn next_page(&self) -> Option<String> {
         let link = self.headers.get("link")?.to_str().unwrap();
         let path = self.asked.split([' ', '?']).nth(1).unwrap();

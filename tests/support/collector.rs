@@ -1,4 +1,5 @@
-//! A collector of OpenTelemetry: it keeps the spans that it gets, refuses them, or never answers.
+//! An OpenTelemetry collector, which keeps the spans that it receives, refuses them, or never
+//! replies.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// Longer than anything takes that a test waits for.
+/// A time that is longer than any work that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A handle to the collector. Cloning it is cheap.
@@ -24,7 +25,7 @@ pub struct Collector {
     bodies: Arc<watch::Sender<Vec<String>>>,
 }
 
-/// What it does with spans.
+/// How the collector replies to spans.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum CollectorMode {
     Accepts,
@@ -32,7 +33,7 @@ pub enum CollectorMode {
     Hangs,
 }
 
-/// A span that it got.
+/// A span that the collector received.
 #[derive(Clone, Debug)]
 pub struct Span {
     pub service: String,
@@ -49,7 +50,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// An attribute as a text. Empty if it is missing.
+    /// Returns an attribute as a text. Empty if it is missing.
     pub fn says(&self, key: &str) -> &str {
         self.attributes.get(key).and_then(Value::as_str).unwrap_or_default()
     }
@@ -65,23 +66,23 @@ impl Collector {
         collector
     }
 
-    /// The setting with which the product sends traces to it.
+    /// The setting that makes the product send traces to this collector.
     pub fn setting(&self) -> (&'static str, &str) {
         ("TRACES_ENDPOINT", &self.url)
     }
 
-    /// What it got, as it was sent.
+    /// The bodies of the requests that the collector received.
     pub fn bodies(&self) -> Vec<String> {
         self.bodies.borrow().clone()
     }
 
-    /// The spans that it got.
+    /// The spans that the collector received.
     pub fn spans(&self) -> Vec<Span> {
         self.bodies().iter().flat_map(|body| spans(body)).collect()
     }
 
-    /// The spans of the first trace that contains one like this. Waits for it. The span of the whole
-    /// is the last one.
+    /// Waits for a span that satisfies `is_meant`, and returns all spans in the first such span's
+    /// trace. The root span is the last one.
     pub async fn trace(&self, is_meant: impl Fn(&Span) -> bool) -> Vec<Span> {
         let mut bodies = self.bodies.subscribe();
         let found = bodies.wait_for(|bodies| {
@@ -110,7 +111,7 @@ async fn take(
     }
 }
 
-/// The spans of a request of OTLP. Fails if it isn't one.
+/// Parses the spans in an OTLP request. Panics if the body isn't OTLP.
 fn spans(body: &str) -> Vec<Span> {
     let request: Value = serde_json::from_str(body).unwrap();
     let [resource] = request["resourceSpans"].as_array().unwrap().as_slice() else {
@@ -137,7 +138,7 @@ fn spans(body: &str) -> Vec<Span> {
     scopes.iter().flat_map(|scope| scope["spans"].as_array().unwrap()).map(span).collect()
 }
 
-/// Attributes with their values; a whole number is sent as a text.
+/// Parses attributes. Whole numbers become texts.
 fn attributes(list: &Value) -> BTreeMap<String, Value> {
     let attribute = |one: &Value| {
         let value = one["value"].as_object().unwrap().values().next().unwrap().clone();

@@ -1,4 +1,5 @@
-//! A provider that counts: the scripted AI behind a server that speaks OpenAI's chat completions.
+//! A provider that counts its requests: the scripted AI behind a server that speaks OpenAI's chat
+//! completions.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -22,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 
-/// Longer than the product waits for any answer.
+/// A time that is longer than the product waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A handle to the server. Cloning it is cheap.
@@ -30,13 +31,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct CountingAi {
     url: String,
     scripted: Ai,
-    /// How often each message was sent.
+    /// How often the provider received each message.
     asked: Arc<Mutex<HashMap<String, usize>>>,
-    /// How often a client disconnected before the answer to a message was complete.
+    /// How often a client disconnected before the answer to each message was complete.
     left: Arc<Mutex<HashMap<String, usize>>>,
 }
 
-/// The fields of a request that are read.
+/// The fields that the provider reads from a request.
 #[derive(Deserialize)]
 struct ReceivedRequest {
     messages: Vec<Value>,
@@ -80,12 +81,12 @@ impl CountingAi {
         provider
     }
 
-    /// The settings with which the product asks this provider.
+    /// The settings that make the product ask this provider.
     pub fn settings(&self) -> [(&'static str, &str); 3] {
         [("AI_PROVIDER", "openai"), ("OPENAI_BASE_URL", &self.url), ("OPENAI_MODEL", "scripted")]
     }
 
-    /// How often it received this message.
+    /// How often the provider received this message.
     pub fn times(&self, message: &str) -> usize {
         self.asked.lock().unwrap().get(message).copied().unwrap_or(0)
     }
@@ -96,7 +97,7 @@ impl CountingAi {
     }
 }
 
-/// The connection of a client that waits for an answer.
+/// The connection to a client that waits for an answer.
 struct Client {
     provider: CountingAi,
     message: String,
@@ -112,7 +113,7 @@ impl Drop for Client {
     }
 }
 
-/// A stream of events, and the answer that it is made of.
+/// A streamed answer: the pieces still to send, and the task that gets them from the scripted AI.
 struct StreamedAnswer {
     first: Option<Piece>,
     pieces: UnboundedReceiver<Piece>,
@@ -121,7 +122,7 @@ struct StreamedAnswer {
 }
 
 impl StreamedAnswer {
-    /// The next event. If the AI fails after a part, the stream ends without its last event.
+    /// Returns the next event. If the AI fails midway, the stream ends without its last event.
     async fn next(mut self) -> Option<(Result<String, Infallible>, Self)> {
         let piece = match self.first.take() {
             Some(first) => Some(first),
@@ -149,9 +150,9 @@ fn event(piece: Piece) -> String {
     format!("data: {said}\n\n")
 }
 
-/// Answers as the scripted AI does, as a stream if the client asks for one.
+/// Answers as the scripted AI does, in a stream if the client asks for one.
 async fn answer(State(provider): State<CountingAi>, method: Method, body: Bytes) -> Response {
-    // A function that starts only opens its connection.
+    // A starting function sends `HEAD` to open its connection.
     if method == Method::HEAD {
         return Response::default();
     }
@@ -191,7 +192,7 @@ async fn answer(State(provider): State<CountingAi>, method: Method, body: Bytes)
             let said = json!({ "message": message, "finish_reason": "stop" });
             Response::new(Body::from(json!({ "choices": [said] }).to_string()))
         }
-        // The product distinguishes the AI's failures by these statuses.
+        // The product tells the AI's failures apart by these statuses.
         Err(error) => Response::builder().status(error.status()).body(Body::empty()).unwrap(),
     }
 }

@@ -1,4 +1,4 @@
-//! The OpenAPI document, with which every request and reply of every test is compared.
+//! The tests' check against the OpenAPI document: each request and reply must conform to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use shared::config::Settings;
 use shared::http::Route;
 
-/// The headers that the document doesn't list per reply: those of every reply, of the transport,
-/// and for browsers.
+/// Headers that the document doesn't list for each reply: the headers that every reply has, HTTP's
+/// own, and those for browsers.
 const UNDESCRIBED: [&str; 10] = [
     "cache-control",
     "connection",
@@ -46,20 +46,20 @@ pub fn stated(settings: &[(&str, &str)]) -> DocumentSettings {
     DocumentSettings::read(&settings).unwrap()
 }
 
-/// Whether the document describes a request body for this route.
+/// Returns true if the document describes a request body for this route.
 pub fn takes_a_body(route: &Route) -> bool {
     OPERATIONS[&(route.method.to_owned(), route.path.to_owned())].body.is_some()
 }
 
-/// What the description of an operation says if its body may be a form.
+/// The sentence in an operation's description that allows the body to be a form.
 const FORM: &str = "The body may also be a form (`application/x-www-form-urlencoded`).";
 
-/// Whether the document says that the request body may be a form too.
+/// Returns true if the document says that the request body may be a form.
 pub fn takes_a_form(route: &Route) -> bool {
     OPERATIONS[&(route.method.to_owned(), route.path.to_owned())].takes_a_form
 }
 
-/// Every operation with its method and the path of its route.
+/// Iterates over the operations, each with its method and its route's path.
 pub fn operations(document: &Value) -> impl Iterator<Item = (String, String, &Value)> {
     document["paths"].as_object().unwrap().iter().flat_map(|(path, methods)| {
         let path = if path == "/" { path } else { path.trim_end_matches('/') };
@@ -71,7 +71,7 @@ pub fn operations(document: &Value) -> impl Iterator<Item = (String, String, &Va
     })
 }
 
-/// An operation, ready to compare requests and replies with.
+/// An operation, prepared for the comparison with requests and replies.
 struct Operation {
     body: Option<Validator>,
     needs_a_body: bool,
@@ -80,7 +80,7 @@ struct Operation {
 }
 
 struct Reply {
-    /// By media type.
+    /// The body's schema for each media type.
     bodies: BTreeMap<String, Validator>,
     headers: BTreeSet<String>,
 }
@@ -131,7 +131,7 @@ pub fn validator(schema: &Value) -> Validator {
         .unwrap_or_else(|error| panic!("{error} in {schema}"))
 }
 
-/// A part of the document with its references resolved.
+/// Returns a part of the document with its references resolved.
 pub fn inlined(part: &Value) -> Value {
     match part {
         Value::Object(fields) => match fields.get("$ref") {
@@ -150,7 +150,8 @@ pub fn inlined(part: &Value) -> Value {
     }
 }
 
-/// A schema in which texts that contain JSON are replaced by the schema of that JSON.
+/// Returns a schema in which the schema of a text that contains JSON is replaced by that JSON's
+/// schema.
 fn opened(schema: &Value) -> Value {
     match schema {
         Value::Object(fields) => match fields.get("contentSchema") {
@@ -171,7 +172,7 @@ fn opened(schema: &Value) -> Value {
     }
 }
 
-/// The events of a stream, with their data parsed.
+/// Returns the events in a stream, with their data parsed.
 fn events(text: &str) -> Vec<Value> {
     let field = |line: &str| {
         let (name, value) = line.split_once(": ").unwrap_or_else(|| panic!("{line}"));
@@ -192,8 +193,8 @@ fn events(text: &str) -> Vec<Value> {
 
 const TOGETHER: [&str; 3] = ["allOf", "anyOf", "oneOf"];
 
-/// Forbids fields that an object's schema doesn't list: clients must accept new fields, but the
-/// document must list all that exist.
+/// Forbids fields that an object's schema doesn't list. Clients must accept new fields, but the
+/// document must list all existing ones.
 fn close(schema: &mut Value) {
     fn members(schema: &Value) -> impl Iterator<Item = &Value> {
         TOGETHER.iter().filter_map(|name| schema.get(name)?.as_array()).flatten()
@@ -228,7 +229,8 @@ fn close(schema: &mut Value) {
     }
 }
 
-/// Asserts that the document describes this reply, and the request if it was accepted.
+/// Asserts that the document describes this reply and, if the API accepted the request, the
+/// request.
 pub fn describes(
     method: &Method,
     path: &str,

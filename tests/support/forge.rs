@@ -1,5 +1,5 @@
-//! JWTs that the API never issued: signed with another key, without a key, or with the real key
-//! and other claims.
+//! JWTs that the API never issued: they are signed with an unknown key, unsigned, or signed with
+//! the real key over other claims.
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use aws_lc_rs::{hkdf, hmac};
@@ -9,16 +9,16 @@ use serde_json::Value;
 
 use crate::support::client::Api;
 
-/// A key that signs any claims.
+/// A signing key for arbitrary claims.
 pub struct Forge(Ed25519KeyPair);
 
 impl Forge {
-    /// With a key that the API has never seen.
+    /// Creates a signing key that the API has never seen.
     pub fn of_a_stranger() -> Self {
         Self(Ed25519KeyPair::generate().unwrap())
     }
 
-    /// With the key that the API signs with, so that the signature is not the reason of a refusal.
+    /// Returns the API's signing key, so that a refusal can't be due to the signature.
     pub fn of(api: &Api) -> Self {
         let mut seed = [0; 32];
         let secret =
@@ -31,7 +31,7 @@ impl Forge {
         Self(Ed25519KeyPair::from_seed_unchecked(&seed).unwrap())
     }
 
-    /// A JWT of this header and these claims.
+    /// Returns a JWT with this header and these claims.
     pub fn sign(&self, header: &Value, claims: &Value) -> String {
         signed(header, claims, |text| self.0.sign(text).as_ref().to_vec())
     }
@@ -42,14 +42,14 @@ impl Forge {
     }
 }
 
-/// A JWT whose signature is a MAC under `secret`.
+/// Returns a JWT whose signature is a MAC under `secret`.
 pub fn with_mac(header: &Value, claims: &Value, secret: &[u8]) -> String {
     signed(header, claims, |text| {
         hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), text).as_ref().to_vec()
     })
 }
 
-/// A JWT without a signature.
+/// Returns a JWT without a signature.
 pub fn unsigned(header: &Value, claims: &Value) -> String {
     signed(header, claims, |_| Vec::new())
 }
@@ -61,12 +61,12 @@ fn signed(header: &Value, claims: &Value, sign: impl FnOnce(&[u8]) -> Vec<u8>) -
     format!("{text}.{signature}")
 }
 
-/// The header of a JWT.
+/// Returns the header of a JWT.
 pub fn header(token: &str) -> Value {
     part(token, 0)
 }
 
-/// The claims of a JWT.
+/// Returns the claims of a JWT.
 pub fn claims(token: &str) -> Value {
     part(token, 1)
 }
@@ -76,7 +76,7 @@ fn part(token: &str, index: usize) -> Value {
     serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
 
-/// `object` with one field changed, or without it if `value` is `None`.
+/// Returns `object` with one field changed, or without the field if `value` is `None`.
 pub fn with(object: &Value, field: &str, value: impl Into<Option<Value>>) -> Value {
     let mut changed = object.clone();
     match value.into() {

@@ -1,5 +1,5 @@
-//! The functions of a server without HTTP: over a connection to the store that a test can watch and
-//! break, and with events as API Gateway sends them.
+//! A server's functions without HTTP: tests send them API Gateway's events, and can watch and break
+//! their connection to the store.
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
@@ -19,19 +19,19 @@ use crate::support::client::Api;
 use crate::support::permissions::PermissionCheck;
 use crate::support::proxy::Lane;
 
-/// The time of the function `chat`. (Other functions have less, but in the tests a hundred wait for
-/// each other's password hashes.)
+/// The time in which function `chat` must answer. Other functions have less on AWS. In the tests
+/// all have this time, because a hundred of them may wait for each other's password hashes.
 pub const TIME: Duration = Duration::from_secs(28);
 
 impl Api {
-    /// The [`App`] of a function over a lane of the wire. The SDK counts the retries of this lane
-    /// apart from those of other lanes.
+    /// Returns a function's [`App`] that calls the store over a lane of the wire. The SDK counts
+    /// this lane's retries separately from other lanes'.
     pub fn app_over(&self, function: &str, lane: &Lane) -> App {
         app_with_store(&self.server().apps[function], &lane.url, client())
     }
 
-    /// The same for an endpoint, ready to answer. It panics at a call that the template doesn't
-    /// allow it.
+    /// Returns an endpoint that calls the store over a lane, ready to answer. The endpoint panics
+    /// if it makes a call that the template doesn't allow.
     pub fn function_over(&self, endpoint: &str, lane: &Lane) -> Function {
         let server = self.server();
         let client = client().interceptor(PermissionCheck(endpoint.to_owned()));
@@ -43,22 +43,23 @@ impl Api {
     }
 }
 
-/// The client of a lane, with the time-outs that calls of AWS have.
+/// Returns the configuration of a lane's store client, with the time-outs that the product uses on
+/// AWS.
 fn client() -> aws_sdk_dynamodb::config::Builder {
     let retries = RetryPartition::custom("a lane").build();
     let client = aws_sdk_dynamodb::Config::from(&aws::emulated()).to_builder();
     client.retry_partition(retries).timeout_config(aws::timeouts())
 }
 
-/// The same `App` with another client for the store, at this URL.
+/// Returns a copy of an `App` that calls the store at `url` through another client.
 pub fn app_with_store(app: &App, url: &str, client: aws_sdk_dynamodb::config::Builder) -> App {
     let mut config = (*app.config).clone();
     config.dynamodb_endpoint = Endpoint::parse(url);
     App { store: Store::with_client(client, &config), config: Arc::new(config), ..app.clone() }
 }
 
-/// What API Gateway sends to an endpoint for a request with this path, which may have a query.
-/// `Null` is no body.
+/// Returns the event that API Gateway sends to an endpoint for this request. The path may have a
+/// query, and a `Null` body means no body.
 pub fn event(endpoint: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> Value {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let route = ROUTES.iter().find(|route| route.endpoint == endpoint);
@@ -81,19 +82,20 @@ pub fn event(endpoint: &str, path: &str, headers: &[(&str, &str)], body: &Value)
     event
 }
 
-/// Gives an event to a function that has this time to answer.
+/// Sends an event to a function, which has `time` to answer.
 pub async fn invoke(function: &Function, event: &Value, time: Duration) -> Response<Body> {
     function.answer(request(function, event, time)).await
 }
 
-/// The request that a function gets for an event.
+/// Returns the request that a function gets for an event.
 pub fn request(function: &Function, event: &Value, time: Duration) -> shared::Request {
     let now = function.app().map(|app| app.clock).unwrap_or_default().millis();
     let ends = now + u64::try_from(time.as_millis()).unwrap();
     emulator::gateway::request(&event.to_string(), "a test", ends).unwrap()
 }
 
-/// Sends one request to a function, and reads its reply: of a stream the last event.
+/// Sends a request to a function and reads its reply. A streamed reply is reduced to its last
+/// event.
 pub async fn ask(
     function: &Function,
     endpoint: &str,
@@ -112,7 +114,7 @@ pub async fn ask(
     }
 }
 
-/// The reply of a function.
+/// A function's reply.
 #[derive(Clone)]
 pub struct Reply {
     pub status: u16,
@@ -127,7 +129,7 @@ impl Debug for Reply {
 }
 
 impl Reply {
-    /// The whole reply. A body that isn't JSON is a text.
+    /// Reads the whole reply. A body that isn't JSON becomes a text.
     pub async fn of(response: Response<Body>) -> Self {
         let (parts, body) = response.into_parts();
         let text = body.text().await;
@@ -135,7 +137,8 @@ impl Reply {
         Self { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 
-    /// A stream as if it were its last event, with the status of that.
+    /// Reduces a stream to its last event: the body is the event's data, and the status is the
+    /// failure's if the event is one.
     pub fn at_its_end(mut self) -> Self {
         let Some((before, last)) = self.body.as_str().and_then(|text| text.rsplit_once("data: "))
         else {
@@ -151,12 +154,13 @@ impl Reply {
         self
     }
 
-    /// The code of a failure, or an empty text.
+    /// The code of a failure. Empty if the reply isn't a failure.
     pub fn code(&self) -> &str {
         self.body["code"].as_str().unwrap_or_default()
     }
 
-    /// Whether it is the recorded reply to an earlier request with the same key.
+    /// Returns true if the reply is a recorded one, sent for an earlier request with the same
+    /// idempotency key.
     pub fn replayed(&self) -> bool {
         self.headers.contains_key("idempotent-replayed")
     }

@@ -1,4 +1,5 @@
-//! The real Lambda binaries, under a Runtime API of the test's own.
+//! Instances of the real Lambda binaries, which get their events from a Runtime API that the test
+//! serves.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -21,10 +22,11 @@ use tokio::task::JoinHandle;
 use crate::support::function::Reply;
 use crate::support::program::memory;
 
-/// The trace of every invocation, as Lambda reports it.
+/// The trace id of every invocation, as Lambda reports it.
 pub const TRACE: &str = "5759e988bd862e3fe1be46a994272793";
 
-/// A function's binary, built from the present sources when it is first asked for.
+/// Returns the path of a function's binary. The first call for a function builds it from the
+/// current sources.
 pub fn binary(function: &str) -> PathBuf {
     static BUILT: LazyLock<std::sync::Mutex<HashSet<String>>> = LazyLock::new(Default::default);
     let target = Path::new(env!("CARGO_BIN_EXE_local")).ancestors().nth(2).unwrap();
@@ -37,7 +39,8 @@ pub fn binary(function: &str) -> PathBuf {
 }
 
 fn build(function: &str, target: &Path) {
-    // In one call with this test, so that both use the same builds of their dependencies.
+    // One cargo call builds the binary and this test, so that both use the same builds of their
+    // dependencies.
     let built = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "-p", "functions", "-p", "local", "--bin", function])
         .args(["--test", "api", "--target-dir"])
@@ -47,7 +50,7 @@ fn build(function: &str, target: &Path) {
     assert!(built.unwrap().success(), "{function} can't be built");
 }
 
-/// An instance of the function: a process, and the Runtime API that it asks for work.
+/// An instance of a function: its process, and the Runtime API from which it gets its events.
 pub struct Instance {
     process: Child,
     work: mpsc::UnboundedSender<String>,
@@ -55,7 +58,7 @@ pub struct Instance {
     server: JoinHandle<()>,
 }
 
-/// The log of an instance: a file that is deleted at the end of the test.
+/// An instance's log, in a file that is deleted at the end of the test.
 pub struct Log(PathBuf);
 
 impl Log {
@@ -69,7 +72,8 @@ impl Log {
         std::fs::OpenOptions::new().append(true).open(&self.0).unwrap().into()
     }
 
-    /// What the instance has written so far: a line of JSON for each event and for each metric.
+    /// Returns the lines that the instance has written so far: one line of JSON for each event and
+    /// each metric.
     pub fn lines(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(&self.0).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -89,24 +93,24 @@ struct Runtime {
 }
 
 impl Instance {
-    /// Starts an instance with the environment of the template and some settings changed, and
-    /// returns when it waits for its first request.
+    /// Starts an instance with the template's environment and some settings changed, and waits
+    /// until it asks for its first event.
     pub async fn of(function: &str, settings: &[(&str, &str)]) -> Self {
         Self::start(Command::new(binary(function)), function, settings).await
     }
 
-    /// The same with the scripted AI, over the store of this URL.
+    /// Starts an instance that asks the scripted AI and uses the store at `dynamodb`.
     pub async fn scripted(function: &str, dynamodb: &str) -> Self {
         let ai = [("AI_PROVIDER", "scripted"), ("AI_TIMEOUT_SECONDS", "20")];
         Self::of(function, &[("DYNAMODB_ENDPOINT", dynamodb), ai[0], ai[1]]).await
     }
 
-    /// The same with this command.
+    /// Starts an instance by this command.
     pub async fn start(command: Command, function: &str, settings: &[(&str, &str)]) -> Self {
         Self::run(command, function, settings, Stdio::null()).await
     }
 
-    /// The same with a log, into which it writes its lines as CloudWatch gets them.
+    /// Starts an instance that writes its log, as CloudWatch gets it, to `log`.
     pub async fn logging(function: &str, settings: &[(&str, &str)], log: &Log) -> Self {
         Self::run(Command::new(binary(function)), function, settings, log.writer()).await
     }
@@ -151,25 +155,26 @@ impl Instance {
         Self { process, work, done, server }
     }
 
-    /// Sends it an event.
+    /// Sends the instance an event.
     pub fn takes(&self, event: &Value) {
         self.work.send(event.to_string()).unwrap();
     }
 
-    /// Sends it an event that is not a request, and waits for its response.
+    /// Sends the instance an event that isn't a request, and waits for its response.
     pub async fn does(&mut self, event: &Value) -> Value {
         self.takes(event);
         self.done.recv().await.unwrap()
     }
 
-    /// Sends it an event that is not a request, and waits for the failure that it tells Lambda.
+    /// Sends the instance an event that isn't a request, and waits for the failure that it reports
+    /// to Lambda.
     pub async fn fails(&mut self, event: &Value) -> Value {
         let told = self.does(event).await;
         assert_eq!(told["statusCode"], 500, "it did not fail: {told}");
         serde_json::from_str(told["body"].as_str().unwrap()).unwrap()
     }
 
-    /// The reply to the next event.
+    /// Waits for the reply to the next event.
     pub async fn answers(&mut self) -> Reply {
         let reply = self.done.recv().await.unwrap();
         let headers =
@@ -186,12 +191,12 @@ impl Instance {
         Reply { status: reply["statusCode"].as_u64().unwrap().try_into().unwrap(), headers, body }
     }
 
-    /// The most memory that it has held, in MiB.
+    /// The most memory that the instance has used, in MiB.
     pub fn peak(&self) -> u64 {
         memory(&self.process, "VmHWM")
     }
 
-    /// Ends it as Lambda does (SIGTERM), and waits until it has ended.
+    /// Sends SIGTERM, as Lambda does, and waits until the instance has ended.
     pub fn end(mut self) {
         assert!(
             Command::new("kill").arg(self.process.id().to_string()).status().unwrap().success()
@@ -199,7 +204,7 @@ impl Instance {
         self.process.wait().unwrap();
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub fn kill(mut self) {
         self.process.kill().unwrap();
     }
@@ -213,11 +218,12 @@ impl Drop for Instance {
     }
 }
 
-/// Longer than the template's: on a busy machine, what a test does with an instance takes long.
+/// The time that an invocation may take. It is longer than in the template, because a test may need
+/// longer on a busy machine.
 const FUNCTION_TIME: Duration = Duration::from_secs(118);
 
-/// Past the end of the lease of a chat that an instance takes now: half a minute and a second after
-/// its time.
+/// A time that is longer than the lease of a chat that an instance starts now: a lease ends half a
+/// minute after the function's time.
 pub const LEASE: Duration = FUNCTION_TIME.saturating_add(Duration::from_secs(31));
 
 async fn next(State(runtime): State<Arc<Runtime>>) -> Response {
@@ -229,7 +235,7 @@ async fn next(State(runtime): State<Arc<Runtime>>) -> Response {
         ("content-type", "application/json".to_owned()),
         ("lambda-runtime-aws-request-id", uuid::Uuid::new_v4().to_string()),
         ("lambda-runtime-deadline-ms", deadline.as_millis().to_string()),
-        // As Lambda sends it where X-Ray records nothing.
+        // Lambda sends this header even if X-Ray records nothing.
         (
             "lambda-runtime-trace-id",
             format!("Root=1-{}-{};Parent=53995c3f42cd8ad8;Sampled=0", &TRACE[..8], &TRACE[8..]),
@@ -270,15 +276,15 @@ async fn answered(
     StatusCode::ACCEPTED
 }
 
-/// A streamed reply in the form of one that is sent whole: the part before the eight zeros has its
-/// status and headers
+/// Returns a streamed reply in the form of an unstreamed one. The part before the eight zero bytes
+/// contains its status and headers
 /// ([format](https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming)).
 fn whole(streamed: &[u8], took: Duration) -> Value {
     let text = std::str::from_utf8(streamed).unwrap();
     let (prelude, body) = text.split_once("\0\0\0\0\0\0\0\0").unwrap();
     let mut whole: Value = serde_json::from_str(prelude).unwrap();
     whole["headers"]["x-came-as"] = json!("a stream");
-    // From its head to its end.
+    // The time between the reply's head and its end.
     whole["headers"]["x-took-micros"] = json!(took.as_micros().to_string());
     whole["body"] = json!(body);
     whole

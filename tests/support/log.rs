@@ -1,4 +1,4 @@
-//! The log and the metrics of the functions of a test's own server.
+//! The log and metrics that the functions of a test's server write.
 
 use std::cell::RefCell;
 use std::io;
@@ -12,8 +12,8 @@ thread_local! {
     static METRICS: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Collects the log and the metrics from now on, at the level of production. Each test and its
-/// server run on a thread of their own, so each thread keeps its own lines.
+/// Starts to collect the log, at production's level, and the metrics. Each test runs with its
+/// server on one thread, so each thread keeps its own lines.
 pub fn listen() {
     static LISTENING: OnceLock<()> = OnceLock::new();
     LISTENING.get_or_init(|| {
@@ -26,20 +26,20 @@ fn keep(line: &str) {
     METRICS.with_borrow_mut(|written| written.push_str(line));
 }
 
-/// Empties the log and the metrics of this test.
+/// Discards the log and metrics collected for this test.
 pub fn clear() {
     WRITTEN.take();
     METRICS.take();
 }
 
-/// The lines of this test's metrics.
+/// Returns the lines of this test's metrics.
 pub fn metrics() -> Vec<Value> {
     let written = METRICS.with_borrow(String::clone);
     written.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// How often this test has recorded a metric, and the sum of the values; of a metric with a
-/// dimension, for this value of it.
+/// Returns how often this test recorded a metric, and the sum of the values. If the metric has a
+/// dimension, `by` selects the dimension's value.
 pub fn recorded(metric: Metric, by: Option<&str>) -> (usize, u64) {
     let is_meant = |line: &Value| by.is_none_or(|by| line[metric.dimension().unwrap()] == by);
     let lines = metrics();
@@ -48,7 +48,7 @@ pub fn recorded(metric: Metric, by: Option<&str>) -> (usize, u64) {
     values.fold((0, 0), |(samples, sum), value| (samples + 1, sum + value))
 }
 
-/// The log of this test.
+/// Returns this test's log.
 pub fn text() -> String {
     WRITTEN.with_borrow(|written| String::from_utf8(written.clone()).unwrap())
 }

@@ -1,17 +1,18 @@
-//! Mistakes in the protocol, which tests must find. The product makes none of them: the wire
-//! between it and the store sends what a product with the mistake would send.
+//! Protocol mistakes that the tests must find. The product makes none of them: the wire changes
+//! calls on their way to the store, so that the store receives what a product with the mistake
+//! would send.
 
 use serde_json::{Value, json};
 
 use crate::support::client::PRICE;
 
-/// What the wire does to calls.
+/// A way in which the wire changes calls.
 #[derive(Clone, Copy, Debug)]
 pub enum Sabotage {
-    /// This rewrites the body of a call before the store receives it.
+    /// Rewrites the body of each call before the store receives it.
     Sends(fn(operation: &str, body: &mut String)),
-    /// A call for which this is true is answered as done before the store receives it. It is sent
-    /// on after that, and the product doesn't learn its outcome.
+    /// Answers the calls for which the function returns true as if the store had applied them. The
+    /// wire sends these calls afterwards, and the product doesn't learn their outcome.
     Confirms(fn(operation: &str, body: &str) -> bool),
 }
 
@@ -24,9 +25,9 @@ pub enum Mistake {
     RefundUnconditionally,
     /// A chat is reported as stored before it is.
     ReplyBeforeSettling,
-    /// A refresh token becomes invalid when it is presented, instead of when its successor is.
+    /// Presenting a refresh token makes it invalid. In the product, presenting its successor does.
     RotateStrictly,
-    /// A settle takes any hold with its id, even after the end of its lease.
+    /// A settle accepts any hold with its id, even after the end of the lease.
     SettleWithoutOwner,
 }
 
@@ -39,7 +40,7 @@ impl Mistake {
         Self::SettleWithoutOwner,
     ];
 
-    /// What the wire does to make it look like the product's mistake.
+    /// Returns the sabotage that looks like this mistake of the product.
     pub fn sabotage(self) -> Sabotage {
         match self {
             Self::DeductWithoutGuard => Sabotage::Sends(deducts_without_guard),
@@ -51,8 +52,8 @@ impl Mistake {
     }
 }
 
-/// Drops the two conditions by which a reserve acts once: that its hold does not exist yet, and
-/// that its id is not closed. A copy of the reserve takes the credits again.
+/// Drops the two conditions by which a reserve acts once: its hold doesn't exist yet, and its id
+/// isn't closed. Without them, a copy of the reserve takes the credits again.
 fn deducts_without_guard(operation: &str, body: &mut String) {
     if operation == "UpdateItem" {
         const GUARD: &str =
@@ -61,9 +62,9 @@ fn deducts_without_guard(operation: &str, body: &mut String) {
     }
 }
 
-/// Has a release add a chat's price to the balance, and not the cost of its hold, so
-/// that it can be applied when the hold is gone. The condition on the hold becomes
-/// one that is always true: DynamoDB refuses a call with names or values that no expression uses.
+/// Makes a release add a chat's price to the balance instead of the hold's cost, so that it can be
+/// applied when the hold no longer exists. DynamoDB rejects calls with names or values that no
+/// expression uses, so the call keeps a condition that is always true.
 fn refunds_unconditionally(operation: &str, body: &mut String) {
     const GIVES_BACK: &str = "tokens + reservations.#rid.#cost";
     if operation != "UpdateItem" || !body.contains(GIVES_BACK) {
@@ -76,15 +77,16 @@ fn refunds_unconditionally(operation: &str, body: &mut String) {
     edit(body, |call| call["ExpressionAttributeValues"][":cost"] = number(PRICE));
 }
 
-/// Whether it is a settle. Confirmed too soon, it has the product serve an answer that may never be
-/// stored, as if the product settled in the background and did not wait for the outcome.
+/// Returns true if a call is a settle. If the wire confirms a settle too soon, the product sends an
+/// answer that may never be stored, as if it settled in the background and didn't wait for the
+/// outcome.
 fn is_settle(operation: &str, body: &str) -> bool {
     operation == "TransactWriteItems" && body.contains("spent = spent + reservations.#rid.#cost")
 }
 
-/// Has a refresh advance the session to the next generation at once. The product records the
-/// presented generation only, so that a client whose reply was lost can present its refresh token
-/// again until it presents the next one.
+/// Makes a refresh advance the session to the next generation at once. The product only records the
+/// presented generation, so a client that lost a reply can present its refresh token again until it
+/// presents the next one.
 fn rotates_strictly(operation: &str, body: &mut String) {
     if operation != "UpdateItem" || !body.contains("generation = :presented") {
         return;
@@ -100,8 +102,8 @@ fn rotates_strictly(operation: &str, body: &mut String) {
     });
 }
 
-/// Has a settle spend the hold under its id even where that is another chat's, or its lease
-/// is over. The comparisons that are left are always true: DynamoDB refuses a call with names or
+/// Makes a settle spend the hold under its id even if another chat owns the hold or the lease has
+/// ended. The remaining comparisons are always true, because DynamoDB rejects calls with names or
 /// values that no expression uses.
 fn settles_without_owner(operation: &str, body: &mut String) {
     if operation == "TransactWriteItems" {

@@ -1,6 +1,5 @@
-//! The permissions of the template's policies and the calls of functions, compared as IAM does it:
-//! AWS would refuse every call that no permission allows, and nothing needs a permission without
-//! which every call is still allowed.
+//! Compares the template's permissions with the functions' calls, as IAM evaluates them: which
+//! calls AWS would refuse, and which permissions no call needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,16 +13,16 @@ use serde_norway::Value as Yaml;
 
 use crate::support::stack::Stack;
 
-/// The partition keys of the items that a call is about, in a table.
+/// The condition key for the partition keys that a call accesses in a table.
 const LEADING_KEYS: &str = "dynamodb:LeadingKeys";
 
 /// The model that [`STACK`] asks.
 pub const MODEL: &str = "amazon.nova-lite-v1:0";
 
-/// The key of the operator's own that [`STACK`] has.
+/// The operator's KMS key in [`STACK`].
 pub const KMS_KEY: &str = "arn:aws:kms:us-east-1:000000000000:key/own";
 
-/// A stack that has each permission that depends on a parameter.
+/// A stack with every permission that depends on a parameter.
 pub static STACK: LazyLock<Stack> = LazyLock::new(|| {
     Stack::with(&[
         ("OpenAiKeyArn", "arn:aws:secretsmanager:us-east-1:000000000000:secret:openai"),
@@ -35,22 +34,22 @@ pub static STACK: LazyLock<Stack> = LazyLock::new(|| {
     ])
 });
 
-/// What each function may do, by its binary.
+/// Each function's permissions, by the name of its binary.
 pub static FUNCTIONS: LazyLock<BTreeMap<String, Vec<Permission>>> = LazyLock::new(|| {
     let functions = STACK.functions().into_iter();
     functions.map(|(name, binary, function)| (binary, of_function(&name, function))).collect()
 });
 
-/// The most that any function may do.
+/// The permissions boundary of all functions.
 pub static BOUNDARY: LazyLock<Vec<Permission>> =
     LazyLock::new(|| of_managed_policy(&STACK, "FunctionBoundary"));
 
-/// A call to a service of AWS, as IAM sees it.
+/// A call to an AWS service, as IAM sees it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Call {
     action: String,
     resource: String,
-    /// The values of the condition keys.
+    /// The values of each condition key.
     context: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -59,7 +58,7 @@ impl Call {
         Self { action: action.to_owned(), resource: resource.into(), context: BTreeMap::new() }
     }
 
-    /// The same call with these values of a condition key.
+    /// Returns the call with these values of a condition key.
     #[must_use]
     pub fn with(mut self, key: &str, values: impl IntoIterator<Item = String>) -> Self {
         self.context.insert(key.to_owned(), values.into_iter().collect());
@@ -73,13 +72,13 @@ impl fmt::Display for Call {
     }
 }
 
-/// What a statement allows with one of its actions on one of its resources.
+/// One action on one resource that a statement allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permission {
-    /// The resource of the template that has the statement.
+    /// The template's resource that contains the statement.
     of: String,
     action: String,
-    /// The actions that it doesn't allow, although `action` is like them: those of `NotAction`.
+    /// The actions in `NotAction`, which the permission excludes although `action` matches them.
     except: Vec<String>,
     resource: String,
     conditions: Vec<Condition>,
@@ -103,7 +102,7 @@ impl fmt::Display for Permission {
 }
 
 impl Permission {
-    /// Whether it is for this action.
+    /// Returns true if the permission is for this action.
     pub fn is_for(&self, action: &str) -> bool {
         self.action == action
     }
@@ -115,8 +114,8 @@ impl Permission {
             && self.conditions.iter().all(|condition| condition.holds(call))
     }
 
-    /// Its parts, each with what is left of it without that part: the kinds of items, if there are
-    /// several.
+    /// Splits the permission by kinds of items. Each part is paired with the rest of the
+    /// permission, or with `None` if there is only one kind.
     fn parts(&self) -> Vec<(Self, Option<Self>)> {
         let several =
             |condition: &Condition| condition.key == LEADING_KEYS && condition.values.len() > 1;
@@ -138,7 +137,8 @@ impl Permission {
 }
 
 impl Condition {
-    /// `ForAllValues` holds for a call without the key, and every other operator doesn't.
+    /// Returns true if the call satisfies the condition. If the call doesn't have the key,
+    /// `ForAllValues` is satisfied and all other operators aren't.
     fn holds(&self, call: &Call) -> bool {
         let given = call.context.get(&self.key).into_iter().flatten();
         let mut given = given.peekable();
@@ -156,7 +156,7 @@ impl Condition {
     }
 }
 
-/// Whether a text matches a pattern, in which `*` is any text and `?` any character.
+/// Returns true if a text matches a pattern, in which `*` matches any text and `?` any character.
 fn is_like(text: &str, pattern: &str) -> bool {
     let (mut letters, mut signs) = (text.chars(), pattern.chars());
     match signs.next() {
@@ -168,7 +168,7 @@ fn is_like(text: &str, pattern: &str) -> bool {
     }
 }
 
-/// The calls that none of the permissions allows.
+/// Returns the calls that no permission allows.
 pub fn refused<'c>(
     permissions: &[Permission],
     calls: impl IntoIterator<Item = &'c Call>,
@@ -177,8 +177,7 @@ pub fn refused<'c>(
     calls.into_iter().filter(|call| !is_allowed(call)).collect()
 }
 
-/// The permissions, or the kinds of items of a permission, without which each of the calls is still
-/// allowed.
+/// Returns the permissions, or the kinds of items in a permission, that no call needs.
 pub fn needless(permissions: &[Permission], calls: &BTreeSet<Call>) -> Vec<Permission> {
     let mut needless = Vec::new();
     for (index, permission) in permissions.iter().enumerate() {
@@ -198,7 +197,7 @@ pub fn needless(permissions: &[Permission], calls: &BTreeSet<Call>) -> Vec<Permi
     needless
 }
 
-/// The permissions of the statements of a policy.
+/// Returns the permissions in a policy's statements.
 pub fn of_statements(of: &str, statements: &Value) -> Vec<Permission> {
     let mut permissions = Vec::new();
     for statement in statements.as_array().unwrap() {
@@ -229,13 +228,13 @@ pub fn of_statements(of: &str, statements: &Value) -> Vec<Permission> {
     permissions
 }
 
-/// One text or several.
+/// Returns the texts of a value that is one text or a list.
 fn texts(value: &Value) -> Vec<String> {
     let several = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
     several.iter().map(|one| one.as_str().unwrap().to_owned()).collect()
 }
 
-/// The permissions of a managed policy of the template.
+/// Returns the permissions in one of the template's managed policies.
 pub fn of_managed_policy(stack: &Stack, name: &str) -> Vec<Permission> {
     let policy = stack.resource(name);
     assert_eq!(policy["Type"], "AWS::IAM::ManagedPolicy", "{name}");
@@ -243,7 +242,8 @@ pub fn of_managed_policy(stack: &Stack, name: &str) -> Vec<Permission> {
     of_statements(name, &stack.value(statements).unwrap())
 }
 
-/// The permissions of a function's own policies, and of the managed policies that it refers to.
+/// Returns the permissions in a function's inline policies and in the managed policies that it
+/// refers to.
 fn of_function(name: &str, function: &Yaml) -> Vec<Permission> {
     let policies = function["Properties"]["Policies"].as_sequence();
     let of_policy = |policy: &Yaml| match policy {
@@ -253,8 +253,8 @@ fn of_function(name: &str, function: &Yaml) -> Vec<Permission> {
     policies.into_iter().flatten().flat_map(of_policy).collect()
 }
 
-/// All statements that hold for a function of the template, as they are written there: those of its
-/// own policies, and those of the managed policies that it refers to.
+/// Returns the statements for a function, as the template has them: those in its inline policies
+/// and in the managed policies that it refers to.
 pub fn statements<'t>(template: &'t Yaml, function: &'t Yaml) -> Vec<&'t Yaml> {
     let document = |policy: &'t Yaml| {
         let Yaml::Tagged(reference) = policy else { return policy };
@@ -277,7 +277,7 @@ pub fn statements<'t>(template: &'t Yaml, function: &'t Yaml) -> Vec<&'t Yaml> {
         .collect()
 }
 
-/// Whether a function may make a call.
+/// Returns true if a function may make a call.
 pub fn allows(function: &str, call: &Call) -> bool {
     let is_allowed_by = |permissions: &[Permission]| refused(permissions, [call]).is_empty();
     is_allowed_by(&FUNCTIONS[function]) && is_allowed_by(&BOUNDARY)
@@ -291,12 +291,14 @@ pub fn allow(function: &str, operation: &str, body: &Value) {
     }
 }
 
-/// What IAM evaluates for a call to the store: for each table and action, all keys at once.
+/// Returns the calls that IAM evaluates for a call to the store: one for each table and action,
+/// with all partition keys.
 ///
-/// AWS says that a transaction needs the permissions of the single operations
+/// AWS says that a transaction needs the permissions of its operations
 /// ([documentation](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html)),
-/// and not whether it compares the keys of each one alone. So here a permission must allow the keys
-/// of all operations of one kind in one table, as it must for a batch.
+/// but not whether IAM evaluates each operation's key separately. This function assumes that one
+/// permission must allow the keys of all operations of the same kind in a table, as IAM requires
+/// for a batch.
 pub fn of_store(operation: &str, body: &Value) -> Vec<Call> {
     let mut keys: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     let mut note = |operation: &str, table: &Value, index: Option<&str>, key: Option<String>| {
@@ -319,7 +321,7 @@ pub fn of_store(operation: &str, body: &Value) -> Vec<Call> {
         "BatchGetItem" | "BatchWriteItem" => {
             for (table, requests) in body["RequestItems"].as_object().unwrap() {
                 let table = Value::from(table.as_str());
-                // A write is one entry of an object, `PutRequest` or `DeleteRequest`.
+                // A write is an object with one field, `PutRequest` or `DeleteRequest`.
                 let items = requests["Keys"].as_array().or(requests.as_array()).unwrap().iter();
                 for item in items {
                     let writes = item.get("PutRequest").or(item.get("DeleteRequest"));
@@ -349,15 +351,17 @@ fn key_or_item(write: &Value) -> &Value {
     if write["Key"].is_object() { &write["Key"] } else { &write["Item"] }
 }
 
-/// The partition that a query reads: its condition begins with `<attribute> = <value>`.
+/// Returns the partition that a query reads, from a condition that begins with `<attribute> =
+/// <value>`.
 fn queried(query: &Value) -> String {
     let condition = query["KeyConditionExpression"].as_str().unwrap();
     let value = condition.split(' ').nth(2).unwrap();
     query["ExpressionAttributeValues"][value]["S"].as_str().unwrap().to_owned()
 }
 
-/// What IAM evaluates for an answer of Bedrock, whatever the id names: a model, or a profile, which
-/// asks models in several regions. An application's profile can be made from one of AWS.
+/// Returns the calls that IAM evaluates for an answer of Bedrock. The id may be that of a model or
+/// of an inference profile, which asks models in several regions. An application's profile can be
+/// based on an AWS profile.
 pub fn of_bedrock(action: &str, id: &str) -> Vec<Call> {
     let in_account =
         |kind: &str, id: &str| format!("arn:aws:bedrock:us-east-1:000000000000:{kind}/{id}");
@@ -366,7 +370,7 @@ pub fn of_bedrock(action: &str, id: &str) -> Vec<Call> {
     for kind in ["inference-profile", "application-inference-profile"] {
         let profile = in_account(kind, id);
         calls.push(Call::of(action, profile.clone()));
-        // A global profile names no region.
+        // A global profile's models have no region.
         let models = ["us-east-1", "us-west-2", ""]
             .map(|region| format!("arn:aws:bedrock:{region}::foundation-model/anthropic.claude"));
         let behind = in_account("inference-profile", "us.anthropic.claude");
@@ -379,7 +383,7 @@ pub fn of_bedrock(action: &str, id: &str) -> Vec<Call> {
     calls
 }
 
-/// Fails a test at once if a function sends the store a call that the template doesn't allow it.
+/// Panics as soon as a function sends the store a call that the template doesn't allow.
 #[derive(Clone, Debug)]
 pub struct PermissionCheck(pub String);
 

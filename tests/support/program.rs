@@ -1,4 +1,4 @@
-//! The program that `cargo run` starts, in a process of its own.
+//! The program that `cargo run` starts, in its own process.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
@@ -10,12 +10,12 @@ use uuid::Uuid;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_local");
 
-/// The password of administrators that it creates.
+/// The password of administrators whom the program creates.
 pub const ADMIN_PASSWORD: &str = "correct horse";
 
-/// A figure of a process in MiB, by its
-/// [name](https://man7.org/linux/man-pages/man5/proc_pid_status.5.html): `VmRSS` is the memory that it
-/// holds, `VmHWM` the most that it has held.
+/// Returns a memory figure of a process in MiB, by its
+/// [name](https://man7.org/linux/man-pages/man5/proc_pid_status.5.html): `VmRSS` is the memory in
+/// use, `VmHWM` the most so far.
 pub fn memory(process: &Child, figure: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'));
@@ -41,7 +41,7 @@ impl Drop for Folder {
     }
 }
 
-/// A server in a process of its own.
+/// A server that runs in its own process.
 pub struct RunningServer {
     program: Child,
     pub url: String,
@@ -57,12 +57,12 @@ impl RunningServer {
         Self::logging(command, Stdio::null())
     }
 
-    /// A server that logs to `log`.
+    /// Starts a server that logs to `log`.
     pub fn logging(mut command: Command, log: Stdio) -> Self {
         let mut program = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(program.stdout.as_mut().unwrap());
         let mut printed = String::new();
-        // The last line of what it prints when it is ready.
+        // A server prints one of these as its last line when it is ready.
         while !printed.lines().any(|line| {
             line.trim_start().starts_with("curl")
                 || line.contains("/lambda.env")
@@ -79,12 +79,12 @@ impl RunningServer {
         Self { program, url, printed }
     }
 
-    /// The memory that it holds, in MiB.
+    /// The memory that the server uses, in MiB.
     pub fn memory(&self) -> u64 {
         memory(&self.program, "VmRSS")
     }
 
-    /// What Ctrl-C does.
+    /// Sends SIGINT, as Ctrl-C does, and waits until the server has stopped.
     pub fn interrupt(mut self) {
         let killed =
             Command::new("kill").args(["-INT", &self.program.id().to_string()]).status().unwrap();
@@ -109,12 +109,13 @@ impl Drop for RunningServer {
     }
 }
 
-/// The program, with nothing of this process's environment.
+/// Returns a command that runs the program with an empty environment.
 pub fn command(arguments: &[&str]) -> Command {
     started(PROGRAM, arguments)
 }
 
-/// The same program of the release that `FAREBOX` names, if that is set.
+/// Returns a command that runs the release of the program at `FAREBOX`, or this build if the
+/// variable isn't set.
 pub fn of_release(arguments: &[&str]) -> Command {
     started(&std::env::var("FAREBOX").unwrap_or_else(|_| PROGRAM.to_owned()), arguments)
 }

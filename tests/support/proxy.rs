@@ -1,6 +1,6 @@
-//! A wire between the SDK and any DynamoDB that breaks on demand: it knows each call's operation
-//! and its attempts, disturbs the one that the plan names, before the store applies it or after,
-//! and keeps copies to deliver late.
+//! A wire between the SDK and any DynamoDB, which breaks on demand. The wire recognizes each call
+//! and its attempts, disturbs those that a plan selects, before or after the store applies them,
+//! and keeps copies of calls to deliver later.
 
 use std::future::pending;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -24,56 +24,60 @@ use tokio::task::JoinHandle;
 
 use crate::support::mistakes::Sabotage;
 
-/// Longer than one attempt of a call may take.
+/// A time that is longer than one attempt may take.
 const PAST_THE_ATTEMPT: Duration = Duration::from_millis(2000);
 
-/// Longer than a store takes for a call whose sender has given up.
+/// A time that is longer than a store takes for a call after its sender has given up.
 const BEFORE_LONG: Duration = Duration::from_secs(10);
 
-/// How often the SDK sends a call.
+/// How often the SDK sends a call before it gives up.
 const ATTEMPTS: usize = 3;
 
-/// What happens to a call.
+/// A fault that the wire injects into a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// 500, and nothing was done.
+    /// The sender gets a 500, and the store doesn't get the call.
     Fail500Before,
-    /// 500, and it was done.
+    /// The store applies the call, and the sender gets a 500.
     Fail500After,
-    /// The connection is dropped, and nothing was done.
+    /// The wire drops the connection, and the store doesn't get the call.
     ResetBefore,
-    /// The connection is dropped, and it was done.
+    /// The store applies the call, and the wire drops the connection.
     ResetAfter,
-    /// Done, with a reply that arrives after the sender has given up.
+    /// The store applies the call, and its reply arrives after the sender has given up.
     DelayPast,
-    /// 400: too much for the table.
+    /// The sender gets a 400: DynamoDB throttles the call (`ThrottlingException`).
     Throttle,
-    /// The same under its other name.
+    /// The sender gets a 400: DynamoDB throttles the call
+    /// (`ProvisionedThroughputExceededException`).
     Exceeded,
-    /// 400: another transaction holds the item, and nothing was done.
+    /// The sender gets a 400: another transaction holds the item. The store doesn't get the call.
     Conflict,
-    /// 400: a transaction of this request token is still on its way.
+    /// The sender gets a 400: a transaction with this request token is still in progress.
     InProgress,
-    /// 400: another transaction had this request token, and nothing was done.
+    /// The sender gets a 400: an earlier transaction used this request token for other contents.
+    /// The store doesn't get the call.
     Mismatch,
-    /// 400: the function's credentials have expired, and nothing was done.
+    /// The sender gets a 400: the function's credentials have expired. The store doesn't get the
+    /// call.
     Expired,
-    /// Done, with a reply that ends in the middle.
+    /// The store applies the call, and the reply is cut in the middle.
     Garbled,
-    /// Done, and kept for [`Lane::deliver`], which delivers it again.
+    /// The store applies the call, and [`Lane::deliver`] delivers a copy later.
     Again,
-    /// Dropped, and kept for [`Lane::deliver`]: it only arrives late.
+    /// The wire drops the connection, and [`Lane::deliver`] delivers the call later.
     Late,
-    /// A batch of which nothing was done, and the reply lists all of it as unprocessed.
+    /// The reply lists all of a batch as unprocessed, and the store doesn't get the batch.
     Unprocessed,
-    /// Never sent on and never answered: the moment to kill the function.
+    /// The store doesn't get the call, and the sender gets no reply. Tests kill the function at
+    /// this point.
     StallBefore,
-    /// Done and never answered.
+    /// The store applies the call, and the sender gets no reply.
     StallAfter,
 }
 
 impl Fault {
-    /// The faults that end by themselves.
+    /// All faults except those that stall the sender.
     pub const ALL: [Self; 15] = [
         Self::Fail500Before,
         Self::Fail500After,
@@ -92,10 +96,10 @@ impl Fault {
         Self::Unprocessed,
     ];
 
-    /// Whether DynamoDB could do this to this operation.
+    /// Returns true if DynamoDB could fail this operation in this way.
     pub fn suits(self, operation: &str) -> bool {
         match self {
-            // A batch lists items that conflict with another call as unprocessed.
+            // A batch lists items that conflict with other calls as unprocessed.
             Self::Conflict => !matches!(
                 operation,
                 "GetItem" | "Query" | "Scan" | "BatchGetItem" | "BatchWriteItem"
@@ -106,39 +110,39 @@ impl Fault {
         }
     }
 
-    /// Whether the request is done in the end if this fault strikes once.
+    /// Returns true if a request succeeds in the end when this fault strikes once.
     pub fn is_done(self) -> bool {
         !matches!(self, Self::Mismatch | Self::Expired)
     }
 
-    /// Whether the SDK or the product retries the call: not if it was refused for good, or if the
-    /// reply can't be read.
+    /// Returns true if the SDK or the product retries the call. Neither retries a call that was
+    /// rejected for good, or whose reply can't be read.
     pub fn is_sent_again(self) -> bool {
         !matches!(self, Self::Mismatch | Self::Expired | Self::Garbled)
     }
 }
 
-/// Which call is struck, counted from 1.
+/// The call at which a plan strikes, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultPoint {
-    /// The n-th of all.
+    /// The n-th call of all.
     Call(usize),
-    /// The n-th of an operation.
+    /// The n-th call of an operation.
     Operation(&'static str, usize),
 }
 
-/// How often.
+/// How often a plan's fault strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultRepeat {
-    /// One attempt: the SDK's next attempt succeeds.
+    /// Strikes one attempt: the SDK's next attempt succeeds.
     Once,
-    /// Every attempt of that call.
+    /// Strikes every attempt of the call.
     EachAttempt,
-    /// That call and everything after it, until [`Lane::calm`].
+    /// Strikes the call and all later ones, until [`Lane::calm`].
     FromThenOn,
 }
 
-/// A fault, and where it strikes.
+/// A fault, and the call at which it strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     pub at: FaultPoint,
@@ -146,16 +150,16 @@ pub struct Plan {
     pub strikes: FaultRepeat,
 }
 
-/// Faults at random: each attempt of each call meets one with this probability.
+/// Random faults: each attempt of each call gets a fault with this probability.
 #[derive(Clone, Copy, Debug)]
 pub struct Storm {
-    /// The same seed strikes the same attempts of calls that arrive in the same order.
+    /// The seed decides which attempts get a fault, if the calls arrive in the same order.
     pub seed: u64,
     pub percent: u64,
 }
 
 impl Storm {
-    /// What happens to an attempt of the `index`-th call.
+    /// Returns the fault for an attempt of the `index`-th call.
     fn fault(self, index: usize, attempt: usize, operation: &str) -> Option<Fault> {
         let mut hasher = DefaultHasher::new();
         (self.seed, index, attempt).hash(&mut hasher);
@@ -167,17 +171,17 @@ impl Storm {
     }
 }
 
-/// A call of the SDK, with its retries.
+/// A call of the SDK, with all its attempts.
 #[derive(Clone, Debug)]
 pub struct Call {
     pub operation: String,
     pub attempts: usize,
     invocation: String,
-    /// Its number among the calls of its operation.
+    /// The call's position among the calls of the same operation.
     nth: usize,
 }
 
-/// The wire. Each [`Lane`] of it breaks on its own.
+/// The wire. Each of its [`Lane`]s breaks independently.
 pub struct Proxy {
     url: String,
     wire: Arc<Wire>,
@@ -186,7 +190,7 @@ pub struct Proxy {
 
 struct Wire {
     upstream: Endpoint,
-    /// The header that replaces the calls' own, if the store is to see another account.
+    /// A header that replaces the one in each call, if the store is to see another account.
     authorization: Option<HeaderValue>,
     sabotage: Option<Sabotage>,
     http: reqwest::Client,
@@ -207,8 +211,8 @@ struct Attempt {
 #[derive(Default)]
 struct Traffic {
     state: Mutex<LaneState>,
-    /// How often the plan's fault has struck so far, counted after the store has applied the call
-    /// (if it does).
+    /// How often the plan's fault has struck. If the store applies the call, the fault counts after
+    /// that.
     struck: watch::Sender<usize>,
 }
 
@@ -223,23 +227,23 @@ struct LaneState {
     weak_reads: Vec<String>,
     forgets_tokens: bool,
     records: bool,
-    /// The operation and the body of each attempt.
+    /// The operation and body of each attempt.
     recorded: Vec<(String, Value)>,
 }
 
 impl Proxy {
-    /// A wire in front of the DynamoDB at `upstream`.
+    /// Starts a wire in front of the DynamoDB at `upstream`.
     pub async fn start(upstream: &str) -> Self {
         Self::sabotaged(upstream, None).await
     }
 
-    /// The same with a sabotage of every call.
+    /// Starts a wire that changes calls by `sabotage`.
     pub async fn sabotaged(upstream: &str, sabotage: Option<Sabotage>) -> Self {
         Self::with_upstream(upstream, None, sabotage).await
     }
 
-    /// A wire in front of AWS's DynamoDB Local at `upstream`, with an account of its own there:
-    /// that emulator keeps a store per access key.
+    /// Starts a wire in front of DynamoDB Local at `upstream`, under a new access key. DynamoDB
+    /// Local keeps a separate store for each access key.
     pub async fn account(upstream: &str) -> Self {
         let key = uuid::Uuid::new_v4().simple();
         let authorization = format!(
@@ -255,8 +259,8 @@ impl Proxy {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let upstream = Endpoint::parse(upstream).unwrap();
-        // The client signs with the same key. The wire signs the call again, since its host and
-        // path change.
+        // The client signs with the store's key. The wire signs again, because it changes the host
+        // and the path.
         let key =
             upstream.key.as_ref().map(|(id, secret)| format!("{id}:{secret}@")).unwrap_or_default();
         let url = format!("http://{key}{}", listener.local_addr().unwrap());
@@ -272,7 +276,7 @@ impl Proxy {
         Self { url, wire, server }
     }
 
-    /// A lane with a URL of its own, on which nothing goes wrong yet.
+    /// Creates a lane with its own URL and no faults.
     pub fn lane(&self) -> Lane {
         let mut lanes = self.wire.lanes.lock().unwrap();
         let traffic = Arc::<Traffic>::default();
@@ -287,7 +291,7 @@ impl Drop for Proxy {
     }
 }
 
-/// One user's way through the wire.
+/// One user's connection through the wire.
 #[derive(Clone)]
 pub struct Lane {
     pub url: String,
@@ -296,47 +300,47 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// Counts calls from 1 again, and strikes as planned.
+    /// Sets the plan, and counts calls from 1 again.
     pub fn strike(&self, plan: Option<Plan>) {
         let mut seen = self.traffic.state.lock().unwrap();
         seen.plan = plan;
         seen.calls.clear();
     }
 
-    /// Counts calls from 1 again, and strikes at random.
+    /// Sets random faults, and counts calls from 1 again.
     pub fn storm(&self, storm: Storm) {
         self.strike(None);
         self.traffic.state.lock().unwrap().storm = Some(storm);
     }
 
-    /// Ends the faults.
+    /// Ends all faults on this lane.
     pub fn calm(&self) {
         let mut seen = self.traffic.state.lock().unwrap();
         (seen.plan, seen.storm) = (None, None);
     }
 
-    /// Simulates that ten minutes pass: from now on the store doesn't recognize a transaction that
-    /// it already applied.
+    /// Simulates pauses of ten minutes: from now on the store doesn't recognize a transaction that
+    /// it has already applied.
     pub fn forgets_tokens(&self) {
         self.traffic.state.lock().unwrap().forgets_tokens = true;
     }
 
-    /// The calls since the last plan.
+    /// Returns the calls since the last plan was set.
     pub fn calls(&self) -> Vec<Call> {
         self.traffic.state.lock().unwrap().calls.clone()
     }
 
-    /// Keeps what is sent from now on, for [`Lane::recorded`].
+    /// Starts to keep the calls for [`Lane::recorded`].
     pub fn records(&self) {
         self.traffic.state.lock().unwrap().records = true;
     }
 
-    /// The operation and the body of each attempt since the last time.
+    /// Returns each attempt's operation and body since `recorded` was last called.
     pub fn recorded(&self) -> Vec<(String, Value)> {
         std::mem::take(&mut self.traffic.state.lock().unwrap().recorded)
     }
 
-    /// Whether the store ever showed a negative balance.
+    /// Returns true if a reply ever showed a negative balance.
     pub fn overdrawn(&self) -> bool {
         self.traffic.state.lock().unwrap().overdrawn
     }
@@ -346,14 +350,14 @@ impl Lane {
         *self.traffic.struck.borrow()
     }
 
-    /// The reads that were eventually consistent and needn't have been: reads of an index always
-    /// are.
+    /// Returns the eventually consistent reads of tables. Reads of an index aren't included,
+    /// because they are always eventually consistent.
     pub fn weak_reads(&self) -> Vec<String> {
         self.traffic.state.lock().unwrap().weak_reads.clone()
     }
 
-    /// Whether the plan's fault has struck, or does so shortly: the call that it strikes may have
-    /// been retried meanwhile, after its sender gave up waiting.
+    /// Waits a while for the plan's fault, and returns true if it has struck. The sender of the
+    /// call may have given up and retried in the meantime.
     pub async fn strikes(&self) -> bool {
         tokio::time::timeout(BEFORE_LONG, self.struck()).await.is_ok()
     }
@@ -369,9 +373,9 @@ impl Lane {
         self.send(&kept).await;
     }
 
-    /// Delivers the kept copies twice: the last one first, and then in the order in which they were
-    /// sent. The store doesn't recognize transactions that it already applied, as after the ten
-    /// minutes for which it knows a request token.
+    /// Delivers the kept copies twice: in reverse order, and then in the order in which they were
+    /// sent. The store doesn't recognize transactions that it has already applied, because it knows
+    /// a request token for only ten minutes.
     pub async fn deliver_much_later(&self) {
         let mut kept = self.traffic.state.lock().unwrap().kept.clone();
         for (_, body) in &mut kept {
@@ -391,7 +395,7 @@ impl Lane {
 }
 
 impl Traffic {
-    /// Records an attempt. Returns the fault that it meets.
+    /// Records an attempt, and returns the fault that it gets.
     fn arrives(&self, operation: &str, invocation: &str) -> Option<Fault> {
         let mut seen = self.state.lock().unwrap();
         let known = seen.calls.iter().position(|call| call.invocation == invocation);
@@ -434,7 +438,8 @@ impl Traffic {
 }
 
 impl Wire {
-    /// The store's reply. The call is completed even if its sender has given up.
+    /// Sends a call to the store and returns the reply. The store gets the call even if the sender
+    /// has given up.
     async fn forward(&self, mut headers: HeaderMap, body: Bytes) -> (u16, HeaderMap, Bytes) {
         if let Some(authorization) = &self.authorization {
             headers.insert("authorization", authorization.clone());
@@ -460,7 +465,7 @@ impl Wire {
     }
 }
 
-/// Signs a call to DynamoDB at `url`, in the place of the signature that it has.
+/// Signs a call to DynamoDB at `url`, and replaces the signature that it has.
 pub fn signed(headers: &mut HeaderMap, body: &[u8], url: &str, credentials: Credentials) {
     let (identity, settings) = (credentials.into(), SigningSettings::default());
     let params = v4::SigningParams::builder()
@@ -481,8 +486,7 @@ pub fn signed(headers: &mut HeaderMap, body: &[u8], url: &str, credentials: Cred
     }
 }
 
-/// Continues after the client has disconnected, as clients on a busy machine sometimes do: the plan
-/// is carried out anyway.
+/// Carries the plan out even if the client disconnects, as clients on a busy machine may.
 async fn pass(State(wire): State<Arc<Wire>>, request: Request) -> Response {
     match tokio::spawn(carry(wire, request)).await {
         Ok(response) => response,
@@ -503,7 +507,7 @@ async fn carry(wire: Arc<Wire>, request: Request) -> Response {
     }
 }
 
-/// The attempt that was received, rewritten by the sabotage.
+/// Reads an attempt, and lets the sabotage rewrite it.
 async fn receive(wire: Arc<Wire>, request: Request) -> Attempt {
     let (mut parts, body) = request.into_parts();
     let lane: usize = parts.uri.path().trim_matches('/').parse().unwrap();
@@ -532,7 +536,7 @@ async fn receive(wire: Arc<Wire>, request: Request) -> Attempt {
     }
     if matches!(operation.as_str(), "GetItem" | "Query" | "Scan" | "BatchGetItem") {
         let sent: Value = serde_json::from_slice(&body).unwrap();
-        // A batch has the consistency of each table.
+        // In a batch, each table has its own consistency.
         let reads: Vec<&Value> = sent["RequestItems"]
             .as_object()
             .map_or(vec![&sent], |tables| tables.values().collect());
@@ -543,7 +547,7 @@ async fn receive(wire: Arc<Wire>, request: Request) -> Attempt {
     Attempt { wire, traffic, operation, invocation, headers: parts.headers, body }
 }
 
-/// Sends a call on that the product doesn't wait for. As the SDK would, it retries.
+/// Delivers a call whose outcome the product doesn't wait for. Retries it as the SDK would.
 async fn deliver_unawaited(attempt: Attempt) {
     for _ in 0..ATTEMPTS {
         let delivered = tokio::spawn(deliver(attempt.clone())).await;
@@ -553,12 +557,12 @@ async fn deliver_unawaited(attempt: Attempt) {
     }
 }
 
-/// The reply to an attempt, or what the plan replaces it with.
+/// Returns the store's reply to an attempt, or the reply that the fault puts in its place.
 async fn deliver(attempt: Attempt) -> Response {
     let Attempt { wire, traffic, operation, invocation, headers, body } = attempt;
     let fault = traffic.arrives(&operation, &invocation);
 
-    // Before the store receives it.
+    // Faults that strike before the store receives the call.
     let refused = match fault {
         Some(Fault::Fail500Before) => Some(internal_error()),
         Some(Fault::Throttle) => {
@@ -622,7 +626,7 @@ async fn deliver(attempt: Attempt) -> Response {
     response
 }
 
-/// The same call, under another request token if it has one.
+/// Returns a copy of a call. If the call has a request token, the copy has a new one.
 fn under_another_token(body: &Bytes) -> Bytes {
     let mut sent: Value = serde_json::from_slice(body).unwrap();
     if let Some(token) = sent.get_mut("ClientRequestToken") {
@@ -631,10 +635,10 @@ fn under_another_token(body: &Bytes) -> Bytes {
     sent.to_string().into()
 }
 
-/// How a balance below zero looks on the wire.
+/// How a negative balance is encoded in a reply.
 const OVERDRAWN: &[u8] = br#""tokens":{"N":"-"#;
 
-/// Ends the task that serves the connection without a reply: the client sees the connection closed.
+/// Ends the task that serves the connection, so that the client sees it closed without a reply.
 fn drop_connection() -> ! {
     resume_unwind(Box::new("the connection is dropped"))
 }
@@ -647,7 +651,7 @@ fn internal_error() -> Response {
     failure(500, &dynamodb("InternalServerError"), json!({}))
 }
 
-/// In a transaction, the first item conflicts.
+/// Returns DynamoDB's error for a conflict. In a transaction, the first item conflicts.
 fn conflict(operation: &str, body: &Bytes) -> Response {
     if operation != "TransactWriteItems" {
         return failure(400, &dynamodb("TransactionConflictException"), json!({}));
@@ -664,18 +668,18 @@ fn conflict(operation: &str, body: &Bytes) -> Response {
     )
 }
 
-/// A batch of which nothing was done.
+/// Returns a reply that lists all requests in a batch as unprocessed.
 fn unprocessed(body: &Bytes) -> Response {
     let sent: Value = serde_json::from_slice(body).unwrap();
     let requests = &sent["RequestItems"];
-    // The fields of a read's reply, and of a write's.
+    // These are the fields of replies to reads and writes alike.
     Response::new(Body::from(
         json!({ "UnprocessedKeys": requests, "Responses": {}, "UnprocessedItems": requests })
             .to_string(),
     ))
 }
 
-/// A failure in DynamoDB's form.
+/// Returns an error in DynamoDB's format.
 fn failure(status: u16, kind: &str, mut body: Value) -> Response {
     body["__type"] = json!(kind);
     body["message"] = json!("a failure of the wire's own making");

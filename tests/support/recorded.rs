@@ -1,9 +1,9 @@
-//! Files that tests write: what the product does, in a form that people review.
+//! Recorded files, which describe the product's behaviour in a form that people can review.
 
 use std::path::Path;
 
-/// Asserts that a file of the repository has this text. With `RECORD=1` in the environment it writes
-/// the file instead.
+/// Asserts that a file in the repository has this text. If the environment has `RECORD=1`, it
+/// writes the file first.
 pub fn assert_recorded(path: &str, text: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
     if std::env::var_os("RECORD").is_some() {

@@ -1,4 +1,4 @@
-//! A test rig: a server, the AI that it asks, and a wire that breaks on demand in front of its store.
+//! A test rig: a server, the AI that it asks, and a wire to the store that breaks on demand.
 
 use std::sync::OnceLock;
 
@@ -29,12 +29,13 @@ impl Rig {
         Self::at(standing(), None).await
     }
 
-    /// A rig whose wire makes a mistake.
+    /// Starts a rig whose wire makes `mistake`.
     pub async fn with(mistake: Mistake) -> Self {
         Self::at(standing(), Some(mistake)).await
     }
 
-    /// A rig for functions that are processes: their time goes on, so the server's must too.
+    /// Starts a rig for functions that run as processes. The clock of a process can't be stopped,
+    /// so the server's clock runs too.
     pub async fn of_processes() -> Self {
         Self::at(Clock::default(), None).await
     }
@@ -47,7 +48,7 @@ impl Rig {
         Self { proxy: Proxy::sabotaged(&api.dynamodb, sabotage).await, api, ai }
     }
 
-    /// A user with an account and a session, without the cost of a password hash.
+    /// Creates an account with a session, without the cost of a password hash.
     pub async fn person(&self) -> Person {
         self.person_with(unique("ann"), "no hash of any password", None).await
     }
@@ -58,7 +59,7 @@ impl Rig {
         self.signed_in(&account, &session).await
     }
 
-    /// Another session of this user.
+    /// Starts another session for a user.
     pub async fn session_of(&self, who: &Person) -> Person {
         let app = self.api.issuing("login");
         let account = self.api.account(who).await;
@@ -75,7 +76,7 @@ impl Rig {
         Person::of(&self.api, &json!({ "username": account.name, "password": "none" }), &issued)
     }
 
-    /// A user without an account.
+    /// Returns a user for whom no account exists yet.
     pub fn without_account(&self, name: String, password: &str) -> Person {
         let text = String::new;
         Person {
@@ -106,7 +107,7 @@ impl Rig {
         World::read(&self.api.dynamodb).await
     }
 
-    /// The balance that this access token gives access to. `None` if it is refused.
+    /// Returns the balance that an access token can read. `None` if the API refuses the token.
     pub async fn balance(&self, token: &str) -> Option<u64> {
         let bearer = format!("Bearer {token}");
         let headers = [("authorization", bearer.as_str())];
@@ -118,7 +119,8 @@ impl Rig {
         self.ask("token_refresh", "/api/token/refresh", &[], json!({ "refresh": refresh })).await
     }
 
-    /// One request to the server's own instance of a function, whose wire is sound.
+    /// Sends a request to the server's instance of a function, which calls the store without the
+    /// wire.
     async fn ask(
         &self,
         endpoint: &str,
@@ -131,12 +133,12 @@ impl Rig {
     }
 }
 
-/// Only `after_the_lease` moves its time: on a busy machine a matrix takes longer than a lease.
+/// A clock that only `after_the_lease` moves: on a busy machine a matrix takes longer than a lease.
 fn standing() -> Clock {
     Clock::standing(Clock::default().millis())
 }
 
-/// Writes an account and its first session.
+/// Stores an account and its first session.
 pub async fn create_account(
     app: &App,
     name: &str,
@@ -163,13 +165,13 @@ fn session_of(app: &App, account: &Account) -> Session {
     Session::new(account, Some("a test".into()), &app.clock, app.config.session_life)
 }
 
-/// A hash of `secret123`, of the strength that the product demands.
+/// Returns a hash of `secret123` that has the strength the product requires.
 pub fn strong_hash() -> &'static str {
     static HASH: OnceLock<String> = OnceLock::new();
     HASH.get_or_init(|| hash(Params::default()))
 }
 
-/// A hash of `secret123` that the product replaces at the next log-in.
+/// Returns a hash of `secret123` that the product replaces at the next log-in.
 pub fn weak_hash() -> &'static str {
     static HASH: OnceLock<String> = OnceLock::new();
     HASH.get_or_init(|| hash(Params::new(8192, 1, 1, None).unwrap()))

@@ -1,4 +1,4 @@
-//! `template.yaml` as CloudFormation resolves it: with the parameters, conditions and intrinsic
+//! `template.yaml` as CloudFormation resolves it, with the parameters, conditions and intrinsic
 //! functions of one stack.
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,7 +14,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// The stack with these parameters, and the defaults of the others.
+    /// Returns a stack with these parameters and defaults for all others.
     pub fn with(parameters: &[(&str, &str)]) -> Self {
         let template = emulator::template::parse(include_str!("../../template.yaml")).unwrap();
         let described = template["Parameters"].as_mapping().unwrap().iter();
@@ -28,14 +28,14 @@ impl Stack {
         Self { template, parameters: values }
     }
 
-    /// A resource by its name in the template.
+    /// Returns a resource by its name in the template.
     pub fn resource(&self, name: &str) -> &Yaml {
         let resource = &self.template["Resources"][name];
         assert!(!resource.is_null(), "the template has no resource {name}");
         resource
     }
 
-    /// The functions: the resource's name and the binary's of each, and the resource.
+    /// Returns the functions. Each has its resource's name, its binary's name, and its resource.
     pub fn functions(&self) -> Vec<(String, String, &Yaml)> {
         let resources = self.template["Resources"].as_mapping().unwrap().iter();
         resources
@@ -47,7 +47,7 @@ impl Stack {
             .collect()
     }
 
-    /// The environment of a function, by its binary.
+    /// Returns a function's environment, by the name of its binary.
     pub fn environment(&self, binary: &str) -> BTreeMap<String, String> {
         let functions = self.functions();
         let own = functions.iter().find(|(_, name, _)| name == binary).unwrap().2;
@@ -61,20 +61,20 @@ impl Stack {
         environment
     }
 
-    /// The ARN of a table, or of one of its indexes.
+    /// Returns the ARN of a table or of one of its indexes.
     pub fn table(&self, name: &str, index: Option<&str>) -> String {
         let table = self.attribute(&format!("{name}.Arn"));
         index.map_or_else(|| table.clone(), |index| format!("{table}/index/{index}"))
     }
 
-    /// The attribute that is the partition key of a table.
+    /// Returns the name of a table's partition key.
     pub fn partition_key(&self, table: &str) -> String {
         let keys = self.resource(table)["Properties"]["KeySchema"].as_sequence().unwrap();
         let partition = keys.iter().find(|key| key["KeyType"] == "HASH").unwrap();
         written(&partition["AttributeName"])
     }
 
-    /// The value of a part of the template. `None` is `AWS::NoValue`.
+    /// Returns the value of a part of the template. `None` means `AWS::NoValue`.
     pub fn value(&self, part: &Yaml) -> Option<Value> {
         Some(match part {
             Yaml::Tagged(function) => return self.call(function),
@@ -91,7 +91,7 @@ impl Stack {
         })
     }
 
-    /// The value of an intrinsic function.
+    /// Evaluates an intrinsic function.
     fn call(&self, function: &TaggedValue) -> Option<Value> {
         let argument = &function.value;
         match function.tag.to_string().as_str() {
@@ -110,7 +110,7 @@ impl Stack {
                     text(&whole).split(separator.as_str()).map(str::to_owned).collect();
                 Some(parts.into())
             }
-            // A list in a parameter is already a text with commas.
+            // A parameter's list is already a text with commas.
             "!Join" => match self.value(&argument[1]).unwrap() {
                 Value::Array(parts) => {
                     let parts: Vec<String> = parts.iter().map(text).collect();
@@ -141,7 +141,7 @@ impl Stack {
         Some(value.into())
     }
 
-    /// The attribute `resource.attribute`.
+    /// Returns an attribute, named as `resource.attribute`.
     fn attribute(&self, of: &str) -> String {
         let (name, attribute) = of.split_once('.').unwrap();
         assert_eq!(self.resource(name)["Type"], "AWS::DynamoDB::Table", "{of}");
@@ -153,7 +153,7 @@ impl Stack {
         }
     }
 
-    /// The text of `!Sub`, which may come with variables of its own.
+    /// Evaluates `!Sub`, which may define variables.
     fn substituted(&self, argument: &Yaml) -> String {
         let none = Yaml::Null;
         let (pattern, variables) = match argument {
@@ -174,7 +174,7 @@ impl Stack {
         whole
     }
 
-    /// Whether a condition of the template is true.
+    /// Returns true if a condition of the template holds.
     fn holds(&self, condition: &str) -> bool {
         self.is_true(&self.template["Conditions"][condition])
     }
@@ -194,12 +194,12 @@ impl Stack {
     }
 }
 
-/// A scalar of the template as it is written there.
+/// Returns a scalar as it is written in the template.
 fn written(scalar: &Yaml) -> String {
     text(&serde_json::to_value(scalar).unwrap())
 }
 
-/// A scalar as CloudFormation passes it on.
+/// Returns a scalar as CloudFormation passes it to a resource.
 fn text(scalar: &Value) -> String {
     scalar.as_str().map_or_else(|| scalar.to_string(), str::to_owned)
 }

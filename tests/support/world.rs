@@ -1,4 +1,4 @@
-//! Everything that a store holds, and what must be true of it.
+//! The contents of a store, and the rules that they must satisfy.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,27 +9,27 @@ use serde_json::Value;
 use shared::Credits;
 use shared::values::{Account, AdminAct, Chat, Entry, EntryKind};
 
-/// Everything that the store holds.
+/// The contents of a store.
 pub struct World {
     pub accounts: HashMap<String, Account>,
-    /// The ids of the accounts in the index of those that may hold expired holds.
+    /// The ids in the index of accounts that may have expired holds.
     pub due: HashSet<String>,
     pub ledger: HashMap<String, Vec<Entry>>,
-    /// What administrators did to each account.
+    /// Administrators' acts, by the account that they concern.
     pub acts: HashMap<String, Vec<AdminAct>>,
     pub chats: HashMap<String, Vec<Chat>>,
-    /// The user ids of all sessions.
+    /// The user id of each session.
     pub sessions: Vec<String>,
-    /// The user ids of all API keys.
+    /// The user id of each API key.
     pub keys: Vec<String>,
-    /// The requests that began the pauses between two e-mails, by the recipient.
+    /// The request that began each pause between two e-mails, by recipient.
     pub pauses: HashMap<String, String>,
     pub claims: Vec<Value>,
     /// The ids in the list of administrators.
     pub administrators: HashSet<String>,
 }
 
-/// Every item of a table. Strongly consistent.
+/// Reads all items in a table. Strongly consistent.
 pub async fn scan<T: DeserializeOwned>(dynamodb: &str, table: &str) -> Vec<T> {
     let items = emulator::dynamo::client(dynamodb)
         .scan()
@@ -47,13 +47,13 @@ pub async fn scan<T: DeserializeOwned>(dynamodb: &str, table: &str) -> Vec<T> {
         .collect()
 }
 
-/// Whether an item of the table Chats is a chat, not a conversation.
+/// Returns true if an item in the Chats table is a chat and not a conversation.
 pub fn is_chat(item: &Value) -> bool {
     !item["chat_id"].as_str().unwrap().starts_with("c#")
 }
 
 impl World {
-    /// Reads the DynamoDB at this URL.
+    /// Reads the DynamoDB at `dynamodb`.
     pub async fn read(dynamodb: &str) -> Self {
         let mut world = Self {
             accounts: HashMap::new(),
@@ -143,12 +143,12 @@ impl World {
         self.chats.get(id).map_or(&[], Vec::as_slice)
     }
 
-    /// An account with its ledger and chats as text, to be compared.
+    /// Returns an account with its ledger and chats as text, for comparisons.
     pub fn of(&self, id: &str) -> String {
         format!("{:?} {:?} {:?}", self.accounts.get(id), self.ledger(id), self.chats(id))
     }
 
-    /// What is wrong with an account's money: these rules hold at any time.
+    /// Returns the account's violations of the rules about money. These rules hold at any time.
     pub fn audit(&self, id: &str) -> Vec<String> {
         let mut wrong = Vec::new();
         let Some(account) = self.accounts.get(id) else {
@@ -192,7 +192,7 @@ impl World {
         wrong
     }
 
-    /// What is wrong if the account should hold no credits any more.
+    /// Returns the violations of the rules for an account that should have no holds.
     pub fn at_rest(&self, id: &str) -> Vec<String> {
         let mut wrong = Vec::new();
         if self.accounts.get(id).is_some_and(|account| !account.reservations.is_empty()) {
@@ -205,13 +205,13 @@ impl World {
     }
 }
 
-/// Writes items into a table, behind the API's back.
+/// Writes items to a table directly.
 pub async fn put<T: Serialize>(dynamodb: &str, table: &str, items: &[T]) {
     let put = |item: &T| {
         let put = PutRequest::builder().set_item(Some(serde_dynamo::to_item(item).unwrap()));
         WriteRequest::builder().put_request(put.build().unwrap()).build()
     };
-    // A batch has at most 25 writes.
+    // DynamoDB accepts at most 25 writes in a batch.
     for some in items.chunks(25) {
         let puts = some.iter().map(put).collect();
         let batch =

@@ -1,4 +1,4 @@
-//! Adjustments: in the balance and in the ledger, once.
+//! Adjustments are applied once, in the balance and in the ledger.
 
 use shared::store::{AdjustOutcome, Adjustment};
 use shared::values::{EntryKind, Reason};
@@ -10,16 +10,16 @@ use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
 use crate::support::world::World;
 
-/// What is adjusted.
+/// The adjustment under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Adjusting {
     Giving,
     Taking,
-    /// Everything, so that the balance alone would refuse it a second time.
+    /// Takes the whole balance, so that the balance alone would refuse a second adjustment.
     TakingAll,
-    /// Everything, which expired holds contain.
+    /// Takes the whole balance, which expired holds contain.
     TakingExpired,
-    /// More than there is.
+    /// Takes more than the balance.
     TakingTooMuch,
 }
 
@@ -121,7 +121,7 @@ async fn run(rig: &Rig, matrix: Matrix<Adjusting>) -> (usize, Vec<String>) {
 
     side_by_side(&mut cases, async |case| {
         if case.retries {
-            // Then only the row shows that it was done.
+            // Without request tokens, only the ledger entry shows that the adjustment was applied.
             case.lane.forgets_tokens();
             case.asks().await;
             let outcome = case.replies.last().unwrap();
@@ -133,7 +133,7 @@ async fn run(rig: &Rig, matrix: Matrix<Adjusting>) -> (usize, Vec<String>) {
     let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after it was sent again", &world));
 
-    // A refused adjustment stays refused, even when there are enough credits.
+    // A refused adjustment stays refused, even when the balance becomes sufficient.
     side_by_side(&mut cases, async |case| {
         if case.scenario == Adjusting::TakingTooMuch && case.replies.iter().any(Result::is_ok) {
             case.who.api.adjust(&case.who, amount_of(GRANT), "a gift").await;
@@ -159,7 +159,7 @@ async fn run(rig: &Rig, matrix: Matrix<Adjusting>) -> (usize, Vec<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_an_adjustment_is_applied_once_or_not_at_all() {
+async fn adjustments_are_applied_at_most_once_under_any_fault() {
     let rig = Rig::start().await;
     none(run(&rig, Matrix::whole(&Adjusting::ALL)).await);
 }

@@ -1,5 +1,5 @@
-//! What administrators change: a user's role and state, with a row on the trail and the list of
-//! administrators; and balances, with an idempotency key, and by the grants of a file.
+//! Administrators' changes: a user's role and state, with a row on the trail and an update of the
+//! list of administrators; and balances, with an idempotency key or by a file of grants.
 
 use std::sync::LazyLock;
 
@@ -15,7 +15,7 @@ use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
 use crate::support::world::World;
 
-/// The id of a file of grants, as its preview makes it. Each case has a user of its own.
+/// The id of a file of grants, as its preview creates it. Each case grants to a different user.
 static FILE: LazyLock<String> = LazyLock::new(|| Clock::default().id().to_string());
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,13 +23,13 @@ enum Administering {
     Deactivating,
     Promoting,
     Demoting,
-    /// Both at once.
+    /// Demotes and deactivates at once.
     Expelling,
     Adjusting,
     Keyed,
-    /// Everything, so that the balance alone would refuse it a second time.
+    /// Takes the whole balance, so that the balance alone would refuse a second adjustment.
     TakingAll,
-    /// By a file.
+    /// Grants by a file.
     Granting,
 }
 
@@ -68,7 +68,7 @@ impl Administering {
         matches!(self, Self::Keyed | Self::TakingAll | Self::Granting)
     }
 
-    /// The status of its usual reply.
+    /// The status of the reply without faults.
     fn status(self) -> u16 {
         if self.adjusts() && self != Self::Granting { 201 } else { 200 }
     }
@@ -96,7 +96,7 @@ impl Administering {
 
 impl Scenario for Administering {
     type Reply = Reply;
-    /// The administrator.
+    /// The administrator who sends the request.
     type Own = Person;
 
     async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
@@ -181,8 +181,7 @@ impl Case<Administering> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_what_an_administrator_changes_is_changed_once_or_not_at_all()
- {
+async fn admin_changes_are_applied_at_most_once_under_any_fault() {
     let rig = Rig::start().await;
     let mut cases = Matrix::whole(&Administering::ALL).cases(&rig).await;
     disturb(&mut cases).await;
@@ -191,7 +190,7 @@ async fn whatever_fails_at_whichever_call_what_an_administrator_changes_is_chang
 
     side_by_side(&mut cases, async |case| {
         if case.retries {
-            // Then only the account shows that it was done.
+            // Without request tokens, only the account shows that the change was applied.
             case.lane.forgets_tokens();
             case.runs_again(&[(case.scenario.status(), "")]).await;
         }

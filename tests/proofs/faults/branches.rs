@@ -1,5 +1,5 @@
-//! Deletions of a chat of a branch: what followed it follows the chat before it, and nothing else
-//! changes.
+//! Deletions of a chat in a branch: the chats after it then follow the chat before it, and nothing
+//! else changes.
 
 use serde_json::Value;
 use shared::values::{Chat, ParentChat};
@@ -11,17 +11,17 @@ use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
 use crate::support::world::{World, put};
 
-/// Two chats follow the one that is deleted.
+/// Deletes a chat that two other chats follow.
 #[derive(Clone, Copy, Debug)]
 struct Deleting;
 
-/// The chats of a conversation.
+/// The chats in a conversation.
 struct Messages {
-    /// The main line.
+    /// The chats of the main line.
     main: [Chat; 2],
-    /// The one that is deleted. It follows the first chat.
+    /// The chat that the test deletes. It follows the first chat.
     deleted: Chat,
-    /// Those that follow it.
+    /// The chats that follow the deleted one.
     following: [Chat; 2],
 }
 
@@ -112,7 +112,7 @@ impl Case<Deleting> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_what_followed_a_deleted_message_stays_in_its_branch() {
+async fn chats_after_a_deleted_one_keep_their_branch_under_any_fault() {
     let rig = Rig::start().await;
     let mut cases = Matrix::whole(&[Deleting]).cases(&rig).await;
     disturb(&mut cases).await;

@@ -1,4 +1,4 @@
-//! Chats: charged once or not at all.
+//! Chats are charged once or not at all.
 
 use std::collections::HashSet;
 use std::pin::pin;
@@ -23,7 +23,7 @@ use crate::support::proxy::{Fault, Plan};
 use crate::support::rig::Rig;
 use crate::support::world::World;
 
-/// What is charged.
+/// The chat under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paying {
     Chat,
@@ -31,33 +31,36 @@ pub enum Paying {
     /// The AI fails.
     FailingChat,
     KeyedFailingChat,
-    /// Expired holds contain all credits.
+    /// Expired holds contain the whole balance.
     ChatBehindExpired,
-    /// The key's first request has finished.
+    /// An earlier request with the same idempotency key has finished.
     Replay,
     StreamedChat,
-    /// The AI fails when a part of its answer was delivered.
+    /// The AI fails after a part of its answer was delivered.
     StreamThatBreaks,
     /// The first provider fails, and the second one answers.
     FailedOver,
-    /// After an earlier one in its conversation, which it reads.
+    /// The chat follows an earlier one in its conversation, and reads it.
     ChatInConversation,
-    /// After the first chat of its conversation, which has others since, and which the AI repeats.
+    /// The chat follows the first chat of a conversation that has later chats. The AI repeats its
+    /// prompt.
     Branch,
-    /// Of an account with instructions, which the AI repeats.
+    /// The account has instructions, which the AI repeats.
     InstructedChat,
-    /// By one of OpenAI's clients, which sends no key, but counts its retries.
+    /// One of OpenAI's clients asks. It sends no idempotency key, but counts its retries.
     Completion,
-    /// The same, and the answer calls a function.
+    /// One of OpenAI's clients asks, and the answer calls a function.
     CallOfTool,
-    /// A response instead of a completion.
+    /// One of OpenAI's clients asks for a response instead of a completion.
     Response,
-    /// Streamed under an idempotency key, and stopped over the same wire once the AI was asked.
+    /// A stream under an idempotency key, which is stopped over the same wire once the AI was
+    /// asked.
     StoppedStream,
 }
 
 impl Paying {
-    /// Those whose calls come in one order. (A stream that is stopped looks for that at any time.)
+    /// The scenarios whose calls have a fixed order. A stream that can be stopped checks for a stop
+    /// at any time.
     const ALL: [Self; 15] = [
         Self::Chat,
         Self::KeyedChat,
@@ -83,7 +86,7 @@ impl Paying {
         )
     }
 
-    /// Whether a retry is the same chat.
+    /// Returns true if the product recognizes a retry as the same chat.
     fn is_known_again(self) -> bool {
         self.has_a_key() || self.is_of_a_program()
     }
@@ -135,15 +138,15 @@ impl Paying {
     }
 }
 
-/// The key and conversation of a case, and the AI that its function asks.
+/// A case's idempotency key and conversation, and the AI that its function asks.
 #[derive(Clone)]
 pub struct Own {
     ai: CountingAi,
     key: Option<String>,
     conversation: Option<String>,
-    /// The chat that it follows.
+    /// The chat that the new chat follows.
     after: Option<String>,
-    /// The function that stops chats, and its replies.
+    /// The endpoint that stops chats, and its replies.
     stop: Option<Function>,
     stops: Arc<Mutex<Vec<Reply>>>,
 }
@@ -167,7 +170,8 @@ impl Scenario for Paying {
             Self::Branch => {
                 let function = case.function();
                 let mut asking = function.needs::<AiApp>().unwrap().clone();
-                // The first chat is further back than what is read at first.
+                // With this setting, the first chat is further back than the chats that are read
+                // first.
                 let config = AiConfig { context_chats: 1, ..(*asking.ai.config).clone() };
                 asking.ai.config = Arc::new(config);
                 let edge = function.edge.clone();
@@ -189,7 +193,7 @@ impl Scenario for Paying {
             Self::StoppedStream => {
                 let function = case.function();
                 let mut asking = function.needs::<AiApp>().unwrap().clone();
-                // Sooner, so that the case takes less time.
+                // Stops are noticed sooner, so that the case takes less time.
                 let config = AiConfig {
                     stop_pace: Duration::from_millis(250),
                     timeout: Duration::from_secs(2),
@@ -252,7 +256,8 @@ impl Case<Paying> {
         }
     }
 
-    /// What is wrong with chats that all follow the first one: each is told of that one alone.
+    /// Returns the violations in chats that all follow the first chat. Their prompts must contain
+    /// only that chat as context.
     fn is_apart(&self, chats: &[Chat]) -> Vec<String> {
         let (mut wrong, first) = (Vec::new(), self.own.after.as_deref());
         let message = self.scenario.message(&self.who);
@@ -271,7 +276,7 @@ impl Case<Paying> {
         wrong
     }
 
-    /// Sends a message, and stops it once the AI was asked.
+    /// Sends a message, and stops the chat once the AI was asked.
     async fn says_and_stops(&self, message: &str) -> Reply {
         let Own { ai, key, stop, stops, .. } = &self.own;
         let before = ai.times(message);
@@ -296,7 +301,7 @@ impl Case<Paying> {
         reply
     }
 
-    /// Begins a chat whose AI is slow, and returns when the AI was asked.
+    /// Starts a chat that the AI answers slowly, and returns once the AI was asked.
     async fn falls_asleep(&self) -> JoinHandle<Reply> {
         let message = slow_message(&self.who);
         let before = self.own.ai.times(&message);
@@ -308,7 +313,7 @@ impl Case<Paying> {
         asleep
     }
 
-    /// What must be true whenever no request runs.
+    /// Checks the rules that hold whenever no request is running.
     fn audit(&mut self, moment: &str, world: &World, now: u64) {
         let id = self.who.id.clone();
         let mut wrong = world.audit(&id);
@@ -382,7 +387,7 @@ impl Case<Paying> {
             ));
         }
 
-        // An answered chat has asked the AI once. A replay or a refusal asks it nothing.
+        // An answered chat has asked the AI once. A replay or a refusal doesn't ask it.
         let failed =
             self.replies.iter().filter(|reply| matches!(reply.status, 410 | 502 | 503)).count();
         let messages = [self.scenario.message(&self.who), slow_message(&self.who)];
@@ -401,7 +406,7 @@ impl Case<Paying> {
         } else {
             0
         };
-        // A copy of a reserve and of its release is one more refund.
+        // A copy of a reserve and of its release counts as another refund.
         let most = if self.plan.is_some_and(|plan| plan.fault == Fault::Again) {
             usize::MAX
         } else {
@@ -416,7 +421,8 @@ impl Case<Paying> {
             .iter()
             .filter(|reply| reply.is_unknown() || reply.detail().contains("tokens reserved"))
             .count();
-        // The SDK can't copy a reserve that it sent once; the copy's credits are returned.
+        // The wire's copy of a reserve may place one more hold, which the sweep releases. The SDK
+        // itself wouldn't send this copy.
         let copied = usize::from(self.plan.is_some_and(|plan| plan.fault == Fault::Again));
         let live = account.reservations.values().filter(|held| held.expires_at > now).count();
         if live > open + copied {
@@ -436,13 +442,13 @@ impl Case<Paying> {
     }
 }
 
-/// A message to which the AI answers slowly.
+/// A message that the AI answers slowly.
 fn slow_message(who: &Person) -> String {
     format!("!slow 2500 {}", who.name)
 }
 
-/// A reply to OpenAI's clients in the form of a chat's reply, without the credits left, which that
-/// API doesn't have.
+/// Returns a reply to OpenAI's clients in the form of a chat's reply. The remaining credits are
+/// missing, because that API doesn't have them.
 fn of_chat(reply: &Value, message: &str) -> Value {
     let Some(id) = reply["id"].as_str() else {
         let error = &reply["error"];
@@ -466,7 +472,7 @@ fn of_chat(reply: &Value, message: &str) -> Value {
 }
 
 impl Person {
-    /// Makes a chat that died long ago hold all credits.
+    /// Puts the whole balance into a hold whose lease ended long ago.
     pub async fn holds_everything(&self) {
         let number = |number: u64| AttributeValue::N(number.to_string());
         let fields = [
@@ -483,7 +489,7 @@ impl Person {
     }
 }
 
-/// Runs the matrix. Returns how many cases there were, and what is wrong.
+/// Runs the matrix. Returns the number of cases, and the violations.
 pub async fn run(rig: &Rig, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
     let mut cases = matrix.cases(rig).await;
     side_by_side(&mut cases, async |case| {
@@ -498,7 +504,7 @@ pub async fn run(rig: &Rig, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
         case.lane.calm();
     }
 
-    // Another payload under an idempotency key that was used is refused, and changes nothing.
+    // Another payload under a used idempotency key is refused, and changes nothing.
     let before = world;
     side_by_side(&mut cases, async |case| {
         let id = &case.who.id;
@@ -550,7 +556,7 @@ pub async fn run(rig: &Rig, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
         case.notes("after the sweep", rest.at_rest(&case.who.id));
     }
 
-    // Copies arrive again when everything is over: they change nothing for good.
+    // Late copies arrive when everything has ended, and change nothing for good.
     side_by_side(&mut cases, async |case| case.lane.deliver_much_later().await).await;
     let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after late copies", &world, rig.now()));
@@ -573,8 +579,8 @@ pub async fn run(rig: &Rig, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
     (cases.len(), cases.iter().flat_map(Case::verdict).collect())
 }
 
-/// Functions that sleep past their leases and wake. It is wrong if they store a chat, or return
-/// credits that were returned before.
+/// Lets functions sleep past their leases and wake. Returns the number of cases, and the
+/// violations: a function must not store a chat, or return credits that were already returned.
 pub async fn sleepers(rig: &Rig) -> (usize, Vec<String>) {
     let [mut swept, mut retaken, mut unswept] = [
         Paying::Chat.begin(rig, None, false).await,
@@ -587,7 +593,7 @@ pub async fn sleepers(rig: &Rig) -> (usize, Vec<String>) {
     rig.sweep().await;
     let unswept_wakes = unswept.falls_asleep().await;
     rig.after_the_lease();
-    // Another run of the same idempotency key holds credits when the first one wakes.
+    // Another run under the same idempotency key has a hold when the first run wakes.
     let second_run = retaken.falls_asleep().await;
 
     for (case, wakes) in
@@ -614,23 +620,23 @@ pub async fn sleepers(rig: &Rig) -> (usize, Vec<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_a_chat_is_charged_once_or_not_at_all() {
+async fn chats_are_charged_at_most_once_under_any_fault() {
     let rig = Rig::start().await;
     none(run(&rig, Matrix::whole(&Paying::ALL)).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_a_stopped_chat_is_charged_once_or_not_at_all() {
+async fn stopped_chats_are_charged_at_most_once_under_any_fault() {
     let rig = Rig::start().await;
-    // Of the chat: its record, the reserve, its looks and the settle. Of the stop: the account,
-    // which may be read before a look or after it, and the mark.
+    // The chat reads its record, reserves, checks for a stop and settles. The stop reads the
+    // account, before or after one of these checks, and marks the chat as stopped.
     let calls = ["GetItem", "UpdateItem", "GetItem", "GetItem", "UpdateItem", "TransactWriteItems"];
     let calls = Some(calls.map(str::to_owned).to_vec());
     none(run(&rig, Matrix { calls, ..Matrix::whole(&[Paying::StoppedStream]) }).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_function_that_sleeps_past_its_lease_stores_nothing_and_gives_nothing_back_twice() {
+async fn functions_past_their_lease_store_nothing_and_refund_once() {
     let rig = Rig::start().await;
     none(sleepers(&rig).await);
 }

@@ -1,5 +1,5 @@
-//! Changes of conversations: the title, the instructions, and the place in the list, which is that of
-//! the pin or of the last use.
+//! Changes to conversations: the title, the instructions, and the position in the list, which
+//! depends on the pin or on the last use.
 
 use std::collections::HashMap;
 
@@ -11,17 +11,17 @@ use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
 use crate::support::world::{is_chat, scan};
 
-/// The title, the instructions, and whether it is pinned.
+/// A conversation's title and instructions, and true if it is pinned.
 type State = (&'static str, Option<&'static str>, bool);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Changing {
     Title,
     Pin,
-    /// The title, the instructions and the pin at once.
+    /// Sets the title, the instructions and the pin at once.
     All,
     EndOfPin,
-    /// The same at once, back to what they were.
+    /// Resets the title, the instructions and the pin at once.
     EndOfAll,
 }
 
@@ -38,7 +38,7 @@ impl Changing {
         }
     }
 
-    /// The change before it.
+    /// The change that was made before this one.
     fn after(self) -> Option<Self> {
         match self {
             Self::Title | Self::Pin | Self::All => None,
@@ -67,7 +67,7 @@ fn path(id: &str) -> String {
 
 impl Scenario for Changing {
     type Reply = Reply;
-    /// The id of the conversation.
+    /// The conversation's id.
     type Own = String;
 
     async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
@@ -92,7 +92,7 @@ impl Scenario for Changing {
     }
 }
 
-/// The conversation of each user.
+/// Returns each user's conversation.
 async fn conversations(rig: &Rig) -> HashMap<String, Value> {
     let items: Vec<Value> = scan(&rig.api.dynamodb, "ChatsTable").await;
     let conversations = items.into_iter().filter(|item| !is_chat(item));
@@ -122,7 +122,7 @@ impl Case<Changing> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_a_conversation_is_changed_whole_and_has_one_place() {
+async fn conversations_change_atomically_under_any_fault() {
     let rig = Rig::start().await;
     let mut cases = Matrix::whole(&Changing::ALL).cases(&rig).await;
     disturb(&mut cases).await;

@@ -1,5 +1,5 @@
-//! Accounts that administrators create: a name is given once, with one grant, one row of the trail
-//! and, if it is an invitation, one e-mail.
+//! Accounts that administrators create: a name is assigned once, with one grant, one row on the
+//! trail and, for an invitation, one e-mail.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
@@ -15,13 +15,13 @@ use crate::support::world::World;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Creating {
     Administrator,
-    /// With an idempotency key.
+    /// The request has an idempotency key.
     Inviting,
 }
 
 impl Scenario for Creating {
     type Reply = Reply;
-    /// The administrator.
+    /// The administrator who sends the request.
     type Own = Person;
 
     async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
@@ -76,7 +76,7 @@ impl Case<Creating> {
         self.notes(moment, wrong);
     }
 
-    /// An account that was invited has got one e-mail, and no other one any.
+    /// Checks that an invited account got one e-mail, and any other account got none.
     fn was_sent(&mut self, rig: &Rig, world: &World) {
         let (name, address) = (&self.who.name, self.address());
         let exists = world.accounts.values().any(|account| account.name == *name);
@@ -90,7 +90,7 @@ impl Case<Creating> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_a_user_is_created_granted_and_invited_once() {
+async fn users_are_created_granted_and_invited_once_under_any_fault() {
     let rig = Rig::start().await;
     let matrix = Matrix::whole(&[Creating::Administrator, Creating::Inviting]);
     let mut cases = matrix.cases(&rig).await;
@@ -102,7 +102,7 @@ async fn whatever_fails_at_whichever_call_a_user_is_created_granted_and_invited_
         if case.retries {
             let stood = world.accounts.values().any(|account| account.name == case.who.name);
             let keyed = case.scenario == Creating::Inviting;
-            // Then only the account shows that it was created.
+            // Without request tokens, only the account shows that it was created.
             case.lane.forgets_tokens();
             case.runs_again(&[if stood && !keyed { (409, "username_taken") } else { (201, "") }])
                 .await;

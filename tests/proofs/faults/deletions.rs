@@ -1,5 +1,4 @@
-//! Deletions: an account ends for good, and all its items are erased, but no items of other
-//! accounts.
+//! Deletions end an account for good. All its items are erased, and no items of other accounts.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +16,7 @@ use crate::support::world::{World, put, scan};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deleting {
-    /// With an address, which becomes free.
+    /// The account has an e-mail address, which becomes free.
     Address,
     Name,
 }
@@ -53,7 +52,7 @@ impl Scenario for Deleting {
     }
 }
 
-/// Whether this account was deleted exactly once.
+/// Returns true if this account was deleted exactly once.
 fn is_deleted(account: &Account) -> bool {
     account.deleted.is_some()
         && !account.active
@@ -83,7 +82,8 @@ impl Case<Deleting> {
         self.notes(moment, wrong);
     }
 
-    /// Late copies don't affect another user who has registered the name and the address meanwhile.
+    /// Checks that late copies don't affect another user who has since registered the name and the
+    /// address.
     async fn is_outlived(&mut self, rig: &Rig) {
         let app = &rig.api.server().apps["register"];
         let address = Email::parse(&format!("{}@example.com", self.who.name)).unwrap();
@@ -106,7 +106,7 @@ impl Case<Deleting> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_a_deletion_is_whole_or_nothing_and_stays() {
+async fn deletions_are_atomic_and_final_under_any_fault() {
     let rig = Rig::start().await;
     let mut cases = Matrix::whole(&[Deleting::Address, Deleting::Name]).cases(&rig).await;
     disturb(&mut cases).await;
@@ -115,7 +115,7 @@ async fn whatever_fails_at_whichever_call_a_deletion_is_whole_or_nothing_and_sta
 
     side_by_side(&mut cases, async |case| {
         if case.retries {
-            // A deleted user is refused.
+            // The API refuses deleted users.
             case.runs_again(&[(202, ""), (401, "invalid_token")]).await;
         }
         case.lane.deliver_much_later().await;
@@ -131,18 +131,18 @@ async fn whatever_fails_at_whichever_call_a_deletion_is_whole_or_nothing_and_sta
     none((cases.len(), cases.iter().flat_map(Case::verdict).collect()));
 }
 
-/// The erasure of deleted accounts in a whole store.
+/// Erases the deleted accounts in a whole store.
 #[derive(Clone, Copy, Debug)]
 struct Erasing;
 
 /// The end of a lease that outlasts the tests.
 const LASTS: u64 = u32::MAX as u64;
 
-/// An account that exists, and three that were deleted: just now, a day ago, and while a chat was
+/// An active account, and three deleted ones: deleted just now, a day ago, and while a chat was
 /// running.
 const PEOPLE: [&str; 4] = ["alive", "fresh", "old", "busy"];
 
-/// Each has a chat, a session, and enough titles for a second batch.
+/// Each account has a chat, a session, and enough conversations to need a second batch.
 const LIMITS: ChatLimits =
     ChatLimits { parallel: 64, per_minute: 64, refunds: 64, refunds_a_day: 64 };
 const CHATS: usize = 1;
@@ -215,7 +215,7 @@ impl Scenario for Erasing {
     }
 
     fn is_usual(self, reply: &Self::Reply) -> bool {
-        // A repeated delete can't tell that it was the one that deleted.
+        // A delete that is retried can't tell that its first attempt already deleted the item.
         matches!(reply, Ok(ErasureReport { accounts: 3, items, gone: 0 | 1 }) if *items == 3 * (CHATS + TITLES + SESSIONS))
     }
 }
@@ -242,7 +242,7 @@ impl Case<Erasing> {
             (after != before).then(|| format!("{before:?} became {after:?}")),
         );
 
-        // When the last lease and the last day are over, only the account that exists is left.
+        // When the last lease and the last day have ended, only the active account is left.
         self.app.store.sweep(LASTS).await.unwrap();
         let end = self.app.store.erase(LASTS, DAY).await;
         self.notes(
@@ -255,7 +255,7 @@ impl Case<Erasing> {
         self.notes("at the end", (left.len() != 1).then(|| format!("{left:?} are left")));
     }
 
-    /// Records what is wrong, and returns the accounts that are left.
+    /// Records the violations, and returns the remaining accounts.
     async fn audit(&mut self, moment: &str, erased: bool) -> Vec<String> {
         let mut wrong = Vec::new();
         for reply in
@@ -307,8 +307,7 @@ impl Case<Erasing> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_an_erasing_leaves_nothing_of_the_deleted_and_everything_of_the_living()
- {
+async fn erasures_remove_all_of_deleted_accounts_and_nothing_else() {
     let rig = Rig::start().await;
     let matrix = Matrix {
         strikes: vec![FaultRepeat::Once, FaultRepeat::FromThenOn],

@@ -1,5 +1,5 @@
-//! What administrators do to an account beside changing its role, state and balance, with a row on
-//! the trail.
+//! Administrators' interventions other than changes of the role, state or balance. Each leaves a
+//! row on the trail.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::Value;
@@ -16,12 +16,12 @@ use crate::support::world::World;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Intervening {
     EndingSessions,
-    /// One of two.
+    /// Revokes one of two API keys.
     RevokingKey,
-    /// Two at once.
+    /// Revokes two API keys at once.
     RevokingKeys,
     SendingReset,
-    /// An administrator with an address.
+    /// Deletes an administrator who has an e-mail address.
     Deleting,
 }
 
@@ -34,7 +34,7 @@ impl Intervening {
         Self::Deleting,
     ];
 
-    /// The endpoint, and what follows the path of the user.
+    /// The endpoint, and the suffix of the user's path.
     fn place(self) -> (&'static str, &'static str) {
         match self {
             Self::EndingSessions => ("admin_sessions_end", "/sessions"),
@@ -64,7 +64,7 @@ impl Intervening {
         }
     }
 
-    /// How many API keys the account has before, and how many afterwards.
+    /// How many API keys the account has before and after the request.
     fn keys(self) -> [usize; 2] {
         match self {
             Self::EndingSessions | Self::SendingReset | Self::Deleting => [0, 0],
@@ -76,9 +76,9 @@ impl Intervening {
 
 struct Own {
     root: Person,
-    /// What follows the path of the user.
+    /// The suffix of the user's path.
     place: String,
-    /// The user's address.
+    /// The user's e-mail address.
     address: String,
 }
 
@@ -144,11 +144,11 @@ impl Case<Intervening> {
         let keys = world.keys.iter().filter(|owner| **owner == self.who.id).count();
         let (least, most) = match scenario {
             Intervening::EndingSessions => (done, done + unknown),
-            // The second time there is nothing to do.
+            // The second request has nothing left to do.
             Intervening::RevokingKey | Intervening::RevokingKeys | Intervening::Deleting => {
                 (done.min(1), (done + unknown).min(1))
             }
-            // The second time within a minute there is nothing to do.
+            // A second request within a minute does nothing.
             Intervening::SendingReset => (done.min(1), done + unknown),
         };
         let begins = matches!(scenario, Intervening::EndingSessions | Intervening::Deleting);
@@ -179,8 +179,7 @@ impl Case<Intervening> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_an_intervention_happens_once_with_its_row_or_not_at_all()
-{
+async fn interventions_happen_at_most_once_and_with_their_trail_row() {
     let rig = Rig::start().await;
     let mut cases = Matrix::whole(&Intervening::ALL).cases(&rig).await;
     disturb(&mut cases).await;
@@ -189,7 +188,7 @@ async fn whatever_fails_at_whichever_call_an_intervention_happens_once_with_its_
 
     side_by_side(&mut cases, async |case| {
         if case.retries {
-            // Then only the store shows that it was done.
+            // Without request tokens, only the store shows that the intervention happened.
             case.lane.forgets_tokens();
             case.runs_again(case.scenario.again()).await;
         }

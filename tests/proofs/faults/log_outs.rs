@@ -1,4 +1,4 @@
-//! Log-outs: the session ends, and no other.
+//! Log-outs end one session and no other.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
@@ -9,19 +9,20 @@ use crate::support::function::{Reply, ask};
 use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
 
-/// How a session is ended.
+/// How the session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leaving {
-    /// By a log-out.
+    /// A log-out ends the session.
     Here,
-    /// By a log-out of all sessions.
+    /// A log-out ends all sessions.
     Everywhere,
-    /// By a log-out, when the account remembers the most sessions that it can, and all of them have
-    /// expired.
+    /// A log-out ends the session when the account remembers the maximum number of ended sessions,
+    /// all of which have expired.
     Outdated,
-    /// By a log-out, when it remembers as many and they have not expired: that ends all sessions.
+    /// A log-out ends all sessions, because the account remembers the maximum number of ended
+    /// sessions and none of them has expired.
     Full,
-    /// By the session's id, from another one.
+    /// Another session ends the session by its id.
     FromElsewhere,
 }
 
@@ -93,7 +94,7 @@ impl Case<Leaving> {
         self.lane.calm();
         let mut known = vec![(200, "")];
         if self.scenario == Leaving::FromElsewhere && self.retries {
-            // It has ended already.
+            // The first request has already ended the session.
             known.push((404, "not_found"));
         }
         if self.retries {
@@ -124,7 +125,7 @@ impl Case<Leaving> {
 }
 
 impl Rig {
-    /// How many of a session's three JWTs are accepted.
+    /// Returns how many of a session's three JWTs the API accepts.
     async fn lives(&self, who: &Person) -> usize {
         let opens =
             [self.balance(&who.access).await.is_some(), self.balance(&who.token).await.is_some()];
@@ -134,7 +135,7 @@ impl Rig {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_a_log_out_ends_its_session_and_no_other() {
+async fn log_outs_end_only_their_session_under_any_fault() {
     let rig = Rig::start().await;
     let mut cases = Matrix::whole(&Leaving::ALL).cases(&rig).await;
     side_by_side(&mut cases, async |case| {

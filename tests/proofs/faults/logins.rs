@@ -13,12 +13,12 @@ use crate::support::world::World;
 
 const PASSWORD: &str = "secret123";
 
-/// Who logs in, and how.
+/// The log-in under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LoggingIn {
-    /// By the address of the account.
+    /// The client logs in with the account's e-mail address.
     Address,
-    /// By a name, where the password has a weak hash.
+    /// The client logs in with a username, and the password's stored hash is weak.
     WeakHash,
     WrongPassword,
 }
@@ -28,7 +28,7 @@ impl LoggingIn {
         if self == Self::WrongPassword { (401, "invalid_credentials") } else { (200, "") }
     }
 
-    /// The hash that the account begins with.
+    /// The hash that the account starts with.
     fn hash(self) -> &'static str {
         if self == Self::WeakHash { weak_hash() } else { strong_hash() }
     }
@@ -97,8 +97,8 @@ impl Case<LoggingIn> {
         {
             wrong.push("a weak hash stays".into());
         }
-        // The session that the account began with, one for each log-in, and perhaps one for each
-        // unknown outcome.
+        // The account has its first session, one for each log-in, and possibly one for each unknown
+        // outcome.
         let given = self.replies.iter().filter(|reply| reply.status == 200).count() + 1;
         let unknown = self.replies.iter().filter(|reply| reply.is_unknown()).count();
         let sessions = world.sessions.iter().filter(|user| *user == id).count();
@@ -108,8 +108,8 @@ impl Case<LoggingIn> {
         self.notes(moment, wrong);
     }
 
-    /// Records if a late copy sets a session back, revives one that a reused refresh token has
-    /// ended, or takes back a new password.
+    /// Checks that a late copy doesn't set a session back, revive one that a reused refresh token
+    /// has ended, or restore an old password.
     async fn outlives_late_copies(&mut self, rig: &Rig) {
         let mut wrong = Vec::new();
         for reply in self.replies.iter().filter(|reply| reply.status == 200) {
@@ -167,7 +167,7 @@ async fn run(rig: &Rig, matrix: Matrix<LoggingIn>) -> (usize, Vec<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_a_log_in_gives_a_session_that_holds_and_moves_no_token() {
+async fn log_ins_start_valid_sessions_and_move_no_credits() {
     let rig = Rig::start().await;
     none(
         run(

@@ -1,4 +1,4 @@
-//! Refreshes: one successor, and only a dead refresh token ends the session.
+//! Refreshes: a refresh token has one successor, and only a dead refresh token ends the session.
 
 use std::collections::HashSet;
 
@@ -9,14 +9,15 @@ use crate::support::function::{Reply, ask};
 use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
 
-/// What is refreshed.
+/// The refresh token under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refreshing {
-    /// The refresh token that the session began with.
+    /// The session's first refresh token.
     First,
-    /// Its successor.
+    /// The successor of the first refresh token.
     Second,
-    /// The first, after its successor was used: an old copy is presented.
+    /// The first refresh token, presented after its successor was used, as a thief might present an
+    /// old copy.
     Dead,
 }
 
@@ -61,7 +62,7 @@ impl Scenario for Refreshing {
 }
 
 impl Case<Refreshing> {
-    /// The successor of a refresh token, without faults.
+    /// Returns a refresh token's successor, without faults.
     async fn next_of(&self, refresh: &str) -> Option<String> {
         let reply = ask(
             self.function(),
@@ -91,7 +92,8 @@ impl Case<Refreshing> {
         self.notes("afterwards", wrong);
     }
 
-    /// What is wrong with a session that must go on, until a dead refresh token ends it.
+    /// Returns the violations by a session that must remain valid until a dead refresh token ends
+    /// it.
     async fn goes_on(&self, rig: &Rig) -> Vec<String> {
         let mut wrong = Vec::new();
         let given: HashSet<_> =
@@ -125,7 +127,7 @@ impl Case<Refreshing> {
         wrong
     }
 
-    /// What is wrong with a session whose dead refresh token was presented.
+    /// Returns the violations by a session for which a dead refresh token was presented.
     async fn is_over(&self, rig: &Rig) -> Vec<String> {
         let mut wrong = Vec::new();
         if self.replies.iter().all(Reply::is_unknown)
@@ -147,8 +149,7 @@ pub async fn run(rig: &Rig, matrix: Matrix<Refreshing>) -> (usize, Vec<String>) 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_a_refresh_has_one_successor_and_only_a_dead_token_ends_the_session()
- {
+async fn refreshes_have_one_successor_and_only_reuse_ends_a_session() {
     let rig = Rig::start().await;
     none(
         run(&rig, Matrix::whole(&[Refreshing::First, Refreshing::Second, Refreshing::Dead])).await,

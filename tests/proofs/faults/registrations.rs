@@ -1,4 +1,4 @@
-//! Registrations: a name is registered once, and granted once.
+//! Registrations: a name is registered once and gets one grant.
 
 use serde_json::json;
 use shared::values::Account;
@@ -10,18 +10,18 @@ use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
 use crate::support::world::World;
 
-/// What is registered.
+/// The registration under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Registering {
     Once,
     Keyed,
-    /// The key's first request has finished.
+    /// An earlier request with the same idempotency key has finished.
     Again,
 }
 
 impl Scenario for Registering {
     type Reply = Reply;
-    /// The key.
+    /// The idempotency key.
     type Own = Option<String>;
 
     async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
@@ -55,13 +55,13 @@ impl Scenario for Registering {
 }
 
 impl<S: Scenario<Reply = Reply>> Case<S> {
-    /// The address of the account that is to be created, by its user or an administrator.
+    /// The e-mail address of the account that a user or an administrator creates.
     pub(super) fn address(&self) -> String {
         format!("{}@example.com", self.who.name)
     }
 
-    /// The account, if there is one, and what is wrong with it: it is created, granted and given its
-    /// address once, and is the one that the replies tell of.
+    /// Returns the account if it exists, and its violations: it must be created, granted and given
+    /// its address once, and must be the account in the replies.
     pub(super) fn created<'w>(&self, world: &'w World) -> (Option<&'w Account>, Vec<String>) {
         let mut wrong = Vec::new();
         for reply in &self.replies {
@@ -106,7 +106,7 @@ impl Case<Registering> {
     fn audit(&mut self, moment: &str, world: &World) {
         let (account, mut wrong) = self.created(world);
         if let Some(account) = account {
-            // A session for each 201, and perhaps one for each unknown outcome.
+            // Each 201 has started a session, and each unknown outcome may have.
             let answered = self.replies.iter().filter(|reply| reply.status == 201);
             let granted = answered.clone().count();
             let unknown = self.replies.iter().filter(|reply| reply.is_unknown()).count();
@@ -167,7 +167,7 @@ async fn run(rig: &Rig, matrix: Matrix<Registering>) -> (usize, Vec<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_a_name_is_registered_and_granted_once() {
+async fn names_are_registered_and_granted_once_under_any_fault() {
     let rig = Rig::start().await;
     none(
         run(&rig, Matrix::whole(&[Registering::Once, Registering::Keyed, Registering::Again]))

@@ -1,4 +1,4 @@
-//! Sweeps: expired holds are returned once, and the others stay.
+//! Sweeps release expired holds once, and leave all others.
 
 use shared::store::{ChatLimits, Hold, ReserveOutcome, SweepReport};
 use shared::values::{AccessToken, Credential, Fare};
@@ -10,11 +10,11 @@ use crate::support::proxy::Plan;
 use crate::support::rig::{Rig, create_account};
 use crate::support::world::World;
 
-/// The leases of the holds that three users have when the sweep runs.
+/// The ends of the leases that each user has when the sweep runs.
 const PEOPLE: [(&str, &[u64]); 3] =
     [("ann", &[OVER]), ("ben", &[OVER, OVER, LASTS]), ("cat", &[LASTS])];
 
-/// The ends of leases.
+/// The end of an expired lease. A lease until [`LASTS`] is valid throughout the test.
 const OVER: u64 = 1;
 const LASTS: u64 = u32::MAX as u64;
 
@@ -84,7 +84,7 @@ impl Case<Sweep> {
             (world != before).then(|| format!("{before:?} became {world:?}")),
         );
 
-        // When the last lease is over too, everything is as at the start.
+        // When the last lease has ended too, all balances are as at the start.
         self.app.store.sweep(LASTS).await.unwrap();
         self.lane.deliver_much_later().await;
         let world = World::read(&self.own.dynamo.url).await;
@@ -98,7 +98,7 @@ impl Case<Sweep> {
         }
     }
 
-    /// Records what is wrong, and returns what each user has.
+    /// Records the violations, and returns each user's account, ledger and chats.
     async fn audit(&mut self, moment: &str, swept: bool) -> Vec<String> {
         let world = World::read(&self.own.dynamo.url).await;
         let mut wrong = Vec::new();
@@ -136,8 +136,7 @@ impl Case<Sweep> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_a_sweep_gives_back_what_is_expired_once_and_nothing_that_lasts()
- {
+async fn sweeps_release_only_expired_holds_and_once_under_any_fault() {
     let rig = Rig::start().await;
     let matrix = Matrix::whole(&[Sweep]);
     none(one_store_each(&rig, matrix, async |case| case.runs_to_its_end().await).await);

@@ -1,4 +1,4 @@
-//! What must work after an update, on the store of an earlier release.
+//! Checks after an update: this release must work on the store of an earlier release.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use super::record::{self, Record};
 use crate::support::client::{Api, DAY, PRICE, Person};
 use crate::support::{forge, program};
 
-/// Asserts that today's code works on a recorded store: in all that users, programs and
-/// administrators do, and in the work of the schedules.
+/// Asserts that this release works on a recorded store, for users, programs, administrators and
+/// scheduled work.
 pub async fn works(record: &Record) -> (Dynamo, Api) {
     let (dynamo, api) = serve(record).await;
     let kept = &record.head.kept;
@@ -32,7 +32,8 @@ pub async fn works(record: &Record) -> (Dynamo, Api) {
     (dynamo, api)
 }
 
-/// Log-ins, sessions, programs and devices that were valid are valid, and no others.
+/// Checks that log-ins, sessions, API keys and device tokens are valid after the update exactly if
+/// they were before.
 async fn opens_to_the_same(api: &Api, kept: &ClientCredentials) {
     let [root, ann, cat, tablet] =
         ["root", "ann", "cat", "tablet"].map(|session| kept.person(session, api));
@@ -47,12 +48,12 @@ async fn opens_to_the_same(api: &Api, kept: &ClientCredentials) {
     }
     let root = json!({ "username": "root", "password": program::ADMIN_PASSWORD });
     api.log_in(root).await.is(200);
-    // A failed log-in counts, and Ben logs in later.
+    // A failed log-in counts, so Ben, who must log in later, is not tried here.
     for name in ["dan", "eve"] {
         let credentials = json!({ "username": name, "password": PASSWORD });
         api.log_in(credentials).await.expect(401, "invalid_credentials");
     }
-    // Guesses are counted on, and names of deleted accounts stay taken for a day.
+    // The counts of wrong passwords continue, and names of deleted accounts remain taken for a day.
     let nobody = json!({ "username": "nobody", "password": PASSWORD });
     api.log_in(nobody).await.expect(429, "too_many_attempts");
     for name in ["dan", "eve"] {
@@ -69,10 +70,10 @@ async fn opens_to_the_same(api: &Api, kept: &ClientCredentials) {
 
     let before = ann.balance().await;
     let program = ann.using(kept.said("api key"));
-    // What the program has sent before the update, it may send again after it.
+    // A program may retry a request that it sent before the update.
     completes(&program, "1").await.is(200);
     assert_eq!(ann.balance().await, before);
-    // A request of the same instant would be this one again.
+    // A request at the same instant would count as a retry.
     api.server().clock.advance(Duration::from_secs(1));
     completes(&program, "0").await.is(200);
     assert_eq!(ann.balance().await, before - PRICE);
@@ -80,8 +81,8 @@ async fn opens_to_the_same(api: &Api, kept: &ClientCredentials) {
     completes(&revoked, "0").await.expect(401, "invalid_token");
 }
 
-/// Finished keys are replayed, conversations continue, and the credits of chats that were waiting
-/// are returned when their leases have ended.
+/// Checks that finished idempotency keys are replayed, conversations continue, and the credits of
+/// waiting chats are returned when their leases have ended.
 async fn goes_on(api: &Api, kept: &ClientCredentials) {
     let [ann, root] = ["ann", "root"].map(|session| kept.person(session, api));
     let (conversation, before) = (kept.said("conversation"), ann.balance().await);
@@ -124,7 +125,7 @@ async fn goes_on(api: &Api, kept: &ClientCredentials) {
     assert_eq!(ann.balance().await, before - PRICE);
 }
 
-/// What administrators do.
+/// Checks administrators' requests.
 async fn is_managed(api: &Api, kept: &ClientCredentials) {
     let [root, ann, ben, cat] = ["root", "ann", "ben", "cat"].map(|name| kept.person(name, api));
     let user = |person: &Person| format!("/api/admin/users/{}", person.id);
@@ -156,7 +157,7 @@ async fn is_managed(api: &Api, kept: &ClientCredentials) {
     }
 }
 
-/// What a user changes, ends and deletes.
+/// Checks a user's changes and deletions.
 async fn own_data_changes(api: &Api, kept: &ClientCredentials) {
     let [ann, tablet] = ["ann", "tablet"].map(|session| kept.person(session, api));
     let export = ann.get("/api/user/export/").await.is(200).to_string();
@@ -174,7 +175,7 @@ async fn own_data_changes(api: &Api, kept: &ClientCredentials) {
     ann.delete(&conversation).await.is(202);
     let changed = ann.change(json!({ "first_name": "Anna" })).await.is(200);
     assert_eq!((&changed["first_name"], &changed["last_name"]), (&json!("Anna"), &json!("Smith")));
-    // The proof of another address ends all sessions.
+    // Verifying another address ends all sessions.
     ann.elsewhere("a phone").await.verifies(kept.said("verify")).await.is(200);
     ann.is_out().await;
     let ann = ann.elsewhere("a laptop").await;
@@ -184,7 +185,7 @@ async fn own_data_changes(api: &Api, kept: &ClientCredentials) {
     ann.log_in().await.expect(401, "invalid_credentials");
 }
 
-/// Links that were sent before the update work once.
+/// Checks that links that were sent before the update work once.
 async fn links_work(api: &Api, kept: &ClientCredentials) {
     let reset = json!({ "token": kept.said("reset"), "password": "after the update" });
     api.post("/api/password/reset/confirm/", reset.clone()).await.is(200);
@@ -194,7 +195,8 @@ async fn links_work(api: &Api, kept: &ClientCredentials) {
     api.log_in(lea).await.is(200);
 }
 
-/// The schedule erases what was deleted before the update and since; names are free after a day.
+/// Checks that the scheduled erasure erases accounts and conversations that were deleted before or
+/// after the update, and that names are free after a day.
 async fn is_erased(api: &Api, kept: &ClientCredentials) {
     let app = api.server().apps["erase"].clone();
     for _ in 0..2 {
@@ -215,7 +217,7 @@ async fn is_erased(api: &Api, kept: &ClientCredentials) {
     }
 }
 
-/// The audit finds no difference, and a restore would have nothing to repair.
+/// Checks that the audit finds no difference, and that a restore would have nothing to repair.
 async fn is_clean(api: &Api) {
     let (store, now) = (api.store(), api.now());
     for item in record::items_of(&api.dynamodb, "UsersTable").await {
@@ -237,7 +239,7 @@ async fn reads_the_same(api: &Api, kept: &ClientCredentials) {
     }
 }
 
-/// Whether a reply still has everything that it had before. It may have more fields.
+/// Returns an error if a reply lacks something that it had before. New fields are allowed.
 pub fn within(before: &Value, now: &Value) -> Result<(), String> {
     match (before, now) {
         (Value::Object(before), Value::Object(now)) => {
@@ -254,7 +256,7 @@ pub fn within(before: &Value, now: &Value) -> Result<(), String> {
     }
 }
 
-/// A server of today's code over the recorded store, at the time of the recording.
+/// Starts a server of this release over the recorded store, at the time of the recording.
 async fn serve(record: &Record) -> (Dynamo, Api) {
     let dynamo = Dynamo::start(&Data::Memory, ([127, 0, 0, 1], 0).into()).await.unwrap();
     record.load(&dynamo.url).await;

@@ -1,5 +1,6 @@
-//! A store that a later release has written, with kinds, roles and reasons that today's code doesn't
-//! know: before a deployment is taken back, and during a gradual one.
+//! A store that a later release has written, with kinds, roles and reasons that this release
+//! doesn't know. This release meets such a store during a canary, and after the later release is
+//! rolled back.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use emulator::dynamo;
@@ -12,13 +13,13 @@ use crate::endpoints::admin::administration::{at_noon, texts};
 use crate::support::client::{Api, DAY, GRANT, PRICE, Person};
 use crate::support::world::put;
 
-/// What the gift of a later release adds, and what its chat takes.
+/// The credits that a later release's gift adds, and that its chat costs.
 const GIFT: u64 = 70;
 const VOICE: u64 = 30;
 
 impl Person {
-    /// Changes the account by a gift and by a charge of kinds of a later release: the rows, and the
-    /// account's numbers. The id of the charge.
+    /// Writes a gift and a charge, both of a later release's kinds: the ledger rows, and the
+    /// account's new numbers. Returns the charge's id.
     async fn has_later_rows(&self) -> String {
         let clock = &self.api.server().clock;
         let rows = self.api.items("").await["LedgerTable"].clone();
@@ -45,7 +46,7 @@ impl Person {
         voice
     }
 
-    /// The reply as a file.
+    /// Gets the reply as a CSV file.
     async fn file(&self, path: &str) -> String {
         let headers = [("authorization", self.bearer()), ("accept", "text/csv".to_owned())];
         let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
@@ -54,8 +55,8 @@ impl Person {
     }
 }
 
-/// A user with a grant, a chat and the rows of a later release, the id of whose charge is returned;
-/// and an administrator.
+/// Creates a user with a grant, a chat and a later release's rows, and an administrator. Also
+/// returns the id of the later release's charge.
 async fn customer(api: &Api) -> (Person, String, Person) {
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     ann.chat("hi").await.is(200);
@@ -63,7 +64,7 @@ async fn customer(api: &Api) -> (Person, String, Person) {
     (ann, voice, root)
 }
 
-/// The kind, amount and balance of each row.
+/// Returns the kind, amount and balance of each row.
 fn amounts(rows: &Value) -> Vec<(&str, i64, u64)> {
     let rows = rows.as_array().unwrap().iter();
     rows.map(|row| {
@@ -74,7 +75,7 @@ fn amounts(rows: &Value) -> Vec<(&str, i64, u64)> {
 }
 
 #[tokio::test]
-async fn a_row_of_an_unknown_kind_counts_and_is_listed() {
+async fn entries_of_unknown_kinds_count_and_are_listed() {
     let api = at_noon().await;
     let (ann, _, root) = customer(&api).await;
     let all = [
@@ -111,7 +112,7 @@ async fn a_row_of_an_unknown_kind_counts_and_is_listed() {
 }
 
 #[tokio::test]
-async fn a_row_of_an_unknown_kind_is_in_the_audit() {
+async fn entries_of_unknown_kinds_are_audited() {
     let api = at_noon().await;
     let (ann, voice, root) = customer(&api).await;
     let (store, now) = (api.store(), api.now());
@@ -122,13 +123,13 @@ async fn a_row_of_an_unknown_kind_is_in_the_audit() {
     };
     assert_eq!(store.audit(&ann.name).await.unwrap(), clean(4));
     assert_eq!(repairs().await, 0);
-    // An administrator returns the price of such a chat, as of others.
+    // An administrator can refund a later release's chat like any other.
     let refund = json!({ "chat_id": voice, "reason": "no answer" });
     let path = format!("/api/admin/users/{}/adjustments", ann.id);
     assert_eq!(root.post(&path, refund).await.is(201)["amount"], VOICE);
     assert_eq!(store.audit(&ann.name).await.unwrap(), clean(5));
 
-    // Reconcile gives an account the numbers that such rows explain.
+    // Reconcile sets an account's numbers to the sums of its rows, including rows of unknown kinds.
     let granted = GRANT + GIFT + VOICE;
     let tokens = granted - PRICE - VOICE;
     for (attribute, wrong) in [("granted", GRANT), ("spent", 0), ("tokens", GRANT)] {
@@ -142,7 +143,7 @@ async fn a_row_of_an_unknown_kind_is_in_the_audit() {
 }
 
 #[tokio::test]
-async fn a_first_row_of_an_unknown_kind_gets_no_second_one() {
+async fn a_first_entry_of_an_unknown_kind_is_not_duplicated() {
     let api = at_noon().await;
     let ann = api.person("ann").await;
     let rows = api.items("").await["LedgerTable"].clone();
@@ -156,7 +157,7 @@ async fn a_first_row_of_an_unknown_kind_gets_no_second_one() {
 }
 
 #[tokio::test]
-async fn a_row_of_an_unknown_kind_is_in_the_figures() {
+async fn entries_of_unknown_kinds_are_in_the_figures() {
     let api = at_noon().await;
     let (ann, _, root) = customer(&api).await;
     let expected = json!({
@@ -172,7 +173,7 @@ async fn a_row_of_an_unknown_kind_is_in_the_figures() {
         json!([{ "user_id": ann.id, "username": ann.name, "chats": 2, "spent": PRICE + VOICE }]);
     let figures = root.admin(&path).await.is(200);
     assert_eq!((&figures["totals"], &figures["top"]["users"]), (&expected, &top));
-    // They are the same when the day is closed, and once they are stored.
+    // The figures don't change when the day is closed and when they are stored.
     api.server().clock.advance(DAY);
     let root = root.elsewhere("a day later").await;
     for _ in 0..2 {
@@ -182,7 +183,7 @@ async fn a_row_of_an_unknown_kind_is_in_the_figures() {
 }
 
 #[tokio::test]
-async fn acts_of_unknown_kinds_are_on_the_trail_and_move_no_tokens() {
+async fn acts_of_unknown_kinds_are_on_the_trail_and_move_no_credits() {
     let api = at_noon().await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let clock = &api.server().clock;
@@ -221,7 +222,7 @@ async fn acts_of_unknown_kinds_are_on_the_trail_and_move_no_tokens() {
         assert!(file.contains(&format!(r#""{word}","{}""#, ann.id)), "{file}");
     }
 
-    // Only the row of the account's own ledger counts.
+    // Only the row in the account's own ledger counts.
     let after = root.admin("figures").await.is(200);
     let granted = |figures: &Value| figures["totals"]["granted"].as_u64().unwrap();
     assert_eq!(granted(&after), granted(&before) + 5);
@@ -230,7 +231,7 @@ async fn acts_of_unknown_kinds_are_on_the_trail_and_move_no_tokens() {
 }
 
 #[tokio::test]
-async fn an_unknown_role_has_the_rights_of_a_user() {
+async fn an_unknown_role_has_a_users_rights() {
     let api = at_noon().await;
     let (root, ben) = (api.administrator("root").await, api.person("ben").await);
     api.set(&ben, "role", AttributeValue::S("support".into())).await;
@@ -250,7 +251,7 @@ async fn an_unknown_role_has_the_rights_of_a_user() {
     let counted = root.admin("figures?accounts=true").await.is(200)["accounts"].clone();
     assert_eq!((&counted["users"], &counted["administrators"]), (&json!(2), &json!(1)));
 
-    // Other changes keep it, and an administrator can replace it.
+    // Other changes keep the role, and an administrator can replace it.
     for active in [false, true] {
         let changed = root.changes(&ben, json!({ "active": active })).await.is(200);
         assert_eq!(changed["role"], "support");
@@ -267,7 +268,7 @@ async fn an_unknown_role_has_the_rights_of_a_user() {
 }
 
 #[tokio::test]
-async fn an_answer_cut_for_an_unknown_reason_is_cut_off() {
+async fn an_unknown_reason_for_a_cut_answer_is_shown_as_length() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let id = ann.chat("hi").await.is(200)["id"].clone();
@@ -280,7 +281,7 @@ async fn an_answer_cut_for_an_unknown_reason_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_link_of_an_unknown_purpose_is_invalid() {
+async fn a_link_for_an_unknown_purpose_is_invalid() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let token = api.link(&ann, Purpose::Reset, "ann@example.com").await;
@@ -295,7 +296,7 @@ async fn a_link_of_an_unknown_purpose_is_invalid() {
 }
 
 #[tokio::test]
-async fn a_public_key_of_an_unknown_type_is_left_out() {
+async fn a_public_key_of_an_unknown_type_is_ignored() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let later = [("kid", "later"), ("jwk", "of another curve")];

@@ -1,5 +1,5 @@
-//! The use of a server that leaves items of every kind with all their attributes in its store, and
-//! what its clients keep of it.
+//! Uses a server in every way, so that its store gets all kinds of items with all their attributes.
+//! Also keeps the data that the clients would keep.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -22,11 +22,12 @@ use crate::support::program;
 
 pub const PASSWORD: &str = "secret123";
 
-/// The secrets of these servers. They sign nothing else.
+/// The signing secrets of these servers. They sign nothing else.
 pub const OLD_SECRET: &str = "the-first-secret-of-the-recorded-store-0123456789";
 pub const SECRET: &str = "the-second-secret-of-the-recorded-store-0123456789";
 
-/// The settings of a server for this. `scripts/dev/record-store` gives an earlier release the same.
+/// The settings of these servers. `scripts/dev/record-store` starts an earlier release with the
+/// same settings.
 pub const SETTINGS: [(&str, &str); 5] = [
     ("AI_PROVIDER", "scripted"),
     ("AI_TIMEOUT_SECONDS", "25"),
@@ -35,17 +36,17 @@ pub const SETTINGS: [(&str, &str); 5] = [
     ("REGISTRATIONS_PER_ADDRESS", "1000"),
 ];
 
-/// How often an e-mail is posted until one is seen.
+/// How often a test tries to see an e-mail in the outbox.
 const TURNS: usize = 8;
 
-/// What clients keep.
+/// The data that clients keep between requests.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct ClientCredentials {
     /// Users with their JWTs, by a name for each session.
     people: BTreeMap<String, Session>,
     /// Replies, link tokens, API keys and ids.
     words: BTreeMap<String, String>,
-    /// What the server answered last.
+    /// The server's last replies.
     pub seen: Vec<RecordedReply>,
 }
 
@@ -58,7 +59,7 @@ struct Session {
     refresh: String,
 }
 
-/// A reply.
+/// A reply, with the user who got it and the path.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct RecordedReply {
     pub by: String,
@@ -76,7 +77,7 @@ impl ClientCredentials {
         self.words.insert(name.into(), word.into());
     }
 
-    /// The user in this session, at this server.
+    /// Returns the user of this session, as a client of `api`.
     pub fn person(&self, session: &str, api: &Api) -> Person {
         let Session { id, name, token, access, refresh } = self.people[session].clone();
         Person { api: api.clone(), id, name, password: PASSWORD.into(), token, access, refresh }
@@ -87,7 +88,7 @@ impl ClientCredentials {
     }
 }
 
-/// A server of today's code with these settings, and a store in which another key has signed
+/// Starts a server of this release with these settings, and a store in which another key has signed
 /// before.
 pub async fn server() -> (Dynamo, Api) {
     let dynamo = Dynamo::start(&Data::Memory, ([127, 0, 0, 1], 0).into()).await.unwrap();
@@ -103,7 +104,7 @@ pub async fn server() -> (Dynamo, Api) {
     (dynamo, api)
 }
 
-/// Uses the server, and returns what its store has then.
+/// Uses the server, and returns its store's contents afterwards.
 pub async fn record(api: &Api, release: &str) -> Record {
     let mut kept = ClientCredentials::default();
     let root = create_administrator(api).await;
@@ -140,7 +141,7 @@ pub async fn record(api: &Api, release: &str) -> Record {
     Record { head, tables: record::tables(&api.dynamodb).await, items }
 }
 
-/// The server's time in milliseconds.
+/// Returns the server's time in milliseconds.
 fn now(api: &Api) -> u64 {
     if api.is_own() { api.server().clock.millis() } else { Clock::default().millis() }
 }
@@ -153,7 +154,7 @@ async fn registers(api: &Api, name: &str, email: Option<&str>) -> Person {
     api.person_with(body).await
 }
 
-/// Runs a command of `manage` of the release that is recorded, over this store.
+/// Runs a `manage` command of the recorded release over this store.
 fn manage(api: &Api, arguments: &[&str]) {
     let mut command = program::of_release(&[&["manage"][..], arguments].concat());
     for table in TABLES {
@@ -174,7 +175,7 @@ async fn create_administrator(api: &Api) -> Person {
     Person::of(api, &credentials, &registered)
 }
 
-/// Eve has deleted her account, and it is erased but for its name.
+/// Registers Eve, deletes her account and erases it. Only the tombstone of her name is left.
 async fn erased_user(api: &Api) {
     let eve = registers(api, "eve", None).await;
     deletes_account(&eve).await;
@@ -188,7 +189,7 @@ async fn deletes_account(person: &Person) {
     person.api.send(Method::DELETE, "/api/user/", &headers, Some(body)).await.is(202);
 }
 
-/// Ann, who has registered with an idempotency key and has proven her address.
+/// Registers Ann with an idempotency key, and verifies her address.
 async fn owner(api: &Api, kept: &mut ClientCredentials) -> Person {
     let body = json!({ "username": "ann", "email": "ann@example.com", "password": PASSWORD });
     let headers = [("idempotency-key", "registration")];
@@ -214,8 +215,8 @@ pub fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
-/// Conversations, and chats: with and without a key, edited, of a program, one that calls a
-/// function, one with a long prompt, one that failed, one that is stopped and one that is deleted.
+/// Creates conversations and these chats: with and without an idempotency key, edited, from a
+/// program, with a function call, with a long prompt, failed, stopped and deleted.
 async fn talks(ann: &Person, kept: &mut ClientCredentials) {
     let begun = ann.chat("the first message").await.is(200);
     let conversation = text(&begun["conversation_id"]);
@@ -275,7 +276,7 @@ pub async fn completes(program: &Person, attempts_before: &str) -> Answer {
     program.api.send(Method::POST, "/v1/chat/completions", &headers, Some(body)).await
 }
 
-/// Sessions: refreshed, ended by their owner, and logged out.
+/// Creates sessions that are refreshed, ended by their owner, and logged out.
 async fn sessions(ann: &Person, kept: &mut ClientCredentials) {
     let mut tablet = ann.elsewhere("a tablet").await;
     for _ in 0..2 {
@@ -292,7 +293,7 @@ async fn sessions(ann: &Person, kept: &mut ClientCredentials) {
 async fn administration(api: &Api, root: &Person, ann: &Person, kept: &mut ClientCredentials) {
     let (ben, cat) =
         (registers(api, "ben", Some("ben@example.com")).await, registers(api, "cat", None).await);
-    // The e-mail of a deactivated account is not sent.
+    // Waits for Ben's e-mail, because a deactivated account gets none.
     api.mails_to("ben@example.com", 1).await;
     let user = |person: &Person| format!("/api/admin/users/{}", person.id);
     let adjust = json!({ "amount": 500, "reason": "for the outage" });
@@ -304,7 +305,7 @@ async fn administration(api: &Api, root: &Person, ann: &Person, kept: &mut Clien
     root.patch(&user(&cat), json!({ "role": "admin", "reason": "helps" })).await.is(200);
     root.delete(&format!("{}/sessions", user(&cat))).await.is(200);
     root.patch(&user(&ben), json!({ "active": false, "reason": "is away" })).await.is(200);
-    // All sessions have ended.
+    // These requests have ended all of Cat's earlier sessions.
     kept.keeps("cat", &cat.elsewhere("a laptop").await);
     kept.keeps("ben", &ben);
     let closed = Day::from_millis(now(api)).before(2).max(FIRST_DAY);
@@ -315,8 +316,8 @@ async fn administration(api: &Api, root: &Person, ann: &Person, kept: &mut Clien
     manage(api, &["census"]);
 }
 
-/// Wrong passwords: of unknown clients until they are refused, of a known device, and of a user who
-/// is logged in.
+/// Sends wrong passwords: from unknown clients until they are refused, from a known device, and
+/// from a logged-in user.
 async fn guesses(api: &Api, ann: &Person, kept: &mut ClientCredentials) {
     let guess = |name: &str| json!({ "username": name, "password": "not-the-password" });
     let mut refused = false;
@@ -326,7 +327,8 @@ async fn guesses(api: &Api, ann: &Person, kept: &mut ClientCredentials) {
     assert!(refused, "unknown clients may guess too often");
     let device = ann.log_in().await.header("x-device-token").to_owned();
     let headers = [("x-device-token", device.as_str())];
-    // A known device has a count of its own once the count of unknown clients is full.
+    // Once unknown clients have used up their attempts, a known device's attempts are counted
+    // separately.
     for _ in 0..2 {
         let wrong = api.send(Method::POST, "/api/login/", &headers, Some(guess("ann"))).await;
         wrong.expect(401, "invalid_credentials");
@@ -337,7 +339,8 @@ async fn guesses(api: &Api, ann: &Person, kept: &mut ClientCredentials) {
     kept.word("device", device);
 }
 
-/// The count of wrong passwords after a pause. No recording waits so long.
+/// Returns the count of wrong passwords after a pause. A recording of another server doesn't wait
+/// that long.
 async fn guess_of_a_later_day(api: &Api) -> Vec<Value> {
     api.server().clock.advance(DAY / 2);
     let guess = json!({ "username": "nobody", "password": "not-the-password" });
@@ -348,7 +351,7 @@ async fn guess_of_a_later_day(api: &Api) -> Vec<Value> {
     counts
 }
 
-/// Mia has deleted a conversation, and Dan, an administrator, his account. Nothing is erased yet.
+/// Deletes Mia's conversation and the account of Dan, an administrator. Nothing is erased yet.
 async fn deletions(api: &Api, root: &Person, kept: &mut ClientCredentials) {
     let dan = registers(api, "dan", Some("dan@example.com")).await;
     let user = format!("/api/admin/users/{}", dan.id);
@@ -365,8 +368,7 @@ async fn deletions(api: &Api, root: &Person, kept: &mut ClientCredentials) {
     kept.keeps("mia", &mia);
 }
 
-/// Addresses that are to be proven, a link that resets a password, and an e-mail of each kind that
-/// is not sent yet.
+/// Creates unverified addresses, a link that resets a password, and an unsent e-mail of each kind.
 async fn addresses(
     api: &Api,
     root: &Person,
@@ -411,7 +413,7 @@ async fn addresses(
         })
         .await,
     );
-    // Ben has claimed this address and hasn't proven it.
+    // Ben has claimed this address but hasn't verified it.
     ann.change(json!({ "email": "ben@example.com" })).await.is(200);
     kept.word("verify", token_in(api.mails_to("ben@example.com", 2).await.last().unwrap()));
     api.post("/api/password/reset/", json!({ "email": "lea@example.com" })).await.is(202);
@@ -426,9 +428,9 @@ async fn addresses(
     letters
 }
 
-/// An e-mail of this kind, or with this field in it, read from the outbox before it was sent. The
-/// server sends e-mails within a tenth of a second, so another one is posted if this one was
-/// faster.
+/// Returns an e-mail of this kind, or with this field, from the outbox before it is sent. The
+/// server sends e-mails within a tenth of a second, so the function posts another one if it misses
+/// the first.
 async fn letter(api: &Api, kind: &str, post: impl AsyncFn(usize)) -> Value {
     let place = format!("/letter/M/{kind}");
     let seen = async || loop {
@@ -451,7 +453,7 @@ async fn letter(api: &Api, kind: &str, post: impl AsyncFn(usize)) -> Value {
     panic!("no letter of the kind {kind} was seen")
 }
 
-/// A chat with a key waits for the AI.
+/// Sends a chat under an idempotency key, and returns once it waits for the AI.
 async fn waits(person: &Person, key: &str) -> JoinHandle<()> {
     let (waiting, key) = (person.clone(), key.to_owned());
     let waiting = tokio::spawn(async move {
@@ -461,14 +463,15 @@ async fn waits(person: &Person, key: &str) -> JoinHandle<()> {
     waiting
 }
 
-/// All items, with the hold of a chat that was stopped. Its function finds that out within
-/// a second and returns the credits, so another one is stopped if this one was faster.
+/// Returns all items, including the hold of a stopped chat. The chat's function notices the stop
+/// within a second and returns the credits, so the test stops another chat if it misses the first.
 async fn items_with_a_stop(person: &Person) -> BTreeMap<String, Vec<Value>> {
     let is_it = |item: &Value| item["reservations"].to_string().contains("stopped");
     for turn in 0..TURNS {
         let key = format!("stopped {turn}");
         let waiting = waits(person, &key).await;
-        // The hold of the chat before may have been seen.
+        // The user may still have the previous chat's hold, so the stop may not find the new chat
+        // yet.
         while person.stops(&key).await.status == 404 {}
         let items = record::items(&person.api.dynamodb).await;
         waiting.abort();
@@ -479,7 +482,7 @@ async fn items_with_a_stop(person: &Person) -> BTreeMap<String, Vec<Value>> {
     panic!("no message that was stopped was seen")
 }
 
-/// What an administrator and a user read.
+/// Records what an administrator and a user read.
 async fn look(root: &Person, ann: &Person, kept: &ClientCredentials) -> Vec<RecordedReply> {
     let user = format!("/api/admin/users/{}", ann.id);
     let own = [

@@ -1,34 +1,36 @@
-//! The list of what a store has: keys, indexes and the attributes of each kind of item, with their
-//! types. And which changes of it need steps of their own, because the release before reads the
-//! same store.
+//! The schema list: each table's keys and indexes, and each kind of item's attributes with their
+//! types. Also decides which changes to the list need several releases, because the previous
+//! release uses the same store.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::Value;
 
-/// Where the steps are described.
+/// The document that describes the steps.
 pub const PROCEDURE: &str = "docs/operate/operations.md#schema-changes";
 
-/// The maps whose keys are ids: what they contain is listed under `*`.
+/// The maps whose keys are ids. The list has their values under `*`.
 const BY_ID: [&str; 4] = ["closed", "minutes", "reservations", "revoked"];
 
-/// The table, the kind of item (`index`, `local-index` and `table` for what the table itself has),
-/// and the name of the attribute; names within a map follow a dot.
+/// An attribute's position in the list: the table, the kind of item (or `index`, `local-index` or
+/// `table` for the table's own properties), and the attribute's name. A dot separates the names
+/// within maps.
 type Place = (String, String, String);
 
-/// What is known of an attribute.
+/// The properties of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fact {
-    /// DynamoDB's name of the type; for an index, its keys and other attributes.
+    /// DynamoDB's name for the type. For an index, its keys and projected attributes.
     pub types: String,
-    /// Every item of the kind has it.
+    /// True if every item of the kind has the attribute.
     pub always: bool,
-    /// This release works without it, and still writes it for the release before.
+    /// True if this release works without the attribute, and writes it only for the previous
+    /// release.
     pub unneeded: bool,
 }
 
-/// A list of attributes, one a line.
+/// The list of attributes, one per line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schema(pub BTreeMap<Place, Fact>);
 
@@ -45,7 +47,7 @@ fn line((table, kind, name): &Place, fact: &Fact) -> String {
 }
 
 impl Schema {
-    /// Reads what `Display` writes. Lines that begin with `//` are for people.
+    /// Parses the output of `Display`. Lines that begin with `//` are comments.
     pub fn parse(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with("//"));
         Self(lines.map(Self::parse_line).collect())
@@ -64,7 +66,7 @@ impl Schema {
         ((table, kind, name), fact)
     }
 
-    /// What these items have, by table. Their attributes are as DynamoDB's JSON writes them.
+    /// Returns the schema of these items. Their attributes are in DynamoDB's JSON.
     pub fn of(items: &BTreeMap<String, Vec<Value>>) -> Self {
         let mut seen: BTreeMap<Place, (usize, BTreeSet<String>)> = BTreeMap::new();
         let mut of_kind: BTreeMap<(String, String), usize> = BTreeMap::new();
@@ -82,7 +84,7 @@ impl Schema {
             }
         }
         let fact = |(table, kind, name): &Place, count: usize, types: &BTreeSet<String>| {
-            // Within a map, as often as the map itself.
+            // An attribute within a map is always there if it occurs as often as the map.
             let all = match name.rsplit_once('.') {
                 Some((_, "*")) => count,
                 Some((map, _)) => seen[&(table.clone(), kind.clone(), map.to_owned())].0,
@@ -95,15 +97,15 @@ impl Schema {
         Self(facts.collect())
     }
 
-    /// The part that is marked as unneeded.
+    /// Returns the lines that are marked as unneeded.
     pub fn unneeded(&self) -> Self {
         let marked = self.0.iter().filter(|(_, fact)| fact.unneeded);
         Self(marked.map(|(place, fact)| (place.clone(), fact.clone())).collect())
     }
 }
 
-/// The kind of an item: the beginning of its key. Tombstones of accounts are a kind of their own,
-/// and ledger rows are named after what they record.
+/// Returns an item's kind, which is the beginning of its key. Accounts' tombstones are a separate
+/// kind, and ledger rows are named after what they record.
 pub fn kind(table: &str, item: &Value) -> String {
     let text = |name: &str| item[name]["S"].as_str().unwrap_or_default();
     let until =
@@ -131,7 +133,7 @@ pub fn kind(table: &str, item: &Value) -> String {
     }
 }
 
-/// Calls `see` with the name and type of each attribute, also of those within maps.
+/// Calls `see` with each attribute's name and type, including attributes within maps.
 fn attributes(item: &Value, within: &str, see: &mut impl FnMut(&str, &str)) {
     for (name, value) in item.as_object().into_iter().flatten() {
         let name = if BY_ID.contains(&within.trim_end_matches('.')) { "*" } else { name };
@@ -144,9 +146,9 @@ fn attributes(item: &Value, within: &str, see: &mut impl FnMut(&str, &str)) {
     }
 }
 
-/// What is wrong with a change of the schema: a sentence each, which says what to do. `before` is
-/// what the release before stores, with the marks of its list; `listed` is today's list, and `now`
-/// what today's code stores.
+/// Returns the problems with a change of the schema. Each is a sentence that says what to do.
+/// `before` is the previous release's schema with the marks in its list, `listed` is the current
+/// list, and `now` is this release's schema.
 pub fn complaints(before: &Schema, listed: &Schema, now: &Schema) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut says = |(table, kind, name): &Place, what: String| {
@@ -219,7 +221,7 @@ pub fn complaints(before: &Schema, listed: &Schema, now: &Schema) -> Vec<String>
                 "CloudFormation changes one index of a table at a time. One release each.".into(),
             );
         }
-        // A table that no release has yet gets its own with it.
+        // A table that no release has yet may be created with local indexes.
         let is_new = !before.0.keys().any(|place| place.0 == *table);
         for index in changed("local-index").into_iter().filter(|_| !is_new) {
             says(

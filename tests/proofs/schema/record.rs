@@ -1,5 +1,5 @@
-//! A store as a release wrote it, in a file of JSON lines: first what clients keep, then the tables,
-//! then the items. `scripts/dev/record-store` writes it.
+//! A recorded store of a release, in a file of JSON lines: first the clients' credentials, then the
+//! tables, then the items. `scripts/dev/record-store` writes the file.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -18,18 +18,18 @@ use super::list::Schema;
 pub const TABLES: [&str; 5] =
     ["UsersTable", "TokensTable", "KeysTable", "ChatsTable", "LedgerTable"];
 
-/// The first line.
+/// The first line of the file.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Head {
-    /// What the file is, for people.
+    /// A description of the file, for people.
     pub note: String,
-    /// The commit of the release.
+    /// The release's commit.
     pub release: String,
     /// When the store was read, in milliseconds since 1970.
     pub at: u64,
-    /// The secret that signed the JWTs: it was made for this file.
+    /// The secret that signed the JWTs. It was created for this file.
     pub signing_secret: String,
-    /// The part of the release's own list that is marked as unneeded.
+    /// The lines of the release's schema list that are marked as unneeded.
     pub unneeded: String,
     pub kept: ClientCredentials,
 }
@@ -37,9 +37,9 @@ pub struct Head {
 #[derive(Clone)]
 pub struct Record {
     pub head: Head,
-    /// The keys and indexes of each table, as lines of the list.
+    /// Each table's keys and indexes, as lines of the schema list.
     pub tables: Vec<String>,
-    /// The items of each table in DynamoDB's JSON.
+    /// Each table's items in DynamoDB's JSON.
     pub items: BTreeMap<String, Vec<Value>>,
 }
 
@@ -72,7 +72,7 @@ impl Record {
         lines.join("\n") + "\n"
     }
 
-    /// What the release stores, with the marks of its list.
+    /// Returns the release's schema, with the marks in its list.
     pub fn schema(&self) -> Schema {
         let mut schema = Schema::of(&self.items);
         schema.0.extend(Schema::parse(&self.tables.join("\n")).0);
@@ -84,12 +84,12 @@ impl Record {
         schema
     }
 
-    /// Writes the items into the tables of today's template, as CloudFormation leaves them: with
-    /// all indexes complete.
+    /// Writes the items into the tables of the current template, which have all indexes, as
+    /// CloudFormation leaves them.
     ///
-    /// The items' times are those of the recording. The emulator deletes expired items by the
-    /// system's clock, by which all of these are, so the tables have no time to live; the functions
-    /// over them must get a clock that shows the time of the recording.
+    /// The items' times are those of the recording. By the system's clock, which the emulator uses,
+    /// all expiring items have expired, so the tables have no time to live. The functions over the
+    /// tables must get a clock that shows the time of the recording.
     pub async fn load(&self, dynamodb: &str) {
         let client = dynamo::client(dynamodb);
         for (table, items) in &self.items {
@@ -107,7 +107,7 @@ impl Record {
     }
 }
 
-/// All items of a store, in DynamoDB's JSON.
+/// Returns all items in a store, in DynamoDB's JSON.
 pub async fn items(dynamodb: &str) -> BTreeMap<String, Vec<Value>> {
     let mut all = BTreeMap::new();
     for table in TABLES {
@@ -122,7 +122,7 @@ pub async fn items_of(dynamodb: &str, table: &str) -> Vec<Value> {
     items.unwrap().iter().map(json_of).collect()
 }
 
-/// The keys, indexes, time to live and stream of each table, as lines of the list.
+/// Returns each table's keys, indexes, time to live and stream, as lines of the schema list.
 pub async fn tables(dynamodb: &str) -> Vec<String> {
     let client = dynamo::client(dynamodb);
     let mut lines = Vec::new();
@@ -173,7 +173,7 @@ pub async fn tables(dynamodb: &str) -> Vec<String> {
     lines
 }
 
-/// The attribute by which the table's items expire. `None` if they don't.
+/// Returns the attribute by which the table's items expire. `None` if they don't expire.
 async fn time_to_live(client: &aws_sdk_dynamodb::Client, table: &str) -> Option<String> {
     let described = client.describe_time_to_live().table_name(table).send().await.unwrap();
     let description = described.time_to_live_description?;
@@ -181,7 +181,7 @@ async fn time_to_live(client: &aws_sdk_dynamodb::Client, table: &str) -> Option<
     description.attribute_name.filter(|_| is_on)
 }
 
-/// DynamoDB's JSON of an item.
+/// Returns an item in DynamoDB's JSON.
 fn json_of(item: &HashMap<String, AttributeValue>) -> Value {
     item.iter()
         .map(|(name, value)| (name.clone(), json_of_value(value)))
@@ -208,7 +208,7 @@ fn json_of_value(value: &AttributeValue) -> Value {
     }
 }
 
-/// The item with this JSON.
+/// Returns the item for DynamoDB's JSON.
 fn attributes(item: &Value) -> HashMap<String, AttributeValue> {
     let fields = item.as_object().unwrap().iter();
     fields.map(|(name, value)| (name.clone(), attribute(value))).collect()

@@ -1,5 +1,5 @@
-//! What must hold of an account after every write, and which of its changes are steps that the
-//! protocol knows.
+//! The model of an account: which rules hold after every write, and which changes are steps of the
+//! protocol.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -7,7 +7,7 @@ use dynoxide::{AttributeValue, Item};
 
 use super::tables::Tables;
 
-/// The number of an attribute; 0 if it is missing.
+/// Returns a numeric attribute. 0 if it is missing.
 fn number(item: &Item, name: &str) -> i64 {
     match item.get(name) {
         Some(AttributeValue::N(number)) => number.parse().unwrap(),
@@ -33,24 +33,24 @@ fn map(item: &Item, name: &str) -> Item {
     }
 }
 
-/// The counts whose keys begin with this letter, by the number after the letter.
+/// Returns the counts whose keys begin with `letter`, by the number after the letter.
 fn with_prefix(counted: &[(String, i64)], letter: char) -> BTreeMap<u64, i64> {
     let of =
         |(key, count): &(String, i64)| Some((key.strip_prefix(letter)?.parse().unwrap(), *count));
     counted.iter().filter_map(of).collect()
 }
 
-/// Credits that are held for a chat.
+/// The credits held for a chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     pub cost: i64,
     pub owner: String,
     pub expires_at: u64,
-    /// Whether its user has stopped it.
+    /// True if the user has stopped the chat.
     pub stopped: bool,
 }
 
-/// An account as the store holds it.
+/// An account as it is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
     pub tokens: i64,
@@ -58,13 +58,13 @@ pub struct Account {
     pub spent: i64,
     pub held: BTreeMap<String, Held>,
     pub closed: BTreeSet<String>,
-    /// How many chats began in which minute.
+    /// How many chats began in each minute.
     pub minutes: BTreeMap<String, i64>,
-    /// How many chats were refunded in which minute, with the excess of earlier minutes.
+    /// How many chats were refunded in each minute, with the excess of earlier minutes.
     pub refunds: BTreeMap<u64, i64>,
-    /// How many chats were refunded in which day although the AI may have worked.
+    /// How many chats were refunded on each day although the AI may have worked.
     pub refunds_of_days: BTreeMap<u64, i64>,
-    /// Whether the index due names it.
+    /// True if the account is in the index `due`.
     pub due: bool,
 }
 
@@ -106,19 +106,20 @@ impl Account {
         self.minutes.get(&(at / 60).to_string()).copied().unwrap_or(0)
     }
 
-    /// Whether no chat may begin in a minute, because too many were refunded in it or before.
+    /// Returns true if no chat may begin in a minute because too many were refunded in it or
+    /// before.
     pub fn is_closed_by_refunds(&self, minute: u64, limit: i64) -> bool {
         self.refunds
             .range(..=minute)
             .any(|(of, count)| *count >= limit * i64::try_from(minute - of + 1).unwrap())
     }
 
-    /// Whether no chat may begin on the day of the second `at`, because of too many refunds.
+    /// Returns true if no chat may begin on the day of the second `at` because of too many refunds.
     pub fn is_closed_by_refunds_of_its_day(&self, at: u64, limit: i64) -> bool {
         self.refunds_of_days.get(&(at / 86_400)).is_some_and(|count| *count >= limit)
     }
 
-    /// By how much the minutes before this one exceed their limits.
+    /// The number of refunds by which earlier minutes exceed their limits.
     fn carried_to(&self, minute: u64, limit: i64) -> i64 {
         let over = self
             .refunds
@@ -127,7 +128,7 @@ impl Account {
         over.max().unwrap_or(0).max(0)
     }
 
-    /// What can be spent at `now`.
+    /// Returns the credits that can be spent at `now`.
     pub fn balance(&self, now: u64) -> i64 {
         self.tokens
             + self
@@ -146,46 +147,45 @@ pub struct Row {
     pub kind: String,
 }
 
-/// A user with an account, and every change of it so far.
+/// A user with an account, and what the model has seen of its changes.
 pub struct Person {
     pub name: &'static str,
     pub pk: String,
     pub id: String,
     pub account: Account,
     pub ledger: BTreeMap<String, Row>,
-    /// How often credits were reserved for a chat, and how often they were returned, by the chat's
-    /// id.
+    /// How often credits were reserved for each chat, and how often they were returned.
     taken: HashMap<String, u32>,
     returned: HashMap<String, u32>,
-    /// The ids of the chats that were stopped while credits were held for them.
+    /// The ids of the chats that were stopped while they had a hold.
     stopped: HashSet<String>,
 }
 
-/// What the model needs to know of the task that wrote.
+/// The facts that the model knows about the task that wrote.
 pub struct Writer<'w> {
-    /// The id of the chat for which it holds credits.
+    /// The id of the chat for which the task holds credits.
     pub owner: Option<&'w str>,
-    /// The second at which it sent its settle first.
+    /// The second at which the task first sent its settle.
     pub settled_at: Option<u64>,
-    /// The minute that its write counts a chat in, if it does.
+    /// The minute in which the write counts a new chat. `None` if it counts no chat.
     pub reserves_in: Option<u64>,
-    /// The minute that its write counts a refund in, if it does.
+    /// The minute in which the write counts a refund. `None` if it counts no refund.
     pub releases_in: Option<u64>,
-    /// The day in which its write counts a refund, if it counts one.
+    /// The day on which the write counts a refund. `None` if it counts no refund.
     pub releases_in_day: Option<u64>,
-    /// The id of the chat that its write stops, if it does.
+    /// The id of the chat that the write stops.
     pub stops: Option<&'w str>,
 }
 
-/// How many chats an account may have.
+/// The limits on an account's chats.
 pub struct Limits {
-    /// Begun in a minute.
+    /// How many chats may begin in a minute.
     pub chats: i64,
-    /// Refunded in a minute.
+    /// How many chats may be refunded in a minute.
     pub refunds: i64,
-    /// Refunded in a day although the AI may have worked.
+    /// How many chats may be refunded in a day although the AI may have worked.
     pub refunds_a_day: i64,
-    /// Whether no request arrives later than the protocol expects, so that refunds are carried from
+    /// True if no request arrives later than the protocol expects. Then refunds are carried from
     /// minute to minute without a loss.
     pub exact: bool,
 }
@@ -207,8 +207,8 @@ impl Person {
         person
     }
 
-    /// Checks the account after a write: its state, and the change that led to it. Returns the ids
-    /// of the chats that the write paid.
+    /// Checks the account's state after a write, and the change that led to it. Returns the ids of
+    /// the chats that the write paid.
     pub fn observe(
         &mut self,
         tables: &Tables,
@@ -228,7 +228,7 @@ impl Person {
         self.account = after.clone();
         let name = self.name;
 
-        // The state.
+        // Checks the state.
         if after.tokens < 0 {
             return Err(format!("{name}'s balance is negative: {after:?}"));
         }
@@ -241,8 +241,8 @@ impl Person {
             return Err(format!("{name}: a row of the ledger changed"));
         }
 
-        // The change: every hold that was added or removed is a step of the protocol, and
-        // nothing else changed.
+        // Checks the change: every added or removed hold is a step of the protocol, and nothing
+        // else changed.
         let (mut tokens, mut spent, mut paid) = (before.tokens, before.spent, Vec::new());
         for (rid, came) in
             after.held.iter().filter(|(rid, held)| before.held.get(*rid) != Some(held))
@@ -303,8 +303,8 @@ impl Person {
                 ));
             }
         }
-        // Every chat that began is counted once, in one minute; minutes are removed only when they
-        // are over.
+        // Every new chat is counted once, in one minute. A minute is removed only when it has
+        // ended.
         let began = after.held.keys().filter(|rid| !before.held.contains_key(*rid)).count();
         let counted: i64 = after
             .minutes
@@ -332,8 +332,8 @@ impl Person {
         Ok(paid)
     }
 
-    /// Every chat that its own function refunded is counted once, in one minute; while too many are
-    /// counted, no chat begins.
+    /// Checks that each refund by a chat's function is counted once, in one minute, and that no
+    /// chat begins while too many refunds are counted.
     fn refunds_are_counted(
         &self,
         before: &Account,
@@ -369,7 +369,7 @@ impl Person {
         if let Some(day) = writer.releases_in_day {
             *expected.entry(day).or_insert(0) += 1;
         }
-        // A day that is over is forgotten.
+        // Days that have ended may be forgotten.
         expected.retain(|day, _| *day >= now / 86_400 || after.refunds_of_days.contains_key(day));
         if after.refunds_of_days != expected {
             return wrong("the refunds of a day are counted wrongly");
@@ -377,7 +377,7 @@ impl Person {
         Ok(())
     }
 
-    /// `granted` and `spent` are the ledger's sums, and a chat has one row.
+    /// Checks that `granted` and `spent` are the ledger's sums. Each chat has one row.
     pub fn matches_its_ledger(&self) -> Result<(), String> {
         let sum = |chats: bool| {
             self.ledger
@@ -398,7 +398,7 @@ impl Person {
         ))
     }
 
-    /// Reads everything again, and compares.
+    /// Reads the account and its ledger again, and compares them with the model.
     pub fn audit(&self, tables: &Tables) -> Result<(), String> {
         if Account::read(tables, &self.pk) != self.account
             || self.read_ledger(tables) != self.ledger
@@ -408,12 +408,12 @@ impl Person {
         self.matches_its_ledger()
     }
 
-    /// Whether a chat was stopped while credits were held for it.
+    /// Returns true if a chat was stopped while it had a hold.
     pub fn has_stopped(&self, chat_id: &str) -> bool {
         self.stopped.contains(chat_id)
     }
 
-    /// Whether a chat was paid.
+    /// Returns true if a chat was paid.
     pub fn paid(&self, chat_id: &str) -> bool {
         self.ledger.contains_key(chat_id)
     }
@@ -431,25 +431,25 @@ impl Person {
     }
 }
 
-/// The conversation that a chat is stored in, if it is in one.
+/// Returns the conversation that contains a chat. `None` if no conversation does.
 pub fn conversation_of(tables: &Tables, user_id: &str, chat_id: &str) -> Option<String> {
     let item = tables.item("ChatsTable", &[("user_id", user_id), ("chat_id", chat_id)])?;
     Some(text(&item, "conversation")).filter(|id| !id.is_empty())
 }
 
-/// What a chat follows in its conversation, if that is named.
+/// Returns the id of the chat that a chat follows. `None` if the stored chat doesn't name one.
 pub fn after(tables: &Tables, user_id: &str, chat_id: &str) -> Option<String> {
     let item = tables.item("ChatsTable", &[("user_id", user_id), ("chat_id", chat_id)])?;
     text(&item, "thread").split('#').nth(2).map(str::to_owned)
 }
 
-/// Whether a conversation exists.
+/// Returns true if a conversation exists.
 pub fn conversation_exists(tables: &Tables, user_id: &str, id: &str) -> bool {
     let item = tables.item("ChatsTable", &[("user_id", user_id), ("chat_id", &format!("c#{id}"))]);
     item.is_some_and(|item| !item.contains_key("deleted"))
 }
 
-/// A stored chat: message, answer, cost and balance.
+/// Returns a stored chat's message, answer, cost and balance.
 pub fn chat(tables: &Tables, user_id: &str, chat_id: &str) -> Option<(String, String, i64, i64)> {
     let item = tables.item("ChatsTable", &[("user_id", user_id), ("chat_id", chat_id)])?;
     Some((
@@ -460,7 +460,7 @@ pub fn chat(tables: &Tables, user_id: &str, chat_id: &str) -> Option<(String, St
     ))
 }
 
-/// Why the answer of a stored chat ends, in the word of its `finish_reason`.
+/// Returns why a stored chat's answer ends, as its `finish_reason`.
 pub fn end(tables: &Tables, user_id: &str, chat_id: &str) -> Option<&'static str> {
     let item = tables.item("ChatsTable", &[("user_id", user_id), ("chat_id", chat_id)])?;
     Some(match text(&item, "cut").as_str() {

@@ -1,5 +1,5 @@
-//! The DynamoDB that schedules run in: embedded in this process, or AWS's DynamoDB Local where
-//! `TEST_DYNAMODB` names it.
+//! The DynamoDB that schedules use: embedded in this process, or DynamoDB Local if `TEST_DYNAMODB`
+//! is set.
 
 use std::sync::{LazyLock, mpsc};
 
@@ -13,18 +13,18 @@ use tokio::runtime::Runtime;
 use super::wire::HttpReply;
 use crate::support::proxy::Proxy;
 
-/// A store of its own, with the template's tables. Calls block until they are answered, so that
-/// nothing else happens meanwhile.
+/// A store with the template's tables. Calls block until they are answered, so that nothing else
+/// happens in the meantime.
 pub enum Tables {
     Embedded(Database),
     Emulator { url: String, http: reqwest::Client, _account: Proxy },
 }
 
-/// Which store schedules run in.
+/// The kind of store that schedules use.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Embedded,
-    /// The one that `TEST_DYNAMODB` names, otherwise the embedded one.
+    /// DynamoDB Local if `TEST_DYNAMODB` is set, otherwise the embedded store.
     UnderTest,
 }
 
@@ -40,7 +40,7 @@ impl Tables {
         let dynamo = Dynamo::start(&Data::Memory, ([127, 0, 0, 1], 0).into()).await.unwrap();
         let database = dynamo.database.clone();
         dynamo.stop().await;
-        // Indexes that the schedules don't read would cost half of the time.
+        // The schedules don't read these indexes, and updating them would take half of the time.
         for (table, index) in [
             ("UsersTable", "by_time"),
             ("UsersTable", "by_label"),
@@ -62,7 +62,7 @@ impl Tables {
         })
     }
 
-    /// One call in DynamoDB's own JSON.
+    /// Executes a call in DynamoDB's JSON.
     pub fn execute(&self, operation: &str, body: &str) -> HttpReply {
         match self {
             Self::Embedded(database) => match operation {
@@ -91,7 +91,7 @@ impl Tables {
         }
     }
 
-    /// An item of a table, behind the API's back.
+    /// Reads an item directly from a table.
     pub fn item(&self, table: &str, key: &[(&str, &str)]) -> Option<Item> {
         let key: serde_json::Map<_, _> =
             key.iter().map(|(name, value)| ((*name).to_owned(), json!({ "S": value }))).collect();
@@ -100,7 +100,7 @@ impl Tables {
         serde_json::from_value(reply["Item"].clone()).unwrap()
     }
 
-    /// Writes an empty conversation of this user, behind the API's back. Returns its id.
+    /// Writes an empty conversation for a user directly, and returns its id.
     pub fn begin_conversation(&self, user_id: &str) -> String {
         let id = uuid::Uuid::now_v7().to_string();
         let texts = [
@@ -116,7 +116,7 @@ impl Tables {
         id
     }
 
-    /// Gives an account instructions for the AI, behind the API's back.
+    /// Writes an account's instructions for the AI directly.
     pub fn instruct(&self, pk: &str, user_id: &str) {
         let mark = json!({
             "TableName": "UsersTable",
@@ -132,7 +132,7 @@ impl Tables {
         self.call("PutItem", &json!({ "TableName": "TokensTable", "Item": item }));
     }
 
-    /// Deletes an account's item, behind the API's back.
+    /// Deletes an account's item directly.
     pub fn remove(&self, pk: &str) {
         self.call(
             "DeleteItem",
@@ -140,7 +140,7 @@ impl Tables {
         );
     }
 
-    /// The rows of a user's ledger.
+    /// Returns the rows of a user's ledger.
     pub fn ledger(&self, user_id: &str) -> Vec<Item> {
         let values = json!({ ":user": { "S": user_id } });
         let query = json!({ "TableName": "LedgerTable", "KeyConditionExpression": "user_id = :user", "ExpressionAttributeValues": values, "ConsistentRead": true });
@@ -154,7 +154,7 @@ impl Tables {
     }
 }
 
-/// Runs the calls to an emulator, since the thread that sends them is blocked.
+/// Runs the calls to an emulator, because the thread that sends them is blocked.
 static ASIDE: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 });

@@ -1,6 +1,5 @@
-//! The wire between the SDK and a DynamoDB. Each call waits until the schedule lets it through, and
-//! again until the schedule lets its reply through; what happens to either is the schedule's
-//! decision.
+//! The wire between the SDK and a DynamoDB. The schedule decides when each call reaches the store,
+//! when its reply reaches the SDK, and whether either is lost.
 
 use std::fmt;
 use std::pin::Pin;
@@ -25,12 +24,12 @@ use crate::support::mistakes::Sabotage;
 /// A request, with the task that sent it and the time.
 #[derive(Clone, Debug)]
 pub struct Packet {
-    /// The number of the task that sent it.
+    /// The number of the task that sent the request.
     pub task: usize,
     /// The operation's name.
     pub operation: String,
     pub body: String,
-    /// The second at which it was sent.
+    /// The second at which the request was sent.
     pub sent: u64,
 }
 
@@ -44,27 +43,27 @@ pub enum Broken {
     TimedOut,
 }
 
-/// A call that waits.
+/// A waiting call.
 #[derive(Debug)]
 pub struct Call {
     pub id: u64,
     pub packet: Packet,
-    /// What the store replied, once the call was applied.
+    /// The store's reply, once the call was applied.
     pub reply: Option<HttpReply>,
-    /// What the SDK is given.
+    /// The outcome that the SDK gets.
     answer: Option<Result<HttpReply, Broken>>,
 }
 
-/// Everything that is on its way.
+/// All requests in transit.
 pub struct Wire {
     pub tables: Arc<Tables>,
-    /// The task that is being polled. `None` lets calls through at once.
+    /// The task that is being polled. While it is `None`, calls pass at once.
     pub current: Option<usize>,
     pub now: u64,
     pub calls: Vec<Call>,
-    /// Requests whose senders have given up, and that may still arrive.
+    /// Stray requests: their senders have given up, but they may still arrive.
     pub adrift: Vec<Packet>,
-    /// Tasks that pause before they send an operation again.
+    /// Tasks that pause before they retry an operation.
     pub pausing: Vec<(usize, String)>,
     /// Rewrites calls, so that the schedules have a mistake to find.
     sabotage: Option<Sabotage>,
@@ -94,8 +93,8 @@ impl Connection {
         self.0.lock().unwrap()
     }
 
-    /// A client's configuration: attempts as in production, pauses of no length between them, and
-    /// only the schedule's time-outs.
+    /// Returns a client's configuration with production's number of attempts, no pauses between
+    /// attempts, and only the time-outs that the schedule decides.
     pub fn client(&self) -> Builder {
         Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -116,12 +115,12 @@ impl Connection {
 }
 
 impl Wire {
-    /// The waiting call with this id.
+    /// Returns the waiting call with this id.
     pub fn call(&mut self, id: u64) -> Option<&mut Call> {
         self.calls.iter_mut().find(|call| call.id == id)
     }
 
-    /// Whether a task does nothing but wait for the store.
+    /// Returns true if a task does nothing but wait for the store.
     pub fn waits(&self, task: usize) -> bool {
         let mut own = self.calls.iter().filter(|call| call.packet.task == task).peekable();
         own.peek().is_some()
@@ -230,7 +229,7 @@ fn response((status, body): HttpReply) -> HttpResponse {
     response
 }
 
-/// The pauses of the SDK between two attempts.
+/// Skips the SDK's pauses between two attempts.
 #[derive(Debug)]
 struct NoPause;
 
