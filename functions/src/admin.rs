@@ -1,4 +1,4 @@
-//! Endpoints for administrators. They take an administrator's access token, and no API keys.
+//! Endpoints for administrators. They accept an administrator's access token, and no API key.
 
 pub mod admin_adjustment;
 pub mod admin_api_keys;
