@@ -1,4 +1,5 @@
-//! Any bytes as a body, and any text as what a body may hold: names and addresses have one key each, whatever form they are typed in.
+//! Sends any bytes as a body, and parses any text as a field of a body. Usernames and addresses have one key form each, in whatever form
+//! they are typed.
 
 #![no_main]
 

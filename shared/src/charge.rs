@@ -1,5 +1,5 @@
-//! Charging a chat: its credits are reserved before the AI is called, and spent with the answer
-//! or returned. docs/internals/money.md explains why this is correct whatever fails.
+//! Charges chats. A chat's credits are reserved before the AI is called, and then spent with the
+//! answer or returned. docs/internals/money.md explains why this is correct whatever fails.
 
 mod request;
 
@@ -28,14 +28,15 @@ use crate::{App, Error, Request, Result, http};
 use self::request::NOT_IN_CONVERSATION;
 pub use self::request::{AnswerForm, Body, Context, NewChat, RequestKey, conversation_id, read};
 
-/// The part of the function's time that is kept for storing the answer, or returning the credits.
+/// The part of the function's time that is reserved for storing the answer or returning the
+/// credits.
 const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
 
-/// How long a lease lasts beyond the function's time, in seconds: its last write may be in flight
-/// that long.
+/// The seconds by which a lease outlasts the function's time, because the function's last write may
+/// still be in flight for that long.
 const LEASE_AFTER: u64 = 30;
 
-/// The failures of sending a message, besides those that every request can have.
+/// The failures of sending a message, in addition to the failures that every request can have.
 pub const FAILURES: &[Failure] = &[
     Failure::InsufficientTokens,
     Failure::KeyRunning,
@@ -54,51 +55,52 @@ pub const FAILURES: &[Failure] = &[
 
 /// The outcome of [`Charge::begin`].
 pub enum BeginOutcome {
-    /// The credits are reserved; the AI is called next.
+    /// The credits are reserved. The next step is to call the AI.
     Charge(Box<Charge>),
-    /// An earlier request with the same idempotency key has finished: this is its result. Nothing
-    /// was taken.
+    /// The result of an earlier request with the same idempotency key, which has finished. No
+    /// credits were taken for this request.
     Replayed(Box<Chat>),
 }
 
-/// A chat whose credits are reserved. Unless it is answered, they stay reserved until the lease
-/// ends.
+/// A chat whose credits are reserved. If the chat isn't answered, its credits stay reserved until
+/// the lease ends.
 pub struct Charge {
     app: AiApp,
     chat_id: Uuid,
     message: Message,
     conversation: Option<String>,
-    /// What it follows in the conversation, if it doesn't continue the main line.
+    /// The chat that this chat follows in the conversation, if it doesn't continue the main line.
     after: Option<ParentChat>,
     prompt: Prompt,
     hold: Hold,
     limits: ChatLimits,
     started: u64,
     patience: Duration,
-    /// Whether the client knows its idempotency key, by which it can be stopped.
+    /// Whether the client knows the chat's idempotency key, with which it can stop the chat.
     can_be_stopped: bool,
 }
 
-/// A chat that is answered, stored and paid.
+/// A chat that was answered, stored and paid for.
 #[derive(Clone, Debug)]
 pub struct ChargedChat {
-    /// The chat as it is stored.
+    /// The stored chat.
     pub chat: Chat,
-    /// The remaining quota of chats in this minute.
+    /// The account's remaining quota of chats in this minute.
     pub this_minute: Limit,
 }
 
 impl Charge {
-    /// Reserves the credits of a chat, and reads the conversation before it. All other checks
-    /// must come first.
+    /// Reserves the credits of a chat, and reads the conversation before it. The caller must make
+    /// all other checks first.
     ///
     /// # Errors
-    /// Those of [`Store::reserve`](crate::store::Store::reserve), [`Error::KeyReused`],
+    /// The errors of [`Store::reserve`](crate::store::Store::reserve), [`Error::KeyReused`],
     /// [`Error::ChatDeleted`], [`Error::NoSuchConversation`], and [`Error::Invalid`] if the
-    /// conversation lacks the chat that this one follows. Nothing was taken then, except after
-    /// [`Error::Unavailable`] from the reserve: the lease decides. If the conversation or the user's
-    /// instructions can't be read after the reserve, the credits are returned, or
-    /// [`Error::AiFailedTokensHeld`] says that they aren't yet.
+    /// conversation doesn't contain the chat that this chat follows. After these errors no credits
+    /// were taken, with one exception: after [`Error::Unavailable`] from the reserve, credits may
+    /// stay reserved until the lease ends. If the conversation or the user's instructions can't be
+    /// read after the reserve, the credits are returned. [`Error::AiFailedTokensHeld`] then means
+    /// that they could not be returned yet.
     pub async fn begin(
         app: &AiApp,
         req: &Request,
@@ -151,7 +153,8 @@ impl Charge {
         };
         let NewChat { message, context, .. } = asked;
         let instructions: Vec<String> = own.into_iter().chain(instructions).collect();
-        // They count as earlier messages: no prompt is longer than one without them may be.
+        // Instructions count as earlier messages, so they can't make a prompt longer than the
+        // limit.
         let taken: usize = instructions.iter().map(String::len).sum();
         let room = app.ai.config.context_bytes.saturating_sub(taken);
         let prompt = |turns| Prompt { instructions, ..Prompt::after(turns, message.text()) };
@@ -178,15 +181,15 @@ impl Charge {
         })))
     }
 
-    /// Calls the AI, and stores the answer or returns the credits. If the conversation was deleted
-    /// meanwhile, the chat is stored without one. A listener gets each piece of the answer at
-    /// once; if it disconnects, nothing changes. If the chat is
-    /// [stopped](crate::store::Store::stop), what the listener got is the answer.
+    /// Calls the AI, and then stores the answer or returns the credits. If the conversation was
+    /// deleted meanwhile, the chat is stored without a conversation. A listener gets each piece of
+    /// the answer at once, and may disconnect without effect. If the chat is
+    /// [stopped](crate::store::Store::stop), the answer is the text that the listener got.
     ///
     /// # Errors
-    /// Those of [`Ai::answer`](crate::ai::Ai::answer), [`Error::AiFailedTokensHeld`] if the credits
-    /// could not be returned yet, [`Error::NotCharged`] and [`Error::Unavailable`] if the answer
-    /// could not be stored.
+    /// The errors of [`Ai::answer`](crate::ai::Ai::answer), [`Error::AiFailedTokensHeld`] if the
+    /// credits could not be returned yet, [`Error::NotCharged`] and [`Error::Unavailable`] if the
+    /// answer could not be stored.
     pub async fn answer(self, listener: Option<Listener>) -> Result<ChargedChat> {
         let Self {
             app,
@@ -201,7 +204,7 @@ impl Charge {
             patience,
             can_be_stopped,
         } = self;
-        // A look that comes after the end of the time would be in vain.
+        // Don't watch if the time ends before the first check.
         let is_watched = can_be_stopped && patience > app.ai.config.stop_pace;
         let answered = {
             let stop = stop(&app, &hold, is_watched);
@@ -250,7 +253,7 @@ impl Charge {
                         this_minute: hold.left_this_minute(limits, app.clock.seconds()),
                     });
                 }
-                // The AI has answered: deleting the conversation must not make the answer free.
+                // The AI has answered, so deleting the conversation must not make the answer free.
                 SettleOutcome::NoConversation => {
                     (hold, chat) = (hold.with_new_request_token(), chat.of(None, None))
                 }
@@ -266,9 +269,9 @@ impl Charge {
     }
 }
 
-/// Ends when the user has stopped the chat of this hold. Looks for that in the store, from
-/// a while after its beginning on: an answer that is complete by then costs no look. Never ends
-/// unless it `is_watched`.
+/// Completes when the user has stopped the chat of this hold. Checks the store at intervals, and
+/// waits one interval before the first check, so a fast answer costs no read. Never completes if
+/// `is_watched` is false.
 async fn stop(app: &AiApp, hold: &Hold, is_watched: bool) {
     if !is_watched {
         future::pending::<()>().await;
@@ -285,8 +288,8 @@ async fn stop(app: &AiApp, hold: &Hold, is_watched: bool) {
     }
 }
 
-/// An answer that arrives piece by piece. A task of its own completes and stores it: if the client
-/// disconnects in the middle, the answer is still stored, and charged once.
+/// An answer that arrives piece by piece. A separate task completes and stores it, so the answer is
+/// stored and charged once even if the client disconnects.
 pub struct AnswerStream {
     chat_id: String,
     began: u64,
@@ -299,7 +302,7 @@ impl AnswerStream {
     /// Calls the AI, and waits for the first piece, or for the end of an empty answer.
     ///
     /// # Errors
-    /// Those of [`Charge::answer`], if there is no first piece.
+    /// The errors of [`Charge::answer`], if the AI delivered no piece.
     pub async fn begin(charge: Box<Charge>) -> Result<Self> {
         let (chat_id, began) = (charge.chat_id.to_string(), charge.started);
         let (listener, mut pieces) = unbounded_channel();
@@ -315,17 +318,17 @@ impl AnswerStream {
         Ok(Self { chat_id, began, first, pieces, outcome })
     }
 
-    /// The id of the chat.
+    /// Returns the id of the chat.
     pub fn chat_id(&self) -> &str {
         &self.chat_id
     }
 
-    /// When it was sent, in milliseconds since 1970.
+    /// Returns the time at which the message was sent, in milliseconds since 1970.
     pub fn began(&self) -> u64 {
         self.began
     }
 
-    /// The next piece. `None` after the last one.
+    /// Returns the next piece, or `None` after the last piece.
     pub async fn next(&mut self) -> Option<Piece> {
         match self.first.take() {
             Some(first) => Some(first),
@@ -333,10 +336,10 @@ impl AnswerStream {
         }
     }
 
-    /// Waits until the answer is stored, or the credits are returned.
+    /// Waits until the answer is stored or the credits are returned.
     ///
     /// # Errors
-    /// Those of [`Charge::answer`].
+    /// The errors of [`Charge::answer`].
     pub async fn end(self) -> Result<ChargedChat> {
         self.outcome.await
     }
@@ -346,17 +349,17 @@ fn broken<T>(_: JoinError) -> Result<T> {
     Err(Error::Internal("answering panicked; the tokens return when the lease ends".into()))
 }
 
-/// What the conversation before a message has for the AI.
+/// The part of a conversation that the AI gets with a new message.
 #[derive(Default)]
 struct ConversationContext {
-    /// The chats that the new one follows.
+    /// The chats that the new chat follows.
     branch: Branch,
-    /// The user's instructions for it.
+    /// The user's instructions for this conversation.
     instructions: Option<String>,
 }
 
-/// The conversation before a message. The inner failure is that it doesn't exist, or lacks the
-/// chat that this one follows.
+/// Reads the conversation before a message. The inner error means that the conversation doesn't
+/// exist, or doesn't contain the chat that the message follows.
 async fn earlier(
     app: &AiApp,
     caller: &Credential,
@@ -395,13 +398,14 @@ async fn refused(
     match account.reservations.get(&key.id).filter(|running| running.expires_at > now) {
         Some(running) if running.fingerprint != key.fingerprint => Err(Error::KeyReused),
         Some(_) => Err(Error::KeyRunning { seconds: 5 }),
-        // Read after the account, since it may have ended just before.
+        // Read the record after the account, because the earlier request may have ended in between.
         None => finished(app, caller, key).await?.map(BeginOutcome::Replayed).ok_or(missing),
     }
 }
 
-/// The user's instructions for all conversations. Only an account that has some pays for a read, and
-/// only a message of this API's own: other clients send all that the AI should know.
+/// Reads the user's instructions for all conversations. The read is skipped if the account has no
+/// instructions, or if OpenAI's clients sent the message: their prompts contain everything that the
+/// AI should know.
 async fn own_instructions(app: &App, hold: &Hold, context: &Context) -> Result<Option<String>> {
     match context {
         Context::New | Context::Conversation { .. } if hold.is_instructed() => {
@@ -411,7 +415,7 @@ async fn own_instructions(app: &App, hold: &Hold, context: &Context) -> Result<O
     }
 }
 
-/// The last chats that fit into `room` bytes together, as turns, oldest first.
+/// Returns the newest chats that fit into `room` bytes in total, as turns, oldest first.
 fn remembered(newest_first: Vec<Chat>, room: usize) -> Vec<Turn> {
     let mut left = room;
     let fits = |chat: &Chat| {
@@ -421,12 +425,12 @@ fn remembered(newest_first: Vec<Chat>, room: usize) -> Vec<Turn> {
     };
     let mut last: Vec<Chat> = newest_first.into_iter().take_while(fits).collect();
     last.reverse();
-    // A stopped chat may have no answer, and some providers refuse blank turns.
+    // A stopped chat may have no answer, and some providers reject blank turns.
     last.iter().flat_map(Chat::turns).filter(|turn| !turn.is_blank()).collect()
 }
 
-/// The stored result of an earlier request with this idempotency key. `None` if no such request has
-/// finished. Writes nothing, and doesn't call the AI.
+/// Returns the stored result of an earlier request with this idempotency key, or `None` if no such
+/// request has finished. Writes nothing, and doesn't call the AI.
 async fn finished(app: &App, caller: &Credential, key: &RequestKey) -> Result<Option<Box<Chat>>> {
     let Some(record) = app.store.record(&key.id, app.clock.seconds()).await? else {
         return Ok(None);
@@ -442,7 +446,8 @@ async fn finished(app: &App, caller: &Credential, key: &RequestKey) -> Result<Op
     chat?.map(|chat| Some(Box::new(chat))).ok_or(Error::ChatDeleted)
 }
 
-/// What a chat costs. Only OpenAI's clients choose the length of the whole prompt.
+/// Returns the fare of a chat. It depends on the prompt's length only for OpenAI's clients, because
+/// only they choose the whole prompt.
 fn fare(app: &AiApp, context: &Context) -> Fare {
     let price = app.config.chat_price;
     match context {
@@ -453,7 +458,7 @@ fn fare(app: &AiApp, context: &Context) -> Fare {
     }
 }
 
-/// Releases the hold. Returns `error`, or a failure that says that the credits are still reserved.
+/// Releases the hold. Returns `error`, or an error that says that the credits are still reserved.
 async fn refund(app: &AiApp, hold: &Hold, refund: Refund, error: Error) -> Error {
     let limits = ChatLimits::from_config(&app.config, &app.ai.config);
     let released = app.store.release(hold, refund, limits, app.clock.seconds()).await;

@@ -1,5 +1,6 @@
-//! Statements: the rows of an account's ledger, newest first, each with the balance after it, which
-//! is computed backwards; and the totals of months. Administrators also see the actor of each row.
+//! Statements: an account's ledger rows, newest first, each with the balance after it, and the
+//! totals of months. Balances are computed backwards from the current balance. Administrators also
+//! see the actor of each row.
 
 mod months;
 
@@ -17,38 +18,41 @@ use crate::{App, Error, Result};
 
 pub use self::months::{MonthTotals, Months};
 
-/// How often the first page is read at most, until the account doesn't change meanwhile.
+/// The maximum number of attempts at reading the first page. An attempt fails if the account
+/// changes meanwhile.
 const READINGS: usize = 10;
 
-/// How many rows a request reads at most that it doesn't show, for a balance or for totals.
+/// The maximum number of rows that a request reads without showing them, to compute a balance or
+/// totals.
 const COMPUTED: usize = 2000;
 
 /// A row of a statement.
 #[derive(Serialize, ToSchema)]
 pub struct StatementRow<'a> {
-    /// The row.
+    /// The ledger row.
     #[serde(flatten)]
     row: LedgerRow<'a>,
-    /// The balance after it.
+    /// The balance after this row.
     #[schema(examples(3900))]
     balance: i64,
-    /// The actor: the id of an account, or `manage`. Only for administrators.
+    /// The actor: the id of an account, or `manage`. Only shown to administrators.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("manage"))]
     actor: Option<&'a str>,
-    /// The beginning of the message, on one line. Null without a message, and if it was deleted. For
-    /// administrators also null if the operator lets them read no messages.
+    /// The beginning of the message, on one line. Null if the row has no message, or the message
+    /// was deleted. For administrators also null if the operator has closed the messages to them.
     #[schema(required, examples("Hello!"))]
     excerpt: Option<String>,
-    /// The name of the API key that sent the message. Null if a session did, or the key was revoked.
+    /// The name of the API key that sent the message. Null if a session sent it, or the key was
+    /// revoked.
     #[schema(required, examples("a program"))]
     key_name: Option<&'a str>,
 }
 
-/// The most characters of the beginning of a message.
+/// The maximum number of characters in an excerpt.
 const EXCERPT: usize = 60;
 
-/// The beginning of a message, on one line.
+/// Returns the beginning of a message, on one line.
 fn excerpt(message: &str) -> String {
     let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(EXCERPT) {
@@ -60,12 +64,12 @@ fn excerpt(message: &str) -> String {
     }
 }
 
-/// Whose statement it is.
+/// The owner of a statement.
 #[derive(Clone, Copy, Debug)]
 pub enum StatementOwner<'a> {
-    /// The caller's, if the account accepts the token.
+    /// The caller, if the account accepts the token.
     Caller(&'a AccessToken),
-    /// This account's, which was just read for an administrator.
+    /// This account, which was just read for an administrator.
     Account(&'a Account),
 }
 
@@ -76,28 +80,28 @@ pub struct Period {
     to: Option<Day>,
 }
 
-/// A page of a statement: some entries of a ledger, and the balance after the first of them.
+/// A page of a statement: ledger entries, and the balance after the newest of them.
 pub struct Statement {
-    /// The account, as it was read with the entries.
+    /// The account, read together with the entries.
     pub account: Account,
     balance: i64,
     entries: Vec<Entry>,
-    /// The messages of the entries, by id.
+    /// The messages of the entries, by chat id.
     messages: HashMap<String, String>,
-    /// The names of the API keys of the entries, by id.
+    /// The names of the entries' API keys, by key id.
     key_names: HashMap<String, String>,
-    /// Where the next page begins, if there may be one.
+    /// The position at which the next page begins, if there may be a next page.
     next: Option<String>,
 }
 
-/// Entries of a ledger as they were read, newest first.
+/// Ledger entries as they were read, newest first.
 struct Rows {
-    /// The account, as it was read with them.
+    /// The account, read together with the entries.
     account: Account,
-    /// The balance after the first of them.
+    /// The balance after the newest of the entries.
     balance: i64,
     entries: Vec<Entry>,
-    /// Whether older ones may follow.
+    /// Whether older entries may follow.
     more: bool,
 }
 
@@ -109,7 +113,7 @@ impl StatementOwner<'_> {
         })
     }
 
-    /// The account, read unless it is known.
+    /// Returns the account. Reads it only if it isn't known yet.
     async fn known(self, app: &App) -> Result<Account> {
         match self {
             Self::Account(account) => Ok(account.clone()),
@@ -129,13 +133,13 @@ impl Period {
     /// Reads the query parameters `from` and `to`: days in UTC, both included.
     ///
     /// # Errors
-    /// [`Error::Invalid`].
+    /// [`Error::Invalid`] if a day is invalid.
     pub fn from_query(req: &Request) -> Result<Self> {
         let (from, to) = http::query_days(req)?;
         Ok(Self { from, to })
     }
 
-    /// The scope of the cursors of a list for these days.
+    /// Returns the scope of a list's cursors for these days.
     pub fn scope(self, list: &str) -> String {
         let text = |day: Option<Day>| day.map(|day| day.to_string()).unwrap_or_default();
         match self {
@@ -144,18 +148,18 @@ impl Period {
         }
     }
 
-    /// Sorts before the rows of these days, and after all older ones.
+    /// Returns an id that sorts before all rows of these days, and after all older rows.
     fn first(self) -> Option<String> {
         self.from.map(|day| least_id(day.begins()))
     }
 
-    /// Sorts after the rows of these days, and before all newer ones.
+    /// Returns an id that sorts after all rows of these days, and before all newer rows.
     fn end(self) -> Option<String> {
         self.to.map(|day| least_id(day.after(1).begins()))
     }
 
-    /// Whether there may be rows after these days that are older than the row `before`. `now` is in
-    /// milliseconds.
+    /// Returns true if the page after the row `before` may begin with rows that are newer than
+    /// these days. `now` is in milliseconds.
     fn is_past(self, before: Option<&str>, now: u64) -> bool {
         let is_past = |end: String| least_id(now) >= end && before.is_none_or(|id| id > &*end);
         self.end().is_some_and(is_past)
@@ -163,11 +167,12 @@ impl Period {
 }
 
 impl Rows {
-    /// At most `count` rows: the newest ones, or those after a row and the balance before it.
+    /// Reads at most `count` rows: the newest rows, or the rows after a given row and the balance
+    /// before it.
     ///
     /// # Errors
-    /// Those of reading the account; [`Error::Unavailable`] if the account kept changing while it
-    /// was read.
+    /// The errors of reading the account, and [`Error::Unavailable`] if the account kept changing
+    /// while it was read.
     async fn read(
         app: &App,
         owner: StatementOwner<'_>,
@@ -180,8 +185,8 @@ impl Rows {
         }
     }
 
-    /// The newest rows, and the balance after the newest one. The account is read before and after
-    /// the rows; if it changed, both are read again.
+    /// Reads the newest rows, and the balance after the newest one. Reads the account before and
+    /// after the rows, and starts again if it changed.
     async fn newest(app: &App, owner: StatementOwner<'_>, count: usize) -> Result<Self> {
         let mut before = owner.known(app).await?;
         for _ in 0..READINGS {
@@ -195,8 +200,8 @@ impl Rows {
         Err(Error::Unavailable("the account kept changing while its statement was read".into()))
     }
 
-    /// The rows after a position, which contains their balance. They are read at the same time as
-    /// the account.
+    /// Reads the rows after a position, which contains their balance. The account is read at the
+    /// same time.
     async fn older(
         app: &App,
         owner: StatementOwner<'_>,
@@ -212,8 +217,8 @@ impl Rows {
     }
 }
 
-/// The row that a page begins after, and the balance before that row, in the text of a cursor; and
-/// the rest of the text.
+/// Parses a cursor's position. Returns the row that the page begins after, the balance before that
+/// row, and the rest of the text.
 fn place(position: &str) -> Result<(&str, i64, &str)> {
     let (before, rest) = position.split_once(' ').ok_or(Error::InvalidCursor)?;
     let (balance, rest) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -223,19 +228,19 @@ fn place(position: &str) -> Result<(&str, i64, &str)> {
     }
 }
 
-/// The balance before the last of these rows, if this is the balance after the first one.
+/// Returns the balance before the oldest of these rows. `balance` is the balance after the newest.
 fn before(entries: &[Entry], balance: i64) -> i64 {
     entries.iter().fold(balance, |balance, entry| balance.saturating_sub(entry.amount))
 }
 
 impl Statement {
-    /// The page of the statement that `paging` asks for, whose cursor may still be forged. Rows after
-    /// the days of `period` only count for the balance. If there are many, the page has no rows. The
-    /// messages of the rows are read `with_messages`.
+    /// Reads the page of the statement that `paging` asks for. The cursor may still be forged. Rows
+    /// after the days of `period` are only used to compute the balance; if there are many such
+    /// rows, the page is empty. The rows' messages are read only if `with_messages` is set.
     ///
     /// # Errors
-    /// Those of reading the account; [`Error::InvalidCursor`]; [`Error::Unavailable`] if the
-    /// account kept changing while it was read.
+    /// The errors of reading the account, [`Error::InvalidCursor`], and [`Error::Unavailable`] if
+    /// the account kept changing while it was read.
     pub async fn read(
         app: &App,
         owner: StatementOwner<'_>,
@@ -268,17 +273,18 @@ impl Statement {
         Ok(Self { account, balance, entries, messages, key_names, next })
     }
 
-    /// The page as JSON or CSV, as the request asks, with `actors` or without.
+    /// Replies with the page as JSON or CSV, as the request asks. `actors` adds the actor of each
+    /// row.
     ///
     /// # Errors
-    /// [`Error::Internal`].
+    /// [`Error::Internal`] if the reply can't be written.
     pub fn reply(&self, req: &Request, page: &ProvenPage<'_>, actors: bool) -> Reply {
         let rows = self.rows(actors);
         let response = if http::wants_csv(req) { csv(&rows, actors)? } else { http::ok(&rows)? };
         page.linked(response, self.next.as_deref())
     }
 
-    /// The rows, newest first.
+    /// Returns the rows, newest first.
     fn rows(&self, actors: bool) -> Vec<StatementRow<'_>> {
         let mut balance = self.balance;
         let rows = self.entries.iter().map(|entry| {
@@ -299,7 +305,7 @@ impl Statement {
     }
 }
 
-/// The messages of these entries of an account, and the names of their API keys, by id.
+/// Reads the messages of these entries and the names of their API keys. Both maps are by id.
 async fn messages_and_key_names(
     app: &App,
     account: &Account,

@@ -1,4 +1,4 @@
-//! What a request asks the AI, and under which idempotency key.
+//! Reads requests to the AI and their idempotency keys.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -13,7 +13,7 @@ use crate::values::idempotency::{Key, Kind, fingerprint, fingerprint_without};
 use crate::values::{AccessToken, Credential, Message, ParentChat};
 use crate::{App, Error, Request, Result, http};
 
-/// What a request asks.
+/// A request to begin a chat.
 #[derive(Clone, Debug)]
 pub struct NewChat {
     /// The message to answer.
@@ -27,33 +27,33 @@ pub struct NewChat {
 /// The conversation before a message.
 #[derive(Clone, Debug)]
 pub enum Context {
-    /// None: the message begins a conversation.
+    /// No conversation yet: the message begins a new one.
     New,
-    /// The branch of a conversation that ends with this chat.
+    /// A branch of a stored conversation.
     Conversation {
         /// The conversation's id.
         id: String,
-        /// The message that it follows; `None` for the newest one.
+        /// The chat that the message follows; `None` for the newest chat.
         after: Option<ParentChat>,
     },
-    /// The turns in the request; the chat belongs to no conversation.
+    /// The turns in the request. The chat belongs to no stored conversation.
     Given(Box<Prompt>),
 }
 
-/// An idempotency key and its payload.
+/// An idempotency key, with the hash of the request's payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestKey {
     /// The key's id.
     pub id: String,
     /// The hash of the payload.
     pub fingerprint: String,
-    /// Whether it was generated for this request, so that no earlier request can have used it.
+    /// Whether the key was generated for this request. No earlier request can have used such a key.
     pub fresh: bool,
-    /// Whether the client chose it, and so can stop the chat.
+    /// Whether the client chose the key, and can therefore stop the chat.
     pub by_client: bool,
 }
 
-/// The form of the answer that one of OpenAI's clients asks for.
+/// The form of answer that one of OpenAI's clients requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerForm {
     /// A chat completion.
@@ -70,13 +70,14 @@ impl AnswerForm {
         }
     }
 
-    /// The hash of a request. No request for another form or of another kind has the same one.
+    /// Returns the hash of a request. Requests for another form, or of another kind, have different
+    /// hashes.
     fn fingerprint(self, req: &Request) -> String {
         self.of_payload(&fingerprint(req.body()))
     }
 
-    /// The hash of a request of Codex, without `client_metadata`, whose order changes when Codex
-    /// sends the request again.
+    /// Returns the hash of a request from Codex, without `client_metadata`, because Codex may
+    /// reorder that field when it repeats the request.
     fn fingerprint_of_codex(self, req: &Request) -> String {
         match fingerprint_without("client_metadata", req.body()) {
             Some(payload) => self.of_payload(&payload),
@@ -90,11 +91,12 @@ impl AnswerForm {
 }
 
 impl RequestKey {
-    /// The key of a request of one of OpenAI's clients: the one that it sent, one for the turn of
-    /// Codex, or one for its count of retries. `None` if the request has none of these.
+    /// Returns the key for a request from one of OpenAI's clients: the key that the client sent, a
+    /// key for the turn of Codex, or a key for the client's count of retries. `None` if the request
+    /// has none of these.
     ///
     /// # Errors
-    /// [`Error::Unavailable`].
+    /// [`Error::Unavailable`] if the store fails.
     pub async fn of_program(
         app: &App,
         req: &Request,
@@ -114,8 +116,8 @@ impl RequestKey {
         }
     }
 
-    /// The key for a request in a turn of Codex. A turn has several requests with different bodies,
-    /// so the key is made of the turn's id and the request.
+    /// Returns the key for a request in a turn of Codex. A turn has several requests with different
+    /// bodies, so the key is derived from the turn's id and the request.
     fn of_turn(turn: &str, caller: &Credential, fingerprint: String) -> Self {
         let id = Key::of_turn(turn, &fingerprint).id(Kind::Chat, caller.user_id());
         Self { id, fingerprint, fresh: false, by_client: false }
@@ -126,10 +128,11 @@ impl RequestKey {
         Self { id, fingerprint, fresh: false, by_client: true }
     }
 
-    /// The key for a call that was sent without one. `again`: the client counts it as a retry.
+    /// Returns the key for a request that was sent without one. `again` means that the client
+    /// counts the request as a retry.
     ///
     /// # Errors
-    /// [`Error::Unavailable`].
+    /// [`Error::Unavailable`] if the store fails.
     pub async fn of_call(
         app: &App,
         req: &Request,
@@ -139,7 +142,7 @@ impl RequestKey {
     ) -> Result<Self> {
         let (fresh, fingerprint) = (Uuid::new_v4().simple().to_string(), form.fingerprint(req));
         let now = app.clock.millis();
-        // SAM CLI reports the time of its own start as the time of every request.
+        // SAM CLI reports its start time as the time of every request.
         let came = if app.config.sam_local { now } else { http::received_at(req, now) };
         let call = Call { user_id: caller.user_id(), payload: &fingerprint, again, came };
         let id = app.store.key_of(call, &fresh).await?;
@@ -153,21 +156,24 @@ impl RequestKey {
 pub struct Body {
     #[schema(value_type = Message)]
     message: Option<String>,
-    /// The conversation that it continues. Without one it begins a new one.
+    /// The conversation that the message continues. Without it, the message begins a new
+    /// conversation.
     #[schema(value_type = Option<IdOrNone>)]
     conversation_id: Option<String>,
-    /// The message of the conversation that it follows, or `start` for another beginning: this is how a
-    /// message is edited, or answered again. Without it, it follows the newest message.
+    /// The message in the conversation that this message follows, or `start` for a new beginning.
+    /// Clients use it to edit a message, or to get another answer. Without it, this message follows
+    /// the newest message.
     #[schema(value_type = Option<AfterOrNone>)]
     after: Option<String>,
-    /// An access token, for clients that don't send the header `Authorization`.
+    /// An access token, for clients that don't send the `Authorization` header.
     token: Option<String>,
 }
 
-/// The caller and the message, in one of the caller's conversations or at the beginning of one.
+/// Reads the caller and the message. The message continues one of the caller's conversations, or
+/// begins a new one.
 ///
 /// # Errors
-/// Those of an invalid request or access token.
+/// Fails if the request or the access token is invalid.
 pub async fn read(app: &App, req: &Request) -> Result<(Credential, NewChat)> {
     let key = http::idempotency_key(req)?;
     let Body { message, conversation_id, after, token } = http::json(req)?;
@@ -184,24 +190,24 @@ pub async fn read(app: &App, req: &Request) -> Result<(Credential, NewChat)> {
     Ok((caller, asked))
 }
 
-/// The id of a conversation as a hyphenated lower-case UUID.
+/// Returns the id of a conversation as a hyphenated lower-case UUID.
 ///
 /// # Errors
-/// [`Error::Invalid`] if it isn't an id.
+/// [`Error::Invalid`] if the text isn't an id.
 pub fn conversation_id(text: &str) -> Result<String> {
     let id = Uuid::try_parse(text)
         .map_err(|_| Error::field("conversation_id", "This must be the id of a conversation."))?;
     Ok(id.to_string())
 }
 
-/// The sentence for a message to follow without a conversation.
+/// The sentence for a request that says which message to follow, but not in which conversation.
 const NO_CONVERSATION: &str = "Also send the conversation_id of the message that this one follows.";
 
-/// The sentence for a message to follow that is of another conversation, or was deleted.
+/// The sentence for a request to follow a message that was deleted or is in another conversation.
 pub(super) const NOT_IN_CONVERSATION: &str =
     "The conversation has no message with this id. It may have been deleted.";
 
-/// The conversation before a message, as the request has it.
+/// Reads from the request which conversation precedes the message.
 fn context(conversation: Option<String>, after: Option<String>) -> Result<Context> {
     let after = after.filter(|word| !word.is_empty());
     match (conversation.filter(|id| !id.is_empty()), after) {

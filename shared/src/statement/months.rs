@@ -1,5 +1,6 @@
-//! The totals of months in UTC, newest first. The rows are read within the bound of a request; the
-//! cursor has the totals of a month that another request completes.
+//! The totals of months in UTC, newest first. A request reads a limited number of rows. If the
+//! limit splits a month, the cursor contains the month's totals so far, and the next request
+//! completes them.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -17,13 +18,14 @@ pub struct MonthTotals {
     /// The month in UTC.
     #[schema(pattern = "^[0-9]{4}-[0-9]{2}$", examples("2026-11"))]
     month: String,
-    /// How many messages were paid.
+    /// The number of paid messages.
     #[schema(examples(12))]
     chats: u64,
-    /// The tokens that they cost.
+    /// The tokens spent on these messages.
     #[schema(examples(1200))]
     spent: i64,
-    /// The tokens that were granted, including adjustments. Negative if these took more.
+    /// The tokens that were granted, including adjustments. Negative if adjustments took more than
+    /// was granted.
     #[schema(examples(500))]
     granted: i64,
     /// The balance after the last change of the month.
@@ -31,17 +33,17 @@ pub struct MonthTotals {
     balance: i64,
 }
 
-/// Some months of a statement.
+/// A page of a statement's months.
 pub struct Months {
-    /// The account, as it was read with them.
+    /// The account, read together with the rows.
     pub account: Account,
     months: Vec<MonthTotals>,
-    /// Where the next page begins, if there may be one.
+    /// The position at which the next page begins, if there may be a next page.
     next: Option<String>,
 }
 
 impl MonthTotals {
-    /// A month without rows, and the balance at its end.
+    /// Returns a month without rows, with the balance at its end.
     fn ending_with(balance: i64, month: String) -> Self {
         Self { month, chats: 0, spent: 0, granted: 0, balance }
     }
@@ -55,13 +57,13 @@ impl MonthTotals {
         }
     }
 
-    /// The text for a cursor.
+    /// Returns the totals as text for a cursor.
     fn text(&self) -> String {
         let Self { month, chats, spent, granted, balance } = self;
         format!("{month} {chats} {spent} {granted} {balance}")
     }
 
-    /// Reads what [`MonthTotals::text`] writes. `None` for an empty text.
+    /// Parses the output of [`MonthTotals::text`]. Returns `None` for an empty text.
     fn parse(text: &str) -> Result<Option<Self>> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let &[month, chats, spent, granted, balance] = words.as_slice() else {
@@ -79,12 +81,12 @@ impl MonthTotals {
 }
 
 impl Months {
-    /// The page of months that `paging` asks for, whose cursor may still be forged. It may have few
-    /// months or none, and still have a next page.
+    /// Reads the page of months that `paging` asks for. The cursor may still be forged. The page
+    /// may have few months or no months, and still have a next page.
     ///
     /// # Errors
-    /// Those of reading the account; [`Error::InvalidCursor`]; [`Error::Unavailable`] if the
-    /// account kept changing while it was read.
+    /// The errors of reading the account, [`Error::InvalidCursor`], and [`Error::Unavailable`] if
+    /// the account kept changing while it was read.
     pub async fn read(app: &App, caller: &AccessToken, paging: &Paging<'_>) -> Result<Self> {
         let place = paging.position().map(place).transpose()?;
         let after = place.map(|(before, balance, _)| (before, balance));
@@ -96,17 +98,18 @@ impl Months {
         Ok(Self { account, months, next })
     }
 
-    /// The page.
+    /// Replies with the page.
     ///
     /// # Errors
-    /// [`Error::Internal`].
+    /// [`Error::Internal`] if the reply can't be written.
     pub fn reply(&self, page: &ProvenPage<'_>) -> Reply {
         page.reply(&self.months, self.next.as_deref())
     }
 }
 
-/// At most `limit` months of these rows, beginning with the open one; and where the next page
-/// begins. `place` is the row before these, and the balance after the first of them.
+/// Returns at most `limit` months of these rows, beginning with the open month, and the position at
+/// which the next page begins. `place` is the row before these rows, with the balance after the
+/// first of them.
 fn totals(
     mut open: Option<MonthTotals>,
     entries: &[Entry],
@@ -142,7 +145,7 @@ mod tests {
     use crate::clock::{Day, least_id};
     use crate::values::EntryKind;
 
-    /// A row of this day.
+    /// Returns a row of this day.
     fn row(day: &str, kind: EntryKind, amount: i64) -> Entry {
         let time = Day::parse(day).unwrap().begins();
         Entry {
