@@ -1,4 +1,4 @@
-//! Functions that no request invokes: a schedule or the stream of the Tokens table does.
+//! Background functions. A schedule or the stream of the Tokens table invokes them.
 
 pub mod census;
 pub mod erase;

@@ -43,7 +43,7 @@ macro_rules! rows {
     };
 }
 
-/// Defines [`rows`] for endpoints that the OpenAPI document describes.
+/// Defines a room's rows, like [`rows`], for endpoints that the OpenAPI document describes.
 macro_rules! endpoints {
     ($($failures:expr => {
         $($name:ident: $($method:ident $path:expr),+ $(=> $($more:ident),+)?;)+
@@ -84,8 +84,8 @@ pub struct Endpoint {
     pub module: &'static str,
     /// The name of the endpoint's file, binary and event.
     pub name: &'static str,
-    /// Whether this endpoint publishes the public key that other endpoints verify JWTs with. If so,
-    /// it must start before them.
+    /// Whether this endpoint publishes the public key that other endpoints verify JWTs with. The
+    /// endpoint that publishes the key must start before the others.
     pub publishes: bool,
     start: for<'s> fn(&'s Settings<'s>, Clock) -> Boxed<'s, Result<Function, ConfigError>>,
 }

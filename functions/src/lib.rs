@@ -1,5 +1,5 @@
-//! The endpoints of the API and the functions that run in the background. Each is one file and one
-//! Lambda binary.
+//! The endpoints of the API and the functions that run in the background. Each endpoint or function
+//! is one file and one Lambda binary.
 //!
 //! Each folder is a room. The file with the folder's name has a row for each endpoint in it: the
 //! name, the methods and paths, and the format of failures. From these rows `cargo xtask generate`

@@ -65,8 +65,8 @@ impl Deref for CompletionApp {
     }
 }
 
-/// Verifies the caller's credential, and then reads the body. A body may be large, so only known
-/// callers get theirs read.
+/// Verifies the caller's credential, and then reads the body. Bodies may be large, so the bodies of
+/// unknown callers aren't read.
 ///
 /// # Errors
 /// Fails if the credential or the body is invalid.

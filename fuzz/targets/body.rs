@@ -1,5 +1,4 @@
-//! Sends any bytes as a body, and parses any text as a field of a body. Usernames and addresses have one key form each, in whatever form
-//! they are typed.
+//! Sends any bytes as a body, and parses any text as a field of a body. Each username and address has one key form, however it is typed.
 
 #![no_main]
 

@@ -32,7 +32,7 @@ use stack::Stack;
 pub struct Load {
     /// The number of people who chat every day.
     pub users: f64,
-    /// The number of chats that each of them has in a day.
+    /// The number of chats that each user has in a day.
     pub chats_per_day: f64,
     /// The seconds that the AI takes for a whole answer.
     pub ai_seconds: f64,
@@ -230,7 +230,8 @@ impl Load {
         // One run sweeps many accounts. The row also includes a read of the index.
         needs = needs
             .plus(ResourceUse { invocations: 0.0, log_bytes: 0.0, ..swept }.times(self.visits()));
-        // A census reads every account, which takes one unit each. Its index takes a tenth of that.
+        // A census reads every account, which takes one unit each. The index of the census takes a
+        // tenth of these units.
         let census = requests.row(CENSUS)?;
         let days = stack.scheduled.iter().filter(|(name, _)| name == "census");
         let days: f64 = days.map(|(_, count)| count).sum();

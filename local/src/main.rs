@@ -72,7 +72,7 @@ enum Command {
         /// The number of people who chat every day
         #[arg(long, value_name = "N")]
         users: f64,
-        /// The number of chats that each of them has per day
+        /// The number of chats per user and day
         #[arg(long, value_name = "C")]
         chats_per_day: f64,
         /// The number of seconds that the AI takes for an answer
@@ -100,7 +100,7 @@ enum Manage {
     CreateAdmin {
         /// The username. A username with an @ is also the e-mail address
         name: String,
-        /// The e-mail address. It is needed to reset a forgotten password
+        /// The e-mail address. The address is needed to reset a forgotten password
         #[arg(long, value_name = "ADDRESS")]
         email: Option<String>,
         /// The balance of the new account
@@ -134,7 +134,7 @@ enum Manage {
         /// The number of tokens. A negative number takes tokens away
         #[arg(allow_negative_numbers = true)]
         amount: i64,
-        /// The reason. The user can read it too
+        /// The reason. The user can read the reason
         #[arg(long, value_name = "TEXT")]
         reason: String,
         #[command(flatten)]
@@ -150,7 +150,7 @@ enum Manage {
         #[command(flatten)]
         folder: Folder,
     },
-    /// Withdraw a public key. The tokens that it verifies become invalid
+    /// Withdraw a public key. The tokens that the key verifies become invalid
     WithdrawKey {
         /// The key's id in the output of `keys`
         #[arg(allow_hyphen_values = true)]
@@ -165,7 +165,7 @@ enum Manage {
         #[command(flatten)]
         folder: Folder,
     },
-    /// Repeat in restored tables what was ended since: accounts, sessions, keys and links
+    /// End in restored tables the accounts, sessions, keys and links that have ended since
     Reapply {
         /// The second to which the tables were restored, such as 2026-11-21T10:00:00Z
         second: String,
@@ -280,7 +280,8 @@ async fn main() -> ExitCode {
 
 async fn serve(port: u16, data: &Data) -> Result<(), String> {
     let interruption = interruption()?;
-    // Links in e-mails lead to the pages of this server. With port 0, its port isn't known yet.
+    // Links in e-mails lead to the pages of this server. With port 0, the server's port isn't known
+    // yet.
     let pages = (port != 0).then(|| format!("http://127.0.0.1:{port}"));
     let default = |name: &str| pages.clone().filter(|_| name == "MAIL_URL");
     let environment = |name: &str| std::env::var(name).ok().or_else(|| default(name));
@@ -407,8 +408,8 @@ async fn create_admin(
     manage::create_admin(data, name, email, tokens, &password).await
 }
 
-/// Returns a future that waits for Ctrl-C, or for the signal that stops a service. It also notices
-/// signals that arrive before it is awaited.
+/// Returns a future that waits for Ctrl-C, or for the signal that stops a service. The future also
+/// notices signals that arrive before it is awaited.
 #[cfg(unix)]
 fn interruption() -> Result<impl Future<Output = ()>, String> {
     use tokio::signal::unix::{SignalKind, signal};

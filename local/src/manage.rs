@@ -270,8 +270,8 @@ fn no_account(name: &str) -> String {
     format!("No account has the name {name:?}.")
 }
 
-/// Returns a failure's sentence for the terminal. It includes the cause, which clients of the API
-/// don't get.
+/// Returns a failure's sentence for the terminal. The sentence includes the cause, which clients of
+/// the API don't get.
 pub(crate) fn sentence(error: impl Into<Error>) -> String {
     let error = error.into();
     format!("{} {}", error.detail(), error.cause().unwrap_or_default()).trim_end().to_owned()
@@ -413,8 +413,8 @@ async fn open(data: &Path) -> Result<(App, Option<Dynamo>), String> {
     Ok((connect(&settings).await?, embedded))
 }
 
-/// Connects to the store of these settings. Time limits are those of a command: a person waits for
-/// it, and it may read whole tables.
+/// Connects to the store of these settings. The time limits suit a command, which may read whole
+/// tables while a person waits.
 pub(crate) async fn connect(settings: &Settings<'_>) -> Result<App, String> {
     let config = Config::read(settings).map_err(|error| format!("{error}."))?;
     if config.dynamodb_endpoint.is_none() {

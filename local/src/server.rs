@@ -27,7 +27,7 @@ use emulator::dynamo::{Data, Dynamo, make_private_folder, port_sentence, write_p
 use emulator::gateway::Gateway;
 use emulator::template::{self, Template};
 
-/// The interval at which scheduled functions run. The census has a longer one.
+/// The intervals of the scheduled functions and of the daily census.
 const OFTEN: Duration = Duration::from_secs(300);
 const DAILY: Duration = Duration::from_secs(24 * 3600);
 
@@ -142,9 +142,8 @@ where
     }
 }
 
-/// Returns a function's variable as in the template, with four exceptions: this endpoint, this
-/// secret, no metrics and limits per address, and as many simultaneous chats as an account can
-/// have.
+/// Returns a function's variable as in the template, with exceptions: this endpoint, this secret,
+/// no metrics and limits per address, and as many simultaneous chats as an account can have.
 pub fn environment_of(
     function: &template::Function,
     name: &str,

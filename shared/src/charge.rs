@@ -446,8 +446,8 @@ async fn finished(app: &App, caller: &Credential, key: &RequestKey) -> Result<Op
     chat?.map(|chat| Some(Box::new(chat))).ok_or(Error::ChatDeleted)
 }
 
-/// Returns the fare of a chat. It depends on the prompt's length only for OpenAI's clients, because
-/// only they choose the whole prompt.
+/// Returns the fare of a chat. The fare depends on the prompt's length only for OpenAI's clients,
+/// because only they choose the whole prompt.
 fn fare(app: &AiApp, context: &Context) -> Fare {
     let price = app.config.chat_price;
     match context {

@@ -113,7 +113,7 @@ impl StatementOwner<'_> {
         })
     }
 
-    /// Returns the account. Reads it only if it isn't known yet.
+    /// Returns the account, which is read only if it isn't known yet.
     async fn known(self, app: &App) -> Result<Account> {
         match self {
             Self::Account(account) => Ok(account.clone()),
@@ -228,7 +228,8 @@ fn place(position: &str) -> Result<(&str, i64, &str)> {
     }
 }
 
-/// Returns the balance before the oldest of these rows. `balance` is the balance after the newest.
+/// Returns the balance before the oldest of these rows. `balance` is the balance after the newest
+/// row.
 fn before(entries: &[Entry], balance: i64) -> i64 {
     entries.iter().fold(balance, |balance, entry| balance.saturating_sub(entry.amount))
 }

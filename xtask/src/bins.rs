@@ -48,7 +48,8 @@ pub fn generate(files: &mut Files, template: &Template) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Begins an endpoint's file with its routes. If they changed, wraps the first paragraph again.
+/// Begins an endpoint's file with its routes. If the routes changed, wraps the first paragraph
+/// again.
 fn first_line(files: &mut Files, path: &str, endpoint: &str) -> Result<(), Failure> {
     let routes: Vec<String> = ROUTES
         .iter()

@@ -112,8 +112,8 @@ const FIXED: [(&str, &str, &[&str]); 8] = [
     ),
 ];
 
-/// The functions whose response time is watched. They are called often, don't call the AI, and
-/// don't export data.
+/// The functions whose response time is watched. These functions are called often, don't call the
+/// AI, and don't export data.
 const QUICK: [&str; 10] = [
     "register",
     "login",

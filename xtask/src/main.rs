@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Returns the root of the repository in which Cargo runs this program. It may be a copy of the repository in which the program was
+/// Returns the root of the repository in which Cargo runs this program. This may be a copy of the repository in which the program was
 /// compiled.
 fn root() -> Result<PathBuf, Failure> {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").ok_or("Run it as `cargo xtask`.")?;

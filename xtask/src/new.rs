@@ -8,7 +8,7 @@ use functions::{ENDPOINTS, ROUTES};
 
 use crate::Failure;
 
-/// A new endpoint. It requires an access token, reads the caller's account and answers with a
+/// A new endpoint, which requires an access token, reads the caller's account and answers with a
 /// sentence.
 #[derive(Args)]
 pub struct Endpoint {

@@ -27,8 +27,9 @@ pub fn generate(files: &mut Files, template: &Template) -> Result<(), Failure> {
     files.put_part("CargoLambda.toml", "routes", &watched(template))
 }
 
-/// Returns the routes of `cargo lambda watch`. It matches paths exactly and doesn't support `ANY`,
-/// so each path is listed with and without the trailing slash, unless its end matches both.
+/// Returns the routes of `cargo lambda watch`. `cargo lambda watch` matches paths exactly and
+/// doesn't support `ANY`, so each path is listed with and without the trailing slash, unless its
+/// end matches both.
 fn watched(template: &Template) -> String {
     let mut rows = String::new();
     let mut paths: Vec<&str> = Vec::new();

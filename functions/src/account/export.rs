@@ -102,7 +102,7 @@ enum List {
     Ledger,
 }
 
-/// The lists in the order in which the document has them, with their names there.
+/// The document's lists in order, with their names in the document.
 const LISTS: [(&str, List); 5] = [
     ("sessions", List::Sessions),
     ("api_keys", List::ApiKeys),
@@ -168,8 +168,8 @@ impl List {
         }
     }
 
-    /// Reads the page after the position `before`. Returns its items, the position of the last item
-    /// read, and whether more may follow.
+    /// Reads the page after the position `before`. Returns the page's items, the position of the
+    /// last item read, and whether more items may follow.
     async fn page(
         self,
         app: &App,

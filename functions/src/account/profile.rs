@@ -50,7 +50,7 @@ pub struct Profile<'a> {
 /// How to get more tokens, as the operator describes it.
 #[derive(Serialize, ToSchema)]
 struct MoreTokens<'a> {
-    /// Instructions for people. Empty if the operator gives none.
+    /// Instructions for people. Empty if the operator gives no instructions.
     #[schema(examples("Buy more in our shop."))]
     text: &'a str,
     /// The URL for getting more tokens: a web page, or an e-mail address (`mailto:`).
@@ -59,7 +59,7 @@ struct MoreTokens<'a> {
 }
 
 impl<'a> Profile<'a> {
-    /// Returns an account's profile. `instructions` are stored outside of the account.
+    /// Returns an account's profile. `instructions` are a separate item in the store.
     pub fn of(app: &'a App, account: &'a Account, instructions: &'a str) -> Self {
         Self {
             user: User::of(account),

@@ -23,16 +23,17 @@ struct Body {
     /// The new e-mail address. An empty or blank address changes nothing.
     #[schema(value_type = Option<EmailOrNone>)]
     email: Option<String>,
-    /// The instructions that the AI gets with all later messages, in every conversation. They don't
-    /// apply to messages from OpenAI's clients, which send their own instructions.
+    /// The instructions that the AI gets with all later messages, in every conversation. The
+    /// instructions don't apply to messages from OpenAI's clients, which send their own
+    /// instructions.
     #[schema(value_type = Option<Instructions>)]
     instructions: Option<String>,
     /// The caller's password. Required with a new `email`.
     current_password: Option<String>,
 }
 
-/// Changes the profile. A new address needs the password, because the owner of the address can
-/// reset the password: an attacker with a stolen access token must not be able to set one.
+/// Changes the profile. A new address needs the current password, so that an attacker with a stolen
+/// access token can't set an address and then reset the password.
 #[utoipa::path(
     patch,
     path = super::path::profile_change,

@@ -6,8 +6,8 @@
 //! messages and answers, `from` and `to` for a range of days. Out: the messages and answers as the
 //! history shows them, with `user_id` and `username`, and a `Link` header to the next page. A page
 //! has at most about a megabyte, and a request searches a limited number of messages. A page may
-//! therefore have few items or no items, and still have a next page. 403 if the operator has closed
-//! the list or the search to administrators.
+//! therefore have few items or no items, and still have a next page. The reply is 403 if the
+//! operator has closed the list or the search to administrators.
 
 use serde_json::json;
 use shared::app::Start;
@@ -27,7 +27,7 @@ use utoipa::openapi::schema::{Object, Type};
 /// The maximum size of a page's messages and answers, in bytes.
 const SIZE: usize = 1_000_000;
 
-/// An [`App`], and the operator's setting for which messages administrators may read.
+/// An [`App`], and what the operator allows administrators to do with messages.
 #[derive(Clone)]
 pub struct ChatReader {
     pub(crate) app: App,

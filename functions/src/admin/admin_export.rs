@@ -5,7 +5,7 @@
 //! (`2026-11-20`), both included, by default all days; `names=true` for usernames in the ledger.
 //! Out: the file, whose first line names the columns. The function reads the list page by page
 //! while the client reads the reply. If the function fails in the middle, the file is cut off, and
-//! its last line has no line break. 403 for the list of messages if the operator has closed the
+//! its last line has no line break. The list of messages gets 403 if the operator has closed the
 //! messages to administrators.
 
 use std::borrow::Cow;

@@ -26,8 +26,7 @@ use utoipa::ToSchema;
 
 use super::admin_adjustment;
 
-/// The maximum number of grants in a request. This many fit into a body and into the time of a
-/// request.
+/// The maximum number of grants that fit into a request's body and time.
 const MOST: usize = 50;
 
 /// The maximum difference between an id's time and the current time, in seconds. Records of grants
@@ -43,8 +42,8 @@ const TIME_TO_REPLY: Duration = Duration::from_secs(8);
 #[derive(Deserialize, ToSchema)]
 #[schema(as = GrantsToMake, examples(json!({ "reason": "for the outage", "grants": [{ "user": "ann", "amount": 500 }] })))]
 struct Body {
-    /// The `id` in the reply to the preview whose grants are to be made. A request without `id` is
-    /// a preview.
+    /// The `id` from the reply to a preview, whose grants this request makes. A request without
+    /// `id` is a preview.
     #[schema(format = "uuid", examples("01a1f7d1-6e3b-7d02-a6c5-3f0e9b1d8a47"))]
     id: Option<String>,
     #[schema(value_type = Reason)]
@@ -206,8 +205,8 @@ impl Grant {
         }
     }
 
-    /// Returns the id of the key that is derived from the grant's user, amount and reason. It is
-    /// the same for every request.
+    /// Returns the id of the key that is derived from the grant's user, amount and reason. The id
+    /// is the same in every request.
     fn content_key(&self, account: &Account) -> Result<String> {
         let content = json!([self.change.amount(), self.reason.text()]).to_string();
         Ok(key_of(account)?.id(Kind::SameGrant, &content))
@@ -333,7 +332,7 @@ enum Outcome {
 /// The outcomes of the grants in a request.
 #[derive(Serialize, ToSchema)]
 struct GrantsMade {
-    /// The `id` with which the same request makes the grants. It is valid for twelve hours.
+    /// The `id` for the request that makes these grants. The `id` is valid for twelve hours.
     #[schema(format = "uuid", examples("01a1f7d1-6e3b-7d02-a6c5-3f0e9b1d8a47"))]
     id: String,
     /// Whether this is a preview. A preview changes nothing.

@@ -33,7 +33,7 @@ struct Body {
     /// The account's role; by default `user`.
     #[schema(value_type = Option<Role>)]
     role: Option<String>,
-    /// The balance that the account begins with. By default the same as after a registration.
+    /// The balance that the account begins with. By default, the balance after a registration.
     #[schema(value_type = Option<Credits>)]
     tokens: Option<f64>,
     /// The account's password. Optional for an account with an e-mail address, because its user can
@@ -165,7 +165,7 @@ impl Body {
             .and_then(|reason| invalid.check("reason", Reason::parse(&reason)));
 
         let invites = self.invite.unwrap_or_default();
-        // An invalid address counts here, because the failure already names it.
+        // An invalid address counts as an address here, because the failure already names it.
         let has_address = email.is_some();
         if invites && !has_address {
             invalid.note("email", "An invitation needs an e-mail address.");

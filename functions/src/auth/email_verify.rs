@@ -19,16 +19,16 @@ struct Body {
     /// The token in the e-mail: 43 characters.
     #[schema(value_type = Given, examples("0l2k1pOQvLJ7DRxPAjZ2eWd9S0Xn8ZrJ3yT1mC5uHbE"))]
     token: Option<String>,
-    /// A new password for the account. Required for the first verification of its address, unless
-    /// the request has an access token of the account.
+    /// A new password for the account. The password is required for the first verification of the
+    /// account's address, unless the request has the account's access token.
     #[schema(value_type = Option<NewPassword>)]
     password: Option<String>,
 }
 
-/// Verifies the address in one transaction. It uses up the link, takes the address from an account
-/// that hasn't verified it, and invalidates what was created before. An attacker may have
-/// registered the account with this address and may know its password, so a caller who isn't logged
-/// in must set a new password.
+/// Verifies the address in one transaction. The transaction uses up the link, takes the address
+/// from an account that hasn't verified it, and invalidates what was created before. An attacker
+/// may have registered the account with this address and may know its password, so a caller who
+/// isn't logged in must set a new password.
 #[utoipa::path(
     post,
     path = super::path::email_verify,

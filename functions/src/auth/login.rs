@@ -107,8 +107,8 @@ async fn find(app: &App, key: Option<&str>) -> Result<Option<Account>, StoreErro
     }
 }
 
-/// Records that this attempt had the right password. If that fails, the attempt still counts as a
-/// failure, which doesn't lock the user out.
+/// Records that this attempt had the right password. If the record can't be written, the attempt
+/// counts as a failure, which doesn't lock the user out.
 async fn pass(app: &App, account: &Account, checked: &CheckedAttempt) {
     if let Err(error) = checked.pass(app).await {
         tracing::warn!(
@@ -119,8 +119,8 @@ async fn pass(app: &App, account: &Account, checked: &CheckedAttempt) {
     }
 }
 
-/// Replaces a weak password hash with a stronger one. If that fails, the log-in still succeeds, and
-/// the next log-in tries again.
+/// Replaces a weak password hash with a stronger one. If the replacement fails, the log-in still
+/// succeeds, and the next log-in tries again.
 async fn strengthen(app: &App, account: &Account, verdict: &Verdict) {
     if let Verdict::Rehash(strong) = verdict
         && let Err(error) = app.store.strengthen_password(account, strong).await

@@ -24,8 +24,8 @@ struct Body {
     new_password: Option<String>,
 }
 
-/// Changes the password in one transaction. It sets the password, ends all sessions by incrementing
-/// the epoch, and begins a new session.
+/// Changes the password in one transaction. The transaction sets the password, ends all sessions by
+/// incrementing the epoch, and begins a new session.
 #[utoipa::path(
     post,
     path = super::path::password_change,

@@ -34,7 +34,7 @@ struct Body {
     password: Option<String>,
     /// An alias of `password`, for requests without it.
     password1: Option<String>,
-    /// The password again. If it is sent, it must equal the password.
+    /// The password again. If `password2` is sent, it must equal the password.
     password2: Option<String>,
 }
 
@@ -106,7 +106,7 @@ struct OpenedAccount<'a> {
     message: &'static str,
     /// The account.
     user: User<'a>,
-    /// The fields of `user` again, for clients that expect them at this level.
+    /// The fields of `user` again, for clients that expect them outside of `user`.
     #[serde(flatten)]
     same: User<'a>,
     /// The balance, which is the first grant of tokens.

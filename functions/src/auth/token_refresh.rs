@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 #[schema(as = TokenRefresh, examples(json!({ "refresh": "eyJ0eXAiOi..." })))]
 struct Body {
     /// The refresh token. With `X-Refresh-Token: cookie`, `refresh` or the whole body may be
-    /// missing. The token in the cookie is then used.
+    /// missing; the token in the cookie is then used.
     #[schema(examples("eyJ0eXAiOi..."))]
     refresh: Option<String>,
 }
@@ -72,7 +72,7 @@ pub async fn handle(app: IssuerApp, req: Request) -> Reply {
     Ok(cookie::set(http::ok(&tokens)?, cookie))
 }
 
-/// Returns the refresh token in the body. If it is missing and the request has
+/// Returns the refresh token in the body. If the body has no token and the request has
 /// `X-Refresh-Token: cookie`, returns the token in the cookie.
 fn presented(req: &Request) -> Result<String> {
     let in_cookie = cookie::is_wanted(req);

@@ -3,7 +3,8 @@
 
 use shared::{App, Result};
 
-/// Takes the census. It reads every account once, so its time grows with their number.
+/// Takes the census. The census reads every account once, so its time grows with the number of
+/// accounts.
 pub async fn work(app: App) -> Result<()> {
     let census = app.store.take_census(app.clock.millis()).await?;
     tracing::info!(users = census.users, tokens = census.tokens, "counted");

@@ -5,8 +5,8 @@ use std::time::Duration;
 use shared::telemetry::metrics::{self, Metric};
 use shared::{App, Result};
 
-/// The maximum time of one run. The function's time-out is longer by more than the longest call to
-/// the store takes.
+/// The maximum time of one run. The function's time-out leaves additional time for the longest call
+/// to the store.
 pub const TIME: Duration = Duration::from_secs(270);
 
 /// Erases data. Reads only the deleted accounts that may have data left.

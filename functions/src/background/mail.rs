@@ -11,12 +11,13 @@ use shared::telemetry::metrics::{self, Metric, PERMANENT, TEMPORARY};
 use shared::values::{Account, LinkToken};
 use shared::{Error, Result};
 
-/// Sends the e-mail with this key in the outbox. If it isn't there, it was already sent.
+/// Sends the e-mail with this key in the outbox. A missing e-mail was already sent.
 ///
 /// # Errors
-/// Fails if another attempt may succeed. An e-mail that no attempt can send, such as one that can't
-/// be read, is logged and skipped, so that it doesn't block the e-mails behind it. It stays in the
-/// outbox until it expires. An operator can fix the cause and send it.
+/// Returns an error only if another attempt may succeed. An e-mail that no attempt can send, such
+/// as one that can't be read, is logged and skipped, so that it doesn't block the e-mails behind
+/// it. Such an e-mail stays in the outbox until it expires, so an operator can fix the cause and
+/// send it.
 // Not an `async fn`, because the compiler would then generate its code in this crate, for every
 // binary: shared::mail says why that matters.
 #[inline]

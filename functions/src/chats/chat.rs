@@ -13,7 +13,7 @@ use shared::openapi::IdempotencyKey;
 use shared::view::PaidChat;
 use shared::{Reply, Request, http};
 
-/// Reserves the tokens and calls the AI. Then stores the answer, or returns the tokens.
+/// Reserves the tokens, calls the AI, and then stores the answer or returns the tokens.
 #[utoipa::path(
     post,
     path = super::path::chat,

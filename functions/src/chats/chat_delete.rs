@@ -9,7 +9,7 @@ use shared::openapi::PathId;
 use shared::view::Done;
 use shared::{App, Error, Reply, Request, auth, http};
 
-/// Checks the owner first. The delete itself is then unconditional, so the SDK can retry it.
+/// Checks the owner before the delete. The delete has no condition, so the SDK can retry it.
 #[utoipa::path(
     delete,
     path = super::path::chat_delete,

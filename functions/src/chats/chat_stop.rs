@@ -2,10 +2,10 @@
 //!
 //! In: an access token or an API key, and `{idempotency_key}`, the key that the message was sent
 //! with. Out: the id of the message, and whether its answer is `stopping` or had already `ended`.
-//! The function that generates the answer checks once a second whether it should stop. If so, it
-//! closes the connection to the AI, stores the text that was delivered so far, and charges the
-//! message like any other message. If a stream has delivered no text and the prompt is short, the
-//! message isn't charged. Idempotent.
+//! The function that generates the answer checks once a second whether it should stop. A stopped
+//! function closes the connection to the AI, stores the text that was delivered so far, and charges
+//! the message like any other message. If a stream has delivered no text and the prompt is short,
+//! the message isn't charged. Idempotent.
 
 use serde::{Deserialize, Serialize};
 use shared::error::{Failure, required};
@@ -23,7 +23,7 @@ struct Body {
     idempotency_key: Option<String>,
 }
 
-/// A message whose answer was asked to stop.
+/// A message, and the state of its answer after the request to stop.
 #[derive(Serialize, ToSchema)]
 struct StoppedMessage<'a> {
     #[schema(format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]

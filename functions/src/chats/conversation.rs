@@ -1,5 +1,5 @@
-//! `GET /api/conversations/{id}` - one of the caller's conversations. Its messages are in the
-//! history: `GET /api/chat?conversation_id={id}`.
+//! `GET /api/conversations/{id}` - one of the caller's conversations. The conversation's messages
+//! are in the history: `GET /api/chat?conversation_id={id}`.
 //!
 //! Out: `id`, `title`, `created`, `last_used`, `pinned` and `instructions`; 404 if the conversation
 //! doesn't belong to the caller or was deleted.

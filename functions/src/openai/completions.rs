@@ -25,7 +25,7 @@ use self::reply::{ChunkEvent, Chunks, Completion, Form};
 use self::request::{Body, limits};
 use crate::openai::{self, CompletionApp};
 
-/// Reserves the tokens and calls the AI. Then stores the answer, or returns the tokens.
+/// Reserves the tokens, calls the AI, and then stores the answer or returns the tokens.
 #[utoipa::path(
     post,
     path = super::path::completions,

@@ -56,7 +56,7 @@ impl OpenCalls {
         is_new
     }
 
-    /// Marks a call as answered. Returns its id, or `None` if no open call has this id.
+    /// Marks a call as answered. Returns the call's id, or `None` if no open call has this id.
     pub(crate) fn answer(&mut self, id: &str) -> Option<String> {
         self.ids.take(id)
     }

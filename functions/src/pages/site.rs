@@ -1,9 +1,9 @@
 //! `GET /`, `GET /admin`, `GET /docs`, `GET /assets/{version}/{file+}`, `GET /verify-email`,
 //! `GET /reset-password` - the pages for browsers.
 //!
-//! The pages are the chat, the administration and the documentation. They contain no data: they
-//! call the API like every other client. The binary embeds their files from `site/`. All links are
-//! relative, so the pages work under a stage, under a custom domain and on the local server.
+//! The pages are the chat, the administration and the documentation. The pages contain no data, and
+//! call the API like every other client. The binary embeds the pages' files from `site/`. All links
+//! are relative, so the pages work under a stage, under a custom domain and on the local server.
 
 use std::collections::HashMap;
 
@@ -20,8 +20,8 @@ const POLICY: HeaderValue = HeaderValue::from_static(
      form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
 );
 
-/// The permissions policy. It disables features of the browser that the pages don't use, and allows
-/// writing to the clipboard.
+/// The permissions policy. The policy disables features of the browser that the pages don't use,
+/// and allows writing to the clipboard.
 const PERMISSIONS: HeaderValue = HeaderValue::from_static(
     "accelerometer=(), autoplay=(), browsing-topics=(), camera=(), clipboard-read=(), clipboard-write=(self), display-capture=(), encrypted-media=(), \
      fullscreen=(), geolocation=(), gyroscope=(), hid=(), local-fonts=(), magnetometer=(), microphone=(), midi=(), payment=(), picture-in-picture=(), \
@@ -87,8 +87,8 @@ fn asset(version: &str, name: &str) -> Reply {
     Ok(response)
 }
 
-/// Returns a file of the releases that kept all files in one folder, by its name. Pages of those
-/// releases may still be open and load further scripts of that release. A current script would
+/// Returns a file of the releases that kept all files in one folder, by its name. A page of such a
+/// release may still be open, and may load further scripts of its release. A current script would
 /// import current modules, which don't share the session with the page's older modules. The
 /// libraries are current.
 ///

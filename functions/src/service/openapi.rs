@@ -3,10 +3,10 @@
 //!
 //! Out: every route with its fields, limits, replies, headers and failures under the current
 //! settings. Each endpoint's file describes that endpoint, above its `handle`. This file adds what
-//! is common to all endpoints or can be derived. Three extensions in those descriptions are
-//! instructions for this file, which removes them from the document: `x-fails` lists an endpoint's
-//! failures, `x-form` says that its body may also be a form, and `x-narrow` adds constraints to its
-//! body.
+//! is common to all endpoints or can be derived. Three extensions in the endpoints' descriptions
+//! are instructions for this file, which removes them from the document: `x-fails` lists an
+//! endpoint's failures, `x-form` says that its body may also be a form, and `x-narrow` adds
+//! constraints to its body.
 
 mod header;
 
@@ -443,8 +443,8 @@ fn named(headers: &HeaderMap) -> Vec<String> {
         .collect()
 }
 
-/// Adds the headers of an operation's success: the headers that its file names, and those that
-/// follow from its parameters.
+/// Adds the headers of an operation's success: the headers that its file names, and the headers
+/// that follow from its parameters.
 fn add_headers(operation: &mut Map<String, Value>) {
     let pages = has_parameter(operation, "cursor");
     let replays = has_parameter(operation, "Idempotency-Key");

@@ -1,5 +1,6 @@
-//! An embedded DynamoDB: dynoxide on a loopback port. It answers only callers with the run's access
-//! key. Also creates the template's tables, in this database or in another emulator.
+//! An embedded DynamoDB: dynoxide on a loopback port. The server answers only callers with the
+//! run's access key. This module also creates the template's tables, in this database or in another
+//! emulator.
 
 mod access_key;
 mod in_process;
@@ -49,8 +50,8 @@ pub struct Dynamo {
     /// The random secret that signing keys were derived from at the start. A data folder keeps the
     /// secret for the next run.
     pub secret: String,
-    /// The `SIGNING_SECRET` of functions on this machine. With a data folder it is the URL of the
-    /// secret's file, otherwise the secret.
+    /// The `SIGNING_SECRET` of functions on this machine. With a data folder, this is the URL of
+    /// the secret's file; without a folder, the secret itself.
     pub signing_secret: String,
     stop: oneshot::Sender<()>,
     server: JoinHandle<()>,
@@ -227,7 +228,7 @@ pub fn client(endpoint: &str) -> Client {
     Client::new(&emulated_at(&Endpoint::parse(endpoint).unwrap_or_else(without_key)))
 }
 
-/// A data folder. It belongs to this process while the lock is held.
+/// A data folder, which belongs to this process while the lock is held.
 struct Folder {
     path: PathBuf,
     lock: File,

@@ -1,6 +1,6 @@
-//! A local API Gateway. It builds a REST event from an HTTP request, lets lambda_http parse the
-//! event, and calls the endpoint that the template routes the request to. A handler can't tell it
-//! from Lambda.
+//! A local API Gateway, which builds a REST event from an HTTP request, lets lambda_http parse the
+//! event, and calls the endpoint that the template routes the request to. A handler can't tell this
+//! gateway from API Gateway and Lambda.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};

@@ -1,6 +1,6 @@
-//! The local mail server. It follows the stream of the Tokens table as Lambda does, and calls the
-//! function `mail` for each new outgoing e-mail. The e-mail isn't sent, but printed as a line, and
-//! stored as a file if there is a data folder.
+//! The local mail server, which follows the stream of the Tokens table as Lambda does, and calls
+//! the function `mail` for each new outgoing e-mail. The e-mail isn't sent, but printed as a line,
+//! and stored as a file if there is a data folder.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -156,13 +156,13 @@ impl RequestKey {
 pub struct Body {
     #[schema(value_type = Message)]
     message: Option<String>,
-    /// The conversation that the message continues. Without it, the message begins a new
+    /// The conversation that the message continues. Without this field, the message begins a new
     /// conversation.
     #[schema(value_type = Option<IdOrNone>)]
     conversation_id: Option<String>,
     /// The message in the conversation that this message follows, or `start` for a new beginning.
-    /// Clients use it to edit a message, or to get another answer. Without it, this message follows
-    /// the newest message.
+    /// Clients use this field to edit a message, or to get another answer. Without it, this message
+    /// follows the newest message.
     #[schema(value_type = Option<AfterOrNone>)]
     after: Option<String>,
     /// An access token, for clients that don't send the `Authorization` header.

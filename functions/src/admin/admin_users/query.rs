@@ -41,7 +41,7 @@ pub(super) struct UserQuery<'r> {
     order: Option<UserOrder>,
     /// The filter of users.
     pub(super) filter: UserFilter,
-    /// Whether to show the details that only the accounts' own items have.
+    /// Whether to show details that only the accounts' items contain.
     pub(super) details: bool,
 }
 
@@ -90,8 +90,7 @@ impl<'r> UserQuery<'r> {
         *self == Self { search: self.search, ..Self::default() }
     }
 
-    /// Returns true if this query needs the accounts' own items, because no index has all of their
-    /// fields.
+    /// Returns true if the index isn't enough to answer this query, so that accounts must be read.
     pub(super) fn asks_the_accounts(&self) -> bool {
         let chosen = self.search.is_some() || self.order.is_some();
         self.details || chosen || self.filter.asks_the_account()

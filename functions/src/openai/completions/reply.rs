@@ -148,7 +148,7 @@ struct Chunk<'a> {
     /// The model.
     #[schema(examples("echo"))]
     model: &'a str,
-    /// One choice. Empty in the chunk with the usage.
+    /// One choice. The chunk with the usage has no choice.
     #[schema(max_items = 1)]
     choices: Vec<ChunkChoice<'a>>,
     /// The model's token counts, in the last chunk if the request asks for them.
@@ -367,7 +367,7 @@ impl Chunks {
         self.events.fail(error).await
     }
 
-    /// Sends a piece of the answer. The first one has the role.
+    /// Sends a piece of the answer. The first piece has the role.
     async fn send_delta(&mut self, model: &str, delta: AnswerDelta<'_>) -> Result<()> {
         let role = (!self.begun).then_some("assistant");
         self.begun = true;

@@ -114,8 +114,8 @@ impl Body {
                 errors.note(field, sentence);
             }
         }
-        // Stop here if the request refers to earlier items. Without them, results in `input` would
-        // seem to belong to no call.
+        // Stop here if the request refers to earlier items, because results in `input` would seem
+        // to belong to no call.
         if !errors.is_empty() {
             return Err(errors.into_error());
         }

@@ -1,5 +1,5 @@
-//! The operations of the embedded DynamoDB. Some add to the database's operations: shard ids that
-//! AWS's SDKs accept, and descriptions of an AWS account.
+//! The operations of the embedded DynamoDB. Some operations add to the database's operations: shard
+//! ids that AWS's SDKs accept, and descriptions of an AWS account.
 
 use axum::http::StatusCode;
 use dynoxide::actions::describe_stream::{DescribeStreamRequest, DescribeStreamResponse};
@@ -128,7 +128,7 @@ fn shard_id(label: &str) -> String {
     format!("shardId-{:020}-{:08x}", number(second), number(nanosecond))
 }
 
-/// Describes a table's backups. No table has any, so the description is that of a table without
+/// Describes a table's backups. No table has backups, so the description is that of a table without
 /// point-in-time recovery.
 fn describe_continuous_backups(database: &Database, body: &[u8]) -> (StatusCode, String) {
     match read::<DescribeTableRequest>(body).and_then(|table| database.describe_table(table)) {

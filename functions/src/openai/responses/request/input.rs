@@ -12,8 +12,8 @@ use crate::openai::json::text_or_list;
 use crate::openai::tools::{NAME, is_name};
 use crate::openai::turns::{KINDS, OpenCalls, PARTS, joined};
 
-/// The maximum number of items in a request. It is higher than the limit of a completion's
-/// messages, because each call is a separate item here.
+/// The maximum number of items in a request. The limit is higher than the limit of messages in a
+/// completion, because each call is a separate item here.
 const ITEMS: usize = 4096;
 
 /// A user's text, or a list of items.
