@@ -29,13 +29,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Writes all files that follow from the rows in functions/src, template.yaml and xtask/src/alarms.rs
+    /// Writes all files that follow from the rows in functions/src, template.yaml and
+    /// xtask/src/alarms.rs
     Generate {
         /// Writes nothing, and fails if a file would change
         #[arg(long)]
         check: bool,
     },
-    /// Adds an endpoint that builds and answers: its file and row, its block in template.yaml, and its test
+    /// Adds an endpoint that builds and answers: its file and row, its block in template.yaml, and
+    /// its test
     New(new::Endpoint),
 }
 

@@ -1,5 +1,5 @@
-//! `POST /api/admin/users/{id}/password-reset` - send a user an e-mail with a link that replaces the
-//! password. For administrators.
+//! `POST /api/admin/users/{id}/password-reset` - send a user an e-mail with a link that replaces
+//! the password. For administrators.
 //!
 //! In: nothing, or `{reason}`, a line for the audit log. Out: 202 and a message; 409 for an account
 //! without an address. The old password stays valid until the link is used.
