@@ -13,6 +13,7 @@ pub mod mistakes;
 pub mod permissions;
 pub mod program;
 pub mod proxy;
+pub mod recorded;
 pub mod rig;
 pub mod stack;
 pub mod world;

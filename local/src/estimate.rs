@@ -4,7 +4,7 @@
 //! [`prices`] has AWS's prices, [`assumptions`] has figures that only a running deployment can
 //! show, [`stack`] has the resources that the template creates, [`requests`] has the needs of each
 //! request, and [`quotas`] has the limits. [`table`] prints the result. No module counts units:
-//! they are in the table in docs/internals/money.md, which a test compares with what requests
+//! they are in the table in docs/internals/costs.tsv, which a test compares with what requests
 //! consume.
 
 pub mod assumptions;
@@ -89,7 +89,7 @@ pub struct ReachedLimit {
 /// The costs of a million requests of one kind, in dollars.
 #[derive(Debug, Serialize)]
 pub struct Kind {
-    /// The request's name in docs/internals/money.md.
+    /// The request's name in docs/internals/costs.tsv.
     pub request: String,
     /// The sum of the costs below.
     pub dollars: f64,
@@ -310,7 +310,7 @@ impl Load {
     }
 }
 
-/// Returns the costs of a million requests of each kind in docs/internals/money.md, and of a
+/// Returns the costs of a million requests of each kind in docs/internals/costs.tsv, and of a
 /// million files of the pages.
 fn per_million(stack: &Stack, requests: &Requests<'_>) -> Result<Vec<Kind>, String> {
     let recorded = if stack.recorded_by_x_ray { TRACED } else { 0.0 };

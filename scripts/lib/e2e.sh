@@ -1,5 +1,9 @@
-# Sourced by the other scripts: starts the embedded DynamoDB in a temporary folder and programs in the background, which end with the script,
-# and runs the end-to-end tests.
+# Sourced by scripts that start the local server or the embedded DynamoDB, and run tests against them. `data` is a temporary folder. What `run`
+# starts ends with the script.
+
+# The local server: the binary that FAREBOX names, or the one of this tree.
+[ -n "${FAREBOX:-}" ] || cargo build --quiet --bin local
+FAREBOX=$(realpath "${FAREBOX:-target/debug/local}")
 
 data=$(mktemp -d)
 started=()
@@ -10,13 +14,13 @@ stop() {
 }
 trap stop EXIT
 
-# run PROGRAM ARGUMENT..: in a process group of its own. A file has its output, and is shown if something fails.
+# run PROGRAM ARGUMENT..: starts a program in a process group of its own, and adds its output to $data/log.
 run() {
   setsid "$@" >>"$data/log" 2>&1 &
   started+=($!)
 }
 
-# A free port, below those that the system gives to outgoing connections.
+# free_port: prints a free port below those that the system gives to outgoing connections.
 free_port() {
   python3 -c '
 import random, socket
@@ -28,19 +32,18 @@ while True:
         pass'
 }
 
-# start_api PORT BINARY ARGUMENT..: serves the API on this port, and sets `api` to its URL.
+# start_api PORT ARGUMENT..: starts the local server on this port, and sets `api` to its URL.
 start_api() {
   api=http://127.0.0.1:$1
-  run "${@:2}" --port "$1"
+  run "$FAREBOX" "${@:2}" --port "$1"
   for _ in $(seq 100); do curl -fs "$api/api/health" >/dev/null && return; sleep 0.2; done
   tail -50 "$data/log"
   return 1
 }
 
-# start_dynamodb ADDRESS: with the scripted AI of the tests.
+# start_dynamodb ADDRESS: starts the embedded DynamoDB with the scripted AI of the tests, and sets the variables of the functions.
 start_dynamodb() {
-  cargo build --quiet --bin local
-  AI_PROVIDER=scripted AI_TIMEOUT_SECONDS=2 run target/debug/local dynamodb --host "$1" --port 8000 --data "$data"
+  AI_PROVIDER=scripted AI_TIMEOUT_SECONDS=2 run "$FAREBOX" dynamodb --host "$1" --port 8000 --data "$data"
   for _ in $(seq 50); do [ -s "$data/sam.json" ] && break; sleep 0.2; done
   [ -s "$data/sam.json" ] || { cat "$data/log"; return 1; }
   set -a
@@ -48,7 +51,7 @@ start_dynamodb() {
   set +a
 }
 
-# test_against URL [ARGUMENT..]: runs the tests of front doors (tests/portable.rs), or what the arguments select.
+# test_against URL [ARGUMENT..]: runs tests/portable against this URL, or the tests that the arguments select.
 test_against() {
   local url=$1
   shift

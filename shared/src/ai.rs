@@ -1,7 +1,7 @@
-//! The AI: a conversation goes in, and an answer comes out, whole or piece by piece, or a failure.
+//! Asks the AI to answer a conversation, either as a whole or piece by piece.
 //!
-//! Providers are called in the order of the settings, until one answers. After a listener has got a
-//! piece of an answer, no other provider is called.
+//! Providers are called in the order of the settings until one answers. As soon as a listener has
+//! received a piece of an answer, no other provider is called.
 
 mod answer;
 mod answer_builder;
@@ -42,10 +42,10 @@ use crate::ai::failure::Refusal;
 pub use crate::ai::failure::{AnswerFailure, Failure};
 use crate::ai::provider::Provider;
 
-/// The longest time that opening a connection at start may take.
+/// The maximum time for opening a connection at the start.
 const OPENING: Duration = Duration::from_secs(1);
 
-/// The configured providers. Cheap to clone.
+/// The configured providers. Cloning is cheap.
 #[derive(Clone)]
 pub struct Ai {
     providers: Arc<[Provider]>,
@@ -54,10 +54,11 @@ pub struct Ai {
 }
 
 impl Ai {
-    /// The providers of the settings. Reads their keys from files and Secrets Manager.
+    /// Connects to the providers in the settings. Reads their API keys from files and Secrets
+    /// Manager.
     ///
     /// # Errors
-    /// If a key can't be read, or a URL is invalid.
+    /// Fails if an API key can't be read or a URL is invalid.
     pub async fn connect(config: AiConfig) -> Result<Self, ConfigError> {
         let mut providers = Vec::new();
         for provider in &config.providers {
@@ -67,7 +68,8 @@ impl Ai {
     }
 
     /// Opens the connection to the first provider, so that the first chat doesn't wait for it.
-    /// Gives up after [`OPENING`]: a provider that is down must not keep a function from starting.
+    /// Gives up after [`OPENING`], so that a provider that is down can't prevent a function from
+    /// starting.
     pub async fn open(&self) {
         let Some(provider) = self.providers.first() else { return };
         if timeout(OPENING, provider.open()).await.is_err() {
@@ -75,11 +77,11 @@ impl Ai {
         }
     }
 
-    /// Whether the providers may be asked this at all.
+    /// Checks whether a provider may be asked to answer this prompt.
     ///
     /// # Errors
-    /// [`Error::PromptTooLong`], and [`Error::Invalid`] if none of the providers can do what the
-    /// prompt demands.
+    /// Returns [`Error::PromptTooLong`] if the prompt is over the limit, and [`Error::Invalid`] if
+    /// no provider supports everything that the prompt demands.
     pub fn check(&self, prompt: &Prompt) -> Result<()> {
         let (bytes, most) = (prompt.size(), self.config.prompt_limit);
         if bytes > most {
@@ -88,7 +90,8 @@ impl Ai {
         self.capable(prompt).map(drop).map_err(Into::into)
     }
 
-    /// The providers that can do what the prompt demands, as far as is known before they are called.
+    /// Returns the providers that support what the prompt demands, as far as is known before the
+    /// call.
     fn capable(&self, prompt: &Prompt) -> Result<Vec<&Provider>, Refusal> {
         let mut refused = None;
         let able = |provider: &&Provider| {
@@ -103,15 +106,16 @@ impl Ai {
         }
     }
 
-    /// Waits for an answer at most `patience`, of which each provider has an equal share until it
-    /// begins to answer. A listener gets each piece at once. If the time or the maximum length is
-    /// reached, the delivered text is the answer, [cut off](Cut). When `stop` ends, the connection to
-    /// the provider is closed, and the delivered text is the answer too.
+    /// Asks the providers for an answer and waits at most `patience`. Each provider gets an equal
+    /// share of that time to begin its answer. A listener receives each piece immediately. At the
+    /// end of the time or at the maximum length, the delivered text becomes the answer, [cut
+    /// off](CutReason). When `stop` completes, the connection to the provider is closed, and the
+    /// delivered text also becomes the answer.
     ///
     /// # Errors
-    /// The failure of the last provider. A refusal only if every provider that was called refused
-    /// what the prompt demands. [`Failure::Stopped`] if `stop` ends before anything of a short
-    /// prompt's streamed answer was delivered.
+    /// Returns the last provider's failure. A refusal is returned only if every called provider
+    /// refused what the prompt demands. Returns [`Failure::Stopped`] if `stop` completes before any
+    /// of a short prompt's streamed answer was delivered.
     pub async fn answer(
         &self,
         mut prompt: Prompt,
@@ -121,7 +125,7 @@ impl Ai {
     ) -> Result<Answer, AnswerFailure> {
         let mut stop = pin!(stop);
         prompt.begin(self.config.system_prompt.as_deref());
-        // Some models refuse requests with both.
+        // Some models refuse requests with both `temperature` and `top_p`.
         prompt.temperature =
             prompt.temperature.or(self.config.temperature.filter(|_| prompt.top_p.is_none()));
         prompt.max_tokens = Some(prompt.max_tokens.unwrap_or(u32::MAX).min(self.config.max_tokens));
@@ -157,8 +161,9 @@ impl Ai {
                 }
                 Err(failure) => {
                     may_have_worked |= failure.may_have_worked();
-                    // A request that a model can't answer is not its failure. One that it rejects for
-                    // an unknown reason may be.
+                    // A refusal doesn't count as the provider's failure, because the model can't
+                    // answer such a request. A rejection for an unknown reason counts, because the
+                    // provider may be at fault.
                     let failed = u64::from(!matches!(failure, Failure::Refused(_)));
                     metrics::record_by(&provider.name, &[(Metric::AiFailures, failed)]);
                     tracing::warn!(
@@ -166,7 +171,8 @@ impl Ai {
                         cause = failure.cause(),
                         "the AI has not answered"
                     );
-                    // What a backup refuses may be possible for a provider that was only busy.
+                    // Keep the earlier failure, because a busy provider may support what its backup
+                    // refuses.
                     last = match last {
                         Some(earlier) if failure.is_refusal() && !earlier.is_refusal() => {
                             Some(earlier)
@@ -183,7 +189,7 @@ impl Ai {
         Err(AnswerFailure { failure, may_have_worked })
     }
 
-    /// The answer of a provider, and whether the listener got any of it.
+    /// Asks one provider. Returns its answer, and true if the listener received any of it.
     async fn ask(
         &self,
         provider: &Provider,
@@ -207,7 +213,7 @@ impl Ai {
                     Err(_) => Err(Failure::TimedOut),
                 }
             });
-            // An answer that is complete is not stopped.
+            // A complete answer isn't stopped.
             match select(in_time, stop).await {
                 Either::Left((outcome, _)) => outcome,
                 Either::Right(_) => Err(Failure::Stopped),
@@ -245,7 +251,7 @@ mod tests {
             .map_err(Error::from)
     }
 
-    /// An answer that is listened to.
+    /// Asks for an answer with a listener.
     async fn answer_to_listener(
         providers: &'static str,
         message: &str,
@@ -349,12 +355,12 @@ mod tests {
         let mut hear = || pieces.try_recv().map(|piece| piece.text);
         assert_eq!((hear(), hear()), (Ok("one ".into()), Ok("two".into())));
 
-        // Nothing of a short prompt's answer was delivered: there is no answer.
+        // None of a short prompt's answer was delivered, so there is no answer.
         let hang = |message: &str| Prompt::after(vec![], message);
         let soon = || tokio::time::sleep(Duration::from_millis(20));
         let silent = ai.answer(hang("!hang"), long, Some(&sender), soon()).await;
         assert_eq!(silent, Err(Failure::Stopped.into()));
-        // A long prompt, or a caller that waits for the whole answer, gets an empty answer.
+        // For a long prompt, or without a listener, the answer is empty.
         let at_length = hang(&format!("!hang {}", "x".repeat(32_768)));
         let listened = ai.answer(at_length, long, Some(&sender), soon()).await.unwrap();
         let awaited = ai.answer(hang("!hang"), long, None, ready(())).await.unwrap();
@@ -364,7 +370,7 @@ mod tests {
                 ("", true, Some(CutReason::Length))
             );
         }
-        // A complete answer is not stopped.
+        // A complete answer isn't stopped.
         let whole = ai.answer(Prompt::after(vec![], "hi"), long, None, ready(())).await.unwrap();
         assert_eq!((whole.text.as_str(), whole.stopped), ("You said: hi", false));
     }

@@ -1,5 +1,6 @@
-//! The first parameter of a handler, created once before the first request: `()`, [`App`],
-//! [`IssuerApp`], [`GuardApp`] or [`AiApp`], depending on what the endpoint needs.
+//! The types of a handler's first parameter: `()`, [`App`], [`IssuerApp`], [`GuardApp`] and
+//! [`AiApp`]. The endpoint's needs decide which type its handler has. The parameter is created
+//! once, before the first request.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -16,27 +17,26 @@ use crate::passwords::Passwords;
 use crate::store::Store;
 use crate::telemetry::trace::Traces;
 
-/// What an endpoint needs. Cloning it is cheap.
+/// The type of a handler's first parameter. Cloning is cheap.
 pub trait Start: Clone + Send + Sync + 'static {
-    /// Whether starting it publishes the public key, with which the other functions verify tokens.
+    /// True if starting publishes the public key, with which all functions verify JWTs.
     const PUBLISHES: bool = false;
 
-    /// Reads the settings that it needs, connects, and does what takes time, before the first
-    /// request.
+    /// Reads the settings, connects, and does other slow work before the first request.
     ///
     /// # Errors
-    /// A setting that can't be used, or a connection that can't be set up. It doesn't fail if the
-    /// store doesn't answer: the first request tries again.
+    /// Fails if a setting can't be used or a client can't be created. If the store doesn't answer,
+    /// `start` still succeeds, and the first request tries again.
     fn start(
         settings: &Settings<'_>,
         clock: Clock,
     ) -> impl Future<Output = Result<Self, ConfigError>> + Send;
 
-    /// The [`App`] that it contains. `None` for an endpoint without a store.
+    /// Returns the [`App`] inside. `None` for an endpoint without a store.
     fn app_mut(&mut self) -> Option<&mut App>;
 }
 
-/// An endpoint that needs nothing: its binary contains no client of AWS.
+/// An endpoint without settings and connections. Its binary contains no AWS client.
 impl Start for () {
     async fn start(_: &Settings<'_>, _: Clock) -> Result<Self, ConfigError> {
         Ok(())
@@ -47,28 +47,28 @@ impl Start for () {
     }
 }
 
-/// Settings, clock and store, and the keys that verify tokens. Cloning it is cheap.
+/// The settings, the clock, the store, and the public keys. Cloning is cheap.
 #[derive(Clone)]
 pub struct App {
     /// The settings.
     pub config: Arc<Config>,
-    /// The time.
+    /// The clock.
     pub clock: Clock,
-    /// DynamoDB.
+    /// The access to DynamoDB.
     pub store: Store,
-    /// The public keys that verify tokens.
+    /// The public keys that verify JWTs.
     pub keyring: Keyring,
-    /// The hashing of passwords.
+    /// Hashes and checks passwords.
     pub passwords: Passwords,
-    /// The traces, if an operator has named a collector.
+    /// Records and sends traces. `None` if the operator has set no collector.
     pub traces: Option<Traces>,
 }
 
 impl App {
-    /// Connects without reading anything: for work that verifies no tokens.
+    /// Connects without reading anything. For work that verifies no JWTs.
     ///
     /// # Errors
-    /// A setting that can't be used, or TLS that can't be set up.
+    /// Fails if a setting can't be used or TLS can't be configured.
     pub async fn connect(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let config = Config::read(settings)?;
         let aws = aws::connect(config.dynamodb_endpoint.as_ref()).await?;
@@ -76,7 +76,7 @@ impl App {
         Ok(Self::from_parts(config, clock, store))
     }
 
-    /// An `App` of these parts. It hasn't read anything yet.
+    /// Creates an `App` from these parts. Nothing is read yet.
     pub fn from_parts(config: Config, clock: Clock, store: Store) -> Self {
         let keyring = Keyring::new(store.clone(), clock.clone());
         let passwords = Passwords::new();
@@ -89,7 +89,7 @@ impl App {
 }
 
 impl Start for App {
-    /// Reads the public keys too, which opens the connection to DynamoDB.
+    /// Connects and reads the public keys, which opens the connection to DynamoDB.
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let app = Self::connect(settings, clock).await?;
         if let Err(error) = app.keyring.read().await {
@@ -106,10 +106,10 @@ impl Start for App {
     }
 }
 
-/// An [`App`] that creates accounts, checks passwords or states the limits of both.
+/// An [`App`] that creates accounts, checks passwords, or shows the limits of both.
 #[derive(Clone)]
 pub struct GuardApp {
-    /// What it has in common with other endpoints.
+    /// The settings and connections that all endpoints with a store share.
     pub app: App,
     /// The limits of registrations and of wrong passwords.
     pub accounts: Arc<AccountConfig>,
@@ -134,28 +134,28 @@ impl Deref for GuardApp {
     }
 }
 
-/// An [`App`] that issues tokens. Only the binaries of such endpoints contain the code that reads
-/// the signing secret.
+/// An [`App`] that issues JWTs. Only the binaries of endpoints with this type contain the code that
+/// reads the signing secret.
 #[derive(Clone)]
 pub struct IssuerApp {
-    /// What it has in common with other endpoints.
+    /// The settings and connections that all endpoints with a store share.
     pub app: App,
-    /// The limits of registrations and of wrong passwords, and how long an access token is valid.
+    /// The limits of registrations and of wrong passwords, and the lifetime of access tokens.
     pub accounts: Arc<AccountConfig>,
-    /// The key that signs tokens.
+    /// Signs JWTs.
     pub signer: Signer,
 }
 
 impl Start for IssuerApp {
     const PUBLISHES: bool = true;
 
-    /// Fails without a secret, or with one that isn't random. Publishes the public key.
+    /// Connects and publishes the public key. Fails if the secret is missing or isn't random.
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let (config, accounts) = (Config::read(settings)?, AccountConfig::read(settings)?);
         let aws = aws::connect(config.dynamodb_endpoint.as_ref()).await?;
         let store = Store::connect(&aws, &config);
         let app = App::from_parts(config, clock.clone(), store);
-        // The connections to both services are opened at the same time.
+        // Open the connections to both services at the same time.
         let (signer, known) =
             tokio::join!(Signer::new(settings.signing_secret()?, &aws, clock), app.keyring.read());
         let issuing = Self { app, accounts: accounts.into(), signer: signer? };
@@ -190,18 +190,19 @@ impl Deref for IssuerApp {
     }
 }
 
-/// An [`App`] that asks the AI. Only the binaries of such endpoints contain the providers.
+/// An [`App`] that asks the AI. Only the binaries of endpoints with this type contain the
+/// providers.
 #[derive(Clone)]
 pub struct AiApp {
-    /// What it has in common with other endpoints.
+    /// The settings and connections that all endpoints with a store share.
     pub app: App,
-    /// The providers.
+    /// The AI with its providers.
     pub ai: Ai,
 }
 
 impl Start for AiApp {
-    /// Fails if a provider's settings can't be used, or its key can't be read. Opens the connection
-    /// to the first provider.
+    /// Connects and opens the connection to the first provider. Fails if a provider's settings
+    /// can't be used or its API key can't be read.
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let config = AiConfig::read(settings)?;
         let ai = async {
@@ -226,21 +227,23 @@ impl Deref for AiApp {
     }
 }
 
-/// An [`App`] that sends e-mail: the function `mail`.
+/// An [`App`] that sends e-mail, for the function `mail`.
 #[derive(Clone)]
 pub struct MailApp {
-    /// What it has in common with other functions.
+    /// The settings and connections that all functions with a store share.
     pub app: App,
-    /// What sends the e-mails.
+    /// Sends the e-mails.
     pub carrier: Carrier,
-    /// The web page that links lead to. Without one, e-mails contain the bare token.
+    /// The web page that links lead to. `None` if e-mails contain the bare link token.
     pub url: Option<String>,
 }
 
 impl MailApp {
+    /// Reads the settings and connects.
+    ///
     /// # Errors
-    /// A setting that can't be used, or TLS that can't be set up.
-    // crate::mail says why.
+    /// Fails if a setting can't be used or TLS can't be configured.
+    // `crate::mail` says why this function is inlined.
     #[inline]
     pub async fn connect(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let MailConfig { from, configuration_set, url } = MailConfig::read(settings)?;

@@ -1,4 +1,4 @@
-//! Identifies the caller of a request, and issues the tokens of sessions.
+//! Identifies a request's caller, checks passwords, and issues and verifies a session's JWTs.
 
 mod access_token;
 mod attempt;

@@ -1,10 +1,10 @@
-//! Connections to AWS: region and credentials from Lambda's environment, and TLS.
+//! Connections to AWS. The region and the credentials are from Lambda's environment.
 //!
-//! For a fast start, nothing reads profile files or calls the metadata service, and the only
+//! For a fast start, profile files and the metadata service aren't read. The only trusted
 //! certificates are the roots under which [Amazon Trust
-//! Services](https://www.amazontrust.com/repository/) signs every endpoint. Reading the hundreds of
-//! certificates of a system would take longer than everything else that a function does before its
-//! first request.
+//! Services](https://www.amazontrust.com/repository/) signs the certificates of all AWS endpoints.
+//! Loading the hundreds of certificates of an operating system would take longer than everything
+//! else that a function does before its first request.
 
 pub(crate) mod http;
 
@@ -27,7 +27,7 @@ use rustls::pki_types::pem::PemObject;
 
 use self::http::Https;
 
-/// TLS couldn't be configured.
+/// An error: TLS couldn't be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsError(String);
 
@@ -41,8 +41,8 @@ impl std::error::Error for TlsError {}
 
 const AMAZON_ROOTS: &[u8] = include_bytes!("aws/amazon_roots.pem");
 
-/// A URL, and the access key that an emulator at this URL requires:
-/// `http://ID:SECRET@127.0.0.1:8000`. `Debug` doesn't show the key.
+/// The URL of a service, with the access key if it is an emulator that requires one:
+/// `http://ID:SECRET@127.0.0.1:8000`. `Debug` hides the access key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// The URL without the access key.
@@ -52,8 +52,9 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// `None` unless it is an `http://` or `https://` URL. Clients of AWS's own services get their
-    /// credentials from the environment, so only an `http://` URL may have an access key.
+    /// Parses a URL. `None` unless the text is an `http://` or `https://` URL. Only an `http://`
+    /// URL may have an access key, because clients of AWS get their credentials from the
+    /// environment.
     pub fn parse(text: &str) -> Option<Self> {
         let Some(rest) = text.strip_prefix("http://") else {
             return (text.starts_with("https://") && !text.contains('@'))
@@ -68,7 +69,7 @@ impl Endpoint {
         Some(Self { url: format!("http://{host}"), key: Some((id.to_owned(), secret.to_owned())) })
     }
 
-    /// Whether it is an emulator: AWS's services have TLS.
+    /// Returns true if the endpoint is an emulator. The services of AWS require TLS.
     pub fn is_emulator(&self) -> bool {
         self.url.starts_with("http://")
     }
@@ -80,10 +81,11 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// The configuration of every AWS client.
+/// Returns the configuration for all AWS clients. `dynamodb` is the endpoint that replaces
+/// DynamoDB, if there is one.
 ///
 /// # Errors
-/// If TLS can't be configured.
+/// Fails if TLS can't be configured.
 pub async fn connect(dynamodb: Option<&Endpoint>) -> Result<SdkConfig, TlsError> {
     match dynamodb {
         Some(endpoint) if endpoint.is_emulator() => Ok(emulated()),
@@ -91,10 +93,10 @@ pub async fn connect(dynamodb: Option<&Endpoint>) -> Result<SdkConfig, TlsError>
     }
 }
 
-/// The same for AWS itself, even if an emulator replaces DynamoDB.
+/// Returns the configuration for clients of AWS, even if an emulator replaces DynamoDB.
 ///
 /// # Errors
-/// If TLS can't be configured.
+/// Fails if TLS can't be configured.
 pub async fn amazon() -> Result<SdkConfig, TlsError> {
     let https = http::for_sdk(client()?);
     let credentials = SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new());
@@ -103,10 +105,10 @@ pub async fn amazon() -> Result<SdkConfig, TlsError> {
     Ok(builder.credentials_provider(credentials).build())
 }
 
-/// A client that trusts certificates of Amazon Trust Services.
+/// Returns an HTTP client that trusts certificates from Amazon Trust Services.
 ///
 /// # Errors
-/// If TLS can't be configured.
+/// Fails if TLS can't be configured.
 pub(crate) fn client() -> Result<Https, TlsError> {
     let broken = |error: &dyn fmt::Display| TlsError(error.to_string());
     let mut roots = RootCertStore::empty();
@@ -116,9 +118,10 @@ pub(crate) fn client() -> Result<Https, TlsError> {
     http::client(roots)
 }
 
-/// The configuration of AWS clients of an emulator, which accepts any region and credentials.
+/// Returns the configuration for clients of an emulator, which accepts any region and credentials.
 pub fn emulated() -> SdkConfig {
-    // TLS isn't used here. If it couldn't be configured, calls would fail for want of a client.
+    // Emulators don't use TLS. If TLS can't be configured, calls fail because there is no HTTP
+    // client.
     let http = http::client(RootCertStore::empty()).ok().map(http::for_sdk);
     let credentials = Credentials::new("local", "local", None, None, "emulator");
     let mut builder = configured(timeouts_of(EMULATED_ATTEMPT, 3 * EMULATED_ATTEMPT))
@@ -129,8 +132,8 @@ pub fn emulated() -> SdkConfig {
     builder.build()
 }
 
-/// A configuration with what all clients have in common. The SDK doesn't measure how fast bodies
-/// come: these time-outs include them, and Bedrock's callers have their own.
+/// Returns the settings that all clients share. The SDK's check for stalled bodies is disabled,
+/// because the time-outs include the bodies. Bedrock's callers have separate time-outs.
 fn configured(timeouts: TimeoutConfig) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -139,19 +142,21 @@ fn configured(timeouts: TimeoutConfig) -> SdkConfig {
         .build()
 }
 
-/// The credentials in the endpoint's URL.
+/// Returns the credentials in the endpoint's URL.
 pub(crate) fn credentials(endpoint: &Endpoint) -> Option<SharedCredentialsProvider> {
     let (id, secret) = endpoint.key.as_ref()?;
     Some(SharedCredentialsProvider::new(Credentials::new(id, secret, None, None, "endpoint")))
 }
 
-/// The same for a program that waits longer for a call than a function could: a command in a terminal.
+/// Returns `aws` with a time-out of a minute, for commands in a terminal, which can wait longer
+/// than functions.
 pub fn patient(aws: SdkConfig) -> SdkConfig {
     let timeouts = TimeoutConfig::builder().operation_timeout(Duration::from_secs(60)).build();
     aws.into_builder().timeout_config(timeouts).build()
 }
 
-/// The configuration of clients that create and inspect the tables of the emulator at `endpoint`.
+/// Returns the configuration for clients that create and inspect the tables of the emulator at
+/// `endpoint`.
 pub fn emulated_at(endpoint: &Endpoint) -> SdkConfig {
     let at = patient(emulated()).into_builder().endpoint_url(&endpoint.url);
     match credentials(endpoint) {
@@ -160,16 +165,17 @@ pub fn emulated_at(endpoint: &Endpoint) -> SdkConfig {
     }
 }
 
-/// The time-out of one attempt of a call of AWS. Calls normally take milliseconds.
+/// The time-out of one attempt at a call to AWS. Calls normally take milliseconds.
 const ATTEMPT: Duration = Duration::from_millis(1500);
 
-/// The time-out of a call with all its retries by the SDK.
+/// The time-out of a call with all retries by the SDK.
 pub const OPERATION: Duration = Duration::from_secs(5);
 
-/// The same for an emulator, which shares its processors with everything else on a laptop.
+/// The time-out of one attempt at a call to an emulator, which shares a laptop's processors with
+/// other programs.
 const EMULATED_ATTEMPT: Duration = Duration::from_secs(5);
 
-/// The time-outs of calls of AWS.
+/// Returns the time-outs of calls to AWS.
 pub fn timeouts() -> TimeoutConfig {
     timeouts_of(ATTEMPT, OPERATION)
 }
@@ -178,8 +184,8 @@ fn timeouts_of(attempt: Duration, operation: Duration) -> TimeoutConfig {
     TimeoutConfig::builder().operation_attempt_timeout(attempt).operation_timeout(operation).build()
 }
 
-/// Why a call failed, for the log: the service's code and message, or the kind of the failure, but
-/// no body, which may contain private data.
+/// Returns the cause of a failed call for the log: the service's code and message, or the kind of
+/// failure. Bodies are left out, because they may contain private data.
 pub fn cause<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
     match error {
         SdkError::ServiceError(service) => {

@@ -1,4 +1,4 @@
-//! Charges chats. A chat's credits are reserved before the AI is called, and then spent with the
+//! Charging a chat. A chat's credits are reserved before the AI is called, and then spent with the
 //! answer or returned. docs/internals/money.md explains why this is correct whatever fails.
 
 mod request;
@@ -28,15 +28,14 @@ use crate::{App, Error, Request, Result, http};
 use self::request::NOT_IN_CONVERSATION;
 pub use self::request::{AnswerForm, Body, Context, NewChat, RequestKey, conversation_id, read};
 
-/// The part of the function's time that is reserved for storing the answer or returning the
-/// credits.
+/// The time that a function keeps for storing the answer, or returning the credits.
 const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
 
-/// The seconds by which a lease outlasts the function's time, because the function's last write may
-/// still be in flight for that long.
+/// How long a lease lasts after the function's time has ended, in seconds. The function's last
+/// write may be in flight that long.
 const LEASE_AFTER: u64 = 30;
 
-/// The failures of sending a message, in addition to the failures that every request can have.
+/// The failures of sending a message, in addition to those of every request.
 pub const FAILURES: &[Failure] = &[
     Failure::InsufficientTokens,
     Failure::KeyRunning,
@@ -55,52 +54,52 @@ pub const FAILURES: &[Failure] = &[
 
 /// The outcome of [`Charge::begin`].
 pub enum BeginOutcome {
-    /// The credits are reserved. The next step is to call the AI.
+    /// The credits are reserved; the AI is called next.
     Charge(Box<Charge>),
-    /// The result of an earlier request with the same idempotency key, which has finished. No
-    /// credits were taken for this request.
+    /// An earlier request with the same idempotency key has finished with this chat. Nothing was
+    /// taken.
     Replayed(Box<Chat>),
 }
 
-/// A chat whose credits are reserved. If the chat isn't answered, its credits stay reserved until
-/// the lease ends.
+/// A chat whose credits are reserved. If the chat isn't answered, they stay reserved until the
+/// lease ends.
 pub struct Charge {
     app: AiApp,
     chat_id: Uuid,
     message: Message,
     conversation: Option<String>,
-    /// The chat that this chat follows in the conversation, if it doesn't continue the main line.
+    /// The chat's parent. `None` if the chat continues the main line.
     after: Option<ParentChat>,
     prompt: Prompt,
     hold: Hold,
     limits: ChatLimits,
     started: u64,
     patience: Duration,
-    /// Whether the client knows the chat's idempotency key, with which it can stop the chat.
+    /// True if the client knows the chat's idempotency key, with which it can stop the chat.
     can_be_stopped: bool,
 }
 
-/// A chat that was answered, stored and paid for.
+/// A chat that was answered, stored and paid.
 #[derive(Clone, Debug)]
 pub struct ChargedChat {
-    /// The stored chat.
+    /// The chat as it is stored.
     pub chat: Chat,
-    /// The account's remaining quota of chats in this minute.
+    /// The remaining quota of chats in this minute.
     pub this_minute: Limit,
 }
 
 impl Charge {
-    /// Reserves the credits of a chat, and reads the conversation before it. The caller must make
-    /// all other checks first.
+    /// Reserves the credits for a chat, and reads the conversation before it. Call this after all
+    /// other checks.
     ///
     /// # Errors
     /// The errors of [`Store::reserve`](crate::store::Store::reserve), [`Error::KeyReused`],
     /// [`Error::ChatDeleted`], [`Error::NoSuchConversation`], and [`Error::Invalid`] if the
-    /// conversation doesn't contain the chat that this chat follows. After these errors no credits
-    /// were taken, with one exception: after [`Error::Unavailable`] from the reserve, credits may
-    /// stay reserved until the lease ends. If the conversation or the user's instructions can't be
-    /// read after the reserve, the credits are returned. [`Error::AiFailedTokensHeld`] then means
-    /// that they could not be returned yet.
+    /// conversation lacks the new chat's parent. In these cases nothing was taken, except possibly
+    /// after [`Error::Unavailable`] from the reserve; credits that were taken return after the
+    /// lease ends. If the conversation or the user's instructions can't be read after the reserve,
+    /// the credits are returned. If the credits can't be returned yet, the error is
+    /// [`Error::AiFailedTokensHeld`].
     pub async fn begin(
         app: &AiApp,
         req: &Request,
@@ -153,8 +152,8 @@ impl Charge {
         };
         let NewChat { message, context, .. } = asked;
         let instructions: Vec<String> = own.into_iter().chain(instructions).collect();
-        // Instructions count as earlier messages, so they can't make a prompt longer than the
-        // limit.
+        // Instructions count like earlier messages, so they don't raise the maximum length of a
+        // prompt.
         let taken: usize = instructions.iter().map(String::len).sum();
         let room = app.ai.config.context_bytes.saturating_sub(taken);
         let prompt = |turns| Prompt { instructions, ..Prompt::after(turns, message.text()) };
@@ -181,10 +180,10 @@ impl Charge {
         })))
     }
 
-    /// Calls the AI, and then stores the answer or returns the credits. If the conversation was
-    /// deleted meanwhile, the chat is stored without a conversation. A listener gets each piece of
-    /// the answer at once, and may disconnect without effect. If the chat is
-    /// [stopped](crate::store::Store::stop), the answer is the text that the listener got.
+    /// Calls the AI, and stores the answer or returns the credits. If the conversation was deleted
+    /// meanwhile, the chat is stored without a conversation. A listener gets each piece of the
+    /// answer at once; if the listener disconnects, the chat continues. If the chat is
+    /// [stopped](crate::store::Store::stop), the answer is what the listener got.
     ///
     /// # Errors
     /// The errors of [`Ai::answer`](crate::ai::Ai::answer), [`Error::AiFailedTokensHeld`] if the
@@ -204,7 +203,7 @@ impl Charge {
             patience,
             can_be_stopped,
         } = self;
-        // Don't watch if the time ends before the first check.
+        // Don't poll past the deadline.
         let is_watched = can_be_stopped && patience > app.ai.config.stop_pace;
         let answered = {
             let stop = stop(&app, &hold, is_watched);
@@ -269,9 +268,9 @@ impl Charge {
     }
 }
 
-/// Completes when the user has stopped the chat of this hold. Checks the store at intervals, and
-/// waits one interval before the first check, so a fast answer costs no read. Never completes if
-/// `is_watched` is false.
+/// Completes when the user has stopped the chat of this hold. Polls the store, for the first time
+/// after one interval, so an answer that is complete by then costs no read. Never completes unless
+/// `is_watched`.
 async fn stop(app: &AiApp, hold: &Hold, is_watched: bool) {
     if !is_watched {
         future::pending::<()>().await;
@@ -288,8 +287,8 @@ async fn stop(app: &AiApp, hold: &Hold, is_watched: bool) {
     }
 }
 
-/// An answer that arrives piece by piece. A separate task completes and stores it, so the answer is
-/// stored and charged once even if the client disconnects.
+/// An answer that arrives piece by piece. A separate task completes and stores the answer. If the
+/// client disconnects, the answer is still stored, and charged once.
 pub struct AnswerStream {
     chat_id: String,
     began: u64,
@@ -302,7 +301,7 @@ impl AnswerStream {
     /// Calls the AI, and waits for the first piece, or for the end of an empty answer.
     ///
     /// # Errors
-    /// The errors of [`Charge::answer`], if the AI delivered no piece.
+    /// The errors of [`Charge::answer`], if there is no first piece.
     pub async fn begin(charge: Box<Charge>) -> Result<Self> {
         let (chat_id, began) = (charge.chat_id.to_string(), charge.started);
         let (listener, mut pieces) = unbounded_channel();
@@ -318,17 +317,17 @@ impl AnswerStream {
         Ok(Self { chat_id, began, first, pieces, outcome })
     }
 
-    /// Returns the id of the chat.
+    /// Returns the chat's id.
     pub fn chat_id(&self) -> &str {
         &self.chat_id
     }
 
-    /// Returns the time at which the message was sent, in milliseconds since 1970.
+    /// Returns when the chat was sent, in milliseconds since 1970.
     pub fn began(&self) -> u64 {
         self.began
     }
 
-    /// Returns the next piece, or `None` after the last piece.
+    /// Returns the next piece. `None` after the last piece.
     pub async fn next(&mut self) -> Option<Piece> {
         match self.first.take() {
             Some(first) => Some(first),
@@ -336,7 +335,7 @@ impl AnswerStream {
         }
     }
 
-    /// Waits until the answer is stored or the credits are returned.
+    /// Waits until the answer is stored, or the credits are returned.
     ///
     /// # Errors
     /// The errors of [`Charge::answer`].
@@ -349,17 +348,17 @@ fn broken<T>(_: JoinError) -> Result<T> {
     Err(Error::Internal("answering panicked; the tokens return when the lease ends".into()))
 }
 
-/// The part of a conversation that the AI gets with a new message.
+/// The parts of a conversation that the AI gets with a new message.
 #[derive(Default)]
 struct ConversationContext {
-    /// The chats that the new chat follows.
+    /// The chats that precede the new chat.
     branch: Branch,
-    /// The user's instructions for this conversation.
+    /// The user's instructions for the conversation.
     instructions: Option<String>,
 }
 
 /// Reads the conversation before a message. The inner error means that the conversation doesn't
-/// exist, or doesn't contain the chat that the message follows.
+/// exist, or lacks the new chat's parent.
 async fn earlier(
     app: &AiApp,
     caller: &Credential,
@@ -398,14 +397,15 @@ async fn refused(
     match account.reservations.get(&key.id).filter(|running| running.expires_at > now) {
         Some(running) if running.fingerprint != key.fingerprint => Err(Error::KeyReused),
         Some(_) => Err(Error::KeyRunning { seconds: 5 }),
-        // Read the record after the account, because the earlier request may have ended in between.
+        // Read the record after the account, because the running request may end between the two
+        // reads.
         None => finished(app, caller, key).await?.map(BeginOutcome::Replayed).ok_or(missing),
     }
 }
 
-/// Reads the user's instructions for all conversations. The read is skipped if the account has no
-/// instructions, or if OpenAI's clients sent the message: their prompts contain everything that the
-/// AI should know.
+/// Returns the user's instructions for all conversations. Only an account that has instructions
+/// pays for a read, and only for a message in this API's own form: OpenAI's clients send everything
+/// that the AI should know.
 async fn own_instructions(app: &App, hold: &Hold, context: &Context) -> Result<Option<String>> {
     match context {
         Context::New | Context::Conversation { .. } if hold.is_instructed() => {
@@ -415,7 +415,7 @@ async fn own_instructions(app: &App, hold: &Hold, context: &Context) -> Result<O
     }
 }
 
-/// Returns the newest chats that fit into `room` bytes in total, as turns, oldest first.
+/// Returns the last chats that fit into `room` bytes together, as turns, oldest first.
 fn remembered(newest_first: Vec<Chat>, room: usize) -> Vec<Turn> {
     let mut left = room;
     let fits = |chat: &Chat| {
@@ -425,11 +425,11 @@ fn remembered(newest_first: Vec<Chat>, room: usize) -> Vec<Turn> {
     };
     let mut last: Vec<Chat> = newest_first.into_iter().take_while(fits).collect();
     last.reverse();
-    // A stopped chat may have no answer, and some providers reject blank turns.
+    // A stopped chat may have no answer, and some providers refuse blank turns.
     last.iter().flat_map(Chat::turns).filter(|turn| !turn.is_blank()).collect()
 }
 
-/// Returns the stored result of an earlier request with this idempotency key, or `None` if no such
+/// Returns the stored result of an earlier request with this idempotency key. `None` if no such
 /// request has finished. Writes nothing, and doesn't call the AI.
 async fn finished(app: &App, caller: &Credential, key: &RequestKey) -> Result<Option<Box<Chat>>> {
     let Some(record) = app.store.record(&key.id, app.clock.seconds()).await? else {
@@ -446,7 +446,7 @@ async fn finished(app: &App, caller: &Credential, key: &RequestKey) -> Result<Op
     chat?.map(|chat| Some(Box::new(chat))).ok_or(Error::ChatDeleted)
 }
 
-/// Returns the fare of a chat. The fare depends on the prompt's length only for OpenAI's clients,
+/// Returns a chat's fare. The fare depends on the prompt's length only for OpenAI's clients,
 /// because only they choose the whole prompt.
 fn fare(app: &AiApp, context: &Context) -> Fare {
     let price = app.config.chat_price;
@@ -458,7 +458,7 @@ fn fare(app: &AiApp, context: &Context) -> Fare {
     }
 }
 
-/// Releases the hold. Returns `error`, or an error that says that the credits are still reserved.
+/// Releases the hold. Returns `error`, or a failure that says that the credits are still reserved.
 async fn refund(app: &AiApp, hold: &Hold, refund: Refund, error: Error) -> Error {
     let limits = ChatLimits::from_config(&app.config, &app.ai.config);
     let released = app.store.release(hold, refund, limits, app.clock.seconds()).await;

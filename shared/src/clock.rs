@@ -1,5 +1,5 @@
-//! The time, and ids that sort by it. Tests can move a clock forward to see leases and tokens
-//! expire.
+//! The current time, and ids that sort by time. Tests can move a clock forward to let leases and
+//! JWTs expire.
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -18,7 +18,7 @@ const RFC3339: &[BorrowedFormatItem<'_>] =
 /// The system's clock plus an offset. Clones share the offset.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    /// The fixed time in milliseconds since 1970, if the clock doesn't run.
+    /// The fixed time in milliseconds since 1970. `None` if the clock runs.
     fixed_at: Option<u64>,
     offset_ms: Arc<AtomicI64>,
     /// Orders the ids that one process creates within the same millisecond.
@@ -26,13 +26,13 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock at a fixed time in milliseconds since 1970, which only [`Clock::advance`] moves: for
-    /// reproducible tests.
+    /// Creates a clock that stands still at this time, in milliseconds since 1970. Only
+    /// [`Clock::advance`] moves the clock. For reproducible tests.
     pub fn standing(millis: u64) -> Self {
         Self { fixed_at: Some(millis), ..Self::default() }
     }
 
-    /// Milliseconds since 1970.
+    /// Returns the current time in milliseconds since 1970.
     pub fn millis(&self) -> u64 {
         let system = self.fixed_at.unwrap_or_else(|| {
             let system = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
@@ -41,12 +41,13 @@ impl Clock {
         system.saturating_add_signed(self.offset_ms.load(Ordering::Relaxed))
     }
 
-    /// Seconds since 1970, as tokens and leases count.
+    /// Returns the current time in seconds since 1970, the unit of JWTs and leases.
     pub fn seconds(&self) -> u64 {
         self.millis() / 1000
     }
 
-    /// A new UUIDv7 ([RFC 9562](https://www.rfc-editor.org/rfc/rfc9562#section-5.7)): ids sort by their time.
+    /// Creates a UUIDv7 ([RFC 9562](https://www.rfc-editor.org/rfc/rfc9562#section-5.7)). Ids sort
+    /// by their time of creation.
     pub fn id(&self) -> Uuid {
         let millis = self.millis();
         let nanos = u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000;
@@ -61,7 +62,7 @@ impl Clock {
     }
 }
 
-/// `2026-11-20T06:44:40.123Z`, the format of every time in a reply.
+/// Formats a time as in `2026-11-20T06:44:40.123Z`, the format of all times in replies.
 pub fn rfc3339(millis: u64) -> String {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
         .ok()
@@ -69,30 +70,31 @@ pub fn rfc3339(millis: u64) -> String {
         .unwrap_or_default()
 }
 
-/// `2026-11`, the partition of the indexes by time.
+/// Formats a time's month as in `2026-11`, the partition of the indexes by time.
 pub fn month(millis: u64) -> String {
     rfc3339(millis).get(..7).unwrap_or_default().to_owned()
 }
 
-/// The previous or the next month, as in `2026-12` and `2027-01`. Returns a text that isn't a month
-/// unchanged.
+/// Returns the previous or the next month, as in `2026-12` and `2027-01`. A text that isn't a month
+/// is returned unchanged.
 pub fn neighbour(month: &str, after: bool) -> String {
     let Some(first) = Day::parse(&format!("{month}-01")) else { return month.to_owned() };
     Day(if after { first.0 + 31 } else { first.0.saturating_sub(1) }).month()
 }
 
-/// When [`Clock::id`] created this id, in milliseconds since 1970. `None` if it isn't such an id.
+/// Returns the time at which [`Clock::id`] created this id, in milliseconds since 1970. `None` if
+/// the text isn't a UUIDv7.
 pub fn millis_of(id: &str) -> Option<u64> {
     let id = Uuid::try_parse(id).ok().filter(|id| id.get_version_num() == 7)?;
     u64::try_from(id.as_u128() >> 80).ok()
 }
 
-/// An id that sorts before every id of this millisecond, and after every earlier one.
+/// Returns an id that sorts before every id from this millisecond and after every earlier id.
 pub fn least_id(millis: u64) -> String {
     Uuid::from_u128(u128::from(millis) << 80 | 7 << 76 | 2 << 62).to_string()
 }
 
-/// The first day with data: no list looks further back.
+/// The first day that can have data. Lists don't go further back.
 pub const FIRST_DAY: Day = Day(20_758);
 
 const MILLIS_OF_A_DAY: u64 = 24 * 3600 * 1000;
@@ -102,12 +104,12 @@ const MILLIS_OF_A_DAY: u64 = 24 * 3600 * 1000;
 pub struct Day(u64);
 
 impl Day {
-    /// The day of a time in milliseconds since 1970.
+    /// Returns the day that contains this time, in milliseconds since 1970.
     pub fn from_millis(millis: u64) -> Self {
         Self(millis / MILLIS_OF_A_DAY)
     }
 
-    /// Parses `2026-11-20`. `None` for texts that aren't a day, and for days before 1970.
+    /// Parses a day such as `2026-11-20`. `None` if the text isn't a day or the day is before 1970.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = |text: &str, count: usize| {
             text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit())
@@ -122,29 +124,29 @@ impl Day {
             .map(|seconds| Self::from_millis(seconds * 1000))
     }
 
-    /// Its first millisecond.
+    /// Returns the day's first millisecond.
     pub fn begins(self) -> u64 {
         self.0 * MILLIS_OF_A_DAY
     }
 
-    /// The day this many days later.
+    /// Returns the day this many days later.
     #[must_use]
     pub fn after(self, days: u64) -> Self {
         Self(self.0.saturating_add(days))
     }
 
-    /// The day this many days earlier.
+    /// Returns the day this many days earlier.
     #[must_use]
     pub fn before(self, days: u64) -> Self {
         Self(self.0.saturating_sub(days))
     }
 
-    /// How many days there are from this one to `last`, both included. 0 if `last` is earlier.
+    /// Returns the number of days from this day to `last`, including both. 0 if `last` is earlier.
     pub fn days_to(self, last: Self) -> u64 {
         (last.0 + 1).saturating_sub(self.0)
     }
 
-    /// Its month, as [`month`] writes it.
+    /// Returns the day's month, formatted as by [`month`].
     pub fn month(self) -> String {
         month(self.begins())
     }

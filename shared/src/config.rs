@@ -1,5 +1,6 @@
-//! Every setting, read once at start from a lookup that is passed in. No other file names an
-//! environment variable. An endpoint reads only the settings that it needs.
+//! The settings of all functions. They are read once, at the start, from a lookup that the caller
+//! passes in. No other module names an environment variable. An endpoint reads only the settings
+//! that it needs.
 
 mod ai;
 mod secret;
@@ -22,99 +23,101 @@ pub(crate) use settings::checked_secret;
 pub use top_up::TopUp;
 pub use traces::TraceConfig;
 
-/// The settings of what every function writes.
+/// The settings of logs and metrics, which every function writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
-    /// `LOG_LEVEL`: the least severe level that is logged. Lower ones than `info` aren't compiled
-    /// in.
+    /// `LOG_LEVEL`: the least severe level that is logged. Levels below `info` aren't compiled in.
     pub level: Level,
-    /// `METRICS_NAMESPACE`: the namespace of the metrics. Without one, none are written.
+    /// `METRICS_NAMESPACE`: the namespace of the metrics. If it isn't set, no metrics are written.
     pub metrics: Option<String>,
 }
 
 /// The settings of the checks that every request passes.
 #[derive(Clone, Debug)]
 pub struct EdgeConfig {
-    /// `BODY_LIMIT`: the most bytes of a request's body.
+    /// `BODY_LIMIT`: the maximum size of a request's body, in bytes.
     pub body_limit: usize,
-    /// `V1_BODY_LIMIT`: the same under `/v1`, where clients send whole conversations.
+    /// `V1_BODY_LIMIT`: the maximum size of a request's body under `/v1`, in bytes. Clients send
+    /// whole conversations there.
     pub v1_body_limit: usize,
-    /// `ALLOWED_ORIGINS`: the web origins that browsers may call from, separated by commas.
+    /// `ALLOWED_ORIGINS`: the web origins whose pages may call the API, separated by commas.
     pub allowed_origins: Vec<String>,
 }
 
-/// The settings of accounts, JWTs and charges. `template.yaml` sets them on AWS, and gives the
-/// local server its defaults.
+/// The settings of accounts, JWTs and charges. On AWS, `template.yaml` sets them. The local server
+/// uses the template's defaults.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The five tables' names.
+    /// The names of the five tables.
     pub tables: Tables,
-    /// `DYNAMODB_ENDPOINT`: the URL of DynamoDB. `None` for AWS's own.
+    /// `DYNAMODB_ENDPOINT`: the URL of DynamoDB. `None` for the AWS endpoint.
     pub dynamodb_endpoint: Option<Endpoint>,
-    /// `TOKEN_ISSUER`: the `iss` and `aud` of every JWT.
+    /// `TOKEN_ISSUER`: the `iss` of every JWT. The `aud` of every JWT begins with it.
     pub issuer: String,
-    /// `SESSION_SECONDS`: how long a session is valid, with its refresh tokens and the long-lived
+    /// `SESSION_SECONDS`: how long a session is valid, with its refresh tokens and its long-lived
     /// `token`.
     pub session_life: Duration,
     /// `CHAT_PRICE`: the price of a chat.
     pub chat_price: Credits,
-    /// How users get more credits. `None` if the operator doesn't say.
+    /// How users get more credits. `None` if the operator hasn't set it.
     pub top_up: Option<TopUp>,
-    /// `PARALLEL_CHATS`: how many chats of one account may wait for the AI at a time.
+    /// `PARALLEL_CHATS`: the maximum number of an account's chats that wait for the AI at the same
+    /// time.
     pub parallel_chats: u32,
-    /// `CHATS_PER_MINUTE`: how many chats one account may send in a minute.
+    /// `CHATS_PER_MINUTE`: the maximum number of chats that an account may send in a minute.
     pub chats_per_minute: u32,
-    /// `REFUNDS_PER_MINUTE`: how many failed chats of one account are refunded in a minute, on
-    /// average.
+    /// `REFUNDS_PER_MINUTE`: the maximum number of an account's failed chats that are refunded in a
+    /// minute, on average.
     pub refunds_per_minute: u32,
-    /// `MESSAGE_LIMIT`: the most characters of a message.
+    /// `MESSAGE_LIMIT`: the maximum length of a message, in characters.
     pub message_limit: usize,
-    /// `AWS_SAM_LOCAL`: whether SAM CLI runs this function.
+    /// `AWS_SAM_LOCAL`: true if SAM CLI runs this function.
     pub sam_local: bool,
-    /// Where traces are sent. `None` for no traces.
+    /// The destination of traces. `None` if no traces are sent.
     pub traces: Option<TraceConfig>,
 }
 
-/// The settings of registration, of log-in and of the JWTs that they issue. Only the functions
-/// that create accounts, check passwords or issue JWTs have them in their environment.
+/// The settings of registration, log-in and the JWTs that they issue. These settings are only in
+/// the environment of functions that create accounts, check passwords or issue JWTs.
 #[derive(Clone, Debug)]
 pub struct AccountConfig {
     /// `ACCESS_TOKEN_SECONDS`: how long an access token is valid.
     pub access_token_life: Duration,
     /// `FIRST_GRANT`: the balance of a new account.
     pub first_grant: Credits,
-    /// `LOGIN_ATTEMPTS`: how many wrong passwords a day an account accepts from unknown clients,
-    /// and, counted separately, in requests with a valid access token.
+    /// `LOGIN_ATTEMPTS`: the number of wrong passwords per day that an account accepts from unknown
+    /// clients. Wrong passwords in requests with a valid access token are counted separately, with
+    /// the same limit.
     pub login_attempts: u32,
-    /// `LOGIN_FAILURES_PER_ADDRESS`: how many log-ins from one source address may fail in an hour;
-    /// 0 means no limit.
+    /// `LOGIN_FAILURES_PER_ADDRESS`: the number of log-ins from one source address that may fail in
+    /// an hour. 0 means no limit.
     pub login_failures_per_address: u32,
-    /// `REGISTRATIONS_PER_ADDRESS`: how many accounts one source address may create in an hour; 0
-    /// means no limit.
+    /// `REGISTRATIONS_PER_ADDRESS`: the number of accounts that one source address may create in an
+    /// hour. 0 means no limit.
     pub registrations_per_address: u32,
 }
 
 /// The settings of the function that sends e-mail.
 #[derive(Clone, Debug)]
 pub struct MailConfig {
-    /// `MAIL_FROM`: the sender's address. Without one, nothing is sent.
+    /// `MAIL_FROM`: the sender's address. If it isn't set, no e-mail is sent.
     pub from: Option<String>,
-    /// `MAIL_CONFIGURATION_SET`: the configuration set of Amazon SES. Without one, SES takes the
-    /// sender's own, if it has one.
+    /// `MAIL_CONFIGURATION_SET`: the configuration set in Amazon SES. If it isn't set, SES uses the
+    /// sender's default, if there is one.
     pub configuration_set: Option<String>,
-    /// `MAIL_URL`: the web page that links lead to. Without one, e-mails contain the bare link
+    /// `MAIL_URL`: the web page that links lead to. If it isn't set, e-mails contain the bare link
     /// token.
     pub url: Option<String>,
 }
 
-/// What administrators may do with the messages of users.
+/// The access that administrators have to users' messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ChatAccess {
-    /// Nothing.
+    /// No access.
     Off,
-    /// List and export them.
+    /// Administrators can list and export messages.
     Read,
-    /// Search them too.
+    /// Administrators can list, export and search messages.
     Search,
 }
 
@@ -122,7 +125,7 @@ impl ChatAccess {
     /// Reads `ADMIN_CHATS`: `off`, `read` or `search`.
     ///
     /// # Errors
-    /// Another value.
+    /// Fails if the setting has another value.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         match settings.text("ADMIN_CHATS", "search").as_str() {
             "off" => Ok(Self::Off),
@@ -139,9 +142,9 @@ impl ChatAccess {
 /// balance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmptyBalance {
-    /// 402, which no client retries.
+    /// 402. Clients don't retry a request that gets this status.
     PaymentRequired,
-    /// 429, as in OpenAI's own API. Many clients retry it without telling their user.
+    /// 429, as in OpenAI's API. Many clients retry such a request without telling their user.
     TooManyRequests,
 }
 
@@ -149,7 +152,7 @@ impl EmptyBalance {
     /// Reads `EMPTY_BALANCE_STATUS`: `402` or `429`.
     ///
     /// # Errors
-    /// Another value.
+    /// Fails if the setting has another value.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         match settings.text("EMPTY_BALANCE_STATUS", "402").as_str() {
             "402" => Ok(Self::PaymentRequired),
@@ -173,11 +176,11 @@ pub struct Tables {
     pub keys: String,
     /// Chats and conversations.
     pub chats: String,
-    /// The immutable rows that explain every balance.
+    /// Ledger entries: the immutable rows that explain every balance.
     pub ledger: String,
 }
 
-/// A setting that can't be used, by name.
+/// An error for a setting that can't be used. The text contains the setting's name.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigError(pub String);
 
@@ -199,8 +202,10 @@ impl From<aws::TlsError> for ConfigError {
 pub(crate) const LONGEST_SESSION: Duration = Duration::from_secs(366 * 86_400);
 
 impl LogConfig {
+    /// Reads the settings of logs and metrics.
+    ///
     /// # Errors
-    /// The first setting that can't be used.
+    /// Fails at the first setting that can't be used.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             level: settings.level("LOG_LEVEL")?,
@@ -210,12 +215,14 @@ impl LogConfig {
 }
 
 impl EdgeConfig {
+    /// Reads the settings of the checks that every request passes.
+    ///
     /// # Errors
-    /// The first setting that can't be used.
+    /// Fails at the first setting that can't be used.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             body_limit: settings.number("BODY_LIMIT", 65_536, 1024, 1_048_576)?,
-            // Lambda takes 6 MB, in which each quote and line break of a body takes two bytes.
+            // Lambda accepts 6 MB, in which each quote and line break of the body takes two bytes.
             v1_body_limit: settings.number("V1_BODY_LIMIT", 2_097_152, 1024, 4_194_304)?,
             allowed_origins: settings.origins("ALLOWED_ORIGINS")?,
         })
@@ -223,8 +230,10 @@ impl EdgeConfig {
 }
 
 impl Config {
+    /// Reads the settings of accounts, JWTs and charges.
+    ///
     /// # Errors
-    /// The first setting that is missing or can't be used.
+    /// Fails at the first setting that is missing or can't be used.
     ///
     /// ```
     /// use shared::config::{Config, Settings};
@@ -261,8 +270,8 @@ impl Config {
             top_up: TopUp::read(settings)?,
             parallel_chats: settings.number("PARALLEL_CHATS", 64, 1, 64)?,
             chats_per_minute: settings.number("CHATS_PER_MINUTE", 300, 1, 10_000)?,
-            // With a lower limit, checking the refunds of earlier minutes would need more
-            // conditions than an expression has room for.
+            // A lower limit would need more conditions to check the refunds of earlier minutes than
+            // an expression can have.
             refunds_per_minute: settings.number("REFUNDS_PER_MINUTE", 20, 2, 10_000)?,
             message_limit: settings.number("MESSAGE_LIMIT", 8000, 1, 32_000)?,
             sam_local: settings.sam_local(),
@@ -270,15 +279,17 @@ impl Config {
         })
     }
 
-    /// How to get more credits, in one line.
+    /// Returns one line that says how to get more credits.
     pub fn advice(&self) -> Option<String> {
         self.top_up.as_ref().map(TopUp::line)
     }
 }
 
 impl AccountConfig {
+    /// Reads the settings of registration and log-in.
+    ///
     /// # Errors
-    /// The first setting that can't be used.
+    /// Fails at the first setting that can't be used.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             access_token_life: settings.seconds("ACCESS_TOKEN_SECONDS", 3600, 60, 86_400)?,
@@ -301,8 +312,10 @@ impl AccountConfig {
 }
 
 impl MailConfig {
+    /// Reads the settings of e-mail.
+    ///
     /// # Errors
-    /// The first setting that can't be used.
+    /// Fails at the first setting that can't be used.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             from: settings.address("MAIL_FROM")?,
@@ -326,7 +339,7 @@ mod tests {
         })
     }
 
-    /// The complaint of the one reader that reads this setting.
+    /// Returns the error from the one reader that reads this setting.
     fn complaint(settings: &Settings<'_>) -> ConfigError {
         let read: [fn(&Settings<'_>) -> Option<ConfigError>; 9] = [
             |settings| LogConfig::read(settings).err(),

@@ -1,8 +1,8 @@
-//! Every failure that a client can get: its status, its code for programs and its sentence for
+//! Every failure that a client can get, with its status, its code for programs and its sentence for
 //! people.
 //!
-//! A handler returns the failure where it happens. [`crate::http::edge`] logs it and [`crate::http`]
-//! renders it, once.
+//! A handler returns a failure where it happens. [`crate::http::edge`] logs the failure and
+//! [`crate::http`] renders it, each in one place.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,16 +16,17 @@ use crate::Credits;
 use crate::store::StoreError;
 use crate::values::{Invalid, Limit};
 
-/// The result of a step that can fail.
+/// The result of an operation that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Sentences per field that say what to change in the request.
+/// For each invalid field, sentences that say what to change in the request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct FieldErrors(BTreeMap<String, Vec<String>>);
 
 impl FieldErrors {
-    /// The value. If it is invalid, notes why for its field and returns `None`.
+    /// Returns the value if it is valid. Otherwise notes the reason for the field and returns
+    /// `None`.
     pub fn check<T>(&mut self, field: &str, value: Result<T, impl Into<String>>) -> Option<T> {
         value.map_err(|sentence| self.note(field, sentence)).ok()
     }
@@ -35,17 +36,17 @@ impl FieldErrors {
         self.0.entry(field.to_owned()).or_default().push(sentence.into());
     }
 
-    /// Everything noted so far, as a failure.
+    /// Returns all noted fields as a failure.
     pub fn into_error(self) -> Error {
         Error::Invalid(self)
     }
 
-    /// Whether nothing was noted.
+    /// Returns true if no field was noted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The first invalid field, and what to change in it.
+    /// Returns the first invalid field, and a sentence that says what to change in it.
     pub fn first(&self) -> Option<(&str, String)> {
         self.0
             .iter()
@@ -64,21 +65,21 @@ impl FieldErrors {
 /// The sentence for a required field that is missing.
 pub const REQUIRED: &str = "This field is required.";
 
-/// The text of a required field. A missing field and an empty one are refused.
+/// Returns the value of a required text field. Fails if the field is missing or empty.
 pub fn required(value: Option<String>) -> Result<String, Invalid> {
     value.filter(|text| !text.is_empty()).ok_or_else(|| REQUIRED.into())
 }
 
-/// How long a prompt is, and may be, if the settings limit it and not only the model.
+/// The length of a prompt and the limit in the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong {
-    /// Its bytes.
+    /// The prompt's length in bytes.
     pub bytes: usize,
     /// The limit in bytes.
     pub most: usize,
 }
 
-/// A failure, as the client gets it.
+/// A failure, with all details that the client gets.
 #[derive(Clone, Debug, PartialEq, Eq, EnumDiscriminants)]
 #[strum_discriminants(
     name(Failure),
@@ -86,45 +87,47 @@ pub struct TooLong {
     derive(Deserialize, IntoStaticStr, Serialize, VariantArray)
 )]
 pub enum Error {
-    /// 400: the request can't be parsed; the sentence says why.
+    /// 400: the request can't be parsed. The sentence says why.
     Malformed(String),
-    /// 400: fields are invalid.
+    /// 400: at least one field is invalid.
     Invalid(FieldErrors),
     /// 400: the prompt is longer than the settings or the model allow.
     PromptTooLong(Option<TooLong>),
     /// 400: this API didn't issue the `cursor` for this user and this list.
     InvalidCursor,
-    /// 400: the token of an e-mailed link is unknown, used or expired.
+    /// 400: the link token is unknown, used or expired.
     InvalidLink,
-    /// 400: the link verifies the address of an account for the first time, and the request has
-    /// neither a new password nor a token of that account.
+    /// 400: the link verifies an account's address for the first time, and the request has neither
+    /// a new password nor an access token for that account.
     PasswordRequired,
-    /// 400: a refresh token whose session has ended, or that was replaced. Only its check says so.
+    /// 400: the refresh token's session has ended, or a later refresh token has replaced it. Only
+    /// the endpoint that checks refresh tokens returns this failure.
     TokenBlacklisted,
-    /// 401: no active account has this username and password. The same for unknown and deactivated
-    /// users.
+    /// 401: no active account has this username and password. Unknown and deactivated users get the
+    /// same failure.
     InvalidCredentials,
-    /// 401: the request has no token.
+    /// 401: the request has no credential.
     NotAuthenticated,
-    /// 401: the token is malformed, expired, revoked, of another type or signed by another key.
+    /// 401: the token or API key is malformed, expired, revoked, of another type or signed by
+    /// another key.
     InvalidToken,
-    /// 402: the balance is less than the price of a message.
+    /// 402: the balance is less than the price of the chat.
     InsufficientTokens {
-        /// The price of a message.
+        /// The price of the chat.
         cost: Credits,
         /// The balance.
         balance: Credits,
-        /// The tokens that are held for other messages of the account.
+        /// The credits that are held for other chats of the account.
         held: Credits,
-        /// How to get more tokens, if the operator says so.
+        /// The operator's advice on getting more credits. `None` if the operator has set none.
         advice: Option<String>,
     },
-    /// 429: [`Error::InsufficientTokens`] for clients of OpenAI's API, if the operator wants OpenAI's
-    /// own status for it.
+    /// 429: [`Error::InsufficientTokens`] for clients of OpenAI's API, if the operator has chosen
+    /// OpenAI's status for it.
     OutOfQuota(Box<Error>),
-    /// 403: the token is valid, but the current password in the request is wrong.
+    /// 403: the access token is valid, but the current password in the request is wrong.
     WrongPassword,
-    /// 403: the token is valid, but its account isn't an administrator.
+    /// 403: the access token is valid, but its account isn't an administrator's.
     Forbidden,
     /// 403: the operator doesn't let administrators read or search messages.
     ChatsClosed,
@@ -142,8 +145,8 @@ pub enum Error {
     NoSuchConversation,
     /// 404: the caller has no message with this id, or it was deleted.
     NoSuchChat,
-    /// 404: no message of the caller with this idempotency key is being answered, or was answered
-    /// in the last day.
+    /// 404: the caller has no message with this idempotency key that is being answered, or was
+    /// answered in the last day.
     NothingToStop,
     /// 405: the path exists, but not with this method.
     MethodNotAllowed {
@@ -165,11 +168,11 @@ pub enum Error {
     },
     /// 409: administrators can't deactivate or demote themselves.
     OwnStanding,
-    /// 409: administrators manage their own accounts as every user does.
+    /// 409: administrators manage their own accounts with the same endpoints as other users.
     OwnAccount,
     /// 409: administrators can't adjust their own balance.
     OwnBalance,
-    /// 409: the price of this answer was returned before.
+    /// 409: the price of this answer has already been returned.
     AlreadyRefunded,
     /// 409: this account is the last administrator.
     LastAdministrator,
@@ -182,14 +185,14 @@ pub enum Error {
     GrantTooLarge,
     /// 409: a request with the same idempotency key is running, or has just failed.
     KeyRunning {
-        /// The seconds after which to retry.
+        /// The seconds to wait before a retry.
         seconds: u32,
     },
     /// 422: the idempotency key was used for a different request.
     KeyReused,
-    /// 410: the message that was sent under this idempotency key was deleted.
+    /// 410: the message with this idempotency key was deleted.
     ChatDeleted,
-    /// 410: the message was stopped before its streamed answer began; nothing was charged.
+    /// 410: the user stopped the message before its streamed answer began. Nothing was charged.
     Stopped,
     /// 413: the body is too large.
     BodyTooLarge {
@@ -201,64 +204,64 @@ pub enum Error {
         /// The limit in bytes.
         limit: usize,
     },
-    /// 415: the body isn't declared as JSON, or as a form where one is taken.
+    /// 415: the body's content type isn't JSON, nor that of a form where forms are accepted.
     UnsupportedMediaType,
-    /// 429: the maximum number of this account's messages wait for the AI.
+    /// 429: the maximum number of the account's messages are waiting for the AI.
     TooManyChats(Limit),
     /// 429: the account has sent the maximum number of messages in this minute.
     TooManyChatsThisMinute(Limit),
-    /// 429: the account got the maximum number of refunds in this minute or this day.
+    /// 429: the account got the maximum number of refunds in this minute or on this day.
     TooManyRefunds(Limit),
-    /// 429: too many log-ins with this username or from this IP address have failed. The same
-    /// whether or not the account exists and the password is right.
+    /// 429: too many log-ins with this username or from this IP address have failed. The failure
+    /// doesn't depend on whether the account exists or the password is right.
     TooManyAttempts(Limit),
-    /// 429: too many wrong current passwords in this session of the account.
+    /// 429: too many wrong current passwords were sent in this session.
     TooManyConfirmations(Limit),
-    /// 429: the maximum number of accounts was created from this IP address in this hour.
+    /// 429: the maximum number of accounts were created from this IP address in this hour.
     TooManyRegistrations(Limit),
-    /// 429: an e-mail was requested less than a minute ago, or this e-mail address got the maximum
-    /// number of verification e-mails in this hour.
+    /// 429: an e-mail was requested less than a minute ago, or the maximum number of verification
+    /// e-mails was sent to this address in this hour.
     TooManyMails(Limit),
-    /// 429: too many passwords are being hashed at once.
+    /// 429: too many passwords are being hashed at the same time.
     Busy(Limit),
-    /// 500: an error that the client can't fix. Its cause is in the log, never in the reply.
+    /// 500: an error that the client can't fix. Its cause is logged and never sent.
     Internal(String),
-    /// 502: the AI failed; nothing was charged.
+    /// 502: the AI failed. Nothing was charged.
     AiFailed,
-    /// 503: the AI is overloaded; nothing was charged.
+    /// 503: the AI is overloaded. Nothing was charged.
     AiOverloaded,
-    /// 504: the AI was too slow; nothing was charged.
+    /// 504: the AI was too slow. Nothing was charged.
     AiTimedOut,
-    /// 502: the AI failed and the tokens are still reserved; the sweep returns them.
+    /// 502: the AI failed, and the credits are still held. The sweep returns them.
     AiFailedTokensHeld,
-    /// 503: the lease ended before the answer could be stored; nothing was charged.
+    /// 503: the lease ended before the answer could be stored. Nothing was charged.
     NotCharged,
-    /// 503: the store didn't answer. The request may have taken effect or not.
+    /// 503: the store didn't answer. The request may or may not have taken effect.
     Unavailable(String),
 }
 
 impl Failure {
-    /// Every failure.
+    /// Returns every failure.
     pub fn all() -> &'static [Self] {
         Self::VARIANTS
     }
 
-    /// Its name, by which the OpenAPI document's examples are sorted.
+    /// Returns the failure's name, by which the examples in the OpenAPI document are sorted.
     pub fn name(self) -> &'static str {
         self.into()
     }
 
-    /// The HTTP status.
+    /// Returns the HTTP status.
     pub fn status(self) -> StatusCode {
         self.row().0
     }
 
-    /// The code for programs. Codes never change.
+    /// Returns the code for programs. Codes never change.
     pub fn code(self) -> &'static str {
         self.row().1
     }
 
-    // One row per failure.
+    // Keep one row per failure.
     #[rustfmt::skip]
     fn row(self) -> (StatusCode, &'static str) {
         match self {
@@ -332,7 +335,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What the client gets if the store didn't do what it was asked for.
+/// Converts a failed operation of the store to the client's failure.
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
@@ -371,7 +374,7 @@ impl From<StoreError> for Error {
     }
 }
 
-/// The system has no randomness.
+/// Converts the error that the operating system can't provide random bytes.
 impl From<aws_lc_rs::error::Unspecified> for Error {
     fn from(_: aws_lc_rs::error::Unspecified) -> Self {
         Self::Internal("no randomness".into())
@@ -379,12 +382,12 @@ impl From<aws_lc_rs::error::Unspecified> for Error {
 }
 
 impl Error {
-    /// A single invalid field.
+    /// Creates a failure for a single invalid field.
     pub fn field(name: impl Into<String>, sentence: impl Into<String>) -> Self {
         Self::Invalid(FieldErrors(BTreeMap::from([(name.into(), vec![sentence.into()])])))
     }
 
-    /// The same failure with the operator's words on how to get more tokens, if it is about them.
+    /// Adds the operator's advice to [`Error::InsufficientTokens`]. Other failures stay unchanged.
     #[must_use]
     pub fn advised(self, advice: Option<String>) -> Self {
         match self {
@@ -395,33 +398,33 @@ impl Error {
         }
     }
 
-    /// Which failure it is.
+    /// Returns the kind of the failure.
     pub fn kind(&self) -> Failure {
         self.into()
     }
 
-    /// The HTTP status.
+    /// Returns the HTTP status.
     pub fn status(&self) -> StatusCode {
         self.kind().status()
     }
 
-    /// The code for programs. Codes never change.
+    /// Returns the code for programs. Codes never change.
     pub fn code(&self) -> &'static str {
         self.kind().code()
     }
 
-    /// The sentence for people: what happened and what to do.
+    /// Returns the sentence for people, which says what happened and what to do.
     pub fn detail(&self) -> String {
         self.sentence().into_owned()
     }
 
-    // One row per failure.
+    // Keep one row per failure.
     #[rustfmt::skip]
     fn sentence(&self) -> Cow<'static, str> {
         match self {
             Self::Malformed(why) => why.clone().into(),
             Self::Invalid(fields) => fields.summary().into(),
-            // Clients look for its first words.
+            // Clients recognize this failure by its first words.
             Self::PromptTooLong(None) => "This model's maximum context length is less than the length of these messages. Shorten them. Nothing was charged.".into(),
             Self::PromptTooLong(Some(TooLong { bytes, most })) => format!("This model's maximum context length is {most} bytes here, and these messages have {bytes}. Shorten them. Nothing was charged.").into(),
             Self::InvalidCursor => "This cursor is invalid for this list. Follow the Link header, or start without a cursor.".into(),
@@ -445,7 +448,8 @@ impl Error {
             Self::NoSuchChat => "You have no message with this id, or it was deleted.".into(),
             Self::NothingToStop => "There is no answer to stop: no message that you sent with this Idempotency-Key is being answered, or was answered in the last day.".into(),
             Self::ChatDeleted => "The message that was sent under this Idempotency-Key was deleted. Nothing was charged; choose a new key.".into(),
-            // A client that retries by itself must not ask again what its user stopped: no 409.
+            // Not a 409: clients retry a 409 automatically, and would then ask again after their
+            // user has stopped the message.
             Self::Stopped => "The message was stopped before its answer began. Nothing was charged.".into(),
             Self::MethodNotAllowed { allow } => format!("This path allows {allow}.").into(),
             Self::UsernameTaken => "Another account has this username. Choose another one.".into(),
@@ -483,7 +487,7 @@ impl Error {
         }
     }
 
-    /// The seconds after which to retry. `None` if a retry wouldn't help.
+    /// Returns the seconds to wait before a retry. `None` if a retry wouldn't help.
     pub fn retry_after(&self) -> Option<u32> {
         match self {
             Self::NotCharged => Some(1),
@@ -494,7 +498,7 @@ impl Error {
         }
     }
 
-    /// The limit that the request exceeded, if it did.
+    /// Returns the limit that the request exceeded. `None` for all other failures.
     pub fn limit(&self) -> Option<&Limit> {
         match self {
             Self::TooManyChats(limit)
@@ -516,7 +520,7 @@ impl Error {
         }
     }
 
-    /// The cause, which only the log may contain.
+    /// Returns the cause, which is only for the log.
     pub fn cause(&self) -> Option<&str> {
         match self {
             Self::Internal(cause) | Self::Unavailable(cause) => Some(cause),
@@ -525,7 +529,7 @@ impl Error {
     }
 }
 
-/// The sentences of [`Error::InsufficientTokens`]. The pages read the price in them.
+/// Returns the sentences for [`Error::InsufficientTokens`]. The pages read the price from them.
 fn too_few(cost: Credits, balance: Credits, held: Credits, advice: Option<&str>) -> String {
     let holding = match held {
         Credits::ZERO => String::new(),

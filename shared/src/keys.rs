@@ -1,10 +1,11 @@
-//! The Ed25519 keys of all tokens: functions that issue tokens have the signing key, and every
-//! function verifies with the published keys.
+//! The Ed25519 keys for all JWTs. Functions that issue JWTs have the signing key; every function
+//! verifies JWTs with the published public keys.
 //!
-//! The signing key is derived from one random secret. Its public key is published in the table Keys
-//! before anything is signed, under an id that is its thumbprint; every other function reads that
-//! table. A new secret makes a new key, without a restart: the functions that issue tokens read the
-//! secret every five minutes, publish the new key, and set the end of the earlier keys.
+//! The signing key is derived from one random secret. Before a function signs anything, it
+//! publishes the public key in the Keys table, under the key's thumbprint. All other functions read
+//! that table. A new secret creates a new signing key without a restart: the functions that issue
+//! JWTs read the secret every five minutes, publish the new public key, and set the end of the
+//! earlier public keys.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -26,20 +27,20 @@ use crate::config::{ConfigError, Secret, checked_secret};
 use crate::store::{PublicKey, Store};
 use crate::{Error, Result, aws};
 
-/// The most bytes of a token that is parsed. Issued tokens have less than a thousand.
+/// The maximum length of a JWT that is parsed, in bytes. Issued JWTs have less than a thousand.
 const JWT_LENGTH: usize = 4096;
 
-/// How long public keys and the secret are cached, in seconds.
+/// How long the public keys and the secret are cached, in seconds.
 const KEPT: u64 = 300;
 
-/// The least seconds between two reads that unknown key ids cause.
+/// The minimum time between two reads of the Keys table that unknown key ids cause, in seconds.
 const MISS: u64 = 60;
 
-/// The most tokens per key whose signatures are remembered. Before one more, all are forgotten, and
-/// verified again when they are sent again.
+/// The maximum number of verified JWTs that are cached for each public key. A full cache is
+/// emptied, and its JWTs are verified again when clients send them again.
 const REMEMBERED: usize = 1024;
 
-/// The public keys that verify tokens. Clones share the cache.
+/// The public keys that verify JWTs. Clones share the cache.
 #[derive(Clone)]
 pub struct Keyring {
     store: Store,
@@ -56,12 +57,12 @@ struct KnownKeys {
 }
 
 impl Keyring {
-    /// A keyring that hasn't read the keys yet.
+    /// Creates a keyring that hasn't read the public keys yet.
     pub fn new(store: Store, clock: Clock) -> Self {
         Self { store, clock, known: Arc::default() }
     }
 
-    /// Reads the table Keys, and returns all keys in it.
+    /// Reads the Keys table, and returns all public keys in it.
     pub async fn read(&self) -> Result<Vec<PublicKey>> {
         let published = self.store.public_keys().await?;
         let now = self.clock.seconds();
@@ -82,7 +83,7 @@ impl Keyring {
         Ok(published)
     }
 
-    /// The keys that are valid now.
+    /// Returns the public keys that are valid now.
     pub async fn published(&self) -> Result<Vec<PublicKey>> {
         let now = self.clock.seconds();
         if self.is_stale(now) {
@@ -92,18 +93,19 @@ impl Keyring {
         Ok(known.published.iter().filter(|key| key.is_valid(now)).cloned().collect())
     }
 
-    /// The claims of a token, if one of the published keys signed it as this type (`typ`). The
-    /// caller checks the claims.
+    /// Verifies a JWT of the type `typ` with the published public keys and returns its claims. The
+    /// caller must check the claims.
     ///
-    /// The algorithm is fixed ([RFC 8725](https://www.rfc-editor.org/rfc/rfc8725#section-3.1)): a token's header chooses neither the algorithm nor
-    /// the place of the keys.
+    /// The algorithm is fixed ([RFC 8725](https://www.rfc-editor.org/rfc/rfc8725#section-3.1)). The
+    /// JWT's header can't choose another algorithm, or a URL to load keys from.
     pub(crate) async fn verify<T: DeserializeOwned>(&self, jwt: &str, typ: &str) -> Result<T> {
         if jwt.len() > JWT_LENGTH {
             return Err(Error::InvalidToken);
         }
         let header = jsonwebtoken::decode_header(jwt).map_err(|_| Error::InvalidToken)?;
         let kid = header.kid.ok_or(Error::InvalidToken)?;
-        // No extension that `crit` requires ([RFC 7515](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.11)) is supported.
+        // Refuse `crit`, because no extension is supported ([RFC
+        // 7515](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.11)).
         if header.alg != Algorithm::EdDSA
             || header.typ.as_deref() != Some(typ)
             || header.crit.is_some()
@@ -114,7 +116,7 @@ impl Keyring {
         if !key.has_signed(jwt) {
             return Err(Error::InvalidToken);
         }
-        // The signature has been verified.
+        // `has_signed` has verified the signature.
         insecure_decode_claims(jwt).map_err(|_| Error::InvalidToken)
     }
 
@@ -152,18 +154,19 @@ impl Keyring {
     }
 }
 
-/// A published key, and the tokens that it is known to have signed.
+/// A published public key, with a cache of JWTs that are known to be signed with it.
 ///
-/// Verifying a signature takes a third of the instructions of a cheap call, and clients send each
-/// access token many times. What is remembered ends when the table is read again.
+/// Verifying a signature takes a third of the CPU instructions of a cheap request, and clients send
+/// each access token many times. Reading the Keys table again clears the cache.
 struct VerifyingKey {
     decoding: DecodingKey,
-    /// The SHA-256 of each token, signature included.
+    /// The SHA-256 hash of each verified JWT, including its signature.
     verified: Mutex<HashSet<[u8; digest::SHA256_OUTPUT_LEN]>>,
 }
 
 impl VerifyingKey {
-    /// Whether this key signed the token. Says nothing about its header and claims.
+    /// Returns true if the JWT was signed with this key. The JWT's header and claims aren't
+    /// checked.
     fn has_signed(&self, jwt: &str) -> bool {
         let mut digest = [0; digest::SHA256_OUTPUT_LEN];
         digest.copy_from_slice(digest::digest(&digest::SHA256, jwt.as_bytes()).as_ref());
@@ -191,7 +194,7 @@ impl VerifyingKey {
 /// The signing key. Clones share it.
 #[derive(Clone)]
 pub struct Signer {
-    /// Where to read the secret, at the start and every five minutes.
+    /// The source of the secret, which is read at the start and then every five minutes.
     source: Source,
     clock: Clock,
     current: Arc<RwLock<CurrentKey>>,
@@ -206,10 +209,10 @@ struct Source {
 #[derive(Clone)]
 struct CurrentKey {
     key: Arc<SigningKey>,
-    /// When the secret was read.
+    /// The second at which the secret was read.
     read_at: u64,
-    /// Whether the public key is known to be in the table. Nothing must be signed before, since no
-    /// function could verify it.
+    /// True if the public key is known to be in the table. Before that, no JWT must be signed,
+    /// because no function could verify the JWT.
     published: bool,
 }
 
@@ -220,11 +223,11 @@ struct SigningKey {
 }
 
 impl Signer {
-    /// Reads the secret and derives the key.
+    /// Reads the secret and derives the signing key.
     ///
     /// # Errors
-    /// If the secret can't be read or is too short to be random: a function that issues tokens must
-    /// not start without one.
+    /// Fails if the secret can't be read, or is too short to be random. A function that issues JWTs
+    /// must not start without a signing key.
     pub async fn new(secret: Secret, aws: &SdkConfig, clock: Clock) -> Result<Self, ConfigError> {
         let source = Source { secret, aws: aws.clone() };
         let key = Arc::new(source.key().await?);
@@ -233,25 +236,26 @@ impl Signer {
         Ok(Self { source, clock, current })
     }
 
-    /// The id of the signing key.
+    /// Returns the id of the signing key.
     pub fn kid(&self) -> String {
         self.current().key.kid.clone()
     }
 
-    /// Publishes the public key, and nothing else: the first function that signs with it sets the
-    /// end of the earlier keys.
+    /// Publishes the public key without ending the earlier public keys. The first function that
+    /// signs with the new signing key ends the earlier ones.
     pub async fn announce(&self, store: &Store) -> Result<()> {
         let key = self.current().key;
         Ok(store.publish_key(&key.kid, &key.x, self.clock.seconds()).await?)
     }
 
-    /// Publishes the public key, and sets the end of the earlier keys: when the last token that
-    /// they signed has ended. Idempotent, and safe to repeat after a failure.
+    /// Publishes the public key and sets the end of the earlier public keys to the time when the
+    /// last JWT that they verify has ended. Idempotent, and can be retried after a failure.
     pub async fn publish(&self, keyring: &Keyring, session_life: Duration) -> Result<()> {
         self.publish_beside(keyring.read().await?, keyring, session_life).await
     }
 
-    /// The same, if the keys of the table have just been read.
+    /// Publishes the public key like [`publish`](Self::publish), given the public keys that were
+    /// just read from the table.
     pub(crate) async fn publish_beside(
         &self,
         mut known: Vec<PublicKey>,
@@ -277,8 +281,8 @@ impl Signer {
         Ok(())
     }
 
-    /// `claims` as a JWT of the type `typ`. The same claims give the same string: Ed25519 has no
-    /// randomness.
+    /// Signs `claims` as a JWT of the type `typ`. Equal claims give equal strings, because Ed25519
+    /// is deterministic.
     pub(crate) async fn sign<T: Serialize>(
         &self,
         claims: &T,
@@ -298,8 +302,8 @@ impl Signer {
             .map_err(|error| Error::Internal(error.to_string()))
     }
 
-    /// Reads the secret again every five minutes. If that fails, the current key continues to sign,
-    /// and the next attempt is a minute later.
+    /// Reads the secret again if five minutes have passed. If that fails, the current signing key
+    /// stays in use, and the secret is read again a minute later.
     async fn renew(&self) {
         let now = self.clock.seconds();
         if now < self.current().read_at + KEPT {
@@ -347,8 +351,9 @@ pub async fn put_secret(aws: &SdkConfig, arn: &str, secret: &str) -> Result<()> 
 }
 
 impl SigningKey {
-    /// HKDF-SHA256 ([RFC 5869](https://www.rfc-editor.org/rfc/rfc5869)) of the secret is the seed; the id is the public key's thumbprint
-    /// ([RFC 7638](https://www.rfc-editor.org/rfc/rfc7638)).
+    /// Derives the signing key from the secret. The seed is HKDF-SHA256 ([RFC
+    /// 5869](https://www.rfc-editor.org/rfc/rfc5869)) of the secret, and the id is the public key's
+    /// thumbprint ([RFC 7638](https://www.rfc-editor.org/rfc/rfc7638)).
     fn derive(secret: &str) -> Result<Self> {
         let broken = |_| Error::Internal("the signing key could not be derived".into());
         let mut seed = [0; 32];

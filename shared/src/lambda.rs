@@ -1,7 +1,8 @@
-//! The start of a Lambda function: settings, connections, then one request after the other.
+//! The start of a Lambda function: it reads the settings, connects, and then handles one request
+//! after another.
 //!
-//! A request always gets a reply, whatever fails: API Gateway would turn an error of the invocation
-//! into a 503 without a code. Other invocations report their failures to Lambda.
+//! Every request gets a reply, even after a failure. If the invocation itself failed, API Gateway
+//! would send a 503 without a code. Invocations without a request report their failures to Lambda.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -26,10 +27,10 @@ use crate::telemetry::metrics::{self, Metric, PERMANENT};
 use crate::telemetry::trace::{self, Parent, Trace, Traces};
 use crate::{Error, Result};
 
-/// Serves one endpoint until the platform stops the process. This is the whole `main` of a
-/// function: the first parameter of `handle` decides what is started.
+/// Serves one endpoint until Lambda stops the process. Each function's `main` consists of this
+/// call. The type of `handle`'s first parameter decides which settings and clients are loaded.
 ///
-/// The exit code is a failure if a setting can't be used; the log names it.
+/// The exit code is a failure if a setting can't be used. The log then contains the setting's name.
 pub fn serve<A: Start, F>(routes: &'static [Route], handle: fn(A, Request) -> F) -> ExitCode
 where
     F: Future<Output = Reply> + Send + 'static,
@@ -37,8 +38,9 @@ where
     serve_whole(Endpoint::start(routes, handle).boxed_local())
 }
 
-/// The same for an endpoint whose replies may be streams: its events have `ResponseTransferMode:
-/// RESPONSE_STREAM` in the template. SAM CLI can't pass streams on, so it gets each reply whole.
+/// Serves one endpoint like [`serve`], but can stream replies. The template must set
+/// `ResponseTransferMode: RESPONSE_STREAM` in the endpoint's events. SAM CLI can't stream, so it
+/// gets each reply as a whole.
 pub fn serve_streaming<A: Start, F>(
     routes: &'static [Route],
     handle: fn(A, Request) -> F,
@@ -49,8 +51,8 @@ where
     serve_pieces(Endpoint::start(routes, handle).boxed_local())
 }
 
-/// An endpoint that starts. Without the types of its parts: with them, each function would compile
-/// the whole Lambda runtime again.
+/// A future that starts an endpoint. The future is boxed because each function would otherwise
+/// compile the whole Lambda runtime for the types of its endpoint.
 type EndpointFuture = LocalBoxFuture<'static, Result<Endpoint, ConfigError>>;
 
 fn serve_whole(endpoint: EndpointFuture) -> ExitCode {
@@ -112,8 +114,8 @@ impl Endpoint {
     }
 }
 
-/// A reply whose body is UTF-8. `lambda_http` would decode the body of any other type of reply by its
-/// content type, for which it contains the tables of all encodings.
+/// A reply with a UTF-8 body. For replies of any other type, `lambda_http` decodes the body by its
+/// content type, and the tables of all encodings would be in the binary.
 struct TextReply(Response<String>);
 
 impl IntoResponse for TextReply {
@@ -122,8 +124,8 @@ impl IntoResponse for TextReply {
     }
 }
 
-/// Runs `work` for each event of a schedule. If it fails, so does the invocation: Lambda counts the
-/// error and reports it to the function's destination, and the next event tries again.
+/// Runs `work` for each scheduled event. If `work` fails, the invocation fails: Lambda counts the
+/// error and reports it to the function's destination. The next event tries again.
 pub fn serve_schedule<F>(work: fn(App) -> F) -> ExitCode
 where
     F: Future<Output = Result<()>> + Send + 'static,
@@ -142,9 +144,9 @@ where
     })
 }
 
-/// Runs `work` for the key of each new item in the outbox, which the stream of the table Tokens
-/// reports. Lambda delivers the items again whose work failed. If none of an event's items could be
-/// processed, the invocation fails, so that Lambda counts an error.
+/// Runs `work` for the key of each new item in the outbox, which the stream of the Tokens table
+/// reports. Lambda delivers items again if their work failed. If all of an event's items failed,
+/// the invocation fails, so that Lambda counts an error.
 pub fn serve_outbox<F>(work: fn(MailApp, String) -> F) -> ExitCode
 where
     F: Future<Output = Result<()>> + Send + 'static,
@@ -154,7 +156,7 @@ where
         let run = service_fn(move |event: LambdaEvent<StreamEvent>| {
             let Invocation { function, trace, span } = Invocation::of(&event, &mailing);
             let done = process(work, mailing.clone(), event.payload.records).instrument(span);
-            // Without the box, the type of this future is too deep for the compiler.
+            // Without the box, this future's type is too deep for the compiler.
             let done = done.boxed();
             async move {
                 let what = (function.as_str(), "datasource");
@@ -178,7 +180,8 @@ where
     for record in records {
         let ItemChange { keys, sequence_number } = match serde_json::from_value(record) {
             Ok(StreamRecord { dynamodb }) => dynamodb,
-            // It would be as unreadable the next time, and stop all later ones until then.
+            // Skip the record. In each retry it would be unreadable again and block all later
+            // records.
             Err(error) => {
                 tracing::error!(%error, "a record of the stream can't be read and is skipped");
                 metrics::record_by(PERMANENT, &[(Metric::MailsFailed, 1)]);
@@ -203,11 +206,11 @@ where
     }
 }
 
-/// An invocation without a request.
+/// An invocation that isn't a request to an endpoint.
 struct Invocation {
     function: String,
     trace: Option<Trace>,
-    /// Its lines of the log have Lambda's id.
+    /// The span that adds Lambda's request id to the invocation's log lines.
     span: Span,
 }
 
@@ -225,7 +228,8 @@ impl Invocation {
     }
 }
 
-/// Why an invocation without a request failed. The runtime logs its `Debug` text, once.
+/// The failure of an invocation that isn't a request to an endpoint. The runtime logs its `Debug`
+/// text once.
 struct Failed {
     what: &'static str,
     error: Error,
@@ -238,19 +242,19 @@ impl fmt::Debug for Failed {
     }
 }
 
-/// What Lambda is told, and puts into the record of the failure.
+/// The error that Lambda puts into its record of the failed invocation.
 impl From<Failed> for Diagnostic {
     fn from(failed: Failed) -> Self {
         Self { error_type: failed.error.code().to_owned(), error_message: format!("{failed:?}") }
     }
 }
 
-/// The parts of a stream's event that are read
+/// The parts of a stream event that are read
 /// ([format](https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html)).
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct StreamEvent {
-    /// Each is read on its own, as a [`StreamRecord`].
+    /// The records. Each is parsed separately as a [`StreamRecord`].
     records: Vec<Value>,
 }
 
@@ -277,7 +281,7 @@ struct StringAttribute {
     s: String,
 }
 
-/// The failed records of an event
+/// The failed records in an event
 /// ([format](https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html)).
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -296,8 +300,8 @@ fn start<A>(
     serve: impl AsyncFnOnce(A) -> Result<(), lambda_runtime::Error>,
 ) -> ExitCode {
     let log = LogConfig::read(&Settings::from_env());
-    // One line of JSON per event, which CloudWatch can query. No filter by pattern: its regular
-    // expressions would be a tenth of the binary.
+    // Log one line of JSON per event, which CloudWatch can query. A filter with patterns isn't
+    // used, because its regular expressions would be a tenth of the binary.
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
@@ -311,7 +315,8 @@ fn start<A>(
         Ok(LogConfig { metrics: None, .. }) => {}
         Err(error) => return refuse(&error),
     }
-    // One thread: a function has one request at a time, and less than two processors.
+    // One thread is enough: a function handles one request at a time, and has less than two
+    // processors.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&error),

@@ -1,6 +1,6 @@
-//! Everything that several endpoints need. Knows no route.
+//! The code that several endpoints share. It doesn't know routes or endpoints.
 //!
-//! ARCHITECTURE.md has the floors of these modules: each imports only from those below it.
+//! ARCHITECTURE.md orders these modules in floors; each imports only from the floors below.
 
 pub mod ai;
 pub mod app;

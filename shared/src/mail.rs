@@ -1,8 +1,9 @@
-//! Sends e-mail. Only the function `mail` does that.
+//! Sends e-mail. Only the function `mail` uses this module.
 //!
-//! Whatever calls the client of Amazon SES is `#[inline]`, and so compiled into the binaries that
-//! call it. Compiled here, it would bring the client into every binary: the linker removes functions
-//! that aren't called, but not their tables of what to drop in a panic, which are 0.25 MiB.
+//! All code that calls the client of Amazon SES is `#[inline]`, so that it is compiled into the
+//! binaries that call it. Without `#[inline]`, every binary would include tables for dropping the
+//! client in a panic, which take 0.25 MiB. The linker removes functions that aren't called, but
+//! keeps their tables.
 
 use aws_sdk_sesv2::config::http::HttpResponse;
 use aws_sdk_sesv2::error::{ProvideErrorMetadata, SdkError};
@@ -13,7 +14,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::telemetry::metrics::{self, Metric, PERMANENT};
 use crate::{Error, Result, aws};
 
-/// An e-mail of plain text.
+/// A plain-text e-mail.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Mail {
     /// The recipient's address.
@@ -24,26 +25,26 @@ pub struct Mail {
     pub text: String,
 }
 
-/// How e-mails are sent.
+/// The way in which e-mails are sent.
 #[derive(Clone)]
 pub enum Carrier {
-    /// Not at all: `MAIL_FROM` is not set.
+    /// No way: e-mails are dropped, because `MAIL_FROM` isn't set.
     Nobody,
-    /// Amazon SES.
+    /// Sends through Amazon SES.
     Ses {
-        /// The client.
+        /// The client of Amazon SES.
         client: aws_sdk_sesv2::Client,
         /// The sender's address.
         from: String,
-        /// The configuration set. `None` for the sender's own.
+        /// The configuration set. `None` for the sender's default.
         configuration_set: Option<String>,
     },
-    /// Through a channel: the local server shows e-mails instead of sending them.
+    /// Passes e-mails to a channel. The local server shows e-mails instead of sending them.
     Hand(UnboundedSender<Mail>),
 }
 
 impl Carrier {
-    /// Amazon SES, with this sender's address and configuration set.
+    /// Creates a carrier that sends through Amazon SES from this sender's address.
     #[inline]
     pub fn ses(
         aws: &aws_config::SdkConfig,
@@ -53,12 +54,12 @@ impl Carrier {
         Self::Ses { client: aws_sdk_sesv2::Client::new(aws), from, configuration_set }
     }
 
-    /// Sends an e-mail. One that its recipient can never get, and every one without `MAIL_FROM`, is
-    /// dropped with a log line, which has no address.
+    /// Sends an e-mail. An e-mail that can never be delivered is dropped with a log line, as are
+    /// all e-mails if `MAIL_FROM` isn't set. The log line contains no address.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if sending may succeed later, and [`Error::Internal`] if it can't
-    /// before an operator has changed something.
+    /// Returns [`Error::Unavailable`] if a later attempt may succeed, and [`Error::Internal`] if an
+    /// operator must fix something first.
     #[inline]
     pub async fn carry(&self, mail: Mail) -> Result<()> {
         match self {
@@ -87,7 +88,7 @@ impl Carrier {
     }
 }
 
-/// Gives an e-mail to Amazon SES. The inner failure is the code by which SES refuses this e-mail.
+/// Sends an e-mail through Amazon SES. The inner error is SES's code for refusing this e-mail.
 #[inline]
 async fn send(
     client: &aws_sdk_sesv2::Client,
@@ -117,25 +118,27 @@ async fn send(
     }
 }
 
-/// Why an e-mail was not sent.
+/// The reason why an e-mail wasn't sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
-    /// Its text or its recipient: no attempt will succeed, such as at an address with letters beyond
-    /// ASCII before its `@`.
+    /// The e-mail's text or recipient. No attempt will succeed, for example if the address has
+    /// non-ASCII characters before its `@`.
     Mail,
-    /// The configuration or the standing of the AWS account: other e-mails fail too.
+    /// The configuration or the status of the AWS account. All other e-mails fail for the same
+    /// reason.
     Operator,
-    /// Throttling, a failure of SES or of the network: a later attempt may succeed.
+    /// Throttling, or a failure of SES or the network. A later attempt may succeed.
     Moment,
 }
 
-/// By the [documented errors](https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html#API_SendEmail_Errors)
-/// of `SendEmail`, and by the
-/// [common ones](https://docs.aws.amazon.com/ses/latest/APIReference-V2/CommonErrors.html).
+/// Classifies an error by the [documented
+/// errors](https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html#API_SendEmail_Errors)
+/// of `SendEmail` and by SES's [common
+/// errors](https://docs.aws.amazon.com/ses/latest/APIReference-V2/CommonErrors.html).
 #[inline]
 fn fault_of(error: &SdkError<SendEmailError, HttpResponse>) -> Fault {
     let SdkError::ServiceError(service) = error else {
-        // A time-out, no connection, or a reply that can't be read.
+        // A time-out, a failed connection, or an unreadable reply.
         return match error {
             SdkError::ConstructionFailure(_) => Fault::Operator,
             _ => Fault::Moment,
@@ -144,8 +147,8 @@ fn fault_of(error: &SdkError<SendEmailError, HttpResponse>) -> Fault {
     let status = service.raw().status();
     match service.err().code() {
         Some("MessageRejected" | "BadRequestException") => Fault::Mail,
-        // Of the daily quota and of the rate; and of credentials, of which the next instance has new
-        // ones.
+        // The daily quota and the rate are exceeded for a while. The next instance has new
+        // credentials.
         Some(
             "TooManyRequestsException"
             | "LimitExceededException"
@@ -158,12 +161,13 @@ fn fault_of(error: &SdkError<SendEmailError, HttpResponse>) -> Fault {
         ) => Fault::Moment,
         _ if status.is_server_error() || status.as_u16() == 429 => Fault::Moment,
         // AccountSuspended, SendingPaused, MailFromDomainNotVerified, NotFound (the configuration
-        // set), AccessDenied, and what SES may add.
+        // set), AccessDenied, and any error that SES may add.
         _ => Fault::Operator,
     }
 }
 
-/// The code of a failure, or its kind. The messages of SES contain addresses.
+/// Returns the code or the kind of a failure. SES's messages are left out, because they contain
+/// addresses.
 #[inline]
 fn cause(error: &SdkError<SendEmailError, HttpResponse>) -> String {
     match error.as_service_error().and_then(ProvideErrorMetadata::code) {

@@ -1,7 +1,7 @@
 //! The parts of the OpenAPI document that several endpoints share: texts with their limits,
-//! parameters, failures. The limits are the code's own.
+//! parameters and failures. The limits are the same constants that the code checks.
 //!
-//! Only the function `openapi` runs this; the linker removes it from the others.
+//! Only the function `openapi` uses this module. The linker removes it from all other binaries.
 
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -28,13 +28,13 @@ use crate::values::{
 };
 use crate::{BalanceChange, Credits, Error};
 
-/// Unicode's white space, for a character class: regex engines disagree about `\s`.
+/// Unicode's white space for a character class, because regex engines disagree about `\s`.
 const BLANK: &str = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
 
-/// Control characters, for a character class.
+/// Control characters for a character class.
 const CONTROL: &str = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069";
 
-/// Describes a type as a text with limits.
+/// Implements a schema for a type: a text with limits.
 macro_rules! text {
     ($type:ty, $schema:expr) => {
         impl PartialSchema for $type {
@@ -56,8 +56,8 @@ fn text(about: &str, example: &str) -> ObjectBuilder {
     Object::builder().description(Some(about)).examples([example])
 }
 
-/// One line of `least` to `most` characters. White space around it doesn't count, which is why the
-/// pattern has the limit.
+/// Describes one line of `least` to `most` characters. The pattern contains the maximum length
+/// because white space around the line isn't counted.
 fn line(about: &str, example: &str, least: usize, most: usize) -> ObjectBuilder {
     let inner = most - 2;
     let line = format!("[^{CONTROL}{BLANK}]([^{CONTROL}]{{0,{inner}}}[^{CONTROL}{BLANK}])?");
@@ -74,7 +74,8 @@ fn line(about: &str, example: &str, least: usize, most: usize) -> ObjectBuilder 
 
 text!(Username, {
     let about = "Letters and digits of any script, with their accents, and `@ . + - _`. Names that differ only in case or in their Unicode form are one name.";
-    // Exact for ASCII, and any other character: not every regex engine has Unicode's classes.
+    // The pattern is exact for ASCII and allows all other characters, because not all regex engines
+    // support Unicode's classes.
     let pattern = r"^[^\x00-\x2a,/\x3a-\x3f\x5b-\x5e\x60\x7b-\xa9]+$";
     text(about, "ann").min_length(Some(1)).max_length(Some(NAME_LENGTH)).pattern(Some(pattern))
 });
@@ -86,7 +87,7 @@ text!(Email, {
         .pattern(Some(pattern))
 });
 
-/// An e-mail address, or no address.
+/// An e-mail address or an empty text.
 #[derive(Debug)]
 pub struct EmailOrNone;
 
@@ -102,7 +103,7 @@ text!(EmailOrNone, {
 
 fn address() -> String {
     let plain = format!(r#"{BLANK}{CONTROL}<>()\[\],;:\\""#);
-    // Exact for ASCII, and any other character.
+    // The pattern is exact for ASCII and allows all other characters.
     let apart = r"\x00-,./\x3a-@\x5b-`\x7b-\x9f\xa0";
     let label = format!("[^{BLANK}{apart}-]([^{BLANK}{apart}]*[^{BLANK}{apart}-])?");
     format!(r"[^{plain}@]+@{label}(\.{label})+")
@@ -137,7 +138,7 @@ text!(
 
 text!(Reason, line("The reason.", "a mistake", 1, REASON_LENGTH));
 
-/// A reason, or no reason.
+/// A reason or an empty text.
 #[derive(Debug)]
 pub struct ReasonOrNone;
 
@@ -149,14 +150,14 @@ fn day() -> ObjectBuilder {
     text("A day in UTC.", "2026-11-20").format(Some(SchemaFormat::Custom("date".into())))
 }
 
-// The roles that an account can be given.
+// These are the roles that an administrator can give to an account.
 text!(Role, {
     let roles = [Role::User, Role::Admin].map(|role| role.word().to_owned());
     Object::builder().description(Some("The role of an account.")).enum_values(Some(roles))
 });
 
-// Acts that move no tokens are in no statement. No `enum`: replies also have the kinds of later
-// releases, which write to the same store.
+// Acts that move no credits aren't part of statements. The schema has no `enum`, because replies
+// also contain kinds from later releases, which write to the same store.
 text!(EntryKind, {
     let kinds = [EntryKind::Grant, EntryKind::Chat, EntryKind::Adjustment];
     let kinds = kinds.map(|kind| format!("`{}`", kind.word())).join(", ");
@@ -178,14 +179,14 @@ impl PartialSchema for Credits {
     }
 }
 
-/// People and clients know credits as tokens.
+/// Users and clients know credits as tokens.
 impl ToSchema for Credits {
     fn name() -> Cow<'static, str> {
         "Tokens".into()
     }
 }
 
-// The endpoint that accepts it excludes zero.
+// The endpoint that accepts a change refuses zero.
 impl PartialSchema for BalanceChange {
     fn schema() -> RefOr<Schema> {
         amount(
@@ -212,7 +213,7 @@ fn amount(about: &str, least: i64, example: i64) -> ObjectBuilder {
         .examples([example])
 }
 
-/// An id, or no id.
+/// A UUID or an empty text.
 #[derive(Debug)]
 pub struct IdOrNone;
 
@@ -222,13 +223,13 @@ text!(IdOrNone, {
         .pattern(Some(pattern))
 });
 
-/// A text that must not be empty, and that is otherwise only compared.
+/// A text that must not be empty. The text is only compared, so it has no other limits.
 #[derive(Debug)]
 pub struct Given;
 
 text!(Given, Object::builder().min_length(Some(1)));
 
-/// The query parameters of a list with pages.
+/// The query parameters for lists with pages.
 #[derive(Debug)]
 pub struct PageQuery;
 
@@ -280,7 +281,7 @@ impl IntoParams for IdempotencyKey {
     }
 }
 
-/// The headers `X-Refresh-Token` and `X-Page-Key` of pages in browsers.
+/// The headers `X-Refresh-Token` and `X-Page-Key`, which pages in browsers send.
 #[derive(Debug)]
 pub struct KeptInCookie;
 
@@ -301,7 +302,7 @@ impl IntoParams for KeptInCookie {
     }
 }
 
-/// The header `X-Device-Token` of clients that store it.
+/// The header `X-Device-Token`, for clients that store the device token themselves.
 #[derive(Debug)]
 pub struct DeviceToken;
 
@@ -314,7 +315,7 @@ impl IntoParams for DeviceToken {
     }
 }
 
-/// The query parameters of a range of days.
+/// The query parameters for a range of days.
 #[derive(Debug)]
 pub struct Days;
 
@@ -328,7 +329,7 @@ impl IntoParams for Days {
     }
 }
 
-/// The `{id}` of a path.
+/// The path parameter `{id}`.
 #[derive(Debug)]
 pub struct PathId;
 
@@ -342,19 +343,19 @@ impl IntoParams for PathId {
     }
 }
 
-/// A UUID.
+/// Describes a UUID.
 pub fn id() -> ObjectBuilder {
     Object::builder().schema_type(Type::String).format(Some(SchemaFormat::Custom("uuid".into())))
 }
 
-/// A path parameter.
+/// Describes a path parameter.
 pub fn of_path(name: &str, about: &str, schema: ObjectBuilder) -> Parameter {
     let mut parameter = parameter(name, ParameterIn::Path, about, schema);
     parameter.required = Required::True;
     parameter
 }
 
-/// An optional parameter. In a query it may be empty.
+/// Describes an optional parameter. A query parameter may be empty.
 pub fn parameter(
     name: &str,
     place: ParameterIn,
@@ -371,8 +372,8 @@ pub fn parameter(
     parameter.schema(Some(schema)).extensions(empty).build()
 }
 
-/// An event of a stream: its name, if it has one, and its data, which is JSON of one of these
-/// schemas, or the text `or`.
+/// Describes an event in a stream: its name, if it has one, and its data. The data is JSON with one
+/// of these schemas, or the text `or`.
 pub fn event(name: Option<&str>, schemas: &[&str], or: Option<&str>) -> Object {
     let schemas: Vec<Value> = schemas
         .iter()
@@ -402,7 +403,7 @@ pub fn event(name: Option<&str>, schemas: &[&str], or: Option<&str>) -> Object {
     }
 }
 
-/// A sample of a failure with the limits of these settings.
+/// Creates an example of a failure, with the limits from these settings.
 pub fn sample(
     failure: Failure,
     config: &Config,

@@ -1,4 +1,4 @@
-//! Passwords, hashed with argon2id.
+//! Passwords, which are hashed with argon2id.
 
 use std::num::NonZero;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -14,30 +14,32 @@ use tokio::sync::Semaphore;
 use crate::values::{Invalid, Limit};
 use crate::{Error, Result};
 
-/// The least characters of a password. Existing clients of this API use passwords of nine.
+/// The minimum length of a password, in characters. Existing clients of this API use passwords of
+/// nine characters.
 pub(crate) const LEAST: usize = 8;
 
-/// The most bytes of a password: longer ones are refused before they cost a hash.
+/// The maximum length of a password, in bytes. Longer passwords are refused before they are hashed.
 pub(crate) const MOST: usize = 256;
 
-/// The most common passwords, one per line. Only [`NewPassword::parse`] refers to them, so that
-/// only binaries that set passwords contain them.
+/// The most common passwords, one per line. Only [`NewPassword::parse`] refers to this list, so
+/// that only the binaries that set passwords contain it.
 const COMMON: &str = include_str!("passwords/common.txt");
 
-/// Common passwords that are allowed, since the documentation of existing clients uses them.
+/// Common passwords that are allowed because the documentation of existing clients uses them.
 const DOCUMENTED: [&str; 4] = ["secret123", "strongpassword", "StrongPass123!", "testpass123"];
 
-/// How many requests may wait for a hash in one process before others are refused.
+/// The maximum number of requests in one process that wait for a hash. Requests beyond the maximum
+/// are refused.
 const WAITING: u32 = 256;
 
-/// A valid new password, in Unicode's composed form.
+/// A valid new password in Unicode's composed form (NFC).
 #[derive(Clone)]
 pub struct NewPassword(String);
 
 impl NewPassword {
-    /// At least 8 characters and at most 256 bytes. Not one of the most common passwords, one of
-    /// `names` (the user's own name and address) or the part of one before its `@`. There are no
-    /// composition rules.
+    /// Parses a password of at least 8 characters and at most 256 bytes. The most common passwords
+    /// are refused, and so are the user's `names` (the username and the address) and the part of an
+    /// address before its `@`. There are no composition rules.
     pub fn parse(text: &str, names: &[&str]) -> Result<Self, Invalid> {
         let password = composed(text);
         if text.len() > MOST || password.len() > MOST {
@@ -64,7 +66,7 @@ impl NewPassword {
     }
 }
 
-/// The form in which passwords are hashed: keyboards compose accents in different ways.
+/// Returns the form in which passwords are hashed. Keyboards compose accents in different ways.
 fn composed(text: &str) -> String {
     ComposingNormalizer::new_nfc().normalize(text).into_owned()
 }
@@ -78,28 +80,29 @@ pub struct Passwords {
 /// The result of a password check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It isn't the account's password, or there is no account.
+    /// The password is wrong, or the account doesn't exist.
     Wrong,
-    /// It is.
+    /// The password is right.
     Right,
-    /// It is, and this hash should replace the stored one, which has weaker parameters.
+    /// The password is right, and this hash should replace the stored hash, whose parameters are
+    /// weaker.
     Rehash(String),
 }
 
 impl Passwords {
-    /// Passwords with an empty queue; each function has a queue of its own.
+    /// Creates an instance with an empty queue. Each function has a separate queue.
     pub fn new() -> Self {
         Self { queue: Arc::new(Semaphore::new(WAITING as usize)) }
     }
 
-    /// A PHC string with a random salt of 16 bytes.
+    /// Hashes a password with a random salt of 16 bytes. Returns a PHC string.
     pub async fn hash(&self, password: &NewPassword) -> Result<String> {
         let NewPassword(password) = password.clone();
         self.in_turn(move |blocks| hash(&password, blocks)).await?
     }
 
-    /// Compares a password with an account's hash. If there is no account, it takes as long and the
-    /// password is wrong.
+    /// Compares a password with an account's hash. If `stored` is `None`, hashes the password
+    /// anyway, so that the check takes equally long, and returns [`Verdict::Wrong`].
     pub async fn check(&self, password: &str, stored: Option<String>) -> Result<Verdict> {
         if password.len() > MOST {
             return Ok(Verdict::Wrong);
@@ -149,15 +152,16 @@ impl Default for Passwords {
     }
 }
 
-/// How many hashes this process computes at a time: one per processor.
+/// Limits the number of hashes that this process computes at a time to one per processor.
 static TURNS: LazyLock<Semaphore> =
     LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)));
 
-/// The memory in which hashes are computed, kept for the next ones: one piece per turn. Otherwise
-/// the allocator would keep some for each thread that ever computed a hash.
+/// The memory blocks for computing hashes, one for each concurrent computation. They are reused,
+/// because the allocator would otherwise keep a block for each thread that has ever computed a
+/// hash.
 static MEMORY: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
 
-/// Runs `work` in memory that nothing else uses meanwhile, and then clears it.
+/// Runs `work` in memory that only `work` uses, and then clears the memory.
 fn in_kept_memory<T>(work: impl FnOnce(&mut Vec<Block>) -> T) -> T {
     let kept = || MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
     let mut blocks = kept().pop().unwrap_or_default();
@@ -167,8 +171,9 @@ fn in_kept_memory<T>(work: impl FnOnce(&mut Vec<Block>) -> T) -> T {
     done
 }
 
-/// argon2id with 19 MiB, two passes and one lane: the least that
-/// [OWASP](https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html) recommends, and the crate's default.
+/// Hashes with argon2id in 19 MiB, with two passes and one lane. These are the minimum that
+/// [OWASP](https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html)
+/// recommends and the crate's defaults.
 fn hash(password: &str, blocks: &mut Vec<Block>) -> Result<String> {
     let (algorithm, version, params) =
         (Algorithm::default(), Version::default(), Params::default());
@@ -190,7 +195,7 @@ fn hash(password: &str, blocks: &mut Vec<Block>) -> Result<String> {
     Ok(hash.to_string())
 }
 
-/// Whether `password` is the one that was hashed. Takes the same time wherever the hashes differ.
+/// Returns true if `password` has the stored hash. The comparison takes constant time.
 fn verify(
     password: &str,
     stored: &PasswordHash,
@@ -234,8 +239,8 @@ fn fill(
     hashed.map_err(|error| Error::Internal(format!("argon2: {error}")))
 }
 
-/// The hash of a deleted account: no password has it, and a check takes as long as with today's
-/// hashes.
+/// Returns a hash for deleted accounts. No password matches the hash, and checking it takes as long
+/// as checking a current hash.
 pub fn none() -> Result<String> {
     let mut bytes = [0_u8; 48];
     rand::fill(&mut bytes).map_err(|_| Error::Internal("no randomness".into()))?;
@@ -352,7 +357,7 @@ mod tests {
         );
         assert!(kept.iter().all(|blocks| blocks.len() == Params::default().block_count()));
         assert!(kept.iter().flatten().all(|block| block.as_ref().iter().all(|word| *word == 0)));
-        // What another implementation makes of it is the same.
+        // Another implementation computed this hash.
         assert_eq!(Argon2::default().verify_password(b"secret123", &*hash), Ok(()));
     }
 

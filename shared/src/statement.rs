@@ -1,6 +1,6 @@
-//! Statements: an account's ledger rows, newest first, each with the balance after it, and the
-//! totals of months. Balances are computed backwards from the current balance. Administrators also
-//! see the actor of each row.
+//! Statements: the entries in an account's ledger, newest first, and totals per month. Each row
+//! shows the balance after its entry, which is computed backwards from the newest balance.
+//! Administrators also see the actor of each row.
 
 mod months;
 
@@ -18,12 +18,11 @@ use crate::{App, Error, Result};
 
 pub use self::months::{MonthTotals, Months};
 
-/// The maximum number of attempts at reading the first page. An attempt fails if the account
-/// changes meanwhile.
+/// How many times the first page is read, at most. It is read again if the account has changed
+/// meanwhile.
 const READINGS: usize = 10;
 
-/// The maximum number of rows that a request reads without showing them, to compute a balance or
-/// totals.
+/// The most rows that a request reads only to compute a balance or totals.
 const COMPUTED: usize = 2000;
 
 /// A row of a statement.
@@ -35,21 +34,21 @@ pub struct StatementRow<'a> {
     /// The balance after this row.
     #[schema(examples(3900))]
     balance: i64,
-    /// The actor: the id of an account, or `manage`. Only shown to administrators.
+    /// The actor: the id of an account, or `manage`. Shown only to administrators.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("manage"))]
     actor: Option<&'a str>,
     /// The beginning of the message, on one line. Null if the row has no message, or the message
-    /// was deleted. For administrators also null if the operator has closed the messages to them.
+    /// was deleted. For administrators, also null if the operator doesn't let them read messages.
     #[schema(required, examples("Hello!"))]
     excerpt: Option<String>,
-    /// The name of the API key that sent the message. Null if a session sent it, or the key was
+    /// The name of the API key that sent the message. Null if no API key sent it, or the key was
     /// revoked.
     #[schema(required, examples("a program"))]
     key_name: Option<&'a str>,
 }
 
-/// The maximum number of characters in an excerpt.
+/// The longest excerpt of a message, in characters.
 const EXCERPT: usize = 60;
 
 /// Returns the beginning of a message, on one line.
@@ -67,7 +66,7 @@ fn excerpt(message: &str) -> String {
 /// The owner of a statement.
 #[derive(Clone, Copy, Debug)]
 pub enum StatementOwner<'a> {
-    /// The caller, if the account accepts the token.
+    /// The caller, if the account accepts the access token.
     Caller(&'a AccessToken),
     /// This account, which was just read for an administrator.
     Account(&'a Account),
@@ -80,17 +79,17 @@ pub struct Period {
     to: Option<Day>,
 }
 
-/// A page of a statement: ledger entries, and the balance after the newest of them.
+/// A page of a statement: some ledger entries, and the balance after the first of them.
 pub struct Statement {
     /// The account, read together with the entries.
     pub account: Account,
     balance: i64,
     entries: Vec<Entry>,
-    /// The messages of the entries, by chat id.
+    /// The entries' messages, by chat id.
     messages: HashMap<String, String>,
-    /// The names of the entries' API keys, by key id.
+    /// The names of the entries' API keys, by id.
     key_names: HashMap<String, String>,
-    /// The position at which the next page begins, if there may be a next page.
+    /// The position of the next page, if there may be one.
     next: Option<String>,
 }
 
@@ -98,10 +97,10 @@ pub struct Statement {
 struct Rows {
     /// The account, read together with the entries.
     account: Account,
-    /// The balance after the newest of the entries.
+    /// The balance after the first entry.
     balance: i64,
     entries: Vec<Entry>,
-    /// Whether older entries may follow.
+    /// True if older entries may follow.
     more: bool,
 }
 
@@ -113,7 +112,7 @@ impl StatementOwner<'_> {
         })
     }
 
-    /// Returns the account, which is read only if it isn't known yet.
+    /// Returns the account. Reads the account only if `self` doesn't contain it.
     async fn known(self, app: &App) -> Result<Account> {
         match self {
             Self::Account(account) => Ok(account.clone()),
@@ -133,13 +132,13 @@ impl Period {
     /// Reads the query parameters `from` and `to`: days in UTC, both included.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if a day is invalid.
+    /// [`Error::Invalid`].
     pub fn from_query(req: &Request) -> Result<Self> {
         let (from, to) = http::query_days(req)?;
         Ok(Self { from, to })
     }
 
-    /// Returns the scope of a list's cursors for these days.
+    /// Returns the scope of the cursors of a list for these days.
     pub fn scope(self, list: &str) -> String {
         let text = |day: Option<Day>| day.map(|day| day.to_string()).unwrap_or_default();
         match self {
@@ -148,18 +147,18 @@ impl Period {
         }
     }
 
-    /// Returns an id that sorts before all rows of these days, and after all older rows.
+    /// Returns a text that sorts before the rows of these days, and after all older rows.
     fn first(self) -> Option<String> {
         self.from.map(|day| least_id(day.begins()))
     }
 
-    /// Returns an id that sorts after all rows of these days, and before all newer rows.
+    /// Returns a text that sorts after the rows of these days, and before all newer rows.
     fn end(self) -> Option<String> {
         self.to.map(|day| least_id(day.after(1).begins()))
     }
 
-    /// Returns true if the page after the row `before` may begin with rows that are newer than
-    /// these days. `now` is in milliseconds.
+    /// Returns true if there may be rows after these days that are older than the row `before`.
+    /// `now` is in milliseconds.
     fn is_past(self, before: Option<&str>, now: u64) -> bool {
         let is_past = |end: String| least_id(now) >= end && before.is_none_or(|id| id > &*end);
         self.end().is_some_and(is_past)
@@ -167,12 +166,12 @@ impl Period {
 }
 
 impl Rows {
-    /// Reads at most `count` rows: the newest rows, or the rows after a given row and the balance
-    /// before it.
+    /// Reads at most `count` rows: the newest rows, or the rows after a given row. `after` has that
+    /// row's id and the balance before it.
     ///
     /// # Errors
-    /// The errors of reading the account, and [`Error::Unavailable`] if the account kept changing
-    /// while it was read.
+    /// The errors of reading the account; [`Error::Unavailable`] if the account kept changing while
+    /// it was read.
     async fn read(
         app: &App,
         owner: StatementOwner<'_>,
@@ -186,7 +185,7 @@ impl Rows {
     }
 
     /// Reads the newest rows, and the balance after the newest one. Reads the account before and
-    /// after the rows, and starts again if it changed.
+    /// after the rows; if it has changed, reads both again.
     async fn newest(app: &App, owner: StatementOwner<'_>, count: usize) -> Result<Self> {
         let mut before = owner.known(app).await?;
         for _ in 0..READINGS {
@@ -200,8 +199,8 @@ impl Rows {
         Err(Error::Unavailable("the account kept changing while its statement was read".into()))
     }
 
-    /// Reads the rows after a position, which contains their balance. The account is read at the
-    /// same time.
+    /// Reads the rows after a position, which contains their balance. Reads the account at the same
+    /// time.
     async fn older(
         app: &App,
         owner: StatementOwner<'_>,
@@ -217,8 +216,8 @@ impl Rows {
     }
 }
 
-/// Parses a cursor's position. Returns the row that the page begins after, the balance before that
-/// row, and the rest of the text.
+/// Parses a cursor into the row after which a page begins, the balance before that row, and the
+/// rest of the text.
 fn place(position: &str) -> Result<(&str, i64, &str)> {
     let (before, rest) = position.split_once(' ').ok_or(Error::InvalidCursor)?;
     let (balance, rest) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -228,20 +227,19 @@ fn place(position: &str) -> Result<(&str, i64, &str)> {
     }
 }
 
-/// Returns the balance before the oldest of these rows. `balance` is the balance after the newest
-/// row.
+/// Returns the balance before the last of these rows, given the balance after the first one.
 fn before(entries: &[Entry], balance: i64) -> i64 {
     entries.iter().fold(balance, |balance, entry| balance.saturating_sub(entry.amount))
 }
 
 impl Statement {
-    /// Reads the page of the statement that `paging` asks for. The cursor may still be forged. Rows
-    /// after the days of `period` are only used to compute the balance; if there are many such
-    /// rows, the page is empty. The rows' messages are read only if `with_messages` is set.
+    /// Reads the page of the statement that `paging` asks for. The cursor in `paging` may still be
+    /// forged. Rows after the days of `period` count only for the balance. If there are many such
+    /// rows, the page has no rows. Reads the rows' messages only if `with_messages`.
     ///
     /// # Errors
-    /// The errors of reading the account, [`Error::InvalidCursor`], and [`Error::Unavailable`] if
-    /// the account kept changing while it was read.
+    /// The errors of reading the account; [`Error::InvalidCursor`]; [`Error::Unavailable`] if the
+    /// account kept changing while it was read.
     pub async fn read(
         app: &App,
         owner: StatementOwner<'_>,
@@ -274,11 +272,10 @@ impl Statement {
         Ok(Self { account, balance, entries, messages, key_names, next })
     }
 
-    /// Replies with the page as JSON or CSV, as the request asks. `actors` adds the actor of each
-    /// row.
+    /// Returns the page as JSON or CSV, as the request asks. `actors` adds the actors.
     ///
     /// # Errors
-    /// [`Error::Internal`] if the reply can't be written.
+    /// [`Error::Internal`].
     pub fn reply(&self, req: &Request, page: &ProvenPage<'_>, actors: bool) -> Reply {
         let rows = self.rows(actors);
         let response = if http::wants_csv(req) { csv(&rows, actors)? } else { http::ok(&rows)? };
@@ -306,7 +303,7 @@ impl Statement {
     }
 }
 
-/// Reads the messages of these entries and the names of their API keys. Both maps are by id.
+/// Reads the messages of these entries, and the names of their API keys, both by id.
 async fn messages_and_key_names(
     app: &App,
     account: &Account,

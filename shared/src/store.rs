@@ -1,11 +1,11 @@
-//! The only door to DynamoDB. Each room has the operations on some kinds of items; only [`balance`]
-//! moves credits.
+//! The only door to DynamoDB. Each submodule has the operations on a few kinds of items; only
+//! [`balance`] moves credits.
 //!
-//! Every write can be sent twice and acts once, because the SDK repeats a request whose reply was
-//! lost: a condition tells the second copy from the first, or the bytes are the same.
+//! Every write takes effect once, even if it is sent twice: the SDK repeats a request whose reply
+//! was lost. Either a condition rejects the second copy, or both copies write the same bytes.
 //!
-//! `account_..` reads a whole account, strongly consistent; `user_..` reads what an index shows of
-//! it, which may be a moment old.
+//! Functions named `account_..` read a whole account with strong consistency. Functions named
+//! `user_..` read an account from an index, which may lag by a moment.
 
 mod accounts;
 mod balance;

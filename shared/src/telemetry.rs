@@ -1,4 +1,4 @@
-//! What operators see: metrics and traces.
+//! Metrics and traces for operators.
 
 pub mod metrics;
 pub mod trace;

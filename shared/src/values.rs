@@ -1,5 +1,5 @@
-//! What the product speaks of: amounts, accounts, credentials, chats, rows of the ledger. Nothing
-//! here knows the store, HTTP or a setting.
+//! The product's values: amounts, accounts, credentials, chats and ledger entries. This module
+//! doesn't know the store, HTTP or the settings.
 
 mod account;
 mod admin_act;

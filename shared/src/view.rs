@@ -1,5 +1,5 @@
-//! Replies that several endpoints share: accounts, sessions, API keys, conversations, messages and
-//! rows of the ledger.
+//! The parts of replies that several endpoints share: accounts, sessions, API keys, conversations,
+//! messages and ledger entries.
 
 mod listed;
 
@@ -19,7 +19,7 @@ pub use self::listed::ListedUser;
 /// A confirmation.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Done {
-    /// A sentence for people.
+    /// A sentence for human readers.
     pub message: &'static str,
 }
 
@@ -30,38 +30,40 @@ pub struct Nothing {}
 /// An account as its owner sees it.
 #[derive(Serialize, ToSchema)]
 pub struct User<'a> {
-    /// Messages, sessions and the statement refer to it. An account that reuses a name has another.
+    /// The account's id, to which messages, sessions and the statement refer. A later account with
+    /// the same name has another id.
     #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
     id: &'a str,
-    /// The name as it was typed.
+    /// The username as its owner typed it.
     #[schema(value_type = Username)]
     username: &'a str,
-    /// The e-mail address as it was typed.
+    /// The e-mail address as its owner typed it.
     #[schema(required, examples("ann@example.com"))]
     email: Option<&'a str>,
-    /// Whether the owner has verified this address.
+    /// True if the owner has verified `email`.
     email_verified: bool,
-    /// An address that another account has not verified. Once it is verified, it replaces `email`.
+    /// A new address that replaces `email` as soon as the owner verifies it. Null unless another
+    /// account had the address without verifying it.
     #[schema(required)]
     pending_email: Option<&'a str>,
-    /// Empty if it is missing.
+    /// The first name. Empty if it is missing.
     #[schema(value_type = GivenName)]
     first_name: &'a str,
-    /// Empty if it is missing.
+    /// The last name. Empty if it is missing.
     #[schema(value_type = GivenName)]
     last_name: &'a str,
-    /// `user` or `admin`. Later releases may add roles: treat others as `user`.
+    /// `user` or `admin`. Later releases may add roles; treat unknown roles as `user`.
     #[schema(examples("user"))]
     role: &'a str,
-    /// Whether the role is `admin`.
+    /// True if the role is `admin`.
     is_staff: bool,
-    /// When the account was created.
+    /// The time at which the account was created.
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.921Z"))]
     date_joined: String,
 }
 
 impl<'a> User<'a> {
-    /// The view of this account.
+    /// Creates the view of this account.
     pub fn of(account: &'a Account) -> Self {
         Self {
             id: &account.id,
@@ -78,19 +80,19 @@ impl<'a> User<'a> {
     }
 }
 
-/// The balance: one number under the three names that clients read.
+/// The balance: one number under three names, because different clients read different names.
 #[derive(Serialize, ToSchema)]
 pub struct Balance {
     /// The balance.
     tokens: Credits,
-    /// The same number.
+    /// The balance again, under another name.
     tokens_left: Credits,
-    /// The same number.
+    /// The balance again, under a third name.
     remaining_tokens: Credits,
 }
 
 impl Balance {
-    /// The view of this balance.
+    /// Creates the view of this balance.
     pub fn of(balance: Credits) -> Self {
         Self { tokens: balance, tokens_left: balance, remaining_tokens: balance }
     }
@@ -102,14 +104,15 @@ pub struct CurrentBalance {
     /// The balance.
     #[serde(flatten)]
     balance: Balance,
-    /// Tokens that are held for messages whose answer isn't finished. They aren't part of the
-    /// balance. They are spent with the answer, or return to the balance within minutes.
+    /// The tokens that are held for messages whose answers aren't finished. Held tokens aren't part
+    /// of the balance. They are spent when the answer is finished, or return to the balance within
+    /// minutes.
     #[schema(examples(0))]
     tokens_held: Credits,
 }
 
 impl CurrentBalance {
-    /// The view of this account at the second `now`.
+    /// Creates the view of this account's balance at the second `now`.
     pub fn of(account: &Account, now: u64) -> Self {
         Self { balance: Balance::of(account.balance(now)), tokens_held: account.held(now) }
     }
@@ -118,54 +121,54 @@ impl CurrentBalance {
 /// An account as administrators see it.
 #[derive(Serialize, ToSchema)]
 pub struct UserDetails<'a> {
-    /// The owner's view.
+    /// The fields that the owner sees.
     #[serde(flatten)]
     user: User<'a>,
-    /// The balance.
+    /// The balance and the held tokens.
     #[serde(flatten)]
     balance: CurrentBalance,
-    /// The other fields.
+    /// The fields that only administrators see.
     #[serde(flatten)]
     details: DetailsOfUser<'a>,
 }
 
-/// What only administrators see of an account.
+/// The fields of an account that only administrators see.
 #[derive(Serialize, ToSchema)]
 struct DetailsOfUser<'a> {
-    /// Whether the account is active. A deactivated account can't be used.
+    /// True if the account is active. A deactivated account can't be used.
     active: bool,
-    /// All tokens ever granted, including adjustments.
+    /// The tokens that were ever granted, including adjustments.
     granted: Credits,
-    /// All tokens ever spent.
+    /// The tokens that were ever spent.
     spent: Credits,
-    /// Tokens that are reserved for messages that wait for an answer.
+    /// The tokens that are reserved for messages that wait for an answer.
     reservations: Vec<HeldTokens<'a>>,
-    /// The newest sessions, newest first, at most 100.
+    /// The newest sessions, at most 100, newest first.
     sessions: Vec<Session<'a>>,
-    /// How many API keys the account has.
+    /// The number of the account's API keys.
     #[schema(examples(1))]
     api_keys: u32,
 }
 
-/// Tokens that are reserved for a message.
+/// The tokens that are reserved for a message.
 #[derive(Serialize, ToSchema)]
 struct HeldTokens<'a> {
     #[schema(examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     id: &'a str,
-    /// How many.
+    /// The number of tokens.
     cost: Credits,
     /// The id of the message.
     #[schema(examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     chat_id: &'a str,
-    /// When the reservation expires.
+    /// The time at which the reservation expires.
     #[schema(format = "date-time", examples("2026-11-20T07:19:09.000Z"))]
     expires: String,
-    /// Whether it has expired: the tokens can be spent again.
+    /// True if the reservation has expired. The tokens can then be spent again.
     expired: bool,
 }
 
 impl<'a> UserDetails<'a> {
-    /// The view of this account at the second `now`, with these sessions of it.
+    /// Creates the view of this account and its sessions at the second `now`.
     pub fn of(account: &'a Account, sessions: &'a [values::Session], now: u64) -> Self {
         let held = account.reservations.iter().map(|(id, held)| HeldTokens {
             id,
@@ -191,12 +194,12 @@ impl<'a> UserDetails<'a> {
 pub struct Session<'a> {
     #[schema(format = "uuid", examples("01a1f7d1-6dfc-7191-b0f2-0a2b0c4a3c55"))]
     id: &'a str,
-    /// The `User-Agent` of the log-in.
+    /// The `User-Agent` header of the log-in.
     #[schema(examples("curl/8.5.0"))]
     device: &'a str,
     #[schema(required, format = "date-time", examples("2026-11-20T07:17:39.000Z"))]
     began: Option<String>,
-    /// When it was last refreshed, or else begun.
+    /// The time of the last refresh, or of the log-in if the session was never refreshed.
     #[schema(required, format = "date-time", examples("2026-11-20T07:17:39.000Z"))]
     last_used: Option<String>,
     #[schema(format = "date-time", examples("2026-12-20T07:17:39.000Z"))]
@@ -204,7 +207,7 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// The view of this session.
+    /// Creates the view of this session.
     pub fn of(session: &'a values::Session) -> Self {
         let time = |seconds: u64| clock::rfc3339(seconds * 1000);
         Self {
@@ -222,12 +225,12 @@ impl<'a> Session<'a> {
 pub struct OwnSession<'a> {
     #[serde(flatten)]
     session: Session<'a>,
-    /// Whether it is the session of this request.
+    /// True if the request belongs to this session.
     current: bool,
 }
 
 impl<'a> OwnSession<'a> {
-    /// The view of this session for the caller whose session has the id `current`.
+    /// Creates the view of this session. `current` is the id of the caller's session.
     pub fn of(session: &'a values::Session, current: &str) -> Self {
         Self { session: Session::of(session), current: session.id() == current }
     }
@@ -238,19 +241,19 @@ impl<'a> OwnSession<'a> {
 pub struct ApiKey<'a> {
     #[schema(format = "uuid", examples("01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36"))]
     id: &'a str,
-    /// The name that its owner chose.
+    /// The name that the owner chose.
     #[schema(value_type = KeyName)]
     name: &'a str,
     /// The last four characters of the key.
     #[schema(min_length = 4, max_length = 4, examples("9xQk"))]
     hint: &'a str,
-    /// When it was created.
+    /// The time at which the key was created.
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.978Z"))]
     created: String,
 }
 
 impl<'a> ApiKey<'a> {
-    /// The view of this key.
+    /// Creates the view of this API key.
     pub fn of(key: &'a values::StoredApiKey) -> Self {
         Self {
             id: key.id(),
@@ -264,26 +267,26 @@ impl<'a> ApiKey<'a> {
 /// A conversation.
 #[derive(Serialize, ToSchema)]
 pub struct Conversation<'a> {
-    /// The id of its first message.
+    /// The id of the conversation's first message.
     #[schema(format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     id: &'a str,
-    /// The title: at first the beginning of the first message.
+    /// The title. Initially it is the beginning of the first message.
     #[schema(examples("Hello!"))]
     title: &'a str,
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.966Z"))]
     created: String,
-    /// When its last message was sent.
+    /// The time at which the last message was sent.
     #[schema(format = "date-time", examples("2026-11-20T07:17:40.102Z"))]
     last_used: String,
-    /// Whether it is pinned: these come first in the list.
+    /// True if the conversation is pinned. Lists show pinned conversations first.
     pinned: bool,
-    /// The instructions that the AI gets with each message of it.
+    /// The instructions that the AI gets with each message in the conversation.
     #[schema(value_type = Instructions)]
     instructions: &'a str,
 }
 
 impl<'a> Conversation<'a> {
-    /// The view of this conversation.
+    /// Creates the view of this conversation.
     pub fn of(conversation: &'a store::Conversation) -> Self {
         Self {
             id: conversation.id(),
@@ -301,36 +304,37 @@ impl<'a> Conversation<'a> {
 pub struct Chat<'a> {
     #[schema(format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     id: &'a str,
-    /// Its conversation. Messages of OpenAI's clients belong to none.
+    /// The id of the conversation. Null for messages from OpenAI's clients.
     #[schema(required, format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     conversation_id: Option<&'a str>,
-    /// The message that it follows, or `start`. Missing in the main line of the conversation, where
-    /// each follows the one before it. If it was deleted, the one of the main line before it counts.
+    /// The id of the message that this message follows, or `start`. Messages in the main line of
+    /// the conversation follow the message before them and omit this field. If the followed message
+    /// was deleted, the message before it in the main line counts instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     after: Option<&'a str>,
     #[schema(examples("Hello!"))]
     message: &'a str,
-    /// The answer. A call of a function is a line `Calls name(arguments)`.
+    /// The answer. A function call is shown as a line `Calls name(arguments)`.
     #[schema(examples("You said: Hello!"))]
     response: Cow<'a, str>,
-    /// Why the answer ends: it is complete, has reached its maximum length, was stopped, or calls
-    /// functions.
+    /// The reason why the answer ends: it is complete, reached its maximum length, was stopped, or
+    /// calls functions.
     finish_reason: FinishReason,
     /// The model that answered.
     #[schema(examples("echo"))]
     model: &'a str,
-    /// The price.
+    /// The price of the message.
     tokens_deducted: Credits,
-    /// The model's own token counts, which don't change the price.
+    /// The tokens that the model counted, which don't affect the price.
     usage: Usage,
-    /// When the message was sent.
+    /// The time at which the message was sent.
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.966Z"))]
     timestamp: String,
 }
 
 impl<'a> Chat<'a> {
-    /// The view of this message.
+    /// Creates the view of this chat.
     pub fn of(chat: &'a chat::Chat) -> Self {
         Self {
             id: &chat.chat_id,
@@ -347,19 +351,19 @@ impl<'a> Chat<'a> {
     }
 }
 
-/// A message, its answer, and the balance after it.
+/// A message, its answer, and the balance after the message was paid.
 #[derive(Serialize, ToSchema)]
 pub struct PaidChat<'a> {
     /// The message and its answer.
     #[serde(flatten)]
     chat: Chat<'a>,
-    /// The balance after it.
+    /// The balance after the message was paid.
     #[serde(flatten)]
     balance: Balance,
 }
 
 impl<'a> PaidChat<'a> {
-    /// The view of this message, with the balance right after its tokens were taken.
+    /// Creates the view of this chat, with the balance right after its credits were reserved.
     pub fn of(chat: &'a chat::Chat) -> Self {
         Self { chat: Chat::of(chat), balance: Balance::of(chat.tokens_left) }
     }
@@ -372,19 +376,19 @@ pub struct ChatOfUser<'a> {
     chat: Chat<'a>,
     #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
     user_id: &'a str,
-    /// The username at that time.
+    /// The username when the message was sent.
     #[schema(examples("ann"))]
     username: &'a str,
 }
 
 impl<'a> ChatOfUser<'a> {
-    /// The view of this message.
+    /// Creates the view of this chat.
     pub fn of(chat: &'a chat::Chat) -> Self {
         Self { chat: Chat::of(chat), user_id: &chat.user_id, username: &chat.name }
     }
 }
 
-/// A row of the ledger.
+/// A ledger entry.
 #[derive(Serialize, ToSchema)]
 pub struct LedgerRow<'a> {
     #[schema(examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
@@ -393,10 +397,10 @@ pub struct LedgerRow<'a> {
     pub(crate) timestamp: String,
     #[schema(value_type = values::EntryKind)]
     pub(crate) kind: &'a str,
-    /// How many tokens were added, or taken if negative.
+    /// The number of tokens that were added. Negative if tokens were taken.
     #[schema(examples(-100))]
     pub(crate) amount: i64,
-    /// Why.
+    /// The reason for the change.
     #[schema(examples("chat"))]
     pub(crate) reason: &'a str,
     /// The id of the message that was paid for.
@@ -405,7 +409,7 @@ pub struct LedgerRow<'a> {
 }
 
 impl<'a> LedgerRow<'a> {
-    /// The view of this entry.
+    /// Creates the view of this ledger entry.
     pub fn of(entry: &'a values::Entry) -> Self {
         Self {
             id: &entry.entry_id,
@@ -418,21 +422,21 @@ impl<'a> LedgerRow<'a> {
     }
 }
 
-/// A row of the ledger, its user and its actor.
+/// A ledger entry with its user and its actor.
 #[derive(Serialize)]
 pub struct LedgerRowOfUser<'a> {
     #[serde(flatten)]
     row: LedgerRow<'a>,
     user_id: &'a str,
     actor: &'a str,
-    /// `None` if the account was deleted, or no name was looked up.
+    /// The user's name. `None` if the account was deleted or the name wasn't looked up.
     username: Option<&'a str>,
-    /// The same of the actor.
+    /// The actor's name. `None` if the account was deleted or the name wasn't looked up.
     actor_name: Option<&'a str>,
 }
 
 impl<'a> LedgerRowOfUser<'a> {
-    /// The view of this entry, with the usernames that are known.
+    /// Creates the view of this ledger entry, with the usernames that are known.
     pub fn of(entry: &'a values::Entry, name: impl Fn(&str) -> Option<&'a str>) -> Self {
         Self {
             row: LedgerRow::of(entry),

@@ -1,5 +1,5 @@
-//! What each request costs, compared with the table in `docs/internals/money.md`, and that the
-//! template allows its function to do it. The costs are round trips, which are steps to the store
+//! What each request costs, as `docs/internals/costs.tsv` records it, and that the template allows its
+//! function to do it. The costs are round trips, which are steps to the store
 //! that wait for the one before, and the units that AWS bills.
 //!
 //! The units are those that the embedded DynamoDB reports: they follow [AWS's
@@ -35,6 +35,7 @@ use uuid::Uuid;
 use crate::support::client::{Api, GRANT, PRICE, Person};
 use crate::support::function::{self, Reply, TIME, event, invoke};
 use crate::support::permissions;
+use crate::support::recorded::assert_recorded;
 use crate::support::rig::weak_hash;
 
 /// What requests cost: calls to the store that overlap count as one round trip, and units are
@@ -173,8 +174,8 @@ struct Counted {
     costs: Costs,
 }
 
-/// Round trips, and write units / read units, by request.
-type Costs = BTreeMap<String, [String; 2]>;
+/// The measured rows of docs/internals/costs.tsv, by request, without their steps in words.
+type Costs = BTreeMap<String, Cost>;
 
 impl Counted {
     async fn start() -> Self {
@@ -245,17 +246,23 @@ impl Counted {
     ) -> Value {
         let (reading, answered, reply) = self.ask(endpoint, path, token, body).await;
         assert_eq!(answered, status, "{name}: {reply}");
-        let estimated = requests::function_of(name);
-        assert!(name.is_empty() || estimated == Some(endpoint), "{name}: {estimated:?}");
-        self.note(name, &reading);
+        if !name.is_empty() {
+            self.note(name, endpoint, &reading);
+        }
         reply
     }
 
-    /// Records what a request cost, under its name in the documentation.
-    fn note(&mut self, name: &str, reading: &Reading) {
-        let Reading { round_trips, write_units, read_units, .. } = reading;
-        let cost = [round_trips.to_string(), format!("{write_units} / {read_units}")];
-        self.costs.insert(name.into(), cost);
+    /// Records what a request to `function` cost, under its name in the documentation.
+    fn note(&mut self, name: &str, function: &str, reading: &Reading) {
+        let cost = Cost {
+            request: name.to_owned(),
+            function: function.to_owned(),
+            round_trips: reading.round_trips,
+            writes: reading.write_units,
+            reads: reading.read_units,
+            steps: String::new(),
+        };
+        self.costs.insert(name.to_owned(), cost);
     }
 
     /// Records what the first sweep of a store costs. It finds one idle account.
@@ -266,7 +273,7 @@ impl Counted {
         let later = app.clock.seconds() + 3600;
         assert_eq!(self.metered(&app).store.sweep(later).await.unwrap().accounts, 1);
         let reading = std::mem::take(&mut *self.meter.0.lock().unwrap());
-        self.note(requests::SWEEP, &reading);
+        self.note(requests::SWEEP, "sweep", &reading);
     }
 
     /// Records what a census of a store with one account costs.
@@ -276,7 +283,7 @@ impl Counted {
         let app = other.metered(&other.api.server().functions["chat"].app().unwrap());
         assert_eq!(app.store.take_census(app.clock.millis()).await.unwrap().users, 1);
         let reading = std::mem::take(&mut *other.meter.0.lock().unwrap());
-        self.note(requests::CENSUS, &reading);
+        self.note(requests::CENSUS, "census", &reading);
     }
 
     async fn chat(&mut self, name: &str, status: u16, who: &Person, message: &str) -> Value {
@@ -617,32 +624,35 @@ impl Counted {
 }
 
 impl Counted {
-    /// What a request without a body costs, for each endpoint that the documentation lists by its
-    /// name and that has not been counted yet.
-    async fn plain(&mut self, documented: &Costs) {
+    /// Records what each remaining request costs: those are named like their endpoint, and have no
+    /// body.
+    async fn plain(&mut self, documented: &[Cost]) {
         let dan = self.api.person("plain").await;
-        for name in documented
-            .keys()
-            .filter(|name| !self.costs.contains_key(*name))
-            .cloned()
-            .collect::<Vec<_>>()
-        {
-            let endpoint = name.replace(' ', "_");
-            if let Some(route) = ROUTES.iter().find(|route| route.endpoint == endpoint) {
-                self.count(&name, 200, route.endpoint, route.path, &dan.access, Value::Null).await;
+        for Cost { request, function, .. } in documented {
+            let route = ROUTES.iter().find(|route| route.endpoint == function);
+            let named = request.replace(' ', "_") == *function;
+            if let (false, true, Some(route)) = (self.costs.contains_key(request), named, route) {
+                self.get(request, function, route.path, &dan).await;
             }
         }
     }
 }
 
-/// The costs in `docs/internals/money.md`.
-fn documented() -> Costs {
-    let rows = requests::costs().unwrap().into_iter();
-    rows.map(|row| {
-        let Cost { request, round_trips, writes, reads } = row;
-        (request, [round_trips.to_string(), format!("{writes} / {reads}")])
-    })
-    .collect()
+/// The text of docs/internals/costs.tsv with measured costs. Requests without a row follow the others,
+/// without their steps.
+fn table(mut measured: Costs, documented: &[Cost]) -> String {
+    let rows = documented.iter().filter_map(|row| {
+        let cost = measured.remove(&row.request)?;
+        Some(Cost { steps: row.steps.clone(), ..cost })
+    });
+    let mut rows: Vec<Cost> = rows.collect();
+    rows.extend(measured.into_values());
+    let lines = rows.iter().map(|row| {
+        let Cost { request, function, round_trips, writes, reads, steps } = row;
+        format!("{request}\t{function}\t{round_trips}\t{writes}\t{reads}\t{steps}\n")
+    });
+    let head = "request\tfunction\tround trips\twrite units\tread units\tsteps\n".to_owned();
+    std::iter::once(head).chain(lines).collect()
 }
 
 #[tokio::test]
@@ -893,17 +903,9 @@ async fn each_request_costs_what_the_documentation_says() {
     eve.chat("hi").await.is(200);
     stopping.stops(&eve).await;
     counted.costs.extend(stopping.costs);
-    let documented = documented();
+    let documented = requests::costs().unwrap();
     counted.plain(&documented).await;
-    let differ = |name: &&String| counted.costs.get(*name) != documented.get(*name);
-    let wrong: Vec<_> = counted
-        .costs
-        .keys()
-        .chain(documented.keys())
-        .filter(differ)
-        .map(|name| (name, counted.costs.get(name)))
-        .collect();
-    assert!(wrong.is_empty(), "docs/internals/money.md tells otherwise: {wrong:#?}");
+    assert_recorded("docs/internals/costs.tsv", &table(counted.costs, &documented));
 }
 
 #[tokio::test]

@@ -1,8 +1,6 @@
-//! The resources that one request needs from AWS. Round trips and units come from the table in
-//! docs/internals/money.md. `tests/proofs/budget.rs` compares that table with what requests
-//! consume.
+//! The resources that one request needs from AWS. Its round trips and units are in
+//! docs/internals/costs.tsv, which `tests/proofs/budget.rs` measures.
 
-use functions::ROUTES;
 use shared::config::STOP_PACE;
 
 use super::assumptions::{
@@ -10,138 +8,25 @@ use super::assumptions::{
 };
 use super::stack::Stack;
 
-/// A row in the table of costs in docs/internals/money.md.
+/// The costs of all requests, which `tests/proofs/budget.rs` measures.
+const COSTS: &str = include_str!("../../../docs/internals/costs.tsv");
+
+/// A row in docs/internals/costs.tsv.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cost {
     /// The name of the request.
     pub request: String,
+    /// The function that answers the request.
+    pub function: String,
     /// The number of consecutive steps to the store. Each step waits for the previous step.
     pub round_trips: u32,
     /// The number of write units.
     pub writes: f64,
     /// The number of read units.
     pub reads: f64,
+    /// The steps in words. Semicolons separate round trips.
+    pub steps: String,
 }
-
-/// The functions that answer the table's requests, for requests whose name differs from the
-/// function's.
-const FUNCTIONS: &[(&str, &str)] = &[
-    ("chat with a key", "chat"),
-    ("first chat after a rest", "chat"),
-    ("chat while 5 others wait", "chat"),
-    ("chat while 63 others wait", "chat"),
-    ("chat in a conversation", "chat"),
-    ("chat in a conversation after an earlier message", "chat"),
-    ("chat in a conversation after a message far back", "chat"),
-    ("chat in a conversation with instructions", "chat"),
-    ("chat of an account with instructions", "chat"),
-    (CHAT, "chat"),
-    (STREAMED, "chat_stream"),
-    ("keyed chat whose answer takes 2.5 seconds", "chat"),
-    ("keyed chat that is stopped before its answer", "chat"),
-    ("streamed keyed chat that is stopped before its answer", "chat_stream"),
-    ("chat stop by API key", "chat_stop"),
-    ("chat stop after the answer", "chat_stop"),
-    ("replayed chat", "chat"),
-    ("chat whose AI fails", "chat"),
-    ("refused chat", "chat"),
-    ("chat with expired holds in the way", "chat"),
-    ("chat without a message", "chat"),
-    ("completion by API key", "completions"),
-    ("completion by a client that counts", "completions"),
-    ("completion that is sent again", "completions"),
-    ("response by API key", "responses"),
-    ("response by a client that counts", "responses"),
-    ("response that is sent again", "responses"),
-    ("response of Codex", "responses"),
-    ("response that Codex sends again", "responses"),
-    ("list of the models", "models"),
-    ("registration", "register"),
-    ("registration with an e-mail address", "register"),
-    ("log-in", "login"),
-    ("log-in by e-mail address", "login"),
-    ("refresh", "token_refresh"),
-    ("check of an access token", "token_verify"),
-    ("check of a refresh token", "token_verify"),
-    ("end of a session by its refresh token", "token_blacklist"),
-    ("deletion of an account", "account_delete"),
-    ("other title", "conversation_rename"),
-    ("instructions of a conversation", "conversation_rename"),
-    ("pin of a conversation", "conversation_rename"),
-    ("end of a pin", "conversation_rename"),
-    ("page of a conversation's history", "chat_history"),
-    ("page of the conversations", "conversations"),
-    ("search of the conversations", "conversations"),
-    ("single chat", "chat_read"),
-    ("deletion of a chat", "chat_delete"),
-    ("deletion of a chat of a branch", "chat_delete"),
-    ("page of the history", "chat_history"),
-    ("page of a search", "chat_history"),
-    ("first page of a statement", "ledger"),
-    ("later page of a statement", "ledger"),
-    ("statement of earlier days", "ledger"),
-    ("months of a statement", "ledger"),
-    ("page of the sessions", "sessions"),
-    ("end of another session", "session_end"),
-    ("new API key", "api_key_create"),
-    ("list of the API keys", "api_keys"),
-    ("end of an API key", "api_key_revoke"),
-    ("log-out", "logout"),
-    ("change of names", "profile_change"),
-    ("instructions of an account", "profile_change"),
-    ("profile of an account with instructions", "profile"),
-    ("change of the address", "profile_change"),
-    ("another e-mail to verify", "email_resend"),
-    ("verification of an address", "email_verify"),
-    ("verification of an address with a new password", "email_verify"),
-    ("request of a reset", "password_reset"),
-    ("request of a reset for an unknown address", "password_reset"),
-    ("reset of the password", "password_reset_confirm"),
-    ("change of the password", "password_change"),
-    ("export of a page", "export"),
-    ("page of the users", "admin_users"),
-    ("page of the users with details", "admin_users"),
-    ("filtered page of the users", "admin_users"),
-    ("sorted page of the users", "admin_users"),
-    ("search of the users", "admin_users"),
-    ("search inside of names", "admin_users"),
-    ("user, for administrators", "admin_user"),
-    ("first page of a user's statement, for administrators", "admin_ledger"),
-    ("page of all chats", "admin_chats"),
-    ("page of one user's chats", "admin_chats"),
-    ("search of the messages", "admin_chats"),
-    ("adjustment", "admin_adjustment"),
-    ("adjustment with a key", "admin_adjustment"),
-    ("replayed adjustment", "admin_adjustment"),
-    ("preview of a grant", "admin_grants"),
-    ("preview of a grant that was made", "admin_grants"),
-    ("grant of a file", "admin_grants"),
-    ("grant of a file that is sent again", "admin_grants"),
-    ("deactivation of a user", "admin_user_change"),
-    ("change that changes nothing", "admin_user_change"),
-    ("end of a user's sessions", "admin_sessions_end"),
-    ("list of a user's API keys", "admin_api_keys"),
-    ("end of a user's API key", "admin_api_keys_revoke"),
-    ("end of all API keys of a user", "admin_api_keys_revoke"),
-    ("reset e-mail to a user", "admin_password_reset"),
-    ("deletion of a user", "admin_user_delete"),
-    ("creation of a user", "admin_user_create"),
-    ("invitation of a user", "admin_user_create"),
-    ("page of the trail", "admin_trail"),
-    ("filtered page of the trail", "admin_trail"),
-    ("figures of today", "admin_figures"),
-    ("figures of a closed day for the first time", "admin_figures"),
-    ("figures of a closed day", "admin_figures"),
-    ("top users of a closed day", "admin_figures"),
-    ("figures with the sums of all accounts", "admin_figures"),
-    ("export of the users of a day", "admin_export"),
-    ("export of the ledger of a day", "admin_export"),
-    ("public keys", "jwks"),
-    ("place of the public keys", "discovery"),
-    ("this API as a document", "openapi"),
-    (SWEEP, "sweep"),
-    (CENSUS, "census"),
-];
 
 /// The usual kind of chat.
 pub const CHAT: &str = "chat in a conversation with a key";
@@ -168,38 +53,25 @@ const WITHOUT_AI: &[&str] = &[
 const NOT_STORED: &[&str] =
     &["chat whose AI fails", "streamed keyed chat that is stopped before its answer"];
 
-/// Reads the table in docs/internals/money.md.
+/// Reads docs/internals/costs.tsv.
 ///
 /// # Errors
 /// Fails with a sentence that names the row that can't be read.
 pub fn costs() -> Result<Vec<Cost>, String> {
-    let section = include_str!("../../../docs/internals/money.md")
-        .split("\n## ")
-        .find_map(|section| section.strip_prefix("Cost\n"))
-        .ok_or("docs/internals/money.md has no section Cost")?;
-    let rows = section.lines().filter(|line| line.starts_with("| ")).skip(1);
-    rows.map(|row| cost(row).ok_or_else(|| format!("docs/internals/money.md: bad row {row}")))
+    let rows = COSTS.lines().skip(1);
+    rows.map(|row| cost(row).ok_or_else(|| format!("docs/internals/costs.tsv: bad row {row}")))
         .collect()
 }
 
 fn cost(row: &str) -> Option<Cost> {
-    let mut cells = row.split('|').skip(1).map(str::trim);
-    let (request, round_trips, units) = (cells.next()?, cells.next()?, cells.next()?);
-    let (writes, reads) = units.split_once(" / ")?;
+    let mut cells = row.split('\t');
     Some(Cost {
-        request: request.into(),
-        round_trips: round_trips.parse().ok()?,
-        writes: writes.parse().ok()?,
-        reads: reads.parse().ok()?,
-    })
-}
-
-/// Returns the function that answers a request in the table.
-pub fn function_of(request: &str) -> Option<&'static str> {
-    let named = FUNCTIONS.iter().find(|(name, _)| *name == request).map(|(_, function)| *function);
-    named.or_else(|| {
-        let endpoint = request.replace(' ', "_");
-        ROUTES.iter().find(|route| route.endpoint == endpoint).map(|route| route.endpoint)
+        request: cells.next()?.into(),
+        function: cells.next()?.into(),
+        round_trips: cells.next()?.parse().ok()?,
+        writes: cells.next()?.parse().ok()?,
+        reads: cells.next()?.parse().ok()?,
+        steps: cells.next()?.into(),
     })
 }
 
@@ -270,7 +142,7 @@ pub struct Requests<'s> {
 }
 
 impl<'s> Requests<'s> {
-    /// Reads the table in docs/internals/money.md.
+    /// Reads docs/internals/costs.tsv.
     ///
     /// # Errors
     /// Fails with a sentence that names the row that can't be read.
@@ -290,11 +162,17 @@ impl<'s> Requests<'s> {
     /// Fails with a sentence if the table has no such row.
     pub fn row(&self, request: &str) -> Result<Cost, String> {
         if request == FILE {
-            let request = FILE.into();
-            return Ok(Cost { request, round_trips: 0, writes: 0.0, reads: 0.0 });
+            return Ok(Cost {
+                request: FILE.into(),
+                function: "site".into(),
+                round_trips: 0,
+                writes: 0.0,
+                reads: 0.0,
+                steps: String::new(),
+            });
         }
         let found = self.costs.iter().find(|cost| cost.request == request);
-        found.cloned().ok_or_else(|| format!("docs/internals/money.md has no row {request:?}"))
+        found.cloned().ok_or_else(|| format!("docs/internals/costs.tsv has no row {request:?}"))
     }
 
     /// Returns the needs of one request, if its usual function answers it.
@@ -302,9 +180,7 @@ impl<'s> Requests<'s> {
     /// # Errors
     /// Fails with a sentence if the request or its function is unknown.
     pub fn one(&self, request: &str) -> Result<ResourceUse, String> {
-        let function = if request == FILE { Some("site") } else { function_of(request) };
-        let function = function.ok_or_else(|| format!("no function answers {request:?}"))?;
-        self.answered_by(request, function)
+        self.answered_by(request, &self.row(request)?.function)
     }
 
     /// Returns the needs of one request, if this function answers it.
@@ -363,19 +239,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_of_the_table_has_a_function_and_every_named_row_exists() {
+    fn rows_name_functions_and_lists_name_rows() {
         let stack = Stack::load().unwrap();
-        let rows: Vec<String> = costs().unwrap().into_iter().map(|cost| cost.request).collect();
-        for row in &rows {
-            let function = function_of(row).unwrap_or_else(|| panic!("no function for {row:?}"));
-            stack.function(function).unwrap();
+        let requests = Requests::new(&stack, 4.0).unwrap();
+        for row in &requests.costs {
+            stack.function(&row.function).unwrap();
         }
-        let named = FUNCTIONS.iter().map(|(name, _)| name).chain(WITHOUT_AI).chain(NOT_STORED);
-        for name in named {
-            assert!(
-                rows.iter().any(|row| row == name),
-                "docs/internals/money.md has no row {name:?}"
-            );
+        for name in WITHOUT_AI.iter().chain(NOT_STORED).chain(&[CHAT, STREAMED, SWEEP, CENSUS]) {
+            requests.row(name).unwrap();
         }
         for (function, _) in REPLIES {
             stack.function(function).unwrap();

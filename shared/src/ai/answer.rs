@@ -1,20 +1,20 @@
-//! An answer: its text, why it ends, and the model's token counts.
+//! An answer: its text, the reason why it ends, and the numbers of model tokens.
 
 use crate::values::{CutReason, ToolCall, Usage};
 
-/// An answer.
+/// A provider's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The text.
     pub text: String,
-    /// The functions that it calls.
+    /// The function calls in the answer.
     pub calls: Vec<ToolCall>,
-    /// The model that wrote it.
+    /// The model that wrote the answer.
     pub model: String,
-    /// Why it is cut off, if it is.
+    /// The reason why the answer is cut off. `None` if it is complete.
     pub cut: Option<CutReason>,
-    /// Whether its user stopped it.
+    /// True if the user stopped the answer.
     pub stopped: bool,
-    /// The token counts.
+    /// The numbers of model tokens.
     pub usage: Usage,
 }

@@ -1,4 +1,4 @@
-//! What a provider has answered so far, and its delivery to a listener.
+//! Collects a provider's answer and delivers its pieces to a listener.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,57 +11,60 @@ use crate::ai::tools::CallPiece;
 use crate::ai::{Answer, Failure, Prompt};
 use crate::values::{CutReason, ToolCall, Usage};
 
-/// A prompt of more bytes, its pictures counted as for the price, is paid for even if its streamed
-/// answer is stopped before it begins.
+/// The size in bytes above which a prompt is charged even if its streamed answer is stopped before
+/// it begins. Pictures count as they do for the price.
 const LONG_PROMPT: usize = 32_768;
 
-/// A piece of an answer.
+/// A piece of a streamed answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Piece {
-    /// The text.
+    /// The next part of the text.
     pub text: String,
-    /// A part of the call of a function.
+    /// The next part of a function call.
     pub call: Option<CallPiece>,
-    /// The model that writes it.
+    /// The model that writes the answer.
     pub model: String,
 }
 
-/// Receives the pieces of an answer at once.
+/// A channel that receives each piece of an answer immediately.
 pub type Listener = UnboundedSender<Piece>;
 
-/// What a provider has answered so far, and its listener.
+/// The answer that a provider has sent so far, and its listener.
 pub(super) struct AnswerBuilder<'l> {
     text: String,
     calls: Vec<CallBuilder>,
-    /// How many functions the answer may call. Other calls are left out.
+    /// The maximum number of function calls in the answer. Calls beyond the maximum are dropped.
     most_calls: usize,
-    /// The numbers of calls that were left out.
+    /// The numbers of the calls that were dropped.
     left_out: HashSet<u64>,
     pub(super) limit: usize,
     listener: Option<&'l Listener>,
-    /// How many bytes of the text were delivered. Leading white space waits for the first visible
-    /// text: an answer of white space is empty, or delivered at its end.
+    /// The number of bytes of the text that were delivered. Leading white space is held back until
+    /// visible text follows. An answer of only white space counts as empty, or is delivered at its
+    /// end.
     delivered: usize,
     anything_delivered: &'l AtomicBool,
-    /// Whether a stopped chat counts as answered even if nothing was delivered.
+    /// True if a stopped chat counts as answered even if nothing was delivered.
     pays_when_stopped: bool,
     pub(super) model: String,
     pub(super) cut: Option<CutReason>,
     pub(super) usage: Option<Usage>,
 }
 
-/// A call of a function, of which parts may still come.
+/// A function call that may not be complete yet.
 struct CallBuilder {
     call: ToolCall,
-    /// The provider's own number. Some providers give all calls one number.
+    /// The number that the provider gave to the call. Some providers give all calls the same
+    /// number.
     number: u64,
-    /// How many bytes of the arguments were delivered, once its beginning was.
+    /// The number of bytes of the arguments that were delivered. `None` until the call's beginning
+    /// was delivered.
     delivered: Option<usize>,
 }
 
 impl CallBuilder {
-    /// Whether a part with the same number, and with this id and name if they aren't empty, belongs
-    /// to this call. Some providers give a new id to each part of a call, or no ids.
+    /// Returns true if a part with the same number belongs to this call. `id` and `name` are empty
+    /// if the part lacks them. Some providers send a new id with each part of a call, or no ids.
     fn continues(&self, id: &str, name: &str) -> bool {
         match (id, name) {
             (_, "") => true,
@@ -74,14 +77,14 @@ impl CallBuilder {
     }
 }
 
-/// Whether arguments are a whole object.
+/// Returns true if the arguments are a complete JSON object.
 fn is_whole(arguments: &str) -> bool {
     arguments.trim_end().ends_with('}') && serde_json::from_str::<IgnoredAny>(arguments).is_ok()
 }
 
 impl<'l> AnswerBuilder<'l> {
-    /// No answer yet to this prompt by this model, and at most `limit` bytes. `anything_delivered` becomes true
-    /// with the first delivery.
+    /// Starts an answer of at most `limit` bytes to this prompt by this model. `anything_delivered`
+    /// becomes true with the first delivery.
     pub(super) fn new(
         prompt: &Prompt,
         model: &str,
@@ -110,12 +113,12 @@ impl<'l> AnswerBuilder<'l> {
         }
     }
 
-    /// Whether there is a listener for pieces.
+    /// Returns true if there is a listener.
     pub(super) fn has_listener(&self) -> bool {
         self.listener.is_some()
     }
 
-    /// How many more bytes the answer may have.
+    /// Returns the number of bytes that may still be added to the answer.
     fn room(&self) -> usize {
         let calls: usize = self.calls.iter().map(|builder| builder.call.size()).sum();
         self.limit.saturating_sub(self.text.len() + calls)
@@ -129,8 +132,8 @@ impl<'l> AnswerBuilder<'l> {
         if fits.len() < piece.len() { Err(Failure::Cut(CutReason::Length)) } else { Ok(()) }
     }
 
-    /// Adds a part of a call, up to the limit. Its id and name are empty if the provider doesn't say
-    /// them in this part. `number` is the provider's own.
+    /// Adds a part of a call, up to the limit. `id` and `name` are empty if this part lacks them.
+    /// `number` is the number that the provider gave to the call.
     pub(super) fn push_call(
         &mut self,
         number: u64,
@@ -160,14 +163,14 @@ impl<'l> AnswerBuilder<'l> {
             builder.call.arguments.push_str(fits);
         }
         self.deliver_rest();
-        // A listener could do nothing with a call whose name comes later.
+        // Without the call's name, a listener couldn't use the part.
         if self.calls.get(index).is_some_and(|builder| !builder.call.name.is_empty()) {
             self.deliver_call(index);
         }
         if fits.len() < arguments.len() { Err(Failure::Cut(CutReason::Length)) } else { Ok(()) }
     }
 
-    /// Begins a call, whose index it returns. Without an id of the provider's it gets one.
+    /// Begins a call and returns its index. A call without an id from the provider gets a new one.
     fn begin(&mut self, number: u64, id: &str, name: &str) -> Result<usize, Failure> {
         let id = match id {
             "" => format!("call_{}", Uuid::new_v4().simple()),
@@ -181,7 +184,7 @@ impl<'l> AnswerBuilder<'l> {
         Ok(self.calls.len() - 1)
     }
 
-    /// Names a call that has no name yet.
+    /// Sets the name of a call that has no name yet.
     fn name(&mut self, index: usize, name: &str) -> Result<(), Failure> {
         let room = self.room();
         let Some(builder) = self.calls.get_mut(index) else { return Ok(()) };
@@ -194,12 +197,12 @@ impl<'l> AnswerBuilder<'l> {
         Ok(())
     }
 
-    /// Whether the answer so far is only white space.
+    /// Returns true if the answer has only white space and no calls so far.
     pub(super) fn is_empty(&self) -> bool {
         self.text.trim().is_empty() && self.calls.is_empty()
     }
 
-    /// Delivers new text, once it is more than white space.
+    /// Delivers new text, unless the whole text is still only white space.
     fn deliver_text(&mut self) {
         if !self.is_empty() {
             self.deliver_rest();
@@ -214,7 +217,7 @@ impl<'l> AnswerBuilder<'l> {
         }
     }
 
-    /// Delivers what is new of a call.
+    /// Delivers the new part of a call.
     fn deliver_call(&mut self, index: usize) {
         let Some(builder) = self.calls.get_mut(index) else { return };
         let ToolCall { id, name, arguments } = &builder.call;
@@ -229,13 +232,13 @@ impl<'l> AnswerBuilder<'l> {
 
     fn deliver(&self, piece: Piece) {
         if let Some(listener) = self.listener {
-            // A listener that disconnected misses it; the answer goes on.
+            // The answer continues even if the listener has disconnected.
             let _ = listener.send(Piece { model: self.model.clone(), ..piece });
             self.anything_delivered.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Waits until the listener has disconnected. Never ends without a listener.
+    /// Waits until the listener has disconnected. Waits forever if there is no listener.
     pub(super) async fn disconnected(&self) {
         match self.listener {
             Some(listener) => listener.closed().await,
@@ -243,10 +246,11 @@ impl<'l> AnswerBuilder<'l> {
         }
     }
 
-    /// The result. A partial answer is charged once any of it was delivered: otherwise clients
-    /// could have answers cut off, or stop them, and pay nothing. A stop is charged even before
-    /// that if the request waits for the whole answer, because its client receives no part early,
-    /// and if the prompt is long, because reading it is most of the provider's work.
+    /// Returns the finished answer. A partial answer is charged if any of it was delivered, because
+    /// clients could otherwise have answers cut off or stop them, and pay nothing. A stopped answer
+    /// is charged even if nothing was delivered in two cases: the request waits for the whole
+    /// answer, so its client never receives a part early; or the prompt is long, so reading it is
+    /// most of the provider's work.
     pub(super) fn answer(
         mut self,
         outcome: Result<(), Failure>,
@@ -256,7 +260,7 @@ impl<'l> AnswerBuilder<'l> {
         let (cut, stopped) = match outcome {
             Ok(()) => (self.cut, false),
             Err(Failure::Cut(cut)) if anything_delivered => (Some(cut), false),
-            // Earlier releases, which read the same chats, know no other reason.
+            // Earlier releases read the same chats and know no other reason.
             Err(Failure::Stopped) if anything_delivered || self.pays_when_stopped => {
                 (Some(CutReason::Length), true)
             }
@@ -285,8 +289,8 @@ mod tests {
     use super::*;
     use crate::ai::Tool;
 
-    /// The parts of calls, each with its number, id, name and arguments, as an answer with this many
-    /// calls at most. Asserts that a listener gets the same calls, each with its name at first.
+    /// Builds an answer from parts of calls, each with its number, id, name and arguments. Returns
+    /// the calls, and asserts that a listener receives the same calls and each call's name first.
     fn put_together(most: Option<bool>, parts: &[(u64, &str, &str, &str)]) -> Vec<[String; 2]> {
         let tool = Tool { name: "f".into(), description: None, parameters: None, strict: None };
         let prompt = Prompt { tools: vec![tool], parallel_calls: most, ..Prompt::default() };
@@ -316,17 +320,17 @@ mod tests {
     #[test]
     fn the_parts_of_calls_are_put_together_however_a_provider_marks_them() {
         let of = |name: &str, arguments: &str| [name.to_owned(), arguments.to_owned()];
-        // Whole calls without numbers and ids.
+        // The provider sends whole calls without numbers and ids.
         let parts = [(0, "", "f", r#"{"x":1}"#), (0, "", "g", r#"{"y":2}"#)];
         let both = [of("f", r#"{"x":1}"#), of("g", r#"{"y":2}"#)];
         assert_eq!(put_together(None, &parts), both);
         let parts = [(0, "", "f", "{}"), (0, "", "f", r#"{"y": "#), (0, "", "f", "2}")];
         assert_eq!(put_together(None, &parts), [of("f", "{}"), of("f", r#"{"y": 2}"#)]);
-        // A name that comes after the beginning, and none at all.
+        // One name arrives after the call's beginning, and one never arrives.
         let parts = [(0, "a", "", ""), (0, "", "", "{"), (0, "a", "f", "}"), (0, "", "", " ")];
         assert_eq!(put_together(None, &parts), [of("f", "{} ")]);
         assert_eq!(put_together(None, &[(0, "a", "", "{}")]), [of("", "{}")]);
-        // One call is allowed. The parts of the others are left out, and those of the first aren't.
+        // One call is allowed. The parts of all other calls are dropped.
         let parts = [
             (0, "a", "f", "{"),
             (0, "b", "g", "["),

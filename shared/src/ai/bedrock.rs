@@ -1,6 +1,6 @@
 //! Amazon Bedrock, through its Converse API
 //! ([reference](https://docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference.html)),
-//! which is the same for all its models.
+//! which is the same for all of its models.
 
 mod document;
 mod reply;
@@ -28,8 +28,9 @@ use crate::aws;
 use crate::config::ConfigError;
 use crate::values::{CutReason, Picture, Usage};
 
-/// What the prompt demands and no model can do here: fetch a picture, or both call functions and
-/// answer with any object, which only a function of its own could take.
+/// Returns a demand of the prompt that no model on Bedrock can meet. Bedrock can't fetch pictures.
+/// Bedrock also can't combine function calls with an answer that may be any JSON object, because
+/// such an answer is itself returned as a function call.
 pub fn refuses(prompt: &Prompt) -> Option<Refusal> {
     if prompt.pictures().any(Picture::is_linked) {
         return Some(Refusal::PicturesByUrl);
@@ -50,8 +51,8 @@ impl Bedrock {
             Some(endpoint) if endpoint.starts_with("http://") => aws::emulated(),
             _ => aws::amazon().await?,
         };
-        // The caller limits how long an answer may take. No request is retried: a lost reply is
-        // billed, too.
+        // The caller limits the time for an answer. Requests aren't retried, because Bedrock also
+        // bills a request whose reply is lost.
         let mut config = Builder::from(&aws)
             .timeout_config(TimeoutConfig::disabled())
             .retry_config(RetryConfig::disabled());
@@ -68,13 +69,14 @@ impl Bedrock {
         })
     }
 
-    /// Opens a connection, which the next request uses. Whatever Bedrock replies is ignored.
+    /// Opens a connection for the next request. Bedrock's reply is ignored.
     pub async fn open(&self) {
         let _ = self.open.invoke(()).await;
     }
 
-    /// Some models have formats of answers. Those that have functions instead answer by calling one
-    /// that takes the answer. Nothing tells which model is which, except that it refuses.
+    /// Asks the model for an answer. Some models support formats for answers. Other models answer
+    /// in a format only by calling a function whose arguments are the answer. The format is tried
+    /// first, because only a refusal shows that a model doesn't support formats.
     pub async fn answer(
         &self,
         prompt: &Prompt,
@@ -190,7 +192,7 @@ impl Bedrock {
     }
 }
 
-/// Reads the beginning of a block.
+/// Reads the start of a content block.
 fn begin(block: &ContentBlockStartEvent, blocks: &mut Blocks<'_, '_>) -> Result<(), Failure> {
     match &block.start {
         Some(ContentBlockStart::ToolUse(call)) => {
@@ -200,7 +202,7 @@ fn begin(block: &ContentBlockStartEvent, blocks: &mut Blocks<'_, '_>) -> Result<
     }
 }
 
-/// Reads a part of a block.
+/// Reads a part of a content block.
 fn read_delta(block: &ContentBlockDeltaEvent, blocks: &mut Blocks<'_, '_>) -> Result<(), Failure> {
     match &block.delta {
         Some(ContentBlockDelta::Text(text)) => blocks.text(text),
@@ -215,8 +217,9 @@ fn number(of_block: i32) -> u64 {
     u64::try_from(of_block).unwrap_or_default()
 }
 
-/// An unsigned `HEAD` with the HTTP client and the time-outs of the other operations: they share its
-/// connections. The API has no operation that every caller may use.
+/// Builds a `HEAD` request without a signature. The request uses the same HTTP client and time-outs
+/// as the other operations, so that they share its connection. A `HEAD` is sent because the API has
+/// no operation that every caller may use.
 fn opening(aws: &SdkConfig, url: &str) -> Operation<(), (), Infallible> {
     let mut opening = Operation::builder()
         .service_name("bedrock")
@@ -258,10 +261,12 @@ fn usage(usage: &TokenUsage) -> Option<Usage> {
     })
 }
 
-/// The most characters of an error message that say why: a longer one may repeat the prompt.
+/// The maximum length of an error message that is read as a reason, in characters. The rest of a
+/// longer message may repeat the prompt.
 const SENTENCE: usize = 500;
 
-/// Only codes and kinds: an error message may contain the prompt.
+/// Converts an error. Only codes and kinds are kept, because an error message may contain the
+/// prompt.
 fn failure<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, prompt: &Prompt) -> Failure {
     let service = error.as_service_error();
     match service.and_then(ProvideErrorMetadata::code) {

@@ -1,8 +1,9 @@
-//! The offline default: repeats the message, so that Farebox can be tried without a provider.
+//! The default provider, which works offline. The provider repeats the message, so that Farebox can
+//! be tried without an AI.
 
 use crate::ai::{AnswerBuilder, Failure, Prompt};
 
-/// `You said: <message>`, word by word.
+/// Answers `You said: <message>`, word by word.
 pub fn answer(prompt: &Prompt, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
     format!("You said: {}", prompt.last())
         .split_inclusive(' ')

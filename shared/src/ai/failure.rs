@@ -1,64 +1,64 @@
-//! Why a provider didn't answer: what the log and traces say of it, and what the client is told.
+//! The reasons why a provider didn't answer, with their texts for the log, traces and clients.
 
 use crate::Error;
 use crate::ai::Prompt;
 use crate::values::CutReason;
 
-/// Why a provider didn't answer.
+/// The reason why a provider didn't answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// It can't be reached, fails, or its answer can't be read or is incomplete.
+    /// The provider can't be reached or fails, or its answer is unreadable or incomplete.
     Failed(String),
-    /// Its answer is empty.
+    /// The provider's answer is empty.
     Empty(&'static str),
-    /// It refuses the prompt, and its reply says only this.
+    /// The provider refuses the prompt without giving a reason. The text is the status or code.
     Denied(String),
-    /// It is overloaded.
+    /// The provider is overloaded.
     Overloaded,
-    /// It was too slow.
+    /// The provider was too slow.
     TimedOut,
-    /// Its answer is cut off here, for this reason.
+    /// The answer is cut off.
     Cut(CutReason),
-    /// Its user stopped it.
+    /// The user stopped the answer.
     Stopped,
-    /// The model can't do what the prompt asks for.
+    /// The model doesn't support something that the prompt demands.
     Refused(Refusal),
-    /// It refuses a prompt that asks for more than words, and doesn't say why in words that are
-    /// known.
+    /// The provider refuses a prompt that demands more than text, for a reason that Farebox doesn't
+    /// recognize.
     Rejected(String),
 }
 
-/// Why no provider answered a message.
+/// The reason why no provider answered a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnswerFailure {
-    /// What the client is told.
+    /// The failure that is sent to the client.
     pub failure: Failure,
-    /// Whether any of the providers may have worked for the chat, and the caller could have
-    /// caused its failure.
+    /// True if any provider may have worked for the chat and the caller could have caused its
+    /// failure.
     pub may_have_worked: bool,
 }
 
-/// What a model can't do.
+/// A demand of a prompt that the model doesn't support.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It can't be told how many functions it may call at once.
+    /// The model doesn't support a limit of one function call per answer.
     ParallelCalls,
-    /// It can't call functions.
+    /// The model can't call functions.
     Tools,
-    /// It can't answer in this format.
+    /// The model can't answer in this format.
     Format,
-    /// Some models answer with JSON only if the conversation mentions it.
+    /// The conversation doesn't mention JSON. Some models then refuse to answer with JSON.
     JsonUnmentioned,
-    /// It can't look at pictures.
+    /// The model can't read pictures.
     Pictures,
-    /// It can't look at pictures that it would have to fetch.
+    /// The provider can't fetch pictures from URLs.
     PicturesByUrl,
-    /// The prompt is too long for it.
+    /// The prompt is too long for the model.
     TooLong,
 }
 
 impl Refusal {
-    /// The refusal that a provider tells in these words, in lower case.
+    /// Recognizes a refusal by the provider's words, which must be in lower case.
     fn from_words(words: &str, prompt: &Prompt) -> Option<Self> {
         let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
         let context = ["context length", "context size", "context window", "maximum model length"];
@@ -135,8 +135,9 @@ impl Failure {
         Self::Failed(cause.into())
     }
 
-    /// The failure of a provider that refuses a program's prompt with these words. Providers have no
-    /// common codes for this. The words may contain the prompt, so they go nowhere else.
+    /// Creates the failure for a provider that refuses a program's prompt. The reason is recognized
+    /// by the provider's `words`, because providers have no common codes. The words may contain the
+    /// prompt, so they are neither stored nor logged.
     pub(super) fn refused(words: &str, prompt: &Prompt, cause: &str) -> Self {
         match Refusal::from_words(&words.to_lowercase(), prompt) {
             Some(refusal) => Self::Refused(refusal),
@@ -147,8 +148,8 @@ impl Failure {
         }
     }
 
-    /// Whether the provider may have worked for the chat, and the caller could have caused the
-    /// failure.
+    /// Returns true if the provider may have worked for the chat and the caller could have caused
+    /// the failure.
     pub(super) fn may_have_worked(&self) -> bool {
         match self {
             Self::Failed(_) | Self::Overloaded => false,
@@ -162,12 +163,12 @@ impl Failure {
         }
     }
 
-    /// Whether the request is the cause, as far as is known.
+    /// Returns true if the request is the cause, as far as is known.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::Rejected(_))
     }
 
-    /// For the log.
+    /// Returns the cause, for the log.
     pub(super) fn cause(&self) -> &str {
         match self {
             Self::Failed(cause) | Self::Denied(cause) | Self::Rejected(cause) => cause,
@@ -181,7 +182,7 @@ impl Failure {
         }
     }
 
-    /// Its kind, for traces.
+    /// Returns the kind of failure, for traces.
     pub(super) fn code(&self) -> &'static str {
         match self {
             Self::Failed(_) | Self::Empty(_) | Self::Denied(_) => "failed",

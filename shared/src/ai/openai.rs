@@ -1,9 +1,9 @@
-//! Any server with OpenAI's chat completions
+//! Servers that implement OpenAI's chat completions
 //! ([reference](https://platform.openai.com/docs/api-reference/chat)): OpenAI itself, Ollama, vLLM,
 //! llama.cpp, LiteLLM.
 //!
-//! Fields that such servers add or omit are ignored as long as there is an answer. No redirect is
-//! followed, and no request is retried.
+//! Additional or missing fields in a reply are ignored if the reply contains an answer. Redirects
+//! aren't followed, and requests aren't retried.
 
 mod refusal;
 mod request;
@@ -27,8 +27,8 @@ use crate::aws::http::Https;
 use crate::config::{ConfigError, OpenAiServer};
 use crate::values::{CutReason, Usage};
 
-/// How many bytes of a reply are read for each byte of the answer: the JSON around a piece of a few
-/// letters has some hundred bytes.
+/// The number of bytes that are read from a reply for each byte of the answer. The JSON around a
+/// piece of a few characters has several hundred bytes.
 const WRAPPING: usize = 400;
 
 pub struct OpenAi {
@@ -36,12 +36,12 @@ pub struct OpenAi {
     base: Uri,
     completions: Uri,
     authorization: Option<HeaderValue>,
-    /// Whether it is OpenAI itself.
+    /// True if the server is OpenAI itself.
     is_openai: bool,
     http: Https,
 }
 
-/// The fields that are read of a reply, or of a chunk.
+/// The fields that are read from a reply or a chunk.
 #[derive(Deserialize)]
 struct Completion {
     #[serde(default)]
@@ -61,16 +61,15 @@ struct Choice {
 #[derive(Deserialize)]
 struct Message {
     content: Option<String>,
-    /// What the model says in the place of an answer that it refuses. OpenAI sends it if the answer
-    /// has a schema.
+    /// The model's explanation if it refuses to answer. OpenAI sends it if the answer has a schema.
     refusal: Option<String>,
     tool_calls: Option<Vec<Call>>,
 }
 
-/// A call of a function, or a part of one.
+/// A function call, or a part of one.
 #[derive(Deserialize)]
 struct Call {
-    /// The number of the call. Whole replies, and some servers, have none.
+    /// The number of the call. Whole replies and some servers omit it.
     index: Option<u64>,
     id: Option<String>,
     function: Option<Function>,
@@ -113,8 +112,8 @@ impl OpenAi {
         })
     }
 
-    /// Opens a connection, which the next request uses. Whatever the server replies is ignored: if
-    /// it can't be reached, that request will say so.
+    /// Opens a connection for the next request. The server's reply is ignored. If the server can't
+    /// be reached, the next request reports that.
     pub async fn open(&self) {
         if let Ok(head) = Request::head(&self.base).body(SdkBody::empty()) {
             let _ = self.http.request(head).await;
@@ -136,7 +135,8 @@ impl OpenAi {
             status @ (400 | 413 | 422) if prompt.given => {
                 return Err(refused(status, response.into_body(), prompt).await);
             }
-            // Some servers say with these what a model can't do, and most of them something else.
+            // Some servers use these statuses for a demand that the model doesn't support. Usually
+            // they mean another failure.
             status @ (404 | 500 | 501) if prompt.given && prompt.demands_more_than_words() => {
                 return Err(match refused(status, response.into_body(), prompt).await {
                     Failure::Rejected(_) => Failure::failed(format!("status {status}")),
@@ -178,7 +178,7 @@ async fn read(body: Reply, builder: &mut AnswerBuilder<'_>) -> Result<(), Failur
     }
 }
 
-/// Reads a reply in chunks, the last of which says that it is the last.
+/// Reads a streamed reply, whose last chunk says that it is the last.
 async fn listen(body: Reply, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
     let mut events = SseStream::new(body.map_err(io::Error::other));
     let mut finished = false;
@@ -189,8 +189,8 @@ async fn listen(body: Reply, builder: &mut AnswerBuilder<'_>) -> Result<(), Fail
         })?;
         match event.data.as_deref().map(str::trim) {
             None | Some("") => {}
-            // Some servers never send a finish reason. One that sends no text either has not
-            // answered.
+            // Some servers never send a finish reason. If such a server has sent no text either, it
+            // hasn't answered.
             Some("[DONE]") if finished || !builder.is_empty() => return Ok(()),
             Some("[DONE]") => break,
             Some(data) => finished |= take(data.as_bytes(), builder)?,
@@ -199,7 +199,8 @@ async fn listen(body: Reply, builder: &mut AnswerBuilder<'_>) -> Result<(), Fail
     if finished { Ok(()) } else { Err(Failure::failed("cut off")) }
 }
 
-/// Why the rest of a reply can't be read. The providers work for answers that are over the limit.
+/// Returns the reason why the rest of a reply can't be read. A reply over the limit counts as a cut
+/// answer, because the provider has worked for it.
 fn broken(error: &(dyn std::error::Error + 'static), cause: &str) -> Failure {
     let inner = error.downcast_ref().and_then(io::Error::get_ref);
     let is_long =
@@ -207,9 +208,9 @@ fn broken(error: &(dyn std::error::Error + 'static), cause: &str) -> Failure {
     if is_long { Failure::Cut(CutReason::Length) } else { Failure::failed(cause) }
 }
 
-/// Reads a reply or a chunk. Returns whether it is the last one.
+/// Reads a reply or a chunk. Returns true if it is the last one.
 fn take(json: &[u8], builder: &mut AnswerBuilder<'_>) -> Result<bool, Failure> {
-    // The log must not contain the JSON's content.
+    // The log must not contain the content of the JSON.
     let completion: Completion = serde_json::from_slice(json)
         .map_err(|_| Failure::failed("an answer that can't be read"))?;
     if completion.error.is_some() {
@@ -225,7 +226,7 @@ fn take(json: &[u8], builder: &mut AnswerBuilder<'_>) -> Result<bool, Failure> {
         Some("content_filter") => return Err(Failure::Cut(CutReason::ContentFilter)),
         _ => {}
     }
-    // Some servers send both the new text and the whole text so far.
+    // Some servers send both the new text and the whole text so far. Only the new text is read.
     if let Some(message) = choice.delta.or(choice.message) {
         for text in message.content.into_iter().chain(message.refusal) {
             builder.push_text(&text)?;
@@ -237,26 +238,26 @@ fn take(json: &[u8], builder: &mut AnswerBuilder<'_>) -> Result<bool, Failure> {
     Ok(choice.finish_reason.is_some())
 }
 
-/// Reads a call of a function, or a part of one, which is the one at this place of its reply.
+/// Reads a function call or a part of one. `place` is its index in the reply.
 fn take_call(call: Call, place: usize, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
     let number = call.index.unwrap_or_else(|| u64::try_from(place).unwrap_or(u64::MAX));
     let Some(Function { name, arguments }) = call.function else { return Ok(()) };
     let arguments = match arguments {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text,
-        // Some servers send the arguments themselves, and not their text.
+        // Some servers send the arguments as JSON instead of text.
         Some(other) => other.to_string(),
     };
     let (id, name) = (call.id.unwrap_or_default(), name.unwrap_or_default());
     builder.push_call(number, &id, &name, &arguments)
 }
 
-/// Why a server refuses a program's prompt.
+/// Returns the reason why a server refuses a program's prompt.
 async fn refused(status: u16, body: hyper::body::Incoming, prompt: &Prompt) -> Failure {
     Failure::refused(&refusal::words(body).await, prompt, &format!("status {status}"))
 }
 
-/// The server's token counts, if they are whole numbers.
+/// Returns the server's numbers of model tokens. `None` unless they are whole numbers.
 fn usage(counted: &Value) -> Option<Usage> {
     let count = |name: &str| u32::try_from(counted.get(name)?.as_u64()?).ok();
     Some(Usage {
@@ -266,7 +267,7 @@ fn usage(counted: &Value) -> Option<Usage> {
     })
 }
 
-/// The innermost cause: the outer ones only say that something failed.
+/// Returns the innermost cause of an error. The outer errors only say that something failed.
 fn cause(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| error.to_string(), cause)
 }

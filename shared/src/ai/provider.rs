@@ -1,4 +1,4 @@
-//! A provider: its model, and the protocol by which it is asked.
+//! A provider with its model and its protocol.
 
 use crate::ai::answer_builder::AnswerBuilder;
 use crate::ai::bedrock::{self, Bedrock};
@@ -13,7 +13,7 @@ pub(super) struct Provider {
     wire: Wire,
 }
 
-/// The protocol of a provider.
+/// The protocol for calling a provider.
 enum Wire {
     Echo,
     Scripted,
@@ -34,7 +34,7 @@ impl Provider {
         Ok(Self { name: provider.name().to_owned(), model: provider.model().to_owned(), wire })
     }
 
-    /// Opens the connection that the next request uses.
+    /// Opens a connection for the next request.
     pub(super) async fn open(&self) {
         match &self.wire {
             Wire::Echo | Wire::Scripted => {}
@@ -43,7 +43,8 @@ impl Provider {
         }
     }
 
-    /// What the prompt demands and this provider can't do, as far as is known before it is called.
+    /// Returns a demand of the prompt that this provider doesn't support, as far as is known before
+    /// the call.
     pub(super) fn refuses(&self, prompt: &Prompt) -> Option<Refusal> {
         match &self.wire {
             Wire::Echo if prompt.demands_a_call() => Some(Refusal::Tools),
@@ -53,8 +54,9 @@ impl Provider {
         }
     }
 
-    /// A model that refuses a wish is asked again without it. If it has no functions and need not
-    /// call one, it gets the prompt without them.
+    /// Asks the provider for an answer. If the model refuses a limit of one function call per
+    /// answer, it is asked again without the limit. If the model doesn't support functions and the
+    /// answer need not call one, it is asked again without functions.
     pub(super) async fn answer(
         &self,
         prompt: &Prompt,
@@ -79,7 +81,8 @@ impl Provider {
         match &self.wire {
             Wire::Echo => echo::answer(prompt, builder),
             Wire::Scripted => scripted::answer(prompt, builder).await,
-            // These futures are large, and every future around them would contain them.
+            // The providers' futures are boxed because they are large, and all outer futures would
+            // contain them.
             Wire::OpenAi(server) => Box::pin(server.answer(prompt, builder)).await,
             Wire::Bedrock(bedrock) => Box::pin(bedrock.answer(prompt, builder)).await,
         }

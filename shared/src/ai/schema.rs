@@ -1,4 +1,4 @@
-//! The JSON Schemas of functions and answers.
+//! JSON Schemas for functions and answers.
 
 use crate::values::Invalid;
 use std::collections::{HashMap, HashSet};
@@ -8,21 +8,22 @@ use std::hash::{BuildHasher, RandomState};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// How many levels a schema may have.
+/// The maximum number of levels in a schema.
 const DEPTH: usize = 50;
 
-/// A JSON Schema, as the client wrote it: models follow the order of its properties, which all
-/// providers but Bedrock get.
+/// A JSON Schema as the client wrote it. Models follow the order of the properties, which is kept
+/// for all providers except Bedrock.
 #[derive(Clone, Debug)]
 pub struct JsonSchema(Box<RawValue>);
 
 impl JsonSchema {
-    /// Looks through the text and keeps no value of it: small objects would take a hundred times
-    /// the bytes of their text.
+    /// Checks the schema without building a JSON value, because small objects would take a hundred
+    /// times the memory of their text.
     ///
     /// # Errors
-    /// If it isn't an object, is nested too deeply, refers to itself in a circle without a schema
-    /// (a schema that contains itself is valid), or has something that no JSON parser can read.
+    /// Fails if the schema isn't an object, is nested too deeply, contains text that JSON parsers
+    /// can't read, or has references that only lead to each other in a circle. A schema may contain
+    /// itself.
     pub fn parse(schema: Box<RawValue>) -> Result<Self, Invalid> {
         if !schema.get().starts_with('{') {
             return Err("A schema must be a JSON object.".into());
@@ -35,7 +36,7 @@ impl JsonSchema {
                 Err("A `$ref` of this schema leads back to itself.".into())
             }
             Ok(()) => Ok(Self(schema)),
-            // Of the data itself, only the depth is judged.
+            // The only data error is the error about the depth.
             Err(error) if error.is_data() => {
                 Err(format!("A schema may be nested at most {DEPTH} levels deep.").into())
             }
@@ -45,17 +46,17 @@ impl JsonSchema {
         }
     }
 
-    /// The text.
+    /// Returns the schema's text.
     pub fn json(&self) -> &RawValue {
         &self.0
     }
 }
 
-/// The place of the schema itself.
+/// The location of the schema itself.
 const ROOT: u64 = 0;
 
-/// Where the objects with a `$ref` are, and where these lead. A place is a hash of its JSON Pointer
-/// ([RFC 6901](https://www.rfc-editor.org/rfc/rfc6901)).
+/// The locations of objects with a `$ref`, each with the location that the reference leads to. A
+/// location is a hash of a JSON Pointer ([RFC 6901](https://www.rfc-editor.org/rfc/rfc6901)).
 #[derive(Default)]
 struct References {
     hashes: RandomState,
@@ -67,7 +68,7 @@ impl References {
         self.hashes.hash_one((place, segment))
     }
 
-    /// The place within the same schema that a `$ref` means.
+    /// Resolves a `$ref` to a location in this schema.
     fn target(&self, reference: &str) -> Option<u64> {
         let pointer = reference.strip_prefix('#')?;
         if pointer.is_empty() {
@@ -78,7 +79,7 @@ impl References {
         Some(segments.fold(ROOT, |place, segment| self.child(place, &segment)))
     }
 
-    /// Whether a reference leads to nothing but references.
+    /// Returns true if a chain of references never leads to a schema.
     fn is_circular(&self) -> bool {
         let mut ended: HashSet<u64> = HashSet::new();
         for start in self.lead.keys() {
@@ -96,12 +97,12 @@ impl References {
     }
 }
 
-/// Looks at a value of a schema.
+/// Checks one value in a schema.
 struct SchemaCheck<'r> {
-    /// How many more levels there may be.
+    /// The number of further levels that are allowed.
     depth: usize,
     place: u64,
-    /// The object whose `$ref` the value is.
+    /// The location of the object whose `$ref` is this value.
     referring: Option<u64>,
     references: &'r mut References,
 }
@@ -182,7 +183,7 @@ impl<'de> Visitor<'de> for SchemaCheck<'_> {
     }
 }
 
-/// Reads the name of a field: its place in this object, and whether it is `$ref`.
+/// Reads a field's name. Returns the field's location, and true if the name is `$ref`.
 struct Name<'r> {
     object: u64,
     references: &'r References,

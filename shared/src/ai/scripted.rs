@@ -1,8 +1,16 @@
-//! A provider for tests, which obeys the first word of the message: `!fail`, `!overloaded`,
-//! `!hang`, `!empty`, `!long`, `!slow <ms>`, `!words [<ms>] <words>` (with a pause after each),
-//! `!cut <words>` (fails before the last one), `!hold <words>` (says the last one when its listener
-//! has gone, or never without one), `!recall` (repeats the whole prompt), `!call <name> <arguments>`
-//! (calls a function, in pieces of a word); other messages are echoed.
+//! A provider for tests. The first word of a message is a command:
+//!
+//! - `!fail` fails, `!overloaded` fails as overloaded, and `!hang` never answers.
+//! - `!empty` answers only white space, and `!long` answers more than the limit.
+//! - `!slow <ms>` echoes the message after a pause.
+//! - `!words [<ms>] <words>` says the words with a pause after each.
+//! - `!cut <words>` fails before the last word.
+//! - `!hold <words>` says the last word when the listener has disconnected. Without a listener it
+//!   never finishes.
+//! - `!recall` repeats the whole prompt.
+//! - `!call <name> <arguments>` calls a function, word by word.
+//!
+//! Messages without a command are echoed.
 
 use std::time::Duration;
 

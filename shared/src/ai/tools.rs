@@ -1,32 +1,32 @@
-//! Functions that a model may call. The client runs them: a call is an answer, and the client sends
-//! the result with its next request.
+//! Functions that a model may call. The client runs these functions. A function call is an answer,
+//! and the client sends the result with its next request.
 
 use crate::ai::schema::JsonSchema;
 
 /// A function that the model may call.
 #[derive(Clone, Debug)]
 pub struct Tool {
-    /// Its name.
+    /// The function's name.
     pub name: String,
-    /// What it does.
+    /// The description of the function.
     pub description: Option<String>,
-    /// Its parameters.
+    /// The schema of the function's parameters.
     pub parameters: Option<JsonSchema>,
-    /// Whether calls must conform to the schema.
+    /// True if calls must conform to the schema.
     pub strict: Option<bool>,
 }
 
-/// Whether a model may, must or must not call a function.
+/// Says whether a model may, must or must not call a function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ToolChoice {
-    /// It may.
+    /// The model may call functions.
     #[default]
     Auto,
-    /// It must not.
+    /// The model must not call functions.
     None,
-    /// It must call one or several.
+    /// The model must call one or more functions.
     Required,
-    /// It must call the function with this name.
+    /// The model must call the function with this name.
     Function(String),
 }
 
@@ -39,25 +39,25 @@ pub enum Format {
     JsonSchema(AnswerSchema),
 }
 
-/// The schema of an answer.
+/// The named schema of an answer.
 #[derive(Clone, Debug)]
 pub struct AnswerSchema {
-    /// Its name.
+    /// The schema's name.
     pub name: String,
-    /// What it describes.
+    /// The description of the answer.
     pub description: Option<String>,
     /// The schema.
     pub schema: Option<JsonSchema>,
-    /// Whether the answer must conform to it exactly.
+    /// True if the answer must conform to the schema exactly.
     pub strict: Option<bool>,
 }
 
-/// A part of a call, as it arrives.
+/// A part of a streamed function call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallPiece {
-    /// The number of the call in the answer.
+    /// The index of the call in the answer.
     pub index: usize,
-    /// The call's id and the function's name, in the first part of a call.
+    /// The call's id and the function's name. Only in the first part of a call.
     pub begins: Option<(String, String)>,
     /// The next part of the arguments.
     pub arguments: String,

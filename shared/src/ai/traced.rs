@@ -1,6 +1,6 @@
-//! The spans of calls to providers
-//! ([attributes](https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/)). They have no
-//! text of a conversation.
+//! Spans for calls to providers
+//! ([attributes](https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/)). Spans never
+//! contain texts of a conversation.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use crate::ai::{Answer, Failure, Prompt, Provider};
 use crate::telemetry::trace::{Attributes, Trace, Value};
 
 impl Provider {
-    /// Adds a call, which ends now, to a trace.
+    /// Adds a span for a call that ends now to a trace.
     pub(super) fn record(
         &self,
         trace: &Trace,

@@ -1,4 +1,5 @@
-//! Access tokens: short-lived JWTs that name an account and its session ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068)).
+//! Access tokens: short-lived JWTs for an account and its session ([RFC
+//! 9068](https://www.rfc-editor.org/rfc/rfc9068)).
 
 use serde::{Deserialize, Serialize};
 
@@ -11,35 +12,37 @@ const KIND: Kind = Kind { typ: "at+jwt", audience: None };
 
 #[derive(Debug, Serialize, Deserialize)]
 struct AccessClaims {
-    /// When the token was issued, its id, and its client: required of this type of token
-    /// ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)). Nothing here reads them, and older tokens don't have them.
+    /// The time of issue, the token's id and its client, which this type of token must have ([RFC
+    /// 9068](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)). Farebox doesn't read these three
+    /// claims, and older access tokens lack them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     iat: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     jti: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     client_id: Option<String>,
-    /// What `typ` and `sub` say, where clients of djangorestframework-simplejwt read it ([its
+    /// The same information as in `typ` and `sub`, where clients of djangorestframework-simplejwt
+    /// expect it ([its
     /// claims](https://django-rest-framework-simplejwt.readthedocs.io/en/latest/settings.html)).
     #[serde(skip_deserializing)]
     token_type: &'static str,
     #[serde(skip_deserializing)]
     user_id: String,
     epoch: u64,
-    /// The second at which the session ends: until then a log-out must be remembered.
+    /// The second at which the session ends. A log-out must be remembered until then.
     #[serde(default)]
     session_exp: Option<u64>,
 }
 
 impl AccessToken {
-    /// The token as a string.
+    /// Signs the access token and returns the JWT.
     pub async fn sign(&self, issuing: &IssuerApp) -> Result<String> {
         let (user_id, name) = (&self.user_id, &self.name);
         let of = Subject { user_id, name, session: &self.session };
         let own = AccessClaims {
             iat: Some(issuing.clock.seconds()),
             jti: Some(issuing.clock.id().to_string()),
-            // Clients aren't registered: all of them are the issuer's own.
+            // Clients aren't registered. All of them count as the issuer's client.
             client_id: Some(issuing.config.issuer.clone()),
             token_type: "access",
             user_id: user_id.clone(),
@@ -49,15 +52,16 @@ impl AccessToken {
         sign(issuing, &KIND, of, self.ends, own).await
     }
 
-    /// Reads a token that a client sent.
+    /// Verifies an access token that a client sent.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`], whatever the reason.
+    /// Returns [`Error::InvalidToken`] for every kind of invalid token.
     pub async fn verify(app: &App, token: &str) -> Result<Self> {
         let claims: Claims<AccessClaims> = verify(app, &KIND, &[&app.config.issuer], token).await?;
         tracing::Span::current().record("user", &claims.sub);
         let AccessClaims { epoch, session_exp, .. } = claims.kind;
-        // A token without this claim belongs to a session that began before the token was signed.
+        // An access token without this claim belongs to a session that began before the token was
+        // signed.
         let session_ends = session_exp.unwrap_or(claims.exp + app.config.session_life.as_secs());
         Ok(Self {
             user_id: claims.sub,

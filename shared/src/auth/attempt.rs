@@ -1,25 +1,27 @@
-//! Attempts at the password of an account: at a log-in, at a retried registration, and wherever the
-//! current password is required again.
+//! Attempts at an account's password: at a log-in, at a retried registration, and when an endpoint
+//! requires the current password.
 
 use crate::passwords::Verdict;
 use crate::store::{self, Attempt};
 use crate::values::{Account, DeviceToken};
 use crate::{App, Error, Result};
 
-/// An attempt that the store has counted, and whose password was checked.
+/// An attempt at a password, after the store has counted it and the password has been checked.
 pub struct CheckedAttempt {
-    /// The account. `None` if no account has this login; the check takes as long then.
+    /// The account. `None` if no account has this login. The check takes equally long with and
+    /// without an account.
     pub account: Option<Account>,
-    /// What the password is.
+    /// The result of the check.
     pub verdict: Verdict,
     attempt: Attempt,
 }
 
-/// Counts an attempt while `account` is read, and checks the password if the limits admit it. A
-/// client with a `device` token of the account has a limit of its own.
+/// Counts an attempt while it reads the account, and checks the password if the limits admit the
+/// attempt. A client with a `device` token for the account has a separate limit.
 ///
 /// # Errors
-/// [`Error::TooManyAttempts`] and [`Error::TooManyConfirmations`]; the password wasn't checked.
+/// Returns [`Error::TooManyAttempts`] or [`Error::TooManyConfirmations`] without checking the
+/// password.
 pub async fn attempt(
     app: &App,
     mut attempt: Attempt,
@@ -36,15 +38,16 @@ pub async fn attempt(
 }
 
 impl CheckedAttempt {
-    /// The failure for a wrong password: `wrong`, unless the client's network has failed too often.
+    /// Returns `wrong`, the failure for a wrong password. If too many attempts from the client's
+    /// network have failed, returns that failure instead.
     pub fn refused(&self, wrong: Error) -> Error {
         self.attempt.refused(wrong)
     }
 
-    /// Records that the password was right: the attempt no longer counts.
+    /// Records that the password was right, so that the attempt no longer counts.
     ///
     /// # Errors
-    /// [`Error::Unavailable`].
+    /// Returns [`Error::Unavailable`].
     pub async fn pass(&self, app: &App) -> Result<()> {
         Ok(app.store.pass_attempt(&self.attempt).await?)
     }

@@ -1,9 +1,9 @@
-//! Device tokens: a client stores one beyond its sessions, and proves with it at the next log-in
-//! that it has logged in to this account before. Wrong passwords from other clients can't lock it
-//! out then. The token gives access to nothing.
+//! Device tokens, which clients keep beyond their sessions. At the next log-in, a device token
+//! proves that the client has logged in to this account before. The client then can't be locked out
+//! by wrong passwords from other clients. A device token grants no access.
 //!
-//! It becomes invalid with everything that ends all sessions at once: a changed or reset password,
-//! or a log-out everywhere.
+//! All events that end all sessions at once also invalidate device tokens: a changed or reset
+//! password, or a log-out everywhere.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ struct DeviceClaims {
 }
 
 impl DeviceToken {
-    /// The token as a string.
+    /// Signs the device token and returns the JWT.
     pub async fn sign(&self, issuing: &IssuerApp) -> Result<String> {
         let (user_id, name) = (&self.user_id, &self.name);
         let of = Subject { user_id, name, session: &self.id };
@@ -31,7 +31,8 @@ impl DeviceToken {
         sign(issuing, &KIND, of, self.ends, own).await
     }
 
-    /// The device token of a request. `None` if it is missing or invalid: the client is unknown.
+    /// Returns a request's device token. `None` if the device token is missing or invalid; the
+    /// client then counts as unknown.
     pub async fn from_request(app: &App, req: &Request) -> Option<Self> {
         let token = cookie::device_token(req)?;
         let audience = KIND.audience(&app.config.issuer);

@@ -1,4 +1,4 @@
-//! Identifies the caller of a request.
+//! Identifies a request's caller.
 
 use std::future::ready;
 
@@ -9,21 +9,22 @@ use crate::store::Attempt;
 use crate::values::{AccessToken, Account, Administrator, ApiKey, Credential};
 use crate::{App, Error, Request, Result, http};
 
-/// The access token in the `Authorization` header. The store hasn't been read yet: each endpoint
-/// checks the account with what it reads or writes.
+/// Returns the access token in the `Authorization` header. This function doesn't read the account.
+/// Each endpoint checks the account when it reads or writes other data.
 ///
 /// # Errors
-/// [`Error::NotAuthenticated`] without a header, and [`Error::InvalidToken`].
+/// Returns [`Error::NotAuthenticated`] if the header is missing, and [`Error::InvalidToken`] if its
+/// value is invalid.
 pub async fn caller(app: &App, req: &Request) -> Result<AccessToken> {
     let bearer = http::authorization(req)?.ok_or(Error::NotAuthenticated)?;
     AccessToken::verify(app, bearer).await
 }
 
-/// The API key or the access token in the `Authorization` header. A key has been compared with the
-/// store; the account hasn't been read yet.
+/// Returns the API key or access token in the `Authorization` header. API keys are compared with
+/// their stored hashes. This function doesn't read the account.
 ///
 /// # Errors
-/// Those of [`caller`].
+/// Returns the errors of [`caller`].
 pub async fn program(app: &App, req: &Request) -> Result<Credential> {
     let bearer = http::authorization(req)?.ok_or(Error::NotAuthenticated)?;
     if !ApiKey::looks_like(bearer) {
@@ -36,10 +37,11 @@ pub async fn program(app: &App, req: &Request) -> Result<Credential> {
     Ok(Credential::ApiKey(stored))
 }
 
-/// Requires an administrator; `read` runs meanwhile, and its result is dropped if the check fails.
+/// Requires that the caller is an administrator. `read` runs at the same time, and its result is
+/// dropped if the check fails.
 ///
 /// # Errors
-/// Those of [`caller`], [`Error::Forbidden`], and then those of `read`.
+/// Returns the errors of [`caller`], [`Error::Forbidden`], or an error of `read`.
 pub async fn administrator<T>(
     app: &App,
     req: &Request,
@@ -50,12 +52,12 @@ pub async fn administrator<T>(
     Ok((administrator?, read?))
 }
 
-/// Requires the account's current password in addition to a valid token. Attempts are limited as
-/// for a log-in, but counted for each session, so that a stolen token blocks neither the owner's
-/// log-ins nor the owner's other sessions.
+/// Requires the account's current password in addition to a valid access token. The number of
+/// attempts is limited as for log-ins. The attempts are counted per session, so that a thief with a
+/// stolen access token blocks neither the owner's log-ins nor the owner's other sessions.
 ///
 /// # Errors
-/// [`Error::WrongPassword`], [`Error::TooManyConfirmations`] and [`Error::TooManyAttempts`].
+/// Returns [`Error::WrongPassword`], [`Error::TooManyConfirmations`] or [`Error::TooManyAttempts`].
 pub async fn confirm(
     app: &App,
     accounts: &AccountConfig,

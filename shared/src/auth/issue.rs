@@ -1,4 +1,4 @@
-//! Issues the tokens of a session.
+//! Issues a session's JWTs.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -9,18 +9,19 @@ use crate::http::cookie::{self, StoredHeader};
 use crate::values::{AccessToken, Account, DeviceToken, RefreshToken, Session};
 use crate::{App, Request, Result};
 
-/// Begins a session of this account: stores it, before its tokens are issued.
+/// Starts a session for this account and stores it. The session's JWTs must be issued only
+/// afterwards.
 ///
 /// # Errors
-/// [`Error::Unavailable`](crate::Error::Unavailable).
+/// Returns [`Error::Unavailable`](crate::Error::Unavailable).
 pub async fn begin_session(app: &App, req: &Request, account: &Account) -> Result<Session> {
     let session = Session::new(account, http::device(req), &app.clock, app.config.session_life);
     app.store.start_session(&session).await?;
     Ok(session)
 }
 
-/// The tokens of a new session: those of [`issue_pair`], the long-lived `token` for clients that
-/// don't refresh, and a device token, with which the client is known at the next log-in.
+/// Issues the JWTs of a new session: the pair from [`issue_pair`], the long-lived `token` for
+/// clients that don't refresh, and a device token, which identifies the client at its next log-in.
 pub async fn issue(
     app: &IssuerApp,
     req: &Request,
@@ -31,7 +32,8 @@ pub async fn issue(
     let access = AccessToken::new(account, session, now + app.accounts.access_token_life.as_secs());
     let (pair, cookie) =
         issue_pair(app, req, &access, &RefreshToken::first(account, session)).await?;
-    // The long-lived token would give scripts what the cookie keeps from them.
+    // The cookie keeps the refresh token from scripts; the long-lived token in the body would
+    // defeat that.
     let token = match cookie {
         None => Some(AccessToken::new(account, session, session.ends).sign(app).await?),
         Some(_) => None,
@@ -49,8 +51,9 @@ pub async fn issue(
     Ok((SessionTokens { token, pair }, cookie.into_iter().chain([kept]).collect()))
 }
 
-/// An access token and a refresh token: both in the body, or the refresh token in a cookie if the
-/// client asks for that, bound to the origin of its page.
+/// Issues an access token and a refresh token. The body contains both, unless the client asks for
+/// the refresh token in a cookie. A refresh token in a cookie is bound to the origin of the
+/// client's page.
 pub async fn issue_pair(
     app: &IssuerApp,
     req: &Request,
@@ -66,27 +69,27 @@ pub async fn issue_pair(
     Ok((TokenPair { access, refresh: None }, Some(cookie::keeping(req, &signed, seconds)?)))
 }
 
-/// The tokens of a new session. With `X-Refresh-Token: cookie` the body has only `access`; the
-/// refresh token is in a cookie.
+/// A new session's tokens. With `X-Refresh-Token: cookie`, the refresh token is in a cookie, and
+/// the body has only `access`.
 #[derive(Serialize, ToSchema)]
 pub struct SessionTokens {
-    /// An access token for clients that don't refresh: it is valid as long as the session.
+    /// An access token for clients that don't refresh. The token is valid until the session ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("eyJ0eXAiOi..."))]
     token: Option<String>,
-    /// The tokens that are refreshed.
+    /// The access token and the refresh token.
     #[serde(flatten)]
     pair: TokenPair,
 }
 
-/// The current tokens of a session.
+/// A session's current tokens.
 #[derive(Serialize, ToSchema)]
 pub struct TokenPair {
-    /// An access token that is valid for an hour.
+    /// An access token that is valid for one hour.
     #[schema(examples("eyJ0eXAiOi..."))]
     access: String,
-    /// The refresh token, for the next access token. With `X-Refresh-Token: cookie` it is in a
-    /// cookie instead.
+    /// The refresh token, which gets the next access token. With `X-Refresh-Token: cookie`, a
+    /// cookie contains the refresh token instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("eyJ0eXAiOi..."))]
     refresh: Option<String>,

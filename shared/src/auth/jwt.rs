@@ -1,5 +1,5 @@
-//! What access, refresh and device tokens have in common
-//! ([RFC 7519](https://www.rfc-editor.org/rfc/rfc7519)).
+//! The claims, the signing and the verification that access, refresh and device tokens share ([RFC
+//! 7519](https://www.rfc-editor.org/rfc/rfc7519)).
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -9,29 +9,31 @@ use crate::config::LONGEST_SESSION;
 use crate::values::LEEWAY;
 use crate::{App, Error, Result};
 
-/// The claims of every kind of token ([RFC 7519](https://www.rfc-editor.org/rfc/rfc7519#section-4.1)).
+/// The claims in every kind of JWT ([RFC
+/// 7519](https://www.rfc-editor.org/rfc/rfc7519#section-4.1)).
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Claims<T> {
     pub(super) iss: String,
-    /// The issuer for access tokens, and a name below it for every other kind, so that a verifier
-    /// that doesn't compare `typ` refuses those.
+    /// The issuer's name for access tokens, and a name that begins with the issuer's for every
+    /// other kind of JWT. A verifier that doesn't compare `typ` then still refuses the other kinds.
     pub(super) aud: String,
     /// The account's id.
     pub(super) sub: String,
-    /// The username in its key form, by which the account is found.
+    /// The key form of the username, by which the account is found.
     pub(super) name: String,
-    /// The id of the session, or of the device.
+    /// The id of the session or device.
     pub(super) sid: String,
-    /// The second at which the token ends.
+    /// The second at which the JWT ends.
     pub(super) exp: u64,
-    /// The second from which it is valid. Issued tokens don't have this claim.
+    /// The second from which the JWT is valid. Issued JWTs don't have this claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) nbf: Option<u64>,
     #[serde(flatten)]
     pub(super) kind: T,
 }
 
-/// A kind of token: its `typ`, and its audience below the issuer's name, if it isn't the issuer.
+/// A kind of JWT: its `typ`, and the suffix that its audience adds to the issuer's name. Without a
+/// suffix, the audience is the issuer.
 pub(super) struct Kind {
     pub(super) typ: &'static str,
     pub(super) audience: Option<&'static str>,
@@ -43,17 +45,18 @@ impl Kind {
     }
 }
 
-/// The subject of a token.
+/// The subject of a JWT.
 pub(super) struct Subject<'a> {
     /// The account's id.
     pub(super) user_id: &'a str,
-    /// The username in its key form.
+    /// The key form of the username.
     pub(super) name: &'a str,
     /// The id of the session or device.
     pub(super) session: &'a str,
 }
 
-/// A token of this kind that ends at the second `exp`, with the kind's `own` claims.
+/// Signs a JWT of this kind that ends at the second `exp`. `own` contains the claims that only this
+/// kind has.
 pub(super) async fn sign<T: Serialize>(
     issuing: &IssuerApp,
     kind: &Kind,
@@ -75,8 +78,8 @@ pub(super) async fn sign<T: Serialize>(
     issuing.signer.sign(&claims, kind.typ, &issuing.keyring, issuing.config.session_life).await
 }
 
-/// The claims of a token of this issuer for one of these audiences, if its signature and times are
-/// valid.
+/// Returns a JWT's claims if its signature and times are valid, this issuer issued it, and it is
+/// for one of these audiences.
 pub(super) async fn verify<T: DeserializeOwned>(
     app: &App,
     kind: &Kind,

@@ -1,12 +1,15 @@
-//! Refresh tokens: JWTs of a type of their own that name a session and a generation of it.
+//! Refresh tokens: JWTs with a `typ` of `rt+jwt`, each for one generation of a session.
 //!
-//! A request with generation n gets generation n+1, which is the same string for every parallel or
-//! repeated request, since it depends on neither time nor chance. Generation n is outdated once n+1
-//! was presented, or ten minutes after n was first presented. An outdated one ends the session
-//! ([RFC 9700](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)). So a lost reply or a second
-//! tab doesn't end the session, and a thief is noticed unless the thief and the owner always
-//! present a generation within ten minutes of each other. The first generation is outdated only
-//! once its successor was presented: some clients never replace it.
+//! A request with generation n gets generation n+1. The new refresh token depends on neither time
+//! nor randomness, so every parallel or repeated request gets the same string. Generation n becomes
+//! outdated when a client presents n+1, or ten minutes after n was first presented. Presenting an
+//! outdated refresh token ends the session ([RFC
+//! 9700](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)).
+//!
+//! A lost reply or a second tab therefore doesn't end the session. A thief is detected, unless the
+//! thief and the owner always present a generation within ten minutes of each other. The first
+//! generation becomes outdated only when a client presents its successor, because some clients
+//! never replace their first refresh token.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +28,7 @@ struct RefreshClaims {
 }
 
 impl RefreshToken {
-    /// The token as a string. Equal tokens give equal strings.
+    /// Signs the refresh token and returns the JWT. Equal refresh tokens give equal strings.
     pub async fn sign(&self, issuing: &IssuerApp) -> Result<String> {
         let (user_id, name) = (&self.user_id, &self.name);
         let of = Subject { user_id, name, session: &self.session };
@@ -33,13 +36,14 @@ impl RefreshToken {
         sign(issuing, &KIND, of, self.ends, own).await
     }
 
-    /// Reads a token that a client sent, with the origin of the page that sent it
+    /// Verifies a refresh token that a client sent. `origin` is the hash of the page's origin key
     /// ([`cookie::origin`](crate::http::cookie::origin)).
     ///
     /// # Errors
-    /// [`InvalidToken`](crate::Error::InvalidToken), whatever the reason.
+    /// Returns [`InvalidToken`](crate::Error::InvalidToken) for every kind of invalid token.
     pub async fn verify(app: &App, token: &str, origin: Option<&str>) -> Result<Self> {
-        // Tokens from before refresh tokens had an audience of their own are valid until they end.
+        // The audience of older refresh tokens is the issuer. Such refresh tokens stay valid until
+        // they end.
         let (issuer, audience) = (&app.config.issuer, KIND.audience(&app.config.issuer));
         let claims: Claims<RefreshClaims> = verify(app, &KIND, &[&audience, issuer], token).await?;
         if claims.kind.origin.is_some() && claims.kind.origin.as_deref() != origin {

@@ -1,7 +1,8 @@
-//! The HTTP client of AWS's SDK and of AI providers: HTTP/1.1 and TLS, with hyper and rustls.
+//! The HTTP client for the AWS SDK and for AI providers: HTTP/1.1 and TLS, with hyper and rustls.
 //!
-//! Every service that is called here speaks HTTP/1.1. The client that AWS maintains for the SDK also
-//! contains HTTP/2 and proxies: a megabyte of each function, read at each start.
+//! All services that Farebox calls support HTTP/1.1. The client that AWS maintains for the SDK also
+//! contains HTTP/2 and proxies, which would add a megabyte to each function's binary. Lambda reads
+//! the binary at each start.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -23,13 +24,13 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::TlsError;
 
-/// A client for `http` and `https`, with a pool of connections. Clones share the pool.
+/// A client for `http` and `https` with a connection pool. Clones share the pool.
 pub(crate) type Https = Client<HttpsConnector<HttpConnector>, SdkBody>;
 
-/// A client that trusts certificates under these roots.
+/// Returns a client that trusts certificates under these roots.
 ///
 /// # Errors
-/// If TLS can't be configured.
+/// Fails if TLS can't be configured.
 pub(crate) fn client(roots: RootCertStore) -> Result<Https, TlsError> {
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     let tls = ClientConfig::builder_with_provider(Arc::new(provider))
@@ -39,7 +40,8 @@ pub(crate) fn client(roots: RootCertStore) -> Result<Https, TlsError> {
         .with_no_client_auth();
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
-    // A request in two writes would wait for the receiver's delayed acknowledgement.
+    // With delayed sending, a request in two writes would wait for the receiver's delayed
+    // acknowledgement.
     tcp.set_nodelay(true);
     let connector =
         HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
@@ -49,8 +51,8 @@ pub(crate) fn client(roots: RootCertStore) -> Result<Https, TlsError> {
         .build(connector.wrap_connector(tcp)))
 }
 
-/// The same client for the SDK. It ignores the SDK's time-outs for connections and reads: the time-out
-/// of an attempt or of the whole call, or the caller, limits them too.
+/// Adapts the client for the SDK. The SDK's time-outs for connecting and reading are ignored. The
+/// time-outs for an attempt, for the whole call or by the caller still apply.
 pub(crate) fn for_sdk(client: Https) -> SharedHttpClient {
     let connector = SharedHttpConnector::new(Connector(client));
     http_client_fn(move |_, _| connector.clone())
@@ -80,8 +82,8 @@ impl SdkConnector for Connector {
     }
 }
 
-/// The connection as the SDK knows it: it can only keep it from being used again, after a failure such
-/// as a time-out.
+/// Returns the connection as the SDK represents it. After a failure such as a time-out, the SDK
+/// prevents the connection from being used again.
 fn metadata(used: &CaptureConnection) -> Option<ConnectionMetadata> {
     used.connection_metadata().as_ref()?;
     let used = used.clone();
@@ -93,8 +95,8 @@ fn metadata(used: &CaptureConnection) -> Option<ConnectionMetadata> {
     Some(ConnectionMetadata::builder().proxied(false).poison_fn(poison).build())
 }
 
-/// The SDK sends a request again only after some kinds of failures: those of the connection, and a
-/// reply that broke off.
+/// Converts an error for the SDK, which retries a request only after connection failures and
+/// incomplete replies.
 fn failure(error: legacy::Error) -> ConnectorError {
     let is_io = source::<std::io::Error>(&error).is_some();
     match source::<hyper::Error>(&error) {
@@ -111,7 +113,7 @@ fn failure(error: legacy::Error) -> ConnectorError {
     }
 }
 
-/// The first error of this type among an error and its causes.
+/// Returns the first error of type `E` in the chain of causes, beginning with the error itself.
 fn source<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
     let mut next = Some(error);
     while let Some(error) = next {

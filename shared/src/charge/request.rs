@@ -1,4 +1,4 @@
-//! Reads requests to the AI and their idempotency keys.
+//! A request to the AI: the message, the conversation before it, and the idempotency key.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -13,12 +13,12 @@ use crate::values::idempotency::{Key, Kind, fingerprint, fingerprint_without};
 use crate::values::{AccessToken, Credential, Message, ParentChat};
 use crate::{App, Error, Request, Result, http};
 
-/// A request to begin a chat.
+/// The chat that a request asks for.
 #[derive(Clone, Debug)]
 pub struct NewChat {
     /// The message to answer.
     pub message: Message,
-    /// The conversation before it.
+    /// The conversation before the message.
     pub context: Context,
     /// The idempotency key, if there is one.
     pub key: Option<RequestKey>,
@@ -27,33 +27,33 @@ pub struct NewChat {
 /// The conversation before a message.
 #[derive(Clone, Debug)]
 pub enum Context {
-    /// No conversation yet: the message begins a new one.
+    /// No conversation: the message begins a new one.
     New,
-    /// A branch of a stored conversation.
+    /// A branch of a conversation.
     Conversation {
         /// The conversation's id.
         id: String,
-        /// The chat that the message follows; `None` for the newest chat.
+        /// The message that the new message follows. `None` for the newest message.
         after: Option<ParentChat>,
     },
-    /// The turns in the request. The chat belongs to no stored conversation.
+    /// The turns in the request. The chat belongs to no conversation.
     Given(Box<Prompt>),
 }
 
-/// An idempotency key, with the hash of the request's payload.
+/// An idempotency key, with the hash of its payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestKey {
     /// The key's id.
     pub id: String,
     /// The hash of the payload.
     pub fingerprint: String,
-    /// Whether the key was generated for this request. No earlier request can have used such a key.
+    /// True if the key was generated for this request, so no earlier request can have used it.
     pub fresh: bool,
-    /// Whether the client chose the key, and can therefore stop the chat.
+    /// True if the client chose the key, and can therefore stop the chat.
     pub by_client: bool,
 }
 
-/// The form of answer that one of OpenAI's clients requests.
+/// The form of the answer that an OpenAI client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerForm {
     /// A chat completion.
@@ -70,14 +70,14 @@ impl AnswerForm {
         }
     }
 
-    /// Returns the hash of a request. Requests for another form, or of another kind, have different
-    /// hashes.
+    /// Returns the hash of a request. Requests for different forms or of different kinds never have
+    /// the same hash.
     fn fingerprint(self, req: &Request) -> String {
         self.of_payload(&fingerprint(req.body()))
     }
 
-    /// Returns the hash of a request from Codex, without `client_metadata`, because Codex may
-    /// reorder that field when it repeats the request.
+    /// Returns the hash of a Codex request without `client_metadata`, whose order changes when
+    /// Codex sends the request again.
     fn fingerprint_of_codex(self, req: &Request) -> String {
         match fingerprint_without("client_metadata", req.body()) {
             Some(payload) => self.of_payload(&payload),
@@ -91,12 +91,12 @@ impl AnswerForm {
 }
 
 impl RequestKey {
-    /// Returns the key for a request from one of OpenAI's clients: the key that the client sent, a
-    /// key for the turn of Codex, or a key for the client's count of retries. `None` if the request
-    /// has none of these.
+    /// Returns the idempotency key for a request from an OpenAI client: the key that the client
+    /// sent, a key for the Codex turn, or a key for a call with a retry count. `None` if the
+    /// request has no key, turn or count.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the store fails.
+    /// [`Error::Unavailable`].
     pub async fn of_program(
         app: &App,
         req: &Request,
@@ -116,8 +116,8 @@ impl RequestKey {
         }
     }
 
-    /// Returns the key for a request in a turn of Codex. A turn has several requests with different
-    /// bodies, so the key is derived from the turn's id and the request.
+    /// Returns the key for a request in a Codex turn. A turn has several requests with different
+    /// bodies, so the key combines the turn's id and the request's hash.
     fn of_turn(turn: &str, caller: &Credential, fingerprint: String) -> Self {
         let id = Key::of_turn(turn, &fingerprint).id(Kind::Chat, caller.user_id());
         Self { id, fingerprint, fresh: false, by_client: false }
@@ -128,11 +128,11 @@ impl RequestKey {
         Self { id, fingerprint, fresh: false, by_client: true }
     }
 
-    /// Returns the key for a request that was sent without one. `again` means that the client
-    /// counts the request as a retry.
+    /// Returns the key for a call that was sent without a key. `again` is true if the client counts
+    /// the request as a retry.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the store fails.
+    /// [`Error::Unavailable`].
     pub async fn of_call(
         app: &App,
         req: &Request,
@@ -142,7 +142,7 @@ impl RequestKey {
     ) -> Result<Self> {
         let (fresh, fingerprint) = (Uuid::new_v4().simple().to_string(), form.fingerprint(req));
         let now = app.clock.millis();
-        // SAM CLI reports its start time as the time of every request.
+        // SAM CLI reports the time of its own start as the time of every request.
         let came = if app.config.sam_local { now } else { http::received_at(req, now) };
         let call = Call { user_id: caller.user_id(), payload: &fingerprint, again, came };
         let id = app.store.key_of(call, &fresh).await?;
@@ -156,24 +156,24 @@ impl RequestKey {
 pub struct Body {
     #[schema(value_type = Message)]
     message: Option<String>,
-    /// The conversation that the message continues. Without this field, the message begins a new
-    /// conversation.
+    /// The conversation that the message continues. Without `conversation_id`, the message begins a
+    /// new conversation.
     #[schema(value_type = Option<IdOrNone>)]
     conversation_id: Option<String>,
-    /// The message in the conversation that this message follows, or `start` for a new beginning.
-    /// Clients use this field to edit a message, or to get another answer. Without it, this message
-    /// follows the newest message.
+    /// The message in the conversation that this message follows, or `start` for another beginning.
+    /// Use `after` to edit a message, or to have a message answered again. Without `after`, this
+    /// message follows the newest message.
     #[schema(value_type = Option<AfterOrNone>)]
     after: Option<String>,
-    /// An access token, for clients that don't send the `Authorization` header.
+    /// An access token, for clients that don't send the header `Authorization`.
     token: Option<String>,
 }
 
-/// Reads the caller and the message. The message continues one of the caller's conversations, or
-/// begins a new one.
+/// Reads the caller and the message, which continues one of the caller's conversations or begins a
+/// new one.
 ///
 /// # Errors
-/// Fails if the request or the access token is invalid.
+/// The errors of an invalid request or access token.
 pub async fn read(app: &App, req: &Request) -> Result<(Credential, NewChat)> {
     let key = http::idempotency_key(req)?;
     let Body { message, conversation_id, after, token } = http::json(req)?;
@@ -190,24 +190,24 @@ pub async fn read(app: &App, req: &Request) -> Result<(Credential, NewChat)> {
     Ok((caller, asked))
 }
 
-/// Returns the id of a conversation as a hyphenated lower-case UUID.
+/// Parses the id of a conversation. Returns it as a hyphenated lower-case UUID.
 ///
 /// # Errors
-/// [`Error::Invalid`] if the text isn't an id.
+/// [`Error::Invalid`] if it isn't an id.
 pub fn conversation_id(text: &str) -> Result<String> {
     let id = Uuid::try_parse(text)
         .map_err(|_| Error::field("conversation_id", "This must be the id of a conversation."))?;
     Ok(id.to_string())
 }
 
-/// The sentence for a request that says which message to follow, but not in which conversation.
+/// The error text for a message with `after` but without a conversation.
 const NO_CONVERSATION: &str = "Also send the conversation_id of the message that this one follows.";
 
-/// The sentence for a request to follow a message that was deleted or is in another conversation.
+/// The error text if `after` is a message in another conversation, or a deleted message.
 pub(super) const NOT_IN_CONVERSATION: &str =
     "The conversation has no message with this id. It may have been deleted.";
 
-/// Reads from the request which conversation precedes the message.
+/// Returns the conversation before a message, as described by the request.
 fn context(conversation: Option<String>, after: Option<String>) -> Result<Context> {
     let after = after.filter(|word| !word.is_empty());
     match (conversation.filter(|id| !id.is_empty()), after) {

@@ -1,4 +1,4 @@
-//! The settings of the AI: its providers, and what is asked of all of them.
+//! The settings of the AI: its providers, and the parameters of every request to them.
 
 use std::time::Duration;
 
@@ -8,60 +8,63 @@ use crate::config::Secret;
 /// The default of `PROMPT_LIMIT`.
 const PROMPT_LIMIT: usize = 524_288;
 
-/// How often a function looks whether the chat that it answers was stopped.
+/// How often a function checks whether the user has stopped its chat.
 pub const STOP_PACE: Duration = Duration::from_secs(1);
 
 /// The settings of the functions that ask the AI.
 #[derive(Clone, Debug)]
 pub struct AiConfig {
-    /// `AI_PROVIDER`: the providers; if one fails, the next one is asked.
+    /// `AI_PROVIDER`: the providers, in order. If a provider fails, the next one is asked.
     pub providers: Vec<AiProvider>,
     /// `AI_SYSTEM_PROMPT`: the system prompt of every conversation.
     pub system_prompt: Option<String>,
     /// `AI_TEMPERATURE`: the temperature, from 0 to 2. `None` for the provider's default.
     pub temperature: Option<f64>,
-    /// `AI_MAX_TOKENS`: the most tokens of the model that an answer may have.
+    /// `AI_MAX_TOKENS`: the maximum number of model tokens in an answer.
     pub max_tokens: u32,
-    /// `AI_TIMEOUT_SECONDS`: how long the providers may take together.
+    /// `AI_TIMEOUT_SECONDS`: the total time that all providers may take.
     pub timeout: Duration,
-    /// `ANSWER_LIMIT`: the most bytes of an answer; a longer one is a failure.
+    /// `ANSWER_LIMIT`: the maximum size of an answer, in bytes. A longer answer counts as a
+    /// failure.
     pub answer_limit: usize,
-    /// `PROMPT_LIMIT`: the most bytes of a prompt under `/v1`, with all that it sends along.
+    /// `PROMPT_LIMIT`: the maximum size of a prompt under `/v1` with its functions and schemas, in
+    /// bytes.
     pub prompt_limit: usize,
-    /// `PRICED_BYTES`: how many bytes of a prompt under `/v1` the price of a chat pays for. Each
-    /// further started block of this size costs the price again.
+    /// `PRICED_BYTES`: the number of bytes in a prompt under `/v1` that the price of one chat pays
+    /// for. Each further started block of this size costs the price again.
     pub priced_bytes: usize,
-    /// `REFUNDS_PER_DAY`: how many chats of one account are refunded in a day although the AI may
-    /// have worked for them. A long prompt counts as many times as it costs the price.
+    /// `REFUNDS_PER_DAY`: the number of an account's chats per day that are refunded although the
+    /// AI may have worked on them. A long prompt counts once for each time that it costs the price.
     pub refunds_per_day: u32,
-    /// `CONTEXT_CHATS`: how many earlier chats of a conversation are sent along.
+    /// `CONTEXT_CHATS`: the maximum number of earlier chats of the conversation in a prompt.
     pub context_chats: usize,
-    /// `CONTEXT_BYTES`: the most bytes of these.
+    /// `CONTEXT_BYTES`: the maximum total size of the earlier chats in a prompt, in bytes.
     pub context_bytes: usize,
-    /// [`STOP_PACE`], which no setting changes.
+    /// How often a function checks whether its chat was stopped: [`STOP_PACE`]. No setting changes
+    /// it.
     pub stop_pace: Duration,
 }
 
 /// A provider of answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AiProvider {
-    /// `echo`: answers offline with the message itself.
+    /// `echo`: answers offline with a copy of the message.
     Echo,
-    /// `openai` and `openai2`: a server that speaks OpenAI's chat completions.
+    /// `openai` and `openai2`: a server that implements OpenAI's chat completions.
     OpenAi(OpenAiServer),
-    /// `bedrock`: Amazon Bedrock, in the region of the function.
+    /// `bedrock`: Amazon Bedrock in the function's region.
     Bedrock {
-        /// `BEDROCK_MODEL`: the id of a model or of an inference profile.
+        /// `BEDROCK_MODEL`: the id of a model or an inference profile.
         model: String,
-        /// `BEDROCK_ENDPOINT`: the URL of Bedrock. `None` for AWS's own.
+        /// `BEDROCK_ENDPOINT`: the URL of Bedrock. `None` for the AWS endpoint.
         endpoint: Option<String>,
     },
-    /// `scripted`: fails, hangs or answers too much if a message asks for it. For tests.
+    /// `scripted`: fails, hangs or answers too much when a message asks for that. For tests.
     Scripted,
 }
 
 impl AiProvider {
-    /// Its name in `AI_PROVIDER`.
+    /// Returns the provider's name in `AI_PROVIDER`.
     pub fn name(&self) -> &str {
         match self {
             Self::Echo => "echo",
@@ -71,7 +74,7 @@ impl AiProvider {
         }
     }
 
-    /// The name of the model.
+    /// Returns the model's name.
     pub fn model(&self) -> &str {
         match self {
             Self::Echo => "echo",
@@ -82,22 +85,25 @@ impl AiProvider {
     }
 }
 
-/// A server that speaks OpenAI's chat completions: `OPENAI_..`, and `OPENAI2_..` for a second one.
+/// A server that implements OpenAI's chat completions, from the settings `OPENAI_..` or
+/// `OPENAI2_..`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenAiServer {
-    /// Its name in `AI_PROVIDER`: `openai` or `openai2`.
+    /// The server's name in `AI_PROVIDER`: `openai` or `openai2`.
     pub name: String,
-    /// `.._BASE_URL`, without a slash at its end.
+    /// `.._BASE_URL`, without a trailing slash.
     pub url: String,
-    /// `.._API_KEY`, if the server requires one.
+    /// `.._API_KEY`. `None` if the server requires no API key.
     pub key: Option<Secret>,
-    /// `.._MODEL`: the name of the model.
+    /// `.._MODEL`: the model's name.
     pub model: String,
 }
 
 impl AiConfig {
+    /// Reads the settings of the AI.
+    ///
     /// # Errors
-    /// The first setting that is missing or can't be used.
+    /// Fails at the first setting that is missing or can't be used.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             providers: settings.ai_providers("AI_PROVIDER")?,
@@ -115,20 +121,20 @@ impl AiConfig {
         })
     }
 
-    /// The names of the providers' models, in the order in which the providers are asked: for an
-    /// endpoint that asks none of them.
+    /// Returns the names of the providers' models, in the order in which the providers are asked.
+    /// For endpoints that ask no provider.
     ///
     /// # Errors
-    /// The first setting that is missing or can't be used.
+    /// Fails at the first setting that is missing or can't be used.
     pub fn models(settings: &Settings<'_>) -> Result<Vec<String>, ConfigError> {
         settings.ai_models("AI_PROVIDER")
     }
 
-    /// The most bytes of a prompt, for an endpoint that asks no provider. `None` if the operator has
-    /// left the default, which says nothing of the models.
+    /// Returns the maximum size of a prompt in bytes, for endpoints that ask no provider. `None`
+    /// for the default, which says nothing about the models.
     ///
     /// # Errors
-    /// The setting can't be used.
+    /// Fails if the setting can't be used.
     pub fn chosen_prompt_limit(settings: &Settings<'_>) -> Result<Option<usize>, ConfigError> {
         let limit = prompt_limit(settings)?;
         Ok(Some(limit).filter(|limit| *limit != PROMPT_LIMIT))
@@ -145,7 +151,7 @@ impl Settings<'_> {
         names.split(',').map(str::trim).map(|provider| self.ai_provider(name, provider)).collect()
     }
 
-    /// The models of the same providers. Reads none of their other settings.
+    /// Reads the models of the providers in the setting `name`, but not their other settings.
     fn ai_models(&self, name: &str) -> Result<Vec<String>, ConfigError> {
         let names = self.text(name, "echo");
         names.split(',').map(str::trim).map(|provider| self.ai_model(name, provider)).collect()
@@ -168,7 +174,8 @@ impl Settings<'_> {
             "openai" => {
                 self.openai("OPENAI", Some("https://api.openai.com/v1")).map(AiProvider::OpenAi)
             }
-            // Without a URL, the key of another server would be sent to OpenAI.
+            // `openai2` has no default URL: otherwise another server's API key could be sent to
+            // OpenAI.
             "openai2" => self.openai("OPENAI2", None).map(AiProvider::OpenAi),
             "bedrock" => Ok(AiProvider::Bedrock {
                 model: self.required("BEDROCK_MODEL")?,

@@ -1,4 +1,4 @@
-//! Secrets of the settings: the value itself, or where to read it.
+//! Settings that are secrets, or that say where a secret is stored.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,22 +7,22 @@ use aws_config::SdkConfig;
 
 use crate::aws;
 
-/// A secret, or where to read it.
+/// A secret, or the place to read it from.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Secret {
     /// The secret itself.
     Value(String),
-    /// The file that contains it, an absolute path.
+    /// The absolute path of a file that contains the secret.
     File(PathBuf),
-    /// The ARN of a Secrets Manager secret that contains it.
+    /// The ARN of a Secrets Manager secret.
     Arn(String),
 }
 
 impl Secret {
-    /// The secret's current text.
+    /// Reads the secret's current text.
     ///
     /// # Errors
-    /// [`SecretError`] if it can't be read.
+    /// Returns [`SecretError`] if the secret can't be read.
     pub async fn read(&self, aws: &SdkConfig) -> Result<String, SecretError> {
         match self {
             Self::Value(secret) => Ok(secret.clone()),
@@ -44,7 +44,7 @@ impl Secret {
     }
 }
 
-/// Why a secret can't be read. The text doesn't contain the secret.
+/// The reason why a secret can't be read. The text doesn't contain the secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretError(pub String);
 

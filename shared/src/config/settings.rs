@@ -1,4 +1,4 @@
-//! Reads single settings. A failure names the setting.
+//! Reads and checks single settings. Errors contain the setting's name.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::aws::Endpoint;
 use crate::config::Secret;
 use crate::values::Email;
 
-/// The fewest characters of a signing secret; the template makes one of 64.
+/// The minimum length of a signing secret, in characters. The template creates a secret of 64.
 const SECRET_LENGTH: usize = 32;
 
 /// Looks settings up by name. An empty value counts as missing.
@@ -23,20 +23,20 @@ pub struct Settings<'a>(Box<Lookup<'a>>);
 type Lookup<'a> = dyn Fn(&str) -> Option<String> + Send + Sync + 'a;
 
 impl Settings<'static> {
-    /// The environment of this process.
+    /// Reads settings from the environment of this process.
     pub fn from_env() -> Self {
         Self::new(|name| std::env::var(name).ok())
     }
 }
 
 impl<'a> Settings<'a> {
-    /// The settings that `lookup` finds.
+    /// Reads settings through `lookup`.
     pub fn new(lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'a) -> Self {
         Self(Box::new(lookup))
     }
 
-    /// `SIGNING_SECRET`: the secret that the signing key is derived from. Fails if it is missing,
-    /// or too short to be random.
+    /// Reads `SIGNING_SECRET`, the secret that the signing key is derived from. Fails if it is
+    /// missing or too short to be random.
     pub fn signing_secret(&self) -> Result<Secret, ConfigError> {
         match self.secret("SIGNING_SECRET")? {
             None => Err(ConfigError("SIGNING_SECRET must be set".into())),
@@ -45,8 +45,8 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// `AWS_SAM_LOCAL`: whether SAM CLI runs this function. SAM CLI passes no streams on, and
-    /// reports the time of its own start for every request.
+    /// Reads `AWS_SAM_LOCAL`, which is `true` if SAM CLI runs this function. SAM CLI doesn't stream
+    /// replies, and reports the time of its start with every request.
     pub fn sam_local(&self) -> bool {
         self.text("AWS_SAM_LOCAL", "false") == "true"
     }
@@ -110,7 +110,8 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// A name in a service of AWS: ASCII letters, digits and these marks.
+    /// Reads a name in an AWS service, which has ASCII letters, digits and the characters in
+    /// `marks`.
     pub(super) fn name(
         &self,
         name: &str,
@@ -137,7 +138,7 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// A text on one line.
+    /// Reads a text of at most `most` characters on one line.
     pub(super) fn line(&self, name: &str, most: usize) -> Result<Option<String>, ConfigError> {
         let Some(text) = self.optional(name) else { return Ok(None) };
         if text.chars().count() <= most && !text.chars().any(char::is_control) {
@@ -146,7 +147,7 @@ impl<'a> Settings<'a> {
         Err(ConfigError(format!("{name} must be at most {most} characters on one line")))
     }
 
-    /// Where a link of the pages may lead: it runs no script.
+    /// Reads a link for the pages. Only schemes that can't run a script are accepted.
     pub(super) fn link(&self, name: &str) -> Result<Option<String>, ConfigError> {
         let link = self.optional(name);
         let leads = |text: &str| {
@@ -161,7 +162,7 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// The failure doesn't show the value, which may contain a secret.
+    /// Reads the URL of DynamoDB. The error doesn't contain the value, which may include a secret.
     pub(super) fn endpoint(&self, name: &str) -> Result<Option<Endpoint>, ConfigError> {
         let Some(text) = self.optional(name) else { return Ok(None) };
         let wrong = || {
@@ -193,7 +194,7 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// A number from 0 to `most`, which may have a fraction.
+    /// Reads a decimal number from 0 to `most`.
     pub(super) fn fraction(&self, name: &str, most: f64) -> Result<Option<f64>, ConfigError> {
         let Some(text) = self.optional(name) else { return Ok(None) };
         match text.parse::<f64>() {
@@ -204,8 +205,9 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// The base URL of a collector, without a slash at its end. The failure doesn't show the value,
-    /// which may contain a password or a key, neither of which is sent.
+    /// Reads the base URL of a collector, without a trailing slash. URLs with a password or a query
+    /// are refused, because neither would be sent. The error doesn't contain the value, which may
+    /// include a secret.
     pub(super) fn collector(&self, name: &str) -> Result<Option<String>, ConfigError> {
         let Some(text) = self.optional(name) else { return Ok(None) };
         let is_http = text.starts_with("http://") || text.starts_with("https://");
@@ -234,8 +236,8 @@ impl<'a> Settings<'a> {
     }
 }
 
-/// `secret`, if it is long enough to be random and isn't a sample. A failure names the setting
-/// `name`.
+/// Returns `secret` if it is long enough to be random and has at least 10 different characters. The
+/// error contains the setting's `name`.
 pub(crate) fn checked_secret(name: &str, secret: String) -> Result<String, ConfigError> {
     let distinct = secret.chars().collect::<std::collections::BTreeSet<_>>().len();
     if secret.len() < SECRET_LENGTH || distinct < 10 {

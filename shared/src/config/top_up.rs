@@ -1,19 +1,19 @@
-//! The settings of how users get more credits.
+//! Settings that tell users how to get more credits.
 
 use super::{ConfigError, Settings};
 
-/// The most characters of the text.
+/// The maximum length of the text, in characters.
 const TEXT_LENGTH: usize = 200;
 
-/// The text of a link without one.
+/// The default text for a link.
 const UNNAMED: &str = "Get more tokens";
 
-/// How the operator's users get more credits, for those who have too few.
+/// The operator's advice to users who need more credits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopUp {
-    /// `TOP_UP_TEXT`: what to do, in the operator's words.
+    /// `TOP_UP_TEXT`: the advice, in the operator's words.
     pub text: String,
-    /// `TOP_UP_URL`: where: a web page, or an e-mail address (`mailto:`).
+    /// `TOP_UP_URL`: a web page or an e-mail address (`mailto:`) for more credits.
     pub url: Option<String>,
 }
 
@@ -25,7 +25,7 @@ impl TopUp {
         Ok(text.map(|text| Self { text, url }))
     }
 
-    /// Both in one line.
+    /// Returns the text and the URL on one line.
     ///
     /// ```
     /// use shared::config::TopUp;

@@ -1,24 +1,25 @@
-//! Which content type a client prefers
-//! ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1)).
+//! The content type that a client prefers ([RFC
+//! 9110](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1)).
 
 use lambda_http::http::header;
 
 use super::Request;
 
-/// Whether the `Accept` header prefers CSV to JSON. JSON is the default.
+/// Returns true if the `Accept` header prefers CSV to JSON. JSON is the default.
 pub fn wants_csv(req: &Request) -> bool {
     let csv = weight(req, "text/csv");
     csv > 0.0 && csv > weight(req, "application/json")
 }
 
-/// Whether the `Accept` header prefers HTML to JSON, as that of a browser does. JSON is the default.
+/// Returns true if the `Accept` header prefers HTML to JSON, as browsers do. JSON is the default.
 pub(crate) fn wants_html(req: &Request) -> bool {
     let html = weight(req, "text/html");
     let json = ["application/json", "application/problem+json"].map(|json| weight(req, json));
     html > 0.0 && json.iter().all(|json| html > *json)
 }
 
-/// The weight of this type in the `Accept` header; zero if the header doesn't name it.
+/// Returns the media type's weight in the `Accept` header. Zero if the header doesn't list the
+/// type.
 fn weight(req: &Request, media_type: &str) -> f32 {
     let headers =
         req.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
@@ -26,8 +27,8 @@ fn weight(req: &Request, media_type: &str) -> f32 {
     ranges.filter_map(|range| quality(range, media_type)).fold(0.0, f32::max)
 }
 
-/// The weight of this type in a range of an `Accept` header. `None` if the range doesn't name the
-/// type or the weight is invalid.
+/// Returns the media type's weight in one range of an `Accept` header. `None` if the range doesn't
+/// name the type or the weight is invalid.
 fn quality(range: &str, media_type: &str) -> Option<f32> {
     let mut parts = range.split(';').map(str::trim);
     if !parts.next()?.eq_ignore_ascii_case(media_type) {

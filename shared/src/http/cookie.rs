@@ -1,14 +1,15 @@
-//! What a client stores beside its access token: a refresh token and a device token. A page that
-//! sends `X-Refresh-Token: cookie` gets both in cookies that scripts can't read. Other clients get
-//! their device token in the header `X-Device-Token`, and send it in that header.
+//! The refresh token and the device token that a client stores beside its access token. A page that
+//! sends `X-Refresh-Token: cookie` gets both in cookies, which scripts can't read. Other clients
+//! get and send the device token in the header `X-Device-Token`.
 //!
-//! The page also sends `X-Page-Key`, a random value from its `localStorage`. Both tokens contain its hash and are
-//! invalid without it, because a browser sends cookies to every port of a host: a server on another
-//! port gets the tokens, but not the key, which belongs to one origin.
+//! The page also sends `X-Page-Key`, a random value from its `localStorage`. Both tokens contain a
+//! hash of this key and are invalid without it. The key is needed because a browser sends cookies
+//! to every port of a host: a server on another port gets the tokens, but not the key, which
+//! belongs to one origin.
 //!
-//! Without `X-Refresh-Token` no cookie is read. Only a page of the same origin can send these
-//! headers, since no preflight allows them. A request that another site makes a browser send therefore
-//! has no session, whatever cookies the browser adds.
+//! Cookies are read only in requests with `X-Refresh-Token`. Only pages of the same origin can send
+//! these headers, because no preflight allows them. If another site makes a browser send a request,
+//! the request therefore has no session, even if the browser adds cookies.
 
 use std::net::IpAddr;
 
@@ -18,34 +19,35 @@ use super::{Body, HeaderValue, Request, Response};
 use crate::values::idempotency::fingerprint;
 use crate::{Error, Result};
 
-/// The header of the device token, for clients without cookies.
+/// The header for the device token of clients without cookies.
 const DEVICE: HeaderName = HeaderName::from_static("x-device-token");
 
-/// The header of the page's key.
+/// The header for the page's key.
 const PAGE_KEY: HeaderName = HeaderName::from_static("x-page-key");
 
-/// A reply's header that the client stores: a cookie, or the device token.
+/// A reply header that the client must store: a cookie or the device token.
 pub struct StoredHeader(HeaderName, HeaderValue);
 
-/// The lengths of a page's key: at least 128 bits in hexadecimal digits.
+/// The allowed lengths of a page's key. 32 hexadecimal digits are 128 bits.
 const KEY: std::ops::RangeInclusive<usize> = 32..=128;
 
-/// Whether the client wants its refresh token in a cookie. Without a key, only pages that were
-/// loaded before keys existed get one, and not on a loopback address, where other ports may belong
-/// to other users.
+/// Returns true if the client wants its refresh token in a cookie. A page that was loaded before
+/// keys existed sends no key. Such a page gets a cookie, except on a loopback address, where other
+/// ports may belong to other users.
 pub fn is_wanted(req: &Request) -> bool {
     let wish = req.headers().get("x-refresh-token");
     let is_wished = wish.is_some_and(|wish| wish.as_bytes().eq_ignore_ascii_case(b"cookie"));
     is_wished && page_key(req).map_or(!is_loopback(req), is_key)
 }
 
-/// A hash of the key of the page's origin, to which its tokens are bound. `None` without a key.
+/// Returns a hash of the page's key, which binds tokens to the page's origin. `None` if the request
+/// has no valid key.
 pub fn origin(req: &Request) -> Option<String> {
     let key = page_key(req).filter(|key| is_wanted(req) && is_key(key))?;
     Some(fingerprint(format!("origin {key}")))
 }
 
-/// The header `X-Page-Key`. A value that isn't text is no valid key either.
+/// Returns the header `X-Page-Key`. A value that isn't text becomes an empty, invalid key.
 fn page_key(req: &Request) -> Option<&str> {
     Some(req.headers().get(PAGE_KEY)?.to_str().unwrap_or_default())
 }
@@ -55,12 +57,13 @@ fn is_key(key: &str) -> bool {
         && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
-/// The refresh token in the cookie. Only for requests that want it there ([`is_wanted`]).
+/// Returns the refresh token in the cookie. Call it only if the request wants cookies
+/// ([`is_wanted`]).
 pub fn refresh_token(req: &Request) -> Option<&str> {
     cookie(req, "refresh")
 }
 
-/// The device token that the client stored.
+/// Returns the device token in the request's cookie or header.
 pub fn device_token(req: &Request) -> Option<&str> {
     if is_wanted(req) { cookie(req, "device") } else { req.headers().get(DEVICE)?.to_str().ok() }
 }
@@ -77,13 +80,13 @@ fn cookie<'r>(req: &'r Request, name: &str) -> Option<&'r str> {
         .filter(|token| !token.is_empty())
 }
 
-/// A cookie that stores this refresh token for this many seconds.
+/// Returns a cookie that stores this refresh token for this many seconds.
 pub fn keeping(req: &Request, refresh: &str, seconds: u64) -> Result<StoredHeader> {
     keeping_as(req, "refresh", refresh, seconds)
 }
 
-/// A cookie that stores this device token for this many seconds, or the header for clients without
-/// cookies.
+/// Returns a cookie that stores this device token for this many seconds. For clients without
+/// cookies, returns a header instead.
 pub fn keeping_device(req: &Request, device: &str, seconds: u64) -> Result<StoredHeader> {
     if is_wanted(req) {
         return keeping_as(req, "device", device, seconds);
@@ -104,7 +107,7 @@ fn keeping_as(req: &Request, name: &str, token: &str, seconds: u64) -> Result<St
         .map_err(|error| Error::Internal(error.to_string()))
 }
 
-/// `reply` with the headers that the client stores.
+/// Adds headers that the client must store to a reply.
 pub fn set(
     mut reply: Response<Body>,
     kept: impl IntoIterator<Item = StoredHeader>,
@@ -115,19 +118,21 @@ pub fn set(
     reply
 }
 
-/// `reply` that deletes the refresh token's cookie, if the browser may have one.
+/// Deletes the cookie with the refresh token if the browser may have one.
 pub fn cleared(reply: Response<Body>, req: &Request) -> Result<Response<Body>> {
     let kept = is_wanted(req) || refresh_token(req).is_some();
     Ok(set(reply, kept.then(|| keeping(req, "", 0)).transpose()?))
 }
 
-/// `__Host-` binds a cookie to this host: no other host under the same domain can replace it ([RFC
+/// Returns a cookie's name. The prefix `__Host-` prevents other hosts under the same domain from
+/// replacing the cookie ([RFC
 /// 6265bis](https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#name-the-__host-prefix)).
 fn name_at(req: &Request, name: &str) -> String {
     format!("{}farebox_{name}", if is_loopback(req) { "" } else { "__Host-" })
 }
 
-/// Whether the client is on the same machine, without TLS: Safari stores no `Secure` cookie there.
+/// Returns true if the request is for a loopback host, which has no TLS. Safari doesn't store
+/// `Secure` cookies from such a host.
 pub(super) fn is_loopback(req: &Request) -> bool {
     let host =
         req.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! How to write rows as CSV ([RFC 4180](https://www.rfc-editor.org/rfc/rfc4180)).
+//! Writes rows as CSV ([RFC 4180](https://www.rfc-editor.org/rfc/rfc4180)).
 
 use std::borrow::Cow;
 
@@ -9,21 +9,21 @@ use crate::http::stream::Pieces;
 
 const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8");
 
-/// 200 with rows of cells as CSV. The first row has the names of the columns.
+/// Returns a 200 with rows of cells as CSV. The first row has the names of the columns.
 pub fn csv<'c>(rows: impl IntoIterator<Item = Vec<Cow<'c, str>>>) -> Reply {
     let line = |cells: Vec<Cow<'_, str>>| csv_row(&cells) + "\r\n";
     Ok(response(StatusCode::OK, CSV, rows.into_iter().map(line).collect()))
 }
 
-/// A row of CSV, without its line break.
+/// Returns a CSV row without a line break.
 pub fn csv_row(cells: &[Cow<'_, str>]) -> String {
     cells.iter().map(|cell| csv_cell(cell)).collect::<Vec<_>>().join(",")
 }
 
-/// A quoted cell that no spreadsheet reads as a formula
-/// ([OWASP](https://owasp.org/www-community/attacks/CSV_Injection)): an apostrophe precedes each
-/// character that could begin one, at the start of the cell and after characters that separate
-/// cells in some programs. Numbers stay numbers.
+/// Quotes a cell so that spreadsheets don't read it as a formula
+/// ([OWASP](https://owasp.org/www-community/attacks/CSV_Injection)). An apostrophe is written
+/// before each character that could begin a formula: at the start of the cell, and after characters
+/// that some programs treat as separators. Numbers stay numbers.
 fn csv_cell(text: &str) -> String {
     let number = text.parse::<i64>().is_ok();
     let mut cell = String::from('"');
@@ -40,8 +40,8 @@ fn csv_cell(text: &str) -> String {
     cell
 }
 
-/// Like [`download`](super::download), for CSV. `write` sends a line break before each following
-/// row, so that a file that was cut off doesn't end with one.
+/// Streams a CSV file like [`download`](super::download). `write` sends a line break before each
+/// row but the first, so that a file that was cut off doesn't end with a line break.
 pub fn csv_download<F>(file: &'static str, write: impl FnOnce(Pieces) -> F) -> Reply
 where
     F: Future<Output = Result<()>> + Send + 'static,

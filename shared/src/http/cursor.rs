@@ -1,9 +1,9 @@
-//! Page cursors: opaque, bound to one user and one list, and impossible to forge. They need no
-//! secret of their own.
+//! Page cursors, which are opaque, bound to one user and one list, and can't be forged. Cursors
+//! need no additional secret.
 //!
-//! A cursor is a position and a MAC under the account's random nonce, which never leaves the store.
-//! A list endpoint reads the account anyway; it may read the page at the same time, since a
-//! position only moves within what the caller may see.
+//! A cursor is a position and a MAC. The MAC's key is the account's random nonce, which never
+//! leaves the store. An endpoint with a list reads the account in any case. The endpoint may read
+//! the page at the same time, because every position is within the data that the caller may see.
 
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -14,17 +14,18 @@ use crate::{Error, Result};
 
 const MAC_LENGTH: usize = 16;
 
-/// The longest position that a list needs, in bytes: the key of an e-mail address.
+/// The maximum length of a position in a list, in bytes. The key form of an e-mail address needs
+/// the most.
 const POSITION_LENGTH: usize = 1024;
 
-/// A cursor that a client sent, before [`Unproven::prove`] has verified that [`seal`] made it.
+/// A cursor from a client, before [`UnverifiedCursor::prove`] has verified that [`seal`] made it.
 #[derive(Debug)]
 pub struct UnverifiedCursor {
     position: String,
     mac: Vec<u8>,
 }
 
-/// The cursor for `position` in the list `scope` of this account.
+/// Returns the cursor for `position` in this account's list `scope`.
 pub fn seal(account: &Account, scope: &str, position: &str) -> String {
     let mut bytes = position.as_bytes().to_vec();
     bytes.extend_from_slice(
@@ -34,7 +35,7 @@ pub fn seal(account: &Account, scope: &str, position: &str) -> String {
 }
 
 impl UnverifiedCursor {
-    /// Splits a cursor into position and MAC.
+    /// Splits a cursor into a position and a MAC.
     pub fn parse(text: &str) -> Result<Self> {
         let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| Error::InvalidCursor)?;
         if bytes.len() <= MAC_LENGTH || bytes.len() > MAC_LENGTH + POSITION_LENGTH {
@@ -45,7 +46,8 @@ impl UnverifiedCursor {
         Ok(Self { position, mac })
     }
 
-    /// Where the page begins, if the cursor is genuine.
+    /// Returns the position at which the page begins. Until [`prove`](Self::prove) succeeds, the
+    /// position may be forged.
     pub fn position(&self) -> &str {
         &self.position
     }

@@ -1,4 +1,5 @@
-//! The edge that every request passes: method, size, panics, failures, headers, log.
+//! The checks and steps that every request passes: method, size, panics, failures, headers and the
+//! log line.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -20,8 +21,8 @@ use crate::telemetry::metrics::{self, Metric};
 use crate::telemetry::trace::{self, Parent, Root, Trace, Traces};
 use crate::{Error, Result};
 
-/// Answers one request: the same code on Lambda and in the local server. With `traces`, it is
-/// recorded as a trace.
+/// Answers one request. Lambda and the local server run the same code. If `traces` is given, the
+/// request is recorded as a trace.
 pub async fn answer<F>(
     routes: &'static [Route],
     handle: impl FnOnce(Request) -> F,
@@ -42,8 +43,8 @@ where
     let trace = traces.map(|traces| traces.begin(parent(&req)));
     let function = trace.as_ref().map(|_| function_name(&req)).unwrap_or_default();
 
-    // Every line that is logged during the request has these fields; the account is added once the
-    // token is read. A span of a lower level would be missing where only errors are logged.
+    // Every line that is logged during the request has these fields. The account's id is added when
+    // the credential is read. A span of a lower level would be missing if only errors are logged.
     let span = tracing::error_span!(
         "request",
         request_id,
@@ -97,16 +98,16 @@ where
     Response::from_parts(head, body.traced(trace, root).await)
 }
 
-/// The trace that a request continues.
+/// Returns the trace that the request continues.
 fn parent(req: &Request) -> Parent {
     let traceparent = req.headers().get("traceparent").map(HeaderValue::as_bytes);
     let of_lambda = req.lambda_context_ref().and_then(|context| context.xray_trace_id.as_deref());
     Parent::from_headers(traceparent, of_lambda)
 }
 
-/// The span of a request
-/// ([attributes](https://opentelemetry.io/docs/specs/semconv/http/http-spans/)). It has the route and
-/// not the path, which can contain anything.
+/// Returns a request's span
+/// ([attributes](https://opentelemetry.io/docs/specs/semconv/http/http-spans/)). The span contains
+/// the route but not the path, because clients can write anything into the path.
 fn root(
     function: String,
     method: &Method,
@@ -137,8 +138,8 @@ fn root(
     Root { function, name, attributes, has_failed: status >= 500, is_request: true }
 }
 
-/// The format of a path's failures. A path without a route has the format of the routes with the
-/// same first segment.
+/// Returns the failure format for a path. A path without a route has the format of the routes with
+/// the same first segment.
 fn failures(routes: &[Route], pattern: Option<&str>, path: &str) -> FailureFormat {
     let first = |path: &str| path.split('/').nth(1).unwrap_or_default().to_owned();
     let near = |route: &&Route| match pattern {
@@ -148,8 +149,8 @@ fn failures(routes: &[Route], pattern: Option<&str>, path: &str) -> FailureForma
     routes.iter().find(near).map_or(FailureFormat::Problem, |route| route.failures)
 }
 
-/// The page that people get in the place of [`Error::NotFound`], and the prefix of this API's paths.
-/// `None` for programs.
+/// Returns the page that browsers get for [`Error::NotFound`], and the prefix of this API's paths.
+/// `None` for other clients.
 fn page_of(routes: &[Route], req: &Request) -> Option<(&'static str, String)> {
     let page = |route: &Route| match route.failures {
         FailureFormat::Page(page) => Some(page),
@@ -161,12 +162,12 @@ fn page_of(routes: &[Route], req: &Request) -> Option<(&'static str, String)> {
     routes.iter().find_map(page).map(|page| (page, base_path(req).to_owned()))
 }
 
-/// The most bytes of a header; API Gateway takes 10 KB of them in all
+/// The maximum size of a header, in bytes. API Gateway accepts 10 KB for all headers together
 /// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html)).
 pub(crate) const HEADER_LIMIT: usize = 8192;
 
-/// The checks before the handler: `OPTIONS`, methods that the path doesn't accept, headers and
-/// bodies over the limit.
+/// Checks a request before the handler runs: answers `OPTIONS`, and refuses methods that the path
+/// doesn't accept, and headers and bodies over the limit.
 fn gate(
     routes: &[Route],
     pattern: Option<&str>,
@@ -190,7 +191,7 @@ fn gate(
     if req.body().len() > limit {
         return Err(Error::BodyTooLarge { limit });
     }
-    // Browsers send forms for pages of any origin without asking before; with JSON they ask.
+    // Browsers send forms to any origin without a preflight. JSON needs a preflight.
     let is_of_a_page = req.headers().contains_key(header::ORIGIN);
     if is_of_a_page && is_form(req) && allowed_origin(config, req).is_none() {
         return Err(Error::UnsupportedMediaType);
@@ -198,7 +199,7 @@ fn gate(
     Ok(None)
 }
 
-/// The most bytes of the body of a request to this path.
+/// Returns the maximum size of a request's body at this path, in bytes.
 pub fn body_limit(config: &EdgeConfig, routes: &[Route], path: &str) -> usize {
     let pattern = pattern(routes.iter().map(|route| route.path), path);
     limit(config, failures(routes, pattern, path))
@@ -208,13 +209,13 @@ fn limit(config: &EdgeConfig, failures: FailureFormat) -> usize {
     if failures.is_openai() { config.v1_body_limit } else { config.body_limit }
 }
 
-/// The methods that a route accepts: with `GET` also `HEAD`.
+/// Returns the methods that a route accepts. A `GET` route also accepts `HEAD`.
 fn accepted_with(method: &'static str) -> impl Iterator<Item = &'static str> {
     [method].into_iter().chain((method == "GET").then_some("HEAD"))
 }
 
-/// The request as the handler gets it: `HEAD` is a `GET` whose reply is sent without its body. With
-/// the parameters of its path, which not every gateway fills in.
+/// Prepares the request for the handler. `HEAD` becomes `GET`; the reply's body is dropped later.
+/// Sets the path parameters, because some gateways don't.
 fn for_handler(mut req: Request, pattern: Option<&str>, path: &str) -> Request {
     if req.method() == Method::HEAD {
         *req.method_mut() = Method::GET;
@@ -225,8 +226,8 @@ fn for_handler(mut req: Request, pattern: Option<&str>, path: &str) -> Request {
     req.with_path_parameters(found)
 }
 
-/// The 204 to an `OPTIONS` request, such as a browser's CORS preflight; [`dress`] adds the origin
-/// if it is allowed.
+/// Returns the 204 for an `OPTIONS` request, such as a browser's CORS preflight.
+/// [`set_common_headers`] adds the origin if it is allowed.
 fn preflight(allow: &str, failures: FailureFormat) -> Reply {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -260,13 +261,13 @@ fn set_common_headers(headers: &mut HeaderMap, request_id: &str, origin: Option<
     }
 }
 
-/// The headers of a reply that pages of other origins may read, beside those that CORS always
-/// allows.
+/// The reply headers that pages of other origins may read, in addition to the headers that CORS
+/// always allows.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "etag, idempotent-replayed, link, ratelimit, ratelimit-policy, retry-after, x-device-token, x-request-id, x-should-retry",
 );
 
-/// On every reply, including failures.
+/// The headers of every reply, including failures.
 const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
     (header::CACHE_CONTROL, "no-store"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -275,7 +276,7 @@ const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
     (header::REFERRER_POLICY, "no-referrer"),
 ];
 
-/// The request's `Origin`, if it is exactly one of the configured ones.
+/// Returns the request's `Origin` if it is exactly one of the allowed origins.
 fn allowed_origin(config: &EdgeConfig, req: &Request) -> Option<HeaderValue> {
     let origin = req.headers().get(header::ORIGIN)?;
     config

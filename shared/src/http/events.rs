@@ -16,8 +16,8 @@ use crate::{Error, Result};
 
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 
-/// 200 with the server-sent events that `write` sends, as fast as the client reads them.
-/// [`Events::fail`] writes failures in the form of `failures`.
+/// Returns a 200 with the server-sent events that `write` sends. `write` proceeds as fast as the
+/// client reads. [`Events::fail`] writes failures in the format `failures`.
 pub fn events<F>(req: &Request, failures: FailureFormat, write: impl FnOnce(Events) -> F) -> Reply
 where
     F: Future<Output = Result<()>> + Send + 'static,
@@ -29,7 +29,7 @@ where
     Ok(response)
 }
 
-/// Receives the events of a reply from its writer.
+/// The sending end of a stream of events.
 pub struct Events {
     pieces: Pieces,
     failures: FailureFormat,
@@ -40,32 +40,32 @@ impl Events {
     /// Sends an event.
     ///
     /// # Errors
-    /// If the client has disconnected.
+    /// Fails if the client has disconnected.
     pub async fn send(&self, name: &str, data: &impl Serialize) -> Result<()> {
         let data = to_json(data)?;
         self.pieces.send(format!("event: {name}\ndata: {data}\n\n")).await
     }
 
-    /// Sends an event without a name. Its data must be on one line.
+    /// Sends an event without a name. The data must be on one line.
     ///
     /// # Errors
-    /// If the client has disconnected.
+    /// Fails if the client has disconnected.
     pub async fn send_data(&self, data: impl Display) -> Result<()> {
         self.pieces.send(format!("data: {data}\n\n")).await
     }
 
-    /// The same with JSON.
+    /// Sends an event without a name, with data as JSON.
     ///
     /// # Errors
-    /// If the client has disconnected.
+    /// Fails if the client has disconnected.
     pub async fn send_json(&self, data: &impl Serialize) -> Result<()> {
         self.send_data(to_json(data)?).await
     }
 
-    /// Sends a failure, as the body of a failed reply would have it, and [notes](Self::note) it.
+    /// Sends a failure in the format of a failed reply's body, and [notes](Self::note) it.
     ///
     /// # Errors
-    /// If the client has disconnected.
+    /// Fails if the client has disconnected.
     pub async fn fail(&self, error: &Error) -> Result<()> {
         self.note(error);
         match self.failures {
@@ -81,7 +81,7 @@ impl Events {
         }
     }
 
-    /// Logs a failure and counts it, for a writer that sends it in another form.
+    /// Logs and counts a failure. For writers that send the failure in a different format.
     pub fn note(&self, error: &Error) {
         let trace = trace::current();
         let trace_id = trace.as_ref().map(Trace::id);

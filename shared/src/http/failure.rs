@@ -1,4 +1,4 @@
-//! Renders failures in the form that the clients of a route read.
+//! Renders failures in the format that a route's clients read.
 
 use lambda_http::http::header::{self, HeaderValue};
 use serde::Serialize;
@@ -13,41 +13,41 @@ const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json;
 
 const PAGE: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
-/// The page has no script.
+/// The content security policy of the page, which has no script.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
-/// The form of a route's failures.
+/// The format of a route's failures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FailureFormat {
     /// Problem documents ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
     #[default]
     Problem,
-    /// OpenAI's form ([error codes](https://platform.openai.com/docs/guides/error-codes)).
+    /// OpenAI's format ([error codes](https://platform.openai.com/docs/guides/error-codes)).
     OpenAi,
-    /// The same with the names that OpenAI's Responses API has for the fields of a request.
+    /// OpenAI's format, with the field names of the Responses API.
     Responses,
-    /// Problem documents with what clients of
-    /// [djangorestframework-simplejwt](https://github.com/jazzband/djangorestframework-simplejwt) read: its code of an
-    /// invalid token, and the invalid fields beside the other members.
+    /// Problem documents with additional members for clients of
+    /// [djangorestframework-simplejwt](https://github.com/jazzband/djangorestframework-simplejwt):
+    /// its code for an invalid token, and the invalid fields at the top level.
     Simplejwt,
-    /// Problem documents for routes of these clients that need an access token: with simplejwt's
-    /// code of an invalid token.
+    /// Problem documents with simplejwt's code for an invalid token. For routes that such clients
+    /// call with an access token.
     SimplejwtGuarded,
-    /// Problem documents, and this page in the place of [`Error::NotFound`] for requests that prefer
-    /// HTML. Its links begin with `./`, which means the API's root.
+    /// Problem documents, and this page instead of [`Error::NotFound`] for requests that prefer
+    /// HTML. The page's links begin with `./`, which stands for the API's root.
     Page(&'static str),
 }
 
 impl FailureFormat {
-    /// Whether a route belongs to OpenAI's API.
+    /// Returns true if the route belongs to OpenAI's API.
     pub fn is_openai(self) -> bool {
         matches!(self, Self::OpenAi | Self::Responses)
     }
 
-    /// The request headers that web pages of other origins may send. OpenAI's SDK in a browser
-    /// sends its own.
+    /// Returns the request headers that web pages of other origins may send. In a browser, OpenAI's
+    /// SDK sends additional headers.
     pub(crate) fn asked_with(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Problem | Self::Simplejwt | Self::SimplejwtGuarded | Self::Page(_) => {
@@ -61,7 +61,7 @@ impl FailureFormat {
         })
     }
 
-    /// The body of the reply.
+    /// Returns the body of the reply.
     pub fn document(self, error: &Error, request_id: &str) -> String {
         let document = match self {
             Self::Problem | Self::Page(_) => to_json(&Problem::of(error, request_id)),
@@ -69,11 +69,11 @@ impl FailureFormat {
             Self::Simplejwt => to_json(&SimplejwtProblem::of(error, request_id)),
             Self::SimplejwtGuarded => to_json(&SimplejwtProblem::guarded(error, request_id)),
         };
-        // Both always have a form in JSON.
+        // These types can always be written as JSON.
         document.unwrap_or_default()
     }
 
-    /// The reply.
+    /// Returns the reply.
     pub fn reply(self, error: &Error, request_id: &str) -> Response<Body> {
         let (status, content_type) = match self {
             Self::Problem | Self::Simplejwt | Self::SimplejwtGuarded | Self::Page(_) => {
@@ -98,13 +98,13 @@ impl FailureFormat {
             rate_limit::show(limit, headers);
         }
         if self.is_openai() && is_out_of_credits(error) {
-            // OpenAI's SDKs obey this header, and would retry a 429.
+            // OpenAI's SDKs obey this header. Without the header, the SDKs would retry a 429.
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         response
     }
 
-    /// The name of a field of a prompt in the API of these failures.
+    /// Returns the name of a prompt's field in the API of these failures.
     fn field(self, name: &str) -> &str {
         match name {
             "messages" if self == Self::Responses => "input",
@@ -114,9 +114,10 @@ impl FailureFormat {
     }
 }
 
-/// 404 with this page of [`FailureFormat::Page`]. Paths of this API come after `base`.
+/// Returns the 404 with this page from [`FailureFormat::Page`]. `base` is the prefix of this API's
+/// paths.
 pub(crate) fn not_found(page: &str, base: &str) -> Response<Body> {
-    // The gateway's own text: the name of the stage.
+    // `base` is from the gateway and contains the name of the stage.
     let is_path = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
     let base = if base.bytes().all(is_path) { base } else { "" };
     let page = page.replace("\"./", &format!("\"{base}/"));
@@ -126,22 +127,22 @@ pub(crate) fn not_found(page: &str, base: &str) -> Response<Body> {
     response
 }
 
-/// A failure ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
+/// A failure, as a problem document ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Problem<'a> {
-    /// Always `about:blank`: the status is the kind of the problem.
+    /// Always `about:blank`, because the status alone is the type of the problem.
     r#type: &'static str,
-    /// The status in words.
+    /// The HTTP status in words.
     title: &'static str,
     /// The HTTP status.
     status: u16,
-    /// What happened and what to do, for people.
+    /// A sentence for human readers that says what happened and what to do.
     detail: String,
-    /// What happened, for programs. Codes never change.
+    /// The code of the failure, for programs. Codes never change.
     code: &'static str,
     /// The id of this request in the log.
     request_id: &'a str,
-    /// Sentences per field that say what to change in the request. Only with the code
+    /// For each invalid field, sentences that say what to change in the request. Only with the code
     /// `invalid_fields`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false, value_type = std::collections::BTreeMap<String, Vec<String>>)]
@@ -150,7 +151,7 @@ pub struct Problem<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     tokens_left: Option<Credits>,
-    /// Tokens that are held for messages whose answer isn't finished. Only with the code
+    /// The tokens that are held for messages whose answers aren't finished. Only with the code
     /// `insufficient_tokens`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
@@ -181,17 +182,17 @@ impl<'a> Problem<'a> {
     }
 }
 
-/// A failure with what clients of djangorestframework-simplejwt read.
+/// A failure with additional members for clients of djangorestframework-simplejwt.
 #[derive(Serialize)]
 struct SimplejwtProblem<'a> {
     #[serde(flatten)]
     problem: Problem<'a>,
     #[serde(flatten)]
     fields: Option<&'a FieldErrors>,
-    /// Why the request is refused, if no single field is the reason.
+    /// The reason for the refusal, if no single field is the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     non_field_errors: Option<[&'static str; 1]>,
-    /// The kinds of tokens that would be valid.
+    /// The kinds of tokens that the route accepts.
     #[serde(skip_serializing_if = "Option::is_none")]
     messages: Option<[ValidKind; 1]>,
 }
@@ -215,7 +216,7 @@ impl<'a> SimplejwtProblem<'a> {
         Self { fields: problem.errors, problem, non_field_errors, messages: None }
     }
 
-    /// With an access token in the `Authorization` header.
+    /// Renders a failure of a route that requires an access token in the `Authorization` header.
     fn guarded(error: &'a Error, request_id: &'a str) -> Self {
         let messages = (*error == Error::InvalidToken).then_some([ValidKind {
             token_class: "AccessToken",
@@ -228,13 +229,14 @@ impl<'a> SimplejwtProblem<'a> {
     }
 }
 
-/// A failure in the middle of a stream.
+/// A failure that ends a stream.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StreamProblem<'a> {
     /// The failure.
     #[serde(flatten)]
     problem: Problem<'a>,
-    /// The seconds after which to retry, if a retry may help. Events have no headers.
+    /// The seconds to wait before a retry. Null if a retry can't help. Events have no `Retry-After`
+    /// header.
     #[schema(required)]
     retry_after: Option<u32>,
 }
@@ -245,30 +247,30 @@ impl<'a> StreamProblem<'a> {
     }
 }
 
-/// A failure in OpenAI's form.
+/// A failure in OpenAI's format.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OpenAiFailure {
     /// The failure.
     pub error: OpenAiError,
 }
 
-/// The failure.
+/// The failure's members in OpenAI's format.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OpenAiError {
-    /// What happened and what to do, for people.
+    /// A sentence for human readers that says what happened and what to do.
     pub message: String,
     /// The kind of failure.
     pub r#type: &'static str,
-    /// The invalid field.
+    /// The name of the invalid field. Null if no single field is the reason.
     #[schema(required)]
     pub param: Option<String>,
-    /// What happened, for programs.
+    /// The code of the failure, for programs.
     pub code: &'static str,
 }
 
 impl OpenAiFailure {
-    /// The `code` is OpenAI's where it has one for the failure, and otherwise Farebox's. The fields
-    /// have the names of the API of `failures`.
+    /// Creates a failure in OpenAI's format. The `code` is OpenAI's if OpenAI has a code for this
+    /// failure, otherwise Farebox's. Fields are named as in the API of `failures`.
     pub fn of(error: &Error, failures: FailureFormat) -> Self {
         let status = error.status();
         let (r#type, code) = match status {
@@ -278,7 +280,7 @@ impl OpenAiFailure {
             status if status.is_server_error() => ("server_error", error.code()),
             _ => ("invalid_request_error", error.code()),
         };
-        // Clients recognise these failures by OpenAI's own first words.
+        // Clients recognize these failures by the first words, which are OpenAI's.
         let (message, param) = match error {
             Error::NotAuthenticated => {
                 let how = "Send one in the header `Authorization: Bearer sk-…`.";
@@ -292,7 +294,7 @@ impl OpenAiFailure {
                 (format!("You exceeded your current quota. {}", error.detail()), None)
             }
             Error::PromptTooLong(_) => (error.detail(), Some(failures.field("messages").into())),
-            // OpenAI's form has only one field.
+            // OpenAI's format has room for only one field.
             Error::Invalid(fields) => fields.first().map_or_else(
                 || (error.detail(), None),
                 |(field, sentence)| {

@@ -1,4 +1,4 @@
-//! Lists that are read page by page.
+//! Lists that clients read page by page.
 
 use lambda_http::http::header;
 use serde::Serialize;
@@ -9,19 +9,20 @@ use crate::http::cursor::{UnverifiedCursor, seal};
 use crate::values::Account;
 use crate::{Error, Result};
 
-/// How many items a page has if the request doesn't say.
+/// The number of items on a page if the request doesn't set it.
 pub(crate) const PAGE: usize = 20;
 
-/// The most items of a page.
+/// The maximum number of items on a page.
 pub(crate) const LARGEST_PAGE: usize = 100;
 
-/// The page of a list that a request asks for.
+/// The page that a request asks for.
 ///
-/// Its cursor may be forged until [`Paging::prove`] accepts it. An endpoint may read the page
-/// before that, together with the account: a position only moves within what the caller may see.
+/// The cursor may be forged until [`Paging::prove`] accepts it. An endpoint may read the page and
+/// the account at the same time, before the proof, because every position is within the data that
+/// the caller may see.
 pub struct Paging<'r> {
     req: &'r Request,
-    /// The query parameters that the link to the next page keeps, beside `limit`.
+    /// The query parameters that the link to the next page repeats, in addition to `limit`.
     kept: &'static [&'static str],
     limit: usize,
     cursor: Option<UnverifiedCursor>,
@@ -29,10 +30,10 @@ pub struct Paging<'r> {
 
 impl<'r> Paging<'r> {
     /// Reads the query parameters `limit` (1 to 100, by default 20) and `cursor`. The link to the
-    /// next page keeps `limit` and the parameters `kept`.
+    /// next page repeats `limit` and the parameters in `kept`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] and [`Error::InvalidCursor`].
+    /// Returns [`Error::Invalid`] or [`Error::InvalidCursor`].
     pub fn from_request(req: &'r Request, kept: &'static [&'static str]) -> Result<Self> {
         let limit = match query(req, "limit").map(str::parse) {
             None => PAGE,
@@ -48,27 +49,28 @@ impl<'r> Paging<'r> {
         Ok(Self { req, kept, limit, cursor })
     }
 
-    /// How many items the page may have.
+    /// Returns the maximum number of items on the page.
     pub fn limit(&self) -> usize {
         self.limit
     }
 
-    /// Where the page begins, if the cursor is right. `None` for the first page.
+    /// Returns the position at which the page begins. The position may be forged. `None` for the
+    /// first page.
     pub fn position(&self) -> Option<&str> {
         self.cursor.as_ref().map(UnverifiedCursor::position)
     }
 
-    /// As many of the items that were read as the page may have, and whether others follow them:
-    /// in what was read, or by `more` in the store.
+    /// Shortens `items` to the page's limit. The flag is true if more items follow, either among
+    /// those that were read or in the store (`more`).
     pub fn cut<T>(&self, mut items: Vec<T>, more: bool) -> (Vec<T>, bool) {
         let more = more || items.len() > self.limit;
         items.truncate(self.limit);
         (items, more)
     }
 
-    /// As many of the items that a search read as the page may have and `matches` accepts; and the
-    /// place of the last one that was compared, if others follow it: in what was read, or by `more`
-    /// in the store.
+    /// Filters the items `read` by a search with `matches`, up to the page's limit. If more items
+    /// follow, in `read` or in the store (`more`), also returns the place of the last compared
+    /// item.
     pub fn found<T>(
         &self,
         read: Vec<T>,
@@ -79,10 +81,10 @@ impl<'r> Paging<'r> {
         found(read, more, self.limit, matches, place)
     }
 
-    /// The page, if its cursor was made for this account and the list `scope`.
+    /// Verifies that the cursor was made for this account and the list `scope`.
     ///
     /// # Errors
-    /// [`Error::InvalidCursor`].
+    /// Returns [`Error::InvalidCursor`].
     pub fn prove<'p>(&'p self, account: &'p Account, scope: &'p str) -> Result<ProvenPage<'p>> {
         if let Some(cursor) = &self.cursor {
             cursor.prove(account, scope)?;
@@ -91,7 +93,7 @@ impl<'r> Paging<'r> {
     }
 }
 
-/// A page whose cursor is proven: it may be shown.
+/// A page with a verified cursor, which may be shown to the caller.
 pub struct ProvenPage<'p> {
     paging: &'p Paging<'p>,
     account: &'p Account,
@@ -99,15 +101,16 @@ pub struct ProvenPage<'p> {
 }
 
 impl ProvenPage<'_> {
-    /// 200 with `items` as a bare list, and a link to the page that begins at `next`, if there is
-    /// one.
+    /// Returns a 200 with `items` as a JSON array, and a link to the page that begins at `next`, if
+    /// there is one.
     pub fn reply(&self, items: &[impl Serialize], next: Option<&str>) -> Reply {
         self.linked(ok(&items)?, next)
     }
 
-    /// `response` with a link to the page that begins at `next`, if there is one
-    /// ([RFC 8288](https://www.rfc-editor.org/rfc/rfc8288)). The link is a whole URL, because many
-    /// clients don't resolve links. It is a path if the gateway doesn't report its host.
+    /// Adds a link to the page that begins at `next`, if there is one ([RFC
+    /// 8288](https://www.rfc-editor.org/rfc/rfc8288)). The link is a whole URL, because many
+    /// clients don't resolve relative links. If the gateway doesn't report its host, the link is a
+    /// path.
     pub fn linked(&self, mut response: Response<Body>, next: Option<&str>) -> Reply {
         if let Some(position) = next {
             let cursor = seal(self.account, self.scope, position);

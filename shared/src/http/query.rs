@@ -1,4 +1,4 @@
-//! Reads the query of a request.
+//! Reads a request's query parameters.
 
 use lambda_http::RequestExt;
 
@@ -6,18 +6,18 @@ use super::Request;
 use crate::clock::Day;
 use crate::{Error, Result};
 
-/// The query parameter `name`, decoded. An empty one counts as missing.
+/// Returns the decoded query parameter `name`. An empty parameter counts as missing.
 pub fn query<'r>(req: &'r Request, name: &str) -> Option<&'r str> {
     req.query_string_parameters_ref()?.first(name).filter(|value| !value.is_empty())
 }
 
-/// The longest search, in characters.
+/// The maximum length of a search text, in characters.
 pub const SEARCH_LENGTH: usize = 200;
 
-/// The query parameter `q` in lower case, for a search in any case.
+/// Returns the query parameter `q` in lower case, for a search that ignores case.
 ///
 /// # Errors
-/// [`Error::Invalid`].
+/// Returns [`Error::Invalid`] if the text is too long.
 pub fn query_search(req: &Request) -> Result<Option<String>> {
     let search = query(req, "q").map(str::to_lowercase);
     match search.as_ref().is_some_and(|search| search.chars().count() > SEARCH_LENGTH) {
@@ -29,7 +29,7 @@ pub fn query_search(req: &Request) -> Result<Option<String>> {
     }
 }
 
-/// The query parameter `name` as a day in UTC, such as `2026-11-20`.
+/// Reads the query parameter `name` as a day in UTC, such as `2026-11-20`.
 pub fn query_day(req: &Request, name: &str) -> Result<Option<Day>> {
     let day = |text: &str| {
         Day::parse(text).ok_or_else(|| Error::field(name, "Write the day like this: 2026-11-20."))
@@ -37,10 +37,10 @@ pub fn query_day(req: &Request, name: &str) -> Result<Option<Day>> {
     query(req, name).map(day).transpose()
 }
 
-/// The query parameters `from` and `to`: the first and the last day of a list.
+/// Reads the query parameters `from` and `to`, the first and the last day of a list.
 ///
 /// # Errors
-/// [`Error::Invalid`] if one of them isn't a day, or the last one is before the first.
+/// Returns [`Error::Invalid`] if a parameter isn't a day, or the last day is before the first.
 pub fn query_days(req: &Request) -> Result<(Option<Day>, Option<Day>)> {
     let (from, to) = (query_day(req, "from")?, query_day(req, "to")?);
     match from.zip(to) {
@@ -51,7 +51,7 @@ pub fn query_days(req: &Request) -> Result<(Option<Day>, Option<Day>)> {
     }
 }
 
-/// The query parameter `name`, which is `true` or `false`.
+/// Reads the query parameter `name`, which must be `true` or `false`.
 pub fn query_flag(req: &Request, name: &str) -> Result<Option<bool>> {
     match query(req, name) {
         None => Ok(None),

@@ -1,10 +1,10 @@
-//! The headers that show a limit
+//! The reply headers that show a rate limit
 //! ([draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/)).
 
 use super::{HeaderMap, HeaderValue};
 use crate::values::Limit;
 
-/// Writes `RateLimit-Policy` and `RateLimit`.
+/// Writes the headers `RateLimit-Policy` and `RateLimit`.
 pub(super) fn show(limit: &Limit, headers: &mut HeaderMap) {
     let Limit { name, most, left, reset, window } = limit;
     let kind = window

@@ -1,4 +1,4 @@
-//! Reads requests: body, headers, path and source.
+//! Reads parts of requests: the body, headers, the path and the source address.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -16,13 +16,13 @@ use super::{HeaderValue, Request};
 use crate::values::idempotency::Key;
 use crate::{Error, Result};
 
-/// Requires a body that is declared as JSON, or an empty one without a type.
+/// Requires a body with a JSON content type, or an empty body without a content type.
 ///
 /// # Errors
-/// [`Error::UnsupportedMediaType`].
+/// Returns [`Error::UnsupportedMediaType`].
 pub fn require_json(req: &Request) -> Result<()> {
-    // Without a preflight, pages of other origins can send bodies without a type or with one of a
-    // few types.
+    // Pages of other origins can send a body without a preflight if it has no content type or one
+    // of a few simple ones.
     let is_json = |essence: String| {
         essence == "application/json"
             || (essence.starts_with("application/") && essence.ends_with("+json"))
@@ -33,7 +33,7 @@ pub fn require_json(req: &Request) -> Result<()> {
     }
 }
 
-/// The body, parsed as JSON. The failure names a field of the wrong type.
+/// Parses the body as JSON. The error names the field if a field has the wrong type.
 pub fn json<T: DeserializeOwned>(req: &Request) -> Result<T> {
     require_json(req)?;
     let text = text_of(req)?;
@@ -46,14 +46,14 @@ pub fn json<T: DeserializeOwned>(req: &Request) -> Result<T> {
     Ok(value)
 }
 
-/// The body, parsed as JSON or as a form whose fields are texts. The edge refuses forms that
-/// browsers send for pages.
+/// Parses the body as JSON, or as a form with text fields. The edge refuses forms from pages of
+/// other origins.
 pub fn fields<T: DeserializeOwned>(req: &Request) -> Result<T> {
     if !is_form(req) {
         return json(req);
     }
     let fields: Vec<_> = form_urlencoded::parse(text_of(req)?.as_bytes()).collect();
-    // The parser puts this character in the place of bytes that are not UTF-8.
+    // The parser replaces bytes that aren't UTF-8 with this character.
     if fields.iter().any(|(name, value)| [name, value].iter().any(|text| text.contains('\u{fffd}')))
     {
         return Err(Error::Malformed("The form is not UTF-8.".into()));
@@ -62,8 +62,8 @@ pub fn fields<T: DeserializeOwned>(req: &Request) -> Result<T> {
     typed(MapDeserializer::new(fields), "a valid form")
 }
 
-/// What a body contains. A failure names a field of the wrong type, or says that the body is not
-/// what it is declared as, such as one with a field twice.
+/// Deserializes a body. The error names a field with the wrong type, or says that the body isn't
+/// valid as its declared type, for example because a field occurs twice.
 fn typed<'de, T, D>(body: D, declared: &str) -> Result<T>
 where
     T: Deserialize<'de>,
@@ -73,7 +73,7 @@ where
         let field = error.path().to_string();
         let sentence: String = error.inner().to_string().chars().take(200).collect();
         if error.inner().is_data() && field != "." {
-            // The field says where.
+            // Drop the line and column: the field's name is enough.
             let sentence = sentence.split(" at line ").next().unwrap_or_default();
             Error::field(field, format!("{sentence}."))
         } else {
@@ -82,12 +82,13 @@ where
     })
 }
 
-/// Whether the body is declared as a form, as HTML's forms and Python's requests send it.
+/// Returns true if the body is declared as a form, as HTML forms and Python's requests send it.
 pub(crate) fn is_form(req: &Request) -> bool {
     media_type(req).is_some_and(|essence| essence == "application/x-www-form-urlencoded")
 }
 
-/// The type of the body in lower case, without parameters. `None` without the header.
+/// Returns the body's media type in lower case, without parameters. `None` if the header is
+/// missing.
 fn media_type(req: &Request) -> Option<String> {
     let value = req.headers().get(header::CONTENT_TYPE)?.to_str().unwrap_or_default();
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
@@ -97,14 +98,14 @@ fn text_of(req: &Request) -> Result<&str> {
     std::str::from_utf8(req.body()).map_err(|_| Error::Malformed("The body is not UTF-8.".into()))
 }
 
-/// The body as [`json`] reads it, for an endpoint with an optional body: an empty one of any type is
-/// `T`'s default.
+/// Parses an optional body as JSON, like [`json`]. An empty body of any content type becomes `T`'s
+/// default.
 pub fn json_or_nothing<T: DeserializeOwned + Default>(req: &Request) -> Result<T> {
     if req.body().is_empty() { Ok(T::default()) } else { json(req) }
 }
 
-/// The token of the `Authorization` header, whose scheme is `Bearer`, `Token` or `JWT` in any case.
-/// `None` without the header. Another scheme and a missing token are failures.
+/// Returns the token in the `Authorization` header, whose scheme must be `Bearer`, `Token` or `JWT`
+/// in any case. `None` if the header is missing. Any other scheme or a missing token is an error.
 pub fn authorization(req: &Request) -> Result<Option<&str>> {
     let Some(value) = req.headers().get(header::AUTHORIZATION) else { return Ok(None) };
     let (scheme, token) = value
@@ -116,10 +117,11 @@ pub fn authorization(req: &Request) -> Result<Option<&str>> {
     if known { Ok(Some(token.trim())) } else { Err(Error::InvalidToken) }
 }
 
-/// The schemes of clients of different APIs: they mean the same.
+/// The accepted schemes. All schemes mean the same, but clients of different APIs use different
+/// ones.
 const SCHEMES: [&str; 3] = ["bearer", "token", "jwt"];
 
-/// The `Idempotency-Key` header, if there is one.
+/// Returns the idempotency key in the `Idempotency-Key` header. `None` if the header is missing.
 pub fn idempotency_key(req: &Request) -> Result<Option<Key>> {
     let Some(value) = req.headers().get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().ok().and_then(Key::parse);
@@ -128,8 +130,8 @@ pub fn idempotency_key(req: &Request) -> Result<Option<Key>> {
     })
 }
 
-/// When the gateway received the request, in milliseconds since 1970. `now` if the gateway doesn't
-/// report it, or not in milliseconds.
+/// Returns the time at which the gateway received the request, in milliseconds since 1970. Returns
+/// `now` if the gateway doesn't report the time in milliseconds.
 pub fn received_at(req: &Request, now: u64) -> u64 {
     let said = match req.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => context.request_time_epoch,
@@ -139,18 +141,19 @@ pub fn received_at(req: &Request, now: u64) -> u64 {
     u64::try_from(said).ok().filter(|said| said.abs_diff(now) < 24 * 3_600_000).unwrap_or(now)
 }
 
-/// How often an OpenAI client has sent this request before, according to the header
+/// Returns the number of times that an OpenAI client has already sent this request, from the header
 /// `x-stainless-retry-count` ([the
-/// SDK](https://github.com/openai/openai-python/blob/main/src/openai/_base_client.py)). `None`
-/// without the header.
+/// SDK](https://github.com/openai/openai-python/blob/main/src/openai/_base_client.py)). `None` if
+/// the header is missing.
 pub fn retry_count(req: &Request) -> Option<u32> {
     req.headers().get("x-stainless-retry-count")?.to_str().ok()?.parse().ok()
 }
 
-/// The id of the turn in which Codex sends this request, from the JSON in the header
-/// `x-codex-turn-metadata` ([Codex](https://github.com/openai/codex/blob/main/codex-rs/core/src/turn_metadata.rs)).
-/// When Codex sends a request again, the id is the same; the turn's next request has another body.
-/// `None` if the header is missing or has no UUID.
+/// Returns the id of the turn in which Codex sends this request, from the JSON in the header
+/// `x-codex-turn-metadata`
+/// ([Codex](https://github.com/openai/codex/blob/main/codex-rs/core/src/turn_metadata.rs)). Codex
+/// retries a request with the same id and the same body; further requests in the turn have other
+/// bodies. `None` if the header is missing or contains no UUID.
 pub fn codex_turn(req: &Request) -> Option<String> {
     let metadata = req.headers().get("x-codex-turn-metadata")?.as_bytes();
     let Turn { turn_id } = serde_json::from_slice(metadata).ok()?;
@@ -162,8 +165,8 @@ struct Turn<'h> {
     turn_id: &'h str,
 }
 
-/// The client's `User-Agent`, on one line of at most 200 characters. `None` if it is missing or
-/// blank.
+/// Returns the client's `User-Agent` as one line of at most 200 characters. `None` if the header is
+/// missing or blank.
 pub fn device(req: &Request) -> Option<String> {
     let header =
         req.headers().get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
@@ -176,16 +179,16 @@ pub fn device(req: &Request) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// The most characters that are stored of a `User-Agent`.
+/// The maximum length of a stored `User-Agent`, in characters.
 const DEVICE_LENGTH: usize = 200;
 
-/// The path as it was sent, without the stage.
+/// Returns the path as the client sent it, without the stage.
 pub fn path(req: &Request) -> &str {
     req.raw_http_path()
 }
 
-/// The stage, if the path is only its name: `/live`. The gateway treats it like `/live/`, but
-/// browsers don't.
+/// Returns the name of the stage if the whole path is only that name, such as `/live`. The gateway
+/// treats this path like `/live/`, but browsers resolve relative links differently.
 pub fn bare_stage(req: &Request) -> Option<&str> {
     let Some(RequestContext::ApiGatewayV1(context)) = req.request_context_ref() else {
         return None;
@@ -194,28 +197,29 @@ pub fn bare_stage(req: &Request) -> Option<&str> {
     (path.strip_prefix('/') == Some(stage)).then_some(stage)
 }
 
-/// A parameter of the path, as it was sent.
+/// Returns a path parameter as the client sent it, without decoding.
 pub fn path_parameter<'r>(req: &'r Request, name: &str) -> &'r str {
     req.path_parameters_ref().and_then(|parameters| parameters.first(name)).unwrap_or_default()
 }
 
-/// A text in URL encoding.
+/// Returns the text in URL encoding.
 pub fn escaped(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// The path parameter `id` as a hyphenated lower-case UUID. `None` if it isn't a UUID.
+/// Returns the path parameter `id` as a hyphenated lower-case UUID. `None` if it isn't a UUID.
 pub fn path_id(req: &Request) -> Option<String> {
     id(path_parameter(req, "id"))
 }
 
-/// A UUID of any notation as a hyphenated lower-case one. `None` if it isn't a UUID.
+/// Converts a UUID in any notation to the hyphenated lower-case form. `None` if the text isn't a
+/// UUID.
 pub fn id(text: &str) -> Option<String> {
     Uuid::try_parse(text).ok().map(|id| id.to_string())
 }
 
-/// The prefix of this API's paths at the host of the request: the stage under AWS's host name,
-/// empty under a custom domain.
+/// Returns the prefix of this API's paths at the request's host. The prefix is the stage under
+/// AWS's host name, and empty under a custom domain.
 pub fn base_path(req: &Request) -> &str {
     let whole = match req.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => context.path.as_deref(),
@@ -224,9 +228,9 @@ pub fn base_path(req: &Request) -> &str {
     whole.and_then(|whole| whole.strip_suffix(req.raw_http_path())).unwrap_or_default()
 }
 
-/// The URL of this API's root, without a slash at its end. The host is the one that the gateway
-/// reports, whatever the client wrote; on the same machine as the client, without TLS, it is the
-/// client's. `None` if neither is known.
+/// Returns the URL of this API's root, without a trailing slash. The gateway reports the host, so
+/// that a client can't choose it. On a loopback host, which has no TLS, the host is the client's
+/// `Host` header. `None` if the host is unknown.
 pub fn base_url(req: &Request) -> Option<String> {
     let base = base_path(req);
     if is_loopback(req) {
@@ -239,25 +243,26 @@ pub fn base_url(req: &Request) -> Option<String> {
         RequestContext::ApiGatewayV2(context) => context.domain_name.as_deref(),
         _ => None,
     }?;
-    // SAM CLI reports the `Host` with its port.
+    // SAM CLI reports the `Host` header including the port.
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-".contains(&byte);
     (!domain.is_empty() && domain.bytes().all(is_name)).then(|| format!("https://{domain}{base}"))
 }
 
-/// The remaining time of this invocation, according to the Lambda context. The deadline of an
-/// emulator may be long past; it counts as none.
+/// Returns the time until the invocation's deadline in the Lambda context. A past deadline is
+/// ignored, because emulators report such deadlines.
 pub fn time_left(req: &Request, now_ms: u64) -> Duration {
     let deadline = req.lambda_context_ref().map_or(0, |context| context.deadline);
     deadline.checked_sub(now_ms).map_or(UNLIMITED, Duration::from_millis)
 }
 
-/// The time of an invocation without a deadline: API Gateway waits no longer
+/// The time for an invocation without a deadline. API Gateway waits no longer than this
 /// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html)).
 const UNLIMITED: Duration = Duration::from_secs(29);
 
-/// The id by which users name this request and operators find it: `extendedRequestId` of API
-/// Gateway, which is in its access log, in its own failures and in its header `x-amz-apigw-id`.
-/// (Clients can choose `requestId` by a header.) Emulators send none; then it is Lambda's id.
+/// Returns the id that users quote to report this request and operators search for. The id is API
+/// Gateway's `extendedRequestId`, which is also in the gateway's access log, its failures and its
+/// header `x-amz-apigw-id`. `requestId` isn't used, because clients can choose it by a header.
+/// Emulators send no `extendedRequestId`; then Lambda's request id is returned.
 pub(crate) fn request_id(req: &Request) -> String {
     let gateways = match req.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => {
@@ -271,19 +276,19 @@ pub(crate) fn request_id(req: &Request) -> String {
     }
 }
 
-/// Lambda's id of this invocation, which its own lines have.
+/// Returns Lambda's id for this invocation, which is also in the log lines that Lambda writes.
 pub(crate) fn function_request_id(req: &Request) -> String {
     req.lambda_context_ref().map(|context| context.request_id.clone()).unwrap_or_default()
 }
 
-/// The name of the function.
+/// Returns the name of the Lambda function.
 pub(crate) fn function_name(req: &Request) -> String {
     let context = req.lambda_context_ref();
     context.map(|context| context.env_config.function_name.clone()).unwrap_or_default()
 }
 
-/// The IP address that API Gateway saw. Clients can forge headers such as `X-Forwarded-For`, so
-/// these aren't read.
+/// Returns the IP address that API Gateway saw. Headers such as `X-Forwarded-For` aren't read,
+/// because clients can forge them.
 pub(crate) fn source_address(req: &Request) -> String {
     match req.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => context.identity.source_ip.clone(),
@@ -293,8 +298,8 @@ pub(crate) fn source_address(req: &Request) -> String {
     .unwrap_or_default()
 }
 
-/// The network of the request that one customer usually has: an IPv4 address, or the first 64 bits
-/// of an IPv6 address.
+/// Returns the network of the request's source. One customer usually has an IPv4 address or an IPv6
+/// network with a prefix of 64 bits.
 pub fn source_network(req: &Request) -> Option<String> {
     network(&source_address(req))
 }

@@ -10,37 +10,37 @@ use crate::http::stream::Pieces;
 use crate::values::Limit;
 use crate::{Error, Result};
 
-/// What a handler returns: a reply, or a failure that the edge renders.
+/// The result of a handler: a reply, or a failure that the edge renders.
 pub type Reply = Result<Response<Body>>;
 
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
-/// 200 with `body` as JSON.
+/// Returns a 200 with `body` as JSON.
 pub fn ok(body: &impl Serialize) -> Reply {
     reply(StatusCode::OK, body)
 }
 
-/// 201 with `body` as JSON.
+/// Returns a 201 with `body` as JSON.
 pub fn created(body: &impl Serialize) -> Reply {
     reply(StatusCode::CREATED, body)
 }
 
-/// 202 with `body` as JSON: the request is accepted, and takes effect later.
+/// Returns a 202 with `body` as JSON. The request is accepted and takes effect later.
 pub fn accepted(body: &impl Serialize) -> Reply {
     reply(StatusCode::ACCEPTED, body)
 }
 
-/// 200 with a text of this type.
+/// Returns a 200 with a text of this content type.
 pub fn text(content_type: &'static str, text: String) -> Response<Body> {
     response(StatusCode::OK, HeaderValue::from_static(content_type), text)
 }
 
-/// 308: the resource is permanently at `location`.
+/// Returns a 308: the resource has moved permanently to `location`.
 pub fn moved(location: &str) -> Reply {
     redirect(StatusCode::PERMANENT_REDIRECT, location)
 }
 
-/// 303: the client reads the result at `location`.
+/// Returns a 303: the client can read the result at `location`.
 pub fn see_other(location: &str) -> Reply {
     redirect(StatusCode::SEE_OTHER, location)
 }
@@ -54,8 +54,8 @@ fn redirect(status: StatusCode, location: &str) -> Reply {
     Ok(response)
 }
 
-/// 200 with JSON that `write` sends piece by piece, as a file with this name. It runs as fast as
-/// the client reads. All checks must come before: if `write` fails, the reply is cut off.
+/// Returns a 200 with a JSON file of this name. `write` sends the JSON piece by piece, as fast as
+/// the client reads. Do all checks before this call, because the reply is cut off if `write` fails.
 pub fn download<F>(file: &'static str, write: impl FnOnce(Pieces) -> F) -> Reply
 where
     F: Future<Output = Result<()>> + Send + 'static,
@@ -83,10 +83,10 @@ fn reply(status: StatusCode, body: &impl Serialize) -> Reply {
     Ok(response(status, JSON, to_json(body)?))
 }
 
-/// A value as JSON text, as every reply renders it.
+/// Serializes a value as JSON, in the same way for every reply.
 ///
 /// # Errors
-/// [`Error::Internal`] if the value has no form in JSON.
+/// Returns [`Error::Internal`] if the value can't be represented in JSON.
 pub fn to_json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|error| Error::Internal(error.to_string()))
 }
@@ -102,22 +102,22 @@ pub(super) fn response(
     response
 }
 
-/// Lets clients keep a reply for five minutes, as long as this API itself keeps public keys.
+/// Lets clients cache a reply for five minutes, which is also how long Farebox caches public keys.
 pub fn cached(mut response: Response<Body>) -> Response<Body> {
     let public = HeaderValue::from_static("public, max-age=300");
     response.headers_mut().insert(header::CACHE_CONTROL, public);
     response
 }
 
-/// Marks a reply as the repetition of an earlier one: the request had no effect this time.
+/// Marks a reply as a repetition of an earlier reply: this request had no effect.
 pub fn replayed(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
     response
 }
 
-/// Adds a tag of the body (`ETag`), or makes the reply 304 without a body if the client has this
-/// body already ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2)). The tag is weak: the gateway compresses bodies,
-/// and leaves the tag as it is.
+/// Adds an `ETag` with a hash of the body. If the client already has this body, returns a 304
+/// without a body ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2)). The tag is
+/// weak, because the gateway compresses bodies without changing the tag.
 pub fn tagged(req: &Request, mut response: Response<Body>) -> Reply {
     let Body::Text(text) = response.body() else { return Ok(response) };
     let mut hasher = DefaultHasher::new();
@@ -141,7 +141,7 @@ pub fn tagged(req: &Request, mut response: Response<Body>) -> Reply {
     Ok(response)
 }
 
-/// Adds a limit and its remaining quota to a reply.
+/// Adds headers with a limit and its remaining quota to a reply.
 pub fn limited(mut response: Response<Body>, limit: &Limit) -> Response<Body> {
     rate_limit::show(limit, response.headers_mut());
     response

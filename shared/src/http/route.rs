@@ -1,41 +1,42 @@
-//! Which endpoint serves which method and path.
+//! The mapping from methods and paths to endpoints.
 
 use super::FailureFormat;
 
-/// A method and a path, and their endpoint.
+/// A method, a path and the endpoint that serves them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// `GET`, `POST` and so on, or `ANY`.
+    /// The HTTP method, or `ANY`.
     pub method: &'static str,
-    /// The path without a trailing slash, in API Gateway's notation: `{id}` matches one segment,
-    /// `{file+}` at the end all that are left, `/{proxy+}` any path.
+    /// The path without a trailing slash, in API Gateway's notation. `{id}` matches one segment,
+    /// `{file+}` matches all remaining segments, and `/{proxy+}` matches any path.
     pub path: &'static str,
-    /// The name of the endpoint, its file and its binary.
+    /// The name of the endpoint, which is also the name of its file and its binary.
     pub endpoint: &'static str,
-    /// The form of its failures.
+    /// The format of the route's failures.
     pub failures: FailureFormat,
 }
 
-/// The pattern that matches `path`, with or without its trailing slash. Literal patterns come
-/// before patterns with parameters.
+/// Returns the pattern that matches `path`, with or without a trailing slash. Patterns without
+/// parameters take precedence.
 pub fn pattern<'p>(
     mut patterns: impl Iterator<Item = &'p str> + Clone,
     path: &str,
 ) -> Option<&'p str> {
     let path = without_slash(path);
-    // Most requests are for such a path, and comparing it as a whole is cheap.
+    // Most requests have such a path, and comparing whole paths is cheap.
     let literal = patterns.clone().find(|pattern| *pattern == path && !pattern.contains('{'));
     literal.or_else(|| patterns.find(|pattern| matches(pattern, path)))
 }
 
-/// The parameters of `pattern` in `path` by name, as they were sent. `None` if the path doesn't
-/// match. A parameter is one whole segment that isn't empty, or the greedy one all that are left.
+/// Returns the values of `pattern`'s parameters in `path`, undecoded. `None` if the path doesn't
+/// match. A parameter matches one segment that isn't empty; a greedy parameter matches all
+/// remaining segments.
 pub fn parameters<'p>(pattern: &'p str, path: &'p str) -> Option<Vec<(&'p str, &'p str)>> {
     let path = without_slash(path);
     if !matches(pattern, path) {
         return None;
     }
-    // With a greedy parameter, the last piece of the path has all of its segments.
+    // With a greedy parameter, the last part of the split path has all of its segments.
     let segments = path.splitn(pattern.split('/').count(), '/');
     let parameter = |(expected, segment)| Some((name(expected)?, segment));
     Some(pattern.split('/').zip(segments).filter_map(parameter).collect())
@@ -45,9 +46,10 @@ fn without_slash(path: &str) -> &str {
     if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path }
 }
 
-/// Whether each segment matches. Allocates nothing: a request may be compared with every route.
+/// Returns true if each segment matches. Allocates nothing, because a request may be compared with
+/// all routes.
 fn matches(pattern: &str, path: &str) -> bool {
-    // The gateway's resource for the paths of no route.
+    // `/{proxy+}` is the gateway's resource for paths without a route.
     if pattern == "/{proxy+}" {
         return false;
     }
@@ -66,7 +68,7 @@ fn matches(pattern: &str, path: &str) -> bool {
     }
 }
 
-/// The name of a parameter.
+/// Returns the name of the parameter in a pattern's segment.
 fn name(expected: &str) -> Option<&str> {
     let name = expected.strip_prefix('{')?.strip_suffix('}')?;
     Some(name.strip_suffix('+').unwrap_or(name))

@@ -1,4 +1,4 @@
-//! The body of a reply: whole, or written piece by piece while the client reads it.
+//! The body of a reply, either whole or written piece by piece while the client reads.
 
 use std::convert::Infallible;
 use std::mem;
@@ -21,17 +21,17 @@ pub enum Body {
     Empty,
     /// A whole text.
     Text(String),
-    /// A stream of pieces. A failure cuts the body off: status and headers were sent before, and no
-    /// platform lets a function report more.
+    /// A stream of pieces. A failure cuts the body off, because the status and the headers have
+    /// already been sent, and no platform lets a function report more.
     Pieces(Pin<Box<dyn Stream<Item = Result<String>> + Send>>),
 }
 
-/// Receives the pieces of a reply from its writer.
+/// The sending end of a reply's stream.
 pub struct Pieces(mpsc::Sender<String>);
 
 impl Pieces {
-    /// Adds a piece. Waits until the client has taken the previous one, so that at most two are in
-    /// memory.
+    /// Sends a piece. Waits until the client has taken the previous piece, so that at most two
+    /// pieces are in memory.
     pub async fn send(&self, piece: impl Into<String>) -> Result<()> {
         self.0
             .send(piece.into())
@@ -41,8 +41,8 @@ impl Pieces {
 }
 
 impl Body {
-    /// A body of the pieces that `write` sends. It runs only while the client reads, and is dropped
-    /// with the body.
+    /// Creates a body from the pieces that `write` sends. `write` runs only while the client reads,
+    /// and is dropped with the body.
     pub fn written_by<F>(write: impl FnOnce(Pieces) -> F) -> Self
     where
         F: Future<Output = Result<()>> + Send + 'static,
@@ -54,7 +54,7 @@ impl Body {
             if let Poll::Ready(written) = writer.poll_unpin(context) {
                 failure = written.err();
             }
-            // Pieces that were sent before a failure come before it.
+            // Pieces that were sent before a failure are still delivered.
             Poll::Ready(match ready!(receiver.poll_recv(context)) {
                 Some(piece) => Some(Ok(piece)),
                 None => failure.take().map(Err),
@@ -62,7 +62,7 @@ impl Body {
         })))
     }
 
-    /// The same body. Panics become failures, and failures are logged with this request id.
+    /// Turns panics in the body's writer into failures, and logs failures with this request id.
     pub(crate) fn watched(self, request_id: &str) -> Self {
         let Self::Pieces(pieces) = self else { return self };
         let request_id = request_id.to_owned();
@@ -84,7 +84,7 @@ impl Body {
         Self::Pieces(Box::pin(pieces.inspect(log)))
     }
 
-    /// The same body within a trace, which ends with the body and is sent then.
+    /// Runs the body's writer within a trace, and ends and sends the trace when the body ends.
     pub(crate) async fn traced(self, trace: Trace, root: Root) -> Self {
         let mut ending = Ending { trace, root: Some(root) };
         let Self::Pieces(pieces) = self else {
@@ -109,7 +109,7 @@ impl Body {
         })))
     }
 
-    /// The whole text, up to a failure.
+    /// Returns the whole text, up to the first failure.
     pub async fn text(self) -> String {
         match self {
             Self::Empty => String::new(),
@@ -125,7 +125,8 @@ impl Body {
     }
 }
 
-/// The end of a trace. If the body is dropped before its end, the client has disconnected.
+/// Ends a trace when the reply's body ends. If the body is dropped before its end, the client has
+/// disconnected.
 struct Ending {
     trace: Trace,
     root: Option<Root>,

@@ -1,4 +1,4 @@
-//! What users write to the AI.
+//! The texts that users write for the AI.
 
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
@@ -7,7 +7,7 @@ use utoipa::{PartialSchema, ToSchema};
 use super::{BLANK, text};
 use crate::values::{INSTRUCTIONS_LENGTH, Instructions, Message};
 
-// The maximum length is a setting: the function `openapi` adds it.
+// The function `openapi` adds the maximum length, because it is a setting.
 text!(Message, {
     let pattern = format!(r"^[^\x00]*[^\x00{BLANK}][^\x00]*$");
     text("A message for the AI: not only white space, and no NUL.", "Hello!")
@@ -15,7 +15,7 @@ text!(Message, {
         .pattern(Some(pattern))
 });
 
-/// What a message follows, or nothing said of that.
+/// The id of a message's parent, `start`, or an empty text.
 #[derive(Debug)]
 pub struct AfterOrNone;
 

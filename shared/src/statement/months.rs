@@ -1,6 +1,6 @@
-//! The totals of months in UTC, newest first. A request reads a limited number of rows. If the
-//! limit splits a month, the cursor contains the month's totals so far, and the next request
-//! completes them.
+//! A statement's totals per month in UTC, newest first. A request reads a bounded number of rows.
+//! If these rows end within a month, the cursor carries the month's totals so far, and another
+//! request completes them.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -18,14 +18,14 @@ pub struct MonthTotals {
     /// The month in UTC.
     #[schema(pattern = "^[0-9]{4}-[0-9]{2}$", examples("2026-11"))]
     month: String,
-    /// The number of paid messages.
+    /// How many messages were paid.
     #[schema(examples(12))]
     chats: u64,
-    /// The tokens spent on these messages.
+    /// The tokens that these messages cost.
     #[schema(examples(1200))]
     spent: i64,
-    /// The tokens that were granted, including adjustments. Negative if adjustments took more than
-    /// was granted.
+    /// The tokens that were granted, including adjustments. Negative if adjustments took more
+    /// tokens than were granted.
     #[schema(examples(500))]
     granted: i64,
     /// The balance after the last change of the month.
@@ -33,17 +33,17 @@ pub struct MonthTotals {
     balance: i64,
 }
 
-/// A page of a statement's months.
+/// A page of a statement by month.
 pub struct Months {
-    /// The account, read together with the rows.
+    /// The account, read together with the months.
     pub account: Account,
     months: Vec<MonthTotals>,
-    /// The position at which the next page begins, if there may be a next page.
+    /// The position of the next page, if there may be one.
     next: Option<String>,
 }
 
 impl MonthTotals {
-    /// Returns a month without rows, with the balance at its end.
+    /// Creates a month without rows, with the balance at its end.
     fn ending_with(balance: i64, month: String) -> Self {
         Self { month, chats: 0, spent: 0, granted: 0, balance }
     }
@@ -57,13 +57,13 @@ impl MonthTotals {
         }
     }
 
-    /// Returns the totals as text for a cursor.
+    /// Returns the text for a cursor.
     fn text(&self) -> String {
         let Self { month, chats, spent, granted, balance } = self;
         format!("{month} {chats} {spent} {granted} {balance}")
     }
 
-    /// Parses the output of [`MonthTotals::text`]. Returns `None` for an empty text.
+    /// Parses the text that [`MonthTotals::text`] writes. `None` for an empty text.
     fn parse(text: &str) -> Result<Option<Self>> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let &[month, chats, spent, granted, balance] = words.as_slice() else {
@@ -81,12 +81,12 @@ impl MonthTotals {
 }
 
 impl Months {
-    /// Reads the page of months that `paging` asks for. The cursor may still be forged. The page
-    /// may have few months or no months, and still have a next page.
+    /// Reads the page of months that `paging` asks for. The cursor in `paging` may still be forged.
+    /// The page may be short or empty and still have a next page.
     ///
     /// # Errors
-    /// The errors of reading the account, [`Error::InvalidCursor`], and [`Error::Unavailable`] if
-    /// the account kept changing while it was read.
+    /// The errors of reading the account; [`Error::InvalidCursor`]; [`Error::Unavailable`] if the
+    /// account kept changing while it was read.
     pub async fn read(app: &App, caller: &AccessToken, paging: &Paging<'_>) -> Result<Self> {
         let place = paging.position().map(place).transpose()?;
         let after = place.map(|(before, balance, _)| (before, balance));
@@ -98,18 +98,18 @@ impl Months {
         Ok(Self { account, months, next })
     }
 
-    /// Replies with the page.
+    /// Returns the page.
     ///
     /// # Errors
-    /// [`Error::Internal`] if the reply can't be written.
+    /// [`Error::Internal`].
     pub fn reply(&self, page: &ProvenPage<'_>) -> Reply {
         page.reply(&self.months, self.next.as_deref())
     }
 }
 
-/// Returns at most `limit` months of these rows, beginning with the open month, and the position at
-/// which the next page begins. `place` is the row before these rows, with the balance after the
-/// first of them.
+/// Computes the totals of at most `limit` months from these rows, and where the next page begins.
+/// The first month is `open`, if an earlier request has begun it. `place` has the id of the row
+/// before these rows, and the balance after the first of these rows.
 fn totals(
     mut open: Option<MonthTotals>,
     entries: &[Entry],
@@ -145,7 +145,7 @@ mod tests {
     use crate::clock::{Day, least_id};
     use crate::values::EntryKind;
 
-    /// Returns a row of this day.
+    /// Builds a row on this day.
     fn row(day: &str, kind: EntryKind, amount: i64) -> Entry {
         let time = Day::parse(day).unwrap().begins();
         Entry {

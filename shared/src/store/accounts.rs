@@ -1,4 +1,4 @@
-//! Accounts, in the table Users: creating, finding, changing and deleting them.
+//! The accounts in the Users table: creating, finding, changing and deleting them.
 
 pub(in crate::store) mod addresses;
 pub(in crate::store) mod administration;

@@ -1,9 +1,9 @@
-//! The only writes that move credits. `docs/internals/money.md` has the whole protocol.
+//! The only writes that move credits. `docs/internals/money.md` describes the whole protocol.
 //!
 //! A chat is paid in two steps. [`Store::reserve`](super::Store::reserve) takes the credits from
-//! the balance in one conditional write and keeps them on the account;
-//! [`Store::settle`](super::Store::settle) turns them into a stored chat, or
-//! [`Store::release`](super::Store::release) returns them. At every moment
+//! the balance in one conditional write and records them in a hold on the account. Then
+//! [`Store::settle`](super::Store::settle) spends the hold and stores the chat, or
+//! [`Store::release`](super::Store::release) returns the credits. At every moment
 //! `granted = tokens + reservations + spent`. [`Store::stop`](super::Store::stop) only marks a
 //! hold.
 
@@ -25,14 +25,14 @@ pub use stop::StopOutcome;
 
 use crate::values::Account;
 
-/// How long a hold's id stays closed after its chat, in seconds: until no copy of the
-/// reserve can still arrive.
+/// How long a hold's id stays closed after its chat, in seconds. After that time no copy of the
+/// reserve can arrive anymore.
 const CLOSED: u64 = 60;
 
-/// How many outdated closed ids one write removes: an expression has 4 KB at most.
+/// The most outdated closed ids that one write removes. DynamoDB limits an expression to 4 KB.
 const OUTDATED: usize = 60;
 
-/// The account's outdated closed ids, at most as many as one write removes.
+/// Returns the account's outdated closed ids, up to the number that one write removes.
 fn outdated(account: &Account, now: u64) -> Vec<String> {
     account
         .closed
@@ -43,7 +43,8 @@ fn outdated(account: &Account, now: u64) -> Vec<String> {
         .collect()
 }
 
-/// Appends the removal of these keys of a map to `remove`. Returns the names that it uses.
+/// Appends the removal of these keys from a map to `remove`. Returns the attribute names that the
+/// expression uses.
 fn append_removals(remove: &mut String, map: &str, keys: &[String]) -> Vec<(String, String)> {
     let named = |(index, key): (usize, &String)| {
         let name = format!("#{map}{index}");

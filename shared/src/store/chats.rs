@@ -1,4 +1,4 @@
-//! The table Chats: chats, conversations, and branches of conversations.
+//! The Chats table: chats, conversations, and branches of conversations.
 
 pub(in crate::store) mod branches;
 pub(in crate::store) mod conversations;

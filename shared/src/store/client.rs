@@ -9,7 +9,7 @@ use crate::config::{Config, Tables};
 use crate::store::send_counter::SendCounter;
 use crate::store::traced::TraceInterceptor;
 
-/// DynamoDB, with the tables' names. Cloning it is cheap.
+/// A client for DynamoDB that knows the tables' names. Cloning it is cheap.
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(in crate::store) client: Client,
@@ -17,12 +17,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// Connects to the endpoint of the settings, or to AWS.
+    /// Connects to the endpoint in the settings, or to AWS if the settings have no endpoint.
     pub fn connect(aws: &aws_config::SdkConfig, config: &Config) -> Self {
         Self::with_client(aws_sdk_dynamodb::Config::from(aws).to_builder(), config)
     }
 
-    /// The same with a client configuration that the caller has begun.
+    /// Like [`Store::connect`], but completes a client configuration that the caller has prepared.
     pub fn with_client(mut client: aws_sdk_dynamodb::config::Builder, config: &Config) -> Self {
         if let Some(endpoint) = &config.dynamodb_endpoint {
             client.set_endpoint_url(Some(endpoint.url.clone()));

@@ -1,5 +1,5 @@
-//! What proves who a caller is: sessions, API keys, e-mailed links with the e-mails that carry them,
-//! and the keys that sign JWTs.
+//! The items that prove who a caller is: sessions, API keys, e-mailed links, and the public keys
+//! that verify JWTs. The outbox is here because its e-mails carry the links.
 
 pub(in crate::store) mod api_keys;
 pub(in crate::store) mod links;

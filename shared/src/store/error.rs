@@ -1,4 +1,4 @@
-//! Why the store didn't do what it was asked for.
+//! The errors of the store.
 
 use std::fmt;
 
@@ -7,16 +7,18 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use crate::aws;
 use crate::values::{Credits, Limit};
 
-/// The result of a call to the store.
+/// The result of a store operation.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// Why the store didn't do what it was asked for. Unless it says otherwise, nothing was written.
+/// Why the store refused or failed an operation. Nothing was written, unless the variant says
+/// otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreError {
-    /// DynamoDB didn't confirm in time: the write may have been applied or not. The text is for the
-    /// log.
+    /// DynamoDB didn't confirm in time, so the write may or may not have been applied. The text is
+    /// for the log.
     Unavailable(String),
-    /// DynamoDB refused the call for good, or a stored item can't be read. The text is for the log.
+    /// DynamoDB rejected the call permanently, or a stored item can't be read. The text is for the
+    /// log.
     Internal(String),
     /// The account doesn't accept the credential, or was deleted.
     NotAccepted,
@@ -28,7 +30,7 @@ pub enum StoreError {
     OwnBalance,
     /// Administrators can't change their own role or state.
     OwnStanding,
-    /// This account is the last administrator.
+    /// The account belongs to the last administrator.
     LastAdministrator,
     /// No account has this id.
     NoSuchUser,
@@ -42,13 +44,13 @@ pub enum StoreError {
     EmailTaken,
     /// The account has no unverified e-mail address.
     NothingToVerify,
-    /// The account has no address to which an e-mail can be sent.
+    /// The account has no e-mail address, or is deactivated.
     NoAddress,
     /// The link is unknown, used or expired.
     InvalidLink,
-    /// A first verification needs a new password or a session of the account.
+    /// A first verification requires a new password or a session of the account.
     PasswordRequired,
-    /// The position isn't one of this list.
+    /// The cursor's position doesn't belong to this list.
     InvalidPosition,
     /// The idempotency key was used for another request.
     KeyReused,
@@ -66,19 +68,19 @@ pub enum StoreError {
         /// The credits that are held for other chats of the account.
         held: Credits,
     },
-    /// The maximum number of the account's chats wait for the AI.
+    /// The maximum number of the account's chats are already waiting for the AI.
     TooManyChats(Limit),
-    /// The account has begun the maximum number of chats in this minute.
+    /// The account has already begun the maximum number of chats in this minute.
     TooManyChatsThisMinute(Limit),
-    /// The account got the maximum number of refunds in this minute or this day.
+    /// The account has already received the maximum number of refunds in this minute or this day.
     TooManyRefunds(Limit),
     /// Too many log-ins with this login or from this network have failed.
     TooManyAttempts(Limit),
     /// Too many wrong current passwords were sent in this session.
     TooManyConfirmations(Limit),
-    /// The maximum number of accounts was created from this network in this hour.
+    /// The maximum number of accounts was already created from this network in this hour.
     TooManyRegistrations(Limit),
-    /// An e-mail was requested less than a minute ago, or too many in this hour.
+    /// An e-mail was requested less than a minute ago, or too many were requested in this hour.
     TooManyMails(Limit),
     /// The account has the maximum number of API keys.
     TooManyApiKeys {
@@ -88,7 +90,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// The cause, which only the log may contain.
+    /// Returns the cause, which must appear only in the log.
     pub fn cause(&self) -> Option<&str> {
         match self {
             Self::Unavailable(cause) | Self::Internal(cause) => Some(cause),
@@ -108,10 +110,10 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
-/// A call that AWS refuses for good is a mistake of the caller's; one without a known outcome can be
-/// repeated. So can one whose credentials AWS rejects, because credentials expire and the next
-/// instance has others; and one whose request token was used for other bytes, because that write may
-/// have been applied.
+/// Sorts AWS's errors into permanent and transient failures. A permanent failure is a bug in the
+/// caller; a transient one can be retried. Rejected credentials count as transient, because
+/// credentials expire and the next instance has new ones. A request token that was used with other
+/// bytes counts as transient, because the earlier write may have been applied.
 impl<E: ProvideErrorMetadata, R> From<SdkError<E, R>> for StoreError {
     fn from(error: SdkError<E, R>) -> Self {
         let transient = match error.as_service_error() {

@@ -1,4 +1,4 @@
-//! Items and their attributes.
+//! Conversions between Rust values and DynamoDB's items and attributes.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::store::error::{Result, StoreError};
 
-/// An item as the SDK knows it.
+/// An item in the SDK's representation.
 pub(in crate::store) type Item = HashMap<String, AttributeValue>;
 
 pub(in crate::store) fn to_item(value: impl Serialize) -> Result<Item> {
@@ -21,27 +21,27 @@ pub(in crate::store) fn from_item<T: DeserializeOwned>(item: Item) -> Result<T> 
         .map_err(|error| StoreError::Internal(format!("a stored item: {error}")))
 }
 
-/// A text value.
+/// A text attribute.
 pub(in crate::store) fn s(text: impl Into<String>) -> AttributeValue {
     AttributeValue::S(text.into())
 }
 
-/// A number value.
+/// A number attribute.
 pub(in crate::store) fn n(number: impl ToString) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
-/// A truth value.
+/// A boolean attribute.
 pub(in crate::store) fn flag(value: bool) -> AttributeValue {
     AttributeValue::Bool(value)
 }
 
-/// An empty map.
+/// An empty map attribute.
 pub(in crate::store) fn no_entries() -> AttributeValue {
     AttributeValue::M(Item::new())
 }
 
-/// True for a canonical UUID; nothing else can name an item.
+/// Returns true for a UUID in its canonical form. No other text can be an item's id.
 pub(in crate::store) fn is_id(text: &str) -> bool {
     Uuid::try_parse(text).is_ok_and(|uuid| uuid.to_string() == text)
 }

@@ -1,4 +1,4 @@
-//! The table Ledger: rows that move credits, administrators' acts, and what is counted in both.
+//! The Ledger table: entries that move credits, administrators' acts, and figures counted in it.
 
 pub(in crate::store) mod acts;
 pub(in crate::store) mod entries;

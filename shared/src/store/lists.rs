@@ -1,4 +1,4 @@
-//! Lists of all users, for administrators.
+//! The lists of all users that administrators see.
 
 pub(in crate::store) mod census;
 pub(in crate::store) mod filters;

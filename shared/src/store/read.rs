@@ -10,11 +10,11 @@ use crate::store::patience::Patience;
 use crate::store::schema::pk;
 use crate::store::{Item, Result, Store, StoreError, from_item, s};
 
-/// How many ids a page has: as many as one `BatchGetItem` takes.
+/// How many ids a page has: the most that one `BatchGetItem` accepts.
 const LOOKED_AT: i32 = 100;
 
 impl Store {
-    /// Strongly consistent.
+    /// Reads an item, strongly consistent.
     pub(in crate::store) async fn get<T: DeserializeOwned>(
         &self,
         table: &str,
@@ -24,8 +24,8 @@ impl Store {
         get.consistent_read(true).send().await?.item.map(from_item).transpose()
     }
 
-    /// Asks for at most `count` items of a user's partition that sort before `before`, newest first.
-    /// `keys` is the key condition over `:user` and `:before`.
+    /// Prepares a query for at most `count` items in a user's partition that sort before `before`,
+    /// newest first. `keys` is the key condition, over `:user` and `:before`.
     pub(in crate::store) fn newest_first(
         &self,
         table: &str,
@@ -47,9 +47,9 @@ impl Store {
             .limit(i32::try_from(count).unwrap_or(i32::MAX))
     }
 
-    /// The ids of some of a user's items in the table Tokens whose keys begin with `kind`, newest
-    /// first, older than the item with the id `before`; and whether there may be more. Read from an
-    /// index, which learns of new items a moment later.
+    /// Returns a page of ids of a user's items in the Tokens table, and whether there may be more.
+    /// The items have keys that begin with `kind`, and are older than the item with the id
+    /// `before`; the newest come first. The ids come from an index, which may lag by a moment.
     pub(in crate::store) async fn ids_of_user(
         &self,
         kind: &str,
@@ -77,8 +77,8 @@ impl Store {
         Ok((page.items.unwrap_or_default().into_iter().filter_map(id).collect(), more))
     }
 
-    /// The items with these ids, in their order, strongly consistent. `kind` is the prefix of their
-    /// keys. Deleted items are left out.
+    /// Reads the items with these ids and returns them in the same order, strongly consistent.
+    /// `kind` is the prefix of their keys. Skips deleted items.
     pub(in crate::store) async fn with_ids<T: DeserializeOwned>(
         &self,
         kind: &str,
@@ -98,7 +98,8 @@ impl Store {
         ids.iter().filter_map(|id| found.remove(id)).map(from_item).collect()
     }
 
-    /// At most 100 items, in any order, strongly consistent. Deleted items are left out.
+    /// Reads at most 100 items, strongly consistent, and returns them in any order. Skips deleted
+    /// items.
     pub(in crate::store) async fn items(
         &self,
         table: &str,
@@ -107,7 +108,7 @@ impl Store {
         self.parts_of_items(table, wanted, None).await
     }
 
-    /// The same with these attributes only.
+    /// Like [`Store::items`], but reads only these attributes.
     pub(in crate::store) async fn parts_of_items(
         &self,
         table: &str,
@@ -126,7 +127,7 @@ impl Store {
             let keys = keys.map_err(|error| StoreError::Internal(error.to_string()))?;
             let read = self.client.batch_get_item().request_items(table, keys).send().await?;
             found.extend(read.responses.into_iter().flatten().flat_map(|(_, items)| items));
-            // A reply with some of the items, from a busy table or of large items, names the rest.
+            // A busy table, or one with large items, may return only some items and name the rest.
             wanted = read
                 .unprocessed_keys
                 .into_iter()
@@ -144,7 +145,7 @@ impl Store {
     }
 }
 
-/// The items of one page; and whether there may be more.
+/// Reads one page of items. Also returns whether there may be more.
 pub(in crate::store) async fn page<T: DeserializeOwned>(
     query: QueryFluentBuilder,
 ) -> Result<(Vec<T>, bool)> {
@@ -154,14 +155,14 @@ pub(in crate::store) async fn page<T: DeserializeOwned>(
     Ok((items, more))
 }
 
-/// Names for a query.
+/// Attribute names for a query.
 pub(in crate::store) fn names<const N: usize>(
     names: [(&str, &str); N],
 ) -> Option<HashMap<String, String>> {
     Some(names.map(|(name, of)| (name.to_owned(), of.to_owned())).into())
 }
 
-/// Values for a query.
+/// Attribute values for a query.
 pub(in crate::store) fn values<const N: usize>(
     values: [(&str, AttributeValue); N],
 ) -> Option<Item> {

@@ -1,4 +1,4 @@
-//! What is remembered of requests: idempotency keys, retries, and counts that limit abuse.
+//! Data about requests: records of idempotency keys, retries, and the counts that limit abuse.
 
 pub(in crate::store) mod attempts;
 pub(in crate::store) mod quotas;

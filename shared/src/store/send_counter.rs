@@ -8,19 +8,19 @@ use aws_sdk_dynamodb::error::BoxError;
 use futures_util::future::BoxFuture;
 
 tokio::task_local! {
-    /// How often the SDK has sent the request that is being watched.
+    /// How often the SDK has sent the watched request.
     static SENDS: Cell<u32>;
 }
 
-/// The client's interceptor that counts how often the SDK sends a request. It belongs to the client,
-/// since for an interceptor of a single call the SDK builds a configuration for that call.
+/// An interceptor that counts how often the SDK sends a request. The whole client shares the
+/// interceptor, because the SDK builds a new configuration for each call that adds an interceptor.
 #[derive(Debug)]
 pub(in crate::store) struct SendCounter;
 
 impl SendCounter {
-    /// Runs a future that sends a request. `sent_again` becomes true if the SDK sends the request more
-    /// than once: an earlier copy may still arrive. Takes a box, since the future is large, and each
-    /// layer around it would move it over the stack.
+    /// Runs a future that sends a request. Sets `sent_again` if the SDK sends the request more than
+    /// once, because an earlier copy may still arrive. The future is boxed because it is large, and
+    /// every layer around an unboxed future would move it on the stack.
     pub(in crate::store) async fn watch<T>(sending: BoxFuture<'_, T>, sent_again: &mut bool) -> T {
         let counted = async {
             let sent = sending.await;
@@ -42,8 +42,8 @@ impl Intercept for SendCounter {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        // Fails outside of `watch`: how often a read is sent doesn't matter. The SDK sends in the
-        // caller's task.
+        // The update fails outside of `watch`, where the count isn't needed. The SDK sends in the
+        // caller's task, so the task-local is visible here.
         let _ = SENDS.try_with(|sends| sends.set(sends.get() + 1));
         Ok(())
     }

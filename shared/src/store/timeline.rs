@@ -1,6 +1,6 @@
-//! Lists of all users' items by time. An index has them by month or day, spread over shards, so
-//! that no partition has them all. The cost of a page depends on what it shows, and not on how much
-//! there is.
+//! Lists of all users' items by time. An index partitions the items by month or day and spreads
+//! each period over shards, so that no partition grows too large. A page costs as much as the items
+//! that it shows, no matter how many items exist.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,13 +13,13 @@ use crate::clock::{Day, FIRST_DAY, least_id, millis_of, month, neighbour};
 use crate::store::read::{names, values};
 use crate::store::{Item, Result, Store, StoreError, from_item, is_id, s};
 
-/// How many queries one page may cost: empty months cost as much as others.
+/// The most queries that one page may cost. Empty months cost as much as full ones.
 const QUERIES: usize = 48;
 
-/// How many items of each partition are read at a time.
+/// How many items are read from each partition at a time.
 const STEP: i32 = 100;
 
-/// Sorts after every id.
+/// A text that sorts after every id.
 const AFTER_ALL: &str = "~";
 
 /// An index of items by time.
@@ -27,24 +27,24 @@ const AFTER_ALL: &str = "~";
 pub(in crate::store) struct Timeline<'t> {
     pub(in crate::store) table: &'t str,
     pub(in crate::store) index: &'static str,
-    /// The index's partition key: `<yyyy-mm>#<shard>`, or without the shard if there is only one.
+    /// The index's partition key: `<yyyy-mm>#<shard>`, without the shard if there is only one.
     pub(in crate::store) partition: &'static str,
-    /// Its sort key, a UUIDv7.
+    /// The index's sort key, a UUIDv7.
     pub(in crate::store) id: &'static str,
     pub(in crate::store) shards: u8,
 }
 
-/// Where a page of such a list begins.
+/// The position at which a page of a list by time begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// After this id, with older ones.
+    /// Begins with the newest item older than this id.
     Before(String),
-    /// At the newest item of this month.
+    /// Begins with the newest item of this month.
     In(String),
 }
 
 impl Place {
-    /// Reads the text of a cursor.
+    /// Parses a cursor.
     ///
     /// # Errors
     /// [`StoreError::InvalidPosition`].
@@ -57,7 +57,7 @@ impl Place {
     }
 }
 
-/// The days of a list by time, both included; `None` for no limit.
+/// A range of days, both ends included. `None` leaves an end open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
     /// The first day.
@@ -67,13 +67,14 @@ pub struct Span {
 }
 
 impl Span {
-    /// Where the newest item of these days is. `None` for the newest of all.
+    /// Returns the position of the newest item in these days. `None` if that is the newest item of
+    /// all.
     pub(in crate::store) fn begin(self, now: u64) -> Option<Place> {
         let end = self.last.map(|last| last.after(1).begins()).filter(|end| *end <= now)?;
         Some(Place::Before(least_id(end)))
     }
 
-    /// Sorts before every id of these days.
+    /// Returns a text that sorts before every id of these days, and after all older ids.
     pub(in crate::store) fn least(self) -> String {
         self.first.map(|first| least_id(first.begins())).unwrap_or_default()
     }
@@ -87,7 +88,7 @@ impl fmt::Display for Place {
 }
 
 impl Timeline<'_> {
-    /// The partitions of a month or day.
+    /// Returns the partitions of a month or day.
     pub(in crate::store) fn partitions(&self, of: &str) -> Vec<String> {
         match self.shards {
             1 => vec![of.to_owned()],
@@ -95,7 +96,7 @@ impl Timeline<'_> {
         }
     }
 
-    /// How many months one page looks at.
+    /// The most queries per shard that one page may take.
     fn rounds(&self) -> usize {
         (QUERIES / usize::from(self.shards)).max(1)
     }
@@ -110,9 +111,9 @@ impl Timeline<'_> {
 }
 
 impl Store {
-    /// At most `count` items of a list, newest first, from `place` or from the month of `now`
-    /// (milliseconds); and where the next page begins, if there may be one. It may have few items
-    /// or none where months are empty.
+    /// Returns at most `count` items of a list, newest first, from `place` or from the month of
+    /// `now` (milliseconds), and where the next page begins if there may be one. The page may be
+    /// short or empty if months are empty.
     pub(in crate::store) async fn newest(
         &self,
         list: Timeline<'_>,
@@ -147,8 +148,9 @@ impl Store {
         Ok((found, next))
     }
 
-    /// The same, with only the items from which `read` makes a value, down to the id `least`. It looks at a bounded
-    /// number of items: a page may have few or none, and the next one goes on where it ended.
+    /// Like [`Store::newest`], but returns only the items for which `read` returns a value, down to
+    /// the id `least`. Reads a bounded number of items, so a page may be short or empty; the next
+    /// page continues where this page ended.
     pub(in crate::store) async fn newest_of<T>(
         &self,
         list: Timeline<'_>,
@@ -162,7 +164,8 @@ impl Store {
         let (mut before, mut next) = (before.to_owned(), None);
         let last_month = millis_of(least).map_or_else(String::new, month).max(FIRST_DAY.month());
         let mut found = Vec::new();
-        // A page of which most items are accepted costs as much as one of all items.
+        // Begin with few items: if `read` accepts most of them, the page costs as much as a page
+        // without a filter.
         let mut limit = i32::try_from(count + 1).unwrap_or(i32::MAX);
         for _ in 0..list.rounds() {
             let (items, end) = self.newest_before(list, &of, &before, limit).await?;
@@ -192,8 +195,9 @@ impl Store {
         Ok((found, next))
     }
 
-    /// The newest items of a month, older than the id `before`, read from at most `limit` of each
-    /// partition; and the id at which they end, if the month may have older ones.
+    /// Returns the newest items of a month that are older than the id `before`, from at most
+    /// `limit` items per partition. Also returns the id at which they end, if the month may have
+    /// older items.
     async fn newest_before(
         &self,
         list: Timeline<'_>,
@@ -204,7 +208,7 @@ impl Store {
         let (mut items, mut end) = (Vec::new(), None::<String>);
         for lane in self.lanes_before(list, of, before, limit).await? {
             let some = lane.items.unwrap_or_default();
-            // A partition that was cut off may have further items that come before those of others.
+            // A truncated partition may have unread items that sort before other partitions' items.
             let cut = some.last().filter(|_| lane.last_evaluated_key.is_some());
             end = end.max(cut.map(|cut| list.id_of(cut).to_owned()));
             items.extend(some);
@@ -214,7 +218,7 @@ impl Store {
         Ok((items, end))
     }
 
-    /// The newest items of a month, older than the id `before`: at most `limit` of each partition.
+    /// Queries every partition of a month for at most `limit` items older than the id `before`.
     async fn lanes_before(
         &self,
         list: Timeline<'_>,
@@ -240,8 +244,8 @@ impl Store {
         Ok(try_join_all(lanes).await?)
     }
 
-    /// Some items of a day in these partitions, oldest first, after the id `after`; and the last
-    /// id, if there may be more.
+    /// Returns some of a day's items in these partitions, oldest first and after the id `after`.
+    /// Also returns the last id, if there may be more items.
     pub(in crate::store) async fn of_day<T: DeserializeOwned>(
         &self,
         list: Timeline<'_>,
@@ -279,7 +283,7 @@ impl Store {
             );
             found.extend(items);
         }
-        // A partition that was cut off may have further items that come before those of others.
+        // A truncated partition may have unread items that sort before other partitions' items.
         let end = ends.into_iter().min();
         found.retain(|item| {
             list.id_of(item) != after && end.as_deref().is_none_or(|end| list.id_of(item) <= end)
@@ -289,7 +293,7 @@ impl Store {
     }
 }
 
-/// The month in which a page begins, and the id that its items are older than.
+/// Returns the month in which a page begins, and the id that its items must be older than.
 fn begin(place: Option<&Place>, now: u64) -> Result<(String, &str)> {
     Ok(match place {
         None => (month(now), AFTER_ALL),

@@ -1,4 +1,4 @@
-//! The spans of calls to DynamoDB. Only clients with traces have this.
+//! Trace spans for calls to DynamoDB. Only clients with tracing enabled have this interceptor.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -21,7 +21,7 @@ use aws_smithy_types::config_bag::{Storable, StoreReplace};
 
 use crate::telemetry::trace::{self, Attributes, Trace};
 
-/// Records a span for each call within a trace.
+/// Records a span for each DynamoDB call inside a trace.
 #[derive(Debug)]
 pub(in crate::store) struct TraceInterceptor;
 
@@ -30,7 +30,7 @@ impl Intercept for TraceInterceptor {
         "Traced"
     }
 
-    /// The first hook that knows the operation.
+    /// Starts the span. Earlier hooks don't know the operation.
     fn read_before_serialization(
         &self,
         context: &BeforeSerializationInterceptorContextRef<'_>,
@@ -68,7 +68,7 @@ impl Intercept for TraceInterceptor {
                 let body = response.and_then(|response| response.body().bytes());
                 let code = body.and_then(code).unwrap_or("unknown");
                 said.push(("db.response.status_code", code.into()));
-                // The refusal of a conditional write is an answer.
+                // A conditional write that is refused hasn't failed.
                 (!REFUSALS.contains(&code)).then_some(code)
             }
             Some(Err(error)) if error.is_timeout_error() => Some("timeout"),
@@ -79,10 +79,10 @@ impl Intercept for TraceInterceptor {
     }
 }
 
-/// How DynamoDB says that a condition doesn't hold.
+/// The error codes with which DynamoDB reports that a condition didn't hold.
 const REFUSALS: [&str; 2] = ["ConditionalCheckFailedException", "TransactionCanceledException"];
 
-/// A call that is running. If it is given up, so is its span.
+/// A call in progress. Dropping it ends the span as given up.
 #[derive(Debug)]
 struct RunningCall {
     trace: Trace,
@@ -121,7 +121,7 @@ impl Drop for RunningCall {
     }
 }
 
-/// The table of a call that has only one.
+/// Returns the table of a call that uses only one table.
 fn table(input: &Input) -> Option<&str> {
     macro_rules! of {
         ($($type:ident)+) => {
@@ -134,7 +134,7 @@ fn table(input: &Input) -> Option<&str> {
     None
 }
 
-/// The code of a failure, from the body of DynamoDB's reply:
+/// Returns the error code in the body of DynamoDB's reply:
 /// `{"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", ..}`.
 fn code(body: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(body).ok()?;

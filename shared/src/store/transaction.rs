@@ -1,4 +1,4 @@
-//! Several writes that are applied together or not at all.
+//! Transactions: several writes that are applied together or not at all.
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::CancellationReason;
@@ -17,32 +17,32 @@ pub(in crate::store) enum Transaction {
     Refused(Refusals),
 }
 
-/// Which of a transaction's writes were refused.
+/// The reasons why a transaction's writes were refused, by index.
 pub(in crate::store) struct Refusals(Vec<CancellationReason>);
 
 impl Refusals {
-    /// Whether the condition of the `index`-th write didn't hold.
+    /// Returns true if the condition of the write at `index` didn't hold.
     pub(in crate::store) fn has(&self, index: usize) -> bool {
         self.0.get(index).is_some_and(is_refusal)
     }
 
-    /// The item that refused the `index`-th write; empty if there is no item, or the write doesn't
-    /// show it. `None` if that write wasn't refused.
+    /// Returns the item that failed the condition of the write at `index`. The item is empty if it
+    /// doesn't exist or the write doesn't show it. `None` if that write wasn't refused.
     pub(in crate::store) fn item(&self, index: usize) -> Option<Item> {
         let reason = self.0.get(index).filter(|reason| is_refusal(reason))?;
         Some(reason.item().cloned().unwrap_or_default())
     }
 
-    /// The item that refused the `index`-th write; `None` if the reply had none.
+    /// Like [`Refusals::item`], but deserializes the item. `None` if the reply had no item.
     pub(in crate::store) fn read<T: DeserializeOwned>(&self, index: usize) -> Result<Option<T>> {
         self.item(index).filter(|item| !item.is_empty()).map(from_item).transpose()
     }
 }
 
 impl Store {
-    /// Sends a transaction until its outcome is known: after a conflict with another writer,
-    /// throttling or "still in progress" nothing was applied yet, so the same bytes are sent again
-    /// under the same request token, after a pause of random length.
+    /// Sends a transaction until its outcome is known. After a conflict with another writer,
+    /// throttling or "still in progress", nothing was applied yet, so the same bytes are sent again
+    /// under the same request token after a random pause.
     pub(in crate::store) async fn transact(
         &self,
         writes: Vec<Write>,
@@ -51,8 +51,8 @@ impl Store {
         self.transact_watched(writes, request_token, &mut false).await
     }
 
-    /// The same. `sent_again` becomes true if the SDK sent a request more than once, so that an
-    /// earlier copy may still arrive.
+    /// Like [`Store::transact`], but sets `sent_again` if the SDK sent a request more than once,
+    /// because an earlier copy may still arrive.
     pub(in crate::store) async fn transact_watched(
         &self,
         writes: Vec<Write>,

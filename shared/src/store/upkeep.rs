@@ -1,4 +1,4 @@
-//! Work that no request waits for: returning the credits of dead functions, auditing balances, and
+//! Background work: returning the credits that dead functions held, auditing balances, and
 //! restoring tables.
 
 pub(in crate::store) mod audit;

@@ -1,5 +1,5 @@
-//! A write of one item as a value: sent alone, or as one of a transaction's writes. The SDK has
-//! separate builders for the two, so that each write would have to be spelled twice.
+//! A write of one item, as a value that can be sent alone or in a transaction. The SDK has separate
+//! builders for the two cases, so without this type each write would be spelled out twice.
 
 use std::collections::HashMap;
 
@@ -19,10 +19,10 @@ use crate::store::patience::Patience;
 use crate::store::send_counter::SendCounter;
 use crate::store::{Item, Result, Store, StoreError, from_item};
 
-/// The condition of a put that must not replace an item of the tables Users or Tokens.
+/// A condition for a put that must not replace an item in the Users or Tokens table.
 pub(in crate::store) const NEW: &str = "attribute_not_exists(pk)";
 
-/// A write of one item, or a check of one.
+/// A write of one item, or a check of one item's condition.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Write {
     table: String,
@@ -41,7 +41,8 @@ enum Operation {
     Check { key: Item },
 }
 
-/// Sets what all writes have in common. The SDK's seven builders have these setters, but no trait.
+/// Sets the fields that all writes have. The SDK's seven builders have these setters, but no common
+/// trait.
 macro_rules! conditional {
     ($builder:expr, $write:ident) => {
         $builder
@@ -53,7 +54,7 @@ macro_rules! conditional {
     };
 }
 
-/// Takes the item that refused a write out of its error.
+/// Returns a function that extracts the item that failed the condition from an error.
 macro_rules! shown {
     ($error:ident) => {
         |error| match error {
@@ -69,7 +70,7 @@ impl Write {
         Self::of(table, Operation::Put { item })
     }
 
-    /// Changes the item by an update expression, which creates it where it is missing.
+    /// Changes the item by an update expression. Creates the item if it is missing.
     pub(in crate::store) fn update(table: &str, key: Item, expression: impl Into<String>) -> Self {
         Self::of(table, Operation::Update { key, expression: expression.into(), returns: None })
     }
@@ -79,7 +80,7 @@ impl Write {
         Self::of(table, Operation::Delete { key })
     }
 
-    /// Changes nothing, but refuses a transaction as other writes do. It can't be sent alone.
+    /// Changes nothing, but its condition can refuse a transaction. A check can't be sent alone.
     pub(in crate::store) fn check(table: &str, key: Item) -> Self {
         Self::of(table, Operation::Check { key })
     }
@@ -95,13 +96,13 @@ impl Write {
         }
     }
 
-    /// The condition without which the write is refused, in place of an earlier one.
+    /// Sets the condition that the write requires, in place of an earlier condition.
     pub(in crate::store) fn condition(mut self, condition: impl Into<String>) -> Self {
         self.condition = Some(condition.into());
         self
     }
 
-    /// Names of attributes and of keys of maps, for the expressions.
+    /// Adds names for attributes and map keys to the expressions.
     pub(in crate::store) fn names<N: Into<String>, A: Into<String>>(
         mut self,
         names: impl IntoIterator<Item = (N, A)>,
@@ -110,7 +111,7 @@ impl Write {
         self
     }
 
-    /// Values for the expressions.
+    /// Adds values to the expressions.
     pub(in crate::store) fn values<N: Into<String>>(
         mut self,
         values: impl IntoIterator<Item = (N, AttributeValue)>,
@@ -119,13 +120,13 @@ impl Write {
         self
     }
 
-    /// Has a refusal show the item that failed the condition.
+    /// Makes a refusal return the item that failed the condition.
     pub(in crate::store) fn shows_item(mut self) -> Self {
         self.shows_item = true;
         self
     }
 
-    /// Has an update that is sent alone return the item as it was before or is after it.
+    /// Makes an update that is sent alone return the item before or after the change.
     pub(in crate::store) fn returns(mut self, value: ReturnValue) -> Self {
         if let Operation::Update { returns, .. } = &mut self.operation {
             *returns = Some(value);
@@ -133,7 +134,7 @@ impl Write {
         self
     }
 
-    /// The same write for a transaction.
+    /// Converts the write into part of a transaction.
     pub(in crate::store) fn in_transaction(self) -> Result<TransactWriteItem> {
         let write = TransactWriteItem::builder();
         let write = match self.operation {
@@ -170,10 +171,10 @@ impl Write {
 /// The outcome of a write that was sent alone.
 #[derive(Debug)]
 pub(in crate::store) enum Outcome {
-    /// It was applied. The attributes are those that [`Write::returns`] asks for.
+    /// The write was applied. [`Write::returns`] selects the attributes.
     Applied(Item),
-    /// Its condition didn't hold. The item is the one that [`Write::shows_item`] asks for; `None`
-    /// if there is none, or the reply didn't have it.
+    /// The condition didn't hold. [`Write::shows_item`] requests the item; `None` if the item
+    /// doesn't exist or the reply lacks it.
     Refused(Option<Item>),
 }
 
@@ -184,14 +185,15 @@ impl Outcome {
 }
 
 impl Store {
-    /// Sends a write, again as long as a transaction on the same item is in progress: the SDK
-    /// doesn't repeat such conflicts, and nothing was applied.
+    /// Sends a write, and retries while a transaction on the same item is in progress. The SDK
+    /// doesn't retry such conflicts; nothing was applied then.
     pub(in crate::store) async fn send(&self, write: &Write) -> Result<Outcome> {
         self.send_watched(write, &mut false).await
     }
 
-    /// The same. `sent_again` becomes true if the write was sent more than once, so that an earlier
-    /// copy may still be on its way. Boxed, or each caller would contain its code.
+    /// Like [`Store::send`], but sets `sent_again` if the write was sent more than once, because an
+    /// earlier copy may still arrive. The future is boxed, because otherwise each caller would
+    /// contain its code.
     pub(in crate::store) fn send_watched<'a>(
         &'a self,
         write: &Write,
@@ -226,7 +228,8 @@ impl Store {
         SendCounter::watch(sending.boxed(), sent_again).boxed()
     }
 
-    /// The item that refused a write: `shown`, or read if the reply didn't have it.
+    /// Returns the item that refused a write: `shown`, or a fresh read if the reply lacked the
+    /// item.
     pub(in crate::store) async fn refused_by<T: DeserializeOwned>(
         &self,
         write: &Write,
@@ -278,7 +281,7 @@ fn has_code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, code: &str) -> b
     error.as_service_error().is_some_and(|service| service.code() == Some(code))
 }
 
-/// DynamoDB refuses empty maps of names and values.
+/// Returns `None` for an empty map, because DynamoDB refuses empty maps of names and values.
 fn or_none<V>(map: HashMap<String, V>) -> Option<HashMap<String, V>> {
     (!map.is_empty()).then_some(map)
 }

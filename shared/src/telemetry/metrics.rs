@@ -1,10 +1,10 @@
-//! Metrics of the product: each is a line of JSON on the standard output, which CloudWatch Logs turns
-//! into metrics by itself ([embedded metric
+//! The product's metrics. Each metric is a line of JSON on the standard output, from which
+//! CloudWatch Logs extracts the metric ([embedded metric
 //! format](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html)).
-//! So a metric costs no network call, and no request waits for one.
+//! Recording a metric costs no network call, and no request waits for it.
 //!
-//! Nothing is written before [`start`]. Functions call it at their start; the local server calls it
-//! only if `METRICS_NAMESPACE` is set.
+//! Metrics are written only after a call of [`start`]. Functions call `start` when they start; the
+//! local server calls it only if `METRICS_NAMESPACE` is set.
 
 use std::io::Write;
 use std::sync::OnceLock;
@@ -13,34 +13,34 @@ use serde_json::{Map, Value, json};
 
 use crate::clock::{Clock, rfc3339};
 
-/// Makes [`Metric`] of a table: name, unit and dimension.
+/// Defines [`Metric`] from a table of names, units and dimensions.
 macro_rules! metrics {
     ($($(#[$doc:meta])* $metric:ident: $unit:ident $(by $dimension:ident)?;)+) => {
-        /// A metric. `docs/operate/operations.md` lists the same ones; a test compares the two.
+        /// A metric. `docs/operate/operations.md` lists all metrics; a test compares the two lists.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Metric {
             $($(#[$doc])* $metric,)+
         }
 
         impl Metric {
-            /// Every metric.
+            /// All metrics.
             pub const ALL: &[Self] = &[$(Self::$metric),+];
 
-            /// Its name.
+            /// Returns the metric's name.
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$metric => stringify!($metric),)+
                 }
             }
 
-            /// Its unit, by CloudWatch's name.
+            /// Returns the metric's unit, by CloudWatch's name.
             pub fn unit(self) -> &'static str {
                 match self {
                     $(Self::$metric => stringify!($unit),)+
                 }
             }
 
-            /// The name of its dimension, if it has one.
+            /// Returns the name of the metric's dimension, if it has one.
             pub fn dimension(self) -> Option<&'static str> {
                 let names: &[&'static str] = match self {
                     $(Self::$metric => &[$(stringify!($dimension))?],)+
@@ -51,46 +51,46 @@ macro_rules! metrics {
     };
 }
 
-// CloudWatch bills each value of a dimension as a metric of its own. So a dimension has a few values,
-// all from the code, and none from requests.
+// CloudWatch bills each value of a dimension as a separate metric. Dimensions therefore have only a
+// few values, which come from the code and never from requests.
 metrics! {
-    /// A message was answered, stored and charged.
+    /// Chats that were answered, stored and charged.
     Chats: Count;
-    /// The tokens of a failed message were returned.
+    /// Failed chats whose credits were returned.
     Refunds: Count;
-    /// Tokens of a failed message whose return the store didn't confirm: they stay held until the
-    /// lease ends.
+    /// Credits of failed chats that stay held until the lease ends, because the store didn't
+    /// confirm their release.
     TokensHeld: Count;
-    /// The store refused to settle an answered message: its lease had ended, its conversation was
-    /// deleted, or its idempotency key had a record.
+    /// Answered chats that the store refused to settle, because the lease had ended, the
+    /// conversation was deleted, or the idempotency key already had a record.
     SettleConflicts: Count;
-    /// A log-in with the right password.
+    /// Log-ins with the right password.
     LogIns: Count;
-    /// A request failed, or was refused. By the failure's code.
+    /// Requests that failed or were refused, by the failure's code.
     Failures: Count by Code;
-    /// The time until a provider's answer was complete.
+    /// The time until a provider's answer is complete.
     AiLatency: Milliseconds by Provider;
-    /// 1 if a provider that was asked has not answered, otherwise 0. The average is the share of
-    /// failures.
+    /// 1 if a provider fails to answer, otherwise 0. The average is the share of failed calls.
     AiFailures: Count by Provider;
-    /// Accounts that a sweep has inspected. A sweep that fails records nothing.
+    /// Accounts that a sweep has inspected. A failed sweep records nothing.
     SweptAccounts: Count;
-    /// Tokens of dead functions that a sweep has returned.
+    /// Credits from expired holds that a sweep has returned.
     TokensReturned: Count;
-    /// Deleted accounts that were erased completely. An erasure that fails records nothing.
+    /// Deleted accounts whose data was erased completely. A failed erasure records nothing.
     ErasedAccounts: Count;
-    /// An e-mail was given to Amazon SES.
+    /// E-mails that Amazon SES has accepted.
     MailsSent: Count;
-    /// An attempt to send an e-mail failed. By `temporary` (it is retried) and `permanent`.
+    /// Failed attempts to send an e-mail. The kind is `temporary` if the attempt is retried,
+    /// otherwise `permanent`.
     MailsFailed: Count by Kind;
-    /// Differences that `manage audit` has found, 0 if there were none.
+    /// Differences that `manage audit` has found. 0 if there are none.
     AuditDifferences: Count;
 }
 
-/// The kind of [`Metric::MailsFailed`] that is retried.
+/// The kind of [`Metric::MailsFailed`] for attempts that are retried.
 pub const TEMPORARY: &str = "temporary";
 
-/// The kind of [`Metric::MailsFailed`] that is not retried.
+/// The kind of [`Metric::MailsFailed`] for attempts that aren't retried.
 pub const PERMANENT: &str = "permanent";
 
 struct Sink {
@@ -100,37 +100,37 @@ struct Sink {
 
 static SINK: OnceLock<Sink> = OnceLock::new();
 
-/// From now on, every recorded metric is a line for `write`, in this namespace of CloudWatch. Only
-/// the first call in a process has an effect.
+/// Starts the recording of metrics in this CloudWatch namespace. `write` gets a line for each
+/// record. Only the first call in a process has an effect.
 pub fn start(namespace: String, write: fn(&str)) {
     let _ = SINK.set(Sink { namespace, write });
 }
 
-/// Writes a line to the standard output, as a whole. A line that can't be written is lost, like any
-/// line of the log.
+/// Writes a line to the standard output in one call. If writing fails, the line is lost, as a log
+/// line would be.
 pub fn to_stdout(line: &str) {
     let _ = std::io::stdout().write_all(line.as_bytes());
 }
 
-/// Records metrics without a dimension, as one line.
+/// Records metrics without a dimension on one line.
 pub fn record(values: &[(Metric, u64)]) {
     write(None, values);
 }
 
-/// Records metrics that have the same dimension, with this value of it, as one line.
+/// Records metrics that share a dimension on one line. `value` is the dimension's value.
 pub fn record_by(value: &str, values: &[(Metric, u64)]) {
     write(Some(value), values);
 }
 
 fn write(by: Option<&str>, values: &[(Metric, u64)]) {
     if let Some(Sink { namespace, write }) = SINK.get() {
-        // The system's time: the clock of a test may run ahead, and CloudWatch refuses such times.
+        // Use the system's clock: a test's clock may be ahead, and CloudWatch refuses future times.
         write(&line(namespace, Clock::default().millis(), by, values));
     }
 }
 
-/// The line of these values, with its end. It has the `level` and the `timestamp` by which Lambda
-/// recognizes a line of a JSON log
+/// Returns the line for these values, including the line break. Lambda recognizes a JSON log line
+/// by its `level` and `timestamp`
 /// ([rules](https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html)).
 fn line(namespace: &str, millis: u64, by: Option<&str>, values: &[(Metric, u64)]) -> String {
     let dimension = values.first().and_then(|(metric, _)| metric.dimension()).zip(by);

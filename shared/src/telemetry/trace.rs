@@ -1,9 +1,9 @@
-//! Traces of the product: the request or the scheduled work, its calls to the store and to the AI,
-//! as [OpenTelemetry](https://opentelemetry.io/docs/specs/otel/trace/) has them. They are sent to a
-//! collector if an operator names one; otherwise nothing here runs.
+//! The product's traces: each records a request or a scheduled run and its calls to the store and
+//! the AI, as in [OpenTelemetry](https://opentelemetry.io/docs/specs/otel/trace/). Traces are
+//! recorded and sent only if the operator has set a collector.
 //!
-//! A span has times, names from the code, the settings or the store, and counts. It has no text of a
-//! request, no id of a person and no secret.
+//! A span contains times, counts, and names from the code, the settings or the store. It never
+//! contains texts from a request, ids of people or secrets.
 
 mod export;
 mod otlp;
@@ -21,18 +21,18 @@ use uuid::Uuid;
 use crate::telemetry::trace::export::Exporter;
 pub use crate::telemetry::trace::parent::Parent;
 
-/// The most spans of one invocation. Later calls are only counted.
+/// The maximum number of spans in one invocation. Calls beyond the maximum are only counted.
 const SPANS: usize = 128;
 
-/// Records traces, and sends them. Cloning it is cheap.
+/// Records and sends traces. Cloning is cheap.
 #[derive(Clone)]
 pub struct Traces(Arc<Recorder>);
 
 struct Recorder {
     exporter: Exporter,
-    /// `service.name`.
+    /// The value of `service.name`.
     service: String,
-    /// The share of invocations that are recorded.
+    /// The share of invocations that are recorded, from 0 to 1.
     share: f64,
     started: AtomicBool,
 }
@@ -49,22 +49,22 @@ impl fmt::Debug for Trace {
     }
 }
 
-/// The trace of one invocation, as far as this function adds to it. Clones share it.
+/// The part of a trace that one invocation records. Clones share it.
 #[derive(Clone)]
 pub struct Trace(Arc<Recording>);
 
 struct Recording {
     traces: Traces,
-    /// 32 hexadecimal digits.
+    /// The trace's id, 32 hexadecimal digits.
     id: String,
-    /// The id of the span that contains all others, 16 hexadecimal digits.
+    /// The id of the span that contains all other spans, 16 hexadecimal digits.
     root: String,
-    /// The caller's span.
+    /// The id of the caller's span.
     parent: Option<String>,
     is_recorded: bool,
     is_first: bool,
     began: Instant,
-    /// When it began, since 1970.
+    /// The start of the invocation, as the time since 1970.
     began_at: Duration,
     spans: Mutex<Spans>,
 }
@@ -82,14 +82,14 @@ struct Span {
     parent: Option<String>,
     name: String,
     kind: Kind,
-    /// In nanoseconds since 1970.
+    /// The start in nanoseconds since 1970.
     from: u128,
     to: u128,
     attributes: Attributes,
     has_failed: bool,
 }
 
-/// The kinds of spans, by their numbers in OTLP.
+/// The kinds of spans, with their numbers in OTLP.
 #[derive(Clone, Copy)]
 enum Kind {
     Internal = 1,
@@ -97,7 +97,7 @@ enum Kind {
     Client = 3,
 }
 
-/// What a span says, by the names of the [semantic
+/// A span's attributes, named as in the [semantic
 /// conventions](https://opentelemetry.io/docs/specs/semconv/).
 pub type Attributes = Vec<(&'static str, Value)>;
 
@@ -106,13 +106,13 @@ pub type Attributes = Vec<(&'static str, Value)>;
 pub enum Value {
     /// A text.
     Text(String),
-    /// Texts.
+    /// A list of texts.
     Texts(Vec<String>),
-    /// A whole number.
+    /// An integer.
     Number(i64),
-    /// A number.
+    /// A floating-point number.
     Fraction(f64),
-    /// A truth value.
+    /// A Boolean.
     Flag(bool),
 }
 
@@ -128,23 +128,23 @@ impl From<u32> for Value {
     }
 }
 
-/// The span of a whole invocation, without its times.
+/// The span for a whole invocation, without its times.
 pub struct Root {
     /// The function's name.
     pub function: String,
     /// The span's name.
     pub name: String,
-    /// What it says.
+    /// The span's attributes.
     pub attributes: Attributes,
-    /// Whether the invocation failed by itself: a refused request is no failure.
+    /// True if the invocation failed. A refused request doesn't count as a failure.
     pub has_failed: bool,
-    /// Whether a client waits for it.
+    /// True if a client waits for the invocation.
     pub is_request: bool,
 }
 
 impl Root {
-    /// The span of work that a schedule or a stream starts (`trigger`), with the code of its
-    /// failure.
+    /// Creates the span for a run that a schedule or a stream starts. `trigger` is the kind of the
+    /// start, and `failure` the code of the run's failure.
     pub fn of_work(function: &str, trigger: &str, failure: Option<&str>) -> Self {
         let mut attributes = vec![("faas.trigger", trigger.into())];
         attributes.extend(failure.map(|code| ("error.type", code.into())));
@@ -159,19 +159,19 @@ impl Root {
 }
 
 impl Traces {
-    /// Traces for the collector at `endpoint`, of this share of the invocations. `None` if TLS can't
-    /// be configured; then no call to AWS is possible either.
+    /// Creates a recorder that sends this share of all invocations to the collector at `endpoint`.
+    /// `None` if TLS can't be configured. In that case, calls to AWS are also impossible.
     pub fn for_endpoint(endpoint: &str, service: &str, share: f64) -> Option<Self> {
         let (exporter, service) = (Exporter::for_endpoint(endpoint)?, service.to_owned());
         Some(Self(Arc::new(Recorder { exporter, service, share, started: AtomicBool::new(false) })))
     }
 
-    /// Begins the trace of an invocation. The caller can only keep it from being recorded: otherwise
-    /// an attacker could have every request recorded, which the operator pays for.
+    /// Starts the trace of an invocation. A caller can opt out of recording, but can't request it.
+    /// Otherwise an attacker could have every request recorded at the operator's expense.
     pub fn begin(&self, parent: Parent) -> Trace {
         let random = Uuid::new_v4();
         let (drawn, _) = random.as_u64_pair();
-        // The upper 32 bits of a random UUID are all random.
+        // The upper 32 bits of a UUIDv4 are all random.
         let is_drawn = (drawn >> 32) as f64 / (f64::from(u32::MAX) + 1.0) < self.0.share;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Trace(Arc::new(Recording {
@@ -189,12 +189,12 @@ impl Traces {
 }
 
 impl Trace {
-    /// Its id, which lines of the log have too, whether or not it is recorded.
+    /// Returns the trace's id. Log lines contain it even if the trace isn't recorded.
     pub fn id(&self) -> &str {
         &self.0.id
     }
 
-    /// Adds a call to another service, which ends now. `failure` is a code.
+    /// Adds a span for a call to another service that ends now. `failure` is the failure's code.
     pub fn call(
         &self,
         name: String,
@@ -224,7 +224,7 @@ impl Trace {
         }
     }
 
-    /// Ends the invocation now.
+    /// Ends the span of the whole invocation.
     pub fn end(&self, mut root: Root) {
         if !self.0.is_recorded {
             return;
@@ -247,8 +247,8 @@ impl Trace {
         });
     }
 
-    /// Sends the spans that have ended. Waits for it only for a short time, and not at all if the
-    /// collector was too slow the last time.
+    /// Sends the spans that have ended. Waits only for a short time, and not at all while the
+    /// collector is slow.
     pub async fn send(&self) {
         if let Some(body) = self.0.take() {
             self.0.traces.0.exporter.send(body).await;
@@ -261,12 +261,13 @@ impl Recording {
         self.spans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The time on the clock at this moment: the durations are right even if the clock is adjusted.
+    /// Converts an instant to the system clock's time. Durations stay right if the clock is
+    /// adjusted.
     fn nanos(&self, at: Instant) -> u128 {
         (self.began_at + at.saturating_duration_since(self.began)).as_nanos()
     }
 
-    /// The spans that have ended and weren't sent, as OTLP.
+    /// Returns the spans that have ended and haven't been sent, as OTLP.
     fn take(&self) -> Option<String> {
         let mut spans = self.spans();
         let ended = std::mem::take(&mut spans.ended);
@@ -275,8 +276,8 @@ impl Recording {
     }
 }
 
-/// What ends after the invocation, or without its end, is sent too: the answer to a client that has
-/// disconnected is stored later.
+/// Sends the spans that end after the invocation, such as the settlement of an answer whose client
+/// has disconnected.
 impl Drop for Recording {
     fn drop(&mut self) {
         if let Some(body) = self.take() {
@@ -285,7 +286,7 @@ impl Drop for Recording {
     }
 }
 
-/// A random id of a span.
+/// Returns a random id for a span.
 fn span_id() -> String {
     let (_, random) = Uuid::new_v4().as_u64_pair();
     format!("{random:016x}")
@@ -295,7 +296,7 @@ tokio::task_local! {
     static CURRENT: Trace;
 }
 
-/// Does work as a part of this trace.
+/// Runs `work` as a part of this trace.
 pub async fn scope<F: Future>(trace: Option<&Trace>, mut work: Pin<&mut F>) -> F::Output {
     poll_fn(|context| match trace {
         None => work.as_mut().poll(context),
@@ -304,7 +305,7 @@ pub async fn scope<F: Future>(trace: Option<&Trace>, mut work: Pin<&mut F>) -> F
     .await
 }
 
-/// Does what a schedule or a stream starts, as a trace of its own.
+/// Runs work that a schedule or a stream has started, and records it in this trace.
 pub async fn of_work<T, E>(
     trace: Option<&Trace>,
     (function, trigger): (&str, &str),
@@ -319,12 +320,12 @@ pub async fn of_work<T, E>(
     done
 }
 
-/// The trace that the running task works for.
+/// Returns the trace that the current task belongs to.
 pub fn current() -> Option<Trace> {
     CURRENT.try_with(Trace::clone).ok()
 }
 
-/// The same if it is recorded.
+/// Returns the trace that the current task belongs to, if it is recorded.
 pub fn recorded() -> Option<Trace> {
     current().filter(|trace| trace.0.is_recorded)
 }
@@ -345,7 +346,7 @@ mod tests {
             assert!(!traces(0.0).begin(Parent::default()).0.is_recorded);
             assert!(!traces(1.0).begin(unrecorded.clone()).0.is_recorded);
         }
-        // 10,000 draws are within five standard deviations of the share.
+        // 10,000 draws are within five standard deviations of the expected share.
         let half = traces(0.5);
         let recorded = (0..10_000).filter(|_| half.begin(Parent::default()).0.is_recorded).count();
         assert!((4750..5250).contains(&recorded), "{recorded}");

@@ -1,4 +1,4 @@
-//! Accounts: their roles, and the credits that are reserved for their chats.
+//! Accounts, their roles and their holds.
 
 use std::collections::BTreeMap;
 
@@ -8,110 +8,112 @@ use crate::Credits;
 use crate::values::Invalid;
 use crate::values::text::key;
 
-/// An account as the table Users stores it, under `user:<key of its name>`.
+/// An account, as the Users table stores it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Account {
-    /// `user:<key of the name>`.
+    /// `user:<name's key form>`.
     pub pk: String,
-    /// UUIDv7. Chats, the ledger and JWTs refer to it: an account that reuses a name has
-    /// another id.
+    /// UUIDv7. Chats, ledger entries and JWTs refer to this id, because a later account may reuse
+    /// the name.
     pub id: String,
-    /// The name as it was typed.
+    /// The username as its owner typed it.
     pub name: String,
-    /// The e-mail address as it was typed. The account has the claim of it.
+    /// The e-mail address as its owner typed it. The account has claimed this address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// Whether the owner has verified this address.
+    /// True if the owner has verified `email`.
     #[serde(default)]
     pub email_verified: bool,
-    /// An address that replaces it once it is verified: another account claims it without proof.
+    /// A new address that another account has claimed without verifying it. The new address
+    /// replaces `email` as soon as the owner verifies it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_email: Option<String>,
-    /// The first name.
+    /// The owner's first name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_name: Option<String>,
-    /// The last name.
+    /// The owner's last name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_name: Option<String>,
-    /// A mark of the instructions for the AI, which are an item of their own.
+    /// A marker for the user's instructions for the AI, which are stored as a separate item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
-    /// The password's hash, a PHC string.
+    /// The hash of the password, as a PHC string.
     pub password: String,
-    /// The id of the idempotency key of its registration.
+    /// The id of the idempotency key that the registration used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// The mark of the network from which it was registered, if that is known.
+    /// An identifier of the network that the account was registered from. `None` if it is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub home: Option<String>,
-    /// The role.
+    /// The account's role.
     pub role: Role,
-    /// A deactivated account can do nothing.
+    /// False if the account was deactivated. A deactivated account can do nothing.
     pub active: bool,
-    /// The balance without holds: `granted = tokens + reservations + spent` at every moment.
+    /// The balance without held credits. `granted = tokens + reservations + spent` always holds.
     pub tokens: Credits,
-    /// All credits ever granted, including adjustments.
+    /// The sum of all grants and adjustments.
     pub granted: Credits,
-    /// All credits ever spent on settled chats.
+    /// The sum of the prices of all settled chats.
     pub spent: Credits,
     /// The holds for chats that wait for an answer, by hold id.
     pub reservations: BTreeMap<String, StoredHold>,
-    /// Hold ids that must not be used again, each with the second until which this holds.
+    /// Hold ids that must not be used again, each with the second until which it stays closed.
     pub closed: BTreeMap<String, u64>,
-    /// How many chats began in which minute since 1970. `None` for accounts from before they
-    /// were counted.
+    /// The number of chats that began in each recent minute, by minutes since 1970. `None` for
+    /// accounts created before chats were counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minutes: Option<BTreeMap<String, u32>>,
-    /// Incremented by everything that invalidates all JWTs of the account.
+    /// A counter that is incremented by every change that invalidates all of the account's JWTs.
     pub auth_epoch: u64,
-    /// Sessions that were ended early, each with the second at which it would have expired.
+    /// The ids of sessions that were ended early, each with the second at which the session would
+    /// have expired.
     pub revoked: BTreeMap<String, u64>,
-    /// How many API keys the account has.
+    /// The number of the account's API keys.
     #[serde(default)]
     pub api_keys: u32,
-    /// API keys of earlier epochs are invalid: they were created before the address was proven.
-    /// `None` if it never was.
+    /// The epoch that began when the current address was first verified. API keys from earlier
+    /// epochs are invalid. `None` if the owner has never verified an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys_from: Option<u64>,
-    /// When it was registered, in milliseconds since 1970.
+    /// The time of the registration, in milliseconds since 1970.
     pub created: u64,
-    /// The second at which it was deleted. From then on the item is a tombstone, which keeps the
-    /// name taken.
+    /// The second at which the account was deleted. A deleted account's item is a tombstone, which
+    /// keeps the name taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted: Option<u64>,
-    /// Random: distinguishes a retried registration from another one, and seals this account's page
-    /// cursors.
+    /// A random text, which tells a retried registration from another one. It is also the key that
+    /// seals this account's page cursors.
     pub nonce: String,
-    /// Partition of the index by_time: `<yyyy-mm>#<shard>`. Missing in a tombstone.
+    /// The partition in the index `by_time`: `<yyyy-mm>#<shard>`. Tombstones have no partition.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub month: String,
-    /// Partition of the index by_label. Missing in a tombstone.
+    /// The partition in the index `by_label`. Tombstones have no partition.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub shard: String,
-    /// Sort key of the index by_label: the name's key.
+    /// The sort key in the index `by_label`: the key form of the name.
     pub label: String,
 }
 
 impl Account {
-    /// The balance at the second `now`. Holds whose lease has ended count as free even
-    /// before a release.
+    /// Returns the balance at the second `now`. Credits in an expired hold count as available, even
+    /// if the hold hasn't been released yet.
     pub fn balance(&self, now: u64) -> Credits {
         let free = self.reservations.values().filter(|held| held.expires_at <= now);
         free.fold(self.tokens, |sum, held| sum.checked_add(held.cost).unwrap_or(sum))
     }
 
-    /// The credits in holds whose lease hasn't ended at the second `now`.
+    /// Returns the credits in holds whose lease hasn't ended at the second `now`.
     pub fn held(&self, now: u64) -> Credits {
         let held = self.reservations.values().filter(|held| held.expires_at > now);
         held.fold(Credits::ZERO, |sum, held| sum.checked_add(held.cost).unwrap_or(sum))
     }
 
-    /// Whether it is an active administrator.
+    /// Returns true if the account is active and an administrator's.
     pub fn administers(&self) -> bool {
         self.active && self.role == Role::Admin
     }
 
-    /// How many chats began in this minute since 1970.
+    /// Returns the number of chats that began in the given minute since 1970.
     pub fn chats_in(&self, minute: u64) -> u32 {
         self.minutes
             .as_ref()
@@ -120,22 +122,22 @@ impl Account {
             .unwrap_or(0)
     }
 
-    /// When the last chat began, to the minute, in milliseconds since 1970: the newest minute
-    /// in which chats were counted. `None` if there is none.
+    /// Returns the time at which the last chat began, rounded down to the minute, in milliseconds
+    /// since 1970. `None` if no chats were counted.
     pub fn last_message(&self) -> Option<u64> {
         let minutes = self.minutes.iter().flat_map(BTreeMap::keys);
-        // The refunds of a minute have a key that isn't a number.
+        // Refunds are counted under keys that aren't numbers.
         let last = minutes.filter_map(|minute| minute.parse::<u64>().ok()).max()?;
         Some(last.saturating_mul(60_000))
     }
 
-    /// The sum of the ledger: the balance with all holds. Below zero only if the account was
-    /// tampered with.
+    /// Returns the sum of the account's ledger entries, which is the balance plus all holds. The
+    /// sum is negative only if the account was tampered with.
     pub fn booked(&self) -> i64 {
         self.granted.signed().saturating_sub(self.spent.signed())
     }
 
-    /// What the owner can change, by attribute.
+    /// Returns the attributes that the owner can change, with their values.
     pub(crate) fn profile(&self) -> [(&'static str, Option<&str>); 5] {
         [
             ("first_name", self.first_name.as_deref()),
@@ -146,20 +148,22 @@ impl Account {
         ]
     }
 
-    /// The unverified address, if there is one.
+    /// Returns the address that the owner hasn't verified yet. `None` if all addresses are
+    /// verified.
     pub fn unverified(&self) -> Option<&str> {
         let own = self.email.as_deref().filter(|_| !self.email_verified);
         self.pending_email.as_deref().or(own)
     }
 
-    /// Whether the account has proven this address, which is compared by its key.
+    /// Returns true if the owner has verified the address with this key form.
     pub fn has_proven(&self, address_key: &str) -> bool {
         self.email_verified && self.email.as_deref().map(key).as_deref() == Some(address_key)
     }
 
-    /// The same account with `address` as its own, proven one. `None` if the account wants another
-    /// address. The first proof begins a new epoch: until then a stranger may have registered the
-    /// address, so everything created before becomes invalid.
+    /// Returns the account with `address` as its verified address. `None` if the owner hasn't
+    /// entered `address`. The first verification of an address starts a new epoch and invalidates
+    /// everything that was created earlier, because another person may have registered the address
+    /// before.
     pub(crate) fn proving(&self, address: &str) -> Option<Self> {
         let is_it = |wanted: &Option<String>| {
             wanted.as_deref().is_some_and(|wanted| key(wanted) == key(address))
@@ -185,21 +189,21 @@ impl Account {
     }
 }
 
-/// The role of an account.
+/// An account's role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Sends messages, and sees its own data.
+    /// Sends messages and sees only this account's data.
     User,
-    /// Also manages users, messages and balances.
+    /// Can manage users, messages and balances, in addition to everything that users can do.
     Admin,
-    /// A role that only later releases know. Here it gives the same rights as [`Role::User`].
+    /// A role that only later releases know. Such a role grants the same rights as [`Role::User`].
     #[serde(untagged)]
     Other(String),
 }
 
 impl Role {
-    /// The role as it is stored and shown.
+    /// Returns the role's word, as it is stored and shown.
     pub fn word(&self) -> &str {
         match self {
             Self::User => "user",
@@ -208,29 +212,30 @@ impl Role {
         }
     }
 
-    /// The role with this name, which an account can be given.
+    /// Parses a role that an administrator can give to an account.
     pub fn parse(word: &str) -> Result<Self, Invalid> {
         let role = [Self::User, Self::Admin].into_iter().find(|role| role.word() == word);
         role.ok_or_else(|| "A role must be user or admin.".into())
     }
 }
 
-/// Credits that are taken from a balance for a chat that waits for its answer.
+/// A hold: credits taken off a balance for a chat that waits for its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredHold {
-    /// How many.
+    /// The number of held credits.
     pub cost: Credits,
-    /// The id of the chat. Only its request may settle or release the hold before it
-    /// expires.
+    /// The id of the chat. Until the hold expires, only the request of this chat may settle or
+    /// release it.
     pub owner: String,
-    /// The second at which the lease ends. From then on the hold can't be settled, and any
+    /// The second at which the lease ends. After the lease, the hold can't be settled, and any
     /// request may release it.
     pub expires_at: u64,
-    /// The hash of the request, with which an idempotency key refuses another payload. Empty
-    /// without an idempotency key.
+    /// The hash of the request, or an empty text if the request has no idempotency key. A request
+    /// with the same idempotency key and another hash is refused.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fingerprint: String,
-    /// Whether its user has stopped the chat: its function ends the answer where it is.
+    /// True if the user has stopped the chat. The function that waits for the answer then ends it
+    /// early.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
 }

@@ -1,4 +1,4 @@
-//! What administrators do to accounts, beside adjusting balances.
+//! Administrators' acts on accounts, other than adjustments of balances.
 
 use std::collections::BTreeMap;
 
@@ -8,32 +8,32 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::{EntryKind, Role};
 use crate::Credits;
 
-/// The stored kind of every act of this release.
+/// The stored kind of every act that this release writes.
 pub(crate) const STANDING: &str = "standing";
 
-/// An administrator's act. It moves no credits, and is in no statement.
+/// An administrator's act. An act moves no credits, and statements don't list it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdminAct {
-    /// The affected account's id.
+    /// The id of the affected account.
     pub user_id: String,
-    /// A UUIDv7.
+    /// The act's id, a UUIDv7.
     #[serde(rename = "entry_id")]
     pub id: String,
-    /// `standing`; later releases may have others.
+    /// The stored kind: `standing`. Later releases may write other kinds.
     pub kind: String,
-    /// The change of a role or state; for an intervention the closest one, which earlier releases
-    /// show.
+    /// The change of a role or state. An intervention has the closest change that earlier releases
+    /// can show.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<Act>,
-    /// The intervention, if it is one.
+    /// The intervention. `None` for a change of a role or state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intervention: Option<Intervention>,
-    /// The reason, for people.
+    /// The reason, for human readers.
     pub reason: String,
     /// The id of the administrator's account, or `manage` for the command line.
     pub actor: String,
-    /// The first credits of an account that an administrator created. The account's own ledger has
-    /// the row that counts.
+    /// The first credits of an account that an administrator created. This field is only shown; an
+    /// entry in the account's ledger books the credits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granted: Option<Credits>,
     /// The time in milliseconds since 1970.
@@ -41,7 +41,7 @@ pub struct AdminAct {
 }
 
 impl AdminAct {
-    /// The displayed word.
+    /// Returns the word that the administrators' pages show for this act.
     pub fn word(&self) -> &str {
         match (&self.intervention, &self.act) {
             _ if self.is_of_later_release() => &self.kind,
@@ -51,13 +51,13 @@ impl AdminAct {
         }
     }
 
-    /// Whether its kind is one that only later releases know.
+    /// Returns true if only later releases know the act's kind.
     fn is_of_later_release(&self) -> bool {
         let known = [EntryKind::Grant, EntryKind::Chat, EntryKind::Adjustment];
         self.kind != STANDING && known.iter().all(|kind| kind.word() != self.kind)
     }
 
-    /// The role that the act has given the account. `None` for a new ordinary user.
+    /// Returns the role that the act gave to the account. `None` if an ordinary user was created.
     pub fn role(&self) -> Option<&Role> {
         match &self.act {
             Some(Act::Role(role))
@@ -70,24 +70,24 @@ impl AdminAct {
     }
 }
 
-/// A change of a role or state.
+/// A change of an account's role or state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Act {
-    /// The account is active again.
+    /// The account was activated again.
     Activation,
-    /// The account is deactivated.
+    /// The account was deactivated.
     Deactivation,
-    /// The account has this role now.
+    /// The account was given this role.
     Role(Role),
-    /// An act that only later releases know.
+    /// A change that only later releases know.
     #[serde(untagged, deserialize_with = "word_of")]
     Other(String),
 }
 
 impl Act {
-    /// Every displayed word of an administrator's act: that of adjustments, and those of changes of
-    /// roles and states and of interventions.
+    /// Returns every word that can be shown for an administrator's act: for adjustments, changes of
+    /// roles and states, and interventions.
     pub fn words() -> impl Iterator<Item = String> {
         let changes = [Self::Activation, Self::Deactivation, Self::Role(Role::Admin)];
         let changes = changes.map(|change| change.word().to_owned());
@@ -95,7 +95,7 @@ impl Act {
         [EntryKind::Adjustment.word().to_owned()].into_iter().chain(changes).chain(interventions)
     }
 
-    /// The displayed word.
+    /// Returns the word that is shown for this change.
     pub fn word(&self) -> &str {
         match self {
             Self::Activation => "activation",
@@ -106,7 +106,8 @@ impl Act {
     }
 }
 
-/// The word of a stored act: a text, or the key of a map with the act's values.
+/// Reads the word of a stored act, which is either a text or the only key of a map with the act's
+/// values.
 fn word_of<'de, D: Deserializer<'de>>(act: D) -> Result<String, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -121,23 +122,23 @@ fn word_of<'de, D: Deserializer<'de>>(act: D) -> Result<String, D::Error> {
     })
 }
 
-/// What an administrator did to an account beside changing its role, state or balance.
+/// An administrator's act that isn't a change of the account's role, state or balance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Intervention {
-    /// It was created.
+    /// The account was created.
     Creation,
-    /// It was created, and its address was sent a link that sets the password.
+    /// The account was created, and a link for setting its password was sent to its address.
     Invitation,
-    /// All its sessions were ended.
+    /// All of the account's sessions were ended.
     Sessions,
-    /// One of its API keys was revoked.
+    /// One of the account's API keys was revoked.
     ApiKey,
-    /// All its API keys were revoked.
+    /// All of the account's API keys were revoked.
     ApiKeys,
-    /// It was sent a link that resets its password.
+    /// A link for resetting the password was sent to the account's address.
     PasswordReset,
-    /// It was deleted.
+    /// The account was deleted.
     Deletion,
     /// An intervention that only later releases know.
     #[serde(untagged, deserialize_with = "word_of")]
@@ -145,7 +146,7 @@ pub enum Intervention {
 }
 
 impl Intervention {
-    /// Every intervention that this release makes.
+    /// Every intervention that this release can record.
     pub const ALL: [Self; 7] = [
         Self::Creation,
         Self::Invitation,
@@ -156,7 +157,7 @@ impl Intervention {
         Self::Deletion,
     ];
 
-    /// The stored and displayed word.
+    /// Returns the word that is stored and shown.
     pub fn word(&self) -> &str {
         match self {
             Self::Creation => "creation",
@@ -170,13 +171,13 @@ impl Intervention {
         }
     }
 
-    /// Whether it created the account.
+    /// Returns true if this intervention created the account.
     pub(crate) fn creates(&self) -> bool {
         matches!(self, Self::Creation | Self::Invitation)
     }
 
-    /// The nearest act that a release knows which knows no interventions: it shows that one in the
-    /// trail. `role` is the account's.
+    /// Returns the closest [`Act`] that earlier releases can show in the administrators' trail.
+    /// `role` is the account's role.
     pub(crate) fn nearest(&self, role: &Role) -> Act {
         match self {
             Self::Sessions

@@ -1,5 +1,6 @@
-//! API keys, with which programs call the API: `sk-`, the key's id, and 256 random bits, of which
-//! the store keeps only a hash. The whole text is shown once, when the key is created.
+//! API keys, which programs use to call the API. An API key is `sk-`, an id and a secret of 256
+//! random bits. The store keeps only a hash of the secret; the whole key is shown once, when it is
+//! created.
 
 use std::fmt;
 
@@ -15,16 +16,16 @@ use uuid::Uuid;
 use crate::values::Invalid;
 use crate::values::text::turns_text;
 
-/// How the text of every key begins.
+/// The prefix of every API key.
 const PREFIX: &str = "sk-";
 
-/// The random bytes of an API key.
+/// The number of random bytes in an API key's secret.
 const BYTES: usize = 32;
 
-/// How many of an API key's last characters lists show, so that its owner can recognize it.
+/// The number of an API key's last characters that lists show, so that its owner can recognize it.
 const HINT: usize = 4;
 
-/// The most characters of an API key's name.
+/// The maximum length of an API key's name, in characters.
 pub(crate) const NAME_LENGTH: usize = 100;
 
 /// An API key with its secret.
@@ -41,17 +42,17 @@ impl fmt::Debug for ApiKey {
 }
 
 impl ApiKey {
-    /// A new key with this id.
+    /// Creates an API key with this id and a random secret.
     ///
     /// # Errors
-    /// The system has no randomness.
+    /// Fails if the operating system can't provide random bytes.
     pub fn random(id: Uuid) -> Result<Self, Unspecified> {
         let mut secret = [0; BYTES];
         rand::fill(&mut secret)?;
         Ok(Self { id, secret })
     }
 
-    /// Parses the key that a client sent, which must be exactly as it was shown.
+    /// Parses an API key that a client sent. Only the exact text that was shown is accepted.
     pub fn parse(text: &str) -> Option<Self> {
         let (id, secret) = text.strip_prefix(PREFIX)?.split_once('-')?;
         let id = Uuid::try_parse(id).ok().filter(|uuid| uuid.simple().to_string() == id);
@@ -60,47 +61,47 @@ impl ApiKey {
         id.zip(secret).map(|(id, secret)| Self { id, secret })
     }
 
-    /// Whether a text begins like an API key.
+    /// Returns true if the text begins like an API key.
     pub fn looks_like(text: &str) -> bool {
         text.starts_with(PREFIX)
     }
 
-    /// The whole text: `sk-`, the id as 32 hexadecimal digits, `-`, and the secret in base64url,
-    /// 43 characters.
+    /// Returns the whole key: `sk-`, the id as 32 hexadecimal digits, `-`, and the secret as 43
+    /// characters of base64url.
     pub fn text(&self) -> String {
         format!("{PREFIX}{}-{}", self.id.simple(), BASE64_URL_SAFE_NO_PAD.encode(self.secret))
     }
 
-    /// The id, by which the store finds it.
+    /// Returns the id, by which the store finds the API key.
     pub fn id(&self) -> Uuid {
         self.id
     }
 
-    /// The hash of the secret, which the store keeps. The secret is random, so the hash needs no
-    /// salt.
+    /// Returns the hash of the secret, which the store keeps. The hash needs no salt, because the
+    /// secret is random.
     pub fn hash(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, &self.secret))
     }
 
-    /// The last characters of the text, for lists.
+    /// Returns the last characters of the key, for lists.
     pub fn hint(&self) -> String {
         let text = self.text();
         text.get(text.len() - HINT..).unwrap_or_default().to_owned()
     }
 
-    /// Whether the secret has this hash. Takes the same time wherever they differ.
+    /// Returns true if the secret has this hash. The comparison takes constant time.
     pub fn matches(&self, hash: &str) -> bool {
         verify_slices_are_equal(self.hash().as_bytes(), hash.as_bytes()).is_ok()
     }
 }
 
-/// The owner's name for an API key, such as the program that uses it.
+/// An API key's name, which its owner chooses: for example the program that uses the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyName(String);
 
 impl KeyName {
-    /// 1 to 100 characters without the white space around them. No control characters, and none
-    /// that change the direction of text.
+    /// Parses a name of 1 to 100 characters, not counting white space around it. Control characters
+    /// and characters that change the direction of text are refused.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
         if !(1..=NAME_LENGTH).contains(&text.chars().count()) {
@@ -117,36 +118,36 @@ impl KeyName {
         Ok(Self(text.to_owned()))
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn text(&self) -> &str {
         &self.0
     }
 }
 
-/// An API key as the store knows it: without its secret.
+/// An API key as it is stored, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredApiKey {
     /// `apikey:<id>`.
     pub(crate) pk: String,
     /// The account's id.
     pub user_id: String,
-    /// The key of the account's name, which the account is found by.
+    /// The key form of the owner's username, by which the account is found.
     pub name: String,
-    /// The name that its owner gave it.
+    /// The name that the owner gave to the API key.
     pub label: String,
-    /// SHA-256 of its secret.
+    /// The SHA-256 hash of the secret.
     pub hash: String,
-    /// The last characters of its text.
+    /// The last characters of the whole key.
     pub hint: String,
-    /// When it was created, in milliseconds since 1970.
+    /// The time of creation, in milliseconds since 1970.
     pub created: u64,
-    /// The account's epoch at that time.
+    /// The account's epoch when the API key was created.
     #[serde(default)]
     pub auth_epoch: u64,
 }
 
 impl StoredApiKey {
-    /// Ids sort by creation.
+    /// Returns the id. Ids sort by creation time.
     pub fn id(&self) -> &str {
         self.pk.split_once(':').map_or("", |(_, id)| id)
     }
@@ -190,7 +191,7 @@ mod tests {
             &format!("sk-01a1f7d1-6dd1-703a-9600-a369c76325b7-{secret}"),
             &format!("{}{}", head.replace("01a1", "01g1"), secret),
             &format!("{head}{}", "\u{e9}".repeat(43)),
-            // The last letter holds two bits that belong to no byte.
+            // The last character encodes two bits that don't belong to any byte.
             &format!("{head}{}B", &secret[..42]),
         ] {
             assert_eq!(ApiKey::parse(bad), None, "{bad}");

@@ -1,4 +1,4 @@
-//! Messages, titles of conversations, and chats as they are stored.
+//! Messages, titles of conversations, and stored chats.
 
 use std::borrow::Cow;
 
@@ -10,12 +10,13 @@ use crate::Credits;
 use crate::values::text::turns_text;
 use crate::values::{CutReason, Invalid, Speaker, ToolCall, Turn, Usage};
 
-/// A message that may be sent to the AI.
+/// A user's message that may be sent to the AI.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message(String);
 
 impl Message {
-    /// At most `limit` characters, not only white space, and no NUL.
+    /// Parses a message of at most `limit` characters. Messages without any text and messages with
+    /// NUL characters are refused.
     pub fn parse(text: String, limit: usize) -> Result<Self, Invalid> {
         if text.trim().is_empty() {
             return Err("A message must not be empty.".into());
@@ -29,7 +30,8 @@ impl Message {
         Ok(Self(text))
     }
 
-    /// The same of a text of any length: of a longer one, its beginning and a mark that says so.
+    /// Parses a message like [`Self::parse`], but shortens it to `limit` characters if it is
+    /// longer. The shortened message ends with a note that gives the original length.
     pub fn shortened(text: String, limit: usize) -> Result<Self, Invalid> {
         let length = text.chars().count();
         let whole = Self::parse(text, length)?;
@@ -42,21 +44,21 @@ impl Message {
         Ok(Self(beginning.chain(mark.chars()).take(limit).collect()))
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn text(&self) -> &str {
         &self.0
     }
 }
 
-/// The most characters of a title.
+/// The maximum length of a title, in characters.
 pub(crate) const TITLE_LENGTH: usize = 100;
 
-/// The title of a conversation.
+/// A conversation's title.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Title(String);
 
 impl Title {
-    /// 1 to 100 characters on one line.
+    /// Parses a title of 1 to 100 characters on one line.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
         if text.is_empty()
@@ -75,27 +77,28 @@ impl Title {
         Ok(Self(text.to_owned()))
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn text(&self) -> &str {
         &self.0
     }
 }
 
-/// What a chat follows in its conversation, if it doesn't simply continue it: its user has edited
-/// a message, or had it answered again.
+/// The parent of a chat that doesn't just continue its conversation, because the user has edited a
+/// message or asked for another answer to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ParentChat {
-    /// Nothing: it is another beginning of the conversation.
+    /// No chat: the chat is another beginning of the conversation.
     Start,
     /// The chat with this id.
     Message(String),
 }
 
-/// The word for [`After::Start`].
+/// The word for [`ParentChat::Start`].
 const START: &str = "start";
 
 impl ParentChat {
-    /// `start` or an id, as clients and the store write it. `None` for any other text.
+    /// Parses `start` or a chat's id, the form that clients send and the store keeps. Returns
+    /// `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             START => Some(Self::Start),
@@ -103,7 +106,7 @@ impl ParentChat {
         }
     }
 
-    /// `start` or the id.
+    /// Returns `start` or the chat's id.
     pub fn word(&self) -> &str {
         match self {
             Self::Start => START,
@@ -111,14 +114,14 @@ impl ParentChat {
         }
     }
 
-    /// What the chat at this place in the index by_conversation follows.
+    /// Returns the parent that is part of a chat's sort key in the index `by_conversation`.
     pub(crate) fn of_place(place: &str) -> Option<Self> {
         word_of_place(place).and_then(Self::parse)
     }
 }
 
-/// A chat's place in the index by_conversation: `<conversation>#<chat id>`, or
-/// `<conversation>#<chat id>#<after>` if it follows another chat than the one before it.
+/// Returns a chat's sort key in the index `by_conversation`: `<conversation>#<chat id>`, or
+/// `<conversation>#<chat id>#<parent>` if the chat doesn't follow the chat before it.
 pub(crate) fn place(conversation: &str, chat_id: &str, after: Option<&ParentChat>) -> String {
     match after {
         None => format!("{conversation}#{chat_id}"),
@@ -130,77 +133,79 @@ fn word_of_place(place: &str) -> Option<&str> {
     place.split('#').nth(2)
 }
 
-/// A message with its answer, as the table Chats stores it. A page of [`crate::Store::chats`] lacks
-/// what has a default here.
+/// A message with its answer, as the Chats table stores it. Pages of [`crate::Store::chats`] omit
+/// the fields that have a default here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chat {
     /// The account's id.
     #[serde(default)]
     pub user_id: String,
-    /// UUIDv7: chats sort by the time at which they were sent.
+    /// UUIDv7. Chats sort by the time at which they were sent.
     pub chat_id: String,
-    /// The id of its conversation, if it belongs to one: the id of the first chat.
+    /// The id of the conversation, which is the id of its first chat. `None` if the chat isn't part
+    /// of a conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<String>,
-    /// Its place in the index by_conversation, which tells what it follows: [`Chat::after`].
+    /// The sort key in the index `by_conversation`. [`Chat::after`] reads the chat's parent from
+    /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<String>,
-    /// The message.
+    /// The user's message.
     pub message: String,
     /// The text of the answer.
     pub response: String,
-    /// The functions that the answer calls.
+    /// The function calls in the answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<ToolCall>,
     /// The model that answered.
     pub model: String,
-    /// Why the answer is cut off, if it is.
+    /// The reason why the answer is cut off. `None` if the answer is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<CutReason>,
-    /// Whether its user stopped the answer.
+    /// True if the user stopped the answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
-    /// The model's token counts. Older chats may have none.
+    /// The numbers of model tokens. Older chats may lack them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// What it cost.
+    /// The price that the user paid for the chat.
     pub cost: Credits,
-    /// How many times the price of a chat the cost is. `None` if it is the price itself: only a
-    /// long prompt costs more.
+    /// The number of times that the price of one chat was paid, for a long prompt. `None` if the
+    /// price was paid once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub units: Option<u32>,
-    /// The balance right after the credits were reserved.
+    /// The balance right after the credits for this chat were reserved.
     #[serde(default)]
     pub tokens_left: Credits,
-    /// When it was sent, in milliseconds since 1970.
+    /// The time at which the message was sent, in milliseconds since 1970.
     pub time: u64,
     /// The username, for the administrators' list.
     pub name: String,
-    /// Partition of the index by_time: `<yyyy-mm>#<shard>`.
+    /// The partition in the index `by_time`: `<yyyy-mm>#<shard>`.
     #[serde(default)]
     pub month: String,
 }
 
-/// Why an answer ends: the words of OpenAI's API, and one of our own.
+/// The reason why an answer ends. All words but `stopped` are from OpenAI's API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
-    /// It is complete.
+    /// The answer is complete.
     Stop,
-    /// It has reached its maximum length, or the time was over.
+    /// The answer has reached its maximum length or its time limit.
     Length,
-    /// The provider's content filter.
+    /// The provider's content filter ended the answer.
     ContentFilter,
-    /// It calls functions.
+    /// The answer calls functions.
     ToolCalls,
-    /// The same for a request with `functions`, the older form of `tools`.
+    /// The answer calls functions, and the request used `functions`, the older form of `tools`.
     FunctionCall,
-    /// Its user stopped it. OpenAI's clients, which don't know this word, read `length`.
+    /// The user stopped the answer. OpenAI's clients don't know this word and get `length`.
     Stopped,
 }
 
 impl Chat {
-    /// The same chat in this conversation, with this parent.
+    /// Returns the chat as part of this conversation and with this parent.
     #[must_use]
     pub fn of(self, conversation: Option<String>, after: Option<&ParentChat>) -> Self {
         let place = |conversation: &String| place(conversation, &self.chat_id, after);
@@ -208,13 +213,13 @@ impl Chat {
         Self { conversation, thread, ..self }
     }
 
-    /// What it follows in its conversation, in the word of [`After`]. `None` if it follows the newest
-    /// older chat of which this is true too.
+    /// Returns the chat's parent as [`ParentChat::word`] writes it. `None` if the chat follows the
+    /// newest older chat that also has no explicit parent.
     pub fn after(&self) -> Option<&str> {
         self.thread.as_deref().and_then(word_of_place)
     }
 
-    /// Why the answer ends.
+    /// Returns the reason why the answer ends.
     pub fn finish_reason(&self) -> FinishReason {
         match self.cut {
             _ if self.stopped => FinishReason::Stopped,
@@ -225,7 +230,7 @@ impl Chat {
         }
     }
 
-    /// The whole answer for people: its text, and a line for each call of a function.
+    /// Returns the whole answer for human readers: its text, then a line for each function call.
     pub fn answer(&self) -> Cow<'_, str> {
         if self.calls.is_empty() {
             return Cow::Borrowed(&self.response);
@@ -235,19 +240,19 @@ impl Chat {
         Cow::Owned(lines.collect::<Vec<_>>().join("\n"))
     }
 
-    /// The model's token counts, or an estimate.
+    /// Returns the numbers of model tokens, or an estimate if the chat has none.
     pub fn usage(&self) -> Usage {
         let estimate = || Usage::estimate(self.message.len(), self.answer().len());
         self.usage.unwrap_or_else(estimate)
     }
 
-    /// How many bytes the message and its answer take.
+    /// Returns the number of bytes in the message and the answer.
     pub fn size(&self) -> usize {
         let calls: usize = self.calls.iter().map(ToolCall::size).sum();
         self.message.len() + self.response.len() + calls
     }
 
-    /// The message and the answer as turns.
+    /// Returns the message and the answer as the turns of a prompt.
     pub fn turns(&self) -> [Turn; 2] {
         [
             Turn::new(Speaker::User, self.message.as_str()),

@@ -1,21 +1,21 @@
-//! The credential of a request that accepts access tokens and API keys.
+//! The credential that a request proves its caller with: an access token or an API key.
 
 use std::ops::RangeInclusive;
 
 use crate::values::{AccessToken, Account, Role, StoredApiKey};
 
-/// A valid credential. Only the store knows whether the account still accepts it:
-/// [`Credential::admits`], or the condition of a hold.
+/// A valid credential. Only the store knows whether the account still accepts the credential: see
+/// [`Credential::admits`]. The condition of the write that places a hold checks the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
-    /// An access token, which ends with its session.
+    /// An access token, which becomes invalid when its session ends.
     Session(AccessToken),
-    /// An API key, which has no session and no end.
+    /// An API key, which belongs to no session and doesn't expire.
     ApiKey(StoredApiKey),
 }
 
 impl Credential {
-    /// The account's id.
+    /// Returns the account's id.
     pub fn user_id(&self) -> &str {
         match self {
             Self::Session(token) => &token.user_id,
@@ -23,7 +23,7 @@ impl Credential {
         }
     }
 
-    /// The username in its key form.
+    /// Returns the key form of the username.
     pub fn name(&self) -> &str {
         match self {
             Self::Session(token) => &token.name,
@@ -31,7 +31,7 @@ impl Credential {
         }
     }
 
-    /// The id of the session or API key.
+    /// Returns the id of the session or the API key.
     pub(crate) fn id(&self) -> &str {
         match self {
             Self::Session(token) => &token.session,
@@ -39,7 +39,7 @@ impl Credential {
         }
     }
 
-    /// The id of the API key, if it is one.
+    /// Returns the id of the API key. `None` for an access token.
     pub(crate) fn key_id(&self) -> Option<&str> {
         match self {
             Self::Session(_) => None,
@@ -47,7 +47,7 @@ impl Credential {
         }
     }
 
-    /// The account's epoch when the session began, or the API key was created.
+    /// Returns the account's epoch when the session began or the API key was created.
     pub(crate) fn auth_epoch(&self) -> u64 {
         match self {
             Self::Session(token) => token.auth_epoch,
@@ -55,7 +55,8 @@ impl Credential {
         }
     }
 
-    /// The epochs at which the account accepts it: for an API key all of them.
+    /// Returns the epochs of the account that are compatible with this credential. An API key is
+    /// compatible with every epoch.
     pub(crate) fn epochs(&self) -> RangeInclusive<u64> {
         match self {
             Self::Session(token) => token.auth_epoch..=token.auth_epoch,
@@ -63,9 +64,9 @@ impl Credential {
         }
     }
 
-    /// The account, if it accepts the credential: see [`AccessToken::admits`]. An API key is
-    /// accepted at any epoch, unless it is older than the first verification of the account's
-    /// address.
+    /// Returns the account if it accepts the credential, as [`AccessToken::admits`] does. An
+    /// account accepts API keys from every epoch, except keys that were created before the
+    /// account's address was first verified.
     pub fn admits(&self, account: Option<Account>) -> Option<Account> {
         account.filter(|account| {
             account.id == self.user_id()
@@ -77,7 +78,7 @@ impl Credential {
     }
 }
 
-/// The proof that the caller is an administrator.
+/// A proof that the caller is an administrator.
 #[derive(Clone, Debug)]
 pub struct Administrator {
     caller: AccessToken,
@@ -85,18 +86,18 @@ pub struct Administrator {
 }
 
 impl Administrator {
-    /// `None` unless the account accepts the access token and is an administrator's.
+    /// Returns `None` unless the account accepts the access token and is an administrator's.
     pub(crate) fn new(caller: AccessToken, account: Account) -> Option<Self> {
         let account = caller.admits(Some(account)).filter(|account| account.role == Role::Admin)?;
         Some(Self { caller, account })
     }
 
-    /// The administrator's access token.
+    /// Returns the administrator's access token.
     pub fn caller(&self) -> &AccessToken {
         &self.caller
     }
 
-    /// The administrator's account, as it was just read.
+    /// Returns the administrator's account as it was just read.
     pub fn account(&self) -> &Account {
         &self.account
     }

@@ -1,10 +1,10 @@
-//! The currency of this product: credits, which settings, JSON and the pages call tokens.
+//! Credits, the product's currency. Settings, JSON and the pages call them tokens.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// An amount of money, never negative.
+/// A non-negative amount of money.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Credits(u64);
@@ -13,43 +13,43 @@ impl Credits {
     /// No credits.
     pub const ZERO: Self = Self(0);
 
-    /// The largest amount of any setting or account. Far below 2^53, so that every JSON client
-    /// reads it exactly.
+    /// The largest amount that a setting or an account can have. The amount is far below 2^53, so
+    /// that every JSON client reads it exactly.
     pub const MAX: Self = Self(1_000_000_000_000);
 
-    /// `None` above [`Credits::MAX`].
+    /// Returns `None` if `amount` is above [`Credits::MAX`].
     pub const fn new(amount: u64) -> Option<Self> {
         if amount <= Self::MAX.0 { Some(Self(amount)) } else { None }
     }
 
-    /// The plain number, for DynamoDB and arithmetic that mixes signs.
+    /// Returns the plain number, for DynamoDB and for arithmetic that mixes signs.
     pub const fn get(self) -> u64 {
         self.0
     }
 
-    /// The same number as a signed one, as the ledger needs it.
+    /// Returns the amount as a signed number, which the ledger uses.
     pub fn signed(self) -> i64 {
         i64::try_from(self.0).unwrap_or(i64::MAX)
     }
 
-    /// `count` times this amount, at most [`Credits::MAX`].
+    /// Returns `count` times this amount, but at most [`Credits::MAX`].
     #[must_use]
     pub fn times(self, count: u32) -> Self {
         Self(self.0.saturating_mul(count.into()).min(Self::MAX.0))
     }
 
-    /// `None` if the sum would be above [`Credits::MAX`].
+    /// Returns `None` if the sum would be above [`Credits::MAX`].
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).and_then(Self::new)
     }
 
-    /// `None` if `other` is the larger amount.
+    /// Returns `None` if `other` is larger than this amount.
     pub fn checked_sub(self, other: Self) -> Option<Self> {
         self.0.checked_sub(other.0).map(Self)
     }
 }
 
-/// A change of a balance that isn't the price of a chat. Never zero.
+/// A change of a balance, other than a chat's price. Never zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BalanceChange {
     /// Adds credits.
@@ -59,8 +59,8 @@ pub enum BalanceChange {
 }
 
 impl BalanceChange {
-    /// The change by a signed amount. `None` for zero, and beyond [`Credits::MAX`] in either
-    /// direction.
+    /// Creates a change from a signed amount. Returns `None` if the amount is zero or its absolute
+    /// value is above [`Credits::MAX`].
     pub fn new(amount: i64) -> Option<Self> {
         let tokens = Credits::new(amount.unsigned_abs())?;
         match amount {
@@ -70,7 +70,7 @@ impl BalanceChange {
         }
     }
 
-    /// The amount, negative if it takes credits.
+    /// Returns the signed amount, which is negative for a debit.
     pub fn amount(self) -> i64 {
         match self {
             Self::Credit(tokens) => tokens.signed(),

@@ -3,7 +3,8 @@
 use crate::values::Invalid;
 use crate::values::text::{is_invisible, is_mark, key};
 
-/// The most characters of an e-mail address ([RFC 5321](https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.1.3)).
+/// The maximum length of an e-mail address, in characters ([RFC
+/// 5321](https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.1.3)).
 pub(crate) const EMAIL_LENGTH: usize = 254;
 
 /// An e-mail address.
@@ -14,12 +15,12 @@ pub struct Email {
 }
 
 impl Email {
-    /// A text before an `@` and a domain after it. Only an e-mail can prove that the address
-    /// exists.
+    /// Parses an address: a local part, an `@` and a domain. Only an e-mail to the address can
+    /// prove that it exists.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
         let key = key(text);
-        // A text can be an address and its compared form not, and the reverse.
+        // Check both forms: either one can be valid while the other one isn't.
         if [text, &key].iter().all(|form| is_address(form)) {
             Ok(Self { shown: text.to_owned(), key })
         } else {
@@ -27,8 +28,9 @@ impl Email {
         }
     }
 
-    /// An address that an account may have: like [`Self::parse`], but the domain has only letters
-    /// and digits of any script, with their marks, hyphens and dots.
+    /// Parses an address that a user chooses for an account. In addition to the rules of
+    /// [`Self::parse`], the domain may contain only dots, hyphens, and letters, digits and
+    /// combining marks of any script.
     ///
     /// ```
     /// use shared::values::Email;
@@ -52,12 +54,12 @@ impl Email {
         }
     }
 
-    /// The address as it was typed.
+    /// Returns the address as the user typed it.
     pub fn shown(&self) -> &str {
         &self.shown
     }
 
-    /// The key of the address's claim in the store.
+    /// Returns the address's key form, under which the store keeps its claim.
     pub fn key(&self) -> &str {
         &self.key
     }

@@ -1,4 +1,4 @@
-//! The ledger: an immutable row for every change of a balance.
+//! Ledger entries: an immutable row for every change of a balance.
 
 use crate::values::Invalid;
 use serde::{Deserialize, Serialize};
@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::Chat;
 use super::text::{is_blank, turns_text};
 
-/// The longest reason, in characters.
+/// The maximum length of a reason, in characters.
 pub(crate) const REASON_LENGTH: usize = 200;
 
-/// What changed a balance.
+/// The cause of a balance change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EntryKind {
@@ -17,7 +17,7 @@ pub enum EntryKind {
     Grant,
     /// A settled chat.
     Chat,
-    /// A correction by an administrator.
+    /// An adjustment by an administrator.
     Adjustment,
     /// A kind that only later releases know.
     #[serde(untagged)]
@@ -25,7 +25,7 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
-    /// The stored and displayed word.
+    /// Returns the word that is stored and shown.
     pub fn word(&self) -> &str {
         match self {
             Self::Grant => "grant",
@@ -36,29 +36,29 @@ impl EntryKind {
     }
 }
 
-/// A row of the ledger.
+/// A ledger entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The account's id.
     pub user_id: String,
-    /// A UUIDv7; a chat's row has the chat's id, so that a chat is charged once, even after its
-    /// deletion.
+    /// A UUIDv7. The entry for a chat has the chat's id, so that a chat is charged only once, even
+    /// after its deletion.
     pub entry_id: String,
-    /// The change of the balance; negative if credits were taken.
+    /// The change of the balance. Negative if credits were taken.
     pub amount: i64,
-    /// What changed the balance.
+    /// The cause of the change.
     pub kind: EntryKind,
-    /// The reason, for people.
+    /// The reason, for human readers.
     pub reason: String,
-    /// The id of the account that made the change, or `manage` for the command line.
+    /// The id of the account whose user made the change, or `manage` for the command line.
     pub actor: String,
-    /// The chat that was paid, or whose price was returned.
+    /// The id of the chat that was paid or refunded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat_id: Option<String>,
-    /// How many times the price of a chat was paid, if it is more than one.
+    /// The number of times that the price of one chat was paid. `None` if the price was paid once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub units: Option<u32>,
-    /// The id of the API key with which the chat was sent.
+    /// The id of the API key that the chat was sent with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
     /// The time in milliseconds since 1970.
@@ -66,7 +66,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The row of a settled chat.
+    /// Creates the entry for a settled chat.
     pub(crate) fn of_chat(chat: &Chat) -> Self {
         Self {
             user_id: chat.user_id.clone(),
@@ -82,15 +82,15 @@ impl Entry {
         }
     }
 
-    /// Whether it charges for a chat, so that its amount counts as spent. The amounts of all other
-    /// rows count as granted.
+    /// Returns true if this entry charges for a chat, so that its amount counts as spent. The
+    /// amounts of all other entries count as granted.
     pub fn charges(&self) -> bool {
         charges(&self.kind, &self.entry_id, self.chat_id.as_deref())
     }
 }
 
-/// Whether a row charges for a chat. A row of an unknown kind does if its id is that of its
-/// chat, as in the rows of chats; a refund has an id of its own.
+/// Returns true if an entry charges for a chat. An entry of an unknown kind charges for a chat if
+/// the entry's id is the chat's id. A refund has a different id.
 pub(crate) fn charges(kind: &EntryKind, entry_id: &str, chat_id: Option<&str>) -> bool {
     match kind {
         EntryKind::Chat => true,
@@ -99,12 +99,12 @@ pub(crate) fn charges(kind: &EntryKind, entry_id: &str, chat_id: Option<&str>) -
     }
 }
 
-/// The reason of an administrator's act, for people.
+/// The reason for an administrator's act, for human readers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason(String);
 
 impl Reason {
-    /// One line of 1 to 200 characters.
+    /// Parses a reason of 1 to 200 characters on one line.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
         if is_blank(text) {
@@ -124,7 +124,7 @@ impl Reason {
         Ok(Self(text.to_owned()))
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn text(&self) -> &str {
         &self.0
     }

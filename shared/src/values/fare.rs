@@ -1,10 +1,10 @@
-//! What a chat costs. Its price is computed here, once, before its credits are reserved; from then
-//! on the hold owns it.
+//! The price of a chat. The price is computed once, before its credits are reserved. From then on
+//! the hold stores the price.
 
 use crate::Credits;
 
-/// The price of a chat: the most that it may cost, which is reserved before the AI is asked, and
-/// what its answer costs.
+/// A chat's price: the most that the chat may cost, which is reserved before the AI is asked, and
+/// the charge for its answer.
 ///
 /// ```
 /// use shared::{Credits, values::Fare};
@@ -22,28 +22,29 @@ pub struct Fare {
 }
 
 impl Fare {
-    /// The price of one chat, however long it is.
+    /// Returns the price for a chat of any length.
     pub fn flat(price: Credits) -> Self {
         Self { price, units: 1 }
     }
 
-    /// The price of one chat for each started `unit` of the `bytes` of its prompt.
+    /// Returns the price for a prompt of `bytes`, which pays `price` for each started `unit` of
+    /// bytes.
     pub fn by_length(price: Credits, bytes: usize, unit: usize) -> Self {
         let units = bytes.div_ceil(unit.max(1)).max(1);
         Self { price, units: u32::try_from(units).unwrap_or(u32::MAX) }
     }
 
-    /// How many times the price of one chat it is.
+    /// Returns how many times the price of one chat is charged.
     pub fn units(&self) -> u32 {
         self.units
     }
 
-    /// The most that the chat may cost.
+    /// Returns the most that the chat may cost.
     pub fn bound(&self) -> Credits {
         self.price.times(self.units)
     }
 
-    /// What its answer costs. Never more than the [bound](Self::bound).
+    /// Returns the charge for the answer, which is never above the [bound](Self::bound).
     pub fn charge(&self) -> Credits {
         self.bound()
     }

@@ -1,5 +1,5 @@
-//! Idempotency keys: a request that a client repeats with the same key happens once
-//! ([draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/)).
+//! Idempotency keys. A request that a client repeats under the same idempotency key takes effect
+//! once ([draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/)).
 
 use std::fmt;
 
@@ -9,30 +9,32 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// How long a finished key is remembered, in seconds.
+/// How long the idempotency key of a finished request is remembered, in seconds.
 pub const REMEMBERED: u64 = 24 * 3600;
 
-/// The most characters of a key.
+/// The maximum length of an idempotency key, in characters.
 pub(crate) const LENGTH: usize = 255;
 
-/// The key of one request, from the `Idempotency-Key` header.
+/// An idempotency key from a request's `Idempotency-Key` header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key(String);
 
-/// The kinds of requests that accept a key. All endpoints that send a message to the AI are one
-/// kind.
+/// The kinds of requests that accept an idempotency key. All endpoints that send a message to the
+/// AI share one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A message to the AI.
     Chat,
     /// An adjustment of a balance.
     Adjustment,
-    /// One of many grants: its owner is the id of their preview, and its key that of the account.
+    /// One of many grants that an administrator previewed together. The owner of its idempotency
+    /// key is the preview's id, and the key is the account's id.
     Grant,
-    /// A grant by its content: the owner is the amount with the reason, the key is the account's
-    /// id.
+    /// A grant of the same amount to the same account for the same reason. The owner of its
+    /// idempotency key is the amount with the reason, and the key is the account's id.
     SameGrant,
-    /// The return of a chat's price: its owner is the account's id, and its key the chat's.
+    /// A refund of a chat. The owner of its idempotency key is the account's id, and the key is the
+    /// chat's id.
     Refund,
     /// A registration.
     Registration,
@@ -55,21 +57,21 @@ impl Kind {
 }
 
 impl Key {
-    /// 1 to 255 visible ASCII characters.
+    /// Parses an idempotency key of 1 to 255 printable ASCII characters.
     pub fn parse(text: &str) -> Option<Self> {
         let fits = (1..=LENGTH).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
         fits.then(|| Self(text.to_owned()))
     }
 
-    /// The key of a request in a turn of Codex. It contains a control character, so no key from a
-    /// client is equal to it.
+    /// Returns the idempotency key for a request in a turn of Codex. The key contains a control
+    /// character, so it never equals a key from a client.
     pub(crate) fn of_turn(turn: &str, fingerprint: &str) -> Self {
         Self(format!("codex\n{turn}\n{fingerprint}"))
     }
 
-    /// The id under which the key is stored. Another owner's key of the same text, and the same key
-    /// on another kind of request, have other ids.
+    /// Returns the id under which the idempotency key is stored. The same text has a different id
+    /// for another owner or another kind of request.
     pub fn id(&self, kind: Kind, owner: &str) -> String {
         let mut hash = Context::new(&SHA256);
         add(&mut hash, kind.word());
@@ -80,21 +82,21 @@ impl Key {
     }
 }
 
-/// SHA-256 in base64url. For payloads, so that a key with another payload is refused, and for
-/// values that may be long or private.
+/// Returns a SHA-256 hash in base64url. The hash of a payload shows that an idempotency key is used
+/// again with another payload. Long or private values are also stored as such hashes.
 pub fn fingerprint(payload: impl AsRef<[u8]>) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, payload.as_ref()))
 }
 
-/// The fingerprint of a JSON object without one of its fields. The other fields are compared as
-/// they were sent, in their order. `None` if the text isn't an object.
+/// Returns the fingerprint of a JSON object without the field `ignored`. All other fields are
+/// compared exactly as they were sent, including their order. `None` if the text isn't an object.
 pub(crate) fn fingerprint_without(ignored: &str, object: &[u8]) -> Option<String> {
     let fields = Fields { ignored, hash: Context::new(&SHA256) };
     let hash = serde_json::Deserializer::from_slice(object).deserialize_map(fields).ok()?;
     Some(BASE64_URL_SAFE_NO_PAD.encode(hash.finish()))
 }
 
-/// Hashes the fields as they are read, so that a large body takes no more memory.
+/// Hashes an object's fields while they are read, so that a large body isn't copied.
 struct Fields<'f> {
     ignored: &'f str,
     hash: Context,
@@ -119,7 +121,8 @@ impl<'de> Visitor<'de> for Fields<'_> {
     }
 }
 
-/// Adds a text with its length, so that no other texts have the same hash.
+/// Adds a text and its length to the hash, so that different sequences of texts never have the same
+/// input.
 fn add(hash: &mut Context, text: &str) {
     hash.update(&u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
     hash.update(text.as_bytes());

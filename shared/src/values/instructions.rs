@@ -3,16 +3,18 @@
 use crate::values::Invalid;
 use crate::values::idempotency::fingerprint;
 
-/// The most bytes of instructions. A conversation with as many is still read with one read unit.
+/// The maximum length of instructions, in bytes. One read unit is still enough for a conversation
+/// with instructions of this length.
 pub(crate) const INSTRUCTIONS_LENGTH: usize = 2000;
 
-/// A user's instructions for the AI: for all conversations, or for one. They may be empty.
+/// A user's instructions for the AI, either for all conversations or for one. Instructions may be
+/// empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instructions(String);
 
 impl Instructions {
-    /// At most 2,000 bytes, without control characters but tabs and line breaks. White space around
-    /// them is dropped.
+    /// Parses instructions of at most 2,000 bytes and trims white space around them. Control
+    /// characters other than tabs and line breaks are refused.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         if text.len() > INSTRUCTIONS_LENGTH {
             return Err(
@@ -26,13 +28,13 @@ impl Instructions {
         Ok(Self(text.trim().to_owned()))
     }
 
-    /// The text; `None` if it is empty.
+    /// Returns the text. `None` if the instructions are empty.
     pub fn text(&self) -> Option<&str> {
         Some(self.0.as_str()).filter(|text| !text.is_empty())
     }
 
-    /// What an account has of its instructions, which are an item of their own: a part of their hash.
-    /// `None` without a text.
+    /// Returns the beginning of the text's hash. The account stores this marker, because the
+    /// instructions are a separate item. `None` if the instructions are empty.
     pub(crate) fn mark(&self) -> Option<String> {
         self.text().map(|text| fingerprint(text).chars().take(16).collect())
     }

@@ -1,15 +1,15 @@
-//! Why a value is invalid.
+//! The reason why a value is invalid.
 
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
-/// A sentence that says what to change.
+/// A sentence that tells the client what to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid(Cow<'static, str>);
 
 impl Invalid {
-    /// The sentence.
+    /// Returns the sentence.
     pub fn sentence(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! Limits against abuse.
+//! Rate limits and limits of concurrent requests.
 
 /// A limit and its remaining quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl Limit {
         Self { name, most, window: None, left: 0, reset: 1 }
     }
 
-    /// When to retry, in words: `in 2 minutes`.
+    /// Returns the time until a retry in words: `in 2 minutes`.
     pub fn retry_hint(&self) -> String {
         let (number, unit) = match self.reset {
             ..120 => (self.reset, "second"),

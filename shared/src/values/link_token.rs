@@ -1,5 +1,6 @@
-//! Link tokens, the secrets in e-mailed links: 256 random bits, of which the store keeps only a
-//! hash. A client that presents it has read the e-mail.
+//! Link tokens, the secrets in e-mailed links. A link token has 256 random bits, and the store
+//! keeps only a hash of it. A client that presents a link token proves that its user has read the
+//! e-mail.
 
 use std::fmt;
 
@@ -9,7 +10,7 @@ use aws_lc_rs::rand;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
-/// The bytes of a link token.
+/// The number of bytes in a link token.
 const BYTES: usize = 32;
 
 /// The secret in an e-mailed link.
@@ -23,30 +24,30 @@ impl fmt::Debug for LinkToken {
 }
 
 impl LinkToken {
-    /// A new link token.
+    /// Creates a random link token.
     ///
     /// # Errors
-    /// The system has no randomness.
+    /// Fails if the operating system can't provide random bytes.
     pub fn random() -> Result<Self, Unspecified> {
         let mut bytes = [0; BYTES];
         rand::fill(&mut bytes)?;
         Ok(Self(bytes))
     }
 
-    /// Parses the link token that a client sent.
+    /// Parses a link token that a client sent.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes =
             BASE64_URL_SAFE_NO_PAD.decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
         bytes.map(Self)
     }
 
-    /// The link token as e-mails contain it: 43 characters that need no escaping in a URL.
+    /// Returns the link token as e-mails contain it: 43 characters that need no escaping in a URL.
     pub fn text(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(self.0)
     }
 
-    /// Its hash, which is the key of the link in the store. The bits are random, so the hash needs
-    /// no salt.
+    /// Returns the link token's hash, which is the link's key in the store. The hash needs no salt,
+    /// because the bits are random.
     pub fn hash(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, &self.0))
     }

@@ -1,4 +1,5 @@
-//! Pictures in messages. Nothing here opens a URL: the provider does, or gets the data.
+//! Pictures in messages. This module never opens a picture's URL; the provider opens it or gets the
+//! data.
 
 use crate::values::Invalid;
 use std::fmt;
@@ -6,31 +7,34 @@ use std::fmt;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-/// The types of pictures that all providers know. `jpg` is no type, but common.
+/// The picture types that all providers know. Clients also send `jpg`, although it isn't a
+/// registered type.
 const TYPES: [&str; 5] = ["png", "jpeg", "jpg", "gif", "webp"];
 
-/// How closely a model may look at a picture.
+/// The levels of detail at which a model can look at a picture.
 const DETAILS: [&str; 3] = ["auto", "low", "high"];
 
-/// The last labels of names that only mean something within a network.
+/// Top-level domains of host names that exist only within a network.
 const WITHIN: [&str; 9] =
     ["arpa", "corp", "home", "internal", "intranet", "lan", "local", "localhost", "private"];
 
-/// The most characters of the URL of a picture, unless it has the data.
+/// The maximum length of a picture's `https` URL, in characters.
 const URL_LENGTH: usize = 8192;
 
-/// A picture, as its URL.
+/// A picture, given by its URL.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Picture {
     url: String,
-    /// How closely the model should look at it.
+    /// The level of detail at which the model should look at the picture.
     detail: Option<&'static str>,
 }
 
 impl Picture {
+    /// Parses a picture's URL and level of detail.
+    ///
     /// # Errors
-    /// If it is neither an `https` URL of a public host nor a `data` URL of a known type, or if no
-    /// model knows the detail.
+    /// Fails unless the URL is an `https` URL with a public host or a `data` URL with a known type,
+    /// and the detail is `auto`, `low` or `high`.
     pub fn parse(url: String, detail: Option<&str>) -> Result<Self, Invalid> {
         let known = |detail: &str| DETAILS.into_iter().find(|known| *known == detail);
         let detail = detail.map(|detail| known(detail).ok_or(NO_DETAIL)).transpose()?;
@@ -44,34 +48,34 @@ impl Picture {
         wrong.map_or(Ok(picture), |wrong| Err(wrong.into()))
     }
 
-    /// The URL.
+    /// Returns the URL.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// `auto`, `low` or `high`.
+    /// Returns the level of detail: `auto`, `low` or `high`.
     pub(crate) fn detail(&self) -> Option<&'static str> {
         self.detail
     }
 
-    /// Whether a provider has to fetch it.
+    /// Returns true if the provider has to fetch the picture.
     pub(crate) fn is_linked(&self) -> bool {
         self.data().is_none()
     }
 
-    /// The type and the data in Base64 of a `data` URL.
+    /// Returns the type and the Base64 data of a `data` URL.
     fn data(&self) -> Option<(&str, &str)> {
         self.url.strip_prefix("data:image/")?.split_once(";base64,")
     }
 
-    /// The type and the bytes, if it is a `data` URL.
+    /// Returns the type and the bytes of a `data` URL. `None` for an `https` URL.
     pub(crate) fn bytes(&self) -> Option<(&str, Vec<u8>)> {
         let (kind, data) = self.data()?;
         let kind = if kind == "jpg" { "jpeg" } else { kind };
         Some((kind, BASE64_STANDARD.decode(data).ok()?))
     }
 
-    /// The host of an `https` URL, with its port if it has one.
+    /// Returns the host of an `https` URL, including the port if there is one.
     fn host(&self) -> Option<&str> {
         let rest = self.url.strip_prefix("https://").filter(|_| self.url.len() <= URL_LENGTH)?;
         let host = rest.split(['/', '?', '#']).next()?;
@@ -91,7 +95,7 @@ const NO_PUBLIC_HOST: &str =
 
 const NO_DETAIL: &str = "The detail of a picture must be auto, low or high.";
 
-/// The note that is stored in place of a picture: a URL may contain a secret.
+/// The note that is stored in place of the picture, because the URL may contain a secret.
 impl fmt::Display for Picture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.data(), self.host()) {
@@ -110,18 +114,18 @@ impl fmt::Debug for Picture {
     }
 }
 
-/// As strictly as the provider's decoder may be.
+/// Returns true if a strict Base64 decoder accepts the text. A provider's decoder may be strict.
 fn is_base64(text: &str) -> bool {
     BASE64_STANDARD.decode(text).is_ok_and(|bytes| !bytes.is_empty())
 }
 
-/// Whether a host has a name that may be public. Some providers are servers of the operator's own:
-/// they would open addresses and names of their network.
+/// Returns true if the host has a name that may be public. A provider may be a server that the
+/// operator runs, which could otherwise be made to open addresses in the operator's network.
 fn is_public(host: &str) -> bool {
     let (name, port) = host.split_once(':').unwrap_or((host, "443"));
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
     let Some((before, last)) = name.rsplit_once('.') else { return false };
-    // The last label of an IP address is a number, in some notations one that begins with 0x.
+    // The last label of an IP address begins with a digit: it is decimal, or hexadecimal with `0x`.
     port.parse::<u16>().is_ok()
         && before.split('.').all(|label| !label.is_empty())
         && last.starts_with(|c: char| c.is_ascii_alphabetic())

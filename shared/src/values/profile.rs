@@ -1,32 +1,33 @@
-//! What the owner of an account can change of it: names, the e-mail address, and instructions for the
-//! AI.
+//! The fields of an account that its owner can change: the names, the e-mail address, and the
+//! instructions for the AI.
 
 use crate::values::text::{key, turns_text};
 use crate::values::username::NAME_LENGTH;
 use crate::values::{Account, Email, Instructions, Invalid};
 
-/// A change by the owner of an account. `None` leaves a field as it is.
+/// A change that an account's owner makes. Fields that are `None` stay unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProfileChange {
-    /// The first name.
+    /// The new first name.
     pub first_name: Option<GivenName>,
-    /// The last name.
+    /// The new last name.
     pub last_name: Option<GivenName>,
-    /// The address.
+    /// The new e-mail address.
     pub email: Option<Email>,
-    /// The instructions for the AI.
+    /// The new instructions for the AI.
     pub instructions: Option<Instructions>,
 }
 
 impl ProfileChange {
-    /// The new address, if it differs from the account's.
+    /// Returns the new address if it differs from the account's address.
     pub fn address_for(&self, account: &Account) -> Option<&Email> {
         self.email
             .as_ref()
             .filter(|new| account.email.as_deref().map(key).as_deref() != Some(new.key()))
     }
 
-    /// The account after this change. A new address stays `pending`, or becomes the account's own.
+    /// Returns the account after this change. If `pending` is true, a new address becomes the
+    /// account's pending address; otherwise it replaces the account's address.
     pub(crate) fn applied_to(&self, account: &Account, pending: bool) -> Account {
         let mut after = account.clone();
         if let Some(GivenName(name)) = &self.first_name {
@@ -56,8 +57,8 @@ impl ProfileChange {
 pub struct GivenName(Option<String>);
 
 impl GivenName {
-    /// At most 150 characters, without control characters and those that change the direction of
-    /// text. An empty text is no name.
+    /// Parses a name of at most 150 characters. An empty text removes the name. Control characters
+    /// and characters that change the direction of text are refused.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
         if text.chars().count() > NAME_LENGTH {

@@ -1,66 +1,70 @@
-//! Sessions, which refresh tokens belong to.
+//! Sessions of signed-in clients.
 
 use serde::{Deserialize, Serialize};
 
 use super::Account;
 
-/// A session. A log-in begins it; its time, a log-out or a stolen refresh token ends it.
+/// A session of a signed-in client. A session begins with a log-in. A session ends with a log-out,
+/// at its last second, or when a stolen refresh token is detected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     /// `session:<id>`.
     pub(crate) pk: String,
     /// The account's id.
     pub user_id: String,
-    /// The `User-Agent` of the client that began it.
+    /// The `User-Agent` header of the client that logged in.
     #[serde(default = "unknown_device")]
     pub device: String,
-    /// The second at which it began; `None` for items from before it was stored.
+    /// The second at which the session began. `None` for sessions that were stored before this
+    /// field existed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub began: Option<u64>,
-    /// The second of its log-in or last refresh; `None` for items from before it was stored.
+    /// The second of the log-in or the last refresh. `None` for sessions that were stored before
+    /// this field existed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used: Option<u64>,
-    /// The highest generation of its refresh tokens that was presented.
+    /// The highest generation of the session's refresh tokens that a client has presented.
     pub(crate) generation: u64,
-    /// The second at which that generation was first presented; `None` for the first generation.
+    /// The second at which that generation was first presented. `None` for the first generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rotated: Option<u64>,
-    /// The account's epoch when it began.
+    /// The account's epoch when the session began.
     pub auth_epoch: u64,
-    /// The second at which it ends, whether it is refreshed or not.
+    /// The second at which the session ends. Refreshing doesn't extend it.
     pub ends: u64,
-    /// DynamoDB deletes it some time after this second.
+    /// The second after which DynamoDB deletes the item.
     pub(crate) expires_at: u64,
 }
 
-/// What a refresh token is to its session, before it is presented.
+/// The state of a refresh token within its session, before it is redeemed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// It is the session's current or next refresh token.
+    /// The refresh token is the session's current or next one.
     Current,
-    /// It is dead, as in [`Rotation::Dead`](crate::store::Rotation::Dead).
+    /// The refresh token can't be redeemed: see [`Rotation::Dead`](crate::store::Rotation::Dead).
     Outdated,
-    /// It was never issued, as far as the session knows.
+    /// The session has no record that this refresh token was issued.
     Unknown,
 }
 
-/// How long the current refresh token can be presented again, in seconds after the first time:
-/// until then a client whose reply was lost, or its second tab, can't be told from a thief with a
-/// copy.
+/// How long the current refresh token can be presented again, in seconds after its first use.
+/// During this time, a thief with a copy can't be told from a client whose reply was lost, or from
+/// a second tab.
 const GRACE: u64 = 600;
 
 impl Session {
-    /// Ids sort by the beginning of the session.
+    /// Returns the id. Ids sort by the start of the session.
     pub fn id(&self) -> &str {
         self.pk.split_once(':').map_or("", |(_, id)| id)
     }
 
-    /// Whether a later refresh token was presented than `earlier`, the same session, knows of.
+    /// Returns true if this session has a later generation than `earlier`, an older copy of the
+    /// same session.
     pub(crate) fn is_ahead_of(&self, earlier: &Self) -> bool {
         self.generation > earlier.generation
     }
 
-    /// What presenting its refresh token of this generation at the second `now` would find.
+    /// Returns the state of the session's refresh token of this generation at the second `now`.
     pub fn freshness_of(&self, generation: u64, now: u64) -> Freshness {
         match generation.checked_sub(self.generation) {
             Some(0) if self.may_come_again(now) => Freshness::Current,
@@ -70,12 +74,13 @@ impl Session {
         }
     }
 
-    /// Whether its current refresh token can be presented again at the second `now`.
+    /// Returns true if the session's current refresh token can be presented again at the second
+    /// `now`.
     pub(crate) fn may_come_again(&self, now: u64) -> bool {
         self.rotated.is_none_or(|rotated| now <= rotated + GRACE)
     }
 
-    /// Whether the account accepts its JWTs at the second `now`.
+    /// Returns true if the account accepts the session's JWTs at the second `now`.
     pub fn opens(&self, account: &Account, now: u64) -> bool {
         self.user_id == account.id
             && self.auth_epoch == account.auth_epoch
@@ -84,7 +89,7 @@ impl Session {
     }
 }
 
-/// The name of a client without a `User-Agent`.
+/// The device name of a client that sends no `User-Agent`.
 pub(crate) fn unknown_device() -> String {
     "unknown".into()
 }

@@ -2,29 +2,31 @@
 
 use super::{Account, Session};
 
-/// The tolerance for a JWT's times, in seconds: clocks differ.
+/// The tolerance for a JWT's times in seconds, because clocks differ.
 pub(crate) const LEEWAY: u64 = 60;
 
-/// An access token whose signature and times are valid. Only the store knows whether the account
-/// still accepts it: [`AccessToken::admits`], or the condition of a write.
+/// An access token with a valid signature and valid times. Only the store knows whether the account
+/// still accepts the token: see [`AccessToken::admits`]. The condition of a write can check the
+/// same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessToken {
     /// The account's id.
     pub user_id: String,
-    /// The username in its key form.
+    /// The key form of the username.
     pub name: String,
     /// The session's id.
     pub session: String,
     /// The account's epoch when the session began.
     pub auth_epoch: u64,
-    /// The second at which the session ends, and with it the last of its JWTs.
+    /// The second at which the session ends. The session's last JWT ends at the same time.
     pub session_ends: u64,
-    /// The second at which it ends.
+    /// The second at which the access token ends.
     pub(crate) ends: u64,
 }
 
 impl AccessToken {
-    /// An access token of this session that ends at `ends`, or with the session.
+    /// Creates an access token for this session. The token ends at `ends` or with the session,
+    /// whichever is earlier.
     pub fn new(account: &Account, session: &Session, ends: u64) -> Self {
         Self {
             user_id: account.id.clone(),
@@ -36,8 +38,8 @@ impl AccessToken {
         }
     }
 
-    /// The account, if it accepts this access token: it has its id and epoch, is active,
-    /// and the session hasn't ended.
+    /// Returns the account if it accepts this access token. The account must be active and have the
+    /// id and the epoch in the token, and the session must not have ended.
     pub fn admits(&self, account: Option<Account>) -> Option<Account> {
         account.filter(|account| {
             account.id == self.user_id
@@ -48,65 +50,65 @@ impl AccessToken {
     }
 }
 
-/// A refresh token whose signature and times are valid.
+/// A refresh token with a valid signature and valid times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefreshToken {
     /// The account's id.
     pub user_id: String,
-    /// The username in its key form.
+    /// The key form of the username.
     pub name: String,
     /// The session's id.
     pub session: String,
-    /// Its generation: 0 for the refresh token of the log-in.
+    /// The generation. The refresh token of the log-in has generation 0.
     pub generation: u64,
-    /// The second at which it ends.
+    /// The second at which the refresh token ends.
     pub ends: u64,
-    /// The origin of the page that keeps it in a cookie: a hash of that origin's key. Without the
-    /// key the refresh token is invalid. `None` for clients without cookies, and for pages that
-    /// were loaded before keys existed.
+    /// A hash of the key of the page's origin, for a page that keeps the refresh token in a cookie.
+    /// The refresh token is invalid without that key. `None` for clients without cookies, and for
+    /// pages that were loaded before keys existed.
     pub origin: Option<String>,
 }
 
 impl RefreshToken {
-    /// The first refresh token of a session.
+    /// Creates the first refresh token of a session.
     pub fn first(account: &Account, session: &Session) -> Self {
         let (user_id, name) = (account.id.clone(), account.label.clone());
         let session_id = session.id().to_owned();
         Self { user_id, name, session: session_id, generation: 0, ends: session.ends, origin: None }
     }
 
-    /// The same token for a page of this origin, unless it is bound to one already.
+    /// Returns the refresh token, bound to a page of this origin unless it is already bound.
     pub fn bound_to(&self, origin: Option<String>) -> Self {
         Self { origin: self.origin.clone().or(origin), ..self.clone() }
     }
 
-    /// The refresh token that replaces this one.
+    /// Returns the refresh token that replaces this one.
     pub fn successor(&self) -> Self {
         Self { generation: self.generation + 1, ..self.clone() }
     }
 }
 
-/// How long after its last log-in a client is still known, in seconds: half a year.
+/// How long a device token is valid after the device's last log-in, in seconds: half a year.
 const LIFE: u64 = 183 * 86_400;
 
-/// A device token whose signature and times are valid.
+/// A device token with a valid signature and valid times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceToken {
     /// The account's id.
     pub user_id: String,
-    /// The device's id, which stays the same as long as the client keeps its device tokens.
+    /// The device's id, which stays the same while the client keeps its device tokens.
     pub id: String,
-    /// The second at which it ends.
+    /// The second at which the device token ends.
     pub ends: u64,
     pub(crate) name: String,
     pub(crate) auth_epoch: u64,
-    /// As in a [`RefreshToken`](super::RefreshToken).
+    /// The hash of the page's origin key, as in a [`RefreshToken`](super::RefreshToken).
     pub(crate) origin: Option<String>,
 }
 
 impl DeviceToken {
-    /// The token of a device that has logged in to this account at `now`, through a page of this
-    /// origin if it is one.
+    /// Creates the token for a device that logs in to this account at the second `now`. `origin` is
+    /// the hash of the page's key if the client is a page.
     pub fn new(account: &Account, id: String, origin: Option<String>, now: u64) -> Self {
         Self {
             user_id: account.id.clone(),
@@ -118,7 +120,8 @@ impl DeviceToken {
         }
     }
 
-    /// Whether it belongs to this account, and the account hasn't ended all its sessions since.
+    /// Returns true if the token is for this account, and the account's sessions haven't all been
+    /// ended since the token was created.
     pub fn knows(&self, account: &Account) -> bool {
         self.user_id == account.id && self.auth_epoch == account.auth_epoch
     }

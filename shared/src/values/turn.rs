@@ -7,29 +7,30 @@ use serde::{Deserialize, Serialize};
 
 use super::Picture;
 
-/// The speaker of a turn.
+/// The author of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speaker {
-    /// The instructions for the AI.
+    /// The author of the instructions for the AI.
     System,
-    /// The user.
+    /// The user of the account.
     User,
-    /// The AI.
+    /// The AI that answers.
     Assistant,
     /// A function that the AI called.
     Tool,
 }
 
-/// A turn of a conversation.
+/// One message of a prompt, with its role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turn {
-    /// The speaker.
+    /// The turn's author.
     pub role: Speaker,
-    /// Texts and pictures, in their order.
+    /// The texts and pictures, in order.
     pub content: Vec<Part>,
-    /// The functions that the AI calls in this turn.
+    /// The function calls in this turn.
     pub calls: Vec<ToolCall>,
-    /// The id of the call whose result this is, in a turn of a function.
+    /// The id of the call whose result this turn contains. `None` unless the role is
+    /// [`Speaker::Tool`].
     pub answers: Option<String>,
 }
 
@@ -43,7 +44,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// The text, if it is one.
+    /// Returns the text. `None` for a picture.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -53,12 +54,12 @@ impl Part {
 }
 
 impl Turn {
-    /// A turn with this text.
+    /// Creates a turn with this text.
     pub fn new(role: Speaker, text: impl Into<String>) -> Self {
         Self { role, content: vec![Part::Text(text.into())], calls: Vec::new(), answers: None }
     }
 
-    /// The turn as a text, with a note for each picture.
+    /// Returns the turn as text, with a note in place of each picture.
     pub fn text(&self) -> Cow<'_, str> {
         match self.content.as_slice() {
             [] => Cow::Borrowed(""),
@@ -73,33 +74,35 @@ impl Turn {
         }
     }
 
-    /// Whether it says nothing at all.
+    /// Returns true if the turn has no pictures, no calls, no result of a call, and no text but
+    /// white space.
     pub fn is_blank(&self) -> bool {
         let is_blank = |part: &Part| matches!(part, Part::Text(text) if text.trim().is_empty());
         self.content.iter().all(is_blank) && self.calls.is_empty() && self.answers.is_none()
     }
 }
 
-/// A call of a function.
+/// A function call in an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolCall {
-    /// The id to which the result refers.
+    /// The id of the call, to which the result refers.
     pub id: String,
     /// The function's name.
     pub name: String,
-    /// The arguments: usually a JSON object, but a model may write anything.
+    /// The arguments of the call. Usually the arguments are a JSON object, but the model may write
+    /// any text.
     pub arguments: String,
 }
 
 impl ToolCall {
-    /// How many bytes it takes in the store, at most.
+    /// Returns an upper bound of the number of bytes that the call takes in the store.
     pub(crate) fn size(&self) -> usize {
         const FRAME: usize = 40;
         self.id.len() + self.name.len() + self.arguments.len() + FRAME
     }
 }
 
-/// For people.
+/// The call as a line for human readers.
 impl fmt::Display for ToolCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Calls {}({})", self.name, self.arguments)

@@ -1,26 +1,27 @@
-//! What an answer took of the model: its tokens, and why it was cut off.
+//! The number of model tokens that an answer used, and the reason why it was cut off.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// The model's token counts: the provider's, or an estimate if it reports none.
+/// The numbers of model tokens that an answer used. The numbers are estimates if the provider
+/// doesn't report any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = TokenUsage)]
 pub struct Usage {
-    /// Tokens of the message and the conversation before it.
+    /// The number of model tokens in the message and the conversation before it.
     #[schema(examples(2))]
     pub prompt_tokens: u32,
-    /// Tokens of the answer.
+    /// The number of model tokens in the answer.
     #[schema(examples(4))]
     pub completion_tokens: u32,
-    /// Whether they are an estimate, because the model's provider doesn't count.
+    /// True if the numbers are estimates, because the provider doesn't report any.
     #[serde(default)]
     #[schema(required)]
     pub estimated: bool,
 }
 
 impl Usage {
-    /// An estimate from the lengths of a prompt and its answer.
+    /// Estimates the numbers from the lengths of the prompt and the answer.
     pub(crate) fn estimate(prompt_bytes: usize, answer_bytes: usize) -> Self {
         let tokens = |bytes: usize| u32::try_from(estimate_model_tokens(bytes)).unwrap_or(u32::MAX);
         Self {
@@ -31,25 +32,25 @@ impl Usage {
     }
 }
 
-/// About how many tokens of a model these bytes are: a token has about four.
+/// Estimates the number of model tokens in this many bytes. A model token has about four bytes.
 pub fn estimate_model_tokens(bytes: usize) -> usize {
     bytes.div_ceil(4)
 }
 
-/// Why an answer is cut off.
+/// The reason why an answer is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CutReason {
-    /// The provider's content filter.
+    /// The provider's content filter ended the answer.
     ContentFilter,
-    /// It has reached its maximum length, or the time is over. A stored reason that only later
-    /// releases know reads as this one.
+    /// The answer reached its maximum length or its time limit. Stored reasons that only later
+    /// releases know are read as this reason.
     #[serde(other)]
     Length,
 }
 
 impl CutReason {
-    /// As OpenAI's API and traces name it.
+    /// Returns the reason's name in OpenAI's API and in traces.
     pub fn word(self) -> &'static str {
         match self {
             Self::Length => "length",

@@ -7,10 +7,10 @@ use icu_properties::script::ScriptWithExtensions;
 use crate::values::text::{is_invisible, is_mark, key};
 use crate::values::{Email, Invalid};
 
-/// The most characters of a name: Django's limit, which clients know.
+/// The maximum length of a username, in characters. Django has the same limit, so clients know it.
 pub(crate) const NAME_LENGTH: usize = 150;
 
-/// A username, as it was typed.
+/// A username, with its original spelling and its key form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Username {
     shown: String,
@@ -18,9 +18,9 @@ pub struct Username {
 }
 
 impl Username {
-    /// Letters and digits of any script, with their accents, and `@ . + - _`; at most 150
-    /// characters. Names that differ only in case or in their Unicode form have the same key, and
-    /// are one name.
+    /// Parses a username of at most 150 characters: letters and digits of any script, with their
+    /// combining marks, and `@ . + - _`. Usernames that differ only in case or in their Unicode
+    /// form have the same key form and are the same username.
     ///
     /// ```
     /// use shared::values::Username;
@@ -46,11 +46,12 @@ impl Username {
         Ok(Self { shown: text.to_owned(), key })
     }
 
-    /// A name that a new account may have. One with an `@` must be an e-mail address, since it
-    /// becomes the account's address. The letters of a name, or of each part of an address, belong
-    /// to one script, or to those that Chinese, Japanese or Korean are written in ([UTS
-    /// 39](https://www.unicode.org/reports/tr39/#Restriction_Level_Detection), highly restrictive),
-    /// so that no name imitates another one with letters of other scripts.
+    /// Parses a username for a new account. A username with an `@` must be an e-mail address,
+    /// because it becomes the account's address. All letters of a username, or of each part of an
+    /// address, must belong to one script, or to the scripts in which Chinese, Japanese or Korean
+    /// is written ([UTS 39](https://www.unicode.org/reports/tr39/#Restriction_Level_Detection),
+    /// highly restrictive). This rule prevents a username from imitating another one with letters
+    /// of other scripts.
     ///
     /// ```
     /// use shared::values::Username;
@@ -77,31 +78,31 @@ impl Username {
         Ok(name)
     }
 
-    /// The name as an e-mail address, if it is one.
+    /// Returns the username as an e-mail address. `None` if it isn't an address.
     pub fn address(&self) -> Option<Email> {
         Email::choose(&self.shown).ok()
     }
 
-    /// The name as it was typed.
+    /// Returns the username as its owner typed it.
     pub fn shown(&self) -> &str {
         &self.shown
     }
 
-    /// The key of the account in the store.
+    /// Returns the username's key form, under which the store keeps the account.
     pub fn key(&self) -> &str {
         &self.key
     }
 }
 
-/// The scripts that one language uses together.
+/// The groups of scripts that one language combines.
 const TOGETHER: [&[Script]; 3] = [
     &[Script::Latin, Script::Han, Script::Hiragana, Script::Katakana],
     &[Script::Latin, Script::Han, Script::Bopomofo],
     &[Script::Latin, Script::Han, Script::Hangul],
 ];
 
-/// Whether all letters belong to one script, or to scripts that one language uses together. Digits
-/// and signs belong to every script.
+/// Returns true if all letters belong to one script, or to scripts that one language combines.
+/// Digits and punctuation belong to every script.
 fn is_of_one_script(text: &str) -> bool {
     let scripts = ScriptWithExtensions::new();
     let is_common =
@@ -115,8 +116,8 @@ fn is_of_one_script(text: &str) -> bool {
         || TOGETHER.into_iter().any(are_of)
 }
 
-/// The key that finds the account of `login`, a username or an e-mail address. `None` if it can be
-/// neither.
+/// Returns the key form under which the store finds the account for `login`. `None` if `login` is
+/// neither a valid username nor a valid e-mail address.
 pub fn login_key(login: &str) -> Option<String> {
     let name = Username::parse(login).map(|name| name.key().to_owned());
     name.or_else(|_| Email::parse(login).map(|email| email.key().to_owned())).ok()

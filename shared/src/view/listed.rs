@@ -1,4 +1,4 @@
-//! An account in a list of administrators.
+//! Accounts in administrators' lists.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -6,45 +6,47 @@ use utoipa::ToSchema;
 use crate::values::{Account, Role, Username};
 use crate::{Credits, clock, store};
 
-/// An account in a list.
-// It shares six fields with `User`, but no type: it comes from an index, which has less than the
-// account, and a flattened part would change the order of User's fields in replies.
+/// An account in an administrators' list.
+// This type repeats six of `User`'s fields. It can't contain a `User`, because it is created from
+// an index, which has fewer attributes than the account. A shared, flattened struct would change
+// the order of `User`'s fields in replies.
 #[derive(Serialize, ToSchema)]
 pub struct ListedUser<'a> {
     #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
     id: &'a str,
-    /// The name as it was typed.
+    /// The username as its owner typed it.
     #[schema(value_type = Username)]
     username: &'a str,
-    /// The e-mail address as it was typed.
+    /// The e-mail address as its owner typed it.
     #[schema(required, examples("ann@example.com"))]
     email: Option<&'a str>,
-    /// `user` or `admin`. Later releases may add roles: treat others as `user`.
+    /// `user` or `admin`. Later releases may add roles; treat unknown roles as `user`.
     #[schema(examples("user"))]
     role: &'a str,
-    /// Whether the role is `admin`.
+    /// True if the role is `admin`.
     is_staff: bool,
-    /// Whether the account is active. A deactivated account can't be used.
+    /// True if the account is active. A deactivated account can't be used.
     active: bool,
-    /// When the account was created.
+    /// The time at which the account was created.
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.921Z"))]
     date_joined: String,
     /// The balance. Only with `details`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     tokens: Option<Credits>,
-    /// All tokens ever spent. Only with `details`.
+    /// The tokens that were ever spent. Only with `details`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     spent: Option<Credits>,
-    /// When the last message was sent, to the minute. Null if none was. Only with `details`.
+    /// The time at which the last message was sent, rounded down to the minute. Null if the user
+    /// hasn't sent any. Only with `details`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, required = false, format = "date-time", examples("2026-11-20T07:17:00.000Z"))]
     last_message: Option<Option<String>>,
 }
 
 impl<'a> ListedUser<'a> {
-    /// The view of this account.
+    /// Creates the view of this listed account.
     pub fn of(listed: &'a store::ListedAccount) -> Self {
         Self {
             id: &listed.id,
@@ -60,12 +62,12 @@ impl<'a> ListedUser<'a> {
         }
     }
 
-    /// The account's id.
+    /// Returns the account's id.
     pub fn id(&self) -> &str {
         self.id
     }
 
-    /// The same with what only the account knows, at the second `now`.
+    /// Adds the fields that only the account has, at the second `now`.
     #[must_use]
     pub fn detailed(self, account: &Account, now: u64) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! JSON in the form of the SDK, whose objects have no order.
+//! Conversions between JSON and the SDK's `Document`, whose objects are unordered.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use aws_smithy_types::{Document, Number};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, json};
 
-/// The fields of an object. `None` if the text isn't one.
+/// Parses the fields of a JSON object. `None` if the text isn't a JSON object.
 pub fn object(text: &str) -> Option<HashMap<String, Document>> {
     match serde_json::from_str(text) {
         Ok(Json(Document::Object(fields))) => Some(fields),
@@ -15,7 +15,7 @@ pub fn object(text: &str) -> Option<HashMap<String, Document>> {
     }
 }
 
-/// The form as JSON.
+/// Converts a document to JSON.
 pub fn to_json(document: &Document) -> Value {
     match document {
         Document::Null => Value::Null,
@@ -31,7 +31,8 @@ pub fn to_json(document: &Document) -> Value {
     }
 }
 
-/// Reads the form without another one in between, which would take the same memory again.
+/// Reads JSON directly into a document. An intermediate JSON value would take the same memory
+/// again.
 struct Json(Document);
 
 impl<'de> Deserialize<'de> for Json {
@@ -61,7 +62,7 @@ impl<'de> Visitor<'de> for Values {
         Ok(Document::Number(Number::PosInt(number)))
     }
 
-    /// JSON's parser has only negative numbers of this type.
+    /// Only negative numbers arrive here, because serde_json reads others as `u64`.
     fn visit_i64<E>(self, number: i64) -> Result<Document, E> {
         Ok(Document::Number(Number::NegInt(number)))
     }

@@ -1,38 +1,38 @@
-//! The blocks of a reply of Bedrock, and the answer in them.
+//! Reads the answer from the content blocks in a reply from Bedrock.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::ai::{AnswerBuilder, Failure};
 
-/// Where an answer is in a reply.
+/// The part of a reply that contains the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerIn {
-    /// In its texts and calls.
+    /// The texts and calls.
     Blocks,
-    /// In the arguments of the function that takes it.
+    /// The arguments of the function that the model calls with its answer.
     Arguments,
-    /// In the field `answer` of these arguments.
+    /// The field `answer` in the arguments of the function that the model calls with its answer.
     Field,
 }
 
-/// The arguments of [`AnswerIn::Field`].
+/// The function's arguments for [`AnswerIn::Field`].
 #[derive(Deserialize)]
 struct WrappedAnswer<'a> {
     #[serde(borrow)]
     answer: &'a RawValue,
 }
 
-/// Reads the blocks of a reply, one after the other.
+/// Reads a reply's content blocks in order.
 pub struct Blocks<'s, 'l> {
     pub builder: &'s mut AnswerBuilder<'l>,
     answer: AnswerIn,
-    /// The texts beside the function that takes the answer. They are the answer if the model doesn't
-    /// call it.
+    /// The texts outside the function call that contains the answer. These texts become the answer
+    /// if the model doesn't call the function.
     aside: String,
-    /// The arguments of [`AnswerIn::Field`].
+    /// The arguments for [`AnswerIn::Field`].
     wrapped: String,
-    /// The number of the call whose arguments have not begun.
+    /// The number of a call that has no arguments so far.
     bare: Option<u64>,
 }
 
@@ -49,7 +49,7 @@ impl<'s, 'l> Blocks<'s, 'l> {
         Ok(())
     }
 
-    /// Begins a block that is a call.
+    /// Begins a content block with a call.
     pub fn begin(&mut self, number: u64, id: &str, name: &str) -> Result<(), Failure> {
         self.bare = Some(number);
         match self.answer {
@@ -58,7 +58,7 @@ impl<'s, 'l> Blocks<'s, 'l> {
         }
     }
 
-    /// Adds to the arguments of a call.
+    /// Appends to a call's arguments.
     pub fn push_arguments(&mut self, number: u64, arguments: &str) -> Result<(), Failure> {
         if arguments.is_empty() {
             return Ok(());
@@ -74,8 +74,8 @@ impl<'s, 'l> Blocks<'s, 'l> {
         }
     }
 
-    /// Ends a block. A function without parameters is called without arguments; clients expect an
-    /// object.
+    /// Ends a content block. A function without parameters is called without arguments; the
+    /// arguments become `{}`, because clients expect an object.
     pub fn end(&mut self) -> Result<(), Failure> {
         match self.bare {
             Some(number) => self.push_arguments(number, "{}"),
@@ -94,7 +94,7 @@ impl<'s, 'l> Blocks<'s, 'l> {
     }
 }
 
-/// Adds to a text as long as it isn't longer than an answer may be.
+/// Appends text unless the kept text is already longer than an answer may be.
 fn keep(kept: &mut String, text: &str, limit: usize) {
     if kept.len() <= limit {
         kept.push_str(text);
@@ -108,13 +108,13 @@ mod tests {
     use super::*;
     use crate::ai::Prompt;
 
-    /// A block: a text, or a call with the parts of its arguments.
+    /// A content block: a text, or a call with the parts of its arguments.
     enum Block {
         Text(&'static str),
         Call(&'static [&'static str]),
     }
 
-    /// The text of an answer of at most 20 bytes in these blocks, one after the other.
+    /// Returns the text of an answer of at most 20 bytes in these content blocks.
     fn text(answer: AnswerIn, blocks: &[Block]) -> Result<String, Failure> {
         let prompt = Prompt { given: true, ..Prompt::default() };
         let heard = AtomicBool::new(false);

@@ -1,4 +1,4 @@
-//! A request to Bedrock's Converse.
+//! A request for Bedrock's Converse API.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -24,11 +24,11 @@ pub struct ConverseRequest {
     pub inference: InferenceConfiguration,
     pub tools: Option<ToolConfiguration>,
     pub output: Option<OutputConfig>,
-    /// Where the answer will be.
+    /// The part of the reply that will contain the answer.
     pub answer: AnswerIn,
 }
 
-/// The function that takes an answer without a schema.
+/// The name of the function that a model calls with its answer, if the answer has no schema.
 const ANSWER: &str = "answer";
 
 impl From<BuildError> for Failure {
@@ -38,8 +38,9 @@ impl From<BuildError> for Failure {
 }
 
 impl ConverseRequest {
-    /// Converse has no choice of no function, and refuses earlier calls without functions: they
-    /// become texts.
+    /// Creates a request for this prompt. Converse can't forbid function calls, and refuses earlier
+    /// calls if no functions are declared. If the prompt allows no calls, its functions are
+    /// therefore dropped, and earlier calls become texts.
     pub fn of(prompt: &Prompt) -> Result<Self, Failure> {
         if prompt.has_tools() && !prompt.offers_calls() {
             return Self::of(&prompt.without_tools());
@@ -54,8 +55,8 @@ impl ConverseRequest {
         Ok(Self { system, messages, inference, tools, output, answer: AnswerIn::Blocks })
     }
 
-    /// The same with a function that takes the answer. `None` if the answer is a text, or may call
-    /// other functions.
+    /// Creates a request in which the model answers by calling a function. `None` if the answer is
+    /// plain text or may call other functions.
     pub fn by_function(prompt: &Prompt) -> Result<Option<Self>, Failure> {
         let (Some(format), false) = (&prompt.format, prompt.offers_calls()) else {
             return Ok(None);
@@ -76,9 +77,9 @@ impl ConverseRequest {
     }
 }
 
-/// The instructions and the conversation. Bedrock requires that the user begins and that speakers
-/// alternate, so what comes before the user's first message is left out. The results of calls are
-/// the user's.
+/// Splits turns into the instructions and the conversation. Bedrock requires that the user begins
+/// and that speakers alternate, so turns before the user's first message are left out. Results of
+/// calls count as the user's turns.
 fn split(turns: &[Turn]) -> Result<(Vec<SystemContentBlock>, Vec<Message>), Failure> {
     let mut system = Vec::new();
     let mut messages: Vec<(ConversationRole, Vec<ContentBlock>)> = Vec::new();
@@ -104,7 +105,7 @@ fn split(turns: &[Turn]) -> Result<(Vec<SystemContentBlock>, Vec<Message>), Fail
     Ok((system, messages?))
 }
 
-/// Adds blocks to those of the same speaker: two texts become one.
+/// Appends content blocks to a message by the same speaker. Adjacent texts are merged.
 fn join(before: &mut Vec<ContentBlock>, blocks: Vec<ContentBlock>) {
     for block in blocks {
         match (before.last_mut(), block) {
@@ -116,10 +117,11 @@ fn join(before: &mut Vec<ContentBlock>, blocks: Vec<ContentBlock>) {
     }
 }
 
-/// Ids of calls that Bedrock accepts: other providers make ids of other characters and lengths.
+/// Replaces ids of calls with ids that Bedrock accepts. Other providers' ids have other characters
+/// and lengths.
 #[derive(Default)]
 struct Ids<'p> {
-    /// The number of the last call with this id.
+    /// The number of the last call with each id.
     numbers: HashMap<&'p str, usize>,
     count: usize,
 }
@@ -138,7 +140,7 @@ impl<'p> Ids<'p> {
 
 fn blocks<'p>(turn: &'p Turn, ids: &mut Ids<'p>) -> Result<Vec<ContentBlock>, Failure> {
     if let Some(call) = &turn.answers {
-        // A text must not be blank.
+        // Bedrock refuses blank texts.
         let text = Some(turn.text()).filter(|text| !text.trim().is_empty());
         let text = text.map_or_else(|| "nothing".to_owned(), Cow::into_owned);
         let result = ToolResultBlock::builder()
@@ -161,14 +163,14 @@ fn blocks<'p>(turn: &'p Turn, ids: &mut Ids<'p>) -> Result<Vec<ContentBlock>, Fa
     Ok(blocks)
 }
 
-/// Bedrock takes pictures only as bytes.
+/// Converts a picture. Bedrock accepts pictures only as bytes.
 fn image(picture: &Picture) -> Result<ImageBlock, Failure> {
     let (kind, bytes) = picture.bytes().ok_or(Failure::Refused(Refusal::PicturesByUrl))?;
     let source = ImageSource::Bytes(Blob::new(bytes));
     Ok(ImageBlock::builder().format(ImageFormat::from(kind)).source(source).build()?)
 }
 
-/// The arguments of a call: always an object.
+/// Converts the arguments of a call to an object, which Bedrock requires.
 fn arguments(call: &ToolCall) -> Document {
     let whole = || HashMap::from([("arguments".into(), call.arguments.as_str().into())]);
     Document::Object(match object(&call.arguments) {
@@ -192,10 +194,10 @@ fn tools(prompt: &Prompt) -> Result<Option<ToolConfiguration>, Failure> {
     Ok(Some(tools.build()?))
 }
 
-/// The format of an answer with a schema.
+/// Returns the output configuration for an answer with a schema.
 fn output(prompt: &Prompt) -> Result<Option<OutputConfig>, Failure> {
     let Some(format) = &prompt.format else { return Ok(None) };
-    // No model has a format for any object.
+    // No model supports a format for any JSON object.
     let Format::JsonSchema(AnswerSchema { name, description, schema, .. }) = format else {
         return Err(Failure::Refused(Refusal::Format));
     };
@@ -240,14 +242,14 @@ fn fields(schema: Option<&JsonSchema>) -> Fields {
     schema.and_then(|schema| object(schema.json().get())).unwrap_or_default()
 }
 
-/// Converse demands that the type is there.
+/// Adds the type `object` to a schema without a type, because Converse requires a type.
 fn of_object(mut schema: Fields) -> Document {
     schema.entry("type".into()).or_insert_with(|| "object".into());
     Document::Object(schema)
 }
 
-/// The parameters of a function that takes an answer with this schema. They are an object: another
-/// answer is a field of it.
+/// Returns the parameters of the function that the model calls with an answer of this schema.
+/// Parameters must be an object, so an answer of another type is put into a field.
 fn takes(schema: Option<&JsonSchema>) -> (Document, AnswerIn) {
     let mut schema = fields(schema);
     let is_object = match schema.get("type") {
@@ -257,7 +259,7 @@ fn takes(schema: Option<&JsonSchema>) -> (Document, AnswerIn) {
     if is_object {
         return (of_object(schema), AnswerIn::Arguments);
     }
-    // References mean the root.
+    // References start at the root, so definitions must stay there.
     let defined = ["$defs", "definitions"];
     let defined = defined.into_iter().filter_map(|name| schema.remove_entry(name));
     let mut outer: Fields = defined.collect();
@@ -267,13 +269,13 @@ fn takes(schema: Option<&JsonSchema>) -> (Document, AnswerIn) {
     (of_object(outer), AnswerIn::Field)
 }
 
-/// The keywords of schemas of answers that may be no objects.
+/// The keywords in a schema that may describe something other than an object.
 const OF_ANY_TYPE: [&str; 6] = ["allOf", "anyOf", "const", "enum", "not", "oneOf"];
 
 fn inference(prompt: &Prompt) -> InferenceConfiguration {
     let most = prompt.max_tokens.map(|most| i32::try_from(most).unwrap_or(i32::MAX));
     let stop = Some(prompt.stop.clone()).filter(|stop| !stop.is_empty());
-    // Other providers accept temperatures up to 2, Bedrock up to 1.
+    // Other providers accept temperatures up to 2; Bedrock accepts temperatures up to 1.
     let temperature = prompt.temperature.map(|temperature| temperature.min(1.0) as f32);
     let inference =
         InferenceConfiguration::builder().set_max_tokens(most).set_temperature(temperature);

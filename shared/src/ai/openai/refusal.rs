@@ -1,5 +1,6 @@
-//! Why a server refuses a request, in its own words. These are only looked for where a server says
-//! them: the rest of its reply may repeat the prompt, whose words would be taken for the server's.
+//! Finds a server's reason for refusing a request. Only the known fields for reasons are read,
+//! because the rest of the reply may repeat the prompt, whose words would be taken for the
+//! server's.
 
 use std::fmt;
 
@@ -7,13 +8,14 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// The most bytes that are read of a reply.
+/// The maximum number of bytes that are read from a reply.
 const REPLY: usize = 64 * 1024;
 
-/// The most characters of a text: a reason is shorter, and a longer text may repeat the prompt.
+/// The maximum length of a text, in characters. Reasons are shorter; a longer text may repeat the
+/// prompt.
 const TEXT: usize = 500;
 
-/// The texts that say why.
+/// Returns the texts that contain the reason.
 pub async fn words(mut body: Incoming) -> String {
     let mut reply = Vec::new();
     while reply.len() < REPLY
@@ -25,7 +27,8 @@ pub async fn words(mut body: Incoming) -> String {
     words_of(&reply)
 }
 
-/// The same of a reply that may be cut off: what comes before is kept.
+/// Returns the texts that contain the reason. If the reply is cut off, returns the texts before the
+/// cut.
 fn words_of(reply: &[u8]) -> String {
     let mut words = String::new();
     let mut json = serde_json::Deserializer::from_slice(reply);
@@ -33,7 +36,7 @@ fn words_of(reply: &[u8]) -> String {
     words
 }
 
-/// Looks for the texts in a value of a reply.
+/// Visits a value in a reply and collects the texts.
 struct ReplyTexts<'w> {
     place: Place,
     words: &'w mut String,
@@ -41,11 +44,11 @@ struct ReplyTexts<'w> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// The reply, or an element of it: some servers reply with a list.
+    /// The reply, or an element of it. Some servers reply with a list.
     Reply,
-    /// `error`, whose text some servers send in its place.
+    /// The field `error`. Some servers send the text directly as the value of `error`.
     Error,
-    /// A text that says why.
+    /// A text that contains the reason.
     Words,
     Elsewhere,
 }

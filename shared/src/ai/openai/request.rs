@@ -16,7 +16,8 @@ pub struct CompletionRequest<'a> {
     stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<StreamOptions>,
-    /// Newer models of OpenAI refuse this name, and other servers the newer one.
+    /// Newer models of OpenAI refuse this field's name; other servers don't know the newer name,
+    /// `max_completion_tokens`.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,7 +64,7 @@ struct StreamOptions {
 #[derive(Serialize)]
 struct Message<'a> {
     role: &'static str,
-    /// `null` beside calls without a text.
+    /// Null for calls without a text.
     content: Option<Content<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Call<'a>>,
@@ -71,7 +72,7 @@ struct Message<'a> {
     tool_call_id: Option<&'a str>,
 }
 
-/// A text, or texts and pictures. Some servers only know the first.
+/// A text, or a list of texts and pictures. Some servers accept only a text.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Content<'a> {
@@ -228,7 +229,7 @@ impl<'a> Function<'a> {
 }
 
 impl<'a> Choice<'a> {
-    /// `None` for what models do by default.
+    /// Returns `None` for the models' default.
     fn of(choice: &'a ToolChoice) -> Option<Self> {
         match choice {
             ToolChoice::Auto => None,

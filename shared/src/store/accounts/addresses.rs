@@ -1,9 +1,9 @@
-//! Profiles and e-mail addresses: which account claims an address, which has verified it, and how
-//! an address moves between accounts.
+//! Profiles and e-mail addresses: which account claims an address, which account has verified it,
+//! and how an address moves between accounts.
 //!
-//! An account's `email` and the claim under `email:<address>` are written together, so that each
-//! names the other. An address that was never verified goes to the account that verifies it first,
-//! even if it is another account's username.
+//! An account's `email` and the claim under `email:<address>` are written together and refer to
+//! each other. An unverified address belongs to the account that verifies it first, even if the
+//! address is another account's username.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -19,22 +19,23 @@ use crate::store::{
 use crate::values::text::key;
 use crate::values::{AccessToken, Account, ProfileChange};
 
-/// The claim of an e-mail address, in the table Users under `email:<key of the address>`.
+/// An account's claim to an e-mail address: an item in the Users table under
+/// `email:<key form of the address>`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(in crate::store) struct Claim {
     pk: String,
     /// The account's id.
     pub(in crate::store) id: String,
-    /// The key of the account's name.
+    /// The key form of the account's username.
     pub(in crate::store) name: String,
-    /// Whether the account has proven that it reads the address's e-mails.
+    /// True once a link in an e-mail to the address was opened.
     pub(in crate::store) verified: bool,
     shard: String,
     label: String,
 }
 
 impl Claim {
-    /// This account's claim of the address with this key.
+    /// Creates this account's claim to the address with this key form.
     pub(in crate::store) fn new(account: &Account, address_key: &str, verified: bool) -> Self {
         Self {
             pk: claim_pk(address_key),
@@ -47,29 +48,32 @@ impl Claim {
     }
 }
 
-/// How the caller of a verification link is identified, besides reading the address's e-mails.
-/// Until the first verification, a stranger may have registered the address with a password of
-/// their own.
+/// The proof of identity that accompanies a verification link. The link alone isn't enough for a
+/// first verification, because until then anyone may have registered the address with their own
+/// password.
 #[derive(Clone, Copy, Debug)]
 pub enum Verifier<'a> {
-    /// The holder of a session of the account. That session continues; all others end.
+    /// A caller with a session of the account. The caller's session continues; all other sessions
+    /// end.
     Session(&'a AccessToken),
-    /// A reader who chooses a new password for the account, by its hash. All sessions end.
+    /// A caller who sets a new password for the account, given by its hash. All sessions of the
+    /// account end.
     NewPassword(&'a str),
-    /// A reader who has only the link.
+    /// A caller who has only the link.
     Reader,
 }
 
 impl Store {
-    /// Changes the profile of the caller's account. A new address replaces the old one at once,
-    /// unverified, and frees it; if another account claims the new address without having verified
-    /// it, the address stays pending until a link in an e-mail to it is opened. Either way the new
-    /// address gets an e-mail with a link, and the old one a notice. `account` is the caller's, as
-    /// it was just read. Idempotent.
+    /// Changes the profile of the caller's account. `account` is that account, as just read. A new
+    /// address replaces the old address at once, unverified, and the old address becomes free. If
+    /// another account claims the new address without having verified it, the address stays pending
+    /// until a link in an e-mail to it is opened. In both cases the new address gets an e-mail with
+    /// a link, and the old address gets a notice. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::EmailTaken`] if another account has verified the address, and
-    /// [`StoreError::TooManyMails`] within a minute of the last e-mail; either way nothing has changed.
+    /// [`StoreError::TooManyMails`] within a minute of the last e-mail or after too many e-mails to
+    /// the address. In all cases nothing has changed.
     pub async fn change_profile(
         &self,
         caller: &AccessToken,
@@ -81,8 +85,8 @@ impl Store {
         let mut patience = Patience::new();
         loop {
             let after = change.applied_to(&account, pending);
-            // Instructions are written even if the account has their mark: in restored tables their
-            // item may be older.
+            // Write instructions even if the account already has their mark, because in restored
+            // tables their item may be older than the mark.
             if after.profile() == account.profile() && change.instructions.is_none() {
                 return Ok(after);
             }
@@ -114,8 +118,9 @@ impl Store {
                 Transaction::Refused(refusals) => refusals,
             };
             if refusals.has(0) {
-                // The account has changed since it was read, or this change was applied and only
-                // the reply was lost: then nothing is left to change.
+                // Either the account has changed since it was read, or this change was applied and
+                // only its reply was lost. In the second case the next round finds nothing to
+                // change.
                 let current = self.account_named(&caller.name).await?;
                 account = caller.admits(current).ok_or(StoreError::NotAccepted)?;
                 if !patience.lasts().await {
@@ -139,16 +144,17 @@ impl Store {
         }
     }
 
-    /// Makes the address of a link the account's verified address. An account that claimed it
-    /// without verifying it loses it. Of two accounts that verify one address at once, one wins.
-    /// The first verification of an address ends every other session, API key and link of the
-    /// account, and requires a session of the account or a new password. A later verification ends
-    /// nothing and doesn't change the password.
+    /// Makes the link's address the account's verified address. Another account that claimed the
+    /// address without verifying it loses the address. If two accounts verify one address at once,
+    /// one of them succeeds. The first verification of an address ends every other session, API key
+    /// and link of the account, and requires a session of the account or a new password. A later
+    /// verification ends nothing and doesn't change the password.
     ///
     /// # Errors
-    /// [`StoreError::InvalidLink`] if the link was used or the account has chosen another address since,
-    /// [`StoreError::EmailTaken`] if another account has verified it, [`StoreError::PasswordRequired`] for
-    /// [`Verifier::Reader`], and [`StoreError::NotAccepted`] if the session has ended.
+    /// [`StoreError::InvalidLink`] if the link was used or the account has chosen another address
+    /// since, [`StoreError::EmailTaken`] if another account has verified the address,
+    /// [`StoreError::PasswordRequired`] for a first verification by [`Verifier::Reader`], and
+    /// [`StoreError::NotAccepted`] if the session has ended.
     pub async fn verify_address(
         &self,
         link: &Link,
@@ -193,7 +199,7 @@ impl Store {
             if account.email.as_deref().map(key).as_deref() != Some(&address) {
                 writes.extend(self.free_address(&account));
             }
-            // A new request token for each attempt: its bytes depend on what was read.
+            // Each attempt needs a new request token, because its bytes depend on what was read.
             let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Refused(refusals) if !was_used_by(&refusals, &request)? => refusals,
                 Transaction::Applied | Transaction::Refused(_) => {
@@ -227,9 +233,10 @@ impl Store {
             ])
     }
 
-    /// Deletes a claim whose account doesn't have the address, and takes the account's word on
-    /// whether the address was verified. For restored tables, in which one of the two may be older.
-    /// Returns what was repaired. Idempotent.
+    /// Repairs a claim in restored tables, where either the claim or its account may be older.
+    /// Deletes the claim if its account doesn't have the address. If the account has the address,
+    /// copies the account's verification state to the claim. Returns a description of the repair.
+    /// Idempotent.
     pub(in crate::store) async fn check_claim(&self, item: Item) -> Result<Option<String>> {
         let claim: Claim = from_item(item)?;
         let has_it = |account: &Account| {
@@ -253,9 +260,9 @@ impl Store {
         Ok(Some(format!("{}: its claim says again whether the address is verified", claim.name)))
     }
 
-    /// Claims the account's address, or takes the address from the account if another one claims
-    /// it. For restored tables, after [`Store::check_claim`] of every claim. Returns what was
-    /// repaired. Idempotent.
+    /// Claims the account's address again, or removes the address from the account if another
+    /// account claims it. Use this for restored tables, after [`Store::check_claim`] has checked
+    /// every claim. Returns a description of the repair. Idempotent.
     pub(in crate::store) async fn claim_again(&self, account: &Account) -> Result<Option<String>> {
         let address = account.email.as_deref().filter(|_| account.deleted.is_none()).map(key);
         let Some(address) = address else { return Ok(None) };
@@ -284,9 +291,9 @@ impl Store {
         self.get(&self.tables.users, pk(claim_pk(address_key))).await
     }
 
-    /// Replaces the profile `seen` with that of `after`, and the password's hash if there is a new
-    /// one. Writes only if the account hasn't changed since it was read and the session, if there
-    /// is one, hasn't ended.
+    /// Replaces the profile in `seen` with the profile in `after`, and the password's hash if
+    /// `password` is given. The write requires that the account hasn't changed since it was read,
+    /// and that the session, if given, hasn't ended.
     fn update_profile(
         &self,
         seen: &Account,
@@ -346,8 +353,8 @@ impl Store {
         if begins_epoch { beginning_epoch(update, after.auth_epoch) } else { update }
     }
 
-    /// Claims an address that is free or the account's own, or takes it from `other`, which has
-    /// claimed it without verifying it.
+    /// Claims an address that is free or already the account's, or takes it from `other`, whose
+    /// claim is unverified.
     fn put_claim(&self, claim: &Claim, other: Option<&Claim>) -> Result<Write> {
         let put = Write::put(&self.tables.users, to_item(claim)?).shows_item();
         Ok(match other {
@@ -358,7 +365,7 @@ impl Store {
         })
     }
 
-    /// Frees the account's address; `None` if it has no address.
+    /// Frees the account's address. `None` if the account has no address.
     pub(in crate::store) fn free_address(&self, account: &Account) -> Option<Write> {
         let address = account.email.as_ref()?;
         Some(
@@ -368,7 +375,7 @@ impl Store {
         )
     }
 
-    /// Removes the address from the account that made this claim; `None` if that account is gone.
+    /// Removes the address from the account that made this claim. `None` if that account is gone.
     async fn strip_address(&self, claim: &Claim) -> Result<Option<Write>> {
         let Some(holder) = self.account_of_claim(claim).await? else { return Ok(None) };
         Ok(Some(
@@ -383,15 +390,15 @@ impl Store {
     }
 }
 
-/// The address is unclaimed, or claimed by the account itself.
+/// The condition that an address is unclaimed, or claimed by the account itself.
 const FREE_OR_OWN: &str = "attribute_not_exists(pk) OR id = :id";
 
-/// What the first verification of an address writes to the account: it ends every session, API key
-/// and link.
+/// The assignments with which the first verification of an address ends every session, API key and
+/// link of the account.
 pub(in crate::store) const BEGIN_EPOCH: &str =
     "auth_epoch = :next, revoked = :none, keys_from = :next, api_keys = :no_keys";
 
-/// An update with the values of [`BEGIN_EPOCH`].
+/// Adds the values of [`BEGIN_EPOCH`] to an update.
 pub(in crate::store) fn beginning_epoch(update: Write, next: u64) -> Write {
     update.values([(":next", n(next)), (":no_keys", n(0)), (":none", no_entries())])
 }

@@ -1,11 +1,12 @@
 //! Roles and states of accounts, which administrators change.
 //!
-//! The transaction that changes an account checks that another account, which makes the change, is
-//! an active administrator. So if two administrators demote each other at once, one of them
-//! remains, and likewise if they delete each other. Only the deletion of one's own account could
-//! leave none; it asks the item `admins`, which holds the ids of active administrators and is written
-//! with every change of them. Every id in it is an active administrator's. Administrators from before
-//! the item existed may be missing, until a deletion looks for all of them.
+//! The transaction that changes an account also checks that the caller, who must have another
+//! account, is an active administrator. If two administrators demote or delete each other at once,
+//! one of them therefore remains. Only administrators who delete their own account could leave the
+//! system without an administrator. The deletion of an administrator's own account checks the item
+//! `admins`, which holds the ids of active administrators and is written whenever an administrator
+//! is added or removed. Every id in the item belongs to an active administrator. Administrators
+//! from before the item existed may be missing until a deletion searches for all of them.
 
 use std::collections::BTreeSet;
 
@@ -22,10 +23,10 @@ use crate::store::{
 };
 use crate::values::{AccessToken, Account, Act, AdminAct, Administrator, Reason, Role, STANDING};
 
-/// A change of a role or state; `None` keeps what there is.
+/// A change of a role or state. `None` leaves the field unchanged.
 #[derive(Clone, Debug)]
 pub struct StandingChange {
-    /// A deactivated account can do nothing.
+    /// The account's new state. A deactivated account can do nothing.
     pub active: Option<bool>,
     /// The account's new role.
     pub role: Option<Role>,
@@ -41,14 +42,15 @@ struct Listing {
 }
 
 impl Store {
-    /// Changes an account's role or state and ends all its sessions; a row of the ledger records
-    /// who changed it and why. `account` is the changed one, as it was just read. Writes nothing if
+    /// Changes an account's role or state and ends all its sessions. A ledger row records who made
+    /// the change and why. `account` is the changed account, as just read. Writes nothing if
     /// nothing changes. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::OwnStanding`], [`StoreError::NoSuchUser`] if the account was deleted since,
-    /// [`StoreError::NotAccepted`] and [`StoreError::NotAdministrator`] if the caller is no longer an
-    /// administrator.
+    /// [`StoreError::OwnStanding`] if the account is the administrator's own,
+    /// [`StoreError::NoSuchUser`] if the account was deleted since the read,
+    /// [`StoreError::NotAccepted`] and [`StoreError::NotAdministrator`] if the caller is no longer
+    /// an administrator.
     pub async fn change_standing(
         &self,
         by: &Administrator,
@@ -102,7 +104,7 @@ impl Store {
                 writes.push(self.put_act(&act)?);
             }
             writes.extend(self.note_change(&seen, &after));
-            // A new request token for each attempt: its bytes depend on what was read.
+            // Each attempt needs a new request token, because its bytes depend on what was read.
             if matches!(
                 self.transact(writes, &Uuid::new_v4().to_string()).await?,
                 Transaction::Applied
@@ -129,8 +131,8 @@ impl Store {
         }
     }
 
-    /// Changes role and state if they are still those of `seen`. The epoch rises, so that a late
-    /// copy changes nothing.
+    /// Changes the role and state if they are still as in `seen`. The epoch rises, so a late copy
+    /// of the write changes nothing.
     fn set_standing(&self, seen: &Account, after: &Account) -> Write {
         Write::update(
             &self.tables.users,
@@ -151,13 +153,14 @@ impl Store {
         ])
     }
 
-    /// Refuses a transaction whose caller is no longer an active administrator.
+    /// A check that refuses the transaction if the caller is no longer an active administrator.
     pub(in crate::store) fn is_administrator(&self, caller: &AccessToken) -> Write {
         let check = Write::check(&self.tables.users, pk(account_pk(&caller.name)));
         administers(check, caller).condition(ADMINISTERS)
     }
 
-    /// Records that an account becomes an administrator's or stops being one; `None` if neither.
+    /// Updates the item `admins` if the account becomes or stops being an administrator's. `None`
+    /// if neither happens.
     fn note_change(&self, seen: &Account, after: &Account) -> Option<Write> {
         match (seen.administers(), after.administers()) {
             (false, true) => Some(self.note_administrator(&after.id)),
@@ -166,18 +169,18 @@ impl Store {
         }
     }
 
-    /// Records an administrator in the item `admins`.
+    /// Adds an administrator to the item `admins`.
     pub(in crate::store) fn note_administrator(&self, id: &str) -> Write {
         self.administrators("ADD ids :id", id)
     }
 
-    /// Removes an administrator from the item `admins`, for another administrator.
+    /// Removes an administrator from the item `admins`, on behalf of another administrator.
     pub(in crate::store) fn dismiss_administrator(&self, id: &str) -> Write {
         self.administrators("DELETE ids :id", id)
     }
 
-    /// Removes an administrator from the item `admins`, if another one is left. A refusal shows the
-    /// item.
+    /// Removes an administrator from the item `admins`, on condition that another administrator is
+    /// left. A refusal returns the item.
     pub(in crate::store) fn leave_administrators(&self, id: &str) -> Write {
         self.dismiss_administrator(id)
             .condition(
@@ -187,8 +190,8 @@ impl Store {
             .shows_item()
     }
 
-    /// Makes the item `admins` list exactly these ids. For restored tables, in which it may be older
-    /// or newer than the accounts. Returns whether it had to be changed. Idempotent.
+    /// Makes the item `admins` list exactly these ids. Use this for restored tables, where the item
+    /// may be older or newer than the accounts. Returns true if the item was changed. Idempotent.
     pub(in crate::store) async fn list_administrators(
         &self,
         ids: BTreeSet<String>,
@@ -216,8 +219,8 @@ impl Store {
             .values([(":id", AttributeValue::Ss(vec![id.to_owned()]))])
     }
 
-    /// Adds every administrator to the item `admins`, which refused a deletion. `false` if it was
-    /// complete already: then the refusal is final.
+    /// Adds every administrator to the item `admins`, which has refused a deletion. Returns `false`
+    /// if the item was complete already, so the refusal is final.
     pub(in crate::store) async fn find_administrators(&self, refused: &Item) -> Result<bool> {
         if refused.contains_key("complete") {
             return Ok(false);
@@ -251,7 +254,7 @@ impl Store {
     }
 }
 
-/// The condition that a caller is an active administrator.
+/// The condition that the caller is an active administrator.
 pub(in crate::store) const ADMINISTERS: &str = "id = :by AND active = :by_active AND #by_role = :by_admin AND auth_epoch = :by_epoch \
      AND attribute_not_exists(revoked.#by_session)";
 

@@ -1,11 +1,11 @@
-//! Deletion: one transaction ends an account, and its data is erased afterwards, however much there
-//! is.
+//! Deletion of accounts. One transaction ends an account, and background runs erase its data later,
+//! however much there is.
 //!
-//! What remains is a tombstone, in no list of users and in the sparse index `erasing`, at the
-//! second of its next inspection. [`Store::erase`] reads that index alone, so that its cost doesn't
-//! grow with the number of active accounts. Chats in progress settle or are released as always; the
-//! tombstone remains until they have, and for at least a day. The ledger remains: it has amounts
-//! under a random id.
+//! The transaction turns the account into a tombstone, which no list of users shows. The sparse
+//! index `erasing` has the tombstone under the second of its next inspection. [`Store::erase`]
+//! reads only that index, so its cost doesn't grow with the number of active accounts. Chats in
+//! progress settle or are released as usual. The tombstone remains until these chats have ended,
+//! and for at least a day. The ledger remains because it has only amounts under a random id.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -25,31 +25,32 @@ use crate::values::{AccessToken, Account};
 /// How long a username stays taken after its account was deleted, in seconds.
 pub(in crate::store) const TAKEN: u64 = 24 * 3600;
 
-/// How many items one `BatchWriteItem` takes.
+/// How many items one `BatchWriteItem` accepts.
 pub(in crate::store) const BATCH: usize = 25;
 
-/// How long other runs skip an account that one run is working on, in seconds: longer than a run.
+/// How long other runs skip an account that one run is erasing, in seconds. The time is longer than
+/// any run.
 const RUN: u64 = 600;
 
-/// What an erasure has done.
+/// The results of an erasure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ErasureReport {
-    /// Accounts that were deleted, or of which something was deleted.
+    /// Deleted accounts, and accounts with deleted conversations, that were inspected.
     pub accounts: usize,
-    /// Erased items of theirs.
+    /// Items that were erased.
     pub items: usize,
-    /// Accounts that are erased completely: their usernames are free again.
+    /// Accounts that were erased completely, so that their usernames are free again.
     pub gone: usize,
 }
 
 impl Store {
-    /// Deletes the caller's account: its JWTs become invalid, its address free, and its personal
-    /// data is erased. `account` is the account as it was just read, and `no_password` a hash that
-    /// no password has. Idempotent.
+    /// Deletes the caller's account. The account's JWTs become invalid, its address becomes free,
+    /// and its personal data is erased later. `account` is the account as just read, and
+    /// `no_password` is a hash that no password has. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`] if the account has ended this session since it was read, and
-    /// [`StoreError::LastAdministrator`]; either way it isn't deleted.
+    /// [`StoreError::LastAdministrator`]. In both cases the account isn't deleted.
     pub async fn delete_account(
         &self,
         caller: &AccessToken,
@@ -66,7 +67,7 @@ impl Store {
             if seen.administers() {
                 writes.push(self.leave_administrators(&seen.id));
             }
-            // A new request token for each attempt: its bytes depend on what was read.
+            // Each attempt needs a new request token, because its bytes depend on what was read.
             let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Applied => return Ok(()),
                 Transaction::Refused(refusals) => refusals,
@@ -85,7 +86,7 @@ impl Store {
             {
                 return Err(StoreError::LastAdministrator);
             }
-            // The address has changed since, or more administrators are known now.
+            // Either the address has changed since the read, or more administrators are known now.
             if !patience.lasts().await {
                 return Err(StoreError::Unavailable(
                     "an account kept changing while it was to be deleted".into(),
@@ -94,11 +95,11 @@ impl Store {
         }
     }
 
-    /// Deletes a user's account for an administrator, as its owner would. The condition that the
-    /// caller is still an administrator makes sure that one remains. Idempotent.
+    /// Deletes a user's account on behalf of an administrator. The transaction requires that the
+    /// caller is still an administrator, so at least one administrator remains. Idempotent.
     ///
     /// # Errors
-    /// Those of [`Store::end_sessions_of_user`].
+    /// The errors of [`Store::end_sessions_of_user`].
     pub async fn delete_user(
         &self,
         doing: &PlannedIntervention<'_>,
@@ -114,7 +115,7 @@ impl Store {
             writes.extend(self.free_address(&seen));
             writes.extend(seen.administers().then(|| self.dismiss_administrator(&seen.id)));
             let Some(current) = self.intervene(doing, writes).await? else { return Ok(()) };
-            // The address has changed since.
+            // The account's epoch or address has changed since the read.
             seen = current;
             if !patience.lasts().await {
                 return Err(contention_error());
@@ -122,8 +123,8 @@ impl Store {
         }
     }
 
-    /// Makes the account a tombstone, if the caller's session hasn't ended and the address is still
-    /// the one of `seen`. Numbers, holds and closed ids stay.
+    /// Turns the account into a tombstone, if the caller's session hasn't ended and the address is
+    /// still as in `seen`. The credits, holds and closed ids stay.
     fn end_account(
         &self,
         caller: &AccessToken,
@@ -137,8 +138,9 @@ impl Store {
             .values([(":true", flag(true)), (":seen", n(seen.auth_epoch))])
     }
 
-    /// The same without a caller, for an account of restored tables that was deleted at the second
-    /// `deleted`, after the one to which they were restored. Its address stays claimed. Idempotent.
+    /// Turns an account in restored tables into a tombstone again. The account was deleted at the
+    /// second `deleted`, after the second to which the tables were restored. The account's address
+    /// stays claimed. Idempotent.
     pub(in crate::store) async fn end_account_again(
         &self,
         seen: &Account,
@@ -151,7 +153,7 @@ impl Store {
         self.send(&end).await.map(drop)
     }
 
-    /// Makes the account a tombstone. The condition can use `:id`.
+    /// Turns the account into a tombstone. A condition can use the value `:id`.
     fn tombstone(&self, seen: &Account, no_password: &str, now: u64) -> Write {
         Write::update(
             &self.tables.users,
@@ -170,9 +172,9 @@ impl Store {
         ])
     }
 
-    /// Erases the data of deleted accounts, for as long as `time`; the next call continues.
-    /// Parallel and interrupted calls do no harm: every delete is idempotent, and every other write
-    /// conditional. An account that can't be read is skipped, and the call fails at its end.
+    /// Erases the data of deleted accounts for at most `time`; the next call continues. Parallel
+    /// and interrupted calls are safe, because every delete is idempotent and every other write is
+    /// conditional. An account that can't be read is skipped, and the call then ends with an error.
     pub async fn erase(&self, now: u64, time: Duration) -> Result<ErasureReport> {
         let until = Instant::now() + time;
         let mut erased = ErasureReport::default();
@@ -206,7 +208,8 @@ impl Store {
         until: Instant,
         erased: &mut ErasureReport,
     ) -> Result<()> {
-        // Read before its data: once it has no holds, no chat can be added.
+        // Read the account before its data: once a deleted account has no holds, no chat can be
+        // added.
         let Some(account) = self.account_at(pk).await? else { return Ok(()) };
         let Some(deleted) = account.deleted else {
             return self.erase_conversations(&account, look, now, until, erased).await;
@@ -235,8 +238,8 @@ impl Store {
         Ok(())
     }
 
-    /// Erases the conversations that the account's owner has deleted. The account leaves the index
-    /// only if nothing was deleted meanwhile.
+    /// Erases the conversations that the account's owner has deleted. Removes the account from the
+    /// index `erasing` only if no other conversation was deleted meanwhile.
     async fn erase_conversations(
         &self,
         account: &Account,
@@ -266,8 +269,9 @@ impl Store {
         self.send(&done).await.map(drop)
     }
 
-    /// Tables and keys of some of the user's items; empty only if nothing is left. Idempotency
-    /// records contain no personal data and end by themselves.
+    /// Returns the tables and keys of some of the user's items. The result is empty only if no
+    /// items are left. Idempotency records aren't included: they contain no personal data, and
+    /// DynamoDB deletes them by TTL.
     async fn remaining_items(&self, user_id: &str) -> Result<Vec<(&str, Item)>> {
         let of_user = |table: &str| {
             self.client
@@ -280,8 +284,7 @@ impl Store {
             .consistent_read(true)
             .projection_expression("user_id, chat_id")
             .send();
-        // The index learns of new items a moment later: the day for which the tombstone remains is
-        // long enough.
+        // The index may lag by a moment. The tombstone remains for a day, which is long enough.
         let others =
             of_user(&self.tables.tokens).index_name("by_user").projection_expression("pk").send();
         let (chats, others) = tokio::join!(chats, others);
@@ -293,7 +296,7 @@ impl Store {
             .collect())
     }
 
-    /// Deletes up to [`BATCH`] items. A busy table deletes some of them and names the rest.
+    /// Deletes up to [`BATCH`] items. Retries the items that a busy table didn't delete.
     pub(in crate::store) async fn delete_all(&self, keys: &[(&str, Item)]) -> Result<()> {
         let mut requests = HashMap::<String, Vec<WriteRequest>>::new();
         for (table, key) in keys {
@@ -322,7 +325,8 @@ impl Store {
         }
     }
 
-    /// Sets the second of the next inspection; `false` if it has changed since.
+    /// Sets the second of the account's next inspection. `false` if that second has changed since
+    /// the read.
     async fn look_again(&self, account: &Account, look: u64, at: u64) -> Result<bool> {
         let again = Write::update(&self.tables.users, pk(&account.pk), "SET erasing = :at")
             .condition("id = :id AND erasing = :look")
@@ -330,7 +334,8 @@ impl Store {
         Ok(self.send(&again).await?.is_applied())
     }
 
-    /// Deletes a tombstone; `false` if it was deleted before.
+    /// Deletes a tombstone that has no holds. `false` if the tombstone has holds or was deleted
+    /// before.
     async fn free_name(&self, account: &Account) -> Result<bool> {
         let free = Write::delete(&self.tables.users, pk(&account.pk))
             .condition("id = :id AND attribute_exists(deleted) AND size(reservations) = :none")
@@ -339,7 +344,8 @@ impl Store {
     }
 }
 
-/// Adds to the condition that the account has the address of `seen`, or none.
+/// Adds a condition to the write: the account still has the address in `seen`, or still has no
+/// address.
 fn at_its_address(write: Write, condition: &str, seen: &Account) -> Write {
     let same = if seen.email.is_some() { "email = :email" } else { "attribute_not_exists(email)" };
     write

@@ -1,4 +1,4 @@
-//! Accounts: finding and reading them.
+//! Finding and reading accounts.
 
 use crate::store::accounts::addresses::Claim;
 use crate::store::schema::{account_pk, pk};
@@ -6,12 +6,16 @@ use crate::store::{Result, Store, StoreError};
 use crate::values::{AccessToken, Account, Administrator, Credential};
 
 impl Store {
+    /// Returns the caller's account.
+    ///
     /// # Errors
     /// [`StoreError::NotAccepted`] if the account doesn't accept the access token.
     pub async fn account_of(&self, caller: &AccessToken) -> Result<Account> {
         caller.admits(self.account_named(&caller.name).await?).ok_or(StoreError::NotAccepted)
     }
 
+    /// Returns the account that the credential belongs to.
+    ///
     /// # Errors
     /// [`StoreError::NotAccepted`] if the account doesn't accept the credential.
     pub async fn account_with(&self, credential: &Credential) -> Result<Account> {
@@ -19,14 +23,17 @@ impl Store {
         credential.admits(account).ok_or(StoreError::NotAccepted)
     }
 
+    /// Returns the caller as an administrator.
+    ///
     /// # Errors
-    /// [`StoreError::NotAccepted`], and [`StoreError::NotAdministrator`] if the account isn't an administrator's.
+    /// [`StoreError::NotAccepted`] if the account doesn't accept the access token, and
+    /// [`StoreError::NotAdministrator`] if the account isn't an administrator's.
     pub async fn administrator(&self, caller: &AccessToken) -> Result<Administrator> {
         let account = self.account_of(caller).await?;
         Administrator::new(caller.clone(), account).ok_or(StoreError::NotAdministrator)
     }
 
-    /// The account with this username, which is given in its key form. Strongly consistent, as
+    /// Returns the account with this username, given in its key form. Strongly consistent, like
     /// every read of a whole account.
     pub async fn account_named(&self, name_key: &str) -> Result<Option<Account>> {
         self.account_at(&account_pk(name_key)).await
@@ -36,15 +43,15 @@ impl Store {
         self.get(&self.tables.users, pk(key)).await
     }
 
-    /// The account that claims the address with this key.
+    /// Returns the account that claims the address with this key form.
     pub async fn account_with_address(&self, address_key: &str) -> Result<Option<Account>> {
         let Some(claim) = self.claim(address_key).await? else { return Ok(None) };
         self.account_of_claim(&claim).await
     }
 
-    /// The account that logs in as `login`, the key of a username or of an address. Both are looked
-    /// up at once; the account behind an address takes one more round trip. A verified address wins
-    /// over another account's username.
+    /// Returns the account that logs in as `login`, the key form of a username or an address. Reads
+    /// both candidates at once; an account that is found by its address takes another round trip. A
+    /// verified address takes precedence over another account's username.
     pub async fn account_with_login(&self, login: &str) -> Result<Option<Account>> {
         if !login.contains('@') {
             return self.account_named(login).await;
@@ -61,8 +68,8 @@ impl Store {
         }
     }
 
-    /// Every account that `login` may mean, the key of a username or of an address: the one with
-    /// this username, and the one that claims this address.
+    /// Returns every account that `login` may mean: the account with this username, and the account
+    /// that claims this address. `login` is a key form.
     pub async fn accounts_matching(&self, login: &str) -> Result<Vec<Account>> {
         let (named, claiming) =
             tokio::try_join!(self.account_named(login), self.account_with_address(login))?;
@@ -72,7 +79,7 @@ impl Store {
         Ok(meant)
     }
 
-    /// `None` if the account that made the claim is gone.
+    /// Returns the account that made the claim. `None` if that account is gone.
     pub(in crate::store) async fn account_of_claim(
         &self,
         claim: &Claim,
@@ -80,12 +87,10 @@ impl Store {
         Ok(self.account_named(&claim.name).await?.filter(|account| account.id == claim.id))
     }
 
-    /// The whole account behind a row of a list.
-    ///
-    /// This account as it is now.
+    /// Reads an account again.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchUser`] if it was deleted.
+    /// [`StoreError::NoSuchUser`] if the account was deleted.
     pub async fn reread(&self, account: &Account) -> Result<Account> {
         self.account_with_id_and_name(&account.id, &account.label).await
     }

@@ -1,6 +1,7 @@
-//! A user's instructions for the AI in all conversations: an item of the table Tokens under
-//! `instructions:<user id>`. The account has a mark of them, which tells a chat to read the item: every
-//! chat writes the account, and would write a longer one for more units.
+//! A user's instructions for the AI in all conversations: an item in the Tokens table under
+//! `instructions:<user id>`. The account has only a mark, which tells a chat to read the item. The
+//! text isn't in the account, because every chat writes the account, and a longer account costs
+//! more write units.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,17 +9,17 @@ use crate::store::schema::{instructions_pk, pk};
 use crate::store::{Result, Store, Write, to_item};
 use crate::values::{Account, Instructions};
 
-/// The instructions as the table Tokens holds them.
+/// The item that stores a user's instructions.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     pk: String,
-    /// The account's id, under which the index `by_user` has the item.
+    /// The account's id, the partition key of the index `by_user`.
     user_id: String,
     text: String,
 }
 
 impl Store {
-    /// The instructions of this account; empty if there are none. An account without a mark costs no
+    /// Returns the account's instructions, or an empty text. An account without a mark costs no
     /// read.
     pub async fn instructions_of(&self, account: &Account) -> Result<String> {
         let found = match account.instructions {
@@ -28,14 +29,14 @@ impl Store {
         Ok(found.unwrap_or_default())
     }
 
-    /// The instructions of an account that has a mark of some. `None` if they were removed meanwhile.
+    /// Reads the instructions of an account that has a mark. `None` if they were removed meanwhile.
     pub async fn instructions(&self, user_id: &str) -> Result<Option<String>> {
         let key = pk(instructions_pk(user_id));
         let stored: Option<Stored> = self.get(&self.tables.tokens, key).await?;
         Ok(stored.map(|stored| stored.text))
     }
 
-    /// Replaces the instructions, or deletes them, together with the account's mark.
+    /// Replaces or deletes the instructions. The same transaction must update the account's mark.
     pub(in crate::store) fn instruct(
         &self,
         account: &Account,

@@ -1,4 +1,4 @@
-//! Accounts as an index shows them, which may be a moment old.
+//! Accounts as read from an index, which may lag by a moment.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::store::schema::ACCOUNT;
 use crate::store::{Result, Store};
 use crate::values::{Account, Role};
 
-/// An account as lists show it, read from an index.
+/// An account in a list, as read from an index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedAccount {
     /// The account's id.
@@ -17,35 +17,37 @@ pub struct ListedAccount {
     /// The e-mail address as it was typed.
     #[serde(default)]
     pub email: Option<String>,
-    /// Its role.
+    /// The account's role.
     pub role: Role,
-    /// A deactivated account can do nothing.
+    /// True if the account is active. A deactivated account can do nothing.
     pub active: bool,
-    /// `user:<key of the name>`.
+    /// `user:<key form of the username>`.
     pub(in crate::store) pk: String,
 }
 
 impl ListedAccount {
-    /// The row of this account.
+    /// Returns this account's row in a list.
     pub fn from_account(account: &Account) -> Self {
         let Account { id, name, email, role, active, pk, .. } = account.clone();
         Self { id, name, email, role, active, pk }
     }
 
-    /// The key of its username.
+    /// Returns the key form of the username.
     pub(in crate::store) fn name_key(&self) -> &str {
         self.pk.strip_prefix(ACCOUNT).unwrap_or_default()
     }
 
-    /// When it was created, as replies show it.
+    /// Returns the time at which the account was created, in RFC 3339.
     pub fn joined(&self) -> String {
         clock::rfc3339(millis_of(&self.id).unwrap_or_default())
     }
 }
 
 impl Store {
+    /// Reads the whole account that a list shows.
+    ///
     /// # Errors
-    /// [`StoreError::NoSuchUser`] if it was deleted.
+    /// [`StoreError::NoSuchUser`] if the account was deleted.
     pub async fn account_of_user(&self, listed: &ListedAccount) -> Result<Account> {
         self.account_with_id_and_name(&listed.id, listed.name_key()).await
     }

@@ -1,5 +1,5 @@
-//! Changes of passwords. Each raises the account's epoch, which ends every session and link, and
-//! forgets a pending address.
+//! Changes of passwords. Each change raises the account's epoch, which ends every session and link,
+//! and removes a pending address.
 
 use uuid::Uuid;
 
@@ -11,19 +11,20 @@ use crate::store::{
 };
 use crate::values::{AccessToken, Account, Session, text};
 
-/// The account is active and has the epoch that was read.
+/// The condition that the account is active and still has the epoch that was read.
 const UNCHANGED: &str = "id = :id AND active = :true AND auth_epoch = :seen";
 
-/// A new password, for an account that keeps its API keys.
+/// The assignments for a new password in an account that keeps its API keys.
 const KEEPS_KEYS: &str =
     "SET #password = :hash, auth_epoch = :next, revoked = :none REMOVE pending_email";
 
 impl Store {
     /// Replaces the password's hash and begins `session`, which must have the next epoch. `account`
-    /// is the caller's, as it was just read. Idempotent.
+    /// is the caller's account, as just read. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::NotAccepted`] if the account has changed its password or ended this session since.
+    /// [`StoreError::NotAccepted`] if the account's password has changed or this session has ended
+    /// since the read.
     pub async fn change_password(
         &self,
         caller: &AccessToken,
@@ -42,7 +43,7 @@ impl Store {
             Transaction::Refused(refusals) => refusals,
         };
         let current: Option<Account> = refusals.read(0)?;
-        // Every hash has its own salt: if the account has this one, only the reply was lost.
+        // Every hash has its own salt, so if the account has this hash, only the reply was lost.
         if current.is_some_and(|current| current.password == hash) {
             Ok(())
         } else {
@@ -50,20 +51,22 @@ impl Store {
         }
     }
 
-    /// Replaces the password's hash by a link. The client has read the e-mail, so the same
-    /// transaction verifies the address. Sessions and links end. API keys stay valid if the address
-    /// was verified before, and end otherwise, since anyone could have made them.
+    /// Replaces the password's hash for the holder of an e-mailed link. The link proves that the
+    /// client can read the address's e-mails, so the same transaction verifies the address.
+    /// Sessions and links end. API keys stay valid if the address was verified before; otherwise
+    /// they end, because anyone could have created them.
     ///
     /// # Errors
-    /// [`StoreError::InvalidLink`] if the link was used, or the account with its address doesn't accept
-    /// it.
+    /// [`StoreError::InvalidLink`] if the link was used, or the account with its address doesn't
+    /// accept it.
     pub async fn reset_password(&self, link: &Link, hash: &str, now: u64) -> Result<()> {
         let request = Uuid::new_v4().to_string();
         let address = pk(claim_pk(&text::key(&link.address)));
         let claim = Write::update(&self.tables.users, address, "SET verified = :true")
             .condition("id = :id")
             .values([(":true", flag(true)), (":id", s(&link.user_id))]);
-        // Usually the address was verified before. Otherwise the refusal shows the account.
+        // First assume that the address was verified before; if it wasn't, the refusal returns the
+        // account.
         let mut unproven: Option<Account> = None;
         loop {
             let new_password = |expression: &str| {
@@ -81,7 +84,7 @@ impl Store {
                 ),
             };
             let writes = vec![self.mark_used(link, &request, now), update, claim.clone()];
-            // A new request token for each attempt: their bytes differ.
+            // Each attempt needs a new request token, because its bytes differ.
             let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Refused(refusals) if !was_used_by(&refusals, &request)? => refusals,
                 Transaction::Applied | Transaction::Refused(_) => break,
@@ -99,8 +102,8 @@ impl Store {
         Ok(())
     }
 
-    /// Replaces the hash by a stronger one of the same password, unless the password has changed
-    /// since it was read.
+    /// Replaces the hash with a stronger hash of the same password, unless the password has changed
+    /// since the read.
     pub async fn strengthen_password(&self, account: &Account, hash: &str) -> Result<()> {
         let strengthen =
             Write::update(&self.tables.users, pk(&account.pk), "SET #password = :strong")
@@ -114,8 +117,8 @@ impl Store {
         self.send(&strengthen).await.map(drop)
     }
 
-    /// Changes the password of an account that is still as it was read, with the values `:hash`,
-    /// `:next`, `:none` and `:true`.
+    /// A write that changes the password if the account is still as it was read. `expression` can
+    /// use the values `:hash`, `:next`, `:none` and `:true`.
     fn new_password(
         &self,
         name_key: &str,

@@ -19,7 +19,7 @@ use crate::values::{Account, Email, Entry, EntryKind, Intervention, Role, Sessio
 pub struct NewAccount {
     /// The username.
     pub name: Username,
-    /// The e-mail address, which the account claims.
+    /// The e-mail address that the account claims.
     pub email: Option<Email>,
     /// The hash of the password.
     pub password: String,
@@ -27,9 +27,9 @@ pub struct NewAccount {
     pub key: Option<String>,
     /// The role.
     pub role: Role,
-    /// The first credits.
+    /// The credits of the first grant.
     pub grant: Credits,
-    /// The reason of the grant, for the ledger.
+    /// The reason for the grant, which the ledger records.
     pub reason: &'static str,
 }
 
@@ -37,7 +37,7 @@ pub struct NewAccount {
 enum OpenOutcome {
     /// The account was created.
     Done,
-    /// This account has the username already.
+    /// The username is taken by this account.
     Taken(Box<Account>),
     /// Another account claims the address.
     Claimed(Claim),
@@ -48,24 +48,24 @@ enum OpenOutcome {
 pub enum RegisterOutcome {
     /// The account was created.
     New,
-    /// This account was created. Another account claims its address without having verified it, so
-    /// the address waits for its verification.
+    /// The account was created, but its address is pending, because another account claims the
+    /// address without having verified it.
     Pending(Box<Account>),
-    /// This account has the username already.
+    /// The username is taken by this account.
     Taken(Box<Account>),
 }
 
 impl NewAccount {
-    /// The failure if another account has claimed its address.
+    /// Returns the error to report if another account claims the address.
     fn claimed(&self) -> StoreError {
         let is_name = self.email.as_ref().is_some_and(|email| email.key() == self.name.key());
         if is_name { StoreError::UsernameTaken } else { StoreError::EmailTaken }
     }
 
-    /// The account, with a new id.
+    /// Builds the account, with a new id.
     pub fn open(&self, clock: &Clock) -> Account {
         let id = clock.id().to_string();
-        // The time in the id, which lists search by.
+        // Use the time in the id, because lists search by it.
         let created = millis_of(&id).unwrap_or_else(|| clock.millis());
         Account {
             pk: account_pk(self.name.key()),
@@ -102,7 +102,7 @@ impl NewAccount {
     }
 }
 
-/// A random text of 22 characters. Short, since every write of the account has it.
+/// Returns a random text of 22 characters, short because every write of the account includes it.
 fn nonce() -> String {
     let mut nonce = fingerprint(Uuid::new_v4().as_bytes());
     nonce.truncate(22);
@@ -110,15 +110,18 @@ fn nonce() -> String {
 }
 
 impl Store {
-    /// Creates an account with its first grant, its claim of an address, an e-mail to it, and its
-    /// first session, in one transaction: of two registrations with one username, one succeeds. An
-    /// address that another account claims without proof doesn't block the registration: it stays
-    /// pending, and the first account that verifies it gets it. Without a session (an operator's
-    /// command begins none), the address must be free. Idempotent.
+    /// Creates an account with its first grant, its claim to an address, an e-mail to that address,
+    /// and its first session, in one transaction. If two registrations use the same username, one
+    /// of them succeeds. An address that another account claims without having verified it doesn't
+    /// block the registration. The address stays pending, and belongs to the account that verifies
+    /// it first. Without a session (an operator's command begins none), the address must be free.
+    /// Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::UsernameTaken`] or [`StoreError::EmailTaken`] if another account has verified the
-    /// address, and [`StoreError::TooManyRegistrations`].
+    /// [`StoreError::EmailTaken`] if another account has verified the address,
+    /// [`StoreError::UsernameTaken`] if that address is the username,
+    /// [`StoreError::TooManyRegistrations`], and [`StoreError::TooManyMails`] after too many
+    /// e-mails to the address.
     pub async fn register(
         &self,
         new: &NewAccount,
@@ -147,7 +150,7 @@ impl Store {
         }
     }
 
-    /// Creates an account in one transaction, with a claim of its address unless that is pending.
+    /// Creates an account in one transaction. Claims the account's address, unless it is pending.
     async fn open(
         &self,
         new: &NewAccount,
@@ -182,7 +185,7 @@ impl Store {
             writes.push(self.note_administrator(&account.id));
         }
 
-        // A new request token for a pending address: the bytes differ.
+        // An account with a pending address needs a new request token, because the bytes differ.
         let token = match account.pending_email {
             None => account.nonce.clone(),
             Some(_) => Uuid::new_v4().to_string(),
@@ -192,12 +195,12 @@ impl Store {
             Transaction::Refused(refusals) => refusals,
         };
         let existing = refusals.item(0).map(from_item::<Account>).transpose()?;
-        // The account was created before, and only the reply was lost.
+        // An earlier copy created the account, and only its reply was lost.
         if existing.as_ref().is_some_and(|existing| existing.nonce == account.nonce) {
             return Ok(OpenOutcome::Done);
         }
-        // A network over its limit must not learn which usernames are taken either. A repeated
-        // registration under its key isn't another one.
+        // A network over its limit must not learn which usernames are taken. A registration that is
+        // retried under its idempotency key doesn't count again.
         let same_key =
             existing.as_ref().is_some_and(|existing| new.key.is_some() && new.key == existing.key);
         if let Some(quota) = quota.filter(|_| !same_key && refusals.has(counted)) {
@@ -218,13 +221,15 @@ impl Store {
         Err(new.claimed())
     }
 
-    /// Creates an account for an administrator, with its grant and its claim of an address. An
-    /// invitation also writes the outgoing e-mail with the link that sets the password; otherwise
-    /// no e-mail is sent. Idempotent.
+    /// Creates an account on behalf of an administrator, with its grant and its claim to an
+    /// address. An invitation also writes an outgoing e-mail with the link that sets the password;
+    /// otherwise no e-mail is sent. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::UsernameTaken`] if the username is another account's address, [`StoreError::EmailTaken`],
-    /// [`StoreError::NotAccepted`] and [`StoreError::NotAdministrator`] if the caller is no longer an administrator.
+    /// [`StoreError::UsernameTaken`] if the username is another account's address,
+    /// [`StoreError::EmailTaken`] if another account claims the address,
+    /// [`StoreError::NotAccepted`] and [`StoreError::NotAdministrator`] if the caller is no longer
+    /// an administrator.
     pub async fn create_account(
         &self,
         doing: &PlannedIntervention<'_>,
@@ -252,7 +257,7 @@ impl Store {
             Transaction::Refused(refusals) => refusals,
         };
         let existing = refusals.item(0).map(from_item::<Account>).transpose()?;
-        // The account was created before, and only the reply was lost.
+        // An earlier copy created the account, and only its reply was lost.
         if existing.as_ref().is_some_and(|existing| existing.nonce == account.nonce) {
             return Ok(RegisterOutcome::New);
         }
@@ -264,7 +269,8 @@ impl Store {
         }
     }
 
-    /// The first writes of every new account: itself, and the row of its grant.
+    /// Returns the first writes for every new account: the account itself, and the ledger entry of
+    /// its first grant.
     fn opening(&self, new: &NewAccount, account: &Account, actor: &str) -> Result<Vec<Write>> {
         let grant = Entry {
             user_id: account.id.clone(),
@@ -282,7 +288,7 @@ impl Store {
         Ok(vec![open, self.put_entry(&grant)?])
     }
 
-    /// Claims the address of a new account, if no account has it.
+    /// Claims the address of a new account, if no other account claims it.
     fn first_claim(&self, account: &Account, email: &Email) -> Result<Write> {
         let claim = to_item(Claim::new(account, email.key(), false))?;
         Ok(Write::put(&self.tables.users, claim).condition(NEW).shows_item())

@@ -1,4 +1,4 @@
-//! Changing a balance by hand.
+//! Adjustments: changes of a balance that are made by hand.
 
 use futures_util::future::try_join_all;
 
@@ -9,22 +9,23 @@ use crate::store::{Patience, Record, Result, Store, StoreError, Transaction, Wri
 use crate::values::{AccessToken, Account, Administrator, Entry, EntryKind, Reason};
 use crate::{BalanceChange, Credits};
 
-/// A correction of one account's balance. Everything is fixed before the first send, so that a
-/// repeated one is the same.
+/// An adjustment of one account's balance. All values of an adjustment are fixed before the first
+/// send, so that a retry sends the same bytes.
 #[derive(Clone, Debug)]
 pub struct Adjustment {
-    /// The key of the account's name.
+    /// The key form of the account's username.
     name_key: String,
     change: BalanceChange,
     entry: Entry,
-    /// The transaction checks that this caller is an administrator.
+    /// The caller, who must be an administrator when the transaction is applied.
     by: Option<AccessToken>,
-    /// Records that must not exist yet, such as that of the idempotency key.
+    /// Records that must not exist yet, such as the idempotency key's record.
     records: Vec<Record>,
 }
 
 impl Adjustment {
-    /// `actor` is the id of the account that makes it, or `manage` for the command.
+    /// Creates an adjustment. `actor` is the id of the administrator's account, or `manage` for the
+    /// command line.
     pub fn new(
         account: &Account,
         change: BalanceChange,
@@ -47,10 +48,11 @@ impl Adjustment {
         Self { name_key: account.label.clone(), change, entry, by: None, records: Vec::new() }
     }
 
-    /// Sets the administrator, who must still be one when it is applied.
+    /// Sets the administrator. The adjustment is refused unless this account is still an
+    /// administrator's when the transaction is applied.
     ///
     /// # Errors
-    /// [`StoreError::OwnBalance`] if it is the administrator's own account.
+    /// [`StoreError::OwnBalance`] if the account is the administrator's own.
     pub fn made_by(mut self, administrator: &Administrator) -> Result<Self> {
         if administrator.account().id == self.entry.user_id {
             return Err(StoreError::OwnBalance);
@@ -59,22 +61,22 @@ impl Adjustment {
         Ok(Self { by: Some(administrator.caller().clone()), ..self })
     }
 
-    /// Sets an idempotency key, which is remembered until the second `until`. With several keys,
-    /// the adjustment is made only if none of them was used.
+    /// Adds an idempotency key, which is remembered until the second `until`. With several keys,
+    /// the adjustment is applied only if none of them was used.
     #[must_use]
     pub fn keyed(mut self, key_id: &str, fingerprint: &str, until: u64) -> Self {
         self.records.push(Record::new(key_id, fingerprint, &self.entry.entry_id, until));
         self
     }
 
-    /// Names the chat whose price it returns.
+    /// Sets the chat whose price the adjustment returns.
     #[must_use]
     pub fn refunding(mut self, chat_id: &str) -> Self {
         self.entry.chat_id = Some(chat_id.to_owned());
         self
     }
 
-    /// Its ledger row.
+    /// Returns the adjustment's ledger entry.
     pub fn entry(&self) -> &Entry {
         &self.entry
     }
@@ -83,29 +85,29 @@ impl Adjustment {
 /// The outcome of an adjustment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdjustOutcome {
-    /// The balance has changed and the ledger has its row.
+    /// The balance has changed, and the ledger has the adjustment's entry.
     Applied,
     /// The account was deleted; nothing was changed.
     Gone,
-    /// This balance is less than the adjustment takes; nothing was changed.
+    /// The balance, given here, is less than the adjustment takes. Nothing was changed.
     TooLittle(Credits),
-    /// Everything ever granted would be more than [`Credits::MAX`]; nothing was changed.
+    /// The sum of all grants would exceed [`Credits::MAX`]. Nothing was changed.
     TooMuch,
-    /// One of its idempotency keys has a record already; nothing was changed.
+    /// One of the adjustment's idempotency keys already has a record. Nothing was changed.
     KeyUsed,
 }
 
-/// The account exists, has the credits that are taken, isn't granted too much, and hasn't closed
-/// the adjustment's id.
+/// The condition that the account exists, has the credits that are taken, stays within the maximum
+/// of granted credits, and hasn't closed the adjustment's id.
 const ADJUSTS: &str = "id = :id AND attribute_not_exists(deleted) AND tokens >= :taken AND granted >= :taken AND granted <= :room \
     AND attribute_not_exists(closed.#entry)";
 
 impl Store {
-    /// Adds or takes credits and writes the ledger row, in one transaction. Releases expired
-    /// holds first if they contain credits that are to be taken. Idempotent.
+    /// Adds or takes credits and writes the ledger entry, in one transaction. Releases expired
+    /// holds first if the adjustment needs their credits. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the outcome stays unknown; [`StoreError::NotAccepted`] and
+    /// [`StoreError::Unavailable`] if the outcome remains unknown; [`StoreError::NotAccepted`] and
     /// [`StoreError::NotAdministrator`] if the caller is no longer an administrator.
     pub async fn adjust(&self, adjustment: &Adjustment, now: u64) -> Result<AdjustOutcome> {
         let Adjustment { name_key, change, entry, by, records } = adjustment;
@@ -145,9 +147,9 @@ impl Store {
             ) {
                 return Ok(AdjustOutcome::Applied);
             }
-            // If a copy of this adjustment was applied, its row exists. The row is read after the
-            // account: otherwise a copy that is applied in between would be refused because of the
-            // balance that it left.
+            // If a copy of this adjustment was applied, its ledger entry exists. Look for the entry
+            // after reading the account. If the entry were read first, a copy that is applied
+            // between the two reads would lower the balance and cause a false refusal.
             let current = self.account_named(name_key).await?;
             if self.has_row(&entry.user_id, &entry.entry_id).await? {
                 return Ok(AdjustOutcome::Applied);
@@ -169,8 +171,8 @@ impl Store {
                 _ => None,
             };
             if let Some(refused) = refused {
-                // A copy that arrives later must not be applied after this refusal. If no copy can
-                // arrive, the next write may remove the id.
+                // Close the id, because a copy that arrives after this refusal must not be applied.
+                // If no copy can arrive, the closed id is outdated at once.
                 let until = if sent_again { now + CLOSED } else { now };
                 self.close(&current, &entry.entry_id, until, now).await?;
                 return Ok(if self.has_row(&entry.user_id, &entry.entry_id).await? {
@@ -197,8 +199,8 @@ impl Store {
         }
     }
 
-    /// Closes the id: the account refuses its adjustments until the second `until` has passed and
-    /// another write removes it. Removes outdated closed ids too.
+    /// Closes an id: the account refuses adjustments with this id until the second `until` has
+    /// passed and another write removes the id. Also removes outdated closed ids.
     async fn close(&self, account: &Account, id: &str, until: u64, now: u64) -> Result<()> {
         let mut remove = String::new();
         let mut outdated = outdated(account, now);

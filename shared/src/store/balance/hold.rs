@@ -9,38 +9,40 @@ use crate::store::balance::{OUTDATED, outdated};
 use crate::store::schema::account_pk;
 use crate::values::{Account, Credential, Fare, Limit, StoredHold};
 
-/// A hold. Everything that identifies the charge is fixed before the first send.
+/// Credits that are held for a chat. All values that identify the charge are fixed before the first
+/// send.
 #[derive(Clone, Debug)]
 pub struct Hold {
     pub(super) account: String,
     pub(super) user_id: String,
     pub(super) name: String,
-    /// Whether the account has instructions for the AI.
+    /// True if the account has instructions for the AI.
     pub(super) instructed: bool,
     pub(super) rid: String,
     pub(super) fare: Fare,
     pub(super) held: StoredHold,
-    /// The id of the API key that sends the chat.
+    /// The id of the API key with which the chat was sent.
     pub(super) key_id: Option<String>,
     pub(super) balance_after: Credits,
     pub(super) sent_again: bool,
-    /// The request token of the settle; a settle with other content has another token.
+    /// The request token of the settle. A settle with other content needs another token.
     pub(super) request: String,
-    /// The record of its idempotency key.
+    /// The record of the chat's idempotency key.
     pub(super) record: Option<Record>,
-    /// Outdated closed ids, which the settle removes.
+    /// Outdated closed ids, which the settle or release removes.
     pub(super) outdated: Vec<String>,
-    /// The minute in which it began, and how many chats had begun in it, including this one.
+    /// The minute in which the chat began, and how many chats had begun in that minute, including
+    /// this chat.
     pub(super) begun: (u64, u32),
-    /// Past minutes, which the settle or release removes.
+    /// The keys of past minutes, which the settle or release removes.
     pub(super) minutes_over: Vec<String>,
-    /// The refunds when it began.
+    /// The account's refunds when the chat began.
     pub(super) refunds: Refunds,
 }
 
 impl Hold {
-    /// Reserves the bound of `fare` for the chat `chat_id` until the second `expires_at`, the end of
-    /// its lease.
+    /// Creates a hold for the chat `chat_id`. The hold contains the bound of `fare`, and its lease
+    /// ends at the second `expires_at`.
     pub fn new(caller: &Credential, chat_id: Uuid, fare: Fare, expires_at: u64) -> Self {
         Self {
             account: account_pk(caller.name()),
@@ -68,59 +70,59 @@ impl Hold {
         }
     }
 
-    /// Sets the idempotency key, which is remembered until the second `until`. The hold gets
-    /// the key's id, so that only one chat at a time can hold credits under the key.
+    /// Sets the idempotency key, which is remembered until the second `until`. The key's id becomes
+    /// the hold's id, so only one chat at a time can hold credits under the key.
     pub fn keyed(self, key_id: &str, fingerprint: &str, until: u64) -> Self {
         let record = Record::new(key_id, fingerprint, &self.held.owner, until);
         let held = StoredHold { fingerprint: fingerprint.to_owned(), ..self.held };
         Self { rid: key_id.to_owned(), held, record: Some(record), ..self }
     }
 
-    /// Settles without a record of the idempotency key.
+    /// Returns the same hold without the idempotency key's record.
     #[must_use]
     pub fn unrecorded(self) -> Self {
         Self { record: None, ..self }
     }
 
-    /// The same hold with another request token, for a settle whose content differs from
-    /// that of the refused one.
+    /// Returns the same hold with another request token, for a settle whose content differs from a
+    /// refused settle's.
     #[must_use]
     pub fn with_new_request_token(&self) -> Self {
         Self { request: Uuid::new_v4().to_string(), ..self.clone() }
     }
 
-    /// What the chat costs.
+    /// Returns the chat's fare.
     pub fn fare(&self) -> Fare {
         self.fare
     }
 
-    /// The balance right after the credits were taken.
+    /// Returns the balance right after the credits were taken.
     pub fn balance_after(&self) -> Credits {
         self.balance_after
     }
 
-    /// How many chats may still begin in this minute.
+    /// Returns how many more chats may begin in this minute.
     pub fn left_this_minute(&self, limits: ChatLimits, now: u64) -> Limit {
         let (began_in, begun) = self.begun;
         chats_a_minute(limits, if began_in == minute(now) { begun } else { 0 }, now)
     }
 
-    /// The username as it was typed.
+    /// Returns the username as it was typed.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether the account has instructions for the AI.
+    /// Returns true if the account has instructions for the AI.
     pub fn is_instructed(&self) -> bool {
         self.instructed
     }
 
-    /// The account's id.
+    /// Returns the account's id.
     pub fn user_id(&self) -> &str {
         &self.user_id
     }
 
-    /// Records the account right after the credits were taken.
+    /// Copies data from the account as it was right after the credits were taken.
     pub(super) fn taken_from(&mut self, account: &Account, limits: ChatLimits, now: u64) {
         self.balance_after = account.balance(now);
         self.name.clone_from(&account.name);

@@ -1,5 +1,5 @@
-//! How many chats of an account may wait for the AI at a time, and how many may begin and be
-//! refunded in a minute.
+//! Limits on an account's chats: how many may wait for the AI at a time, and how many may begin or
+//! be refunded in a minute.
 
 use std::collections::BTreeMap;
 
@@ -9,39 +9,41 @@ use crate::values::{Account, Limit};
 /// The window in which an account's chats are counted, in seconds.
 pub(super) const MINUTE: u64 = 60;
 
-/// The longest run of a function, in minutes.
+/// The longest time for which a function runs, in minutes.
 pub(super) const LONGEST: u64 = 15;
 
-/// The window in which refunds for which the AI may have worked are counted, in seconds: a day. It
-/// begins at midnight UTC.
+/// The window in which refunds of chats on which the AI may have worked are counted, in seconds: a
+/// day, which begins at midnight UTC.
 pub(super) const DAY: u64 = 86_400;
 
-/// An account's limits for chats.
+/// The limits on an account's chats.
 #[derive(Clone, Copy, Debug)]
 pub struct ChatLimits {
-    /// Waiting for the AI at a time.
+    /// How many chats may wait for the AI at a time.
     pub parallel: u32,
-    /// Begun in one minute.
+    /// How many chats may begin in one minute.
     pub per_minute: u32,
-    /// Refunded in one minute.
+    /// How many chats may be refunded in one minute.
     pub refunds: u32,
-    /// Refunded in one day although the AI may have worked, in units of the price.
+    /// How much may be refunded in one day for chats on which the AI may have worked, in units of
+    /// the price.
     pub refunds_a_day: u32,
 }
 
-/// What a refunded chat has cost the operator.
+/// The kind of a refund, according to what the chat may have cost the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refund {
-    /// The AI failed by itself, or wasn't asked. The refund counts towards the minute's limit.
+    /// The AI failed without the caller's doing, or wasn't asked. The refund counts towards the
+    /// limit per minute.
     OfFailure,
-    /// The AI may have worked, and the caller could have caused the refund: the chat was
-    /// stopped, refused or too slow, or its answer can't be used. The refund also counts towards
-    /// the day's limit.
+    /// The AI may have worked, and the caller could have caused the refund: the chat was stopped,
+    /// refused or too slow, or its answer can't be used. The refund also counts towards the limit
+    /// per day.
     OfWork,
 }
 
 impl ChatLimits {
-    /// The limits of the settings.
+    /// Reads the limits from the settings.
     pub fn from_config(config: &Config, ai: &AiConfig) -> Self {
         Self {
             parallel: config.parallel_chats,
@@ -51,26 +53,25 @@ impl ChatLimits {
         }
     }
 
-    /// The minutes whose refunds can prevent chats in the minute `now`, the newest first. Their
-    /// number is bounded, because when a chat is admitted, fewer refunds than the limit are counted
-    /// and at most `parallel` chats are in progress.
+    /// Returns the minutes whose refunds can block chats in the minute `now`, newest first. The
+    /// number of these minutes is bounded, because a chat is admitted only while fewer refunds than
+    /// the limit are counted, and at most `parallel` chats are in progress.
     pub(super) fn refund_minutes(self, now: u64) -> impl Iterator<Item = u64> {
         let before = (self.refunds.saturating_sub(1) + self.parallel) / self.refunds.max(1);
         (0..=u64::from(before)).map_while(move |back| now.checked_sub(back))
     }
 
-    /// The limit of refunds for this many minutes together.
+    /// Returns the limit of refunds for this number of minutes together.
     pub(super) fn refunds_in(self, minutes: u64) -> u64 {
         minutes.saturating_mul(self.refunds.into())
     }
 }
 
-/// The refunds of an account per minute; each count includes what the minutes before had over their
-/// limit.
+/// An account's refunds per minute. Each count includes the surplus of the minutes before.
 ///
-/// A minute with `c` refunds uses up its own limit and that of the minutes after it until all are
-/// covered. On average no more refunds than the limit happen in a minute, although all chats in
-/// progress when it is reached may still fail.
+/// A minute with `c` refunds uses up its own limit and the limits of the following minutes until
+/// all `c` are covered. On average no more refunds than the limit happen in a minute, although all
+/// chats in progress may still fail after the limit is reached.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Refunds(BTreeMap<u64, u32>);
 
@@ -86,7 +87,7 @@ impl Refunds {
         self.0.get(&minute).copied()
     }
 
-    /// The refunds of earlier minutes that exceed their limits.
+    /// Returns how many refunds of earlier minutes exceed the limits of those minutes.
     pub(super) fn surplus_before(&self, minute: u64, limits: ChatLimits) -> u64 {
         let over = |(of, count): (&u64, &u32)| {
             u64::from(*count).saturating_sub(limits.refunds_in(minute - of))
@@ -94,7 +95,7 @@ impl Refunds {
         self.0.range(..minute).map(over).max().unwrap_or(0)
     }
 
-    /// The first minute from `now` on in which a chat may begin.
+    /// Returns the first minute from `now` on in which a chat may begin.
     pub(super) fn open_from(&self, now: u64, limits: ChatLimits) -> u64 {
         let relevant = limits.refund_minutes(now).filter_map(|minute| {
             Some(minute + u64::from(self.in_minute(minute)?) / u64::from(limits.refunds.max(1)))
@@ -102,7 +103,7 @@ impl Refunds {
         relevant.max().unwrap_or(now).max(now)
     }
 
-    /// The keys of past minutes that no longer count at `now`.
+    /// Returns the keys of past minutes that no longer count at `now`.
     pub(super) fn expired_keys(
         &self,
         now: u64,
@@ -114,10 +115,11 @@ impl Refunds {
     }
 }
 
-/// The prefix of refunds in the account's map of minutes.
+/// The prefix of a minute's refund count in the account's map of minutes.
 const REFUNDS: &str = "r";
 
-/// The prefix of a day's refunds in the same map. Earlier releases ignore such keys.
+/// The prefix of a day's refund count in the account's map of minutes. Earlier releases ignore keys
+/// with this prefix.
 const REFUNDS_OF_DAY: &str = "d";
 
 pub(super) fn refunds_key(minute: u64) -> String {
@@ -128,18 +130,18 @@ pub(super) fn day_key(day: u64) -> String {
     format!("{REFUNDS_OF_DAY}{day}")
 }
 
-/// The day of the second `now`.
+/// Returns the day of the second `now`, in days since 1970.
 pub(super) fn day(now: u64) -> u64 {
     now / DAY
 }
 
-/// The refunds of the account in this day for which the AI may have worked.
+/// Returns the account's refunds on this day for which the AI may have worked.
 pub(super) fn refunds_in_day(account: &Account, day: u64) -> u32 {
     let minutes = account.minutes.as_ref();
     minutes.and_then(|minutes| minutes.get(&day_key(day))).copied().unwrap_or(0)
 }
 
-/// The keys of the days before this one.
+/// Returns the keys of earlier days' refund counts.
 pub(super) fn days_over(account: &Account, day: u64) -> impl Iterator<Item = String> {
     let keys = account.minutes.iter().flat_map(BTreeMap::keys);
     let is_over = move |key: &&String| {
@@ -149,7 +151,7 @@ pub(super) fn days_over(account: &Account, day: u64) -> impl Iterator<Item = Str
     keys.filter(is_over).cloned()
 }
 
-/// The minute of the second `now`.
+/// Returns the minute of the second `now`, in minutes since 1970.
 pub(super) fn minute(now: u64) -> u64 {
     now / MINUTE
 }

@@ -1,6 +1,7 @@
-//! Balances of restored tables. A restore brings each table to a second, but a transaction that was
-//! under way then may be cut: some of its items are from before it, others from after it. The
-//! ledger decides: each account gets the numbers that its rows explain.
+//! Reconciles balances in restored tables. A restore brings each table to the same second, but may
+//! split a transaction that was in progress then: some of its items are from before the
+//! transaction, others from after it. The ledger decides: each account gets the balance that its
+//! ledger entries explain.
 
 use std::collections::HashSet;
 
@@ -11,26 +12,26 @@ use crate::store::upkeep::audit::text;
 use crate::store::{Result, Store, StoreError, Write, from_item, n, no_entries, s};
 use crate::values::{Account, Chat, Entry, EntryKind};
 
-/// How long a chat may take, in milliseconds, with the skew between the items of a backup: older
-/// conversations are not looked for.
+/// The longest time that a chat may take, in milliseconds, including the skew between items in a
+/// backup. Missing conversations that began earlier aren't restored.
 const RECENT: u64 = 15 * 60 * 1000;
 
-/// What the ledger says of an account.
+/// The totals of an account's ledger.
 #[derive(Default)]
 struct Book {
     granted: i128,
     spent: i128,
     has_grant: bool,
-    /// The chats that have a row.
+    /// The chats that have a ledger entry.
     charged: HashSet<String>,
 }
 
 impl Store {
-    /// Completes or undoes what was under way when the tables were restored to `second`: a stored
-    /// chat without a row gets its row, all holds end, and the account gets the numbers of
-    /// its ledger. Returns what was repaired. Idempotent.
+    /// Completes or undoes what was in progress when the tables were restored to `second`. Stored
+    /// chats without a ledger entry get an entry, all holds end, and the account gets the numbers
+    /// of its ledger. Returns descriptions of the repairs. Idempotent.
     ///
-    /// No function can settle these holds: their leases ended while the tables were
+    /// No function can settle the holds anymore, because their leases ended while the tables were
     /// restored.
     ///
     /// # Errors
@@ -116,8 +117,8 @@ impl Store {
         Ok(book)
     }
 
-    /// Gives every stored chat its row, and a recent one that began a conversation the conversation.
-    /// A deleted conversation is erased soon.
+    /// Writes the missing ledger entries of stored chats, and the missing conversations that recent
+    /// chats began. If the account has deleted conversations, schedules their erasure.
     async fn charge_stored_chats(
         &self,
         account: &Account,
@@ -168,7 +169,8 @@ impl Store {
     }
 }
 
-/// The first row of an account whose ledger lacks it. `None` if it has one, or can't have one.
+/// Returns the first entry that an account's ledger lacks. `None` if the ledger has the entry, or
+/// the account can't have such an entry.
 fn first_grant(account: &Account, book: &Book) -> Option<Entry> {
     let granted = i128::from(account.granted.get()) - book.granted;
     let amount = i64::try_from(granted).ok().filter(|amount| *amount >= 0 && !book.has_grant)?;

@@ -1,4 +1,4 @@
-//! Returning the credits of a hold.
+//! Releasing a hold, which returns its credits.
 
 use std::collections::HashMap;
 
@@ -48,7 +48,7 @@ impl Store {
             if !is_held {
                 return Ok(());
             }
-            // Since the reserve, more refunds were counted in earlier minutes.
+            // More refunds were counted in earlier minutes since the reserve.
             refunds = Refunds::of(&refused);
             if !patience.lasts().await {
                 return Err(StoreError::Unavailable(
@@ -80,11 +80,11 @@ impl Store {
     }
 }
 
-/// The hold belongs to this chat. The chat's id is compared, so that a later hold
-/// with the same id isn't touched.
+/// The condition that the hold belongs to this chat. Without this condition, a release could remove
+/// a later hold with the same id.
 const HELD: &str = "reservations.#rid.#owner = :owner";
 
-/// The write that returns a hold's credits, with the other changes that it makes.
+/// The parts of the write that returns a hold's credits.
 struct ReleaseWrite<'a> {
     account: &'a str,
     set: String,
@@ -108,27 +108,27 @@ impl<'a> ReleaseWrite<'a> {
         }
     }
 
-    /// Closes the hold's id.
+    /// Closes the hold's id until the second `until`.
     fn close(&mut self, until: u64) {
         self.set.push_str(", closed.#rid = :closed");
         self.values.insert(":closed".into(), n(until));
     }
 
-    /// Removes these keys of a map of the account.
+    /// Removes these keys from one of the account's maps.
     fn remove(&mut self, map: &str, keys: &[String]) {
         self.names.extend(append_removals(&mut self.remove, map, keys));
     }
 
-    /// Counts it towards the limit of the day, as many times as it costs the price.
+    /// Counts the refund towards the limit per day, in units of the price.
     fn count_in_day(&mut self, units: u32, day: u64) {
         self.set.push_str(", minutes.#day = if_not_exists(minutes.#day, :none) + :units");
         self.names.insert("#day".into(), day_key(day));
         self.values.extend([(":none".into(), n(0)), (":units".into(), n(units))]);
     }
 
-    /// Counts it as a refund of the minute `now`. The first refund of a minute adds what earlier
-    /// minutes have over their limits, on condition that those are still as in `refunds`. The chat
-    /// began in the minute `begun`.
+    /// Counts the refund in the minute `now`. The first refund in a minute adds the surplus of
+    /// earlier minutes, on condition that the counts of those minutes are still as in `refunds`.
+    /// The chat began in the minute `begun`.
     fn count(&mut self, refunds: &Refunds, begun: u64, limits: ChatLimits, now: u64) {
         self.set.push_str(", minutes.#refunds = if_not_exists(minutes.#refunds, :carried) + :one");
         self.names.insert("#refunds".into(), refunds_key(now));
@@ -141,7 +141,7 @@ impl<'a> ReleaseWrite<'a> {
         }
         self.condition.push_str(" AND (attribute_exists(minutes.#refunds)");
         let mut joint = " OR ";
-        // A release of the minute before `begun` may have arrived late.
+        // A release in the minute before `begun` may have arrived late.
         let since =
             begun.saturating_sub(1).clamp(now.saturating_sub(LONGEST), now.saturating_sub(1));
         for (index, before) in (since..now).enumerate() {

@@ -1,4 +1,4 @@
-//! Reserving the credits of a chat.
+//! Reserving the credits for a chat.
 
 use std::collections::BTreeMap;
 
@@ -17,35 +17,35 @@ use crate::store::{
 };
 use crate::values::{Account, Credential, Limit, StoredHold};
 
-/// How many closed ids an account may have when a chat begins. They take 90 of the 400 KB that an
-/// item may have.
+/// How many closed ids an account may have when a chat begins. This number of closed ids takes 90
+/// KB of the 400 KB that an item may have.
 const MOST_CLOSED: usize = 2000;
 
-/// How many obstacles one reserve removes at most: an expired hold or an outdated closed id
-/// of its idempotency key, too many outdated closed ids, other expired holds, a missing map of
-/// minutes.
+/// How many obstacles one reserve removes at most. An obstacle is an expired hold or an outdated
+/// closed id under the reserve's idempotency key, too many outdated closed ids, other expired
+/// holds, or a missing map of minutes.
 const CLEARINGS: u32 = 5;
 
-/// The credits go from the balance into the hold, the account enters the index `due`, and the
-/// chat is counted in its minute.
+/// Moves the credits from the balance into the hold, adds the account to the index `due`, and
+/// counts the chat in its minute.
 const TAKES: &str = "SET tokens = tokens - :cost, reservations.#rid = :reservation, due = if_not_exists(due, :expires), \
                  minutes.#minute = if_not_exists(minutes.#minute, :none) + :one";
 
-/// The account accepts the caller and has enough credits, the hold is new, and no limit is
-/// reached.
+/// The condition that the account accepts the caller and has enough credits, the hold is new, and
+/// no limit is reached.
 const RESERVES: &str = "id = :id AND active = :true AND auth_epoch BETWEEN :least AND :epoch AND attribute_not_exists(revoked.#session) \
     AND (attribute_not_exists(keys_from) OR keys_from <= :made) AND tokens >= :cost \
     AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid) AND size(reservations) < :limit AND size(closed) < :most_closed \
     AND attribute_exists(minutes) AND (attribute_not_exists(minutes.#minute) OR minutes.#minute < :per_minute) \
     AND (attribute_not_exists(minutes.#day) OR minutes.#day < :refunds_a_day)";
 
-/// The outcome of a reserve that was not refused.
+/// The outcome of a reserve that wasn't refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReserveOutcome {
     /// The credits are held.
     Held,
-    /// Nothing was taken: a request with the same idempotency key ended a moment ago. If it
-    /// succeeded, the key has a record.
+    /// Nothing was taken, because a request with the same idempotency key ended a moment ago. If
+    /// that request succeeded, the key has a record.
     Ended,
 }
 
@@ -62,7 +62,8 @@ enum Refusal {
     KeyRunning(u64),
     /// A request with the same idempotency key ended a moment ago.
     KeyEnded,
-    /// Such a request ended earlier, and its closed id, outdated since this second, is still there.
+    /// A request with the same idempotency key ended earlier, and its closed id, outdated since
+    /// this second, is still on the account.
     Outdated(u64),
     /// Expired holds block the reserve.
     Expired(Vec<(String, StoredHold)>),
@@ -78,24 +79,25 @@ enum Refusal {
     RefundsOfDay,
     /// The limit of closed ids is reached, at least until this second.
     Crammed(u64),
-    /// The limit of closed ids is reached, and some are outdated.
+    /// The limit of closed ids is reached, but some are outdated.
     CrammedWithOutdated,
-    /// The account has no map of minutes: it was created before they were counted.
+    /// The account has no map of minutes, because it was created before minutes were counted.
     Uncounted,
-    /// No reason is left: the account has changed since the refusal.
+    /// No reason applies any longer, because the account has changed since the refusal.
     Changed,
 }
 
 impl Store {
-    /// Takes the credits of a chat from the balance in one conditional write, which also checks the
-    /// caller and limits how many chats of an account wait at a time and begin in a minute.
+    /// Takes a chat's credits from the balance in one conditional write. The write also checks the
+    /// caller and limits how many of an account's chats wait at a time and begin in a minute.
     /// Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::NotAccepted`], [`StoreError::InsufficientTokens`], [`StoreError::TooManyChats`],
-    /// [`StoreError::TooManyChatsThisMinute`], [`StoreError::TooManyRefunds`], [`StoreError::KeyRunning`] and
-    /// [`StoreError::KeyReused`]; nothing was taken then. [`StoreError::Unavailable`] if the outcome stays
-    /// unknown; then the lease decides.
+    /// [`StoreError::NotAccepted`], [`StoreError::InsufficientTokens`],
+    /// [`StoreError::TooManyChats`], [`StoreError::TooManyChatsThisMinute`],
+    /// [`StoreError::TooManyRefunds`], [`StoreError::KeyRunning`] and [`StoreError::KeyReused`]; in
+    /// these cases nothing was taken. [`StoreError::Unavailable`] if the outcome remains unknown;
+    /// credits that were taken return after the lease ends.
     pub async fn reserve(
         &self,
         caller: &Credential,
@@ -195,7 +197,7 @@ impl Store {
         }
     }
 
-    /// Removes an outdated closed id.
+    /// Removes an outdated closed id from the account.
     async fn forget_closed(&self, hold: &Hold, until: u64) -> Result<()> {
         let forget = self
             .update_holder(hold, "REMOVE closed.#rid")
@@ -205,7 +207,8 @@ impl Store {
         self.send(&forget).await.map(drop)
     }
 
-    /// Replaces the closed ids, which must still be `closed`, by those that aren't outdated.
+    /// Replaces the account's closed ids, which must still be `closed`, with those that aren't
+    /// outdated.
     async fn keep_closed(
         &self,
         hold: &Hold,
@@ -236,13 +239,14 @@ impl Store {
         self.send(&begin).await.map(drop)
     }
 
-    /// An update of the hold's account. The account's id is the value `:id`.
+    /// An update of the hold's account, with the account's id as the value `:id`.
     fn update_holder(&self, hold: &Hold, expression: &str) -> Write {
         Write::update(&self.tables.users, pk(&hold.account), expression)
             .values([(":id", s(&hold.user_id))])
     }
 
-    /// The write of a reserve. Its outcome contains the account: as changed, or as it refused.
+    /// The write of a reserve. The outcome of this write contains the account, either as changed or
+    /// as it was when it refused the write.
     fn take_credits(
         &self,
         caller: &Credential,
@@ -291,9 +295,9 @@ impl Store {
     }
 }
 
-/// Finds the reason to report, by precedence: a lost reply is no failure, an invalid caller learns
-/// nothing else, and "not enough tokens" comes before the limits. Of two limits, the one that lasts
-/// longer is reported.
+/// Finds the reason to report, by precedence. A lost reply isn't a failure, an invalid caller
+/// learns nothing else, and an insufficient balance is reported before the limits. Of two limits,
+/// the one that lasts longer is reported.
 fn refusal(
     account: Option<&Account>,
     caller: &Credential,

@@ -1,4 +1,4 @@
-//! Settling a chat: its credits are spent, and it is stored.
+//! Settling a chat: spending its credits and storing it.
 
 use crate::store::balance::hold::Hold;
 use crate::store::balance::{CLOSED, append_removals};
@@ -10,23 +10,25 @@ use crate::values::{Chat, Entry};
 /// The outcome of a settle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SettleOutcome {
-    /// It is stored and paid.
+    /// The chat is stored and paid.
     Stored,
-    /// Its lease has ended: it isn't stored, and the credits are or will be returned.
+    /// The lease has ended. The chat isn't stored, and the credits are or will be returned.
     TooLate,
-    /// Its conversation was deleted meanwhile: it isn't stored, and the credits are still held.
+    /// The conversation was deleted meanwhile. The chat isn't stored, and the credits are still
+    /// held.
     NoConversation,
-    /// Its idempotency key has a record already: it isn't stored, and the credits are still held.
+    /// The idempotency key already has a record. The chat isn't stored, and the credits are still
+    /// held.
     KeyUsed,
 }
 
 impl Store {
-    /// Spends the held credits and stores the chat, its conversation and its ledger row, in one
+    /// Spends the held credits and stores the chat, its conversation and its ledger entry, in one
     /// transaction, if the lease hasn't ended. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if the outcome stays unknown; then the lease
-    /// decides.
+    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if the outcome remains
+    /// unknown. If the chat wasn't stored, its credits return after the lease ends.
     pub async fn settle(&self, hold: &Hold, chat: &Chat, now: u64) -> Result<SettleOutcome> {
         let entry = Entry { key_id: hold.key_id.clone(), ..Entry::of_chat(chat) };
         let mut writes = vec![
@@ -42,8 +44,8 @@ impl Store {
         }
         match self.transact(writes, &hold.request).await? {
             Transaction::Applied => Ok(SettleOutcome::Stored),
-            // The hold is gone, or its lease has ended. If a copy of this settle was
-            // applied, its row exists.
+            // The hold is gone, or its lease has ended. If a copy of this settle was applied, its
+            // ledger entry exists.
             Transaction::Refused(_) if self.has_row(&hold.user_id, &entry.entry_id).await? => {
                 Ok(SettleOutcome::Stored)
             }
@@ -63,8 +65,8 @@ impl Store {
         let mut set = String::from("SET spent = spent + reservations.#rid.#cost");
         let mut remove = String::from(" REMOVE reservations.#rid");
         let mut values = Vec::new();
-        // The hold id of an idempotency key is always closed: another request may have
-        // looked for the key's record before it was written, and may reserve after this settle.
+        // Always close a hold id that is an idempotency key's id. Another request may have looked
+        // for the key's record before it was written, and may try to reserve after this settle.
         if hold.sent_again || hold.record.is_some() {
             set.push_str(", closed.#rid = :closed");
             values.push((":closed", n(now + CLOSED)));

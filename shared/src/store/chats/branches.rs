@@ -1,13 +1,15 @@
-//! Branches of conversations. A chat that doesn't continue its conversation, because its user has
-//! edited a message or had it answered again, begins a branch.
+//! Branches of conversations. A chat begins a branch if its user has edited an earlier message or
+//! asked for another answer, so that the chat doesn't continue the conversation.
 //!
-//! A chat's place in the index by_conversation tells what it follows: `<conversation>#<chat id>#<after>`,
-//! where `after` is a chat's id or `start`. Chats without an `after` are the main line, in which each
-//! follows the one before it. So the keys that a chat reads anyway show its branch, and a
-//! conversation without branches stores nothing for them.
+//! A chat's sort key in the index by_conversation contains its parent:
+//! `<conversation>#<chat id>#<after>`, where `after` is a chat's id or `start`. Chats without an
+//! `after` form the main line, in which each chat follows the one before it. A new chat reads these
+//! keys anyway, so finding its branch takes no further read, and a conversation without branches
+//! stores nothing for them.
 //!
-//! A chat whose `after` was deleted follows the newest older chat of the main line. That is right for
-//! what followed a chat of the main line; the others get another `after` before the deletion.
+//! A chat whose `after` was deleted follows the newest older chat in the main line. This parent is
+//! correct if the deleted chat was in the main line. The followers of a chat in a branch get
+//! another `after` before that chat is deleted.
 
 use futures_util::future::try_join_all;
 
@@ -18,61 +20,63 @@ use crate::store::{Result, Store, Write, s};
 use crate::values::chat::place;
 use crate::values::{Chat, ParentChat};
 
-/// How many more stretches of a conversation are read for a chat, at most: one for each place
-/// where its branch leaves what was read. The AI gets nothing of what is beyond them.
+/// The most additional stretches of a conversation that are read for a chat. A further stretch is
+/// read at each point at which the chat's branch leaves the stretches read so far. The AI gets no
+/// chats from beyond these stretches.
 const MORE_STRETCHES: usize = 8;
 
-/// How many keys are read at a time to find what follows a chat.
+/// How many keys are read at a time to find the followers of a chat.
 const FOLLOWING: usize = 1000;
 
-/// What comes before a chat in its branch.
+/// The part of a branch that precedes a chat.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Branch {
-    /// The ids of the chats before it, newest first.
+    /// The ids of the preceding chats, newest first.
     pub ids: Vec<String>,
-    /// What it follows; `None` for the newest chat of the main line.
+    /// The chat's parent. `None` if the parent is the newest chat in the main line.
     pub after: Option<ParentChat>,
 }
 
-/// Successive chats of a conversation, of all its branches, newest first.
+/// Successive chats of a conversation, from all its branches, newest first.
 #[derive(Clone, Debug, Default)]
 pub struct Stretch {
     chats: Vec<ChatLink>,
-    /// The id that it begins at; `None` for the newest chat.
+    /// The id at which the stretch begins. `None` if the stretch begins at the newest chat.
     from: Option<String>,
-    /// Whether the conversation may have older chats.
+    /// True if the conversation may have older chats.
     more: bool,
 }
 
-/// A chat, and what it follows.
+/// A chat's id and its parent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct ChatLink {
     id: String,
     after: Option<ParentChat>,
 }
 
-/// The chat before another one in a branch.
+/// The chat that precedes another chat in a branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Predecessor {
-    /// The one with this id.
+    /// The chat with this id.
     Chat(String),
-    /// The newest one of the main line that is older than this id.
+    /// The newest chat in the main line that is older than this id.
     OfMainLine(String),
 }
 
-/// Where a chat is.
+/// The result of searching a stretch for a chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum SearchOutcome {
-    /// In the stretch.
+    /// The stretch contains the chat.
     Found(ChatLink),
-    /// Nowhere: it was deleted, or has never been in the conversation.
+    /// The conversation doesn't contain the chat, because it was deleted or never belonged to the
+    /// conversation.
     Missing,
-    /// Outside of the stretch, if anywhere.
+    /// The stretch doesn't contain the chat, but another part of the conversation may.
     Elsewhere,
 }
 
 impl ChatLink {
-    /// The chat before this one.
+    /// Returns the chat before this chat. `None` if this chat has no predecessor.
     fn before(&self) -> Option<Predecessor> {
         match &self.after {
             None => Some(Predecessor::OfMainLine(self.id.clone())),
@@ -105,25 +109,26 @@ impl Stretch {
         }
     }
 
-    /// Whether it has the chat with this id if the conversation does.
+    /// Returns true if the stretch covers this id: it contains the chat, or the conversation
+    /// doesn't.
     fn reaches(&self, id: &str) -> bool {
         let begins = self.from.as_deref().is_none_or(|from| id <= from);
         let ends = !self.more || self.chats.last().is_some_and(|oldest| oldest.id.as_str() < id);
         begins && ends
     }
 
-    /// Whether a chat that follows this one continues the main line.
+    /// Returns true if a chat with this parent continues the main line.
     fn is_end_of_main_line(&self, parent: Option<&str>) -> bool {
         match self.chats.iter().find(|chat| chat.after.is_none()) {
             Some(end) => parent == Some(end.id.as_str()),
-            // Its end is further back, unless it has no chat.
+            // The main line ends outside the stretch, unless it has no chat.
             None => parent.is_none() && !self.more,
         }
     }
 }
 
 impl Store {
-    /// The newest `count` chats of a conversation, or more if that is none, for [`Store::branch`].
+    /// Returns the newest `count` chats of a conversation, at least one, for [`Store::branch`].
     pub async fn newest_chats(
         &self,
         user_id: &str,
@@ -134,9 +139,10 @@ impl Store {
         self.stretch(user_id, conversation, None, &end, count).await
     }
 
-    /// What comes before a new chat that follows `after`, by default the newest chat of all: at
-    /// most `count` chats. `None` if `after` isn't a chat of the conversation. Begins with the
-    /// [newest chats](Store::newest_chats), and reads others only if the branch leads to them.
+    /// Returns at most `count` chats that precede a new chat in its branch. The new chat follows
+    /// `after`, by default the newest chat of all. Returns `None` if the conversation doesn't
+    /// contain `after`. Starts with the [newest chats](Store::newest_chats), and reads other chats
+    /// only if the branch leads to them.
     pub async fn branch(
         &self,
         user_id: &str,
@@ -169,7 +175,7 @@ impl Store {
                         self.next_stretch(user_id, conversation, &known, &wanted, count).await?;
                     Some(wanted)
                 }
-                // The chat that the new one was to follow.
+                // The new chat's parent is missing.
                 SearchOutcome::Missing if branch.ids.is_empty() => return Ok(None),
                 SearchOutcome::Missing => match wanted {
                     Predecessor::Chat(id) => Some(Predecessor::OfMainLine(id)),
@@ -181,7 +187,8 @@ impl Store {
         Ok(Some(branch))
     }
 
-    /// The stretch that has a chat if the conversation does: at a chat's id, or behind what is known.
+    /// Returns the stretch that would contain the wanted chat. The stretch begins at that chat's
+    /// id, or after the known stretch.
     async fn next_stretch(
         &self,
         user_id: &str,
@@ -194,7 +201,7 @@ impl Store {
             (Predecessor::OfMainLine(_), Some(oldest)) => {
                 (&oldest.id, place(conversation, &oldest.id, None))
             }
-            // Behind the chat's place, whatever it follows.
+            // Begin at the chat's own key, whatever its parent is.
             (Predecessor::Chat(id) | Predecessor::OfMainLine(id), _) => {
                 (id, format!("{}{LAST}", place(conversation, id, None)))
             }
@@ -211,14 +218,15 @@ impl Store {
         count: usize,
     ) -> Result<Stretch> {
         let first = places_of_chats(conversation);
-        // Without any, a chat would not know what it follows. With the default of `CONTEXT_CHATS`,
-        // keys of branches cost one read unit too: 20 of them have less than 4 KB.
+        // Read at least one key, or a chat would not know its parent. With the default of
+        // `CONTEXT_CHATS`, 20 keys have less than 4 KB even with parents, so reading them costs one
+        // read unit.
         let (keys, more) = self.indexed(user_id, &first, before, count.max(1)).await?;
         Ok(Stretch { chats: keys.into_iter().map(ChatLink::from).collect(), from, more })
     }
 
-    /// Has what follows a chat of a branch follow the chat before it, so that this one can be deleted.
-    /// Idempotent. What follows a chat of the main line needs no change.
+    /// Gives the followers of a chat in a branch the chat's parent as their own parent, so that the
+    /// chat can be deleted. Followers of a chat in the main line need no change. Idempotent.
     pub(in crate::store) async fn relink_followers(&self, chat: &Chat) -> Result<()> {
         let after = chat.after().and_then(ParentChat::parse);
         let (Some(conversation), Some(after)) = (&chat.conversation, after) else { return Ok(()) };
@@ -241,7 +249,7 @@ impl Store {
         }
     }
 
-    /// Has a chat follow another one, unless it was moved or deleted since its key was read.
+    /// Changes a chat's parent, unless the chat was moved or deleted since its key was read.
     async fn follow(
         &self,
         user_id: &str,
@@ -262,7 +270,7 @@ impl Store {
 mod tests {
     use super::*;
 
-    /// Chats by their ids, newest first, each with what it follows.
+    /// Builds a stretch from the chats' ids, newest first, each with its parent.
     fn stretch(chats: &[(&str, Option<ParentChat>)], from: Option<&str>, more: bool) -> Stretch {
         let linked = |(id, after): &(&str, Option<ParentChat>)| ChatLink {
             id: (*id).to_owned(),

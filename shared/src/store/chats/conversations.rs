@@ -1,10 +1,14 @@
-//! Conversations, in the table Chats beside their chats: titles, the order by last use, pins, and
-//! deletion.
+//! Conversations, stored in the Chats table beside their chats: titles, the order by last use,
+//! pins, and deletion.
 //!
-//! A conversation's key is `c#<id>`. In the index by_conversation, whose reads are consistent, a
-//! chat is under `<conversation>#<chat id>`, in a [branch](super::branches) with what it follows
-//! behind that, a conversation under `c#<time of last use>#<id>`, one that is pinned under `c#p<time
-//! of pinning>#<id>`, and one that is to be erased under `d#<id>`.
+//! A conversation's sort key in the table is `c#<id>`. The index by_conversation, whose reads are
+//! strongly consistent, has these sort keys:
+//!
+//! - `<conversation>#<chat id>` for a chat, followed by its parent if it is in a
+//! [branch](super::branches)
+//! - `c#<time of last use>#<id>` for a conversation
+//! - `c#p<time of pinning>#<id>` for a pinned conversation
+//! - `d#<id>` for a conversation that awaits erasure
 
 mod change;
 
@@ -27,41 +31,43 @@ use crate::values::{AccessToken, Chat};
 
 pub use crate::store::chats::conversations::change::ConversationChange;
 
-/// Sorts after every text with the same beginning.
+/// A character that sorts after every character in keys. Appended to a prefix, the character ends
+/// the range of keys with that prefix.
 pub(in crate::store) const LAST: char = '~';
 
 /// The longest title that is taken from a message, in characters.
 const TITLE: usize = 80;
 
-/// A conversation as the table holds it.
+/// A conversation, as the Chats table stores it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conversation {
     /// The account's id.
     user_id: String,
     /// `c#<id>`.
     chat_id: String,
-    /// Its place in the index.
+    /// The sort key in the index by_conversation.
     thread: String,
-    /// Its title.
+    /// The title.
     pub title: String,
-    /// When it began, in milliseconds since 1970.
+    /// When the conversation began, in milliseconds since 1970.
     pub created: u64,
-    /// When its newest stored chat began.
+    /// When the conversation's newest stored chat began, in milliseconds since 1970.
     pub used: u64,
-    /// The user's instructions for the AI in it. They are in this item because every chat in it reads
-    /// it.
+    /// The user's instructions for the AI in this conversation. The conversation's item has the
+    /// instructions, because every chat in the conversation reads this item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
-    /// Its place in the index while it is pinned, whatever is written in it.
+    /// The sort key in the index by_conversation while the conversation is pinned. New chats don't
+    /// change this key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pinned: Option<String>,
-    /// Deleted, and to be erased: no chat can be added.
+    /// True if the conversation was deleted and awaits erasure, so that no chat can be added.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     deleted: bool,
 }
 
 impl Conversation {
-    /// A conversation has the id of the chat that begins it.
+    /// Creates the conversation that a chat begins. `id` is the chat's id.
     fn begun_by(chat: &Chat, id: &str) -> Self {
         Self {
             user_id: chat.user_id.clone(),
@@ -76,42 +82,42 @@ impl Conversation {
         }
     }
 
-    /// The id without the prefix of the key.
+    /// Returns the id, which is the table's sort key without its prefix.
     pub fn id(&self) -> &str {
         self.chat_id.strip_prefix(CONVERSATION).unwrap_or_default()
     }
 
-    /// Its place in the list.
+    /// Returns the conversation's position in the list.
     pub fn place(&self) -> &str {
         &self.thread
     }
 
-    /// Whether it comes before those that aren't pinned.
+    /// Returns true if the conversation is pinned. Lists show pinned conversations first.
     pub fn is_pinned(&self) -> bool {
         self.pinned.is_some()
     }
 }
 
-/// An item of the index.
+/// An item of the index by_conversation.
 #[derive(Deserialize)]
 pub(in crate::store) struct IndexedKey {
-    /// The item's key in the table.
+    /// The item's sort key in the table.
     pub(in crate::store) chat_id: String,
-    /// Its place.
+    /// The item's sort key in the index.
     pub(in crate::store) thread: String,
 }
 
 impl Store {
-    /// `None` if it was deleted.
+    /// Returns a conversation. `None` if the conversation was deleted or never existed.
     pub async fn conversation(&self, user_id: &str, id: &str) -> Result<Option<Conversation>> {
         let key = chat_key(user_id, &conversation_key(id));
         let conversation: Option<Conversation> = self.get(&self.tables.chats, key).await?;
         Ok(conversation.filter(|conversation| !conversation.deleted))
     }
 
-    /// The keys of at most `count` conversations of a user, after the place `before`: the pinned
-    /// ones, most recently pinned first, and then the others, most recently used first. And whether
-    /// there are more.
+    /// Returns the keys of at most `count` of a user's conversations after the position `before`,
+    /// and whether there are more. Pinned conversations come first, most recently pinned first.
+    /// Other conversations follow, most recently used first.
     pub async fn conversation_keys(
         &self,
         user_id: &str,
@@ -121,7 +127,8 @@ impl Store {
         self.index_keys(user_id, CONVERSATION, before, count).await
     }
 
-    /// The conversations with these keys, in the order of the list. Erased ones are left out.
+    /// Returns the conversations with these keys, in the order of the list. Skips erased
+    /// conversations.
     pub async fn conversations(&self, user_id: &str, keys: &[String]) -> Result<Vec<Conversation>> {
         let found = self.items(&self.tables.chats, keys_of(user_id, keys)).await?;
         let mut found: Vec<Conversation> =
@@ -130,8 +137,8 @@ impl Store {
         Ok(found)
     }
 
-    /// The ids of at most `count` chats of a conversation, newest first, older than the chat
-    /// `before`; and whether there are more.
+    /// Returns the ids of at most `count` of a conversation's chats that are older than the chat
+    /// `before`, newest first, and whether there are more.
     pub async fn thread(
         &self,
         user_id: &str,
@@ -144,7 +151,7 @@ impl Store {
         self.index_keys(user_id, &prefix, before.as_deref(), count).await
     }
 
-    /// The chats with these ids, newest first. Deleted chats are left out.
+    /// Returns the chats with these ids, newest first. Skips deleted chats.
     pub async fn chats_by_id(&self, user_id: &str, ids: &[String]) -> Result<Vec<Chat>> {
         let found = self.items(&self.tables.chats, keys_of(user_id, ids)).await?;
         let mut found: Vec<Chat> = found.into_iter().map(from_item).collect::<Result<_>>()?;
@@ -152,7 +159,8 @@ impl Store {
         Ok(found)
     }
 
-    /// As `chats_by_id`, up to `size` bytes. Also returns whether chats were left out.
+    /// Like [`Store::chats_by_id`], but stops at `size` bytes. Also returns whether it left out
+    /// chats.
     pub async fn chats_by_id_within(
         &self,
         user_id: &str,
@@ -172,8 +180,8 @@ impl Store {
         Ok((chats, false))
     }
 
-    /// Removes the title that a chat gave to the conversation that it began, unless the
-    /// conversation has another title now.
+    /// Resets a conversation's title if the title still comes from `chat`, which began the
+    /// conversation.
     pub(in crate::store) async fn forget_title_of(&self, chat: &Chat) -> Result<()> {
         let forget = self
             .update_conversation(&chat.user_id, &chat.chat_id, "SET title = :none")
@@ -181,19 +189,20 @@ impl Store {
             .values([
                 (":none", s(UNTITLED)),
                 (":given", s(title_of(chat))),
-                // The titles that earlier releases gave.
+                // Earlier releases made these titles.
                 (":fenced", s(cut(top_line(chat)))),
                 (":cut", s(top_line(chat).chars().take(TITLE).collect::<String>())),
             ]);
         self.send(&forget).await.map(drop)
     }
 
-    /// Deletes a conversation of the caller: no chat can be added, and no list has it.
-    /// [`Store::erase_conversation`] erases its chats; until then the account is in the index of
-    /// what is to be erased.
+    /// Deletes one of the caller's conversations. From then on no chat can be added, and no list
+    /// shows the conversation. [`Store::erase_conversation`] erases the chats later; until then the
+    /// account is in the index `erasing`.
     ///
     /// # Errors
-    /// [`StoreError::NotAccepted`], and [`StoreError::NoSuchConversation`] if it doesn't exist.
+    /// [`StoreError::NotAccepted`], and [`StoreError::NoSuchConversation`] if the conversation
+    /// doesn't exist.
     pub async fn delete_conversation(
         &self,
         caller: &AccessToken,
@@ -212,8 +221,8 @@ impl Store {
         }
     }
 
-    /// Erases the chats of a deleted conversation, and then the conversation. `false` if something
-    /// is left at `until`; the next call continues. Idempotent.
+    /// Erases the chats of a deleted conversation, and then the conversation itself. Returns
+    /// `false` if something is left at `until`; the next call continues. Idempotent.
     pub async fn erase_conversation(
         &self,
         user_id: &str,
@@ -240,7 +249,7 @@ impl Store {
         Ok(true)
     }
 
-    /// The ids of a user's conversations that are to be erased.
+    /// Returns the ids of some of the user's conversations that await erasure.
     pub(in crate::store) async fn deleted_conversations(
         &self,
         user_id: &str,
@@ -253,8 +262,9 @@ impl Store {
             .collect())
     }
 
-    /// Stores a new conversation, or that the conversation was used, which moves only those in the
-    /// list that aren't pinned; `None` for a chat without one.
+    /// A write that stores the conversation that a chat begins, or records that the chat used its
+    /// conversation. A used conversation moves in the list unless it is pinned. `None` for a chat
+    /// without a conversation.
     pub(in crate::store) fn converse(&self, chat: &Chat) -> Result<Option<Write>> {
         let Some(id) = &chat.conversation else { return Ok(None) };
         if *id == chat.chat_id {
@@ -278,8 +288,8 @@ impl Store {
         Write::update(&self.tables.chats, chat_key(user_id, &conversation_key(id)), expression)
     }
 
-    /// The keys of the index's items under `prefix`, in descending order, before `before`; and
-    /// whether there are more.
+    /// Returns the table's sort keys of at most `count` index items under `prefix`, in descending
+    /// order before `before`, and whether there are more.
     async fn index_keys(
         &self,
         user_id: &str,
@@ -289,15 +299,15 @@ impl Store {
     ) -> Result<(Vec<String>, bool)> {
         let last = format!("{prefix}{LAST}");
         let before = before.unwrap_or(&last);
-        // One more item: the place that the page begins after is in it, or it tells that there are
-        // more.
+        // Read one more item: either the item at `before`, which is skipped, or an item that shows
+        // that there are more.
         let (found, later) = self.indexed(user_id, prefix, before, count + 1).await?;
         let more = later || found.len() > count;
         Ok((found.into_iter().take(count).map(|found| found.chat_id).collect(), more))
     }
 
-    /// The first `limit` of the index's items from the place `before` back to the place `first`,
-    /// without the one at `before`; and whether there may be more.
+    /// Reads at most `limit` index items in descending order, from the sort key `before` down to
+    /// `first`. Returns all but the item at `before`, and whether there may be more.
     pub(in crate::store) async fn indexed(
         &self,
         user_id: &str,
@@ -331,28 +341,29 @@ impl Store {
     }
 }
 
-/// The conversation exists and wasn't deleted.
+/// The condition that a conversation exists and wasn't deleted.
 const EXISTS: &str = "attribute_exists(chat_id) AND attribute_not_exists(deleted)";
 
 /// The title of a conversation whose first chat was deleted.
 const UNTITLED: &str = "Untitled";
 
-/// The beginning of the first message: its first line with a text, cut between two words if it is
-/// too long. `site/chat/sidebar.js` shows the same until the API answers. (Earlier releases also took
-/// the fence of a block of code, and the first ones cut the line anywhere.)
+/// Returns the title for a conversation that this chat begins: the message's first line with text,
+/// cut between two words if it is too long. `site/chat/sidebar.js` shows the same title until the
+/// API answers. (Earlier releases also accepted the fence of a code block, and the first releases
+/// cut the line anywhere.)
 fn title_of(chat: &Chat) -> String {
     let mut lines = chat.message.lines().map(str::trim);
     let text = lines.find(|line| !line.is_empty() && !is_fence(line));
     cut(text.unwrap_or_else(|| top_line(chat)))
 }
 
-/// Whether a line is the fence of a block of code in Markdown.
+/// Returns true if a line is the fence of a code block in Markdown.
 fn is_fence(line: &str) -> bool {
     line.starts_with("~~~")
         || (line.starts_with("```") && !line.trim_start_matches('`').contains('`'))
 }
 
-/// A line, cut between two words if it is too long for a title.
+/// Shortens a line to the length of a title. Cuts between two words.
 fn cut(line: &str) -> String {
     let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.chars().count() <= TITLE {

@@ -1,4 +1,5 @@
-//! The table Chats: reading and deleting. `balance` stores chats when it settles them.
+//! Chats in the Chats table: reading and deleting them. The module `balance` stores chats when it
+//! settles them.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,16 +12,17 @@ use crate::store::timeline::Timeline;
 use crate::store::{Place, Result, Store, Write, from_item};
 use crate::values::Chat;
 
-/// How many chats of all users are read at a time: 25 of the largest size are a few megabytes.
+/// How many chats of all users are read at a time. 25 chats of the largest size are a few
+/// megabytes.
 pub const CHATS: usize = 25;
 
 /// The condition of a put that must not replace a chat or conversation.
 pub(in crate::store) const NEW_CHAT: &str = "attribute_not_exists(chat_id)";
 
-/// What lists show of a chat. Reading the rest of each would take longer, and tells nothing new.
+/// The attributes of a chat that lists show. Reading the other attributes would only take longer.
 const SHOWN: &str = "chat_id, conversation, thread, message, #response, calls, model, cut, stopped, #usage, #cost, #time, #name";
 
-/// Those of them whose names DynamoDB reserves.
+/// Placeholders for the attributes in [`SHOWN`] whose names DynamoDB reserves.
 const SHOWN_NAMES: [(&str, &str); 5] = [
     ("#response", "response"),
     ("#usage", "usage"),
@@ -29,14 +31,14 @@ const SHOWN_NAMES: [(&str, &str); 5] = [
     ("#name", "name"),
 ];
 
-/// The key of a chat, as the index by_time has it.
+/// A chat's primary key, as read from the index by_time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 pub struct ChatKey {
     user_id: String,
     chat_id: String,
 }
 
-/// The message of a chat.
+/// A chat's id and message.
 #[derive(Deserialize)]
 struct ChatMessage {
     chat_id: String,
@@ -44,19 +46,19 @@ struct ChatMessage {
 }
 
 impl ChatKey {
-    /// The key of a chat of this user.
+    /// Creates the key of one of this user's chats.
     pub fn new(user_id: &str, chat_id: &str) -> Self {
         Self { user_id: user_id.to_owned(), chat_id: chat_id.to_owned() }
     }
 }
 
 impl Store {
-    /// One chat of a user.
+    /// Returns one of the user's chats.
     pub async fn chat(&self, user_id: &str, chat_id: &str) -> Result<Option<Chat>> {
         self.get(&self.tables.chats, chat_key(user_id, chat_id)).await
     }
 
-    /// The messages of at most 100 of a user's chats, by id. Deleted chats are left out.
+    /// Returns the messages of at most 100 of the user's chats, by chat id. Skips deleted chats.
     pub async fn messages<'a>(
         &self,
         user_id: &str,
@@ -71,8 +73,8 @@ impl Store {
         found.into_iter().map(message).collect()
     }
 
-    /// Deletes one chat, and the title that it gave to its conversation. What followed it follows the
-    /// chat before it. The ledger keeps its cost.
+    /// Deletes a chat, and the title that it gave to its conversation. Chats that followed the
+    /// deleted chat follow its parent instead. The ledger keeps the cost.
     pub async fn delete_chat(&self, chat: &Chat) -> Result<()> {
         if chat.conversation.as_ref() == Some(&chat.chat_id) {
             self.forget_title_of(chat).await?;
@@ -82,9 +84,10 @@ impl Store {
         self.send(&Write::delete(&self.tables.chats, key)).await.map(drop)
     }
 
-    /// At most `count` chats of a user, newest first, older than the chat `before`; and whether
-    /// there may be more. DynamoDB stops at 1 MB too. Without what lists don't show: the balance after
-    /// it, and its place in the index by_time.
+    /// Returns at most `count` of the user's chats that are older than the chat `before`, newest
+    /// first, and whether there may be more. DynamoDB also stops at 1 MB. The chats lack the
+    /// attributes that lists don't show, such as the balance after the chat and the partition in
+    /// the index by_time.
     pub async fn chats(
         &self,
         user_id: &str,
@@ -102,8 +105,8 @@ impl Store {
         Ok((chats.into_iter().map(of_user).collect(), more))
     }
 
-    /// The keys of at most `count` chats of all users, newest first, from `place`; and where the
-    /// next page begins. `now` is in milliseconds.
+    /// Returns the keys of at most `count` chats of all users, newest first, from `place`, and
+    /// where the next page begins. `now` is in milliseconds.
     pub async fn all_chats(
         &self,
         place: Option<&Place>,
@@ -114,8 +117,8 @@ impl Store {
         Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
     }
 
-    /// The chats with these keys, in their order, up to `size` bytes; and where the next page
-    /// begins, if there are more. Deleted chats are left out.
+    /// Returns the chats with these keys, in the same order, up to `size` bytes, and where the next
+    /// page begins if there are more. Skips deleted chats.
     pub async fn chats_within(
         &self,
         keys: &[ChatKey],
@@ -135,8 +138,8 @@ impl Store {
         Ok((chats, None))
     }
 
-    /// The keys of some chats of a day, oldest first, after the id `after`; and the last id, if
-    /// there may be more.
+    /// Returns the keys of some of a day's chats, oldest first and after the id `after`. Also
+    /// returns the last id, if there may be more.
     pub async fn chats_of_day(
         &self,
         day: Day,
@@ -156,8 +159,8 @@ impl Store {
         }
     }
 
-    /// The chats with these keys, [`CHATS`] at most, in their order, strongly consistent. Deleted
-    /// chats are left out.
+    /// Returns the chats with these keys, at most [`CHATS`], in the same order, strongly
+    /// consistent. Skips deleted chats.
     pub async fn chats_with(&self, keys: &[ChatKey]) -> Result<Vec<Chat>> {
         let wanted = keys.iter().map(|key| chat_key(&key.user_id, &key.chat_id)).collect();
         let found =

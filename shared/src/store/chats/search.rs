@@ -1,4 +1,4 @@
-//! Searches the messages of all users, or of one, for administrators.
+//! A search in the messages of all users, or of one user, for administrators.
 
 use std::ops::ControlFlow;
 
@@ -7,27 +7,27 @@ use crate::store::chats::items::CHATS;
 use crate::store::{Place, Result, Span, Store};
 use crate::values::Chat;
 
-/// How many chats a search looks at for one page, and how many bytes of them.
+/// The most chats that a search reads for one page, and the most bytes of these chats.
 const LOOKED_AT: usize = 200;
 const READ: usize = 4_000_000;
 
-/// Which chats a list has. The default has all.
+/// A filter for a list of chats. The default accepts all chats.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChatFilter {
-    /// Only those with this text in the message or the answer, in lower case.
+    /// Accepts only chats with this lower-case text in the message or the answer.
     text: Option<String>,
-    /// Only those of these days.
+    /// Accepts only chats from these days.
     span: Span,
 }
 
 impl ChatFilter {
-    /// Only chats of these days with this text in the message or the answer, in any case. The text
-    /// is in lower case.
+    /// Creates a filter that accepts chats from these days with this text in the message or the
+    /// answer. `text` must be in lower case; the search ignores case.
     pub fn new(text: Option<String>, span: Span) -> Self {
         Self { text, span }
     }
 
-    /// Whether it accepts every chat.
+    /// Returns true if the filter accepts every chat.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
@@ -40,7 +40,7 @@ impl ChatFilter {
     }
 }
 
-/// The chats of a page, while they are looked for.
+/// A page of found chats, while the search fills it.
 struct ChatSearchPage<'f> {
     filter: &'f ChatFilter,
     least: String,
@@ -52,8 +52,8 @@ struct ChatSearchPage<'f> {
 }
 
 impl ChatSearchPage<'_> {
-    /// Takes the chat if it is wanted. Breaks after the last one of the page, with the place of the
-    /// next page, if there is one.
+    /// Adds the chat if the filter accepts it. Breaks once the page is complete, with the position
+    /// of the next page if there may be one.
     fn consider(&mut self, chat: Chat) -> ControlFlow<Option<Place>> {
         if chat.chat_id < self.least {
             return ControlFlow::Break(None);
@@ -74,10 +74,11 @@ impl ChatSearchPage<'_> {
 }
 
 impl Store {
-    /// At most `count` chats that the filter accepts, newest first, of all users or of this one,
-    /// from `place` and of about `size` bytes; and where the next page begins. It looks at a
-    /// bounded number of chats: a page may have few or none, and the next one goes on where it
-    /// ended. `now` is in milliseconds.
+    /// Returns at most `count` chats that the filter accepts, of about `size` bytes together, and
+    /// where the next page begins. The chats come from `user`, or from all users if `user` is
+    /// `None`; the newest come first, starting at `place`. The search reads a bounded number of
+    /// chats, so a page may be short or empty; the next page continues where this page ended. `now`
+    /// is in milliseconds.
     pub async fn chats_found(
         &self,
         user: Option<&str>,
@@ -86,7 +87,8 @@ impl Store {
         now: u64,
         (count, size): (usize, usize),
     ) -> Result<(Vec<Chat>, Option<Place>)> {
-        // A page of which most chats are accepted costs as much as one of all chats.
+        // First read only `count` chats: if the filter accepts most chats, the page then costs as
+        // much as a page without a filter.
         let further = filter.text.as_ref().map(|_| LOOKED_AT.saturating_sub(count));
         let least = filter.span.least();
         let mut page =
@@ -101,8 +103,8 @@ impl Store {
         Ok((page.found, place))
     }
 
-    /// Looks at this number of chats. Goes on with those after a place, or breaks with the place of
-    /// the next page, if there is one.
+    /// Reads this number of chats. Continues with the position of further chats, or breaks with the
+    /// position of the next page if there is one.
     async fn search_from(
         &self,
         user: Option<&str>,
@@ -133,7 +135,7 @@ impl Store {
                 }
             }
         }
-        // Months before the first day have none.
+        // Months before the filter's first day have no matching chats.
         let first = millis_of(&page.least).map_or_else(String::new, month);
         let next = next.filter(|next| !matches!(next, Place::In(of) if *of < first));
         Ok(next.map_or(ControlFlow::Break(None), ControlFlow::Continue))

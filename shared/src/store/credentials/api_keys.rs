@@ -1,5 +1,5 @@
-//! API keys in the table Tokens, and their number on the account. A key and its count are written
-//! together, so that parallel requests can't create more keys than an account may have.
+//! API keys in the Tokens table, and their number on the account. A key and the account's count are
+//! written together, so parallel requests can't create more keys than an account may have.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -20,7 +20,7 @@ use crate::values::{AccessToken, Account, ApiKey, StoredApiKey};
 pub const API_KEYS: u32 = 50;
 
 impl StoredApiKey {
-    /// The record of a new key of the caller.
+    /// Creates the stored form of the caller's new key.
     pub fn new(key: &ApiKey, caller: &AccessToken, label: &KeyName, created: u64) -> Self {
         Self {
             pk: api_key_pk(&key.id().to_string()),
@@ -51,7 +51,7 @@ impl Store {
             Transaction::Applied => return Ok(()),
             Transaction::Refused(refusals) => refusals,
         };
-        // The key was written, and only the reply was lost.
+        // An earlier copy stored the key, and only its reply was lost.
         if refusals.read::<StoredApiKey>(0)?.as_ref() == Some(key) {
             return Ok(());
         }
@@ -63,8 +63,9 @@ impl Store {
         }
     }
 
-    /// Deletes an API key of the caller, which is invalid from then on. A key that became invalid
-    /// when the account's address was verified isn't counted and no longer belongs to the account.
+    /// Deletes one of the caller's API keys, which is invalid from then on. A key that became
+    /// invalid when the account's address was verified isn't counted and no longer belongs to the
+    /// account.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`], and [`StoreError::NoSuchApiKey`] if the caller has no key with this id.
@@ -73,8 +74,8 @@ impl Store {
             self.account_of(caller).await?;
             return Err(StoreError::NoSuchApiKey);
         }
-        // Most keys are from the caller's epoch. A refusal shows the epoch of an older one, and the
-        // account then decides whether that key is still valid.
+        // Most keys have the caller's epoch. If the key is older, the refusal shows its epoch, and
+        // the account then decides whether the key is still valid.
         let mut older = None;
         loop {
             let made = older.unwrap_or(caller.auth_epoch);
@@ -113,12 +114,12 @@ impl Store {
         }
     }
 
-    /// Deletes API keys of a user for an administrator: the one with the id `only`, or all of them.
-    /// They are invalid from then on. Returns how many they were; nothing is written if there were
-    /// none. Idempotent.
+    /// Deletes API keys of a user on behalf of an administrator: the key with the id `only`, or all
+    /// keys. Deleted keys are invalid from then on. Returns the number of deleted keys; writes
+    /// nothing if there are no keys. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchApiKey`] if the user has no key `only`, and those of
+    /// [`StoreError::NoSuchApiKey`] if the user has no key with the id `only`, and the errors of
     /// [`Store::end_sessions_of_user`].
     pub async fn revoke_keys_of_user(
         &self,
@@ -138,7 +139,7 @@ impl Store {
             match only {
                 Some(_) if keys.is_empty() => return Err(StoreError::NoSuchApiKey),
                 None if keys.is_empty() && seen.api_keys == 0 => return Ok(0),
-                // The index learns of new keys a moment later.
+                // The index doesn't show all keys yet.
                 None if found < seen.api_keys => seen = self.reread(&seen).await?,
                 _ => {
                     let count = self
@@ -166,9 +167,9 @@ impl Store {
         }
     }
 
-    /// Deletes the API keys that became invalid when the account `seen` became `after`, as far as
-    /// an index knows them. They are neither valid nor counted even if this fails, so a failure is
-    /// only logged.
+    /// Deletes the API keys that became invalid when the account changed from `seen` to `after`.
+    /// Misses keys that the index doesn't show yet. A failure is only logged, because these keys
+    /// are neither valid nor counted even if they remain.
     pub(in crate::store) async fn delete_ended_keys(&self, seen: &Account, after: &Account) {
         if seen.api_keys == after.api_keys {
             return;
@@ -193,12 +194,13 @@ impl Store {
         }
     }
 
-    /// Changes the caller's account, with the values `:none` and `:one`.
+    /// An update of the caller's account, with the values `:none` and `:one`.
     fn count_keys(&self, caller: &AccessToken, expression: &str) -> Write {
         self.update_caller(caller, expression).values([(":none", n(0)), (":one", n(1))])
     }
 
-    /// [`ApiKey::matches`] tells whether it is the key that a client sent.
+    /// Returns the stored API key with this id. [`ApiKey::matches`] compares it with the key that a
+    /// client sent.
     pub async fn api_key(&self, id: &str) -> Result<Option<StoredApiKey>> {
         if !is_id(id) {
             return Ok(None);
@@ -206,13 +208,14 @@ impl Store {
         self.get(&self.tables.tokens, pk(api_key_pk(id))).await
     }
 
-    /// Newest first. Read from an index, which learns of new and deleted keys a moment later.
+    /// Returns the ids of the user's API keys, newest first. The ids come from an index, which may
+    /// lag by a moment.
     pub async fn api_key_ids(&self, user_id: &str) -> Result<Vec<String>> {
-        // One page holds more than an account may have.
+        // One page has room for more keys than an account may have.
         self.ids_of_user(API_KEY, user_id, None).await.map(|(ids, _)| ids)
     }
 
-    /// The names of a user's keys with these ids, 100 at most, by id. Revoked keys are left out.
+    /// Returns the names of at most 100 of the user's API keys, by id. Skips revoked keys.
     pub async fn names_of_keys<'a>(
         &self,
         user_id: &str,
@@ -225,17 +228,18 @@ impl Store {
         Ok(own.map(|key| (key.id().to_owned(), key.label)).collect())
     }
 
-    /// The account's valid keys with these ids, in their order, strongly consistent.
+    /// Returns the account's valid API keys with these ids, in the same order, strongly consistent.
     pub async fn api_keys(&self, account: &Account, ids: &[String]) -> Result<Vec<StoredApiKey>> {
         let keys: Vec<StoredApiKey> = self.with_ids(API_KEY, ids).await?;
         Ok(keys.into_iter().filter(|key| account.keys_from <= Some(key.auth_epoch)).collect())
     }
 }
 
-/// The account that refused the transaction's second write; `None` if that write wasn't refused.
+/// Returns the account that refused the transaction's second write. `None` if that write wasn't
+/// refused.
 ///
 /// # Errors
-/// If the account doesn't accept the caller.
+/// [`StoreError::NotAccepted`] if the account doesn't accept the caller.
 fn refusing_account(refusals: &Refusals, caller: &AccessToken) -> Result<Option<Account>> {
     if !refusals.has(1) {
         return Ok(None);

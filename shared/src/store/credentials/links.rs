@@ -1,6 +1,6 @@
-//! E-mailed links in the table Tokens, by a hash of their tokens. The transaction that uses a link
-//! marks it, so that it works once; the mark names the request, so that a request whose reply was
-//! lost recognises its own.
+//! E-mailed links in the Tokens table, by a hash of their tokens. The transaction that uses a link
+//! marks the link as used, so that each link works only once. The mark contains the request's id,
+//! so that a request whose reply was lost recognises its own mark.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ const RESETS: u64 = 3600;
 /// seconds: a week.
 const INVITES: u64 = 7 * 24 * 3600;
 
-/// What a link is for.
+/// The purpose of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Purpose {
@@ -26,7 +26,7 @@ pub enum Purpose {
     Verify,
     /// Resets a password.
     Reset,
-    /// A purpose that only later releases know. Here its links are invalid.
+    /// A purpose that only later releases know; this release treats the link as invalid.
     #[serde(other)]
     Other,
 }
@@ -36,25 +36,26 @@ pub enum Purpose {
 pub struct Link {
     /// `link:<hash of the token>`.
     pk: String,
-    /// Its purpose.
+    /// The link's purpose.
     pub purpose: Purpose,
     /// The account's id.
     pub user_id: String,
-    /// The key of the account's name.
+    /// The key form of the account's username.
     pub name: String,
-    /// The address that it was sent to.
+    /// The address to which the link was sent.
     pub address: String,
-    /// The account's epoch when it was made: a change of the password ends every link.
+    /// The account's epoch when the link was created. A change of the password raises the epoch,
+    /// which ends every link.
     pub auth_epoch: u64,
-    /// The second at which it expires; DynamoDB deletes it some time later.
+    /// The second at which the link expires. DynamoDB deletes the link some time later.
     expires_at: u64,
-    /// The request that has used it.
+    /// The request that has used the link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     used: Option<String>,
 }
 
 impl Link {
-    /// `name` is the key of the account's username.
+    /// Creates a link. `name` is the key form of the account's username.
     pub fn new(
         token: &LinkToken,
         purpose: Purpose,
@@ -81,16 +82,18 @@ impl Link {
         }
     }
 
-    /// The same link in an invitation, where it is valid for longer.
+    /// Returns the same link with the longer validity of an invitation.
     pub fn inviting(self, now: u64) -> Self {
         Self { expires_at: now + INVITES, ..self }
     }
 
-    /// The request that has used it.
+    /// Returns the request that has used the link.
     pub(in crate::store) fn used_by(&self) -> Option<&str> {
         self.used.as_deref()
     }
 
+    /// Returns the account, if it accepts the link.
+    ///
     /// # Errors
     /// [`StoreError::InvalidLink`] if the account doesn't accept the link.
     pub(in crate::store) fn admits(&self, account: Option<Account>) -> Result<Account> {
@@ -102,21 +105,24 @@ impl Link {
 }
 
 impl Store {
-    /// Stores a link. Its random link token makes its key new.
+    /// Stores a link. The random link token makes its pk unique.
     pub async fn put_link(&self, link: &Link) -> Result<()> {
         let put = Write::put(&self.tables.tokens, to_item(link)?).condition(NEW);
         self.send(&put).await.map(drop)
     }
 
+    /// Returns the link with this token.
+    ///
     /// # Errors
-    /// [`StoreError::InvalidLink`] if there is none for this purpose that is unused and valid at `now`.
+    /// [`StoreError::InvalidLink`] unless the link has this purpose, is unused, and is valid at
+    /// `now`.
     pub async fn link(&self, token: &LinkToken, purpose: Purpose, now: u64) -> Result<Link> {
         let link: Option<Link> = self.get(&self.tables.tokens, pk(link_pk(&token.hash()))).await?;
         link.filter(|link| link.purpose == purpose && link.used.is_none() && link.expires_at > now)
             .ok_or(StoreError::InvalidLink)
     }
 
-    /// Marks a link as used. It must be the first write of its transaction.
+    /// A write that marks a link as used. The write must be the first in its transaction.
     pub(in crate::store) fn mark_used(&self, link: &Link, request: &str, now: u64) -> Write {
         Write::update(&self.tables.tokens, pk(&link.pk), "SET used = :request")
             .condition("user_id = :user AND attribute_not_exists(used) AND expires_at > :now")
@@ -125,7 +131,8 @@ impl Store {
     }
 }
 
-/// Whether a copy of this request has used the link: then only the reply was lost.
+/// Returns true if an earlier copy of this request has used the link, so that only its reply was
+/// lost.
 pub(in crate::store) fn was_used_by(refusals: &Refusals, request: &str) -> Result<bool> {
     let link: Option<Link> = refusals.read(0)?;
     Ok(link.is_some_and(|link| link.used.as_deref() == Some(request)))

@@ -1,10 +1,10 @@
-//! The outbox in the table Tokens: e-mails to send. A request writes an outgoing e-mail in its own
-//! transaction; the function `mail` reads it from the table's stream, makes the link, sends the
-//! e-mail and deletes the item.
+//! The outbox in the Tokens table, which holds the e-mails to send. A request writes an outgoing
+//! e-mail in the same transaction as its other changes. The function `mail` reads the item from the
+//! table's stream, creates the link, sends the e-mail and deletes the item.
 //!
-//! So no request waits for a mail server, no reply reveals by its timing whether an e-mail was
-//! sent, and no link token is ever stored: an outgoing e-mail has only its purpose, and the
-//! function makes the link token when it sends it.
+//! Requests therefore don't wait for a mail server, and the timing of a reply doesn't reveal
+//! whether an e-mail was sent. The store never contains a link token, because an outgoing e-mail
+//! has only its purpose, and the function creates the link token when it sends the e-mail.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -18,7 +18,7 @@ use crate::values::idempotency::fingerprint;
 use crate::values::text::key;
 use crate::values::{Account, Email, Limit};
 
-/// How long an outgoing e-mail can wait to be sent, in seconds: a day.
+/// How long an outgoing e-mail may wait to be sent, in seconds: a day.
 const WAITS: u64 = 24 * 3600;
 
 /// The pause between two e-mails to one recipient, in seconds.
@@ -28,28 +28,28 @@ const PAUSE: u64 = 60;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutgoingEmail {
-    /// To an address that an account has given: a link that verifies it.
+    /// An e-mail to an address that an account has given, with a link that verifies the address.
     Verify {
         /// The account's id.
         user_id: String,
-        /// The key of the account's name.
+        /// The key form of the account's username.
         name: String,
         /// The address as it was typed.
         address: String,
-        /// The account's epoch.
+        /// The account's epoch when the e-mail was written.
         auth_epoch: u64,
     },
-    /// To the address with this key: a link that resets the password of the account that has it.
-    /// The account is looked up when the e-mail is sent.
+    /// An e-mail with a link that resets the password of the account with this address. The account
+    /// is looked up when the e-mail is sent.
     Reset {
-        /// The key of the address.
+        /// The key form of the address.
         address: String,
-        /// Whether it is the first password of an account that an administrator has created. An
-        /// earlier release sends the other e-mail.
+        /// True if the link sets the first password of an account that an administrator has
+        /// created. Earlier releases send the e-mail for a reset instead.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         invites: bool,
     },
-    /// To the address that an account has replaced: a notice.
+    /// A notice to the address that an account has replaced.
     AddressChanges {
         /// The replaced address.
         address: String,
@@ -57,7 +57,7 @@ pub enum OutgoingEmail {
 }
 
 impl OutgoingEmail {
-    /// The e-mail with the link that verifies `address`.
+    /// Returns the e-mail with the link that verifies `address`.
     pub fn verify(account: &Account, address: &str) -> Self {
         Self::Verify {
             user_id: account.id.clone(),
@@ -73,23 +73,24 @@ struct OutboxItem {
     /// `outbox:<random id>`.
     pk: String,
     letter: OutgoingEmail,
-    /// The second from which it isn't sent any more; DynamoDB deletes it some time later.
+    /// The second from which the e-mail isn't sent anymore. DynamoDB deletes the item some time
+    /// later.
     expires_at: u64,
 }
 
-/// The pause after an e-mail, so that no recipient is flooded.
+/// A pause after an e-mail, which protects the recipient from a flood.
 #[derive(Debug, Serialize, Deserialize)]
 struct Pause {
     /// `mailed:<account's id, or hash of an address>`.
     pk: String,
-    /// The request that began it.
+    /// The request that began the pause.
     request: String,
-    /// The second at which it ends.
+    /// The second at which the pause ends.
     expires_at: u64,
 }
 
 impl Store {
-    /// `None` if it was sent, or is too old at `now`.
+    /// Returns an outgoing e-mail. `None` if the e-mail was sent, or is too old at `now`.
     pub async fn letter(&self, key: &str, now: u64) -> Result<Option<OutgoingEmail>> {
         let posted: Option<OutboxItem> = self.get(&self.tables.tokens, pk(key)).await?;
         Ok(posted.filter(|posted| posted.expires_at > now).map(|posted| posted.letter))
@@ -101,9 +102,9 @@ impl Store {
     }
 
     /// Writes an outgoing e-mail with a link that resets the password of the account with this
-    /// address; at most one a minute, and a few an hour and a day. For an address without an
-    /// account the write is the same, so neither the reply nor its timing reveals whether there is
-    /// an account.
+    /// address. An address gets at most one such e-mail a minute, and a few an hour and a day. The
+    /// write is the same for an address without an account, so neither the reply nor its timing
+    /// reveals whether an account exists.
     pub async fn post_reset(&self, address: &Email, now: u64) -> Result<()> {
         let request = Uuid::new_v4().to_string();
         let letter = OutgoingEmail::Reset { address: address.key().to_owned(), invites: false };
@@ -113,11 +114,11 @@ impl Store {
         self.transact(writes, &request).await.map(drop)
     }
 
-    /// Writes an outgoing e-mail with a link that resets a user's password, for an administrator.
-    /// If the address was sent such a link less than a minute ago, nothing is written.
+    /// Writes an outgoing e-mail with a link that resets a user's password, on behalf of an
+    /// administrator. Writes nothing if the address was sent such a link less than a minute ago.
     ///
     /// # Errors
-    /// [`StoreError::NoAddress`], and those of [`Store::end_sessions_of_user`].
+    /// [`StoreError::NoAddress`], and the errors of [`Store::end_sessions_of_user`].
     pub async fn post_reset_of_user(
         &self,
         doing: &PlannedIntervention<'_>,
@@ -133,8 +134,8 @@ impl Store {
     /// Writes another outgoing e-mail with a link that verifies the account's unverified address.
     ///
     /// # Errors
-    /// [`StoreError::NothingToVerify`], and [`StoreError::TooManyMails`] within a minute of the last e-mail,
-    /// or after too many to one address.
+    /// [`StoreError::NothingToVerify`], and [`StoreError::TooManyMails`] within a minute of the
+    /// last e-mail or after too many e-mails to the address.
     pub async fn post_again(&self, account: &Account, now: u64) -> Result<()> {
         let address = account.unverified().ok_or(StoreError::NothingToVerify)?;
         let request = Uuid::new_v4().to_string();
@@ -150,7 +151,7 @@ impl Store {
         if refusals.has(1) { Err(mailed_enough(now)) } else { Ok(()) }
     }
 
-    /// Adds an outgoing e-mail under a random key.
+    /// A write that adds an outgoing e-mail under a random pk.
     pub(in crate::store) fn post(&self, letter: &OutgoingEmail, now: u64) -> Result<Write> {
         let posted = OutboxItem {
             pk: outbox_pk(&Uuid::new_v4().to_string()),
@@ -160,8 +161,8 @@ impl Store {
         Ok(Write::put(&self.tables.tokens, to_item(&posted)?).condition(NEW).shows_item())
     }
 
-    /// Allows one e-mail to `whom`, an account's id or the hash of an address, and then none for a
-    /// minute.
+    /// A write that allows one e-mail to `whom` and refuses further e-mails for a minute. `whom` is
+    /// an account's id or the hash of an address.
     pub(in crate::store) fn pause(&self, whom: &str, request: &str, now: u64) -> Result<Write> {
         let pause =
             Pause { pk: pause_pk(whom), request: request.to_owned(), expires_at: now + PAUSE };
@@ -172,10 +173,11 @@ impl Store {
     }
 }
 
-/// Reads why a transaction was refused whose `index`-th write is a pause.
+/// Checks whether the pause at `index` in a transaction's writes caused the refusal.
 ///
 /// # Errors
-/// [`StoreError::TooManyMails`], unless a copy of this request began the pause (a lost reply).
+/// [`StoreError::TooManyMails`], unless an earlier copy of this request began the pause and only
+/// its reply was lost.
 pub(in crate::store) fn pause_allows(
     refusals: &Refusals,
     index: usize,

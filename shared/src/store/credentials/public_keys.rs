@@ -1,4 +1,4 @@
-//! The table Keys: public signing keys.
+//! The Keys table, which has the public keys that verify JWTs.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,28 +8,29 @@ use crate::store::{Result, Store, Write, from_item, n, s};
 /// A public key that verifies JWTs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublicKey {
-    /// Its id, which is in the header of JWTs.
+    /// The key's id, which is in the header of JWTs.
     pub kid: String,
-    /// 32 bytes in base64url, as in a JWK ([RFC
+    /// The key itself: 32 bytes in base64url, as in a JWK ([RFC
     /// 8037](https://www.rfc-editor.org/rfc/rfc8037#section-2)).
     pub x: String,
-    /// The second at which it was published.
+    /// The second at which the key was published.
     pub from: u64,
-    /// The second at which it expires; `None` for the key that signs now.
+    /// The second at which the key expires. `None` for the key that signs now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<u64>,
 }
 
 impl PublicKey {
-    /// Whether its JWTs are valid at `now`.
+    /// Returns true if JWTs that this key verifies are valid at `now`.
     pub fn is_valid(&self, now: u64) -> bool {
         self.until.is_none_or(|until| now < until)
     }
 }
 
 impl Store {
-    /// A handful at most, since expired keys leave the table. A key that can't be read, such as one
-    /// of a later release's type, is left out: the JWTs that it signed are invalid here.
+    /// Returns all public keys. There are a handful at most, because expired keys leave the table.
+    /// Skips a key that can't be read, such as a key of a type that only later releases know. JWTs
+    /// signed with an unreadable key are invalid in this release.
     pub async fn public_keys(&self) -> Result<Vec<PublicKey>> {
         let scan =
             self.client.scan().table_name(&self.tables.keys).consistent_read(true).send().await?;
@@ -53,12 +54,13 @@ impl Store {
         self.send(&publish).await.map(drop)
     }
 
-    /// Deletes a public key: its JWTs are invalid once every function has read the table again.
+    /// Deletes a public key. JWTs signed with the key become invalid once every function has read
+    /// the table again.
     pub async fn withdraw_key(&self, kid: &str) -> Result<()> {
         self.send(&Write::delete(&self.tables.keys, signing_key(kid))).await.map(drop)
     }
 
-    /// Sets the second at which a public key expires, unless it is set.
+    /// Sets the second at which a public key expires, unless it is already set.
     pub async fn end_key(&self, kid: &str, until: u64) -> Result<()> {
         let end = Write::update(
             &self.tables.keys,

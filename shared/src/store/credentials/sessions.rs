@@ -1,4 +1,4 @@
-//! Sessions in the table Tokens, which refresh tokens belong to.
+//! Sessions in the Tokens table, to which refresh tokens belong.
 
 use std::time::Duration;
 
@@ -13,37 +13,37 @@ use crate::store::{
 use crate::values::LEEWAY;
 use crate::values::{AccessToken, Account, RefreshToken, Session, unknown_device};
 
-/// The outcome of presenting a refresh token.
+/// The outcome of redeeming a refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rotation {
-    /// It is the session's current or next refresh token.
+    /// The refresh token is the session's current or next one.
     Current(Session),
-    /// It is dead: a later one of its session was presented, or it was itself too long ago. Another
-    /// client has a copy.
+    /// The refresh token is dead, because a later token of its session was redeemed, or because
+    /// this token was redeemed too long ago. Another client has a copy of the token.
     Dead(Session),
-    /// Its session has ended, or never existed.
+    /// The session has ended, or never existed.
     Gone,
 }
 
-/// What a log-out ends.
+/// The sessions that a log-out ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending<'s> {
     /// One session of the account.
     One {
         /// The session's id.
         session: &'s str,
-        /// The second at which its JWTs would have ended by themselves.
+        /// The second at which the session's JWTs would have expired.
         ends: u64,
     },
     /// Every session of the account.
     All,
 }
 
-/// How many revoked sessions an account stores: each makes every write of the account larger.
+/// How many revoked sessions an account stores. Each makes every write of the account larger.
 const REVOKED: usize = 50;
 
 impl Session {
-    /// A session that begins now.
+    /// Creates a session that begins now.
     pub fn new(account: &Account, device: Option<String>, clock: &Clock, life: Duration) -> Self {
         let now = clock.seconds();
         let ends = now + life.as_secs();
@@ -63,18 +63,19 @@ impl Session {
 }
 
 impl Store {
-    /// Stores a new session. Idempotent, since its id is unique.
+    /// Stores a new session. Idempotent, because the session's id is unique.
     pub async fn start_session(&self, session: &Session) -> Result<()> {
         let put = Write::put(&self.tables.tokens, to_item(session)?).condition(NEW);
         self.send(&put).await.map(drop)
     }
 
-    /// Presents a refresh token: if its generation follows the session's, the session's becomes
-    /// this one, and `now` its last use. One conditional write. Idempotent.
+    /// Redeems a refresh token, in one conditional write. If the token's generation is the
+    /// session's next one, the session advances to that generation and records `now` as its last
+    /// use. Idempotent.
     ///
-    /// The current generation can be presented again for a while, since its reply may have been
-    /// lost, and other tabs have it too. The first generation can be presented as long as it is
-    /// current: clients that never replace their refresh token live on it.
+    /// The current generation can be redeemed again for a while, because the reply may have been
+    /// lost, and other tabs share the token. The first generation can be redeemed again as long as
+    /// it is current, because some clients never replace their refresh token.
     pub async fn rotate_session(&self, token: &RefreshToken, now: u64) -> Result<Rotation> {
         let present = |expression: &str, condition: &str| {
             Write::update(&self.tables.tokens, pk(session_pk(&token.session)), expression)
@@ -115,7 +116,7 @@ impl Store {
         })
     }
 
-    /// `None` if it has ended, or the id is malformed.
+    /// Returns a session. `None` if it has ended, or the id is malformed.
     pub async fn session(&self, id: &str) -> Result<Option<Session>> {
         if !is_id(id) {
             return Ok(None);
@@ -123,7 +124,8 @@ impl Store {
         self.get(&self.tables.tokens, pk(session_pk(id))).await
     }
 
-    /// The account and the session of a refresh token, read at the same time, strongly consistent.
+    /// Returns the account and the session of a refresh token. Reads both at the same time,
+    /// strongly consistent.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`] if the session has ended, or the account doesn't accept it.
@@ -136,8 +138,8 @@ impl Store {
         opened.ok_or(StoreError::NotAccepted)
     }
 
-    /// The ids of some sessions of a user, newest first, older than the session `before`; and
-    /// whether there may be more. Read from an index, which learns of new sessions a moment later.
+    /// Returns a page of the user's session ids, newest first and older than the session `before`,
+    /// and whether there may be more. The ids come from an index, which may lag by a moment.
     pub async fn session_ids(
         &self,
         user_id: &str,
@@ -146,13 +148,14 @@ impl Store {
         self.ids_of_user(SESSION, user_id, before).await
     }
 
-    /// The sessions with these ids, in their order, strongly consistent. Ended ones are left out.
+    /// Returns the sessions with these ids, in the same order, strongly consistent. Skips ended
+    /// sessions.
     pub async fn sessions(&self, ids: &[String]) -> Result<Vec<Session>> {
         self.with_ids(SESSION, ids).await
     }
 
-    /// The newest sessions whose JWTs the account accepts at the second `now`, newest first, at
-    /// most 100.
+    /// Returns the newest sessions whose JWTs the account accepts at the second `now`, newest
+    /// first, at most 100.
     pub async fn open_sessions(&self, account: &Account, now: u64) -> Result<Vec<Session>> {
         let (ids, _) = self.session_ids(&account.id, None).await?;
         let mut sessions = self.sessions(&ids).await?;
@@ -160,7 +163,7 @@ impl Store {
         Ok(sessions)
     }
 
-    /// Deletes a session of this user: it can't be refreshed any more.
+    /// Deletes a session of this user, so that it can't be refreshed anymore.
     pub async fn delete_session(&self, user_id: &str, id: &str) -> Result<()> {
         let delete = Write::delete(&self.tables.tokens, pk(session_pk(id)))
             .condition("attribute_not_exists(pk) OR user_id = :user")
@@ -168,11 +171,11 @@ impl Store {
         self.send(&delete).await.map(drop)
     }
 
-    /// Ends one session of the caller's account. Deletes it last: it is needed to find this place
-    /// again if a step in between fails.
+    /// Ends one session of the caller's account. Deletes the session last, because a retry must
+    /// find the session if an earlier step fails.
     ///
     /// # Errors
-    /// Those of [`Store::end_sessions`].
+    /// The errors of [`Store::end_sessions`].
     pub async fn end_session(
         &self,
         caller: &AccessToken,
@@ -184,15 +187,15 @@ impl Store {
         self.delete_session(&caller.user_id, session.id()).await
     }
 
-    /// Ends one session of the caller's account, or all of them: their JWTs are invalid from then
-    /// on. Idempotent.
+    /// Ends one session of the caller's account, or all of them. The JWTs of ended sessions are
+    /// invalid from then on. Idempotent.
     ///
-    /// One conditional write adds the session to the account's revoked ones. If there are too many,
-    /// those whose time is over make room; if none is over, the epoch rises instead, which ends
-    /// every session of the account.
+    /// One conditional write adds the session to the account's revoked sessions. If too many
+    /// sessions are revoked, the write replaces those whose JWTs have expired. If no JWTs have
+    /// expired, the write raises the epoch instead, which ends every session of the account.
     ///
     /// # Errors
-    /// [`StoreError::NotAccepted`] if the account no longer accepts the caller's own access token.
+    /// [`StoreError::NotAccepted`] if the account no longer accepts the caller's access token.
     pub async fn end_sessions(
         &self,
         caller: &AccessToken,
@@ -233,7 +236,7 @@ impl Store {
         }
     }
 
-    /// Adds a session to the account's revoked ones, in place of `outdated` ones if there are any.
+    /// Adds a session to the account's revoked sessions, and removes the `outdated` ones.
     fn revoke(&self, caller: &AccessToken, session: &str, ends: u64, outdated: &[String]) -> Write {
         let mut expression = String::from("SET revoked.#session = :ends");
         let (room, limit) = match outdated {
@@ -259,7 +262,7 @@ impl Store {
             .values([(":next", n(caller.auth_epoch + 1)), (":none", no_entries())])
     }
 
-    /// Changes the caller's account on condition of [`CALLER`].
+    /// An update of the caller's account on condition of [`CALLER`].
     pub(in crate::store) fn update_caller(&self, caller: &AccessToken, expression: &str) -> Write {
         Write::update(&self.tables.users, pk(account_pk(&caller.name)), expression)
             .condition(CALLER)

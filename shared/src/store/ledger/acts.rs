@@ -1,5 +1,5 @@
-//! The trail of what administrators did: adjustments, which are rows of accounts' ledgers, and all
-//! other acts, which have partitions of their own in the same table.
+//! The trail of administrators' acts. Adjustments are entries of accounts' ledgers; all other acts
+//! have separate partitions in the same table.
 
 use crate::Credits;
 use crate::clock::{millis_of, month};
@@ -13,7 +13,7 @@ use crate::values::{AdminAct, Entry, Role};
 pub enum TrailEntry {
     /// An adjustment of a balance.
     Adjustment(Entry),
-    /// Another act.
+    /// An act other than an adjustment.
     Act(AdminAct),
 }
 
@@ -28,7 +28,7 @@ impl TrailEntry {
         from_item(item).map(Self::Act)
     }
 
-    /// Its id, a UUIDv7.
+    /// Returns the id, a UUIDv7.
     pub fn id(&self) -> &str {
         match self {
             Self::Adjustment(entry) => &entry.entry_id,
@@ -36,7 +36,7 @@ impl TrailEntry {
         }
     }
 
-    /// The affected account's id.
+    /// Returns the affected account's id.
     pub fn user_id(&self) -> &str {
         match self {
             Self::Adjustment(entry) => &entry.user_id,
@@ -44,7 +44,7 @@ impl TrailEntry {
         }
     }
 
-    /// The id of the administrator's account, or `manage` for the command line.
+    /// Returns the id of the administrator's account, or `manage` for the command line.
     pub fn actor(&self) -> &str {
         match self {
             Self::Adjustment(entry) => &entry.actor,
@@ -52,7 +52,7 @@ impl TrailEntry {
         }
     }
 
-    /// The displayed word.
+    /// Returns the displayed word.
     pub fn word(&self) -> &str {
         match self {
             Self::Adjustment(entry) => entry.kind.word(),
@@ -60,7 +60,7 @@ impl TrailEntry {
         }
     }
 
-    /// How many credits an adjustment gave or took, or a new account was granted.
+    /// Returns the credits that an adjustment gave or took, or that a new account was granted.
     pub fn amount(&self) -> Option<i64> {
         match self {
             Self::Adjustment(entry) => Some(entry.amount),
@@ -68,7 +68,7 @@ impl TrailEntry {
         }
     }
 
-    /// The role that the act has given the account.
+    /// Returns the role that the act has given the account.
     pub fn role(&self) -> Option<&Role> {
         match self {
             Self::Adjustment(_) => None,
@@ -76,7 +76,7 @@ impl TrailEntry {
         }
     }
 
-    /// The reason, for people.
+    /// Returns the reason, a text for people.
     pub fn reason(&self) -> &str {
         match self {
             Self::Adjustment(entry) => &entry.reason,
@@ -84,7 +84,7 @@ impl TrailEntry {
         }
     }
 
-    /// The time in milliseconds since 1970.
+    /// Returns the time in milliseconds since 1970.
     pub fn time(&self) -> u64 {
         match self {
             Self::Adjustment(entry) => entry.time,
@@ -93,16 +93,16 @@ impl TrailEntry {
     }
 }
 
-/// Which acts of administrators a list has. The default has all.
+/// A filter for the list of administrators' acts. The default accepts all acts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ActFilter {
-    /// Only those of this [word](TrailEntry::word).
+    /// Accepts only acts with this [word](TrailEntry::word).
     pub act: Option<String>,
-    /// Only those that affect the account with this id.
+    /// Accepts only acts that affect the account with this id.
     pub user_id: Option<String>,
-    /// Only those of the account with this id, or of `manage`.
+    /// Accepts only acts by the account with this id, or by `manage`.
     pub actor: Option<String>,
-    /// Only those of these days.
+    /// Accepts only acts on these days.
     pub span: Span,
 }
 
@@ -118,7 +118,7 @@ impl ActFilter {
 }
 
 impl Store {
-    /// Writes an act, with the attributes that every row of the table has.
+    /// A write that adds an act, with the attributes that every row in the table has.
     pub(in crate::store) fn put_act(&self, act: &AdminAct) -> Result<Write> {
         let mut row = to_item(act)?;
         row.insert("user_id".into(), s(standing_of(&act.user_id)));
@@ -129,13 +129,13 @@ impl Store {
             .shows_item())
     }
 
-    /// Whether this act on this user is recorded.
+    /// Returns true if this act on this user is recorded.
     pub(in crate::store) async fn has_act(&self, user_id: &str, id: &str) -> Result<bool> {
         self.has_row(&standing_of(user_id), id).await
     }
 
-    /// At most `count` acts of administrators, newest first, from `place`; and where the next page
-    /// begins. `now` is in milliseconds. With a filter, a page may have few acts or none.
+    /// Returns at most `count` acts of administrators, newest first, from `place`, and where the
+    /// next page begins. `now` is in milliseconds. With a filter, a page may be short or empty.
     pub async fn trail(
         &self,
         filter: &ActFilter,

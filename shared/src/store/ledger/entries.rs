@@ -1,4 +1,4 @@
-//! The table Ledger: an immutable row for every change of a balance.
+//! Ledger entries: one immutable row in the Ledger table for every change of a balance.
 
 use serde::Deserialize;
 
@@ -9,10 +9,10 @@ use crate::store::timeline::Timeline;
 use crate::store::{Result, Store, Write, s, to_item};
 use crate::values::{Entry, EntryKind, charges};
 
-/// Sorts after every entry id.
+/// A text that sorts after every entry id.
 const AFTER_ALL: &str = "~";
 
-/// The attributes of a row from which figures are counted.
+/// The attributes of a row that the figures need.
 #[derive(Deserialize)]
 pub(in crate::store) struct CountedRow {
     pub(in crate::store) user_id: String,
@@ -24,27 +24,29 @@ pub(in crate::store) struct CountedRow {
 }
 
 impl CountedRow {
-    /// Its attributes.
+    /// A projection expression for these attributes.
     pub(in crate::store) const ATTRIBUTES: &str = "user_id, entry_id, kind, amount, chat_id";
 
-    /// False for an administrator's act, which is in the same partitions.
+    /// Returns false for an administrator's act, which is in the same partitions.
     pub(in crate::store) fn moves_credits(&self) -> bool {
         moves_credits(&self.user_id)
     }
 
-    /// As [`Entry::charges`].
+    /// Like [`Entry::charges`].
     pub(in crate::store) fn charges(&self) -> bool {
         charges(&self.kind, &self.entry_id, self.chat_id.as_deref())
     }
 }
 
-/// Whether a row with this partition key changed a balance. The others are administrators' acts.
+/// Returns true if a row with this partition key changed a balance. All other rows are
+/// administrators' acts.
 fn moves_credits(user_id: &str) -> bool {
     !user_id.starts_with(STANDING)
 }
 
-/// Its partition in the index `trail`: adjustments by month, beside administrators' other acts, and
-/// everything else by day. The time is the id's, which readers search by.
+/// Returns an entry's partition in the index `trail`. Adjustments are partitioned by month,
+/// together with administrators' other acts, and all other entries by day. The partition depends on
+/// the time in the id, because readers search by that time.
 fn trail_partition(entry: &Entry) -> String {
     let millis = millis_of(&entry.entry_id).unwrap_or(entry.time);
     match entry.kind {
@@ -56,7 +58,7 @@ fn trail_partition(entry: &Entry) -> String {
 }
 
 impl Store {
-    /// Writes a row, with its partition in the index `trail`.
+    /// A write that adds an entry, with its partition in the index `trail`.
     pub(in crate::store) fn put_entry(&self, entry: &Entry) -> Result<Write> {
         let mut row = to_item(entry)?;
         row.insert("trail".into(), s(trail_partition(entry)));
@@ -65,7 +67,7 @@ impl Store {
             .shows_item())
     }
 
-    /// Whether the table has this row.
+    /// Returns true if the table has this row. Strongly consistent.
     pub(in crate::store) async fn has_row(&self, user_id: &str, entry_id: &str) -> Result<bool> {
         let get = self
             .client
@@ -75,13 +77,13 @@ impl Store {
         Ok(get.projection_expression("entry_id").consistent_read(true).send().await?.item.is_some())
     }
 
-    /// One row of a user.
+    /// Returns one of the user's entries.
     pub async fn entry(&self, user_id: &str, entry_id: &str) -> Result<Option<Entry>> {
         self.get(&self.tables.ledger, entry_key(user_id, entry_id)).await
     }
 
-    /// Some rows of a day that changed a balance, oldest first, after the id `after`; and the last
-    /// id, if there may be more.
+    /// Returns some of a day's entries, oldest first and after the id `after`. Also returns the
+    /// last id, if there may be more.
     pub async fn entries_of_day(
         &self,
         day: Day,
@@ -93,14 +95,15 @@ impl Store {
         Ok((entries.into_iter().filter(moved).collect(), next))
     }
 
-    /// The partitions of the index `trail` that hold the rows of a day.
+    /// Returns the partitions of the index `trail` that have a day's rows.
     pub(in crate::store) fn places_of(&self, day: Day) -> Vec<String> {
         let mut places = self.partitions_of(day);
         places.push(day.month());
         places
     }
 
-    /// Those that hold all of them but administrators' acts.
+    /// Returns the partitions of the index `trail` that have a day's rows other than
+    /// administrators' acts.
     pub(in crate::store) fn partitions_of(&self, day: Day) -> Vec<String> {
         self.trail_index().partitions(&day.to_string())
     }
@@ -115,8 +118,8 @@ impl Store {
         }
     }
 
-    /// At most `count` rows of a user, newest first, older than the row `before`; and whether there
-    /// may be more. DynamoDB stops at 1 MB too.
+    /// Returns at most `count` of the user's entries that are older than the entry `before`, newest
+    /// first, and whether there may be more. DynamoDB also stops at 1 MB.
     pub async fn entries(
         &self,
         user_id: &str,

@@ -1,5 +1,5 @@
-//! Figures per day, counted in the ledger. The ledger never changes, so the figures of a closed day
-//! are counted once and stored under `figures:<day>` in the table Tokens.
+//! Figures per day, counted in the ledger. Ledger entries never change, so the figures of a closed
+//! day are counted once and stored under `figures:<day>` in the Tokens table.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
@@ -17,31 +17,31 @@ use crate::store::schema::{figures_pk, pk};
 use crate::store::{NEW, Result, Store, StoreError, Write, from_item, s, to_item};
 use crate::values::EntryKind;
 
-/// How long after its end a day is closed, in milliseconds: neither a chat nor an index takes so
-/// long.
+/// The time between a day's end and its closing, in milliseconds. Neither a chat nor an update of
+/// an index takes that long.
 const CLOSED_AFTER: u64 = 15 * 60 * 1000;
 
 /// How many days are counted at a time.
 const AT_A_TIME: usize = 4;
 
-/// How many items one `BatchGetItem` takes.
+/// How many items one `BatchGetItem` accepts.
 const BATCH: usize = 100;
 
-/// What happened on a day, or on several.
+/// The figures of one day or several days.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Figures {
-    /// Accounts that were registered.
+    /// The number of accounts that were registered.
     pub users: u64,
-    /// Messages that were paid.
+    /// The number of paid messages.
     pub chats: u64,
-    /// Tokens that were granted, less those that administrators took.
+    /// The tokens that were granted, minus the tokens that administrators took.
     pub granted: i64,
-    /// Tokens that were spent on messages.
+    /// The tokens that were spent on messages.
     pub spent: i64,
 }
 
 impl Figures {
-    /// The sum of both.
+    /// Returns the sum of both figures.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl Figures {
         }
     }
 
-    /// The figures of one ledger row.
+    /// Returns the figures of one ledger row.
     fn of(row: &CountedRow) -> Self {
         if !row.moves_credits() {
             return Self::default();
@@ -65,16 +65,16 @@ impl Figures {
     }
 }
 
-/// Whether the figures of a day are final; `now` is in milliseconds.
+/// Returns true if the figures of a day are final. `now` is in milliseconds.
 pub fn is_closed(day: Day, now: u64) -> bool {
     day.after(1).begins() + CLOSED_AFTER <= now
 }
 
-/// What is counted of each day, and stored under a key of its own when the day is closed.
+/// Data that is counted for each day, and stored under a separate pk once the day is closed.
 pub(in crate::store) trait Daily:
     Default + Serialize + DeserializeOwned + Send + Sync
 {
-    /// The key of its item.
+    /// Returns the pk of the day's item.
     fn key(day: Day) -> String;
 
     /// Counts the ledger rows of a day.
@@ -95,12 +95,12 @@ impl Daily for Figures {
 }
 
 impl Store {
-    /// The figures of `days` days from `first`. Closed days that were never counted are counted and
-    /// stored; `now` is in milliseconds.
+    /// Returns the figures of `days` days from `first`. Closed days that were never counted are
+    /// counted and stored. `now` is in milliseconds.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if that takes longer than `until`; counted days are stored, so that
-    /// the next call continues.
+    /// [`StoreError::Unavailable`] if counting isn't finished at `until`. Days that were counted
+    /// are stored, so the next call continues.
     pub async fn figures(
         &self,
         first: Day,
@@ -111,7 +111,7 @@ impl Store {
         self.daily(first, days, now, until).await
     }
 
-    /// The same of whatever is counted.
+    /// Like [`Store::figures`], for any kind of daily data.
     pub(in crate::store) async fn daily<D: Daily>(
         &self,
         first: Day,
@@ -147,8 +147,8 @@ impl Store {
         Ok(all.into_iter().map(|day| (day, found.remove(&day).unwrap_or_default())).collect())
     }
 
-    /// What `add` makes of the rows of a day, for each of these partitions of the index `trail`. Of
-    /// a row only the `attributes` are read.
+    /// Folds a day's rows with `add`, separately for each of these partitions of the index `trail`.
+    /// Reads only the `attributes` of each row.
     pub(in crate::store) async fn count_rows<T: Default + Send, R: DeserializeOwned>(
         &self,
         day: Day,
@@ -199,7 +199,7 @@ impl Store {
         Ok(kept)
     }
 
-    /// Stores what was counted of a closed day. Idempotent.
+    /// Stores a closed day's data. Idempotent.
     async fn keep_day<D: Daily>(&self, day: Day, counted: &D) -> Result<()> {
         let mut item = to_item(counted)?;
         item.insert("pk".to_owned(), s(D::key(day)));

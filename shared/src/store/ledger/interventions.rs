@@ -1,8 +1,9 @@
-//! What administrators do to an account beside changing its role, state or balance.
+//! Interventions: an administrator's acts on an account that don't change its role, state or
+//! balance.
 //!
-//! Each transaction checks that the caller is still an administrator, and writes a row of the ledger
-//! beside those of roles and states. The row's id is fixed before the first send: if the row exists,
-//! a transaction whose reply was lost was applied.
+//! Each transaction checks that the caller is still an administrator, and writes a ledger row
+//! beside the rows about roles and states. The row's id is fixed before the first send. If the row
+//! exists, the transaction was applied and only its reply was lost.
 
 use uuid::Uuid;
 
@@ -11,26 +12,26 @@ use crate::store::schema::pk;
 use crate::store::{Patience, Result, Store, StoreError, Transaction, Write, n, no_entries, s};
 use crate::values::{Account, AdminAct, Administrator, Intervention, Reason, STANDING};
 
-/// An administrator's intervention in another account. Everything that its row says is fixed before
-/// the first send, so that a repeated one is the same.
+/// An administrator's intervention in another account. Everything that its row records is fixed
+/// before the first send, so that a retry sends the same row.
 #[derive(Clone, Debug)]
 pub struct PlannedIntervention<'a> {
     /// The administrator.
     pub by: &'a Administrator,
-    /// The account, as it was just read, or as it is to be created.
+    /// The account, as it was just read or as it will be created.
     pub account: &'a Account,
     pub(in crate::store) what: Intervention,
-    /// The id of its row.
+    /// The id of the intervention's row.
     pub(in crate::store) id: String,
     reason: Option<Reason>,
     time: u64,
 }
 
 impl<'a> PlannedIntervention<'a> {
-    /// An intervention that begins now.
+    /// Creates an intervention that begins now.
     ///
     /// # Errors
-    /// [`StoreError::OwnAccount`].
+    /// [`StoreError::OwnAccount`] if the account is the administrator's own.
     pub fn new(
         by: &'a Administrator,
         account: &'a Account,
@@ -44,7 +45,7 @@ impl<'a> PlannedIntervention<'a> {
         Ok(Self { by, account, what, id: clock.id().to_string(), reason, time: clock.millis() })
     }
 
-    /// The act that records it.
+    /// Returns the act that records the intervention.
     pub(in crate::store) fn act(&self) -> AdminAct {
         AdminAct {
             user_id: self.account.id.clone(),
@@ -65,7 +66,7 @@ pub(in crate::store) const UNCHANGED: &str =
     "id = :id AND attribute_not_exists(deleted) AND auth_epoch = :seen";
 
 impl Store {
-    /// Ends all sessions of a user: their JWTs are invalid from then on, and so are e-mailed links.
+    /// Ends all sessions of a user. The user's JWTs and e-mailed links are invalid from then on.
     /// API keys stay valid. Idempotent.
     ///
     /// # Errors
@@ -86,19 +87,19 @@ impl Store {
         }
     }
 
-    /// Changes an account on condition of [`UNCHANGED`].
+    /// An update of an account on condition of [`UNCHANGED`].
     pub(in crate::store) fn update_unchanged(&self, seen: &Account, expression: &str) -> Write {
         Write::update(&self.tables.users, pk(&seen.pk), expression)
             .condition(UNCHANGED)
             .values([(":id", s(&seen.id)), (":seen", n(seen.auth_epoch))])
     }
 
-    /// Sends an intervention's writes with its row, on condition that the caller is still an
-    /// administrator. `None` if it was applied; otherwise the account as it is now, since one of the
-    /// writes was refused.
+    /// Sends an intervention's writes together with its row, on condition that the caller is still
+    /// an administrator. Returns `None` if the transaction was applied. If one of the writes was
+    /// refused, returns the account as it is now.
     ///
     /// # Errors
-    /// Those of [`Store::end_sessions_of_user`].
+    /// The errors of [`Store::end_sessions_of_user`].
     pub(in crate::store) async fn intervene(
         &self,
         doing: &PlannedIntervention<'_>,
@@ -107,7 +108,7 @@ impl Store {
         let PlannedIntervention { by, account, .. } = doing;
         writes.push(self.is_administrator(by.caller()));
         writes.push(self.put_act(&doing.act())?);
-        // A new request token for each attempt: its bytes depend on what was read.
+        // Each attempt needs a new request token, because its bytes depend on what was read.
         if matches!(self.transact(writes, &Uuid::new_v4().to_string()).await?, Transaction::Applied)
         {
             return Ok(None);
@@ -123,7 +124,7 @@ impl Store {
     }
 }
 
-/// The error if every attempt was refused because the account had changed.
+/// Returns the error for an account that changed before every attempt.
 pub(in crate::store) fn contention_error() -> StoreError {
     StoreError::Unavailable("an account kept changing while an administrator changed it".into())
 }

@@ -1,5 +1,5 @@
-//! The users who spent the most and had the most chats, by day: counted in the ledger like the
-//! figures, and stored for each closed day.
+//! The users who spent the most, by day. Like the figures, these users are counted in the ledger,
+//! and stored for each closed day.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
@@ -14,26 +14,26 @@ use crate::store::schema::spenders_pk;
 use crate::clock::Day;
 use crate::store::Result;
 
-/// How many users of a day are stored.
+/// How many users are stored for each day.
 const KEPT: usize = 250;
 
-/// What a user did on a day, or on several.
+/// A user's paid chats on one day or several days.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spender {
     /// The account's id.
     pub id: String,
-    /// Chats that were paid.
+    /// The number of paid chats.
     pub chats: u64,
-    /// Credits that were spent on them.
+    /// The credits that these chats cost.
     pub spent: u64,
 }
 
-/// The users who spent the most on a day, or on several.
+/// The users who spent the most on one day or several days.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spenders {
-    /// The users, in no order.
+    /// The users, by what they spent, largest first.
     pub users: Vec<Spender>,
-    /// Whether there were no others: of each day only a number of users is stored.
+    /// True if no user is missing. Each day stores only a limited number of users.
     pub complete: bool,
 }
 
@@ -44,7 +44,7 @@ impl Default for Spenders {
 }
 
 impl Spenders {
-    /// These users, in the order of what they spent, the largest first.
+    /// Sorts these users by what they spent, largest first.
     fn of(spent: HashMap<String, (u64, u64)>, complete: bool) -> Self {
         let user = |(id, (chats, spent))| Spender { id, chats, spent };
         let mut users: Vec<Spender> = spent.into_iter().map(user).collect();
@@ -82,7 +82,7 @@ impl Daily for Spenders {
         };
         let places = store.partitions_of(day);
         let counted = store.count_rows(day, places, CountedRow::ATTRIBUTES, add).await?;
-        // All rows of a user are in one partition.
+        // All of a user's rows are in one partition.
         let mut spenders = Self::of(counted.into_iter().flatten().collect(), true);
         spenders.complete = spenders.users.len() <= KEPT;
         spenders.users.truncate(KEPT);
@@ -91,12 +91,12 @@ impl Daily for Spenders {
 }
 
 impl Store {
-    /// The users who spent the most on `days` days from `first`, the largest sum first. Closed days
-    /// that were never counted are counted and stored; `now` is in milliseconds.
+    /// Returns the users who spent the most on `days` days from `first`, largest sum first. Closed
+    /// days that were never counted are counted and stored. `now` is in milliseconds.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if that takes longer than `until`; counted
-    /// days are stored, so that the next call continues.
+    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if counting isn't
+    /// finished at `until`. Days that were counted are stored, so the next call continues.
     pub async fn spenders(
         &self,
         first: Day,

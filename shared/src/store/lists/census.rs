@@ -1,6 +1,6 @@
-//! The census: once a day every account is read, and what they have in common is stored. No list
-//! can be sorted by a balance or a last chat: an index by either would be written with each
-//! chat. So the census keeps the first users of each order, whose accounts a page reads again.
+//! The census, which reads every account once a day and stores totals and rankings. No index sorts
+//! users by balance or last chat, because every chat would then write to the index. The census
+//! therefore stores the first users in each order, and a page reads their accounts again.
 
 use std::collections::BTreeMap;
 
@@ -13,17 +13,17 @@ use crate::store::schema::{CENSUS, account_pk, pk, ranking_pk};
 use crate::store::{Item, Result, Store, StoreError, Write, from_item, s, to_item};
 use crate::values::{Account, Role};
 
-/// How many users of each order are kept.
+/// How many users are stored for each order.
 const RANKED: usize = 1000;
 
-/// How many of them one item has.
+/// How many users one item of a ranking has.
 const CHUNK: usize = 100;
 
-/// How many accounts are read at a time, and how many such batches at once.
+/// How many accounts are read at a time, and how many such batches are read at once.
 const BATCH: usize = 100;
 const AT_ONCE: usize = 4;
 
-/// What an order compares.
+/// The figure by which an order sorts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Figure {
     Balance,
@@ -31,7 +31,7 @@ enum Figure {
     LastMessage,
 }
 
-/// An order of all users, of which the census keeps the first ones.
+/// An order of all users. The census stores the first users in each order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UserOrder {
     figure: Figure,
@@ -39,7 +39,7 @@ pub struct UserOrder {
 }
 
 impl UserOrder {
-    /// Every order.
+    /// All orders.
     pub const ALL: [Self; 6] = [
         Self { figure: Figure::Balance, falling: false },
         Self { figure: Figure::Balance, falling: true },
@@ -49,7 +49,7 @@ impl UserOrder {
         Self { figure: Figure::LastMessage, falling: true },
     ];
 
-    /// Its name: that of a field, after a `-` if the largest comes first.
+    /// Returns the order's name: the name of a field, after a `-` if the largest value comes first.
     pub fn word(self) -> &'static str {
         match (self.figure, self.falling) {
             (Figure::Balance, false) => "tokens",
@@ -61,12 +61,13 @@ impl UserOrder {
         }
     }
 
-    /// The order with this name.
+    /// Returns the order with this name.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|order| order.word() == word)
     }
 
-    /// What comes first is the least. Users who never sent a message are before all others.
+    /// Returns the account's rank; the lowest rank comes first. A user who never sent a message is
+    /// ranked as if the last message had been sent in 1970.
     fn rank(self, account: &Account, now: u64) -> u64 {
         let figure = match self.figure {
             Figure::Balance => account.balance(now).get(),
@@ -77,24 +78,24 @@ impl UserOrder {
     }
 }
 
-/// The sums of all accounts at the time of a census.
+/// The totals of all accounts at the time of a census.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Census {
-    /// When it began, in milliseconds since 1970.
+    /// When the census began, in milliseconds since 1970.
     pub made: u64,
-    /// All accounts.
+    /// The number of accounts.
     pub users: u64,
-    /// Accounts of administrators, active or not.
+    /// The number of administrators' accounts, active or not.
     pub administrators: u64,
-    /// Deactivated accounts.
+    /// The number of deactivated accounts.
     pub deactivated: u64,
-    /// Accounts that never sent a message.
+    /// The number of accounts that never sent a message.
     pub silent: u64,
-    /// All balances.
+    /// The sum of all balances.
     pub tokens: u64,
     /// All credits ever granted to these accounts.
     pub granted: u64,
-    /// All credits that they ever spent.
+    /// All credits that these accounts ever spent.
     pub spent: u64,
 }
 
@@ -115,12 +116,12 @@ impl Census {
     }
 }
 
-/// The first users of an order, while they are looked for.
+/// The first users in an order, while the census collects them.
 struct Ranking {
     order: UserOrder,
-    /// The rank of each, and its id with the key of its name.
+    /// Each user's rank, and the user's id with the key form of the username.
     first: Vec<(u64, String)>,
-    /// Users behind this rank aren't among the first.
+    /// A user with a rank above this one isn't among the first.
     last: u64,
 }
 
@@ -146,8 +147,8 @@ impl Ranking {
         self.first.truncate(RANKED);
     }
 
-    /// The items of this order, as many as there may ever be: one of an earlier census must not stay
-    /// behind.
+    /// Returns all items of this order, even those without users, so that no item remains from an
+    /// earlier census.
     fn parts(&self, now: u64) -> Result<Vec<Item>> {
         let mut users = self.first.iter().map(|(_, user)| user.clone());
         let parts = (0..RANKED / CHUNK).map(|part| {
@@ -161,20 +162,20 @@ impl Ranking {
     }
 }
 
-/// A part of the users of an order.
+/// An item with a part of an order's users.
 #[derive(Serialize, Deserialize)]
 struct StoredRanking {
     /// `ranking:<order>#<number of the part>`.
     pk: String,
     made: u64,
-    /// Each user's id, and the key of the username.
+    /// Each user's id, and the key form of the username.
     users: Vec<String>,
 }
 
 impl Store {
-    /// Reads every account, and stores the sums and the first users of each order, in place of those
-    /// of the census before. `now` is in milliseconds. Idempotent. An account that can't be read is
-    /// skipped, and the census fails at its end.
+    /// Reads every account, and stores the totals and the first users in each order, in place of
+    /// the previous census. `now` is in milliseconds. Idempotent. An account that can't be read is
+    /// skipped, and the census then ends with an error.
     pub async fn take_census(&self, now: u64) -> Result<Census> {
         let mut census = Census { made: now, ..Census::default() };
         let mut rankings = UserOrder::ALL.map(Ranking::new);
@@ -216,7 +217,7 @@ impl Store {
         unreadable.map_or(Ok(census), Err)
     }
 
-    /// Some keys of accounts, and where the next ones begin.
+    /// Returns a page of accounts' pks, and where the next page begins.
     async fn keys_of_users(&self, start: Option<Item>) -> Result<(Vec<String>, Option<Item>)> {
         let scan = self
             .client
@@ -231,16 +232,16 @@ impl Store {
         Ok((keys, page.last_evaluated_key))
     }
 
-    /// The sums of the latest census. `None` before the first one.
+    /// Returns the totals of the latest census. `None` before the first census.
     pub async fn census(&self) -> Result<Option<Census>> {
         self.get(&self.tables.tokens, pk(CENSUS)).await
     }
 
-    /// At most `count` users of an order, from `position` on; and the position of the next page, if
-    /// there may be one.
+    /// Returns at most `count` users in an order, from `position` on, and the position of the next
+    /// page if there may be one.
     ///
     /// # Errors
-    /// [`StoreError::InvalidPosition`] for a position that no order has.
+    /// [`StoreError::InvalidPosition`] for a position that doesn't exist in any order.
     pub(in crate::store) async fn ranked(
         &self,
         order: UserOrder,

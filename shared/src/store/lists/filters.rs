@@ -1,36 +1,36 @@
-//! Lists of users for administrators that are filtered: by what the index knows of an account, or by
-//! what only the account knows. Each page looks at a bounded number of accounts, and the next one
-//! goes on where it ended.
+//! Filtered lists of users, for administrators. A filter compares data that the index has, or data
+//! that only the account has. Each page reads a bounded number of accounts, and the next page
+//! continues where it ended.
 
 use crate::store::lists::users::PlacedAccount;
 use crate::store::{ListedAccount, Place, Result, Span, Store, UserOrder, from_item};
 use crate::values::text::key;
 use crate::values::{Account, Role};
 
-/// How many accounts are read at a time, if those of the first page weren't enough.
+/// How many accounts are read at a time if the first `count` accounts weren't enough for a page.
 const BATCH: usize = 100;
 
-/// How often accounts are read for one page.
+/// How often accounts are read for one page, at most.
 const BATCHES: usize = 3;
 
-/// Which accounts a list has. The default has all.
+/// A filter for a list of users. The default accepts all users.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserFilter {
-    /// Only those with this role.
+    /// Accepts only accounts with this role.
     pub role: Option<Role>,
-    /// Only active or only deactivated ones.
+    /// Accepts only active accounts, or only deactivated accounts.
     pub active: Option<bool>,
-    /// Only those with at least this balance.
+    /// Accepts only accounts with at least this balance.
     pub least_balance: Option<u64>,
-    /// Only those with at most this balance.
+    /// Accepts only accounts with at most this balance.
     pub most_balance: Option<u64>,
-    /// Only those whose last message was sent on these days. Without a first day also those who
-    /// never sent one.
+    /// Accepts only accounts whose last message was sent on these days. Without a first day, also
+    /// accepts accounts that never sent a message.
     pub last_message: Span,
 }
 
 impl UserFilter {
-    /// Whether the index doesn't know all that it compares.
+    /// Returns true if the filter compares data that the index doesn't have.
     pub fn asks_the_account(&self) -> bool {
         Self { role: None, active: None, ..self.clone() } != Self::default()
     }
@@ -40,7 +40,7 @@ impl UserFilter {
             && self.active.is_none_or(|wanted| wanted == active)
     }
 
-    /// `now` is in seconds.
+    /// Returns true if the filter accepts the account. `now` is in seconds.
     fn accepts(&self, account: &Account, now: u64) -> bool {
         let (tokens, sent) = (account.balance(now).get(), account.last_message());
         let Span { first, last } = self.last_message;
@@ -52,22 +52,22 @@ impl UserFilter {
     }
 }
 
-/// The accounts among which a filter chooses, and their order.
+/// The accounts from which a filter selects, and their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UserSource {
-    /// All, newest first.
+    /// All accounts, newest first.
     All,
-    /// Those whose username or address begins with this text, in alphabetical order.
+    /// The accounts whose username or address begins with this text, in alphabetical order.
     Beginning(String),
-    /// Those whose username or address contains this text, in alphabetical order.
+    /// The accounts whose username or address contains this text, in alphabetical order.
     Containing(String),
-    /// The first ones of an order, as the latest census has found them.
+    /// The first accounts in an order, as the latest census found them.
     Ranked(UserOrder),
 }
 
 impl Store {
-    /// At most `count` accounts that the filter accepts by what the index knows, newest first, from
-    /// `place`; and where the next page begins. `now` is in milliseconds.
+    /// Returns at most `count` accounts that the filter accepts by the index's data, newest first,
+    /// from `place`, and where the next page begins. `now` is in milliseconds.
     pub async fn users_of(
         &self,
         filter: &UserFilter,
@@ -85,11 +85,12 @@ impl Store {
         self.newest_of(self.users_by_time(), place, now, "", count, read).await
     }
 
-    /// At most `count` accounts of the source that the filter accepts, from `position`; and where
-    /// the next page begins. `now` is in milliseconds. Strongly consistent.
+    /// Returns at most `count` of the source's accounts that the filter accepts, from `position`,
+    /// and where the next page begins. `now` is in milliseconds. Strongly consistent.
     ///
     /// # Errors
-    /// [`StoreError::InvalidPosition`](crate::store::StoreError::InvalidPosition) if `position` isn't one of the source.
+    /// [`StoreError::InvalidPosition`](crate::store::StoreError::InvalidPosition) if `position`
+    /// doesn't belong to the source.
     pub async fn accounts_of(
         &self,
         source: &UserSource,
@@ -99,7 +100,8 @@ impl Store {
         count: usize,
     ) -> Result<(Vec<Account>, Option<String>)> {
         let (mut position, mut found) = (position.map(str::to_owned), Vec::new());
-        // A page of which most accounts are accepted costs as much as one of all accounts.
+        // First read only `count` accounts: if the filter accepts most accounts, the page then
+        // costs as much as a page without a filter.
         for size in [count].into_iter().chain([BATCH; BATCHES - 1]) {
             let (candidates, next) =
                 self.candidates(source, filter, position.as_deref(), now, size).await?;
@@ -121,8 +123,8 @@ impl Store {
         Ok((found, position))
     }
 
-    /// Some accounts of the source, each with its place, from `position`; and where the next ones
-    /// begin.
+    /// Returns some of the source's accounts from `position`, each with its position, and where the
+    /// next accounts begin.
     async fn candidates(
         &self,
         source: &UserSource,
@@ -159,7 +161,8 @@ impl Store {
         }
     }
 
-    /// The accounts that a list names, in its order, each with its place. Deleted ones are left out.
+    /// Returns the accounts in a list, in the same order, each with its position. Skips deleted
+    /// accounts.
     async fn accounts_at(&self, placed: Vec<PlacedAccount>) -> Result<Vec<(String, Account)>> {
         let keys = placed.iter().map(|placed| placed.pk.clone()).collect();
         let mut items = self.users_with_keys(keys).await?;

@@ -1,4 +1,4 @@
-//! Lists of users, for administrators: by time, and by what a name or address begins with.
+//! Lists of users, for administrators: by time, and by username or address.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -17,24 +17,24 @@ use crate::store::{Item, ListedAccount, Place, Result, Store, StoreError, from_i
 use crate::values::text::key;
 use crate::values::{Account, login_key};
 
-/// Appended to a text, sorts after everything that begins like it.
+/// A character that, appended to a text, sorts after everything that begins with the text.
 const LAST: char = '\u{10ffff}';
 
-/// The longest prefix that is searched for, in bytes: a sort key has at most 1024.
+/// The longest prefix that is searched for, in bytes. A sort key has at most 1024 bytes.
 const LABEL_LENGTH: usize = 1020;
 
-/// Sorts before every label.
+/// A text that sorts before every label.
 const FIRST: &str = "\u{1}";
 
-/// How often a search inside of labels reads all partitions for one page, and how many labels of
-/// each it reads at a time.
+/// How often a search for a contained text reads all partitions for one page, and how many labels
+/// it reads from each partition at a time.
 const LABEL_ROUNDS: usize = 8;
 const LABELS: usize = 250;
 
 /// How many usernames are read at a time.
 const AT_A_TIME: usize = 16;
 
-/// The place of a username or address in the index by_label.
+/// The position of a username or address in the index by_label.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct Label {
     label: String,
@@ -42,25 +42,25 @@ pub struct Label {
 }
 
 impl Label {
-    /// The place of a cursor; `None` if it isn't one of this search.
+    /// Returns the position in a cursor. `None` if the cursor isn't from this search.
     fn from_cursor(pk: &str, prefix: &str) -> Option<Self> {
         let (_, label) = pk.split_once(':')?;
         label.starts_with(prefix).then(|| Self { label: label.to_owned(), pk: pk.to_owned() })
     }
 }
 
-/// An account that a list names, and its place there: a page that begins at the place begins behind
-/// the account.
+/// An account in a list, with its position. A page that begins at this position shows the accounts
+/// after this one.
 pub(in crate::store) struct PlacedAccount {
     pub(in crate::store) place: String,
     pub(in crate::store) id: String,
-    /// The key of its item.
+    /// The account's pk.
     pub(in crate::store) pk: String,
 }
 
 impl Store {
-    /// At most `count` accounts, newest first, from `place`; and where the next page begins. `now`
-    /// is in milliseconds.
+    /// Returns at most `count` accounts, newest first, from `place`, and where the next page
+    /// begins. `now` is in milliseconds.
     pub async fn users(
         &self,
         place: Option<&Place>,
@@ -71,8 +71,8 @@ impl Store {
         Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
     }
 
-    /// Some accounts that were created on a day, oldest first, after the id `after`; and the last
-    /// id, if there may be more.
+    /// Returns some of the accounts that were created on a day, oldest first and after the id
+    /// `after`. Also returns the last id, if there may be more.
     pub async fn users_of_day(
         &self,
         day: Day,
@@ -82,8 +82,8 @@ impl Store {
         self.of_day(list, &list.partitions(&day.month()), day, after).await
     }
 
-    /// At most 100 accounts with these ids, by id. Deleted accounts are left out. Strongly
-    /// consistent.
+    /// Reads at most 100 of these accounts and returns them by id, strongly consistent. Skips
+    /// deleted accounts.
     pub async fn accounts_listed(
         &self,
         users: &[ListedAccount],
@@ -105,11 +105,11 @@ impl Store {
         }
     }
 
-    /// At most `count` usernames and addresses that begin with `prefix`, in their order, after the
-    /// place `after`; and where the next page begins.
+    /// Returns at most `count` usernames and addresses that begin with `prefix`, in alphabetical
+    /// order after the position `after`, and where the next page begins.
     ///
     /// # Errors
-    /// [`StoreError::InvalidPosition`] if `after` isn't a place of this search.
+    /// [`StoreError::InvalidPosition`] if `after` isn't a position in this search.
     pub async fn labels(
         &self,
         prefix: &str,
@@ -124,8 +124,8 @@ impl Store {
             .map(|pk| Label::from_cursor(pk, &prefix).ok_or(StoreError::InvalidPosition))
             .transpose()?;
         let from = after.as_ref().map_or(prefix.as_str(), |after| &after.label);
-        // One more item tells whether there are more, and one may be the place that the page begins
-        // after.
+        // Read two more labels: one may be the label after which the page begins, and the other
+        // shows whether there are more.
         let lanes = self.label_lanes(from, &format!("{prefix}{LAST}"), count + 2).await?;
         let found = lanes.into_iter().flat_map(|lane| lane.items.unwrap_or_default());
         let mut labels: Vec<Label> = found.map(from_item).collect::<Result<_>>()?;
@@ -137,12 +137,12 @@ impl Store {
         Ok((labels, next))
     }
 
-    /// At most `count` usernames and addresses that contain `text`, in their order, after the place
-    /// `after`; and where the next page begins. It looks at a bounded number of them: a page may
-    /// have few or none, and the next one goes on where it ended.
+    /// Returns at most `count` usernames and addresses that contain `text`, in alphabetical order
+    /// after the position `after`, and where the next page begins. Reads a bounded number of
+    /// labels, so a page may be short or empty; the next page continues where this page ended.
     ///
     /// # Errors
-    /// [`StoreError::InvalidPosition`] if `after` isn't a place of this index.
+    /// [`StoreError::InvalidPosition`] if `after` isn't a position in this index.
     pub(in crate::store) async fn labels_containing(
         &self,
         text: &str,
@@ -153,8 +153,9 @@ impl Store {
         let mut after = after
             .map(|pk| Label::from_cursor(pk, "").ok_or(StoreError::InvalidPosition))
             .transpose()?;
-        // Two labels may be alike, a username and an address, and two more are the next one and the
-        // one at which the partition is cut off.
+        // Read a few more labels: the label after which the page begins, the label at which the
+        // partition is truncated, and a label equal to one of them, because a username and an
+        // address may be the same.
         let (mut found, mut limit) = (Vec::new(), count + 3);
         for _ in 0..LABEL_ROUNDS {
             let from = after.as_ref().map_or(FIRST, |after| after.label.as_str());
@@ -166,8 +167,8 @@ impl Store {
                     .into_iter()
                     .map(from_item)
                     .collect::<Result<_>>()?;
-                // A partition that was cut off may have further labels that come before those of
-                // others.
+                // A truncated partition may have unread labels that sort before other partitions'
+                // labels.
                 let cut = some.last().filter(|_| lane.last_evaluated_key.is_some());
                 let ends = end.into_iter().chain(cut.map(|cut| cut.label.clone()));
                 end = ends.min();
@@ -193,7 +194,7 @@ impl Store {
         Ok((found, after.map(|after| after.pk)))
     }
 
-    /// The labels from one text to another, at most `limit` of each partition of the index.
+    /// Queries each partition of the index for at most `limit` labels from one text to another.
     async fn label_lanes(&self, from: &str, to: &str, limit: usize) -> Result<Vec<QueryOutput>> {
         let limit = i32::try_from(limit).unwrap_or(i32::MAX);
         let lanes = (0..USER_SHARDS).map(|shard| {
@@ -214,9 +215,9 @@ impl Store {
         Ok(try_join_all(lanes).await?)
     }
 
-    /// The accounts with these usernames and addresses, which begin with `prefix`, in their order,
-    /// strongly consistent. An account whose username and address both do is found by its username
-    /// alone, so that it isn't on two pages.
+    /// Returns the accounts with these usernames and addresses, which begin with `prefix`, in the
+    /// same order, strongly consistent. An account whose username and address both begin with
+    /// `prefix` is listed only under its username, so it never appears on two pages.
     pub async fn users_labelled(
         &self,
         labels: Vec<Label>,
@@ -227,8 +228,8 @@ impl Store {
         Ok(accounts.iter().map(|(_, account)| ListedAccount::from_account(account)).collect())
     }
 
-    /// The same accounts as they are stored, each with the place of the text that found it.
-    /// `matches` says whether a search finds a username.
+    /// Like [`Store::users_labelled`], but returns the accounts as stored, each with the position
+    /// of the text that found it. `matches` returns true for a username that the search finds.
     pub(in crate::store) async fn accounts_labelled(
         &self,
         labels: Vec<Label>,
@@ -274,7 +275,7 @@ impl Store {
         Ok(shown)
     }
 
-    /// The items of the table Users with these keys, by key. Deleted ones are left out.
+    /// Returns the items in the Users table with these pks, by pk. Skips deleted items.
     pub(in crate::store) async fn users_with_keys(
         &self,
         keys: BTreeSet<String>,
@@ -290,22 +291,24 @@ impl Store {
             .collect())
     }
 
-    /// The account with this id, read from an index, which learns of new accounts a moment later.
+    /// Returns the account with this id. The account comes from an index, which may lag by a
+    /// moment.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchUser`].
+    /// [`StoreError::NoSuchUser`] if the index has no account with this id.
     pub async fn user_with_id(&self, id: Option<&str>) -> Result<ListedAccount> {
         let Some(id) = id else { return Err(StoreError::NoSuchUser) };
         self.listed(id).await?.ok_or(StoreError::NoSuchUser)
     }
 
-    /// Every account that each of these texts may mean: the id of one, or the username of one and
-    /// the address of another.
+    /// Returns, for each of these texts, every account that it may mean: the account with this id,
+    /// or the account with this username and the account with this address.
     pub async fn accounts_matching_each(&self, texts: Vec<String>) -> Result<Vec<Vec<Account>>> {
         iter(texts)
             .map(|text| async move {
-                // No user gets what is for another account by a username that looks like its id, in
-                // any notation.
+                // A text that is an id, in any notation, never means a username. Otherwise a user
+                // could choose a username that looks like another account's id, and be mistaken for
+                // that account.
                 if let Ok(id) = Uuid::try_parse(&text) {
                     let found = self.account_with_id(&id.to_string()).await?;
                     return Ok(found.into_iter().collect());
@@ -345,7 +348,7 @@ impl Store {
         found.into_iter().next().map(from_item).transpose()
     }
 
-    /// The usernames of these accounts, by id. Deleted accounts are left out.
+    /// Returns the usernames of these accounts, by id. Skips deleted accounts.
     pub async fn usernames(
         &self,
         ids: impl IntoIterator<Item = &str>,

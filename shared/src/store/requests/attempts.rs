@@ -1,12 +1,13 @@
-//! Attempts in the table Tokens: how often the password of an account may be guessed, and how often
-//! one network may guess.
+//! Attempts to log in, counted in the Tokens table. The counts limit how often an account's
+//! password may be guessed, and how often one network may guess.
 //!
-//! A log-in is counted before its password is checked, in the write that admits it, so that
-//! parallel guesses can't exceed a limit. A log-in that succeeds is taken out of the count.
-//! Attempts are counted by random ids, so that an attempt whose write the SDK repeats counts once.
+//! A log-in is counted before its password is checked, in the write that admits it, so parallel
+//! guesses can't exceed a limit. A successful log-in is removed from the count. Each attempt has a
+//! random id, so an attempt whose write the SDK repeats counts only once.
 //!
-//! Clients that logged in or registered before, from this device or this network, have a count of
-//! their own. An attacker who uses up the count of unknown clients locks out unknown clients only
+//! A client that logged in or registered before, from this device or this network, has a separate
+//! count. An attacker who uses up the count for unknown clients therefore locks out only unknown
+//! clients
 //! ([OWASP](https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies)).
 
 mod count;
@@ -27,52 +28,55 @@ use crate::values::{Account, DeviceToken, Email, Limit};
 
 const DAY: u64 = 24 * 3600;
 
-/// The window of the counts per network, in seconds.
+/// The window in which a network's attempts are counted, in seconds.
 const HOUR: u64 = 3600;
 
 /// How many days a network stays known after its last log-in.
 const KNOWN_DAYS: u64 = 90;
 
-/// How many networks are known per login; the most recent ones are kept.
+/// The most networks that a login remembers as known. The login keeps the most recent networks.
 const KNOWN: usize = 20;
 
-/// How many guesses at one login are checked although they come from a network with too many
-/// failures: the right password is accepted, and a network that tries every account has few guesses
-/// at each.
+/// How many guesses at one login are checked even if their network has too many failures. A user
+/// with the right password can then still log in, while a network that tries every account has only
+/// a few guesses at each.
 const FEW: usize = 3;
 
-/// A log-in in progress, and the counts that it is in.
+/// A log-in in progress, with the counts that include it.
 #[derive(Clone, Debug)]
 pub struct Attempt {
     id: String,
-    /// The count of unknown clients, by what was typed and not by the account. A refused client
-    /// must not learn which names and addresses belong to one account, or to any.
+    /// The pk of the count for unknown clients. The pk depends on the typed login, not on the
+    /// account, because a refused client must not learn which usernames and addresses exist or
+    /// belong together.
     login: String,
     pace: Pace,
     own_pace: Pace,
-    /// Whether it checks the current password of a session's owner.
+    /// True if the attempt checks the current password of a session's owner.
     is_owners: bool,
-    /// Who is logging in: the login, or the account if it was found.
+    /// The typed login, which identifies known clients if no account was found.
     who: String,
-    /// The client's network, if log-ins from it make it known.
+    /// The client's network, if a successful log-in makes it known.
     place: Option<String>,
-    /// The mark of the client's network under this login.
+    /// The mark of the client's network for this login.
     network: Option<String>,
-    /// The count of the client's network and its limit, if it is limited.
+    /// The pk and the limit of the count for the client's network, if networks are limited.
     address: Option<(String, u32)>,
-    /// For how many more seconds that network is over its limit.
+    /// The number of seconds for which the client's network stays over its limit.
     address_full: Option<u64>,
-    /// The count that admitted it, and its place there.
+    /// The pk of the count that admitted the attempt, and the attempt's slot in that count.
     held: Option<(String, Slot)>,
-    /// The networks that this login succeeded from.
+    /// The networks from which this login has succeeded.
     known: BTreeSet<String>,
-    /// When the count of unknown clients would have been reset without this attempt.
+    /// The second at which the count for unknown clients would have been reset without this
+    /// attempt.
     forgotten: u64,
     now: u64,
 }
 
 impl Attempt {
-    /// A log-in as `login`: the key of a username or an address, or any other text that was typed.
+    /// Creates an attempt to log in. `login` is the key form of a username or an address, or any
+    /// other text that was typed.
     pub fn new(login: &str, network: Option<&str>, config: &AccountConfig, now: u64) -> Self {
         let pace = Pace::strangers(login, config.login_attempts);
         Self {
@@ -83,8 +87,9 @@ impl Attempt {
         }
     }
 
-    /// A check of the current password for a client that has an access token of this session.
-    /// Neither log-ins nor the thief of another session's access token can use up its count.
+    /// Creates an attempt to confirm the current password, for a client with an access token of
+    /// this session. Neither log-ins nor the thief of another session's access token can use up the
+    /// count of such attempts.
     pub fn of_owner(
         user_id: &str,
         session: &str,
@@ -134,7 +139,8 @@ impl Attempt {
         }
     }
 
-    /// The answer to a wrong password: `wrong`, unless the client's network has failed too often.
+    /// Returns the error for a wrong password: `wrong`, unless the client's network has failed too
+    /// often.
     pub fn refused<E: From<StoreError>>(&self, wrong: E) -> E {
         self.address_full.map_or(wrong, |reset| self.too_many_from_address(reset).into())
     }
@@ -150,8 +156,9 @@ impl Attempt {
         })
     }
 
-    /// The count of this client if it logged in or registered before: by its device token,
-    /// otherwise by its network. One for both logins of an account, its username and its address.
+    /// Returns the pk of the client's separate count, if the client logged in or registered before.
+    /// A client is identified by its device token, otherwise by its network. An account's username
+    /// and address share the count.
     fn known_client_count(
         &self,
         device: Option<&DeviceToken>,
@@ -168,8 +175,8 @@ impl Attempt {
         Some(known_attempts_pk(&mark(account.map_or(&self.who, |account| &account.id), kind, id)))
     }
 
-    /// Whether the account was registered from this network, in the days in which a network stays
-    /// known.
+    /// Returns true if the account was registered from this network, recently enough that the
+    /// network is still known.
     fn registered(&self, account: &Account) -> bool {
         let here = self.place.as_deref().map(|place| registered_from(&account.id, place));
         let today = self.now / DAY;
@@ -184,12 +191,12 @@ impl Attempt {
             .any(|(day, known)| known == mark && day >= since)
     }
 
-    /// When the most recent network is no longer known.
+    /// Returns the second at which the most recent network stops being known.
     fn known_until(&self) -> u64 {
         self.now + (KNOWN_DAYS + 1) * DAY
     }
 
-    /// The networks that this login has succeeded from, including this one.
+    /// Returns the networks from which this login has succeeded, including the current one.
     fn known_from_now_on(&self) -> Vec<String> {
         let (today, since) = (self.now / DAY, (self.now / DAY).saturating_sub(KNOWN_DAYS));
         let mut days: BTreeMap<&str, u64> = self
@@ -209,28 +216,30 @@ impl Attempt {
     }
 }
 
-/// The mark of the network from which an account is registered. Shorter than others: it is part of
-/// the account.
+/// Returns the mark of the network from which an account is registered. The mark is shorter than
+/// other marks, because the account stores it.
 pub fn registered_from(user_id: &str, network: &str) -> String {
     let mut mark = mark(user_id, "network", network);
     mark.truncate(10);
     mark
 }
 
-/// The day and the mark of a known network.
+/// Splits an entry into the day and the mark of a known network.
 fn parts(entry: &str) -> Option<(u64, &str)> {
     let (day, mark) = entry.split_once(':')?;
     Some((day.parse().ok()?, mark))
 }
 
-/// Identifies a network or a device under one login. Short, and useless for finding it.
+/// Returns a mark that identifies a network or a device under one login. The mark is short, and
+/// reveals neither the network nor the device.
 fn mark(login: &str, kind: &str, id: &str) -> String {
     let mut mark = fingerprint(format!("{kind} {id} {login}"));
     mark.truncate(16);
     mark
 }
 
-/// Hashed, since the typed text may be long, or a password in the wrong field.
+/// Returns the pk of a login's count. The login is hashed, because the typed text may be long, or
+/// may be a password in the wrong field.
 fn login_key(login: &str) -> String {
     login_attempts_pk(&fingerprint(login))
 }
@@ -243,8 +252,8 @@ pub struct Counts {
 }
 
 impl Store {
-    /// Counts a log-in under its login and its network, whether an account exists or not.
-    /// [`Store::admit_attempt`] decides, with the account.
+    /// Counts a log-in under its login and its network, whether or not an account exists.
+    /// [`Store::admit_attempt`] decides later, when the account is known.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -261,8 +270,8 @@ impl Store {
     }
 
     /// Decides whether a counted log-in's password may be checked. If unknown clients are locked
-    /// out, a client that logged in before has its own count: `device` is its device token,
-    /// which counts only if it belongs to this `account`.
+    /// out, a client that logged in before uses its separate count. `device` is the client's device
+    /// token, which is ignored unless it belongs to `account`.
     ///
     /// # Errors
     /// [`StoreError::TooManyAttempts`] if the password must not be checked, after too many failures for
@@ -310,9 +319,9 @@ impl Store {
         }
     }
 
-    /// Records that the password was right: the attempt no longer counts, and its network is known
-    /// from now on. A known client's earlier failures are forgotten; those of unknown clients and
-    /// of the network stay.
+    /// Records that the password was right. The attempt no longer counts, and its network is known
+    /// from now on. A known client's earlier failures are forgotten, but the failures of unknown
+    /// clients and of the network stay.
     pub async fn pass_attempt(&self, attempt: &Attempt) -> Result<()> {
         let by_address = async {
             match &attempt.address {
@@ -326,8 +335,8 @@ impl Store {
                     self.leave_strangers(*slot, attempt).await
                 }
                 Some((key, _)) => {
-                    // Only while this attempt is counted: a late copy must not forget failures that
-                    // came after it.
+                    // Delete the count only while it contains this attempt: a late copy must not
+                    // delete failures that came after this attempt.
                     let end = Write::delete(&self.tables.tokens, pk(key))
                         .condition("contains(tries, :id) OR latest = :id")
                         .values([(":id", s(&attempt.id))]);
@@ -339,7 +348,7 @@ impl Store {
         tokio::try_join!(by_login, by_address).map(drop)
     }
 
-    /// Resets the counts of unknown clients for the account's username and address.
+    /// Resets the counts for unknown clients of the account's username and address.
     pub async fn forget_attempts(&self, name_key: &str, address: Option<&str>) -> Result<()> {
         let address = address.and_then(|address| Email::parse(address).ok());
         let logins =
@@ -347,7 +356,7 @@ impl Store {
         try_join_all(logins.map(|key| self.forget_login(key))).await.map(drop)
     }
 
-    /// Resets the counts of the current password in the account's sessions.
+    /// Resets the counts of checks of the current password in the account's sessions.
     pub async fn forget_confirmations(&self, account: &Account, now: u64) -> Result<()> {
         let sessions = self.open_sessions(account, now).await?;
         let keys = sessions.iter().map(|session| owner_attempts_pk(&account.id, session.id()));

@@ -1,5 +1,5 @@
-//! Limits per hour and day, counted in the transactions that they limit: registrations from a
-//! network, and e-mails to an address.
+//! Limits per hour and day on registrations from a network and on e-mails to an address. The counts
+//! are part of the transactions that they limit.
 
 use crate::config::AccountConfig;
 use crate::store::schema::{mails_pk, pk, registrations_pk, resets_of_day_pk, resets_of_hour_pk};
@@ -7,22 +7,22 @@ use crate::store::{Store, StoreError, Write, n};
 use crate::values::Limit;
 use crate::values::idempotency::fingerprint;
 
-/// The seconds of an hour.
+/// The number of seconds in an hour.
 const HOUR: u64 = 3600;
 
-/// How many e-mails are sent to an unverified address in an hour: enough for its owner, and no
-/// flood from many accounts.
+/// How many e-mails are sent to an unverified address in an hour: enough for the owner, but too few
+/// for a flood from many accounts.
 const MAILS: u32 = 10;
 
-/// The seconds of a day.
+/// The number of seconds in a day.
 const DAY: u64 = 24 * HOUR;
 
 /// How many e-mails with a link that resets a password are sent to an address in an hour and in a
-/// day: enough for an owner who looks in the wrong folder, and no flood.
+/// day: enough for an owner who looks in the wrong folder, but too few for a flood.
 const RESETS_AN_HOUR: u32 = 5;
 const RESETS_A_DAY: u32 = 10;
 
-/// How many accounts one network may create in an hour.
+/// The limit on accounts that one network may create in an hour.
 #[derive(Clone, Debug)]
 pub struct Quota {
     network: String,
@@ -31,13 +31,14 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// `None` if registrations aren't limited, or the network is unknown.
+    /// Returns the network's quota. `None` if registrations aren't limited, or the network is
+    /// unknown.
     pub fn of(network: Option<&str>, config: &AccountConfig, now: u64) -> Option<Self> {
         let network = network.filter(|_| config.registrations_per_address > 0)?;
         Some(Self { network: network.to_owned(), most: config.registrations_per_address, now })
     }
 
-    /// The error of a refused registration.
+    /// Returns the error for a refused registration.
     pub(in crate::store) fn exhausted(&self) -> StoreError {
         let reset = HOUR - self.now % HOUR;
         StoreError::TooManyRegistrations(Limit {
@@ -51,19 +52,22 @@ impl Quota {
 }
 
 impl Store {
-    /// Counts a registration. The request token of its transaction prevents counting it twice.
+    /// A write that counts a registration. The transaction's request token prevents counting it
+    /// twice.
     pub(in crate::store) fn count_registration(&self, quota: &Quota) -> Write {
         let key = registrations_pk(&quota.network, quota.now / HOUR);
         self.count_within(key, quota.most, HOUR, quota.now)
     }
 
-    /// Counts an e-mail to the address with this key, which any account may have given as its own.
+    /// A write that counts an e-mail to the address with this key form. The account that has given
+    /// the address may not own it.
     pub(in crate::store) fn count_mail(&self, address_key: &str, now: u64) -> Write {
         let key = mails_pk(&fingerprint(address_key), now / HOUR);
         self.count_within(key, MAILS, HOUR, now)
     }
 
-    /// Counts a reset e-mail to the address with this key, in this hour and on this day.
+    /// Writes that count a reset e-mail to the address with this key form, in this hour and on this
+    /// day.
     pub(in crate::store) fn count_reset(&self, address_key: &str, now: u64) -> [Write; 2] {
         let address = fingerprint(address_key);
         let (hour, day) =
@@ -74,7 +78,8 @@ impl Store {
         ]
     }
 
-    /// Adds one to a count of this hour or day, which is `window` seconds long.
+    /// A write that adds one to the count of this hour or day. `window` is the period's length in
+    /// seconds.
     fn count_within(&self, key: String, most: u32, window: u64, now: u64) -> Write {
         Write::update(
             &self.tables.tokens,
@@ -91,7 +96,7 @@ impl Store {
     }
 }
 
-/// The error of a refused e-mail.
+/// Returns the error for a refused e-mail.
 pub(in crate::store) fn mailed_enough(now: u64) -> StoreError {
     StoreError::TooManyMails(Limit {
         name: "mails",

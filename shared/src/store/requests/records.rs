@@ -1,4 +1,5 @@
-//! Idempotency records in the table Tokens: the chat or adjustment that a finished key made.
+//! Records of idempotency keys in the Tokens table. A record points to the chat or adjustment that
+//! a request with the key made.
 
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use serde::{Deserialize, Serialize};
@@ -9,24 +10,24 @@ use crate::store::{Result, Store, Write, n, to_item};
 /// How many records are read at a time.
 const AT_A_TIME: usize = 16;
 
-/// A finished key. It points to the result and contains nothing of the reply, least of all a
-/// credential.
+/// The record of a finished idempotency key. The record points to the result, and contains nothing
+/// from the reply, least of all a credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// `idem:<id of the key>`.
     pk: String,
     /// A hash of the request.
     pub fingerprint: String,
-    /// The id of the chat, or of the ledger row of the adjustment.
+    /// The id of the chat, or of the adjustment's ledger entry.
     #[serde(rename = "chat_id")]
     pub result_id: String,
-    /// The second from which the key can be used again; DynamoDB deletes the record some time
+    /// The second from which the key can be used again. DynamoDB deletes the record some time
     /// later.
     pub expires_at: u64,
 }
 
 impl Record {
-    /// The record of the key with this id.
+    /// Creates the record of the key with this id.
     pub fn new(key_id: &str, fingerprint: &str, result_id: &str, expires_at: u64) -> Self {
         Self {
             pk: record_pk(key_id),
@@ -36,27 +37,28 @@ impl Record {
         }
     }
 
-    /// The id of its idempotency key.
+    /// Returns the idempotency key's id.
     pub(in crate::store) fn key_id(&self) -> &str {
         self.pk.strip_prefix(IDEMPOTENCY).unwrap_or_default()
     }
 }
 
 impl Store {
-    /// The record of an idempotency key; `None` if it hasn't finished, or is forgotten at `now`.
+    /// Returns the record of an idempotency key. `None` if no request with the key has finished, or
+    /// the record has expired at `now`.
     pub async fn record(&self, key_id: &str, now: u64) -> Result<Option<Record>> {
         let record: Option<Record> = self.get(&self.tables.tokens, pk(record_pk(key_id))).await?;
-        // DynamoDB deletes it up to days later.
+        // DynamoDB may delete an expired record days later.
         Ok(record.filter(|record| record.expires_at > now))
     }
 
-    /// The records of these keys, in their order.
+    /// Returns the records of these keys, in the same order.
     pub async fn records(&self, key_ids: Vec<String>, now: u64) -> Result<Vec<Option<Record>>> {
         let read = |id: String| async move { self.record(&id, now).await };
         iter(key_ids).map(read).buffered(AT_A_TIME).try_collect().await
     }
 
-    /// Stores the record of an idempotency key, unless the key has one at `now`.
+    /// A write that stores the record of an idempotency key, unless the key has a record at `now`.
     pub(in crate::store) fn remember(&self, record: &Record, now: u64) -> Result<Write> {
         Ok(Write::put(&self.tables.tokens, to_item(record)?)
             .condition("attribute_not_exists(pk) OR expires_at <= :now")

@@ -1,5 +1,5 @@
-//! Calls that a client repeats without an idempotency key, saying only that they are repeated: an
-//! item in the table Tokens has the key of the last call with the same payload.
+//! Retries without an idempotency key, from clients that only indicate that a call is a retry. An
+//! item in the Tokens table has the idempotency key of the last call with the same payload.
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use serde::Deserialize;
@@ -8,41 +8,41 @@ use crate::store::schema::{call_pk, pk};
 use crate::store::{Outcome, Patience, Result, Store, StoreError, Write, flag, from_item, n, s};
 use crate::values::idempotency::fingerprint;
 
-/// How long a call can be repeated, in seconds: OpenAI's SDKs wait ten minutes for a reply by
+/// How long a call can be retried, in seconds. OpenAI's SDKs wait ten minutes for a reply by
 /// default.
 const AGAIN: u64 = 900;
 
-/// A call of a client.
+/// A call that a client sent without an idempotency key.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'c> {
     /// The account's id.
     pub user_id: &'c str,
     /// A hash of the request.
     pub payload: &'c str,
-    /// Whether the client says that it is repeated.
+    /// True if the client says that the call is a retry.
     pub again: bool,
     /// When this request arrived at the gateway, in milliseconds since 1970.
     pub came: u64,
 }
 
-/// The last call with a payload: `idem:call-<hash of user and payload>`.
+/// The last call with a payload, under `idem:call-<hash of user and payload>`.
 #[derive(Deserialize)]
 struct LastCall {
-    /// The id of its idempotency key.
+    /// The id of the call's idempotency key.
     key: String,
-    /// Whether its last request was a repetition.
+    /// True if the call's last request was a retry.
     again: bool,
 }
 
 impl Store {
-    /// The id of the idempotency key of a call. A repeated call gets the key of the last call with
-    /// its payload, so that it acts once. A first one gets `fresh`, unless its own repetition has
-    /// overtaken it: then it gets that one's key.
+    /// Returns the id of a call's idempotency key. A retry gets the key of the last call with the
+    /// same payload, so that the call takes effect once. A first request gets `fresh`, or the key
+    /// of its own retry if the retry has arrived earlier.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]; nothing has happened then.
+    /// [`StoreError::Unavailable`]; in this case nothing has happened.
     pub async fn key_of(&self, call: Call<'_>, fresh: &str) -> Result<String> {
-        // A hash, since it may outlive the account for a while.
+        // The pk has only a hash, because the item may outlive the account for a while.
         let key = call_pk(&fingerprint(format!("{} {}", call.user_id, call.payload)));
         let mut patience = Patience::new();
         loop {
@@ -71,13 +71,13 @@ impl Store {
         }
     }
 
-    /// Records that the last call is repeated, if there is one.
+    /// A write that records a retry of the last call, if there is a last call.
     fn comes_again(&self, key: &str, call: Call<'_>) -> Write {
         self.update_call(key, call, "SET came = :came, again = :again")
             .condition("expires_at > :now")
     }
 
-    /// Records a first call, in place of an earlier one.
+    /// A write that records a first request, in place of an earlier call.
     fn begins(&self, key: &str, call: Call<'_>, fresh: &str) -> Write {
         let replaced = if call.again { "" } else { " OR came < :came" };
         self.update_call(

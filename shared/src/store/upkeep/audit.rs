@@ -1,5 +1,5 @@
-//! The audit: each account is recomputed from its ledger, and its chats are compared with it.
-//! Read-only, in bounded memory.
+//! The audit, which recomputes each account from its ledger and compares the account's chats with
+//! the ledger. The audit only reads, and needs bounded memory.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,39 +14,39 @@ use crate::store::schema::{ACCOUNT, CONVERSATION, account_pk, pk};
 use crate::store::{Item, Result, Store, from_item, s};
 use crate::values::{Account, Entry};
 
-/// How often an account is read until it doesn't change meanwhile.
+/// How many times an account is read, at most. It is read again if it has changed during a reading.
 const READINGS: usize = 10;
 
-/// The pause before an account is read again: a transaction has reached all its items by then.
+/// The pause before an account is read again. A transaction reaches all its items within this time.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The result for one account.
+/// The result of auditing one account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditReport {
-    /// The number of its ledger rows.
+    /// The number of ledger rows.
     pub rows: u64,
-    /// Everything that doesn't match.
+    /// All differences that were found.
     pub differences: Vec<Difference>,
 }
 
-/// Two things that should match and don't. `Display` makes a sentence.
+/// Two values that should match and don't. `Display` describes the difference in a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Difference {
     /// The account's own numbers don't add up.
     Account {
-        /// What it was granted.
+        /// The credits that the account was granted.
         granted: i128,
-        /// Balance, holds and spent credits together.
+        /// The sum of balance, holds and spent credits.
         accounted: i128,
     },
-    /// The account was granted another amount than the ledger says.
+    /// The account's granted credits differ from the ledger's.
     Granted {
         /// The account's number.
         account: i128,
         /// The sum of the ledger's grants and adjustments.
         ledger: i128,
     },
-    /// The account has spent another amount than the ledger says.
+    /// The account's spent credits differ from the ledger's.
     Spent {
         /// The account's number.
         account: i128,
@@ -58,7 +58,7 @@ pub enum Difference {
         /// The chat's id.
         chat_id: String,
     },
-    /// A chat is stored at another cost than the ledger charged.
+    /// A stored chat's cost differs from the ledger's charge.
     Cost {
         /// The chat's id.
         chat_id: String,
@@ -67,14 +67,14 @@ pub enum Difference {
         /// The charge in the ledger.
         ledger: i128,
     },
-    /// The row of a chat doesn't name it.
+    /// A chat's ledger row doesn't name the chat.
     Unnamed {
         /// The row's id.
         entry_id: String,
     },
     /// The account, a row or a chat can't be read.
     Unreadable {
-        /// Which one, and why.
+        /// A description of the item and the cause.
         what: String,
     },
     /// The account changed during every reading.
@@ -117,7 +117,7 @@ struct Cost {
 }
 
 impl Store {
-    /// The keys of some usernames, and where the next page begins.
+    /// Returns a page of usernames in key form, and where the next page begins.
     pub async fn account_keys(&self, after: Option<&str>) -> Result<(Vec<String>, Option<String>)> {
         let scan = self
             .client
@@ -138,10 +138,10 @@ impl Store {
         Ok((keys, page.last_evaluated_key.map(|key| text(&key, "pk").to_owned())))
     }
 
-    /// Recomputes the account with this username: reads it, its ledger and its chats, and the
-    /// account again, until it hasn't changed meanwhile. A difference counts only if a second
-    /// reading shows the same, since a transaction doesn't reach all its items at once. A deleted
-    /// account has no differences.
+    /// Recomputes the account with this username. Reads the account, its ledger and its chats, and
+    /// the account again, until it doesn't change meanwhile. A difference counts only if a second
+    /// reading finds it again, because a transaction doesn't reach all its items at once. An
+    /// account that no longer exists has no differences.
     pub async fn audit(&self, name_key: &str) -> Result<AuditReport> {
         let mut last = None;
         for _ in 0..READINGS {
@@ -179,7 +179,8 @@ impl Store {
             .map(|item| from_item(item).map_err(|error| unreadable("the account", error.cause()))))
     }
 
-    /// Reads ledger and chats side by side: both sort by id, and a chat's row has the chat's id.
+    /// Reads the ledger and the chats side by side. Entries and chats both sort by id, and a chat's
+    /// entry has the chat's id.
     async fn compare(&self, account: &Account) -> Result<AuditReport> {
         let mut rows =
             self.all_of(&self.tables.ledger, &account.id).into_paginator().items().send();
@@ -234,7 +235,7 @@ impl Store {
         Ok(audited)
     }
 
-    /// Every item of a user in the table Ledger or Chats, in ascending order.
+    /// A query for all of a user's items in the Ledger or Chats table, in ascending order.
     pub(in crate::store) fn all_of(&self, table: &str, user_id: &str) -> QueryFluentBuilder {
         self.client
             .query()
@@ -245,7 +246,7 @@ impl Store {
     }
 }
 
-/// Compares a chat's row with the stored chat, if it wasn't deleted.
+/// Compares a chat's ledger row with the stored chat, unless the chat was deleted.
 fn charge(entry: &Entry, stored: Option<Item>) -> Option<Difference> {
     if entry.chat_id.as_ref() != Some(&entry.entry_id) {
         return Some(Difference::Unnamed { entry_id: entry.entry_id.clone() });
@@ -261,7 +262,7 @@ fn charge(entry: &Entry, stored: Option<Item>) -> Option<Difference> {
     }
 }
 
-/// Compares the account's numbers with one another and with the ledger's.
+/// Compares the account's numbers with one another and with the ledger's totals.
 fn sums(
     account: &Account,
     ledger_granted: i128,
@@ -289,7 +290,7 @@ fn unreadable(what: &str, cause: Option<&str>) -> Difference {
     Difference::Unreadable { what: format!("{what} can't be read: {}", cause.unwrap_or_default()) }
 }
 
-/// An attribute that is a text; empty if it is missing.
+/// Returns a text attribute, or an empty text if the attribute is missing.
 pub(in crate::store) fn text<'i>(item: &'i Item, attribute: &str) -> &'i str {
     item.get(attribute).map(AttributeValue::as_s).and_then(Result::ok).map_or("", String::as_str)
 }

@@ -1,7 +1,7 @@
-//! Restored tables are made consistent. Each table is restored to one second, but DynamoDB keeps no
-//! transaction together: one that was under way then may be cut, within a table and between two.
-//! Every part of it that is there belongs to a transaction that was applied, so the parts are
-//! completed or undone by what decides: the ledger for balances, the account for claims of
+//! Makes restored tables consistent. Each table is restored to the same second, but DynamoDB may
+//! split a transaction that was in progress then, within a table or between two tables. Every part
+//! that exists belongs to a transaction that was applied. The parts are completed or undone
+//! according to the item that decides: the ledger for balances, and the account for claims of
 //! addresses, for administrators and for API keys.
 
 use std::collections::{BTreeSet, HashMap};
@@ -17,30 +17,32 @@ use crate::values::{Account, StoredApiKey};
 /// How many accounts are reconciled at a time.
 const AT_A_TIME: usize = 8;
 
-/// By how much the clock of a function may be ahead of the store's, in seconds.
+/// How far a function's clock may be ahead of the store's, in seconds.
 const SKEW: u64 = 60;
 
-/// What was reconciled.
+/// The results of a reconciliation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReconcileReport {
-    /// How many accounts there are.
+    /// The number of accounts.
     pub accounts: usize,
-    /// Everything that was repaired, a sentence each.
+    /// A sentence for each repair.
     pub repairs: Vec<String>,
 }
 
-/// Whether a session or an API key with this id began after the tables were restored to `second`.
+/// Returns true if a session or API key with this id began after `second`, to which the tables were
+/// restored.
 pub(in crate::store) fn is_younger(id: &str, second: u64) -> bool {
     millis_of(id).is_some_and(|began| began / 1000 > second + SKEW)
 }
 
 impl Store {
-    /// Makes tables consistent that were restored to `second`, before any function uses them. The
-    /// audit finds no difference afterwards that a restore has caused. Idempotent. `None`, and
-    /// nothing is repaired, if they are in use: they have a session that is younger.
+    /// Makes tables consistent that were restored to `second`, before any function uses them.
+    /// Afterwards the audit finds no difference that the restore has caused. Idempotent. Returns
+    /// `None` and repairs nothing if the tables are in use, which a session or API key younger than
+    /// `second` shows.
     ///
     /// # Errors
-    /// If the store fails, or has an item that can't be read.
+    /// Fails if the store fails, or has an item that can't be read.
     pub async fn reconcile(&self, second: u64, now: u64) -> Result<Option<ReconcileReport>> {
         let Some(keys) = self.keys_by_user(second).await? else { return Ok(None) };
         let mut done = ReconcileReport::default();
@@ -75,7 +77,7 @@ impl Store {
         if self.list_administrators(administrators).await? {
             done.repairs.push("the list of administrators".into());
         }
-        // Only now is no address claimed by an account that doesn't have it.
+        // Do this last, when no account claims an address that it doesn't have.
         self.claim_all_again(&mut done).await?;
         Ok(Some(done))
     }
@@ -97,7 +99,8 @@ impl Store {
         }
     }
 
-    /// One account: its balance, and how many API keys it has, each with its epoch in `epochs`.
+    /// Reconciles one account: its balance, and its number of API keys. `epochs` has the epoch of
+    /// each of the account's API keys.
     async fn reconcile_account(
         &self,
         account: &Account,
@@ -118,8 +121,8 @@ impl Store {
         Ok(repairs.into_iter().map(|repair| format!("{}: {repair}", account.label)).collect())
     }
 
-    /// The epochs of all API keys, by user. `None` if a session or an API key is younger than
-    /// `second`.
+    /// Returns the epochs of all API keys, by user. `None` if a session or an API key is younger
+    /// than `second`.
     async fn keys_by_user(&self, second: u64) -> Result<Option<HashMap<String, Vec<u64>>>> {
         let mut keys: HashMap<String, Vec<u64>> = HashMap::new();
         let mut start = None;
@@ -143,7 +146,7 @@ impl Store {
         }
     }
 
-    /// A page of a table, strongly consistent, and where the next one begins.
+    /// Returns a page of a table, strongly consistent, and where the next page begins.
     pub(in crate::store) async fn page(
         &self,
         table: &str,

@@ -1,10 +1,12 @@
-//! What has ended since a second stays ended in tables that are restored to it.
+//! Ends again, in restored tables, everything that has ended since the second to which the tables
+//! were restored.
 //!
-//! A restore brings back what existed at a second, and with it accounts that were deleted since,
-//! revoked sessions and API keys, used links, withdrawn keys and old passwords. The newer tables
-//! still know of them, if they can be read: afterwards, an account, a session, an API key or a
-//! right exists only if it existed at that second and still exists. Passwords and addresses are the
-//! newer ones, since both are changed only with proof.
+//! A restore brings back everything that existed at that second, including accounts that were
+//! deleted since, revoked sessions and API keys, used links, withdrawn keys and old passwords. The
+//! newer tables, if they can be read, still show what has ended. Afterwards an account, a session,
+//! an API key or a right exists only if it existed at that second and still exists in the newer
+//! tables. Passwords and addresses come from the newer tables, because both are changed only with
+//! proof.
 
 use std::collections::{HashMap, HashSet};
 
@@ -21,68 +23,70 @@ use crate::store::{
 };
 use crate::values::{Account, Act, AdminAct, Role, STANDING, Session};
 
-/// How many items one `BatchGetItem` takes.
+/// How many items one `BatchGetItem` accepts.
 const GET: usize = 100;
 
-/// The newer tables, and which of them can be believed: a table that was damaged is left out.
+/// The newer tables, and which of them can be trusted. A damaged table isn't read.
 #[derive(Clone, Debug)]
 pub struct NewerTables {
-    /// The store with these tables.
+    /// A store with the newer tables.
     pub store: Store,
-    /// Whether the table Users is read.
+    /// True if the Users table is read.
     pub users: bool,
-    /// Whether the table Tokens is read.
+    /// True if the Tokens table is read.
     pub tokens: bool,
-    /// Whether the table Keys is read.
+    /// True if the Keys table is read.
     pub keys: bool,
 }
 
-/// What has happened since the restored second, and how it is known.
+/// The input of [`Store::reapply`]: the restored second, and the sources that know what has
+/// happened since.
 #[derive(Clone, Debug)]
 pub struct ReapplyInput<'a> {
     /// The second to which the tables were restored.
     pub second: u64,
     /// The newer tables.
     pub newer: &'a NewerTables,
-    /// The ids of accounts that were deleted since, if another source knows all of them.
+    /// The ids of all accounts that were deleted since, if another source knows them.
     pub deleted: Option<&'a HashSet<String>>,
-    /// Whether chats that the newer table Chats lacks were deleted by their owners.
+    /// True if chats that the newer Chats table lacks were deleted by their owners.
     pub messages: bool,
     /// A hash that no password has.
     pub no_password: &'a str,
 }
 
-/// What was ended again.
+/// The results of [`Store::reapply`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReapplyReport {
-    /// Accounts that were deleted.
+    /// The number of accounts that were deleted.
     pub deleted: usize,
-    /// Accounts that the newer table lacks and no user has deleted: they come back.
+    /// The number of accounts that come back, because the newer table lacks them although no user
+    /// has deleted them.
     pub returned: usize,
-    /// Accounts that the newer table lacks and may have been deleted or lost, each with its name
-    /// and id: nothing was done to them.
+    /// The ids and usernames of accounts that the newer table lacks and that may have been deleted
+    /// or lost. These accounts were left unchanged.
     pub unclear: Vec<String>,
-    /// Accounts with other passwords, addresses, rights or ended sessions.
+    /// The number of accounts whose password, address, rights or ended sessions were changed.
     pub changed: usize,
-    /// Sessions that ended, or whose refresh tokens were used.
+    /// The number of sessions that were ended, or whose refresh tokens were used.
     pub sessions: usize,
-    /// API keys that were revoked.
+    /// The number of API keys that were revoked.
     pub api_keys: usize,
-    /// Links that were used.
+    /// The number of links that were used.
     pub links: usize,
-    /// Public keys that were withdrawn or got an end.
+    /// The number of public keys that were withdrawn or got an expiry.
     pub public_keys: usize,
-    /// Chats and conversations that were deleted.
+    /// The number of chats and conversations that were deleted.
     pub messages: usize,
 }
 
 impl Store {
-    /// Ends again in these tables, which were restored to a second, what has ended since.
-    /// [`Store::reconcile`] must follow. Idempotent. `None`, and nothing is changed, if the tables
-    /// are in use: they have a session that is younger than that second.
+    /// Ends again in these restored tables everything that has ended since. [`Store::reconcile`]
+    /// must follow. Idempotent. Returns `None` and changes nothing if the tables are in use, which
+    /// a session or API key younger than the restored second shows.
     ///
     /// # Errors
-    /// If a store fails, or has an item that can't be read.
+    /// Fails if a store fails, or has an item that can't be read.
     pub async fn reapply(
         &self,
         since: &ReapplyInput<'_>,
@@ -102,7 +106,7 @@ impl Store {
         Ok(Some(done))
     }
 
-    /// Sessions, API keys and links. `false` if the tables are in use.
+    /// Reapplies changes of sessions, API keys and links. Returns `false` if the tables are in use.
     async fn reapply_tokens(
         &self,
         since: &ReapplyInput<'_>,
@@ -137,8 +141,9 @@ impl Store {
         }
     }
 
-    /// An item that is gone in the newer table has ended. A session keeps the generation of its
-    /// refresh tokens, since a stolen one could be used again otherwise; and a used link its mark.
+    /// Reapplies the changes of one item. An item that the newer table lacks has ended and is
+    /// deleted. A session takes the generation of its newer refresh tokens, because a stolen token
+    /// could otherwise be used again. A link that was used since is marked as used.
     async fn reapply_token(
         &self,
         item: &Item,
@@ -222,7 +227,7 @@ impl Store {
         }
     }
 
-    /// `later` is the newer account of the same name.
+    /// Reapplies the changes of one account. `later` is the newer account with the same username.
     async fn reapply_account(
         &self,
         account: &Account,
@@ -241,7 +246,7 @@ impl Store {
         let deleted = match &later {
             Some(later) => later.deleted.or(listed.then_some(now)),
             None if listed => Some(now),
-            // A deleted account leaves a tombstone for a day, so this one wasn't deleted.
+            // A deleted account leaves a tombstone for a day, so this account wasn't deleted.
             None if since.deleted.is_some() || (since.newer.users && is_recent) => {
                 done.returned += usize::from(since.newer.users);
                 return Ok(());
@@ -264,8 +269,8 @@ impl Store {
         self.set_access(account, &after, clock).await
     }
 
-    /// Changes everything that [`has_same_access`] compares. A row of the ledger records a change of
-    /// the role or state.
+    /// Changes everything that [`has_same_access`] compares. A ledger row records a change of the
+    /// role or state.
     async fn set_access(&self, seen: &Account, after: &Account, clock: &Clock) -> Result<()> {
         let mut set = String::from(
             "SET active = :active, #role = :role, auth_epoch = :next, #password = :password, revoked = :revoked, email_verified = :verified",
@@ -361,7 +366,7 @@ impl Store {
         }
     }
 
-    /// The items of this store's table with the same keys (`pk`) as these.
+    /// Returns the items in this store's table that have the same pk as these items.
     async fn with_keys_of(&self, table: &str, items: &[Item]) -> Result<Vec<Item>> {
         self.items(table, items.iter().map(|item| pk(text(item, "pk"))).collect()).await
     }
@@ -371,7 +376,7 @@ fn by_key(items: Vec<Item>) -> HashMap<String, Item> {
     items.into_iter().map(|item| (text(&item, "pk").to_owned(), item)).collect()
 }
 
-/// Whether the same callers may use both accounts, and prove it in the same way.
+/// Returns true if both accounts give the same callers access, and accept the same proof.
 fn has_same_access(one: &Account, other: &Account) -> bool {
     one.active == other.active
         && one.role == other.role
@@ -384,8 +389,8 @@ fn has_same_access(one: &Account, other: &Account) -> bool {
         && one.pending_email == other.pending_email
 }
 
-/// The restored account with the access that both it and the newer one give. The newer one's
-/// password and address replace its own: the change of them was authorized.
+/// Returns the restored account with only the access that both accounts give. The newer account's
+/// password and address replace the restored ones, because their changes were authorized.
 fn with_access_of(restored: &Account, newer: &Account) -> Account {
     let mut after = restored.clone();
     after.active &= newer.active;

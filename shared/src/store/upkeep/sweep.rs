@@ -1,26 +1,26 @@
-//! Recovery: returning the credits of chats whose function died.
+//! The sweep, which returns the credits of chats whose function died.
 //!
-//! A reserve writes the account into the sparse index `due`, at the second at which its lease ends.
-//! A sweep reads that index alone, so that its cost doesn't grow with the number of idle accounts.
+//! A reserve adds the account to the sparse index `due`, under the second at which its lease ends.
+//! A sweep reads only that index, so its cost doesn't grow with the number of idle accounts.
 
 use crate::store::schema::pk;
 use crate::store::{Item, Result, Store, StoreError, Write, n};
 
-/// What a sweep has done.
+/// The results of a sweep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SweepReport {
-    /// Accounts that were inspected.
+    /// The number of accounts that were inspected.
     pub accounts: usize,
-    /// Holds that were released.
+    /// The number of holds that were released.
     pub released: usize,
-    /// The credits that they held.
+    /// The credits that these holds contained.
     pub credits: u64,
 }
 
 impl Store {
-    /// Releases every expired hold, and takes idle accounts out of the index. Parallel and
-    /// interrupted sweeps do no harm: every write is conditional. An account that can't be read is
-    /// skipped, and the sweep fails at its end.
+    /// Releases every expired hold, and removes idle accounts from the index. Parallel and
+    /// interrupted sweeps are safe, because every write is conditional. An account that can't be
+    /// read is skipped, and the sweep then ends with an error.
     pub async fn sweep(&self, now: u64) -> Result<SweepReport> {
         let mut swept = SweepReport::default();
         let mut unreadable = None;
@@ -45,8 +45,9 @@ impl Store {
         }
     }
 
-    /// A page of a sparse index of accounts by a second, which is the attribute of the index's
-    /// name: the accounts whose second has come at `now`, and where the next page begins.
+    /// Reads a page of a sparse index. In such an index, each account has a second in the attribute
+    /// with the index's name. Returns the accounts whose second has come at `now`, and where the
+    /// next page begins.
     pub(in crate::store) async fn due_accounts(
         &self,
         index: &str,
@@ -79,7 +80,7 @@ impl Store {
         Ok((due, page.last_evaluated_key))
     }
 
-    /// The number of the account's released holds, and the credits that they held.
+    /// Releases the account's expired holds. Returns their number, and the credits that they held.
     async fn sweep_account(&self, key: &str, due: u64, now: u64) -> Result<(usize, u64)> {
         let Some(account) = self.account_at(key).await? else { return Ok((0, 0)) };
         let (expired, live): (Vec<_>, Vec<_>) =
@@ -88,7 +89,7 @@ impl Store {
             self.release_expired(key, &account.id, rid, held).await?;
         }
         let update = |expression: &str| Write::update(&self.tables.users, pk(key), expression);
-        // A reserve in between leaves `due` as it is, and adds its hold: then the next sweep
+        // A reserve in between leaves `due` unchanged and adds its hold. The next sweep then
         // inspects the account again.
         let update = match live.iter().map(|(_, held)| held.expires_at).min() {
             None => update("REMOVE due")

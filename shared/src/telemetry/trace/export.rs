@@ -1,5 +1,5 @@
-//! Sends spans to the collector: OTLP over HTTP, with the client of all other calls. Nothing of it
-//! reaches a request but a wait of at most [`WAIT`].
+//! Sends spans to the collector, as OTLP over HTTP. A failing or slow collector affects requests
+//! only by a wait of at most [`WAIT`].
 
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,42 +18,43 @@ use tokio::time::timeout;
 use crate::aws;
 use crate::aws::http::Https;
 
-/// How long an invocation waits until its spans are sent. A collector beside the function takes
-/// about a millisecond.
+/// The maximum time that an invocation waits until its spans are sent. A collector beside the
+/// function takes about a millisecond.
 const WAIT: Duration = Duration::from_millis(100);
 
-/// How long sending may take. Lambda stops a function's clock between two invocations.
+/// The time-out for sending spans. Lambda freezes a function's process between two invocations.
 const SEND: Duration = Duration::from_secs(5);
 
-/// How long nothing is sent after a failure.
+/// The time after a failure in which nothing is sent.
 const PAUSE: Duration = Duration::from_secs(30);
 
-/// How many requests to the collector may be on their way.
+/// The maximum number of concurrent requests to the collector.
 const AT_ONCE: usize = 16;
 
-/// How many bytes of the collector's reply are read, so that its connection can be used again.
+/// The maximum number of bytes that are read from the collector's reply. Reading the reply lets the
+/// connection be reused.
 const REPLY: usize = 65_536;
 
-/// Posts a body. A pointer: functions that start no traces, such as those of the pages, don't contain
-/// the client and its TLS.
+/// A function that posts a body. The function is boxed, so that binaries without traces, such as
+/// the one that serves the pages, don't contain the HTTP client and its TLS.
 type Post = Box<dyn Fn(String) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
-/// Cloning it is cheap.
+/// Sends spans to a collector. Cloning is cheap.
 #[derive(Clone)]
 pub struct Exporter(Arc<Collector>);
 
 struct Collector {
     post: Post,
-    /// Whether an invocation has waited for it in vain, and it hasn't answered since. Until then no
-    /// other one waits.
+    /// True after an invocation has waited in vain, until the collector answers again. Meanwhile no
+    /// invocation waits.
     is_slow: AtomicBool,
     sending: AtomicUsize,
-    /// `None` if the last request succeeded. Otherwise the time from which it is tried again.
+    /// The time at which sending is tried again. `None` if the last request succeeded.
     failed: Mutex<Option<Instant>>,
 }
 
 impl Exporter {
-    /// `None` for an endpoint that is no URL, or if TLS can't be configured.
+    /// Creates an exporter. `None` if `endpoint` isn't a URL or TLS can't be configured.
     pub fn for_endpoint(endpoint: &str) -> Option<Self> {
         let url: Uri = format!("{}/v1/traces", endpoint.trim_end_matches('/')).parse().ok()?;
         let http = aws::client().ok()?;
@@ -69,7 +70,7 @@ impl Exporter {
         }))
     }
 
-    /// Sends a body, in a task of its own: if it takes longer than [`WAIT`], it goes on while the
+    /// Sends a body in a separate task. A task that takes longer than [`WAIT`] continues while the
     /// reply is sent, or in the next invocation.
     pub async fn send(&self, body: String) {
         if self.0.is_pausing() || self.0.sending.load(Ordering::Relaxed) >= AT_ONCE {
@@ -83,7 +84,7 @@ impl Exporter {
         }
     }
 
-    /// The same from where nothing can wait.
+    /// Sends a body like [`send`](Self::send), for callers that can't wait.
     pub fn send_later(&self, body: String) {
         if let Ok(runtime) = Handle::try_current() {
             let exporter = self.clone();
@@ -133,7 +134,7 @@ async fn post(http: Https, url: Uri, body: String) -> Result<(), String> {
     if status.is_success() { Ok(()) } else { Err(format!("status {}", status.as_u16())) }
 }
 
-/// The innermost cause: the outer ones only say that something failed.
+/// Returns the innermost cause of an error. The outer errors only say that something failed.
 fn innermost(error: &(dyn Error + 'static)) -> String {
     error.source().map_or_else(|| error.to_string(), innermost)
 }
@@ -146,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    /// An exporter to a collector that replies so, and how often it has posted.
+    /// Returns an exporter to a collector with this `reply`, and a counter of its requests.
     fn exporter<F>(reply: impl Fn() -> F + Send + Sync + 'static) -> (Exporter, Arc<AtomicUsize>)
     where
         F: Future<Output = Result<(), String>> + Send + 'static,

@@ -1,15 +1,16 @@
-//! Spans as JSON of OTLP
-//! ([format](https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding)). Written by hand: the
-//! crates that generate it would be a part of every function.
+//! Writes spans as OTLP's JSON
+//! ([format](https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding)). The code is
+//! written by hand, because the crates that generate OTLP would be added to the binary of every
+//! function.
 
 use std::fmt::Write;
 
 use crate::telemetry::trace::{Span, Value};
 
-/// The most bytes of a text.
+/// The maximum length of a text, in bytes.
 const TEXT: usize = 256;
 
-/// The body of a request with spans of one trace.
+/// Returns the body of a request with spans from one trace.
 pub fn request(service: &str, function: &str, trace: &str, spans: &[Span]) -> String {
     let mut json = String::from(r#"{"resourceSpans":[{"resource":{"attributes":["#);
     attribute(&mut json, "service.name", &service.into());
@@ -28,8 +29,7 @@ pub fn request(service: &str, function: &str, trace: &str, spans: &[Span]) -> St
 
 fn span(json: &mut String, trace: &str, span: &Span) {
     let Span { id, parent, name, kind, from, to, attributes, has_failed } = span;
-    // The ids are hexadecimal digits.
-    // Writing to a text doesn't fail.
+    // The ids are hexadecimal digits and need no escaping. Writing to a `String` can't fail.
     let _ = write!(json, r#"{{"traceId":"{trace}","spanId":"{id}","#);
     if let Some(parent) = parent {
         let _ = write!(json, r#""parentSpanId":"{parent}","#);
@@ -37,7 +37,7 @@ fn span(json: &mut String, trace: &str, span: &Span) {
     json.push_str(r#""name":"#);
     quoted(json, name);
     let kind = *kind as u8;
-    // 64-bit numbers are texts in this encoding.
+    // OTLP's JSON has 64-bit numbers as strings.
     let _ = write!(
         json,
         r#","kind":{kind},"startTimeUnixNano":"{from}","endTimeUnixNano":"{to}","attributes":["#
@@ -74,7 +74,7 @@ fn push_value(json: &mut String, value: &Value) {
             Ok(())
         }
         Value::Number(number) => write!(json, r#"{{"intValue":"{number}""#),
-        // Infinity and NaN aren't JSON; no attribute is one.
+        // JSON has no infinity and no NaN; no attribute has these values.
         Value::Fraction(number) => write!(json, r#"{{"doubleValue":{number}"#),
         Value::Flag(flag) => write!(json, r#"{{"boolValue":{flag}"#),
     };

@@ -1,24 +1,25 @@
-//! The trace that a caller asks to continue. Callers are not trusted: what isn't exactly a valid id is
-//! ignored, and the request begins a trace of its own.
+//! The trace that a caller asks to continue. Callers aren't trusted: an invalid id is ignored, and
+//! the request starts a new trace.
 
 /// The caller's trace and span.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parent {
-    /// The id of the trace, 32 hexadecimal digits.
+    /// The trace's id, 32 hexadecimal digits.
     pub(super) trace: Option<String>,
     /// The id of the caller's span, 16 hexadecimal digits.
     pub(super) span: Option<String>,
-    /// Whether the caller doesn't record the trace.
+    /// True if the caller doesn't record the trace.
     pub(super) is_unrecorded: bool,
 }
 
-/// The most bytes that are read of Lambda's header: it has three short fields, and a few more of
-/// Lambda's own.
+/// The maximum length of Lambda's header, in bytes. Lambda sends three short fields and may add a
+/// few others.
 const LAMBDA_LENGTH: usize = 512;
 
 impl Parent {
-    /// That of the request's `traceparent`
-    /// ([W3C](https://www.w3.org/TR/trace-context/#traceparent-header)), otherwise Lambda's.
+    /// Reads the caller's trace from the request's `traceparent`
+    /// ([W3C](https://www.w3.org/TR/trace-context/#traceparent-header)). Without a valid
+    /// `traceparent`, Lambda's trace is used.
     pub fn from_headers(traceparent: Option<&[u8]>, of_lambda: Option<&str>) -> Self {
         let valid = traceparent.and_then(Self::of_traceparent);
         valid.unwrap_or_else(|| Self::of_lambda(of_lambda))
@@ -44,10 +45,11 @@ impl Parent {
         })
     }
 
-    /// The trace that Lambda reports of an invocation
+    /// Reads the trace that Lambda reports for an invocation
     /// ([format](https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader)).
-    /// Its span exists only if X-Ray records it. Without X-Ray it never does, so that says nothing
-    /// about whether the trace is recorded here.
+    /// The span in Lambda's header exists only if X-Ray records the trace. If X-Ray is off, the
+    /// header always says that the trace isn't sampled. The header therefore doesn't decide whether
+    /// Farebox records the trace.
     pub fn of_lambda(header: Option<&str>) -> Self {
         let Some(header) = header.filter(|header| header.len() <= LAMBDA_LENGTH) else {
             return Self::default();
@@ -68,7 +70,7 @@ impl Parent {
     }
 }
 
-/// Whether it is this many lower-case hexadecimal digits.
+/// Returns true if the text consists of `length` lower-case hexadecimal digits.
 fn is_hex(text: &str, length: usize) -> bool {
     text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

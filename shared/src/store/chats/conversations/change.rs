@@ -7,17 +7,17 @@ use crate::store::schema::{conversation_place, pinned_place};
 use crate::store::{Outcome, Result, Store, StoreError, from_item, n, s};
 use crate::values::{Instructions, Title};
 
-/// How often a conversation is unpinned at most, until no chat uses it meanwhile.
+/// How many times an unpin is tried, at most, while chats use the conversation.
 const UNPINNINGS: usize = 10;
 
-/// A change of a conversation, of one field at least. `None` leaves a field as it is.
+/// A change of a conversation. At least one field is set; `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConversationChange {
-    /// The title.
+    /// The new title.
     pub title: Option<Title>,
-    /// The instructions.
+    /// The new instructions.
     pub instructions: Option<Instructions>,
-    /// Whether it is pinned.
+    /// True to pin the conversation, false to unpin it.
     pub pinned: Option<bool>,
 }
 
@@ -30,7 +30,7 @@ struct Parts {
 }
 
 impl Parts {
-    /// Those for the title and the instructions.
+    /// Returns the parts that change the title and the instructions.
     fn of(change: &ConversationChange) -> Self {
         let mut parts = Self::default();
         if let Some(title) = &change.title {
@@ -66,13 +66,14 @@ impl Parts {
 }
 
 impl Store {
-    /// Changes the title, the instructions, which the next chat in it uses, and the pin: all that
-    /// `change` has, or nothing. A pin that the conversation has already stays where it is. `now` is
-    /// in milliseconds. Idempotent.
+    /// Applies all changes in `change`, or none of them. The conversation's next chat uses new
+    /// instructions. Pinning a pinned conversation doesn't move it in the list. `now` is in
+    /// milliseconds. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchConversation`] if it doesn't exist, and [`StoreError::Unavailable`] if
-    /// chats kept using it while it was unpinned.
+    /// [`StoreError::NoSuchConversation`] if the conversation doesn't exist, and
+    /// [`StoreError::Unavailable`] if chats kept using the conversation while it was to be
+    /// unpinned.
     pub async fn change_conversation(
         &self,
         user_id: &str,
@@ -92,8 +93,8 @@ impl Store {
         self.write_conversation(user_id, id, parts).await
     }
 
-    /// Returns a conversation to its place by last use, which must still be its last use when that is
-    /// written, and changes these parts of it in the same write.
+    /// Moves a pinned conversation back to its position by last use and applies these parts, in one
+    /// write. The write requires that the last use hasn't changed since it was read.
     async fn unpin_conversation(
         &self,
         user_id: &str,

@@ -1,4 +1,4 @@
-//! The count of attempts at one login, or by one known client.
+//! A count of attempts at one login, or by one known client.
 
 use std::collections::BTreeSet;
 
@@ -9,39 +9,41 @@ use crate::store::requests::attempts::{Attempt, DAY, HOUR};
 use crate::store::schema::pk;
 use crate::store::{Outcome, Result, Store, StoreError, Write, from_item, n, s};
 
-/// How often a count is retried while other log-ins change it.
+/// How many times an attempt tries to change a count that other log-ins change at the same time.
 const TURNS: u32 = 5;
 
-/// The minutes of a day.
+/// The number of minutes in a day.
 const MINUTES: u32 = 1440;
 
-/// How many attempts are admitted: some at once, and then one after the other at a steady pace,
-/// until a day passes without one.
+/// The pace at which attempts are admitted: some at once, and then one after another at regular
+/// intervals, until a day passes without an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pace {
-    /// How many are admitted without a pause.
+    /// How many attempts are admitted without a pause.
     free: u32,
-    /// How many more are admitted, evenly over a day.
+    /// How many more attempts are admitted, spread evenly over a day.
     more: u32,
 }
 
 impl Pace {
-    /// For unknown clients of one login, a username or an address. The two and [`Pace::owner`] add
-    /// up to `most` a day.
+    /// The pace for unknown clients of one login, a username or an address. The paces for an
+    /// account's username, for its address and for its owner ([`Pace::owner`]) add up to `most`
+    /// attempts a day.
     pub(super) fn strangers(login: &str, most: u32) -> Self {
         let both = most - Self::owners(most);
         let share = if login.contains('@') { both / 2 } else { both - both / 2 };
         Self::for_share(share)
     }
 
-    /// For the account's owner, who enters the password beside an access token.
+    /// The pace for the account's owner, who has an access token and confirms the password.
     pub(super) fn owner(most: u32) -> Self {
         Self::for_share(Self::owners(most))
     }
 
-    /// For one client that logged in before. Successful log-ins are counted too while they are in
-    /// progress, and programs start many at once. After them, one a minute: the owner may share the
-    /// network address with an attacker, and must not wait for longer.
+    /// The pace for one client that logged in before. Successful log-ins also count while they are
+    /// in progress, and programs start many at once, so many attempts are free. After the free
+    /// attempts, one attempt a minute is admitted: the owner may share the network address with an
+    /// attacker, and must not wait longer.
     pub(super) fn known(most: u32) -> Self {
         Self { free: (most * 64 / 100).max(1), more: MINUTES }
     }
@@ -59,31 +61,31 @@ impl Pace {
         self.free + self.more
     }
 
-    /// The seconds between two attempts after the free ones.
+    /// Returns the pause between two attempts after the free ones, in seconds.
     fn pause(self) -> u64 {
         DAY.div_ceil(u64::from(self.more.max(1)))
     }
 }
 
-/// The item `attempt:login:<hash>` or `attempt:known:<hash>`.
+/// The item `attempt:login:<hash>` or `attempt:known:<hash>`, which counts attempts.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Count {
-    /// The free attempts that failed or are in progress.
+    /// The ids of free attempts that failed or are in progress.
     #[serde(default)]
     pub(super) tries: BTreeSet<String>,
-    /// The id of the last attempt after the free ones.
+    /// The id of the latest attempt after the free ones.
     #[serde(default)]
     pub(super) latest: String,
     /// The second from which another attempt is admitted after the free ones.
     #[serde(default)]
     pub(super) opens_at: u64,
-    /// The second at which the count is reset, unless there is another attempt before.
+    /// The second at which the count is reset, unless another attempt comes before.
     #[serde(default)]
     pub(super) forgotten: u64,
-    /// The networks that this login succeeded from: `<day since 1970>:<mark of the network>`.
+    /// The networks from which this login has succeeded: `<day since 1970>:<mark of the network>`.
     #[serde(default)]
     pub(super) known: BTreeSet<String>,
-    /// DynamoDB deletes the item some time after this second.
+    /// The second after which DynamoDB may delete the item.
     #[serde(default)]
     pub(super) expires_at: u64,
 }
@@ -91,25 +93,25 @@ pub(super) struct Count {
 /// The outcome of counting an attempt.
 #[derive(Debug)]
 pub(super) enum CountOutcome {
-    /// It is admitted. `before` is the count without it.
+    /// The attempt is admitted. `before` is the count without the attempt.
     In { slot: Slot, before: Count },
-    /// It is refused; the next one is admitted after `reset` seconds.
+    /// The attempt is refused. The next attempt is admitted after `reset` seconds.
     Full { reset: u64, known: BTreeSet<String> },
 }
 
-/// How an attempt can be added to a count that was just read.
+/// The way in which an attempt can be added to a count that was just read.
 #[derive(Clone, Copy, Debug)]
 enum Admission {
-    /// As one of the free attempts.
+    /// The attempt is one of the free attempts.
     Free,
-    /// As the first attempt after a reset.
+    /// The attempt is the first after a reset.
     Afresh,
-    /// After a pause.
+    /// The attempt comes after a pause.
     Paced,
 }
 
 impl Count {
-    /// `None` if the next attempt is refused.
+    /// Returns how the next attempt is admitted. `None` if it is refused.
     fn admission(&self, pace: Pace, now: u64) -> Option<Admission> {
         if self.forgotten <= now {
             Some(Admission::Afresh)
@@ -120,28 +122,28 @@ impl Count {
         }
     }
 
-    /// The place of a copy of this attempt that was counted already.
+    /// Returns the attempt's slot if an earlier copy of the attempt was already counted.
     fn slot_of(&self, id: &str) -> Option<Slot> {
         let free = self.tries.contains(id).then_some(Slot::Free(self.tries.len()));
         if self.latest == id { Some(Slot::Paced) } else { free }
     }
 }
 
-/// The place of an attempt in a count.
+/// An attempt's slot in a count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
     /// The nth of the free attempts, from 1.
     Free(usize),
-    /// After a pause.
+    /// The attempt comes after a pause.
     Paced,
 }
 
-/// The condition of a free attempt.
+/// The condition for a free attempt.
 const FREE: &str = "attribute_not_exists(forgotten) OR contains(tries, :id) \
     OR (forgotten > :now AND (attribute_not_exists(tries) OR size(tries) < :free))";
 
 impl Store {
-    /// Counts an attempt under this key.
+    /// Counts an attempt under this pk.
     pub(super) async fn count(
         &self,
         key: &str,
@@ -167,7 +169,7 @@ impl Store {
                 }
                 Outcome::Refused(count) => self.refused_by(&take, count).await?.unwrap_or_default(),
             };
-            // It was counted before, and only the reply was lost.
+            // An earlier copy was counted, and only its reply was lost.
             if let Some(slot) = seen.slot_of(id) {
                 return Ok(CountOutcome::In { slot, before: seen });
             }
@@ -184,7 +186,7 @@ impl Store {
         Err(StoreError::Unavailable("a count of attempts kept changing".into()))
     }
 
-    /// Adds an attempt to a count that is still as `seen`.
+    /// A write that adds an attempt to a count, if the count is still as in `seen`.
     fn take(
         &self,
         admission: Admission,
@@ -221,8 +223,8 @@ impl Store {
             .shows_item()
     }
 
-    /// Counts an attempt from a network in this hour. If it has had too many, the seconds until the
-    /// next hour.
+    /// Counts an attempt from a network in this hour. If the network has made too many attempts,
+    /// returns the number of seconds until the next hour.
     pub(super) async fn count_in_hour(
         &self,
         key: &str,
@@ -245,13 +247,14 @@ impl Store {
         Ok((!self.send(&count).await?.is_applied()).then_some(reset))
     }
 
-    /// Takes a successful attempt out of the count of unknown clients, and records its network.
+    /// Removes a successful attempt from the count for unknown clients, and records its network as
+    /// known.
     pub(super) async fn leave_strangers(&self, slot: Slot, attempt: &Attempt) -> Result<()> {
         let known = attempt.known_from_now_on();
         if slot == Slot::Free(1) && self.leave_alone(&known, attempt).await? {
             return Ok(());
         }
-        // Other failures are forgotten when they would have been without this attempt.
+        // Forget other failures at the time at which they would be forgotten without this attempt.
         let forgotten =
             if attempt.forgotten > attempt.now { attempt.forgotten } else { attempt.now + DAY };
         let note = if known.is_empty() {
@@ -280,7 +283,8 @@ impl Store {
         self.send(&update).await.map(drop)
     }
 
-    /// The same in one write if no other attempt is counted; `false` if one is.
+    /// Like [`Store::leave_strangers`], but in one write, which requires that no other attempt is
+    /// counted. Returns `false` if another attempt is.
     async fn leave_alone(&self, known: &[String], attempt: &Attempt) -> Result<bool> {
         const ALONE: &str = "contains(tries, :id) AND size(tries) = :one";
         let key = pk(&attempt.login);
@@ -301,7 +305,7 @@ impl Store {
         Ok(self.send(&write).await?.is_applied())
     }
 
-    /// Takes back an attempt that is refused after all.
+    /// Removes an admitted attempt that is refused after all.
     pub(super) async fn take_back(&self, attempt: &Attempt) -> Result<()> {
         match &attempt.held {
             Some((key, Slot::Free(_))) => self.leave(key, attempt).await,
@@ -319,7 +323,7 @@ impl Store {
         }
     }
 
-    /// Removes an attempt from the tries of a count.
+    /// Removes an attempt from a count's tries.
     pub(super) async fn leave(&self, key: &str, attempt: &Attempt) -> Result<()> {
         let leave = Write::update(&self.tables.tokens, pk(key), "DELETE tries :ids")
             .condition("contains(tries, :id)")
@@ -328,7 +332,7 @@ impl Store {
     }
 }
 
-/// A set of one id.
+/// Returns a set with one id.
 fn ids(id: &str) -> AttributeValue {
     AttributeValue::Ss(vec![id.to_owned()])
 }

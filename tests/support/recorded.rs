@@ -1,0 +1,19 @@
+//! Files that tests write: what the product does, in a form that people review.
+
+use std::path::Path;
+
+/// Asserts that a file of the repository has this text. With `RECORD=1` in the environment it writes
+/// the file instead.
+pub fn assert_recorded(path: &str, text: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    if std::env::var_os("RECORD").is_some() {
+        std::fs::write(&file, text).unwrap();
+    }
+    let recorded = std::fs::read_to_string(&file).unwrap();
+    let changed: Vec<_> = text.lines().filter(|line| !recorded.lines().any(|other| other == *line)).collect();
+    assert!(
+        text == recorded,
+        "{path} is outdated. Run this test with RECORD=1, and review the difference:\n{}",
+        changed.join("\n")
+    );
+}
