@@ -5,8 +5,8 @@ from os import cpu_count
 
 from world import TOKENS
 
-# The calls of the short and of the long run. Both runs contain the start, so it is not in the difference. The difference contains enough
-# calls to even out random variations.
+# The numbers of calls in the short and in the long run. Both runs contain the start, so the difference doesn't. The difference contains
+# enough calls to even out random variations.
 CALLS = {"login": (1, 3), "register": (1, 3)}
 CALLS_OF_OTHERS = (TOKENS, TOKENS + 200)
 
@@ -19,7 +19,7 @@ def ensure_valgrind():
 
 
 def run(world, function, calls, tokens=TOKENS, out="/dev/null"):
-    """The instructions of an instance that answers this many calls, including its start."""
+    """Counts the instructions of an instance that answers this many calls, including its start."""
     account = world.account(tokens)
     with tempfile.NamedTemporaryFile(prefix="farebox-bench-") as log:
         under = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", f"--log-file={log.name}"]
@@ -38,12 +38,12 @@ def read_count(log):
 
 
 def per_call(world, functions, tokens=TOKENS):
-    """The instructions of one warm call of each function. Each processor counts one run at a time."""
+    """Counts the instructions of one warm call of each function. Each processor counts one run at a time."""
     with ThreadPoolExecutor(cpu_count()) as pool:
         runs = {}
         for function in functions:
             few, many = CALLS.get(function, CALLS_OF_OTHERS)
-            # The long run is first, so that no long run begins last, while the other processors are idle.
+            # Begin with the long run, so that no long run is left over at the end, when other processors are idle.
             runs[function] = [(pool.submit(run, world, function, calls, tokens), calls) for calls in (many, few)]
         return {function: difference(*counts) for function, counts in runs.items()}
 
@@ -54,7 +54,7 @@ def difference(many, few):
 
 
 def argon2id(binary):
-    """The instructions of one bare hash."""
+    """Counts the instructions of one bare hash."""
     counts = {}
     for hashes in (1, 2):
         with tempfile.NamedTemporaryFile(prefix="farebox-bench-") as log:
@@ -83,14 +83,14 @@ def profile(world, function, top=30):
     yield f"{function}: {total:,.0f} instructions a call"
     for title, cost in (("by crate", crates), ("by function, without callees", own), ("by function, with callees", with_callees)):
         yield f"  {title}"
-        # A cost above the total is that of a recursive function, which is counted twice.
+        # Only a recursive function can cost more than the total, because its calls are counted twice.
         cost = {name: count for name, count in cost.items() if count < total}
         for name, count in sorted(cost.items(), key=lambda item: -item[1])[:top]:
             yield f"  {count / total:7.2%} {count:12,.0f}  {name[:200]}"
 
 
 def crate(name):
-    """The crate of a function: the first one in its name, which for a method is the crate of the type."""
+    """The crate of a function: the first crate in its name. For a method that is the crate of the type."""
     if found := re.search(r"([a-z_][a-z0-9_]*)::", name):
         return found[1]
     return "malloc and free" if re.match(r"(_int_)?(malloc|free|realloc|calloc)|malloc|unlink_chunk", name) else (

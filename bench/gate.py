@@ -6,12 +6,12 @@ import callgrind
 FILE = pathlib.Path(__file__).resolve().parent / "instructions.json"
 FUNCTIONS = ["balance", "chat_history", "chat", "login", "token_refresh"]
 LIMIT = 0.02
-# The limit if the compiler, the C library, valgrind or another tool is not the recorded one.
+# The limit if the compiler, the C library, valgrind or another tool differs from the recorded tool.
 LIMIT_OTHER_TOOLS = 0.10
 
 
 def tools():
-    """What the counts depend on, besides the sources, the profile and the lock file."""
+    """The tools that the counts depend on, in addition to the sources, the profile and the lock file."""
     def version(*command):
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         return re.search(r"\d+\.\d+(\.\d+)?", output)[0]
@@ -21,7 +21,7 @@ def tools():
         "cargo-lambda": version("cargo", "lambda", "--version"),
         "valgrind": version("valgrind", "--version"),
         "libc": " ".join(platform.libc_ver()),
-        # valgrind emulates the same processor on every machine that has AVX2: one without SHA instructions and AVX-512.
+        # valgrind emulates the same processor on every machine with AVX2: a processor without SHA instructions and AVX-512.
         "processor": platform.machine() + (" with AVX2" if "avx2" in pathlib.Path("/proc/cpuinfo").read_text().split() else ""),
     }
 
@@ -36,7 +36,7 @@ def record(world):
 
 
 def check(world):
-    """Whether every call takes at most as many instructions as the limit allows. A call that takes far fewer passes, but must be recorded."""
+    """Returns whether every call stays within its limit of instructions. A call that takes far fewer passes, but must be recorded."""
     recorded, current = json.loads(FILE.read_text()), tools()
     changed = {tool: (was, current[tool]) for tool, was in recorded["tools"].items() if current[tool] != was}
     limit = LIMIT_OTHER_TOOLS if changed else LIMIT

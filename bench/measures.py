@@ -6,12 +6,12 @@ from runtime_api import cpu_seconds
 from world import Relay
 
 HASHING = ("login", "register")
-# The pieces of a streamed answer, and the seconds between them: like those of a fast model.
+# The number of pieces in a streamed answer, and the seconds between them, as with a fast model.
 PIECES, PAUSE = 20, 0.02
 
 
 class Loop:
-    """The process of the bare hash. It computes as many hashes as it is asked for."""
+    """The process of the bare hash. It computes the requested number of hashes."""
 
     def __init__(self, binary):
         self.process = subprocess.Popen([str(binary)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -43,8 +43,8 @@ def apart(pids):
 
 
 def cpu(world, functions, rounds, calls, hashes):
-    """CPU seconds (user and system) and wall-clock seconds of a warm call of each function, and the function's peak memory in MiB. The
-    functions take turns, and the round with the lowest figure counts."""
+    """Measures the CPU seconds (user and system) and wall-clock seconds of a warm call of each function, and the function's peak memory in
+    MiB. The functions take turns, and the round with the lowest figure counts."""
     with contextlib.ExitStack() as stack:
         workers = {}
         for function in functions:
@@ -73,7 +73,8 @@ def cpu(world, functions, rounds, calls, hashes):
 
 
 def starts(world, functions, times):
-    """Seconds from exec to the first request for an event, and seconds of the first call. Both are medians; the functions take turns."""
+    """Measures the seconds from exec to the first request for an event, and the seconds of the first call. Both are medians; the functions
+    take turns."""
     taken = {function: [] for function in functions}
     accounts = {function: world.account() for function in functions}
     # The first start of each function doesn't count: it reads the binary from the disk.
@@ -88,7 +89,7 @@ def starts(world, functions, times):
 
 
 def peak_memory(world, function, calls):
-    """The peak memory of an instance in MiB, after this many calls."""
+    """Measures the peak memory of an instance in MiB, after this many calls."""
     account = world.account()
     with world.instance(function) as instance:
         for call in range(calls):
@@ -106,7 +107,7 @@ def memory_mib(pid, what):
 
 
 def traffic(world, function, calls):
-    """The round trips of a warm call to the store, and the bytes to and from the store."""
+    """Counts the round trips of a warm call to the store, and the bytes to and from the store."""
     account, relay = world.account(), Relay(world.port)
     endpoint = world.environment["DYNAMODB_ENDPOINT"].replace("127.0.0.1", relay.ADDRESS)
     with contextlib.closing(relay), world.instance(function, DYNAMODB_ENDPOINT=endpoint) as instance:
@@ -119,7 +120,7 @@ def traffic(world, function, calls):
 
 
 class Ai:
-    """A server with OpenAI's chat completions. It streams pieces, and keeps the time at which it sent each piece."""
+    """A server with OpenAI's chat completions. It streams pieces, and records the time at which it sends each piece."""
 
     def __init__(self, pieces, pause):
         self.sent = []
@@ -130,7 +131,7 @@ class Ai:
 
             def setup(self):
                 super().setup()
-                # Without TCP_NODELAY, the measured delay could be that of this server.
+                # Without TCP_NODELAY, the measurement could include a delay of this server.
                 self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
             def do_POST(self):
@@ -167,8 +168,8 @@ class Ai:
 
 
 def stream_delays(world, calls):
-    """Seconds from the time at which the AI sends a piece to its arrival at the Runtime API: the median of all first pieces, and that of all
-    further pieces."""
+    """Measures the seconds from the time at which the AI sends a piece to its arrival at the Runtime API: the median of all first pieces,
+    and the median of all further pieces."""
     account, first, further = world.account(), [], []
     with contextlib.closing(Ai(PIECES, PAUSE)) as ai:
         settings = {"AI_PROVIDER": "openai", "OPENAI_BASE_URL": ai.url, "OPENAI_MODEL": "m"}

@@ -10,7 +10,7 @@ class Closed(Exception):
 
 
 class Connection:
-    """A connection of the function to the Runtime API. It keeps the time at which each piece of a body arrived."""
+    """A connection of the function to the Runtime API. It records the time at which each piece of a body arrives."""
 
     def __init__(self, sock):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -35,7 +35,7 @@ class Connection:
         return taken
 
     def read_request(self):
-        """The next request: its first line, its headers, and the pieces of its body. Each piece has the time at which it was complete."""
+        """Returns the next request: first line, headers, and the pieces of the body, each with the time at which it was complete."""
         line, *lines = self.read_until(b"\r\n\r\n").decode().split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         pieces = []
@@ -61,7 +61,7 @@ class Reply:
             self.status, self.text = json.loads(head)["statusCode"], text.decode()
             passed = 0
             for at, piece in pieces:
-                # The bytes up to the end of the zeros are the head of the reply, not its text.
+                # The bytes up to the end of the zeros are the head of the reply. Its text follows.
                 rest = piece[max(0, len(head) + len(ZEROS) - passed):]
                 passed += len(piece)
                 if rest:
@@ -106,7 +106,7 @@ class Instance:
         self.kill()
 
     def _request(self):
-        """The next request from any connection of the function, together with that connection."""
+        """Returns the next request from any connection of the function, together with that connection."""
         while True:
             waiting = next((connection for connection in self.connections if connection.buffer), None)
             if waiting is None:
@@ -174,5 +174,5 @@ class Instance:
 
 
 def cpu_seconds(pid):
-    """The CPU seconds of a process, to the nanosecond. They include all its threads, even those that have ended."""
+    """Returns the CPU seconds of a process, to the nanosecond. They include all its threads, also threads that have ended."""
     return time.clock_gettime((~pid << 3) | 2)  # the kernel's MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED)

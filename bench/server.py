@@ -47,7 +47,7 @@ class Client:
 
 
 def in_parallel(work, clients):
-    """Calls `work` with each client, each in a thread of its own."""
+    """Calls `work` with each client. Each call runs in a separate thread."""
     failures = []
 
     def one(client):

@@ -4,16 +4,16 @@ import json, os, pathlib, select, socket, subprocess, tempfile, threading, time
 from runtime_api import Instance
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# The number of calls in callgrind's short run, which uses each token once. So the additional calls of the long run use no token
-# that is new to the instance.
+# The number of calls in callgrind's short run, which uses each token once. The additional calls of the long run therefore use only
+# tokens that the instance already knows.
 TOKENS = 20
 CHATS = 20
-# A measurement would reach the default limits.
+# These settings raise limits that a measurement would otherwise reach.
 SETTINGS = {"FIRST_GRANT": "1000000", "CHATS_PER_MINUTE": "10000", "AI_PROVIDER": "echo"}
 
 
 def sample(name, **changes):
-    """The event of `events/<name>.json`. Each keyword is a text in it, which is replaced by the argument."""
+    """Returns the event in `events/<name>.json`. Each keyword is a text in the event, and its argument replaces that text."""
     text = (ROOT / f"events/{name}.json").read_text()
     event = json.dumps(json.loads(text), separators=(",", ":"))
     for old, new in changes.items():
@@ -29,7 +29,7 @@ class Account:
         self.name, self.tokens, self.refresh = name, tokens, refresh
 
     def event(self, function, call):
-        """The event of the call with this number to a function. The calls use the access tokens in turn."""
+        """Returns the event for a function's call with this number. The calls use the access tokens in turn."""
         token = self.tokens[call % len(self.tokens)]
         match function:
             case "login":
@@ -110,7 +110,7 @@ class World:
         return Instance(self.binaries[function], self.environment | settings, under)
 
     def account(self, tokens=TOKENS):
-        """A new account with `CHATS` messages and this many access tokens. The functions themselves create all of it."""
+        """Creates an account with `CHATS` messages and this many access tokens, by calls of the functions."""
         with self.lock:
             self.accounts += 1
             name = f"bench{self.accounts:05}"

@@ -1,5 +1,5 @@
-//! Lists the files of `site/` for `src/pages/site.rs`, which are built in: a new file needs no line
-//! anywhere.
+//! Generates the list of files in `site/` that `src/pages/site.rs` embeds. New files are picked up
+//! automatically.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::{env, fs};
 
-/// The texts of files by their paths in `site/`, with `/` between folders.
+/// Maps each file's path in `site/`, with `/` between folders, to its text.
 type Files = BTreeMap<String, String>;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut files = Files::new();
     list(&site, "", &mut files)?;
 
-    // The same for the same files, and another as soon as one of them changes.
+    // Hash every path and text, so the version changes whenever a file does.
     let mut version = DefaultHasher::new();
     let mut listed = String::new();
     for (path, text) in &files {
@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Adds the files of a folder and of those in it. `prefix` is the folder's path in `site/`.
+/// Adds the files in a folder and its subfolders. `prefix` is the folder's path in `site/`.
 fn list(folder: &Path, prefix: &str, files: &mut Files) -> Result<(), Box<dyn Error>> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -52,9 +52,9 @@ fn list(folder: &Path, prefix: &str, files: &mut Files) -> Result<(), Box<dyn Er
     Ok(())
 }
 
-/// A page whose line for preloading its script has become a line for each script that this one
-/// imports, at once or through another: otherwise a browser would find a script only after it has
-/// read the one that imports it.
+/// Replaces a page's `modulepreload` line by one line for each script that the page's script
+/// imports, directly or indirectly. Without these lines a browser would discover an import only
+/// after reading the script that contains it.
 fn with_preloads(page: &str, text: &str, files: &Files) -> Result<String, Box<dyn Error>> {
     let line = text
         .lines()
@@ -69,7 +69,7 @@ fn with_preloads(page: &str, text: &str, files: &Files) -> Result<String, Box<dy
     Ok(text.replacen(line, &lines.join("\n"), 1))
 }
 
-/// Adds what a script imports, unless it is there.
+/// Adds the scripts that a script imports, directly or indirectly, to `found`.
 fn imports(script: &str, files: &Files, found: &mut Vec<String>) -> Result<(), Box<dyn Error>> {
     let text = files.get(script).ok_or_else(|| format!("there is no {script}"))?;
     let named = text.split(" from \".").skip(1).filter_map(|rest| rest.split('"').next());
@@ -83,7 +83,8 @@ fn imports(script: &str, files: &Files, found: &mut Vec<String>) -> Result<(), B
     Ok(())
 }
 
-/// The path of what `script` calls `./name` or `../folder/name`.
+/// Resolves `name`, a relative import such as `./name` or `../folder/name` in `script`, to a path
+/// in `site/`.
 fn beside(script: &str, name: &str) -> String {
     let mut path: Vec<&str> = script.split('/').collect();
     path.pop();

@@ -1,4 +1,5 @@
-//! Endpoints for administrators. They take an administrator's access token, and no API keys.
+//! Endpoints for administrators. These endpoints accept an administrator's access token, but no API
+//! keys.
 
 pub mod admin_adjustment;
 pub mod admin_api_keys;

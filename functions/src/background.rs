@@ -1,9 +1,9 @@
-//! Work that no request asks for: a schedule or the stream of the table Tokens invokes it.
+//! Background functions. A schedule or the stream of the Tokens table invokes them.
 
 pub mod census;
 pub mod erase;
 pub mod mail;
 pub mod sweep;
 
-/// The names of these functions.
+/// The names of the background functions.
 pub const NAMES: &[&str] = &["sweep", "erase", "census", "mail"];

@@ -1,5 +1,5 @@
-//! Endpoints as a table can hold them, whatever each of them needs: for a server of all of them in
-//! one process.
+//! Endpoints in a uniform type, whatever their handlers need, so that one table can hold them all.
+//! Servers that run every endpoint in one process use this table.
 
 use std::any::Any;
 use std::pin::Pin;
@@ -14,8 +14,9 @@ use shared::{App, Reply, Request};
 
 use crate::ROUTES;
 
-/// The rows of a room: [`ENDPOINTS`](crate::ENDPOINTS) and [`ROUTES`](crate::ROUTES). After a row's
-/// routes, `=>` names functions beside `handle` that describe further routes.
+/// Defines a room's [`ENDPOINTS`](crate::ENDPOINTS) and [`ROUTES`](crate::ROUTES) from its rows.
+/// After a row's routes, `=>` names the functions beside `handle` that describe the endpoint's
+/// further routes.
 macro_rules! rows {
     ($($failures:expr => {
         $($name:ident: $($method:ident $path:expr),+ $(=> $($more:ident),+)?;)+
@@ -30,7 +31,7 @@ macro_rules! rows {
             ),
         )+)+];
 
-        /// Their routes.
+        /// The routes of this room.
         pub const ROUTES: &[shared::http::Route] = &[$($($(
             shared::http::Route {
                 method: stringify!($method),
@@ -42,7 +43,7 @@ macro_rules! rows {
     };
 }
 
-/// [`rows`] of endpoints that the OpenAPI document describes.
+/// Defines a room's rows, like [`rows`], for endpoints that the OpenAPI document describes.
 macro_rules! endpoints {
     ($($failures:expr => {
         $($name:ident: $($method:ident $path:expr),+ $(=> $($more:ident),+)?;)+
@@ -51,7 +52,7 @@ macro_rules! endpoints {
             $($failures => { $($name: $($method $path),+ $(=> $($more),+)?;)+ })+
         }
 
-        /// The first path of each endpoint, for its description.
+        /// The first path of each endpoint, under which the OpenAPI document describes it.
         #[allow(non_upper_case_globals)]
         pub(crate) mod path {
             #[allow(unused_imports)]
@@ -66,7 +67,7 @@ macro_rules! endpoints {
     };
 }
 
-/// The first of some paths.
+/// Returns the first of these paths.
 pub(crate) const fn first(paths: &[&'static str]) -> &'static str {
     match paths {
         [first, ..] => first,
@@ -79,18 +80,19 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// An endpoint, before it is started.
 #[derive(Clone, Copy)]
 pub struct Endpoint {
-    /// Its module.
+    /// The path of the endpoint's module.
     pub module: &'static str,
-    /// The name of its file, binary and event.
+    /// The name of the endpoint's file, binary and event.
     pub name: &'static str,
-    /// Whether it publishes the key that others verify tokens with, and so starts before them.
+    /// Whether this endpoint publishes the public key that other endpoints verify JWTs with. The
+    /// endpoint that publishes the key must start before the others.
     pub publishes: bool,
     start: for<'s> fn(&'s Settings<'s>, Clock) -> Boxed<'s, Result<Function, ConfigError>>,
 }
 
 impl Endpoint {
     /// # Errors
-    /// A setting that can't be used, or a connection that can't be set up.
+    /// Fails if a setting is invalid, or a connection can't be set up.
     pub async fn start(
         &self,
         settings: &Settings<'_>,
@@ -100,17 +102,17 @@ impl Endpoint {
     }
 }
 
-/// An endpoint that has started. Cloning it is cheap.
+/// A started endpoint. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Function {
-    /// The settings of its edge.
+    /// The settings of the edge that every request passes.
     pub edge: Arc<EdgeConfig>,
     traces: Option<Traces>,
     handler: Arc<dyn Handler>,
 }
 
 impl Function {
-    /// An endpoint with what it needs.
+    /// Binds a handler to its first parameter.
     pub fn new<A: Start, F>(
         edge: Arc<EdgeConfig>,
         mut needs: A,
@@ -129,24 +131,24 @@ impl Function {
         edge::answer(ROUTES, |req| self.handler.call(req), edge, traces, req).await
     }
 
-    /// What it needs, if that is an `A`.
+    /// Returns the handler's first parameter if its type is `A`.
     pub fn needs<A: 'static>(&self) -> Option<&A> {
         self.handler.needs().downcast_ref()
     }
 
-    /// A copy of the [`App`] within what it needs, if there is one.
+    /// Returns a copy of the [`App`] in the handler's first parameter, if there is one.
     pub fn app(&self) -> Option<App> {
         self.handler.app()
     }
 
-    /// The same function over another `App`.
+    /// Returns the same function with another `App`.
     pub fn with_app(&self, app: App) -> Self {
         let (edge, traces) = (self.edge.clone(), app.traces.clone());
         Self { edge, traces, handler: self.handler.with_app(app) }
     }
 }
 
-/// A handler with its first parameter.
+/// A handler bound to its first parameter.
 trait Handler: Send + Sync {
     fn call(&self, req: Request) -> Boxed<'static, Reply>;
     fn needs(&self) -> &dyn Any;
@@ -181,7 +183,7 @@ impl<A: Start, F: Future<Output = Reply> + Send + 'static> Handler for Bound<A, 
     }
 }
 
-/// The row of an endpoint: what it needs is the first parameter of its `handle`.
+/// Makes an endpoint's row. The first parameter of `handle` says what the endpoint needs.
 pub(crate) const fn row<A: Start, F>(
     module: &'static str,
     name: &'static str,
@@ -191,7 +193,7 @@ pub(crate) const fn row<A: Start, F>(
     Endpoint { module, name, publishes: A::PUBLISHES, start }
 }
 
-/// Starts what this handler needs.
+/// Starts what the handler needs, and binds the handler to it.
 pub(crate) fn start<'s, A: Start, F>(
     handle: fn(A, Request) -> F,
     settings: &'s Settings<'s>,

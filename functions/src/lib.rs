@@ -1,8 +1,9 @@
-//! The endpoints of the API and the work in the background: one file and one Lambda binary each.
+//! The endpoints of the API and the functions that run in the background. Each endpoint or function
+//! is one file and one Lambda binary.
 //!
-//! Each folder is a room, and the file of its name has a row for each of its endpoints: the name,
-//! the methods and paths, and the form of the failures. `cargo xtask generate` writes whatever else
-//! follows from the rows: binaries, events, the routes of `cargo lambda watch`, alarms.
+//! Each folder is a room. The file with the folder's name has a row for each endpoint in it: the
+//! name, the methods and paths, and the format of failures. From these rows `cargo xtask generate`
+//! writes binaries, events, the routes of `cargo lambda watch`, and alarms.
 
 #[macro_use]
 mod endpoint;
@@ -21,7 +22,7 @@ use utoipa::OpenApi;
 
 pub use endpoint::{Endpoint, Function};
 
-/// Every endpoint, for servers of all of them.
+/// Every endpoint, for servers that run all of them in one process.
 pub const ENDPOINTS: &[Endpoint] = &concat::<_, { length(ENDPOINTS_OF_ROOMS) }>(ENDPOINTS_OF_ROOMS);
 
 const ENDPOINTS_OF_ROOMS: &[&[Endpoint]] = &[
@@ -34,7 +35,8 @@ const ENDPOINTS_OF_ROOMS: &[&[Endpoint]] = &[
     pages::ENDPOINTS,
 ];
 
-/// Every route, without the optional trailing slash. A binary has all of them, and one endpoint.
+/// Every route, without the optional trailing slash. Each binary knows all routes, but serves one
+/// endpoint.
 pub const ROUTES: &[Route] = &concat::<_, { length(ROUTES_OF_ROOMS) }>(ROUTES_OF_ROOMS);
 
 const ROUTES_OF_ROOMS: &[&[Route]] = &[
@@ -47,7 +49,7 @@ const ROUTES_OF_ROOMS: &[&[Route]] = &[
     pages::ROUTES,
 ];
 
-/// The descriptions of all endpoints of the API.
+/// Returns the OpenAPI descriptions of all endpoints.
 pub(crate) fn described() -> utoipa::openapi::OpenApi {
     auth::RoomPaths::openapi()
         .merge_from(chats::RoomPaths::openapi())

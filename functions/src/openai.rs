@@ -1,5 +1,5 @@
-//! The API of OpenAI's clients, and what its endpoints share: the settings that they need, the
-//! start of each request, and the functions, formats and messages in it.
+//! The endpoints for OpenAI's clients, and the code that they share: settings, the start of each
+//! request, and the functions, formats and messages in a request.
 
 pub mod completions;
 pub mod models;
@@ -35,11 +35,11 @@ endpoints! {
     }
 }
 
-/// `Retry-After` of a retry while the first request is running, in seconds. OpenAI's SDKs retry at
-/// most twice, so this is longer than most answers take.
+/// The seconds in the `Retry-After` header of a retry that arrives while the first request is
+/// running. OpenAI's SDKs retry at most twice, so the time is longer than most answers take.
 const COME_AGAIN: u32 = 10;
 
-/// An [`AiApp`], and the status of an empty balance.
+/// An [`AiApp`], and the status of a reply to a caller with an empty balance.
 #[derive(Clone)]
 pub struct CompletionApp {
     asking: AiApp,
@@ -65,21 +65,22 @@ impl Deref for CompletionApp {
     }
 }
 
-/// The caller, and the body of the request. Bodies may be large here, so the body is read only when
-/// the caller is known.
+/// Verifies the caller's credential, and then reads the body. Bodies may be large, so the bodies of
+/// unknown callers aren't read.
 ///
 /// # Errors
-/// Those of an invalid credential or body.
+/// Fails if the credential or the body is invalid.
 pub(crate) async fn read<T: DeserializeOwned>(app: &App, req: &Request) -> Result<(Credential, T)> {
     http::require_json(req)?;
     let caller = auth::program(app, req).await?;
     Ok((caller, http::json(req)?))
 }
 
-/// Begins to charge a message, or finds the answer to the same request.
+/// Begins to charge a message, or returns the stored answer to an earlier request with the same
+/// key.
 ///
 /// # Errors
-/// Those of a prompt that no model may be asked, and of [`Charge::begin`].
+/// Fails if the prompt is invalid for every model, or if [`Charge::begin`] fails.
 pub(crate) async fn begin(
     app: &CompletionApp,
     req: &Request,
@@ -102,7 +103,7 @@ pub(crate) async fn begin(
     })
 }
 
-/// A stored answer as the pieces of a stream: its text, and each call as a whole.
+/// Returns a stored answer as pieces of a stream: the text is one piece, and so is each call.
 pub(crate) fn pieces(chat: &Chat) -> Vec<Piece> {
     let text = Some(chat.response.clone()).filter(|text| !text.is_empty());
     let text = text.map(|text| Piece { text, ..Piece::default() });
@@ -115,7 +116,7 @@ pub(crate) fn pieces(chat: &Chat) -> Vec<Piece> {
     text.into_iter().chain(calls).map(by_model).collect()
 }
 
-/// A number from 0 to `most`.
+/// Checks that a number is between 0 and `most`.
 pub(crate) fn number_up_to(number: Option<f64>, most: f64) -> Result<Option<f64>, String> {
     match number {
         Some(number) if !(0.0..=most).contains(&number) => {
@@ -125,7 +126,7 @@ pub(crate) fn number_up_to(number: Option<f64>, most: f64) -> Result<Option<f64>
     }
 }
 
-/// The most tokens of an answer. Some clients send -1 for no limit.
+/// Checks the limit of model tokens in an answer. Some clients send -1 for no limit.
 pub(crate) fn max_model_tokens(tokens: Option<f64>) -> Result<Option<u32>, String> {
     match tokens {
         None | Some(-1.0) => Ok(None),
@@ -134,13 +135,13 @@ pub(crate) fn max_model_tokens(tokens: Option<f64>) -> Result<Option<u32>, Strin
     }
 }
 
-/// What [`max_model_tokens`] requires, in the OpenAPI document.
+/// Returns the constraints of [`max_model_tokens`] for the OpenAPI document.
 pub(crate) fn model_token_limits() -> Value {
     json!({ "anyOf": [{ "minimum": 1, "maximum": u32::MAX }, { "const": -1 }, { "type": "null" }] })
 }
 
-/// Nothing, where other servers may have a text: generators of clients know no type that is only
-/// null.
+/// Returns the schema of a field that is always null here, but may be a text on other servers.
+/// Generators of clients don't support a type that is only null.
 pub(crate) fn null() -> Object {
     Object::with_type(SchemaType::from_iter([Type::String, Type::Null]))
 }

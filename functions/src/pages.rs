@@ -1,11 +1,12 @@
-//! The pages for browsers, and the 404 of all other paths. They are no part of the OpenAPI document.
+//! The pages for browsers, and the 404 for all unknown paths. The OpenAPI document doesn't list the
+//! pages.
 
 pub mod not_found;
 pub mod site;
 
 use shared::http::FailureFormat;
 
-/// People who open an unknown path in a browser see a page.
+/// The format of failures: a page, because people may open an unknown path in a browser.
 const FAILURES: FailureFormat = FailureFormat::Page(include_str!("pages/not_found.html"));
 
 rows! {

@@ -1,4 +1,4 @@
-//! Any bytes as a body, and any text as what a body may hold: names and addresses have one key each, whatever form they are typed in.
+//! Sends any bytes as a body, and parses any text as a field of a body. Each username and address has one key form, however it is typed.
 
 #![no_main]
 

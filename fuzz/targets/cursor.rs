@@ -1,4 +1,5 @@
-//! Any string as a page cursor: only what was sealed for this account and list is taken.
+//! Sends any string as a page cursor. Only a cursor that was sealed for this account and list is
+//! accepted.
 
 #![no_main]
 

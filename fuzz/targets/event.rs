@@ -1,4 +1,5 @@
-//! Any request to any endpoint: no panic, no 500, and always a reply that a client can read.
+//! Sends any request to any endpoint. No request causes a panic or a 500, and a client can read
+//! every reply.
 
 #![no_main]
 
@@ -123,7 +124,7 @@ impl Content {
             Self::Bytes(bytes) => {
                 (base64::Engine::encode(&base64::prelude::BASE64_STANDARD, bytes), true)
             }
-            // No password: hashing one takes longer than everything else.
+            // Send no password, because hashing takes longer than everything else.
             Self::Fields(fields) => {
                 let fields =
                     fields.into_iter().map(|(field, value)| (field.name(), value.into())).collect();

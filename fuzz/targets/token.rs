@@ -1,4 +1,4 @@
-//! Any string as a token: none is one but those that were issued, and each is of its own kind.
+//! Verifies any string as a JWT. Only issued JWTs are accepted, and each only as its own kind.
 
 #![no_main]
 
@@ -12,7 +12,7 @@ fuzz_target!(|input: (Vec<(u16, u8)>, &str)| {
     let genuine = |name: &str| ANN.registered[name].as_str().expect("a token").to_owned();
     let (access, token, refresh) = (genuine("access"), genuine("token"), genuine("refresh"));
     for (index, start) in [access.as_str(), &refresh, text].into_iter().enumerate() {
-        // Something else in the place of some of its characters.
+        // Replace some of the characters.
         let mut forged = start.as_bytes().to_vec();
         for (at, byte) in &edits {
             if !forged.is_empty() {

@@ -1,4 +1,5 @@
-//! What every target needs: the functions over an embedded DynamoDB, and a user with an account in it.
+//! The environment of every fuzz target: the functions over an embedded DynamoDB, and a user with
+//! an account in it.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -12,10 +13,10 @@ use shared::user::Account;
 use shared::{App, Request};
 use tokio::runtime::Runtime;
 
-/// Runs what waits.
+/// The runtime that drives all futures.
 pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 
-/// The server; the same for all inputs of a run.
+/// The server. All inputs of a run share it.
 static SERVER: LazyLock<Server> = LazyLock::new(|| {
     let settings = HashMap::from([("AI_PROVIDER", "scripted"), ("AI_TIMEOUT_SECONDS", "1")]);
     let lookup = |name: &str| settings.get(name).map(|value| (*value).to_owned());
@@ -24,13 +25,13 @@ static SERVER: LazyLock<Server> = LazyLock::new(|| {
 
 /// A user with an account.
 pub struct Person {
-    /// What registration answered.
+    /// The reply to the registration.
     pub registered: Value,
-    /// The account as the store holds it.
+    /// The account in the store.
     pub account: Account,
 }
 
-/// Ann.
+/// The user Ann.
 pub static ANN: LazyLock<Person> = LazyLock::new(|| {
     let body =
         json!({ "username": "ann", "email": "ann@example.com", "password": "correct horse" })
@@ -52,12 +53,12 @@ pub static ANN: LazyLock<Person> = LazyLock::new(|| {
     }
 });
 
-/// The instance of a function.
+/// Returns the `App` of a function.
 pub fn app(function: &str) -> &'static App {
     &SERVER.apps[function]
 }
 
-/// A REST API's event.
+/// Builds a REST API's event.
 pub fn event(
     method: &str,
     path: &str,
@@ -83,7 +84,7 @@ pub fn event(
     event.to_string()
 }
 
-/// What a function answers to an event; nothing where lambda_http can't read it.
+/// Returns a function's reply to an event, or `None` if lambda_http can't read the event.
 pub fn answer(function: &str, event: &str) -> Option<Response<Body>> {
     let ends = SERVER.clock.millis() + 28_000;
     let request: Request = emulator::gateway::request(event, function, ends)?;

@@ -1,9 +1,11 @@
-//! `cargo run -- estimate`: what a deployment costs in a month, and which limit it reaches first.
+//! `cargo run -- estimate`: estimates what a deployment costs in a month, and which limit it
+//! reaches first.
 //!
-//! [`prices`] has what AWS charges, [`assumptions`] the figures that only a running deployment can
-//! show, [`stack`] what the template creates, [`requests`] what each request needs, and [`quotas`]
-//! the limits; [`table`] prints the result. No module counts units: they come from the table in
-//! docs/internals/costs.tsv, which the tests compare with what requests consume.
+//! [`prices`] has AWS's prices, [`assumptions`] has figures that only a running deployment can
+//! show, [`stack`] has the resources that the template creates, [`requests`] has the needs of each
+//! request, and [`quotas`] has the limits. [`table`] prints the result. No module counts units:
+//! they are in the table in docs/internals/costs.tsv, which a test compares with what requests
+//! consume.
 
 pub mod assumptions;
 pub mod prices;
@@ -28,50 +30,50 @@ use stack::Stack;
 /// The load of a deployment.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Load {
-    /// People who chat every day.
+    /// The number of people who chat every day.
     pub users: f64,
-    /// How many chats each of them has in a day.
+    /// The number of chats that each user has in a day.
     pub chats_per_day: f64,
-    /// How many seconds the AI takes for a whole answer.
+    /// The seconds that the AI takes for a whole answer.
     pub ai_seconds: f64,
     /// The share of chats that are streamed, from 0 to 1.
     pub streamed: f64,
 }
 
-/// What a load costs and needs.
+/// The costs and needs of a load.
 #[derive(Debug, Serialize)]
 pub struct Estimate {
-    /// The load.
+    /// The load that the estimate is for.
     pub load: Load,
-    /// The bill of a month, by item.
+    /// The monthly bill, by item.
     pub month: Vec<Item>,
-    /// The sum of the bill, in dollars.
+    /// The total of the bill, in dollars.
     pub month_dollars: f64,
-    /// What a month costs without users, in dollars.
+    /// The monthly costs without users, in dollars.
     pub at_rest_dollars: f64,
-    /// What a thousand chats cost, including everything else that users do.
+    /// The costs of a thousand chats, including everything else that users do, in dollars.
     pub dollars_per_thousand_chats: f64,
-    /// What is needed at the peak of a day. The limit that a growing deployment reaches first comes
+    /// The needs at the peak of a day. The limit that a growing deployment reaches first comes
     /// first.
     pub quotas: Vec<Quota>,
     /// The limit that a growing deployment reaches first.
     pub first_that_breaks: ReachedLimit,
-    /// The first limit that neither a setting nor a request to AWS raises.
+    /// The first limit that neither a setting nor a request to AWS can raise.
     pub first_of_the_design: ReachedLimit,
-    /// The dollars for a million requests, by kind.
+    /// The costs of a million requests of each kind.
     pub per_million: Vec<Kind>,
 }
 
 /// An item of the bill.
 #[derive(Debug, Serialize)]
 pub struct Item {
-    /// What AWS charges for.
+    /// The thing that AWS charges for.
     pub item: String,
-    /// How much of it, in the unit of the price.
+    /// The quantity, in the unit of the price.
     pub quantity: f64,
     /// The unit of the price.
     pub unit: &'static str,
-    /// What the quantity costs.
+    /// The price of the quantity.
     pub dollars: f64,
 }
 
@@ -84,26 +86,26 @@ pub struct ReachedLimit {
     pub users: f64,
 }
 
-/// What a million requests of a kind cost, in dollars.
+/// The costs of a million requests of one kind, in dollars.
 #[derive(Debug, Serialize)]
 pub struct Kind {
-    /// The request, as docs/internals/costs.tsv names it.
+    /// The request's name in docs/internals/costs.tsv.
     pub request: String,
-    /// The sum of the parts below.
+    /// The sum of the costs below.
     pub dollars: f64,
-    /// The gateway, including data to the internet.
+    /// The gateway's costs, including data to the internet.
     pub gateway: f64,
-    /// The functions, without waiting for the AI.
+    /// The functions' costs, without waiting for the AI.
     pub functions: f64,
-    /// The functions while they wait for the AI.
+    /// The functions' costs while they wait for the AI.
     pub waiting: f64,
-    /// The store.
+    /// The store's costs.
     pub store: f64,
-    /// Logs and traces.
+    /// The costs of logs and traces.
     pub logs: f64,
 }
 
-/// How often a request is sent in a month, and which function answers it.
+/// A request's number per month, and the function that answers it.
 #[derive(Clone, Copy, Debug)]
 struct RequestCount {
     request: &'static str,
@@ -118,15 +120,15 @@ const SECONDS: f64 = DAYS * 86_400.0;
 /// The share of requests that X-Ray records, beyond the first request of each second.
 const TRACED: f64 = 0.05;
 
-/// How many metrics the gateway publishes for a method: the count of requests, two latencies and
-/// two kinds of errors.
+/// The number of metrics that the gateway publishes for a method: the count of requests, two
+/// latencies and two kinds of errors.
 const METRICS_OF_A_METHOD: f64 = 5.0;
 
 impl Load {
-    /// Computes what this load costs and needs.
+    /// Computes the costs and needs of this load.
     ///
     /// # Errors
-    /// A sentence that says which value is invalid, or what can't be read.
+    /// Fails with a sentence that names the invalid value, or the part that can't be read.
     pub fn estimate(self) -> Result<Estimate, String> {
         let stack = Stack::load()?;
         self.check(&stack)?;
@@ -175,22 +177,22 @@ impl Load {
         Ok(())
     }
 
-    /// The chats of a month.
+    /// Returns the number of chats in a month.
     fn chats(&self) -> f64 {
         self.users * self.chats_per_day * DAYS
     }
 
-    /// The visits of a month. Each visit is one conversation.
+    /// Returns the number of visits in a month. Each visit is one conversation.
     fn visits(&self) -> f64 {
         self.chats() / CONVERSATION.value
     }
 
-    /// The e-mails of a month.
+    /// Returns the number of e-mails in a month.
     fn emails(&self) -> f64 {
         self.users * (NEW_USERS.value + RESETS.value)
     }
 
-    /// The requests of a month.
+    /// Returns the requests in a month.
     fn sent(&self) -> Vec<RequestCount> {
         let (users, visits) = (self.users, self.visits());
         let later = self.chats() - visits;
@@ -215,20 +217,21 @@ impl Load {
         ]
     }
 
-    /// What runs in the background in a month: schedules, sweeps and e-mails.
+    /// Returns the needs of a month's background work: schedules, sweeps and e-mails.
     fn background(&self, stack: &Stack, requests: &Requests<'_>) -> Result<ResourceUse, String> {
         let behind = |needs: ResourceUse| ResourceUse { requests: 0.0, bytes_out: 0.0, ..needs };
         let mut needs = ResourceUse::default();
-        // Each run reads its index. That takes half a unit, even if the index is empty.
+        // Each run reads its index, which takes half a unit even if the index is empty.
         for (function, count) in &stack.scheduled {
             let run = behind(requests.answered_by(FILE, function)?);
             needs = needs.plus(ResourceUse { reads: 0.5, ..run }.times(*count));
         }
         let swept = behind(requests.one(SWEEP)?);
-        // A run sweeps many accounts. The row also contains a read of the index.
+        // One run sweeps many accounts. The row also includes a read of the index.
         needs = needs
             .plus(ResourceUse { invocations: 0.0, log_bytes: 0.0, ..swept }.times(self.visits()));
-        // A census reads every account, one unit each. Its index is a tenth of that.
+        // A census reads every account, which takes one unit each. The index of the census takes a
+        // tenth of these units.
         let census = requests.row(CENSUS)?;
         let days = stack.scheduled.iter().filter(|(name, _)| name == "census");
         let days: f64 = days.map(|(_, count)| count).sum();
@@ -249,7 +252,7 @@ impl Load {
             asked = asked.plus(requests.answered_by(request, function)?.times(count));
             *methods.entry(function).or_default() += count;
         }
-        // AWS charges a metric for each hour in which the method gets a request.
+        // AWS charges for a metric in each hour in which the method gets a request.
         let hours = DAYS * 24.0;
         let methods: f64 = methods.values().map(|count| 1.0 - (-count / hours).exp()).sum();
         let busy = 1.0 - (-asked.requests / hours).exp();
@@ -307,14 +310,14 @@ impl Load {
     }
 }
 
-/// The dollars for a million of each request in docs/internals/costs.tsv, and for a million of the
-/// pages' files.
+/// Returns the costs of a million requests of each kind in docs/internals/costs.tsv, and of a
+/// million files of the pages.
 fn per_million(stack: &Stack, requests: &Requests<'_>) -> Result<Vec<Kind>, String> {
     let recorded = if stack.recorded_by_x_ray { TRACED } else { 0.0 };
     let names = requests.rows().map(|cost| cost.request.as_str()).chain([FILE]);
     let kind = |request: &str| {
         let needs = requests.one(request)?;
-        // What a million requests of this many bytes cost. All other prices are for a million.
+        // The price of this many bytes times a million. All other prices are already per million.
         let by_gb = |price: Price, bytes: f64| price.dollars * bytes * MILLION / GB;
         let gateway = prices::REQUESTS.dollars + by_gb(prices::DATA_OUT, needs.bytes_out);
         let functions = prices::INVOCATIONS.dollars + prices::GB_SECONDS.dollars * needs.gb_seconds;
@@ -381,7 +384,7 @@ mod tests {
         let (fast, slow) = (fast.estimate().unwrap(), slow.estimate().unwrap());
         for (one, other) in fast.month.iter().zip(&slow.month) {
             if one.item == prices::READS.item {
-                // Each second the function looks whether the chat was stopped.
+                // The function checks every second whether the chat was stopped.
                 assert!(other.dollars > one.dollars);
                 continue;
             }

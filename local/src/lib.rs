@@ -1,5 +1,5 @@
-//! The whole API in one process: the endpoints of `functions`, between the API Gateway and the
-//! DynamoDB that `emulator` plays. It has no behaviour of its own.
+//! The whole API in one process: the endpoints in `functions`, between the local API Gateway and
+//! the embedded DynamoDB in `emulator`. This crate adds no behaviour to the product.
 //!
 //! [`server`] starts everything, [`manage`] has the commands of administrators, and [`estimate`]
 //! computes what a deployment costs.

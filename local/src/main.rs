@@ -1,5 +1,6 @@
-//! `cargo run`: the API on one machine; `cargo run -- dynamodb`: only its store; `cargo run --
-//! manage`: the commands of administrators; `cargo run -- estimate`: what a deployment costs.
+//! `cargo run` serves the API on one machine, and `cargo run -- dynamodb` only its store.
+//! `cargo run -- manage` has the commands of administrators, and `cargo run -- estimate` estimates
+//! what a deployment costs.
 
 use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
@@ -63,21 +64,21 @@ enum Command {
         #[command(flatten)]
         keep: Keep,
     },
-    /// Manage the store of the environment, or the one in the data folder
+    /// Manage the store that the environment names, or the store in the data folder
     #[command(subcommand)]
     Manage(Manage),
-    /// Estimate what a deployment on AWS costs in a month, and which limit it reaches first
+    /// Estimate the monthly costs of a deployment on AWS, and the limit that it reaches first
     Estimate {
-        /// How many people chat every day
+        /// The number of people who chat every day
         #[arg(long, value_name = "N")]
         users: f64,
-        /// How many chats each of them has a day
+        /// The number of chats per user and day
         #[arg(long, value_name = "C")]
         chats_per_day: f64,
-        /// How many seconds the AI takes for an answer
+        /// The number of seconds that the AI takes for an answer
         #[arg(long, value_name = "S")]
         ai_seconds: f64,
-        /// Which share of the chats is streamed, from 0 to 1
+        /// The share of chats that are streamed, from 0 to 1
         #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
         streamed: f64,
         /// Print JSON
@@ -97,9 +98,9 @@ struct Folder {
 enum Manage {
     /// Create an administrator
     CreateAdmin {
-        /// The username; one with an @ is the e-mail address too
+        /// The username. A username with an @ is also the e-mail address
         name: String,
-        /// The e-mail address, which is needed to reset a forgotten password
+        /// The e-mail address. The address is needed to reset a forgotten password
         #[arg(long, value_name = "ADDRESS")]
         email: Option<String>,
         /// The balance of the new account
@@ -111,7 +112,7 @@ enum Manage {
         #[command(flatten)]
         folder: Folder,
     },
-    /// Return the tokens of messages whose function died
+    /// Return the tokens held for messages whose function died
     Settle {
         #[command(flatten)]
         folder: Folder,
@@ -126,14 +127,14 @@ enum Manage {
         #[command(flatten)]
         folder: Folder,
     },
-    /// Grant an account tokens, or take some
+    /// Grant an account tokens, or take some away
     Adjust {
         /// The account's username, verified e-mail address or id
         name: String,
-        /// How many tokens; a negative number takes some
+        /// The number of tokens. A negative number takes tokens away
         #[arg(allow_negative_numbers = true)]
         amount: i64,
-        /// The reason, which the user can read too
+        /// The reason. The user can read the reason
         #[arg(long, value_name = "TEXT")]
         reason: String,
         #[command(flatten)]
@@ -144,14 +145,14 @@ enum Manage {
         #[command(flatten)]
         folder: Folder,
     },
-    /// Replace the signing key; the new one signs within five minutes
+    /// Replace the signing key. The new key signs within five minutes
     RotateKey {
         #[command(flatten)]
         folder: Folder,
     },
-    /// Withdraw a public key; the tokens that it signed become invalid
+    /// Withdraw a public key. The tokens that the key verifies become invalid
     WithdrawKey {
-        /// The key's id, as `keys` lists it
+        /// The key's id in the output of `keys`
         #[arg(allow_hyphen_values = true)]
         kid: String,
         #[command(flatten)]
@@ -164,18 +165,18 @@ enum Manage {
         #[command(flatten)]
         folder: Folder,
     },
-    /// End again in restored tables what has ended since: accounts, sessions, keys and links
+    /// End in restored tables the accounts, sessions, keys and links that have ended since
     Reapply {
         /// The second to which the tables were restored, such as 2026-11-21T10:00:00Z
         second: String,
-        /// A file with the ids of the accounts that were deleted since, one per line
+        /// A file with the ids of the accounts that were deleted since then, one per line
         #[arg(long, value_name = "FILE")]
         deleted: Option<PathBuf>,
-        /// Also delete the messages that the newer tables lack
+        /// Also delete the messages that are missing from the newer tables
         #[arg(long)]
         deleted_messages: bool,
     },
-    /// Complete or undo the transactions that a restore has cut
+    /// Complete or undo the transactions that a restore has cut in two
     Reconcile {
         /// The second to which the tables were restored, such as 2026-11-21T10:00:00Z
         second: String,
@@ -228,7 +229,7 @@ async fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
-            // The first paragraph is the failure; the rest is the usage.
+            // The first paragraph is the failure, and the rest is the usage.
             let text = error.to_string();
             let sentence: Vec<&str> =
                 text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
@@ -249,12 +250,12 @@ async fn main() -> ExitCode {
     };
     let asked =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(log.level.as_str()));
-    // Below INFO, AWS's clients log whole requests and replies, with hashes, addresses and
-    // messages. So RUST_LOG can't ask for these levels.
+    // Never log below INFO, not even if RUST_LOG asks for it: AWS's clients then log whole requests
+    // and replies, with hashes, addresses and messages.
     let lines =
         fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     tracing_subscriber::registry().with(lines.with_filter(asked.and(LevelFilter::INFO))).init();
-    // A terminal shows metrics only if they were asked for: on AWS, they are lines of the log.
+    // A terminal shows metrics only on request. On AWS, metrics are lines in the log.
     if let Some(namespace) = log.metrics {
         metrics::start(namespace, metrics::to_stdout);
     }
@@ -279,7 +280,8 @@ async fn main() -> ExitCode {
 
 async fn serve(port: u16, data: &Data) -> Result<(), String> {
     let interruption = interruption()?;
-    // Links in e-mails lead to the pages of this server. The system chooses the port 0.
+    // Links in e-mails lead to the pages of this server. With port 0, the server's port isn't known
+    // yet.
     let pages = (port != 0).then(|| format!("http://127.0.0.1:{port}"));
     let default = |name: &str| pages.clone().filter(|_| name == "MAIL_URL");
     let environment = |name: &str| std::env::var(name).ok().or_else(|| default(name));
@@ -331,7 +333,7 @@ async fn dynamodb(address: SocketAddr, keep: &Keep) -> Result<(), String> {
                 folder.display()
             );
         }
-        // Without a folder, the terminal is the only place where another program can find them.
+        // Without a folder, other programs can find the key and the secret only on the terminal.
         Data::Memory => {
             println!(
                 "Nothing is written to disk. The access key and the signing secret of this run:"
@@ -351,7 +353,7 @@ async fn dynamodb(address: SocketAddr, keep: &Keep) -> Result<(), String> {
     Ok(())
 }
 
-/// Delivers the e-mails of this store, since Lambda doesn't follow its stream here.
+/// Returns the postman of this store, because no Lambda follows the stream here.
 async fn postman(dynamo: &Dynamo, data: &Data) -> Result<Postman, String> {
     let template = Template::load()?;
     let function = template
@@ -406,8 +408,8 @@ async fn create_admin(
     manage::create_admin(data, name, email, tokens, &password).await
 }
 
-/// A future that waits for Ctrl-C, or for the signal that asks a service to stop. It notices those
-/// too that come before it is awaited.
+/// Returns a future that waits for Ctrl-C, or for the signal that stops a service. The future also
+/// notices signals that arrive before it is awaited.
 #[cfg(unix)]
 fn interruption() -> Result<impl Future<Output = ()>, String> {
     use tokio::signal::unix::{SignalKind, signal};

@@ -1,5 +1,5 @@
 //! The commands of administrators, for the store of the environment or of a data folder. Each
-//! returns the sentence that the terminal shows, or fails with one.
+//! command returns a sentence for the terminal, or fails with one.
 
 pub mod restore;
 
@@ -26,10 +26,10 @@ use crate::server::environment_of;
 use emulator::dynamo::{self, Data, Dynamo};
 use emulator::template::Template;
 
-/// Creates an administrator. A username with an `@` is the account's e-mail address too.
+/// Creates an administrator. A username with an `@` is also the account's e-mail address.
 ///
 /// # Errors
-/// A sentence for the terminal.
+/// Fails with a sentence for the terminal.
 pub async fn create_admin(
     data: &Path,
     name: &str,
@@ -86,7 +86,7 @@ pub async fn create_admin(
 /// Grants an account credits, or takes some if `amount` is negative.
 ///
 /// # Errors
-/// A sentence for the terminal.
+/// Fails with a sentence for the terminal.
 pub async fn adjust(data: &Path, name: &str, amount: i64, reason: &str) -> Result<String, String> {
     let reason = Reason::parse(reason)?;
     let change = BalanceChange::new(amount).ok_or_else(|| {
@@ -128,7 +128,7 @@ async fn adjust_in(
 /// Lets a user log in again after too many failures.
 ///
 /// # Errors
-/// A sentence for the terminal.
+/// Fails with a sentence for the terminal.
 pub async fn unlock(data: &Path, name: &str) -> Result<String, String> {
     let (app, embedded) = open(data).await?;
     let unlocked = match find(&app, name).await {
@@ -144,18 +144,19 @@ pub async fn unlock(data: &Path, name: &str) -> Result<String, String> {
     unlocked
 }
 
-/// How long an erasure that is started by hand may take.
+/// The maximum time of an erasure that is started by hand.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// How many accounts are audited at a time.
+/// The number of accounts that are audited at a time.
 const AT_A_TIME: usize = 8;
 
-/// Recomputes one account, or every account, from the ledger. Prints a line per difference, and
-/// returns the numbers of accounts and rows. The number of differences of all accounts is a metric.
+/// Recomputes one account or every account from the ledger. Prints a line per difference, and
+/// returns the numbers of accounts and rows. An audit of all accounts also writes the number of
+/// differences as a metric.
 ///
 /// # Errors
-/// The numbers of accounts, rows and differences, if there was a difference; otherwise a sentence
-/// for the terminal.
+/// Fails with the numbers of accounts, rows and differences if there was a difference; otherwise
+/// with a sentence for the terminal.
 pub async fn audit(data: &Path, name: Option<&str>) -> Result<String, String> {
     let (app, embedded) = open(data).await?;
     let mut report = Report::new();
@@ -199,7 +200,7 @@ struct Report {
     accounts: u64,
     rows: u64,
     differences: u64,
-    /// Shown on a terminal only.
+    /// A progress bar, which only a terminal shows.
     bar: ProgressBar,
 }
 
@@ -234,13 +235,13 @@ impl Report {
     }
 }
 
-/// `1 row`, `2 rows`.
+/// Formats a count with its noun: `1 row`, `2 rows`.
 pub(crate) fn counted<N: Display + From<u8> + PartialEq>(number: N, what: &str) -> String {
     format!("{number} {what}{}", if number == N::from(1) { "" } else { "s" })
 }
 
-/// The account with this id, username or verified e-mail address. If an address isn't verified, or
-/// two accounts match, the failure asks for the id.
+/// Finds the account with this id, username or verified e-mail address. If an address isn't
+/// verified, or two accounts match, the failure asks for the id.
 async fn find(app: &App, name: &str) -> Result<Account, String> {
     if clock::millis_of(name).is_some() {
         let found =
@@ -269,7 +270,8 @@ fn no_account(name: &str) -> String {
     format!("No account has the name {name:?}.")
 }
 
-/// A failure for the terminal: with its cause, which clients of the API don't get.
+/// Returns a failure's sentence for the terminal. The sentence includes the cause, which clients of
+/// the API don't get.
 pub(crate) fn sentence(error: impl Into<Error>) -> String {
     let error = error.into();
     format!("{} {}", error.detail(), error.cause().unwrap_or_default()).trim_end().to_owned()
@@ -284,7 +286,7 @@ async fn close(embedded: Option<Dynamo>) {
 /// Releases every hold whose lease has ended, as the scheduled function does.
 ///
 /// # Errors
-/// A sentence for the terminal.
+/// Fails with a sentence for the terminal.
 pub async fn settle(data: &Path) -> Result<String, String> {
     let (app, embedded) = open(data).await?;
     let swept = app.store.sweep(app.clock.seconds()).await;
@@ -296,7 +298,7 @@ pub async fn settle(data: &Path) -> Result<String, String> {
 /// Lists the public keys, one per line, oldest first.
 ///
 /// # Errors
-/// A sentence for the terminal.
+/// Fails with a sentence for the terminal.
 pub async fn keys(data: &Path) -> Result<String, String> {
     let (app, embedded) = open(data).await?;
     let published = app.store.public_keys().await;
@@ -318,10 +320,10 @@ pub async fn keys(data: &Path) -> Result<String, String> {
     }
 }
 
-/// Replaces the secret by a new random one, and publishes its key.
+/// Replaces the secret by a new random secret, and publishes its key.
 ///
 /// # Errors
-/// A sentence for the terminal.
+/// Fails with a sentence for the terminal.
 pub async fn rotate_key(data: &Path) -> Result<String, String> {
     let (settings, embedded) = settings(data).await?;
     let rotated = rotate_in(&settings).await;
@@ -351,7 +353,7 @@ async fn rotate_in(settings: &Settings<'_>) -> Result<String, String> {
 /// Withdraws a public key, unless it belongs to the signing key.
 ///
 /// # Errors
-/// A sentence for the terminal.
+/// Fails with a sentence for the terminal.
 pub async fn withdraw_key(data: &Path, kid: &str) -> Result<String, String> {
     let (app, embedded) = open(data).await?;
     let withdrawn = withdraw_in(&app, kid).await;
@@ -364,7 +366,7 @@ async fn withdraw_in(app: &App, kid: &str) -> Result<String, String> {
     if !published.iter().any(|key| key.kid == kid) {
         return Err(format!("No public key has the id {kid:?}; `manage keys` lists them."));
     }
-    // The signing key is the newest one: a key is published before it signs.
+    // The signing key is the newest key, because a key is published before it signs.
     if published
         .iter()
         .filter(|key| key.until.is_none())
@@ -382,7 +384,7 @@ async fn withdraw_in(app: &App, kid: &str) -> Result<String, String> {
 /// Erases the data of deleted accounts, as the scheduled function does, until nothing is left.
 ///
 /// # Errors
-/// A sentence for the terminal.
+/// Fails with a sentence for the terminal.
 pub async fn erase(data: &Path) -> Result<String, String> {
     let (app, embedded) = open(data).await?;
     let erased = app.store.erase(app.clock.seconds(), A_DAY).await;
@@ -396,7 +398,7 @@ pub async fn erase(data: &Path) -> Result<String, String> {
 /// Counts the accounts and sorts them, as the scheduled function does.
 ///
 /// # Errors
-/// A sentence for the terminal.
+/// Fails with a sentence for the terminal.
 pub async fn census(data: &Path) -> Result<String, String> {
     let (app, embedded) = open(data).await?;
     let census = app.store.take_census(app.clock.millis()).await;
@@ -405,13 +407,14 @@ pub async fn census(data: &Path) -> Result<String, String> {
     Ok(format!("{} with {} tokens", counted(census.users, "account"), census.tokens))
 }
 
-/// The store of [`settings`].
+/// Opens the store of [`settings`].
 async fn open(data: &Path) -> Result<(App, Option<Dynamo>), String> {
     let (settings, embedded) = settings(data).await?;
     Ok((connect(&settings).await?, embedded))
 }
 
-/// The store of these settings, for a command: someone waits for it, and it may read whole tables.
+/// Connects to the store of these settings. The time limits suit a command, which may read whole
+/// tables while a person waits.
 pub(crate) async fn connect(settings: &Settings<'_>) -> Result<App, String> {
     let config = Config::read(settings).map_err(|error| format!("{error}."))?;
     if config.dynamodb_endpoint.is_none() {
@@ -423,8 +426,8 @@ pub(crate) async fn connect(settings: &Settings<'_>) -> Result<App, String> {
     Ok(App::from_parts(config, Clock::default(), store))
 }
 
-/// The region of AWS that either variable names: boto3 and SAM CLI, with which a stack is deployed,
-/// read only the second one.
+/// Returns the AWS region that either variable names. boto3 and SAM CLI, which deploy a stack, read
+/// only the second variable.
 fn region(variable: impl Fn(&str) -> Option<String>) -> Result<String, String> {
     let set = |name| variable(name).filter(|region| !region.is_empty());
     match (set("AWS_REGION"), set("AWS_DEFAULT_REGION")) {
@@ -438,8 +441,9 @@ fn region(variable: impl Fn(&str) -> Option<String>) -> Result<String, String> {
     }
 }
 
-/// The settings of the environment, if it names the tables (`USERS_TABLE` and the others).
-/// Otherwise those of the data folder, which is opened unless another process has it open.
+/// Returns the settings of the environment, if it names the tables (`USERS_TABLE` and the others).
+/// Otherwise returns the settings of the data folder, and opens the folder unless another process
+/// has it open.
 async fn settings(data: &Path) -> Result<(Settings<'static>, Option<Dynamo>), String> {
     if std::env::var("USERS_TABLE").is_ok_and(|table| !table.is_empty()) {
         return Ok((Settings::from_env(), None));

@@ -1,5 +1,5 @@
-//! The local server: an embedded DynamoDB, every function with its own environment, the gateway
-//! that calls them, the delivery of e-mails, and the scheduled functions.
+//! The local server: an embedded DynamoDB, every function with its environment, the gateway that
+//! calls them, the delivery of e-mails, and the scheduled functions.
 
 pub mod mail;
 mod scheduled;
@@ -27,21 +27,21 @@ use emulator::dynamo::{Data, Dynamo, make_private_folder, port_sentence, write_p
 use emulator::gateway::Gateway;
 use emulator::template::{self, Template};
 
-/// How often the scheduled functions run, and the census.
+/// The intervals of the scheduled functions and of the daily census.
 const OFTEN: Duration = Duration::from_secs(300);
 const DAILY: Duration = Duration::from_secs(24 * 3600);
 
 /// A running server.
 pub struct Server {
-    /// Its URL.
+    /// The server's URL.
     pub url: String,
-    /// Its embedded DynamoDB.
+    /// The server's embedded DynamoDB.
     pub dynamo: Dynamo,
-    /// The clock of all its functions.
+    /// The clock of all functions in the server.
     pub clock: Clock,
     /// The functions behind routes, by name.
     pub functions: HashMap<String, Function>,
-    /// The [`App`] of every function that has one, by name.
+    /// The [`App`] of each function that uses one, by name.
     pub apps: HashMap<String, App>,
     /// The e-mails that were sent.
     pub mails: Option<SentMails>,
@@ -50,11 +50,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts on a loopback port (0 for any free one). `clock` is the time of all functions, and
-    /// `environment` overrides the values of the template.
+    /// Starts a server on a loopback port, or on any free port if `port` is 0. `clock` gives all
+    /// functions the time, and `environment` overrides the template's values.
     ///
     /// # Errors
-    /// A sentence for the terminal.
+    /// Fails with a sentence for the terminal.
     pub async fn start(
         port: u16,
         data: &Data,
@@ -117,7 +117,7 @@ impl Server {
         Ok(Self { url, dynamo, clock, functions, apps, mails, stop, server })
     }
 
-    /// Waits for running requests, and stops.
+    /// Waits for running requests, and stops the server.
     pub async fn stop(self) {
         let _ = self.stop.send(());
         let _ = self.server.await;
@@ -125,8 +125,8 @@ impl Server {
     }
 }
 
-/// Runs a scheduled function, as the template's schedules do on AWS. A daily one begins after a day:
-/// on a laptop a command does its work.
+/// Runs a scheduled function, as the template's schedules do on AWS. A daily function first runs
+/// after a day; until then, a command can do its work.
 async fn on_schedule<F>(name: &str, app: App, every: Duration, work: fn(App) -> F)
 where
     F: Future<Output = shared::Result<()>> + Send + 'static,
@@ -142,8 +142,8 @@ where
     }
 }
 
-/// A variable of a function as in the template, but with this endpoint and this secret, without
-/// metrics and limits per address, and with as many chats at once as an account can have.
+/// Returns a function's variable as in the template, with exceptions: this endpoint, this secret,
+/// no metrics and limits per address, and as many simultaneous chats as an account can have.
 pub fn environment_of(
     function: &template::Function,
     name: &str,
@@ -154,21 +154,21 @@ pub fn environment_of(
     Some(match name {
         "DYNAMODB_ENDPOINT" => dynamodb.to_owned(),
         "SIGNING_SECRET" => secret.to_owned(),
-        // The output of the emulators is for people.
+        // People read the output of the emulators, so it has no metrics.
         "METRICS_NAMESPACE" => String::new(),
         // All local clients have the same address.
         "LOGIN_FAILURES_PER_ADDRESS" | "REGISTRATIONS_PER_ADDRESS" => "0".to_owned(),
-        // A chat that waits takes no instance of a function from others.
+        // On one machine, a waiting chat takes no Lambda instance from other requests.
         "PARALLEL_CHATS" => "64".to_owned(),
         _ => value.clone(),
     })
 }
 
-/// Writes the environment of all functions for the two emulators of Lambda: every variable of the
+/// Writes the environment of all functions for the two Lambda emulators: every variable of the
 /// template, with this store and its secret.
 ///
 /// # Errors
-/// A sentence for the terminal.
+/// Fails with a sentence for the terminal.
 pub fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> {
     make_private_folder(folder)
         .map_err(|error| format!("The folder {} can't be written: {error}.", folder.display()))?;
@@ -177,8 +177,8 @@ pub fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> 
         let mut variables = Map::new();
         for function in &template.functions {
             for name in function.environment.keys() {
-                // Functions share these variables, so the first function's value counts: of
-                // `AI_TIMEOUT_SECONDS` the one of `chat`, the shortest.
+                // Functions share these variables, so the first function's value counts. For
+                // `AI_TIMEOUT_SECONDS` that is the value of `chat`, which is the shortest.
                 if variables.contains_key(name) {
                     continue;
                 }
@@ -199,7 +199,7 @@ pub fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> 
     let lines =
         here.iter().map(|(name, value)| format!("{name}={}\n", value.as_str().unwrap_or_default()));
     write_private(&folder.join("lambda.env"), &lines.collect::<String>())?;
-    // Containers don't see the folder.
+    // Containers can't read the secret's file in the folder.
     let in_container = environment(&dynamo.url_at("host.docker.internal"), &dynamo.secret);
     write_private(
         &folder.join("sam.json"),
@@ -207,8 +207,8 @@ pub fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> 
     )
 }
 
-/// Every function that has routes. Those that publish the public key start before those that read
-/// it.
+/// Starts every function that has routes. Functions that publish the public key start before
+/// functions that read it.
 async fn functions(
     template: &Template,
     clock: &Clock,
@@ -227,7 +227,7 @@ async fn functions(
     Ok(functions)
 }
 
-/// The settings of a function of the template.
+/// Returns the settings of a function in the template.
 fn settings<'t>(
     template: &'t Template,
     name: &str,

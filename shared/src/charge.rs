@@ -61,8 +61,8 @@ pub enum BeginOutcome {
     Replayed(Box<Chat>),
 }
 
-/// A chat whose credits are reserved. If the chat isn't answered, they stay reserved until the
-/// lease ends.
+/// A chat whose credits are reserved. If the chat isn't answered, its credits stay reserved until
+/// the lease ends.
 pub struct Charge {
     app: AiApp,
     chat_id: Uuid,
@@ -79,7 +79,7 @@ pub struct Charge {
     can_be_stopped: bool,
 }
 
-/// A chat that was answered, stored and paid.
+/// A chat that was answered, stored and paid for.
 #[derive(Clone, Debug)]
 pub struct ChargedChat {
     /// The chat as it is stored.

@@ -1,15 +1,15 @@
-//! `alarms.yaml`: the alarms and the dashboard. The table below has every alarm; groups of functions,
-//! tables and indexes come from `template.yaml`.
+//! Generates `alarms.yaml`, which contains the alarms and the dashboard. The table below has every
+//! alarm. Groups of functions, tables and indexes come from `template.yaml`.
 
 use crate::Failure;
 use crate::files::Files;
 use crate::groups::Group;
 use crate::template::Template;
 
-/// An alarm of CloudWatch. Without data it stays as it is, unless `missing` says otherwise.
+/// A CloudWatch alarm.
 struct Alarm {
     name: String,
-    /// Its comment.
+    /// The comment above the alarm.
     about: &'static str,
     /// The section of docs/operate/runbooks.md that says what to do.
     runbook: &'static str,
@@ -18,14 +18,14 @@ struct Alarm {
     threshold: &'static str,
     /// How many of the last periods must break the threshold.
     periods: (u32, u32),
-    /// What periods without data are.
+    /// The treatment of periods without data.
     missing: &'static str,
 }
 
-/// What an alarm compares with its threshold.
+/// The value that an alarm compares with its threshold.
 enum Watches {
     One(Metric),
-    /// The value of an expression of several metrics, each with its id.
+    /// The value of an expression over several metrics, each with its id.
     Several {
         id: &'static str,
         expression: String,
@@ -33,13 +33,13 @@ enum Watches {
     },
 }
 
-/// A metric, of which one statistic is computed for each period.
+/// A metric and the statistic that is computed for each period.
 struct Metric {
     namespace: &'static str,
     name: &'static str,
     dimensions: Vec<(&'static str, String)>,
     statistic: &'static str,
-    /// In seconds.
+    /// The length of a period in seconds.
     period: u32,
 }
 
@@ -51,7 +51,7 @@ const FIVE_MINUTES: u32 = 300;
 const OWN: &str = "!Ref Stack";
 
 impl Alarm {
-    /// An alarm at this threshold, in a single period.
+    /// Creates an alarm with this threshold, for a single period.
     fn at_threshold(
         threshold: &'static str,
         name: &str,
@@ -74,7 +74,7 @@ impl Alarm {
         Self { about, ..self }
     }
 
-    /// `some` of `all` periods must break the threshold.
+    /// Sets how many of the last `all` periods must break the threshold.
     fn for_periods(self, some: u32, all: u32) -> Self {
         Self { periods: (some, all), ..self }
     }
@@ -103,13 +103,13 @@ impl Metric {
     }
 }
 
-/// The sum or another function of metrics that have the ids `x0`, `x1` and so on.
+/// Applies a function, such as the sum, to metrics with the ids `x0`, `x1` and so on.
 fn all(id: &'static str, function: &str, metrics: Vec<(String, Metric)>) -> Watches {
     let ids: Vec<&str> = metrics.iter().map(|(id, _)| id.as_str()).collect();
     Watches::Several { id, expression: format!("{function}([{}])", ids.join(", ")), metrics }
 }
 
-/// Every alarm, in the order of the dashboard.
+/// Returns every alarm, in the order of the dashboard.
 fn alarms(template: &Template, groups: &[Group]) -> Result<Vec<Alarm>, Failure> {
     let mut alarms = Vec::new();
     let watched = || groups.iter().filter_map(|group| Some((group, group.alarms.as_ref()?)));
@@ -274,7 +274,7 @@ fn alarms(template: &Template, groups: &[Group]) -> Result<Vec<Alarm>, Failure> 
     Ok(alarms)
 }
 
-/// The alarms for refused reads and writes of the tables and their indexes.
+/// Returns the alarms for throttled reads and writes of the tables and their indexes.
 fn throttled(template: &Template) -> [Alarm; 3] {
     let throttles = |name| Metric::sum("AWS/DynamoDB", name);
     let table = |index: usize| format!("!Select [{index}, !Ref Tables]");
@@ -331,7 +331,8 @@ pub fn generate(files: &mut Files, template: &Template, groups: &[Group]) -> Res
     Ok(())
 }
 
-/// A section of docs/operate/runbooks.md with the names of its alarms. Those of template.yaml stay.
+/// Updates the names of the alarms in a section of docs/operate/runbooks.md. Alarms of
+/// template.yaml stay.
 fn with_alarms(section: &str, alarms: &[Alarm]) -> String {
     const LIST: &str = "\nAlarms: ";
     let anchor = section.lines().next().unwrap_or_default().to_lowercase().replace(' ', "-");
@@ -394,7 +395,7 @@ impl Alarm {
 }
 
 impl Metric {
-    /// Its name and dimensions, each line after `indent`.
+    /// Writes the metric's name and dimensions, each on a line after `indent`.
     fn yaml(&self, indent: &str) -> String {
         let Self { namespace, name, dimensions, .. } = self;
         let mut text = format!("{indent}Namespace: {namespace}\n{indent}MetricName: {name}\n");
@@ -408,7 +409,7 @@ impl Metric {
     }
 }
 
-/// A comment before a resource, in lines of at most 100 characters.
+/// Writes a comment before a resource, in lines of at most 100 characters.
 fn comment(about: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     for word in about.split_whitespace() {
@@ -420,7 +421,8 @@ fn comment(about: &str) -> String {
     lines.into_iter().map(|line| line + "\n").collect()
 }
 
-/// The state of every alarm, a graph of what each watches, and the latest failures in the log.
+/// Writes the dashboard: the state of every alarm, a graph of its metrics, and the latest failures
+/// in the log.
 fn dashboard(alarms: &[Alarm]) -> String {
     let names = || {
         let arn = |name: &str| (name.to_owned(), format!("${{{name}.Arn}}"));

@@ -1,5 +1,6 @@
-//! The Lambda binaries, `functions/src/bin/*.rs`, and their rows in the manifest, which turn off
-//! their test harnesses; and the first line of each endpoint's file, which says its routes.
+//! Generates the Lambda binaries, `functions/src/bin/*.rs`, and their rows in the manifest, which
+//! turn off their test harnesses. Also writes the routes into the first line of each endpoint's
+//! file.
 
 use functions::{ENDPOINTS, ROUTES, background};
 
@@ -47,7 +48,8 @@ pub fn generate(files: &mut Files, template: &Template) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Begins an endpoint's file with its routes, and wraps this paragraph again if they changed.
+/// Begins an endpoint's file with its routes. If the routes changed, wraps the first paragraph
+/// again.
 fn first_line(files: &mut Files, path: &str, endpoint: &str) -> Result<(), Failure> {
     let routes: Vec<String> = ROUTES
         .iter()

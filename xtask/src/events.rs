@@ -1,5 +1,6 @@
-//! `events/*.json`: a request to each endpoint as API Gateway sends it to a function, for `sam local
-//! invoke` and the tests. Bodies and parameters are the examples of the OpenAPI document.
+//! Generates `events/*.json`: one request to each endpoint, as API Gateway sends it to a function,
+//! for `sam local invoke` and the tests. Bodies and parameters are the examples in the OpenAPI
+//! document.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,8 @@ use shared::http::Route;
 use crate::Failure;
 use crate::files::Files;
 
-/// Values that differ for each account, by endpoint and field. The sender of an event replaces them.
+/// Values that differ for each account, by endpoint and field. A script that sends an event
+/// replaces them.
 const PLACEHOLDERS: [(&str, &str, &str); 6] = [
     ("admin_grants", "user", "USER_ID"),
     ("email_verify", "token", "VERIFY_TOKEN"),
@@ -50,7 +52,7 @@ struct Context<'r> {
     domain_name: &'static str,
     http_method: &'r str,
     identity: Identity,
-    /// With the stage.
+    /// The path with the stage.
     path: String,
     protocol: &'static str,
     request_id: &'static str,
@@ -138,7 +140,7 @@ fn event(document: &Value, route: &Route) -> Result<String, Failure> {
     Ok(serde_json::to_string_pretty(&event)? + "\n")
 }
 
-/// The placeholder of the credential that an operation accepts.
+/// Returns the placeholder for the credential that an operation accepts.
 fn credential(operation: &Value, path: &str) -> Option<&'static str> {
     let schemes = operation.get("security")?.as_array()?;
     match path {
@@ -149,8 +151,8 @@ fn credential(operation: &Value, path: &str) -> Option<&'static str> {
     }
 }
 
-/// The parameters of a path: the example in the document, or a placeholder for an id, named after
-/// what the id belongs to.
+/// Returns the parameters of a path. A parameter is the example in the document, or a placeholder
+/// for an id, named after the thing that has the id.
 fn parameters(document: &Value, operation: Option<&Value>, path: &str) -> BTreeMap<String, String> {
     let described = |name: &str| {
         let parameters = operation?.get("parameters")?.as_array()?;
@@ -179,7 +181,8 @@ fn parameters(document: &Value, operation: Option<&Value>, path: &str) -> BTreeM
     parameters
 }
 
-/// The example of an operation's body: that of its schema, or its required fields.
+/// Returns the example of an operation's body: the schema's example, or the examples of its
+/// required fields.
 fn body(document: &Value, operation: &Value, route: &Route) -> Result<Option<String>, Failure> {
     let Some(schema) = operation.pointer("/requestBody/content/application~1json/schema") else {
         return Ok(None);
@@ -200,7 +203,7 @@ fn body(document: &Value, operation: &Value, route: &Route) -> Result<Option<Str
     Ok(Some(serde_json::to_string(&example)?))
 }
 
-/// The examples of a schema's required fields, or the name of a field that has none.
+/// Returns the examples of a schema's required fields, or the name of a field without an example.
 fn required(document: &Value, schema: &Value) -> Result<Map<String, Value>, String> {
     let names = schema.get("required").and_then(Value::as_array).into_iter().flatten();
     names
@@ -213,13 +216,13 @@ fn required(document: &Value, schema: &Value) -> Result<Map<String, Value>, Stri
         .collect()
 }
 
-/// What a schema's `$ref` points to, or the schema.
+/// Resolves a schema's `$ref`. Returns other schemas unchanged.
 fn resolve<'d>(document: &'d Value, schema: &'d Value) -> &'d Value {
     let pointer = schema.get("$ref").and_then(Value::as_str).and_then(|at| at.strip_prefix('#'));
     pointer.and_then(|pointer| document.pointer(pointer)).unwrap_or(schema)
 }
 
-/// Replaces each field of this name.
+/// Replaces the value of each field with this name.
 fn replace(value: &mut Value, field: &str, text: &str) {
     match value {
         Value::Object(fields) => {

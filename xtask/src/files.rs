@@ -1,4 +1,4 @@
-//! The files that are generated, and the parts of files that people write otherwise.
+//! The generated files, and the generated parts of files that people write.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Failure;
 
-/// What each file must contain.
+/// The expected content of each generated file.
 pub struct Files {
     root: PathBuf,
     wanted: BTreeMap<String, String>,
@@ -18,7 +18,7 @@ impl Files {
         Self { root, wanted: BTreeMap::new(), obsolete: BTreeSet::new() }
     }
 
-    /// The text of a file as it is, or as it was generated before.
+    /// Returns the text of a file, including earlier changes of this run.
     pub fn read(&self, path: &str) -> Result<String, Failure> {
         match self.wanted.get(path) {
             Some(text) => Ok(text.clone()),
@@ -27,13 +27,13 @@ impl Files {
         }
     }
 
-    /// A whole file.
+    /// Generates a whole file.
     pub fn put(&mut self, path: &str, text: String) {
         self.wanted.insert(path.to_owned(), text);
     }
 
-    /// A part of a file: the lines between those that contain `generated: NAME` and
-    /// `end of generated`.
+    /// Generates a part of a file: the lines between the line with `generated: NAME` and the line
+    /// with `end of generated`.
     pub fn put_part(&mut self, path: &str, name: &str, lines: &str) -> Result<(), Failure> {
         let text = self.read(path)?;
         let missing = || format!("{path} has no lines `generated: {name}` and `end of generated`");
@@ -49,7 +49,7 @@ impl Files {
         Ok(())
     }
 
-    /// Deletes the files of a folder that were not generated.
+    /// Deletes the files in a folder that were not generated.
     pub fn delete_unlisted(&mut self, folder: &str) -> Result<(), Failure> {
         for entry in fs::read_dir(self.root.join(folder))? {
             let path = format!("{folder}/{}", entry?.file_name().to_string_lossy());
@@ -61,7 +61,7 @@ impl Files {
     }
 
     /// # Errors
-    /// The names of the files that would change.
+    /// Fails with the names of the files that would change.
     pub fn check(&self) -> Result<(), Failure> {
         let differs = |path: &Path, text: &str| {
             fs::read_to_string(self.root.join(path)).map_or(true, |current| current != text)
@@ -81,7 +81,7 @@ impl Files {
     pub fn write(&self) -> Result<(), Failure> {
         for (path, text) in &self.wanted {
             let file = self.root.join(path);
-            // Cargo compiles again what has a new time.
+            // Don't touch unchanged files, because Cargo recompiles a file with a new time.
             if fs::read_to_string(&file).is_ok_and(|current| current == *text) {
                 continue;
             }

@@ -1,5 +1,5 @@
-//! The groups of functions whose errors and throttles an alarm adds up: an alarm takes ten metrics
-//! at most
+//! Groups of functions whose errors or throttles one alarm adds up. An alarm can use at most ten
+//! metrics
 //! ([reference](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html)).
 
 use functions::ENDPOINTS;
@@ -8,8 +8,8 @@ use crate::Failure;
 use crate::files::Files;
 use crate::template::Template;
 
-/// The groups that keep their functions, because an alarm that lost a function would be another
-/// alarm. Functions that are in none of them are in further groups of ten.
+/// The groups whose functions never change, because an alarm with other functions would be a
+/// different alarm. Functions that aren't in these groups are in further groups of ten.
 const FIXED: [(&str, &str, &[&str]); 8] = [
     (
         "Account",
@@ -112,8 +112,8 @@ const FIXED: [(&str, &str, &[&str]); 8] = [
     ),
 ];
 
-/// The functions whose time for an answer is watched: they are called often, and neither ask the AI
-/// nor export.
+/// The functions whose response time is watched. These functions are called often, don't call the
+/// AI, and don't export data.
 const QUICK: [&str; 10] = [
     "register",
     "login",
@@ -127,27 +127,28 @@ const QUICK: [&str; 10] = [
     "ledger",
 ];
 
-/// The most functions of a group.
+/// The maximum number of functions in a group.
 const MOST: usize = 10;
 
 /// A group of functions.
 pub struct Group {
-    /// The parameter of `alarms.yaml` that lists them.
+    /// The parameter of `alarms.yaml` that lists the functions.
     pub parameter: String,
-    /// What the names of its alarms end with. `None` if it has no alarms for errors and throttles.
+    /// The end of the names of the group's alarms. `None` if the group has no alarms for errors and
+    /// throttles.
     pub alarms: Option<String>,
     pub about: String,
-    /// The names and logical ids of its functions.
+    /// The names and logical ids of the functions.
     pub functions: Vec<(String, String)>,
 }
 
 impl Group {
-    /// Whether a schedule or a stream invokes its functions.
+    /// Returns true if a schedule or a stream invokes the group's functions.
     pub fn is_background(&self) -> bool {
         self.parameter == "BackgroundFunctions"
     }
 
-    /// A reference to one of its functions in `alarms.yaml`.
+    /// Returns a reference to one of the group's functions, for `alarms.yaml`.
     pub fn reference(&self, name: &str) -> Result<String, Failure> {
         let index = self.functions.iter().position(|(function, _)| function == name);
         let index = index.ok_or_else(|| format!("{name} is not in {}", self.parameter))?;
@@ -155,7 +156,7 @@ impl Group {
     }
 }
 
-/// All groups. The last one is the quick functions.
+/// Returns all groups. The quick functions are the last group.
 pub fn groups(template: &Template) -> Result<Vec<Group>, Failure> {
     let group = |name: &str, about: &str, functions: &[&str]| -> Result<Group, Failure> {
         let ids: Result<Vec<_>, Failure> = functions
@@ -191,7 +192,7 @@ pub fn groups(template: &Template) -> Result<Vec<Group>, Failure> {
     Ok(groups)
 }
 
-/// The lists that `template.yaml` passes to `alarms.yaml`.
+/// Generates the lists that `template.yaml` passes to `alarms.yaml`.
 pub fn generate(files: &mut Files, groups: &[Group]) -> Result<(), Failure> {
     let mut lists = String::new();
     for Group { parameter, functions, .. } in groups {

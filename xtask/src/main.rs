@@ -1,4 +1,4 @@
-//! Commands for people who change this project: `cargo xtask generate` and `cargo xtask new`.
+//! Commands for developers of this project: `cargo xtask generate` and `cargo xtask new`.
 
 mod alarms;
 mod bins;
@@ -17,7 +17,7 @@ use clap::{Parser, Subcommand};
 use crate::files::Files;
 use crate::template::Template;
 
-/// A sentence that says what to do.
+/// A sentence that says what went wrong or what to do.
 type Failure = Box<dyn std::error::Error>;
 
 #[derive(Parser)]
@@ -55,7 +55,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// The root of the repository from which Cargo runs this program, which may be a copy of the one in which it was compiled.
+/// Returns the root of the repository in which Cargo runs this program. This may be a copy of the repository in which the program was
+/// compiled.
 fn root() -> Result<PathBuf, Failure> {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").ok_or("Run it as `cargo xtask`.")?;
     Ok(Path::new(&package).join(".."))

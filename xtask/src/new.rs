@@ -1,4 +1,4 @@
-//! `cargo xtask new`: an endpoint that builds, passes the tests and answers.
+//! `cargo xtask new`: adds an endpoint that builds, passes the tests and answers.
 
 use std::fs;
 use std::path::Path;
@@ -8,23 +8,23 @@ use functions::{ENDPOINTS, ROUTES};
 
 use crate::Failure;
 
-/// A new endpoint. It requires an access token, reads the caller's account and answers with a
+/// A new endpoint, which requires an access token, reads the caller's account and answers with a
 /// sentence.
 #[derive(Args)]
 pub struct Endpoint {
-    /// Its name, which its file, binary and event get too: lower case, with underscores
+    /// The name of the endpoint, its file, binary and event: lower case, with underscores
     name: String,
-    /// GET, POST, PUT, PATCH or DELETE
+    /// The method: GET, POST, PUT, PATCH or DELETE
     method: String,
-    /// Its path without a trailing slash and without parameters, which no other endpoint has
+    /// The path, without a trailing slash or parameters. No other endpoint may have it
     path: String,
-    /// The folder in functions/src, and of its test in tests/endpoints
+    /// The folder in functions/src, and of the test in tests/endpoints
     #[arg(long, default_value = "service")]
     room: String,
 }
 
 impl Endpoint {
-    /// Writes its file, row, block in `template.yaml` and test.
+    /// Writes the endpoint's file, its row, its block in `template.yaml`, and its test.
     pub fn write(&self, root: &Path) -> Result<(), Failure> {
         self.check()?;
         let Self { name, method, path, room } = self;
@@ -94,7 +94,7 @@ impl Endpoint {
         Ok(())
     }
 
-    /// `Ring bell`, for `ring_bell`.
+    /// Returns the name as words: `Ring bell` for `ring_bell`.
     fn words(&self) -> String {
         let words = self.name.replace('_', " ");
         let (first, rest) = words.split_at(1);
@@ -208,7 +208,7 @@ async fn {name}() {{
     }
 }
 
-/// Adds a line to the lines that begin like this, which are in order.
+/// Inserts a line among the lines with the same beginning, which are in order.
 fn in_order(text: &str, beginning: &str, line: &str) -> Option<String> {
     let alike = |other: &&str| other.starts_with(beginning) && other.ends_with(';');
     let lines: Vec<&str> = text.lines().collect();

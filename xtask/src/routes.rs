@@ -1,4 +1,4 @@
-//! The routes for `cargo lambda watch` and for scripts.
+//! Generates the routes for `cargo lambda watch` and for scripts.
 
 use functions::ROUTES;
 use shared::http::Route;
@@ -27,8 +27,9 @@ pub fn generate(files: &mut Files, template: &Template) -> Result<(), Failure> {
     files.put_part("CargoLambda.toml", "routes", &watched(template))
 }
 
-/// The routes of `cargo lambda watch`, which matches paths exactly and doesn't support `ANY`: each
-/// path with and without the trailing slash, unless its end matches both.
+/// Returns the routes of `cargo lambda watch`. `cargo lambda watch` matches paths exactly and
+/// doesn't support `ANY`, so each path is listed with and without the trailing slash, unless its
+/// end matches both.
 fn watched(template: &Template) -> String {
     let mut rows = String::new();
     let mut paths: Vec<&str> = Vec::new();
@@ -60,14 +61,15 @@ fn watched(template: &Template) -> String {
     rows
 }
 
-/// A path with a greedy parameter, `{file+}`, in the notation of `cargo lambda watch`: `{*file}`.
+/// Converts a path with a greedy parameter, `{file+}`, to the notation of `cargo lambda watch`,
+/// `{*file}`.
 fn greedy(path: &str) -> Option<String> {
     let (start, name) = path.strip_suffix("+}")?.rsplit_once('{')?;
     Some(format!("{start}{{*{name}}}"))
 }
 
-/// The functions of a path, each with its methods. A path of one function lists none: it takes all
-/// methods, and refuses some itself.
+/// Returns the functions of a path, each with its methods. If a path has only one function, its
+/// list of methods is empty: the function gets all methods, and rejects some of them.
 fn owners<'t>(template: &'t Template, path: &str) -> Vec<(&'t str, Vec<&'t str>)> {
     let methods = |function: &'t Function| {
         let own = function.routes.iter().filter(|(_, other)| other == path);

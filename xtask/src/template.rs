@@ -1,47 +1,47 @@
-//! What `template.yaml` says of functions and tables.
+//! Reads functions and tables from `template.yaml`.
 
 use serde_norway::Value;
 
 use crate::Failure;
 
-/// The functions and tables in the order of the template.
+/// The template's functions and tables, in order.
 pub struct Template {
     pub functions: Vec<Function>,
     pub tables: Vec<Table>,
 }
 
-/// A function.
+/// A function in the template.
 pub struct Function {
-    /// The name of its binary, which is the endpoint's.
+    /// The name of the function's binary, which is also the endpoint's name.
     pub name: String,
-    /// Its logical id.
+    /// The function's logical id.
     pub id: String,
     pub invoked: Invoked,
-    /// The methods and paths of its events.
+    /// The methods and paths of the function's events.
     pub routes: Vec<(String, String)>,
 }
 
-/// What invokes a function.
+/// The service or event that invokes a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Invoked {
-    /// API Gateway, which waits for the whole reply.
+    /// API Gateway invokes the function, and waits for the whole reply.
     Request,
-    /// API Gateway, which passes on each piece of the reply.
+    /// API Gateway invokes the function, and passes on each piece of the reply.
     StreamedRequest,
     Schedule,
-    /// The stream of a table.
+    /// A table's stream invokes the function.
     TableStream,
 }
 
-/// A table.
+/// A table in the template.
 pub struct Table {
-    /// The names of its global secondary indexes.
+    /// The names of the table's global secondary indexes.
     pub indexes: Vec<String>,
 }
 
 impl Template {
     /// # Errors
-    /// A sentence that names what can't be read.
+    /// Fails with a sentence that names the part that can't be read.
     pub fn read(text: &str) -> Result<Self, Failure> {
         let unreadable = |error| format!("template.yaml: {error}");
         let document = emulator::template::parse(text).map_err(unreadable)?;
@@ -78,7 +78,7 @@ impl Template {
     }
 
     /// # Errors
-    /// A sentence, if there is no such function.
+    /// Fails with a sentence if the template has no such function.
     pub fn function(&self, name: &str) -> Result<&Function, Failure> {
         self.functions.iter().find(|function| function.name == name).ok_or_else(|| {
             format!("template.yaml has no function with the binary {name}: add its block").into()

@@ -1,8 +1,8 @@
 //! `DELETE /api/user` - delete the caller's account.
 //!
-//! In: `{password}`. Out: 202. All tokens of the account are invalid at once. Its e-mail address is
-//! free at once, and so is its username if that is the address; other usernames are free after a
-//! day. Its messages are erased within minutes. The last administrator gets 409.
+//! In: `{password}`. Out: 202. All tokens of the account are invalid at once. The account's e-mail
+//! address is free at once, and so is a username that equals this address; other usernames are free
+//! after a day. The account's messages are erased within minutes. The last administrator gets 409.
 
 use serde::Deserialize;
 use shared::app::GuardApp;
@@ -20,8 +20,8 @@ struct Body {
     password: Option<String>,
 }
 
-/// Checks the password, since a deletion can't be undone, and deletes the account in one
-/// transaction.
+/// Deletes the account in one transaction. The password is checked first, because a deletion can't
+/// be undone.
 #[utoipa::path(
     delete,
     path = super::path::account_delete,

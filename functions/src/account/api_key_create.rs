@@ -1,7 +1,7 @@
 //! `POST /api/user/api-keys` - create an API key for a program.
 //!
-//! In: `{name}`, 1 to 100 characters. Out: 201 with `id`, `name`, `key`, `hint` and `created`. Only
-//! this reply has the key: the store has its hash.
+//! In: `{name}`, 1 to 100 characters. Out: 201 with `id`, `name`, `key`, `hint` and `created`. The
+//! key can't be shown again, because the store keeps only its hash.
 
 use serde::{Deserialize, Serialize};
 use shared::error::{Failure, required};
@@ -18,7 +18,7 @@ struct Body {
     name: Option<String>,
 }
 
-/// Creates the key in one transaction, which also checks the account and counts the key.
+/// Creates the key in one transaction, which also checks the account and its number of keys.
 #[utoipa::path(
     post,
     path = super::path::api_key_create,

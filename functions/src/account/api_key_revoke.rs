@@ -1,14 +1,15 @@
 //! `DELETE /api/user/api-keys/{id}` - revoke one of the caller's API keys.
 //!
-//! Out: a message; 404 for a key that isn't the caller's or was revoked. The key is invalid at
-//! once.
+//! Out: a message; 404 for a key that doesn't belong to the caller or was already revoked. The key
+//! is invalid at once.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
 use shared::view::Done;
 use shared::{App, Reply, Request, auth, http};
 
-/// Deletes the key in one transaction, which also checks the account and counts its keys.
+/// Deletes the key in one transaction, which also checks the account and updates its number of
+/// keys.
 #[utoipa::path(
     delete,
     path = super::path::api_key_revoke,

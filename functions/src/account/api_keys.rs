@@ -1,13 +1,13 @@
-//! `GET /api/user/api-keys` - the caller's API keys, newest first, as a bare list of all of them.
+//! `GET /api/user/api-keys` - all of the caller's API keys, newest first, as a bare list.
 //!
-//! Out: `id`, `name`, `hint` (the last four characters of the key) and `created` of each. An
-//! account has at most 50 keys, so the list has no pages.
+//! Out: `id`, `name`, `hint` (the key's last four characters) and `created` of each key. An account
+//! has at most 50 keys, so the list has no pages.
 
 use shared::view::ApiKey;
 use shared::{App, Reply, Request, auth, http};
 
-/// Reads the ids from an index at the same time as the account, and then the keys, strongly
-/// consistent.
+/// Reads the keys' ids from an index, at the same time as the account, and then the keys. The keys
+/// are strongly consistent.
 #[utoipa::path(
     get,
     path = super::path::api_keys,

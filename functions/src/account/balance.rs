@@ -1,13 +1,13 @@
 //! `GET /api/tokens`, `GET /api/token_balance`, `GET /api/tokenbalance`, `GET /api/user/balance` -
 //! the caller's balance.
 //!
-//! Out: `tokens`, `tokens_left` and `remaining_tokens`, which are the same number, and `tokens_held`,
-//! which are held for messages whose answer isn't finished.
+//! Out: `tokens`, `tokens_left` and `remaining_tokens`, which are the same number, and
+//! `tokens_held`, the tokens held for messages whose answers aren't finished.
 
 use shared::view::CurrentBalance;
 use shared::{App, Reply, Request, auth, http};
 
-/// Strongly consistent.
+/// Reads the balance, strongly consistent.
 #[utoipa::path(
     get,
     path = super::path::balance,

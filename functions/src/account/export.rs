@@ -1,9 +1,9 @@
 //! `GET /api/user/export` - all data of the caller, as one JSON document.
 //!
-//! Out: `profile`, `balance`, `instructions`, and `sessions`, `api_keys`, `conversations`, `chats` and
-//! `ledger`, newest first, as a file. The function reads the data page by page while the client reads
-//! the reply, so only Lambda limits the size (200 MB). If it fails in the middle, the document is cut
-//! off and isn't valid JSON.
+//! Out: a file with `profile`, `balance`, `instructions`, and the lists `sessions`, `api_keys`,
+//! `conversations`, `chats` and `ledger`, newest first. The function reads the data page by page
+//! while the client reads the reply, so only Lambda limits the size (200 MB). If the function fails
+//! in the middle, the document is cut off and isn't valid JSON.
 
 use std::borrow::Cow;
 
@@ -16,10 +16,10 @@ use utoipa::openapi::schema::{AllOf, Array, Object, Schema};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-/// How many messages or rows are read at a time. DynamoDB returns at most 1 MB.
+/// The number of messages or rows that are read at a time. DynamoDB returns at most 1 MB.
 const PAGE: usize = 100;
 
-/// Refuses invalid tokens before the first byte.
+/// Checks the caller's token before sending the first byte.
 #[utoipa::path(
     get,
     path = super::path::export,
@@ -44,7 +44,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
     })
 }
 
-/// All data of an account: the fields of [`Head`], and then the lists, newest first.
+/// The schema of the document: all data of an account, with the fields of [`Head`] and then the
+/// lists, newest first.
 #[derive(Debug)]
 pub struct Export;
 
@@ -64,7 +65,7 @@ impl ToSchema for Export {
     }
 }
 
-/// The beginning of the document.
+/// The fields before the lists.
 #[derive(Serialize, ToSchema)]
 struct Head<'a> {
     /// When the document was created.
@@ -72,17 +73,17 @@ struct Head<'a> {
     exported: String,
     /// The account.
     profile: User<'a>,
-    /// The tokens.
+    /// The balance and totals.
     balance: ExportedBalance,
     /// The instructions that the AI gets with each message.
     #[schema(value_type = Instructions)]
     instructions: String,
 }
 
-/// The tokens of an account.
+/// The balance and totals of an account.
 #[derive(Serialize, ToSchema)]
 struct ExportedBalance {
-    /// The balance.
+    /// The current balance.
     #[serde(flatten)]
     balance: Balance,
     /// All tokens ever granted, including adjustments.
@@ -91,7 +92,7 @@ struct ExportedBalance {
     spent: Credits,
 }
 
-/// A list of the document.
+/// A list in the document.
 #[derive(Clone, Copy)]
 enum List {
     Sessions,
@@ -101,7 +102,7 @@ enum List {
     Ledger,
 }
 
-/// The lists in their order, with their names in the document.
+/// The document's lists in order, with their names in the document.
 const LISTS: [(&str, List); 5] = [
     ("sessions", List::Sessions),
     ("api_keys", List::ApiKeys),
@@ -110,7 +111,7 @@ const LISTS: [(&str, List); 5] = [
     ("ledger", List::Ledger),
 ];
 
-/// Reads the pages one after the other, so that at most two are in memory.
+/// Reads one page after the other, so at most two pages are in memory.
 async fn write(
     app: App,
     caller: AccessToken,
@@ -149,14 +150,14 @@ async fn write(
         }
         before_list = "]".into();
     }
-    // If the account was deleted meanwhile, messages may be missing: the document must not look
+    // If the account was deleted meanwhile, messages may be missing, so the document must not look
     // complete.
     app.store.account_of(&caller).await?;
     pieces.send("]}\n").await
 }
 
 impl List {
-    /// The name of an item's schema in the OpenAPI document.
+    /// Returns the name of an item's schema in the OpenAPI document.
     fn schema(self) -> Cow<'static, str> {
         match self {
             Self::Sessions => OwnSession::name(),
@@ -167,8 +168,8 @@ impl List {
         }
     }
 
-    /// The page after the position `before`: its items, the position of the last one that was read,
-    /// and whether there may be more.
+    /// Reads the page after the position `before`. Returns the page's items, the position of the
+    /// last item read, and whether more items may follow.
     async fn page(
         self,
         app: &App,

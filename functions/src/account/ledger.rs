@@ -1,14 +1,14 @@
-//! `GET /api/user/ledger`, `GET /api/user/ledger/months` - the caller's statement: every change of
-//! the balance, newest first, and the totals of each month.
+//! `GET /api/user/ledger`, `GET /api/user/ledger/months` - the caller's statement, which lists
+//! every change of the balance, newest first, and the totals of each month.
 //!
-//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page. Of the rows
-//! also `from` and `to`, days in UTC (`2026-11-20`), both included; `Accept: text/csv` for CSV. Out:
-//! rows with the signed amount, the balance after each, the beginning of its message (`excerpt`) and
-//! the name of the API key that sent it, as a bare list or as CSV, or months with
-//! `chats` (paid messages), `spent`, `granted` and the `balance` at their end, and a `Link` header to
-//! the next page. Tokens that are reserved for a message still count as part of the balance: they
-//! have no row yet. A request reads a limited number of rows, so a page of earlier days or of months
-//! may have few items, or none, and still have a next page.
+//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page. The list
+//! of rows also takes `from` and `to`, days in UTC (`2026-11-20`), both included, and
+//! `Accept: text/csv` for CSV. Out: a `Link` header to the next page, and a bare list or CSV. Each
+//! row has the signed amount, the balance after it, the beginning of its message (`excerpt`), and
+//! the name of the API key that sent the message. Each month has `chats` (paid messages), `spent`,
+//! `granted`, and the `balance` at its end. Tokens that are reserved for a message have no row yet,
+//! so they still count as part of the balance. A request reads a limited number of rows. A page of
+//! earlier days or of months may therefore have few items or no items, and still have a next page.
 
 use shared::http::{self, Paging};
 use shared::openapi::{Days, PageQuery};
@@ -16,16 +16,16 @@ use shared::statement::{MonthTotals, Months, Period, Statement, StatementOwner, 
 use shared::values::AccessToken;
 use shared::{App, Reply, Request, auth};
 
-/// The scope of the cursors of rows of all days.
+/// The cursor scope of the list of all days' rows.
 const SCOPE: &str = "ledger";
 
-/// The scope of the cursors of months.
+/// The cursor scope of the list of months.
 const MONTHS: &str = "ledger/months";
 
-/// The path of the totals of months.
+/// The path of the list of months.
 pub(crate) const MONTHS_PATH: &str = "/api/user/ledger/months";
 
-/// Reads a page, and shows it only if the account accepts the token.
+/// Reads the page, and shows it only if the account accepts the caller's token.
 #[utoipa::path(
     get,
     path = super::path::ledger,

@@ -1,5 +1,5 @@
-//! `GET /api/user/profile` - the caller's data and balance, what a message costs and how long it may
-//! be, how to get more tokens, and the instructions that the AI gets with each message.
+//! `GET /api/user/profile` - the caller's data and balance, the price and maximum length of a
+//! message, how to get more tokens, and the instructions that the AI gets with each message.
 
 use serde::Serialize;
 use shared::config::TopUp;
@@ -8,7 +8,7 @@ use shared::view::{CurrentBalance, User};
 use shared::{App, Credits, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
-/// Strongly consistent.
+/// Reads the account, strongly consistent.
 #[utoipa::path(
     get,
     path = super::path::profile,
@@ -25,40 +25,41 @@ pub async fn handle(app: App, req: Request) -> Reply {
     http::ok(&Profile::of(&app, &account, &instructions))
 }
 
-/// An account and its balance.
+/// A user's account and balance.
 #[derive(Serialize, ToSchema)]
 pub struct Profile<'a> {
     /// The account.
     #[serde(flatten)]
     user: User<'a>,
-    /// The balance.
+    /// The current balance.
     #[serde(flatten)]
     balance: CurrentBalance,
-    /// What a message and its answer cost.
+    /// The price of a message with its answer.
     chat_price: Credits,
-    /// The longest message, in characters.
+    /// The maximum length of a message, in characters.
     #[schema(examples(8000))]
     message_limit: usize,
     /// How to get more tokens.
     top_up: MoreTokens<'a>,
-    /// The instructions that the AI gets with each message, except of OpenAI's clients.
+    /// The instructions that the AI gets with each message, except with messages from OpenAI's
+    /// clients.
     #[schema(value_type = Instructions)]
     instructions: &'a str,
 }
 
-/// How to get more tokens, in the words of the operator.
+/// How to get more tokens, as the operator describes it.
 #[derive(Serialize, ToSchema)]
 struct MoreTokens<'a> {
-    /// What to do; empty if the operator doesn't say.
+    /// Instructions for people. Empty if the operator gives no instructions.
     #[schema(examples("Buy more in our shop."))]
     text: &'a str,
-    /// Where: a web page, or an e-mail address (`mailto:`).
+    /// The URL for getting more tokens: a web page, or an e-mail address (`mailto:`).
     #[schema(required, examples("https://shop.example.com/tokens"))]
     url: Option<&'a str>,
 }
 
 impl<'a> Profile<'a> {
-    /// The view of this account, with its instructions.
+    /// Returns an account's profile. `instructions` are a separate item in the store.
     pub fn of(app: &'a App, account: &'a Account, instructions: &'a str) -> Self {
         Self {
             user: User::of(account),

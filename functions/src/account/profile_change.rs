@@ -1,8 +1,8 @@
-//! `PATCH /api/user/profile` - change the caller's names, e-mail address, and instructions for the AI.
+//! `PATCH /api/user/profile` - change the caller's names, e-mail address and AI instructions.
 //!
 //! In: any of `{first_name, last_name, email, instructions}`; a new address also needs
-//! `current_password`. Missing fields don't change, an empty name or empty instructions remove them, an
-//! empty `email` changes nothing. Out: the profile.
+//! `current_password`. Missing fields change nothing. An empty name or empty instructions are
+//! removed, but an empty `email` changes nothing. Out: the profile.
 
 use super::profile::Profile;
 use serde::Deserialize;
@@ -20,19 +20,20 @@ struct Body {
     first_name: Option<String>,
     #[schema(value_type = Option<GivenName>)]
     last_name: Option<String>,
-    /// An empty or blank address changes nothing.
+    /// The new e-mail address. An empty or blank address changes nothing.
     #[schema(value_type = Option<EmailOrNone>)]
     email: Option<String>,
-    /// The AI gets them with the next message and all later ones, in every conversation. Messages of
-    /// OpenAI's clients have their own.
+    /// The instructions that the AI gets with all later messages, in every conversation. The
+    /// instructions don't apply to messages from OpenAI's clients, which send their own
+    /// instructions.
     #[schema(value_type = Option<Instructions>)]
     instructions: Option<String>,
-    /// Required with a new `email`.
+    /// The caller's password. Required with a new `email`.
     current_password: Option<String>,
 }
 
-/// The owner of a new address can reset the password, so a stolen token alone must not be enough to
-/// set one.
+/// Changes the profile. A new address needs the current password, so that an attacker with a stolen
+/// access token can't set an address and then reset the password.
 #[utoipa::path(
     patch,
     path = super::path::profile_change,

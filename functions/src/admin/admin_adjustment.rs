@@ -1,11 +1,11 @@
-//! `POST /api/admin/users/{id}/adjustments` - grant a user tokens, or take some. For
+//! `POST /api/admin/users/{id}/adjustments` - grant a user tokens, or take some away. For
 //! administrators.
 //!
-//! In: `{amount, reason}`; a negative amount takes tokens. Or `{chat_id, reason}`, which returns the
-//! price of that message, once. `Idempotency-Key` makes retries safe. Out: 201 with `id`, `amount`,
-//! `reason`, `timestamp` and the current balance under its three names; 409 if the balance is less
-//! than the amount to take, the total of grants would be too large, the price was returned before,
-//! or it is the administrator's own account.
+//! In: `{amount, reason}`, where a negative amount takes tokens; or `{chat_id, reason}`, which
+//! returns the price of that message, once. `Idempotency-Key` makes retries safe. Out: 201 with
+//! `id`, `amount`, `reason`, `timestamp` and the current balance under its three names. The reply
+//! is 409 if the balance is less than the amount to take, the user's grants would become too large
+//! in total, the price was already returned, or the account is the administrator's own.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -25,24 +25,24 @@ struct Body {
     amount: Option<f64>,
     #[schema(value_type = Reason)]
     reason: Option<String>,
-    /// Instead of `amount`: a paid message of the user, whose price is returned. This happens once per
-    /// message, also if several administrators ask for it.
+    /// A paid message of the user whose price is returned; sent instead of `amount`. A message's
+    /// price is returned at most once, even if several administrators request it.
     #[schema(format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     chat_id: Option<String>,
 }
 
-/// How long the return of a message's price is remembered, in seconds: ten years.
+/// The time for which a returned price is remembered, in seconds: ten years.
 const REFUND_REMEMBERED: u64 = 10 * 365 * 24 * 3600;
 
-/// What is to be done to the balance.
+/// The requested change to the balance.
 enum AdjustmentRequest {
     Change(BalanceChange),
     /// Returns the price of the message with this id.
     Refund(String),
 }
 
-/// Makes the adjustment in one transaction, which checks that the caller is still an administrator.
-/// With a key that was used before, the reply shows the earlier adjustment.
+/// Makes the adjustment in one transaction, which also checks that the caller is still an
+/// administrator. If the idempotency key was used before, the reply shows the earlier adjustment.
 #[utoipa::path(
     post,
     path = super::path::admin_adjustment,
@@ -109,7 +109,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
 }
 
 impl AdjustmentRequest {
-    /// The change of the balance.
+    /// Returns the change to the balance.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the account didn't pay for the message.
@@ -125,7 +125,7 @@ impl AdjustmentRequest {
             .ok_or_else(|| Error::field("chat_id", "This user paid for no message with this id."))
     }
 
-    /// The text that identifies it in the fingerprint of a key.
+    /// Returns a text that identifies this adjustment, for the fingerprint of an idempotency key.
     fn text(&self, account: &Account, reason: &Reason) -> String {
         let asked = match self {
             Self::Change(change) => {
@@ -164,7 +164,7 @@ impl AdjustmentKey {
     }
 }
 
-/// The adjustment that was made with a key. Writes nothing.
+/// Replies with the adjustment that was made under an idempotency key. Writes nothing.
 async fn replay(app: &App, account: &Account, key: &AdjustmentKey, record: &Record) -> Reply {
     if record.fingerprint != key.fingerprint {
         return Err(Error::KeyReused);
@@ -193,10 +193,10 @@ async fn shown(app: &App, account: &Account, entry: &Entry) -> Reply {
 struct AdjustmentRow<'a> {
     #[schema(format = "uuid", examples("01a1f7d1-6e3b-7d02-a6c5-3f0e9b1d8a47"))]
     id: &'a str,
-    /// How many tokens were added, or taken if negative.
+    /// The number of tokens that were added, or taken if negative.
     #[schema(examples(-50))]
     amount: i64,
-    /// The reason.
+    /// The reason for the adjustment.
     #[schema(examples("a mistake"))]
     reason: &'a str,
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.995Z"))]
@@ -209,13 +209,13 @@ struct AdjustedBalance<'a> {
     /// The adjustment.
     #[serde(flatten)]
     entry: AdjustmentRow<'a>,
-    /// The balance.
+    /// The current balance.
     #[serde(flatten)]
     balance: Balance,
 }
 
 impl Body {
-    /// The failure names all invalid fields.
+    /// Validates the body. The failure names every invalid field.
     fn validate(self) -> Result<(AdjustmentRequest, Reason)> {
         let mut invalid = FieldErrors::default();
         let asked = match self.chat_id {
@@ -235,7 +235,7 @@ impl Body {
     }
 }
 
-/// The change by an amount of JSON, where whole numbers may be written as 5.0.
+/// Reads a balance change from a JSON number. Whole numbers may be written as 5.0.
 pub(crate) fn change(amount: Option<f64>) -> Result<BalanceChange, Invalid> {
     let amount = amount.ok_or(REQUIRED)?;
     let change = if amount.fract() == 0.0 { BalanceChange::new(amount as i64) } else { None };

@@ -1,8 +1,8 @@
-//! `GET /api/admin/users/{id}/api-keys` - the API keys of a user, newest first, as a bare list of all
-//! of them. For administrators.
+//! `GET /api/admin/users/{id}/api-keys` - all API keys of a user, newest first, as a bare list. For
+//! administrators.
 //!
-//! Out: `id`, `name`, `hint` (the last four characters of the key) and `created` of each, at most
-//! 50.
+//! Out: at most 50 keys, each with `id`, `name`, `hint` (the key's last four characters) and
+//! `created`.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
@@ -11,7 +11,7 @@ use shared::{App, Reply, Request, http};
 
 use super::admin_user;
 
-/// Reads the ids from an index, and then the keys, strongly consistent.
+/// Reads the keys' ids from an index, and then the keys. The keys are strongly consistent.
 #[utoipa::path(
     get,
     path = super::path::admin_api_keys,

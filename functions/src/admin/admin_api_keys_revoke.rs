@@ -1,8 +1,9 @@
 //! `DELETE /api/admin/users/{id}/api-keys`, `DELETE /api/admin/users/{id}/api-keys/{key}` - revoke
-//! the API keys of a user, or one of them. For administrators.
+//! all API keys of a user, or one of them. For administrators.
 //!
-//! In: nothing, or `{reason}`, a line for the trail. Out: a message; 404 for a key that isn't the
-//! user's or was revoked. The keys are invalid at once; sessions go on.
+//! In: nothing, or `{reason}`, a line for the audit log. Out: a message; 404 for a key that doesn't
+//! belong to the user or was already revoked. The keys are invalid at once. The user's sessions
+//! stay valid.
 
 use shared::error::Failure;
 use shared::openapi::{self, PathId};
@@ -15,11 +16,11 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 
 use super::admin_user::{self, ActReason};
 
-/// The path of one key.
+/// The path for revoking one key.
 pub(crate) const ONE_PATH: &str = "/api/admin/users/{id}/api-keys/{key}";
 
-/// Deletes the keys in one transaction, which also counts them and checks that the caller is still
-/// an administrator.
+/// Deletes the keys in one transaction. The transaction also updates the account's number of keys
+/// and checks that the caller is still an administrator.
 #[utoipa::path(
     delete,
     path = super::path::admin_api_keys_revoke,
@@ -72,7 +73,7 @@ pub(crate) async fn one(app: &App, doing: &PlannedIntervention<'_>, key: &str) -
     http::ok(&Done { message: "The API key is revoked." })
 }
 
-/// The `{key}` of a path.
+/// The path parameter `{key}`.
 #[derive(Debug)]
 pub struct PathKey;
 

@@ -1,13 +1,13 @@
-//! `GET /api/admin/chats` - the messages of all users, or of one, newest first, as a bare list. For
-//! administrators.
+//! `GET /api/admin/chats` - the messages of all users or of one user, newest first, as a bare list.
+//! For administrators.
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `user_id`
-//! for the messages of one user, `chat_id` with it alone for one of them, `q` for messages or answers
-//! with this text, `from` and `to` for those of some days. Out: the messages and answers as the
+//! for the messages of one user, `user_id` and `chat_id` for one message, `q` for a search in
+//! messages and answers, `from` and `to` for a range of days. Out: the messages and answers as the
 //! history shows them, with `user_id` and `username`, and a `Link` header to the next page. A page
-//! has at most about a megabyte, and a search looks at a bounded number of messages, so it may have
-//! few items, or none, and still have a next page. If the operator has closed the list or the
-//! search: 403.
+//! has at most about a megabyte, and a request searches a limited number of messages. A page may
+//! therefore have few items or no items, and still have a next page. The reply is 403 if the
+//! operator has closed the list or the search to administrators.
 
 use serde_json::json;
 use shared::app::Start;
@@ -24,10 +24,10 @@ use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 
-/// How many bytes of text a page has.
+/// The maximum size of a page's messages and answers, in bytes.
 const SIZE: usize = 1_000_000;
 
-/// An [`App`], and what administrators may do with messages.
+/// An [`App`], and what the operator allows administrators to do with messages.
 #[derive(Clone)]
 pub struct ChatReader {
     pub(crate) app: App,
@@ -36,7 +36,7 @@ pub struct ChatReader {
 
 impl ChatReader {
     /// # Errors
-    /// [`Error::ChatsClosed`] if administrators may not do this.
+    /// [`Error::ChatsClosed`] if administrators don't have this access.
     pub(crate) fn require(&self, access: ChatAccess) -> Result<()> {
         if self.access >= access { Ok(()) } else { Err(Error::ChatsClosed) }
     }
@@ -53,15 +53,15 @@ impl Start for ChatReader {
     }
 }
 
-/// What is read together with the account: keys of the messages of all users, or the messages of
-/// one user. With a filter nothing, since it may need many reads.
+/// The messages that are read together with the administrator's account. A filter may need many
+/// reads, so filtered messages are read only after the caller is checked.
 enum Chats {
     OfAll(Vec<ChatKey>),
     OfOne(Vec<Chat>),
     Unread,
 }
 
-/// Reads the page at the same time as the administrator's account.
+/// Reads the page and the administrator's account at the same time.
 #[utoipa::path(
     get,
     path = super::path::admin_chats,
@@ -128,7 +128,7 @@ pub async fn handle(reader: ChatReader, req: Request) -> Reply {
     page.reply(&data, next.map(|next| next.to_string()).as_deref())
 }
 
-/// Which messages a request asks for.
+/// The messages that a request asks for.
 struct ChatQuery {
     user: Option<String>,
     chat: Option<ChatKey>,

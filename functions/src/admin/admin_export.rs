@@ -2,11 +2,11 @@
 //! oldest first. For administrators.
 //!
 //! In: `users.csv`, `chats.csv` or `ledger.csv` for the list; `from` and `to`, days in UTC
-//! (`2026-11-20`), both included; by default all days; `names=true` for the usernames in the
-//! ledger. Out: the file, whose first line names the columns. The function reads the list page by
-//! page while the client reads the reply. If it fails in the middle, the file is cut off, and its
-//! last line has no line break. If the operator has closed the messages to administrators, their
-//! list is refused (403).
+//! (`2026-11-20`), both included, by default all days; `names=true` for usernames in the ledger.
+//! Out: the file, whose first line names the columns. The function reads the list page by page
+//! while the client reads the reply. If the function fails in the middle, the file is cut off, and
+//! its last line has no line break. The list of messages gets 403 if the operator has closed the
+//! messages to administrators.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -32,24 +32,24 @@ enum List {
     Users,
     Chats,
     Ledger,
-    /// The ledger with the usernames of its accounts.
+    /// The ledger with the usernames of the accounts.
     NamedLedger,
 }
 
-/// How many usernames are remembered during an export, each of which is a query.
+/// The number of usernames that an export caches, because looking up a name takes a query.
 const NAMES: usize = 10_000;
 
-/// How many accounts are read at a time.
+/// The number of accounts that are read at a time.
 const ACCOUNTS: usize = 100;
 
-/// The lists by their names, and the names of their files.
+/// Each list's name in the path, and the name of its file.
 const LISTS: [(&str, List, &str); 3] = [
     ("users.csv", List::Users, "farebox-users.csv"),
     ("chats.csv", List::Chats, "farebox-chats.csv"),
     ("ledger.csv", List::Ledger, "farebox-ledger.csv"),
 ];
 
-/// Refuses callers that aren't administrators before the first byte.
+/// Checks that the caller is an administrator before sending the first byte.
 #[utoipa::path(
     get,
     path = super::path::admin_export,
@@ -91,7 +91,8 @@ pub async fn handle(reader: ChatReader, req: Request) -> Reply {
     http::csv_download(file, |pieces| write(app, administrator, list, from, to, pieces))
 }
 
-/// Writes each line break before the next line, and the last one when the file is complete.
+/// Writes the file. Each line break is sent before the next line, and the last line break when the
+/// file is complete.
 async fn write(
     app: App,
     administrator: Administrator,
@@ -109,13 +110,13 @@ async fn write(
     for day in (0..from.days_to(to)).map(|later| from.after(later)) {
         list.write(&app, day, &mut names, &pieces).await?;
     }
-    // A caller that is no longer an administrator gets no complete file.
+    // If the caller's role was removed meanwhile, the file must not look complete.
     app.store.administrator(administrator.caller()).await?;
     pieces.send("\r\n").await
 }
 
 impl List {
-    /// The list with this name, and the name of its file.
+    /// Returns the list with this name, and the name of its file.
     fn named(name: &str) -> Option<(Self, &'static str)> {
         LISTS.into_iter().find(|(own, ..)| *own == name).map(|(_, list, file)| (list, file))
     }
@@ -163,7 +164,7 @@ impl List {
         }
     }
 
-    /// Writes the lines of a day.
+    /// Writes one day's lines.
     async fn write(self, app: &App, day: Day, names: &mut Names, pieces: &Pieces) -> Result<()> {
         let mut after = None;
         loop {
@@ -210,7 +211,7 @@ impl List {
         }
     }
 
-    /// Sends lines with the fields of the columns.
+    /// Sends one line for each item, with the fields that the columns name.
     async fn send(self, items: impl Iterator<Item = Value>, pieces: &Pieces) -> Result<()> {
         let cell = |item: &Value, column: &str| match item.get(column) {
             None | Some(Value::Null) => Cow::from(""),
@@ -231,7 +232,7 @@ impl List {
 struct Names(HashMap<String, Option<String>>);
 
 impl Names {
-    /// Looks up the names in these entries that aren't known yet.
+    /// Looks up the usernames in these entries that aren't cached yet.
     async fn learn(&mut self, app: &App, entries: &[Entry]) -> Result<()> {
         if self.0.len() > NAMES {
             self.0.clear();
@@ -264,7 +265,7 @@ impl IntoParams for NamesParam {
     }
 }
 
-/// The name of a list.
+/// The path parameter that names the list.
 #[derive(Debug)]
 pub struct Name;
 

@@ -1,11 +1,11 @@
-//! `GET /api/admin/figures` - figures by day. For administrators.
+//! `GET /api/admin/figures` - usage figures by day. For administrators.
 //!
-//! In: `from` and `to`, days in UTC (`2026-11-20`), at most 366; by default the last 30. Out:
-//! `days`, oldest first, with `users` (registered), `chats` (paid messages), `granted` and `spent`
-//! (tokens) of each and whether it is `closed`, and `totals`; with `accounts=true` also the sums of
-//! all accounts, and with `top=spent` or `top=chats` the users who did the most. A closed day is
-//! counted once and stored. If many days must be counted first, the reply is 503; a retry continues
-//! with the stored counts.
+//! In: `from` and `to`, days in UTC (`2026-11-20`), at most 366 days, by default the last 30. Out:
+//! `days`, oldest first, each with `users` (registered), `chats` (paid messages), `granted` and
+//! `spent` (tokens) and `closed` (whether the day's figures are final), and their `totals`. With
+//! `accounts=true` the reply also has totals of all accounts, and with `top=spent` or `top=chats`
+//! the most active users. A closed day is counted once and stored. If many days must be counted
+//! first, the reply is 503; a retry continues with the stored counts.
 
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
@@ -20,25 +20,25 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 use utoipa::{IntoParams, ToSchema};
 
-/// The most days of a request.
+/// The maximum number of days in a request.
 const DAYS: u64 = 366;
 
-/// How many days are shown by default.
+/// The default number of days.
 const USUAL: u64 = 30;
 
-/// How many users are shown.
+/// The number of top users in a reply.
 const TOP: usize = 20;
 
-/// By what the users may be chosen.
+/// The criteria for top users.
 const TOPS: [&str; 2] = ["spent", "chats"];
 
-/// The most time for counting.
+/// The maximum time for counting.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The part of the function's time that is kept for the reply.
+/// The part of the function's time that is reserved for the reply.
 const TIME_TO_REPLY: Duration = Duration::from_secs(4);
 
-/// Reads the stored figures, and counts the others.
+/// Reads the stored figures, and counts the days without stored figures.
 #[utoipa::path(
     get,
     path = super::path::admin_figures,
@@ -84,7 +84,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     http::ok(&Range { days, totals, accounts, top })
 }
 
-/// The users who spent the most, or sent the most messages.
+/// Returns the users who spent the most tokens or sent the most messages.
 async fn top_users(
     app: &App,
     by: &str,
@@ -107,36 +107,36 @@ async fn top_users(
     Ok(Top { complete: spenders.complete, users: spenders.users.into_iter().map(user).collect() })
 }
 
-/// Figures of some days.
+/// Figures by day.
 #[derive(Serialize, ToSchema)]
 #[schema(as = FiguresOfDays)]
 pub struct Range {
-    /// Each day.
+    /// The figures of each day.
     pub days: Vec<FiguresOfDay>,
-    /// The totals.
+    /// The totals of these days.
     pub totals: Figures,
-    /// The sums of all accounts, as they are counted once a day. Null before the first count. Only
+    /// The totals of all accounts, counted once a day. Null before the first count. Only present
     /// with `accounts`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Accounts>, required = false)]
     accounts: Option<Option<Accounts>>,
-    /// The users who spent or sent the most. Only with `top`.
+    /// The users who spent the most tokens or sent the most messages. Only present with `top`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     top: Option<Top>,
 }
 
-/// The users who spent or sent the most in these days.
+/// The users who spent the most tokens or sent the most messages in these days.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TopUsers)]
 struct Top {
-    /// Whether all users were compared: of each day only the 250 who spent the most are stored.
+    /// Whether all users were compared. Only each day's 250 users who spent the most are stored.
     complete: bool,
-    /// At most 20 users, the first one first.
+    /// At most 20 users, in descending order.
     users: Vec<TopUser>,
 }
 
-/// What a user did in these days.
+/// A user's activity in these days.
 #[derive(Serialize, ToSchema)]
 struct TopUser {
     #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
@@ -144,32 +144,32 @@ struct TopUser {
     /// The user's name. Null if the account was deleted.
     #[schema(required, examples("ann"))]
     username: Option<String>,
-    /// Paid messages.
+    /// The number of paid messages.
     chats: u64,
-    /// Tokens that were spent on them.
+    /// The tokens that the user spent on messages.
     spent: u64,
 }
 
-/// The sums of all accounts.
+/// Totals of all accounts.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SumsOfAccounts)]
 struct Accounts {
-    /// When they were counted.
+    /// When the accounts were counted.
     #[schema(format = "date-time", examples("2026-11-20T03:00:00.000Z"))]
     counted: String,
-    /// All accounts.
+    /// The number of accounts.
     users: u64,
-    /// Accounts of administrators, active or not.
+    /// The number of administrators' accounts, active or not.
     administrators: u64,
-    /// Deactivated accounts.
+    /// The number of deactivated accounts.
     deactivated: u64,
-    /// Accounts that never sent a message.
+    /// The number of accounts that have never sent a message.
     silent: u64,
-    /// All balances.
+    /// The sum of all balances.
     tokens: u64,
     /// All tokens ever granted to these accounts.
     granted: u64,
-    /// All tokens that they ever spent.
+    /// All tokens that these accounts ever spent.
     spent: u64,
 }
 
@@ -182,20 +182,20 @@ impl Accounts {
     }
 }
 
-/// Figures of a day.
+/// One day's figures.
 #[derive(Serialize, ToSchema)]
 #[schema(as = FiguresOfDay)]
 pub struct FiguresOfDay {
     /// The day.
     pub day: Day,
-    /// The figures.
+    /// The day's figures.
     #[serde(flatten)]
     pub figures: Figures,
     /// Whether the figures are final.
     pub closed: bool,
 }
 
-/// The first day of the request, and the number of days.
+/// Returns the first requested day, and the number of days.
 fn range(app: &App, req: &Request) -> Result<(Day, u64)> {
     let to = http::query_day(req, "to")?.unwrap_or_else(|| Day::from_millis(app.clock.millis()));
     let from = http::query_day(req, "from")?.unwrap_or_else(|| to.before(USUAL - 1));

@@ -1,12 +1,14 @@
-//! `POST /api/admin/grants` - grant many users tokens at once, or take some. For administrators.
+//! `POST /api/admin/grants` - grant many users tokens at once, or take some away. For
+//! administrators.
 //!
-//! In: `{id, reason, grants}`; each of `grants` is `{user, amount, reason}` for a user by id,
-//! username or e-mail address, at most 50. Without `id` it is a preview, which changes nothing and
-//! whose reply has an `id`. The same request with that `id` makes the grants, each as an adjustment
-//! of its own. Out: what came of each grant. Under an `id`, a user is granted something once,
-//! however often the request is sent and by whom: it can be sent for twelve hours, and what it did
-//! is remembered for longer. Under any `id`, a user isn't granted the same tokens with the same
-//! reason again for 90 days. After a failure, the grants before it may have been made.
+//! In: `{id, reason, grants}`. Each of at most 50 `grants` is `{user, amount, reason}`, where
+//! `user` is an id, username or e-mail address. A request without `id` is a preview: it changes
+//! nothing, and its reply has an `id`. The same request with that `id` makes each grant as a
+//! separate adjustment. Out: the outcome of each grant. Under one `id`, each user gets at most one
+//! grant, however often the request is sent and by which administrator. An `id` can be used for
+//! twelve hours, and its grants are remembered for longer. For 90 days, a user isn't granted the
+//! same amount with the same reason again, under any `id`. If a request fails, some of its grants
+//! may have been made.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -24,29 +26,29 @@ use utoipa::ToSchema;
 
 use super::admin_adjustment;
 
-/// The most grants of a request: as many as fit into a body, and into the time of a request.
+/// The maximum number of grants that fit into a request's body and time.
 const MOST: usize = 50;
 
-/// How far the time of an id may be from now, in seconds. Every record of the id lasts longer than
-/// the id itself, even if the clocks of two instances differ.
+/// The maximum difference between an id's time and the current time, in seconds. Records of grants
+/// outlast the id, even if the clocks of two instances differ.
 const LASTS: u64 = REMEMBERED / 2;
 
-/// How long a grant is remembered by its user, amount and reason, in seconds: 90 days.
+/// How long a grant is remembered by user, amount and reason, in seconds: 90 days.
 const SAME_REMEMBERED: u64 = 90 * 24 * 3600;
 
-/// The part of the function's time that is kept for the reply and for the grant that is being made.
+/// The part of the function's time that is reserved for the reply and for the grant in progress.
 const TIME_TO_REPLY: Duration = Duration::from_secs(8);
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = GrantsToMake, examples(json!({ "reason": "for the outage", "grants": [{ "user": "ann", "amount": 500 }] })))]
 struct Body {
-    /// The `id` in the reply to a preview, whose grants are to be made. Without it, this is a
-    /// preview.
+    /// The `id` from the reply to a preview, whose grants this request makes. A request without
+    /// `id` is a preview.
     #[schema(format = "uuid", examples("01a1f7d1-6e3b-7d02-a6c5-3f0e9b1d8a47"))]
     id: Option<String>,
     #[schema(value_type = Reason)]
     reason: Option<String>,
-    /// One grant for each user.
+    /// The grants, one for each user.
     #[schema(required, value_type = Vec<GrantToMake>)]
     grants: Option<Vec<GrantToMake>>,
 }
@@ -58,13 +60,13 @@ struct GrantToMake {
     user: Option<String>,
     #[schema(value_type = BalanceChange, inline)]
     amount: Option<f64>,
-    /// A reason of its own.
+    /// The reason for this grant, if it differs from the reason for all grants.
     #[schema(value_type = Option<ReasonOrNone>)]
     reason: Option<String>,
 }
 
-/// Makes one grant after the other: all of them check the administrator's account, and DynamoDB
-/// refuses transactions at once over one item.
+/// Makes the grants one after the other. Each transaction checks the administrator's account, and
+/// DynamoDB rejects concurrent transactions on one item.
 #[utoipa::path(
     post,
     path = super::path::admin_grants,
@@ -137,13 +139,13 @@ pub async fn handle(app: App, req: Request) -> Reply {
     http::ok(&GrantsMade { id, preview, grants: shown.collect() })
 }
 
-/// A request that was checked.
+/// A validated request.
 struct File {
     id: Option<String>,
     grants: Vec<Grant>,
 }
 
-/// What is to be done to one account.
+/// A requested change to one account's balance.
 struct Grant {
     user: String,
     change: BalanceChange,
@@ -151,7 +153,7 @@ struct Grant {
 }
 
 impl Body {
-    /// The failure names all invalid fields.
+    /// Validates the body. The failure names every invalid field.
     fn validate(self, now: u64) -> Result<File> {
         let mut invalid = FieldErrors::default();
         let id = self.id.and_then(|id| invalid.check("id", usable(&id, now)));
@@ -180,7 +182,7 @@ impl Body {
     }
 }
 
-/// The id of a preview, if what was done under it is certainly remembered; `now` is in
+/// Returns the id of a preview, if the records of its grants can't have expired yet. `now` is in
 /// milliseconds.
 fn usable(id: &str, now: u64) -> Result<String, Invalid> {
     let lasts = |id: &String| millis_of(id).is_some_and(|made| made.abs_diff(now) < LASTS * 1000);
@@ -192,7 +194,7 @@ fn usable(id: &str, now: u64) -> Result<String, Invalid> {
 }
 
 impl Grant {
-    /// What would come of the grant now, if it wasn't made before.
+    /// Returns the outcome that the grant would have now. Doesn't look for earlier grants.
     fn preview(&self, account: &Account, now: u64) -> Outcome {
         match self.change {
             BalanceChange::Debit(tokens) if account.balance(now) < tokens => Outcome::BalanceTooLow,
@@ -203,14 +205,15 @@ impl Grant {
         }
     }
 
-    /// The id of the key that is derived from the grant's content, for any file.
+    /// Returns the id of the key that is derived from the grant's user, amount and reason. The id
+    /// is the same in every request.
     fn content_key(&self, account: &Account) -> Result<String> {
         let content = json!([self.change.amount(), self.reason.text()]).to_string();
         Ok(key_of(account)?.id(Kind::SameGrant, &content))
     }
 
-    /// Makes the grant, unless this account was granted something under the same id, or the same
-    /// tokens with the same reason under another id.
+    /// Makes the grant, unless this account got a grant under the same id, or the same amount with
+    /// the same reason under another id.
     async fn make(
         &self,
         app: &App,
@@ -256,12 +259,13 @@ impl Grant {
     }
 }
 
-/// The key of an account's grants.
+/// Returns the key from which the ids of an account's grants are derived.
 fn key_of(account: &Account) -> Result<Key> {
     Key::parse(&account.id).ok_or_else(|| Error::Internal("the id of an account is no key".into()))
 }
 
-/// The outcome of a grant that was made under another id, with its row from this record.
+/// Returns the outcome of a grant that was already made under another id. The record names the
+/// grant's ledger row.
 async fn granted_before(app: &App, account: &Account, record: Record) -> Result<GrantResult> {
     // After a restore, the ledger may have lost the row.
     let row = app.store.entry(&account.id, &record.result_id).await?;
@@ -275,7 +279,7 @@ async fn granted_before(app: &App, account: &Account, record: Record) -> Result<
     })
 }
 
-/// What came of a grant.
+/// The outcome of a grant, with the ledger row.
 struct GrantResult {
     outcome: Outcome,
     ledger_id: Option<String>,
@@ -292,20 +296,20 @@ impl GrantResult {
     }
 }
 
-/// When the same tokens were granted before with the same reason, and by which account.
+/// The time of an earlier grant with the same amount and reason, and the account that made it.
 struct EarlierRow {
     timestamp: String,
     actor: String,
 }
 
-/// What came of a grant. `ready`: it can be made, and this is a preview. `made`: it was made now.
-/// `made_before`: an earlier request with the same `id` made it. In all other cases nothing was
-/// changed. `granted_before`: in the last 90 days the user was granted the same amount with the same
-/// reason, under another `id`; `earlier` says when and by whom. `other_made`: under this `id`, the
-/// user was granted something else. `own_account`: it is the administrator's own account.
-/// `no_such_user`: no account has this id, username or address. `ambiguous`: one account has this
-/// username, and another one this address. `repeated`: an earlier grant of this request is for the
-/// same user.
+/// The outcome of a grant. `ready`: this is a preview, and the grant can be made. `made`: this
+/// request made the grant. `made_before`: an earlier request with the same `id` made the grant. All
+/// other outcomes change nothing. `granted_before`: in the last 90 days the user was granted the
+/// same amount with the same reason, under another `id`; `earlier` says when and by whom.
+/// `other_made`: under this `id`, the user got a different grant. `own_account`: the account is the
+/// administrator's own. `no_such_user`: no account has this id, username or address. `ambiguous`:
+/// one account has this username, and another account has this address. `repeated`: an earlier
+/// grant in this request is for the same user.
 /// `balance_too_low`: the balance is less than the amount to take. `grant_too_large`: the account
 /// would have been granted too much in total.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -325,28 +329,28 @@ enum Outcome {
     GrantTooLarge,
 }
 
-/// What came of the grants of a request.
+/// The outcomes of the grants in a request.
 #[derive(Serialize, ToSchema)]
 struct GrantsMade {
-    /// With it, the same request makes the grants, for twelve hours.
+    /// The `id` for the request that makes these grants. The `id` is valid for twelve hours.
     #[schema(format = "uuid", examples("01a1f7d1-6e3b-7d02-a6c5-3f0e9b1d8a47"))]
     id: String,
-    /// Whether this is a preview: nothing was changed.
+    /// Whether this is a preview. A preview changes nothing.
     preview: bool,
     /// The result of each grant, in the order of the request.
     grants: Vec<GrantMade>,
 }
 
-/// What came of one grant.
+/// The outcome of one grant.
 #[derive(Serialize, ToSchema)]
 struct GrantMade {
-    /// The user as the request says it.
+    /// The user as named in the request.
     #[schema(examples("ann@example.com"))]
     user: String,
-    /// The account's id. Null if there is no account, or more than one.
+    /// The account's id. Null if no account or several accounts match.
     #[schema(required, format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
     user_id: Option<String>,
-    /// The name as it was typed.
+    /// The username as its owner typed it.
     #[schema(required, examples("ann"))]
     username: Option<String>,
     /// Whether the account is active. A deactivated account can't be used.
@@ -358,22 +362,22 @@ struct GrantMade {
     /// The balance before this request.
     #[schema(required)]
     tokens: Option<Credits>,
-    /// How many tokens are added, or taken if negative.
+    /// The number of tokens that are added, or taken if negative.
     #[schema(examples(50))]
     amount: i64,
-    /// The reason.
+    /// The reason for the grant.
     #[schema(examples("a gift"))]
     reason: String,
     outcome: Outcome,
-    /// The id of its row in the user's statement, if it was made.
+    /// The id of the grant's row in the user's statement, if the grant was made.
     #[schema(required, format = "uuid", examples("01a1f7d1-6e3b-7d02-a6c5-3f0e9b1d8a47"))]
     ledger_id: Option<String>,
-    /// Of a grant that was made before under another `id`.
+    /// The earlier grant, if it was made under another `id`.
     #[schema(required)]
     earlier: Option<EarlierGrant>,
 }
 
-/// When the same was granted before, and by whom.
+/// When the same grant was made before, and by whom.
 #[derive(Serialize, ToSchema)]
 struct EarlierGrant {
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.995Z"))]

@@ -1,9 +1,9 @@
 //! `GET /api/admin/users/{id}/ledger` - a user's statement, newest first. For administrators.
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `from` and
-//! `to`, days in UTC, both included; `Accept: text/csv` for CSV. Out: the user's view of it, and the
-//! `actor` of each row, which is an account's id or `manage`. There is no `excerpt` if the operator
-//! doesn't let administrators read messages.
+//! `to`, days in UTC, both included; `Accept: text/csv` for CSV. Out: the rows as the user sees
+//! them, each with its `actor`, which is an account's id or `manage`. Rows have no `excerpt` if the
+//! operator has closed the messages to administrators.
 
 use shared::config::ChatAccess;
 use shared::error::Failure;
@@ -14,7 +14,7 @@ use shared::{Reply, Request, auth};
 
 use super::admin_chats::ChatReader;
 
-/// Finds the account at the same time as the administrator's, and then reads the page.
+/// Reads the account and the administrator's account at the same time, and then the page.
 #[utoipa::path(
     get,
     path = super::path::admin_ledger,

@@ -1,8 +1,8 @@
-//! `POST /api/admin/users/{id}/password-reset` - send a user an e-mail with a link that replaces the
-//! password. For administrators.
+//! `POST /api/admin/users/{id}/password-reset` - send a user an e-mail with a link that replaces
+//! the password. For administrators.
 //!
-//! In: nothing, or `{reason}`, a line for the trail. Out: 202 and a message; 409 for an account
-//! without an address. The password is valid until the link is used.
+//! In: nothing, or `{reason}`, a line for the audit log. Out: 202 and a message; 409 for an account
+//! without an address. The old password stays valid until the link is used.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
@@ -13,8 +13,8 @@ use shared::{App, Reply, Request, http};
 
 use super::admin_user::{self, ActReason};
 
-/// Writes the letter in one transaction, which checks that the caller is still an administrator: the
-/// function `mail` makes the link, so that no administrator sees it.
+/// Writes the e-mail to the outbox in one transaction, which also checks that the caller is still
+/// an administrator. The function `mail` creates the link, so no administrator sees it.
 #[utoipa::path(
     post,
     path = super::path::admin_password_reset,

@@ -1,8 +1,8 @@
-//! `DELETE /api/admin/users/{id}/sessions` - end all sessions of a user, such as after a theft. For
-//! administrators.
+//! `DELETE /api/admin/users/{id}/sessions` - end all sessions of a user, for example after a theft.
+//! For administrators.
 //!
-//! In: nothing, or `{reason}`, a line for the trail. Out: a message. The user's tokens and e-mailed
-//! links are invalid at once; API keys stay valid.
+//! In: nothing, or `{reason}`, a line for the audit log. Out: a message. The user's access and
+//! refresh tokens and e-mailed links are invalid at once. API keys stay valid.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
@@ -13,7 +13,7 @@ use shared::{App, Reply, Request, http};
 
 use super::admin_user::{self, ActReason};
 
-/// Increments the account's epoch in one transaction, which checks that the caller is still an
+/// Increments the account's epoch in one transaction, which also checks that the caller is still an
 /// administrator.
 #[utoipa::path(
     delete,

@@ -1,12 +1,12 @@
-//! `GET /api/admin/trail` - the actions of administrators, newest first, as a bare list. For
-//! administrators.
+//! `GET /api/admin/trail` - the audit log of administrators' actions, newest first, as a bare list.
+//! For administrators.
 //!
-//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page; `act`,
-//! `user_id`, `actor`, `from` and `to` (days in UTC) for some of them; `Accept: text/csv` for CSV.
-//! Out: of each action `id`, `timestamp`, `act` (such as `adjustment`, `deactivation` or
+//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page; the
+//! filters `act`, `user_id`, `actor`, `from` and `to` (days in UTC); `Accept: text/csv` for CSV.
+//! Out: for each action, `id`, `timestamp`, `act` (such as `adjustment`, `deactivation` or
 //! `sessions`), the affected user (`user_id`, `username`), the administrator (`actor`,
-//! `actor_name`), the `amount` or the `role`, and the `reason`; and a `Link` header to the next page.
-//! Deleted accounts have no name.
+//! `actor_name`), the `amount` or the `role`, and the `reason`; and a `Link` header to the next
+//! page. The usernames of deleted accounts are null.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -22,10 +22,10 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
-/// The query parameters that choose actions.
+/// The query parameters that filter actions.
 const FILTERS: [&str; 5] = ["act", "user_id", "actor", "from", "to"];
 
-/// The columns of the file.
+/// The columns of the CSV file.
 const COLUMNS: [&str; 10] = [
     "id",
     "timestamp",
@@ -39,8 +39,8 @@ const COLUMNS: [&str; 10] = [
     "reason",
 ];
 
-/// Reads the page at the same time as the administrator's account, and then the names. A filter may
-/// need many queries, so it waits for the check of the caller.
+/// Reads the page and the administrator's account at the same time, and then the usernames. A
+/// filter may need many queries, so a filtered page is read only after the caller is checked.
 #[utoipa::path(
     get,
     path = super::path::admin_trail,
@@ -83,7 +83,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     page.linked(reply, next.map(|next| next.to_string()).as_deref())
 }
 
-/// Which actions the query asks for.
+/// Reads the filter from the query.
 fn filter(req: &Request) -> Result<ActFilter> {
     let id = |name: &str, text: &str, sentence: &str| {
         http::id(text).ok_or_else(|| Error::field(name, sentence))
@@ -137,7 +137,7 @@ impl IntoParams for Filter {
     }
 }
 
-/// An administrator's action.
+/// An action of an administrator.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TrailEntry)]
 pub struct TrailRow<'a> {
@@ -145,7 +145,8 @@ pub struct TrailRow<'a> {
     id: &'a str,
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.995Z"))]
     timestamp: String,
-    /// The action. Later releases may add actions: accept others than those of the filter `act`.
+    /// The action. Later releases may add actions, so clients must accept values that the filter
+    /// `act` doesn't list.
     #[schema(examples("adjustment"))]
     act: &'a str,
     /// The affected user.
@@ -160,11 +161,11 @@ pub struct TrailRow<'a> {
     /// The administrator's name. Null for `manage`, and if the account was deleted.
     #[schema(required, examples("root"))]
     actor_name: Option<&'a str>,
-    /// Of an adjustment: how many tokens were added, or taken if negative. Of a new account: how many
-    /// it was granted.
+    /// The number of tokens that an adjustment added, or took if negative; or the tokens that a new
+    /// account was granted.
     #[schema(required, examples(-50))]
     amount: Option<i64>,
-    /// The new role, if it was changed. Of a new account: `admin`, or null.
+    /// The new role, if the role was changed. For a new account: `admin`, or null.
     #[schema(required, examples("admin"))]
     role: Option<&'a str>,
     /// The reason. Adjustments always have one.

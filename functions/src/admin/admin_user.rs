@@ -2,8 +2,8 @@
 //! administrators.
 //!
 //! Out: the user's data, the balance under its three names, `granted` and `spent`, `reservations`
-//! (tokens that are reserved for messages), the newest `sessions`, and the number of `api_keys`;
-//! 404 for an id that no account has.
+//! (the tokens reserved for unfinished messages), the newest `sessions`, and the number of
+//! `api_keys`; 404 if no account has this id.
 
 use serde::Deserialize;
 use shared::error::Failure;
@@ -13,7 +13,7 @@ use shared::view::UserDetails;
 use shared::{App, Error, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
-/// Finds the account at the same time as the administrator's.
+/// Reads the account and the administrator's account at the same time.
 #[utoipa::path(
     get,
     path = super::path::admin_user,
@@ -30,10 +30,10 @@ pub async fn handle(app: App, req: Request) -> Reply {
     details(&app, &account).await
 }
 
-/// The administrator, and the account whose id is in the path.
+/// Returns the administrator, and the account whose id is in the path.
 ///
 /// # Errors
-/// Those of [`auth::administrator`], and [`Error::NoSuchUser`].
+/// [`Error::NoSuchUser`], and the errors of [`auth::administrator`].
 pub(crate) async fn subject(app: &App, req: &Request) -> Result<(Administrator, Account)> {
     let id = http::path_id(req);
     let read = async { Ok(app.store.user_with_id(id.as_deref()).await?) };
@@ -41,14 +41,14 @@ pub(crate) async fn subject(app: &App, req: &Request) -> Result<(Administrator, 
     Ok((administrator, app.store.account_of_user(&found).await?))
 }
 
-/// The reply that shows an account to an administrator.
+/// Replies with an account as administrators see it.
 pub(crate) async fn details(app: &App, account: &Account) -> Reply {
     let now = app.clock.seconds();
     let sessions = app.store.open_sessions(account, now).await?;
     http::ok(&UserDetails::of(account, &sessions, now))
 }
 
-/// Why an administrator does something.
+/// An administrator's reason for an action.
 #[derive(Default, Deserialize, ToSchema)]
 #[schema(as = ActReason, examples(json!({ "reason": "a stolen laptop" })))]
 pub(crate) struct ActReason {
@@ -59,7 +59,7 @@ pub(crate) struct ActReason {
 
 impl ActReason {
     /// # Errors
-    /// [`Error::Invalid`].
+    /// [`Error::Invalid`] if the reason is invalid.
     pub(crate) fn validate(self) -> Result<Option<Reason>> {
         let reason = self.reason.filter(|reason| !reason.trim().is_empty());
         let reason = reason.map(|reason| Reason::parse(&reason)).transpose();

@@ -1,9 +1,9 @@
-//! `PATCH /api/admin/users/{id}` - activate or deactivate a user, or change the role. For
+//! `PATCH /api/admin/users/{id}` - activate or deactivate a user, or change the user's role. For
 //! administrators.
 //!
 //! In: `{active, role, reason}`, at least one of the first two; `role` is `user` or `admin`,
-//! `reason` a line for the trail. Out: the user, as `GET` shows it. Every change ends all sessions
-//! of the user at once. Administrators can't deactivate or demote themselves (409).
+//! `reason` a line for the audit log. Out: the user, as `GET` shows it. Every change ends all of
+//! the user's sessions at once. Administrators can't deactivate or demote themselves (409).
 
 use serde::Deserialize;
 use shared::error::{Failure, FieldErrors};
@@ -27,8 +27,8 @@ struct Body {
     reason: Option<String>,
 }
 
-/// Changes the account in one transaction, which checks that the caller is still an administrator.
-/// Without a difference nothing is written.
+/// Changes the account in one transaction, which also checks that the caller is still an
+/// administrator. If nothing would change, nothing is written.
 #[utoipa::path(
     patch,
     path = super::path::admin_user_change,

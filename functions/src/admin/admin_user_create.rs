@@ -1,8 +1,9 @@
 //! `POST /api/admin/users` - create a user, or invite one by e-mail. For administrators.
 //!
-//! In: `{username}`, and optionally `email`, `role`, `tokens` (the first grant), `password`, `invite`
-//! (an e-mail with a link that sets the password, in place of `password`) and `reason`, a line for
-//! the trail. `Idempotency-Key` makes retries safe. Out: 201 with the user as the list shows it.
+//! In: `{username}`, and optionally `email`, `role`, `tokens` (the first grant), `password`,
+//! `invite` (instead of `password`: send an e-mail with a link for setting the password) and
+//! `reason`, a line for the audit log. `Idempotency-Key` makes retries safe. Out: 201 with the user
+//! as the list shows it.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -25,27 +26,29 @@ struct Body {
     /// A username with an `@` must be an e-mail address, and becomes the account's `email`.
     #[schema(value_type = Username)]
     username: Option<String>,
-    /// An empty or blank address is no address. It gets no e-mail, except as an invitation.
+    /// The account's e-mail address. An empty or blank address counts as missing. The address gets
+    /// no e-mail except an invitation.
     #[schema(value_type = Option<EmailOrNone>)]
     email: Option<String>,
-    /// By default `user`.
+    /// The account's role; by default `user`.
     #[schema(value_type = Option<Role>)]
     role: Option<String>,
-    /// The tokens that the account begins with. By default as many as after a registration.
+    /// The balance that the account begins with. By default, the balance after a registration.
     #[schema(value_type = Option<Credits>)]
     tokens: Option<f64>,
-    /// An account with an e-mail address can do without: its user chooses one by e-mail.
+    /// The account's password. Optional for an account with an e-mail address, because its user can
+    /// set a password by e-mail.
     #[schema(value_type = Option<NewPassword>)]
     password: Option<String>,
-    /// Whether the address is sent a link, valid for a week, with which the user chooses the
-    /// password.
+    /// Whether to send the address a link with which the user sets the password. The link is valid
+    /// for a week.
     #[schema(examples(false))]
     invite: Option<bool>,
     #[schema(value_type = Option<ReasonOrNone>)]
     reason: Option<String>,
 }
 
-/// An account to create.
+/// A validated request.
 struct Creation {
     name: Username,
     email: Option<Email>,
@@ -56,8 +59,8 @@ struct Creation {
     reason: Option<Reason>,
 }
 
-/// Creates the account in one transaction, which checks that the caller is still an administrator.
-/// A retry with the same `Idempotency-Key` gets 201 again.
+/// Creates the account in one transaction, which also checks that the caller is still an
+/// administrator. A retry with the same `Idempotency-Key` gets 201 again.
 #[utoipa::path(
     post,
     path = super::path::admin_user_create,
@@ -120,7 +123,7 @@ fn created(account: &Account) -> Reply {
 }
 
 impl Creation {
-    /// The id of an idempotency key. Another creation under the same key has another id.
+    /// Returns the id of an idempotency key. A request with different content gets a different id.
     fn key(&self, key: &Key, administrator: &str) -> String {
         let email = self.email.as_ref().map(Email::shown);
         let asked = json!([
@@ -136,7 +139,7 @@ impl Creation {
 }
 
 impl Body {
-    /// The failure names all invalid fields.
+    /// Validates the body. The failure names every invalid field.
     fn validate(self, first_grant: Credits) -> Result<Creation> {
         let mut invalid = FieldErrors::default();
         let username = self.username.unwrap_or_default();
@@ -162,7 +165,7 @@ impl Body {
             .and_then(|reason| invalid.check("reason", Reason::parse(&reason)));
 
         let invites = self.invite.unwrap_or_default();
-        // Also if it is invalid: then that is what must be mended.
+        // An invalid address counts as an address here, because the failure already names it.
         let has_address = email.is_some();
         if invites && !has_address {
             invalid.note("email", "An invitation needs an e-mail address.");
@@ -182,7 +185,7 @@ impl Body {
     }
 }
 
-/// The tokens of a number of JSON, where whole numbers may be written as 5.0.
+/// Reads an amount of credits from a JSON number. Whole numbers may be written as 5.0.
 fn credits(amount: f64) -> Option<Credits> {
     if amount.fract() == 0.0 && amount >= 0.0 { Credits::new(amount as u64) } else { None }
 }

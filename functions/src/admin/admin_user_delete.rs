@@ -1,7 +1,8 @@
 //! `DELETE /api/admin/users/{id}` - delete a user's account. For administrators.
 //!
-//! In: nothing, or `{reason}`, a line for the trail. Out: 202 and a message; 404 if it was deleted
-//! before. What follows is what follows a deletion by the owner: an erasure within minutes.
+//! In: nothing, or `{reason}`, a line for the audit log. Out: 202 and a message; 404 if the account
+//! was already deleted. As after a deletion by the owner, the account's data is erased within
+//! minutes.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
@@ -12,8 +13,8 @@ use shared::{App, Reply, Request, http, passwords};
 
 use super::admin_user::{self, ActReason};
 
-/// Ends the account in one transaction, which checks that the caller is still an administrator: so
-/// one always remains.
+/// Ends the account in one transaction, which also checks that the caller is still an
+/// administrator. One administrator therefore always remains.
 #[utoipa::path(
     delete,
     path = super::path::admin_user_delete,
@@ -33,7 +34,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
 
     let doing = PlannedIntervention::new(&administrator, &account, what, reason, &app.clock)?;
     app.store.delete_user(&doing, &passwords::none()?, app.clock.seconds()).await?;
-    // The words by which a restore looks for deleted accounts.
+    // After a restore, operators find deleted accounts in the log by these words.
     tracing::info!(user = account.id, by = administrator.account().id, "account deleted");
     let message = "The account is deleted. Its messages are erased within minutes, and its username is free again after a day.";
     http::accepted(&Done { message })

@@ -1,12 +1,13 @@
-//! `GET /api/admin/users` - all users, newest first, or those whose name or address begins with a
-//! text, as a bare list. For administrators.
+//! `GET /api/admin/users` - all users, newest first, or the users whose name or address begins with
+//! a text, as a bare list. For administrators.
 //!
-//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `q` for a
-//! search, with `match=anywhere` inside of names and addresses too; `sort` for another order;
-//! `role`, `active`, `tokens_from`, `tokens_to`, `last_message_from` and `last_message_to` for some
-//! of them, and `details` for more of each. Out: `id`, `username`, `email`, `role`, `is_staff`,
-//! `active` and `date_joined` of each, with `details` also `tokens`, `spent` and `last_message`, and
-//! a `Link` header to the next page. A page may have few items, or none, and still have a next page.
+//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page; `q` for a
+//! search at the beginning of names and addresses, or with `match=anywhere` anywhere in them;
+//! `sort` for another order; the filters `role`, `active`, `tokens_from`, `tokens_to`,
+//! `last_message_from` and `last_message_to`; `details` for more fields. Out: `id`, `username`,
+//! `email`, `role`, `is_staff`, `active` and `date_joined` of each user, with `details` also
+//! `tokens`, `spent` and `last_message`; and a `Link` header to the next page. A page may have few
+//! users or no users, and still have a next page.
 
 mod query;
 
@@ -18,17 +19,17 @@ use shared::{App, Reply, Request, auth};
 
 use self::query::{Filters, KEPT, UserQuery, scope};
 
-/// What is read together with the administrator's account.
+/// The users that are read together with the administrator's account.
 enum Users {
-    /// Names and addresses that a search found.
+    /// The names and addresses that a search found.
     Found(Vec<Label>, Option<String>),
-    /// Users.
+    /// The listed users.
     Listed(Vec<ListedAccount>, Option<String>),
-    /// Nothing: which users are shown may need many reads, so the caller is checked first.
+    /// No users. Filtered users may need many reads, so the caller is checked first.
     Unread,
 }
 
-/// Reads the page at the same time as the administrator's account, unless it is filtered.
+/// Reads the page and the administrator's account at the same time, unless the page is filtered.
 #[utoipa::path(
     get,
     path = super::path::admin_users,
@@ -73,7 +74,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     }
 }
 
-/// The page of what filters choose.
+/// Replies with a page of filtered users.
 async fn chosen(
     app: &App,
     asked: &UserQuery<'_>,

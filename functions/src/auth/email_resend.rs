@@ -1,12 +1,11 @@
-//! `POST /api/user/email` - send the e-mail that verifies the caller's address again. Reads no
-//! body.
+//! `POST /api/user/email` - resend the e-mail that verifies the caller's address. Reads no body.
 
 use serde::Serialize;
 use shared::error::Failure;
 use shared::{App, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
-/// At most one e-mail a minute per account.
+/// Sends an account at most one e-mail a minute.
 #[utoipa::path(
     post,
     path = super::path::email_resend,
@@ -27,7 +26,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     })
 }
 
-/// The recipient of an e-mail.
+/// The recipient of a resent e-mail.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Resent)]
 struct ResentEmail<'a> {

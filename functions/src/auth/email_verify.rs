@@ -1,8 +1,8 @@
-//! `POST /api/user/email/verify` - prove an e-mail address with the token that was sent to it.
+//! `POST /api/user/email/verify` - verify an e-mail address with the token that was sent to it.
 //!
 //! In: `{token}` with an access token of the account, or `{token, password}` with a new password.
-//! Out: the address, which is now the account's own. The first proof of an address invalidates every
-//! other session, and every API key and e-mailed link of the account.
+//! Out: the address, which now belongs to the account. The first verification of an address
+//! invalidates every other session and every API key and e-mailed link of the account.
 
 use serde::{Deserialize, Serialize};
 use shared::error::{Failure, required};
@@ -16,18 +16,19 @@ use utoipa::ToSchema;
 #[derive(Deserialize, ToSchema)]
 #[schema(as = LinkUsed, examples(json!({ "token": "0l2k1pOQvLJ7DRxPAjZ2eWd9S0Xn8ZrJ3yT1mC5uHbE" })))]
 struct Body {
-    /// The token of the e-mail: 43 characters.
+    /// The token in the e-mail: 43 characters.
     #[schema(value_type = Given, examples("0l2k1pOQvLJ7DRxPAjZ2eWd9S0Xn8ZrJ3yT1mC5uHbE"))]
     token: Option<String>,
-    /// A new password for the account. Required for the first verification of its address, unless
-    /// the request has an access token of the account.
+    /// A new password for the account. The password is required for the first verification of the
+    /// account's address, unless the request has the account's access token.
     #[schema(value_type = Option<NewPassword>)]
     password: Option<String>,
 }
 
-/// One transaction uses the link, takes the claim of the address from an account without proof, and
-/// invalidates what was created before: the account may be a stranger's, who registered the address
-/// and knows its password. So a caller who isn't logged in to it replaces the password.
+/// Verifies the address in one transaction. The transaction uses up the link, takes the address
+/// from an account that hasn't verified it, and invalidates what was created before. An attacker
+/// may have registered the account with this address and may know its password, so a caller who
+/// isn't logged in must set a new password.
 #[utoipa::path(
     post,
     path = super::path::email_verify,
@@ -47,7 +48,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let token = LinkToken::parse(&token).ok_or(Error::InvalidLink)?;
     let now = app.clock.seconds();
 
-    // A new password needs no session, and ends all of them.
+    // A new password needs no session, and ends all existing sessions.
     let caller = match password {
         Some(_) => None,
         None => caller(&app, &req).await?,
@@ -85,7 +86,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     })
 }
 
-/// The caller, if the request has an access token.
+/// Returns the caller, if the request has an access token.
 async fn caller(app: &App, req: &Request) -> Result<Option<AccessToken>> {
     match http::authorization(req)? {
         Some(_) => auth::caller(app, req).await.map(Some),
@@ -100,7 +101,7 @@ struct VerifiedEmail<'a> {
     /// A sentence for people.
     #[schema(examples("E-mail address verified."))]
     message: &'static str,
-    /// The address.
+    /// The verified address.
     #[schema(required, nullable = false, examples("ann@example.com"))]
     email: Option<&'a str>,
     /// Always true.

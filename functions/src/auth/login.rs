@@ -1,9 +1,9 @@
 //! `POST /api/login`, `POST /api/token` - exchange a username or an e-mail address and a password
 //! for the tokens of a new session.
 //!
-//! In: `{username, password}`, where `username` may be an e-mail address; `email` is another name
-//! of `username`. As JSON or as a form. Out: `token`, `access`, `refresh` and the balance
-//! (`X-Refresh-Token: cookie`: the refresh token in a cookie, and no `token`).
+//! In: `{username, password}` as JSON or as a form. `username` may be an e-mail address; `email` is
+//! an alias of `username`. Out: `token`, `access`, `refresh` and the balance. With
+//! `X-Refresh-Token: cookie` the refresh token is in a cookie, and there is no `token`.
 
 use serde::{Deserialize, Serialize};
 use shared::app::IssuerApp;
@@ -25,14 +25,14 @@ struct Body {
     /// A username or an e-mail address.
     #[schema(examples("ann"))]
     username: Option<String>,
-    /// Another name of `username`, if that is missing.
+    /// An alias of `username`, for requests without it.
     email: Option<String>,
     #[schema(value_type = Given, examples("secret123"))]
     password: Option<String>,
 }
 
-/// An unknown user, a wrong password and a deactivated user get the same failure after the same
-/// time. After too many failures the password is no longer checked, whether or not the account
+/// Logs in. An unknown user, a wrong password and a deactivated user get the same failure after the
+/// same time. After too many failures the password is no longer checked, whether or not the account
 /// exists.
 #[utoipa::path(
     post,
@@ -107,8 +107,8 @@ async fn find(app: &App, key: Option<&str>) -> Result<Option<Account>, StoreErro
     }
 }
 
-/// Records that this attempt was no guess. If that fails, it still counts as one, which locks no
-/// one out.
+/// Records that this attempt had the right password. If the record can't be written, the attempt
+/// counts as a failure, which doesn't lock the user out.
 async fn pass(app: &App, account: &Account, checked: &CheckedAttempt) {
     if let Err(error) = checked.pass(app).await {
         tracing::warn!(
@@ -119,8 +119,8 @@ async fn pass(app: &App, account: &Account, checked: &CheckedAttempt) {
     }
 }
 
-/// Replaces a weak hash with a stronger one. If that fails, the log-in succeeds and the next one
-/// tries again.
+/// Replaces a weak password hash with a stronger one. If the replacement fails, the log-in still
+/// succeeds, and the next log-in tries again.
 async fn strengthen(app: &App, account: &Account, verdict: &Verdict) {
     if let Verdict::Rehash(strong) = verdict
         && let Err(error) = app.store.strengthen_password(account, strong).await

@@ -1,4 +1,4 @@
-//! `POST /api/logout` - end the caller's session, or every session of the account.
+//! `POST /api/logout` - end the caller's session, or all sessions of the account.
 //!
 //! In: nothing, or `{all}`, which is `true` to log out everywhere. Out: a message. The access
 //! token, the long-lived `token` and the refresh tokens are invalid at once.
@@ -13,12 +13,12 @@ use utoipa::ToSchema;
 #[derive(Default, Deserialize, ToSchema)]
 #[schema(as = LogOut, examples(json!({ "all": false })))]
 struct Body {
-    /// Whether every session of the account ends.
+    /// Whether to end all sessions of the account.
     #[serde(default)]
     all: Option<bool>,
 }
 
-/// Writes to the account, and deletes the session at the same time. Idempotent.
+/// Updates the account and deletes the session, both at the same time. Idempotent.
 #[utoipa::path(
     post,
     path = super::path::logout,

@@ -1,8 +1,8 @@
 //! `POST /api/user/password` - change the caller's password.
 //!
 //! In: `{current_password, new_password}`. Out: `token`, `access` and `refresh` of a new session;
-//! all others have ended (`X-Refresh-Token: cookie`: the refresh token in a cookie, and no
-//! `token`).
+//! all other sessions end. With `X-Refresh-Token: cookie` the refresh token is in a cookie, and
+//! there is no `token`.
 
 use serde::{Deserialize, Serialize};
 use shared::app::IssuerApp;
@@ -24,8 +24,8 @@ struct Body {
     new_password: Option<String>,
 }
 
-/// One transaction sets the password, ends all sessions by incrementing the epoch, and begins a new
-/// session.
+/// Changes the password in one transaction. The transaction sets the password, ends all sessions by
+/// incrementing the epoch, and begins a new session.
 #[utoipa::path(
     post,
     path = super::path::password_change,

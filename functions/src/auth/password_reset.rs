@@ -1,6 +1,6 @@
-//! `POST /api/password/reset` - request an e-mail for replacing a forgotten password.
+//! `POST /api/password/reset` - request an e-mail that lets the user replace a forgotten password.
 //!
-//! In: `{email}`. Out: 202, the same whether or not an account has the address.
+//! In: `{email}`. Out: 202, whether or not an account has the address.
 
 use serde::Deserialize;
 use shared::error::required;
@@ -16,8 +16,9 @@ struct Body {
     email: Option<String>,
 }
 
-/// Writes the request without looking up the address: the function `mail` does that. At most one
-/// e-mail a minute per address, five an hour and ten a day; further requests get the same reply.
+/// Writes the request without looking up the address: the function `mail` does that. An address
+/// gets at most one e-mail a minute, five an hour and ten a day. Further requests get the same
+/// reply.
 #[utoipa::path(
     post,
     path = super::path::password_reset,

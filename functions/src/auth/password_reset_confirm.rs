@@ -1,7 +1,7 @@
-//! `POST /api/password/reset/confirm` - choose a new password with the token of an e-mail.
+//! `POST /api/password/reset/confirm` - set a new password with the token from an e-mail.
 //!
-//! In: `{token, password}`; `new_password` is another name of `password`. Out: a message. Every
-//! session ends, and the new password is valid.
+//! In: `{token, password}`; `new_password` is an alias of `password`. Out: a message. All sessions
+//! end, and the new password is valid.
 
 use serde::Deserialize;
 use shared::error::{Failure, FieldErrors, required};
@@ -17,17 +17,18 @@ use utoipa::ToSchema;
 #[derive(Deserialize, ToSchema)]
 #[schema(as = PasswordResetConfirmation, examples(json!({ "token": "0l2k1pOQvLJ7DRxPAjZ2eWd9S0Xn8ZrJ3yT1mC5uHbE", "password": "secret789" })))]
 struct Body {
-    /// The token of the e-mail: 43 characters.
+    /// The token in the e-mail: 43 characters.
     #[schema(value_type = Given, examples("0l2k1pOQvLJ7DRxPAjZ2eWd9S0Xn8ZrJ3yT1mC5uHbE"))]
     token: Option<String>,
     #[schema(examples("secret789"))]
     password: Option<String>,
-    /// Another name of `password`, if that is missing.
+    /// An alias of `password`, for requests without it.
     new_password: Option<String>,
 }
 
-/// Looks the link up before hashing, so that guesses are cheap to refuse. One transaction uses the
-/// link, sets the password, and invalidates what was created before the address was proven.
+/// Sets the password. The link is looked up before the password is hashed, so that a guessed token
+/// costs little. One transaction uses up the link, sets the password, and invalidates what was
+/// created before the address was verified.
 #[utoipa::path(
     post,
     path = super::path::password_reset_confirm,

@@ -1,9 +1,9 @@
-//! `POST /api/register` - create an account, which begins with a grant of tokens and a session.
+//! `POST /api/register` - create an account with a first grant of tokens and a session.
 //!
-//! In: `{username, password}`; `password1` is another name of `password`, `password2` must equal
-//! it, `email` is optional. As JSON or as a form. A `username` with an `@` is the `email`. `Idempotency-Key` makes
-//! retries safe. Out: 201 with the user's data, the balance and the session's tokens
-//! (`X-Refresh-Token: cookie`: the refresh token in a cookie).
+//! In: `{username, password}`, as JSON or as a form. `password1` is an alias of `password`,
+//! `password2` must equal it, and `email` is optional. A `username` with an `@` is also the
+//! `email`. `Idempotency-Key` makes retries safe. Out: 201 with the user's data, the balance and
+//! the session's tokens. With `X-Refresh-Token: cookie` the refresh token is in a cookie.
 
 use std::future::ready;
 
@@ -27,14 +27,14 @@ struct Body {
     /// A username with an `@` must be an e-mail address, and becomes the account's `email`.
     #[schema(value_type = Username)]
     username: Option<String>,
-    /// An empty or blank address is no address.
+    /// The account's e-mail address. An empty or blank address counts as missing.
     #[schema(value_type = Option<EmailOrNone>)]
     email: Option<String>,
     #[schema(value_type = Option<NewPassword>)]
     password: Option<String>,
-    /// Another name of `password`, if that is missing.
+    /// An alias of `password`, for requests without it.
     password1: Option<String>,
-    /// If it is sent, it must equal the password.
+    /// The password again. If `password2` is sent, it must equal the password.
     password2: Option<String>,
 }
 
@@ -44,7 +44,7 @@ struct Registration {
     password: NewPassword,
 }
 
-/// Creates the account in one transaction: of two registrations with the same username exactly one
+/// Creates the account in one transaction. Of two registrations with the same username, exactly one
 /// succeeds. A retry with the same `Idempotency-Key` gets 201 again, with the tokens of a new
 /// session.
 #[utoipa::path(
@@ -106,10 +106,10 @@ struct OpenedAccount<'a> {
     message: &'static str,
     /// The account.
     user: User<'a>,
-    /// The same fields, for clients that read them here.
+    /// The fields of `user` again, for clients that expect them outside of `user`.
     #[serde(flatten)]
     same: User<'a>,
-    /// The balance: the first grant of tokens.
+    /// The balance, which is the first grant of tokens.
     #[serde(flatten)]
     balance: Balance,
     /// The session.
@@ -117,8 +117,8 @@ struct OpenedAccount<'a> {
     session: SessionTokens,
 }
 
-/// Answers a registration whose username is taken. If the idempotency key and the password are the
-/// account's, this is a retry of its registration. A wrong password counts as a guess, as at a
+/// Replies to a registration whose username is taken. If the idempotency key and the password match
+/// the account, this is a retry of its registration. A wrong password counts as a guess, as in a
 /// log-in.
 async fn answer_retry(
     app: &IssuerApp,
@@ -162,7 +162,7 @@ async fn welcome(app: &IssuerApp, req: &Request, account: &Account, session: &Se
 }
 
 impl Body {
-    /// The failure names all invalid fields.
+    /// Validates the body. The failure names every invalid field.
     fn validate(self) -> Result<Registration> {
         let mut invalid = FieldErrors::default();
         let username = self.username.unwrap_or_default();
@@ -193,7 +193,8 @@ impl Body {
     }
 }
 
-/// The name and the address of a new account. `email` isn't blank. `None` if something was noted.
+/// Validates the username and address of a new account. `email` must not be blank. Returns `None`
+/// if a field is invalid, and notes it in `invalid`.
 pub(crate) fn named(
     invalid: &mut FieldErrors,
     username: &str,

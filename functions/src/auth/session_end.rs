@@ -1,15 +1,15 @@
-//! `DELETE /api/user/sessions/{id}` - end one of the caller's sessions, such as that of a lost
+//! `DELETE /api/user/sessions/{id}` - end one of the caller's sessions, for example on a lost
 //! device.
 //!
-//! Out: a message; 404 for a session that isn't the caller's or has ended. Its tokens are invalid
-//! at once.
+//! Out: a message; 404 for a session that doesn't belong to the caller or has already ended. The
+//! session's tokens are invalid at once.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
 use shared::view::Done;
 use shared::{App, Error, Reply, Request, auth, http};
 
-/// Reads the session at the same time as the account, and then ends it.
+/// Reads the session and the account at the same time, and then ends the session.
 #[utoipa::path(
     delete,
     path = super::path::session_end,

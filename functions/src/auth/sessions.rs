@@ -1,9 +1,9 @@
 //! `GET /api/user/sessions` - the caller's active sessions, newest first, as a bare list.
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page. Out: `id`,
-//! `device`, `began`, `last_used`, `ends` and `current` of each, and a `Link` header to the next
-//! page. A page reads a limited number of sessions, so it may have few, or none, and still have a
-//! next page.
+//! `device`, `began`, `last_used`, `ends` and `current` of each session, and a `Link` header to the
+//! next page. A request reads a limited number of sessions, so a page may have few sessions or no
+//! sessions, and still have a next page.
 
 use shared::http::Paging;
 use shared::openapi::PageQuery;
@@ -13,8 +13,8 @@ use shared::{App, Reply, Request, auth};
 /// The scope of this list's cursors.
 const SCOPE: &str = "sessions";
 
-/// Reads the ids from an index at the same time as the account, and then the sessions, strongly
-/// consistent.
+/// Reads the sessions' ids from an index, at the same time as the account, and then the sessions.
+/// The sessions are strongly consistent.
 #[utoipa::path(
     get,
     path = super::path::sessions,

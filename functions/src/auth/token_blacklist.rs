@@ -1,8 +1,8 @@
-//! `POST /api/token/blacklist` - end the session of a refresh token, as
-//! djangorestframework-simplejwt's endpoint does.
+//! `POST /api/token/blacklist` - end a refresh token's session, like
+//! djangorestframework-simplejwt's endpoint.
 //!
 //! In: `{refresh}`, as JSON or as a form. Out: `{}`, or 401 with the code `token_not_valid`. All
-//! tokens of the session are invalid at once, access tokens too.
+//! tokens of the session are invalid at once, including its access tokens.
 
 use serde::Deserialize;
 use shared::error::{Failure, required};
@@ -22,7 +22,7 @@ struct Body {
 }
 
 /// Reads the session and the account at the same time, and then ends the session as a log-out does.
-/// An outdated token ends it too, since a thief may have a copy of it, and is refused.
+/// An outdated token is refused, but also ends its session, because a thief may have a copy of it.
 #[utoipa::path(
     post,
     path = super::path::token_blacklist,

@@ -2,8 +2,9 @@
 //! token.
 //!
 //! In: `{refresh}`, as JSON or as a form. Out: `access` and `refresh`. A repeated request with the
-//! same token gets the same `refresh`, so a client can use its first one until the session ends.
-//! With `X-Refresh-Token: cookie` both refresh tokens are in a cookie.
+//! same token gets the same `refresh`, so a client can use its first refresh token until the
+//! session ends. With `X-Refresh-Token: cookie` the request and the reply have the refresh token in
+//! a cookie.
 
 use serde::Deserialize;
 use shared::app::IssuerApp;
@@ -19,14 +20,14 @@ use utoipa::ToSchema;
 #[derive(Default, Deserialize, ToSchema)]
 #[schema(as = TokenRefresh, examples(json!({ "refresh": "eyJ0eXAiOi..." })))]
 struct Body {
-    /// The refresh token. With `X-Refresh-Token: cookie` it may be missing, as may the body: then
-    /// the one in the cookie is used.
+    /// The refresh token. With `X-Refresh-Token: cookie`, `refresh` or the whole body may be
+    /// missing; the token in the cookie is then used.
     #[schema(examples("eyJ0eXAiOi..."))]
     refresh: Option<String>,
 }
 
-/// One conditional write, at the same time as a read of the account. An outdated token ends its
-/// session: a thief may have a copy of it.
+/// Advances the session by one conditional write, at the same time as it reads the account. An
+/// outdated token ends its session, because a thief may have a copy of it.
 #[utoipa::path(
     post,
     path = super::path::token_refresh,
@@ -71,8 +72,8 @@ pub async fn handle(app: IssuerApp, req: Request) -> Reply {
     Ok(cookie::set(http::ok(&tokens)?, cookie))
 }
 
-/// The refresh token in the body. If it is missing, the one in the cookie, but only with
-/// `X-Refresh-Token: cookie`.
+/// Returns the refresh token in the body. If the body has no token and the request has
+/// `X-Refresh-Token: cookie`, returns the token in the cookie.
 fn presented(req: &Request) -> Result<String> {
     let in_cookie = cookie::is_wanted(req);
     let nothing = in_cookie && req.body().is_empty();

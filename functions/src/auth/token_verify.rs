@@ -1,8 +1,8 @@
-//! `POST /api/token/verify` - check a token, as djangorestframework-simplejwt's endpoint does.
+//! `POST /api/token/verify` - check a token, like djangorestframework-simplejwt's endpoint.
 //!
-//! In: `{token}`, an access or refresh token, as JSON or as a form. Out: `{}` if the account accepts
-//! the token now, or 401 with the code `token_not_valid`. A refresh token of an ended session, or one
-//! that was replaced, is 400.
+//! In: `{token}`, an access or refresh token, as JSON or as a form. Out: `{}` if the account
+//! accepts the token now, or 401 with the code `token_not_valid`. A refresh token gets 400 if its
+//! session has ended or the token was replaced.
 
 use serde::Deserialize;
 use shared::error::{Failure, required};
@@ -22,8 +22,8 @@ struct Body {
     token: Option<String>,
 }
 
-/// Reads what the token belongs to, strongly consistent, and changes nothing: an outdated refresh
-/// token ends its session when it is used, not when it is checked.
+/// Reads the token's session and account, strongly consistent, and changes nothing. An outdated
+/// refresh token ends its session when it is used, not when it is checked.
 #[utoipa::path(
     post,
     path = super::path::token_verify,
@@ -45,7 +45,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     http::ok(&Nothing {})
 }
 
-/// Checks a refresh token by its session and its account.
+/// Checks a refresh token against its session and account.
 async fn check_refresh(app: &App, req: &Request, token: &str) -> Result<()> {
     let presented = RefreshToken::verify(app, token, cookie::origin(req).as_deref()).await?;
     let now = app.clock.seconds();

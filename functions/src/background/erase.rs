@@ -5,11 +5,11 @@ use std::time::Duration;
 use shared::telemetry::metrics::{self, Metric};
 use shared::{App, Result};
 
-/// The time of one run. The function's time-out leaves more than the longest call to the store
-/// beyond it.
+/// The maximum time of one run. The function's time-out leaves additional time for the longest call
+/// to the store.
 pub const TIME: Duration = Duration::from_secs(270);
 
-/// Reads only the deleted accounts that may have data left.
+/// Erases data. Reads only the deleted accounts that may have data left.
 pub async fn work(app: App) -> Result<()> {
     let erased = app.store.erase(app.clock.seconds(), TIME).await?;
     tracing::info!(accounts = erased.accounts, items = erased.items, gone = erased.gone, "erased");

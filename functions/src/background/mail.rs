@@ -1,8 +1,8 @@
-//! For each new letter in the outbox - write its e-mail and send it.
+//! For each new e-mail in the outbox - create its link and send it.
 //!
-//! A letter is deleted after its e-mail was sent, so none is lost. If this function dies in
-//! between, the e-mail is sent twice, each time with a link of its own. No e-mail contains a name
-//! or any other text that a stranger chose: it could look like a link.
+//! An e-mail is deleted from the outbox after it was sent, so no e-mail is lost. If this function
+//! dies before the deletion, the e-mail is sent again with a new link. No e-mail contains a
+//! username or other text that a user chose, because such text could look like a link.
 
 use shared::app::MailApp;
 use shared::mail::Mail;
@@ -11,15 +11,15 @@ use shared::telemetry::metrics::{self, Metric, PERMANENT, TEMPORARY};
 use shared::values::{Account, LinkToken};
 use shared::{Error, Result};
 
-/// Sends the e-mail of the letter with this key. If the letter is missing, the e-mail was sent
-/// before.
+/// Sends the e-mail with this key in the outbox. A missing e-mail was already sent.
 ///
 /// # Errors
-/// If another attempt may succeed. A letter that no attempt can send, such as one that can't be
-/// read, is logged and must not hold up the others. It stays in the outbox until it expires: an
-/// operator can mend the cause and send it.
-// It isn't `async`, since the compiler would then make its code here, for every binary: shared::mail
-// says why that matters.
+/// Returns an error only if another attempt may succeed. An e-mail that no attempt can send, such
+/// as one that can't be read, is logged and skipped, so that it doesn't block the e-mails behind
+/// it. Such an e-mail stays in the outbox until it expires, so an operator can fix the cause and
+/// send it.
+// Not an `async fn`, because the compiler would then generate its code in this crate, for every
+// binary: shared::mail says why that matters.
 #[inline]
 pub fn work(app: MailApp, key: String) -> impl Future<Output = Result<()>> + Send {
     attempt(app, key)
@@ -50,7 +50,8 @@ async fn deliver(app: &MailApp, key: &str) -> Result<()> {
     Ok(app.store.take_letter(key).await?)
 }
 
-/// The e-mail of a letter, whose link is stored first. `None` if no account needs it any more.
+/// Writes the text of an outgoing e-mail, and stores its link first. Returns `None` if no account
+/// needs the e-mail any more.
 async fn write(app: &MailApp, letter: OutgoingEmail) -> Result<Option<Mail>> {
     let now = app.clock.seconds();
     match letter {
@@ -128,8 +129,8 @@ async fn write(app: &MailApp, letter: OutgoingEmail) -> Result<Option<Mail>> {
     }
 }
 
-/// The link in an e-mail: a page at `MAIL_URL`, which posts the token; or only the token, if that
-/// isn't set.
+/// Returns the link for an e-mail: a page at `MAIL_URL`, which posts the token. If `MAIL_URL` isn't
+/// set, returns only the token.
 fn link(app: &MailApp, page: &str, token: &LinkToken) -> String {
     match &app.url {
         Some(url) => format!("{url}/{page}/?token={}", token.text()),

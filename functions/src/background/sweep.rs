@@ -1,9 +1,9 @@
-//! Every five minutes - return the tokens of messages whose function died.
+//! Every five minutes - return the credits that are held for messages whose function died.
 
 use shared::telemetry::metrics::{self, Metric};
 use shared::{App, Result};
 
-/// Reads only the accounts that may have a hold whose lease has ended.
+/// Releases expired holds. Reads only the accounts that may have a hold whose lease has ended.
 pub async fn work(app: App) -> Result<()> {
     let swept = app.store.sweep(app.clock.seconds()).await?;
     tracing::info!(accounts = swept.accounts, released = swept.released, "swept");

@@ -1,10 +1,10 @@
 //! `POST /api/chat`, `POST /api/chat_msg` - send the AI a message, and pay for its answer.
 //!
-//! In: `{message, conversation_id?, after?}` with an `Authorization` header, or with a `token` in the
-//! body. `Idempotency-Key` makes retries safe. Out: the answer, its conversation, the price and the
-//! balance. Without a `conversation_id` a new conversation begins. `after` names the message of the
-//! conversation that it follows, and only what leads to that one is sent to the AI. Only a stored
-//! answer is charged.
+//! In: `{message, conversation_id?, after?}` with an `Authorization` header, or with a `token` in
+//! the body. `Idempotency-Key` makes retries safe. Out: the answer, its conversation, the price and
+//! the balance. Without `conversation_id` a new conversation begins. `after` names an earlier
+//! message in the conversation; the AI gets only that message and the messages that lead to it.
+//! Only a stored answer is charged.
 
 use shared::app::AiApp;
 use shared::charge::{self, BeginOutcome, Charge, read};
@@ -13,7 +13,7 @@ use shared::openapi::IdempotencyKey;
 use shared::view::PaidChat;
 use shared::{Reply, Request, http};
 
-/// Reserves the tokens, calls the AI, and stores the answer or returns the tokens.
+/// Reserves the tokens, calls the AI, and then stores the answer or returns the tokens.
 #[utoipa::path(
     post,
     path = super::path::chat,

@@ -1,14 +1,15 @@
 //! `DELETE /api/chat/{id}` - delete one of the caller's messages with its answer.
 //!
-//! Out: a message; 404 if it isn't the caller's or was deleted. The statement keeps its price. A
-//! conversation whose title it was becomes untitled. What followed it follows the message before it.
+//! Out: a message; 404 if the message doesn't belong to the caller or was already deleted. The
+//! statement keeps the message's price. If the conversation's title was this message, the
+//! conversation becomes untitled. Messages that followed this message now follow the one before it.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
 use shared::view::Done;
 use shared::{App, Error, Reply, Request, auth, http};
 
-/// Checks the owner before the delete, so that the SDK can retry the delete.
+/// Checks the owner before the delete. The delete has no condition, so the SDK can retry it.
 #[utoipa::path(
     delete,
     path = super::path::chat_delete,

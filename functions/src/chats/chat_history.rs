@@ -1,10 +1,10 @@
 //! `GET /api/chat` - the caller's messages and answers, newest first, as a bare list.
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `q` for a
-//! search in messages and answers, `conversation_id` for those of one conversation. Out: the list,
-//! and a `Link` header to the next page. A page has at most about 1 MB of messages, and a search
-//! reads a limited number of them per request, so a page may have few, or none, and still have a
-//! next page.
+//! search in messages and answers, `conversation_id` for one conversation's messages. Out: the
+//! list, and a `Link` header to the next page. A page has at most about 1 MB of messages, and a
+//! request searches a limited number of messages. A page may therefore have few messages or no
+//! messages, and still have a next page.
 
 use shared::charge::conversation_id;
 use shared::http::{self, Paging, SEARCH_LENGTH};
@@ -15,22 +15,23 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 use utoipa::{IntoParams, PartialSchema};
 
-/// How many messages a search reads per request.
+/// The number of messages that a search reads per request.
 const SEARCHED: usize = 200;
 
-/// The most bytes of messages and answers on a page of a conversation, as DynamoDB limits a page of
-/// all messages. A hundred of the longest would be more than Lambda sends.
+/// The maximum size of a page in a conversation, in bytes of messages and answers. DynamoDB limits
+/// pages of the whole history to the same size. A hundred messages of the maximum length would
+/// exceed Lambda's limit for replies.
 const SIZE: usize = 1_000_000;
 
-/// What is read together with the account: messages, or the ids of those of one conversation. With
-/// either, whether there are more.
+/// The data that is read together with the account: messages, or the ids of one conversation's
+/// messages. The flag says whether there are more messages.
 enum History {
     Chats((Vec<Chat>, bool)),
     Ids((Vec<String>, bool)),
 }
 
 /// Reads the page and the account at the same time, and shows the page only if the account accepts
-/// the token.
+/// the caller's token.
 #[utoipa::path(
     get,
     path = super::path::chat_history,
@@ -57,7 +58,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let read = async {
         match &conversation {
             None => app.store.chats(&caller.user_id, before, count).await.map(History::Chats),
-            // One call reads at most a hundred.
+            // One call reads at most a hundred messages.
             Some(id) => {
                 let count = count.min(100);
                 app.store.thread(&caller.user_id, id, before, count).await.map(History::Ids)

@@ -1,14 +1,14 @@
 //! `GET /api/chat/{id}` - one of the caller's messages with its answer.
 //!
-//! Out: the item of the history; 404 if it isn't the caller's or was deleted.
+//! Out: the message as the history shows it; 404 if it doesn't belong to the caller or was deleted.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
 use shared::view::Chat;
 use shared::{App, Error, Reply, Request, auth, http};
 
-/// Reads message and account at the same time, and shows the message only if the account accepts
-/// the token.
+/// Reads the message and the account at the same time, and shows the message only if the account
+/// accepts the caller's token.
 #[utoipa::path(
     get,
     path = super::path::chat_read,

@@ -1,10 +1,11 @@
-//! `POST /api/chat/stop` - end the answer to one of the caller's messages where it is.
+//! `POST /api/chat/stop` - stop the answer to one of the caller's messages.
 //!
 //! In: an access token or an API key, and `{idempotency_key}`, the key that the message was sent
-//! with. Out: the id of the message, and whether its answer is `stopping` or had `ended` before. The
-//! function that answers looks once a second whether it was stopped: it closes the connection to the
-//! AI, stores what was delivered so far and charges the message as any other. If nothing of a
-//! stream was delivered and its prompt is short, the message isn't charged. Idempotent.
+//! with. Out: the id of the message, and whether its answer is `stopping` or had already `ended`.
+//! The function that generates the answer checks once a second whether it should stop. A stopped
+//! function closes the connection to the AI, stores the text that was delivered so far, and charges
+//! the message like any other message. If a stream has delivered no text and the prompt is short,
+//! the message isn't charged. Idempotent.
 
 use serde::{Deserialize, Serialize};
 use shared::error::{Failure, required};
@@ -14,7 +15,7 @@ use shared::values::idempotency::{Key, Kind};
 use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
-/// The message whose answer is to end.
+/// The message whose answer is to stop.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = StopRequest, examples(json!({ "idempotency_key": "a-key-7" })))]
 struct Body {
@@ -22,7 +23,7 @@ struct Body {
     idempotency_key: Option<String>,
 }
 
-/// A message whose answer is to be stopped.
+/// A message, and the state of its answer after the request to stop.
 #[derive(Serialize, ToSchema)]
 struct StoppedMessage<'a> {
     #[schema(format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
@@ -30,18 +31,18 @@ struct StoppedMessage<'a> {
     status: Status,
 }
 
-/// What becomes of the answer.
+/// The state of the answer.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = StopStatus)]
 enum Status {
-    /// It ends within two seconds, unless it is complete before.
+    /// The answer ends within two seconds, unless it is complete earlier.
     Stopping,
-    /// It had ended before this request.
+    /// The answer had ended before this request.
     Ended,
 }
 
-/// Marks the hold of the message, if its owner is the caller.
+/// Marks the message's hold as stopped, if the caller owns it.
 #[utoipa::path(
     post,
     path = super::path::chat_stop,

@@ -1,9 +1,9 @@
 //! `POST /api/chat/stream` - like `POST /api/chat`, but the answer arrives piece by piece.
 //!
-//! In: the same. Out: server-sent events
+//! In: as for `POST /api/chat`. Out: server-sent events
 //! ([format](https://html.spec.whatwg.org/multipage/server-sent-events.html)): `delta` events with
 //! a `text`, then `done` with the reply of `POST /api/chat`. A failure before the first piece is an
-//! ordinary reply; after it, it is an `error` event, whose data says whether the tokens were
+//! ordinary reply. A later failure is an `error` event, whose data says whether the tokens were
 //! returned.
 
 use serde::Serialize;
@@ -18,8 +18,8 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{OneOf, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-/// Reserves the tokens, and passes the pieces on. The answer is stored, or the tokens are returned,
-/// even if the client disconnects.
+/// Reserves the tokens, and passes on the answer's pieces. Even if the client disconnects, the
+/// function stores the answer or returns the tokens.
 #[utoipa::path(
     post,
     path = super::path::chat_stream,
@@ -62,7 +62,7 @@ pub async fn handle(app: AiApp, req: Request) -> Reply {
     }
 }
 
-/// An event of the stream.
+/// The schema of a stream's events.
 #[derive(Debug)]
 pub struct ChatEvent;
 

@@ -1,16 +1,16 @@
-//! `GET /api/conversations/{id}` - one of the caller's conversations. The history has its messages:
-//! `GET /api/chat?conversation_id={id}`.
+//! `GET /api/conversations/{id}` - one of the caller's conversations. The conversation's messages
+//! are in the history: `GET /api/chat?conversation_id={id}`.
 //!
-//! Out: `id`, `title`, `created`, `last_used`, `pinned` and `instructions`; 404 if it isn't the
-//! caller's or was deleted.
+//! Out: `id`, `title`, `created`, `last_used`, `pinned` and `instructions`; 404 if the conversation
+//! doesn't belong to the caller or was deleted.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
 use shared::view::Conversation;
 use shared::{App, Error, Reply, Request, auth, http};
 
-/// Reads conversation and account at the same time, and shows the conversation only if the account
-/// accepts the token.
+/// Reads the conversation and the account at the same time, and shows the conversation only if the
+/// account accepts the caller's token.
 #[utoipa::path(
     get,
     path = super::path::conversation,

@@ -1,16 +1,16 @@
-//! `DELETE /api/conversations/{id}` - delete one of the caller's conversations with all its
-//! messages.
+//! `DELETE /api/conversations/{id}` - delete one of the caller's conversations with all messages in
+//! it.
 //!
-//! Out: 202. Lists no longer show it, and messages to it are refused. A message that is being
-//! answered is charged and stored without a conversation. Its other messages are erased within
-//! minutes; the statement keeps their prices.
+//! Out: 202. Lists no longer show the conversation, and new messages in it are refused. A message
+//! that is still being answered is charged, and is stored without a conversation. The
+//! conversation's other messages are erased within minutes; the statement keeps their prices.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
 use shared::view::Done;
 use shared::{App, Error, Reply, Request, auth, http};
 
-/// One transaction deletes it and marks the account for the function `erase`.
+/// Deletes the conversation and marks the account for the function `erase`, in one transaction.
 #[utoipa::path(
     delete,
     path = super::path::conversation_delete,

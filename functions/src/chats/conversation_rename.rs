@@ -1,9 +1,9 @@
-//! `PATCH /api/conversations/{id}` - change the title of one of the caller's conversations, or the
-//! instructions that the AI gets in it, or pin it.
+//! `PATCH /api/conversations/{id}` - change the title or the AI instructions of one of the caller's
+//! conversations, or pin or unpin it.
 //!
 //! In: `{title, instructions, pinned}`, at least one of them: a title of 1 to 100 characters,
-//! instructions of at most 2,000 bytes, true or false. Empty instructions remove them. Out: the
-//! conversation; 404 if it isn't the caller's or was deleted.
+//! instructions of at most 2,000 bytes, true or false. Empty instructions are removed. Out: the
+//! conversation; 404 if it doesn't belong to the caller or was deleted.
 
 use serde::Deserialize;
 use shared::error::{Failure, FieldErrors, required};
@@ -19,15 +19,15 @@ use utoipa::ToSchema;
 struct Body {
     #[schema(value_type = Option<Title>)]
     title: Option<String>,
-    /// Instructions for the AI in this conversation, beside those of the account.
+    /// Instructions for the AI in this conversation, in addition to the account's instructions.
     #[schema(value_type = Option<Instructions>)]
     instructions: Option<String>,
-    /// Whether it is pinned: pinned conversations come first in the list.
+    /// Whether the conversation is pinned. Pinned conversations come first in the list.
     pinned: Option<bool>,
 }
 
-/// One conditional write, after the account has accepted the token. To unpin, the conversation is
-/// read first.
+/// Changes the conversation by one conditional write, after the account has accepted the caller's
+/// token. Unpinning reads the conversation first.
 #[utoipa::path(
     patch,
     path = super::path::conversation_rename,

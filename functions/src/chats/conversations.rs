@@ -1,10 +1,11 @@
-//! `GET /api/conversations` - the caller's conversations: the pinned ones, and then the others, the
-//! most recently used one first.
+//! `GET /api/conversations` - the caller's conversations: first the pinned ones, then the others,
+//! the most recently used first.
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `q` for a
-//! search in titles. Out: `id`, `title`, `created`, `last_used`, `pinned` and `instructions` of each,
-//! as a bare list, and a `Link` header to the next page. A search reads a limited number of
-//! conversations per request, so a page may have few matches, or none, and still have a next page.
+//! search in titles. Out: a bare list with `id`, `title`, `created`, `last_used`, `pinned` and
+//! `instructions` of each conversation, and a `Link` header to the next page. A request searches a
+//! limited number of conversations, so a page may have few matches or no matches, and still have a
+//! next page.
 
 use shared::http::{self, Paging, SEARCH_LENGTH};
 use shared::openapi::{self, PageQuery};
@@ -14,13 +15,14 @@ use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 
-/// The scope of this list's cursors; that of a search has its text too.
+/// The scope of this list's cursors. The scope of a search also includes its text.
 const SCOPE: &str = "conversations";
 
-/// How many conversations a search reads per request.
+/// The number of conversations that a search reads per request.
 const SEARCHED: usize = 100;
 
-/// Reads the keys from an index at the same time as the account, and then the conversations.
+/// Reads the conversations' keys from an index, at the same time as the account, and then the
+/// conversations.
 #[utoipa::path(
     get,
     path = super::path::conversations,

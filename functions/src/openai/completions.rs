@@ -1,15 +1,16 @@
 //! `POST /v1/chat/completions` - a message in the format of OpenAI's API
 //! ([reference](https://platform.openai.com/docs/api-reference/chat/create)).
 //!
-//! In: an API key or an access token, and `messages`; the history shows the user's last one.
-//! `stream`, `stream_options`, `temperature`, `top_p`, `max_tokens`, `max_completion_tokens`, `stop`,
-//! `tools`, `tool_choice`, `parallel_tool_calls`, `response_format` and the older `functions` and
-//! `function_call` take effect. The settings choose the model, whatever `model` says. `n` above 1
-//! and `audio` are refused. Other fields are ignored: `logprobs` is null in every answer. Out: a
-//! completion, or its chunks. A completion that calls functions ends there: the client runs them,
-//! and sends the results with its next request. Each started 64 KB of the prompt costs the price of
-//! a message. A retry that says so (`x-stainless-retry-count`), or is in the same turn of Codex
-//! (`x-codex-turn-metadata`), gets the completion that was paid for.
+//! In: an API key or an access token, and `messages`; the history shows the user's last message.
+//! These fields take effect: `stream`, `stream_options`, `temperature`, `top_p`, `max_tokens`,
+//! `max_completion_tokens`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`,
+//! `response_format`, and the older `functions` and `function_call`. The operator's settings choose
+//! the model, whatever `model` says. `n` above 1 and `audio` are refused. Other fields are ignored;
+//! for example, `logprobs` is null in every answer. Out: a completion, or its chunks. A completion
+//! that calls functions ends with the calls: the client runs the functions, and sends the results
+//! with its next request. Each started 64 KB of the prompt costs the price of a message. A retry
+//! that identifies itself as a retry (`x-stainless-retry-count`), or belongs to the same turn of
+//! Codex (`x-codex-turn-metadata`), gets the completion that was already paid for.
 
 mod reply;
 mod request;
@@ -24,7 +25,7 @@ use self::reply::{ChunkEvent, Chunks, Completion, Form};
 use self::request::{Body, limits};
 use crate::openai::{self, CompletionApp};
 
-/// Reserves the tokens, calls the AI, and stores the answer or returns the tokens.
+/// Reserves the tokens, calls the AI, and then stores the answer or returns the tokens.
 #[utoipa::path(
     post,
     path = super::path::completions,

@@ -1,4 +1,4 @@
-//! The schema of an answer that a request asks for.
+//! The JSON Schema of an answer.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -8,20 +8,20 @@ use utoipa::ToSchema;
 
 use super::tools::{NAME, is_name};
 
-/// A JSON Schema, to which the answer conforms.
+/// A JSON Schema that the answer conforms to.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct NamedSchema {
     #[schema(pattern = "^[a-zA-Z0-9_-]{1,64}$", examples("weather"))]
     pub(crate) name: String,
     pub(crate) description: Option<String>,
-    /// At most 50 levels deep.
+    /// The JSON Schema, at most 50 levels deep.
     #[schema(value_type = Option<Object>)]
     pub(crate) schema: Option<Box<RawValue>>,
     pub(crate) strict: Option<bool>,
 }
 
 impl NamedSchema {
-    /// The format, if the schema in this field is valid.
+    /// Returns the format, if the schema in this field is valid.
     pub(crate) fn read(self, field: &str, errors: &mut FieldErrors) -> Option<Format> {
         let Self { name, description, schema, strict } = self;
         let name = if is_name(&name) { Ok(name) } else { Err(NAME.to_owned()) };

@@ -1,6 +1,6 @@
-//! Values of a request that may be a text or something else, and lists with a limit. They are read
-//! as they come: an `untagged` enum would first keep the JSON in a form of its own, and a list
-//! without a limit its elements, in many times the bytes of the body.
+//! Values in a request that may be a text or another type, and lists with a limit. These values are
+//! deserialized directly. An `untagged` enum would first buffer the JSON, and a list without a
+//! limit would keep all elements; both would take many times the bytes of the body.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -64,7 +64,7 @@ where
 
 struct List<T> {
     most: usize,
-    /// What its elements are.
+    /// The name of the list's elements, for error messages.
     of: &'static str,
     element: PhantomData<T>,
 }

@@ -1,9 +1,10 @@
 //! `GET /v1/models`, `GET /v1/models/{id}` - the configured models, as OpenAI's API lists them
 //! ([reference](https://platform.openai.com/docs/api-reference/models)).
 //!
-//! In: an API key or an access token. Out: `{object: "list", data: [{id, object, created,
-//! owned_by}]}`, in the order in which they are called, or one of them. If the operator has changed
-//! how long a prompt may be, each has that in tokens, as `max_model_len`.
+//! In: an API key or an access token. Out:
+//! `{object: "list", data: [{id, object, created, owned_by}]}`, in the order in which the models
+//! are called, or one model. If the operator has changed the maximum length of a prompt, each model
+//! has this length in tokens as `max_model_len`.
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use utoipa::ToSchema;
 /// The path of one model.
 pub(crate) const ONE_PATH: &str = "/v1/models/{id}";
 
-/// Shows them only if the account accepts the token.
+/// Shows the models only if the account accepts the caller's credential.
 #[utoipa::path(
     get,
     path = super::path::models,
@@ -56,12 +57,12 @@ pub(crate) fn find_model<'m>(mut models: impl Iterator<Item = Model<'m>>, id: &s
     http::ok(&models.find(is_it).ok_or(Error::NoSuchModel)?)
 }
 
-/// An [`App`], and the names of the models. It never asks them.
+/// An [`App`], and the names of the models. Listing models doesn't call any.
 #[derive(Clone)]
 pub struct Catalog {
     app: App,
     models: Arc<[String]>,
-    /// The most tokens of a prompt, if the operator has chosen them.
+    /// The maximum number of tokens in a prompt, if the operator has set it.
     longest: Option<usize>,
 }
 
@@ -90,7 +91,7 @@ struct Models<'a> {
 /// A configured model.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Model<'a> {
-    /// Its name.
+    /// The model's name.
     #[schema(examples("echo"))]
     id: &'a str,
     /// Always `model`.
@@ -102,8 +103,8 @@ pub(crate) struct Model<'a> {
     /// Always `system`.
     #[schema(pattern = "^system$", examples("system"))]
     owned_by: &'static str,
-    /// The most tokens of a prompt, with four bytes to a token. Missing if the operator has not
-    /// changed the limit.
+    /// The maximum number of tokens in a prompt, counted as four bytes each. Missing if the
+    /// operator hasn't changed the limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples(32_768))]
     max_model_len: Option<usize>,

@@ -1,14 +1,14 @@
 //! `POST /v1/responses` - a message in the format of OpenAI's Responses API
 //! ([reference](https://platform.openai.com/docs/api-reference/responses/create)).
 //!
-//! In: an API key or an access token, and `input`: a text, or messages, calls of functions and their
-//! results; the history shows the user's last message. `instructions`, `stream`, `temperature`,
-//! `top_p`, `max_output_tokens`, `tools`, `tool_choice`, `parallel_tool_calls` and `text.format` take
-//! effect; `metadata` and `user` are repeated in the reply. The settings choose the model, whatever
-//! `model` says. No response is stored for later requests, as with `store: false`:
-//! `previous_response_id`, `conversation`, `prompt` and `background` are refused, and so are tools
-//! that aren't functions. Other fields are ignored. Out: a response, or its events. It costs, is
-//! retried and ends with a call of a function as a completion does.
+//! In: an API key or an access token, and `input`: a text, or a list of messages, function calls
+//! and their results; the history shows the user's last message. These fields take effect:
+//! `instructions`, `stream`, `temperature`, `top_p`, `max_output_tokens`, `tools`, `tool_choice`,
+//! `parallel_tool_calls` and `text.format`. The response repeats `metadata` and `user`. The
+//! operator's settings choose the model, whatever `model` says. No response is stored for later
+//! requests, as with `store: false`. Therefore `previous_response_id`, `conversation`, `prompt` and
+//! `background` are refused, and so are tools that aren't functions. Other fields are ignored. Out:
+//! a response, or its events. Prices, retries and function calls work as in a completion.
 
 mod events;
 mod items;
@@ -27,7 +27,7 @@ use self::reply::Response;
 use self::request::{Body, limits};
 use crate::openai::{self, CompletionApp};
 
-/// Reserves the tokens, calls the AI, and stores the answer or returns the tokens.
+/// Reserves the tokens, calls the AI, and then stores the answer or returns the tokens.
 #[utoipa::path(
     post,
     path = super::path::responses,

@@ -1,4 +1,4 @@
-//! The functions that a request offers, and whether the model may call them.
+//! The functions that a request offers to the model, and whether the model may call them.
 
 use std::collections::HashSet;
 
@@ -9,16 +9,16 @@ use shared::error::FieldErrors;
 use shared::values::Invalid;
 use utoipa::ToSchema;
 
-/// The most functions of a request.
+/// The maximum number of functions in a request.
 pub(crate) const TOOLS: usize = 128;
 
-/// The most characters of a name.
+/// The maximum number of characters in a name.
 pub(crate) const NAME_LENGTH: usize = 64;
 
-/// What a name is.
+/// The rule for names, for error messages.
 pub(crate) const NAME: &str = "A name must have 1 to 64 letters, digits, _ and -.";
 
-/// Whether it is a name of a function or of a schema.
+/// Returns true if `text` is a valid name for a function or schema.
 pub(crate) fn is_name(text: &str) -> bool {
     (1..=NAME_LENGTH).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
@@ -30,13 +30,14 @@ pub(crate) struct OfferedFunction {
     #[schema(pattern = "^[a-zA-Z0-9_-]{1,64}$", examples("get_weather"))]
     pub(crate) name: String,
     pub(crate) description: Option<String>,
-    /// A JSON Schema, at most 50 levels deep.
+    /// The JSON Schema of the arguments, at most 50 levels deep.
     #[schema(value_type = Option<Object>)]
     pub(crate) parameters: Option<Box<RawValue>>,
     pub(crate) strict: Option<bool>,
 }
 
-/// The valid ones of the functions of a list, each with the field from which it comes.
+/// Returns the valid functions of a list. Each function comes with the name of its field in the
+/// request.
 pub(crate) fn functions(
     functions: Vec<(String, OfferedFunction)>,
     errors: &mut FieldErrors,
@@ -55,26 +56,26 @@ fn tool(field: &str, function: OfferedFunction, errors: &mut FieldErrors) -> Opt
     fits.then_some(Tool { name, description, parameters, strict })
 }
 
-/// What a request says of the functions that the model calls.
+/// A request's wish about function calls.
 pub(crate) enum Wish {
     /// `auto`, `none` or `required`.
     Word(String),
-    /// It calls this function.
+    /// The model must call this function.
     Function(String),
-    /// The word is about these functions, and the model calls no other.
+    /// `mode` applies to the functions with these names, and the model may call no others.
     Allowed { mode: String, names: HashSet<String> },
-    /// Something that this API doesn't know.
+    /// A value that this API doesn't support.
     Unknown,
 }
 
-/// The functions, and the choice between them.
+/// The functions that a request offers, and the choice between them.
 pub(crate) struct Tools {
     pub(crate) tools: Vec<Tool>,
     pub(crate) choice: ToolChoice,
 }
 
 impl Tools {
-    /// The choice between these functions that the wish in this field makes.
+    /// Turns the wish in this field of the request into a choice between these functions.
     pub(crate) fn choose(
         mut tools: Vec<Tool>,
         field: &str,
@@ -94,7 +95,7 @@ impl Tools {
             }
         };
         let choice = errors.check(field, choice).unwrap_or_default();
-        // A function that must be called is one of those that are offered.
+        // A function that the model must call has to be offered.
         let missing = match &choice {
             ToolChoice::Required if tools.is_empty() => Some("The request has no functions."),
             ToolChoice::Function(name) if tools.iter().all(|tool| tool.name != *name) => {

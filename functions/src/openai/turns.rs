@@ -1,18 +1,18 @@
-//! The conversation of a request, with calls of functions and their results.
+//! The conversation in a request, with function calls and their results.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use shared::error::{FieldErrors, REQUIRED};
 use shared::values::{Invalid, Message, Part, Speaker, ToolCall, Turn};
 
-/// The most parts of a message.
+/// The maximum number of parts in a message.
 pub(crate) const PARTS: usize = 2048;
 
-/// What a part may be.
+/// The rule for the kinds of parts, for error messages.
 pub(crate) const KINDS: &str = "Only texts are supported, and pictures in messages of the user.";
 
-/// The parts of a message. Texts without pictures are one text, which is the only form that some
-/// servers know.
+/// Joins the parts of a message. Parts that are all texts become one text, because some providers
+/// support only that form.
 pub(crate) fn joined(parts: Vec<Part>) -> Vec<Part> {
     let texts: Option<Vec<&str>> = parts.iter().map(Part::as_text).collect();
     match texts {
@@ -21,15 +21,15 @@ pub(crate) fn joined(parts: Vec<Part>) -> Vec<Part> {
     }
 }
 
-/// The calls of the assistant's last turn that have no results yet.
+/// The calls in the assistant's last turn that have no results yet.
 pub(crate) struct OpenCalls {
-    /// What is said of a call with this id that gets no result.
+    /// Makes the error message for a call that gets no result, from the call's id.
     unanswered: fn(&str) -> String,
-    /// All calls of that turn, in their order.
+    /// All calls in that turn, in order.
     calls: Vec<OpenCall>,
-    /// The ids of those without a result.
+    /// The ids of the calls without results.
     ids: HashSet<String>,
-    /// The places of each function's calls. Those before the first one here have results.
+    /// The indices of each function's calls. Calls before the first index have results.
     of_function: HashMap<String, VecDeque<usize>>,
 }
 
@@ -44,7 +44,7 @@ impl OpenCalls {
         Self { unanswered, calls, ids, of_function }
     }
 
-    /// Adds a call that this field makes. Returns whether no other call has its id.
+    /// Adds the call in this field of the request. Returns false if another call has the same id.
     pub(crate) fn add(&mut self, field: &str, call: &ToolCall, errors: &mut FieldErrors) -> bool {
         let is_new = self.ids.insert(call.id.clone());
         if is_new {
@@ -56,12 +56,12 @@ impl OpenCalls {
         is_new
     }
 
-    /// The id, if a call with it had no result until now.
+    /// Marks a call as answered. Returns the call's id, or `None` if no open call has this id.
     pub(crate) fn answer(&mut self, id: &str) -> Option<String> {
         self.ids.take(id)
     }
 
-    /// The id of the first call of this function that had no result until now.
+    /// Marks the first open call of this function as answered. Returns the call's id.
     pub(crate) fn answer_named(&mut self, name: &str) -> Option<String> {
         let places = self.of_function.get_mut(name)?;
         while let Some(place) = places.pop_front() {
@@ -72,7 +72,7 @@ impl OpenCalls {
         None
     }
 
-    /// Ends the turn: each of its calls must have a result.
+    /// Ends the turn, in which each call must have a result.
     pub(crate) fn close(&mut self, errors: &mut FieldErrors) {
         if let Some(call) = self.calls.iter().find(|call| self.ids.contains(&call.id)) {
             let id: String = call.id.chars().take(100).collect();
@@ -84,8 +84,8 @@ impl OpenCalls {
     }
 }
 
-/// The last message by the user, shortened to `limit` characters, and how many results of calls
-/// have come since.
+/// Returns the last message by the user, shortened to `limit` characters, with the number of call
+/// results that follow it.
 pub(crate) fn asked(turns: &[Turn], limit: usize) -> Result<Message, Invalid> {
     if turns.is_empty() {
         return Err(REQUIRED.into());
@@ -107,7 +107,7 @@ pub(crate) fn asked(turns: &[Turn], limit: usize) -> Result<Message, Invalid> {
 mod tests {
     use super::*;
 
-    /// The calls of these functions, whose ids are their numbers.
+    /// Returns open calls of these functions, whose ids are their numbers.
     fn calls(functions: &[&str]) -> OpenCalls {
         let (mut open, mut errors) = (OpenCalls::new(str::to_owned), FieldErrors::default());
         for (number, name) in functions.iter().enumerate() {

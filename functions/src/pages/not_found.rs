@@ -1,8 +1,8 @@
-//! `ANY /{proxy+}` - every path without an endpoint.
+//! `ANY /{proxy+}` - the 404 for every path without an endpoint.
 
 use shared::{Error, Reply, Request};
 
-/// Always a 404: a page for browsers (`not_found.html`), and a problem document for programs.
+/// Replies with a 404: a page for browsers (`not_found.html`), or a problem document for programs.
 pub async fn handle((): (), _req: Request) -> Reply {
     Err(Error::NotFound)
 }

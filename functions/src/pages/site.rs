@@ -1,9 +1,9 @@
 //! `GET /`, `GET /admin`, `GET /docs`, `GET /assets/{version}/{file+}`, `GET /verify-email`,
 //! `GET /reset-password` - the pages for browsers.
 //!
-//! The chat, the administration and the documentation. The pages contain no data: they call the API
-//! like every other client. The binary contains their files from `site/`. All links are relative,
-//! so that they work under a stage, under a custom domain and on the local server.
+//! The pages are the chat, the administration and the documentation. The pages contain no data, and
+//! call the API like every other client. The binary embeds the pages' files from `site/`. All links
+//! are relative, so the pages work under a stage, under a custom domain and on the local server.
 
 use std::collections::HashMap;
 
@@ -12,14 +12,16 @@ use shared::{Error, Reply, Request, Result};
 
 include!(concat!(env!("OUT_DIR"), "/site.rs"));
 
-/// A page runs only its own files, calls only its own API, and doesn't build HTML from strings. The
-/// font of formulas is within a style sheet, because the gateway passes on only text.
+/// The content security policy. A page runs only files from this site, calls only this API, and
+/// can't build HTML from strings. The font for formulas is inside a style sheet, because the
+/// gateway passes on only text.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
 );
 
-/// Features of the browser that the pages don't use. They do write to the clipboard.
+/// The permissions policy. The policy disables features of the browser that the pages don't use,
+/// and allows writing to the clipboard.
 const PERMISSIONS: HeaderValue = HeaderValue::from_static(
     "accelerometer=(), autoplay=(), browsing-topics=(), camera=(), clipboard-read=(), clipboard-write=(self), display-capture=(), encrypted-media=(), \
      fullscreen=(), geolocation=(), gyroscope=(), hid=(), local-fonts=(), magnetometer=(), microphone=(), midi=(), payment=(), picture-in-picture=(), \
@@ -30,7 +32,8 @@ const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 
 const FOR_A_YEAR: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
-/// Redirects the name of a page to the path with a trailing slash, which its links are relative to.
+/// Serves a page or a file. A page's path without a trailing slash is redirected to the path with
+/// the slash, because the page's links are relative to that path.
 pub async fn handle((): (), req: Request) -> Reply {
     let path = http::path(&req);
     match (path.trim_matches('/'), path.ends_with('/')) {
@@ -48,26 +51,27 @@ pub async fn handle((): (), req: Request) -> Reply {
     }
 }
 
-/// Redirects an e-mailed link to the chat, with the token after the `#`, which browsers don't send.
+/// Redirects an e-mailed link to the chat. The token moves behind the `#`, because browsers don't
+/// send that part of a URL.
 fn opened_link(req: &Request, name: &str, base: &str) -> Reply {
     let token = http::query(req, "token").unwrap_or_default();
     http::see_other(&format!("{base}#/{name}?token={}", http::escaped(token)))
 }
 
-/// A page, with links to its files in this version.
+/// Replies with a page whose links point to its files in this version.
 fn page(name: &str) -> Reply {
     let text = file(name)?.replace("assets/", &format!("assets/{VERSION}/"));
     let mut response = http::text("text/html; charset=utf-8", text);
     response.headers_mut().insert("content-security-policy", POLICY);
     response.headers_mut().insert("permissions-policy", PERMISSIONS);
-    // A page of another origin that opens this one can't access its window.
+    // If a page of another origin opens this page, it can't access this page's window.
     response.headers_mut().insert("cross-origin-opener-policy", SAME_ORIGIN);
     response.headers_mut().insert("cross-origin-resource-policy", SAME_ORIGIN);
     Ok(response)
 }
 
-/// A file, which clients cache for a year if they request this version. Pages of an older
-/// deployment get the current file without caching.
+/// Replies with a file. Clients cache the file for a year if they request the current version.
+/// Pages from an older deployment get the current file without caching.
 fn asset(version: &str, name: &str) -> Reply {
     let content_type = content_type(name).ok_or(Error::NotFound)?;
     let is_current = version == VERSION;
@@ -83,12 +87,13 @@ fn asset(version: &str, name: &str) -> Reply {
     Ok(response)
 }
 
-/// A file of the releases whose files were in no folders, by its name. Their pages that are still
-/// open load the rest of their own scripts: one of today's would import today's modules beside
-/// those of the page, and they know nothing of its session. The libraries are today's.
+/// Returns a file of the releases that kept all files in one folder, by its name. A page of such a
+/// release may still be open, and may load further scripts of its release. A current script would
+/// import current modules, which don't share the session with the page's older modules. The
+/// libraries are current.
 ///
-/// Delete this, `before.json` and `scripts/check/suites/site/before.mjs` when no such page can be open any more:
-/// two releases later.
+/// Delete this function, `before.json` and `scripts/check/suites/site/before.mjs` when no such page
+/// can still be open: two releases later.
 fn before(name: &str) -> Result<String> {
     let library = FILES
         .iter()
@@ -105,10 +110,11 @@ fn file(name: &str) -> Result<&'static str> {
     FILES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text).ok_or(Error::NotFound)
 }
 
-/// The content type of a page's file. Only text, since the gateway doesn't pass on binary data.
+/// Returns the content type of a page's file. All types are text, because the gateway doesn't pass
+/// on binary data.
 fn content_type(name: &str) -> Option<&'static str> {
     Some(match name.rsplit_once('.')?.1 {
-        // The libraries that are modules end in `mjs`.
+        // Libraries that are modules end in `mjs`.
         "js" | "mjs" => "text/javascript; charset=utf-8",
         "css" => "text/css; charset=utf-8",
         "txt" => "text/plain; charset=utf-8",

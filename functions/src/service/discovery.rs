@@ -1,9 +1,10 @@
 //! `GET /.well-known/openid-configuration`, `GET /.well-known/oauth-authorization-server` - where
-//! services that verify access tokens find the keys.
+//! services that verify access tokens find the public keys.
 //!
-//! Out: the issuer of the tokens and the URL of the public keys, as authorization servers publish
-//! them ([RFC 8414](https://www.rfc-editor.org/rfc/rfc8414)). Nothing else is true of this API: it
-//! has no flow of OAuth and issues no ID tokens. Many libraries know only the first path.
+//! Out: the issuer of the tokens and the URL of the public keys, in the format that authorization
+//! servers publish ([RFC 8414](https://www.rfc-editor.org/rfc/rfc8414)). The document names no
+//! other endpoints of an authorization server, because this API has no OAuth flow and issues no ID
+//! tokens. Many libraries request only the first path.
 
 use serde::Serialize;
 use shared::{Error, Reply, Request, http};
@@ -11,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::openapi::DocumentSettings;
 
-/// Clients may cache the reply as long as the public keys.
+/// Lets clients cache the reply as long as the public keys.
 #[utoipa::path(
     get,
     path = super::path::discovery,
@@ -24,7 +25,8 @@ pub async fn handle(stated: DocumentSettings, req: Request) -> Reply {
     let host = || Error::Malformed("The request names no host.".into());
     let base = http::base_url(&req).ok_or_else(host)?;
     let issuer = stated.issuer();
-    // An issuer that is a URL is this API's own. The host is what the client wrote.
+    // An `https` issuer is the base URL of this API. Otherwise the base URL comes from the
+    // request's `Host`, which the client chose.
     let at = if issuer.starts_with("https://") { issuer.trim_end_matches('/') } else { &base };
     let document = Discovery {
         issuer,
@@ -36,10 +38,10 @@ pub async fn handle(stated: DocumentSettings, req: Request) -> Reply {
     http::ok(&document).map(http::cached)
 }
 
-/// What a service needs to verify access tokens.
+/// The metadata that a service needs to verify access tokens.
 #[derive(Serialize, ToSchema)]
 struct Discovery<'a> {
-    /// The `iss` and the `aud` of every access token.
+    /// The `iss` and the `aud` claims of every access token.
     #[schema(examples("farebox"))]
     issuer: &'a str,
     /// The URL of the public keys.
@@ -51,7 +53,7 @@ struct Discovery<'a> {
     /// Always empty: the API has no authorization endpoint.
     #[schema(value_type = Vec<String>, max_items = 0)]
     response_types_supported: [&'static str; 0],
-    /// Always empty. Without this field, clients would assume two flows of OAuth.
+    /// Always empty. Without this field, clients would assume two OAuth flows.
     #[schema(value_type = Vec<String>, max_items = 0)]
     grant_types_supported: [&'static str; 0],
 }

@@ -1,4 +1,4 @@
-//! `GET /api/health` - whether the API can reach its store.
+//! `GET /api/health` - checks that the API can reach its store.
 //!
 //! Out: `{"status": "ok", "first_grant": 4000, "chat_price": 100}`, or 503.
 
@@ -7,7 +7,7 @@ use shared::app::GuardApp;
 use shared::{Credits, Reply, Request, http};
 use utoipa::ToSchema;
 
-/// Reads the smallest table: a reply without a call to the store would prove nothing.
+/// Reads the smallest table, because a reply without a call to the store would prove nothing.
 #[utoipa::path(
     get,
     path = super::path::health,
@@ -22,7 +22,7 @@ pub async fn handle(app: GuardApp, _req: Request) -> Reply {
     http::ok(&Healthy { status: "ok", first_grant, chat_price })
 }
 
-/// A healthy service.
+/// The reply of a healthy service.
 #[derive(Serialize, ToSchema)]
 struct Healthy {
     /// Always `ok`.
@@ -30,6 +30,6 @@ struct Healthy {
     status: &'static str,
     /// The balance of a new account.
     first_grant: Credits,
-    /// The price of a message.
+    /// The price of a message with its answer.
     chat_price: Credits,
 }

@@ -6,8 +6,8 @@ use shared::store::PublicKey;
 use shared::{App, Reply, Request, http};
 use utoipa::ToSchema;
 
-/// Shows every key of valid tokens. Clients may cache the reply as long as this API caches keys
-/// itself.
+/// Lists every key whose JWTs may still be valid. Clients may cache the reply for as long as this
+/// API caches keys.
 #[utoipa::path(
     get,
     path = super::path::jwks,
@@ -21,14 +21,14 @@ pub async fn handle(app: App, _req: Request) -> Reply {
     http::ok(&PublicKeys { keys: keys.iter().map(Jwk::of).collect() }).map(http::cached)
 }
 
-/// Public keys ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)).
+/// A set of public keys ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)).
 #[derive(Serialize, ToSchema)]
 struct PublicKeys<'a> {
     /// The keys.
     keys: Vec<Jwk<'a>>,
 }
 
-/// A public key of Ed25519 ([RFC 8037](https://www.rfc-editor.org/rfc/rfc8037#section-2)).
+/// An Ed25519 public key ([RFC 8037](https://www.rfc-editor.org/rfc/rfc8037#section-2)).
 #[derive(Serialize, ToSchema)]
 #[schema(as = PublicKey)]
 struct Jwk<'a> {
@@ -44,10 +44,10 @@ struct Jwk<'a> {
     /// Always `EdDSA`.
     #[schema(pattern = "^EdDSA$", examples("EdDSA"))]
     alg: &'static str,
-    /// The key's id, which tokens have in their header.
+    /// The key's id, which is in the header of each token.
     #[schema(examples("K5ao2DU16VQ_OGSvkLEKEgtn6gbQ9VXIb0tLY8DOTdg"))]
     kid: &'a str,
-    /// The key.
+    /// The public key.
     #[schema(
         pattern = "^[A-Za-z0-9_-]{43}$",
         examples("-w2sLTD4YYmfRFxqkRDc7I06NsOQrtq_N6WCCYcycGY")

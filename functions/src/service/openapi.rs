@@ -2,10 +2,11 @@
 //! ([3.1](https://spec.openapis.org/oas/v3.1.1.html)).
 //!
 //! Out: every route with its fields, limits, replies, headers and failures under the current
-//! settings. Each endpoint's file describes its own part, above its `handle`; this file adds what
-//! is common or can be derived. `x-fails` are the failures of an endpoint, `x-form` says that it
-//! takes its body as a form too, and `x-narrow` are constraints of its body beyond its fields: the
-//! document has none of them.
+//! settings. Each endpoint's file describes that endpoint, above its `handle`. This file adds what
+//! is common to all endpoints or can be derived. Three extensions in the endpoints' descriptions
+//! are instructions for this file, which removes them from the document: `x-fails` lists an
+//! endpoint's failures, `x-form` says that its body may also be a form, and `x-narrow` adds
+//! constraints to its body.
 
 mod header;
 
@@ -43,7 +44,7 @@ use crate::ROUTES;
 )]
 struct Document;
 
-/// Builds the document.
+/// Replies with the document.
 #[utoipa::path(
     get,
     path = super::path::openapi,
@@ -62,7 +63,8 @@ pub async fn handle(stated: DocumentSettings, req: Request) -> Reply {
     http::tagged(&req, http::cached(response))
 }
 
-/// The failures of every operation: the gateway throttles, and refuses malformed requests.
+/// The failures that every operation may have: the gateway throttles, and rejects malformed
+/// requests.
 const EVERYWHERE: [Failure; 6] = [
     Failure::Malformed,
     Failure::BodyTooLarge,
@@ -75,19 +77,19 @@ const EVERYWHERE: [Failure; 6] = [
 /// A base path, and the document whose paths begin with it.
 type Written = (String, Arc<str>);
 
-/// The settings that the document states. The endpoint needs no store.
+/// The settings that the document mentions. The endpoint doesn't use the store.
 #[derive(Clone)]
 pub struct DocumentSettings {
     config: Arc<Config>,
     accounts: Arc<AccountConfig>,
     edge: Arc<EdgeConfig>,
-    /// The document that was written last, and its base path.
+    /// The most recently written document, with its base path.
     written: Arc<Mutex<Option<Written>>>,
 }
 
 impl DocumentSettings {
     /// # Errors
-    /// A setting that is missing or can't be used.
+    /// Fails if a setting is missing or invalid.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             config: Config::read(settings)?.into(),
@@ -97,11 +99,11 @@ impl DocumentSettings {
         })
     }
 
-    /// The text of the document whose paths begin with `base`. It is written once, because it is
-    /// large and the same for every request.
+    /// Returns the document as text, with `base` before each path. The text is cached, because it
+    /// is large and the same for every request.
     ///
     /// # Errors
-    /// [`Error::Internal`].
+    /// [`Error::Internal`] if the document can't be built.
     pub fn text(&self, base: &str) -> Result<Arc<str>> {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, text)) = written.as_ref().filter(|(known, _)| known == base) {
@@ -112,12 +114,12 @@ impl DocumentSettings {
         Ok(text)
     }
 
-    /// The `iss` of every token.
+    /// Returns the `iss` of every token.
     pub fn issuer(&self) -> &str {
         &self.config.issuer
     }
 
-    /// A sample of a failure of a route.
+    /// Returns an example of a failure of this route.
     pub fn sample(&self, failure: Failure, route: &Route) -> Error {
         match failure {
             Failure::BodyTooLarge if route.failures.is_openai() => {
@@ -138,7 +140,7 @@ impl Start for DocumentSettings {
     }
 }
 
-/// The document of an API with these settings, whose paths come after `base`.
+/// Builds the document of an API with these settings. `base` precedes each path.
 pub fn document(stated: &DocumentSettings, base: &str) -> Result<Value> {
     let described = serde_json::to_value(Document::openapi().merge_from(crate::described()))
         .map_err(|error| Error::Internal(error.to_string()))?;
@@ -161,7 +163,7 @@ pub fn document(stated: &DocumentSettings, base: &str) -> Result<Value> {
             shared.insert(name, failure);
         }
         add_headers(&mut operation);
-        // Said for each operation: the document has no default.
+        // State this for each operation, because the document has no default.
         operation.entry("security").or_insert_with(|| json!([]));
         let methods = paths.entry(route.path.to_owned()).or_insert_with(|| json!({}));
         if let Some(methods) = methods.as_object_mut() {
@@ -189,11 +191,12 @@ pub fn document(stated: &DocumentSettings, base: &str) -> Result<Value> {
     Ok(document)
 }
 
-/// Writes schemas as the generators of clients read them. The meaning stays the same.
+/// Simplifies schemas for generators of clients, without changing their meaning.
 ///
-/// Most of them know `enum` better than `const`. An `anyOf` beside `properties` makes them lose the
-/// properties; of several cases, the last is required if no other one is met. OpenAPI Generator
-/// fails at an object or null whose fields are unknown, unless they are allowed explicitly.
+/// Most generators support `enum` better than `const`. An `anyOf` beside `properties` makes
+/// generators lose the properties, so its cases become nested `if`s: the last case must apply if no
+/// earlier one does. OpenAPI Generator fails on an object or null with unknown fields, unless a
+/// schema allows such fields explicitly.
 fn simplify(part: &mut Value) {
     match part {
         Value::Object(fields) => {
@@ -213,7 +216,7 @@ fn simplify(part: &mut Value) {
             if is_nullable_object && !fields.contains_key("properties") {
                 fields.entry("additionalProperties").or_insert(json!(true));
             }
-            // These are values and no schemas.
+            // These fields contain values, not schemas.
             let inner = fields.iter_mut().filter(|(name, _)| {
                 !["default", "enum", "example", "examples"].contains(&name.as_str())
             });
@@ -228,7 +231,8 @@ fn broken(route: &Route, what: &str) -> Error {
     Error::Internal(format!("{} {} {what}", route.method, route.path))
 }
 
-/// The description of this route in its endpoint's file, or that of the route whose alias it is.
+/// Returns the description of this route from its endpoint's file. An alias gets the description of
+/// its original route.
 fn operation(described: &Value, route: &Route) -> Option<Map<String, Value>> {
     let of = |route: &Route| {
         described
@@ -256,7 +260,7 @@ fn operation(described: &Value, route: &Route) -> Option<Map<String, Value>> {
     Some(operation)
 }
 
-/// An optional body may be missing, but not `null`.
+/// Removes `null` from the schema of an optional body. The body may be missing, but not `null`.
 fn without_null(operation: &mut Map<String, Value>) {
     let schema = operation
         .get_mut("requestBody")
@@ -272,11 +276,12 @@ fn without_null(operation: &mut Map<String, Value>) {
     }
 }
 
-/// What the description of an operation says if it takes its body as a form too. As a second media
-/// type of the body it would make some generated clients send forms, and others fail.
+/// A sentence for the description of an operation that also takes its body as a form. If the form
+/// were a second media type of the body, some generated clients would send forms, and others would
+/// fail.
 const FORM: &str = "The body may also be a form (`application/x-www-form-urlencoded`).";
 
-/// Says that an operation takes the same body as a form, where it does.
+/// Adds [`FORM`] to the description of an operation that accepts forms.
 fn with_form(operation: &mut Map<String, Value>) {
     if operation.remove("x-form").is_some() {
         let about = operation.get("description").and_then(Value::as_str).unwrap_or_default();
@@ -285,7 +290,7 @@ fn with_form(operation: &mut Map<String, Value>) {
     }
 }
 
-/// Adds the constraints beyond the fields to the schema of an operation's body.
+/// Adds the constraints in `x-narrow` to the schema of an operation's body.
 fn narrow(document: &mut Value, operation: &mut Map<String, Value>) {
     let Some(more) = operation.remove("x-narrow") else { return };
     let body = operation
@@ -300,7 +305,7 @@ fn narrow(document: &mut Value, operation: &mut Map<String, Value>) {
     }
 }
 
-/// The failures of an operation, one reply per status: the status, the name of the reply in the
+/// Returns the failures of an operation, one reply per status: the status, the reply's name in the
 /// document, and the reply.
 fn failing(
     operation: &mut Map<String, Value>,
@@ -347,7 +352,7 @@ fn failing(
     Ok(replies.collect())
 }
 
-/// A reply with one of these failures, from the code that renders it.
+/// Describes a reply with one of these failures, with the code that renders them.
 fn failure(shape: FailureFormat, failures: &BTreeMap<&str, Error>) -> Value {
     let mut codes = Vec::new();
     let mut about = Vec::new();
@@ -438,8 +443,8 @@ fn named(headers: &HeaderMap) -> Vec<String> {
         .collect()
 }
 
-/// The headers of an operation's success: those that its file names, and those that follow from its
-/// parameters.
+/// Adds the headers of an operation's success: the headers that its file names, and the headers
+/// that follow from its parameters.
 fn add_headers(operation: &mut Map<String, Value>) {
     let pages = has_parameter(operation, "cursor");
     let replays = has_parameter(operation, "Idempotency-Key");
@@ -488,7 +493,7 @@ fn put_value(object: &mut Value, name: &str, value: Value) {
     }
 }
 
-/// Merges the fields of `more` into `value`, recursively.
+/// Merges the fields of `more` into `value` recursively.
 fn merge(value: &mut Value, more: Value) {
     match (value, more) {
         (Value::Object(fields), Value::Object(more)) => {

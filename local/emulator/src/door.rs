@@ -1,5 +1,5 @@
-//! How the two servers of this process listen: for which hosts they accept requests, and how long
-//! they wait for one.
+//! Accepts connections for the two servers in this process. Checks the hosts of requests, and
+//! limits the time and the number of connections.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -20,34 +20,33 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
-/// How long a new connection may take to send the head of its first request.
+/// The time in which a new connection must send the head of its first request.
 const FIRST_HEAD: Duration = Duration::from_secs(10);
 
-/// How long a connection may take to send the head of a later request, including the time without
-/// any request.
+/// The time in which a connection must send the head of a later request, including idle time.
 const NEXT_HEAD: Duration = Duration::from_secs(30);
 
-/// How many connections may wait for their first request. If there are more, each of them is closed
-/// after [`SHORT_OF_ROOM`].
+/// The number of connections that may wait for their first request. If more connections wait, each
+/// of them is closed after [`SHORT_OF_ROOM`].
 const WITHOUT_A_REQUEST: usize = 512;
 
-/// How long a connection may wait for its first request if too many do.
+/// The time that a connection may wait for its first request if too many connections wait.
 const SHORT_OF_ROOM: Duration = Duration::from_secs(1);
 
-/// How long a body may pause.
+/// The maximum pause between two pieces of a body.
 const BODY_PAUSE: Duration = Duration::from_secs(10);
 
-/// How long a whole body may take: as long as API Gateway waits for a function.
+/// The maximum time for reading a body: as long as API Gateway waits for a function.
 const BODY_TIME: Duration = Duration::from_secs(29);
 
-/// How many connections are open at a time. More wait until one of them ends.
+/// The maximum number of open connections. Further connections wait until one closes.
 const CONNECTIONS: usize = 1024;
 
-/// How long to wait if the system can't accept another connection.
+/// The pause after the system couldn't accept a connection.
 const NO_ROOM: Duration = Duration::from_millis(100);
 
-/// Serves HTTP/1.1 until `stop`, and then waits for running requests. Connections without a request
-/// are closed after a while.
+/// Serves HTTP/1.1 until `stop`, and then waits for running requests to end. Closes idle
+/// connections after a while.
 pub async fn serve<A, F>(listener: TcpListener, answer: A, stop: oneshot::Receiver<()>)
 where
     A: Fn(Request, SocketAddr) -> F + Clone + Send + Sync + 'static,
@@ -103,7 +102,7 @@ async fn connection<F>(
 ) where
     F: Future<Output = Response> + Send + 'static,
 {
-    // Each piece of a streamed reply is sent at once.
+    // Send each piece of a streamed reply at once.
     let _ = stream.set_nodelay(true);
     let place = WaitingConnection::new(waiting);
     let service = service_fn(|req: hyper::Request<hyper::body::Incoming>| {
@@ -119,7 +118,7 @@ async fn connection<F>(
     let mut is_stopping = false;
     loop {
         tokio::select! {
-            // A connection that fails needs no log line: the client knows.
+            // Don't log a failed connection, because its client notices the failure.
             _ = &mut served => return,
             () = place.has_no_more_time() => return,
             _ = stopped.changed(), if !is_stopping => {
@@ -130,7 +129,7 @@ async fn connection<F>(
     }
 }
 
-/// A connection that is counted until its first request.
+/// A connection in the count of connections that wait for their first request.
 struct WaitingConnection {
     all: Arc<AtomicUsize>,
     waits: AtomicBool,
@@ -169,19 +168,19 @@ impl Drop for WaitingConnection {
     }
 }
 
-/// Why a body couldn't be read.
+/// The reason why a body couldn't be read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BodyError {
-    /// It has more bytes than the limit.
+    /// The body has more bytes than the limit.
     TooLarge,
-    /// It broke off, or took too long.
+    /// The body broke off, or took too long.
     Stopped,
 }
 
-/// The first `keep` bytes of a body of at most `most` bytes. The rest is read and dropped.
+/// Reads a body of at most `most` bytes. Returns its first `keep` bytes, and drops the rest.
 ///
 /// # Errors
-/// If the body is larger, breaks off, pauses for too long or takes too long as a whole.
+/// Fails if the body is larger, breaks off, pauses for too long, or takes too long in total.
 pub async fn read(body: Body, keep: usize, most: usize) -> Result<Bytes, BodyError> {
     read_within(BODY_TIME, body, keep, most).await
 }
@@ -213,10 +212,12 @@ async fn read_pieces(body: Body, keep: usize, most: usize) -> Result<Bytes, Body
     Ok(kept.freeze())
 }
 
-/// The name and the port in the header `Host`. `None` if it is missing, repeated or invalid.
+/// Returns the name and the port in the `Host` header. `None` if it is missing, repeated or
+/// invalid.
 ///
-/// An attacker can let a domain of theirs resolve to this machine, so that browsers take their page
-/// for one of this server (DNS rebinding). So each server accepts only certain hosts.
+/// Each server accepts only certain hosts, as a defence against DNS rebinding: an attacker can make
+/// a domain resolve to this machine, and browsers would then treat the attacker's page as one from
+/// this server.
 pub fn host(headers: &HeaderMap) -> Option<(&str, Option<u16>)> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return None };
@@ -227,7 +228,8 @@ pub fn host(headers: &HeaderMap) -> Option<(&str, Option<u16>)> {
     }
 }
 
-/// Whether a host can only be this machine: `localhost`, its subdomains, and loopback addresses.
+/// Returns true if a host can only be this machine: `localhost`, its subdomains, and loopback
+/// addresses.
 pub fn is_loopback(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     address(&name).map_or_else(
@@ -236,7 +238,7 @@ pub fn is_loopback(name: &str) -> bool {
     )
 }
 
-/// The IP address, if the host is one and not a name.
+/// Returns the host's IP address, if the host is an address and not a name.
 pub fn address(name: &str) -> Option<IpAddr> {
     match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
         Some(v6) => v6.parse().ok().map(IpAddr::V6),
@@ -301,7 +303,7 @@ mod tests {
         assert_eq!(read_all(4, 9).await, Err(BodyError::TooLarge));
     }
 
-    /// A body that never ends and never pauses: only the time as a whole can end it.
+    /// A body that never ends and never pauses. Only the limit of the total time can end it.
     #[tokio::test]
     async fn a_slow_body_is_given_up_after_a_time() {
         let drops = futures_util::stream::repeat(Bytes::from_static(b"x")).then(async |piece| {
@@ -348,7 +350,7 @@ mod tests {
         while inside.load(Ordering::SeqCst) < 3 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        // By now the others have connected, and would be inside too.
+        // By now the other clients have connected, and would be inside if the limit didn't work.
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(inside.load(Ordering::SeqCst), 3);
         gate.close();

@@ -1,5 +1,6 @@
-//! Plays DynamoDB: dynoxide on a loopback port, for callers that have the run's access key. Creates
-//! the tables of the template in it, or in another emulator.
+//! An embedded DynamoDB: dynoxide on a loopback port. The server answers only callers with the
+//! run's access key. This module also creates the template's tables, in this database or in another
+//! emulator.
 
 mod access_key;
 mod in_process;
@@ -28,37 +29,37 @@ use self::access_key::AccessKey;
 use crate::door;
 use crate::template::Template;
 
-/// Where the data is stored.
+/// The place where the data is stored.
 #[derive(Clone, Debug)]
 pub enum Data {
-    /// In a folder, which the next run can use too.
+    /// In a folder. Later runs can use the data.
     Folder(PathBuf),
-    /// In memory: it is lost when the process ends.
+    /// In memory. The data is lost when the process ends.
     Memory,
 }
 
 /// A running embedded DynamoDB.
 pub struct Dynamo {
-    /// Its URL with the run's access key: a `DYNAMODB_ENDPOINT`.
+    /// The server's URL with the run's access key: a `DYNAMODB_ENDPOINT`.
     pub url: String,
-    /// Where it listens.
+    /// The address that the server listens on.
     pub address: SocketAddr,
-    /// The database with its tables.
+    /// The database that contains the tables.
     pub database: Database,
     key: AccessKey,
-    /// The random secret that signing keys were derived from at the start. A folder keeps it for
-    /// the next run.
+    /// The random secret that signing keys were derived from at the start. A data folder keeps the
+    /// secret for the next run.
     pub secret: String,
-    /// The `SIGNING_SECRET` of functions on this machine: the URL of the secret's file, or without
-    /// a folder the secret itself.
+    /// The `SIGNING_SECRET` of functions on this machine. With a data folder, this is the URL of
+    /// the secret's file; without a folder, the secret itself.
     pub signing_secret: String,
     stop: oneshot::Sender<()>,
     server: JoinHandle<()>,
     _folder: Option<Folder>,
 }
 
-/// Opens a database, with the index that numbering the records of streams needs. Without it, each
-/// write to a table with a stream would read all records of the last day.
+/// Opens a database, and adds an index for numbering the records of streams. Without the index,
+/// each write to a table with a stream would read all records of the last day.
 fn open(path: &str) -> Result<Database, String> {
     let sentence = |error: &dyn Display| format!("{path} can't be opened: {error}");
     let database = Database::new(path).map_err(|error| sentence(&error))?;
@@ -70,24 +71,25 @@ fn open(path: &str) -> Result<Database, String> {
     Ok(database)
 }
 
-/// How often expired items are deleted.
+/// The interval at which expired items are deleted.
 const SWEEP: Duration = Duration::from_secs(3600);
 
 impl Dynamo {
-    /// Opens the data and serves it on `address`, with the tables of the template.
+    /// Opens the data, serves it on `address`, and creates the template's tables.
     ///
     /// # Errors
-    /// A sentence for the terminal: a folder in use or without write permission, a taken port.
+    /// Returns a sentence for the terminal: the folder is in use or not writable, or the port is
+    /// taken.
     pub async fn start(data: &Data, address: SocketAddr) -> Result<Self, String> {
         let (database, folder) = match data {
-            // A name of its own, by which more than one connection could open it.
+            // A unique name, by which several connections can open the same database.
             Data::Memory => (open(&format!("file:/{}?vfs=memdb", Uuid::new_v4()))?, None),
             Data::Folder(path) => {
                 let folder = Folder::lock(path)?;
                 let file = path.join(DATABASE);
                 let database = open(&file.to_string_lossy())?;
-                // Together they set the journal mode in which the file survives a kill, and a write
-                // takes a seventh of the time.
+                // Both calls together set a journal mode in which the file survives a kill, and
+                // make a write take a seventh of the time.
                 database
                     .enable_bulk_loading()
                     .and_then(|()| database.disable_bulk_loading())
@@ -124,33 +126,33 @@ impl Dynamo {
         })
     }
 
-    /// The same `App`, connected to this store without a socket. An `App` of another store is
-    /// returned as it is.
+    /// Returns the same `App`, connected to this store without a socket. Returns an `App` of
+    /// another store unchanged.
     pub fn direct(&self, app: App) -> App {
         if app.config.dynamodb_endpoint != Endpoint::parse(&self.url) {
             return app;
         }
         let mut config = (*app.config).clone();
-        // The client has its own endpoint, and needs no access key.
+        // The client has an endpoint of its own, and needs no access key.
         config.dynamodb_endpoint = None;
         let store = Store::with_client(in_process::client(&self.database), &config);
         App::from_parts((*app.config).clone(), app.clock, store)
     }
 
-    /// Its URL for a caller that knows this machine by another host name.
+    /// Returns the server's URL for a caller that knows this machine by another host name.
     pub fn url_at(&self, host: &str) -> String {
         self.key.url(&format!("{host}:{}", self.address.port()))
     }
 
-    /// Waits for running calls, and stops.
+    /// Waits for running calls, and stops the server.
     pub async fn stop(self) {
         let _ = self.stop.send(());
         let _ = self.server.await;
     }
 }
 
-/// Serves connections until `stop`, and deletes expired items, in a task. Not a part of `start`,
-/// which is async and so compiled in the crate that awaits it: see
+/// Serves connections until `stop`, and deletes expired items, in a task. The code isn't in
+/// `start`, because an async function is compiled in the crate that awaits it: see
 /// [`Gateway::serve`](crate::gateway::Gateway::serve).
 fn serve(
     listener: TcpListener,
@@ -174,7 +176,7 @@ fn serve(
     })
 }
 
-/// Creates the tables of the template at `endpoint`, except those that exist.
+/// Creates the template's tables at `endpoint`. Skips tables that already exist.
 pub async fn create_tables(endpoint: &str) -> Result<(), String> {
     let client = client(endpoint);
     for table in &Template::load()?.tables {
@@ -220,21 +222,21 @@ pub async fn create_tables(endpoint: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A client for the emulator at a `DYNAMODB_ENDPOINT`.
+/// Returns a client for the emulator at a `DYNAMODB_ENDPOINT`.
 pub fn client(endpoint: &str) -> Client {
     let without_key = || Endpoint { url: endpoint.to_owned(), key: None };
     Client::new(&emulated_at(&Endpoint::parse(endpoint).unwrap_or_else(without_key)))
 }
 
-/// A data folder that belongs to this process while the lock is held.
+/// A data folder, which belongs to this process while the lock is held.
 struct Folder {
     path: PathBuf,
     lock: File,
 }
 
 impl Drop for Folder {
-    /// Closing the file isn't enough: a process that is being started has a copy of every open file
-    /// for a moment, and with it the lock.
+    /// Unlocks explicitly, because closing the file isn't enough: a process that is being started
+    /// briefly has a copy of every open file, and with it the lock.
     fn drop(&mut self) {
         let _ = self.lock.unlock();
     }
@@ -254,13 +256,13 @@ impl Folder {
             }
             fs::TryLockError::Error(error) => unwritable(error),
         })?;
-        // SQLite gives its other files the mode of this one.
+        // SQLite gives its other files the mode of this file.
         private_file().truncate(false).open(path.join(DATABASE)).map_err(unwritable)?;
         make_private(path).map_err(unwritable)?;
         Ok(Self { path: path.to_owned(), lock })
     }
 
-    /// The folder's secret, which the first run creates.
+    /// Returns the folder's secret. The first run creates it.
     fn secret(&self) -> Result<String, String> {
         let path = self.path.join(SECRET);
         match read_own(&path) {
@@ -274,14 +276,14 @@ impl Folder {
         }
     }
 
-    /// Writes a file that only its owner may read.
+    /// Writes a file that only its owner can read.
     fn write(&self, name: &str, text: &str) -> Result<(), String> {
         write_private(&self.path.join(name), text)
     }
 }
 
-/// Replaces a file that only its owner may read, since it may contain the signing secret. Atomic:
-/// a reader sees the old text or the new one.
+/// Replaces a file atomically: a reader sees the old text or the new text. Only the owner can read
+/// the file, because it may contain the signing secret.
 pub fn write_private(path: &Path, text: &str) -> Result<(), String> {
     let new = path.with_extension("new");
     let written = private_file()
@@ -292,8 +294,8 @@ pub fn write_private(path: &Path, text: &str) -> Result<(), String> {
     written.map_err(|error| format!("{} can't be written: {error}.", path.display()))
 }
 
-/// How to open a file for writing. If it is created, only its owner may read it. A symbolic link is
-/// refused.
+/// Returns options for opening a file for writing. Only its owner can read a file that they create.
+/// Opening a symbolic link fails.
 fn private_file() -> fs::OpenOptions {
     let mut options = File::options();
     options.create(true).write(true);
@@ -305,7 +307,7 @@ fn private_file() -> fs::OpenOptions {
     options
 }
 
-/// The text of a file that [`require_own`] has checked. A symbolic link is refused.
+/// Reads a file that [`require_own`] has checked. Fails for a symbolic link.
 fn read_own(path: &Path) -> std::io::Result<String> {
     let mut options = File::options();
     options.read(true);
@@ -314,15 +316,16 @@ fn read_own(path: &Path) -> std::io::Result<String> {
     std::io::read_to_string(options.open(path)?)
 }
 
-/// Refuses a data folder in which another user may have put files, such as a signing secret that
-/// they know: the folder and its files must belong to the user of this process, and no file may be a
-/// link. In a folder with the sticky bit, such as /tmp, other users can't replace files.
+/// Rejects a data folder in which another user may have placed files, such as a known signing
+/// secret. The folder and its files must belong to the user of this process, and no file may be a
+/// link. A folder with the sticky bit, such as /tmp, may belong to another user, because other
+/// users can't replace its files.
 #[cfg(unix)]
 fn require_own(folder: &Path) -> Result<(), String> {
     use std::os::unix::fs::MetadataExt;
     let unreadable =
         |error: std::io::Error| format!("The folder {} can't be used: {error}.", folder.display());
-    // A new file belongs to the user of this process.
+    // Find out the user of this process from a new file's owner.
     let probe = folder.join(format!("owner-{}", Uuid::new_v4().simple()));
     let own = private_file().create_new(true).open(&probe).and_then(|file| file.metadata());
     let _ = fs::remove_file(&probe);
@@ -356,10 +359,10 @@ fn require_own(_: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Creates a folder that only its owner may enter, or makes an existing one so.
+/// Creates a folder that only its owner can enter, or makes an existing folder private.
 ///
 /// # Errors
-/// If it can't be created, or belongs to another user.
+/// Fails if the folder can't be created, or belongs to another user.
 pub fn make_private_folder(path: &Path) -> std::io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
@@ -369,8 +372,8 @@ pub fn make_private_folder(path: &Path) -> std::io::Result<()> {
     {
         use std::os::unix::fs::PermissionsExt;
         let mode = fs::metadata(path)?.permissions().mode();
-        // A folder with the sticky bit, such as /tmp, is for all users and stays open. The files in
-        // it are private nevertheless.
+        // A folder with the sticky bit, such as /tmp, is shared by all users and stays open. The
+        // files in it are private nevertheless.
         if mode & 0o077 != 0 && mode & 0o1000 == 0 {
             fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
         }
@@ -378,8 +381,8 @@ pub fn make_private_folder(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Makes the files of a data folder private, in case an earlier version left them readable. Changes
-/// no other files in it.
+/// Makes the files of a data folder private, in case an earlier version left them readable. Other
+/// files in the folder don't change.
 #[cfg(unix)]
 fn make_private(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -411,7 +414,7 @@ const DATABASE: &str = "dynamodb.sqlite";
 /// The name of the folder with the e-mails, in a data folder.
 pub const MAILS: &str = "mail";
 
-/// All files of a data folder, except the e-mails.
+/// The names of all files in a data folder, except the e-mails.
 #[cfg(unix)]
 const FILES: [&str; 9] = [
     "lock",
@@ -425,13 +428,13 @@ const FILES: [&str; 9] = [
     "sam.json",
 ];
 
-/// The `DYNAMODB_ENDPOINT` and the `SIGNING_SECRET` of a data folder that another process has open.
-/// `None` if no process has, or if another user may have put files there.
+/// Returns the `DYNAMODB_ENDPOINT` and the `SIGNING_SECRET` of a data folder that another process
+/// has open. `None` if no process has it open, or if another user may have placed files in it.
 pub fn running(folder: &Path) -> Option<(String, String)> {
     require_own(folder).ok()?;
     let lock = File::options().write(true).open(folder.join("lock")).ok()?;
     if lock.try_lock().is_ok() {
-        // See `Folder::drop`.
+        // `Folder::drop` explains the explicit unlock.
         let _ = lock.unlock();
         return None;
     }
@@ -442,19 +445,19 @@ pub fn running(folder: &Path) -> Option<(String, String)> {
 /// The name of the file with the signing secret, in a data folder.
 const SECRET: &str = "signing-secret";
 
-/// A `SIGNING_SECRET` that refers to that file by its absolute path.
+/// Returns a `SIGNING_SECRET` that refers to the secret's file by its absolute path.
 fn secret_url(folder: &Path) -> Result<String, String> {
     let path = fs::canonicalize(folder)
         .map_err(|error| format!("The folder {} can't be read: {error}.", folder.display()))?;
     Ok(format!("file://{}", path.join(SECRET).display()))
 }
 
-/// A random secret.
+/// Generates a random secret.
 pub fn new_secret() -> String {
     format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
 }
 
-/// The sentence for an address that can't be listened on.
+/// Returns the sentence for the terminal if an address can't be listened on.
 pub fn port_sentence(address: SocketAddr, error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::AddrInUse => format!(
@@ -481,7 +484,7 @@ mod tests {
         fs::remove_dir_all(path).unwrap();
     }
 
-    /// Only root can give files away, so other users test only the link.
+    /// Only root can change a file's owner, so for other users this tests only the link.
     #[cfg(unix)]
     #[test]
     fn files_of_another_user_are_not_used() {

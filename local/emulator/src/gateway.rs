@@ -1,5 +1,6 @@
-//! Plays API Gateway: builds a REST event from an HTTP request, lets lambda_http parse it, and
-//! calls the endpoint of the template's route. For a handler this is no different from Lambda.
+//! A local API Gateway, which builds a REST event from an HTTP request, lets lambda_http parse the
+//! event, and calls the endpoint that the template routes the request to. A handler can't tell this
+//! gateway from API Gateway and Lambda.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
@@ -30,16 +31,16 @@ use uuid::Uuid;
 use crate::door::{self, BodyError};
 use crate::template::Template;
 
-/// API Gateway's own limit for a request's body.
+/// API Gateway's limit for the size of a request's body.
 const PAYLOAD_LIMIT: usize = 10 * 1024 * 1024;
 
-/// How many compressed replies are kept.
+/// The maximum number of cached compressed replies.
 const COMPRESSED: usize = 64;
 
 /// The routes of the template, and the functions behind them.
 #[derive(Clone)]
 pub struct Gateway {
-    /// By path, then by method or `ANY`.
+    /// The targets by path, and then by method or `ANY`.
     routes: Arc<BTreeMap<String, BTreeMap<String, Target>>>,
     compressed_from: usize,
     compressed: Arc<Compressed>,
@@ -55,7 +56,8 @@ struct Target {
 }
 
 impl Gateway {
-    /// A gateway to these functions, by their names in the template.
+    /// Returns a gateway to these functions. The map's keys are the functions' names in the
+    /// template.
     pub fn new(template: &Template, functions: &HashMap<String, Function>, clock: Clock) -> Self {
         let mut routes: BTreeMap<String, BTreeMap<String, Target>> = BTreeMap::new();
         for described in &template.functions {
@@ -73,9 +75,9 @@ impl Gateway {
         Self { routes: Arc::new(routes), compressed_from, compressed: Arc::default(), clock }
     }
 
-    /// Serves connections until `stop`, in a task. Not async: the body of an async function is
-    /// compiled in the crate that awaits it, and the code of every request would be compiled with it,
-    /// without optimisation.
+    /// Serves connections until `stop`, in a task. Not an async function, because its body would be
+    /// compiled in the crate that awaits it, together with the code of every request, and without
+    /// optimisation.
     pub fn serve(self, listener: TcpListener, stop: oneshot::Receiver<()>) -> JoinHandle<()> {
         tokio::spawn(door::serve(
             listener,
@@ -84,8 +86,8 @@ impl Gateway {
         ))
     }
 
-    /// The resource and the function of a request. A path without a route belongs to the template's
-    /// resource for all other paths.
+    /// Returns the resource and the function of a request. A path without a route gets the
+    /// template's resource for all other paths.
     fn find(&self, method: &str, path: &str) -> Option<(&str, &Target)> {
         let resource = shared::http::pattern(self.routes.keys().map(String::as_str), path)
             .unwrap_or("/{proxy+}");
@@ -94,7 +96,7 @@ impl Gateway {
     }
 }
 
-/// Answers a request that came from `address`.
+/// Answers a request from the client at `address`.
 async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Response {
     let (parts, body) = req.into_parts();
     if !door::host(&parts.headers).is_some_and(|(name, _)| door::is_loopback(name)) {
@@ -124,7 +126,7 @@ async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Response
             "Pages of this origin must not change anything here. To allow it, add it to ALLOWED_ORIGINS.",
         );
     }
-    // One byte over the limit is enough for the function to refuse the body.
+    // One byte beyond the limit is enough for the function to reject the body.
     let limit = edge::body_limit(config, ROUTES, parts.uri.path());
     let body = match door::read(body, limit + 1, PAYLOAD_LIMIT).await {
         Ok(body) => body,
@@ -153,7 +155,8 @@ async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Response
     };
 
     let ends = tokio::time::Instant::now() + *timeout;
-    // In a task of its own: a client that disconnects doesn't stop a Lambda function either.
+    // Run in a separate task, because a client that disconnects doesn't stop a Lambda function
+    // either.
     let (function, timeout) = (function.clone(), *timeout);
     let answer =
         tokio::spawn(tokio::time::timeout(timeout, async move { function.answer(req).await }));
@@ -161,7 +164,7 @@ async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Response
         Ok(Ok(reply)) => {
             let (mut head, body) = reply.into_parts();
             let body = match body {
-                // The time-out cuts a stream off after the pieces that were sent.
+                // The time-out cuts a stream off after the pieces that were already sent.
                 Streamed::Pieces(pieces) => Body::new(Streamed::Pieces(Box::pin(
                     pieces.take_until(tokio::time::sleep_until(ends)),
                 ))),
@@ -197,7 +200,7 @@ async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Response
     }
 }
 
-/// The event of a REST API's proxy integration
+/// Returns the event of a REST API's proxy integration
 /// ([format](https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html)).
 fn event(
     resource: &str,
@@ -242,7 +245,8 @@ fn event(
     })
 }
 
-/// Whether lambda_http can build a URL from these headers. Otherwise it would panic.
+/// Returns true if lambda_http can build a URL from these headers. Otherwise lambda_http would
+/// panic.
 fn makes_a_url(headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let makes_one = |scheme: &str| {
@@ -260,8 +264,9 @@ fn changes_nothing(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
 }
 
-/// Whether the request comes from a page of this server or of an allowed origin, or from no page.
-/// Browsers send some requests for any page, and only hide the reply from it.
+/// Returns true if the request comes from a page of this server or of an allowed origin, or from a
+/// client that isn't a page. Browsers send some requests for any page, and only hide the reply from
+/// the page.
 fn may_change(headers: &HeaderMap, allowed: &[String]) -> bool {
     let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
     let is_welcome = |origin: &HeaderValue| {
@@ -272,7 +277,7 @@ fn may_change(headers: &HeaderMap, allowed: &[String]) -> bool {
     headers.get_all(header::ORIGIN).iter().all(is_welcome)
 }
 
-/// Whether a client reads gzip, which it says without a quality of zero.
+/// Returns true if the client accepts gzip with a quality above zero.
 fn takes_gzip(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT_ENCODING).iter();
     let accepted = accepted.filter_map(|value| value.to_str().ok());
@@ -289,15 +294,16 @@ fn gzip(text: &str) -> io::Result<Bytes> {
     encoder.finish().map(Bytes::from)
 }
 
-/// Replies that are the same for all clients, by path, with their compressed form. Compressing the
-/// OpenAPI document takes longer than most requests, and would delay those of other clients.
+/// The compressed forms of replies that are the same for all clients, by path. Compressing the
+/// OpenAPI document takes longer than most requests, and would delay other clients.
 #[derive(Default)]
 struct Compressed(Mutex<HashMap<String, (String, Bytes)>>);
 
 impl Compressed {
-    /// The compressed form of the reply of a path. It is compressed only if it has changed.
+    /// Returns the compressed form of a path's reply. Compresses the reply only if it has changed.
     fn of(&self, path: &str, text: &str) -> io::Result<Bytes> {
-        // Other requests for the same reply wait here instead of compressing it too.
+        // Other requests for the same reply wait for this lock instead of compressing the reply
+        // again.
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, zipped)) = kept.get(path).filter(|(same, _)| same == text) {
             return Ok(zipped.clone());
@@ -325,7 +331,8 @@ fn header_pairs(headers: &HeaderMap) -> impl Iterator<Item = (String, String)> {
     })
 }
 
-/// Names with their last value, and with all their values: an event contains both.
+/// Returns each name with its last value, and each name with all its values. An event contains both
+/// maps.
 fn both_forms(
     pairs: impl Iterator<Item = (String, String)>,
 ) -> (BTreeMap<String, String>, BTreeMap<String, Vec<String>>) {
@@ -337,8 +344,8 @@ fn both_forms(
     (last, all)
 }
 
-/// The request that lambda_http makes from an event for the function `name`, which must end at
-/// `deadline`, in milliseconds since 1970. `None` if the event can't be parsed.
+/// Returns the request that lambda_http parses from an event for the function `name`. The function
+/// must end at `deadline`, in milliseconds since 1970. `None` if the event can't be parsed.
 pub fn request(event: &str, name: &str, deadline: u64) -> Option<lambda_http::Request> {
     let request = lambda_http::request::from_str(event).ok()?;
     let mut headers = HeaderMap::new();
@@ -353,7 +360,7 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A reply of API Gateway itself, in the form of the template's gateway responses.
+/// Returns a reply of the gateway itself, in the format of the template's gateway responses.
 fn refuse(status: StatusCode, code: &str, detail: &str) -> Response {
     let body = json!({
         "type": "about:blank",

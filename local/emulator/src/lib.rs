@@ -1,9 +1,10 @@
-//! What replaces AWS on one machine: [`gateway`] plays API Gateway, [`dynamo`] plays DynamoDB, and
-//! [`door`] accepts connections for both. [`template`] reads their routes, functions and tables from
-//! `template.yaml`.
+//! The replacement for AWS on one machine: [`gateway`] is a local API Gateway, [`dynamo`] is an
+//! embedded DynamoDB, and [`door`] accepts connections for both. [`template`] reads their routes,
+//! functions and tables from `template.yaml`.
 //!
-//! It is a crate of its own so that it can be optimised: under `cargo run` a request spends much of
-//! its time here. `local`, with the commands and the tests, is compiled without optimisation.
+//! This code is a separate crate so that it can be optimised: under `cargo run`, requests spend
+//! much of their time here. The crate `local`, with the commands and the tests, is compiled without
+//! optimisation.
 
 pub mod door;
 pub mod dynamo;

@@ -1,5 +1,5 @@
-//! Reads `template.yaml`, which is compiled in. So the local server has the routes, tables and
-//! environment of a deployment.
+//! Reads `template.yaml`, which is compiled in. The local server therefore has the routes, tables
+//! and environment of a deployment.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
@@ -13,31 +13,31 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_norway::Value;
 
-/// The whole file.
+/// The text of the template.
 pub const TEXT: &str = include_str!("../../../template.yaml");
 
 /// The parts of the template that the local server uses.
 #[derive(Debug)]
 pub struct Template {
-    /// Every function.
+    /// All functions of the template.
     pub functions: Vec<Function>,
-    /// Every table.
+    /// All tables of the template.
     pub tables: Vec<Table>,
-    /// How many bytes a reply has at least if the gateway compresses it.
+    /// The minimum size of a reply that the gateway compresses, in bytes.
     pub compressed_from: usize,
 }
 
 /// A function of the template.
 #[derive(Debug)]
 pub struct Function {
-    /// Its binary, which is its endpoint's name.
+    /// The name of the function's binary, which is also the endpoint's name.
     pub name: String,
-    /// The seconds that it may run.
+    /// The function's time-out in seconds.
     pub timeout: u64,
-    /// The methods and paths that it serves.
+    /// The methods and paths that the function serves.
     pub routes: Vec<(String, String)>,
-    /// Its environment. A reference to a parameter is the parameter's default, a reference to a
-    /// resource is its name, and a choice is the one that the defaults make.
+    /// The function's environment. References to parameters and choices between values use the
+    /// parameters' defaults, and a reference to a resource is the resource's name.
     pub environment: HashMap<String, String>,
 }
 
@@ -45,7 +45,7 @@ pub struct Function {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Table {
-    /// Its name in the template, which the local server uses too.
+    /// The table's name in the template, which the local server also uses.
     #[serde(skip)]
     pub name: String,
     attribute_definitions: Vec<Attribute>,
@@ -167,10 +167,10 @@ struct Route {
     method: String,
 }
 
-/// Reads a template with its merge keys (`<<`) applied, which serde_norway leaves to its caller.
+/// Reads a template and applies its merge keys (`<<`), which serde_norway doesn't apply by default.
 ///
 /// # Errors
-/// The text is no YAML, or a merge key has no mapping.
+/// Fails if the text isn't YAML, or a merge key has no mapping.
 pub fn parse(text: &str) -> Result<Value, serde_norway::Error> {
     let mut document: Value = serde_norway::from_str(text)?;
     document.apply_merge()?;
@@ -178,20 +178,22 @@ pub fn parse(text: &str) -> Result<Value, serde_norway::Error> {
 }
 
 impl Template {
-    /// The project's template, with the default of every parameter. It is read once.
+    /// Returns the project's template with the default of every parameter. The template is read
+    /// only once.
     ///
     /// # Errors
-    /// A sentence that names the part that can't be read.
+    /// Returns a sentence that names the part that can't be read.
     pub fn load() -> Result<&'static Self, String> {
         static LOADED: LazyLock<Result<Template, String>> =
             LazyLock::new(|| Template::with_parameters(&[]));
         LOADED.as_ref().map_err(Clone::clone)
     }
 
-    /// The project's template, deployed with these parameters.
+    /// Returns the project's template, deployed with these parameters.
     ///
     /// # Errors
-    /// A sentence that names the part that can't be read, or a parameter that doesn't exist.
+    /// Returns a sentence that names the part that can't be read, or the parameter that doesn't
+    /// exist.
     pub fn with_parameters(parameters: &[(&str, &str)]) -> Result<Self, String> {
         let mut document: Document = parse(TEXT)
             .and_then(serde_norway::from_value)
@@ -251,9 +253,9 @@ impl Document {
         })
     }
 
-    /// The text of a value in an environment: `!Ref` is a parameter's value or a resource's name,
-    /// `!Join` joins a parameter with several values, which are written with commas, by commas, and
-    /// `!If` is the value for the parameters.
+    /// Returns the text of a value in an environment. `!Ref` is a parameter's value or a resource's
+    /// name. `!Join` joins the values of a list parameter, which are already written with commas,
+    /// by commas. `!If` is the value that the parameters choose.
     fn resolve(&self, value: &Value) -> String {
         match value {
             Value::Tagged(tagged) if tagged.tag == "!Join" => {
@@ -278,8 +280,8 @@ impl Document {
         }
     }
 
-    /// Whether a condition holds for the parameters' defaults: `!Equals [one, other]`, or `!Not` of
-    /// another condition.
+    /// Returns true if a condition holds for the parameters. The condition is
+    /// `!Equals [one, other]`, or `!Not` of another condition.
     fn holds(&self, condition: &Value) -> bool {
         let Value::Tagged(tagged) = condition else { return false };
         let text = |index: usize| tagged.value.get(index).map(|part| self.resolve(part));
@@ -296,12 +298,12 @@ fn read<T: DeserializeOwned>(name: &str, value: &Value) -> Result<T, String> {
 }
 
 impl Table {
-    /// The attribute with the time at which items expire, if they do.
+    /// Returns the name of the attribute with the time at which items expire, if items expire.
     pub fn time_to_live(&self) -> Option<&str> {
         self.time_to_live_specification.as_ref().map(|ttl| ttl.attribute_name.as_str())
     }
 
-    /// The table's stream, if it has one.
+    /// Returns the table's stream, if it has a stream.
     pub(crate) fn stream(&self) -> Result<Option<StreamSpecification>, BuildError> {
         let build = |stream: &Stream| {
             let view = StreamViewType::from(stream.stream_view_type.as_str());
@@ -310,7 +312,7 @@ impl Table {
         self.stream_specification.as_ref().map(build).transpose()
     }
 
-    /// The attributes of the keys of the table and its indexes.
+    /// Returns the attributes in the keys of the table and its indexes.
     pub(crate) fn attributes(&self) -> Result<Vec<AttributeDefinition>, BuildError> {
         let build = |attribute: &Attribute| {
             let kind = ScalarAttributeType::from(attribute.attribute_type.as_str());
@@ -387,7 +389,7 @@ mod tests {
         assert!(!chat.environment.contains_key("SIGNING_SECRET"));
     }
 
-    /// PyYAML, which SAM CLI uses, also applies the merge keys of what is merged.
+    /// PyYAML, which SAM CLI uses, also applies merge keys within merged mappings.
     #[test]
     fn every_merge_key_of_the_template_is_applied() {
         let document = format!("{:?}", parse(TEXT).unwrap());

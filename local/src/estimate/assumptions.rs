@@ -1,9 +1,9 @@
-//! What an estimate assumes, in one table. docs/operate/cost.md shows the same table.
+//! The assumptions of an estimate, in one table. docs/operate/cost.md shows the same table.
 
 /// An assumption.
 #[derive(Clone, Copy, Debug)]
 pub struct Assumption {
-    /// What is assumed.
+    /// The assumed quantity, as the table names it.
     pub what: &'static str,
     /// The figure.
     pub value: f64,
@@ -15,7 +15,7 @@ const fn assume(what: &'static str, value: f64, why: &'static str) -> Assumption
     Assumption { what, value, why }
 }
 
-/// The days of a month.
+/// The days in a month.
 pub const DAYS: f64 = 30.0;
 
 /// The load of the busiest minute, as a multiple of the day's average.
@@ -25,36 +25,36 @@ pub const PEAK: Assumption = assume(
     "times the average: the busiest hour has a tenth of the day's requests, and its busiest minute is a quarter above the hour's average",
 );
 
-/// The chats of a conversation.
+/// The number of chats in a conversation.
 pub const CONVERSATION: Assumption = assume(
     "chats in a conversation",
     5.0,
     "each visit is one conversation, within the five minutes between two sweeps",
 );
 
-/// The bytes of a chat.
+/// The size of a chat's message and answer, in bytes.
 pub const TEXT: Assumption =
     assume("message and answer", 1200.0, "bytes together: about 50 and 250 of a model's tokens");
 
-/// The bytes of a stored chat's item, without the text.
+/// The size of a stored chat's item without its text, in bytes.
 pub const CHAT_ITEM: Assumption = assume(
     "a chat's other attributes",
     420.0,
     "bytes, including the 100 that AWS adds to each item",
 );
 
-/// The bytes that a stored chat takes outside its own item.
+/// The size of everything that a stored chat adds outside its item, in bytes.
 pub const CHAT_COPIES: Assumption = assume(
     "a chat's other items",
     1270.0,
     "bytes: two index entries, the ledger row and its copy in the index, a fifth of a conversation",
 );
 
-/// The bytes that a user takes, without chats.
+/// The size of a user's data without chats, in bytes.
 pub const ACCOUNT: Assumption =
     assume("a user's other items", 3000.0, "bytes: account, session and their index entries");
 
-/// For how many months chats are stored.
+/// The number of months for which chats are stored.
 pub const MONTHS: Assumption =
     assume("months of stored chats", 12.0, "chats are kept until their owner deletes them");
 
@@ -86,25 +86,25 @@ pub const STARTS: Assumption = assume(
     "as a share; AWS states less than 1 % in production, a deployment with little traffic has more",
 );
 
-/// The billed time of a start.
+/// The billed time for starting an instance.
 pub const START: Assumption =
     assume("start of an instance", 300.0, "ms; the largest part is TLS to AWS");
 
-/// The bytes that a request logs.
+/// The size of a request's log, in bytes.
 pub const LOG: Assumption = assume(
     "log of a request",
     1200.0,
     "bytes: one line of the function and two of Lambda, as JSON",
 );
 
-/// For how many months logs are kept.
+/// The number of months for which logs are kept.
 pub const LOG_MONTHS: Assumption = assume(
     "months of stored logs",
     3.0,
     "`LogRetentionDays=90` of the profile prod in samconfig.toml",
 );
 
-/// The log-ins of a user in a month. Besides them, each visit sends one refresh and loads the
+/// The log-ins of a user in a month. In addition, each visit sends one refresh and loads the
 /// profile and the lists once.
 pub const LOG_INS: Assumption =
     assume("log-ins per user and month", 1.0, "a session lasts 30 days (`SessionSeconds`)");
@@ -120,16 +120,16 @@ pub const NEW_USERS: Assumption = assume(
 pub const RESETS: Assumption =
     assume("password resets per month", 0.01, "as a share of all users; one e-mail each");
 
-/// The files of the pages that a browser loads again in a month.
+/// The number of page files that a browser loads again in a month.
 pub const FILES: Assumption = assume(
     "files of the pages per user and month",
     50.0,
     "after one release; otherwise a visit loads one file, and the browser's cache has the others",
 );
 
-/// The metrics that `sweep` and `erase` write in each run.
+/// The number of metrics that `sweep` and `erase` write in each run.
 pub const METRICS_AT_REST: f64 = 3.0;
-/// The other metrics of the functions. CloudWatch charges each value of a dimension.
+/// The number of other metrics of the functions. CloudWatch charges for each value of a dimension.
 pub const METRICS_OF_REQUESTS: Assumption = assume(
     "metrics of the functions",
     21.0,
@@ -141,7 +141,7 @@ pub const EMAIL_WRITES: f64 = 3.0;
 /// The read units of an e-mail. No test counts them.
 pub const EMAIL_READS: f64 = 2.0;
 
-/// The bytes of replies, by function.
+/// The sizes of replies by function, in bytes.
 pub const REPLIES: &[(&str, f64)] = &[
     ("chat", 2000.0),
     ("completions", 2000.0),
@@ -156,7 +156,7 @@ pub const REPLIES: &[(&str, f64)] = &[
     ("admin_export", 100_000.0),
 ];
 
-/// The bytes of other replies.
+/// The size of all other replies, in bytes.
 pub const REPLY: Assumption = assume(
     "reply",
     1200.0,
@@ -187,7 +187,7 @@ pub const ALL: &[Assumption] = &[
     LOG_MONTHS,
 ];
 
-/// The table as docs/operate/cost.md shows it.
+/// Returns the table as docs/operate/cost.md shows it.
 pub fn table() -> String {
     let rows =
         ALL.iter().map(|Assumption { what, value, why }| format!("| {what} | {value} | {why} |\n"));

@@ -1,15 +1,15 @@
-//! What AWS charges in us-east-1, in one table. docs/operate/cost.md shows the same table.
+//! AWS's prices in us-east-1, in one table. docs/operate/cost.md shows the same table.
 //!
-//! The prices are those of the first price tier, without free tiers and discounts. AWS's own pages
-//! fill in their numbers with a script. Most prices were therefore confirmed with other sources,
-//! which quote the pages or AWS's price lists. The last column says when and how.
+//! The prices are those of the first price tier, without free tiers and discounts. AWS's pages fill
+//! in their numbers with a script. Most prices were therefore confirmed with other sources that
+//! quote the pages or AWS's price lists. The last column says when and how.
 
-/// A price.
+/// A price of AWS.
 #[derive(Clone, Copy, Debug)]
 pub struct Price {
-    /// What AWS charges for.
+    /// The thing that AWS charges for.
     pub item: &'static str,
-    /// The dollars for one unit.
+    /// The price of one unit, in dollars.
     pub dollars: f64,
     /// The unit.
     pub unit: &'static str,
@@ -33,7 +33,7 @@ pub const REQUESTS: Price = Price {
     confirmed: "2026-09-20, an example on the page",
 };
 
-/// Data to the internet.
+/// Data sent to the internet.
 pub const DATA_OUT: Price = Price {
     item: "API Gateway, data to the internet",
     dollars: 0.09,
@@ -42,7 +42,7 @@ pub const DATA_OUT: Price = Price {
     confirmed: "2026-09-20, an example on the page",
 };
 
-/// An invocation.
+/// An invocation of a function.
 pub const INVOCATIONS: Price = Price {
     item: "Lambda, invocations",
     dollars: 0.20,
@@ -60,7 +60,7 @@ pub const GB_SECONDS: Price = Price {
     confirmed: "2026-09-11, the price list of another region with the same price",
 };
 
-/// A write unit.
+/// A write unit of DynamoDB.
 pub const WRITES: Price = Price {
     item: "DynamoDB, write units on demand",
     dollars: 0.625,
@@ -69,7 +69,7 @@ pub const WRITES: Price = Price {
     confirmed: "an undated bill of another project; the price since November 2024",
 };
 
-/// A read unit.
+/// A read unit of DynamoDB.
 pub const READS: Price = Price {
     item: "DynamoDB, read units on demand",
     dollars: 0.125,
@@ -105,7 +105,7 @@ pub const STREAMS: Price = Price {
     confirmed: "not confirmed; it has been free for Lambda triggers for years",
 };
 
-/// Log lines, when they are written.
+/// Log lines when they are written.
 pub const LOGS_IN: Price = Price {
     item: "CloudWatch Logs, ingestion",
     dollars: 0.50,
@@ -114,7 +114,7 @@ pub const LOGS_IN: Price = Price {
     confirmed: "2026-05-05, a summary of the page",
 };
 
-/// Log lines, for as long as they are kept.
+/// Log lines while they are kept.
 pub const LOGS_KEPT: Price = Price {
     item: "CloudWatch Logs, storage",
     dollars: 0.03,
@@ -141,7 +141,7 @@ pub const ALARMS: Price = Price {
     confirmed: "2026-05-05, a summary of the page",
 };
 
-/// A dashboard.
+/// A dashboard of CloudWatch.
 pub const DASHBOARDS: Price = Price {
     item: "CloudWatch, dashboards",
     dollars: 3.00,
@@ -177,7 +177,7 @@ pub const SECRET_READS: Price = Price {
     confirmed: "2026-09-20, an example on the page ($0.05 for 10,000)",
 };
 
-/// An e-mail.
+/// A sent e-mail.
 pub const EMAILS: Price = Price {
     item: "SES, e-mails (plan Essentials; 0.10 without a plan)",
     dollars: 0.16,
@@ -208,11 +208,11 @@ pub const ALL: &[Price] = &[
     EMAILS,
 ];
 
-/// The table as docs/operate/cost.md shows it.
+/// Returns the table as docs/operate/cost.md shows it.
 pub fn table() -> String {
     let mut table = "| item | dollars | per | confirmed |\n|---|---|---|---|\n".to_owned();
     for Price { item, dollars, unit, source, confirmed } in ALL {
-        // Whole cents have two digits, even if the second digit is a zero.
+        // Show whole cents with two digits, even if the second digit is a zero.
         let digits = if (dollars * 100.0).fract().abs() < 1e-9 { 2 } else { 4 };
         table += &format!("| [{item}]({source}) | {dollars:.digits$} | {unit} | {confirmed} |\n");
     }

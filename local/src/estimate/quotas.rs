@@ -1,4 +1,4 @@
-//! What a deployment needs at the peak of a day, and the limits that it can reach.
+//! The needs of a deployment at the peak of a day, and the limits that it can reach.
 
 use serde::Serialize;
 use shared::store::{CHAT_SHARDS, DAY_SHARDS, USER_SHARDS};
@@ -8,37 +8,38 @@ use super::requests::{Requests, SWEEP, units_of_text};
 use super::stack::Stack;
 use super::{Load, NEW_USERS, RequestCount, SECONDS};
 
-/// Something that a deployment needs, and its limit.
+/// A need of a deployment, and its limit.
 #[derive(Debug, Serialize)]
 pub struct Quota {
-    /// What is needed.
+    /// The name of the need.
     pub what: String,
-    /// How much is needed at the peak of a day.
+    /// The quantity that is needed at the peak of a day.
     pub needs: f64,
     /// The limit, if it is known.
     pub limit: Option<f64>,
     /// The unit of the need and of the limit.
     pub unit: &'static str,
-    /// What raises the limit.
+    /// How the limit can be raised.
     pub moved_by: Remedy,
-    /// How many users reach the limit. `None` if the limit is unknown or applies to one account.
+    /// The number of users that reach the limit. `None` if the limit is unknown or applies to one
+    /// account.
     pub users: Option<f64>,
 }
 
-/// What raises a limit.
+/// How a limit can be raised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Remedy {
-    /// A setting of this project.
+    /// By a setting of this project.
     Setting,
-    /// A request to AWS, or to the AI's provider.
+    /// By a request to AWS or to the AI's provider.
     Request,
-    /// Only a redesign.
+    /// Only by a redesign.
     Design,
 }
 
 impl Quota {
-    /// Whether only a redesign raises the limit.
+    /// Returns true if only a redesign can raise the limit.
     pub fn of_design(&self) -> bool {
         self.moved_by == Remedy::Design
     }
@@ -47,7 +48,7 @@ impl Quota {
 /// A limit of AWS.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
-    /// What is limited.
+    /// The limited quantity.
     pub what: &'static str,
     /// The limit.
     pub value: f64,
@@ -87,7 +88,7 @@ const TABLE: Limit = Limit {
 
 const LIMITS: [Limit; 4] = [CONCURRENCY, GATEWAY, PARTITION, TABLE];
 
-/// The table of AWS's limits as docs/operate/cost.md shows it.
+/// Returns the table of AWS's limits as docs/operate/cost.md shows it.
 pub fn table() -> String {
     let row = |Limit { what, value, unit, source }: &Limit| {
         format!("| [{what}]({source}) | {value} | {unit} |\n")
@@ -96,8 +97,8 @@ pub fn table() -> String {
     format!("| limit | figure | meaning |\n|---|---|---|\n{rows}")
 }
 
-/// The write units of a [`CHAT`](super::requests::CHAT) with a short message, for each table (with
-/// its local index) and each global index. A test counts them.
+/// The write units of a [`CHAT`](super::requests::CHAT) with a short message, by table (including
+/// its local index) and by global index. A test counts them.
 pub const PLACES: &[(&str, f64)] = &[
     ("UsersTable", 3.0),
     ("ChatsTable", 7.0),
@@ -116,8 +117,8 @@ fn units_at(place: &str) -> f64 {
 }
 
 impl Load {
-    /// What is needed at the peak of a day. The limit that a growing deployment reaches first comes
-    /// first.
+    /// Returns the needs at the peak of a day. The limit that a growing deployment reaches first
+    /// comes first.
     pub(super) fn quotas(
         &self,
         stack: &Stack,
@@ -220,8 +221,8 @@ impl Load {
         Ok(quotas)
     }
 
-    /// For each rate limit of the template, the method that needs most of it: its name, its
-    /// requests a second at the peak, and the limit.
+    /// Returns the busiest method for each of the template's rate limits: its name, its requests
+    /// per second at the peak, and the limit.
     fn busiest_methods(
         &self,
         stack: &Stack,

@@ -1,5 +1,5 @@
-//! What one request needs from AWS. Its round trips and units are in docs/internals/costs.tsv, which
-//! `tests/proofs/budget.rs` measures.
+//! The resources that one request needs from AWS. Its round trips and units are in
+//! docs/internals/costs.tsv, which `tests/proofs/budget.rs` measures.
 
 use shared::config::STOP_PACE;
 
@@ -11,35 +11,35 @@ use super::stack::Stack;
 /// The costs of all requests, which `tests/proofs/budget.rs` measures.
 const COSTS: &str = include_str!("../../../docs/internals/costs.tsv");
 
-/// A row of docs/internals/costs.tsv.
+/// A row in docs/internals/costs.tsv.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cost {
-    /// The request.
+    /// The name of the request.
     pub request: String,
     /// The function that answers the request.
     pub function: String,
-    /// Steps to the store, each of which waits for the one before.
+    /// The number of consecutive steps to the store. Each step waits for the previous step.
     pub round_trips: u32,
-    /// Write units.
+    /// The number of write units.
     pub writes: f64,
-    /// Read units.
+    /// The number of read units.
     pub reads: f64,
     /// The steps in words. Semicolons separate round trips.
     pub steps: String,
 }
 
-/// A chat as most clients send it.
+/// The usual kind of chat.
 pub const CHAT: &str = "chat in a conversation with a key";
-/// A streamed chat as most clients send it.
+/// The usual kind of streamed chat.
 pub const STREAMED: &str = "streamed chat in a conversation with a key";
-/// What a sweep does for each account that began a chat since the last sweep.
+/// The work of a sweep for each account that began a chat since the last sweep.
 pub const SWEEP: &str = "sweep of one account";
-/// A census of a store with one account. Every further account takes one read unit more.
+/// A census of a store with one account. Each further account takes one more read unit.
 pub const CENSUS: &str = "census of one account";
-/// A file of the pages. It is not in the table, because its function doesn't use the store.
+/// A file of the pages. The table doesn't list it, because its function doesn't use the store.
 pub const FILE: &str = "file of the pages";
 
-/// Requests that are answered without the AI, by functions that otherwise ask it.
+/// Requests that are answered without the AI, by functions that usually call it.
 const WITHOUT_AI: &[&str] = &[
     "replayed chat",
     "refused chat",
@@ -49,14 +49,14 @@ const WITHOUT_AI: &[&str] = &[
     "response that Codex sends again",
 ];
 
-/// Requests that ask the AI and store nothing.
+/// Requests that call the AI and store nothing.
 const NOT_STORED: &[&str] =
     &["chat whose AI fails", "streamed keyed chat that is stopped before its answer"];
 
 /// Reads docs/internals/costs.tsv.
 ///
 /// # Errors
-/// A sentence that names the row that can't be read.
+/// Fails with a sentence that names the row that can't be read.
 pub fn costs() -> Result<Vec<Cost>, String> {
     let rows = COSTS.lines().skip(1);
     rows.map(|row| cost(row).ok_or_else(|| format!("docs/internals/costs.tsv: bad row {row}")))
@@ -75,31 +75,32 @@ fn cost(row: &str) -> Option<Cost> {
     })
 }
 
-/// What a request, or anything else that a function does, needs from AWS.
+/// The resources that a request, or another operation of a function, needs from AWS.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ResourceUse {
-    /// Requests to the gateway.
+    /// The number of requests to the gateway.
     pub requests: f64,
-    /// Invocations of functions.
+    /// The number of invocations of functions.
     pub invocations: f64,
-    /// Seconds that functions run.
+    /// The seconds that functions run.
     pub seconds: f64,
-    /// The memory of functions over these seconds, without the time in which they wait for the AI.
+    /// The functions' memory times their running time, without the time in which they wait for the
+    /// AI.
     pub gb_seconds: f64,
-    /// The memory of functions over the time in which they wait for the AI.
+    /// The functions' memory times the time in which they wait for the AI.
     pub waiting_gb_seconds: f64,
-    /// Write units.
+    /// The number of write units.
     pub writes: f64,
-    /// Read units.
+    /// The number of read units.
     pub reads: f64,
-    /// Bytes to the internet.
+    /// The number of bytes sent to the internet.
     pub bytes_out: f64,
-    /// Bytes of log lines.
+    /// The number of bytes in log lines.
     pub log_bytes: f64,
 }
 
 impl ResourceUse {
-    /// What `count` of these need.
+    /// Returns the needs of `count` such operations.
     #[must_use]
     pub fn times(self, count: f64) -> Self {
         Self {
@@ -115,7 +116,7 @@ impl ResourceUse {
         }
     }
 
-    /// What both need together.
+    /// Returns the needs of both together.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
@@ -132,7 +133,7 @@ impl ResourceUse {
     }
 }
 
-/// The requests of the table, with an AI that takes `ai_seconds` for an answer.
+/// The requests in the table, with an AI that takes `ai_seconds` for an answer.
 #[derive(Debug)]
 pub struct Requests<'s> {
     stack: &'s Stack,
@@ -144,21 +145,21 @@ impl<'s> Requests<'s> {
     /// Reads docs/internals/costs.tsv.
     ///
     /// # Errors
-    /// A sentence that names the row that can't be read.
+    /// Fails with a sentence that names the row that can't be read.
     pub fn new(stack: &'s Stack, ai_seconds: f64) -> Result<Self, String> {
         let costs = costs()?;
         Ok(Self { stack, costs, ai_seconds })
     }
 
-    /// Every row of the table except the sweep and the census, which aren't requests.
+    /// Returns every row of the table except the sweep and the census, which aren't requests.
     pub fn rows(&self) -> impl Iterator<Item = &Cost> {
         self.costs.iter().filter(|cost| ![SWEEP, CENSUS].contains(&cost.request.as_str()))
     }
 
-    /// A row of the table.
+    /// Returns the row of this request.
     ///
     /// # Errors
-    /// A sentence if the table has no such row.
+    /// Fails with a sentence if the table has no such row.
     pub fn row(&self, request: &str) -> Result<Cost, String> {
         if request == FILE {
             return Ok(Cost {
@@ -174,18 +175,18 @@ impl<'s> Requests<'s> {
         found.cloned().ok_or_else(|| format!("docs/internals/costs.tsv has no row {request:?}"))
     }
 
-    /// What one request needs if its usual function answers it.
+    /// Returns the needs of one request, if its usual function answers it.
     ///
     /// # Errors
-    /// A sentence if the request or its function is unknown.
+    /// Fails with a sentence if the request or its function is unknown.
     pub fn one(&self, request: &str) -> Result<ResourceUse, String> {
         self.answered_by(request, &self.row(request)?.function)
     }
 
-    /// What one request needs if this function answers it.
+    /// Returns the needs of one request, if this function answers it.
     ///
     /// # Errors
-    /// A sentence if the request or the function is unknown.
+    /// Fails with a sentence if the request or the function is unknown.
     pub fn answered_by(&self, request: &str, function: &str) -> Result<ResourceUse, String> {
         let cost = self.row(request)?;
         let deployed = self.stack.function(function)?;
@@ -214,22 +215,22 @@ impl<'s> Requests<'s> {
     }
 }
 
-/// The write units that a chat takes beyond its row. The table's chats have less than 1 KB. Each
-/// further KB takes two units, because a transaction writes it.
+/// Returns the write units that a chat takes in addition to its row. The table's chats have less
+/// than 1 KB. Each further KB takes two units, because a transaction writes it.
 pub(super) fn units_of_text() -> f64 {
     2.0 * (((CHAT_ITEM.value + TEXT.value) / 1024.0).ceil() - 1.0)
 }
 
-/// How often a function looks whether a chat with an idempotency key was stopped, while it waits
-/// this many seconds for the AI. Each look is one read unit.
+/// Returns how often a function checks whether a chat with an idempotency key was stopped, while it
+/// waits this many seconds for the AI. Each check takes one read unit.
 fn looks(waits: f64) -> f64 {
     ((waits / STOP_PACE.as_secs_f64()).ceil() - 1.0).max(0.0)
 }
 
-/// How many earlier chats a chat in a conversation reads on average, beyond the one in its row.
-/// Each takes one read unit.
+/// Returns how many earlier chats a chat in a conversation reads on average, in addition to the one
+/// in its row. Each takes one read unit.
 fn earlier() -> f64 {
-    // The second chat reads one earlier chat, and the last chat reads all others.
+    // The second chat reads one earlier chat, and the last chat reads all earlier chats.
     CONVERSATION.value / 2.0 - 1.0
 }
 

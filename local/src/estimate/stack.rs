@@ -1,4 +1,4 @@
-//! The parts of `template.yaml` and `alarms.yaml` that cost something or set a limit.
+//! The parts of `template.yaml` and `alarms.yaml` that cost money or set a limit.
 
 use std::collections::HashMap;
 use std::ops::Add;
@@ -19,27 +19,28 @@ pub struct Stack {
     pub alarms: f64,
     /// The number of dashboards.
     pub dashboards: f64,
-    /// How often schedules invoke each function in a month.
+    /// How often the schedules invoke each function in a month.
     pub scheduled: Vec<(String, f64)>,
     /// Whether the gateway publishes metrics for each method.
     pub metrics_per_method: bool,
     /// Whether X-Ray records requests and scheduled runs.
     pub recorded_by_x_ray: bool,
-    /// The rate limits in requests per second, by method and path. `*` applies to all other methods
-    /// and paths.
+    /// The rate limits in requests per second, by method and path. The limit for `*` applies to all
+    /// other methods and paths.
     rates: HashMap<(String, String), f64>,
 }
 
 /// A function of the stack.
 #[derive(Clone, Debug)]
 pub struct Deployed {
-    /// Its memory in MB.
+    /// The function's memory in MB.
     pub memory: f64,
-    /// The seconds that it may run.
+    /// The function's time-out in seconds.
     pub timeout: f64,
-    /// How many seconds it waits for the AI at most. `None` if it doesn't ask the AI.
+    /// The maximum number of seconds that the function waits for the AI. `None` if it doesn't call
+    /// the AI.
     pub asks_for: Option<f64>,
-    /// The chats that an account may begin in a minute.
+    /// The number of chats that an account may begin in a minute.
     pub chats_per_minute: f64,
 }
 
@@ -47,7 +48,7 @@ impl Stack {
     /// Reads the stack from the template.
     ///
     /// # Errors
-    /// A sentence that says which part of the template can't be read.
+    /// Fails with a sentence that names the part of the template that can't be read.
     pub fn load() -> Result<Self, String> {
         let document = parse(TEXT).map_err(|error| format!("template.yaml: {error}"))?;
         let watching = parse(ALARMS).map_err(|error| format!("alarms.yaml: {error}"))?;
@@ -122,7 +123,7 @@ impl Stack {
                 Value::Tagged(named) => parameter(named.value.as_str().unwrap_or_default())?,
                 stated => stated.as_f64().ok_or("template.yaml has a rate that is not a number")?,
             };
-            // A setting spells the path /api/login "/~1api~1login".
+            // A setting writes the path /api/login as "/~1api~1login".
             let path = path.strip_prefix('/').unwrap_or(path).replace("~1", "/");
             rates.insert((method.to_owned(), path), rate);
         }
@@ -140,15 +141,15 @@ impl Stack {
         })
     }
 
-    /// A function, by the name of its binary.
+    /// Returns the function with this binary.
     ///
     /// # Errors
-    /// A sentence if the template has no such function.
+    /// Fails with a sentence if the template has no such function.
     pub fn function(&self, name: &str) -> Result<&Deployed, String> {
         self.functions.get(name).ok_or_else(|| format!("template.yaml has no function {name}"))
     }
 
-    /// How many requests per second the gateway accepts for this method and path.
+    /// Returns how many requests per second the gateway accepts for this method and path.
     pub fn rate(&self, method: &str, path: &str) -> f64 {
         let key = |method: &str, path: &str| (method.to_owned(), path.to_owned());
         let own = self.rates.get(&key(method, path));
@@ -168,13 +169,13 @@ fn number(value: &Value, keys: &[&str]) -> Option<f64> {
     path(value, keys)?.as_f64()
 }
 
-/// How many metrics an alarm reads. AWS charges each of them like an alarm.
+/// Returns the number of metrics that an alarm reads. AWS charges for each of them as for an alarm.
 fn metrics(alarm: &Value) -> f64 {
     let queries = alarm.get("Metrics").and_then(Value::as_sequence).into_iter().flatten();
     queries.filter(|query| query.get("MetricStat").is_some()).map(|_| 1.0).sum::<f64>().max(1.0)
 }
 
-/// How often a schedule such as `rate(5 minutes)` runs in a month.
+/// Returns how often a schedule such as `rate(5 minutes)` runs in a month.
 fn a_month(schedule: &str) -> Result<f64, String> {
     let rate = || {
         let (count, unit) = schedule.strip_prefix("rate(")?.strip_suffix(')')?.split_once(' ')?;

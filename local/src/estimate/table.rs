@@ -1,4 +1,4 @@
-//! An estimate as a terminal shows it.
+//! Prints an estimate on a terminal.
 
 use std::fmt;
 
@@ -82,7 +82,7 @@ impl fmt::Display for Estimate {
     }
 }
 
-/// A number with commas between its thousands.
+/// Formats a number with commas between its thousands.
 fn grouped(number: f64, digits: usize) -> String {
     let text = format!("{number:.digits$}");
     let (whole, rest) =
@@ -97,7 +97,7 @@ fn grouped(number: f64, digits: usize) -> String {
     if rest.is_empty() { grouped } else { format!("{grouped}.{rest}") }
 }
 
-/// A number of users, rounded down to two significant digits.
+/// Formats a number of users, rounded down to two significant digits.
 fn short(users: f64) -> String {
     let unit = 10_f64.powf((users.max(1.0).log10().floor() - 1.0).max(0.0));
     let rounded = (users / unit).floor() * unit;

@@ -1,5 +1,5 @@
 //! The commands for restored tables, whose names are in the environment. The newer tables have the
-//! same variables with `NEWER_` before them; one without a name is not read.
+//! same variables with the prefix `NEWER_`. A newer table without a name isn't read.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -12,12 +12,13 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::manage::{connect, counted, sentence};
 
-/// Ends again in the restored tables what has ended since `second`. `deleted` names a file with the
-/// ids of the accounts that were deleted since; `messages` also deletes the chats that the newer
-/// tables lack.
+/// Ends in the restored tables what was ended since `second`: accounts, sessions, keys and links.
+/// `deleted` names a file with the ids of the accounts that were deleted since then. `messages`
+/// also deletes the chats that are missing from the newer tables.
 ///
 /// # Errors
-/// A sentence for the terminal: also if it needs `deleted` to know what happened to some accounts.
+/// Fails with a sentence for the terminal, also if `deleted` is missing and some accounts can't be
+/// explained without it.
 pub async fn reapply(
     second: &str,
     deleted: Option<&Path>,
@@ -83,7 +84,7 @@ fn summary(done: &ReapplyReport) -> String {
 /// Completes or undoes the transactions that the restore has cut. Prints a line per repair.
 ///
 /// # Errors
-/// A sentence for the terminal.
+/// Fails with a sentence for the terminal.
 pub async fn reconcile(second: &str) -> Result<String, String> {
     let second = second_of(second)?;
     let app = connect(&settings()?).await?;
@@ -100,7 +101,7 @@ fn in_use() -> String {
         .into()
 }
 
-/// The settings of the environment, which must name the tables.
+/// Returns the settings of the environment, which must name the tables.
 fn settings() -> Result<Settings<'static>, String> {
     match variable("USERS_TABLE") {
         Some(_) => Ok(Settings::from_env()),
@@ -108,7 +109,8 @@ fn settings() -> Result<Settings<'static>, String> {
     }
 }
 
-/// A setting of the newer tables. A table that isn't read has a name that no table can have.
+/// Returns a setting for the newer tables. A table that isn't read gets a name that no table can
+/// have.
 fn newer_variable(name: &str) -> Option<String> {
     if !name.ends_with("_TABLE") {
         return variable(name);
@@ -120,7 +122,7 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// The second in a time such as `2026-11-21T10:00:00Z`.
+/// Returns the second of a time such as `2026-11-21T10:00:00Z`.
 fn second_of(time: &str) -> Result<u64, String> {
     OffsetDateTime::parse(time, &Rfc3339)
         .ok()
@@ -128,7 +130,7 @@ fn second_of(time: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("{time:?} is not a time such as 2026-11-21T10:00:00Z."))
 }
 
-/// The ids in a file, one per line.
+/// Reads the ids in a file, one per line.
 fn ids_in(file: &Path) -> Result<HashSet<String>, String> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| format!("{} can't be read: {error}.", file.display()))?;

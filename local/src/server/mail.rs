@@ -1,6 +1,6 @@
-//! Plays the table's stream and the mail server: follows the stream of the table Tokens as Lambda
-//! does, and calls the function `mail` for each new outgoing e-mail. The e-mail isn't sent, but
-//! printed as a line, and stored as a file if there is a data folder.
+//! The local mail server, which follows the stream of the Tokens table as Lambda does, and calls
+//! the function `mail` for each new outgoing e-mail. The e-mail isn't sent, but printed as a line,
+//! and stored as a file if there is a data folder.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use emulator::dynamo::{Data, MAILS, make_private_folder, write_private};
 /// The time between two reads of the stream.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The time until the next attempt if the store doesn't answer.
+/// The time until the next attempt after the store has failed.
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 
 /// The e-mails of this run, in the order in which they were sent.
@@ -40,8 +40,8 @@ pub struct Postman {
 }
 
 impl Postman {
-    /// For the store of this function `mail`, and the place of its data. `None` for a store on AWS,
-    /// where Lambda follows the stream.
+    /// Returns a postman for the store of this function `mail`, and for the place of its data.
+    /// `None` for a store on AWS, where Lambda follows the stream.
     pub fn new(mailing: MailApp, data: &Data) -> Option<Self> {
         let endpoint = mailing.config.dynamodb_endpoint.clone().filter(Endpoint::is_emulator)?;
         let (give, hand) = unbounded_channel();
@@ -58,13 +58,13 @@ impl Postman {
         })
     }
 
-    /// The e-mails that were sent, and later ones.
+    /// Returns the e-mails that were sent, and receives later e-mails.
     pub fn sent(&self) -> SentMails {
         self.sent.subscribe()
     }
 
-    /// Delivers e-mails until the task is aborted. If the store fails, it starts again from the
-    /// outbox, which no longer contains what was sent.
+    /// Delivers e-mails until the task is aborted. If the store fails, delivery starts again from
+    /// the outbox, which no longer contains the e-mails that were already sent.
     pub async fn work(mut self) {
         let mut warned = false;
         loop {
@@ -78,10 +78,11 @@ impl Postman {
         }
     }
 
-    /// Sends the e-mails in the outbox, and then new ones, until a shard of the stream ends.
+    /// Sends the e-mails in the outbox, and then new e-mails, until a shard of the stream ends.
     async fn follow(&mut self) -> Result<(), String> {
         let streams = aws_sdk_dynamodbstreams::Client::new(&emulated_at(&self.endpoint));
-        // First the position in the stream, then the outbox: no e-mail is lost in between.
+        // Read the position in the stream before the outbox, so that no e-mail is missed in
+        // between.
         let mut places = self.places(&streams).await?;
         for key in self.waiting().await? {
             self.carry(key).await;
@@ -110,7 +111,7 @@ impl Postman {
         aws_sdk_dynamodb::Client::new(&emulated_at(&self.endpoint))
     }
 
-    /// The end of each open shard of the stream.
+    /// Returns the end of each open shard in the stream.
     async fn places(
         &self,
         streams: &aws_sdk_dynamodbstreams::Client,
@@ -145,7 +146,7 @@ impl Postman {
         Ok(places)
     }
 
-    /// The keys of the e-mails in the outbox.
+    /// Returns the keys of the e-mails in the outbox.
     async fn waiting(&self) -> Result<Vec<String>, String> {
         let scan = self
             .dynamodb()
@@ -166,7 +167,7 @@ impl Postman {
         Ok(items.iter().filter_map(|item| item.get("pk")?.as_s().ok().cloned()).collect())
     }
 
-    /// Delivers an outgoing e-mail: it is shown once its item is deleted from the outbox.
+    /// Delivers an outgoing e-mail. Shows it once its item is deleted from the outbox.
     async fn carry(&mut self, key: String) {
         let sent = mail::work(self.mailing.clone(), key).boxed();
         if let Err(error) = traced(&self.mailing, ("mail", "datasource"), sent).await {
@@ -183,7 +184,7 @@ impl Postman {
     }
 
     fn show(&self, mail: &Mail) {
-        // The line of the e-mail with the link, or with the bare link token.
+        // The line with the link, or with the bare link token.
         let link = mail
             .text
             .lines()
@@ -210,7 +211,8 @@ fn cause<E: std::error::Error>(error: &E) -> String {
     DisplayErrorContext(error).to_string()
 }
 
-/// The key of a new outgoing e-mail, if the record is about one. The template has the same filter.
+/// Returns the key of a new outgoing e-mail, if the record describes one. The template has the same
+/// filter.
 fn new_letter(record: &Record) -> Option<String> {
     let is_new = record.event_name == Some(OperationType::Insert);
     let key = record.dynamodb.as_ref()?.keys.as_ref()?.get("pk")?.as_s().ok()?;

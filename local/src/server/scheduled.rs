@@ -1,12 +1,12 @@
-//! Work that no request starts.
+//! Work that a schedule or a stream starts.
 
 use futures_util::future::BoxFuture;
 use shared::telemetry::trace::{self, Parent};
 use shared::{App, Error};
 use tracing::{Instrument, Span};
 
-/// Does what a schedule or a stream starts. With traces, it is a trace, whose id is in each of its
-/// lines of the log.
+/// Runs work that a schedule or a stream starts. If traces are on, the work is a trace, whose id is
+/// in each log line of the work.
 pub(crate) async fn traced(
     app: &App,
     what: (&str, &str),

@@ -193,7 +193,7 @@ pub async fn read(app: &App, req: &Request) -> Result<(Credential, NewChat)> {
 /// Parses the id of a conversation. Returns it as a hyphenated lower-case UUID.
 ///
 /// # Errors
-/// [`Error::Invalid`] if it isn't an id.
+/// [`Error::Invalid`] if the text isn't an id.
 pub fn conversation_id(text: &str) -> Result<String> {
     let id = Uuid::try_parse(text)
         .map_err(|_| Error::field("conversation_id", "This must be the id of a conversation."))?;

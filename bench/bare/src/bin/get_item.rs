@@ -1,6 +1,6 @@
-//! A function that reads one item of DynamoDB and replies "hello": what lambda_http and AWS's SDK
-//! cost together, with the HTTP client of the functions. The item is the account whose name the
-//! request has in the place of an access token.
+//! Measures the cost of lambda_http and AWS's SDK together, with the functions' HTTP client: the
+//! function reads one item from DynamoDB and replies "hello". The item is the account whose
+//! username the request sends instead of an access token.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;

@@ -1,4 +1,4 @@
-//! A function that only replies "hello": this is what lambda_http itself costs.
+//! Measures the cost of lambda_http alone: the function only replies "hello".
 
 use lambda_http::{Body, Error, Request, Response, run, service_fn};
 

@@ -1,4 +1,4 @@
-//! What the query of a list of users asks for.
+//! The query parameters of the list of users.
 
 use serde_json::json;
 use shared::clock::Day;
@@ -23,25 +23,25 @@ pub(super) const KEPT: [&str; 10] = [
     "details",
 ];
 
-/// Where names and addresses may match a search.
+/// The parts of names and addresses that a search may match.
 const MATCHES: [&str; 2] = ["beginning", ANYWHERE];
 const ANYWHERE: &str = "anywhere";
 
 /// The longest search text, in characters.
 const SEARCH_LENGTH: usize = 254;
 
-/// What a request asks for.
+/// The users that a request asks for.
 #[derive(Default, PartialEq)]
 pub(super) struct UserQuery<'r> {
     /// The text of a search.
     pub(super) search: Option<&'r str>,
-    /// Whether names and addresses only have to contain it.
+    /// Whether the search text may be anywhere in a name or address.
     anywhere: bool,
-    /// The order, if it isn't the usual one.
+    /// The order, if it isn't newest first.
     order: Option<UserOrder>,
-    /// Which users.
+    /// The filter of users.
     pub(super) filter: UserFilter,
-    /// Whether each is shown with what only its account knows.
+    /// Whether to show details that only the accounts' items contain.
     pub(super) details: bool,
 }
 
@@ -85,18 +85,18 @@ impl<'r> UserQuery<'r> {
         Ok(Self { search, anywhere: anywhere && search.is_some(), order, filter, details })
     }
 
-    /// Whether it is the list of all users, or a search alone.
+    /// Returns true if the query lists all users, or only searches.
     pub(super) fn is_plain(&self) -> bool {
         *self == Self { search: self.search, ..Self::default() }
     }
 
-    /// Whether only the accounts themselves show what it asks for.
+    /// Returns true if the index isn't enough to answer this query, so that accounts must be read.
     pub(super) fn asks_the_accounts(&self) -> bool {
         let chosen = self.search.is_some() || self.order.is_some();
         self.details || chosen || self.filter.asks_the_account()
     }
 
-    /// The accounts among which the filter chooses.
+    /// Returns the accounts that the filter is applied to.
     pub(super) fn source(&self) -> UserSource {
         match (self.search, self.order) {
             (Some(search), _) if self.anywhere => UserSource::Containing(search.to_owned()),
@@ -107,12 +107,12 @@ impl<'r> UserQuery<'r> {
     }
 }
 
-/// The scope of the cursors of this list.
+/// Returns the scope of this list's cursors.
 pub(super) fn scope(req: &Request) -> String {
     format!("admin/users?{}", json!(KEPT.map(|name| http::query(req, name))))
 }
 
-/// An amount of tokens in the query.
+/// Reads an amount of tokens from the query.
 fn credits(req: &Request, name: &str) -> Result<Option<u64>> {
     let amount = http::query(req, name).map(|text| {
         let amount = text.parse().ok().and_then(Credits::new).map(Credits::get);
@@ -122,7 +122,7 @@ fn credits(req: &Request, name: &str) -> Result<Option<u64>> {
     amount.transpose()
 }
 
-/// The query parameters that choose users.
+/// The query parameters that filter users.
 #[derive(Debug)]
 pub struct Filters;
 

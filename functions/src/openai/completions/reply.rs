@@ -1,4 +1,4 @@
-//! Replies to OpenAI's clients: a completion, or its chunks
+//! Replies of `POST /v1/chat/completions`: a completion, or its chunks
 //! ([reference](https://platform.openai.com/docs/api-reference/chat-streaming)).
 
 use serde::Serialize;
@@ -15,7 +15,7 @@ use crate::openai::{null, pieces};
 /// A completion.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Completion<'a> {
-    /// `chatcmpl-` and the id of the message.
+    /// `chatcmpl-` followed by the id of the message.
     #[schema(examples("chatcmpl-01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36"))]
     id: String,
     /// Always `chat.completion`.
@@ -27,25 +27,25 @@ pub(super) struct Completion<'a> {
     /// The model.
     #[schema(examples("echo"))]
     model: &'a str,
-    /// Always one.
+    /// Always one choice.
     #[schema(min_items = 1, max_items = 1)]
     choices: [Choice<'a>; 1],
-    /// The token counts.
+    /// The model's token counts.
     usage: Usage,
 }
 
-/// An answer.
+/// A choice, which contains the answer.
 #[derive(Serialize, ToSchema)]
 struct Choice<'a> {
     /// Always 0.
     #[schema(maximum = 0, examples(0))]
     index: u32,
-    /// The answer.
+    /// The AI's message.
     message: AnswerMessage<'a>,
     /// Always null.
     #[schema(schema_with = null)]
     logprobs: (),
-    /// Why the answer ends.
+    /// The reason why the answer ends.
     finish_reason: FinishReason,
 }
 
@@ -55,7 +55,7 @@ struct AnswerMessage<'a> {
     /// Always `assistant`.
     #[schema(pattern = "^assistant$", examples("assistant"))]
     role: &'static str,
-    /// The answer. It may be empty, and costs the same. Null beside calls without a text.
+    /// The answer's text. An empty answer costs the same. Null if the answer has calls and no text.
     #[schema(required, examples("You said: Hello!"))]
     content: Option<&'a str>,
     /// Always null.
@@ -65,7 +65,7 @@ struct AnswerMessage<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false, min_items = 1)]
     tool_calls: Vec<AnswerCall<'a>>,
-    /// The same for a request with `functions`.
+    /// The function that the client is asked to call, if the request used `functions`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     function_call: Option<AnswerFunction<'a>>,
@@ -74,13 +74,13 @@ struct AnswerMessage<'a> {
 /// A call of a function.
 #[derive(Serialize, ToSchema)]
 struct AnswerCall<'a> {
-    /// The id that the result must name.
+    /// The id that the message with the result must name.
     #[schema(examples("call_0f1c6b0e3f524c8e9d0a6a9f0d0c4f11"))]
     id: &'a str,
     /// Always `function`.
     #[schema(pattern = "^function$", examples("function"))]
     r#type: &'static str,
-    /// The function.
+    /// The called function.
     function: AnswerFunction<'a>,
 }
 
@@ -101,13 +101,13 @@ impl<'a> AnswerFunction<'a> {
     }
 }
 
-/// Counts of the model's tokens; an estimate if the provider reports none.
+/// The model's token counts; estimates if the provider reports none.
 #[derive(Serialize, ToSchema)]
 struct Usage {
-    /// Tokens of the prompt.
+    /// The number of tokens in the prompt.
     #[schema(examples(9))]
     prompt_tokens: u32,
-    /// Tokens of the answer.
+    /// The number of tokens in the answer.
     #[schema(examples(12))]
     completion_tokens: u32,
     /// The sum of both.
@@ -132,11 +132,11 @@ impl ToSchema for ChunkEvent {
     }
 }
 
-/// A part of a completion.
+/// A chunk of a streamed completion.
 #[derive(Serialize, ToSchema)]
 #[schema(as = CompletionChunk)]
 struct Chunk<'a> {
-    /// `chatcmpl-` and the id of the message.
+    /// `chatcmpl-` followed by the id of the message.
     #[schema(examples("chatcmpl-01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36"))]
     id: &'a str,
     /// Always `chat.completion.chunk`.
@@ -148,26 +148,26 @@ struct Chunk<'a> {
     /// The model.
     #[schema(examples("echo"))]
     model: &'a str,
-    /// One, or none in the chunk with the usage.
+    /// One choice. The chunk with the usage has no choice.
     #[schema(max_items = 1)]
     choices: Vec<ChunkChoice<'a>>,
-    /// The token counts, in the last chunk if the request asks for them.
+    /// The model's token counts, in the last chunk if the request asks for them.
     #[schema(required)]
     usage: Option<Usage>,
 }
 
-/// A part of an answer.
+/// A choice, which contains a piece of the answer.
 #[derive(Serialize, ToSchema)]
 struct ChunkChoice<'a> {
     /// Always 0.
     #[schema(maximum = 0, examples(0))]
     index: u32,
-    /// The next text.
+    /// The next piece of the answer.
     delta: AnswerDelta<'a>,
     /// Always null.
     #[schema(schema_with = null)]
     logprobs: (),
-    /// Why the answer ends, in the last chunk with a choice.
+    /// The reason why the answer ends, in the last chunk that has a choice.
     #[schema(required)]
     finish_reason: Option<FinishReason>,
 }
@@ -178,63 +178,63 @@ impl<'a> ChunkChoice<'a> {
     }
 }
 
-/// A piece of the AI's message; empty at the end.
+/// A piece of the AI's message. Empty in the last chunk that has a choice.
 #[derive(Default, Serialize, ToSchema)]
 struct AnswerDelta<'a> {
-    /// `assistant`, in the first chunk.
+    /// Always `assistant`, in the first chunk only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, pattern = "^assistant$", examples("assistant"))]
     role: Option<&'static str>,
-    /// The next text. Null in the first chunk of an answer without a text.
+    /// The next text. Null in the first chunk of an answer that has no text.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, required = false, examples("You "))]
     content: Option<Option<&'a str>>,
-    /// A part of a call of a function.
+    /// A piece of a function call.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, min_items = 1, max_items = 1)]
     tool_calls: Option<[DeltaCall<'a>; 1]>,
-    /// The same for a request with `functions`.
+    /// A piece of the function call, if the request used `functions`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     function_call: Option<DeltaFunction<'a>>,
 }
 
-/// A part of a call of a function.
+/// A piece of a function call.
 #[derive(Serialize, ToSchema)]
 struct DeltaCall<'a> {
-    /// The number of the call.
+    /// The index of the call in the answer.
     #[schema(examples(0))]
     index: usize,
-    /// The id that the result must name, in the first part.
+    /// The id that the message with the result must name, in the call's first piece.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("call_0f1c6b0e3f524c8e9d0a6a9f0d0c4f11"))]
     id: Option<&'a str>,
-    /// `function`, in the first part.
+    /// Always `function`, in the call's first piece.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, pattern = "^function$", examples("function"))]
     r#type: Option<&'static str>,
-    /// The function.
+    /// The called function.
     function: DeltaFunction<'a>,
 }
 
-/// A part of a function's call.
+/// A piece of a called function's name and arguments.
 #[derive(Serialize, ToSchema)]
 struct DeltaFunction<'a> {
-    /// The function's name, in the first part.
+    /// The function's name, in the call's first piece.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("get_weather"))]
     name: Option<&'a str>,
-    /// The next part of the arguments.
+    /// The next piece of the arguments.
     #[schema(examples(r#"{"city": "#))]
     arguments: &'a str,
 }
 
-/// The form in which an answer calls functions.
+/// The field in which an answer calls functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// `tool_calls`.
+    /// The field `tool_calls`.
     Tools,
-    /// The older `function_call`.
+    /// The older field `function_call`.
     Function,
 }
 
@@ -310,7 +310,7 @@ impl Chunks {
         Self { events, form, id: id(chat_id), created: began / 1000, begun: false }
     }
 
-    /// Sends a whole stored answer.
+    /// Sends the chunks of a stored answer.
     pub(super) async fn repeat(mut self, chat: &Chat, with_usage: bool) -> Result<()> {
         for piece in pieces(chat) {
             self.pass(&piece).await?;
@@ -351,7 +351,7 @@ impl Chunks {
 
     pub(super) async fn end(&mut self, chat: &Chat, with_usage: bool) -> Result<()> {
         if !self.begun {
-            // Clients expect the role even if the answer is empty.
+            // Clients expect a chunk with the role even if the answer is empty.
             self.send_text(&chat.model, "").await?;
         }
         let reason = self.form.finish_reason(chat);
@@ -367,7 +367,7 @@ impl Chunks {
         self.events.fail(error).await
     }
 
-    /// The first delta has the role.
+    /// Sends a piece of the answer. The first piece has the role.
     async fn send_delta(&mut self, model: &str, delta: AnswerDelta<'_>) -> Result<()> {
         let role = (!self.begun).then_some("assistant");
         self.begun = true;

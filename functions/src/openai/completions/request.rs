@@ -1,4 +1,4 @@
-//! Requests of OpenAI's clients
+//! Requests of `POST /v1/chat/completions`
 //! ([reference](https://platform.openai.com/docs/api-reference/chat/create)).
 
 mod format;
@@ -22,7 +22,7 @@ use crate::openai::tools::{OfferedFunction, TOOLS};
 use crate::openai::turns::{PARTS, asked};
 use crate::openai::{max_model_tokens, model_token_limits, number_up_to};
 
-/// The most texts of `stop` that may end an answer, and with empty ones.
+/// The maximum number of texts in `stop` that aren't empty, and the maximum including empty ones.
 const STOPS: (usize, usize) = (4, 64);
 
 #[derive(Deserialize, ToSchema)]
@@ -32,17 +32,17 @@ pub(super) struct Body {
     #[serde(default, deserialize_with = "read_messages")]
     #[schema(required, value_type = Vec<PromptMessage>)]
     messages: Option<Vec<PromptMessage>>,
-    /// Whether the answer is sent in chunks.
+    /// Whether to send the answer in chunks.
     pub(super) stream: Option<bool>,
     stream_options: Option<StreamOptions>,
     /// The sampling temperature.
     temperature: Option<f64>,
     top_p: Option<f64>,
-    /// The older name of `max_completion_tokens`.
+    /// The older name for `max_completion_tokens`.
     max_tokens: Option<f64>,
-    /// The most tokens of the answer; -1 for no limit by the request.
+    /// The maximum number of tokens in the answer. With -1 the request sets no limit.
     max_completion_tokens: Option<f64>,
-    /// The texts before which the answer ends.
+    /// Texts that end the answer, which doesn't include them.
     #[schema(value_type = Option<Value>)]
     stop: Option<Stop>,
     n: Option<f64>,
@@ -58,7 +58,7 @@ pub(super) struct Body {
     functions: Option<Vec<OfferedFunction>>,
     /// The older form of `tool_choice`.
     function_call: Option<FunctionChoice>,
-    /// Whether the answer is a text or JSON.
+    /// The format of the answer: text or JSON.
     response_format: Option<ResponseFormat>,
     #[schema(value_type = Option<Value>)]
     audio: Option<IgnoredAny>,
@@ -80,7 +80,7 @@ fn read_functions<'de, D: Deserializer<'de>>(
     at_most(json, TOOLS, "functions")
 }
 
-/// What [`Body::read`] requires of the fields beyond their types.
+/// Returns the constraints that [`Body::read`] enforces beyond the fields' types.
 pub(super) fn limits() -> Value {
     let stop = json!({ "oneOf": [
         { "type": "null" },
@@ -115,7 +115,7 @@ pub(super) fn limits() -> Value {
 
 #[derive(Deserialize, ToSchema)]
 struct StreamOptions {
-    /// Whether the last chunk before `[DONE]` has the usage.
+    /// Whether to send the usage in the last chunk before `[DONE]`.
     include_usage: Option<bool>,
 }
 
@@ -135,12 +135,12 @@ impl Body {
         self.stream_options.as_ref().is_some_and(|options| options.include_usage == Some(true))
     }
 
-    /// Whether the answer calls functions in the older form.
+    /// Returns true if the answer must call functions in the older form.
     pub(super) fn is_older(&self) -> bool {
         self.functions.as_ref().is_some_and(|functions| !functions.is_empty())
     }
 
-    /// The message for the history, and the prompt for the AI.
+    /// Returns the message for the history, and the prompt for the AI.
     pub(super) fn read(self, message_limit: usize) -> Result<(Message, Prompt)> {
         let mut errors = FieldErrors::default();
         let is_older = self.is_older();
@@ -182,7 +182,7 @@ impl Body {
             turns.as_ref().and_then(|turns| errors.check("messages", asked(turns, message_limit)));
         match (message, turns, tools) {
             (Some(message), Some(mut turns), Some(tools)) if errors.is_empty() => {
-                // Some providers refuse blank turns.
+                // Some providers reject blank turns.
                 turns.retain(|turn| !turn.is_blank());
                 Ok((
                     message,
@@ -195,7 +195,7 @@ impl Body {
                         stop,
                         tools: tools.tools,
                         tool_choice: tools.choice,
-                        // The older form has room for one call.
+                        // The older form can represent only one call.
                         parallel_calls: if is_older {
                             Some(false)
                         } else {

@@ -1,4 +1,4 @@
-//! A response, event by event
+//! The events of a streamed response
 //! ([reference](https://platform.openai.com/docs/api-reference/responses-streaming)).
 
 use serde::Serialize;
@@ -16,7 +16,7 @@ use super::items::{
 use super::reply::{Echo, Response};
 use crate::openai::pieces;
 
-/// The events that have the whole response.
+/// The events that contain the whole response.
 const OF_RESPONSE: [&str; 5] = [
     "response.created",
     "response.in_progress",
@@ -68,7 +68,7 @@ impl ToSchema for ResponseEvent {
     }
 }
 
-/// The response begins or ends.
+/// An event at the beginning or end of a response.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseStateEvent)]
 struct StateEvent<'a> {
@@ -78,13 +78,13 @@ struct StateEvent<'a> {
         examples("response.completed")
     )]
     r#type: &'static str,
-    /// The number of the event.
+    /// The event's number in the stream.
     sequence_number: u32,
-    /// The response.
+    /// The response so far.
     response: Response<'a>,
 }
 
-/// An item of the answer begins or ends.
+/// An event at the beginning or end of an item of the answer.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseItemEvent)]
 struct ItemEvent<'a> {
@@ -94,15 +94,15 @@ struct ItemEvent<'a> {
         examples("response.output_item.added")
     )]
     r#type: &'static str,
-    /// The number of the event.
+    /// The event's number in the stream.
     sequence_number: u32,
-    /// The place of the item in the output.
+    /// The index of the item in the output.
     output_index: usize,
     /// The item.
     item: Item<'a>,
 }
 
-/// The text of a message begins or ends.
+/// An event at the beginning or end of a message's text.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponsePartEvent)]
 struct PartEvent<'a> {
@@ -112,31 +112,31 @@ struct PartEvent<'a> {
         examples("response.content_part.added")
     )]
     r#type: &'static str,
-    /// The number of the event.
+    /// The event's number in the stream.
     sequence_number: u32,
     /// The id of the message.
     item_id: String,
-    /// The place of the message in the output.
+    /// The index of the message in the output.
     output_index: usize,
     /// Always 0.
     #[schema(maximum = 0, examples(0))]
     content_index: u32,
-    /// The text.
+    /// The part of the message that contains the text.
     part: OutputText<'a>,
 }
 
-/// A piece of a text.
+/// A piece of a message's text.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseTextDelta)]
 struct TextDelta<'a> {
     /// The event's name.
     #[schema(pattern = "^response\\.output_text\\.delta$", examples("response.output_text.delta"))]
     r#type: &'static str,
-    /// The number of the event.
+    /// The event's number in the stream.
     sequence_number: u32,
     /// The id of the message.
     item_id: String,
-    /// The place of the message in the output.
+    /// The index of the message in the output.
     output_index: usize,
     /// Always 0.
     #[schema(maximum = 0, examples(0))]
@@ -149,23 +149,23 @@ struct TextDelta<'a> {
     logprobs: [(); 0],
 }
 
-/// A whole text.
+/// The whole text of a message.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseTextDone)]
 struct TextDone<'a> {
     /// The event's name.
     #[schema(pattern = "^response\\.output_text\\.done$", examples("response.output_text.done"))]
     r#type: &'static str,
-    /// The number of the event.
+    /// The event's number in the stream.
     sequence_number: u32,
     /// The id of the message.
     item_id: String,
-    /// The place of the message in the output.
+    /// The index of the message in the output.
     output_index: usize,
     /// Always 0.
     #[schema(maximum = 0, examples(0))]
     content_index: u32,
-    /// The text.
+    /// The whole text.
     #[schema(examples("You said: Hello!"))]
     text: &'a str,
     /// Always empty.
@@ -173,7 +173,7 @@ struct TextDone<'a> {
     logprobs: [(); 0],
 }
 
-/// A piece of the arguments of a call.
+/// A piece of a call's arguments.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseArgumentsDelta)]
 struct ArgumentsDelta<'a> {
@@ -183,13 +183,13 @@ struct ArgumentsDelta<'a> {
         examples("response.function_call_arguments.delta")
     )]
     r#type: &'static str,
-    /// The number of the event.
+    /// The event's number in the stream.
     sequence_number: u32,
-    /// The id of the call's item.
+    /// The id of the item that contains the call.
     item_id: String,
-    /// The place of the item in the output.
+    /// The index of the item in the output.
     output_index: usize,
-    /// The next part of the arguments.
+    /// The next piece of the arguments.
     #[schema(examples(r#"{"city": "#))]
     delta: &'a str,
 }
@@ -204,47 +204,47 @@ struct ArgumentsDone<'a> {
         examples("response.function_call_arguments.done")
     )]
     r#type: &'static str,
-    /// The number of the event.
+    /// The event's number in the stream.
     sequence_number: u32,
-    /// The id of the call's item.
+    /// The id of the item that contains the call.
     item_id: String,
-    /// The place of the item in the output.
+    /// The index of the item in the output.
     output_index: usize,
     /// The function's name.
     #[schema(examples("get_weather"))]
     name: &'a str,
-    /// The arguments.
+    /// The whole arguments.
     #[schema(examples(r#"{"city": "Paris"}"#))]
     arguments: &'a str,
 }
 
-/// A failure. After it comes the failed response.
+/// A failure. The event with the failed response follows.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseErrorEvent)]
 struct ErrorEvent<'a> {
     /// Always `error`.
     #[schema(pattern = "^error$", examples("error"))]
     r#type: &'static str,
-    /// The number of the event.
+    /// The event's number in the stream.
     sequence_number: u32,
-    /// What happened, for programs.
+    /// The error code, for programs.
     #[schema(examples("ai_failed"))]
     code: &'static str,
     /// What happened and what to do, for people.
     message: &'a str,
-    /// The invalid field.
+    /// The name of the invalid field. Null if no field is invalid.
     #[schema(required)]
     param: Option<&'a str>,
 }
 
-/// Sends a response event by event. An item begins with its first piece. All items end with the
-/// answer: servers may send the pieces of several calls in any order.
+/// Sends a response event by event. An item begins with its first piece. All items end when the
+/// answer ends, because providers may interleave the pieces of several calls.
 pub(super) struct Steps {
     events: Events,
     echo: Echo,
     chat_id: String,
     created_at: u64,
-    /// The model, once a piece has come.
+    /// The name of the model, after the first piece has arrived.
     model: Option<String>,
     /// The items, in the order in which they began.
     sources: Vec<Source>,
@@ -264,7 +264,7 @@ impl Steps {
         }
     }
 
-    /// Sends a whole stored answer.
+    /// Sends the events of a stored answer.
     pub(super) async fn repeat(mut self, chat: &Chat) -> Result<()> {
         for piece in pieces(chat) {
             self.pass(&piece).await?;
@@ -280,7 +280,7 @@ impl Steps {
         }
     }
 
-    /// Ends all items, and the response.
+    /// Ends all items and the response.
     pub(super) async fn end(&mut self, chat: &Chat) -> Result<()> {
         self.begin(&chat.model).await?;
         if self.sources.is_empty() {
@@ -303,7 +303,7 @@ impl Steps {
         self.events.send(r#type, &StateEvent { r#type, sequence_number, response }).await
     }
 
-    /// Sends a failure, and logs and counts it.
+    /// Sends, logs and counts a failure.
     pub(super) async fn fail(&mut self, error: &Error) -> Result<()> {
         self.events.note(error);
         let failure = OpenAiFailure::of(error, FailureFormat::Responses).error;
@@ -360,7 +360,7 @@ impl Steps {
         self.events.send(event.r#type, &event).await
     }
 
-    /// The place of the message in the output. The message begins if it hasn't.
+    /// Returns the index of the message in the output. Begins the message if necessary.
     async fn place_of_text(&mut self) -> Result<usize> {
         let (place, begins) = self.place_of(Source::Text);
         if begins {
@@ -371,7 +371,7 @@ impl Steps {
         Ok(place)
     }
 
-    /// The place of a call in the output. The call begins if it hasn't.
+    /// Returns the index of a call in the output. Begins the call if necessary.
     async fn place_of_call(&mut self, piece: &CallPiece) -> Result<usize> {
         let (place, begins) = self.place_of(Source::Call(piece.index));
         if begins {
@@ -383,7 +383,7 @@ impl Steps {
         Ok(place)
     }
 
-    /// The place of an item in the output, and whether it is new.
+    /// Returns the index of an item in the output, and whether the item is new.
     fn place_of(&mut self, source: Source) -> (usize, bool) {
         match self.sources.iter().position(|known| *known == source) {
             Some(place) => (place, false),
@@ -438,7 +438,7 @@ impl Steps {
         self.events.send(r#type, &event).await
     }
 
-    /// The number of the next event.
+    /// Returns the number of the next event.
     fn number(&mut self) -> u32 {
         let number = self.next;
         self.next = self.next.saturating_add(1);

@@ -1,6 +1,6 @@
 //! The items of an answer
 //! ([reference](https://platform.openai.com/docs/api-reference/responses/object)): a message, and
-//! calls of functions.
+//! function calls.
 
 use serde::Serialize;
 use shared::values::Chat;
@@ -19,30 +19,30 @@ pub(super) enum Item<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseMessage)]
 pub(super) struct MessageItem<'a> {
-    /// `msg_` and the id of the message.
+    /// `msg_` followed by the id of the message.
     #[schema(examples("msg_01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36"))]
     pub(super) id: String,
     /// Always `message`.
     #[schema(pattern = "^message$", examples("message"))]
     r#type: &'static str,
-    /// The status.
+    /// The status of the message.
     status: Status,
     /// Always `assistant`.
     #[schema(pattern = "^assistant$", examples("assistant"))]
     role: &'static str,
-    /// The text; nothing in the event that begins the message.
+    /// The text. Empty in the event that begins the message.
     #[schema(max_items = 1)]
     content: Vec<OutputText<'a>>,
 }
 
-/// A text of the AI.
+/// A text written by the AI.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseOutputText)]
 pub(super) struct OutputText<'a> {
     /// Always `output_text`.
     #[schema(pattern = "^output_text$", examples("output_text"))]
     r#type: &'static str,
-    /// The text. It may be empty, and costs the same.
+    /// The answer's text. An empty answer costs the same.
     #[schema(examples("You said: Hello!"))]
     pub(super) text: &'a str,
     /// Always empty.
@@ -57,15 +57,15 @@ pub(super) struct OutputText<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseFunctionCall)]
 pub(super) struct CallItem<'a> {
-    /// `fc_`, the id of the message, and the number of the call.
+    /// `fc_`, the id of the message, and the index of the call.
     #[schema(examples("fc_01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36_0"))]
     pub(super) id: String,
     /// Always `function_call`.
     #[schema(pattern = "^function_call$", examples("function_call"))]
     r#type: &'static str,
-    /// The status.
+    /// The status of the call.
     status: Status,
-    /// The id that the result must name.
+    /// The id that the item with the result must name.
     #[schema(examples("call_0f1c6b0e3f524c8e9d0a6a9f0d0c4f11"))]
     call_id: &'a str,
     /// The function's name.
@@ -76,32 +76,33 @@ pub(super) struct CallItem<'a> {
     pub(super) arguments: &'a str,
 }
 
-/// How far a response or one of its items is.
+/// The status of a response or of one of its items.
 #[derive(Clone, Copy, Serialize, ToSchema)]
 #[schema(as = ResponseStatus)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Status {
-    /// It is being written.
+    /// The AI is still writing the item.
     InProgress,
-    /// It is complete.
+    /// The item is complete.
     Completed,
-    /// It is cut off.
+    /// The item is cut off.
     Incomplete,
     /// There is no answer.
     Failed,
 }
 
-/// What an item of an answer is made of.
+/// The source of an item: a part of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
-    /// The text.
+    /// The text of the answer.
     Text,
-    /// The call with this number.
+    /// The call with this index.
     Call(usize),
 }
 
 impl Source {
-    /// The items of a stored answer. An answer without a call has a text, even if that is empty.
+    /// Returns the items of a stored answer. An answer without calls has a text, which may be
+    /// empty.
     pub(super) fn all(chat: &Chat) -> Vec<Self> {
         let has_text = !chat.response.is_empty() || chat.calls.is_empty();
         let calls = (0..chat.calls.len()).map(Self::Call);
@@ -109,7 +110,8 @@ impl Source {
     }
 }
 
-/// The items of an answer in this order. If the answer is cut off, the last one is.
+/// Returns the items of an answer in the order of `sources`. If the answer is cut off, the last
+/// item is incomplete.
 pub(super) fn items<'a>(chat: &'a Chat, sources: &[Source]) -> Vec<Item<'a>> {
     let last = sources.len().saturating_sub(1);
     let item = |(place, source): (usize, &Source)| {
@@ -136,7 +138,7 @@ impl<'a> MessageItem<'a> {
     }
 }
 
-/// The id of the item that has the text.
+/// Returns the id of the item that contains the text.
 pub(super) fn message_id(chat_id: &str) -> String {
     format!("msg_{chat_id}")
 }
@@ -148,7 +150,7 @@ impl<'a> OutputText<'a> {
 }
 
 impl<'a> CallItem<'a> {
-    /// A call without its arguments.
+    /// Returns the item of a call that has just begun, without arguments.
     pub(super) fn begun(chat_id: &str, index: usize, call_id: &'a str, name: &'a str) -> Self {
         Self {
             id: call_item_id(chat_id, index),
@@ -161,7 +163,7 @@ impl<'a> CallItem<'a> {
     }
 }
 
-/// The id of the item that has the call with this number.
+/// Returns the id of the item that contains the call with this index.
 pub(super) fn call_item_id(chat_id: &str, index: usize) -> String {
     format!("fc_{chat_id}_{index}")
 }

@@ -1,5 +1,4 @@
-//! A response, whole
-//! ([reference](https://platform.openai.com/docs/api-reference/responses/object)).
+//! A whole response ([reference](https://platform.openai.com/docs/api-reference/responses/object)).
 
 use std::collections::BTreeMap;
 
@@ -13,7 +12,7 @@ use super::items::{Item, Source, Status, items};
 use super::tools::Choice;
 use crate::openai::null;
 
-/// What a response repeats of its request.
+/// The fields of the request that the response repeats.
 pub(super) struct Echo {
     pub(super) instructions: Option<String>,
     pub(super) max_output_tokens: Option<u32>,
@@ -31,7 +30,7 @@ pub(super) struct Echo {
 #[derive(Serialize, ToSchema)]
 #[schema(as = OpenAiResponse)]
 pub(super) struct Response<'a> {
-    /// `resp_` and the id of the message.
+    /// `resp_` followed by the id of the message.
     #[schema(examples("resp_01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36"))]
     id: String,
     /// Always `response`.
@@ -40,12 +39,12 @@ pub(super) struct Response<'a> {
     /// When the message was sent, in seconds since 1970.
     #[schema(examples(1_795_132_800))]
     created_at: u64,
-    /// The status.
+    /// The status of the response.
     status: Status,
-    /// Why it failed, in the last event of a stream.
+    /// The reason for a failure, in the last event of a stream. Null otherwise.
     #[schema(required)]
     error: Option<Failed>,
-    /// Why the answer is cut off, if it is.
+    /// The reason why the answer is cut off. Null if it is complete.
     #[schema(required)]
     incomplete_details: Option<IncompleteDetails>,
     /// The model.
@@ -53,7 +52,7 @@ pub(super) struct Response<'a> {
     model: &'a str,
     /// The answer: a message, calls of functions, or both.
     output: Vec<Item<'a>>,
-    /// The token counts, at the end.
+    /// The model's token counts. Null until the answer is complete.
     #[schema(required)]
     usage: Option<Usage>,
     /// Always false: no response is stored for later requests.
@@ -64,70 +63,71 @@ pub(super) struct Response<'a> {
     /// Always `disabled`: a prompt that is too long is refused.
     #[schema(pattern = "^disabled$", examples("disabled"))]
     truncation: &'static str,
-    /// The settings choose how the model reasons.
+    /// The model's reasoning options. The operator's settings determine them.
     reasoning: Reasoning,
     /// The format of the answer.
     text: TextOptions<'a>,
-    /// As in the request.
+    /// The value in the request.
     #[schema(required)]
     instructions: Option<&'a str>,
-    /// As in the request.
+    /// The value in the request.
     #[schema(required)]
     max_output_tokens: Option<u32>,
-    /// As in the request.
+    /// The value in the request.
     #[schema(value_type = BTreeMap<String, String>)]
     metadata: &'a BTreeMap<String, String>,
-    /// As in the request, by default true.
+    /// The value in the request; by default true.
     parallel_tool_calls: bool,
-    /// As in the request.
+    /// The value in the request.
     #[schema(required)]
     temperature: Option<f64>,
-    /// As in the request, by default `auto`.
+    /// The value in the request; by default `auto`.
     #[schema(value_type = Choice)]
     tool_choice: &'a Choice,
-    /// As in the request, without those that `tool_choice` leaves out.
+    /// The functions in the request, without those that `tool_choice` excludes.
     tools: Vec<OfferedTool<'a>>,
-    /// As in the request.
+    /// The value in the request.
     #[schema(required)]
     top_p: Option<f64>,
-    /// As in the request.
+    /// The value in the request.
     #[schema(required)]
     user: Option<&'a str>,
 }
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseFailure)]
 struct Failed {
-    /// Always `server_error`. The event `error` before it has the code of the failure.
+    /// Always `server_error`. The preceding `error` event has the exact code.
     #[schema(pattern = "^server_error$", examples("server_error"))]
     code: &'static str,
     /// What happened and what to do, for people.
     message: String,
 }
 
-/// Why an answer is cut off.
+/// The reason why an answer is cut off.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseIncompleteDetails)]
 struct IncompleteDetails {
-    /// It has reached its maximum length or the time was over, or the provider's filter.
+    /// `max_output_tokens` if the answer reached its maximum length or its time was over;
+    /// `content_filter` if the provider's filter ended it.
     #[schema(pattern = "^(max_output_tokens|content_filter)$", examples("max_output_tokens"))]
     reason: &'static str,
 }
 
-/// Counts of the model's tokens; an estimate if the provider reports none.
+/// The model's token counts; estimates if the provider reports none.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseUsage)]
 struct Usage {
-    /// Tokens of the prompt.
+    /// The number of tokens in the prompt.
     #[schema(examples(9))]
     input_tokens: u32,
-    /// Some of them.
+    /// Details about the prompt's tokens.
     input_tokens_details: InputTokens,
-    /// Tokens of the answer.
+    /// The number of tokens in the answer.
     #[schema(examples(12))]
     output_tokens: u32,
-    /// Some of them.
+    /// Details about the answer's tokens.
     output_tokens_details: OutputTokens,
     /// The sum of both.
     #[schema(examples(21))]
@@ -167,11 +167,11 @@ struct Reasoning {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseTextOptions)]
 struct TextOptions<'a> {
-    /// As in the request, by default `text`.
+    /// The value in the request; by default `text`.
     format: TextFormat<'a>,
 }
 
-/// The format of an answer; with `json_schema` also its schema.
+/// The format of an answer. With `json_schema`, it includes the schema.
 #[derive(Default, Serialize, ToSchema)]
 #[schema(as = ResponseFormatOption)]
 struct TextFormat<'a> {
@@ -206,12 +206,12 @@ struct OfferedTool<'a> {
 }
 
 impl<'a> Response<'a> {
-    /// A whole answer.
+    /// Returns the response with a stored answer.
     pub(super) fn of(chat: &'a Chat, echo: &'a Echo) -> Self {
         Self::in_order(chat, &Source::all(chat), echo)
     }
 
-    /// The same with the items in this order.
+    /// Returns the response with a stored answer, with its items in the order of `sources`.
     pub(super) fn in_order(chat: &'a Chat, sources: &[Source], echo: &'a Echo) -> Self {
         Self {
             status: if chat.cut.is_some() { Status::Incomplete } else { Status::Completed },
@@ -222,7 +222,7 @@ impl<'a> Response<'a> {
         }
     }
 
-    /// A response of which nothing is written yet.
+    /// Returns the response at the beginning of a stream, before any item.
     pub(super) fn begun(chat_id: &str, model: &'a str, created_at: u64, echo: &'a Echo) -> Self {
         Self {
             id: format!("resp_{chat_id}"),
@@ -251,7 +251,7 @@ impl<'a> Response<'a> {
         }
     }
 
-    /// The same response, which has failed.
+    /// Returns this response with the status `failed`.
     pub(super) fn failed(self, message: String) -> Self {
         let error = Some(Failed { code: "server_error", message });
         Self { status: Status::Failed, error, ..self }

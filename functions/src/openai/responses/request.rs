@@ -1,4 +1,4 @@
-//! Requests of OpenAI's clients for a response
+//! Requests of `POST /v1/responses`
 //! ([reference](https://platform.openai.com/docs/api-reference/responses/create)).
 
 mod input;
@@ -24,10 +24,10 @@ use crate::openai::tools::{TOOLS, Tools};
 use crate::openai::turns::asked;
 use crate::openai::{max_model_tokens, model_token_limits, number_up_to};
 
-/// What is said of fields that need an earlier response.
+/// The error message for fields that refer to an earlier response.
 const STATELESS: &str = "This API stores no responses. Omit this field, and send the whole conversation in `input`: clients do that with `store: false`.";
 
-/// The most characters of `user`.
+/// The maximum number of characters in `user`.
 const USER: usize = 512;
 
 #[derive(Deserialize, ToSchema)]
@@ -39,12 +39,12 @@ pub(super) struct Body {
     input: Option<Input>,
     /// The instructions for the AI, before the conversation.
     instructions: Option<String>,
-    /// Whether the answer is sent in events.
+    /// Whether to send the response as events.
     pub(super) stream: Option<bool>,
     /// The sampling temperature.
     temperature: Option<f64>,
     top_p: Option<f64>,
-    /// The most tokens of the answer; -1 for no limit by the request.
+    /// The maximum number of tokens in the answer. With -1 the request sets no limit.
     max_output_tokens: Option<f64>,
     /// The functions that the model may call.
     #[serde(default, deserialize_with = "read_tools")]
@@ -53,12 +53,12 @@ pub(super) struct Body {
     tool_choice: Option<Choice>,
     /// Whether the model may call several functions in one answer.
     parallel_tool_calls: Option<bool>,
-    /// Whether the answer is a text or JSON.
+    /// The format of the answer: text or JSON.
     text: Option<Text>,
-    /// Repeated in the response.
+    /// Pairs of texts that the response repeats.
     #[schema(value_type = Option<BTreeMap<String, String>>)]
     metadata: Option<Metadata>,
-    /// Repeated in the response.
+    /// A text that the response repeats.
     user: Option<String>,
     background: Option<bool>,
     #[schema(value_type = Option<Value>)]
@@ -73,7 +73,7 @@ fn read_tools<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Vec<OfferedTo
     at_most(json, TOOLS, "functions")
 }
 
-/// What [`Body::read`] requires of the fields beyond their types.
+/// Returns the constraints that [`Body::read`] enforces beyond the fields' types.
 pub(super) fn limits() -> Value {
     let (pairs, name, value) = PAIRS;
     let metadata = json!({
@@ -98,7 +98,8 @@ pub(super) fn limits() -> Value {
 }
 
 impl Body {
-    /// The message for the history with the prompt for the AI, and what the response repeats.
+    /// Returns the message for the history, the prompt for the AI, and the fields that the response
+    /// repeats.
     pub(super) fn read(self, message_limit: usize) -> Result<((Message, Prompt), Echo)> {
         let mut errors = FieldErrors::default();
         let at_once = "This API answers at once. Omit this field.";
@@ -113,7 +114,8 @@ impl Body {
                 errors.note(field, sentence);
             }
         }
-        // Without the earlier items, the results in `input` would seem to belong to no call.
+        // Stop here if the request refers to earlier items, because results in `input` would seem
+        // to belong to no call.
         if !errors.is_empty() {
             return Err(errors.into_error());
         }
@@ -140,7 +142,7 @@ impl Body {
         if let Some(instructions) = &self.instructions {
             turns.insert(0, Turn::new(Speaker::System, instructions.as_str()));
         }
-        // Some providers refuse blank turns.
+        // Some providers reject blank turns.
         turns.retain(|turn| !turn.is_blank());
         let echo = Echo {
             instructions: self.instructions,

@@ -1,4 +1,4 @@
-//! The functions that a request offers, and whether the model may call them.
+//! The functions that a request offers to the model, and whether the model may call them.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
@@ -23,7 +23,7 @@ pub(super) struct OfferedTool {
     )]
     name: Option<String>,
     description: Option<String>,
-    /// A JSON Schema, at most 50 levels deep.
+    /// The JSON Schema of the arguments, at most 50 levels deep.
     #[schema(value_type = Option<Object>)]
     parameters: Option<Box<RawValue>>,
     strict: Option<bool>,
@@ -99,7 +99,8 @@ impl Choice {
 }
 
 impl ChosenTool {
-    /// Whether its texts are at most as long as a name, because the response repeats them.
+    /// Returns true if each text is at most as long as a function's name may be. The response
+    /// repeats these texts.
     fn is_short(&self) -> bool {
         let allowed = self.tools.iter().flatten();
         let allowed = allowed.flat_map(|tool| [Some(&tool.kind), tool.name.as_ref()]);
@@ -108,7 +109,7 @@ impl ChosenTool {
     }
 }
 
-/// The functions of `tools`.
+/// Reads the functions in `tools`.
 pub(super) fn offered(tools: Vec<OfferedTool>, errors: &mut FieldErrors) -> Vec<Tool> {
     let offered = tools.into_iter().enumerate().filter_map(|(number, tool)| {
         let field = format!("tools[{number}]");

@@ -1,8 +1,8 @@
-//! The headers of replies, as the OpenAPI document describes them.
+//! The headers of replies for the OpenAPI document.
 
 use serde_json::{Value, json};
 
-/// A header of the document, in its usual spelling.
+/// Returns a header for the document, with its name in the usual spelling.
 pub(super) fn header(name: &str, required: bool) -> (String, Value) {
     let (spelled, about, schema) = match name {
         "allow" => (

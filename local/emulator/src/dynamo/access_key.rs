@@ -1,5 +1,6 @@
-//! The access key of an embedded DynamoDB: random, for one run. Callers sign with it as with a key
-//! of AWS ([version 4](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html)).
+//! The access key of an embedded DynamoDB: random, and valid for one run. Callers sign with it as
+//! with an AWS access key ([version
+//! 4](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html)).
 
 use std::time::SystemTime;
 
@@ -12,7 +13,7 @@ use time::macros::format_description;
 
 use super::new_secret;
 
-/// The id and the secret that sign calls to an embedded DynamoDB.
+/// An id and a secret for signing calls to an embedded DynamoDB.
 #[derive(Clone)]
 pub struct AccessKey {
     id: String,
@@ -20,22 +21,23 @@ pub struct AccessKey {
 }
 
 impl AccessKey {
-    /// A random key.
+    /// Generates a random key.
     pub fn random() -> Self {
         Self { id: new_secret(), secret: new_secret() }
     }
 
-    /// The `DYNAMODB_ENDPOINT` of the embedded DynamoDB at `host`.
+    /// Returns the `DYNAMODB_ENDPOINT` of the embedded DynamoDB at `host`.
     pub fn url(&self, host: &str) -> String {
         format!("http://{}:{}@{host}", self.id, self.secret)
     }
 
-    /// Whether the call names this key. Checked before the body is read.
+    /// Returns true if the call names this key. This check needs no body.
     pub fn is_named_by(&self, parts: &Parts) -> bool {
         Signature::of(parts).is_some_and(|signature| signature.key == self.id)
     }
 
-    /// Whether the call is signed by this key. The signature covers method, host, target and body.
+    /// Returns true if the call is signed by this key. The signature covers method, host, target
+    /// and body.
     pub fn signed(&self, parts: &Parts, body: &[u8]) -> bool {
         let Some(signature) = Signature::of(parts)
             .filter(|signature| signature.key == self.id && signature.covers("x-amz-target"))
@@ -43,16 +45,16 @@ impl AccessKey {
             return false;
         };
         let expected = self.signature(&signature, parts, body).unwrap_or_default();
-        // Takes the same time wherever they differ.
+        // Compare in constant time.
         let differences =
             expected.bytes().zip(signature.signature.bytes()).fold(0, |all, (a, b)| all | (a ^ b));
         !expected.is_empty() && expected.len() == signature.signature.len() && differences == 0
     }
 
-    /// The signature of the call with this key.
+    /// Computes the signature of the call with this key.
     fn signature(&self, given: &Signature<'_>, parts: &Parts, body: &[u8]) -> Option<String> {
         let mut settings = SigningSettings::default();
-        // The caller chooses the covered headers.
+        // Exclude no headers, because the caller chooses the covered headers.
         settings.excluded_headers = None;
         let identity = Credentials::new(&self.id, &self.secret, None, None, "run").into();
         let params = v4::SigningParams::builder()
@@ -77,7 +79,7 @@ impl AccessKey {
     }
 }
 
-/// The signature in the header `Authorization`:
+/// The signature in the `Authorization` header:
 /// `AWS4-HMAC-SHA256 Credential=KEY/DATE/REGION/SERVICE/aws4_request, SignedHeaders=NAME;NAME,
 /// Signature=HEX`.
 struct Signature<'r> {

@@ -1,5 +1,5 @@
-//! The connection of this process's own functions to its embedded DynamoDB: the SDK's requests go to
-//! the database directly, without a socket and without signatures.
+//! Connects this process's functions to its embedded DynamoDB. The SDK passes requests to the
+//! database directly, without a socket and without signatures.
 
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Builder, Region, StalledStreamProtectionConfig};
@@ -13,7 +13,7 @@ use tokio::task::yield_now;
 
 use super::operations;
 
-/// The configuration of a client whose calls `database` answers in this process.
+/// Returns a client configuration whose calls `database` answers in this process.
 pub fn client(database: &Database) -> Builder {
     let connector = SharedHttpConnector::new(InProcess(database.clone()));
     let http: SharedHttpClient = http_client_fn(move |_, _| connector.clone());
@@ -39,7 +39,8 @@ impl HttpConnector for InProcess {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let database = self.0.clone();
         HttpConnectorFuture::new(async move {
-            // A call doesn't wait. Without this, a request would run to its reply before any other.
+            // The call itself never waits. Yield, so that other requests can run before this
+            // request ends.
             yield_now().await;
             let target = request.headers().get("x-amz-target").unwrap_or_default();
             let body = request.body().bytes().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The operations of the embedded DynamoDB: those of the database, with shards that AWS's SDKs can
-//! name, and those that describe an account of AWS, which the database lacks.
+//! The operations of the embedded DynamoDB. Some operations add to the database's operations: shard
+//! ids that AWS's SDKs accept, and descriptions of an AWS account.
 
 use axum::http::StatusCode;
 use dynoxide::actions::describe_stream::{DescribeStreamRequest, DescribeStreamResponse};
@@ -11,8 +11,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// The status and the body of the reply to a call whose caller is allowed to make it. `target` is
-/// the header `x-amz-target`, and `host` the header `Host`.
+/// Performs a call of an authorized caller, and returns the status and the body of the reply.
+/// `target` is the `x-amz-target` header, and `host` is the `Host` header.
 pub fn perform(database: &Database, target: &str, host: &str, body: &[u8]) -> (StatusCode, String) {
     let operation = target
         .strip_prefix("DynamoDB_20120810.")
@@ -33,9 +33,9 @@ pub fn perform(database: &Database, target: &str, host: &str, body: &[u8]) -> (S
     answered(done)
 }
 
-/// The same for a caller that loses no reply, since no connection is between. It never sends a
-/// transaction a second time, so its token isn't kept: the database would compare the times of all
-/// transactions of the last ten minutes at each.
+/// Performs a call of a caller in this process. No connection can lose its reply, so the caller
+/// never repeats a transaction. The transaction's request token is therefore not kept: for every
+/// transaction, the database would compare the times of all transactions in the last ten minutes.
 pub fn perform_once(database: &Database, target: &str, body: &[u8]) -> (StatusCode, String) {
     if target != "DynamoDB_20120810.TransactWriteItems" {
         return perform(database, target, "in-process", body);
@@ -49,8 +49,8 @@ pub fn perform_once(database: &Database, target: &str, body: &[u8]) -> (StatusCo
 
 macro_rules! operations {
     ($($name:literal => $method:ident,)*) => {
-        /// Runs one operation of the database. It blocks, but not for as long as a change of
-        /// threads would take.
+        /// Runs one operation of the database. The operation blocks, but for less time than a
+        /// switch to another thread would take.
         fn call(database: &Database, operation: &str, body: &[u8]) -> dynoxide::Result<String> {
             match operation {
                 $($name => written(&database.$method(read(body)?)?),)*
@@ -83,10 +83,10 @@ operations! {
     "UpdateTimeToLive" => update_time_to_live,
 }
 
-/// Describes a stream. The id of its one shard has the form of
-/// [DynamoDB's](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_Shard.html):
-/// 28 to 65 characters, which AWS's SDKs check before they send it. The database's own id contains
-/// the table's name, and may be shorter or longer.
+/// Describes a stream. The id of its only shard has the form of
+/// [DynamoDB's](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_Shard.html)
+/// shard ids: 28 to 65 characters, which AWS's SDKs check before they send an id. The database's
+/// own id contains the table's name, so it may be shorter or longer.
 fn describe_stream(
     database: &Database,
     request: DescribeStreamRequest,
@@ -120,16 +120,16 @@ fn get_shard_iterator(
     database.get_shard_iterator(request)
 }
 
-/// The id of a stream's shard, from the stream's label: the second of its creation and, after a
-/// dot, the nanosecond.
+/// Makes a stream's shard id from the stream's label. The label is the second of the stream's
+/// creation, a dot, and the nanosecond.
 fn shard_id(label: &str) -> String {
     let (second, nanosecond) = label.split_once('.').unwrap_or((label, ""));
     let number = |digits: &str| digits.parse::<u64>().unwrap_or_default();
     format!("shardId-{:020}-{:08x}", number(second), number(nanosecond))
 }
 
-/// No table has backups, which DynamoDB describes like those of a table without point-in-time
-/// recovery.
+/// Describes a table's backups. No table has backups, so the description is that of a table without
+/// point-in-time recovery.
 fn describe_continuous_backups(database: &Database, body: &[u8]) -> (StatusCode, String) {
     match read::<DescribeTableRequest>(body).and_then(|table| database.describe_table(table)) {
         Ok(_) => {
@@ -152,8 +152,9 @@ fn describe_continuous_backups(database: &Database, body: &[u8]) -> (StatusCode,
     }
 }
 
-/// A new account's [quotas](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html).
-/// This store keeps to none.
+/// Returns the
+/// [quotas](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html) of
+/// a new AWS account. This store doesn't enforce them.
 fn limits() -> Value {
     json!({
         "AccountMaxReadCapacityUnits": 80_000, "AccountMaxWriteCapacityUnits": 80_000,
@@ -161,7 +162,7 @@ fn limits() -> Value {
     })
 }
 
-/// This store, under the name by which the caller found it.
+/// Returns this store's endpoint, under the host name that the caller used.
 fn endpoints(host: &str) -> Value {
     json!({ "Endpoints": [{ "Address": host, "CachePeriodInMinutes": 1440 }] })
 }

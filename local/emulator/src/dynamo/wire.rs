@@ -1,6 +1,6 @@
-//! DynamoDB's protocol over HTTP: an operation in a header, and JSON both ways. Only callers with
-//! the run's access key are answered, and no web pages: the embedded database itself has no access
-//! control.
+//! DynamoDB's protocol over HTTP: the operation is in a header, and both bodies are JSON. Only
+//! callers with the run's access key are answered, and never web pages, because the embedded
+//! database has no access control.
 
 use std::net::SocketAddr;
 
@@ -17,10 +17,10 @@ use super::access_key::AccessKey;
 use super::operations::perform;
 use crate::door::{self, BodyError};
 
-/// DynamoDB's own limit for a request's body.
+/// DynamoDB's limit for the size of a request's body.
 const LARGEST: usize = 16 * 1024 * 1024;
 
-/// Answers one call, if its caller is allowed to.
+/// Answers one call, if its caller has the access key.
 pub async fn answer(
     database: Database,
     key: AccessKey,
@@ -81,13 +81,13 @@ pub async fn answer(
 
 const UNSIGNED: &str = "Sign with the access key of this run: it is in the data folder, in dynamodb-url, lambda.env and sam.json. With --memory the program prints it.";
 
-/// Whether the header `Host` names this store: its port, and a host that only this machine or its
-/// containers use for it.
+/// Returns true if the `Host` header names this store: its port, and a host that only this machine
+/// or its containers use for it.
 fn is_for(listens: SocketAddr, parts: &Parts) -> bool {
     let Some((name, port)) = door::host(&parts.headers) else { return false };
     let named = || match door::address(name) {
-        // A store that listens on all addresses accepts any IP address: no domain resolves to the
-        // text of one.
+        // A store that listens on all addresses accepts any IP address as host. An attacker's
+        // domain can't be the text of an IP address.
         Some(address) => address == listens.ip() || listens.ip().is_unspecified(),
         None => name == "host.docker.internal",
     };

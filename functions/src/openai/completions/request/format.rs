@@ -1,4 +1,4 @@
-//! The format of the answer that a request asks for.
+//! The answer format in a request.
 
 use serde::Deserialize;
 use shared::ai::Format;
@@ -16,7 +16,7 @@ pub(super) struct ResponseFormat {
 }
 
 impl ResponseFormat {
-    /// `None` for an answer in words.
+    /// Returns the format. `None` means plain text.
     pub(super) fn read(self, errors: &mut FieldErrors) -> Option<Format> {
         match self.kind.as_str() {
             "text" => None,

@@ -1,4 +1,4 @@
-//! The messages of a request: the conversation, with calls of functions and their results.
+//! The messages in a request: the conversation, with function calls and their results.
 
 use serde::{Deserialize, Deserializer};
 use shared::error::{FieldErrors, REQUIRED};
@@ -9,10 +9,10 @@ use crate::openai::json::{at_most, text_or_list};
 use crate::openai::tools::{NAME, is_name};
 use crate::openai::turns::{KINDS, OpenCalls, PARTS, joined};
 
-/// The most messages of a request.
+/// The maximum number of messages in a request.
 pub(super) const MESSAGES: usize = 2048;
 
-/// The most calls of a message: each has a message with its result.
+/// The maximum number of calls in a message. Each call needs a message with its result.
 pub(super) const CALLS: usize = MESSAGES;
 
 #[derive(Deserialize, ToSchema)]
@@ -20,16 +20,18 @@ pub(super) struct PromptMessage {
     #[schema(pattern = "^(system|developer|user|assistant|tool|function)$", examples("user"))]
     role: String,
     content: Option<Content>,
-    /// What the assistant said in the place of an answer.
+    /// The assistant's refusal, instead of an answer.
     refusal: Option<String>,
-    /// The functions that the assistant called. A message with the role `tool` must answer each.
+    /// The functions that the assistant called. Each call must be answered by a message with the
+    /// role `tool`.
     #[serde(default, deserialize_with = "read_calls")]
     tool_calls: Option<Vec<CallOfTool>>,
-    /// The id of the call whose result this message is, with the role `tool`.
+    /// In a message with the role `tool`: the id of the call whose result the message contains.
     tool_call_id: Option<String>,
-    /// The older form of `tool_calls`. A message with the role `function` must answer it.
+    /// The older form of `tool_calls`. A message with the role `function` must answer the call.
     function_call: Option<CalledFunction>,
-    /// The name of the function whose result this message is, with the role `function`.
+    /// In a message with the role `function`: the name of the function whose result the message
+    /// contains.
     name: Option<String>,
 }
 
@@ -50,7 +52,7 @@ impl<'de> Deserialize<'de> for Content {
     }
 }
 
-/// A part of a message: `text`, `refusal`, or, in a message of the user, `image_url`.
+/// A part of a message: `text`, `refusal`, or, in a user's message, `image_url`.
 #[derive(Deserialize, ToSchema)]
 struct PromptPart {
     #[serde(rename = "type")]
@@ -63,14 +65,14 @@ struct PromptPart {
 /// A picture.
 #[derive(Deserialize, ToSchema)]
 struct ImageUrl {
-    /// An `https` URL with the public name of a host, which the model's provider opens, or the data
-    /// of a PNG, JPEG, GIF or WebP.
+    /// An `https` URL with a public host name, which the model's provider opens, or the data of a
+    /// PNG, JPEG, GIF or WebP file.
     #[schema(
         pattern = r"^(https://([A-Za-z0-9-]+\.)+[A-Za-z][A-Za-z0-9-]*(:[0-9]{1,4})?([/?#][!-~]*)?|data:image/(png|jpe?g|gif|webp);base64,([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==))$",
         examples("https://example.com/cat.png")
     )]
     url: String,
-    /// How closely the model looks at it.
+    /// The level of detail in which the model sees the picture.
     #[schema(pattern = "^(auto|low|high)$", examples("low"))]
     detail: Option<String>,
 }
@@ -92,11 +94,11 @@ fn function() -> String {
 struct CalledFunction {
     #[schema(pattern = "^[a-zA-Z0-9_-]{1,64}$", examples("get_weather"))]
     name: String,
-    /// The arguments, as JSON.
+    /// The arguments as JSON.
     arguments: String,
 }
 
-/// The conversation, if all of it is valid.
+/// Returns the conversation if all messages are valid.
 pub(super) fn turns(messages: Vec<PromptMessage>, errors: &mut FieldErrors) -> Option<Vec<Turn>> {
     let mut open =
         OpenCalls::new(|id| format!("A message with the role tool must follow for the call {id}."));
@@ -148,14 +150,14 @@ fn turn(
         let calls: Result<Vec<ToolCall>, Invalid> = calls.chain(older).collect();
         let field = field("tool_calls");
         turn.calls = errors.check(&field, calls)?;
-        // One sentence about two calls with one id is enough.
+        // Report only the first of several calls with the same id.
         let _ = turn.calls.iter().all(|call| open.add(&field, call, errors));
     }
     Some(turn)
 }
 
 impl Content {
-    /// The texts, and the pictures if it is the user's.
+    /// Returns the texts, and in a user's message also the pictures.
     fn parts(self, is_users: bool) -> Result<Vec<Part>, Invalid> {
         let parts = match self {
             Self::Text(text) => return Ok(vec![Part::Text(text)]),
@@ -192,7 +194,7 @@ impl CallOfTool {
 
 impl CalledFunction {
     /// # Errors
-    /// If no provider accepts the name.
+    /// Fails if the name is invalid, because no provider would accept it.
     fn call(self, id: String) -> Result<ToolCall, Invalid> {
         let Self { name, arguments } = self;
         if is_name(&name) { Ok(ToolCall { id, name, arguments }) } else { Err(NAME.into()) }

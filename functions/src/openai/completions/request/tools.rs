@@ -1,4 +1,5 @@
-//! The functions that a request offers, in the form of `tools` and in the older one.
+//! The functions that a request offers to the model, in the form of `tools` or the older
+//! `functions`.
 
 use serde::{Deserialize, Deserializer};
 use shared::error::{FieldErrors, REQUIRED};
@@ -76,7 +77,7 @@ impl<'de> Deserialize<'de> for FunctionChoice {
     }
 }
 
-/// The functions of `tools` and `tool_choice`.
+/// Reads the functions in `tools` and `tool_choice`.
 pub(super) fn offered(
     tools: Vec<OfferedTool>,
     choice: Option<Choice>,
@@ -97,7 +98,7 @@ pub(super) fn offered(
     Tools::choose(tools, "tool_choice", choice.map(Choice::wish), errors)
 }
 
-/// The functions of the older `functions` and `function_call`.
+/// Reads the functions in the older `functions` and `function_call`.
 pub(super) fn older(
     offered: Vec<OfferedFunction>,
     choice: Option<FunctionChoice>,

@@ -1,4 +1,4 @@
-//! The input of a request: a text, or items, which are messages, calls of functions and their
+//! The input of a request: a text, or a list of items. Items are messages, function calls and their
 //! results.
 
 use std::mem;
@@ -12,10 +12,11 @@ use crate::openai::json::text_or_list;
 use crate::openai::tools::{NAME, is_name};
 use crate::openai::turns::{KINDS, OpenCalls, PARTS, joined};
 
-/// The most items of a request. A completion's message can have several calls; here each is an item.
+/// The maximum number of items in a request. The limit is higher than the limit of messages in a
+/// completion, because each call is a separate item here.
 const ITEMS: usize = 4096;
 
-/// A text of the user, or items.
+/// A user's text, or a list of items.
 #[derive(ToSchema)]
 #[schema(as = ResponseInput)]
 #[serde(untagged)]
@@ -38,18 +39,18 @@ pub(super) struct InputItem {
     #[serde(rename = "type")]
     #[schema(examples("message"))]
     kind: Option<String>,
-    /// `user`, `assistant`, `system` or `developer`, of a message.
+    /// In a message: `user`, `assistant`, `system` or `developer`.
     #[schema(examples("user"))]
     role: Option<String>,
     /// The content of a message.
     content: Option<Content>,
-    /// The id of a call, or of the call whose result this is.
+    /// In a call: its id. In a result: the id of its call.
     call_id: Option<String>,
-    /// The name of the function that is called.
+    /// The name of the called function.
     name: Option<String>,
-    /// The arguments of the call, as JSON.
+    /// The call's arguments as JSON.
     arguments: Option<String>,
-    /// The result of the call.
+    /// The call's result.
     output: Option<Content>,
 }
 
@@ -67,7 +68,7 @@ impl<'de> Deserialize<'de> for Content {
     }
 }
 
-/// A part of a message: `input_text`, `output_text`, `refusal`, or, in a message of the user,
+/// A part of a message: `input_text`, `output_text`, `refusal`, or, in a user's message,
 /// `input_image`.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ResponseInputPart)]
@@ -78,16 +79,16 @@ struct InputPart {
     #[schema(examples("Hello!"))]
     text: Option<String>,
     refusal: Option<String>,
-    /// An `https` URL with the public name of a host, which the model's provider opens, or the data
-    /// of a PNG, JPEG, GIF or WebP.
+    /// An `https` URL with a public host name, which the model's provider opens, or the data of a
+    /// PNG, JPEG, GIF or WebP file.
     #[schema(examples("https://example.com/cat.png"))]
     image_url: Option<String>,
-    /// How closely the model looks at the picture: `auto`, `low` or `high`.
+    /// The level of detail in which the model sees the picture: `auto`, `low` or `high`.
     #[schema(examples("low"))]
     detail: Option<String>,
 }
 
-/// The conversation, if all of its items are valid.
+/// Returns the conversation if all items are valid.
 pub(super) fn turns(input: Option<Input>, errors: &mut FieldErrors) -> Option<Vec<Turn>> {
     let items = match input {
         None => return Some(Vec::new()),
@@ -104,14 +105,14 @@ pub(super) fn turns(input: Option<Input>, errors: &mut FieldErrors) -> Option<Ve
     is_valid.then_some(history.turns)
 }
 
-/// The turns that the items so far make.
+/// The turns of the conversation, built item by item.
 struct History {
     turns: Vec<Turn>,
     open: OpenCalls,
 }
 
 impl History {
-    /// Adds an item. `None` if it is invalid.
+    /// Adds an item. Returns `None` if the item is invalid.
     fn add(&mut self, field: &str, item: InputItem, errors: &mut FieldErrors) -> Option<()> {
         let of = |name: &str| format!("{field}.{name}");
         let InputItem { kind, role, content, call_id, name, arguments, output } = item;
@@ -155,7 +156,8 @@ impl History {
         Some(())
     }
 
-    /// Adds a message. What the assistant writes beside its calls is of the same turn.
+    /// Adds a message. A message that the assistant writes next to its calls belongs to the same
+    /// turn.
     fn push_message(&mut self, role: Speaker, content: Vec<Part>, errors: &mut FieldErrors) {
         if role == Speaker::Assistant
             && let Some(turn) = self.turns.last_mut()
@@ -191,7 +193,7 @@ fn speaker(role: Option<String>) -> Result<Speaker, Invalid> {
     }
 }
 
-/// The texts, and the pictures if it is a message of the user.
+/// Returns the texts, and in a user's message also the pictures.
 fn parts(content: Option<Content>, is_users: bool) -> Result<Vec<Part>, Invalid> {
     let parts = match content.ok_or(REQUIRED)? {
         Content::Text(text) => return Ok(vec![Part::Text(text)]),

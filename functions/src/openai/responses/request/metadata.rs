@@ -1,11 +1,11 @@
-//! The pairs of texts that a response repeats of its request.
+//! The `metadata` of a request: pairs of texts that the response repeats.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
-/// The most pairs, and the most characters of their names and values.
+/// The maximum number of pairs, and the maximum number of characters in a name and in a value.
 pub(super) const PAIRS: (usize, usize, usize) = (16, 64, 512);
 
 pub(super) struct Metadata(pub(super) BTreeMap<String, String>);

@@ -1,4 +1,4 @@
-//! The format of the answer that a request asks for.
+//! The answer format in a request.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -14,7 +14,7 @@ pub(super) struct Text {
     format: Option<TextFormat>,
 }
 
-/// `text`, `json_object`, or a JSON Schema, to which the answer conforms.
+/// `text`, `json_object`, or a JSON Schema that the answer conforms to.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ResponseTextFormat)]
 struct TextFormat {
@@ -24,14 +24,14 @@ struct TextFormat {
     #[schema(pattern = "^[a-zA-Z0-9_-]{1,64}$", examples("weather"))]
     name: Option<String>,
     description: Option<String>,
-    /// At most 50 levels deep.
+    /// The JSON Schema, at most 50 levels deep.
     #[schema(value_type = Option<Object>)]
     schema: Option<Box<RawValue>>,
     strict: Option<bool>,
 }
 
 impl Text {
-    /// `None` for an answer in words.
+    /// Returns the format. `None` means plain text.
     pub(super) fn format(self, errors: &mut FieldErrors) -> Option<Format> {
         let TextFormat { kind, name, description, schema, strict } = self.format?;
         match kind.as_str() {
