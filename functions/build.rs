@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         listed += &format!("    ({path:?}, {value}),\n");
     }
     let code = format!(
-        "/// What changes whenever a file does.\npub const VERSION: &str = \"{:016x}\";\n\n\
+        "/// A version that changes whenever a file does.\npub const VERSION: &str = \"{:016x}\";\n\n\
          /// Every file of `site/`, by its path there.\npub static FILES: &[(&str, &str)] = &[\n{listed}];\n",
         version.finish()
     );

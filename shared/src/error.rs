@@ -460,7 +460,7 @@ impl Error {
             Self::OwnStanding => "Administrators can't deactivate or demote themselves. Another administrator can.".into(),
             Self::OwnAccount => "This is your own account. Use the endpoints that every user has, or ask another administrator. Nothing was changed.".into(),
             Self::OwnBalance => "Administrators can't adjust their own balance. Ask another administrator. Nothing was changed.".into(),
-            Self::AlreadyRefunded => "The price of this answer was returned before, and is in the user's statement. Nothing was changed.".into(),
+            Self::AlreadyRefunded => "The price of this answer has already been returned, as the user's statement shows. Nothing was changed.".into(),
             Self::LastAdministrator => "This account is the last administrator. Make another account an administrator first. Nothing was changed.".into(),
             Self::BalanceTooLow { balance } => format!("The balance is {balance} tokens, which is less than the amount to take. Nothing was changed.").into(),
             Self::GrantTooLarge => format!("An account can be granted at most {} tokens in total. Nothing was changed.", Credits::MAX).into(),

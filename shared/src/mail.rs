@@ -81,7 +81,7 @@ impl Carrier {
             }
             Self::Hand(hand) => hand
                 .send(mail)
-                .map_err(|_| Error::Unavailable("no one receives the e-mails".into()))?,
+                .map_err(|_| Error::Unavailable("the receiver of e-mails has stopped".into()))?,
         }
         metrics::record(&[(Metric::MailsSent, 1)]);
         Ok(())

@@ -73,7 +73,7 @@ fn line(about: &str, example: &str, least: usize, most: usize) -> ObjectBuilder 
 }
 
 text!(Username, {
-    let about = "Letters and digits of any script, with their accents, and `@ . + - _`. Names that differ only in case or in their Unicode form are one name.";
+    let about = "Letters and digits of any script, with their accents, and `@ . + - _`. Names that differ only in case or in their Unicode form are the same name.";
     // The pattern is exact for ASCII and allows all other characters, because not all regex engines
     // support Unicode's classes.
     let pattern = r"^[^\x00-\x2a,/\x3a-\x3f\x5b-\x5e\x60\x7b-\xa9]+$";
@@ -94,7 +94,7 @@ pub struct EmailOrNone;
 text!(EmailOrNone, {
     let pattern = format!("^[{BLANK}]*({})?[{BLANK}]*$", address());
     text(
-        "An e-mail address. Case makes no difference. White space is no address.",
+        "An e-mail address. Case makes no difference. White space counts as no address.",
         "ann@example.com",
     )
     .max_length(Some(EMAIL_LENGTH))
@@ -162,7 +162,7 @@ text!(EntryKind, {
     let kinds = [EntryKind::Grant, EntryKind::Chat, EntryKind::Adjustment];
     let kinds = kinds.map(|kind| format!("`{}`", kind.word())).join(", ");
     let about = format!(
-        "Why a balance changed: {kinds}. Later releases may add kinds: accept others, and count their amounts."
+        "The cause of a balance change: {kinds}. Later releases may add kinds. Accept unknown kinds, and count their amounts."
     );
     text(&about, EntryKind::Chat.word())
 });
@@ -219,7 +219,7 @@ pub struct IdOrNone;
 
 text!(IdOrNone, {
     let pattern = "^([0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})?$";
-    text("A UUID. An empty text is no id.", "01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342")
+    text("A UUID. An empty text counts as no id.", "01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342")
         .pattern(Some(pattern))
 });
 

@@ -75,12 +75,18 @@ async fn a_refusal_says_what_is_wrong_and_what_to_change() {
         assert!(body.contains(schema), "{body}");
         let refused =
             api.raw(Method::POST, "/v1/chat/completions", &headers, body.into_bytes()).await;
-        is_refused(refused, "This schema has a number that is too large, or half a character.");
+        is_refused(
+            refused,
+            "This schema has a number that is too large, or an incomplete character escape.",
+        );
         let mut body = input("hi");
         body["tools"] = json!([tool()]);
         let body = body.to_string().replace(r#"{"city":{"type":"string"}}"#, schema);
         let refused = api.raw(Method::POST, "/v1/responses", &headers, body.into_bytes()).await;
-        is_refused(refused, "This schema has a number that is too large, or half a character.");
+        is_refused(
+            refused,
+            "This schema has a number that is too large, or an incomplete character escape.",
+        );
     }
     assert_eq!(ann.balance().await, GRANT);
 }

@@ -346,7 +346,7 @@ struct Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { seed, log, violation } = self;
-        write!(f, "\nSEED={seed} leads to what must not be:\n{log}\n=> {violation}\n")
+        write!(f, "\nSEED={seed} violates a rule:\n{log}\n=> {violation}\n")
     }
 }
 
@@ -1834,7 +1834,7 @@ fn stops_any_chat(_: &str, body: &mut String) {
 fn every_dropped_condition_is_noticed() {
     let unnoticed: Vec<_> =
         SABOTAGES.into_iter().filter(|(condition, by)| !is_noticed(condition, *by)).collect();
-    assert!(unnoticed.is_empty(), "no schedule misses {unnoticed:#?}");
+    assert!(unnoticed.is_empty(), "no schedule notices these mistakes: {unnoticed:#?}");
 }
 
 #[test]

@@ -353,7 +353,7 @@ impl Api {
             }
         };
         let waited = tokio::time::timeout(Duration::from_secs(20), waiting).await;
-        waited.unwrap_or_else(|_| panic!("no {count} mails to {address}"))
+        waited.unwrap_or_else(|_| panic!("fewer than {count} e-mails to {address}"))
     }
 
     /// Waits until the outbox is empty. Only for a store that no other test uses.

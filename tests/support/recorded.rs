@@ -10,7 +10,8 @@ pub fn assert_recorded(path: &str, text: &str) {
         std::fs::write(&file, text).unwrap();
     }
     let recorded = std::fs::read_to_string(&file).unwrap();
-    let changed: Vec<_> = text.lines().filter(|line| !recorded.lines().any(|other| other == *line)).collect();
+    let changed: Vec<_> =
+        text.lines().filter(|line| !recorded.lines().any(|other| other == *line)).collect();
     assert!(
         text == recorded,
         "{path} is outdated. Run this test with RECORD=1, and review the difference:\n{}",

@@ -90,7 +90,7 @@ impl World {
                 world.due.insert(id.clone());
             }
             let account = serde_json::from_value(user)
-                .unwrap_or_else(|error| panic!("an account that can't be: {error}"));
+                .unwrap_or_else(|error| panic!("an invalid account: {error}"));
             world.accounts.insert(id, account);
         }
         for mut row in scan::<Value>(dynamodb, "LedgerTable").await {

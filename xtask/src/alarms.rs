@@ -127,7 +127,7 @@ fn alarms(template: &Template, groups: &[Group]) -> Result<Vec<Alarm>, Failure> 
             _ if group.is_background() => {
                 Alarm::at_threshold("1", &name, "errors-of-background-work", errors)
                     .for_periods(2, 3)
-                    .about("These run every five minutes: two failures in three runs are no accident.")
+                    .about("These run every five minutes: two failures in three runs are not a coincidence.")
             }
             0 => Alarm::at_threshold("3", &name, "errors", errors).about(
                 "Invocations that crashed, timed out or could not start. Responses that a function sends itself don't count.",
@@ -158,7 +158,7 @@ fn alarms(template: &Template, groups: &[Group]) -> Result<Vec<Alarm>, Failure> 
     alarms.push(
         Alarm::at_threshold("3000", "SlowAnswers", "slow-answers", slow)
             .for_periods(3, 3)
-            .about("The slowest hundredth of requests, of the function where it is slowest."),
+            .about("The slowest 1 % of requests, for the slowest function."),
     );
     let chats = group("ChatFunctions")?;
     let mut asking = Vec::new();
@@ -176,7 +176,7 @@ fn alarms(template: &Template, groups: &[Group]) -> Result<Vec<Alarm>, Failure> 
         metrics: asking,
     };
     alarms.push(Alarm::at_threshold("90", "SlowChats", "slow-chats", slow).for_periods(3, 3).about(
-        "The same for the functions that ask the AI, in per cent of their time-outs (28 s and 120 s).",
+        "The slowest answers of the functions that ask the AI, in per cent of their time-outs (28 s and 120 s).",
     ));
     let running = Metric::sum("AWS/Lambda", "ConcurrentExecutions").statistic("Maximum").every(60);
     alarms.push(
@@ -302,7 +302,7 @@ fn throttled(template: &Template) -> [Alarm; 3] {
             "Reads and writes that DynamoDB refused. The tables are on demand: a single key is too hot, or the account's limit is reached.",
         ),
         alarm("IndexReadThrottles", reads).about(
-            "The same for the global secondary indexes, which a table's metrics don't include. If an index refuses a write, the whole write fails.",
+            "Throttled reads and writes of the global secondary indexes, which a table's metrics don't include. If an index refuses a write, the whole write fails.",
         ),
         alarm("IndexWriteThrottles", writes),
     ]

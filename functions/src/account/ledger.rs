@@ -60,7 +60,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     operation_id = "ledger_months",
     tag = "Tokens",
     summary = "Read the totals of each month",
-    description = "The months in UTC that have changes of the balance, newest first. A request reads a limited number of changes: a page may have few months, or none, and still have a next page.",
+    description = "The months in UTC that have changes of the balance, newest first. A request reads a limited number of changes: a page may be short or empty, and still have a next page.",
     security(("access_token" = [])),
     params(PageQuery),
     responses((status = 200, description = "A page of months.", body = Vec<MonthTotals>)),

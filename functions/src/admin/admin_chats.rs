@@ -67,7 +67,7 @@ enum Chats {
     path = super::path::admin_chats,
     tag = "Administration",
     summary = "List all messages",
-    description = "The messages and answers of all users, newest first. A page has at most about a megabyte, and a search looks at up to 200 messages for one page: it may have few items, or none, and still have a next page. The operator can close the search, or the whole list.",
+    description = "The messages and answers of all users, newest first. A page has at most about a megabyte, and a search looks at up to 200 messages for one page: a page may be short or empty, and still have a next page. The operator can close the search, or the whole list.",
     security(("access_token" = [])),
     params(PageQuery, AdminChatsParams, Days),
     responses((status = 200, description = "A page of messages and answers.", body = Vec<ChatOfUser>)),

@@ -46,7 +46,7 @@ const COLUMNS: [&str; 10] = [
     path = super::path::admin_trail,
     tag = "Administration",
     summary = "Read the audit log",
-    description = "What administrators did to accounts, such as adjusting a balance or changing a role, newest first. A request looks at a limited number of actions: a page may have few items, or none, and still have a next page. With `Accept: text/csv` the reply is a file for spreadsheets.",
+    description = "What administrators did to accounts, such as adjusting a balance or changing a role, newest first. A request looks at a limited number of actions: a page may be short or empty, and still have a next page. With `Accept: text/csv` the reply is a file for spreadsheets.",
     security(("access_token" = [])),
     params(PageQuery, Filter, Days),
     responses((

@@ -35,7 +35,7 @@ enum Users {
     path = super::path::admin_users,
     tag = "Administration",
     summary = "List users",
-    description = "Newest first, or by `sort`. With `q`, the users whose name or address begins with it or, with `match=anywhere`, contains it, in alphabetical order. A request looks at a limited number of users: a page may have few items, or none, and still have a next page.",
+    description = "Newest first, or by `sort`. With `q`, the users whose name or address begins with it or, with `match=anywhere`, contains it, in alphabetical order. A request looks at a limited number of users: a page may be short or empty, and still have a next page.",
     security(("access_token" = [])),
     params(PageQuery, Filters),
     responses((status = 200, description = "A page of the users.", body = Vec<ListedUser>)),

@@ -74,7 +74,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     http::ok(&VerifiedEmail {
         message: match verifier {
             Verifier::Session(_) if is_first => {
-                "E-mail address verified. Every other session has ended. Refresh the access token of this one."
+                "E-mail address verified. Every other session has ended. Refresh the access token of this session."
             }
             Verifier::NewPassword(_) if is_first => {
                 "E-mail address verified, and the password is changed. Log in with it."

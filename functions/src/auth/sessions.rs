@@ -20,7 +20,7 @@ const SCOPE: &str = "sessions";
     path = super::path::sessions,
     tag = "Sessions",
     summary = "List sessions",
-    description = "The account's active sessions, newest first. A page reads a limited number of sessions: it may have few, or none, and still have a next page.",
+    description = "The account's active sessions, newest first. A page reads a limited number of sessions: it may be short or empty, and still have a next page.",
     security(("access_token" = [])),
     params(PageQuery),
     responses((status = 200, description = "A page of the sessions.", body = Vec<OwnSession>)),

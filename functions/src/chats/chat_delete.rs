@@ -15,7 +15,7 @@ use shared::{App, Error, Reply, Request, auth, http};
     path = super::path::chat_delete,
     tag = "Chat",
     summary = "Delete a message",
-    description = "Deletes the message and its answer. The statement keeps its price. If the title of its conversation came from it, the conversation has no title any more. Messages that followed it follow the message before it.",
+    description = "Deletes the message and its answer. The statement keeps the message's price. If the conversation's title came from this message, the conversation becomes untitled. Messages that followed this message now follow the one before it.",
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The message is deleted.", body = Done)),

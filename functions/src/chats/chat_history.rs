@@ -37,7 +37,7 @@ enum History {
     path = super::path::chat_history,
     tag = "Chat",
     summary = "List messages",
-    description = "The messages and answers of the account, newest first. A page has at most about 1 MB of them, and a search reads a limited number per request: a page may have fewer than `limit`, or none, and still have a next page.",
+    description = "The messages and answers of the account, newest first. A page has at most about 1 MB of them, and a search reads a limited number per request: a page may be short or empty, and still have a next page.",
     security(("access_token" = [])),
     params(PageQuery, Search),
     responses((status = 200, description = "A page of messages and answers.", body = Vec<view::Chat>)),

@@ -48,7 +48,7 @@ enum Status {
     path = super::path::chat_stop,
     tag = "Chat",
     summary = "Stop an answer",
-    description = "Ends the answer to a message where it is. What was delivered so far is stored, with the `finish_reason` `stopped`, and costs what an answer costs. \
+    description = "Stops the answer to a message. The text delivered so far is stored, with the `finish_reason` `stopped`, and costs what an answer costs. \
                    A message whose request waits for the whole answer is charged too, and its answer is empty. \
                    If nothing of a stream was delivered yet, nothing is charged, and its request gets 410 `stopped`, unless its prompt has more than 32 KB. \
                    Only a message that was sent with an `Idempotency-Key` can be stopped, also a completion or a response.",

@@ -28,7 +28,7 @@ const SEARCHED: usize = 100;
     path = super::path::conversations,
     tag = "Conversations",
     summary = "List conversations",
-    description = "Pinned conversations come first, the most recently pinned at the top. The others follow, the most recently used first. A search reads a limited number of them per request: a page may have few matches, or none, and still have a next page.",
+    description = "Pinned conversations come first, the most recently pinned at the top. The others follow, the most recently used first. A search reads a limited number of them per request: a page may be short or empty, and still have a next page.",
     security(("access_token" = [])),
     params(PageQuery, Search),
     responses((status = 200, description = "A page of the conversations.", body = Vec<Conversation>)),

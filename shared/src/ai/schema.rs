@@ -40,9 +40,10 @@ impl JsonSchema {
             Err(error) if error.is_data() => {
                 Err(format!("A schema may be nested at most {DEPTH} levels deep.").into())
             }
-            Err(_) => {
-                Err("This schema has a number that is too large, or half a character.".into())
-            }
+            Err(_) => Err(
+                "This schema has a number that is too large, or an incomplete character escape."
+                    .into(),
+            ),
         }
     }
 

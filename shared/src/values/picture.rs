@@ -91,7 +91,7 @@ const NO_PICTURE: &str = "A picture must have an https URL, or a data URL (data:
 const NO_DATA: &str = "The data of this PNG, JPEG, GIF or WebP isn't Base64 with padding.";
 
 const NO_PUBLIC_HOST: &str =
-    "The URL of a picture must have the public name of a host, and no IP address.";
+    "The URL of a picture must have a public host name, not an IP address.";
 
 const NO_DETAIL: &str = "The detail of a picture must be auto, low or high.";
 

@@ -450,7 +450,7 @@ async fn letter(api: &Api, kind: &str, post: impl AsyncFn(usize)) -> Value {
             return letter;
         }
     }
-    panic!("no letter of the kind {kind} was seen")
+    panic!("no outgoing e-mail of kind {kind} was seen")
 }
 
 /// Sends a chat under an idempotency key, and returns once it waits for the AI.
@@ -479,7 +479,7 @@ async fn items_with_a_stop(person: &Person) -> BTreeMap<String, Vec<Value>> {
             return items;
         }
     }
-    panic!("no message that was stopped was seen")
+    panic!("no stopped chat was seen")
 }
 
 /// Records what an administrator and a user read.

@@ -166,7 +166,7 @@ pub fn complaints(before: &Schema, listed: &Schema, now: &Schema) -> Vec<String>
             Some(known) if known.types != fact.types => says(
                 place,
                 format!(
-                    "it was {} and is {} now. Give what has another type another name.",
+                    "it was {} and is {} now. Give an attribute with a new type a new name.",
                     known.types, fact.types,
                 ),
             ),
@@ -193,7 +193,7 @@ pub fn complaints(before: &Schema, listed: &Schema, now: &Schema) -> Vec<String>
                 "the release before needs it, but the list doesn't have it. Keep writing it, and mark its line as `unneeded`: the release after this one may drop it.".into(),
             ),
             Some(fact) if fact.types != known.types => says(place, format!(
-                "the release before stores {}, and the list says {}. Give what has another type another name.",
+                "the release before stores {}, and the list says {}. Give an attribute with a new type a new name.",
                 known.types, fact.types,
             )),
             Some(fact) if known.always && !fact.always && !known.unneeded => says(

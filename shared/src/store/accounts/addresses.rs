@@ -125,7 +125,7 @@ impl Store {
                 account = caller.admits(current).ok_or(StoreError::NotAccepted)?;
                 if !patience.lasts().await {
                     return Err(StoreError::Unavailable(
-                        "an account kept changing while its profile was to change".into(),
+                        "the account kept changing during the profile update".into(),
                     ));
                 }
                 continue;
@@ -215,7 +215,7 @@ impl Store {
             }
             if !patience.lasts().await {
                 return Err(StoreError::Unavailable(
-                    "an address kept moving while it was to be verified".into(),
+                    "the address kept changing accounts during its verification".into(),
                 ));
             }
         }
@@ -248,7 +248,7 @@ impl Store {
                 .condition("id = :id")
                 .values([(":id", s(&claim.id))]);
             self.send(&delete).await?;
-            return Ok(Some(format!("{}: it no longer claims another address", claim.name)));
+            return Ok(Some(format!("{}: removed its stale address claim", claim.name)));
         };
         if holder.email_verified == claim.verified {
             return Ok(None);
@@ -257,7 +257,7 @@ impl Store {
             .condition("id = :id")
             .values([(":id", s(&claim.id)), (":verified", flag(holder.email_verified))]);
         self.send(&agree).await?;
-        Ok(Some(format!("{}: its claim says again whether the address is verified", claim.name)))
+        Ok(Some(format!("{}: corrected the claim's verification state", claim.name)))
     }
 
     /// Claims the account's address again, or removes the address from the account if another
@@ -282,7 +282,7 @@ impl Store {
             None => {
                 let claim = Claim::new(account, &address, account.email_verified);
                 self.send(&self.put_claim(&claim, None)?).await?;
-                Ok(Some(format!("{}: it claims its address again", account.label)))
+                Ok(Some(format!("{}: restored its address claim", account.label)))
             }
         }
     }

@@ -125,7 +125,7 @@ impl Store {
             seen = current.ok_or(StoreError::NoSuchUser)?;
             if !patience.lasts().await {
                 return Err(StoreError::Unavailable(
-                    "an account kept changing while its standing was to change".into(),
+                    "the account kept changing while its role or state was updated".into(),
                 ));
             }
         }

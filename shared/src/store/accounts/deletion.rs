@@ -89,7 +89,7 @@ impl Store {
             // Either the address has changed since the read, or more administrators are known now.
             if !patience.lasts().await {
                 return Err(StoreError::Unavailable(
-                    "an account kept changing while it was to be deleted".into(),
+                    "the account kept changing during its deletion".into(),
                 ));
             }
         }

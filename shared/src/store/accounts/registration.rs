@@ -265,7 +265,9 @@ impl Store {
         match existing {
             Some(existing) => Ok(RegisterOutcome::Taken(Box::new(existing))),
             None if new.email.is_some() && refusals.has(claims) => Err(new.claimed()),
-            None => Err(StoreError::Unavailable("an administrator was one again at once".into())),
+            None => Err(StoreError::Unavailable(
+                "the caller's administrator role changed during the request".into(),
+            )),
         }
     }
 

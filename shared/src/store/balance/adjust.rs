@@ -193,7 +193,8 @@ impl Store {
                 .await?;
             } else if !patience.lasts().await {
                 return Err(StoreError::Unavailable(
-                    "an adjustment was refused without a reason that lasts".into(),
+                    "an adjustment kept being refused, each time for a reason that had passed"
+                        .into(),
                 ));
             }
         }

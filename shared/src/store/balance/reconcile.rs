@@ -47,7 +47,7 @@ impl Store {
         if let Some(grant) = first_grant(account, &book) {
             self.send(&self.put_entry(&grant)?).await?;
             book.granted += i128::from(grant.amount);
-            repairs.push("its first grant has a row again".to_owned());
+            repairs.push("restored the ledger entry of its first grant".to_owned());
         }
         self.charge_stored_chats(account, &mut book, second, now, &mut repairs).await?;
 
@@ -57,7 +57,7 @@ impl Store {
             (left, exact(book.granted), exact(book.spent))
         else {
             repairs.push(format!(
-                "its ledger grants {} and charges {}, which no account can have",
+                "its ledger grants {} and charges {}, which is impossible",
                 book.granted, book.spent
             ));
             return Ok(repairs);
@@ -90,7 +90,7 @@ impl Store {
             ));
         }
         if held > 0 {
-            repairs.push(format!("{held} reservations ended"));
+            repairs.push(format!("ended {held} holds"));
         }
         if (account.granted, account.spent) != (granted, spent) {
             repairs.push(format!(
@@ -141,7 +141,7 @@ impl Store {
             if book.charged.insert(chat.chat_id.clone()) {
                 self.send(&self.put_entry(&Entry::of_chat(&chat))?).await?;
                 book.spent += i128::from(chat.cost.get());
-                repairs.push(format!("the message {} has a row again", chat.chat_id));
+                repairs.push(format!("restored the ledger entry of message {}", chat.chat_id));
             }
             let begins = chat.conversation.as_ref() == Some(&chat.chat_id);
             if begins && millis_of(&chat.chat_id) >= Some(recent) {
@@ -152,7 +152,7 @@ impl Store {
         for chat in begun {
             if let Some(converse) = self.converse(&chat)? {
                 self.send(&converse).await?;
-                repairs.push(format!("the message {} has its conversation again", chat.chat_id));
+                repairs.push(format!("restored the conversation of message {}", chat.chat_id));
             }
         }
         if deleted {

@@ -52,7 +52,7 @@ impl Store {
             refunds = Refunds::of(&refused);
             if !patience.lasts().await {
                 return Err(StoreError::Unavailable(
-                    "a release was refused without a reason that lasts".into(),
+                    "a release kept being refused, each time for a reason that had passed".into(),
                 ));
             }
         }

@@ -190,7 +190,8 @@ impl Store {
                 _ if patience.lasts().await => {}
                 _ => {
                     return Err(StoreError::Unavailable(
-                        "a reserve was refused without a reason that lasts".into(),
+                        "a reserve kept being refused, each time for a reason that had passed"
+                            .into(),
                     ));
                 }
             }

@@ -189,7 +189,7 @@ impl Store {
             tracing::warn!(
                 user = after.id,
                 cause = error.cause(),
-                "API keys that had ended could not be deleted"
+                "could not delete invalid API keys"
             );
         }
     }

@@ -230,7 +230,7 @@ impl Store {
             all |= live.len() >= REVOKED;
             if !patience.lasts().await {
                 return Err(StoreError::Unavailable(
-                    "a log-out was refused without a reason that lasts".into(),
+                    "a log-out kept being refused, each time for a reason that had passed".into(),
                 ));
             }
         }

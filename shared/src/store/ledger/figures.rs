@@ -131,7 +131,9 @@ impl Store {
             .collect();
         let count = |day: Day| async move {
             if Instant::now() >= until {
-                return Err(StoreError::Unavailable("there was no time to count every day".into()));
+                return Err(StoreError::Unavailable(
+                    "not every day could be counted in time".into(),
+                ));
             }
             let counted = D::count(self, day).await?;
             if is_closed(day, now) {

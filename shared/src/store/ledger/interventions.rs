@@ -126,5 +126,5 @@ impl Store {
 
 /// Returns the error for an account that changed before every attempt.
 pub(in crate::store) fn contention_error() -> StoreError {
-    StoreError::Unavailable("an account kept changing while an administrator changed it".into())
+    StoreError::Unavailable("the account kept changing while an administrator changed it".into())
 }

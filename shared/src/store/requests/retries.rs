@@ -64,7 +64,7 @@ impl Store {
                 _ if patience.lasts().await => {}
                 _ => {
                     return Err(StoreError::Unavailable(
-                        "a call was neither known nor unknown".into(),
+                        "the record of the call kept changing".into(),
                     ));
                 }
             }

@@ -105,7 +105,7 @@ impl fmt::Display for Difference {
                 write!(f, "the ledger's row {entry_id} does not name its chat")
             }
             Self::Unreadable { what } => write!(f, "{what}"),
-            Self::Moving => write!(f, "kept moving while it was read; audit it again"),
+            Self::Moving => write!(f, "changed during every reading; audit it again"),
         }
     }
 }
