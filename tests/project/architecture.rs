@@ -43,7 +43,7 @@ fn hold(heading: &str, imports: &BTreeMap<String, BTreeSet<String>>) {
 }
 
 /// Collects the files below a folder whose names end with `end`.
-pub fn files_below(folder: &Path, end: &str, files: &mut Vec<PathBuf>) {
+fn files_below(folder: &Path, end: &str, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

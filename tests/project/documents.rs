@@ -1,19 +1,17 @@
 //! Tests of the documents. The requests in the README and the tour are sent, and their replies
-//! compared with the documents. The files and tests that documents refer to must exist.
+//! compared with the documents. The files that documents link to must exist.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 use shared::clock::Day;
 
-use crate::project::architecture::files_below;
 use crate::support::client::{Answer, Api, token_in};
 
 const README: &str = include_str!("../../README.md");
 const TOUR: &str = include_str!("../../docs/use/api-tour.md");
 const CONFIGURATION: &str = include_str!("../../docs/operate/configuration.md");
-const CHECKLIST: &str = include_str!("../../docs/internals/security.md");
 const HOST: &str = "http://127.0.0.1:3000";
 
 #[tokio::test]
@@ -114,25 +112,6 @@ fn links_in_documents_lead_to_existing_files() {
                 || document.parent().unwrap().join(target).exists();
             assert!(stands, "{} links to {link}", document.display());
         }
-    }
-}
-
-#[test]
-fn every_test_in_the_checklist_exists() {
-    let mut files = Vec::new();
-    files_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests"), ".rs", &mut files);
-    let table =
-        CHECKLIST.split("\n## ").find(|section| section.starts_with("The checklist")).unwrap();
-    let named = table.split('`').filter(|word| word.contains("::") && !word.contains(' '));
-    let named: Vec<_> = named.map(|word| word.split_once("::").unwrap()).collect();
-    assert!(named.len() > 50, "{named:?}");
-    for (module, test) in named {
-        // Some fault matrices have the same file name as an endpoint's tests.
-        let of_this_name = |file: &&PathBuf| file.file_stem().is_some_and(|stem| stem == module);
-        let texts = files.iter().filter(of_this_name).map(std::fs::read_to_string);
-        let text: String = texts.map(Result::unwrap).collect();
-        assert!(!text.is_empty(), "no file {module}.rs");
-        assert!(text.contains(&format!("fn {test}(")), "{module}.rs has no test {test}");
     }
 }
 
