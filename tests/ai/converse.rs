@@ -26,7 +26,7 @@ fn result(id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_conversation_begins_with_the_user_and_without_results_of_calls_before() {
+async fn prompts_start_with_the_user_and_drop_orphaned_results() {
     let (provider, program) = asked_by_converse().await;
     let mut body = offering("hi");
     body["messages"] = json!([
@@ -50,7 +50,7 @@ async fn a_conversation_begins_with_the_user_and_without_results_of_calls_before
 }
 
 #[tokio::test]
-async fn calls_have_ids_of_their_own_there_whatever_ids_they_had() {
+async fn bedrock_gets_valid_unique_call_ids() {
     let (provider, program) = asked_by_converse().await;
     let [long, other] = ["1", "2"].map(|last| format!("{}{last}", "x".repeat(70)));
     let ids = ["", "a.1", "a_1", long.as_str(), other.as_str()];
@@ -80,7 +80,7 @@ async fn calls_have_ids_of_their_own_there_whatever_ids_they_had() {
 }
 
 #[tokio::test]
-async fn the_parameters_of_a_function_are_always_said_to_be_an_object() {
+async fn function_parameters_always_have_the_type_object() {
     let (provider, program) = asked_by_converse().await;
     let of_object = json!({ "type": "object", "required": [] });
     for (parameters, sent) in [
@@ -103,7 +103,7 @@ fn of_schema(schema: Value) -> Value {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_object_is_a_field_of_what_a_function_takes() {
+async fn answers_that_are_not_objects_are_wrapped_in_a_function() {
     let (provider, program) = asked_by_converse().await;
     let unsupported = "This model doesn't support the outputConfig field.";
     let unsupported = json!({ "__type": "ValidationException", "message": unsupported });
@@ -151,7 +151,7 @@ async fn a_prompt_that_is_too_long_is_sent_once() {
 }
 
 #[tokio::test]
-async fn an_object_is_never_charged_and_lost() {
+async fn charged_objects_are_never_lost() {
     let (provider, program) = asked_by_converse().await;
     let any_object = formatted(json!({ "type": "json_object" }));
     // The model answers in words, and doesn't call the function that takes the answer.

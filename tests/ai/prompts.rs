@@ -13,7 +13,7 @@ fn text_of(bytes: usize) -> String {
 }
 
 #[tokio::test]
-async fn a_prompt_as_coding_tools_send_it_is_answered_and_its_message_is_stored_shortened() {
+async fn prompts_of_coding_tools_are_answered_and_stored_shortened() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -80,7 +80,7 @@ async fn each_started_64_kilobytes_cost_the_price_again() {
 }
 
 #[tokio::test]
-async fn a_long_prompt_is_refused_with_its_own_price() {
+async fn refusals_of_long_prompts_name_the_price() {
     let api = Api::own(&[("FIRST_GRANT", "199")]).await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -93,7 +93,7 @@ async fn a_long_prompt_is_refused_with_its_own_price() {
 }
 
 #[tokio::test]
-async fn a_picture_counts_as_16_kilobytes_of_the_price() {
+async fn a_picture_counts_as_16_kilobytes() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -115,7 +115,7 @@ async fn a_picture_counts_as_16_kilobytes_of_the_price() {
 }
 
 #[tokio::test]
-async fn a_message_of_this_api_has_one_price_however_long_it_is() {
+async fn messages_of_this_api_have_one_price_at_any_length() {
     let api = Api::own(&[("PRICED_BYTES", "1024"), ("CONTEXT_BYTES", "200000")]).await;
     let ann = api.person("ann").await;
     let first = ann.chat(&text_of(8000)).await.is(200);
@@ -125,7 +125,7 @@ async fn a_message_of_this_api_has_one_price_however_long_it_is() {
 }
 
 #[tokio::test]
-async fn a_prompt_over_the_limit_is_refused_in_openais_words_and_costs_nothing() {
+async fn prompts_over_the_limit_get_openai_errors_for_free() {
     let api = Api::own(&[("PROMPT_LIMIT", "10000"), ("V1_BODY_LIMIT", "20000")]).await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -179,7 +179,7 @@ async fn a_prompt_over_the_limit_is_refused_in_openais_words_and_costs_nothing()
 }
 
 #[tokio::test]
-async fn a_prompt_that_is_too_long_for_the_model_is_refused_in_the_same_words() {
+async fn prompts_too_long_for_the_model_get_the_same_error() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -256,7 +256,7 @@ async fn the_longest_message_and_answer_fit_into_an_item() {
 }
 
 #[tokio::test]
-async fn the_body_of_a_caller_who_is_not_known_is_not_read() {
+async fn bodies_of_unknown_callers_are_not_read() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let (json, bearer) = (("content-type", "application/json"), ann.bearer());

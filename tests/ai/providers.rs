@@ -189,7 +189,7 @@ pub fn done() -> Bytes {
 }
 
 #[tokio::test]
-async fn a_server_is_asked_with_its_key_its_model_and_the_whole_conversation() {
+async fn servers_get_the_key_the_model_and_the_conversation() {
     log::clear();
     let provider = Provider::start().await;
     let api = provider.api("").await;
@@ -221,7 +221,7 @@ async fn a_server_is_asked_with_its_key_its_model_and_the_whole_conversation() {
 }
 
 #[tokio::test]
-async fn whatever_a_server_does_wrong_is_a_clear_failure_and_costs_nothing() {
+async fn server_failures_are_clear_and_free() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -258,7 +258,7 @@ async fn whatever_a_server_does_wrong_is_a_clear_failure_and_costs_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_server_adds_or_counts_in_its_own_way_loses_no_answer() {
+async fn unknown_fields_and_usage_formats_lose_no_answer() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -282,7 +282,7 @@ async fn what_a_server_adds_or_counts_in_its_own_way_loses_no_answer() {
 }
 
 #[tokio::test]
-async fn where_a_server_fails_or_is_not_there_the_next_provider_answers() {
+async fn the_next_provider_answers_if_a_server_fails() {
     let provider = Provider::start().await;
     let api = provider.api(",echo").await;
     let ann = api.person("ann").await;
@@ -301,7 +301,7 @@ async fn where_a_server_fails_or_is_not_there_the_next_provider_answers() {
 }
 
 #[tokio::test]
-async fn work_of_each_failed_provider_counts_in_the_day() {
+async fn failed_providers_count_in_the_figures_of_the_day() {
     let (api, first, second) = Provider::two(("ANSWER_LIMIT", "1000")).await;
     let says = |status| Does::Says(status, Value::Null);
     let over_the_limit =
@@ -323,7 +323,7 @@ async fn work_of_each_failed_provider_counts_in_the_day() {
 }
 
 #[tokio::test]
-async fn the_first_piece_of_a_server_reaches_the_client_before_the_server_says_another_word() {
+async fn the_first_piece_is_delivered_before_the_server_goes_on() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -348,7 +348,7 @@ async fn the_first_piece_of_a_server_reaches_the_client_before_the_server_says_a
 }
 
 #[tokio::test]
-async fn a_stream_may_be_split_anywhere_and_one_that_ends_too_soon_has_failed() {
+async fn streams_may_be_split_anywhere_and_fail_if_truncated() {
     let provider = Provider::start().await;
     let api = provider.api(",echo").await;
     let ann = api.person("ann").await;
@@ -428,7 +428,7 @@ pub fn stop(reason: &str) -> Bytes {
 }
 
 #[tokio::test]
-async fn bedrock_is_asked_by_converse_and_its_failures_are_told_apart() {
+async fn bedrock_converse_failures_are_distinguished() {
     let provider = Provider::start().await;
     let api = bedrock(&provider, "").await;
     let ann = api.person("ann").await;
@@ -480,7 +480,7 @@ async fn bedrock_is_asked_by_converse_and_its_failures_are_told_apart() {
 }
 
 #[tokio::test]
-async fn bedrock_streams_by_converse_stream_and_what_ends_too_soon_has_failed() {
+async fn truncated_bedrock_streams_are_failures() {
     let provider = Provider::start().await;
     let api = bedrock(&provider, ",echo").await;
     let ann = api.person("ann").await;
@@ -523,8 +523,7 @@ async fn bedrock_streams_by_converse_stream_and_what_ends_too_soon_has_failed() 
 }
 
 #[tokio::test]
-async fn a_finished_answer_without_a_word_is_openais_clients_answer_and_an_unfinished_one_is_none()
-{
+async fn only_finished_empty_answers_reach_openai_clients() {
     let provider = Provider::start().await;
     let api = provider.api(",echo").await;
     let ann = api.person("ann").await;
@@ -599,7 +598,7 @@ async fn a_finished_answer_without_a_word_is_openais_clients_answer_and_an_unfin
 }
 
 #[tokio::test]
-async fn bedrock_may_finish_without_a_word_for_openais_clients() {
+async fn bedrock_may_return_empty_answers_to_openai_clients() {
     let provider = Provider::start().await;
     let api = bedrock(&provider, ",echo").await;
     let ann = api.person("ann").await;
@@ -625,7 +624,7 @@ async fn bedrock_may_finish_without_a_word_for_openais_clients() {
 }
 
 #[tokio::test]
-async fn a_function_has_opened_its_connection_before_the_first_message() {
+async fn functions_connect_before_the_first_message() {
     let provider = Provider::start().await;
     let converse = json!({
         "output": { "message": { "role": "assistant", "content": [{ "text": "Hi!" }] } },

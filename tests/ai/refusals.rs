@@ -28,7 +28,7 @@ fn offering_a_response(message: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_refusal_says_what_is_wrong_and_what_to_change() {
+async fn refusals_name_the_problem_and_the_remedy() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -86,7 +86,7 @@ async fn a_refusal_says_what_is_wrong_and_what_to_change() {
 }
 
 #[tokio::test]
-async fn words_of_the_prompt_that_a_refusal_repeats_are_not_taken_for_the_servers_own() {
+async fn quoted_prompt_text_is_not_taken_for_a_refusal() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -117,7 +117,7 @@ async fn words_of_the_prompt_that_a_refusal_repeats_are_not_taken_for_the_server
 }
 
 #[tokio::test]
-async fn a_model_that_cannot_be_told_how_many_calls_to_make_keeps_its_functions() {
+async fn models_without_call_limits_still_get_functions() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -157,7 +157,7 @@ async fn a_model_that_cannot_be_told_how_many_calls_to_make_keeps_its_functions(
 }
 
 #[tokio::test]
-async fn what_a_backup_cannot_do_hides_no_failure_that_a_retry_may_mend() {
+async fn backup_refusals_do_not_hide_retryable_failures() {
     let (api, first, second) = Provider::two(("AI_TIMEOUT_SECONDS", "3")).await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -181,7 +181,7 @@ async fn what_a_backup_cannot_do_hides_no_failure_that_a_retry_may_mend() {
 }
 
 #[tokio::test]
-async fn what_no_model_of_bedrock_can_do_is_refused_before_anything_is_taken() {
+async fn features_missing_in_bedrock_are_refused_before_the_hold() {
     let provider = Provider::start().await;
     let api = bedrock(&provider, "").await;
     let ann = api.person("ann").await;
@@ -216,7 +216,7 @@ async fn what_no_model_of_bedrock_can_do_is_refused_before_anything_is_taken() {
 }
 
 #[tokio::test]
-async fn a_status_that_means_anything_is_a_refusal_only_in_known_words() {
+async fn ambiguous_statuses_are_refusals_only_with_known_words() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -239,7 +239,7 @@ async fn a_status_that_means_anything_is_a_refusal_only_in_known_words() {
 }
 
 #[tokio::test]
-async fn a_refusal_for_an_unknown_reason_is_counted_and_logged_by_its_status_and_not_its_words() {
+async fn unknown_refusals_are_logged_by_status_without_their_text() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let program = Program::of(&api.person("ann").await).await;

@@ -51,7 +51,7 @@ fn calls_of(chunks: &[Value]) -> Vec<(String, String, String)> {
 }
 
 #[tokio::test]
-async fn a_completion_that_calls_a_function_is_one_charge_and_is_stored_and_replayed() {
+async fn completions_with_calls_are_charged_once_and_replayed() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -98,7 +98,7 @@ async fn a_completion_that_calls_a_function_is_one_charge_and_is_stored_and_repl
 }
 
 #[tokio::test]
-async fn a_call_is_streamed_piece_by_piece_and_replayed_as_one() {
+async fn calls_are_streamed_in_pieces_and_replayed_whole() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -123,7 +123,7 @@ async fn a_call_is_streamed_piece_by_piece_and_replayed_as_one() {
 }
 
 #[tokio::test]
-async fn functions_of_the_older_form_are_called_in_the_older_form() {
+async fn legacy_functions_get_legacy_calls() {
     let api = Api::start().await;
     let program = Program::of(&api.person("ann").await).await;
     let mut body = asking(&in_paris());
@@ -154,7 +154,7 @@ async fn functions_of_the_older_form_are_called_in_the_older_form() {
 }
 
 #[tokio::test]
-async fn an_ai_without_functions_answers_in_words_and_refuses_what_demands_a_call() {
+async fn text_only_providers_ignore_functions_unless_required() {
     let api = Api::own(&[("AI_PROVIDER", "echo")]).await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -178,7 +178,7 @@ async fn an_ai_without_functions_answers_in_words_and_refuses_what_demands_a_cal
 }
 
 #[tokio::test]
-async fn a_call_must_have_its_result_and_a_result_its_call() {
+async fn calls_and_results_must_match() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -219,7 +219,7 @@ fn calls(calls: Value) -> Does {
 }
 
 #[tokio::test]
-async fn a_server_gets_the_functions_and_their_calls_as_they_are() {
+async fn servers_get_functions_and_calls_unchanged() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -255,7 +255,7 @@ async fn a_server_gets_the_functions_and_their_calls_as_they_are() {
 }
 
 #[tokio::test]
-async fn calls_are_read_however_a_server_numbers_them() {
+async fn calls_are_read_in_every_numbering() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -352,7 +352,7 @@ async fn calls_are_read_however_a_server_numbers_them() {
 }
 
 #[tokio::test]
-async fn a_model_that_refuses_functions_is_asked_without_them_unless_it_must_call_one() {
+async fn functions_are_dropped_if_the_model_refuses_them() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -392,7 +392,7 @@ async fn a_model_that_refuses_functions_is_asked_without_them_unless_it_must_cal
 }
 
 #[tokio::test]
-async fn bedrock_gets_functions_calls_and_results_in_its_own_form() {
+async fn bedrock_gets_functions_calls_and_results() {
     let provider = Provider::start().await;
     let api = bedrock(&provider, "").await;
     let ann = api.person("ann").await;
@@ -476,7 +476,7 @@ async fn bedrock_gets_functions_calls_and_results_in_its_own_form() {
 }
 
 #[tokio::test]
-async fn bedrock_streams_calls_of_functions() {
+async fn bedrock_streams_function_calls() {
     let provider = Provider::start().await;
     let api = bedrock(&provider, "").await;
     let ann = api.person("ann").await;
@@ -528,7 +528,7 @@ fn is_refused(answer: Answer, says: &str) {
 }
 
 #[tokio::test]
-async fn a_hostile_history_or_schema_is_refused_clearly_and_costs_nothing() {
+async fn hostile_histories_and_schemas_are_refused_for_free() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;

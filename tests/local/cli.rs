@@ -29,7 +29,7 @@ fn ann() -> Value {
 }
 
 #[tokio::test]
-async fn a_later_run_over_the_same_folder_still_has_its_users_and_chats() {
+async fn later_runs_over_a_folder_keep_its_users_and_chats() {
     let folder = Folder::new();
     let port = free_port();
     let server = RunningServer::start(&["--port", &port, "--data", folder.path()]);
@@ -55,7 +55,7 @@ async fn a_later_run_over_the_same_folder_still_has_its_users_and_chats() {
 }
 
 #[tokio::test]
-async fn a_server_in_memory_keeps_nothing() {
+async fn servers_in_memory_keep_nothing() {
     for _ in 0..2 {
         let server = RunningServer::start(&["--port", "0", "--memory"]);
         assert_eq!(server.post("/api/register", ann()).await.0, 201);
@@ -64,7 +64,7 @@ async fn a_server_in_memory_keeps_nothing() {
 }
 
 #[test]
-fn what_cannot_be_done_is_refused_in_one_sentence() {
+fn impossible_commands_are_refused_in_one_sentence() {
     let folder = Folder::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().port().to_string();
@@ -106,7 +106,7 @@ fn what_cannot_be_done_is_refused_in_one_sentence() {
 }
 
 #[test]
-fn help_is_no_failure() {
+fn help_is_a_success() {
     for arguments in
         [&["--help"][..], &["manage", "--help"], &["estimate", "--help"], &["--version"]]
     {
@@ -119,7 +119,7 @@ const ESTIMATE: &str =
     "cargo run -- estimate --users 10000 --chats-per-day 10 --ai-seconds 4 --streamed 0.8";
 
 #[test]
-fn an_estimate_is_what_the_documentation_shows() {
+fn estimates_match_the_documentation() {
     let (cost, operations, readme) = (
         include_str!("../../docs/operate/cost.md"),
         include_str!("../../docs/operate/operations.md"),
@@ -164,7 +164,7 @@ fn an_estimate_is_what_the_documentation_shows() {
 }
 
 #[tokio::test]
-async fn an_administrator_is_made_beside_a_running_server_or_without_one() {
+async fn administrators_are_made_with_or_without_a_running_server() {
     let folder = Folder::new();
     let create = |name: &'static str, more: &[&'static str]| {
         let mut arguments =
@@ -208,7 +208,7 @@ async fn an_administrator_is_made_beside_a_running_server_or_without_one() {
 }
 
 #[tokio::test]
-async fn an_administrator_has_an_address_and_resets_the_password_by_mail() {
+async fn administrators_have_an_address_and_reset_their_password() {
     let folder = Folder::new();
     let server = RunningServer::start(&["--port", "0", "--data", folder.path()]);
     let create = |name: &str, more: &[&str]| {
@@ -304,7 +304,7 @@ async fn an_administrator_has_an_address_and_resets_the_password_by_mail() {
 }
 
 #[tokio::test]
-async fn a_local_mail_links_to_the_local_pages() {
+async fn local_e_mails_link_to_the_local_pages() {
     let folder = Folder::new();
     let port = free_port();
     let server = RunningServer::start(&["--port", &port, "--data", folder.path()]);
@@ -330,7 +330,7 @@ async fn a_local_mail_links_to_the_local_pages() {
 }
 
 #[tokio::test]
-async fn what_may_mean_another_account_is_refused_and_an_id_never_does() {
+async fn ambiguous_accounts_are_refused_and_ids_are_not() {
     let folder = Folder::new();
     let server = RunningServer::start(&["--port", "0", "--data", folder.path()]);
     let register = async |body: Value| {
@@ -403,7 +403,7 @@ async fn what_may_mean_another_account_is_refused_and_an_id_never_does() {
 }
 
 #[tokio::test]
-async fn a_balance_is_adjusted_and_audited_beside_a_running_server_or_without_one() {
+async fn balances_are_adjusted_and_audited_with_or_without_a_server() {
     let folder = Folder::new();
     let manage = |arguments: &[&str]| {
         let output = run(&[&["manage"], arguments, &["--data", folder.path()]].concat());
@@ -505,7 +505,7 @@ async fn a_balance_is_adjusted_and_audited_beside_a_running_server_or_without_on
 }
 
 #[tokio::test]
-async fn an_account_with_too_many_failures_is_unlocked_beside_a_running_server() {
+async fn locked_accounts_are_unlocked_beside_a_running_server() {
     let folder = Folder::new();
     let mut program = command(&["--port", "0", "--data", folder.path()]);
     program.env("LOGIN_ATTEMPTS", "3");
@@ -532,7 +532,7 @@ async fn an_account_with_too_many_failures_is_unlocked_beside_a_running_server()
 }
 
 #[tokio::test]
-async fn what_a_deleted_account_has_left_is_erased_by_hand_too() {
+async fn deleted_accounts_can_be_erased_by_hand() {
     let folder = Folder::new();
     let manage = |command: &str| {
         String::from_utf8(run(&["manage", command, "--data", folder.path()]).stdout).unwrap()
@@ -559,7 +559,7 @@ async fn what_a_deleted_account_has_left_is_erased_by_hand_too() {
 }
 
 #[tokio::test]
-async fn the_embedded_dynamodb_alone_tells_both_emulators_how_to_reach_it() {
+async fn the_embedded_dynamodb_says_how_emulators_reach_it() {
     let folder = Folder::new();
     let port = free_port();
     let server = RunningServer::start(&["dynamodb", "--port", &port, "--data", folder.path()]);
@@ -595,7 +595,7 @@ async fn the_embedded_dynamodb_alone_tells_both_emulators_how_to_reach_it() {
 }
 
 #[tokio::test]
-async fn an_embedded_dynamodb_in_memory_writes_no_file_and_prints_its_access_key() {
+async fn dynamodb_in_memory_writes_no_file_and_prints_its_key() {
     let folder = Folder::new();
     std::fs::create_dir(folder.path()).unwrap();
     let port = free_port();
@@ -618,7 +618,7 @@ async fn an_embedded_dynamodb_in_memory_writes_no_file_and_prints_its_access_key
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_data_folder_is_its_owners_alone_whatever_it_was_before() {
+async fn data_folders_are_always_private() {
     use std::fs::{Permissions, create_dir, set_permissions, write};
     use std::os::unix::fs::PermissionsExt;
 
@@ -692,7 +692,7 @@ async fn a_data_folder_is_its_owners_alone_whatever_it_was_before() {
 }
 
 #[tokio::test]
-async fn whatever_the_log_is_asked_for_it_holds_no_hash_no_message_no_address_and_no_key() {
+async fn logs_have_no_hashes_messages_addresses_or_keys() {
     let folder = Folder::new();
     std::fs::create_dir(folder.path()).unwrap();
     let log = Path::new(folder.path()).join("log");

@@ -53,7 +53,7 @@ impl Call {
 }
 
 #[tokio::test]
-async fn the_embedded_dynamodb_answers_nobody_without_the_runs_access_key_and_no_web_page() {
+async fn dynamodb_refuses_web_pages_and_unknown_access_keys() {
     // With a folder it is always the embedded store.
     let folder = Folder::new();
     let api = Api::in_folder(folder.path()).await;
@@ -147,7 +147,7 @@ async fn the_embedded_dynamodb_answers_nobody_without_the_runs_access_key_and_no
 }
 
 #[tokio::test]
-async fn a_page_of_another_origin_changes_nothing_whatever_name_it_has_for_this_machine() {
+async fn pages_of_other_origins_change_nothing_under_any_host_name() {
     let api = Api::own(&[("ALLOWED_ORIGINS", "https://app.example.com")]).await;
     let port = api.url.rsplit(':').next().unwrap();
     let body = json!({ "username": "ann", "password": "secret123" });

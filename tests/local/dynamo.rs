@@ -47,7 +47,7 @@ async fn table_with_stream(client: &aws_sdk_dynamodb::Client, name: &str) -> Str
 }
 
 #[tokio::test]
-async fn a_stream_has_a_shard_whose_id_the_sdks_accept_whatever_the_tables_name() {
+async fn stream_shard_ids_are_accepted_by_the_sdks() {
     let (dynamo, client) = store().await;
     let streams = streams(&dynamo);
     let long = "t".repeat(255);
@@ -83,7 +83,7 @@ async fn a_stream_has_a_shard_whose_id_the_sdks_accept_whatever_the_tables_name(
 }
 
 #[tokio::test]
-async fn what_describes_an_account_is_answered_and_a_table_has_no_backups() {
+async fn account_descriptions_work_and_tables_have_no_backups() {
     let (dynamo, client) = store().await;
     let limits = client.describe_limits().send().await.unwrap();
     assert_eq!(

@@ -87,7 +87,7 @@ fn sum(granted: i128, accounted: i128) -> Difference {
 }
 
 #[tokio::test]
-async fn what_the_api_has_done_agrees() {
+async fn normal_use_passes_the_audit() {
     let api = Api::start().await;
     let (ann, [first, _]) = customer(&api).await;
     ann.chat("!fail").await.expect(502, "ai_failed");
@@ -105,7 +105,7 @@ async fn what_the_api_has_done_agrees() {
 }
 
 #[tokio::test]
-async fn a_changed_account_is_found() {
+async fn changed_accounts_are_found() {
     let api = Api::start().await;
     let (ann, _) = customer(&api).await;
     for (attribute, right, differences) in [
@@ -129,7 +129,7 @@ async fn a_changed_account_is_found() {
 }
 
 #[tokio::test]
-async fn a_missing_row_is_found() {
+async fn missing_rows_are_found() {
     let api = Api::start().await;
     let (ann, [first, _]) = customer(&api).await;
     ann.loses("LedgerTable", "entry_id", &first).await;
@@ -143,7 +143,7 @@ async fn a_missing_row_is_found() {
 }
 
 #[tokio::test]
-async fn an_extra_chat_is_found_wherever_it_sorts() {
+async fn extra_chats_are_found_wherever_they_sort() {
     let api = Api::start().await;
     let (ann, [first, last]) = customer(&api).await;
     let mut extra = Vec::new();
@@ -164,7 +164,7 @@ async fn an_extra_chat_is_found_wherever_it_sorts() {
 }
 
 #[tokio::test]
-async fn a_changed_amount_is_found() {
+async fn changed_amounts_are_found() {
     // A store of its own: no figures can be made of the rows that this test leaves.
     let api = Api::own(&[]).await;
     let (ann, [first, _]) = customer(&api).await;
@@ -200,7 +200,7 @@ async fn a_changed_amount_is_found() {
 }
 
 #[tokio::test]
-async fn an_audit_while_chats_settle_sees_no_difference() {
+async fn audits_during_chats_find_no_difference() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let chats = async {
@@ -225,7 +225,7 @@ async fn an_audit_while_chats_settle_sees_no_difference() {
 }
 
 #[tokio::test]
-async fn every_account_is_listed_once_and_no_address_is_one() {
+async fn accounts_are_listed_once_without_their_addresses() {
     let api = Api::own(&[]).await;
     for name in ["ann", "ben", "cleo"] {
         api.register(serde_json::json!({ "username": name, "email": format!("{name}@example.com"), "password": "secret123" })).await.is(201);

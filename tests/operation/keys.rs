@@ -62,7 +62,7 @@ async fn goes_on(ann: &Person) -> Person {
 }
 
 #[tokio::test]
-async fn a_key_is_rotated_and_the_old_one_withdrawn_while_the_server_runs() {
+async fn keys_are_rotated_while_the_server_runs() {
     let folder = Folder::new();
     let api = Api::in_folder(folder.path()).await;
     let clock = &api.server().clock;
@@ -141,7 +141,7 @@ async fn second_after(api: &Api) {
 }
 
 #[tokio::test]
-async fn the_old_key_ends_by_itself_when_the_last_token_that_it_signed_has_ended() {
+async fn old_keys_expire_with_their_last_token() {
     let folder = Folder::new();
     let api = Api::in_folder(folder.path()).await;
     let ann = api.person("ann").await;
@@ -158,7 +158,7 @@ async fn the_old_key_ends_by_itself_when_the_last_token_that_it_signed_has_ended
 }
 
 #[tokio::test]
-async fn a_key_is_rotated_where_nothing_runs_and_the_next_run_signs_with_it() {
+async fn keys_rotated_offline_sign_in_the_next_run() {
     let folder = Folder::new();
     assert_eq!(manage(&folder, &["keys"]).await, (true, "No key has been published yet.\n".into()));
     let secret = || std::fs::read_to_string(format!("{}/signing-secret", folder.path())).unwrap();
@@ -222,7 +222,7 @@ async fn secrets_manager(secret: Arc<Mutex<Option<String>>>) -> String {
 const ARN: &str = "arn:aws:secretsmanager:eu-central-1:1:secret:signing";
 
 #[tokio::test]
-async fn a_function_takes_a_new_secret_from_secrets_manager_within_five_minutes() {
+async fn functions_load_new_secrets_within_five_minutes() {
     let api = Api::own(&[]).await;
     let warm = &api.server().apps["login"];
     let ann = api.person("ann").await;
@@ -266,7 +266,7 @@ async fn a_function_takes_a_new_secret_from_secrets_manager_within_five_minutes(
 }
 
 #[tokio::test]
-async fn a_secret_that_nothing_keeps_is_not_rotated() {
+async fn secrets_that_are_not_stored_cannot_be_rotated() {
     let folder = Folder::new();
     let api = Api::in_folder(folder.path()).await;
     let run = |secret: &'static str| {

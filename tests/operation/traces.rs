@@ -51,7 +51,7 @@ fn names(calls: &[Span]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_chat_is_one_trace_of_the_request_the_store_and_the_ai_whose_id_is_in_the_log() {
+async fn a_chat_is_one_trace_with_its_id_in_the_log() {
     let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[collector.setting()]).await;
     let ann = api.person("ann").await;
@@ -98,7 +98,7 @@ async fn a_chat_is_one_trace_of_the_request_the_store_and_the_ai_whose_id_is_in_
 }
 
 #[tokio::test]
-async fn a_stream_is_a_trace_that_ends_with_it() {
+async fn traces_of_streams_end_with_the_stream() {
     let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[collector.setting()]).await;
     let ann = api.person("ann").await;
@@ -110,7 +110,7 @@ async fn a_stream_is_a_trace_that_ends_with_it() {
 }
 
 #[tokio::test]
-async fn failures_are_in_the_span_of_what_failed() {
+async fn failures_are_recorded_in_their_span() {
     let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[collector.setting(), ("AI_PROVIDER", "scripted,echo")]).await;
     let ann = api.person("ann").await;
@@ -180,7 +180,7 @@ async fn calls_of_a_chat(api: &Api, ann: &Person) -> usize {
 }
 
 #[tokio::test]
-async fn without_a_collector_nothing_is_traced_and_with_one_the_store_is_called_as_often() {
+async fn tracing_needs_a_collector_and_adds_no_store_calls() {
     let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
@@ -196,7 +196,7 @@ async fn without_a_collector_nothing_is_traced_and_with_one_the_store_is_called_
 }
 
 #[tokio::test]
-async fn what_is_not_drawn_is_not_sent_but_has_an_id_in_the_log() {
+async fn unsampled_traces_are_not_sent_but_have_an_id_in_the_log() {
     let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[collector.setting(), ("TRACES_SAMPLING", "0")]).await;
     log::clear();
@@ -208,7 +208,7 @@ async fn what_is_not_drawn_is_not_sent_but_has_an_id_in_the_log() {
 }
 
 #[tokio::test]
-async fn a_callers_trace_is_continued_and_a_hostile_one_is_ignored() {
+async fn valid_traceparents_are_continued_and_hostile_ones_ignored() {
     let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[collector.setting()]).await;
     let asked = async |headers: &[(&str, &str)]| {
@@ -257,7 +257,7 @@ async fn a_callers_trace_is_continued_and_a_hostile_one_is_ignored() {
 }
 
 #[tokio::test]
-async fn a_collector_that_refuses_fails_no_request_and_is_logged_once_per_function() {
+async fn failing_collectors_fail_no_request_and_are_logged_once() {
     let collector = Collector::start(CollectorMode::Refuses).await;
     let api = Api::own(&[collector.setting()]).await;
     for _ in 0..5 {
@@ -278,7 +278,7 @@ async fn a_collector_that_refuses_fails_no_request_and_is_logged_once_per_functi
 }
 
 #[tokio::test]
-async fn a_collector_that_hangs_or_is_down_holds_up_no_reply() {
+async fn slow_or_missing_collectors_delay_no_reply() {
     let hanging = Collector::start(CollectorMode::Hangs).await;
     // Nothing listens on this port.
     for endpoint in [hanging.url.as_str(), "http://127.0.0.1:1"] {
@@ -297,7 +297,7 @@ async fn a_collector_that_hangs_or_is_down_holds_up_no_reply() {
 }
 
 #[tokio::test]
-async fn spans_have_no_secret_no_name_and_no_text_and_only_documented_attributes() {
+async fn spans_have_only_documented_attributes_and_no_secrets() {
     let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[collector.setting()]).await;
     let address = "Very.Private@example.com";
@@ -339,7 +339,7 @@ async fn spans_have_no_secret_no_name_and_no_text_and_only_documented_attributes
 }
 
 #[tokio::test]
-async fn scheduled_work_and_e_mails_are_traces_of_their_own() {
+async fn scheduled_work_and_e_mails_have_their_own_traces() {
     let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[collector.setting()]).await;
     let address = "ann@example.com";
@@ -356,7 +356,7 @@ async fn scheduled_work_and_e_mails_are_traces_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_lambda_function_continues_lambdas_trace() {
+async fn lambda_functions_continue_the_lambda_trace() {
     let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[]).await;
     let store = ("DYNAMODB_ENDPOINT", api.dynamodb.as_str());
@@ -386,7 +386,7 @@ async fn a_lambda_function_continues_lambdas_trace() {
 }
 
 #[tokio::test]
-async fn cargo_run_sends_traces_if_its_environment_names_a_collector() {
+async fn cargo_run_sends_traces_if_a_collector_is_set() {
     let collector = Collector::start(CollectorMode::Accepts).await;
     let mut program = command(&["--port", "0", "--memory"]);
     program.env("TRACES_ENDPOINT", &collector.url);

@@ -9,7 +9,7 @@ use crate::support::client::{Api, unique};
 use crate::support::log;
 
 #[tokio::test]
-async fn whatever_happens_to_an_account_is_a_line_with_time_request_account_and_address() {
+async fn account_events_are_logged_with_request_account_and_address() {
     log::clear();
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;

@@ -98,7 +98,7 @@ async fn all((reply, first): (Response, String)) -> Vec<(String, Value)> {
 }
 
 #[tokio::test]
-async fn a_stopped_answer_ends_within_two_seconds_and_what_was_heard_is_stored_and_charged_once() {
+async fn stopped_answers_end_in_two_seconds_and_are_charged_once() {
     let api = Api::own(&PATIENT).await;
     let ann = api.person("ann").await;
     let stream = ann.hears_chat("k1", "!hold one two three").await;
@@ -134,7 +134,7 @@ async fn a_stopped_answer_ends_within_two_seconds_and_what_was_heard_is_stored_a
 }
 
 #[tokio::test]
-async fn the_connection_to_the_ai_is_closed_with_the_answer() {
+async fn stopping_closes_the_connection_to_the_provider() {
     let ai = CountingAi::start().await;
     let settings = [&PATIENT[..1], &ai.settings()].concat();
     let api = Api::own(&settings).await;
@@ -165,7 +165,7 @@ async fn the_connection_to_the_ai_is_closed_with_the_answer() {
 }
 
 #[tokio::test]
-async fn a_stop_that_comes_again_or_after_the_answer_changes_nothing_and_says_that_it_has_ended() {
+async fn late_and_repeated_stops_change_nothing() {
     let api = Api::own(&PATIENT).await;
     let ann = api.person("ann").await;
     let stream = ann.hears_chat("k1", "!hold one two three").await;
@@ -191,7 +191,7 @@ async fn a_stop_that_comes_again_or_after_the_answer_changes_nothing_and_says_th
 }
 
 #[tokio::test]
-async fn a_stream_stopped_before_it_begins_costs_nothing() {
+async fn streams_stopped_before_they_begin_cost_nothing() {
     let api = Api::own(&PATIENT).await;
     next_minute(&api);
     let ann = api.person("ann").await;
@@ -208,7 +208,7 @@ async fn a_stream_stopped_before_it_begins_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_stopped_whole_answer_is_charged_and_replayed() {
+async fn stopped_whole_answers_are_charged_and_replayed() {
     let api = Api::own(&PATIENT).await;
     next_minute(&api);
     let ann = api.person("ann").await;
@@ -231,7 +231,7 @@ async fn a_stopped_whole_answer_is_charged_and_replayed() {
 }
 
 #[tokio::test]
-async fn a_stopped_stream_of_a_long_prompt_is_charged() {
+async fn stopped_streams_of_long_prompts_are_charged() {
     let api = Api::own(&PATIENT).await;
     next_minute(&api);
     let ann = api.person("ann").await;
@@ -270,7 +270,7 @@ async fn eighty_three_stops_cost_eighty_three_messages() {
 
 /// A client gets as much as it can for nothing in a day, as docs/internals/security.md counts it.
 #[tokio::test]
-async fn a_day_has_a_limited_number_of_refunds() {
+async fn refunds_are_limited_per_day() {
     let settings = [
         ("REFUNDS_PER_DAY", "6"),
         ("REFUNDS_PER_MINUTE", "2"),
@@ -313,7 +313,7 @@ async fn a_day_has_a_limited_number_of_refunds() {
 }
 
 #[tokio::test]
-async fn stopping_is_no_free_use_of_the_ai() {
+async fn stopping_gives_no_free_use_of_the_ai() {
     let api = Api::own(&[PATIENT[0], ("REFUNDS_PER_MINUTE", "2")]).await;
     next_minute(&api);
     let ann = api.person("ann").await;
@@ -329,7 +329,7 @@ async fn stopping_is_no_free_use_of_the_ai() {
 }
 
 #[tokio::test]
-async fn nobody_stops_what_is_unknown_of_another_kind_or_somebody_elses() {
+async fn unknown_and_foreign_requests_cannot_be_stopped() {
     let api = Api::own(&PATIENT).await;
     let (ann, ben) = (api.administrator("ann").await, api.person("ben").await);
     let stream = ann.hears_chat("k1", "!words 400 one two three four five").await;
@@ -349,7 +349,7 @@ async fn nobody_stops_what_is_unknown_of_another_kind_or_somebody_elses() {
 }
 
 #[tokio::test]
-async fn a_body_names_the_key() {
+async fn stop_bodies_name_the_idempotency_key() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     for body in [
@@ -371,7 +371,7 @@ async fn a_body_names_the_key() {
 }
 
 #[tokio::test]
-async fn an_answer_whose_reader_has_gone_is_stopped_too() {
+async fn answers_without_a_reader_can_be_stopped() {
     let api = Api::own(&PATIENT).await;
     let ann = api.person("ann").await;
     let (reply, _) = ann.hears_chat("k1", "!words 400 one two three four five six").await;
@@ -389,7 +389,7 @@ async fn an_answer_whose_reader_has_gone_is_stopped_too() {
 }
 
 #[tokio::test]
-async fn of_a_stop_and_the_end_of_an_answer_one_wins_and_the_charge_is_one() {
+async fn a_stop_at_the_end_of_an_answer_is_charged_once() {
     let api = Api::own(&PATIENT).await;
     let ann = api.person("ann").await;
     let words: Vec<String> = (0..20).map(|number| format!("word{number}")).collect();
@@ -424,7 +424,7 @@ async fn of_a_stop_and_the_end_of_an_answer_one_wins_and_the_charge_is_one() {
 }
 
 #[tokio::test]
-async fn openais_clients_read_of_a_stopped_completion_that_it_is_too_short() {
+async fn stopped_completions_have_the_finish_reason_length() {
     let api = Api::own(&PATIENT).await;
     let ann = api.person("ann").await;
     let turns = json!([{ "role": "user", "content": "!hold one two three" }]);
@@ -452,7 +452,7 @@ async fn openais_clients_read_of_a_stopped_completion_that_it_is_too_short() {
 }
 
 #[tokio::test]
-async fn a_program_stops_a_response_with_its_api_key_and_reads_that_it_is_incomplete() {
+async fn programs_stop_responses_by_api_key_and_read_incomplete() {
     let api = Api::own(&PATIENT).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let of = async |person: &Person| person.using(Program::of(person).await.key);
@@ -490,8 +490,7 @@ async fn a_program_stops_a_response_with_its_api_key_and_reads_that_it_is_incomp
 }
 
 #[tokio::test]
-async fn a_function_that_dies_after_the_stop_charges_nothing_and_after_the_lease_there_is_no_answer()
- {
+async fn stopped_answers_of_dead_functions_cost_nothing() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let function = Instance::scripted("chat_stream", &api.dynamodb).await;
@@ -517,7 +516,7 @@ async fn a_function_that_dies_after_the_stop_charges_nothing_and_after_the_lease
 }
 
 #[tokio::test]
-async fn the_real_functions_stop_an_answer() {
+async fn the_lambda_binaries_stop_answers() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let mut answers = Instance::scripted("chat_stream", &api.dynamodb).await;

@@ -124,7 +124,7 @@ fn fields(body: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_page_is_given_an_access_token_and_its_browser_a_cookie() {
+async fn pages_get_an_access_token_and_browsers_a_cookie() {
     let api = Api::start().await;
     let mut page = Page::of(&api);
     let ann = page.register().await;
@@ -152,7 +152,7 @@ async fn a_page_is_given_an_access_token_and_its_browser_a_cookie() {
 }
 
 #[tokio::test]
-async fn a_cookie_gives_the_next_access_token_and_is_replaced() {
+async fn cookies_are_replaced_at_each_refresh() {
     let api = Api::start().await;
     let mut page = Page::of(&api);
     let ann = page.register().await;
@@ -189,7 +189,7 @@ async fn two_tabs_that_refresh_at_once_share_the_next_cookie() {
 }
 
 #[tokio::test]
-async fn a_cookie_lives_as_long_as_its_session() {
+async fn cookies_live_as_long_as_their_session() {
     let api = Api::own(&[]).await;
     let mut page = Page::of(&api);
     let seconds = |answer: &Answer| {
@@ -211,7 +211,7 @@ async fn a_cookie_lives_as_long_as_its_session() {
 
 /// Another site can make a browser send the cookies, but not this header.
 #[tokio::test]
-async fn without_the_header_a_cookie_is_neither_read_nor_set() {
+async fn without_the_header_cookies_are_neither_read_nor_set() {
     let api = Api::start().await;
     let mut page = Page::of(&api);
     let ann = page.register().await;
@@ -260,7 +260,7 @@ async fn without_the_header_a_cookie_is_neither_read_nor_set() {
 }
 
 #[tokio::test]
-async fn a_page_without_a_good_cookie_has_no_session() {
+async fn pages_without_a_valid_cookie_have_no_session() {
     let api = Api::start().await;
     let mut page = Page::of(&api);
     for body in [json!({}), json!({ "refresh": null }), json!({ "refresh": "" })] {
@@ -291,7 +291,7 @@ async fn a_page_without_a_good_cookie_has_no_session() {
 }
 
 #[tokio::test]
-async fn what_ends_a_session_clears_its_cookie() {
+async fn ending_a_session_clears_its_cookie() {
     let api = Api::start().await;
     let mut page = Page::of(&api);
     for end in ["logout", "deletion", "reset"] {
@@ -345,7 +345,7 @@ async fn what_ends_a_session_clears_its_cookie() {
 }
 
 #[tokio::test]
-async fn a_registration_that_is_sent_again_has_its_cookie_again() {
+async fn retried_registrations_set_the_cookie_again() {
     let api = Api::start().await;
     let mut page = Page::of(&api);
     let registration = json!({ "username": unique("ann"), "password": "secret123" });
@@ -362,7 +362,7 @@ async fn a_registration_that_is_sent_again_has_its_cookie_again() {
 }
 
 #[tokio::test]
-async fn with_tls_a_cookie_belongs_to_one_host_alone() {
+async fn cookies_with_tls_are_bound_to_one_host() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     // As an event of API Gateway: the local server refuses such a host.
@@ -414,7 +414,7 @@ async fn with_tls_a_cookie_belongs_to_one_host_alone() {
 }
 
 #[tokio::test]
-async fn not_even_a_listed_origin_may_ask_for_cookies() {
+async fn listed_origins_cannot_ask_for_cookies() {
     let api = Api::own(&[("ALLOWED_ORIGINS", "https://app.example.com")]).await;
     let preflight = [
         ("origin", "https://app.example.com"),
@@ -433,7 +433,7 @@ async fn not_even_a_listed_origin_may_ask_for_cookies() {
 }
 
 #[tokio::test]
-async fn a_page_that_logged_in_before_is_let_in_although_strangers_guess() {
+async fn known_pages_log_in_although_strangers_guess() {
     let api = Api::own(&[("LOGIN_ATTEMPTS", "9")]).await;
     let mut page = Page::of(&api);
     let ann = page.register().await;
@@ -458,7 +458,7 @@ async fn a_page_that_logged_in_before_is_let_in_although_strangers_guess() {
 
 /// A browser sends the cookies to every port of the host, and a server there sends what it likes.
 #[tokio::test]
-async fn cookies_are_useless_to_another_port() {
+async fn cookies_are_useless_on_another_port() {
     let api = Api::own(&[("LOGIN_ATTEMPTS", "9")]).await;
     let mut page = Page::of(&api);
     let ann = page.register().await;
@@ -506,7 +506,7 @@ async fn cookies_are_useless_to_another_port() {
 }
 
 #[tokio::test]
-async fn an_old_cookie_is_bound_at_its_next_refresh() {
+async fn old_cookies_are_bound_at_their_next_refresh() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let mut page = Page { kept: Some(ann.refresh.clone()), ..Page::of(&api) };
@@ -520,7 +520,7 @@ async fn an_old_cookie_is_bound_at_its_next_refresh() {
 
 /// Except on loopback, pages that were loaded before keys existed keep working.
 #[tokio::test]
-async fn an_old_page_keeps_working_where_a_host_has_one_port() {
+async fn old_pages_keep_working_on_single_port_hosts() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let refresh = &api.server().functions["token_refresh"];

@@ -141,7 +141,7 @@ async fn grants(person: &Person, route: &Route) {
 }
 
 #[tokio::test]
-async fn a_path_names_its_methods_and_refuses_the_others() {
+async fn paths_list_their_methods_and_refuse_others() {
     let api = Api::start().await;
     for (path, methods) in paths() {
         let expected: BTreeSet<&str> = methods.iter().copied().chain(["OPTIONS"]).collect();
@@ -172,7 +172,7 @@ fn lasting_headers(answer: &Answer) -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn head_has_the_status_and_the_headers_of_get_and_no_body() {
+async fn head_replies_equal_get_without_the_body() {
     let api = Api::start().await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     ann.chat("hi").await.is(200);
@@ -202,7 +202,7 @@ async fn head_has_the_status_and_the_headers_of_get_and_no_body() {
 }
 
 #[tokio::test]
-async fn a_method_that_no_path_takes_does_nothing() {
+async fn unknown_methods_change_nothing() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
@@ -226,7 +226,7 @@ async fn a_method_that_no_path_takes_does_nothing() {
 }
 
 #[tokio::test]
-async fn a_guarded_route_opens_only_to_a_token() {
+async fn guarded_routes_need_a_token() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
@@ -279,7 +279,7 @@ async fn a_guarded_route_opens_only_to_a_token() {
 }
 
 #[tokio::test]
-async fn a_token_is_refused_once_its_session_has_ended_or_its_account_is_deactivated_or_replaced() {
+async fn tokens_of_ended_sessions_or_accounts_are_refused() {
     let api = Api::start().await;
     for end in ["session", "active", "auth_epoch", "id"] {
         let ann = api.person("ann").await;
@@ -306,7 +306,7 @@ async fn a_token_is_refused_once_its_session_has_ended_or_its_account_is_deactiv
 }
 
 #[tokio::test]
-async fn an_administrator_is_let_in_as_every_user_is_and_to_nothing_of_theirs() {
+async fn administrators_use_user_routes_only_for_their_own_data() {
     let api = Api::start().await;
     let (root, ann) = (api.person("root").await, api.person("ann").await);
     api.set(&root, "role", AttributeValue::S("admin".into())).await;
@@ -322,7 +322,7 @@ async fn an_administrator_is_let_in_as_every_user_is_and_to_nothing_of_theirs() 
 }
 
 #[tokio::test]
-async fn the_routes_of_administrators_open_to_them_alone_and_to_no_program() {
+async fn administrator_routes_need_an_administrators_session() {
     let api = Api::start().await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     ann.chat("nobody else's business").await.is(200);
@@ -353,7 +353,7 @@ async fn the_routes_of_administrators_open_to_them_alone_and_to_no_program() {
 }
 
 #[tokio::test]
-async fn an_access_token_opens_every_route_for_an_hour_and_a_minute_of_leeway() {
+async fn access_tokens_expire_after_an_hour_and_a_minute() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     api.server().clock.advance(Duration::from_secs(3600 + 30));
@@ -370,7 +370,7 @@ async fn an_access_token_opens_every_route_for_an_hour_and_a_minute_of_leeway() 
 }
 
 #[tokio::test]
-async fn a_body_may_have_sixty_four_kilobytes_or_two_megabytes_and_not_a_byte_more() {
+async fn bodies_are_limited_to_64_kilobytes_or_2_megabytes() {
     let api = Api::start().await;
     let body = |bytes: usize| format!("{{{}}}", " ".repeat(bytes - 2)).into_bytes();
     for route in posted() {
@@ -386,7 +386,7 @@ async fn a_body_may_have_sixty_four_kilobytes_or_two_megabytes_and_not_a_byte_mo
 }
 
 #[tokio::test]
-async fn only_a_body_that_is_declared_as_json_is_read() {
+async fn only_bodies_declared_as_json_are_read() {
     let api = Api::start().await;
     for route in posted().filter(|route| document::takes_a_body(route)) {
         let send = async |content_type: Option<&str>| {
@@ -425,7 +425,7 @@ async fn only_a_body_that_is_declared_as_json_is_read() {
 }
 
 #[tokio::test]
-async fn a_form_is_read_for_a_session_alone_and_not_from_a_page_that_is_not_listed() {
+async fn forms_are_read_only_for_sessions_and_from_listed_origins() {
     const LISTED: &str = "https://app.example.com";
     let api = Api::own(&[("ALLOWED_ORIGINS", LISTED)]).await;
     let forms = posted().filter(|route| document::takes_a_body(route));
@@ -454,7 +454,7 @@ async fn a_form_is_read_for_a_session_alone_and_not_from_a_page_that_is_not_list
 }
 
 #[tokio::test]
-async fn a_web_page_of_a_listed_origin_may_call_and_no_other() {
+async fn pages_of_listed_origins_may_call_and_others_may_not() {
     const LISTED: [&str; 2] = ["https://app.example.com", "http://localhost:5173"];
     let api = Api::own(&[("ALLOWED_ORIGINS", &LISTED.join(", "))]).await;
     let preflight = |origin| {
@@ -538,7 +538,7 @@ async fn a_web_page_of_a_listed_origin_may_call_and_no_other() {
 }
 
 #[tokio::test]
-async fn without_a_list_no_web_page_may_call() {
+async fn without_listed_origins_no_other_page_may_call() {
     let api = Api::own(&[]).await;
     let answer = api
         .send(
@@ -556,7 +556,7 @@ async fn without_a_list_no_web_page_may_call() {
 }
 
 #[tokio::test]
-async fn an_api_without_its_store_asks_clients_to_retry_and_does_not_say_why() {
+async fn apis_without_their_store_ask_for_a_retry_without_details() {
     let (api, ann) = Api::without_a_store().await;
     let body = json!({
         "amount": 500, "reason": "a test", "active": false, "grants": [{ "user": "no-such-user", "amount": 500 }],
@@ -594,7 +594,7 @@ async fn an_api_without_its_store_asks_clients_to_retry_and_does_not_say_why() {
 }
 
 #[tokio::test]
-async fn what_breaks_inside_stays_inside_and_breaks_no_later_call() {
+async fn internal_failures_are_hidden_and_break_no_later_call() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     api.set(&ann, "tokens", AttributeValue::S("a-broken-item".into())).await;

@@ -55,7 +55,7 @@ async fn opens_nothing(api: &Api, what: &str, token: &str) {
 }
 
 #[tokio::test]
-async fn no_token_opens_anything_that_the_key_did_not_sign() {
+async fn tokens_need_a_signature_by_the_key() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
@@ -133,7 +133,7 @@ async fn no_token_opens_anything_that_the_key_did_not_sign() {
 }
 
 #[tokio::test]
-async fn the_right_signature_opens_nothing_under_a_wrong_header_or_claim() {
+async fn tokens_with_a_wrong_header_or_claim_are_refused() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let before = api.items(&ann.id).await;
@@ -214,7 +214,7 @@ async fn the_right_signature_opens_nothing_under_a_wrong_header_or_claim() {
 }
 
 #[tokio::test]
-async fn a_token_whose_time_is_yet_to_come_opens_nothing() {
+async fn tokens_from_the_future_are_refused() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let (header, claims) = (forge::header(&ann.access), forge::claims(&ann.access));
@@ -225,7 +225,7 @@ async fn a_token_whose_time_is_yet_to_come_opens_nothing() {
 }
 
 #[tokio::test]
-async fn a_token_that_outlives_every_session_opens_nothing() {
+async fn tokens_that_outlive_every_session_are_refused() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let claims = with(&forge::claims(&ann.access), "exp", json!(u64::MAX));
@@ -248,7 +248,7 @@ fn as_others_verify(
 }
 
 #[tokio::test]
-async fn a_verifier_that_compares_no_type_takes_access_tokens_alone() {
+async fn audiences_keep_other_kinds_from_external_verifiers() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let log_in = ann.log_in().await;
@@ -275,7 +275,7 @@ async fn a_verifier_that_compares_no_type_takes_access_tokens_alone() {
 }
 
 #[tokio::test]
-async fn tokens_from_before_each_kind_had_its_audience_hold_until_they_end() {
+async fn tokens_from_before_audiences_are_valid_until_they_expire() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let real = Forge::of(&api);
@@ -292,7 +292,7 @@ async fn tokens_from_before_each_kind_had_its_audience_hold_until_they_end() {
 }
 
 #[tokio::test]
-async fn an_access_token_refreshes_nothing_and_a_refresh_token_opens_nothing() {
+async fn access_and_refresh_tokens_are_not_interchangeable() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let real = Forge::of(&api);
@@ -316,7 +316,7 @@ async fn an_access_token_refreshes_nothing_and_a_refresh_token_opens_nothing() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_json_object_is_refused() {
+async fn bodies_that_are_not_json_objects_are_refused() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
@@ -370,7 +370,7 @@ async fn a_body_that_is_no_json_object_is_refused() {
 }
 
 #[tokio::test]
-async fn a_field_of_the_wrong_type_is_named() {
+async fn fields_of_the_wrong_type_are_named() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
@@ -429,7 +429,7 @@ async fn broken_utf_8_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_name_of_another_alphabet_or_dots_is_its_owners_and_nobody_elses() {
+async fn names_with_other_scripts_or_dots_belong_to_one_owner() {
     let api = Api::start().await;
     // Digits belong to every script; the letters of a unique name are Latin.
     let greek = format!("Ωμέγα-{}", uuid::Uuid::new_v4().as_u128());
@@ -443,7 +443,7 @@ async fn a_name_of_another_alphabet_or_dots_is_its_owners_and_nobody_elses() {
 }
 
 #[tokio::test]
-async fn headers_that_speak_of_other_paths_methods_or_people_change_nothing() {
+async fn headers_cannot_override_path_method_or_user() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     ben.chat("hi").await.is(200);
@@ -495,7 +495,7 @@ async fn headers_that_speak_of_other_paths_methods_or_people_change_nothing() {
 }
 
 #[tokio::test]
-async fn what_the_gateway_refuses_by_itself_looks_like_every_other_refusal() {
+async fn gateway_refusals_look_like_all_other_refusals() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
@@ -529,7 +529,7 @@ async fn what_the_gateway_refuses_by_itself_looks_like_every_other_refusal() {
 }
 
 #[tokio::test]
-async fn a_header_may_have_eight_kilobytes() {
+async fn headers_are_limited_to_eight_kilobytes() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let bearer = ann.bearer();
@@ -548,7 +548,7 @@ async fn a_header_may_have_eight_kilobytes() {
 }
 
 #[tokio::test]
-async fn the_log_knows_the_address_that_called_and_not_what_the_client_says_of_it() {
+async fn the_log_has_the_callers_real_address() {
     log::clear();
     let api = Api::own(&[]).await;
     let headers = [
@@ -568,7 +568,7 @@ async fn the_log_knows_the_address_that_called_and_not_what_the_client_says_of_i
 }
 
 #[tokio::test]
-async fn the_log_holds_no_secret_no_message_and_no_line_that_a_client_wrote() {
+async fn the_log_has_no_secrets_messages_or_forged_lines() {
     log::clear();
     let api = Api::own(&[]).await;
     let password = "correct-horse-battery";

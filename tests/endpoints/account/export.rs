@@ -85,7 +85,7 @@ fn queries(lane: &Lane) -> usize {
 }
 
 #[tokio::test]
-async fn an_export_is_a_file_with_all_of_ones_own_and_nothing_else() {
+async fn exports_contain_all_data_of_the_user_and_no_other() {
     let api = Api::start().await;
     let email = format!("{}@example.com", unique("ann"));
     let ann = api
@@ -162,7 +162,7 @@ async fn an_export_is_a_file_with_all_of_ones_own_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_export_of_nothing_has_empty_lists() {
+async fn exports_of_new_accounts_have_empty_lists() {
     let ann = Api::start().await.person("ann").await;
     let export = ann.export().await;
     assert_eq!([&export["chats"], &export["api_keys"]], [&json!([]), &json!([])]);
@@ -170,7 +170,7 @@ async fn an_export_of_nothing_has_empty_lists() {
 }
 
 #[tokio::test]
-async fn an_export_of_many_pages_has_each_chat_and_row_once() {
+async fn exports_of_many_pages_have_each_item_once() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     for count in [100, 101, 199] {
@@ -184,7 +184,7 @@ async fn an_export_of_many_pages_has_each_chat_and_row_once() {
 }
 
 #[tokio::test]
-async fn an_export_larger_than_any_buffered_reply_arrives_whole() {
+async fn exports_beyond_the_buffered_limit_arrive_whole() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let new = ann.has_chats(150, 60_000).await;
@@ -201,7 +201,7 @@ async fn an_export_larger_than_any_buffered_reply_arrives_whole() {
 }
 
 #[tokio::test]
-async fn no_page_is_read_before_the_client_takes_the_one_before_the_last() {
+async fn exports_read_at_most_one_page_ahead() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     ann.has_chats(150, 60_000).await;
@@ -229,7 +229,7 @@ async fn no_page_is_read_before_the_client_takes_the_one_before_the_last() {
 }
 
 #[tokio::test]
-async fn an_export_that_fails_in_the_middle_is_no_json() {
+async fn failed_exports_are_truncated_json() {
     log::clear();
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
@@ -279,7 +279,7 @@ async fn an_export_that_fails_in_the_middle_is_no_json() {
 }
 
 #[tokio::test]
-async fn an_export_whose_account_is_deleted_meanwhile_has_no_end() {
+async fn exports_are_truncated_if_the_account_is_deleted() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     ann.chat("hi").await.is(200);
@@ -297,7 +297,7 @@ async fn an_export_whose_account_is_deleted_meanwhile_has_no_end() {
 }
 
 #[tokio::test]
-async fn a_writer_that_panics_ends_its_own_reply_and_nothing_else() {
+async fn panics_in_a_writer_end_only_their_reply() {
     log::clear();
     let api = Api::own(&[]).await;
     let handle = async |_: shared::Request| {
@@ -316,7 +316,7 @@ async fn a_writer_that_panics_ends_its_own_reply_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_real_function_streams_and_answers_whole_where_streams_are_not_passed_on() {
+async fn the_lambda_binary_streams_or_buffers_exports() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let new = ann.has_chats(150, 60_000).await;

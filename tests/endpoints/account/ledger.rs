@@ -82,7 +82,7 @@ fn adds_up(rows: &[Value]) {
 }
 
 #[tokio::test]
-async fn a_statement_explains_every_token_newest_first() {
+async fn statements_explain_every_credit_newest_first() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let first = ann.chat("hi").await.is(200);
@@ -119,7 +119,7 @@ async fn a_statement_explains_every_token_newest_first() {
 }
 
 #[tokio::test]
-async fn a_row_shows_its_message_and_the_key_that_sent_it() {
+async fn rows_show_their_message_and_api_key() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let long = format!("Explain\n compound interest {}", "é".repeat(60));
@@ -157,7 +157,7 @@ async fn a_row_shows_its_message_and_the_key_that_sent_it() {
 }
 
 #[tokio::test]
-async fn tokens_that_are_held_or_came_back_have_no_row() {
+async fn held_and_returned_credits_have_no_row() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.chat("!fail").await.expect(502, "ai_failed");
@@ -169,7 +169,7 @@ async fn tokens_that_are_held_or_came_back_have_no_row() {
 }
 
 #[tokio::test]
-async fn users_see_their_own_statement_whatever_they_ask_for() {
+async fn users_see_only_their_own_statement() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     ben.chat("hi").await.is(200);
@@ -185,7 +185,7 @@ async fn users_see_their_own_statement_whatever_they_ask_for() {
 }
 
 #[tokio::test]
-async fn pages_follow_one_another_and_carry_the_balance() {
+async fn pages_are_consecutive_and_carry_the_balance() {
     let api = Api::start().await;
     let ann = Person::with_seven_rows(&api).await;
     let (all, pages) = ann.whole_statement("").await;
@@ -198,7 +198,7 @@ async fn pages_follow_one_another_and_carry_the_balance() {
 }
 
 #[tokio::test]
-async fn a_page_has_twenty_rows_unless_the_client_says_how_many() {
+async fn pages_have_twenty_rows_by_default() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     for _ in 0..20 {
@@ -214,7 +214,7 @@ async fn a_page_has_twenty_rows_unless_the_client_says_how_many() {
 }
 
 #[tokio::test]
-async fn a_row_that_is_written_while_pages_are_read_moves_no_page() {
+async fn rows_written_between_pages_shift_no_page() {
     let api = Api::start().await;
     let ann = Person::with_seven_rows(&api).await;
     let (all, _) = ann.whole_statement("").await;
@@ -227,7 +227,7 @@ async fn a_row_that_is_written_while_pages_are_read_moves_no_page() {
 }
 
 #[tokio::test]
-async fn a_statement_that_is_read_while_chats_settle_adds_up() {
+async fn statements_read_during_settlements_add_up() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let chats = async {
@@ -260,7 +260,7 @@ pub fn csv_line(cells: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn a_statement_is_csv_for_clients_that_ask_for_it() {
+async fn statements_are_csv_on_request() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let chat = ann.chat("=hi").await.is(200)["id"].as_str().unwrap().to_owned();
@@ -323,7 +323,7 @@ async fn a_statement_is_csv_for_clients_that_ask_for_it() {
 }
 
 #[tokio::test]
-async fn an_invalid_page_of_a_statement_is_refused() {
+async fn invalid_page_requests_are_refused() {
     let api = Api::start().await;
     let (ann, ben) = (Person::with_seven_rows(&api).await, Person::with_seven_rows(&api).await);
     for query in [
@@ -365,7 +365,7 @@ fn day(row: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn a_statement_of_some_days_has_their_rows_with_the_balances_of_the_whole_one() {
+async fn statements_of_a_span_keep_the_running_balance() {
     let api = Api::own(&[]).await;
     let mut ann = Person::with_seven_rows(&api).await;
     for chats in [1, 2] {
@@ -413,7 +413,7 @@ async fn a_statement_of_some_days_has_their_rows_with_the_balances_of_the_whole_
 }
 
 #[tokio::test]
-async fn days_that_a_statement_can_not_have_are_refused_by_name() {
+async fn invalid_days_are_refused_by_name() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     for (query, field) in [
@@ -456,7 +456,7 @@ fn months_of(rows: &[Value]) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn the_months_of_a_statement_have_the_totals_of_their_rows_newest_first() {
+async fn months_are_listed_newest_first_with_their_totals() {
     let api = Api::own(&[]).await;
     let mut ann = Person::with_seven_rows(&api).await;
     // Every month of these has a row, except one.
@@ -490,7 +490,7 @@ async fn the_months_of_a_statement_have_the_totals_of_their_rows_newest_first() 
 }
 
 #[tokio::test]
-async fn a_request_reads_two_thousand_rows_at_most_and_the_next_one_goes_on() {
+async fn requests_read_at_most_two_thousand_rows() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     ann.chat("hi").await.is(200);

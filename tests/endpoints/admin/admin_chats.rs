@@ -101,7 +101,7 @@ async fn messages_are_searched_by_text_user_and_day() {
 }
 
 #[tokio::test]
-async fn a_search_looks_at_some_messages_and_goes_on_with_the_next_page() {
+async fn searches_are_bounded_and_continue_on_the_next_page() {
     let api = at_noon().await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let first = Day::from_millis(api.server().clock.millis()).begins();
@@ -126,7 +126,7 @@ async fn a_search_looks_at_some_messages_and_goes_on_with_the_next_page() {
 }
 
 #[tokio::test]
-async fn an_operator_can_close_the_search_or_all_messages_to_administrators() {
+async fn operators_can_disable_the_search_or_all_messages() {
     for (access, listed, searched) in
         [("off", false, false), ("read", true, false), ("search", true, true), ("", true, true)]
     {
@@ -166,7 +166,7 @@ async fn an_operator_can_close_the_search_or_all_messages_to_administrators() {
 }
 
 #[tokio::test]
-async fn administrators_read_one_message_by_its_id() {
+async fn administrators_read_a_message_by_its_id() {
     let api = Api::own(&[]).await;
     let (root, ann, ben) =
         (api.administrator("root").await, api.person("ann").await, api.person("ben").await);

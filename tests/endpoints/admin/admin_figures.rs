@@ -8,7 +8,7 @@ use crate::support::client::{Api, DAY, GRANT, PRICE, Person};
 use crate::support::world::put;
 
 #[tokio::test]
-async fn all_accounts_are_summed_up_once_a_day() {
+async fn a_census_sums_up_all_accounts_daily() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let (ann, ben, gone) =
@@ -52,7 +52,7 @@ async fn top(root: &Person, query: &str) -> Vec<(Value, u64, u64)> {
 }
 
 #[tokio::test]
-async fn figures_name_the_users_who_spent_the_most_and_those_who_sent_the_most() {
+async fn figures_rank_users_by_spending_and_by_messages() {
     let api = at_noon().await;
     let root = api.administrator("root").await;
     let (ann, ben, gone) =

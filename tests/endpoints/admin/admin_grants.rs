@@ -40,7 +40,7 @@ fn outcomes(reply: &Value) -> String {
 }
 
 #[tokio::test]
-async fn a_preview_says_what_would_come_of_each_grant_and_changes_nothing() {
+async fn previews_show_each_result_and_change_nothing() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let (name, password) = (unique("ann"), "secret123");
@@ -102,7 +102,7 @@ async fn a_preview_says_what_would_come_of_each_grant_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn the_grants_of_a_file_are_made_once_however_often_and_by_whom_it_is_sent() {
+async fn grants_of_a_file_are_made_once_across_retries_and_admins() {
     let api = Api::own(&[]).await;
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let (ann, ben, cat) =
@@ -159,7 +159,7 @@ async fn the_grants_of_a_file_are_made_once_however_often_and_by_whom_it_is_sent
 }
 
 #[tokio::test]
-async fn the_same_grant_is_made_once_whichever_preview_it_follows() {
+async fn equal_grants_are_made_once_after_any_preview() {
     let api = Api::own(&[]).await;
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
@@ -200,7 +200,7 @@ async fn the_same_grant_is_made_once_whichever_preview_it_follows() {
 }
 
 #[tokio::test]
-async fn a_file_that_two_browsers_send_at_once_grants_once() {
+async fn two_browsers_with_one_file_grant_once() {
     let api = Api::own(&[]).await;
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let ann = api.person("ann").await;
@@ -218,7 +218,7 @@ async fn a_file_that_two_browsers_send_at_once_grants_once() {
 }
 
 #[tokio::test]
-async fn administrators_cant_grant_themselves_tokens() {
+async fn administrators_cannot_grant_themselves_credits() {
     let api = Api::own(&[]).await;
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     for amount in [7, -7] {
@@ -242,7 +242,7 @@ async fn administrators_cant_grant_themselves_tokens() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_sent_many_times_at_once_grants_once() {
+async fn parallel_copies_of_a_file_grant_once() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
@@ -262,7 +262,7 @@ async fn a_file_that_is_sent_many_times_at_once_grants_once() {
 }
 
 #[tokio::test]
-async fn the_id_of_a_preview_is_good_for_twelve_hours() {
+async fn preview_ids_expire_after_twelve_hours() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let ann = api.person("ann").await;
@@ -290,7 +290,7 @@ async fn the_id_of_a_preview_is_good_for_twelve_hours() {
 }
 
 #[tokio::test]
-async fn an_invalid_file_names_its_rows_and_makes_no_grant() {
+async fn invalid_files_name_their_rows_and_grant_nothing() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let ann = api.person("ann").await;
@@ -336,7 +336,7 @@ async fn an_invalid_file_names_its_rows_and_makes_no_grant() {
 }
 
 #[tokio::test]
-async fn a_username_that_looks_like_an_accounts_id_gets_none_of_its_grants() {
+async fn usernames_like_account_ids_get_no_foreign_grants() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let gone = api.person("gone").await;

@@ -17,7 +17,7 @@ async fn reasons(root: &Person, query: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_trail_is_filtered_by_action_user_administrator_and_day() {
+async fn the_trail_is_filtered_by_action_user_admin_and_day() {
     let api = at_noon().await;
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
@@ -84,7 +84,7 @@ async fn the_trail_is_filtered_by_action_user_administrator_and_day() {
 }
 
 #[tokio::test]
-async fn a_filter_looks_at_a_bounded_number_of_actions_and_goes_on_from_there() {
+async fn trail_filters_are_bounded_and_continue_on_the_next_page() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     root.changes(&ann, json!({ "active": false, "reason": "spam" })).await.is(200);
@@ -102,7 +102,7 @@ async fn a_filter_looks_at_a_bounded_number_of_actions_and_goes_on_from_there() 
 }
 
 #[tokio::test]
-async fn the_trail_is_csv_for_clients_that_ask_for_it() {
+async fn the_trail_is_csv_on_request() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     root.adjusts(&ann, -5, "=1+1").await.is(201);

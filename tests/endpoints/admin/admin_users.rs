@@ -74,7 +74,7 @@ async fn users_are_filtered_by_role_and_state() {
 }
 
 #[tokio::test]
-async fn details_are_the_balance_what_was_spent_and_when_the_last_message_was_sent() {
+async fn details_have_balance_spending_and_last_message() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let plain = root.admin("users").await.is(200);
@@ -144,7 +144,7 @@ async fn users_are_filtered_by_balance_and_last_message() {
 }
 
 #[tokio::test]
-async fn a_filter_looks_at_a_bounded_number_of_users_and_finds_each_of_them() {
+async fn filters_are_bounded_and_find_every_user() {
     let api = Api::own(&[]).await;
     let (root, rare) = (api.administrator("root").await, api.person("rare").await);
     let ann = api.person("ann").await;
@@ -169,7 +169,7 @@ async fn counts(api: &Api) {
 }
 
 #[tokio::test]
-async fn users_are_sorted_as_the_last_census_has_found_them_and_shown_as_they_are() {
+async fn sorted_users_follow_the_census_and_show_live_data() {
     let api = at_noon().await;
     let root = api.administrator("root").await;
     let (ann, ben, cat) =
@@ -211,7 +211,7 @@ async fn users_are_sorted_as_the_last_census_has_found_them_and_shown_as_they_ar
 }
 
 #[tokio::test]
-async fn a_sorted_list_has_the_first_thousand_users_each_once() {
+async fn sorted_lists_have_the_first_thousand_users_once() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     with_copies(&api, &ann, 2500).await;
@@ -227,7 +227,7 @@ async fn a_sorted_list_has_the_first_thousand_users_each_once() {
 }
 
 #[tokio::test]
-async fn an_account_that_cannot_be_read_stops_no_census() {
+async fn unreadable_accounts_do_not_stop_the_census() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     api.set(&ann, "spent", AttributeValue::S("broken".into())).await;
@@ -237,7 +237,7 @@ async fn an_account_that_cannot_be_read_stops_no_census() {
 }
 
 #[tokio::test]
-async fn a_search_finds_what_is_inside_of_names_and_addresses() {
+async fn searches_match_inside_names_and_addresses() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let person = async |name: &str, email: Option<&str>| {
@@ -266,7 +266,7 @@ async fn a_search_finds_what_is_inside_of_names_and_addresses() {
 }
 
 #[tokio::test]
-async fn a_search_inside_of_names_looks_at_a_bounded_number_and_finds_each_of_them() {
+async fn substring_searches_are_bounded_and_find_every_match() {
     let api = Api::own(&[]).await;
     let (root, rare) = (api.administrator("root").await, api.person("zz-rare").await);
     let ann = api.person("ann").await;

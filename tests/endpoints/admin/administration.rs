@@ -183,7 +183,7 @@ async fn users_are_listed_newest_first_page_by_page() {
 }
 
 #[tokio::test]
-async fn a_list_goes_on_over_empty_months() {
+async fn lists_skip_empty_months() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let ann = api.person("ann").await;
@@ -198,7 +198,7 @@ async fn a_list_goes_on_over_empty_months() {
 }
 
 #[tokio::test]
-async fn what_a_page_costs_does_not_grow_with_what_there_is() {
+async fn page_costs_do_not_grow_with_the_data() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let proxy = Proxy::start(&api.dynamodb).await;
@@ -236,7 +236,7 @@ async fn what_a_page_costs_does_not_grow_with_what_there_is() {
 }
 
 #[tokio::test]
-async fn a_search_finds_names_and_addresses_by_their_beginning_in_any_case() {
+async fn names_and_addresses_are_found_by_prefix_in_any_case() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let somebody = async |name: &str, email: Option<&str>| {
@@ -276,7 +276,7 @@ async fn a_search_finds_names_and_addresses_by_their_beginning_in_any_case() {
 }
 
 #[tokio::test]
-async fn a_user_is_shown_with_balance_reservations_sessions_and_keys() {
+async fn users_are_shown_with_balance_holds_sessions_and_keys() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let ann = api
@@ -332,7 +332,7 @@ async fn a_user_is_shown_with_balance_reservations_sessions_and_keys() {
 }
 
 #[tokio::test]
-async fn an_id_that_no_account_has_is_not_found() {
+async fn unknown_user_ids_are_not_found() {
     let api = Api::own(&[]).await;
     let (root, gone) = (api.administrator("root").await, api.person("gone").await);
     gone.deletes_the_account().await.is(202);
@@ -362,7 +362,7 @@ async fn an_id_that_no_account_has_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_deactivated_user_is_out_at_once_and_comes_back_when_let_in_again() {
+async fn deactivated_users_are_out_until_reactivated() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let key = ann.makes_a_key("a program").await.is(201);
@@ -419,7 +419,7 @@ async fn a_deactivated_user_is_out_at_once_and_comes_back_when_let_in_again() {
 }
 
 #[tokio::test]
-async fn a_change_of_role_ends_all_sessions_and_holds_at_once() {
+async fn role_changes_end_all_sessions_at_once() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     assert_eq!(root.changes(&ann, json!({ "role": "admin" })).await.is(200)["role"], "admin");
@@ -464,7 +464,7 @@ async fn administrators_neither_deactivate_nor_demote_themselves() {
 }
 
 #[tokio::test]
-async fn a_change_of_nothing_writes_nothing_and_an_invalid_one_is_refused() {
+async fn empty_changes_write_nothing_and_invalid_ones_are_refused() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let before = api.items("").await;
@@ -494,7 +494,7 @@ async fn a_change_of_nothing_writes_nothing_and_an_invalid_one_is_refused() {
 }
 
 #[tokio::test]
-async fn of_two_administrators_who_demote_each_other_at_once_one_stays() {
+async fn one_of_two_admins_who_demote_each_other_remains() {
     let api = Api::own(&[]).await;
     let (mut one, mut other) = (api.administrator("one").await, api.administrator("other").await);
     for round in 0..50 {
@@ -524,7 +524,7 @@ async fn of_two_administrators_who_demote_each_other_at_once_one_stays() {
 }
 
 #[tokio::test]
-async fn the_last_administrator_does_not_delete_the_account_and_neither_do_the_last_two_at_once() {
+async fn the_last_administrators_cannot_delete_their_accounts() {
     let api = Api::own(&[]).await;
     // As accounts were before the list of administrators existed.
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
@@ -553,7 +553,7 @@ async fn the_last_administrator_does_not_delete_the_account_and_neither_do_the_l
 }
 
 #[tokio::test]
-async fn an_administrator_that_a_command_makes_is_noted_at_once() {
+async fn administrators_made_by_command_are_audited() {
     let api = Api::own(&[]).await;
     let (name, clock) = (Username::parse(&unique("root")).unwrap(), Clock::default());
     let grant = Credits::ZERO;
@@ -591,7 +591,7 @@ async fn an_administrator_that_a_command_makes_is_noted_at_once() {
 }
 
 #[tokio::test]
-async fn an_adjustment_is_in_the_balance_in_the_statement_and_on_the_trail() {
+async fn adjustments_appear_in_balance_statement_and_trail() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     ann.chat("hi").await.is(200);
@@ -635,7 +635,7 @@ async fn an_adjustment_is_in_the_balance_in_the_statement_and_on_the_trail() {
 }
 
 #[tokio::test]
-async fn an_invalid_adjustment_changes_nothing() {
+async fn invalid_adjustments_change_nothing() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let path = format!("/api/admin/users/{}/adjustments", ann.id);
@@ -665,7 +665,7 @@ async fn an_invalid_adjustment_changes_nothing() {
 }
 
 #[tokio::test]
-async fn an_adjustment_under_a_key_happens_once() {
+async fn keyed_adjustments_happen_once() {
     let api = Api::own(&[]).await;
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
@@ -702,7 +702,7 @@ async fn an_adjustment_under_a_key_happens_once() {
 }
 
 #[tokio::test]
-async fn an_answer_is_refunded_once() {
+async fn answers_are_refunded_once() {
     let api = Api::own(&[]).await;
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
@@ -755,7 +755,7 @@ async fn an_answer_is_refunded_once() {
 }
 
 #[tokio::test]
-async fn a_former_administrator_changes_nothing_any_more() {
+async fn former_administrators_change_nothing() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let ends = [
@@ -794,7 +794,7 @@ async fn a_former_administrator_changes_nothing_any_more() {
 }
 
 #[tokio::test]
-async fn a_statement_shows_administrators_what_its_owner_sees_and_who_did_it() {
+async fn statements_show_administrators_the_actor_of_each_row() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     for amount in [500, -50] {
@@ -847,7 +847,7 @@ async fn a_statement_shows_administrators_what_its_owner_sees_and_who_did_it() {
 }
 
 #[tokio::test]
-async fn administrators_read_a_statement_of_some_days() {
+async fn administrators_read_statements_of_a_span() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     ann.chat("on the first day").await.is(200);
@@ -874,7 +874,7 @@ async fn administrators_read_a_statement_of_some_days() {
 }
 
 #[tokio::test]
-async fn the_chats_of_all_users_or_of_one_are_shown_newest_first() {
+async fn chats_of_all_users_or_of_one_are_newest_first() {
     let api = Api::own(&[]).await;
     let (root, ann, ben) =
         (api.administrator("root").await, api.person("ann").await, api.person("ben").await);
@@ -919,7 +919,7 @@ async fn the_chats_of_all_users_or_of_one_are_shown_newest_first() {
 }
 
 #[tokio::test]
-async fn a_page_of_long_chats_ends_at_about_a_megabyte() {
+async fn pages_of_long_chats_end_near_a_megabyte() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     with_chats(&api, &ann, 60, 60_000).await;
@@ -937,7 +937,7 @@ async fn a_page_of_long_chats_ends_at_about_a_megabyte() {
 }
 
 #[tokio::test]
-async fn a_cursor_is_good_for_its_list_and_its_administrator() {
+async fn cursors_are_bound_to_their_list_and_administrator() {
     let api = Api::own(&[]).await;
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     for amount in [1, 2] {
@@ -984,7 +984,7 @@ async fn a_cursor_is_good_for_its_list_and_its_administrator() {
 }
 
 #[tokio::test]
-async fn figures_count_each_day_and_all_of_them() {
+async fn figures_have_daily_counts_and_totals() {
     let api = at_noon().await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     ann.chat("hi").await.is(200);
@@ -1048,7 +1048,7 @@ async fn figures_count_each_day_and_all_of_them() {
 }
 
 #[tokio::test]
-async fn a_closed_day_is_counted_once() {
+async fn closed_days_are_counted_once() {
     let api = at_noon().await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     ann.chat("hi").await.is(200);
@@ -1088,7 +1088,7 @@ async fn a_closed_day_is_counted_once() {
 }
 
 #[tokio::test]
-async fn figures_that_take_too_long_ask_to_come_again_and_go_on_where_they_were() {
+async fn slow_figures_ask_for_a_retry_and_continue() {
     let api = at_noon().await;
     let root = api.administrator("root").await;
     api.server().clock.advance(Duration::from_secs(3 * 24 * 3600));
@@ -1122,7 +1122,7 @@ async fn figures_that_take_too_long_ask_to_come_again_and_go_on_where_they_were(
 }
 
 #[tokio::test]
-async fn an_export_is_a_file_of_everything_of_its_days_oldest_first() {
+async fn exports_have_all_items_of_their_days_oldest_first() {
     let api = at_noon().await;
     let (root, ann) = (
         api.administrator("root").await,
@@ -1256,7 +1256,7 @@ async fn an_export_is_a_file_of_everything_of_its_days_oldest_first() {
 }
 
 #[tokio::test]
-async fn an_export_of_many_pages_has_each_item_once() {
+async fn exports_of_many_pages_have_each_item_once() {
     let api = at_noon().await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     with_chats(&api, &ann, 330, 10).await;
@@ -1273,7 +1273,7 @@ async fn an_export_of_many_pages_has_each_item_once() {
 }
 
 #[tokio::test]
-async fn an_export_that_is_cut_off_lacks_its_end() {
+async fn truncated_exports_lack_their_end() {
     let api = at_noon().await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     with_chats(&api, &ann, 60, 10).await;

@@ -69,7 +69,7 @@ fn acts(trail: &[Value]) -> Vec<(&str, &str)> {
 }
 
 #[tokio::test]
-async fn a_user_who_is_signed_out_by_an_administrator_is_out_everywhere_and_programs_go_on() {
+async fn signing_a_user_out_ends_sessions_and_keeps_api_keys() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let (ann, address) = with_address(&api).await;
@@ -107,8 +107,7 @@ async fn a_user_who_is_signed_out_by_an_administrator_is_out_everywhere_and_prog
 }
 
 #[tokio::test]
-async fn an_administrator_revokes_the_keys_of_a_user_one_by_one_or_all_at_once_and_sessions_go_on()
-{
+async fn revoking_keys_one_by_one_or_all_keeps_sessions() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let mut keys = Vec::new();
@@ -154,7 +153,7 @@ async fn an_administrator_revokes_the_keys_of_a_user_one_by_one_or_all_at_once_a
 }
 
 #[tokio::test]
-async fn a_key_of_another_user_or_of_no_one_is_not_found_and_stays() {
+async fn foreign_and_unknown_keys_are_not_found_and_stay() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let ben = api.person("ben").await;
@@ -170,7 +169,7 @@ async fn a_key_of_another_user_or_of_no_one_is_not_found_and_stays() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_made_while_all_are_revoked_is_either_revoked_or_valid_and_counted() {
+async fn keys_created_during_a_revocation_are_ended_or_counted() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     for _ in 0..5 {
@@ -190,7 +189,7 @@ async fn a_key_that_is_made_while_all_are_revoked_is_either_revoked_or_valid_and
 }
 
 #[tokio::test]
-async fn a_user_is_sent_a_link_for_a_new_password_and_the_old_one_holds_until_it_is_used() {
+async fn forced_resets_keep_the_old_password_until_used() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let (ann, address) = with_address(&api).await;
@@ -214,7 +213,7 @@ async fn a_user_is_sent_a_link_for_a_new_password_and_the_old_one_holds_until_it
 }
 
 #[tokio::test]
-async fn an_address_gets_at_most_one_reset_a_minute_whoever_requests_it() {
+async fn addresses_get_at_most_one_reset_a_minute_from_anyone() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let (ann, address) = with_address(&api).await;
@@ -232,7 +231,7 @@ async fn an_address_gets_at_most_one_reset_a_minute_whoever_requests_it() {
 }
 
 #[tokio::test]
-async fn an_account_without_an_address_or_deactivated_is_sent_no_reset() {
+async fn accounts_without_address_or_deactivated_get_no_reset() {
     let api = Api::own(&[]).await;
     let (root, ben) = (api.administrator("root").await, api.person("ben").await);
     let (ann, _) = with_address(&api).await;
@@ -246,7 +245,7 @@ async fn an_account_without_an_address_or_deactivated_is_sent_no_reset() {
 }
 
 #[tokio::test]
-async fn a_user_whom_an_administrator_deletes_is_gone_like_one_who_left_and_the_ledger_stays() {
+async fn deleted_users_are_erased_and_their_ledger_remains() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let [(ann, address), (other, _)] = [with_address(&api).await, with_address(&api).await];
@@ -289,7 +288,7 @@ async fn a_user_whom_an_administrator_deletes_is_gone_like_one_who_left_and_the_
 }
 
 #[tokio::test]
-async fn of_two_administrators_who_delete_each_other_at_once_one_stays() {
+async fn one_of_two_admins_who_delete_each_other_remains() {
     let api = Api::own(&[]).await;
     let mut root = api.administrator("root").await;
     for _ in 0..10 {
@@ -308,7 +307,7 @@ async fn of_two_administrators_who_delete_each_other_at_once_one_stays() {
 }
 
 #[tokio::test]
-async fn administrators_do_not_intervene_in_their_own_account() {
+async fn administrators_cannot_intervene_in_their_own_account() {
     let api = Api::own(&[]).await;
     let (root, _) = (api.administrator("root").await, api.administrator("other").await);
     let before = api.items("").await;
@@ -321,7 +320,7 @@ async fn administrators_do_not_intervene_in_their_own_account() {
 }
 
 #[tokio::test]
-async fn an_intervention_in_no_account_or_for_no_reason_that_can_be_shown_is_refused() {
+async fn interventions_need_an_account_and_a_printable_reason() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let gone = api.person("gone").await;
@@ -346,7 +345,7 @@ async fn an_intervention_in_no_account_or_for_no_reason_that_can_be_shown_is_ref
 }
 
 #[tokio::test]
-async fn a_former_administrator_intervenes_in_nothing_any_more() {
+async fn former_administrators_cannot_intervene() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let (ann, _) = with_address(&api).await;

@@ -96,7 +96,7 @@ async fn log_in_from(api: &Api, address: &str, login: &str, password: &str) -> (
 }
 
 #[tokio::test]
-async fn strangers_have_thirteen_guesses_at_once_and_then_one_after_each_pause() {
+async fn strangers_have_thirteen_guesses_then_one_per_pause() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     api.moves(&ann).await;
@@ -127,8 +127,7 @@ async fn strangers_have_thirteen_guesses_at_once_and_then_one_after_each_pause()
 }
 
 #[tokio::test]
-async fn a_burst_of_wrong_passwords_keeps_out_neither_a_device_nor_a_network_that_logged_in_before()
-{
+async fn wrong_passwords_do_not_block_known_devices_or_networks() {
     let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "1000")]).await;
     begin_an_hour(&api);
     let (ann, right) = (api.person("ann").await, RIGHT);
@@ -174,7 +173,7 @@ async fn a_burst_of_wrong_passwords_keeps_out_neither_a_device_nor_a_network_tha
 }
 
 #[tokio::test]
-async fn a_device_token_counts_for_its_account_alone_until_all_sessions_are_ended() {
+async fn device_tokens_count_for_one_account_until_sessions_end() {
     let api = Api::own(&[]).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let registered = json!({ "username": unique("cat"), "password": RIGHT });
@@ -233,7 +232,7 @@ async fn a_device_token_counts_for_its_account_alone_until_all_sessions_are_ende
 }
 
 #[tokio::test]
-async fn registering_makes_a_network_known() {
+async fn registrations_make_a_network_known() {
     let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "1000")]).await;
     begin_an_hour(&api);
     let (home, away, evil) = ("203.0.113.7", "198.51.100.7", "192.0.2.66");
@@ -269,7 +268,7 @@ async fn registering_makes_a_network_known() {
 }
 
 #[tokio::test]
-async fn a_right_password_waits_a_minute_at_a_known_network() {
+async fn known_networks_wait_a_minute_between_guesses() {
     let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "1000")]).await;
     begin_an_hour(&api);
     let home = "203.0.113.7";
@@ -287,7 +286,7 @@ async fn a_right_password_waits_a_minute_at_a_known_network() {
 }
 
 #[tokio::test]
-async fn guesses_from_a_known_network_are_as_documented() {
+async fn guesses_from_known_networks_match_the_documentation() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let (store, config) = (api.store(), &*api.issuing("login").accounts);
@@ -314,7 +313,7 @@ async fn guesses_from_a_known_network_are_as_documented() {
 }
 
 #[tokio::test]
-async fn a_thief_of_one_session_blocks_the_password_of_no_other() {
+async fn a_stolen_session_blocks_no_other_password() {
     let api = Api::own(&[]).await;
     let stolen = api.person("ann").await;
     let ann = stolen.elsewhere("the owner's").await;
@@ -381,8 +380,7 @@ async fn guesses_in_a_day(api: &Api, networks: usize, logins: &[String]) -> usiz
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_one_a_hundred_and_ten_thousand_networks_no_attacker_has_more_guesses_a_day_than_are_documented()
- {
+async fn no_number_of_networks_exceeds_the_documented_guesses() {
     for (networks, accounts) in [(1, 1), (1, 5), (100, 1), (100, 5), (10_000, 5)] {
         let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "5")]).await;
         let logins: Vec<String> = (0..accounts)
@@ -403,7 +401,7 @@ async fn of_one_a_hundred_and_ten_thousand_networks_no_attacker_has_more_guesses
 }
 
 #[tokio::test]
-async fn of_a_thousand_guesses_at_once_thirteen_are_checked_at_most() {
+async fn thirteen_of_a_thousand_parallel_guesses_are_checked() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     api.moves(&ann).await;
@@ -425,7 +423,7 @@ async fn of_a_thousand_guesses_at_once_thirteen_are_checked_at_most() {
 }
 
 #[tokio::test]
-async fn a_locked_account_and_an_unknown_name_answer_alike_and_a_right_password_does_not_show() {
+async fn locked_accounts_and_unknown_names_look_alike() {
     let api = Api::own(&[("LOGIN_ATTEMPTS", "9")]).await;
     let (ann, gone) = (api.person("ann").await, api.person("gone").await);
     api.moves(&ann).await;
@@ -459,7 +457,7 @@ async fn a_locked_account_and_an_unknown_name_answer_alike_and_a_right_password_
 }
 
 #[tokio::test]
-async fn an_account_that_is_found_by_name_and_by_address_has_no_more_guesses_for_it() {
+async fn accounts_found_by_name_and_address_share_one_limit() {
     let api = Api::own(&[("LOGIN_ATTEMPTS", "30")]).await;
     let email = format!("{}@example.com", unique("ann"));
     let ann = api
@@ -492,7 +490,7 @@ async fn owners_guesses(owner: &Person) -> u32 {
 }
 
 #[tokio::test]
-async fn no_log_in_keeps_an_owner_from_using_the_password_and_a_reset_opens_all() {
+async fn log_in_limits_leave_other_uses_and_resets_lift_them() {
     let api = Api::own(&[("LOGIN_ATTEMPTS", "9")]).await;
     let email = format!("{}@example.com", unique("ann"));
     let ann = api
@@ -533,7 +531,7 @@ async fn no_log_in_keeps_an_owner_from_using_the_password_and_a_reset_opens_all(
 }
 
 #[tokio::test]
-async fn an_address_gets_a_limited_number_of_mails_an_hour_from_all_accounts_together() {
+async fn addresses_get_a_limited_number_of_e_mails_an_hour() {
     let api = Api::own(&[]).await;
     begin_an_hour(&api);
     let address = format!("{}@example.com", unique("victim"));
@@ -574,7 +572,7 @@ async fn an_address_gets_a_limited_number_of_mails_an_hour_from_all_accounts_tog
 }
 
 #[tokio::test]
-async fn failures_are_forgotten_after_a_day_without_any_or_when_the_account_is_unlocked() {
+async fn failures_are_forgotten_after_a_day_or_by_unlocking() {
     let api = Api::own(&[("LOGIN_ATTEMPTS", "9")]).await;
     let email = format!("{}@example.com", unique("ann"));
     let ann = api
@@ -614,7 +612,7 @@ async fn failures_are_forgotten_after_a_day_without_any_or_when_the_account_is_u
 }
 
 #[tokio::test]
-async fn sixty_four_right_log_ins_at_once_are_all_let_in_where_one_was_before() {
+async fn sixty_four_parallel_right_log_ins_all_succeed() {
     let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "64")]).await;
     let ann = api.person("ann").await;
     ann.log_in().await.is(200);
@@ -626,8 +624,7 @@ async fn sixty_four_right_log_ins_at_once_are_all_let_in_where_one_was_before() 
 }
 
 #[tokio::test]
-async fn an_address_may_fail_three_times_an_hour_whatever_it_calls_itself_and_a_right_password_gets_through()
- {
+async fn ip_addresses_have_three_failures_an_hour_for_all_names() {
     let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "3")]).await;
     begin_an_hour(&api);
     let ann = api.person("ann").await;
@@ -673,7 +670,7 @@ async fn an_address_may_fail_three_times_an_hour_whatever_it_calls_itself_and_a_
 }
 
 #[tokio::test]
-async fn an_address_that_is_stopped_stops_no_other_address() {
+async fn a_blocked_address_blocks_no_other_address() {
     let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "3")]).await;
     begin_an_hour(&api);
     let ann = api.person("ann").await;
@@ -686,7 +683,7 @@ async fn an_address_that_is_stopped_stops_no_other_address() {
 }
 
 #[tokio::test]
-async fn an_ipv6_address_counts_as_its_network() {
+async fn ipv6_addresses_count_as_their_network() {
     let api =
         Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "3"), ("REGISTRATIONS_PER_ADDRESS", "2")]).await;
     begin_an_hour(&api);
@@ -725,7 +722,7 @@ async fn an_ipv6_address_counts_as_its_network() {
 }
 
 #[tokio::test]
-async fn without_a_limit_per_address_nothing_is_counted() {
+async fn without_an_address_limit_nothing_is_counted() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     log_in(&api, &ann.name, WRONG).await.expect(401, "invalid_credentials");
@@ -734,7 +731,7 @@ async fn without_a_limit_per_address_nothing_is_counted() {
 }
 
 #[tokio::test]
-async fn an_address_registers_a_limited_number_of_accounts_in_an_hour() {
+async fn addresses_register_a_limited_number_of_accounts_an_hour() {
     let api = Api::own(&[("REGISTRATIONS_PER_ADDRESS", "3")]).await;
     begin_an_hour(&api);
     let registration = |name: &str| json!({ "username": name, "password": RIGHT });
@@ -776,7 +773,7 @@ async fn an_address_registers_a_limited_number_of_accounts_in_an_hour() {
 }
 
 #[tokio::test]
-async fn of_twenty_registrations_at_once_an_address_gets_its_share() {
+async fn parallel_registrations_stay_within_the_address_limit() {
     let api = Api::own(&[("REGISTRATIONS_PER_ADDRESS", "7")]).await;
     begin_an_hour(&api);
     let answers = join_all(
@@ -795,7 +792,7 @@ async fn of_twenty_registrations_at_once_an_address_gets_its_share() {
 }
 
 #[tokio::test]
-async fn what_is_sent_again_since_its_reply_was_lost_counts_once() {
+async fn retries_after_a_lost_reply_count_once() {
     let store = Api::own(&[]).await;
     let proxy = Proxy::start(&store.dynamodb).await;
     let wire = proxy.lane();
@@ -859,7 +856,7 @@ async fn at_the_start_of_a_minute(per_minute: &str) -> Person {
 }
 
 #[tokio::test]
-async fn an_account_begins_a_limited_number_of_chats_a_minute() {
+async fn accounts_begin_a_limited_number_of_chats_a_minute() {
     let ann = at_the_start_of_a_minute("3").await;
     let clock = &ann.api.server().clock;
     for left in [2, 1] {
@@ -897,7 +894,7 @@ async fn an_account_begins_a_limited_number_of_chats_a_minute() {
 }
 
 #[tokio::test]
-async fn of_twenty_chats_at_once_as_many_begin_as_a_minute_has() {
+async fn parallel_chats_stay_within_the_limit_a_minute() {
     let ann = at_the_start_of_a_minute("7").await;
     let answers = join_all((0..20).map(|_| ann.chat("hi"))).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 7, "{answers:?}");
@@ -912,7 +909,7 @@ async fn of_twenty_chats_at_once_as_many_begin_as_a_minute_has() {
 }
 
 #[tokio::test]
-async fn too_few_tokens_are_said_before_too_many_chats() {
+async fn a_low_balance_is_reported_before_the_chat_limit() {
     let ann = at_the_start_of_a_minute("1").await;
     ann.chat("hi").await.is(200);
     ann.chat("hi").await.expect(429, "too_many_chats_this_minute");
@@ -921,7 +918,7 @@ async fn too_few_tokens_are_said_before_too_many_chats() {
 }
 
 #[tokio::test]
-async fn an_account_from_before_minutes_were_counted_chats_as_ever() {
+async fn accounts_without_a_minute_counter_can_chat() {
     let ann = at_the_start_of_a_minute("2").await;
     let update = dynamo::client(&ann.api.dynamodb)
         .update_item()
@@ -951,7 +948,7 @@ async fn with_refunds_a_minute_and(most: &str, settings: &[(&str, &str)]) -> Per
 }
 
 #[tokio::test]
-async fn an_account_gets_a_limited_number_of_refunds_a_minute() {
+async fn accounts_get_a_limited_number_of_refunds_a_minute() {
     let ann = with_refunds_a_minute("3").await;
     for _ in 0..3 {
         ann.chat("hi").await.is(200);
@@ -985,7 +982,7 @@ async fn an_account_gets_a_limited_number_of_refunds_a_minute() {
 }
 
 #[tokio::test]
-async fn refunds_beyond_a_minutes_limit_use_up_the_minutes_after_it() {
+async fn excess_refunds_use_up_the_following_minutes() {
     let ann = with_refunds_a_minute("2").await;
     let clock = &ann.api.server().clock;
     for answer in join_all((0..7).map(|_| ann.chat("!hang"))).await {
@@ -1010,8 +1007,7 @@ async fn refunds_beyond_a_minutes_limit_use_up_the_minutes_after_it() {
 }
 
 #[tokio::test]
-async fn of_a_thousand_chats_that_fail_as_many_at_once_as_may_no_more_than_the_limit_a_minute_reach_the_ai()
- {
+async fn failing_chats_reach_the_ai_only_within_the_limit() {
     let ai = CountingAi::start().await;
     let ann = with_refunds_a_minute_and("20", &ai.settings()).await;
     let clock = &ann.api.server().clock;
@@ -1028,7 +1024,7 @@ async fn of_a_thousand_chats_that_fail_as_many_at_once_as_may_no_more_than_the_l
 }
 
 #[tokio::test]
-async fn what_a_sweep_gives_back_is_not_counted_as_a_refund() {
+async fn holds_returned_by_the_sweep_are_not_refunds() {
     let ann = with_refunds_a_minute("2").await;
     ann.holds(&[("a", 1), ("b", 1), ("c", 1)]).await;
     ann.api.set(&ann, "due", aws_sdk_dynamodb::types::AttributeValue::N("1".into())).await;
@@ -1052,7 +1048,7 @@ fn closed(count: usize, until: u64) -> aws_sdk_dynamodb::types::AttributeValue {
 }
 
 #[tokio::test]
-async fn an_account_full_of_closed_ids_begins_no_chat_until_the_first_of_them_are_over() {
+async fn accounts_full_of_closed_ids_wait_until_some_expire() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     api.set(&ann, "closed", closed(2000, api.now() + 30)).await;
@@ -1067,7 +1063,7 @@ async fn an_account_full_of_closed_ids_begins_no_chat_until_the_first_of_them_ar
 }
 
 #[tokio::test]
-async fn closed_ids_that_are_over_go_with_whatever_is_written_next() {
+async fn expired_closed_ids_are_removed_by_the_next_write() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     api.set(&ann, "closed", closed(7000, 1)).await;

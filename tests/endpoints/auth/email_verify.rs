@@ -41,7 +41,7 @@ async fn logs_in(api: &Api, address: &str) -> Option<Value> {
 }
 
 #[tokio::test]
-async fn a_mailed_link_proves_an_address_once() {
+async fn e_mailed_links_prove_an_address_once() {
     let api = Api::start().await;
     let (ann, address, token) = ann(&api).await;
     assert_eq!(ann.profile().await.is(200)["email_verified"], false);
@@ -53,7 +53,7 @@ async fn a_mailed_link_proves_an_address_once() {
 }
 
 #[tokio::test]
-async fn the_first_proof_of_an_address_ends_what_a_squatter_made_before_it() {
+async fn the_first_proof_ends_sessions_and_keys_of_a_squatter() {
     let api = Api::start().await;
     let (squatter, address, token) = ann(&api).await;
     let program = squatter.using(squatter.makes_a_key("x").await.is(201)["key"].as_str().unwrap());
@@ -76,7 +76,7 @@ async fn the_first_proof_of_an_address_ends_what_a_squatter_made_before_it() {
 }
 
 #[tokio::test]
-async fn every_new_address_is_proven_a_first_time_and_the_same_one_in_other_letters_is_not() {
+async fn new_addresses_need_a_first_proof_unless_only_case_differs() {
     let api = Api::own(&[]).await;
     let (ann, address, token) = ann(&api).await;
     ann.verifies(&token).await.is(200);
@@ -97,7 +97,7 @@ async fn every_new_address_is_proven_a_first_time_and_the_same_one_in_other_lett
 }
 
 #[tokio::test]
-async fn a_link_works_for_two_days_and_garbage_never() {
+async fn links_expire_after_two_days_and_garbage_is_refused() {
     let api = Api::own(&[]).await;
     let (ann, address, token) = ann(&api).await;
     let reset = api.link(&ann, Purpose::Reset, &address).await;
@@ -114,7 +114,7 @@ async fn a_link_works_for_two_days_and_garbage_never() {
 }
 
 #[tokio::test]
-async fn a_link_proves_nothing_once_the_password_or_the_address_is_another() {
+async fn links_expire_if_the_password_or_the_address_changes() {
     let api = Api::start().await;
     let (changed, _, token) = ann(&api).await;
     changed
@@ -133,7 +133,7 @@ async fn a_link_proves_nothing_once_the_password_or_the_address_is_another() {
 }
 
 #[tokio::test]
-async fn an_account_that_proves_an_address_takes_it_from_one_that_only_claimed_it() {
+async fn a_proof_takes_an_address_from_an_unproven_claim() {
     let api = Api::start().await;
     let (squatter, address, old_token) = ann(&api).await;
     let owner = api.person("owner").await;
@@ -158,7 +158,7 @@ async fn an_account_that_proves_an_address_takes_it_from_one_that_only_claimed_i
 }
 
 #[tokio::test]
-async fn of_two_accounts_that_prove_one_address_at_once_one_wins() {
+async fn one_of_two_accounts_that_prove_an_address_wins() {
     let api = Api::start().await;
     for _ in 0..5 {
         let (claims, address, first) = ann(&api).await;
@@ -181,7 +181,7 @@ async fn of_two_accounts_that_prove_one_address_at_once_one_wins() {
 }
 
 #[tokio::test]
-async fn an_address_that_has_become_somebodys_name_meanwhile_goes_to_the_account_that_proves_it() {
+async fn addresses_used_as_names_go_to_the_account_that_proves_it() {
     let api = Api::start().await;
     let (squatter, address, _) = ann(&api).await;
     let wants = api.person("ben").await;
@@ -203,7 +203,7 @@ async fn an_address_that_has_become_somebodys_name_meanwhile_goes_to_the_account
 }
 
 #[tokio::test]
-async fn of_many_uses_of_a_link_at_once_one_wins() {
+async fn one_of_many_uses_of_a_link_wins() {
     let api = Api::start().await;
     let (ann, _, token) = ann(&api).await;
     let answers = join_all((0..8).map(|_| ann.verifies(&token))).await;
@@ -216,7 +216,7 @@ async fn of_many_uses_of_a_link_at_once_one_wins() {
 }
 
 #[tokio::test]
-async fn the_mail_is_sent_again_at_most_once_a_minute_and_not_for_a_proven_address() {
+async fn unproven_addresses_get_at_most_one_e_mail_a_minute() {
     let api = Api::own(&[]).await;
     let (ann, address, first) = ann(&api).await;
     let again = ann.post("/api/user/email/", json!({})).await.is(202);
@@ -238,8 +238,7 @@ async fn the_mail_is_sent_again_at_most_once_a_minute_and_not_for_a_proven_addre
 }
 
 #[tokio::test]
-async fn a_verification_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_changes_nothing()
-{
+async fn retried_verifications_succeed_and_late_copies_do_nothing() {
     let rig = Rig::start().await;
     let address = |n: usize| format!("ann-{n}@example.com");
     for (n, fault) in Fault::ALL
@@ -294,7 +293,7 @@ async fn a_verification_whose_reply_was_lost_is_the_success_it_was_and_a_late_co
 
 /// The reader of the e-mail may not be the one who registered, and doesn't know the password.
 #[tokio::test]
-async fn a_verification_without_a_session_takes_a_new_password() {
+async fn verifications_without_a_session_set_a_new_password() {
     let api = Api::start().await;
     let (squatter, address, token) = ann(&api).await;
     let reader = api.person("reader").await;
@@ -334,7 +333,7 @@ async fn a_verification_without_a_session_takes_a_new_password() {
 }
 
 #[tokio::test]
-async fn the_session_that_verifies_an_address_goes_on() {
+async fn the_verifying_session_continues() {
     let api = Api::start().await;
     let (ann, _, token) = ann(&api).await;
     let other = ann.elsewhere("another").await;
@@ -352,7 +351,7 @@ async fn the_session_that_verifies_an_address_goes_on() {
 }
 
 #[tokio::test]
-async fn a_second_verification_keeps_the_password() {
+async fn second_verifications_keep_the_password() {
     let api = Api::start().await;
     let (ann, address, token) = ann(&api).await;
     ann.verifies(&token).await.is(200);
@@ -365,7 +364,7 @@ async fn a_second_verification_keeps_the_password() {
 }
 
 #[tokio::test]
-async fn an_unproven_claim_keeps_nobody_out() {
+async fn unproven_claims_block_no_other_user() {
     let api = Api::start().await;
     let (squatter, address, _) = ann(&api).await;
     let registration =

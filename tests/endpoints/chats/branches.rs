@@ -71,7 +71,7 @@ fn repeated_messages(chat: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_ai_gets_the_branch_that_a_message_continues_and_nothing_of_the_others() {
+async fn the_ai_gets_only_the_branch_of_the_message() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two", "three"]).await;
@@ -95,7 +95,7 @@ async fn the_ai_gets_the_branch_that_a_message_continues_and_nothing_of_the_othe
 }
 
 #[tokio::test]
-async fn without_a_word_of_what_it_follows_a_message_follows_the_newest_one() {
+async fn messages_without_a_parent_follow_the_newest_one() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two"]).await;
@@ -112,7 +112,7 @@ async fn without_a_word_of_what_it_follows_a_message_follows_the_newest_one() {
 }
 
 #[tokio::test]
-async fn lists_and_the_export_say_what_a_message_follows_and_nothing_of_messages_in_a_row() {
+async fn lists_and_exports_have_parents_only_off_the_main_line() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two"]).await;
@@ -153,7 +153,7 @@ async fn lists_and_the_export_say_what_a_message_follows_and_nothing_of_messages
 }
 
 #[tokio::test]
-async fn the_history_of_a_conversation_has_all_versions_page_by_page() {
+async fn histories_have_all_versions_page_by_page() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two"]).await;
@@ -165,8 +165,7 @@ async fn the_history_of_a_conversation_has_all_versions_page_by_page() {
 }
 
 #[tokio::test]
-async fn a_message_after_one_of_another_conversation_or_account_is_refused_before_anything_is_taken()
- {
+async fn foreign_parents_are_refused_before_the_hold() {
     let api = Api::own(&[]).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let main = ann.says_all(&["one", "two", "three"]).await;
@@ -200,7 +199,7 @@ async fn a_message_after_one_of_another_conversation_or_account_is_refused_befor
 }
 
 #[tokio::test]
-async fn a_retry_under_the_same_key_is_the_same_version_and_another_place_is_another_request() {
+async fn keyed_retries_are_the_same_version_only_with_one_parent() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two", "three"]).await;
@@ -230,7 +229,7 @@ async fn a_retry_under_the_same_key_is_the_same_version_and_another_place_is_ano
 }
 
 #[tokio::test]
-async fn an_answer_is_streamed_to_a_version_as_to_any_message() {
+async fn answers_are_streamed_to_versions() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two"]).await;
@@ -244,7 +243,7 @@ async fn an_answer_is_streamed_to_a_version_as_to_any_message() {
 }
 
 #[tokio::test]
-async fn of_versions_that_are_asked_for_at_once_each_is_stored_and_paid() {
+async fn parallel_versions_are_all_stored_and_paid() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two"]).await;
@@ -259,7 +258,7 @@ async fn of_versions_that_are_asked_for_at_once_each_is_stored_and_paid() {
 }
 
 #[tokio::test]
-async fn what_followed_a_deleted_message_follows_the_one_before_it() {
+async fn children_of_a_deleted_message_follow_its_parent() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two", "three"]).await;
@@ -289,7 +288,7 @@ async fn what_followed_a_deleted_message_follows_the_one_before_it() {
 }
 
 #[tokio::test]
-async fn many_versions_may_follow_a_message_that_is_deleted() {
+async fn a_deleted_message_may_have_many_versions_after_it() {
     let api = Api::own(&[("CHAT_PRICE", "1")]).await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two"]).await;
@@ -306,7 +305,7 @@ async fn many_versions_may_follow_a_message_that_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_message_whose_predecessor_is_deleted_while_it_is_answered_continues_the_main_line() {
+async fn a_message_with_a_deleted_parent_continues_the_main_line() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two"]).await;
@@ -325,7 +324,7 @@ async fn a_message_whose_predecessor_is_deleted_while_it_is_answered_continues_t
 }
 
 #[tokio::test]
-async fn a_retry_while_a_message_runs_is_told_so_though_what_it_follows_was_deleted() {
+async fn a_running_retry_is_reported_despite_a_deleted_parent() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two"]).await;
@@ -348,7 +347,7 @@ async fn a_retry_while_a_message_runs_is_told_so_though_what_it_follows_was_dele
 }
 
 #[tokio::test]
-async fn a_version_whose_conversation_is_deleted_meanwhile_is_charged_outside_of_any() {
+async fn a_version_without_its_conversation_is_still_charged() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two"]).await;
@@ -372,7 +371,7 @@ async fn a_version_whose_conversation_is_deleted_meanwhile_is_charged_outside_of
 }
 
 #[tokio::test]
-async fn a_branch_that_begins_far_back_is_followed_to_there() {
+async fn branches_that_begin_far_back_are_followed() {
     let api = Api::own(&[("CONTEXT_CHATS", "3")]).await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["1", "2", "3", "4", "5", "6", "7", "8"]).await;
@@ -392,7 +391,7 @@ async fn a_branch_that_begins_far_back_is_followed_to_there() {
 }
 
 #[tokio::test]
-async fn a_message_may_follow_another_one_though_the_ai_is_told_nothing_of_either() {
+async fn messages_may_have_parents_that_the_ai_does_not_see() {
     let api = Api::own(&[("CONTEXT_CHATS", "0")]).await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two"]).await;
@@ -402,7 +401,7 @@ async fn a_message_may_follow_another_one_though_the_ai_is_told_nothing_of_eithe
 }
 
 #[tokio::test]
-async fn a_branch_with_many_turnings_is_told_as_far_as_a_few_reads_lead() {
+async fn branches_with_many_turns_are_read_within_a_limit() {
     let api = Api::own(&[("CONTEXT_CHATS", "12"), ("CHAT_PRICE", "1")]).await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one"]).await;
@@ -420,7 +419,7 @@ async fn a_branch_with_many_turnings_is_told_as_far_as_a_few_reads_lead() {
 }
 
 #[tokio::test]
-async fn an_answer_that_was_cut_is_continued_by_an_ordinary_message() {
+async fn cut_answers_are_continued_by_an_ordinary_message() {
     let api = Api::own(&[("ANSWER_LIMIT", "10")]).await;
     let ann = api.person("ann").await;
     let streams = async |body: Value| {

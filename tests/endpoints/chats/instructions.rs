@@ -73,7 +73,7 @@ fn is_quoted(system: &str, instructions: &str) {
 }
 
 #[tokio::test]
-async fn the_ai_gets_the_instructions_of_a_conversation_with_its_next_message_and_with_no_other() {
+async fn the_ai_gets_the_instructions_of_this_conversation_only() {
     let api = forgetful().await;
     let ann = api.person("ann").await;
     let [one, other] = [ann.begins_a_conversation().await, ann.begins_a_conversation().await];
@@ -107,7 +107,7 @@ async fn the_ai_gets_the_instructions_of_a_conversation_with_its_next_message_an
 }
 
 #[tokio::test]
-async fn instructions_of_a_conversation_are_limited_and_only_its_owner_changes_them() {
+async fn instructions_are_limited_and_changed_only_by_the_owner() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let id = ann.begins_a_conversation().await;
@@ -134,7 +134,7 @@ async fn instructions_of_a_conversation_are_limited_and_only_its_owner_changes_t
 }
 
 #[tokio::test]
-async fn hostile_instructions_of_a_conversation_stay_a_quotation_below_the_operators_words() {
+async fn hostile_conversation_instructions_stay_quoted() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -152,7 +152,7 @@ async fn hostile_instructions_of_a_conversation_stay_a_quotation_below_the_opera
 }
 
 #[tokio::test]
-async fn instructions_take_their_room_from_the_earlier_messages() {
+async fn instructions_reduce_the_room_for_earlier_messages() {
     let api = Api::own(&[("CONTEXT_BYTES", "60")]).await;
     let ann = api.person("ann").await;
     let first = ann.chat("one").await.is(200)["conversation_id"].clone();
@@ -192,8 +192,7 @@ async fn bedrock_gets_instructions_in_its_system_prompt() {
 }
 
 #[tokio::test]
-async fn the_ai_gets_the_instructions_of_an_account_with_every_message_but_those_of_openais_clients()
- {
+async fn account_instructions_reach_all_but_openai_messages() {
     let api = forgetful().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     assert_eq!(ann.profile().await.is(200)["instructions"], "");
@@ -228,7 +227,7 @@ async fn the_ai_gets_the_instructions_of_an_account_with_every_message_but_those
 }
 
 #[tokio::test]
-async fn instructions_of_an_account_are_limited_and_change_nothing_else() {
+async fn account_instructions_are_limited_and_change_nothing_else() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let without = |account: Account| format!("{:?}", Account { instructions: None, ..account });
@@ -256,8 +255,7 @@ async fn instructions_of_an_account_are_limited_and_change_nothing_else() {
 }
 
 #[tokio::test]
-async fn hostile_instructions_of_an_account_and_a_conversation_stay_a_quotation_below_the_operators_words()
- {
+async fn hostile_account_instructions_stay_quoted() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -277,7 +275,7 @@ async fn hostile_instructions_of_an_account_and_a_conversation_stay_a_quotation_
 }
 
 #[tokio::test]
-async fn instructions_are_exported_and_erased_with_their_account() {
+async fn instructions_are_exported_and_erased_with_the_account() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let id = ann.begins_a_conversation().await;
@@ -299,7 +297,7 @@ async fn instructions_are_exported_and_erased_with_their_account() {
 }
 
 #[tokio::test]
-async fn of_changes_at_once_the_last_one_is_what_the_ai_gets() {
+async fn the_last_of_parallel_changes_is_used() {
     let api = forgetful().await;
     let ann = api.person("ann").await;
     let texts = ["Be brief.", "Be kind.", "", "Speak French."];
@@ -319,8 +317,7 @@ async fn of_changes_at_once_the_last_one_is_what_the_ai_gets() {
 }
 
 #[tokio::test]
-async fn instructions_whose_reply_was_lost_are_kept_and_a_late_copy_of_them_replaces_no_later_ones()
-{
+async fn retried_instructions_are_kept_and_late_copies_ignored() {
     let rig = Rig::start().await;
     let change = |text: &str| ProfileChange {
         instructions: Some(Instructions::parse(text).unwrap()),

@@ -60,7 +60,7 @@ fn is_refused(answer: Answer, param: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_response_costs_what_a_chat_costs_and_is_in_the_history_the_statement_and_the_export() {
+async fn responses_cost_a_chat_and_appear_in_all_lists() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -117,7 +117,7 @@ async fn a_response_costs_what_a_chat_costs_and_is_in_the_history_the_statement_
 }
 
 #[tokio::test]
-async fn the_items_are_the_conversation_after_the_instructions_and_what_was_asked_is_repeated() {
+async fn items_follow_the_instructions_and_are_echoed() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -159,7 +159,7 @@ async fn the_items_are_the_conversation_after_the_instructions_and_what_was_aske
 }
 
 #[tokio::test]
-async fn what_cannot_be_answered_is_refused_by_name_and_costs_nothing() {
+async fn unsupported_fields_are_refused_by_name_for_free() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -230,7 +230,7 @@ async fn what_cannot_be_answered_is_refused_by_name_and_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_response_repeats_no_long_text_that_is_not_its_prompt() {
+async fn responses_echo_no_long_text_but_the_prompt() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -251,7 +251,7 @@ async fn a_response_repeats_no_long_text_that_is_not_its_prompt() {
 }
 
 #[tokio::test]
-async fn an_earlier_response_is_refused_before_anything_else() {
+async fn previous_response_ids_are_refused_first() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -273,7 +273,7 @@ async fn an_earlier_response_is_refused_before_anything_else() {
 }
 
 #[tokio::test]
-async fn a_codex_retry_is_charged_once() {
+async fn codex_retries_are_charged_once() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -316,7 +316,7 @@ async fn a_codex_retry_is_charged_once() {
 }
 
 #[tokio::test]
-async fn a_codex_retry_waits_for_the_first_answer() {
+async fn codex_retries_wait_for_the_first_answer() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let ann = api.person("ann").await;
     let turn = [("x-codex-turn-metadata", r#"{"turn_id":"01a20f2e-df49-7d50-9892-dddfbb391acf"}"#)];
@@ -336,7 +336,7 @@ async fn a_codex_retry_waits_for_the_first_answer() {
 }
 
 #[tokio::test]
-async fn what_fails_says_so_in_that_apis_words_and_costs_nothing() {
+async fn failures_are_openai_errors_and_free() {
     log::clear();
     let api = Api::start().await;
     let ann = api.person("ann").await;
@@ -361,7 +361,7 @@ async fn what_fails_says_so_in_that_apis_words_and_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_response_that_calls_a_function_is_one_charge_and_is_stored_and_replayed() {
+async fn responses_with_calls_are_charged_once_and_replayed() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -403,7 +403,7 @@ async fn a_response_that_calls_a_function_is_one_charge_and_is_stored_and_replay
 }
 
 #[tokio::test]
-async fn a_call_must_have_its_output_and_an_output_its_call() {
+async fn calls_and_outputs_must_match() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -449,7 +449,7 @@ async fn a_call_must_have_its_output_and_an_output_its_call() {
 }
 
 #[tokio::test]
-async fn a_provider_gets_functions_calls_formats_and_pictures_as_of_a_completion() {
+async fn providers_get_the_same_request_as_for_a_completion() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -523,7 +523,7 @@ async fn a_provider_gets_functions_calls_formats_and_pictures_as_of_a_completion
 }
 
 #[tokio::test]
-async fn an_ai_that_has_only_words_answers_in_words_and_refuses_the_rest_by_this_apis_names() {
+async fn text_only_providers_answer_or_refuse_by_field_name() {
     let api = Api::own(&[("AI_PROVIDER", "echo")]).await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -541,7 +541,7 @@ async fn an_ai_that_has_only_words_answers_in_words_and_refuses_the_rest_by_this
 }
 
 #[tokio::test]
-async fn an_answer_that_is_cut_off_is_incomplete_and_says_why() {
+async fn cut_answers_are_incomplete_with_a_reason() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -562,7 +562,7 @@ async fn an_answer_that_is_cut_off_is_incomplete_and_says_why() {
 }
 
 #[tokio::test]
-async fn what_is_sent_again_is_the_same_response_and_charged_once() {
+async fn retried_responses_are_replayed_and_charged_once() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -593,7 +593,7 @@ async fn what_is_sent_again_is_the_same_response_and_charged_once() {
 }
 
 #[tokio::test]
-async fn a_hostile_history_schema_or_picture_is_refused_clearly_and_costs_nothing() {
+async fn hostile_histories_schemas_and_pictures_are_refused() {
     let api = Api::own(&[("PROMPT_LIMIT", "10000")]).await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;

@@ -30,7 +30,7 @@ fn kid(token: &str) -> Value {
 }
 
 #[tokio::test]
-async fn the_keys_are_public_halves_of_ed25519_and_may_be_kept_five_minutes() {
+async fn keys_are_public_ed25519_and_cached_five_minutes() {
     let answer = Api::start().await.get(PATH).await;
     assert_eq!(answer.header("cache-control"), "public, max-age=300");
     assert_eq!(answer.header("content-type"), "application/json; charset=utf-8");
@@ -77,8 +77,7 @@ async fn the_public_keys_verify_every_kind_of_token() {
 }
 
 #[tokio::test]
-async fn a_new_key_comes_without_logging_anybody_out_and_a_withdrawn_one_is_dead_within_five_minutes()
- {
+async fn rotations_keep_users_and_withdrawn_keys_end_in_5_minutes() {
     let old = Api::own(&[]).await;
     let ann = old.person("ann").await;
     // Another server over the same store with a new secret, like functions that start after a
@@ -106,7 +105,7 @@ async fn a_new_key_comes_without_logging_anybody_out_and_a_withdrawn_one_is_dead
 }
 
 #[tokio::test]
-async fn a_token_that_was_accepted_before_is_refused_with_another_signature_and_after_its_end() {
+async fn accepted_tokens_are_refused_once_altered_or_expired() {
     let api = Api::own(&[]).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     for person in [&ann, &ann, &ben] {
