@@ -12,7 +12,7 @@ use crate::endpoints::openai::responses::input;
 use crate::support::client::{Api, GRANT, PRICE};
 use crate::support::log;
 
-/// A picture of some bytes, in Base64.
+/// The Base64 data of a picture.
 const DATA: &str = "aGVsbG8=";
 
 fn picture(url: &str) -> Value {
@@ -52,7 +52,7 @@ async fn servers_get_the_picture_and_the_store_gets_a_note() {
     let items = json!(api.items(&ann.id).await).to_string();
     assert!(!items.contains(DATA) && !items.contains("key=secret"), "{items}");
 
-    // Texts alone are one text.
+    // Parts that are all text are joined.
     program.send(&[], showing(&[text("a"), text("b")])).await.is(200);
     assert_eq!(provider.last_asked().2["messages"][1]["content"], "a\nb");
 

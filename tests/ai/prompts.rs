@@ -1,4 +1,5 @@
-//! Long prompts and large bodies of `POST /v1/chat/completions`, and what is stored of them.
+//! Long prompts and large bodies in `POST /v1/chat/completions`, and the shortened text that is
+//! stored.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -23,7 +24,7 @@ async fn prompts_of_coding_tools_are_answered_and_stored_shortened() {
         .unwrap()
         .insert(0, json!({ "role": "system", "content": text_of(200_000) }));
     let answer = program.send(&[], body.clone()).await;
-    // The echo of it would be over the limit of an answer.
+    // The scripted AI would repeat the prompt, which exceeds the limit on answers.
     answer.expect(502, "ai_failed");
     body["messages"].as_array_mut().unwrap().extend([
         json!({ "role": "assistant", "content": "Go on." }),
@@ -38,11 +39,11 @@ async fn prompts_of_coding_tools_are_answered_and_stored_shortened() {
     let mark = "\n[shortened: 20011 characters were sent]";
     assert!(kept.starts_with("!words one xxx") && kept.ends_with(mark), "{kept}");
     assert_eq!(kept.chars().count(), 8000);
-    // The long prompts cost the price for each started 64 KB.
+    // A long prompt costs the price for each started 64 KB.
     assert_eq!(ann.balance().await, GRANT - 5 * PRICE - PRICE);
 }
 
-/// A completion whose prompt has this many bytes.
+/// A request for a completion whose prompt has this many bytes.
 fn sized(bytes: usize) -> Value {
     let mut body = asking("hi");
     let context = json!({ "role": "system", "content": text_of(bytes - 2) });
@@ -100,7 +101,7 @@ async fn a_picture_counts_as_16_kilobytes() {
     let program = Program::of(&ann).await;
     let picture =
         json!({ "type": "image_url", "image_url": { "url": "https://example.com/a.png" } });
-    // With the words beside them, four pictures are over 64 KB.
+    // Four pictures and the text exceed 64 KB.
     for (count, units) in [(3, 1), (4, 2), (8, 3)] {
         let before = ann.balance().await;
         let mut body = asking("hi");
@@ -239,7 +240,7 @@ async fn the_longest_message_and_answer_fit_into_an_item() {
         assert!(chat.to_string().len() < 400 * 1024, "{}", chat.to_string().len());
     }
     assert_eq!(ann.history("").await.is(200).as_array().unwrap().len(), 3);
-    // A stream ends where the answer is full.
+    // A stream ends when the answer reaches the limit.
     body["stream"] = json!(true);
     let chunk = |delta: Value| {
         axum::body::Bytes::from(format!("data: {}\n\n", json!({ "choices": [{ "delta": delta }] })))

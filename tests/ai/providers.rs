@@ -25,34 +25,36 @@ use crate::support::log;
 
 const KEY: &str = "sk-a-key-that-no-log-may-hold-0123456789";
 
-/// What the simulated provider does with the next request.
+/// The simulated provider's reply to the next request.
 #[derive(Clone)]
 pub enum Does {
     Says(u16, Value),
-    /// Sends these pieces one after the other.
+    /// Sends these pieces in order.
     Streams(Vec<Bytes>),
-    /// Sends the first piece, and the others after a notification.
+    /// Sends the first piece at once, and the others after a notification.
     Waits(Vec<Bytes>, Arc<Notify>),
-    /// Sends these, and cuts the connection.
+    /// Sends these pieces and closes the connection.
     Cuts(Vec<Bytes>),
-    /// Refuses requests with this field in these words, and says the last to others.
+    /// Refuses requests that have this field, with the first body. Replies to all others with the
+    /// second body.
     Refuses(&'static str, Value, Value),
 }
 
-/// A simulated provider, with the requests and headers that it received.
+/// A simulated provider that records the requests and headers that it receives.
 #[derive(Clone)]
 pub struct Provider {
     pub url: String,
     asked: Arc<Mutex<Vec<(String, String, Value)>>>,
-    /// The connections of functions that started, and that of the last message.
+    /// The connections that functions opened when they started.
     opened: Arc<Mutex<HashSet<SocketAddr>>>,
+    /// The connection of the last message.
     asked_by: Arc<Mutex<Option<SocketAddr>>>,
     does: Arc<Mutex<Does>>,
 }
 
 impl Provider {
-    /// An API with two providers, of which the second is asked if the first fails, and one setting
-    /// more.
+    /// An API with two providers and one more setting. The second provider is asked if the first
+    /// fails.
     pub async fn two(setting: (&str, &str)) -> (Api, Self, Self) {
         let (first, second) = (Self::start().await, Self::start().await);
         let urls = [&first, &second].map(|provider| format!("{}/v1", provider.url));
@@ -99,12 +101,12 @@ impl Provider {
         self.asked.lock().unwrap().last().cloned().unwrap()
     }
 
-    /// How many messages it has received.
+    /// The number of messages that the provider has received.
     pub fn times_asked(&self) -> usize {
         self.asked.lock().unwrap().len()
     }
 
-    /// A server whose first provider this is.
+    /// An API whose first provider is this one. `others` names its backups.
     pub async fn api(&self, others: &str) -> Api {
         let url = format!("{}/v1/", self.url);
         Api::own(&[
@@ -168,8 +170,7 @@ async fn answer(
             ))
         }
         Does::Cuts(all) => {
-            // After a pause, so that the pieces before it were sent: a server that fails at once
-            // sends none of them.
+            // Wait until the pieces are sent. A server that fails at once sends nothing.
             let cut = stream::once(async {
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 Err(std::io::Error::other("cut"))
@@ -385,7 +386,7 @@ async fn streams_may_be_split_anywhere_and_fail_if_truncated() {
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
 }
 
-/// A server that asks this provider as Bedrock, with Bedrock's own SDK.
+/// An API that asks this provider as Bedrock, with Bedrock's SDK.
 pub async fn bedrock(provider: &Provider, others: &str) -> Api {
     Api::own(&[
         ("AI_PROVIDER", &format!("bedrock{others}")),
@@ -398,7 +399,7 @@ pub async fn bedrock(provider: &Provider, others: &str) -> Api {
     .await
 }
 
-/// A message of the event stream ([format](https://docs.aws.amazon.com/AmazonS3/latest/API/RESTSelectObjectAppendix.html)).
+/// A message in the event stream ([format](https://docs.aws.amazon.com/AmazonS3/latest/API/RESTSelectObjectAppendix.html)).
 pub fn frame(kind: &str, name: &str, payload: &Value) -> Bytes {
     let header = |name: &'static str, value: &str| {
         Header::new(name, HeaderValue::String(value.to_owned().into()))
@@ -413,7 +414,7 @@ pub fn frame(kind: &str, name: &str, payload: &Value) -> Bytes {
     bytes.into()
 }
 
-/// A piece of an answer of Bedrock.
+/// A piece of a streamed answer from Bedrock.
 pub fn delta(text: &str) -> Bytes {
     frame(
         "event",
@@ -422,7 +423,7 @@ pub fn delta(text: &str) -> Bytes {
     )
 }
 
-/// The end of an answer of Bedrock.
+/// The end of a streamed answer from Bedrock.
 pub fn stop(reason: &str) -> Bytes {
     frame("event", "messageStop", &json!({ "stopReason": reason }))
 }

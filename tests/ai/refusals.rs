@@ -1,4 +1,4 @@
-//! What is refused of a request of `/v1`, by this API or by a provider, and what the client gets.
+//! Refusals of requests under `/v1`, by this API or by a provider, and the client's error.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -15,12 +15,12 @@ fn is_refused(answer: Answer, says: &str) {
     assert!(refused["error"]["message"].as_str().unwrap().contains(says), "{refused}");
 }
 
-/// A refusal with this status and these words.
+/// A provider's refusal with this status and message.
 fn refuses(status: u16, words: &str) -> Does {
     Does::Says(status, json!({ "error": { "message": words } }))
 }
 
-/// A request for a response with a function.
+/// A request for a response that offers a function.
 fn offering_a_response(message: &str) -> Value {
     let mut body = input(message);
     body["tools"] = json!([tool()]);
@@ -48,7 +48,7 @@ async fn refusals_name_the_problem_and_the_remedy() {
     body["tool_choice"] = must_call;
     is_refused(program.responds(&[], body).await, "The request has no functions.");
 
-    // No provider accepts such a name, wherever it is.
+    // No provider accepts this function name, in any field.
     let named = json!({ "id": "a", "type": "function", "function": { "name": "f.g h", "arguments": "{}" } });
     let mut body = offering("hi");
     body["messages"] = json!([
@@ -67,7 +67,7 @@ async fn refusals_name_the_problem_and_the_remedy() {
         "input[1].name: A name must have 1 to 64 letters",
     );
 
-    // Schemas that JSON's parsers can't read, as texts since this one can't either.
+    // These schemas are strings because JSON parsers, including this test's, can't read them.
     let bearer = ann.bearer();
     let headers = [("content-type", "application/json"), ("authorization", bearer.as_str())];
     for schema in [r#"{"maximum": 1e999}"#, r#"{"title": "\ud800"}"#] {
@@ -91,7 +91,7 @@ async fn quoted_prompt_text_is_not_taken_for_a_refusal() {
     let api = provider.api("").await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
-    // As FastAPI says that a request is invalid.
+    // FastAPI reports an invalid request in this form.
     let repeats = |message: &str| {
         let sent = json!({ "messages": [{ "role": "user", "content": message }] });
         let detail = json!([{ "type": "extra_forbidden", "loc": ["body"], "msg": "Not permitted", "input": sent }]);
@@ -109,7 +109,7 @@ async fn quoted_prompt_text_is_not_taken_for_a_refusal() {
     program.send(&[], asking(about_context)).await.expect(502, "ai_failed");
     program.responds(&[], input(about_context)).await.expect(502, "ai_failed");
 
-    // What the server says itself is read however long the rest is.
+    // The server's own message is read even if the rest of the body is long.
     let own = json!({ "message": "This model's maximum context length is 8192 tokens." });
     provider.does(Does::Says(400, json!({ "error": own, "request": "x".repeat(200_000) })));
     program.send(&[], asking("hi")).await.expect(400, "context_length_exceeded");
@@ -142,7 +142,7 @@ async fn models_without_call_limits_still_get_functions() {
     assert_eq!((&asked["tools"], provider.times_asked()), (&json!([weather()]), 2));
     assert!(asked.get("parallel_tool_calls").is_none(), "{asked}");
 
-    // The older form allows one call.
+    // The legacy form allows only one call.
     let mut older = asking("hi");
     older["functions"] = json!([weather()["function"]]);
     let completion = program.send(&[], older).await.is(200);
@@ -195,7 +195,7 @@ async fn features_missing_in_bedrock_are_refused_before_the_hold() {
     let mut of_responses = input(json!([{ "role": "user", "content": [
         { "type": "input_text", "text": "hi" }, { "type": "input_image", "image_url": url },
     ] }]));
-    // More often than failed chats are refunded in a minute.
+    // Send more requests than the API would refund in a minute.
     for _ in 0..25 {
         for (body, param) in [(&linked, "messages"), (&any_object, "response_format")] {
             let refused = program.send(&[], body.clone()).await.expect(400, "invalid_fields");

@@ -1,4 +1,4 @@
-//! `response_format` of `POST /v1/chat/completions`: answers as JSON.
+//! `response_format` in `POST /v1/chat/completions`: answers in JSON.
 
 use axum::body::Bytes;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ fn schema() -> Value {
     json!({ "type": "object", "properties": { "rain": { "type": "boolean" } }, "required": ["rain"], "additionalProperties": false })
 }
 
-/// The format of an answer with that schema.
+/// A response format with the schema above.
 fn rain() -> Value {
     let named = json!({ "name": "weather", "description": "The weather.", "schema": schema(), "strict": true });
     json!({ "type": "json_schema", "json_schema": named })
@@ -96,7 +96,7 @@ async fn text_only_providers_refuse_formats_for_free() {
     assert_eq!(ann.balance().await, GRANT - PRICE);
 }
 
-/// An answer of Bedrock with this content.
+/// An answer from Bedrock with this content.
 pub fn converse(content: Value, reason: &str) -> Value {
     json!({ "output": { "message": { "role": "assistant", "content": content } }, "stopReason": reason, "metrics": { "latencyMs": 1 } })
 }
@@ -119,7 +119,7 @@ async fn bedrock_formats_use_its_own_format_or_a_function() {
     let sent: Value = serde_json::from_str(named["schema"].as_str().unwrap()).unwrap();
     assert_eq!(sent, schema());
 
-    // A model without formats.
+    // A model that doesn't support formats.
     let by_function = json!([
         { "text": "Here it is:" },
         { "toolUse": { "toolUseId": "use_1", "name": "weather", "input": { "rain": true } } },
@@ -212,7 +212,7 @@ async fn text_instead_of_json_is_the_answer_and_is_charged() {
     assert_eq!(words(&data(&program.send(&[], streamed).await)).concat(), NO);
     assert_eq!(ann.history("").await.is(200)[0]["response"], NO);
 
-    // In the history of the next request it is what the assistant said.
+    // In the next request's history, the refusal is the assistant's message.
     provider.says("Hello.");
     let mut body = asking("hi");
     body["messages"] = json!([{ "role": "user", "content": "hi" }, message, { "role": "user", "content": "Why?" }]);

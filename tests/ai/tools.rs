@@ -1,4 +1,4 @@
-//! Functions that a model calls, as agents use them on `POST /v1/chat/completions`.
+//! Function calls in `POST /v1/chat/completions`, as agents use them.
 
 use axum::body::Bytes;
 use serde_json::{Value, json};
@@ -12,12 +12,12 @@ use crate::support::log;
 
 const PARIS: &str = r#"{"city": "Paris"}"#;
 
-/// A message to which the scripted AI answers with a call.
+/// A message that the scripted AI answers with a call.
 fn in_paris() -> String {
     format!("!call get_weather {PARIS}")
 }
 
-/// The request after a call and its result.
+/// The request that follows a call, with the call's result.
 fn after(call: &Value, result: &str) -> Value {
     let mut body = offering(&in_paris());
     body["messages"] = json!([
@@ -32,7 +32,7 @@ fn message(completion: &Value) -> &Value {
     &completion["choices"][0]["message"]
 }
 
-/// The calls of a streamed answer, put together as OpenAI's clients do.
+/// The calls in a streamed answer, assembled as in OpenAI's clients.
 fn calls_of(chunks: &[Value]) -> Vec<(String, String, String)> {
     let mut calls: Vec<(String, String, String)> = Vec::new();
     let deltas = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"].get("tool_calls"));
@@ -212,7 +212,7 @@ async fn calls_and_results_must_match() {
     assert_eq!(ann.balance().await, GRANT - PRICE);
 }
 
-/// A reply of a server that calls functions.
+/// A server's reply that calls functions.
 fn calls(calls: Value) -> Does {
     let message = json!({ "role": "assistant", "content": null, "tool_calls": calls });
     Does::Says(200, json!({ "choices": [{ "message": message, "finish_reason": "tool_calls" }] }))
@@ -284,7 +284,7 @@ async fn calls_are_read_in_every_numbering() {
     body["stream"] = json!(true);
     let of = |name: &str, arguments: &str| (name.to_owned(), arguments.to_owned());
     for (parts, expected) in [
-        // As OpenAI does.
+        // OpenAI's numbering.
         (
             vec![
                 call(json!(0), "a", "f", json!("")),
@@ -294,19 +294,19 @@ async fn calls_are_read_in_every_numbering() {
             ],
             vec![of("f", "{\"x\": 1}"), of("g", "{}")],
         ),
-        // One number for all.
+        // All calls have one number.
         (
             vec![call(json!(0), "a", "f", json!("{}")), call(json!(0), "b", "g", json!("{}"))],
             vec![of("f", "{}"), of("g", "{}")],
         ),
-        // A new id for each part.
+        // Each part of a call has a new id.
         (
             vec![call(json!(0), "a", "f", json!("{")), call(json!(0), "b", "", json!("}"))],
             vec![of("f", "{}")],
         ),
-        // No number, no id, and the arguments themselves.
+        // A call without a number and an id, whose arguments are an object.
         (vec![call(Value::Null, "", "f", json!({ "x": 1 }))], vec![of("f", "{\"x\":1}")]),
-        // Neither, and several whole calls.
+        // Several whole calls without numbers and ids.
         (
             vec![
                 call(Value::Null, "", "f", json!("{\"x\":1}")),
@@ -315,12 +315,12 @@ async fn calls_are_read_in_every_numbering() {
             ],
             vec![of("f", "{\"x\":1}"), of("g", "{\"y\":2}"), of("g", "{\"y\":3}")],
         ),
-        // A name that comes later.
+        // A call whose name arrives after its first part.
         (
             vec![call(json!(0), "a", "", json!("")), call(json!(0), "", "f", json!("{}"))],
             vec![of("f", "{}")],
         ),
-        // A number that no list could have.
+        // A number that is too large for a list.
         (vec![call(json!(u64::MAX), "a", "f", json!("{}"))], vec![of("f", "{}")]),
     ] {
         let mut stream: Vec<Bytes> = parts.into_iter().map(part).collect();
@@ -332,7 +332,7 @@ async fn calls_are_read_in_every_numbering() {
         assert_eq!(calls, expected);
     }
 
-    // One call is allowed: the parts of others are left out, even if all have one number.
+    // If one call is allowed, the parts of other calls are dropped, even if all have one number.
     body["parallel_tool_calls"] = json!(false);
     let parts = [("a", "f", "{"), ("b", "g", ""), ("", "", "[1]"), ("a", "", "}")];
     let parts = parts.map(|(id, name, text)| part(call(json!(0), id, name, json!(text))));
@@ -462,7 +462,7 @@ async fn bedrock_gets_functions_calls_and_results() {
     let asked = provider.last_asked().2;
     assert!(asked.get("toolConfig").is_none() && !asked.to_string().contains("toolUse"), "{asked}");
 
-    // Models without functions, and those that refuse the request for another reason.
+    // Some models don't support functions, and some refuse the request for another reason.
     let exception =
         |words: &str| Does::Says(400, json!({ "__type": "ValidationException", "message": words }));
     body["tool_choice"] = json!("required");

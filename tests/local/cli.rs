@@ -1,4 +1,4 @@
-//! `cargo run`: what the program prints, keeps and refuses.
+//! `cargo run`: the program's output, its data folder and its errors.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::support::program::{Folder, RunningServer, command, run};
 
-/// Asserts that the program ends at once with one sentence.
+/// Asserts that the program fails at once with one sentence.
 #[track_caller]
 fn refuses(arguments: &[&str], sentence: &str) {
     let output = run(arguments);
@@ -46,8 +46,7 @@ async fn later_runs_over_a_folder_keep_its_users_and_chats() {
 
     let server = RunningServer::start(&["--port", "0", "--data", folder.path()]);
     assert_eq!(server.post("/api/login", ann()).await.1["tokens"], 3900);
-    // The access token of the first run still opens the account: the signing secret is kept in the
-    // folder too.
+    // The first run's access token is still valid because the folder also keeps the signing secret.
     assert_eq!(
         server.post("/api/chat", json!({ "message": "hi", "token": token })).await.1["tokens"],
         3800
@@ -114,7 +113,7 @@ fn help_is_a_success() {
     }
 }
 
-/// The command that docs/operate/cost.md and docs/operate/operations.md show.
+/// The example command in docs/operate/cost.md and docs/operate/operations.md.
 const ESTIMATE: &str =
     "cargo run -- estimate --users 10000 --chats-per-day 10 --ai-seconds 4 --streamed 0.8";
 
@@ -133,7 +132,7 @@ fn estimates_match_the_documentation() {
     let shown = cost.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
     let (own, by_kind) = printed.split_once("\ndollars for a million").unwrap();
     assert!(shown.starts_with(own), "docs/operate/cost.md needs this example:\n{own}");
-    // It shows only some kinds of requests.
+    // The document shows only some kinds of requests.
     let some: Vec<&str> = shown.lines().skip(own.lines().count() + 2).collect();
     assert!(some.len() > 10);
     for line in some {
@@ -366,7 +365,7 @@ async fn ambiguous_accounts_are_refused_and_ids_are_not() {
         "The account {squatter} has not verified the address \"owner@example.com\". If you mean this account, give its id."
     ));
 
-    // As in an earlier version: the name claims no address, and the owner of the address does.
+    // In earlier versions the name didn't claim the address, so the address's owner could.
     let claim = database
         .delete_item()
         .table_name("UsersTable")
@@ -511,7 +510,7 @@ async fn locked_accounts_are_unlocked_beside_a_running_server() {
     program.env("LOGIN_ATTEMPTS", "3");
     let server = RunningServer::of(program);
     assert_eq!(server.post("/api/register", ann()).await.0, 201);
-    // One guess of unknown clients, and one of this network, which the registration made known.
+    // Unknown clients have one guess, and this network, known since the registration, has another.
     for status in [401, 401, 429] {
         assert_eq!(
             server
@@ -668,7 +667,7 @@ async fn data_folders_are_always_private() {
     };
     work().await;
 
-    // As an earlier version left the folder when it was killed.
+    // The state in which an earlier version left the folder when it was killed.
     for (path, mode) in modes(path) {
         set_permissions(
             &path,
@@ -679,7 +678,7 @@ async fn data_folders_are_always_private() {
     assert!(modes(path).iter().all(|(_, mode)| [0o755, 0o644].contains(mode)));
     work().await;
 
-    // Other files in a folder that is used for the first time don't belong to this program.
+    // When the program first uses a folder, it doesn't touch the other files in it.
     let folder = Folder::new();
     create_dir(folder.path()).unwrap();
     let other = Path::new(folder.path()).join("notes.txt");

@@ -1,4 +1,4 @@
-//! The embedded DynamoDB, as AWS's SDKs meet it.
+//! The embedded DynamoDB, as AWS's SDKs use it.
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, ContinuousBackupsStatus, KeySchemaElement,
@@ -8,19 +8,19 @@ use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use emulator::dynamo::{self, Data, Dynamo};
 use shared::aws::{Endpoint, emulated_at};
 
-/// A store in memory, and a client for its tables.
+/// An in-memory store and a client for its tables.
 async fn store() -> (Dynamo, aws_sdk_dynamodb::Client) {
     let dynamo = Dynamo::start(&Data::Memory, ([127, 0, 0, 1], 0).into()).await.unwrap();
     let client = dynamo::client(&dynamo.url);
     (dynamo, client)
 }
 
-/// A client for its streams.
+/// A client for the store's streams.
 fn streams(dynamo: &Dynamo) -> aws_sdk_dynamodbstreams::Client {
     aws_sdk_dynamodbstreams::Client::new(&emulated_at(&Endpoint::parse(&dynamo.url).unwrap()))
 }
 
-/// Creates a table with a stream, and returns the stream's ARN.
+/// Creates a table with a stream. Returns the stream's ARN.
 async fn table_with_stream(client: &aws_sdk_dynamodb::Client, name: &str) -> String {
     let attribute = AttributeDefinition::builder()
         .attribute_name("pk")

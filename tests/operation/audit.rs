@@ -1,4 +1,4 @@
-//! The audit: what it reports, and what it accepts.
+//! The audit of accounts, ledgers and chats.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use shared::store::{AuditReport, Difference};
 
 use crate::support::client::{Api, GRANT, PRICE, Person};
 
-/// A user with a grant, two chats and an adjustment; and the ids of the chats.
+/// A user with a grant, two chats and an adjustment, and the ids of the chats.
 async fn customer(api: &Api) -> (Person, [String; 2]) {
     let ann = api.person("ann").await;
     let mut chats = Vec::new();
@@ -36,7 +36,7 @@ impl Person {
             .into()
     }
 
-    /// Changes one attribute of a row or a chat, behind the API's back.
+    /// Changes one attribute of a row or a chat directly in the store.
     async fn tampers(
         &self,
         table: &str,
@@ -92,14 +92,14 @@ async fn normal_use_passes_the_audit() {
     let (ann, [first, _]) = customer(&api).await;
     ann.chat("!fail").await.expect(502, "ai_failed");
     assert_eq!(ann.audit().await, AuditReport { rows: 4, differences: vec![] });
-    // Reserved credits are accounted for, before the end of their lease and after it.
+    // Held credits are accounted for before and after their lease ends.
     ann.holds(&[("crashed", 1), ("running", u64::from(u32::MAX))]).await;
     ann.has_left(GRANT + 500 - 4 * PRICE).await;
     assert_eq!(ann.differs().await, []);
-    // A chat may be deleted; its row stays.
+    // The audit accepts a deleted chat, whose row stays.
     ann.loses("ChatsTable", "chat_id", &first).await;
     assert_eq!(ann.differs().await, []);
-    // So may an account.
+    // The audit accepts a deleted account.
     api.forget(&ann).await;
     assert_eq!(ann.audit().await, AuditReport::default());
 }
@@ -155,7 +155,7 @@ async fn extra_chats_are_found_wherever_they_sort() {
         ann.tampers("ChatsTable", "chat_id", &chat_id, "cost", number(PRICE)).await;
         extra.push(Difference::Uncharged { chat_id });
     }
-    // The title of a conversation is not a chat.
+    // A conversation's title is not a chat.
     ann.tampers("ChatsTable", "chat_id", "c#1", "title", AttributeValue::S("x".into())).await;
     let mut differences = ann.differs().await;
     differences.sort_by_key(ToString::to_string);
@@ -165,7 +165,7 @@ async fn extra_chats_are_found_wherever_they_sort() {
 
 #[tokio::test]
 async fn changed_amounts_are_found() {
-    // A store of its own: no figures can be made of the rows that this test leaves.
+    // Use a separate store, because figures can't be computed from the rows that this test leaves.
     let api = Api::own(&[]).await;
     let (ann, [first, _]) = customer(&api).await;
     let (chat_id, price) = (first.clone(), Credits::new(PRICE).unwrap());

@@ -1,4 +1,4 @@
-//! What every Lambda binary does around its work: its log, its metrics, and what it tells Lambda.
+//! The parts that all Lambda binaries share: the log, the metrics and the replies to Lambda.
 
 use std::process::Command;
 
@@ -93,7 +93,7 @@ async fn requests_have_the_gateway_id_and_clients_cannot_choose_it() {
 async fn requests_without_a_gateway_id_have_the_lambda_id() {
     let api = Api::own(&[]).await;
     for given in [Value::Null, json!("")] {
-        // As `sam local` sends it.
+        // `sam local` sends events in this form.
         let mut event = event("balance", "/api/tokens", &[], &Value::Null);
         event["requestContext"]["extendedRequestId"] = given;
         log::clear();

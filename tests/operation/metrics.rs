@@ -1,4 +1,4 @@
-//! The metrics: each one is provoked, and its line is read.
+//! The metrics. The tests provoke each metric and read its line in the log.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,7 +29,7 @@ async fn charged_and_refunded_messages_are_counted() {
     assert_eq!(recorded(Metric::Refunds, None), (1, 1));
     assert_eq!(recorded(Metric::Failures, Some("ai_failed")), (1, 1));
 
-    // A stream has the status 200 and fails later.
+    // A failed stream has the status 200, because it fails after its head.
     ann.post("/api/chat/stream", json!({ "message": "!cut one two" })).await.is(200);
     assert_eq!(recorded(Metric::Refunds, None), (2, 2));
     assert_eq!(recorded(Metric::Failures, Some("ai_failed")), (2, 2));
@@ -75,7 +75,7 @@ async fn unconfirmed_releases_count_as_held_credits() {
     let proxy = Proxy::start(&api.dynamodb).await;
     let lane = proxy.lane();
     let chat = api.function_over("chat", &lane);
-    // The reserve succeeds, and the release doesn't.
+    // Reserving succeeds, but the release fails.
     lane.strike(Some(Plan {
         at: FaultPoint::Operation("UpdateItem", 2),
         fault: Fault::Fail500Before,
@@ -152,7 +152,7 @@ async fn sweeps_and_erasures_are_measured_even_when_idle() {
     assert_eq!(recorded(Metric::ErasedAccounts, None), (2, 1));
 }
 
-/// What `manage audit` prints, with these metrics asked for or with none.
+/// The output of `manage audit` with this `METRICS_NAMESPACE`. An empty namespace means no metrics.
 fn audit(folder: &Folder, namespace: &str) -> String {
     let mut audit = command(&["manage", "audit", "--data", folder.path()]);
     String::from_utf8(audit.env("METRICS_NAMESPACE", namespace).output().unwrap().stdout).unwrap()

@@ -1,5 +1,4 @@
-//! Traces: what a collector gets of requests and of scheduled work, and that no request fails or waits
-//! long because of one that fails.
+//! Traces of requests and scheduled work. A failing collector must not fail or delay a request.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,7 +22,7 @@ use crate::support::program::{RunningServer, command};
 const SERVER: u64 = 2;
 const CLIENT: u64 = 3;
 
-/// A caller's trace and span.
+/// The ids of a caller's trace and span.
 const CALLERS: (&str, &str) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
 
 fn named<'s>(spans: &'s [Span], name: &str) -> &'s Span {
@@ -32,7 +31,7 @@ fn named<'s>(spans: &'s [Span], name: &str) -> &'s Span {
     span
 }
 
-/// The spans within the one of the request, which is checked.
+/// The request's span and the spans within it. Asserts that their ids, parents and times fit.
 fn within(spans: &[Span]) -> (&Span, &[Span]) {
     let (root, within) = spans.split_last().unwrap();
     let ids: BTreeSet<&str> = spans.iter().map(|span| span.id.as_str()).collect();
@@ -44,8 +43,8 @@ fn within(spans: &[Span]) -> (&Span, &[Span]) {
     (root, within)
 }
 
-/// The calls of a chat, by name. An instance also reads the public keys when it meets a JWT of a
-/// key that it doesn't know.
+/// The names of a chat's calls, without reads of the public keys: an instance reads them when a
+/// JWT has an unknown key.
 fn names(calls: &[Span]) -> Vec<&str> {
     calls.iter().map(|span| span.name.as_str()).filter(|name| *name != "Scan KeysTable").collect()
 }
@@ -90,7 +89,7 @@ async fn a_chat_is_one_trace_with_its_id_in_the_log() {
     }
     assert_eq!(root.trace.len(), 32);
 
-    // The next request of the same instance is another trace.
+    // The instance's next request has another trace.
     ann.chat("again").await.is(200);
     let again = collector.trace(|span| span.name == "POST /api/chat" && span.trace != root.trace);
     let again = again.await;
@@ -122,7 +121,7 @@ async fn failures_are_recorded_in_their_span() {
     assert_eq!((failed.has_failed, failed.says("error.type")), (true, "overloaded"));
     assert_eq!((answered.has_failed, answered.says("error.type")), (false, ""));
 
-    // A refused condition is an answer of the store, and a refused request no failure of the server.
+    // A failed condition is a normal reply of the store, and a refused request isn't a server error.
     ann.has_left(0).await;
     ann.chat("hi").await.expect(402, "insufficient_tokens");
     let spans = collector.trace(|span| span.says("http.response.status_code") == "402").await;
@@ -162,7 +161,7 @@ impl Intercept for Calls {
     }
 }
 
-/// How many calls to the store a chat makes.
+/// The number of calls to the store that a chat makes.
 async fn calls_of_a_chat(api: &Api, ann: &Person) -> usize {
     let calls = Calls::default();
     let client = aws_sdk_dynamodb::Config::from(&aws::emulated()).to_builder();
@@ -244,7 +243,7 @@ async fn valid_traceparents_are_continued_and_hostile_ones_ignored() {
     let seen = collector.bodies().concat() + &log::text();
     assert!(!seen.contains("injected"), "{seen}");
 
-    // The caller may keep its own request from being recorded.
+    // The caller may decline that its request is recorded.
     let recorded = || {
         let spans = collector.spans();
         spans.iter().filter(|span| span.name == "GET /api/health").count()
@@ -266,7 +265,7 @@ async fn failing_collectors_fail_no_request_and_are_logged_once() {
     for scheduled in ["sweep", "erase"] {
         collector.trace(|span| span.function == scheduled).await;
     }
-    // The collector's last reply may still be on its way.
+    // The collector's last reply may not have arrived yet.
     let lines = async {
         while log::text().matches("traces can't be sent").count() < 3 {
             tokio::task::yield_now().await;
@@ -285,7 +284,7 @@ async fn slow_or_missing_collectors_delay_no_reply() {
         let api = Api::own(&[("TRACES_ENDPOINT", endpoint)]).await;
         let began = Instant::now();
         api.get("/api/health/").await.is(200);
-        // A request that waited until sending is given up would take five seconds.
+        // A request that waited for the export's time-out would take five seconds.
         assert!(began.elapsed() < Duration::from_secs(4), "{endpoint}: {:?}", began.elapsed());
         for _ in 0..20 {
             api.get("/api/health/").await.is(200);

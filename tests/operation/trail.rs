@@ -1,5 +1,5 @@
-//! The trail: a line for everything that happens to an account, with its time, request, account,
-//! network address and outcome.
+//! The audit lines in the log: every event of an account has a line with its time, request,
+//! account, network address and outcome.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;

@@ -14,7 +14,7 @@ use crate::support::lambda::{Instance, LEASE};
 
 const PATH: &str = "/api/chat/stream/";
 
-/// The events of a reply, by name.
+/// The events of a stream: their names and data.
 pub fn events(text: &str) -> Vec<(String, Value)> {
     let event = |block: &str| {
         let (name, data) = block.split_once('\n').unwrap_or_else(|| panic!("{block:?}"));
@@ -24,7 +24,7 @@ pub fn events(text: &str) -> Vec<(String, Value)> {
     text.split_terminator("\n\n").map(event).collect()
 }
 
-/// The text of all deltas.
+/// The text of all `delta` events, joined.
 pub fn text_of(events: &[(String, Value)]) -> String {
     events
         .iter()
@@ -38,7 +38,7 @@ impl Person {
         self.post(PATH, body).await
     }
 
-    /// Begins a stream.
+    /// Sends a message and returns the reply, whose body is still arriving.
     async fn begins(&self, message: &str) -> Response {
         let request =
             reqwest::Client::new().request(Method::POST, format!("{}{PATH}", self.api.url));
@@ -150,7 +150,7 @@ async fn failures_after_the_first_piece_are_uncharged_events() {
 }
 
 #[tokio::test]
-async fn delivered_text_is_charged_even_if_cut_or_unlinked() {
+async fn cut_answers_and_deleted_conversations_are_still_charged() {
     let api = Api::own(&[("ANSWER_LIMIT", "10")]).await;
     let ann = api.person("ann").await;
     for message in
@@ -245,7 +245,7 @@ async fn retried_streams_replay_the_same_chat() {
     assert_eq!(ann.balance().await, GRANT - PRICE);
 }
 
-/// A request for an answer to "hi".
+/// An event that asks for a streamed answer to "hi".
 fn hello(headers: &[(&str, &str)]) -> Value {
     event("chat_stream", "/api/chat/stream", headers, &json!({ "message": "hi" }))
 }
@@ -286,13 +286,13 @@ async fn pieces_are_sent_without_waiting_for_acknowledgements() {
         let micros = reply.headers["x-took-micros"].to_str().unwrap().parse().unwrap();
         fastest = fastest.min(micros);
     }
-    // A delayed acknowledgement takes 40 ms, each time.
+    // Each delayed acknowledgement would take 40 ms.
     assert!(fastest < 20_000, "{fastest} µs from the head to the end");
     function.end();
 }
 
 #[tokio::test]
-async fn delivered_answers_are_charged_even_if_their_key_is_used() {
+async fn delivered_answers_are_charged_even_if_the_key_has_a_record() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let ann = api.person("ann").await;
     let request = reqwest::Client::new()

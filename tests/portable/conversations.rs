@@ -1,6 +1,6 @@
-//! `/api/conversations` and `/api/conversations/{id}`, and single chats under `/api/chat/{id}`:
-//! what is remembered, listed, renamed, pinned and deleted, and that a chat is paid whatever happens
-//! to its conversation.
+//! `/api/conversations` and `/api/conversations/{id}`, and single chats under `/api/chat/{id}`.
+//! Conversations are continued, listed, renamed, pinned and deleted. A chat is charged even if its
+//! conversation is deleted.
 
 use std::time::Duration;
 
@@ -193,7 +193,7 @@ async fn pinned_conversations_stay_first_until_unpinned() {
     assert_eq!(pinned.collect::<Vec<_>>(), [true, true, false, false, false]);
     assert_eq!(ann.get("/api/user/export/").await.is(200)["conversations"], all);
 
-    // A second pin and a chat leave it where it is.
+    // Neither a second pin nor a new chat moves a pinned conversation.
     pins(0, true).await;
     api.server().clock.advance(Duration::from_secs(1));
     ann.says_in("again", &json!(ids[0])).await.is(200);
@@ -385,7 +385,7 @@ async fn pasted_code_gives_a_title_without_its_fence() {
         ann.delete(&format!("/api/chat/{id}/")).await.is(200);
         assert_eq!(ann.get(&path).await.is(200)["title"], "Untitled", "{message}");
     }
-    // A conversation of an earlier release has the fence as its title, and loses it too.
+    // A conversation from an earlier release has the fence as its title, which is also removed.
     let id = ann.begins_with("```python\nimport os\n```").await;
     let path = format!("/api/conversations/{id}/");
     ann.patch(&path, json!({ "title": "```python" })).await.is(200);

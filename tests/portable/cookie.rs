@@ -1,5 +1,4 @@
-//! `X-Refresh-Token: cookie`: refresh tokens that a browser keeps for a page, where its scripts
-//! can't read them.
+//! `X-Refresh-Token: cookie`: refresh tokens in cookies, which a page's scripts can't read.
 
 use std::time::Duration;
 
@@ -12,13 +11,13 @@ use crate::support::{forge, function};
 
 const MONTH: u64 = 30 * 86_400;
 
-/// A page of this origin in a browser, which keeps the cookies.
+/// A page of this origin in a browser that keeps its cookies.
 struct Page {
     api: Api,
     kept: Option<String>,
-    /// Its device token.
+    /// The device token in the page's cookie.
     device: Option<String>,
-    /// The random value in the storage of its origin.
+    /// The page key: a random value in the storage of the page's origin.
     key: String,
 }
 
@@ -27,18 +26,18 @@ impl Page {
         Self { api: api.clone(), kept: None, device: None, key: unique("").repeat(8) }
     }
 
-    /// The headers with which it asks for cookies.
+    /// The headers with which the page asks for cookies.
     fn wish(&self) -> [(&'static str, &str); 2] {
         [("x-refresh-token", "cookie"), ("x-page-key", &self.key)]
     }
 
-    /// A refresh with this token in the body, by a page of this origin.
+    /// Refreshes with this token in the body, as a page of this origin.
     async fn present(&self, token: &str) -> Answer {
         let body = json!({ "refresh": token });
         self.api.send(Method::POST, "/api/token/refresh/", &self.wish(), Some(body)).await
     }
 
-    /// A user who has registered on this page, with an access token only.
+    /// Registers a user on this page. The page gets only an access token.
     async fn register(&mut self) -> Person {
         self.person_with(json!({ "username": unique("ann"), "password": "secret123" })).await
     }
@@ -104,7 +103,7 @@ impl Page {
     }
 }
 
-/// The cookie with the refresh token.
+/// The cookie in a reply that contains the refresh token.
 fn cookie_of(answer: &Answer) -> Option<&str> {
     let refresh = cookie_named("farebox_refresh", answer);
     refresh.or_else(|| cookie_named("__Host-farebox_refresh", answer))
@@ -162,7 +161,7 @@ async fn cookies_are_replaced_at_each_refresh() {
         ann.using(refreshed["access"].as_str().unwrap()).profile().await.is(200);
         assert_eq!(forge::claims(page.token())["generation"], generation);
     }
-    // No body is like an empty one, and a refresh token in the body takes precedence over the
+    // A missing body is like an empty one. A refresh token in the body takes precedence over the
     // cookie.
     page.send(Method::POST, "/api/token/refresh/", &[], None).await.is(200);
     let ben = api.person("ben").await;
@@ -365,7 +364,7 @@ async fn retried_registrations_set_the_cookie_again() {
 async fn cookies_with_tls_are_bound_to_one_host() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
-    // As an event of API Gateway: the local server refuses such a host.
+    // Send an event of API Gateway, because the local server refuses this host name.
     let refresh = api.server().functions["token_refresh"].clone();
     let ask = |host: &'static str, cookie: String| {
         let refresh = refresh.clone();
@@ -403,7 +402,7 @@ async fn cookies_with_tls_are_bound_to_one_host() {
             && attributes.ends_with("; HttpOnly; SameSite=Strict; Secure"),
         "{cookie}"
     );
-    // A neighbour under the same domain can set the first of these.
+    // Another host under the same domain can set a cookie without the prefix `__Host-`.
     ask("api.example.com", format!("farebox_refresh={token}"))
         .await
         .expect(401, "not_authenticated");
@@ -449,14 +448,14 @@ async fn known_pages_log_in_although_strangers_guess() {
     api.log_in(log_in.clone()).await.expect(429, "too_many_attempts");
     page.post("/api/login/", &[], wrong).await.expect(401, "invalid_credentials");
     page.post("/api/login/", &[], log_in.clone()).await.is(200);
-    // Without the header no cookie is read.
+    // Without the header the API doesn't read cookies.
     let cookie = format!("farebox_device={}", page.device.as_ref().unwrap());
     api.send(Method::POST, "/api/login/", &[("cookie", &cookie)], Some(log_in))
         .await
         .expect(429, "too_many_attempts");
 }
 
-/// A browser sends the cookies to every port of the host, and a server there sends what it likes.
+/// A browser sends cookies to every port of a host, so a server on another port can replay them.
 #[tokio::test]
 async fn cookies_are_useless_on_another_port() {
     let api = Api::own(&[("LOGIN_ATTEMPTS", "9")]).await;
@@ -482,7 +481,7 @@ async fn cookies_are_useless_on_another_port() {
     }
     assert_eq!(api.items(&ann.id).await, before);
 
-    // Its device token gives it no guesses of its own either.
+    // The page's device token doesn't give the other port a separate count of guesses.
     let wrong = json!({ "username": ann.name, "password": "secret124" });
     let log_in_elsewhere = async |headers: &[(&str, &str)]| {
         let mut event = function::event("login", "/api/login/", headers, &log_in);
@@ -518,7 +517,7 @@ async fn old_cookies_are_bound_at_their_next_refresh() {
     assert_eq!(forge::claims(page.token())["origin"], forge::claims(&bound)["origin"]);
 }
 
-/// Except on loopback, pages that were loaded before keys existed keep working.
+/// Pages that were loaded before page keys existed keep working, except on loopback.
 #[tokio::test]
 async fn old_pages_keep_working_on_single_port_hosts() {
     let api = Api::own(&[]).await;

@@ -1,5 +1,5 @@
-//! The clients of five existing systems, request for request: every field that one of them reads is
-//! there with the right type, with and without the trailing slash of each path.
+//! The requests of the clients of five existing systems. Every field that a client reads must exist
+//! and have the right type, with and without the trailing slash of each path.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::support::client::{Api, GRANT, PRICE, unique};
 
 const SLASHES: [&str; 2] = ["/", ""];
 
-/// Asserts that each field is a text that isn't empty.
+/// Asserts that each field is a nonempty string.
 #[track_caller]
 fn reads_texts(body: &Value, fields: &[&str]) {
     for field in fields {
@@ -26,7 +26,7 @@ fn reads_numbers(body: &Value, fields: &[&str], number: u64) {
     }
 }
 
-/// The value of an `Authorization` header with the access token that `body` holds in `field`.
+/// The value of an `Authorization` header with the access token in this field of `body`.
 fn header(scheme: &str, body: &Value, field: &str) -> String {
     format!("{scheme} {}", body[field].as_str().unwrap())
 }
@@ -283,7 +283,7 @@ async fn refusals_mention_the_top_up_only_in_their_sentence() {
     }
 }
 
-/// The clients of D and E are those of djangorestframework-simplejwt: they refresh at its code.
+/// The clients of D and E use djangorestframework-simplejwt and refresh when they get its code.
 #[tokio::test]
 async fn simplejwt_clients_read_its_code_and_fields() {
     let api = Api::start().await;

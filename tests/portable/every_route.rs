@@ -1,5 +1,4 @@
-//! What holds for every route of the list of routes: which callers, methods, web pages and bodies
-//! are accepted.
+//! The rules for all routes: the callers, methods, web pages and bodies that each one accepts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,7 +14,7 @@ use crate::support::client::{Answer, Api, GRANT, PRICE, Person, unique};
 use crate::support::document;
 use crate::support::function::{TIME, event, invoke};
 
-/// The endpoints that require no credential.
+/// The endpoints that don't require a credential.
 const OPEN: [&str; 14] = [
     "discovery",
     "email_verify",
@@ -36,7 +35,7 @@ const OPEN: [&str; 14] = [
 /// The endpoints that don't use the store.
 const COLD: [&str; 3] = ["discovery", "openapi", "site"];
 
-/// The code of an invalid access token.
+/// The error code with which a route refuses an invalid access token.
 fn refusal(route: &Route) -> &'static str {
     match route.failures {
         FailureFormat::SimplejwtGuarded => "token_not_valid",
@@ -57,8 +56,8 @@ fn lasting() -> impl Iterator<Item = &'static Route> {
     guarded().filter(|route| route.endpoint != "logout")
 }
 
-/// A path with its parameters filled in. No session or API key has this id, and no page has this
-/// file.
+/// A path with its parameters filled in. No session or API key has this id, and no page file has
+/// this name.
 fn concrete(path: &str) -> String {
     path.replace("{id}", "00000000-0000-7000-8000-000000000000")
         .replace("{key}", "00000000-0000-7000-8000-000000000000")
@@ -73,7 +72,7 @@ fn spellings(path: &str) -> impl Iterator<Item = String> {
     [path.to_owned(), other].into_iter().filter(|spelling| spelling != "//")
 }
 
-/// Whether a route is for administrators alone.
+/// Returns true if only administrators may use a route.
 fn is_administrators(route: &Route) -> bool {
     route.path.starts_with("/api/admin/")
 }
@@ -82,7 +81,7 @@ fn posted() -> impl Iterator<Item = &'static Route> {
     known().filter(|route| route.method == "POST")
 }
 
-/// The methods of each path: with `GET` also `HEAD`.
+/// The methods of each path. A path with `GET` also has `HEAD`.
 fn paths() -> BTreeMap<String, BTreeSet<&'static str>> {
     let mut paths = BTreeMap::<_, BTreeSet<_>>::new();
     for route in known() {
@@ -101,8 +100,8 @@ fn allowed(answer: &Answer) -> BTreeSet<&str> {
     answer.header("allow").split(", ").collect()
 }
 
-/// A request that a guarded route accepts with a valid access token and enough credits. It doesn't
-/// change the session.
+/// Sends a request that a guarded route accepts with a valid access token and enough credits. The
+/// request doesn't change the session.
 async fn ask(api: &Api, route: &Route, headers: &[(&str, &str)]) -> Answer {
     ask_at(api, route, &concrete(route.path), headers).await
 }
@@ -124,8 +123,8 @@ async fn ask_as(person: &Person, route: &Route) -> Answer {
     ask(&person.api, route, &[("authorization", &person.bearer())]).await
 }
 
-/// Asserts that a user's request passes the guard, and that the routes of administrators refuse it
-/// with 403.
+/// Asserts that a user's request passes the guard, and that administrators' routes refuse the
+/// request with 403.
 async fn grants(person: &Person, route: &Route) {
     let answer = ask_as(person, route).await;
     match route.endpoint {
@@ -164,7 +163,7 @@ async fn paths_list_their_methods_and_refuse_others() {
     }
 }
 
-/// The headers of a reply that are those of every reply to the same request.
+/// The headers that are equal in all replies to the same request.
 fn lasting_headers(answer: &Answer) -> BTreeMap<String, String> {
     let once = ["connection", "content-length", "date", "transfer-encoding", "x-request-id"];
     let headers = answer.headers.iter().filter(|(name, _)| !once.contains(&name.as_str()));
@@ -186,7 +185,7 @@ async fn head_replies_equal_get_without_the_body() {
             let head = api.send(Method::HEAD, &path, &headers, None).await;
             assert_eq!(head.status, get.status, "{head:?}");
             assert_eq!(head.body, json!(""), "{head:?}");
-            // Emulators count the bytes of the body, of which there are none.
+            // Emulators send the length of the empty body instead.
             if api.is_own() {
                 let length = |answer: &Answer| answer.headers.get("content-length").cloned();
                 let (of_head, of_get) = (length(&head), length(&get));
@@ -206,7 +205,7 @@ async fn unknown_methods_change_nothing() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
-    // `sam local` answers these itself.
+    // `sam local` refuses these methods before they reach a function.
     let refusals: &[u16] = if api.is_own() { &[404, 405] } else { &[403, 404, 405] };
     for path in paths().keys() {
         for name in ["TRACE", "PURGE", "BREW"] {
@@ -436,7 +435,7 @@ async fn forms_are_read_only_for_sessions_and_from_listed_origins() {
         BTreeSet::from(["login", "register", "token_blacklist", "token_refresh", "token_verify"])
     );
     for route in forms {
-        // As on AWS, where nothing in front of the function looks at the origin.
+        // Call the function directly, as on AWS, where nothing in front of it checks the origin.
         let send = async |headers: &[(&str, &str)]| {
             let form = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
             let mut event =
@@ -515,7 +514,7 @@ async fn pages_of_listed_origins_may_call_and_others_may_not() {
         assert!(may.is_superset(&methods), "{answer:?}");
         let may = answer.header("access-control-allow-headers").split(", ").collect::<Vec<_>>();
         assert_eq!(may[..3], ["authorization", "content-type", "idempotency-key"]);
-        // What openai-node sends, with an organization and a project, and with its helpers.
+        // The headers that openai-node sends with an organization, a project and its helpers.
         for header in [
             "openai-organization",
             "openai-project",

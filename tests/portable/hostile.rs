@@ -1,4 +1,4 @@
-//! Malicious and broken clients: every request is refused cleanly and changes nothing.
+//! Malicious and broken clients. Every request is refused cleanly and changes nothing.
 
 use reqwest::Method;
 use serde_json::json;
@@ -20,7 +20,7 @@ const BODIES: [(&str, &[&str]); 9] = [
     ("/api/password/reset/confirm/", &["token", "password", "new_password"]),
 ];
 
-/// Sends bytes as JSON, with a good access token.
+/// Sends bytes as JSON with a valid access token.
 async fn send(ann: &Person, path: &str, body: Vec<u8>) -> Answer {
     ann.api
         .raw(
@@ -32,8 +32,7 @@ async fn send(ann: &Person, path: &str, body: Vec<u8>) -> Answer {
         .await
 }
 
-/// Asserts that a JWT is refused everywhere: in a header, in the body of a chat, and as a refresh
-/// token.
+/// Asserts that the API refuses a JWT in a header, in the body of a chat, and as a refresh token.
 async fn opens_nothing(api: &Api, what: &str, token: &str) {
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str())];
@@ -43,7 +42,7 @@ async fn opens_nothing(api: &Api, what: &str, token: &str) {
         api.post("/api/chat/", json!({ "message": "hi", "token": token })).await,
         api.refresh(token).await,
     ] {
-        // A header that is too long isn't read.
+        // A long token exceeds the limit on headers.
         match answer.status.as_u16() {
             431 if token.len() > 8000 => drop(answer.expect(431, "header_too_large")),
             status => {
@@ -139,7 +138,7 @@ async fn tokens_with_a_wrong_header_or_claim_are_refused() {
     let before = api.items(&ann.id).await;
     let real = Forge::of(&api);
     let (header, claims) = (forge::header(&ann.access), forge::claims(&ann.access));
-    // Valid, as all cases below would be without their change.
+    // Without a change, the token is valid.
     ann.using(real.sign(&header, &claims)).profile().await.is(200);
 
     let long = "k".repeat(10_240);
@@ -232,8 +231,8 @@ async fn tokens_that_outlive_every_session_are_refused() {
     opens_nothing(&api, "exp", &Forge::of(&api).sign(&forge::header(&ann.access), &claims)).await;
 }
 
-/// The claims of a JWT, as another verifier accepts it that checks issuer, audience and
-/// signature, but not the type.
+/// The claims of a JWT according to a verifier that checks the issuer, audience and signature but
+/// not the type.
 fn as_others_verify(
     api: &Api,
     token: &str,
@@ -248,7 +247,7 @@ fn as_others_verify(
 }
 
 #[tokio::test]
-async fn audiences_keep_other_kinds_from_external_verifiers() {
+async fn verifiers_without_a_type_check_accept_only_access_tokens() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let log_in = ann.log_in().await;
@@ -256,11 +255,11 @@ async fn audiences_keep_other_kinds_from_external_verifiers() {
     let body = log_in.is(200);
     let mut ids = Vec::new();
     for token in [&ann.access, &ann.token, body["access"].as_str().unwrap()] {
-        // What RFC 9068 requires of a JWT of the type `at+jwt`.
+        // RFC 9068 requires these claims in a JWT of the type `at+jwt`.
         let claims = as_others_verify(&api, token).unwrap();
         assert_eq!((&claims["client_id"], &claims["sub"]), (&json!("farebox"), &json!(ann.id)));
         assert!(claims["iat"].as_u64().unwrap() < claims["exp"].as_u64().unwrap());
-        // What clients of djangorestframework-simplejwt read.
+        // Clients of djangorestframework-simplejwt read these claims.
         assert_eq!((&claims["token_type"], &claims["user_id"]), (&json!("access"), &json!(ann.id)));
         ids.push(claims["jti"].as_str().unwrap().to_owned());
     }
@@ -310,7 +309,7 @@ async fn access_and_refresh_tokens_are_not_interchangeable() {
         ann.using(token).profile().await.expect(401, "token_not_valid");
     }
     assert_eq!(api.items(&ann.id).await, before);
-    // With the claims of both kinds, only the type distinguishes them.
+    // A JWT with the claims of both kinds is accepted according to its type.
     ann.using(real.sign(&access, &both)).profile().await.is(200);
     api.refresh(&real.sign(&refresh, &both)).await.is(200);
 }
@@ -419,8 +418,7 @@ async fn broken_utf_8_is_refused_and_changes_nothing() {
             }
         }
         if api.is_own() {
-            // The limit counts the bytes that were sent, not the longer form in which a gateway
-            // passes them on.
+            // The limit counts the bytes that the client sent, not the gateway's longer encoding.
             send(&ann, path, vec![0xff; 65_536]).await.expect(400, "malformed_request");
             send(&ann, path, vec![0xff; 65_537]).await.expect(413, "body_too_large");
         }

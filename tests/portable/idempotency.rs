@@ -1,4 +1,4 @@
-//! `Idempotency-Key` on chats and registrations: a retry doesn't repeat them.
+//! `Idempotency-Key` in chats and registrations: a retry doesn't repeat the work.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use shared::values::idempotency::{Key, Kind};
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person, unique};
 
 impl Person {
-    /// A chat under an idempotency key.
+    /// Sends a message under an idempotency key.
     pub async fn chat_once(&self, key: &str, message: &str) -> Answer {
         let headers = [("authorization", self.bearer()), ("idempotency-key", key.to_owned())];
         let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
@@ -122,11 +122,11 @@ async fn keys_of_dead_functions_run_until_their_lease_ends() {
     ann.is_waiting().await;
     ann.chat_once("k1", "!hang").await.expect(409, "idempotency_key_running");
     ann.chat_once("k1", "hi").await.expect(422, "idempotency_key_reused");
-    // Its lease ends while it still waits: its credits are free, and a new run replaces it.
+    // The lease ends while the AI is still silent, so the credits are free and a new run may start.
     api.server().clock.advance(Duration::from_secs(59));
     assert_eq!(ann.balance().await, GRANT);
     ann.chat_once("k1", "hi").await.is(200);
-    // The slow run wakes too late to return the credits a second time.
+    // The slow run ends too late to return the credits a second time.
     dying.await.unwrap().expect(504, "ai_timed_out");
     assert_eq!(ann.balance().await, GRANT - PRICE);
     let account = api.account(&ann).await;

@@ -1,4 +1,4 @@
-//! Whole stories of people who use the API.
+//! Whole sessions of people who use the API.
 
 use std::time::Duration;
 

@@ -11,7 +11,7 @@ async fn unknown_paths_are_not_found_with_any_method() {
     let api = Api::start().await;
     let paths =
         ["/api", "/api/", "/api/nothing", "/API/LOGIN/", "/api/tokens/mine", "/api/tokens.json"];
-    // Emulators handle these in their own way.
+    // Emulators may rewrite or refuse these paths.
     let odd: &[&str] = if api.is_own() {
         &["/api//tokens", "/api/tokens//", "//api/tokens", "/api%2Ftokens"]
     } else {
@@ -25,7 +25,7 @@ async fn unknown_paths_are_not_found_with_any_method() {
     }
 }
 
-/// What Chromium sends when an address is opened.
+/// The `Accept` header that Chromium sends for a page.
 const BROWSER: &str =
     "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
 
@@ -53,7 +53,7 @@ async fn browsers_get_a_page_and_programs_a_problem_document() {
             get(path, accept).await.expect(404, "not_found");
         }
     }
-    // A failure of an endpoint is for programs, whatever they accept.
+    // An endpoint's failure is a problem document, whatever the client accepts.
     get("/api/tokens/", BROWSER).await.expect(401, "not_authenticated");
 }
 

@@ -1,5 +1,5 @@
-//! `GET /api/openapi.json`: the document has every route, and every reply in every test conforms to
-//! it.
+//! `GET /api/openapi.json`. The document has every route, and every reply in every test conforms to
+//! the document.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -99,7 +99,7 @@ fn client_generators_can_name_everything() {
     for (name, schema) in DOCUMENT["components"]["schemas"].as_object().unwrap() {
         for (field, schema) in schema["properties"].as_object().into_iter().flatten() {
             assert_ne!(schema["type"], "null", "{field} of {name}");
-            // openapi-python-client calls an object of the class by the name of the class.
+            // openapi-python-client names a variable after the class, so no field may have that name.
             assert_ne!(field.to_lowercase(), name.to_lowercase());
         }
     }
@@ -117,8 +117,7 @@ fn client_generators_can_name_everything() {
 fn every_failure_is_described() {
     let text = DOCUMENT["components"]["responses"].to_string();
     for failure in Failure::all() {
-        // A method that a path doesn't take is not an operation, so no operation describes this
-        // failure.
+        // No operation can describe this failure, because an unknown method isn't an operation.
         let nowhere = *failure == Failure::MethodNotAllowed;
         let example = format!("\"{}\":{{\"value\"", failure.name());
         assert_eq!(text.contains(&example), !nowhere, "{failure:?}");

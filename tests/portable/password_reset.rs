@@ -14,7 +14,7 @@ use crate::support::rig::Rig;
 
 const NEW: &str = "another-one";
 
-/// A user with an address, whose first e-mail has arrived; and the address.
+/// A user with an address, and the address. The user's first e-mail has arrived.
 async fn ann(api: &Api) -> (Person, String) {
     let address = format!("{}@example.com", unique("ann"));
     let ann = api
@@ -283,8 +283,8 @@ async fn one_of_many_uses_of_a_link_wins() {
 #[tokio::test]
 async fn retried_resets_succeed_and_late_copies_do_nothing() {
     let rig = Rig::start().await;
-    // A verified address takes one transaction. The first verification takes two, since the first
-    // transaction is refused.
+    // For a verified address, a reset takes one transaction. Otherwise it takes two, because the
+    // store refuses the first one.
     let faults =
         Fault::ALL.into_iter().filter(|fault| fault.suits("TransactWriteItems") && fault.is_done());
     for (fault, nth) in faults.flat_map(|fault| [(fault, 1), (fault, 2)]) {
@@ -335,7 +335,8 @@ async fn retried_resets_succeed_and_late_copies_do_nothing() {
     }
 }
 
-/// Starts at the beginning of a day, so that the test doesn't reach the next one.
+/// Requests this many resets, with a pause after each. Returns the number of e-mails that the
+/// store has counted.
 async fn sent_in(api: &Api, address: &str, requests: u32, seconds: u64) -> usize {
     for _ in 0..requests {
         reset(api, address).await.is(202);
@@ -362,7 +363,7 @@ async fn reset_e_mails_are_limited_by_hour_and_day() {
     clock.advance(Duration::from_secs(3600));
     assert_eq!(sent_in(&api, &address, 20, 61).await, 10, "on this day");
     assert_eq!(api.mails_to(&address, 11).await.len(), 11, "with the one of the registration");
-    // Another address has its own count, whether or not an account has it.
+    // Another address has a separate count, even if no account has this address.
     assert_eq!(sent_in(&api, "nobody@example.org", 7, 61).await, 15);
     clock.advance(Duration::from_millis(day - clock.millis() % day));
     assert_eq!(sent_in(&api, &address, 1, 61).await, 16, "on the next day");

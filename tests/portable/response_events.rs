@@ -1,4 +1,4 @@
-//! The events of a streamed `POST /v1/responses`, as OpenAI's SDKs put them together.
+//! The events of a streamed `POST /v1/responses`, assembled as in OpenAI's SDKs.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn streamed(mut body: Value) -> Value {
     body
 }
 
-/// The events of a stream. Each has its name as its type, and the next number.
+/// The events of a stream. Asserts that each event's type is its name and that the numbers ascend.
 fn events(answer: &Answer) -> Vec<Value> {
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("content-type"), "text/event-stream; charset=utf-8");
@@ -32,7 +32,7 @@ fn events(answer: &Answer) -> Vec<Value> {
     text.split_terminator("\n\n").enumerate().map(event).collect()
 }
 
-/// The types of events, without the word with which most begin.
+/// The types of events without the prefix `response.`.
 fn types(events: &[Value]) -> Vec<&str> {
     events
         .iter()
@@ -45,7 +45,7 @@ fn deltas(events: &[Value]) -> Vec<&str> {
     events.iter().filter_map(|event| event["delta"].as_str()).collect()
 }
 
-/// The output that a client puts together from what begins and what is added.
+/// The output that a client assembles from the events.
 fn put_together(events: &[Value]) -> Vec<Value> {
     let mut output: Vec<Value> = Vec::new();
     let add = |text: &mut Value, delta: &Value| {
@@ -94,7 +94,7 @@ fn put_together(events: &[Value]) -> Vec<Value> {
     output
 }
 
-/// The response of the last event, which has what a client puts together from the others.
+/// The response in the last event. Asserts that it equals the output assembled from the others.
 fn whole(events: &[Value]) -> &Value {
     let response = &events.last().unwrap()["response"];
     assert_eq!(response["output"], json!(put_together(events)));

@@ -10,7 +10,7 @@ use crate::support::client::{Answer, Api, Person};
 use crate::support::forge;
 
 impl Api {
-    /// Changes a session, behind the API's back.
+    /// Changes a session directly in the store.
     async fn change_session(
         &self,
         person: &Person,
@@ -40,7 +40,7 @@ fn ids(page: Answer) -> Vec<String> {
         .collect()
 }
 
-/// The ids on all pages, from `query` on, and the number on each page.
+/// The ids on all pages beginning with `query`, and the number of ids on each page.
 async fn pages(person: &Person, query: &str) -> (Vec<String>, Vec<usize>) {
     let (mut all, mut sizes) = (Vec::new(), Vec::new());
     let mut next = Some(query.to_owned());
@@ -130,8 +130,8 @@ async fn ended_sessions_are_not_listed() {
     .await;
     assert_eq!(ids(ann.sessions("").await), [ann.session()]);
 
-    // After a log-out the item of the session may still exist for a while: then the account shows
-    // that it has ended.
+    // After a log-out the session's item may still exist for a while. The account shows that the
+    // session has ended.
     let phone = ann.elsewhere("phone").await;
     let revoked =
         AttributeValue::M([(phone.session(), AttributeValue::N("9999999999".into()))].into());

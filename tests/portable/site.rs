@@ -1,4 +1,4 @@
-//! The pages for browsers, and their files.
+//! The pages for browsers and their files.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ fn text(answer: Answer) -> String {
     answer.is(200).as_str().expect("a text").to_owned()
 }
 
-/// The files that the attributes of a page name, as absolute paths.
+/// The absolute paths of the files that a page's attributes name.
 fn files_of(page: &str, path: &str) -> Vec<String> {
     let values =
         ["src=\"", "href=\""].into_iter().flat_map(|attribute| page.split(attribute).skip(1));
@@ -97,20 +97,20 @@ async fn pages_get_no_camera_microphone_or_location() {
         for feature in ["camera", "microphone", "geolocation", "payment", "usb", "clipboard-read"] {
             assert_eq!(permissions.get(feature), Some(&"()"), "{feature} at {path}");
         }
-        // The buttons that copy need it.
+        // The copy buttons need this permission.
         assert_eq!(permissions["clipboard-write"], "(self)");
         let others = permissions.iter().filter(|(_, origins)| **origins != "()");
         assert_eq!(others.count(), 1, "{permissions:?}");
     }
 }
 
-/// Every text between these two.
+/// Every part of `text` between `start` and `end`.
 fn between<'a>(text: &'a str, start: &'a str, end: &'a str) -> impl Iterator<Item = &'a str> {
     text.split(start).skip(1).filter_map(move |rest| rest.split(end).next())
 }
 
-/// Without the list a browser finds a script only after it has read the one that imports it, and
-/// the lowest ones only after many round trips.
+/// Without preloads a browser finds a script only after it has read the importing script, so a deep
+/// import would take many round trips.
 #[test]
 fn pages_preload_all_scripts_that_they_import() {
     let texts: BTreeMap<&str, &str> = FILES.iter().copied().collect();
@@ -150,7 +150,7 @@ async fn files_are_served_unchanged_with_their_type() {
             other => panic!("the type of .{other} is not known"),
         };
         assert_eq!(answer.header("content-type"), format!("{expected}; charset=utf-8"));
-        // The test's client reads JSON as such.
+        // The test's client has already parsed JSON files.
         let is_alike = match answer.is(200) {
             Value::String(text) => text == *content,
             manifest => manifest == serde_json::from_str::<Value>(content).unwrap(),
@@ -170,7 +170,7 @@ async fn old_pages_get_current_files_uncached() {
     }
 }
 
-/// As in its URLs: without a folder.
+/// Earlier releases served their files at URLs without folders.
 #[tokio::test]
 async fn pages_from_before_the_folders_get_their_own_files() {
     let api = Api::start().await;
@@ -183,7 +183,7 @@ async fn pages_from_before_the_folders_get_their_own_files() {
         let answer = api.get(&format!("/assets/0/{name}")).await;
         assert_eq!(answer.header("cache-control"), "no-store");
         assert!(text(answer).contains(part), "{name}");
-        // The pages of today have none of them.
+        // The current pages don't use these files.
         api.get(&format!("/assets/{VERSION}/{name}")).await.expect(404, "not_found");
     }
     for name in ["nothing.js", "chat.html"] {
@@ -215,7 +215,7 @@ async fn unknown_files_are_not_found() {
     ] {
         api.get(&path).await.expect(404, "not_found");
     }
-    // Emulators handle these in their own way.
+    // Emulators may rewrite or refuse these paths.
     let odd: &[&str] = if api.is_own() {
         &[
             "%2e%2e%2fCargo.toml",
@@ -262,7 +262,7 @@ async fn e_mailed_links_pass_their_token_to_the_chat_in_the_hash() {
     }
 }
 
-/// In API Gateway's events the bare name of the stage is the path `/`.
+/// In API Gateway's events, a request for only the stage's name has the path `/`.
 #[tokio::test]
 async fn bare_stages_redirect_to_their_slash() {
     let api = Api::own(&[]).await;
@@ -290,7 +290,7 @@ async fn pages_need_no_store_and_reveal_nothing_of_it() {
     }
 }
 
-/// The gateway can't pass on bytes that aren't text.
+/// The gateway can only pass text.
 #[tokio::test]
 async fn the_lambda_binary_serves_text_without_store_or_keys() {
     let mut function = Instance::of("site", &[]).await;

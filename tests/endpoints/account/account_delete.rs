@@ -33,7 +33,7 @@ impl Person {
     }
 }
 
-/// Erases what is due. Returns how many accounts were visited, and how many are erased.
+/// Runs the erasure. Returns the number of accounts that it visited, and of those that are gone.
 async fn erase(api: &Api) -> (usize, usize) {
     let app = &api.server().apps["erase"];
     let ErasureReport { accounts, gone, .. } =
@@ -238,7 +238,7 @@ async fn a_new_account_with_an_old_name_sees_no_old_data() {
     new.agrees().await;
 }
 
-/// Writes this many items of the account into the table Chats, behind the API's back.
+/// Writes this many chats of the account directly to the Chats table.
 async fn has_chats(ann: &Person, count: usize) {
     let chat = |index: usize| json!({ "user_id": ann.id, "chat_id": format!("{index:08}"), "message": "x".repeat(1500) });
     let chats: Vec<_> = (0..count).map(chat).collect();
@@ -271,7 +271,7 @@ async fn any_number_of_chats_is_erased_over_several_runs() {
         gone +=
             app.store.erase(app.clock.seconds(), Duration::from_millis(time)).await.unwrap().items;
     }
-    // The chats, and a session.
+    // `gone` includes a session.
     assert!(items_of(&api, &ann).await + gone >= 1203);
     gone += app
         .store

@@ -20,7 +20,7 @@ impl Person {
         self.post(PATH, json!({ "name": name })).await
     }
 
-    /// Sends the request of a program with an API key.
+    /// Sends a completion request, as a program with an API key does.
     pub async fn completes(&self) -> Answer {
         self.post(
             "/v1/chat/completions",
@@ -37,7 +37,7 @@ impl Person {
         self.delete(&format!("{PATH}/{key}")).await
     }
 
-    /// Asserts that the account has this many keys, and counts them right.
+    /// Asserts that the account has this many keys and that its counter agrees.
     pub async fn has_keys(&self, count: u32) {
         let counted = self.api.account(self).await.api_keys;
         let existing = self.api.items(&self.id).await["TokensTable"]
@@ -208,7 +208,7 @@ async fn keys_of_other_users_are_neither_seen_nor_revoked() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let key = ann.makes_a_key("Ann's").await.is(201);
-    // With a key of his own and without, Ben gets the same refusal.
+    // Ben gets the same refusal with and without a key of his own.
     for keys in 0..2 {
         let before = api.items(&ann.id).await;
         let refused = ben.revokes(&id(&key)).await.expect(404, "not_found");
@@ -246,7 +246,7 @@ async fn invalid_key_ids_are_not_found() {
         ann.revokes(other).await.expect(404, "not_found");
     }
     assert_eq!(api.items(&ann.id).await, before);
-    // A caller whose session has ended doesn't learn what a valid id is either.
+    // A caller with an ended session gets the same refusal for valid and invalid ids.
     ann.log_out().await.is(200);
     for key in ["x", &own] {
         ann.revokes(key).await.expect(401, "invalid_token");
@@ -328,7 +328,7 @@ async fn keys_ended_by_an_address_proof_are_not_listed_or_counted() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let ended = ann.makes_a_key("x").await.is(201);
-    // As after the verification of an address, when the old keys have not been deleted.
+    // The state after an address was verified and before the old keys are deleted.
     api.set(&ann, "auth_epoch", AttributeValue::N("2".into())).await;
     api.set(&ann, "keys_from", AttributeValue::N("2".into())).await;
     api.set(&ann, "api_keys", AttributeValue::N("0".into())).await;
@@ -500,7 +500,7 @@ async fn retried_revocations_succeed_and_restore_no_key() {
             );
         }
         ann.has_keys(1).await;
-        // The store recognizes a copy of the write that made the key by its request token.
+        // The store recognizes a copy of the write that created the key by its request token.
         making.deliver().await;
         lane.deliver_much_later().await;
         ann.has_keys(1).await;

@@ -57,7 +57,7 @@ async fn held_credits_are_shown_with_every_balance() {
         (ann.profile().await.is(200), "profile"),
         (root.admin(&user).await.is(200), "administrators"),
     ] {
-        // The credits of the chat that crashed are free again.
+        // The crashed chat's credits are free again.
         assert_eq!(
             (&shown["tokens"], &shown["tokens_held"]),
             (&json!(100), &json!(200)),

@@ -10,7 +10,7 @@ use crate::support::client::{Answer, Api, DAY, GRANT, PRICE, Person};
 use crate::support::world::put;
 
 impl Person {
-    /// The rows of a page; `query` follows the path.
+    /// Requests a page of the statement. `query` is appended to the path.
     async fn statement(&self, query: &str) -> Answer {
         self.get(&format!("/api/user/ledger/{query}")).await
     }
@@ -21,13 +21,13 @@ impl Person {
         self.api.send(Method::GET, &format!("/api/user/ledger{query}"), &headers, None).await
     }
 
-    /// Every row, read page by page from `query` on, and the number of pages.
+    /// All rows, read page by page beginning with `query`, and the number of pages.
     async fn whole_statement(&self, query: &str) -> (Vec<Value>, usize) {
         let pages = self.pages_of(&format!("/api/user/ledger/{query}")).await;
         (pages.concat(), pages.len())
     }
 
-    /// The pages of a list, following the links.
+    /// All pages of a list, read by following the links.
     async fn pages_of(&self, path: &str) -> Vec<Vec<Value>> {
         let (list, query) = path.split_once('?').unwrap_or((path, ""));
         let (mut pages, mut next) = (Vec::new(), Some(format!("?{query}")));
@@ -40,14 +40,14 @@ impl Person {
         pages
     }
 
-    /// The same person after some days, in a new session.
+    /// Advances the clock by some days and logs in again.
     async fn days_later(&self, days: u32) -> Self {
         self.api.server().clock.advance(days * DAY);
         self.elsewhere("a test").await
     }
 
-    /// Writes this many rows of today behind the API's back, which add and take one credit in
-    /// turns.
+    /// Writes this many rows with today's date directly to the store. They add and take one credit
+    /// by turns.
     async fn has_rows(&self, count: usize) {
         let clock = &self.api.server().clock;
         let row = |number: usize| {
@@ -71,7 +71,7 @@ impl Person {
     }
 }
 
-/// Asserts that each balance is the previous one plus the row's amount.
+/// Asserts that each row's balance is the previous row's balance plus the row's amount.
 #[track_caller]
 fn adds_up(rows: &[Value]) {
     let number = |row: &Value, field: &str| row[field].as_i64().unwrap();
@@ -150,7 +150,7 @@ async fn rows_show_their_message_and_api_key() {
     let id = key["id"].as_str().unwrap();
     ann.delete(&format!("/api/user/api-keys/{id}")).await.is(200);
     assert_eq!(about().await, expected(Value::Null), "a revoked key has no name");
-    // The ledger stays when chats are deleted, so it must not contain them.
+    // The ledger outlives deleted chats, so it must not contain their text.
     let ledger = api.items(&ann.id).await["LedgerTable"].clone();
     let ledger = json!(ledger).to_string();
     assert!(ledger.contains(&first) && !ledger.contains("Explain"), "{ledger}");
@@ -254,7 +254,7 @@ async fn statements_read_during_settlements_add_up() {
     assert_eq!((rows.len(), &rows[0]["balance"]), (25, &json!(GRANT - 24 * PRICE)));
 }
 
-/// A line of a CSV file: all cells are quoted.
+/// A line of a CSV file. All cells are quoted.
 pub fn csv_line(cells: &[&str]) -> String {
     format!("\"{}\"\r\n", cells.join("\",\""))
 }
@@ -359,7 +359,7 @@ async fn invalid_page_requests_are_refused() {
     ann.statement(&page).await.is(200);
 }
 
-/// The day of a row.
+/// The day on which a row was written, as `YYYY-MM-DD`.
 fn day(row: &Value) -> &str {
     &row["timestamp"].as_str().unwrap()[..10]
 }
@@ -404,7 +404,7 @@ async fn statements_of_a_span_keep_the_running_balance() {
     let csv = ann.statement_as("text/csv", &query).await;
     let next = csv.next_page().unwrap();
     assert_eq!(csv.is(200).as_str().unwrap().lines().count(), 2);
-    // A cursor belongs to its days.
+    // A cursor is valid only for the days of its request.
     let cursor = next.split_once("&cursor=").unwrap().1;
     for other in ["".to_owned(), format!("&from={}", days[6]), format!("{query}&to={}", days[0])] {
         let other = format!("?limit=1{}&cursor={cursor}", other.replace("?limit=1", ""));
@@ -434,7 +434,7 @@ async fn invalid_days_are_refused_by_name() {
     }
 }
 
-/// The months of the rows of a whole statement.
+/// The months that the API should list for the rows of a whole statement.
 fn months_of(rows: &[Value]) -> Vec<Value> {
     let mut months: Vec<Value> = Vec::new();
     for row in rows {
@@ -459,7 +459,7 @@ fn months_of(rows: &[Value]) -> Vec<Value> {
 async fn months_are_listed_newest_first_with_their_totals() {
     let api = Api::own(&[]).await;
     let mut ann = Person::with_seven_rows(&api).await;
-    // Every month of these has a row, except one.
+    // Every month in this span except one has a row.
     for days in [31, 62, 31] {
         ann = ann.days_later(days).await;
         ann.chat("hi").await.is(200);

@@ -1,4 +1,4 @@
-//! Adjustments: credits that are added or taken by hand.
+//! Adjustments: credits that administrators add or take by hand.
 
 use aws_sdk_dynamodb::config::interceptors::BeforeSerializationInterceptorContextMut;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
@@ -17,7 +17,8 @@ use uuid::Uuid;
 
 use crate::support::client::{Api, GRANT, PRICE, Person, unique};
 
-/// Sends every transaction with a new request token, as if ten minutes were between them.
+/// Sends every transaction with a new request token, as if the store had forgotten the previous one
+/// after ten minutes.
 #[derive(Debug)]
 struct Forgetful;
 
@@ -58,7 +59,7 @@ async fn adjustment(api: &Api, person: &Person, amount: i64) -> Adjustment {
     )
 }
 
-/// The amounts of the account: tokens, granted, spent.
+/// The account's balance, granted credits and spent credits.
 async fn numbers(api: &Api, person: &Person) -> [u64; 3] {
     let account = api.account(person).await;
     [account.tokens, account.granted, account.spent].map(Credits::get)
@@ -107,7 +108,7 @@ async fn retried_adjustments_act_once() {
     let api = Api::start().await;
     for store in [api.store(), forgetful(&api)] {
         let ann = api.person("ann").await;
-        // The second amount is the whole balance: the balance alone would refuse it a second time.
+        // The second amount is the whole balance, so a second debit would be refused.
         for (amount, left) in [(500, GRANT + 500), (-4500, 0)] {
             let adjustment = adjustment(&api, &ann, amount).await;
             for _ in 0..3 {
@@ -140,7 +141,7 @@ async fn parallel_copies_of_an_adjustment_act_once() {
 async fn debits_above_the_balance_are_refused() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
-    // Without the ids of refused adjustments, which no copy may use.
+    // Refused adjustments change nothing except the closed ids, which no copy may reuse.
     let items = async || {
         let mut items = api.items(&ann.id).await;
         items.get_mut("UsersTable").unwrap().iter_mut().for_each(|item| item["closed"] = json!({}));

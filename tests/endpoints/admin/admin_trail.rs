@@ -11,7 +11,7 @@ use crate::endpoints::admin::administration::{at_noon, texts};
 use crate::support::client::{Api, DAY, Person};
 use crate::support::world::put;
 
-/// The reasons of the actions that a query finds, page by page.
+/// The reasons of the actions that a query finds, read page by page.
 async fn reasons(root: &Person, query: &str) -> String {
     texts(&root.every("trail", query).await.0, "reason").join(", ")
 }
@@ -22,7 +22,7 @@ async fn the_trail_is_filtered_by_action_user_admin_and_day() {
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let today = Day::from_millis(api.server().clock.millis());
-    // The command line has the time of this machine, where it is still yesterday.
+    // The command line uses the clock of this machine, on which it is still yesterday.
     api.adjust(&ann, 7, "by hand").await;
     root.adjusts(&ann, 5, "one").await.is(201);
     other.adjusts(&ben, 6, "two").await.is(201);
@@ -70,7 +70,7 @@ async fn the_trail_is_filtered_by_action_user_admin_and_day() {
     root.admin(&format!("trail{other_filter}")).await.expect(400, "invalid_cursor");
     root.admin(&format!("trail{next}")).await.is(200);
 
-    // An intervention has a word of its own, whatever earlier releases show in its place.
+    // An intervention has its own word, although earlier releases show another action.
     root.delete(&format!("/api/admin/users/{}/sessions/", ann.id)).await.is(200);
     for word in Act::words() {
         let acts = root.every("trail", &format!("?act={word}&user_id={}", ann.id)).await.0;
@@ -138,7 +138,7 @@ async fn the_trail_is_csv_on_request() {
     let whole = get("").await;
     assert_eq!(whole.header("content-type"), "text/csv; charset=utf-8");
     assert_eq!(whole.is(200), json!(expected));
-    // Each page has the names of the columns.
+    // Each page begins with the names of the columns.
     let first = get("?limit=1").await;
     let next = first.next_page().unwrap();
     let (first, second) = (first.is(200), get(&next).await.is(200));

@@ -1,4 +1,4 @@
-//! `GET /api/admin/users`: filters, and what is shown of each user with `details`.
+//! `GET /api/admin/users`: filters, orders, searches, and the fields that `details` adds.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,7 +20,7 @@ async fn names(root: &Person, query: &str) -> Vec<String> {
     texts(&root.every("users", query).await.0, "username")
 }
 
-/// Asserts that a query finds these users in this order, whatever the size of the pages.
+/// Asserts that a query finds these users in this order, with small and large pages.
 async fn finds(root: &Person, query: &str, expected: &[&Person]) {
     let expected: Vec<String> = expected.iter().map(|person| person.name.clone()).collect();
     for limit in [1, 2, 100] {
@@ -28,8 +28,8 @@ async fn finds(root: &Person, query: &str, expected: &[&Person]) {
     }
 }
 
-/// Copies an account this often under other names and ids, in all partitions of the list, behind
-/// the API's back.
+/// Writes this many copies of an account, with other names and ids, directly to the store. They
+/// are in all partitions of the list.
 async fn with_copies(api: &Api, person: &Person, count: usize) {
     let account = json!(api.account(person).await);
     let copy = |number: usize| {
@@ -151,8 +151,8 @@ async fn filters_are_bounded_and_find_every_user() {
     root.changes(&rare, json!({ "active": false })).await.is(200);
     rare.has_left(0).await;
     with_copies(&api, &ann, 6000).await;
-    // What the index tells is compared for several thousand users on a page, and what only the
-    // accounts tell for three hundred.
+    // A page compares several thousand users if the index has the field, and three hundred if only
+    // the accounts have it.
     for (query, least) in [("?active=false&limit=20", 2), ("?tokens_to=0&limit=100", 21)] {
         let (found, pages) = root.every("users", query).await;
         assert_eq!(texts(&found, "username"), [rare.name.as_str()], "{query}");
@@ -163,7 +163,7 @@ async fn filters_are_bounded_and_find_every_user() {
     assert!(texts(&all, "id").is_sorted_by(|one, other| one > other), "each once, newest first");
 }
 
-/// Does the work of the schedule.
+/// Runs the census, as the schedule does.
 async fn counts(api: &Api) {
     functions::background::census::work(api.server().apps["census"].clone()).await.unwrap();
 }
@@ -184,7 +184,7 @@ async fn sorted_users_follow_the_census_and_show_live_data() {
         person.has_left(tokens).await;
     }
     counts(&api).await;
-    // Of two that are alike, the older one comes first.
+    // Of two users with equal values, the older one comes first.
     for (order, expected) in [
         ("tokens", [&ann, &cat, &ben, &root]),
         ("-tokens", [&root, &ben, &cat, &ann]),
@@ -254,7 +254,7 @@ async fn searches_match_inside_names_and_addresses() {
     finds(&root, "match=anywhere&q=xyz", &[]).await;
     finds(&root, "match=beginning&q=ann", &[]).await;
     finds(&root, "match=anywhere&q=ann&active=false", &[]).await;
-    // An account whose name and address both match is there once, on small pages too.
+    // An account whose name and address both match is listed once, even on small pages.
     finds(&root, "match=anywhere&q=%40example.org", &[&ben, &zoe]).await;
     finds(&root, "q=ben", &[&ben]).await;
     finds(&root, "q=ben&active=true", &[&ben]).await;

@@ -1,4 +1,4 @@
-//! What administrators see and do: everything under `/api/admin`.
+//! The endpoints under `/api/admin`: lists, statements, adjustments, refunds, figures and exports.
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
@@ -27,7 +27,7 @@ impl Person {
         self.get(&format!("/api/admin/{path}")).await
     }
 
-    /// A user as this administrator sees them.
+    /// A user's data as this administrator sees it.
     pub async fn sees(&self, user: &Person) -> Value {
         self.admin(&format!("users/{}", user.id)).await.is(200)
     }
@@ -106,7 +106,7 @@ pub fn texts(list: &[Value], field: &str) -> Vec<String> {
         .collect()
 }
 
-/// The status and the body that a function answers within this time.
+/// The status and body of a function's reply, if the function has this much time.
 async fn answer(
     function: &Function,
     name: &str,
@@ -119,7 +119,7 @@ async fn answer(
     (parts.status.as_u16(), body)
 }
 
-/// Writes chats with answers of this size, behind the API's back.
+/// Writes chats with answers of this size directly to the store.
 async fn with_chats(api: &Api, person: &Person, count: usize, size: usize) {
     let chats: Vec<Chat> = (0..count)
         .map(|_| {
@@ -140,7 +140,7 @@ async fn with_chats(api: &Api, person: &Person, count: usize, size: usize) {
     put(&api.dynamodb, "ChatsTable", &chats).await;
 }
 
-/// A server whose clock shows noon, so that no test runs into the next day.
+/// A server whose clock shows noon, so that no test reaches the next day.
 pub async fn at_noon() -> Api {
     let api = Api::own(&[]).await;
     let now = api.server().clock.millis();
@@ -176,7 +176,7 @@ async fn users_are_listed_newest_first_page_by_page() {
             "{limit}"
         );
     }
-    // A user who registers meanwhile moves no page.
+    // A user who registers meanwhile doesn't shift the pages.
     let first = root.admin("users?limit=3").await.next_page().unwrap();
     api.person("late").await;
     assert_eq!(root.admin(&format!("users{first}")).await.is(200), json!(all[3..6]));
@@ -265,7 +265,8 @@ async fn names_and_addresses_are_found_by_prefix_in_any_case() {
         assert_eq!(search(nobody).await, [""; 0], "{nobody}");
     }
     root.admin(&format!("users?q={}", "x".repeat(255))).await.expect(400, "invalid_fields");
-    // Each user once, except one who is found by name and by address on two pages.
+    // Each user is listed once, except a user who is found by name on one page and by address on
+    // another.
     let (found, pages) = root.every("users", "?q=an&limit=1").await;
     assert_eq!(
         (texts(&found, "id").into_iter().collect::<BTreeSet<_>>(), pages),
@@ -526,7 +527,7 @@ async fn one_of_two_admins_who_demote_each_other_remains() {
 #[tokio::test]
 async fn the_last_administrators_cannot_delete_their_accounts() {
     let api = Api::own(&[]).await;
-    // As accounts were before the list of administrators existed.
+    // Accounts from before the list of administrators existed.
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let ann = api.person("ann").await;
     ann.deletes_the_account().await.is(202);
@@ -683,7 +684,7 @@ async fn keyed_adjustments_happen_once() {
         first["id"],
         "a key is an administrator's own"
     );
-    // A refused adjustment may be retried.
+    // A refused adjustment can be retried under its key.
     root.adjusts_under("k2", &ben, -4100).await.expect(409, "balance_too_low");
     api.adjust(&ben, 100, "more").await;
     root.adjusts_under("k2", &ben, -4100).await.is(201);
@@ -721,13 +722,13 @@ async fn answers_are_refunded_once() {
     let row = ["kind", "amount", "reason", "chat_id"].map(|field| rows[0][field].clone());
     assert_eq!(row, [json!("adjustment"), json!(PRICE), json!("a bad answer"), chat.clone()]);
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
-    // The refund outlasts the chat, and any idempotency key.
+    // The refund outlives the chat and any idempotency key.
     ann.delete(&format!("/api/chat/{}", chat.as_str().unwrap())).await.is(200);
     api.server().clock.advance(400 * DAY);
     let root = root.elsewhere("a test").await;
     root.post(&path, refund.clone()).await.expect(409, "already_refunded");
 
-    // A retry under its idempotency key gets the row that was made.
+    // A retry under the idempotency key gets the row that was written.
     let second = ann.elsewhere("a test").await.chat("hi").await.is(200)["id"].clone();
     let refund = json!({ "chat_id": second, "reason": "a bad answer" });
     let bearer = root.bearer();
@@ -957,7 +958,7 @@ async fn cursors_are_bound_to_their_list_and_administrator() {
     let paths = ["users", "users?q=o", "chats", "trail"];
     let mut cursors = Vec::new();
     for path in ["users?limit=1", "users?limit=1&q=o", "chats?limit=1", "trail?limit=1"] {
-        // Only one name begins with an o: there is no second page.
+        // Only one name begins with an "o", so this search has no second page.
         cursors.push(if path.contains("q=") { None } else { Some(cursor(path).await) });
     }
     for (path, at) in paths.iter().zip(0..) {
@@ -1007,7 +1008,7 @@ async fn figures_have_daily_counts_and_totals() {
             .all(|day| day["users"] == 0 && day["granted"] == 0 && day["closed"] == true)
     );
 
-    // The next day.
+    // On the next day.
     api.server().clock.advance(Duration::from_secs(24 * 3600));
     let root = root.elsewhere("a test").await;
     ann.elsewhere("a test").await.chat("hi").await.is(200);
@@ -1056,7 +1057,7 @@ async fn closed_days_are_counted_once() {
     let path = format!("/api/admin/figures?from={today}&to={today}");
     let proxy = Proxy::start(&api.dynamodb).await;
     let mut root = root;
-    // Shortly after the day's end, half an hour later, and a day later.
+    // Ask shortly after the day's end, half an hour later, and a day later.
     let until = (today.after(1).begins() - api.server().clock.millis()) / 1000;
     for (seconds, queries) in [(0, 9), (until + 60, 9), (1800, 9), (0, 0), (24 * 3600, 0)] {
         api.server().clock.advance(Duration::from_secs(seconds));
@@ -1101,7 +1102,7 @@ async fn slow_figures_ask_for_a_retry_and_continue() {
     assert_eq!((status, &refused["code"]), (503, &json!("unavailable")));
     let proxy = Proxy::start(&api.dynamodb).await;
     let lane = proxy.lane();
-    // The store stops answering in the middle: the days counted until then are kept.
+    // If the store fails halfway, the days that were already counted are kept.
     lane.strike(Some(Plan {
         at: FaultPoint::Operation("Query", 60),
         fault: Fault::Fail500Before,
@@ -1300,7 +1301,7 @@ async fn truncated_exports_lack_their_end() {
         "{cut}"
     );
 
-    // An administrator who loses the role meanwhile doesn't get the end of the file either.
+    // An administrator who loses the role during an export doesn't get the end of the file.
     let (_, body) =
         answer(&app(&proxy.lane()), "admin_export", path, &root, Duration::from_secs(300)).await;
     let Body::Pieces(mut pieces) = body else { panic!("no stream") };

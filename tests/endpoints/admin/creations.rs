@@ -27,7 +27,7 @@ impl Person {
     }
 }
 
-/// Logs in to an account that was created.
+/// Logs in to an account that an administrator created.
 async fn enters(api: &Api, name: &str, password: &str) -> Person {
     let credentials = json!({ "username": name, "password": password });
     let mut session = api.log_in(credentials.clone()).await.is(200);
@@ -35,7 +35,7 @@ async fn enters(api: &Api, name: &str, password: &str) -> Person {
     Person::of(api, &credentials, &session)
 }
 
-/// The name and the address of someone without an account.
+/// A username and an e-mail address that no account has.
 fn a_name_and_address(name: &str) -> (String, String) {
     let name = unique(name);
     (name.clone(), format!("{name}@example.com"))
@@ -101,13 +101,13 @@ async fn creations_need_only_a_name_and_a_password() {
     let made = root.creates(whole).await.is(201);
     let joe = enters(&api, made["username"].as_str().unwrap(), PASSWORD).await;
     assert_eq!(joe.balance().await, 0);
-    // A name that is an address.
+    // The username may be the address.
     let made = root.creates(json!({ "username": address, "email": address })).await.is(201);
     assert_eq!(made["email"], address.as_str());
 }
 
 #[tokio::test]
-async fn invited_users_choose_a_password_by_an_anonymous_link() {
+async fn invitation_e_mails_name_no_one_and_set_the_password() {
     let api = Api::own(&[("MAIL_URL", "https://app.example.com/")]).await;
     let root = api.administrator("root").await;
     let (name, address) = a_name_and_address("joe");
@@ -145,7 +145,7 @@ async fn invitations_expire_after_a_week_and_resets_replace_them() {
         root.creates(json!({ "username": name, "email": address, "invite": true })).await.is(201);
         invited.push((api.token_to(&address).await, address));
     }
-    // The function that sends the e-mail sets the time.
+    // The week begins when the function `mail` sends the e-mail.
     api.server().clock.advance(7 * DAY - Duration::from_secs(60));
     chooses(&api, &invited[0].0, PASSWORD).await.is(200);
     enters(&api, &invited[0].1, PASSWORD).await;
@@ -199,7 +199,7 @@ async fn retried_creations_return_the_first_reply() {
     ] {
         answer.expect(409, "username_taken");
     }
-    // Before the day is over, since an e-mail that is a day late isn't sent.
+    // Wait for the e-mail before the clock advances: an e-mail that is a day late isn't sent.
     api.outbox_is_empty().await;
     api.server().clock.advance(DAY);
     let root = root.elsewhere("a test").await;

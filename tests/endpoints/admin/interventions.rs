@@ -1,4 +1,4 @@
-//! What administrators do to an account beside changing its role, state and balance:
+//! Administrators' interventions in an account, besides changes to its role, state and balance:
 //! `DELETE /api/admin/users/{id}/sessions`, `GET` and `DELETE /api/admin/users/{id}/api-keys`,
 //! `POST /api/admin/users/{id}/password-reset`, `DELETE /api/admin/users/{id}`.
 
@@ -15,7 +15,7 @@ use shared::values::Intervention;
 use crate::support::client::{Answer, Api, Person, token_in, unique};
 
 impl Person {
-    /// Sends an intervention in a user's account, without a body if that is null.
+    /// Sends an intervention in a user's account. The request has no body if `body` is null.
     async fn intervenes(&self, method: Method, user: &Person, place: &str, body: Value) -> Answer {
         let path = format!("/api/admin/users/{}{place}", user.id);
         let body = Some(body).filter(|body| !body.is_null());
@@ -52,7 +52,7 @@ async fn with_address(api: &Api) -> (Person, String) {
     (api.person_with(body).await, address)
 }
 
-/// The interventions that need nothing but an account: their methods and places.
+/// The methods and paths of the interventions that need only an account.
 const PLAIN: [(Method, &str); 4] = [
     (Method::DELETE, ""),
     (Method::DELETE, "/sessions"),
@@ -60,7 +60,7 @@ const PLAIN: [(Method, &str); 4] = [
     (Method::POST, "/password-reset"),
 ];
 
-/// The acts of a trail, with their reasons.
+/// The acts on a trail with their reasons.
 fn acts(trail: &[Value]) -> Vec<(&str, &str)> {
     trail
         .iter()
@@ -88,7 +88,7 @@ async fn signing_a_user_out_ends_sessions_and_keeps_api_keys() {
     assert_eq!(root.sees(&ann).await["sessions"], json!([]));
     program.completes().await.is(200);
 
-    // Again, and without a body: what has begun since ends too.
+    // A second sign-out, without a body, ends the sessions that began since.
     let again = ann.elsewhere("a laptop").await;
     again.is_in().await;
     root.intervenes(Method::DELETE, &ann, "/sessions", Value::Null).await.is(200);
@@ -142,7 +142,7 @@ async fn revoking_keys_one_by_one_or_all_keeps_sessions() {
     root.intervenes(Method::DELETE, &ann, "/api-keys", Value::Null).await.is(200);
     assert_eq!(api.items("").await, before, "there was nothing left to revoke");
 
-    // A deactivated user's keys are revoked too: an activation doesn't bring them back.
+    // A deactivated user's keys are also revoked. Reactivation doesn't restore them.
     let key = ann.makes_a_key("a car").await.is(201);
     let user = format!("/api/admin/users/{}", ann.id);
     root.patch(&user, json!({ "active": false })).await.is(200);
@@ -196,7 +196,7 @@ async fn forced_resets_keep_the_old_password_until_used() {
     let done = root.resets(&ann).await.is(202);
     assert_eq!(done, json!({ "message": "An e-mail is on its way." }));
     let mails = api.mails_to(&address, 2).await;
-    // A store may report the e-mails in any order.
+    // The store may report the e-mails in either order.
     let mail = mails.iter().find(|mail| mail.subject == "Choose a new password").unwrap();
     ann.is_in().await;
     ann.log_in().await.is(200);
@@ -266,7 +266,7 @@ async fn deleted_users_are_erased_and_their_ledger_remains() {
     let tombstone = |person: &Person| {
         let item = left.iter().find(|item| item["id"] == person.id.as_str()).unwrap();
         assert!(!item.to_string().contains(&address), "{item}");
-        // Only one of them has had an API key.
+        // Only one of the two accounts has had an API key.
         let names = item.as_object().unwrap().keys().filter(|name| *name != "api_keys");
         (item["active"].clone(), names.cloned().collect::<BTreeSet<_>>())
     };

@@ -1,5 +1,5 @@
-//! How many passwords may be guessed per account, and how often one network address may guess or
-//! register.
+//! The limits on password guesses per account, and on guesses and registrations per network
+//! address.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,7 +24,7 @@ async fn log_in(api: &Api, login: &str, password: &str) -> Answer {
     api.log_in(json!({ "username": login, "password": password })).await
 }
 
-/// How many wrong passwords are checked until the next one is turned away.
+/// Guesses wrong passwords until a guess is refused. Returns the number that were checked.
 async fn guesses(api: &Api, login: &str) -> u32 {
     for guess in 0.. {
         let answer = log_in(api, login, WRONG).await;
@@ -37,7 +37,7 @@ async fn guesses(api: &Api, login: &str) -> u32 {
     unreachable!()
 }
 
-/// What distinguishes this reply, except its time.
+/// The parts of a reply that could reveal something, without the seconds in its headers.
 fn looks_at_any_time(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {
     let (status, mut headers, body) = looks(answer);
     for (name, value) in &mut headers {
@@ -68,7 +68,7 @@ fn begin_an_hour(api: &Api) {
     clock.advance(Duration::from_millis(3_600_000 - clock.millis() % 3_600_000));
 }
 
-/// All counts of attempts, by key.
+/// The number of attempts in each counter, by the counter's key.
 async fn counts(dynamodb: &str) -> BTreeMap<String, usize> {
     let items: Vec<Value> = scan(dynamodb, "TokensTable").await;
     let counted = items.iter().filter_map(|item| {
@@ -80,7 +80,7 @@ async fn counts(dynamodb: &str) -> BTreeMap<String, usize> {
     counted.filter(|(_, count)| *count > 0).collect()
 }
 
-/// The counts whose keys begin with this.
+/// The number of attempts in each counter whose key begins with `key`.
 async fn counted(dynamodb: &str, key: &str) -> Vec<usize> {
     counts(dynamodb)
         .await
@@ -90,7 +90,7 @@ async fn counted(dynamodb: &str, key: &str) -> Vec<usize> {
         .collect()
 }
 
-/// A log-in from this network address.
+/// Logs in from this network address.
 async fn log_in_from(api: &Api, address: &str, login: &str, password: &str) -> (u16, Value) {
     from(api, address, "login", &json!({ "username": login, "password": password })).await
 }
@@ -121,7 +121,7 @@ async fn strangers_have_thirteen_guesses_then_one_per_pause() {
     }
     api.server().clock.advance(Duration::from_secs(3086));
     ann.log_in().await.is(200);
-    // The right password was no guess: the next guess needn't wait for it.
+    // The right password doesn't count as a guess, so the next guess needn't wait.
     assert_eq!(log_in_from(&api, "203.0.113.9", &ann.name, WRONG).await.0, 401);
     assert_eq!(log_in_from(&api, "203.0.113.9", &ann.name, RIGHT).await.0, 429);
 }
@@ -157,7 +157,7 @@ async fn wrong_passwords_do_not_block_known_devices_or_networks() {
         "a network without a log-in waits with the strangers"
     );
 
-    // The attacker has the same network address too, and uses up only that address's count.
+    // An attacker at the owner's network address uses up only that address's count.
     let burst = join_all((0..200).map(|_| log_in_from(&api, home, &ann.name, WRONG))).await;
     let checked = burst.iter().filter(|(status, _)| *status == 401).count();
     assert!((60..=65).contains(&checked), "{checked} were checked");
@@ -181,7 +181,7 @@ async fn device_tokens_count_for_one_account_until_sessions_end() {
     let cats = cat.header("x-device-token").to_owned();
     let cat = Person::of(&api, &registered, &cat.is(201));
     let device = ann.log_in().await.header("x-device-token").to_owned();
-    // From here on neither account has logged in from the network of this test.
+    // From here on, no account has logged in from the network of this test.
     for person in [&ann, &ben, &cat] {
         let account = api.account(person).await;
         api.store().forget_attempts(&account.label, None).await.unwrap();
@@ -244,7 +244,7 @@ async fn registrations_make_a_network_known() {
         assert_eq!(log_in_from(&api, home, login, RIGHT).await.0, 200);
         assert_eq!(log_in_from(&api, away, login, RIGHT).await.0, 429);
     }
-    // As long as after a log-in.
+    // A registration counts for 90 days, like a log-in.
     let clock = &api.server().clock;
     let other = json!({ "username": unique("ben"), "password": RIGHT });
     for (days, status) in [(90, 200), (91, 429)] {
@@ -305,7 +305,7 @@ async fn guesses_from_known_networks_match_the_documentation() {
             *(if is_strangers { &mut strangers } else { &mut known }) += 1;
         }
     }
-    // docs/internals/security.md: 41 of unknown clients, and 1,504 more of a known one.
+    // docs/internals/security.md: 41 guesses from unknown clients, and 1,504 more from a known one.
     assert!(
         (38..=41).contains(&strangers) && (1500..=1504).contains(&known),
         "{strangers} {known}"
@@ -313,7 +313,7 @@ async fn guesses_from_known_networks_match_the_documentation() {
 }
 
 #[tokio::test]
-async fn a_stolen_session_blocks_no_other_password() {
+async fn password_guesses_in_one_session_block_no_other_session() {
     let api = Api::own(&[]).await;
     let stolen = api.person("ann").await;
     let ann = stolen.elsewhere("the owner's").await;
@@ -323,11 +323,11 @@ async fn a_stolen_session_blocks_no_other_password() {
     let refused = refused.expect(429, "too_many_attempts");
     let sentence = refused["detail"].as_str().unwrap();
     assert!(sentence.contains("end the other sessions first"), "{sentence}");
-    // Ending sessions takes no password, and the session that ends them has its own count.
+    // Ending a session takes no password, and each session has its own count.
     ann.delete(&format!("/api/user/sessions/{}", stolen.session())).await.is(200);
     stolen.is_out().await;
     ann.post("/api/user/password/", body).await.is(200);
-    // A log-out everywhere takes none either, in a session whose count is full.
+    // Logging out everywhere takes no password either, even in a session whose count is full.
     let ben = api.person("ben").await;
     assert_eq!(owners_guesses(&ben).await, 6);
     ben.post("/api/logout/", json!({ "all": true })).await.is(200);
@@ -338,9 +338,9 @@ async fn a_stolen_session_blocks_no_other_password() {
     api.send(reqwest::Method::DELETE, "/api/user/", &headers, Some(delete)).await.is(202);
 }
 
-/// How many guesses at these logins are checked in a day, from this many networks. The networks
-/// share what they learn, and waste no guess on a login that is closed. At the end each network
-/// tries once more.
+/// The number of guesses that are checked in a day at these logins, from this many networks. The
+/// networks work together and waste no guess on a locked login. At the end each network tries once
+/// more.
 async fn guesses_in_a_day(api: &Api, networks: usize, logins: &[String]) -> usize {
     let (store, config) = (&api.store(), &*api.issuing("login").accounts);
     let guess = &async |network: usize, login: &str, now: u64| {
@@ -380,15 +380,14 @@ async fn guesses_in_a_day(api: &Api, networks: usize, logins: &[String]) -> usiz
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_number_of_networks_exceeds_the_documented_guesses() {
+async fn guesses_a_day_are_bounded_for_any_number_of_networks() {
     for (networks, accounts) in [(1, 1), (1, 5), (100, 1), (100, 5), (10_000, 5)] {
         let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "5")]).await;
         let logins: Vec<String> = (0..accounts)
             .flat_map(|name| [format!("ann{name}"), format!("ann{name}@example.com")])
             .collect();
         let guesses = guesses_in_a_day(&api, networks, &logins).await;
-        // As docs/internals/security.md says, with so few failures per network that both limits are
-        // reached.
+        // The limits in docs/internals/security.md. The low limit per network makes both apply.
         let most = (82 * accounts).min(networks * 24 * 5 + 6 * accounts);
         println!(
             "{networks} networks, {accounts} accounts: {guesses} guesses a day, {most} at most"
@@ -410,7 +409,7 @@ async fn thirteen_of_a_thousand_parallel_guesses_are_checked() {
         match answer.status.as_u16() {
             401 => looked_at += 1,
             429 => turned_away += 1,
-            // The store of one machine may be too slow for a thousand requests at once.
+            // The store on one machine may be too slow for a thousand requests at once.
             503 => {}
             status => panic!("{status}: {answer:?}"),
         }
@@ -465,7 +464,7 @@ async fn accounts_found_by_name_and_address_share_one_limit() {
         .await;
     let keyed = Person { name: ann.name.to_lowercase(), ..ann.clone() };
     api.moves(&keyed).await;
-    // That one login is locked must not reveal that the other belongs to the same account.
+    // A locked login must not reveal that the other login belongs to the same account.
     let unknown = format!("{}@example.com", unique("nobody"));
     let by_name = guesses(&api, &ann.name.to_uppercase()).await;
     log_in(&api, &ann.name, RIGHT).await.expect(429, "too_many_attempts");
@@ -475,7 +474,7 @@ async fn accounts_found_by_name_and_address_share_one_limit() {
     log_in(&api, &email, RIGHT).await.expect(429, "too_many_attempts");
 }
 
-/// How many wrong current passwords are checked until the next one is turned away.
+/// Sends wrong current passwords until one is refused. Returns the number that were checked.
 async fn owners_guesses(owner: &Person) -> u32 {
     for guess in 0.. {
         let body = json!({ "current_password": WRONG, "new_password": "another-one" });
@@ -490,14 +489,14 @@ async fn owners_guesses(owner: &Person) -> u32 {
 }
 
 #[tokio::test]
-async fn log_in_limits_leave_other_uses_and_resets_lift_them() {
+async fn locked_owners_change_passwords_and_resets_unlock_them() {
     let api = Api::own(&[("LOGIN_ATTEMPTS", "9")]).await;
     let email = format!("{}@example.com", unique("ann"));
     let ann = api
         .person_with(json!({ "username": unique("ann"), "email": email, "password": RIGHT }))
         .await;
     api.moves(&ann).await;
-    // Before the password changes: an invalid link isn't sent.
+    // Wait for the first e-mail: after the password change, its link would be invalid and not sent.
     api.token_to(&email).await;
     for login in [&ann.id, &ann.name, &email] {
         guesses(&api, login).await;
@@ -657,7 +656,7 @@ async fn ip_addresses_have_three_failures_an_hour_for_all_names() {
     stopped(claiming("203.0.113.9", &ben.name, WRONG).await);
     claiming("203.0.113.9", &ben.name, RIGHT).await.is(200);
     claiming("203.0.113.9", &ann.name, RIGHT).await.is(200);
-    // For a name without a log-in from this network, three guesses are checked.
+    // Three guesses are checked for a name that never logged in from this network.
     let cat = api.person("cat").await;
     api.moves(&cat).await;
     for _ in 0..3 {
@@ -813,7 +812,7 @@ async fn retries_after_a_lost_reply_count_once() {
     let name = unique("nobody");
     let mut failed = 0;
     for fault in [Fault::Fail500After, Fault::ResetAfter] {
-        // The writes for the name and for the address are sent in any order.
+        // The writes for the name and for the address may be sent in either order.
         for nth in [1, 2] {
             strike("UpdateItem", nth, fault);
             log_in(&api, &name, WRONG).await.expect(401, "invalid_credentials");
@@ -831,8 +830,8 @@ async fn retries_after_a_lost_reply_count_once() {
         assert_eq!(counted(&store.dynamodb, "attempt:register:").await, [people.len()]);
     }
 
-    // A late copy of a success doesn't reset the failures since then. Its two writes are sent in
-    // any order.
+    // A late copy of a success doesn't reset the failures since then. Its two writes may be sent in
+    // either order.
     let mut wrong = 0;
     for nth in [3, 4] {
         strike("UpdateItem", nth, Fault::Again);
@@ -847,7 +846,7 @@ async fn retries_after_a_lost_reply_count_once() {
     }
 }
 
-/// A user at the start of a minute.
+/// A user on a server that allows this many chats a minute, at the start of a minute.
 async fn at_the_start_of_a_minute(per_minute: &str) -> Person {
     let api = Api::own(&[("CHATS_PER_MINUTE", per_minute)]).await;
     let clock = &api.server().clock;
@@ -934,12 +933,12 @@ async fn accounts_without_a_minute_counter_can_chat() {
     ann.chat("hi").await.expect(429, "too_many_chats_this_minute");
 }
 
-/// A user at the start of a minute, who may have this many refunds in it.
+/// A user on a server that allows this many refunds a minute, at the start of a minute.
 async fn with_refunds_a_minute(most: &str) -> Person {
     with_refunds_a_minute_and(most, &[]).await
 }
 
-/// The same at a server with these settings.
+/// A user on a server with this refund limit and these settings, at the start of a minute.
 async fn with_refunds_a_minute_and(most: &str, settings: &[(&str, &str)]) -> Person {
     let api = Api::own(&[&[("REFUNDS_PER_MINUTE", most)], settings].concat()).await;
     let clock = &api.server().clock;
@@ -1035,7 +1034,7 @@ async fn holds_returned_by_the_sweep_are_not_refunds() {
     ann.chat("hi").await.is(200);
 }
 
-/// Closed ids, until the second `until`.
+/// An attribute with `count` closed ids that expire at the second `until`.
 fn closed(count: usize, until: u64) -> aws_sdk_dynamodb::types::AttributeValue {
     use aws_sdk_dynamodb::types::AttributeValue;
     AttributeValue::M(

@@ -1,4 +1,4 @@
-//! `POST /api/user/email/verify`, and `POST /api/user/email`, which sends its e-mail again.
+//! `POST /api/user/email/verify`, and `POST /api/user/email`, which sends the e-mail again.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::support::rig::Rig;
 
 const NEW: &str = "another-one";
 
-/// A user with an address, the address, and the link token that was sent there.
+/// A user with an address, the address, and the link token that was sent to it.
 async fn ann(api: &Api) -> (Person, String, String) {
     let address = format!("{}@example.com", unique("ann"));
     let ann = api
@@ -291,7 +291,8 @@ async fn retried_verifications_succeed_and_late_copies_do_nothing() {
     }
 }
 
-/// The reader of the e-mail may not be the one who registered, and doesn't know the password.
+/// The reader of the e-mail may be another person than the one who registered, and then doesn't
+/// know the password.
 #[tokio::test]
 async fn verifications_without_a_session_set_a_new_password() {
     let api = Api::start().await;
@@ -308,7 +309,7 @@ async fn verifications_without_a_session_set_a_new_password() {
     squatter.is_in().await;
     assert_eq!(squatter.profile().await.is(200)["email_verified"], false);
 
-    // An access token of another session, or an invalid one, is ignored then.
+    // With a new password in the body, an invalid access token is ignored.
     let headers = [("authorization", "Bearer ")];
     let body = json!({ "token": token, "password": NEW });
     api.send(Method::POST, "/api/user/email/verify/", &headers, Some(body)).await.is(200);
@@ -321,7 +322,7 @@ async fn verifications_without_a_session_set_a_new_password() {
     );
     verify_with(&api, &token, "a-third-one").await.expect(400, "invalid_link");
 
-    // An address that another account only claimed goes over with its owner's password too.
+    // A proof with a new password also takes an address that another account only claimed.
     let (squatter, address, _) = ann(&api).await;
     let wants = api.person("ben").await;
     wants.change(json!({ "email": address })).await.is(200);
@@ -343,7 +344,7 @@ async fn the_verifying_session_continues() {
     let refreshed = api.refresh(&ann.refresh).await.is(200);
     let ann = ann.using(refreshed["access"].as_str().unwrap());
     assert_eq!(ann.profile().await.is(200)["email_verified"], true);
-    // A session that has ended verifies nothing.
+    // An ended session can't verify an address.
     let (ben, _, token) = self::ann(&api).await;
     ben.log_out().await.is(200);
     ben.verifies(&token).await.expect(401, "invalid_token");
@@ -375,18 +376,18 @@ async fn unproven_claims_block_no_other_user() {
         (&registered["email"], &registered["pending_email"], &registered["email_verified"]),
         (&json!(null), &json!(address), &json!(false))
     );
-    // A retry is the same registration.
+    // A retry returns the same registration.
     let headers = [("idempotency-key", "k1")];
     let keyed = registration(&unique("keyed"));
     let register = || api.send(Method::POST, "/api/register/", &headers, Some(keyed.clone()));
     let first = register().await.is(201);
     assert_eq!(register().await.is(201)["id"], first["id"]);
     assert_eq!(squatter.profile().await.is(200)["email"], json!(address));
-    // An address as a username logs its own account in.
+    // An address that is a username logs in the account with this username.
     let named = api.person_with(json!({ "username": address, "password": "secret123" })).await;
     assert_eq!(logs_in(&api, &address).await, Some(json!(named.id)));
 
-    // The first to verify gets it.
+    // The first account to verify the address gets it.
     let owner = Person::of(&api, &owner, &registered);
     let token = api.link(&owner, Purpose::Verify, &address).await;
     owner.verifies(&token).await.is(200);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::client::{Answer, Api, GRANT, unique};
 use crate::support::forge;
 
-/// What distinguishes one reply from another, without the parts that differ in every reply.
+/// The status, headers and body of a reply, without the parts that differ in every reply.
 pub fn looks(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {
     let own = ["x-request-id", "date", "apigw-requestid"];
     let headers = answer.headers.iter().filter(|(name, _)| !own.contains(&name.as_str()));

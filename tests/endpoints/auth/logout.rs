@@ -11,8 +11,7 @@ use crate::support::client::{Api, Person};
 use crate::support::forge::{self, Forge};
 
 impl Person {
-    /// Records this many revoked sessions on the account, behind the API's back. They end at this
-    /// second.
+    /// Writes this many revoked sessions, which end at the second `ends`, directly to the account.
     async fn has_revoked(&self, sessions: usize, ends: u64) {
         let revoked = (0..sessions)
             .map(|index| (format!("old-{index}"), AttributeValue::N(ends.to_string())));
@@ -125,7 +124,7 @@ async fn log_outs_everywhere_end_every_session() {
     ben.is_in().await;
     let again = ann.elsewhere("phone").await;
     again.is_in().await;
-    // A late copy ends no session that began since.
+    // A late copy of the request doesn't end sessions that began later.
     ann.log_out_everywhere().await.is(200);
     ann.log_out().await.is(200);
     again.is_in().await;
@@ -178,7 +177,7 @@ async fn log_outs_are_kept_until_the_last_token_expires() {
     let ends = forge::claims(&ann.refresh)["exp"].as_u64().unwrap();
     ann.log_out().await.is(200);
     assert_eq!(api.account(&ann).await.revoked, [(ann.session(), ends)].into());
-    // An access token without the end of its session is remembered longer.
+    // The log-out is remembered longer if the access token doesn't say when its session ends.
     let ann = ann.elsewhere("x").await;
     let silent = forge::with(&forge::claims(&ann.access), "session_exp", None);
     ann.using(Forge::of(&api).sign(&forge::header(&ann.access), &silent)).log_out().await.is(200);

@@ -81,7 +81,7 @@ async fn one_of_two_parallel_changes_wins() {
     for (new, answer) in passwords.iter().zip(answers) {
         match answer.status.as_u16() {
             200 => winners.push(new),
-            // A request that was a moment later found the session ended, or the password changed.
+            // A slightly later request finds the session ended or the password changed.
             401 => drop(answer.expect(401, "invalid_token")),
             _ => drop(answer.expect(403, "wrong_password")),
         }
@@ -91,7 +91,7 @@ async fn one_of_two_parallel_changes_wins() {
 }
 
 #[tokio::test]
-async fn sessions_ended_during_a_change_change_nothing() {
+async fn sessions_that_ended_meanwhile_cannot_change_the_password() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let ((account, caller), store) = (api.caller(&ann).await, api.store());

@@ -363,14 +363,14 @@ async fn a_name_equal_to_an_address_does_not_block_its_owner() {
     for from_before in [false, true] {
         let [address, name] =
             ["owner", "squatter"].map(unique).map(|name| format!("{name}@example.com"));
-        // Names with an `@` didn't claim an address in earlier versions.
+        // In earlier versions, names with an `@` didn't claim an address.
         let squatter = match from_before {
             true => rig.person_with(address.clone(), strong_hash(), None).await,
             false => api.person_with(json!({ "username": address, "password": PASSWORD })).await,
         };
         assert_eq!(logs_in(&address).await.as_ref(), Some(&squatter.id));
         if !from_before {
-            // Two e-mails that are sent at the same time arrive in any order.
+            // Two e-mails that are sent at the same time may arrive in either order.
             api.mails_to(&address, 1).await;
         }
         let owner = match from_before {

@@ -88,7 +88,7 @@ async fn invalid_session_ids_are_not_found() {
         &"x".repeat(3000),
     ] {
         let answer = ann.ends(id).await;
-        // `cargo lambda watch` and `sam local` may decode the path, or refuse it themselves.
+        // `cargo lambda watch` and `sam local` may decode the path or refuse the request.
         match api.is_own() {
             true => drop(answer.expect(404, "not_found")),
             false => assert!([200, 400, 404].contains(&answer.status.as_u16()), "{answer:?}"),

@@ -1,4 +1,4 @@
-//! The outbox and its e-mails: who gets them, what they contain, and what is stored of them.
+//! The outbox: who gets an e-mail, what the e-mail contains, and what is stored.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ async fn e_mails_contain_no_text_from_strangers() {
         ("paypal.com-login.evil.example", "victim@example.com", "new.evil.example@example.org");
     let eve =
         api.person_with(json!({ "username": name, "email": address, "password": PASSWORD })).await;
-    // An address that the account no longer has gets no e-mail.
+    // Wait for the first e-mail: an address that the account no longer has gets none.
     api.mails_to(address, 1).await;
     eve.change(json!({ "email": new, "first_name": "evil.example" })).await.is(200);
     api.post("/api/password/reset/", json!({ "email": new })).await.is(202);
@@ -133,7 +133,7 @@ async fn link_tokens_are_neither_stored_nor_logged() {
     assert!(!logged.contains("ann@example.com"), "{logged}");
 }
 
-/// Writes an outbox item that the reader of the stream ignores. Returns its key.
+/// Writes an outbox item under a key that the stream's reader ignores. Returns the key.
 async fn letter(api: &Api, expires_at: u64) -> String {
     posted(&api.dynamodb, "kept:1", expires_at).await;
     "kept:1".into()
@@ -153,7 +153,7 @@ async fn exists(api: &Api, key: &str) -> bool {
 
 const FAR: u64 = 9_999_999_999;
 
-/// The function `mail` with this carrier.
+/// The app of the function `mail` with this carrier.
 fn mailing(app: &App, carrier: Carrier) -> MailApp {
     MailApp { app: app.clone(), carrier, url: None }
 }
@@ -197,7 +197,7 @@ async fn expired_and_senderless_e_mails_are_dropped() {
     assert!(!exists(&api, &key).await, "it is not sent again");
 }
 
-/// A carrier for which Amazon SES gives this reply, and the requests that it sends.
+/// A carrier over a fake Amazon SES that gives this reply, and the requests that SES receives.
 async fn ses(status: u16, reply: Value) -> (Carrier, mpsc::UnboundedReceiver<Value>) {
     let (saw, seen) = unbounded_channel();
     let answer = move |body: Bytes| async move {
@@ -260,19 +260,19 @@ async fn ses_gets_the_configuration_set() {
     assert_eq!(seen.recv().await.unwrap()["ConfigurationSetName"], "transactional");
 }
 
-/// What becomes of an e-mail that Amazon SES doesn't take.
+/// What happens to an e-mail that Amazon SES refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
-    /// Lambda delivers the e-mail again.
+    /// Lambda retries the e-mail.
     Again,
-    /// It stays in the outbox, for an operator.
+    /// The e-mail stays in the outbox for an operator.
     Stays,
-    /// It is deleted.
+    /// The e-mail is deleted.
     Gone,
 }
 
 #[tokio::test]
-async fn ses_is_retried_only_where_useful_and_blocks_no_others() {
+async fn ses_failures_are_retried_only_if_that_can_help() {
     let api = Api::own(&[]).await;
     let app = api.server().apps["mail"].clone();
     for (status, kind, then) in [
@@ -353,12 +353,12 @@ async fn unreadable_e_mails_are_not_retried_and_stay_stored() {
     assert_eq!(lines.count(), 1, "{text}");
 }
 
-/// A record of the table's stream about a new item with this key.
+/// A record in the table's stream about a new item with this key.
 fn record(key: &str, number: &str) -> Value {
     json!({ "eventName": "INSERT", "dynamodb": { "Keys": { "pk": { "S": key } }, "SequenceNumber": number, "StreamViewType": "KEYS_ONLY" } })
 }
 
-/// The settings of a function that sends e-mail. There is no Amazon SES here.
+/// The settings of a function that sends e-mail by Amazon SES. Tests have no SES, so sending fails.
 fn sending(api: &Api) -> [(&str, &str); 2] {
     [("DYNAMODB_ENDPOINT", api.dynamodb.as_str()), ("MAIL_FROM", "no-reply@example.com")]
 }

@@ -1,5 +1,5 @@
-//! Branches of conversations (`after` in `POST /api/chat`): messages that are edited or answered again,
-//! what the AI gets of the other versions (nothing), and what is left when one of them is deleted.
+//! Branches of conversations (`after` in `POST /api/chat`): edited messages and regenerated
+//! answers. The AI gets only the branch of a message, and deleting a version keeps the others.
 
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
 const UNKNOWN: &str = "01a1f7d1-6dd1-703a-9600-a369c76325b7";
 
 impl Person {
-    /// Begins a conversation with these messages. Their ids; the first one is the conversation's.
+    /// Begins a conversation with these messages. Returns their ids. The first id is also the
+    /// conversation's id.
     async fn says_all(&self, messages: &[&str]) -> Vec<String> {
         let mut ids: Vec<String> = Vec::new();
         for message in messages {
@@ -24,18 +25,18 @@ impl Person {
         ids
     }
 
-    /// Sends a message that follows another one.
+    /// Sends a message with this parent.
     async fn says_after(&self, message: &str, conversation: &str, after: &str) -> Answer {
         let body = json!({ "message": message, "conversation_id": conversation, "after": after });
         self.post("/api/chat/", body).await
     }
 
-    /// The same. The id of the chat.
+    /// Sends a message with this parent. Returns the chat's id.
     async fn branches(&self, message: &str, conversation: &str, after: &str) -> String {
         id_of(&self.says_after(message, conversation, after).await.is(200))
     }
 
-    /// What the AI gets before a message that follows another one: the user's messages.
+    /// The user's earlier messages that the AI gets with a message that has this parent.
     async fn is_told(&self, conversation: &str, after: &str) -> Vec<String> {
         repeated_messages(&self.says_after("!recall", conversation, after).await.is(200))
     }
@@ -44,7 +45,7 @@ impl Person {
         self.delete(&format!("/api/chat/{id}/")).await.is(200);
     }
 
-    /// What each chat of the conversation follows, oldest first.
+    /// The `after` field of each chat in the conversation, oldest first.
     async fn order(&self, conversation: &str) -> Vec<Value> {
         let query = format!("?limit=100&conversation_id={conversation}");
         let history = self.history(&query).await.is(200);
@@ -56,8 +57,8 @@ fn id_of(chat: &Value) -> String {
     chat["id"].as_str().unwrap().to_owned()
 }
 
-/// The user's messages that the AI repeats, without the last one, which asked for them. Asserts that
-/// each has its answer.
+/// The user's messages that the AI repeats, without the last one, which asked for them. Asserts
+/// that each message has its answer.
 fn repeated_messages(chat: &Value) -> Vec<String> {
     let lines: Vec<&str> = chat["response"].as_str().unwrap().split('\n').collect();
     let (asked, before) = lines.split_last().unwrap();
@@ -83,7 +84,7 @@ async fn the_ai_gets_only_the_branch_of_the_message() {
     assert_eq!(ann.is_told(id, &main[0]).await, ["one"]);
     assert_eq!(ann.is_told(id, "start").await, [""; 0]);
 
-    // Another beginning goes on like the first one.
+    // A branch that begins at the start continues like the main line.
     let other = ann.branches("another one", id, "start").await;
     let goes_on = ann.branches("and two", id, &other).await;
     assert_eq!(ann.is_told(id, &goes_on).await, ["another one", "and two"]);
@@ -117,7 +118,7 @@ async fn lists_and_exports_have_parents_only_off_the_main_line() {
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two"]).await;
     let id = main[0].as_str();
-    // What a chat follows anyway is not stored.
+    // The parent isn't stored if the chat would follow it anyway.
     let third = ann.says_after("three", id, &main[1]).await.is(200);
     assert_eq!(third.get("after"), None);
     let edited = ann.says_after("two again", id, &main[0]).await.is(200);
@@ -125,7 +126,7 @@ async fn lists_and_exports_have_parents_only_off_the_main_line() {
     let other = ann.says_after("one again", id, "START").await;
     assert!(other.expect(400, "invalid_fields")["errors"]["after"].is_array());
     let other = ann.says_after("one again", id, "start").await.is(200);
-    // The main line goes on where it was left.
+    // The main line continues after its last chat.
     let fourth = ann.says_after("four", id, third["id"].as_str().unwrap()).await.is(200);
     assert_eq!(fourth.get("after"), None);
 
@@ -192,7 +193,7 @@ async fn foreign_parents_are_refused_before_the_hold() {
     }
     assert_eq!(api.items(&ann.id).await, before);
     assert_eq!(ann.balance().await, GRANT - 4 * PRICE);
-    // A client that has signed out learns nothing of messages.
+    // A client that has logged out can't learn which messages exist.
     ann.log_out().await.is(200);
     ann.says_after("hi", &main[0], &main[1]).await.expect(401, "token_not_valid");
     ann.says_after("hi", &main[0], &main[2]).await.expect(401, "token_not_valid");
@@ -220,7 +221,7 @@ async fn keyed_retries_are_the_same_version_only_with_one_parent() {
     for other in [Some(main[1].as_str()), Some("start"), None] {
         once(other).await.expect(422, "idempotency_key_reused");
     }
-    // The reply is the same when the chat that it followed is gone.
+    // The reply stays the same after the parent is deleted.
     ann.removes(&main[0]).await;
     let again = once(Some(after)).await;
     assert_eq!(again.header("idempotent-replayed"), "true");
@@ -263,7 +264,7 @@ async fn children_of_a_deleted_message_follow_its_parent() {
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two", "three"]).await;
     let id = main[0].as_str();
-    // Of a branch: both that followed it, and no other chat.
+    // Delete a chat in a branch: only the two chats that followed it move.
     let edited = ann.branches("two again", id, &main[0]).await;
     let left = ann.branches("left", id, &edited).await;
     let right = ann.branches("right", id, &edited).await;
@@ -272,13 +273,13 @@ async fn children_of_a_deleted_message_follow_its_parent() {
     assert_eq!(ann.is_told(id, &left).await, ["one", "left"]);
     assert_eq!(ann.is_told(id, &last).await, ["one", "right", "last"]);
     assert_eq!(ann.is_told(id, &main[2]).await, ["one", "two", "three"]);
-    // Of the main line.
+    // Delete chats on the main line.
     ann.removes(&main[1]).await;
     assert_eq!(ann.is_told(id, &main[2]).await, ["one", "three"]);
     ann.removes(&main[0]).await;
     assert_eq!(ann.is_told(id, &main[2]).await, ["three"]);
     assert_eq!(ann.is_told(id, &last).await, ["right", "last"]);
-    // Of another beginning.
+    // Delete the first chat of a branch that begins at the start.
     let start = ann.branches("another one", id, "start").await;
     let next = ann.branches("next", id, &start).await;
     ann.removes(&start).await;
@@ -360,7 +361,7 @@ async fn a_version_without_its_conversation_is_still_charged() {
     ann.delete(&format!("/api/conversations/{}/", main[0])).await.is(202);
     let kept = slow.await.unwrap().is(200);
     assert_eq!((&kept["conversation_id"], kept.get("after")), (&Value::Null, None));
-    // The conversation ends with all versions.
+    // Deleting the conversation erases all versions.
     let app = &api.server().apps["erase"];
     let erased = app.store.erase(api.now(), Duration::from_secs(60)).await.unwrap();
     assert_eq!(erased.items, 4, "three messages and the conversation");
@@ -381,7 +382,7 @@ async fn branches_that_begin_far_back_are_followed() {
     let far = ann.branches("far", id, &main[1]).await;
     assert_eq!(ann.is_told(id, &far).await, ["1", "2", "far"]);
     assert_eq!(ann.is_told(id, &main[4]).await, ["3", "4", "5"]);
-    // Chats of other branches take no place.
+    // Chats in other branches don't count towards the limit.
     let next = ann.branches("next", id, &far).await;
     for _ in 0..5 {
         ann.branches("beside", id, &main[7]).await;
@@ -406,7 +407,7 @@ async fn branches_with_many_turns_are_read_within_a_limit() {
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one"]).await;
     let (id, mut last) = (main[0].as_str(), main[0].clone());
-    // After each chat of the branch, more beside it than are read at a time.
+    // After each chat of the branch, add more siblings than the store reads at a time.
     for turning in 0..11 {
         let next = ann.branches(&format!("turning {turning}"), id, &last).await;
         for answer in join_all((0..13).map(|_| ann.says_after("beside", id, &last))).await {

@@ -8,7 +8,7 @@ use crate::support::client::{Api, GRANT, PRICE, Person};
 use crate::support::world::is_chat;
 
 impl Person {
-    /// Asserts that no chat was charged or stored, and that nothing is reserved.
+    /// Asserts that no chat was charged or stored and that the account has no hold.
     async fn was_never_charged(&self) {
         assert_eq!(self.balance().await, GRANT);
         assert_eq!(self.history("").await.is(200), json!([]));

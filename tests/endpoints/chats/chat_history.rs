@@ -12,7 +12,7 @@ impl Person {
         }
     }
 
-    /// The messages of each page, from `query` on, following the links.
+    /// The messages on each page, beginning with `query` and following the links.
     pub async fn pages(&self, query: &str) -> Vec<Vec<String>> {
         let mut pages = Vec::new();
         let mut next = Some(query.to_owned());
@@ -220,7 +220,7 @@ async fn next_page_urls_have_the_gateway_host() {
     let aws = "a1.execute-api.eu-central-1.amazonaws.com";
     for path in ["/api/chat", "/api/chat/"] {
         for (written, reported, stage, base) in [
-            // AWS's host name with the stage, and a domain without one.
+            // API Gateway's host name has the stage in its path. A custom domain doesn't.
             (aws, Some(aws), "/live", format!("https://{aws}/live")),
             ("api.example.com", Some("api.example.com"), "", "https://api.example.com".into()),
             ("evil.test", Some("api.example.com"), "", "https://api.example.com".into()),
@@ -246,7 +246,7 @@ async fn next_page_urls_have_the_gateway_host() {
     }
 }
 
-/// A hundred of the longest messages and answers would be more than Lambda sends.
+/// A hundred of the longest messages and answers would exceed the largest reply of Lambda.
 #[tokio::test]
 async fn pages_of_a_conversation_end_at_a_megabyte() {
     let api = Api::own(&[("CHAT_PRICE", "1")]).await;

@@ -18,7 +18,7 @@ use crate::support::log;
 
 const PATH: &str = "/v1/chat/completions";
 
-/// A program with an API key of a user.
+/// A program that has a user's API key.
 pub struct Program {
     pub api: Api,
     pub key: String,
@@ -41,7 +41,7 @@ impl Program {
         self.send(&[], asking(message)).await
     }
 
-    /// A request as an SDK sends it, first or as a retry.
+    /// Sends a request as an SDK does. `count` is the number of retries before it.
     async fn tries(&self, count: u32, message: &str) -> Answer {
         self.send(&[("x-stainless-retry-count", &count.to_string())], asking(message)).await
     }
@@ -62,7 +62,7 @@ pub fn asking(message: &str) -> Value {
     json!({ "model": "gpt-4o", "messages": [{ "role": "user", "content": message }] })
 }
 
-/// A function that a request offers.
+/// A function that a request offers to the model.
 pub fn weather() -> Value {
     let city = json!({ "type": "object", "properties": { "city": { "type": "string" } } });
     json!({ "type": "function", "function": { "name": "get_weather", "parameters": city } })
@@ -84,7 +84,7 @@ pub fn said(completion: &Value) -> &str {
         .unwrap_or_else(|| panic!("{completion}"))
 }
 
-/// The data of a stream's events. Data that isn't JSON is a text.
+/// The data of a stream's events. Data that isn't JSON becomes a string.
 pub fn data(answer: &Answer) -> Vec<Value> {
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("content-type"), "text/event-stream; charset=utf-8");
@@ -454,7 +454,7 @@ async fn empty_balances_are_402_or_the_configured_status() {
             assert!(sentence.starts_with("You exceeded your current quota. "), "{sentence}");
             assert!(sentence.ends_with(": https://shop.example.com/tokens"), "{sentence}");
         }
-        // The API's own endpoints don't change.
+        // The setting doesn't change the API's own endpoints.
         ann.chat("hi").await.expect(402, "insufficient_tokens");
         assert_eq!(ann.balance().await, PRICE - 1);
     }

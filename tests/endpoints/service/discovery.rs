@@ -9,7 +9,7 @@ use crate::support::function::{Reply, TIME, event, invoke};
 const PATHS: [&str; 2] =
     ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"];
 
-/// What the function replies under a host, and under a stage or none.
+/// The function's reply under a host and a stage. `stage` may be empty.
 async fn at(api: &Api, host: &str, stage: &str) -> Reply {
     let mut event = event("discovery", PATHS[0], &[("host", host)], &Value::Null);
     event["requestContext"]["domainName"] = json!(host);
@@ -36,7 +36,7 @@ async fn services_find_the_issuer_and_the_public_keys() {
                 .iter()
                 .any(|key| { key["kid"] == forge::header(&ann.access)["kid"] })
         );
-        // What an authorization server has, and this API hasn't.
+        // The document leaves out an authorization server's endpoints: this API has none.
         let mut fields: Vec<&str> = found.as_object().unwrap().keys().map(String::as_str).collect();
         fields.sort_unstable();
         let expected = [

@@ -14,7 +14,7 @@ use crate::support::forge;
 
 const PATH: &str = "/.well-known/jwks.json";
 
-/// The ids of the keys that the API shows.
+/// The ids of the public keys that the API publishes.
 async fn kids(api: &Api) -> HashSet<Value> {
     api.get(PATH).await.is(200)["keys"]
         .as_array()
@@ -77,10 +77,10 @@ async fn the_public_keys_verify_every_kind_of_token() {
 }
 
 #[tokio::test]
-async fn rotations_keep_users_and_withdrawn_keys_end_in_5_minutes() {
+async fn rotations_keep_sessions_and_withdrawn_keys_end_quickly() {
     let old = Api::own(&[]).await;
     let ann = old.person("ann").await;
-    // Another server over the same store with a new secret, like functions that start after a
+    // A second server over the same store has a new secret, like a function that starts after a
     // rotation.
     let new = old
         .beside(&[("SIGNING_SECRET", "another-secret-of-many-random-characters-0123456789")])
@@ -122,7 +122,7 @@ async fn accepted_tokens_are_refused_once_altered_or_expired() {
         ann.using(forged.join(".")).profile().await.expect(401, "token_not_valid");
     }
     ann.profile().await.is(200);
-    // The keys are read every five minutes; in between, signatures are remembered.
+    // The keys are read every five minutes. Until then, verified signatures are cached.
     api.server().clock.advance(Duration::from_secs(3600 + 30));
     ann.profile().await.is(200);
     api.server().clock.advance(Duration::from_secs(32));
