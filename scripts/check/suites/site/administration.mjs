@@ -13,7 +13,7 @@ const [PRICE, FIRST_GRANT] = [100, 4000];
 const run = promisify(execFile);
 
 await journeys({
-  async "a user who is no administrator is told so, and led to the chat"() {
+  async "users without the role are refused and led to the chat"() {
     const bob = await newUser("bob");
     const page = await newPage();
     await page.goto(`${SITE}admin/#/trail`);
@@ -35,7 +35,7 @@ await journeys({
     await heading(page, "Sign in");
   },
 
-  async "a user without tokens chats again when an administrator has added some"() {
+  async "a user chats again after an administrator adds tokens"() {
     const ann = await newUser("ann");
     const chat = await newPage();
     await chat.goto(SITE);
@@ -70,7 +70,7 @@ await journeys({
     await page.getByText("You said: And again?").waitFor();
   },
 
-  async "a balance never goes below zero, and an impossible adjustment is explained beside the field"() {
+  async "impossible adjustments are explained beside the field"() {
     const ann = await newUser("ann");
     const page = await adminPage();
     await openUser(page, ann);
@@ -87,7 +87,7 @@ await journeys({
     assert.equal((await ann.api("GET", "api/tokens/", null)).body.tokens, FIRST_GRANT);
   },
 
-  async "an adjustment whose reply is lost happens once, however often the button is pressed"() {
+  async "a retried adjustment is made once after a lost reply"() {
     const ann = await newUser("ann");
     const page = await adminPage();
     await openUser(page, ann);
@@ -111,7 +111,7 @@ await journeys({
     await balance(page, 5000);
   },
 
-  async "a deactivated user is thrown out at once, and let in again when reactivated"() {
+  async "deactivated users are out at once until reactivated"() {
     const bob = await newUser("bob");
     const chat = await newPage();
     await chat.goto(SITE);
@@ -138,7 +138,7 @@ await journeys({
     await chat.getByRole("textbox", { name: "Your message" }).waitFor();
   },
 
-  async "an invited user chooses a password and chats, and a name that is taken is said beside its field"() {
+  async "invited users choose a password; taken names are explained"() {
     const ann = await newUser("ann");
     const joe = { name: `joe${Date.now()}`, password: "a password of my own" };
     const email = `${joe.name}@example.com`;
@@ -186,7 +186,7 @@ await journeys({
     assert.deepEqual(await actsOn(page, joe), [[invited, "you", "A new colleague"]]);
   },
 
-  async "a user who is created with a password and as an administrator sees the administration"() {
+  async "a created administrator sees the administration"() {
     const ruth = { name: `ruth${Date.now()}`, password: "told on the phone" };
     const page = await adminPage();
     await page.getByRole("button", { name: "New user" }).click();
@@ -206,7 +206,7 @@ await journeys({
     assert.deepEqual(await actsOn(page, ruth), [[created, "you", "no reason given"]]);
   },
 
-  async "a user who is signed out everywhere signs in again, and the audit log tells why"() {
+  async "a signed-out user returns and the audit log has the reason"() {
     const ann = await newUser("ann");
     const chat = await newPage();
     await chat.goto(SITE);
@@ -227,7 +227,7 @@ await journeys({
     assert.deepEqual(await actsOn(page, ann), [[`Signed ${ann.name} out everywhere`, "you", "A lost laptop"]]);
   },
 
-  async "a user who has forgotten the password is sent a link by an administrator"() {
+  async "an administrator sends a link for a forgotten password"() {
     const email = `eve${Date.now()}@example.com`;
     const [eve, bob] = [await newUser("eve", { email }), await newUser("bob")];
     const page = await adminPage();
@@ -247,7 +247,7 @@ await journeys({
     assert.deepEqual(await actsOn(page, eve), [[`Sent ${eve.name} a password reset link`, "you", "Asked by phone"]]);
   },
 
-  async "a deleted user is gone for good, and the audit log keeps who did it and why"() {
+  async "deletions are final and stay in the audit log"() {
     const bob = await newUser("bob");
     const chat = await newPage();
     await chat.goto(SITE);
@@ -268,7 +268,7 @@ await journeys({
     await heading(page, "Not found");
   },
 
-  async "API keys of a user are revoked one by one or all at once, and their programs stop"() {
+  async "API keys are revoked singly or together and stop working"() {
     const ann = await newUser("ann");
     const keys = [];
     for (const name of ["a robot", "a script", "a phone"]) {
@@ -297,7 +297,7 @@ await journeys({
     ]);
   },
 
-  async "a user becomes an administrator and an ordinary user again, and both take effect at once"() {
+  async "role changes take effect at once"() {
     const carla = await newUser("carla");
     const page = await adminPage();
     await openUser(page, carla);
@@ -322,7 +322,7 @@ await journeys({
     await heading(hers, "Administrators only");
   },
 
-  async "the last administrator stays one, and is told why"() {
+  async "the last administrator keeps the role and is told why"() {
     const dora = await newUser("dora");
     const page = await adminPage();
     await openUser(page, dora);
@@ -339,7 +339,7 @@ await journeys({
     await page.getByText("The account is active.").waitFor();
   },
 
-  async "a session that ends leads to the sign-in, and from there back to the same view"() {
+  async "signing in again leads back to the same view"() {
     const page = await adminPage("#/users?q=ro");
     await rowsAre(page);
     await page.context().clearCookies();
@@ -353,7 +353,7 @@ await journeys({
     assert.equal(await page.getByRole("searchbox", { name: "Search" }).inputValue(), "roo");
   },
 
-  async "users are found by a part of their name or address, page by page"() {
+  async "users are found by a part of their name or address"() {
     const mark = Math.random().toString(36).slice(2, 10);
     const prefix = `z${mark}`;
     const count = 3;
@@ -380,7 +380,7 @@ await journeys({
     await page.getByText("No results for").waitFor();
   },
 
-  async "users are filtered, and each is shown with balance and last activity"() {
+  async "users are filtered and shown with balance and activity"() {
     const prefix = `q${Date.now().toString(36)}`;
     const [busy, idle] = [await newUser(prefix), await newUser(prefix)];
     await busy.api("POST", "api/chat/", { message: "Hello!" });
@@ -419,7 +419,7 @@ await journeys({
     assert.deepEqual([...roles], ["Administrator"]);
   },
 
-  async "users are sorted, and all accounts are summed up, as a census has found them"() {
+  async "users are sorted and summed up by the census"() {
     const [rich, idle] = [await newUser("rich"), await newUser("idle")];
     const page = await adminPage();
     await openUser(page, rich);
@@ -454,7 +454,7 @@ await journeys({
     assert(number(counted[0]) >= 3 && number(counted[1]) >= 1 && number(counted[4]) >= 9_000_000, counted.join(" "));
   },
 
-  async "many users are granted tokens from a file, once each"() {
+  async "a file grants tokens to many users once each"() {
     const [ann, ben] = [await newUser("ann"), await newUser("ben", { email: `b${Date.now()}@example.com` })];
     const page = await adminPage();
     await page.getByRole("link", { name: "Bulk grants" }).click();
@@ -504,7 +504,7 @@ await journeys({
     await page.getByText("For you, Ann").first().waitFor();
   },
 
-  async "the figures count what happened today, and are read by keyboard and as a table"() {
+  async "today's figures work by keyboard and as a table"() {
     const ann = await newUser("ann");
     const page = await adminPage("#/figures");
     const before = await totals(page);
@@ -574,7 +574,7 @@ await journeys({
     await page.locator(".lead", { hasText: "5 Jan 2026 to 14 Jan 2026" }).waitFor();
   },
 
-  async "the trail tells what administrators did, to whom, and why"() {
+  async "the audit log shows the act, the user and the reason"() {
     const erin = await newUser("erin");
     const page = await adminPage();
     await openUser(page, erin);
@@ -597,7 +597,7 @@ await journeys({
     await heading(page, erin.name);
   },
 
-  async "kinds, actions and roles of a later release are shown by their words"() {
+  async "words of a later release are shown as they are"() {
     const lou = await newUser("lou");
     const page = await adminPage();
     const row = { id: lou.id, timestamp: new Date().toISOString(), user_id: lou.id, username: lou.name, actor: "manage", actor_name: null, amount: null, role: null, reason: "later" };
@@ -626,7 +626,7 @@ await journeys({
     assert.deepEqual((await rows(page)).map((cells) => cells[1]), ["Gift card", "Grant"]);
   },
 
-  async "the audit log is filtered, and downloaded as it is filtered"() {
+  async "the audit log is filtered and downloaded as filtered"() {
     const kim = await newUser("kim");
     const page = await adminPage();
     await openUser(page, kim);
@@ -665,7 +665,7 @@ await journeys({
     await rowsAre(page);
   },
 
-  async "all chats are seen, newest first, and each opens to its message and answer"() {
+  async "chats are listed newest first and open to their text"() {
     const fay = await newUser("fay");
     const page = await adminPage();
     const text = `A <i>message</i> ${fay.name}\nin two lines`;
@@ -680,7 +680,7 @@ await journeys({
     await heading(page, fay.name);
   },
 
-  async "messages are searched, unless the operator has closed that"() {
+  async "messages are searched unless the operator disables that"() {
     const hal = await newUser("hal");
     const word = `zebra${Date.now().toString(36)}`;
     await hal.api("POST", "api/chat/", { message: `Where is the ${word.toUpperCase()}?` });
@@ -708,7 +708,7 @@ await journeys({
     await page.getByText("The operator of this service hasn't allowed administrators to do this with messages.").waitFor();
   },
 
-  async "lists are exported to files, with progress, and a file that is cut off is noticed"() {
+  async "exports show progress and notice a truncated file"() {
     const gil = await newUser("gil");
     await gil.api("POST", "api/chat/", { message: "For the export" });
     const page = await adminPage("#/export");
@@ -747,7 +747,7 @@ await journeys({
     assert.match(await focused(page), /^Cancelled/);
   },
 
-  async "a statement is downloaded whole, however many pages it has"() {
+  async "a statement of many pages is downloaded whole"() {
     const hal = await newUser("hal");
     for (let chat = 0; chat < 5; chat += 1) await hal.api("POST", "api/chat/", { message: `Chat ${chat}` });
     const page = await adminPage();
@@ -763,7 +763,7 @@ await journeys({
     assert.equal(lines.filter((line) => line.startsWith('"id",')).length, 1);
   },
 
-  async "a user who was charged twice gets an answer refunded, once"() {
+  async "an answer is refunded once"() {
     const ida = await newUser("ida");
     const { body: key } = await ida.api("POST", "api/user/api-keys/", { name: "a program" });
     await ida.api("POST", "api/chat/", { message: "Explain compound interest" });
@@ -826,7 +826,7 @@ await journeys({
     assert.equal(await page.title(), "Export · Farebox administration");
   },
 
-  async "failures are explained, and can be retried"() {
+  async "failures are explained and can be retried"() {
     const page = await adminPage("#/export");
     await page.route("**/api/admin/**", (route) => route.abort());
     for (const view of ["Users", "Messages", "Audit log", "Statistics"]) {
@@ -843,7 +843,7 @@ await journeys({
     await heading(page, "Page not found");
   },
 
-  async "the list of users is as it was left when one comes back to it"() {
+  async "the user list keeps its state when reopened"() {
     const prefix = `zoe${Date.now().toString(36)}`;
     for (let number = 0; number < 30; number += 1) await newUser(prefix);
     const page = await adminPage();
@@ -863,7 +863,7 @@ await journeys({
     }
   },
 
-  async "a user's sessions are named as people say them, and answers are shown as Markdown"() {
+  async "sessions have readable names and answers are Markdown"() {
     const ann = await newUser("ann");
     await ann.api("POST", "api/chat/", { message: "Markdown please" });
     const chat = await newPage();
@@ -879,7 +879,7 @@ await journeys({
     await page.locator(".prose").getByRole("row").nth(2).waitFor();
   },
 
-  async "cards have gaps, and no choice of a filter is cut off"() {
+  async "cards have gaps and filters are not cut off"() {
     const page = await adminPage();
     for (const [view, sign] of [["users", "tbody tr"], ["figures", ".plot text"], ["trail", "tbody tr, .empty"], ["users/grants", "form"]]) {
       await page.goto(`${SITE}admin/#/${view}`);
@@ -911,14 +911,14 @@ await journeys({
     }
   },
 
-  async "an order of the users that isn't there yet says what makes it"() {
+  async "a missing order of users names the census that makes it"() {
     const page = await adminPage();
     await page.route(/admin\/users\/\?.*sort=/, (route) => route.fulfill({ json: [] }));
     await page.getByLabel("Order").selectOption("Most tokens spent");
     await page.getByText("The daily census makes it, and so does the command manage census.").waitFor();
   },
 
-  async "every view is accessible and fits, in both colours, wide and narrow"() {
+  async "every view is accessible and fits in all looks"() {
     const ida = await newUser("ida");
     await ida.api("POST", "api/chat/", { message: "A word ".repeat(200) });
     await ida.api("POST", "api/user/api-keys/", { name: "a program" });

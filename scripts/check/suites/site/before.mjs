@@ -38,7 +38,7 @@ function areOld(loaded, ...names) {
 }
 
 await journeys({
-  async "a chat page from before an update goes on with its session until it is reloaded"() {
+  async "a chat page from before an update keeps its session"() {
     const ann = await newUser("ann");
     const { page, loaded } = await oldPage("", "chat.html");
     await signIn(page, ann);
@@ -82,7 +82,7 @@ await journeys({
     assert((await script.getAttribute("src")).endsWith("/chat/page.js"));
   },
 
-  async "an administration page from before an update goes on with its session"() {
+  async "an administration page from before an update keeps working"() {
     const ann = await newUser("ann");
     await ann.api("POST", "api/chat/", { message: "Hello!" });
     const { page, loaded } = await oldPage("admin/", "admin.html");
@@ -94,7 +94,7 @@ await journeys({
     areOld(loaded, "admin-user.js", "admin.css");
   },
 
-  async "a page of the documentation from before an update is shown whole"() {
+  async "a documentation page from before an update is complete"() {
     const { page, loaded } = await oldPage("docs/", "docs.html");
     await page.getByRole("button", { name: "Send the AI a message" }).first().waitFor();
     areOld(loaded, "docs.css", "swagger-ui.css", "swagger-ui-bundle.js");

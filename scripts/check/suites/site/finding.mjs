@@ -34,7 +34,7 @@ function daysAgo(days) {
 }
 
 await journeys({
-  async "chats are listed by the day of their last use, pinned ones first, and the list goes on at its end"() {
+  async "chats are listed by day with pinned ones first"() {
     const ann = await newUser("ann");
     const page = await newPage();
     const month = (time) => time.toLocaleString("en", time.getFullYear() === new Date().getFullYear() ? { month: "long" } : { month: "long", year: "numeric" });
@@ -73,7 +73,7 @@ await journeys({
     await looksRight(page, "chats-by-day");
   },
 
-  async "a chat is pinned, stays at the top after a reload and in another tab, and goes back to its day"() {
+  async "a pinned chat stays at the top until it is unpinned"() {
     const ann = await newUser("ann");
     const [one] = await begin(ann, ["Talk one", "Talk two", "Talk three"]);
     const page = await chatPage(ann);
@@ -116,7 +116,7 @@ await journeys({
     assert.equal((await groups(page)).length, 1);
   },
 
-  async "the search finds chats by their titles and messages by their text, and opens a message at its place"() {
+  async "the search finds titles and messages and opens them"() {
     const ann = await newUser("ann");
     const [long] = await begin(ann, ["Fares of the harbour line"]);
     await ann.api("POST", "api/chat/", { message: "Where is the giraffe?", conversation_id: long });
@@ -167,7 +167,7 @@ await journeys({
     await heading(page, "Of giraffes and zebras");
   },
 
-  async "a search ends with each other view, and forgets what is deleted"() {
+  async "a search ends with its view and forgets deleted chats"() {
     const ann = await newUser("ann");
     await begin(ann, ["The giraffe of today"]);
     const [gone] = await begin(ann, ["A giraffe to be deleted"]);
@@ -210,7 +210,7 @@ await journeys({
     assert.deepEqual(await texts(results(page).filter({ hasText: "to be deleted" })), []);
   },
 
-  async "the search is reached on a narrow window too, and says what fails"() {
+  async "the search works in narrow windows and explains failures"() {
     const ann = await newUser("ann");
     await begin(ann, ["Talk"]);
     const page = await chatPage(ann, { viewport: { width: 320, height: 640 } });
@@ -231,7 +231,7 @@ await journeys({
     await search(page).waitFor({ state: "hidden" });
   },
 
-  async "the history goes on when its end is seen"() {
+  async "the history continues when its end is in view"() {
     const ann = await newUser("ann");
     manage("adjust", ann.name, "1000", "--reason", "for a test");
     for (let number = 0; number < 45; number += 1) await ann.api("POST", "api/chat/", { message: `Number ${number}` });
@@ -247,7 +247,7 @@ await journeys({
     assert.equal((await texts(rows.last().locator(".chat-asked")))[0], "Number 0");
   },
 
-  async "a row of the statement leads to its message, also to one of a program, and says if it was deleted"() {
+  async "rows of the statement link to their message or say why not"() {
     const ann = await newUser("ann");
     const { body: first } = await ann.api("POST", "api/chat/", { message: "The first one" });
     for (let number = 0; number < 22; number += 1) await ann.api("POST", "api/chat/", { message: `Number ${number}`, conversation_id: first.conversation_id });
@@ -282,7 +282,7 @@ await journeys({
     await said(page, "Number 21").waitFor();
   },
 
-  async "a row of an unknown kind is in the statement"() {
+  async "the statement shows rows of an unknown kind"() {
     const ann = await newUser("ann");
     const { body: chat } = await ann.api("POST", "api/chat/", { message: "Hello!" });
     const page = await chatPage(ann);
@@ -301,7 +301,7 @@ await journeys({
     assert.match(await rows.nth(1).getByRole("link").getAttribute("href"), new RegExp(`#/m/${chat.id}$`));
   },
 
-  async "the statement is limited to some days, and the totals of a month lead to its days"() {
+  async "the statement is limited to days, and months link to them"() {
     const ann = await newUser("ann");
     await begin(ann, ["One", "Two", "Three"]);
     manage("adjust", ann.name, "-250", "--reason", "a mistake");

@@ -23,7 +23,7 @@ async function firstPaint(page) {
 }
 
 await journeys({
-  async "the first text is there within two seconds on a slow line"() {
+  async "the first text appears within two seconds on a slow line"() {
     const paints = [];
     // The best of three: other journeys need the processor too.
     for (let tries = 0; tries < 3 && !paints.some((time) => time < FIRST_PAINT); tries += 1) {
@@ -40,7 +40,7 @@ await journeys({
     assert(Math.min(...paints) < FIRST_PAINT, `painted after ${paints.join(", ")} ms`);
   },
 
-  async "the first text waits for one style sheet and the choice of colours, and for nothing else"() {
+  async "the first text waits only for the styles and colours"() {
     const page = await newPage();
     let open;
     const opened = new Promise((done) => (open = done));
@@ -55,7 +55,7 @@ await journeys({
     await heading(page, "Sign in");
   },
 
-  async "what the chat page loads at once is small"() {
+  async "the chat page's first load is small"() {
     const html = await (await fetch(SITE)).text();
     const named = [...html.matchAll(/(?:src|href)="(assets\/[^"]+)"/g)].map(([, path]) => path);
     const texts = await Promise.all(named.map(async (path) => (await fetch(new URL(path, SITE))).text()));
@@ -85,7 +85,7 @@ await journeys({
     assert(rest.length > 10 && more < SESSION_LOAD, `${more} bytes`);
   },
 
-  async "keyboard shortcuts stop, search, begin and write, and a list says which there are"() {
+  async "keyboard shortcuts work and are listed"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await page.getByRole("button", { name: "Your account" }).click();
@@ -119,7 +119,7 @@ await journeys({
     assert.equal(await list.count(), 0);
   },
 
-  async "a message over the page covers neither the balance nor the ways to other views"() {
+  async "notices leave the balance and navigation visible"() {
     const ann = await newUser("ann");
     const covered = (page) =>
       page.evaluate(() => {
@@ -162,7 +162,7 @@ await journeys({
     }
   },
 
-  async "the balance has the colour of a warning only when it is low"() {
+  async "only a low balance has a warning colour"() {
     const page = await chatPage(await newUser("ann"));
     const link = page.getByRole("link", { name: "Balance: 4,000 tokens" });
     const ground = () => link.evaluate((element) => getComputedStyle(element).backgroundColor);
@@ -176,7 +176,7 @@ await journeys({
     assert.notEqual(await ground(), plain);
   },
 
-  async "a message over the page covers no control"() {
+  async "notices cover no control"() {
     const ann = await newUser("ann");
     for (const viewport of [{ width: 1280, height: 800 }, { width: 700, height: 800 }, { width: 360, height: 640 }]) {
       const page = await chatPage(ann, { viewport });
@@ -201,7 +201,7 @@ await journeys({
     }
   },
 
-  async "a deactivated account and a wrong password are told the same, with what may be wrong"() {
+  async "failed sign-ins look alike and list possible reasons"() {
     const page = await newPage();
     await page.goto(`${SITE}#/sign-in`);
     await signIn(page, { name: "nobody-at-all", password: "not this one" });
@@ -209,7 +209,7 @@ await journeys({
     await page.getByText("the account may be deactivated").waitFor();
   },
 
-  async "the page is kept as an app, with its icons"() {
+  async "the page can be installed as an app with icons"() {
     const page = await newPage();
     await page.goto(SITE);
     await heading(page, "Sign in");
@@ -230,7 +230,7 @@ await journeys({
     assert.deepEqual(size, [180, 180]);
   },
 
-  async "an unknown address says so in words, with and without a session"() {
+  async "unknown addresses are explained with and without a session"() {
     const ann = await newUser("ann");
     const page = await newPage();
     for (const path of ["nowhere", "docs/nowhere", "a/b/"]) {

@@ -13,7 +13,7 @@ const { DATA, FAREBOX } = process.env;
 const [PRICE, FIRST_GRANT] = [100, 4000];
 
 await journeys({
-  async "a user creates an account, asks, and reads the answer while it is written"() {
+  async "a new user asks and reads the answer as it is written"() {
     const page = await newPage();
     await page.goto(SITE);
     await heading(page, "Sign in");
@@ -59,7 +59,7 @@ await journeys({
     assert(!storage.includes("eyJ"), "no script can read a token that lasts");
   },
 
-  async "the errors of a form are shown beside its fields, and nothing typed is lost"() {
+  async "form errors appear beside their fields and keep the input"() {
     const ann = await newUser("ann");
     const page = await newPage();
     await page.goto(`${SITE}#/register`);
@@ -91,7 +91,7 @@ await journeys({
     await heading(page, "What would you like to know?");
   },
 
-  async "an answer in Markdown is shown as such, and nothing in it is run"() {
+  async "Markdown answers are rendered and never run"() {
     const page = await chatPage(await newUser("ann"), { permissions: ["clipboard-read", "clipboard-write"] });
     await say(page, "Markdown please");
     await answered(page);
@@ -111,7 +111,7 @@ await journeys({
     assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^# A title/);
   },
 
-  async "an answer that is stopped is charged once, and continued when asked for"() {
+  async "a stopped answer is charged once and can be continued"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await say(page, `Slowly one two three four five six seven eight nine ten ${ann.name}`);
@@ -140,7 +140,7 @@ await journeys({
     assert.deepEqual(chats.map(({ finish_reason: reason }) => reason), ["stop", "stopped"]);
   },
 
-  async "a connection that breaks in the middle of an answer costs one chat, however often it is asked again"() {
+  async "retries after a broken connection cost one message"() {
     const ann = await newUser("ann");
     const wire = await newWire();
     const page = await chatPage(ann, { url: wire.url });
@@ -162,7 +162,7 @@ await journeys({
     assert.deepEqual((await ann.api("GET", "api/user/ledger/")).body.map(({ amount }) => amount), [-PRICE, FIRST_GRANT]);
   },
 
-  async "an AI that fails or breaks off takes nothing, and is asked again with one press"() {
+  async "a failed AI costs nothing and one press retries"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     for (const [message, sign] of [[`Fail ${ann.name}`, /^The AI did not answer\. Nothing was charged/], [`Break ${ann.name} after some words of mine`, /^The answer broke off\. You weren't charged\./]]) {
@@ -181,7 +181,7 @@ await journeys({
     assert.equal(await page.getByRole("alert").count(), 0);
   },
 
-  async "a user with few tokens is warned, and one without tokens keeps the message and goes on with new ones"() {
+  async "low balances warn, and empty ones keep the message"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await say(page, "Hello!");
@@ -207,7 +207,7 @@ await journeys({
     await balance(page, 900);
   },
 
-  async "tokens that are held for an unfinished message are shown until it ends"() {
+  async "held tokens are shown until the message ends"() {
     const ann = await newUser("ann");
     manage("adjust", ann.name, String(-(FIRST_GRANT - PRICE)), "--reason", "for a test");
     const slow = `Slowly one two three ${Date.now()}`;
@@ -229,7 +229,7 @@ await journeys({
     await balance(page, 0);
   },
 
-  async "a new user whose grant is small is warned at once, and without the operator's words sent to an administrator"() {
+  async "a small grant warns at once and says how to get more"() {
     const ann = await newUser("ann");
     manage("adjust", ann.name, String(-(FIRST_GRANT - 4 * PRICE)), "--reason", "for a test");
     const page = await chatPage(ann);
@@ -249,7 +249,7 @@ await journeys({
     assert.equal(await page.getByRole("link", { name: "Buy more tokens in our shop." }).count(), 0);
   },
 
-  async "every refusal is explained, and the message is retried under the same key"() {
+  async "refusals are explained and retried under the same key"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const keys = [];
@@ -295,7 +295,7 @@ await journeys({
     assert.equal(await page.getByText("A message can have at most").count(), 0);
   },
 
-  async "a message that failed goes back to its box, before the text that is there"() {
+  async "a failed message returns to the box above the new text"() {
     const page = await chatPage(await newUser("ann"));
     await page.route("**/api/chat/stream/", (route) => route.abort());
     await say(page, "First try");
@@ -319,7 +319,7 @@ await journeys({
     await said(page, "Short").waitFor();
   },
 
-  async "the length of a message is shown near the limit, and a message that is too long isn't sent"() {
+  async "long messages show their length and are not sent"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const sent = [];
@@ -350,7 +350,7 @@ await journeys({
     await balance(page, FIRST_GRANT - PRICE);
   },
 
-  async "the samples of the API keys have their look after a reload"() {
+  async "API key samples keep their look after a reload"() {
     const page = await chatPage(await newUser("ann"), { place: "#/account/api-keys" });
     await page.reload();
     await heading(page, "API keys");
@@ -358,7 +358,7 @@ await journeys({
     assert.equal(border, "1px");
   },
 
-  async "a page that is closed in the middle of an answer loses nothing"() {
+  async "a page closed during an answer loses nothing"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await say(page, "Slowly one two three");
@@ -385,7 +385,7 @@ await journeys({
     assert.equal(await page.getByLabel("Your message").inputValue(), "half a thou");
   },
 
-  async "conversations are listed page by page, renamed, gone on with and deleted"() {
+  async "conversations are listed, renamed, continued and deleted"() {
     const ann = await newUser("ann");
     for (let number = 0; number < 33; number += 1) await ann.api("POST", "api/chat/", { message: `Talk ${number}` });
     const page = await chatPage(ann);
@@ -421,7 +421,7 @@ await journeys({
     assert.equal((await ann.api("GET", "api/conversations/?limit=100")).body.length, 32);
   },
 
-  async "the deletion of a conversation on another device is shown, and the message goes to a new one"() {
+  async "a conversation deleted elsewhere is replaced by a new one"() {
     const ann = await newUser("ann");
     const { body: chat } = await ann.api("POST", "api/chat/", { message: "First" });
     const page = await chatPage(ann, { place: `#/c/${chat.conversation_id}` });
@@ -436,7 +436,7 @@ await journeys({
     await heading(page, "Not found");
   },
 
-  async "earlier chats of a long conversation come when they are asked for"() {
+  async "earlier chats of a conversation load on request"() {
     const ann = await newUser("ann");
     const { body: first } = await ann.api("POST", "api/chat/", { message: "Number 0" });
     for (let number = 1; number < 25; number += 1) await ann.api("POST", "api/chat/", { message: `Number ${number}`, conversation_id: first.conversation_id });
@@ -451,7 +451,7 @@ await journeys({
     await page.getByRole("button", { name: "To the newest message" }).waitFor({ state: "hidden" });
   },
 
-  async "the history is searched, and what is found is marked and opened"() {
+  async "search results in the history are marked and open"() {
     const ann = await newUser("ann");
     for (const message of ["The zebra crosses", "A lion sleeps", "ZEBRAS again"]) await ann.api("POST", "api/chat/", { message });
     const page = await chatPage(ann, { place: "#/history" });
@@ -482,7 +482,7 @@ await journeys({
     await page.getByText("No results for “giraffe”").waitFor();
   },
 
-  async "the statement shows every token, and is downloaded whole"() {
+  async "the statement shows every token and downloads whole"() {
     const ann = await newUser("ann");
     for (let number = 0; number < 4; number += 1) await ann.api("POST", "api/chat/", { message: `Number ${number}` });
     manage("adjust", ann.name, "250", "--reason", "Sorry, and thanks");
@@ -505,7 +505,7 @@ await journeys({
     assert.equal(lines.filter((line) => line.startsWith('"id",')).length, 1);
   },
 
-  async "an address is proved by its mail, and a forgotten password replaced by another"() {
+  async "e-mails verify an address and replace a password"() {
     const email = `ann${Date.now().toString(36)}@example.com`;
     const ann = await newUser("ann", { email });
     const page = await chatPage(ann, { place: "#/account" });
@@ -561,7 +561,7 @@ await journeys({
     await page.getByText("This link is incomplete.").waitFor();
   },
 
-  async "a reader who verifies an address without signing in sets a new password"() {
+  async "verifying without a session sets a new password"() {
     const email = `eve${Date.now().toString(36)}@example.com`;
     const eve = await newUser("eve", { email });
     const link = await mailedLink(email, "verify-email");
@@ -587,7 +587,7 @@ await journeys({
     await heading(reader, "What would you like to know?");
   },
 
-  async "names, address and password are changed, and a wrong password is said beside its field"() {
+  async "profile changes are saved and wrong passwords explained"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann, { place: "#/account" });
     const other = await chatPage(ann);
@@ -630,7 +630,7 @@ await journeys({
     await said(other, "Still here?").waitFor();
   },
 
-  async "instructions are written once, for all chats or for one, and the AI gets them with the next message"() {
+  async "instructions for all or one chat reach the AI"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann, { place: "#/account" });
     const own = page.getByRole("region", { name: "Instructions for the AI" });
@@ -684,7 +684,7 @@ await journeys({
     await balance(page, FIRST_GRANT - 5 * PRICE);
   },
 
-  async "sessions are ended one by one and all at once"() {
+  async "sessions are ended singly or all at once"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann, { place: "#/account/sessions" });
     const other = await chatPage(ann);
@@ -706,7 +706,7 @@ await journeys({
     await other.getByText("Your session has ended.").waitFor();
   },
 
-  async "an API key is shown once, opens OpenAI's API, and is dead when revoked"() {
+  async "an API key is shown once and stops when revoked"() {
     const page = await chatPage(await newUser("ann"), { place: "#/account/api-keys" });
     await page.getByRole("button", { name: "New key" }).click();
     const dialog = page.getByRole("dialog");
@@ -730,7 +730,7 @@ await journeys({
     await page.getByText("via API").waitFor();
   },
 
-  async "all data is exported, and the account deleted"() {
+  async "all data is exported and the account deleted"() {
     const ann = await newUser("ann");
     await ann.api("POST", "api/chat/", { message: "Remember me" });
     const page = await chatPage(ann, { place: "#/account/data" });
@@ -755,7 +755,7 @@ await journeys({
     await page.getByText("Incorrect username or password.").waitFor();
   },
 
-  async "two tabs are one session: both sign in and out together"() {
+  async "two tabs share one session"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const second = await newPage({ beside: page });
@@ -805,7 +805,7 @@ await journeys({
     assert.equal(await page.title(), "History · Farebox");
   },
 
-  async "on a narrow window the conversations lie in a drawer"() {
+  async "narrow windows show conversations in a drawer"() {
     const ann = await newUser("ann");
     await ann.api("POST", "api/chat/", { message: "Talk" });
     const page = await chatPage(ann, { viewport: { width: 320, height: 640 } });
@@ -823,7 +823,7 @@ await journeys({
     await page.getByRole("link", { name: "Talk" }).waitFor({ state: "hidden" });
   },
 
-  async "colours are chosen, and remembered"() {
+  async "the choice of colours is remembered"() {
     const page = await newPage({ colorScheme: "light" });
     await page.goto(SITE);
     const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
@@ -850,7 +850,7 @@ await journeys({
     assert.equal(await ground(), light);
   },
 
-  async "a menu opens again right after a choice, and a press on its button closes it"() {
+  async "a menu reopens at once and its button closes it"() {
     const page = await newPage();
     await page.goto(SITE);
     const opener = page.getByRole("button", { name: "Colours", exact: true });
@@ -867,7 +867,7 @@ await journeys({
     assert.equal(await opener.getAttribute("aria-expanded"), "false");
   },
 
-  async "the documentation authorizes and tries it out"() {
+  async "the documentation authorizes and tries a request"() {
     const ann = await newUser("ann");
     const { body: session } = await ask("POST", "api/login/", { username: ann.name, password: ann.password });
     const page = await newPage();
@@ -899,7 +899,7 @@ await journeys({
     await shows("401", "not_authenticated");
   },
 
-  async "the documentation uses the session of the browser, says what trying costs, and begins with a body that works"() {
+  async "the documentation uses the session and names its costs"() {
     const ann = await newUser("ann");
     const page = await newPage();
     await page.goto(`${SITE}docs/`);
@@ -928,7 +928,7 @@ await journeys({
     await reply.getByText("not_authenticated").first().waitFor();
   },
 
-  async "a user who is offline is told, and goes on when connected"() {
+  async "an offline user is told and continues when connected"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     // The views are read once the first one is shown.

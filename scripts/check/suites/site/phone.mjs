@@ -11,7 +11,7 @@ const [PRICE, FIRST_GRANT] = [100, 4000];
 const isTyping = (page) => page.evaluate(() => document.activeElement.matches("textarea"));
 
 await journeys({
-  async "Enter begins a line on a phone, the button sends, and the keyboard closes"() {
+  async "Enter begins a line on a phone and the button sends"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann, PHONE);
     assert.equal(await isTyping(page), false, "the keyboard would cover the ideas");
@@ -53,7 +53,7 @@ await journeys({
     await said(page, "from a keyboard").waitFor();
   },
 
-  async "Enter sends where there is a keyboard, and the box keeps the focus"() {
+  async "Enter sends with a keyboard and the box keeps the focus"() {
     const page = await chatPage(await newUser("ann"));
     assert.equal(await page.getByLabel("Your message").getAttribute("enterkeyhint"), "send");
     assert.equal(await page.locator(".composer-hint .keys").isVisible(), true);
@@ -64,7 +64,7 @@ await journeys({
     assert.equal(await focused(page), "Your message");
   },
 
-  async "a new chat begins from the bar, and a finger hits the menu of each chat"() {
+  async "the bar starts a chat and menus are large enough to tap"() {
     const ann = await newUser("ann");
     for (const message of ["Talk one", "Talk two"]) await ann.api("POST", "api/chat/", { message });
     for (const width of [320, 390]) {
@@ -85,7 +85,7 @@ await journeys({
     }
   },
 
-  async "a refused message is in the box again, and its reason in view"() {
+  async "a refused message returns to the box with its reason"() {
     const page = await chatPage(await newUser("ann"), PHONE);
     const refusal = { status: 402, code: "insufficient_tokens", detail: "A message costs 100 tokens, which is more than the balance. Nothing was charged." };
     await page.route("**/api/chat/stream/", (route) => route.fulfill({ status: 402, json: refusal }));

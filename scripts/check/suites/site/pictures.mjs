@@ -7,7 +7,7 @@ const PASSWORD = "correct horse battery staple";
 const QUESTION = "How do I get to the harbour?";
 
 await journeys({
-  async "the pictures of the README"() {
+  async "pictures of the README"() {
     const tokens = {};
     for (const username of ["dora", "carla", "ben", "ann"]) {
       const { body } = await ask("POST", "api/register/", { username, password: PASSWORD, email: `${username}@example.com` });

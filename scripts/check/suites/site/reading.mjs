@@ -13,7 +13,7 @@ const grows = (page, text) => answer(page).getByText(text).waitFor();
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 await journeys({
-  async "a reader scrolls up with the wheel while an answer grows, and follows it again at the end"() {
+  async "a reader scrolls away from a growing answer and back"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const message = `Lines for ${ann.name}`;
@@ -45,7 +45,7 @@ await journeys({
     assert((await fromEnd(page)) < 5, "also at its end");
   },
 
-  async "a finger and the keyboard scroll up while an answer grows"() {
+  async "a finger and the keyboard scroll up in a growing answer"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann, { viewport: { width: 400, height: 700 }, hasTouch: true, isMobile: true });
     const message = `Lines for ${ann.name}`;
@@ -91,7 +91,7 @@ await journeys({
     assert(indicator.y + indicator.height <= foot.y, `the indicator ends at ${indicator.y + indicator.height}, the box begins at ${foot.y}`);
   },
 
-  async "a selection and a code block that is scrolled sideways survive the growth of an answer"() {
+  async "selections and scrolled code survive a growing answer"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const message = `Code for ${ann.name}`;
@@ -122,7 +122,7 @@ await journeys({
     await answer(page).getByText("As shown in [1] and in [2], see the paper and a [nested] one.").waitFor();
   },
 
-  async "an answer from right to left has code from left to right, and so have titles their own direction"() {
+  async "right-to-left answers keep code left to right"() {
     const page = await chatPage(await newUser("ann"));
     await say(page, "Raw هذا مثال على الشيفرة:\n\n```python\nprint(1)\n```");
     await answered(page);
@@ -139,7 +139,7 @@ await journeys({
     assert.equal(await page.locator(".conversations a").first().evaluate(direction), "rtl");
   },
 
-  async "an answer that was cut off says so, and is continued"() {
+  async "a cut answer says so and can be continued"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await say(page, "Cut this short");
@@ -155,7 +155,7 @@ await journeys({
     await page.locator(".chat-row", { hasText: "Cut this short" }).getByText("cut off").waitFor();
   },
 
-  async "a search result opens its conversation at the message that was found"() {
+  async "search results open their conversation at the message"() {
     const ann = await newUser("ann");
     const { body: first } = await ann.api("POST", "api/chat/", { message: "Where is the giraffe?" });
     for (let number = 1; number < 28; number += 1) {
@@ -177,7 +177,7 @@ await journeys({
     await page.waitForFunction(() => document.activeElement.matches(".turn") && document.activeElement.textContent.includes("Number 15"));
   },
 
-  async "the reasoning before an answer is closed until it is opened, also while it is written"() {
+  async "reasoning stays closed until it is opened"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann, { permissions: ["clipboard-read", "clipboard-write"] });
     const growing = `Thoughtfully ${ann.name}`;
@@ -214,7 +214,7 @@ await journeys({
     await answer(page).getByText("and </think> around it.").waitFor();
   },
 
-  async "the history shows answers without their marks"() {
+  async "the history shows answers without Markdown marks"() {
     const ann = await newUser("ann");
     await ann.api("POST", "api/chat/", { message: "Markdown please" });
     const page = await chatPage(ann, { place: "#/history" });

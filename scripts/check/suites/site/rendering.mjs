@@ -78,12 +78,12 @@ const looks = (colorScheme, width) => async () => {
 };
 
 await journeys({
-  "code, formulas and tables are accessible and fit, wide and light": looks("light", 1280),
-  "code, formulas and tables are accessible and fit, wide and dark": looks("dark", 1280),
-  "code, formulas and tables are accessible and fit, narrow and light": looks("light", 320),
-  "code, formulas and tables are accessible and fit, narrow and dark": looks("dark", 320),
+  "code, formulas and tables fit, wide and light": looks("light", 1280),
+  "code, formulas and tables fit, wide and dark": looks("dark", 1280),
+  "code, formulas and tables fit, narrow and light": looks("light", 320),
+  "code, formulas and tables fit, narrow and dark": looks("dark", 320),
 
-  async "code has the colours of its language by classes, and is copied as it was written"() {
+  async "code is coloured by classes and copied unchanged"() {
     const page = await chatPage(await newUser("ann"), { permissions: ["clipboard-read", "clipboard-write"] });
     await say(page, EVERYTHING);
     await rendered(page);
@@ -101,7 +101,7 @@ await journeys({
     assert.equal(await answer(page).locator(".code code span").count(), 0);
   },
 
-  async "formulas are formulas, broken ones are shown as they were written, and prices are text"() {
+  async "formulas render, and broken ones and prices stay text"() {
     const page = await chatPage(await newUser("ann"));
     await say(page, String.raw`Raw Let \(P_1 * P_2\) and \[x_a *y* z_b\] be it, and $$a_1 *b* c_1$$ too, for $x^2$. It costs $5 and $6, or \$7. No formula: \(\frac{1}\).`);
     await answered(page);
@@ -121,7 +121,7 @@ await journeys({
     await page.waitForFunction(() => getComputedStyle(document.querySelector("math.tml-display")).display.startsWith("block"));
   },
 
-  async "formulas have a font of the page, not of the system"() {
+  async "formulas use a font of the page, not of the system"() {
     const page = await chatPage(await newUser("ann"));
     await say(page, "Raw It is $\\sqrt{x'}$ and $\\mathscr{L}$.");
     await answer(page).locator("math").nth(1).waitFor();
@@ -140,7 +140,7 @@ await journeys({
     assert(nodeIds.length > 2);
   },
 
-  async "an answer in Arabic begins on the right, in tables and lists too"() {
+  async "Arabic answers begin on the right in tables and lists"() {
     const page = await chatPage(await newUser("ann"));
     await say(page, "Raw الطريق إلى الميناء:\n\n| الطريق | الدقائق |\n|---|---|\n| الحافلة | ٢٥ |\n\n- أولا\n\n> اقتباس");
     await answer(page).locator("td").first().waitFor();
@@ -155,7 +155,7 @@ await journeys({
     assert.deepEqual(beginsRight, Array(6).fill(true));
   },
 
-  async "where a table or code goes on there is a shade, and it has a colour at its end"() {
+  async "clipped tables and code have a shade at their edge"() {
     const page = await chatPage(await newUser("ann"), { viewport: { width: 360, height: 800 } });
     const columns = Array.from({ length: 12 }, (_, index) => `column ${index}`).join(" | ");
     await say(page, `Raw | ${columns} |\n|${"---|".repeat(12)}\n| ${columns} |\n\n\`\`\`text\n${"wide ".repeat(40)}\n\`\`\``);
@@ -195,7 +195,7 @@ await journeys({
     await page.locator(".code-keyword").waitFor();
   },
 
-  async "an answer is there as it was written until its scripts are, and if they can't be loaded"() {
+  async "answers are plain text until their libraries are loaded"() {
     const ann = await newUser("ann");
     let open;
     const opened = new Promise((done) => (open = done));
@@ -222,7 +222,7 @@ await journeys({
     await other.locator("summary").getByText("**bold** and $x^2$").waitFor();
   },
 
-  async "what is complete of a growing answer stays as it is"() {
+  async "finished parts of a growing answer stay unchanged"() {
     const page = await chatPage(await newUser("ann"));
     const message = "Lines of a growing answer";
     await say(page, message);
@@ -235,7 +235,7 @@ await journeys({
     assert.equal(await answer(page).locator(".prose > p").count(), 80);
   },
 
-  async "the work for a growing answer is proportional to its length"() {
+  async "rendering a growing answer takes linear time"() {
     const page = await chatPage(await newUser("ann"));
     await say(page, EVERYTHING);
     await rendered(page);
@@ -266,7 +266,7 @@ await journeys({
     for (const what of ["parsed", "added"]) assert(long[what] < 5 * short[what], what);
   },
 
-  async "answers that try to run a script run none"() {
+  async "answers cannot run scripts"() {
     const page = await newPage();
     const ran = [];
     page.on("dialog", async (dialog) => {

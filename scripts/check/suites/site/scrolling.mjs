@@ -130,11 +130,11 @@ await journeys({
   "in every wide view the document is as high as the window": everyView(WIDE),
   "in every narrow view the document is as high as the window": everyView(NARROW),
   "every wide page of the administration ends with its content": everyAdministratorsView(WIDE),
-  "every narrow page of the administration ends with its content": everyAdministratorsView(NARROW),
-  "a message that is found is in view below the bar of a wide window": foundMessage(WIDE),
-  "a message that is found is in view below the bar of a narrow window": foundMessage(NARROW),
+  "narrow administration pages end with their content": everyAdministratorsView(NARROW),
+  "a found message is in view below the bar of a wide window": foundMessage(WIDE),
+  "a found message is in view below the bar, narrow window": foundMessage(NARROW),
 
-  async "a wheel turned past the end of a long chat moves nothing out of view"() {
+  async "a wheel past the end of a long chat keeps all in view"() {
     const { ann, first } = await reader();
     const page = await chatPage(ann, { ...WIDE, place: `#/c/${first.conversation_id}` });
     await said(page, "Where is the giraffe?").waitFor();
@@ -158,7 +158,7 @@ await journeys({
     await fillsWindow(page, "the account");
   },
 
-  async "a finger that goes on at the end of a long chat moves nothing out of view"() {
+  async "a finger past the end of a long chat keeps all in view"() {
     const { ann, first } = await reader();
     const page = await chatPage(ann, { ...NARROW, place: `#/c/${first.conversation_id}` });
     await said(page, "Where is the giraffe?").waitFor();

@@ -18,7 +18,7 @@ const spent = async (person) => (await ask("GET", "api/user/ledger/", null, awai
 const endSessions = async (person) => ask("POST", "api/logout/", { all: true }, await session(person));
 
 await journeys({
-  async "Stop ends the answer where it is, at the AI too, and the next message is answered"() {
+  async "Stop ends the answer at the AI; the next message works"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const slow = `Slowly one two three four five six ${ann.name}`;
@@ -46,7 +46,7 @@ await journeys({
     assert.equal(await spent(ann), 2);
   },
 
-  async "a message that is sent while an answer is stopped is answered after it"() {
+  async "a message sent during a stop is answered after it"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const slow = `Slowly one two three four ${ann.name}`;
@@ -65,7 +65,7 @@ await journeys({
     assert.equal(new Set(body.map((chat) => chat.conversation_id)).size, 1);
   },
 
-  async "a message that is stopped before its answer begins is in the box again, and costs nothing"() {
+  async "a message stopped before its answer returns for free"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const silent = `Silently ${ann.name}`;
@@ -93,7 +93,7 @@ await journeys({
     await balance(page, FIRST_GRANT - PRICE);
   },
 
-  async "Stop after a reload ends the answer that no page receives any more"() {
+  async "Stop after a reload ends the running answer"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const slow = `Slowly one two three four ${ann.name}`;
@@ -145,7 +145,7 @@ await journeys({
     await balance(page, FIRST_GRANT - 2 * PRICE);
   },
 
-  async "an answer whose connection was lost is there when the user comes back, without a press"() {
+  async "a lost answer is there when the user returns"() {
     const ann = await newUser("ann");
     const wire = await newWire();
     const page = await chatPage(ann, { url: wire.url });
@@ -166,7 +166,7 @@ await journeys({
     await balance(page, FIRST_GRANT - PRICE);
   },
 
-  async "an answer that can't be stopped goes on, can't go back to the box, and is charged once"() {
+  async "an answer that cannot be stopped continues and costs once"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await page.route("**/api/chat/stop/", (route) => route.abort());
@@ -187,7 +187,7 @@ await journeys({
     await balance(page, FIRST_GRANT - PRICE);
   },
 
-  async "a reload during the first answer continues it, and leaves one chat in the list"() {
+  async "a reload continues the first answer in one chat"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const slow = `Slowly one two three four ${ann.name}`;
@@ -216,7 +216,7 @@ await journeys({
     assert.equal(await spent(ann), 2);
   },
 
-  async "a long message gives a chat the same title before and after its answer, cut between two words"() {
+  async "a title stays the same after the answer, cut at a word"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const words = Array.from({ length: 20 }, (_, number) => `word${number}`).join(" ");
@@ -245,7 +245,7 @@ await journeys({
     assert.equal((await ann.api("GET", "api/conversations/")).body[0].title, "import os");
   },
 
-  async "a reload keeps the part of an answer that has arrived, until the rest is there"() {
+  async "a reload keeps the received part of an answer"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     for (const begins of ["one", "two"]) {
@@ -266,7 +266,7 @@ await journeys({
     assert.deepEqual(kept, [], "nothing stays of what is finished");
   },
 
-  async "an answer that the server still writes is waited for in words, and is charged once"() {
+  async "an answer still being written is awaited and costs once"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const detail = "A request with this Idempotency-Key is still running. Retry it unchanged in a moment.";
@@ -303,7 +303,7 @@ await journeys({
     assert.equal(await spent(ann), 2);
   },
 
-  async "a first message that failed is awaited no longer, and is deleted"() {
+  async "a failed first message is deleted and not awaited"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const row = chats(page).getByRole("listitem");
@@ -344,7 +344,7 @@ await journeys({
     assert.equal(await spent(ann), 1);
   },
 
-  async "the ideas are there again after a message that was stopped before its answer began"() {
+  async "ideas return after a message is stopped before its answer"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const ideas = page.getByRole("list", { name: "Ideas to begin with" });
@@ -359,7 +359,7 @@ await journeys({
     assert.equal(await page.getByLabel("Your message").inputValue(), "Explain compound interest with an example");
   },
 
-  async "a reload right after the first answer shows it again"() {
+  async "a reload right after the first answer shows it"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     // The page asks for the title of the new chat, and gets no reply.
@@ -373,7 +373,7 @@ await journeys({
     assert.deepEqual(await messages(page), ["Stay where you are"]);
   },
 
-  async "a message that is sent when the session has ended is there after signing in, and is answered"() {
+  async "a message sent after the session ended is kept and answered"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await endSessions(ann);
@@ -435,7 +435,7 @@ await journeys({
     assert.equal(await chats(page).getByRole("listitem").count(), 0);
   },
 
-  async "tabs of two accounts tell one another nothing"() {
+  async "tabs of two accounts share nothing"() {
     const [ann, bob] = [await newUser("ann"), await newUser("bob")];
     const page = await chatPage(ann);
     const other = await chatPage(bob);

@@ -32,7 +32,7 @@ async function goTo(page, name, key = "Tab") {
 }
 
 await journeys({
-  async "an answer is regenerated, both versions stay, and the AI gets the one that is shown"() {
+  async "a regenerated answer keeps both versions"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const vary = `Vary ${ann.name}`;
@@ -76,7 +76,7 @@ await journeys({
     await balance(page, FIRST_GRANT - 4 * PRICE);
   },
 
-  async "a press beside another button costs nothing: the price is confirmed first"() {
+  async "regenerating asks for confirmation of the price"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await say(page, `Vary ${ann.name}`);
@@ -90,7 +90,7 @@ await journeys({
     assert.equal((await ann.api("GET", "api/tokens/")).body.tokens, FIRST_GRANT - PRICE);
   },
 
-  async "the switch is below the answer where only the answer differs, and below a message that was edited"() {
+  async "the version switch is below the part that differs"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await say(page, `Vary ${ann.name}`);
@@ -113,7 +113,7 @@ await journeys({
     assert.equal(await page.locator(".answer .versions").count(), 0);
   },
 
-  async "a message is edited in its place, and Escape leaves it as it was"() {
+  async "a message is edited in place and Escape cancels"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     for (const message of ["Number one", "Number two", "Number three"]) {
@@ -156,7 +156,7 @@ await journeys({
     await balance(page, FIRST_GRANT - 5 * PRICE);
   },
 
-  async "a keyboard is enough from the registration to a regenerated answer"() {
+  async "a keyboard is enough to register and regenerate"() {
     const page = await newPage();
     await page.goto(SITE);
     await heading(page, "Sign in");
@@ -196,7 +196,7 @@ await journeys({
     assert.equal(await focused(page), "Next version");
   },
 
-  async "a version that is refused or stopped costs nothing, and the one before is shown again"() {
+  async "a refused or stopped version is free and reverts"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await say(page, "Number one");
@@ -240,7 +240,7 @@ await journeys({
     await balance(page, FIRST_GRANT - 2 * PRICE);
   },
 
-  async "a reload while a version is answered continues it, and no other message is sent meanwhile"() {
+  async "a reload during a version continues it and blocks sending"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await say(page, "Number one");
@@ -267,7 +267,7 @@ await journeys({
     assert.deepEqual(chats.map(({ after }) => after), ["start", undefined]);
   },
 
-  async "versions of another tab are there, and nothing else is shown because of them"() {
+  async "versions from another tab appear without a switch"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await say(page, `Vary ${ann.name}`);
@@ -288,7 +288,7 @@ await journeys({
     await says(second, `Vary ${ann.name} -> Answer 2 | Told in the second tab`);
   },
 
-  async "a deleted version leaves the others, and what followed it follows the message before"() {
+  async "deleting a version moves its children to its parent"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     for (const message of ["Number one", "Number two"]) {
@@ -322,7 +322,7 @@ await journeys({
     assert.equal(await version(page, 1).isVisible(), false);
   },
 
-  async "a message that is found or in the statement opens in its version"() {
+  async "found messages open in their version"() {
     const ann = await newUser("ann");
     const { body: first } = await ann.api("POST", "api/chat/", { message: "Number one" });
     const send = (message, after) => ann.api("POST", "api/chat/", { message, conversation_id: first.id, after });
@@ -356,7 +356,7 @@ await journeys({
     assert.deepEqual(await messages(page), ["Number one", "Where is the giraffe?"]);
   },
 
-  async "a branch that is older than what is read at first is shown after a reload"() {
+  async "an old branch is shown again after a reload"() {
     const ann = await newUser("ann");
     const { body: first } = await ann.api("POST", "api/chat/", { message: "Number one" });
     const send = (message, after) => ann.api("POST", "api/chat/", { message, conversation_id: first.id, after });
