@@ -1,5 +1,5 @@
-# Sourced by the other scripts: starts the embedded DynamoDB in a temporary folder and programs in the background, which end with the script,
-# and runs the end-to-end tests.
+# Functions for the other scripts, which source this file. They start the embedded DynamoDB in a temporary folder and programs in the
+# background, which end with the script, and run the end-to-end tests.
 
 data=$(mktemp -d)
 started=()
@@ -10,13 +10,13 @@ stop() {
 }
 trap stop EXIT
 
-# run PROGRAM ARGUMENT..: in a process group of its own. A file has its output, and is shown if something fails.
+# run PROGRAM ARGUMENT..: starts a program in its own process group. Its output goes to a log file, which is shown after a failure.
 run() {
   setsid "$@" >>"$data/log" 2>&1 &
   started+=($!)
 }
 
-# A free port, below those that the system gives to outgoing connections.
+# Prints a free port below the range that the system uses for outgoing connections.
 free_port() {
   python3 -c '
 import random, socket
@@ -37,7 +37,7 @@ start_api() {
   return 1
 }
 
-# start_dynamodb ADDRESS: with the scripted AI of the tests.
+# start_dynamodb ADDRESS: starts the embedded DynamoDB, with the settings of the tests' scripted AI.
 start_dynamodb() {
   cargo build --quiet --bin local
   AI_PROVIDER=scripted AI_TIMEOUT_SECONDS=2 run target/debug/local dynamodb --host "$1" --port 8000 --data "$data"
@@ -48,7 +48,7 @@ start_dynamodb() {
   set +a
 }
 
-# test_against URL [ARGUMENT..]: runs the tests of front doors (tests/portable.rs), or what the arguments select.
+# test_against URL [ARGUMENT..]: runs the tests for front doors (tests/portable.rs), or the tests that the arguments select.
 test_against() {
   local url=$1
   shift

@@ -1,6 +1,6 @@
-// Journeys of administrators, through a browser and the pages as they are served. SITE is the URL
-// of the pages; ADMIN and ADMIN_PASSWORD are an administrator, whom several journeys share. The
-// journeys create everything else themselves.
+// Journeys of administrators, in a browser. SITE is the URL of the pages. ADMIN and ADMIN_PASSWORD
+// are the credentials of an administrator, which several journeys share. The journeys create all
+// other accounts.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -106,7 +106,7 @@ await journeys({
     await page.getByText(`${ann.name} has 4,500 tokens now.`).waitFor();
     assert.equal(lost, 2);
     await balance(page, 4500);
-    // The same again is a new adjustment.
+    // The same values again make a new adjustment.
     await adjust(page, "Give", 500, "Sent three times");
     await balance(page, 5000);
   },
@@ -326,8 +326,8 @@ await journeys({
     const dora = await newUser("dora");
     const page = await adminPage();
     await openUser(page, dora);
-    // This needs two administrators who demote each other at the same moment, so the reply is
-    // simulated.
+    // The API sends this reply only if two administrators demote each other at the same moment, so
+    // simulate it.
     await page.route("**/api/admin/users/*/", (route) =>
       route.request().method() === "PATCH" ? route.fulfill({ status: 409, json: { status: 409, code: "last_administrator", detail: "No." } }) : route.continue());
     await page.getByRole("button", { name: "Deactivate" }).click();
@@ -433,7 +433,7 @@ await journeys({
     await page.waitForFunction((name) => document.querySelector("tbody tr")?.cells[0].innerText.trim() === name, rich.name);
     const balances = (await rows(page)).map((row) => number(row[4]));
     assert(balances.every((balance, index) => index === 0 || balance <= balances[index - 1]), balances.join(" "));
-    // The order is that of the census, and the values are current.
+    // The users are in the census's order, with current values.
     await openUser(page, rich);
     await adjust(page, "Take away", 9_003_999, "A mistake");
     await page.getByText(`${rich.name} has 1 token now.`).waitFor();
@@ -475,7 +475,7 @@ await journeys({
     assert.match((await rows(preview))[1][1], /Unverified address/);
     assert.equal((await ann.api("GET", "api/user/balance/")).body.tokens, FIRST_GRANT);
 
-    // The first request is answered, and its reply is lost.
+    // The API executes the first request, but the reply is lost.
     let lost = 0;
     await page.route("**/api/admin/grants/", async (route) => {
       lost += 1;
@@ -488,7 +488,7 @@ await journeys({
     assert.deepEqual((await results()).slice(0, 2), ["Already done", "Already done"]);
     await page.unroute("**/api/admin/grants/");
 
-    // The same file again, in another browser: the server knows what was granted, when and by whom.
+    // For the same file in another browser, the server knows the grants, their time and their author.
     const elsewhere = await adminPage("#/users/grants");
     await elsewhere.getByLabel("File", { exact: true }).setInputFiles({ name: "gifts.csv", mimeType: "text/csv", buffer: Buffer.from(file) });
     await elsewhere.getByLabel("Reason", { exact: true }).fill("A gift");
@@ -519,7 +519,7 @@ await journeys({
     await page.locator('[aria-current="true"]', { hasText: "30 days" }).waitFor();
     await page.locator('[role="slider"][aria-valuemax="29"]').first().waitFor();
     const after = await totals(page);
-    // Adjustments of other journeys may have reduced the granted tokens meanwhile.
+    // Other journeys' adjustments may have reduced the granted tokens.
     for (const index of [0, 1, 3]) assert(after[index] > before[index], `${before} then ${after}`);
 
     const plot = page.getByRole("slider", { name: /^Tokens by day/ });
@@ -543,7 +543,7 @@ await journeys({
     const chats = (await rows(table)).map((row) => number(row[2]));
     assert.deepEqual(chats, chats.toSorted((a, b) => b - a));
 
-    // Those who did the most, in the range that is shown.
+    // The most active users in the shown range.
     const top = page.getByRole("region", { name: "Top users" });
     await top.getByRole("link", { name: "By messages" }).click();
     await page.waitForURL("**/admin/#/figures?days=30&top=chats");
@@ -555,7 +555,7 @@ await journeys({
     await page.goBack();
     await top.locator('[aria-current="true"]', { hasText: "By tokens" }).waitFor();
 
-    // Days that have not been counted yet may take more than one request.
+    // Counting new days may take more than one request.
     let [refused, told] = [0, false];
     await page.route("**/api/admin/figures/*", (route) => {
       refused += 1;
@@ -674,7 +674,7 @@ await journeys({
     const row = page.getByRole("listitem").filter({ hasText: fay.name }).first();
     await row.locator("summary").focus();
     await page.keyboard.press("Enter");
-    // The answer is shown as Markdown, where the second line begins after a `br`.
+    // The answer is shown as Markdown. Its second line begins after a `br`.
     await row.getByText(`You said: A <i>message</i> ${fay.name}`).waitFor();
     await row.getByRole("link", { name: fay.name }).click();
     await heading(page, fay.name);
@@ -786,7 +786,7 @@ await journeys({
     await table.getByText("Refunded", { exact: true }).waitFor();
     assert.equal((await ida.api("GET", "api/tokens/")).body.tokens, 3900);
 
-    // Another page still shows the button: the server refuses the second refund.
+    // Another page still shows the button, but the server refuses the second refund.
     const other = await adminPage();
     await openUser(other, ida);
     await part(other, "Statement");
@@ -797,7 +797,7 @@ await journeys({
     await other.getByRole("dialog").getByText("This answer was refunded before. Nothing was changed.").waitFor();
     assert.equal((await ida.api("GET", "api/tokens/")).body.tokens, 3900);
 
-    // A row leads to its message, and days choose rows.
+    // A row links to its message, and the days filter the rows.
     await page.getByLabel("To", { exact: true }).fill("2020-01-01");
     await page.getByText("The balance did not change on these days.").waitFor();
     await page.getByLabel("To", { exact: true }).fill("");
@@ -963,9 +963,9 @@ await journeys({
   },
 });
 
-// --- What journeys are made of -------------------------------------------------------------------------------------------------------
+// --- Steps and checks ----------------------------------------------------------------------------------------------------------------
 
-/** A page of its own browser, in which the administrator is signed in. */
+/** A page in a new browser in which the administrator is signed in. */
 async function adminPage(place = "#/users") {
   const page = await newPage();
   await page.goto(`${SITE}admin/${place}`);
@@ -985,14 +985,14 @@ async function openUser(page, { id, name }) {
   await heading(page, name);
 }
 
-/** Checks that the current link of a strip is in view within it. */
+/** Checks that the current link is in view within its strip. */
 async function showsCurrent(page, name) {
   const strip = page.getByRole("navigation", { name });
   const [around, own] = await Promise.all([strip.boundingBox(), strip.locator("[aria-current]").boundingBox()]);
   assert(own.x >= around.x - 1 && own.x + own.width <= around.x + around.width + 1, `the current link is from ${own.x}, ${own.width} wide, in a strip from ${around.x}, ${around.width} wide`);
 }
 
-/** Another part of a user's page. */
+/** Opens a part of a user's page. */
 async function part(page, name) {
   const parts = page.getByRole("navigation", { name: /^About / });
   await parts.getByRole("link", { name }).click();
@@ -1007,12 +1007,12 @@ async function adjust(page, direction, tokens, reason) {
   await page.getByRole("button", { name: "Adjust the balance" }).click();
 }
 
-/** Presses a button of a user's role or state, and confirms. */
+/** Presses a button that changes a user's role or state, and confirms. */
 async function decide(page, action, reason = "") {
   await decideIn(page, "Role and status", action, reason);
 }
 
-/** The same in another part of a user's page. */
+/** Presses a button in a region of a user's page, and confirms. */
 async function decideIn(page, region, action, reason = "") {
   await page.getByRole("region", { name: region }).getByRole("button", { name: action }).click();
   await answer(page, action, reason);
@@ -1048,7 +1048,7 @@ function rows(page) {
   return page.locator("tbody tr").evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText.trim())));
 }
 
-/** What the audit log says of a user: what was done, by whom, and why. */
+/** The audit log's entries about a user: the act, the administrator and the reason. */
 async function actsOn(page, { name }) {
   await page.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: "Audit log" }).click();
   await heading(page, "Audit log");
@@ -1065,7 +1065,7 @@ function number(text) {
   return Number(text.replaceAll(",", ""));
 }
 
-/** Counts and sorts all accounts, which is otherwise done once a day. */
+/** Runs the census, which the schedule runs once a day. */
 async function census() {
   await run(process.env.FAREBOX, ["manage", "census", "--data", process.env.DATA]);
 }

@@ -1,12 +1,12 @@
-// Which message of a conversation the pages show behind which, in Node. The rules are those of the
-// API: tests/endpoints/chats/branches.rs.
+// Tests of branches in Node: the order in which the pages show the messages of a conversation. The
+// API has the same rules, see tests/endpoints/chats/branches.rs.
 
 import assert from "node:assert/strict";
 import { script } from "./in-node.mjs";
 
 const { Branches, START } = await script("chat/branches.js");
 
-/** Messages by their ids, each with what it follows. */
+/** Branches with these messages: each has an id and, optionally, a parent. */
 function known(chats, isWhole = true) {
   const branches = new Branches();
   for (const [id, after] of chats) branches.add({ id, after });
@@ -14,7 +14,7 @@ function known(chats, isWhole = true) {
   return branches;
 }
 
-/** The versions of a message: what follows the same one as it does. */
+/** The versions of a message: the messages with the same parent. */
 const versions = (branches, id) => branches.following(branches.parent(id));
 
 const MAIN = [["1"], ["2"], ["3"]];
@@ -64,7 +64,7 @@ const tests = {
     assert.equal(branches.parent("91"), null);
     assert.deepEqual(branches.upTo("92"), ["91", "92"]);
     assert.deepEqual(versions(branches, "91"), []);
-    // But that of a deleted one is known if all messages of its time are.
+    // A deleted parent's own parent is known if all messages from that time are known.
     branches.add({ id: "93", after: "90" });
     assert.deepEqual(branches.upTo("93"), ["8", "9", "93"]);
     branches.add({ id: "2" });

@@ -1,5 +1,5 @@
-// Journeys of users who look for something: chats by their day, pinned ones, what the search finds,
-// single messages, and the statement of some days. FAREBOX is the binary, which adjusts balances.
+// Journeys of users who look for something: chats by day, pinned chats, search results, single
+// messages, and the statement of a range of days. FAREBOX is the binary, which adjusts balances.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -25,7 +25,7 @@ async function begin({ api }, messages) {
   return ids;
 }
 
-/** A day before today at noon, here. */
+/** Noon, in local time, this many days ago. */
 function daysAgo(days) {
   const time = new Date();
   time.setHours(12, 0, 0, 0);
@@ -97,7 +97,7 @@ await journeys({
     await chats(page).getByRole("heading", { name: "Pinned" }).waitFor();
     assert.deepEqual(await groups(page), pinned);
 
-    // A message leaves it there, and its own menu knows that it is pinned.
+    // A new message doesn't move the chat, and the chat's menu shows that it is pinned.
     await chats(page).getByRole("link", { name: "Talk one" }).click();
     await heading(page, "Talk one");
     await say(page, "Once more");
@@ -109,7 +109,7 @@ await journeys({
     assert.deepEqual(await groups(page), [["Today", ["Talk one", "Talk three", "Talk two"]]]);
     assert.equal((await ann.api("GET", `api/conversations/${one}/`)).body.pinned, false);
 
-    // What can't be done is said, and nothing changes.
+    // A failed action is explained, and the list doesn't change.
     await ann.api("DELETE", `api/conversations/${one}/`);
     await choose("Pin");
     await page.getByRole("alert").waitFor();
@@ -139,7 +139,7 @@ await journeys({
     assert.equal(await page.evaluate(() => document.activeElement.getAttribute("href").startsWith("#/c/")), true);
     await page.keyboard.press("ArrowUp");
     assert.equal(await focused(page), "Search chats and messages");
-    // The last link is that to the history.
+    // Up from the field goes to the last result, the link to the history, and up again to a message.
     await page.keyboard.press("ArrowUp");
     await page.keyboard.press("ArrowUp");
     await page.keyboard.press("Enter");
@@ -148,7 +148,7 @@ await journeys({
     const [box, main] = await Promise.all([page.locator(".turn-found").boundingBox(), page.locator("main").boundingBox()]);
     assert(box.y >= main.y - 1 && box.y < main.y + main.height / 2, `it begins at ${box.y}`);
 
-    // The search has ended: the list is there again.
+    // The search has ended and the list is shown again.
     await chats(page).getByRole("link", { name: "Fares of the harbour line" }).waitFor();
     assert.equal(await search(page).inputValue(), "");
 
@@ -186,11 +186,11 @@ await journeys({
       await chats(page).getByRole("link", { name: "Later 30" }).waitFor();
       assert.equal(await search(page).inputValue(), "");
     }
-    // The chat that is open already is opened too.
+    // A result may be a message in the open chat.
     await page.goto(`${SITE}#/c/${gone}`);
     await said(page, "One more giraffe").waitFor();
     await look(5);
-    // Titles that the list hasn't read are there too.
+    // Results show the titles of chats that the list hasn't read.
     await page.locator(".found-chat").getByText("The giraffe of today").waitFor();
     await results(page).filter({ hasText: "A giraffe to be deleted" }).first().click();
     await chats(page).waitFor();
@@ -276,7 +276,7 @@ await journeys({
     await heading(page, "This message was deleted");
     await page.getByRole("link", { name: "See your statement" }).click();
     await heading(page, "Statement");
-    // The chat is there, and the message isn't.
+    // The chat is shown without the deleted message.
     await page.goto(`${SITE}#/c/${first.conversation_id}?chat=${gone.id}`);
     await page.getByText("This message isn't in the chat any more.").waitFor();
     await said(page, "Number 21").waitFor();

@@ -1,22 +1,22 @@
-// Journeys around the chat: how fast the page is there on a slow line, keyboard shortcuts, messages
-// over the page, and what a phone needs to keep it as an app.
+// Journeys around the chat: the load time on a slow line, keyboard shortcuts, messages over the page,
+// and the installation as an app.
 
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { SITE, journeys, newPage, newUser } from "./browser.mjs";
 import { answered, chatPage, focused, heading, said, say, signIn } from "./chatting.mjs";
 
-/** The most milliseconds until the first text is painted, with 400 ms to the server and 50 kB a second. */
+/** The maximum time until the first text is painted, in milliseconds, with a latency of 400 ms and 50 kB a second. */
 const FIRST_PAINT = 2000;
 
-/** The most compressed bytes of the page with the files that it loads at once, and of a session's further files. */
+/** The maximum compressed size in bytes: of the page with the files that it loads at once, and of a session's additional files. */
 const FIRST_LOAD = 40_000;
 const SESSION_LOAD = 45_000;
 
-/** The files that a session needs besides the page: the frame and the conversations. */
+/** Matches the files that a session needs besides the page: the frame and the conversations. */
 const SESSION = /\/(chat\/(app|box|branches|composer|follow|shortcuts|sidebar|thread|turn|turns|unfinished)|markdown\/prose|session\/(tabs|user)|ui\/lazy)\.js$/;
 
-/** Resolves with the time of the first text or picture. */
+/** Resolves with the time at which the first text or picture was painted. */
 async function firstPaint(page) {
   await page.waitForFunction(() => performance.getEntriesByName("first-contentful-paint").length > 0);
   return page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime);
@@ -25,7 +25,7 @@ async function firstPaint(page) {
 await journeys({
   async "the first text appears within two seconds on a slow line"() {
     const paints = [];
-    // The best of three: other journeys need the processor too.
+    // Use the best of three attempts, because other journeys also need the processor.
     for (let tries = 0; tries < 3 && !paints.some((time) => time < FIRST_PAINT); tries += 1) {
       const page = await newPage();
       const devtools = await page.context().newCDPSession(page);
@@ -64,7 +64,7 @@ await journeys({
     assert(size < FIRST_LOAD, `${size} bytes`);
     assert.deepEqual(named.filter((path) => SESSION.test(path)), []);
 
-    // And the page loads nothing else before a user has signed in.
+    // The page loads nothing else before a user has signed in.
     const page = await newPage();
     const loaded = [];
     page.on("request", (request) => loaded.push(new URL(request.url()).pathname.slice(1)));
@@ -74,7 +74,7 @@ await journeys({
     const late = loaded.filter((path) => !known.has(path) && !SESSION.test(path) && !/\/wordmark\.\w+$/.test(path));
     assert.deepEqual(late, []);
 
-    // A session loads the rest at once, and it is small too.
+    // A session loads its additional files at once, and they are small.
     const started = await chatPage(await newUser("ann"));
     const rest = [];
     started.on("response", (response) => SESSION.test(response.url()) && rest.push(response.text()));
@@ -242,7 +242,7 @@ await journeys({
     await heading(page, "What would you like to know?");
     await page.goto(`${SITE}nowhere`);
     await heading(page, "Page not found");
-    // A deleted chat can't be tried again, and neither can one that never existed.
+    // For a deleted or unknown chat, the page offers no retry.
     for (const id of ["01a1f7d1-6dd1-703a-9600-a369c76325b7", "does-not-exist"]) {
       await page.goto(`${SITE}#/c/${id}`);
       await heading(page, "Not found");

@@ -1,5 +1,5 @@
-// Journeys of users through the chat page and the documentation, in a browser, over the site as it
-// is served. DATA is its data folder, and FAREBOX its binary, which adjusts balances.
+// Journeys of users through the chat page and the documentation, in a browser. DATA is the server's
+// data folder, and FAREBOX is its binary, which adjusts balances.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -40,7 +40,7 @@ await journeys({
     await page.getByText(`An answer costs ${PRICE} tokens`).waitFor();
     await page.waitForURL(/#\/c\/[0-9a-f-]{36}$/);
     assert.match(await page.title(), /^Slowly one/);
-    // Screen readers get the finished answer, not every word.
+    // Screen readers announce the finished answer, not every word.
     await page.waitForFunction(() => globalThis.announced.some((text) => text.includes("seven eight")));
     const told = await page.evaluate(() => globalThis.announced.filter((text) => text.includes("You said")));
     assert.equal(told.length, 1, told.join("\n"));
@@ -130,7 +130,7 @@ await journeys({
     assert.equal((await ann.api("GET", "api/conversations/")).body.length, 1);
     const rows = (await ann.api("GET", "api/user/ledger/")).body;
     assert.deepEqual(rows.map(({ amount, reason }) => [amount, reason]), [[-PRICE, "chat"], [-PRICE, "stopped"], [FIRST_GRANT, "registration"]]);
-    // The statement, the history and the export say so too.
+    // The statement, the history and the export also show the stopped answer.
     await page.goto(`${SITE}#/statement`);
     await heading(page, "Statement");
     await page.getByRole("row").filter({ hasText: "” · stopped" }).waitFor();
@@ -173,8 +173,8 @@ await journeys({
       await page.getByRole("button", { name: "Retry" }).click();
       await said(page, `${message}`).waitFor();
       await answered(page);
-      // The reply has the balance of the moment when the AI failed, but arrives after the answer
-      // was charged.
+      // The reply has the balance from the moment when the AI failed, but it arrives after the
+      // answer was charged.
       await late.letGo();
     }
     await balance(page, FIRST_GRANT - 2 * PRICE);
@@ -224,7 +224,7 @@ await journeys({
     await page.getByText("You don't have enough tokens. You have 0 tokens, and 100 are held for an unfinished message. An answer costs 100.").waitFor();
     await finish(slow);
     assert.equal((await answering).status, 200);
-    // The page reads the balance again by itself.
+    // The page reads the balance again without a press.
     await holding.waitFor({ state: "hidden" });
     await balance(page, 0);
   },
@@ -270,11 +270,11 @@ await journeys({
     for (const [, code, detail, seconds] of refusals.slice(0, 3)) {
       await page.getByText(detail).waitFor();
       assert.equal(await page.getByText("charged once").count(), code === "unavailable" ? 1 : 0);
-      // It counts down meanwhile.
+      // The button counts down.
       if (seconds) await page.getByRole("button", { name: new RegExp(`^Retry in [1-${seconds}] s$`) }).waitFor();
       await page.getByRole("button", { name: "Retry", exact: true }).click();
     }
-    // The page waits for the running message by itself.
+    // The page waits for the running message without a press.
     await answered(page);
     await said(page, "Is anybody there?").waitFor();
     assert.equal(keys.length, refusals.length + 1);
@@ -307,7 +307,7 @@ await journeys({
     assert.equal(await page.locator(".conversations li").count(), 0);
     await page.unroute("**/api/chat/stream/");
 
-    // The first message of a conversation, refused: the conversation never began.
+    // If the first message of a conversation is refused, the conversation never begins.
     const refusal = { status: 400, code: "invalid_fields", detail: "The request is invalid.", errors: { message: ["A message can't be this."] } };
     await page.route("**/api/chat/stream/", (route) => route.fulfill({ status: 400, json: refusal }), { times: 1 });
     await say(page, "Refused");
@@ -328,7 +328,7 @@ await journeys({
     const length = page.locator(".composer-length");
     await box.fill("x".repeat(7000));
     assert.equal(await length.textContent(), "");
-    // A character counts as one, even if it is two units of a string.
+    // A character of two code units counts once.
     await box.fill("🎫".repeat(7500));
     await length.getByText("7,500 of 8,000 characters").waitFor();
     await say(page, "x".repeat(8012));
@@ -340,7 +340,7 @@ await journeys({
     await answered(page);
     assert.equal(sent.length, 1);
 
-    // Another version has the same limit.
+    // An edited message has the same limit.
     await page.locator(".said").hover();
     await page.getByRole("button", { name: "Edit this message" }).click();
     await page.getByLabel("Edit the message").fill("x".repeat(8001));
@@ -492,7 +492,7 @@ await journeys({
     await page.goto(`${SITE}#/statement`);
     await signIn(page, ann);
     await heading(page, "Statement");
-    // The list goes on by itself as long as its end is seen.
+    // The list loads more pages while its end is in view.
     await page.getByText("Grant for a new account").waitFor();
     const rows = await page.locator("tbody tr").evaluateAll((all) => all.map((row) => [...row.cells].slice(1).map((cell) => cell.innerText)));
     assert.deepEqual(rows, [["Adjustment: Sorry, and thanks", "+250", "3,850"], ["“Number 3” · answer", "−100", "3,600"], ["“Number 2” · answer", "−100", "3,700"], ["“Number 1” · answer", "−100", "3,800"], ["“Number 0” · answer", "−100", "3,900"], ["Grant for a new account", "+4,000", "4,000"]]);
@@ -521,7 +521,7 @@ await journeys({
     await page.getByRole("button", { name: "Verify my e-mail address" }).click();
     await page.getByText(`${email} is verified.`).waitFor();
     await page.getByText("You have been signed out everywhere else.").waitFor();
-    // This session goes on, and those on other devices have ended.
+    // This session continues, and the sessions on other devices have ended.
     await page.getByRole("link", { name: "Continue" }).click();
     await heading(page, "What would you like to know?");
     await page.reload();
@@ -548,7 +548,7 @@ await journeys({
     await heading(lost, "Sign in");
     await signIn(lost, { name: email, password: "a better horse with a battery" });
     await heading(lost, "What would you like to know?");
-    // Sessions of the old password have ended.
+    // Sessions from before the change have ended.
     await page.goto(`${SITE}#/history`);
     await page.getByText("Your session has ended.").waitFor();
     await page.goto(link);
@@ -596,7 +596,7 @@ await journeys({
     await page.getByRole("button", { name: "Save", exact: true }).click();
     await page.getByText("Your name has been saved.").waitFor();
     await page.getByRole("button", { name: "Your account" }).getByText("Ann", { exact: true }).waitFor();
-    // The balance in a late profile is an old one.
+    // A late profile has an old balance.
     const late = await hold(page, "**/api/user/profile/");
     await page.getByRole("button", { name: "Save", exact: true }).click();
     await late.answered;
@@ -657,7 +657,7 @@ await journeys({
     await page.getByRole("button", { name: "Instructions", exact: true }).click();
     const dialog = page.getByRole("dialog", { name: "Instructions for this chat" });
     await dialog.getByLabel("How should the AI answer in this chat?").fill("Speak French.");
-    // A press beside the dialog loses no text.
+    // A press outside of the dialog loses no text.
     await page.mouse.click(5, 5);
     await dialog.getByRole("button", { name: "Save" }).click();
     await page.getByText("The instructions for this chat have been saved.").waitFor();
@@ -767,7 +767,7 @@ await journeys({
     await heading(second, "Sign in");
     await signIn(page, ann);
     await heading(second, "What would you like to know?");
-    // However many requests need a new access token at once.
+    // Many requests may need a new access token at once.
     await Promise.all([page.reload(), second.reload()]);
     await heading(page, "What would you like to know?");
     await heading(second, "What would you like to know?");
@@ -839,7 +839,7 @@ await journeys({
     assert.equal(await ground(), dark);
     await choose("Light");
     assert.equal(await ground(), light);
-    // The choice takes precedence over the system's.
+    // The choice takes precedence over the system's colours.
     await page.emulateMedia({ colorScheme: "dark" });
     assert.equal(await ground(), light);
     await choose("System");
@@ -894,7 +894,7 @@ await journeys({
     assert.equal(await focused(page), "Authorize");
     await shows("200", ann.name);
 
-    // The address leads back to the operation, and the token is gone with the page.
+    // After a reload the address shows the operation again, but the page has forgotten the token.
     await page.reload();
     await shows("401", "not_authenticated");
   },
@@ -931,7 +931,7 @@ await journeys({
   async "an offline user is told and continues when connected"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
-    // The views are read once the first one is shown.
+    // The other views are loaded after the first one is shown.
     const isRead = (file) => performance.getEntriesByType("resource").some(({ name }) => name.endsWith(file));
     for (const file of ["/account/statement.js", "/ui/list.js"]) await page.waitForFunction(isRead, file);
     await page.context().setOffline(true);
@@ -943,15 +943,15 @@ await journeys({
     await page.context().setOffline(false);
     await page.getByRole("button", { name: "Try again" }).click();
     await page.getByText("Grant for a new account").waitFor();
-    // It was sent again by itself.
+    // The page has sent the message again without a press.
     await page.getByRole("link", { name: "Hello?", exact: true }).click();
     await said(page, "Hello?").waitFor();
   },
 });
 
-// --- What journeys are made of -------------------------------------------------------------------------------------------------------
+// --- Steps and checks ----------------------------------------------------------------------------------------------------------------
 
-/** Holds back the API's reply to the next call of an address: `answered` when the API has replied, until `letGo` passes it to the page. */
+/** Delays the API's reply to the next call of a URL. `answered` resolves when the API has replied, and `letGo` passes the reply on. */
 async function hold(page, url) {
   let tell;
   const answered = new Promise((resolve) => {
@@ -968,7 +968,7 @@ async function hold(page, url) {
   return { answered, letGo };
 }
 
-/** Checks the one link to where the operator sells tokens. */
+/** Checks that the page has one link to the operator's shop. */
 async function leadsToMore(page) {
   const link = page.getByRole("link", { name: "Buy more tokens in our shop." });
   await link.waitFor();
@@ -980,7 +980,7 @@ function described(field) {
   return field.evaluate((field) => field.getAttribute("aria-describedby").split(" ").map((id) => document.getElementById(id)?.textContent).join(" ").trim());
 }
 
-/** Keeps the announcements to screen readers. */
+/** Records the announcements to screen readers. */
 function watchAnnouncements(page) {
   return page.evaluate(() => {
     globalThis.announced = [];

@@ -1,4 +1,4 @@
-// Journeys of users with a phone: the on-screen keyboard, and the size of what a finger touches.
+// Journeys of users with a phone: the on-screen keyboard, and the size of touch targets.
 
 import assert from "node:assert/strict";
 import { SITE, journeys, looksRight, newUser } from "./browser.mjs";
@@ -7,7 +7,7 @@ import { answered, balance, chatPage, focused, heading, said, say } from "./chat
 const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
 const [PRICE, FIRST_GRANT] = [100, 4000];
 
-/** Whether the box has the focus, which opens the keyboard. */
+/** Returns true if the box has the focus, which opens the keyboard. */
 const isTyping = (page) => page.evaluate(() => document.activeElement.matches("textarea"));
 
 await journeys({
@@ -32,7 +32,7 @@ await journeys({
     assert.match(await page.locator(".said p").innerText(), /^line one\nline two$/);
     await balance(page, FIRST_GRANT - PRICE);
 
-    // The box of another version behaves the same.
+    // The box for editing a message behaves the same.
     await page.getByRole("button", { name: "Edit this message" }).tap();
     const edit = page.getByLabel("Edit the message");
     assert.equal(await edit.getAttribute("enterkeyhint"), "enter");
@@ -42,7 +42,7 @@ await journeys({
     assert.match(await edit.inputValue(), /\nline three/);
     await page.getByRole("button", { name: "Cancel" }).tap();
 
-    // Opening a chat shows the chat. A keyboard that is attached sends with Ctrl.
+    // Opening a chat doesn't open the keyboard. An attached keyboard sends with Ctrl.
     await page.goto(`${SITE}#/history`);
     await heading(page, "History");
     await page.goBack();

@@ -1,14 +1,14 @@
-// Journeys of users who read: answers that grow slowly, links and code in them, long conversations
+// Journeys of users who read: slowly growing answers, links and code in answers, long conversations,
 // and search results.
 
 import assert from "node:assert/strict";
 import { SITE, finish, journeys, looksRight, newPage, newUser } from "./browser.mjs";
 import { answer, answered, chatPage, heading, said, say } from "./chatting.mjs";
 
-/** How far the text is from its end, in pixels. */
+/** The distance to the end of the text, in pixels. */
 const fromEnd = (page) => page.locator("main").evaluate((main) => main.scrollHeight - main.scrollTop - main.clientHeight);
 const scrolled = (page) => page.locator("main").evaluate((main) => main.scrollTop);
-/** Waits until the growing answer has a text. */
+/** Waits until the growing answer contains a text. */
 const grows = (page, text) => answer(page).getByText(text).waitFor();
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
@@ -32,7 +32,7 @@ await journeys({
     await grows(page, "Line 60 of");
     assert.equal(await scrolled(page), top, "the text that is being read doesn't move");
     await page.getByRole("button", { name: "To the newest message" }).waitFor();
-    // On a busy machine the text may grow between a turn of the wheel and its effect.
+    // On a busy machine the text may grow before a turn of the wheel takes effect.
     for (let turn = 0; turn < 20 && (await fromEnd(page)) >= 5; turn += 1) {
       await page.mouse.wheel(0, 20_000);
       await pause(100);
@@ -170,7 +170,7 @@ await journeys({
     const [box, main] = await Promise.all([found.boundingBox(), page.locator("main").boundingBox()]);
     assert(box.y >= main.y - 1 && box.y < main.y + main.height / 2, `it begins at ${box.y}`);
     assert.equal(await page.locator(".turn").count(), 28);
-    // And also if the conversation is open already.
+    // A result also opens if its conversation is already open.
     await page.getByRole("button", { name: "To the newest message" }).click();
     await page.goto(`${SITE}#/history?q=number+15`);
     await page.getByRole("link", { name: /^Open/ }).click();
@@ -206,7 +206,7 @@ await journeys({
     const summary = page.locator(".chat-answer summary").first();
     await summary.waitFor();
     assert.match(await summary.innerText(), /^There are seven/);
-    // In the middle of an answer the mark is a text.
+    // In the middle of an answer, the mark is plain text.
     await page.goto(SITE);
     await say(page, "Raw Write `<think>` and </think> around it.");
     await answered(page);
@@ -241,7 +241,7 @@ await journeys({
     await page.keyboard.press("Control+V");
     assert.equal(await box.inputValue(), "You said: Copy me");
 
-    // If the browser refuses that too, the text is selected.
+    // If the browser also refuses this command, the text is selected.
     await page.evaluate(() => (document.execCommand = () => false));
     await box.fill("");
     await page.getByRole("button", { name: "Copy the answer" }).click();

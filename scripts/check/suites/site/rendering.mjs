@@ -1,12 +1,12 @@
-// Journeys of users who read answers with code, formulas and tables: how they look, when their
-// libraries are loaded, how they grow, and that nothing in them is run.
+// Journeys of users who read answers with code, formulas and tables: the look, the loading of the
+// libraries, the growth of answers, and the protection against scripts.
 
 import assert from "node:assert/strict";
 import { SITE, finish, journeys, looksRight, newPage, newUser } from "./browser.mjs";
 import { answer, answered, chatPage, heading, say, signIn } from "./chatting.mjs";
 import { PAYLOADS } from "./payloads.mjs";
 
-/** An answer with everything that has a look of its own. */
+/** An answer with every element that has a style. */
 const EVERYTHING = String.raw`Raw ## A title
 
 Some *words*, **bold** ones, ~~none~~, ${"`code`"} and [a link](https://example.com). The area is \(A = \pi r^2\).
@@ -46,17 +46,17 @@ ${"```"}`;
 
 const KINDS = ["comment", "deletion", "keyword", "meta", "name", "number", "plain", "string", "tag", "title", "type"];
 
-/** Waits until the code and the formulas of the last answer are shown as such. */
+/** Waits until the last answer's code is coloured and its formulas are laid out. */
 async function rendered(page) {
   await answered(page);
   await answer(page).locator("math").first().waitFor();
   await answer(page).locator(".code-keyword").first().waitFor();
 }
 
-/** The classes of the coloured parts of code, each once. */
+/** The classes of the coloured parts of code, without duplicates. */
 const kinds = (page) => answer(page).locator(".code span[class]").evaluateAll((parts) => [...new Set(parts.map((part) => part.className))].sort());
 
-/** The names of the modules that the page has requested from now on. */
+/** Collects the names of the modules that the page requests from now on. */
 function modules(page) {
   const names = [];
   page.on("request", (request) => {
@@ -94,7 +94,7 @@ await journeys({
     await code.nth(1).getByRole("button", { name: "Copy", exact: true }).click();
     await code.nth(1).getByText("Copied").waitFor();
     assert.equal(await page.evaluate(() => navigator.clipboard.readText()), '<!-- a page --><a href="#x" class="y">&amp;</a>\n<style>.a { color: red }</style>');
-    // A language that is not known has one colour.
+    // Code in an unknown language has one colour.
     await say(page, "Raw ```klingon\nreturn 1\n```");
     await answered(page);
     await answer(page).getByText("klingon").waitFor();
@@ -117,7 +117,7 @@ await journeys({
     assert.equal(await answer(page).locator("em, li").count(), 0);
     const { height } = await answer(page).locator("munderover").boundingBox();
     assert(height > 20, `the sum is ${height} pixels high`);
-    // The style sheet of formulas is there too.
+    // The style sheet for formulas is also loaded.
     await page.waitForFunction(() => getComputedStyle(document.querySelector("math.tml-display")).display.startsWith("block"));
   },
 
@@ -128,7 +128,7 @@ await journeys({
     await page.waitForFunction(() => [...document.fonts].some(({ family, status }) => family.includes("STIX Two Math") && status === "loaded"));
     const fonts = await answer(page).locator("math, math *").evaluateAll((all) => [...new Set(all.map((element) => getComputedStyle(element).fontFamily))]);
     assert.deepEqual(fonts, ['"STIX Two Math", math']);
-    // Each character is drawn with it.
+    // Each character is drawn in this font.
     const devtools = await page.context().newCDPSession(page);
     for (const method of ["DOM.enable", "CSS.enable"]) await devtools.send(method);
     const { root } = await devtools.send("DOM.getDocument", { depth: 0 });
@@ -243,7 +243,7 @@ await journeys({
       const file = (name) => import(new URL(`../${name}`, document.querySelector("script[src$='chat/page.js']").src));
       const [{ draw }, { default: MarkdownIt }] = await Promise.all([file("markdown/draw.js"), file("vendor/markdown-it/markdown-it.esm.min.mjs")]);
       const { parse } = MarkdownIt.prototype;
-      /** How many characters are parsed, and nodes put into the page, while this answer grows. */
+      /** The number of characters parsed and of nodes added to the page while this answer grows. */
       const work = async (whole) => {
         let [parsed, added] = [0, 0];
         MarkdownIt.prototype.parse = function (source, env) {
@@ -279,7 +279,7 @@ await journeys({
     });
     await page.goto(SITE);
     await signIn(page, await newUser("ann"));
-    // As answers of the AI, and each of them alone.
+    // Show the attempts together in answers of the AI, and then one by one.
     for (let from = 0; from < PAYLOADS.length; from += 48) {
       const message = `Raw ${PAYLOADS.slice(from, from + 48).join("\n\n")}`;
       assert(message.length < 8000, `${message.length} characters`);

@@ -1,5 +1,5 @@
-// Journeys of users who send messages while something else happens: they stop an answer, reload,
-// lose their session, or have a second tab.
+// Journeys of users who send messages and meanwhile stop an answer, reload the page, lose the session
+// or use a second tab.
 
 import assert from "node:assert/strict";
 import { SITE, ask, finish, journeys, leftAt, newPage, newUser } from "./browser.mjs";
@@ -10,9 +10,9 @@ const [PRICE, FIRST_GRANT] = [100, 4000];
 
 const chats = (page) => page.getByRole("navigation", { name: "Chats" });
 const messages = (page) => page.locator(".said p").allInnerTexts();
-/** A new session of a user, for requests beside the page. */
+/** An access token of a new session, for requests beside the page. */
 const session = async ({ name, password }) => (await ask("POST", "api/login/", { username: name, password })).body.access;
-/** How often a user was charged. */
+/** The number of times that a user was charged. */
 const spent = async (person) => (await ask("GET", "api/user/ledger/", null, await session(person))).body.filter(({ kind }) => kind === "chat").length;
 /** Ends all sessions of a user. */
 const endSessions = async (person) => ask("POST", "api/logout/", { all: true }, await session(person));
@@ -60,7 +60,7 @@ await journeys({
     await page.getByText("You stopped this answer.").waitFor();
     assert.equal(await chats(page).getByRole("listitem").count(), 1);
     assert.equal(await spent(ann), 2);
-    // The second one continues the conversation of the first.
+    // The second message continues the first one's conversation.
     const { body } = await ask("GET", "api/chat/", null, await session(ann));
     assert.equal(new Set(body.map((chat) => chat.conversation_id)).size, 1);
   },
@@ -79,7 +79,7 @@ await journeys({
     assert.equal(await chats(page).getByRole("listitem").count(), 0);
     await balance(page, FIRST_GRANT);
 
-    // What was written meanwhile stays in the box, and begins the conversation.
+    // Text that was written meanwhile stays in the box and begins the conversation.
     await page.keyboard.press("Enter");
     await page.getByText("Thinking").waitFor();
     await page.keyboard.type("Something else");
@@ -109,7 +109,7 @@ await journeys({
     assert.equal(await spent(ann), 1);
     await balance(page, FIRST_GRANT - PRICE);
 
-    // A reload right after Stop asks for no answer, whether the API was told to stop or not.
+    // A reload right after Stop doesn't request an answer, even if the stop request was lost.
     const asked = [];
     for (const [manner, isTold] of [["Silently", true], ["Silently", false], ["Slowly five six seven", false]]) {
       await page.getByRole("link", { name: "New chat" }).click();
@@ -117,7 +117,7 @@ await journeys({
       await say(page, message);
       if (manner === "Silently") await page.getByText("Thinking").waitFor();
       else await said(page, "Slowly five").waitFor();
-      // The first request to stop is lost, in the page that is left; those of the reloaded page arrive.
+      // The first stop request, from the page before the reload, is lost. Later requests arrive.
       const lost = () =>
         new Promise((sent) => {
           let stops = 0;
@@ -232,7 +232,7 @@ await journeys({
     assert.deepEqual(body.map((conversation) => conversation.title), [title]);
     assert.equal(await page.locator(".thread-title").textContent(), title);
 
-    // Code has the title of its first line, before and after the answer too.
+    // Code gives its first line as the title, before and after the answer.
     await page.getByRole("link", { name: "New chat" }).click();
     const code = "```python\n\nimport os\n```\nSlowly, why?";
     await page.route("**/api/chat/stream/", async (route) => {
@@ -288,7 +288,7 @@ await journeys({
     await answered(page);
     assert.equal(await spent(ann), 1);
 
-    // After some minutes the user decides, and can't send it another time by mistake.
+    // After some minutes the user decides, and can't send the message again by mistake.
     [isRunning, seconds, asked] = [true, "0", 0];
     await say(page, "Take even more time");
     await page.getByText("Ask for its answer again in a few minutes.").waitFor();
@@ -312,10 +312,10 @@ await journeys({
     for (const menu of ["More about Never sent", "More about this chat"]) {
       await say(page, "Never sent");
       await page.getByRole("button", { name: "Retry" }).waitFor();
-      // The list of chats is drawn in a moment of its own.
+      // The list of chats is redrawn a moment later.
       await dot.waitFor({ state: "detached" });
       assert.equal(await row.count(), 1);
-      // Also after a reload.
+      // The same holds after a reload.
       await page.reload();
       await page.getByRole("button", { name: "Retry" }).waitFor();
       await dot.waitFor({ state: "detached" });
@@ -330,7 +330,7 @@ await journeys({
     }
     await page.unroute("**/api/chat/stream/");
 
-    // While the message is sent again, the page waits for its answer.
+    // The page sends the message again and waits for its answer.
     await page.route("**/api/chat/stream/", (route) => route.abort(), { times: 1 });
     const slow = `Slowly one two ${ann.name}`;
     await say(page, slow);
