@@ -1,4 +1,4 @@
-"""The resources that CloudFormation replaces in an update, and the permissions that it needs: both from the resource schemas in cfn-lint."""
+"""The resources that CloudFormation replaces in an update, and the permissions that it needs. The source is cfn-lint's resource schemas."""
 
 from functools import cache
 
