@@ -25,7 +25,7 @@ Loader.add_multi_constructor("!", short_form)
 
 
 def load_template():
-    """The whole template."""
+    """Parses template.yaml."""
     return yaml.load((ROOT / "template.yaml").read_text(), Loader)
 
 

@@ -38,7 +38,7 @@ export function nodesOf(
   return made;
 }
 
-/** Elements with content. */
+/** Makers of elements with content, by token type. */
 const AROUND = {
   // Paragraphs in a list without blank lines are hidden.
   paragraph_open: ({ hidden }, children) => (hidden ? children : h("p", {}, children)),
@@ -71,7 +71,7 @@ const AROUND = {
     link(token.attrGet("href"), token.attrGet("title"), children, address),
 };
 
-/** Elements and texts without inner tokens. */
+/** Makers of elements and texts without inner tokens, by token type. */
 const ALONE = {
   inline: ({ children }, context) => nodesOf(children, context),
   text: ({ content }) => content,

@@ -339,7 +339,7 @@ async fn ending_a_session_clears_its_cookie() {
     .await
     .expect(403, "wrong_password");
     page.refresh().await.is(200);
-    // A client that doesn't use cookies gets none.
+    // The API sends no cookie to a client that doesn't ask for cookies.
     assert_eq!(cookie_of(&ann.log_out().await), None);
 }
 

@@ -79,6 +79,6 @@ async fn refresh_tokens_are_valid_while_usable_and_stay_unspent() {
     let claims = forge::with(&forge::claims(&third), "generation", json!(9));
     let ahead = Forge::of(&api).sign(&forge::header(&third), &claims);
     api.verify(&ahead).await.expect(401, "token_not_valid");
-    // No check counted as a use of an outdated refresh token.
+    // The checks didn't count as uses of the refresh token.
     next(&third).await;
 }

@@ -344,7 +344,7 @@ async fn invalid_page_requests_are_refused() {
     ann.statement(&of_chats).await.expect(400, "invalid_cursor");
     ann.history(&page).await.expect(400, "invalid_cursor");
     let flipped = format!("{}{}", if cursor.starts_with('A') { "B" } else { "A" }, &cursor[1..]);
-    // " 5" and sixteen bytes: a position without an id.
+    // One cursor has " 5" and sixteen bytes in place of a position's id.
     for forged in [
         flipped.as_str(),
         &cursor[..cursor.len() - 2],

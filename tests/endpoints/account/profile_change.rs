@@ -242,8 +242,7 @@ async fn retried_changes_succeed_and_late_copies_do_nothing() {
         let account = rig.api.account(&ann).await;
         let changed =
             app.store.change_profile(&caller, account, &change, app.clock.seconds()).await;
-        // A reply that can't be read leaves the outcome unknown; the write was applied
-        // nevertheless.
+        // An unreadable reply leaves the outcome unknown, although the write was applied.
         assert_eq!(changed.is_ok(), fault != Fault::Garbled, "{fault:?}: {changed:?}");
         assert!(lane.strikes().await, "{fault:?}");
         rig.api.mails_to(&format!("new-{n}@example.com"), 1).await;

@@ -28,18 +28,18 @@ def says(text, **more):
 
 
 def calls(*named, **more):
-    """An answer that calls functions, each a name with its arguments."""
+    """An answer that calls functions. Each call is a name with arguments."""
     return {"calls": [{"name": name, "arguments": arguments} for name, arguments in named]} | more
 
 
 def a_caller():
-    """A user who has just registered, and an API key of theirs."""
+    """A new user, and the user's API key."""
     person = Person()
     return person, person.api_key()
 
 
 def results(request):
-    """The results of functions in a request that the model got."""
+    """The function results in a request that the model received."""
     return [message["content"] for message in request["messages"] if message["role"] == "tool"]
 
 
@@ -48,7 +48,7 @@ def functions(request):
 
 
 def statuses():
-    """What the client got for each attempt since the last plan of the wire; None where it got nothing."""
+    """The statuses that the client received for its attempts since the wire's last plan. A lost reply's status is None."""
     return [attempt["status"] for attempt in wire.calls()]
 
 

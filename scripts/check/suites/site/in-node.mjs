@@ -1,4 +1,5 @@
-// The pages' scripts for answers, in Node over linkedom. TOOLS is the folder with linkedom.
+// Loads the pages' scripts for answers in Node, with linkedom as the DOM. TOOLS is the folder with
+// linkedom.
 
 import { rmSync } from "node:fs";
 import { cp, mkdtemp, writeFile } from "node:fs/promises";
