@@ -400,7 +400,7 @@ async fn guesses_a_day_are_bounded_for_any_number_of_networks() {
 }
 
 #[tokio::test]
-async fn thirteen_of_a_thousand_parallel_guesses_are_checked() {
+async fn at_most_thirteen_of_a_thousand_guesses_are_checked() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     api.moves(&ann).await;

@@ -206,7 +206,7 @@ async fn expired_log_outs_make_room_for_new_ones() {
 }
 
 #[tokio::test]
-async fn the_fifty_first_log_out_ends_all_remembered_sessions() {
+async fn the_fifty_first_log_out_ends_all_sessions() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.has_revoked(50, FAR).await;

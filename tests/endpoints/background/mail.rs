@@ -182,7 +182,7 @@ async fn e_mails_leave_the_outbox_only_after_they_are_accepted() {
 }
 
 #[tokio::test]
-async fn expired_and_senderless_e_mails_are_dropped() {
+async fn e_mails_are_dropped_if_expired_or_without_a_sender() {
     let api = Api::own(&[]).await;
     let app = api.server().apps["mail"].clone();
     let (give, mut taken) = unbounded_channel();

@@ -242,7 +242,7 @@ async fn chats_above_the_waiting_limit_are_refused() {
 }
 
 #[tokio::test]
-async fn two_hundred_parallel_chats_succeed_forty_times() {
+async fn the_balance_pays_forty_of_two_hundred_parallel_chats() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let chats = (0..200).map(|n| {
