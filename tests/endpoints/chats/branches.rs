@@ -200,7 +200,7 @@ async fn foreign_parents_are_refused_before_the_hold() {
 }
 
 #[tokio::test]
-async fn keyed_retries_are_the_same_version_only_with_one_parent() {
+async fn keyed_retries_need_the_same_parent() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two", "three"]).await;
@@ -289,7 +289,7 @@ async fn children_of_a_deleted_message_follow_its_parent() {
 }
 
 #[tokio::test]
-async fn a_deleted_message_may_have_many_versions_after_it() {
+async fn a_deleted_message_may_have_many_children() {
     let api = Api::own(&[("CHAT_PRICE", "1")]).await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two"]).await;
