@@ -252,7 +252,7 @@ function sums(accounts) {
       "section",
       { class: "card", "aria-label": "All accounts" },
       heading,
-      h("p", { class: "muted" }, "Not counted yet. The daily census counts them, and so does the command manage census."),
+      h("p", { class: "muted" }, "Not counted yet. Wait for the daily census, or run the command manage census."),
     );
   return h(
     "section",

@@ -46,7 +46,7 @@ export function grantsView({ signal }) {
     hint: "A CSV file with one user per line: the username, e-mail address or ID, then the number of tokens, and optionally a reason. A negative number takes tokens away.",
   });
   const reason = reasonField({
-    hint: "For lines without a reason of their own. Shown in the users' statements and in the audit log.",
+    hint: "For lines without a reason. Shown in the users' statements and in the audit log.",
   });
   const results = h("div", {});
   const element = form([file, reason], {

@@ -165,7 +165,7 @@ function nothing({ q, sort, ...others }) {
   if (sort && !q && Object.keys(others).length === 0)
     return emptyState(
       "users",
-      "This order isn't ready yet. The daily census makes it, and so does the command manage census.",
+      "This order isn't ready yet. Wait for the daily census, or run the command manage census.",
     );
   if (q && Object.keys(others).length === 0) return emptyState("search", `No results for “${q}”.`);
   return q || Object.keys(others).length > 0

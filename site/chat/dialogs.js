@@ -86,7 +86,7 @@ const WARNING =
 
 /** Asks before a message without an answer is removed. If `isOpen`, the message may be answered. */
 export function deleteUnanswered(isOpen) {
-  const late = "If the server answers it after all, you find it in your history.";
+  const late = "If the server answers it after all, you will find it in your history.";
   const text = isOpen ? late : "It has no answer, and cost nothing.";
   return confirm("Delete this message?", text, { action: "Delete", danger: true });
 }

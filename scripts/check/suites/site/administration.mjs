@@ -915,7 +915,7 @@ await journeys({
     const page = await adminPage();
     await page.route(/admin\/users\/\?.*sort=/, (route) => route.fulfill({ json: [] }));
     await page.getByLabel("Order").selectOption("Most tokens spent");
-    await page.getByText("The daily census makes it, and so does the command manage census.").waitFor();
+    await page.getByText("Wait for the daily census, or run the command manage census.").waitFor();
   },
 
   async "every view is accessible and fits in all looks"() {

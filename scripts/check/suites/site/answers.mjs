@@ -181,7 +181,7 @@ proves("an answer that grows ends as one that is there at once", () => {
 
 const fenced = (language, code) => `\`\`\`${language}\n${code}\n\`\`\``;
 
-proves("code and formulas beyond an answer's budget are shown as they were written", () => {
+proves("code and formulas beyond the budget are shown as written", () => {
   const line = "const value = 1; // one\n";
   const block = line.repeat(200).trim();
   assert.deepEqual(taken(fenced("js", block)), { code: block.length, formulas: 0 });
@@ -207,7 +207,7 @@ proves("code and formulas beyond an answer's budget are shown as they were writt
   for (const text of [blocks, sums]) assert(alike(grown(text, 4999), whole(text)));
 });
 
-proves("a few elements without attributes are elements, and other HTML is text", () => {
+proves("only a few elements without attributes aren't text", () => {
   const element = whole("H<sub>2</sub>O, x<sup>*n*</sup>, <KBD>Ctrl</KBD> and <mark>a **b**</mark>");
   assert.equal(element.textContent, "H2O, xn, Ctrl and a b");
   assert.deepEqual([...element.querySelectorAll("p *")].map(({ localName }) => localName), ["sub", "sup", "em", "kbd", "mark", "strong"]);
@@ -219,7 +219,7 @@ proves("a few elements without attributes are elements, and other HTML is text",
   assert.equal(whole("`<sub>a</sub>`").querySelectorAll("sub").length, 0);
 });
 
-proves("a footnote's mark is a raised number, and a task has a box alone", () => {
+proves("footnotes are raised numbers, and tasks have a box", () => {
   const marks = (text) => [...whole(text).querySelectorAll("sup")].map(({ textContent }) => textContent);
   const noted = "A fact.[^1] Another one.[^2]\n\n[^1]: The *first* note.\n[^2]: https://example.com/x";
   assert.deepEqual(marks(noted), ["1", "2", "1", "2"]);
@@ -231,7 +231,7 @@ proves("a footnote's mark is a raised number, and a task has a box alone", () =>
   assert.deepEqual([...tasks.querySelectorAll("li")].map((item) => [item.className, item.textContent]), [["task", "☐ one"], ["task", "☑ two"], ["", "three"]]);
 });
 
-proves("the work for an answer that grows is proportional to its length", () => {
+proves("the work for a growing answer is proportional to its length", () => {
   const { parse } = MarkdownIt.prototype;
   const { createElement } = document;
   /** The number of characters parsed and of elements made while this answer grows. */

@@ -102,7 +102,7 @@ try {
   const made = await fetch(`${server.origin}/api/register`, { method: "POST", headers: { "Content-Type": "application/json" }, body: registration(victim) });
   assert.equal(made.status, 201);
 
-  await proves("a page of another local origin neither reads nor changes anything", async () => {
+  await proves("pages of other local origins read and change nothing", async () => {
     for (const host of ["127.0.0.1", "localhost"]) {
       const attacking = await page(`http://${host}:${port}/`);
       for (const target of Object.values(targets)) {
@@ -117,7 +117,7 @@ try {
     }
   });
 
-  await proves("a name that leads here makes no page one of this server's own", async () => {
+  await proves("a page at another name isn't served as this server's", async () => {
     for (const target of Object.values(targets)) {
       const attacking = await page(`http://evil.example:${port}/`);
       // The attacker's page was loaded under this host name and port before the name resolved
@@ -138,7 +138,7 @@ try {
     }
   });
 
-  await proves("a server on another port gets the cookies of a page and can't use them", async () => {
+  await proves("cookies that another port receives are useless there", async () => {
     const own = await page(`${SITE}#/sign-in`);
     await own.getByLabel("Username or e-mail address").fill(victim);
     await own.getByLabel("Password", { exact: true }).fill("secret123");
