@@ -14,7 +14,7 @@ use shared::{App, Reply, Request};
 
 use crate::ROUTES;
 
-/// Defines a room's [`ENDPOINTS`](crate::ENDPOINTS) and [`ROUTES`](crate::ROUTES) from its rows.
+/// Defines a room's `ENDPOINTS` and `ROUTES` from its rows.
 /// After a row's routes, `=>` names the functions beside `handle` that describe the endpoint's
 /// further routes.
 macro_rules! rows {

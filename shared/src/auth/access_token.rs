@@ -55,7 +55,7 @@ impl AccessToken {
     /// Verifies an access token that a client sent.
     ///
     /// # Errors
-    /// Returns [`Error::InvalidToken`] for every kind of invalid token.
+    /// Returns [`Error::InvalidToken`](crate::Error::InvalidToken) for every kind of invalid token.
     pub async fn verify(app: &App, token: &str) -> Result<Self> {
         let claims: Claims<AccessClaims> = verify(app, &KIND, &[&app.config.issuer], token).await?;
         tracing::Span::current().record("user", &claims.sub);

@@ -133,7 +133,7 @@ fn word_of_place(place: &str) -> Option<&str> {
     place.split('#').nth(2)
 }
 
-/// A message with its answer, as the Chats table stores it. Pages of [`crate::Store::chats`] omit
+/// A message with its answer, as the Chats table stores it. Pages of [`Store::chats`](crate::store::Store::chats) omit
 /// the fields that have a default here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chat {

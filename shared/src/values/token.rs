@@ -102,7 +102,7 @@ pub struct DeviceToken {
     pub ends: u64,
     pub(crate) name: String,
     pub(crate) auth_epoch: u64,
-    /// The hash of the page's origin key, as in a [`RefreshToken`](super::RefreshToken).
+    /// The hash of the page's origin key, as in a [`RefreshToken`].
     pub(crate) origin: Option<String>,
 }
 

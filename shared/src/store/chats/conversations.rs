@@ -5,7 +5,7 @@
 //! strongly consistent, has these sort keys:
 //!
 //! - `<conversation>#<chat id>` for a chat, followed by its parent if it is in a
-//! [branch](super::branches)
+//!   [branch](super::branches)
 //! - `c#<time of last use>#<id>` for a conversation
 //! - `c#p<time of pinning>#<id>` for a pinned conversation
 //! - `d#<id>` for a conversation that awaits erasure
