@@ -142,8 +142,9 @@ where
     }
 }
 
-/// Returns a function's variable as in the template, with exceptions: this endpoint, this secret,
-/// no metrics and limits per address, and as many simultaneous chats as an account can have.
+/// Returns a function's variable as in the template, with these exceptions: the endpoint and the
+/// secret are the given ones, metrics and limits per address are off, and an account may have the
+/// largest possible number of simultaneous chats.
 pub fn environment_of(
     function: &template::Function,
     name: &str,

@@ -213,7 +213,7 @@ impl Ai {
                     Err(_) => Err(Failure::TimedOut),
                 }
             });
-            // A complete answer isn't stopped.
+            // An answer that is already complete isn't stopped.
             match select(in_time, stop).await {
                 Either::Left((outcome, _)) => outcome,
                 Either::Right(_) => Err(Failure::Stopped),
@@ -370,7 +370,7 @@ mod tests {
                 ("", true, Some(CutReason::Length))
             );
         }
-        // A complete answer isn't stopped.
+        // An answer that is already complete isn't stopped.
         let whole = ai.answer(Prompt::after(vec![], "hi"), long, None, ready(())).await.unwrap();
         assert_eq!((whole.text.as_str(), whole.stopped), ("You said: hi", false));
     }

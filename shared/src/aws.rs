@@ -27,7 +27,7 @@ use rustls::pki_types::pem::PemObject;
 
 use self::http::Https;
 
-/// An error: TLS couldn't be configured.
+/// The error if TLS can't be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsError(String);
 

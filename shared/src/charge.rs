@@ -28,14 +28,14 @@ use crate::{App, Error, Request, Result, http};
 use self::request::NOT_IN_CONVERSATION;
 pub use self::request::{AnswerForm, Body, Context, NewChat, RequestKey, conversation_id, read};
 
-/// The time that a function keeps for storing the answer, or returning the credits.
+/// The time that a function reserves for storing the answer or returning the credits.
 const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
 
 /// How long a lease lasts after the function's time has ended, in seconds. The function's last
 /// write may be in flight that long.
 const LEASE_AFTER: u64 = 30;
 
-/// The failures of sending a message, in addition to those of every request.
+/// The failures that sending a message can have, in addition to the failures of every request.
 pub const FAILURES: &[Failure] = &[
     Failure::InsufficientTokens,
     Failure::KeyRunning,
@@ -56,8 +56,8 @@ pub const FAILURES: &[Failure] = &[
 pub enum BeginOutcome {
     /// The credits are reserved; the AI is called next.
     Charge(Box<Charge>),
-    /// An earlier request with the same idempotency key has finished with this chat. Nothing was
-    /// taken.
+    /// An earlier request with the same idempotency key has finished with this chat. No credits
+    /// were taken.
     Replayed(Box<Chat>),
 }
 
@@ -182,8 +182,8 @@ impl Charge {
 
     /// Calls the AI, and stores the answer or returns the credits. If the conversation was deleted
     /// meanwhile, the chat is stored without a conversation. A listener gets each piece of the
-    /// answer at once; if the listener disconnects, the chat continues. If the chat is
-    /// [stopped](crate::store::Store::stop), the answer is what the listener got.
+    /// answer immediately; if the listener disconnects, the chat continues. If the chat is
+    /// [stopped](crate::store::Store::stop), the answer is the text that was delivered until then.
     ///
     /// # Errors
     /// The errors of [`Ai::answer`](crate::ai::Ai::answer), [`Error::AiFailedTokensHeld`] if the
@@ -403,9 +403,9 @@ async fn refused(
     }
 }
 
-/// Returns the user's instructions for all conversations. Only an account that has instructions
-/// pays for a read, and only for a message in this API's own form: OpenAI's clients send everything
-/// that the AI should know.
+/// Returns the user's instructions for all conversations. Reads the store only if the account has
+/// instructions, and only for a message in this API's own form, because OpenAI's clients send
+/// everything that the AI should know.
 async fn own_instructions(app: &App, hold: &Hold, context: &Context) -> Result<Option<String>> {
     match context {
         Context::New | Context::Conversation { .. } if hold.is_instructed() => {

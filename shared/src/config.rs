@@ -270,8 +270,8 @@ impl Config {
             top_up: TopUp::read(settings)?,
             parallel_chats: settings.number("PARALLEL_CHATS", 64, 1, 64)?,
             chats_per_minute: settings.number("CHATS_PER_MINUTE", 300, 1, 10_000)?,
-            // A lower limit would need more conditions to check the refunds of earlier minutes than
-            // an expression can have.
+            // With a lower limit, checking the refunds of earlier minutes would need more
+            // conditions than an expression can have.
             refunds_per_minute: settings.number("REFUNDS_PER_MINUTE", 20, 2, 10_000)?,
             message_limit: settings.number("MESSAGE_LIMIT", 8000, 1, 32_000)?,
             sam_local: settings.sam_local(),

@@ -529,7 +529,8 @@ impl Error {
     }
 }
 
-/// Returns the sentences for [`Error::InsufficientTokens`]. The pages read the price from them.
+/// Returns the sentences for [`Error::InsufficientTokens`]. The web pages read the price from these
+/// sentences.
 fn too_few(cost: Credits, balance: Credits, held: Credits, advice: Option<&str>) -> String {
     let holding = match held {
         Credits::ZERO => String::new(),

@@ -186,7 +186,7 @@ impl ToSchema for Credits {
     }
 }
 
-// The endpoint that accepts a change refuses zero.
+// The schema allows zero, but the endpoint that changes a balance refuses it.
 impl PartialSchema for BalanceChange {
     fn schema() -> RefOr<Schema> {
         amount(

@@ -22,7 +22,7 @@ pub use self::months::{MonthTotals, Months};
 /// changed meanwhile.
 const READINGS: usize = 10;
 
-/// The most rows that a request reads only to compute a balance or totals.
+/// The maximum number of rows that a request reads only to compute a balance or totals.
 const COMPUTED: usize = 2000;
 
 /// A row of a statement.
@@ -89,7 +89,7 @@ pub struct Statement {
     messages: HashMap<String, String>,
     /// The names of the entries' API keys, by id.
     key_names: HashMap<String, String>,
-    /// The position of the next page, if there may be one.
+    /// The position of the next page. `None` if no page can follow.
     next: Option<String>,
 }
 
@@ -199,8 +199,8 @@ impl Rows {
         Err(Error::Unavailable("the account kept changing while its statement was read".into()))
     }
 
-    /// Reads the rows after a position, which contains their balance. Reads the account at the same
-    /// time.
+    /// Reads the rows that are older than the row `before`, and the account at the same time.
+    /// `balance` is the balance before the row `before`.
     async fn older(
         app: &App,
         owner: StatementOwner<'_>,

@@ -43,7 +43,7 @@ pub struct User<'a> {
     /// True if the owner has verified `email`.
     email_verified: bool,
     /// A new address that replaces `email` as soon as the owner verifies it. Null unless another
-    /// account had the address without verifying it.
+    /// account has claimed the new address without verifying it.
     #[schema(required)]
     pending_email: Option<&'a str>,
     /// The first name. Empty if it is missing.

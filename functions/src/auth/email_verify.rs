@@ -25,10 +25,10 @@ struct Body {
     password: Option<String>,
 }
 
-/// Verifies the address in one transaction. The transaction uses up the link, takes the address
-/// from an account that hasn't verified it, and invalidates what was created before. An attacker
-/// may have registered the account with this address and may know its password, so a caller who
-/// isn't logged in must set a new password.
+/// Verifies the address in one transaction. The transaction uses up the link, and takes the address
+/// from an account that hasn't verified it. A first verification also invalidates the account's
+/// other sessions, its API keys and its links. An attacker may have registered the account with
+/// this address and may know its password, so a caller who isn't logged in must set a new password.
 #[utoipa::path(
     post,
     path = super::path::email_verify,
@@ -48,7 +48,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let token = LinkToken::parse(&token).ok_or(Error::InvalidLink)?;
     let now = app.clock.seconds();
 
-    // A new password needs no session, and ends all existing sessions.
+    // A caller who sets a new password needs no session. The new password ends all existing
+    // sessions.
     let caller = match password {
         Some(_) => None,
         None => caller(&app, &req).await?,

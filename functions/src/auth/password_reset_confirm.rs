@@ -27,8 +27,8 @@ struct Body {
 }
 
 /// Sets the password. The link is looked up before the password is hashed, so that a guessed token
-/// costs little. One transaction uses up the link, sets the password, and invalidates what was
-/// created before the address was verified.
+/// costs little. One transaction uses up the link, sets the password, and ends all sessions. If the
+/// address wasn't verified before, the transaction also invalidates the API keys.
 #[utoipa::path(
     post,
     path = super::path::password_reset_confirm,

@@ -23,7 +23,7 @@ pub(crate) fn joined(parts: Vec<Part>) -> Vec<Part> {
 
 /// The calls in the assistant's last turn that have no results yet.
 pub(crate) struct OpenCalls {
-    /// Makes the error message for a call that gets no result, from the call's id.
+    /// Makes the error message for a call without a result. The parameter is the call's id.
     unanswered: fn(&str) -> String,
     /// All calls in that turn, in order.
     calls: Vec<OpenCall>,

@@ -163,7 +163,8 @@ pub fn document(stated: &DocumentSettings, base: &str) -> Result<Value> {
             shared.insert(name, failure);
         }
         add_headers(&mut operation);
-        // State this for each operation, because the document has no default.
+        // Write `security` for each operation, because the document has no default for all
+        // operations.
         operation.entry("security").or_insert_with(|| json!([]));
         let methods = paths.entry(route.path.to_owned()).or_insert_with(|| json!({}));
         if let Some(methods) = methods.as_object_mut() {
@@ -216,7 +217,7 @@ fn simplify(part: &mut Value) {
             if is_nullable_object && !fields.contains_key("properties") {
                 fields.entry("additionalProperties").or_insert(json!(true));
             }
-            // These fields contain values, not schemas.
+            // The fields `default`, `enum`, `example` and `examples` contain values, not schemas.
             let inner = fields.iter_mut().filter(|(name, _)| {
                 !["default", "enum", "example", "examples"].contains(&name.as_str())
             });
@@ -352,7 +353,8 @@ fn failing(
     Ok(replies.collect())
 }
 
-/// Describes a reply with one of these failures, with the code that renders them.
+/// Describes a reply with one of these failures. The code that renders failures also renders the
+/// examples.
 fn failure(shape: FailureFormat, failures: &BTreeMap<&str, Error>) -> Value {
     let mut codes = Vec::new();
     let mut about = Vec::new();
@@ -443,8 +445,8 @@ fn named(headers: &HeaderMap) -> Vec<String> {
         .collect()
 }
 
-/// Adds the headers of an operation's success: the headers that its file names, and the headers
-/// that follow from its parameters.
+/// Adds the headers of an operation's successful reply: the headers that the endpoint's file names,
+/// and the headers that follow from the operation's parameters.
 fn add_headers(operation: &mut Map<String, Value>) {
     let pages = has_parameter(operation, "cursor");
     let replays = has_parameter(operation, "Idempotency-Key");

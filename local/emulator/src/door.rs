@@ -350,7 +350,8 @@ mod tests {
         while inside.load(Ordering::SeqCst) < 3 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        // By now the other clients have connected, and would be inside if the limit didn't work.
+        // By now the other clients have connected, and would have been accepted if the limit didn't
+        // work.
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(inside.load(Ordering::SeqCst), 3);
         gate.close();

@@ -88,8 +88,8 @@ impl Dynamo {
                 let folder = Folder::lock(path)?;
                 let file = path.join(DATABASE);
                 let database = open(&file.to_string_lossy())?;
-                // Both calls together set a journal mode in which the file survives a kill, and
-                // make a write take a seventh of the time.
+                // Together, these two calls set a journal mode in which the file survives if the
+                // process is killed, and writes are seven times as fast.
                 database
                     .enable_bulk_loading()
                     .and_then(|()| database.disable_bulk_loading())
@@ -133,7 +133,7 @@ impl Dynamo {
             return app;
         }
         let mut config = (*app.config).clone();
-        // The client has an endpoint of its own, and needs no access key.
+        // The client calls the database in this process, so it needs no endpoint and no access key.
         config.dynamodb_endpoint = None;
         let store = Store::with_client(in_process::client(&self.database), &config);
         App::from_parts((*app.config).clone(), app.clock, store)
@@ -434,7 +434,7 @@ pub fn running(folder: &Path) -> Option<(String, String)> {
     require_own(folder).ok()?;
     let lock = File::options().write(true).open(folder.join("lock")).ok()?;
     if lock.try_lock().is_ok() {
-        // `Folder::drop` explains the explicit unlock.
+        // Unlock explicitly, for the reason that `Folder::drop` explains.
         let _ = lock.unlock();
         return None;
     }

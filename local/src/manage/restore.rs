@@ -12,13 +12,13 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::manage::{connect, counted, sentence};
 
-/// Ends in the restored tables what was ended since `second`: accounts, sessions, keys and links.
-/// `deleted` names a file with the ids of the accounts that were deleted since then. `messages`
-/// also deletes the chats that are missing from the newer tables.
+/// Ends in the restored tables all accounts, sessions, keys and links that were ended after
+/// `second`. `deleted` names a file with the ids of the accounts that were deleted since then.
+/// `messages` also deletes the chats that are missing from the newer tables.
 ///
 /// # Errors
-/// Fails with a sentence for the terminal, also if `deleted` is missing and some accounts can't be
-/// explained without it.
+/// Fails with a sentence for the terminal. Also fails if `deleted` is missing and the newer tables
+/// don't show which accounts were deleted.
 pub async fn reapply(
     second: &str,
     deleted: Option<&Path>,

@@ -40,8 +40,8 @@ pub struct Postman {
 }
 
 impl Postman {
-    /// Returns a postman for the store of this function `mail`, and for the place of its data.
-    /// `None` for a store on AWS, where Lambda follows the stream.
+    /// Returns a postman for the store that `mailing` uses. `data` is where the store keeps its
+    /// data. `None` for a store on AWS, where Lambda follows the stream.
     pub fn new(mailing: MailApp, data: &Data) -> Option<Self> {
         let endpoint = mailing.config.dynamodb_endpoint.clone().filter(Endpoint::is_emulator)?;
         let (give, hand) = unbounded_channel();
@@ -58,7 +58,7 @@ impl Postman {
         })
     }
 
-    /// Returns the e-mails that were sent, and receives later e-mails.
+    /// Returns a receiver that shows the e-mails that were sent, including later e-mails.
     pub fn sent(&self) -> SentMails {
         self.sent.subscribe()
     }

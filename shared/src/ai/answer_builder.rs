@@ -260,7 +260,8 @@ impl<'l> AnswerBuilder<'l> {
         let (cut, stopped) = match outcome {
             Ok(()) => (self.cut, false),
             Err(Failure::Cut(cut)) if anything_delivered => (Some(cut), false),
-            // Earlier releases read the same chats and know no other reason.
+            // Earlier releases also read stored chats, and know no other reason for a stopped
+            // answer.
             Err(Failure::Stopped) if anything_delivered || self.pays_when_stopped => {
                 (Some(CutReason::Length), true)
             }

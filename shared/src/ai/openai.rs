@@ -136,7 +136,7 @@ impl OpenAi {
                 return Err(refused(status, response.into_body(), prompt).await);
             }
             // Some servers use these statuses for a demand that the model doesn't support. Usually
-            // they mean another failure.
+            // these statuses mean another failure.
             status @ (404 | 500 | 501) if prompt.given && prompt.demands_more_than_words() => {
                 return Err(match refused(status, response.into_body(), prompt).await {
                     Failure::Rejected(_) => Failure::failed(format!("status {status}")),
@@ -199,8 +199,8 @@ async fn listen(body: Reply, builder: &mut AnswerBuilder<'_>) -> Result<(), Fail
     if finished { Ok(()) } else { Err(Failure::failed("cut off")) }
 }
 
-/// Returns the reason why the rest of a reply can't be read. A reply over the limit counts as a cut
-/// answer, because the provider has worked for it.
+/// Returns the reason why the rest of a reply can't be read. A reply over the limit counts as an
+/// answer that is cut off, because the provider has worked for it.
 fn broken(error: &(dyn std::error::Error + 'static), cause: &str) -> Failure {
     let inner = error.downcast_ref().and_then(io::Error::get_ref);
     let is_long =

@@ -34,7 +34,8 @@ pub struct AiConfig {
     /// for. Each further started block of this size costs the price again.
     pub priced_bytes: usize,
     /// `REFUNDS_PER_DAY`: the number of an account's chats per day that are refunded although the
-    /// AI may have worked on them. A long prompt counts once for each time that it costs the price.
+    /// AI may have worked on them. A long prompt that costs the price several times counts as
+    /// several chats.
     pub refunds_per_day: u32,
     /// `CONTEXT_CHATS`: the maximum number of earlier chats of the conversation in a prompt.
     pub context_chats: usize,

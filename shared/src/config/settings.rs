@@ -110,8 +110,8 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// Reads a name in an AWS service, which has ASCII letters, digits and the characters in
-    /// `marks`.
+    /// Reads a name for an AWS service, which may contain ASCII letters, digits and the characters
+    /// in `marks`.
     pub(super) fn name(
         &self,
         name: &str,

@@ -117,8 +117,7 @@ pub fn authorization(req: &Request) -> Result<Option<&str>> {
     if known { Ok(Some(token.trim())) } else { Err(Error::InvalidToken) }
 }
 
-/// The accepted schemes. All schemes mean the same, but clients of different APIs use different
-/// ones.
+/// The accepted schemes. Clients of different APIs use different schemes, which all mean the same.
 const SCHEMES: [&str; 3] = ["bearer", "token", "jwt"];
 
 /// Returns the idempotency key in the `Idempotency-Key` header. `None` if the header is missing.

@@ -29,7 +29,8 @@ use crate::values::Account;
 /// reserve can arrive anymore.
 const CLOSED: u64 = 60;
 
-/// The most outdated closed ids that one write removes. DynamoDB limits an expression to 4 KB.
+/// The maximum number of outdated closed ids that one write removes. DynamoDB limits an expression
+/// to 4 KB.
 const OUTDATED: usize = 60;
 
 /// Returns the account's outdated closed ids, up to the number that one write removes.

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use crate::values::{AccessToken, Account, Role, StoredApiKey};
 
 /// A valid credential. Only the store knows whether the account still accepts the credential: see
-/// [`Credential::admits`]. The condition of the write that places a hold checks the same.
+/// [`Credential::admits`]. The write that places a hold makes the same check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// An access token, which becomes invalid when its session ends.

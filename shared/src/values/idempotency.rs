@@ -27,14 +27,14 @@ pub enum Kind {
     Chat,
     /// An adjustment of a balance.
     Adjustment,
-    /// One of many grants that an administrator previewed together. The owner of its idempotency
-    /// key is the preview's id, and the key is the account's id.
+    /// One of many grants that an administrator previewed together. Its idempotency key is the
+    /// account's id, and the key's owner is the preview's id.
     Grant,
-    /// A grant of the same amount to the same account for the same reason. The owner of its
-    /// idempotency key is the amount with the reason, and the key is the account's id.
+    /// A grant of the same amount to the same account for the same reason. Its idempotency key is
+    /// the account's id, and the key's owner is the amount with the reason.
     SameGrant,
-    /// A refund of a chat. The owner of its idempotency key is the account's id, and the key is the
-    /// chat's id.
+    /// A refund of a chat. Its idempotency key is the chat's id, and the key's owner is the
+    /// account's id.
     Refund,
     /// A registration.
     Registration,

@@ -6,8 +6,8 @@ use super::{Account, Session};
 pub(crate) const LEEWAY: u64 = 60;
 
 /// An access token with a valid signature and valid times. Only the store knows whether the account
-/// still accepts the token: see [`AccessToken::admits`]. The condition of a write can check the
-/// same.
+/// still accepts the token: see [`AccessToken::admits`]. A write's condition can also make this
+/// check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessToken {
     /// The account's id.

@@ -74,7 +74,7 @@ struct AnswerMessage<'a> {
 /// A call of a function.
 #[derive(Serialize, ToSchema)]
 struct AnswerCall<'a> {
-    /// The id that the message with the result must name.
+    /// The call's id. The message with the call's result must contain this id.
     #[schema(examples("call_0f1c6b0e3f524c8e9d0a6a9f0d0c4f11"))]
     id: &'a str,
     /// Always `function`.
@@ -205,7 +205,8 @@ struct DeltaCall<'a> {
     /// The index of the call in the answer.
     #[schema(examples(0))]
     index: usize,
-    /// The id that the message with the result must name, in the call's first piece.
+    /// The call's id, only in the call's first piece. The message with the call's result must
+    /// contain this id.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("call_0f1c6b0e3f524c8e9d0a6a9f0d0c4f11"))]
     id: Option<&'a str>,
@@ -229,7 +230,7 @@ struct DeltaFunction<'a> {
     arguments: &'a str,
 }
 
-/// The field in which an answer calls functions.
+/// The field of an answer that contains its function calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// The field `tool_calls`.

@@ -34,8 +34,9 @@ pub fn perform(database: &Database, target: &str, host: &str, body: &[u8]) -> (S
 }
 
 /// Performs a call of a caller in this process. No connection can lose its reply, so the caller
-/// never repeats a transaction. The transaction's request token is therefore not kept: for every
-/// transaction, the database would compare the times of all transactions in the last ten minutes.
+/// never repeats a transaction. The transaction's request token is therefore not kept. If tokens
+/// were kept, the database would compare the times of all transactions in the last ten minutes for
+/// every transaction.
 pub fn perform_once(database: &Database, target: &str, body: &[u8]) -> (StatusCode, String) {
     if target != "DynamoDB_20120810.TransactWriteItems" {
         return perform(database, target, "in-process", body);

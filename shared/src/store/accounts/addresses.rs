@@ -152,9 +152,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::InvalidLink`] if the link was used or the account has chosen another address
-    /// since, [`StoreError::EmailTaken`] if another account has verified the address,
-    /// [`StoreError::PasswordRequired`] for a first verification by [`Verifier::Reader`], and
-    /// [`StoreError::NotAccepted`] if the session has ended.
+    /// since the link was sent, [`StoreError::EmailTaken`] if another account has verified the
+    /// address, [`StoreError::PasswordRequired`] for a first verification by [`Verifier::Reader`],
+    /// and [`StoreError::NotAccepted`] if the session has ended.
     pub async fn verify_address(
         &self,
         link: &Link,
@@ -199,7 +199,8 @@ impl Store {
             if account.email.as_deref().map(key).as_deref() != Some(&address) {
                 writes.extend(self.free_address(&account));
             }
-            // Each attempt needs a new request token, because its bytes depend on what was read.
+            // Each attempt needs a new request token, because the transaction's bytes depend on the
+            // account as it was read.
             let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Refused(refusals) if !was_used_by(&refusals, &request)? => refusals,
                 Transaction::Applied | Transaction::Refused(_) => {

@@ -104,7 +104,8 @@ impl Store {
                 writes.push(self.put_act(&act)?);
             }
             writes.extend(self.note_change(&seen, &after));
-            // Each attempt needs a new request token, because its bytes depend on what was read.
+            // Each attempt needs a new request token, because the transaction's bytes depend on the
+            // account as it was read.
             if matches!(
                 self.transact(writes, &Uuid::new_v4().to_string()).await?,
                 Transaction::Applied
@@ -180,7 +181,7 @@ impl Store {
     }
 
     /// Removes an administrator from the item `admins`, on condition that another administrator is
-    /// left. A refusal returns the item.
+    /// left. If the write is refused, the refusal returns the item.
     pub(in crate::store) fn leave_administrators(&self, id: &str) -> Write {
         self.dismiss_administrator(id)
             .condition(
@@ -219,8 +220,9 @@ impl Store {
             .values([(":id", AttributeValue::Ss(vec![id.to_owned()]))])
     }
 
-    /// Adds every administrator to the item `admins`, which has refused a deletion. Returns `false`
-    /// if the item was complete already, so the refusal is final.
+    /// Adds all missing administrators to the item `admins`, after a deletion was refused because
+    /// the item showed no other administrator. Returns `false` if the item was already complete, so
+    /// the refusal is final.
     pub(in crate::store) async fn find_administrators(&self, refused: &Item) -> Result<bool> {
         if refused.contains_key("complete") {
             return Ok(false);

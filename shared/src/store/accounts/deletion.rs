@@ -35,11 +35,11 @@ const RUN: u64 = 600;
 /// The results of an erasure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ErasureReport {
-    /// Deleted accounts, and accounts with deleted conversations, that were inspected.
+    /// The number of inspected accounts: deleted accounts, and accounts with deleted conversations.
     pub accounts: usize,
-    /// Items that were erased.
+    /// The number of erased items.
     pub items: usize,
-    /// Accounts that were erased completely, so that their usernames are free again.
+    /// The number of accounts that were erased completely, so that their usernames are free again.
     pub gone: usize,
 }
 
@@ -67,7 +67,8 @@ impl Store {
             if seen.administers() {
                 writes.push(self.leave_administrators(&seen.id));
             }
-            // Each attempt needs a new request token, because its bytes depend on what was read.
+            // Each attempt needs a new request token, because the transaction's bytes depend on the
+            // account as it was read.
             let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Applied => return Ok(()),
                 Transaction::Refused(refusals) => refusals,
@@ -124,7 +125,7 @@ impl Store {
     }
 
     /// Turns the account into a tombstone, if the caller's session hasn't ended and the address is
-    /// still as in `seen`. The credits, holds and closed ids stay.
+    /// still as in `seen`. The tombstone keeps the account's credits, holds and closed ids.
     fn end_account(
         &self,
         caller: &AccessToken,

@@ -37,7 +37,7 @@ pub struct NewAccount {
 enum OpenOutcome {
     /// The account was created.
     Done,
-    /// The username is taken by this account.
+    /// This account already has the username.
     Taken(Box<Account>),
     /// Another account claims the address.
     Claimed(Claim),
@@ -51,7 +51,7 @@ pub enum RegisterOutcome {
     /// The account was created, but its address is pending, because another account claims the
     /// address without having verified it.
     Pending(Box<Account>),
-    /// The username is taken by this account.
+    /// This account already has the username.
     Taken(Box<Account>),
 }
 
@@ -185,7 +185,8 @@ impl Store {
             writes.push(self.note_administrator(&account.id));
         }
 
-        // An account with a pending address needs a new request token, because the bytes differ.
+        // The transaction of an account with a pending address needs a new request token, because
+        // its bytes differ.
         let token = match account.pending_email {
             None => account.nonce.clone(),
             Some(_) => Uuid::new_v4().to_string(),

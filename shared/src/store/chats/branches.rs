@@ -20,9 +20,9 @@ use crate::store::{Result, Store, Write, s};
 use crate::values::chat::place;
 use crate::values::{Chat, ParentChat};
 
-/// The most additional stretches of a conversation that are read for a chat. A further stretch is
-/// read at each point at which the chat's branch leaves the stretches read so far. The AI gets no
-/// chats from beyond these stretches.
+/// The maximum number of additional stretches of a conversation that are read for a chat. A further
+/// stretch is read at each point at which the chat's branch leaves the stretches read so far. The
+/// AI gets no chats from beyond these stretches.
 const MORE_STRETCHES: usize = 8;
 
 /// How many keys are read at a time to find the followers of a chat.
@@ -109,8 +109,8 @@ impl Stretch {
         }
     }
 
-    /// Returns true if the stretch covers this id: it contains the chat, or the conversation
-    /// doesn't.
+    /// Returns true if the stretch covers this id: it contains the chat with this id, or the
+    /// conversation doesn't contain the chat.
     fn reaches(&self, id: &str) -> bool {
         let begins = self.from.as_deref().is_none_or(|from| id <= from);
         let ends = !self.more || self.chats.last().is_some_and(|oldest| oldest.id.as_str() < id);
@@ -225,8 +225,8 @@ impl Store {
         Ok(Stretch { chats: keys.into_iter().map(ChatLink::from).collect(), from, more })
     }
 
-    /// Gives the followers of a chat in a branch the chat's parent as their own parent, so that the
-    /// chat can be deleted. Followers of a chat in the main line need no change. Idempotent.
+    /// Prepares the deletion of a chat in a branch: the chat's parent becomes the parent of the
+    /// chats that follow it. Followers of a chat in the main line need no change. Idempotent.
     pub(in crate::store) async fn relink_followers(&self, chat: &Chat) -> Result<()> {
         let after = chat.after().and_then(ParentChat::parse);
         let (Some(conversation), Some(after)) = (&chat.conversation, after) else { return Ok(()) };

@@ -189,7 +189,7 @@ impl Store {
             .values([
                 (":none", s(UNTITLED)),
                 (":given", s(title_of(chat))),
-                // Earlier releases made these titles.
+                // Earlier releases made the following titles from the same chat.
                 (":fenced", s(cut(top_line(chat)))),
                 (":cut", s(top_line(chat).chars().take(TITLE).collect::<String>())),
             ]);

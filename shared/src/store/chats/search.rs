@@ -7,7 +7,7 @@ use crate::store::chats::items::CHATS;
 use crate::store::{Place, Result, Span, Store};
 use crate::values::Chat;
 
-/// The most chats that a search reads for one page, and the most bytes of these chats.
+/// The maximum number of chats that a search reads for one page, and their maximum size in bytes.
 const LOOKED_AT: usize = 200;
 const READ: usize = 4_000_000;
 

@@ -50,7 +50,7 @@ impl Label {
 }
 
 /// An account in a list, with its position. A page that begins at this position shows the accounts
-/// after this one.
+/// after this account.
 pub(in crate::store) struct PlacedAccount {
     pub(in crate::store) place: String,
     pub(in crate::store) id: String,

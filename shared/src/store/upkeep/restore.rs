@@ -1,12 +1,11 @@
-//! Ends again, in restored tables, everything that has ended since the second to which the tables
-//! were restored.
+//! Repeats deletions, revocations and other changes of access in restored tables.
 //!
-//! A restore brings back everything that existed at that second, including accounts that were
-//! deleted since, revoked sessions and API keys, used links, withdrawn keys and old passwords. The
-//! newer tables, if they can be read, still show what has ended. Afterwards an account, a session,
-//! an API key or a right exists only if it existed at that second and still exists in the newer
-//! tables. Passwords and addresses come from the newer tables, because both are changed only with
-//! proof.
+//! A restore brings back everything that existed at the restored second, including accounts that
+//! were deleted later, revoked sessions and API keys, used links, withdrawn keys and old passwords.
+//! The newer tables, if they can be read, still show what has ended. Afterwards an account, a
+//! session, an API key or a right exists only if it existed at the restored second and still exists
+//! in the newer tables. Passwords and addresses come from the newer tables, because changing either
+//! requires a proof of identity.
 
 use std::collections::{HashMap, HashSet};
 
@@ -47,7 +46,8 @@ pub struct ReapplyInput<'a> {
     pub second: u64,
     /// The newer tables.
     pub newer: &'a NewerTables,
-    /// The ids of all accounts that were deleted since, if another source knows them.
+    /// The ids of all accounts that were deleted after the restored second, if another source knows
+    /// them.
     pub deleted: Option<&'a HashSet<String>>,
     /// True if chats that the newer Chats table lacks were deleted by their owners.
     pub messages: bool,
@@ -81,9 +81,9 @@ pub struct ReapplyReport {
 }
 
 impl Store {
-    /// Ends again in these restored tables everything that has ended since. [`Store::reconcile`]
-    /// must follow. Idempotent. Returns `None` and changes nothing if the tables are in use, which
-    /// a session or API key younger than the restored second shows.
+    /// Ends again, in these restored tables, everything that ended after the restored second.
+    /// [`Store::reconcile`] must follow. Idempotent. Returns `None` and changes nothing if the
+    /// tables are in use, which a session or API key younger than the restored second shows.
     ///
     /// # Errors
     /// Fails if a store fails, or has an item that can't be read.

@@ -284,7 +284,7 @@ impl Store {
     }
 
     /// Like [`Store::leave_strangers`], but in one write, which requires that no other attempt is
-    /// counted. Returns `false` if another attempt is.
+    /// counted. Returns `false` if another attempt is counted.
     async fn leave_alone(&self, known: &[String], attempt: &Attempt) -> Result<bool> {
         const ALONE: &str = "contains(tries, :id) AND size(tries) = :one";
         let key = pk(&attempt.login);
