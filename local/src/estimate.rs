@@ -231,7 +231,7 @@ impl Load {
         // index.
         needs = needs
             .plus(ResourceUse { invocations: 0.0, log_bytes: 0.0, ..swept }.times(self.visits()));
-        // A census reads every account, which takes one unit each. The index of the census takes a
+        // A census takes one read unit for each account. Reading the index for the census takes a
         // tenth of these units.
         let census = requests.row(CENSUS)?;
         let days = stack.scheduled.iter().filter(|(name, _)| name == "census");

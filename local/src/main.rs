@@ -28,8 +28,8 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// Farebox, a token-metered AI chat back end. Without a command it serves the whole API on this
-/// machine, over an embedded DynamoDB.
+/// Farebox, a token-metered AI chat back end. Without a command, Farebox serves the whole API on
+/// this machine, over an embedded DynamoDB.
 #[derive(Parser)]
 #[command(name = "farebox", version)]
 struct Cli {
@@ -250,8 +250,8 @@ async fn main() -> ExitCode {
     };
     let asked =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(log.level.as_str()));
-    // Never log below INFO, not even if RUST_LOG asks for it: AWS's clients then log whole requests
-    // and replies, with hashes, addresses and messages.
+    // Never log below INFO, not even if RUST_LOG has a lower level: at lower levels, AWS's clients
+    // log whole requests and replies, with hashes, addresses and messages.
     let lines =
         fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     tracing_subscriber::registry().with(lines.with_filter(asked.and(LevelFilter::INFO))).init();

@@ -54,8 +54,8 @@ pub struct Ai {
 }
 
 impl Ai {
-    /// Connects to the providers in the settings. Reads their API keys from files and Secrets
-    /// Manager.
+    /// Connects to the providers in the settings. Reads the providers' API keys from files and
+    /// Secrets Manager.
     ///
     /// # Errors
     /// Fails if an API key can't be read or a URL is invalid.
@@ -189,7 +189,8 @@ impl Ai {
         Err(AnswerFailure { failure, may_have_worked })
     }
 
-    /// Asks one provider. Returns its answer, and true if the listener received any of it.
+    /// Asks one provider. Returns the provider's answer, and true if the listener received any part
+    /// of the answer.
     async fn ask(
         &self,
         provider: &Provider,
@@ -355,7 +356,7 @@ mod tests {
         let mut hear = || pieces.try_recv().map(|piece| piece.text);
         assert_eq!((hear(), hear()), (Ok("one ".into()), Ok("two".into())));
 
-        // None of a short prompt's answer was delivered, so there is no answer.
+        // No part of the answer to a short prompt was delivered, so there is no answer.
         let hang = |message: &str| Prompt::after(vec![], message);
         let soon = || tokio::time::sleep(Duration::from_millis(20));
         let silent = ai.answer(hang("!hang"), long, Some(&sender), soon()).await;

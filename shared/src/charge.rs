@@ -89,16 +89,16 @@ pub struct ChargedChat {
 }
 
 impl Charge {
-    /// Reserves the credits for a chat, and reads the conversation before it. Call this after all
-    /// other checks.
+    /// Reserves the credits for a chat, and reads the conversation that precedes the chat. Call
+    /// this after all other checks.
     ///
     /// # Errors
     /// The errors of [`Store::reserve`](crate::store::Store::reserve), [`Error::KeyReused`],
     /// [`Error::ChatDeleted`], [`Error::NoSuchConversation`], and [`Error::Invalid`] if the
-    /// conversation lacks the new chat's parent. In these cases nothing was taken, except possibly
-    /// after [`Error::Unavailable`] from the reserve; credits that were taken return after the
-    /// lease ends. If the conversation or the user's instructions can't be read after the reserve,
-    /// the credits are returned. If the credits can't be returned yet, the error is
+    /// conversation lacks the new chat's parent. After an error no credits are taken, except
+    /// possibly after [`Error::Unavailable`] from the reserve; credits that were taken return after
+    /// the lease ends. If the conversation or the user's instructions can't be read after the
+    /// reserve, the credits are returned. If the credits can't be returned yet, the error is
     /// [`Error::AiFailedTokensHeld`].
     pub async fn begin(
         app: &AiApp,
@@ -357,8 +357,8 @@ struct ConversationContext {
     instructions: Option<String>,
 }
 
-/// Reads the conversation before a message. The inner error means that the conversation doesn't
-/// exist, or lacks the new chat's parent.
+/// Reads the part of the conversation that precedes the new message. The inner error means that the
+/// conversation doesn't exist, or lacks the new chat's parent.
 async fn earlier(
     app: &AiApp,
     caller: &Credential,

@@ -1,6 +1,6 @@
-//! The settings of all functions. They are read once, at the start, from a lookup that the caller
-//! passes in. No other module names an environment variable. An endpoint reads only the settings
-//! that it needs.
+//! The settings of all functions. The settings are read once, at the start, from a lookup that the
+//! caller passes in. No other module names an environment variable. An endpoint reads only the
+//! settings that it needs.
 
 mod ai;
 mod secret;
@@ -77,8 +77,8 @@ pub struct Config {
     pub traces: Option<TraceConfig>,
 }
 
-/// The settings of registration, log-in and the JWTs that they issue. These settings are only in
-/// the environment of functions that create accounts, check passwords or issue JWTs.
+/// The settings of registration, log-in and the JWTs that they issue. Only functions that create
+/// accounts, check passwords or issue JWTs have these settings in their environment.
 #[derive(Clone, Debug)]
 pub struct AccountConfig {
     /// `ACCESS_TOKEN_SECONDS`: how long an access token is valid.
@@ -103,7 +103,7 @@ pub struct MailConfig {
     /// `MAIL_FROM`: the sender's address. If it isn't set, no e-mail is sent.
     pub from: Option<String>,
     /// `MAIL_CONFIGURATION_SET`: the configuration set in Amazon SES. If it isn't set, SES uses the
-    /// sender's default, if there is one.
+    /// sender's default configuration set.
     pub configuration_set: Option<String>,
     /// `MAIL_URL`: the web page that links lead to. If it isn't set, e-mails contain the bare link
     /// token.

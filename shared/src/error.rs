@@ -224,7 +224,7 @@ pub enum Error {
     TooManyMails(Limit),
     /// 429: too many passwords are being hashed at the same time.
     Busy(Limit),
-    /// 500: an error that the client can't fix. Its cause is logged and never sent.
+    /// 500: an error that the client can't fix. The cause of the error is logged and never sent.
     Internal(String),
     /// 502: the AI failed. Nothing was charged.
     AiFailed,

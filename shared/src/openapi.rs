@@ -150,7 +150,7 @@ fn day() -> ObjectBuilder {
     text("A day in UTC.", "2026-11-20").format(Some(SchemaFormat::Custom("date".into())))
 }
 
-// These are the roles that an administrator can give to an account.
+// An administrator can give these roles to an account.
 text!(Role, {
     let roles = [Role::User, Role::Admin].map(|role| role.word().to_owned());
     Object::builder().description(Some("The role of an account.")).enum_values(Some(roles))
@@ -223,7 +223,8 @@ text!(IdOrNone, {
         .pattern(Some(pattern))
 });
 
-/// A text that must not be empty. The text is only compared, so it has no other limits.
+/// A text that must not be empty. The endpoint only compares the text with stored values, so the
+/// text has no other limits.
 #[derive(Debug)]
 pub struct Given;
 

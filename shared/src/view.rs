@@ -46,10 +46,10 @@ pub struct User<'a> {
     /// account has claimed the new address without verifying it.
     #[schema(required)]
     pending_email: Option<&'a str>,
-    /// The first name. Empty if it is missing.
+    /// The first name. Empty if the account has no first name.
     #[schema(value_type = GivenName)]
     first_name: &'a str,
-    /// The last name. Empty if it is missing.
+    /// The last name. Empty if the account has no last name.
     #[schema(value_type = GivenName)]
     last_name: &'a str,
     /// `user` or `admin`. Later releases may add roles; treat unknown roles as `user`.
@@ -105,8 +105,8 @@ pub struct CurrentBalance {
     #[serde(flatten)]
     balance: Balance,
     /// The tokens that are held for messages whose answers aren't finished. Held tokens aren't part
-    /// of the balance. They are spent when the answer is finished, or return to the balance within
-    /// minutes.
+    /// of the balance. Held tokens are spent when the answer is finished, or return to the balance
+    /// within minutes.
     #[schema(examples(0))]
     tokens_held: Credits,
 }

@@ -1,7 +1,7 @@
 //! `POST /api/logout` - end the caller's session, or all sessions of the account.
 //!
 //! In: nothing, or `{all}`, which is `true` to log out everywhere. Out: a message. The access
-//! token, the long-lived `token` and the refresh tokens are invalid at once.
+//! token, the long-lived `token` and the refresh tokens are invalid immediately.
 
 use serde::Deserialize;
 use shared::http::{self, cookie};

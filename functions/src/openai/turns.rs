@@ -107,7 +107,7 @@ pub(crate) fn asked(turns: &[Turn], limit: usize) -> Result<Message, Invalid> {
 mod tests {
     use super::*;
 
-    /// Returns open calls of these functions, whose ids are their numbers.
+    /// Returns open calls of these functions. The ids of the calls are 0, 1 and so on.
     fn calls(functions: &[&str]) -> OpenCalls {
         let (mut open, mut errors) = (OpenCalls::new(str::to_owned), FieldErrors::default());
         for (number, name) in functions.iter().enumerate() {

@@ -148,7 +148,8 @@ impl WaitingConnection {
         }
     }
 
-    /// Returns when the first request has taken too long. Never returns if it arrives in time.
+    /// Returns when the first request has taken too long. Never returns if the first request
+    /// arrives in time.
     async fn has_no_more_time(&self) {
         tokio::time::sleep_until(self.since + SHORT_OF_ROOM).await;
         if self.waits.load(Ordering::Relaxed)
@@ -303,7 +304,8 @@ mod tests {
         assert_eq!(read_all(4, 9).await, Err(BodyError::TooLarge));
     }
 
-    /// A body that never ends and never pauses. Only the limit of the total time can end it.
+    /// A body that never ends and never pauses. Only the limit on the total time can end reading
+    /// this body.
     #[tokio::test]
     async fn a_slow_body_is_given_up_after_a_time() {
         let drops = futures_util::stream::repeat(Bytes::from_static(b"x")).then(async |piece| {

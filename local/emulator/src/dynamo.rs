@@ -294,8 +294,8 @@ pub fn write_private(path: &Path, text: &str) -> Result<(), String> {
     written.map_err(|error| format!("{} can't be written: {error}.", path.display()))
 }
 
-/// Returns options for opening a file for writing. Only its owner can read a file that they create.
-/// Opening a symbolic link fails.
+/// Returns options for opening a file for writing. Only its owner can read a file that is created
+/// with these options. Opening a symbolic link fails.
 fn private_file() -> fs::OpenOptions {
     let mut options = File::options();
     options.create(true).write(true);

@@ -60,7 +60,8 @@ pub enum AiProvider {
         /// `BEDROCK_ENDPOINT`: the URL of Bedrock. `None` for the AWS endpoint.
         endpoint: Option<String>,
     },
-    /// `scripted`: fails, hangs or answers too much when a message asks for that. For tests.
+    /// `scripted`: fails, hangs or answers too much if the message contains such a command. For
+    /// tests.
     Scripted,
 }
 

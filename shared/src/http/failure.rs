@@ -69,7 +69,7 @@ impl FailureFormat {
             Self::Simplejwt => to_json(&SimplejwtProblem::of(error, request_id)),
             Self::SimplejwtGuarded => to_json(&SimplejwtProblem::guarded(error, request_id)),
         };
-        // These types can always be written as JSON.
+        // All types of failures can be written as JSON.
         document.unwrap_or_default()
     }
 

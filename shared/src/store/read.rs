@@ -10,7 +10,7 @@ use crate::store::patience::Patience;
 use crate::store::schema::pk;
 use crate::store::{Item, Result, Store, StoreError, from_item, s};
 
-/// How many ids a page has: the most that one `BatchGetItem` accepts.
+/// How many ids a page has: the maximum that one `BatchGetItem` accepts.
 const LOOKED_AT: i32 = 100;
 
 impl Store {
@@ -145,7 +145,7 @@ impl Store {
     }
 }
 
-/// Reads one page of items. Also returns whether there may be more.
+/// Reads one page of items. Also returns whether there may be more items.
 pub(in crate::store) async fn page<T: DeserializeOwned>(
     query: QueryFluentBuilder,
 ) -> Result<(Vec<T>, bool)> {

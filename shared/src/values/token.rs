@@ -82,7 +82,7 @@ impl RefreshToken {
         Self { origin: self.origin.clone().or(origin), ..self.clone() }
     }
 
-    /// Returns the refresh token that replaces this one.
+    /// Returns the refresh token that replaces this refresh token.
     pub fn successor(&self) -> Self {
         Self { generation: self.generation + 1, ..self.clone() }
     }

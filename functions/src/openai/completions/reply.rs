@@ -151,7 +151,8 @@ struct Chunk<'a> {
     /// One choice. The chunk with the usage has no choice.
     #[schema(max_items = 1)]
     choices: Vec<ChunkChoice<'a>>,
-    /// The model's token counts, in the last chunk if the request asks for them.
+    /// The model's token counts, only in the last chunk, and only if the request asks for the
+    /// usage.
     #[schema(required)]
     usage: Option<Usage>,
 }

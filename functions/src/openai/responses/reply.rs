@@ -44,7 +44,7 @@ pub(super) struct Response<'a> {
     /// The reason for a failure, in the last event of a stream. Null otherwise.
     #[schema(required)]
     error: Option<Failed>,
-    /// The reason why the answer is cut off. Null if it is complete.
+    /// The reason why the answer is cut off. Null if the answer is complete.
     #[schema(required)]
     incomplete_details: Option<IncompleteDetails>,
     /// The model.

@@ -155,7 +155,7 @@ fn describe_continuous_backups(database: &Database, body: &[u8]) -> (StatusCode,
 
 /// Returns the
 /// [quotas](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html) of
-/// a new AWS account. This store doesn't enforce them.
+/// a new AWS account. The embedded store doesn't enforce quotas.
 fn limits() -> Value {
     json!({
         "AccountMaxReadCapacityUnits": 80_000, "AccountMaxWriteCapacityUnits": 80_000,

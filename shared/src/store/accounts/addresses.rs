@@ -67,13 +67,13 @@ impl Store {
     /// Changes the profile of the caller's account. `account` is that account, as just read. A new
     /// address replaces the old address at once, unverified, and the old address becomes free. If
     /// another account claims the new address without having verified it, the address stays pending
-    /// until a link in an e-mail to it is opened. In both cases the new address gets an e-mail with
-    /// a link, and the old address gets a notice. Idempotent.
+    /// until its owner opens the link in the e-mail. The new address, pending or not, gets an
+    /// e-mail with a link, and the old address gets a notice. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::EmailTaken`] if another account has verified the address, and
     /// [`StoreError::TooManyMails`] within a minute of the last e-mail or after too many e-mails to
-    /// the address. In all cases nothing has changed.
+    /// the address. If an error is returned, nothing has changed.
     pub async fn change_profile(
         &self,
         caller: &AccessToken,
@@ -145,10 +145,10 @@ impl Store {
     }
 
     /// Makes the link's address the account's verified address. Another account that claimed the
-    /// address without verifying it loses the address. If two accounts verify one address at once,
-    /// one of them succeeds. The first verification of an address ends every other session, API key
-    /// and link of the account, and requires a session of the account or a new password. A later
-    /// verification ends nothing and doesn't change the password.
+    /// address without verifying it loses the address. If two accounts verify one address at the
+    /// same time, one of them succeeds. The first verification of an address ends every other
+    /// session, API key and link of the account, and requires a session of the account or a new
+    /// password. A later verification ends nothing and doesn't change the password.
     ///
     /// # Errors
     /// [`StoreError::InvalidLink`] if the link was used or the account has chosen another address

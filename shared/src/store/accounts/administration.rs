@@ -1,12 +1,13 @@
 //! Roles and states of accounts, which administrators change.
 //!
 //! The transaction that changes an account also checks that the caller, who must have another
-//! account, is an active administrator. If two administrators demote or delete each other at once,
-//! one of them therefore remains. Only administrators who delete their own account could leave the
-//! system without an administrator. The deletion of an administrator's own account checks the item
-//! `admins`, which holds the ids of active administrators and is written whenever an administrator
-//! is added or removed. Every id in the item belongs to an active administrator. Administrators
-//! from before the item existed may be missing until a deletion searches for all of them.
+//! account, is an active administrator. If two administrators demote or delete each other at the
+//! same time, one of them therefore remains. Only administrators who delete their own account could
+//! leave the system without an administrator. The deletion of an administrator's own account checks
+//! the item `admins`, which holds the ids of active administrators and is written whenever an
+//! administrator is added or removed. Every id in the item belongs to an active administrator.
+//! Administrators from before the item existed may be missing until a deletion searches for all of
+//! them.
 
 use std::collections::BTreeSet;
 

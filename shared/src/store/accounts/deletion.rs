@@ -50,7 +50,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`] if the account has ended this session since it was read, and
-    /// [`StoreError::LastAdministrator`]. In both cases the account isn't deleted.
+    /// [`StoreError::LastAdministrator`]. If an error is returned, the account isn't deleted.
     pub async fn delete_account(
         &self,
         caller: &AccessToken,

@@ -50,8 +50,9 @@ impl Store {
     }
 
     /// Returns the account that logs in as `login`, the key form of a username or an address. Reads
-    /// both candidates at once; an account that is found by its address takes another round trip. A
-    /// verified address takes precedence over another account's username.
+    /// the username and the address's claim at the same time; an account that is found by its
+    /// address takes another round trip. A verified address takes precedence over another account's
+    /// username.
     pub async fn account_with_login(&self, login: &str) -> Result<Option<Account>> {
         if !login.contains('@') {
             return self.account_named(login).await;

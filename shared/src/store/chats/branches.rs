@@ -7,8 +7,8 @@
 //! keys anyway, so finding its branch takes no further read, and a conversation without branches
 //! stores nothing for them.
 //!
-//! A chat whose `after` was deleted follows the newest older chat in the main line. This parent is
-//! correct if the deleted chat was in the main line. The followers of a chat in a branch get
+//! A chat whose `after` was deleted follows the newest older chat in the main line. The new parent
+//! is correct if the deleted chat was in the main line. The followers of a chat in a branch get
 //! another `after` before that chat is deleted.
 
 use futures_util::future::try_join_all;

@@ -159,8 +159,8 @@ impl Store {
         Ok(found)
     }
 
-    /// Like [`Store::chats_by_id`], but stops at `size` bytes. Also returns whether it left out
-    /// chats.
+    /// Like [`Store::chats_by_id`], but stops at `size` bytes. Also returns whether chats were left
+    /// out.
     pub async fn chats_by_id_within(
         &self,
         user_id: &str,

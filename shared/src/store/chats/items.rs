@@ -139,7 +139,7 @@ impl Store {
     }
 
     /// Returns the keys of some of a day's chats, oldest first and after the id `after`. Also
-    /// returns the last id, if there may be more.
+    /// returns the last id, if there may be more chats.
     pub async fn chats_of_day(
         &self,
         day: Day,

@@ -84,7 +84,7 @@ impl Store {
     }
 
     /// Returns some of a day's entries, oldest first and after the id `after`. Also returns the
-    /// last id, if there may be more.
+    /// last id, if there may be more entries.
     pub async fn entries_of_day(
         &self,
         day: Day,

@@ -72,7 +72,7 @@ impl Store {
     }
 
     /// Returns some of the accounts that were created on a day, oldest first and after the id
-    /// `after`. Also returns the last id, if there may be more.
+    /// `after`. Also returns the last id, if there may be more accounts.
     pub async fn users_of_day(
         &self,
         day: Day,

@@ -60,7 +60,8 @@ impl Store {
                 Some(other) if !call.again => {
                     return Ok(if other.again { other.key } else { fresh.to_owned() });
                 }
-                // Another call arrived, or was forgotten, between the two writes.
+                // Between the two writes, another call was recorded, or the record of the last call
+                // expired.
                 _ if patience.lasts().await => {}
                 _ => {
                     return Err(StoreError::Unavailable(

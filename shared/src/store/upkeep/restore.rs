@@ -141,9 +141,9 @@ impl Store {
         }
     }
 
-    /// Reapplies the changes of one item. An item that the newer table lacks has ended and is
-    /// deleted. A session takes the generation of its newer refresh tokens, because a stolen token
-    /// could otherwise be used again. A link that was used since is marked as used.
+    /// Reapplies the changes of one item. An item that is missing from the newer table was ended,
+    /// so it is deleted. A session takes the generation of its newer refresh tokens, because a
+    /// stolen token could otherwise be used again. A link that was used since is marked as used.
     async fn reapply_token(
         &self,
         item: &Item,
