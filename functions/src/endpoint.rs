@@ -85,7 +85,7 @@ pub struct Endpoint {
     /// The name of the endpoint's file, binary and event.
     pub name: &'static str,
     /// Whether this endpoint publishes the public key that other endpoints verify JWTs with. The
-    /// endpoint that publishes the key must start before the others.
+    /// endpoint that publishes the key must start before all other endpoints.
     pub publishes: bool,
     start: for<'s> fn(&'s Settings<'s>, Clock) -> Boxed<'s, Result<Function, ConfigError>>,
 }

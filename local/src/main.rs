@@ -165,11 +165,13 @@ enum Manage {
         #[command(flatten)]
         folder: Folder,
     },
-    /// End in restored tables the accounts, sessions, keys and links that have ended since
+    /// In restored tables, end the accounts, sessions, keys and links that have ended since the
+    /// restored second
     Reapply {
         /// The second to which the tables were restored, such as 2026-11-21T10:00:00Z
         second: String,
-        /// A file with the ids of the accounts that were deleted since then, one per line
+        /// A file with the ids of the accounts that were deleted since the restored second, one per
+        /// line
         #[arg(long, value_name = "FILE")]
         deleted: Option<PathBuf>,
         /// Also delete the messages that are missing from the newer tables
@@ -229,7 +231,7 @@ async fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
-            // The first paragraph is the failure, and the rest is the usage.
+            // The first paragraph of clap's message is the failure, and the rest is the usage.
             let text = error.to_string();
             let sentence: Vec<&str> =
                 text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();

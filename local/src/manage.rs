@@ -441,9 +441,9 @@ fn region(variable: impl Fn(&str) -> Option<String>) -> Result<String, String> {
     }
 }
 
-/// Returns the settings of the environment, if it names the tables (`USERS_TABLE` and the others).
-/// Otherwise returns the settings of the data folder, and opens the folder unless another process
-/// has it open.
+/// Returns the settings of the environment, if it names the tables (`USERS_TABLE` and the other
+/// four). Otherwise returns the settings of the data folder, and opens the folder unless another
+/// process has it open.
 async fn settings(data: &Path) -> Result<(Settings<'static>, Option<Dynamo>), String> {
     if std::env::var("USERS_TABLE").is_ok_and(|table| !table.is_empty()) {
         return Ok((Settings::from_env(), None));

@@ -155,7 +155,7 @@ pub fn environment_of(
     Some(match name {
         "DYNAMODB_ENDPOINT" => dynamodb.to_owned(),
         "SIGNING_SECRET" => secret.to_owned(),
-        // People read the output of the emulators, so it has no metrics.
+        // Write no metrics, because people read the output of the emulators.
         "METRICS_NAMESPACE" => String::new(),
         // All local clients have the same address.
         "LOGIN_FAILURES_PER_ADDRESS" | "REGISTRATIONS_PER_ADDRESS" => "0".to_owned(),
@@ -178,8 +178,8 @@ pub fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> 
         let mut variables = Map::new();
         for function in &template.functions {
             for name in function.environment.keys() {
-                // Functions share these variables, so the first function's value counts. For
-                // `AI_TIMEOUT_SECONDS` that is the value of `chat`, which is the shortest.
+                // Functions share these variables, so the first function's value counts. The first
+                // value of `AI_TIMEOUT_SECONDS` is that of `chat`, which is the shortest.
                 if variables.contains_key(name) {
                     continue;
                 }

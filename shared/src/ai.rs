@@ -107,7 +107,7 @@ impl Ai {
     }
 
     /// Asks the providers for an answer and waits at most `patience`. Each provider gets an equal
-    /// share of that time to begin its answer. A listener receives each piece immediately. At the
+    /// share of this time to begin an answer. A listener receives each piece immediately. At the
     /// end of the time or at the maximum length, the delivered text becomes the answer, [cut
     /// off](CutReason). When `stop` completes, the connection to the provider is closed, and the
     /// delivered text also becomes the answer.
@@ -171,8 +171,8 @@ impl Ai {
                         cause = failure.cause(),
                         "the AI has not answered"
                     );
-                    // Keep the earlier failure, because a busy provider may support what its backup
-                    // refuses.
+                    // Keep the failure of an earlier provider: a busy provider may support a prompt
+                    // that its backup refuses.
                     last = match last {
                         Some(earlier) if failure.is_refusal() && !earlier.is_refusal() => {
                             Some(earlier)

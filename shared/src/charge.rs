@@ -1,5 +1,5 @@
 //! Charging a chat. A chat's credits are reserved before the AI is called, and then spent with the
-//! answer or returned. docs/internals/money.md explains why this is correct whatever fails.
+//! answer or returned. docs/internals/money.md explains why balances stay correct whatever fails.
 
 mod request;
 
@@ -429,8 +429,8 @@ fn remembered(newest_first: Vec<Chat>, room: usize) -> Vec<Turn> {
     last.iter().flat_map(Chat::turns).filter(|turn| !turn.is_blank()).collect()
 }
 
-/// Returns the stored result of an earlier request with this idempotency key. `None` if no such
-/// request has finished. Writes nothing, and doesn't call the AI.
+/// Returns the stored result of an earlier request with this idempotency key. `None` if no earlier
+/// request with the key has finished. Writes nothing, and doesn't call the AI.
 async fn finished(app: &App, caller: &Credential, key: &RequestKey) -> Result<Option<Box<Chat>>> {
     let Some(record) = app.store.record(&key.id, app.clock.seconds()).await? else {
         return Ok(None);

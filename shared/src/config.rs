@@ -44,15 +44,15 @@ pub struct EdgeConfig {
     pub allowed_origins: Vec<String>,
 }
 
-/// The settings of accounts, JWTs and charges. On AWS, `template.yaml` sets them. The local server
-/// uses the template's defaults.
+/// The settings of accounts, JWTs and charges. On AWS, `template.yaml` defines these settings. The
+/// local server uses the template's defaults.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The names of the five tables.
     pub tables: Tables,
     /// `DYNAMODB_ENDPOINT`: the URL of DynamoDB. `None` for the AWS endpoint.
     pub dynamodb_endpoint: Option<Endpoint>,
-    /// `TOKEN_ISSUER`: the `iss` of every JWT. The `aud` of every JWT begins with it.
+    /// `TOKEN_ISSUER`: the `iss` of every JWT. The `aud` of every JWT begins with this name.
     pub issuer: String,
     /// `SESSION_SECONDS`: how long a session is valid, with its refresh tokens and its long-lived
     /// `token`.

@@ -211,8 +211,8 @@ struct CurrentKey {
     key: Arc<SigningKey>,
     /// The second at which the secret was read.
     read_at: u64,
-    /// True if the public key is known to be in the table. Before that, no JWT must be signed,
-    /// because no function could verify the JWT.
+    /// True if the public key is known to be in the table. Until the public key is in the table, no
+    /// JWT must be signed, because no function could verify the JWT.
     published: bool,
 }
 
@@ -302,8 +302,8 @@ impl Signer {
             .map_err(|error| Error::Internal(error.to_string()))
     }
 
-    /// Reads the secret again if five minutes have passed. If that fails, the current signing key
-    /// stays in use, and the secret is read again a minute later.
+    /// Reads the secret again if five minutes have passed. If the secret can't be read, the current
+    /// signing key stays in use, and the secret is read again a minute later.
     async fn renew(&self) {
         let now = self.clock.seconds();
         if now < self.current().read_at + KEPT {

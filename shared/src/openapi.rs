@@ -1,7 +1,8 @@
 //! The parts of the OpenAPI document that several endpoints share: texts with their limits,
 //! parameters and failures. The limits are the same constants that the code checks.
 //!
-//! Only the function `openapi` uses this module. The linker removes it from all other binaries.
+//! Only the function `openapi` uses this module. The linker removes the module from all other
+//! binaries.
 
 use serde_json::{Value, json};
 use std::borrow::Cow;

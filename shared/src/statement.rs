@@ -81,7 +81,7 @@ pub struct Period {
 
 /// A page of a statement: some ledger entries, and the balance after the first of them.
 pub struct Statement {
-    /// The account, read together with the entries.
+    /// The account, which was read together with the entries.
     pub account: Account,
     balance: i64,
     entries: Vec<Entry>,
@@ -95,7 +95,7 @@ pub struct Statement {
 
 /// Ledger entries as they were read, newest first.
 struct Rows {
-    /// The account, read together with the entries.
+    /// The account, which was read together with the entries.
     account: Account,
     /// The balance after the first entry.
     balance: i64,
@@ -185,7 +185,7 @@ impl Rows {
     }
 
     /// Reads the newest rows, and the balance after the newest one. Reads the account before and
-    /// after the rows; if it has changed, reads both again.
+    /// after the rows. If the account has changed, reads the rows and the account again.
     async fn newest(app: &App, owner: StatementOwner<'_>, count: usize) -> Result<Self> {
         let mut before = owner.known(app).await?;
         for _ in 0..READINGS {
@@ -234,8 +234,9 @@ fn before(entries: &[Entry], balance: i64) -> i64 {
 
 impl Statement {
     /// Reads the page of the statement that `paging` asks for. The cursor in `paging` may still be
-    /// forged. Rows after the days of `period` count only for the balance. If there are many such
-    /// rows, the page has no rows. Reads the rows' messages only if `with_messages`.
+    /// forged. Rows from after the days of `period` are read only to compute the balance. If there
+    /// are many of these newer rows, the page has no rows. Reads the rows' messages only if
+    /// `with_messages`.
     ///
     /// # Errors
     /// The errors of reading the account; [`Error::InvalidCursor`]; [`Error::Unavailable`] if the

@@ -270,7 +270,7 @@ pub struct Conversation<'a> {
     /// The id of the conversation's first message.
     #[schema(format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     id: &'a str,
-    /// The title. Initially it is the beginning of the first message.
+    /// The title. Initially the title is the beginning of the first message.
     #[schema(examples("Hello!"))]
     title: &'a str,
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.966Z"))]

@@ -18,7 +18,7 @@ struct Body {
     all: Option<bool>,
 }
 
-/// Updates the account and deletes the session, both at the same time. Idempotent.
+/// Updates the account and deletes the session at the same time. Idempotent.
 #[utoipa::path(
     post,
     path = super::path::logout,

@@ -87,7 +87,7 @@ fn asset(version: &str, name: &str) -> Reply {
     Ok(response)
 }
 
-/// Returns a file of the releases that kept all files in one folder, by its name. A page of such a
+/// Returns a file of the releases that kept all files in one folder, by its name. A page of an old
 /// release may still be open, and may load further scripts of its release. A current script would
 /// import current modules, which don't share the session with the page's older modules. Libraries
 /// are served in their current version.

@@ -2,11 +2,11 @@
 //! ([3.1](https://spec.openapis.org/oas/v3.1.1.html)).
 //!
 //! Out: every route with its fields, limits, replies, headers and failures under the current
-//! settings. Each endpoint's file describes that endpoint, above its `handle`. This file adds what
-//! is common to all endpoints or can be derived. Three extensions in the endpoints' descriptions
-//! are instructions for this file, which removes them from the document: `x-fails` lists an
-//! endpoint's failures, `x-form` says that its body may also be a form, and `x-narrow` adds
-//! constraints to its body.
+//! settings. Each endpoint's file describes that endpoint, above its `handle`. This file adds the
+//! parts that are common to all endpoints or can be derived. Three extensions in the endpoints'
+//! descriptions are instructions for this file, which removes them from the document: `x-fails`
+//! lists an endpoint's failures, `x-form` says that its body may also be a form, and `x-narrow`
+//! adds constraints to its body.
 
 mod header;
 

@@ -50,8 +50,8 @@ pub struct Dynamo {
     /// The random secret that signing keys were derived from at the start. A data folder keeps the
     /// secret for the next run.
     pub secret: String,
-    /// The `SIGNING_SECRET` of functions on this machine. With a data folder, this is the URL of
-    /// the secret's file; without a folder, the secret itself.
+    /// The `SIGNING_SECRET` of functions on this machine. The value is the URL of the secret's file
+    /// if there is a data folder, otherwise the secret itself.
     pub signing_secret: String,
     stop: oneshot::Sender<()>,
     server: JoinHandle<()>,
@@ -262,7 +262,7 @@ impl Folder {
         Ok(Self { path: path.to_owned(), lock })
     }
 
-    /// Returns the folder's secret. The first run creates it.
+    /// Returns the folder's secret, which the first run creates.
     fn secret(&self) -> Result<String, String> {
         let path = self.path.join(SECRET);
         match read_own(&path) {
@@ -373,7 +373,7 @@ pub fn make_private_folder(path: &Path) -> std::io::Result<()> {
         use std::os::unix::fs::PermissionsExt;
         let mode = fs::metadata(path)?.permissions().mode();
         // A folder with the sticky bit, such as /tmp, is shared by all users and stays open. The
-        // files in it are private nevertheless.
+        // files of the data folder are private nevertheless.
         if mode & 0o077 != 0 && mode & 0o1000 == 0 {
             fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
         }

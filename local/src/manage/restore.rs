@@ -13,7 +13,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::manage::{connect, counted, sentence};
 
 /// Ends in the restored tables all accounts, sessions, keys and links that were ended after
-/// `second`. `deleted` names a file with the ids of the accounts that were deleted since then.
+/// `second`. `deleted` names a file with the ids of the accounts that were deleted after `second`.
 /// `messages` also deletes the chats that are missing from the newer tables.
 ///
 /// # Errors

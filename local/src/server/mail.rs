@@ -167,7 +167,7 @@ impl Postman {
         Ok(items.iter().filter_map(|item| item.get("pk")?.as_s().ok().cloned()).collect())
     }
 
-    /// Delivers an outgoing e-mail. Shows it once its item is deleted from the outbox.
+    /// Delivers an outgoing e-mail. Shows the e-mail once its item is deleted from the outbox.
     async fn carry(&mut self, key: String) {
         let sent = mail::work(self.mailing.clone(), key).boxed();
         if let Err(error) = traced(&self.mailing, ("mail", "datasource"), sent).await {

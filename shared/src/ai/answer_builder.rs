@@ -12,7 +12,7 @@ use crate::ai::{Answer, Failure, Prompt};
 use crate::values::{CutReason, ToolCall, Usage};
 
 /// The size in bytes above which a prompt is charged even if its streamed answer is stopped before
-/// it begins. Pictures count as they do for the price.
+/// it begins. For this size, a picture counts as many bytes as for the price.
 const LONG_PROMPT: usize = 32_768;
 
 /// A piece of a streamed answer.

@@ -61,7 +61,8 @@ struct Choice {
 #[derive(Deserialize)]
 struct Message {
     content: Option<String>,
-    /// The model's explanation if it refuses to answer. OpenAI sends it if the answer has a schema.
+    /// The model's explanation if it refuses to answer. OpenAI sends this explanation if the answer
+    /// has a schema.
     refusal: Option<String>,
     tool_calls: Option<Vec<Call>>,
 }
@@ -69,7 +70,7 @@ struct Message {
 /// A function call, or a part of one.
 #[derive(Deserialize)]
 struct Call {
-    /// The number of the call. Whole replies and some servers omit it.
+    /// The number of the call. Whole replies have no number, and some servers omit the number.
     index: Option<u64>,
     id: Option<String>,
     function: Option<Function>,
@@ -208,7 +209,7 @@ fn broken(error: &(dyn std::error::Error + 'static), cause: &str) -> Failure {
     if is_long { Failure::Cut(CutReason::Length) } else { Failure::failed(cause) }
 }
 
-/// Reads a reply or a chunk. Returns true if it is the last one.
+/// Reads a reply or a chunk. Returns true if the chunk is the last one.
 fn take(json: &[u8], builder: &mut AnswerBuilder<'_>) -> Result<bool, Failure> {
     // The log must not contain the content of the JSON.
     let completion: Completion = serde_json::from_slice(json)

@@ -247,8 +247,8 @@ pub fn base_url(req: &Request) -> Option<String> {
     (!domain.is_empty() && domain.bytes().all(is_name)).then(|| format!("https://{domain}{base}"))
 }
 
-/// Returns the time until the invocation's deadline in the Lambda context. A past deadline is
-/// ignored, because emulators report such deadlines.
+/// Returns the time until the invocation's deadline in the Lambda context. A deadline in the past
+/// is ignored, because emulators report wrong deadlines.
 pub fn time_left(req: &Request, now_ms: u64) -> Duration {
     let deadline = req.lambda_context_ref().map_or(0, |context| context.deadline);
     deadline.checked_sub(now_ms).map_or(UNLIMITED, Duration::from_millis)

@@ -78,7 +78,7 @@ impl Store {
     }
 
     /// Reads the items with these ids and returns them in the same order, strongly consistent.
-    /// `kind` is the prefix of their keys. Skips deleted items.
+    /// `kind` is the prefix of the items' keys. Skips deleted items.
     pub(in crate::store) async fn with_ids<T: DeserializeOwned>(
         &self,
         kind: &str,

@@ -67,8 +67,8 @@ pub struct Span {
 }
 
 impl Span {
-    /// Returns the position of the newest item in these days. `None` if that is the newest item of
-    /// all.
+    /// Returns the position of the newest item in these days. `None` if the newest item of all may
+    /// be in these days.
     pub(in crate::store) fn begin(self, now: u64) -> Option<Place> {
         let end = self.last.map(|last| last.after(1).begins()).filter(|end| *end <= now)?;
         Some(Place::Before(least_id(end)))

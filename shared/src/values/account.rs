@@ -42,7 +42,8 @@ pub struct Account {
     /// The id of the idempotency key that the registration used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// An identifier of the network that the account was registered from. `None` if it is unknown.
+    /// An identifier of the network that the account was registered from. `None` if the network is
+    /// unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub home: Option<String>,
     /// The account's role.

@@ -165,7 +165,7 @@ pub struct Chat {
     /// True if the user stopped the answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
-    /// The numbers of model tokens. Older chats may lack them.
+    /// The numbers of model tokens. Older chats may lack these numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// The price that the user paid for the chat.

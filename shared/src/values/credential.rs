@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use crate::values::{AccessToken, Account, Role, StoredApiKey};
 
 /// A valid credential. Only the store knows whether the account still accepts the credential: see
-/// [`Credential::admits`]. The write that places a hold makes the same check.
+/// [`Credential::admits`]. The write that places a hold also checks this.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// An access token, which becomes invalid when its session ends.

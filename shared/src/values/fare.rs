@@ -1,5 +1,5 @@
-//! The price of a chat. The price is computed once, before its credits are reserved. From then on
-//! the hold stores the price.
+//! The price of a chat. The price is computed once, before its credits are reserved. After the
+//! reserve, the hold stores the price.
 
 use crate::Credits;
 

@@ -6,8 +6,7 @@ use super::{Account, Session};
 pub(crate) const LEEWAY: u64 = 60;
 
 /// An access token with a valid signature and valid times. Only the store knows whether the account
-/// still accepts the token: see [`AccessToken::admits`]. A write's condition can also make this
-/// check.
+/// still accepts the token: see [`AccessToken::admits`]. A write's condition can also check this.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessToken {
     /// The account's id.
@@ -64,8 +63,8 @@ pub struct RefreshToken {
     /// The second at which the refresh token ends.
     pub ends: u64,
     /// A hash of the key of the page's origin, for a page that keeps the refresh token in a cookie.
-    /// The refresh token is invalid without that key. `None` for clients without cookies, and for
-    /// pages that were loaded before keys existed.
+    /// The refresh token is invalid without the page's key. `None` for clients without cookies, and
+    /// for pages that were loaded before keys existed.
     pub origin: Option<String>,
 }
 

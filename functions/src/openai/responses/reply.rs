@@ -171,7 +171,7 @@ struct TextOptions<'a> {
     format: TextFormat<'a>,
 }
 
-/// The format of an answer. With `json_schema`, it includes the schema.
+/// The format of an answer. A `json_schema` format includes the schema.
 #[derive(Default, Serialize, ToSchema)]
 #[schema(as = ResponseFormatOption)]
 struct TextFormat<'a> {

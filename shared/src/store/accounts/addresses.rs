@@ -64,11 +64,11 @@ pub enum Verifier<'a> {
 }
 
 impl Store {
-    /// Changes the profile of the caller's account. `account` is that account, as just read. A new
-    /// address replaces the old address at once, unverified, and the old address becomes free. If
-    /// another account claims the new address without having verified it, the address stays pending
-    /// until its owner opens the link in the e-mail. The new address, pending or not, gets an
-    /// e-mail with a link, and the old address gets a notice. Idempotent.
+    /// Changes the profile of the caller's account. `account` is the caller's account, as just
+    /// read. A new address replaces the old address at once, unverified, and the old address
+    /// becomes free. If another account claims the new address without having verified it, the
+    /// address stays pending until its owner opens the link in the e-mail. The new address, pending
+    /// or not, gets an e-mail with a link, and the old address gets a notice. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::EmailTaken`] if another account has verified the address, and
@@ -119,8 +119,8 @@ impl Store {
             };
             if refusals.has(0) {
                 // Either the account has changed since it was read, or this change was applied and
-                // only its reply was lost. In the second case the next round finds nothing to
-                // change.
+                // only its reply was lost. If only the reply was lost, the next round finds nothing
+                // to change.
                 let current = self.account_named(&caller.name).await?;
                 account = caller.admits(current).ok_or(StoreError::NotAccepted)?;
                 if !patience.lasts().await {
@@ -376,7 +376,8 @@ impl Store {
         )
     }
 
-    /// Removes the address from the account that made this claim. `None` if that account is gone.
+    /// Removes the address from the account that made this claim. `None` if the account was
+    /// deleted.
     async fn strip_address(&self, claim: &Claim) -> Result<Option<Write>> {
         let Some(holder) = self.account_of_claim(claim).await? else { return Ok(None) };
         Ok(Some(

@@ -1,5 +1,5 @@
-//! Deletion of accounts. One transaction ends an account, and background runs erase its data later,
-//! however much there is.
+//! Deletion of accounts. One transaction ends an account, and background runs erase the account's
+//! data later, however large it is.
 //!
 //! The transaction turns the account into a tombstone, which no list of users shows. The sparse
 //! index `erasing` has the tombstone under the second of its next inspection. [`Store::erase`]
@@ -285,7 +285,8 @@ impl Store {
             .consistent_read(true)
             .projection_expression("user_id, chat_id")
             .send();
-        // The index may lag by a moment. The tombstone remains for a day, which is long enough.
+        // The index may lag by a moment. Items that it doesn't show yet are erased later, because
+        // the tombstone remains for a day.
         let others =
             of_user(&self.tables.tokens).index_name("by_user").projection_expression("pk").send();
         let (chats, others) = tokio::join!(chats, others);
@@ -326,8 +327,8 @@ impl Store {
         }
     }
 
-    /// Sets the second of the account's next inspection. `false` if that second has changed since
-    /// the read.
+    /// Sets the second of the account's next inspection. `false` if the second has changed since it
+    /// was read.
     async fn look_again(&self, account: &Account, look: u64, at: u64) -> Result<bool> {
         let again = Write::update(&self.tables.users, pk(&account.pk), "SET erasing = :at")
             .condition("id = :id AND erasing = :look")

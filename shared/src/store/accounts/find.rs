@@ -80,7 +80,7 @@ impl Store {
         Ok(meant)
     }
 
-    /// Returns the account that made the claim. `None` if that account is gone.
+    /// Returns the account that made the claim. `None` if the account was deleted.
     pub(in crate::store) async fn account_of_claim(
         &self,
         claim: &Claim,

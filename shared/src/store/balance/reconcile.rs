@@ -27,9 +27,9 @@ struct Book {
 }
 
 impl Store {
-    /// Completes or undoes what was in progress when the tables were restored to `second`. Stored
-    /// chats without a ledger entry get an entry, all holds end, and the account gets the numbers
-    /// of its ledger. Returns descriptions of the repairs. Idempotent.
+    /// Completes or undoes the transactions that the restore to `second` has split. Stored chats
+    /// without a ledger entry get an entry, all holds end, and the account gets the numbers of its
+    /// ledger. Returns descriptions of the repairs. Idempotent.
     ///
     /// No function can settle the holds anymore, because their leases ended while the tables were
     /// restored.

@@ -52,8 +52,8 @@ struct ChatSearchPage<'f> {
 }
 
 impl ChatSearchPage<'_> {
-    /// Adds the chat if the filter accepts it. Breaks once the page is complete, with the position
-    /// of the next page if there may be one.
+    /// Adds the chat if the filter accepts it. Breaks with the position of the next page once the
+    /// page is complete, or without a position if no page can follow.
     fn consider(&mut self, chat: Chat) -> ControlFlow<Option<Place>> {
         if chat.chat_id < self.least {
             return ControlFlow::Break(None);

@@ -124,8 +124,8 @@ impl Store {
             .map(|pk| Label::from_cursor(pk, &prefix).ok_or(StoreError::InvalidPosition))
             .transpose()?;
         let from = after.as_ref().map_or(prefix.as_str(), |after| &after.label);
-        // Read two more labels: one may be the label after which the page begins, and the other
-        // shows whether there are more.
+        // Read two more labels: the label after which the page begins, and a label that shows
+        // whether there are more.
         let lanes = self.label_lanes(from, &format!("{prefix}{LAST}"), count + 2).await?;
         let found = lanes.into_iter().flat_map(|lane| lane.items.unwrap_or_default());
         let mut labels: Vec<Label> = found.map(from_item).collect::<Result<_>>()?;
