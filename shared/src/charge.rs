@@ -32,7 +32,7 @@ pub use self::request::{AnswerForm, Body, Context, NewChat, RequestKey, conversa
 const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
 
 /// How long a lease lasts after the function's time has ended, in seconds. The function's last
-/// write may be in flight that long.
+/// write may still be in flight during this time.
 const LEASE_AFTER: u64 = 30;
 
 /// The failures that sending a message can have, in addition to the failures of every request.

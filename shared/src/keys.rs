@@ -242,7 +242,7 @@ impl Signer {
     }
 
     /// Publishes the public key without ending the earlier public keys. The first function that
-    /// signs with the new signing key ends the earlier ones.
+    /// signs with the new signing key ends the earlier public keys.
     pub async fn announce(&self, store: &Store) -> Result<()> {
         let key = self.current().key;
         Ok(store.publish_key(&key.kid, &key.x, self.clock.seconds()).await?)

@@ -195,9 +195,9 @@ pub fn document(stated: &DocumentSettings, base: &str) -> Result<Value> {
 /// Simplifies schemas for generators of clients, without changing their meaning.
 ///
 /// Most generators support `enum` better than `const`. An `anyOf` beside `properties` makes
-/// generators lose the properties, so its cases become nested `if`s: the last case must apply if no
-/// earlier one does. OpenAPI Generator fails on an object or null with unknown fields, unless a
-/// schema allows such fields explicitly.
+/// generators lose the properties, so the cases of the `anyOf` become nested `if`s: the last case
+/// must apply if no earlier case applies. OpenAPI Generator fails on an object or null with unknown
+/// fields, unless a schema allows such fields explicitly.
 fn simplify(part: &mut Value) {
     match part {
         Value::Object(fields) => {

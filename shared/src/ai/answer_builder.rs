@@ -170,7 +170,7 @@ impl<'l> AnswerBuilder<'l> {
         if fits.len() < arguments.len() { Err(Failure::Cut(CutReason::Length)) } else { Ok(()) }
     }
 
-    /// Begins a call and returns its index. A call without an id from the provider gets a new one.
+    /// Begins a call and returns its index. A call without an id from the provider gets a new id.
     fn begin(&mut self, number: u64, id: &str, name: &str) -> Result<usize, Failure> {
         let id = match id {
             "" => format!("call_{}", Uuid::new_v4().simple()),

@@ -114,7 +114,7 @@ impl OpenAi {
     }
 
     /// Opens a connection for the next request. The server's reply is ignored. If the server can't
-    /// be reached, the next request reports that.
+    /// be reached, the next request reports the failure.
     pub async fn open(&self) {
         if let Ok(head) = Request::head(&self.base).body(SdkBody::empty()) {
             let _ = self.http.request(head).await;

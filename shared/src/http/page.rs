@@ -9,7 +9,7 @@ use crate::http::cursor::{UnverifiedCursor, seal};
 use crate::values::Account;
 use crate::{Error, Result};
 
-/// The number of items on a page if the request doesn't set it.
+/// The number of items on a page if the request has no `limit`.
 pub(crate) const PAGE: usize = 20;
 
 /// The maximum number of items on a page.

@@ -25,8 +25,8 @@ pub use stop::StopOutcome;
 
 use crate::values::Account;
 
-/// How long a hold's id stays closed after its chat, in seconds. Later than this, no copy of the
-/// reserve can arrive.
+/// How long a hold's id stays closed after its chat, in seconds: until no copy of the reserve can
+/// arrive anymore.
 const CLOSED: u64 = 60;
 
 /// The maximum number of outdated closed ids that one write removes. DynamoDB limits an expression

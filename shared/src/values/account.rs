@@ -163,8 +163,8 @@ impl Account {
 
     /// Returns the account with `address` as its verified address. `None` if the owner hasn't
     /// entered `address`. The first verification of an address starts a new epoch and invalidates
-    /// everything that was created earlier, because another person may have registered the address
-    /// before.
+    /// all sessions, API keys and links that were created before, because another person may have
+    /// registered the address.
     pub(crate) fn proving(&self, address: &str) -> Option<Self> {
         let is_it = |wanted: &Option<String>| {
             wanted.as_deref().is_some_and(|wanted| key(wanted) == key(address))

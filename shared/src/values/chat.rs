@@ -213,8 +213,8 @@ impl Chat {
         Self { conversation, thread, ..self }
     }
 
-    /// Returns the chat's parent as [`ParentChat::word`] writes it. `None` if the chat follows the
-    /// newest older chat that also has no explicit parent.
+    /// Returns the chat's parent as [`ParentChat::word`] writes it. `None` for a chat in the main
+    /// line.
     pub fn after(&self) -> Option<&str> {
         self.thread.as_deref().and_then(word_of_place)
     }

@@ -6,7 +6,7 @@ use super::{Account, Session};
 pub(crate) const LEEWAY: u64 = 60;
 
 /// An access token with a valid signature and valid times. Only the store knows whether the account
-/// still accepts the token: see [`AccessToken::admits`]. A write's condition can also check this.
+/// still accepts the token. [`AccessToken::admits`] or a write's condition checks the account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessToken {
     /// The account's id.

@@ -6,8 +6,8 @@
 //! leave the system without an administrator. The deletion of an administrator's own account checks
 //! the item `admins`, which holds the ids of active administrators and is written whenever an
 //! administrator is added or removed. Every id in the item belongs to an active administrator.
-//! Administrators from before the item existed may be missing until a deletion searches for all of
-//! them.
+//! Administrators from before the item existed may be missing from it until a deletion searches for
+//! all administrators.
 
 use std::collections::BTreeSet;
 

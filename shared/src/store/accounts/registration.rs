@@ -65,7 +65,7 @@ impl NewAccount {
     /// Builds the account, with a new id.
     pub fn open(&self, clock: &Clock) -> Account {
         let id = clock.id().to_string();
-        // Use the time in the id, because lists search by it.
+        // Use the time in the id, because lists search by the id.
         let created = millis_of(&id).unwrap_or_else(|| clock.millis());
         Account {
             pk: account_pk(self.name.key()),

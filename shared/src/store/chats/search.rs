@@ -103,8 +103,8 @@ impl Store {
         Ok((page.found, place))
     }
 
-    /// Reads this number of chats. Continues with the position of further chats, or breaks with the
-    /// position of the next page if there is one.
+    /// Reads this number of chats. If the page isn't complete, continues with the position of
+    /// further chats. Otherwise breaks with the position of the next page.
     async fn search_from(
         &self,
         user: Option<&str>,

@@ -60,8 +60,8 @@ pub struct ReapplyInput<'a> {
 pub struct ReapplyReport {
     /// The number of accounts that were deleted.
     pub deleted: usize,
-    /// The number of accounts that come back, because the newer table lacks them although no user
-    /// has deleted them.
+    /// The number of restored accounts that are kept although the newer table lacks them, because
+    /// no user deleted these accounts.
     pub returned: usize,
     /// The ids and usernames of accounts that the newer table lacks and that may have been deleted
     /// or lost. These accounts were left unchanged.
