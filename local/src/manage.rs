@@ -1,5 +1,5 @@
 //! The commands of administrators, for the store of the environment or of a data folder. Each
-//! command returns a sentence for the terminal, or fails with one.
+//! command returns a sentence for the terminal, or fails with such a sentence.
 
 pub mod restore;
 

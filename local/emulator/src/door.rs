@@ -213,7 +213,7 @@ async fn read_pieces(body: Body, keep: usize, most: usize) -> Result<Bytes, Body
     Ok(kept.freeze())
 }
 
-/// Returns the name and the port in the `Host` header. `None` if it is missing, repeated or
+/// Returns the name and the port in the `Host` header. `None` if the header is missing, repeated or
 /// invalid.
 ///
 /// Each server accepts only certain hosts, as a defence against DNS rebinding: an attacker can make

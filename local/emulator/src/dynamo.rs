@@ -373,7 +373,7 @@ pub fn make_private_folder(path: &Path) -> std::io::Result<()> {
         use std::os::unix::fs::PermissionsExt;
         let mode = fs::metadata(path)?.permissions().mode();
         // A folder with the sticky bit, such as /tmp, is shared by all users and stays open. The
-        // files of the data folder are private nevertheless.
+        // data folder's files are private even in such a folder.
         if mode & 0o077 != 0 && mode & 0o1000 == 0 {
             fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
         }

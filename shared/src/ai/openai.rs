@@ -258,7 +258,7 @@ async fn refused(status: u16, body: hyper::body::Incoming, prompt: &Prompt) -> F
     Failure::refused(&refusal::words(body).await, prompt, &format!("status {status}"))
 }
 
-/// Returns the server's numbers of model tokens. `None` unless they are whole numbers.
+/// Returns the server's numbers of model tokens. `None` unless the numbers are whole numbers.
 fn usage(counted: &Value) -> Option<Usage> {
     let count = |name: &str| u32::try_from(counted.get(name)?.as_u64()?).ok();
     Some(Usage {

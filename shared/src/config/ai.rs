@@ -31,7 +31,7 @@ pub struct AiConfig {
     /// bytes.
     pub prompt_limit: usize,
     /// `PRICED_BYTES`: the number of bytes in a prompt under `/v1` that the price of one chat pays
-    /// for. Each further started block of this size costs the price again.
+    /// for. A longer prompt costs the price once for each started block of this size.
     pub priced_bytes: usize,
     /// `REFUNDS_PER_DAY`: the number of an account's chats per day that are refunded although the
     /// AI may have worked on them. A long prompt that costs the price several times counts as

@@ -21,8 +21,8 @@ use crate::{Error, Result};
 /// # Errors
 /// Returns [`Error::UnsupportedMediaType`].
 pub fn require_json(req: &Request) -> Result<()> {
-    // Pages of other origins can send a body without a preflight if it has no content type or one
-    // of a few simple ones.
+    // Pages of other origins can send a body without a preflight if the body has no content type or
+    // one of a few simple content types.
     let is_json = |essence: String| {
         essence == "application/json"
             || (essence.starts_with("application/") && essence.ends_with("+json"))
@@ -206,7 +206,8 @@ pub fn escaped(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// Returns the path parameter `id` as a hyphenated lower-case UUID. `None` if it isn't a UUID.
+/// Returns the path parameter `id` as a hyphenated lower-case UUID. `None` if the parameter isn't a
+/// UUID.
 pub fn path_id(req: &Request) -> Option<String> {
     id(path_parameter(req, "id"))
 }

@@ -127,7 +127,8 @@ impl Store {
             let keys = keys.map_err(|error| StoreError::Internal(error.to_string()))?;
             let read = self.client.batch_get_item().request_items(table, keys).send().await?;
             found.extend(read.responses.into_iter().flatten().flat_map(|(_, items)| items));
-            // A busy table, or one with large items, may return only some items and name the rest.
+            // A busy table, or a table with large items, may return only some items. The reply then
+            // names the keys of the other items.
             wanted = read
                 .unprocessed_keys
                 .into_iter()

@@ -83,8 +83,8 @@ impl Title {
     }
 }
 
-/// The parent of a chat that doesn't just continue its conversation, because the user has edited a
-/// message or asked for another answer to it.
+/// The parent of a chat that begins a branch, because the user has edited an earlier message or
+/// asked for another answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ParentChat {
     /// No chat: the chat is another beginning of the conversation.

@@ -78,7 +78,7 @@ impl Username {
         Ok(name)
     }
 
-    /// Returns the username as an e-mail address. `None` if it isn't an address.
+    /// Returns the username as an e-mail address. `None` if the username isn't an e-mail address.
     pub fn address(&self) -> Option<Email> {
         Email::choose(&self.shown).ok()
     }

@@ -133,8 +133,8 @@ impl Store {
         }
     }
 
-    /// Changes the role and state if they are still as in `seen`. The epoch rises, so a late copy
-    /// of the write changes nothing.
+    /// Changes the role and state, if the account still has the role and state in `seen`. The epoch
+    /// rises, so a late copy of the write changes nothing.
     fn set_standing(&self, seen: &Account, after: &Account) -> Write {
         Write::update(
             &self.tables.users,

@@ -66,8 +66,8 @@ impl Store {
         let claim = Write::update(&self.tables.users, address, "SET verified = :true")
             .condition("id = :id")
             .values([(":true", flag(true)), (":id", s(&link.user_id))]);
-        // First assume that the address was verified before; if it wasn't, the refusal returns the
-        // account.
+        // First assume that the address was verified before. If the address wasn't verified, the
+        // refusal returns the account.
         let mut unproven: Option<Account> = None;
         loop {
             let new_password = |expression: &str| {

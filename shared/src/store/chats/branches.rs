@@ -121,7 +121,7 @@ impl Stretch {
     fn is_end_of_main_line(&self, parent: Option<&str>) -> bool {
         match self.chats.iter().find(|chat| chat.after.is_none()) {
             Some(end) => parent == Some(end.id.as_str()),
-            // The main line ends outside the stretch, unless it has no chat.
+            // The main line ends outside the stretch, unless the main line has no chat.
             None => parent.is_none() && !self.more,
         }
     }

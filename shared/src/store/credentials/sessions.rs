@@ -116,7 +116,7 @@ impl Store {
         })
     }
 
-    /// Returns a session. `None` if it has ended, or the id is malformed.
+    /// Returns a session. `None` if the session has ended, or the id is malformed.
     pub async fn session(&self, id: &str) -> Result<Option<Session>> {
         if !is_id(id) {
             return Ok(None);

@@ -111,7 +111,7 @@ enum Admission {
 }
 
 impl Count {
-    /// Returns how the next attempt is admitted. `None` if it is refused.
+    /// Returns how the next attempt is admitted. `None` if the next attempt is refused.
     fn admission(&self, pace: Pace, now: u64) -> Option<Admission> {
         if self.forgotten <= now {
             Some(Admission::Afresh)
