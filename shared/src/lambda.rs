@@ -254,7 +254,7 @@ impl From<Failed> for Diagnostic {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct StreamEvent {
-    /// The records. Each is parsed separately as a [`StreamRecord`].
+    /// The records. Each record is parsed separately as a [`StreamRecord`].
     records: Vec<Value>,
 }
 

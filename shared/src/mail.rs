@@ -124,8 +124,8 @@ enum Fault {
     /// The e-mail's text or recipient. No attempt will succeed, for example if the address has
     /// non-ASCII characters before its `@`.
     Mail,
-    /// The configuration or the status of the AWS account. All other e-mails fail for the same
-    /// reason.
+    /// The configuration or the status of the AWS account. Until an operator changes it, all
+    /// e-mails fail.
     Operator,
     /// Throttling, or a failure of SES or the network. A later attempt may succeed.
     Moment,

@@ -27,14 +27,14 @@ pub enum Kind {
     Chat,
     /// An adjustment of a balance.
     Adjustment,
-    /// One of many grants that an administrator previewed together. Its idempotency key is the
-    /// account's id, and the key's owner is the preview's id.
+    /// One of many grants that an administrator previewed together. A previewed grant's idempotency
+    /// key is the account's id, and the key's owner is the preview's id.
     Grant,
-    /// A grant of the same amount to the same account for the same reason. Its idempotency key is
-    /// the account's id, and the key's owner is the amount with the reason.
+    /// A grant of the same amount to the same account for the same reason. The grant's idempotency
+    /// key is the account's id, and the key's owner is the amount with the reason.
     SameGrant,
-    /// A refund of a chat. Its idempotency key is the chat's id, and the key's owner is the
-    /// account's id.
+    /// A refund of a chat. The refund's idempotency key is the chat's id, and the key's owner is
+    /// the account's id.
     Refund,
     /// A registration.
     Registration,

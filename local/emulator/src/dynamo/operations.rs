@@ -84,7 +84,7 @@ operations! {
     "UpdateTimeToLive" => update_time_to_live,
 }
 
-/// Describes a stream. The id of its only shard has the form of
+/// Describes a stream. The id of a stream's only shard has the form of
 /// [DynamoDB's](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_Shard.html)
 /// shard ids: 28 to 65 characters, which AWS's SDKs check before they send an id. The database's
 /// own id contains the table's name, so it may be shorter or longer.
