@@ -28,7 +28,8 @@ pub use traces::TraceConfig;
 pub struct LogConfig {
     /// `LOG_LEVEL`: the least severe level that is logged. Levels below `info` aren't compiled in.
     pub level: Level,
-    /// `METRICS_NAMESPACE`: the namespace of the metrics. If it isn't set, no metrics are written.
+    /// `METRICS_NAMESPACE`: the namespace of the metrics. Without this setting, no metrics are
+    /// written.
     pub metrics: Option<String>,
 }
 
@@ -100,13 +101,13 @@ pub struct AccountConfig {
 /// The settings of the function that sends e-mail.
 #[derive(Clone, Debug)]
 pub struct MailConfig {
-    /// `MAIL_FROM`: the sender's address. If it isn't set, no e-mail is sent.
+    /// `MAIL_FROM`: the sender's address. Without this setting, no e-mail is sent.
     pub from: Option<String>,
-    /// `MAIL_CONFIGURATION_SET`: the configuration set in Amazon SES. If it isn't set, SES uses the
-    /// sender's default configuration set.
+    /// `MAIL_CONFIGURATION_SET`: the configuration set in Amazon SES. Without this setting, SES
+    /// uses the sender's default configuration set.
     pub configuration_set: Option<String>,
-    /// `MAIL_URL`: the web page that links lead to. If it isn't set, e-mails contain the bare link
-    /// token.
+    /// `MAIL_URL`: the web page that links lead to. Without this setting, e-mails contain the bare
+    /// link token.
     pub url: Option<String>,
 }
 

@@ -93,7 +93,7 @@ fn asset(version: &str, name: &str) -> Reply {
 /// are served in their current version.
 ///
 /// Delete this function, `before.json` and `scripts/check/suites/site/before.mjs` two releases
-/// later, when no page of such a release can still be open.
+/// after the files moved into folders, when no page of an old release can still be open.
 fn before(name: &str) -> Result<String> {
     let library = FILES
         .iter()

@@ -42,7 +42,7 @@ pub(super) struct Body {
     max_tokens: Option<f64>,
     /// The maximum number of tokens in the answer. With -1 the request sets no limit.
     max_completion_tokens: Option<f64>,
-    /// Texts that end the answer, which doesn't include them.
+    /// Texts that end the answer. The answer doesn't include these texts.
     #[schema(value_type = Option<Value>)]
     stop: Option<Stop>,
     n: Option<f64>,

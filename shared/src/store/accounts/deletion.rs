@@ -4,8 +4,8 @@
 //! The transaction turns the account into a tombstone, which no list of users shows. The sparse
 //! index `erasing` has the tombstone under the second of its next inspection. [`Store::erase`]
 //! reads only that index, so its cost doesn't grow with the number of active accounts. Chats in
-//! progress settle or are released as usual. The tombstone remains until these chats have ended,
-//! and for at least a day. The ledger remains because it has only amounts under a random id.
+//! progress settle or are released as usual. The tombstone remains until all chats in progress have
+//! ended, and for at least a day. The ledger remains because it has only amounts under a random id.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -246,8 +246,8 @@ impl Store {
             .values([(":id", s(&hold.user_id))])
     }
 
-    /// The write of a reserve. The outcome of this write contains the account, either as changed or
-    /// as it was when it refused the write.
+    /// The write of a reserve. The outcome of this write contains the account: after the change if
+    /// the write was applied, or unchanged if it was refused.
     fn take_credits(
         &self,
         caller: &Credential,

@@ -254,7 +254,7 @@ impl Store {
         if slot == Slot::Free(1) && self.leave_alone(&known, attempt).await? {
             return Ok(());
         }
-        // Forget other failures at the time at which they would be forgotten without this attempt.
+        // This attempt must not change the time at which other failures are forgotten.
         let forgotten =
             if attempt.forgotten > attempt.now { attempt.forgotten } else { attempt.now + DAY };
         let note = if known.is_empty() {
