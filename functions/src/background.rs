@@ -1,4 +1,4 @@
-//! Background functions. A schedule or the stream of the Tokens table invokes them.
+//! Background functions. A schedule or the stream of the Tokens table invokes these functions.
 
 pub mod census;
 pub mod erase;

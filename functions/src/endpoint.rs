@@ -1,5 +1,5 @@
-//! Endpoints in a uniform type, whatever their handlers need, so that one table can hold them all.
-//! Servers that run every endpoint in one process use this table.
+//! A uniform type for endpoints, so that one table can hold endpoints whose handlers have different
+//! parameters. Servers that run every endpoint in one process use this table.
 
 use std::any::Any;
 use std::pin::Pin;
@@ -15,8 +15,8 @@ use shared::{App, Reply, Request};
 use crate::ROUTES;
 
 /// Defines a room's `ENDPOINTS` and `ROUTES` from its rows.
-/// After a row's routes, `=>` names the functions beside `handle` that describe the endpoint's
-/// further routes.
+/// After a row's routes, `=>` lists the functions in the endpoint's file that describe the
+/// endpoint's other routes. The function `handle` describes the first route.
 macro_rules! rows {
     ($($failures:expr => {
         $($name:ident: $($method:ident $path:expr),+ $(=> $($more:ident),+)?;)+
@@ -67,7 +67,7 @@ macro_rules! endpoints {
     };
 }
 
-/// Returns the first of these paths.
+/// Returns the first path.
 pub(crate) const fn first(paths: &[&'static str]) -> &'static str {
     match paths {
         [first, ..] => first,
@@ -85,7 +85,7 @@ pub struct Endpoint {
     /// The name of the endpoint's file, binary and event.
     pub name: &'static str,
     /// Whether this endpoint publishes the public key that other endpoints verify JWTs with. The
-    /// endpoint that publishes the key must start before the others.
+    /// endpoint that publishes the key must start before all other endpoints.
     pub publishes: bool,
     start: for<'s> fn(&'s Settings<'s>, Clock) -> Boxed<'s, Result<Function, ConfigError>>,
 }
@@ -141,7 +141,7 @@ impl Function {
         self.handler.app()
     }
 
-    /// Returns the same function with another `App`.
+    /// Returns this endpoint with another `App` in the handler's first parameter.
     pub fn with_app(&self, app: App) -> Self {
         let (edge, traces) = (self.edge.clone(), app.traces.clone());
         Self { edge, traces, handler: self.handler.with_app(app) }
@@ -183,7 +183,8 @@ impl<A: Start, F: Future<Output = Reply> + Send + 'static> Handler for Bound<A, 
     }
 }
 
-/// Makes an endpoint's row. The first parameter of `handle` says what the endpoint needs.
+/// Makes an endpoint's row. The type of the handler's first parameter decides which settings and
+/// connections the endpoint gets.
 pub(crate) const fn row<A: Start, F>(
     module: &'static str,
     name: &'static str,
@@ -193,7 +194,7 @@ pub(crate) const fn row<A: Start, F>(
     Endpoint { module, name, publishes: A::PUBLISHES, start }
 }
 
-/// Starts what the handler needs, and binds the handler to it.
+/// Creates the handler's first parameter, and binds the handler to it.
 pub(crate) fn start<'s, A: Start, F>(
     handle: fn(A, Request) -> F,
     settings: &'s Settings<'s>,

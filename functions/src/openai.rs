@@ -35,8 +35,9 @@ endpoints! {
     }
 }
 
-/// The seconds in the `Retry-After` header of a retry that arrives while the first request is
-/// running. OpenAI's SDKs retry at most twice, so the time is longer than most answers take.
+/// The seconds in the `Retry-After` header of the reply to a retry that arrives while the first
+/// request is running. OpenAI's SDKs retry at most twice, so the time is longer than most answers
+/// take.
 const COME_AGAIN: u32 = 10;
 
 /// An [`AiApp`], and the status of a reply to a caller with an empty balance.

@@ -3,9 +3,8 @@
 //!
 //! [`prices`] has AWS's prices, [`assumptions`] has figures that only a running deployment can
 //! show, [`stack`] has the resources that the template creates, [`requests`] has the needs of each
-//! request, and [`quotas`] has the limits. [`table`] prints the result. No module counts units:
-//! they are in the table in docs/internals/costs.tsv, which a test compares with what requests
-//! consume.
+//! request, and [`quotas`] has the limits. [`table`] prints the result. The units that each request
+//! consumes are in docs/internals/costs.tsv, and a test compares that table with measured requests.
 
 pub mod assumptions;
 pub mod prices;
@@ -105,7 +104,7 @@ pub struct Kind {
     pub logs: f64,
 }
 
-/// A request's number per month, and the function that answers it.
+/// The number of requests of one kind in a month, and the function that answers them.
 #[derive(Clone, Copy, Debug)]
 struct RequestCount {
     request: &'static str,
@@ -221,16 +220,18 @@ impl Load {
     fn background(&self, stack: &Stack, requests: &Requests<'_>) -> Result<ResourceUse, String> {
         let behind = |needs: ResourceUse| ResourceUse { requests: 0.0, bytes_out: 0.0, ..needs };
         let mut needs = ResourceUse::default();
-        // Each run reads its index, which takes half a unit even if the index is empty.
+        // Each scheduled run reads an index, which takes half a read unit even if the index is
+        // empty.
         for (function, count) in &stack.scheduled {
             let run = behind(requests.answered_by(FILE, function)?);
             needs = needs.plus(ResourceUse { reads: 0.5, ..run }.times(*count));
         }
         let swept = behind(requests.one(SWEEP)?);
-        // One run sweeps many accounts. The row also includes a read of the index.
+        // One run sweeps many accounts. The table's row for a sweep also includes a read of the
+        // index.
         needs = needs
             .plus(ResourceUse { invocations: 0.0, log_bytes: 0.0, ..swept }.times(self.visits()));
-        // A census reads every account, which takes one unit each. The index of the census takes a
+        // A census takes one read unit for each account. Reading the index for the census takes a
         // tenth of these units.
         let census = requests.row(CENSUS)?;
         let days = stack.scheduled.iter().filter(|(name, _)| name == "census");
@@ -317,7 +318,8 @@ fn per_million(stack: &Stack, requests: &Requests<'_>) -> Result<Vec<Kind>, Stri
     let names = requests.rows().map(|cost| cost.request.as_str()).chain([FILE]);
     let kind = |request: &str| {
         let needs = requests.one(request)?;
-        // The price of this many bytes times a million. All other prices are already per million.
+        // Returns the price for a million times this many bytes. Prices of single operations are
+        // already per million.
         let by_gb = |price: Price, bytes: f64| price.dollars * bytes * MILLION / GB;
         let gateway = prices::REQUESTS.dollars + by_gb(prices::DATA_OUT, needs.bytes_out);
         let functions = prices::INVOCATIONS.dollars + prices::GB_SECONDS.dollars * needs.gb_seconds;

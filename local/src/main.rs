@@ -28,8 +28,8 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// Farebox, a token-metered AI chat back end. Without a command it serves the whole API on this
-/// machine, over an embedded DynamoDB.
+/// Farebox, a token-metered AI chat back end. Without a command, Farebox serves the whole API on
+/// this machine, over an embedded DynamoDB.
 #[derive(Parser)]
 #[command(name = "farebox", version)]
 struct Cli {
@@ -165,11 +165,13 @@ enum Manage {
         #[command(flatten)]
         folder: Folder,
     },
-    /// End in restored tables the accounts, sessions, keys and links that have ended since
+    /// In restored tables, end the accounts, sessions, keys and links that have ended since the
+    /// restored second
     Reapply {
         /// The second to which the tables were restored, such as 2026-11-21T10:00:00Z
         second: String,
-        /// A file with the ids of the accounts that were deleted since then, one per line
+        /// A file with the ids of the accounts that were deleted since the restored second, one per
+        /// line
         #[arg(long, value_name = "FILE")]
         deleted: Option<PathBuf>,
         /// Also delete the messages that are missing from the newer tables
@@ -229,7 +231,7 @@ async fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
-            // The first paragraph is the failure, and the rest is the usage.
+            // The first paragraph of clap's message is the failure, and the rest is the usage.
             let text = error.to_string();
             let sentence: Vec<&str> =
                 text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
@@ -250,8 +252,8 @@ async fn main() -> ExitCode {
     };
     let asked =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(log.level.as_str()));
-    // Never log below INFO, not even if RUST_LOG asks for it: AWS's clients then log whole requests
-    // and replies, with hashes, addresses and messages.
+    // Never log below INFO, not even if RUST_LOG has a lower level: at lower levels, AWS's clients
+    // log whole requests and replies, with hashes, addresses and messages.
     let lines =
         fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     tracing_subscriber::registry().with(lines.with_filter(asked.and(LevelFilter::INFO))).init();

@@ -1,5 +1,5 @@
 //! The commands of administrators, for the store of the environment or of a data folder. Each
-//! command returns a sentence for the terminal, or fails with one.
+//! command returns a sentence for the terminal, or fails with such a sentence.
 
 pub mod restore;
 
@@ -441,9 +441,9 @@ fn region(variable: impl Fn(&str) -> Option<String>) -> Result<String, String> {
     }
 }
 
-/// Returns the settings of the environment, if it names the tables (`USERS_TABLE` and the others).
-/// Otherwise returns the settings of the data folder, and opens the folder unless another process
-/// has it open.
+/// Returns the settings of the environment, if it names the tables (`USERS_TABLE` and the other
+/// four). Otherwise returns the settings of the data folder, and opens the folder unless another
+/// process has it open.
 async fn settings(data: &Path) -> Result<(Settings<'static>, Option<Dynamo>), String> {
     if std::env::var("USERS_TABLE").is_ok_and(|table| !table.is_empty()) {
         return Ok((Settings::from_env(), None));

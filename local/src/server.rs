@@ -142,8 +142,9 @@ where
     }
 }
 
-/// Returns a function's variable as in the template, with exceptions: this endpoint, this secret,
-/// no metrics and limits per address, and as many simultaneous chats as an account can have.
+/// Returns a function's variable as in the template, with these exceptions: the endpoint and the
+/// secret are the given ones, metrics and limits per address are off, and an account may have the
+/// largest possible number of simultaneous chats.
 pub fn environment_of(
     function: &template::Function,
     name: &str,
@@ -154,7 +155,7 @@ pub fn environment_of(
     Some(match name {
         "DYNAMODB_ENDPOINT" => dynamodb.to_owned(),
         "SIGNING_SECRET" => secret.to_owned(),
-        // People read the output of the emulators, so it has no metrics.
+        // Write no metrics, because people read the output of the emulators.
         "METRICS_NAMESPACE" => String::new(),
         // All local clients have the same address.
         "LOGIN_FAILURES_PER_ADDRESS" | "REGISTRATIONS_PER_ADDRESS" => "0".to_owned(),
@@ -177,8 +178,8 @@ pub fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> 
         let mut variables = Map::new();
         for function in &template.functions {
             for name in function.environment.keys() {
-                // Functions share these variables, so the first function's value counts. For
-                // `AI_TIMEOUT_SECONDS` that is the value of `chat`, which is the shortest.
+                // Functions share these variables, so the first function's value counts. The first
+                // value of `AI_TIMEOUT_SECONDS` is the value for `chat`, which is the shortest.
                 if variables.contains_key(name) {
                     continue;
                 }

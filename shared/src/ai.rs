@@ -54,8 +54,8 @@ pub struct Ai {
 }
 
 impl Ai {
-    /// Connects to the providers in the settings. Reads their API keys from files and Secrets
-    /// Manager.
+    /// Connects to the providers in the settings. Reads the providers' API keys from files and
+    /// Secrets Manager.
     ///
     /// # Errors
     /// Fails if an API key can't be read or a URL is invalid.
@@ -107,7 +107,7 @@ impl Ai {
     }
 
     /// Asks the providers for an answer and waits at most `patience`. Each provider gets an equal
-    /// share of that time to begin its answer. A listener receives each piece immediately. At the
+    /// share of this time to begin an answer. A listener receives each piece immediately. At the
     /// end of the time or at the maximum length, the delivered text becomes the answer, [cut
     /// off](CutReason). When `stop` completes, the connection to the provider is closed, and the
     /// delivered text also becomes the answer.
@@ -171,8 +171,8 @@ impl Ai {
                         cause = failure.cause(),
                         "the AI has not answered"
                     );
-                    // Keep the earlier failure, because a busy provider may support what its backup
-                    // refuses.
+                    // Keep the failure of an earlier provider: a busy provider may support a prompt
+                    // that its backup refuses.
                     last = match last {
                         Some(earlier) if failure.is_refusal() && !earlier.is_refusal() => {
                             Some(earlier)
@@ -189,7 +189,8 @@ impl Ai {
         Err(AnswerFailure { failure, may_have_worked })
     }
 
-    /// Asks one provider. Returns its answer, and true if the listener received any of it.
+    /// Asks one provider. Returns the provider's answer, and true if the listener received any part
+    /// of the answer.
     async fn ask(
         &self,
         provider: &Provider,
@@ -213,7 +214,7 @@ impl Ai {
                     Err(_) => Err(Failure::TimedOut),
                 }
             });
-            // A complete answer isn't stopped.
+            // An answer that is already complete isn't stopped.
             match select(in_time, stop).await {
                 Either::Left((outcome, _)) => outcome,
                 Either::Right(_) => Err(Failure::Stopped),
@@ -354,7 +355,7 @@ mod tests {
         let mut hear = || pieces.try_recv().map(|piece| piece.text);
         assert_eq!((hear(), hear()), (Ok("one ".into()), Ok("two".into())));
 
-        // None of a short prompt's answer was delivered, so there is no answer.
+        // No part of the answer to a short prompt was delivered, so there is no answer.
         let hang = |message: &str| Prompt::after(vec![], message);
         let soon = || tokio::time::sleep(Duration::from_millis(20));
         let silent = ai.answer(hang("!hang"), long, Some(&sender), soon()).await;
@@ -369,7 +370,7 @@ mod tests {
                 ("", true, Some(CutReason::Length))
             );
         }
-        // A complete answer isn't stopped.
+        // An answer that is already complete isn't stopped.
         let whole = ai.answer(Prompt::after(vec![], "hi"), long, None, ready(())).await.unwrap();
         assert_eq!((whole.text.as_str(), whole.stopped), ("You said: hi", false));
     }

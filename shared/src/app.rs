@@ -36,7 +36,7 @@ pub trait Start: Clone + Send + Sync + 'static {
     fn app_mut(&mut self) -> Option<&mut App>;
 }
 
-/// An endpoint without settings and connections. Its binary contains no AWS client.
+/// An endpoint without settings and connections. The endpoint's binary contains no AWS client.
 impl Start for () {
     async fn start(_: &Settings<'_>, _: Clock) -> Result<Self, ConfigError> {
         Ok(())
@@ -155,7 +155,7 @@ impl Start for IssuerApp {
         let aws = aws::connect(config.dynamodb_endpoint.as_ref()).await?;
         let store = Store::connect(&aws, &config);
         let app = App::from_parts(config, clock.clone(), store);
-        // Open the connections to both services at the same time.
+        // Open the connections to DynamoDB and Secrets Manager at the same time.
         let (signer, known) =
             tokio::join!(Signer::new(settings.signing_secret()?, &aws, clock), app.keyring.read());
         let issuing = Self { app, accounts: accounts.into(), signer: signer? };

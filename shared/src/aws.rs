@@ -27,7 +27,7 @@ use rustls::pki_types::pem::PemObject;
 
 use self::http::Https;
 
-/// An error: TLS couldn't be configured.
+/// The error if TLS can't be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsError(String);
 
@@ -41,7 +41,7 @@ impl std::error::Error for TlsError {}
 
 const AMAZON_ROOTS: &[u8] = include_bytes!("aws/amazon_roots.pem");
 
-/// The URL of a service, with the access key if it is an emulator that requires one:
+/// The URL of a service, with an access key if the service is an emulator that requires a key:
 /// `http://ID:SECRET@127.0.0.1:8000`. `Debug` hides the access key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {

@@ -1,5 +1,5 @@
 //! Charging a chat. A chat's credits are reserved before the AI is called, and then spent with the
-//! answer or returned. docs/internals/money.md explains why this is correct whatever fails.
+//! answer or returned. docs/internals/money.md explains why balances stay correct whatever fails.
 
 mod request;
 
@@ -28,14 +28,14 @@ use crate::{App, Error, Request, Result, http};
 use self::request::NOT_IN_CONVERSATION;
 pub use self::request::{AnswerForm, Body, Context, NewChat, RequestKey, conversation_id, read};
 
-/// The time that a function keeps for storing the answer, or returning the credits.
+/// The time that a function reserves for storing the answer or returning the credits.
 const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
 
 /// How long a lease lasts after the function's time has ended, in seconds. The function's last
-/// write may be in flight that long.
+/// write may still be in flight during this time.
 const LEASE_AFTER: u64 = 30;
 
-/// The failures of sending a message, in addition to those of every request.
+/// The failures that sending a message can have, in addition to the failures of every request.
 pub const FAILURES: &[Failure] = &[
     Failure::InsufficientTokens,
     Failure::KeyRunning,
@@ -56,8 +56,8 @@ pub const FAILURES: &[Failure] = &[
 pub enum BeginOutcome {
     /// The credits are reserved; the AI is called next.
     Charge(Box<Charge>),
-    /// An earlier request with the same idempotency key has finished with this chat. Nothing was
-    /// taken.
+    /// An earlier request with the same idempotency key has finished with this chat. No credits
+    /// were taken.
     Replayed(Box<Chat>),
 }
 
@@ -89,16 +89,16 @@ pub struct ChargedChat {
 }
 
 impl Charge {
-    /// Reserves the credits for a chat, and reads the conversation before it. Call this after all
-    /// other checks.
+    /// Reserves the credits for a chat, and reads the conversation that precedes the chat. Call
+    /// this after all other checks.
     ///
     /// # Errors
     /// The errors of [`Store::reserve`](crate::store::Store::reserve), [`Error::KeyReused`],
     /// [`Error::ChatDeleted`], [`Error::NoSuchConversation`], and [`Error::Invalid`] if the
-    /// conversation lacks the new chat's parent. In these cases nothing was taken, except possibly
-    /// after [`Error::Unavailable`] from the reserve; credits that were taken return after the
-    /// lease ends. If the conversation or the user's instructions can't be read after the reserve,
-    /// the credits are returned. If the credits can't be returned yet, the error is
+    /// conversation lacks the new chat's parent. After an error no credits are taken, except
+    /// possibly after [`Error::Unavailable`] from the reserve; credits that were taken return after
+    /// the lease ends. If the conversation or the user's instructions can't be read after the
+    /// reserve, the credits are returned. If the credits can't be returned yet, the error is
     /// [`Error::AiFailedTokensHeld`].
     pub async fn begin(
         app: &AiApp,
@@ -182,8 +182,8 @@ impl Charge {
 
     /// Calls the AI, and stores the answer or returns the credits. If the conversation was deleted
     /// meanwhile, the chat is stored without a conversation. A listener gets each piece of the
-    /// answer at once; if the listener disconnects, the chat continues. If the chat is
-    /// [stopped](crate::store::Store::stop), the answer is what the listener got.
+    /// answer immediately; if the listener disconnects, the chat continues. If the chat is
+    /// [stopped](crate::store::Store::stop), the answer is the text that was delivered until then.
     ///
     /// # Errors
     /// The errors of [`Ai::answer`](crate::ai::Ai::answer), [`Error::AiFailedTokensHeld`] if the
@@ -357,8 +357,8 @@ struct ConversationContext {
     instructions: Option<String>,
 }
 
-/// Reads the conversation before a message. The inner error means that the conversation doesn't
-/// exist, or lacks the new chat's parent.
+/// Reads the part of the conversation that precedes the new message. The inner error means that the
+/// conversation doesn't exist, or lacks the new chat's parent.
 async fn earlier(
     app: &AiApp,
     caller: &Credential,
@@ -403,9 +403,9 @@ async fn refused(
     }
 }
 
-/// Returns the user's instructions for all conversations. Only an account that has instructions
-/// pays for a read, and only for a message in this API's own form: OpenAI's clients send everything
-/// that the AI should know.
+/// Returns the user's instructions for all conversations. Reads the store only if the account has
+/// instructions, and only for a message in this API's own form, because OpenAI's clients send
+/// everything that the AI should know.
 async fn own_instructions(app: &App, hold: &Hold, context: &Context) -> Result<Option<String>> {
     match context {
         Context::New | Context::Conversation { .. } if hold.is_instructed() => {
@@ -429,8 +429,8 @@ fn remembered(newest_first: Vec<Chat>, room: usize) -> Vec<Turn> {
     last.iter().flat_map(Chat::turns).filter(|turn| !turn.is_blank()).collect()
 }
 
-/// Returns the stored result of an earlier request with this idempotency key. `None` if no such
-/// request has finished. Writes nothing, and doesn't call the AI.
+/// Returns the stored result of an earlier request with this idempotency key. `None` if no earlier
+/// request with the key has finished. Writes nothing, and doesn't call the AI.
 async fn finished(app: &App, caller: &Credential, key: &RequestKey) -> Result<Option<Box<Chat>>> {
     let Some(record) = app.store.record(&key.id, app.clock.seconds()).await? else {
         return Ok(None);

@@ -26,7 +26,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Creates a clock that stands still at this time, in milliseconds since 1970. Only
+    /// Creates a clock that is stopped at this time, in milliseconds since 1970. Only
     /// [`Clock::advance`] moves the clock. For reproducible tests.
     pub fn standing(millis: u64) -> Self {
         Self { fixed_at: Some(millis), ..Self::default() }

@@ -1,6 +1,6 @@
-//! The settings of all functions. They are read once, at the start, from a lookup that the caller
-//! passes in. No other module names an environment variable. An endpoint reads only the settings
-//! that it needs.
+//! The settings of all functions. The settings are read once, at the start, from a lookup that the
+//! caller passes in. No other module names an environment variable. An endpoint reads only the
+//! settings that it needs.
 
 mod ai;
 mod secret;
@@ -28,7 +28,8 @@ pub use traces::TraceConfig;
 pub struct LogConfig {
     /// `LOG_LEVEL`: the least severe level that is logged. Levels below `info` aren't compiled in.
     pub level: Level,
-    /// `METRICS_NAMESPACE`: the namespace of the metrics. If it isn't set, no metrics are written.
+    /// `METRICS_NAMESPACE`: the namespace of the metrics. Without this setting, no metrics are
+    /// written.
     pub metrics: Option<String>,
 }
 
@@ -44,15 +45,15 @@ pub struct EdgeConfig {
     pub allowed_origins: Vec<String>,
 }
 
-/// The settings of accounts, JWTs and charges. On AWS, `template.yaml` sets them. The local server
-/// uses the template's defaults.
+/// The settings of accounts, JWTs and charges. On AWS, `template.yaml` defines these settings. The
+/// local server uses the template's defaults.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The names of the five tables.
     pub tables: Tables,
     /// `DYNAMODB_ENDPOINT`: the URL of DynamoDB. `None` for the AWS endpoint.
     pub dynamodb_endpoint: Option<Endpoint>,
-    /// `TOKEN_ISSUER`: the `iss` of every JWT. The `aud` of every JWT begins with it.
+    /// `TOKEN_ISSUER`: the `iss` of every JWT. The `aud` of every JWT begins with this name.
     pub issuer: String,
     /// `SESSION_SECONDS`: how long a session is valid, with its refresh tokens and its long-lived
     /// `token`.
@@ -77,8 +78,8 @@ pub struct Config {
     pub traces: Option<TraceConfig>,
 }
 
-/// The settings of registration, log-in and the JWTs that they issue. These settings are only in
-/// the environment of functions that create accounts, check passwords or issue JWTs.
+/// The settings of registration, log-in and the JWTs that they issue. Only functions that create
+/// accounts, check passwords or issue JWTs have these settings in their environment.
 #[derive(Clone, Debug)]
 pub struct AccountConfig {
     /// `ACCESS_TOKEN_SECONDS`: how long an access token is valid.
@@ -100,13 +101,13 @@ pub struct AccountConfig {
 /// The settings of the function that sends e-mail.
 #[derive(Clone, Debug)]
 pub struct MailConfig {
-    /// `MAIL_FROM`: the sender's address. If it isn't set, no e-mail is sent.
+    /// `MAIL_FROM`: the sender's address. Without this setting, no e-mail is sent.
     pub from: Option<String>,
-    /// `MAIL_CONFIGURATION_SET`: the configuration set in Amazon SES. If it isn't set, SES uses the
-    /// sender's default, if there is one.
+    /// `MAIL_CONFIGURATION_SET`: the configuration set in Amazon SES. Without this setting, SES
+    /// uses the sender's default configuration set.
     pub configuration_set: Option<String>,
-    /// `MAIL_URL`: the web page that links lead to. If it isn't set, e-mails contain the bare link
-    /// token.
+    /// `MAIL_URL`: the web page that links lead to. Without this setting, e-mails contain the bare
+    /// link token.
     pub url: Option<String>,
 }
 
@@ -270,8 +271,8 @@ impl Config {
             top_up: TopUp::read(settings)?,
             parallel_chats: settings.number("PARALLEL_CHATS", 64, 1, 64)?,
             chats_per_minute: settings.number("CHATS_PER_MINUTE", 300, 1, 10_000)?,
-            // A lower limit would need more conditions to check the refunds of earlier minutes than
-            // an expression can have.
+            // With a lower limit, checking the refunds of earlier minutes would need more
+            // conditions than an expression can have.
             refunds_per_minute: settings.number("REFUNDS_PER_MINUTE", 20, 2, 10_000)?,
             message_limit: settings.number("MESSAGE_LIMIT", 8000, 1, 32_000)?,
             sam_local: settings.sam_local(),

@@ -224,7 +224,7 @@ pub enum Error {
     TooManyMails(Limit),
     /// 429: too many passwords are being hashed at the same time.
     Busy(Limit),
-    /// 500: an error that the client can't fix. Its cause is logged and never sent.
+    /// 500: an error that the client can't fix. The cause of the error is logged and never sent.
     Internal(String),
     /// 502: the AI failed. Nothing was charged.
     AiFailed,
@@ -529,7 +529,8 @@ impl Error {
     }
 }
 
-/// Returns the sentences for [`Error::InsufficientTokens`]. The pages read the price from them.
+/// Returns the sentences for [`Error::InsufficientTokens`]. The web pages read the price from these
+/// sentences.
 fn too_few(cost: Credits, balance: Credits, held: Credits, advice: Option<&str>) -> String {
     let holding = match held {
         Credits::ZERO => String::new(),

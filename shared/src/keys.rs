@@ -211,8 +211,8 @@ struct CurrentKey {
     key: Arc<SigningKey>,
     /// The second at which the secret was read.
     read_at: u64,
-    /// True if the public key is known to be in the table. Before that, no JWT must be signed,
-    /// because no function could verify the JWT.
+    /// True if the public key is known to be in the table. Until the public key is in the table, no
+    /// JWT must be signed, because no function could verify the JWT.
     published: bool,
 }
 
@@ -242,7 +242,7 @@ impl Signer {
     }
 
     /// Publishes the public key without ending the earlier public keys. The first function that
-    /// signs with the new signing key ends the earlier ones.
+    /// signs with the new signing key ends the earlier public keys.
     pub async fn announce(&self, store: &Store) -> Result<()> {
         let key = self.current().key;
         Ok(store.publish_key(&key.kid, &key.x, self.clock.seconds()).await?)
@@ -302,8 +302,8 @@ impl Signer {
             .map_err(|error| Error::Internal(error.to_string()))
     }
 
-    /// Reads the secret again if five minutes have passed. If that fails, the current signing key
-    /// stays in use, and the secret is read again a minute later.
+    /// Reads the secret again if five minutes have passed. If the secret can't be read, the current
+    /// signing key stays in use, and the secret is read again a minute later.
     async fn renew(&self) {
         let now = self.clock.seconds();
         if now < self.current().read_at + KEPT {

@@ -180,7 +180,7 @@ where
     for record in records {
         let ItemChange { keys, sequence_number } = match serde_json::from_value(record) {
             Ok(StreamRecord { dynamodb }) => dynamodb,
-            // Skip the record. In each retry it would be unreadable again and block all later
+            // Skip the record. The record would be unreadable in each retry, and block all later
             // records.
             Err(error) => {
                 tracing::error!(%error, "a record of the stream can't be read and is skipped");
@@ -228,8 +228,8 @@ impl Invocation {
     }
 }
 
-/// The failure of an invocation that isn't a request to an endpoint. The runtime logs its `Debug`
-/// text once.
+/// The failure of an invocation that isn't a request to an endpoint. The runtime logs the failure's
+/// `Debug` text once.
 struct Failed {
     what: &'static str,
     error: Error,
@@ -254,7 +254,7 @@ impl From<Failed> for Diagnostic {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct StreamEvent {
-    /// The records. Each is parsed separately as a [`StreamRecord`].
+    /// The records. Each record is parsed separately as a [`StreamRecord`].
     records: Vec<Value>,
 }
 

@@ -28,7 +28,7 @@ pub struct Mail {
 /// The way in which e-mails are sent.
 #[derive(Clone)]
 pub enum Carrier {
-    /// No way: e-mails are dropped, because `MAIL_FROM` isn't set.
+    /// Drops all e-mails, because `MAIL_FROM` isn't set.
     Nobody,
     /// Sends through Amazon SES.
     Ses {
@@ -124,8 +124,8 @@ enum Fault {
     /// The e-mail's text or recipient. No attempt will succeed, for example if the address has
     /// non-ASCII characters before its `@`.
     Mail,
-    /// The configuration or the status of the AWS account. All other e-mails fail for the same
-    /// reason.
+    /// The configuration or the status of the AWS account. Until an operator changes it, all
+    /// e-mails fail.
     Operator,
     /// Throttling, or a failure of SES or the network. A later attempt may succeed.
     Moment,
@@ -147,8 +147,8 @@ fn fault_of(error: &SdkError<SendEmailError, HttpResponse>) -> Fault {
     let status = service.raw().status();
     match service.err().code() {
         Some("MessageRejected" | "BadRequestException") => Fault::Mail,
-        // The daily quota and the rate are exceeded for a while. The next instance has new
-        // credentials.
+        // A later attempt may succeed: the daily quota or the rate is exceeded only for a while,
+        // and the next instance has new credentials.
         Some(
             "TooManyRequestsException"
             | "LimitExceededException"

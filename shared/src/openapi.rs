@@ -1,7 +1,8 @@
 //! The parts of the OpenAPI document that several endpoints share: texts with their limits,
 //! parameters and failures. The limits are the same constants that the code checks.
 //!
-//! Only the function `openapi` uses this module. The linker removes it from all other binaries.
+//! Only the function `openapi` uses this module. The linker removes the module from all other
+//! binaries.
 
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -150,7 +151,7 @@ fn day() -> ObjectBuilder {
     text("A day in UTC.", "2026-11-20").format(Some(SchemaFormat::Custom("date".into())))
 }
 
-// These are the roles that an administrator can give to an account.
+// An administrator can give these roles to an account.
 text!(Role, {
     let roles = [Role::User, Role::Admin].map(|role| role.word().to_owned());
     Object::builder().description(Some("The role of an account.")).enum_values(Some(roles))
@@ -186,7 +187,7 @@ impl ToSchema for Credits {
     }
 }
 
-// The endpoint that accepts a change refuses zero.
+// The schema allows zero, but the endpoint that changes a balance refuses it.
 impl PartialSchema for BalanceChange {
     fn schema() -> RefOr<Schema> {
         amount(
@@ -223,7 +224,8 @@ text!(IdOrNone, {
         .pattern(Some(pattern))
 });
 
-/// A text that must not be empty. The text is only compared, so it has no other limits.
+/// A text that must not be empty. The endpoint only compares the text with stored values, so the
+/// text has no other limits.
 #[derive(Debug)]
 pub struct Given;
 

@@ -156,9 +156,9 @@ impl Default for Passwords {
 static TURNS: LazyLock<Semaphore> =
     LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)));
 
-/// The memory blocks for computing hashes, one for each concurrent computation. They are reused,
-/// because the allocator would otherwise keep a block for each thread that has ever computed a
-/// hash.
+/// The memory blocks for computing hashes, one for each concurrent computation. The blocks are
+/// reused, because the allocator would otherwise keep a block for each thread that has ever
+/// computed a hash.
 static MEMORY: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
 
 /// Runs `work` in memory that only `work` uses, and then clears the memory.
@@ -171,8 +171,8 @@ fn in_kept_memory<T>(work: impl FnOnce(&mut Vec<Block>) -> T) -> T {
     done
 }
 
-/// Hashes with argon2id in 19 MiB, with two passes and one lane. These are the minimum that
-/// [OWASP](https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html)
+/// Hashes with argon2id in 19 MiB, with two passes and one lane. These parameters are the minimum
+/// that [OWASP](https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html)
 /// recommends and the crate's defaults.
 fn hash(password: &str, blocks: &mut Vec<Block>) -> Result<String> {
     let (algorithm, version, params) =

@@ -22,7 +22,7 @@ pub use self::months::{MonthTotals, Months};
 /// changed meanwhile.
 const READINGS: usize = 10;
 
-/// The most rows that a request reads only to compute a balance or totals.
+/// The maximum number of rows that a request reads only to compute a balance or totals.
 const COMPUTED: usize = 2000;
 
 /// A row of a statement.
@@ -81,7 +81,7 @@ pub struct Period {
 
 /// A page of a statement: some ledger entries, and the balance after the first of them.
 pub struct Statement {
-    /// The account, read together with the entries.
+    /// The account, which was read together with the entries.
     pub account: Account,
     balance: i64,
     entries: Vec<Entry>,
@@ -89,13 +89,13 @@ pub struct Statement {
     messages: HashMap<String, String>,
     /// The names of the entries' API keys, by id.
     key_names: HashMap<String, String>,
-    /// The position of the next page, if there may be one.
+    /// The position of the next page. `None` if no page can follow.
     next: Option<String>,
 }
 
 /// Ledger entries as they were read, newest first.
 struct Rows {
-    /// The account, read together with the entries.
+    /// The account, which was read together with the entries.
     account: Account,
     /// The balance after the first entry.
     balance: i64,
@@ -185,7 +185,7 @@ impl Rows {
     }
 
     /// Reads the newest rows, and the balance after the newest one. Reads the account before and
-    /// after the rows; if it has changed, reads both again.
+    /// after the rows. If the account has changed, reads the rows and the account again.
     async fn newest(app: &App, owner: StatementOwner<'_>, count: usize) -> Result<Self> {
         let mut before = owner.known(app).await?;
         for _ in 0..READINGS {
@@ -199,8 +199,8 @@ impl Rows {
         Err(Error::Unavailable("the account kept changing while its statement was read".into()))
     }
 
-    /// Reads the rows after a position, which contains their balance. Reads the account at the same
-    /// time.
+    /// Reads the rows that are older than the row `before`, and the account at the same time.
+    /// `balance` is the balance before the row `before`.
     async fn older(
         app: &App,
         owner: StatementOwner<'_>,
@@ -234,8 +234,9 @@ fn before(entries: &[Entry], balance: i64) -> i64 {
 
 impl Statement {
     /// Reads the page of the statement that `paging` asks for. The cursor in `paging` may still be
-    /// forged. Rows after the days of `period` count only for the balance. If there are many such
-    /// rows, the page has no rows. Reads the rows' messages only if `with_messages`.
+    /// forged. Rows from after the days of `period` are read only to compute the balance. If there
+    /// are many of these newer rows, the page has no rows. Reads the rows' messages only if
+    /// `with_messages`.
     ///
     /// # Errors
     /// The errors of reading the account; [`Error::InvalidCursor`]; [`Error::Unavailable`] if the

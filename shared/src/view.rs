@@ -43,13 +43,13 @@ pub struct User<'a> {
     /// True if the owner has verified `email`.
     email_verified: bool,
     /// A new address that replaces `email` as soon as the owner verifies it. Null unless another
-    /// account had the address without verifying it.
+    /// account has claimed the new address without verifying it.
     #[schema(required)]
     pending_email: Option<&'a str>,
-    /// The first name. Empty if it is missing.
+    /// The first name. Empty if the account has no first name.
     #[schema(value_type = GivenName)]
     first_name: &'a str,
-    /// The last name. Empty if it is missing.
+    /// The last name. Empty if the account has no last name.
     #[schema(value_type = GivenName)]
     last_name: &'a str,
     /// `user` or `admin`. Later releases may add roles; treat unknown roles as `user`.
@@ -105,8 +105,8 @@ pub struct CurrentBalance {
     #[serde(flatten)]
     balance: Balance,
     /// The tokens that are held for messages whose answers aren't finished. Held tokens aren't part
-    /// of the balance. They are spent when the answer is finished, or return to the balance within
-    /// minutes.
+    /// of the balance. Held tokens are spent when the answer is finished, or return to the balance
+    /// within minutes.
     #[schema(examples(0))]
     tokens_held: Credits,
 }
@@ -270,7 +270,7 @@ pub struct Conversation<'a> {
     /// The id of the conversation's first message.
     #[schema(format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     id: &'a str,
-    /// The title. Initially it is the beginning of the first message.
+    /// The title. Initially the title is the beginning of the first message.
     #[schema(examples("Hello!"))]
     title: &'a str,
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.966Z"))]

@@ -38,7 +38,7 @@ async fn refusals_name_the_problem_and_the_remedy() {
         ("n", json!(2), "one answer only"),
         ("audio", json!({}), "a text only"),
         ("tool_choice", must_call.clone(), "The request has no functions."),
-        ("tool_choice", f, "The request has no function of this name."),
+        ("tool_choice", f, "The request has no function with this name."),
     ] {
         let mut body = asking("hi");
         body[field] = value;

@@ -15,7 +15,7 @@ use crate::Failure;
 use crate::files::Files;
 
 /// Values that differ for each account, by endpoint and field. A script that sends an event
-/// replaces them.
+/// replaces these placeholders.
 const PLACEHOLDERS: [(&str, &str, &str); 6] = [
     ("admin_grants", "user", "USER_ID"),
     ("email_verify", "token", "VERIFY_TOKEN"),

@@ -28,8 +28,8 @@ pub fn generate(files: &mut Files, template: &Template) -> Result<(), Failure> {
 }
 
 /// Returns the routes of `cargo lambda watch`. `cargo lambda watch` matches paths exactly and
-/// doesn't support `ANY`, so each path is listed with and without the trailing slash, unless its
-/// end matches both.
+/// doesn't support `ANY`, so each path is listed with and without the trailing slash, unless the
+/// path is `/` or ends with a greedy parameter.
 fn watched(template: &Template) -> String {
     let mut rows = String::new();
     let mut paths: Vec<&str> = Vec::new();

@@ -65,7 +65,7 @@ impl ToSchema for Export {
     }
 }
 
-/// The fields before the lists.
+/// The fields that precede the lists in the exported document.
 #[derive(Serialize, ToSchema)]
 struct Head<'a> {
     /// When the document was created.
@@ -92,7 +92,7 @@ struct ExportedBalance {
     spent: Credits,
 }
 
-/// A list in the document.
+/// A list in the exported document.
 #[derive(Clone, Copy)]
 enum List {
     Sessions,
@@ -129,7 +129,7 @@ async fn write(
         },
         instructions,
     })?;
-    // The lists follow in the same object.
+    // The lists follow in the same JSON object.
     let mut before_list = head.strip_suffix('}').unwrap_or(&head).to_owned();
     for (name, list) in LISTS {
         pieces.send(format!("{before_list},\"{name}\":[")).await?;

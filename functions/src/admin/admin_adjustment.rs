@@ -25,8 +25,8 @@ struct Body {
     amount: Option<f64>,
     #[schema(value_type = Reason)]
     reason: Option<String>,
-    /// A paid message of the user whose price is returned; sent instead of `amount`. A message's
-    /// price is returned at most once, even if several administrators request it.
+    /// The id of a paid message whose price is returned to the user; sent instead of `amount`. A
+    /// message's price is returned at most once, even if several administrators request it.
     #[schema(format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     chat_id: Option<String>,
 }

@@ -27,7 +27,7 @@ use utoipa::openapi::schema::{Object, Type};
 /// The maximum size of a page's messages and answers, in bytes.
 const SIZE: usize = 1_000_000;
 
-/// An [`App`], and what the operator allows administrators to do with messages.
+/// An [`App`], and the access to users' messages that the operator gives administrators.
 #[derive(Clone)]
 pub struct ChatReader {
     pub(crate) app: App,
@@ -36,7 +36,7 @@ pub struct ChatReader {
 
 impl ChatReader {
     /// # Errors
-    /// [`Error::ChatsClosed`] if administrators don't have this access.
+    /// [`Error::ChatsClosed`] if the operator doesn't give administrators this access to messages.
     pub(crate) fn require(&self, access: ChatAccess) -> Result<()> {
         if self.access >= access { Ok(()) } else { Err(Error::ChatsClosed) }
     }

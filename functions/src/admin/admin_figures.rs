@@ -113,7 +113,7 @@ async fn top_users(
 pub struct Range {
     /// The figures of each day.
     pub days: Vec<FiguresOfDay>,
-    /// The totals of these days.
+    /// The totals of the requested days.
     pub totals: Figures,
     /// The totals of all accounts, counted once a day. Null before the first count. Only present
     /// with `accounts`.
@@ -126,17 +126,18 @@ pub struct Range {
     top: Option<Top>,
 }
 
-/// The users who spent the most tokens or sent the most messages in these days.
+/// The users who spent the most tokens or sent the most messages in the requested days.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TopUsers)]
 struct Top {
-    /// Whether all users were compared. Only each day's 250 users who spent the most are stored.
+    /// Whether all users were compared. For each day, only the 250 users who spent the most are
+    /// stored.
     complete: bool,
     /// At most 20 users, in descending order.
     users: Vec<TopUser>,
 }
 
-/// A user's activity in these days.
+/// A user's activity in the requested days.
 #[derive(Serialize, ToSchema)]
 struct TopUser {
     #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
@@ -167,9 +168,9 @@ struct Accounts {
     silent: u64,
     /// The sum of all balances.
     tokens: u64,
-    /// All tokens ever granted to these accounts.
+    /// All tokens ever granted to the counted accounts.
     granted: u64,
-    /// All tokens that these accounts ever spent.
+    /// All tokens that the counted accounts ever spent.
     spent: u64,
 }
 

@@ -5,10 +5,10 @@
 //! `user` is an id, username or e-mail address. A request without `id` is a preview: it changes
 //! nothing, and its reply has an `id`. The same request with that `id` makes each grant as a
 //! separate adjustment. Out: the outcome of each grant. Under one `id`, each user gets at most one
-//! grant, however often the request is sent and by which administrator. An `id` can be used for
-//! twelve hours, and its grants are remembered for longer. For 90 days, a user isn't granted the
-//! same amount with the same reason again, under any `id`. If a request fails, some of its grants
-//! may have been made.
+//! grant, no matter how often or by which administrator the request is sent. An `id` can be used
+//! for twelve hours, and its grants are remembered for longer. For 90 days, a user isn't granted
+//! the same amount with the same reason again, under any `id`. If a request fails, some of its
+//! grants may have been made.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -42,8 +42,8 @@ const TIME_TO_REPLY: Duration = Duration::from_secs(8);
 #[derive(Deserialize, ToSchema)]
 #[schema(as = GrantsToMake, examples(json!({ "reason": "for the outage", "grants": [{ "user": "ann", "amount": 500 }] })))]
 struct Body {
-    /// The `id` from the reply to a preview, whose grants this request makes. A request without
-    /// `id` is a preview.
+    /// The `id` in the reply to a preview. A request with this `id` makes the previewed grants. A
+    /// request without `id` is a preview.
     #[schema(format = "uuid", examples("01a1f7d1-6e3b-7d02-a6c5-3f0e9b1d8a47"))]
     id: Option<String>,
     #[schema(value_type = Reason)]

@@ -165,7 +165,7 @@ impl Body {
             .and_then(|reason| invalid.check("reason", Reason::parse(&reason)));
 
         let invites = self.invite.unwrap_or_default();
-        // An invalid address counts as an address here, because the failure already names it.
+        // Count an invalid address as an address, because the failure already names it.
         let has_address = email.is_some();
         if invites && !has_address {
             invalid.note("email", "An invitation needs an e-mail address.");

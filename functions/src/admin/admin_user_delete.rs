@@ -14,7 +14,7 @@ use shared::{App, Reply, Request, http, passwords};
 use super::admin_user::{self, ActReason};
 
 /// Ends the account in one transaction, which also checks that the caller is still an
-/// administrator. One administrator therefore always remains.
+/// administrator. Therefore at least one administrator always remains.
 #[utoipa::path(
     delete,
     path = super::path::admin_user_delete,
@@ -34,7 +34,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
 
     let doing = PlannedIntervention::new(&administrator, &account, what, reason, &app.clock)?;
     app.store.delete_user(&doing, &passwords::none()?, app.clock.seconds()).await?;
-    // After a restore, operators find deleted accounts in the log by these words.
+    // After a restore, operators find deleted accounts in the log by the words "account deleted".
     tracing::info!(user = account.id, by = administrator.account().id, "account deleted");
     let message = "The account is deleted. Its messages are erased within minutes, and its username is free again after a day.";
     http::accepted(&Done { message })

@@ -25,7 +25,7 @@ enum Users {
     Found(Vec<Label>, Option<String>),
     /// The listed users.
     Listed(Vec<ListedAccount>, Option<String>),
-    /// No users. Filtered users may need many reads, so the caller is checked first.
+    /// No users were read yet. Filtering may need many reads, so the caller is checked first.
     Unread,
 }
 

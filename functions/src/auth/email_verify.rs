@@ -25,17 +25,17 @@ struct Body {
     password: Option<String>,
 }
 
-/// Verifies the address in one transaction. The transaction uses up the link, takes the address
-/// from an account that hasn't verified it, and invalidates what was created before. An attacker
-/// may have registered the account with this address and may know its password, so a caller who
-/// isn't logged in must set a new password.
+/// Verifies the address in one transaction. The transaction uses up the link, and takes the address
+/// from an account that hasn't verified it. A first verification also invalidates the account's
+/// other sessions, its API keys and its links. An attacker may have registered the account with
+/// this address and may know its password, so a caller who isn't logged in must set a new password.
 #[utoipa::path(
     post,
     path = super::path::email_verify,
     tag = "Accounts",
     summary = "Verify an e-mail address",
-    description = "The token of the e-mail works once. Another account that had the address unverified loses it. The first verification of an address \
-        takes an access token of the account, whose session then goes on with its refresh token, or a new `password`. It \
+    description = "The token in the e-mail works once. An account that claimed the address without verifying it loses the address. The first verification of an address \
+        takes an access token of the account, whose session continues, or a new `password`. It \
         invalidates every other session, and every API key and e-mailed link of the account.",
     security((), ("access_token" = [])),
     request_body = Body,
@@ -48,7 +48,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let token = LinkToken::parse(&token).ok_or(Error::InvalidLink)?;
     let now = app.clock.seconds();
 
-    // A new password needs no session, and ends all existing sessions.
+    // A caller who sets a new password needs no session. The new password ends all existing
+    // sessions.
     let caller = match password {
         Some(_) => None,
         None => caller(&app, &req).await?,

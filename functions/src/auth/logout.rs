@@ -1,7 +1,7 @@
 //! `POST /api/logout` - end the caller's session, or all sessions of the account.
 //!
 //! In: nothing, or `{all}`, which is `true` to log out everywhere. Out: a message. The access
-//! token, the long-lived `token` and the refresh tokens are invalid at once.
+//! token, the long-lived `token` and the refresh tokens are invalid immediately.
 
 use serde::Deserialize;
 use shared::http::{self, cookie};
@@ -18,7 +18,7 @@ struct Body {
     all: Option<bool>,
 }
 
-/// Updates the account and deletes the session, both at the same time. Idempotent.
+/// Updates the account and deletes the session at the same time. Idempotent.
 #[utoipa::path(
     post,
     path = super::path::logout,

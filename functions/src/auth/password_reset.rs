@@ -16,9 +16,9 @@ struct Body {
     email: Option<String>,
 }
 
-/// Writes the request without looking up the address: the function `mail` does that. An address
-/// gets at most one e-mail a minute, five an hour and ten a day. Further requests get the same
-/// reply.
+/// Writes the request without looking up the address, which the function `mail` does later. An
+/// address gets at most one e-mail a minute, five an hour and ten a day. Further requests get the
+/// same reply.
 #[utoipa::path(
     post,
     path = super::path::password_reset,

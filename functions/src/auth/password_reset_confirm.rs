@@ -27,14 +27,14 @@ struct Body {
 }
 
 /// Sets the password. The link is looked up before the password is hashed, so that a guessed token
-/// costs little. One transaction uses up the link, sets the password, and invalidates what was
-/// created before the address was verified.
+/// costs little. One transaction uses up the link, sets the password, and ends all sessions. If the
+/// address wasn't verified before, the transaction also invalidates the API keys.
 #[utoipa::path(
     post,
     path = super::path::password_reset_confirm,
     tag = "Accounts",
     summary = "Replace a forgotten password",
-    description = "The token of the e-mail works once, within an hour. Every session ends, and the new password is valid. \
+    description = "The token in the e-mail works once, within an hour. Every session ends, and the new password is valid. \
         If the address had not been verified before, every API key is revoked too.",
     request_body = Body,
     responses((status = 200, description = "The password is changed.", body = Done, headers(("Set-Cookie" = String)))),

@@ -193,8 +193,8 @@ impl Body {
     }
 }
 
-/// Validates the username and address of a new account. `email` must not be blank. Returns `None`
-/// if a field is invalid, and notes it in `invalid`.
+/// Validates the username and address of a new account. `email` must not be blank. If a field is
+/// invalid, notes the reason in `invalid` and returns `None`.
 pub(crate) fn named(
     invalid: &mut FieldErrors,
     username: &str,

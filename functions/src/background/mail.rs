@@ -18,8 +18,8 @@ use shared::{Error, Result};
 /// as one that can't be read, is logged and skipped, so that it doesn't block the e-mails behind
 /// it. Such an e-mail stays in the outbox until it expires, so an operator can fix the cause and
 /// send it.
-// Not an `async fn`, because the compiler would then generate its code in this crate, for every
-// binary: shared::mail says why that matters.
+// This function isn't an `async fn`, because the compiler would then generate its code in this
+// crate, for every binary (see shared::mail).
 #[inline]
 pub fn work(app: MailApp, key: String) -> impl Future<Output = Result<()>> + Send {
     attempt(app, key)

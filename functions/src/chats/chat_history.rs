@@ -24,7 +24,7 @@ const SEARCHED: usize = 200;
 const SIZE: usize = 1_000_000;
 
 /// The data that is read together with the account: messages, or the ids of one conversation's
-/// messages. The flag says whether there are more messages.
+/// messages. The flag is true if there are more messages.
 enum History {
     Chats((Vec<Chat>, bool)),
     Ids((Vec<String>, bool)),

@@ -1,6 +1,6 @@
-//! Values in a request that may be a text or another type, and lists with a limit. These values are
-//! deserialized directly. An `untagged` enum would first buffer the JSON, and a list without a
-//! limit would keep all elements; both would take many times the bytes of the body.
+//! Deserializes values that may be a text or another type, and lists with a limit. An `untagged`
+//! enum would first buffer the JSON, and a list without a limit would keep all elements. The buffer
+//! or the list would take many times the bytes of the body.
 
 use std::fmt;
 use std::marker::PhantomData;

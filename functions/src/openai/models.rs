@@ -57,7 +57,7 @@ pub(crate) fn find_model<'m>(mut models: impl Iterator<Item = Model<'m>>, id: &s
     http::ok(&models.find(is_it).ok_or(Error::NoSuchModel)?)
 }
 
-/// An [`App`], and the names of the models. Listing models doesn't call any.
+/// An [`App`], and the names of the models. Listing the models calls no provider.
 #[derive(Clone)]
 pub struct Catalog {
     app: App,

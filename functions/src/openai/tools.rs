@@ -56,7 +56,8 @@ fn tool(field: &str, function: OfferedFunction, errors: &mut FieldErrors) -> Opt
     fits.then_some(Tool { name, description, parameters, strict })
 }
 
-/// A request's wish about function calls.
+/// A request's `tool_choice` or `function_call`: whether the model may, must or must not call
+/// functions.
 pub(crate) enum Wish {
     /// `auto`, `none` or `required`.
     Word(String),
@@ -75,7 +76,7 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
-    /// Turns the wish in this field of the request into a choice between these functions.
+    /// Converts the `wish` in this field of the request to a choice between the offered functions.
     pub(crate) fn choose(
         mut tools: Vec<Tool>,
         field: &str,
@@ -95,11 +96,11 @@ impl Tools {
             }
         };
         let choice = errors.check(field, choice).unwrap_or_default();
-        // A function that the model must call has to be offered.
+        // If the model must call a function, the request must offer that function.
         let missing = match &choice {
             ToolChoice::Required if tools.is_empty() => Some("The request has no functions."),
             ToolChoice::Function(name) if tools.iter().all(|tool| tool.name != *name) => {
-                Some("The request has no function of this name.")
+                Some("The request has no function with this name.")
             }
             _ => None,
         };

@@ -23,7 +23,7 @@ pub(crate) fn joined(parts: Vec<Part>) -> Vec<Part> {
 
 /// The calls in the assistant's last turn that have no results yet.
 pub(crate) struct OpenCalls {
-    /// Makes the error message for a call that gets no result, from the call's id.
+    /// Makes the error message for a call without a result. The parameter is the call's id.
     unanswered: fn(&str) -> String,
     /// All calls in that turn, in order.
     calls: Vec<OpenCall>,
@@ -107,7 +107,7 @@ pub(crate) fn asked(turns: &[Turn], limit: usize) -> Result<Message, Invalid> {
 mod tests {
     use super::*;
 
-    /// Returns open calls of these functions, whose ids are their numbers.
+    /// Returns open calls of these functions. The ids of the calls are 0, 1 and so on.
     fn calls(functions: &[&str]) -> OpenCalls {
         let (mut open, mut errors) = (OpenCalls::new(str::to_owned), FieldErrors::default());
         for (number, name) in functions.iter().enumerate() {

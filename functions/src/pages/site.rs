@@ -64,7 +64,7 @@ fn page(name: &str) -> Reply {
     let mut response = http::text("text/html; charset=utf-8", text);
     response.headers_mut().insert("content-security-policy", POLICY);
     response.headers_mut().insert("permissions-policy", PERMISSIONS);
-    // If a page of another origin opens this page, it can't access this page's window.
+    // Pages of other origins that open this page can't access its window.
     response.headers_mut().insert("cross-origin-opener-policy", SAME_ORIGIN);
     response.headers_mut().insert("cross-origin-resource-policy", SAME_ORIGIN);
     Ok(response)
@@ -87,13 +87,13 @@ fn asset(version: &str, name: &str) -> Reply {
     Ok(response)
 }
 
-/// Returns a file of the releases that kept all files in one folder, by its name. A page of such a
+/// Returns a file of the releases that kept all files in one folder, by its name. A page of an old
 /// release may still be open, and may load further scripts of its release. A current script would
-/// import current modules, which don't share the session with the page's older modules. The
-/// libraries are current.
+/// import current modules, which don't share the session with the page's older modules. Libraries
+/// are served in their current version.
 ///
-/// Delete this function, `before.json` and `scripts/check/suites/site/before.mjs` when no such page
-/// can still be open: two releases later.
+/// Delete this function, `before.json` and `scripts/check/suites/site/before.mjs` two releases
+/// after the files moved into folders, when no page of an old release can still be open.
 fn before(name: &str) -> Result<String> {
     let library = FILES
         .iter()

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::openapi::DocumentSettings;
 
-/// Lets clients cache the reply as long as the public keys.
+/// Lets clients cache the reply for as long as the public keys.
 #[utoipa::path(
     get,
     path = super::path::discovery,

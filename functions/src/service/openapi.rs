@@ -2,11 +2,11 @@
 //! ([3.1](https://spec.openapis.org/oas/v3.1.1.html)).
 //!
 //! Out: every route with its fields, limits, replies, headers and failures under the current
-//! settings. Each endpoint's file describes that endpoint, above its `handle`. This file adds what
-//! is common to all endpoints or can be derived. Three extensions in the endpoints' descriptions
-//! are instructions for this file, which removes them from the document: `x-fails` lists an
-//! endpoint's failures, `x-form` says that its body may also be a form, and `x-narrow` adds
-//! constraints to its body.
+//! settings. Each endpoint's file describes that endpoint, above its `handle`. This file adds the
+//! parts that are common to all endpoints or can be derived. Three extensions in the endpoints'
+//! descriptions are instructions for this file, which removes them from the document: `x-fails`
+//! lists an endpoint's failures, `x-form` says that its body may also be a form, and `x-narrow`
+//! adds constraints to its body.
 
 mod header;
 
@@ -163,7 +163,8 @@ pub fn document(stated: &DocumentSettings, base: &str) -> Result<Value> {
             shared.insert(name, failure);
         }
         add_headers(&mut operation);
-        // State this for each operation, because the document has no default.
+        // Write `security` for each operation, because the document has no default for all
+        // operations.
         operation.entry("security").or_insert_with(|| json!([]));
         let methods = paths.entry(route.path.to_owned()).or_insert_with(|| json!({}));
         if let Some(methods) = methods.as_object_mut() {
@@ -194,9 +195,9 @@ pub fn document(stated: &DocumentSettings, base: &str) -> Result<Value> {
 /// Simplifies schemas for generators of clients, without changing their meaning.
 ///
 /// Most generators support `enum` better than `const`. An `anyOf` beside `properties` makes
-/// generators lose the properties, so its cases become nested `if`s: the last case must apply if no
-/// earlier one does. OpenAPI Generator fails on an object or null with unknown fields, unless a
-/// schema allows such fields explicitly.
+/// generators lose the properties, so the cases of the `anyOf` become nested `if`s: the last case
+/// must apply if no earlier case applies. OpenAPI Generator fails on an object or null with unknown
+/// fields, unless a schema allows such fields explicitly.
 fn simplify(part: &mut Value) {
     match part {
         Value::Object(fields) => {
@@ -216,7 +217,7 @@ fn simplify(part: &mut Value) {
             if is_nullable_object && !fields.contains_key("properties") {
                 fields.entry("additionalProperties").or_insert(json!(true));
             }
-            // These fields contain values, not schemas.
+            // The fields `default`, `enum`, `example` and `examples` contain values, not schemas.
             let inner = fields.iter_mut().filter(|(name, _)| {
                 !["default", "enum", "example", "examples"].contains(&name.as_str())
             });
@@ -352,7 +353,8 @@ fn failing(
     Ok(replies.collect())
 }
 
-/// Describes a reply with one of these failures, with the code that renders them.
+/// Describes a reply with one of these failures. The code that renders failures also renders the
+/// examples.
 fn failure(shape: FailureFormat, failures: &BTreeMap<&str, Error>) -> Value {
     let mut codes = Vec::new();
     let mut about = Vec::new();
@@ -443,8 +445,8 @@ fn named(headers: &HeaderMap) -> Vec<String> {
         .collect()
 }
 
-/// Adds the headers of an operation's success: the headers that its file names, and the headers
-/// that follow from its parameters.
+/// Adds the headers of an operation's successful reply: the headers that the endpoint's file names,
+/// and the headers that follow from the operation's parameters.
 fn add_headers(operation: &mut Map<String, Value>) {
     let pages = has_parameter(operation, "cursor");
     let replays = has_parameter(operation, "Idempotency-Key");

@@ -148,7 +148,8 @@ impl WaitingConnection {
         }
     }
 
-    /// Returns when the first request has taken too long. Never returns if it arrives in time.
+    /// Returns when the first request has taken too long. Never returns if the first request
+    /// arrives in time.
     async fn has_no_more_time(&self) {
         tokio::time::sleep_until(self.since + SHORT_OF_ROOM).await;
         if self.waits.load(Ordering::Relaxed)
@@ -212,7 +213,7 @@ async fn read_pieces(body: Body, keep: usize, most: usize) -> Result<Bytes, Body
     Ok(kept.freeze())
 }
 
-/// Returns the name and the port in the `Host` header. `None` if it is missing, repeated or
+/// Returns the name and the port in the `Host` header. `None` if the header is missing, repeated or
 /// invalid.
 ///
 /// Each server accepts only certain hosts, as a defence against DNS rebinding: an attacker can make
@@ -303,7 +304,8 @@ mod tests {
         assert_eq!(read_all(4, 9).await, Err(BodyError::TooLarge));
     }
 
-    /// A body that never ends and never pauses. Only the limit of the total time can end it.
+    /// A body that never ends and never pauses. Only the limit on the total time can end reading
+    /// this body.
     #[tokio::test]
     async fn slow_bodies_time_out() {
         let drops = futures_util::stream::repeat(Bytes::from_static(b"x")).then(async |piece| {
@@ -350,7 +352,8 @@ mod tests {
         while inside.load(Ordering::SeqCst) < 3 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        // By now the other clients have connected, and would be inside if the limit didn't work.
+        // By now the other clients have connected, and would have been accepted if the limit didn't
+        // work.
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(inside.load(Ordering::SeqCst), 3);
         gate.close();

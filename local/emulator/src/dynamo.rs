@@ -50,8 +50,8 @@ pub struct Dynamo {
     /// The random secret that signing keys were derived from at the start. A data folder keeps the
     /// secret for the next run.
     pub secret: String,
-    /// The `SIGNING_SECRET` of functions on this machine. With a data folder, this is the URL of
-    /// the secret's file; without a folder, the secret itself.
+    /// The `SIGNING_SECRET` of functions on this machine. The value is the URL of the secret's file
+    /// if there is a data folder, otherwise the secret itself.
     pub signing_secret: String,
     stop: oneshot::Sender<()>,
     server: JoinHandle<()>,
@@ -88,8 +88,8 @@ impl Dynamo {
                 let folder = Folder::lock(path)?;
                 let file = path.join(DATABASE);
                 let database = open(&file.to_string_lossy())?;
-                // Both calls together set a journal mode in which the file survives a kill, and
-                // make a write take a seventh of the time.
+                // Together, these two calls set a journal mode in which the file survives if the
+                // process is killed, and writes are seven times as fast.
                 database
                     .enable_bulk_loading()
                     .and_then(|()| database.disable_bulk_loading())
@@ -133,7 +133,7 @@ impl Dynamo {
             return app;
         }
         let mut config = (*app.config).clone();
-        // The client has an endpoint of its own, and needs no access key.
+        // The client calls the database in this process, so it needs no endpoint and no access key.
         config.dynamodb_endpoint = None;
         let store = Store::with_client(in_process::client(&self.database), &config);
         App::from_parts((*app.config).clone(), app.clock, store)
@@ -262,7 +262,7 @@ impl Folder {
         Ok(Self { path: path.to_owned(), lock })
     }
 
-    /// Returns the folder's secret. The first run creates it.
+    /// Returns the folder's secret, which the first run creates.
     fn secret(&self) -> Result<String, String> {
         let path = self.path.join(SECRET);
         match read_own(&path) {
@@ -294,8 +294,8 @@ pub fn write_private(path: &Path, text: &str) -> Result<(), String> {
     written.map_err(|error| format!("{} can't be written: {error}.", path.display()))
 }
 
-/// Returns options for opening a file for writing. Only its owner can read a file that they create.
-/// Opening a symbolic link fails.
+/// Returns options for opening a file for writing. Only its owner can read a file that is created
+/// with these options. Opening a symbolic link fails.
 fn private_file() -> fs::OpenOptions {
     let mut options = File::options();
     options.create(true).write(true);
@@ -373,7 +373,7 @@ pub fn make_private_folder(path: &Path) -> std::io::Result<()> {
         use std::os::unix::fs::PermissionsExt;
         let mode = fs::metadata(path)?.permissions().mode();
         // A folder with the sticky bit, such as /tmp, is shared by all users and stays open. The
-        // files in it are private nevertheless.
+        // data folder's files are private even in such a folder.
         if mode & 0o077 != 0 && mode & 0o1000 == 0 {
             fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
         }
@@ -434,7 +434,7 @@ pub fn running(folder: &Path) -> Option<(String, String)> {
     require_own(folder).ok()?;
     let lock = File::options().write(true).open(folder.join("lock")).ok()?;
     if lock.try_lock().is_ok() {
-        // `Folder::drop` explains the explicit unlock.
+        // Unlock explicitly, for the reason that `Folder::drop` explains.
         let _ = lock.unlock();
         return None;
     }

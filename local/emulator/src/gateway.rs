@@ -75,9 +75,9 @@ impl Gateway {
         Self { routes: Arc::new(routes), compressed_from, compressed: Arc::default(), clock }
     }
 
-    /// Serves connections until `stop`, in a task. Not an async function, because its body would be
-    /// compiled in the crate that awaits it, together with the code of every request, and without
-    /// optimisation.
+    /// Serves connections until `stop`, in a task. This function isn't async, because the crate
+    /// that awaits an async function compiles its body, here with the code of every request and
+    /// without optimisation.
     pub fn serve(self, listener: TcpListener, stop: oneshot::Receiver<()>) -> JoinHandle<()> {
         tokio::spawn(door::serve(
             listener,

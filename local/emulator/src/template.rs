@@ -254,8 +254,9 @@ impl Document {
     }
 
     /// Returns the text of a value in an environment. `!Ref` is a parameter's value or a resource's
-    /// name. `!Join` joins the values of a list parameter, which are already written with commas,
-    /// by commas. `!If` is the value that the parameters choose.
+    /// name. `!Join` always joins the values of a list parameter with commas, so its value is the
+    /// parameter's default, which already contains the commas. `!If` is the value that the
+    /// parameters choose.
     fn resolve(&self, value: &Value) -> String {
         match value {
             Value::Tagged(tagged) if tagged.tag == "!Join" => {
@@ -303,7 +304,7 @@ impl Table {
         self.time_to_live_specification.as_ref().map(|ttl| ttl.attribute_name.as_str())
     }
 
-    /// Returns the table's stream, if it has a stream.
+    /// Returns the table's stream. `None` if the table has no stream.
     pub(crate) fn stream(&self) -> Result<Option<StreamSpecification>, BuildError> {
         let build = |stream: &Stream| {
             let view = StreamViewType::from(stream.stream_view_type.as_str());

@@ -136,9 +136,9 @@ pub const METRICS_OF_REQUESTS: Assumption = assume(
     "with one provider and ten codes of failures; CloudWatch charges those that are written in an hour",
 );
 
-/// The write units of an e-mail. No test counts them.
+/// The write units that an e-mail takes. No test counts them.
 pub const EMAIL_WRITES: f64 = 3.0;
-/// The read units of an e-mail. No test counts them.
+/// The read units that an e-mail takes. No test counts them.
 pub const EMAIL_READS: f64 = 2.0;
 
 /// The sizes of replies by function, in bytes.

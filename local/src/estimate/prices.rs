@@ -96,7 +96,8 @@ pub const RECOVERY: Price = Price {
     confirmed: "an undated copy of the price list",
 };
 
-/// Reads of a stream. A Lambda trigger reads for free, and the template has no other reader.
+/// Reads from a table's stream. A Lambda trigger's reads are free, and the template has no other
+/// readers of the stream.
 pub const STREAMS: Price = Price {
     item: "DynamoDB, stream reads by Lambda",
     dollars: 0.0,
@@ -105,7 +106,7 @@ pub const STREAMS: Price = Price {
     confirmed: "not confirmed; it has been free for Lambda triggers for years",
 };
 
-/// Log lines when they are written.
+/// The ingestion of log lines.
 pub const LOGS_IN: Price = Price {
     item: "CloudWatch Logs, ingestion",
     dollars: 0.50,
@@ -114,7 +115,7 @@ pub const LOGS_IN: Price = Price {
     confirmed: "2026-05-05, a summary of the page",
 };
 
-/// Log lines while they are kept.
+/// The storage of log lines.
 pub const LOGS_KEPT: Price = Price {
     item: "CloudWatch Logs, storage",
     dollars: 0.03,

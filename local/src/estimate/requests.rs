@@ -1,4 +1,4 @@
-//! The resources that one request needs from AWS. Its round trips and units are in
+//! The resources that one request needs from AWS. The round trips and units of each request are in
 //! docs/internals/costs.tsv, which `tests/proofs/budget.rs` measures.
 
 use shared::config::STOP_PACE;
@@ -36,7 +36,8 @@ pub const STREAMED: &str = "streamed chat in a conversation with a key";
 pub const SWEEP: &str = "sweep of one account";
 /// A census of a store with one account. Each further account takes one more read unit.
 pub const CENSUS: &str = "census of one account";
-/// A file of the pages. The table doesn't list it, because its function doesn't use the store.
+/// A file of the pages. docs/internals/costs.tsv doesn't list files, because their function doesn't
+/// use the store.
 pub const FILE: &str = "file of the pages";
 
 /// Requests that are answered without the AI, by functions that usually call it.
@@ -100,7 +101,7 @@ pub struct ResourceUse {
 }
 
 impl ResourceUse {
-    /// Returns the needs of `count` such operations.
+    /// Returns the resources that `count` of these operations need.
     #[must_use]
     pub fn times(self, count: f64) -> Self {
         Self {
@@ -116,7 +117,7 @@ impl ResourceUse {
         }
     }
 
-    /// Returns the needs of both together.
+    /// Returns the sum of the resources that both operations need.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
@@ -215,8 +216,8 @@ impl<'s> Requests<'s> {
     }
 }
 
-/// Returns the write units that a chat takes in addition to its row. The table's chats have less
-/// than 1 KB. Each further KB takes two units, because a transaction writes it.
+/// Returns the write units that a chat takes in addition to the units in the table, whose chats
+/// have less than 1 KB. Each further KB takes two units, because a transaction writes it.
 pub(super) fn units_of_text() -> f64 {
     2.0 * (((CHAT_ITEM.value + TEXT.value) / 1024.0).ceil() - 1.0)
 }
@@ -227,8 +228,8 @@ fn looks(waits: f64) -> f64 {
     ((waits / STOP_PACE.as_secs_f64()).ceil() - 1.0).max(0.0)
 }
 
-/// Returns how many earlier chats a chat in a conversation reads on average, in addition to the one
-/// in its row. Each takes one read unit.
+/// Returns how many earlier chats a chat in a conversation reads on average, in addition to the
+/// earlier chat that the table counts. Each read takes one read unit.
 fn earlier() -> f64 {
     // The second chat reads one earlier chat, and the last chat reads all earlier chats.
     CONVERSATION.value / 2.0 - 1.0

@@ -37,8 +37,8 @@ pub struct Deployed {
     pub memory: f64,
     /// The function's time-out in seconds.
     pub timeout: f64,
-    /// The maximum number of seconds that the function waits for the AI. `None` if it doesn't call
-    /// the AI.
+    /// The maximum number of seconds that the function waits for the AI. `None` if the function
+    /// doesn't call the AI.
     pub asks_for: Option<f64>,
     /// The number of chats that an account may begin in a minute.
     pub chats_per_minute: f64,

@@ -12,13 +12,13 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::manage::{connect, counted, sentence};
 
-/// Ends in the restored tables what was ended since `second`: accounts, sessions, keys and links.
-/// `deleted` names a file with the ids of the accounts that were deleted since then. `messages`
-/// also deletes the chats that are missing from the newer tables.
+/// Ends in the restored tables all accounts, sessions, keys and links that were ended after
+/// `second`. `deleted` names a file with the ids of the accounts that were deleted after `second`.
+/// `messages` also deletes the chats that are missing from the newer tables.
 ///
 /// # Errors
-/// Fails with a sentence for the terminal, also if `deleted` is missing and some accounts can't be
-/// explained without it.
+/// Fails with a sentence for the terminal. Also fails if `deleted` is missing and the newer tables
+/// don't show which accounts were deleted.
 pub async fn reapply(
     second: &str,
     deleted: Option<&Path>,
@@ -35,7 +35,7 @@ pub async fn reapply(
         keys: is_named("KEYS_TABLE"),
     };
     if !newer.users && deleted.is_none() {
-        return Err("Without the newer table Users, --deleted FILE must list the ids of the accounts that were deleted since.".into());
+        return Err("Without the newer table Users, --deleted FILE must list the ids of the accounts that were deleted since the restored second.".into());
     }
     if messages && !is_named("CHATS_TABLE") {
         return Err("--deleted-messages needs the newer table Chats.".into());
@@ -51,12 +51,12 @@ pub async fn reapply(
     let done = restored.store.reapply(&since, &restored.clock).await.map_err(sentence)?;
     let done = done.ok_or_else(in_use)?;
     for account in &done.unclear {
-        println!("deleted or lost? {account}");
+        println!("{account} may have been deleted or lost");
     }
     match done.unclear.len() {
         0 => Ok(summary(&done)),
         unclear => Err(format!(
-            "{}. The newer table lacks {}: list the ids of those that were deleted in a file, and run this again with --deleted FILE.",
+            "{}. The newer table lacks {}: list the ids of the deleted accounts in a file, and run this again with --deleted FILE.",
             summary(&done),
             counted(unclear, "other account")
         )),

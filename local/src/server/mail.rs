@@ -40,8 +40,8 @@ pub struct Postman {
 }
 
 impl Postman {
-    /// Returns a postman for the store of this function `mail`, and for the place of its data.
-    /// `None` for a store on AWS, where Lambda follows the stream.
+    /// Returns a postman for the store that `mailing` uses. `data` is where the store keeps its
+    /// data. `None` for a store on AWS, where Lambda follows the stream.
     pub fn new(mailing: MailApp, data: &Data) -> Option<Self> {
         let endpoint = mailing.config.dynamodb_endpoint.clone().filter(Endpoint::is_emulator)?;
         let (give, hand) = unbounded_channel();
@@ -58,7 +58,7 @@ impl Postman {
         })
     }
 
-    /// Returns the e-mails that were sent, and receives later e-mails.
+    /// Returns a receiver that shows the e-mails that were sent, including later e-mails.
     pub fn sent(&self) -> SentMails {
         self.sent.subscribe()
     }
@@ -167,7 +167,7 @@ impl Postman {
         Ok(items.iter().filter_map(|item| item.get("pk")?.as_s().ok().cloned()).collect())
     }
 
-    /// Delivers an outgoing e-mail. Shows it once its item is deleted from the outbox.
+    /// Delivers an outgoing e-mail. Shows the e-mail once its item is deleted from the outbox.
     async fn carry(&mut self, key: String) {
         let sent = mail::work(self.mailing.clone(), key).boxed();
         if let Err(error) = traced(&self.mailing, ("mail", "datasource"), sent).await {

@@ -5,8 +5,8 @@ use shared::telemetry::trace::{self, Parent};
 use shared::{App, Error};
 use tracing::{Instrument, Span};
 
-/// Runs work that a schedule or a stream starts. If traces are on, the work is a trace, whose id is
-/// in each log line of the work.
+/// Runs work that a schedule or a stream starts. If traces are on, the work is recorded as a trace,
+/// and each log line of the work contains the trace's id.
 pub(crate) async fn traced(
     app: &App,
     what: (&str, &str),

@@ -11,7 +11,7 @@ pub struct Answer {
     pub calls: Vec<ToolCall>,
     /// The model that wrote the answer.
     pub model: String,
-    /// The reason why the answer is cut off. `None` if it is complete.
+    /// The reason why the answer is cut off. `None` if the answer is complete.
     pub cut: Option<CutReason>,
     /// True if the user stopped the answer.
     pub stopped: bool,

@@ -12,7 +12,7 @@ use crate::ai::{Answer, Failure, Prompt};
 use crate::values::{CutReason, ToolCall, Usage};
 
 /// The size in bytes above which a prompt is charged even if its streamed answer is stopped before
-/// it begins. Pictures count as they do for the price.
+/// it begins. For this size, a picture counts as many bytes as for the price.
 const LONG_PROMPT: usize = 32_768;
 
 /// A piece of a streamed answer.
@@ -170,7 +170,7 @@ impl<'l> AnswerBuilder<'l> {
         if fits.len() < arguments.len() { Err(Failure::Cut(CutReason::Length)) } else { Ok(()) }
     }
 
-    /// Begins a call and returns its index. A call without an id from the provider gets a new one.
+    /// Begins a call and returns its index. A call without an id from the provider gets a new id.
     fn begin(&mut self, number: u64, id: &str, name: &str) -> Result<usize, Failure> {
         let id = match id {
             "" => format!("call_{}", Uuid::new_v4().simple()),
@@ -260,7 +260,8 @@ impl<'l> AnswerBuilder<'l> {
         let (cut, stopped) = match outcome {
             Ok(()) => (self.cut, false),
             Err(Failure::Cut(cut)) if anything_delivered => (Some(cut), false),
-            // Earlier releases read the same chats and know no other reason.
+            // Earlier releases also read stored chats, and know no other reason for a stopped
+            // answer.
             Err(Failure::Stopped) if anything_delivered || self.pays_when_stopped => {
                 (Some(CutReason::Length), true)
             }

@@ -61,7 +61,8 @@ struct Choice {
 #[derive(Deserialize)]
 struct Message {
     content: Option<String>,
-    /// The model's explanation if it refuses to answer. OpenAI sends it if the answer has a schema.
+    /// The model's explanation if it refuses to answer. OpenAI sends this explanation if the answer
+    /// has a schema.
     refusal: Option<String>,
     tool_calls: Option<Vec<Call>>,
 }
@@ -69,7 +70,7 @@ struct Message {
 /// A function call, or a part of one.
 #[derive(Deserialize)]
 struct Call {
-    /// The number of the call. Whole replies and some servers omit it.
+    /// The number of the call. Whole replies have no number, and some servers omit the number.
     index: Option<u64>,
     id: Option<String>,
     function: Option<Function>,
@@ -113,7 +114,7 @@ impl OpenAi {
     }
 
     /// Opens a connection for the next request. The server's reply is ignored. If the server can't
-    /// be reached, the next request reports that.
+    /// be reached, the next request reports the failure.
     pub async fn open(&self) {
         if let Ok(head) = Request::head(&self.base).body(SdkBody::empty()) {
             let _ = self.http.request(head).await;
@@ -136,7 +137,7 @@ impl OpenAi {
                 return Err(refused(status, response.into_body(), prompt).await);
             }
             // Some servers use these statuses for a demand that the model doesn't support. Usually
-            // they mean another failure.
+            // these statuses mean another failure.
             status @ (404 | 500 | 501) if prompt.given && prompt.demands_more_than_words() => {
                 return Err(match refused(status, response.into_body(), prompt).await {
                     Failure::Rejected(_) => Failure::failed(format!("status {status}")),
@@ -199,8 +200,8 @@ async fn listen(body: Reply, builder: &mut AnswerBuilder<'_>) -> Result<(), Fail
     if finished { Ok(()) } else { Err(Failure::failed("cut off")) }
 }
 
-/// Returns the reason why the rest of a reply can't be read. A reply over the limit counts as a cut
-/// answer, because the provider has worked for it.
+/// Returns the reason why the rest of a reply can't be read. A reply over the limit counts as an
+/// answer that is cut off, because the provider has worked for it.
 fn broken(error: &(dyn std::error::Error + 'static), cause: &str) -> Failure {
     let inner = error.downcast_ref().and_then(io::Error::get_ref);
     let is_long =
@@ -208,7 +209,7 @@ fn broken(error: &(dyn std::error::Error + 'static), cause: &str) -> Failure {
     if is_long { Failure::Cut(CutReason::Length) } else { Failure::failed(cause) }
 }
 
-/// Reads a reply or a chunk. Returns true if it is the last one.
+/// Reads a reply or a chunk. Returns true if the chunk is the last one.
 fn take(json: &[u8], builder: &mut AnswerBuilder<'_>) -> Result<bool, Failure> {
     // The log must not contain the content of the JSON.
     let completion: Completion = serde_json::from_slice(json)
@@ -257,7 +258,7 @@ async fn refused(status: u16, body: hyper::body::Incoming, prompt: &Prompt) -> F
     Failure::refused(&refusal::words(body).await, prompt, &format!("status {status}"))
 }
 
-/// Returns the server's numbers of model tokens. `None` unless they are whole numbers.
+/// Returns the server's numbers of model tokens. `None` unless the numbers are whole numbers.
 fn usage(counted: &Value) -> Option<Usage> {
     let count = |name: &str| u32::try_from(counted.get(name)?.as_u64()?).ok();
     Some(Usage {

@@ -94,8 +94,8 @@ impl Prompt {
     }
 
     /// Adds the operator's system prompt and the user's instructions in a single turn, because some
-    /// models don't accept a second one. The user's text is quoted in this turn, so that it can't
-    /// pass for the operator's words or for another turn.
+    /// models don't accept a second turn of this kind. The user's text is quoted in this turn, so
+    /// that it can't pass for the operator's words or for another turn.
     pub(super) fn begin(&mut self, operator: Option<&str>) {
         let mut parts: Vec<String> = operator.map(str::to_owned).into_iter().collect();
         if !self.instructions.is_empty() {

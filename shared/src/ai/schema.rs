@@ -36,7 +36,7 @@ impl JsonSchema {
                 Err("A `$ref` of this schema leads back to itself.".into())
             }
             Ok(()) => Ok(Self(schema)),
-            // The only data error is the error about the depth.
+            // `SchemaCheck` returns a data error only for a schema that is nested too deeply.
             Err(error) if error.is_data() => {
                 Err(format!("A schema may be nested at most {DEPTH} levels deep.").into())
             }

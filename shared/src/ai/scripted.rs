@@ -5,8 +5,8 @@
 //! - `!slow <ms>` echoes the message after a pause.
 //! - `!words [<ms>] <words>` says the words with a pause after each.
 //! - `!cut <words>` fails before the last word.
-//! - `!hold <words>` says the last word when the listener has disconnected. Without a listener it
-//!   never finishes.
+//! - `!hold <words>` says the last word when the listener has disconnected. Without a listener,
+//!   `!hold` never finishes.
 //! - `!recall` repeats the whole prompt.
 //! - `!call <name> <arguments>` calls a function, word by word.
 //!

@@ -57,7 +57,7 @@ pub struct AnswerSchema {
 pub struct CallPiece {
     /// The index of the call in the answer.
     pub index: usize,
-    /// The call's id and the function's name. Only in the first part of a call.
+    /// The call's id and the function's name. `None` except in the first part of a call.
     pub begins: Option<(String, String)>,
     /// The next part of the arguments.
     pub arguments: String,

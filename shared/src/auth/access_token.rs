@@ -21,15 +21,15 @@ struct AccessClaims {
     jti: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     client_id: Option<String>,
-    /// The same information as in `typ` and `sub`, where clients of djangorestframework-simplejwt
-    /// expect it ([its
+    /// Copies of `typ` and `sub` under the names that clients of djangorestframework-simplejwt
+    /// expect ([its
     /// claims](https://django-rest-framework-simplejwt.readthedocs.io/en/latest/settings.html)).
     #[serde(skip_deserializing)]
     token_type: &'static str,
     #[serde(skip_deserializing)]
     user_id: String,
     epoch: u64,
-    /// The second at which the session ends. A log-out must be remembered until then.
+    /// The second at which the session ends. A log-out must be remembered until the session ends.
     #[serde(default)]
     session_exp: Option<u64>,
 }
@@ -42,7 +42,7 @@ impl AccessToken {
         let own = AccessClaims {
             iat: Some(issuing.clock.seconds()),
             jti: Some(issuing.clock.id().to_string()),
-            // Clients aren't registered. All of them count as the issuer's client.
+            // Clients aren't registered, so all clients count as one client of the issuer.
             client_id: Some(issuing.config.issuer.clone()),
             token_type: "access",
             user_id: user_id.clone(),

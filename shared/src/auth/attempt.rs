@@ -44,7 +44,7 @@ impl CheckedAttempt {
         self.attempt.refused(wrong)
     }
 
-    /// Records that the password was right, so that the attempt no longer counts.
+    /// Records that the attempt had the right password, so that the attempt no longer counts.
     ///
     /// # Errors
     /// Returns [`Error::Unavailable`].

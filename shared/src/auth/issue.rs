@@ -51,8 +51,8 @@ pub async fn issue(
     Ok((SessionTokens { token, pair }, cookie.into_iter().chain([kept]).collect()))
 }
 
-/// Issues an access token and a refresh token. The body contains both, unless the client asks for
-/// the refresh token in a cookie. A refresh token in a cookie is bound to the origin of the
+/// Issues an access token and a refresh token. The body contains both tokens, unless the client
+/// wants the refresh token in a cookie. A refresh token in a cookie is bound to the origin of the
 /// client's page.
 pub async fn issue_pair(
     app: &IssuerApp,

@@ -14,8 +14,9 @@ use crate::{App, Error, Result};
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Claims<T> {
     pub(super) iss: String,
-    /// The issuer's name for access tokens, and a name that begins with the issuer's for every
-    /// other kind of JWT. A verifier that doesn't compare `typ` then still refuses the other kinds.
+    /// The audience. In access tokens, the audience is the issuer's name. In every other kind of
+    /// JWT, the audience only begins with the issuer's name, so a verifier that doesn't compare
+    /// `typ` still refuses the other kinds.
     pub(super) aud: String,
     /// The account's id.
     pub(super) sub: String,

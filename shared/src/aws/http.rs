@@ -27,7 +27,7 @@ use super::TlsError;
 /// A client for `http` and `https` with a connection pool. Clones share the pool.
 pub(crate) type Https = Client<HttpsConnector<HttpConnector>, SdkBody>;
 
-/// Returns a client that trusts certificates under these roots.
+/// Returns a client that trusts certificates signed under these root certificates.
 ///
 /// # Errors
 /// Fails if TLS can't be configured.
@@ -52,7 +52,7 @@ pub(crate) fn client(roots: RootCertStore) -> Result<Https, TlsError> {
 }
 
 /// Adapts the client for the SDK. The SDK's time-outs for connecting and reading are ignored. The
-/// time-outs for an attempt, for the whole call or by the caller still apply.
+/// SDK's time-outs for an attempt and for the whole call still apply.
 pub(crate) fn for_sdk(client: Https) -> SharedHttpClient {
     let connector = SharedHttpConnector::new(Connector(client));
     http_client_fn(move |_, _| connector.clone())

@@ -76,8 +76,8 @@ impl AnswerForm {
         self.of_payload(&fingerprint(req.body()))
     }
 
-    /// Returns the hash of a Codex request without `client_metadata`, whose order changes when
-    /// Codex sends the request again.
+    /// Returns the hash of a Codex request without the field `client_metadata`, because Codex
+    /// changes the order in that field when it sends the request again.
     fn fingerprint_of_codex(self, req: &Request) -> String {
         match fingerprint_without("client_metadata", req.body()) {
             Some(payload) => self.of_payload(&payload),
@@ -190,7 +190,7 @@ pub async fn read(app: &App, req: &Request) -> Result<(Credential, NewChat)> {
     Ok((caller, asked))
 }
 
-/// Parses the id of a conversation. Returns it as a hyphenated lower-case UUID.
+/// Parses the id of a conversation. Returns the id as a hyphenated lower-case UUID.
 ///
 /// # Errors
 /// [`Error::Invalid`] if the text isn't an id.
@@ -207,7 +207,7 @@ const NO_CONVERSATION: &str = "Also send the conversation_id of the message that
 pub(super) const NOT_IN_CONVERSATION: &str =
     "The conversation has no message with this id. It may have been deleted.";
 
-/// Returns the conversation before a message, as described by the request.
+/// Returns the conversation that precedes the request's message.
 fn context(conversation: Option<String>, after: Option<String>) -> Result<Context> {
     let after = after.filter(|word| !word.is_empty());
     match (conversation.filter(|id| !id.is_empty()), after) {

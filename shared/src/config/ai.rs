@@ -31,10 +31,11 @@ pub struct AiConfig {
     /// bytes.
     pub prompt_limit: usize,
     /// `PRICED_BYTES`: the number of bytes in a prompt under `/v1` that the price of one chat pays
-    /// for. Each further started block of this size costs the price again.
+    /// for. A longer prompt costs the price once for each started block of this size.
     pub priced_bytes: usize,
     /// `REFUNDS_PER_DAY`: the number of an account's chats per day that are refunded although the
-    /// AI may have worked on them. A long prompt counts once for each time that it costs the price.
+    /// AI may have worked on them. A long prompt that costs the price several times counts as
+    /// several chats.
     pub refunds_per_day: u32,
     /// `CONTEXT_CHATS`: the maximum number of earlier chats of the conversation in a prompt.
     pub context_chats: usize,
@@ -59,7 +60,8 @@ pub enum AiProvider {
         /// `BEDROCK_ENDPOINT`: the URL of Bedrock. `None` for the AWS endpoint.
         endpoint: Option<String>,
     },
-    /// `scripted`: fails, hangs or answers too much when a message asks for that. For tests.
+    /// `scripted`: fails, hangs or answers too much if the message contains such a command. For
+    /// tests.
     Scripted,
 }
 

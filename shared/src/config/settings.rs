@@ -35,8 +35,8 @@ impl<'a> Settings<'a> {
         Self(Box::new(lookup))
     }
 
-    /// Reads `SIGNING_SECRET`, the secret that the signing key is derived from. Fails if it is
-    /// missing or too short to be random.
+    /// Reads `SIGNING_SECRET`, the secret that the signing key is derived from. Fails if the secret
+    /// is missing or too short to be random.
     pub fn signing_secret(&self) -> Result<Secret, ConfigError> {
         match self.secret("SIGNING_SECRET")? {
             None => Err(ConfigError("SIGNING_SECRET must be set".into())),
@@ -110,8 +110,8 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// Reads a name in an AWS service, which has ASCII letters, digits and the characters in
-    /// `marks`.
+    /// Reads a name for an AWS service, which may contain ASCII letters, digits and the characters
+    /// in `marks`.
     pub(super) fn name(
         &self,
         name: &str,

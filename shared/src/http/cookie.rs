@@ -1,6 +1,6 @@
 //! The refresh token and the device token that a client stores beside its access token. A page that
-//! sends `X-Refresh-Token: cookie` gets both in cookies, which scripts can't read. Other clients
-//! get and send the device token in the header `X-Device-Token`.
+//! sends `X-Refresh-Token: cookie` gets both tokens in cookies, which scripts can't read. Other
+//! clients get and send the device token in the header `X-Device-Token`.
 //!
 //! The page also sends `X-Page-Key`, a random value from its `localStorage`. Both tokens contain a
 //! hash of this key and are invalid without it. The key is needed because a browser sends cookies
@@ -57,7 +57,7 @@ fn is_key(key: &str) -> bool {
         && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
-/// Returns the refresh token in the cookie. Call it only if the request wants cookies
+/// Returns the refresh token in the cookie. Call this function only if the request wants cookies
 /// ([`is_wanted`]).
 pub fn refresh_token(req: &Request) -> Option<&str> {
     cookie(req, "refresh")
@@ -131,8 +131,8 @@ fn name_at(req: &Request, name: &str) -> String {
     format!("{}farebox_{name}", if is_loopback(req) { "" } else { "__Host-" })
 }
 
-/// Returns true if the request is for a loopback host, which has no TLS. Safari doesn't store
-/// `Secure` cookies from such a host.
+/// Returns true if the request is for a loopback host, where TLS isn't used. Safari doesn't store
+/// `Secure` cookies from a loopback host.
 pub(super) fn is_loopback(req: &Request) -> bool {
     let host =
         req.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();

@@ -2,8 +2,9 @@
 //! need no additional secret.
 //!
 //! A cursor is a position and a MAC. The MAC's key is the account's random nonce, which never
-//! leaves the store. An endpoint with a list reads the account in any case. The endpoint may read
-//! the page at the same time, because every position is within the data that the caller may see.
+//! leaves the store. Every endpoint with a list reads the account anyway, so checking a cursor
+//! costs no additional read. The endpoint may read the page at the same time, because every
+//! position is within the data that the caller may see.
 
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -14,8 +15,8 @@ use crate::{Error, Result};
 
 const MAC_LENGTH: usize = 16;
 
-/// The maximum length of a position in a list, in bytes. The key form of an e-mail address needs
-/// the most.
+/// The maximum length of a position in a list, in bytes. The longest positions contain the key form
+/// of an e-mail address.
 const POSITION_LENGTH: usize = 1024;
 
 /// A cursor from a client, before [`UnverifiedCursor::prove`] has verified that [`seal`] made it.

@@ -44,7 +44,8 @@ where
     let function = trace.as_ref().map(|_| function_name(&req)).unwrap_or_default();
 
     // Every line that is logged during the request has these fields. The account's id is added when
-    // the credential is read. A span of a lower level would be missing if only errors are logged.
+    // the credential is read. The span has the level of errors, because a span of a lower level
+    // would be disabled if only errors are logged.
     let span = tracing::error_span!(
         "request",
         request_id,

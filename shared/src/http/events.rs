@@ -81,7 +81,7 @@ impl Events {
         }
     }
 
-    /// Logs and counts a failure. For writers that send the failure in a different format.
+    /// Logs and counts a failure that the caller sends in a different format.
     pub fn note(&self, error: &Error) {
         let trace = trace::current();
         let trace_id = trace.as_ref().map(Trace::id);

@@ -32,11 +32,11 @@ pub enum FailureFormat {
     /// [djangorestframework-simplejwt](https://github.com/jazzband/djangorestframework-simplejwt):
     /// its code for an invalid token, and the invalid fields at the top level.
     Simplejwt,
-    /// Problem documents with simplejwt's code for an invalid token. For routes that such clients
-    /// call with an access token.
+    /// Problem documents with simplejwt's code for an invalid token, for routes that clients of
+    /// simplejwt call with an access token.
     SimplejwtGuarded,
     /// Problem documents, and this page instead of [`Error::NotFound`] for requests that prefer
-    /// HTML. The page's links begin with `./`, which stands for the API's root.
+    /// HTML. The page's links begin with `./`, which means the API's root.
     Page(&'static str),
 }
 
@@ -69,7 +69,7 @@ impl FailureFormat {
             Self::Simplejwt => to_json(&SimplejwtProblem::of(error, request_id)),
             Self::SimplejwtGuarded => to_json(&SimplejwtProblem::guarded(error, request_id)),
         };
-        // These types can always be written as JSON.
+        // All types of failures can be written as JSON.
         document.unwrap_or_default()
     }
 
@@ -142,17 +142,17 @@ pub struct Problem<'a> {
     code: &'static str,
     /// The id of this request in the log.
     request_id: &'a str,
-    /// For each invalid field, sentences that say what to change in the request. Only with the code
-    /// `invalid_fields`.
+    /// For each invalid field, sentences that say what to change in the request. Present only with
+    /// the code `invalid_fields`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false, value_type = std::collections::BTreeMap<String, Vec<String>>)]
     errors: Option<&'a FieldErrors>,
-    /// The balance. Only with the code `insufficient_tokens`.
+    /// The balance. Present only with the code `insufficient_tokens`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     tokens_left: Option<Credits>,
-    /// The tokens that are held for messages whose answers aren't finished. Only with the code
-    /// `insufficient_tokens`.
+    /// The tokens that are held for messages whose answers aren't finished. Present only with the
+    /// code `insufficient_tokens`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     tokens_held: Option<Credits>,

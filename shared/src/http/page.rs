@@ -9,7 +9,7 @@ use crate::http::cursor::{UnverifiedCursor, seal};
 use crate::values::Account;
 use crate::{Error, Result};
 
-/// The number of items on a page if the request doesn't set it.
+/// The number of items on a page if the request has no `limit`.
 pub(crate) const PAGE: usize = 20;
 
 /// The maximum number of items on a page.
@@ -60,8 +60,8 @@ impl<'r> Paging<'r> {
         self.cursor.as_ref().map(UnverifiedCursor::position)
     }
 
-    /// Shortens `items` to the page's limit. The flag is true if more items follow, either among
-    /// those that were read or in the store (`more`).
+    /// Shortens `items` to the page's limit. The flag is true if more items follow, either in
+    /// `items` or in the store (`more`).
     pub fn cut<T>(&self, mut items: Vec<T>, more: bool) -> (Vec<T>, bool) {
         let more = more || items.len() > self.limit;
         items.truncate(self.limit);

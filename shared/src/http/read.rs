@@ -21,8 +21,8 @@ use crate::{Error, Result};
 /// # Errors
 /// Returns [`Error::UnsupportedMediaType`].
 pub fn require_json(req: &Request) -> Result<()> {
-    // Pages of other origins can send a body without a preflight if it has no content type or one
-    // of a few simple ones.
+    // Pages of other origins can send a body without a preflight if the body has no content type or
+    // one of a few simple content types.
     let is_json = |essence: String| {
         essence == "application/json"
             || (essence.starts_with("application/") && essence.ends_with("+json"))
@@ -117,8 +117,7 @@ pub fn authorization(req: &Request) -> Result<Option<&str>> {
     if known { Ok(Some(token.trim())) } else { Err(Error::InvalidToken) }
 }
 
-/// The accepted schemes. All schemes mean the same, but clients of different APIs use different
-/// ones.
+/// The accepted schemes. Clients of different APIs use different schemes, which all mean the same.
 const SCHEMES: [&str; 3] = ["bearer", "token", "jwt"];
 
 /// Returns the idempotency key in the `Idempotency-Key` header. `None` if the header is missing.
@@ -207,7 +206,8 @@ pub fn escaped(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// Returns the path parameter `id` as a hyphenated lower-case UUID. `None` if it isn't a UUID.
+/// Returns the path parameter `id` as a hyphenated lower-case UUID. `None` if the parameter isn't a
+/// UUID.
 pub fn path_id(req: &Request) -> Option<String> {
     id(path_parameter(req, "id"))
 }
@@ -248,8 +248,8 @@ pub fn base_url(req: &Request) -> Option<String> {
     (!domain.is_empty() && domain.bytes().all(is_name)).then(|| format!("https://{domain}{base}"))
 }
 
-/// Returns the time until the invocation's deadline in the Lambda context. A past deadline is
-/// ignored, because emulators report such deadlines.
+/// Returns the time until the invocation's deadline in the Lambda context. A deadline in the past
+/// is ignored, because emulators report wrong deadlines.
 pub fn time_left(req: &Request, now_ms: u64) -> Duration {
     let deadline = req.lambda_context_ref().map_or(0, |context| context.deadline);
     deadline.checked_sub(now_ms).map_or(UNLIMITED, Duration::from_millis)

@@ -23,7 +23,8 @@ pub fn pattern<'p>(
     path: &str,
 ) -> Option<&'p str> {
     let path = without_slash(path);
-    // Most requests have such a path, and comparing whole paths is cheap.
+    // Try patterns without parameters first: they match most requests, and comparing whole paths is
+    // cheap.
     let literal = patterns.clone().find(|pattern| *pattern == path && !pattern.contains('{'));
     literal.or_else(|| patterns.find(|pattern| matches(pattern, path)))
 }

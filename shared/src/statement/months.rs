@@ -21,7 +21,7 @@ pub struct MonthTotals {
     /// How many messages were paid.
     #[schema(examples(12))]
     chats: u64,
-    /// The tokens that these messages cost.
+    /// The tokens that the month's messages cost.
     #[schema(examples(1200))]
     spent: i64,
     /// The tokens that were granted, including adjustments. Negative if adjustments took more
@@ -38,7 +38,7 @@ pub struct Months {
     /// The account, read together with the months.
     pub account: Account,
     months: Vec<MonthTotals>,
-    /// The position of the next page, if there may be one.
+    /// The position of the next page. `None` if no page can follow.
     next: Option<String>,
 }
 

@@ -25,11 +25,12 @@ pub use stop::StopOutcome;
 
 use crate::values::Account;
 
-/// How long a hold's id stays closed after its chat, in seconds. After that time no copy of the
-/// reserve can arrive anymore.
+/// How long a hold's id stays closed after its chat, in seconds: until no copy of the reserve can
+/// arrive anymore.
 const CLOSED: u64 = 60;
 
-/// The most outdated closed ids that one write removes. DynamoDB limits an expression to 4 KB.
+/// The maximum number of outdated closed ids that one write removes. DynamoDB limits an expression
+/// to 4 KB.
 const OUTDATED: usize = 60;
 
 /// Returns the account's outdated closed ids, up to the number that one write removes.

@@ -24,7 +24,7 @@ pub enum StoreError {
     NotAccepted,
     /// The account isn't an administrator's.
     NotAdministrator,
-    /// Administrators can't do this to their own account.
+    /// Administrators can't use this operation on their own account.
     OwnAccount,
     /// Administrators can't adjust their own balance.
     OwnBalance,

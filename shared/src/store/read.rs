@@ -10,7 +10,7 @@ use crate::store::patience::Patience;
 use crate::store::schema::pk;
 use crate::store::{Item, Result, Store, StoreError, from_item, s};
 
-/// How many ids a page has: the most that one `BatchGetItem` accepts.
+/// How many ids a page has: the maximum that one `BatchGetItem` accepts.
 const LOOKED_AT: i32 = 100;
 
 impl Store {
@@ -78,7 +78,7 @@ impl Store {
     }
 
     /// Reads the items with these ids and returns them in the same order, strongly consistent.
-    /// `kind` is the prefix of their keys. Skips deleted items.
+    /// `kind` is the prefix of the items' keys. Skips deleted items.
     pub(in crate::store) async fn with_ids<T: DeserializeOwned>(
         &self,
         kind: &str,
@@ -127,7 +127,8 @@ impl Store {
             let keys = keys.map_err(|error| StoreError::Internal(error.to_string()))?;
             let read = self.client.batch_get_item().request_items(table, keys).send().await?;
             found.extend(read.responses.into_iter().flatten().flat_map(|(_, items)| items));
-            // A busy table, or one with large items, may return only some items and name the rest.
+            // A busy table, or a table with large items, may return only some items. The reply then
+            // names the keys of the other items.
             wanted = read
                 .unprocessed_keys
                 .into_iter()
@@ -145,7 +146,7 @@ impl Store {
     }
 }
 
-/// Reads one page of items. Also returns whether there may be more.
+/// Reads one page of items. Also returns whether there may be more items.
 pub(in crate::store) async fn page<T: DeserializeOwned>(
     query: QueryFluentBuilder,
 ) -> Result<(Vec<T>, bool)> {

@@ -13,7 +13,7 @@ use crate::clock::{Day, FIRST_DAY, least_id, millis_of, month, neighbour};
 use crate::store::read::{names, values};
 use crate::store::{Item, Result, Store, StoreError, from_item, is_id, s};
 
-/// The most queries that one page may cost. Empty months cost as much as full ones.
+/// The maximum number of queries for one page. Empty months cost as much as full ones.
 const QUERIES: usize = 48;
 
 /// How many items are read from each partition at a time.
@@ -67,8 +67,8 @@ pub struct Span {
 }
 
 impl Span {
-    /// Returns the position of the newest item in these days. `None` if that is the newest item of
-    /// all.
+    /// Returns the position of the newest item in these days. `None` if the newest item of all may
+    /// be in these days.
     pub(in crate::store) fn begin(self, now: u64) -> Option<Place> {
         let end = self.last.map(|last| last.after(1).begins()).filter(|end| *end <= now)?;
         Some(Place::Before(least_id(end)))
@@ -96,7 +96,7 @@ impl Timeline<'_> {
         }
     }
 
-    /// The most queries per shard that one page may take.
+    /// The maximum number of queries per shard for one page.
     fn rounds(&self) -> usize {
         (QUERIES / usize::from(self.shards)).max(1)
     }
@@ -196,8 +196,8 @@ impl Store {
     }
 
     /// Returns the newest items of a month that are older than the id `before`, from at most
-    /// `limit` items per partition. Also returns the id at which they end, if the month may have
-    /// older items.
+    /// `limit` items per partition. Also returns the id at which the items end, if the month may
+    /// have older items.
     async fn newest_before(
         &self,
         list: Timeline<'_>,

@@ -30,7 +30,7 @@ impl Intercept for TraceInterceptor {
         "Traced"
     }
 
-    /// Starts the span. Earlier hooks don't know the operation.
+    /// Starts the span here, because hooks that run earlier don't know the operation.
     fn read_before_serialization(
         &self,
         context: &BeforeSerializationInterceptorContextRef<'_>,
@@ -82,7 +82,7 @@ impl Intercept for TraceInterceptor {
 /// The error codes with which DynamoDB reports that a condition didn't hold.
 const REFUSALS: [&str; 2] = ["ConditionalCheckFailedException", "TransactionCanceledException"];
 
-/// A call in progress. Dropping it ends the span as given up.
+/// A call in progress. Dropping this value ends the span as given up.
 #[derive(Debug)]
 struct RunningCall {
     trace: Trace,

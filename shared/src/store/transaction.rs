@@ -27,7 +27,7 @@ impl Refusals {
     }
 
     /// Returns the item that failed the condition of the write at `index`. The item is empty if it
-    /// doesn't exist or the write doesn't show it. `None` if that write wasn't refused.
+    /// doesn't exist or the write doesn't show it. `None` if the write at `index` wasn't refused.
     pub(in crate::store) fn item(&self, index: usize) -> Option<Item> {
         let reason = self.0.get(index).filter(|reason| is_refusal(reason))?;
         Some(reason.item().cloned().unwrap_or_default())

@@ -80,7 +80,8 @@ impl Write {
         Self::of(table, Operation::Delete { key })
     }
 
-    /// Changes nothing, but its condition can refuse a transaction. A check can't be sent alone.
+    /// Changes nothing, but the check's condition can refuse a transaction. A check can't be sent
+    /// alone.
     pub(in crate::store) fn check(table: &str, key: Item) -> Self {
         Self::of(table, Operation::Check { key })
     }
@@ -186,7 +187,7 @@ impl Outcome {
 
 impl Store {
     /// Sends a write, and retries while a transaction on the same item is in progress. The SDK
-    /// doesn't retry such conflicts; nothing was applied then.
+    /// doesn't retry after a conflict with a transaction, although the write wasn't applied.
     pub(in crate::store) async fn send(&self, write: &Write) -> Result<Outcome> {
         self.send_watched(write, &mut false).await
     }

@@ -2,7 +2,7 @@
 //! the AI, as in [OpenTelemetry](https://opentelemetry.io/docs/specs/otel/trace/). Traces are
 //! recorded and sent only if the operator has set a collector.
 //!
-//! A span contains times, counts, and names from the code, the settings or the store. It never
+//! A span contains times, counts, and names from the code, the settings or the store. A span never
 //! contains texts from a request, ids of people or secrets.
 
 mod export;
@@ -160,7 +160,7 @@ impl Root {
 
 impl Traces {
     /// Creates a recorder that sends this share of all invocations to the collector at `endpoint`.
-    /// `None` if TLS can't be configured. In that case, calls to AWS are also impossible.
+    /// `None` if TLS can't be configured. Without TLS, calls to AWS are also impossible.
     pub fn for_endpoint(endpoint: &str, service: &str, share: f64) -> Option<Self> {
         let (exporter, service) = (Exporter::for_endpoint(endpoint)?, service.to_owned());
         Some(Self(Arc::new(Recorder { exporter, service, share, started: AtomicBool::new(false) })))

@@ -42,7 +42,8 @@ pub struct Account {
     /// The id of the idempotency key that the registration used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// An identifier of the network that the account was registered from. `None` if it is unknown.
+    /// An identifier of the network that the account was registered from. `None` if the network is
+    /// unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub home: Option<String>,
     /// The account's role.
@@ -81,8 +82,8 @@ pub struct Account {
     /// keeps the name taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted: Option<u64>,
-    /// A random text, which tells a retried registration from another one. It is also the key that
-    /// seals this account's page cursors.
+    /// A random text, which distinguishes a retried registration from another registration. The
+    /// text is also the key that seals this account's page cursors.
     pub nonce: String,
     /// The partition in the index `by_time`: `<yyyy-mm>#<shard>`. Tombstones have no partition.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -162,8 +163,8 @@ impl Account {
 
     /// Returns the account with `address` as its verified address. `None` if the owner hasn't
     /// entered `address`. The first verification of an address starts a new epoch and invalidates
-    /// everything that was created earlier, because another person may have registered the address
-    /// before.
+    /// all sessions, API keys and links that were created before, because another person may have
+    /// registered the address.
     pub(crate) fn proving(&self, address: &str) -> Option<Self> {
         let is_it = |wanted: &Option<String>| {
             wanted.as_deref().is_some_and(|wanted| key(wanted) == key(address))

@@ -21,8 +21,8 @@ pub struct AdminAct {
     pub id: String,
     /// The stored kind: `standing`. Later releases may write other kinds.
     pub kind: String,
-    /// The change of a role or state. An intervention has the closest change that earlier releases
-    /// can show.
+    /// The change of a role or state. For an intervention, this field has the closest change that
+    /// earlier releases can show instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<Act>,
     /// The intervention. `None` for a change of a role or state.

@@ -52,7 +52,7 @@ impl ApiKey {
         Ok(Self { id, secret })
     }
 
-    /// Parses an API key that a client sent. Only the exact text that was shown is accepted.
+    /// Parses an API key that a client sent. The text must be exactly as it was shown to the owner.
     pub fn parse(text: &str) -> Option<Self> {
         let (id, secret) = text.strip_prefix(PREFIX)?.split_once('-')?;
         let id = Uuid::try_parse(id).ok().filter(|uuid| uuid.simple().to_string() == id);

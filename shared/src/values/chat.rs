@@ -83,8 +83,8 @@ impl Title {
     }
 }
 
-/// The parent of a chat that doesn't just continue its conversation, because the user has edited a
-/// message or asked for another answer to it.
+/// The parent of a chat that begins a branch, because the user has edited an earlier message or
+/// asked for another answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ParentChat {
     /// No chat: the chat is another beginning of the conversation.
@@ -165,7 +165,7 @@ pub struct Chat {
     /// True if the user stopped the answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
-    /// The numbers of model tokens. Older chats may lack them.
+    /// The numbers of model tokens. Older chats may lack these numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// The price that the user paid for the chat.
@@ -213,8 +213,8 @@ impl Chat {
         Self { conversation, thread, ..self }
     }
 
-    /// Returns the chat's parent as [`ParentChat::word`] writes it. `None` if the chat follows the
-    /// newest older chat that also has no explicit parent.
+    /// Returns the chat's parent as [`ParentChat::word`] writes it. `None` for a chat in the main
+    /// line.
     pub fn after(&self) -> Option<&str> {
         self.thread.as_deref().and_then(word_of_place)
     }

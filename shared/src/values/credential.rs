@@ -1,11 +1,11 @@
-//! The credential that a request proves its caller with: an access token or an API key.
+//! The credential that identifies a request's caller: an access token or an API key.
 
 use std::ops::RangeInclusive;
 
 use crate::values::{AccessToken, Account, Role, StoredApiKey};
 
-/// A valid credential. Only the store knows whether the account still accepts the credential: see
-/// [`Credential::admits`]. The condition of the write that places a hold checks the same.
+/// A valid credential. Only the store knows whether the account still accepts the credential.
+/// [`Credential::admits`] checks the account, and so does the write that places a hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// An access token, which becomes invalid when its session ends.

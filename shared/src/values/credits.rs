@@ -1,4 +1,4 @@
-//! Credits, the product's currency. Settings, JSON and the pages call them tokens.
+//! Credits, the product's currency. Settings, JSON and the pages call credits tokens.
 
 use std::fmt;
 

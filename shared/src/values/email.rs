@@ -20,7 +20,8 @@ impl Email {
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
         let key = key(text);
-        // Check both forms: either one can be valid while the other one isn't.
+        // Check both the typed form and the key form: either form can be valid while the other form
+        // isn't.
         if [text, &key].iter().all(|form| is_address(form)) {
             Ok(Self { shown: text.to_owned(), key })
         } else {

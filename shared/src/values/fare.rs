@@ -1,10 +1,10 @@
-//! The price of a chat. The price is computed once, before its credits are reserved. From then on
-//! the hold stores the price.
+//! The price of a chat. The price is computed once, before its credits are reserved. After the
+//! reserve, the hold stores the price.
 
 use crate::Credits;
 
-/// A chat's price: the most that the chat may cost, which is reserved before the AI is asked, and
-/// the charge for its answer.
+/// A chat's price: the maximum, which is reserved before the AI is asked, and the actual charge for
+/// the answer.
 ///
 /// ```
 /// use shared::{Credits, values::Fare};
@@ -39,7 +39,7 @@ impl Fare {
         self.units
     }
 
-    /// Returns the most that the chat may cost.
+    /// Returns the maximum price of the chat.
     pub fn bound(&self) -> Credits {
         self.price.times(self.units)
     }

@@ -27,14 +27,14 @@ pub enum Kind {
     Chat,
     /// An adjustment of a balance.
     Adjustment,
-    /// One of many grants that an administrator previewed together. The owner of its idempotency
-    /// key is the preview's id, and the key is the account's id.
+    /// One of many grants that an administrator previewed together. A previewed grant's idempotency
+    /// key is the account's id, and the key's owner is the preview's id.
     Grant,
-    /// A grant of the same amount to the same account for the same reason. The owner of its
-    /// idempotency key is the amount with the reason, and the key is the account's id.
+    /// A grant of the same amount to the same account for the same reason. The grant's idempotency
+    /// key is the account's id, and the key's owner is the amount with the reason.
     SameGrant,
-    /// A refund of a chat. The owner of its idempotency key is the account's id, and the key is the
-    /// chat's id.
+    /// A refund of a chat. The refund's idempotency key is the chat's id, and the key's owner is
+    /// the account's id.
     Refund,
     /// A registration.
     Registration,
@@ -83,7 +83,7 @@ impl Key {
 }
 
 /// Returns a SHA-256 hash in base64url. The hash of a payload shows that an idempotency key is used
-/// again with another payload. Long or private values are also stored as such hashes.
+/// again with another payload. Long or private values are also stored as SHA-256 hashes.
 pub fn fingerprint(payload: impl AsRef<[u8]>) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, payload.as_ref()))
 }

@@ -6,8 +6,7 @@ use super::{Account, Session};
 pub(crate) const LEEWAY: u64 = 60;
 
 /// An access token with a valid signature and valid times. Only the store knows whether the account
-/// still accepts the token: see [`AccessToken::admits`]. The condition of a write can check the
-/// same.
+/// still accepts the token. [`AccessToken::admits`] or a write's condition checks the account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessToken {
     /// The account's id.
@@ -64,8 +63,8 @@ pub struct RefreshToken {
     /// The second at which the refresh token ends.
     pub ends: u64,
     /// A hash of the key of the page's origin, for a page that keeps the refresh token in a cookie.
-    /// The refresh token is invalid without that key. `None` for clients without cookies, and for
-    /// pages that were loaded before keys existed.
+    /// The refresh token is invalid without the page's key. `None` for clients without cookies, and
+    /// for pages that were loaded before keys existed.
     pub origin: Option<String>,
 }
 
@@ -82,7 +81,7 @@ impl RefreshToken {
         Self { origin: self.origin.clone().or(origin), ..self.clone() }
     }
 
-    /// Returns the refresh token that replaces this one.
+    /// Returns the refresh token that replaces this refresh token.
     pub fn successor(&self) -> Self {
         Self { generation: self.generation + 1, ..self.clone() }
     }

@@ -50,8 +50,8 @@ impl Username {
     /// because it becomes the account's address. All letters of a username, or of each part of an
     /// address, must belong to one script, or to the scripts in which Chinese, Japanese or Korean
     /// is written ([UTS 39](https://www.unicode.org/reports/tr39/#Restriction_Level_Detection),
-    /// highly restrictive). This rule prevents a username from imitating another one with letters
-    /// of other scripts.
+    /// highly restrictive). This rule prevents a username from imitating another username with
+    /// letters of other scripts.
     ///
     /// ```
     /// use shared::values::Username;
@@ -78,7 +78,7 @@ impl Username {
         Ok(name)
     }
 
-    /// Returns the username as an e-mail address. `None` if it isn't an address.
+    /// Returns the username as an e-mail address. `None` if the username isn't an e-mail address.
     pub fn address(&self) -> Option<Email> {
         Email::choose(&self.shown).ok()
     }

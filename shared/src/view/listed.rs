@@ -7,9 +7,9 @@ use crate::values::{Account, Role, Username};
 use crate::{Credits, clock, store};
 
 /// An account in an administrators' list.
-// This type repeats six of `User`'s fields. It can't contain a `User`, because it is created from
-// an index, which has fewer attributes than the account. A shared, flattened struct would change
-// the order of `User`'s fields in replies.
+// This type repeats six of `User`'s fields. This type can't contain a `User`, because it is created
+// from an index, which has fewer attributes than the account. A shared, flattened struct would
+// change the order of `User`'s fields in replies.
 #[derive(Serialize, ToSchema)]
 pub struct ListedUser<'a> {
     #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
@@ -30,16 +30,16 @@ pub struct ListedUser<'a> {
     /// The time at which the account was created.
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.921Z"))]
     date_joined: String,
-    /// The balance. Only with `details`.
+    /// The balance. Present only with `details`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     tokens: Option<Credits>,
-    /// The tokens that were ever spent. Only with `details`.
+    /// The tokens that were ever spent. Present only with `details`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     spent: Option<Credits>,
     /// The time at which the last message was sent, rounded down to the minute. Null if the user
-    /// hasn't sent any. Only with `details`.
+    /// hasn't sent a message. Present only with `details`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, required = false, format = "date-time", examples("2026-11-20T07:17:00.000Z"))]
     last_message: Option<Option<String>>,

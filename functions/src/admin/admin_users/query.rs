@@ -85,7 +85,8 @@ impl<'r> UserQuery<'r> {
         Ok(Self { search, anywhere: anywhere && search.is_some(), order, filter, details })
     }
 
-    /// Returns true if the query lists all users, or only searches.
+    /// Returns true if the query has no order, no filter and no details: it lists all users, or the
+    /// users whose name or address begins with the search text.
     pub(super) fn is_plain(&self) -> bool {
         *self == Self { search: self.search, ..Self::default() }
     }
@@ -96,7 +97,7 @@ impl<'r> UserQuery<'r> {
         self.details || chosen || self.filter.asks_the_account()
     }
 
-    /// Returns the accounts that the filter is applied to.
+    /// Returns the accounts from which the filter selects.
     pub(super) fn source(&self) -> UserSource {
         match (self.search, self.order) {
             (Some(search), _) if self.anywhere => UserSource::Containing(search.to_owned()),

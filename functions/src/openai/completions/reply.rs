@@ -74,7 +74,7 @@ struct AnswerMessage<'a> {
 /// A call of a function.
 #[derive(Serialize, ToSchema)]
 struct AnswerCall<'a> {
-    /// The id that the message with the result must name.
+    /// The call's id. The message with the call's result must contain this id.
     #[schema(examples("call_0f1c6b0e3f524c8e9d0a6a9f0d0c4f11"))]
     id: &'a str,
     /// Always `function`.
@@ -151,7 +151,8 @@ struct Chunk<'a> {
     /// One choice. The chunk with the usage has no choice.
     #[schema(max_items = 1)]
     choices: Vec<ChunkChoice<'a>>,
-    /// The model's token counts, in the last chunk if the request asks for them.
+    /// The model's token counts, only in the last chunk, and only if the request asks for the
+    /// usage.
     #[schema(required)]
     usage: Option<Usage>,
 }
@@ -205,7 +206,8 @@ struct DeltaCall<'a> {
     /// The index of the call in the answer.
     #[schema(examples(0))]
     index: usize,
-    /// The id that the message with the result must name, in the call's first piece.
+    /// The call's id, only in the call's first piece. The message with the call's result must
+    /// contain this id.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("call_0f1c6b0e3f524c8e9d0a6a9f0d0c4f11"))]
     id: Option<&'a str>,
@@ -229,7 +231,7 @@ struct DeltaFunction<'a> {
     arguments: &'a str,
 }
 
-/// The field in which an answer calls functions.
+/// The field of an answer that contains its function calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// The field `tool_calls`.

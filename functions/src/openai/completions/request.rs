@@ -22,7 +22,7 @@ use crate::openai::tools::{OfferedFunction, TOOLS};
 use crate::openai::turns::{PARTS, asked};
 use crate::openai::{max_model_tokens, model_token_limits, number_up_to};
 
-/// The maximum number of texts in `stop` that aren't empty, and the maximum including empty ones.
+/// The maximum number of texts in `stop`: first without empty texts, then including empty texts.
 const STOPS: (usize, usize) = (4, 64);
 
 #[derive(Deserialize, ToSchema)]
@@ -42,7 +42,7 @@ pub(super) struct Body {
     max_tokens: Option<f64>,
     /// The maximum number of tokens in the answer. With -1 the request sets no limit.
     max_completion_tokens: Option<f64>,
-    /// Texts that end the answer, which doesn't include them.
+    /// Texts that end the answer. The answer doesn't include these texts.
     #[schema(value_type = Option<Value>)]
     stop: Option<Stop>,
     n: Option<f64>,
@@ -135,7 +135,7 @@ impl Body {
         self.stream_options.as_ref().is_some_and(|options| options.include_usage == Some(true))
     }
 
-    /// Returns true if the answer must call functions in the older form.
+    /// Returns true if function calls in the answer must have the older form.
     pub(super) fn is_older(&self) -> bool {
         self.functions.as_ref().is_some_and(|functions| !functions.is_empty())
     }

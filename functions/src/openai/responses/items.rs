@@ -65,7 +65,7 @@ pub(super) struct CallItem<'a> {
     r#type: &'static str,
     /// The status of the call.
     status: Status,
-    /// The id that the item with the result must name.
+    /// The call's id. The item with the call's result must contain this id.
     #[schema(examples("call_0f1c6b0e3f524c8e9d0a6a9f0d0c4f11"))]
     call_id: &'a str,
     /// The function's name.

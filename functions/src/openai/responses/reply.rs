@@ -44,7 +44,7 @@ pub(super) struct Response<'a> {
     /// The reason for a failure, in the last event of a stream. Null otherwise.
     #[schema(required)]
     error: Option<Failed>,
-    /// The reason why the answer is cut off. Null if it is complete.
+    /// The reason why the answer is cut off. Null if the answer is complete.
     #[schema(required)]
     incomplete_details: Option<IncompleteDetails>,
     /// The model.
@@ -63,33 +63,33 @@ pub(super) struct Response<'a> {
     /// Always `disabled`: a prompt that is too long is refused.
     #[schema(pattern = "^disabled$", examples("disabled"))]
     truncation: &'static str,
-    /// The model's reasoning options. The operator's settings determine them.
+    /// The model's reasoning options, which the operator's settings determine.
     reasoning: Reasoning,
     /// The format of the answer.
     text: TextOptions<'a>,
-    /// The value in the request.
+    /// The value of this field in the request.
     #[schema(required)]
     instructions: Option<&'a str>,
-    /// The value in the request.
+    /// The value of this field in the request.
     #[schema(required)]
     max_output_tokens: Option<u32>,
-    /// The value in the request.
+    /// The value of this field in the request.
     #[schema(value_type = BTreeMap<String, String>)]
     metadata: &'a BTreeMap<String, String>,
-    /// The value in the request; by default true.
+    /// The value of this field in the request; by default true.
     parallel_tool_calls: bool,
-    /// The value in the request.
+    /// The value of this field in the request.
     #[schema(required)]
     temperature: Option<f64>,
-    /// The value in the request; by default `auto`.
+    /// The value of this field in the request; by default `auto`.
     #[schema(value_type = Choice)]
     tool_choice: &'a Choice,
     /// The functions in the request, without those that `tool_choice` excludes.
     tools: Vec<OfferedTool<'a>>,
-    /// The value in the request.
+    /// The value of this field in the request.
     #[schema(required)]
     top_p: Option<f64>,
-    /// The value in the request.
+    /// The value of this field in the request.
     #[schema(required)]
     user: Option<&'a str>,
 }
@@ -167,11 +167,11 @@ struct Reasoning {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseTextOptions)]
 struct TextOptions<'a> {
-    /// The value in the request; by default `text`.
+    /// The value of this field in the request; by default `text`.
     format: TextFormat<'a>,
 }
 
-/// The format of an answer. With `json_schema`, it includes the schema.
+/// The format of an answer. A `json_schema` format includes the schema.
 #[derive(Default, Serialize, ToSchema)]
 #[schema(as = ResponseFormatOption)]
 struct TextFormat<'a> {

@@ -31,7 +31,7 @@ impl AccessKey {
         format!("http://{}:{}@{host}", self.id, self.secret)
     }
 
-    /// Returns true if the call names this key. This check needs no body.
+    /// Returns true if the call names this key. The check doesn't read the body.
     pub fn is_named_by(&self, parts: &Parts) -> bool {
         Signature::of(parts).is_some_and(|signature| signature.key == self.id)
     }
@@ -54,7 +54,7 @@ impl AccessKey {
     /// Computes the signature of the call with this key.
     fn signature(&self, given: &Signature<'_>, parts: &Parts, body: &[u8]) -> Option<String> {
         let mut settings = SigningSettings::default();
-        // Exclude no headers, because the caller chooses the covered headers.
+        // Exclude no headers: the signature must cover exactly the headers that the caller lists.
         settings.excluded_headers = None;
         let identity = Credentials::new(&self.id, &self.secret, None, None, "run").into();
         let params = v4::SigningParams::builder()

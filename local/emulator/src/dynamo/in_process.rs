@@ -13,7 +13,7 @@ use tokio::task::yield_now;
 
 use super::operations;
 
-/// Returns a client configuration whose calls `database` answers in this process.
+/// Returns a configuration for clients that call `database` in this process.
 pub fn client(database: &Database) -> Builder {
     let connector = SharedHttpConnector::new(InProcess(database.clone()));
     let http: SharedHttpClient = http_client_fn(move |_, _| connector.clone());

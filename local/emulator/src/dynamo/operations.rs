@@ -34,8 +34,9 @@ pub fn perform(database: &Database, target: &str, host: &str, body: &[u8]) -> (S
 }
 
 /// Performs a call of a caller in this process. No connection can lose its reply, so the caller
-/// never repeats a transaction. The transaction's request token is therefore not kept: for every
-/// transaction, the database would compare the times of all transactions in the last ten minutes.
+/// never repeats a transaction. The transaction's request token is therefore not kept. If tokens
+/// were kept, the database would compare the times of all transactions in the last ten minutes for
+/// every transaction.
 pub fn perform_once(database: &Database, target: &str, body: &[u8]) -> (StatusCode, String) {
     if target != "DynamoDB_20120810.TransactWriteItems" {
         return perform(database, target, "in-process", body);
@@ -83,7 +84,7 @@ operations! {
     "UpdateTimeToLive" => update_time_to_live,
 }
 
-/// Describes a stream. The id of its only shard has the form of
+/// Describes a stream. The id of a stream's only shard has the form of
 /// [DynamoDB's](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_Shard.html)
 /// shard ids: 28 to 65 characters, which AWS's SDKs check before they send an id. The database's
 /// own id contains the table's name, so it may be shorter or longer.
@@ -154,7 +155,7 @@ fn describe_continuous_backups(database: &Database, body: &[u8]) -> (StatusCode,
 
 /// Returns the
 /// [quotas](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html) of
-/// a new AWS account. This store doesn't enforce them.
+/// a new AWS account. The embedded store doesn't enforce quotas.
 fn limits() -> Value {
     json!({
         "AccountMaxReadCapacityUnits": 80_000, "AccountMaxWriteCapacityUnits": 80_000,

@@ -1,6 +1,6 @@
-//! DynamoDB's protocol over HTTP: the operation is in a header, and both bodies are JSON. Only
-//! callers with the run's access key are answered, and never web pages, because the embedded
-//! database has no access control.
+//! DynamoDB's protocol over HTTP: the operation is in a header, and both bodies are JSON. The
+//! embedded database has no access control, so this module refuses callers without the run's access
+//! key, and all web pages.
 
 use std::net::SocketAddr;
 

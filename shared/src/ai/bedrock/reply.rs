@@ -114,7 +114,7 @@ mod tests {
         Call(&'static [&'static str]),
     }
 
-    /// Returns the text of an answer of at most 20 bytes in these content blocks.
+    /// Builds an answer of at most 20 bytes from these content blocks, and returns its text.
     fn text(answer: AnswerIn, blocks: &[Block]) -> Result<String, Failure> {
         let prompt = Prompt { given: true, ..Prompt::default() };
         let heard = AtomicBool::new(false);

@@ -1,6 +1,6 @@
 //! Finds a server's reason for refusing a request. Only the known fields for reasons are read,
-//! because the rest of the reply may repeat the prompt, whose words would be taken for the
-//! server's.
+//! because the rest of the reply may repeat the prompt, and the prompt's words would be mistaken
+//! for the server's reason.
 
 use std::fmt;
 

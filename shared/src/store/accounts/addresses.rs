@@ -64,16 +64,16 @@ pub enum Verifier<'a> {
 }
 
 impl Store {
-    /// Changes the profile of the caller's account. `account` is that account, as just read. A new
-    /// address replaces the old address at once, unverified, and the old address becomes free. If
-    /// another account claims the new address without having verified it, the address stays pending
-    /// until a link in an e-mail to it is opened. In both cases the new address gets an e-mail with
-    /// a link, and the old address gets a notice. Idempotent.
+    /// Changes the profile of the caller's account. `account` is the caller's account, as just
+    /// read. A new address replaces the old address at once, unverified, and the old address
+    /// becomes free. If another account claims the new address without having verified it, the
+    /// address stays pending until its owner opens the link in the e-mail. The new address, pending
+    /// or not, gets an e-mail with a link, and the old address gets a notice. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::EmailTaken`] if another account has verified the address, and
     /// [`StoreError::TooManyMails`] within a minute of the last e-mail or after too many e-mails to
-    /// the address. In all cases nothing has changed.
+    /// the address. If an error is returned, nothing has changed.
     pub async fn change_profile(
         &self,
         caller: &AccessToken,
@@ -119,8 +119,8 @@ impl Store {
             };
             if refusals.has(0) {
                 // Either the account has changed since it was read, or this change was applied and
-                // only its reply was lost. In the second case the next round finds nothing to
-                // change.
+                // only its reply was lost. If only the reply was lost, the next round finds nothing
+                // to change.
                 let current = self.account_named(&caller.name).await?;
                 account = caller.admits(current).ok_or(StoreError::NotAccepted)?;
                 if !patience.lasts().await {
@@ -145,16 +145,16 @@ impl Store {
     }
 
     /// Makes the link's address the account's verified address. Another account that claimed the
-    /// address without verifying it loses the address. If two accounts verify one address at once,
-    /// one of them succeeds. The first verification of an address ends every other session, API key
-    /// and link of the account, and requires a session of the account or a new password. A later
-    /// verification ends nothing and doesn't change the password.
+    /// address without verifying it loses the address. If two accounts verify one address at the
+    /// same time, one of them succeeds. The first verification of an address ends every other
+    /// session, API key and link of the account, and requires a session of the account or a new
+    /// password. A later verification ends nothing and doesn't change the password.
     ///
     /// # Errors
     /// [`StoreError::InvalidLink`] if the link was used or the account has chosen another address
-    /// since, [`StoreError::EmailTaken`] if another account has verified the address,
-    /// [`StoreError::PasswordRequired`] for a first verification by [`Verifier::Reader`], and
-    /// [`StoreError::NotAccepted`] if the session has ended.
+    /// since the link was sent, [`StoreError::EmailTaken`] if another account has verified the
+    /// address, [`StoreError::PasswordRequired`] for a first verification by [`Verifier::Reader`],
+    /// and [`StoreError::NotAccepted`] if the session has ended.
     pub async fn verify_address(
         &self,
         link: &Link,
@@ -199,7 +199,8 @@ impl Store {
             if account.email.as_deref().map(key).as_deref() != Some(&address) {
                 writes.extend(self.free_address(&account));
             }
-            // Each attempt needs a new request token, because its bytes depend on what was read.
+            // Each attempt needs a new request token, because the transaction's bytes depend on the
+            // account as it was read.
             let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Refused(refusals) if !was_used_by(&refusals, &request)? => refusals,
                 Transaction::Applied | Transaction::Refused(_) => {
@@ -375,7 +376,8 @@ impl Store {
         )
     }
 
-    /// Removes the address from the account that made this claim. `None` if that account is gone.
+    /// Removes the address from the account that made this claim. `None` if the account was
+    /// deleted.
     async fn strip_address(&self, claim: &Claim) -> Result<Option<Write>> {
         let Some(holder) = self.account_of_claim(claim).await? else { return Ok(None) };
         Ok(Some(

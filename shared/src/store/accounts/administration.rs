@@ -1,12 +1,13 @@
 //! Roles and states of accounts, which administrators change.
 //!
 //! The transaction that changes an account also checks that the caller, who must have another
-//! account, is an active administrator. If two administrators demote or delete each other at once,
-//! one of them therefore remains. Only administrators who delete their own account could leave the
-//! system without an administrator. The deletion of an administrator's own account checks the item
-//! `admins`, which holds the ids of active administrators and is written whenever an administrator
-//! is added or removed. Every id in the item belongs to an active administrator. Administrators
-//! from before the item existed may be missing until a deletion searches for all of them.
+//! account, is an active administrator. If two administrators demote or delete each other at the
+//! same time, one of them therefore remains. Only administrators who delete their own account could
+//! leave the system without an administrator. The deletion of an administrator's own account checks
+//! the item `admins`, which holds the ids of active administrators and is written whenever an
+//! administrator is added or removed. Every id in the item belongs to an active administrator.
+//! Administrators from before the item existed may be missing from it until a deletion searches for
+//! all administrators.
 
 use std::collections::BTreeSet;
 
@@ -104,7 +105,8 @@ impl Store {
                 writes.push(self.put_act(&act)?);
             }
             writes.extend(self.note_change(&seen, &after));
-            // Each attempt needs a new request token, because its bytes depend on what was read.
+            // Each attempt needs a new request token, because the transaction's bytes depend on the
+            // account as it was read.
             if matches!(
                 self.transact(writes, &Uuid::new_v4().to_string()).await?,
                 Transaction::Applied
@@ -131,8 +133,8 @@ impl Store {
         }
     }
 
-    /// Changes the role and state if they are still as in `seen`. The epoch rises, so a late copy
-    /// of the write changes nothing.
+    /// Changes the role and state, if the account still has the role and state in `seen`. The epoch
+    /// rises, so a late copy of the write changes nothing.
     fn set_standing(&self, seen: &Account, after: &Account) -> Write {
         Write::update(
             &self.tables.users,
@@ -180,7 +182,7 @@ impl Store {
     }
 
     /// Removes an administrator from the item `admins`, on condition that another administrator is
-    /// left. A refusal returns the item.
+    /// left. If the write is refused, the refusal returns the item.
     pub(in crate::store) fn leave_administrators(&self, id: &str) -> Write {
         self.dismiss_administrator(id)
             .condition(
@@ -219,8 +221,9 @@ impl Store {
             .values([(":id", AttributeValue::Ss(vec![id.to_owned()]))])
     }
 
-    /// Adds every administrator to the item `admins`, which has refused a deletion. Returns `false`
-    /// if the item was complete already, so the refusal is final.
+    /// Adds all missing administrators to the item `admins`, after a deletion was refused because
+    /// the item showed no other administrator. Returns `false` if the item was already complete, so
+    /// the refusal is final.
     pub(in crate::store) async fn find_administrators(&self, refused: &Item) -> Result<bool> {
         if refused.contains_key("complete") {
             return Ok(false);

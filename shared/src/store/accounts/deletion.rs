@@ -1,11 +1,11 @@
-//! Deletion of accounts. One transaction ends an account, and background runs erase its data later,
-//! however much there is.
+//! Deletion of accounts. One transaction ends an account, and background runs erase the account's
+//! data later, however large it is.
 //!
 //! The transaction turns the account into a tombstone, which no list of users shows. The sparse
 //! index `erasing` has the tombstone under the second of its next inspection. [`Store::erase`]
 //! reads only that index, so its cost doesn't grow with the number of active accounts. Chats in
-//! progress settle or are released as usual. The tombstone remains until these chats have ended,
-//! and for at least a day. The ledger remains because it has only amounts under a random id.
+//! progress settle or are released as usual. The tombstone remains until all chats in progress have
+//! ended, and for at least a day. The ledger remains because it has only amounts under a random id.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -35,11 +35,11 @@ const RUN: u64 = 600;
 /// The results of an erasure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ErasureReport {
-    /// Deleted accounts, and accounts with deleted conversations, that were inspected.
+    /// The number of inspected accounts: deleted accounts, and accounts with deleted conversations.
     pub accounts: usize,
-    /// Items that were erased.
+    /// The number of erased items.
     pub items: usize,
-    /// Accounts that were erased completely, so that their usernames are free again.
+    /// The number of accounts that were erased completely, so that their usernames are free again.
     pub gone: usize,
 }
 
@@ -50,7 +50,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`] if the account has ended this session since it was read, and
-    /// [`StoreError::LastAdministrator`]. In both cases the account isn't deleted.
+    /// [`StoreError::LastAdministrator`]. If an error is returned, the account isn't deleted.
     pub async fn delete_account(
         &self,
         caller: &AccessToken,
@@ -67,7 +67,8 @@ impl Store {
             if seen.administers() {
                 writes.push(self.leave_administrators(&seen.id));
             }
-            // Each attempt needs a new request token, because its bytes depend on what was read.
+            // Each attempt needs a new request token, because the transaction's bytes depend on the
+            // account as it was read.
             let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Applied => return Ok(()),
                 Transaction::Refused(refusals) => refusals,
@@ -124,7 +125,7 @@ impl Store {
     }
 
     /// Turns the account into a tombstone, if the caller's session hasn't ended and the address is
-    /// still as in `seen`. The credits, holds and closed ids stay.
+    /// still as in `seen`. The tombstone keeps the account's credits, holds and closed ids.
     fn end_account(
         &self,
         caller: &AccessToken,
@@ -284,7 +285,8 @@ impl Store {
             .consistent_read(true)
             .projection_expression("user_id, chat_id")
             .send();
-        // The index may lag by a moment. The tombstone remains for a day, which is long enough.
+        // The index may lag by a moment. Items that it doesn't show yet are erased later, because
+        // the tombstone remains for a day.
         let others =
             of_user(&self.tables.tokens).index_name("by_user").projection_expression("pk").send();
         let (chats, others) = tokio::join!(chats, others);
@@ -325,8 +327,8 @@ impl Store {
         }
     }
 
-    /// Sets the second of the account's next inspection. `false` if that second has changed since
-    /// the read.
+    /// Sets the second of the account's next inspection. `false` if the second has changed since it
+    /// was read.
     async fn look_again(&self, account: &Account, look: u64, at: u64) -> Result<bool> {
         let again = Write::update(&self.tables.users, pk(&account.pk), "SET erasing = :at")
             .condition("id = :id AND erasing = :look")

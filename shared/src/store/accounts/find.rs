@@ -50,8 +50,9 @@ impl Store {
     }
 
     /// Returns the account that logs in as `login`, the key form of a username or an address. Reads
-    /// both candidates at once; an account that is found by its address takes another round trip. A
-    /// verified address takes precedence over another account's username.
+    /// the username and the address's claim at the same time; an account that is found by its
+    /// address takes another round trip. A verified address takes precedence over another account's
+    /// username.
     pub async fn account_with_login(&self, login: &str) -> Result<Option<Account>> {
         if !login.contains('@') {
             return self.account_named(login).await;
@@ -79,7 +80,7 @@ impl Store {
         Ok(meant)
     }
 
-    /// Returns the account that made the claim. `None` if that account is gone.
+    /// Returns the account that made the claim. `None` if the account was deleted.
     pub(in crate::store) async fn account_of_claim(
         &self,
         claim: &Claim,

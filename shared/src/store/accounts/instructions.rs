@@ -29,7 +29,8 @@ impl Store {
         Ok(found.unwrap_or_default())
     }
 
-    /// Reads the instructions of an account that has a mark. `None` if they were removed meanwhile.
+    /// Reads the instructions of an account that has a mark. `None` if the instructions were
+    /// removed meanwhile.
     pub async fn instructions(&self, user_id: &str) -> Result<Option<String>> {
         let key = pk(instructions_pk(user_id));
         let stored: Option<Stored> = self.get(&self.tables.tokens, key).await?;

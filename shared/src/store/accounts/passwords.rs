@@ -43,7 +43,8 @@ impl Store {
             Transaction::Refused(refusals) => refusals,
         };
         let current: Option<Account> = refusals.read(0)?;
-        // Every hash has its own salt, so if the account has this hash, only the reply was lost.
+        // Every hash has a different salt. If the account has this hash, the change was applied and
+        // only the reply was lost.
         if current.is_some_and(|current| current.password == hash) {
             Ok(())
         } else {
@@ -65,8 +66,8 @@ impl Store {
         let claim = Write::update(&self.tables.users, address, "SET verified = :true")
             .condition("id = :id")
             .values([(":true", flag(true)), (":id", s(&link.user_id))]);
-        // First assume that the address was verified before; if it wasn't, the refusal returns the
-        // account.
+        // First assume that the address was verified before. If the address wasn't verified, the
+        // refusal returns the account.
         let mut unproven: Option<Account> = None;
         loop {
             let new_password = |expression: &str| {
@@ -84,7 +85,7 @@ impl Store {
                 ),
             };
             let writes = vec![self.mark_used(link, &request, now), update, claim.clone()];
-            // Each attempt needs a new request token, because its bytes differ.
+            // Each attempt needs a new request token, because the transaction's bytes differ.
             let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Refused(refusals) if !was_used_by(&refusals, &request)? => refusals,
                 Transaction::Applied | Transaction::Refused(_) => break,

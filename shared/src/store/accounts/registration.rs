@@ -37,7 +37,7 @@ pub struct NewAccount {
 enum OpenOutcome {
     /// The account was created.
     Done,
-    /// The username is taken by this account.
+    /// This account already has the username.
     Taken(Box<Account>),
     /// Another account claims the address.
     Claimed(Claim),
@@ -51,7 +51,7 @@ pub enum RegisterOutcome {
     /// The account was created, but its address is pending, because another account claims the
     /// address without having verified it.
     Pending(Box<Account>),
-    /// The username is taken by this account.
+    /// This account already has the username.
     Taken(Box<Account>),
 }
 
@@ -65,7 +65,7 @@ impl NewAccount {
     /// Builds the account, with a new id.
     pub fn open(&self, clock: &Clock) -> Account {
         let id = clock.id().to_string();
-        // Use the time in the id, because lists search by it.
+        // Use the time in the id, because lists search by the id.
         let created = millis_of(&id).unwrap_or_else(|| clock.millis());
         Account {
             pk: account_pk(self.name.key()),
@@ -185,7 +185,8 @@ impl Store {
             writes.push(self.note_administrator(&account.id));
         }
 
-        // An account with a pending address needs a new request token, because the bytes differ.
+        // The transaction of an account with a pending address needs a new request token, because
+        // its bytes differ.
         let token = match account.pending_email {
             None => account.nonce.clone(),
             Some(_) => Uuid::new_v4().to_string(),

@@ -89,7 +89,8 @@ pub enum AdjustOutcome {
     Applied,
     /// The account was deleted; nothing was changed.
     Gone,
-    /// The balance, given here, is less than the adjustment takes. Nothing was changed.
+    /// The balance, given here, is less than the amount that the adjustment takes. Nothing was
+    /// changed.
     TooLittle(Credits),
     /// The sum of all grants would exceed [`Credits::MAX`]. Nothing was changed.
     TooMuch,

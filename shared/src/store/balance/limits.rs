@@ -30,7 +30,7 @@ pub struct ChatLimits {
     pub refunds_a_day: u32,
 }
 
-/// The kind of a refund, according to what the chat may have cost the operator.
+/// The kind of a refund, which depends on whether the chat may have cost the operator money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refund {
     /// The AI failed without the caller's doing, or wasn't asked. The refund counts towards the

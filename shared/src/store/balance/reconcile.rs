@@ -13,7 +13,8 @@ use crate::store::{Result, Store, StoreError, Write, from_item, n, no_entries, s
 use crate::values::{Account, Chat, Entry, EntryKind};
 
 /// The longest time that a chat may take, in milliseconds, including the skew between items in a
-/// backup. Missing conversations that began earlier aren't restored.
+/// backup. A missing conversation is restored only if it began within this time before the restored
+/// second.
 const RECENT: u64 = 15 * 60 * 1000;
 
 /// The totals of an account's ledger.
@@ -27,9 +28,9 @@ struct Book {
 }
 
 impl Store {
-    /// Completes or undoes what was in progress when the tables were restored to `second`. Stored
-    /// chats without a ledger entry get an entry, all holds end, and the account gets the numbers
-    /// of its ledger. Returns descriptions of the repairs. Idempotent.
+    /// Completes or undoes the transactions that the restore to `second` has split. Stored chats
+    /// without a ledger entry get an entry, all holds end, and the account gets the numbers of its
+    /// ledger. Returns descriptions of the repairs. Idempotent.
     ///
     /// No function can settle the holds anymore, because their leases ended while the tables were
     /// restored.

@@ -48,7 +48,7 @@ impl Store {
             if !is_held {
                 return Ok(());
             }
-            // More refunds were counted in earlier minutes since the reserve.
+            // Since the reserve, other refunds were counted in earlier minutes.
             refunds = Refunds::of(&refused);
             if !patience.lasts().await {
                 return Err(StoreError::Unavailable(
@@ -127,8 +127,8 @@ impl<'a> ReleaseWrite<'a> {
     }
 
     /// Counts the refund in the minute `now`. The first refund in a minute adds the surplus of
-    /// earlier minutes, on condition that the counts of those minutes are still as in `refunds`.
-    /// The chat began in the minute `begun`.
+    /// earlier minutes, on condition that the counts of the earlier minutes are still as in
+    /// `refunds`. The chat began in the minute `begun`.
     fn count(&mut self, refunds: &Refunds, begun: u64, limits: ChatLimits, now: u64) {
         self.set.push_str(", minutes.#refunds = if_not_exists(minutes.#refunds, :carried) + :one");
         self.names.insert("#refunds".into(), refunds_key(now));
@@ -141,7 +141,8 @@ impl<'a> ReleaseWrite<'a> {
         }
         self.condition.push_str(" AND (attribute_exists(minutes.#refunds)");
         let mut joint = " OR ";
-        // A release in the minute before `begun` may have arrived late.
+        // Include the minute before `begun`, because a release from that minute may be counted
+        // late.
         let since =
             begun.saturating_sub(1).clamp(now.saturating_sub(LONGEST), now.saturating_sub(1));
         for (index, before) in (since..now).enumerate() {

@@ -44,8 +44,8 @@ const RESERVES: &str = "id = :id AND active = :true AND auth_epoch BETWEEN :leas
 pub enum ReserveOutcome {
     /// The credits are held.
     Held,
-    /// Nothing was taken, because a request with the same idempotency key ended a moment ago. If
-    /// that request succeeded, the key has a record.
+    /// No credits were taken, because an earlier request with the same idempotency key ended a
+    /// moment ago. If the earlier request succeeded, the key has a record.
     Ended,
 }
 
@@ -62,8 +62,8 @@ enum Refusal {
     KeyRunning(u64),
     /// A request with the same idempotency key ended a moment ago.
     KeyEnded,
-    /// A request with the same idempotency key ended earlier, and its closed id, outdated since
-    /// this second, is still on the account.
+    /// A request with the same idempotency key ended earlier. Its closed id is still on the
+    /// account, and has been outdated since this second.
     Outdated(u64),
     /// Expired holds block the reserve.
     Expired(Vec<(String, StoredHold)>),
@@ -95,9 +95,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotAccepted`], [`StoreError::InsufficientTokens`],
     /// [`StoreError::TooManyChats`], [`StoreError::TooManyChatsThisMinute`],
-    /// [`StoreError::TooManyRefunds`], [`StoreError::KeyRunning`] and [`StoreError::KeyReused`]; in
-    /// these cases nothing was taken. [`StoreError::Unavailable`] if the outcome remains unknown;
-    /// credits that were taken return after the lease ends.
+    /// [`StoreError::TooManyRefunds`], [`StoreError::KeyRunning`] and [`StoreError::KeyReused`];
+    /// after these errors no credits are taken. [`StoreError::Unavailable`] if the outcome remains
+    /// unknown; credits that were taken return after the lease ends.
     pub async fn reserve(
         &self,
         caller: &Credential,
@@ -246,8 +246,8 @@ impl Store {
             .values([(":id", s(&hold.user_id))])
     }
 
-    /// The write of a reserve. The outcome of this write contains the account, either as changed or
-    /// as it was when it refused the write.
+    /// The write of a reserve. The outcome of this write contains the account: after the change if
+    /// the write was applied, or unchanged if it was refused.
     fn take_credits(
         &self,
         caller: &Credential,
@@ -297,8 +297,8 @@ impl Store {
 }
 
 /// Finds the reason to report, by precedence. A lost reply isn't a failure, an invalid caller
-/// learns nothing else, and an insufficient balance is reported before the limits. Of two limits,
-/// the one that lasts longer is reported.
+/// learns nothing else, and an insufficient balance is reported before the limits. If two limits
+/// are reached, the limit that lasts longer is reported.
 fn refusal(
     account: Option<&Account>,
     caller: &Credential,

@@ -10,7 +10,7 @@ use crate::values::{Chat, Entry};
 /// The outcome of a settle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SettleOutcome {
-    /// The chat is stored and paid.
+    /// The chat is stored and paid for.
     Stored,
     /// The lease has ended. The chat isn't stored, and the credits are or will be returned.
     TooLate,

@@ -12,7 +12,7 @@ pub enum StopOutcome {
     Marked(String),
     /// The chat was settled before.
     Settled(String),
-    /// No chat with this idempotency key holds credits, and none was settled.
+    /// No chat with this idempotency key holds credits, and no such chat was settled.
     Unknown,
 }
 

@@ -7,8 +7,8 @@
 //! keys anyway, so finding its branch takes no further read, and a conversation without branches
 //! stores nothing for them.
 //!
-//! A chat whose `after` was deleted follows the newest older chat in the main line. This parent is
-//! correct if the deleted chat was in the main line. The followers of a chat in a branch get
+//! A chat whose `after` was deleted follows the newest older chat in the main line. The new parent
+//! is correct if the deleted chat was in the main line. The followers of a chat in a branch get
 //! another `after` before that chat is deleted.
 
 use futures_util::future::try_join_all;
@@ -20,9 +20,9 @@ use crate::store::{Result, Store, Write, s};
 use crate::values::chat::place;
 use crate::values::{Chat, ParentChat};
 
-/// The most additional stretches of a conversation that are read for a chat. A further stretch is
-/// read at each point at which the chat's branch leaves the stretches read so far. The AI gets no
-/// chats from beyond these stretches.
+/// The maximum number of additional stretches of a conversation that are read for a chat. A further
+/// stretch is read at each point at which the chat's branch leaves the stretches read so far. The
+/// AI gets no chats from beyond these stretches.
 const MORE_STRETCHES: usize = 8;
 
 /// How many keys are read at a time to find the followers of a chat.
@@ -109,8 +109,8 @@ impl Stretch {
         }
     }
 
-    /// Returns true if the stretch covers this id: it contains the chat, or the conversation
-    /// doesn't.
+    /// Returns true if the stretch covers this id: it contains the chat with this id, or the
+    /// conversation doesn't contain the chat.
     fn reaches(&self, id: &str) -> bool {
         let begins = self.from.as_deref().is_none_or(|from| id <= from);
         let ends = !self.more || self.chats.last().is_some_and(|oldest| oldest.id.as_str() < id);
@@ -121,7 +121,7 @@ impl Stretch {
     fn is_end_of_main_line(&self, parent: Option<&str>) -> bool {
         match self.chats.iter().find(|chat| chat.after.is_none()) {
             Some(end) => parent == Some(end.id.as_str()),
-            // The main line ends outside the stretch, unless it has no chat.
+            // The main line ends outside the stretch, unless the main line has no chat.
             None => parent.is_none() && !self.more,
         }
     }
@@ -225,8 +225,8 @@ impl Store {
         Ok(Stretch { chats: keys.into_iter().map(ChatLink::from).collect(), from, more })
     }
 
-    /// Gives the followers of a chat in a branch the chat's parent as their own parent, so that the
-    /// chat can be deleted. Followers of a chat in the main line need no change. Idempotent.
+    /// Prepares the deletion of a chat in a branch: the chat's parent becomes the parent of the
+    /// chats that follow it. Followers of a chat in the main line need no change. Idempotent.
     pub(in crate::store) async fn relink_followers(&self, chat: &Chat) -> Result<()> {
         let after = chat.after().and_then(ParentChat::parse);
         let (Some(conversation), Some(after)) = (&chat.conversation, after) else { return Ok(()) };

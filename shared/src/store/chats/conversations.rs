@@ -159,8 +159,8 @@ impl Store {
         Ok(found)
     }
 
-    /// Like [`Store::chats_by_id`], but stops at `size` bytes. Also returns whether it left out
-    /// chats.
+    /// Like [`Store::chats_by_id`], but stops at `size` bytes. Also returns whether chats were left
+    /// out.
     pub async fn chats_by_id_within(
         &self,
         user_id: &str,
@@ -189,7 +189,7 @@ impl Store {
             .values([
                 (":none", s(UNTITLED)),
                 (":given", s(title_of(chat))),
-                // Earlier releases made these titles.
+                // Earlier releases made the following titles from the same chat.
                 (":fenced", s(cut(top_line(chat)))),
                 (":cut", s(top_line(chat).chars().take(TITLE).collect::<String>())),
             ]);

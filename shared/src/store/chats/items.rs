@@ -19,7 +19,8 @@ pub const CHATS: usize = 25;
 /// The condition of a put that must not replace a chat or conversation.
 pub(in crate::store) const NEW_CHAT: &str = "attribute_not_exists(chat_id)";
 
-/// The attributes of a chat that lists show. Reading the other attributes would only take longer.
+/// The attributes of a chat that lists show. Lists don't read a chat's other attributes, because
+/// reading them takes longer.
 const SHOWN: &str = "chat_id, conversation, thread, message, #response, calls, model, cut, stopped, #usage, #cost, #time, #name";
 
 /// Placeholders for the attributes in [`SHOWN`] whose names DynamoDB reserves.
@@ -139,7 +140,7 @@ impl Store {
     }
 
     /// Returns the keys of some of a day's chats, oldest first and after the id `after`. Also
-    /// returns the last id, if there may be more.
+    /// returns the last id, if there may be more chats.
     pub async fn chats_of_day(
         &self,
         day: Day,

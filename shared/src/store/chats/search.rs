@@ -7,7 +7,7 @@ use crate::store::chats::items::CHATS;
 use crate::store::{Place, Result, Span, Store};
 use crate::values::Chat;
 
-/// The most chats that a search reads for one page, and the most bytes of these chats.
+/// The maximum number of chats that a search reads for one page, and their maximum size in bytes.
 const LOOKED_AT: usize = 200;
 const READ: usize = 4_000_000;
 
@@ -52,8 +52,8 @@ struct ChatSearchPage<'f> {
 }
 
 impl ChatSearchPage<'_> {
-    /// Adds the chat if the filter accepts it. Breaks once the page is complete, with the position
-    /// of the next page if there may be one.
+    /// Adds the chat if the filter accepts it. Breaks with the position of the next page once the
+    /// page is complete, or without a position if no page can follow.
     fn consider(&mut self, chat: Chat) -> ControlFlow<Option<Place>> {
         if chat.chat_id < self.least {
             return ControlFlow::Break(None);
@@ -103,8 +103,8 @@ impl Store {
         Ok((page.found, place))
     }
 
-    /// Reads this number of chats. Continues with the position of further chats, or breaks with the
-    /// position of the next page if there is one.
+    /// Reads this number of chats. If the page isn't complete, continues with the position of
+    /// further chats. Otherwise breaks with the position of the next page.
     async fn search_from(
         &self,
         user: Option<&str>,

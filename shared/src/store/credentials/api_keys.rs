@@ -139,7 +139,7 @@ impl Store {
             match only {
                 Some(_) if keys.is_empty() => return Err(StoreError::NoSuchApiKey),
                 None if keys.is_empty() && seen.api_keys == 0 => return Ok(0),
-                // The index doesn't show all keys yet.
+                // The index lags: it shows fewer keys than the account has.
                 None if found < seen.api_keys => seen = self.reread(&seen).await?,
                 _ => {
                     let count = self
@@ -235,8 +235,8 @@ impl Store {
     }
 }
 
-/// Returns the account that refused the transaction's second write. `None` if that write wasn't
-/// refused.
+/// Returns the account that refused the transaction's second write. `None` if the transaction's
+/// second write wasn't refused.
 ///
 /// # Errors
 /// [`StoreError::NotAccepted`] if the account doesn't accept the caller.

@@ -105,7 +105,7 @@ impl Link {
 }
 
 impl Store {
-    /// Stores a link. The random link token makes its pk unique.
+    /// Stores a link. The link's pk is unique, because it is the hash of a random link token.
     pub async fn put_link(&self, link: &Link) -> Result<()> {
         let put = Write::put(&self.tables.tokens, to_item(link)?).condition(NEW);
         self.send(&put).await.map(drop)

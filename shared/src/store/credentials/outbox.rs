@@ -83,7 +83,7 @@ struct OutboxItem {
 struct Pause {
     /// `mailed:<account's id, or hash of an address>`.
     pk: String,
-    /// The request that began the pause.
+    /// The id of the request that sent the e-mail and began the pause.
     request: String,
     /// The second at which the pause ends.
     expires_at: u64,
@@ -115,7 +115,8 @@ impl Store {
     }
 
     /// Writes an outgoing e-mail with a link that resets a user's password, on behalf of an
-    /// administrator. Writes nothing if the address was sent such a link less than a minute ago.
+    /// administrator. Writes nothing if such an e-mail to the address was written less than a
+    /// minute ago.
     ///
     /// # Errors
     /// [`StoreError::NoAddress`], and the errors of [`Store::end_sessions_of_user`].

@@ -28,9 +28,9 @@ impl PublicKey {
 }
 
 impl Store {
-    /// Returns all public keys. There are a handful at most, because expired keys leave the table.
-    /// Skips a key that can't be read, such as a key of a type that only later releases know. JWTs
-    /// signed with an unreadable key are invalid in this release.
+    /// Returns all public keys. The table has a handful of keys at most, because expired keys are
+    /// deleted. Skips a key that can't be read, such as a key of a type that only later releases
+    /// know. JWTs signed with an unreadable key are invalid in this release.
     pub async fn public_keys(&self) -> Result<Vec<PublicKey>> {
         let scan =
             self.client.scan().table_name(&self.tables.keys).consistent_read(true).send().await?;
@@ -42,7 +42,8 @@ impl Store {
         Ok(scan.items.unwrap_or_default().into_iter().filter_map(|item| read(item).ok()).collect())
     }
 
-    /// Publishes a public key without an expiry. Idempotent: `from` stays.
+    /// Publishes a public key without an expiry. Idempotent: publishing a key again doesn't change
+    /// its `from`.
     pub async fn publish_key(&self, kid: &str, x: &str, now: u64) -> Result<()> {
         let publish = Write::update(
             &self.tables.keys,

@@ -116,7 +116,7 @@ impl Store {
         })
     }
 
-    /// Returns a session. `None` if it has ended, or the id is malformed.
+    /// Returns a session. `None` if the session has ended, or the id is malformed.
     pub async fn session(&self, id: &str) -> Result<Option<Session>> {
         if !is_id(id) {
             return Ok(None);
@@ -124,8 +124,8 @@ impl Store {
         self.get(&self.tables.tokens, pk(session_pk(id))).await
     }
 
-    /// Returns the account and the session of a refresh token. Reads both at the same time,
-    /// strongly consistent.
+    /// Returns the account and the session of a refresh token. Reads the account and the session at
+    /// the same time, strongly consistent.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`] if the session has ended, or the account doesn't accept it.

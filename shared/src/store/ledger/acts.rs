@@ -52,7 +52,7 @@ impl TrailEntry {
         }
     }
 
-    /// Returns the displayed word.
+    /// Returns the word that the trail shows for this entry.
     pub fn word(&self) -> &str {
         match self {
             Self::Adjustment(entry) => entry.kind.word(),

@@ -12,7 +12,7 @@ use crate::values::{Entry, EntryKind, charges};
 /// A text that sorts after every entry id.
 const AFTER_ALL: &str = "~";
 
-/// The attributes of a row that the figures need.
+/// The attributes of a ledger row that the daily figures need.
 #[derive(Deserialize)]
 pub(in crate::store) struct CountedRow {
     pub(in crate::store) user_id: String,
@@ -24,10 +24,11 @@ pub(in crate::store) struct CountedRow {
 }
 
 impl CountedRow {
-    /// A projection expression for these attributes.
+    /// A projection expression for the attributes that the daily figures need.
     pub(in crate::store) const ATTRIBUTES: &str = "user_id, entry_id, kind, amount, chat_id";
 
-    /// Returns false for an administrator's act, which is in the same partitions.
+    /// Returns true if the row changed a balance. The same partitions also have administrators'
+    /// acts, which move no credits.
     pub(in crate::store) fn moves_credits(&self) -> bool {
         moves_credits(&self.user_id)
     }
@@ -83,7 +84,7 @@ impl Store {
     }
 
     /// Returns some of a day's entries, oldest first and after the id `after`. Also returns the
-    /// last id, if there may be more.
+    /// last id, if there may be more entries.
     pub async fn entries_of_day(
         &self,
         day: Day,
@@ -95,15 +96,15 @@ impl Store {
         Ok((entries.into_iter().filter(moved).collect(), next))
     }
 
-    /// Returns the partitions of the index `trail` that have a day's rows.
+    /// Returns all partitions of the index `trail` that have rows of this day.
     pub(in crate::store) fn places_of(&self, day: Day) -> Vec<String> {
         let mut places = self.partitions_of(day);
         places.push(day.month());
         places
     }
 
-    /// Returns the partitions of the index `trail` that have a day's rows other than
-    /// administrators' acts.
+    /// Returns the partitions of the index `trail` for this day. Adjustments and other acts of
+    /// administrators aren't in these partitions, but in the partition for the month.
     pub(in crate::store) fn partitions_of(&self, day: Day) -> Vec<String> {
         self.trail_index().partitions(&day.to_string())
     }

@@ -41,7 +41,7 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Returns the sum of both figures.
+    /// Returns the sum of these and the `other` figures.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {

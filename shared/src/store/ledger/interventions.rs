@@ -70,8 +70,9 @@ impl Store {
     /// API keys stay valid. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchUser`] if the account was deleted since, [`StoreError::NotAccepted`] and
-    /// [`StoreError::NotAdministrator`] if the caller is no longer an administrator.
+    /// [`StoreError::NoSuchUser`] if the account was deleted since it was read,
+    /// [`StoreError::NotAccepted`] and [`StoreError::NotAdministrator`] if the caller is no longer
+    /// an administrator.
     pub async fn end_sessions_of_user(&self, doing: &PlannedIntervention<'_>) -> Result<()> {
         let mut seen = doing.account.clone();
         let mut patience = Patience::new();
@@ -108,7 +109,8 @@ impl Store {
         let PlannedIntervention { by, account, .. } = doing;
         writes.push(self.is_administrator(by.caller()));
         writes.push(self.put_act(&doing.act())?);
-        // Each attempt needs a new request token, because its bytes depend on what was read.
+        // Each attempt needs a new request token, because the transaction's bytes depend on the
+        // account as it was read.
         if matches!(self.transact(writes, &Uuid::new_v4().to_string()).await?, Transaction::Applied)
         {
             return Ok(None);
@@ -124,7 +126,8 @@ impl Store {
     }
 }
 
-/// Returns the error for an account that changed before every attempt.
+/// Returns the error for an account that other writes changed before each attempt of an
+/// intervention.
 pub(in crate::store) fn contention_error() -> StoreError {
     StoreError::Unavailable("the account kept changing while an administrator changed it".into())
 }

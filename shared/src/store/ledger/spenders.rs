@@ -31,7 +31,7 @@ pub struct Spender {
 /// The users who spent the most on one day or several days.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spenders {
-    /// The users, by what they spent, largest first.
+    /// The users, sorted by the credits that they spent, largest amount first.
     pub users: Vec<Spender>,
     /// True if no user is missing. Each day stores only a limited number of users.
     pub complete: bool,
@@ -44,7 +44,7 @@ impl Default for Spenders {
 }
 
 impl Spenders {
-    /// Sorts these users by what they spent, largest first.
+    /// Sorts users by the credits that they spent, largest amount first.
     fn of(spent: HashMap<String, (u64, u64)>, complete: bool) -> Self {
         let user = |(id, (chats, spent))| Spender { id, chats, spent };
         let mut users: Vec<Spender> = spent.into_iter().map(user).collect();

@@ -93,9 +93,9 @@ pub struct Census {
     pub silent: u64,
     /// The sum of all balances.
     pub tokens: u64,
-    /// All credits ever granted to these accounts.
+    /// All credits ever granted to the counted accounts.
     pub granted: u64,
-    /// All credits that these accounts ever spent.
+    /// All credits that the counted accounts ever spent.
     pub spent: u64,
 }
 
@@ -121,7 +121,7 @@ struct Ranking {
     order: UserOrder,
     /// Each user's rank, and the user's id with the key form of the username.
     first: Vec<(u64, String)>,
-    /// A user with a rank above this one isn't among the first.
+    /// The highest rank that can still be among the first users.
     last: u64,
 }
 

@@ -50,7 +50,7 @@ impl Label {
 }
 
 /// An account in a list, with its position. A page that begins at this position shows the accounts
-/// after this one.
+/// after this account.
 pub(in crate::store) struct PlacedAccount {
     pub(in crate::store) place: String,
     pub(in crate::store) id: String,
@@ -72,7 +72,7 @@ impl Store {
     }
 
     /// Returns some of the accounts that were created on a day, oldest first and after the id
-    /// `after`. Also returns the last id, if there may be more.
+    /// `after`. Also returns the last id, if there may be more accounts.
     pub async fn users_of_day(
         &self,
         day: Day,
@@ -124,8 +124,8 @@ impl Store {
             .map(|pk| Label::from_cursor(pk, &prefix).ok_or(StoreError::InvalidPosition))
             .transpose()?;
         let from = after.as_ref().map_or(prefix.as_str(), |after| &after.label);
-        // Read two more labels: one may be the label after which the page begins, and the other
-        // shows whether there are more.
+        // Read two more labels: the label after which the page begins, and a label that shows
+        // whether there are more.
         let lanes = self.label_lanes(from, &format!("{prefix}{LAST}"), count + 2).await?;
         let found = lanes.into_iter().flat_map(|lane| lane.items.unwrap_or_default());
         let mut labels: Vec<Label> = found.map(from_item).collect::<Result<_>>()?;

@@ -34,7 +34,8 @@ const HOUR: u64 = 3600;
 /// How many days a network stays known after its last log-in.
 const KNOWN_DAYS: u64 = 90;
 
-/// The most networks that a login remembers as known. The login keeps the most recent networks.
+/// The maximum number of networks that a login remembers as known. The login keeps the most recent
+/// networks.
 const KNOWN: usize = 20;
 
 /// How many guesses at one login are checked even if their network has too many failures. A user
@@ -58,7 +59,7 @@ pub struct Attempt {
     who: String,
     /// The client's network, if a successful log-in makes it known.
     place: Option<String>,
-    /// The mark of the client's network for this login.
+    /// The mark that identifies the client's network under this login.
     network: Option<String>,
     /// The pk and the limit of the count for the client's network, if networks are limited.
     address: Option<(String, u32)>,
@@ -88,8 +89,8 @@ impl Attempt {
     }
 
     /// Creates an attempt to confirm the current password, for a client with an access token of
-    /// this session. Neither log-ins nor the thief of another session's access token can use up the
-    /// count of such attempts.
+    /// this session. These attempts have a separate count for each session, so neither log-ins nor
+    /// a thief with another session's access token can use up the count.
     pub fn of_owner(
         user_id: &str,
         session: &str,

@@ -52,8 +52,8 @@ impl Quota {
 }
 
 impl Store {
-    /// A write that counts a registration. The transaction's request token prevents counting it
-    /// twice.
+    /// A write that counts a registration. The transaction's request token prevents counting the
+    /// registration twice.
     pub(in crate::store) fn count_registration(&self, quota: &Quota) -> Write {
         let key = registrations_pk(&quota.network, quota.now / HOUR);
         self.count_within(key, quota.most, HOUR, quota.now)

@@ -37,10 +37,10 @@ struct LastCall {
 impl Store {
     /// Returns the id of a call's idempotency key. A retry gets the key of the last call with the
     /// same payload, so that the call takes effect once. A first request gets `fresh`, or the key
-    /// of its own retry if the retry has arrived earlier.
+    /// of the call's retry if the retry has arrived earlier.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]; in this case nothing has happened.
+    /// [`StoreError::Unavailable`]; the call has had no effect then.
     pub async fn key_of(&self, call: Call<'_>, fresh: &str) -> Result<String> {
         // The pk has only a hash, because the item may outlive the account for a while.
         let key = call_pk(&fingerprint(format!("{} {}", call.user_id, call.payload)));
@@ -60,7 +60,8 @@ impl Store {
                 Some(other) if !call.again => {
                     return Ok(if other.again { other.key } else { fresh.to_owned() });
                 }
-                // Another call arrived, or was forgotten, between the two writes.
+                // Between the two writes, another call was recorded, or the record of the last call
+                // expired.
                 _ if patience.lasts().await => {}
                 _ => {
                     return Err(StoreError::Unavailable(

@@ -14,7 +14,8 @@ use crate::store::schema::{ACCOUNT, CONVERSATION, account_pk, pk};
 use crate::store::{Item, Result, Store, from_item, s};
 use crate::values::{Account, Entry};
 
-/// How many times an account is read, at most. It is read again if it has changed during a reading.
+/// How many times an account is read, at most. An account is read again if it has changed during a
+/// reading.
 const READINGS: usize = 10;
 
 /// The pause before an account is read again. A transaction reaches all its items within this time.
@@ -138,10 +139,10 @@ impl Store {
         Ok((keys, page.last_evaluated_key.map(|key| text(&key, "pk").to_owned())))
     }
 
-    /// Recomputes the account with this username. Reads the account, its ledger and its chats, and
-    /// the account again, until it doesn't change meanwhile. A difference counts only if a second
-    /// reading finds it again, because a transaction doesn't reach all its items at once. An
-    /// account that no longer exists has no differences.
+    /// Recomputes the account with this username. Reads the account before and after its ledger and
+    /// chats, and reads everything again if the account has changed in between. A difference counts
+    /// only if a second reading finds it again, because a transaction doesn't reach all its items
+    /// at the same time. An account that no longer exists has no differences.
     pub async fn audit(&self, name_key: &str) -> Result<AuditReport> {
         let mut last = None;
         for _ in 0..READINGS {

@@ -36,7 +36,7 @@ pub(in crate::store) fn is_younger(id: &str, second: u64) -> bool {
 }
 
 impl Store {
-    /// Makes tables consistent that were restored to `second`, before any function uses them.
+    /// Makes the tables that were restored to `second` consistent, before any function uses them.
     /// Afterwards the audit finds no difference that the restore has caused. Idempotent. Returns
     /// `None` and repairs nothing if the tables are in use, which a session or API key younger than
     /// `second` shows.

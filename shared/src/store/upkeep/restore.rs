@@ -1,12 +1,11 @@
-//! Ends again, in restored tables, everything that has ended since the second to which the tables
-//! were restored.
+//! Repeats deletions, revocations and other changes of access in restored tables.
 //!
-//! A restore brings back everything that existed at that second, including accounts that were
-//! deleted since, revoked sessions and API keys, used links, withdrawn keys and old passwords. The
-//! newer tables, if they can be read, still show what has ended. Afterwards an account, a session,
-//! an API key or a right exists only if it existed at that second and still exists in the newer
-//! tables. Passwords and addresses come from the newer tables, because both are changed only with
-//! proof.
+//! A restore brings back everything that existed at the restored second, including accounts that
+//! were deleted later, revoked sessions and API keys, used links, withdrawn keys and old passwords.
+//! The newer tables, if they can be read, still show which items have ended. Afterwards an account,
+//! a session, an API key or a right exists only if it existed at the restored second and still
+//! exists in the newer tables. Passwords and addresses come from the newer tables, because changing
+//! either requires a proof of identity.
 
 use std::collections::{HashMap, HashSet};
 
@@ -39,15 +38,16 @@ pub struct NewerTables {
     pub keys: bool,
 }
 
-/// The input of [`Store::reapply`]: the restored second, and the sources that know what has
-/// happened since.
+/// The input of [`Store::reapply`]: the restored second, and the sources for later deletions and
+/// revocations.
 #[derive(Clone, Debug)]
 pub struct ReapplyInput<'a> {
     /// The second to which the tables were restored.
     pub second: u64,
     /// The newer tables.
     pub newer: &'a NewerTables,
-    /// The ids of all accounts that were deleted since, if another source knows them.
+    /// The ids of all accounts that were deleted after the restored second, if another source knows
+    /// them.
     pub deleted: Option<&'a HashSet<String>>,
     /// True if chats that the newer Chats table lacks were deleted by their owners.
     pub messages: bool,
@@ -60,8 +60,8 @@ pub struct ReapplyInput<'a> {
 pub struct ReapplyReport {
     /// The number of accounts that were deleted.
     pub deleted: usize,
-    /// The number of accounts that come back, because the newer table lacks them although no user
-    /// has deleted them.
+    /// The number of restored accounts that are kept although the newer table lacks them, because
+    /// no user deleted these accounts.
     pub returned: usize,
     /// The ids and usernames of accounts that the newer table lacks and that may have been deleted
     /// or lost. These accounts were left unchanged.
@@ -81,9 +81,9 @@ pub struct ReapplyReport {
 }
 
 impl Store {
-    /// Ends again in these restored tables everything that has ended since. [`Store::reconcile`]
-    /// must follow. Idempotent. Returns `None` and changes nothing if the tables are in use, which
-    /// a session or API key younger than the restored second shows.
+    /// Ends again, in these restored tables, everything that ended after the restored second.
+    /// [`Store::reconcile`] must follow. Idempotent. Returns `None` and changes nothing if the
+    /// tables are in use, which a session or API key younger than the restored second shows.
     ///
     /// # Errors
     /// Fails if a store fails, or has an item that can't be read.
@@ -141,9 +141,10 @@ impl Store {
         }
     }
 
-    /// Reapplies the changes of one item. An item that the newer table lacks has ended and is
-    /// deleted. A session takes the generation of its newer refresh tokens, because a stolen token
-    /// could otherwise be used again. A link that was used since is marked as used.
+    /// Reapplies the changes of one item. An item that is missing from the newer table was ended,
+    /// so it is deleted. A session takes the generation of its newer refresh tokens, because a
+    /// stolen token could otherwise be used again. A link that was used after the restored second
+    /// is marked as used.
     async fn reapply_token(
         &self,
         item: &Item,
@@ -376,7 +377,8 @@ fn by_key(items: Vec<Item>) -> HashMap<String, Item> {
     items.into_iter().map(|item| (text(&item, "pk").to_owned(), item)).collect()
 }
 
-/// Returns true if both accounts give the same callers access, and accept the same proof.
+/// Returns true if both accounts give the same callers access, and accept the same passwords and
+/// addresses as a proof of identity.
 fn has_same_access(one: &Account, other: &Account) -> bool {
     one.active == other.active
         && one.role == other.role
@@ -389,8 +391,9 @@ fn has_same_access(one: &Account, other: &Account) -> bool {
         && one.pending_email == other.pending_email
 }
 
-/// Returns the restored account with only the access that both accounts give. The newer account's
-/// password and address replace the restored ones, because their changes were authorized.
+/// Returns the restored account with only the access that the restored and the newer account both
+/// give. The newer account's password and address replace the restored ones, because their changes
+/// were authorized.
 fn with_access_of(restored: &Account, newer: &Account) -> Account {
     let mut after = restored.clone();
     after.active &= newer.active;

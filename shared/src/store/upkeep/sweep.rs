@@ -46,7 +46,7 @@ impl Store {
     }
 
     /// Reads a page of a sparse index. In such an index, each account has a second in the attribute
-    /// with the index's name. Returns the accounts whose second has come at `now`, and where the
+    /// with the index's name. Returns the accounts whose second isn't after `now`, and where the
     /// next page begins.
     pub(in crate::store) async fn due_accounts(
         &self,
@@ -80,7 +80,8 @@ impl Store {
         Ok((due, page.last_evaluated_key))
     }
 
-    /// Releases the account's expired holds. Returns their number, and the credits that they held.
+    /// Releases the account's expired holds. Returns the number of released holds, and the sum of
+    /// their credits.
     async fn sweep_account(&self, key: &str, due: u64, now: u64) -> Result<(usize, u64)> {
         let Some(account) = self.account_at(key).await? else { return Ok((0, 0)) };
         let (expired, live): (Vec<_>, Vec<_>) =
@@ -89,8 +90,8 @@ impl Store {
             self.release_expired(key, &account.id, rid, held).await?;
         }
         let update = |expression: &str| Write::update(&self.tables.users, pk(key), expression);
-        // A reserve in between leaves `due` unchanged and adds its hold. The next sweep then
-        // inspects the account again.
+        // A reserve that is applied in between adds a hold and leaves `due` unchanged. The next
+        // sweep then inspects the account again.
         let update = match live.iter().map(|(_, held)| held.expires_at).min() {
             None => update("REMOVE due")
                 .condition("due = :due AND size(reservations) = :none")

@@ -45,8 +45,8 @@ pub struct Exporter(Arc<Collector>);
 
 struct Collector {
     post: Post,
-    /// True after an invocation has waited in vain, until the collector answers again. Meanwhile no
-    /// invocation waits.
+    /// True after the collector didn't answer while an invocation waited, until the collector
+    /// answers again. Meanwhile no invocation waits.
     is_slow: AtomicBool,
     sending: AtomicUsize,
     /// The time at which sending is tried again. `None` if the last request succeeded.

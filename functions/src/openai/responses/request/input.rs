@@ -44,7 +44,7 @@ pub(super) struct InputItem {
     role: Option<String>,
     /// The content of a message.
     content: Option<Content>,
-    /// In a call: its id. In a result: the id of its call.
+    /// The id of the function call. A result has the id of the call that it belongs to.
     call_id: Option<String>,
     /// The name of the called function.
     name: Option<String>,

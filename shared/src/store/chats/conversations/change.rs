@@ -72,8 +72,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NoSuchConversation`] if the conversation doesn't exist, and
-    /// [`StoreError::Unavailable`] if chats kept using the conversation while it was to be
-    /// unpinned.
+    /// [`StoreError::Unavailable`] if the conversation couldn't be unpinned because chats kept
+    /// using it.
     pub async fn change_conversation(
         &self,
         user_id: &str,

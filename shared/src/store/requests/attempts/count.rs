@@ -15,7 +15,7 @@ const TURNS: u32 = 5;
 /// The number of minutes in a day.
 const MINUTES: u32 = 1440;
 
-/// The pace at which attempts are admitted: some at once, and then one after another at regular
+/// The pace at which attempts are admitted: some immediately, and then one after another at regular
 /// intervals, until a day passes without an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pace {
@@ -40,10 +40,10 @@ impl Pace {
         Self::for_share(Self::owners(most))
     }
 
-    /// The pace for one client that logged in before. Successful log-ins also count while they are
-    /// in progress, and programs start many at once, so many attempts are free. After the free
-    /// attempts, one attempt a minute is admitted: the owner may share the network address with an
-    /// attacker, and must not wait longer.
+    /// The pace for one client that logged in before. Many attempts are free, because successful
+    /// log-ins also count while they are in progress, and programs start many log-ins at the same
+    /// time. After the free attempts, one attempt a minute is admitted: the owner may share the
+    /// network address with an attacker, and must not wait longer.
     pub(super) fn known(most: u32) -> Self {
         Self { free: (most * 64 / 100).max(1), more: MINUTES }
     }
@@ -111,7 +111,7 @@ enum Admission {
 }
 
 impl Count {
-    /// Returns how the next attempt is admitted. `None` if it is refused.
+    /// Returns how the next attempt is admitted. `None` if the next attempt is refused.
     fn admission(&self, pace: Pace, now: u64) -> Option<Admission> {
         if self.forgotten <= now {
             Some(Admission::Afresh)
@@ -254,7 +254,7 @@ impl Store {
         if slot == Slot::Free(1) && self.leave_alone(&known, attempt).await? {
             return Ok(());
         }
-        // Forget other failures at the time at which they would be forgotten without this attempt.
+        // This attempt must not change the time at which other failures are forgotten.
         let forgotten =
             if attempt.forgotten > attempt.now { attempt.forgotten } else { attempt.now + DAY };
         let note = if known.is_empty() {
@@ -284,7 +284,7 @@ impl Store {
     }
 
     /// Like [`Store::leave_strangers`], but in one write, which requires that no other attempt is
-    /// counted. Returns `false` if another attempt is.
+    /// counted. Returns `false` if another attempt is counted.
     async fn leave_alone(&self, known: &[String], attempt: &Attempt) -> Result<bool> {
         const ALONE: &str = "contains(tries, :id) AND size(tries) = :one";
         let key = pk(&attempt.login);
