@@ -1,4 +1,4 @@
-//! What the AI's providers are asked, with functions, formats and pictures, and what becomes of their
+//! Requests to AI providers, with functions, formats and pictures, and the handling of their
 //! answers and refusals.
 
 pub mod converse;

@@ -1,4 +1,5 @@
-//! The endpoints, in the rooms that `functions/src` has, except what `portable` has of them.
+//! The endpoints, in the rooms of `functions/src`. Tests that must also hold at other front doors
+//! are in `portable`.
 
 pub mod account;
 pub mod admin;

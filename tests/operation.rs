@@ -1,4 +1,4 @@
-//! What operators see and do: the log, metrics, traces, the audit and the signing keys.
+//! The operator's tools: the log, metrics, traces, the audit and the signing keys.
 
 mod audit;
 mod invocations;

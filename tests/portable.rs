@@ -1,8 +1,8 @@
-//! What must hold at every front door: where `API_URL` is set, these tests send their requests there.
-//! Together they get the success of every route, and every status: they show that a front door finds
-//! the function of each path and method, and passes on bodies, headers, cookies, streams and pages.
-//! Tests that start servers of their own show nothing of it: a module that has only such tests is in
-//! another folder.
+//! Tests that must pass at every front door. If `API_URL` is set, they send their requests to that
+//! server. Together they provoke a success of every route and every status. This shows that a front
+//! door finds the function for each path and method, and passes bodies, headers, cookies, streams
+//! and pages. Tests that start their own server don't test another front door, so modules with only
+//! such tests are in other folders.
 
 pub mod chat_stop;
 pub mod chat_stream;

@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn twice_the_users_double_the_cost_of_requests_and_leave_the_fixed_costs() {
+    fn doubling_the_users_doubles_only_the_request_costs() {
         let one = LOAD.estimate().unwrap();
         let two = Load { users: 20_000.0, ..LOAD }.estimate().unwrap();
         assert_eq!(
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_of_a_request_add_up() {
+    fn request_costs_add_up() {
         for kind in LOAD.estimate().unwrap().per_million {
             let parts = kind.gateway + kind.functions + kind.waiting + kind.store + kind.logs;
             assert!((parts - kind.dollars).abs() < 1e-9, "{kind:?}");
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_takes_longer_than_a_function_waits_has_no_price() {
+    fn answers_beyond_the_function_timeout_have_no_price() {
         let refused = |load: Load| load.estimate().unwrap_err();
         let slow = Load { ai_seconds: 30.0, ..LOAD };
         assert!(refused(slow).contains("The function chat waits 20 seconds"), "{}", refused(slow));

@@ -470,7 +470,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_region_is_taken_from_either_variable() {
+    fn the_region_is_read_from_either_variable() {
         let of = |one: &'static str, other: &'static str| {
             region(move |name| {
                 let named = if name == "AWS_REGION" { one } else { other };

@@ -1,4 +1,4 @@
-"""template.yaml, as the operators' scripts read it. PyYAML comes with aws-sam-cli."""
+"""Reads template.yaml for the operators' scripts. PyYAML comes with aws-sam-cli."""
 import pathlib
 import re
 import sys
@@ -6,7 +6,7 @@ import sys
 import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# CloudFormation accepts fractions and exponents for a number, and no function accepts them.
+# CloudFormation accepts fractions and exponents for a number, but the functions don't.
 WHOLE = "0|[1-9][0-9]*"
 
 
@@ -25,7 +25,7 @@ Loader.add_multi_constructor("!", short_form)
 
 
 def load_template():
-    """The whole template."""
+    """Parses template.yaml."""
     return yaml.load((ROOT / "template.yaml").read_text(), Loader)
 
 

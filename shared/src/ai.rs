@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_provider_that_fails_hangs_says_nothing_or_too_much_has_failed() {
+    async fn provider_failures_fall_back_to_the_next_provider() {
         for (message, error) in [
             ("!fail", Error::AiFailed),
             ("!empty", Error::AiFailed),
@@ -283,12 +283,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_failure_is_the_one_that_is_told() {
+    async fn the_last_failure_is_returned() {
         assert_eq!(answer("scripted,scripted", "!overloaded").await, Err(Error::AiOverloaded));
     }
 
     #[tokio::test]
-    async fn the_whole_conversation_is_asked_after_the_system_prompt() {
+    async fn the_system_prompt_precedes_the_conversation() {
         let earlier = vec![
             Turn::new(Speaker::User, "I am Ann."),
             Turn::new(Speaker::Assistant, "Hello, Ann."),
@@ -305,8 +305,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_listener_hears_the_answer_piece_by_piece_and_of_a_cut_one_its_beginning_and_no_other()
-     {
+    async fn listeners_get_pieces_from_one_provider_only() {
         let (sender, mut pieces) = unbounded_channel();
         let answer =
             answer_to_listener("scripted", "!words one two three", 5000, &sender).await.unwrap();
@@ -330,7 +329,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_is_heard_ends_where_there_is_no_more_room() {
+    async fn streamed_answers_are_cut_at_the_maximum_length() {
         let (sender, mut pieces) = unbounded_channel();
         let long = answer_to_listener("scripted,echo", "!long", 5000, &sender).await.unwrap();
         assert_eq!(
@@ -341,7 +340,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_ends_where_it_is_stopped_and_no_other_provider_is_asked() {
+    async fn stopped_answers_end_without_a_fallback() {
         let (sender, mut pieces) = unbounded_channel();
         let long = Duration::from_secs(5);
         let ai = ai("scripted,echo").await;
@@ -376,7 +375,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_has_begun_to_answer_may_go_on_beyond_its_share() {
+    async fn a_provider_that_has_begun_may_exceed_its_time_share() {
         let (sender, _pieces) = unbounded_channel();
         let slow = "!words 30 one two three four five six seven eight";
         let whole = answer_to_listener("scripted,echo", slow, 400, &sender).await.unwrap();

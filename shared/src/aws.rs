@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_real_services_are_reached_through_tls_and_emulators_without() {
+    async fn aws_requires_tls_and_emulators_do_not() {
         for endpoint in [
             None,
             Some("http://127.0.0.1:8000"),

@@ -169,20 +169,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_sort_in_the_order_in_which_they_were_made() {
+    fn ids_sort_by_creation_time() {
         let clock = Clock::default();
         let ids: Vec<Uuid> = (0..1000).map(|_| clock.id()).collect();
         assert!(ids.is_sorted());
     }
 
     #[test]
-    fn a_time_is_shown_in_utc_with_its_milliseconds() {
+    fn times_are_utc_with_milliseconds() {
         assert_eq!(rfc3339(1_795_132_800_123), "2026-11-20T00:00:00.123Z");
         assert_eq!(month(1_795_132_800_123), "2026-11");
     }
 
     #[test]
-    fn an_id_says_when_it_was_made_and_sorts_behind_the_least_of_its_millisecond() {
+    fn ids_contain_their_creation_time() {
         let clock = Clock::standing(1_795_132_800_123);
         let id = clock.id().to_string();
         assert_eq!(millis_of(&id), Some(1_795_132_800_123));
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_read_as_it_is_written() {
+    fn days_parse_and_print_alike() {
         for text in ["1970-01-01", "2024-02-29", "2026-11-20", "9999-12-31"] {
             assert_eq!(Day::parse(text).unwrap().to_string(), text);
         }
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_month_has_one_before_and_one_after_it() {
+    fn months_have_a_predecessor_and_a_successor() {
         for (one, next) in [
             ("2026-11", "2026-12"),
             ("2026-12", "2027-01"),

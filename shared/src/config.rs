@@ -361,7 +361,7 @@ mod tests {
     const NO_SECRET: &str = "SIGNING_SECRET must be set";
 
     #[test]
-    fn every_setting_that_cant_be_used_is_named() {
+    fn errors_name_every_invalid_setting() {
         for (name, value) in [
             ("LOG_LEVEL", "debug"),
             ("LOG_LEVEL", "INFO"),
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_never_shows_itself() {
+    fn secrets_are_redacted_in_debug_output() {
         let secret =
             with("SIGNING_SECRET", "0123456789abcdefghijklmnopqrstuvwxyz").signing_secret();
         assert!(!format!("{secret:?}").contains("abcdef"));
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn an_arn_or_a_file_is_where_the_secret_is_read() {
+    fn secrets_are_read_from_an_arn_or_a_file() {
         let secret = |value| with("SIGNING_SECRET", value).signing_secret();
         let file = "/var/lib/farebox/signing-secret";
         assert_eq!(secret("file:///var/lib/farebox/signing-secret"), Ok(Secret::File(file.into())));
@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_of_more_tokens_needs_no_text_and_no_link() {
+    fn top_up_text_and_link_are_optional() {
         let read = |name, value| Config::read(&with(name, value)).unwrap().top_up;
         assert_eq!(read("CHAT_PRICE", "7"), None);
         let text = read("TOP_UP_TEXT", "Ask Ann, on the second floor.").unwrap();
@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn a_function_that_issues_tokens_needs_a_secret() {
+    fn token_issuers_need_a_secret() {
         let refused = with("SIGNING_SECRET", "").signing_secret();
         assert_eq!(refused, Err(ConfigError(NO_SECRET.into())));
     }

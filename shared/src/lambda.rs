@@ -343,7 +343,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_streams_event_has_the_key_and_the_sequence_number_of_each_item() {
+    fn stream_events_have_keys_and_sequence_numbers() {
         let event = r#"{"Records": [{"eventID": "1", "eventName": "INSERT", "eventSource": "aws:dynamodb", "awsRegion": "eu-central-1", "dynamodb": {
             "ApproximateCreationDateTime": 1795132800, "Keys": {"pk": {"S": "outbox:1"}}, "SequenceNumber": "100", "SizeBytes": 12,
             "StreamViewType": "KEYS_ONLY"}, "eventSourceARN": "arn:aws:dynamodb:eu-central-1:1:table/Tokens/stream/x"}]}"#;

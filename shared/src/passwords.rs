@@ -258,7 +258,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_hash_is_argon2id_with_its_own_salt_and_verifies() {
+    async fn hashes_are_salted_argon2id_and_verify() {
         let passwords = Passwords::new();
         let password = NewPassword::parse("secret123", &[]).unwrap();
         let hash = passwords.hash(&password).await.unwrap();
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_weak_hash_is_made_anew_when_its_password_is_right() {
+    async fn weak_hashes_are_replaced_after_a_right_password() {
         let weak = Argon2::new(
             Algorithm::Argon2id,
             Version::V0x13,
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_password_opens_what_has_none_and_the_answer_is_only_that() {
+    async fn the_dummy_hash_looks_real_and_matches_nothing() {
         let hash = none().unwrap();
         let parsed = PasswordHash::new(&hash).unwrap();
         let real =
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_does_not_matter_how_an_accent_was_typed() {
+    async fn composed_and_decomposed_accents_are_equal() {
         let passwords = Passwords::new();
         let hash = passwords
             .hash(&NewPassword::parse("caf\u{e9} cr\u{e8}me", &[]).unwrap())
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn beyond_those_that_wait_nobody_costs_a_hash_and_everybody_is_told_when_to_come_again() {
+    async fn callers_above_the_queue_limit_are_told_to_retry() {
         let passwords = Passwords::new();
         let waiting = passwords.queue.acquire_many(WAITING).await.unwrap();
         let refused = passwords.check("secret123", None).await.unwrap_err();
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hashes_are_made_in_memory_that_is_kept_and_holds_nothing_of_a_password() {
+    async fn hashing_memory_is_reused_and_wiped() {
         let passwords = Passwords::new();
         let hash = passwords.hash(&NewPassword::parse("secret123", &[]).unwrap()).await.unwrap();
         let checks = (0..24).map(|_| passwords.check("secret123", Some(hash.clone())));
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_long_enough_not_too_long_and_not_the_name() {
+    fn passwords_have_length_limits_and_differ_from_the_name() {
         for good in [
             "secret123",
             "strongpassword",
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_common_password_is_refused_in_any_case_but_for_four_that_clients_document() {
+    fn common_passwords_are_refused_except_four_examples() {
         for bad in [
             "password",
             "PassWord123",
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_holds_each_common_password_once_in_the_form_that_is_compared() {
+    fn common_passwords_are_unique_and_normalized() {
         let listed: Vec<&str> = COMMON.lines().filter(|line| !line.starts_with("# ")).collect();
         assert!(
             listed.len() > 1000

@@ -347,7 +347,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_excerpt_is_one_short_line() {
+    fn excerpts_are_one_short_line() {
         assert_eq!(excerpt(" Hello,\n\tworld! "), "Hello, world!");
         assert_eq!(excerpt(&"é".repeat(60)), "é".repeat(60));
         assert_eq!(excerpt(&"é".repeat(61)), format!("{}…", "é".repeat(59)));

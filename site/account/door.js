@@ -30,7 +30,7 @@ const FACTS = [
 
 const VERIFY = "Verify your e-mail address";
 
-/** A view with a form, and beside it a description of the product. */
+/** A view with a form and, beside the form, a description of the product. */
 function door(title, lead, ...content) {
   const about = h(
     "section",
@@ -98,7 +98,10 @@ export function signingIn({ query }, welcome) {
   return { title: "Sign in", content, focus: name.input };
 }
 
-/** A wrong password and a deactivated account get the same reply, so that names can't be tried. */
+/**
+ * The text for a failed sign-in. A wrong password and a deactivated account get the same reply, so
+ * that an attacker can't find out which names exist.
+ */
 export function refusal(error) {
   if (error.code !== "invalid_credentials") return explain(error);
   return `${error.message} If both are correct, the account may be deactivated. Ask an administrator.`;
@@ -155,7 +158,7 @@ export function registration(_place, welcome) {
   return { title: "Create an account", content, focus: name.input };
 }
 
-/** What a new account begins with, as soon as the API has said it. */
+/** A sentence about the tokens of a new account. It stays empty until the API has replied. */
 function beginning() {
   const sentence = h("span", {}, "\u00a0");
   const say = ({ first_grant: tokens, chat_price: price }) => {
@@ -224,7 +227,7 @@ function newPassword() {
   });
 }
 
-/** `#/reset-password?token=..`, the link of that e-mail. */
+/** `#/reset-password?token=..`, the link in the e-mail from `forgotten`. */
 export function resetting({ query }) {
   if (!query.token)
     return halfLink("Choose a new password", "#/forgotten-password", "Get a new link");
@@ -257,9 +260,9 @@ export function resetting({ query }) {
 }
 
 /**
- * `#/verify-email?token=..`, the link of an e-mail. The user has to press a button, because
- * programs that scan e-mails follow links too. A reader who isn't signed in to the account chooses a
- * new password for it, because another person may have registered with this address.
+ * `#/verify-email?token=..`, the link in an e-mail. The user has to press a button, because
+ * programs that scan e-mails also follow links. A reader who isn't signed in to the account chooses
+ * a new password for it, because another person may have registered with this address.
  */
 export function verifying({ query }) {
   if (!query.token)
@@ -325,13 +328,13 @@ export function verifying({ query }) {
   return { title: VERIFY, content };
 }
 
-/** Reads the profile again. Only a session has its module. */
+/** Reads the profile again. The module is imported here because only a session needs it. */
 async function refreshProfile() {
   try {
     const { learnProfile } = await import("../session/user.js");
     await learnProfile(get("api/user/profile/"));
   } catch {
-    // The next view reads it.
+    // Ignore a failure: the next view reads the profile.
   }
 }
 

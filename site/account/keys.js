@@ -1,4 +1,4 @@
-// API keys for programs, and how programs use them.
+// API keys for programs, with examples of their use.
 
 import { readLook } from "../markdown/prose.js";
 import { base, ensureDeleted, get, post } from "../session/api.js";
@@ -85,7 +85,7 @@ export async function apiKeys({ signal }) {
         onsubmit: async (values) => {
           const key = await post("api/user/api-keys/", values);
           load();
-          // A long key has more than one line, so that none of it is hidden.
+          // A text area wraps a long key, so that no part of the key is hidden.
           const shown = h("textarea", {
             class: "input mono",
             rows: 4,

@@ -95,7 +95,7 @@ function instructionsForm(own) {
   });
 }
 
-/** The address, whether it is verified, and the button that sends the e-mail again. */
+/** The e-mail address, its state (verified or not), and the button that sends the e-mail again. */
 function addressState() {
   const element = h("div", { class: "address-state" });
   watchProfile(() => {

@@ -1,4 +1,4 @@
-// The statement: all changes of the balance, those of some days, and the totals of each month.
+// The statement: all changes of the balance or those in a range of days, and the monthly totals.
 
 import { page } from "../session/api.js";
 import { file, save } from "../session/files.js";
@@ -21,7 +21,7 @@ import { go } from "../ui/router.js";
 
 const KINDS = { grant: "Grant", adjustment: "Adjustment" };
 
-/** `#/statement?from=..&to=..`: the changes of all days, or of those from one day to another. */
+/** `#/statement?from=..&to=..`: all changes of the balance, or those from one day to another. */
 export function statement({ query: { from = "", to = "" }, signal }) {
   const days = { from, to };
   const isLimited = from !== "" || to !== "";
@@ -75,7 +75,7 @@ export function statement({ query: { from = "", to = "" }, signal }) {
   };
 }
 
-/** The form that limits the statement to some days. */
+/** The form that limits the statement to a range of days. */
 function period({ from, to }, isLimited) {
   const day = (label, name, value) => {
     const input = h("input", { class: "input", type: "date", name, value });
@@ -94,7 +94,7 @@ function period({ from, to }, isLimited) {
     event.preventDefault();
     const chosen = new FormData(form);
     const [one, other] = [chosen.get("from"), chosen.get("to")];
-    // Two days in the wrong order are meant in the right one.
+    // Swap two days in the wrong order.
     const [first, last] = one && other && other < one ? [other, one] : [one, other];
     const wanted = Object.entries({ from: first, to: last });
     const query = new URLSearchParams(wanted.filter(([, value]) => value));
@@ -103,7 +103,7 @@ function period({ from, to }, isLimited) {
   return form;
 }
 
-/** The totals of each month, which are read when they are opened. */
+/** The totals of each month. They are read when the user opens this part. */
 function months(signal) {
   const read = () => {
     const totals = stackedTable("Totals by month, newest first", [
@@ -124,7 +124,7 @@ function months(signal) {
   return details;
 }
 
-/** The cells of a month, whose name leads to its days. */
+/** The cells of a month's row. The month's name links to the statement of its days. */
 function monthCells({ month, chats, spent, granted, balance }) {
   const [year, number] = month.split("-").map(Number);
   const last = new Date(Date.UTC(year, number, 0)).getUTCDate();
@@ -140,7 +140,7 @@ function monthCells({ month, chats, spent, granted, balance }) {
 
 const gain = (amount) => h("span", { class: amount > 0 && "good" }, formatSigned(amount));
 
-/** Two elements, so that a narrow column breaks between them. */
+/** A row's day and time as two elements, so that a narrow column breaks between them. */
 function dayAndClock(timestamp) {
   return [
     h("span", { class: "nowrap" }, formatDay(timestamp)),
@@ -149,7 +149,7 @@ function dayAndClock(timestamp) {
   ];
 }
 
-/** What a row is about; the message of an answer is opened at its place. */
+/** The description of a row. The row of an answer links to its message in the conversation. */
 function what({ kind, reason, chat_id: chat, excerpt, key_name: key }) {
   const link = (text) => h("a", { href: `#/m/${chat}`, dir: "auto" }, text);
   if (kind === "chat") {
@@ -166,7 +166,7 @@ function what({ kind, reason, chat_id: chat, excerpt, key_name: key }) {
   return plain ? "Grant for a new account" : [about, ": ", h("span", {}, reason)];
 }
 
-/** Reads all pages of the statement of these days into one file with one head. */
+/** Reads all pages of the statement for these days into one CSV file with one header row. */
 async function csv(days, signal) {
   const parts = [];
   let next = "api/user/ledger/";

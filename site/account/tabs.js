@@ -1,4 +1,4 @@
-// The tabs of the account, and the page around each of its views.
+// The tabs of the account and the page around each view.
 
 import { h } from "../ui/dom.js";
 import { icon } from "../ui/icons.js";

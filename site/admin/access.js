@@ -1,4 +1,4 @@
-// What lets a user in, and how an administrator takes it away or helps to get it back.
+// A user's access: links for a new password, the sessions, and the deletion of the account.
 
 import { del, ensureDeleted, post } from "../session/api.js";
 import { button } from "../ui/button.js";
@@ -7,7 +7,7 @@ import { device, formatAgo, time } from "../ui/format.js";
 import { attempt, toast } from "../ui/message.js";
 import { askWhy } from "./reason.js";
 
-/** What sends `user` a link for a new password. */
+/** The button that sends `user` a link for a new password, or the reason why that is impossible. */
 export function password(user, me, path) {
   const because = (reason) => h("p", { class: "muted" }, reason);
   if (user.id === me.id) return because("Change your own password on your account page.");
@@ -30,7 +30,7 @@ export function password(user, me, path) {
   ];
 }
 
-/** What deletes `user` for good. `gone` leaves the account's page. */
+/** The button that permanently deletes `user`. `gone` leaves the account's page. */
 export function deletion(user, me, path, gone) {
   if (user.id === me.id)
     return h("p", { class: "muted" }, "Delete your own account on your account page.");
@@ -101,7 +101,7 @@ export function sessions(user, me, path, again) {
     if (!ended) return;
     toast(`${user.username} has been signed out everywhere.`);
     await attempt(again);
-    // The pressed button is gone.
+    // The pressed button was removed, so move the focus.
     focusOn(heading);
   }
 }

@@ -1,4 +1,4 @@
-// The form that gives tokens to a user or takes them away.
+// The form that adds tokens to a user's balance or takes tokens away.
 
 import { ApiError, newKey, post } from "../session/api.js";
 import { h, newId } from "../ui/dom.js";
@@ -7,7 +7,7 @@ import { explain, formatNumber, formatSigned, formatTokens } from "../ui/format.
 import { attempt, toast } from "../ui/message.js";
 import { reasonField } from "./reason.js";
 
-/** The most tokens of one adjustment. */
+/** The maximum number of tokens in an adjustment. */
 const MOST = 1_000_000_000_000;
 
 /**

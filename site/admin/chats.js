@@ -1,4 +1,4 @@
-// The messages and answers of all users or of one, newest first, and their search.
+// The messages and answers of all users or of one user, newest first, with a search.
 
 import { showAnswer } from "../markdown/prose.js";
 import { page } from "../session/api.js";
@@ -10,7 +10,7 @@ import { emptyState } from "../ui/note.js";
 import { dayFields, filters } from "./filters.js";
 import { userLink } from "./people.js";
 
-/** How many characters of a message its line shows. */
+/** The maximum length of a message's preview in characters. */
 const PREVIEW = 160;
 
 /** `#/chats?q=tram&from=2026-11-01&to=2026-11-20` */
@@ -39,7 +39,7 @@ export function chatsView({ query, signal }) {
   return { title: "Messages", content };
 }
 
-/** The list: what is `chosen` of all messages, or those of one user if `userId` is given. */
+/** The list of messages that match the filters in `chosen`, or of one user's messages. */
 export function chats({ userId, chosen = {}, signal }) {
   const isSearch = Object.keys(chosen).length > 0;
   const asked = { user_id: userId, ...chosen };

@@ -1,4 +1,4 @@
-// The dialog in which an administrator creates a user, or invites one.
+// The dialog in which an administrator creates or invites a user.
 
 import { ApiError, newKey, post } from "../session/api.js";
 import { button } from "../ui/button.js";
@@ -50,7 +50,7 @@ export function createUser() {
   });
   const reason = reasonField({ optional: true, hint: "Shown in the audit log." });
 
-  /** Asks for a password, or for the address to which the link for one goes. */
+  /** Asks for a password, or for the e-mail address that gets an invitation. */
   function arrange() {
     password.hidden = invites();
     password.input.dataset.optional = invites();

@@ -1,4 +1,4 @@
-// A button that reads all pages of a list into one CSV file with one head.
+// A button that reads all pages of a list into one CSV file with one header row.
 
 import { file, save } from "../session/files.js";
 import { announce } from "../ui/announce.js";
@@ -8,8 +8,8 @@ import { plural } from "../ui/format.js";
 import { attempt } from "../ui/message.js";
 
 /**
- * The button, and its progress. `path` is the path of the list, and `query()` returns which of it
- * is read; `list` is its name in sentences, such as `statement`, and `name()` that of the file.
+ * The button and its progress. `path` is the list's path and `query()` returns the query. `list` is
+ * the list's name in sentences, such as `statement`, and `name()` returns the file's name.
  */
 export function csvButton({ path, query = () => ({}), list, name, signal }) {
   const state = h("div", { class: "admin-progress" });

@@ -16,7 +16,7 @@ const LISTS = [
   ["ledger", "Ledger (the statements of all users)"],
 ];
 
-/** How often the progress is updated at most, in milliseconds. */
+/** The shortest time between two updates of the progress, in milliseconds. */
 const PACE = 120;
 
 /** `#/export` */
@@ -98,7 +98,8 @@ async function run(chosen, state, signal) {
       told = performance.now();
       amount.textContent = sum();
     }
-    // The last line break shows that the file is complete: not every cut connection is an error.
+    // The last line break shows that the file is complete. The browser doesn't always report a
+    // cut connection.
     if (!count.whole) throw cutOff();
     keep();
     const done = `${name}.csv: ${sum()} in ${Math.max(1, Math.round((performance.now() - began) / 1000))} s.`;
@@ -121,7 +122,7 @@ async function run(chosen, state, signal) {
   }
 }
 
-/** Counts the bytes and rows of a CSV file. A line break between quotes belongs to a cell. */
+/** Counts the bytes and rows of a CSV file. A line break in quotes is part of a cell. */
 function counter() {
   const [QUOTE, BREAK] = [0x22, 0x0a];
   let quoted = false;
@@ -140,7 +141,10 @@ function counter() {
   };
 }
 
-/** The bytes of the file. A new access token is requested first, so it doesn't expire meanwhile. */
+/**
+ * The bytes of the file. Requests a new access token first, so that it doesn't expire during the
+ * export.
+ */
 async function* pieces({ list, from, to }, signal) {
   const { data } = await request("POST", "api/token/refresh/", {
     body: {},

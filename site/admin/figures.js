@@ -1,4 +1,4 @@
-// Figures per day: new users, messages, and tokens granted and spent, and who did the most.
+// Daily figures: new users, messages, and tokens granted and spent. Also the most active users.
 
 import { ApiError, get } from "../session/api.js";
 import { announce } from "../ui/announce.js";
@@ -16,7 +16,7 @@ import { plot } from "./plot.js";
 
 const RANGES = [7, 30, 90];
 const MOST_DAYS = 366;
-/** How often figures are requested while they are still being counted. */
+/** The maximum number of requests while the figures are still being counted. */
 const MOST_REQUESTS = 20;
 
 const PLOTS = [
@@ -50,7 +50,7 @@ const TOTALS = [
   ["spent", "Tokens spent"],
 ];
 
-/** The view that is shown. Another range changes it in place, so the focus stays. */
+/** The view that is shown. A new range changes the view in place, so that the focus stays. */
 let open = null;
 
 /** `#/figures?days=30`, `#/figures?from=2026-11-01&to=2026-11-20` */
@@ -74,7 +74,7 @@ function read({ days, from, to, top }) {
   return { from: dayBefore(known - 1), to: dayBefore(), days: known, by };
 }
 
-/** The address of a range's view. */
+/** The address of the view with this range. */
 function place({ from, to, days, by }) {
   const query = new URLSearchParams(days ? { days } : { from, to });
   if (by !== TOPS[0][0]) query.set("top", by);
@@ -175,8 +175,8 @@ function build() {
 }
 
 /**
- * Reads the figures. If many days are counted for the first time, a request may fail with 503; the
- * next one continues where it ended.
+ * Reads the figures. If many days are counted for the first time, a request may fail with 503. The
+ * next request continues the count.
  */
 async function counted({ from, to, by }, signal, waiting) {
   for (let requests = 1; ; requests += 1) {
@@ -191,7 +191,7 @@ async function counted({ from, to, by }, signal, waiting) {
   }
 }
 
-/** What is wrong with a range, or null. */
+/** The error of an invalid range, or null. */
 function faulty({ from, to }) {
   const say = (name, detail) => ({ detail, errors: { [name]: [detail] } });
   if (!isDay(from)) return say("from", "Enter a date.");
@@ -244,7 +244,7 @@ function shown({ days, totals, accounts }, { from, to }) {
   ];
 }
 
-/** The sums of all accounts, or that they were not counted yet. */
+/** The totals of all accounts, or a note that they haven't been counted yet. */
 function sums(accounts) {
   const heading = h("h2", {}, "All accounts");
   if (!accounts)
@@ -252,7 +252,7 @@ function sums(accounts) {
       "section",
       { class: "card", "aria-label": "All accounts" },
       heading,
-      h("p", { class: "muted" }, "Not counted yet. The daily census counts them, and so does the command manage census."),
+      h("p", { class: "muted" }, "Not counted yet. Wait for the daily census, or run the command manage census."),
     );
   return h(
     "section",
@@ -267,7 +267,7 @@ function sums(accounts) {
   );
 }
 
-/** The users who did the most, or that there are none. */
+/** The most active users, or a note that no messages were sent. */
 function topUsers({ users, complete }) {
   if (users.length === 0) return h("p", { class: "muted" }, "No messages were sent on these days.");
   const { element, body } = table("Users who spent or sent the most", [

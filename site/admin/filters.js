@@ -1,25 +1,25 @@
-// Fields above a list that choose what it shows. Their values are in the address of the view. Days
-// are those in UTC, as the API counts them: `2026-11-20`.
+// Fields that filter the list below them. The view's address has their values. Days are in UTC, as
+// in the API: `2026-11-20`.
 
 import { announce } from "../ui/announce.js";
 import { fill, h } from "../ui/dom.js";
 import { field } from "../ui/form.js";
 import { plural } from "../ui/format.js";
 
-/** How long after the last typed letter the list is read, in milliseconds. */
+/** The time between the last typed character and the request for the list, in milliseconds. */
 const REST = 250;
 
-/** The fields of the first and the last day, to be checked by `filters`. */
+/** The fields for the first and last day. `filters` checks them. */
 export const dayFields = () => [
   field("From", "from", { type: "date" }),
   field("To", "to", { type: "date" }),
 ];
 
 /**
- * The fields, and the list below them: `{element, values}`. The fields `more` are folded away
- * while they are empty. `place` is the address of the view without its query, `query` what the
- * address has now, and `kept` what else it keeps. `show(values, signal)` makes the list whenever a
- * value changes; its element may have `ready`, which resolves when it has rows.
+ * The fields and the list below them: `{element, values}`. The fields in `more` are collapsed while
+ * they are empty. `place` is the view's address without its query, `query` the current query, and
+ * `kept` the other parameters that stay in the address. `show(values, signal)` makes the list
+ * whenever a value changes; its element may have `ready`, a promise of the first rows.
  */
 export function filters({ place, label, fields, more = [], kept = {}, query, signal, show }) {
   const results = h("div", {});
@@ -28,7 +28,7 @@ export function filters({ place, label, fields, more = [], kept = {}, query, sig
   let asked;
   const all = [...fields, ...more];
   for (const { input } of all) input.value = query[input.name] ?? "";
-  // Below the row, where they have its whole width.
+  // Hints are below the row, where they have its full width.
   const hints = fields.map((field) => field.querySelector(".hint"));
 
   const values = () =>
@@ -52,7 +52,7 @@ export function filters({ place, label, fields, more = [], kept = {}, query, sig
     if (reversed(all, values())) return;
     const search = addressed();
     if (search === asked) return;
-    // Replaced, so that not every change becomes an entry of the browser's history.
+    // Replace the address, so that not every change becomes an entry in the browser's history.
     history.replaceState(null, "", search ? `${place}?${search}` : place);
     const { shown, own } = list();
     await shown.ready;
@@ -86,7 +86,7 @@ export function filters({ place, label, fields, more = [], kept = {}, query, sig
   return { element: h("div", {}, h("search", {}, form), results), values };
 }
 
-/** Whether a last day is before its first one, which is then said at its field. */
+/** Returns true if the last day is before the first day, and shows that at the field. */
 function reversed(fields, chosen) {
   const wrong = fields.filter(({ input }) => {
     const first = chosen[input.name.replace(/to$/, "from")];
@@ -109,7 +109,7 @@ const words = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeZone: 
 /** Today, or the day this many days ago. */
 export const dayBefore = (days = 0) => new Date(Date.now() - days * DAY).toISOString().slice(0, 10);
 
-/** Whether a text is a day of the calendar. */
+/** Returns true if a text is a day in the calendar. */
 export const isDay = (text) =>
   /^\d{4}-\d\d-\d\d$/.test(text ?? "") &&
   !Number.isNaN(Date.parse(text)) &&

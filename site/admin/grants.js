@@ -1,8 +1,8 @@
-// Grants to many users at once: a file, a preview of what it would do, and the grants themselves.
+// Grants to many users: the file, a preview of its effects, and the grants.
 //
-// The server grants a user the same tokens with the same reason once, even if another browser sends
-// the file. Under the id of a preview it grants something to each user of the file once. So
-// choosing a file again after a failure continues where it stopped.
+// The server makes a grant with the same user, amount and reason only once, even if another browser
+// sends the file. With a preview's id, it makes only one grant per user. After a failure, the
+// administrator can therefore choose the file again, and the remaining grants are made.
 
 import { ApiError, post } from "../session/api.js";
 import { announce } from "../ui/announce.js";
@@ -16,11 +16,11 @@ import { standingBadge, userLink } from "./people.js";
 import { reasonField } from "./reason.js";
 import { grantsOf } from "./sheet.js";
 
-/** The most rows of a request, and of a file. */
+/** The maximum number of rows in a request and in a file. */
 const AT_A_TIME = 50;
 const MOST = 2000;
 
-/** How often a request is sent, before the administrator decides. */
+/** The number of times that a request is sent before the administrator is asked. */
 const MOST_TRIES = 3;
 
 const OUTCOMES = {
@@ -46,7 +46,7 @@ export function grantsView({ signal }) {
     hint: "A CSV file with one user per line: the username, e-mail address or ID, then the number of tokens, and optionally a reason. A negative number takes tokens away.",
   });
   const reason = reasonField({
-    hint: "For lines without a reason of their own. Shown in the users' statements and in the audit log.",
+    hint: "For lines without a reason. Shown in the users' statements and in the audit log.",
   });
   const results = h("div", {});
   const element = form([file, reason], {
@@ -80,7 +80,7 @@ export function grantsView({ signal }) {
   return { title: "Bulk grants", content };
 }
 
-/** The grants of a file with their reason. */
+/** The grants in a file, with their reason. */
 async function read(file, reason) {
   const text = await file.text();
   const { grants, wrong } = grantsOf(text);
@@ -96,7 +96,7 @@ async function read(file, reason) {
   return { grants, reason };
 }
 
-/** What would come of the grants, and the button that makes them. */
+/** The preview of the grants, with the button that makes them. */
 async function previewOf({ grants, reason }, results, signal) {
   const rows = [];
   const users = new Set();
@@ -107,7 +107,7 @@ async function previewOf({ grants, reason }, results, signal) {
     const reply = await sent(body, signal);
     id ??= reply.id;
     for (const [index, row] of reply.grants.entries()) {
-      // Each request only knows its own rows.
+      // The server finds repeated users only within a request, so the page finds the others.
       const isRepeated = row.user_id && users.has(row.user_id);
       users.add(row.user_id);
       rows.push({
@@ -204,7 +204,7 @@ function tableOf(rows) {
   return element;
 }
 
-/** The account that a row is for, and what the administrator should know about it. */
+/** The account in a row, with notes about its state. */
 function userOf({ user, user_id: id, username, active, email_verified: isVerified }) {
   if (!id) return h("span", {}, user);
   const isByAddress = user.includes("@") && user !== username;
@@ -216,7 +216,7 @@ function userOf({ user, user_id: id, username, active, email_verified: isVerifie
   ];
 }
 
-/** What a reply says came of a grant. */
+/** The outcome of a grant, from a reply. */
 const sentOutcome = ({ outcome, earlier }) => ({ outcome, earlier });
 
 function resultOf({ outcome, earlier }) {
@@ -243,7 +243,7 @@ function parts(rows) {
   return Array.from({ length: count }, part);
 }
 
-/** Sends some rows. It is safe to send them again if the outcome is unknown. */
+/** Sends some rows. Idempotent, so rows with an unknown outcome are sent again. */
 async function sent(body, signal) {
   for (let tries = 1; ; tries += 1) {
     try {

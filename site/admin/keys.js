@@ -1,4 +1,4 @@
-// The API keys of a user, and how an administrator revokes them.
+// A user's API keys, and the buttons with which an administrator revokes them.
 
 import { del, ensureDeleted, get } from "../session/api.js";
 import { button } from "../ui/button.js";
@@ -9,7 +9,7 @@ import { paged } from "../ui/list.js";
 import { attempt, toast } from "../ui/message.js";
 import { askWhy } from "./reason.js";
 
-/** The API keys of `user`, and buttons that revoke them. `again` reads the account again. */
+/** The API keys of `user` with buttons that revoke them. `again` reads the account again. */
 export function apiKeys(user, me, path, signal, again) {
   // Administrators revoke their own keys on their account page.
   const isOwn = user.id === me.id;
@@ -72,7 +72,7 @@ export function apiKeys(user, me, path, signal, again) {
     if (!(await askWhy(title, text, { action, danger: true, run }))) return;
     toast(done);
     load();
-    // The pressed button is gone.
+    // The pressed button was removed, so move the focus.
     focusOn(holder.closest("section").querySelector("h2"));
     await attempt(again);
   }

@@ -1,5 +1,5 @@
-// The administration page: its frame, its views, and the form to sign in. The views are in
-// the other scripts here.
+// The administration page: its frame, its routes, and the form to sign in. The views are in the
+// other scripts of this folder.
 
 import { base, get, isSignedIn, onSessionEnded, resume, signIn, signOut } from "../session/api.js";
 import { busy, button, linkButton } from "../ui/button.js";
@@ -97,7 +97,7 @@ const place = router({
 });
 
 document.getElementById("skip").addEventListener("click", (event) => {
-  // The part of the address after its # names a view.
+  // The part of the address after the # names a view, so don't change it.
   event.preventDefault();
   focusOn(main);
 });
@@ -108,7 +108,7 @@ onSessionEnded(() => {
   place.show();
 });
 
-/** A view for administrators. Other users see why they can't open it, or the form to sign in. */
+/** A view for administrators. Other users see a refusal or the form to sign in. */
 function admitted(view) {
   return async (where) => {
     try {
@@ -124,7 +124,7 @@ function admitted(view) {
   };
 }
 
-/** The account of the browser's session, or null. The browser is asked once for a session. */
+/** The account of the browser's session, or null. Tries only once to continue a session. */
 async function account() {
   if (!isSignedIn() && (asked || !(await resume()))) {
     asked = true;
@@ -172,7 +172,7 @@ function door() {
           me = await get("api/user/profile/");
           ended = false;
           await place.show();
-          // The focused button was removed with the form.
+          // The focused button was removed with the form, so move the focus.
           const heading = main.querySelector("h1");
           if (heading && !main.contains(document.activeElement)) focusOn(heading);
         },

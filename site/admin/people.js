@@ -1,4 +1,4 @@
-// How the views show users, roles, states and amounts.
+// Elements for users, roles, states and amounts.
 
 import { h } from "../ui/dom.js";
 import { formatSigned, formatWord } from "../ui/format.js";
@@ -9,7 +9,7 @@ export const userPlace = (id, part) => `#/users/${encodeURIComponent(id)}${part 
 /** A username that links to the user's view. */
 export const userLink = (id, name) => h("a", { class: "admin-name", href: userPlace(id) }, name);
 
-/** An e-mail address. A narrow column breaks it at its host first. */
+/** An e-mail address. A narrow column breaks the address before its host first. */
 export function emailAddress(text) {
   const at = text.lastIndexOf("@");
   return [text.slice(0, at), h("wbr", {}), text.slice(at)];

@@ -1,12 +1,12 @@
-// Plots of numbers per day, as bars or lines in SVG. They show the values of the day under the
-// pointer, or of the one chosen with the arrow keys, which screen readers say too.
+// Plots of daily numbers, as bars or lines in SVG. A plot shows the values of the day under the
+// pointer, or of the day chosen with the arrow keys. Screen readers announce these values.
 
 import { h } from "../ui/dom.js";
 import { formatNumber } from "../ui/format.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = { top: 12, right: 10, bottom: 26 };
-/** The least distance between the labels of days, in pixels. */
+/** The minimum distance between two day labels, in pixels. */
 const LABEL_WIDTH = 64;
 
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
@@ -27,11 +27,11 @@ const shortDay = new Intl.DateTimeFormat("en-GB", {
  * A plot as wide as its container.
  *
  * @param {object} options
- * @param {string} options.label what is plotted, for screen readers
- * @param {Array<object>} options.days oldest first, each with its `day` ("2026-11-20"), whether it
- *   is `closed`, and a number per series
- * @param {Array<{key: string, name: string, shape: "bars" | "line"}>} options.series what is
- *   plotted of each day; the classes .series-0 and .series-1 style them by their place
+ * @param {string} options.label the plot's name for screen readers
+ * @param {Array<object>} options.days the days, oldest first: `day` ("2026-11-20"), `closed`, and a
+ *   number per series
+ * @param {Array<{key: string, name: string, shape: "bars" | "line"}>} options.series the plotted
+ *   numbers; the classes .series-0 and .series-1 style them by their index
  * @param {number} [options.height] in pixels
  */
 export function plot({ label, days, series, height = 200 }) {
@@ -79,7 +79,7 @@ export function plot({ label, days, series, height = 200 }) {
     ]);
   }
 
-  /** The labels of days, from the last backwards, so the newest always has one. */
+  /** The day labels, from the newest day backwards, so that the newest day always has a label. */
   function dayMarks() {
     const stride = Math.max(1, Math.ceil(LABEL_WIDTH / slot()));
     const labels = [];
@@ -171,7 +171,7 @@ export function plot({ label, days, series, height = 200 }) {
       ...series.map(({ key, name }, place) => tipRow(name, day[key], place)),
     );
     tip.hidden = false;
-    // Beside the day, on the side with more room.
+    // Place the values beside the day, on the side with more room.
     const after = x(index) < width / 2;
     tip.style.left = after
       ? `${Math.min(x(index) + breadth / 2 + 8, width - tip.offsetWidth)}px`
@@ -226,7 +226,7 @@ export function plot({ label, days, series, height = 200 }) {
     show(Math.min(Math.max(target, 0), days.length - 1));
   }
 
-  // For screen readers it is a slider over the days, whose value is the text of a day's numbers.
+  // For screen readers the plot is a slider over the days. Its value text has the day's numbers.
   const role = {
     role: "slider",
     tabindex: 0,
@@ -253,8 +253,8 @@ export function plot({ label, days, series, height = 200 }) {
 }
 
 /**
- * Round numbers from at most `least` to at least `greatest`, in steps of 1, 2 or 5 times a power of
- * ten, which are at least 1.
+ * Round numbers that cover the range from `least` to `greatest`. Their step is 1, 2 or 5 times a
+ * power of ten, and at least 1.
  */
 function ticks(least, greatest, steps = 4) {
   const rough = Math.max((greatest - least) / steps, 1);

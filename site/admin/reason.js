@@ -1,4 +1,4 @@
-// The reason that an administrator gives for a change, and the question before one.
+// The administrator's reason for a change, and the confirmation before a change.
 
 import { button } from "../ui/button.js";
 import { dialog } from "../ui/dialog.js";
@@ -12,9 +12,9 @@ export function reasonField(props) {
 }
 
 /**
- * Asks for confirmation and a reason. Runs `run(body)` before the dialog closes, where `body` has the
- * reason if there is one, and shows its failure there. `more` are further nodes above the reason.
- * Resolves with true if it was confirmed and succeeded.
+ * Asks for confirmation and a reason. Runs `run(body)` before the dialog closes and shows a failure
+ * in the dialog. `body` has the reason if the administrator gave one. `more` are nodes above the
+ * reason. Resolves with true if the change was confirmed and succeeded.
  */
 export function askWhy(title, text, { action, danger = false, more = [], run, words = explain }) {
   return dialog(title, (close) => {

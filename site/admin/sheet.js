@@ -1,15 +1,15 @@
-// Reads a CSV file of grants: one user in a line, with an amount and, optionally, a reason.
+// Reads a CSV file of grants. Each line has a user, an amount and, optionally, a reason.
 
 const HEADS = /^(user|username|name|account|e-?mail( address)?|(user[ _]?)?id)$/i;
 const AMOUNT = /^[+-]?\d{1,13}$/;
 const REASON = 200;
 
-/** How many mistakes are named. */
+/** The maximum number of mistakes that are listed. */
 const NAMED = 5;
 
 /**
- * The grants of a file, each `{line, user, amount, reason}`, and what is wrong with it, in
- * sentences. A first line with names of columns is skipped, and so are empty lines.
+ * The grants in a file, each `{line, user, amount, reason}`, and the file's mistakes, as sentences.
+ * A first line with column names is skipped, and empty lines are skipped.
  */
 export function grantsOf(text) {
   const rows = rowsOf(text.replace(/^\ufeff/, ""));
@@ -29,7 +29,7 @@ export function grantsOf(text) {
   return { grants, wrong };
 }
 
-/** The lines that aren't empty, with their numbers and cells. */
+/** The nonempty lines, with their numbers and cells. */
 function rowsOf(text) {
   const separator = separatorOf(text.split("\n", 1)[0]);
   const rows = [];
@@ -58,7 +58,7 @@ function rowsOf(text) {
     .filter(({ cells }) => cells.some((cell) => cell !== ""));
 }
 
-/** Spreadsheets separate cells with a comma, or with a semicolon or a tab. */
+/** The file's separator. Spreadsheets separate cells with a comma, a semicolon or a tab. */
 function separatorOf(line) {
   const count = (separator) => line.split(separator).length;
   return [",", ";", "\t"].toSorted((one, other) => count(other) - count(one))[0];

@@ -8,7 +8,7 @@ import { toast } from "../ui/message.js";
 import { note } from "../ui/note.js";
 import { askWhy } from "./reason.js";
 
-/** What `user` is, and the buttons. `show` gets the account after a change. */
+/** The role and state of `user`, with buttons. `show` gets the account after a change. */
 export function standing(user, me, path, show) {
   const admin = user.role === "admin";
   const facts = [

@@ -1,4 +1,4 @@
-// The statement of one user: all rows or those of some days, in pages and as a file.
+// A user's statement: all rows or those in a range of days, in pages and as a file.
 
 import { page, post } from "../session/api.js";
 import { button } from "../ui/button.js";
@@ -56,10 +56,10 @@ function rows(user, path, me, chosen, signal) {
         what(entry, user),
         amount(entry.amount),
         formatNumber(entry.balance),
-        // The reason of most answers only repeats their kind.
+        // Hide a reason that only repeats the kind.
         entry.reason === entry.kind ? "" : entry.reason,
         entry.actor === user.id ? user.username : actor(entry.actor, null, me),
-        // No administrator adjusts the own balance.
+        // Administrators can't refund their own answers.
         entry.kind === "chat" && user.id !== me.id ? refunding(entry, user, path) : "",
       ]),
     list: body,
@@ -82,7 +82,7 @@ function rows(user, path, me, chosen, signal) {
   return both;
 }
 
-/** What a row is about, with the way to its message if administrators may read it. */
+/** The description of a row, with a link to its message if administrators may read messages. */
 function what({ kind, chat_id: chat, excerpt, key_name: key }, user) {
   const name = chat && kind === "adjustment" ? "Refund" : (KINDS[kind] ?? formatWord(kind));
   const place = `${userPlace(user.id, "chats")}?chat_id=${chat}`;
@@ -93,7 +93,7 @@ function what({ kind, chat_id: chat, excerpt, key_name: key }, user) {
   ];
 }
 
-/** The button that returns the price of an answer, which happens once. */
+/** The button that refunds an answer. The API refunds an answer only once. */
 function refunding({ chat_id: chat, amount: charged, timestamp }, user, path) {
   const place = h("span", {});
   const ask = () =>

@@ -1,4 +1,4 @@
-// The trail: what administrators did, newest first, all of it or what filters choose.
+// The audit log: administrators' actions, newest first, optionally filtered.
 
 import { page } from "../session/api.js";
 import { button } from "../ui/button.js";
@@ -40,7 +40,7 @@ export function trailView({ query, signal }, me) {
       ["manage", "The manage command"],
     ],
   });
-  // Another administrator, by a link.
+  // A link may filter by another administrator.
   if (query.actor && ![me.id, "manage"].includes(query.actor))
     by.input.append(h("option", { value: query.actor }, `Account ${query.actor.slice(0, 8)}…`));
   const ofUser = query.user_id ? { user_id: query.user_id } : {};
@@ -125,7 +125,7 @@ function sentence({ act, amount, role, user_id: id, username }) {
   if (act === "invitation") return ["Invited ", user, " by e-mail", as, granted];
   if (act === "sessions") return ["Signed ", user, " out everywhere"];
   if (act === "password_reset") return ["Sent ", user, " a password reset link"];
-  // Nothing else is left of its name.
+  // A deleted account has no name, so show its id.
   if (act === "deletion") return ["Deleted the account ", h("code", {}, id)];
   if (act === "api_key") return ["Revoked an API key of ", user];
   if (act === "api_keys") return ["Revoked all API keys of ", user];

@@ -1,5 +1,5 @@
-// One user: balance, role and state, profile, sessions and API keys, and links to statement and
-// messages.
+// A user: balance, role and state, profile, sessions and API keys, and links to the statement and
+// the messages.
 
 import { get } from "../session/api.js";
 import { copyButton } from "../ui/button.js";

@@ -1,4 +1,4 @@
-// The users: all of them, newest first, or those that a search and filters choose.
+// The list of users: all users, newest first, or the users that match a search and filters.
 
 import { page } from "../session/api.js";
 import { button, linkButton } from "../ui/button.js";
@@ -13,10 +13,10 @@ import { createUser } from "./create.js";
 import { filters } from "./filters.js";
 import { emailAddress, roleBadge, standingBadge, userLink, userPlace } from "./people.js";
 
-/** The list as it was left: its filters, the number of its rows, and how far it was scrolled. */
+/** The list's state when the user left it: filters, number of rows and scroll position. */
 let left = { chosen: "", rows: 1, top: 0 };
 
-/** The address of the list as it was left. */
+/** The address of the list with its last filters. */
 export const usersPlace = () => (left.chosen ? `#/users?${left.chosen}` : "#/users");
 
 /** `#/users?q=ann&role=admin` */
@@ -87,7 +87,7 @@ export function usersView({ query, signal }) {
     show,
   });
   element.addEventListener("click", () => (left.top = scrollY));
-  // Search results are always in the order of their names.
+  // Search results are always ordered by name.
   const arrange = () => (order.input.disabled = search.input.value.trim() !== "");
   element.addEventListener("input", arrange);
   arrange();
@@ -110,7 +110,7 @@ export function usersView({ query, signal }) {
   return { title: "Users", content };
 }
 
-/** Shows the user whom the administrator creates. */
+/** Creates a user and shows the user's page. */
 async function create() {
   const created = await createUser();
   if (!created) return;
@@ -165,7 +165,7 @@ function nothing({ q, sort, ...others }) {
   if (sort && !q && Object.keys(others).length === 0)
     return emptyState(
       "users",
-      "This order isn't ready yet. The daily census makes it, and so does the command manage census.",
+      "This order isn't ready yet. Wait for the daily census, or run the command manage census.",
     );
   if (q && Object.keys(others).length === 0) return emptyState("search", `No results for “${q}”.`);
   return q || Object.keys(others).length > 0

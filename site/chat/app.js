@@ -1,4 +1,4 @@
-// Loaded when a session begins: the frame around its views, and the account.
+// The frame around the views of a session, and the account. Loaded when a session begins.
 
 import { base, get, isSignedIn } from "../session/api.js";
 import {
@@ -25,7 +25,7 @@ listenToKeys(isSignedIn);
 
 // --- The account ---
 
-/** Reads the profile, and when the newest message was sent. */
+/** Reads the profile and the time of the newest message. */
 export async function loadAccount() {
   const [, chats] = await Promise.all([
     learnProfile(get("api/user/profile/")),
@@ -34,7 +34,7 @@ export async function loadAccount() {
   chats.forEach(sawChat);
 }
 
-/** Forgets everything that belongs to an account. */
+/** Forgets all data of the account. */
 export function forget() {
   drawer = null;
   [forgetProfile, forgetBalance, forgetThreads].forEach((part) => part());

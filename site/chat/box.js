@@ -1,15 +1,15 @@
-// What the boxes for messages have in common: the longest message that the API accepts, in characters
-// as the API counts them, and what Enter does.
+// Rules for the boxes in which messages are written: the maximum length, in characters as the API
+// counts them, and the effect of Enter.
 
 import { profile } from "../session/user.js";
 import { formatNumber, plural } from "../ui/format.js";
 
-/** The share of the limit from which the length is shown. */
+/** The share of the limit above which the length is shown. */
 const NEAR = 0.9;
 
 const limit = () => profile()?.message_limit ?? Infinity;
 
-/** The number of characters. A character may be two units of a string. */
+/** The number of characters in a text. A character may be two code units. */
 function lengthOf(text) {
   let length = 0;
   for (const _ of text) length += 1;
@@ -25,7 +25,7 @@ export function lengthNear(text) {
     : `${formatNumber(length)} of ${formatNumber(limit())} characters`;
 }
 
-/** The error text for a message that is too long; null for any other. */
+/** The error text for a message that is too long, or null. */
 export function tooLong(text) {
   if (text.length <= limit()) return null;
   const over = lengthOf(text) - limit();
@@ -34,18 +34,18 @@ export function tooLong(text) {
   return `${most} Remove ${plural(over, "character")}.`;
 }
 
-/** An on-screen keyboard covers part of the page. */
+/** Matches touch devices, whose on-screen keyboard covers part of the page. */
 const coarse = matchMedia("(pointer: coarse)");
 
-/** Whether this is a touch device. */
+/** Returns true on a touch device. */
 export const isTouch = () => coarse.matches;
 
-/** What Enter does in a box of several lines, for the label on the on-screen keyboard. */
+/** The label of Enter on an on-screen keyboard in a multi-line box. */
 export const enterKey = () => (isTouch() ? "enter" : "send");
 
-/** Whether this key sends the text of such a box. On touch devices, Enter begins a new line. */
+/** Returns true if this key sends the text in a box. On touch devices, Enter begins a new line. */
 export function sends({ key, isComposing, shiftKey, ctrlKey, metaKey }) {
-  // With `isComposing`, Enter accepts a Chinese or Japanese word.
+  // While `isComposing`, Enter accepts a Chinese or Japanese word.
   if (key !== "Enter" || isComposing || shiftKey) return false;
   return !isTouch() || ctrlKey || metaKey;
 }

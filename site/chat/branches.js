@@ -1,16 +1,16 @@
-// Which message of a conversation follows which, and the branch that leads to one of them. The
-// rules are those of the API: messages without `after` are the main line, in which each follows the
-// one before it. What followed a deleted message of the main line follows the one before that.
+// The tree of a conversation's messages and the branches in it. As in the API, messages without
+// `after` form the main line, in which each message follows the previous one. If a message on the
+// main line is deleted, its children follow its parent.
 
-/** What the first message of a branch follows. */
+/** The parent of a message that begins the conversation. */
 export const START = "start";
 
-/** The messages of a conversation that are known, from the newest one back. Ids sort by time. */
+/** The known messages of a conversation, read from the newest one back. Ids sort by time. */
 export class Branches {
   constructor() {
     /** The messages as the API returns them, by their ids. */
     this.chats = new Map();
-    /** Whether there are no older ones. */
+    /** True if all older messages are known. */
     this.isWhole = false;
     this.tree = null;
   }
@@ -28,13 +28,13 @@ export class Branches {
     this.tree = null;
   }
 
-  /** Says whether older messages are left to be read. */
+  /** Sets `isWhole`: true if no older messages are left to read. */
   reach(isWhole) {
     this.isWhole = isWhole;
     this.tree = null;
   }
 
-  /** Forgets a message. What followed it in a branch follows the one before it. */
+  /** Forgets a message. Its children in branches follow its parent. */
   remove(id) {
     const { after } = this.chats.get(id) ?? {};
     this.chats.delete(id);
@@ -48,24 +48,24 @@ export class Branches {
     return this.linked().ids.at(-1) ?? null;
   }
 
-  /** What a message follows: an id, `START`, or null if that has not been read yet. */
+  /** A message's parent: an id, `START`, or null if the parent hasn't been read yet. */
   parent(id) {
     return this.linked().parents.get(id) ?? null;
   }
 
-  /** What follows a message, or begins the conversation: the ids, the oldest first. */
+  /** The ids of the messages that follow `parent`, oldest first. `parent` may be `START`. */
   following(parent) {
     return this.linked().following.get(parent) ?? [];
   }
 
-  /** The messages that lead to this one, which is the last of them. */
+  /** The path from the beginning to a message, which is its last element. */
   upTo(id) {
     const path = [];
     for (let at = id; at && at !== START; at = this.parent(at)) path.unshift(at);
     return path;
   }
 
-  /** The branch through a message: what leads to it, and from it to the newest one behind it. */
+  /** The branch through a message: the path to it, and from it to its newest descendant. */
   through(id) {
     const path = this.upTo(id);
     const { latest } = this.linked();
@@ -76,8 +76,8 @@ export class Branches {
   }
 
   /**
-   * The order of the messages: `ids` by time, what each follows (`parents`) and is followed by
-   * (`following`), and the newest message that each leads to (`latest`).
+   * The tree of the messages: `ids` by time, each message's parent (`parents`), its children
+   * (`following`), and its newest descendant (`latest`).
    */
   linked() {
     this.tree ??= link(this);
@@ -89,7 +89,7 @@ function link({ chats, isWhole }) {
   const ids = [...chats.keys()].sort();
   const main = ids.filter((id) => !chats.get(id).after);
   const oldest = ids[0] ?? "";
-  // Before the first one of the main line that is known there may be others.
+  // Unknown messages may precede the first known message on the main line.
   const mainBefore = (id) => main.findLast((one) => one < id) ?? (isWhole ? START : null);
   const parentOf = ({ id, after }) => {
     if (!after) return mainBefore(id);

@@ -1,4 +1,4 @@
-// The box below a conversation, in which a message is written and sent.
+// The box below a conversation, in which the user writes and sends a message.
 
 import { answerPrice, lowBalance, tooFew } from "../session/user.js";
 import { announce } from "../ui/announce.js";
@@ -12,7 +12,7 @@ import { keepDraft, readDraft } from "./drafts.js";
 
 const LOST = "The message before it was deleted. Send it again to continue from here.";
 
-/** The box of one conversation. What is typed is kept as a draft until it is sent. */
+/** The box of a conversation. Its text is kept as a draft until it is sent. */
 export class Composer {
   constructor(thread) {
     this.thread = thread;
@@ -123,25 +123,25 @@ export class Composer {
     this.box.value = "";
     this.changed();
     this.thread.send(message);
-    // Closes the on-screen keyboard, so that the answer can be read.
+    // Close the on-screen keyboard, so that the user can read the answer.
     if (isTouch()) this.box.blur();
     else this.box.focus();
   }
 
-  /** Says something about the message that is in the box again. */
+  /** Shows a note about a message that was returned to the box. */
   tell(text) {
     fill(this.notice, note("info", h("p", {}, text)));
     this.priced();
   }
 
-  /** Says why the text in the box can't be sent. */
+  /** Shows why the text in the box can't be sent. */
   refuseText(reason) {
     fill(this.notice, note("bad", h("p", {}, reason)));
     this.box.setAttribute("aria-invalid", "true");
     this.priced();
   }
 
-  /** Says why the API refused the message that is in the box again. */
+  /** Shows why the API refused the message that was returned to the box. */
   refuse(error) {
     const { thread } = this;
     const isPoor = error.status === 402;
@@ -171,7 +171,7 @@ export class Composer {
     this.priced();
   }
 
-  /** Shows what an answer costs, and a low balance. */
+  /** Shows the price of an answer, and a warning if the balance is low. */
   priced() {
     const price = answerPrice();
     const keys = [

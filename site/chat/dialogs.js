@@ -1,5 +1,5 @@
-// What changes a conversation: a pin, and the dialogs that rename it, give it instructions, and delete
-// it or one of its messages.
+// Changes of a conversation: its pin, and the dialogs that rename it, edit its instructions, and
+// delete the conversation or a message.
 
 import { ensureDeleted, get, patch } from "../session/api.js";
 import { announce } from "../ui/announce.js";
@@ -8,7 +8,9 @@ import { confirm, dialog } from "../ui/dialog.js";
 import { field, form } from "../ui/form.js";
 import { toast } from "../ui/message.js";
 
-/** Pins a conversation to the top of the list, or returns it to its day. `done` gets it then. */
+/**
+ * Pins a conversation to the top of the list, or unpins it. `done` gets the changed conversation.
+ */
 export async function pin({ id, pinned }, done) {
   done(await patch(`api/conversations/${id}/`, { pinned: !pinned }));
   announce(pinned ? "Unpinned." : "Pinned.");
@@ -36,9 +38,9 @@ export async function rename(conversation, done) {
   });
 }
 
-/** Asks for the instructions that the AI gets in a conversation. `done` gets it with them. */
+/** Asks for a conversation's instructions. `done` gets the changed conversation. */
 export async function instruct(conversation, done) {
-  // They may be newer than the list.
+  // The stored instructions may be newer than those in the list.
   const { instructions } = await get(`api/conversations/${conversation.id}/`);
   await dialog("Instructions for this chat", (close) => {
     const box = field("How should the AI answer in this chat?", "instructions", {
@@ -65,7 +67,7 @@ export async function instruct(conversation, done) {
   });
 }
 
-/** Asks, and deletes a conversation. `done` gets it then. */
+/** Deletes a conversation after a confirmation. `done` gets the deleted conversation. */
 export async function remove(conversation, done) {
   const deleted = await confirm(
     "Delete the chat?",
@@ -82,14 +84,14 @@ export async function remove(conversation, done) {
 const WARNING =
   "Your message and its answer are deleted for good. What they cost stays in your statement.";
 
-/** Asks before a message without an answer is removed. It may still get one if that `isOpen`. */
+/** Asks before a message without an answer is removed. If `isOpen`, the message may be answered. */
 export function deleteUnanswered(isOpen) {
-  const late = "If the server answers it after all, you find it in your history.";
+  const late = "If the server answers it after all, you will find it in your history.";
   const text = isOpen ? late : "It has no answer, and cost nothing.";
   return confirm("Delete this message?", text, { action: "Delete", danger: true });
 }
 
-/** Asks, and deletes a message. Resolves with whether it was deleted. */
+/** Deletes a message after a confirmation. Resolves with true if it was deleted. */
 export async function deleteMessage({ id }) {
   const deleted = await confirm("Delete this message?", WARNING, {
     action: "Delete",

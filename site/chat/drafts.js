@@ -1,5 +1,5 @@
-// Unsent text, kept in the storage of this tab under the id of the account. It survives a reload
-// and the end of a session.
+// Drafts: unsent text in this tab's storage, under the account's id. A draft survives a reload and
+// the end of the session.
 
 import { accountId } from "../session/api.js";
 
@@ -22,7 +22,7 @@ export function keepDraft(name, value) {
     if (value === null || value === "") sessionStorage.removeItem(key(name));
     else sessionStorage.setItem(key(name), JSON.stringify(value));
   } catch {
-    // Without storage, only the page has it.
+    // Without storage, only the page has the text.
   }
 }
 
@@ -32,6 +32,6 @@ export function forgetDrafts() {
     for (const name of Object.keys(sessionStorage))
       if (name.startsWith(PREFIX)) sessionStorage.removeItem(name);
   } catch {
-    // Without storage there are none.
+    // Without storage there are no drafts.
   }
 }

@@ -1,8 +1,8 @@
-// Excerpts of texts around what was searched for, with the matches marked.
+// Excerpts of texts around a search term, with the matches marked.
 
 import { h } from "../ui/dom.js";
 
-/** Some of a text on one line: its beginning, or the part around the first match. */
+/** A part of a text as one line: its beginning, or the part around the first match. */
 export function excerpt(text, q, { before = 60, length = 200 } = {}) {
   const flat = text.replace(/\s+/g, " ");
   const found = q ? flat.toLowerCase().indexOf(q.toLowerCase()) : -1;
@@ -16,7 +16,7 @@ export function marked(text, q) {
   if (!q) return text;
   const nodes = [];
   const [lower, sought] = [text.toLowerCase(), q.toLowerCase()];
-  // If lower case changes the length, the positions of the matches differ.
+  // If the lower-case text has another length, the matches' positions would be wrong.
   if (lower.length !== text.length) return text;
   let at = 0;
   for (let found; (found = lower.indexOf(sought, at)) >= 0; at = found + sought.length)

@@ -1,4 +1,4 @@
-// The search of the sidebar: chats by their titles, and messages with their answers.
+// The search in the sidebar. It finds chats by their titles, and messages by their text or answer.
 
 import { plainText, readMarkdown } from "../markdown/prose.js";
 import { get, page } from "../session/api.js";
@@ -9,17 +9,17 @@ import { explain, formatAgo, plural, time } from "../ui/format.js";
 import { skeleton } from "../ui/note.js";
 import { excerpt, marked } from "./excerpt.js";
 
-/** How long the text must stay the same before it is searched, in milliseconds. */
+/** The time without typing after which the search begins, in milliseconds. */
 const PAUSE = 250;
 
-/** How many results of a kind are shown, and how many requests look for them. */
+/** The maximum number of results of each kind, and of requests that look for them. */
 const MOST = 8;
 const REQUESTS = 5;
 
-/** How much of a text a result shows, in characters. */
+/** The length of a result's excerpt, in characters. */
 const SHOWN = { before: 20, length: 90 };
 
-/** The fields that are listened to. */
+/** The fields that already have listeners. */
 const fields = new WeakSet();
 
 let asked = new AbortController();
@@ -28,10 +28,10 @@ let timer = null;
 /** The search that is shown: `{input, results, act}`. */
 let shown = null;
 
-/** The title of a conversation that the list has. */
+/** Returns the title of a conversation in the list. */
 let listed = () => undefined;
 
-/** Titles that were read, by the ids of their conversations; null for those that were deleted. */
+/** Titles by conversation id. The title of a deleted conversation is null. */
 const titles = new Map();
 
 /**
@@ -52,11 +52,11 @@ export function listen(input, results, chats, inList) {
   input.addEventListener("input", act);
   const press = (event) => keyed(event, input, results, act);
   for (const element of [input, results]) element.addEventListener("keydown", press);
-  // It may have been typed into while this was loaded.
+  // The user may have typed while this module was loaded.
   if (input.value !== "") act();
 }
 
-/** Ends the search: the list is shown again. */
+/** Ends the search and shows the list again. */
 export function end() {
   titles.clear();
   if (!shown || shown.input.value === "") return;
@@ -64,7 +64,7 @@ export function end() {
   shown.act();
 }
 
-/** Takes a deleted conversation (`c/<id>`) or message (`m/<id>`) out of the results. */
+/** Removes a deleted conversation (`c/<id>`) or message (`m/<id>`) from the results. */
 export function forget(what) {
   if (!shown) return;
   const isGone = (row) => row.dataset.of.split(" ").includes(what);
@@ -78,7 +78,10 @@ export function forget(what) {
   }
 }
 
-/** Arrow keys move between the field and the results, Enter opens the first one, Escape ends. */
+/**
+ * Handles a key: arrow keys move between the field and the results, Enter opens the first result,
+ * and Escape ends the search.
+ */
 function keyed(event, input, results, act) {
   if (event.isComposing || input.value === "") return;
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
@@ -92,7 +95,7 @@ function keyed(event, input, results, act) {
     input.value = "";
     input.focus();
     act();
-    // It would also close the drawer.
+    // Otherwise Escape would also close the drawer.
     event.stopPropagation();
   } else return;
   event.preventDefault();
@@ -144,7 +147,7 @@ async function show(text, box, signal) {
   }
 }
 
-/** The newest results of a list, from a few pages: pages of a search may be empty before its end. */
+/** The newest results of a list. Reads several pages, because a page of a search may be empty. */
 async function results(path, q, signal) {
   const found = [];
   let next = path;
@@ -164,7 +167,7 @@ function group(name, found, row) {
   return [heading, list];
 }
 
-/** A message, which is opened at its place in its chat. */
+/** A result that opens a message in its conversation. */
 function message(chat, q) {
   const answer = plainText(chat.response);
   const has = (text) => text.toLowerCase().includes(q.toLowerCase());
@@ -178,10 +181,10 @@ function message(chat, q) {
   return result({ href: place, text, q, of }, [about, time(chat.timestamp, formatAgo)]);
 }
 
-/** The title of a message's chat; null if it was deleted, undefined if it could not be read. */
+/** The title of a message's conversation; null if it was deleted, undefined if unknown. */
 const titleOf = (id) => listed(id) || titles.get(id);
 
-/** Reads the titles of the chats of these messages that the list doesn't have. */
+/** Reads the titles of these messages' conversations, unless the list has them. */
 async function readTitles(messages, signal) {
   const ids = new Set(messages.map(({ conversation_id: id }) => id));
   const unknown = [...ids].filter((id) => id && titleOf(id) === undefined);
@@ -196,7 +199,7 @@ async function readTitles(messages, signal) {
   await Promise.all(unknown.map(read));
 }
 
-/** A result. `of` lists its conversation and message in the form that `forget` takes. */
+/** A result. `of` lists its conversation and message in the form of `forget`'s argument. */
 function result({ href, text, q, of }, about) {
   const words = marked(excerpt(text || "Untitled", q, SHOWN), q);
   return h(

@@ -1,14 +1,14 @@
-// Keeps the end of a growing text in view, until the reader scrolls away from it.
+// Keeps the end of a growing text in view until the reader scrolls away.
 
-/** How near to the end, in pixels, a reader who scrolls down follows the text again. */
+/** The distance from the end, in pixels, within which scrolling down follows the text again. */
 const NEAR = 80;
 
-/** How long after a gesture away from the end nothing counts as a return, in milliseconds. */
+/** The time after a gesture away from the end in which no scrolling counts as a return, in ms. */
 const GESTURE = 150;
 
 const UP = new Set(["ArrowUp", "PageUp", "Home"]);
 
-/** The reader of `box`, which scrolls. `moved` runs after each scrolling. */
+/** Follows the end of the scrolling element `box`. `moved` runs after each scroll. */
 export class Follower {
   constructor(box, moved) {
     Object.assign(this, { box, follows: true, top: box.scrollTop, left: -GESTURE });
@@ -27,7 +27,7 @@ export class Follower {
     on("scroll", () => {
       const { scrollTop } = box;
       const isRecent = performance.now() - this.left < GESTURE;
-      // A text that becomes shorter moves the box up too, but not away from the end.
+      // A text that shrinks also moves the box up, but not away from the end.
       if (scrollTop < this.top && !this.isAtEnd(2)) this.follows = false;
       else if (scrollTop > this.top && !isRecent && this.isAtEnd()) this.follows = true;
       this.top = scrollTop;
@@ -35,7 +35,7 @@ export class Follower {
     });
   }
 
-  /** The reader scrolls towards the beginning. */
+  /** Called when the reader scrolls towards the beginning. */
   leave() {
     if (this.box.scrollTop <= 0) return;
     this.follows = false;
@@ -47,7 +47,7 @@ export class Follower {
     return scrollHeight - scrollTop - clientHeight < within;
   }
 
-  /** Scrolls to the end if the reader follows the text, or in any case if `surely`. */
+  /** Scrolls to the end if the reader follows the text or `surely` is true. */
   toEnd(surely = false) {
     if (surely) this.follows = true;
     if (this.follows) this.box.scrollTop = this.box.scrollHeight;

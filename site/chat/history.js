@@ -1,4 +1,4 @@
-// The history: all messages with their answers, a search, and single messages.
+// The history: all messages with their answers, a search, and a view for one message.
 
 import { plainText, readMarkdown, showAnswer } from "../markdown/prose.js";
 import { get, page } from "../session/api.js";
@@ -14,10 +14,10 @@ import { deleteMessage } from "./dialogs.js";
 import { excerpt, marked } from "./excerpt.js";
 import { forgetFound } from "./sidebar.js";
 
-/** Why an answer ends before its end. */
+/** The notes on incomplete answers, by `finish_reason`. */
 const ENDS = { length: "cut off", content_filter: "cut off", stopped: "stopped" };
 
-/** `#/history?q=..`: all messages and answers, newest first, or those that contain a text. */
+/** `#/history?q=..`: all messages and answers, or those that contain `q`, newest first. */
 export function history({ query, signal }) {
   const q = (query.q ?? "").trim();
   const input = h("input", {
@@ -81,8 +81,8 @@ export function history({ query, signal }) {
 }
 
 /**
- * `#/m/<id>`: a message at its place in its chat; by itself if it belongs to none, as those of
- * programs.
+ * `#/m/<id>`: a message in its conversation. A message without a conversation, such as a program's
+ * message, is shown alone.
  */
 export async function message({ params: { id }, signal }) {
   const reading = get(`api/chat/${encodeURIComponent(id)}/`, undefined, { signal });
@@ -101,7 +101,7 @@ export async function message({ params: { id }, signal }) {
   return { title, content };
 }
 
-/** Nothing for what doesn't exist; other failures are those of the view. */
+/** Returns null if the failure is 404, and throws other failures. */
 function missing(error) {
   if (error.status === 404) return null;
   throw error;

@@ -11,7 +11,7 @@ import { go, router } from "../ui/router.js";
 import { themeSwitch } from "../ui/theme-switch.js";
 import { forgetDrafts } from "./drafts.js";
 
-/** The views without a session. The first two are only for users without one. */
+/** The views without a session. The first two are only for users who aren't signed in. */
 const PUBLIC = [
   "sign-in",
   "register",
@@ -22,8 +22,8 @@ const PUBLIC = [
 const DOORS = PUBLIC.slice(0, 2);
 
 /**
- * Loads the files that only a session needs: the frame around its views, and the conversations. It
- * requests all scripts at once, because each would wait for the one that imports it.
+ * Loads the files that only a session needs: the frame around its views, and the conversations.
+ * Requests all scripts at once; otherwise each would wait for the script that imports it.
  */
 async function readApp() {
   const [read] = await Promise.all([
@@ -49,10 +49,10 @@ async function readApp() {
   return app;
 }
 
-/** The module `app.js`, from the first session on. */
+/** The module `app.js`, or null before the first session. */
 let app = null;
 
-/** Loaded when needed, or when a user is signed in and the first view is shown. */
+/** Views that are loaded when they are opened, or after the first view of a session is shown. */
 const LATER = {
   newThread: readApp,
   oldThread: readApp,
@@ -124,7 +124,7 @@ async function leave() {
   if (await attempt(signOut)) goodbye();
 }
 
-/** The user signed out or deleted the account: the next user may be another person. */
+/** Forgets drafts after a sign-out or deletion, because the next user may be another person. */
 function goodbye() {
   forgetDrafts();
   showFrame(false);
@@ -149,14 +149,14 @@ const wanted = (() => {
   };
 })();
 
-/** Shows the frame for a session, or the one without. */
+/** Shows the frame for a session, or the frame without a session. */
 function showFrame(signedIn) {
   if (!signedIn) app?.forget();
   fill(root, skipLink, signedIn ? app.frame({ brand: brand(), main, leave }) : doorFrame());
   if (signedIn) app.restoreThreads();
 }
 
-/** After signing in, shows the view that was asked for before. */
+/** Shows the view that the user opened before signing in. */
 async function welcome() {
   const { loadAccount } = await readApp();
   await loadAccount();
@@ -212,8 +212,8 @@ function after({ path }, view) {
 let isReadingLater = false;
 
 /**
- * Loads all of `LATER`, so that a view opens at once, also without a connection. Before that, the
- * files would only delay the form of a visitor on a slow line.
+ * Loads all views of `LATER`, so that they open at once, even without a connection. Loading them
+ * earlier would delay the sign-in form on a slow line.
  */
 function readLater() {
   if (isReadingLater) return;
@@ -223,7 +223,8 @@ function readLater() {
 }
 
 async function start() {
-  // Runs while the API is asked for the session. Often this browser knows at once that it has none.
+  // Load the frame while the API is asked for a session. A browser that has no session often knows
+  // that at once, and cancels the timer.
   const reading = setTimeout(() => readApp().catch(() => {}));
   try {
     const signedIn = await resume();

@@ -1,4 +1,4 @@
-// Keyboard shortcuts of the chat page, and the list of them.
+// The chat page's keyboard shortcuts, and the dialog that lists them.
 
 import { h } from "../ui/dom.js";
 import { attempt } from "../ui/message.js";
@@ -8,7 +8,7 @@ import { focusSearch } from "./sidebar.js";
 const isMac = /Mac|iPhone|iPad/.test(navigator.platform);
 const CTRL = isMac ? "⌘" : "Ctrl";
 
-/** The keys, what they do, and whether an event presses them. */
+/** The shortcuts: keys, description, action, and the test of an event. */
 const SHORTCUTS = [
   [[CTRL, "K"], "Search chats and messages", focusSearch, (event) => isCtrl(event, "k")],
   [[CTRL, "Shift", "O"], "New chat", begin, (event) => isCtrl(event, "o", true)],
@@ -17,14 +17,14 @@ const SHORTCUTS = [
   [["?"], "Show this list", showShortcuts, (event) => isCtrl(event, "/") || isAsked(event)],
 ];
 
-/** Keys of the box in which a message is written. */
+/** Keys in the box in which a message is written. */
 const IN_BOX = [
   [["Enter"], "Send the message"],
   [["Shift", "Enter"], "Start a new line"],
   [["↑"], "Edit your last message, in an empty box"],
 ];
 
-/** Begins to listen for the shortcuts, which work while `isActive()`. */
+/** Listens for the shortcuts. They work while `isActive()` returns true. */
 export function listenToKeys(isActive) {
   addEventListener("keydown", (event) => {
     const isElsewhere = document.querySelector("dialog[open], .menu:popover-open, .sidebar.open");
@@ -34,13 +34,13 @@ export function listenToKeys(isActive) {
   });
 }
 
-/** Whether Ctrl, on a Mac Command, is pressed with this key. */
+/** Returns true if this key is pressed with Ctrl, or with Command on a Mac. */
 function isCtrl({ key, ctrlKey, metaKey, altKey, shiftKey }, wanted, shift = false) {
   const isHeld = isMac ? metaKey : ctrlKey;
   return isHeld && !altKey && shiftKey === shift && key.toLowerCase() === wanted;
 }
 
-/** Whether this is a question mark that isn't typed into a field. */
+/** Returns true for a question mark outside of a field. */
 function isAsked({ key, target }) {
   return key === "?" && !target.matches?.("input, textarea, select");
 }

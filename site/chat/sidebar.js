@@ -1,5 +1,4 @@
-// The sidebar: the conversations by the day of their last use, what can be done with them, and the
-// search.
+// The sidebar: the conversations by the day of their last use, with their menus, and the search.
 
 import { get, page } from "../session/api.js";
 import { onTold, tellTabs } from "../session/tabs.js";
@@ -13,7 +12,7 @@ import { attempt, toast } from "../ui/message.js";
 import { skeleton } from "../ui/note.js";
 import { go } from "../ui/router.js";
 
-/** How many conversations are read at a time. */
+/** The number of conversations in a page of the list. */
 const PAGE = 30;
 
 /** The search, which is loaded when its field gets the focus. */
@@ -49,7 +48,7 @@ export function sidebar({ brand, onchoose }) {
       h("a", { href: "#/account" }, icon("user"), h("span", {}, "Account")),
     ),
   );
-  // A link to the address of the view changes nothing, but closes the drawer and ends the search.
+  // A link to the current view changes nothing, but it closes the drawer and ends the search.
   element.addEventListener("click", ({ target, ctrlKey, metaKey, shiftKey }) => {
     if (!target.closest("a") || ctrlKey || metaKey || shiftKey) return;
     onchoose();
@@ -62,7 +61,7 @@ addEventListener("hashchange", endSearch);
 
 // --- The search ---
 
-/** The field of the search, and the place of what it finds instead of the list. */
+/** The search field, and the element whose results replace the list. */
 function search(chats) {
   const input = h("input", {
     id: "find",
@@ -84,17 +83,17 @@ function search(chats) {
   return { field, results };
 }
 
-/** Shows the list again instead of what was found. */
+/** Shows the list again instead of the results. */
 function endSearch() {
   finding.module?.end();
 }
 
-/** Takes a deleted message out of what was found. */
+/** Removes a deleted message from the results. */
 export function forgetFound(id) {
   finding.module?.forget(`m/${id}`);
 }
 
-/** Moves the focus to the search, in the drawer where the window is narrow. */
+/** Moves the focus to the search. In narrow windows, opens the drawer first. */
 export function focusSearch() {
   const input = document.getElementById("find");
   if (!input) return false;
@@ -108,8 +107,8 @@ export function focusSearch() {
 // --- The list ---
 
 /**
- * Moves a conversation to the top of the list, or adds it, in all tabs. `old` is its id in the list
- * so far.
+ * Moves a conversation to the top of the list, or adds it, in all tabs. `old` is its previous id in
+ * the list.
  */
 export function putOnTop(conversation, old = conversation.id) {
   list?.put(conversation, old);
@@ -156,13 +155,16 @@ function conversationList() {
     groups.insertBefore(group, all.find((other) => Number(other.dataset.rank) > rank) ?? null);
     return inside;
   };
-  /** Takes a row out of its group, which goes with its last row. */
+  /** Removes a row from its group, and the group with its last row. */
   const takeOff = ({ element: row }) => {
     const group = row.parentElement?.parentElement;
     row.remove();
     if (group && !group.lastElementChild.hasChildNodes()) group.remove();
   };
-  /** Puts a row into the group of its day, by its last use; pinned ones at the end or `first`. */
+  /**
+   * Puts a row into its group. Rows are sorted by their last use, but a pinned row is added at the
+   * end of its group, or at the beginning if `first`.
+   */
   const place = (row, first = false) => {
     const { element: item, conversation } = row;
     const focused = item.contains(document.activeElement) ? document.activeElement : null;
@@ -172,10 +174,10 @@ function conversationList() {
     const isLast = !inside.lastElementChild || !isOlder(inside.lastElementChild);
     if (conversation.pinned) inside[first ? "prepend" : "append"](item);
     else inside.insertBefore(item, isLast ? null : [...inside.children].find(isOlder));
-    // A row that moves loses the focus.
+    // Moving a row takes the focus away from it.
     focused?.focus();
   };
-  /** Shows a conversation in its row, or in a new one. Returns the row. */
+  /** Shows a conversation in this row. Returns the row. */
   const show = (conversation, row = new Row()) => {
     row.show(conversation);
     rows.set(conversation.id, row);
@@ -189,7 +191,7 @@ function conversationList() {
     try {
       const query = next ? undefined : { limit: PAGE };
       const { items, next: later } = await page(next ?? "api/conversations/", query);
-      // Conversations that were moved to the top meanwhile are in the list already.
+      // Conversations that were moved to the top during the request are already in the list.
       const added = items.filter(({ id }) => !rows.has(id)).map((item) => show(item));
       added.forEach((row) => place(row));
       if (pressed) added[0]?.link.focus();
@@ -209,7 +211,7 @@ function conversationList() {
   load();
 
   let today = new Date().toDateString();
-  /** Moves the rows to their groups when another day has begun. */
+  /** Moves the rows to their groups when a new day has begun. */
   const turn = () => {
     clearTimeout(timer);
     timer = setTimeout(turn, untilMidnight());
@@ -225,7 +227,8 @@ function conversationList() {
     element,
     put(conversation, old) {
       const [was, is] = [rows.get(old), rows.get(conversation.id)];
-      // The list has read it under its id, while its first answer was awaited here.
+      // The list may have read the conversation under its id while this page awaited its first
+      // answer.
       if (was && is && was !== is) takeOff(is);
       const row = was ?? is;
       const known = row?.conversation;
@@ -238,7 +241,7 @@ function conversationList() {
     },
     change(conversation) {
       const row = rows.get(conversation.id);
-      // An old one that the list has not read yet is in it as soon as it is pinned.
+      // Pinning adds an old conversation that the list hasn't read yet.
       if (!row && !conversation.pinned) return;
       const was = Boolean(row?.conversation.pinned);
       const shown = show({ ...row?.conversation, ...conversation }, row);
@@ -249,9 +252,9 @@ function conversationList() {
       rows.delete(id);
       if (row) takeOff(row);
     },
-    /** The title of a conversation, if the list has it. */
+    /** The title of a conversation, or undefined if the list doesn't have it. */
     titleOf: (id) => (rows.has(id) ? named(rows.get(id).conversation) : undefined),
-    /** The list is shown no longer. */
+    /** Stops the list's timer and listeners. */
     leave() {
       clearTimeout(timer);
       document.removeEventListener("visibilitychange", turn);
@@ -259,7 +262,7 @@ function conversationList() {
   };
 }
 
-/** The row of a conversation, in which another state of it can be shown. */
+/** The row of a conversation. `show` updates it. */
 class Row {
   constructor() {
     this.link = h("a", { class: "clip", dir: "auto" });
@@ -287,7 +290,7 @@ class Row {
   }
 }
 
-/** Whether this conversation is shown. */
+/** Returns true if this conversation is shown. */
 const isShown = ({ id }) => location.hash.split("?")[0] === `#/c/${id}`;
 
 // --- Conversations ---
@@ -302,8 +305,8 @@ const LONGEST = 80;
 const FENCE = /^(?:`{3,}[^`]*|~{3,}.*)$/;
 
 /**
- * The title of a conversation that a message begins, as the API will take it: the first line with a
- * text.
+ * The title that the API will give a conversation which begins with this message: the first line
+ * with text.
  */
 export function titleOf(message) {
   const lines = message
@@ -321,7 +324,7 @@ export function titleOf(message) {
 
 /** The choices of a conversation's menu. */
 export function conversationChoices(conversation) {
-  // The API doesn't know it yet.
+  // The API doesn't know this conversation yet.
   if (conversation.waiting) return [];
   const deletion = { text: "Delete", icon: "trash", danger: true };
   if (conversation.waiting === false) return [{ ...deletion, run: conversation.remove }];
@@ -359,7 +362,7 @@ function showChanged(conversation) {
   changed.forEach((show) => show(conversation));
 }
 
-/** Takes a deleted conversation out of the list and out of view. */
+/** Removes a deleted conversation from the list, and leaves its view. */
 function leave(conversation, how) {
   takeOut(conversation.id);
   if (isShown(conversation) || how === "was deleted") toast(`“${named(conversation)}” ${how}.`);
@@ -377,17 +380,17 @@ const DAY = 86_400_000;
 const month = new Intl.DateTimeFormat("en", { month: "long" });
 const monthOfYear = new Intl.DateTimeFormat("en", { month: "long", year: "numeric" });
 
-/** The first moment of the day of a time. */
+/** The beginning of the day that contains a time. */
 const midnight = (time) => new Date(time.getFullYear(), time.getMonth(), time.getDate());
 
 /**
- * The group of a conversation: its name, and its rank among the groups. A conversation without a
- * time is used right now.
+ * The group of a conversation: its name and its rank among the groups. A conversation without a
+ * time counts as used now.
  */
 function groupOf({ pinned, last_used: used }, now = new Date()) {
   if (pinned) return { name: "Pinned", rank: 0 };
   const time = used ? new Date(used) : now;
-  // A day on which the clock changes has not 24 hours.
+  // Days with a clock change don't have 24 hours.
   const days = Math.round((midnight(now) - midnight(time)) / DAY);
   if (days < 1) return { name: "Today", rank: 1 };
   if (days < 2) return { name: "Yesterday", rank: 2 };
@@ -398,7 +401,7 @@ function groupOf({ pinned, last_used: used }, now = new Date()) {
   return { name: (years === 0 ? month : monthOfYear).format(time), rank: 4 + months };
 }
 
-/** When the groups change next, in milliseconds. */
+/** The time until the groups change, in milliseconds. */
 function untilMidnight(now = new Date()) {
   return midnight(new Date(midnight(now).getTime() + 1.5 * DAY)) - now;
 }

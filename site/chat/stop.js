@@ -1,17 +1,17 @@
-// Requests that stop an answer, what is stored of it then, and pauses that a stop ends.
+// Requests that stop an answer, the stored part of a stopped answer, and pauses that a stop ends.
 
 import { ApiError, get, post } from "../session/api.js";
 
-/** How often a stop is requested, while the message may still be on its way to the API. */
+/** The maximum number of stop requests while the message may not have reached the API yet. */
 const MOST_STOPS = 6;
 
-/** How often the API is asked whether a stopped answer is stored, in milliseconds, and in all. */
+/** The time between two looks for a stopped answer, in milliseconds, and the number of looks. */
 const LOOK = 1000;
 const MOST_LOOKS = 6;
 
 /**
- * Asks the API to stop the answer to the message with this key, again while the message may be on
- * its way. Resolves with `{id, status}` of the message.
+ * Asks the API to stop the answer to the message with this key. Repeats the request while the
+ * message may not have reached the API. Resolves with `{id, status}` of the message.
  */
 export async function requestStop(key, signal, most = MOST_STOPS) {
   for (let tries = 1; ; tries += 1) {
@@ -26,8 +26,8 @@ export async function requestStop(key, signal, most = MOST_STOPS) {
 }
 
 /**
- * The stored part of a stopped answer that no request of this page receives, after the first
- * request to stop it. If nothing of it was delivered, the API soon knows of no answer with its key.
+ * The stored part of a stopped answer that this page doesn't receive. `stopping` is the first stop
+ * request. If no text was delivered, the API soon has no answer with this key.
  */
 export async function stoppedChat(key, stopping, signal) {
   const neverBegan = new ApiError({ status: 410, code: "stopped" });

@@ -1,5 +1,5 @@
-// The conversations of this page: for each one a view, with its turns and the box for the next
-// message.
+// The conversations that this page has opened. Each one has a view with its turns and the box for
+// the next message.
 
 import { readMarkdown } from "../markdown/prose.js";
 import { ApiError, newKey, page } from "../session/api.js";
@@ -36,10 +36,10 @@ import {
   unfinished,
 } from "./unfinished.js";
 
-/** How many messages are read to find the answers to those that were begun before a reload. */
+/** The number of messages that are read to find the answers to messages sent before a reload. */
 const PAGE = 20;
 
-/** The opened conversations, by their id, or by a name of this page while they have no id. */
+/** The opened conversations, by their id, or by a local name while they have no id. */
 const threads = new Map();
 
 /** The conversation that is shown. */
@@ -47,23 +47,23 @@ let shown = null;
 
 const main = () => document.getElementById("main");
 
-/** Made with the first view, and the same for all conversations. */
+/** The follower of the scrolling part, made with the first view and shared by all conversations. */
 let follower = null;
 
 // --- Views ---
 
-/** `#/`: a conversation that begins with the next message. */
+/** `#/`: a new conversation, which begins with the next message. */
 export function newThread() {
   const thread = new Thread(null);
   return thread.view("New chat");
 }
 
-/** `#/c/<id>?chat=<id>`: a conversation of this page or of the API, at one of its turns or its end. */
+/** `#/c/<id>?chat=<id>`: a conversation, scrolled to one of its turns or to its end. */
 export async function oldThread(place) {
   try {
     return await openThread(place);
   } catch (error) {
-    // An id that no conversation can have is refused.
+    // The API refuses an invalid id with 400.
     if (error.status !== 404 && !error.errors?.conversation_id) throw error;
     threads.delete(place.params.id);
     takeOut(place.params.id);
@@ -88,7 +88,7 @@ async function openThread({ params: { id }, query, signal }) {
   let thread = threads.get(id);
   if (!thread) {
     if (id.startsWith("new-")) {
-      // It was begun on another page, and never answered.
+      // The conversation began on another page and was never answered.
       go("#/", { replace: true });
       return newThread();
     }
@@ -101,7 +101,7 @@ async function openThread({ params: { id }, query, signal }) {
   return thread.view(named(thread.conversation), turn);
 }
 
-/** Continues the conversations that were begun before a reload and have no answer yet. */
+/** Continues the conversations that began before a reload and have no answer yet. */
 export async function restoreThreads() {
   const begun = new Map();
   for (const kept of unfinished().filter(({ conversation }) => !conversation)) {
@@ -148,7 +148,7 @@ class Thread {
   constructor(id) {
     this.id = id;
     this.name = null;
-    /** The key of the message that begins it, while it has no id. */
+    /** The key of the conversation's first message while the conversation has no id. */
     this.first = null;
     this.conversation = { id, title: null };
     this.turns = new Turns(this);
@@ -176,23 +176,23 @@ class Thread {
     return this.turns.running;
   }
 
-  /** The same, unless it is being stopped: then the next message can be sent. */
+  /** The running turn, or null while it is being stopped: then the next message can be sent. */
   get stoppable() {
     return this.running?.stopping ? null : this.running;
   }
 
-  /** Whether none of its messages has an answer or waits for one. */
+  /** True if no message in the conversation has an answer or waits for an answer. */
   get isUnbegun() {
     return !this.id && this.turns.shown.length === 0;
   }
 
-  /** The view of this conversation, at this turn or at its end. */
+  /** The view of this conversation, scrolled to `turn` or to the end. */
   view(title, turn = null) {
     return {
       title,
       content: this.element,
       thread: this,
-      // On touch devices, a focused box opens the keyboard over the text.
+      // On touch devices, focusing the box would open the keyboard over the text.
       focus: turn?.element ?? (isTouch() ? undefined : this.composer.box),
       shown: () => {
         shown?.growth.disconnect();
@@ -262,7 +262,7 @@ class Thread {
 
   // --- The next message ---
 
-  /** A turn for a message that is sent now. */
+  /** Makes a turn for a message that is sent now. */
   turnFor(message, more) {
     return new Turn(this, {
       key: newKey(),
@@ -273,7 +273,7 @@ class Thread {
     });
   }
 
-  /** Sends a message after the last one that is shown, and shows it. */
+  /** Sends a message that follows the last shown message, and shows it. */
   send(message) {
     const turn = this.turnFor(message, { follows: this.turns.shown.at(-1)?.chat?.id });
     this.turns.add(turn);
@@ -287,7 +287,7 @@ class Thread {
     turn.ask();
   }
 
-  /** Lists a new conversation under a name of this page, until its first answer arrives. */
+  /** Lists a new conversation under a local name until its first answer arrives. */
   wait({ key, first = key, message }) {
     this.first = first;
     this.name = `new-${first.slice(0, 8)}`;
@@ -306,7 +306,9 @@ class Thread {
     this.nameIt();
   }
 
-  /** Resolves when a turn can be sent: no answer is being stopped, and this chat has its id. */
+  /**
+   * Resolves when a turn can be sent: no answer is being stopped and the conversation has its id.
+   */
   async ready(turn) {
     const { turns } = this;
     const before = turns.waiting.find((one) => one === turn || (one.controller && one.stopping));
@@ -314,7 +316,7 @@ class Thread {
       turn.wait();
       await before.ask();
     }
-    // The first answer has the id, and a message that was stopped before its answer began has none.
+    // The first answer brings the id. A message that was stopped before its answer began doesn't.
     const first = turns.waiting.find((one) => one === turn || !(one.stopped && one.failed));
     if (this.id || turn === first) return;
     turn.wait();
@@ -325,13 +327,13 @@ class Thread {
     throw new ApiError({ status: 409, code: "not_begun", detail });
   }
 
-  /** Takes over the id that came with the first answer. */
+  /** Gives the conversation the id that arrived with the first answer. */
   async begun(id) {
     const wasShown = location.hash === `#/c/${this.name}`;
     this.id = id;
     threads.delete(this.name);
     threads.set(id, this);
-    // A reload finds them in this conversation from now on, and the conversation at its address.
+    // After a reload, the page finds the waiting turns in this conversation.
     this.turns.waiting.forEach((turn) => turn.keep());
     this.turns.arrange();
     if (wasShown) window.history.replaceState(null, "", `#/c/${id}`);
@@ -348,7 +350,7 @@ class Thread {
 
   // --- Endings ---
 
-  /** Makes this a new conversation again, after its only message was refused. */
+  /** Makes this a new conversation again after its only message was refused. */
   reset() {
     takeOut(this.name);
     if (location.hash === `#/c/${this.name}`) window.history.replaceState(null, "", "#/");
@@ -357,7 +359,7 @@ class Thread {
     this.nameIt();
   }
 
-  /** Shows a new conversation, after the user took the only message of this one back to edit it. */
+  /** Shows a new conversation after the user took back the only message to edit it. */
   discard() {
     const wasShown = location.hash === `#/c/${this.name}`;
     takeOut(this.name);
@@ -365,7 +367,7 @@ class Thread {
     if (wasShown) go("#/", { replace: true });
   }
 
-  /** Asks, and removes this conversation, whose first message has no answer. */
+  /** After a confirmation, removes this conversation, whose first message has no answer. */
   async remove() {
     const { turns } = this;
     const isOpen = turns.waiting.some((turn) => !turn.failed);
@@ -375,7 +377,7 @@ class Thread {
     this.discard();
   }
 
-  /** Moves an unsent message to a new conversation, after another device deleted this one. */
+  /** Moves an unsent message to a new conversation after another device deleted this one. */
   abandon(text) {
     keepDraft("new", text);
     keepDraft(this.id, null);
@@ -386,7 +388,7 @@ class Thread {
 
   // --- Scrolling ---
 
-  /** Scrolls to the newest turn if the reader follows it, or in any case if `surely`. */
+  /** Scrolls to the newest turn if the reader follows it or `surely` is true. */
   toEnd(surely = false) {
     if (!this.element.isConnected || shown !== this) return;
     follower.toEnd(surely);
@@ -405,7 +407,7 @@ class Thread {
 
 // --- A new conversation ---
 
-/** What it suggests to ask. */
+/** Suggested questions for a new conversation. */
 const IDEAS = [
   "Explain compound interest with an example",
   "Write a polite reminder for an unpaid invoice",

@@ -1,8 +1,7 @@
-// A turn of a conversation: a message, and its answer from the request to the last word.
+// A turn of a conversation: a message and its answer, from the request to the last word.
 //
-// A turn has one idempotency key from the moment when its message is sent until its answer has
-// arrived. After any failure the request is repeated with that key, so the message is answered and
-// charged once.
+// A turn has one idempotency key from sending the message until the answer has arrived. After a
+// failure the request is repeated with this key, so the message is answered and charged once.
 
 import { readMarkdown, showAnswer, withoutReasoning } from "../markdown/prose.js";
 import { interrupted, newKey, problemOf, stream } from "../session/api.js";
@@ -28,22 +27,22 @@ import { forgetFound, named, putOnTop } from "./sidebar.js";
 import { dropUnfinished, keepUnfinished, mayBeRunning, sawChat } from "./unfinished.js";
 
 /**
- * Statuses of failures that return the message to the box: the API didn't begin to answer it, and
- * would refuse it again.
+ * Statuses with which a message returns to the box, because the API didn't begin to answer and
+ * would refuse the message again.
  */
 const BACK_TO_BOX = new Set([400, 401, 402, 403, 404, 413]);
 
 /**
- * The most retries, every five seconds, while the API still answers an earlier request with the same
- * key. Together they take longer than the API holds the tokens of a lost answer. After the first few,
- * the user is told that it takes longer.
+ * The maximum number of retries, one every five seconds, while the API still answers an earlier
+ * request with the same key. Together they take longer than the API holds the tokens for a lost
+ * answer. After the first few retries, the user is told that the answer takes longer.
  */
 const MOST_TRIES = 40;
 const FEW_TRIES = 2;
 
 /**
- * The shortest time between two drawings of a growing answer, in milliseconds, and as a multiple of
- * the time that the last one took.
+ * The minimum time between two drawings of a growing answer: in milliseconds, and as a multiple of
+ * the time that the last drawing took.
  */
 const PACE = 50;
 const REST = 10;
@@ -55,7 +54,7 @@ const APPEARS = "The answer will appear here. You can leave this page and come b
 
 const NEVER_BEGAN = "You stopped the message before its answer began. Nothing was charged.";
 
-/** Why an answer ends before its end, by its `finish_reason`. */
+/** The notes on incomplete answers, by `finish_reason`. */
 const CUT = {
   length: "This answer was cut off because it reached its maximum length.",
   content_filter: "This answer was cut off by the AI provider's content filter.",
@@ -64,7 +63,7 @@ const CUT = {
 
 const versions = lazy(() => import("./versions.js"));
 
-/** What stops answers, and waits for them. If it can't be loaded, there is no connection. */
+/** The module that stops answers and waits for them. It can't be loaded without a connection. */
 const stops = () =>
   import("./stop.js").catch(() => {
     throw interrupted();
@@ -79,7 +78,7 @@ export class Turn {
     const { follows, instead = null, failed = false, stopped = false, received = "" } = more;
     Object.assign(this, { thread, key, message, sent, after, follows, instead, failed, stopped });
     Object.assign(this, { chat: null, received, controller: null, asking: null, pace: PACE });
-    /** Resolves with `{id, status}` of the message, once the API was told to stop its answer. */
+    /** The stop request: resolves with `{id, status}` of the message. Null if none was sent. */
     this.stopping = null;
     readMarkdown();
     this.text = h("div", { class: "prose", dir: "auto" });
@@ -96,7 +95,7 @@ export class Turn {
     if (received) showAnswer(this.text, received, true);
   }
 
-  /** The turn of a chat that the API returned. */
+  /** Makes the turn for a chat that the API returned. */
   static of(thread, chat) {
     const turn = new Turn(thread, { message: chat.message });
     turn.finish(chat);
@@ -109,9 +108,9 @@ export class Turn {
   }
 
   /**
-   * Sends the message, for the first time or again, and shows the answer while it is written. If it
-   * was `stopped` before a reload, stops it again, since the first request may have been lost, and
-   * shows what is stored. Resolves at its end.
+   * Sends the message, for the first time or again, and shows the answer while it is written. If
+   * the user `stopped` the answer before a reload, stops it again, because the first request may
+   * have been lost, and shows the stored part. Resolves when the answer ends.
    */
   ask(stopped = false) {
     this.asking ??= this.send(stopped).finally(() => {
@@ -152,19 +151,19 @@ export class Turn {
     }
   }
 
-  /** Shows that the message before it is answered first. */
+  /** Shows that the previous message is answered first. */
   wait() {
     fill(this.state, thinking("Waiting for the answer above"));
   }
 
   /**
    * Reads the answer to its end and resolves with the chat. If the API still answers an earlier
-   * request with the same key, waits for that answer; what is shown of it stays.
+   * request with the same key, waits for that answer and keeps the text that is shown.
    */
   async listen() {
     const { key, message, thread, controller } = this;
     const { signal } = controller;
-    // The same in each request with this key.
+    // All requests with this key must have the same `after`.
     if (thread.id) this.follows ??= thread.turns.sentAfter(this);
     this.keep();
     const after = this.follows || undefined;
@@ -183,7 +182,7 @@ export class Turn {
         throw interrupted();
       } catch (error) {
         const isRunning = error.code === "idempotency_key_running";
-        // The same request would ask again if the answer had not begun.
+        // Don't repeat the request: it would begin a new answer if none had begun.
         if (this.stopping && (isRunning || error.status === 0))
           return stoppedChat(key, this.stopping, signal);
         if (!isRunning || tries === MOST_TRIES) throw error;
@@ -199,7 +198,7 @@ export class Turn {
     }
   }
 
-  /** Adds a part of the answer. The first one replaces what an earlier request received. */
+  /** Adds a piece of the answer. The first piece replaces the text from an earlier request. */
   receive(text, isFirst) {
     this.received = isFirst ? text : this.received + text;
     if (isFirst && !this.stopping) fill(this.state, thinking("The answer is being written", true));
@@ -215,8 +214,8 @@ export class Turn {
   }
 
   /**
-   * Has the API end the answer where it is. What was written so far is stored, and arrives as a
-   * whole answer does. If the API can't be told, the page stops reading.
+   * Asks the API to end the answer now. The text so far is stored and arrives like a whole answer.
+   * If the API can't be reached, the page stops reading.
    */
   async stop() {
     if (this.stopping) return;
@@ -237,7 +236,7 @@ export class Turn {
     }
   }
 
-  /** Stops reading because the user signed out. The turn is restored later. */
+  /** Stops reading because the user signed out. The turn is restored at the next sign-in. */
   leave() {
     this.left = true;
     this.controller?.abort();
@@ -258,7 +257,7 @@ export class Turn {
       { text: "Delete this message", icon: "trash", danger: true, run },
     ]);
     const facts = h("span", { class: "turn-about" }, about, " · ", time(chat.timestamp));
-    // Opens a menu, so that a press by mistake costs nothing.
+    // The button opens a menu, so that an accidental press costs nothing.
     const again = () => [
       { text: regeneration(), icon: "repeat", run: () => attempt(() => this.regenerate()) },
     ];
@@ -270,7 +269,7 @@ export class Turn {
     this.thread.toEnd();
   }
 
-  /** Shows the number of this version and their count; `isOne` if all have the same message. */
+  /** Shows the number of this version and their count. `isOne`: all have the same message. */
   showVersion(number, count, isOne) {
     this.version = [number, count, isOne];
     if (count < 2 && !this.switcher) return;
@@ -287,12 +286,12 @@ export class Turn {
     await (await import("./versions.js")).regenerate(this);
   }
 
-  /** Has the user change the message, and sends what they wrote as another version of it. */
+  /** Lets the user edit the message, and sends the edited text as a new version. */
   async edit(text = this.message) {
     await (await import("./versions.js")).edit(this, text);
   }
 
-  /** Says that the answer is cut off or was stopped, and offers to continue the last one. */
+  /** Shows that the answer was cut off or stopped. Offers to continue the last answer. */
   cut() {
     const { finish_reason: reason, tokens_deducted: cost } = this.chat;
     const sentence = CUT[reason];
@@ -304,14 +303,14 @@ export class Turn {
     return note(reason === "stopped" ? "info" : "warn", h("p", {}, sentence, price), actions);
   }
 
-  /** Shows an answer that arrived by another way than the stream. */
+  /** Shows an answer that didn't arrive by the stream. */
   async found(chat) {
     dropUnfinished(this);
     this.finish(chat);
     await this.arrived({ ...chat, replayed: true });
   }
 
-  /** Updates the rest of the page after an answer that was waited for. */
+  /** Updates the rest of the page after an answer arrived. */
   async arrived(chat) {
     const { thread } = this;
     sawChat(chat);
@@ -319,7 +318,7 @@ export class Turn {
     const body = this.text.querySelector(".reasoning + .prose") ?? this.text;
     const said = body.textContent.slice(0, 2000);
     announce(chat.finish_reason === "stopped" ? "Stopped." : `Answer: ${said}`);
-    // A replayed answer has the balance of the time when it was first given.
+    // A replayed answer has the old balance, from the time of the first reply.
     const left = chat.replayed ? undefined : chat.tokens_left;
     learn({ tokens_deducted: chat.tokens_deducted, tokens_left: left });
     if (chat.replayed) readBalance();
@@ -332,7 +331,7 @@ export class Turn {
     tellTabs("chats", thread.id);
   }
 
-  /** Handles a failure, or the user's stop. What was received stays. */
+  /** Handles a failure or the user's stop. Keeps the text that was received. */
   async broke(error) {
     if (error.name === "AbortError") {
       this.goesOn();
@@ -361,7 +360,7 @@ export class Turn {
     const reason = isRunning
       ? note("info", h("p", {}, `${STILL} Ask for its answer again in a few minutes.`))
       : note("bad", what, isUnknown(error) && h("p", {}, ONCE));
-    // An answer that has begun is finished and charged, even if the client has left.
+    // The API finishes and charges an answer that has begun, even if the client has left.
     const isAnswered = isRunning || (isUnknown(error) && this.received !== "");
     this.unanswered(reason, { seconds: error.retryAfter ?? 0, editable: !isAnswered });
     readBalance();
@@ -371,7 +370,7 @@ export class Turn {
     return this.thread.composer.box.value.trim() === "";
   }
 
-  /** Returns the message to where it was written: the box, or the version before this one. */
+  /** Returns the message to the place where it was written: the box or the previous version. */
   putBack(text = this.message) {
     const { turns, composer } = this.thread;
     turns.remove(this);
@@ -380,7 +379,7 @@ export class Turn {
     else if (version.message !== this.message) attempt(() => version.edit(this.message));
   }
 
-  /** Returns the message to where it was written, with the reason. */
+  /** Returns the message to the place where it was written, with the reason. */
   giveBack(error) {
     const { thread } = this;
     this.putBack();
@@ -390,7 +389,7 @@ export class Turn {
     readBalance();
   }
 
-  /** Shows that the answer could not be stopped, and is no longer read. */
+  /** Shows that the answer couldn't be stopped and is no longer read. */
   goesOn() {
     this.stopped = false;
     this.keep();
@@ -405,8 +404,8 @@ export class Turn {
   }
 
   /**
-   * Returns a message to the box that was stopped before its answer began. It stays where it is if
-   * the user has written on.
+   * Returns a message to the box if it was stopped before its answer began. If the user has already
+   * written another text, the message stays in the conversation.
    */
   neverBegan() {
     const { thread } = this;
@@ -432,8 +431,8 @@ export class Turn {
   }
 
   /**
-   * Shows a note with a button to ask again, which waits for some seconds. The message can be
-   * edited unless the API may be answering it: the answer would be charged all the same.
+   * Shows a note with a button that asks again. The button waits for `seconds`. The message can't
+   * be edited while the API may be answering it, because that answer would still be charged.
    */
   unanswered(reason, { seconds = 0, again = "Retry", editable = false }) {
     const repeat = button(again, {
@@ -453,8 +452,8 @@ export class Turn {
   }
 
   /**
-   * Returns the message to the box, before the text that is there, to be changed. If its outcome is
-   * unknown, it may have been answered meanwhile.
+   * Returns the message to the box, before any text in it, so that the user can edit it. If the
+   * outcome is unknown, first checks whether the message was answered.
    */
   async takeBack() {
     const { thread } = this;
@@ -475,13 +474,13 @@ export class Turn {
   }
 }
 
-/** What a press that asks for another answer does, with its price. */
+/** The text of the choice that asks for another answer, with its price. */
 function regeneration() {
   const price = answerPrice();
   return price ? `Regenerate for ${formatTokens(price)}` : "Regenerate";
 }
 
-/** Whether the request may have taken effect although the client doesn't know it. */
+/** Returns true if the request may have been executed, although the client got no reply. */
 function isUnknown({ status, code }) {
   const isOpen = ["unavailable", "idempotency_key_running"].includes(code);
   return status === 0 || isOpen || code?.startsWith("http_5");

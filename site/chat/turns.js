@@ -1,5 +1,4 @@
-// The turns of a conversation: those of the branch that is shown, and those whose messages have no
-// answer yet.
+// The turns of a conversation: the shown branch, and the messages without an answer.
 
 import { page } from "../session/api.js";
 import { announce } from "../ui/announce.js";
@@ -11,11 +10,11 @@ import { keepDraft, readDraft } from "./drafts.js";
 import { Turn } from "./turn.js";
 import { answers, dropUnfinished, mayBeRunning, sawChat } from "./unfinished.js";
 
-/** How many messages are read at a time, and how many of a branch are shown at least. */
+/** The number of messages in a page, and the minimum that is shown of a branch. */
 const PAGE = 20;
 const LEAST = 10;
 
-/** How many are read at a time, and in all, to find a message or a branch. */
+/** The page size and the maximum number of messages in the search for a message or a branch. */
 const SEARCH_PAGE = 100;
 const SEARCHED = 2000;
 
@@ -26,17 +25,17 @@ export class Turns {
   constructor(thread) {
     this.thread = thread;
     this.branches = new Branches();
-    // A conversation that has no id yet begins on this page.
+    // A conversation without an id began on this page, so all its messages are known.
     this.branches.reach(!thread.id);
-    /** The turns of messages with answers, by their ids, as far as they were shown. */
+    /** The turns with answers that have been shown, by their ids. */
     this.answered = new Map();
-    /** Those of messages without an answer, in the order in which they were sent. */
+    /** The turns without an answer, in the order in which they were sent. */
     this.waiting = [];
-    /** Those that are shown. */
+    /** The turns that are shown. */
     this.shown = [];
-    /** The id, or the turn without an answer, that the branch leads to; null for the newest one. */
+    /** The end of the branch: an id or a turn without an answer. Null means the newest message. */
     this.place = null;
-    /** The page of older messages. */
+    /** The path of the next page of older messages, or null. */
     this.next = null;
     this.list = h("ol", { class: "turns", "aria-label": "Messages" });
     this.earlier = h("div", { class: "thread-earlier" });
@@ -49,7 +48,7 @@ export class Turns {
 
   // --- Reading ---
 
-  /** Reads the newest messages, and more if the branch that was shown before a reload is older. */
+  /** Reads the newest messages. Reads more if the branch shown before a reload is older. */
   async load(signal) {
     const { items, next } = await this.read(null, PAGE, signal);
     this.learn(items, next);
@@ -68,7 +67,7 @@ export class Turns {
     return page(next ?? "api/chat/", query, { signal });
   }
 
-  /** Takes note of messages, the last of those that are known, and of the page after them. */
+  /** Adds messages, which are older than all known ones, and the path of the next page. */
   learn(items, next) {
     for (const chat of items) this.know(chat);
     this.next = next;
@@ -85,7 +84,7 @@ export class Turns {
   /** Reads older messages while `lacks()`, within limits. */
   async readWhile(lacks, signal) {
     const { chats } = this.branches;
-    // In larger pages, from the newest one on, which is known.
+    // Larger pages begin again with the newest message, so the first one has known messages.
     let next = chats.size <= PAGE ? null : this.next;
     while (this.next && lacks() && chats.size < SEARCHED) {
       const read = await this.read(next, SEARCH_PAGE, signal);
@@ -94,7 +93,7 @@ export class Turns {
     }
   }
 
-  /** Reads what is necessary to show the branch, and all beginnings if it has another one. */
+  /** Reads all messages that the branch needs, and all beginnings if there are several. */
   async complete(signal) {
     const isUnknown = () => typeof this.place === "string" && !this.branches.has(this.place);
     const isShort = () => {
@@ -108,7 +107,7 @@ export class Turns {
     if (isUnknown()) this.place = null;
   }
 
-  /** Reads the newest messages again: another device may have added some. */
+  /** Reads the newest messages again, because another device may have added some. */
   async refresh(signal) {
     const read = await this.read(null, PAGE, signal).catch((error) => {
       if (error.status === 404) throw error;
@@ -122,7 +121,7 @@ export class Turns {
       for (const id of [...this.branches.chats.keys()].filter(isGone)) this.forget(id);
       items.forEach((chat) => this.know(chat));
     } else {
-      // There are more new messages than a page has.
+      // The page doesn't reach the known messages, so begin again.
       this.branches = new Branches();
       this.learn(items, next);
     }
@@ -137,7 +136,7 @@ export class Turns {
     this.thread.toEnd();
   }
 
-  /** The turn of the message with this id, in whose branch it shows then; or null. */
+  /** Shows the branch through the message with this id. Returns its turn, or null. */
   async find(id, signal) {
     await this.readWhile(() => !this.branches.has(id), signal);
     if (!this.branches.has(id)) return null;
@@ -147,7 +146,7 @@ export class Turns {
     return this.answered.get(id);
   }
 
-  /** What a message follows, for a message that is to be another version of it. */
+  /** The parent of a message, for a new version of the message. */
   async parentOf(id) {
     await this.readWhile(() => this.branches.parent(id) === null);
     return this.branches.parent(id) ?? this.branches.get(id)?.after ?? "";
@@ -165,7 +164,7 @@ export class Turns {
         this.arrange();
         added = this.shown.filter((turn) => !had.has(turn));
       }
-      // The text that is being read doesn't move.
+      // Keep the text that is being read in place.
       main().scrollTop += main().scrollHeight - before;
       added.at(-1)?.element.focus({ preventScroll: true });
       announce(`${added.length} earlier messages`);
@@ -176,7 +175,7 @@ export class Turns {
 
   // --- Messages without an answer ---
 
-  /** Shows a message that was sent now or before a reload. */
+  /** Shows a message that was sent just now or before a reload. */
   add(turn) {
     turn.previous = turn.follows ? null : (this.shown.at(-1) ?? null);
     this.waiting.push(turn);
@@ -187,14 +186,14 @@ export class Turns {
     this.arrange();
   }
 
-  /** What a waiting message follows: an id, `START`, a waiting turn, or null for nothing. */
+  /** A waiting message's parent: an id, `START`, a waiting turn, or null. */
   before({ follows, previous }) {
     return follows || (previous?.chat?.id ?? previous ?? (this.thread.id ? START : null));
   }
 
   /**
-   * What a message is sent to follow. Empty: the newest message, since there is none, or it isn't
-   * known whether the API answers the one before.
+   * The `after` field of a message's request. It is empty, which means the newest message, if there
+   * is no parent or the page doesn't know whether the API answers the parent.
    */
   sentAfter(turn) {
     const before = this.before(turn);
@@ -202,7 +201,7 @@ export class Turns {
     return before.failed ? this.sentAfter(before) : "";
   }
 
-  /** Takes note of the answer to a message. */
+  /** Adds the answer to a message. */
   answer(turn) {
     dropUnfinished(turn);
     this.waiting = this.waiting.filter((other) => other !== turn);
@@ -212,7 +211,7 @@ export class Turns {
     this.arrange();
   }
 
-  /** Removes a turn: a message that was deleted, or that goes back to where it was written. */
+  /** Removes a turn whose message was deleted or returned to the place where it was written. */
   remove(turn) {
     if (this.shown.includes(turn)) {
       const left = this.shown.findLast((other) => other !== turn && other.chat);
@@ -236,14 +235,14 @@ export class Turns {
     this.answered.delete(id);
   }
 
-  /** Opens the last message to be edited, and says whether there is one. */
+  /** Opens the last message for editing. Returns false if there is none. */
   editLast() {
     const last = this.shown.at(-1);
     if (last?.chat) attempt(() => last.edit());
     return Boolean(last?.chat);
   }
 
-  /** Reads the answers that were interrupted, if the API has them or may still be writing them. */
+  /** Reads interrupted answers that the API has or may still be writing. */
   async resume(chats) {
     for (const turn of this.waiting.filter(({ controller }) => !controller)) {
       const chat = chats.find((chat) => answers(chat, turn));
@@ -265,7 +264,7 @@ export class Turns {
     return id ? branches.through(id) : [];
   }
 
-  /** Shows the turns of the branch, and behind each those without an answer that follow it. */
+  /** Shows the turns of the branch. Waiting turns are shown after the turn that they follow. */
   arrange() {
     const shown = [];
     const waits = this.waiting.filter((turn) => turn === this.place || !turn.instead);
@@ -277,7 +276,7 @@ export class Turns {
     const path = this.path();
     if (path.length === 0 || this.branches.parent(path[0]) === START) show(null);
     for (const id of path) show(this.turnOf(id));
-    // What it followed was deleted, or has not been read.
+    // Show waiting turns whose parent was deleted or hasn't been read at the end.
     for (const turn of waits)
       if (!shown.includes(turn) && (turn === this.place || this.isLost(turn))) show(turn);
     this.shown = shown;
@@ -309,7 +308,7 @@ export class Turns {
     return this.answered.get(id);
   }
 
-  /** The versions of a turn, the oldest first: ids, and turns without an answer. */
+  /** The versions of a turn, oldest first: ids, and turns without an answer. */
   versions(turn) {
     const parent = turn.chat ? this.branches.parent(turn.chat.id) : this.before(turn);
     if (typeof parent !== "string" || !(turn.chat || turn.instead)) return [turn.chat?.id ?? turn];
@@ -322,7 +321,7 @@ export class Turns {
     return version instanceof Turn ? version.message : this.branches.get(version)?.message;
   }
 
-  /** Shows the branch through one of these versions, and returns its turn. */
+  /** Shows the branch through this version. Returns its turn. */
   turnTo(version) {
     this.place = version;
     this.arrange();
@@ -335,11 +334,11 @@ export class Turns {
     if (!this.thread.id || !last) return;
     const isNewest = this.branches.through(this.branches.newest()).includes(last);
     keepDraft(this.draft, isNewest ? null : last);
-    // Versions that are added on another device don't change what is shown.
+    // Keep this branch in view when another device adds versions.
     if (!(this.place instanceof Turn)) this.place = last;
   }
 
-  /** Offers the turns before those that are shown, if there are any. */
+  /** Offers to show earlier turns, if there are any. */
   offerEarlier() {
     const first = this.shown[0]?.chat?.id;
     const isOpen = this.next && (!first || this.branches.parent(first) === null);
@@ -349,7 +348,7 @@ export class Turns {
   }
 }
 
-/** Puts elements into a list in this order, and moves only those that are elsewhere. */
+/** Puts elements into a list in this order. Moves only elements in a wrong position. */
 function place(list, elements) {
   let at = list.firstChild;
   for (const element of elements) {

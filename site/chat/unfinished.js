@@ -1,14 +1,14 @@
-// Messages that were sent and whose answers have not arrived, kept with the drafts so that they
-// survive a reload.
+// Unfinished messages: sent messages whose answers haven't arrived. They are stored with the
+// drafts, so they survive a reload.
 
 import { keepDraft, readDraft } from "./drafts.js";
 
-/** How long a message is kept, in milliseconds: the API remembers an idempotency key for a day. */
+/** The time for which a message is kept, in ms. The API remembers idempotency keys for a day. */
 const KEY_LIFE = 23 * 3600 * 1000;
 
 /**
- * How long the API may be answering a message, in milliseconds. Later the user decides whether it
- * is sent again.
+ * The longest time for which the API may be answering a message, in milliseconds. After that, the
+ * user decides whether to send the message again.
  */
 const ANSWERING = 10 * 60 * 1000;
 
@@ -17,7 +17,7 @@ let newest = "";
 
 export const newestChat = () => newest;
 
-/** Takes note of a chat that the API returned. */
+/** Updates `newest` with a chat that the API returned. */
 export function sawChat({ id }) {
   if (id > newest) newest = id;
 }
@@ -27,11 +27,12 @@ export function forgetChats() {
 }
 
 /**
- * Unfinished messages: `{key, message, sent, after, conversation, first, follows, instead, failed,
- * stopped, received}` each. Without a conversation, `first` is the key of the message that begins it.
- * `follows` is the message that it follows, and `instead` the id of the message of which it is
- * another version. `failed` says that the API refused the message or could not answer it, and
- * `stopped` that the user has stopped it. `received` is the part of the answer that has arrived.
+ * The unfinished messages: `{key, message, sent, after, conversation, first, follows, instead,
+ * failed, stopped, received}` each. If `conversation` is missing, `first` is the key of the message
+ * that begins the conversation. `follows` is the message's parent. `instead` is the id of the
+ * message that this one is a version of. `failed` is true if the API refused the message or
+ * couldn't answer it, and `stopped` if the user stopped it. `received` is the text that has
+ * arrived.
  */
 export function unfinished() {
   return (readDraft("unfinished") ?? []).filter(({ sent }) => Date.now() - sent < KEY_LIFE);
@@ -53,20 +54,20 @@ export function dropUnfinished({ key }) {
   keepDraft("unfinished", rest.length === 0 ? null : rest);
 }
 
-/** Whether the API may still be answering a message. */
+/** Returns true if the API may still be answering a message. */
 export function mayBeRunning({ sent, failed }) {
   return !failed && Date.now() - sent < ANSWERING;
 }
 
-/** Calls `listener` when the user leaves this page, perhaps for good. */
+/** Calls `listener` when the user leaves this page. */
 export function onLeaving(listener) {
   addEventListener("pagehide", listener);
   document.addEventListener("visibilitychange", () => document.hidden && listener());
 }
 
 /**
- * Calls `listener` when the user comes back to this page or is online again: connections may have
- * been lost meanwhile.
+ * Calls `listener` when the user returns to this page or is online again, because connections may
+ * have been lost in the meantime.
  */
 export function onReturn(listener) {
   const isBack = () => document.visibilityState === "visible" && listener();
@@ -75,8 +76,8 @@ export function onReturn(listener) {
 }
 
 /**
- * Whether a chat is the answer to an unfinished message: it has the same text, and is newer than
- * every chat that the page knew when the message was sent.
+ * Returns true if a chat answers an unfinished message: it has the same text, and it is newer than
+ * all chats that the page knew when the message was sent.
  */
 export function answers(chat, { message, after }) {
   return chat.message === message && chat.id > after;

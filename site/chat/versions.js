@@ -1,5 +1,5 @@
-// The versions of a message: the switch between them, the box in which another one is written, and
-// the request for it.
+// The versions of a message: the switch between them, the box in which the user edits the message,
+// and the request for a new version.
 
 import { costOfAnother } from "../session/user.js";
 import { announce } from "../ui/announce.js";
@@ -34,7 +34,7 @@ export class Switcher {
     });
   }
 
-  /** Shows the number of this version, if there are several; `isOne` if all have the same message. */
+  /** Shows the number of this version if there are several. `isOne`: all have the same message. */
   show(number, count, isOne) {
     const place = isOne ? this.turn.foot : this.turn.tools;
     if (this.element.parentElement !== place) place.prepend(this.element);
@@ -53,7 +53,7 @@ export class Switcher {
   }
 }
 
-/** Shows another version of a turn, `step` further on, and puts the focus on its switch. */
+/** Shows the version that is `step` positions away, and moves the focus to its switch. */
 function turnTo(turn, step) {
   const { thread, switcher } = turn;
   const versions = thread.turns.versions(turn);
@@ -62,7 +62,7 @@ function turnTo(turn, step) {
   const { top } = switcher.element.getBoundingClientRect();
   const other = thread.turns.turnTo(versions[to]);
   leaveMessage(thread);
-  // The switch stays where it was pressed.
+  // Keep the switch at the position where it was pressed.
   thread.stay();
   const main = document.getElementById("main");
   main.scrollTop += other.switcher.element.getBoundingClientRect().top - top;
@@ -70,7 +70,7 @@ function turnTo(turn, step) {
   announce(`Version ${to + 1} of ${versions.length}`);
 }
 
-/** Takes the message that was opened out of the address: another version is shown than its own. */
+/** Removes the opened message from the address, because another version is shown now. */
 function leaveMessage({ id }) {
   const address = `#/c/${id}`;
   if (location.hash.startsWith(`${address}?`)) window.history.replaceState(null, "", address);
@@ -81,7 +81,7 @@ export async function regenerate(turn) {
   if (isFree(turn)) await send(turn, turn.message);
 }
 
-/** Shows a box with this text in the place of a message, and sends what the user makes of it. */
+/** Shows a box with this text in place of a message, and sends the edited text. */
 export async function edit(turn, text) {
   if (turn.said.querySelector(".edit")) return;
   const message = await edited(turn, text);
@@ -89,14 +89,14 @@ export async function edit(turn, text) {
   else await send(turn, message);
 }
 
-/** Whether another version can be sent. Says why if it can't. */
+/** Returns true if a new version can be sent. Otherwise shows why not. */
 function isFree({ thread }) {
   if (!thread.running) return true;
   toast("Wait until the answer is complete, or stop it.", { kind: "info" });
   return false;
 }
 
-/** Sends another version of a message, edited or as it was, to get another answer. */
+/** Sends a new version of a message, edited or unchanged, to get another answer. */
 async function send(turn, message) {
   const { thread } = turn;
   const instead = turn.chat.id;
@@ -114,7 +114,7 @@ async function send(turn, message) {
   version.ask();
 }
 
-/** Resolves with the text that is sent, once that is possible, or with null if the user cancels. */
+/** Resolves with the edited text when the user sends it, or with null if the user cancels. */
 function edited(turn, text) {
   const { said } = turn;
   return new Promise((resolve) => {

@@ -1,5 +1,5 @@
-// The API documentation: Swagger UI with the API's description, in the frame of these pages. Typed
-// tokens, and those of the browser's session, are forgotten with the page.
+// The API documentation: Swagger UI with the API's description, in the frame of these pages. The
+// page keeps tokens, typed or from the browser's session, only until it is closed.
 
 import { nodesOf } from "../markdown/nodes.js";
 import { parse } from "../markdown/syntax.js";
@@ -9,7 +9,7 @@ import { fill, focusOn, h } from "../ui/dom.js";
 import { explain } from "../ui/format.js";
 import { themeSwitch } from "../ui/theme-switch.js";
 
-/** The name of the scheme of access tokens in the description. */
+/** The name of the access tokens' security scheme in the description. */
 const SCHEME = "access_token";
 
 const main = document.getElementById("main");
@@ -36,19 +36,19 @@ fill(
 );
 
 document.getElementById("skip").addEventListener("click", (event) => {
-  // The part of the address after its # names an endpoint.
+  // The part of the address after the # names an endpoint, so don't change it.
   event.preventDefault();
   focusOn(main);
 });
 
-/** What trying costs, with the price that the description names. */
+/** The note on the cost of trying, with the price in the description. */
 function costs(description) {
   const price = /A message costs ([\d,]+) tokens/.exec(description)?.[1];
   const tokens = price ? `${price} tokens` : "tokens";
   return `“Execute” sends a real request for the account that you authorize. A message to the AI costs ${tokens}, and changes and deletions are permanent.`;
 }
 
-/** The nodes of a description. The ends of its lines are no breaks. */
+/** The nodes of a description. Its line ends aren't line breaks. */
 function described(source) {
   const tokens = parse(source, {});
   for (const inner of tokens.flatMap(({ children }) => children ?? []))
@@ -56,11 +56,11 @@ function described(source) {
   return nodesOf(tokens);
 }
 
-// Adds what Swagger UI's components lack for keyboards and screen readers.
+// A plugin that makes Swagger UI's components usable by keyboard and screen reader.
 const accessible = ({ React }) => {
   const e = React.createElement;
 
-  /** The button that authorizes with the browser's session, and what came of it. */
+  /** The button that authorizes with the browser's session, and the result. */
   const UseSession = ({ authActions }) => {
     const [said, say] = React.useState("");
     React.useEffect(
@@ -101,7 +101,9 @@ const accessible = ({ React }) => {
 
   return {
     components: {
-      /** Headings without gaps, in the landmarks of this page, and no choice of the only server. */
+      /**
+       * The layout with gapless heading levels and landmarks, and without the choice of a server.
+       */
       DocsLayout({ getComponent, specSelectors, authActions }) {
         const part = (name) => e(getComponent(name, true));
         if (!specSelectors.specStr()) {
@@ -140,7 +142,7 @@ const accessible = ({ React }) => {
           part("Models"),
         );
       },
-      /** The field of a scheme, with its own id and label. */
+      /** The field for a scheme's token, with an id and a label. */
       HttpAuth({ name, schema, authorized, onChange, getComponent }) {
         const id = `token-${name}`;
         const known = authorized.getIn([name, "value"]);
@@ -168,7 +170,7 @@ const accessible = ({ React }) => {
       },
     },
     wrapComponents: {
-      /** Descriptions as nodes. The page's policy refuses Swagger UI's HTML. */
+      /** Descriptions as nodes, because the page's policy refuses Swagger UI's HTML. */
       Markdown:
         () =>
         ({ source, className = "" }) => {
@@ -181,7 +183,8 @@ const accessible = ({ React }) => {
           return e("div", { ref: box, className: named, hidden: !source });
         },
       /**
-       * Without its link, which a button must not contain. Opening it changes the address anyway.
+       * The path without its link, which a button must not contain. Opening the operation changes
+       * the address anyway.
        */
       OperationSummaryPath: (Path) => (props) =>
         e(Path, {
@@ -194,7 +197,7 @@ const accessible = ({ React }) => {
           const { current } = dialog;
           current.showModal();
           current.querySelector("input")?.focus();
-          // Returns the focus.
+          // Closing the dialog returns the focus.
           return () => current.close();
         }, []);
         return e(
@@ -209,7 +212,7 @@ const accessible = ({ React }) => {
           { role: "group", "aria-label": props.definitions.keySeq().join(", ") },
           e(Auths, props),
         ),
-      // Without a label, a button's name is its text.
+      // Remove the label, so that a button's name is its text.
       Button:
         (Button) =>
         ({ "aria-label": _, ...props }) =>
@@ -219,7 +222,7 @@ const accessible = ({ React }) => {
       ExamplesSelect: (Select) => (props) =>
         e("label", {}, e("span", { className: "sr-only" }, "Example"), e(Select, props)),
       TextArea: (TextArea) => (props) => e(TextArea, { "aria-label": "Request body", ...props }),
-      /** Without the role of a region, which would hide the table's rows from screen readers. */
+      /** The responses without the role `region`, which would hide the table's rows. */
       responses: (Responses) => (props) => {
         const box = React.useRef(null);
         React.useEffect(() =>
@@ -239,6 +242,6 @@ window.SwaggerUIBundle({
   deepLinking: true,
   tryItOutEnabled: true,
   persistAuthorization: false,
-  // The validator is on another host.
+  // Swagger UI's validator is on another host.
   validatorUrl: null,
 });

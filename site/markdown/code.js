@@ -1,9 +1,9 @@
-// Code in the colours of its language, by highlight.js, as nodes.
+// Coloured code: highlight.js finds the words, and this module makes the nodes.
 
 import { h } from "../ui/dom.js";
 import { lazy } from "../ui/lazy.js";
 
-/** The library, which builds nodes and not HTML. */
+/** The library, which builds nodes here instead of HTML. */
 const library = lazy(async () => {
   const { default: module } = await import("../vendor/highlight/highlight.min.mjs");
   module.configure({ __emitter: Nodes });
@@ -11,13 +11,13 @@ const library = lazy(async () => {
 });
 
 /**
- * The most characters of a block that are coloured, and of a line. The rest of the code has one
- * colour: the library takes quadratic or cubic time for some texts.
+ * The maximum number of coloured characters in a block, and in a line. The rest of the code has one
+ * colour, because the library takes quadratic or cubic time for some texts.
  */
 const LONGEST = 8000;
 const WIDEST = 1000;
 
-/** The class for each of highlight.js's scopes that has a colour of its own. */
+/** The classes for highlight.js's scopes that have a separate colour. */
 const CLASSES = {
   keyword: "keyword",
   "variable.language": "keyword",
@@ -57,11 +57,11 @@ const CLASSES = {
 };
 
 /**
- * A text as nodes in the colours of a language. If the library isn't loaded yet, it is added to
- * `lacking`. `budget.code` is how many characters may still be coloured in the answer.
+ * The nodes of a text in the colours of a language. If the library isn't loaded yet, it is added to
+ * `lacking`. `budget.code` is the number of characters in the answer that may still be coloured.
  */
 export function coloured(text, named, { lacking, budget }) {
-  // Some AIs name the file too, as in `python:main.py`.
+  // Some AIs also name the file, as in `python:main.py`.
   const language = named.split(/[:,{]/)[0];
   const end = language ? colourable(text, Math.min(LONGEST, budget.code)) : 0;
   if (end === 0) return [text];
@@ -72,13 +72,13 @@ export function coloured(text, named, { lacking, budget }) {
   }
   if (!library.module.getLanguage(language)) return [text];
   const result = library.module.highlight(text.slice(0, end), { language, ignoreIllegals: true });
-  // The library gives up at its own mistakes.
+  // Show plain text if the library fails.
   if (result.errorRaised) return [text];
   if (end < text.length) result._emitter.addText(text.slice(end));
   return result._emitter.nodes;
 }
 
-/** The length of the lines at the beginning of a text that are coloured. */
+/** The length of a text's first lines that are coloured. */
 function colourable(text, most) {
   let end = 0;
   while (end < text.length) {
@@ -89,7 +89,7 @@ function colourable(text, most) {
   return end;
 }
 
-/** What highlight.js tells of a text, as nodes. Neighbouring texts are one node. */
+/** An emitter for highlight.js that makes nodes. Adjacent texts become one node. */
 class Nodes {
   constructor() {
     this.nodes = [];

@@ -1,16 +1,16 @@
-// Draws answers in Markdown, as they are and as they grow. A step reads only the last block again,
-// whose end may not have arrived, and makes only what has changed.
+// Draws answers in Markdown, whole or growing. Each step parses only the last block again, because
+// its end may not have arrived, and updates only the nodes that changed.
 
 import { BUDGET, nodesOf } from "./nodes.js";
 import { parse } from "./syntax.js";
 
-/** What is drawn in each element. */
+/** The drawing of each element. */
 const drawings = new WeakMap();
 
 /**
- * Shows a text in an element. Called again with a longer text, it keeps the nodes that didn't
- * change, also within the block that grows: a selection, a screen reader or a code block that is
- * scrolled sideways is not interrupted.
+ * Shows a text in an element. A later call with a longer text keeps the unchanged nodes, even in
+ * the growing block, so that it doesn't disturb a selection, a screen reader or a scrolled code
+ * block.
  */
 export function draw(element, text) {
   let drawing = drawings.get(element);
@@ -22,7 +22,7 @@ export function draw(element, text) {
   drawing.show(text.includes("\r") ? text.replace(/\r\n?/g, "\n") : text);
 }
 
-/** The text of an answer without its marks, for an excerpt. */
+/** The text of an answer without Markdown marks, for an excerpt. */
 export function plainText(text) {
   const words = (tokens) => tokens.map((token) => wordsOf(token, words)).join("");
   return words(parse(text, {}));
@@ -34,27 +34,27 @@ function wordsOf(token, words) {
   return token.content + (isEnd ? " " : "");
 }
 
-/** An answer in an element. */
+/** The drawing of an answer in an element. */
 class Drawing {
   constructor(element) {
     this.element = element;
     this.text = "";
     /**
-     * What is shown: `{source, node, before, after}` for each block, with the budget before it and
-     * after it, and with its `tokens` if it lacks a library.
+     * The shown blocks: `{source, node, before, after}`, where `before` and `after` are budgets. A
+     * block that waits for a library also has its `tokens`.
      */
     this.blocks = [];
-    /** The definitions of links in the text. */
+    /** The link definitions in the text, as JSON. */
     this.defined = "{}";
     this.restart();
   }
 
-  /** Reads the text from its beginning again. */
+  /** Begins to parse the text from its beginning again. */
   restart() {
-    /** How many blocks are complete, and where the first one after them begins. */
+    /** The number of complete blocks, and the position at which the next block begins. */
     this.complete = 0;
     this.at = 0;
-    /** The levels of the headings above that place, and the definitions of links. */
+    /** The heading levels above that position, and the link definitions. */
     this.levels = [];
     this.references = {};
     this.budget = BUDGET;
@@ -69,7 +69,7 @@ class Drawing {
     const defined = JSON.stringify(env.references);
     if (defined !== this.defined) {
       this.defined = defined;
-      // A complete block may refer to what is defined now.
+      // A complete block may refer to a new definition.
       if (this.at > 0) {
         this.restart();
         this.show(text);
@@ -90,7 +90,7 @@ class Drawing {
     this.settle(blocks, lines);
   }
 
-  /** Shows a block in its place. Returns the budget after it. */
+  /** Shows a block at its position. Returns the budget after the block. */
   put(index, source, tokens, before) {
     const old = this.blocks[index];
     const isAlike = old?.source === source && !old.tokens;
@@ -109,7 +109,7 @@ class Drawing {
     return after;
   }
 
-  /** Shows the blocks again that lacked a library. */
+  /** Redraws the blocks that waited for a library. */
   supply() {
     this.blocks.forEach(
       ({ source, tokens, before }, index) => tokens && this.put(index, source, tokens, before),
@@ -117,8 +117,8 @@ class Drawing {
   }
 
   /**
-   * Finds the last block whose first line is complete. Nothing that follows changes those before it,
-   * so they are not read again.
+   * Finds the last block with a complete first line. Later text can't change the blocks before it,
+   * so they aren't parsed again.
    */
   settle(blocks, lines) {
     const last = blocks.findLastIndex(({ tokens: [{ map }] }) => map[0] < lines.length - 1);
@@ -126,7 +126,7 @@ class Drawing {
     const { tokens, levels, budget } = blocks[last];
     const above = `${lines.slice(0, tokens[0].map[0]).join("\n")}\n`;
     const { references } = this;
-    // Adds the definitions in these lines.
+    // Add the definitions in these lines.
     if (this.defined !== JSON.stringify(references)) parse(above, { references });
     Object.assign(this, { levels, budget });
     this.complete += last;
@@ -146,7 +146,7 @@ function split(tokens) {
   return blocks;
 }
 
-/** Moves a heading below the two levels of the page, without gaps between the levels. */
+/** The level of a heading: below the page's two levels, and without gaps. */
 function outlined(tag, above) {
   const level = Number(tag[1]);
   while (above.length > 0 && above.at(-1) >= level) above.pop();
@@ -157,8 +157,8 @@ function outlined(tag, above) {
 // --- Growth ---
 
 /**
- * Makes `old` equal to `fresh`, and keeps its nodes where they are alike: a selection, the focus and
- * the place to which a box is scrolled survive. Returns the node that is in the page afterwards.
+ * Makes `old` equal to `fresh` and keeps equal nodes, so that a selection, the focus and scroll
+ * positions survive. Returns the node that is in the page afterwards.
  */
 function morph(old, fresh) {
   // The styles in a formula can't be set as attributes, which the pages' policy refuses.
@@ -185,7 +185,7 @@ function morph(old, fresh) {
   return old;
 }
 
-/** Replaces the part of a text that differs. A selection before it stays. */
+/** Replaces the part of a text that differs. A selection before that part survives. */
 function changeText(node, text) {
   const { data } = node;
   if (data === text) return;

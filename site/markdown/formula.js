@@ -1,4 +1,5 @@
-// Formulas in TeX, as MathML by Temml, in a font for formulas: not every system has one.
+// Formulas: Temml converts TeX to MathML. The page brings a font for formulas, because not every
+// system has one.
 
 import { h } from "../ui/dom.js";
 import { lazy } from "../ui/lazy.js";
@@ -16,10 +17,10 @@ const library = lazy(async () => {
 const LONGEST = 4000;
 const DEEPEST = 60;
 
-/** The cost of a formula in an answer's budget, besides its characters. */
+/** The fixed cost of a formula in an answer's budget, besides its characters. */
 const EACH = 20;
 
-/** A formula that defines commands can become very long. */
+/** Matches formulas that define commands: their expansion could be very long. */
 const DEFINES =
   /\\(?:[egx]?def|let|futurelet|(?:re|provide)?newcommand|providecommand)(?![A-Za-z])/;
 
@@ -27,7 +28,7 @@ const OPTIONS = { throwOnError: true, trust: false, maxSize: [30, 30], maxExpand
 
 const words = (...lines) => new Set(lines.join(" ").split(" "));
 
-/** What the library may make: these elements, with these attributes. */
+/** The elements and attributes that the library may make. */
 const ELEMENTS = words(
   "math menclose merror mfrac mi mmultiscripts mn mo mover mpadded mphantom mprescripts mroot",
   "mrow ms mspace msqrt mstyle msub msubsup msup mtable mtd mtext mtr munder munderover none",
@@ -40,9 +41,9 @@ const ATTRIBUTES = words(
 );
 
 /**
- * A formula, or its source if it is none. If the library isn't loaded yet, it is added to
- * `lacking`. `budget.formulas` is how many characters of formulas may still be laid out in the
- * answer.
+ * The MathML of a formula, or its source if the formula is invalid. If the library isn't loaded
+ * yet, it is added to `lacking`. `budget.formulas` is the number of formula characters in the
+ * answer that may still be laid out.
  */
 export function formula({ content, markup, block }, { lacking, budget }) {
   const source = h("span", { class: "formula", dir: "ltr" }, markup);
@@ -63,10 +64,10 @@ export function formula({ content, markup, block }, { lacking, budget }) {
   }
 }
 
-/** A distance that would move a part of a formula over other texts. */
+/** Matches a distance that would move a part of a formula over other text. */
 const FAR = /-\d{2}/;
 
-/** Whether an element contains only what a formula may contain. Removes all other attributes. */
+/** Returns true if an element has only allowed elements. Removes all other attributes. */
 function isAllowed(element, depth) {
   if (depth > DEEPEST || !ELEMENTS.has(element.localName)) return false;
   for (const { name, value } of [...element.attributes])

@@ -1,5 +1,5 @@
-// The nodes of an answer, from its Markdown's tokens. Every element is made by its name, so no text
-// of an answer becomes HTML.
+// Makes the nodes of an answer from its Markdown tokens. Every element is made by its name, so the
+// text of an answer never becomes HTML.
 
 import { copyButton } from "../ui/button.js";
 import { h } from "../ui/dom.js";
@@ -8,15 +8,15 @@ import { formula } from "./formula.js";
 import { languageOf } from "./syntax.js";
 
 /**
- * How many characters of code are coloured in an answer, and how many of formulas are laid out.
- * Anything beyond is shown as plain text, so that no answer blocks the page.
+ * The number of code characters that are coloured in an answer, and of formula characters that are
+ * laid out. The rest is shown as plain text, so that no answer blocks the page.
  */
 export const BUDGET = { code: 24_000, formulas: 16_000 };
 
 /**
- * The nodes of these tokens. `lacking` gets the libraries that they need and that aren't loaded yet.
- * `address` returns the address to which a link leads, or null if it leads nowhere. The cost of
- * the tokens is deducted from `budget`.
+ * The nodes of these tokens. Libraries that they need and that aren't loaded yet are added to
+ * `lacking`. `address` returns a link's target, or null if the link isn't allowed. The cost of the
+ * tokens is deducted from `budget`.
  */
 export function nodesOf(
   tokens,
@@ -38,16 +38,16 @@ export function nodesOf(
   return made;
 }
 
-/** Elements with a content. */
+/** Makers of elements with content, by token type. */
 const AROUND = {
-  // In a list without blank lines.
+  // Paragraphs in a list without blank lines are hidden.
   paragraph_open: ({ hidden }, children) => (hidden ? children : h("p", {}, children)),
   blockquote_open: (_, children) => h("blockquote", {}, children),
   bullet_list_open: (_, children) => h("ul", {}, children),
   ordered_list_open: (token, children) => h("ol", { start: token.attrGet("start") }, children),
   list_item_open: (_, children) => item(children),
 
-  // In a quote or a list it is no heading of the answer, and has no level.
+  // A heading in a quote or a list isn't part of the answer's outline, so it has no level.
   heading_open: ({ level, tag }, children) =>
     level === 0 ? h(tag, {}, children) : h("p", {}, h("strong", {}, children)),
 
@@ -71,7 +71,7 @@ const AROUND = {
     link(token.attrGet("href"), token.attrGet("title"), children, address),
 };
 
-/** Elements and texts without tokens within. */
+/** Makers of elements and texts without inner tokens, by token type. */
 const ALONE = {
   inline: ({ children }, context) => nodesOf(children, context),
   text: ({ content }) => content,
@@ -90,7 +90,8 @@ const ALONE = {
       formula({ ...token, block: true }, context),
     ),
 
-  // Nothing is loaded from other hosts. Within a link there is no other one.
+  // Pictures become links, because pages load nothing from other hosts. A link can't contain
+  // another link.
   image: (token, { address, links }) => {
     const text = token.children.map(({ content }) => content).join("");
     const [src, title] = [token.attrGet("src"), token.attrGet("title")];
@@ -105,7 +106,7 @@ function link(href, title, children, address) {
   return h("a", props, children.length > 0 ? children : url);
 }
 
-/** The address of a web site, or an e-mail address without the beginning of a letter; or null. */
+/** A link's target if it is a web site or an e-mail address, without a prepared e-mail; or null. */
 function safe(text) {
   if (!/^(?:https?:\/\/|mailto:.*@)/i.test(text)) return null;
   try {
@@ -121,7 +122,7 @@ function code(content, language, context) {
   const text = content.replace(/\n$/, "");
   const named = language ? `language-${language}` : null;
   const element = h("code", { class: named }, coloured(text, language, context));
-  // Code is written from left to right, also in an answer in Arabic.
+  // Code is written from left to right, even in an Arabic answer.
   return h(
     "figure",
     { class: "code", dir: "ltr" },
@@ -137,7 +138,7 @@ function code(content, language, context) {
 
 const BOXES = { "[ ] ": "☐ ", "[x] ": "☑ ", "[X] ": "☑ " };
 
-/** An item of a list, whose first characters may be the box of a task. */
+/** A list item. Its first characters may be the checkbox of a task. */
 function item(children) {
   const [first, ...rest] = children;
   const text = typeof first === "string" ? first : first?.firstChild?.data;
@@ -148,5 +149,5 @@ function item(children) {
   return h("li", { class: "task" }, children);
 }
 
-/** The class of a table's cell, by its column. */
+/** The class of a table cell, by the alignment of its column. */
 const side = (token) => /left|center|right/.exec(token.attrGet("style") ?? "")?.[0];

@@ -1,11 +1,11 @@
-// Answers, at once as they were written, and as Markdown as soon as its scripts and its look are
-// loaded. Some models write a reasoning before their answer, between two marks.
+// Shows answers: at first as plain text, and as Markdown once the scripts and styles are loaded.
+// Some models write their reasoning before the answer, between two marks.
 
 import { fill, h } from "../ui/dom.js";
 import { lazy } from "../ui/lazy.js";
 
 const markdown = lazy(async () => {
-  // All at once: each of them would wait for the one that imports it.
+  // Request all scripts at once; otherwise each would wait for the script that imports it.
   const [module] = await Promise.all([
     import("./draw.js"),
     import("./nodes.js"),
@@ -18,14 +18,14 @@ const markdown = lazy(async () => {
 
 let reading = null;
 
-/** Loads the look of answers, which comes after that of the page. */
+/** Loads the styles of answers, which override the page's styles. */
 function look() {
   reading ??= link();
   reading.catch(() => (reading = null));
   return reading;
 }
 
-/** Loads the look of answers for a view that shows code. Resolves in any case. */
+/** Loads the styles of answers for a view that shows code. Never rejects. */
 export const readLook = () => look().catch(() => {});
 
 function link() {
@@ -33,22 +33,22 @@ function link() {
     const href = new URL("./prose.css", import.meta.url).href;
     const onerror = () => {
       element.remove();
-      reject(new Error("The look of answers can't be loaded."));
+      reject(new Error("The styles of answers can't be loaded."));
     };
     const element = h("link", { rel: "stylesheet", href, onload: resolve, onerror });
     document.body.append(element);
   });
 }
 
-/** Loads the modules that show Markdown. Resolves in any case. */
+/** Loads the modules that show Markdown. Never rejects. */
 export const readMarkdown = markdown.read;
 
-/** The parts of each element whose answer has a reasoning. */
+/** The parts of each element whose answer has reasoning. */
 const parted = new WeakMap();
 
 /**
- * Shows an answer in an element, with its reasoning collapsed. Called again with a longer text, it
- * adds the new part. `grows` says that more may follow.
+ * Shows an answer in an element, with its reasoning collapsed. A later call with a longer text adds
+ * the new part. `grows` means that more text may follow.
  */
 export function showAnswer(element, text, grows = false) {
   const { reasoning, answer } = partsOf(text, grows);
@@ -81,7 +81,7 @@ function show(element, text) {
   });
 }
 
-/** An answer without its marks, for an excerpt; as it was written if Markdown isn't loaded. */
+/** The text of an answer for an excerpt, without Markdown marks if the modules are loaded. */
 export function plainText(text) {
   const answer = withoutReasoning(text);
   return markdown.module?.plainText(answer) ?? answer;
@@ -92,8 +92,8 @@ export function plainText(text) {
 const [BEGINS, ENDS] = ["<think>", "</think>"];
 
 /**
- * A text as `{reasoning, answer}`. The reasoning is "" if the text doesn't begin with one. If the
- * text `grows`, a mark that has arrived in part is left out.
+ * Splits a text into `{reasoning, answer}`. `reasoning` is "" if the text doesn't begin with the
+ * mark. If the text `grows`, a partial mark at its end is left out.
  */
 export function partsOf(text, grows = false) {
   const begun = text.trimStart();
@@ -113,5 +113,5 @@ export function partsOf(text, grows = false) {
   return { reasoning: (isMark ? rest.slice(0, mark) : rest).trimStart(), answer: "" };
 }
 
-/** A text without its reasoning; the whole text if there is nothing else. */
+/** A text without its reasoning, or the whole text if it has only reasoning. */
 export const withoutReasoning = (text) => partsOf(text).answer || text;

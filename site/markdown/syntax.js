@@ -1,21 +1,21 @@
-// What is Markdown in an answer: CommonMark with tables, strikethrough and bare links, as GitHub
-// has them, numbered footnotes and formulas. HTML is text, except for a few elements without
-// attributes that AIs use, such as `<br>` in tables and `<sub>`.
+// The Markdown of answers: CommonMark with GitHub's tables, strikethrough and bare links, numbered
+// footnotes, and formulas. HTML is text, except for a few elements without attributes that AIs use,
+// such as `<br>` in tables and `<sub>`.
 
 import MarkdownIt from "../vendor/markdown-it/markdown-it.esm.min.mjs";
 
-/** The most characters and lines in which the end of a formula or an address is looked for. */
+/** The maximum characters and lines that are searched for the end of a formula or an address. */
 const LONGEST = 4000;
 const MOST_LINES = 200;
 
 const markdown = new MarkdownIt({ html: false, linkify: true });
 
-// Which links lead somewhere is decided when they are shown, and they are shown as written: a name
-// in other letters could be taken for another one.
+// Links are checked when they are shown. Their text is shown as written, because a decoded host
+// name could look like another one.
 markdown.validateLink = () => true;
 markdown.normalizeLinkText = (url) => url;
 
-// A bare `main.rs` is no link.
+// A bare `main.rs` isn't a link.
 markdown.linkify.set({ fuzzyLink: false });
 markdown.linkify.add("www.", {
   validate: (text, at, linkify) => {
@@ -25,7 +25,9 @@ markdown.linkify.add("www.", {
   normalize: (match) => (match.url = `http://${match.url}`),
 });
 
-/** The tokens of a text. `env.references` collects its link definitions, and may have earlier ones. */
+/**
+ * The tokens of a text. `env.references` collects link definitions and may contain earlier ones.
+ */
 export const parse = (text, env) => markdown.parse(text, env);
 
 /** The language that the first line of a code block names. */
@@ -37,8 +39,8 @@ const BLOCK_ENDS = { $$: "$$", "\\[": "\\]" };
 const INLINE_ENDS = { ...BLOCK_ENDS, "\\(": "\\)" };
 
 /**
- * Lines from `$$` or `\[` to its end. Without an end, a formula goes on to the end of the text: the
- * rest of it may not have arrived.
+ * A formula in lines from `$$` or `\[` to its end. Without an end, the formula continues to the end
+ * of the text, because the rest may not have arrived.
  */
 markdown.block.ruler.before("fence", "formula", formulaBlock, {
   alt: ["paragraph", "reference", "blockquote", "list"],
@@ -62,7 +64,8 @@ function formulaBlock(state, start, end, silent) {
     isOpen = found < 0;
     // A line that begins with `\[no link]` is text.
     if (isOpen && next === start && close === "\\]" && line.includes("]")) return false;
-    // Its first line decides whether it ends a paragraph, since no later one may undo that.
+    // The first line decides if the formula ends a paragraph, because a later line can't undo
+    // that.
     if (isOpen && silent) return true;
     lines.push(isOpen ? line : line.slice(0, found));
   }
@@ -77,7 +80,7 @@ function formulaBlock(state, start, end, silent) {
   return true;
 }
 
-/** Without a letter or a digit it is something else, such as escaped brackets. */
+/** Returns false for a text without letters and digits, such as escaped brackets. */
 const isFormula = (tex) => /[\p{L}\p{N}]/u.test(tex);
 
 markdown.inline.ruler.before("escape", "formula", (state, silent) => {
@@ -102,8 +105,8 @@ markdown.inline.ruler.before("escape", "formula", (state, silent) => {
 });
 
 /**
- * The length of the formula that ends at a single dollar, or -1. Dollars are also signs of prices
- * and of variables: `$x^2$` is a formula, and `$5 and $6` and `$HOME/$USER` contain none.
+ * The length of the formula that ends at a single dollar, or -1. A dollar may also belong to a
+ * price or a variable: `$x^2$` is a formula, but `$5 and $6` and `$HOME/$USER` contain no formula.
  */
 function dollars(text, before = "") {
   if (/[\w$\\]/.test(before) || !/^[^\s$]/.test(text)) return -1;
@@ -111,17 +114,17 @@ function dollars(text, before = "") {
   const tex = text.slice(0, length);
   if (length < 0 || /[\n`]|[\s\\]$/.test(tex) || /[\w$]/.test(text[length + 1] ?? "")) return -1;
   if (/[\\^_]/.test(tex)) return length;
-  // Without a sign of TeX it has no words.
+  // A formula without TeX commands has no words.
   const words = /^\d/.test(tex) ? /\p{L}{2}/u : /\p{L}{3}/u;
   return words.test(tex) ? -1 : length;
 }
 
 // --- Footnotes ---
 
-/** The mark of a footnote. In `[^1](url)` it is the text of a link. */
+/** The mark of a footnote. In `[^1](url)`, the same characters are the text of a link. */
 const FOOTNOTE = /^\[\^(\d{1,3})\](?![([])/;
 
-// Its mark is a raised number, in the text and before the note.
+// A footnote's mark is a raised number, in the text and before the note.
 markdown.inline.ruler.before("link", "footnote", (state, silent) => {
   const { src, pos } = state;
   const mark = src[pos] === "[" && FOOTNOTE.exec(src.slice(pos, pos + 8));
@@ -132,7 +135,7 @@ markdown.inline.ruler.before("link", "footnote", (state, silent) => {
   return true;
 });
 
-// A note that is an address only would be the definition of a link.
+// A note that is only an address would otherwise be a link definition.
 const paragraph = markdown.block.ruler.getRules("").at(-1);
 markdown.block.ruler.before("reference", "footnote", (state, start, end, silent) => {
   const at = state.bMarks[start] + state.tShift[start];
@@ -143,7 +146,7 @@ markdown.block.ruler.before("reference", "footnote", (state, start, end, silent)
 
 const ELEMENT = /^<(kbd|mark|sub|sup)>/i;
 
-// An element is text until its end has arrived.
+// An element is shown as text until its end has arrived.
 markdown.inline.ruler.before("autolink", "element", (state, silent) => {
   const { src, pos, posMax } = state;
   const start = src[pos] === "<" && ELEMENT.exec(src.slice(pos, pos + 6));

@@ -1,9 +1,10 @@
 // The client of the API: the session of this tab, requests, pages of lists, and streams.
 //
-// Only the memory of this module has the access token. The refresh token is a cookie that no script
-// can read. The API sets and reads it in requests with the header `X-Refresh-Token: cookie`, which
-// other sites can't send. The header `X-Page-Key` is a random value from this origin's storage: a
-// browser sends cookies to every port of a host, and a server there can't use them without the key.
+// This module keeps the access token only in memory. The refresh token is a cookie that no script
+// can read. The API sets and reads the cookie only in requests with the header `X-Refresh-Token:
+// cookie`, which other sites can't send. The header `X-Page-Key` has a random value from this
+// origin's storage. A browser sends cookies to every port of a host, but a server on another port
+// can't use them without the key.
 
 /** The URL of the API. This file is `<base>/assets/<version>/session/api.js`. */
 export const base = new URL("../../../", import.meta.url);
@@ -11,14 +12,14 @@ export const base = new URL("../../../", import.meta.url);
 /** The time-out of a request in milliseconds, longer than that of API Gateway. */
 const PATIENCE = 45_000;
 
-/** The name of this site's session in the browser. Two stages on one host are two sites. */
+/** The name under which the browser stores this site's session. Each stage of a host is a site. */
 const HERE = `farebox.session${base.pathname}`;
 
-/** The name of the key in the browser's storage. */
+/** The name under which the browser stores the page key. */
 const KEY = `farebox.key${base.pathname}`;
 
 /**
- * A failed request. `status` is 0 if there was no reply; `errors` has the sentences of each field;
+ * A failed request. `status` is 0 if no reply arrived; `errors` has the sentences for each field;
  * `retryAfter` is in seconds.
  */
 export class ApiError extends Error {
@@ -28,7 +29,7 @@ export class ApiError extends Error {
   }
 
   /**
-   * Whether the outcome is unknown or the failure temporary, so the same request can be repeated.
+   * True if the same request can be repeated: the outcome is unknown or the failure is temporary.
    */
   get passing() {
     return (
@@ -46,7 +47,7 @@ let refreshing = null;
 const listeners = { ended: new Set() };
 const others = typeof BroadcastChannel === "function" ? new BroadcastChannel(HERE) : null;
 
-/** Whether this tab has a session. */
+/** Returns true if this tab has a session. */
 export const isSignedIn = () => access !== null;
 
 /** The id of the session's account, or null. */
@@ -58,8 +59,8 @@ export function onSessionEnded(listener) {
 }
 
 /**
- * Continues the session of the browser's cookie, and resolves with whether there is one. Throws if
- * the API can't be asked.
+ * Continues the session of the browser's cookie. Resolves with false if there is no session. Throws
+ * if the API can't be reached.
  */
 export async function resume() {
   // Without a session the request would only fail.
@@ -74,8 +75,8 @@ export async function resume() {
 }
 
 /**
- * A new access token of the browser's session, for a page that sends requests in its own way; null
- * if there is no session.
+ * A new access token for the browser's session, or null if there is no session. For a page that
+ * doesn't send its requests with this module.
  */
 export const sessionToken = async () => ((await resume()) ? access : null);
 
@@ -107,7 +108,7 @@ export async function signOut({ everywhere = false } = {}) {
   leave();
 }
 
-/** Forgets the session in all tabs, after the API ended it. */
+/** Forgets the session in all tabs after the API has ended it. */
 export function leave() {
   forget();
   others?.postMessage("ended");
@@ -130,7 +131,7 @@ function hold(token) {
   remembered.set("yes");
 }
 
-/** Whether this browser probably has a session: no script can read the cookie. */
+/** Remembers if this browser probably has a session, because no script can read the cookie. */
 const remembered = {
   get() {
     try {
@@ -149,9 +150,10 @@ const remembered = {
 };
 
 /**
- * The headers of requests whose reply may set or clear the cookies. The key is read each time, since
- * all tabs share it. It outlives a log-out: the cookie that tells this browser from strangers who
- * guess passwords is bound to it too. Without storage, there is no key.
+ * The headers of requests whose reply may set or clear the cookies. All tabs share the page key, so
+ * it is read each time. The key outlives a log-out, because the device token's cookie is also bound
+ * to it. That cookie distinguishes this browser from strangers who guess passwords. Without
+ * storage, there is no key.
  */
 export function inCookie() {
   try {
@@ -163,8 +165,8 @@ export function inCookie() {
 }
 
 /**
- * Gets a new access token, with one request for all callers of this tab. Tabs take turns, because
- * they share the cookie.
+ * Gets a new access token, with one request for all callers in this tab. Tabs refresh one after the
+ * other, because they share the cookie.
  */
 function refresh() {
   refreshing ??= alone(async () => {
@@ -175,7 +177,7 @@ function refresh() {
       open: true,
     });
     if (before && subject(data.access) !== before) {
-      // Another tab signed in to another account, and this page shows the old one.
+      // Another tab has signed in to another account, but this page shows the old one.
       location.reload();
       return new Promise(() => {});
     }
@@ -204,7 +206,7 @@ function end() {
 if (others) {
   others.onmessage = ({ data }) => {
     if (data === "ended" && access) end();
-    // A tab that is signed in finds out at its next refresh whose session it is.
+    // A signed-in tab notices a new account at its next refresh.
     if (data === "began" && !access) location.reload();
   };
 }
@@ -221,7 +223,7 @@ function subject(token) {
 // --- Requests ---
 
 /**
- * A new idempotency key. However often a request is sent with the same key, it is executed once.
+ * A new idempotency key. The API executes all requests with the same key once.
  */
 export function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
@@ -230,8 +232,8 @@ export function newKey() {
 
 /**
  * Sends a request and reads the reply: `{data, status, next, replayed}`, where `next` is the URL of
- * a list's next page. Values of `query` that are null or empty are left out; with `open`, no token
- * is sent. Throws an `ApiError`.
+ * a list's next page. Null and empty values in `query` are left out. With `open`, no token is sent.
+ * Throws an `ApiError`.
  */
 export async function request(method, path, options = {}) {
   const response = await send(method, path, {
@@ -260,7 +262,7 @@ export const patch = async (path, body, options) =>
 export const del = async (path, body, options) =>
   (await request("DELETE", path, { ...options, body })).data;
 
-/** Deletes something that may be deleted already, for example by another device. */
+/** Deletes an item. Succeeds if it is already deleted, for example by another device. */
 export async function ensureDeleted(path, body) {
   try {
     await del(path, body);
@@ -276,8 +278,8 @@ export async function page(path, query, options) {
 }
 
 /**
- * The server-sent events of a reply, each `{event, data, replayed}` with data from JSON. Throws an
- * `ApiError`; its code is `interrupted` if the connection is lost during the reply.
+ * The server-sent events in a reply, each `{event, data, replayed}` with parsed JSON as its data.
+ * Throws an `ApiError`, whose code is `interrupted` if the connection is lost during the reply.
  */
 export async function* stream(path, body, { key, signal } = {}) {
   const response = await send("POST", path, { body, key, signal });
@@ -290,7 +292,7 @@ export async function* stream(path, body, { key, signal } = {}) {
         throw error.name === "AbortError" ? error : interrupted();
       });
       if (done) return;
-      // A line break that is cut in half is replaced with its second half.
+      // A line break that is split between two chunks is replaced when its second half arrives.
       text = (text + value).replaceAll("\r\n", "\n");
       for (let end; (end = text.indexOf("\n\n")) >= 0; text = text.slice(end + 2)) {
         const event = parseEvent(text.slice(0, end));
@@ -325,8 +327,8 @@ export function problemOf(data, status = data.status) {
 }
 
 /**
- * Sends a request, again with a new access token if the reply is 401. Resolves with the response
- * before its body is read, and throws an `ApiError` for a failing status.
+ * Sends a request. If the reply is 401, sends it again with a new access token. Resolves with the
+ * response before its body is read. Throws an `ApiError` if the status is a failure.
  */
 export async function send(
   method,
@@ -380,7 +382,7 @@ function asApiError(error) {
   return new ApiError({ code: "network", detail });
 }
 
-/** The connection was lost before the end of a reply. */
+/** The error for a connection that was lost during a reply. */
 export function interrupted() {
   return new ApiError({
     code: "interrupted",
@@ -388,7 +390,7 @@ export function interrupted() {
   });
 }
 
-/** The failure of a response. */
+/** The error for a failed response. */
 async function problem(response) {
   const text = await response.text().catch(() => "");
   const seconds = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
@@ -398,7 +400,7 @@ async function problem(response) {
     if (document?.detail)
       return problemOf({ retry_after: retryAfter, ...document }, response.status);
   } catch {
-    // It is not from the API but, for example, a proxy's page in HTML.
+    // The reply isn't from the API. It may be a proxy's HTML page.
   }
   return new ApiError({
     status: response.status,
@@ -431,8 +433,8 @@ function json(text) {
 }
 
 /**
- * The URL of the next page of a list, or null. Only the link's query is used: a proxy may serve the
- * API under another origin.
+ * The URL of a list's next page, or null. Only the link's query is used, because a proxy may serve
+ * the API under another origin.
  */
 export function nextPage(response) {
   const link = /<([^>]*)>\s*;[^,]*rel="?next"?/.exec(response.headers.get("Link") ?? "")?.[1];

@@ -1,4 +1,4 @@
-// Replies as files, and files that the browser saves.
+// Reads replies as files, and lets the browser save files.
 
 import { interrupted, nextPage, send } from "./api.js";
 
@@ -12,7 +12,7 @@ export async function file(path, { query, accept, signal } = {}) {
   return { blob, name, next: nextPage(response) };
 }
 
-/** Has the browser save a blob as a file. */
+/** Lets the browser save a blob as a file. */
 export function save(blob, name) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);

@@ -1,4 +1,4 @@
-// What the tabs of an account tell one another, so that all of them show the same.
+// Messages between the tabs of an account, so that all tabs show the same state.
 
 import { accountId, base } from "./api.js";
 
@@ -14,7 +14,7 @@ export function tellTabs(change, about) {
   channel?.postMessage({ account: accountId(), change, about });
 }
 
-/** Calls `act` with what another tab of this account tells about this change. */
+/** Calls `act` with another tab's message about this kind of change. */
 export function onTold(change, act) {
   listeners.set(change, [...(listeners.get(change) ?? []), act]);
 }

@@ -1,5 +1,5 @@
-// The signed-in user, as the API reported last: the balance, the price of an answer, the way to more
-// tokens, and the profile.
+// The signed-in user, as last reported by the API: the balance, the price of an answer, the way to
+// get more tokens, and the profile.
 
 import { fill, h } from "../ui/dom.js";
 import { formatNumber, formatTokens, plural } from "../ui/format.js";
@@ -9,18 +9,18 @@ import { onTold, tellTabs } from "./tabs.js";
 
 // --- The balance ---
 
-/** A balance for fewer answers than this is low. */
+/** A balance is low if it pays for fewer answers than this. */
 const FEW = 5;
 
-/** How long after a reply with held tokens the balance is read again, in milliseconds. */
+/** The time after which the balance is read again if tokens are held, in milliseconds. */
 const HELD_PACE = 15_000;
 
 let tokens = null;
-/** Tokens that are held for messages without an answer, beside the balance. */
+/** The tokens held for messages without an answer. They aren't part of the balance. */
 let held = 0;
 let rereading;
 let price = null;
-/** The operator's words on how to get more tokens, `{text, url}`. */
+/** The operator's text and link about getting more tokens: `{text, url}`. */
 let topUp = null;
 /** The number of the last request for the balance, and of the newest reply that was used. */
 let asked = 0;
@@ -36,13 +36,13 @@ export function watchBalance(show) {
 /** The price of an answer in tokens, or null if it is unknown. */
 export const answerPrice = () => price;
 
-/** What another answer costs, as a sentence; "" if it is unknown. */
+/** A sentence with the price of another answer, or "" if the price is unknown. */
 export const costOfAnother = () => (price ? `The new answer costs ${formatTokens(price)}.` : "");
 
-/** How many answers the balance is enough for, or null if that is unknown. */
+/** The number of answers that the balance pays for, or null if unknown. */
 const answersLeft = () => (tokens === null || !price ? null : Math.floor(tokens / price));
 
-/** Uses the balance, the price and the way to more tokens in a reply, also in the other tabs. */
+/** Shows the balance, price and top-up in a reply, in all tabs. */
 export function learn(reply) {
   const { tokens_left: left, tokens_deducted: cost, chat_price: now = cost, top_up: more } = reply;
   const learned = { left, holds: reply.tokens_held, cost: now, more };
@@ -55,7 +55,7 @@ function use({ left, holds, cost, more }) {
     tokens = left;
     known = asked;
     if (Number.isInteger(holds)) held = holds;
-    // They are spent or return without a reply to this page, and an answer doesn't mention them.
+    // Read the balance again later: this page gets no reply when held tokens are spent or returned.
     clearTimeout(rereading);
     if (held > 0) rereading = setTimeout(readBalance, Number.isInteger(holds) ? HELD_PACE : 0);
   }
@@ -66,7 +66,7 @@ function use({ left, holds, cost, more }) {
 
 onTold("balance", use);
 
-/** Uses the price in the sentence of a refusal, and the balance with what is held. */
+/** Shows the price, the balance and the held tokens in a refusal's sentence. */
 export function learnPrice(sentence) {
   const named = (pattern) => {
     const digits = pattern.exec(sentence)?.[1];
@@ -80,7 +80,7 @@ export function learnPrice(sentence) {
 }
 
 /**
- * Uses the balance in a reply that is awaited, unless a newer one arrives first. Returns the reply.
+ * Shows the balance in an awaited reply unless a newer reply arrives first. Returns the reply.
  */
 async function learnLater(awaited) {
   const turn = ++asked;
@@ -92,7 +92,7 @@ async function learnLater(awaited) {
   return reply;
 }
 
-/** Reads the balance. After a failure the old one stays: the next request reports what is wrong. */
+/** Reads the balance. Ignores a failure, because the next request will report it. */
 export function readBalance() {
   learnLater(get("api/tokens/")).catch(() => {});
 }
@@ -106,7 +106,7 @@ export function forgetBalance() {
   known = asked;
 }
 
-/** The balance in the frame of the page, which links to the statement. */
+/** The link to the statement in the page's frame. Its text is the balance. */
 export function balanceLink() {
   const number = h("strong", { class: "balance-number" });
   const rest = h("span", { class: "balance-rest" });
@@ -137,7 +137,7 @@ export function balanceLink() {
   return element;
 }
 
-/** What is said of a low balance, with the way to more tokens; or null. */
+/** The warning about a low balance, with the way to get more tokens; or null. */
 export function lowBalance() {
   const left = answersLeft();
   if (left === null || left >= FEW) return null;
@@ -154,7 +154,7 @@ const lessThanAnAnswer = () =>
 const heldToo = () =>
   held > 0 ? `, and ${formatNumber(held)} are held for an unfinished message` : "";
 
-/** A line about held tokens, which is empty while there are none. */
+/** A line about held tokens. It is empty if no tokens are held. */
 export function heldLine(signal) {
   const line = h("p", { class: "hint" });
   const show = () => {
@@ -167,8 +167,8 @@ export function heldLine(signal) {
 }
 
 /**
- * What is said to a user who has too few tokens for an answer. The balance that is known may be
- * older than the refusal.
+ * The note for a user who has too few tokens for an answer. The known balance may be older than the
+ * refusal.
  */
 export function tooFew() {
   const cost = price && `An answer costs ${formatTokens(price)}.`;
@@ -176,7 +176,7 @@ export function tooFew() {
   return [h("p", {}, h("strong", {}, "You don't have enough tokens. "), sentence), moreTokens()];
 }
 
-/** How to get more tokens: the operator's words and link. */
+/** The way to get more tokens: the operator's text and link. */
 function moreTokens() {
   const { text, url } = topUp ?? {};
   if (!url) return h("p", {}, text || "An administrator can give you more tokens.");
@@ -198,7 +198,7 @@ export function watchProfile(show) {
   show();
 }
 
-/** Uses the profile and the balance in a reply that is awaited. */
+/** Shows the profile and balance in an awaited reply. */
 export async function learnProfile(awaited) {
   changeProfile(await learnLater(awaited));
 }

@@ -1,10 +1,12 @@
-// Buttons, links that look like them, and the button that copies a text.
+// Buttons, links that look like buttons, and the copy button.
 
 import { announce } from "./announce.js";
 import { h } from "./dom.js";
 import { icon } from "./icons.js";
 
-/** A button. With an `icon` and no text it needs a `label`, which is its tooltip too. */
+/**
+ * A button. A button with an `icon` but without text needs a `label`, which is also its tooltip.
+ */
 export function button(text, props = {}) {
   const { kind = "secondary", icon: name, label, small, ...rest } = props;
   const classes = [
@@ -29,7 +31,7 @@ export function linkButton(text, href, props = {}) {
   return h("a", { href, class: classes, ...rest }, name && icon(name), h("span", {}, text));
 }
 
-/** Runs `work` while the button shows that it is busy. Presses in the meantime do nothing. */
+/** Runs `work` and shows the button as busy. Presses in the meantime do nothing. */
 export async function busy(element, work) {
   if (element.getAttribute("aria-busy") === "true") return undefined;
   element.setAttribute("aria-busy", "true");
@@ -43,8 +45,8 @@ export async function busy(element, work) {
 }
 
 /**
- * A button that copies `text`, which is a string or a function, and says so. If the browser doesn't
- * copy, the text is selected for the keys that do.
+ * A button that copies `text`, a string or a function, and confirms that. If the browser refuses,
+ * the text is selected, so that the user can copy it by keyboard.
  */
 export function copyButton(text, { label = "Copy", small = true, ...props } = {}) {
   const words = h("span", {}, label);
@@ -64,16 +66,16 @@ async function copy(text, beside) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // There is no clipboard without HTTPS, and some browsers ask for a permission.
+    // Browsers have no clipboard API without HTTPS, and some require a permission.
     return copySelected(text, beside);
   }
 }
 
-/** Copies a text by selecting it. It stays selected, until the focus moves, if that fails. */
+/** Copies a text by selecting it. After a failure the text stays selected until the focus moves. */
 function copySelected(text, beside) {
   const box = h("textarea", { class: "sr-only", readOnly: true, "aria-label": "Text to copy" });
   box.value = text;
-  // In a dialog, everything outside of it is inert.
+  // Everything outside of an open dialog is inert.
   beside.after(box);
   box.select();
   box.addEventListener("blur", () => box.remove());
@@ -82,7 +84,7 @@ function copySelected(text, beside) {
   return copied;
 }
 
-/** Disables a button for some seconds, and shows how many are left. */
+/** Disables a button for some seconds and shows the remaining seconds. */
 export function countDown(element, text, seconds) {
   const words = element.querySelector("span");
   const ends = Date.now() + seconds * 1000;

@@ -1,4 +1,4 @@
-// Dialogs: any content over the page, and the question before something is done.
+// Dialogs: content over the page, and confirmations.
 
 import { busy, button } from "./button.js";
 import { fill, h, newId } from "./dom.js";
@@ -6,13 +6,13 @@ import { explain } from "./format.js";
 import { raiseMessages } from "./message.js";
 import { note } from "./note.js";
 
-/** What gets the focus when a dialog opens, if nothing asks for it. */
+/** The elements of which the first gets the focus when a dialog opens, if none asks for it. */
 const FIRST = ".dialog-body :is(input, textarea, select, button, a)";
 
 /**
- * Opens a dialog. `content` is its nodes, or a function that gets `close` and returns them. Escape
- * and the cross close it, and the focus returns to where it was. Resolves with the argument of
- * `close`.
+ * Opens a dialog. `content` is its nodes, or a function that gets `close` and returns the nodes.
+ * Escape and the cross close the dialog, and the focus returns to its previous element. Resolves
+ * with the argument of `close`.
  */
 export function dialog(title, content, { wide = false, kind = "" } = {}) {
   return new Promise((resolve) => {
@@ -35,7 +35,7 @@ export function dialog(title, content, { wide = false, kind = "" } = {}) {
       raiseMessages();
       resolve(result);
     });
-    // A press beside the dialog closes it only if no typed text would be lost.
+    // A press outside of the dialog closes it unless typed text would be lost.
     element.addEventListener("mousedown", (event) => {
       const isTyped = element.matches(":has(:is(input, textarea):not(:placeholder-shown))");
       if (event.target === element && !isTyped) close();
@@ -48,8 +48,8 @@ export function dialog(title, content, { wide = false, kind = "" } = {}) {
 }
 
 /**
- * Asks before something is done. Runs `run` before the dialog closes, and shows its failure there.
- * Resolves with true if it was confirmed and succeeded.
+ * Asks for confirmation of an action. Runs `run` before the dialog closes and shows a failure in
+ * the dialog. Resolves with true if the action was confirmed and succeeded.
  */
 export function confirm(title, text, { action = "OK", danger = false, run } = {}) {
   return dialog(title, (close) => {

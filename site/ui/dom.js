@@ -1,10 +1,10 @@
-// Elements, made by name. No function here takes HTML: text stays text.
+// Functions that make elements by name. No function here takes HTML, so text stays text.
 
 /**
- * Makes an element. In `props`, `class` is the class, `on<event>` a listener, `dataset` and
- * `style` are objects, and `aria-*`, `role`, `for` and the like are attributes; everything else is
- * a property if the element has it. A prop or child that is false, null or undefined is left out;
- * arrays of children are flattened.
+ * Makes an element. In `props`, `class` is the class, `on<event>` is a listener, `dataset` and
+ * `style` are objects, and `aria-*`, `role`, `for` and the like are attributes. Any other prop is a
+ * property if the element has such a property. Props and children that are false, null or undefined
+ * are left out. Arrays of children are flattened.
  */
 export function h(tag, props, ...children) {
   const element = document.createElement(tag);
@@ -25,7 +25,7 @@ function nodes(children) {
   return children.flat(Infinity).filter((child) => !NOTHING.includes(child));
 }
 
-/** These properties can't be set, or not to the attribute's text. */
+/** Props that are set as attributes, because the properties can't be set to the same text. */
 const ATTRIBUTES = ["list", "form", "spellcheck"];
 
 function set(element, name, value) {
@@ -42,13 +42,13 @@ let ids = 0;
 /** An id that no other element has. */
 export const newId = (prefix = "id") => `${prefix}-${(ids += 1)}`;
 
-/** Moves the focus to an element that can't have it by itself, such as a heading or a new row. */
+/** Moves the focus to an element that isn't focusable, such as a heading or a new row. */
 export function focusOn(element) {
   element.tabIndex = -1;
   element.focus({ preventScroll: false });
 }
 
-/** Scrolls a strip of links sideways, and nothing else, so that the current one is in view. */
+/** Scrolls a strip of links sideways so that the current link is in view. The page doesn't move. */
 export function showCurrent(strip) {
   const link = strip.querySelector("[aria-current]");
   if (!link) return;
@@ -56,10 +56,10 @@ export function showCurrent(strip) {
   strip.scrollLeft += own.left + own.width / 2 - (around.left + around.width / 2);
 }
 
-/** How far below the part that is shown the end of a list counts as in view. */
+/** The distance below the visible part within which the end of a list counts as in view. */
 const NEAR = "300px";
 
-/** Calls `act` each time when `element` comes into view. `again()` of the result looks again. */
+/** Calls `act` whenever `element` comes into view. The result's `again()` checks again. */
 export function whenSeen(element, act) {
   const options = { rootMargin: NEAR, scrollMargin: NEAR };
   const observer = new IntersectionObserver((entries) => {

@@ -1,4 +1,4 @@
-// Forms: labelled fields, and the failures of a request beside the fields that they are about.
+// Forms: labelled fields, with the errors of a request beside the fields that caused them.
 
 import { busy } from "./button.js";
 import { fill, h, newId } from "./dom.js";
@@ -7,9 +7,9 @@ import { icon } from "./icons.js";
 import { note } from "./note.js";
 
 /**
- * A labelled input. `type` is an input's type, `textarea`, or `select` with `options` of
- * `[value, text]`; other props go to the input. The element has the properties `input` and
- * `fail(sentence)`, which shows a failure or, with "", removes it.
+ * A labelled input. `type` is an input's type, `textarea`, or `select` with `options`, each
+ * `[value, text]`. Other props are the input's. The element has the properties `input` and
+ * `fail(sentence)`, which shows an error; `fail("")` removes the error.
  */
 export function field(label, name, props = {}) {
   const { type = "text", hint, options, optional = false, ...rest } = props;
@@ -44,7 +44,7 @@ export function field(label, name, props = {}) {
   return element;
 }
 
-/** The input of a password, with a button that shows what is typed. */
+/** A password input with a button that shows the password. */
 function password(input) {
   const props = { class: "password-show", "aria-pressed": "false", "aria-label": "Show password" };
   const show = h("button", { type: "button", ...props }, "Show");
@@ -59,9 +59,9 @@ function password(input) {
 
 /**
  * A form of fields and other nodes. `onsubmit(values)` may throw an `ApiError`: its `errors` are
- * shown beside their fields, and everything else above the button. `names` maps the name of an
- * error to the field that shows it, `codes` a failure's code to the field that it is about. What
- * was typed stays.
+ * shown beside their fields, and other failures above the button. `names` maps an error's name to
+ * the name of the field that shows it, and `codes` maps a failure's code to such a name. The form
+ * keeps the typed values.
  */
 export function form(nodes, props) {
   const { submit, kind = "primary", onsubmit, names = {}, codes = {}, ...others } = props;
@@ -71,7 +71,7 @@ export function form(nodes, props) {
   const failure = h("div", { class: "form-failure" });
   const go = h("button", { type: "submit", class: `button button-${kind}` }, h("span", {}, submit));
 
-  /** Shows the errors of fields, and the sentence if no field shows an error. */
+  /** Shows the errors beside the fields, or the sentence if no field shows an error. */
   const show = (errors, sentence) => {
     for (const field of fields) field.fail("");
     let rest = sentence;

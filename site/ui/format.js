@@ -1,4 +1,4 @@
-// Numbers, times, devices and failures in the form in which people read them.
+// Formats numbers, times, devices and failures for people.
 
 import { h } from "./dom.js";
 
@@ -31,7 +31,10 @@ export const formatMonth = (time) => months.format(new Date(time));
 /** `07:17:39` */
 export const formatClock = (time) => clock.format(new Date(time));
 
-/** A word of the API for which a page has no text, as of a later release: `gift_card` is `Gift card`. */
+/**
+ * The text of an API word that this page doesn't know, for example from a later release:
+ * `gift_card` becomes `Gift card`.
+ */
 export function formatWord(word) {
   const text = word.replaceAll("_", " ");
   return text.charAt(0).toUpperCase() + text.slice(1);
@@ -55,12 +58,12 @@ function formatIn(seconds) {
   return relative.format(Math.ceil(seconds / 3600), "hour");
 }
 
-/** A time as an element, written by one of the functions above. Its tooltip is the full time. */
+/** A `time` element with a text from one of the functions above. Its tooltip is the full time. */
 export function time(value, form = formatTime) {
   return h("time", { dateTime: value, title: formatTime(value) }, form(value));
 }
 
-/** The browser and the system of a `User-Agent`. */
+/** The browser and the system in a `User-Agent` header. */
 export function device(agent) {
   if (!agent) return "Unknown device";
   const browser = [

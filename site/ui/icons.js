@@ -44,7 +44,7 @@ const PATHS = {
     "M9 12a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7Zm-6.5 7.5c.6-3.2 3-5 6.5-5s5.9 1.8 6.5 5M15.5 5.3a3.5 3.5 0 0 1 0 6.4m2 3.3c2.2.5 3.6 2.1 4 4.5",
 };
 
-/** An icon. Screen readers skip it and say the text beside it, or the label of its button. */
+/** An icon. Screen readers skip it and read the text beside it or the button's label. */
 export function icon(name) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   for (const [attribute, value] of Object.entries({

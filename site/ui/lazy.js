@@ -1,11 +1,11 @@
 // Modules that are loaded when they are first needed.
 
-/** How long a module that could not be loaded is not requested again, in milliseconds. */
+/** The time after a failure in which a module isn't requested again, in milliseconds. */
 const PAUSE = 5000;
 
 /**
- * A module that `load` imports. `module` is null until it is there, and `read()` requests it and
- * resolves with it, or with null if it can't be loaded.
+ * A module that `load` imports. `module` is null until the module is loaded. `read()` requests it
+ * and resolves with the module, or with null if it can't be loaded.
  */
 export function lazy(load) {
   let reading = null;

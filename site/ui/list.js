@@ -6,18 +6,18 @@ import { fill, focusOn, h, whenSeen } from "./dom.js";
 import { explain } from "./format.js";
 import { note, skeleton } from "./note.js";
 
-/** How many pages are read at a time: pages of a search may be empty before its end. */
+/** The maximum number of pages that are read at a time. A page of a search may be empty. */
 const MOST_PAGES = 10;
 
 /**
  * A list that grows page by page.
  *
- * `load(next)` resolves with `{items, next}`; `next` is null for the first page, and after the last
- * one. `row(item)` makes a node, and `empty` is shown if there are no items. `list` is the element
- * that holds the rows, and `around(list)` may wrap it. If a page can't be loaded, the list stays as
- * it is. With `atLeast`, at least that many rows are read at once. The element's `ready` resolves
- * after that, and `grown` gets the number of rows each time when it changes. An `endless` list goes
- * on by itself when its end comes into view.
+ * `load(next)` resolves with `{items, next}`, where `next` is null for the first page and after the
+ * last page. `row(item)` makes a node, and `empty` is shown if there are no items. `list` is the
+ * element with the rows, and `around(list)` may wrap it. If a page can't be loaded, the list
+ * doesn't change. With `atLeast`, the first load reads at least this many rows. The element's
+ * `ready` resolves after the first load, and `grown` gets the number of rows whenever it changes.
+ * An `endless` list loads the next page when its end comes into view.
  */
 export function paged({
   load,
@@ -51,7 +51,7 @@ export function paged({
         const rows = page.items.map(row);
         list.append(...rows);
         shown += rows.length;
-        // The reader goes on at the first new row.
+        // The user continues at the first new row.
         if (pressed && before > 0 && rows[0]) focusOn(rows[0]);
         if (!next) break;
       }
@@ -60,7 +60,7 @@ export function paged({
       const soFar = shown === 0 && next && h("p", { class: "muted" }, "Nothing found so far.");
       fill(foot, shown === 0 && !next && empty, soFar, next && go);
       if (pressed && before > 0) announce(`${shown - before} more`);
-      // A search that has found nothing goes on only if it is asked to.
+      // A search without new results continues only if the user asks for more.
       if (next && shown > before) end?.again();
     } catch (error) {
       if (error?.name === "AbortError") return;
@@ -77,8 +77,8 @@ export function paged({
 }
 
 /**
- * A table that scrolls within its box if it is too wide: `{element, body}`, where `body` holds the
- * rows. Each of `columns` is a text or `{text, class}`.
+ * A table that scrolls within its box if it is too wide: `{element, body}`, where `body` contains
+ * the rows. Each of `columns` is a text or `{text, class}`.
  */
 export function table(caption, columns) {
   const heads = columns.map((column) =>
@@ -101,10 +101,10 @@ export function table(caption, columns) {
 
 /**
  * A table whose rows become blocks on narrow screens: `{element, body, row}`, where
- * `row(cells, props)` makes a row from one content per column. Each of `columns` is
- * `{text, class?, head?}`; `head` marks the cell that names its row.
+ * `row(cells, props)` makes a row from one cell content per column. Each of `columns` is
+ * `{text, class?, head?}`; `head` marks the column that names the row.
  *
- * The roles are explicit because browsers drop them from tables with another `display`.
+ * The roles are explicit because browsers drop a table's implicit roles if its `display` changes.
  */
 export function stackedTable(caption, columns) {
   const { element, body } = table(caption, columns);

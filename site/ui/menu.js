@@ -4,9 +4,9 @@ import { fill, h, newId } from "./dom.js";
 import { icon } from "./icons.js";
 
 /**
- * A button that opens `choices`, each `{text, icon, run, href, danger, checked}`. Escape, a press
- * elsewhere and each choice close the list; arrow keys move in it. The button shows `face` if it is
- * given, otherwise an icon.
+ * A button that opens a list of `choices`, each `{text, icon, run, href, danger, checked}`. Escape,
+ * a press elsewhere and a choice close the list, and arrow keys move in it. The button shows `face`
+ * or, without `face`, an icon.
  */
 export function menuButton(label, choices, { icon: name = "more", face = null, ...props } = {}) {
   const list = h("div", { class: "menu", popover: "auto", id: newId("menu") });
@@ -26,7 +26,8 @@ export function menuButton(label, choices, { icon: name = "more", face = null, .
   let wasOpen = false;
   opener.addEventListener("pointerdown", () => (wasOpen = list.matches(":popover-open")));
   opener.addEventListener("click", ({ detail: presses }) => {
-    // A press on the button while the list is open has closed it already, as a press outside of it.
+    // A press on the button while the list is open has already closed the list, because it is a
+    // press outside of the list.
     const hasClosedIt = presses > 0 && wasOpen;
     if (list.matches(":popover-open") || hasClosedIt) return;
     const chosen = typeof choices === "function" ? choices() : choices;

@@ -1,4 +1,4 @@
-// Messages over the page, which disappear by themselves.
+// Messages over the page that disappear after some seconds.
 
 import { button } from "./button.js";
 import { h } from "./dom.js";
@@ -9,8 +9,8 @@ const messages = h("div", { class: "toasts", role: "region", "aria-label": "Noti
 document.body.append(messages);
 
 /**
- * Shows a message for some seconds. Its `kind` is `good`, `info` or `bad`, which stays longer;
- * `action` is `{text, run}`.
+ * Shows a message for some seconds. `kind` is `good`, `info` or `bad`; a `bad` message stays
+ * longer. `action` is `{text, run}`.
  */
 export function toast(text, { kind = "good", action } = {}) {
   const element = h(
@@ -44,7 +44,7 @@ export async function attempt(work) {
   }
 }
 
-/** Moves the messages into the dialog that is open: everything behind a dialog is inert. */
+/** Moves the messages into the open dialog, because everything behind a dialog is inert. */
 export function raiseMessages() {
   const top = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
   if (messages.parentElement !== top) top.append(messages);

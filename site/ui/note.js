@@ -1,10 +1,9 @@
-// What fills a place where there is nothing else to show: a note, what is loading or awaited, an empty
-// list.
+// Notes and placeholders: for loading content, for an awaited answer, and for empty lists.
 
 import { h } from "./dom.js";
 import { icon } from "./icons.js";
 
-/** A box that says something in place. Its `kind` is `info`, `good`, `warn` or `bad`. */
+/** A note in a box. `kind` is `info`, `good`, `warn` or `bad`. */
 export function note(kind, ...children) {
   const name = { info: "info", good: "check", warn: "alert", bad: "alert" }[kind];
   return h(
@@ -15,7 +14,7 @@ export function note(kind, ...children) {
   );
 }
 
-/** Grey lines in place of what is loading. */
+/** Grey lines in place of loading content. */
 export function skeleton(lines = 3) {
   const widths = ["60%", "90%", "75%", "85%", "50%"];
   const line = (_, index) =>
@@ -28,7 +27,7 @@ export function skeleton(lines = 3) {
   );
 }
 
-/** What an empty list shows. */
+/** The note in an empty list. */
 export function emptyState(name, title, ...children) {
   return h(
     "div",
@@ -39,7 +38,7 @@ export function emptyState(name, title, ...children) {
   );
 }
 
-/** Three moving dots and what they mean; `quiet` leaves the text to screen readers. */
+/** Three moving dots with a text. If `quiet`, only screen readers get the text. */
 export function thinking(text, quiet = false) {
   const dots = h("span", { class: "dots", "aria-hidden": "true" }, h("i"), h("i"), h("i"));
   return h("p", { class: "thinking" }, dots, h("span", { class: quiet ? "sr-only" : "" }, text));

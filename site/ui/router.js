@@ -1,4 +1,4 @@
-// The router: which view the address of a page shows, in the part after its `#`.
+// The router. It shows the view that the part of the address after the `#` names.
 
 import { announce } from "./announce.js";
 import { button, linkButton } from "./button.js";
@@ -6,10 +6,10 @@ import { fill, h } from "./dom.js";
 import { explain } from "./format.js";
 import { note, skeleton } from "./note.js";
 
-/** How long a view may take before a placeholder replaces the one before it, in milliseconds. */
+/** The time after which a placeholder replaces the previous view, in milliseconds. */
 const PLACEHOLDER_AFTER = 120;
 
-/** Goes to another view of this page: `#/path?query`. */
+/** Opens another view of this page: `#/path?query`. */
 export function go(hash, { replace = false } = {}) {
   if (!replace) location.hash = hash;
   else if (location.hash === hash) dispatchEvent(new HashChangeEvent("hashchange"));
@@ -20,11 +20,11 @@ export function go(hash, { replace = false } = {}) {
  * Shows the view of the address in `outlet`, now and whenever the address changes.
  *
  * `routes` are `[pattern, view]`, where a pattern is like `users/:id`. A view is a function of
- * `{path, params, query, signal}` that returns or resolves with `{title, content, focus?, shown?}`,
- * or with `{instead}`, the hash of another view; `signal` is aborted when the user leaves the view.
- * `start` is the text of links to the first view. `before(place)` may return a hash to go to
- * instead, and `after(place, view)` runs when the view is shown. After a change of the address the
- * focus moves to `focus`, or to the first heading.
+ * `{path, params, query, signal}`. It returns or resolves with `{title, content, focus?, shown?}`,
+ * or with `{instead}`, the hash of another view. `signal` is aborted when the user leaves the view.
+ * `start` is the text of links to the first view. `before(place)` may return the hash of another
+ * view, and `after(place, view)` runs when the view is shown. After a change of the address, the
+ * focus moves to `focus` or to the first heading.
  */
 export function router({
   outlet,
@@ -66,7 +66,7 @@ export function router({
       return;
     }
     document.title = `${view.title} · ${name}`;
-    // A view that is in the outlet already has changed itself.
+    // A view that is already in the outlet has updated itself.
     if (!(view.content instanceof Node && outlet.contains(view.content))) {
       fill(outlet, view.content);
       outlet.scrollTop = 0;
@@ -76,7 +76,7 @@ export function router({
     after(place, view);
     const target = view.focus ?? (isFirst ? null : outlet.querySelector("h1"));
     if (target) {
-      // A view with `shown` has scrolled to its place.
+      // A view with `shown` has already scrolled.
       const options = { preventScroll: Boolean(view.shown) };
       if (target.tabIndex < 0) target.tabIndex = -1;
       target.focus(options);
@@ -118,7 +118,7 @@ function decode(text) {
   }
 }
 
-/** The view of an address that nothing has. */
+/** The view for an unknown address. */
 function unknownPlace(start) {
   const title = "Page not found";
   const content = h(

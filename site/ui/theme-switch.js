@@ -1,4 +1,4 @@
-// The choice between the system's colours, light and dark ones. theme.js applies it on the next page.
+// The choice of colours: system, light or dark. theme.js applies the choice when a page is loaded.
 
 import { fill } from "./dom.js";
 import { icon } from "./icons.js";
@@ -12,7 +12,7 @@ const THEMES = [
 
 const KEY = "farebox.theme";
 
-/** The button with its menu. Until it is used, the system's choice applies. */
+/** The button with its menu. Without a choice, the system's colours apply. */
 export function themeSwitch() {
   const chosen = () => document.documentElement.style.colorScheme || "system";
   const choices = () =>
@@ -30,7 +30,7 @@ export function themeSwitch() {
       if (theme === "system") localStorage.removeItem(KEY);
       else localStorage.setItem(KEY, theme);
     } catch {
-      // Without storage the choice applies to this page only.
+      // Without storage the choice applies only to this page.
     }
     show();
   };

@@ -1,10 +1,10 @@
-// Applies the chosen colours before the page is drawn, so it is not a module. theme-switch.js has
-// the button that chooses them, and style.css has both colours of everything.
+// Applies the chosen colours before the page is drawn. A module would run too late, so this is a
+// classic script. theme-switch.js has the button, and style.css has the colours of both schemes.
 try {
   const theme = localStorage.getItem("farebox.theme");
   if (theme === "light" || theme === "dark") {
     document.documentElement.style.colorScheme = theme;
   }
 } catch {
-  // Without storage the system's choice applies.
+  // Without storage the system's colours apply.
 }

@@ -1,4 +1,5 @@
-//! What Amazon Bedrock demands of a request for Converse, and where the answer is in its replies.
+//! Requests and replies of Amazon Bedrock's Converse: what a request must contain, and which part
+//! of a reply is the answer.
 
 use axum::body::Bytes;
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use crate::ai::response_formats::{converse, formatted};
 use crate::endpoints::openai::completions::{Program, data, offering, said, words};
 use crate::endpoints::openai::responses::{input, text, tool};
 
-/// A provider that answers with a text, and a program that asks it.
+/// A provider that answers with text, and a program that asks it.
 async fn asked_by_converse() -> (Provider, Program) {
     let provider = Provider::start().await;
     let api = bedrock(&provider, "").await;
@@ -26,7 +27,7 @@ fn result(id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_conversation_begins_with_the_user_and_without_results_of_calls_before() {
+async fn prompts_start_with_the_user_and_drop_orphaned_results() {
     let (provider, program) = asked_by_converse().await;
     let mut body = offering("hi");
     body["messages"] = json!([
@@ -50,7 +51,7 @@ async fn a_conversation_begins_with_the_user_and_without_results_of_calls_before
 }
 
 #[tokio::test]
-async fn calls_have_ids_of_their_own_there_whatever_ids_they_had() {
+async fn bedrock_gets_valid_unique_call_ids() {
     let (provider, program) = asked_by_converse().await;
     let [long, other] = ["1", "2"].map(|last| format!("{}{last}", "x".repeat(70)));
     let ids = ["", "a.1", "a_1", long.as_str(), other.as_str()];
@@ -61,7 +62,7 @@ async fn calls_have_ids_of_their_own_there_whatever_ids_they_had() {
         json!({ "role": "assistant", "tool_calls": calls }),
     ];
     messages.extend(results.into_iter().rev());
-    // Another call may have the id of an earlier one.
+    // A later call may have the id of an earlier call.
     messages.extend([json!({ "role": "assistant", "tool_calls": [call("a.1")] }), result("a.1")]);
     body["messages"] = json!(messages);
     program.send(&[], body).await.is(200);
@@ -80,7 +81,7 @@ async fn calls_have_ids_of_their_own_there_whatever_ids_they_had() {
 }
 
 #[tokio::test]
-async fn the_parameters_of_a_function_are_always_said_to_be_an_object() {
+async fn function_parameters_always_have_the_type_object() {
     let (provider, program) = asked_by_converse().await;
     let of_object = json!({ "type": "object", "required": [] });
     for (parameters, sent) in [
@@ -97,13 +98,13 @@ async fn the_parameters_of_a_function_are_always_said_to_be_an_object() {
     }
 }
 
-/// A format whose answer has this schema.
+/// A response format with this schema.
 fn of_schema(schema: Value) -> Value {
     json!({ "type": "json_schema", "json_schema": { "name": "days", "schema": schema } })
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_object_is_a_field_of_what_a_function_takes() {
+async fn answers_that_are_not_objects_are_wrapped_in_a_function() {
     let (provider, program) = asked_by_converse().await;
     let unsupported = "This model doesn't support the outputConfig field.";
     let unsupported = json!({ "__type": "ValidationException", "message": unsupported });
@@ -124,7 +125,7 @@ async fn an_answer_that_is_no_object_is_a_field_of_what_a_function_takes() {
     body["text"] = json!({ "format": { "type": "json_schema", "name": "days", "schema": schema } });
     assert_eq!(text(&program.responds(&[], body).await.is(200)), r#"["Monday"]"#);
 
-    // A schema without a type is that of an object, unless it says otherwise.
+    // A schema without a type means an object unless other keywords say otherwise.
     for (schema, is_object) in [
         (json!({ "properties": {} }), true),
         (json!({ "$ref": "#/$defs/day", "$defs": {} }), true),
@@ -151,10 +152,10 @@ async fn a_prompt_that_is_too_long_is_sent_once() {
 }
 
 #[tokio::test]
-async fn an_object_is_never_charged_and_lost() {
+async fn charged_objects_are_never_lost() {
     let (provider, program) = asked_by_converse().await;
     let any_object = formatted(json!({ "type": "json_object" }));
-    // The model answers in words, and doesn't call the function that takes the answer.
+    // The model answers with text instead of a call of the function that takes the answer.
     assert_eq!(said(&program.send(&[], any_object.clone()).await.is(200)), "Hello.");
 
     let mut streamed = any_object;

@@ -12,7 +12,7 @@ use crate::endpoints::openai::responses::input;
 use crate::support::client::{Api, GRANT, PRICE};
 use crate::support::log;
 
-/// A picture of some bytes, in Base64.
+/// The Base64 data of a picture.
 const DATA: &str = "aGVsbG8=";
 
 fn picture(url: &str) -> Value {
@@ -34,7 +34,7 @@ fn text(text: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_picture_reaches_a_server_as_it_is_and_the_store_as_a_note() {
+async fn servers_get_the_picture_and_the_store_gets_a_note() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -52,7 +52,7 @@ async fn a_picture_reaches_a_server_as_it_is_and_the_store_as_a_note() {
     let items = json!(api.items(&ann.id).await).to_string();
     assert!(!items.contains(DATA) && !items.contains("key=secret"), "{items}");
 
-    // Texts alone are one text.
+    // Parts that are all text are joined.
     program.send(&[], showing(&[text("a"), text("b")])).await.is(200);
     assert_eq!(provider.last_asked().2["messages"][1]["content"], "a\nb");
 
@@ -69,7 +69,7 @@ async fn a_picture_reaches_a_server_as_it_is_and_the_store_as_a_note() {
 }
 
 #[tokio::test]
-async fn bedrock_gets_the_bytes_of_a_picture_and_fetches_none() {
+async fn bedrock_gets_the_bytes_of_pictures_and_fetches_none() {
     let provider = Provider::start().await;
     let api = bedrock(&provider, "").await;
     let ann = api.person("ann").await;
@@ -91,7 +91,7 @@ async fn bedrock_gets_the_bytes_of_a_picture_and_fetches_none() {
 }
 
 #[tokio::test]
-async fn what_is_no_picture_is_refused_and_costs_nothing() {
+async fn invalid_pictures_are_refused_for_free() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -122,7 +122,7 @@ async fn what_is_no_picture_is_refused_and_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_picture_within_a_network_is_refused_and_asked_for_by_nobody() {
+async fn pictures_on_private_networks_are_refused_and_not_fetched() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let connections = Arc::new(AtomicUsize::new(0));

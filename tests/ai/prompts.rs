@@ -1,4 +1,5 @@
-//! Long prompts and large bodies of `POST /v1/chat/completions`, and what is stored of them.
+//! Long prompts and large bodies in `POST /v1/chat/completions`, and the shortened text that is
+//! stored.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ fn text_of(bytes: usize) -> String {
 }
 
 #[tokio::test]
-async fn a_prompt_as_coding_tools_send_it_is_answered_and_its_message_is_stored_shortened() {
+async fn prompts_of_coding_tools_are_answered_and_stored_shortened() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -23,7 +24,7 @@ async fn a_prompt_as_coding_tools_send_it_is_answered_and_its_message_is_stored_
         .unwrap()
         .insert(0, json!({ "role": "system", "content": text_of(200_000) }));
     let answer = program.send(&[], body.clone()).await;
-    // The echo of it would be over the limit of an answer.
+    // The scripted AI would repeat the prompt, which exceeds the limit on answers.
     answer.expect(502, "ai_failed");
     body["messages"].as_array_mut().unwrap().extend([
         json!({ "role": "assistant", "content": "Go on." }),
@@ -38,11 +39,11 @@ async fn a_prompt_as_coding_tools_send_it_is_answered_and_its_message_is_stored_
     let mark = "\n[shortened: 20011 characters were sent]";
     assert!(kept.starts_with("!words one xxx") && kept.ends_with(mark), "{kept}");
     assert_eq!(kept.chars().count(), 8000);
-    // The long prompts cost the price for each started 64 KB.
+    // A long prompt costs the price for each started 64 KB.
     assert_eq!(ann.balance().await, GRANT - 5 * PRICE - PRICE);
 }
 
-/// A completion whose prompt has this many bytes.
+/// A request for a completion whose prompt has this many bytes.
 fn sized(bytes: usize) -> Value {
     let mut body = asking("hi");
     let context = json!({ "role": "system", "content": text_of(bytes - 2) });
@@ -80,7 +81,7 @@ async fn each_started_64_kilobytes_cost_the_price_again() {
 }
 
 #[tokio::test]
-async fn a_long_prompt_is_refused_with_its_own_price() {
+async fn refusals_of_long_prompts_name_the_price() {
     let api = Api::own(&[("FIRST_GRANT", "199")]).await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -93,14 +94,14 @@ async fn a_long_prompt_is_refused_with_its_own_price() {
 }
 
 #[tokio::test]
-async fn a_picture_counts_as_16_kilobytes_of_the_price() {
+async fn a_picture_counts_as_16_kilobytes() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
     let picture =
         json!({ "type": "image_url", "image_url": { "url": "https://example.com/a.png" } });
-    // With the words beside them, four pictures are over 64 KB.
+    // Four pictures and the text exceed 64 KB.
     for (count, units) in [(3, 1), (4, 2), (8, 3)] {
         let before = ann.balance().await;
         let mut body = asking("hi");
@@ -115,7 +116,7 @@ async fn a_picture_counts_as_16_kilobytes_of_the_price() {
 }
 
 #[tokio::test]
-async fn a_message_of_this_api_has_one_price_however_long_it_is() {
+async fn messages_of_this_api_have_one_price_at_any_length() {
     let api = Api::own(&[("PRICED_BYTES", "1024"), ("CONTEXT_BYTES", "200000")]).await;
     let ann = api.person("ann").await;
     let first = ann.chat(&text_of(8000)).await.is(200);
@@ -125,7 +126,7 @@ async fn a_message_of_this_api_has_one_price_however_long_it_is() {
 }
 
 #[tokio::test]
-async fn a_prompt_over_the_limit_is_refused_in_openais_words_and_costs_nothing() {
+async fn prompts_over_the_limit_get_openai_errors_for_free() {
     let api = Api::own(&[("PROMPT_LIMIT", "10000"), ("V1_BODY_LIMIT", "20000")]).await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -179,7 +180,7 @@ async fn a_prompt_over_the_limit_is_refused_in_openais_words_and_costs_nothing()
 }
 
 #[tokio::test]
-async fn a_prompt_that_is_too_long_for_the_model_is_refused_in_the_same_words() {
+async fn prompts_too_long_for_the_model_get_the_same_error() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -239,7 +240,7 @@ async fn the_longest_message_and_answer_fit_into_an_item() {
         assert!(chat.to_string().len() < 400 * 1024, "{}", chat.to_string().len());
     }
     assert_eq!(ann.history("").await.is(200).as_array().unwrap().len(), 3);
-    // A stream ends where the answer is full.
+    // A stream ends when the answer reaches the limit.
     body["stream"] = json!(true);
     let chunk = |delta: Value| {
         axum::body::Bytes::from(format!("data: {}\n\n", json!({ "choices": [{ "delta": delta }] })))
@@ -256,7 +257,7 @@ async fn the_longest_message_and_answer_fit_into_an_item() {
 }
 
 #[tokio::test]
-async fn the_body_of_a_caller_who_is_not_known_is_not_read() {
+async fn bodies_of_unknown_callers_are_not_read() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let (json, bearer) = (("content-type", "application/json"), ann.bearer());

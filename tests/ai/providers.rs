@@ -25,34 +25,36 @@ use crate::support::log;
 
 const KEY: &str = "sk-a-key-that-no-log-may-hold-0123456789";
 
-/// What the simulated provider does with the next request.
+/// The simulated provider's reply to the next request.
 #[derive(Clone)]
 pub enum Does {
     Says(u16, Value),
-    /// Sends these pieces one after the other.
+    /// Sends these pieces in order.
     Streams(Vec<Bytes>),
-    /// Sends the first piece, and the others after a notification.
+    /// Sends the first piece at once, and the others after a notification.
     Waits(Vec<Bytes>, Arc<Notify>),
-    /// Sends these, and cuts the connection.
+    /// Sends these pieces and closes the connection.
     Cuts(Vec<Bytes>),
-    /// Refuses requests with this field in these words, and says the last to others.
+    /// Refuses requests that have this field, with the first body. Replies to all others with the
+    /// second body.
     Refuses(&'static str, Value, Value),
 }
 
-/// A simulated provider, with the requests and headers that it received.
+/// A simulated provider that records the requests and headers that it receives.
 #[derive(Clone)]
 pub struct Provider {
     pub url: String,
     asked: Arc<Mutex<Vec<(String, String, Value)>>>,
-    /// The connections of functions that started, and that of the last message.
+    /// The connections that functions opened when they started.
     opened: Arc<Mutex<HashSet<SocketAddr>>>,
+    /// The connection of the last message.
     asked_by: Arc<Mutex<Option<SocketAddr>>>,
     does: Arc<Mutex<Does>>,
 }
 
 impl Provider {
-    /// An API with two providers, of which the second is asked if the first fails, and one setting
-    /// more.
+    /// An API with two providers and one more setting. The second provider is asked if the first
+    /// fails.
     pub async fn two(setting: (&str, &str)) -> (Api, Self, Self) {
         let (first, second) = (Self::start().await, Self::start().await);
         let urls = [&first, &second].map(|provider| format!("{}/v1", provider.url));
@@ -99,12 +101,12 @@ impl Provider {
         self.asked.lock().unwrap().last().cloned().unwrap()
     }
 
-    /// How many messages it has received.
+    /// The number of messages that the provider has received.
     pub fn times_asked(&self) -> usize {
         self.asked.lock().unwrap().len()
     }
 
-    /// A server whose first provider this is.
+    /// An API whose first provider is this one. `others` names its backups.
     pub async fn api(&self, others: &str) -> Api {
         let url = format!("{}/v1/", self.url);
         Api::own(&[
@@ -168,8 +170,7 @@ async fn answer(
             ))
         }
         Does::Cuts(all) => {
-            // After a pause, so that the pieces before it were sent: a server that fails at once
-            // sends none of them.
+            // Wait until the pieces are sent. A server that fails at once sends nothing.
             let cut = stream::once(async {
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 Err(std::io::Error::other("cut"))
@@ -189,7 +190,7 @@ pub fn done() -> Bytes {
 }
 
 #[tokio::test]
-async fn a_server_is_asked_with_its_key_its_model_and_the_whole_conversation() {
+async fn servers_get_the_key_the_model_and_the_conversation() {
     log::clear();
     let provider = Provider::start().await;
     let api = provider.api("").await;
@@ -221,7 +222,7 @@ async fn a_server_is_asked_with_its_key_its_model_and_the_whole_conversation() {
 }
 
 #[tokio::test]
-async fn whatever_a_server_does_wrong_is_a_clear_failure_and_costs_nothing() {
+async fn server_failures_are_clear_and_free() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -258,7 +259,7 @@ async fn whatever_a_server_does_wrong_is_a_clear_failure_and_costs_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_server_adds_or_counts_in_its_own_way_loses_no_answer() {
+async fn unknown_fields_and_usage_formats_lose_no_answer() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -282,7 +283,7 @@ async fn what_a_server_adds_or_counts_in_its_own_way_loses_no_answer() {
 }
 
 #[tokio::test]
-async fn where_a_server_fails_or_is_not_there_the_next_provider_answers() {
+async fn the_next_provider_answers_if_a_server_fails() {
     let provider = Provider::start().await;
     let api = provider.api(",echo").await;
     let ann = api.person("ann").await;
@@ -301,7 +302,7 @@ async fn where_a_server_fails_or_is_not_there_the_next_provider_answers() {
 }
 
 #[tokio::test]
-async fn work_of_each_failed_provider_counts_in_the_day() {
+async fn failed_providers_count_in_the_figures_of_the_day() {
     let (api, first, second) = Provider::two(("ANSWER_LIMIT", "1000")).await;
     let says = |status| Does::Says(status, Value::Null);
     let over_the_limit =
@@ -323,7 +324,7 @@ async fn work_of_each_failed_provider_counts_in_the_day() {
 }
 
 #[tokio::test]
-async fn the_first_piece_of_a_server_reaches_the_client_before_the_server_says_another_word() {
+async fn the_first_piece_is_delivered_before_the_server_goes_on() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -348,7 +349,7 @@ async fn the_first_piece_of_a_server_reaches_the_client_before_the_server_says_a
 }
 
 #[tokio::test]
-async fn a_stream_may_be_split_anywhere_and_one_that_ends_too_soon_has_failed() {
+async fn streams_may_be_split_anywhere_and_fail_if_truncated() {
     let provider = Provider::start().await;
     let api = provider.api(",echo").await;
     let ann = api.person("ann").await;
@@ -385,7 +386,7 @@ async fn a_stream_may_be_split_anywhere_and_one_that_ends_too_soon_has_failed() 
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
 }
 
-/// A server that asks this provider as Bedrock, with Bedrock's own SDK.
+/// An API that asks this provider as Bedrock, with Bedrock's SDK.
 pub async fn bedrock(provider: &Provider, others: &str) -> Api {
     Api::own(&[
         ("AI_PROVIDER", &format!("bedrock{others}")),
@@ -398,7 +399,7 @@ pub async fn bedrock(provider: &Provider, others: &str) -> Api {
     .await
 }
 
-/// A message of the event stream ([format](https://docs.aws.amazon.com/AmazonS3/latest/API/RESTSelectObjectAppendix.html)).
+/// A message in the event stream ([format](https://docs.aws.amazon.com/AmazonS3/latest/API/RESTSelectObjectAppendix.html)).
 pub fn frame(kind: &str, name: &str, payload: &Value) -> Bytes {
     let header = |name: &'static str, value: &str| {
         Header::new(name, HeaderValue::String(value.to_owned().into()))
@@ -413,7 +414,7 @@ pub fn frame(kind: &str, name: &str, payload: &Value) -> Bytes {
     bytes.into()
 }
 
-/// A piece of an answer of Bedrock.
+/// A piece of a streamed answer from Bedrock.
 pub fn delta(text: &str) -> Bytes {
     frame(
         "event",
@@ -422,13 +423,13 @@ pub fn delta(text: &str) -> Bytes {
     )
 }
 
-/// The end of an answer of Bedrock.
+/// The end of a streamed answer from Bedrock.
 pub fn stop(reason: &str) -> Bytes {
     frame("event", "messageStop", &json!({ "stopReason": reason }))
 }
 
 #[tokio::test]
-async fn bedrock_is_asked_by_converse_and_its_failures_are_told_apart() {
+async fn bedrock_converse_failures_are_distinguished() {
     let provider = Provider::start().await;
     let api = bedrock(&provider, "").await;
     let ann = api.person("ann").await;
@@ -480,7 +481,7 @@ async fn bedrock_is_asked_by_converse_and_its_failures_are_told_apart() {
 }
 
 #[tokio::test]
-async fn bedrock_streams_by_converse_stream_and_what_ends_too_soon_has_failed() {
+async fn truncated_bedrock_streams_are_failures() {
     let provider = Provider::start().await;
     let api = bedrock(&provider, ",echo").await;
     let ann = api.person("ann").await;
@@ -523,8 +524,7 @@ async fn bedrock_streams_by_converse_stream_and_what_ends_too_soon_has_failed() 
 }
 
 #[tokio::test]
-async fn a_finished_answer_without_a_word_is_openais_clients_answer_and_an_unfinished_one_is_none()
-{
+async fn only_finished_empty_answers_reach_openai_clients() {
     let provider = Provider::start().await;
     let api = provider.api(",echo").await;
     let ann = api.person("ann").await;
@@ -599,7 +599,7 @@ async fn a_finished_answer_without_a_word_is_openais_clients_answer_and_an_unfin
 }
 
 #[tokio::test]
-async fn bedrock_may_finish_without_a_word_for_openais_clients() {
+async fn bedrock_may_return_empty_answers_to_openai_clients() {
     let provider = Provider::start().await;
     let api = bedrock(&provider, ",echo").await;
     let ann = api.person("ann").await;
@@ -625,7 +625,7 @@ async fn bedrock_may_finish_without_a_word_for_openais_clients() {
 }
 
 #[tokio::test]
-async fn a_function_has_opened_its_connection_before_the_first_message() {
+async fn functions_connect_before_the_first_message() {
     let provider = Provider::start().await;
     let converse = json!({
         "output": { "message": { "role": "assistant", "content": [{ "text": "Hi!" }] } },

@@ -1,4 +1,4 @@
-//! What is refused of a request of `/v1`, by this API or by a provider, and what the client gets.
+//! Refusals of requests under `/v1`, by this API or by a provider, and the client's error.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -15,12 +15,12 @@ fn is_refused(answer: Answer, says: &str) {
     assert!(refused["error"]["message"].as_str().unwrap().contains(says), "{refused}");
 }
 
-/// A refusal with this status and these words.
+/// A provider's refusal with this status and message.
 fn refuses(status: u16, words: &str) -> Does {
     Does::Says(status, json!({ "error": { "message": words } }))
 }
 
-/// A request for a response with a function.
+/// A request for a response that offers a function.
 fn offering_a_response(message: &str) -> Value {
     let mut body = input(message);
     body["tools"] = json!([tool()]);
@@ -28,7 +28,7 @@ fn offering_a_response(message: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_refusal_says_what_is_wrong_and_what_to_change() {
+async fn refusals_name_the_problem_and_the_remedy() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -48,7 +48,7 @@ async fn a_refusal_says_what_is_wrong_and_what_to_change() {
     body["tool_choice"] = must_call;
     is_refused(program.responds(&[], body).await, "The request has no functions.");
 
-    // No provider accepts such a name, wherever it is.
+    // No provider accepts this function name, in any field.
     let named = json!({ "id": "a", "type": "function", "function": { "name": "f.g h", "arguments": "{}" } });
     let mut body = offering("hi");
     body["messages"] = json!([
@@ -67,7 +67,7 @@ async fn a_refusal_says_what_is_wrong_and_what_to_change() {
         "input[1].name: A name must have 1 to 64 letters",
     );
 
-    // Schemas that JSON's parsers can't read, as texts since this one can't either.
+    // These schemas are strings because JSON parsers, including this test's, can't read them.
     let bearer = ann.bearer();
     let headers = [("content-type", "application/json"), ("authorization", bearer.as_str())];
     for schema in [r#"{"maximum": 1e999}"#, r#"{"title": "\ud800"}"#] {
@@ -92,12 +92,12 @@ async fn a_refusal_says_what_is_wrong_and_what_to_change() {
 }
 
 #[tokio::test]
-async fn words_of_the_prompt_that_a_refusal_repeats_are_not_taken_for_the_servers_own() {
+async fn quoted_prompt_text_is_not_taken_for_a_refusal() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
-    // As FastAPI says that a request is invalid.
+    // FastAPI reports an invalid request in this form.
     let repeats = |message: &str| {
         let sent = json!({ "messages": [{ "role": "user", "content": message }] });
         let detail = json!([{ "type": "extra_forbidden", "loc": ["body"], "msg": "Not permitted", "input": sent }]);
@@ -115,7 +115,7 @@ async fn words_of_the_prompt_that_a_refusal_repeats_are_not_taken_for_the_server
     program.send(&[], asking(about_context)).await.expect(502, "ai_failed");
     program.responds(&[], input(about_context)).await.expect(502, "ai_failed");
 
-    // What the server says itself is read however long the rest is.
+    // The server's own message is read even if the rest of the body is long.
     let own = json!({ "message": "This model's maximum context length is 8192 tokens." });
     provider.does(Does::Says(400, json!({ "error": own, "request": "x".repeat(200_000) })));
     program.send(&[], asking("hi")).await.expect(400, "context_length_exceeded");
@@ -123,7 +123,7 @@ async fn words_of_the_prompt_that_a_refusal_repeats_are_not_taken_for_the_server
 }
 
 #[tokio::test]
-async fn a_model_that_cannot_be_told_how_many_calls_to_make_keeps_its_functions() {
+async fn models_without_call_limits_still_get_functions() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -148,7 +148,7 @@ async fn a_model_that_cannot_be_told_how_many_calls_to_make_keeps_its_functions(
     assert_eq!((&asked["tools"], provider.times_asked()), (&json!([weather()]), 2));
     assert!(asked.get("parallel_tool_calls").is_none(), "{asked}");
 
-    // The older form allows one call.
+    // The legacy form allows only one call.
     let mut older = asking("hi");
     older["functions"] = json!([weather()["function"]]);
     let completion = program.send(&[], older).await.is(200);
@@ -163,7 +163,7 @@ async fn a_model_that_cannot_be_told_how_many_calls_to_make_keeps_its_functions(
 }
 
 #[tokio::test]
-async fn what_a_backup_cannot_do_hides_no_failure_that_a_retry_may_mend() {
+async fn backup_refusals_do_not_hide_retryable_failures() {
     let (api, first, second) = Provider::two(("AI_TIMEOUT_SECONDS", "3")).await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -187,7 +187,7 @@ async fn what_a_backup_cannot_do_hides_no_failure_that_a_retry_may_mend() {
 }
 
 #[tokio::test]
-async fn what_no_model_of_bedrock_can_do_is_refused_before_anything_is_taken() {
+async fn features_missing_in_bedrock_are_refused_before_the_hold() {
     let provider = Provider::start().await;
     let api = bedrock(&provider, "").await;
     let ann = api.person("ann").await;
@@ -201,7 +201,7 @@ async fn what_no_model_of_bedrock_can_do_is_refused_before_anything_is_taken() {
     let mut of_responses = input(json!([{ "role": "user", "content": [
         { "type": "input_text", "text": "hi" }, { "type": "input_image", "image_url": url },
     ] }]));
-    // More often than failed chats are refunded in a minute.
+    // Send more requests than the API would refund in a minute.
     for _ in 0..25 {
         for (body, param) in [(&linked, "messages"), (&any_object, "response_format")] {
             let refused = program.send(&[], body.clone()).await.expect(400, "invalid_fields");
@@ -222,7 +222,7 @@ async fn what_no_model_of_bedrock_can_do_is_refused_before_anything_is_taken() {
 }
 
 #[tokio::test]
-async fn a_status_that_means_anything_is_a_refusal_only_in_known_words() {
+async fn ambiguous_statuses_are_refusals_only_with_known_words() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -245,7 +245,7 @@ async fn a_status_that_means_anything_is_a_refusal_only_in_known_words() {
 }
 
 #[tokio::test]
-async fn a_refusal_for_an_unknown_reason_is_counted_and_logged_by_its_status_and_not_its_words() {
+async fn unknown_refusals_are_logged_by_status_without_their_text() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let program = Program::of(&api.person("ann").await).await;

@@ -1,4 +1,4 @@
-//! `response_format` of `POST /v1/chat/completions`: answers as JSON.
+//! `response_format` in `POST /v1/chat/completions`: answers in JSON.
 
 use axum::body::Bytes;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ fn schema() -> Value {
     json!({ "type": "object", "properties": { "rain": { "type": "boolean" } }, "required": ["rain"], "additionalProperties": false })
 }
 
-/// The format of an answer with that schema.
+/// A response format with the schema above.
 fn rain() -> Value {
     let named = json!({ "name": "weather", "description": "The weather.", "schema": schema(), "strict": true });
     json!({ "type": "json_schema", "json_schema": named })
@@ -27,7 +27,7 @@ pub fn formatted(format: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_server_gets_the_format_as_it_is_and_its_refusal_is_a_clear_one() {
+async fn servers_get_the_format_and_their_refusal_is_explained() {
     let provider = Provider::start().await;
     let api = provider.api(",echo").await;
     let ann = api.person("ann").await;
@@ -60,7 +60,7 @@ async fn a_server_gets_the_format_as_it_is_and_its_refusal_is_a_clear_one() {
 }
 
 #[tokio::test]
-async fn an_ai_that_has_only_words_refuses_a_format_and_takes_nothing() {
+async fn text_only_providers_refuse_formats_for_free() {
     let api = Api::own(&[("AI_PROVIDER", "echo")]).await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -96,13 +96,13 @@ async fn an_ai_that_has_only_words_refuses_a_format_and_takes_nothing() {
     assert_eq!(ann.balance().await, GRANT - PRICE);
 }
 
-/// An answer of Bedrock with this content.
+/// An answer from Bedrock with this content.
 pub fn converse(content: Value, reason: &str) -> Value {
     json!({ "output": { "message": { "role": "assistant", "content": content } }, "stopReason": reason, "metrics": { "latencyMs": 1 } })
 }
 
 #[tokio::test]
-async fn bedrock_answers_in_its_own_format_or_by_a_function_that_takes_the_answer() {
+async fn bedrock_formats_use_its_own_format_or_a_function() {
     let provider = Provider::start().await;
     let api = bedrock(&provider, "").await;
     let ann = api.person("ann").await;
@@ -119,7 +119,7 @@ async fn bedrock_answers_in_its_own_format_or_by_a_function_that_takes_the_answe
     let sent: Value = serde_json::from_str(named["schema"].as_str().unwrap()).unwrap();
     assert_eq!(sent, schema());
 
-    // A model without formats.
+    // A model that doesn't support formats.
     let by_function = json!([
         { "text": "Here it is:" },
         { "toolUse": { "toolUseId": "use_1", "name": "weather", "input": { "rain": true } } },
@@ -153,7 +153,7 @@ async fn bedrock_answers_in_its_own_format_or_by_a_function_that_takes_the_answe
 }
 
 #[tokio::test]
-async fn bedrock_streams_an_answer_by_a_function_as_a_text() {
+async fn bedrock_streams_function_answers_as_text() {
     let provider = Provider::start().await;
     let api = bedrock(&provider, "").await;
     let program = Program::of(&api.person("ann").await).await;
@@ -181,7 +181,7 @@ async fn bedrock_streams_an_answer_by_a_function_as_a_text() {
 }
 
 #[tokio::test]
-async fn what_a_model_says_instead_of_the_json_is_the_answer_that_is_paid_for() {
+async fn text_instead_of_json_is_the_answer_and_is_charged() {
     const NO: &str = "I can't help with that.";
     let provider = Provider::start().await;
     let api = provider.api("").await;
@@ -212,7 +212,7 @@ async fn what_a_model_says_instead_of_the_json_is_the_answer_that_is_paid_for() 
     assert_eq!(words(&data(&program.send(&[], streamed).await)).concat(), NO);
     assert_eq!(ann.history("").await.is(200)[0]["response"], NO);
 
-    // In the history of the next request it is what the assistant said.
+    // In the next request's history, the refusal is the assistant's message.
     provider.says("Hello.");
     let mut body = asking("hi");
     body["messages"] = json!([{ "role": "user", "content": "hi" }, message, { "role": "user", "content": "Why?" }]);

@@ -1,4 +1,4 @@
-//! Functions that a model calls, as agents use them on `POST /v1/chat/completions`.
+//! Function calls in `POST /v1/chat/completions`, as agents use them.
 
 use axum::body::Bytes;
 use serde_json::{Value, json};
@@ -12,12 +12,12 @@ use crate::support::log;
 
 const PARIS: &str = r#"{"city": "Paris"}"#;
 
-/// A message to which the scripted AI answers with a call.
+/// A message that the scripted AI answers with a call.
 fn in_paris() -> String {
     format!("!call get_weather {PARIS}")
 }
 
-/// The request after a call and its result.
+/// The request that follows a call, with the call's result.
 fn after(call: &Value, result: &str) -> Value {
     let mut body = offering(&in_paris());
     body["messages"] = json!([
@@ -32,7 +32,7 @@ fn message(completion: &Value) -> &Value {
     &completion["choices"][0]["message"]
 }
 
-/// The calls of a streamed answer, put together as OpenAI's clients do.
+/// The calls in a streamed answer, assembled as in OpenAI's clients.
 fn calls_of(chunks: &[Value]) -> Vec<(String, String, String)> {
     let mut calls: Vec<(String, String, String)> = Vec::new();
     let deltas = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"].get("tool_calls"));
@@ -51,7 +51,7 @@ fn calls_of(chunks: &[Value]) -> Vec<(String, String, String)> {
 }
 
 #[tokio::test]
-async fn a_completion_that_calls_a_function_is_one_charge_and_is_stored_and_replayed() {
+async fn completions_with_calls_are_charged_once_and_replayed() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -98,7 +98,7 @@ async fn a_completion_that_calls_a_function_is_one_charge_and_is_stored_and_repl
 }
 
 #[tokio::test]
-async fn a_call_is_streamed_piece_by_piece_and_replayed_as_one() {
+async fn calls_are_streamed_in_pieces_and_replayed_whole() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -123,7 +123,7 @@ async fn a_call_is_streamed_piece_by_piece_and_replayed_as_one() {
 }
 
 #[tokio::test]
-async fn functions_of_the_older_form_are_called_in_the_older_form() {
+async fn legacy_functions_get_legacy_calls() {
     let api = Api::start().await;
     let program = Program::of(&api.person("ann").await).await;
     let mut body = asking(&in_paris());
@@ -154,7 +154,7 @@ async fn functions_of_the_older_form_are_called_in_the_older_form() {
 }
 
 #[tokio::test]
-async fn an_ai_without_functions_answers_in_words_and_refuses_what_demands_a_call() {
+async fn text_only_providers_ignore_functions_unless_required() {
     let api = Api::own(&[("AI_PROVIDER", "echo")]).await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -178,7 +178,7 @@ async fn an_ai_without_functions_answers_in_words_and_refuses_what_demands_a_cal
 }
 
 #[tokio::test]
-async fn a_call_must_have_its_result_and_a_result_its_call() {
+async fn calls_and_results_must_match() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -212,14 +212,14 @@ async fn a_call_must_have_its_result_and_a_result_its_call() {
     assert_eq!(ann.balance().await, GRANT - PRICE);
 }
 
-/// A reply of a server that calls functions.
+/// A server's reply that calls functions.
 fn calls(calls: Value) -> Does {
     let message = json!({ "role": "assistant", "content": null, "tool_calls": calls });
     Does::Says(200, json!({ "choices": [{ "message": message, "finish_reason": "tool_calls" }] }))
 }
 
 #[tokio::test]
-async fn a_server_gets_the_functions_and_their_calls_as_they_are() {
+async fn servers_get_functions_and_calls_unchanged() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -255,7 +255,7 @@ async fn a_server_gets_the_functions_and_their_calls_as_they_are() {
 }
 
 #[tokio::test]
-async fn calls_are_read_however_a_server_numbers_them() {
+async fn calls_are_read_in_every_numbering() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -284,7 +284,7 @@ async fn calls_are_read_however_a_server_numbers_them() {
     body["stream"] = json!(true);
     let of = |name: &str, arguments: &str| (name.to_owned(), arguments.to_owned());
     for (parts, expected) in [
-        // As OpenAI does.
+        // OpenAI's numbering.
         (
             vec![
                 call(json!(0), "a", "f", json!("")),
@@ -294,19 +294,19 @@ async fn calls_are_read_however_a_server_numbers_them() {
             ],
             vec![of("f", "{\"x\": 1}"), of("g", "{}")],
         ),
-        // One number for all.
+        // All calls have one number.
         (
             vec![call(json!(0), "a", "f", json!("{}")), call(json!(0), "b", "g", json!("{}"))],
             vec![of("f", "{}"), of("g", "{}")],
         ),
-        // A new id for each part.
+        // Each part of a call has a new id.
         (
             vec![call(json!(0), "a", "f", json!("{")), call(json!(0), "b", "", json!("}"))],
             vec![of("f", "{}")],
         ),
-        // No number, no id, and the arguments themselves.
+        // A call without a number and an id, whose arguments are an object.
         (vec![call(Value::Null, "", "f", json!({ "x": 1 }))], vec![of("f", "{\"x\":1}")]),
-        // Neither, and several whole calls.
+        // Several whole calls without numbers and ids.
         (
             vec![
                 call(Value::Null, "", "f", json!("{\"x\":1}")),
@@ -315,12 +315,12 @@ async fn calls_are_read_however_a_server_numbers_them() {
             ],
             vec![of("f", "{\"x\":1}"), of("g", "{\"y\":2}"), of("g", "{\"y\":3}")],
         ),
-        // A name that comes later.
+        // A call whose name arrives after its first part.
         (
             vec![call(json!(0), "a", "", json!("")), call(json!(0), "", "f", json!("{}"))],
             vec![of("f", "{}")],
         ),
-        // A number that no list could have.
+        // A number that is too large for a list.
         (vec![call(json!(u64::MAX), "a", "f", json!("{}"))], vec![of("f", "{}")]),
     ] {
         let mut stream: Vec<Bytes> = parts.into_iter().map(part).collect();
@@ -332,7 +332,7 @@ async fn calls_are_read_however_a_server_numbers_them() {
         assert_eq!(calls, expected);
     }
 
-    // One call is allowed: the parts of others are left out, even if all have one number.
+    // If one call is allowed, the parts of other calls are dropped, even if all have one number.
     body["parallel_tool_calls"] = json!(false);
     let parts = [("a", "f", "{"), ("b", "g", ""), ("", "", "[1]"), ("a", "", "}")];
     let parts = parts.map(|(id, name, text)| part(call(json!(0), id, name, json!(text))));
@@ -352,7 +352,7 @@ async fn calls_are_read_however_a_server_numbers_them() {
 }
 
 #[tokio::test]
-async fn a_model_that_refuses_functions_is_asked_without_them_unless_it_must_call_one() {
+async fn functions_are_dropped_if_the_model_refuses_them() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -392,7 +392,7 @@ async fn a_model_that_refuses_functions_is_asked_without_them_unless_it_must_cal
 }
 
 #[tokio::test]
-async fn bedrock_gets_functions_calls_and_results_in_its_own_form() {
+async fn bedrock_gets_functions_calls_and_results() {
     let provider = Provider::start().await;
     let api = bedrock(&provider, "").await;
     let ann = api.person("ann").await;
@@ -462,7 +462,7 @@ async fn bedrock_gets_functions_calls_and_results_in_its_own_form() {
     let asked = provider.last_asked().2;
     assert!(asked.get("toolConfig").is_none() && !asked.to_string().contains("toolUse"), "{asked}");
 
-    // Models without functions, and those that refuse the request for another reason.
+    // Some models don't support functions, and some refuse the request for another reason.
     let exception =
         |words: &str| Does::Says(400, json!({ "__type": "ValidationException", "message": words }));
     body["tool_choice"] = json!("required");
@@ -476,7 +476,7 @@ async fn bedrock_gets_functions_calls_and_results_in_its_own_form() {
 }
 
 #[tokio::test]
-async fn bedrock_streams_calls_of_functions() {
+async fn bedrock_streams_function_calls() {
     let provider = Provider::start().await;
     let api = bedrock(&provider, "").await;
     let ann = api.person("ann").await;
@@ -528,7 +528,7 @@ fn is_refused(answer: Answer, says: &str) {
 }
 
 #[tokio::test]
-async fn a_hostile_history_or_schema_is_refused_clearly_and_costs_nothing() {
+async fn hostile_histories_and_schemas_are_refused_for_free() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;

@@ -1,4 +1,4 @@
-//! What users do with their own account: profile, balance, statement, API keys, export, deletion.
+//! A user's account: profile, balance, statement, API keys, export and deletion.
 
 pub mod account_delete;
 pub mod api_keys;

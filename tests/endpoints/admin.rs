@@ -1,4 +1,4 @@
-//! `/api/admin`: what administrators see and do.
+//! The endpoints for administrators, under `/api/admin`.
 
 pub mod adjust;
 pub mod admin_chats;

@@ -1,4 +1,4 @@
-//! Accounts come into being, log in and out, and guard their password and address.
+//! Registration, log-in, log-out, sessions, passwords and e-mail addresses.
 
 pub mod attempts;
 pub mod email_verify;

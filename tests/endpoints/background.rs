@@ -1,3 +1,3 @@
-//! Work that no request asks for.
+//! Functions that events invoke instead of requests.
 
 pub mod mail;

@@ -1,4 +1,4 @@
-//! `/v1`: OpenAI's API.
+//! The endpoints of OpenAI's API, under `/v1`.
 
 pub mod completions;
 pub mod responses;

@@ -1,4 +1,4 @@
-//! What clients learn of the service: its health, keys and endpoints.
+//! The service's health, public keys and discovery documents.
 
 pub mod discovery;
 pub mod health;

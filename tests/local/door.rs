@@ -1,5 +1,5 @@
-//! The ports of the local server and of its embedded DynamoDB: neither answers pages of other
-//! origins, and the store accepts only the run's access key.
+//! The ports of the local server and its embedded DynamoDB. Both refuse pages of other origins, and
+//! the store accepts only the run's access key.
 
 use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -13,7 +13,7 @@ use crate::support::client::Api;
 use crate::support::program::Folder;
 use crate::support::proxy::signed;
 
-/// A call to the store by another program.
+/// Another program's call to the store.
 struct Call {
     method: Method,
     headers: HeaderMap,
@@ -21,7 +21,7 @@ struct Call {
 }
 
 impl Call {
-    /// A call that gives Ann credits and makes her an administrator, signed by a key.
+    /// A signed call that gives a user credits and makes the user an administrator.
     fn robbing(name: &str, url: &str, key: Credentials) -> Self {
         let body = json!({
             "TableName": "UsersTable", "Key": { "pk": { "S": format!("user:{name}") } },
@@ -53,8 +53,8 @@ impl Call {
 }
 
 #[tokio::test]
-async fn the_embedded_dynamodb_answers_nobody_without_the_runs_access_key_and_no_web_page() {
-    // With a folder it is always the embedded store.
+async fn dynamodb_refuses_web_pages_and_unknown_access_keys() {
+    // With a data folder, the store is always the embedded one.
     let folder = Folder::new();
     let api = Api::in_folder(folder.path()).await;
     let ann = api.person("ann").await;
@@ -126,7 +126,7 @@ async fn the_embedded_dynamodb_answers_nobody_without_the_runs_access_key_and_no
         assert_eq!(api.items("").await, before, "{what}");
     }
 
-    // The key is accepted, also under the name that containers have for this machine.
+    // The store accepts the key, even under the host name that containers use for this machine.
     for name in ["127.0.0.1", "localhost", "host.docker.internal"] {
         let at = format!("http://{name}:{port}");
         let (answered, _, text) = Call::robbing(&ann.name, &at, key(&id, &secret))
@@ -147,11 +147,11 @@ async fn the_embedded_dynamodb_answers_nobody_without_the_runs_access_key_and_no
 }
 
 #[tokio::test]
-async fn a_page_of_another_origin_changes_nothing_whatever_name_it_has_for_this_machine() {
+async fn pages_of_other_origins_change_nothing_under_any_host_name() {
     let api = Api::own(&[("ALLOWED_ORIGINS", "https://app.example.com")]).await;
     let port = api.url.rsplit(':').next().unwrap();
     let body = json!({ "username": "ann", "password": "secret123" });
-    // Only the local server refuses an origin: the OpenAPI document doesn't describe that.
+    // The OpenAPI document doesn't describe this refusal, because only the local server sends it.
     let refused = async |headers: &[(&str, &str)], status: u16, code: &str| {
         let mut request =
             reqwest::Client::new().post(format!("{}/api/register", api.url)).body(body.to_string());
@@ -169,7 +169,7 @@ async fn a_page_of_another_origin_changes_nothing_whatever_name_it_has_for_this_
     };
     let json = ("content-type", "application/json");
 
-    // Without a preflight a browser sends only these content types, or none.
+    // Without a preflight, a browser sends only these content types, or no content type.
     for origin in [
         "https://evil.example",
         "null",
@@ -200,8 +200,7 @@ async fn a_page_of_another_origin_changes_nothing_whatever_name_it_has_for_this_
     for headers in [&[][..], &[("content-type", "text/plain")]] {
         refused(headers, 415, "unsupported_media_type").await;
     }
-    // A host name that resolves to this machine for a moment makes a page's origin the same (DNS
-    // rebinding).
+    // By DNS rebinding, a page's host name may resolve to this machine, so the origins are equal.
     for host in [
         "evil.example",
         "localhost.evil.example",

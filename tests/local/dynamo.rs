@@ -1,4 +1,4 @@
-//! The embedded DynamoDB, as AWS's SDKs meet it.
+//! The embedded DynamoDB, as AWS's SDKs use it.
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, ContinuousBackupsStatus, KeySchemaElement,
@@ -8,19 +8,19 @@ use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use emulator::dynamo::{self, Data, Dynamo};
 use shared::aws::{Endpoint, emulated_at};
 
-/// A store in memory, and a client for its tables.
+/// An in-memory store and a client for its tables.
 async fn store() -> (Dynamo, aws_sdk_dynamodb::Client) {
     let dynamo = Dynamo::start(&Data::Memory, ([127, 0, 0, 1], 0).into()).await.unwrap();
     let client = dynamo::client(&dynamo.url);
     (dynamo, client)
 }
 
-/// A client for its streams.
+/// A client for the store's streams.
 fn streams(dynamo: &Dynamo) -> aws_sdk_dynamodbstreams::Client {
     aws_sdk_dynamodbstreams::Client::new(&emulated_at(&Endpoint::parse(&dynamo.url).unwrap()))
 }
 
-/// Creates a table with a stream, and returns the stream's ARN.
+/// Creates a table with a stream. Returns the stream's ARN.
 async fn table_with_stream(client: &aws_sdk_dynamodb::Client, name: &str) -> String {
     let attribute = AttributeDefinition::builder()
         .attribute_name("pk")
@@ -47,7 +47,7 @@ async fn table_with_stream(client: &aws_sdk_dynamodb::Client, name: &str) -> Str
 }
 
 #[tokio::test]
-async fn a_stream_has_a_shard_whose_id_the_sdks_accept_whatever_the_tables_name() {
+async fn stream_shard_ids_are_accepted_by_the_sdks() {
     let (dynamo, client) = store().await;
     let streams = streams(&dynamo);
     let long = "t".repeat(255);
@@ -83,7 +83,7 @@ async fn a_stream_has_a_shard_whose_id_the_sdks_accept_whatever_the_tables_name(
 }
 
 #[tokio::test]
-async fn what_describes_an_account_is_answered_and_a_table_has_no_backups() {
+async fn account_descriptions_work_and_tables_have_no_backups() {
     let (dynamo, client) = store().await;
     let limits = client.describe_limits().send().await.unwrap();
     assert_eq!(

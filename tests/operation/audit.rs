@@ -1,4 +1,4 @@
-//! The audit: what it reports, and what it accepts.
+//! The audit of accounts, ledgers and chats.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use shared::store::{AuditReport, Difference};
 
 use crate::support::client::{Api, GRANT, PRICE, Person};
 
-/// A user with a grant, two chats and an adjustment; and the ids of the chats.
+/// A user with a grant, two chats and an adjustment, and the ids of the chats.
 async fn customer(api: &Api) -> (Person, [String; 2]) {
     let ann = api.person("ann").await;
     let mut chats = Vec::new();
@@ -36,7 +36,7 @@ impl Person {
             .into()
     }
 
-    /// Changes one attribute of a row or a chat, behind the API's back.
+    /// Changes one attribute of a row or a chat directly in the store.
     async fn tampers(
         &self,
         table: &str,
@@ -87,25 +87,25 @@ fn sum(granted: i128, accounted: i128) -> Difference {
 }
 
 #[tokio::test]
-async fn what_the_api_has_done_agrees() {
+async fn normal_use_passes_the_audit() {
     let api = Api::start().await;
     let (ann, [first, _]) = customer(&api).await;
     ann.chat("!fail").await.expect(502, "ai_failed");
     assert_eq!(ann.audit().await, AuditReport { rows: 4, differences: vec![] });
-    // Reserved credits are accounted for, before the end of their lease and after it.
+    // Held credits are accounted for before and after their lease ends.
     ann.holds(&[("crashed", 1), ("running", u64::from(u32::MAX))]).await;
     ann.has_left(GRANT + 500 - 4 * PRICE).await;
     assert_eq!(ann.differs().await, []);
-    // A chat may be deleted; its row stays.
+    // The audit accepts a deleted chat, whose row stays.
     ann.loses("ChatsTable", "chat_id", &first).await;
     assert_eq!(ann.differs().await, []);
-    // So may an account.
+    // The audit accepts a deleted account.
     api.forget(&ann).await;
     assert_eq!(ann.audit().await, AuditReport::default());
 }
 
 #[tokio::test]
-async fn a_changed_account_is_found() {
+async fn changed_accounts_are_found() {
     let api = Api::start().await;
     let (ann, _) = customer(&api).await;
     for (attribute, right, differences) in [
@@ -129,7 +129,7 @@ async fn a_changed_account_is_found() {
 }
 
 #[tokio::test]
-async fn a_missing_row_is_found() {
+async fn missing_rows_are_found() {
     let api = Api::start().await;
     let (ann, [first, _]) = customer(&api).await;
     ann.loses("LedgerTable", "entry_id", &first).await;
@@ -143,7 +143,7 @@ async fn a_missing_row_is_found() {
 }
 
 #[tokio::test]
-async fn an_extra_chat_is_found_wherever_it_sorts() {
+async fn extra_chats_are_found_wherever_they_sort() {
     let api = Api::start().await;
     let (ann, [first, last]) = customer(&api).await;
     let mut extra = Vec::new();
@@ -155,7 +155,7 @@ async fn an_extra_chat_is_found_wherever_it_sorts() {
         ann.tampers("ChatsTable", "chat_id", &chat_id, "cost", number(PRICE)).await;
         extra.push(Difference::Uncharged { chat_id });
     }
-    // The title of a conversation is not a chat.
+    // A conversation's title is not a chat.
     ann.tampers("ChatsTable", "chat_id", "c#1", "title", AttributeValue::S("x".into())).await;
     let mut differences = ann.differs().await;
     differences.sort_by_key(ToString::to_string);
@@ -164,8 +164,8 @@ async fn an_extra_chat_is_found_wherever_it_sorts() {
 }
 
 #[tokio::test]
-async fn a_changed_amount_is_found() {
-    // A store of its own: no figures can be made of the rows that this test leaves.
+async fn changed_amounts_are_found() {
+    // Use a separate store, because figures can't be computed from the rows that this test leaves.
     let api = Api::own(&[]).await;
     let (ann, [first, _]) = customer(&api).await;
     let (chat_id, price) = (first.clone(), Credits::new(PRICE).unwrap());
@@ -200,7 +200,7 @@ async fn a_changed_amount_is_found() {
 }
 
 #[tokio::test]
-async fn an_audit_while_chats_settle_sees_no_difference() {
+async fn audits_during_chats_find_no_difference() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let chats = async {
@@ -225,7 +225,7 @@ async fn an_audit_while_chats_settle_sees_no_difference() {
 }
 
 #[tokio::test]
-async fn every_account_is_listed_once_and_no_address_is_one() {
+async fn accounts_are_listed_once_without_their_addresses() {
     let api = Api::own(&[]).await;
     for name in ["ann", "ben", "cleo"] {
         api.register(serde_json::json!({ "username": name, "email": format!("{name}@example.com"), "password": "secret123" })).await.is(201);

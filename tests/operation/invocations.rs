@@ -1,4 +1,4 @@
-//! What every Lambda binary does around its work: its log, its metrics, and what it tells Lambda.
+//! The parts that all Lambda binaries share: the log, the metrics and the replies to Lambda.
 
 use std::process::Command;
 
@@ -18,7 +18,7 @@ fn events(log: &Log) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_function_logs_from_its_level_up_and_writes_its_metrics_at_every_level() {
+async fn log_levels_filter_lines_but_never_metrics() {
     let api = Api::own(&[]).await;
     for (level, lines) in [("info", 1), ("warn", 0), ("error", 0)] {
         let log = Log::new();
@@ -37,7 +37,7 @@ async fn a_function_logs_from_its_level_up_and_writes_its_metrics_at_every_level
 }
 
 #[tokio::test]
-async fn a_failure_is_logged_at_every_level() {
+async fn failures_are_logged_at_every_level() {
     let log = Log::new();
     let settings = [NO_STORE, ("LOG_LEVEL", "error")];
     let mut function = Instance::logging("health", &settings, &log).await;
@@ -51,7 +51,7 @@ async fn a_failure_is_logged_at_every_level() {
 }
 
 #[test]
-fn a_function_with_an_unknown_level_does_not_start_and_names_the_setting() {
+fn functions_with_an_unknown_level_name_it_and_do_not_start() {
     for function in ["site", "sweep"] {
         let mut program = Command::new(binary(function));
         let output = program.env_clear().env("LOG_LEVEL", "debug").output().unwrap();
@@ -72,7 +72,7 @@ fn field(text: &str, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_request_has_the_id_of_the_gateway_that_no_client_can_choose() {
+async fn requests_have_the_gateway_id_and_clients_cannot_choose_it() {
     let api = Api::own(&[]).await;
     let chosen = [("x-amzn-requestid", "chosen"), ("x-request-id", "chosen")];
     let mut event = event("balance", "/api/tokens", &chosen, &Value::Null);
@@ -90,10 +90,10 @@ async fn a_request_has_the_id_of_the_gateway_that_no_client_can_choose() {
 }
 
 #[tokio::test]
-async fn without_an_id_of_the_gateway_a_request_has_lambdas() {
+async fn requests_without_a_gateway_id_have_the_lambda_id() {
     let api = Api::own(&[]).await;
     for given in [Value::Null, json!("")] {
-        // As `sam local` sends it.
+        // `sam local` sends events in this form.
         let mut event = event("balance", "/api/tokens", &[], &Value::Null);
         event["requestContext"]["extendedRequestId"] = given;
         log::clear();
@@ -105,7 +105,7 @@ async fn without_an_id_of_the_gateway_a_request_has_lambdas() {
 }
 
 #[tokio::test]
-async fn a_scheduled_function_whose_store_fails_tells_lambda_so_and_logs_it_once() {
+async fn scheduled_failures_are_returned_and_logged_once() {
     for function in ["sweep", "erase"] {
         let log = Log::new();
         let mut instance = Instance::logging(function, &[NO_STORE], &log).await;
@@ -123,7 +123,7 @@ async fn a_scheduled_function_whose_store_fails_tells_lambda_so_and_logs_it_once
 }
 
 #[tokio::test]
-async fn a_scheduled_function_that_is_done_tells_lambda_nothing_and_is_a_sample() {
+async fn scheduled_successes_return_nothing_and_are_measured() {
     let api = Api::own(&[]).await;
     for (function, message, metric) in
         [("sweep", "swept", "SweptAccounts"), ("erase", "erased", "ErasedAccounts")]

@@ -1,4 +1,4 @@
-//! Signing keys: listed, rotated and withdrawn by commands, while servers and functions go on.
+//! Signing keys. Commands list, rotate and withdraw them while servers and functions run.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -18,10 +18,10 @@ use crate::support::client::{Api, Person};
 use crate::support::forge;
 use crate::support::program::{self, Folder};
 
-/// How long keys and secrets are kept before they are read again.
+/// The time after which keys and secrets are read again.
 const KEPT: Duration = Duration::from_secs(300);
 
-/// Runs `manage` in a process of its own beside the server. Returns whether it succeeded, and its
+/// Runs `manage` in a separate process beside the server. Returns true if it succeeded, and its
 /// output.
 async fn manage(folder: &Folder, arguments: &[&str]) -> (bool, String) {
     let arguments: Vec<String> = ["manage"]
@@ -35,7 +35,7 @@ async fn manage(folder: &Folder, arguments: &[&str]) -> (bool, String) {
     (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
 }
 
-/// The ids of the keys that the API shows.
+/// The ids of the public keys that the API publishes.
 async fn shown(api: &Api) -> BTreeSet<String> {
     let keys = api.get("/.well-known/jwks.json").await.is(200);
     keys["keys"]
@@ -50,8 +50,7 @@ fn kid(token: &str) -> String {
     forge::header(token)["kid"].as_str().unwrap().to_owned()
 }
 
-/// Asserts that every kind of token is still accepted. Returns the person with the tokens of a
-/// refresh.
+/// Asserts that every kind of token is still accepted. Returns the person with refreshed tokens.
 async fn goes_on(ann: &Person) -> Person {
     for token in [&ann.access, &ann.token] {
         ann.using(token).profile().await.is(200);
@@ -62,7 +61,7 @@ async fn goes_on(ann: &Person) -> Person {
 }
 
 #[tokio::test]
-async fn a_key_is_rotated_and_the_old_one_withdrawn_while_the_server_runs() {
+async fn keys_are_rotated_while_the_server_runs() {
     let folder = Folder::new();
     let api = Api::in_folder(folder.path()).await;
     let clock = &api.server().clock;
@@ -123,7 +122,7 @@ async fn a_key_is_rotated_and_the_old_one_withdrawn_while_the_server_runs() {
     for refresh in [&ann.refresh, &dora.refresh] {
         api.refresh(refresh).await.expect(401, "token_not_valid");
     }
-    // The same session, with JWTs that the new key signed.
+    // The session continues with JWTs that the new key signed.
     renewed.profile().await.is(200);
     api.refresh(&renewed.refresh).await.is(200);
     goes_on(&ben).await;
@@ -131,8 +130,8 @@ async fn a_key_is_rotated_and_the_old_one_withdrawn_while_the_server_runs() {
     assert_eq!(shown(&api).await, BTreeSet::from([new]), "nothing brings the old key back");
 }
 
-/// Waits until the second is over in which the server's key was published: keys are ordered by
-/// second.
+/// Waits until the second in which the server published its key is over, because keys are ordered
+/// by second.
 async fn second_after(api: &Api) {
     let from = api.store().public_keys().await.unwrap()[0].from;
     while Clock::default().seconds() <= from {
@@ -141,7 +140,7 @@ async fn second_after(api: &Api) {
 }
 
 #[tokio::test]
-async fn the_old_key_ends_by_itself_when_the_last_token_that_it_signed_has_ended() {
+async fn old_keys_expire_with_their_last_token() {
     let folder = Folder::new();
     let api = Api::in_folder(folder.path()).await;
     let ann = api.person("ann").await;
@@ -158,7 +157,7 @@ async fn the_old_key_ends_by_itself_when_the_last_token_that_it_signed_has_ended
 }
 
 #[tokio::test]
-async fn a_key_is_rotated_where_nothing_runs_and_the_next_run_signs_with_it() {
+async fn keys_rotated_offline_sign_in_the_next_run() {
     let folder = Folder::new();
     assert_eq!(manage(&folder, &["keys"]).await, (true, "No key has been published yet.\n".into()));
     let secret = || std::fs::read_to_string(format!("{}/signing-secret", folder.path())).unwrap();
@@ -185,7 +184,7 @@ async fn a_key_is_rotated_where_nothing_runs_and_the_next_run_signs_with_it() {
     );
 }
 
-/// Plays Secrets Manager for one secret. Without a value it refuses.
+/// A fake Secrets Manager with one secret. It refuses requests if the secret has no value.
 async fn secrets_manager(secret: Arc<Mutex<Option<String>>>) -> String {
     let answer = async |State(secret): State<Arc<Mutex<Option<String>>>>, request: Request| {
         let operation = request.headers()["x-amz-target"].to_str().unwrap().to_owned();
@@ -222,7 +221,7 @@ async fn secrets_manager(secret: Arc<Mutex<Option<String>>>) -> String {
 const ARN: &str = "arn:aws:secretsmanager:eu-central-1:1:secret:signing";
 
 #[tokio::test]
-async fn a_function_takes_a_new_secret_from_secrets_manager_within_five_minutes() {
+async fn functions_load_new_secrets_within_five_minutes() {
     let api = Api::own(&[]).await;
     let warm = &api.server().apps["login"];
     let ann = api.person("ann").await;
@@ -256,7 +255,7 @@ async fn a_function_takes_a_new_secret_from_secrets_manager_within_five_minutes(
     let second = sign().await;
     assert_ne!(kid(&second), kid(&first));
     assert_eq!(kid(&second), signer.kid());
-    // If the secret can't be read again, the present key continues to sign.
+    // If the secret can't be read again, the current key continues to sign.
     *secret.lock().unwrap() = None;
     app.clock.advance(KEPT);
     assert_eq!(kid(&sign().await), kid(&second));
@@ -266,7 +265,7 @@ async fn a_function_takes_a_new_secret_from_secrets_manager_within_five_minutes(
 }
 
 #[tokio::test]
-async fn a_secret_that_nothing_keeps_is_not_rotated() {
+async fn secrets_that_are_not_stored_cannot_be_rotated() {
     let folder = Folder::new();
     let api = Api::in_folder(folder.path()).await;
     let run = |secret: &'static str| {

@@ -1,4 +1,4 @@
-//! The metrics: each one is provoked, and its line is read.
+//! The metrics. The tests provoke each metric and read its line in the log.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::support::program::{Folder, RunningServer, command};
 use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Plan, Proxy};
 
 #[tokio::test]
-async fn a_message_is_counted_when_it_is_charged_and_when_it_is_refunded() {
+async fn charged_and_refunded_messages_are_counted() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     log::clear();
@@ -29,7 +29,7 @@ async fn a_message_is_counted_when_it_is_charged_and_when_it_is_refunded() {
     assert_eq!(recorded(Metric::Refunds, None), (1, 1));
     assert_eq!(recorded(Metric::Failures, Some("ai_failed")), (1, 1));
 
-    // A stream has the status 200 and fails later.
+    // A failed stream has the status 200, because it fails after its head.
     ann.post("/api/chat/stream", json!({ "message": "!cut one two" })).await.is(200);
     assert_eq!(recorded(Metric::Refunds, None), (2, 2));
     assert_eq!(recorded(Metric::Failures, Some("ai_failed")), (2, 2));
@@ -37,7 +37,7 @@ async fn a_message_is_counted_when_it_is_charged_and_when_it_is_refunded() {
 }
 
 #[tokio::test]
-async fn a_replayed_message_is_not_counted_again() {
+async fn replayed_messages_are_not_counted_again() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     log::clear();
@@ -51,7 +51,7 @@ async fn a_replayed_message_is_not_counted_again() {
 }
 
 #[tokio::test]
-async fn each_provider_that_is_asked_is_a_success_with_its_time_or_a_failure() {
+async fn provider_calls_are_counted_as_successes_or_failures() {
     let api = Api::own(&[("AI_PROVIDER", "scripted,echo")]).await;
     let ann = api.person("ann").await;
     log::clear();
@@ -69,13 +69,13 @@ async fn each_provider_that_is_asked_is_a_success_with_its_time_or_a_failure() {
 }
 
 #[tokio::test]
-async fn tokens_are_held_if_the_store_does_not_confirm_their_return() {
+async fn unconfirmed_releases_count_as_held_credits() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let proxy = Proxy::start(&api.dynamodb).await;
     let lane = proxy.lane();
     let chat = api.function_over("chat", &lane);
-    // The reserve succeeds, and the release doesn't.
+    // Reserving succeeds, but the release fails.
     lane.strike(Some(Plan {
         at: FaultPoint::Operation("UpdateItem", 2),
         fault: Fault::Fail500Before,
@@ -92,7 +92,7 @@ async fn tokens_are_held_if_the_store_does_not_confirm_their_return() {
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_after_its_lease_is_a_conflict_and_a_refund() {
+async fn answers_after_their_lease_are_conflicts_and_refunds() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let ann = api.person("ann").await;
     log::clear();
@@ -109,7 +109,7 @@ async fn an_answer_that_comes_after_its_lease_is_a_conflict_and_a_refund() {
 }
 
 #[tokio::test]
-async fn log_ins_are_counted_and_refusals_by_their_code() {
+async fn log_ins_and_refusals_are_counted_by_code() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     log::clear();
@@ -127,7 +127,7 @@ async fn log_ins_are_counted_and_refusals_by_their_code() {
 }
 
 #[tokio::test]
-async fn a_sweep_and_an_erasure_are_samples_even_if_there_was_nothing_to_do() {
+async fn sweeps_and_erasures_are_measured_even_when_idle() {
     let api = Api::own(&[]).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let [sweep, erase] = ["sweep", "erase"].map(|name| api.server().apps[name].clone());
@@ -152,14 +152,14 @@ async fn a_sweep_and_an_erasure_are_samples_even_if_there_was_nothing_to_do() {
     assert_eq!(recorded(Metric::ErasedAccounts, None), (2, 1));
 }
 
-/// What `manage audit` prints, with these metrics asked for or with none.
+/// The output of `manage audit` with this `METRICS_NAMESPACE`. An empty namespace means no metrics.
 fn audit(folder: &Folder, namespace: &str) -> String {
     let mut audit = command(&["manage", "audit", "--data", folder.path()]);
     String::from_utf8(audit.env("METRICS_NAMESPACE", namespace).output().unwrap().stdout).unwrap()
 }
 
 #[tokio::test]
-async fn an_audit_says_its_differences_if_it_is_asked_for_metrics() {
+async fn audits_report_their_differences_as_metrics_on_request() {
     let folder = Folder::new();
     let server = RunningServer::start(&["--port", "0", "--data", folder.path()]);
     let ann = json!({ "username": "ann", "password": "secret123" });
@@ -188,7 +188,7 @@ async fn an_audit_says_its_differences_if_it_is_asked_for_metrics() {
 }
 
 #[tokio::test]
-async fn every_line_is_in_the_format_from_which_cloudwatch_makes_metrics() {
+async fn metric_lines_use_the_embedded_format_of_cloudwatch() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     log::clear();
@@ -223,7 +223,7 @@ async fn every_line_is_in_the_format_from_which_cloudwatch_makes_metrics() {
 }
 
 #[test]
-fn the_documented_metrics_are_those_of_the_code() {
+fn documented_metrics_match_the_code() {
     let text = include_str!("../../docs/operate/operations.md");
     let section = text.split("\n## ").find(|section| section.starts_with("Metrics\n")).unwrap();
     let cell = |row: &str, number: usize| {
@@ -241,7 +241,7 @@ fn the_documented_metrics_are_those_of_the_code() {
 }
 
 #[tokio::test]
-async fn a_metric_names_no_person() {
+async fn metrics_name_no_person() {
     let api = Api::own(&[]).await;
     log::clear();
     let ann: Person = api.person("ann").await;

@@ -1,5 +1,4 @@
-//! Traces: what a collector gets of requests and of scheduled work, and that no request fails or waits
-//! long because of one that fails.
+//! Traces of requests and scheduled work. A failing collector must not fail or delay a request.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,7 +22,7 @@ use crate::support::program::{RunningServer, command};
 const SERVER: u64 = 2;
 const CLIENT: u64 = 3;
 
-/// A caller's trace and span.
+/// The ids of a caller's trace and span.
 const CALLERS: (&str, &str) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
 
 fn named<'s>(spans: &'s [Span], name: &str) -> &'s Span {
@@ -32,7 +31,7 @@ fn named<'s>(spans: &'s [Span], name: &str) -> &'s Span {
     span
 }
 
-/// The spans within the one of the request, which is checked.
+/// The request's span and the spans within it. Asserts that their ids, parents and times fit.
 fn within(spans: &[Span]) -> (&Span, &[Span]) {
     let (root, within) = spans.split_last().unwrap();
     let ids: BTreeSet<&str> = spans.iter().map(|span| span.id.as_str()).collect();
@@ -44,14 +43,14 @@ fn within(spans: &[Span]) -> (&Span, &[Span]) {
     (root, within)
 }
 
-/// The calls of a chat, by name. An instance also reads the public keys when it meets a JWT of a
-/// key that it doesn't know.
+/// The names of a chat's calls, without reads of the public keys: an instance reads them when a
+/// JWT has an unknown key.
 fn names(calls: &[Span]) -> Vec<&str> {
     calls.iter().map(|span| span.name.as_str()).filter(|name| *name != "Scan KeysTable").collect()
 }
 
 #[tokio::test]
-async fn a_chat_is_one_trace_of_the_request_the_store_and_the_ai_whose_id_is_in_the_log() {
+async fn a_chat_is_one_trace_with_its_id_in_the_log() {
     let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[collector.setting()]).await;
     let ann = api.person("ann").await;
@@ -90,7 +89,7 @@ async fn a_chat_is_one_trace_of_the_request_the_store_and_the_ai_whose_id_is_in_
     }
     assert_eq!(root.trace.len(), 32);
 
-    // The next request of the same instance is another trace.
+    // The instance's next request has another trace.
     ann.chat("again").await.is(200);
     let again = collector.trace(|span| span.name == "POST /api/chat" && span.trace != root.trace);
     let again = again.await;
@@ -98,7 +97,7 @@ async fn a_chat_is_one_trace_of_the_request_the_store_and_the_ai_whose_id_is_in_
 }
 
 #[tokio::test]
-async fn a_stream_is_a_trace_that_ends_with_it() {
+async fn traces_of_streams_end_with_the_stream() {
     let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[collector.setting()]).await;
     let ann = api.person("ann").await;
@@ -110,7 +109,7 @@ async fn a_stream_is_a_trace_that_ends_with_it() {
 }
 
 #[tokio::test]
-async fn failures_are_in_the_span_of_what_failed() {
+async fn failures_are_recorded_in_their_span() {
     let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[collector.setting(), ("AI_PROVIDER", "scripted,echo")]).await;
     let ann = api.person("ann").await;
@@ -122,7 +121,7 @@ async fn failures_are_in_the_span_of_what_failed() {
     assert_eq!((failed.has_failed, failed.says("error.type")), (true, "overloaded"));
     assert_eq!((answered.has_failed, answered.says("error.type")), (false, ""));
 
-    // A refused condition is an answer of the store, and a refused request no failure of the server.
+    // A failed condition is a normal reply of the store. A refused request isn't a server error.
     ann.has_left(0).await;
     ann.chat("hi").await.expect(402, "insufficient_tokens");
     let spans = collector.trace(|span| span.says("http.response.status_code") == "402").await;
@@ -162,7 +161,7 @@ impl Intercept for Calls {
     }
 }
 
-/// How many calls to the store a chat makes.
+/// The number of calls to the store that a chat makes.
 async fn calls_of_a_chat(api: &Api, ann: &Person) -> usize {
     let calls = Calls::default();
     let client = aws_sdk_dynamodb::Config::from(&aws::emulated()).to_builder();
@@ -180,7 +179,7 @@ async fn calls_of_a_chat(api: &Api, ann: &Person) -> usize {
 }
 
 #[tokio::test]
-async fn without_a_collector_nothing_is_traced_and_with_one_the_store_is_called_as_often() {
+async fn tracing_needs_a_collector_and_adds_no_store_calls() {
     let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
@@ -196,7 +195,7 @@ async fn without_a_collector_nothing_is_traced_and_with_one_the_store_is_called_
 }
 
 #[tokio::test]
-async fn what_is_not_drawn_is_not_sent_but_has_an_id_in_the_log() {
+async fn unsampled_traces_are_not_sent_but_have_an_id_in_the_log() {
     let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[collector.setting(), ("TRACES_SAMPLING", "0")]).await;
     log::clear();
@@ -208,7 +207,7 @@ async fn what_is_not_drawn_is_not_sent_but_has_an_id_in_the_log() {
 }
 
 #[tokio::test]
-async fn a_callers_trace_is_continued_and_a_hostile_one_is_ignored() {
+async fn valid_traceparents_are_continued_and_hostile_ones_ignored() {
     let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[collector.setting()]).await;
     let asked = async |headers: &[(&str, &str)]| {
@@ -244,7 +243,7 @@ async fn a_callers_trace_is_continued_and_a_hostile_one_is_ignored() {
     let seen = collector.bodies().concat() + &log::text();
     assert!(!seen.contains("injected"), "{seen}");
 
-    // The caller may keep its own request from being recorded.
+    // The caller may decline that its request is recorded.
     let recorded = || {
         let spans = collector.spans();
         spans.iter().filter(|span| span.name == "GET /api/health").count()
@@ -257,7 +256,7 @@ async fn a_callers_trace_is_continued_and_a_hostile_one_is_ignored() {
 }
 
 #[tokio::test]
-async fn a_collector_that_refuses_fails_no_request_and_is_logged_once_per_function() {
+async fn failing_collectors_fail_no_request_and_are_logged_once() {
     let collector = Collector::start(CollectorMode::Refuses).await;
     let api = Api::own(&[collector.setting()]).await;
     for _ in 0..5 {
@@ -266,7 +265,7 @@ async fn a_collector_that_refuses_fails_no_request_and_is_logged_once_per_functi
     for scheduled in ["sweep", "erase"] {
         collector.trace(|span| span.function == scheduled).await;
     }
-    // The collector's last reply may still be on its way.
+    // The collector's last reply may not have arrived yet.
     let lines = async {
         while log::text().matches("traces can't be sent").count() < 3 {
             tokio::task::yield_now().await;
@@ -278,14 +277,14 @@ async fn a_collector_that_refuses_fails_no_request_and_is_logged_once_per_functi
 }
 
 #[tokio::test]
-async fn a_collector_that_hangs_or_is_down_holds_up_no_reply() {
+async fn slow_or_missing_collectors_delay_no_reply() {
     let hanging = Collector::start(CollectorMode::Hangs).await;
     // Nothing listens on this port.
     for endpoint in [hanging.url.as_str(), "http://127.0.0.1:1"] {
         let api = Api::own(&[("TRACES_ENDPOINT", endpoint)]).await;
         let began = Instant::now();
         api.get("/api/health/").await.is(200);
-        // A request that waited until sending is given up would take five seconds.
+        // A request that waited for the export's time-out would take five seconds.
         assert!(began.elapsed() < Duration::from_secs(4), "{endpoint}: {:?}", began.elapsed());
         for _ in 0..20 {
             api.get("/api/health/").await.is(200);
@@ -297,7 +296,7 @@ async fn a_collector_that_hangs_or_is_down_holds_up_no_reply() {
 }
 
 #[tokio::test]
-async fn spans_have_no_secret_no_name_and_no_text_and_only_documented_attributes() {
+async fn spans_have_only_documented_attributes_and_no_secrets() {
     let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[collector.setting()]).await;
     let address = "Very.Private@example.com";
@@ -339,7 +338,7 @@ async fn spans_have_no_secret_no_name_and_no_text_and_only_documented_attributes
 }
 
 #[tokio::test]
-async fn scheduled_work_and_e_mails_are_traces_of_their_own() {
+async fn scheduled_work_and_e_mails_have_their_own_traces() {
     let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[collector.setting()]).await;
     let address = "ann@example.com";
@@ -356,7 +355,7 @@ async fn scheduled_work_and_e_mails_are_traces_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_lambda_function_continues_lambdas_trace() {
+async fn lambda_functions_continue_the_lambda_trace() {
     let collector = Collector::start(CollectorMode::Accepts).await;
     let api = Api::own(&[]).await;
     let store = ("DYNAMODB_ENDPOINT", api.dynamodb.as_str());
@@ -386,7 +385,7 @@ async fn a_lambda_function_continues_lambdas_trace() {
 }
 
 #[tokio::test]
-async fn cargo_run_sends_traces_if_its_environment_names_a_collector() {
+async fn cargo_run_sends_traces_if_a_collector_is_set() {
     let collector = Collector::start(CollectorMode::Accepts).await;
     let mut program = command(&["--port", "0", "--memory"]);
     program.env("TRACES_ENDPOINT", &collector.url);

@@ -1,5 +1,5 @@
-//! The trail: a line for everything that happens to an account, with its time, request, account,
-//! network address and outcome.
+//! The audit lines in the log: every event of an account has a line with its time, request,
+//! account, network address and outcome.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
@@ -9,7 +9,7 @@ use crate::support::client::{Api, unique};
 use crate::support::log;
 
 #[tokio::test]
-async fn whatever_happens_to_an_account_is_a_line_with_time_request_account_and_address() {
+async fn account_events_are_logged_with_request_account_and_address() {
     log::clear();
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;

@@ -17,20 +17,20 @@ use crate::support::lambda::{Instance, LEASE};
 
 const PATH: &str = "/api/chat/stop/";
 
-/// An answer must have ended so soon after it was stopped.
+/// The longest time between a stop and the end of the answer.
 const SOON: Duration = Duration::from_secs(2);
 
-/// The AI may take long.
+/// Settings for slow answers, many of which may wait at a time.
 const PATIENT: [(&str, &str); 2] = [("AI_TIMEOUT_SECONDS", "20"), ("PARALLEL_CHATS", "64")];
 
-/// Waits for the next minute, in which no chat was refunded yet.
+/// Advances the clock to the next minute, in which no chat has been refunded yet.
 fn next_minute(api: &Api) {
     let clock = &api.server().clock;
     clock.advance(Duration::from_millis(60_000 - clock.millis() % 60_000));
 }
 
 impl Api {
-    /// The account's refunds in the day and in minutes, by the prefix of their count.
+    /// The account's refunds, counted per day (`d`) and per minute (`r`). Zero counts are left out.
     pub async fn refunds(&self, person: &Person) -> Vec<(&'static str, u32)> {
         let minutes = self.account(person).await.minutes.unwrap();
         let of = |letter: &'static str| {
@@ -46,7 +46,7 @@ impl Person {
         self.post(PATH, json!({ "idempotency_key": key })).await
     }
 
-    /// Begins a stream under an idempotency key, and returns when its first piece is there.
+    /// Begins a stream under an idempotency key. Returns when the first piece has arrived.
     async fn hears(&self, path: &str, key: &str, body: Value) -> (Response, String) {
         let request = reqwest::Client::new().request(Method::POST, self.api.url.clone() + path);
         let request = request.bearer_auth(&self.access).header("idempotency-key", key);
@@ -56,14 +56,14 @@ impl Person {
         (reply, String::from_utf8(first.into()).unwrap())
     }
 
-    /// Sends a request under an idempotency key, and stops it while the AI is silent. Returns its
-    /// reply.
+    /// Sends a request under an idempotency key and stops it while the AI is silent. Returns the
+    /// reply to the request.
     async fn stops_silent(&self, path: &str, key: &str, body: Value) -> Answer {
         let headers = [("authorization", self.bearer()), ("idempotency-key", key.to_owned())];
         let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
         let (reply, ()) =
             tokio::join!(self.api.send(Method::POST, path, &headers, Some(body)), async {
-                // The message may still be on its way.
+                // The message may not have arrived yet.
                 while self.stops(key).await.status != 200 {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
@@ -75,7 +75,7 @@ impl Person {
         self.hears("/api/chat/stream/", key, json!({ "message": message })).await
     }
 
-    /// Asserts that exactly these chats were paid, with these words, newest first.
+    /// Asserts that exactly these chats were charged: their texts and finish reasons, newest first.
     async fn has_paid(&self, answers: &[(&str, &str)]) {
         let history = self.history("").await.is(200);
         let stored = history.as_array().unwrap().iter();
@@ -92,13 +92,13 @@ impl Person {
     }
 }
 
-/// The events of the whole stream.
+/// Reads the rest of a stream. Returns all its events.
 async fn all((reply, first): (Response, String)) -> Vec<(String, Value)> {
     events(&(first + &reply.text().await.unwrap()))
 }
 
 #[tokio::test]
-async fn a_stopped_answer_ends_within_two_seconds_and_what_was_heard_is_stored_and_charged_once() {
+async fn stopped_answers_end_in_two_seconds_and_are_charged_once() {
     let api = Api::own(&PATIENT).await;
     let ann = api.person("ann").await;
     let stream = ann.hears_chat("k1", "!hold one two three").await;
@@ -117,7 +117,7 @@ async fn a_stopped_answer_ends_within_two_seconds_and_what_was_heard_is_stored_a
     assert_eq!(done["tokens_left"], GRANT - PRICE);
     ann.has_paid(&[("one two", "stopped")]).await;
 
-    // The statement and the export say it too.
+    // The statement and the export also show the stopped answer.
     let rows = ann.get("/api/user/ledger/").await.is(200);
     assert_eq!(
         [&rows[0]["kind"], &rows[0]["reason"], &rows[0]["chat_id"]],
@@ -127,14 +127,14 @@ async fn a_stopped_answer_ends_within_two_seconds_and_what_was_heard_is_stored_a
     assert_eq!(export["chats"][0]["finish_reason"], "stopped");
     assert_eq!(export["ledger"][0]["reason"], "stopped");
 
-    // The next message is answered at once, and continues the conversation.
+    // The next message is answered at once and continues the conversation.
     let next = json!({ "message": "!recall", "conversation_id": done["conversation_id"] });
     let next = ann.post("/api/chat/", next).await.is(200);
     assert_eq!(next["response"], "user: !hold one two three\nassistant: one two\nuser: !recall");
 }
 
 #[tokio::test]
-async fn the_connection_to_the_ai_is_closed_with_the_answer() {
+async fn stopping_closes_the_connection_to_the_provider() {
     let ai = CountingAi::start().await;
     let settings = [&PATIENT[..1], &ai.settings()].concat();
     let api = Api::own(&settings).await;
@@ -165,7 +165,7 @@ async fn the_connection_to_the_ai_is_closed_with_the_answer() {
 }
 
 #[tokio::test]
-async fn a_stop_that_comes_again_or_after_the_answer_changes_nothing_and_says_that_it_has_ended() {
+async fn late_and_repeated_stops_change_nothing() {
     let api = Api::own(&PATIENT).await;
     let ann = api.person("ann").await;
     let stream = ann.hears_chat("k1", "!hold one two three").await;
@@ -183,7 +183,7 @@ async fn a_stop_that_comes_again_or_after_the_answer_changes_nothing_and_says_th
     assert_eq!(api.items(&ann.id).await, before);
     ann.has_paid(&[("You said: hi", "stop"), ("one two", "stopped")]).await;
 
-    // The key is still that of what was heard.
+    // The key still replays the delivered text.
     let again = ann.chat_once("k1", "!hold one two three").await;
     assert_eq!(again.header("idempotent-replayed"), "true");
     let again = again.is(200);
@@ -191,7 +191,7 @@ async fn a_stop_that_comes_again_or_after_the_answer_changes_nothing_and_says_th
 }
 
 #[tokio::test]
-async fn a_stream_stopped_before_it_begins_costs_nothing() {
+async fn streams_stopped_before_they_begin_cost_nothing() {
     let api = Api::own(&PATIENT).await;
     next_minute(&api);
     let ann = api.person("ann").await;
@@ -201,14 +201,14 @@ async fn a_stream_stopped_before_it_begins_costs_nothing() {
     ann.has_paid(&[]).await;
     ann.stops("k1").await.expect(404, "not_found");
     assert_eq!(api.refunds(&ann).await, [("d", 1), ("r", 1)]);
-    // The same request later is a new run.
+    // A later request under the key runs again.
     let again = ann.chat_once("k1", "!slow 4000").await.is(200);
     assert_eq!(again["finish_reason"], "stop");
     ann.has_paid(&[("You said: !slow 4000", "stop")]).await;
 }
 
 #[tokio::test]
-async fn a_stopped_whole_answer_is_charged_and_replayed() {
+async fn stopped_whole_answers_are_charged_and_replayed() {
     let api = Api::own(&PATIENT).await;
     next_minute(&api);
     let ann = api.person("ann").await;
@@ -224,14 +224,14 @@ async fn a_stopped_whole_answer_is_charged_and_replayed() {
     assert_eq!(again.header("idempotent-replayed"), "true");
     assert_eq!(again.is(200), stopped);
     assert_eq!(ann.stops("k1").await.is(200)["status"], "ended");
-    // The conversation goes on.
+    // The conversation can be continued.
     let next = json!({ "message": "!recall", "conversation_id": stopped["conversation_id"] });
     let told = ann.post("/api/chat/", next).await.is(200);
     assert_eq!(told["response"], "user: !slow 4000\nuser: !recall");
 }
 
 #[tokio::test]
-async fn a_stopped_stream_of_a_long_prompt_is_charged() {
+async fn stopped_streams_of_long_prompts_are_charged() {
     let api = Api::own(&PATIENT).await;
     next_minute(&api);
     let ann = api.person("ann").await;
@@ -268,9 +268,9 @@ async fn eighty_three_stops_cost_eighty_three_messages() {
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
 }
 
-/// A client gets as much as it can for nothing in a day, as docs/internals/security.md counts it.
+/// Counts the most that a client can get for free in a day (docs/internals/security.md).
 #[tokio::test]
-async fn a_day_has_a_limited_number_of_refunds() {
+async fn refunds_are_limited_per_day() {
     let settings = [
         ("REFUNDS_PER_DAY", "6"),
         ("REFUNDS_PER_MINUTE", "2"),
@@ -282,17 +282,17 @@ async fn a_day_has_a_limited_number_of_refunds() {
     let day = Duration::from_secs(86_400);
     clock.advance(day - Duration::from_millis(clock.millis() % 86_400_000));
     let ann = api.person("ann").await;
-    // FailureFormat of the provider never count, so an outage doesn't lock users out.
+    // Provider failures never count, so an outage doesn't lock users out.
     for message in ["!fail", "!overloaded", "!cut a b", "!fail", "!overloaded", "!fail", "!fail"] {
         assert!([502, 503].contains(&ann.chat(message).await.status.as_u16()), "{message}");
         clock.advance(Duration::from_secs(60));
     }
-    // FailureFormat that a client can cause count: an empty answer, a too long one, and a time-out.
+    // Failures that a client can cause count: an empty answer, a long answer and a time-out.
     for message in ["!empty", "!long", "!hang", "!empty", "!long"] {
         assert!([502, 504].contains(&ann.chat(message).await.status.as_u16()), "{message}");
         clock.advance(Duration::from_secs(60));
     }
-    // Chats that are under way when the limit is reached are all refunded.
+    // Chats that are running when the limit is reached are all refunded.
     for last in join_all((0..2).map(|_| ann.chat("!hang"))).await {
         last.expect(504, "ai_timed_out");
     }
@@ -313,7 +313,7 @@ async fn a_day_has_a_limited_number_of_refunds() {
 }
 
 #[tokio::test]
-async fn stopping_is_no_free_use_of_the_ai() {
+async fn stopping_gives_no_free_use_of_the_ai() {
     let api = Api::own(&[PATIENT[0], ("REFUNDS_PER_MINUTE", "2")]).await;
     next_minute(&api);
     let ann = api.person("ann").await;
@@ -329,7 +329,7 @@ async fn stopping_is_no_free_use_of_the_ai() {
 }
 
 #[tokio::test]
-async fn nobody_stops_what_is_unknown_of_another_kind_or_somebody_elses() {
+async fn unknown_and_foreign_requests_cannot_be_stopped() {
     let api = Api::own(&PATIENT).await;
     let (ann, ben) = (api.administrator("ann").await, api.person("ben").await);
     let stream = ann.hears_chat("k1", "!words 400 one two three four five").await;
@@ -349,7 +349,7 @@ async fn nobody_stops_what_is_unknown_of_another_kind_or_somebody_elses() {
 }
 
 #[tokio::test]
-async fn a_body_names_the_key() {
+async fn stop_bodies_name_the_idempotency_key() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     for body in [
@@ -365,13 +365,13 @@ async fn a_body_names_the_key() {
     }
     let number = json!({ "idempotency_key": 7 });
     assert_eq!(ann.post(PATH, number).await.status, 400);
-    // Another front door may have another AI: a complete answer is the same at each.
+    // Another front door may use another AI, but a complete answer is the same at every door.
     let whole = ann.chat_once("k1", "hi").await.is(200);
     assert_eq!(ann.stops("k1").await.is(200), json!({ "id": whole["id"], "status": "ended" }));
 }
 
 #[tokio::test]
-async fn an_answer_whose_reader_has_gone_is_stopped_too() {
+async fn answers_without_a_reader_can_be_stopped() {
     let api = Api::own(&PATIENT).await;
     let ann = api.person("ann").await;
     let (reply, _) = ann.hears_chat("k1", "!words 400 one two three four five six").await;
@@ -389,12 +389,12 @@ async fn an_answer_whose_reader_has_gone_is_stopped_too() {
 }
 
 #[tokio::test]
-async fn of_a_stop_and_the_end_of_an_answer_one_wins_and_the_charge_is_one() {
+async fn a_stop_at_the_end_of_an_answer_is_charged_once() {
     let api = Api::own(&PATIENT).await;
     let ann = api.person("ann").await;
     let words: Vec<String> = (0..20).map(|number| format!("word{number}")).collect();
     let message = format!("!words 60 {}", words.join(" "));
-    // An answer takes 1.2 seconds, and its function looks once, one second after the beginning.
+    // An answer takes 1.2 seconds. Its function looks for a stop once, after one second.
     let races = (0..24).map(|race: u64| {
         let (ann, message, words) = (&ann, &message, &words);
         async move {
@@ -424,7 +424,7 @@ async fn of_a_stop_and_the_end_of_an_answer_one_wins_and_the_charge_is_one() {
 }
 
 #[tokio::test]
-async fn openais_clients_read_of_a_stopped_completion_that_it_is_too_short() {
+async fn stopped_completions_have_the_finish_reason_length() {
     let api = Api::own(&PATIENT).await;
     let ann = api.person("ann").await;
     let turns = json!([{ "role": "user", "content": "!hold one two three" }]);
@@ -452,7 +452,7 @@ async fn openais_clients_read_of_a_stopped_completion_that_it_is_too_short() {
 }
 
 #[tokio::test]
-async fn a_program_stops_a_response_with_its_api_key_and_reads_that_it_is_incomplete() {
+async fn programs_stop_responses_by_api_key_and_read_incomplete() {
     let api = Api::own(&PATIENT).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let of = async |person: &Person| person.using(Program::of(person).await.key);
@@ -474,7 +474,7 @@ async fn a_program_stops_a_response_with_its_api_key_and_reads_that_it_is_incomp
     assert_eq!((text(response), &response["id"]), ("one two", &json!(format!("resp_{id}"))));
     ann.has_paid(&[("one two", "stopped")]).await;
 
-    // The key has the same answer again, as a whole.
+    // A retry under the key gets the same answer as a whole.
     let headers = [("authorization", program.bearer()), ("idempotency-key", "k1".to_owned())];
     let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
     let body = json!({ "input": "!hold one two three", "stream": true });
@@ -490,8 +490,7 @@ async fn a_program_stops_a_response_with_its_api_key_and_reads_that_it_is_incomp
 }
 
 #[tokio::test]
-async fn a_function_that_dies_after_the_stop_charges_nothing_and_after_the_lease_there_is_no_answer()
- {
+async fn stopped_answers_of_dead_functions_cost_nothing() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let function = Instance::scripted("chat_stream", &api.dynamodb).await;
@@ -512,12 +511,12 @@ async fn a_function_that_dies_after_the_stop_charges_nothing_and_after_the_lease
     assert_eq!(api.server().apps["sweep"].store.sweep(api.now()).await.unwrap().released, 1);
     ann.stops("k1").await.expect(404, "not_found");
     ann.has_paid(&[]).await;
-    // Another run of the key is not stopped by the mark of the first.
+    // The stop of the first run doesn't stop a later run under the key.
     assert_eq!(ann.chat_once("k1", "!hold one two").await.status, 504, "it has no listener");
 }
 
 #[tokio::test]
-async fn the_real_functions_stop_an_answer() {
+async fn the_lambda_binaries_stop_answers() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let mut answers = Instance::scripted("chat_stream", &api.dynamodb).await;

@@ -14,7 +14,7 @@ use crate::support::lambda::{Instance, LEASE};
 
 const PATH: &str = "/api/chat/stream/";
 
-/// The events of a reply, by name.
+/// The events of a stream: their names and data.
 pub fn events(text: &str) -> Vec<(String, Value)> {
     let event = |block: &str| {
         let (name, data) = block.split_once('\n').unwrap_or_else(|| panic!("{block:?}"));
@@ -24,7 +24,7 @@ pub fn events(text: &str) -> Vec<(String, Value)> {
     text.split_terminator("\n\n").map(event).collect()
 }
 
-/// The text of all deltas.
+/// The text of all `delta` events, joined.
 pub fn text_of(events: &[(String, Value)]) -> String {
     events
         .iter()
@@ -38,7 +38,7 @@ impl Person {
         self.post(PATH, body).await
     }
 
-    /// Begins a stream.
+    /// Sends a message and returns the reply, whose body is still arriving.
     async fn begins(&self, message: &str) -> Response {
         let request =
             reqwest::Client::new().request(Method::POST, format!("{}{PATH}", self.api.url));
@@ -63,7 +63,7 @@ fn is_a_stream(answer: &Answer) -> Vec<(String, Value)> {
 }
 
 #[tokio::test]
-async fn an_answer_comes_piece_by_piece_and_ends_with_the_chat_and_the_tokens_left() {
+async fn streams_have_pieces_and_end_with_the_chat_and_balance() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let said = is_a_stream(&ann.streams(json!({ "message": "!words one two three" })).await);
@@ -94,7 +94,7 @@ async fn an_answer_comes_piece_by_piece_and_ends_with_the_chat_and_the_tokens_le
 }
 
 #[tokio::test]
-async fn the_first_piece_is_there_while_the_answer_goes_on() {
+async fn the_first_piece_arrives_before_the_answer_is_finished() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let ann = api.person("ann").await;
     let mut reply = ann.begins("!words 700 one two three").await;
@@ -110,7 +110,7 @@ async fn the_first_piece_is_there_while_the_answer_goes_on() {
 }
 
 #[tokio::test]
-async fn what_fails_before_the_first_piece_is_an_ordinary_failure_and_costs_nothing() {
+async fn failures_before_the_first_piece_are_problem_documents() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     for (message, status, code) in [
@@ -130,7 +130,7 @@ async fn what_fails_before_the_first_piece_is_an_ordinary_failure_and_costs_noth
 }
 
 #[tokio::test]
-async fn what_fails_later_is_an_event_that_says_that_nothing_was_charged() {
+async fn failures_after_the_first_piece_are_uncharged_events() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let said = is_a_stream(&ann.streams(json!({ "message": "!cut one two three" })).await);
@@ -150,8 +150,7 @@ async fn what_fails_later_is_an_event_that_says_that_nothing_was_charged() {
 }
 
 #[tokio::test]
-async fn what_was_heard_is_paid_though_it_was_made_too_long_or_too_slow_or_its_conversation_was_deleted()
- {
+async fn cut_answers_and_deleted_conversations_are_still_charged() {
     let api = Api::own(&[("ANSWER_LIMIT", "10")]).await;
     let ann = api.person("ann").await;
     for message in
@@ -190,7 +189,7 @@ async fn what_was_heard_is_paid_though_it_was_made_too_long_or_too_slow_or_its_c
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_in_the_middle_is_charged_once_for_an_answer_that_is_stored() {
+async fn clients_that_disconnect_are_charged_once() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let ann = api.person("ann").await;
     let mut reply = ann.begins("!words 150 one two three four").await;
@@ -204,7 +203,7 @@ async fn a_client_that_goes_away_in_the_middle_is_charged_once_for_an_answer_tha
 }
 
 #[tokio::test]
-async fn a_function_that_dies_in_the_middle_charges_nothing() {
+async fn functions_that_die_during_a_stream_charge_nothing() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let function = Instance::scripted("chat_stream", &api.dynamodb).await;
@@ -225,7 +224,7 @@ async fn a_function_that_dies_in_the_middle_charges_nothing() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_sent_again_gets_the_same_chat_at_once() {
+async fn retried_streams_replay_the_same_chat() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let bearer = ann.bearer();
@@ -246,13 +245,13 @@ async fn a_key_that_is_sent_again_gets_the_same_chat_at_once() {
     assert_eq!(ann.balance().await, GRANT - PRICE);
 }
 
-/// A request for an answer to "hi".
+/// An event that asks for a streamed answer to "hi".
 fn hello(headers: &[(&str, &str)]) -> Value {
     event("chat_stream", "/api/chat/stream", headers, &json!({ "message": "hi" }))
 }
 
 #[tokio::test]
-async fn the_real_function_streams_and_answers_whole_where_streams_are_not_passed_on() {
+async fn the_lambda_binary_streams_or_buffers_answers() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     for (sam, streams) in [("false", true), ("true", false)] {
@@ -275,7 +274,7 @@ async fn the_real_function_streams_and_answers_whole_where_streams_are_not_passe
 }
 
 #[tokio::test]
-async fn no_piece_of_a_stream_waits_until_the_one_before_it_is_acknowledged() {
+async fn pieces_are_sent_without_waiting_for_acknowledgements() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let settings = [("DYNAMODB_ENDPOINT", api.dynamodb.as_str())];
@@ -287,13 +286,13 @@ async fn no_piece_of_a_stream_waits_until_the_one_before_it_is_acknowledged() {
         let micros = reply.headers["x-took-micros"].to_str().unwrap().parse().unwrap();
         fastest = fastest.min(micros);
     }
-    // A delayed acknowledgement takes 40 ms, each time.
+    // Each delayed acknowledgement would take 40 ms.
     assert!(fastest < 20_000, "{fastest} µs from the head to the end");
     function.end();
 }
 
 #[tokio::test]
-async fn an_answer_that_was_heard_is_paid_though_its_key_has_a_record_by_then() {
+async fn delivered_answers_are_charged_even_if_the_key_has_a_record() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let ann = api.person("ann").await;
     let request = reqwest::Client::new()

@@ -1,6 +1,6 @@
-//! `/api/conversations` and `/api/conversations/{id}`, and single chats under `/api/chat/{id}`:
-//! what is remembered, listed, renamed, pinned and deleted, and that a chat is paid whatever happens
-//! to its conversation.
+//! `/api/conversations` and `/api/conversations/{id}`, and single chats under `/api/chat/{id}`.
+//! Conversations are continued, listed, renamed, pinned and deleted. A chat is charged even if its
+//! conversation is deleted.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ impl Person {
 }
 
 #[tokio::test]
-async fn a_conversation_remembers_what_was_said_in_it_and_nothing_else() {
+async fn conversations_remember_only_their_own_messages() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let first = ann.chat("I am Ann.").await.is(200);
@@ -35,7 +35,7 @@ async fn a_conversation_remembers_what_was_said_in_it_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn as_much_is_remembered_as_the_settings_say() {
+async fn the_settings_limit_what_is_remembered() {
     let api = Api::own(&[("CONTEXT_CHATS", "2"), ("CONTEXT_BYTES", "60")]).await;
     let ann = api.person("ann").await;
     let id = ann.chat("one").await.is(200)["conversation_id"].clone();
@@ -52,7 +52,7 @@ async fn as_much_is_remembered_as_the_settings_say() {
 }
 
 #[tokio::test]
-async fn what_is_no_conversation_of_the_callers_is_refused_before_anything_is_taken() {
+async fn foreign_conversations_are_refused_before_the_hold() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let bens = ben.chat("hi").await.is(200)["conversation_id"].clone();
@@ -70,7 +70,7 @@ async fn what_is_no_conversation_of_the_callers_is_refused_before_anything_is_ta
 }
 
 #[tokio::test]
-async fn of_chats_at_once_in_one_conversation_each_is_stored_and_paid() {
+async fn parallel_chats_in_a_conversation_are_stored_and_paid() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let id = ann.chat("hi").await.is(200)["conversation_id"].clone();
@@ -82,7 +82,7 @@ async fn of_chats_at_once_in_one_conversation_each_is_stored_and_paid() {
 }
 
 #[tokio::test]
-async fn a_chat_whose_conversation_is_deleted_meanwhile_is_charged_outside_of_any() {
+async fn chats_of_a_deleted_conversation_are_still_charged() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let ann = api.person("ann").await;
     let id = ann.chat("hi").await.is(200)["conversation_id"].clone();
@@ -140,7 +140,7 @@ fn titles(list: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn conversations_are_listed_by_their_last_use_and_page_by_page() {
+async fn conversations_are_listed_by_last_use_page_by_page() {
     let api = Api::own(&[]).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     ben.begins_with("not hers").await;
@@ -170,7 +170,7 @@ async fn conversations_are_listed_by_their_last_use_and_page_by_page() {
 }
 
 #[tokio::test]
-async fn a_pinned_conversation_comes_first_until_it_is_unpinned_wherever_it_is_used() {
+async fn pinned_conversations_stay_first_until_unpinned() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let mut ids = Vec::new();
@@ -193,7 +193,7 @@ async fn a_pinned_conversation_comes_first_until_it_is_unpinned_wherever_it_is_u
     assert_eq!(pinned.collect::<Vec<_>>(), [true, true, false, false, false]);
     assert_eq!(ann.get("/api/user/export/").await.is(200)["conversations"], all);
 
-    // A second pin and a chat leave it where it is.
+    // Neither a second pin nor a new chat moves a pinned conversation.
     pins(0, true).await;
     api.server().clock.advance(Duration::from_secs(1));
     ann.says_in("again", &json!(ids[0])).await.is(200);
@@ -217,7 +217,7 @@ async fn a_pinned_conversation_comes_first_until_it_is_unpinned_wherever_it_is_u
 }
 
 #[tokio::test]
-async fn a_conversation_that_is_used_while_it_is_unpinned_goes_to_the_place_of_its_last_use() {
+async fn unpinning_during_a_chat_keeps_the_last_use() {
     let api = Api::own(&[("CHAT_PRICE", "1")]).await;
     let ann = api.person("ann").await;
     let id = ann.begins_with("hi").await;
@@ -239,7 +239,7 @@ async fn a_conversation_that_is_used_while_it_is_unpinned_goes_to_the_place_of_i
 }
 
 #[tokio::test]
-async fn one_request_renames_instructs_and_pins_a_conversation_of_its_owner_while_it_exists() {
+async fn one_request_renames_instructs_and_pins_a_conversation() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let path = format!("/api/conversations/{}/", ann.begins_with("hi").await);
@@ -274,7 +274,7 @@ async fn one_request_renames_instructs_and_pins_a_conversation_of_its_owner_whil
 }
 
 #[tokio::test]
-async fn conversations_are_found_by_their_titles_in_any_case_and_behind_pages_without_a_match() {
+async fn titles_are_searched_in_any_case_across_pages() {
     let api = Api::own(&[("CHAT_PRICE", "1")]).await;
     let ann = api.person("ann").await;
     let id = ann.begins_with("The Needle in Genève").await;
@@ -314,7 +314,7 @@ async fn conversations_are_found_by_their_titles_in_any_case_and_behind_pages_wi
 }
 
 #[tokio::test]
-async fn a_title_is_the_beginning_of_the_first_message_until_it_is_renamed() {
+async fn titles_come_from_the_first_message_until_renamed() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let id = ann.begins_with(&format!("  {}\nand more", "é".repeat(100))).await;
@@ -351,7 +351,7 @@ async fn a_title_is_the_beginning_of_the_first_message_until_it_is_renamed() {
 }
 
 #[tokio::test]
-async fn a_title_that_is_taken_from_a_message_ends_between_two_words() {
+async fn titles_from_messages_end_between_words() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let words = |count: usize| vec!["words"; count].join(" ");
@@ -385,7 +385,7 @@ async fn pasted_code_gives_a_title_without_its_fence() {
         ann.delete(&format!("/api/chat/{id}/")).await.is(200);
         assert_eq!(ann.get(&path).await.is(200)["title"], "Untitled", "{message}");
     }
-    // A conversation of an earlier release has the fence as its title, and loses it too.
+    // A conversation from an earlier release has the fence as its title, which is also removed.
     let id = ann.begins_with("```python\nimport os\n```").await;
     let path = format!("/api/conversations/{id}/");
     ann.patch(&path, json!({ "title": "```python" })).await.is(200);
@@ -394,7 +394,7 @@ async fn pasted_code_gives_a_title_without_its_fence() {
 }
 
 #[tokio::test]
-async fn the_history_of_one_conversation_holds_its_chats_alone_and_may_be_searched() {
+async fn conversation_histories_have_only_its_chats_and_a_search() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let id = ann.begins_with("first").await;
@@ -430,7 +430,7 @@ async fn the_history_of_one_conversation_holds_its_chats_alone_and_may_be_search
 }
 
 #[tokio::test]
-async fn a_deleted_conversation_is_gone_at_once_with_all_its_chats_and_the_books_still_agree() {
+async fn deleted_conversations_are_gone_with_their_chats() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let (id, kept) = (ann.begins_with("hi").await, ann.begins_with("kept").await);
@@ -452,7 +452,7 @@ async fn a_deleted_conversation_is_gone_at_once_with_all_its_chats_and_the_books
 }
 
 #[tokio::test]
-async fn a_deleted_chat_is_no_longer_read_in_the_title_that_it_has_given() {
+async fn deleted_chats_disappear_from_the_title() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let [secret, renamed] =
@@ -476,7 +476,7 @@ async fn a_deleted_chat_is_no_longer_read_in_the_title_that_it_has_given() {
 }
 
 #[tokio::test]
-async fn a_chat_is_read_and_deleted_by_its_owner_alone_and_its_row_stays() {
+async fn only_owners_read_and_delete_chats_and_the_row_remains() {
     let api = Api::own(&[]).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let bearer = ann.bearer();

@@ -1,5 +1,4 @@
-//! `X-Refresh-Token: cookie`: refresh tokens that a browser keeps for a page, where its scripts
-//! can't read them.
+//! `X-Refresh-Token: cookie`: refresh tokens in cookies, which a page's scripts can't read.
 
 use std::time::Duration;
 
@@ -12,13 +11,13 @@ use crate::support::{forge, function};
 
 const MONTH: u64 = 30 * 86_400;
 
-/// A page of this origin in a browser, which keeps the cookies.
+/// A page of this origin in a browser that keeps its cookies.
 struct Page {
     api: Api,
     kept: Option<String>,
-    /// Its device token.
+    /// The device token in the page's cookie.
     device: Option<String>,
-    /// The random value in the storage of its origin.
+    /// The page key: a random value in the storage of the page's origin.
     key: String,
 }
 
@@ -27,18 +26,18 @@ impl Page {
         Self { api: api.clone(), kept: None, device: None, key: unique("").repeat(8) }
     }
 
-    /// The headers with which it asks for cookies.
+    /// The headers with which the page asks for cookies.
     fn wish(&self) -> [(&'static str, &str); 2] {
         [("x-refresh-token", "cookie"), ("x-page-key", &self.key)]
     }
 
-    /// A refresh with this token in the body, by a page of this origin.
+    /// Refreshes with this token in the body, as a page of this origin.
     async fn present(&self, token: &str) -> Answer {
         let body = json!({ "refresh": token });
         self.api.send(Method::POST, "/api/token/refresh/", &self.wish(), Some(body)).await
     }
 
-    /// A user who has registered on this page, with an access token only.
+    /// Registers a user on this page. The page gets only an access token.
     async fn register(&mut self) -> Person {
         self.person_with(json!({ "username": unique("ann"), "password": "secret123" })).await
     }
@@ -104,7 +103,7 @@ impl Page {
     }
 }
 
-/// The cookie with the refresh token.
+/// The cookie in a reply that contains the refresh token.
 fn cookie_of(answer: &Answer) -> Option<&str> {
     let refresh = cookie_named("farebox_refresh", answer);
     refresh.or_else(|| cookie_named("__Host-farebox_refresh", answer))
@@ -124,7 +123,7 @@ fn fields(body: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_page_is_given_an_access_token_and_its_browser_a_cookie() {
+async fn pages_get_an_access_token_and_browsers_a_cookie() {
     let api = Api::start().await;
     let mut page = Page::of(&api);
     let ann = page.register().await;
@@ -152,7 +151,7 @@ async fn a_page_is_given_an_access_token_and_its_browser_a_cookie() {
 }
 
 #[tokio::test]
-async fn a_cookie_gives_the_next_access_token_and_is_replaced() {
+async fn cookies_are_replaced_at_each_refresh() {
     let api = Api::start().await;
     let mut page = Page::of(&api);
     let ann = page.register().await;
@@ -162,7 +161,7 @@ async fn a_cookie_gives_the_next_access_token_and_is_replaced() {
         ann.using(refreshed["access"].as_str().unwrap()).profile().await.is(200);
         assert_eq!(forge::claims(page.token())["generation"], generation);
     }
-    // No body is like an empty one, and a refresh token in the body takes precedence over the
+    // A missing body is like an empty one. A refresh token in the body takes precedence over the
     // cookie.
     page.send(Method::POST, "/api/token/refresh/", &[], None).await.is(200);
     let ben = api.person("ben").await;
@@ -189,7 +188,7 @@ async fn two_tabs_that_refresh_at_once_share_the_next_cookie() {
 }
 
 #[tokio::test]
-async fn a_cookie_lives_as_long_as_its_session() {
+async fn cookies_live_as_long_as_their_session() {
     let api = Api::own(&[]).await;
     let mut page = Page::of(&api);
     let seconds = |answer: &Answer| {
@@ -211,7 +210,7 @@ async fn a_cookie_lives_as_long_as_its_session() {
 
 /// Another site can make a browser send the cookies, but not this header.
 #[tokio::test]
-async fn without_the_header_a_cookie_is_neither_read_nor_set() {
+async fn without_the_header_cookies_are_neither_read_nor_set() {
     let api = Api::start().await;
     let mut page = Page::of(&api);
     let ann = page.register().await;
@@ -260,7 +259,7 @@ async fn without_the_header_a_cookie_is_neither_read_nor_set() {
 }
 
 #[tokio::test]
-async fn a_page_without_a_good_cookie_has_no_session() {
+async fn pages_without_a_valid_cookie_have_no_session() {
     let api = Api::start().await;
     let mut page = Page::of(&api);
     for body in [json!({}), json!({ "refresh": null }), json!({ "refresh": "" })] {
@@ -291,7 +290,7 @@ async fn a_page_without_a_good_cookie_has_no_session() {
 }
 
 #[tokio::test]
-async fn what_ends_a_session_clears_its_cookie() {
+async fn ending_a_session_clears_its_cookie() {
     let api = Api::start().await;
     let mut page = Page::of(&api);
     for end in ["logout", "deletion", "reset"] {
@@ -340,12 +339,12 @@ async fn what_ends_a_session_clears_its_cookie() {
     .await
     .expect(403, "wrong_password");
     page.refresh().await.is(200);
-    // A client that doesn't use cookies gets none.
+    // The API sends no cookie to a client that doesn't ask for cookies.
     assert_eq!(cookie_of(&ann.log_out().await), None);
 }
 
 #[tokio::test]
-async fn a_registration_that_is_sent_again_has_its_cookie_again() {
+async fn retried_registrations_set_the_cookie_again() {
     let api = Api::start().await;
     let mut page = Page::of(&api);
     let registration = json!({ "username": unique("ann"), "password": "secret123" });
@@ -362,10 +361,10 @@ async fn a_registration_that_is_sent_again_has_its_cookie_again() {
 }
 
 #[tokio::test]
-async fn with_tls_a_cookie_belongs_to_one_host_alone() {
+async fn cookies_with_tls_are_bound_to_one_host() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
-    // As an event of API Gateway: the local server refuses such a host.
+    // Send an event of API Gateway, because the local server refuses this host name.
     let refresh = api.server().functions["token_refresh"].clone();
     let ask = |host: &'static str, cookie: String| {
         let refresh = refresh.clone();
@@ -403,7 +402,7 @@ async fn with_tls_a_cookie_belongs_to_one_host_alone() {
             && attributes.ends_with("; HttpOnly; SameSite=Strict; Secure"),
         "{cookie}"
     );
-    // A neighbour under the same domain can set the first of these.
+    // Another host under the same domain can set a cookie without the prefix `__Host-`.
     ask("api.example.com", format!("farebox_refresh={token}"))
         .await
         .expect(401, "not_authenticated");
@@ -414,7 +413,7 @@ async fn with_tls_a_cookie_belongs_to_one_host_alone() {
 }
 
 #[tokio::test]
-async fn not_even_a_listed_origin_may_ask_for_cookies() {
+async fn listed_origins_cannot_ask_for_cookies() {
     let api = Api::own(&[("ALLOWED_ORIGINS", "https://app.example.com")]).await;
     let preflight = [
         ("origin", "https://app.example.com"),
@@ -433,7 +432,7 @@ async fn not_even_a_listed_origin_may_ask_for_cookies() {
 }
 
 #[tokio::test]
-async fn a_page_that_logged_in_before_is_let_in_although_strangers_guess() {
+async fn known_pages_log_in_although_strangers_guess() {
     let api = Api::own(&[("LOGIN_ATTEMPTS", "9")]).await;
     let mut page = Page::of(&api);
     let ann = page.register().await;
@@ -449,16 +448,16 @@ async fn a_page_that_logged_in_before_is_let_in_although_strangers_guess() {
     api.log_in(log_in.clone()).await.expect(429, "too_many_attempts");
     page.post("/api/login/", &[], wrong).await.expect(401, "invalid_credentials");
     page.post("/api/login/", &[], log_in.clone()).await.is(200);
-    // Without the header no cookie is read.
+    // Without the header the API doesn't read cookies.
     let cookie = format!("farebox_device={}", page.device.as_ref().unwrap());
     api.send(Method::POST, "/api/login/", &[("cookie", &cookie)], Some(log_in))
         .await
         .expect(429, "too_many_attempts");
 }
 
-/// A browser sends the cookies to every port of the host, and a server there sends what it likes.
+/// A browser sends cookies to every port of a host, so a server on another port can replay them.
 #[tokio::test]
-async fn cookies_are_useless_to_another_port() {
+async fn cookies_are_useless_on_another_port() {
     let api = Api::own(&[("LOGIN_ATTEMPTS", "9")]).await;
     let mut page = Page::of(&api);
     let ann = page.register().await;
@@ -482,7 +481,7 @@ async fn cookies_are_useless_to_another_port() {
     }
     assert_eq!(api.items(&ann.id).await, before);
 
-    // Its device token gives it no guesses of its own either.
+    // The page's device token doesn't give the other port a separate count of guesses.
     let wrong = json!({ "username": ann.name, "password": "secret124" });
     let log_in_elsewhere = async |headers: &[(&str, &str)]| {
         let mut event = function::event("login", "/api/login/", headers, &log_in);
@@ -506,7 +505,7 @@ async fn cookies_are_useless_to_another_port() {
 }
 
 #[tokio::test]
-async fn an_old_cookie_is_bound_at_its_next_refresh() {
+async fn old_cookies_are_bound_at_their_next_refresh() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let mut page = Page { kept: Some(ann.refresh.clone()), ..Page::of(&api) };
@@ -518,9 +517,9 @@ async fn an_old_cookie_is_bound_at_its_next_refresh() {
     assert_eq!(forge::claims(page.token())["origin"], forge::claims(&bound)["origin"]);
 }
 
-/// Except on loopback, pages that were loaded before keys existed keep working.
+/// Pages that were loaded before page keys existed keep working, except on loopback.
 #[tokio::test]
-async fn an_old_page_keeps_working_where_a_host_has_one_port() {
+async fn old_pages_keep_working_on_single_port_hosts() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let refresh = &api.server().functions["token_refresh"];

@@ -1,5 +1,5 @@
-//! The clients of five existing systems, request for request: every field that one of them reads is
-//! there with the right type, with and without the trailing slash of each path.
+//! The requests of the clients of five existing systems. Every field that a client reads must exist
+//! and have the right type, with and without the trailing slash of each path.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::support::client::{Api, GRANT, PRICE, unique};
 
 const SLASHES: [&str; 2] = ["/", ""];
 
-/// Asserts that each field is a text that isn't empty.
+/// Asserts that each field is a nonempty string.
 #[track_caller]
 fn reads_texts(body: &Value, fields: &[&str]) {
     for field in fields {
@@ -26,7 +26,7 @@ fn reads_numbers(body: &Value, fields: &[&str], number: u64) {
     }
 }
 
-/// The value of an `Authorization` header with the access token that `body` holds in `field`.
+/// The value of an `Authorization` header with the access token in this field of `body`.
 fn header(scheme: &str, body: &Value, field: &str) -> String {
     format!("{scheme} {}", body[field].as_str().unwrap())
 }
@@ -101,7 +101,7 @@ async fn dialect_b_may_send_its_token_in_the_body() {
 }
 
 #[tokio::test]
-async fn dialect_c_registers_with_password1_and_logs_in_with_its_address() {
+async fn dialect_c_registers_with_password1_and_logs_in_by_address() {
     let api = Api::start().await;
     for slash in SLASHES {
         let (name, email) = (unique("cleo"), format!("{}@example.com", unique("cleo")));
@@ -147,7 +147,7 @@ async fn dialect_c_registers_with_password1_and_logs_in_with_its_address() {
 }
 
 #[tokio::test]
-async fn dialect_d_refreshes_its_access_and_reads_its_chats_as_a_bare_list() {
+async fn dialect_d_refreshes_access_and_reads_a_bare_chat_list() {
     let api = Api::start().await;
     for slash in SLASHES {
         let name = unique("dora");
@@ -192,7 +192,7 @@ async fn dialect_d_refreshes_its_access_and_reads_its_chats_as_a_bare_list() {
 }
 
 #[tokio::test]
-async fn dialect_e_logs_in_at_either_path_and_sends_messages_to_chat_msg() {
+async fn dialect_e_logs_in_at_either_path_and_sends_chat_msg() {
     let api = Api::start().await;
     for slash in SLASHES {
         let eve = json!({ "username": unique("eve"), "password": "secret123" });
@@ -230,7 +230,7 @@ async fn dialect_e_logs_in_at_either_path_and_sends_messages_to_chat_msg() {
 }
 
 #[tokio::test]
-async fn every_balance_path_takes_every_token_under_each_scheme_in_any_case() {
+async fn balance_paths_take_every_token_under_each_scheme() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     for path in ["/api/tokens", "/api/token_balance", "/api/tokenbalance", "/api/user/balance"] {
@@ -244,7 +244,7 @@ async fn every_balance_path_takes_every_token_under_each_scheme_in_any_case() {
 }
 
 #[tokio::test]
-async fn how_to_get_more_tokens_is_said_in_the_sentence_of_a_refusal_and_in_no_other_field() {
+async fn refusals_mention_the_top_up_only_in_their_sentence() {
     let advised = Api::own(&[
         ("TOP_UP_TEXT", "Buy more in our shop."),
         ("TOP_UP_URL", "https://shop.example.com/tokens"),
@@ -283,9 +283,9 @@ async fn how_to_get_more_tokens_is_said_in_the_sentence_of_a_refusal_and_in_no_o
     }
 }
 
-/// The clients of D and E are those of djangorestframework-simplejwt: they refresh at its code.
+/// The clients of D and E use djangorestframework-simplejwt and refresh when they get its code.
 #[tokio::test]
-async fn simplejwts_clients_read_its_code_and_fields() {
+async fn simplejwt_clients_read_its_code_and_fields() {
     let api = Api::start().await;
     let invalid = [("authorization", "Bearer x")];
     let message = Some(json!({ "message": "hi" }));

@@ -1,5 +1,4 @@
-//! What holds for every route of the list of routes: which callers, methods, web pages and bodies
-//! are accepted.
+//! The rules for all routes: the callers, methods, web pages and bodies that each one accepts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,7 +14,7 @@ use crate::support::client::{Answer, Api, GRANT, PRICE, Person, unique};
 use crate::support::document;
 use crate::support::function::{TIME, event, invoke};
 
-/// The endpoints that require no credential.
+/// The endpoints that don't require a credential.
 const OPEN: [&str; 14] = [
     "discovery",
     "email_verify",
@@ -36,7 +35,7 @@ const OPEN: [&str; 14] = [
 /// The endpoints that don't use the store.
 const COLD: [&str; 3] = ["discovery", "openapi", "site"];
 
-/// The code of an invalid access token.
+/// The error code with which a route refuses an invalid access token.
 fn refusal(route: &Route) -> &'static str {
     match route.failures {
         FailureFormat::SimplejwtGuarded => "token_not_valid",
@@ -57,8 +56,8 @@ fn lasting() -> impl Iterator<Item = &'static Route> {
     guarded().filter(|route| route.endpoint != "logout")
 }
 
-/// A path with its parameters filled in. No session or API key has this id, and no page has this
-/// file.
+/// A path with its parameters filled in. No session or API key has this id, and no page file has
+/// this name.
 fn concrete(path: &str) -> String {
     path.replace("{id}", "00000000-0000-7000-8000-000000000000")
         .replace("{key}", "00000000-0000-7000-8000-000000000000")
@@ -73,7 +72,7 @@ fn spellings(path: &str) -> impl Iterator<Item = String> {
     [path.to_owned(), other].into_iter().filter(|spelling| spelling != "//")
 }
 
-/// Whether a route is for administrators alone.
+/// Returns true if only administrators may use a route.
 fn is_administrators(route: &Route) -> bool {
     route.path.starts_with("/api/admin/")
 }
@@ -82,7 +81,7 @@ fn posted() -> impl Iterator<Item = &'static Route> {
     known().filter(|route| route.method == "POST")
 }
 
-/// The methods of each path: with `GET` also `HEAD`.
+/// The methods of each path. A path with `GET` also has `HEAD`.
 fn paths() -> BTreeMap<String, BTreeSet<&'static str>> {
     let mut paths = BTreeMap::<_, BTreeSet<_>>::new();
     for route in known() {
@@ -101,8 +100,8 @@ fn allowed(answer: &Answer) -> BTreeSet<&str> {
     answer.header("allow").split(", ").collect()
 }
 
-/// A request that a guarded route accepts with a valid access token and enough credits. It doesn't
-/// change the session.
+/// Sends a request that a guarded route accepts with a valid access token and enough credits. The
+/// request doesn't change the session.
 async fn ask(api: &Api, route: &Route, headers: &[(&str, &str)]) -> Answer {
     ask_at(api, route, &concrete(route.path), headers).await
 }
@@ -124,8 +123,8 @@ async fn ask_as(person: &Person, route: &Route) -> Answer {
     ask(&person.api, route, &[("authorization", &person.bearer())]).await
 }
 
-/// Asserts that a user's request passes the guard, and that the routes of administrators refuse it
-/// with 403.
+/// Asserts that a user's request passes the guard, and that administrators' routes refuse the
+/// request with 403.
 async fn grants(person: &Person, route: &Route) {
     let answer = ask_as(person, route).await;
     match route.endpoint {
@@ -141,7 +140,7 @@ async fn grants(person: &Person, route: &Route) {
 }
 
 #[tokio::test]
-async fn a_path_names_its_methods_and_refuses_the_others() {
+async fn paths_list_their_methods_and_refuse_others() {
     let api = Api::start().await;
     for (path, methods) in paths() {
         let expected: BTreeSet<&str> = methods.iter().copied().chain(["OPTIONS"]).collect();
@@ -164,7 +163,7 @@ async fn a_path_names_its_methods_and_refuses_the_others() {
     }
 }
 
-/// The headers of a reply that are those of every reply to the same request.
+/// The headers that are equal in all replies to the same request.
 fn lasting_headers(answer: &Answer) -> BTreeMap<String, String> {
     let once = ["connection", "content-length", "date", "transfer-encoding", "x-request-id"];
     let headers = answer.headers.iter().filter(|(name, _)| !once.contains(&name.as_str()));
@@ -172,7 +171,7 @@ fn lasting_headers(answer: &Answer) -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn head_has_the_status_and_the_headers_of_get_and_no_body() {
+async fn head_replies_equal_get_without_the_body() {
     let api = Api::start().await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     ann.chat("hi").await.is(200);
@@ -186,7 +185,7 @@ async fn head_has_the_status_and_the_headers_of_get_and_no_body() {
             let head = api.send(Method::HEAD, &path, &headers, None).await;
             assert_eq!(head.status, get.status, "{head:?}");
             assert_eq!(head.body, json!(""), "{head:?}");
-            // Emulators count the bytes of the body, of which there are none.
+            // Emulators send the length of the empty body instead.
             if api.is_own() {
                 let length = |answer: &Answer| answer.headers.get("content-length").cloned();
                 let (of_head, of_get) = (length(&head), length(&get));
@@ -202,11 +201,11 @@ async fn head_has_the_status_and_the_headers_of_get_and_no_body() {
 }
 
 #[tokio::test]
-async fn a_method_that_no_path_takes_does_nothing() {
+async fn unknown_methods_change_nothing() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
-    // `sam local` answers these itself.
+    // `sam local` refuses these methods before they reach a function.
     let refusals: &[u16] = if api.is_own() { &[404, 405] } else { &[403, 404, 405] };
     for path in paths().keys() {
         for name in ["TRACE", "PURGE", "BREW"] {
@@ -226,7 +225,7 @@ async fn a_method_that_no_path_takes_does_nothing() {
 }
 
 #[tokio::test]
-async fn a_guarded_route_opens_only_to_a_token() {
+async fn guarded_routes_need_a_token() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
@@ -279,7 +278,7 @@ async fn a_guarded_route_opens_only_to_a_token() {
 }
 
 #[tokio::test]
-async fn a_token_is_refused_once_its_session_has_ended_or_its_account_is_deactivated_or_replaced() {
+async fn tokens_of_ended_sessions_or_accounts_are_refused() {
     let api = Api::start().await;
     for end in ["session", "active", "auth_epoch", "id"] {
         let ann = api.person("ann").await;
@@ -306,7 +305,7 @@ async fn a_token_is_refused_once_its_session_has_ended_or_its_account_is_deactiv
 }
 
 #[tokio::test]
-async fn an_administrator_is_let_in_as_every_user_is_and_to_nothing_of_theirs() {
+async fn administrators_use_user_routes_only_for_their_own_data() {
     let api = Api::start().await;
     let (root, ann) = (api.person("root").await, api.person("ann").await);
     api.set(&root, "role", AttributeValue::S("admin".into())).await;
@@ -322,7 +321,7 @@ async fn an_administrator_is_let_in_as_every_user_is_and_to_nothing_of_theirs() 
 }
 
 #[tokio::test]
-async fn the_routes_of_administrators_open_to_them_alone_and_to_no_program() {
+async fn administrator_routes_need_an_administrators_session() {
     let api = Api::start().await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     ann.chat("nobody else's business").await.is(200);
@@ -353,7 +352,7 @@ async fn the_routes_of_administrators_open_to_them_alone_and_to_no_program() {
 }
 
 #[tokio::test]
-async fn an_access_token_opens_every_route_for_an_hour_and_a_minute_of_leeway() {
+async fn access_tokens_expire_after_an_hour_and_a_minute() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     api.server().clock.advance(Duration::from_secs(3600 + 30));
@@ -370,7 +369,7 @@ async fn an_access_token_opens_every_route_for_an_hour_and_a_minute_of_leeway() 
 }
 
 #[tokio::test]
-async fn a_body_may_have_sixty_four_kilobytes_or_two_megabytes_and_not_a_byte_more() {
+async fn bodies_are_limited_to_64_kilobytes_or_2_megabytes() {
     let api = Api::start().await;
     let body = |bytes: usize| format!("{{{}}}", " ".repeat(bytes - 2)).into_bytes();
     for route in posted() {
@@ -386,7 +385,7 @@ async fn a_body_may_have_sixty_four_kilobytes_or_two_megabytes_and_not_a_byte_mo
 }
 
 #[tokio::test]
-async fn only_a_body_that_is_declared_as_json_is_read() {
+async fn only_bodies_declared_as_json_are_read() {
     let api = Api::start().await;
     for route in posted().filter(|route| document::takes_a_body(route)) {
         let send = async |content_type: Option<&str>| {
@@ -425,7 +424,7 @@ async fn only_a_body_that_is_declared_as_json_is_read() {
 }
 
 #[tokio::test]
-async fn a_form_is_read_for_a_session_alone_and_not_from_a_page_that_is_not_listed() {
+async fn forms_are_read_only_for_sessions_and_from_listed_origins() {
     const LISTED: &str = "https://app.example.com";
     let api = Api::own(&[("ALLOWED_ORIGINS", LISTED)]).await;
     let forms = posted().filter(|route| document::takes_a_body(route));
@@ -436,7 +435,7 @@ async fn a_form_is_read_for_a_session_alone_and_not_from_a_page_that_is_not_list
         BTreeSet::from(["login", "register", "token_blacklist", "token_refresh", "token_verify"])
     );
     for route in forms {
-        // As on AWS, where nothing in front of the function looks at the origin.
+        // Call the function directly, as on AWS, where nothing in front of it checks the origin.
         let send = async |headers: &[(&str, &str)]| {
             let form = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
             let mut event =
@@ -454,7 +453,7 @@ async fn a_form_is_read_for_a_session_alone_and_not_from_a_page_that_is_not_list
 }
 
 #[tokio::test]
-async fn a_web_page_of_a_listed_origin_may_call_and_no_other() {
+async fn pages_of_listed_origins_may_call_and_others_may_not() {
     const LISTED: [&str; 2] = ["https://app.example.com", "http://localhost:5173"];
     let api = Api::own(&[("ALLOWED_ORIGINS", &LISTED.join(", "))]).await;
     let preflight = |origin| {
@@ -515,7 +514,7 @@ async fn a_web_page_of_a_listed_origin_may_call_and_no_other() {
         assert!(may.is_superset(&methods), "{answer:?}");
         let may = answer.header("access-control-allow-headers").split(", ").collect::<Vec<_>>();
         assert_eq!(may[..3], ["authorization", "content-type", "idempotency-key"]);
-        // What openai-node sends, with an organization and a project, and with its helpers.
+        // The headers that openai-node sends with an organization, a project and its helpers.
         for header in [
             "openai-organization",
             "openai-project",
@@ -538,7 +537,7 @@ async fn a_web_page_of_a_listed_origin_may_call_and_no_other() {
 }
 
 #[tokio::test]
-async fn without_a_list_no_web_page_may_call() {
+async fn without_listed_origins_no_other_page_may_call() {
     let api = Api::own(&[]).await;
     let answer = api
         .send(
@@ -556,7 +555,7 @@ async fn without_a_list_no_web_page_may_call() {
 }
 
 #[tokio::test]
-async fn an_api_without_its_store_asks_clients_to_retry_and_does_not_say_why() {
+async fn apis_without_their_store_ask_for_a_retry_without_details() {
     let (api, ann) = Api::without_a_store().await;
     let body = json!({
         "amount": 500, "reason": "a test", "active": false, "grants": [{ "user": "no-such-user", "amount": 500 }],
@@ -594,7 +593,7 @@ async fn an_api_without_its_store_asks_clients_to_retry_and_does_not_say_why() {
 }
 
 #[tokio::test]
-async fn what_breaks_inside_stays_inside_and_breaks_no_later_call() {
+async fn internal_failures_are_hidden_and_break_no_later_call() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     api.set(&ann, "tokens", AttributeValue::S("a-broken-item".into())).await;

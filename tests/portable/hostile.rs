@@ -1,4 +1,4 @@
-//! Malicious and broken clients: every request is refused cleanly and changes nothing.
+//! Malicious and broken clients. Every request is refused cleanly and changes nothing.
 
 use reqwest::Method;
 use serde_json::json;
@@ -20,7 +20,7 @@ const BODIES: [(&str, &[&str]); 9] = [
     ("/api/password/reset/confirm/", &["token", "password", "new_password"]),
 ];
 
-/// Sends bytes as JSON, with a good access token.
+/// Sends bytes as JSON with a valid access token.
 async fn send(ann: &Person, path: &str, body: Vec<u8>) -> Answer {
     ann.api
         .raw(
@@ -32,8 +32,7 @@ async fn send(ann: &Person, path: &str, body: Vec<u8>) -> Answer {
         .await
 }
 
-/// Asserts that a JWT is refused everywhere: in a header, in the body of a chat, and as a refresh
-/// token.
+/// Asserts that the API refuses a JWT in a header, in the body of a chat, and as a refresh token.
 async fn opens_nothing(api: &Api, what: &str, token: &str) {
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str())];
@@ -43,7 +42,7 @@ async fn opens_nothing(api: &Api, what: &str, token: &str) {
         api.post("/api/chat/", json!({ "message": "hi", "token": token })).await,
         api.refresh(token).await,
     ] {
-        // A header that is too long isn't read.
+        // A long token exceeds the limit on headers.
         match answer.status.as_u16() {
             431 if token.len() > 8000 => drop(answer.expect(431, "header_too_large")),
             status => {
@@ -55,7 +54,7 @@ async fn opens_nothing(api: &Api, what: &str, token: &str) {
 }
 
 #[tokio::test]
-async fn no_token_opens_anything_that_the_key_did_not_sign() {
+async fn tokens_need_a_signature_by_the_key() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
@@ -133,13 +132,13 @@ async fn no_token_opens_anything_that_the_key_did_not_sign() {
 }
 
 #[tokio::test]
-async fn the_right_signature_opens_nothing_under_a_wrong_header_or_claim() {
+async fn tokens_with_a_wrong_header_or_claim_are_refused() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let before = api.items(&ann.id).await;
     let real = Forge::of(&api);
     let (header, claims) = (forge::header(&ann.access), forge::claims(&ann.access));
-    // Valid, as all cases below would be without their change.
+    // Without a change, the token is valid.
     ann.using(real.sign(&header, &claims)).profile().await.is(200);
 
     let long = "k".repeat(10_240);
@@ -214,7 +213,7 @@ async fn the_right_signature_opens_nothing_under_a_wrong_header_or_claim() {
 }
 
 #[tokio::test]
-async fn a_token_whose_time_is_yet_to_come_opens_nothing() {
+async fn tokens_from_the_future_are_refused() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let (header, claims) = (forge::header(&ann.access), forge::claims(&ann.access));
@@ -225,15 +224,15 @@ async fn a_token_whose_time_is_yet_to_come_opens_nothing() {
 }
 
 #[tokio::test]
-async fn a_token_that_outlives_every_session_opens_nothing() {
+async fn tokens_that_outlive_every_session_are_refused() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let claims = with(&forge::claims(&ann.access), "exp", json!(u64::MAX));
     opens_nothing(&api, "exp", &Forge::of(&api).sign(&forge::header(&ann.access), &claims)).await;
 }
 
-/// The claims of a JWT, as another verifier accepts it that checks issuer, audience and
-/// signature, but not the type.
+/// The claims of a JWT according to a verifier that checks the issuer, audience and signature but
+/// not the type.
 fn as_others_verify(
     api: &Api,
     token: &str,
@@ -248,7 +247,7 @@ fn as_others_verify(
 }
 
 #[tokio::test]
-async fn a_verifier_that_compares_no_type_takes_access_tokens_alone() {
+async fn verifiers_without_a_type_check_accept_only_access_tokens() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let log_in = ann.log_in().await;
@@ -256,11 +255,11 @@ async fn a_verifier_that_compares_no_type_takes_access_tokens_alone() {
     let body = log_in.is(200);
     let mut ids = Vec::new();
     for token in [&ann.access, &ann.token, body["access"].as_str().unwrap()] {
-        // What RFC 9068 requires of a JWT of the type `at+jwt`.
+        // RFC 9068 requires these claims in a JWT of the type `at+jwt`.
         let claims = as_others_verify(&api, token).unwrap();
         assert_eq!((&claims["client_id"], &claims["sub"]), (&json!("farebox"), &json!(ann.id)));
         assert!(claims["iat"].as_u64().unwrap() < claims["exp"].as_u64().unwrap());
-        // What clients of djangorestframework-simplejwt read.
+        // Clients of djangorestframework-simplejwt read these claims.
         assert_eq!((&claims["token_type"], &claims["user_id"]), (&json!("access"), &json!(ann.id)));
         ids.push(claims["jti"].as_str().unwrap().to_owned());
     }
@@ -275,7 +274,7 @@ async fn a_verifier_that_compares_no_type_takes_access_tokens_alone() {
 }
 
 #[tokio::test]
-async fn tokens_from_before_each_kind_had_its_audience_hold_until_they_end() {
+async fn tokens_from_before_audiences_are_valid_until_they_expire() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let real = Forge::of(&api);
@@ -292,7 +291,7 @@ async fn tokens_from_before_each_kind_had_its_audience_hold_until_they_end() {
 }
 
 #[tokio::test]
-async fn an_access_token_refreshes_nothing_and_a_refresh_token_opens_nothing() {
+async fn access_and_refresh_tokens_are_not_interchangeable() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let real = Forge::of(&api);
@@ -310,13 +309,13 @@ async fn an_access_token_refreshes_nothing_and_a_refresh_token_opens_nothing() {
         ann.using(token).profile().await.expect(401, "token_not_valid");
     }
     assert_eq!(api.items(&ann.id).await, before);
-    // With the claims of both kinds, only the type distinguishes them.
+    // A JWT with the claims of both kinds is accepted according to its type.
     ann.using(real.sign(&access, &both)).profile().await.is(200);
     api.refresh(&real.sign(&refresh, &both)).await.is(200);
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_json_object_is_refused() {
+async fn bodies_that_are_not_json_objects_are_refused() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
@@ -370,7 +369,7 @@ async fn a_body_that_is_no_json_object_is_refused() {
 }
 
 #[tokio::test]
-async fn a_field_of_the_wrong_type_is_named() {
+async fn fields_of_the_wrong_type_are_named() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
@@ -419,8 +418,7 @@ async fn broken_utf_8_is_refused_and_changes_nothing() {
             }
         }
         if api.is_own() {
-            // The limit counts the bytes that were sent, not the longer form in which a gateway
-            // passes them on.
+            // The limit counts the bytes that the client sent, not the gateway's longer encoding.
             send(&ann, path, vec![0xff; 65_536]).await.expect(400, "malformed_request");
             send(&ann, path, vec![0xff; 65_537]).await.expect(413, "body_too_large");
         }
@@ -429,7 +427,7 @@ async fn broken_utf_8_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_name_of_another_alphabet_or_dots_is_its_owners_and_nobody_elses() {
+async fn names_with_other_scripts_or_dots_belong_to_one_owner() {
     let api = Api::start().await;
     // Digits belong to every script; the letters of a unique name are Latin.
     let greek = format!("Ωμέγα-{}", uuid::Uuid::new_v4().as_u128());
@@ -443,7 +441,7 @@ async fn a_name_of_another_alphabet_or_dots_is_its_owners_and_nobody_elses() {
 }
 
 #[tokio::test]
-async fn headers_that_speak_of_other_paths_methods_or_people_change_nothing() {
+async fn headers_cannot_override_path_method_or_user() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     ben.chat("hi").await.is(200);
@@ -495,7 +493,7 @@ async fn headers_that_speak_of_other_paths_methods_or_people_change_nothing() {
 }
 
 #[tokio::test]
-async fn what_the_gateway_refuses_by_itself_looks_like_every_other_refusal() {
+async fn gateway_refusals_look_like_all_other_refusals() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
@@ -529,7 +527,7 @@ async fn what_the_gateway_refuses_by_itself_looks_like_every_other_refusal() {
 }
 
 #[tokio::test]
-async fn a_header_may_have_eight_kilobytes() {
+async fn headers_are_limited_to_eight_kilobytes() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let bearer = ann.bearer();
@@ -548,7 +546,7 @@ async fn a_header_may_have_eight_kilobytes() {
 }
 
 #[tokio::test]
-async fn the_log_knows_the_address_that_called_and_not_what_the_client_says_of_it() {
+async fn the_log_has_the_callers_real_address() {
     log::clear();
     let api = Api::own(&[]).await;
     let headers = [
@@ -568,7 +566,7 @@ async fn the_log_knows_the_address_that_called_and_not_what_the_client_says_of_i
 }
 
 #[tokio::test]
-async fn the_log_holds_no_secret_no_message_and_no_line_that_a_client_wrote() {
+async fn the_log_has_no_secrets_messages_or_forged_lines() {
     log::clear();
     let api = Api::own(&[]).await;
     let password = "correct-horse-battery";

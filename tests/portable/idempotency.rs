@@ -1,4 +1,4 @@
-//! `Idempotency-Key` on chats and registrations: a retry doesn't repeat them.
+//! `Idempotency-Key` in chats and registrations: a retry doesn't repeat the work.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use shared::values::idempotency::{Key, Kind};
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person, unique};
 
 impl Person {
-    /// A chat under an idempotency key.
+    /// Sends a message under an idempotency key.
     pub async fn chat_once(&self, key: &str, message: &str) -> Answer {
         let headers = [("authorization", self.bearer()), ("idempotency-key", key.to_owned())];
         let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
@@ -32,7 +32,7 @@ fn is_replay(answer: &Answer) -> bool {
 }
 
 #[tokio::test]
-async fn a_chat_that_is_sent_again_is_answered_as_before_and_charged_once() {
+async fn retried_chats_are_replayed_and_charged_once() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let first = ann.chat_once("k1", "hi").await;
@@ -49,7 +49,7 @@ async fn a_chat_that_is_sent_again_is_answered_as_before_and_charged_once() {
 }
 
 #[tokio::test]
-async fn another_payload_under_a_key_is_refused_and_changes_nothing() {
+async fn other_payloads_under_a_key_are_refused() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.chat_once("k1", "hi").await.is(200);
@@ -58,7 +58,7 @@ async fn another_payload_under_a_key_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn one_users_key_touches_nothing_of_anothers() {
+async fn keys_are_separate_for_each_user() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     ann.chat_once("k1", "hi").await.is(200);
@@ -68,7 +68,7 @@ async fn one_users_key_touches_nothing_of_anothers() {
 }
 
 #[tokio::test]
-async fn a_replay_is_shown_only_to_whom_the_account_admits() {
+async fn replays_need_a_valid_credential() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.chat_once("k1", "hi").await.is(200);
@@ -78,7 +78,7 @@ async fn a_replay_is_shown_only_to_whom_the_account_admits() {
 }
 
 #[tokio::test]
-async fn of_twenty_at_once_under_one_key_one_is_charged() {
+async fn one_of_twenty_parallel_requests_with_a_key_is_charged() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let answers = join_all((0..20).map(|_| ann.chat_once("k1", "hi"))).await;
@@ -98,7 +98,7 @@ async fn of_twenty_at_once_under_one_key_one_is_charged() {
 }
 
 #[tokio::test]
-async fn a_chat_that_failed_may_run_again_under_its_key() {
+async fn failed_chats_may_run_again_under_their_key() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.chat_once("k1", "!fail").await.expect(502, "ai_failed");
@@ -112,7 +112,7 @@ async fn a_chat_that_failed_may_run_again_under_its_key() {
 }
 
 #[tokio::test]
-async fn a_key_whose_function_died_is_running_until_its_lease_is_over_and_then_free() {
+async fn keys_of_dead_functions_run_until_their_lease_ends() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "5")]).await;
     let ann = api.person("ann").await;
     let dying = tokio::spawn({
@@ -122,11 +122,11 @@ async fn a_key_whose_function_died_is_running_until_its_lease_is_over_and_then_f
     ann.is_waiting().await;
     ann.chat_once("k1", "!hang").await.expect(409, "idempotency_key_running");
     ann.chat_once("k1", "hi").await.expect(422, "idempotency_key_reused");
-    // Its lease ends while it still waits: its credits are free, and a new run replaces it.
+    // The lease ends while the AI is still silent, so the credits are free and a new run may start.
     api.server().clock.advance(Duration::from_secs(59));
     assert_eq!(ann.balance().await, GRANT);
     ann.chat_once("k1", "hi").await.is(200);
-    // The slow run wakes too late to return the credits a second time.
+    // The slow run ends too late to return the credits a second time.
     dying.await.unwrap().expect(504, "ai_timed_out");
     assert_eq!(ann.balance().await, GRANT - PRICE);
     let account = api.account(&ann).await;
@@ -135,7 +135,7 @@ async fn a_key_whose_function_died_is_running_until_its_lease_is_over_and_then_f
 }
 
 #[tokio::test]
-async fn a_key_closed_long_ago_and_reservations_of_the_dead_are_cleared_away_together() {
+async fn old_closed_ids_and_dead_holds_are_removed_together() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let key_id = Key::parse("k1").unwrap().id(Kind::Chat, &ann.id);
@@ -147,7 +147,7 @@ async fn a_key_closed_long_ago_and_reservations_of_the_dead_are_cleared_away_tog
 }
 
 #[tokio::test]
-async fn a_key_is_remembered_for_a_day() {
+async fn keys_are_remembered_for_a_day() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let of_the_session = ann.using(&ann.token);
@@ -162,7 +162,7 @@ async fn a_key_is_remembered_for_a_day() {
 }
 
 #[tokio::test]
-async fn a_key_is_up_to_255_visible_characters() {
+async fn keys_have_up_to_255_visible_characters() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.chat_once(&"k".repeat(255), "hi").await.is(200);
@@ -173,7 +173,7 @@ async fn a_key_is_up_to_255_visible_characters() {
 }
 
 #[tokio::test]
-async fn a_registration_that_is_sent_again_is_the_201_it_was_with_fresh_tokens() {
+async fn retried_registrations_return_201_with_new_tokens() {
     let api = Api::start().await;
     let body = json!({ "username": unique("ann"), "email": format!("{}@example.com", unique("ann")), "password": "secret123" });
     let first = api.register_once("k1", body.clone()).await.is(201);
@@ -192,7 +192,7 @@ async fn a_registration_that_is_sent_again_is_the_201_it_was_with_fresh_tokens()
 }
 
 #[tokio::test]
-async fn only_the_same_registration_under_the_same_key_is_sent_again() {
+async fn only_equal_registrations_with_an_equal_key_are_retries() {
     let api = Api::start().await;
     let name = unique("ann");
     let body = |password: &str, email: Option<&str>| json!({ "username": name, "password": password, "email": email });
@@ -207,7 +207,7 @@ async fn only_the_same_registration_under_the_same_key_is_sent_again() {
 }
 
 #[tokio::test]
-async fn a_key_is_refused_for_a_request_of_another_shape_with_the_same_text() {
+async fn keys_are_refused_for_another_request_with_the_same_text() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let send = async |path: &str, key: &str, body: Value| {
@@ -236,7 +236,7 @@ async fn a_key_is_refused_for_a_request_of_another_shape_with_the_same_text() {
 }
 
 #[tokio::test]
-async fn a_key_of_a_chat_and_the_same_key_of_an_adjustment_are_two() {
+async fn chats_and_adjustments_have_separate_keys() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let (root, ben) = (api.administrator("root").await, api.person("ben").await);
     let path = format!("/api/admin/users/{}/adjustments", ben.id);

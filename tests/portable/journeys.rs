@@ -1,4 +1,4 @@
-//! Whole stories of people who use the API.
+//! Whole sessions of people who use the API.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::client::{Api, GRANT, PRICE, unique};
 
 #[tokio::test]
-async fn a_user_registers_chats_and_reads_it_all_again_page_by_page_after_another_log_in() {
+async fn a_user_registers_chats_and_reads_it_after_another_log_in() {
     let api = Api::start().await;
     let (name, email) = (unique("Ann"), format!("{}@example.com", unique("ann")));
     let ann = api
@@ -35,7 +35,7 @@ async fn a_user_registers_chats_and_reads_it_all_again_page_by_page_after_anothe
 }
 
 #[tokio::test]
-async fn a_session_that_is_refreshed_ten_times_goes_on() {
+async fn sessions_survive_ten_refreshes() {
     let api = Api::start().await;
     let mut ann = api.person("ann").await;
     for n in 1..=10 {
@@ -47,7 +47,7 @@ async fn a_session_that_is_refreshed_ten_times_goes_on() {
 }
 
 #[tokio::test]
-async fn two_tabs_that_refresh_at_once_both_go_on() {
+async fn two_tabs_that_refresh_at_once_both_continue() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let mut shared = ann.refresh.clone();
@@ -63,7 +63,7 @@ async fn two_tabs_that_refresh_at_once_both_go_on() {
 }
 
 #[tokio::test]
-async fn a_refresh_whose_reply_was_lost_is_asked_for_again_and_given() {
+async fn refreshes_with_a_lost_reply_can_be_retried() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let lost = api.refresh(&ann.refresh).await.is(200);
@@ -73,7 +73,7 @@ async fn a_refresh_whose_reply_was_lost_is_asked_for_again_and_given() {
 }
 
 #[tokio::test]
-async fn a_stolen_old_refresh_token_ends_the_session_for_the_thief_and_for_its_owner() {
+async fn stolen_refresh_tokens_end_the_session_for_both() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let stolen = ann.refresh.clone();
@@ -87,7 +87,7 @@ async fn a_stolen_old_refresh_token_ends_the_session_for_the_thief_and_for_its_o
 }
 
 #[tokio::test]
-async fn a_client_that_keeps_its_first_refresh_token_for_ever_works_until_the_session_ends() {
+async fn clients_may_keep_their_first_refresh_token() {
     let api = Api::own(&[]).await;
     let dora = api.person("dora").await;
     for day in 1..=29 {

@@ -7,11 +7,11 @@ use crate::support::client::Api;
 use crate::support::function::{Reply, TIME, event, invoke};
 
 #[tokio::test]
-async fn a_path_that_is_not_served_is_not_found_whatever_the_method() {
+async fn unknown_paths_are_not_found_with_any_method() {
     let api = Api::start().await;
     let paths =
         ["/api", "/api/", "/api/nothing", "/API/LOGIN/", "/api/tokens/mine", "/api/tokens.json"];
-    // Emulators handle these in their own way.
+    // Emulators may rewrite or refuse these paths.
     let odd: &[&str] = if api.is_own() {
         &["/api//tokens", "/api/tokens//", "//api/tokens", "/api%2Ftokens"]
     } else {
@@ -25,12 +25,12 @@ async fn a_path_that_is_not_served_is_not_found_whatever_the_method() {
     }
 }
 
-/// What Chromium sends when an address is opened.
+/// The `Accept` header that Chromium sends for a page.
 const BROWSER: &str =
     "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
 
 #[tokio::test]
-async fn a_browser_at_an_unknown_path_sees_a_page_and_a_program_a_problem_document() {
+async fn browsers_get_a_page_and_programs_a_problem_document() {
     let api = Api::start().await;
     let get = async |path: &str, accept: &str| {
         api.send(Method::GET, path, &[("accept", accept)], None).await
@@ -53,12 +53,12 @@ async fn a_browser_at_an_unknown_path_sees_a_page_and_a_program_a_problem_docume
             get(path, accept).await.expect(404, "not_found");
         }
     }
-    // A failure of an endpoint is for programs, whatever they accept.
+    // An endpoint's failure is a problem document, whatever the client accepts.
     get("/api/tokens/", BROWSER).await.expect(401, "not_authenticated");
 }
 
 #[tokio::test]
-async fn the_links_of_the_page_lead_to_the_chat_and_its_files_under_a_stage_too() {
+async fn links_of_the_page_also_work_under_a_stage() {
     let api = Api::own(&[]).await;
     for (stage, root) in [("/live", "/live/"), ("", "/"), ("/li\"ve", "/")] {
         let mut event = event("not_found", "/no/thing", &[("accept", BROWSER)], &Value::Null);
@@ -78,7 +78,7 @@ async fn the_links_of_the_page_lead_to_the_chat_and_its_files_under_a_stage_too(
 }
 
 #[tokio::test]
-async fn a_refusal_says_nothing_back_that_the_client_made_up() {
+async fn refusals_echo_nothing_from_the_client() {
     let api = Api::start().await;
     for path in [
         "/%3Cscript%3Ealert(1)%3C/script%3E",

@@ -1,5 +1,5 @@
-//! `GET /api/openapi.json`: the document has every route, and every reply in every test conforms to
-//! it.
+//! `GET /api/openapi.json`. The document has every route, and every reply in every test conforms to
+//! the document.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -18,7 +18,7 @@ use shared::error::Failure;
 const PATH: &str = "/api/openapi.json";
 
 #[test]
-fn the_document_has_every_route_and_no_other() {
+fn the_document_has_exactly_the_served_routes() {
     let described: BTreeSet<(String, String)> =
         operations(&DOCUMENT).map(|(method, path, _)| (method, path)).collect();
     let served = ROUTES
@@ -29,7 +29,7 @@ fn the_document_has_every_route_and_no_other() {
 }
 
 #[test]
-fn every_operation_says_what_it_is_and_has_a_name_of_its_own() {
+fn operations_have_a_description_and_a_unique_name() {
     let tags: BTreeSet<&str> = DOCUMENT["tags"]
         .as_array()
         .unwrap()
@@ -72,7 +72,7 @@ fn every_operation_says_what_it_is_and_has_a_name_of_its_own() {
 }
 
 #[test]
-fn generators_of_clients_find_only_what_they_can_name() {
+fn client_generators_can_name_everything() {
     fn look_at(part: &Value) {
         match part {
             Value::Object(fields) => {
@@ -99,7 +99,8 @@ fn generators_of_clients_find_only_what_they_can_name() {
     for (name, schema) in DOCUMENT["components"]["schemas"].as_object().unwrap() {
         for (field, schema) in schema["properties"].as_object().into_iter().flatten() {
             assert_ne!(schema["type"], "null", "{field} of {name}");
-            // openapi-python-client calls an object of the class by the name of the class.
+            // openapi-python-client names a variable like its class, so no field may have this
+            // name.
             assert_ne!(field.to_lowercase(), name.to_lowercase());
         }
     }
@@ -114,11 +115,10 @@ fn generators_of_clients_find_only_what_they_can_name() {
 }
 
 #[test]
-fn every_failure_is_described_somewhere() {
+fn every_failure_is_described() {
     let text = DOCUMENT["components"]["responses"].to_string();
     for failure in Failure::all() {
-        // A method that a path doesn't take is not an operation, so no operation describes this
-        // failure.
+        // No operation can describe this failure, because an unknown method isn't an operation.
         let nowhere = *failure == Failure::MethodNotAllowed;
         let example = format!("\"{}\":{{\"value\"", failure.name());
         assert_eq!(text.contains(&example), !nowhere, "{failure:?}");
@@ -126,7 +126,7 @@ fn every_failure_is_described_somewhere() {
 }
 
 #[test]
-fn every_reference_leads_somewhere_and_every_example_is_one() {
+fn references_resolve_and_examples_are_valid() {
     fn look_at(part: &Value, count: &mut usize) {
         match part {
             Value::Object(fields) => {
@@ -176,7 +176,7 @@ async fn the_document_is_public_and_cached_for_five_minutes() {
 }
 
 #[tokio::test]
-async fn a_client_that_has_the_document_is_told_so_until_a_setting_changes() {
+async fn unchanged_documents_are_304_until_a_setting_changes() {
     let (api, other) = (Api::start().await, Api::own(&[("CHAT_PRICE", "7")]).await);
     let tag = api.get(PATH).await.header("etag").to_owned();
     assert!(tag.starts_with("W/\""), "the gateway compresses what it tags: {tag}");
@@ -197,7 +197,7 @@ async fn a_client_that_has_the_document_is_told_so_until_a_setting_changes() {
 }
 
 #[tokio::test]
-async fn the_document_is_compressed_for_clients_that_accept_it_and_a_small_reply_is_not() {
+async fn large_documents_are_compressed_and_small_replies_are_not() {
     let api = Api::own(&[]).await;
     let get = async |path: &str, accepted: &str| {
         let request = reqwest::Client::new().get(format!("{}{path}", api.url));
@@ -239,7 +239,7 @@ fn the_document_knows_its_stage_and_its_settings() {
 }
 
 #[test]
-fn the_document_is_written_once_for_all_requests() {
+fn the_document_is_rendered_once() {
     let stated = stated(&[]);
     let first = stated.text("").unwrap();
     assert!(Arc::ptr_eq(&first, &stated.clone().text("").unwrap()));

@@ -14,7 +14,7 @@ use crate::support::rig::Rig;
 
 const NEW: &str = "another-one";
 
-/// A user with an address, whose first e-mail has arrived; and the address.
+/// A user with an address, and the address. The user's first e-mail has arrived.
 async fn ann(api: &Api) -> (Person, String) {
     let address = format!("{}@example.com", unique("ann"));
     let ann = api
@@ -35,7 +35,7 @@ async fn confirm(api: &Api, token: &str, password: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_mailed_link_sets_a_new_password_once_ends_every_session_and_proves_the_address() {
+async fn links_reset_once_end_sessions_and_prove_the_address() {
     let api = Api::start().await;
     let (ann, address) = ann(&api).await;
     reset(&api, &address.to_uppercase()).await.is(202);
@@ -54,7 +54,7 @@ async fn a_mailed_link_sets_a_new_password_once_ends_every_session_and_proves_th
 }
 
 #[tokio::test]
-async fn a_reset_that_proves_the_address_ends_what_a_squatter_made_before_it() {
+async fn resets_that_prove_the_address_end_what_a_squatter_made() {
     let api = Api::start().await;
     let (squatter, address) = ann(&api).await;
     let program = squatter.using(squatter.makes_a_key("x").await.is(201)["key"].as_str().unwrap());
@@ -78,7 +78,7 @@ async fn a_reset_that_proves_the_address_ends_what_a_squatter_made_before_it() {
 }
 
 #[tokio::test]
-async fn a_reset_by_an_owner_who_had_proven_the_address_keeps_the_api_keys() {
+async fn resets_of_proven_addresses_keep_the_api_keys() {
     let api = Api::start().await;
     let (owner, address) = ann(&api).await;
     let token = api.token_to(&address).await;
@@ -98,7 +98,7 @@ async fn a_reset_by_an_owner_who_had_proven_the_address_keeps_the_api_keys() {
 }
 
 #[tokio::test]
-async fn an_unknown_address_gets_the_same_answer_after_the_same_calls_and_no_mail() {
+async fn unknown_addresses_get_the_same_reply_and_no_e_mail() {
     let rig = Rig::start().await;
     let (_, known) = ann(&rig.api).await;
     let mut seen = Vec::new();
@@ -123,7 +123,7 @@ async fn an_unknown_address_gets_the_same_answer_after_the_same_calls_and_no_mai
 }
 
 #[tokio::test]
-async fn an_address_gets_at_most_one_mail_a_minute_and_no_reply_shows_it() {
+async fn addresses_get_one_e_mail_a_minute_without_any_sign() {
     let api = Api::own(&[]).await;
     let (_, address) = ann(&api).await;
     let first = reset(&api, &address).await.is(202);
@@ -141,7 +141,7 @@ async fn an_address_gets_at_most_one_mail_a_minute_and_no_reply_shows_it() {
 }
 
 #[tokio::test]
-async fn an_invalid_address_is_refused() {
+async fn invalid_addresses_are_refused() {
     let api = Api::start().await;
     for bad in ["", "ann", "ann@example", "a@evil.example/x?y=", "a@evil.example#x"] {
         let refused = reset(&api, bad).await.expect(400, "invalid_fields");
@@ -150,7 +150,7 @@ async fn an_invalid_address_is_refused() {
 }
 
 #[tokio::test]
-async fn a_deactivated_account_is_sent_no_mail() {
+async fn deactivated_accounts_get_no_e_mail() {
     let api = Api::own(&[]).await;
     let ((ann_, gone), (_, there)) = (ann(&api).await, ann(&api).await);
     api.set(&ann_, "active", AttributeValue::Bool(false)).await;
@@ -162,7 +162,7 @@ async fn a_deactivated_account_is_sent_no_mail() {
 }
 
 #[tokio::test]
-async fn a_link_works_for_an_hour() {
+async fn links_expire_after_an_hour() {
     let api = Api::own(&[]).await;
     let (person, address) = ann(&api).await;
     let [late, early] = [
@@ -180,7 +180,7 @@ async fn a_link_works_for_an_hour() {
 }
 
 #[tokio::test]
-async fn a_link_opens_nothing_once_the_password_the_address_or_the_account_is_another() {
+async fn links_end_if_password_address_or_account_change() {
     let api = Api::start().await;
     for change in ["password", "address", "active", "id"] {
         let (person, address) = ann(&api).await;
@@ -211,7 +211,7 @@ async fn a_link_opens_nothing_once_the_password_the_address_or_the_account_is_an
 }
 
 #[tokio::test]
-async fn a_link_that_verifies_resets_nothing_and_garbage_is_no_link() {
+async fn verification_links_and_garbage_reset_nothing() {
     let api = Api::start().await;
     let (person, address) = ann(&api).await;
     let verify = api.link(&person, Purpose::Verify, &address).await;
@@ -245,7 +245,7 @@ async fn a_link_that_verifies_resets_nothing_and_garbage_is_no_link() {
 }
 
 #[tokio::test]
-async fn an_invalid_password_leaves_the_link_as_it_was() {
+async fn invalid_passwords_leave_the_link_valid() {
     let api = Api::start().await;
     let (person, address) = ann(&api).await;
     let token = api.link(&person, Purpose::Reset, &address).await;
@@ -260,7 +260,7 @@ async fn an_invalid_password_leaves_the_link_as_it_was() {
 }
 
 #[tokio::test]
-async fn of_many_uses_of_a_link_at_once_one_wins() {
+async fn one_of_many_uses_of_a_link_wins() {
     let api = Api::start().await;
     let (person, address) = ann(&api).await;
     let token = api.link(&person, Purpose::Reset, &address).await;
@@ -281,10 +281,10 @@ async fn of_many_uses_of_a_link_at_once_one_wins() {
 }
 
 #[tokio::test]
-async fn a_reset_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_changes_nothing() {
+async fn retried_resets_succeed_and_late_copies_do_nothing() {
     let rig = Rig::start().await;
-    // A verified address takes one transaction. The first verification takes two, since the first
-    // transaction is refused.
+    // For a verified address, a reset takes one transaction. Otherwise it takes two, because the
+    // store refuses the first one.
     let faults =
         Fault::ALL.into_iter().filter(|fault| fault.suits("TransactWriteItems") && fault.is_done());
     for (fault, nth) in faults.flat_map(|fault| [(fault, 1), (fault, 2)]) {
@@ -308,8 +308,7 @@ async fn a_reset_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_chan
         let reply =
             ask(&app, "password_reset_confirm", "/api/password/reset/confirm", &[], body).await;
         assert!(lane.strikes().await, "{fault:?}");
-        // A reply that can't be read leaves the outcome unknown; the write was applied
-        // nevertheless.
+        // An unreadable reply leaves the outcome unknown, although the write was applied.
         assert_eq!(
             reply.status,
             if fault == Fault::Garbled { 503 } else { 200 },
@@ -335,7 +334,8 @@ async fn a_reset_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_chan
     }
 }
 
-/// Starts at the beginning of a day, so that the test doesn't reach the next one.
+/// Requests this many resets, with a pause after each. Returns the number of e-mails that the
+/// store has counted.
 async fn sent_in(api: &Api, address: &str, requests: u32, seconds: u64) -> usize {
     for _ in 0..requests {
         reset(api, address).await.is(202);
@@ -362,7 +362,7 @@ async fn reset_e_mails_are_limited_by_hour_and_day() {
     clock.advance(Duration::from_secs(3600));
     assert_eq!(sent_in(&api, &address, 20, 61).await, 10, "on this day");
     assert_eq!(api.mails_to(&address, 11).await.len(), 11, "with the one of the registration");
-    // Another address has its own count, whether or not an account has it.
+    // Another address has a separate count, even if no account has this address.
     assert_eq!(sent_in(&api, "nobody@example.org", 7, 61).await, 15);
     clock.advance(Duration::from_millis(day - clock.millis() % day));
     assert_eq!(sent_in(&api, &address, 1, 61).await, 16, "on the next day");

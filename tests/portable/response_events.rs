@@ -1,4 +1,4 @@
-//! The events of a streamed `POST /v1/responses`, as OpenAI's SDKs put them together.
+//! The events of a streamed `POST /v1/responses`, assembled as in OpenAI's SDKs.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn streamed(mut body: Value) -> Value {
     body
 }
 
-/// The events of a stream. Each has its name as its type, and the next number.
+/// The events of a stream. Asserts that each event's type is its name and that the numbers ascend.
 fn events(answer: &Answer) -> Vec<Value> {
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("content-type"), "text/event-stream; charset=utf-8");
@@ -32,7 +32,7 @@ fn events(answer: &Answer) -> Vec<Value> {
     text.split_terminator("\n\n").enumerate().map(event).collect()
 }
 
-/// The types of events, without the word with which most begin.
+/// The types of events without the prefix `response.`.
 fn types(events: &[Value]) -> Vec<&str> {
     events
         .iter()
@@ -45,7 +45,7 @@ fn deltas(events: &[Value]) -> Vec<&str> {
     events.iter().filter_map(|event| event["delta"].as_str()).collect()
 }
 
-/// The output that a client puts together from what begins and what is added.
+/// The output that a client assembles from the events.
 fn put_together(events: &[Value]) -> Vec<Value> {
     let mut output: Vec<Value> = Vec::new();
     let add = |text: &mut Value, delta: &Value| {
@@ -94,7 +94,7 @@ fn put_together(events: &[Value]) -> Vec<Value> {
     output
 }
 
-/// The response of the last event, which has what a client puts together from the others.
+/// The response in the last event. Asserts that it equals the output assembled from the others.
 fn whole(events: &[Value]) -> &Value {
     let response = &events.last().unwrap()["response"];
     assert_eq!(response["output"], json!(put_together(events)));
@@ -111,7 +111,7 @@ fn whole(events: &[Value]) -> &Value {
 }
 
 #[tokio::test]
-async fn a_streamed_response_comes_in_events_and_is_replayed_as_one_piece() {
+async fn responses_are_streamed_as_events_and_replayed_whole() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -152,7 +152,7 @@ async fn a_streamed_response_comes_in_events_and_is_replayed_as_one_piece() {
 }
 
 #[tokio::test]
-async fn a_call_is_streamed_piece_by_piece_and_is_the_same_in_a_whole_response() {
+async fn streamed_calls_equal_those_of_a_whole_response() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -176,7 +176,7 @@ async fn a_call_is_streamed_piece_by_piece_and_is_the_same_in_a_whole_response()
 }
 
 #[tokio::test]
-async fn a_text_and_calls_whose_pieces_come_in_turns_are_items_of_their_own() {
+async fn interleaved_text_and_calls_become_separate_items() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let program = Program::of(&api.person("ann").await).await;
@@ -213,7 +213,7 @@ async fn a_text_and_calls_whose_pieces_come_in_turns_are_items_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_cut_off_ends_as_incomplete() {
+async fn cut_streams_end_as_incomplete() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -236,7 +236,7 @@ async fn a_stream_that_is_cut_off_ends_as_incomplete() {
 }
 
 #[tokio::test]
-async fn a_failure_in_the_middle_is_an_error_and_a_failed_response_and_costs_nothing() {
+async fn failures_during_a_stream_are_error_events_and_free() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -270,7 +270,7 @@ async fn a_failure_in_the_middle_is_an_error_and_a_failed_response_and_costs_not
 }
 
 #[tokio::test]
-async fn an_empty_answer_is_a_message_without_words() {
+async fn empty_answers_are_messages_without_text() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let program = Program::of(&api.person("ann").await).await;
@@ -283,7 +283,7 @@ async fn an_empty_answer_is_a_message_without_words() {
 }
 
 #[tokio::test]
-async fn the_real_function_streams_events_as_they_come() {
+async fn the_lambda_binary_streams_events() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;

@@ -10,7 +10,7 @@ use crate::support::client::{Answer, Api, Person};
 use crate::support::forge;
 
 impl Api {
-    /// Changes a session, behind the API's back.
+    /// Changes a session directly in the store.
     async fn change_session(
         &self,
         person: &Person,
@@ -40,7 +40,7 @@ fn ids(page: Answer) -> Vec<String> {
         .collect()
 }
 
-/// The ids on all pages, from `query` on, and the number on each page.
+/// The ids on all pages beginning with `query`, and the number of ids on each page.
 async fn pages(person: &Person, query: &str) -> (Vec<String>, Vec<usize>) {
     let (mut all, mut sizes) = (Vec::new(), Vec::new());
     let mut next = Some(query.to_owned());
@@ -56,7 +56,7 @@ async fn pages(person: &Person, query: &str) -> (Vec<String>, Vec<usize>) {
 }
 
 #[tokio::test]
-async fn the_list_holds_ones_own_live_sessions_newest_first() {
+async fn the_list_has_the_live_sessions_of_the_user_newest_first() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let (phone, tablet) = (ann.elsewhere("Phone 1").await, ann.elsewhere("Tablet 2").await);
@@ -89,7 +89,7 @@ async fn the_list_holds_ones_own_live_sessions_newest_first() {
 }
 
 #[tokio::test]
-async fn the_times_are_those_of_log_in_last_refresh_and_end() {
+async fn sessions_have_times_of_log_in_last_refresh_and_end() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let shown = |list: Value| {
@@ -112,7 +112,7 @@ async fn the_times_are_those_of_log_in_last_refresh_and_end() {
 }
 
 #[tokio::test]
-async fn what_has_ended_is_not_in_the_list() {
+async fn ended_sessions_are_not_listed() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let out = ann.elsewhere("logged out").await;
@@ -130,8 +130,8 @@ async fn what_has_ended_is_not_in_the_list() {
     .await;
     assert_eq!(ids(ann.sessions("").await), [ann.session()]);
 
-    // After a log-out the item of the session may still exist for a while: then the account shows
-    // that it has ended.
+    // After a log-out the session's item may still exist for a while. The account shows that the
+    // session has ended.
     let phone = ann.elsewhere("phone").await;
     let revoked =
         AttributeValue::M([(phone.session(), AttributeValue::N("9999999999".into()))].into());
@@ -144,7 +144,7 @@ async fn what_has_ended_is_not_in_the_list() {
 }
 
 #[tokio::test]
-async fn pages_follow_one_another_without_a_gap_or_a_repetition() {
+async fn pages_have_no_gaps_or_repetitions() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let mut began = vec![ann.session()];
@@ -167,7 +167,7 @@ async fn pages_follow_one_another_without_a_gap_or_a_repetition() {
 }
 
 #[tokio::test]
-async fn a_page_goes_on_behind_more_dead_sessions_than_it_looks_at() {
+async fn pages_continue_past_many_ended_sessions() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let app = &api.server().apps["login"];
@@ -186,7 +186,7 @@ async fn a_page_goes_on_behind_more_dead_sessions_than_it_looks_at() {
 }
 
 #[tokio::test]
-async fn an_invalid_page_is_refused() {
+async fn invalid_pages_are_refused() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     ann.elsewhere("x").await;
@@ -208,7 +208,7 @@ async fn an_invalid_page_is_refused() {
 }
 
 #[tokio::test]
-async fn a_session_that_says_neither_device_nor_times_goes_on() {
+async fn sessions_without_device_and_times_continue() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     api.change_session(&ann, "REMOVE device, began, used", None).await;
@@ -224,7 +224,7 @@ async fn a_session_that_says_neither_device_nor_times_goes_on() {
 }
 
 #[tokio::test]
-async fn a_device_is_kept_as_plain_text_of_two_hundred_characters() {
+async fn devices_are_plain_text_of_two_hundred_characters() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     for (sent, shown) in [

@@ -1,4 +1,4 @@
-//! The pages for browsers, and their files.
+//! The pages for browsers and their files.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ fn text(answer: Answer) -> String {
     answer.is(200).as_str().expect("a text").to_owned()
 }
 
-/// The files that the attributes of a page name, as absolute paths.
+/// The absolute paths of the files that a page's attributes name.
 fn files_of(page: &str, path: &str) -> Vec<String> {
     let values =
         ["src=\"", "href=\""].into_iter().flat_map(|attribute| page.split(attribute).skip(1));
@@ -30,7 +30,7 @@ fn files_of(page: &str, path: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn each_page_runs_its_own_files_alone_which_are_kept_for_a_year() {
+async fn pages_run_only_their_own_files_cached_for_a_year() {
     let api = Api::start().await;
     for (path, name) in PAGES {
         let answer = api.get(path).await;
@@ -97,22 +97,22 @@ async fn pages_get_no_camera_microphone_or_location() {
         for feature in ["camera", "microphone", "geolocation", "payment", "usb", "clipboard-read"] {
             assert_eq!(permissions.get(feature), Some(&"()"), "{feature} at {path}");
         }
-        // The buttons that copy need it.
+        // The copy buttons need this permission.
         assert_eq!(permissions["clipboard-write"], "(self)");
         let others = permissions.iter().filter(|(_, origins)| **origins != "()");
         assert_eq!(others.count(), 1, "{permissions:?}");
     }
 }
 
-/// Every text between these two.
+/// Every part of `text` between `start` and `end`.
 fn between<'a>(text: &'a str, start: &'a str, end: &'a str) -> impl Iterator<Item = &'a str> {
     text.split(start).skip(1).filter_map(move |rest| rest.split(end).next())
 }
 
-/// Without the list a browser finds a script only after it has read the one that imports it, and
-/// the lowest ones only after many round trips.
+/// Without preloads a browser finds a script only after it has read the importing script, so a deep
+/// import would take many round trips.
 #[test]
-fn each_page_preloads_all_scripts_that_it_imports() {
+fn pages_preload_all_scripts_that_they_import() {
     let texts: BTreeMap<&str, &str> = FILES.iter().copied().collect();
     let root = reqwest::Url::parse("http://x/").unwrap();
     let path = |base: &reqwest::Url, name: &str| base.join(name).unwrap().path()[1..].to_owned();
@@ -137,7 +137,7 @@ fn each_page_preloads_all_scripts_that_it_imports() {
 }
 
 #[tokio::test]
-async fn each_file_is_served_as_it_is_and_as_what_it_is() {
+async fn files_are_served_unchanged_with_their_type() {
     let api = Api::start().await;
     for (name, content) in FILES.iter().filter(|(name, _)| !name.ends_with(".html")) {
         let answer = api.get(&format!("/assets/{VERSION}/{name}")).await;
@@ -150,7 +150,7 @@ async fn each_file_is_served_as_it_is_and_as_what_it_is() {
             other => panic!("the type of .{other} is not known"),
         };
         assert_eq!(answer.header("content-type"), format!("{expected}; charset=utf-8"));
-        // The test's client reads JSON as such.
+        // The test's client has already parsed JSON files.
         let is_alike = match answer.is(200) {
             Value::String(text) => text == *content,
             manifest => manifest == serde_json::from_str::<Value>(content).unwrap(),
@@ -160,7 +160,7 @@ async fn each_file_is_served_as_it_is_and_as_what_it_is() {
 }
 
 #[tokio::test]
-async fn a_page_of_an_older_deployment_gets_todays_files_which_are_not_cached() {
+async fn old_pages_get_current_files_uncached() {
     let api = Api::start().await;
     for version in ["0", "0000000000000000", "x%20y"] {
         let answer = api.get(&format!("/assets/{version}/docs/page.js")).await;
@@ -170,9 +170,9 @@ async fn a_page_of_an_older_deployment_gets_todays_files_which_are_not_cached() 
     }
 }
 
-/// As in its URLs: without a folder.
+/// Earlier releases served their files at URLs without folders.
 #[tokio::test]
-async fn a_page_from_before_the_folders_gets_its_own_files() {
+async fn pages_from_before_the_folders_get_their_own_files() {
     let api = Api::start().await;
     for (name, part) in [
         ("api.js", r#"export const base = new URL("../../", import.meta.url);"#),
@@ -183,7 +183,7 @@ async fn a_page_from_before_the_folders_gets_its_own_files() {
         let answer = api.get(&format!("/assets/0/{name}")).await;
         assert_eq!(answer.header("cache-control"), "no-store");
         assert!(text(answer).contains(part), "{name}");
-        // The pages of today have none of them.
+        // The current pages don't use these files.
         api.get(&format!("/assets/{VERSION}/{name}")).await.expect(404, "not_found");
     }
     for name in ["nothing.js", "chat.html"] {
@@ -192,7 +192,7 @@ async fn a_page_from_before_the_folders_gets_its_own_files() {
 }
 
 #[tokio::test]
-async fn what_is_no_file_of_the_site_is_not_found() {
+async fn unknown_files_are_not_found() {
     let api = Api::start().await;
     for path in [
         format!("/assets/{VERSION}/nothing.js"),
@@ -215,7 +215,7 @@ async fn what_is_no_file_of_the_site_is_not_found() {
     ] {
         api.get(&path).await.expect(404, "not_found");
     }
-    // Emulators handle these in their own way.
+    // Emulators may rewrite or refuse these paths.
     let odd: &[&str] = if api.is_own() {
         &[
             "%2e%2e%2fCargo.toml",
@@ -233,7 +233,7 @@ async fn what_is_no_file_of_the_site_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_page_without_its_last_slash_is_one_step_further() {
+async fn pages_without_the_final_slash_redirect() {
     let api = Api::start().await;
     for (path, location) in [("/admin", "admin/"), ("/docs", "docs/")] {
         let answer = api.get(path).await;
@@ -243,7 +243,7 @@ async fn a_page_without_its_last_slash_is_one_step_further() {
 }
 
 #[tokio::test]
-async fn a_mailed_link_leads_to_the_chat_with_its_token_behind_the_hash() {
+async fn e_mailed_links_pass_their_token_to_the_chat_in_the_hash() {
     let api = Api::start().await;
     for (asked, location) in [
         ("/verify-email/?token=a-b_c", "../#/verify-email?token=a-b_c"),
@@ -262,9 +262,9 @@ async fn a_mailed_link_leads_to_the_chat_with_its_token_behind_the_hash() {
     }
 }
 
-/// In API Gateway's events the bare name of the stage is the path `/`.
+/// In API Gateway's events, a request for only the stage's name has the path `/`.
 #[tokio::test]
-async fn a_bare_stage_leads_to_itself_with_a_slash() {
+async fn bare_stages_redirect_to_their_slash() {
     let api = Api::own(&[]).await;
     for (asked, location) in [("/live", Some("live/")), ("/live/", None), ("/", None), ("", None)] {
         let host = [("host", "x.execute-api.eu-central-1.amazonaws.com")];
@@ -281,7 +281,7 @@ async fn a_bare_stage_leads_to_itself_with_a_slash() {
 }
 
 #[tokio::test]
-async fn the_pages_need_no_store_and_tell_nothing_of_it() {
+async fn pages_need_no_store_and_reveal_nothing_of_it() {
     let (api, ann) = Api::without_a_store().await;
     for (path, _) in PAGES {
         let page =
@@ -290,9 +290,9 @@ async fn the_pages_need_no_store_and_tell_nothing_of_it() {
     }
 }
 
-/// The gateway can't pass on bytes that aren't text.
+/// The gateway can only pass text.
 #[tokio::test]
-async fn the_real_function_starts_without_a_store_or_credentials_and_answers_in_text_alone() {
+async fn the_lambda_binary_serves_text_without_store_or_keys() {
     let mut function = Instance::of("site", &[]).await;
     let of = |path: &str| {
         let mut event = event("site", path, &[("host", "api.example.com")], &Value::Null);

@@ -12,7 +12,7 @@ impl Api {
 }
 
 #[tokio::test]
-async fn a_blacklisted_refresh_token_has_ended_its_session_and_no_other() {
+async fn blacklisted_refresh_tokens_end_only_their_session() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let other = ann.log_in().await.is(200);
@@ -28,7 +28,7 @@ async fn a_blacklisted_refresh_token_has_ended_its_session_and_no_other() {
 }
 
 #[tokio::test]
-async fn only_a_refresh_token_can_be_blacklisted() {
+async fn only_refresh_tokens_can_be_blacklisted() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     for token in ["x", "a.b.c", &ann.access, &ann.token] {
@@ -43,7 +43,7 @@ async fn only_a_refresh_token_can_be_blacklisted() {
 }
 
 #[tokio::test]
-async fn an_outdated_refresh_token_is_refused_and_ends_its_session_too() {
+async fn outdated_refresh_tokens_are_refused_and_end_their_session() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let next = async |refresh: &str| {
@@ -57,7 +57,7 @@ async fn an_outdated_refresh_token_is_refused_and_ends_its_session_too() {
 }
 
 #[tokio::test]
-async fn of_twenty_requests_at_once_all_end_the_same_session() {
+async fn twenty_parallel_requests_end_the_session() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let answers = join_all((0..20).map(|_| api.blacklist(&ann.refresh))).await;

@@ -15,7 +15,7 @@ impl Api {
 }
 
 #[tokio::test]
-async fn a_valid_token_of_either_kind_is_answered_by_an_empty_object() {
+async fn valid_tokens_of_either_kind_get_an_empty_object() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
@@ -30,7 +30,7 @@ async fn a_valid_token_of_either_kind_is_answered_by_an_empty_object() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_none_or_has_ended_is_refused_in_simplejwts_words() {
+async fn invalid_tokens_are_refused_in_simplejwt_form() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let device = ann.log_in().await.header("x-device-token").to_owned();
@@ -58,7 +58,7 @@ async fn a_token_that_is_none_or_has_ended_is_refused_in_simplejwts_words() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_is_valid_as_long_as_it_can_be_used_and_a_check_ends_nothing() {
+async fn refresh_tokens_are_valid_while_usable_and_stay_unspent() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let next = async |refresh: &str| {
@@ -79,6 +79,6 @@ async fn a_refresh_token_is_valid_as_long_as_it_can_be_used_and_a_check_ends_not
     let claims = forge::with(&forge::claims(&third), "generation", json!(9));
     let ahead = Forge::of(&api).sign(&forge::header(&third), &claims);
     api.verify(&ahead).await.expect(401, "token_not_valid");
-    // No check counted as a use of an outdated refresh token.
+    // The checks didn't count as uses of the refresh token.
     next(&third).await;
 }

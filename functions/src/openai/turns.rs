@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_answers_the_call_with_its_id_or_the_first_open_one_of_its_function() {
+    fn results_answer_calls_by_id_or_function() {
         let mut open = calls(&["f", "g", "f", "f"]);
         assert_eq!(open.answer("2").as_deref(), Some("2"));
         for (function, id) in
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_ends_with_a_result_of_each_call() {
+    fn a_turn_ends_with_a_result_for_each_call() {
         let (mut open, mut errors) = (calls(&["f", "f", "f"]), FieldErrors::default());
         open.answer("0");
         open.close(&mut errors);

@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_of_this_machine_are_loopback() {
+    fn only_local_hosts_are_loopback() {
         for (host, port) in [
             ("localhost:3000", Some(3000)),
             ("127.0.0.1", None),
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_a_body_no_more_is_kept_than_is_needed() {
+    async fn bodies_are_truncated_or_refused_at_their_limits() {
         let read_all = |keep, most| read(Body::from("0123456789"), keep, most);
         assert_eq!(read_all(4, 10).await.unwrap(), "0123");
         assert_eq!(read_all(10, 10).await.unwrap(), "0123456789");
@@ -305,7 +305,7 @@ mod tests {
 
     /// A body that never ends and never pauses. Only the limit of the total time can end it.
     #[tokio::test]
-    async fn a_slow_body_is_given_up_after_a_time() {
+    async fn slow_bodies_time_out() {
         let drops = futures_util::stream::repeat(Bytes::from_static(b"x")).then(async |piece| {
             tokio::time::sleep(Duration::from_millis(5)).await;
             Ok::<_, Infallible>(piece)
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn more_connections_than_the_limit_wait_for_their_turn() {
+    async fn connections_above_the_limit_wait() {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         use tokio::sync::Semaphore;
 

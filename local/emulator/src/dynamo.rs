@@ -473,8 +473,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_free_when_its_run_has_ended_although_something_still_holds_a_copy_of_the_open_lock()
-     {
+    fn the_folder_lock_is_released_despite_open_copies() {
         let path = std::env::temp_dir().join(format!("farebox-lock-{}", Uuid::new_v4().simple()));
         let folder = Folder::lock(&path).unwrap();
         let _copy = folder.lock.try_clone().unwrap();
@@ -487,7 +486,7 @@ mod tests {
     /// Only root can change a file's owner, so for other users this tests only the link.
     #[cfg(unix)]
     #[test]
-    fn files_of_another_user_are_not_used() {
+    fn files_of_another_user_are_rejected() {
         use std::os::unix::fs::{chown, symlink};
         let path = std::env::temp_dir().join(format!("farebox-own-{}", Uuid::new_v4().simple()));
         let refused = || Folder::lock(&path).err().expect("it is not used");

@@ -390,7 +390,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_public_reply_is_compressed_once() {
+    fn public_replies_are_compressed_once() {
         let (compressed, path) = (Compressed::default(), "/api/openapi.json");
         let first = compressed.of(path, "a document").unwrap();
         assert_eq!(first.as_ptr(), compressed.of(path, "a document").unwrap().as_ptr());

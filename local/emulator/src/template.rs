@@ -378,7 +378,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_template_has_the_routes_and_the_environment_of_a_function() {
+    fn functions_have_their_routes_and_environment() {
         let template = Template::load().unwrap();
         let chat = template.functions.iter().find(|function| function.name == "chat").unwrap();
         assert_eq!(chat.timeout, 28);
@@ -391,13 +391,13 @@ mod tests {
 
     /// PyYAML, which SAM CLI uses, also applies merge keys within merged mappings.
     #[test]
-    fn every_merge_key_of_the_template_is_applied() {
+    fn yaml_merge_keys_are_applied() {
         let document = format!("{:?}", parse(TEXT).unwrap());
         assert!(!document.contains("\"<<\""), "a mapping that is merged has a merge key itself");
     }
 
     #[test]
-    fn the_environment_of_a_function_has_the_parameters_of_the_deployment() {
+    fn function_environments_include_the_parameters() {
         let given = [("ChatPrice", "7"), ("AiProvider", "bedrock,echo")];
         let template = Template::with_parameters(&given).unwrap();
         let chat = template.functions.iter().find(|function| function.name == "chat").unwrap();

@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn logs_are_kept_and_tables_are_protected_as_the_profile_prod_says() {
+    fn log_retention_and_table_protection_match_prod() {
         let profiles = include_str!("../../../samconfig.toml");
         let prod = profiles.split("[prod.").nth(1).unwrap();
         let days = LOG_MONTHS.value * DAYS;

@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_price_names_a_page_of_aws_and_when_it_was_confirmed() {
+    fn each_price_has_an_aws_page_and_a_date() {
         for price in ALL {
             assert!(price.source.starts_with("https://aws.amazon.com/"), "{price:?}");
             assert!(price.confirmed.len() > 8 && price.dollars >= 0.0, "{price:?}");

@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_reached_exactly_at_its_number_of_users() {
+    fn quotas_are_reached_at_exactly_their_number_of_users() {
         let estimate = LOAD.estimate().unwrap();
         for quota in &estimate.quotas {
             let Some(users) = quota.users else { continue };
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn streamed_chats_and_others_count_for_the_rates_of_two_methods() {
+    fn streamed_and_whole_chats_use_separate_method_rates() {
         let methods = |streamed: f64| {
             let estimate = Load { streamed, ..LOAD }.estimate().unwrap();
             let first = estimate.quotas.into_iter().find(|quota| quota.what.starts_with("POST /"));
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn each_further_kilobyte_of_an_account_costs_three_units_as_the_table_says() {
+    fn each_account_kilobyte_costs_three_write_units() {
         let stack = Stack::load().unwrap();
         let requests = Requests::new(&stack, 4.0).unwrap();
         let writes = |request: &str| requests.row(request).unwrap().writes;

@@ -239,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_name_functions_and_lists_name_rows() {
+    fn table_rows_and_functions_match() {
         let stack = Stack::load().unwrap();
         let requests = Requests::new(&stack, 4.0).unwrap();
         for row in &requests.costs {
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chat_waits_for_the_ai_in_a_quarter_of_a_gigabyte() {
+    fn waiting_for_the_ai_uses_the_memory_of_the_function() {
         let stack = Stack::load().unwrap();
         let requests = Requests::new(&stack, 4.0).unwrap();
         let memory = stack.function("chat").unwrap().memory / 1024.0;
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_with_a_key_is_looked_at_once_a_second_until_it_is_answered() {
+    fn keyed_messages_poll_once_a_second() {
         let stack = Stack::load().unwrap();
         for (ai_seconds, looks) in [(0.5, 0.0), (1.0, 0.0), (1.5, 1.0), (4.0, 3.0)] {
             let requests = Requests::new(&stack, ai_seconds).unwrap();
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_over_a_kilobyte_costs_two_write_units_more() {
+    fn answers_over_a_kilobyte_cost_two_more_write_units() {
         let stack = Stack::load().unwrap();
         let requests = Requests::new(&stack, 4.0).unwrap();
         let more = |request: &str| {

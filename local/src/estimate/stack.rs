@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_stack_is_what_the_template_makes() {
+    fn the_estimated_stack_matches_the_template() {
         let stack = Stack::load().unwrap();
         assert_eq!(stack.function("chat").unwrap().memory, 256.0);
         assert_eq!(stack.function("chat").unwrap().asks_for, Some(20.0));
@@ -209,14 +209,14 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_says_how_often_a_schedule_runs_in_a_month() {
+    fn schedule_rates_become_runs_per_month() {
         assert_eq!(a_month("rate(5 minutes)"), Ok(8640.0));
         assert_eq!(a_month("rate(1 hour)"), Ok(720.0));
         assert!(a_month("cron(0 4 * * ? *)").is_err());
     }
 
     #[test]
-    fn an_alarm_costs_as_much_as_the_metrics_that_it_reads() {
+    fn alarms_cost_as_much_as_the_metrics_they_read() {
         let alarm = |text| metrics(&serde_norway::from_str(text).unwrap());
         assert_eq!(alarm("MetricName: Errors"), 1.0);
         let two = "Metrics: [{Expression: a + b}, {MetricStat: {}}, {MetricStat: {}}]";

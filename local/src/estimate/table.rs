@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_of_users_is_rounded_down_to_two_digits() {
+    fn user_counts_are_rounded_down_to_two_digits() {
         let written = [7.9, 99.0, 1239.0, 576_000.0, 1_290_000.0, 23e9].map(short);
         assert_eq!(written, ["7", "99", "1,200", "570,000", "1.2M", "over 1G"]);
     }

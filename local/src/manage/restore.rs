@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_is_read_as_operators_and_logs_write_it() {
+    fn restore_times_accept_operator_and_log_formats() {
         assert_eq!(second_of("2026-11-21T10:00:00Z"), Ok(1_795_255_200));
         assert_eq!(second_of("2026-11-21T11:00:00.250+01:00"), Ok(1_795_255_200));
         for bad in ["", "2026-11-21", "2026-11-21 10:00", "1969-12-31T23:59:59Z"] {

@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_of_calls_are_put_together_however_a_provider_marks_them() {
+    fn call_fragments_are_assembled_in_every_provider_style() {
         let of = |name: &str, arguments: &str| [name.to_owned(), arguments.to_owned()];
         // The provider sends whole calls without numbers and ids.
         let parts = [(0, "", "f", r#"{"x":1}"#), (0, "", "g", r#"{"y":2}"#)];

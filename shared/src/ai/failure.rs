@@ -233,7 +233,7 @@ mod tests {
     use crate::values::{Part, Picture, Speaker, Turn};
 
     #[test]
-    fn a_refusal_is_known_by_the_words_of_its_provider() {
+    fn refusals_are_recognized_by_the_provider_wording() {
         let mut turn = Turn::new(Speaker::User, "hi");
         let picture = Picture::parse("https://example.com/a.png".into(), None).unwrap();
         turn.content.push(Part::Picture(picture));

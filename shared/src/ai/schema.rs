@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_may_contain_itself_but_must_not_lead_in_a_circle() {
+    fn recursive_schemas_are_accepted_unless_circular() {
         let children = json!({ "type": "array", "items": { "$ref": "#/$defs/node" } });
         let node = json!({ "type": "object", "properties": { "children": children } });
         parse(&json!({ "$ref": "#/$defs/node", "$defs": { "node": node } })).unwrap();
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_is_an_object_of_limited_depth_and_can_be_read() {
+    fn schemas_are_readable_objects_of_limited_depth() {
         let deep = |depth: usize| (1..depth).fold(json!({}), |inner, _| json!({ "items": inner }));
         parse(&deep(DEPTH)).unwrap();
         for too_deep in [DEPTH + 1, 1000] {
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_keeps_the_order_in_which_it_was_written() {
+    fn schemas_keep_the_order_of_their_properties() {
         let text = r#"{"type": "object", "properties": {"b": {}, "a": {}}}"#;
         assert_eq!(parse_text(text).unwrap().json().get(), text);
     }

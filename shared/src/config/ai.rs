@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn models_are_named_without_the_settings_of_their_servers() {
+    fn model_names_omit_server_settings() {
         let settings = Settings::new(|name| {
             let value = match name {
                 "AI_PROVIDER" => "bedrock, openai2,echo",

@@ -47,7 +47,7 @@ mod tests {
     use crate::http::HeaderValue;
 
     #[test]
-    fn csv_is_for_whoever_prefers_it_to_json() {
+    fn csv_is_sent_if_preferred_to_json() {
         for accept in [
             "text/csv",
             "TEXT/CSV;charset=utf-8",
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn html_is_for_clients_that_name_it_before_json() {
+    fn html_is_sent_if_named_before_json() {
         for accept in [
             "text/html",
             "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",

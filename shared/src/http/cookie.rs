@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_machine_itself_does_without_tls() {
+    fn only_loopback_works_without_tls() {
         for host in [
             "localhost",
             "localhost:3000",
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_a_page_is_long_and_required_on_the_machine_itself() {
+    fn page_keys_are_long_and_required_on_loopback() {
         let key = "0123456789abcdef0123456789abcdef";
         let with = |host, wish, key| {
             asking(&[("host", host), ("x-refresh-token", wish), ("x-page-key", key)])
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_belongs_to_its_host_and_to_no_script() {
+    fn cookies_are_bound_to_their_host_and_hidden_from_scripts() {
         let StoredHeader(_, cookie) =
             keeping(&asking(&[("host", "api.example.com")]), "a.b.c", 60).unwrap();
         assert_eq!(

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cell_is_quoted_where_it_must_be_and_never_a_formula() {
+    fn cells_are_quoted_and_never_formulas() {
         for (text, cell) in [
             ("", ""),
             ("", ""),

@@ -318,7 +318,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn simplejwts_clients_find_its_code_and_the_invalid_fields() {
+    fn simplejwt_clients_get_its_code_and_invalid_fields() {
         let read = |error: &Error| -> serde_json::Value {
             serde_json::from_str(&FailureFormat::Simplejwt.document(error, "r")).unwrap()
         };
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn openais_clients_are_told_in_their_own_words() {
+    fn openai_clients_get_openai_errors() {
         let out = Error::InsufficientTokens {
             cost: Credits::new(100).unwrap(),
             balance: Credits::ZERO,

@@ -171,20 +171,20 @@ mod tests {
     }
 
     #[test]
-    fn a_page_ends_at_its_limit_and_knows_whether_more_follows() {
+    fn pages_end_at_the_limit_and_know_if_more_follows() {
         assert_eq!(search(&["a", "b", "c"], false, 2, ""), (2, Some("after b".into())));
         assert_eq!(search(&["a", "b"], false, 2, ""), (2, None));
         assert_eq!(search(&["a", "b"], true, 2, ""), (2, Some("after b".into())));
     }
 
     #[test]
-    fn a_search_goes_on_after_what_it_compared_though_nothing_matched() {
+    fn searches_continue_after_the_last_compared_item() {
         assert_eq!(search(&["a", "b", "c"], true, 2, "zebra"), (0, Some("after c".into())));
         assert_eq!(search(&["a zebra", "b", "c"], false, 2, "zebra"), (1, None));
     }
 
     #[test]
-    fn a_link_to_the_next_page_has_the_list_and_an_encoded_query() {
+    fn next_page_links_have_the_path_and_an_encoded_query() {
         let query = [("q", "a b&c>"), ("cursor", "x-_")];
         let link = next_page("/live/api/chat/", query.into_iter()).unwrap();
         assert_eq!(link, "</live/api/chat/?q=a+b%26c%3E&cursor=x-_>; rel=\"next\"");

@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_shows_its_policy_and_what_is_left() {
+    fn limits_show_their_policy_and_the_remainder() {
         let mut headers = HeaderMap::new();
         let chats = Limit { name: "chats", most: 300, window: Some(60), left: 297, reset: 31 };
         show(&chats, &mut headers);

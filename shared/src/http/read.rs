@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_of_the_wrong_type_is_named() {
+    fn fields_of_the_wrong_type_are_named() {
         let error = json::<Body1>(&with_body("application/json", r#"{"message": 5}"#)).unwrap_err();
         assert_eq!(error.code(), "invalid_fields");
         assert!(
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_is_utf8_and_has_each_field_once() {
+    fn forms_are_utf8_without_duplicate_fields() {
         let form = "application/x-www-form-urlencoded";
         let read = |body: &str| fields::<Body1>(&with_body(form, body)).map(|body| body.message);
         for (body, message) in [
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_is_one_line_of_two_hundred_characters() {
+    fn devices_are_one_line_of_two_hundred_characters() {
         let mut request = Request::new(().into());
         assert_eq!(device(&request), None);
         for (header, shown) in [
@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_of_this_machine_is_part_of_a_url_if_it_is_plain() {
+    fn plain_loopback_hosts_are_used_in_urls() {
         let mut request = Request::default();
         for (host, url) in [
             ("localhost:3000", Some("http://localhost:3000")),
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_of_codex_has_a_uuid() {
+    fn codex_turn_ids_are_uuids() {
         let mut request = Request::default();
         assert_eq!(codex_turn(&request), None);
         let turn = "01a20f2e-df49-7d50-9892-dddfbb391acf";
@@ -466,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_network_has_sixty_four_bits() {
+    fn ipv6_networks_have_sixty_four_bits() {
         for (address, expected) in [
             ("203.0.113.7", Some("203.0.113.7")),
             ("::ffff:203.0.113.7", Some("203.0.113.7")),

@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_parameter_is_one_whole_segment() {
+    fn parameters_match_one_whole_segment() {
         let patterns = ["/", "/a", "/a/{id}", "/a/b", "/a/{id}/c", "/{proxy+}"];
         for (path, served) in [
             ("/", Some("/")),
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_greedy_parameter_is_all_segments_that_are_left() {
+    fn greedy_parameters_match_all_remaining_segments() {
         let patterns = ["/a", "/a/{id}/b", "/a/{id}/{file+}", "/{proxy+}"];
         for (path, served) in [
             ("/a", Some("/a")),

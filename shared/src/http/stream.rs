@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn no_more_is_written_than_is_taken_and_two_pieces() {
+    async fn writers_stay_at_most_two_pieces_ahead() {
         let written = Arc::new(AtomicUsize::new(0));
         let counted = written.clone();
         let body = Body::written_by(async move |pieces| {
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failure_and_a_panic_end_the_body_where_it_is() {
+    async fn failures_and_panics_cut_the_body_off() {
         let fails = Body::written_by(async |pieces: Pieces| {
             pieces.send("[1").await?;
             Err(Error::Unavailable("x".into()))

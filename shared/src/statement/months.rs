@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_month_has_the_totals_of_its_rows_and_the_balance_at_its_end() {
+    fn months_have_totals_and_an_end_balance() {
         let (months, next) = totals(None, &rows(), false, 20, (None, 3650));
         let expected = vec![of("2027-01", 1, 100, 0, 3650), of("2026-11", 2, 200, 3950, 3750)];
         assert_eq!((months, next), (expected, None));
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_month_that_is_read_in_parts_has_the_same_totals_wherever_it_is_cut() {
+    fn months_read_in_parts_have_equal_totals() {
         let rows = rows();
         let (whole, _) = totals(None, &rows, false, 20, (None, 3650));
         for limit in [1, 2, 20] {

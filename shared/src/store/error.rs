@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn expired_credentials_can_be_retried_and_denied_calls_cannot() {
+    fn expired_credentials_are_retried_and_denials_are_not() {
         let error = |code| {
             StoreError::from(SdkError::service_error(
                 GetItemError::generic(ErrorMetadata::builder().code(code).build()),

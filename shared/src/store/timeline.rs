@@ -309,7 +309,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_an_id_or_a_month() {
+    fn positions_are_ids_or_months() {
         for text in ["01a1f7d1-6dd1-703a-9600-a369c76325b7", "2026-11"] {
             assert_eq!(Place::parse(text).unwrap().to_string(), text);
         }
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_begins_after_its_last_day_unless_that_is_still_to_come() {
+    fn spans_begin_after_their_last_day_once_it_is_over() {
         let day = Day::parse("2026-11-20").unwrap();
         let end = day.after(1).begins();
         let span = Span { first: Some(day), last: Some(day) };

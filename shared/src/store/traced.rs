@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failures_code_is_read_and_nothing_else() {
+    fn only_the_error_code_is_recorded() {
         for (body, expected) in [
             (
                 r#"{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","message":"x"}"#,

@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_its_metrics_their_units_and_their_dimension_and_has_their_values_at_its_root() {
+    fn metric_lines_have_names_units_dimension_and_values() {
         let values = [(Metric::AiLatency, 1250), (Metric::AiFailures, 0)];
         let line = line("farebox-prod", 1_795_132_800_000, Some("openai"), &values);
         assert!(line.ends_with("}\n") && line.lines().count() == 1, "{line}");
@@ -181,14 +181,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_a_dimension_has_an_empty_set_of_them() {
+    fn lines_without_a_dimension_have_an_empty_set() {
         let line: Value = serde_json::from_str(&line("x", 0, None, &[(Metric::Chats, 1)])).unwrap();
         let directive = &line["_aws"]["CloudWatchMetrics"][0];
         assert_eq!((&directive["Dimensions"], &line["Chats"]), (&json!([[]]), &json!(1)));
     }
 
     #[test]
-    fn no_two_metrics_have_one_name() {
+    fn metric_names_are_unique() {
         let mut names: Vec<_> = Metric::ALL.iter().map(|metric| metric.name()).collect();
         names.sort_unstable();
         names.dedup();

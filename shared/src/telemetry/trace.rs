@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn the_setting_decides_what_is_recorded_and_the_caller_can_only_decline() {
+    fn sampling_follows_the_setting_and_callers_can_decline() {
         let unrecorded = Parent { is_unrecorded: true, ..Parent::default() };
         for _ in 0..100 {
             assert!(traces(1.0).begin(Parent::default()).0.is_recorded);
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_keeps_a_limited_number_of_spans_and_counts_the_others() {
+    fn traces_limit_their_spans_and_count_the_rest() {
         let trace = traces(1.0).begin(Parent::default());
         for _ in 0..SPANS + 5 {
             trace.call("call".into(), Instant::now(), vec![], None);
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_trace_that_is_not_recorded_leaves_nothing() {
+    fn unsampled_traces_record_nothing() {
         let trace = traces(0.0).begin(Parent::default());
         trace.end(Root::of_work("sweep", "timer", None));
         assert!(trace.0.take().is_none());

@@ -245,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_word_of_a_role_is_the_one_that_is_stored() {
+    fn roles_are_written_as_stored() {
         for role in [Role::User, Role::Admin] {
             assert_eq!(serde_json::to_value(&role).unwrap(), role.word());
             assert_eq!(Role::parse(role.word()), Ok(role));
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_role_is_kept_and_cannot_be_given() {
+    fn unknown_roles_are_kept_and_cannot_be_assigned() {
         for word in ["support", "Admin", "admin ", ""] {
             let role: Role = serde_json::from_value(word.into()).unwrap();
             assert_eq!((role.word(), &role), (word, &Role::Other(word.to_owned())));
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expired_reservation_counts_as_free_and_the_last_counted_minute_as_the_last_message() {
+    fn expired_holds_are_free_and_the_last_minute_is_kept() {
         let tokens = |n| Credits::new(n).unwrap();
         let held = |expires_at| StoredHold {
             cost: tokens(100),

@@ -199,14 +199,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_word_of_an_intervention_is_the_stored_one() {
+    fn interventions_are_written_as_stored() {
         for intervention in Intervention::ALL {
             assert_eq!(serde_json::to_value(&intervention).unwrap(), intervention.word());
         }
     }
 
     #[test]
-    fn an_act_of_a_later_release_keeps_its_words() {
+    fn acts_of_later_releases_keep_their_words() {
         let stored = |kind: &str, act: Value| {
             let row = json!({
                 "user_id": "u", "entry_id": "e", "amount": 0, "kind": kind, "reason": "a test",

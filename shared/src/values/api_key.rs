@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_read_as_it_was_written() {
+    fn keys_parse_as_printed() {
         let key = key();
         let text = key.text();
         assert_eq!((text.len(), &text[..36]), (79, "sk-01a1f7d16dd1703a9600a369c76325b7-"));
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_in_a_letter_is_no_key_or_another_one() {
+    fn altered_keys_are_invalid_or_differ() {
         let text = key().text();
         let (head, secret) = text.split_at(36);
         for bad in [
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_matches_its_own_hash_alone_and_shows_its_secret_nowhere() {
+    fn keys_match_only_their_hash_and_hide_their_secret() {
         let (one, other) = (key(), key());
         assert!(one.matches(&one.hash()));
         for hash in
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_has_a_name_of_a_hundred_characters_on_one_line() {
+    fn key_names_are_one_line_of_a_hundred_characters() {
         assert_eq!(KeyName::parse(" build server \n").unwrap().text(), "build server");
         assert!(KeyName::parse(&"\u{e9}".repeat(100)).is_ok());
         for bad in [

@@ -266,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_title_is_one_short_line() {
+    fn titles_are_one_short_line() {
         for bad in ["", " ", "a\nb", "a\0", "a\u{202e}b", "a\u{2066}", &"x".repeat(101)] {
             assert!(Title::parse(bad).is_err(), "{bad:?}");
         }
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_too_long_may_be_shortened_and_then_says_so() {
+    fn shortened_messages_are_marked() {
         let shortened = |characters: usize| {
             Message::shortened("é".repeat(characters), 50).unwrap().text().to_owned()
         };
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_tells_what_a_chat_follows() {
+    fn places_contain_the_parent() {
         let id = "01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342";
         let chat = |conversation: Option<&str>, after: Option<&ParentChat>| {
             let chat = Chat { chat_id: "b".into(), ..Chat::default() };
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_says_something_and_not_too_much() {
+    fn messages_have_a_minimum_and_a_maximum_length() {
         for (bad, sentence) in
             [("", "empty"), (" \n", "empty"), ("a\0b", "NUL"), ("ééééééééééé", "at most 10")]
         {

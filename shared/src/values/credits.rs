@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_amount_never_goes_below_zero_or_over_the_maximum() {
+    fn amounts_stay_between_zero_and_the_maximum() {
         let hundred = Credits::new(100).unwrap();
         assert_eq!(Credits::ZERO.checked_sub(hundred), None);
         assert_eq!(hundred.checked_sub(hundred), Some(Credits::ZERO));
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_gives_or_takes_something_within_the_maximum() {
+    fn changes_are_nonzero_and_within_the_maximum() {
         let max = i64::try_from(Credits::MAX.get()).unwrap();
         for bad in [0, max + 1, -max - 1, i64::MAX, i64::MIN] {
             assert_eq!(BalanceChange::new(bad), None, "{bad}");

@@ -85,7 +85,7 @@ mod tests {
     use crate::values::login_key;
 
     #[test]
-    fn an_address_has_a_name_and_a_domain() {
+    fn addresses_have_a_name_and_a_domain() {
         for bad in [
             "",
             "ann",

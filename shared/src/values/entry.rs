@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_says_something_on_one_line() {
+    fn reasons_are_one_nonempty_line() {
         for (bad, sentence) in [
             ("", "empty"),
             (" \t", "empty"),
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_word_of_a_kind_is_the_stored_one() {
+    fn kinds_are_written_as_stored() {
         let other = EntryKind::Other("gift".into());
         for kind in [EntryKind::Grant, EntryKind::Chat, EntryKind::Adjustment, other] {
             let stored = serde_json::to_value(&kind).unwrap();
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_an_unknown_kind_charges_for_its_own_message() {
+    fn unknown_kinds_charge_only_their_own_message() {
         let charges = |kind, chat_id| charges(&kind, "e", chat_id);
         let other = || EntryKind::Other("voice".into());
         assert!(charges(other(), Some("e")) && charges(EntryKind::Chat, None));

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_started_unit_costs_the_price_again() {
+    fn each_started_unit_costs_the_price() {
         let price = Credits::new(7).unwrap();
         for (bytes, units) in [(0, 1), (1, 1), (100, 1), (101, 2), (200, 2), (201, 3)] {
             let fare = Fare::by_length(price, bytes, 100);

@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_remembered_per_kind_of_request_and_owner() {
+    fn keys_are_separate_per_kind_and_owner() {
         let id = |key: &str, kind: Kind, owner: &str| Key::parse(key).unwrap().id(kind, owner);
         assert_eq!(id("order 7", Kind::Chat, "ann").len(), 32);
         assert_ne!(id("order 7", Kind::Chat, "ann"), id("order 7", Kind::Chat, "ben"));
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_can_leave_out_one_field() {
+    fn fingerprints_can_omit_one_field() {
         let of = |object: &str| fingerprint_without("meta", object.as_bytes());
         let one = of(r#"{"input": "hi", "meta": {"a": 1, "b": 2}, "n": [1]}"#);
         assert!(one.is_some());
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_short_visible_text() {
+    fn keys_are_short_visible_text() {
         for bad in ["", "é", "a\nb", &"x".repeat(256)] {
             assert_eq!(Key::parse(bad), None, "{bad:?}");
         }

@@ -56,13 +56,13 @@ mod tests {
     }
 
     #[test]
-    fn instructions_of_white_space_are_none() {
+    fn whitespace_instructions_count_as_empty() {
         let none = Instructions::parse(" \n").unwrap();
         assert_eq!((none.text(), none.mark()), (None, None));
     }
 
     #[test]
-    fn other_instructions_have_another_mark() {
+    fn different_instructions_have_different_marks() {
         let mark = |text: &str| Instructions::parse(text).unwrap().mark().unwrap();
         assert_eq!(mark("Be brief."), mark(" Be brief."));
         assert_ne!(mark("Be brief."), mark("Be kind."));

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_read_as_it_was_written_and_is_not_its_hash() {
+    fn tokens_parse_as_printed_and_differ_from_their_hash() {
         let token = LinkToken::random().unwrap();
         assert_eq!(token.text().len(), 43);
         assert_eq!(LinkToken::parse(&token.text()), Some(token.clone()));

@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_is_data_of_a_known_type_or_an_https_url_and_its_note_has_neither() {
+    fn pictures_are_data_or_https_urls_and_notes_omit_them() {
         for (url, note) in [
             ("data:image/png;base64,aGVsbG8=", "[a picture: png, 1 KB]"),
             ("data:image/jpeg;base64,aGVsbG8h", "[a picture: jpeg, 1 KB]"),
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_has_the_public_name_of_a_host() {
+    fn urls_have_a_public_host() {
         for host in ["example.com", "EXAMPLE.com.", "a.b-c.example:443", "xn--bcher-kva.example"] {
             Picture::parse(format!("https://{host}/a.png"), None).unwrap();
         }
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_looks_at_a_picture_in_a_known_way() {
+    fn detail_levels_are_known_words() {
         let parse = |detail| Picture::parse("https://example.com".into(), detail);
         assert_eq!(parse(None).unwrap().detail(), None);
         for detail in DETAILS {

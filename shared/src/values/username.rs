@@ -129,7 +129,7 @@ mod tests {
     use crate::values::login_key;
 
     #[test]
-    fn names_that_differ_only_in_case_or_unicode_form_are_one() {
+    fn usernames_ignore_case_and_unicode_form() {
         for (one, other) in [
             ("Ann", "aNN"),
             ("STRASSE", "straße"),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_without_letters_or_with_anything_else_is_refused() {
+    fn usernames_need_letters_and_allow_few_other_characters() {
         for bad in [
             "",
             " ann",
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_name_has_letters_of_one_script_and_an_old_one_may_have_others() {
+    fn only_new_names_are_limited_to_one_script() {
         for bad in [
             "r\u{43e}\u{43e}t",
             "\u{430}dmin",

@@ -33,7 +33,7 @@ impl Person {
     }
 }
 
-/// Erases what is due. Returns how many accounts were visited, and how many are erased.
+/// Runs the erasure. Returns the number of accounts that it visited, and of those that are gone.
 async fn erase(api: &Api) -> (usize, usize) {
     let app = &api.server().apps["erase"];
     let ErasureReport { accounts, gone, .. } =
@@ -63,7 +63,7 @@ async fn refused(api: &Api, name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_deleted_account_is_dead_at_once_and_says_nothing_of_its_owner() {
+async fn deleted_accounts_stop_at_once_and_keep_no_personal_data() {
     let api = Api::start().await;
     let (ann, email) = with_an_address(&api).await;
     let again = ann.log_in().await.is(200);
@@ -106,7 +106,7 @@ async fn a_deleted_account_is_dead_at_once_and_says_nothing_of_its_owner() {
 }
 
 #[tokio::test]
-async fn only_the_password_deletes() {
+async fn only_the_password_deletes_an_account() {
     let api = Api::start().await;
     let ((ann, _), ben) = (with_an_address(&api).await, api.person("ben").await);
     let before = api.items(&ann.id).await["UsersTable"].clone();
@@ -140,7 +140,7 @@ async fn only_the_password_deletes() {
 }
 
 #[tokio::test]
-async fn of_deletions_at_once_none_fails() {
+async fn parallel_deletions_all_succeed() {
     let api = Api::start().await;
     let (ann, _) = with_an_address(&api).await;
     let answers = join_all((0..6).map(|_| ann.deletes(json!({ "password": ann.password })))).await;
@@ -154,7 +154,7 @@ async fn of_deletions_at_once_none_fails() {
 }
 
 #[tokio::test]
-async fn an_address_is_free_at_once_and_a_name_after_a_day() {
+async fn addresses_are_free_at_once_and_names_after_a_day() {
     let api = Api::own(&[]).await;
     let (ann, email) = with_an_address(&api).await;
     let registration = json!({ "username": ann.name, "password": "another-secret" });
@@ -174,7 +174,7 @@ async fn an_address_is_free_at_once_and_a_name_after_a_day() {
 }
 
 #[tokio::test]
-async fn the_key_of_a_registration_does_not_bring_back_a_deleted_account() {
+async fn a_registration_key_does_not_restore_a_deleted_account() {
     let api = Api::start().await;
     let registration = json!({ "username": unique("ann"), "password": "secret123" });
     let register = || {
@@ -191,7 +191,7 @@ async fn the_key_of_a_registration_does_not_bring_back_a_deleted_account() {
 }
 
 #[tokio::test]
-async fn a_new_account_of_the_name_sees_nothing_of_the_old_one() {
+async fn a_new_account_with_an_old_name_sees_no_old_data() {
     let api = Api::own(&[]).await;
     let (ann, _) = with_an_address(&api).await;
     for message in ["one", "two"] {
@@ -238,7 +238,7 @@ async fn a_new_account_of_the_name_sees_nothing_of_the_old_one() {
     new.agrees().await;
 }
 
-/// Writes this many items of the account into the table Chats, behind the API's back.
+/// Writes this many chats of the account directly to the Chats table.
 async fn has_chats(ann: &Person, count: usize) {
     let chat = |index: usize| json!({ "user_id": ann.id, "chat_id": format!("{index:08}"), "message": "x".repeat(1500) });
     let chats: Vec<_> = (0..count).map(chat).collect();
@@ -253,7 +253,7 @@ async fn items_of(api: &Api, person: &Person) -> usize {
 }
 
 #[tokio::test]
-async fn chats_are_erased_whatever_their_number_over_as_many_runs_as_it_takes() {
+async fn any_number_of_chats_is_erased_over_several_runs() {
     let api = Api::own(&[]).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     ben.chat("hi").await.is(200);
@@ -271,7 +271,7 @@ async fn chats_are_erased_whatever_their_number_over_as_many_runs_as_it_takes() 
         gone +=
             app.store.erase(app.clock.seconds(), Duration::from_millis(time)).await.unwrap().items;
     }
-    // The chats, and a session.
+    // `gone` includes a session.
     assert!(items_of(&api, &ann).await + gone >= 1203);
     gone += app
         .store
@@ -310,7 +310,7 @@ async fn api_keys_end_with_their_account() {
 }
 
 #[tokio::test]
-async fn erasings_at_once_erase_once() {
+async fn parallel_erasures_erase_once() {
     let api = Api::own(&[]).await;
     let people = join_all((0..3).map(|_| api.person("ann"))).await;
     for ann in &people {
@@ -327,7 +327,7 @@ async fn erasings_at_once_erase_once() {
 }
 
 #[tokio::test]
-async fn a_chat_under_way_settles_or_is_given_back_before_the_account_is_gone() {
+async fn a_running_chat_ends_before_its_account_is_erased() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     ben.chats_that_die(1).await;
@@ -365,8 +365,7 @@ async fn a_chat_under_way_settles_or_is_given_back_before_the_account_is_gone() 
 }
 
 #[tokio::test]
-async fn a_deletion_frees_an_address_that_was_changed_meanwhile_and_fails_if_the_sessions_were_ended()
- {
+async fn deletions_free_a_changed_address_and_need_a_live_session() {
     let api = Api::own(&[]).await;
     let (ann, email) = with_an_address(&api).await;
     let (store, hash) = (api.store(), passwords::none().unwrap());
@@ -411,7 +410,7 @@ async fn a_deletion_frees_an_address_that_was_changed_meanwhile_and_fails_if_the
 }
 
 #[tokio::test]
-async fn a_deleted_account_is_given_nothing() {
+async fn deleted_accounts_cannot_be_credited() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.is_deleted().await;
@@ -420,7 +419,7 @@ async fn a_deleted_account_is_given_nothing() {
 }
 
 #[test]
-fn an_erasing_ends_before_its_function_does() {
+fn erasures_end_before_their_function_times_out() {
     let template = Template::load().unwrap();
     let function = template.functions.iter().find(|function| function.name == "erase").unwrap();
     assert!(

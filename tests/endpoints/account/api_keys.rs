@@ -20,7 +20,7 @@ impl Person {
         self.post(PATH, json!({ "name": name })).await
     }
 
-    /// Sends the request of a program with an API key.
+    /// Sends a completion request, as a program with an API key does.
     pub async fn completes(&self) -> Answer {
         self.post(
             "/v1/chat/completions",
@@ -37,7 +37,7 @@ impl Person {
         self.delete(&format!("{PATH}/{key}")).await
     }
 
-    /// Asserts that the account has this many keys, and counts them right.
+    /// Asserts that the account has this many keys and that its counter agrees.
     pub async fn has_keys(&self, count: u32) {
         let counted = self.api.account(self).await.api_keys;
         let existing = self.api.items(&self.id).await["TokensTable"]
@@ -61,7 +61,7 @@ fn ids(list: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_key_is_shown_once_and_then_known_by_its_name_and_last_characters() {
+async fn keys_are_shown_once_then_listed_by_name_and_last_letters() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     assert_eq!(ann.api_keys().await, json!([]));
@@ -98,7 +98,7 @@ async fn a_key_is_shown_once_and_then_known_by_its_name_and_last_characters() {
 }
 
 #[tokio::test]
-async fn the_store_finds_a_key_and_knows_it_by_a_hash_alone() {
+async fn keys_are_stored_only_as_hashes() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let text = ann.makes_a_key("x").await.is(201)["key"].as_str().unwrap().to_owned();
@@ -120,7 +120,7 @@ async fn the_store_finds_a_key_and_knows_it_by_a_hash_alone() {
 }
 
 #[tokio::test]
-async fn a_key_is_in_no_log_and_what_happens_to_it_is() {
+async fn keys_stay_out_of_the_log_and_their_events_are_logged() {
     log::clear();
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
@@ -143,7 +143,7 @@ async fn a_key_is_in_no_log_and_what_happens_to_it_is() {
 }
 
 #[tokio::test]
-async fn a_key_without_a_valid_name_is_not_made() {
+async fn keys_need_a_valid_name() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
@@ -172,7 +172,7 @@ async fn a_key_without_a_valid_name_is_not_made() {
 }
 
 #[tokio::test]
-async fn what_else_a_body_says_of_a_key_changes_nothing() {
+async fn unknown_fields_of_a_key_are_ignored() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let body = json!({ "name": "x", "id": "x", "user_id": ben.id, "key": "sk-x", "hint": "x", "created": 1, "api_keys": 0 });
@@ -185,7 +185,7 @@ async fn what_else_a_body_says_of_a_key_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_revoked_key_is_gone_at_once_and_no_other_one() {
+async fn revocations_end_one_key_at_once() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let (lost, kept) =
@@ -204,11 +204,11 @@ async fn a_revoked_key_is_gone_at_once_and_no_other_one() {
 }
 
 #[tokio::test]
-async fn a_key_of_somebody_else_is_not_seen_and_not_revoked() {
+async fn keys_of_other_users_are_neither_seen_nor_revoked() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let key = ann.makes_a_key("Ann's").await.is(201);
-    // With a key of his own and without, Ben gets the same refusal.
+    // Ben gets the same refusal with and without a key of his own.
     for keys in 0..2 {
         let before = api.items(&ann.id).await;
         let refused = ben.revokes(&id(&key)).await.expect(404, "not_found");
@@ -223,7 +223,7 @@ async fn a_key_of_somebody_else_is_not_seen_and_not_revoked() {
 }
 
 #[tokio::test]
-async fn what_is_no_id_of_a_key_is_not_found_whatever_it_is() {
+async fn invalid_key_ids_are_not_found() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let own = id(&ann.makes_a_key("x").await.is(201));
@@ -246,7 +246,7 @@ async fn what_is_no_id_of_a_key_is_not_found_whatever_it_is() {
         ann.revokes(other).await.expect(404, "not_found");
     }
     assert_eq!(api.items(&ann.id).await, before);
-    // A caller whose session has ended doesn't learn what a valid id is either.
+    // A caller with an ended session gets the same refusal for valid and invalid ids.
     ann.log_out().await.is(200);
     for key in ["x", &own] {
         ann.revokes(key).await.expect(401, "invalid_token");
@@ -256,7 +256,7 @@ async fn what_is_no_id_of_a_key_is_not_found_whatever_it_is() {
 }
 
 #[tokio::test]
-async fn of_sixty_keys_at_once_fifty_are_made() {
+async fn fifty_of_sixty_parallel_keys_are_created() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let answers = join_all((0..60).map(|_| ann.makes_a_key("x"))).await;
@@ -287,7 +287,7 @@ async fn of_sixty_keys_at_once_fifty_are_made() {
 }
 
 #[tokio::test]
-async fn an_account_from_before_there_were_keys_has_none_and_room_for_them() {
+async fn accounts_from_before_api_keys_can_create_them() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let key = AttributeValue::S(format!("user:{}", ann.name));
@@ -305,7 +305,7 @@ async fn an_account_from_before_there_were_keys_has_none_and_room_for_them() {
 }
 
 #[tokio::test]
-async fn keys_outlive_log_outs_and_a_new_password() {
+async fn keys_survive_log_outs_and_password_changes() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let made = id(&ann.makes_a_key("x").await.is(201));
@@ -324,12 +324,11 @@ async fn keys_outlive_log_outs_and_a_new_password() {
 }
 
 #[tokio::test]
-async fn a_key_that_a_proof_of_the_address_has_ended_is_neither_listed_nor_counted_even_if_it_is_still_there()
- {
+async fn keys_ended_by_an_address_proof_are_not_listed_or_counted() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let ended = ann.makes_a_key("x").await.is(201);
-    // As after the verification of an address, when the old keys have not been deleted.
+    // The state after an address was verified and before the old keys are deleted.
     api.set(&ann, "auth_epoch", AttributeValue::N("2".into())).await;
     api.set(&ann, "keys_from", AttributeValue::N("2".into())).await;
     api.set(&ann, "api_keys", AttributeValue::N("0".into())).await;
@@ -345,7 +344,7 @@ async fn a_key_that_a_proof_of_the_address_has_ended_is_neither_listed_nor_count
 }
 
 #[tokio::test]
-async fn a_key_from_before_keys_had_an_epoch_works_and_is_revoked_like_others() {
+async fn keys_from_before_epochs_work_and_can_be_revoked() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let made = ann.makes_a_key("x").await.is(201);
@@ -363,7 +362,7 @@ async fn a_key_from_before_keys_had_an_epoch_works_and_is_revoked_like_others() 
 }
 
 #[tokio::test]
-async fn a_session_that_has_ended_makes_and_revokes_nothing() {
+async fn ended_sessions_neither_create_nor_revoke_keys() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let made = ann.makes_a_key("x").await.is(201);
@@ -381,7 +380,7 @@ async fn a_session_that_has_ended_makes_and_revokes_nothing() {
 }
 
 #[tokio::test]
-async fn a_key_whose_reply_was_lost_is_made_once_and_shown_and_a_late_copy_makes_no_other() {
+async fn retried_key_creations_return_the_same_key() {
     let rig = Rig::start().await;
     for fault in Fault::ALL.into_iter().filter(|fault| fault.suits("TransactWriteItems")) {
         for forgets in [false, true] {
@@ -426,7 +425,7 @@ async fn a_key_whose_reply_was_lost_is_made_once_and_shown_and_a_late_copy_makes
 }
 
 #[tokio::test]
-async fn the_last_allowed_key_is_not_refused_if_its_reply_was_lost() {
+async fn the_last_allowed_key_can_be_retried() {
     let rig = Rig::start().await;
     let ann = rig.person().await;
     rig.api.set(&ann, "api_keys", AttributeValue::N("49".into())).await;
@@ -454,7 +453,7 @@ async fn the_last_allowed_key_is_not_refused_if_its_reply_was_lost() {
 }
 
 #[tokio::test]
-async fn a_revocation_whose_reply_was_lost_is_the_success_it_was_and_nothing_brings_the_key_back() {
+async fn retried_revocations_succeed_and_restore_no_key() {
     let rig = Rig::start().await;
     for fault in Fault::ALL.into_iter().filter(|fault| fault.suits("TransactWriteItems")) {
         let ann = rig.person().await;
@@ -501,7 +500,7 @@ async fn a_revocation_whose_reply_was_lost_is_the_success_it_was_and_nothing_bri
             );
         }
         ann.has_keys(1).await;
-        // The store recognizes a copy of the write that made the key by its request token.
+        // The store recognizes a copy of the write that created the key by its request token.
         making.deliver().await;
         lane.deliver_much_later().await;
         ann.has_keys(1).await;

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::client::{Api, GRANT, PRICE};
 
 #[tokio::test]
-async fn a_balance_has_three_names_and_the_held_tokens() {
+async fn balances_have_three_names_and_the_held_credits() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.chat("hi").await.is(200);
@@ -17,7 +17,7 @@ async fn a_balance_has_three_names_and_the_held_tokens() {
 }
 
 #[tokio::test]
-async fn users_see_their_own_balance_whatever_they_ask_for() {
+async fn users_see_only_their_own_balance() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     ben.chat("hi").await.is(200);
@@ -30,7 +30,7 @@ async fn users_see_their_own_balance_whatever_they_ask_for() {
 }
 
 #[tokio::test]
-async fn tokens_held_for_a_chat_that_never_ended_are_free_again_when_its_lease_is_over() {
+async fn expired_holds_are_free_again() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.holds(&[("crashed", 1), ("running", u64::from(u32::MAX))]).await;
@@ -41,7 +41,7 @@ async fn tokens_held_for_a_chat_that_never_ended_are_free_again_when_its_lease_i
 }
 
 #[tokio::test]
-async fn held_tokens_are_shown_wherever_a_balance_is() {
+async fn held_credits_are_shown_with_every_balance() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     ann.holds(&[
@@ -57,7 +57,7 @@ async fn held_tokens_are_shown_wherever_a_balance_is() {
         (ann.profile().await.is(200), "profile"),
         (root.admin(&user).await.is(200), "administrators"),
     ] {
-        // The credits of the chat that crashed are free again.
+        // The crashed chat's credits are free again.
         assert_eq!(
             (&shown["tokens"], &shown["tokens_held"]),
             (&json!(100), &json!(200)),
@@ -67,7 +67,7 @@ async fn held_tokens_are_shown_wherever_a_balance_is() {
 }
 
 #[tokio::test]
-async fn a_refused_message_says_how_many_tokens_are_held() {
+async fn refusals_for_a_low_balance_show_the_held_credits() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.has_left(PRICE - 1).await;

@@ -26,8 +26,8 @@ impl Person {
         self.get("/api/user/export/").await.is(200)
     }
 
-    /// Writes chats with answers of this size and their ledger rows, behind the API's back; the ids
-    /// of the chats, newest first.
+    /// Writes chats with answers of this size and their ledger rows directly to the store. Returns
+    /// the ids of the chats, newest first.
     async fn has_chats(&self, count: usize, size: usize) -> Vec<String> {
         let ids: Vec<String> = (0..count).map(|_| Uuid::now_v7().to_string()).collect();
         let chats: Vec<_> = ids.iter().map(|id| self.chat_of(id, size)).collect();
@@ -73,7 +73,7 @@ fn ids(list: &Value) -> Vec<&str> {
     list.as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap()).collect()
 }
 
-/// The function's own reply: the status, and the body as it is sent.
+/// The function's reply before the gateway: the status and the unread body.
 async fn answer(function: &Function, person: &Person) -> (u16, Body) {
     let event = event("export", PATH, &[("authorization", &person.bearer())], &Value::Null);
     let (parts, body) = invoke(function, &event, Duration::from_secs(300)).await.into_parts();
@@ -85,7 +85,7 @@ fn queries(lane: &Lane) -> usize {
 }
 
 #[tokio::test]
-async fn an_export_is_a_file_with_all_of_ones_own_and_nothing_else() {
+async fn exports_contain_all_data_of_the_user_and_no_other() {
     let api = Api::start().await;
     let email = format!("{}@example.com", unique("ann"));
     let ann = api
@@ -131,7 +131,7 @@ async fn an_export_is_a_file_with_all_of_ones_own_and_nothing_else() {
     assert_eq!(export["api_keys"][1]["id"], key["id"]);
     let mut statement = ann.get("/api/user/ledger/").await.is(200);
     for row in statement.as_array_mut().unwrap() {
-        // The export has the chats and the keys themselves.
+        // The export leaves out these fields because it contains the chats and the keys.
         for field in ["balance", "excerpt", "key_name"] {
             row.as_object_mut().unwrap().remove(field);
         }
@@ -162,7 +162,7 @@ async fn an_export_is_a_file_with_all_of_ones_own_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_export_of_nothing_has_empty_lists() {
+async fn exports_of_new_accounts_have_empty_lists() {
     let ann = Api::start().await.person("ann").await;
     let export = ann.export().await;
     assert_eq!([&export["chats"], &export["api_keys"]], [&json!([]), &json!([])]);
@@ -170,7 +170,7 @@ async fn an_export_of_nothing_has_empty_lists() {
 }
 
 #[tokio::test]
-async fn an_export_of_many_pages_has_each_chat_and_row_once() {
+async fn exports_of_many_pages_have_each_item_once() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     for count in [100, 101, 199] {
@@ -184,7 +184,7 @@ async fn an_export_of_many_pages_has_each_chat_and_row_once() {
 }
 
 #[tokio::test]
-async fn an_export_larger_than_any_buffered_reply_arrives_whole() {
+async fn exports_beyond_the_buffered_limit_arrive_whole() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let new = ann.has_chats(150, 60_000).await;
@@ -201,7 +201,7 @@ async fn an_export_larger_than_any_buffered_reply_arrives_whole() {
 }
 
 #[tokio::test]
-async fn no_page_is_read_before_the_client_takes_the_one_before_the_last() {
+async fn exports_read_at_most_one_page_ahead() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     ann.has_chats(150, 60_000).await;
@@ -229,7 +229,7 @@ async fn no_page_is_read_before_the_client_takes_the_one_before_the_last() {
 }
 
 #[tokio::test]
-async fn an_export_that_fails_in_the_middle_is_no_json() {
+async fn failed_exports_are_truncated_json() {
     log::clear();
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
@@ -261,7 +261,7 @@ async fn an_export_that_fails_in_the_middle_is_no_json() {
     }
     assert!(log::text().contains("the reply was cut off"), "{}", log::text());
 
-    // Over HTTP the reply ends there too, and later requests work.
+    // Over HTTP the reply also ends at the failure, and later requests work.
     let lane = proxy.lane();
     let broken = Api::own(&[("DYNAMODB_ENDPOINT", &lane.url)]).await;
     lane.strike(Some(Plan {
@@ -279,7 +279,7 @@ async fn an_export_that_fails_in_the_middle_is_no_json() {
 }
 
 #[tokio::test]
-async fn an_export_whose_account_is_deleted_meanwhile_has_no_end() {
+async fn exports_are_truncated_if_the_account_is_deleted() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     ann.chat("hi").await.is(200);
@@ -297,7 +297,7 @@ async fn an_export_whose_account_is_deleted_meanwhile_has_no_end() {
 }
 
 #[tokio::test]
-async fn a_writer_that_panics_ends_its_own_reply_and_nothing_else() {
+async fn panics_in_a_writer_end_only_their_reply() {
     log::clear();
     let api = Api::own(&[]).await;
     let handle = async |_: shared::Request| {
@@ -316,7 +316,7 @@ async fn a_writer_that_panics_ends_its_own_reply_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_real_function_streams_and_answers_whole_where_streams_are_not_passed_on() {
+async fn the_lambda_binary_streams_or_buffers_exports() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let new = ann.has_chats(150, 60_000).await;

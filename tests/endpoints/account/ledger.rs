@@ -10,7 +10,7 @@ use crate::support::client::{Answer, Api, DAY, GRANT, PRICE, Person};
 use crate::support::world::put;
 
 impl Person {
-    /// The rows of a page; `query` follows the path.
+    /// Requests a page of the statement. `query` is appended to the path.
     async fn statement(&self, query: &str) -> Answer {
         self.get(&format!("/api/user/ledger/{query}")).await
     }
@@ -21,13 +21,13 @@ impl Person {
         self.api.send(Method::GET, &format!("/api/user/ledger{query}"), &headers, None).await
     }
 
-    /// Every row, read page by page from `query` on, and the number of pages.
+    /// All rows, read page by page beginning with `query`, and the number of pages.
     async fn whole_statement(&self, query: &str) -> (Vec<Value>, usize) {
         let pages = self.pages_of(&format!("/api/user/ledger/{query}")).await;
         (pages.concat(), pages.len())
     }
 
-    /// The pages of a list, following the links.
+    /// All pages of a list, read by following the links.
     async fn pages_of(&self, path: &str) -> Vec<Vec<Value>> {
         let (list, query) = path.split_once('?').unwrap_or((path, ""));
         let (mut pages, mut next) = (Vec::new(), Some(format!("?{query}")));
@@ -40,14 +40,14 @@ impl Person {
         pages
     }
 
-    /// The same person after some days, in a new session.
+    /// Advances the clock by some days and logs in again.
     async fn days_later(&self, days: u32) -> Self {
         self.api.server().clock.advance(days * DAY);
         self.elsewhere("a test").await
     }
 
-    /// Writes this many rows of today behind the API's back, which add and take one credit in
-    /// turns.
+    /// Writes this many rows with today's date directly to the store. They add and take one credit
+    /// by turns.
     async fn has_rows(&self, count: usize) {
         let clock = &self.api.server().clock;
         let row = |number: usize| {
@@ -71,7 +71,7 @@ impl Person {
     }
 }
 
-/// Asserts that each balance is the previous one plus the row's amount.
+/// Asserts that each row's balance is the previous row's balance plus the row's amount.
 #[track_caller]
 fn adds_up(rows: &[Value]) {
     let number = |row: &Value, field: &str| row[field].as_i64().unwrap();
@@ -82,7 +82,7 @@ fn adds_up(rows: &[Value]) {
 }
 
 #[tokio::test]
-async fn a_statement_explains_every_token_newest_first() {
+async fn statements_explain_every_credit_newest_first() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let first = ann.chat("hi").await.is(200);
@@ -119,7 +119,7 @@ async fn a_statement_explains_every_token_newest_first() {
 }
 
 #[tokio::test]
-async fn a_row_shows_its_message_and_the_key_that_sent_it() {
+async fn rows_show_their_message_and_api_key() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let long = format!("Explain\n compound interest {}", "é".repeat(60));
@@ -150,14 +150,14 @@ async fn a_row_shows_its_message_and_the_key_that_sent_it() {
     let id = key["id"].as_str().unwrap();
     ann.delete(&format!("/api/user/api-keys/{id}")).await.is(200);
     assert_eq!(about().await, expected(Value::Null), "a revoked key has no name");
-    // The ledger stays when chats are deleted, so it must not contain them.
+    // The ledger outlives deleted chats, so it must not contain their text.
     let ledger = api.items(&ann.id).await["LedgerTable"].clone();
     let ledger = json!(ledger).to_string();
     assert!(ledger.contains(&first) && !ledger.contains("Explain"), "{ledger}");
 }
 
 #[tokio::test]
-async fn tokens_that_are_held_or_came_back_have_no_row() {
+async fn held_and_returned_credits_have_no_row() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.chat("!fail").await.expect(502, "ai_failed");
@@ -169,7 +169,7 @@ async fn tokens_that_are_held_or_came_back_have_no_row() {
 }
 
 #[tokio::test]
-async fn users_see_their_own_statement_whatever_they_ask_for() {
+async fn users_see_only_their_own_statement() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     ben.chat("hi").await.is(200);
@@ -185,7 +185,7 @@ async fn users_see_their_own_statement_whatever_they_ask_for() {
 }
 
 #[tokio::test]
-async fn pages_follow_one_another_and_carry_the_balance() {
+async fn pages_are_consecutive_and_carry_the_balance() {
     let api = Api::start().await;
     let ann = Person::with_seven_rows(&api).await;
     let (all, pages) = ann.whole_statement("").await;
@@ -198,7 +198,7 @@ async fn pages_follow_one_another_and_carry_the_balance() {
 }
 
 #[tokio::test]
-async fn a_page_has_twenty_rows_unless_the_client_says_how_many() {
+async fn pages_have_twenty_rows_by_default() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     for _ in 0..20 {
@@ -214,7 +214,7 @@ async fn a_page_has_twenty_rows_unless_the_client_says_how_many() {
 }
 
 #[tokio::test]
-async fn a_row_that_is_written_while_pages_are_read_moves_no_page() {
+async fn rows_written_between_pages_shift_no_page() {
     let api = Api::start().await;
     let ann = Person::with_seven_rows(&api).await;
     let (all, _) = ann.whole_statement("").await;
@@ -227,7 +227,7 @@ async fn a_row_that_is_written_while_pages_are_read_moves_no_page() {
 }
 
 #[tokio::test]
-async fn a_statement_that_is_read_while_chats_settle_adds_up() {
+async fn statements_read_during_settlements_add_up() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let chats = async {
@@ -254,13 +254,13 @@ async fn a_statement_that_is_read_while_chats_settle_adds_up() {
     assert_eq!((rows.len(), &rows[0]["balance"]), (25, &json!(GRANT - 24 * PRICE)));
 }
 
-/// A line of a CSV file: all cells are quoted.
+/// A line of a CSV file. All cells are quoted.
 pub fn csv_line(cells: &[&str]) -> String {
     format!("\"{}\"\r\n", cells.join("\",\""))
 }
 
 #[tokio::test]
-async fn a_statement_is_csv_for_clients_that_ask_for_it() {
+async fn statements_are_csv_on_request() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let chat = ann.chat("=hi").await.is(200)["id"].as_str().unwrap().to_owned();
@@ -323,7 +323,7 @@ async fn a_statement_is_csv_for_clients_that_ask_for_it() {
 }
 
 #[tokio::test]
-async fn an_invalid_page_of_a_statement_is_refused() {
+async fn invalid_page_requests_are_refused() {
     let api = Api::start().await;
     let (ann, ben) = (Person::with_seven_rows(&api).await, Person::with_seven_rows(&api).await);
     for query in [
@@ -344,7 +344,7 @@ async fn an_invalid_page_of_a_statement_is_refused() {
     ann.statement(&of_chats).await.expect(400, "invalid_cursor");
     ann.history(&page).await.expect(400, "invalid_cursor");
     let flipped = format!("{}{}", if cursor.starts_with('A') { "B" } else { "A" }, &cursor[1..]);
-    // " 5" and sixteen bytes: a position without an id.
+    // One cursor has " 5" and sixteen bytes in place of a position's id.
     for forged in [
         flipped.as_str(),
         &cursor[..cursor.len() - 2],
@@ -359,13 +359,13 @@ async fn an_invalid_page_of_a_statement_is_refused() {
     ann.statement(&page).await.is(200);
 }
 
-/// The day of a row.
+/// The day on which a row was written, as `YYYY-MM-DD`.
 fn day(row: &Value) -> &str {
     &row["timestamp"].as_str().unwrap()[..10]
 }
 
 #[tokio::test]
-async fn a_statement_of_some_days_has_their_rows_with_the_balances_of_the_whole_one() {
+async fn statements_of_a_span_keep_the_running_balance() {
     let api = Api::own(&[]).await;
     let mut ann = Person::with_seven_rows(&api).await;
     for chats in [1, 2] {
@@ -404,7 +404,7 @@ async fn a_statement_of_some_days_has_their_rows_with_the_balances_of_the_whole_
     let csv = ann.statement_as("text/csv", &query).await;
     let next = csv.next_page().unwrap();
     assert_eq!(csv.is(200).as_str().unwrap().lines().count(), 2);
-    // A cursor belongs to its days.
+    // A cursor is valid only for the days of its request.
     let cursor = next.split_once("&cursor=").unwrap().1;
     for other in ["".to_owned(), format!("&from={}", days[6]), format!("{query}&to={}", days[0])] {
         let other = format!("?limit=1{}&cursor={cursor}", other.replace("?limit=1", ""));
@@ -413,7 +413,7 @@ async fn a_statement_of_some_days_has_their_rows_with_the_balances_of_the_whole_
 }
 
 #[tokio::test]
-async fn days_that_a_statement_can_not_have_are_refused_by_name() {
+async fn invalid_days_are_refused_by_name() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     for (query, field) in [
@@ -434,7 +434,7 @@ async fn days_that_a_statement_can_not_have_are_refused_by_name() {
     }
 }
 
-/// The months of the rows of a whole statement.
+/// The months that the API should list for the rows of a whole statement.
 fn months_of(rows: &[Value]) -> Vec<Value> {
     let mut months: Vec<Value> = Vec::new();
     for row in rows {
@@ -456,10 +456,10 @@ fn months_of(rows: &[Value]) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn the_months_of_a_statement_have_the_totals_of_their_rows_newest_first() {
+async fn months_are_listed_newest_first_with_their_totals() {
     let api = Api::own(&[]).await;
     let mut ann = Person::with_seven_rows(&api).await;
-    // Every month of these has a row, except one.
+    // Every month in this span except one has a row.
     for days in [31, 62, 31] {
         ann = ann.days_later(days).await;
         ann.chat("hi").await.is(200);
@@ -490,7 +490,7 @@ async fn the_months_of_a_statement_have_the_totals_of_their_rows_newest_first() 
 }
 
 #[tokio::test]
-async fn a_request_reads_two_thousand_rows_at_most_and_the_next_one_goes_on() {
+async fn requests_read_at_most_two_thousand_rows() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     ann.chat("hi").await.is(200);

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::client::{Api, GRANT, PRICE, unique};
 
 #[tokio::test]
-async fn a_profile_is_the_users_data_and_balance_and_nothing_else() {
+async fn profiles_have_only_the_data_and_balance_of_the_user() {
     let api = Api::start().await;
     let (name, email) = (unique("Ann"), format!("{}@Example.com", unique("Ann")));
     let ann =
@@ -29,7 +29,7 @@ async fn a_profile_is_the_users_data_and_balance_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_profile_says_what_a_message_costs_and_how_to_get_more_tokens() {
+async fn profiles_have_the_price_and_the_way_to_more_credits() {
     let url = "https://shop.example.com/tokens";
     for (settings, text, url) in [
         (vec![("TOP_UP_TEXT", "Ask Ann.")], "Ask Ann.", json!(null)),
@@ -47,7 +47,7 @@ async fn a_profile_says_what_a_message_costs_and_how_to_get_more_tokens() {
 }
 
 #[tokio::test]
-async fn a_profile_says_how_long_a_message_may_be() {
+async fn profiles_have_the_maximum_message_length() {
     let api = Api::own(&[("MESSAGE_LIMIT", "12")]).await;
     let ann = api.person("ann").await;
     let profile = ann.profile().await.is(200);
@@ -58,7 +58,7 @@ async fn a_profile_says_how_long_a_message_may_be() {
 }
 
 #[tokio::test]
-async fn a_user_without_an_address_has_a_profile_that_says_so() {
+async fn profiles_without_an_address_say_so() {
     let ann = Api::start().await.person("ann").await;
     let profile = ann.profile().await.is(200);
     assert!(profile.as_object().unwrap().contains_key("email"), "{profile}");
@@ -66,7 +66,7 @@ async fn a_user_without_an_address_has_a_profile_that_says_so() {
 }
 
 #[tokio::test]
-async fn users_see_their_own_profile_whatever_they_ask_for() {
+async fn users_see_only_their_own_profile() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let asked =

@@ -12,7 +12,7 @@ use crate::support::rig::Rig;
 const PASSWORD: &str = "secret123";
 
 #[tokio::test]
-async fn names_change_as_they_are_sent_and_empty_ones_go() {
+async fn names_change_and_empty_names_are_removed() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let names = async |first: &str, last: &str| {
@@ -33,7 +33,7 @@ async fn names_change_as_they_are_sent_and_empty_ones_go() {
 }
 
 #[tokio::test]
-async fn every_invalid_field_is_named_and_changes_nothing() {
+async fn all_invalid_fields_are_named_and_nothing_changes() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
@@ -58,7 +58,7 @@ async fn every_invalid_field_is_named_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn nobody_changes_their_tokens_role_name_or_id() {
+async fn users_cannot_change_their_balance_role_name_or_id() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let before = format!("{:?}", api.account(&ann).await);
@@ -72,7 +72,7 @@ async fn nobody_changes_their_tokens_role_name_or_id() {
 }
 
 #[tokio::test]
-async fn a_free_address_is_ones_own_at_once_and_the_old_one_free_and_both_are_told() {
+async fn a_free_address_moves_at_once_and_both_addresses_are_told() {
     let api = Api::start().await;
     let [old, new] = ["old", "new"].map(|name| format!("{}@example.com", unique(name)));
     let ann = api
@@ -113,7 +113,7 @@ async fn a_free_address_is_ones_own_at_once_and_the_old_one_free_and_both_are_to
 }
 
 #[tokio::test]
-async fn the_same_address_in_other_letters_takes_no_password_and_no_mail() {
+async fn changing_case_of_an_address_needs_no_password_or_e_mail() {
     let api = Api::own(&[]).await;
     let ann = api
         .person_with(json!({ "username": "ann", "email": "ann@example.com", "password": PASSWORD }))
@@ -135,8 +135,7 @@ async fn the_same_address_in_other_letters_takes_no_password_and_no_mail() {
 }
 
 #[tokio::test]
-async fn an_address_that_another_account_has_proven_is_refused_and_one_that_is_only_its_name_waits_for_a_proof()
- {
+async fn proven_addresses_are_refused_and_claimed_ones_need_proof() {
     let api = Api::start().await;
     let [proven, name] = ["ben", "cleo"].map(|name| format!("{}@example.com", unique(name)));
     let ben = api
@@ -156,7 +155,7 @@ async fn an_address_that_another_account_has_proven_is_refused_and_one_that_is_o
 }
 
 #[tokio::test]
-async fn an_address_changes_at_most_once_a_minute() {
+async fn addresses_change_at_most_once_a_minute() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     ann.change(json!({ "email": "one@example.com" })).await.is(200);
@@ -178,7 +177,7 @@ async fn an_address_changes_at_most_once_a_minute() {
 }
 
 #[tokio::test]
-async fn of_many_accounts_that_take_one_free_address_at_once_one_has_it_and_the_others_wait() {
+async fn one_of_many_parallel_claims_of_an_address_wins() {
     let api = Api::start().await;
     let address = format!("{}@example.com", unique("ann"));
     let mut people = Vec::new();
@@ -201,7 +200,7 @@ async fn of_many_accounts_that_take_one_free_address_at_once_one_has_it_and_the_
 }
 
 #[tokio::test]
-async fn names_and_an_address_at_once_do_not_undo_each_other() {
+async fn parallel_changes_of_names_and_address_are_both_kept() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let changes = [
@@ -218,7 +217,7 @@ async fn names_and_an_address_at_once_do_not_undo_each_other() {
 }
 
 #[tokio::test]
-async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_changes_nothing() {
+async fn retried_changes_succeed_and_late_copies_do_nothing() {
     let rig = Rig::start().await;
     for (n, fault) in Fault::ALL
         .into_iter()
@@ -243,8 +242,7 @@ async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_cha
         let account = rig.api.account(&ann).await;
         let changed =
             app.store.change_profile(&caller, account, &change, app.clock.seconds()).await;
-        // A reply that can't be read leaves the outcome unknown; the write was applied
-        // nevertheless.
+        // An unreadable reply leaves the outcome unknown, although the write was applied.
         assert_eq!(changed.is_ok(), fault != Fault::Garbled, "{fault:?}: {changed:?}");
         assert!(lane.strikes().await, "{fault:?}");
         rig.api.mails_to(&format!("new-{n}@example.com"), 1).await;

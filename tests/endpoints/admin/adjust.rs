@@ -1,4 +1,4 @@
-//! Adjustments: credits that are added or taken by hand.
+//! Adjustments: credits that administrators add or take by hand.
 
 use aws_sdk_dynamodb::config::interceptors::BeforeSerializationInterceptorContextMut;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
@@ -17,7 +17,8 @@ use uuid::Uuid;
 
 use crate::support::client::{Api, GRANT, PRICE, Person, unique};
 
-/// Sends every transaction with a new request token, as if ten minutes were between them.
+/// Sends every transaction with a new request token, as if the store had forgotten the previous one
+/// after ten minutes.
 #[derive(Debug)]
 struct Forgetful;
 
@@ -58,14 +59,14 @@ async fn adjustment(api: &Api, person: &Person, amount: i64) -> Adjustment {
     )
 }
 
-/// The amounts of the account: tokens, granted, spent.
+/// The account's balance, granted credits and spent credits.
 async fn numbers(api: &Api, person: &Person) -> [u64; 3] {
     let account = api.account(person).await;
     [account.tokens, account.granted, account.spent].map(Credits::get)
 }
 
 #[tokio::test]
-async fn an_adjustment_moves_the_balance_and_what_was_granted_and_leaves_a_row_on_the_trail() {
+async fn adjustments_change_balance_and_grants_and_are_audited() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.chat("hi").await.is(200);
@@ -103,11 +104,11 @@ async fn an_adjustment_moves_the_balance_and_what_was_granted_and_leaves_a_row_o
 }
 
 #[tokio::test]
-async fn an_adjustment_that_is_sent_again_acts_once() {
+async fn retried_adjustments_act_once() {
     let api = Api::start().await;
     for store in [api.store(), forgetful(&api)] {
         let ann = api.person("ann").await;
-        // The second amount is the whole balance: the balance alone would refuse it a second time.
+        // The second amount is the whole balance, so a second debit would be refused.
         for (amount, left) in [(500, GRANT + 500), (-4500, 0)] {
             let adjustment = adjustment(&api, &ann, amount).await;
             for _ in 0..3 {
@@ -126,7 +127,7 @@ async fn an_adjustment_that_is_sent_again_acts_once() {
 }
 
 #[tokio::test]
-async fn an_adjustment_that_is_sent_many_times_at_once_acts_once() {
+async fn parallel_copies_of_an_adjustment_act_once() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let (store, adjustment) = (forgetful(&api), adjustment(&api, &ann, -3000).await);
@@ -137,10 +138,10 @@ async fn an_adjustment_that_is_sent_many_times_at_once_acts_once() {
 }
 
 #[tokio::test]
-async fn more_than_the_balance_cannot_be_taken_and_changes_nothing() {
+async fn debits_above_the_balance_are_refused() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
-    // Without the ids of refused adjustments, which no copy may use.
+    // Refused adjustments change nothing except the closed ids, which no copy may reuse.
     let items = async || {
         let mut items = api.items(&ann.id).await;
         items.get_mut("UsersTable").unwrap().iter_mut().for_each(|item| item["closed"] = json!({}));
@@ -167,7 +168,7 @@ async fn more_than_the_balance_cannot_be_taken_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn tokens_of_expired_reservations_can_be_taken_and_held_ones_can_not() {
+async fn expired_holds_can_be_debited_and_live_ones_cannot() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.holds(&[("crashed", 1), ("running", u64::from(u32::MAX))]).await;
@@ -182,7 +183,7 @@ async fn tokens_of_expired_reservations_can_be_taken_and_held_ones_can_not() {
 }
 
 #[tokio::test]
-async fn an_account_that_is_gone_or_another_one_of_its_name_gets_nothing() {
+async fn deleted_and_replaced_accounts_are_not_adjusted() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let adjustment = adjustment(&api, &ann, 500).await;
@@ -195,7 +196,7 @@ async fn an_account_that_is_gone_or_another_one_of_its_name_gets_nothing() {
 }
 
 #[tokio::test]
-async fn adjustments_and_chats_at_once_lose_no_token() {
+async fn parallel_adjustments_and_chats_lose_no_credit() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let chats = join_all((0..12).map(|_| ann.chat("hi")));
@@ -210,7 +211,7 @@ async fn adjustments_and_chats_at_once_lose_no_token() {
 }
 
 #[tokio::test]
-async fn thousands_of_refused_adjustments_leave_no_more_than_one_does() {
+async fn thousands_of_refused_adjustments_cost_like_one() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let (account, store, now) = (api.account(&ann).await, api.store(), api.now());

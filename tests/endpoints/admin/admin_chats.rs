@@ -1,5 +1,5 @@
-//! `GET /api/admin/chats`: the search of messages, and what the operator lets administrators do
-//! with them.
+//! `GET /api/admin/chats`: the search in messages, and the setting that limits what administrators
+//! may read.
 
 use serde_json::{Value, json};
 use shared::Credits;
@@ -11,7 +11,7 @@ use crate::endpoints::admin::administration::{at_noon, texts};
 use crate::support::client::{Api, Person};
 use crate::support::world::put;
 
-/// Stores chats that began at these times, in milliseconds.
+/// Stores chats that began at these times, in milliseconds since 1970.
 async fn said(api: &Api, person: &Person, chats: &[(u64, &str, &str)]) {
     let chat = |(time, message, response): &(u64, &str, &str)| {
         let id = least_id(*time);
@@ -31,7 +31,7 @@ async fn said(api: &Api, person: &Person, chats: &[(u64, &str, &str)]) {
     put(&api.dynamodb, "ChatsTable", &chats).await;
 }
 
-/// The messages that a query finds, page by page.
+/// The messages that a query finds, read page by page.
 async fn found(root: &Person, query: &str) -> String {
     texts(&root.every("chats", query).await.0, "message").join(", ")
 }
@@ -89,7 +89,7 @@ async fn messages_are_searched_by_text_user_and_day() {
     ] {
         root.admin(&format!("chats?{bad}")).await.expect(400, "invalid_fields");
     }
-    // A cursor is that of one search.
+    // A cursor is valid only for its search.
     let next = root.admin("chats?q=tram&limit=1").await.next_page().unwrap();
     let cursor = next.split("cursor=").nth(1).unwrap();
     root.admin(&format!("chats?q=tram&cursor={cursor}")).await.is(200);
@@ -101,7 +101,7 @@ async fn messages_are_searched_by_text_user_and_day() {
 }
 
 #[tokio::test]
-async fn a_search_looks_at_some_messages_and_goes_on_with_the_next_page() {
+async fn searches_are_bounded_and_continue_on_the_next_page() {
     let api = at_noon().await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let first = Day::from_millis(api.server().clock.millis()).begins();
@@ -116,7 +116,7 @@ async fn a_search_looks_at_some_messages_and_goes_on_with_the_next_page() {
     let page = root.admin("chats?q=needle").await;
     assert!(page.next_page().is_some());
     assert_eq!(page.is(200), Value::Array(Vec::new()));
-    // Long messages are fewer.
+    // A page compares fewer messages if they are long.
     let long = "x".repeat(30_000);
     let long: Vec<_> = (1000..1200).map(|number| (first + number, long.as_str(), "y")).collect();
     said(&api, &ann, &long).await;
@@ -126,7 +126,7 @@ async fn a_search_looks_at_some_messages_and_goes_on_with_the_next_page() {
 }
 
 #[tokio::test]
-async fn an_operator_can_close_the_search_or_all_messages_to_administrators() {
+async fn operators_can_disable_the_search_or_all_messages() {
     for (access, listed, searched) in
         [("off", false, false), ("read", true, false), ("search", true, true), ("", true, true)]
     {
@@ -154,7 +154,7 @@ async fn an_operator_can_close_the_search_or_all_messages_to_administrators() {
             }
             ann.admin(path).await.expect(403, "forbidden");
         }
-        // The statement shows the beginning of messages on the same condition.
+        // The statement shows excerpts of messages only if administrators may read them.
         let rows = root.admin(&format!("users/{}/ledger", ann.id)).await.is(200);
         let expected = if listed { json!("nobody else's business") } else { Value::Null };
         assert_eq!(rows[0]["excerpt"], expected, "{access}");
@@ -166,7 +166,7 @@ async fn an_operator_can_close_the_search_or_all_messages_to_administrators() {
 }
 
 #[tokio::test]
-async fn administrators_read_one_message_by_its_id() {
+async fn administrators_read_a_message_by_its_id() {
     let api = Api::own(&[]).await;
     let (root, ann, ben) =
         (api.administrator("root").await, api.person("ann").await, api.person("ben").await);

@@ -4,7 +4,7 @@ use crate::endpoints::account::ledger::csv_line;
 use crate::endpoints::admin::administration::at_noon;
 
 #[tokio::test]
-async fn an_exported_ledger_has_the_usernames_of_its_accounts_if_a_client_asks_for_them() {
+async fn ledger_exports_include_usernames_on_request() {
     let api = at_noon().await;
     let root = api.administrator("root").await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
@@ -29,7 +29,8 @@ async fn an_exported_ledger_has_the_usernames_of_its_accounts_if_a_client_asks_f
         "actor_name",
     ];
     assert_eq!(lines.next(), Some(csv_line(&columns).trim_end()));
-    // Each is the end of a line, after the id and the time. A deleted account has no name.
+    // Each expected text is the end of a line, after the id and the time. A deleted account has no
+    // name.
     let grant = |id: &str, name: &str| {
         csv_line(&["", id, name, "grant", "4000", "registration", "", id, name])
     };

@@ -1,4 +1,4 @@
-//! `GET /api/admin/figures`: the sums of all accounts, and the users who did the most.
+//! `GET /api/admin/figures`: the totals of all accounts, and the most active users.
 
 use serde_json::{Value, json};
 use shared::clock::{Day, rfc3339};
@@ -8,7 +8,7 @@ use crate::support::client::{Api, DAY, GRANT, PRICE, Person};
 use crate::support::world::put;
 
 #[tokio::test]
-async fn all_accounts_are_summed_up_once_a_day() {
+async fn a_census_sums_up_all_accounts_daily() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let (ann, ben, gone) =
@@ -40,7 +40,7 @@ async fn all_accounts_are_summed_up_once_a_day() {
     root.admin("figures?accounts=all").await.expect(400, "invalid_fields");
 }
 
-/// The names, messages and credits of the users who did the most.
+/// The names, message counts and spent credits of the most active users.
 async fn top(root: &Person, query: &str) -> Vec<(Value, u64, u64)> {
     let top = root.admin(&format!("figures?{query}")).await.is(200)["top"].clone();
     assert_eq!(top["complete"], true, "{top}");
@@ -52,7 +52,7 @@ async fn top(root: &Person, query: &str) -> Vec<(Value, u64, u64)> {
 }
 
 #[tokio::test]
-async fn figures_name_the_users_who_spent_the_most_and_those_who_sent_the_most() {
+async fn figures_rank_users_by_spending_and_by_messages() {
     let api = at_noon().await;
     let root = api.administrator("root").await;
     let (ann, ben, gone) =
@@ -64,7 +64,7 @@ async fn figures_name_the_users_who_spent_the_most_and_those_who_sent_the_most()
         person.chat("hi").await.is(200);
     }
     gone.deletes_the_account().await.is(202);
-    // Ben's chat was dear.
+    // Raise the price of Ben's chat.
     let rows = api.items("").await["LedgerTable"].clone();
     let is_bens = |row: &&Value| row["user_id"] == ben.id.as_str() && row["kind"] == "chat";
     let mut dear = rows.iter().find(is_bens).unwrap().clone();
@@ -81,7 +81,7 @@ async fn figures_name_the_users_who_spent_the_most_and_those_who_sent_the_most()
         root.admin(&format!("figures?{bad}")).await.expect(400, "invalid_fields");
     }
 
-    // The next day, this one is closed, and its users are stored.
+    // On the next day, the figures of the closed day are stored with its users.
     api.server().clock.advance(DAY);
     let (root, ann) = (root.elsewhere("a test").await, ann.elsewhere("a test").await);
     for _ in 0..8 {

@@ -1,4 +1,4 @@
-//! `POST /api/admin/grants`: a preview, and grants that are made once.
+//! `POST /api/admin/grants`: previews, and grants that are made once.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use shared::clock::{Clock, least_id};
 use crate::endpoints::admin::administration::texts;
 use crate::support::client::{Answer, Api, GRANT, Person, unique};
 
-/// Twelve hours.
+/// The lifetime of a preview's id: twelve hours.
 const LASTS: Duration = Duration::from_secs(12 * 3600);
 
 impl Person {
-    /// Sends a file of users and amounts: under an `id`, or for a preview.
+    /// Sends a file of users and amounts. Without an `id`, the API only previews the grants.
     async fn grants(&self, id: &Value, grants: &[(&str, i64)]) -> Answer {
         self.grants_for("a gift", id, grants).await
     }
@@ -27,7 +27,7 @@ impl Person {
         self.post("/api/admin/grants/", body).await
     }
 
-    /// The id of a preview of them.
+    /// Previews these grants. Returns the preview's id.
     async fn previews(&self, grants: &[(&str, i64)]) -> Value {
         let preview = self.grants(&Value::Null, grants).await.is(200);
         assert_eq!(preview["preview"], true, "{preview}");
@@ -40,7 +40,7 @@ fn outcomes(reply: &Value) -> String {
 }
 
 #[tokio::test]
-async fn a_preview_says_what_would_come_of_each_grant_and_changes_nothing() {
+async fn previews_show_each_result_and_change_nothing() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let (name, password) = (unique("ann"), "secret123");
@@ -52,7 +52,7 @@ async fn a_preview_says_what_would_come_of_each_grant_and_changes_nothing() {
     let dan = api.person("dan").await;
     root.changes(&ben, json!({ "active": false })).await.is(200);
     gone.deletes_the_account().await.is(202);
-    // The e-mail to ann may still be on its way.
+    // Ignore the outbox: the e-mail to Ann may still be waiting.
     let stored = async || {
         let mut items = api.items("").await;
         let is_mail = |item: &Value| {
@@ -102,7 +102,7 @@ async fn a_preview_says_what_would_come_of_each_grant_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn the_grants_of_a_file_are_made_once_however_often_and_by_whom_it_is_sent() {
+async fn grants_of_a_file_are_made_once_across_retries_and_admins() {
     let api = Api::own(&[]).await;
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let (ann, ben, cat) =
@@ -136,7 +136,7 @@ async fn the_grants_of_a_file_are_made_once_however_often_and_by_whom_it_is_sent
         assert_eq!(api.store().audit(&person.name).await.unwrap().differences, []);
     }
 
-    // Each is a row of the statement and of the trail, like an adjustment.
+    // Each grant has a row in the statement and on the trail, like an adjustment.
     let statement = ann.get("/api/user/ledger/").await.is(200);
     assert_eq!(statement[0]["id"], made["grants"][0]["ledger_id"]);
     let row = |row: &Value| ["kind", "amount", "reason"].map(|field| row[field].clone());
@@ -145,31 +145,31 @@ async fn the_grants_of_a_file_are_made_once_however_often_and_by_whom_it_is_sent
     let trail = trail.as_array().unwrap();
     assert_eq!((trail.len(), texts(trail, "actor")), (3, vec![root.id.clone(); 3]));
 
-    // A later request of the same file may have what was refused, and new users, and nothing else
-    // for the same ones.
+    // A later request with the same id may retry refused grants and add users. It can't change a
+    // grant that was made.
     let eve = api.person("eve").await;
     let later = [(cat.id.as_str(), -4000), (ann.id.as_str(), 501), (eve.id.as_str(), 1)];
     let later = root.grants(&id, &later).await.is(200);
     assert_eq!(outcomes(&later), "made, other_made, made");
     assert_eq!((cat.balance().await, ann.balance().await), (0, GRANT + 500));
-    // Another reason is another gift.
+    // A grant with another reason is a new grant.
     let id = root.previews(&file[..1]).await;
     let more = root.grants_for("another gift", &id, &file[..1]).await.is(200);
     assert_eq!((outcomes(&more).as_str(), ann.balance().await), ("made", GRANT + 1000));
 }
 
 #[tokio::test]
-async fn the_same_grant_is_made_once_whichever_preview_it_follows() {
+async fn equal_grants_are_made_once_after_any_preview() {
     let api = Api::own(&[]).await;
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let file = [(ann.id.as_str(), 500), (ben.id.as_str(), 50)];
-    // Two browsers have a preview of the same file.
+    // Two browsers preview the same file.
     let (id, others) = (root.previews(&file).await, other.previews(&file).await);
     let made = root.grants(&id, &file[..1]).await.is(200);
     assert_eq!(outcomes(&made), "made");
 
-    // The user may be named in another way, and the rows may have another order.
+    // The file may name users differently and order the rows differently.
     let same = [(ben.name.as_str(), 50), (ann.name.as_str(), 500)];
     let preview = other.grants(&Value::Null, &same).await.is(200);
     assert_eq!(outcomes(&preview), "ready, granted_before");
@@ -182,7 +182,7 @@ async fn the_same_grant_is_made_once_whichever_preview_it_follows() {
     }
     assert_eq!((ann.balance().await, ben.balance().await), (GRANT + 500, GRANT + 50));
 
-    // Another amount or reason is another grant.
+    // A grant with another amount or reason is a new grant.
     let id = root.previews(&file).await;
     assert_eq!(outcomes(&root.grants(&id, &[(ann.id.as_str(), 501)]).await.is(200)), "made");
     let id = root.previews(&file).await;
@@ -190,7 +190,7 @@ async fn the_same_grant_is_made_once_whichever_preview_it_follows() {
     assert_eq!(outcomes(&more), "made, made");
     assert_eq!((ann.balance().await, ben.balance().await), (GRANT + 1501, GRANT + 100));
 
-    // It is remembered for 90 days.
+    // A grant is remembered for 90 days.
     for (days, outcome) in [(89, "granted_before"), (2, "ready")] {
         api.server().clock.advance(Duration::from_secs(days * 24 * 3600));
         let root = root.elsewhere("a test").await;
@@ -200,7 +200,7 @@ async fn the_same_grant_is_made_once_whichever_preview_it_follows() {
 }
 
 #[tokio::test]
-async fn a_file_that_two_browsers_send_at_once_grants_once() {
+async fn two_browsers_with_one_file_grant_once() {
     let api = Api::own(&[]).await;
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let ann = api.person("ann").await;
@@ -218,7 +218,7 @@ async fn a_file_that_two_browsers_send_at_once_grants_once() {
 }
 
 #[tokio::test]
-async fn administrators_cant_grant_themselves_tokens() {
+async fn administrators_cannot_grant_themselves_credits() {
     let api = Api::own(&[]).await;
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     for amount in [7, -7] {
@@ -235,14 +235,14 @@ async fn administrators_cant_grant_themselves_tokens() {
         }
     }
     assert_eq!(root.balance().await, GRANT);
-    // Another administrator can, and so can the operator.
+    // Another administrator and the operator can grant credits to an administrator.
     other.adjusts(&root, 7, "a gift").await.is(201);
     api.adjust(&root, 5, "by hand").await;
     assert_eq!(root.balance().await, GRANT + 12);
 }
 
 #[tokio::test]
-async fn a_file_that_is_sent_many_times_at_once_grants_once() {
+async fn parallel_copies_of_a_file_grant_once() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
@@ -262,7 +262,7 @@ async fn a_file_that_is_sent_many_times_at_once_grants_once() {
 }
 
 #[tokio::test]
-async fn the_id_of_a_preview_is_good_for_twelve_hours() {
+async fn preview_ids_expire_after_twelve_hours() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let ann = api.person("ann").await;
@@ -275,7 +275,7 @@ async fn the_id_of_a_preview_is_good_for_twelve_hours() {
     api.server().clock.advance(Duration::from_secs(61));
     let root = root.elsewhere("a test").await;
     root.grants(&id, &file).await.expect(400, "invalid_fields");
-    // The record outlasts the id by far.
+    // The record of a grant outlives the preview's id.
     api.server().clock.advance(LASTS);
     let root = root.elsewhere("a test").await;
     let now = api.server().clock.millis();
@@ -290,7 +290,7 @@ async fn the_id_of_a_preview_is_good_for_twelve_hours() {
 }
 
 #[tokio::test]
-async fn an_invalid_file_names_its_rows_and_makes_no_grant() {
+async fn invalid_files_name_their_rows_and_grant_nothing() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let ann = api.person("ann").await;
@@ -322,7 +322,7 @@ async fn an_invalid_file_names_its_rows_and_makes_no_grant() {
     }
     assert_eq!(ann.balance().await, GRANT);
 
-    // A row may have a reason of its own, or an empty one.
+    // A row may have its own reason, or an empty one.
     let ben = api.person("ben").await;
     let grants = json!([
         { "user": ann.id, "amount": 5, "reason": "for the outage" },
@@ -336,7 +336,7 @@ async fn an_invalid_file_names_its_rows_and_makes_no_grant() {
 }
 
 #[tokio::test]
-async fn a_username_that_looks_like_an_accounts_id_gets_none_of_its_grants() {
+async fn usernames_like_account_ids_get_no_foreign_grants() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let gone = api.person("gone").await;
@@ -344,7 +344,7 @@ async fn a_username_that_looks_like_an_accounts_id_gets_none_of_its_grants() {
     let thief = json!({ "username": gone.id, "password": "secret123" });
     let thief = api.person_with(thief).await;
     let id = Clock::default().id().to_string();
-    // In the notation of other programs too.
+    // Other programs may write the id in capitals or without hyphens.
     for notation in [gone.id.clone(), gone.id.to_uppercase(), gone.id.replace('-', "")] {
         let made = root.grants(&json!(id), &[(notation.as_str(), 500)]).await.is(200);
         assert_eq!((outcomes(&made).as_str(), thief.balance().await), ("no_such_user", GRANT));

@@ -11,18 +11,18 @@ use crate::endpoints::admin::administration::{at_noon, texts};
 use crate::support::client::{Api, DAY, Person};
 use crate::support::world::put;
 
-/// The reasons of the actions that a query finds, page by page.
+/// The reasons of the actions that a query finds, read page by page.
 async fn reasons(root: &Person, query: &str) -> String {
     texts(&root.every("trail", query).await.0, "reason").join(", ")
 }
 
 #[tokio::test]
-async fn the_trail_is_filtered_by_action_user_administrator_and_day() {
+async fn the_trail_is_filtered_by_action_user_admin_and_day() {
     let api = at_noon().await;
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let today = Day::from_millis(api.server().clock.millis());
-    // The command line has the time of this machine, where it is still yesterday.
+    // The command line uses the clock of this machine, on which it is still yesterday.
     api.adjust(&ann, 7, "by hand").await;
     root.adjusts(&ann, 5, "one").await.is(201);
     other.adjusts(&ben, 6, "two").await.is(201);
@@ -70,7 +70,7 @@ async fn the_trail_is_filtered_by_action_user_administrator_and_day() {
     root.admin(&format!("trail{other_filter}")).await.expect(400, "invalid_cursor");
     root.admin(&format!("trail{next}")).await.is(200);
 
-    // An intervention has a word of its own, whatever earlier releases show in its place.
+    // An intervention has its own word, although earlier releases show another action.
     root.delete(&format!("/api/admin/users/{}/sessions/", ann.id)).await.is(200);
     for word in Act::words() {
         let acts = root.every("trail", &format!("?act={word}&user_id={}", ann.id)).await.0;
@@ -84,7 +84,7 @@ async fn the_trail_is_filtered_by_action_user_administrator_and_day() {
 }
 
 #[tokio::test]
-async fn a_filter_looks_at_a_bounded_number_of_actions_and_goes_on_from_there() {
+async fn trail_filters_are_bounded_and_continue_on_the_next_page() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     root.changes(&ann, json!({ "active": false, "reason": "spam" })).await.is(200);
@@ -102,7 +102,7 @@ async fn a_filter_looks_at_a_bounded_number_of_actions_and_goes_on_from_there() 
 }
 
 #[tokio::test]
-async fn the_trail_is_csv_for_clients_that_ask_for_it() {
+async fn the_trail_is_csv_on_request() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     root.adjusts(&ann, -5, "=1+1").await.is(201);
@@ -138,7 +138,7 @@ async fn the_trail_is_csv_for_clients_that_ask_for_it() {
     let whole = get("").await;
     assert_eq!(whole.header("content-type"), "text/csv; charset=utf-8");
     assert_eq!(whole.is(200), json!(expected));
-    // Each page has the names of the columns.
+    // Each page begins with the names of the columns.
     let first = get("?limit=1").await;
     let next = first.next_page().unwrap();
     let (first, second) = (first.is(200), get(&next).await.is(200));

@@ -1,4 +1,4 @@
-//! `GET /api/admin/users`: filters, and what is shown of each user with `details`.
+//! `GET /api/admin/users`: filters, orders, searches, and the fields that `details` adds.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,7 +20,7 @@ async fn names(root: &Person, query: &str) -> Vec<String> {
     texts(&root.every("users", query).await.0, "username")
 }
 
-/// Asserts that a query finds these users in this order, whatever the size of the pages.
+/// Asserts that a query finds these users in this order, with small and large pages.
 async fn finds(root: &Person, query: &str, expected: &[&Person]) {
     let expected: Vec<String> = expected.iter().map(|person| person.name.clone()).collect();
     for limit in [1, 2, 100] {
@@ -28,8 +28,8 @@ async fn finds(root: &Person, query: &str, expected: &[&Person]) {
     }
 }
 
-/// Copies an account this often under other names and ids, in all partitions of the list, behind
-/// the API's back.
+/// Writes this many copies of an account, with other names and ids, directly to the store. They
+/// are in all partitions of the list.
 async fn with_copies(api: &Api, person: &Person, count: usize) {
     let account = json!(api.account(person).await);
     let copy = |number: usize| {
@@ -74,7 +74,7 @@ async fn users_are_filtered_by_role_and_state() {
 }
 
 #[tokio::test]
-async fn details_are_the_balance_what_was_spent_and_when_the_last_message_was_sent() {
+async fn details_have_balance_spending_and_last_message() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let plain = root.admin("users").await.is(200);
@@ -144,15 +144,15 @@ async fn users_are_filtered_by_balance_and_last_message() {
 }
 
 #[tokio::test]
-async fn a_filter_looks_at_a_bounded_number_of_users_and_finds_each_of_them() {
+async fn filters_are_bounded_and_find_every_user() {
     let api = Api::own(&[]).await;
     let (root, rare) = (api.administrator("root").await, api.person("rare").await);
     let ann = api.person("ann").await;
     root.changes(&rare, json!({ "active": false })).await.is(200);
     rare.has_left(0).await;
     with_copies(&api, &ann, 6000).await;
-    // What the index tells is compared for several thousand users on a page, and what only the
-    // accounts tell for three hundred.
+    // A page compares several thousand users if the index has the field, and three hundred if only
+    // the accounts have it.
     for (query, least) in [("?active=false&limit=20", 2), ("?tokens_to=0&limit=100", 21)] {
         let (found, pages) = root.every("users", query).await;
         assert_eq!(texts(&found, "username"), [rare.name.as_str()], "{query}");
@@ -163,13 +163,13 @@ async fn a_filter_looks_at_a_bounded_number_of_users_and_finds_each_of_them() {
     assert!(texts(&all, "id").is_sorted_by(|one, other| one > other), "each once, newest first");
 }
 
-/// Does the work of the schedule.
+/// Runs the census, as the schedule does.
 async fn counts(api: &Api) {
     functions::background::census::work(api.server().apps["census"].clone()).await.unwrap();
 }
 
 #[tokio::test]
-async fn users_are_sorted_as_the_last_census_has_found_them_and_shown_as_they_are() {
+async fn sorted_users_follow_the_census_and_show_live_data() {
     let api = at_noon().await;
     let root = api.administrator("root").await;
     let (ann, ben, cat) =
@@ -184,7 +184,7 @@ async fn users_are_sorted_as_the_last_census_has_found_them_and_shown_as_they_ar
         person.has_left(tokens).await;
     }
     counts(&api).await;
-    // Of two that are alike, the older one comes first.
+    // Of two users with equal values, the older one comes first.
     for (order, expected) in [
         ("tokens", [&ann, &cat, &ben, &root]),
         ("-tokens", [&root, &ben, &cat, &ann]),
@@ -211,7 +211,7 @@ async fn users_are_sorted_as_the_last_census_has_found_them_and_shown_as_they_ar
 }
 
 #[tokio::test]
-async fn a_sorted_list_has_the_first_thousand_users_each_once() {
+async fn sorted_lists_have_the_first_thousand_users_once() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     with_copies(&api, &ann, 2500).await;
@@ -227,7 +227,7 @@ async fn a_sorted_list_has_the_first_thousand_users_each_once() {
 }
 
 #[tokio::test]
-async fn an_account_that_cannot_be_read_stops_no_census() {
+async fn unreadable_accounts_do_not_stop_the_census() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     api.set(&ann, "spent", AttributeValue::S("broken".into())).await;
@@ -237,7 +237,7 @@ async fn an_account_that_cannot_be_read_stops_no_census() {
 }
 
 #[tokio::test]
-async fn a_search_finds_what_is_inside_of_names_and_addresses() {
+async fn searches_match_inside_names_and_addresses() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let person = async |name: &str, email: Option<&str>| {
@@ -254,7 +254,7 @@ async fn a_search_finds_what_is_inside_of_names_and_addresses() {
     finds(&root, "match=anywhere&q=xyz", &[]).await;
     finds(&root, "match=beginning&q=ann", &[]).await;
     finds(&root, "match=anywhere&q=ann&active=false", &[]).await;
-    // An account whose name and address both match is there once, on small pages too.
+    // An account whose name and address both match is listed once, even on small pages.
     finds(&root, "match=anywhere&q=%40example.org", &[&ben, &zoe]).await;
     finds(&root, "q=ben", &[&ben]).await;
     finds(&root, "q=ben&active=true", &[&ben]).await;
@@ -266,7 +266,7 @@ async fn a_search_finds_what_is_inside_of_names_and_addresses() {
 }
 
 #[tokio::test]
-async fn a_search_inside_of_names_looks_at_a_bounded_number_and_finds_each_of_them() {
+async fn substring_searches_are_bounded_and_find_every_match() {
     let api = Api::own(&[]).await;
     let (root, rare) = (api.administrator("root").await, api.person("zz-rare").await);
     let ann = api.person("ann").await;

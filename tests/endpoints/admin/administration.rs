@@ -1,4 +1,4 @@
-//! What administrators see and do: everything under `/api/admin`.
+//! The endpoints under `/api/admin`: lists, statements, adjustments, refunds, figures and exports.
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
@@ -27,7 +27,7 @@ impl Person {
         self.get(&format!("/api/admin/{path}")).await
     }
 
-    /// A user as this administrator sees them.
+    /// A user's data as this administrator sees it.
     pub async fn sees(&self, user: &Person) -> Value {
         self.admin(&format!("users/{}", user.id)).await.is(200)
     }
@@ -106,7 +106,7 @@ pub fn texts(list: &[Value], field: &str) -> Vec<String> {
         .collect()
 }
 
-/// The status and the body that a function answers within this time.
+/// The status and body of a function's reply, if the function has this much time.
 async fn answer(
     function: &Function,
     name: &str,
@@ -119,7 +119,7 @@ async fn answer(
     (parts.status.as_u16(), body)
 }
 
-/// Writes chats with answers of this size, behind the API's back.
+/// Writes chats with answers of this size directly to the store.
 async fn with_chats(api: &Api, person: &Person, count: usize, size: usize) {
     let chats: Vec<Chat> = (0..count)
         .map(|_| {
@@ -140,7 +140,7 @@ async fn with_chats(api: &Api, person: &Person, count: usize, size: usize) {
     put(&api.dynamodb, "ChatsTable", &chats).await;
 }
 
-/// A server whose clock shows noon, so that no test runs into the next day.
+/// A server whose clock shows noon, so that no test reaches the next day.
 pub async fn at_noon() -> Api {
     let api = Api::own(&[]).await;
     let now = api.server().clock.millis();
@@ -176,14 +176,14 @@ async fn users_are_listed_newest_first_page_by_page() {
             "{limit}"
         );
     }
-    // A user who registers meanwhile moves no page.
+    // A user who registers meanwhile doesn't shift the pages.
     let first = root.admin("users?limit=3").await.next_page().unwrap();
     api.person("late").await;
     assert_eq!(root.admin(&format!("users{first}")).await.is(200), json!(all[3..6]));
 }
 
 #[tokio::test]
-async fn a_list_goes_on_over_empty_months() {
+async fn lists_skip_empty_months() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let ann = api.person("ann").await;
@@ -198,7 +198,7 @@ async fn a_list_goes_on_over_empty_months() {
 }
 
 #[tokio::test]
-async fn what_a_page_costs_does_not_grow_with_what_there_is() {
+async fn page_costs_do_not_grow_with_the_data() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let proxy = Proxy::start(&api.dynamodb).await;
@@ -236,7 +236,7 @@ async fn what_a_page_costs_does_not_grow_with_what_there_is() {
 }
 
 #[tokio::test]
-async fn a_search_finds_names_and_addresses_by_their_beginning_in_any_case() {
+async fn names_and_addresses_are_found_by_prefix_in_any_case() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let somebody = async |name: &str, email: Option<&str>| {
@@ -265,7 +265,8 @@ async fn a_search_finds_names_and_addresses_by_their_beginning_in_any_case() {
         assert_eq!(search(nobody).await, [""; 0], "{nobody}");
     }
     root.admin(&format!("users?q={}", "x".repeat(255))).await.expect(400, "invalid_fields");
-    // Each user once, except one who is found by name and by address on two pages.
+    // Each user is listed once, except a user who is found by name on one page and by address on
+    // another.
     let (found, pages) = root.every("users", "?q=an&limit=1").await;
     assert_eq!(
         (texts(&found, "id").into_iter().collect::<BTreeSet<_>>(), pages),
@@ -276,7 +277,7 @@ async fn a_search_finds_names_and_addresses_by_their_beginning_in_any_case() {
 }
 
 #[tokio::test]
-async fn a_user_is_shown_with_balance_reservations_sessions_and_keys() {
+async fn users_are_shown_with_balance_holds_sessions_and_keys() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let ann = api
@@ -332,7 +333,7 @@ async fn a_user_is_shown_with_balance_reservations_sessions_and_keys() {
 }
 
 #[tokio::test]
-async fn an_id_that_no_account_has_is_not_found() {
+async fn unknown_user_ids_are_not_found() {
     let api = Api::own(&[]).await;
     let (root, gone) = (api.administrator("root").await, api.person("gone").await);
     gone.deletes_the_account().await.is(202);
@@ -362,7 +363,7 @@ async fn an_id_that_no_account_has_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_deactivated_user_is_out_at_once_and_comes_back_when_let_in_again() {
+async fn deactivated_users_are_out_until_reactivated() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let key = ann.makes_a_key("a program").await.is(201);
@@ -419,7 +420,7 @@ async fn a_deactivated_user_is_out_at_once_and_comes_back_when_let_in_again() {
 }
 
 #[tokio::test]
-async fn a_change_of_role_ends_all_sessions_and_holds_at_once() {
+async fn role_changes_end_all_sessions_at_once() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     assert_eq!(root.changes(&ann, json!({ "role": "admin" })).await.is(200)["role"], "admin");
@@ -464,7 +465,7 @@ async fn administrators_neither_deactivate_nor_demote_themselves() {
 }
 
 #[tokio::test]
-async fn a_change_of_nothing_writes_nothing_and_an_invalid_one_is_refused() {
+async fn empty_changes_write_nothing_and_invalid_ones_are_refused() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let before = api.items("").await;
@@ -494,7 +495,7 @@ async fn a_change_of_nothing_writes_nothing_and_an_invalid_one_is_refused() {
 }
 
 #[tokio::test]
-async fn of_two_administrators_who_demote_each_other_at_once_one_stays() {
+async fn one_of_two_admins_who_demote_each_other_remains() {
     let api = Api::own(&[]).await;
     let (mut one, mut other) = (api.administrator("one").await, api.administrator("other").await);
     for round in 0..50 {
@@ -524,9 +525,9 @@ async fn of_two_administrators_who_demote_each_other_at_once_one_stays() {
 }
 
 #[tokio::test]
-async fn the_last_administrator_does_not_delete_the_account_and_neither_do_the_last_two_at_once() {
+async fn the_last_administrators_cannot_delete_their_accounts() {
     let api = Api::own(&[]).await;
-    // As accounts were before the list of administrators existed.
+    // Accounts from before the list of administrators existed.
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let ann = api.person("ann").await;
     ann.deletes_the_account().await.is(202);
@@ -553,7 +554,7 @@ async fn the_last_administrator_does_not_delete_the_account_and_neither_do_the_l
 }
 
 #[tokio::test]
-async fn an_administrator_that_a_command_makes_is_noted_at_once() {
+async fn administrators_made_by_command_are_audited() {
     let api = Api::own(&[]).await;
     let (name, clock) = (Username::parse(&unique("root")).unwrap(), Clock::default());
     let grant = Credits::ZERO;
@@ -591,7 +592,7 @@ async fn an_administrator_that_a_command_makes_is_noted_at_once() {
 }
 
 #[tokio::test]
-async fn an_adjustment_is_in_the_balance_in_the_statement_and_on_the_trail() {
+async fn adjustments_appear_in_balance_statement_and_trail() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     ann.chat("hi").await.is(200);
@@ -635,7 +636,7 @@ async fn an_adjustment_is_in_the_balance_in_the_statement_and_on_the_trail() {
 }
 
 #[tokio::test]
-async fn an_invalid_adjustment_changes_nothing() {
+async fn invalid_adjustments_change_nothing() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let path = format!("/api/admin/users/{}/adjustments", ann.id);
@@ -665,7 +666,7 @@ async fn an_invalid_adjustment_changes_nothing() {
 }
 
 #[tokio::test]
-async fn an_adjustment_under_a_key_happens_once() {
+async fn keyed_adjustments_happen_once() {
     let api = Api::own(&[]).await;
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
@@ -683,7 +684,7 @@ async fn an_adjustment_under_a_key_happens_once() {
         first["id"],
         "a key is an administrator's own"
     );
-    // A refused adjustment may be retried.
+    // A refused adjustment can be retried under its key.
     root.adjusts_under("k2", &ben, -4100).await.expect(409, "balance_too_low");
     api.adjust(&ben, 100, "more").await;
     root.adjusts_under("k2", &ben, -4100).await.is(201);
@@ -702,7 +703,7 @@ async fn an_adjustment_under_a_key_happens_once() {
 }
 
 #[tokio::test]
-async fn an_answer_is_refunded_once() {
+async fn answers_are_refunded_once() {
     let api = Api::own(&[]).await;
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
@@ -721,13 +722,13 @@ async fn an_answer_is_refunded_once() {
     let row = ["kind", "amount", "reason", "chat_id"].map(|field| rows[0][field].clone());
     assert_eq!(row, [json!("adjustment"), json!(PRICE), json!("a bad answer"), chat.clone()]);
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
-    // The refund outlasts the chat, and any idempotency key.
+    // The refund outlives the chat and any idempotency key.
     ann.delete(&format!("/api/chat/{}", chat.as_str().unwrap())).await.is(200);
     api.server().clock.advance(400 * DAY);
     let root = root.elsewhere("a test").await;
     root.post(&path, refund.clone()).await.expect(409, "already_refunded");
 
-    // A retry under its idempotency key gets the row that was made.
+    // A retry under the idempotency key gets the row that was written.
     let second = ann.elsewhere("a test").await.chat("hi").await.is(200)["id"].clone();
     let refund = json!({ "chat_id": second, "reason": "a bad answer" });
     let bearer = root.bearer();
@@ -755,7 +756,7 @@ async fn an_answer_is_refunded_once() {
 }
 
 #[tokio::test]
-async fn a_former_administrator_changes_nothing_any_more() {
+async fn former_administrators_change_nothing() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let ends = [
@@ -794,7 +795,7 @@ async fn a_former_administrator_changes_nothing_any_more() {
 }
 
 #[tokio::test]
-async fn a_statement_shows_administrators_what_its_owner_sees_and_who_did_it() {
+async fn statements_show_administrators_the_actor_of_each_row() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     for amount in [500, -50] {
@@ -847,7 +848,7 @@ async fn a_statement_shows_administrators_what_its_owner_sees_and_who_did_it() {
 }
 
 #[tokio::test]
-async fn administrators_read_a_statement_of_some_days() {
+async fn administrators_read_statements_of_a_span() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     ann.chat("on the first day").await.is(200);
@@ -874,7 +875,7 @@ async fn administrators_read_a_statement_of_some_days() {
 }
 
 #[tokio::test]
-async fn the_chats_of_all_users_or_of_one_are_shown_newest_first() {
+async fn chats_of_all_users_or_of_one_are_newest_first() {
     let api = Api::own(&[]).await;
     let (root, ann, ben) =
         (api.administrator("root").await, api.person("ann").await, api.person("ben").await);
@@ -919,7 +920,7 @@ async fn the_chats_of_all_users_or_of_one_are_shown_newest_first() {
 }
 
 #[tokio::test]
-async fn a_page_of_long_chats_ends_at_about_a_megabyte() {
+async fn pages_of_long_chats_end_near_a_megabyte() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     with_chats(&api, &ann, 60, 60_000).await;
@@ -937,7 +938,7 @@ async fn a_page_of_long_chats_ends_at_about_a_megabyte() {
 }
 
 #[tokio::test]
-async fn a_cursor_is_good_for_its_list_and_its_administrator() {
+async fn cursors_are_bound_to_their_list_and_administrator() {
     let api = Api::own(&[]).await;
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     for amount in [1, 2] {
@@ -957,7 +958,7 @@ async fn a_cursor_is_good_for_its_list_and_its_administrator() {
     let paths = ["users", "users?q=o", "chats", "trail"];
     let mut cursors = Vec::new();
     for path in ["users?limit=1", "users?limit=1&q=o", "chats?limit=1", "trail?limit=1"] {
-        // Only one name begins with an o: there is no second page.
+        // Only one name begins with an "o", so this search has no second page.
         cursors.push(if path.contains("q=") { None } else { Some(cursor(path).await) });
     }
     for (path, at) in paths.iter().zip(0..) {
@@ -984,7 +985,7 @@ async fn a_cursor_is_good_for_its_list_and_its_administrator() {
 }
 
 #[tokio::test]
-async fn figures_count_each_day_and_all_of_them() {
+async fn figures_have_daily_counts_and_totals() {
     let api = at_noon().await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     ann.chat("hi").await.is(200);
@@ -1007,7 +1008,7 @@ async fn figures_count_each_day_and_all_of_them() {
             .all(|day| day["users"] == 0 && day["granted"] == 0 && day["closed"] == true)
     );
 
-    // The next day.
+    // On the next day.
     api.server().clock.advance(Duration::from_secs(24 * 3600));
     let root = root.elsewhere("a test").await;
     ann.elsewhere("a test").await.chat("hi").await.is(200);
@@ -1048,7 +1049,7 @@ async fn figures_count_each_day_and_all_of_them() {
 }
 
 #[tokio::test]
-async fn a_closed_day_is_counted_once() {
+async fn closed_days_are_counted_once() {
     let api = at_noon().await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     ann.chat("hi").await.is(200);
@@ -1056,7 +1057,7 @@ async fn a_closed_day_is_counted_once() {
     let path = format!("/api/admin/figures?from={today}&to={today}");
     let proxy = Proxy::start(&api.dynamodb).await;
     let mut root = root;
-    // Shortly after the day's end, half an hour later, and a day later.
+    // Ask shortly after the day's end, half an hour later, and a day later.
     let until = (today.after(1).begins() - api.server().clock.millis()) / 1000;
     for (seconds, queries) in [(0, 9), (until + 60, 9), (1800, 9), (0, 0), (24 * 3600, 0)] {
         api.server().clock.advance(Duration::from_secs(seconds));
@@ -1088,7 +1089,7 @@ async fn a_closed_day_is_counted_once() {
 }
 
 #[tokio::test]
-async fn figures_that_take_too_long_ask_to_come_again_and_go_on_where_they_were() {
+async fn slow_figures_ask_for_a_retry_and_continue() {
     let api = at_noon().await;
     let root = api.administrator("root").await;
     api.server().clock.advance(Duration::from_secs(3 * 24 * 3600));
@@ -1101,7 +1102,7 @@ async fn figures_that_take_too_long_ask_to_come_again_and_go_on_where_they_were(
     assert_eq!((status, &refused["code"]), (503, &json!("unavailable")));
     let proxy = Proxy::start(&api.dynamodb).await;
     let lane = proxy.lane();
-    // The store stops answering in the middle: the days counted until then are kept.
+    // If the store fails halfway, the days that were already counted are kept.
     lane.strike(Some(Plan {
         at: FaultPoint::Operation("Query", 60),
         fault: Fault::Fail500Before,
@@ -1122,7 +1123,7 @@ async fn figures_that_take_too_long_ask_to_come_again_and_go_on_where_they_were(
 }
 
 #[tokio::test]
-async fn an_export_is_a_file_of_everything_of_its_days_oldest_first() {
+async fn exports_have_all_items_of_their_days_oldest_first() {
     let api = at_noon().await;
     let (root, ann) = (
         api.administrator("root").await,
@@ -1256,7 +1257,7 @@ async fn an_export_is_a_file_of_everything_of_its_days_oldest_first() {
 }
 
 #[tokio::test]
-async fn an_export_of_many_pages_has_each_item_once() {
+async fn exports_of_many_pages_have_each_item_once() {
     let api = at_noon().await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     with_chats(&api, &ann, 330, 10).await;
@@ -1273,7 +1274,7 @@ async fn an_export_of_many_pages_has_each_item_once() {
 }
 
 #[tokio::test]
-async fn an_export_that_is_cut_off_lacks_its_end() {
+async fn truncated_exports_lack_their_end() {
     let api = at_noon().await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     with_chats(&api, &ann, 60, 10).await;
@@ -1300,7 +1301,7 @@ async fn an_export_that_is_cut_off_lacks_its_end() {
         "{cut}"
     );
 
-    // An administrator who loses the role meanwhile doesn't get the end of the file either.
+    // An administrator who loses the role during an export doesn't get the end of the file.
     let (_, body) =
         answer(&app(&proxy.lane()), "admin_export", path, &root, Duration::from_secs(300)).await;
     let Body::Pieces(mut pieces) = body else { panic!("no stream") };

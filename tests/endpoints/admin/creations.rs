@@ -27,7 +27,7 @@ impl Person {
     }
 }
 
-/// Logs in to an account that was created.
+/// Logs in to an account that an administrator created.
 async fn enters(api: &Api, name: &str, password: &str) -> Person {
     let credentials = json!({ "username": name, "password": password });
     let mut session = api.log_in(credentials.clone()).await.is(200);
@@ -35,7 +35,7 @@ async fn enters(api: &Api, name: &str, password: &str) -> Person {
     Person::of(api, &credentials, &session)
 }
 
-/// The name and the address of someone without an account.
+/// A username and an e-mail address that no account has.
 fn a_name_and_address(name: &str) -> (String, String) {
     let name = unique(name);
     (name.clone(), format!("{name}@example.com"))
@@ -47,7 +47,7 @@ async fn chooses(api: &Api, token: &str, password: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_user_whom_an_administrator_creates_logs_in_has_the_grant_and_was_sent_nothing() {
+async fn created_users_log_in_with_a_grant_and_get_no_e_mail() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let (name, address) = a_name_and_address("Joe");
@@ -90,7 +90,7 @@ async fn a_user_whom_an_administrator_creates_logs_in_has_the_grant_and_was_sent
 }
 
 #[tokio::test]
-async fn a_name_and_a_password_are_enough_and_the_rest_is_as_after_a_registration() {
+async fn creations_need_only_a_name_and_a_password() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let (name, address) = a_name_and_address("joe");
@@ -101,13 +101,13 @@ async fn a_name_and_a_password_are_enough_and_the_rest_is_as_after_a_registratio
     let made = root.creates(whole).await.is(201);
     let joe = enters(&api, made["username"].as_str().unwrap(), PASSWORD).await;
     assert_eq!(joe.balance().await, 0);
-    // A name that is an address.
+    // The username may be the address.
     let made = root.creates(json!({ "username": address, "email": address })).await.is(201);
     assert_eq!(made["email"], address.as_str());
 }
 
 #[tokio::test]
-async fn an_invited_user_chooses_the_password_with_the_link_of_an_e_mail_that_names_no_one() {
+async fn invitation_e_mails_name_no_one_and_set_the_password() {
     let api = Api::own(&[("MAIL_URL", "https://app.example.com/")]).await;
     let root = api.administrator("root").await;
     let (name, address) = a_name_and_address("joe");
@@ -136,7 +136,7 @@ async fn an_invited_user_chooses_the_password_with_the_link_of_an_e_mail_that_na
 }
 
 #[tokio::test]
-async fn an_invitation_is_good_for_a_week_and_then_a_forgotten_password_does_it() {
+async fn invitations_expire_after_a_week_and_resets_replace_them() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let mut invited = Vec::new();
@@ -145,7 +145,7 @@ async fn an_invitation_is_good_for_a_week_and_then_a_forgotten_password_does_it(
         root.creates(json!({ "username": name, "email": address, "invite": true })).await.is(201);
         invited.push((api.token_to(&address).await, address));
     }
-    // The function that sends the e-mail sets the time.
+    // The week begins when the function `mail` sends the e-mail.
     api.server().clock.advance(7 * DAY - Duration::from_secs(60));
     chooses(&api, &invited[0].0, PASSWORD).await.is(200);
     enters(&api, &invited[0].1, PASSWORD).await;
@@ -160,7 +160,7 @@ async fn an_invitation_is_good_for_a_week_and_then_a_forgotten_password_does_it(
 }
 
 #[tokio::test]
-async fn an_administrator_whom_another_one_creates_is_one_at_once_and_counted() {
+async fn created_administrators_have_their_role_at_once() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let name = unique("ruth");
@@ -176,7 +176,7 @@ async fn an_administrator_whom_another_one_creates_is_one_at_once_and_counted() 
 }
 
 #[tokio::test]
-async fn a_creation_that_is_sent_again_under_its_key_is_the_one_it_was() {
+async fn retried_creations_return_the_first_reply() {
     let api = Api::own(&[]).await;
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let (name, address) = a_name_and_address("joe");
@@ -199,7 +199,7 @@ async fn a_creation_that_is_sent_again_under_its_key_is_the_one_it_was() {
     ] {
         answer.expect(409, "username_taken");
     }
-    // Before the day is over, since an e-mail that is a day late isn't sent.
+    // Wait for the e-mail before the clock advances: an e-mail that is a day late isn't sent.
     api.outbox_is_empty().await;
     api.server().clock.advance(DAY);
     let root = root.elsewhere("a test").await;
@@ -210,7 +210,7 @@ async fn a_creation_that_is_sent_again_under_its_key_is_the_one_it_was() {
 }
 
 #[tokio::test]
-async fn of_eight_creations_of_one_name_at_once_one_succeeds() {
+async fn one_of_eight_parallel_creations_succeeds() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let (name, address) = a_name_and_address("joe");
@@ -234,7 +234,7 @@ async fn of_eight_creations_of_one_name_at_once_one_succeeds() {
 }
 
 #[tokio::test]
-async fn a_name_or_address_of_another_account_is_refused_and_nothing_is_written() {
+async fn taken_names_and_addresses_are_refused() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let (name, address) = a_name_and_address("ann");
@@ -256,7 +256,7 @@ async fn a_name_or_address_of_another_account_is_refused_and_nothing_is_written(
 }
 
 #[tokio::test]
-async fn every_invalid_field_is_named_and_nothing_is_written() {
+async fn all_invalid_fields_are_named_and_nothing_is_written() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let before = api.items("").await;
@@ -301,7 +301,7 @@ async fn every_invalid_field_is_named_and_nothing_is_written() {
 }
 
 #[tokio::test]
-async fn a_former_administrator_creates_no_one() {
+async fn former_administrators_create_no_users() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let was = root.at_the_door().await;

@@ -1,4 +1,4 @@
-//! What administrators do to an account beside changing its role, state and balance:
+//! Administrators' interventions in an account, besides changes to its role, state and balance:
 //! `DELETE /api/admin/users/{id}/sessions`, `GET` and `DELETE /api/admin/users/{id}/api-keys`,
 //! `POST /api/admin/users/{id}/password-reset`, `DELETE /api/admin/users/{id}`.
 
@@ -15,7 +15,7 @@ use shared::values::Intervention;
 use crate::support::client::{Answer, Api, Person, token_in, unique};
 
 impl Person {
-    /// Sends an intervention in a user's account, without a body if that is null.
+    /// Sends an intervention in a user's account. The request has no body if `body` is null.
     async fn intervenes(&self, method: Method, user: &Person, place: &str, body: Value) -> Answer {
         let path = format!("/api/admin/users/{}{place}", user.id);
         let body = Some(body).filter(|body| !body.is_null());
@@ -52,7 +52,7 @@ async fn with_address(api: &Api) -> (Person, String) {
     (api.person_with(body).await, address)
 }
 
-/// The interventions that need nothing but an account: their methods and places.
+/// The methods and paths of the interventions that need only an account.
 const PLAIN: [(Method, &str); 4] = [
     (Method::DELETE, ""),
     (Method::DELETE, "/sessions"),
@@ -60,7 +60,7 @@ const PLAIN: [(Method, &str); 4] = [
     (Method::POST, "/password-reset"),
 ];
 
-/// The acts of a trail, with their reasons.
+/// The acts on a trail with their reasons.
 fn acts(trail: &[Value]) -> Vec<(&str, &str)> {
     trail
         .iter()
@@ -69,7 +69,7 @@ fn acts(trail: &[Value]) -> Vec<(&str, &str)> {
 }
 
 #[tokio::test]
-async fn a_user_who_is_signed_out_by_an_administrator_is_out_everywhere_and_programs_go_on() {
+async fn signing_a_user_out_ends_sessions_and_keeps_api_keys() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let (ann, address) = with_address(&api).await;
@@ -88,7 +88,7 @@ async fn a_user_who_is_signed_out_by_an_administrator_is_out_everywhere_and_prog
     assert_eq!(root.sees(&ann).await["sessions"], json!([]));
     program.completes().await.is(200);
 
-    // Again, and without a body: what has begun since ends too.
+    // A second sign-out, without a body, ends the sessions that began since.
     let again = ann.elsewhere("a laptop").await;
     again.is_in().await;
     root.intervenes(Method::DELETE, &ann, "/sessions", Value::Null).await.is(200);
@@ -107,8 +107,7 @@ async fn a_user_who_is_signed_out_by_an_administrator_is_out_everywhere_and_prog
 }
 
 #[tokio::test]
-async fn an_administrator_revokes_the_keys_of_a_user_one_by_one_or_all_at_once_and_sessions_go_on()
-{
+async fn revoking_keys_one_by_one_or_all_keeps_sessions() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let mut keys = Vec::new();
@@ -143,7 +142,7 @@ async fn an_administrator_revokes_the_keys_of_a_user_one_by_one_or_all_at_once_a
     root.intervenes(Method::DELETE, &ann, "/api-keys", Value::Null).await.is(200);
     assert_eq!(api.items("").await, before, "there was nothing left to revoke");
 
-    // A deactivated user's keys are revoked too: an activation doesn't bring them back.
+    // A deactivated user's keys are also revoked. Reactivation doesn't restore them.
     let key = ann.makes_a_key("a car").await.is(201);
     let user = format!("/api/admin/users/{}", ann.id);
     root.patch(&user, json!({ "active": false })).await.is(200);
@@ -154,7 +153,7 @@ async fn an_administrator_revokes_the_keys_of_a_user_one_by_one_or_all_at_once_a
 }
 
 #[tokio::test]
-async fn a_key_of_another_user_or_of_no_one_is_not_found_and_stays() {
+async fn foreign_and_unknown_keys_are_not_found_and_stay() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let ben = api.person("ben").await;
@@ -170,7 +169,7 @@ async fn a_key_of_another_user_or_of_no_one_is_not_found_and_stays() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_made_while_all_are_revoked_is_either_revoked_or_valid_and_counted() {
+async fn keys_created_during_a_revocation_are_ended_or_counted() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     for _ in 0..5 {
@@ -190,14 +189,14 @@ async fn a_key_that_is_made_while_all_are_revoked_is_either_revoked_or_valid_and
 }
 
 #[tokio::test]
-async fn a_user_is_sent_a_link_for_a_new_password_and_the_old_one_holds_until_it_is_used() {
+async fn forced_resets_keep_the_old_password_until_used() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let (ann, address) = with_address(&api).await;
     let done = root.resets(&ann).await.is(202);
     assert_eq!(done, json!({ "message": "An e-mail is on its way." }));
     let mails = api.mails_to(&address, 2).await;
-    // A store may report the e-mails in any order.
+    // The store may report the e-mails in either order.
     let mail = mails.iter().find(|mail| mail.subject == "Choose a new password").unwrap();
     ann.is_in().await;
     ann.log_in().await.is(200);
@@ -214,7 +213,7 @@ async fn a_user_is_sent_a_link_for_a_new_password_and_the_old_one_holds_until_it
 }
 
 #[tokio::test]
-async fn an_address_gets_at_most_one_reset_a_minute_whoever_requests_it() {
+async fn addresses_get_at_most_one_reset_a_minute_from_anyone() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let (ann, address) = with_address(&api).await;
@@ -232,7 +231,7 @@ async fn an_address_gets_at_most_one_reset_a_minute_whoever_requests_it() {
 }
 
 #[tokio::test]
-async fn an_account_without_an_address_or_deactivated_is_sent_no_reset() {
+async fn accounts_without_address_or_deactivated_get_no_reset() {
     let api = Api::own(&[]).await;
     let (root, ben) = (api.administrator("root").await, api.person("ben").await);
     let (ann, _) = with_address(&api).await;
@@ -246,7 +245,7 @@ async fn an_account_without_an_address_or_deactivated_is_sent_no_reset() {
 }
 
 #[tokio::test]
-async fn a_user_whom_an_administrator_deletes_is_gone_like_one_who_left_and_the_ledger_stays() {
+async fn deleted_users_are_erased_and_their_ledger_remains() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let [(ann, address), (other, _)] = [with_address(&api).await, with_address(&api).await];
@@ -267,7 +266,7 @@ async fn a_user_whom_an_administrator_deletes_is_gone_like_one_who_left_and_the_
     let tombstone = |person: &Person| {
         let item = left.iter().find(|item| item["id"] == person.id.as_str()).unwrap();
         assert!(!item.to_string().contains(&address), "{item}");
-        // Only one of them has had an API key.
+        // Only one of the two accounts has had an API key.
         let names = item.as_object().unwrap().keys().filter(|name| *name != "api_keys");
         (item["active"].clone(), names.cloned().collect::<BTreeSet<_>>())
     };
@@ -289,7 +288,7 @@ async fn a_user_whom_an_administrator_deletes_is_gone_like_one_who_left_and_the_
 }
 
 #[tokio::test]
-async fn of_two_administrators_who_delete_each_other_at_once_one_stays() {
+async fn one_of_two_admins_who_delete_each_other_remains() {
     let api = Api::own(&[]).await;
     let mut root = api.administrator("root").await;
     for _ in 0..10 {
@@ -308,7 +307,7 @@ async fn of_two_administrators_who_delete_each_other_at_once_one_stays() {
 }
 
 #[tokio::test]
-async fn administrators_do_not_intervene_in_their_own_account() {
+async fn administrators_cannot_intervene_in_their_own_account() {
     let api = Api::own(&[]).await;
     let (root, _) = (api.administrator("root").await, api.administrator("other").await);
     let before = api.items("").await;
@@ -321,7 +320,7 @@ async fn administrators_do_not_intervene_in_their_own_account() {
 }
 
 #[tokio::test]
-async fn an_intervention_in_no_account_or_for_no_reason_that_can_be_shown_is_refused() {
+async fn interventions_need_an_account_and_a_printable_reason() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let gone = api.person("gone").await;
@@ -346,7 +345,7 @@ async fn an_intervention_in_no_account_or_for_no_reason_that_can_be_shown_is_ref
 }
 
 #[tokio::test]
-async fn a_former_administrator_intervenes_in_nothing_any_more() {
+async fn former_administrators_cannot_intervene() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let (ann, _) = with_address(&api).await;

@@ -1,5 +1,5 @@
-//! How many passwords may be guessed per account, and how often one network address may guess or
-//! register.
+//! The limits on password guesses per account, and on guesses and registrations per network
+//! address.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,7 +24,7 @@ async fn log_in(api: &Api, login: &str, password: &str) -> Answer {
     api.log_in(json!({ "username": login, "password": password })).await
 }
 
-/// How many wrong passwords are checked until the next one is turned away.
+/// Guesses wrong passwords until a guess is refused. Returns the number that were checked.
 async fn guesses(api: &Api, login: &str) -> u32 {
     for guess in 0.. {
         let answer = log_in(api, login, WRONG).await;
@@ -37,7 +37,7 @@ async fn guesses(api: &Api, login: &str) -> u32 {
     unreachable!()
 }
 
-/// What distinguishes this reply, except its time.
+/// The parts of a reply that could reveal something, without the seconds in its headers.
 fn looks_at_any_time(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {
     let (status, mut headers, body) = looks(answer);
     for (name, value) in &mut headers {
@@ -68,7 +68,7 @@ fn begin_an_hour(api: &Api) {
     clock.advance(Duration::from_millis(3_600_000 - clock.millis() % 3_600_000));
 }
 
-/// All counts of attempts, by key.
+/// The number of attempts in each counter, by the counter's key.
 async fn counts(dynamodb: &str) -> BTreeMap<String, usize> {
     let items: Vec<Value> = scan(dynamodb, "TokensTable").await;
     let counted = items.iter().filter_map(|item| {
@@ -80,7 +80,7 @@ async fn counts(dynamodb: &str) -> BTreeMap<String, usize> {
     counted.filter(|(_, count)| *count > 0).collect()
 }
 
-/// The counts whose keys begin with this.
+/// The number of attempts in each counter whose key begins with `key`.
 async fn counted(dynamodb: &str, key: &str) -> Vec<usize> {
     counts(dynamodb)
         .await
@@ -90,13 +90,13 @@ async fn counted(dynamodb: &str, key: &str) -> Vec<usize> {
         .collect()
 }
 
-/// A log-in from this network address.
+/// Logs in from this network address.
 async fn log_in_from(api: &Api, address: &str, login: &str, password: &str) -> (u16, Value) {
     from(api, address, "login", &json!({ "username": login, "password": password })).await
 }
 
 #[tokio::test]
-async fn strangers_have_thirteen_guesses_at_once_and_then_one_after_each_pause() {
+async fn strangers_have_thirteen_guesses_then_one_per_pause() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     api.moves(&ann).await;
@@ -121,14 +121,13 @@ async fn strangers_have_thirteen_guesses_at_once_and_then_one_after_each_pause()
     }
     api.server().clock.advance(Duration::from_secs(3086));
     ann.log_in().await.is(200);
-    // The right password was no guess: the next guess needn't wait for it.
+    // The right password doesn't count as a guess, so the next guess needn't wait.
     assert_eq!(log_in_from(&api, "203.0.113.9", &ann.name, WRONG).await.0, 401);
     assert_eq!(log_in_from(&api, "203.0.113.9", &ann.name, RIGHT).await.0, 429);
 }
 
 #[tokio::test]
-async fn a_burst_of_wrong_passwords_keeps_out_neither_a_device_nor_a_network_that_logged_in_before()
-{
+async fn wrong_passwords_do_not_block_known_devices_or_networks() {
     let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "1000")]).await;
     begin_an_hour(&api);
     let (ann, right) = (api.person("ann").await, RIGHT);
@@ -158,7 +157,7 @@ async fn a_burst_of_wrong_passwords_keeps_out_neither_a_device_nor_a_network_tha
         "a network without a log-in waits with the strangers"
     );
 
-    // The attacker has the same network address too, and uses up only that address's count.
+    // An attacker at the owner's network address uses up only that address's count.
     let burst = join_all((0..200).map(|_| log_in_from(&api, home, &ann.name, WRONG))).await;
     let checked = burst.iter().filter(|(status, _)| *status == 401).count();
     assert!((60..=65).contains(&checked), "{checked} were checked");
@@ -174,7 +173,7 @@ async fn a_burst_of_wrong_passwords_keeps_out_neither_a_device_nor_a_network_tha
 }
 
 #[tokio::test]
-async fn a_device_token_counts_for_its_account_alone_until_all_sessions_are_ended() {
+async fn device_tokens_count_for_one_account_until_sessions_end() {
     let api = Api::own(&[]).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let registered = json!({ "username": unique("cat"), "password": RIGHT });
@@ -182,7 +181,7 @@ async fn a_device_token_counts_for_its_account_alone_until_all_sessions_are_ende
     let cats = cat.header("x-device-token").to_owned();
     let cat = Person::of(&api, &registered, &cat.is(201));
     let device = ann.log_in().await.header("x-device-token").to_owned();
-    // From here on neither account has logged in from the network of this test.
+    // From here on, no account has logged in from the network of this test.
     for person in [&ann, &ben, &cat] {
         let account = api.account(person).await;
         api.store().forget_attempts(&account.label, None).await.unwrap();
@@ -233,7 +232,7 @@ async fn a_device_token_counts_for_its_account_alone_until_all_sessions_are_ende
 }
 
 #[tokio::test]
-async fn registering_makes_a_network_known() {
+async fn registrations_make_a_network_known() {
     let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "1000")]).await;
     begin_an_hour(&api);
     let (home, away, evil) = ("203.0.113.7", "198.51.100.7", "192.0.2.66");
@@ -245,7 +244,7 @@ async fn registering_makes_a_network_known() {
         assert_eq!(log_in_from(&api, home, login, RIGHT).await.0, 200);
         assert_eq!(log_in_from(&api, away, login, RIGHT).await.0, 429);
     }
-    // As long as after a log-in.
+    // A registration counts for 90 days, like a log-in.
     let clock = &api.server().clock;
     let other = json!({ "username": unique("ben"), "password": RIGHT });
     for (days, status) in [(90, 200), (91, 429)] {
@@ -269,7 +268,7 @@ async fn registering_makes_a_network_known() {
 }
 
 #[tokio::test]
-async fn a_right_password_waits_a_minute_at_a_known_network() {
+async fn known_networks_wait_a_minute_between_guesses() {
     let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "1000")]).await;
     begin_an_hour(&api);
     let home = "203.0.113.7";
@@ -287,7 +286,7 @@ async fn a_right_password_waits_a_minute_at_a_known_network() {
 }
 
 #[tokio::test]
-async fn guesses_from_a_known_network_are_as_documented() {
+async fn guesses_from_known_networks_match_the_documentation() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let (store, config) = (api.store(), &*api.issuing("login").accounts);
@@ -306,7 +305,7 @@ async fn guesses_from_a_known_network_are_as_documented() {
             *(if is_strangers { &mut strangers } else { &mut known }) += 1;
         }
     }
-    // docs/internals/security.md: 41 of unknown clients, and 1,504 more of a known one.
+    // docs/internals/security.md: 41 guesses from unknown clients, and 1,504 more from a known one.
     assert!(
         (38..=41).contains(&strangers) && (1500..=1504).contains(&known),
         "{strangers} {known}"
@@ -314,7 +313,7 @@ async fn guesses_from_a_known_network_are_as_documented() {
 }
 
 #[tokio::test]
-async fn a_thief_of_one_session_blocks_the_password_of_no_other() {
+async fn password_guesses_in_one_session_block_no_other_session() {
     let api = Api::own(&[]).await;
     let stolen = api.person("ann").await;
     let ann = stolen.elsewhere("the owner's").await;
@@ -324,11 +323,11 @@ async fn a_thief_of_one_session_blocks_the_password_of_no_other() {
     let refused = refused.expect(429, "too_many_attempts");
     let sentence = refused["detail"].as_str().unwrap();
     assert!(sentence.contains("end the other sessions first"), "{sentence}");
-    // Ending sessions takes no password, and the session that ends them has its own count.
+    // Ending a session takes no password, and each session has its own count.
     ann.delete(&format!("/api/user/sessions/{}", stolen.session())).await.is(200);
     stolen.is_out().await;
     ann.post("/api/user/password/", body).await.is(200);
-    // A log-out everywhere takes none either, in a session whose count is full.
+    // Logging out everywhere takes no password either, even in a session whose count is full.
     let ben = api.person("ben").await;
     assert_eq!(owners_guesses(&ben).await, 6);
     ben.post("/api/logout/", json!({ "all": true })).await.is(200);
@@ -339,9 +338,9 @@ async fn a_thief_of_one_session_blocks_the_password_of_no_other() {
     api.send(reqwest::Method::DELETE, "/api/user/", &headers, Some(delete)).await.is(202);
 }
 
-/// How many guesses at these logins are checked in a day, from this many networks. The networks
-/// share what they learn, and waste no guess on a login that is closed. At the end each network
-/// tries once more.
+/// The number of guesses that are checked in a day at these logins, from this many networks. The
+/// networks work together and waste no guess on a locked login. At the end each network tries once
+/// more.
 async fn guesses_in_a_day(api: &Api, networks: usize, logins: &[String]) -> usize {
     let (store, config) = (&api.store(), &*api.issuing("login").accounts);
     let guess = &async |network: usize, login: &str, now: u64| {
@@ -381,16 +380,14 @@ async fn guesses_in_a_day(api: &Api, networks: usize, logins: &[String]) -> usiz
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_one_a_hundred_and_ten_thousand_networks_no_attacker_has_more_guesses_a_day_than_are_documented()
- {
+async fn guesses_a_day_are_bounded_for_any_number_of_networks() {
     for (networks, accounts) in [(1, 1), (1, 5), (100, 1), (100, 5), (10_000, 5)] {
         let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "5")]).await;
         let logins: Vec<String> = (0..accounts)
             .flat_map(|name| [format!("ann{name}"), format!("ann{name}@example.com")])
             .collect();
         let guesses = guesses_in_a_day(&api, networks, &logins).await;
-        // As docs/internals/security.md says, with so few failures per network that both limits are
-        // reached.
+        // The limits in docs/internals/security.md. The low limit per network makes both apply.
         let most = (82 * accounts).min(networks * 24 * 5 + 6 * accounts);
         println!(
             "{networks} networks, {accounts} accounts: {guesses} guesses a day, {most} at most"
@@ -403,7 +400,7 @@ async fn of_one_a_hundred_and_ten_thousand_networks_no_attacker_has_more_guesses
 }
 
 #[tokio::test]
-async fn of_a_thousand_guesses_at_once_thirteen_are_checked_at_most() {
+async fn at_most_thirteen_of_a_thousand_guesses_are_checked() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     api.moves(&ann).await;
@@ -412,7 +409,7 @@ async fn of_a_thousand_guesses_at_once_thirteen_are_checked_at_most() {
         match answer.status.as_u16() {
             401 => looked_at += 1,
             429 => turned_away += 1,
-            // The store of one machine may be too slow for a thousand requests at once.
+            // The store on one machine may be too slow for a thousand requests at once.
             503 => {}
             status => panic!("{status}: {answer:?}"),
         }
@@ -425,7 +422,7 @@ async fn of_a_thousand_guesses_at_once_thirteen_are_checked_at_most() {
 }
 
 #[tokio::test]
-async fn a_locked_account_and_an_unknown_name_answer_alike_and_a_right_password_does_not_show() {
+async fn locked_accounts_and_unknown_names_look_alike() {
     let api = Api::own(&[("LOGIN_ATTEMPTS", "9")]).await;
     let (ann, gone) = (api.person("ann").await, api.person("gone").await);
     api.moves(&ann).await;
@@ -459,7 +456,7 @@ async fn a_locked_account_and_an_unknown_name_answer_alike_and_a_right_password_
 }
 
 #[tokio::test]
-async fn an_account_that_is_found_by_name_and_by_address_has_no_more_guesses_for_it() {
+async fn accounts_found_by_name_and_address_share_one_limit() {
     let api = Api::own(&[("LOGIN_ATTEMPTS", "30")]).await;
     let email = format!("{}@example.com", unique("ann"));
     let ann = api
@@ -467,7 +464,7 @@ async fn an_account_that_is_found_by_name_and_by_address_has_no_more_guesses_for
         .await;
     let keyed = Person { name: ann.name.to_lowercase(), ..ann.clone() };
     api.moves(&keyed).await;
-    // That one login is locked must not reveal that the other belongs to the same account.
+    // A locked login must not reveal that the other login belongs to the same account.
     let unknown = format!("{}@example.com", unique("nobody"));
     let by_name = guesses(&api, &ann.name.to_uppercase()).await;
     log_in(&api, &ann.name, RIGHT).await.expect(429, "too_many_attempts");
@@ -477,7 +474,7 @@ async fn an_account_that_is_found_by_name_and_by_address_has_no_more_guesses_for
     log_in(&api, &email, RIGHT).await.expect(429, "too_many_attempts");
 }
 
-/// How many wrong current passwords are checked until the next one is turned away.
+/// Sends wrong current passwords until one is refused. Returns the number that were checked.
 async fn owners_guesses(owner: &Person) -> u32 {
     for guess in 0.. {
         let body = json!({ "current_password": WRONG, "new_password": "another-one" });
@@ -492,14 +489,14 @@ async fn owners_guesses(owner: &Person) -> u32 {
 }
 
 #[tokio::test]
-async fn no_log_in_keeps_an_owner_from_using_the_password_and_a_reset_opens_all() {
+async fn locked_owners_change_passwords_and_resets_unlock_them() {
     let api = Api::own(&[("LOGIN_ATTEMPTS", "9")]).await;
     let email = format!("{}@example.com", unique("ann"));
     let ann = api
         .person_with(json!({ "username": unique("ann"), "email": email, "password": RIGHT }))
         .await;
     api.moves(&ann).await;
-    // Before the password changes: an invalid link isn't sent.
+    // Wait for the first e-mail: after the password change, its link would be invalid and not sent.
     api.token_to(&email).await;
     for login in [&ann.id, &ann.name, &email] {
         guesses(&api, login).await;
@@ -533,7 +530,7 @@ async fn no_log_in_keeps_an_owner_from_using_the_password_and_a_reset_opens_all(
 }
 
 #[tokio::test]
-async fn an_address_gets_a_limited_number_of_mails_an_hour_from_all_accounts_together() {
+async fn addresses_get_a_limited_number_of_e_mails_an_hour() {
     let api = Api::own(&[]).await;
     begin_an_hour(&api);
     let address = format!("{}@example.com", unique("victim"));
@@ -574,7 +571,7 @@ async fn an_address_gets_a_limited_number_of_mails_an_hour_from_all_accounts_tog
 }
 
 #[tokio::test]
-async fn failures_are_forgotten_after_a_day_without_any_or_when_the_account_is_unlocked() {
+async fn failures_are_forgotten_after_a_day_or_by_unlocking() {
     let api = Api::own(&[("LOGIN_ATTEMPTS", "9")]).await;
     let email = format!("{}@example.com", unique("ann"));
     let ann = api
@@ -614,7 +611,7 @@ async fn failures_are_forgotten_after_a_day_without_any_or_when_the_account_is_u
 }
 
 #[tokio::test]
-async fn sixty_four_right_log_ins_at_once_are_all_let_in_where_one_was_before() {
+async fn sixty_four_parallel_right_log_ins_all_succeed() {
     let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "64")]).await;
     let ann = api.person("ann").await;
     ann.log_in().await.is(200);
@@ -626,8 +623,7 @@ async fn sixty_four_right_log_ins_at_once_are_all_let_in_where_one_was_before() 
 }
 
 #[tokio::test]
-async fn an_address_may_fail_three_times_an_hour_whatever_it_calls_itself_and_a_right_password_gets_through()
- {
+async fn ip_addresses_have_three_failures_an_hour_for_all_names() {
     let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "3")]).await;
     begin_an_hour(&api);
     let ann = api.person("ann").await;
@@ -660,7 +656,7 @@ async fn an_address_may_fail_three_times_an_hour_whatever_it_calls_itself_and_a_
     stopped(claiming("203.0.113.9", &ben.name, WRONG).await);
     claiming("203.0.113.9", &ben.name, RIGHT).await.is(200);
     claiming("203.0.113.9", &ann.name, RIGHT).await.is(200);
-    // For a name without a log-in from this network, three guesses are checked.
+    // Three guesses are checked for a name that never logged in from this network.
     let cat = api.person("cat").await;
     api.moves(&cat).await;
     for _ in 0..3 {
@@ -673,7 +669,7 @@ async fn an_address_may_fail_three_times_an_hour_whatever_it_calls_itself_and_a_
 }
 
 #[tokio::test]
-async fn an_address_that_is_stopped_stops_no_other_address() {
+async fn a_blocked_address_blocks_no_other_address() {
     let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "3")]).await;
     begin_an_hour(&api);
     let ann = api.person("ann").await;
@@ -686,7 +682,7 @@ async fn an_address_that_is_stopped_stops_no_other_address() {
 }
 
 #[tokio::test]
-async fn an_ipv6_address_counts_as_its_network() {
+async fn ipv6_addresses_count_as_their_network() {
     let api =
         Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "3"), ("REGISTRATIONS_PER_ADDRESS", "2")]).await;
     begin_an_hour(&api);
@@ -725,7 +721,7 @@ async fn an_ipv6_address_counts_as_its_network() {
 }
 
 #[tokio::test]
-async fn without_a_limit_per_address_nothing_is_counted() {
+async fn without_an_address_limit_nothing_is_counted() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     log_in(&api, &ann.name, WRONG).await.expect(401, "invalid_credentials");
@@ -734,7 +730,7 @@ async fn without_a_limit_per_address_nothing_is_counted() {
 }
 
 #[tokio::test]
-async fn an_address_registers_a_limited_number_of_accounts_in_an_hour() {
+async fn addresses_register_a_limited_number_of_accounts_an_hour() {
     let api = Api::own(&[("REGISTRATIONS_PER_ADDRESS", "3")]).await;
     begin_an_hour(&api);
     let registration = |name: &str| json!({ "username": name, "password": RIGHT });
@@ -776,7 +772,7 @@ async fn an_address_registers_a_limited_number_of_accounts_in_an_hour() {
 }
 
 #[tokio::test]
-async fn of_twenty_registrations_at_once_an_address_gets_its_share() {
+async fn parallel_registrations_stay_within_the_address_limit() {
     let api = Api::own(&[("REGISTRATIONS_PER_ADDRESS", "7")]).await;
     begin_an_hour(&api);
     let answers = join_all(
@@ -795,7 +791,7 @@ async fn of_twenty_registrations_at_once_an_address_gets_its_share() {
 }
 
 #[tokio::test]
-async fn what_is_sent_again_since_its_reply_was_lost_counts_once() {
+async fn retries_after_a_lost_reply_count_once() {
     let store = Api::own(&[]).await;
     let proxy = Proxy::start(&store.dynamodb).await;
     let wire = proxy.lane();
@@ -816,7 +812,7 @@ async fn what_is_sent_again_since_its_reply_was_lost_counts_once() {
     let name = unique("nobody");
     let mut failed = 0;
     for fault in [Fault::Fail500After, Fault::ResetAfter] {
-        // The writes for the name and for the address are sent in any order.
+        // The writes for the name and for the address may be sent in either order.
         for nth in [1, 2] {
             strike("UpdateItem", nth, fault);
             log_in(&api, &name, WRONG).await.expect(401, "invalid_credentials");
@@ -834,8 +830,8 @@ async fn what_is_sent_again_since_its_reply_was_lost_counts_once() {
         assert_eq!(counted(&store.dynamodb, "attempt:register:").await, [people.len()]);
     }
 
-    // A late copy of a success doesn't reset the failures since then. Its two writes are sent in
-    // any order.
+    // A late copy of a success doesn't reset the failures since then. Its two writes may be sent in
+    // either order.
     let mut wrong = 0;
     for nth in [3, 4] {
         strike("UpdateItem", nth, Fault::Again);
@@ -850,7 +846,7 @@ async fn what_is_sent_again_since_its_reply_was_lost_counts_once() {
     }
 }
 
-/// A user at the start of a minute.
+/// A user on a server that allows this many chats a minute, at the start of a minute.
 async fn at_the_start_of_a_minute(per_minute: &str) -> Person {
     let api = Api::own(&[("CHATS_PER_MINUTE", per_minute)]).await;
     let clock = &api.server().clock;
@@ -859,7 +855,7 @@ async fn at_the_start_of_a_minute(per_minute: &str) -> Person {
 }
 
 #[tokio::test]
-async fn an_account_begins_a_limited_number_of_chats_a_minute() {
+async fn accounts_begin_a_limited_number_of_chats_a_minute() {
     let ann = at_the_start_of_a_minute("3").await;
     let clock = &ann.api.server().clock;
     for left in [2, 1] {
@@ -897,7 +893,7 @@ async fn an_account_begins_a_limited_number_of_chats_a_minute() {
 }
 
 #[tokio::test]
-async fn of_twenty_chats_at_once_as_many_begin_as_a_minute_has() {
+async fn parallel_chats_stay_within_the_limit_a_minute() {
     let ann = at_the_start_of_a_minute("7").await;
     let answers = join_all((0..20).map(|_| ann.chat("hi"))).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 7, "{answers:?}");
@@ -912,7 +908,7 @@ async fn of_twenty_chats_at_once_as_many_begin_as_a_minute_has() {
 }
 
 #[tokio::test]
-async fn too_few_tokens_are_said_before_too_many_chats() {
+async fn a_low_balance_is_reported_before_the_chat_limit() {
     let ann = at_the_start_of_a_minute("1").await;
     ann.chat("hi").await.is(200);
     ann.chat("hi").await.expect(429, "too_many_chats_this_minute");
@@ -921,7 +917,7 @@ async fn too_few_tokens_are_said_before_too_many_chats() {
 }
 
 #[tokio::test]
-async fn an_account_from_before_minutes_were_counted_chats_as_ever() {
+async fn accounts_without_a_minute_counter_can_chat() {
     let ann = at_the_start_of_a_minute("2").await;
     let update = dynamo::client(&ann.api.dynamodb)
         .update_item()
@@ -937,12 +933,12 @@ async fn an_account_from_before_minutes_were_counted_chats_as_ever() {
     ann.chat("hi").await.expect(429, "too_many_chats_this_minute");
 }
 
-/// A user at the start of a minute, who may have this many refunds in it.
+/// A user on a server that allows this many refunds a minute, at the start of a minute.
 async fn with_refunds_a_minute(most: &str) -> Person {
     with_refunds_a_minute_and(most, &[]).await
 }
 
-/// The same at a server with these settings.
+/// A user on a server with this refund limit and these settings, at the start of a minute.
 async fn with_refunds_a_minute_and(most: &str, settings: &[(&str, &str)]) -> Person {
     let api = Api::own(&[&[("REFUNDS_PER_MINUTE", most)], settings].concat()).await;
     let clock = &api.server().clock;
@@ -951,7 +947,7 @@ async fn with_refunds_a_minute_and(most: &str, settings: &[(&str, &str)]) -> Per
 }
 
 #[tokio::test]
-async fn an_account_gets_a_limited_number_of_refunds_a_minute() {
+async fn accounts_get_a_limited_number_of_refunds_a_minute() {
     let ann = with_refunds_a_minute("3").await;
     for _ in 0..3 {
         ann.chat("hi").await.is(200);
@@ -985,7 +981,7 @@ async fn an_account_gets_a_limited_number_of_refunds_a_minute() {
 }
 
 #[tokio::test]
-async fn refunds_beyond_a_minutes_limit_use_up_the_minutes_after_it() {
+async fn excess_refunds_use_up_the_following_minutes() {
     let ann = with_refunds_a_minute("2").await;
     let clock = &ann.api.server().clock;
     for answer in join_all((0..7).map(|_| ann.chat("!hang"))).await {
@@ -1010,8 +1006,7 @@ async fn refunds_beyond_a_minutes_limit_use_up_the_minutes_after_it() {
 }
 
 #[tokio::test]
-async fn of_a_thousand_chats_that_fail_as_many_at_once_as_may_no_more_than_the_limit_a_minute_reach_the_ai()
- {
+async fn failing_chats_reach_the_ai_only_within_the_limit() {
     let ai = CountingAi::start().await;
     let ann = with_refunds_a_minute_and("20", &ai.settings()).await;
     let clock = &ann.api.server().clock;
@@ -1028,7 +1023,7 @@ async fn of_a_thousand_chats_that_fail_as_many_at_once_as_may_no_more_than_the_l
 }
 
 #[tokio::test]
-async fn what_a_sweep_gives_back_is_not_counted_as_a_refund() {
+async fn holds_returned_by_the_sweep_are_not_refunds() {
     let ann = with_refunds_a_minute("2").await;
     ann.holds(&[("a", 1), ("b", 1), ("c", 1)]).await;
     ann.api.set(&ann, "due", aws_sdk_dynamodb::types::AttributeValue::N("1".into())).await;
@@ -1039,7 +1034,7 @@ async fn what_a_sweep_gives_back_is_not_counted_as_a_refund() {
     ann.chat("hi").await.is(200);
 }
 
-/// Closed ids, until the second `until`.
+/// An attribute with `count` closed ids that expire at the second `until`.
 fn closed(count: usize, until: u64) -> aws_sdk_dynamodb::types::AttributeValue {
     use aws_sdk_dynamodb::types::AttributeValue;
     AttributeValue::M(
@@ -1052,7 +1047,7 @@ fn closed(count: usize, until: u64) -> aws_sdk_dynamodb::types::AttributeValue {
 }
 
 #[tokio::test]
-async fn an_account_full_of_closed_ids_begins_no_chat_until_the_first_of_them_are_over() {
+async fn accounts_full_of_closed_ids_wait_until_some_expire() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     api.set(&ann, "closed", closed(2000, api.now() + 30)).await;
@@ -1067,7 +1062,7 @@ async fn an_account_full_of_closed_ids_begins_no_chat_until_the_first_of_them_ar
 }
 
 #[tokio::test]
-async fn closed_ids_that_are_over_go_with_whatever_is_written_next() {
+async fn expired_closed_ids_are_removed_by_the_next_write() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     api.set(&ann, "closed", closed(7000, 1)).await;

@@ -1,4 +1,4 @@
-//! `POST /api/user/email/verify`, and `POST /api/user/email`, which sends its e-mail again.
+//! `POST /api/user/email/verify`, and `POST /api/user/email`, which sends the e-mail again.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::support::rig::Rig;
 
 const NEW: &str = "another-one";
 
-/// A user with an address, the address, and the link token that was sent there.
+/// A user with an address, the address, and the link token that was sent to it.
 async fn ann(api: &Api) -> (Person, String, String) {
     let address = format!("{}@example.com", unique("ann"));
     let ann = api
@@ -41,7 +41,7 @@ async fn logs_in(api: &Api, address: &str) -> Option<Value> {
 }
 
 #[tokio::test]
-async fn a_mailed_link_proves_an_address_once() {
+async fn e_mailed_links_prove_an_address_once() {
     let api = Api::start().await;
     let (ann, address, token) = ann(&api).await;
     assert_eq!(ann.profile().await.is(200)["email_verified"], false);
@@ -53,7 +53,7 @@ async fn a_mailed_link_proves_an_address_once() {
 }
 
 #[tokio::test]
-async fn the_first_proof_of_an_address_ends_what_a_squatter_made_before_it() {
+async fn the_first_proof_ends_sessions_and_keys_of_a_squatter() {
     let api = Api::start().await;
     let (squatter, address, token) = ann(&api).await;
     let program = squatter.using(squatter.makes_a_key("x").await.is(201)["key"].as_str().unwrap());
@@ -76,7 +76,7 @@ async fn the_first_proof_of_an_address_ends_what_a_squatter_made_before_it() {
 }
 
 #[tokio::test]
-async fn every_new_address_is_proven_a_first_time_and_the_same_one_in_other_letters_is_not() {
+async fn new_addresses_need_a_first_proof_unless_only_case_differs() {
     let api = Api::own(&[]).await;
     let (ann, address, token) = ann(&api).await;
     ann.verifies(&token).await.is(200);
@@ -97,7 +97,7 @@ async fn every_new_address_is_proven_a_first_time_and_the_same_one_in_other_lett
 }
 
 #[tokio::test]
-async fn a_link_works_for_two_days_and_garbage_never() {
+async fn links_expire_after_two_days_and_garbage_is_refused() {
     let api = Api::own(&[]).await;
     let (ann, address, token) = ann(&api).await;
     let reset = api.link(&ann, Purpose::Reset, &address).await;
@@ -114,7 +114,7 @@ async fn a_link_works_for_two_days_and_garbage_never() {
 }
 
 #[tokio::test]
-async fn a_link_proves_nothing_once_the_password_or_the_address_is_another() {
+async fn links_expire_if_the_password_or_the_address_changes() {
     let api = Api::start().await;
     let (changed, _, token) = ann(&api).await;
     changed
@@ -133,7 +133,7 @@ async fn a_link_proves_nothing_once_the_password_or_the_address_is_another() {
 }
 
 #[tokio::test]
-async fn an_account_that_proves_an_address_takes_it_from_one_that_only_claimed_it() {
+async fn a_proof_takes_an_address_from_an_unproven_claim() {
     let api = Api::start().await;
     let (squatter, address, old_token) = ann(&api).await;
     let owner = api.person("owner").await;
@@ -158,7 +158,7 @@ async fn an_account_that_proves_an_address_takes_it_from_one_that_only_claimed_i
 }
 
 #[tokio::test]
-async fn of_two_accounts_that_prove_one_address_at_once_one_wins() {
+async fn one_of_two_accounts_that_prove_an_address_wins() {
     let api = Api::start().await;
     for _ in 0..5 {
         let (claims, address, first) = ann(&api).await;
@@ -181,7 +181,7 @@ async fn of_two_accounts_that_prove_one_address_at_once_one_wins() {
 }
 
 #[tokio::test]
-async fn an_address_that_has_become_somebodys_name_meanwhile_goes_to_the_account_that_proves_it() {
+async fn addresses_used_as_names_go_to_the_account_that_proves_it() {
     let api = Api::start().await;
     let (squatter, address, _) = ann(&api).await;
     let wants = api.person("ben").await;
@@ -203,7 +203,7 @@ async fn an_address_that_has_become_somebodys_name_meanwhile_goes_to_the_account
 }
 
 #[tokio::test]
-async fn of_many_uses_of_a_link_at_once_one_wins() {
+async fn one_of_many_uses_of_a_link_wins() {
     let api = Api::start().await;
     let (ann, _, token) = ann(&api).await;
     let answers = join_all((0..8).map(|_| ann.verifies(&token))).await;
@@ -216,7 +216,7 @@ async fn of_many_uses_of_a_link_at_once_one_wins() {
 }
 
 #[tokio::test]
-async fn the_mail_is_sent_again_at_most_once_a_minute_and_not_for_a_proven_address() {
+async fn unproven_addresses_get_at_most_one_e_mail_a_minute() {
     let api = Api::own(&[]).await;
     let (ann, address, first) = ann(&api).await;
     let again = ann.post("/api/user/email/", json!({})).await.is(202);
@@ -238,8 +238,7 @@ async fn the_mail_is_sent_again_at_most_once_a_minute_and_not_for_a_proven_addre
 }
 
 #[tokio::test]
-async fn a_verification_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_changes_nothing()
-{
+async fn retried_verifications_succeed_and_late_copies_do_nothing() {
     let rig = Rig::start().await;
     let address = |n: usize| format!("ann-{n}@example.com");
     for (n, fault) in Fault::ALL
@@ -276,8 +275,7 @@ async fn a_verification_whose_reply_was_lost_is_the_success_it_was_and_a_late_co
         )
         .await;
         assert!(lane.strikes().await, "{fault:?}");
-        // A reply that can't be read leaves the outcome unknown; the write was applied
-        // nevertheless.
+        // An unreadable reply leaves the outcome unknown, although the write was applied.
         assert_eq!(
             reply.status,
             if fault == Fault::Garbled { 503 } else { 200 },
@@ -292,9 +290,10 @@ async fn a_verification_whose_reply_was_lost_is_the_success_it_was_and_a_late_co
     }
 }
 
-/// The reader of the e-mail may not be the one who registered, and doesn't know the password.
+/// The reader of the e-mail may be another person than the one who registered, and then doesn't
+/// know the password.
 #[tokio::test]
-async fn a_verification_without_a_session_takes_a_new_password() {
+async fn verifications_without_a_session_set_a_new_password() {
     let api = Api::start().await;
     let (squatter, address, token) = ann(&api).await;
     let reader = api.person("reader").await;
@@ -309,7 +308,7 @@ async fn a_verification_without_a_session_takes_a_new_password() {
     squatter.is_in().await;
     assert_eq!(squatter.profile().await.is(200)["email_verified"], false);
 
-    // An access token of another session, or an invalid one, is ignored then.
+    // With a new password in the body, an invalid access token is ignored.
     let headers = [("authorization", "Bearer ")];
     let body = json!({ "token": token, "password": NEW });
     api.send(Method::POST, "/api/user/email/verify/", &headers, Some(body)).await.is(200);
@@ -322,7 +321,7 @@ async fn a_verification_without_a_session_takes_a_new_password() {
     );
     verify_with(&api, &token, "a-third-one").await.expect(400, "invalid_link");
 
-    // An address that another account only claimed goes over with its owner's password too.
+    // A proof with a new password also takes an address that another account only claimed.
     let (squatter, address, _) = ann(&api).await;
     let wants = api.person("ben").await;
     wants.change(json!({ "email": address })).await.is(200);
@@ -334,7 +333,7 @@ async fn a_verification_without_a_session_takes_a_new_password() {
 }
 
 #[tokio::test]
-async fn the_session_that_verifies_an_address_goes_on() {
+async fn the_verifying_session_continues() {
     let api = Api::start().await;
     let (ann, _, token) = ann(&api).await;
     let other = ann.elsewhere("another").await;
@@ -344,7 +343,7 @@ async fn the_session_that_verifies_an_address_goes_on() {
     let refreshed = api.refresh(&ann.refresh).await.is(200);
     let ann = ann.using(refreshed["access"].as_str().unwrap());
     assert_eq!(ann.profile().await.is(200)["email_verified"], true);
-    // A session that has ended verifies nothing.
+    // An ended session can't verify an address.
     let (ben, _, token) = self::ann(&api).await;
     ben.log_out().await.is(200);
     ben.verifies(&token).await.expect(401, "invalid_token");
@@ -352,7 +351,7 @@ async fn the_session_that_verifies_an_address_goes_on() {
 }
 
 #[tokio::test]
-async fn a_second_verification_keeps_the_password() {
+async fn second_verifications_keep_the_password() {
     let api = Api::start().await;
     let (ann, address, token) = ann(&api).await;
     ann.verifies(&token).await.is(200);
@@ -365,7 +364,7 @@ async fn a_second_verification_keeps_the_password() {
 }
 
 #[tokio::test]
-async fn an_unproven_claim_keeps_nobody_out() {
+async fn unproven_claims_block_no_other_user() {
     let api = Api::start().await;
     let (squatter, address, _) = ann(&api).await;
     let registration =
@@ -376,18 +375,18 @@ async fn an_unproven_claim_keeps_nobody_out() {
         (&registered["email"], &registered["pending_email"], &registered["email_verified"]),
         (&json!(null), &json!(address), &json!(false))
     );
-    // A retry is the same registration.
+    // A retry returns the same registration.
     let headers = [("idempotency-key", "k1")];
     let keyed = registration(&unique("keyed"));
     let register = || api.send(Method::POST, "/api/register/", &headers, Some(keyed.clone()));
     let first = register().await.is(201);
     assert_eq!(register().await.is(201)["id"], first["id"]);
     assert_eq!(squatter.profile().await.is(200)["email"], json!(address));
-    // An address as a username logs its own account in.
+    // An address that is a username logs in the account with this username.
     let named = api.person_with(json!({ "username": address, "password": "secret123" })).await;
     assert_eq!(logs_in(&api, &address).await, Some(json!(named.id)));
 
-    // The first to verify gets it.
+    // The first account to verify the address gets it.
     let owner = Person::of(&api, &owner, &registered);
     let token = api.link(&owner, Purpose::Verify, &address).await;
     owner.verifies(&token).await.is(200);

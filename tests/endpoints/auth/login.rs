@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::client::{Answer, Api, GRANT, unique};
 use crate::support::forge;
 
-/// What distinguishes one reply from another, without the parts that differ in every reply.
+/// The status, headers and body of a reply, without the parts that differ in every reply.
 pub fn looks(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {
     let own = ["x-request-id", "date", "apigw-requestid"];
     let headers = answer.headers.iter().filter(|(name, _)| !own.contains(&name.as_str()));
@@ -21,7 +21,7 @@ pub fn looks(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {
 }
 
 #[tokio::test]
-async fn a_name_or_an_address_and_the_password_begin_a_session() {
+async fn names_and_addresses_log_in_with_the_password() {
     let api = Api::start().await;
     let (name, email) = (unique("Ann"), format!("{}@Example.com", unique("ann")));
     let ann =
@@ -52,7 +52,7 @@ async fn a_name_or_an_address_and_the_password_begin_a_session() {
 }
 
 #[tokio::test]
-async fn a_form_registers_logs_in_and_refreshes_as_json_does() {
+async fn forms_register_log_in_and_refresh_like_json() {
     let api = Api::start().await;
     let send = async |path: &str, form: &str| {
         let headers = [("content-type", "application/x-www-form-urlencoded")];
@@ -80,7 +80,7 @@ async fn a_form_registers_logs_in_and_refreshes_as_json_does() {
 }
 
 #[tokio::test]
-async fn every_log_in_is_a_session_of_its_own() {
+async fn each_log_in_begins_a_session() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let other = ann.log_in().await.is(200);
@@ -90,7 +90,7 @@ async fn every_log_in_is_a_session_of_its_own() {
 }
 
 #[tokio::test]
-async fn an_unknown_user_a_wrong_password_and_a_deactivated_user_look_the_same() {
+async fn failed_log_ins_do_not_show_their_reason() {
     let api = Api::start().await;
     let (ann, gone) = (api.person("ann").await, api.person("gone").await);
     api.set(&gone, "active", AttributeValue::Bool(false)).await;
@@ -122,7 +122,7 @@ async fn an_unknown_user_a_wrong_password_and_a_deactivated_user_look_the_same()
 }
 
 #[tokio::test]
-async fn a_password_counts_to_its_last_byte() {
+async fn passwords_count_to_their_last_byte() {
     let api = Api::start().await;
     let password = "x".repeat(256);
     let ann = api.person_with(json!({ "username": unique("ann"), "password": password })).await;
@@ -134,7 +134,7 @@ async fn a_password_counts_to_its_last_byte() {
 }
 
 #[tokio::test]
-async fn it_does_not_matter_how_a_keyboard_composed_a_password() {
+async fn passwords_ignore_the_unicode_form() {
     let api = Api::start().await;
     let composed = "caf\u{e9} cr\u{e8}me";
     let ann = api.person_with(json!({ "username": unique("ann"), "password": composed })).await;
@@ -144,7 +144,7 @@ async fn it_does_not_matter_how_a_keyboard_composed_a_password() {
 }
 
 #[tokio::test]
-async fn a_missing_name_or_password_is_named() {
+async fn missing_names_and_passwords_are_named() {
     let api = Api::start().await;
     for (login, fields) in [
         (json!({}), vec!["password", "username"]),
@@ -163,7 +163,7 @@ async fn a_missing_name_or_password_is_named() {
 }
 
 #[tokio::test]
-async fn a_session_shows_the_balance_that_is_left_with_expired_reservations_free() {
+async fn sessions_show_the_balance_without_expired_holds() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.holds(&[("crashed", 1)]).await;
@@ -172,7 +172,7 @@ async fn a_session_shows_the_balance_that_is_left_with_expired_reservations_free
 }
 
 #[tokio::test]
-async fn a_session_lasts_thirty_days_from_its_log_in() {
+async fn sessions_last_thirty_days() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let clock = &api.server().clock;

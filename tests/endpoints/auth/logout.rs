@@ -11,8 +11,7 @@ use crate::support::client::{Api, Person};
 use crate::support::forge::{self, Forge};
 
 impl Person {
-    /// Records this many revoked sessions on the account, behind the API's back. They end at this
-    /// second.
+    /// Writes this many revoked sessions, which end at the second `ends`, directly to the account.
     async fn has_revoked(&self, sessions: usize, ends: u64) {
         let revoked = (0..sessions)
             .map(|index| (format!("old-{index}"), AttributeValue::N(ends.to_string())));
@@ -25,7 +24,7 @@ const FAR: u64 = 9_999_999_999;
 const GONE: u64 = 1;
 
 #[tokio::test]
-async fn a_log_out_ends_its_session_at_once_and_no_other() {
+async fn log_outs_end_only_their_session_at_once() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let (phone, tablet, ben) =
@@ -46,7 +45,7 @@ async fn a_log_out_ends_its_session_at_once_and_no_other() {
 }
 
 #[tokio::test]
-async fn every_token_of_a_session_logs_out_under_either_scheme_with_any_body_or_none() {
+async fn each_session_token_logs_out_with_any_scheme_and_body() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     for scheme in ["Bearer", "Token", "tOKEN"] {
@@ -69,7 +68,7 @@ async fn every_token_of_a_session_logs_out_under_either_scheme_with_any_body_or_
 }
 
 #[tokio::test]
-async fn what_is_no_log_out_is_refused_and_ends_nothing() {
+async fn invalid_log_outs_are_refused_and_end_nothing() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
@@ -95,7 +94,7 @@ async fn what_is_no_log_out_is_refused_and_ends_nothing() {
 }
 
 #[tokio::test]
-async fn a_log_out_whose_reply_was_lost_is_the_same_success_when_it_is_sent_again() {
+async fn retried_log_outs_succeed() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let replies = join_all((0..10).map(|_| ann.log_out())).await;
@@ -112,7 +111,7 @@ async fn a_log_out_whose_reply_was_lost_is_the_same_success_when_it_is_sent_agai
 }
 
 #[tokio::test]
-async fn a_log_out_everywhere_ends_every_session_and_the_next_log_in_begins_one() {
+async fn log_outs_everywhere_end_every_session() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let (phone, ben) = (ann.elsewhere("phone").await, api.person("ben").await);
@@ -125,14 +124,14 @@ async fn a_log_out_everywhere_ends_every_session_and_the_next_log_in_begins_one(
     ben.is_in().await;
     let again = ann.elsewhere("phone").await;
     again.is_in().await;
-    // A late copy ends no session that began since.
+    // A late copy of the request doesn't end sessions that began later.
     ann.log_out_everywhere().await.is(200);
     ann.log_out().await.is(200);
     again.is_in().await;
 }
 
 #[tokio::test]
-async fn a_token_of_an_ended_session_ends_no_session() {
+async fn tokens_of_ended_sessions_end_no_session() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let stolen = ann.elsewhere("thief").await;
@@ -142,7 +141,7 @@ async fn a_token_of_an_ended_session_ends_no_session() {
 }
 
 #[tokio::test]
-async fn a_token_of_a_deactivated_or_replaced_account_ends_no_session() {
+async fn tokens_of_deactivated_or_replaced_accounts_end_nothing() {
     let api = Api::start().await;
     for (attribute, value) in [
         ("active", AttributeValue::Bool(false)),
@@ -172,13 +171,13 @@ async fn a_token_of_a_deactivated_or_replaced_account_ends_no_session() {
 }
 
 #[tokio::test]
-async fn the_account_remembers_a_log_out_until_the_last_token_of_the_session_has_ended() {
+async fn log_outs_are_kept_until_the_last_token_expires() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let ends = forge::claims(&ann.refresh)["exp"].as_u64().unwrap();
     ann.log_out().await.is(200);
     assert_eq!(api.account(&ann).await.revoked, [(ann.session(), ends)].into());
-    // An access token without the end of its session is remembered longer.
+    // The log-out is remembered longer if the access token doesn't say when its session ends.
     let ann = ann.elsewhere("x").await;
     let silent = forge::with(&forge::claims(&ann.access), "session_exp", None);
     ann.using(Forge::of(&api).sign(&forge::header(&ann.access), &silent)).log_out().await.is(200);
@@ -187,7 +186,7 @@ async fn the_account_remembers_a_log_out_until_the_last_token_of_the_session_has
 }
 
 #[tokio::test]
-async fn fifty_log_outs_are_remembered_then_those_that_are_over_make_room() {
+async fn expired_log_outs_make_room_for_new_ones() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.has_revoked(49, FAR).await;
@@ -207,7 +206,7 @@ async fn fifty_log_outs_are_remembered_then_those_that_are_over_make_room() {
 }
 
 #[tokio::test]
-async fn where_fifty_sessions_are_remembered_the_next_log_out_ends_all_of_them() {
+async fn the_fifty_first_log_out_ends_all_sessions() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.has_revoked(50, FAR).await;
@@ -222,7 +221,7 @@ async fn where_fifty_sessions_are_remembered_the_next_log_out_ends_all_of_them()
 }
 
 #[tokio::test]
-async fn many_log_outs_at_once_all_count_and_none_is_forgotten() {
+async fn parallel_log_outs_are_all_remembered() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.has_revoked(47, GONE).await;
@@ -238,7 +237,7 @@ async fn many_log_outs_at_once_all_count_and_none_is_forgotten() {
 }
 
 #[tokio::test]
-async fn a_refresh_beside_a_log_out_leaves_nothing_of_the_session() {
+async fn a_refresh_during_a_log_out_keeps_no_session() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     for round in 0..20 {
@@ -263,7 +262,7 @@ async fn a_refresh_beside_a_log_out_leaves_nothing_of_the_session() {
 }
 
 #[tokio::test]
-async fn a_log_out_holds_for_the_whole_life_of_the_session() {
+async fn log_outs_hold_for_the_life_of_the_session() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     ann.log_out().await.is(200);

@@ -22,7 +22,7 @@ async fn change(person: &Person, current: &str, new: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_new_password_logs_in_the_old_one_does_not_and_only_the_new_session_goes_on() {
+async fn password_changes_end_old_sessions_and_begin_a_new_one() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let elsewhere = ann.log_in().await.is(200);
@@ -45,7 +45,7 @@ async fn a_new_password_logs_in_the_old_one_does_not_and_only_the_new_session_go
 }
 
 #[tokio::test]
-async fn a_wrong_current_password_or_an_invalid_new_one_changes_nothing() {
+async fn wrong_and_invalid_passwords_change_nothing() {
     let api = Api::start().await;
     let ann =
         api.person_with(json!({ "username": unique("annabella"), "password": "secret123" })).await;
@@ -72,7 +72,7 @@ async fn a_wrong_current_password_or_an_invalid_new_one_changes_nothing() {
 }
 
 #[tokio::test]
-async fn of_two_changes_at_once_one_wins() {
+async fn one_of_two_parallel_changes_wins() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let passwords: Vec<String> = (0..4).map(|n| format!("another-one-{n}")).collect();
@@ -81,7 +81,7 @@ async fn of_two_changes_at_once_one_wins() {
     for (new, answer) in passwords.iter().zip(answers) {
         match answer.status.as_u16() {
             200 => winners.push(new),
-            // A request that was a moment later found the session ended, or the password changed.
+            // A slightly later request finds the session ended or the password changed.
             401 => drop(answer.expect(401, "invalid_token")),
             _ => drop(answer.expect(403, "wrong_password")),
         }
@@ -91,7 +91,7 @@ async fn of_two_changes_at_once_one_wins() {
 }
 
 #[tokio::test]
-async fn a_session_that_was_ended_since_the_account_was_read_changes_nothing() {
+async fn sessions_that_ended_meanwhile_cannot_change_the_password() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let ((account, caller), store) = (api.caller(&ann).await, api.store());
@@ -113,7 +113,7 @@ async fn a_session_that_was_ended_since_the_account_was_read_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_changes_nothing() {
+async fn retried_changes_succeed_and_late_copies_do_nothing() {
     let rig = Rig::start().await;
     for fault in
         Fault::ALL.into_iter().filter(|fault| fault.suits("TransactWriteItems") && fault.is_done())
@@ -136,8 +136,7 @@ async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_cha
         )
         .await;
         assert!(lane.strikes().await, "{fault:?}");
-        // A reply that can't be read leaves the outcome unknown; the write was applied
-        // nevertheless.
+        // An unreadable reply leaves the outcome unknown, although the write was applied.
         assert_eq!(
             reply.status,
             if fault == Fault::Garbled { 503 } else { 200 },

@@ -10,7 +10,7 @@ use crate::support::rig::{Rig, strong_hash};
 const PASSWORD: &str = "secret123";
 
 #[tokio::test]
-async fn a_new_user_has_an_account_a_grant_and_a_session() {
+async fn new_users_have_an_account_a_grant_and_a_session() {
     let api = Api::start().await;
     let (name, email) = (unique("Ann"), format!("{}@example.com", unique("ann")));
     let answer =
@@ -67,7 +67,7 @@ async fn a_new_user_has_an_account_a_grant_and_a_session() {
 }
 
 #[tokio::test]
-async fn what_the_store_keeps_of_a_password_is_an_argon2id_hash_of_todays_strength() {
+async fn passwords_are_stored_as_argon2id_hashes() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let hashes = [api.account(&ann).await.password, api.account(&ben).await.password];
@@ -86,7 +86,7 @@ async fn what_the_store_keeps_of_a_password_is_an_argon2id_hash_of_todays_streng
 }
 
 #[tokio::test]
-async fn every_invalid_field_is_named_and_nothing_is_kept() {
+async fn all_invalid_fields_are_named_and_nothing_is_stored() {
     let api = Api::start().await;
     let name = unique("ann");
     let before = api.items(&name).await;
@@ -167,7 +167,7 @@ async fn every_invalid_field_is_named_and_nothing_is_kept() {
 }
 
 #[tokio::test]
-async fn a_password_of_any_characters_opens_the_account_it_was_chosen_for() {
+async fn passwords_of_any_characters_work() {
     let api = Api::start().await;
     let longest = "x".repeat(256);
     for password in [
@@ -188,7 +188,7 @@ async fn a_password_of_any_characters_opens_the_account_it_was_chosen_for() {
 }
 
 #[tokio::test]
-async fn password1_is_accepted_as_password_and_password2_must_repeat_it() {
+async fn password1_is_an_alias_and_password2_must_repeat_it() {
     let api = Api::start().await;
     for fields in [
         json!({ "password1": PASSWORD }),
@@ -207,7 +207,7 @@ async fn password1_is_accepted_as_password_and_password2_must_repeat_it() {
 }
 
 #[tokio::test]
-async fn nobody_grants_themselves_tokens_a_role_or_an_id() {
+async fn users_cannot_choose_their_credits_role_or_id() {
     let api = Api::start().await;
     let ben = api.person("ben").await;
     let ann = api.person_with(json!({
@@ -231,7 +231,7 @@ async fn nobody_grants_themselves_tokens_a_role_or_an_id() {
 }
 
 #[tokio::test]
-async fn a_name_is_taken_in_every_case_and_unicode_form() {
+async fn names_are_taken_in_every_case_and_unicode_form() {
     let api = Api::start().await;
     let name = unique("josé");
     let ann = api.person_with(json!({ "username": name, "password": PASSWORD })).await;
@@ -247,7 +247,7 @@ async fn a_name_is_taken_in_every_case_and_unicode_form() {
 }
 
 #[tokio::test]
-async fn it_does_not_matter_how_a_keyboard_composed_a_name() {
+async fn names_ignore_the_unicode_form() {
     let api = Api::start().await;
     let name = unique("josé");
     let ann = api.person_with(json!({ "username": name, "password": PASSWORD })).await;
@@ -262,7 +262,7 @@ async fn it_does_not_matter_how_a_keyboard_composed_a_name() {
 }
 
 #[tokio::test]
-async fn a_letter_is_a_letter_though_its_lower_case_is_two_characters() {
+async fn letters_with_a_two_character_lower_case_are_accepted() {
     let api = Api::start().await;
     let ann =
         api.person_with(json!({ "username": unique("İstanbul"), "password": PASSWORD })).await;
@@ -270,7 +270,7 @@ async fn a_letter_is_a_letter_though_its_lower_case_is_two_characters() {
 }
 
 #[tokio::test]
-async fn an_address_opens_one_account_be_it_a_name_or_an_email() {
+async fn addresses_belong_to_one_account_as_name_or_e_mail() {
     let api = Api::start().await;
     let (as_email, as_name) =
         (format!("{}@example.com", unique("ann")), format!("{}@example.com", unique("ben")));
@@ -302,7 +302,7 @@ async fn an_address_opens_one_account_be_it_a_name_or_an_email() {
 }
 
 #[tokio::test]
-async fn a_name_with_an_at_sign_is_the_accounts_own_unproven_address() {
+async fn names_with_an_at_sign_are_unproven_addresses() {
     let api = Api::start().await;
     for beside in ["nothing", "blanks", "the same"] {
         let address = format!("{}@Example.com", unique("Ann"));
@@ -353,7 +353,7 @@ async fn a_name_with_an_at_sign_is_the_accounts_own_unproven_address() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_another_users_address_does_not_keep_them_from_it() {
+async fn a_name_equal_to_an_address_does_not_block_its_owner() {
     let rig = Rig::start().await;
     let api = &rig.api;
     let logs_in = async |login: &str| {
@@ -363,14 +363,14 @@ async fn a_name_that_is_another_users_address_does_not_keep_them_from_it() {
     for from_before in [false, true] {
         let [address, name] =
             ["owner", "squatter"].map(unique).map(|name| format!("{name}@example.com"));
-        // Names with an `@` didn't claim an address in earlier versions.
+        // In earlier versions, names with an `@` didn't claim an address.
         let squatter = match from_before {
             true => rig.person_with(address.clone(), strong_hash(), None).await,
             false => api.person_with(json!({ "username": address, "password": PASSWORD })).await,
         };
         assert_eq!(logs_in(&address).await.as_ref(), Some(&squatter.id));
         if !from_before {
-            // Two e-mails that are sent at the same time arrive in any order.
+            // Two e-mails that are sent at the same time may arrive in either order.
             api.mails_to(&address, 1).await;
         }
         let owner = match from_before {
@@ -415,7 +415,7 @@ async fn a_name_that_is_another_users_address_does_not_keep_them_from_it() {
 }
 
 #[tokio::test]
-async fn names_that_no_new_account_may_have_still_log_in() {
+async fn reserved_names_can_still_log_in() {
     let rig = Rig::start().await;
     for name in [format!("@{}", unique("ann")), unique("r\u{43e}\u{43e}t")] {
         let ann = rig.person_with(name.clone(), strong_hash(), None).await;
@@ -434,7 +434,7 @@ async fn names_that_no_new_account_may_have_still_log_in() {
 }
 
 #[tokio::test]
-async fn of_twenty_registrations_of_one_name_at_once_one_wins() {
+async fn one_of_twenty_parallel_registrations_wins() {
     let api = Api::start().await;
     let name = unique("ann");
     let answers =
@@ -456,8 +456,7 @@ async fn of_twenty_registrations_of_one_name_at_once_one_wins() {
 }
 
 #[tokio::test]
-async fn a_registration_that_is_sent_again_is_a_guess_like_a_log_in_and_its_key_is_forgotten_after_a_day()
- {
+async fn repeated_registrations_count_as_guesses_for_a_day() {
     let api = Api::own(&[("LOGIN_ATTEMPTS", "30")]).await;
     let name = unique("ann");
     let under_key = async |password: &str| {

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::client::{Api, Person};
 
 #[tokio::test]
-async fn a_session_is_ended_from_another_one_at_once_and_alone() {
+async fn a_session_can_be_ended_from_another_one() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let (lost, phone) = (ann.elsewhere("lost").await, ann.elsewhere("phone").await);
@@ -26,7 +26,7 @@ async fn a_session_is_ended_from_another_one_at_once_and_alone() {
 }
 
 #[tokio::test]
-async fn a_session_may_end_itself() {
+async fn sessions_can_end_themselves() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.ends(&format!("{}/", ann.session())).await.is(200);
@@ -35,7 +35,7 @@ async fn a_session_may_end_itself() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_not_ones_own_or_is_over_is_not_found() {
+async fn foreign_and_ended_sessions_are_not_found() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let lost = ann.elsewhere("lost").await;
@@ -56,7 +56,7 @@ async fn a_session_that_is_not_ones_own_or_is_over_is_not_found() {
 }
 
 #[tokio::test]
-async fn what_is_no_id_is_not_found_whatever_it_is() {
+async fn invalid_session_ids_are_not_found() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
@@ -88,7 +88,7 @@ async fn what_is_no_id_is_not_found_whatever_it_is() {
         &"x".repeat(3000),
     ] {
         let answer = ann.ends(id).await;
-        // `cargo lambda watch` and `sam local` may decode the path, or refuse it themselves.
+        // `cargo lambda watch` and `sam local` may decode the path or refuse the request.
         match api.is_own() {
             true => drop(answer.expect(404, "not_found")),
             false => assert!([200, 400, 404].contains(&answer.status.as_u16()), "{answer:?}"),
@@ -105,7 +105,7 @@ async fn what_is_no_id_is_not_found_whatever_it_is() {
 }
 
 #[tokio::test]
-async fn of_many_ends_of_one_session_each_finds_it_ending_or_gone() {
+async fn parallel_ends_of_a_session_succeed_or_find_it_gone() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let lost = ann.elsewhere("lost").await;
@@ -121,7 +121,7 @@ async fn of_many_ends_of_one_session_each_finds_it_ending_or_gone() {
 }
 
 #[tokio::test]
-async fn two_sessions_that_end_each_other_are_both_over_or_one_is_left() {
+async fn at_most_one_of_two_sessions_ending_each_other_remains() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     for _ in 0..10 {
@@ -141,7 +141,7 @@ async fn two_sessions_that_end_each_other_are_both_over_or_one_is_left() {
 }
 
 #[tokio::test]
-async fn a_refresh_beside_the_end_of_its_session_leaves_nothing_of_it() {
+async fn a_refresh_during_the_end_keeps_no_session() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     for _ in 0..10 {

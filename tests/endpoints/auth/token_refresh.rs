@@ -9,14 +9,14 @@ use serde_json::json;
 use crate::support::client::{Answer, Api, Person};
 use crate::support::forge::{self, Forge};
 
-/// The access and refresh token of a successful refresh.
+/// The access and refresh token in the reply to a successful refresh.
 fn tokens(granted: Answer) -> (String, String) {
     let body = granted.is(200);
     let text = |field: &str| body[field].as_str().unwrap().to_owned();
     (text("access"), text("refresh"))
 }
 
-/// A refresh token of Ann's session that the API's own key signed, with another claim in it.
+/// Ann's refresh token with another value for a claim, signed with the API's key.
 fn claiming(api: &Api, ann: &Person, claim: &str, value: impl Into<serde_json::Value>) -> String {
     Forge::of(api).sign(
         &forge::header(&ann.refresh),
@@ -25,7 +25,7 @@ fn claiming(api: &Api, ann: &Person, claim: &str, value: impl Into<serde_json::V
 }
 
 #[tokio::test]
-async fn a_refresh_token_gives_a_new_access_token_and_its_own_successor() {
+async fn refreshes_return_an_access_token_and_a_successor() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let answer = api.refresh(&ann.refresh).await;
@@ -43,7 +43,7 @@ async fn a_refresh_token_gives_a_new_access_token_and_its_own_successor() {
 }
 
 #[tokio::test]
-async fn twenty_refreshes_at_once_give_one_successor() {
+async fn twenty_parallel_refreshes_return_one_successor() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let refreshed =
@@ -55,7 +55,7 @@ async fn twenty_refreshes_at_once_give_one_successor() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_dies_when_its_successor_is_used_and_ends_the_session_if_it_comes_again() {
+async fn reused_refresh_tokens_end_the_session() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let (_, second) = tokens(api.refresh(&ann.refresh).await);
@@ -69,11 +69,11 @@ async fn a_refresh_token_dies_when_its_successor_is_used_and_ends_the_session_if
 }
 
 #[tokio::test]
-async fn a_thief_who_refreshes_in_turn_with_the_owner_is_noticed() {
+async fn a_thief_who_alternates_with_the_owner_is_detected() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let (_, mut shared) = tokens(api.refresh(&ann.refresh).await);
-    // Both have the same refresh token, and take turns every half hour.
+    // The thief and the owner have the same refresh token and alternate every half hour.
     for _ in 0..20 {
         let (_, next) = tokens(api.refresh(&shared).await);
         api.server().clock.advance(Duration::from_secs(1800));
@@ -89,8 +89,7 @@ async fn a_thief_who_refreshes_in_turn_with_the_owner_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_may_come_again_for_ten_minutes_and_the_first_one_for_as_long_as_it_is_the_only_one()
- {
+async fn refresh_tokens_can_be_retried_for_ten_minutes() {
     let api = Api::own(&[]).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let (_, second) = tokens(api.refresh(&ann.refresh).await);
@@ -110,7 +109,7 @@ async fn a_refresh_token_may_come_again_for_ten_minutes_and_the_first_one_for_as
 }
 
 #[tokio::test]
-async fn the_end_of_one_session_ends_no_other() {
+async fn ending_one_session_ends_no_other() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let other = ann.log_in().await.is(200);
@@ -121,7 +120,7 @@ async fn the_end_of_one_session_ends_no_other() {
 
 /// RFC 9700, 4.14.2: a thief of a refresh token may also have an access token of the same session.
 #[tokio::test]
-async fn a_session_that_the_alarm_ended_takes_its_access_tokens_with_it() {
+async fn sessions_ended_by_reuse_lose_their_access_tokens() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let (access, second) = tokens(api.refresh(&ann.refresh).await);
@@ -133,7 +132,7 @@ async fn a_session_that_the_alarm_ended_takes_its_access_tokens_with_it() {
 }
 
 #[tokio::test]
-async fn what_only_looks_like_an_old_token_of_a_session_ends_nothing() {
+async fn forged_old_tokens_end_nothing() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let (_, second) = tokens(api.refresh(&ann.refresh).await);
@@ -154,7 +153,8 @@ async fn what_only_looks_like_an_old_token_of_a_session_ends_nothing() {
     }
     assert_eq!(api.items(&ann.id).await, before);
     api.refresh(&second).await.is(200);
-    // The same claims, correctly signed: the refusals above had other reasons.
+    // The same claims with a valid signature end the session, so the tokens above were refused for
+    // other reasons.
     let dead = claiming(&api, &ann, "generation", 0);
     assert_eq!(forge::claims(&dead), forge::claims(&ann.refresh));
     api.refresh(&dead).await.expect(401, "token_not_valid");
@@ -162,7 +162,7 @@ async fn what_only_looks_like_an_old_token_of_a_session_ends_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_no_refresh_token_is_refused_and_changes_nothing() {
+async fn invalid_refresh_tokens_are_refused_and_change_nothing() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
@@ -193,7 +193,7 @@ async fn what_is_no_refresh_token_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_is_refused_once_its_account_is_deactivated_or_replaced() {
+async fn tokens_of_deactivated_or_replaced_accounts_are_refused() {
     let api = Api::start().await;
     for (attribute, value) in [
         ("active", AttributeValue::Bool(false)),
@@ -207,7 +207,7 @@ async fn a_refresh_token_is_refused_once_its_account_is_deactivated_or_replaced(
 }
 
 #[tokio::test]
-async fn refreshing_does_not_move_the_end_of_the_session() {
+async fn refreshes_do_not_extend_the_session() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let mut refresh = ann.refresh.clone();

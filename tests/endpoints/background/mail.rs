@@ -1,4 +1,4 @@
-//! The outbox and its e-mails: who gets them, what they contain, and what is stored of them.
+//! The outbox: who gets an e-mail, what the e-mail contains, and what is stored.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::support::log::{self, recorded};
 const PASSWORD: &str = "secret123";
 
 #[tokio::test]
-async fn a_registration_with_an_address_sends_a_link_to_it_and_one_without_sends_nothing() {
+async fn only_registrations_with_an_address_send_a_link() {
     let api = Api::own(&[("MAIL_URL", "https://app.example.com/")]).await;
     api.person("ben").await;
     let address = format!("{}@example.com", unique("Ann"));
@@ -38,13 +38,13 @@ async fn a_registration_with_an_address_sends_a_link_to_it_and_one_without_sends
 }
 
 #[tokio::test]
-async fn no_mail_holds_what_a_stranger_chose() {
+async fn e_mails_contain_no_text_from_strangers() {
     let api = Api::own(&[("MAIL_URL", "https://app.example.com/")]).await;
     let (name, address, new) =
         ("paypal.com-login.evil.example", "victim@example.com", "new.evil.example@example.org");
     let eve =
         api.person_with(json!({ "username": name, "email": address, "password": PASSWORD })).await;
-    // An address that the account no longer has gets no e-mail.
+    // Wait for the first e-mail: an address that the account no longer has gets none.
     api.mails_to(address, 1).await;
     eve.change(json!({ "email": new, "first_name": "evil.example" })).await.is(200);
     api.post("/api/password/reset/", json!({ "email": new })).await.is(202);
@@ -68,7 +68,7 @@ async fn no_mail_holds_what_a_stranger_chose() {
 }
 
 #[tokio::test]
-async fn an_account_that_was_replaced_or_ended_its_sessions_since_is_sent_no_link() {
+async fn replaced_or_signed_out_accounts_get_no_link() {
     let api = Api::own(&[]).await;
     let ann = api
         .person_with(
@@ -93,7 +93,7 @@ async fn an_account_that_was_replaced_or_ended_its_sessions_since_is_sent_no_lin
 }
 
 #[tokio::test]
-async fn without_a_link_to_a_page_a_mail_contains_the_bare_token() {
+async fn e_mails_without_a_link_page_contain_the_bare_token() {
     let api = Api::own(&[]).await;
     api.person_with(
         json!({ "username": unique("ann"), "email": "ann@example.com", "password": PASSWORD }),
@@ -106,7 +106,7 @@ async fn without_a_link_to_a_page_a_mail_contains_the_bare_token() {
 }
 
 #[tokio::test]
-async fn no_token_of_a_link_is_in_the_store_or_in_the_log() {
+async fn link_tokens_are_neither_stored_nor_logged() {
     let api = Api::own(&[]).await;
     log::clear();
     let ann = api
@@ -133,7 +133,7 @@ async fn no_token_of_a_link_is_in_the_store_or_in_the_log() {
     assert!(!logged.contains("ann@example.com"), "{logged}");
 }
 
-/// Writes an outbox item that the reader of the stream ignores. Returns its key.
+/// Writes an outbox item under a key that the stream's reader ignores. Returns the key.
 async fn letter(api: &Api, expires_at: u64) -> String {
     posted(&api.dynamodb, "kept:1", expires_at).await;
     "kept:1".into()
@@ -153,13 +153,13 @@ async fn exists(api: &Api, key: &str) -> bool {
 
 const FAR: u64 = 9_999_999_999;
 
-/// The function `mail` with this carrier.
+/// The app of the function `mail` with this carrier.
 fn mailing(app: &App, carrier: Carrier) -> MailApp {
     MailApp { app: app.clone(), carrier, url: None }
 }
 
 #[tokio::test]
-async fn a_letter_leaves_the_outbox_only_after_its_mail_was_taken() {
+async fn e_mails_leave_the_outbox_only_after_they_are_accepted() {
     let api = Api::own(&[]).await;
     let key = letter(&api, FAR).await;
     let app = api.server().apps["mail"].clone();
@@ -182,7 +182,7 @@ async fn a_letter_leaves_the_outbox_only_after_its_mail_was_taken() {
 }
 
 #[tokio::test]
-async fn a_letter_of_yesterday_is_sent_no_more_and_one_without_a_carrier_is_dropped() {
+async fn e_mails_are_dropped_if_expired_or_without_a_sender() {
     let api = Api::own(&[]).await;
     let app = api.server().apps["mail"].clone();
     let (give, mut taken) = unbounded_channel();
@@ -197,7 +197,7 @@ async fn a_letter_of_yesterday_is_sent_no_more_and_one_without_a_carrier_is_drop
     assert!(!exists(&api, &key).await, "it is not sent again");
 }
 
-/// A carrier for which Amazon SES gives this reply, and the requests that it sends.
+/// A carrier over a fake Amazon SES that gives this reply, and the requests that SES receives.
 async fn ses(status: u16, reply: Value) -> (Carrier, mpsc::UnboundedReceiver<Value>) {
     let (saw, seen) = unbounded_channel();
     let answer = move |body: Bytes| async move {
@@ -224,7 +224,7 @@ async fn ses(status: u16, reply: Value) -> (Carrier, mpsc::UnboundedReceiver<Val
 }
 
 #[tokio::test]
-async fn amazon_ses_is_given_plain_text_from_the_one_address_to_one_reader() {
+async fn ses_gets_plain_text_from_one_address_to_one_reader() {
     let api = Api::own(&[]).await;
     let (carrier, mut seen) = ses(200, json!({ "MessageId": "1" })).await;
     let key = letter(&api, FAR).await;
@@ -248,7 +248,7 @@ async fn amazon_ses_is_given_plain_text_from_the_one_address_to_one_reader() {
 }
 
 #[tokio::test]
-async fn amazon_ses_is_told_the_configuration_set_that_is_set() {
+async fn ses_gets_the_configuration_set() {
     let api = Api::own(&[]).await;
     let (carrier, mut seen) = ses(200, json!({ "MessageId": "1" })).await;
     let Carrier::Ses { client, from, .. } = carrier else { panic!("no SES") };
@@ -260,19 +260,19 @@ async fn amazon_ses_is_told_the_configuration_set_that_is_set() {
     assert_eq!(seen.recv().await.unwrap()["ConfigurationSetName"], "transactional");
 }
 
-/// What becomes of an e-mail that Amazon SES doesn't take.
+/// What happens to an e-mail that Amazon SES refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
-    /// Lambda delivers the e-mail again.
+    /// Lambda retries the e-mail.
     Again,
-    /// It stays in the outbox, for an operator.
+    /// The e-mail stays in the outbox for an operator.
     Stays,
-    /// It is deleted.
+    /// The e-mail is deleted.
     Gone,
 }
 
 #[tokio::test]
-async fn ses_is_asked_again_only_where_that_can_help_and_nothing_else_holds_up_other_letters() {
+async fn ses_failures_are_retried_only_if_that_can_help() {
     let api = Api::own(&[]).await;
     let app = api.server().apps["mail"].clone();
     for (status, kind, then) in [
@@ -316,7 +316,7 @@ async fn ses_is_asked_again_only_where_that_can_help_and_nothing_else_holds_up_o
 }
 
 #[tokio::test]
-async fn an_e_mail_that_was_sent_is_counted_and_one_that_nobody_sends_is_not() {
+async fn sent_e_mails_are_counted_and_unsent_ones_are_not() {
     let api = Api::own(&[]).await;
     let app = api.server().apps["mail"].clone();
     let (carrier, _seen) = ses(200, json!({ "MessageId": "1" })).await;
@@ -340,7 +340,7 @@ async fn poison(api: &Api) -> String {
 }
 
 #[tokio::test]
-async fn a_letter_that_cant_be_read_does_not_come_again_and_stays_for_an_operator() {
+async fn unreadable_e_mails_are_not_retried_and_stay_stored() {
     let api = Api::own(&[]).await;
     let app = api.server().apps["mail"].clone();
     let key = poison(&api).await;
@@ -353,18 +353,18 @@ async fn a_letter_that_cant_be_read_does_not_come_again_and_stays_for_an_operato
     assert_eq!(lines.count(), 1, "{text}");
 }
 
-/// A record of the table's stream about a new item with this key.
+/// A record in the table's stream about a new item with this key.
 fn record(key: &str, number: &str) -> Value {
     json!({ "eventName": "INSERT", "dynamodb": { "Keys": { "pk": { "S": key } }, "SequenceNumber": number, "StreamViewType": "KEYS_ONLY" } })
 }
 
-/// The settings of a function that sends e-mail. There is no Amazon SES here.
+/// The settings of a function that sends e-mail by Amazon SES. Tests have no SES, so sending fails.
 fn sending(api: &Api) -> [(&str, &str); 2] {
     [("DYNAMODB_ENDPOINT", api.dynamodb.as_str()), ("MAIL_FROM", "no-reply@example.com")]
 }
 
 #[tokio::test]
-async fn the_real_function_reports_the_letters_that_must_come_again_and_no_other() {
+async fn the_lambda_binary_reports_only_retryable_e_mails() {
     let api = Api::own(&[]).await;
     let event = json!({ "Records": [record("kept:gone", "6"), record("kept:1", "7")] });
     let key = letter(&api, FAR).await;
@@ -380,7 +380,7 @@ async fn the_real_function_reports_the_letters_that_must_come_again_and_no_other
 }
 
 #[tokio::test]
-async fn neither_a_poisoned_letter_nor_a_record_without_a_key_holds_up_the_others() {
+async fn bad_e_mails_and_records_do_not_block_the_others() {
     let api = Api::own(&[]).await;
     let (poison, key) = (poison(&api).await, letter(&api, FAR).await);
     let broken = json!({ "eventName": "INSERT", "dynamodb": { "Keys": { "pk": { "N": "1" } } } });
@@ -399,7 +399,7 @@ async fn neither_a_poisoned_letter_nor_a_record_without_a_key_holds_up_the_other
 }
 
 #[tokio::test]
-async fn an_event_of_which_nothing_could_be_sent_is_an_error_of_the_function() {
+async fn events_without_any_sent_e_mail_are_function_errors() {
     let api = Api::own(&[]).await;
     let key = letter(&api, FAR).await;
     let log = Log::new();
@@ -414,7 +414,7 @@ async fn an_event_of_which_nothing_could_be_sent_is_an_error_of_the_function() {
 }
 
 #[tokio::test]
-async fn what_waits_in_the_outbox_of_a_folder_is_sent_by_the_next_run() {
+async fn the_next_run_sends_the_outbox_of_a_folder() {
     let folder = std::env::temp_dir().join(unique("farebox-mail"));
     let data = emulator::dynamo::Data::Folder(folder.clone());
     let dynamo =

@@ -1,5 +1,5 @@
-//! Branches of conversations (`after` in `POST /api/chat`): messages that are edited or answered again,
-//! what the AI gets of the other versions (nothing), and what is left when one of them is deleted.
+//! Branches of conversations (`after` in `POST /api/chat`): edited messages and regenerated
+//! answers. The AI gets only the branch of a message, and deleting a version keeps the others.
 
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
 const UNKNOWN: &str = "01a1f7d1-6dd1-703a-9600-a369c76325b7";
 
 impl Person {
-    /// Begins a conversation with these messages. Their ids; the first one is the conversation's.
+    /// Begins a conversation with these messages. Returns their ids. The first id is also the
+    /// conversation's id.
     async fn says_all(&self, messages: &[&str]) -> Vec<String> {
         let mut ids: Vec<String> = Vec::new();
         for message in messages {
@@ -24,18 +25,18 @@ impl Person {
         ids
     }
 
-    /// Sends a message that follows another one.
+    /// Sends a message with this parent.
     async fn says_after(&self, message: &str, conversation: &str, after: &str) -> Answer {
         let body = json!({ "message": message, "conversation_id": conversation, "after": after });
         self.post("/api/chat/", body).await
     }
 
-    /// The same. The id of the chat.
+    /// Sends a message with this parent. Returns the chat's id.
     async fn branches(&self, message: &str, conversation: &str, after: &str) -> String {
         id_of(&self.says_after(message, conversation, after).await.is(200))
     }
 
-    /// What the AI gets before a message that follows another one: the user's messages.
+    /// The user's earlier messages that the AI gets with a message that has this parent.
     async fn is_told(&self, conversation: &str, after: &str) -> Vec<String> {
         repeated_messages(&self.says_after("!recall", conversation, after).await.is(200))
     }
@@ -44,7 +45,7 @@ impl Person {
         self.delete(&format!("/api/chat/{id}/")).await.is(200);
     }
 
-    /// What each chat of the conversation follows, oldest first.
+    /// The `after` field of each chat in the conversation, oldest first.
     async fn order(&self, conversation: &str) -> Vec<Value> {
         let query = format!("?limit=100&conversation_id={conversation}");
         let history = self.history(&query).await.is(200);
@@ -56,8 +57,8 @@ fn id_of(chat: &Value) -> String {
     chat["id"].as_str().unwrap().to_owned()
 }
 
-/// The user's messages that the AI repeats, without the last one, which asked for them. Asserts that
-/// each has its answer.
+/// The user's messages that the AI repeats, without the last one, which asked for them. Asserts
+/// that each message has its answer.
 fn repeated_messages(chat: &Value) -> Vec<String> {
     let lines: Vec<&str> = chat["response"].as_str().unwrap().split('\n').collect();
     let (asked, before) = lines.split_last().unwrap();
@@ -71,7 +72,7 @@ fn repeated_messages(chat: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_ai_gets_the_branch_that_a_message_continues_and_nothing_of_the_others() {
+async fn the_ai_gets_only_the_branch_of_the_message() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two", "three"]).await;
@@ -83,7 +84,7 @@ async fn the_ai_gets_the_branch_that_a_message_continues_and_nothing_of_the_othe
     assert_eq!(ann.is_told(id, &main[0]).await, ["one"]);
     assert_eq!(ann.is_told(id, "start").await, [""; 0]);
 
-    // Another beginning goes on like the first one.
+    // A branch that begins at the start continues like the main line.
     let other = ann.branches("another one", id, "start").await;
     let goes_on = ann.branches("and two", id, &other).await;
     assert_eq!(ann.is_told(id, &goes_on).await, ["another one", "and two"]);
@@ -95,7 +96,7 @@ async fn the_ai_gets_the_branch_that_a_message_continues_and_nothing_of_the_othe
 }
 
 #[tokio::test]
-async fn without_a_word_of_what_it_follows_a_message_follows_the_newest_one() {
+async fn messages_without_a_parent_follow_the_newest_one() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two"]).await;
@@ -112,12 +113,12 @@ async fn without_a_word_of_what_it_follows_a_message_follows_the_newest_one() {
 }
 
 #[tokio::test]
-async fn lists_and_the_export_say_what_a_message_follows_and_nothing_of_messages_in_a_row() {
+async fn lists_and_exports_have_parents_only_off_the_main_line() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two"]).await;
     let id = main[0].as_str();
-    // What a chat follows anyway is not stored.
+    // The parent isn't stored if the chat would follow it anyway.
     let third = ann.says_after("three", id, &main[1]).await.is(200);
     assert_eq!(third.get("after"), None);
     let edited = ann.says_after("two again", id, &main[0]).await.is(200);
@@ -125,7 +126,7 @@ async fn lists_and_the_export_say_what_a_message_follows_and_nothing_of_messages
     let other = ann.says_after("one again", id, "START").await;
     assert!(other.expect(400, "invalid_fields")["errors"]["after"].is_array());
     let other = ann.says_after("one again", id, "start").await.is(200);
-    // The main line goes on where it was left.
+    // The main line continues after its last chat.
     let fourth = ann.says_after("four", id, third["id"].as_str().unwrap()).await.is(200);
     assert_eq!(fourth.get("after"), None);
 
@@ -153,7 +154,7 @@ async fn lists_and_the_export_say_what_a_message_follows_and_nothing_of_messages
 }
 
 #[tokio::test]
-async fn the_history_of_a_conversation_has_all_versions_page_by_page() {
+async fn histories_have_all_versions_page_by_page() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two"]).await;
@@ -165,8 +166,7 @@ async fn the_history_of_a_conversation_has_all_versions_page_by_page() {
 }
 
 #[tokio::test]
-async fn a_message_after_one_of_another_conversation_or_account_is_refused_before_anything_is_taken()
- {
+async fn foreign_parents_are_refused_before_the_hold() {
     let api = Api::own(&[]).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let main = ann.says_all(&["one", "two", "three"]).await;
@@ -193,14 +193,14 @@ async fn a_message_after_one_of_another_conversation_or_account_is_refused_befor
     }
     assert_eq!(api.items(&ann.id).await, before);
     assert_eq!(ann.balance().await, GRANT - 4 * PRICE);
-    // A client that has signed out learns nothing of messages.
+    // A client that has logged out can't learn which messages exist.
     ann.log_out().await.is(200);
     ann.says_after("hi", &main[0], &main[1]).await.expect(401, "token_not_valid");
     ann.says_after("hi", &main[0], &main[2]).await.expect(401, "token_not_valid");
 }
 
 #[tokio::test]
-async fn a_retry_under_the_same_key_is_the_same_version_and_another_place_is_another_request() {
+async fn keyed_retries_need_the_same_parent() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two", "three"]).await;
@@ -221,7 +221,7 @@ async fn a_retry_under_the_same_key_is_the_same_version_and_another_place_is_ano
     for other in [Some(main[1].as_str()), Some("start"), None] {
         once(other).await.expect(422, "idempotency_key_reused");
     }
-    // The reply is the same when the chat that it followed is gone.
+    // The reply stays the same after the parent is deleted.
     ann.removes(&main[0]).await;
     let again = once(Some(after)).await;
     assert_eq!(again.header("idempotent-replayed"), "true");
@@ -230,7 +230,7 @@ async fn a_retry_under_the_same_key_is_the_same_version_and_another_place_is_ano
 }
 
 #[tokio::test]
-async fn an_answer_is_streamed_to_a_version_as_to_any_message() {
+async fn answers_are_streamed_to_versions() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two"]).await;
@@ -244,7 +244,7 @@ async fn an_answer_is_streamed_to_a_version_as_to_any_message() {
 }
 
 #[tokio::test]
-async fn of_versions_that_are_asked_for_at_once_each_is_stored_and_paid() {
+async fn parallel_versions_are_all_stored_and_paid() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two"]).await;
@@ -259,12 +259,12 @@ async fn of_versions_that_are_asked_for_at_once_each_is_stored_and_paid() {
 }
 
 #[tokio::test]
-async fn what_followed_a_deleted_message_follows_the_one_before_it() {
+async fn children_of_a_deleted_message_follow_its_parent() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two", "three"]).await;
     let id = main[0].as_str();
-    // Of a branch: both that followed it, and no other chat.
+    // Delete a chat in a branch: only the two chats that followed it move.
     let edited = ann.branches("two again", id, &main[0]).await;
     let left = ann.branches("left", id, &edited).await;
     let right = ann.branches("right", id, &edited).await;
@@ -273,13 +273,13 @@ async fn what_followed_a_deleted_message_follows_the_one_before_it() {
     assert_eq!(ann.is_told(id, &left).await, ["one", "left"]);
     assert_eq!(ann.is_told(id, &last).await, ["one", "right", "last"]);
     assert_eq!(ann.is_told(id, &main[2]).await, ["one", "two", "three"]);
-    // Of the main line.
+    // Delete chats on the main line.
     ann.removes(&main[1]).await;
     assert_eq!(ann.is_told(id, &main[2]).await, ["one", "three"]);
     ann.removes(&main[0]).await;
     assert_eq!(ann.is_told(id, &main[2]).await, ["three"]);
     assert_eq!(ann.is_told(id, &last).await, ["right", "last"]);
-    // Of another beginning.
+    // Delete the first chat of a branch that begins at the start.
     let start = ann.branches("another one", id, "start").await;
     let next = ann.branches("next", id, &start).await;
     ann.removes(&start).await;
@@ -289,7 +289,7 @@ async fn what_followed_a_deleted_message_follows_the_one_before_it() {
 }
 
 #[tokio::test]
-async fn many_versions_may_follow_a_message_that_is_deleted() {
+async fn a_deleted_message_may_have_many_children() {
     let api = Api::own(&[("CHAT_PRICE", "1")]).await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two"]).await;
@@ -306,7 +306,7 @@ async fn many_versions_may_follow_a_message_that_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_message_whose_predecessor_is_deleted_while_it_is_answered_continues_the_main_line() {
+async fn a_message_with_a_deleted_parent_continues_the_main_line() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two"]).await;
@@ -325,7 +325,7 @@ async fn a_message_whose_predecessor_is_deleted_while_it_is_answered_continues_t
 }
 
 #[tokio::test]
-async fn a_retry_while_a_message_runs_is_told_so_though_what_it_follows_was_deleted() {
+async fn a_running_retry_is_reported_despite_a_deleted_parent() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two"]).await;
@@ -348,7 +348,7 @@ async fn a_retry_while_a_message_runs_is_told_so_though_what_it_follows_was_dele
 }
 
 #[tokio::test]
-async fn a_version_whose_conversation_is_deleted_meanwhile_is_charged_outside_of_any() {
+async fn a_version_without_its_conversation_is_still_charged() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two"]).await;
@@ -361,7 +361,7 @@ async fn a_version_whose_conversation_is_deleted_meanwhile_is_charged_outside_of
     ann.delete(&format!("/api/conversations/{}/", main[0])).await.is(202);
     let kept = slow.await.unwrap().is(200);
     assert_eq!((&kept["conversation_id"], kept.get("after")), (&Value::Null, None));
-    // The conversation ends with all versions.
+    // Deleting the conversation erases all versions.
     let app = &api.server().apps["erase"];
     let erased = app.store.erase(api.now(), Duration::from_secs(60)).await.unwrap();
     assert_eq!(erased.items, 4, "three messages and the conversation");
@@ -372,7 +372,7 @@ async fn a_version_whose_conversation_is_deleted_meanwhile_is_charged_outside_of
 }
 
 #[tokio::test]
-async fn a_branch_that_begins_far_back_is_followed_to_there() {
+async fn branches_that_begin_far_back_are_followed() {
     let api = Api::own(&[("CONTEXT_CHATS", "3")]).await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["1", "2", "3", "4", "5", "6", "7", "8"]).await;
@@ -382,7 +382,7 @@ async fn a_branch_that_begins_far_back_is_followed_to_there() {
     let far = ann.branches("far", id, &main[1]).await;
     assert_eq!(ann.is_told(id, &far).await, ["1", "2", "far"]);
     assert_eq!(ann.is_told(id, &main[4]).await, ["3", "4", "5"]);
-    // Chats of other branches take no place.
+    // Chats in other branches don't count towards the limit.
     let next = ann.branches("next", id, &far).await;
     for _ in 0..5 {
         ann.branches("beside", id, &main[7]).await;
@@ -392,7 +392,7 @@ async fn a_branch_that_begins_far_back_is_followed_to_there() {
 }
 
 #[tokio::test]
-async fn a_message_may_follow_another_one_though_the_ai_is_told_nothing_of_either() {
+async fn messages_may_have_parents_that_the_ai_does_not_see() {
     let api = Api::own(&[("CONTEXT_CHATS", "0")]).await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two"]).await;
@@ -402,12 +402,12 @@ async fn a_message_may_follow_another_one_though_the_ai_is_told_nothing_of_eithe
 }
 
 #[tokio::test]
-async fn a_branch_with_many_turnings_is_told_as_far_as_a_few_reads_lead() {
+async fn branches_with_many_turns_are_read_within_a_limit() {
     let api = Api::own(&[("CONTEXT_CHATS", "12"), ("CHAT_PRICE", "1")]).await;
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one"]).await;
     let (id, mut last) = (main[0].as_str(), main[0].clone());
-    // After each chat of the branch, more beside it than are read at a time.
+    // After each chat of the branch, add more siblings than the store reads at a time.
     for turning in 0..11 {
         let next = ann.branches(&format!("turning {turning}"), id, &last).await;
         for answer in join_all((0..13).map(|_| ann.says_after("beside", id, &last))).await {
@@ -420,7 +420,7 @@ async fn a_branch_with_many_turnings_is_told_as_far_as_a_few_reads_lead() {
 }
 
 #[tokio::test]
-async fn an_answer_that_was_cut_is_continued_by_an_ordinary_message() {
+async fn cut_answers_are_continued_by_an_ordinary_message() {
     let api = Api::own(&[("ANSWER_LIMIT", "10")]).await;
     let ann = api.person("ann").await;
     let streams = async |body: Value| {

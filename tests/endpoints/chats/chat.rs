@@ -8,7 +8,7 @@ use crate::support::client::{Api, GRANT, PRICE, Person};
 use crate::support::world::is_chat;
 
 impl Person {
-    /// Asserts that no chat was charged or stored, and that nothing is reserved.
+    /// Asserts that no chat was charged or stored and that the account has no hold.
     async fn was_never_charged(&self) {
         assert_eq!(self.balance().await, GRANT);
         assert_eq!(self.history("").await.is(200), json!([]));
@@ -23,7 +23,7 @@ impl Person {
 }
 
 #[tokio::test]
-async fn a_chat_is_answered_charged_and_stored() {
+async fn chats_are_answered_charged_and_stored() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let chat = ann.chat("What is a fare?").await.is(200);
@@ -70,7 +70,7 @@ async fn a_chat_is_answered_charged_and_stored() {
 }
 
 #[tokio::test]
-async fn a_token_in_the_body_counts_and_a_header_wins_over_it() {
+async fn tokens_in_the_body_work_and_headers_take_precedence() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let chat = async |authorization: Option<String>, token: Value| {
@@ -101,7 +101,7 @@ async fn a_token_in_the_body_counts_and_a_header_wins_over_it() {
 }
 
 #[tokio::test]
-async fn a_message_is_some_text_of_at_most_eight_thousand_characters() {
+async fn messages_have_one_to_eight_thousand_characters() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     for body in [
@@ -122,7 +122,7 @@ async fn a_message_is_some_text_of_at_most_eight_thousand_characters() {
 }
 
 #[tokio::test]
-async fn text_of_any_kind_comes_back_as_it_was_sent() {
+async fn texts_of_any_kind_are_returned_unchanged() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let messages = [
@@ -155,7 +155,7 @@ async fn text_of_any_kind_comes_back_as_it_was_sent() {
 }
 
 #[tokio::test]
-async fn an_ai_that_fails_hangs_says_nothing_or_too_much_costs_nothing() {
+async fn ai_failures_cost_nothing() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let failures = [
@@ -177,7 +177,7 @@ async fn an_ai_that_fails_hangs_says_nothing_or_too_much_costs_nothing() {
 }
 
 #[tokio::test]
-async fn where_one_provider_fails_the_next_one_answers_at_the_price_of_one_chat() {
+async fn the_next_provider_answers_for_one_price() {
     let api = Api::own(&[("AI_PROVIDER", "scripted,echo")]).await;
     let ann = api.person("ann").await;
     for (chats, message) in (1..).zip(["!fail", "!empty", "!long", "!overloaded", "!hang"]) {
@@ -192,7 +192,7 @@ async fn where_one_provider_fails_the_next_one_answers_at_the_price_of_one_chat(
 }
 
 #[tokio::test]
-async fn the_last_tokens_buy_the_last_chat() {
+async fn the_last_credits_buy_the_last_chat() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.has_left(PRICE).await;
@@ -205,7 +205,7 @@ async fn the_last_tokens_buy_the_last_chat() {
 }
 
 #[tokio::test]
-async fn tokens_of_chats_that_never_ended_pay_for_the_next_one_once_their_leases_are_over() {
+async fn expired_holds_pay_for_the_next_chat() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.holds(&[("crashed", 1), ("crashed-too", 2), ("running", u64::from(u32::MAX))]).await;
@@ -218,7 +218,7 @@ async fn tokens_of_chats_that_never_ended_pay_for_the_next_one_once_their_leases
 }
 
 #[tokio::test]
-async fn as_many_chats_as_may_wait_at_a_time_and_one_more_is_refused() {
+async fn chats_above_the_waiting_limit_are_refused() {
     let api = Api::own(&[("PARALLEL_CHATS", "2"), ("AI_TIMEOUT_SECONDS", "2")]).await;
     let ann = api.person("ann").await;
     let waiting = [(); 2].map(|()| {
@@ -242,7 +242,7 @@ async fn as_many_chats_as_may_wait_at_a_time_and_one_more_is_refused() {
 }
 
 #[tokio::test]
-async fn two_hundred_parallel_chats_on_four_thousand_tokens_succeed_forty_times() {
+async fn the_balance_pays_forty_of_two_hundred_parallel_chats() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let chats = (0..200).map(|n| {
@@ -268,7 +268,7 @@ async fn two_hundred_parallel_chats_on_four_thousand_tokens_succeed_forty_times(
 }
 
 #[tokio::test]
-async fn a_chat_that_costs_more_than_the_balance_is_refused_and_charges_nothing() {
+async fn chats_above_the_balance_are_refused_for_free() {
     let api = Api::own(&[("FIRST_GRANT", "99")]).await;
     let ann = api.person("ann").await;
     ann.chat("hi").await.expect(402, "insufficient_tokens");

@@ -12,7 +12,7 @@ impl Person {
         }
     }
 
-    /// The messages of each page, from `query` on, following the links.
+    /// The messages on each page, beginning with `query` and following the links.
     pub async fn pages(&self, query: &str) -> Vec<Vec<String>> {
         let mut pages = Vec::new();
         let mut next = Some(query.to_owned());
@@ -37,7 +37,7 @@ fn messages(page: Answer) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_history_is_a_bare_list_of_ones_own_chats_newest_first() {
+async fn histories_are_bare_lists_newest_first() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     assert_eq!(ann.history("").await.is(200), json!([]));
@@ -75,7 +75,7 @@ async fn a_history_is_a_bare_list_of_ones_own_chats_newest_first() {
 }
 
 #[tokio::test]
-async fn pages_follow_one_another_without_a_gap_or_a_repetition() {
+async fn pages_have_no_gaps_or_repetitions() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let said: Vec<String> = (1..=7).map(|n| n.to_string()).collect();
@@ -89,7 +89,7 @@ async fn pages_follow_one_another_without_a_gap_or_a_repetition() {
 }
 
 #[tokio::test]
-async fn a_page_has_twenty_chats_unless_the_client_says_how_many() {
+async fn pages_have_twenty_chats_by_default() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.says(&["hi"; 21]).await;
@@ -98,7 +98,7 @@ async fn a_page_has_twenty_chats_unless_the_client_says_how_many() {
 }
 
 #[tokio::test]
-async fn a_chat_that_begins_while_pages_are_read_moves_no_page() {
+async fn chats_begun_between_pages_shift_no_page() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.says(&["one", "two", "three"]).await;
@@ -108,7 +108,7 @@ async fn a_chat_that_begins_while_pages_are_read_moves_no_page() {
 }
 
 #[tokio::test]
-async fn a_search_finds_words_of_messages_and_answers_in_any_case() {
+async fn messages_and_answers_are_searched_in_any_case() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.says(&["A train to Genève", "a & b = 100%?", "#tokens :cost", "nothing"]).await;
@@ -133,7 +133,7 @@ async fn a_search_finds_words_of_messages_and_answers_in_any_case() {
 }
 
 #[tokio::test]
-async fn a_search_goes_on_behind_pages_that_hold_no_match() {
+async fn searches_continue_after_pages_without_matches() {
     let api = Api::own(&[("CHAT_PRICE", "1")]).await;
     let ann = api.person("ann").await;
     ann.says(&["the needle"]).await;
@@ -142,7 +142,7 @@ async fn a_search_goes_on_behind_pages_that_hold_no_match() {
 }
 
 #[tokio::test]
-async fn an_invalid_page_is_refused_by_name() {
+async fn invalid_pages_are_refused_by_name() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let long = format!("?q={}", "x".repeat(201));
@@ -162,7 +162,7 @@ async fn an_invalid_page_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_cursor_is_good_for_the_list_it_was_made_for_and_for_nobody_else() {
+async fn cursors_are_bound_to_their_list_and_user() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     ann.says(&["one", "two"]).await;
@@ -194,7 +194,7 @@ async fn a_cursor_is_good_for_the_list_it_was_made_for_and_for_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_cursor_dies_with_its_account_though_the_name_is_used_again() {
+async fn cursors_end_with_their_account() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.says(&["one", "two"]).await;
@@ -212,7 +212,7 @@ async fn a_cursor_dies_with_its_account_though_the_name_is_used_again() {
 }
 
 #[tokio::test]
-async fn the_next_page_is_a_url_at_the_host_of_the_gateway() {
+async fn next_page_urls_have_the_gateway_host() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     ann.says(&["one", "two"]).await;
@@ -220,7 +220,7 @@ async fn the_next_page_is_a_url_at_the_host_of_the_gateway() {
     let aws = "a1.execute-api.eu-central-1.amazonaws.com";
     for path in ["/api/chat", "/api/chat/"] {
         for (written, reported, stage, base) in [
-            // AWS's host name with the stage, and a domain without one.
+            // API Gateway's host name has the stage in its path. A custom domain doesn't.
             (aws, Some(aws), "/live", format!("https://{aws}/live")),
             ("api.example.com", Some("api.example.com"), "", "https://api.example.com".into()),
             ("evil.test", Some("api.example.com"), "", "https://api.example.com".into()),
@@ -246,9 +246,9 @@ async fn the_next_page_is_a_url_at_the_host_of_the_gateway() {
     }
 }
 
-/// A hundred of the longest messages and answers would be more than Lambda sends.
+/// A hundred of the longest messages and answers would exceed the largest reply of Lambda.
 #[tokio::test]
-async fn a_page_of_a_conversation_ends_at_a_megabyte() {
+async fn pages_of_a_conversation_end_at_a_megabyte() {
     let api = Api::own(&[("CHAT_PRICE", "1")]).await;
     let ann = api.person("ann").await;
     let long = |number: usize| format!("{number} {}", "x".repeat(7_900));

@@ -18,7 +18,7 @@ use crate::support::log;
 
 const PATH: &str = "/v1/chat/completions";
 
-/// A program with an API key of a user.
+/// A program that has a user's API key.
 pub struct Program {
     pub api: Api,
     pub key: String,
@@ -41,7 +41,7 @@ impl Program {
         self.send(&[], asking(message)).await
     }
 
-    /// A request as an SDK sends it, first or as a retry.
+    /// Sends a request as an SDK does. `count` is the number of retries before it.
     async fn tries(&self, count: u32, message: &str) -> Answer {
         self.send(&[("x-stainless-retry-count", &count.to_string())], asking(message)).await
     }
@@ -62,7 +62,7 @@ pub fn asking(message: &str) -> Value {
     json!({ "model": "gpt-4o", "messages": [{ "role": "user", "content": message }] })
 }
 
-/// A function that a request offers.
+/// A function that a request offers to the model.
 pub fn weather() -> Value {
     let city = json!({ "type": "object", "properties": { "city": { "type": "string" } } });
     json!({ "type": "function", "function": { "name": "get_weather", "parameters": city } })
@@ -84,7 +84,7 @@ pub fn said(completion: &Value) -> &str {
         .unwrap_or_else(|| panic!("{completion}"))
 }
 
-/// The data of a stream's events. Data that isn't JSON is a text.
+/// The data of a stream's events. Data that isn't JSON becomes a string.
 pub fn data(answer: &Answer) -> Vec<Value> {
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("content-type"), "text/event-stream; charset=utf-8");
@@ -107,7 +107,7 @@ pub fn is_replay(answer: &Answer) -> bool {
 }
 
 #[tokio::test]
-async fn a_completion_costs_what_a_chat_costs_and_is_in_the_history_and_the_statement() {
+async fn completions_cost_a_chat_and_appear_in_both_histories() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -138,7 +138,7 @@ async fn a_completion_costs_what_a_chat_costs_and_is_in_the_history_and_the_stat
 }
 
 #[tokio::test]
-async fn a_streamed_completion_comes_in_chunks_and_ends_with_a_reason_and_done() {
+async fn streamed_completions_end_with_a_finish_reason_and_done() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -159,8 +159,7 @@ async fn a_streamed_completion_comes_in_chunks_and_ends_with_a_reason_and_done()
 }
 
 #[tokio::test]
-async fn the_whole_conversation_that_is_sent_is_answered_and_the_last_message_by_the_user_is_kept()
-{
+async fn the_conversation_is_answered_and_its_last_message_stored() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -185,7 +184,7 @@ async fn the_whole_conversation_that_is_sent_is_answered_and_the_last_message_by
 }
 
 #[tokio::test]
-async fn what_cannot_be_answered_is_refused_by_name_and_costs_nothing() {
+async fn unsupported_fields_are_refused_by_name_for_free() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -238,7 +237,7 @@ async fn what_cannot_be_answered_is_refused_by_name_and_costs_nothing() {
 }
 
 #[tokio::test]
-async fn what_fails_says_so_in_that_apis_words_and_costs_nothing() {
+async fn failures_are_openai_errors_and_free() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -265,7 +264,7 @@ async fn what_fails_says_so_in_that_apis_words_and_costs_nothing() {
 }
 
 #[tokio::test]
-async fn every_answer_has_its_usage_and_an_estimate_is_marked_where_people_read_it() {
+async fn answers_have_usage_and_mark_estimates() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -285,7 +284,7 @@ async fn every_answer_has_its_usage_and_an_estimate_is_marked_where_people_read_
 }
 
 #[tokio::test]
-async fn the_models_are_those_that_the_settings_name() {
+async fn models_are_listed_as_configured() {
     let settings = [
         ("AI_PROVIDER", "openai,bedrock,echo"),
         ("OPENAI_MODEL", "gpt-x"),
@@ -317,7 +316,7 @@ async fn the_models_are_those_that_the_settings_name() {
 }
 
 #[tokio::test]
-async fn a_model_says_how_long_a_prompt_may_be_if_the_operator_has_chosen_that() {
+async fn models_have_a_prompt_limit_if_configured() {
     for (limit, tokens) in [("131072", json!(32_768)), ("524288", Value::Null)] {
         let api = Api::own(&[("PROMPT_LIMIT", limit)]).await;
         let program = Program::of(&api.person("ann").await).await;
@@ -326,7 +325,7 @@ async fn a_model_says_how_long_a_prompt_may_be_if_the_operator_has_chosen_that()
 }
 
 #[tokio::test]
-async fn an_api_key_opens_these_routes_alone_and_only_while_it_and_its_account_are_valid() {
+async fn api_keys_open_only_these_routes_while_valid() {
     log::clear();
     let api = Api::start().await;
     let ann = api.person("ann").await;
@@ -392,7 +391,7 @@ async fn an_api_key_opens_these_routes_alone_and_only_while_it_and_its_account_a
 }
 
 #[tokio::test]
-async fn what_an_sdk_retries_is_replayed_and_a_new_call_is_not() {
+async fn sdk_retries_are_replayed_and_new_calls_are_not() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let (program, bens) = (Program::of(&ann).await, Program::of(&ben).await);
@@ -426,7 +425,7 @@ async fn what_an_sdk_retries_is_replayed_and_a_new_call_is_not() {
 }
 
 #[tokio::test]
-async fn an_empty_balance_is_402_or_what_the_operator_chose() {
+async fn empty_balances_are_402_or_the_configured_status() {
     for (status, settings) in [
         (402, &[][..]),
         (402, &[("EMPTY_BALANCE_STATUS", "402")]),
@@ -455,14 +454,14 @@ async fn an_empty_balance_is_402_or_what_the_operator_chose() {
             assert!(sentence.starts_with("You exceeded your current quota. "), "{sentence}");
             assert!(sentence.ends_with(": https://shop.example.com/tokens"), "{sentence}");
         }
-        // The API's own endpoints don't change.
+        // The setting doesn't change the API's own endpoints.
         ann.chat("hi").await.expect(402, "insufficient_tokens");
         assert_eq!(ann.balance().await, PRICE - 1);
     }
 }
 
 #[tokio::test]
-async fn a_key_of_the_callers_own_wins_over_the_count() {
+async fn idempotency_keys_take_precedence_over_the_retry_count() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -479,7 +478,7 @@ async fn a_key_of_the_callers_own_wins_over_the_count() {
 }
 
 #[tokio::test]
-async fn what_is_sent_again_while_the_first_runs_waits_and_what_failed_runs_again() {
+async fn retries_wait_for_a_running_request_and_rerun_failures() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -501,7 +500,7 @@ async fn what_is_sent_again_while_the_first_runs_waits_and_what_failed_runs_agai
 }
 
 #[tokio::test]
-async fn of_twenty_that_are_sent_again_at_once_one_is_charged_whether_the_first_came_or_not() {
+async fn one_of_twenty_parallel_retries_is_charged() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -519,7 +518,7 @@ async fn of_twenty_that_are_sent_again_at_once_one_is_charged_whether_the_first_
 }
 
 #[tokio::test]
-async fn a_first_request_that_its_own_repetition_has_overtaken_runs_under_its_key() {
+async fn requests_overtaken_by_their_retry_run_under_its_key() {
     let api = Api::start().await;
     let (store, now) = (api.store(), api.now() * 1000);
     let user = uuid::Uuid::new_v4().to_string();
@@ -541,7 +540,7 @@ async fn a_first_request_that_its_own_repetition_has_overtaken_runs_under_its_ke
 }
 
 #[tokio::test]
-async fn which_of_two_requests_came_first_the_gateway_knows() {
+async fn the_gateway_time_orders_retries() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let app = &api.server().apps["completions"];
@@ -566,7 +565,7 @@ async fn which_of_two_requests_came_first_the_gateway_knows() {
 }
 
 #[tokio::test]
-async fn the_real_function_streams_chunks_as_they_come() {
+async fn the_lambda_binary_streams_chunks() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -585,7 +584,7 @@ async fn the_real_function_streams_chunks_as_they_come() {
 }
 
 #[tokio::test]
-async fn an_empty_answer_is_an_answer_here_and_costs_what_an_answer_costs() {
+async fn empty_answers_are_valid_and_charged() {
     let settings = [("AI_PROVIDER", "scripted,echo")];
     let api = Api::own(&settings).await;
     let ann = api.person("ann").await;

@@ -21,7 +21,7 @@ impl Program {
         self.api.send(Method::POST, PATH, &headers, Some(body)).await
     }
 
-    /// The same as an SDK sends it, first or as a retry.
+    /// Sends a request for a response as an SDK does. `count` is the number of retries before it.
     async fn tries_to_respond(&self, count: u32, body: Value) -> Answer {
         self.responds(&[("x-stainless-retry-count", &count.to_string())], body).await
     }
@@ -31,21 +31,21 @@ pub fn input(input: impl Into<Value>) -> Value {
     json!({ "model": "gpt-4o", "input": input.into() })
 }
 
-/// A function that a request offers.
+/// A function that a request offers to the model.
 pub fn tool() -> Value {
     let mut tool = weather()["function"].clone();
     tool["type"] = json!("function");
     tool
 }
 
-/// A request to which the scripted AI answers with a call.
+/// A request that the scripted AI answers with a call.
 pub fn in_paris() -> Value {
     let mut body = input(format!("!call get_weather {PARIS}"));
     body["tools"] = json!([tool()]);
     body
 }
 
-/// The text of a response with one item.
+/// The text of a response that has one item.
 pub fn text(response: &Value) -> &str {
     let content = &response["output"][0]["content"];
     assert_eq!(response["output"].as_array().unwrap().len(), 1, "{response}");
@@ -60,7 +60,7 @@ fn is_refused(answer: Answer, param: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_response_costs_what_a_chat_costs_and_is_in_the_history_the_statement_and_the_export() {
+async fn responses_cost_a_chat_and_appear_in_all_lists() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -117,7 +117,7 @@ async fn a_response_costs_what_a_chat_costs_and_is_in_the_history_the_statement_
 }
 
 #[tokio::test]
-async fn the_items_are_the_conversation_after_the_instructions_and_what_was_asked_is_repeated() {
+async fn items_follow_the_instructions_and_are_echoed() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -159,7 +159,7 @@ async fn the_items_are_the_conversation_after_the_instructions_and_what_was_aske
 }
 
 #[tokio::test]
-async fn what_cannot_be_answered_is_refused_by_name_and_costs_nothing() {
+async fn unsupported_fields_are_refused_by_name_for_free() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -230,7 +230,7 @@ async fn what_cannot_be_answered_is_refused_by_name_and_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_response_repeats_no_long_text_that_is_not_its_prompt() {
+async fn responses_echo_no_long_text_but_the_prompt() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -239,7 +239,7 @@ async fn a_response_repeats_no_long_text_that_is_not_its_prompt() {
     body["user"] = json!("x".repeat(1_900_000));
     is_refused(program.responds(&[], body.clone()).await, "user");
     body["user"] = json!("\u{20ac}".repeat(512));
-    // A function that the choice leaves out is no part of the prompt.
+    // A function that `tool_choice` leaves out isn't part of the prompt.
     let mut long = tool();
     long["description"] = json!("x".repeat(1_900_000));
     body["tools"] = json!([long]);
@@ -251,7 +251,7 @@ async fn a_response_repeats_no_long_text_that_is_not_its_prompt() {
 }
 
 #[tokio::test]
-async fn an_earlier_response_is_refused_before_anything_else() {
+async fn previous_response_ids_are_refused_first() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -273,7 +273,7 @@ async fn an_earlier_response_is_refused_before_anything_else() {
 }
 
 #[tokio::test]
-async fn a_codex_retry_is_charged_once() {
+async fn codex_retries_are_charged_once() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -290,14 +290,15 @@ async fn a_codex_retry_is_charged_once() {
     let (_, first) = sent(&one, "hi").await;
     assert_eq!(sent(&one, "hi").await, (true, first.clone()));
     assert_eq!(ann.balance().await, GRANT - PRICE);
-    // Codex writes its metadata into the body too, in any order.
+    // Codex also sends its metadata in the body, with its fields in any order.
     for client_metadata in [json!({ "a": "1" }), json!({ "b": "2" })] {
         let mut body = input("hi");
         body["client_metadata"] = client_metadata;
         let answer = program.responds(&[("x-codex-turn-metadata", one.as_str())], body).await;
         assert_eq!(answer.is(200)["id"], first);
     }
-    // The next request of the turn, the same one in another turn, and one of another account.
+    // A different request in the turn, the same request in another turn, and a request from another
+    // account are new.
     let (is_replay, next) = sent(&one, "ho").await;
     assert!(!is_replay && next != first);
     assert!(!sent(&other, "hi").await.0);
@@ -305,7 +306,7 @@ async fn a_codex_retry_is_charged_once() {
     let ben = Program::of(&api.person("ben").await).await;
     let headers = [("x-codex-turn-metadata", one.as_str())];
     assert_ne!(ben.responds(&headers, input("hi")).await.is(200)["id"], first);
-    // Other metadata isn't a key, and the client's own key wins.
+    // Other metadata isn't a key, and an `Idempotency-Key` takes precedence.
     for metadata in ["{}", "01a20f2e", "{\"turn_id\": \"1\"}"] {
         assert!(!sent(metadata, "hi").await.0, "{metadata}");
         assert!(!sent(metadata, "hi").await.0, "{metadata}");
@@ -316,7 +317,7 @@ async fn a_codex_retry_is_charged_once() {
 }
 
 #[tokio::test]
-async fn a_codex_retry_waits_for_the_first_answer() {
+async fn codex_retries_wait_for_the_first_answer() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let ann = api.person("ann").await;
     let turn = [("x-codex-turn-metadata", r#"{"turn_id":"01a20f2e-df49-7d50-9892-dddfbb391acf"}"#)];
@@ -336,7 +337,7 @@ async fn a_codex_retry_waits_for_the_first_answer() {
 }
 
 #[tokio::test]
-async fn what_fails_says_so_in_that_apis_words_and_costs_nothing() {
+async fn failures_are_openai_errors_and_free() {
     log::clear();
     let api = Api::start().await;
     let ann = api.person("ann").await;
@@ -361,7 +362,7 @@ async fn what_fails_says_so_in_that_apis_words_and_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_response_that_calls_a_function_is_one_charge_and_is_stored_and_replayed() {
+async fn responses_with_calls_are_charged_once_and_replayed() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -403,7 +404,7 @@ async fn a_response_that_calls_a_function_is_one_charge_and_is_stored_and_replay
 }
 
 #[tokio::test]
-async fn a_call_must_have_its_output_and_an_output_its_call() {
+async fn calls_and_outputs_must_match() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -431,11 +432,11 @@ async fn a_call_must_have_its_output_and_an_output_its_call() {
         let answer = program.responds(&[], input(items)).await;
         let refused = answer.expect(400, "invalid_fields");
         let said = refused["error"]["message"].as_str().unwrap();
-        // The first of several fields is told.
+        // If several fields are invalid, the reply names the first one.
         let told = refused["error"]["param"].as_str().unwrap();
         assert!(told == param && said.contains(sentence) || told < param, "{refused}");
     }
-    // In the orders in which clients send them.
+    // Clients send calls and outputs in these orders.
     for items in [
         json!([says("user"), call("a"), call("b"), output("b"), output("a"), says("user")]),
         json!([says("user"), call("a"), output("a"), call("b"), output("b")]),
@@ -449,7 +450,7 @@ async fn a_call_must_have_its_output_and_an_output_its_call() {
 }
 
 #[tokio::test]
-async fn a_provider_gets_functions_calls_formats_and_pictures_as_of_a_completion() {
+async fn providers_get_the_same_request_as_for_a_completion() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -502,7 +503,7 @@ async fn a_provider_gets_functions_calls_formats_and_pictures_as_of_a_completion
     let items = json!(api.items(&ann.id).await).to_string();
     assert!(!items.contains("aGVsbG8=") && !items.contains("key=secret"), "{items}");
 
-    // What a provider refuses has the names of this API, and none of the provider's words.
+    // A provider's refusal uses the field names of this API and none of the provider's words.
     for (words, param) in [
         (
             "'response_format' of type 'json_schema' is not supported with this model.",
@@ -523,7 +524,7 @@ async fn a_provider_gets_functions_calls_formats_and_pictures_as_of_a_completion
 }
 
 #[tokio::test]
-async fn an_ai_that_has_only_words_answers_in_words_and_refuses_the_rest_by_this_apis_names() {
+async fn text_only_providers_answer_or_refuse_by_field_name() {
     let api = Api::own(&[("AI_PROVIDER", "echo")]).await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -541,7 +542,7 @@ async fn an_ai_that_has_only_words_answers_in_words_and_refuses_the_rest_by_this
 }
 
 #[tokio::test]
-async fn an_answer_that_is_cut_off_is_incomplete_and_says_why() {
+async fn cut_answers_are_incomplete_with_a_reason() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
@@ -562,7 +563,7 @@ async fn an_answer_that_is_cut_off_is_incomplete_and_says_why() {
 }
 
 #[tokio::test]
-async fn what_is_sent_again_is_the_same_response_and_charged_once() {
+async fn retried_responses_are_replayed_and_charged_once() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -576,7 +577,7 @@ async fn what_is_sent_again_is_the_same_response_and_charged_once() {
     keyed("k1", "ho").await.expect(422, "idempotency_key_reused");
     assert_eq!(ann.balance().await, GRANT - PRICE);
 
-    // By the count of retries alone, and never as the answer to another kind of request.
+    // The retry count alone also identifies a retry, but only for the same kind of request.
     let mut both = asking("hi");
     both["input"] = json!("hi");
     let count = [("x-stainless-retry-count", "1")];
@@ -593,7 +594,7 @@ async fn what_is_sent_again_is_the_same_response_and_charged_once() {
 }
 
 #[tokio::test]
-async fn a_hostile_history_schema_or_picture_is_refused_clearly_and_costs_nothing() {
+async fn hostile_histories_schemas_and_pictures_are_refused() {
     let api = Api::own(&[("PROMPT_LIMIT", "10000")]).await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -640,7 +641,7 @@ async fn a_hostile_history_schema_or_picture_is_refused_clearly_and_costs_nothin
     assert_eq!(refused["error"]["param"], "input");
     assert_eq!(ann.balance().await, GRANT);
 
-    // A large picture counts as any other, and this number of calls with their results is allowed.
+    // A large picture counts like any other, and 60 calls with their results are allowed.
     program.responds(&[], picture(format!("data:image/png;base64,{data}"))).await.is(200);
     let pairs = with((0..60).flat_map(|id| [call(id), output(id)]).collect());
     program.responds(&[], pairs).await.is(200);

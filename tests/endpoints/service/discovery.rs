@@ -9,7 +9,7 @@ use crate::support::function::{Reply, TIME, event, invoke};
 const PATHS: [&str; 2] =
     ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"];
 
-/// What the function replies under a host, and under a stage or none.
+/// The function's reply under a host and a stage. `stage` may be empty.
 async fn at(api: &Api, host: &str, stage: &str) -> Reply {
     let mut event = event("discovery", PATHS[0], &[("host", host)], &Value::Null);
     event["requestContext"]["domainName"] = json!(host);
@@ -18,7 +18,7 @@ async fn at(api: &Api, host: &str, stage: &str) -> Reply {
 }
 
 #[tokio::test]
-async fn a_service_finds_the_issuer_and_the_keys_of_the_tokens() {
+async fn services_find_the_issuer_and_the_public_keys() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     for path in PATHS {
@@ -36,7 +36,7 @@ async fn a_service_finds_the_issuer_and_the_keys_of_the_tokens() {
                 .iter()
                 .any(|key| { key["kid"] == forge::header(&ann.access)["kid"] })
         );
-        // What an authorization server has, and this API hasn't.
+        // The document leaves out an authorization server's endpoints: this API has none.
         let mut fields: Vec<&str> = found.as_object().unwrap().keys().map(String::as_str).collect();
         fields.sort_unstable();
         let expected = [
@@ -52,7 +52,7 @@ async fn a_service_finds_the_issuer_and_the_keys_of_the_tokens() {
 }
 
 #[tokio::test]
-async fn the_url_of_the_keys_holds_under_a_stage_and_under_a_domain() {
+async fn the_jwks_url_works_under_a_stage_and_a_domain() {
     let api = Api::own(&[]).await;
     for (host, stage, url) in [
         (
@@ -71,7 +71,7 @@ async fn the_url_of_the_keys_holds_under_a_stage_and_under_a_domain() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_is_a_url_says_where_its_keys_are_whatever_host_the_client_writes() {
+async fn an_issuer_url_fixes_the_jwks_url_for_every_host() {
     let api = Api::own(&[("TOKEN_ISSUER", "https://api.example.com/live")]).await;
     let found = at(&api, "evil.test", "").await.body;
     assert_eq!(found["issuer"], "https://api.example.com/live");

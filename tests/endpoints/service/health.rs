@@ -5,20 +5,20 @@ use serde_json::json;
 use crate::support::client::Api;
 
 #[tokio::test]
-async fn a_healthy_api_says_so_to_every_caller() {
+async fn healthy_apis_say_so_to_every_caller() {
     let healthy = json!({ "status": "ok", "first_grant": 4000, "chat_price": 100 });
     assert_eq!(Api::start().await.get("/api/health").await.is(200), healthy);
 }
 
 #[tokio::test]
-async fn visitors_learn_what_a_new_account_begins_with() {
+async fn visitors_see_the_grant_of_new_accounts() {
     let api = Api::own(&[("FIRST_GRANT", "250"), ("CHAT_PRICE", "7")]).await;
     let healthy = api.get("/api/health").await.is(200);
     assert_eq!((&healthy["first_grant"], &healthy["chat_price"]), (&json!(250), &json!(7)));
 }
 
 #[tokio::test]
-async fn an_api_that_cant_reach_its_store_says_so_and_when_to_try_again() {
+async fn apis_without_their_store_say_so_and_when_to_retry() {
     let (api, _) = Api::without_a_store().await;
     let answer = api.get("/api/health").await;
     assert_eq!(answer.header("retry-after"), "5");

@@ -14,7 +14,7 @@ use crate::support::forge;
 
 const PATH: &str = "/.well-known/jwks.json";
 
-/// The ids of the keys that the API shows.
+/// The ids of the public keys that the API publishes.
 async fn kids(api: &Api) -> HashSet<Value> {
     api.get(PATH).await.is(200)["keys"]
         .as_array()
@@ -30,7 +30,7 @@ fn kid(token: &str) -> Value {
 }
 
 #[tokio::test]
-async fn the_keys_are_public_halves_of_ed25519_and_may_be_kept_five_minutes() {
+async fn keys_are_public_ed25519_and_cached_five_minutes() {
     let answer = Api::start().await.get(PATH).await;
     assert_eq!(answer.header("cache-control"), "public, max-age=300");
     assert_eq!(answer.header("content-type"), "application/json; charset=utf-8");
@@ -77,11 +77,10 @@ async fn the_public_keys_verify_every_kind_of_token() {
 }
 
 #[tokio::test]
-async fn a_new_key_comes_without_logging_anybody_out_and_a_withdrawn_one_is_dead_within_five_minutes()
- {
+async fn rotations_keep_sessions_and_withdrawn_keys_end_quickly() {
     let old = Api::own(&[]).await;
     let ann = old.person("ann").await;
-    // Another server over the same store with a new secret, like functions that start after a
+    // A second server over the same store has a new secret, like a function that starts after a
     // rotation.
     let new = old
         .beside(&[("SIGNING_SECRET", "another-secret-of-many-random-characters-0123456789")])
@@ -106,7 +105,7 @@ async fn a_new_key_comes_without_logging_anybody_out_and_a_withdrawn_one_is_dead
 }
 
 #[tokio::test]
-async fn a_token_that_was_accepted_before_is_refused_with_another_signature_and_after_its_end() {
+async fn accepted_tokens_are_refused_once_altered_or_expired() {
     let api = Api::own(&[]).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     for person in [&ann, &ann, &ben] {
@@ -123,7 +122,7 @@ async fn a_token_that_was_accepted_before_is_refused_with_another_signature_and_
         ann.using(forged.join(".")).profile().await.expect(401, "token_not_valid");
     }
     ann.profile().await.is(200);
-    // The keys are read every five minutes; in between, signatures are remembered.
+    // The keys are read every five minutes. Until then, verified signatures are cached.
     api.server().clock.advance(Duration::from_secs(3600 + 30));
     ann.profile().await.is(200);
     api.server().clock.advance(Duration::from_secs(32));

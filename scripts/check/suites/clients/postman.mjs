@@ -1,9 +1,9 @@
-// Makes the Postman collection from an API's OpenAPI document: `node postman.mjs URL FILE` writes it, and with `--check` compares FILE instead.
-// The same document gives the same bytes.
+// Generates the Postman collection from an API's OpenAPI document. `node postman.mjs URL FILE` writes FILE; with `--check` it compares
+// FILE. The same document gives the same bytes.
 //
-// Postman's own converter has no order, sends every optional header, fills bodies with the names of types, adds no tests, and gives other ids each
-// time. Requests and replies come from the document; this file has only the order of the requests, and the values that they pass on.
-// A run from top to bottom creates an account, tries everything with it, and deletes it.
+// Postman's converter has no order, sends every optional header, fills bodies with the names of types, adds no tests, and gives new ids
+// each time. Here, requests and replies come from the document, and this file adds the order of the requests and the values that they pass
+// on. A run from top to bottom creates an account, tries all requests with it, and deletes it.
 
 import { readFileSync, writeFileSync } from "node:fs";
 
@@ -30,12 +30,12 @@ const VARIABLES = [
   ["adminToken", "", "Their access token."],
 ];
 
-// Values that are kept of a reply: the variable, and the place of its value in the body.
+// The values of a log-in's reply that are kept: the variable, and the field of the body.
 const SESSION = { token: "access", refresh: "refresh" };
 
-// The folders and their requests, by `operationId`. `body`, `path`, `query` and `headers` are sent; other parameters are in the request, but
-// disabled. `keep` lists the values that are kept of the reply. `without` names a variable: if it is empty, the request must be refused with
-// that status. `before` and `after` are lines of JavaScript around the request.
+// The folders and their requests, by `operationId`. `body`, `path`, `query` and `headers` are sent. Other parameters are in the request,
+// but disabled. `keep` lists the values of the reply that are kept. `without` is a variable and a status: if the variable is empty, the
+// request must be refused with this status. `before` and `after` are lines of JavaScript around the request.
 const ORDER = [
   ["Service", ["health", "openapi", "jwks", "discovery", "discovery_well_known_oauth_authorization_server"]],
   [
@@ -71,7 +71,7 @@ const ORDER = [
         without: ["resetToken", 400],
       },
       "export",
-      // The first proof of an address ends the session: the next folder begins another one.
+      // The first proof of an address ends the session, so the next folder logs in again.
       { operation: "email_verify", body: { token: "{{verifyToken}}", password: "{{password}}" }, without: ["verifyToken", 400] },
     ],
   ],
@@ -250,7 +250,7 @@ function collection(document) {
     }
   }
   const named = new Set(ORDER.flatMap(([, steps]) => steps.map((step) => step.operation ?? step)));
-  // Requests that need no value of an earlier reply are added at the end of the folder of their tag, with the document's example as body.
+  // Requests that need no value from an earlier reply are added to the end of their tag's folder, with the document's example as body.
   const plain = ({ operationId, parameters = [] }) =>
     !named.has(operationId) && parameters.every((parameter) => resolved(document, parameter).in !== "path");
   const unsent = new Set(operations.keys());
@@ -343,7 +343,7 @@ function url(path, step, inPath, inQuery) {
   };
 }
 
-/** A parameter that is there to be switched on. */
+/** A disabled parameter, which a user of the collection may enable. */
 function optional({ name, description, schema = {}, example }) {
   const value = example ?? schema.examples?.[0] ?? schema.default ?? schema.enum?.[0] ?? "";
   return { key: name, value: String(value), description, disabled: true };
@@ -357,7 +357,7 @@ function script(listen, lines) {
   return { listen, script: { type: "text/javascript", exec: lines } };
 }
 
-/** What is asked of a reply: that it is the success, and that it has the form that the document gives it. */
+/** The tests of a reply: it has the expected status and conforms to the document. */
 function tests(document, step, { status, type, schema }) {
   const lines = [];
   if (step.without) {
@@ -403,7 +403,7 @@ function resolved(document, part) {
   return part.$ref.slice(2).split("/").reduce((at, name) => at[name.replaceAll("~1", "/").replaceAll("~0", "~")], document);
 }
 
-/** A schema of the document as a script can hold it: types, fields, and which of them must be there. Every reference is resolved. */
+/** The parts of a schema that the test scripts use: types, fields and required fields. All references are resolved. */
 function form(document, part) {
   const schema = resolved(document, part) ?? {};
   const kept = {};
@@ -411,7 +411,7 @@ function form(document, part) {
   if (schema.properties) kept.properties = mapped(schema.properties, (field) => form(document, field));
   if (schema.required?.length) kept.required = schema.required;
   if (schema.items) kept.items = form(document, schema.items);
-  // Of several ways to fill in a body, the last is needed if no other one is taken.
+  // If a body has several valid forms, the last one applies when no condition of the others is met.
   const ways = (one) => (one.if ? [one.if.not, ...ways(one.then)] : [one]);
   if (schema.if) kept.anyOf = ways(schema).map((one) => form(document, one));
   for (const name of ["anyOf", "oneOf"]) if (schema[name]) kept[name] = schema[name].map((one) => form(document, one));
@@ -426,7 +426,7 @@ function form(document, part) {
 
 const mapped = (object, change) => Object.fromEntries(Object.entries(object).map(([name, value]) => [name, change(value)]));
 
-/** A body that is sent has the fields of the document, and those that it asks for. */
+/** Asserts that a request's body has only fields of the document, and all required fields. */
 function checkBody(document, step, part) {
   let schema = form(document, part);
   schema = schema.oneOf?.find((one) => one.type !== "null") ?? schema;

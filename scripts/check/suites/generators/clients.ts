@@ -9,10 +9,10 @@ import type { paths } from "./openapi-typescript";
 const { API = "" } = process.env;
 const password = "secret123";
 
-/** What each client can do, in its own way. A page has the ids of its messages, and the cursor of the next one. */
+/** The steps of the journey, which each client implements. A page has the ids of its messages and the cursor of the next page. */
 interface Journey {
   register(username: string): Promise<string>;
-  /** The status of a refusal. */
+  /** Returns the status of the refusal. */
   logInWrongly(username: string): Promise<number>;
   logIn(username: string): Promise<{ id: string; access: string }>;
   chat(access: string, message: string): Promise<{ id: string; response: string }>;

@@ -1,4 +1,4 @@
-"""Uses the client that openapi-python-client generates. Its types are checked too."""
+"""Uses the client that openapi-python-client generates. A type checker also checks this script."""
 
 import os
 import re

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { FIRST_GRANT, PRICE, aPerson, attempted, baseURL, plan, prove } from "./proof.mjs";
 
-// In NODE_PATH, which `import` doesn't search.
+// The package is in NODE_PATH, which `import` doesn't search.
 const OpenAI = createRequire(import.meta.url)("openai");
 
 const HELLO = [{ role: "user", content: "Hello!" }];
@@ -166,7 +166,7 @@ async function streamedAnswer(client, messages, options) {
   return text;
 }
 
-/** What the model behind the provider answers. */
+/** The answer of the model behind the provider to these messages. */
 function recited(messages) {
   return messages.map(({ role, content }) => `${role}: ${content}`).join("\n");
 }
@@ -175,13 +175,13 @@ function counts(usage) {
   return [usage.prompt_tokens, usage.completion_tokens, usage.total_tokens];
 }
 
-/** A user who has just registered, and a client with an API key of theirs. */
+/** A new user, and a client with the user's API key. */
 async function aCaller() {
   const person = await aPerson();
   return { person, client: new OpenAI({ baseURL, apiKey: person.key }) };
 }
 
-/** The calls since the plan were one, tried as often as there are statuses, null where a client heard none. */
+/** Asserts that the calls since the last plan were attempts of one request with these statuses. A lost reply's status is null. */
 async function attempts(...statuses) {
   const calls = await attempted();
   assert.deepEqual(calls.map((call) => call.status), statuses);

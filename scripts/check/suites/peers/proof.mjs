@@ -1,5 +1,5 @@
-// What the tests with clients for Node share: users, connections that break as planned, the script of the model behind the API (provider.py), and
-// the output.
+// Shared by the tests with clients for Node: users, connections that break as planned, the script of the model behind the API
+// (provider.py), and the output.
 
 import assert from "node:assert/strict";
 
@@ -14,12 +14,12 @@ export async function call(url, method, path, body, token) {
   return reply.json();
 }
 
-/** A user who has just registered, with an API key of theirs. */
+/** A new user with an API key. */
 export async function aPerson() {
   const { access } = await call(API, "POST", "/api/register/", { username: `ben-${crypto.randomUUID()}`, password: "secret123" });
   const { key } = await call(API, "POST", "/api/user/api-keys/", { name: "proof" }, access);
   const history = () => call(API, "GET", "/api/chat/?limit=100", undefined, access);
-  /** Asserts that this many messages are in the history, and that the statement has one charge for each. */
+  /** Asserts that the history has this many messages, and that the statement has one charge for each. */
   const hasPaidFor = async (chats) => {
     const { tokens } = await call(API, "GET", "/api/user/balance/", undefined, access);
     const statement = await call(API, "GET", "/api/user/ledger?limit=100", undefined, access);
@@ -31,17 +31,17 @@ export async function aPerson() {
   return { key, history, hasPaidFor };
 }
 
-/** What wire.py is to do with the next replies. */
+/** Tells wire.py how to treat the next replies. */
 export async function plan(cut, times = 1) {
   await call(API_WIRE, "POST", "/wire/plan", { cut, times });
 }
 
-/** The calls since the plan. */
+/** The calls since the last plan. */
 export function attempted() {
   return call(API_WIRE, "GET", "/wire/calls");
 }
 
-/** What the client got for each of them; null where it got nothing. */
+/** The statuses that the client received for the calls. A lost reply's status is null. */
 export async function statuses() {
   return (await attempted()).map((attempt) => attempt.status);
 }
@@ -51,7 +51,7 @@ export async function play(...answers) {
   await call(PROVIDER, "POST", "/script", answers);
 }
 
-/** The requests that the model got. Each answer was asked for once. */
+/** The requests that the model received. Asserts that each planned answer was requested. */
 export async function played() {
   const { requests, left } = await call(PROVIDER, "GET", "/script");
   assert.equal(left, 0);
@@ -62,12 +62,12 @@ export function says(text) {
   return { text };
 }
 
-/** An answer that calls functions, each a name with its arguments. */
+/** An answer that calls functions. Each call is a name with arguments. */
 export function calls(...named) {
   return { calls: named.map(([name, args]) => ({ name, arguments: args })) };
 }
 
-/** The results of functions in a request that the model got. */
+/** The function results in a request that the model received. */
 export function results(request) {
   return request.messages.filter((message) => message.role === "tool").map((message) => message.content);
 }
@@ -76,7 +76,7 @@ export function functions(request) {
   return request.tools.map((tool) => tool.function.name);
 }
 
-/** Runs tests, each under the sentence that it proves. */
+/** Runs tests. Their names are the sentences that they prove. */
 export async function prove(proofs) {
   for (const [sentence, proof] of Object.entries(proofs)) {
     await proof();
@@ -84,7 +84,7 @@ export async function prove(proofs) {
   }
 }
 
-/** Runs tests of a client, and prints one line. */
+/** Runs a client's tests and prints one line. */
 export async function proveOf(client, proofs) {
   const began = performance.now();
   for (const [sentence, proof] of Object.entries(proofs)) {

@@ -1,4 +1,4 @@
-"""What the tests of this folder share: users, connections that break as planned, and the output."""
+"""Shared by the tests in this folder: users, connections that break as planned, and the output."""
 
 import http.client
 import itertools
@@ -18,14 +18,14 @@ names = (f"{os.getpid()}-{number}" for number in itertools.count())
 
 
 def prove(*proofs):
-    """Runs tests. A test's name is the sentence that it proves; it returns figures for the output."""
+    """Runs tests. A test's name is the sentence that it proves. A test may return figures for the output."""
     for proof in proofs:
         figures = proof()
         print("  " + proof.__name__.replace("_", " ") + (f": {figures}" if figures else ""), flush=True)
 
 
 def prove_of(client, *proofs):
-    """Runs tests of a client, and prints one line."""
+    """Runs a client's tests and prints one line."""
     began = time.monotonic()
     for proof in proofs:
         try:
@@ -49,12 +49,12 @@ def raised(kind, ask):
 
 
 def recital(messages):
-    """The answer of the model behind the provider."""
+    """The answer of the model behind the provider to these messages."""
     return "\n".join(f"{message['role']}: {message['content']}" for message in messages)
 
 
 def ask(url, method, path, body=None, token=None):
-    """A reply whose body hasn't been read yet."""
+    """Sends a request. Returns the reply, whose body hasn't been read yet."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     connection.request(method, path, json.dumps(body) if body is not None else None, headers)
@@ -62,7 +62,7 @@ def ask(url, method, path, body=None, token=None):
 
 
 def call(url, method, path, body=None, token=None):
-    """The status and the parsed JSON."""
+    """Sends a request. Returns the status and the parsed JSON."""
     reply = ask(url, method, path, body, token)
     return reply.status, json.loads(reply.read())
 
@@ -78,13 +78,13 @@ def first_pieces_come_soon(hear):
         [asked] = wire.calls()
         delays.append(heard - asked["first_byte"])
     median, worst = statistics.median(delays), max(delays)
-    # Not the maximum: a shared machine has slow moments.
+    # Compare the median, because a shared machine has slow moments.
     assert median <= SOON, delays
     return f"median {1000 * median:.1f} ms, worst {1000 * worst:.1f} ms of {STREAMS} streams"
 
 
 class Person:
-    """A user who has just registered."""
+    """A new user."""
 
     def __init__(self):
         status, account = call(API, "POST", "/api/register/", {"username": f"ann-{next(names)}", "password": "secret123"})
@@ -98,7 +98,7 @@ class Person:
         return self.call("POST", "/api/chat/", {"message": message} | more)
 
     def stream(self, message):
-        """The status of a streamed message, and its events as they arrive, each with its time, name and data."""
+        """Streams a message. Returns the status, and the events as they arrive, each with its time, name and data."""
         reply = ask(API, "POST", "/api/chat/stream/", {"message": message}, self.token)
         return reply.status, events(reply)
 
@@ -123,7 +123,7 @@ class Person:
         return rows
 
     def has_paid_for(self, chats):
-        """Asserts that this many messages are in the history, and that the statement has one charge for each."""
+        """Asserts that the history has this many messages, and that the statement has one charge for each."""
         charges = {row["chat_id"]: row["amount"] for row in self.statement() if row["kind"] == "chat"}
         equal(charges, {chat["id"]: -PRICE for chat in self.history()})
         equal((self.balance(), len(charges)), (FIRST_GRANT - chats * PRICE, chats))
@@ -140,7 +140,7 @@ def events(reply):
 
 
 class Wire:
-    """The wire.py at this address."""
+    """A client of the wire.py at this address."""
 
     def __init__(self, url):
         self.url = url
@@ -149,7 +149,7 @@ class Wire:
         self.cut(None, times=0)
 
     def cut(self, how, times=1):
-        """Cuts the replies of the next calls, and remembers the calls from now on."""
+        """Cuts the replies to the next calls, and records the calls from now on."""
         equal(call(self.url, "POST", "/wire/plan", {"cut": how, "times": times}), (200, []))
 
     def calls(self):

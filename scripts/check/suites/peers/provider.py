@@ -1,8 +1,8 @@
 """provider.py PORT - a server with OpenAI's chat completions whose answers are scripted.
 
-`POST /script` with a list of answers plans the next ones, and forgets the earlier requests. An answer has a `text`, or `calls` of functions, or both,
-and may have a pause of `seconds` before it. Each call has a `name` and `arguments`. `GET /script` gives the bodies of the `requests` since, and how
-many answers are `left`. A request for which no answer is planned gets a 500.
+`POST /script` with a list of answers plans the next answers and forgets earlier requests. An answer has a `text`, function `calls`, or
+both, and may begin after a pause of `seconds`. Each call has a `name` and `arguments`. `GET /script` returns the bodies of the `requests`
+since then, and the number of answers that are `left`. A request without a planned answer gets a 500.
 """
 
 import itertools
@@ -97,7 +97,7 @@ def called(call):
 
 
 def deltas(text, calls):
-    """An answer in pieces: the text, then each call with its arguments."""
+    """The pieces of an answer: the text, then each call with its arguments."""
     yield {"role": "assistant", "content": "" if text else None, "refusal": None}
     yield from ({"content": piece} for piece in pieces(text or ""))
     for index, call in enumerate(calls):

@@ -30,14 +30,14 @@ def answer(client, messages, **more):
 
 
 def streamed_answer(client, messages, **more):
-    """Its pieces, as they arrive."""
+    """The pieces of a streamed answer, as they arrive."""
     for chunk in client.chat.completions.create(model="gpt-4o", messages=messages, stream=True, **more):
         if chunk.choices and chunk.choices[0].delta.content:
             yield chunk.choices[0].delta.content
 
 
 def attempts(*statuses):
-    """Asserts that the calls since the last plan were attempts of one request, with these statuses; None where the client got none."""
+    """Asserts that the calls since the last plan were attempts of one request with these statuses. A lost reply's status is None."""
     calls = wire.calls()
     equal([call["status"] for call in calls], list(statuses))
     equal([call["retry"] for call in calls], [str(number) for number in range(len(calls))])

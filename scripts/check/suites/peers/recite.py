@@ -1,6 +1,7 @@
-"""The model behind the LiteLLM proxy: it recites every message that it was given, without any network.
+"""The model behind the LiteLLM proxy. It repeats every message that it receives, without any network.
 
-Words in the last message change its behaviour: `!slow` waits before it answers, `!drip` pauses between words, `!fail` and `!overloaded` fail.
+Words in the last message change the behaviour: `!slow` waits before the answer, `!drip` pauses between words, `!fail` and `!overloaded`
+fail.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ PAUSE = 0.05
 
 
 async def recital(messages):
-    """Its words, each with the space after it."""
+    """The words of the answer, each with the following space."""
     asked = messages[-1]["content"]
     if "!fail" in asked:
         raise CustomLLMError(status_code=500, message="The reciter failed, as it was told to.")
@@ -30,7 +31,7 @@ async def recital(messages):
 
 
 def counted(messages, words):
-    """As many tokens as there are words."""
+    """The usage. Each word counts as a token."""
     read = sum(len(message["content"].split()) for message in messages)
     return {"prompt_tokens": read, "completion_tokens": words, "total_tokens": read + words}
 

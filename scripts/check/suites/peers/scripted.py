@@ -1,4 +1,4 @@
-"""What the tests of agents share: the script of the model behind the API (provider.py), and people with clients."""
+"""Shared by the tests of agents: the script of the model behind the API (provider.py), and users with clients."""
 
 import sys
 from importlib.metadata import version
@@ -6,7 +6,7 @@ from importlib.metadata import version
 from proof import API_WIRE, FIRST_GRANT, PRICE, PROVIDER, Person, Wire, call, equal, prove_of, raised
 
 BASE_URL = API_WIRE + "/v1"
-# Whether the client is to use OpenAI's Responses API. The model behind the API gets the same requests.
+# True if the client should use OpenAI's Responses API. The model behind the API gets the same requests.
 RESPONSES = "responses" in sys.argv[1:]
 wire = Wire(API_WIRE)
 
@@ -17,7 +17,7 @@ def play(*answers):
 
 
 def played():
-    """The requests that the model got. Each answer was asked for once."""
+    """The requests that the model received. Asserts that each planned answer was requested."""
     status, script = call(PROVIDER, "GET", "/script")
     equal((status, script["left"]), (200, 0))
     return script["requests"]
@@ -28,18 +28,18 @@ def says(text, **more):
 
 
 def calls(*named, **more):
-    """An answer that calls functions, each a name with its arguments."""
+    """An answer that calls functions. Each call is a name with arguments."""
     return {"calls": [{"name": name, "arguments": arguments} for name, arguments in named]} | more
 
 
 def a_caller():
-    """A user who has just registered, and an API key of theirs."""
+    """A new user, and the user's API key."""
     person = Person()
     return person, person.api_key()
 
 
 def results(request):
-    """The results of functions in a request that the model got."""
+    """The function results in a request that the model received."""
     return [message["content"] for message in request["messages"] if message["role"] == "tool"]
 
 
@@ -48,7 +48,7 @@ def functions(request):
 
 
 def statuses():
-    """What the client got for each attempt since the last plan of the wire; None where it got nothing."""
+    """The statuses that the client received for its attempts since the wire's last plan. A lost reply's status is None."""
     return [attempt["status"] for attempt in wire.calls()]
 
 

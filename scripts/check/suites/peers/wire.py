@@ -1,13 +1,13 @@
-"""wire.py PORT SERVER_PORT - a proxy before an HTTP server that breaks connections as planned, and remembers the calls.
+"""wire.py PORT SERVER_PORT - a proxy in front of an HTTP server. It breaks connections as planned and records the calls.
 
-`POST /wire/plan` with `{"cut": .., "times": ..}` plans the next replies, and forgets the earlier calls. A reply is cut
+`POST /wire/plan` with `{"cut": .., "times": ..}` plans the next replies and forgets earlier calls. A reply is cut
 
-- `early`: the connection to the client is closed as soon as the request was read, and the server continues;
-- `before`: the server has answered, and the client gets nothing;
-- `middle`: the client gets the first half of it.
+- `early`: the proxy closes the client's connection as soon as it has read the request, and the server continues;
+- `before`: the server replies, but the client gets nothing;
+- `middle`: the client gets the first half of the reply.
 
-`GET /wire/calls` lists the calls since the plan: when each `began` and the server's `first_byte` came (on this machine's monotonic clock), its
-`retry` count, a hash of its `body`, and the `status` and `retry_after` that the client got, null if it got nothing.
+`GET /wire/calls` lists the calls since the plan: the times at which each call `began` and the server's `first_byte` arrived (on this
+machine's monotonic clock), its `retry` count, a hash of its `body`, and the `status` and `retry_after` that the client got, or null.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ class Wire:
     async def carry(self, head, body, writer, call, cut):
         replying, asking = await asyncio.open_connection("127.0.0.1", self.server_port)
         try:
-            # This connection ends with the reply; the client's may be kept alive.
+            # The connection to the server ends with the reply. The client's connection may be kept alive.
             asking.write(with_connection(head, b"close") + body)
             await asking.drain()
             if cut == "early":
@@ -84,7 +84,7 @@ class Wire:
             asking.close()
 
     async def tell(self, call, reply, writer):
-        """Sends the reply to the client, and remembers it."""
+        """Sends the reply to the client and records the call."""
         call |= {"status": int(reply.split(b" ", 2)[1]), "retry_after": headers_of(reply).get("retry-after")}
         writer.write(reply)
         await writer.drain()

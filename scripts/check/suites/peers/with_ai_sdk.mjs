@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { createRequire } from "node:module";
 import { aPerson, baseURL, calls, functions, plan, play, played, proveOf, results, says, statuses } from "./proof.mjs";
 
-// In NODE_PATH, which `import` doesn't search.
+// The packages are in NODE_PATH, which `import` doesn't search.
 const require = createRequire(import.meta.url);
 const { Output, generateText, stepCountIs, streamText, tool } = require("ai");
 const { createOpenAICompatible } = require("@ai-sdk/openai-compatible");
@@ -17,10 +17,10 @@ const CITIES = calls(["getWeather", { city: "Paris" }], ["getWeather", { city: "
 const REPORT = { city: "Paris", degrees: 21 };
 const Weather = z.object({ city: z.string(), degrees: z.number().int() });
 
-/** The SDK's two providers, the second one with each of OpenAI's APIs. */
+/** The models of the SDK's two providers. The second provider has one for each of OpenAI's APIs. */
 const PROVIDERS = ["model", "completions", "responses"];
 
-/** A user, and the model through each of these. */
+/** A user, and the model through each provider. */
 async function aCaller(settings = {}) {
   const person = await aPerson();
   const compatible = createOpenAICompatible({ name: "farebox", baseURL, apiKey: person.key, supportsStructuredOutputs: true, ...settings });
@@ -28,7 +28,7 @@ async function aCaller(settings = {}) {
   return { person, model: compatible("farebox"), completions: openai.chat("gpt-4o"), responses: openai.responses("gpt-4o") };
 }
 
-/** The function `getWeather`, and what it does beside its answer. */
+/** The function `getWeather`. `beside` runs before it returns. */
 function tools(beside = async () => {}) {
   const execute = async ({ city }) => {
     await beside();
@@ -64,7 +64,7 @@ const proofs = {
     }
   },
 
-  // It sends neither a key nor a count.
+  // The SDK sends neither a key nor a count of retries.
   async "a lost reply is asked for again as another message"() {
     const { person, model } = await aCaller();
     await play(says("Sunny."), says("Sunny."));
@@ -83,7 +83,7 @@ const proofs = {
     await person.hasPaidFor(1);
   },
 
-  // Each request of a loop is longer than the one before.
+  // Each request in a loop is longer than the previous one.
   async "a reply that is lost in the middle of a loop is paid once, if its body is its key"() {
     for (const ask of [generateText, streamText]) {
       const run = crypto.randomUUID();

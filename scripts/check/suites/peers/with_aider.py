@@ -11,12 +11,12 @@ from scripted import BASE_URL, a_caller, equal, play, played, prove_client, says
 AIDER = Path(sys.executable).with_name("aider")
 BEFORE = 'def greeting():\n    return "Hello!"\n'
 AFTER = 'def greeting():\n    return "Good day!"\n'
-# What aider asks models for that it doesn't know: the file as a whole.
+# For unknown models, aider asks for the whole file.
 EDIT = f"I make it politer.\n\ngreeting.py\n```\n{AFTER}```\n"
 
 
 def edited(key, *more):
-    """The file after aider has run."""
+    """Runs aider. Returns the text of the file afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "greeting.py")
         file.write_text(BEFORE)

@@ -1,4 +1,4 @@
-"""Tests Codex, which edits a file in a folder. Its provider is set, and that it offers the model functions only."""
+"""Tests Codex, which edits a file in a folder. Only its provider is set, and that it offers the model only functions."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ EDIT = calls(("exec_command", {"cmd": "sed -i 's/Hello/Good day/' greeting.py"})
 
 
 def edited(key):
-    """The file after Codex has run."""
+    """Runs Codex. Returns the text of the file afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "greeting.py")
         file.write_text(BEFORE)
@@ -46,7 +46,7 @@ def a_command_edits_a_file_for_two_messages():
     person.has_paid_for(2)
 
 
-# It sends neither a key nor a count, but the id of its turn.
+# Codex sends the id of its turn instead of a key or a count of retries.
 def a_lost_reply_is_paid_for_once():
     person, key = a_caller()
     play(EDIT, says("Done."))

@@ -26,7 +26,7 @@ def get_weather(city: str) -> str:
 
 
 def asked(key, *arguments):
-    """What the command prints."""
+    """Runs the command. Returns its output."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "extra-openai-models.yaml").write_text(MODELS)
         settings = os.environ | {"LLM_USER_PATH": folder}

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { aPerson, baseURL, calls, functions, plan, play, played, proveOf, results, says, statuses } from "./proof.mjs";
 
-// In NODE_PATH, which `import` doesn't search.
+// The package is in NODE_PATH, which `import` doesn't search.
 const require = createRequire(import.meta.url);
 const OpenAI = require("openai");
 const { zodResponseFormat } = require("openai/helpers/zod");
@@ -20,7 +20,7 @@ async function aCaller() {
   return { person, client: new OpenAI({ baseURL, apiKey: person.key }) };
 }
 
-/** The function `get_weather`, and what it does beside its answer. */
+/** The function `get_weather`. `beside` runs before it returns. */
 function weather(beside = async () => {}) {
   return {
     type: "function",

@@ -43,7 +43,7 @@ def calls_go_out_and_results_come_back():
     play(CITIES, says("Sunny everywhere."))
     first = asked(client, [ASKED], tool_choice="auto", parallel_tool_calls=True)
     equal((first.finish_reason, first.message.content, len(first.message.tool_calls)), ("tool_calls", None, 2))
-    # The message of the model goes back as it came.
+    # Return the model's message unchanged.
     last = asked(client, [ASKED, first.message, *map(weather, first.message.tool_calls)])
     equal((last.finish_reason, last.message.content), ("stop", "Sunny everywhere."))
     one, other = played()

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from scripted import BASE_URL, RESPONSES, a_caller, calls, equal, functions, play, played, prove_client, results, says, statuses, wire
 
 set_default_openai_api("responses" if RESPONSES else "chat_completions")
-# Traces go to OpenAI.
+# The SDK would send traces to OpenAI.
 set_tracing_disabled(True)
 
 ASKED = "How is the weather in Paris?"
@@ -43,7 +43,7 @@ def answer(key, agent):
 
 
 def streamed_answer(key, agent):
-    """Its pieces."""
+    """The pieces of the agent's answer."""
 
     async def run():
         async with AsyncOpenAI(base_url=BASE_URL, api_key=key) as client:

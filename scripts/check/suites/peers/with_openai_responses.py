@@ -44,7 +44,7 @@ def calls_go_out_and_results_come_back_whole_and_in_pieces():
         play(CITIES, says("Sunny everywhere."))
         first = ask(client, [ASKED])
         equal([json.loads(item.arguments)["city"] for item in first.output], ["Paris", "Oslo"])
-        # The items of the model go back as they came.
+        # Return the model's items unchanged.
         last = ask(client, [ASKED, *first.output, *map(weather, first.output)])
         equal((last.status, last.output_text), ("completed", "Sunny everywhere."))
         one, other = played()

@@ -1,8 +1,9 @@
-"""Rehearses scripts/restore: the real script, over moto in the place of AWS and with the program's own `manage`.
+"""Rehearses scripts/restore: runs the real script over moto, which emulates AWS, and with the real `manage` command.
 
-The API at API makes the data, in the embedded DynamoDB of the folder DATA. moto restores tables as DynamoDB does, without their settings, but only
-as they are now. So the rehearsal keeps the items of the second itself, and the restored tables get them. Each table is read while messages are
-settled, which cuts more transactions than a backup can. AGAIN and DATA_AGAIN are another API and its folder, which get the restored items.
+The API at API writes the data to the embedded DynamoDB of the folder DATA. Like DynamoDB, moto restores tables without their settings, but
+it can only restore their current items. The rehearsal therefore keeps the items of the chosen second and writes them to the restored
+tables. It reads each table while messages are settled, which splits more transactions than a backup can. A second API at AGAIN, with the
+folder DATA_AGAIN, gets the restored items.
 """
 
 import contextlib
@@ -52,7 +53,7 @@ def replace(dynamodb, table, wanted):
 
 
 def call(api, method, path, token=None, **body):
-    """The status and the parsed reply."""
+    """Sends a request. Returns the status and the parsed reply."""
     connection = http.client.HTTPConnection(urlsplit(api).netloc, timeout=30)
     headers = ({"Content-Type": "application/json"} if body else {}) | ({"Authorization": f"Bearer {token}"} if token else {})
     connection.request(method, path, json.dumps(body) if body else None, headers)
@@ -90,7 +91,7 @@ def rehearse():
     phone = ok(call(API, "POST", "/api/login/", **ann.login))["token"]
     ok(fay.call("POST", "/api/chat/", message="do not lose this"))
 
-    # The second, under load.
+    # The second to restore is taken under load.
     busy, over = [Person(f"busy-{number}") for number in range(BUSY)], threading.Event()
 
     def load(person):
@@ -101,7 +102,7 @@ def rehearse():
     for thread in threads:
         thread.start()
     archive = {}
-    # The ledger first: what is settled meanwhile has no row.
+    # Read the ledger first, so that messages settled meanwhile have no row.
     for table in sorted(tables, key=lambda table: table != "LedgerTable"):
         archive[tables[table]] = items(store, table)
         settled = ok(busy[0].call("GET", "/api/tokens/"))["tokens"]
@@ -112,7 +113,7 @@ def rehearse():
     for thread in threads:
         thread.join()
 
-    # What ends afterwards, and a wrong deletion.
+    # After the second, a key, a session and an account end, and an item is deleted by mistake.
     ok(ann.call("DELETE", f"/api/user/api-keys/{key['id']}/"))
     ok(call(API, "POST", "/api/logout/", phone))
     ok(ben.call("DELETE", "/api/user/", password="secret123"), 202)
@@ -141,11 +142,12 @@ def rehearse():
     with contextlib.redirect_stdout(printed):
         restore.main([STACK, "--adopt", *(f"--table={table}={name}" for table, name in restored.items())])
     assert all(f"table/{name}" in printed.getvalue() for name in restored.values()), printed.getvalue()
-    # A canary would be rolled back while the functions are stopped, and another release might not know the restored items.
+    # A canary deployment would be rolled back while the functions are stopped. Another release might not be able to read the restored
+    # items.
     assert f"--stack {STACK} DeploymentPreference=AllAtOnce" in printed.getvalue(), printed.getvalue()
     assert "git checkout 0123abc, then scripts/build" in printed.getvalue(), printed.getvalue()
 
-    # The functions, on the restored items.
+    # Run the API on the restored items.
     other = embedded(os.environ["DATA_AGAIN"])
     for table, name in restored.items():
         for item in items(aws, name):
@@ -161,7 +163,7 @@ def rehearse():
 
 
 def is_set_up(aws, table, properties):
-    """Asserts that a restored table has every setting of the template, and the tags of the table before it."""
+    """Asserts that a restored table has all settings from the template and the tags of the original table."""
     found = aws.describe_table(TableName=table)["Table"]
     ends = aws.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
     assert ends.get("AttributeName") == properties.get("TimeToLiveSpecification", {}).get("AttributeName"), ends
@@ -173,7 +175,7 @@ def is_set_up(aws, table, properties):
     assert aws.list_tags_of_resource(ResourceArn=found["TableArn"])["Tags"] == [{"Key": "team", "Value": "chat"}], table
 
 
-# A line per request otherwise.
+# Without this, werkzeug logs a line for each request.
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
 moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
 moto.start()

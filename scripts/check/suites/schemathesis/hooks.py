@@ -1,8 +1,8 @@
-"""What Schemathesis can't know from the document: the caller, and existing ids. Loaded by scripts/check/schemathesis.
+"""The facts that Schemathesis can't find in the document: the caller and existing ids. Loaded by scripts/check/schemathesis.
 
-A request that should be accepted gets values that only this API can issue: ids, cursors, tokens of e-mails, passwords. Everything else stays
-as it was generated. A request that ends a session or an account gets a session or an account of its own, and administrators change users
-of their own.
+A request that should be accepted gets values that only this API can issue: ids, cursors, tokens from e-mails, passwords. All other values
+stay as generated. A request that ends a session or an account gets a separate session or account, and administrators' requests change
+separate users.
 """
 
 import base64
@@ -47,7 +47,7 @@ def register(**more):
 
 
 def token_of_mail(address, nth=0):
-    """The token of the first e-mail with a token to an address, or of a later one."""
+    """The token in the first e-mail to an address that has a token, or in a later e-mail."""
     for _ in range(100):
         mails = (mail.read_text() for mail in sorted(MAILS.glob("*.txt")))
         tokens = [re.search(r"(?:^|token=)([A-Za-z0-9_-]{43})$", mail, re.M) for mail in mails if mail.startswith(f"To: {address}\n")]
@@ -69,11 +69,11 @@ def adjust(user):
     call("POST", f"/api/admin/users/{user}/adjustments", ADMINISTRATOR, json={"amount": 5, "reason": "a gift"})
 
 
-# So that the trail has several pages.
+# Make several pages of the trail.
 for _ in range(3):
     adjust(MAIN["id"])
 
-# Operations that end the account or the session that others need, or that request an e-mail shortly after another one.
+# Operations that get a separate account: they end an account or session that others need, or request an e-mail shortly after another one.
 OF_ITS_OWN = {"account_delete", "email_resend", "logout", "password_change"}
 
 
@@ -101,7 +101,7 @@ def chat():
 
 
 def sent_key():
-    """The key of a message that was answered."""
+    """The idempotency key of an answered message."""
     key = uuid.uuid4().hex
     call("POST", "/api/chat/", MAIN, json={"message": "hi"}, headers={"Idempotency-Key": key})
     return key
@@ -113,7 +113,7 @@ def api_key():
     return call("POST", "/api/user/api-keys/", MAIN, json={"name": "a program"}).json()["id"]
 
 
-# An account remembers fifty ended sessions; the next one ends all of its sessions.
+# An account remembers fifty ended sessions. The next log-out ends all its sessions.
 sessions = itertools.count()
 
 
@@ -138,7 +138,7 @@ def key_of_user():
     return {"id": account["id"], "key": key["id"]}
 
 
-# What administrators change, so that others must not use the same users.
+# Operations of administrators that change a user, so they get separate users.
 CHANGES = {
     "admin_adjustment",
     "admin_api_key_revoke",
@@ -196,21 +196,21 @@ KEPT = {"X-Refresh-Token": "cookie", "X-Page-Key": "0" * 32}
 
 
 def kept():
-    """A refresh token in a cookie, as a browser stores it."""
+    """A refresh token, in the form in which a browser stores it in a cookie."""
     credentials = {"username": MAIN["username"], "password": PASSWORD}
     return call("POST", "/api/login/", json=credentials, headers=KEPT).cookies["farebox_refresh"]
 
 
 def search(operation, query):
-    """Adds to a query what no schema can describe."""
+    """Adds values to a query that no schema can describe."""
     if query.get("user_id") and next(numbers) % 2:
         query["user_id"] = MAIN["id"]
     if query.get("q") and next(numbers) % 2:
         query["q"] = "somebody"
-    # A message is named beside its user, and nothing else.
+    # A query for a single message has only the message and its user.
     if operation == "admin_chats" and query.get("chat_id"):
         query = {name: value for name, value in query.items() if name not in ("q", "from", "to")} | {"user_id": MAIN["id"]}
-    # A search has an order of its own.
+    # A search can't be sorted.
     if query.get("sort"):
         query.pop("q", None)
     for day in ("from", "to", "last_message_from", "last_message_to"):
@@ -224,21 +224,21 @@ def search(operation, query):
 
 
 def complete(operation, body):
-    """Adds to a body what no schema can describe."""
-    # No pattern describes which characters of all scripts an address may have.
+    """Adds values to a body that no schema can describe."""
+    # No pattern can describe the characters of all scripts that an address may have.
     addressed = ("register", "profile_change", "password_reset", "admin_user_create")
     if operation in addressed and not (body.get("email") or "").isascii():
         body["email"] = f"{uuid.uuid4().hex}@example.com"
-    # The limit is in bytes.
+    # The limit on instructions is in bytes.
     if isinstance(body.get("instructions"), str):
         body["instructions"] = body["instructions"].encode()[:2000].decode(errors="ignore")
-    # Each is created once, at an address of its own.
+    # Each user is created only once, so each one gets a new address.
     if operation == "admin_user_create" and (body.get("email") or "").strip():
         body["email"] = f"{uuid.uuid4().hex}@example.com"
     if operation in ("register", "admin_user_create"):
         plain = all(unicodedata.normalize("NFKC", c).isalpha() or c.isascii() for c in body["username"])
         body["username"] = (body["username"] if plain else "name") + f"-{next(numbers)}"
-        # A username with an `@` is the e-mail address too.
+        # A username with an `@` would also be the e-mail address.
         body["username"] = body["username"].replace("@", "+")[-150:]
         for field in ("password", "password1"):
             if isinstance(body.get(field), str):
@@ -266,7 +266,7 @@ def complete(operation, body):
                 body[field] = fit(body[field])
     if operation == "chat_stop" and next(numbers) % 2:
         body["idempotency_key"] = sent_key()
-    # The user has paid for none of the messages that a schema can name.
+    # The schema can't generate the id of a message that the user has paid for.
     if operation == "admin_adjustment":
         body.pop("chat_id", None)
         if next(numbers) % 2 or "amount" not in body:
@@ -276,7 +276,7 @@ def complete(operation, body):
         if body.get("id") is not None:
             body["id"] = call("POST", "/api/admin/grants/", ADMINISTRATOR, json=body | {"id": None}).json()["id"]
     if operation == "completions":
-        # Calls need their results and choices their functions, and the echo has no formats.
+        # Calls need results, choices need functions, and the provider `echo` has no formats.
         for field in ("functions", "function_call", "tool_choice", "response_format"):
             body.pop(field, None)
         of_calls = lambda message: message.get("tool_calls") or message.get("function_call") or message["role"] in ("tool", "function")
@@ -284,7 +284,7 @@ def complete(operation, body):
         body["messages"] = [message for message in body["messages"] if not of_calls(message) and not has_parts(message)]
         body["messages"].append({"role": "user", "content": "hi"})
     if operation == "responses":
-        # The same: only messages are left of the items.
+        # Likewise, only the messages among the items are kept.
         for field in ("tool_choice", "text"):
             body.pop(field, None)
         items = body["input"] if isinstance(body.get("input"), list) else []
@@ -294,7 +294,7 @@ def complete(operation, body):
         body["input"].append({"role": "user", "content": "hi"})
     if operation.startswith("chat") and body.get("conversation_id"):
         body["conversation_id"] = chat()
-        # A conversation has the id of its first message.
+        # A conversation has the id of its first message, so the id is a valid parent.
         if body.get("after") not in (None, "", "start"):
             body["after"] = body["conversation_id"]
     elif operation.startswith("chat"):
@@ -304,7 +304,7 @@ def complete(operation, body):
 
 @schemathesis.hook
 def before_load_schema(context, raw_schema):
-    """Adds the forms, which the document only mentions."""
+    """Adds form bodies to the schema, because the document only mentions them."""
     for operation in (operation for path in raw_schema["paths"].values() for operation in path.values()):
         if FORM in operation["description"] and "requestBody" in operation:
             content = operation["requestBody"]["content"]
@@ -312,7 +312,7 @@ def before_load_schema(context, raw_schema):
 
 
 def form(body):
-    """The fields of a form: each is a text, and none is null."""
+    """The fields of a form: strings, without null values."""
     texts = {field: value[-1] if isinstance(value, list) and value else value for field, value in body.items()}
     return {field: value if isinstance(value, str) else json.dumps(value) for field, value in texts.items() if value is not None}
 
@@ -343,7 +343,7 @@ def before_call(context, case, kwargs):
     operation = name(case)
     if operation in CHANGES and case.path_parameters.get("id") in OURS:
         case.path_parameters["id"] = user()
-    # Schemathesis also uses ids from replies: this one would end the session of all other requests.
+    # Schemathesis also uses ids from replies. This id would end the session of all other requests.
     if operation == "session_end" and case.path_parameters.get("id") == SESSION:
         case.path_parameters["id"] = session()
     if case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE:

@@ -1,6 +1,6 @@
-// Journeys of administrators, through a browser and the pages as they are served. SITE is the URL
-// of the pages; ADMIN and ADMIN_PASSWORD are an administrator, whom several journeys share. The
-// journeys create everything else themselves.
+// Journeys of administrators, in a browser. SITE is the URL of the pages. ADMIN and ADMIN_PASSWORD
+// are the credentials of an administrator, which several journeys share. The journeys create all
+// other accounts.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -13,7 +13,7 @@ const [PRICE, FIRST_GRANT] = [100, 4000];
 const run = promisify(execFile);
 
 await journeys({
-  async "a user who is no administrator is told so, and led to the chat"() {
+  async "users without the role are refused and led to the chat"() {
     const bob = await newUser("bob");
     const page = await newPage();
     await page.goto(`${SITE}admin/#/trail`);
@@ -35,7 +35,7 @@ await journeys({
     await heading(page, "Sign in");
   },
 
-  async "a user without tokens chats again when an administrator has added some"() {
+  async "a user chats again after an administrator adds tokens"() {
     const ann = await newUser("ann");
     const chat = await newPage();
     await chat.goto(SITE);
@@ -70,7 +70,7 @@ await journeys({
     await page.getByText("You said: And again?").waitFor();
   },
 
-  async "a balance never goes below zero, and an impossible adjustment is explained beside the field"() {
+  async "impossible adjustments are explained beside the field"() {
     const ann = await newUser("ann");
     const page = await adminPage();
     await openUser(page, ann);
@@ -87,7 +87,7 @@ await journeys({
     assert.equal((await ann.api("GET", "api/tokens/", null)).body.tokens, FIRST_GRANT);
   },
 
-  async "an adjustment whose reply is lost happens once, however often the button is pressed"() {
+  async "a retried adjustment is made once after a lost reply"() {
     const ann = await newUser("ann");
     const page = await adminPage();
     await openUser(page, ann);
@@ -106,12 +106,12 @@ await journeys({
     await page.getByText(`${ann.name} has 4,500 tokens now.`).waitFor();
     assert.equal(lost, 2);
     await balance(page, 4500);
-    // The same again is a new adjustment.
+    // The same values again make a new adjustment.
     await adjust(page, "Give", 500, "Sent three times");
     await balance(page, 5000);
   },
 
-  async "a deactivated user is thrown out at once, and let in again when reactivated"() {
+  async "deactivated users are out at once until reactivated"() {
     const bob = await newUser("bob");
     const chat = await newPage();
     await chat.goto(SITE);
@@ -138,7 +138,7 @@ await journeys({
     await chat.getByRole("textbox", { name: "Your message" }).waitFor();
   },
 
-  async "an invited user chooses a password and chats, and a name that is taken is said beside its field"() {
+  async "invited users choose a password; taken names are explained"() {
     const ann = await newUser("ann");
     const joe = { name: `joe${Date.now()}`, password: "a password of my own" };
     const email = `${joe.name}@example.com`;
@@ -186,7 +186,7 @@ await journeys({
     assert.deepEqual(await actsOn(page, joe), [[invited, "you", "A new colleague"]]);
   },
 
-  async "a user who is created with a password and as an administrator sees the administration"() {
+  async "a created administrator sees the administration"() {
     const ruth = { name: `ruth${Date.now()}`, password: "told on the phone" };
     const page = await adminPage();
     await page.getByRole("button", { name: "New user" }).click();
@@ -206,7 +206,7 @@ await journeys({
     assert.deepEqual(await actsOn(page, ruth), [[created, "you", "no reason given"]]);
   },
 
-  async "a user who is signed out everywhere signs in again, and the audit log tells why"() {
+  async "a signed-out user returns and the audit log has the reason"() {
     const ann = await newUser("ann");
     const chat = await newPage();
     await chat.goto(SITE);
@@ -227,7 +227,7 @@ await journeys({
     assert.deepEqual(await actsOn(page, ann), [[`Signed ${ann.name} out everywhere`, "you", "A lost laptop"]]);
   },
 
-  async "a user who has forgotten the password is sent a link by an administrator"() {
+  async "an administrator sends a link for a forgotten password"() {
     const email = `eve${Date.now()}@example.com`;
     const [eve, bob] = [await newUser("eve", { email }), await newUser("bob")];
     const page = await adminPage();
@@ -247,7 +247,7 @@ await journeys({
     assert.deepEqual(await actsOn(page, eve), [[`Sent ${eve.name} a password reset link`, "you", "Asked by phone"]]);
   },
 
-  async "a deleted user is gone for good, and the audit log keeps who did it and why"() {
+  async "deletions are final and stay in the audit log"() {
     const bob = await newUser("bob");
     const chat = await newPage();
     await chat.goto(SITE);
@@ -268,7 +268,7 @@ await journeys({
     await heading(page, "Not found");
   },
 
-  async "API keys of a user are revoked one by one or all at once, and their programs stop"() {
+  async "API keys are revoked singly or together and stop working"() {
     const ann = await newUser("ann");
     const keys = [];
     for (const name of ["a robot", "a script", "a phone"]) {
@@ -297,7 +297,7 @@ await journeys({
     ]);
   },
 
-  async "a user becomes an administrator and an ordinary user again, and both take effect at once"() {
+  async "role changes take effect at once"() {
     const carla = await newUser("carla");
     const page = await adminPage();
     await openUser(page, carla);
@@ -322,12 +322,12 @@ await journeys({
     await heading(hers, "Administrators only");
   },
 
-  async "the last administrator stays one, and is told why"() {
+  async "the last administrator keeps the role and is told why"() {
     const dora = await newUser("dora");
     const page = await adminPage();
     await openUser(page, dora);
-    // This needs two administrators who demote each other at the same moment, so the reply is
-    // simulated.
+    // The API sends this reply only if two administrators demote each other at the same moment, so
+    // simulate it.
     await page.route("**/api/admin/users/*/", (route) =>
       route.request().method() === "PATCH" ? route.fulfill({ status: 409, json: { status: 409, code: "last_administrator", detail: "No." } }) : route.continue());
     await page.getByRole("button", { name: "Deactivate" }).click();
@@ -339,7 +339,7 @@ await journeys({
     await page.getByText("The account is active.").waitFor();
   },
 
-  async "a session that ends leads to the sign-in, and from there back to the same view"() {
+  async "signing in again leads back to the same view"() {
     const page = await adminPage("#/users?q=ro");
     await rowsAre(page);
     await page.context().clearCookies();
@@ -353,7 +353,7 @@ await journeys({
     assert.equal(await page.getByRole("searchbox", { name: "Search" }).inputValue(), "roo");
   },
 
-  async "users are found by a part of their name or address, page by page"() {
+  async "users are found by a part of their name or address"() {
     const mark = Math.random().toString(36).slice(2, 10);
     const prefix = `z${mark}`;
     const count = 3;
@@ -380,7 +380,7 @@ await journeys({
     await page.getByText("No results for").waitFor();
   },
 
-  async "users are filtered, and each is shown with balance and last activity"() {
+  async "users are filtered and shown with balance and activity"() {
     const prefix = `q${Date.now().toString(36)}`;
     const [busy, idle] = [await newUser(prefix), await newUser(prefix)];
     await busy.api("POST", "api/chat/", { message: "Hello!" });
@@ -419,7 +419,7 @@ await journeys({
     assert.deepEqual([...roles], ["Administrator"]);
   },
 
-  async "users are sorted, and all accounts are summed up, as a census has found them"() {
+  async "users are sorted and summed up by the census"() {
     const [rich, idle] = [await newUser("rich"), await newUser("idle")];
     const page = await adminPage();
     await openUser(page, rich);
@@ -433,7 +433,7 @@ await journeys({
     await page.waitForFunction((name) => document.querySelector("tbody tr")?.cells[0].innerText.trim() === name, rich.name);
     const balances = (await rows(page)).map((row) => number(row[4]));
     assert(balances.every((balance, index) => index === 0 || balance <= balances[index - 1]), balances.join(" "));
-    // The order is that of the census, and the values are current.
+    // The users are in the census's order, with current values.
     await openUser(page, rich);
     await adjust(page, "Take away", 9_003_999, "A mistake");
     await page.getByText(`${rich.name} has 1 token now.`).waitFor();
@@ -454,7 +454,7 @@ await journeys({
     assert(number(counted[0]) >= 3 && number(counted[1]) >= 1 && number(counted[4]) >= 9_000_000, counted.join(" "));
   },
 
-  async "many users are granted tokens from a file, once each"() {
+  async "a file grants tokens to many users once each"() {
     const [ann, ben] = [await newUser("ann"), await newUser("ben", { email: `b${Date.now()}@example.com` })];
     const page = await adminPage();
     await page.getByRole("link", { name: "Bulk grants" }).click();
@@ -475,7 +475,7 @@ await journeys({
     assert.match((await rows(preview))[1][1], /Unverified address/);
     assert.equal((await ann.api("GET", "api/user/balance/")).body.tokens, FIRST_GRANT);
 
-    // The first request is answered, and its reply is lost.
+    // The API executes the first request, but the reply is lost.
     let lost = 0;
     await page.route("**/api/admin/grants/", async (route) => {
       lost += 1;
@@ -488,7 +488,7 @@ await journeys({
     assert.deepEqual((await results()).slice(0, 2), ["Already done", "Already done"]);
     await page.unroute("**/api/admin/grants/");
 
-    // The same file again, in another browser: the server knows what was granted, when and by whom.
+    // For the same file in another browser, the server knows the grants, their time and their author.
     const elsewhere = await adminPage("#/users/grants");
     await elsewhere.getByLabel("File", { exact: true }).setInputFiles({ name: "gifts.csv", mimeType: "text/csv", buffer: Buffer.from(file) });
     await elsewhere.getByLabel("Reason", { exact: true }).fill("A gift");
@@ -504,7 +504,7 @@ await journeys({
     await page.getByText("For you, Ann").first().waitFor();
   },
 
-  async "the figures count what happened today, and are read by keyboard and as a table"() {
+  async "today's figures work by keyboard and as a table"() {
     const ann = await newUser("ann");
     const page = await adminPage("#/figures");
     const before = await totals(page);
@@ -519,7 +519,7 @@ await journeys({
     await page.locator('[aria-current="true"]', { hasText: "30 days" }).waitFor();
     await page.locator('[role="slider"][aria-valuemax="29"]').first().waitFor();
     const after = await totals(page);
-    // Adjustments of other journeys may have reduced the granted tokens meanwhile.
+    // Other journeys' adjustments may have reduced the granted tokens.
     for (const index of [0, 1, 3]) assert(after[index] > before[index], `${before} then ${after}`);
 
     const plot = page.getByRole("slider", { name: /^Tokens by day/ });
@@ -543,7 +543,7 @@ await journeys({
     const chats = (await rows(table)).map((row) => number(row[2]));
     assert.deepEqual(chats, chats.toSorted((a, b) => b - a));
 
-    // Those who did the most, in the range that is shown.
+    // The most active users in the shown range.
     const top = page.getByRole("region", { name: "Top users" });
     await top.getByRole("link", { name: "By messages" }).click();
     await page.waitForURL("**/admin/#/figures?days=30&top=chats");
@@ -555,7 +555,7 @@ await journeys({
     await page.goBack();
     await top.locator('[aria-current="true"]', { hasText: "By tokens" }).waitFor();
 
-    // Days that have not been counted yet may take more than one request.
+    // Counting new days may take more than one request.
     let [refused, told] = [0, false];
     await page.route("**/api/admin/figures/*", (route) => {
       refused += 1;
@@ -574,7 +574,7 @@ await journeys({
     await page.locator(".lead", { hasText: "5 Jan 2026 to 14 Jan 2026" }).waitFor();
   },
 
-  async "the trail tells what administrators did, to whom, and why"() {
+  async "the audit log shows the act, the user and the reason"() {
     const erin = await newUser("erin");
     const page = await adminPage();
     await openUser(page, erin);
@@ -597,7 +597,7 @@ await journeys({
     await heading(page, erin.name);
   },
 
-  async "kinds, actions and roles of a later release are shown by their words"() {
+  async "words of a later release are shown as they are"() {
     const lou = await newUser("lou");
     const page = await adminPage();
     const row = { id: lou.id, timestamp: new Date().toISOString(), user_id: lou.id, username: lou.name, actor: "manage", actor_name: null, amount: null, role: null, reason: "later" };
@@ -626,7 +626,7 @@ await journeys({
     assert.deepEqual((await rows(page)).map((cells) => cells[1]), ["Gift card", "Grant"]);
   },
 
-  async "the audit log is filtered, and downloaded as it is filtered"() {
+  async "the audit log is filtered and downloaded as filtered"() {
     const kim = await newUser("kim");
     const page = await adminPage();
     await openUser(page, kim);
@@ -665,7 +665,7 @@ await journeys({
     await rowsAre(page);
   },
 
-  async "all chats are seen, newest first, and each opens to its message and answer"() {
+  async "chats are listed newest first and open to their text"() {
     const fay = await newUser("fay");
     const page = await adminPage();
     const text = `A <i>message</i> ${fay.name}\nin two lines`;
@@ -674,13 +674,13 @@ await journeys({
     const row = page.getByRole("listitem").filter({ hasText: fay.name }).first();
     await row.locator("summary").focus();
     await page.keyboard.press("Enter");
-    // The answer is shown as Markdown, where the second line begins after a `br`.
+    // The answer is shown as Markdown. Its second line begins after a `br`.
     await row.getByText(`You said: A <i>message</i> ${fay.name}`).waitFor();
     await row.getByRole("link", { name: fay.name }).click();
     await heading(page, fay.name);
   },
 
-  async "messages are searched, unless the operator has closed that"() {
+  async "messages are searched unless the operator disables that"() {
     const hal = await newUser("hal");
     const word = `zebra${Date.now().toString(36)}`;
     await hal.api("POST", "api/chat/", { message: `Where is the ${word.toUpperCase()}?` });
@@ -708,7 +708,7 @@ await journeys({
     await page.getByText("The operator of this service hasn't allowed administrators to do this with messages.").waitFor();
   },
 
-  async "lists are exported to files, with progress, and a file that is cut off is noticed"() {
+  async "exports show progress and notice a truncated file"() {
     const gil = await newUser("gil");
     await gil.api("POST", "api/chat/", { message: "For the export" });
     const page = await adminPage("#/export");
@@ -747,7 +747,7 @@ await journeys({
     assert.match(await focused(page), /^Cancelled/);
   },
 
-  async "a statement is downloaded whole, however many pages it has"() {
+  async "a statement of many pages is downloaded whole"() {
     const hal = await newUser("hal");
     for (let chat = 0; chat < 5; chat += 1) await hal.api("POST", "api/chat/", { message: `Chat ${chat}` });
     const page = await adminPage();
@@ -763,7 +763,7 @@ await journeys({
     assert.equal(lines.filter((line) => line.startsWith('"id",')).length, 1);
   },
 
-  async "a user who was charged twice gets an answer refunded, once"() {
+  async "an answer is refunded once"() {
     const ida = await newUser("ida");
     const { body: key } = await ida.api("POST", "api/user/api-keys/", { name: "a program" });
     await ida.api("POST", "api/chat/", { message: "Explain compound interest" });
@@ -786,7 +786,7 @@ await journeys({
     await table.getByText("Refunded", { exact: true }).waitFor();
     assert.equal((await ida.api("GET", "api/tokens/")).body.tokens, 3900);
 
-    // Another page still shows the button: the server refuses the second refund.
+    // Another page still shows the button, but the server refuses the second refund.
     const other = await adminPage();
     await openUser(other, ida);
     await part(other, "Statement");
@@ -797,7 +797,7 @@ await journeys({
     await other.getByRole("dialog").getByText("This answer was refunded before. Nothing was changed.").waitFor();
     assert.equal((await ida.api("GET", "api/tokens/")).body.tokens, 3900);
 
-    // A row leads to its message, and days choose rows.
+    // A row links to its message, and the days filter the rows.
     await page.getByLabel("To", { exact: true }).fill("2020-01-01");
     await page.getByText("The balance did not change on these days.").waitFor();
     await page.getByLabel("To", { exact: true }).fill("");
@@ -826,7 +826,7 @@ await journeys({
     assert.equal(await page.title(), "Export · Farebox administration");
   },
 
-  async "failures are explained, and can be retried"() {
+  async "failures are explained and can be retried"() {
     const page = await adminPage("#/export");
     await page.route("**/api/admin/**", (route) => route.abort());
     for (const view of ["Users", "Messages", "Audit log", "Statistics"]) {
@@ -843,7 +843,7 @@ await journeys({
     await heading(page, "Page not found");
   },
 
-  async "the list of users is as it was left when one comes back to it"() {
+  async "the user list keeps its state when reopened"() {
     const prefix = `zoe${Date.now().toString(36)}`;
     for (let number = 0; number < 30; number += 1) await newUser(prefix);
     const page = await adminPage();
@@ -863,7 +863,7 @@ await journeys({
     }
   },
 
-  async "a user's sessions are named as people say them, and answers are shown as Markdown"() {
+  async "sessions have readable names and answers are Markdown"() {
     const ann = await newUser("ann");
     await ann.api("POST", "api/chat/", { message: "Markdown please" });
     const chat = await newPage();
@@ -879,7 +879,7 @@ await journeys({
     await page.locator(".prose").getByRole("row").nth(2).waitFor();
   },
 
-  async "cards have gaps, and no choice of a filter is cut off"() {
+  async "cards have gaps and filters are not cut off"() {
     const page = await adminPage();
     for (const [view, sign] of [["users", "tbody tr"], ["figures", ".plot text"], ["trail", "tbody tr, .empty"], ["users/grants", "form"]]) {
       await page.goto(`${SITE}admin/#/${view}`);
@@ -911,14 +911,14 @@ await journeys({
     }
   },
 
-  async "an order of the users that isn't there yet says what makes it"() {
+  async "a missing order of users names the census that makes it"() {
     const page = await adminPage();
     await page.route(/admin\/users\/\?.*sort=/, (route) => route.fulfill({ json: [] }));
     await page.getByLabel("Order").selectOption("Most tokens spent");
-    await page.getByText("The daily census makes it, and so does the command manage census.").waitFor();
+    await page.getByText("Wait for the daily census, or run the command manage census.").waitFor();
   },
 
-  async "every view is accessible and fits, in both colours, wide and narrow"() {
+  async "every view is accessible and fits in all looks"() {
     const ida = await newUser("ida");
     await ida.api("POST", "api/chat/", { message: "A word ".repeat(200) });
     await ida.api("POST", "api/user/api-keys/", { name: "a program" });
@@ -963,9 +963,9 @@ await journeys({
   },
 });
 
-// --- What journeys are made of -------------------------------------------------------------------------------------------------------
+// --- Steps and checks ----------------------------------------------------------------------------------------------------------------
 
-/** A page of its own browser, in which the administrator is signed in. */
+/** A page in a new browser in which the administrator is signed in. */
 async function adminPage(place = "#/users") {
   const page = await newPage();
   await page.goto(`${SITE}admin/${place}`);
@@ -985,14 +985,14 @@ async function openUser(page, { id, name }) {
   await heading(page, name);
 }
 
-/** Checks that the current link of a strip is in view within it. */
+/** Checks that the current link is in view within its strip. */
 async function showsCurrent(page, name) {
   const strip = page.getByRole("navigation", { name });
   const [around, own] = await Promise.all([strip.boundingBox(), strip.locator("[aria-current]").boundingBox()]);
   assert(own.x >= around.x - 1 && own.x + own.width <= around.x + around.width + 1, `the current link is from ${own.x}, ${own.width} wide, in a strip from ${around.x}, ${around.width} wide`);
 }
 
-/** Another part of a user's page. */
+/** Opens a part of a user's page. */
 async function part(page, name) {
   const parts = page.getByRole("navigation", { name: /^About / });
   await parts.getByRole("link", { name }).click();
@@ -1007,12 +1007,12 @@ async function adjust(page, direction, tokens, reason) {
   await page.getByRole("button", { name: "Adjust the balance" }).click();
 }
 
-/** Presses a button of a user's role or state, and confirms. */
+/** Presses a button that changes a user's role or state, and confirms. */
 async function decide(page, action, reason = "") {
   await decideIn(page, "Role and status", action, reason);
 }
 
-/** The same in another part of a user's page. */
+/** Presses a button in a region of a user's page, and confirms. */
 async function decideIn(page, region, action, reason = "") {
   await page.getByRole("region", { name: region }).getByRole("button", { name: action }).click();
   await answer(page, action, reason);
@@ -1048,7 +1048,7 @@ function rows(page) {
   return page.locator("tbody tr").evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText.trim())));
 }
 
-/** What the audit log says of a user: what was done, by whom, and why. */
+/** The audit log's entries about a user: the act, the administrator and the reason. */
 async function actsOn(page, { name }) {
   await page.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: "Audit log" }).click();
   await heading(page, "Audit log");
@@ -1065,7 +1065,7 @@ function number(text) {
   return Number(text.replaceAll(",", ""));
 }
 
-/** Counts and sorts all accounts, which is otherwise done once a day. */
+/** Runs the census, which the schedule runs once a day. */
 async function census() {
   await run(process.env.FAREBOX, ["manage", "census", "--data", process.env.DATA]);
 }

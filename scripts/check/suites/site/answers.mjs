@@ -1,5 +1,6 @@
-// What answers become: formulas, prices, code and links; that nothing in them is run; and that the
-// work for an answer that grows is proportional to its length. TOOLS is the folder with linkedom.
+// Tests of answers in Node: formulas, prices, code and links are shown correctly, no script in an
+// answer runs, and the work for a growing answer is proportional to its length. TOOLS is the folder
+// with linkedom.
 
 import assert from "node:assert/strict";
 import { alike, document, grown, script, whole } from "./in-node.mjs";
@@ -10,7 +11,7 @@ const { default: MarkdownIt } = await script("vendor/markdown-it/markdown-it.esm
 const { default: highlighter } = await script("vendor/highlight/highlight.min.mjs");
 const { default: temml } = await script("vendor/temml/temml.min.mjs");
 
-// The libraries are loaded with the first answer that needs them, which is shown again with them.
+// The first answer that needs the libraries loads them, and is then drawn again.
 const first = whole("$x$\n\n```js\nreturn\n```");
 while (!first.querySelector("math") || !first.querySelector(".code-keyword")) await new Promise((done) => setTimeout(done, 20));
 
@@ -20,14 +21,14 @@ function proves(what, work) {
   console.log(`ok  ${what} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
 }
 
-/** The time of the processor for a work, in milliseconds. */
+/** The processor time that `work` takes, in milliseconds. */
 function used(work) {
   const began = process.cpuUsage();
   work();
   return process.cpuUsage(began).user / 1000;
 }
 
-/** How many characters of an answer's code are coloured, and of its formulas laid out. */
+/** The number of an answer's code characters that are coloured, and of formula characters laid out. */
 function taken(text) {
   const [{ highlight }, { render }] = [highlighter, temml];
   const count = { code: 0, formulas: 0 };
@@ -45,7 +46,7 @@ function taken(text) {
   return count;
 }
 
-/** How many formulas an answer shows. */
+/** The number of formulas that an answer shows. */
 const formulas = (text) => whole(text).querySelectorAll("math").length;
 
 proves("formulas are formulas", () => {
@@ -123,7 +124,7 @@ proves("the reasoning before an answer is a part of its own", () => {
   assert.deepEqual(partsOf("<think>\n</think>\nThe answer."), { reasoning: "", answer });
   assert.deepEqual(partsOf("<think>cut"), { reasoning: "cut", answer: "" });
   assert.equal(withoutReasoning("<think>cut"), "<think>cut");
-  // While it grows, no part of a mark is shown.
+  // While the text grows, no partial mark is shown.
   const whole = `<think>${reasoning}</think>${answer}`;
   for (let end = 0; end <= whole.length; end += 1) {
     const shown = partsOf(whole.slice(0, end), true);
@@ -180,12 +181,12 @@ proves("an answer that grows ends as one that is there at once", () => {
 
 const fenced = (language, code) => `\`\`\`${language}\n${code}\n\`\`\``;
 
-proves("code and formulas beyond an answer's budget are shown as they were written", () => {
+proves("code and formulas beyond the budget are shown as written", () => {
   const line = "const value = 1; // one\n";
   const block = line.repeat(200).trim();
   assert.deepEqual(taken(fenced("js", block)), { code: block.length, formulas: 0 });
   for (const code of ["a".repeat(49_000), `${"a ".repeat(600)}\n`]) assert.equal(taken(fenced("bash", code)).code, 0);
-  // The first lines of long code have colours, up to a line that is too wide.
+  // The first lines of long code are coloured, up to a line that is too wide.
   const long = whole(fenced("js", line.repeat(1000).trim())).querySelector("code");
   assert.equal(long.textContent, line.repeat(1000).trim());
   assert.equal(long.querySelectorAll(".code-keyword").length, Math.floor(8000 / line.length));
@@ -206,7 +207,7 @@ proves("code and formulas beyond an answer's budget are shown as they were writt
   for (const text of [blocks, sums]) assert(alike(grown(text, 4999), whole(text)));
 });
 
-proves("a few elements without attributes are elements, and other HTML is text", () => {
+proves("only a few elements without attributes aren't text", () => {
   const element = whole("H<sub>2</sub>O, x<sup>*n*</sup>, <KBD>Ctrl</KBD> and <mark>a **b**</mark>");
   assert.equal(element.textContent, "H2O, xn, Ctrl and a b");
   assert.deepEqual([...element.querySelectorAll("p *")].map(({ localName }) => localName), ["sub", "sup", "em", "kbd", "mark", "strong"]);
@@ -218,7 +219,7 @@ proves("a few elements without attributes are elements, and other HTML is text",
   assert.equal(whole("`<sub>a</sub>`").querySelectorAll("sub").length, 0);
 });
 
-proves("a footnote's mark is a raised number, and a task has a box alone", () => {
+proves("footnotes are raised numbers, and tasks have a box", () => {
   const marks = (text) => [...whole(text).querySelectorAll("sup")].map(({ textContent }) => textContent);
   const noted = "A fact.[^1] Another one.[^2]\n\n[^1]: The *first* note.\n[^2]: https://example.com/x";
   assert.deepEqual(marks(noted), ["1", "2", "1", "2"]);
@@ -230,10 +231,10 @@ proves("a footnote's mark is a raised number, and a task has a box alone", () =>
   assert.deepEqual([...tasks.querySelectorAll("li")].map((item) => [item.className, item.textContent]), [["task", "☐ one"], ["task", "☑ two"], ["", "three"]]);
 });
 
-proves("the work for an answer that grows is proportional to its length", () => {
+proves("the work for a growing answer is proportional to its length", () => {
   const { parse } = MarkdownIt.prototype;
   const { createElement } = document;
-  /** How many characters are parsed, and elements made, while this answer grows. */
+  /** The number of characters parsed and of elements made while this answer grows. */
   const work = (text) => {
     let [parsed, made] = [0, 0];
     MarkdownIt.prototype.parse = function (source, env) {
@@ -261,7 +262,7 @@ proves("no answer takes long", () => {
   const fill = (text) => text.repeat(Math.ceil(size / text.length)).slice(0, size);
   const odd = ["[", "![", "*a _", "**a ", "a**b", "`a``", "<", "<br", "\\(", "\\[", "$$ a\n", "\\[ a\n", "$a", "$a ", "> ", "- ", "a@", "www.", "http://", "&", "|", "~~a ", "[a](", "[a]: b\n", "- a\n", "# a\n", "a\n", "`a`\n", "\\", "_", "$$\n", "\\(a", "\n$$x"].map(fill);
   odd.push(`${fill("|a")}\n${fill("|-")}`, `$$${fill("\\frac{a}")}`, `\`\`\`js\n${fill("a(`${")}`, `\`\`\`html\n${fill("<a ")}`);
-  // Texts for which the libraries take quadratic or cubic time.
+  // The libraries take quadratic or cubic time for these texts.
   odd.push(...Object.entries({ bash: "a", cpp: "A", csharp: "function ", ini: "a", java: "$", markdown: "[a](" }).map(([language, part]) => fenced(language, fill(part))));
   odd.push(Array(16).fill(`$$\n\\begin{matrix}${"&".repeat(3900)}\\end{matrix}\n$$`).join("\n\n"));
   odd.push(fill("<sub>"), `${fill("<sub><kbd>")}</kbd></sub>`, fill("<sub>a</sub>"), fill("[^1]"), fill("[^1]: a\n"));

@@ -1,6 +1,6 @@
-// Journeys through pages that were opened before an update and load the rest of their files after it.
-// They are those of the last commit whose files were in no folders, COMMIT: `site` gives such pages
-// its files from functions/src/pages/before.json. To record them anew:
+// Journeys through pages that were opened before an update and load their remaining files after it.
+// The pages are from COMMIT, the last commit without folders in `site/`. The function `site` serves
+// its files from functions/src/pages/before.json. To record them again:
 //
 //     git archive COMMIT site | python3 -c 'import json, sys, tarfile; tar = tarfile.open(fileobj=sys.stdin.buffer, mode="r|")
 //     json.dump({each.name[5:]: tar.extractfile(each).read().decode() for each in tar if each.isfile() and each.name.count("/") == 1}, sys.stdout, ensure_ascii=False, indent=0)'
@@ -13,7 +13,7 @@ import { answer, answered, balance, heading, say, signIn } from "./chatting.mjs"
 
 const BEFORE = JSON.parse(await readFile(path.join(import.meta.dirname, "../../../../functions/src/pages/before.json"), "utf8"));
 
-/** A page as the server gave it out before, and the files that it has loaded. */
+/** A page as an earlier release served it, and the files that it has loaded. */
 async function oldPage(place, file) {
   const page = await newPage();
   const loaded = [];
@@ -28,7 +28,7 @@ async function oldPage(place, file) {
   return { page, loaded };
 }
 
-/** Checks that a page has loaded these files, none of the pages of today, and one session. */
+/** Checks that a page has loaded these files, no file of the current pages, and one session. */
 function areOld(loaded, ...names) {
   const files = loaded.map(({ pathname }) => /^\/assets\/0123456789abcdef\/([^/]+)$/.exec(pathname)?.[1] ?? pathname);
   assert.deepEqual(files.filter((file) => file.includes("/")), []);
@@ -38,7 +38,7 @@ function areOld(loaded, ...names) {
 }
 
 await journeys({
-  async "a chat page from before an update goes on with its session until it is reloaded"() {
+  async "a chat page from before an update keeps its session"() {
     const ann = await newUser("ann");
     const { page, loaded } = await oldPage("", "chat.html");
     await signIn(page, ann);
@@ -64,7 +64,7 @@ await journeys({
     await page.getByLabel("First name").fill("Ann");
     await page.getByRole("button", { name: "Save", exact: true }).click();
     await page.getByText("Your name has been saved.").waitFor();
-    // What was loaded later shares the session, the profile and the messages of the page.
+    // The files loaded later share the page's session, profile and messages.
     assert.equal(await page.locator(".toasts").count(), 1);
     await page.getByRole("button", { name: "Your account: Ann", exact: true }).waitFor();
     areOld(loaded, "find.js", "delete-message.js", "account-data.js", "prose.css", "highlight.min.mjs", "markdown-it.esm.min.mjs", "temml.min.mjs", "stix-two-math.css");
@@ -82,7 +82,7 @@ await journeys({
     assert((await script.getAttribute("src")).endsWith("/chat/page.js"));
   },
 
-  async "an administration page from before an update goes on with its session"() {
+  async "an administration page from before an update keeps working"() {
     const ann = await newUser("ann");
     await ann.api("POST", "api/chat/", { message: "Hello!" });
     const { page, loaded } = await oldPage("admin/", "admin.html");
@@ -94,7 +94,7 @@ await journeys({
     areOld(loaded, "admin-user.js", "admin.css");
   },
 
-  async "a page of the documentation from before an update is shown whole"() {
+  async "a documentation page from before an update is complete"() {
     const { page, loaded } = await oldPage("docs/", "docs.html");
     await page.getByRole("button", { name: "Send the AI a message" }).first().waitFor();
     areOld(loaded, "docs.css", "swagger-ui.css", "swagger-ui-bundle.js");

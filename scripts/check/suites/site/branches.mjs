@@ -1,12 +1,12 @@
-// Which message of a conversation the pages show behind which, in Node. The rules are those of the
-// API: tests/endpoints/chats/branches.rs.
+// Tests of branches in Node: the order in which the pages show the messages of a conversation. The
+// API has the same rules, see tests/endpoints/chats/branches.rs.
 
 import assert from "node:assert/strict";
 import { script } from "./in-node.mjs";
 
 const { Branches, START } = await script("chat/branches.js");
 
-/** Messages by their ids, each with what it follows. */
+/** Branches with these messages: each has an id and, optionally, a parent. */
 function known(chats, isWhole = true) {
   const branches = new Branches();
   for (const [id, after] of chats) branches.add({ id, after });
@@ -14,18 +14,18 @@ function known(chats, isWhole = true) {
   return branches;
 }
 
-/** The versions of a message: what follows the same one as it does. */
+/** The versions of a message: the messages with the same parent. */
 const versions = (branches, id) => branches.following(branches.parent(id));
 
 const MAIN = [["1"], ["2"], ["3"]];
 const tests = {
-  "messages without a word of what they follow are in a row"() {
+  "messages without a parent form one line"() {
     const branches = known(MAIN);
     assert.deepEqual(branches.through(branches.newest()), ["1", "2", "3"]);
     assert.deepEqual(versions(branches, "2"), ["2"]);
   },
 
-  "an edited message begins a branch, and the main line goes on without it"() {
+  "an edited message begins a branch beside the main line"() {
     const branches = known([...MAIN, ["4", "1"], ["5", "4"], ["6"]]);
     assert.deepEqual(branches.through("5"), ["1", "4", "5"]);
     assert.deepEqual(branches.through("2"), ["1", "2", "3", "6"]);
@@ -40,13 +40,13 @@ const tests = {
     assert.equal(branches.parent("4"), START);
   },
 
-  "from a message the branch leads to the newest one behind it"() {
+  "a branch leads from a message to its newest descendant"() {
     const branches = known([...MAIN, ["4", "1"], ["5", "2"], ["6", "4"], ["7", "5"]]);
     assert.deepEqual(branches.through("1"), ["1", "2", "5", "7"]);
     assert.deepEqual(branches.through("4"), ["1", "4", "6"]);
   },
 
-  "what followed a deleted message follows the one before it"() {
+  "children of a deleted message follow its parent"() {
     const branches = known([...MAIN, ["4", "1"], ["5", "4"], ["6", "4"]]);
     branches.remove("4");
     assert.deepEqual(branches.through("5"), ["1", "5"]);
@@ -58,13 +58,13 @@ const tests = {
     assert.deepEqual(versions(branches, "6"), ["3", "5", "6"]);
   },
 
-  "what follows a message that is not read yet has no place yet"() {
+  "messages wait for their place until their parent is read"() {
     const branches = known([["8"], ["9"], ["91", "2"], ["92", "91"]], false);
     assert.equal(branches.parent("8"), null);
     assert.equal(branches.parent("91"), null);
     assert.deepEqual(branches.upTo("92"), ["91", "92"]);
     assert.deepEqual(versions(branches, "91"), []);
-    // But that of a deleted one is known if all messages of its time are.
+    // A deleted parent's own parent is known if all messages from that time are known.
     branches.add({ id: "93", after: "90" });
     assert.deepEqual(branches.upTo("93"), ["8", "9", "93"]);
     branches.add({ id: "2" });

@@ -1,9 +1,9 @@
-// What journeys are made of: a browser, users with accounts, and the checks of every page that they
-// open.
+// Shared by the journeys: a browser, users with accounts, and the checks of every page that a journey
+// opens.
 //
 // SITE is the URL of the pages, TOOLS the folder with playwright-core and axe-core, SCREENS the
-// folder for screenshots, DATA the data folder of the site, with its e-mails, and TIMEOUT the
-// patience with each step, in milliseconds. A journey fails if its page writes an error to the
+// folder for screenshots, DATA the server's data folder, which has its e-mails, and TIMEOUT the
+// time-out of each step, in milliseconds. A journey fails if its page writes an error to the
 // console, violates its policy, throws, or misses a file.
 
 import assert from "node:assert/strict";
@@ -31,7 +31,7 @@ const browser = await chromium.launch({
 /** The pages of a journey, and their errors. */
 const journey = new AsyncLocalStorage();
 
-/** Runs these journeys, a few at once: `{"what happens": async () => ..}`. Arguments of the script choose those whose names contain one of them. */
+/** Runs these journeys, `{name: async () => ..}`, a few at a time. The script's arguments select journeys by parts of their names. */
 export async function journeys(all) {
   const chosen = process.argv.slice(2);
   const waiting = Object.entries(all).filter(([name]) => chosen.length === 0 || chosen.some((part) => name.includes(part)));
@@ -60,7 +60,7 @@ export async function journeys(all) {
   if (failed.length > 0) process.exit(1);
 }
 
-/** A page in a browser of its own, or in the one of `beside`. */
+/** A page in a new browser, or in the browser of the page `beside`. */
 export async function newPage({ beside, ...options } = {}) {
   const context = beside ? beside.context() : await browser.newContext({ viewport: { width: 1280, height: 800 }, reducedMotion: "reduce", acceptDownloads: true, ...options });
   context.setDefaultTimeout(Number(TIMEOUT));
@@ -69,7 +69,7 @@ export async function newPage({ beside, ...options } = {}) {
   const state = journey.getStore();
   state.pages.push(page);
   page.on("console", (message) => {
-    // The browser's own message about a failed reply: failed files are checked below.
+    // The browser also reports failed replies. Failed files are checked below.
     const refused = message.text().startsWith("Failed to load resource");
     if (["error", "warning"].includes(message.type()) && !refused) state.wrong.push(`${message.type()}: ${message.text()}`);
   });
@@ -82,7 +82,7 @@ export async function newPage({ beside, ...options } = {}) {
   return page;
 }
 
-/** Lets a journey read the clipboard, which the pages' own policy denies. */
+/** Lets a journey read the clipboard, which the pages' policy denies. */
 async function readable(route) {
   if (!route.request().isNavigationRequest()) {
     await route.fallback();
@@ -96,7 +96,9 @@ async function readable(route) {
 
 let people = 0;
 
-/** A user with an account: `{name, password, email, id, api}`, where `api(method, path, body)` sends a request of theirs and returns `{status, body}`. */
+/**
+ * A new user: `{name, password, email, id, api}`, where `api(method, path, body)` sends a request as the user and returns `{status, body}`.
+ */
 export async function newUser(prefix, { email } = {}) {
   const name = `${prefix}${Date.now().toString(36)}${(people += 1)}`;
   const password = "correct horse battery staple";
@@ -119,14 +121,14 @@ export async function mailedLink(address, what) {
   throw new Error(`no mail to ${address} holds a link to ${what}`);
 }
 
-/** Lets the AI say the last word of its answer to a message that begins with `Slowly`: until then it isn't finished. */
+/** Lets the AI finish its answer to a message that begins with `Slowly`. */
 export async function finish(message) {
   const { api } = await newUser("friend");
   const { status, body } = await api("POST", "api/chat/", { message: `Finish ${message}` });
   assert.equal(status, 200, JSON.stringify(body));
 }
 
-/** When the API gave up the answer to this message that the AI was writing, in milliseconds since 1970. NaN if it did not. */
+/** The time at which the API closed the connection for this message's answer, in milliseconds since 1970, or NaN. */
 export async function leftAt(message) {
   const { api } = await newUser("friend");
   const { status, body } = await api("POST", "api/chat/", { message: `Left ${message}` });
@@ -142,25 +144,25 @@ export async function ask(method, path, body, token) {
   return { status: response.status, body: text.startsWith("{") || text.startsWith("[") ? JSON.parse(text) : text };
 }
 
-/** Keeps a picture of the page when it has loaded. */
+/** Stores a screenshot of the page after it has loaded. */
 export async function picture(page, name) {
-  // Messages that disappear by themselves are checked by the journeys that cause them.
+  // Don't wait for messages over the page. The journeys that cause them check them.
   await page.waitForFunction(() => !document.querySelector(".skeletons"));
   await page.screenshot({ path: `${SCREENS}/${name}.png` });
 }
 
-/** Checks that nothing of an element is cut off at its sides. */
+/** Checks that an element's content isn't cut off at its sides. */
 export async function fitsItsBox(element, name) {
   const { needs, has } = await element.evaluate(({ scrollWidth, clientWidth }) => ({ needs: scrollWidth, has: clientWidth }));
   assert(needs <= has, `${name}: ${needs} pixels wide where there are ${has}`);
 }
 
-/** Checks accessibility and width of the page, and keeps a picture of it. */
+/** Checks the page's accessibility and width, and stores a screenshot. */
 export async function looksRight(page, name) {
   await picture(page, name);
   await page.evaluate(axe);
-  // With preloading, axe would write imported style sheets into the page, which the policy refuses.
-  // No rule that runs needs them.
+  // With preloading, axe would write imported style sheets into the page, which the policy
+  // refuses. The rules that run don't need them.
   const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"], preload: false }));
   const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ target, failureSummary }) => `${target} ${failureSummary}`).join("; ")}`);
   assert.deepEqual(found, [], `${name}: findings of axe`);

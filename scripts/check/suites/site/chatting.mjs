@@ -1,8 +1,8 @@
-// What journeys through the chat page do and look at.
+// Steps and checks of journeys through the chat page.
 
 import { SITE, newPage } from "./browser.mjs";
 
-/** A page of its own browser, in which a user is signed in. */
+/** A page in a new browser in which a user is signed in. */
 export async function chatPage(person, { place = "", url = SITE, ...options } = {}) {
   const page = await newPage(options);
   await page.goto(url + place);
@@ -18,7 +18,7 @@ export async function signIn(page, { name, password }) {
   await page.getByRole("button", { name: "Sign in", exact: true }).click();
 }
 
-/** Sends a message, with the button where Enter is a new line. */
+/** Sends a message: with Enter, or with the button where Enter begins a new line. */
 export async function say(page, text) {
   const box = page.getByLabel("Your message");
   await box.fill(text);
@@ -37,12 +37,12 @@ export function answer(page) {
   return page.locator(".answer").last();
 }
 
-/** The answer that repeats this. */
+/** The answer that repeats this message. */
 export function said(page, message, exact = false) {
   return page.locator(".turn .prose").getByText(`You said: ${message}`, { exact });
 }
 
-/** Waits until the last answer is complete, and shown as Markdown. */
+/** Waits until the last answer is complete and shown as Markdown. */
 export async function answered(page) {
   await answer(page).getByRole("button", { name: "Copy the answer" }).waitFor();
   await answer(page).locator(".as-written").first().waitFor({ state: "detached" });

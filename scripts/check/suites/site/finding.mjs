@@ -1,5 +1,5 @@
-// Journeys of users who look for something: chats by their day, pinned ones, what the search finds,
-// single messages, and the statement of some days. FAREBOX is the binary, which adjusts balances.
+// Journeys of users who look for something: chats by day, pinned chats, search results, single
+// messages, and the statement of a range of days. FAREBOX is the binary, which adjusts balances.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -25,7 +25,7 @@ async function begin({ api }, messages) {
   return ids;
 }
 
-/** A day before today at noon, here. */
+/** Noon, in local time, this many days ago. */
 function daysAgo(days) {
   const time = new Date();
   time.setHours(12, 0, 0, 0);
@@ -34,7 +34,7 @@ function daysAgo(days) {
 }
 
 await journeys({
-  async "chats are listed by the day of their last use, pinned ones first, and the list goes on at its end"() {
+  async "chats are listed by day with pinned ones first"() {
     const ann = await newUser("ann");
     const page = await newPage();
     const month = (time) => time.toLocaleString("en", time.getFullYear() === new Date().getFullYear() ? { month: "long" } : { month: "long", year: "numeric" });
@@ -73,7 +73,7 @@ await journeys({
     await looksRight(page, "chats-by-day");
   },
 
-  async "a chat is pinned, stays at the top after a reload and in another tab, and goes back to its day"() {
+  async "a pinned chat stays at the top until it is unpinned"() {
     const ann = await newUser("ann");
     const [one] = await begin(ann, ["Talk one", "Talk two", "Talk three"]);
     const page = await chatPage(ann);
@@ -97,7 +97,7 @@ await journeys({
     await chats(page).getByRole("heading", { name: "Pinned" }).waitFor();
     assert.deepEqual(await groups(page), pinned);
 
-    // A message leaves it there, and its own menu knows that it is pinned.
+    // A new message doesn't move the chat, and the chat's menu shows that it is pinned.
     await chats(page).getByRole("link", { name: "Talk one" }).click();
     await heading(page, "Talk one");
     await say(page, "Once more");
@@ -109,14 +109,14 @@ await journeys({
     assert.deepEqual(await groups(page), [["Today", ["Talk one", "Talk three", "Talk two"]]]);
     assert.equal((await ann.api("GET", `api/conversations/${one}/`)).body.pinned, false);
 
-    // What can't be done is said, and nothing changes.
+    // A failed action is explained, and the list doesn't change.
     await ann.api("DELETE", `api/conversations/${one}/`);
     await choose("Pin");
     await page.getByRole("alert").waitFor();
     assert.equal((await groups(page)).length, 1);
   },
 
-  async "the search finds chats by their titles and messages by their text, and opens a message at its place"() {
+  async "the search finds titles and messages and opens them"() {
     const ann = await newUser("ann");
     const [long] = await begin(ann, ["Fares of the harbour line"]);
     await ann.api("POST", "api/chat/", { message: "Where is the giraffe?", conversation_id: long });
@@ -139,7 +139,7 @@ await journeys({
     assert.equal(await page.evaluate(() => document.activeElement.getAttribute("href").startsWith("#/c/")), true);
     await page.keyboard.press("ArrowUp");
     assert.equal(await focused(page), "Search chats and messages");
-    // The last link is that to the history.
+    // Up from the field goes to the last result, the link to the history, and up again to a message.
     await page.keyboard.press("ArrowUp");
     await page.keyboard.press("ArrowUp");
     await page.keyboard.press("Enter");
@@ -148,7 +148,7 @@ await journeys({
     const [box, main] = await Promise.all([page.locator(".turn-found").boundingBox(), page.locator("main").boundingBox()]);
     assert(box.y >= main.y - 1 && box.y < main.y + main.height / 2, `it begins at ${box.y}`);
 
-    // The search has ended: the list is there again.
+    // The search has ended and the list is shown again.
     await chats(page).getByRole("link", { name: "Fares of the harbour line" }).waitFor();
     assert.equal(await search(page).inputValue(), "");
 
@@ -167,7 +167,7 @@ await journeys({
     await heading(page, "Of giraffes and zebras");
   },
 
-  async "a search ends with each other view, and forgets what is deleted"() {
+  async "a search ends with its view and forgets deleted chats"() {
     const ann = await newUser("ann");
     await begin(ann, ["The giraffe of today"]);
     const [gone] = await begin(ann, ["A giraffe to be deleted"]);
@@ -186,11 +186,11 @@ await journeys({
       await chats(page).getByRole("link", { name: "Later 30" }).waitFor();
       assert.equal(await search(page).inputValue(), "");
     }
-    // The chat that is open already is opened too.
+    // A result may be a message in the open chat.
     await page.goto(`${SITE}#/c/${gone}`);
     await said(page, "One more giraffe").waitFor();
     await look(5);
-    // Titles that the list hasn't read are there too.
+    // Results show the titles of chats that the list hasn't read.
     await page.locator(".found-chat").getByText("The giraffe of today").waitFor();
     await results(page).filter({ hasText: "A giraffe to be deleted" }).first().click();
     await chats(page).waitFor();
@@ -210,7 +210,7 @@ await journeys({
     assert.deepEqual(await texts(results(page).filter({ hasText: "to be deleted" })), []);
   },
 
-  async "the search is reached on a narrow window too, and says what fails"() {
+  async "the search works in narrow windows and explains failures"() {
     const ann = await newUser("ann");
     await begin(ann, ["Talk"]);
     const page = await chatPage(ann, { viewport: { width: 320, height: 640 } });
@@ -231,7 +231,7 @@ await journeys({
     await search(page).waitFor({ state: "hidden" });
   },
 
-  async "the history goes on when its end is seen"() {
+  async "the history continues when its end is in view"() {
     const ann = await newUser("ann");
     manage("adjust", ann.name, "1000", "--reason", "for a test");
     for (let number = 0; number < 45; number += 1) await ann.api("POST", "api/chat/", { message: `Number ${number}` });
@@ -247,7 +247,7 @@ await journeys({
     assert.equal((await texts(rows.last().locator(".chat-asked")))[0], "Number 0");
   },
 
-  async "a row of the statement leads to its message, also to one of a program, and says if it was deleted"() {
+  async "rows of the statement link to their message or say why not"() {
     const ann = await newUser("ann");
     const { body: first } = await ann.api("POST", "api/chat/", { message: "The first one" });
     for (let number = 0; number < 22; number += 1) await ann.api("POST", "api/chat/", { message: `Number ${number}`, conversation_id: first.conversation_id });
@@ -276,13 +276,13 @@ await journeys({
     await heading(page, "This message was deleted");
     await page.getByRole("link", { name: "See your statement" }).click();
     await heading(page, "Statement");
-    // The chat is there, and the message isn't.
+    // The chat is shown without the deleted message.
     await page.goto(`${SITE}#/c/${first.conversation_id}?chat=${gone.id}`);
     await page.getByText("This message isn't in the chat any more.").waitFor();
     await said(page, "Number 21").waitFor();
   },
 
-  async "a row of an unknown kind is in the statement"() {
+  async "the statement shows rows of an unknown kind"() {
     const ann = await newUser("ann");
     const { body: chat } = await ann.api("POST", "api/chat/", { message: "Hello!" });
     const page = await chatPage(ann);
@@ -301,7 +301,7 @@ await journeys({
     assert.match(await rows.nth(1).getByRole("link").getAttribute("href"), new RegExp(`#/m/${chat.id}$`));
   },
 
-  async "the statement is limited to some days, and the totals of a month lead to its days"() {
+  async "the statement is limited to days, and months link to them"() {
     const ann = await newUser("ann");
     await begin(ann, ["One", "Two", "Three"]);
     manage("adjust", ann.name, "-250", "--reason", "a mistake");

@@ -1,5 +1,5 @@
-// The main journey in Firefox, over WebDriver BiDi. SITE is the URL of the pages, TOOLS the folder
-// with puppeteer-core, FIREFOX the browser.
+// The main journey in Firefox, over WebDriver BiDi. SITE is the URL of the pages, TOOLS is the folder
+// with puppeteer-core, and FIREFOX is the browser.
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
@@ -32,7 +32,7 @@ try {
   await text("What would you like to know?");
 
   const message = `Lines for ${name} with a title of gypsy jugglers`;
-  // The document is as high as the window, in each view.
+  // The document is as high as the window in each view.
   const staysPut = async (view) => {
     const [document, window, top] = await page.evaluate(() => [globalThis.document.documentElement.scrollHeight, innerHeight, scrollY]);
     assert.deepEqual([document, top], [window, 0], `${view}: the document is ${document} pixels high in a window of ${window}`);
@@ -57,7 +57,7 @@ try {
   await text("You stopped this answer.");
   await text("You said: And a second one");
 
-  // Another answer, and the way back.
+  // Regenerate the answer and return to the first version.
   const again = await page.$$("::-p-aria(Regenerate the answer)");
   await again.at(-1).click();
   await (await find("Regenerate for 100 tokens")).click();
@@ -67,7 +67,7 @@ try {
   await text("1 / 2");
   await text("You said: And a second one");
 
-  // The chat is listed by its day, and the search opens a message at its place.
+  // The chat is listed under its day, and the search opens a message in its chat.
   await text("Today");
   await page.keyboard.down("Control");
   await page.keyboard.press("k");
@@ -96,7 +96,7 @@ try {
     return Number.parseFloat(lineHeight) + 2 * Number.parseFloat(paddingTop) < 1.35 * Number.parseFloat(fontSize);
   });
   assert.equal(cut, false, "descenders are cut off");
-  // No scrollbar moves the page.
+  // The page reserves space for the scrollbar.
   const gutter = await page.$eval("#main", (main) => getComputedStyle(main).scrollbarGutter);
   assert.equal(gutter, "stable");
 

@@ -1,31 +1,31 @@
-// Journeys around the chat: how fast the page is there on a slow line, keyboard shortcuts, messages
-// over the page, and what a phone needs to keep it as an app.
+// Journeys around the chat: the load time on a slow line, keyboard shortcuts, messages over the page,
+// and the installation as an app.
 
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { SITE, journeys, newPage, newUser } from "./browser.mjs";
 import { answered, chatPage, focused, heading, said, say, signIn } from "./chatting.mjs";
 
-/** The most milliseconds until the first text is painted, with 400 ms to the server and 50 kB a second. */
+/** The maximum time until the first text is painted, in milliseconds, with a latency of 400 ms and 50 kB a second. */
 const FIRST_PAINT = 2000;
 
-/** The most compressed bytes of the page with the files that it loads at once, and of a session's further files. */
+/** The maximum compressed size in bytes: of the page with the files that it loads at once, and of a session's additional files. */
 const FIRST_LOAD = 40_000;
 const SESSION_LOAD = 45_000;
 
-/** The files that a session needs besides the page: the frame and the conversations. */
+/** Matches the files that a session needs besides the page: the frame and the conversations. */
 const SESSION = /\/(chat\/(app|box|branches|composer|follow|shortcuts|sidebar|thread|turn|turns|unfinished)|markdown\/prose|session\/(tabs|user)|ui\/lazy)\.js$/;
 
-/** Resolves with the time of the first text or picture. */
+/** Resolves with the time at which the first text or picture was painted. */
 async function firstPaint(page) {
   await page.waitForFunction(() => performance.getEntriesByName("first-contentful-paint").length > 0);
   return page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime);
 }
 
 await journeys({
-  async "the first text is there within two seconds on a slow line"() {
+  async "the first text appears within two seconds on a slow line"() {
     const paints = [];
-    // The best of three: other journeys need the processor too.
+    // Use the best of three attempts, because other journeys also need the processor.
     for (let tries = 0; tries < 3 && !paints.some((time) => time < FIRST_PAINT); tries += 1) {
       const page = await newPage();
       const devtools = await page.context().newCDPSession(page);
@@ -40,7 +40,7 @@ await journeys({
     assert(Math.min(...paints) < FIRST_PAINT, `painted after ${paints.join(", ")} ms`);
   },
 
-  async "the first text waits for one style sheet and the choice of colours, and for nothing else"() {
+  async "the first text waits only for the styles and colours"() {
     const page = await newPage();
     let open;
     const opened = new Promise((done) => (open = done));
@@ -55,7 +55,7 @@ await journeys({
     await heading(page, "Sign in");
   },
 
-  async "what the chat page loads at once is small"() {
+  async "the chat page's first load is small"() {
     const html = await (await fetch(SITE)).text();
     const named = [...html.matchAll(/(?:src|href)="(assets\/[^"]+)"/g)].map(([, path]) => path);
     const texts = await Promise.all(named.map(async (path) => (await fetch(new URL(path, SITE))).text()));
@@ -64,7 +64,7 @@ await journeys({
     assert(size < FIRST_LOAD, `${size} bytes`);
     assert.deepEqual(named.filter((path) => SESSION.test(path)), []);
 
-    // And the page loads nothing else before a user has signed in.
+    // The page loads nothing else before a user has signed in.
     const page = await newPage();
     const loaded = [];
     page.on("request", (request) => loaded.push(new URL(request.url()).pathname.slice(1)));
@@ -74,7 +74,7 @@ await journeys({
     const late = loaded.filter((path) => !known.has(path) && !SESSION.test(path) && !/\/wordmark\.\w+$/.test(path));
     assert.deepEqual(late, []);
 
-    // A session loads the rest at once, and it is small too.
+    // A session loads its additional files at once, and they are small.
     const started = await chatPage(await newUser("ann"));
     const rest = [];
     started.on("response", (response) => SESSION.test(response.url()) && rest.push(response.text()));
@@ -85,7 +85,7 @@ await journeys({
     assert(rest.length > 10 && more < SESSION_LOAD, `${more} bytes`);
   },
 
-  async "keyboard shortcuts stop, search, begin and write, and a list says which there are"() {
+  async "keyboard shortcuts work and are listed"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await page.getByRole("button", { name: "Your account" }).click();
@@ -119,7 +119,7 @@ await journeys({
     assert.equal(await list.count(), 0);
   },
 
-  async "a message over the page covers neither the balance nor the ways to other views"() {
+  async "notices leave the balance and navigation visible"() {
     const ann = await newUser("ann");
     const covered = (page) =>
       page.evaluate(() => {
@@ -162,7 +162,7 @@ await journeys({
     }
   },
 
-  async "the balance has the colour of a warning only when it is low"() {
+  async "only a low balance has a warning colour"() {
     const page = await chatPage(await newUser("ann"));
     const link = page.getByRole("link", { name: "Balance: 4,000 tokens" });
     const ground = () => link.evaluate((element) => getComputedStyle(element).backgroundColor);
@@ -176,7 +176,7 @@ await journeys({
     assert.notEqual(await ground(), plain);
   },
 
-  async "a message over the page covers no control"() {
+  async "notices cover no control"() {
     const ann = await newUser("ann");
     for (const viewport of [{ width: 1280, height: 800 }, { width: 700, height: 800 }, { width: 360, height: 640 }]) {
       const page = await chatPage(ann, { viewport });
@@ -201,7 +201,7 @@ await journeys({
     }
   },
 
-  async "a deactivated account and a wrong password are told the same, with what may be wrong"() {
+  async "failed sign-ins look alike and list possible reasons"() {
     const page = await newPage();
     await page.goto(`${SITE}#/sign-in`);
     await signIn(page, { name: "nobody-at-all", password: "not this one" });
@@ -209,7 +209,7 @@ await journeys({
     await page.getByText("the account may be deactivated").waitFor();
   },
 
-  async "the page is kept as an app, with its icons"() {
+  async "the page can be installed as an app with icons"() {
     const page = await newPage();
     await page.goto(SITE);
     await heading(page, "Sign in");
@@ -230,7 +230,7 @@ await journeys({
     assert.deepEqual(size, [180, 180]);
   },
 
-  async "an unknown address says so in words, with and without a session"() {
+  async "unknown addresses are explained with and without a session"() {
     const ann = await newUser("ann");
     const page = await newPage();
     for (const path of ["nowhere", "docs/nowhere", "a/b/"]) {
@@ -242,7 +242,7 @@ await journeys({
     await heading(page, "What would you like to know?");
     await page.goto(`${SITE}nowhere`);
     await heading(page, "Page not found");
-    // A deleted chat can't be tried again, and neither can one that never existed.
+    // For a deleted or unknown chat, the page offers no retry.
     for (const id of ["01a1f7d1-6dd1-703a-9600-a369c76325b7", "does-not-exist"]) {
       await page.goto(`${SITE}#/c/${id}`);
       await heading(page, "Not found");

@@ -1,4 +1,5 @@
-// The pages' scripts for answers, in Node over linkedom. TOOLS is the folder with linkedom.
+// Loads the pages' scripts for answers in Node, with linkedom as the DOM. TOOLS is the folder with
+// linkedom.
 
 import { rmSync } from "node:fs";
 import { cp, mkdtemp, writeFile } from "node:fs/promises";
@@ -15,11 +16,11 @@ const { parseHTML } = await imported("linkedom");
 export const { document, Node } = parseHTML("<!doctype html><html><head></head><body></body></html>");
 Object.defineProperty(document, "compatMode", { value: "CSS1Compat" });
 Object.assign(globalThis, { document, Node });
-// That of linkedom decodes addresses.
+// Replace the property, because linkedom's `href` decodes addresses.
 const href = { get: () => "", set(url) { this.setAttribute("href", url); } };
 Object.defineProperty(Object.getPrototypeOf(document.createElement("a")), "href", href);
 
-// Node needs to be told that the scripts are modules.
+// Copy the scripts beside a package.json that tells Node that they are modules.
 const site = await mkdtemp(path.join(os.tmpdir(), "site-"));
 process.on("exit", () => rmSync(site, { recursive: true }));
 await cp(path.join(import.meta.dirname, "../../../../site"), site, { recursive: true });
@@ -30,21 +31,21 @@ export const script = (name) => import(pathToFileURL(path.join(site, name)));
 
 const { draw } = await script("markdown/draw.js");
 
-/** An element with this answer. */
+/** An element that shows this answer. */
 export function whole(text) {
   const element = document.createElement("div");
   draw(element, text);
   return element;
 }
 
-/** An element in which this answer has grown, by `step` characters at a time. */
+/** An element in which this answer has grown by `step` characters at a time. */
 export function grown(text, step = 1) {
   const element = document.createElement("div");
   for (let end = step; end < text.length + step; end += step) draw(element, text.slice(0, end));
   return element;
 }
 
-/** Whether two elements have the same content, with attributes in any order. */
+/** Returns true if two elements have the same content, with attributes in any order. */
 export const alike = (one, other) => described(one) === described(other);
 
 function described(node) {

@@ -1,7 +1,7 @@
-// Attacks by pages of other origins in Chromium: they try to read and to change the data of the
-// local server and its embedded DynamoDB. SITE is the URL of the server, DATA its data folder. If a
-// host name resolves to this machine (DNS rebinding), the browser takes its page for one of the
-// server's origin.
+// Attacks by pages of other origins in Chromium. They try to read and change the data of the local
+// server and its embedded DynamoDB. SITE is the URL of the server and DATA its data folder. If a
+// page's host name resolves to this machine (DNS rebinding), the browser takes the page and the
+// server for one origin.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -16,7 +16,7 @@ const server = new URL(SITE);
 const store = new URL((await readFile(path.join(DATA, "dynamodb-url"), "utf8")).trim());
 const targets = { server: server.port, store: store.port };
 
-// The attacker's own server, which has only a page.
+// The attacker's server, which has only a page.
 const seen = [];
 let stolen = "";
 const attacker = http.createServer((request, response) => {
@@ -35,7 +35,8 @@ const browser = await chromium.launch({
     "--no-first-run",
     "--disable-background-networking",
     "--host-resolver-rules=MAP evil.example 127.0.0.1",
-    // Not every browser keeps pages of the internet away from this machine.
+    // Switch these protections off, because not every browser keeps public pages away from local
+    // servers.
     "--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests,PrivateNetworkAccessSendPreflights",
   ],
 });
@@ -44,7 +45,7 @@ let victims = 0;
 const name = () => `intruder${process.pid}-${++victims}`;
 const registration = (username) => JSON.stringify({ username, password: "secret123" });
 
-/** Sends requests in every way that a page has, and returns everything that it could read. */
+/** Sends requests in every way that a page can, and returns everything that the page could read. */
 function attack({ url, body, types, headers }) {
   const read = [];
   const send = async (how, options) => {
@@ -62,7 +63,7 @@ function attack({ url, body, types, headers }) {
     }
     await send("GET", { method: "GET", mode: "cors" });
     navigator.sendBeacon(url, new Blob([body]));
-    // A form whose only field makes the body JSON, sent as text.
+    // A form can send JSON as text if its only field contains the JSON.
     const form = Object.assign(document.createElement("form"), { method: "post", action: url, enctype: "text/plain", target: "sink" });
     const [field, value] = [body.slice(0, -1) + ',"x":"', '"}'];
     form.append(Object.assign(document.createElement("input"), { name: field, value }));
@@ -74,7 +75,7 @@ function attack({ url, body, types, headers }) {
   return post();
 }
 
-/** Whether this user has registered, found out by a log-in. */
+/** Returns true if this user has registered, according to a log-in. */
 async function registered(username) {
   const reply = await fetch(`${server.origin}/api/login`, { method: "POST", headers: { "Content-Type": "application/json" }, body: registration(username) });
   assert.ok([200, 401].includes(reply.status), `${reply.status}`);
@@ -101,7 +102,7 @@ try {
   const made = await fetch(`${server.origin}/api/register`, { method: "POST", headers: { "Content-Type": "application/json" }, body: registration(victim) });
   assert.equal(made.status, 201);
 
-  await proves("a page of another local origin neither reads nor changes anything", async () => {
+  await proves("pages of other local origins read and change nothing", async () => {
     for (const host of ["127.0.0.1", "localhost"]) {
       const attacking = await page(`http://${host}:${port}/`);
       for (const target of Object.values(targets)) {
@@ -116,11 +117,11 @@ try {
     }
   });
 
-  await proves("a name that leads here makes no page one of this server's own", async () => {
+  await proves("a page at another name isn't served as this server's", async () => {
     for (const target of Object.values(targets)) {
       const attacking = await page(`http://evil.example:${port}/`);
-      // The attacker's own page was loaded under this name and port before the name resolved to
-      // this machine.
+      // The attacker's page was loaded under this host name and port before the name resolved
+      // to this machine.
       const own = { contentType: "text/html", body: "<!doctype html><iframe name=sink></iframe>" };
       await attacking.route("**/attack", (route) => route.fulfill(own));
       await attacking.goto(`http://evil.example:${target}/attack`);
@@ -137,7 +138,7 @@ try {
     }
   });
 
-  await proves("a server on another port gets the cookies of a page and can't use them", async () => {
+  await proves("cookies that another port receives are useless there", async () => {
     const own = await page(`${SITE}#/sign-in`);
     await own.getByLabel("Username or e-mail address").fill(victim);
     await own.getByLabel("Password", { exact: true }).fill("secret123");
@@ -160,7 +161,7 @@ try {
     }
     assert.equal((await use("refresh", { refresh: token })).status, 401);
 
-    // The page and a second one of its origin go on.
+    // The victim's page and a second page of its origin still work.
     await own.reload();
     await own.getByRole("heading", { name: "What would you like to know?" }).waitFor();
     await beside.goto(SITE);

@@ -1,5 +1,5 @@
-// Journeys of users through the chat page and the documentation, in a browser, over the site as it
-// is served. DATA is its data folder, and FAREBOX its binary, which adjusts balances.
+// Journeys of users through the chat page and the documentation, in a browser. DATA is the server's
+// data folder, and FAREBOX is its binary, which adjusts balances.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -13,7 +13,7 @@ const { DATA, FAREBOX } = process.env;
 const [PRICE, FIRST_GRANT] = [100, 4000];
 
 await journeys({
-  async "a user creates an account, asks, and reads the answer while it is written"() {
+  async "a new user asks and reads the answer as it is written"() {
     const page = await newPage();
     await page.goto(SITE);
     await heading(page, "Sign in");
@@ -40,7 +40,7 @@ await journeys({
     await page.getByText(`An answer costs ${PRICE} tokens`).waitFor();
     await page.waitForURL(/#\/c\/[0-9a-f-]{36}$/);
     assert.match(await page.title(), /^Slowly one/);
-    // Screen readers get the finished answer, not every word.
+    // Screen readers announce the finished answer, not every word.
     await page.waitForFunction(() => globalThis.announced.some((text) => text.includes("seven eight")));
     const told = await page.evaluate(() => globalThis.announced.filter((text) => text.includes("You said")));
     assert.equal(told.length, 1, told.join("\n"));
@@ -59,7 +59,7 @@ await journeys({
     assert(!storage.includes("eyJ"), "no script can read a token that lasts");
   },
 
-  async "the errors of a form are shown beside its fields, and nothing typed is lost"() {
+  async "form errors appear beside their fields and keep the input"() {
     const ann = await newUser("ann");
     const page = await newPage();
     await page.goto(`${SITE}#/register`);
@@ -91,7 +91,7 @@ await journeys({
     await heading(page, "What would you like to know?");
   },
 
-  async "an answer in Markdown is shown as such, and nothing in it is run"() {
+  async "Markdown answers are rendered and never run"() {
     const page = await chatPage(await newUser("ann"), { permissions: ["clipboard-read", "clipboard-write"] });
     await say(page, "Markdown please");
     await answered(page);
@@ -111,7 +111,7 @@ await journeys({
     assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^# A title/);
   },
 
-  async "an answer that is stopped is charged once, and continued when asked for"() {
+  async "a stopped answer is charged once and can be continued"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await say(page, `Slowly one two three four five six seven eight nine ten ${ann.name}`);
@@ -130,7 +130,7 @@ await journeys({
     assert.equal((await ann.api("GET", "api/conversations/")).body.length, 1);
     const rows = (await ann.api("GET", "api/user/ledger/")).body;
     assert.deepEqual(rows.map(({ amount, reason }) => [amount, reason]), [[-PRICE, "chat"], [-PRICE, "stopped"], [FIRST_GRANT, "registration"]]);
-    // The statement, the history and the export say so too.
+    // The statement, the history and the export also show the stopped answer.
     await page.goto(`${SITE}#/statement`);
     await heading(page, "Statement");
     await page.getByRole("row").filter({ hasText: "” · stopped" }).waitFor();
@@ -140,7 +140,7 @@ await journeys({
     assert.deepEqual(chats.map(({ finish_reason: reason }) => reason), ["stop", "stopped"]);
   },
 
-  async "a connection that breaks in the middle of an answer costs one chat, however often it is asked again"() {
+  async "retries after a broken connection cost one message"() {
     const ann = await newUser("ann");
     const wire = await newWire();
     const page = await chatPage(ann, { url: wire.url });
@@ -162,7 +162,7 @@ await journeys({
     assert.deepEqual((await ann.api("GET", "api/user/ledger/")).body.map(({ amount }) => amount), [-PRICE, FIRST_GRANT]);
   },
 
-  async "an AI that fails or breaks off takes nothing, and is asked again with one press"() {
+  async "a failed AI costs nothing and one press retries"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     for (const [message, sign] of [[`Fail ${ann.name}`, /^The AI did not answer\. Nothing was charged/], [`Break ${ann.name} after some words of mine`, /^The answer broke off\. You weren't charged\./]]) {
@@ -173,15 +173,15 @@ await journeys({
       await page.getByRole("button", { name: "Retry" }).click();
       await said(page, `${message}`).waitFor();
       await answered(page);
-      // The reply has the balance of the moment when the AI failed, but arrives after the answer
-      // was charged.
+      // The reply has the balance from the moment when the AI failed, but it arrives after the
+      // answer was charged.
       await late.letGo();
     }
     await balance(page, FIRST_GRANT - 2 * PRICE);
     assert.equal(await page.getByRole("alert").count(), 0);
   },
 
-  async "a user with few tokens is warned, and one without tokens keeps the message and goes on with new ones"() {
+  async "low balances warn, and empty ones keep the message"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await say(page, "Hello!");
@@ -207,7 +207,7 @@ await journeys({
     await balance(page, 900);
   },
 
-  async "tokens that are held for an unfinished message are shown until it ends"() {
+  async "held tokens are shown until the message ends"() {
     const ann = await newUser("ann");
     manage("adjust", ann.name, String(-(FIRST_GRANT - PRICE)), "--reason", "for a test");
     const slow = `Slowly one two three ${Date.now()}`;
@@ -224,12 +224,12 @@ await journeys({
     await page.getByText("You don't have enough tokens. You have 0 tokens, and 100 are held for an unfinished message. An answer costs 100.").waitFor();
     await finish(slow);
     assert.equal((await answering).status, 200);
-    // The page reads the balance again by itself.
+    // The page reads the balance again without a press.
     await holding.waitFor({ state: "hidden" });
     await balance(page, 0);
   },
 
-  async "a new user whose grant is small is warned at once, and without the operator's words sent to an administrator"() {
+  async "a small grant warns at once and says how to get more"() {
     const ann = await newUser("ann");
     manage("adjust", ann.name, String(-(FIRST_GRANT - 4 * PRICE)), "--reason", "for a test");
     const page = await chatPage(ann);
@@ -249,7 +249,7 @@ await journeys({
     assert.equal(await page.getByRole("link", { name: "Buy more tokens in our shop." }).count(), 0);
   },
 
-  async "every refusal is explained, and the message is retried under the same key"() {
+  async "refusals are explained and retried under the same key"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const keys = [];
@@ -270,11 +270,11 @@ await journeys({
     for (const [, code, detail, seconds] of refusals.slice(0, 3)) {
       await page.getByText(detail).waitFor();
       assert.equal(await page.getByText("charged once").count(), code === "unavailable" ? 1 : 0);
-      // It counts down meanwhile.
+      // The button counts down.
       if (seconds) await page.getByRole("button", { name: new RegExp(`^Retry in [1-${seconds}] s$`) }).waitFor();
       await page.getByRole("button", { name: "Retry", exact: true }).click();
     }
-    // The page waits for the running message by itself.
+    // The page waits for the running message without a press.
     await answered(page);
     await said(page, "Is anybody there?").waitFor();
     assert.equal(keys.length, refusals.length + 1);
@@ -295,7 +295,7 @@ await journeys({
     assert.equal(await page.getByText("A message can have at most").count(), 0);
   },
 
-  async "a message that failed goes back to its box, before the text that is there"() {
+  async "a failed message returns to the box above the new text"() {
     const page = await chatPage(await newUser("ann"));
     await page.route("**/api/chat/stream/", (route) => route.abort());
     await say(page, "First try");
@@ -307,7 +307,7 @@ await journeys({
     assert.equal(await page.locator(".conversations li").count(), 0);
     await page.unroute("**/api/chat/stream/");
 
-    // The first message of a conversation, refused: the conversation never began.
+    // If the first message of a conversation is refused, the conversation never begins.
     const refusal = { status: 400, code: "invalid_fields", detail: "The request is invalid.", errors: { message: ["A message can't be this."] } };
     await page.route("**/api/chat/stream/", (route) => route.fulfill({ status: 400, json: refusal }), { times: 1 });
     await say(page, "Refused");
@@ -319,7 +319,7 @@ await journeys({
     await said(page, "Short").waitFor();
   },
 
-  async "the length of a message is shown near the limit, and a message that is too long isn't sent"() {
+  async "long messages show their length and are not sent"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const sent = [];
@@ -328,7 +328,7 @@ await journeys({
     const length = page.locator(".composer-length");
     await box.fill("x".repeat(7000));
     assert.equal(await length.textContent(), "");
-    // A character counts as one, even if it is two units of a string.
+    // A character of two code units counts once.
     await box.fill("🎫".repeat(7500));
     await length.getByText("7,500 of 8,000 characters").waitFor();
     await say(page, "x".repeat(8012));
@@ -340,7 +340,7 @@ await journeys({
     await answered(page);
     assert.equal(sent.length, 1);
 
-    // Another version has the same limit.
+    // An edited message has the same limit.
     await page.locator(".said").hover();
     await page.getByRole("button", { name: "Edit this message" }).click();
     await page.getByLabel("Edit the message").fill("x".repeat(8001));
@@ -350,7 +350,7 @@ await journeys({
     await balance(page, FIRST_GRANT - PRICE);
   },
 
-  async "the samples of the API keys have their look after a reload"() {
+  async "API key samples keep their look after a reload"() {
     const page = await chatPage(await newUser("ann"), { place: "#/account/api-keys" });
     await page.reload();
     await heading(page, "API keys");
@@ -358,7 +358,7 @@ await journeys({
     assert.equal(border, "1px");
   },
 
-  async "a page that is closed in the middle of an answer loses nothing"() {
+  async "a page closed during an answer loses nothing"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await say(page, "Slowly one two three");
@@ -385,7 +385,7 @@ await journeys({
     assert.equal(await page.getByLabel("Your message").inputValue(), "half a thou");
   },
 
-  async "conversations are listed page by page, renamed, gone on with and deleted"() {
+  async "conversations are listed, renamed, continued and deleted"() {
     const ann = await newUser("ann");
     for (let number = 0; number < 33; number += 1) await ann.api("POST", "api/chat/", { message: `Talk ${number}` });
     const page = await chatPage(ann);
@@ -421,7 +421,7 @@ await journeys({
     assert.equal((await ann.api("GET", "api/conversations/?limit=100")).body.length, 32);
   },
 
-  async "the deletion of a conversation on another device is shown, and the message goes to a new one"() {
+  async "a conversation deleted elsewhere is replaced by a new one"() {
     const ann = await newUser("ann");
     const { body: chat } = await ann.api("POST", "api/chat/", { message: "First" });
     const page = await chatPage(ann, { place: `#/c/${chat.conversation_id}` });
@@ -436,7 +436,7 @@ await journeys({
     await heading(page, "Not found");
   },
 
-  async "earlier chats of a long conversation come when they are asked for"() {
+  async "earlier chats of a conversation load on request"() {
     const ann = await newUser("ann");
     const { body: first } = await ann.api("POST", "api/chat/", { message: "Number 0" });
     for (let number = 1; number < 25; number += 1) await ann.api("POST", "api/chat/", { message: `Number ${number}`, conversation_id: first.conversation_id });
@@ -451,7 +451,7 @@ await journeys({
     await page.getByRole("button", { name: "To the newest message" }).waitFor({ state: "hidden" });
   },
 
-  async "the history is searched, and what is found is marked and opened"() {
+  async "search results in the history are marked and open"() {
     const ann = await newUser("ann");
     for (const message of ["The zebra crosses", "A lion sleeps", "ZEBRAS again"]) await ann.api("POST", "api/chat/", { message });
     const page = await chatPage(ann, { place: "#/history" });
@@ -482,7 +482,7 @@ await journeys({
     await page.getByText("No results for “giraffe”").waitFor();
   },
 
-  async "the statement shows every token, and is downloaded whole"() {
+  async "the statement shows every token and downloads whole"() {
     const ann = await newUser("ann");
     for (let number = 0; number < 4; number += 1) await ann.api("POST", "api/chat/", { message: `Number ${number}` });
     manage("adjust", ann.name, "250", "--reason", "Sorry, and thanks");
@@ -492,7 +492,7 @@ await journeys({
     await page.goto(`${SITE}#/statement`);
     await signIn(page, ann);
     await heading(page, "Statement");
-    // The list goes on by itself as long as its end is seen.
+    // The list loads more pages while its end is in view.
     await page.getByText("Grant for a new account").waitFor();
     const rows = await page.locator("tbody tr").evaluateAll((all) => all.map((row) => [...row.cells].slice(1).map((cell) => cell.innerText)));
     assert.deepEqual(rows, [["Adjustment: Sorry, and thanks", "+250", "3,850"], ["“Number 3” · answer", "−100", "3,600"], ["“Number 2” · answer", "−100", "3,700"], ["“Number 1” · answer", "−100", "3,800"], ["“Number 0” · answer", "−100", "3,900"], ["Grant for a new account", "+4,000", "4,000"]]);
@@ -505,7 +505,7 @@ await journeys({
     assert.equal(lines.filter((line) => line.startsWith('"id",')).length, 1);
   },
 
-  async "an address is proved by its mail, and a forgotten password replaced by another"() {
+  async "e-mails verify an address and replace a password"() {
     const email = `ann${Date.now().toString(36)}@example.com`;
     const ann = await newUser("ann", { email });
     const page = await chatPage(ann, { place: "#/account" });
@@ -521,7 +521,7 @@ await journeys({
     await page.getByRole("button", { name: "Verify my e-mail address" }).click();
     await page.getByText(`${email} is verified.`).waitFor();
     await page.getByText("You have been signed out everywhere else.").waitFor();
-    // This session goes on, and those on other devices have ended.
+    // This session continues, and the sessions on other devices have ended.
     await page.getByRole("link", { name: "Continue" }).click();
     await heading(page, "What would you like to know?");
     await page.reload();
@@ -548,7 +548,7 @@ await journeys({
     await heading(lost, "Sign in");
     await signIn(lost, { name: email, password: "a better horse with a battery" });
     await heading(lost, "What would you like to know?");
-    // Sessions of the old password have ended.
+    // Sessions from before the change have ended.
     await page.goto(`${SITE}#/history`);
     await page.getByText("Your session has ended.").waitFor();
     await page.goto(link);
@@ -561,7 +561,7 @@ await journeys({
     await page.getByText("This link is incomplete.").waitFor();
   },
 
-  async "a reader who verifies an address without signing in sets a new password"() {
+  async "verifying without a session sets a new password"() {
     const email = `eve${Date.now().toString(36)}@example.com`;
     const eve = await newUser("eve", { email });
     const link = await mailedLink(email, "verify-email");
@@ -587,7 +587,7 @@ await journeys({
     await heading(reader, "What would you like to know?");
   },
 
-  async "names, address and password are changed, and a wrong password is said beside its field"() {
+  async "profile changes are saved and wrong passwords explained"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann, { place: "#/account" });
     const other = await chatPage(ann);
@@ -596,7 +596,7 @@ await journeys({
     await page.getByRole("button", { name: "Save", exact: true }).click();
     await page.getByText("Your name has been saved.").waitFor();
     await page.getByRole("button", { name: "Your account" }).getByText("Ann", { exact: true }).waitFor();
-    // The balance in a late profile is an old one.
+    // A late profile has an old balance.
     const late = await hold(page, "**/api/user/profile/");
     await page.getByRole("button", { name: "Save", exact: true }).click();
     await late.answered;
@@ -630,7 +630,7 @@ await journeys({
     await said(other, "Still here?").waitFor();
   },
 
-  async "instructions are written once, for all chats or for one, and the AI gets them with the next message"() {
+  async "instructions for all or one chat reach the AI"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann, { place: "#/account" });
     const own = page.getByRole("region", { name: "Instructions for the AI" });
@@ -657,7 +657,7 @@ await journeys({
     await page.getByRole("button", { name: "Instructions", exact: true }).click();
     const dialog = page.getByRole("dialog", { name: "Instructions for this chat" });
     await dialog.getByLabel("How should the AI answer in this chat?").fill("Speak French.");
-    // A press beside the dialog loses no text.
+    // A press outside of the dialog loses no text.
     await page.mouse.click(5, 5);
     await dialog.getByRole("button", { name: "Save" }).click();
     await page.getByText("The instructions for this chat have been saved.").waitFor();
@@ -684,7 +684,7 @@ await journeys({
     await balance(page, FIRST_GRANT - 5 * PRICE);
   },
 
-  async "sessions are ended one by one and all at once"() {
+  async "sessions are ended singly or all at once"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann, { place: "#/account/sessions" });
     const other = await chatPage(ann);
@@ -706,7 +706,7 @@ await journeys({
     await other.getByText("Your session has ended.").waitFor();
   },
 
-  async "an API key is shown once, opens OpenAI's API, and is dead when revoked"() {
+  async "an API key is shown once and stops when revoked"() {
     const page = await chatPage(await newUser("ann"), { place: "#/account/api-keys" });
     await page.getByRole("button", { name: "New key" }).click();
     const dialog = page.getByRole("dialog");
@@ -730,7 +730,7 @@ await journeys({
     await page.getByText("via API").waitFor();
   },
 
-  async "all data is exported, and the account deleted"() {
+  async "all data is exported and the account deleted"() {
     const ann = await newUser("ann");
     await ann.api("POST", "api/chat/", { message: "Remember me" });
     const page = await chatPage(ann, { place: "#/account/data" });
@@ -755,7 +755,7 @@ await journeys({
     await page.getByText("Incorrect username or password.").waitFor();
   },
 
-  async "two tabs are one session: both sign in and out together"() {
+  async "two tabs share one session"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const second = await newPage({ beside: page });
@@ -767,7 +767,7 @@ await journeys({
     await heading(second, "Sign in");
     await signIn(page, ann);
     await heading(second, "What would you like to know?");
-    // However many requests need a new access token at once.
+    // Many requests may need a new access token at once.
     await Promise.all([page.reload(), second.reload()]);
     await heading(page, "What would you like to know?");
     await heading(second, "What would you like to know?");
@@ -805,7 +805,7 @@ await journeys({
     assert.equal(await page.title(), "History · Farebox");
   },
 
-  async "on a narrow window the conversations lie in a drawer"() {
+  async "narrow windows show conversations in a drawer"() {
     const ann = await newUser("ann");
     await ann.api("POST", "api/chat/", { message: "Talk" });
     const page = await chatPage(ann, { viewport: { width: 320, height: 640 } });
@@ -823,7 +823,7 @@ await journeys({
     await page.getByRole("link", { name: "Talk" }).waitFor({ state: "hidden" });
   },
 
-  async "colours are chosen, and remembered"() {
+  async "the choice of colours is remembered"() {
     const page = await newPage({ colorScheme: "light" });
     await page.goto(SITE);
     const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
@@ -839,7 +839,7 @@ await journeys({
     assert.equal(await ground(), dark);
     await choose("Light");
     assert.equal(await ground(), light);
-    // The choice takes precedence over the system's.
+    // The choice takes precedence over the system's colours.
     await page.emulateMedia({ colorScheme: "dark" });
     assert.equal(await ground(), light);
     await choose("System");
@@ -850,7 +850,7 @@ await journeys({
     assert.equal(await ground(), light);
   },
 
-  async "a menu opens again right after a choice, and a press on its button closes it"() {
+  async "a menu reopens at once and its button closes it"() {
     const page = await newPage();
     await page.goto(SITE);
     const opener = page.getByRole("button", { name: "Colours", exact: true });
@@ -867,7 +867,7 @@ await journeys({
     assert.equal(await opener.getAttribute("aria-expanded"), "false");
   },
 
-  async "the documentation authorizes and tries it out"() {
+  async "the documentation authorizes and tries a request"() {
     const ann = await newUser("ann");
     const { body: session } = await ask("POST", "api/login/", { username: ann.name, password: ann.password });
     const page = await newPage();
@@ -894,12 +894,12 @@ await journeys({
     assert.equal(await focused(page), "Authorize");
     await shows("200", ann.name);
 
-    // The address leads back to the operation, and the token is gone with the page.
+    // After a reload the address shows the operation again, but the page has forgotten the token.
     await page.reload();
     await shows("401", "not_authenticated");
   },
 
-  async "the documentation uses the session of the browser, says what trying costs, and begins with a body that works"() {
+  async "the documentation uses the session and names its costs"() {
     const ann = await newUser("ann");
     const page = await newPage();
     await page.goto(`${SITE}docs/`);
@@ -928,10 +928,10 @@ await journeys({
     await reply.getByText("not_authenticated").first().waitFor();
   },
 
-  async "a user who is offline is told, and goes on when connected"() {
+  async "an offline user is told and continues when connected"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
-    // The views are read once the first one is shown.
+    // The other views are loaded after the first one is shown.
     const isRead = (file) => performance.getEntriesByType("resource").some(({ name }) => name.endsWith(file));
     for (const file of ["/account/statement.js", "/ui/list.js"]) await page.waitForFunction(isRead, file);
     await page.context().setOffline(true);
@@ -943,15 +943,15 @@ await journeys({
     await page.context().setOffline(false);
     await page.getByRole("button", { name: "Try again" }).click();
     await page.getByText("Grant for a new account").waitFor();
-    // It was sent again by itself.
+    // The page has sent the message again without a press.
     await page.getByRole("link", { name: "Hello?", exact: true }).click();
     await said(page, "Hello?").waitFor();
   },
 });
 
-// --- What journeys are made of -------------------------------------------------------------------------------------------------------
+// --- Steps and checks ----------------------------------------------------------------------------------------------------------------
 
-/** Holds back the API's reply to the next call of an address: `answered` when the API has replied, until `letGo` passes it to the page. */
+/** Delays the API's reply to the next call of a URL. `answered` resolves when the API has replied, and `letGo` passes the reply on. */
 async function hold(page, url) {
   let tell;
   const answered = new Promise((resolve) => {
@@ -968,7 +968,7 @@ async function hold(page, url) {
   return { answered, letGo };
 }
 
-/** Checks the one link to where the operator sells tokens. */
+/** Checks that the page has one link to the operator's shop. */
 async function leadsToMore(page) {
   const link = page.getByRole("link", { name: "Buy more tokens in our shop." });
   await link.waitFor();
@@ -980,7 +980,7 @@ function described(field) {
   return field.evaluate((field) => field.getAttribute("aria-describedby").split(" ").map((id) => document.getElementById(id)?.textContent).join(" ").trim());
 }
 
-/** Keeps the announcements to screen readers. */
+/** Records the announcements to screen readers. */
 function watchAnnouncements(page) {
   return page.evaluate(() => {
     globalThis.announced = [];

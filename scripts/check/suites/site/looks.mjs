@@ -1,5 +1,5 @@
-// Every view of the chat page and of the documentation in both themes, wide and narrow: what axe
-// finds, whether it fits the window, and a picture of it.
+// Checks every view of the chat page and of the documentation, in both colour schemes, wide and
+// narrow: axe finds no fault, the view fits the window, and a screenshot is stored.
 
 import assert from "node:assert/strict";
 import { SITE, ask, fitsItsBox, journeys, looksRight, newPage, newUser } from "./browser.mjs";
@@ -16,7 +16,7 @@ const looks = (colorScheme, width) => async () => {
   await shot("sign-in");
   for (const [view, place] of Object.entries(DOORS)) {
     await visit(page, place);
-    // Every view without a session leads to another one.
+    // Wait for the link that every view without a session has to another view.
     if (view === "half") await page.getByRole("link", { name: "Sign in", exact: true }).waitFor();
     if (view === "reset") await page.getByRole("link", { name: "Back to sign in" }).waitFor();
     await shot(view);
@@ -72,7 +72,7 @@ const looks = (colorScheme, width) => async () => {
   await page.getByText("You stopped this answer.").waitFor();
   await shot("stopped");
 
-  // One route for both replies: a request between two of them would reach the API, and be answered.
+  // Use one route for both replies, because a request between two routes would reach the API.
   let reply = (route) => route.fulfill({ status: 402, json: { status: 402, code: "insufficient_tokens", detail: "You have 0 tokens. A message costs 100 tokens. Nothing was charged." } });
   await page.route("**/api/chat/stream/", (route) => reply(route));
   await box.fill("One too many");
@@ -84,7 +84,7 @@ const looks = (colorScheme, width) => async () => {
   await page.keyboard.press("Enter");
   await page.getByRole("button", { name: "Retry" }).waitFor();
   await shot("unreachable");
-  // Nothing is below the sentence of an answer that can't be continued any more.
+  // A stopped answer that can't be continued any more has nothing below its sentence.
   const stopped = page.locator(".turn", { hasText: "You stopped this answer." }).locator(".note-body > p").first();
   assert.equal(await stopped.evaluate((sentence) => getComputedStyle(sentence).marginBottom), "0px");
   await page.unroute("**/api/chat/stream/");
@@ -124,7 +124,7 @@ const documentation = (colorScheme, width) => async () => {
   const page = await newPage({ colorScheme, viewport: { width, height: width < 600 ? 640 : 800 } });
   await page.goto(`${SITE}docs/`);
   await page.getByRole("heading", { name: "Endpoints", exact: true }).waitFor();
-  // Its policy refuses HTML, so the descriptions are nodes.
+  // The page's policy refuses HTML, so the descriptions are nodes.
   await page.getByText("Programs use API keys").waitFor();
   assert.equal(await page.locator(".topbar").getByRole("link", { name: "Administration" }).count(), 0);
   await shot("docs");
@@ -143,7 +143,7 @@ const documentation = (colorScheme, width) => async () => {
   await page.getByRole("button", { name: "Execute" }).click();
   await page.getByText(ann.name).first().waitFor();
   await shot("docs-operation");
-  // And an operation with parameters and a body.
+  // Check an operation with parameters and a body.
   await page.getByRole("button", { name: "Send the AI a message" }).first().click();
   await page.getByLabel("Request body").scrollIntoViewIfNeeded();
   await shot("docs-body");
@@ -152,7 +152,7 @@ const documentation = (colorScheme, width) => async () => {
   await shot("docs-schema");
 };
 
-/** Checks what has too little room first, beside a scrollbar of 15 pixels. */
+/** Checks the parts that would overflow first in a narrow window, beside a scrollbar of 15 pixels. */
 async function fitsNarrow(page, view) {
   const { width, height } = page.viewportSize();
   await page.setViewportSize({ width: width - 15, height });
@@ -170,7 +170,7 @@ async function fitsNarrow(page, view) {
   await page.setViewportSize({ width, height });
 }
 
-/** Goes to another view, and waits until the old one is gone and the new one is shown. */
+/** Opens another view and waits until it has replaced the old one. */
 async function visit(page, place) {
   const heading = page.locator("h1");
   const left = await heading.elementHandle();

@@ -1,11 +1,11 @@
-// Holds the pages' Markdown against the examples of CommonMark and of GitHub Flavored Markdown. Each
-// example is also drawn character by character, with the same outcome. TOOLS is the folder with the
-// examples, CommonMark's reference parser and linkedom; VERBOSE shows what differs.
+// Compares the pages' Markdown with the examples of CommonMark and GitHub Flavored Markdown. Each
+// example is also drawn character by character, with the same result. TOOLS is the folder with the
+// examples, CommonMark's reference parser and linkedom. VERBOSE prints the differences.
 
 import assert from "node:assert/strict";
 import { Node, alike, document, grown, imported, required, script, whole } from "./in-node.mjs";
 
-/** The least share of the examples without raw HTML that must pass. */
+/** The minimum share of the examples without raw HTML that must pass. */
 const LEAST = 0.95;
 
 const reference = new (required("commonmark").Parser)();
@@ -15,7 +15,7 @@ const { nodesOf } = await script("markdown/nodes.js");
 const BLOCKS = "blockquote figure h1 h2 h3 h4 h5 h6 hr li ol p pre table tbody td th thead tr ul".split(" ");
 const tag = (node) => node?.localName ?? "";
 
-/** What the pages show, in the notation of the examples. */
+/** The nodes that the pages show, in the notation of the examples. */
 function shown(nodes) {
   const box = document.createElement("div");
   box.append(...nodes);
@@ -25,7 +25,7 @@ function shown(nodes) {
   return written(box);
 }
 
-/** What an example expects, as the pages show it: images as links, line breaks as such, and tasks and headings in quotes and lists as text. */
+/** An example's HTML as the pages show it: images are links, line ends are breaks, and tasks and nested headings are text. */
 function expected(html) {
   const box = document.createElement("div");
   box.innerHTML = html;
@@ -51,7 +51,7 @@ function expected(html) {
   return written(box);
 }
 
-/** Makes the ends of lines within a paragraph `br`, and removes those beside blocks. */
+/** Replaces line ends within a paragraph with `br`, and removes line ends beside blocks. */
 function breakLines(element) {
   if (tag(element) === "pre") return;
   for (const node of [...element.childNodes]) {
@@ -83,7 +83,7 @@ function hasHtml(markdown) {
   return false;
 }
 
-/** An example with its tabs. */
+/** An example with real tabs in place of arrows. */
 const tabbed = ({ section, markdown, html }) => ({ section, markdown: markdown.replaceAll("→", "\t"), html: html.replaceAll("→", "\t") });
 
 function hold(name, examples) {

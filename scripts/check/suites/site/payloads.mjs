@@ -1,4 +1,4 @@
-// Answers that try to run a script, as AIs could be made to write them.
+// Answers that try to run a script. An attacker could make an AI write them.
 
 const ATTEMPTS = [
   "<script>alert(1)</script>",
@@ -40,5 +40,5 @@ const PLACES = [
   (text) => `[x][y]\n\n[y]: javascript:alert(1) "${text}"\n\n${text}`,
 ];
 
-/** 192 answers: each attempt in each place. */
+/** 192 answers: each attempt in each position. */
 export const PAYLOADS = PLACES.flatMap((place) => ATTEMPTS.map(place));

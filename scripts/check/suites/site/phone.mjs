@@ -1,4 +1,4 @@
-// Journeys of users with a phone: the on-screen keyboard, and the size of what a finger touches.
+// Journeys of users with a phone: the on-screen keyboard, and the size of touch targets.
 
 import assert from "node:assert/strict";
 import { SITE, journeys, looksRight, newUser } from "./browser.mjs";
@@ -7,11 +7,11 @@ import { answered, balance, chatPage, focused, heading, said, say } from "./chat
 const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
 const [PRICE, FIRST_GRANT] = [100, 4000];
 
-/** Whether the box has the focus, which opens the keyboard. */
+/** Returns true if the box has the focus, which opens the keyboard. */
 const isTyping = (page) => page.evaluate(() => document.activeElement.matches("textarea"));
 
 await journeys({
-  async "Enter begins a line on a phone, the button sends, and the keyboard closes"() {
+  async "Enter begins a line on a phone and the button sends"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann, PHONE);
     assert.equal(await isTyping(page), false, "the keyboard would cover the ideas");
@@ -32,7 +32,7 @@ await journeys({
     assert.match(await page.locator(".said p").innerText(), /^line one\nline two$/);
     await balance(page, FIRST_GRANT - PRICE);
 
-    // The box of another version behaves the same.
+    // The box for editing a message behaves the same.
     await page.getByRole("button", { name: "Edit this message" }).tap();
     const edit = page.getByLabel("Edit the message");
     assert.equal(await edit.getAttribute("enterkeyhint"), "enter");
@@ -42,7 +42,7 @@ await journeys({
     assert.match(await edit.inputValue(), /\nline three/);
     await page.getByRole("button", { name: "Cancel" }).tap();
 
-    // Opening a chat shows the chat. A keyboard that is attached sends with Ctrl.
+    // Opening a chat doesn't open the keyboard. An attached keyboard sends with Ctrl.
     await page.goto(`${SITE}#/history`);
     await heading(page, "History");
     await page.goBack();
@@ -53,7 +53,7 @@ await journeys({
     await said(page, "from a keyboard").waitFor();
   },
 
-  async "Enter sends where there is a keyboard, and the box keeps the focus"() {
+  async "Enter sends with a keyboard and the box keeps the focus"() {
     const page = await chatPage(await newUser("ann"));
     assert.equal(await page.getByLabel("Your message").getAttribute("enterkeyhint"), "send");
     assert.equal(await page.locator(".composer-hint .keys").isVisible(), true);
@@ -64,7 +64,7 @@ await journeys({
     assert.equal(await focused(page), "Your message");
   },
 
-  async "a new chat begins from the bar, and a finger hits the menu of each chat"() {
+  async "the bar starts a chat and menus are large enough to tap"() {
     const ann = await newUser("ann");
     for (const message of ["Talk one", "Talk two"]) await ann.api("POST", "api/chat/", { message });
     for (const width of [320, 390]) {
@@ -85,7 +85,7 @@ await journeys({
     }
   },
 
-  async "a refused message is in the box again, and its reason in view"() {
+  async "a refused message returns to the box with its reason"() {
     const page = await chatPage(await newUser("ann"), PHONE);
     const refusal = { status: 402, code: "insufficient_tokens", detail: "A message costs 100 tokens, which is more than the balance. Nothing was charged." };
     await page.route("**/api/chat/stream/", (route) => route.fulfill({ status: 402, json: refusal }));

@@ -1,5 +1,6 @@
-// The pictures of the README: a chat, a statement and the administration, as ann and an
-// administrator see them. SITE is the URL of the pages, ADMIN and ADMIN_PASSWORD the administrator.
+// Makes the README's pictures: a chat, a statement and the administration, as the user ann and an
+// administrator see them. SITE is the URL of the pages. ADMIN and ADMIN_PASSWORD are the
+// administrator's credentials.
 
 import { SITE, ask, journeys, newPage, picture } from "./browser.mjs";
 
@@ -7,7 +8,7 @@ const PASSWORD = "correct horse battery staple";
 const QUESTION = "How do I get to the harbour?";
 
 await journeys({
-  async "the pictures of the README"() {
+  async "pictures of the README"() {
     const tokens = {};
     for (const username of ["dora", "carla", "ben", "ann"]) {
       const { body } = await ask("POST", "api/register/", { username, password: PASSWORD, email: `${username}@example.com` });

@@ -1,9 +1,10 @@
-// An AI with OpenAI's chat completions that follows orders: it repeats the message, in the manner
-// that the first word names, or for `Recall` what it was told before the conversation. It finishes an
-// answer to `Slowly ..` when it receives `Finish` and the message. `Lines` and `Code` are answered as
-// slowly, in many lines, `Thoughtfully` after some reasoning, and `Silently` without a word before that.
-// `Vary` is answered differently each time, and `Told` with the messages and answers that it was sent.
-// `Left` and a message asks when its answer was given up, in milliseconds since 1970.
+// An AI with OpenAI's chat completions whose answers depend on the first word of a message. By
+// default it repeats the message. `Recall` repeats the text before the conversation. The answer to
+// `Slowly ..` ends only when the AI receives `Finish` and the message. `Lines` and `Code` get equally
+// slow answers of many lines, `Thoughtfully` gets some reasoning first, and `Silently` gets no word
+// until the end. `Vary` gets a different answer each time, and `Told` gets the messages and answers
+// in the request. `Left` and a message returns the time at which the reader of its answer
+// disconnected, in milliseconds since 1970.
 //
 //     node provider.mjs PORT
 
@@ -45,14 +46,14 @@ const GUIDE = `Two ways lead to the **harbour** from the old town:
 
 Buy the ticket before you get on: the driver sells none.`;
 
-/** Paragraphs, and a block of code with lines that are wider than the page. */
+/** Paragraphs, and a code block with lines that are wider than the page. */
 const lines = (count, text) => Array.from({ length: count }, (_, number) => `Line ${number + 1} of ${text}.\n\n`);
 const code = (count) => ["```python\n", ...Array.from({ length: count }, (_, number) => `value_${number} = "${"wide ".repeat(60)}"\n`), "```\n"];
 
-/** How often each message was received. */
+/** The number of times that each message was received. */
 const asked = new Map();
 
-/** The functions that send the last word of each slow answer. */
+/** Functions that send the last word of each slow answer. */
 const gates = new Map();
 function gate(message) {
   if (!gates.has(message)) {
@@ -63,7 +64,7 @@ function gate(message) {
   return gates.get(message);
 }
 
-/** When the reader of each unfinished answer disconnected. */
+/** The time at which the reader of each unfinished answer disconnected. */
 const left = new Map();
 
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));

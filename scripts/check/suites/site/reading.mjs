@@ -1,19 +1,19 @@
-// Journeys of users who read: answers that grow slowly, links and code in them, long conversations
+// Journeys of users who read: slowly growing answers, links and code in answers, long conversations,
 // and search results.
 
 import assert from "node:assert/strict";
 import { SITE, finish, journeys, looksRight, newPage, newUser } from "./browser.mjs";
 import { answer, answered, chatPage, heading, said, say } from "./chatting.mjs";
 
-/** How far the text is from its end, in pixels. */
+/** The distance to the end of the text, in pixels. */
 const fromEnd = (page) => page.locator("main").evaluate((main) => main.scrollHeight - main.scrollTop - main.clientHeight);
 const scrolled = (page) => page.locator("main").evaluate((main) => main.scrollTop);
-/** Waits until the growing answer has a text. */
+/** Waits until the growing answer contains a text. */
 const grows = (page, text) => answer(page).getByText(text).waitFor();
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 await journeys({
-  async "a reader scrolls up with the wheel while an answer grows, and follows it again at the end"() {
+  async "a reader scrolls away from a growing answer and back"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const message = `Lines for ${ann.name}`;
@@ -32,7 +32,7 @@ await journeys({
     await grows(page, "Line 60 of");
     assert.equal(await scrolled(page), top, "the text that is being read doesn't move");
     await page.getByRole("button", { name: "To the newest message" }).waitFor();
-    // On a busy machine the text may grow between a turn of the wheel and its effect.
+    // On a busy machine the text may grow before a turn of the wheel takes effect.
     for (let turn = 0; turn < 20 && (await fromEnd(page)) >= 5; turn += 1) {
       await page.mouse.wheel(0, 20_000);
       await pause(100);
@@ -45,7 +45,7 @@ await journeys({
     assert((await fromEnd(page)) < 5, "also at its end");
   },
 
-  async "a finger and the keyboard scroll up while an answer grows"() {
+  async "a finger and the keyboard scroll up in a growing answer"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann, { viewport: { width: 400, height: 700 }, hasTouch: true, isMobile: true });
     const message = `Lines for ${ann.name}`;
@@ -91,7 +91,7 @@ await journeys({
     assert(indicator.y + indicator.height <= foot.y, `the indicator ends at ${indicator.y + indicator.height}, the box begins at ${foot.y}`);
   },
 
-  async "a selection and a code block that is scrolled sideways survive the growth of an answer"() {
+  async "selections and scrolled code survive a growing answer"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const message = `Code for ${ann.name}`;
@@ -122,7 +122,7 @@ await journeys({
     await answer(page).getByText("As shown in [1] and in [2], see the paper and a [nested] one.").waitFor();
   },
 
-  async "an answer from right to left has code from left to right, and so have titles their own direction"() {
+  async "right-to-left answers keep code left to right"() {
     const page = await chatPage(await newUser("ann"));
     await say(page, "Raw هذا مثال على الشيفرة:\n\n```python\nprint(1)\n```");
     await answered(page);
@@ -139,7 +139,7 @@ await journeys({
     assert.equal(await page.locator(".conversations a").first().evaluate(direction), "rtl");
   },
 
-  async "an answer that was cut off says so, and is continued"() {
+  async "a cut answer says so and can be continued"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await say(page, "Cut this short");
@@ -155,7 +155,7 @@ await journeys({
     await page.locator(".chat-row", { hasText: "Cut this short" }).getByText("cut off").waitFor();
   },
 
-  async "a search result opens its conversation at the message that was found"() {
+  async "search results open their conversation at the message"() {
     const ann = await newUser("ann");
     const { body: first } = await ann.api("POST", "api/chat/", { message: "Where is the giraffe?" });
     for (let number = 1; number < 28; number += 1) {
@@ -170,14 +170,14 @@ await journeys({
     const [box, main] = await Promise.all([found.boundingBox(), page.locator("main").boundingBox()]);
     assert(box.y >= main.y - 1 && box.y < main.y + main.height / 2, `it begins at ${box.y}`);
     assert.equal(await page.locator(".turn").count(), 28);
-    // And also if the conversation is open already.
+    // A result also opens if its conversation is already open.
     await page.getByRole("button", { name: "To the newest message" }).click();
     await page.goto(`${SITE}#/history?q=number+15`);
     await page.getByRole("link", { name: /^Open/ }).click();
     await page.waitForFunction(() => document.activeElement.matches(".turn") && document.activeElement.textContent.includes("Number 15"));
   },
 
-  async "the reasoning before an answer is closed until it is opened, also while it is written"() {
+  async "reasoning stays closed until it is opened"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann, { permissions: ["clipboard-read", "clipboard-write"] });
     const growing = `Thoughtfully ${ann.name}`;
@@ -206,7 +206,7 @@ await journeys({
     const summary = page.locator(".chat-answer summary").first();
     await summary.waitFor();
     assert.match(await summary.innerText(), /^There are seven/);
-    // In the middle of an answer the mark is a text.
+    // In the middle of an answer, the mark is plain text.
     await page.goto(SITE);
     await say(page, "Raw Write `<think>` and </think> around it.");
     await answered(page);
@@ -214,7 +214,7 @@ await journeys({
     await answer(page).getByText("and </think> around it.").waitFor();
   },
 
-  async "the history shows answers without their marks"() {
+  async "the history shows answers without Markdown marks"() {
     const ann = await newUser("ann");
     await ann.api("POST", "api/chat/", { message: "Markdown please" });
     const page = await chatPage(ann, { place: "#/history" });
@@ -241,7 +241,7 @@ await journeys({
     await page.keyboard.press("Control+V");
     assert.equal(await box.inputValue(), "You said: Copy me");
 
-    // If the browser refuses that too, the text is selected.
+    // If the browser also refuses this command, the text is selected.
     await page.evaluate(() => (document.execCommand = () => false));
     await box.fill("");
     await page.getByRole("button", { name: "Copy the answer" }).click();

@@ -1,12 +1,12 @@
-// Journeys of users who read answers with code, formulas and tables: how they look, when their
-// libraries are loaded, how they grow, and that nothing in them is run.
+// Journeys of users who read answers with code, formulas and tables: the look, the loading of the
+// libraries, the growth of answers, and the protection against scripts.
 
 import assert from "node:assert/strict";
 import { SITE, finish, journeys, looksRight, newPage, newUser } from "./browser.mjs";
 import { answer, answered, chatPage, heading, say, signIn } from "./chatting.mjs";
 import { PAYLOADS } from "./payloads.mjs";
 
-/** An answer with everything that has a look of its own. */
+/** An answer with every element that has a style. */
 const EVERYTHING = String.raw`Raw ## A title
 
 Some *words*, **bold** ones, ~~none~~, ${"`code`"} and [a link](https://example.com). The area is \(A = \pi r^2\).
@@ -46,17 +46,17 @@ ${"```"}`;
 
 const KINDS = ["comment", "deletion", "keyword", "meta", "name", "number", "plain", "string", "tag", "title", "type"];
 
-/** Waits until the code and the formulas of the last answer are shown as such. */
+/** Waits until the last answer's code is coloured and its formulas are laid out. */
 async function rendered(page) {
   await answered(page);
   await answer(page).locator("math").first().waitFor();
   await answer(page).locator(".code-keyword").first().waitFor();
 }
 
-/** The classes of the coloured parts of code, each once. */
+/** The classes of the coloured parts of code, without duplicates. */
 const kinds = (page) => answer(page).locator(".code span[class]").evaluateAll((parts) => [...new Set(parts.map((part) => part.className))].sort());
 
-/** The names of the modules that the page has requested from now on. */
+/** Collects the names of the modules that the page requests from now on. */
 function modules(page) {
   const names = [];
   page.on("request", (request) => {
@@ -78,12 +78,12 @@ const looks = (colorScheme, width) => async () => {
 };
 
 await journeys({
-  "code, formulas and tables are accessible and fit, wide and light": looks("light", 1280),
-  "code, formulas and tables are accessible and fit, wide and dark": looks("dark", 1280),
-  "code, formulas and tables are accessible and fit, narrow and light": looks("light", 320),
-  "code, formulas and tables are accessible and fit, narrow and dark": looks("dark", 320),
+  "code, formulas and tables fit, wide and light": looks("light", 1280),
+  "code, formulas and tables fit, wide and dark": looks("dark", 1280),
+  "code, formulas and tables fit, narrow and light": looks("light", 320),
+  "code, formulas and tables fit, narrow and dark": looks("dark", 320),
 
-  async "code has the colours of its language by classes, and is copied as it was written"() {
+  async "code is coloured by classes and copied unchanged"() {
     const page = await chatPage(await newUser("ann"), { permissions: ["clipboard-read", "clipboard-write"] });
     await say(page, EVERYTHING);
     await rendered(page);
@@ -94,14 +94,14 @@ await journeys({
     await code.nth(1).getByRole("button", { name: "Copy", exact: true }).click();
     await code.nth(1).getByText("Copied").waitFor();
     assert.equal(await page.evaluate(() => navigator.clipboard.readText()), '<!-- a page --><a href="#x" class="y">&amp;</a>\n<style>.a { color: red }</style>');
-    // A language that is not known has one colour.
+    // Code in an unknown language has one colour.
     await say(page, "Raw ```klingon\nreturn 1\n```");
     await answered(page);
     await answer(page).getByText("klingon").waitFor();
     assert.equal(await answer(page).locator(".code code span").count(), 0);
   },
 
-  async "formulas are formulas, broken ones are shown as they were written, and prices are text"() {
+  async "formulas render, and broken ones and prices stay text"() {
     const page = await chatPage(await newUser("ann"));
     await say(page, String.raw`Raw Let \(P_1 * P_2\) and \[x_a *y* z_b\] be it, and $$a_1 *b* c_1$$ too, for $x^2$. It costs $5 and $6, or \$7. No formula: \(\frac{1}\).`);
     await answered(page);
@@ -117,18 +117,18 @@ await journeys({
     assert.equal(await answer(page).locator("em, li").count(), 0);
     const { height } = await answer(page).locator("munderover").boundingBox();
     assert(height > 20, `the sum is ${height} pixels high`);
-    // The style sheet of formulas is there too.
+    // The style sheet for formulas is also loaded.
     await page.waitForFunction(() => getComputedStyle(document.querySelector("math.tml-display")).display.startsWith("block"));
   },
 
-  async "formulas have a font of the page, not of the system"() {
+  async "formulas use a font of the page, not of the system"() {
     const page = await chatPage(await newUser("ann"));
     await say(page, "Raw It is $\\sqrt{x'}$ and $\\mathscr{L}$.");
     await answer(page).locator("math").nth(1).waitFor();
     await page.waitForFunction(() => [...document.fonts].some(({ family, status }) => family.includes("STIX Two Math") && status === "loaded"));
     const fonts = await answer(page).locator("math, math *").evaluateAll((all) => [...new Set(all.map((element) => getComputedStyle(element).fontFamily))]);
     assert.deepEqual(fonts, ['"STIX Two Math", math']);
-    // Each character is drawn with it.
+    // Each character is drawn in this font.
     const devtools = await page.context().newCDPSession(page);
     for (const method of ["DOM.enable", "CSS.enable"]) await devtools.send(method);
     const { root } = await devtools.send("DOM.getDocument", { depth: 0 });
@@ -140,7 +140,7 @@ await journeys({
     assert(nodeIds.length > 2);
   },
 
-  async "an answer in Arabic begins on the right, in tables and lists too"() {
+  async "Arabic answers begin on the right in tables and lists"() {
     const page = await chatPage(await newUser("ann"));
     await say(page, "Raw الطريق إلى الميناء:\n\n| الطريق | الدقائق |\n|---|---|\n| الحافلة | ٢٥ |\n\n- أولا\n\n> اقتباس");
     await answer(page).locator("td").first().waitFor();
@@ -155,7 +155,7 @@ await journeys({
     assert.deepEqual(beginsRight, Array(6).fill(true));
   },
 
-  async "where a table or code goes on there is a shade, and it has a colour at its end"() {
+  async "clipped tables and code have a shade at their edge"() {
     const page = await chatPage(await newUser("ann"), { viewport: { width: 360, height: 800 } });
     const columns = Array.from({ length: 12 }, (_, index) => `column ${index}`).join(" | ");
     await say(page, `Raw | ${columns} |\n|${"---|".repeat(12)}\n| ${columns} |\n\n\`\`\`text\n${"wide ".repeat(40)}\n\`\`\``);
@@ -195,7 +195,7 @@ await journeys({
     await page.locator(".code-keyword").waitFor();
   },
 
-  async "an answer is there as it was written until its scripts are, and if they can't be loaded"() {
+  async "answers are plain text until their libraries are loaded"() {
     const ann = await newUser("ann");
     let open;
     const opened = new Promise((done) => (open = done));
@@ -222,7 +222,7 @@ await journeys({
     await other.locator("summary").getByText("**bold** and $x^2$").waitFor();
   },
 
-  async "what is complete of a growing answer stays as it is"() {
+  async "finished parts of a growing answer stay unchanged"() {
     const page = await chatPage(await newUser("ann"));
     const message = "Lines of a growing answer";
     await say(page, message);
@@ -235,7 +235,7 @@ await journeys({
     assert.equal(await answer(page).locator(".prose > p").count(), 80);
   },
 
-  async "the work for a growing answer is proportional to its length"() {
+  async "rendering a growing answer takes linear time"() {
     const page = await chatPage(await newUser("ann"));
     await say(page, EVERYTHING);
     await rendered(page);
@@ -243,7 +243,7 @@ await journeys({
       const file = (name) => import(new URL(`../${name}`, document.querySelector("script[src$='chat/page.js']").src));
       const [{ draw }, { default: MarkdownIt }] = await Promise.all([file("markdown/draw.js"), file("vendor/markdown-it/markdown-it.esm.min.mjs")]);
       const { parse } = MarkdownIt.prototype;
-      /** How many characters are parsed, and nodes put into the page, while this answer grows. */
+      /** The number of characters parsed and of nodes added to the page while this answer grows. */
       const work = async (whole) => {
         let [parsed, added] = [0, 0];
         MarkdownIt.prototype.parse = function (source, env) {
@@ -266,7 +266,7 @@ await journeys({
     for (const what of ["parsed", "added"]) assert(long[what] < 5 * short[what], what);
   },
 
-  async "answers that try to run a script run none"() {
+  async "answers cannot run scripts"() {
     const page = await newPage();
     const ran = [];
     page.on("dialog", async (dialog) => {
@@ -279,7 +279,7 @@ await journeys({
     });
     await page.goto(SITE);
     await signIn(page, await newUser("ann"));
-    // As answers of the AI, and each of them alone.
+    // Show the attempts together in answers of the AI, and then one by one.
     for (let from = 0; from < PAYLOADS.length; from += 48) {
       const message = `Raw ${PAYLOADS.slice(from, from + 48).join("\n\n")}`;
       assert(message.length < 8000, `${message.length} characters`);

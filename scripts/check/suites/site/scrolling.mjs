@@ -1,4 +1,4 @@
-// Journeys of users who scroll: the document doesn't move in any view of the chat page, and each
+// Journeys of users who scroll. The document doesn't move in any view of the chat page, and every
 // page ends with its content.
 
 import assert from "node:assert/strict";
@@ -12,7 +12,7 @@ const TURNS = 10;
 
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
-/** A user with a long conversation, whose first message asks for the giraffe, and with a message of a program. */
+/** A user with a long conversation, whose first message asks for the giraffe, and with a program's message. */
 async function reader() {
   const ann = await newUser("ann");
   const { body: first } = await ann.api("POST", "api/chat/", { message: "Where is the giraffe?" });
@@ -26,28 +26,28 @@ async function reader() {
   return { ann, first, program };
 }
 
-/** What the document and the window measure, and how far the document is scrolled. */
+/** The sizes of the document and the window, and the scroll position of the document. */
 const measures = (page) =>
   page.evaluate(() => {
     const { scrollHeight, scrollWidth } = document.documentElement;
     return { scrollHeight, scrollWidth, body: document.body.offsetHeight, height: innerHeight, width: innerWidth, top: scrollY };
   });
 
-/** Checks that no part of the document is below the window, or beside it. */
+/** Checks that no part of the document is below or beside the window. */
 async function fillsWindow(page, view) {
   const { scrollHeight, scrollWidth, height, width, top } = await measures(page);
   assert.deepEqual([scrollHeight, top], [height, 0], `${view}: the document is ${scrollHeight} pixels high in a window of ${height}`);
   assert(scrollWidth <= width, `${view}: ${scrollWidth} pixels wide in a window of ${width}`);
 }
 
-/** Checks that a page that scrolls as a whole ends with its content. */
+/** Checks that a page whose document scrolls ends with its content. */
 async function endsWithContent(page, view) {
   const { scrollHeight, scrollWidth, body, height, width } = await measures(page);
   assert.equal(scrollHeight, Math.max(body, height), `${view}: the document is ${scrollHeight} pixels high, and its content ${body}`);
   assert(scrollWidth <= width, `${view}: ${scrollWidth} pixels wide in a window of ${width}`);
 }
 
-/** Goes to another view, and waits until it has read its lists. */
+/** Opens another view and waits until it has read its lists. */
 async function visit(page, place) {
   await page.goto(SITE + place);
   await pause(300);
@@ -55,7 +55,7 @@ async function visit(page, place) {
   await page.waitForFunction(() => !document.querySelector(".skeletons"));
 }
 
-/** Checks that a turn begins below the bar, and that the bar and the box are in the window. */
+/** Checks that a turn begins below the bar and that the bar and the box are in the window. */
 async function isInView(page, turn, view) {
   await page.waitForFunction(() => document.activeElement.matches(".turn-found"));
   const [found, main, bar, box] = await Promise.all(
@@ -130,11 +130,11 @@ await journeys({
   "in every wide view the document is as high as the window": everyView(WIDE),
   "in every narrow view the document is as high as the window": everyView(NARROW),
   "every wide page of the administration ends with its content": everyAdministratorsView(WIDE),
-  "every narrow page of the administration ends with its content": everyAdministratorsView(NARROW),
-  "a message that is found is in view below the bar of a wide window": foundMessage(WIDE),
-  "a message that is found is in view below the bar of a narrow window": foundMessage(NARROW),
+  "narrow administration pages end with their content": everyAdministratorsView(NARROW),
+  "a found message is in view below the bar of a wide window": foundMessage(WIDE),
+  "a found message is in view below the bar, narrow window": foundMessage(NARROW),
 
-  async "a wheel turned past the end of a long chat moves nothing out of view"() {
+  async "a wheel past the end of a long chat keeps all in view"() {
     const { ann, first } = await reader();
     const page = await chatPage(ann, { ...WIDE, place: `#/c/${first.conversation_id}` });
     await said(page, "Where is the giraffe?").waitFor();
@@ -145,7 +145,7 @@ await journeys({
     await fillsWindow(page, "a chat");
     const box = await page.locator(".composer-form").boundingBox();
     assert(box.y > 0 && box.y + box.height <= 800, `the box is at ${box.y}`);
-    // And above the sidebar, whose list is short.
+    // Turn the wheel above the sidebar, whose list is short.
     await page.mouse.move(100, 700);
     for (let notch = 0; notch < 20; notch += 1) await page.mouse.wheel(0, 120);
     await pause(300);
@@ -158,7 +158,7 @@ await journeys({
     await fillsWindow(page, "the account");
   },
 
-  async "a finger that goes on at the end of a long chat moves nothing out of view"() {
+  async "a finger past the end of a long chat keeps all in view"() {
     const { ann, first } = await reader();
     const page = await chatPage(ann, { ...NARROW, place: `#/c/${first.conversation_id}` });
     await said(page, "Where is the giraffe?").waitFor();

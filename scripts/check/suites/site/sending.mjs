@@ -1,5 +1,5 @@
-// Journeys of users who send messages while something else happens: they stop an answer, reload,
-// lose their session, or have a second tab.
+// Journeys of users who send messages and meanwhile stop an answer, reload the page, lose the session
+// or use a second tab.
 
 import assert from "node:assert/strict";
 import { SITE, ask, finish, journeys, leftAt, newPage, newUser } from "./browser.mjs";
@@ -10,15 +10,15 @@ const [PRICE, FIRST_GRANT] = [100, 4000];
 
 const chats = (page) => page.getByRole("navigation", { name: "Chats" });
 const messages = (page) => page.locator(".said p").allInnerTexts();
-/** A new session of a user, for requests beside the page. */
+/** An access token of a new session, for requests beside the page. */
 const session = async ({ name, password }) => (await ask("POST", "api/login/", { username: name, password })).body.access;
-/** How often a user was charged. */
+/** The number of times that a user was charged. */
 const spent = async (person) => (await ask("GET", "api/user/ledger/", null, await session(person))).body.filter(({ kind }) => kind === "chat").length;
 /** Ends all sessions of a user. */
 const endSessions = async (person) => ask("POST", "api/logout/", { all: true }, await session(person));
 
 await journeys({
-  async "Stop ends the answer where it is, at the AI too, and the next message is answered"() {
+  async "Stop ends the answer at the AI; the next message works"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const slow = `Slowly one two three four five six ${ann.name}`;
@@ -46,7 +46,7 @@ await journeys({
     assert.equal(await spent(ann), 2);
   },
 
-  async "a message that is sent while an answer is stopped is answered after it"() {
+  async "a message sent during a stop is answered after it"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const slow = `Slowly one two three four ${ann.name}`;
@@ -60,12 +60,12 @@ await journeys({
     await page.getByText("You stopped this answer.").waitFor();
     assert.equal(await chats(page).getByRole("listitem").count(), 1);
     assert.equal(await spent(ann), 2);
-    // The second one continues the conversation of the first.
+    // The second message continues the first one's conversation.
     const { body } = await ask("GET", "api/chat/", null, await session(ann));
     assert.equal(new Set(body.map((chat) => chat.conversation_id)).size, 1);
   },
 
-  async "a message that is stopped before its answer begins is in the box again, and costs nothing"() {
+  async "a message stopped before its answer returns for free"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const silent = `Silently ${ann.name}`;
@@ -79,7 +79,7 @@ await journeys({
     assert.equal(await chats(page).getByRole("listitem").count(), 0);
     await balance(page, FIRST_GRANT);
 
-    // What was written meanwhile stays in the box, and begins the conversation.
+    // Text that was written meanwhile stays in the box and begins the conversation.
     await page.keyboard.press("Enter");
     await page.getByText("Thinking").waitFor();
     await page.keyboard.type("Something else");
@@ -93,7 +93,7 @@ await journeys({
     await balance(page, FIRST_GRANT - PRICE);
   },
 
-  async "Stop after a reload ends the answer that no page receives any more"() {
+  async "Stop after a reload ends the running answer"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const slow = `Slowly one two three four ${ann.name}`;
@@ -109,7 +109,7 @@ await journeys({
     assert.equal(await spent(ann), 1);
     await balance(page, FIRST_GRANT - PRICE);
 
-    // A reload right after Stop asks for no answer, whether the API was told to stop or not.
+    // A reload right after Stop doesn't request an answer, even if the stop request was lost.
     const asked = [];
     for (const [manner, isTold] of [["Silently", true], ["Silently", false], ["Slowly five six seven", false]]) {
       await page.getByRole("link", { name: "New chat" }).click();
@@ -117,7 +117,7 @@ await journeys({
       await say(page, message);
       if (manner === "Silently") await page.getByText("Thinking").waitFor();
       else await said(page, "Slowly five").waitFor();
-      // The first request to stop is lost, in the page that is left; those of the reloaded page arrive.
+      // The first stop request, from the page before the reload, is lost. Later requests arrive.
       const lost = () =>
         new Promise((sent) => {
           let stops = 0;
@@ -145,7 +145,7 @@ await journeys({
     await balance(page, FIRST_GRANT - 2 * PRICE);
   },
 
-  async "an answer whose connection was lost is there when the user comes back, without a press"() {
+  async "a lost answer is there when the user returns"() {
     const ann = await newUser("ann");
     const wire = await newWire();
     const page = await chatPage(ann, { url: wire.url });
@@ -166,7 +166,7 @@ await journeys({
     await balance(page, FIRST_GRANT - PRICE);
   },
 
-  async "an answer that can't be stopped goes on, can't go back to the box, and is charged once"() {
+  async "an answer that cannot be stopped continues and costs once"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await page.route("**/api/chat/stop/", (route) => route.abort());
@@ -187,7 +187,7 @@ await journeys({
     await balance(page, FIRST_GRANT - PRICE);
   },
 
-  async "a reload during the first answer continues it, and leaves one chat in the list"() {
+  async "a reload continues the first answer in one chat"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const slow = `Slowly one two three four ${ann.name}`;
@@ -216,7 +216,7 @@ await journeys({
     assert.equal(await spent(ann), 2);
   },
 
-  async "a long message gives a chat the same title before and after its answer, cut between two words"() {
+  async "a title stays the same after the answer, cut at a word"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const words = Array.from({ length: 20 }, (_, number) => `word${number}`).join(" ");
@@ -232,7 +232,7 @@ await journeys({
     assert.deepEqual(body.map((conversation) => conversation.title), [title]);
     assert.equal(await page.locator(".thread-title").textContent(), title);
 
-    // Code has the title of its first line, before and after the answer too.
+    // Code gives its first line as the title, before and after the answer.
     await page.getByRole("link", { name: "New chat" }).click();
     const code = "```python\n\nimport os\n```\nSlowly, why?";
     await page.route("**/api/chat/stream/", async (route) => {
@@ -245,7 +245,7 @@ await journeys({
     assert.equal((await ann.api("GET", "api/conversations/")).body[0].title, "import os");
   },
 
-  async "a reload keeps the part of an answer that has arrived, until the rest is there"() {
+  async "a reload keeps the received part of an answer"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     for (const begins of ["one", "two"]) {
@@ -266,7 +266,7 @@ await journeys({
     assert.deepEqual(kept, [], "nothing stays of what is finished");
   },
 
-  async "an answer that the server still writes is waited for in words, and is charged once"() {
+  async "an answer still being written is awaited and costs once"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const detail = "A request with this Idempotency-Key is still running. Retry it unchanged in a moment.";
@@ -288,7 +288,7 @@ await journeys({
     await answered(page);
     assert.equal(await spent(ann), 1);
 
-    // After some minutes the user decides, and can't send it another time by mistake.
+    // After some minutes the user decides, and can't send the message again by mistake.
     [isRunning, seconds, asked] = [true, "0", 0];
     await say(page, "Take even more time");
     await page.getByText("Ask for its answer again in a few minutes.").waitFor();
@@ -303,7 +303,7 @@ await journeys({
     assert.equal(await spent(ann), 2);
   },
 
-  async "a first message that failed is awaited no longer, and is deleted"() {
+  async "a failed first message is deleted and not awaited"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const row = chats(page).getByRole("listitem");
@@ -312,10 +312,10 @@ await journeys({
     for (const menu of ["More about Never sent", "More about this chat"]) {
       await say(page, "Never sent");
       await page.getByRole("button", { name: "Retry" }).waitFor();
-      // The list of chats is drawn in a moment of its own.
+      // The list of chats is redrawn a moment later.
       await dot.waitFor({ state: "detached" });
       assert.equal(await row.count(), 1);
-      // Also after a reload.
+      // The same holds after a reload.
       await page.reload();
       await page.getByRole("button", { name: "Retry" }).waitFor();
       await dot.waitFor({ state: "detached" });
@@ -330,7 +330,7 @@ await journeys({
     }
     await page.unroute("**/api/chat/stream/");
 
-    // While the message is sent again, the page waits for its answer.
+    // The page sends the message again and waits for its answer.
     await page.route("**/api/chat/stream/", (route) => route.abort(), { times: 1 });
     const slow = `Slowly one two ${ann.name}`;
     await say(page, slow);
@@ -344,7 +344,7 @@ await journeys({
     assert.equal(await spent(ann), 1);
   },
 
-  async "the ideas are there again after a message that was stopped before its answer began"() {
+  async "ideas return after a message is stopped before its answer"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const ideas = page.getByRole("list", { name: "Ideas to begin with" });
@@ -359,7 +359,7 @@ await journeys({
     assert.equal(await page.getByLabel("Your message").inputValue(), "Explain compound interest with an example");
   },
 
-  async "a reload right after the first answer shows it again"() {
+  async "a reload right after the first answer shows it"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     // The page asks for the title of the new chat, and gets no reply.
@@ -373,7 +373,7 @@ await journeys({
     assert.deepEqual(await messages(page), ["Stay where you are"]);
   },
 
-  async "a message that is sent when the session has ended is there after signing in, and is answered"() {
+  async "a message sent after the session ended is kept and answered"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await endSessions(ann);
@@ -435,7 +435,7 @@ await journeys({
     assert.equal(await chats(page).getByRole("listitem").count(), 0);
   },
 
-  async "tabs of two accounts tell one another nothing"() {
+  async "tabs of two accounts share nothing"() {
     const [ann, bob] = [await newUser("ann"), await newUser("bob")];
     const page = await chatPage(ann);
     const other = await chatPage(bob);

@@ -1,4 +1,4 @@
-// Journeys of users who edit messages, have them answered again, and go from one version to another.
+// Journeys of users who edit messages, regenerate answers, and switch between versions.
 
 import assert from "node:assert/strict";
 import { SITE, finish, journeys, newPage, newUser } from "./browser.mjs";
@@ -7,14 +7,14 @@ import { answer, answered, balance, chatPage, focused, heading, regenerate, said
 const [PRICE, FIRST_GRANT] = [100, 4000];
 
 const messages = (page) => page.locator(".said p").allInnerTexts();
-/** Which version is shown of the turn with this number: `2 / 3`, or nothing if there is only one. */
+/** The switch of the turn with this number, such as `2 / 3`. A turn with one version has none. */
 const version = (page, turn = 0) => page.locator(".turn").nth(turn).getByRole("group", { name: /^Versions of this/ });
 const shows = (page, words, turn = 0) => version(page, turn).getByText(words, { exact: true }).waitFor();
 const previous = (page, turn = 0) => version(page, turn).getByRole("button", { name: "Previous version" });
 const next = (page, turn = 0) => version(page, turn).getByRole("button", { name: "Next version" });
 const says = (page, text) => page.locator(".turn .prose").getByText(text, { exact: true }).waitFor();
 
-/** Opens a message to be edited, and returns its box. */
+/** Opens a message for editing. Returns its box. */
 async function opens(page, turn = 0) {
   const tools = page.locator(".turn").nth(turn).locator(".said");
   await tools.hover();
@@ -32,7 +32,7 @@ async function goTo(page, name, key = "Tab") {
 }
 
 await journeys({
-  async "an answer is regenerated, both versions stay, and the AI gets the one that is shown"() {
+  async "a regenerated answer keeps both versions"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const vary = `Vary ${ann.name}`;
@@ -76,7 +76,7 @@ await journeys({
     await balance(page, FIRST_GRANT - 4 * PRICE);
   },
 
-  async "a press beside another button costs nothing: the price is confirmed first"() {
+  async "regenerating asks for confirmation of the price"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await say(page, `Vary ${ann.name}`);
@@ -90,7 +90,7 @@ await journeys({
     assert.equal((await ann.api("GET", "api/tokens/")).body.tokens, FIRST_GRANT - PRICE);
   },
 
-  async "the switch is below the answer where only the answer differs, and below a message that was edited"() {
+  async "the version switch is below the part that differs"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await say(page, `Vary ${ann.name}`);
@@ -98,7 +98,7 @@ await journeys({
     await regenerate(page);
     await shows(page, "2 / 2");
     await page.locator(".answer").getByRole("group", { name: "Versions of this answer" }).waitFor();
-    // It stays under the pointer.
+    // The switch stays under the pointer.
     const place = () => version(page).boundingBox();
     await answered(page);
     const { y } = await place();
@@ -113,7 +113,7 @@ await journeys({
     assert.equal(await page.locator(".answer .versions").count(), 0);
   },
 
-  async "a message is edited in its place, and Escape leaves it as it was"() {
+  async "a message is edited in place and Escape cancels"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     for (const message of ["Number one", "Number two", "Number three"]) {
@@ -138,7 +138,7 @@ await journeys({
     await previous(page, 1).click();
     assert.deepEqual(await messages(page), ["Number one", "Number two", "Number three"]);
 
-    // An empty box and the key up edit the last message.
+    // Arrow up in the empty box edits the last message.
     await page.getByLabel("Your message").focus();
     await page.keyboard.press("ArrowUp");
     await page.getByLabel("Edit the message").waitFor();
@@ -149,14 +149,14 @@ await journeys({
     await says(page, "Number one -> You said: Number one | Number two -> You said: Number two | Told a third time");
     await answered(page);
     await shows(page, "2 / 2", 2);
-    // What is typed stays in its box.
+    // Typed text stays in the box.
     await page.getByLabel("Your message").fill("half a thou");
     await page.keyboard.press("ArrowUp");
     assert.equal(await focused(page), "Your message");
     await balance(page, FIRST_GRANT - 5 * PRICE);
   },
 
-  async "a keyboard is enough from the registration to a regenerated answer"() {
+  async "a keyboard is enough to register and regenerate"() {
     const page = await newPage();
     await page.goto(SITE);
     await heading(page, "Sign in");
@@ -187,7 +187,7 @@ await journeys({
     await page.keyboard.press("Enter");
     await says(page, "Answer 1");
     assert.equal(await focused(page), "Previous version");
-    // At the end of the row the button says so, and stays.
+    // At the first version the button is disabled but stays.
     assert.equal(await previous(page).getAttribute("aria-disabled"), "true");
     await page.keyboard.press("Enter");
     await shows(page, "1 / 2");
@@ -196,14 +196,14 @@ await journeys({
     assert.equal(await focused(page), "Next version");
   },
 
-  async "a version that is refused or stopped costs nothing, and the one before is shown again"() {
+  async "a refused or stopped version is free and reverts"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await say(page, "Number one");
     await said(page, "Number one").waitFor();
     await answered(page);
 
-    // Stopped before its answer began: the new text is in its box again.
+    // If the version is stopped before its answer begins, its text returns to the box.
     const silent = `Silently ${ann.name}`;
     await (await opens(page)).fill(silent);
     await page.keyboard.press("Enter");
@@ -216,7 +216,7 @@ await journeys({
     assert.deepEqual(await messages(page), ["Number one"]);
     assert.equal(await version(page).isVisible(), false);
 
-    // Refused: of a regenerated answer there is nothing to be kept.
+    // If a regeneration is refused, there is no text to keep.
     const refusal = { status: 402, code: "insufficient_tokens", detail: "You have 0 tokens. A message costs 100 tokens. Nothing was charged." };
     await page.route("**/api/chat/stream/", (route) => route.fulfill({ status: 402, json: refusal }));
     await regenerate(page);
@@ -225,7 +225,7 @@ await journeys({
     assert.equal(await page.getByLabel("Your message").inputValue(), "");
     await page.unroute("**/api/chat/stream/");
 
-    // Failed: it is retried in its place, or left for the version before.
+    // If the version fails, the user can retry it or return to the previous version.
     await page.route("**/api/chat/stream/", (route) => route.abort());
     await regenerate(page);
     await page.getByRole("button", { name: "Retry" }).waitFor();
@@ -240,7 +240,7 @@ await journeys({
     await balance(page, FIRST_GRANT - 2 * PRICE);
   },
 
-  async "a reload while a version is answered continues it, and no other message is sent meanwhile"() {
+  async "a reload during a version continues it and blocks sending"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await say(page, "Number one");
@@ -267,7 +267,7 @@ await journeys({
     assert.deepEqual(chats.map(({ after }) => after), ["start", undefined]);
   },
 
-  async "versions of another tab are there, and nothing else is shown because of them"() {
+  async "versions from another tab appear without a switch"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await say(page, `Vary ${ann.name}`);
@@ -280,7 +280,7 @@ await journeys({
     await says(second, "Answer 2");
     await shows(page, "1 / 2");
     await says(page, "Answer 1");
-    // A message that both continue follows what each of them shows.
+    // A message in each tab follows the version that the tab shows.
     await say(page, "Told in the first tab");
     await says(page, `Vary ${ann.name} -> Answer 1 | Told in the first tab`);
     await answered(page);
@@ -288,7 +288,7 @@ await journeys({
     await says(second, `Vary ${ann.name} -> Answer 2 | Told in the second tab`);
   },
 
-  async "a deleted version leaves the others, and what followed it follows the message before"() {
+  async "deleting a version moves its children to its parent"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     for (const message of ["Number one", "Number two"]) {
@@ -322,7 +322,7 @@ await journeys({
     assert.equal(await version(page, 1).isVisible(), false);
   },
 
-  async "a message that is found or in the statement opens in its version"() {
+  async "found messages open in their version"() {
     const ann = await newUser("ann");
     const { body: first } = await ann.api("POST", "api/chat/", { message: "Number one" });
     const send = (message, after) => ann.api("POST", "api/chat/", { message, conversation_id: first.id, after });
@@ -338,12 +338,12 @@ await journeys({
     await next(page, 1).click();
     await said(page, "Where is the lion?").waitFor();
     assert.equal((await messages(page)).length, 26);
-    // The address no longer names the message that was found.
+    // The address no longer names the found message.
     await page.reload();
     await said(page, "Later 23").waitFor();
     assert.equal(await said(page, "Where is the giraffe?").count(), 0);
 
-    // The search of the sidebar leads there too, and so do the rows of the statement.
+    // The search in the sidebar and the rows of the statement also lead to the message.
     await page.keyboard.press("Control+k");
     await page.keyboard.type("giraffe");
     await page.locator(".found a", { hasText: "giraffe" }).click();
@@ -356,7 +356,7 @@ await journeys({
     assert.deepEqual(await messages(page), ["Number one", "Where is the giraffe?"]);
   },
 
-  async "a branch that is older than what is read at first is shown after a reload"() {
+  async "an old branch is shown again after a reload"() {
     const ann = await newUser("ann");
     const { body: first } = await ann.api("POST", "api/chat/", { message: "Number one" });
     const send = (message, after) => ann.api("POST", "api/chat/", { message, conversation_id: first.id, after });

@@ -1,10 +1,10 @@
-// A wire between a browser and the site that can break.
+// A TCP proxy between a browser and the site whose connections can break.
 
 import net from "node:net";
 
 import { SITE } from "./browser.mjs";
 
-/** A wire to the site: `url` is its near end; `cut()` breaks every connection that is open; `lose(true)` takes no new ones. */
+/** A proxy to the site: `url` is its address, `cut()` breaks all open connections, and `lose(true)` refuses new ones. */
 export async function newWire() {
   const far = new URL(SITE);
   const open = new Set();

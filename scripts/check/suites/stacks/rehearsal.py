@@ -1,4 +1,4 @@
-"""Deploys the stacks of scripts/check/stacks into moto, and compares what its services then say with what should exist."""
+"""Deploys the stacks of scripts/check/stacks into moto, and compares the resources in moto's services with the expected ones."""
 
 import json
 import os
@@ -14,15 +14,15 @@ from moto.cloudformation import models, parsing  # noqa: E402
 from suites.stacks.resources import arn, client, given  # noqa: E402
 
 BUCKET = "artefacts"
-# The keys of each table and its expiring attribute. An update may add indexes, and change nothing of this.
+# The keys of each table and the attribute with its TTL. An update may add indexes, but it must not change these.
 TABLES = {
     "UsersTable": (["pk"], None), "TokensTable": (["pk"], "expires_at"), "KeysTable": (["kid"], "until"),
     "ChatsTable": (["user_id", "chat_id"], None), "LedgerTable": (["user_id", "entry_id"], None),
 }
-# Resources of which an update makes others by intent: each release has its versions, and a changed API its deployment. moto makes
-# the nested stack again, which contains only alarms.
+# Resources that an update replaces intentionally: each release has its versions, and a changed API has a new deployment. moto replaces the
+# nested stack, which contains only alarms.
 MADE_AGAIN = {"AWS::Lambda::Version", "AWS::ApiGateway::Deployment", "AWS::CloudFormation::Stack"}
-# What CloudFormation should have put something in the place of. Policies have variables of their own, and WAF an action of this name.
+# Placeholders that CloudFormation should have replaced. Policies may contain their own variables, and WAF has an action named `None`.
 UNRESOLVED = re.compile(r'\$\{(?!aws:)|"(Ref|Fn::\w+)": |\bNone\b(?!": )')
 
 
@@ -44,7 +44,7 @@ def without_nothing(value):
 
 
 def check_resolved():
-    """Makes moto refuse a resource with an unresolved text, or of a type that it doesn't make, which it would leave out. AWS::NoValue goes from
+    """Makes moto refuse resources with unresolved texts and resources of unknown types, which it would skip. Removes AWS::NoValue from
     lists, where moto leaves it."""
     parse = parsing.parse_resource
 
@@ -54,7 +54,7 @@ def check_resolved():
         of, resolved, kind = made
         resolved["Properties"] = plain(kind, without_nothing(resolved.get("Properties", {})))
         if kind == "AWS::Lambda::Function":
-            # CloudFormation passes the number of a parameter on as a text.
+            # CloudFormation passes a parameter's number as a string.
             variables = resolved["Properties"]["Environment"]["Variables"]
             variables.update({name: str(value) for name, value in variables.items()})
         return of, resolved, kind
@@ -73,13 +73,13 @@ class Stack:
         for name, resource in resources.items():
             if resource["Type"] == "AWS::Lambda::Function":
                 s3.put_object(Bucket=BUCKET, Key=resource["Properties"]["Code"]["S3Key"], Body=b"code")
-        # As `sam deploy` uploads them.
+        # Upload the templates as `sam deploy` does.
         resources["AlarmStack"]["Properties"]["TemplateURL"] = f"https://{BUCKET}.s3.amazonaws.com/alarms"
         for key, template in (("alarms", of["alarms"]), ("template", self.template)):
             s3.put_object(Bucket=BUCKET, Key=key, Body=json.dumps(template).encode())
         deploy = client("cloudformation").update_stack if over else client("cloudformation").create_stack
         deploy(StackName=self.name, TemplateURL=f"https://{BUCKET}.s3.amazonaws.com/template", Capabilities=["CAPABILITY_IAM"],
-               # moto takes the default of a list for a text.
+               # moto takes the default of a list for a string.
                Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in self.parameters.items()])
         described, = client("cloudformation").describe_stacks(StackName=self.name)["Stacks"]
         assert described["StackStatus"] == ("UPDATE_COMPLETE" if over else "CREATE_COMPLETE"), described
@@ -89,7 +89,7 @@ class Stack:
     @staticmethod
     def ids_of(name):
         listed = every("cloudformation", "list_stack_resources", "StackResourceSummaries", StackName=name)
-        # moto lists those whose condition is false too, without a name.
+        # moto also lists resources whose condition is false, without a name.
         return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in listed if each["LogicalResourceId"]}
 
     def on(self, name):
@@ -102,7 +102,7 @@ class Stack:
         return {name: each for name, each in self.ids.items() if self.type_of(name) == kind}
 
     def check(self):
-        """Compares all that exists with what should. Prints how much it is."""
+        """Compares all resources with the expected ones. Prints their number."""
         assert self.ids.keys() == self.of["resolved"].keys(), f"differs from the template: {sorted(self.ids.keys() ^ self.of['resolved'].keys())}"
         assert all(self.ids.values()), self.ids
         if self.of["name"] == "everything":
@@ -168,7 +168,7 @@ class Stack:
             variables = about["Environment"]["Variables"]
             assert sum(len(key) + len(value) for key, value in variables.items()) <= 4096, f"{name} has a larger environment than Lambda takes"
             self.check_variables(name, variables)
-            # moto does not repeat it.
+            # moto doesn't return the logging configuration, so compare the given one.
             logging = given[function]["LoggingConfig"]
             assert logging == {"LogFormat": "JSON", "LogGroup": self.ids["LogGroup"]}, f"{name} logs to {logging}"
             assert about["Architectures"] == [self.parameters["Architecture"]], about["Architectures"]
@@ -179,7 +179,7 @@ class Stack:
             assert layers == list(filter(None, [self.parameters["TracesLayerArn"]])), f"{name} has the layers {layers}"
 
     def check_variables(self, name, variables):
-        """A variable of a parameter has its value, one of a table its name, and one of the secret its ARN."""
+        """Asserts that variables have the values of their parameters, the names of their tables, and the ARN of the secret."""
         declared = self.template["Resources"][name]["Properties"]["Environment"]["Variables"]
         assert variables.keys() == declared.keys(), f"{name} has the variables {variables.keys() ^ declared.keys()} or not"
         for variable, value in declared.items():
@@ -191,7 +191,7 @@ class Stack:
             assert variables[variable] == expected, f"{name} has {variable}={variables[variable]}, not {expected}"
 
     def check_routes(self):
-        """Each method of each path calls its function, by the alias if it has one, and API Gateway may do so."""
+        """Asserts that each method of each path calls its function, by the alias if there is one, and that API Gateway may call it."""
         gateway, functions = client("apigateway"), client("lambda")
         api, stage = self.ids["Api"], self.parameters["StageName"]
         found = {}
@@ -226,7 +226,7 @@ class Stack:
         assert self.outputs["Url"] == url, self.outputs["Url"]
 
     def check_alarms(self):
-        """Every alarm watches what exists and tells the topic. Returns their number."""
+        """Asserts that every alarm watches an existing resource and notifies the topic. Returns the number of alarms."""
         ids = dict(self.ids)
         if "AlarmStack" in self.ids:
             ids |= {f"alarms.{name}": each for name, each in self.ids_of(self.ids["AlarmStack"]).items()}
@@ -256,7 +256,7 @@ class Stack:
 
 
 def update(before, after):
-    """Deploys one stack over another. What has data keeps its id and its data."""
+    """Deploys one stack over another. Asserts that resources with data keep their ids and data."""
     first = Stack(before)
     item = {"pk": {"S": "user:ann"}, "balance": {"N": "4000"}}
     client("dynamodb").put_item(TableName=first.ids["UsersTable"], Item=item)
@@ -274,7 +274,7 @@ def update(before, after):
 
 
 def prepare(of):
-    """What a stack finds in the account: moto refuses a function with a layer or an event source that does not exist."""
+    """Creates the resources that a stack expects in the account. moto refuses a function if its layer or event source doesn't exist."""
     parameters = of["parameters"]
     if parameters["TracesLayerArn"]:
         client("lambda").publish_layer_version(LayerName="collector", Content={"ZipFile": b"code"})
@@ -288,7 +288,7 @@ def prepare(of):
 def main():
     warnings.simplefilter("ignore")
     check_resolved()
-    # Templates are JSON here, and moto's parser of YAML takes seconds for each.
+    # The templates are JSON here, and moto's YAML parser takes seconds for each one.
     models.yaml.load = lambda text, Loader: json.loads(text)
     with open(sys.argv[1]) as file:
         stacks = {each["name"]: each for each in json.load(file)}

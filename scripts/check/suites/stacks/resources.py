@@ -1,7 +1,7 @@
-"""Types of resources for moto's CloudFormation, which has none of them or leaves out what they say.
+"""Resource types for moto's CloudFormation, which lacks them or ignores some of their properties.
 
-Each is made by a call of the service's own API, which moto plays too. So botocore compares all names and types of properties with AWS's
-models, and moto refuses what does not exist or is malformed, such as a policy with an empty resource. In an update a resource stays, unless
+A call of the service's API, which moto emulates, makes each resource. botocore therefore compares all names and types of properties with
+AWS's models, and moto refuses malformed properties, such as a policy with an empty resource. An update keeps a resource unless
 CloudFormation would replace it (updates.py).
 """
 
@@ -25,14 +25,14 @@ def client(service):
 
 
 def aws(service, operation, properties=None, **further):
-    """Calls an operation with the properties of a resource. CloudFormation writes names with a capital letter, and takes texts for numbers."""
+    """Calls an operation with the properties of a resource. CloudFormation capitalizes names, and accepts strings for numbers."""
     meta = client(service).meta
     model = meta.service_model.operation_model(meta.method_to_api_mapping[operation])
     return getattr(client(service), operation)(**fitting(model.input_shape, (properties or {}) | further, model.name))
 
 
 def fitting(shape, value, path):
-    """The value as the parameter of this shape."""
+    """Converts a value to a parameter of this shape."""
     match shape.type_name:
         case "structure":
             names = {name.lower(): name for name in shape.members}
@@ -55,7 +55,7 @@ def fitting(shape, value, path):
 
 
 class Made(CloudFormationModel):
-    """A resource of a type below."""
+    """A resource of one of the types below."""
 
     def __init__(self, physical_resource_id, attributes, properties):
         self.physical_resource_id, self.attributes, self.properties = physical_resource_id, attributes, properties
@@ -72,7 +72,7 @@ class Made(CloudFormationModel):
 
 
 def made(kind, *attributes):
-    """Gives moto a type: a function that makes a resource of this name, or changes the one of this id, and returns its id and attributes."""
+    """Adds a type to moto. `make` creates a resource of this name, or changes the one with this id, and returns its id and attributes."""
     def register(make):
         def create(cls, resource_name, cloudformation_json, account_id, region_name, **_):
             properties = cloudformation_json["Properties"]
@@ -85,7 +85,7 @@ def made(kind, *attributes):
             identity, attributes = make(new_resource_name, copy.deepcopy(properties), original_resource)
             return Made(identity, original_resource.attributes | attributes, properties)
 
-        # moto finds the types among the subclasses, and takes the last one.
+        # moto finds types among the subclasses and uses the last one.
         type(make.__name__, (CloudFormationModel,), {
             "cloudformation_type": staticmethod(lambda: kind), "cloudformation_name_type": staticmethod(lambda: ""),
             "has_cfn_attr": classmethod(lambda cls, name: name in attributes), "create_from_cloudformation_json": classmethod(create),
@@ -210,7 +210,7 @@ def alias(name, properties, before):
 def permission(name, properties, before):
     if before:
         return before.physical_resource_id, {}
-    # Of the alias, or of the function itself.
+    # The permission is for the alias or for the function.
     called, _, qualifier = properties.pop("FunctionName").removeprefix(arn("lambda", "function:")).partition(":")
     aws("lambda", "add_permission", properties, FunctionName=called, StatementId=name, **({"Qualifier": qualifier} if qualifier else {}))
     return name, {}
@@ -225,9 +225,9 @@ def event_invoke_config(name, properties, before):
 @made("AWS::ApiGateway::RestApi", "RootResourceId")
 def rest_api(name, properties, before):
     body = properties.pop("Body")
-    # Of the import, in which they repeat EndpointConfiguration.
+    # The import's parameters only repeat EndpointConfiguration.
     properties.pop("Parameters")
-    # What the import takes from the document beside methods, and moto doesn't.
+    # moto's import only reads the methods, so take the other parts from the document here.
     closed = body["servers"][0]["x-amazon-apigateway-endpoint-configuration"]["disableExecuteApiEndpoint"]
     responses = body.pop("x-amazon-apigateway-gateway-responses", {})
     body["paths"] = {path: {"any" if method == "x-amazon-apigateway-any-method" else method: about for method, about in methods.items()}
@@ -236,7 +236,7 @@ def rest_api(name, properties, before):
         identity = aws("apigateway", "create_rest_api", properties, DisableExecuteApiEndpoint=closed)["id"]
     else:
         identity = before.physical_resource_id
-        # moto takes the text "false" for true.
+        # moto takes the string "false" for true.
         aws("apigateway", "update_rest_api", RestApiId=identity,
             PatchOperations=[{"op": "replace", "path": "/disableExecuteApiEndpoint", "value": "true" if closed else ""}])
     aws("apigateway", "put_rest_api", RestApiId=identity, Mode="overwrite", Body=json.dumps(body))
@@ -279,7 +279,7 @@ def gateway_account(name, properties, before):
 def domain_name(name, properties, before):
     if before is None:
         aws("apigateway", "create_domain_name", properties)
-    # moto names no target.
+    # moto returns no target.
     return properties["DomainName"], {"RegionalDomainName": f"d-1.execute-api.{REGION}.amazonaws.com", "RegionalHostedZoneId": "Z1UJRXOUMOOFQ8"}
 
 
@@ -341,7 +341,7 @@ def backup_plan(name, properties, before):
 
 @made("AWS::Backup::BackupSelection")
 def backup_selection(name, properties, before):
-    """moto has no selections. It is compared with AWS's model only."""
+    """Compares the properties with AWS's model, because moto has no backup selections."""
     model = client("backup").meta.service_model.operation_model("CreateBackupSelection")
     fitting(model.input_shape, properties, name)
     return name, {}

@@ -1,4 +1,4 @@
-"""The templates as they are deployed: expanded by SAM's own translator, and resolved for given parameters.
+"""The templates as they are deployed: expanded by SAM's translator and resolved with given parameters.
 
 Needs aws-sam-cli, which contains the translator; no AWS account.
 """
@@ -13,7 +13,7 @@ import pathlib
 import re
 from functools import cache
 
-# The translator copies the whole API for each of its routes. Collecting none of it takes a quarter less time.
+# The translator copies the whole API for each route. Without garbage collection it takes a quarter less time.
 gc.disable()
 os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
 logging.disable(logging.WARNING)
@@ -23,12 +23,12 @@ from samtranslator.yaml_helper import yaml_parse  # noqa: E402
 ROOT = pathlib.Path(__file__).resolve().parents[4]
 POLICIES = ["service-role/AWSLambdaBasicExecutionRole", "service-role/AWSLambdaDynamoDBExecutionRole", "AWSXRayDaemonWriteAccess",
             "AWSXrayWriteOnlyAccess"]
-# What CloudFormation knows by itself. The account is moto's.
+# CloudFormation's pseudo parameters. The account is moto's.
 PSEUDO = {"AWS::AccountId": "123456789012", "AWS::Region": "us-east-1", "AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com",
           "AWS::StackName": "farebox"}
 MADE = f"arn:aws:{{}}:us-east-1:{PSEUDO['AWS::AccountId']}:{{}}"
 
-# Values of all parameters with which a part of the template is left out otherwise, or another variant of it is used.
+# Values for all parameters that switch on a part of the template or select another variant.
 EVERYTHING = {
     "DomainName": "api.example.com", "CertificateArn": MADE.format("acm", "certificate/0b1c2d3e"), "ExecuteApi": "closed",
     "KmsKeyArn": MADE.format("kms", "key/0b1c2d3e"), "LogRetentionDays": "365", "LogLevel": "warn",
@@ -47,14 +47,14 @@ ADOPTED["TokensStreamArn"] = ADOPTED["TokensTableArn"] + "/stream/2026-11-22T00:
 
 
 class Policies:
-    """AWS's managed policies, which SAM would ask IAM for."""
+    """AWS's managed policies, which SAM would otherwise request from IAM."""
 
     def load(self):
         return {name.split("/")[-1]: f"arn:aws:iam::aws:policy/{name}" for name in POLICIES}
 
 
 def script(name):
-    """A script of Python as a module."""
+    """Loads a Python script as a module."""
     loader = importlib.machinery.SourceFileLoader(name.replace("/", "_"), str(ROOT / "scripts" / name))
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
     loader.exec_module(module)
@@ -80,7 +80,7 @@ def defaults(template):
 
 
 def expansion(text=None, release=1795158000, **values):
-    """What SAM makes of it with these parameters, as after an upload of the same code."""
+    """The template that SAM expands with these parameters, as after an upload of the same code."""
     template = source(text, release)
     del template["Globals"]["Function"]["CodeUri"]
     for name, resource in template["Resources"].items():
@@ -90,7 +90,7 @@ def expansion(text=None, release=1795158000, **values):
 
 
 def resolved(template, values):
-    """The resources that an expanded template has with these parameters. A resource's name is its logical id, and its attribute an ARN."""
+    """The resources in an expanded template with these parameters. References become logical ids, and attributes become ARNs."""
     names = PSEUDO | values | {"AWS::NoValue": None}
     lists = [name for name, each in template["Parameters"].items() if each["Type"] == "CommaDelimitedList"]
     names |= {name: names[name].split(",") for name in lists}

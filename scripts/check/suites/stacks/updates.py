@@ -1,23 +1,23 @@
-"""What CloudFormation replaces in an update, and which permissions it needs. Both are in its schemas of resource types, which cfn-lint contains."""
+"""The resources that CloudFormation replaces in an update, and the permissions that it needs. The source is cfn-lint's resource schemas."""
 
 from functools import cache
 
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 
-# What the documentation says beside the schema. A secret stays, but gets another value.
+# Properties that only the documentation lists. Changing the secret's property keeps the secret but replaces its value.
 FURTHER = {"AWS::DynamoDB::Table": ["LocalSecondaryIndexes"], "AWS::SecretsManager::Secret": ["GenerateSecretString"]}
 
 
 @cache
 def create_only(kind):
-    """The properties that only a new resource can have: by their paths."""
+    """The paths of the properties that can only be set at creation."""
     schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
     paths = schema.get("createOnlyProperties", []) + schema.get("conditionalCreateOnlyProperties", [])
     return [path.removeprefix("/properties/").split("/") for path in paths] + [[name] for name in FURTHER.get(kind, [])]
 
 
 def actions_for(kind):
-    """The actions that CloudFormation takes for resources of a type, with the permissions of the role that deploys."""
+    """The actions that CloudFormation performs for resources of a type, with the permissions of the deploying role."""
     handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema["handlers"]
     return {action for handler in handlers.values() for action in handler["permissions"]}
 
@@ -29,17 +29,17 @@ def at(path, properties):
 
 
 def replacing(kind, before, after):
-    """The properties of a resource for whose change CloudFormation makes another one, which it takes instead."""
+    """The changed properties of a resource that make CloudFormation replace it."""
     changed = ["/".join(path) for path in create_only(kind) if at(path, before) != at(path, after)]
     if kind == "AWS::DynamoDB::Table":
-        # The same attribute with another type.
+        # An attribute whose type changes also counts.
         types = [{each["AttributeName"]: each["AttributeType"] for each in of["AttributeDefinitions"]} for of in (before, after)]
         changed += [f"AttributeDefinitions/{name}" for name in types[0] if types[1].get(name, types[0][name]) != types[0][name]]
     return changed
 
 
 def replaced(before, after):
-    """The resources of a resolved template that the next one replaces, with why: another type, or these properties."""
+    """The resources of a resolved template that the next template replaces, with the reason: another type or these properties."""
     found = {}
     for name in before.keys() & after.keys():
         one, other = before[name], after[name]

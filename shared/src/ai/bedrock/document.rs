@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_object_is_the_same_in_the_form_of_the_sdk() {
+    fn json_objects_survive_the_conversion_to_sdk_documents() {
         let text = r#"{"a":[null,true,0,18446744073709551615,-1,0.5,"é",{}],"b":{"c":[]}}"#;
         let document = Document::Object(object(text).unwrap());
         assert_eq!(to_json(&document).to_string(), text);

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_in_the_arguments_of_a_function_and_otherwise_in_the_texts_beside_it() {
+    fn answers_are_read_from_arguments_or_else_from_text() {
         let (arguments, field) = (AnswerIn::Arguments, AnswerIn::Field);
         for (answer, blocks, expected) in [
             (AnswerIn::Blocks, &[Block::Text("Hello.")][..], "Hello."),

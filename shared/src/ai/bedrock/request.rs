@@ -288,7 +288,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_function_that_takes_an_answer_takes_an_object() {
+    fn answer_functions_take_an_object() {
         let takes = |schema: &str| {
             let schema = serde_json::value::RawValue::from_string(schema.to_owned()).unwrap();
             let (schema, answer) = takes(Some(&JsonSchema::parse(schema).unwrap()));

@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_a_server_says_itself_is_read_and_no_more_than_a_sentence_of_it() {
+    fn only_short_error_texts_from_the_server_are_read() {
         let long = format!(r#"{{"message": "{}", "code": 400}}"#, "é".repeat(600));
         for (reply, words) in [
             (

@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn the_chat_before_is_found_missing_or_elsewhere() {
+    fn predecessors_are_found_missing_or_elsewhere() {
         let known = stretch(&[("e", message("b")), ("d", None), ("c", message("a"))], None, true);
         let found = |look: SearchOutcome| match look {
             SearchOutcome::Found(chat) => chat.id,
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chat_continues_the_main_line_only_from_its_end() {
+    fn only_the_last_chat_continues_the_main_line() {
         let known = stretch(&[("c", message("a")), ("b", None), ("a", None)], None, false);
         let continues = [Some("c"), Some("b"), Some("a"), None];
         assert_eq!(
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn before_a_chat_is_what_it_names_or_the_main_line() {
+    fn predecessors_are_explicit_or_on_the_main_line() {
         let before = |after| ChatLink { id: "b".into(), after }.before();
         assert_eq!(before(None), Some(Predecessor::OfMainLine("b".into())));
         assert_eq!(before(Some(ParentChat::Start)), None);

@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_found_in_the_message_and_in_the_answer_whatever_its_case() {
+    fn messages_and_answers_are_searched_in_any_case() {
         let chat = Chat {
             message: "Where is the ÖPNV?".into(),
             response: "In Zürich.".into(),

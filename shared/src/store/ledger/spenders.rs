@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sums_of_days_are_in_order_and_complete_if_each_day_is() {
+    fn rankings_are_sorted_and_complete_if_each_day_is() {
         let day = |users: &[(&str, u64, u64)], complete| Spenders {
             users: users
                 .iter()

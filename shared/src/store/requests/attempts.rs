@@ -374,7 +374,7 @@ mod tests {
     use crate::config::Settings;
 
     #[test]
-    fn the_twenty_networks_of_the_last_log_ins_are_known_for_ninety_days() {
+    fn twenty_networks_are_remembered_for_ninety_days() {
         let tables = Settings::new(|name| name.ends_with("_TABLE").then(|| name.to_owned()));
         let config = AccountConfig::read(&tables).unwrap();
         let attempt = |network: &str, day: u64, known: &[String]| {

@@ -443,12 +443,12 @@ mod tests {
     }
 
     #[test]
-    fn an_account_without_changes_keeps_its_access() {
+    fn accounts_without_changes_keep_their_access() {
         assert!(has_same_access(&with_access_of(&account(1), &account(1)), &account(1)));
     }
 
     #[test]
-    fn a_right_remains_only_if_both_accounts_have_it() {
+    fn rights_remain_only_if_both_accounts_have_them() {
         let lesser = Account { role: Role::User, active: false, ..account(2) };
         for (restored, newer) in [(account(1), lesser.clone()), (lesser, account(3))] {
             let after = with_access_of(&restored, &newer);
@@ -469,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn a_higher_epoch_brings_its_password_and_ended_sessions() {
+    fn a_higher_epoch_takes_the_password_and_ended_sessions() {
         let newer = Account {
             password: "new".into(),
             revoked: BTreeMap::from([("b".into(), 2)]),
@@ -482,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_same_epoch_every_ended_session_stays_ended_and_the_password_stays() {
+    fn an_equal_epoch_merges_ended_sessions_only() {
         let newer = Account {
             password: "the same, with another salt".into(),
             revoked: BTreeMap::from([("b".into(), 2)]),

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_collector_is_waited_for_until_it_is_slow() {
+    async fn exports_stop_waiting_for_a_slow_collector() {
         let answered = Arc::new(AtomicBool::new(false));
         let answer = answered.clone();
         let (quick, _) = exporter(move || {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_collector_that_fails_is_left_alone_for_a_while() {
+    async fn failing_collectors_are_paused() {
         let (refusing, posted) = exporter(|| ready(Err("status 503".to_owned())));
         for _ in 0..3 {
             refusing.send(String::new()).await;

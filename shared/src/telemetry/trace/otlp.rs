@@ -100,7 +100,7 @@ mod tests {
     use crate::telemetry::trace::Kind;
 
     #[test]
-    fn spans_are_written_as_the_protocol_has_them() {
+    fn spans_are_encoded_as_otlp() {
         let call = Span {
             id: "00f067aa0ba902b7".into(),
             parent: Some("53995c3f42cd8ad8".into()),

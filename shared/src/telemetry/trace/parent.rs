@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_traceparent_is_continued() {
+    fn traceparents_are_continued() {
         for (flags, is_unrecorded) in [("01", false), ("00", true), ("03", false), ("fe", true)] {
             let header = format!("00-{TRACE}-{SPAN}-{flags}");
             let continued =
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_exactly_a_traceparent_is_ignored() {
+    fn invalid_traceparents_are_ignored() {
         let valid = format!("00-{TRACE}-{SPAN}-01");
         let zeros = "0".repeat(32);
         for header in [
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn lambdas_trace_is_continued_and_its_span_only_if_x_ray_records_it() {
+    fn lambda_traces_are_continued_if_x_ray_samples_them() {
         let root = "Root=1-5759e988-bd862e3fe1be46a994272793";
         let trace = Some("5759e988bd862e3fe1be46a994272793".to_owned());
         let of = |header: &str| Parent::from_headers(None, Some(header));

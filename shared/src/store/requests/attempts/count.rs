@@ -342,8 +342,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strangers_by_name_and_by_address_and_an_owner_together_never_have_more_than_the_limit_a_day()
-    {
+    fn guess_limits_add_up_to_the_daily_limit() {
         for most in 3..=100 {
             let paces = [
                 Pace::strangers("ann", most),
