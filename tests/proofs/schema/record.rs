@@ -84,12 +84,12 @@ impl Record {
         schema
     }
 
-    /// Writes the items into the tables of the current template, which have all indexes, as
-    /// CloudFormation leaves them.
+    /// Writes the items into tables with all indexes of the current template, like the tables after
+    /// CloudFormation's update.
     ///
-    /// The items' times are those of the recording. By the system's clock, which the emulator uses,
-    /// all expiring items have expired, so the tables have no time to live. The functions over the
-    /// tables must get a clock that shows the time of the recording.
+    /// The items have the times of the recording. The emulator uses the system's clock, by which
+    /// all items with a time to live have expired, so the tables have no time to live. Functions on
+    /// these tables need a clock that shows the time of the recording.
     pub async fn load(&self, dynamodb: &str) {
         let client = dynamo::client(dynamodb);
         for (table, items) in &self.items {
