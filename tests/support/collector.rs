@@ -1,4 +1,4 @@
-//! An OpenTelemetry collector, which keeps the spans that it receives, refuses them, or never
+//! An OpenTelemetry collector that stores the spans that it receives, refuses them, or never
 //! replies.
 
 use std::collections::BTreeMap;

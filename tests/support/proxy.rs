@@ -1,6 +1,6 @@
 //! A wire between the SDK and any DynamoDB, which breaks on demand. The wire recognizes each call
-//! and its attempts, disturbs those that a plan selects, before or after the store applies them,
-//! and keeps copies of calls to deliver later.
+//! and its attempts. It disturbs the attempts that a plan selects, before or after the store
+//! applies them, and keeps copies of calls to deliver later.
 
 use std::future::pending;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -67,7 +67,7 @@ pub enum Fault {
     Again,
     /// The wire drops the connection, and [`Lane::deliver`] delivers the call later.
     Late,
-    /// The reply lists all of a batch as unprocessed, and the store doesn't get the batch.
+    /// The reply lists all requests in a batch as unprocessed, and the store doesn't get the batch.
     Unprocessed,
     /// The store doesn't get the call, and the sender gets no reply. Tests kill the function at
     /// this point.
@@ -190,7 +190,8 @@ pub struct Proxy {
 
 struct Wire {
     upstream: Endpoint,
-    /// A header that replaces the one in each call, if the store is to see another account.
+    /// A header that replaces each call's `Authorization` header, so that the store sees another
+    /// account.
     authorization: Option<HeaderValue>,
     sabotage: Option<Sabotage>,
     http: reqwest::Client,
@@ -211,8 +212,8 @@ struct Attempt {
 #[derive(Default)]
 struct Traffic {
     state: Mutex<LaneState>,
-    /// How often the plan's fault has struck. If the store applies the call, the fault counts after
-    /// that.
+    /// How often the plan's fault has struck. A fault that strikes after the store counts once the
+    /// store has applied the call.
     struck: watch::Sender<usize>,
 }
 
@@ -223,7 +224,7 @@ struct LaneState {
     calls: Vec<Call>,
     kept: Vec<(HeaderMap, Bytes)>,
     overdrawn: bool,
-    /// Eventually consistent reads.
+    /// The eventually consistent reads so far.
     weak_reads: Vec<String>,
     forgets_tokens: bool,
     records: bool,
@@ -319,8 +320,8 @@ impl Lane {
         (seen.plan, seen.storm) = (None, None);
     }
 
-    /// Simulates pauses of ten minutes: from now on the store doesn't recognize a transaction that
-    /// it has already applied.
+    /// Simulates pauses of ten minutes between attempts: from now on the store doesn't recognize a
+    /// transaction that it has already applied.
     pub fn forgets_tokens(&self) {
         self.traffic.state.lock().unwrap().forgets_tokens = true;
     }
@@ -486,7 +487,8 @@ pub fn signed(headers: &mut HeaderMap, body: &[u8], url: &str, credentials: Cred
     }
 }
 
-/// Carries the plan out even if the client disconnects, as clients on a busy machine may.
+/// Executes the plan for a call. Continues even if the client disconnects, which may happen on a
+/// busy machine.
 async fn pass(State(wire): State<Arc<Wire>>, request: Request) -> Response {
     match tokio::spawn(carry(wire, request)).await {
         Ok(response) => response,
@@ -536,7 +538,7 @@ async fn receive(wire: Arc<Wire>, request: Request) -> Attempt {
     }
     if matches!(operation.as_str(), "GetItem" | "Query" | "Scan" | "BatchGetItem") {
         let sent: Value = serde_json::from_slice(&body).unwrap();
-        // In a batch, each table has its own consistency.
+        // In a batch, each table has a separate `ConsistentRead`.
         let reads: Vec<&Value> = sent["RequestItems"]
             .as_object()
             .map_or(vec![&sent], |tables| tables.values().collect());
@@ -547,7 +549,8 @@ async fn receive(wire: Arc<Wire>, request: Request) -> Attempt {
     Attempt { wire, traffic, operation, invocation, headers: parts.headers, body }
 }
 
-/// Delivers a call whose outcome the product doesn't wait for. Retries it as the SDK would.
+/// Delivers a call although the product doesn't wait for its outcome. Retries the call as the SDK
+/// would.
 async fn deliver_unawaited(attempt: Attempt) {
     for _ in 0..ATTEMPTS {
         let delivered = tokio::spawn(deliver(attempt.clone())).await;
@@ -672,7 +675,8 @@ fn conflict(operation: &str, body: &Bytes) -> Response {
 fn unprocessed(body: &Bytes) -> Response {
     let sent: Value = serde_json::from_slice(body).unwrap();
     let requests = &sent["RequestItems"];
-    // These are the fields of replies to reads and writes alike.
+    // Replies to batches of reads and of writes have different fields, so this reply has all of
+    // them.
     Response::new(Body::from(
         json!({ "UnprocessedKeys": requests, "Responses": {}, "UnprocessedItems": requests })
             .to_string(),

@@ -1,4 +1,5 @@
-//! Recorded files, which describe the product's behaviour in a form that people can review.
+//! Checks recorded files. A recorded file describes the product's behaviour in a form that people
+//! can review.
 
 use std::path::Path;
 

@@ -339,8 +339,8 @@ async fn guesses(api: &Api, ann: &Person, kept: &mut ClientCredentials) {
     kept.word("device", device);
 }
 
-/// Returns the items that count wrong passwords after a long pause. Empty if the test can't move
-/// the server's clock.
+/// Returns the items that count wrong passwords after a long pause. Only for this test's own
+/// server, whose clock it can move.
 async fn guess_of_a_later_day(api: &Api) -> Vec<Value> {
     api.server().clock.advance(DAY / 2);
     let guess = json!({ "username": "nobody", "password": "not-the-password" });
