@@ -1,6 +1,6 @@
-//! A bank test. It sends five hundred parallel chats from twenty accounts to the program that
-//! `cargo run` starts, while the wire to the program's store injects random faults. `BANK_SEED`
-//! repeats the faults of an earlier run, if parallel requests arrive in the same order.
+//! A bank test: sends five hundred parallel chats from twenty accounts to the program that `cargo
+//! run` starts, while the wire to the program's store injects random faults. `BANK_SEED` repeats
+//! the faults of an earlier run, if parallel requests arrive in the same order.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -199,7 +199,7 @@ async fn accounts_balance_after_500_chats_over_a_breaking_wire() {
     let seed = std::env::var("BANK_SEED")
         .map_or_else(|_| Uuid::new_v4().as_u64_pair().0, |seed| seed.parse().unwrap());
     println!("BANK_SEED={seed}");
-    // This process has three connections per chat, and many systems allow a process at most a
+    // The test's process opens three connections per chat, and many systems allow a process only a
     // thousand open files.
     rlimit::increase_nofile_limit(8192).unwrap();
     let mut api = Api::own(&[]).await;

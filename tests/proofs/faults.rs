@@ -127,7 +127,7 @@ struct Matrix<S> {
     faults: Vec<Fault>,
     strikes: Vec<FaultRepeat>,
     /// The calls to disturb. `None` if an undisturbed run counts the calls. A scenario that may
-    /// continue after its reply must list them.
+    /// continue after its reply must list its calls here.
     calls: Option<Vec<String>>,
     /// The tests run every `one_in`-th plan.
     one_in: usize,
@@ -351,7 +351,8 @@ impl<S: Scenario> Case<S> {
     }
 }
 
-/// The store of one case, for work on a whole store, with the wire in front of it.
+/// The separate store of one case, whose scheduled work processes the whole store, and the wire in
+/// front of it.
 struct OwnStore {
     dynamo: Dynamo,
     _proxy: Proxy,

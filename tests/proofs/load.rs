@@ -34,7 +34,7 @@ async fn unfinished(address: &str, head: &str, body: usize) -> String {
         stream.write_all(&piece).await.unwrap();
     }
     let mut said = Vec::new();
-    // If a connection is closed while it has unread bytes, it is reset. If the system's queue was
+    // The system resets a connection that is closed with unread bytes. If the system's queue was
     // full, the system dropped the connection before the server accepted it. The client notices a
     // dropped connection only when it sends something, so it sends again when the server should
     // have closed all connections.

@@ -196,8 +196,8 @@ fn settings<'s>(function: &'s str, lane: &'s Lane, amazon: &'s Amazon) -> Settin
     })
 }
 
-/// Makes the store's refusals of writes lack the item that caused them. This may happen on AWS, for
-/// example if the item no longer exists. The function must then read the item.
+/// Makes the store's refusal of a write lack the item that caused the refusal. AWS may send such a
+/// reply, for example if the item no longer exists. The function must then read the item.
 fn hides_the_reason(operation: &str, body: &mut String) {
     if matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem") {
         let mut call: Value = serde_json::from_str(body).unwrap();
@@ -370,7 +370,7 @@ impl Watched {
         watched
     }
 
-    /// Records a function's calls. The template must allow each of them.
+    /// Records a function's calls. The template must allow each call.
     #[track_caller]
     fn note(&self, function: &str, lane: &Lane) {
         let store = lane.recorded().into_iter();

@@ -78,7 +78,7 @@ async fn later_additions_are_kept_and_later_removals_tolerated() {
     }
 }
 
-/// Adds an attribute to an item and to the maps in it that have named fields.
+/// Adds an attribute to an item, and to each map in the item that has named fields.
 fn add_later(item: &mut Value) {
     for name in ["letter", "reservations"] {
         let maps = item.get_mut(name).and_then(|map| map["M"].as_object_mut());

@@ -89,7 +89,7 @@ impl Random {
     }
 }
 
-/// A store and the functions over it. Schedules run in a lane one after the other.
+/// A store, and the functions that use it. In a lane, schedules run one after the other.
 struct Lane {
     connection: Connection,
     app: App,
@@ -98,8 +98,8 @@ struct Lane {
     ai: Ai,
     /// An AI whose second provider answers when the first one fails.
     failing_over: Ai,
-    /// An AI whose time limit allows answers that don't end. Functions that ask it check for stops
-    /// all the time.
+    /// An AI whose time limit allows answers that don't end. Functions that ask this AI check for
+    /// stops all the time.
     patient: Ai,
 }
 
@@ -183,7 +183,8 @@ enum What {
     /// Stops the chat under an idempotency key.
     Stop {
         key: String,
-        /// The second until which the key's chat is remembered, if it was paid before.
+        /// If the key's chat was paid before the stop: the second until which the chat is
+        /// remembered.
         known_until: u64,
     },
     Balance,
@@ -202,7 +203,7 @@ struct Task {
     what: What,
     client: usize,
     started: u64,
-    /// The machine's time at the start.
+    /// The machine's time when the task started.
     began: Instant,
     /// True if the session had ended when the task started, and the client knew this, or if the
     /// client had already refreshed with a later refresh token.
@@ -306,7 +307,7 @@ struct Schedule<'l> {
     conversations: Vec<Vec<(String, bool)>>,
     /// The ids of the answered chats in each person's first conversation.
     messages: Vec<Vec<String>>,
-    /// How many chats each person has paid for clients that count their retries.
+    /// How many chats of retry-counting clients each person has paid for.
     calls_paid: Vec<usize>,
     /// The percentage of calls that get a fault.
     storm: usize,
@@ -623,8 +624,8 @@ impl<'l> Schedule<'l> {
         if self.branches && self.random.percent(60) {
             return self.start_in_a_branch();
         }
-        // If most requests are refreshes, one client sends all of them. Otherwise it would take too
-        // long until a refresh token becomes invalid.
+        // If most requests are refreshes, one client sends all of them. With several clients, the
+        // schedule would end before a refresh token becomes invalid.
         let client = if self.refreshes > 50 { 0 } else { self.random.below(self.clients.len()) };
         let what = match self.random.below(100) {
             refresh if refresh < self.refreshes => {
@@ -915,7 +916,7 @@ impl<'l> Schedule<'l> {
         self.say(format_args!("{by} seconds go by"));
     }
 
-    /// Kills a function. The requests that it has sent are still in transit.
+    /// Kills a function. The function's requests are still in transit.
     fn crash(&mut self, task: usize) {
         self.tasks[task].running = None;
         let kept = self.random.percent(50);
@@ -1439,7 +1440,7 @@ impl<'l> Schedule<'l> {
             (401 | 503, _) if task.code != "not_charged" => Ok(()),
             (503, _) if task.faults > 0 || task.may_time_out(now) => Ok(()),
             // Another settle under the same key was in transit for longer than an id stays closed,
-            // and the store applied that settle first. The key's record is from the other settle.
+            // and the store applied that settle first. That settle has written the key's record.
             (503, _)
                 if key
                     .is_some_and(|key| self.keys.contains_key(&(person_index, key.to_owned()))) =>
@@ -1447,7 +1448,8 @@ impl<'l> Schedule<'l> {
                 Ok(())
             }
             (502, "ai_failed") | (504, "ai_timed_out") if message.starts_with('!') => Ok(()),
-            // The credits are still reserved, or the lease left the AI too little time.
+            // The credits are still held, or the AI had too little time before the end of the
+            // lease.
             (502, "ai_failed") | (504, "ai_timed_out")
                 if task.faults > 0 || task.may_time_out(now) =>
             {
@@ -1600,8 +1602,8 @@ impl<'l> Schedule<'l> {
         Ok(())
     }
 
-    /// Lets a client send a chat under one of the idempotency keys again and read the balance, so
-    /// that no outcome stays unknown.
+    /// Lets a client repeat a request under an idempotency key and read the balance, so that no
+    /// outcome stays unknown.
     async fn find_out(&mut self, person: usize) -> Checked {
         let clients: Vec<_> = (0..self.clients.len())
             .filter(|client| self.clients[*client].person == person)

@@ -194,7 +194,7 @@ fn events(text: &str) -> Vec<Value> {
 const TOGETHER: [&str; 3] = ["allOf", "anyOf", "oneOf"];
 
 /// Forbids fields that an object's schema doesn't list. Clients must accept new fields, but the
-/// document must list all existing ones.
+/// document must list all existing fields.
 fn close(schema: &mut Value) {
     fn members(schema: &Value) -> impl Iterator<Item = &Value> {
         TOGETHER.iter().filter_map(|name| schema.get(name)?.as_array()).flatten()

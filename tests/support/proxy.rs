@@ -1,5 +1,5 @@
 //! A wire between the SDK and any DynamoDB, which breaks on demand. The wire recognizes each call
-//! and its attempts. It disturbs the attempts that a plan selects, before or after the store
+//! and its attempts. The wire disturbs the attempts that a plan selects, before or after the store
 //! applies them, and keeps copies of calls to deliver later.
 
 use std::future::pending;
@@ -27,7 +27,8 @@ use crate::support::mistakes::Sabotage;
 /// A time that is longer than one attempt may take.
 const PAST_THE_ATTEMPT: Duration = Duration::from_millis(2000);
 
-/// A time that is longer than a store takes for a call after its sender has given up.
+/// How long the wire waits at most for a call that the store finishes after the sender has given
+/// up.
 const BEFORE_LONG: Duration = Duration::from_secs(10);
 
 /// How often the SDK sends a call before it gives up.
@@ -115,8 +116,8 @@ impl Fault {
         !matches!(self, Self::Mismatch | Self::Expired)
     }
 
-    /// Returns true if the SDK or the product retries the call. Neither retries a call that was
-    /// rejected for good, or whose reply can't be read.
+    /// Returns true if the SDK or the product retries the call. The SDK and the product don't retry
+    /// a call if the store rejected it permanently, or if its reply can't be read.
     pub fn is_sent_again(self) -> bool {
         !matches!(self, Self::Mismatch | Self::Expired | Self::Garbled)
     }
@@ -138,7 +139,7 @@ pub enum FaultRepeat {
     Once,
     /// Strikes every attempt of the call.
     EachAttempt,
-    /// Strikes the call and all later ones, until [`Lane::calm`].
+    /// Strikes the call and all later calls, until [`Lane::calm`].
     FromThenOn,
 }
 
@@ -181,7 +182,7 @@ pub struct Call {
     nth: usize,
 }
 
-/// The wire. Each of its [`Lane`]s breaks independently.
+/// The wire. Each [`Lane`] of the wire breaks independently.
 pub struct Proxy {
     url: String,
     wire: Arc<Wire>,
@@ -357,8 +358,8 @@ impl Lane {
         self.traffic.state.lock().unwrap().weak_reads.clone()
     }
 
-    /// Waits a while for the plan's fault, and returns true if it has struck. The sender of the
-    /// call may have given up and retried in the meantime.
+    /// Waits for the plan's fault, but not forever. Returns true if the fault has struck. The
+    /// sender of the call may have given up and retried in the meantime.
     pub async fn strikes(&self) -> bool {
         tokio::time::timeout(BEFORE_LONG, self.struck()).await.is_ok()
     }
@@ -466,7 +467,7 @@ impl Wire {
     }
 }
 
-/// Signs a call to DynamoDB at `url`, and replaces the signature that it has.
+/// Signs a call to DynamoDB at `url`, and replaces the call's old signature.
 pub fn signed(headers: &mut HeaderMap, body: &[u8], url: &str, credentials: Credentials) {
     let (identity, settings) = (credentials.into(), SigningSettings::default());
     let params = v4::SigningParams::builder()

@@ -119,8 +119,8 @@ impl Rig {
         self.ask("token_refresh", "/api/token/refresh", &[], json!({ "refresh": refresh })).await
     }
 
-    /// Sends a request to the server's own instance of a function. This instance calls the store
-    /// without the wire.
+    /// Sends a request to the server's own instance of a function. The server's own instance calls
+    /// the store without the wire.
     async fn ask(
         &self,
         endpoint: &str,

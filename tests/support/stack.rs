@@ -35,7 +35,7 @@ impl Stack {
         resource
     }
 
-    /// Returns the functions. Each has its resource's name, its binary's name, and its resource.
+    /// Returns for each function its resource's name, its binary's name, and its resource.
     pub fn functions(&self) -> Vec<(String, String, &Yaml)> {
         let resources = self.template["Resources"].as_mapping().unwrap().iter();
         resources

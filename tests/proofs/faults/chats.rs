@@ -47,7 +47,7 @@ pub enum Paying {
     Branch,
     /// The account has instructions, which the AI repeats.
     InstructedChat,
-    /// One of OpenAI's clients asks. It sends no idempotency key, but counts its retries.
+    /// One of OpenAI's clients asks. The client sends no idempotency key, but counts its retries.
     Completion,
     /// One of OpenAI's clients asks, and the answer calls a function.
     CallOfTool,
@@ -556,8 +556,8 @@ pub async fn run(rig: &Rig, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
         case.notes("after the sweep", rest.at_rest(&case.who.id));
     }
 
-    // When everything has ended, late copies arrive. They may place a hold, but change nothing
-    // permanently.
+    // When everything has ended, late copies arrive. The copies may place a hold, but change
+    // nothing permanently.
     side_by_side(&mut cases, async |case| case.lane.deliver_much_later().await).await;
     let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after late copies", &world, rig.now()));

@@ -239,7 +239,7 @@ async fn reads_the_same(api: &Api, kept: &ClientCredentials) {
     }
 }
 
-/// Returns an error if a reply lacks something that it had before. New fields are allowed.
+/// Returns an error if a reply lacks a field that it had before the update. New fields are allowed.
 pub fn within(before: &Value, now: &Value) -> Result<(), String> {
     match (before, now) {
         (Value::Object(before), Value::Object(now)) => {

@@ -293,7 +293,7 @@ async fn sessions(ann: &Person, kept: &mut ClientCredentials) {
 async fn administration(api: &Api, root: &Person, ann: &Person, kept: &mut ClientCredentials) {
     let (ben, cat) =
         (registers(api, "ben", Some("ben@example.com")).await, registers(api, "cat", None).await);
-    // Waits for Ben's e-mail, because a deactivated account gets none.
+    // Waits for Ben's e-mail before the deactivation, because a deactivated account gets no e-mail.
     api.mails_to("ben@example.com", 1).await;
     let user = |person: &Person| format!("/api/admin/users/{}", person.id);
     let adjust = json!({ "amount": 500, "reason": "for the outage" });
@@ -339,8 +339,8 @@ async fn guesses(api: &Api, ann: &Person, kept: &mut ClientCredentials) {
     kept.word("device", device);
 }
 
-/// Returns the items that count wrong passwords after a long pause. Only for this test's own
-/// server, whose clock it can move.
+/// Returns the items that count wrong passwords after a long pause. Panics if the server isn't this
+/// test's own, because the test can't move another server's clock.
 async fn guess_of_a_later_day(api: &Api) -> Vec<Value> {
     api.server().clock.advance(DAY / 2);
     let guess = json!({ "username": "nobody", "password": "not-the-password" });

@@ -27,7 +27,7 @@ pub struct Head {
     pub release: String,
     /// When the store was read, in milliseconds since 1970.
     pub at: u64,
-    /// The secret that signed the JWTs. It was created for this file.
+    /// The secret that signed the JWTs. The secret was created for this file.
     pub signing_secret: String,
     /// The lines of the release's schema list that are marked as unneeded.
     pub unneeded: String,

@@ -304,8 +304,8 @@ impl Person {
                 ));
             }
         }
-        // Every new chat is counted once, in one minute. A minute is removed only when it has
-        // ended.
+        // Every new chat is counted once, in one minute. The account drops the count of a minute
+        // only when the minute has ended.
         let began = after.held.keys().filter(|rid| !before.held.contains_key(*rid)).count();
         let counted: i64 = after
             .minutes
@@ -370,7 +370,7 @@ impl Person {
         if let Some(day) = writer.releases_in_day {
             *expected.entry(day).or_insert(0) += 1;
         }
-        // Days that have ended may be forgotten.
+        // The account may drop the counts of days that have ended.
         expected.retain(|day, _| *day >= now / 86_400 || after.refunds_of_days.contains_key(day));
         if after.refunds_of_days != expected {
             return wrong("the refunds of a day are counted wrongly");
