@@ -202,7 +202,8 @@ impl Counted {
         function::app_with_store(app, &self.api.dynamodb, client)
     }
 
-    /// Sends a request to a warm instance. Returns its cost, and the reply's status and body.
+    /// Sends a request to a warm instance. Returns the request's cost, and the reply's status and
+    /// body.
     async fn ask(
         &self,
         endpoint: &str,

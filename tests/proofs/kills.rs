@@ -177,7 +177,7 @@ impl Case {
         Self { killed, lane: rig.proxy.lane(), who: rig.person().await, first_reply: None }
     }
 
-    /// Returns the event of the chat under an idempotency key.
+    /// Returns the event that requests the chat, with an idempotency key.
     fn request(&self) -> Value {
         let headers = [("authorization", self.who.bearer()), ("idempotency-key", "k1".into())];
         let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));

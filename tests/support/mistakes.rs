@@ -41,7 +41,7 @@ impl Mistake {
         Self::SettleWithoutOwner,
     ];
 
-    /// Returns the sabotage that looks like this mistake of the product.
+    /// Returns the sabotage that imitates this mistake.
     pub fn sabotage(self) -> Sabotage {
         match self {
             Self::DeductWithoutGuard => Sabotage::Sends(deducts_without_guard),
