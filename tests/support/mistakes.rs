@@ -53,8 +53,9 @@ impl Mistake {
     }
 }
 
-/// Drops the two conditions by which a reserve acts once: its hold doesn't exist yet, and its id
-/// isn't closed. Without these conditions, a copy of the reserve takes the credits again.
+/// Drops the two conditions that make a reserve take effect only once: the reserve's hold must not
+/// exist yet, and the hold's id must not be closed. Without these conditions, a copy of the reserve
+/// takes the credits again.
 fn deducts_without_guard(operation: &str, body: &mut String) {
     if operation == "UpdateItem" {
         const GUARD: &str =

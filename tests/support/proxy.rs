@@ -642,7 +642,7 @@ fn under_another_token(body: &Bytes) -> Bytes {
 /// How a negative balance is encoded in a reply.
 const OVERDRAWN: &[u8] = br#""tokens":{"N":"-"#;
 
-/// Ends the task that serves the connection, so that the client sees it closed without a reply.
+/// Ends the task that serves the connection, so that the connection closes without a reply.
 fn drop_connection() -> ! {
     resume_unwind(Box::new("the connection is dropped"))
 }
