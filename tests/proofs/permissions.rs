@@ -196,8 +196,9 @@ fn settings<'s>(function: &'s str, lane: &'s Lane, amazon: &'s Amazon) -> Settin
     })
 }
 
-/// Makes the store's refusal of a write lack the item that caused the refusal. AWS may send such a
-/// reply, for example if the item no longer exists. The function must then read the item.
+/// Makes the store refuse writes without returning the item that caused the refusal. AWS may also
+/// send such a reply, for example if the item no longer exists. The function must then read the
+/// item.
 fn hides_the_reason(operation: &str, body: &mut String) {
     if matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem") {
         let mut call: Value = serde_json::from_str(body).unwrap();
