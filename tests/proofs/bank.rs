@@ -1,6 +1,6 @@
 //! A bank test: sends five hundred parallel chats from twenty accounts to the program that `cargo
-//! run` starts, while the wire to its store breaks at random. `BANK_SEED` repeats a storm if
-//! parallel requests arrive in the same order.
+//! run` starts, while the wire to the program's store injects random faults. `BANK_SEED` repeats
+//! the faults of an earlier run, if parallel requests arrive in the same order.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ use crate::support::proxy::{Proxy, Storm};
 const PEOPLE: usize = 20;
 const CHATS: usize = 500;
 
-/// How many users can pay for only some of their chats, and how many credits they have.
+/// How many users can pay for only some of their chats, and how many credits these users have.
 const POOR: usize = 4;
 const LEFT: u64 = 10 * PRICE;
 
@@ -30,7 +30,7 @@ const PERCENT: u64 = 20;
 /// How often a client sends a request under one idempotency key.
 const TRIES: usize = 3;
 
-/// A chat to send. Each has a different message.
+/// A chat to send. Each chat has a different message.
 struct Wish {
     who: Person,
     message: String,
@@ -46,8 +46,8 @@ impl Wish {
         Self { who, message, key }
     }
 
-    /// Sends the chat as the API recommends: with an idempotency key if it has one, and again with
-    /// the same key while the outcome is unknown. Returns the last status.
+    /// Sends the chat. A chat with an idempotency key is sent again with the same key while its
+    /// outcome is unknown, as the API recommends. Returns the last status.
     async fn send(&self) -> u16 {
         let bearer = self.who.bearer();
         let mut headers = vec![("authorization", bearer.as_str())];
@@ -90,8 +90,9 @@ fn manage(dynamodb: &str, what: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Reads all accounts until the storm has ended: from the store, and through the API as their
-/// owners unless a fault prevents it. Returns how many balances the owners saw.
+/// Reads all accounts until the storm has ended: from the store, and through the API as the
+/// accounts' owners. A fault may prevent a read through the API. Returns how many balances the
+/// owners saw.
 async fn read_balances(people: &[Person], granted: u64, over: &AtomicBool) -> usize {
     let mut read = 0;
     while !over.load(Ordering::Relaxed) {
@@ -138,7 +139,7 @@ async fn end_leases(api: &Api, people: &[Person]) -> usize {
 }
 
 /// Compares an account without holds with its history, its ledger and the reply to each of its
-/// chats. Returns how many chats it has.
+/// chats. Returns the number of the account's chats.
 async fn is_right(person: &Person, told: &[(&Wish, u16)]) -> u64 {
     let account = person.api.account(person).await;
     let history = person.history("?limit=100").await.is(200);
@@ -198,7 +199,7 @@ async fn accounts_balance_after_500_chats_over_a_breaking_wire() {
     let seed = std::env::var("BANK_SEED")
         .map_or_else(|_| Uuid::new_v4().as_u64_pair().0, |seed| seed.parse().unwrap());
     println!("BANK_SEED={seed}");
-    // This process has three connections per chat, and many systems allow a process at most a
+    // The test's process opens three connections per chat, and many systems allow a process only a
     // thousand open files.
     rlimit::increase_nofile_limit(8192).unwrap();
     let mut api = Api::own(&[]).await;
@@ -238,7 +239,7 @@ async fn accounts_balance_after_500_chats_over_a_breaking_wire() {
     assert!(counted.keys().all(|status| [200, 402, 409, 502, 503].contains(status)));
     assert!(!lane.overdrawn(), "the store showed a negative balance");
 
-    // Lost calls now arrive late. The audit accounts for the credits that they reserve, and these
+    // Lost calls now arrive late. The audit accepts the credits that these calls reserve, and the
     // credits are returned when the leases end.
     lane.deliver().await;
     manage(&api.dynamodb, "audit");

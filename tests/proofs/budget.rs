@@ -1,11 +1,11 @@
-//! Measures each request's cost, and compares it with the record in `docs/internals/costs.tsv`. Also
-//! checks that the template allows the function to make the request's calls. A cost is a number of
-//! round trips, which are steps to the store that wait for the step before, and the units that AWS
-//! bills.
+//! Measures each request's cost, and compares it with the record in `docs/internals/costs.tsv`.
+//! Also checks that the template allows the function to make the request's calls. A cost is the
+//! number of round trips to the store, and the units that AWS bills. Parallel calls are one round
+//! trip.
 //!
-//! The embedded DynamoDB reports the units. It follows [AWS's
+//! The embedded DynamoDB reports the units. The units follow [AWS's
 //! rules](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html).
-//! Where AWS has no rule (for an index in a transaction), it follows [the units that AWS has
+//! Where AWS has no rule (for an index in a transaction), the units follow [the units that AWS has
 //! reported](https://github.com/nubo-db/dynoxide/pull/188).
 
 use std::collections::{BTreeMap, HashMap};
@@ -72,7 +72,7 @@ impl Intercept for Meter {
         Ok(())
     }
 
-    /// Asks DynamoDB to report the units. The product doesn't ask for them.
+    /// Asks DynamoDB to report the units of each call, which the product doesn't do.
     fn modify_before_signing(
         &self,
         context: &mut BeforeTransmitInterceptorContextMut<'_>,
@@ -103,7 +103,7 @@ impl Intercept for Meter {
     ) -> Result<(), BoxError> {
         let reply: Value =
             serde_json::from_slice(context.response().unwrap().body().bytes().unwrap())?;
-        // A refused call has no output. It counts as a write.
+        // A refused call, which has no output, counts as a write.
         let written = context.output_or_error().and_then(Result::ok).is_none_or(|output| {
             output.downcast_ref::<PutItemOutput>().is_some()
                 || output.downcast_ref::<UpdateItemOutput>().is_some()
@@ -123,8 +123,8 @@ impl Intercept for Meter {
     }
 }
 
-/// Adds the units that a call uses in a table: those of the table with its local indexes, and those
-/// of each global index.
+/// Adds the units that a call uses in a table: the units of the table with its local indexes, and
+/// the units of each global index.
 fn places(table: &Value, places: &mut BTreeMap<String, f64>) {
     let Some(name) = table["TableName"].as_str() else { return };
     let indexes = |kind: &str| {
@@ -149,7 +149,7 @@ fn units(reply: &Value) -> f64 {
             tables.iter().map(|table| table["CapacityUnits"].as_f64().unwrap()).sum()
         }
         Value::Object(table) => table["CapacityUnits"].as_f64().unwrap(),
-        // Every write in a refused transaction costs units, but the reply contains only the items
+        // AWS bills every write in a refused transaction, but the reply contains only the items
         // that caused the refusal.
         _ if reply["CancellationReasons"].is_array() => {
             let items = reply["CancellationReasons"]
@@ -171,12 +171,12 @@ fn units(reply: &Value) -> f64 {
 struct Counted {
     api: Api,
     meter: Meter,
-    /// One more header for the requests.
+    /// A header that is added to the requests.
     header: Option<(&'static str, &'static str)>,
     costs: Costs,
 }
 
-/// The measured rows of `docs/internals/costs.tsv` by request. Their steps in words are missing.
+/// The measured rows of `docs/internals/costs.tsv` by request, without the column `steps`.
 type Costs = BTreeMap<String, Cost>;
 
 impl Counted {
@@ -202,7 +202,8 @@ impl Counted {
         function::app_with_store(app, &self.api.dynamodb, client)
     }
 
-    /// Sends a request to a warm instance. Returns its cost, and the reply's status and body.
+    /// Sends a request to a warm instance. Returns the request's cost, and the reply's status and
+    /// body.
     async fn ask(
         &self,
         endpoint: &str,
@@ -230,13 +231,14 @@ impl Counted {
         (reading, reply.status, reply.body)
     }
 
-    /// Creates an API key, and records the cost under its name in the documentation.
+    /// Creates an API key, and records the request's cost under `name`, its name in the
+    /// documentation.
     async fn new_key(&mut self, name: &str, person: &Person) -> Value {
         let body = json!({ "name": "a program" });
         self.count(name, 201, "api_key_create", "/api/user/api-keys", &person.access, body).await
     }
 
-    /// Sends a request, and records the cost under its name in the documentation.
+    /// Sends a request, and records its cost under `name`, its name in the documentation.
     async fn count(
         &mut self,
         name: &str,
@@ -254,7 +256,8 @@ impl Counted {
         reply
     }
 
-    /// Records the cost of a request to `function`, under the request's name in the documentation.
+    /// Records the cost of a request to `function` under `name`, the request's name in the
+    /// documentation.
     fn note(&mut self, name: &str, function: &str, reading: &Reading) {
         let cost = Cost {
             request: name.to_owned(),
@@ -298,7 +301,8 @@ impl Counted {
         self.count(name, 200, endpoint, path, &who.access, Value::Null).await
     }
 
-    /// Writes this many holds to the account. Their leases end at the second `expires_at`.
+    /// Writes holds for `others` other chats to the account. The leases end at the second
+    /// `expires_at`.
     async fn others_wait(&self, who: &Person, others: usize, expires_at: u32) {
         let held = || json!({ "cost": PRICE, "owner": Uuid::new_v4().to_string(), "expires_at": expires_at });
         let reservations: HashMap<_, _> =
@@ -360,9 +364,9 @@ impl Counted {
         self.in_time(keys, most, stopped).await;
     }
 
-    /// Records the cost of a chat during which the function checks once a second for a stop. If the
-    /// chat takes longer than `most`, because the machine is busy, it is measured again under
-    /// another key. Returns the last key.
+    /// Records the cost of a chat. During a chat, the function checks once a second for a stop. If
+    /// the chat takes longer than `most`, because the machine is busy, this function measures a new
+    /// chat under the next key. Returns the last key.
     async fn in_time(
         &mut self,
         keys: [&'static str; 5],
@@ -469,7 +473,8 @@ impl Counted {
         for name in ["figures of a closed day for the first time", "figures of a closed day"] {
             self.get(name, "admin_figures", &figures, &root).await;
         }
-        // The first request counts the day, as the first request for the figures does.
+        // The first request for the top users computes them, like the first request for the
+        // figures.
         let top = format!("{figures}&top=spent");
         root.get(&top).await.is(200);
         self.get("top users of a closed day", "admin_figures", &top, &root).await;
@@ -544,8 +549,9 @@ impl Counted {
 }
 
 impl Counted {
-    /// Records the costs of requests by a user with instructions of the maximum length. They use
-    /// another store, because the pages of all users are measured in a store with few rows.
+    /// Records the costs of requests by a user with instructions of the maximum length. The
+    /// requests use another store, because the pages of all users are measured in a store with few
+    /// rows.
     async fn instructions(&mut self) {
         let mut apart = Self::start().await;
         let zoe = apart.api.person("zoe").await;
@@ -593,8 +599,8 @@ impl Counted {
 }
 
 impl Counted {
-    /// Records the costs, in another store, of chats that don't follow the newest one and of
-    /// deleting such chats.
+    /// Records the costs of chats that don't follow the newest chat in their conversation, and the
+    /// costs of their deletion. Uses another store.
     async fn branches(&mut self) {
         let mut apart = Self::start().await;
         let zoe = apart.api.person("zoe").await;
@@ -628,8 +634,8 @@ impl Counted {
 }
 
 impl Counted {
-    /// Records the cost of each remaining request. These requests are named after their endpoints,
-    /// and have no body.
+    /// Records the cost of each remaining request. A remaining request is named after its endpoint,
+    /// and has no body.
     async fn plain(&mut self, documented: &[Cost]) {
         let dan = self.api.person("plain").await;
         for Cost { request, function, .. } in documented {
@@ -642,8 +648,8 @@ impl Counted {
     }
 }
 
-/// Returns the text of `docs/internals/costs.tsv` with measured costs. Requests without a row follow
-/// the others, without their steps in words.
+/// Returns the text of `docs/internals/costs.tsv` with measured costs. Requests that have no row
+/// yet come last, with an empty column `steps`.
 fn table(mut measured: Costs, documented: &[Cost]) -> String {
     let rows = documented.iter().filter_map(|row| {
         let cost = measured.remove(&row.request)?;
@@ -902,7 +908,8 @@ async fn each_request_costs_what_the_documentation_says() {
     counted.responses().await;
     counted.instructions().await;
     counted.branches().await;
-    // In another store, because the requests above count that store's rows of the day.
+    // Chats with stops use another store, because they would add rows to the day whose figures are
+    // measured above.
     let mut stopping = Counted::start().await;
     let eve = stopping.api.person("eve").await;
     eve.chat("hi").await.is(200);
@@ -926,7 +933,8 @@ async fn chats_that_no_client_can_stop_are_not_checked_for_stops() {
     let slow = "!slow 2200";
     let chat = json!({ "message": slow });
     assert_eq!(cost(None, "chat", "/api/chat", chat).await, (2, 0.0), "it has no key");
-    // The client doesn't know the key, because the function chooses it.
+    // The function chooses the idempotency key of a counted call, so the client can't stop the
+    // call.
     let completion = json!({ "messages": [{ "role": "user", "content": slow }] });
     let costs = cost(Some("0"), "completions", "/v1/chat/completions", completion).await;
     assert_eq!(costs, (3, 0.0), "the last call; reserve; settle");
@@ -1053,7 +1061,7 @@ async fn the_template_allows_rare_calls() {
 }
 
 impl Counted {
-    /// Returns the items in a table that contain a text, as JSON. The table may have at most a
+    /// Returns the items in a table that contain a text, as JSON. The table may contain at most a
     /// megabyte.
     fn items(&self, table: &str, text: &str) -> Vec<String> {
         let scan = serde_json::from_value(json!({ "TableName": table })).unwrap();

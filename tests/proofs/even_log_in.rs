@@ -26,7 +26,6 @@ async fn instructions(api: &Api, log_ins: u64, name: &str, password: &str) -> u6
         ])
         .arg(binary("login"));
     let secret = api.signing_secret();
-    // Waiting costs no instructions, but a retried call costs many.
     let mut instance = Instance::start(
         command,
         "login",

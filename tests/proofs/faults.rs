@@ -45,7 +45,7 @@ use crate::support::rig::Rig;
 /// How many cases run at a time in the embedded store.
 const AT_A_TIME: usize = 96;
 
-/// How many cases run at a time if each has its own store, which is slow to set up, or if they
+/// How many cases run at a time if each case sets up its own store, which is slow, or if all cases
 /// share the emulator in `TEST_DYNAMODB`, which answers a test's calls one after the other.
 const FEWER_AT_A_TIME: usize = 24;
 
@@ -58,11 +58,12 @@ const SLOW: Duration = Duration::from_millis(100);
 /// How long a case waits for a slow emulator before it starts anyway.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// How long a measurement is valid.
+/// How long a measurement of the emulator's speed is valid.
 const BELIEVED: Duration = Duration::from_millis(10);
 
-/// Starts cases one after the other, and only while the machine keeps up. The tested functions give
-/// each call to the store one and a half seconds, which a busy machine exceeds without any fault.
+/// Starts cases one after the other, and only while the machine keeps up. The tested functions wait
+/// one and a half seconds for each call to the store, and on a busy machine a call may take longer
+/// without any fault.
 async fn keeping_up() {
     static KEPT_UP: Mutex<Option<Instant>> = Mutex::const_new(None);
     let mut kept_up = KEPT_UP.lock().await;
@@ -78,7 +79,7 @@ async fn keeping_up() {
     }
 }
 
-/// Returns true if the emulator in `TEST_DYNAMODB` answers quickly, or if none is set.
+/// Returns true if the emulator in `TEST_DYNAMODB` answers quickly, or if the variable isn't set.
 async fn emulator_keeps_up() -> bool {
     static EMULATOR: LazyLock<Option<Client>> = LazyLock::new(|| {
         std::env::var("TEST_DYNAMODB").ok().map(|emulator| emulator::dynamo::client(&emulator))
@@ -95,10 +96,10 @@ fn at_a_time() -> usize {
     if std::env::var_os("TEST_DYNAMODB").is_some() { FEWER_AT_A_TIME } else { AT_A_TIME }
 }
 
-/// A call to the emulator in `TEST_DYNAMODB` takes many times longer, so the tests try only every
-/// fifth plan there.
-/// Five has no factor in common with the number of a fault's strikes or a call's plans, so every
-/// fault, strike and call is still tried.
+/// Calls to the emulator in `TEST_DYNAMODB` take many times longer than calls to the embedded
+/// store, so tests with the emulator run only every fifth plan. Five has no factor in common with
+/// the number of strikes per fault or of plans per call, so the tests still cover every fault,
+/// strike and call.
 const OVER_A_WIRE: usize = 5;
 
 const ALL_STRIKES: [FaultRepeat; 3] =
@@ -107,7 +108,8 @@ const ALL_STRIKES: [FaultRepeat; 3] =
 /// A request, or scheduled work, that the tests run under faults.
 trait Scenario: Copy + Debug {
     type Reply: Debug;
-    /// The case's other data: its idempotency key, its adjustment, or the store that it sweeps.
+    /// The data that only this scenario's cases have, such as an idempotency key or a separate
+    /// store.
     type Own;
 
     /// Sets up a case that hasn't sent a request yet.
@@ -115,7 +117,7 @@ trait Scenario: Copy + Debug {
 
     async fn ask(case: &Case<Self>) -> Self::Reply;
 
-    /// Returns true if this is the reply that the client gets without a fault.
+    /// Returns true if `reply` is the reply that the client gets without a fault.
     fn is_usual(self, reply: &Self::Reply) -> bool;
 }
 
@@ -124,10 +126,10 @@ struct Matrix<S> {
     scenarios: Vec<S>,
     faults: Vec<Fault>,
     strikes: Vec<FaultRepeat>,
-    /// The calls to disturb. `None` if an undisturbed run can count them, which isn't possible for
-    /// a scenario that may continue after its reply.
+    /// The calls to disturb. `None` if an undisturbed run counts the calls. A scenario that may
+    /// continue after its reply must list its calls here.
     calls: Option<Vec<String>>,
-    /// The tests try one plan in this many.
+    /// The tests run every `one_in`-th plan.
     one_in: usize,
 }
 
@@ -153,7 +155,7 @@ impl<S: Scenario> Matrix<S> {
         }
     }
 
-    /// Runs each scenario undisturbed, and returns that case with the plans for the calls that it
+    /// Runs each scenario without faults. Returns each case with plans for the calls that the case
     /// made.
     async fn plans(&self, rig: &Rig) -> Vec<(Case<S>, Vec<Plan>)> {
         let mut all = Vec::new();
@@ -173,8 +175,8 @@ impl<S: Scenario> Matrix<S> {
         all
     }
 
-    /// Returns the undisturbed cases, and two cases for each plan: one with a client that retries,
-    /// and one without.
+    /// Returns the undisturbed cases and two cases for each plan: in one the client retries, in the
+    /// other it doesn't.
     async fn cases(&self, rig: &Rig) -> Vec<Case<S>> {
         let mut cases = Vec::new();
         for (undisturbed, plans) in self.plans(rig).await {
@@ -201,8 +203,8 @@ impl Reply {
         self.code() == "unavailable"
     }
 
-    /// Returns the rules that this reply violates. Only the statuses and codes in `expected` are
-    /// allowed.
+    /// Returns the rules that this reply violates. A reply must have a status and a code from
+    /// `expected`.
     pub fn audit(&self, expected: &[(u16, &str)]) -> Vec<String> {
         let mut wrong = Vec::new();
         let shown = format!("{} {}", self.status, self.body);
@@ -246,7 +248,7 @@ struct Case<S: Scenario> {
     retries: bool,
     lane: Lane,
     app: App,
-    /// The endpoint over the same lane. `None` for scheduled work.
+    /// The endpoint, whose calls use `lane`. `None` for scheduled work.
     function: Option<Function>,
     who: Person,
     own: S::Own,
@@ -349,7 +351,8 @@ impl<S: Scenario> Case<S> {
     }
 }
 
-/// The store of one case, for work on a whole store, with the wire in front of it.
+/// The separate store of one case, whose scheduled work processes the whole store, and the wire in
+/// front of it.
 struct OwnStore {
     dynamo: Dynamo,
     _proxy: Proxy,
@@ -428,7 +431,7 @@ fn plans(calls: &[String], faults: &[Fault], strikes: &[FaultRepeat]) -> Vec<Pla
         ];
         let operation = known.into_iter().find(|known| known == operation).unwrap();
         for fault in faults.iter().filter(|fault| fault.suits(operation)) {
-            // The SDK doesn't retry a call that was applied and answered.
+            // The SDK doesn't retry a call that the store applied and answered.
             let strikes = strikes.iter().filter(|strikes| {
                 !(*fault == Fault::Again && **strikes == FaultRepeat::EachAttempt)
             });
@@ -534,7 +537,7 @@ async fn reads_are_strongly_consistent_except_from_indexes() {
     assert_eq!(lane.weak_reads(), [""; 0]);
 }
 
-/// Runs the part of the matrix that must find this mistake.
+/// Runs the part of the matrix that must find `mistake`.
 async fn finds(mistake: Mistake, sentence: &str) {
     let rig = Rig::with(mistake).await;
     let (cases, wrong) = match mistake {

@@ -1,6 +1,6 @@
 //! Kills (SIGKILL) the real Lambda binaries of `chat` and `chat_stream` at every point of a chat,
 //! including stopped chats. Checks the store's contents, the reply to a retry with the same
-//! idempotency key, and what recovery does without a retry.
+//! idempotency key, and the recovery if the client doesn't retry.
 
 use futures_util::future::join_all;
 use futures_util::stream::{StreamExt, iter};
@@ -36,7 +36,7 @@ enum Killed {
     AfterTheReply,
     BeforeRelease,
     AfterRelease,
-    /// The user has stopped a stream that had delivered nothing.
+    /// The user has stopped a stream that had not yet delivered a piece.
     StoppedBeforeItIsNoticed,
     StoppedBeforeRelease,
     StoppedAfterRelease,
@@ -122,7 +122,7 @@ impl Killed {
             Self::AfterRelease | Self::StoppedAfterRelease => {
                 (FaultPoint::Operation("UpdateItem", 2), Fault::StallAfter)
             }
-            // The first read is that of the idempotency key's record.
+            // The function's first read is the idempotency key's record.
             Self::StoppedBeforeItIsNoticed => {
                 (FaultPoint::Operation("GetItem", 2), Fault::StallBefore)
             }
@@ -177,7 +177,7 @@ impl Case {
         Self { killed, lane: rig.proxy.lane(), who: rig.person().await, first_reply: None }
     }
 
-    /// Returns the event of the chat under an idempotency key.
+    /// Returns the event that requests the chat, with an idempotency key.
     fn request(&self) -> Value {
         let headers = [("authorization", self.who.bearer()), ("idempotency-key", "k1".into())];
         let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
@@ -241,8 +241,8 @@ impl Case {
 
 async fn killed_everywhere(rig: &Rig) -> Vec<Case> {
     let mut cases = join_all(Killed::ALL.map(|killed| Case::of(rig, killed))).await;
-    // A few at a time: on a busy machine, functions that all start at once would exceed their time
-    // limits.
+    // Kills four functions at a time. If all functions started at the same time, a busy machine
+    // would exceed their time limits.
     iter(cases.iter_mut()).for_each_concurrent(4, Case::is_killed).await;
     let world = rig.world().await;
     cases.iter().for_each(|case| case.balance_is(&world, case.killed.leaves()));
@@ -296,7 +296,7 @@ async fn retries_of_killed_chats_get_one_answer_per_key() {
         }
     }
 
-    // When the lease has ended, a new run replaces a hold, and an answer stays unchanged.
+    // After the end of the lease, a new run replaces the old hold. A stored answer stays unchanged.
     rig.after_the_lease();
     let again =
         join_all(cases.iter().map(|case| case.who.chat_once("k1", case.killed.message()))).await;

@@ -1,5 +1,5 @@
-//! A server under too many requests, or unfinished ones: how much memory it uses, and which clients
-//! still get replies.
+//! Tests a server that gets too many requests, or unfinished requests: its memory use, and which
+//! clients still get replies.
 
 use std::time::{Duration, Instant};
 
@@ -14,12 +14,12 @@ use crate::support::program::RunningServer;
 /// How many MiB the server may use.
 const MOST: u64 = 150;
 
-/// By this time the server has closed idle connections even on a busy machine, which must receive
-/// 400 MB of bodies.
+/// How long the server may take to close idle connections on a busy machine, which must receive 400
+/// MB of bodies.
 const OVER: Duration = Duration::from_secs(120);
 
-/// By this time the server on an idle machine has closed all connections. The server waits for ten
-/// seconds.
+/// How long the server may take to close all connections on an idle machine. The server itself
+/// waits for ten seconds.
 const ENDED: Duration = Duration::from_secs(20);
 
 /// The largest body that the server reads to its end.
@@ -34,10 +34,10 @@ async fn unfinished(address: &str, head: &str, body: usize) -> String {
         stream.write_all(&piece).await.unwrap();
     }
     let mut said = Vec::new();
-    // A connection that is closed with unread bytes is reset. If the system's queue was full, the
-    // system dropped the connection before the server accepted it, and the client learns that only
-    // when it sends. The client therefore sends again after the server should have closed all its
-    // connections.
+    // The system resets a connection that is closed with unread bytes. If the system's queue was
+    // full, the system dropped the connection before the server accepted it. The client notices a
+    // dropped connection only when it sends something, so it sends again when the server should
+    // have closed all connections.
     if tokio::time::timeout(ENDED, stream.read_to_end(&mut said)).await.is_err()
         && stream.write_all(b"x").await.is_ok()
     {
@@ -118,7 +118,7 @@ async fn bursts_and_unfinished_requests_use_little_memory_and_end() {
     assert!(heads.into_iter().all(|said| said.unwrap().is_empty()));
     assert!(server.memory() < MOST, "{} MiB at the end", server.memory());
 
-    // The server refuses a complete body because of its size.
+    // The server refuses a complete body that is too large.
     let whole = client
         .post(format!("{}/api/chat", server.url))
         .header("content-type", "application/json")

@@ -1,5 +1,5 @@
-//! Large request bodies under `/v1`: how much memory a function needs for them, whatever they
-//! contain.
+//! Measures the memory that a function needs for large request bodies under `/v1` with hostile
+//! contents.
 
 use serde_json::Value;
 
@@ -10,8 +10,8 @@ use crate::support::rig::Rig;
 /// The size limit of a body in bytes.
 const LIMIT: usize = 2 * 1024 * 1024;
 
-/// How many MiB a body may need beyond an ordinary body of the same size, in which the function
-/// reads nothing. The highest number seen is 21. The functions have 256 MiB.
+/// How many more MiB a hostile body may need than an ordinary body of the same size without fields
+/// that the function reads. The highest measured number is 21. The functions have 256 MiB.
 const MORE: u64 = 32;
 
 const COMPLETIONS: &str = "/v1/chat/completions";
@@ -27,8 +27,8 @@ fn nested(levels: usize) -> String {
     format!("{}0{}", r#"{"":"#.repeat(levels), "}".repeat(levels))
 }
 
-/// Returns a body for each large field, where the field's values would need many times the memory
-/// of its bytes.
+/// Returns a body for each large field. If a function parsed the field's values into a tree, the
+/// tree would need many times the field's size.
 fn hostile() -> Vec<(&'static str, String)> {
     let (deep, schema) = (nested(115), nested(40));
     let (deep, schema) = (deep.as_str(), schema.as_str());

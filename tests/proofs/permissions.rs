@@ -1,6 +1,6 @@
 //! Checks least privilege. The tests make every function send all its kinds of calls to the store,
-//! Secrets Manager, Bedrock and SES. The template's policies must allow each call, and some call
-//! must need each permission.
+//! Secrets Manager, Bedrock and SES. The template's policies must allow each call, and each
+//! permission must be needed by at least one call.
 //!
 //! The tests start the functions one by one, as Lambda starts them. Each function has a separate
 //! connection to each service, which records its calls.
@@ -41,8 +41,8 @@ use crate::support::world::scan;
 
 /// Permissions that no call in these tests needs, by function and action.
 const ARGUED: [(&str, &str); 2] = [
-    // The functions that ask the AI share a policy. The two actions get the same answers from the
-    // same models, whole or in pieces.
+    // The functions that ask the AI share a policy. One action gets a model's answer as a whole,
+    // the other gets it in pieces, so a function gains nothing by having both.
     ("chat", "bedrock:InvokeModelWithResponseStream"),
     ("chat_stream", "bedrock:InvokeModel"),
 ];
@@ -63,7 +63,7 @@ struct Amazon {
     url: String,
     called: Arc<Mutex<Vec<(String, Call)>>>,
     sent: Arc<Mutex<Vec<Mail>>>,
-    /// The functions, each with the ARN of a secret in its settings.
+    /// Pairs of a function and the ARN of a secret in its settings.
     secrets: Arc<Mutex<BTreeSet<(String, String)>>>,
 }
 
@@ -93,7 +93,7 @@ impl Amazon {
 }
 
 async fn answer(State(amazon): State<Amazon>, request: Request) -> Response {
-    // A starting function may open a connection.
+    // When a function starts, it may open a connection.
     if request.method() == Method::HEAD {
         return Response::default();
     }
@@ -123,8 +123,8 @@ async fn answer(State(amazon): State<Amazon>, request: Request) -> Response {
         let action = target.replace('.', ":");
         let secret = asked["SecretId"].as_str().unwrap().to_owned();
         called(Call::of(&action, secret.clone()));
-        // If the operator's key encrypts a secret, Secrets Manager decrypts it in the caller's
-        // name.
+        // If the operator's KMS key encrypts a secret, Secrets Manager decrypts the secret in the
+        // caller's name.
         let by = "secretsmanager.us-east-1.amazonaws.com".to_owned();
         let decrypt = Call::of("kms:Decrypt", KMS_KEY).with("kms:ViaService", [by]);
         called(decrypt.with("kms:EncryptionContext:SecretARN", [secret]));
@@ -171,8 +171,9 @@ fn recording(wire: &Proxy) -> Lane {
     lane
 }
 
-/// Returns the template's environment with these services. No setting can replace Secrets Manager,
-/// so a setting that names a secret gets the secret's text, and the function records its ARN.
+/// Returns the template's environment, in which the services are this test's. No setting can
+/// replace Secrets Manager: a setting with a secret's ARN gets the secret's text instead, and this
+/// function records the ARN.
 fn settings<'s>(function: &'s str, lane: &'s Lane, amazon: &'s Amazon) -> Settings<'s> {
     let environment = STACK.environment(function);
     Settings::new(move |name| {
@@ -180,11 +181,11 @@ fn settings<'s>(function: &'s str, lane: &'s Lane, amazon: &'s Amazon) -> Settin
         Some(match name {
             "DYNAMODB_ENDPOINT" => lane.url.clone(),
             "BEDROCK_ENDPOINT" => amazon.at(function),
-            // These providers only start. The function would ask them if Bedrock failed.
+            // The function starts `openai` and `openai2`, but asks them only if Bedrock fails.
             "AI_PROVIDER" => "bedrock,openai,openai2".to_owned(),
             "OPENAI_BASE_URL" | "OPENAI2_BASE_URL" => "http://127.0.0.1:1/v1".to_owned(),
             "OPENAI_MODEL" | "OPENAI2_MODEL" => "tiny".to_owned(),
-            // A low limit, so that few wrong passwords reach it.
+            // The limit is low, so that few wrong passwords reach it.
             "LOGIN_ATTEMPTS" => "3".to_owned(),
             _ if value.starts_with("arn:aws:secretsmanager:") => {
                 amazon.secrets.lock().unwrap().insert((function.to_owned(), value.clone()));
@@ -195,8 +196,9 @@ fn settings<'s>(function: &'s str, lane: &'s Lane, amazon: &'s Amazon) -> Settin
     })
 }
 
-/// Makes the store refuse writes without the item that caused the refusal. A store may do so, for
-/// example if the item no longer exists, and the function then reads the item.
+/// Makes the store refuse writes without returning the item that caused the refusal. AWS may also
+/// send such a reply, for example if the item no longer exists. The function must then read the
+/// item.
 fn hides_the_reason(operation: &str, body: &mut String) {
     if matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem") {
         let mut call: Value = serde_json::from_str(body).unwrap();
@@ -292,7 +294,7 @@ impl User {
     }
 }
 
-/// All functions in the template, with the calls of each.
+/// All functions in the template, and each function's calls.
 struct Watched {
     dynamo: Dynamo,
     amazon: Amazon,
@@ -369,7 +371,7 @@ impl Watched {
         watched
     }
 
-    /// Records a function's calls. The template must allow each of them.
+    /// Records a function's calls. The template must allow each call.
     #[track_caller]
     fn note(&self, function: &str, lane: &Lane) {
         let store = lane.recorded().into_iter();
@@ -404,9 +406,9 @@ impl Watched {
         reply.body
     }
 
-    /// Sends a request whose transaction is applied, but whose reply is lost. The store doesn't
-    /// recognize the retry, as if much time had passed, so the function looks for the items that it
-    /// wrote.
+    /// Sends a request. The store applies the request's transaction, but the reply is lost, and the
+    /// store doesn't recognize the retry, as if much time had passed. The function then looks for
+    /// the items that it wrote.
     async fn loses_a_reply(&self, status: u16, ask: Ask<'_>) {
         let lane = &self.instances[ask.endpoint].lane;
         lane.forgets_tokens();
@@ -478,7 +480,8 @@ impl Watched {
     }
 }
 
-/// Publishes a key of an earlier signing secret. The function that starts next must set its end.
+/// Publishes the public key of an earlier signing secret. The function that starts next must set
+/// the key's end.
 async fn publish_an_older_key(dynamodb: &str, name: &str) {
     let put = dynamo::client(dynamodb)
         .put_item()
@@ -498,8 +501,8 @@ impl Watched {
         for _ in 0..2 {
             self.is(201, registration("carol", PASSWORD)).await;
         }
-        // Unknown clients have used up their attempts. This network is known, so its attempts are
-        // counted separately.
+        // Unknown clients have used up their attempts. This test's network is known, so its
+        // attempts are counted separately.
         self.is(409, registration("carol", WRONG)).await;
         self.is(201, registration("carol", PASSWORD)).await;
         self.is(409, registration("carol", WRONG)).await;
@@ -525,8 +528,8 @@ impl Watched {
         let eve = self.register("eve").await;
         let next = self.is(200, refresh(&eve.refresh)).await;
         self.is(200, refresh(next["refresh"].as_str().unwrap())).await;
-        // The first refresh token ends its session, which no longer exists when the token is
-        // presented again.
+        // The first refresh token, presented a second time, ends its session. The session no longer
+        // exists when the token is presented a third time.
         self.is(401, refresh(&eve.refresh)).await;
         self.is(401, refresh(&eve.refresh)).await;
         self.is(400, verify(&eve.refresh)).await;
@@ -688,8 +691,8 @@ impl Watched {
         self.is(429, delete.blindly()).await;
     }
 
-    /// Sends administrators' requests. The two administrators are stored as by releases that kept
-    /// no list of administrators.
+    /// Sends administrators' requests. The two administrators are stored as in releases that had no
+    /// list of administrators.
     async fn administration(&self) {
         let (root, ruth) = (self.register("root").await, self.register("ruth").await);
         for name in ["root", "ruth"] {
@@ -787,7 +790,7 @@ impl Watched {
         assert!(!self.is(200, sorted).await.as_array().unwrap().is_empty());
     }
 
-    /// Sends a request without a body to each endpoint that hasn't been asked yet.
+    /// Sends a request without a body to each endpoint that hasn't had a request yet.
     async fn others(&self) {
         let ann = self.log_in("ann").await;
         for route in ROUTES {
@@ -798,7 +801,7 @@ impl Watched {
         }
     }
 
-    /// Reads each secret in a function's settings, as the function would.
+    /// Reads each secret in a function's settings as the function would, and records these calls.
     async fn secrets(&self) {
         let secrets = self.amazon.secrets.lock().unwrap().clone();
         for (function, arn) in secrets {
@@ -895,10 +898,10 @@ fn an_unneeded_permission_is_noticed() {
         let more = [sample(), added.clone()].concat();
         assert_eq!(needless(&more, &samples()), added);
     }
-    // A permission that the policy has twice is needed only once.
+    // If the policy has a permission twice, one of them is needless.
     let twice = of_statements("Added", &statement("dynamodb:Query", "table"));
     assert_eq!(needless(&[sample(), twice].concat(), &samples()).len(), 2);
-    // The comparison also finds a kind of items that no call needs.
+    // The comparison also finds a permission for a kind of items that no call needs.
     let users = BTreeSet::from([batch(&["user:ann"])]);
     let found: Vec<String> =
         needless(&sample()[2..], &users).iter().map(ToString::to_string).collect();
@@ -964,7 +967,8 @@ fn only_the_configured_model_is_allowed_by_its_id_or_arn() {
         for action in ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"] {
             let own = of_bedrock(action, id);
             assert_eq!(refused(&policy, &own), [&own[0]; 0], "{configured}");
-            // The policy allows no other model, and no model of a profile without that profile.
+            // The policy doesn't allow other models, or a direct call to a model that only a
+            // profile may use.
             let others = of_bedrock(action, "another");
             assert_eq!(refused(&policy, &others).len(), others.len(), "{configured}");
         }

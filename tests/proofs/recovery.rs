@@ -1,4 +1,5 @@
-//! Holds of dead functions: reads count them as free, and the sweep releases them once.
+//! Tests the holds of dead functions. Reads treat the credits in an expired hold as available, and
+//! the sweep releases the hold once.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;

@@ -1,6 +1,6 @@
-//! Rehearses a restore without AWS. Tables are copied while chats are settled, which cuts more
-//! transactions than DynamoDB's restore can. The newer tables lose data, and the commands of
-//! `manage` and the functions work on the copies.
+//! Rehearses a restore without AWS. The test copies the tables while chats are settled, which cuts
+//! more transactions than DynamoDB's restore can. The newer tables then lose data, and `manage` and
+//! the functions work on the copies.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::support::program::command;
 use crate::support::world::{World, put};
 
 /// The ledger is copied first, so chats that are settled while the other tables are copied have no
-/// row.
+/// row in the copy.
 const TABLES: [&str; 5] = ["LedgerTable", "UsersTable", "ChatsTable", "TokensTable", "KeysTable"];
 
 /// The prefix of the name of each restored table.
@@ -104,9 +104,9 @@ async fn lose(api: &Api, table: &str, sort: &str, who: &Person) {
     }
 }
 
-/// Runs a `manage` command over the restored tables and the newer ones. Returns true if it
-/// succeeded, and its output. The command blocks this thread, so the store must run on other
-/// threads.
+/// Runs a `manage` command over the restored tables and the newer tables. Returns true if the
+/// command succeeded, and the command's output. The command blocks this thread, so the store must
+/// run on other threads.
 fn manage(api: &Api, arguments: &[&str]) -> (bool, String) {
     let mut program = command(&[&["manage"][..], arguments].concat());
     for table in TABLES {
@@ -200,7 +200,7 @@ async fn a_restore_under_load_balances_and_revives_nothing_ended() {
         chats.await.unwrap();
     }
 
-    // Sessions, keys and accounts end after the restored second, and Fay's data is lost.
+    // After the restored second, sessions, keys and accounts end, and Fay's data is lost.
     ann.revokes(key["id"].as_str().unwrap()).await.is(200);
     ann.ends(&phone.session()).await.is(200);
     let bearer = ben.bearer();
@@ -340,8 +340,8 @@ async fn other_writes_cut_by_a_restore_are_completed_or_undone() {
     let ann = api.person_with(ann).await;
     ann.makes_a_key("a program").await.is(201);
     let ben = api.person("ben").await;
-    // Cuts these writes: an adjustment and a registration without their rows, API keys without
-    // their count, an address without its claim, and a claim without its account.
+    // Simulates transactions that the restore cut: an adjustment and a registration lack their
+    // rows, API keys their count, an address its claim, and a claim its account.
     api.adjust(&ann, 500, "for the outage").await;
     lose(&api, "LedgerTable", "entry_id", &ben).await;
     let (rows, _) = api.store().entries(&ann.id, None, 1).await.unwrap();

@@ -1,6 +1,7 @@
-//! Checks that two releases can share one store: this release works on a store of the previous
-//! release, and the previous release can read this release's items. docs/operate/operations.md has
-//! the steps of a schema change. `later` tests the kinds, roles and reasons of a later release.
+//! Checks that two releases can share one store. This release must work on a store of the previous
+//! release, and the previous release must be able to read this release's items.
+//! docs/operate/operations.md has the steps of a schema change. `later` tests kinds, roles and
+//! reasons that only a later release knows.
 //!
 //! `tests/recorded/store.jsonl` is the store of an earlier release, and `tests/recorded/schema.txt`
 //! lists what this release stores.
@@ -65,8 +66,8 @@ async fn later_additions_are_kept_and_later_removals_tolerated() {
     }
     let (dynamo, _api) = works(&record).await;
     for (table, items) in record::items(&dynamo.url).await {
-        // These items are replaced, because a claim passes to another account and a name to another
-        // user.
+        // These items don't keep the unknown attribute: a claim passes to another account and a
+        // name to another user, so both are written anew.
         let stays =
             |item: &&Value| !["email:", "user:(deleted)"].contains(&kind(&table, item).as_str());
         let before: BTreeSet<String> =
@@ -77,7 +78,7 @@ async fn later_additions_are_kept_and_later_removals_tolerated() {
     }
 }
 
-/// Adds an attribute to an item and to the maps in it that have named fields.
+/// Adds an attribute to an item, and to each map in the item that has named fields.
 fn add_later(item: &mut Value) {
     for name in ["letter", "reservations"] {
         let maps = item.get_mut(name).and_then(|map| map["M"].as_object_mut());
@@ -156,7 +157,7 @@ fn the_list_has_every_attribute_in_the_code() {
         .collect();
     let updated = updates.iter().flat_map(|update| update.split("SET ").skip(1));
     let updated = updated.flat_map(|names| names.split(", ")).map(word);
-    // The fields that some items lack.
+    // The optional fields, which some items lack.
     let values = ["account", "admin_act", "api_key", "chat", "entry", "session"];
     let values = values.iter().flat_map(|value| code(&format!("values/{value}.rs")));
     let items: Vec<String> = store.iter().cloned().chain(values).collect();
@@ -179,7 +180,7 @@ fn the_list_has_every_kind_of_key_in_the_code() {
     let lines = code("store/schema.rs");
     let keys: Vec<&str> = literals(&lines)
         .filter(|text| text.starts_with(|c: char| c.is_ascii_lowercase()))
-        // The position of a deleted conversation in an index is not a key.
+        // `d#` begins a deleted conversation's position in an index, and isn't a key.
         .filter(|text| text[word(text).len()..].starts_with([':', '#']) && *text != "d#")
         .collect();
     assert!(keys.len() > 12, "{keys:?}");
@@ -195,8 +196,8 @@ UsersTable user: email S sometimes
 UsersTable user: tokens N
 ";
 
-/// Returns the complaints about a change from `before`, the recorded release's schema, to `now`, if
-/// the list is `listed`.
+/// Returns the complaints about a change of the schema: `before` is the recorded release's schema,
+/// `listed` the list of attributes, and `now` this release's schema.
 fn said(before: &str, listed: &str, now: &str) -> Vec<String> {
     let [before, listed, now] = [before, listed, now].map(Schema::parse);
     complaints(&before, &listed, &now)

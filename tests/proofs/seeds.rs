@@ -1,6 +1,6 @@
 //! Runs random schedules: clients chat, stop answers, refresh and read, functions die, the store
-//! fails, and time jumps, all in an order that a seed decides. The test checks the books after
-//! every write, and every reply for its truth.
+//! fails, and time jumps, all in an order that a seed decides. The test checks the balances and the
+//! ledger after every write, and checks that every reply is true.
 //!
 //! `SEED=17` runs one seed and prints its schedule. `SEEDS=0..1000000` runs a range. With
 //! `--nocapture` a run prints how long it took.
@@ -47,15 +47,15 @@ use wire::{Broken, Connection, HttpReply, Packet};
 
 use crate::support::mistakes::{Mistake, Sabotage};
 
-/// How many schedules a run tries. Over DynamoDB Local, a run tries a fifth of these schedules. The
-/// nightly workflow continues from here to 10,000.
+/// How many schedules a run tries. With DynamoDB Local, a run tries only a fifth of these
+/// schedules. The nightly workflow runs the schedules from this number to 10,000.
 const SCHEDULES: u64 = 2500;
 
 /// How long a request may be in transit, in seconds. The protocol's leases and closed ids are
 /// designed for this time.
 const ON_ITS_WAY: u64 = 30;
 
-/// A chat's lease in seconds: the time of an invocation without a deadline, and 30 seconds.
+/// A chat's lease in seconds: 29 seconds for an invocation without a deadline, and 30 more seconds.
 const LEASE: u64 = 59;
 
 const PRICE: i64 = 100;
@@ -89,7 +89,7 @@ impl Random {
     }
 }
 
-/// A store and the functions over it. Schedules run in a lane one after the other.
+/// A store, and the functions that use it. In a lane, schedules run one after the other.
 struct Lane {
     connection: Connection,
     app: App,
@@ -98,8 +98,8 @@ struct Lane {
     ai: Ai,
     /// An AI whose second provider answers when the first one fails.
     failing_over: Ai,
-    /// An AI whose time limit allows answers that don't end. Functions that ask it check for stops
-    /// all the time.
+    /// An AI whose time limit allows answers that don't end. Functions that ask this AI check for
+    /// stops all the time.
     patient: Ai,
 }
 
@@ -117,7 +117,7 @@ impl Lane {
         });
         let config = Config::read(&settings).unwrap();
         let mut ai = AiConfig::read(&settings).unwrap();
-        // A hanging AI differs from a failing one only by the time that it takes.
+        // A hanging AI differs from a failing AI only by the time that it takes.
         ai.timeout = Duration::from_millis(1);
         let connection = Connection::to(Arc::new(Tables::open(store).await), sabotage);
         let clock = Clock::default();
@@ -177,13 +177,14 @@ enum What {
         way: Way,
         conversation: Option<String>,
         /// The chat that the new chat follows in its conversation, or `start`. By default, a new
-        /// chat follows the newest one.
+        /// chat follows the newest chat.
         after: Option<String>,
     },
     /// Stops the chat under an idempotency key.
     Stop {
         key: String,
-        /// The second until which the key's chat is remembered, if it was paid before.
+        /// If the key's chat was paid before the stop: the second until which the chat is
+        /// remembered.
         known_until: u64,
     },
     Balance,
@@ -202,10 +203,10 @@ struct Task {
     what: What,
     client: usize,
     started: u64,
-    /// The machine's time at the start.
+    /// The machine's time when the task started.
     began: Instant,
-    /// True if, at the start, the client knew that the session had ended or had already refreshed
-    /// with a later refresh token.
+    /// True if the session had ended when the task started, and the client knew this, or if the
+    /// client had already refreshed with a later refresh token.
     after_the_end: bool,
     faults: u32,
     /// The chat's id, once the task has tried to reserve credits.
@@ -221,9 +222,9 @@ struct Task {
 }
 
 impl Task {
-    /// Returns true if the machine may have been too slow for the time limits of the AI and of
-    /// calls, which count real time. The shortest limit is a call's, and a call ends before its
-    /// limit if the next pause would exceed it.
+    /// Returns true if the machine may have been too slow: the time limits of the AI and of calls
+    /// to the store count real time. A call has the shortest limit, and ends early if the next
+    /// pause would exceed it.
     fn was_slow(&self) -> bool {
         self.began.elapsed() >= OPERATION / 2
     }
@@ -234,7 +235,7 @@ impl Task {
         now > self.started || self.was_slow()
     }
 
-    /// Records when the task first sent its settle, which is the time in the settle.
+    /// Records the time at which the task first sent its settle. The settle contains this time.
     fn sends(&mut self, packet: &Packet) {
         if packet.operation == "TransactWriteItems" {
             self.settled_at = Some(self.settled_at.map_or(packet.sent, |at| at.min(packet.sent)));
@@ -273,13 +274,13 @@ struct Client {
     first_presented: BTreeMap<usize, u64>,
     /// The highest generation for which the device received a successor.
     taken: usize,
-    /// True if a refresh token may have been dead when it was presented.
+    /// True if the device may have presented an invalid refresh token.
     robbed: bool,
     /// True if a reply said that the session had ended.
     ended: bool,
 }
 
-/// A paid chat under an idempotency key, with its reply (once a client has received one) and the
+/// A paid chat under an idempotency key, with its reply (once a client has received it), and the
 /// second until which the key is remembered.
 struct Remembered {
     chat_id: String,
@@ -306,7 +307,7 @@ struct Schedule<'l> {
     conversations: Vec<Vec<(String, bool)>>,
     /// The ids of the answered chats in each person's first conversation.
     messages: Vec<Vec<String>>,
-    /// How many chats each person has paid for clients that count their retries.
+    /// How many chats of retry-counting clients each person has paid for.
     calls_paid: Vec<usize>,
     /// The percentage of calls that get a fault.
     storm: usize,
@@ -327,8 +328,8 @@ struct Schedule<'l> {
     stops: bool,
     /// True if most chats follow an arbitrary chat in a conversation.
     branches: bool,
-    /// True if requests may arrive after any time. Then the test checks only the books, and not the
-    /// replies.
+    /// True if requests may arrive after any time. The test then checks only the balances and the
+    /// ledger, but not the replies.
     ancient: bool,
     pauses: u32,
     log: String,
@@ -354,8 +355,8 @@ type Checked<T = ()> = Result<T, String>;
 
 async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
     let mut schedule = Schedule::new(lane, seed).await;
-    // Turns tokio's budget off, because it would sometimes make a task yield without the schedule's
-    // decision.
+    // Turns tokio's budget off. With the budget, a task would sometimes yield although the schedule
+    // didn't decide that.
     let ran = tokio::task::unconstrained(AssertUnwindSafe(schedule.play()).catch_unwind()).await;
     let verdict = match ran {
         Ok(verdict) => verdict,
@@ -373,7 +374,8 @@ async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
     wire.adrift.clear();
     wire.pausing.clear();
     drop(wire);
-    // Otherwise a later schedule's sweep would find these holds and closed ids.
+    // Without this removal, a later schedule's sweep would find these accounts' holds and closed
+    // ids.
     for person in &schedule.people {
         lane.tables().remove(&person.pk);
     }
@@ -383,8 +385,8 @@ async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
     }
 }
 
-/// How many chats an account may have refunded in a day although the AI may have worked. The limit
-/// is low if the limit per minute is, so that some schedules reach it.
+/// How many chats an account may have refunded in a day although the AI may have worked. If the
+/// limit per minute is low, the daily limit is also low, so that some schedules reach it.
 fn refunds_a_day(app: &App) -> i64 {
     i64::from(app.config.refunds_per_minute) * 2
 }
@@ -459,8 +461,8 @@ impl<'l> Schedule<'l> {
                 ended: false,
             });
         }
-        // Reads the public keys now, so that no schedule reads them, whichever schedule was the
-        // first here.
+        // Reads the public keys before the schedules, because otherwise only the first schedule in
+        // each lane would read them.
         app.keyring.read().await.unwrap();
         let storm = random.pick(&[0, 5, 10, 20, 35]);
         let ancient = random.percent(20);
@@ -472,8 +474,8 @@ impl<'l> Schedule<'l> {
         let all_count = random.percent(10);
         let stops = seed % 8 == 7;
         let branches = seed % 16 == 3;
-        // With stops, many writes arrive twice, so that a late stop may find another chat under its
-        // key.
+        // In schedules with stops, many writes arrive twice, so that a late stop may find another
+        // chat under its key.
         let echoes = if stops { 40 } else { echoes };
         let mut log = String::new();
         let grants: Vec<_> = people
@@ -537,8 +539,8 @@ impl<'l> Schedule<'l> {
 
     /// Runs the whole schedule: the storm, the calm after it, and the clients' last requests.
     async fn play(&mut self) -> Checked {
-        // A refresh token becomes invalid after three more refreshes, each of which needs the reply
-        // to the one before.
+        // A refresh token becomes invalid after three more refreshes, and each refresh needs the
+        // reply to the previous refresh.
         let mut starts = 4 + self.random.below(6) + if self.refreshes > 50 { 4 } else { 0 };
         starts += if self.stops { 6 } else { 0 };
         let mut jumps = 4;
@@ -589,8 +591,9 @@ impl<'l> Schedule<'l> {
         self.calm().await
     }
 
-    /// Returns the waiting calls, ordered by task and then by contents. Ids are random and parallel
-    /// calls are sent in any order, so neither can define the order.
+    /// Returns the waiting calls, ordered by task and then by contents. Ids are random, and
+    /// parallel calls are sent in any order, so neither the ids nor the order of sending is the
+    /// same in each run.
     fn waiting(&self) -> Vec<u64> {
         let wire = self.lane.connection.wire();
         let mut waiting: Vec<_> = wire.calls.iter().collect();
@@ -621,13 +624,14 @@ impl<'l> Schedule<'l> {
         if self.branches && self.random.percent(60) {
             return self.start_in_a_branch();
         }
-        // If most requests are refreshes, one client sends them all. Only then do refresh tokens
-        // soon become invalid.
+        // If most requests are refreshes, one client sends all of them. With several clients, the
+        // schedule would end before a refresh token becomes invalid.
         let client = if self.refreshes > 50 { 0 } else { self.random.below(self.clients.len()) };
         let what = match self.random.below(100) {
             refresh if refresh < self.refreshes => {
                 let known = self.clients[client].refresh.len();
-                // One of the three newest refresh tokens, or any.
+                // The client presents one of its three newest refresh tokens, or any of its refresh
+                // tokens.
                 let generation = match self.random.below(20) {
                     0..12 => known - 1,
                     12..15 => known.saturating_sub(2),
@@ -647,8 +651,8 @@ impl<'l> Schedule<'l> {
                             .then(|| self.random.pick(&["k1", "k1", "k2"]).to_owned()),
                     };
                     let known = &self.conversations[self.clients[client].person];
-                    // Most chats are in the first conversation, so that its deletion is likely to
-                    // meet a running chat.
+                    // Most chats are in the first conversation, so that a chat is likely to run
+                    // while the conversation is deleted.
                     let conversation = (self.talks && self.random.percent(80)).then(|| {
                         let index = if self.random.percent(80) {
                             0
@@ -741,8 +745,8 @@ impl<'l> Schedule<'l> {
         self.start(client, what);
     }
 
-    /// Lets a client chat in its person's first conversation: at the end, from another beginning,
-    /// or after any of the chats.
+    /// Lets a client chat in its user's first conversation. The chat follows the newest chat,
+    /// begins a new branch, or follows any of the chats.
     fn start_in_a_branch(&mut self) {
         let client = self.random.below(self.clients.len());
         let person = self.clients[client].person;
@@ -764,7 +768,7 @@ impl<'l> Schedule<'l> {
         self.start(client, What::Chat { key, message, way, conversation, after });
     }
 
-    /// Decides whether a client that counts its retries retries a call or begins a new one.
+    /// Decides whether a client that counts its retries repeats a call or begins a new call.
     fn call_of(&mut self, client: usize) -> Way {
         let has_called = self.tasks.iter().any(|task| {
             task.client == client && matches!(task.what, What::Chat { way: Way::First, .. })
@@ -777,7 +781,7 @@ impl<'l> Schedule<'l> {
         let id = self.tasks.len();
         let Client { person, token, refresh, .. } = &self.clients[client];
         let whose = self.people[*person].name;
-        // The form of answers for the person's clients that count their retries.
+        // The form of answers for this person's retry-counting clients.
         let form = if *person == 0 { AnswerForm::Completion } else { AnswerForm::Response };
         let (app, hearing) = (self.app.clone(), Hearing::default());
         let ai = match what {
@@ -876,8 +880,8 @@ impl<'l> Schedule<'l> {
             let now = self.now();
             let client = &mut self.clients[client];
             let first = *client.first_presented.entry(generation).or_insert(now);
-            // A refresh token that is presented again after ten minutes may be a copy, unless it is
-            // the session's first one.
+            // If a refresh token is presented again after ten minutes, it counts as stolen, unless
+            // it is the session's first refresh token.
             let late = generation > 0 && now > first + 600;
             client.robbed |= overtaken || late || generation < client.presented;
             client.presented = client.presented.max(generation);
@@ -912,7 +916,7 @@ impl<'l> Schedule<'l> {
         self.say(format_args!("{by} seconds go by"));
     }
 
-    /// Kills a function. The requests that it has sent are still in transit.
+    /// Kills a function. The function's requests are still in transit.
     fn crash(&mut self, task: usize) {
         self.tasks[task].running = None;
         let kept = self.random.percent(50);
@@ -939,7 +943,7 @@ impl<'l> Schedule<'l> {
             for id in 0..self.tasks.len() {
                 let now = self.clock.seconds();
                 let mut wire = self.lane.connection.wire();
-                // A task can't make progress while all its calls wait.
+                // A task whose calls all wait can't make progress.
                 if self.tasks[id].running.is_none() || wire.waits(id) {
                     continue;
                 }
@@ -1025,8 +1029,8 @@ impl<'l> Schedule<'l> {
             3 => (refused(400, "ProvisionedThroughputExceededException"), "exceeds the throughput"),
             4 => (Some(Err(Broken::Reset)), "is reset before it is applied"),
             5 | 6 if writes && self.pauses < 3 => {
-                // The product retries after a pause. The schedule waits for the retry, because the
-                // order would otherwise depend on the machine.
+                // The product retries after a pause. The schedule waits for the retry, because
+                // otherwise the machine's speed would influence the order.
                 self.pauses += 1;
                 self.lane.connection.wire().pausing.push((packet.task, packet.operation.clone()));
                 if !transaction {
@@ -1076,7 +1080,8 @@ impl<'l> Schedule<'l> {
     }
 
     fn arrive_late(&mut self, mut packet: Packet) -> Checked {
-        // The store forgets a transaction's request token after a while.
+        // After a while, the store forgets a transaction's request token, so it applies a late copy
+        // again.
         if packet.operation == "TransactWriteItems" && self.random.percent(50) {
             let mut body: Value = serde_json::from_str(&packet.body).unwrap();
             body.as_object_mut().unwrap().remove("ClientRequestToken");
@@ -1172,7 +1177,7 @@ impl<'l> Schedule<'l> {
         let may_follow = match (&kept_in, after.as_deref(), follows.as_deref()) {
             (None, _, follows) => follows.is_none(),
             (Some(_), Some(asked), Some(follows)) => asked == follows,
-            // A chat that follows the end of the main line doesn't name it.
+            // A chat that follows the newest chat of the main line doesn't store that chat's id.
             (Some(_), Some(asked), None) => model::after(&tables, id, asked).is_none(),
             (Some(_), None, Some(follows)) => model::chat(&tables, id, follows).is_some(),
             (Some(_), None, None) => true,
@@ -1209,7 +1214,7 @@ impl<'l> Schedule<'l> {
             ));
         }
         if way.counts() {
-            // The key of a request that takes more than a day is no longer found.
+            // After a day, the idempotency key of a request is no longer found.
             self.calls_paid[person] += usize::from(now < task.started + 86_400);
             let (paid, calls) = (self.calls_paid[person], self.calls_of(person));
             return if paid <= calls {
@@ -1411,8 +1416,8 @@ impl<'l> Schedule<'l> {
                     .keys
                     .get_mut(&(person_index, key.to_owned()))
                     .ok_or("a key without a request")?;
-                // The reply of an earlier run may still be in transit, and so may a replay that
-                // began before the last run.
+                // The reply of an earlier run, or of a replay that began before the last run, may
+                // still be in transit.
                 if remembered.chat_id != chat_id {
                     let began_after = task.started + 86_400 >= remembered.until;
                     return if replayed && began_after && now < remembered.until {
@@ -1435,7 +1440,7 @@ impl<'l> Schedule<'l> {
             (401 | 503, _) if task.code != "not_charged" => Ok(()),
             (503, _) if task.faults > 0 || task.may_time_out(now) => Ok(()),
             // Another settle under the same key was in transit for longer than an id stays closed,
-            // and was applied first. Its record is valid.
+            // and the store applied that settle first. That settle has written the key's record.
             (503, _)
                 if key
                     .is_some_and(|key| self.keys.contains_key(&(person_index, key.to_owned()))) =>
@@ -1443,7 +1448,8 @@ impl<'l> Schedule<'l> {
                 Ok(())
             }
             (502, "ai_failed") | (504, "ai_timed_out") if message.starts_with('!') => Ok(()),
-            // The credits are still reserved, or the lease left the AI too little time.
+            // The credits are still held, or the AI had too little time before the end of the
+            // lease.
             (502, "ai_failed") | (504, "ai_timed_out")
                 if task.faults > 0 || task.may_time_out(now) =>
             {
@@ -1487,8 +1493,8 @@ impl<'l> Schedule<'l> {
                 }
             }
             (429, "too_many_chats_this_minute") => {
-                // A call reads the account, and the key of a counted retry, before it reserves
-                // credits.
+                // A counted call first reads the account and the key of an earlier call, and then
+                // reserves credits.
                 let moments: Vec<u64> = (task.started..now).step_by(60).chain([now]).collect();
                 let in_minute = |account: &Account| {
                     moments.iter().map(|at| account.chats_in_minute_of(*at)).max()
@@ -1525,7 +1531,7 @@ impl<'l> Schedule<'l> {
         }
     }
 
-    /// Checks that a client that stops the chat under a key was told the true outcome.
+    /// Checks that the reply to a client that stops a chat is true.
     fn judge_stop(&self, id: usize, key: &str, known_until: u64, body: &Value) -> Checked {
         let (task, now) = (&self.tasks[id], self.now());
         let person_index = self.clients[task.client].person;
@@ -1596,7 +1602,8 @@ impl<'l> Schedule<'l> {
         Ok(())
     }
 
-    /// Lets a client retry one of the keys and read the balance, so that no outcome stays unknown.
+    /// Lets a client repeat a request under an idempotency key and read the balance, so that no
+    /// outcome stays unknown.
     async fn find_out(&mut self, person: usize) -> Checked {
         let clients: Vec<_> = (0..self.clients.len())
             .filter(|client| self.clients[*client].person == person)
@@ -1626,7 +1633,8 @@ impl<'l> Schedule<'l> {
             Some(true) => (200, true),
             Some(false) => (422, false),
             None if before.tokens < PRICE => (402, false),
-            // A minute with too many refunds also closes the minutes after it.
+            // After a minute with too many refunds, an account must also wait in the following
+            // minutes.
             None if before.is_closed_by_refunds(now / 60, refunds) => (429, false),
             None if before.is_closed_by_refunds_of_its_day(now, refunds_a_day(&self.app)) => {
                 (429, false)
@@ -1650,7 +1658,7 @@ impl<'l> Schedule<'l> {
         self.finish(client, What::Balance).await.map(drop)
     }
 
-    /// Starts a request, lets all its calls through, and returns the number of its task.
+    /// Starts a request and lets all its calls through. Returns the number of the request's task.
     async fn finish(&mut self, client: usize, what: What) -> Checked<usize> {
         let id = self.start(client, what);
         while self.tasks[id].running.is_some() {
@@ -1663,7 +1671,7 @@ impl<'l> Schedule<'l> {
     }
 }
 
-/// Runs a streamed or counted chat as its endpoint does, but within the request's task, so that the
+/// Runs a streamed or counted chat like its endpoint, but in the request's task, so that the
 /// schedule decides when the chat continues.
 async fn in_pieces(
     app: AiApp,
@@ -1688,7 +1696,7 @@ async fn in_pieces(
                     heard.push_str(&piece.text);
                 }
             }
-            // A client doesn't receive the rest of an answer that the schedule completes.
+            // If the schedule completes an answer, the client doesn't receive the rest of it.
             let is_completed = way == Way::Held && !chat.stopped;
             if heard == chat.response || is_completed && chat.response.starts_with(&heard) {
                 http::ok(&PaidChat::of(&chat))
@@ -1731,8 +1739,8 @@ fn in_words((status, body): &HttpReply) -> &'static str {
     }
 }
 
-/// Runs seeds on two threads with several lanes each, so that a paused lane doesn't block other
-/// lanes. Stops at the first failure.
+/// Runs the schedules of `seeds` on two threads with several lanes each, so that a paused lane
+/// doesn't block other lanes. Stops at the first failure.
 fn run_all(seeds: Range<u64>, sabotage: Option<Sabotage>, store: Kind) -> Result<u64, Failure> {
     let next = AtomicU64::new(seeds.start);
     let ran = AtomicU64::new(0);
@@ -1799,8 +1807,8 @@ macro_rules! without {
     };
 }
 
-/// Sabotages that drop conditions. Without any of these conditions, the books could be wrong or a
-/// reply untrue.
+/// Sabotages that each drop a condition of a write. Without the condition, a balance could be wrong
+/// or a reply untrue.
 const SABOTAGES: [(&str, Sabotage); 16] = [
     ("UpdateItem that stops a chat", Sabotage::Sends(stops_any_chat)),
     without!("UpdateItem", " OR minutes.#r0 < :r0" => " OR minutes.#r0 < :r0 OR attribute_exists(pk)"),
@@ -1845,8 +1853,8 @@ fn every_protocol_mistake_is_noticed() {
 }
 
 /// Returns true if a schedule finds the sabotage in the store under test. A seed makes the same
-/// schedule in each store, so the embedded store, which is the fastest, finds the seed. A schedule
-/// doesn't count if the store can't read a rewritten call.
+/// schedule in each store, so the function first looks for a seed in the embedded store, which is
+/// the fastest. A schedule doesn't count if the store can't read a rewritten call.
 fn is_noticed(name: &str, sabotage: Sabotage) -> bool {
     let Err(Failure { seed, .. }) = run_all(0..SCHEDULES, Some(sabotage), Kind::Embedded) else {
         return false;
@@ -1869,7 +1877,7 @@ fn a_seed_makes_the_same_schedule_every_time() {
         for seed in 0..100 {
             schedules.push(run(&one, seed).await.unwrap());
         }
-        // The seeds that ran before must not matter.
+        // A schedule must not depend on the seeds that ran before it.
         for seed in (0..100).rev() {
             assert_eq!(run(&other, seed).await.unwrap(), schedules.pop().unwrap(), "seed {seed}");
         }

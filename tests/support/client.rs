@@ -29,14 +29,14 @@ use crate::support::proxy::Proxy;
 use crate::support::world::scan;
 use crate::support::{document, log};
 
-/// The price of a chat. All clients know the price and the grant of a new account.
+/// The price of a chat. All clients assume this price and [`GRANT`], the credits of a new account.
 pub const PRICE: u64 = 100;
 pub const GRANT: u64 = 4000;
 
 pub const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Limits how many requests the tests send to another front door at once: `cargo lambda watch`
-/// stops for good if a hundred requests wait for one function.
+/// Limits how many requests the tests send to another front door at the same time. `cargo lambda
+/// watch` hangs if a hundred requests wait for one function.
 static TURNS: Semaphore = Semaphore::const_new(64);
 
 /// A front door of the API.
@@ -144,14 +144,14 @@ impl Api {
         Self { dynamodb: dynamodb.to_owned(), ..own }
     }
 
-    /// This test's server. Tests move its clock and inspect its functions. Panics for another front
-    /// door.
+    /// This test's server. Tests move its clock and inspect its functions. Panics if `API_URL` is
+    /// set.
     pub fn server(&self) -> &Server {
         &self.own.as_ref().expect("this test starts its own server").server
     }
 
-    /// Returns true if this test started the server: then no other test uses it, and no emulator of
-    /// Lambda runs in front of it.
+    /// Returns true if this test started the server. No other test then uses the server, and no
+    /// emulator of Lambda runs in front of it.
     pub fn is_own(&self) -> bool {
         self.own.is_some()
     }
@@ -342,7 +342,7 @@ impl Api {
                     let enough = mails.wait_for(|mails| to_it(mails).len() >= count).await.unwrap();
                     to_it(&enough)
                 }
-                // Another process sends the e-mails and keeps each in a file.
+                // Another process sends the e-mails and stores each e-mail in a file.
                 None => loop {
                     let mails = to_it(&kept_mails());
                     if mails.len() >= count {
@@ -371,7 +371,7 @@ impl Api {
         token_in(&self.mails_to(address, 1).await[0])
     }
 
-    /// Stores a link for this account and purpose, sends no e-mail, and returns the link's token.
+    /// Stores a link for this account and purpose without an e-mail, and returns the link's token.
     pub async fn link(&self, person: &Person, purpose: Purpose, address: &str) -> String {
         let (token, now) = (LinkToken::random().unwrap(), self.now());
         let link = Link::new(
@@ -412,7 +412,7 @@ impl Api {
     }
 
     /// Returns every item in the store that mentions `who`, by table, without the counts of
-    /// attempts. If no other test uses the store, all items are returned, because all are this
+    /// attempts. If no other test uses the store, returns all items, because all of them are this
     /// test's.
     pub async fn items(&self, who: &str) -> BTreeMap<&'static str, Vec<Value>> {
         let mut items = BTreeMap::new();
@@ -430,7 +430,7 @@ impl Api {
     }
 }
 
-/// Returns the link token in an e-mail, which may contain the whole link or the token alone.
+/// Returns the link token in an e-mail. The e-mail may contain the whole link or only the token.
 pub fn token_in(mail: &Mail) -> String {
     let link = mail
         .text
@@ -458,7 +458,7 @@ fn kept_mails() -> Vec<Mail> {
     files.into_iter().filter_map(read).collect()
 }
 
-/// Returns `name` with a random suffix, so that no other user has it.
+/// Returns a username that no other user has: `name` with a random suffix.
 pub fn unique(name: &str) -> String {
     format!("{name}-{}", &Uuid::new_v4().simple().to_string()[..12])
 }
@@ -510,8 +510,8 @@ impl Person {
         json!({ "username": self.name, "password": self.password })
     }
 
-    /// Ends this session as the theft of its refresh token would: presents the first refresh token
-    /// again after its successor was used.
+    /// Ends this session in the same way as a thief would: presents the first refresh token again
+    /// after its successor was used.
     pub async fn is_robbed(&self) {
         let second = self.api.refresh(&self.refresh).await.is(200);
         self.api.refresh(second["refresh"].as_str().unwrap()).await.is(200);
@@ -523,8 +523,8 @@ impl Person {
         Self { api: api.clone(), ..self.clone() }
     }
 
-    /// Writes holds at a chat's price directly to the account. Each hold has an id, and the time in
-    /// seconds at which its lease ends.
+    /// Writes holds for a chat's price directly to the account. `reservations` has each hold's id,
+    /// and the end of its lease in seconds.
     pub async fn holds(&self, reservations: &[(&str, u64)]) {
         let number = |number: u64| AttributeValue::N(number.to_string());
         let held = |ends: u64| {
@@ -558,12 +558,12 @@ impl Person {
         self.get(&format!("/api/chat/{query}")).await
     }
 
-    /// Waits until one of this user's chats waits for the AI.
+    /// Returns when one of this user's chats waits for the AI.
     pub async fn is_waiting(&self) {
         self.has_waiting(1).await;
     }
 
-    /// Waits until at least `chats` of this user's chats wait for the AI.
+    /// Returns when at least `chats` of this user's chats wait for the AI.
     async fn has_waiting(&self, chats: usize) {
         let waiting = async {
             while self.api.account(self).await.reservations.len() < chats {
@@ -573,10 +573,10 @@ impl Person {
         tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("chats that wait");
     }
 
-    /// Sends `chats` messages to functions that are killed while they wait for the AI. The
-    /// user's holds remain until [`LEASE`](crate::support::lambda::LEASE) has passed. The
-    /// functions run in processes of their own, because the server's functions would notice when
-    /// the clock is moved, and release the holds.
+    /// Sends `chats` messages to functions that are killed while they wait for the AI. The user's
+    /// holds remain until [`LEASE`](crate::support::lambda::LEASE) has passed. The functions run in
+    /// separate processes, because the server's functions would notice a move of the clock and
+    /// release the holds.
     pub async fn chats_that_die(&self, chats: usize) {
         let event = event(
             "chat",
@@ -780,8 +780,8 @@ impl Answer {
             .unwrap()
     }
 
-    /// Returns the query for the next page, whose path is this page's path. `None` on the last
-    /// page.
+    /// Returns the query of the URL of the next page, which has the same path as this page. `None`
+    /// on the last page.
     pub fn next_page(&self) -> Option<String> {
         let link = self.headers.get("link")?.to_str().unwrap();
         let path = self.asked.split([' ', '?']).nth(1).unwrap();

@@ -1,4 +1,4 @@
-//! An OpenTelemetry collector, which keeps the spans that it receives, refuses them, or never
+//! An OpenTelemetry collector that stores the spans that it receives, refuses them, or never
 //! replies.
 
 use std::collections::BTreeMap;
@@ -50,7 +50,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// Returns an attribute as a text. Empty if it is missing.
+    /// Returns an attribute as a text. Empty if the attribute is missing.
     pub fn says(&self, key: &str) -> &str {
         self.attributes.get(key).and_then(Value::as_str).unwrap_or_default()
     }

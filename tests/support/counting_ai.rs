@@ -113,7 +113,8 @@ impl Drop for Client {
     }
 }
 
-/// A streamed answer: the pieces still to send, and the task that gets them from the scripted AI.
+/// A streamed answer: the pieces that must still be sent, and the task that gets them from the
+/// scripted AI.
 struct StreamedAnswer {
     first: Option<Piece>,
     pieces: UnboundedReceiver<Piece>,
@@ -192,7 +193,7 @@ async fn answer(State(provider): State<CountingAi>, method: Method, body: Bytes)
             let said = json!({ "message": message, "finish_reason": "stop" });
             Response::new(Body::from(json!({ "choices": [said] }).to_string()))
         }
-        // The product tells the AI's failures apart by these statuses.
+        // The product distinguishes the AI's failures by the status.
         Err(error) => Response::builder().status(error.status()).body(Body::empty()).unwrap(),
     }
 }

@@ -1,4 +1,4 @@
-//! The tests' check against the OpenAPI document: each request and reply must conform to it.
+//! Checks that each request and reply in a test conforms to the OpenAPI document.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use shared::config::Settings;
 use shared::http::Route;
 
-/// Headers that the document doesn't list for each reply: the headers that every reply has, HTTP's
-/// own, and those for browsers.
+/// Headers that the document doesn't list for each reply: the headers of every reply, HTTP's own
+/// headers, and headers for browsers.
 const UNDESCRIBED: [&str; 10] = [
     "cache-control",
     "connection",
@@ -59,7 +59,7 @@ pub fn takes_a_form(route: &Route) -> bool {
     OPERATIONS[&(route.method.to_owned(), route.path.to_owned())].takes_a_form
 }
 
-/// Iterates over the operations, each with its method and its route's path.
+/// Returns the operations, each with its method and its route's path.
 pub fn operations(document: &Value) -> impl Iterator<Item = (String, String, &Value)> {
     document["paths"].as_object().unwrap().iter().flat_map(|(path, methods)| {
         let path = if path == "/" { path } else { path.trim_end_matches('/') };
@@ -150,8 +150,8 @@ pub fn inlined(part: &Value) -> Value {
     }
 }
 
-/// Returns a schema in which the schema of a text that contains JSON is replaced by that JSON's
-/// schema.
+/// Returns the schema with one change: where a text contains JSON, the JSON's schema replaces the
+/// text's schema.
 fn opened(schema: &Value) -> Value {
     match schema {
         Value::Object(fields) => match fields.get("contentSchema") {
@@ -194,7 +194,7 @@ fn events(text: &str) -> Vec<Value> {
 const TOGETHER: [&str; 3] = ["allOf", "anyOf", "oneOf"];
 
 /// Forbids fields that an object's schema doesn't list. Clients must accept new fields, but the
-/// document must list all existing ones.
+/// document must list all existing fields.
 fn close(schema: &mut Value) {
     fn members(schema: &Value) -> impl Iterator<Item = &Value> {
         TOGETHER.iter().filter_map(|name| schema.get(name)?.as_array()).flatten()

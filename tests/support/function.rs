@@ -19,13 +19,14 @@ use crate::support::client::Api;
 use crate::support::permissions::PermissionCheck;
 use crate::support::proxy::Lane;
 
-/// The time in which function `chat` must answer. Other functions have less on AWS. In the tests
-/// all have this time, because a hundred of them may wait for each other's password hashes.
+/// The time in which the function `chat` must answer. On AWS other functions have less time. In the
+/// tests all functions have this time, because a hundred functions may wait for each other's
+/// password hashes.
 pub const TIME: Duration = Duration::from_secs(28);
 
 impl Api {
-    /// Returns a function's [`App`] that calls the store over a lane of the wire. The SDK counts
-    /// this lane's retries separately from other lanes'.
+    /// Returns a function's [`App`] that calls the store over a lane of the wire. The SDK limits
+    /// the retries of each lane separately.
     pub fn app_over(&self, function: &str, lane: &Lane) -> App {
         app_with_store(&self.server().apps[function], &lane.url, client())
     }
@@ -137,8 +138,8 @@ impl Reply {
         Self { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 
-    /// Reduces a stream to its last event: the body is the event's data, and the status is the
-    /// failure's if the event is one.
+    /// Reduces a stream to its last event. The body is the event's data. If the event is a failure,
+    /// the status is the failure's status.
     pub fn at_its_end(mut self) -> Self {
         let Some((before, last)) = self.body.as_str().and_then(|text| text.rsplit_once("data: "))
         else {
@@ -159,8 +160,8 @@ impl Reply {
         self.body["code"].as_str().unwrap_or_default()
     }
 
-    /// Returns true if the reply is a recorded one, sent for an earlier request with the same
-    /// idempotency key.
+    /// Returns true if the reply is a replay: an earlier request with the same idempotency key got
+    /// it before.
     pub fn replayed(&self) -> bool {
         self.headers.contains_key("idempotent-replayed")
     }

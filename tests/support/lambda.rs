@@ -1,5 +1,5 @@
-//! Instances of the real Lambda binaries, which get their events from a Runtime API that the test
-//! serves.
+//! Instances of the real Lambda binaries. An instance gets its events from a Runtime API that the
+//! test serves.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -105,7 +105,7 @@ impl Instance {
         Self::of(function, &[("DYNAMODB_ENDPOINT", dynamodb), ai[0], ai[1]]).await
     }
 
-    /// Starts an instance by this command.
+    /// Starts an instance of `function` with this command.
     pub async fn start(command: Command, function: &str, settings: &[(&str, &str)]) -> Self {
         Self::run(command, function, settings, Stdio::null()).await
     }
@@ -218,8 +218,8 @@ impl Drop for Instance {
     }
 }
 
-/// The time that an invocation may take. It is longer than in the template, because a test may need
-/// longer on a busy machine.
+/// The time that an invocation may take. This time is longer than in the template, because a busy
+/// machine may need it.
 const FUNCTION_TIME: Duration = Duration::from_secs(118);
 
 /// A time that is longer than the lease of a chat that an instance starts now: a lease ends half a

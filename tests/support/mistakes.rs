@@ -1,6 +1,5 @@
-//! Protocol mistakes that the tests must find. The product makes none of them: the wire changes
-//! calls on their way to the store, so that the store receives what a product with the mistake
-//! would send.
+//! Protocol mistakes that the tests must find. The product doesn't make these mistakes. The wire
+//! changes calls to the store, so that the store receives the calls of a product with the mistake.
 
 use serde_json::{Value, json};
 
@@ -11,23 +10,25 @@ use crate::support::client::PRICE;
 pub enum Sabotage {
     /// Rewrites the body of each call before the store receives it.
     Sends(fn(operation: &str, body: &mut String)),
-    /// Answers the calls for which the function returns true as if the store had applied them. The
-    /// wire sends these calls afterwards, and the product doesn't learn their outcome.
+    /// If the function returns true for a call, the wire replies at once as if the store had
+    /// applied the call. The wire sends the call afterwards, and the product doesn't learn the
+    /// outcome.
     Confirms(fn(operation: &str, body: &str) -> bool),
 }
 
 /// A mistake that the product could make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mistake {
-    /// A reserve doesn't check whether it was applied before.
+    /// A reserve doesn't check whether the store has already applied it.
     DeductWithoutGuard,
     /// A release doesn't check whether its hold exists.
     RefundUnconditionally,
-    /// A chat is reported as stored before it is.
+    /// The product reports a chat as stored before the store has it.
     ReplyBeforeSettling,
-    /// Presenting a refresh token makes it invalid. In the product, presenting its successor does.
+    /// A refresh token becomes invalid when it is presented. In the product, it becomes invalid
+    /// when its successor is presented.
     RotateStrictly,
-    /// A settle accepts any hold with its id, even after the end of the lease.
+    /// A settle accepts any hold under its id, even after the end of the lease.
     SettleWithoutOwner,
 }
 
@@ -40,7 +41,7 @@ impl Mistake {
         Self::SettleWithoutOwner,
     ];
 
-    /// Returns the sabotage that looks like this mistake of the product.
+    /// Returns the sabotage that imitates this mistake.
     pub fn sabotage(self) -> Sabotage {
         match self {
             Self::DeductWithoutGuard => Sabotage::Sends(deducts_without_guard),
@@ -52,8 +53,9 @@ impl Mistake {
     }
 }
 
-/// Drops the two conditions by which a reserve acts once: its hold doesn't exist yet, and its id
-/// isn't closed. Without them, a copy of the reserve takes the credits again.
+/// Drops the two conditions that make a reserve take effect only once: the reserve's hold must not
+/// exist yet, and the hold's id must not be closed. Without these conditions, a copy of the reserve
+/// takes the credits again.
 fn deducts_without_guard(operation: &str, body: &mut String) {
     if operation == "UpdateItem" {
         const GUARD: &str =
@@ -62,9 +64,9 @@ fn deducts_without_guard(operation: &str, body: &mut String) {
     }
 }
 
-/// Makes a release add a chat's price to the balance instead of the hold's cost, so that it can be
-/// applied when the hold no longer exists. DynamoDB rejects calls with names or values that no
-/// expression uses, so the call keeps a condition that is always true.
+/// Makes a release add a chat's price to the balance instead of the hold's cost, so that the store
+/// applies it even if the hold no longer exists. DynamoDB rejects calls with names or values that
+/// no expression uses, so the call keeps a condition that is always true.
 fn refunds_unconditionally(operation: &str, body: &mut String) {
     const GIVES_BACK: &str = "tokens + reservations.#rid.#cost";
     if operation != "UpdateItem" || !body.contains(GIVES_BACK) {
@@ -77,16 +79,15 @@ fn refunds_unconditionally(operation: &str, body: &mut String) {
     edit(body, |call| call["ExpressionAttributeValues"][":cost"] = number(PRICE));
 }
 
-/// Returns true if a call is a settle. If the wire confirms a settle too soon, the product sends an
-/// answer that may never be stored, as if it settled in the background and didn't wait for the
-/// outcome.
+/// Returns true if a call is a settle. If the wire confirms settles too soon, the product behaves
+/// as if it settled in the background, and sends answers that may never be stored.
 fn is_settle(operation: &str, body: &str) -> bool {
     operation == "TransactWriteItems" && body.contains("spent = spent + reservations.#rid.#cost")
 }
 
-/// Makes a refresh advance the session to the next generation at once. The product only records the
-/// presented generation, so a client that lost a reply can present its refresh token again until it
-/// presents the next one.
+/// Makes a refresh immediately advance the session to the next generation. The product only records
+/// the presented generation. A client that lost a reply can present its refresh token again until
+/// it presents the next refresh token.
 fn rotates_strictly(operation: &str, body: &mut String) {
     if operation != "UpdateItem" || !body.contains("generation = :presented") {
         return;

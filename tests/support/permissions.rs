@@ -1,5 +1,5 @@
-//! Compares the template's permissions with the functions' calls, as IAM evaluates them: which
-//! calls AWS would refuse, and which permissions no call needs.
+//! Compares the template's permissions with the functions' calls, as IAM would. Finds calls that
+//! AWS would refuse, and permissions that no call needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::support::stack::Stack;
 /// The condition key for the partition keys that a call accesses in a table.
 const LEADING_KEYS: &str = "dynamodb:LeadingKeys";
 
-/// The model that [`STACK`] asks.
+/// The Bedrock model that the functions of [`STACK`] ask.
 pub const MODEL: &str = "amazon.nova-lite-v1:0";
 
 /// The operator's KMS key in [`STACK`].
@@ -75,7 +75,7 @@ impl fmt::Display for Call {
 /// One action on one resource that a statement allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permission {
-    /// The template's resource that contains the statement.
+    /// The name of the template's resource that contains the statement.
     of: String,
     action: String,
     /// The actions in `NotAction`, which the permission excludes although `action` matches them.
@@ -114,8 +114,8 @@ impl Permission {
             && self.conditions.iter().all(|condition| condition.holds(call))
     }
 
-    /// Splits the permission by kinds of items. Each part is paired with the rest of the
-    /// permission, or with `None` if there is only one kind.
+    /// Splits the permission by kinds of items. Each pair is the part for one kind and the rest of
+    /// the permission, or `None` if the permission is for only one kind.
     fn parts(&self) -> Vec<(Self, Option<Self>)> {
         let several =
             |condition: &Condition| condition.key == LEADING_KEYS && condition.values.len() > 1;
@@ -137,8 +137,8 @@ impl Permission {
 }
 
 impl Condition {
-    /// Returns true if the call satisfies the condition. If the call doesn't have the key,
-    /// `ForAllValues` is satisfied and all other operators aren't.
+    /// Returns true if the call satisfies the condition. If the call doesn't have the condition
+    /// key, `ForAllValues` is satisfied, but no other operator is.
     fn holds(&self, call: &Call) -> bool {
         let given = call.context.get(&self.key).into_iter().flatten();
         let mut given = given.peekable();
@@ -242,8 +242,7 @@ pub fn of_managed_policy(stack: &Stack, name: &str) -> Vec<Permission> {
     of_statements(name, &stack.value(statements).unwrap())
 }
 
-/// Returns the permissions in a function's inline policies and in the managed policies that it
-/// refers to.
+/// Returns the permissions in a function's inline policies and in its managed policies.
 fn of_function(name: &str, function: &Yaml) -> Vec<Permission> {
     let policies = function["Properties"]["Policies"].as_sequence();
     let of_policy = |policy: &Yaml| match policy {
@@ -253,8 +252,8 @@ fn of_function(name: &str, function: &Yaml) -> Vec<Permission> {
     policies.into_iter().flatten().flat_map(of_policy).collect()
 }
 
-/// Returns the statements for a function, as the template has them: those in its inline policies
-/// and in the managed policies that it refers to.
+/// Returns the statements for a function as they are written in the template: the statements in its
+/// inline policies and in its managed policies.
 pub fn statements<'t>(template: &'t Yaml, function: &'t Yaml) -> Vec<&'t Yaml> {
     let document = |policy: &'t Yaml| {
         let Yaml::Tagged(reference) = policy else { return policy };
@@ -359,9 +358,9 @@ fn queried(query: &Value) -> String {
     query["ExpressionAttributeValues"][value]["S"].as_str().unwrap().to_owned()
 }
 
-/// Returns the calls that IAM evaluates for an answer of Bedrock. The id may be that of a model or
-/// of an inference profile, which asks models in several regions. An application's profile can be
-/// based on an AWS profile.
+/// Returns the calls that IAM evaluates for an answer of Bedrock. `id` is the id of a model or of
+/// an inference profile. A profile asks models in several regions, and an application's profile can
+/// be based on an AWS profile.
 pub fn of_bedrock(action: &str, id: &str) -> Vec<Call> {
     let in_account =
         |kind: &str, id: &str| format!("arn:aws:bedrock:us-east-1:000000000000:{kind}/{id}");
@@ -370,7 +369,7 @@ pub fn of_bedrock(action: &str, id: &str) -> Vec<Call> {
     for kind in ["inference-profile", "application-inference-profile"] {
         let profile = in_account(kind, id);
         calls.push(Call::of(action, profile.clone()));
-        // A global profile's models have no region.
+        // The models of a global profile have ARNs without a region.
         let models = ["us-east-1", "us-west-2", ""]
             .map(|region| format!("arn:aws:bedrock:{region}::foundation-model/anthropic.claude"));
         let behind = in_account("inference-profile", "us.anthropic.claude");

@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_local");
 
-/// The password of administrators whom the program creates.
+/// The password of the administrators that the program creates.
 pub const ADMIN_PASSWORD: &str = "correct horse";
 
-/// Returns a memory figure of a process in MiB, by its
+/// Returns a process's memory figure in MiB, by the figure's
 /// [name](https://man7.org/linux/man-pages/man5/proc_pid_status.5.html): `VmRSS` is the memory in
 /// use, `VmHWM` the most so far.
 pub fn memory(process: &Child, figure: &str) -> u64 {
@@ -62,7 +62,7 @@ impl RunningServer {
         let mut program = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(program.stdout.as_mut().unwrap());
         let mut printed = String::new();
-        // A server prints one of these as its last line when it is ready.
+        // When a server is ready, it prints one of these texts as its last line.
         while !printed.lines().any(|line| {
             line.trim_start().starts_with("curl")
                 || line.contains("/lambda.env")

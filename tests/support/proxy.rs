@@ -1,6 +1,6 @@
 //! A wire between the SDK and any DynamoDB, which breaks on demand. The wire recognizes each call
-//! and its attempts, disturbs those that a plan selects, before or after the store applies them,
-//! and keeps copies of calls to deliver later.
+//! and its attempts. The wire disturbs the attempts that a plan selects, before or after the store
+//! applies them, and keeps copies of calls to deliver later.
 
 use std::future::pending;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -27,7 +27,8 @@ use crate::support::mistakes::Sabotage;
 /// A time that is longer than one attempt may take.
 const PAST_THE_ATTEMPT: Duration = Duration::from_millis(2000);
 
-/// A time that is longer than a store takes for a call after its sender has given up.
+/// How long the wire waits at most for a call that the store finishes after the sender has given
+/// up.
 const BEFORE_LONG: Duration = Duration::from_secs(10);
 
 /// How often the SDK sends a call before it gives up.
@@ -67,7 +68,7 @@ pub enum Fault {
     Again,
     /// The wire drops the connection, and [`Lane::deliver`] delivers the call later.
     Late,
-    /// The reply lists all of a batch as unprocessed, and the store doesn't get the batch.
+    /// The reply lists all requests in a batch as unprocessed, and the store doesn't get the batch.
     Unprocessed,
     /// The store doesn't get the call, and the sender gets no reply. Tests kill the function at
     /// this point.
@@ -115,8 +116,8 @@ impl Fault {
         !matches!(self, Self::Mismatch | Self::Expired)
     }
 
-    /// Returns true if the SDK or the product retries the call. Neither retries a call that was
-    /// rejected for good, or whose reply can't be read.
+    /// Returns true if the SDK or the product retries the call. The SDK and the product don't retry
+    /// a call if the store rejected it permanently, or if its reply can't be read.
     pub fn is_sent_again(self) -> bool {
         !matches!(self, Self::Mismatch | Self::Expired | Self::Garbled)
     }
@@ -138,7 +139,7 @@ pub enum FaultRepeat {
     Once,
     /// Strikes every attempt of the call.
     EachAttempt,
-    /// Strikes the call and all later ones, until [`Lane::calm`].
+    /// Strikes the call and all later calls, until [`Lane::calm`].
     FromThenOn,
 }
 
@@ -181,7 +182,7 @@ pub struct Call {
     nth: usize,
 }
 
-/// The wire. Each of its [`Lane`]s breaks independently.
+/// The wire. Each [`Lane`] of the wire breaks independently.
 pub struct Proxy {
     url: String,
     wire: Arc<Wire>,
@@ -190,7 +191,8 @@ pub struct Proxy {
 
 struct Wire {
     upstream: Endpoint,
-    /// A header that replaces the one in each call, if the store is to see another account.
+    /// A header that replaces each call's `Authorization` header, so that the store sees another
+    /// account.
     authorization: Option<HeaderValue>,
     sabotage: Option<Sabotage>,
     http: reqwest::Client,
@@ -211,8 +213,8 @@ struct Attempt {
 #[derive(Default)]
 struct Traffic {
     state: Mutex<LaneState>,
-    /// How often the plan's fault has struck. If the store applies the call, the fault counts after
-    /// that.
+    /// How often the plan's fault has struck. A fault that strikes after the store counts once the
+    /// store has applied the call.
     struck: watch::Sender<usize>,
 }
 
@@ -223,7 +225,7 @@ struct LaneState {
     calls: Vec<Call>,
     kept: Vec<(HeaderMap, Bytes)>,
     overdrawn: bool,
-    /// Eventually consistent reads.
+    /// The eventually consistent reads so far.
     weak_reads: Vec<String>,
     forgets_tokens: bool,
     records: bool,
@@ -319,8 +321,8 @@ impl Lane {
         (seen.plan, seen.storm) = (None, None);
     }
 
-    /// Simulates pauses of ten minutes: from now on the store doesn't recognize a transaction that
-    /// it has already applied.
+    /// Simulates pauses of ten minutes between attempts: from now on the store doesn't recognize a
+    /// transaction that it has already applied.
     pub fn forgets_tokens(&self) {
         self.traffic.state.lock().unwrap().forgets_tokens = true;
     }
@@ -356,8 +358,8 @@ impl Lane {
         self.traffic.state.lock().unwrap().weak_reads.clone()
     }
 
-    /// Waits a while for the plan's fault, and returns true if it has struck. The sender of the
-    /// call may have given up and retried in the meantime.
+    /// Waits for the plan's fault, but not forever. Returns true if the fault has struck. The
+    /// sender of the call may have given up and retried in the meantime.
     pub async fn strikes(&self) -> bool {
         tokio::time::timeout(BEFORE_LONG, self.struck()).await.is_ok()
     }
@@ -465,7 +467,7 @@ impl Wire {
     }
 }
 
-/// Signs a call to DynamoDB at `url`, and replaces the signature that it has.
+/// Signs a call to DynamoDB at `url`, and replaces the call's old signature.
 pub fn signed(headers: &mut HeaderMap, body: &[u8], url: &str, credentials: Credentials) {
     let (identity, settings) = (credentials.into(), SigningSettings::default());
     let params = v4::SigningParams::builder()
@@ -486,7 +488,8 @@ pub fn signed(headers: &mut HeaderMap, body: &[u8], url: &str, credentials: Cred
     }
 }
 
-/// Carries the plan out even if the client disconnects, as clients on a busy machine may.
+/// Executes the plan for a call. Continues even if the client disconnects, which may happen on a
+/// busy machine.
 async fn pass(State(wire): State<Arc<Wire>>, request: Request) -> Response {
     match tokio::spawn(carry(wire, request)).await {
         Ok(response) => response,
@@ -536,7 +539,7 @@ async fn receive(wire: Arc<Wire>, request: Request) -> Attempt {
     }
     if matches!(operation.as_str(), "GetItem" | "Query" | "Scan" | "BatchGetItem") {
         let sent: Value = serde_json::from_slice(&body).unwrap();
-        // In a batch, each table has its own consistency.
+        // In a batch, each table has a separate `ConsistentRead`.
         let reads: Vec<&Value> = sent["RequestItems"]
             .as_object()
             .map_or(vec![&sent], |tables| tables.values().collect());
@@ -547,7 +550,8 @@ async fn receive(wire: Arc<Wire>, request: Request) -> Attempt {
     Attempt { wire, traffic, operation, invocation, headers: parts.headers, body }
 }
 
-/// Delivers a call whose outcome the product doesn't wait for. Retries it as the SDK would.
+/// Delivers a call although the product doesn't wait for its outcome. Retries the call as the SDK
+/// would.
 async fn deliver_unawaited(attempt: Attempt) {
     for _ in 0..ATTEMPTS {
         let delivered = tokio::spawn(deliver(attempt.clone())).await;
@@ -638,7 +642,7 @@ fn under_another_token(body: &Bytes) -> Bytes {
 /// How a negative balance is encoded in a reply.
 const OVERDRAWN: &[u8] = br#""tokens":{"N":"-"#;
 
-/// Ends the task that serves the connection, so that the client sees it closed without a reply.
+/// Ends the task that serves the connection, so that the connection closes without a reply.
 fn drop_connection() -> ! {
     resume_unwind(Box::new("the connection is dropped"))
 }
@@ -672,7 +676,8 @@ fn conflict(operation: &str, body: &Bytes) -> Response {
 fn unprocessed(body: &Bytes) -> Response {
     let sent: Value = serde_json::from_slice(body).unwrap();
     let requests = &sent["RequestItems"];
-    // These are the fields of replies to reads and writes alike.
+    // Replies to batches of reads and of writes have different fields, so this reply has all of
+    // them.
     Response::new(Body::from(
         json!({ "UnprocessedKeys": requests, "Responses": {}, "UnprocessedItems": requests })
             .to_string(),

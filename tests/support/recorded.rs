@@ -1,9 +1,10 @@
-//! Recorded files, which describe the product's behaviour in a form that people can review.
+//! Checks recorded files. A recorded file describes the product's behaviour in a form that people
+//! can review.
 
 use std::path::Path;
 
-/// Asserts that a file in the repository has this text. If the environment has `RECORD=1`, it
-/// writes the file first.
+/// Asserts that a file in the repository has this text. With `RECORD=1` in the environment, first
+/// writes the text to the file.
 pub fn assert_recorded(path: &str, text: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
     if std::env::var_os("RECORD").is_some() {

@@ -34,8 +34,8 @@ impl Rig {
         Self::at(standing(), Some(mistake)).await
     }
 
-    /// Starts a rig for functions that run as processes. The clock of a process can't be stopped,
-    /// so the server's clock runs too.
+    /// Starts a rig for functions that run as processes. A process's clock can't be stopped, so the
+    /// server's clock also runs.
     pub async fn of_processes() -> Self {
         Self::at(Clock::default(), None).await
     }
@@ -119,8 +119,8 @@ impl Rig {
         self.ask("token_refresh", "/api/token/refresh", &[], json!({ "refresh": refresh })).await
     }
 
-    /// Sends a request to the server's instance of a function, which calls the store without the
-    /// wire.
+    /// Sends a request to the server's own instance of a function. The server's own instance calls
+    /// the store without the wire.
     async fn ask(
         &self,
         endpoint: &str,
@@ -133,7 +133,8 @@ impl Rig {
     }
 }
 
-/// A clock that only `after_the_lease` moves: on a busy machine a matrix takes longer than a lease.
+/// A clock that only `after_the_lease` moves. With a running clock, leases would end during a test
+/// on a busy machine.
 fn standing() -> Clock {
     Clock::standing(Clock::default().millis())
 }

@@ -14,7 +14,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Returns a stack with these parameters and defaults for all others.
+    /// Returns a stack with these parameters. All other parameters have their defaults.
     pub fn with(parameters: &[(&str, &str)]) -> Self {
         let template = emulator::template::parse(include_str!("../../template.yaml")).unwrap();
         let described = template["Parameters"].as_mapping().unwrap().iter();
@@ -35,7 +35,7 @@ impl Stack {
         resource
     }
 
-    /// Returns the functions. Each has its resource's name, its binary's name, and its resource.
+    /// Returns for each function its resource's name, its binary's name, and its resource.
     pub fn functions(&self) -> Vec<(String, String, &Yaml)> {
         let resources = self.template["Resources"].as_mapping().unwrap().iter();
         resources
@@ -110,7 +110,7 @@ impl Stack {
                     text(&whole).split(separator.as_str()).map(str::to_owned).collect();
                 Some(parts.into())
             }
-            // A parameter's list is already a text with commas.
+            // The value of a list parameter is already a text with commas.
             "!Join" => match self.value(&argument[1]).unwrap() {
                 Value::Array(parts) => {
                     let parts: Vec<String> = parts.iter().map(text).collect();

@@ -15,14 +15,14 @@ pub struct World {
     /// The ids in the index of accounts that may have expired holds.
     pub due: HashSet<String>,
     pub ledger: HashMap<String, Vec<Entry>>,
-    /// Administrators' acts, by the account that they concern.
+    /// Administrators' acts by the id of the affected account.
     pub acts: HashMap<String, Vec<AdminAct>>,
     pub chats: HashMap<String, Vec<Chat>>,
     /// The user id of each session.
     pub sessions: Vec<String>,
     /// The user id of each API key.
     pub keys: Vec<String>,
-    /// The request that began each pause between two e-mails, by recipient.
+    /// For each recipient, the request that began the pause until the next e-mail.
     pub pauses: HashMap<String, String>,
     pub claims: Vec<Value>,
     /// The ids in the list of administrators.
@@ -148,7 +148,7 @@ impl World {
         format!("{:?} {:?} {:?}", self.accounts.get(id), self.ledger(id), self.chats(id))
     }
 
-    /// Returns the account's violations of the rules about money. These rules hold at any time.
+    /// Returns the account's violations of the rules about money that hold at any time.
     pub fn audit(&self, id: &str) -> Vec<String> {
         let mut wrong = Vec::new();
         let Some(account) = self.accounts.get(id) else {

@@ -15,9 +15,9 @@ use crate::support::world::World;
 enum Adjusting {
     Giving,
     Taking,
-    /// Takes the whole balance, so that the balance alone would refuse a second adjustment.
+    /// Takes the whole balance. The balance alone then prevents a second adjustment.
     TakingAll,
-    /// Takes the whole balance, which expired holds contain.
+    /// Takes the whole balance, all of which is in expired holds.
     TakingExpired,
     /// Takes more than the balance.
     TakingTooMuch,
@@ -121,7 +121,8 @@ async fn run(rig: &Rig, matrix: Matrix<Adjusting>) -> (usize, Vec<String>) {
 
     side_by_side(&mut cases, async |case| {
         if case.retries {
-            // Without request tokens, only the ledger entry shows that the adjustment was applied.
+            // The store forgets the request tokens, so only the ledger entry shows that it applied
+            // the adjustment.
             case.lane.forgets_tokens();
             case.asks().await;
             let outcome = case.replies.last().unwrap();

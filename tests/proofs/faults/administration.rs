@@ -1,5 +1,6 @@
-//! Administrators' changes: a user's role and state, with a row on the trail and an update of the
-//! list of administrators; and balances, with an idempotency key or by a file of grants.
+//! Administrators' changes. A change of a user's role or state writes a row on the trail, and
+//! updates the list of administrators. A change of a balance has an idempotency key or belongs to a
+//! file of grants.
 
 use std::sync::LazyLock;
 
@@ -23,11 +24,11 @@ enum Administering {
     Deactivating,
     Promoting,
     Demoting,
-    /// Demotes and deactivates at once.
+    /// Demotes and deactivates a user in one request.
     Expelling,
     Adjusting,
     Keyed,
-    /// Takes the whole balance, so that the balance alone would refuse a second adjustment.
+    /// Takes the whole balance. The balance alone then prevents a second adjustment.
     TakingAll,
     /// Grants by a file.
     Granting,
@@ -190,7 +191,8 @@ async fn admin_changes_are_applied_at_most_once_under_any_fault() {
 
     side_by_side(&mut cases, async |case| {
         if case.retries {
-            // Without request tokens, only the account shows that the change was applied.
+            // The store forgets the request tokens, so only the account shows that the store
+            // applied the change.
             case.lane.forgets_tokens();
             case.runs_again(&[(case.scenario.status(), "")]).await;
         }

@@ -19,7 +19,7 @@ struct Deleting;
 struct Messages {
     /// The chats of the main line.
     main: [Chat; 2],
-    /// The chat that the test deletes. It follows the first chat.
+    /// The deleted chat, which follows the first chat.
     deleted: Chat,
     /// The chats that follow the deleted one.
     following: [Chat; 2],

@@ -47,20 +47,20 @@ pub enum Paying {
     Branch,
     /// The account has instructions, which the AI repeats.
     InstructedChat,
-    /// One of OpenAI's clients asks. It sends no idempotency key, but counts its retries.
+    /// One of OpenAI's clients asks. The client sends no idempotency key, but counts its retries.
     Completion,
     /// One of OpenAI's clients asks, and the answer calls a function.
     CallOfTool,
     /// One of OpenAI's clients asks for a response instead of a completion.
     Response,
-    /// A stream under an idempotency key, which is stopped over the same wire once the AI was
-    /// asked.
+    /// A stream with an idempotency key. The client stops the stream, over the same wire, once the
+    /// AI was asked.
     StoppedStream,
 }
 
 impl Paying {
-    /// The scenarios whose calls have a fixed order. A stream that can be stopped checks for a stop
-    /// at any time.
+    /// The scenarios whose calls have a fixed order. `StoppedStream` is missing, because a function
+    /// checks for stops at any time.
     const ALL: [Self; 15] = [
         Self::Chat,
         Self::KeyedChat,
@@ -86,7 +86,7 @@ impl Paying {
         )
     }
 
-    /// Returns true if the product recognizes a retry as the same chat.
+    /// Returns true if the product recognizes a retry of this scenario's request.
     fn is_known_again(self) -> bool {
         self.has_a_key() || self.is_of_a_program()
     }
@@ -138,7 +138,7 @@ impl Paying {
     }
 }
 
-/// A case's idempotency key and conversation, and the AI that its function asks.
+/// The idempotency key and the conversation of a case, and the AI that the tested function asks.
 #[derive(Clone)]
 pub struct Own {
     ai: CountingAi,
@@ -170,8 +170,8 @@ impl Scenario for Paying {
             Self::Branch => {
                 let function = case.function();
                 let mut asking = function.needs::<AiApp>().unwrap().clone();
-                // With this setting, the first chat is further back than the chats that are read
-                // first.
+                // With this setting, the function's first read of the conversation doesn't reach
+                // the first chat.
                 let config = AiConfig { context_chats: 1, ..(*asking.ai.config).clone() };
                 asking.ai.config = Arc::new(config);
                 let edge = function.edge.clone();
@@ -193,7 +193,7 @@ impl Scenario for Paying {
             Self::StoppedStream => {
                 let function = case.function();
                 let mut asking = function.needs::<AiApp>().unwrap().clone();
-                // Stops are noticed sooner, so that the case takes less time.
+                // A shorter pause between two checks for a stop shortens the test.
                 let config = AiConfig {
                     stop_pace: Duration::from_millis(250),
                     timeout: Duration::from_secs(2),
@@ -256,8 +256,8 @@ impl Case<Paying> {
         }
     }
 
-    /// Returns the violations in chats that all follow the first chat. Their prompts must contain
-    /// only that chat as context.
+    /// Returns the violations in chats that all follow the first chat. A prompt of such a chat must
+    /// contain only the first chat as context.
     fn is_apart(&self, chats: &[Chat]) -> Vec<String> {
         let (mut wrong, first) = (Vec::new(), self.own.after.as_deref());
         let message = self.scenario.message(&self.who);
@@ -287,7 +287,7 @@ impl Case<Paying> {
         });
         let mut reply = pin!(self.says(message));
         if let Either::Left((reply, _)) = select(reply.as_mut(), asked).await {
-            // The AI was not asked.
+            // The request ended before the function asked the AI.
             return reply;
         }
         let stopped = async {
@@ -387,7 +387,7 @@ impl Case<Paying> {
             ));
         }
 
-        // An answered chat has asked the AI once. A replay or a refusal doesn't ask it.
+        // An answered chat asks the AI once. A replay or a refusal doesn't ask the AI.
         let failed =
             self.replies.iter().filter(|reply| matches!(reply.status, 410 | 502 | 503)).count();
         let messages = [self.scenario.message(&self.who), slow_message(&self.who)];
@@ -422,7 +422,7 @@ impl Case<Paying> {
             .filter(|reply| reply.is_unknown() || reply.detail().contains("tokens reserved"))
             .count();
         // The wire's copy of a reserve may place one more hold, which the sweep releases. The SDK
-        // itself wouldn't send this copy.
+        // would never send such a copy.
         let copied = usize::from(self.plan.is_some_and(|plan| plan.fault == Fault::Again));
         let live = account.reservations.values().filter(|held| held.expires_at > now).count();
         if live > open + copied {
@@ -447,8 +447,8 @@ fn slow_message(who: &Person) -> String {
     format!("!slow 2500 {}", who.name)
 }
 
-/// Returns a reply to OpenAI's clients in the form of a chat's reply. The remaining credits are
-/// missing, because that API doesn't have them.
+/// Converts a reply to OpenAI's clients into the form of a chat's reply. The remaining credits are
+/// missing, because OpenAI's API has no field for them.
 fn of_chat(reply: &Value, message: &str) -> Value {
     let Some(id) = reply["id"].as_str() else {
         let error = &reply["error"];
@@ -556,7 +556,8 @@ pub async fn run(rig: &Rig, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
         case.notes("after the sweep", rest.at_rest(&case.who.id));
     }
 
-    // Late copies arrive when everything has ended, and change nothing for good.
+    // When everything has ended, late copies arrive. The copies may place a hold, but change
+    // nothing permanently.
     side_by_side(&mut cases, async |case| case.lane.deliver_much_later().await).await;
     let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after late copies", &world, rig.now()));
@@ -628,8 +629,8 @@ async fn chats_are_charged_at_most_once_under_any_fault() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stopped_chats_are_charged_at_most_once_under_any_fault() {
     let rig = Rig::start().await;
-    // The chat reads its record, reserves, checks for a stop and settles. The stop reads the
-    // account, before or after one of these checks, and marks the chat as stopped.
+    // The chat reads its record, reserves, checks for a stop and settles. The stop request reads
+    // the account, before or after one of the chat's checks, and marks the chat as stopped.
     let calls = ["GetItem", "UpdateItem", "GetItem", "GetItem", "UpdateItem", "TransactWriteItems"];
     let calls = Some(calls.map(str::to_owned).to_vec());
     none(run(&rig, Matrix { calls, ..Matrix::whole(&[Paying::StoppedStream]) }).await);

@@ -1,5 +1,5 @@
-//! Changes to conversations: the title, the instructions, and the position in the list, which
-//! depends on the pin or on the last use.
+//! Changes to conversations: the title, the instructions, and the position in the list. The pin, or
+//! otherwise the last use, decides the position.
 
 use std::collections::HashMap;
 
@@ -11,17 +11,17 @@ use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
 use crate::support::world::{is_chat, scan};
 
-/// A conversation's title and instructions, and true if it is pinned.
+/// A conversation's title and instructions, and true if the conversation is pinned.
 type State = (&'static str, Option<&'static str>, bool);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Changing {
     Title,
     Pin,
-    /// Sets the title, the instructions and the pin at once.
+    /// Sets the title, the instructions and the pin in one request.
     All,
     EndOfPin,
-    /// Resets the title, the instructions and the pin at once.
+    /// Resets the title, the instructions and the pin in one request.
     EndOfAll,
 }
 
@@ -38,7 +38,7 @@ impl Changing {
         }
     }
 
-    /// The change that was made before this one.
+    /// The change that must precede this change.
     fn after(self) -> Option<Self> {
         match self {
             Self::Title | Self::Pin | Self::All => None,

@@ -102,7 +102,8 @@ async fn users_are_created_granted_and_invited_once_under_any_fault() {
         if case.retries {
             let stood = world.accounts.values().any(|account| account.name == case.who.name);
             let keyed = case.scenario == Creating::Inviting;
-            // Without request tokens, only the account shows that it was created.
+            // The store forgets the request tokens, so only the account's item shows that the
+            // request was applied.
             case.lane.forgets_tokens();
             case.runs_again(&[if stood && !keyed { (409, "username_taken") } else { (201, "") }])
                 .await;

@@ -1,4 +1,5 @@
-//! Deletions end an account for good. All its items are erased, and no items of other accounts.
+//! A deletion ends an account permanently. All items of the account are erased, and no items of
+//! other accounts.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,7 @@ use crate::support::world::{World, put, scan};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deleting {
-    /// The account has an e-mail address, which becomes free.
+    /// The deleted account has an e-mail address, which becomes free for other accounts.
     Address,
     Name,
 }
@@ -82,8 +83,8 @@ impl Case<Deleting> {
         self.notes(moment, wrong);
     }
 
-    /// Checks that late copies don't affect another user who has since registered the name and the
-    /// address.
+    /// Checks that late copies don't affect another user who has registered the name and the
+    /// address after the deletion.
     async fn is_outlived(&mut self, rig: &Rig) {
         let app = &rig.api.server().apps["register"];
         let address = Email::parse(&format!("{}@example.com", self.who.name)).unwrap();
@@ -215,7 +216,8 @@ impl Scenario for Erasing {
     }
 
     fn is_usual(self, reply: &Self::Reply) -> bool {
-        // A delete that is retried can't tell that its first attempt already deleted the item.
+        // When a delete is retried, the store doesn't report whether the first attempt deleted the
+        // item.
         matches!(reply, Ok(ErasureReport { accounts: 3, items, gone: 0 | 1 }) if *items == 3 * (CHATS + TITLES + SESSIONS))
     }
 }
@@ -242,7 +244,8 @@ impl Case<Erasing> {
             (after != before).then(|| format!("{before:?} became {after:?}")),
         );
 
-        // When the last lease and the last day have ended, only the active account is left.
+        // After the end of the last lease and of the day for which tombstones are kept, only the
+        // active account remains.
         self.app.store.sweep(LASTS).await.unwrap();
         let end = self.app.store.erase(LASTS, DAY).await;
         self.notes(

@@ -1,5 +1,5 @@
-//! Administrators' interventions other than changes of the role, state or balance. Each leaves a
-//! row on the trail.
+//! Administrators' interventions other than changes of the role, state or balance. Each
+//! intervention writes a row on the trail.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::Value;
@@ -18,7 +18,7 @@ enum Intervening {
     EndingSessions,
     /// Revokes one of two API keys.
     RevokingKey,
-    /// Revokes two API keys at once.
+    /// Revokes two API keys in one request.
     RevokingKeys,
     SendingReset,
     /// Deletes an administrator who has an e-mail address.
@@ -34,7 +34,7 @@ impl Intervening {
         Self::Deleting,
     ];
 
-    /// The endpoint, and the suffix of the user's path.
+    /// The endpoint, and the part of the request's path after the user's id.
     fn place(self) -> (&'static str, &'static str) {
         match self {
             Self::EndingSessions => ("admin_sessions_end", "/sessions"),
@@ -54,7 +54,7 @@ impl Intervening {
         }
     }
 
-    /// The replies to the same request after a success or an unknown outcome.
+    /// The possible replies if the request is repeated after a success or an unknown outcome.
     fn again(self) -> &'static [(u16, &'static str)] {
         match self {
             Self::EndingSessions | Self::RevokingKeys => &[(200, "")],
@@ -76,7 +76,7 @@ impl Intervening {
 
 struct Own {
     root: Person,
-    /// The suffix of the user's path.
+    /// The part of the request's path after the user's id.
     place: String,
     /// The user's e-mail address.
     address: String,
@@ -144,7 +144,7 @@ impl Case<Intervening> {
         let keys = world.keys.iter().filter(|owner| **owner == self.who.id).count();
         let (least, most) = match scenario {
             Intervening::EndingSessions => (done, done + unknown),
-            // The second request has nothing left to do.
+            // A repeated request changes nothing.
             Intervening::RevokingKey | Intervening::RevokingKeys | Intervening::Deleting => {
                 (done.min(1), (done + unknown).min(1))
             }
@@ -188,7 +188,8 @@ async fn interventions_happen_at_most_once_and_with_their_trail_row() {
 
     side_by_side(&mut cases, async |case| {
         if case.retries {
-            // Without request tokens, only the store shows that the intervention happened.
+            // The store forgets the request tokens, so only its items show that it applied the
+            // intervention.
             case.lane.forgets_tokens();
             case.runs_again(case.scenario.again()).await;
         }

@@ -1,4 +1,4 @@
-//! Log-outs end one session and no other.
+//! A log-out ends its session and no other session.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
@@ -16,11 +16,11 @@ enum Leaving {
     Here,
     /// A log-out ends all sessions.
     Everywhere,
-    /// A log-out ends the session when the account remembers the maximum number of ended sessions,
-    /// all of which have expired.
+    /// A log-out ends the session. The account already remembers the maximum number of ended
+    /// sessions, all of which have expired.
     Outdated,
-    /// A log-out ends all sessions, because the account remembers the maximum number of ended
-    /// sessions and none of them has expired.
+    /// A log-out ends all sessions, because the account already remembers the maximum number of
+    /// ended sessions, and these haven't expired.
     Full,
     /// Another session ends the session by its id.
     FromElsewhere,

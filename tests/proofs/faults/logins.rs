@@ -97,8 +97,8 @@ impl Case<LoggingIn> {
         {
             wrong.push("a weak hash stays".into());
         }
-        // The account has its first session, one for each log-in, and possibly one for each unknown
-        // outcome.
+        // The account has its first session, a session for each successful log-in, and possibly a
+        // session for each log-in with an unknown outcome.
         let given = self.replies.iter().filter(|reply| reply.status == 200).count() + 1;
         let unknown = self.replies.iter().filter(|reply| reply.is_unknown()).count();
         let sessions = world.sessions.iter().filter(|user| *user == id).count();
@@ -108,8 +108,8 @@ impl Case<LoggingIn> {
         self.notes(moment, wrong);
     }
 
-    /// Checks that a late copy doesn't set a session back, revive one that a reused refresh token
-    /// has ended, or restore an old password.
+    /// Checks that a late copy doesn't move a session back to an earlier generation, revive a
+    /// session that a reused refresh token has ended, or restore an old password.
     async fn outlives_late_copies(&mut self, rig: &Rig) {
         let mut wrong = Vec::new();
         for reply in self.replies.iter().filter(|reply| reply.status == 200) {

@@ -1,4 +1,5 @@
-//! Refreshes: a refresh token has one successor, and only a dead refresh token ends the session.
+//! Refreshes. A refresh token has one successor, and only an invalid refresh token ends the
+//! session.
 
 use std::collections::HashSet;
 
@@ -92,8 +93,8 @@ impl Case<Refreshing> {
         self.notes("afterwards", wrong);
     }
 
-    /// Returns the violations by a session that must remain valid until a dead refresh token ends
-    /// it.
+    /// Returns the violations by a session that must remain valid until an invalid refresh token
+    /// ends it.
     async fn goes_on(&self, rig: &Rig) -> Vec<String> {
         let mut wrong = Vec::new();
         let given: HashSet<_> =
@@ -127,7 +128,7 @@ impl Case<Refreshing> {
         wrong
     }
 
-    /// Returns the violations by a session for which a dead refresh token was presented.
+    /// Returns the violations by a session after a client has presented an invalid refresh token.
     async fn is_over(&self, rig: &Rig) -> Vec<String> {
         let mut wrong = Vec::new();
         if self.replies.iter().all(Reply::is_unknown)

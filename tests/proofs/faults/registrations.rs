@@ -1,4 +1,4 @@
-//! Registrations: a name is registered once and gets one grant.
+//! Registrations. Only one account is registered under a name, and it gets one grant.
 
 use serde_json::json;
 use shared::values::Account;
@@ -60,8 +60,8 @@ impl<S: Scenario<Reply = Reply>> Case<S> {
         format!("{}@example.com", self.who.name)
     }
 
-    /// Returns the account if it exists, and its violations: it must be created, granted and given
-    /// its address once, and must be the account in the replies.
+    /// Returns the account if it exists, and its violations. The account must be created once, with
+    /// one grant and one address, and must be the account in the replies.
     pub(super) fn created<'w>(&self, world: &'w World) -> (Option<&'w Account>, Vec<String>) {
         let mut wrong = Vec::new();
         for reply in &self.replies {
@@ -106,7 +106,8 @@ impl Case<Registering> {
     fn audit(&mut self, moment: &str, world: &World) {
         let (account, mut wrong) = self.created(world);
         if let Some(account) = account {
-            // Each 201 has started a session, and each unknown outcome may have.
+            // Each request with the reply 201 has started a session, and each request with an
+            // unknown outcome may have started a session.
             let answered = self.replies.iter().filter(|reply| reply.status == 201);
             let granted = answered.clone().count();
             let unknown = self.replies.iter().filter(|reply| reply.is_unknown()).count();

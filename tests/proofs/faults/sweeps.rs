@@ -1,4 +1,4 @@
-//! Sweeps release expired holds once, and leave all others.
+//! A sweep releases expired holds once, and doesn't touch other holds.
 
 use shared::store::{ChatLimits, Hold, ReserveOutcome, SweepReport};
 use shared::values::{AccessToken, Credential, Fare};
@@ -84,7 +84,7 @@ impl Case<Sweep> {
             (world != before).then(|| format!("{before:?} became {world:?}")),
         );
 
-        // When the last lease has ended too, all balances are as at the start.
+        // After a sweep at the end of the last lease, all balances are as at the start.
         self.app.store.sweep(LASTS).await.unwrap();
         self.lane.deliver_much_later().await;
         let world = World::read(&self.own.dynamo.url).await;

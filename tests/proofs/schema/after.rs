@@ -32,8 +32,8 @@ pub async fn works(record: &Record) -> (Dynamo, Api) {
     (dynamo, api)
 }
 
-/// Checks that log-ins, sessions, API keys and device tokens are valid after the update exactly if
-/// they were before.
+/// Checks that log-ins, sessions, API keys and device tokens that were valid before the update, and
+/// no others, are valid after it.
 async fn opens_to_the_same(api: &Api, kept: &ClientCredentials) {
     let [root, ann, cat, tablet] =
         ["root", "ann", "cat", "tablet"].map(|session| kept.person(session, api));
@@ -48,7 +48,7 @@ async fn opens_to_the_same(api: &Api, kept: &ClientCredentials) {
     }
     let root = json!({ "username": "root", "password": program::ADMIN_PASSWORD });
     api.log_in(root).await.is(200);
-    // A failed log-in counts, so Ben, who must log in later, is not tried here.
+    // A failed log-in counts. The test doesn't try one for Ben, because Ben must log in later.
     for name in ["dan", "eve"] {
         let credentials = json!({ "username": name, "password": PASSWORD });
         api.log_in(credentials).await.expect(401, "invalid_credentials");
@@ -239,7 +239,7 @@ async fn reads_the_same(api: &Api, kept: &ClientCredentials) {
     }
 }
 
-/// Returns an error if a reply lacks something that it had before. New fields are allowed.
+/// Returns an error if a reply lacks a field that it had before the update. New fields are allowed.
 pub fn within(before: &Value, now: &Value) -> Result<(), String> {
     match (before, now) {
         (Value::Object(before), Value::Object(now)) => {

@@ -1,6 +1,6 @@
-//! A store that a later release has written, with kinds, roles and reasons that this release
-//! doesn't know. This release meets such a store during a canary, and after the later release is
-//! rolled back.
+//! Tests a store in which a later release has written kinds, roles and reasons that this release
+//! doesn't know. This release reads such a store during a canary, and after a rollback of the later
+//! release.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use emulator::dynamo;
@@ -13,13 +13,14 @@ use crate::endpoints::admin::administration::{at_noon, texts};
 use crate::support::client::{Api, DAY, GRANT, PRICE, Person};
 use crate::support::world::put;
 
-/// The credits that a later release's gift adds, and that its chat costs.
+/// The credits that a later release's gift adds to the balance, and that a later release's chat
+/// costs.
 const GIFT: u64 = 70;
 const VOICE: u64 = 30;
 
 impl Person {
-    /// Writes a gift and a charge, both of a later release's kinds: the ledger rows, and the
-    /// account's new numbers. Returns the charge's id.
+    /// Writes a gift and a charge of kinds that only a later release knows: the ledger rows, and
+    /// the account's new numbers. Returns the charge's id.
     async fn has_later_rows(&self) -> String {
         let clock = &self.api.server().clock;
         let rows = self.api.items("").await["LedgerTable"].clone();
@@ -55,8 +56,8 @@ impl Person {
     }
 }
 
-/// Creates a user with a grant, a chat and a later release's rows, and an administrator. Also
-/// returns the id of the later release's charge.
+/// Creates a user with a grant, a chat and a later release's rows, and creates an administrator.
+/// Returns the user, the id of the later release's charge, and the administrator.
 async fn customer(api: &Api) -> (Person, String, Person) {
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     ann.chat("hi").await.is(200);
@@ -173,7 +174,7 @@ async fn entries_of_unknown_kinds_are_in_the_figures() {
         json!([{ "user_id": ann.id, "username": ann.name, "chats": 2, "spent": PRICE + VOICE }]);
     let figures = root.admin(&path).await.is(200);
     assert_eq!((&figures["totals"], &figures["top"]["users"]), (&expected, &top));
-    // The figures don't change when the day is closed and when they are stored.
+    // The day's figures stay the same when the day ends and when the figures are stored.
     api.server().clock.advance(DAY);
     let root = root.elsewhere("a day later").await;
     for _ in 0..2 {
@@ -222,7 +223,7 @@ async fn acts_of_unknown_kinds_are_on_the_trail_and_move_no_credits() {
         assert!(file.contains(&format!(r#""{word}","{}""#, ann.id)), "{file}");
     }
 
-    // Only the row in the account's own ledger counts.
+    // Only the row in the account's ledger counts in the figures.
     let after = root.admin("figures").await.is(200);
     let granted = |figures: &Value| figures["totals"]["granted"].as_u64().unwrap();
     assert_eq!(granted(&after), granted(&before) + 5);
@@ -251,7 +252,7 @@ async fn an_unknown_role_has_a_users_rights() {
     let counted = root.admin("figures?accounts=true").await.is(200)["accounts"].clone();
     assert_eq!((&counted["users"], &counted["administrators"]), (&json!(2), &json!(1)));
 
-    // Other changes keep the role, and an administrator can replace it.
+    // Other changes keep the unknown role, and an administrator can replace it.
     for active in [false, true] {
         let changed = root.changes(&ben, json!({ "active": active })).await.is(200);
         assert_eq!(changed["role"], "support");

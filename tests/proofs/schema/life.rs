@@ -1,5 +1,5 @@
-//! Uses a server in every way, so that its store gets all kinds of items with all their attributes.
-//! Also keeps the data that the clients would keep.
+//! Sends a server all kinds of requests, so that its store gets all kinds of items with all their
+//! attributes. Also keeps the data that clients keep between requests.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -22,11 +22,11 @@ use crate::support::program;
 
 pub const PASSWORD: &str = "secret123";
 
-/// The signing secrets of these servers. They sign nothing else.
+/// The signing secrets of recorded servers. No other server uses these secrets.
 pub const OLD_SECRET: &str = "the-first-secret-of-the-recorded-store-0123456789";
 pub const SECRET: &str = "the-second-secret-of-the-recorded-store-0123456789";
 
-/// The settings of these servers. `scripts/dev/record-store` starts an earlier release with the
+/// The settings of recorded servers. `scripts/dev/record-store` starts an earlier release with the
 /// same settings.
 pub const SETTINGS: [(&str, &str); 5] = [
     ("AI_PROVIDER", "scripted"),
@@ -88,8 +88,8 @@ impl ClientCredentials {
     }
 }
 
-/// Starts a server of this release with these settings, and a store in which another key has signed
-/// before.
+/// Starts a server of this release with [`SETTINGS`]. The server's store also has the public key of
+/// an earlier signing secret.
 pub async fn server() -> (Dynamo, Api) {
     let dynamo = Dynamo::start(&Data::Memory, ([127, 0, 0, 1], 0).into()).await.unwrap();
     let now = Clock::default().millis();
@@ -104,7 +104,7 @@ pub async fn server() -> (Dynamo, Api) {
     (dynamo, api)
 }
 
-/// Uses the server, and returns its store's contents afterwards.
+/// Sends the server all kinds of requests, and returns the contents of the server's store.
 pub async fn record(api: &Api, release: &str) -> Record {
     let mut kept = ClientCredentials::default();
     let root = create_administrator(api).await;
@@ -154,7 +154,7 @@ async fn registers(api: &Api, name: &str, email: Option<&str>) -> Person {
     api.person_with(body).await
 }
 
-/// Runs a `manage` command of the recorded release over this store.
+/// Runs a `manage` command of the recorded release over the server's store.
 fn manage(api: &Api, arguments: &[&str]) {
     let mut command = program::of_release(&[&["manage"][..], arguments].concat());
     for table in TABLES {
@@ -175,7 +175,7 @@ async fn create_administrator(api: &Api) -> Person {
     Person::of(api, &credentials, &registered)
 }
 
-/// Registers Eve, deletes her account and erases it. Only the tombstone of her name is left.
+/// Registers Eve, deletes her account and erases it. Only the tombstone of Eve's name remains.
 async fn erased_user(api: &Api) {
     let eve = registers(api, "eve", None).await;
     deletes_account(&eve).await;
@@ -215,8 +215,8 @@ pub fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
-/// Creates conversations and these chats: with and without an idempotency key, edited, from a
-/// program, with a function call, with a long prompt, failed, stopped and deleted.
+/// Creates conversations and many kinds of chats: with and without an idempotency key, edited, from
+/// a program, with a function call, with a long prompt, failed, stopped and deleted.
 async fn talks(ann: &Person, kept: &mut ClientCredentials) {
     let begun = ann.chat("the first message").await.is(200);
     let conversation = text(&begun["conversation_id"]);
@@ -293,7 +293,7 @@ async fn sessions(ann: &Person, kept: &mut ClientCredentials) {
 async fn administration(api: &Api, root: &Person, ann: &Person, kept: &mut ClientCredentials) {
     let (ben, cat) =
         (registers(api, "ben", Some("ben@example.com")).await, registers(api, "cat", None).await);
-    // Waits for Ben's e-mail, because a deactivated account gets none.
+    // Waits for Ben's e-mail before the deactivation, because a deactivated account gets no e-mail.
     api.mails_to("ben@example.com", 1).await;
     let user = |person: &Person| format!("/api/admin/users/{}", person.id);
     let adjust = json!({ "amount": 500, "reason": "for the outage" });
@@ -305,7 +305,7 @@ async fn administration(api: &Api, root: &Person, ann: &Person, kept: &mut Clien
     root.patch(&user(&cat), json!({ "role": "admin", "reason": "helps" })).await.is(200);
     root.delete(&format!("{}/sessions", user(&cat))).await.is(200);
     root.patch(&user(&ben), json!({ "active": false, "reason": "is away" })).await.is(200);
-    // These requests have ended all of Cat's earlier sessions.
+    // The requests above have ended all of Cat's earlier sessions.
     kept.keeps("cat", &cat.elsewhere("a laptop").await);
     kept.keeps("ben", &ben);
     let closed = Day::from_millis(now(api)).before(2).max(FIRST_DAY);
@@ -339,8 +339,8 @@ async fn guesses(api: &Api, ann: &Person, kept: &mut ClientCredentials) {
     kept.word("device", device);
 }
 
-/// Returns the count of wrong passwords after a pause. A recording of another server doesn't wait
-/// that long.
+/// Returns the items that count wrong passwords after a long pause. Panics if the server isn't this
+/// test's own, because the test can't move another server's clock.
 async fn guess_of_a_later_day(api: &Api) -> Vec<Value> {
     api.server().clock.advance(DAY / 2);
     let guess = json!({ "username": "nobody", "password": "not-the-password" });
@@ -428,9 +428,8 @@ async fn addresses(
     letters
 }
 
-/// Returns an e-mail of this kind, or with this field, from the outbox before it is sent. The
-/// server sends e-mails within a tenth of a second, so the function posts another one if it misses
-/// the first.
+/// Returns an unsent e-mail of this kind, or with this field, from the outbox. The server sends
+/// e-mails within a tenth of a second. If the function misses an e-mail, it posts another one.
 async fn letter(api: &Api, kind: &str, post: impl AsyncFn(usize)) -> Value {
     let place = format!("/letter/M/{kind}");
     let seen = async || loop {
@@ -463,8 +462,9 @@ async fn waits(person: &Person, key: &str) -> JoinHandle<()> {
     waiting
 }
 
-/// Returns all items, including the hold of a stopped chat. The chat's function notices the stop
-/// within a second and returns the credits, so the test stops another chat if it misses the first.
+/// Returns all items in the store, including the hold of a stopped chat. The function `chat`
+/// notices a stop within a second and releases the hold. If the test misses the hold, it stops
+/// another chat.
 async fn items_with_a_stop(person: &Person) -> BTreeMap<String, Vec<Value>> {
     let is_it = |item: &Value| item["reservations"].to_string().contains("stopped");
     for turn in 0..TURNS {
@@ -482,7 +482,7 @@ async fn items_with_a_stop(person: &Person) -> BTreeMap<String, Vec<Value>> {
     panic!("no stopped chat was seen")
 }
 
-/// Records what an administrator and a user read.
+/// Records the replies that an administrator and a user get when they read data.
 async fn look(root: &Person, ann: &Person, kept: &ClientCredentials) -> Vec<RecordedReply> {
     let user = format!("/api/admin/users/{}", ann.id);
     let own = [

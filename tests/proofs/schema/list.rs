@@ -10,7 +10,7 @@ use serde_json::Value;
 /// The document that describes the steps.
 pub const PROCEDURE: &str = "docs/operate/operations.md#schema-changes";
 
-/// The maps whose keys are ids. The list has their values under `*`.
+/// The attributes that are maps by id. In the list, `*` means any id.
 const BY_ID: [&str; 4] = ["closed", "minutes", "reservations", "revoked"];
 
 /// An attribute's position in the list: the table, the kind of item (or `index`, `local-index` or
@@ -25,7 +25,7 @@ pub struct Fact {
     pub types: String,
     /// True if every item of the kind has the attribute.
     pub always: bool,
-    /// True if this release works without the attribute, and writes it only for the previous
+    /// True if this release doesn't need the attribute, and writes it only for the previous
     /// release.
     pub unneeded: bool,
 }
@@ -66,7 +66,7 @@ impl Schema {
         ((table, kind, name), fact)
     }
 
-    /// Returns the schema of these items. Their attributes are in DynamoDB's JSON.
+    /// Returns the schema of items in DynamoDB's JSON.
     pub fn of(items: &BTreeMap<String, Vec<Value>>) -> Self {
         let mut seen: BTreeMap<Place, (usize, BTreeSet<String>)> = BTreeMap::new();
         let mut of_kind: BTreeMap<(String, String), usize> = BTreeMap::new();
@@ -84,7 +84,8 @@ impl Schema {
             }
         }
         let fact = |(table, kind, name): &Place, count: usize, types: &BTreeSet<String>| {
-            // An attribute within a map is always there if it occurs as often as the map.
+            // An attribute in a map counts as present in every item if it occurs as often as the
+            // map.
             let all = match name.rsplit_once('.') {
                 Some((_, "*")) => count,
                 Some((map, _)) => seen[&(table.clone(), kind.clone(), map.to_owned())].0,
@@ -105,7 +106,7 @@ impl Schema {
 }
 
 /// Returns an item's kind, which is the beginning of its key. Accounts' tombstones are a separate
-/// kind, and ledger rows are named after what they record.
+/// kind. The kind of a ledger row is the row's `kind`.
 pub fn kind(table: &str, item: &Value) -> String {
     let text = |name: &str| item[name]["S"].as_str().unwrap_or_default();
     let until =
@@ -146,9 +147,9 @@ fn attributes(item: &Value, within: &str, see: &mut impl FnMut(&str, &str)) {
     }
 }
 
-/// Returns the problems with a change of the schema. Each is a sentence that says what to do.
-/// `before` is the previous release's schema with the marks in its list, `listed` is the current
-/// list, and `now` is this release's schema.
+/// Returns the problems with a change of the schema. Each problem is a sentence that says what to
+/// do. `before` is the previous release's schema with the marks in its list, `listed` is the
+/// current list, and `now` is this release's schema.
 pub fn complaints(before: &Schema, listed: &Schema, now: &Schema) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut says = |(table, kind, name): &Place, what: String| {
@@ -221,7 +222,7 @@ pub fn complaints(before: &Schema, listed: &Schema, now: &Schema) -> Vec<String>
                 "CloudFormation changes one index of a table at a time. One release each.".into(),
             );
         }
-        // A table that no release has yet may be created with local indexes.
+        // Only a new table, which no release has yet, may get local indexes.
         let is_new = !before.0.keys().any(|place| place.0 == *table);
         for index in changed("local-index").into_iter().filter(|_| !is_new) {
             says(

@@ -27,7 +27,7 @@ pub struct Head {
     pub release: String,
     /// When the store was read, in milliseconds since 1970.
     pub at: u64,
-    /// The secret that signed the JWTs. It was created for this file.
+    /// The secret that signed the JWTs. The secret was created for this file.
     pub signing_secret: String,
     /// The lines of the release's schema list that are marked as unneeded.
     pub unneeded: String,
@@ -84,12 +84,12 @@ impl Record {
         schema
     }
 
-    /// Writes the items into the tables of the current template, which have all indexes, as
-    /// CloudFormation leaves them.
+    /// Writes the items into tables with all indexes of the current template, like the tables after
+    /// CloudFormation's update.
     ///
-    /// The items' times are those of the recording. By the system's clock, which the emulator uses,
-    /// all expiring items have expired, so the tables have no time to live. The functions over the
-    /// tables must get a clock that shows the time of the recording.
+    /// The items have the times of the recording. The emulator uses the system's clock, by which
+    /// all items with a time to live have expired, so the tables have no time to live. Functions on
+    /// these tables need a clock that shows the time of the recording.
     pub async fn load(&self, dynamodb: &str) {
         let client = dynamo::client(dynamodb);
         for (table, items) in &self.items {
@@ -173,7 +173,7 @@ pub async fn tables(dynamodb: &str) -> Vec<String> {
     lines
 }
 
-/// Returns the attribute by which the table's items expire. `None` if they don't expire.
+/// Returns the attribute by which the table's items expire. `None` if the items don't expire.
 async fn time_to_live(client: &aws_sdk_dynamodb::Client, table: &str) -> Option<String> {
     let described = client.describe_time_to_live().table_name(table).send().await.unwrap();
     let description = described.time_to_live_description?;

@@ -1,5 +1,5 @@
-//! The model of an account: which rules hold after every write, and which changes are steps of the
-//! protocol.
+//! The model of an account: the rules that hold after every write, and the changes that the
+//! protocol allows.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -33,7 +33,7 @@ fn map(item: &Item, name: &str) -> Item {
     }
 }
 
-/// Returns the counts whose keys begin with `letter`, by the number after the letter.
+/// Selects the counts with keys of `letter` and a number. Returns them by that number.
 fn with_prefix(counted: &[(String, i64)], letter: char) -> BTreeMap<u64, i64> {
     let of =
         |(key, count): &(String, i64)| Some((key.strip_prefix(letter)?.parse().unwrap(), *count));
@@ -60,9 +60,10 @@ pub struct Account {
     pub closed: BTreeSet<String>,
     /// How many chats began in each minute.
     pub minutes: BTreeMap<String, i64>,
-    /// How many chats were refunded in each minute, with the excess of earlier minutes.
+    /// How many chats were refunded in each minute, plus the refunds above the limits of earlier
+    /// minutes.
     pub refunds: BTreeMap<u64, i64>,
-    /// How many chats were refunded on each day although the AI may have worked.
+    /// How many chats were refunded on each day although the AI may have worked for them.
     pub refunds_of_days: BTreeMap<u64, i64>,
     /// True if the account is in the index `due`.
     pub due: bool,
@@ -106,8 +107,8 @@ impl Account {
         self.minutes.get(&(at / 60).to_string()).copied().unwrap_or(0)
     }
 
-    /// Returns true if no chat may begin in a minute because too many were refunded in it or
-    /// before.
+    /// Returns true if no chat may begin in `minute`, because too many chats were refunded in this
+    /// minute or earlier minutes.
     pub fn is_closed_by_refunds(&self, minute: u64, limit: i64) -> bool {
         self.refunds
             .range(..=minute)
@@ -161,7 +162,7 @@ pub struct Person {
     stopped: HashSet<String>,
 }
 
-/// The facts that the model knows about the task that wrote.
+/// The facts that the model knows about the task that sent a write.
 pub struct Writer<'w> {
     /// The id of the chat for which the task holds credits.
     pub owner: Option<&'w str>,
@@ -183,10 +184,10 @@ pub struct Limits {
     pub chats: i64,
     /// How many chats may be refunded in a minute.
     pub refunds: i64,
-    /// How many chats may be refunded in a day although the AI may have worked.
+    /// How many chats may be refunded in a day although the AI may have worked for them.
     pub refunds_a_day: i64,
-    /// True if no request arrives later than the protocol expects. Then refunds are carried from
-    /// minute to minute without a loss.
+    /// True if no request arrives later than the protocol expects. The product then counts every
+    /// refund above a minute's limit in a later minute.
     pub exact: bool,
 }
 
@@ -303,8 +304,8 @@ impl Person {
                 ));
             }
         }
-        // Every new chat is counted once, in one minute. A minute is removed only when it has
-        // ended.
+        // Every new chat is counted once, in one minute. The account drops the count of a minute
+        // only when the minute has ended.
         let began = after.held.keys().filter(|rid| !before.held.contains_key(*rid)).count();
         let counted: i64 = after
             .minutes
@@ -369,7 +370,7 @@ impl Person {
         if let Some(day) = writer.releases_in_day {
             *expected.entry(day).or_insert(0) += 1;
         }
-        // Days that have ended may be forgotten.
+        // The account may drop the counts of days that have ended.
         expected.retain(|day, _| *day >= now / 86_400 || after.refunds_of_days.contains_key(day));
         if after.refunds_of_days != expected {
             return wrong("the refunds of a day are counted wrongly");
@@ -437,7 +438,7 @@ pub fn conversation_of(tables: &Tables, user_id: &str, chat_id: &str) -> Option<
     Some(text(&item, "conversation")).filter(|id| !id.is_empty())
 }
 
-/// Returns the id of the chat that a chat follows. `None` if the stored chat doesn't name one.
+/// Returns the id of the chat that a stored chat follows. `None` if the stored chat has no such id.
 pub fn after(tables: &Tables, user_id: &str, chat_id: &str) -> Option<String> {
     let item = tables.item("ChatsTable", &[("user_id", user_id), ("chat_id", chat_id)])?;
     text(&item, "thread").split('#').nth(2).map(str::to_owned)

@@ -40,7 +40,8 @@ impl Tables {
         let dynamo = Dynamo::start(&Data::Memory, ([127, 0, 0, 1], 0).into()).await.unwrap();
         let database = dynamo.database.clone();
         dynamo.stop().await;
-        // The schedules don't read these indexes, and updating them would take half of the time.
+        // The schedules don't read these indexes, and updates of the indexes would take half of the
+        // time.
         for (table, index) in [
             ("UsersTable", "by_time"),
             ("UsersTable", "by_label"),
@@ -154,7 +155,7 @@ impl Tables {
     }
 }
 
-/// Runs the calls to an emulator, because the thread that sends them is blocked.
+/// Runs the calls to an emulator, because a schedule's own thread is blocked during a call.
 static ASIDE: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 });

@@ -1,5 +1,5 @@
 //! The wire between the SDK and a DynamoDB. The schedule decides when each call reaches the store,
-//! when its reply reaches the SDK, and whether either is lost.
+//! when its reply reaches the SDK, and whether the call or the reply is lost.
 
 use std::fmt;
 use std::pin::Pin;
@@ -36,7 +36,7 @@ pub struct Packet {
 /// A status and a body.
 pub type HttpReply = (u16, String);
 
-/// How a call ends without a reply.
+/// The way in which a call ends without a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broken {
     Reset,
@@ -57,11 +57,11 @@ pub struct Call {
 /// All requests in transit.
 pub struct Wire {
     pub tables: Arc<Tables>,
-    /// The task that is being polled. While it is `None`, calls pass at once.
+    /// The task that is being polled. If it is `None`, the wire doesn't hold calls back.
     pub current: Option<usize>,
     pub now: u64,
     pub calls: Vec<Call>,
-    /// Stray requests: their senders have given up, but they may still arrive.
+    /// Stray requests, which may still arrive although their senders have given up.
     pub adrift: Vec<Packet>,
     /// Tasks that pause before they retry an operation.
     pub pausing: Vec<(usize, String)>,
@@ -93,8 +93,8 @@ impl Connection {
         self.0.lock().unwrap()
     }
 
-    /// Returns a client's configuration with production's number of attempts, no pauses between
-    /// attempts, and only the time-outs that the schedule decides.
+    /// Returns the configuration of a client with the same number of attempts as in production, no
+    /// pauses between attempts, and no time-outs except those that the schedule decides.
     pub fn client(&self) -> Builder {
         Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -120,7 +120,7 @@ impl Wire {
         self.calls.iter_mut().find(|call| call.id == id)
     }
 
-    /// Returns true if a task does nothing but wait for the store.
+    /// Returns true if a task only waits for the store.
     pub fn waits(&self, task: usize) -> bool {
         let mut own = self.calls.iter().filter(|call| call.packet.task == task).peekable();
         own.peek().is_some()
@@ -200,7 +200,7 @@ struct Waiting {
 impl Future for Waiting {
     type Output = Result<HttpResponse, ConnectorError>;
 
-    // The schedule polls the tasks that it has answered, so they need no wake-up.
+    // The schedule polls each task whose call it has answered, so the task needs no wake-up.
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
         let mut wire = self.connection.wire();
         match wire.call(self.id).and_then(|call| call.answer.take()) {
