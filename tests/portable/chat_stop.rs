@@ -183,7 +183,7 @@ async fn late_and_repeated_stops_change_nothing() {
     assert_eq!(api.items(&ann.id).await, before);
     ann.has_paid(&[("You said: hi", "stop"), ("one two", "stopped")]).await;
 
-    // The key still replays the delivered text.
+    // A retry under the key still gets the delivered text.
     let again = ann.chat_once("k1", "!hold one two three").await;
     assert_eq!(again.header("idempotent-replayed"), "true");
     let again = again.is(200);

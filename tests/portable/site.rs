@@ -215,7 +215,7 @@ async fn unknown_files_are_not_found() {
     ] {
         api.get(&path).await.expect(404, "not_found");
     }
-    // Emulators may rewrite or refuse these paths.
+    // Emulators may rewrite or refuse paths such as these.
     let odd: &[&str] = if api.is_own() {
         &[
             "%2e%2e%2fCargo.toml",

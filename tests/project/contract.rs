@@ -91,7 +91,7 @@ fn the_template_has_every_route_and_no_other() {
             route.method,
             route.path
         );
-        // The reply to HEAD is that to GET without its body.
+        // The reply to HEAD is the reply to GET without the body.
         if route.method == "GET" {
             assert_eq!(
                 serves(template, "HEAD", route.path),
@@ -203,8 +203,8 @@ fn throttled_routes_exist() {
     assert_eq!(throttled, BTreeSet::from(costly.map(str::to_owned)));
 }
 
-/// Returns true if a value is the ARN of the failure queue, to which SAM then lets the function
-/// send.
+/// Returns true if a value is the ARN of the failure queue. SAM lets a function send to the queue
+/// that is its destination.
 fn goes_to_the_queue(destination: &Yaml) -> bool {
     let on_failure = &destination["OnFailure"];
     let queue = matches!(&on_failure["Destination"], Yaml::Tagged(tagged)
@@ -257,8 +257,8 @@ fn the_stream_sends_only_new_emails_to_mail_and_retries_them() {
     assert_eq!(pattern, expected);
     assert_eq!(outbox["FunctionResponseTypes"][0], "ReportBatchItemFailures");
     assert_eq!(outbox["BisectBatchOnFunctionError"], true);
-    // The function retries an e-mail for a part of the day for which it is valid, so that an
-    // operator has time to send the remaining ones.
+    // An e-mail is valid for a day. The function retries it for only a part of the day, so that an
+    // operator has time to send the remaining e-mails.
     let age = outbox["MaximumRecordAgeInSeconds"].as_u64().unwrap();
     assert!((3600..=12 * 3600).contains(&age), "{age}");
     let attempts = outbox["MaximumRetryAttempts"].as_u64().unwrap();
@@ -386,7 +386,7 @@ fn a_stack_with_adopted_tables_creates_and_uses_no_others() {
         assert!(format!("{variable:?}").contains(&format!("${{{table}Arn}}/")), "{variable:?}");
         parameters.insert(format!("{table}Arn"));
     }
-    // The tables are adopted together or not at all: the rule names each in both cases.
+    // The tables are adopted together or not at all, so the rule names each table in both cases.
     let rule = format!("{:?}", yaml["Rules"]["TablesAreAdoptedTogether"]);
     for parameter in &parameters {
         assert_eq!(yaml["Parameters"][parameter.as_str()]["Default"], "", "{parameter}");
@@ -655,7 +655,8 @@ fn policies_name_each_action_and_only_issuers_may_sign() {
             continue;
         }
         if resource["Type"].as_str().unwrap().starts_with("AWS::IAM::") {
-            // A policy that names its roles would not be in any function's list.
+            // A policy may list its roles itself. Such a policy would be missing from the
+            // functions' own lists.
             assert_eq!(resource["Type"], "AWS::IAM::ManagedPolicy", "{name:?}");
             let properties = resource["Properties"].as_mapping().unwrap();
             let known = ["Description", "PolicyDocument"];
@@ -682,7 +683,7 @@ fn policies_name_each_action_and_only_issuers_may_sign() {
                 .map(|action| action.as_str().unwrap())
             {
                 assert!(!action.contains('*'), "{binary}: {action}");
-                // A scan names no key, so a condition on keys would not limit it.
+                // A scan names no key, so a condition on keys would not limit the scan.
                 let is_limited = !statement["Condition"].is_null();
                 assert!(action != "dynamodb:Scan" || !is_limited, "{binary}: {action}");
                 assert!(binary == "mail" || !action.starts_with("ses"), "{binary}: {action}");
@@ -853,7 +854,7 @@ fn functions_can_use_only_their_log_group_and_stream() {
     }
     assert!(!is_within("logs:CreateLogGroup", &group("LogGroup")));
     assert!(is_within("xray:PutTraceSegments", "*") && is_within("dynamodb:GetItem", "*"));
-    // SAM lets the functions with a destination send to that queue only.
+    // SAM lets functions with a destination queue send to that queue only.
     assert!(is_within("sqs:SendMessage", &format!("arn:aws:sqs:{account}:FailureQueue")));
 }
 
@@ -915,8 +916,8 @@ async fn every_event_gets_its_endpoints_reply() {
         "admin_user_delete",
         "account_delete",
     ];
-    // All other endpoints need only a session, so they precede the new password, which ends the
-    // session.
+    // All other endpoints need only a session, so their requests precede the password change, which
+    // ends the session.
     let others =
         ENDPOINTS.iter().map(|endpoint| endpoint.name).filter(|name| !order.contains(name));
     let (before, after) =
@@ -1032,11 +1033,11 @@ fn no_secret_is_in_the_repository() {
         let text = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
         for mark in &marks {
             let found = text.match_indices(mark.as_str()).any(|(at, _)| {
-                // The mark is not in the middle of a longer text, such as a picture in base64.
+                // Ignore a mark in the middle of a longer text, such as a picture in base64.
                 if text[..at].ends_with(|before: char| before.is_ascii_alphanumeric()) {
                     return false;
                 }
-                // A key has more characters after its mark than a word has.
+                // After the mark, a real key continues with at least eight letters and digits.
                 let behind = text[at + mark.len()..]
                     .chars()
                     .take(8)
