@@ -304,7 +304,7 @@ async fn calls_are_read_in_every_numbering() {
             vec![call(json!(0), "a", "f", json!("{")), call(json!(0), "b", "", json!("}"))],
             vec![of("f", "{}")],
         ),
-        // A call without a number or an id. Its arguments are an object.
+        // A call without a number or an id. The call's arguments are an object.
         (vec![call(Value::Null, "", "f", json!({ "x": 1 }))], vec![of("f", "{\"x\":1}")]),
         // Several whole calls without numbers and ids.
         (

@@ -359,8 +359,8 @@ async fn ambiguous_accounts_are_refused_and_ids_are_not() {
         "The account {squatter} has not verified the address \"owner@example.com\". If you mean this account, give its id."
     ));
 
-    // Undo the squatter's claim of the address: in earlier versions, a username with an `@` claimed
-    // none, so the address's owner could register with it.
+    // Undo the squatter's claim of the address: in earlier versions, a username with an `@` didn't
+    // claim the address, so its owner could register with it.
     let claim = database
         .delete_item()
         .table_name("UsersTable")
@@ -505,8 +505,8 @@ async fn locked_accounts_are_unlocked_beside_a_running_server() {
     program.env("LOGIN_ATTEMPTS", "3");
     let server = RunningServer::of(program);
     assert_eq!(server.post("/api/register", ann()).await.0, 201);
-    // Unknown clients have one guess. This network has another one, because the account was
-    // registered from it.
+    // Unknown clients have one guess. A client in the network from which the account was registered
+    // has a second guess.
     for status in [401, 401, 429] {
         assert_eq!(
             server
@@ -655,7 +655,7 @@ async fn data_folders_are_always_private() {
         }) {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
-        // While the server runs, SQLite's log exists too.
+        // While the server runs, the folder also contains SQLite's log.
         assert!(files(path).iter().any(|file| file.ends_with("dynamodb.sqlite-wal")));
         is_private(path);
         server.interrupt();

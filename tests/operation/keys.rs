@@ -184,7 +184,7 @@ async fn keys_rotated_offline_sign_in_the_next_run() {
     );
 }
 
-/// A fake Secrets Manager with one secret. It refuses requests if the secret has no value.
+/// A fake Secrets Manager with one secret. The fake refuses requests if the secret has no value.
 async fn secrets_manager(secret: Arc<Mutex<Option<String>>>) -> String {
     let answer = async |State(secret): State<Arc<Mutex<Option<String>>>>, request: Request| {
         let operation = request.headers()["x-amz-target"].to_str().unwrap().to_owned();

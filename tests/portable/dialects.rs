@@ -1,5 +1,5 @@
 //! The requests of the clients of five existing systems. Every field that a client reads must exist
-//! and have the right type, with and without the trailing slash of each path.
+//! and have the right type, whether or not the path has a trailing slash.
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -133,7 +133,7 @@ fn every_table_has_an_alarm_for_its_throttles() {
     }
 }
 
-/// A table's metrics don't include those of its global secondary indexes.
+/// A table's metrics don't include the metrics of its global secondary indexes.
 #[test]
 fn every_index_has_an_alarm_for_its_throttles() {
     let (template, nested) = (yaml(TEMPLATE), yaml(ALARMS));

@@ -170,8 +170,8 @@ fn definition(modules: &BTreeMap<ModulePath, Module>, path: &[String]) -> Module
     }
 }
 
-/// Returns, for each module, which of its submodules import each other, based on the files within
-/// them.
+/// Returns the imports between the submodules of each module, based on the files in those
+/// submodules.
 fn imports(source: &Path) -> BTreeMap<ModulePath, BTreeMap<String, BTreeSet<String>>> {
     let modules = modules(source);
     let mut levels = BTreeMap::<_, BTreeMap<_, BTreeSet<_>>>::new();

@@ -546,7 +546,7 @@ fn gateway_refusals_are_problem_documents() {
     let expected = [
         ("BAD_REQUEST_BODY", "malformed_request"),
         ("BAD_REQUEST_PARAMETERS", "malformed_request"),
-        // This response is for all other kinds of refusals, and keeps their statuses.
+        // `DEFAULT_4XX` is for all other kinds of refusals, and keeps their statuses.
         ("DEFAULT_4XX", "refused"),
         ("DEFAULT_5XX", "unavailable"),
         ("INVALID_SIGNATURE", "not_found"),
@@ -655,8 +655,8 @@ fn policies_name_each_action_and_only_issuers_may_sign() {
             continue;
         }
         if resource["Type"].as_str().unwrap().starts_with("AWS::IAM::") {
-            // A policy may list its roles itself. Such a policy would be missing from the
-            // functions' own lists.
+            // A policy may list its roles itself. A policy that lists its roles would be missing
+            // from the functions' own lists.
             assert_eq!(resource["Type"], "AWS::IAM::ManagedPolicy", "{name:?}");
             let properties = resource["Properties"].as_mapping().unwrap();
             let known = ["Description", "PolicyDocument"];
@@ -832,7 +832,8 @@ fn functions_can_use_only_their_log_group_and_stream() {
         // SAM ignores the boundary of a function with its own role.
         assert!(properties["Role"].is_null(), "{name:?} has a role of its own");
     }
-    // SAM attaches AWS's managed policies, which allow these actions on all resources.
+    // SAM attaches managed policies of AWS, which allow writing logs and reading streams on all
+    // resources. The boundary must limit them to the stack's own.
     let is_within = |action: &str, resource: &str| {
         permissions::refused(&permissions::BOUNDARY, [&Call::of(action, resource)]).is_empty()
     };
@@ -931,11 +932,11 @@ async fn every_event_gets_its_endpoints_reply() {
             tokens.insert("USER_ID", ben.id);
         }
         if name == "account_delete" {
-            // This user's password is the one in the event.
+            // This user's password is the password in the event.
             tokens.insert("ACCESS_TOKEN", api.person("eve").await.access);
         }
         if name == "chat_stop" {
-            // The event contains this chat's key.
+            // The event contains the idempotency key of this chat.
             let bearer = format!("Bearer {}", tokens["ACCESS_TOKEN"]);
             let headers = [("authorization", bearer.as_str()), ("idempotency-key", "a-key-7")];
             let body = serde_json::json!({ "message": "hi" });

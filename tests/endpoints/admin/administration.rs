@@ -527,7 +527,7 @@ async fn one_of_two_admins_who_demote_each_other_remains() {
 #[tokio::test]
 async fn the_last_administrators_cannot_delete_their_accounts() {
     let api = Api::own(&[]).await;
-    // These administrators are not on the list of administrators, like those of early releases.
+    // Like administrators of early releases, these two aren't on the list of administrators.
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let ann = api.person("ann").await;
     ann.deletes_the_account().await.is(202);

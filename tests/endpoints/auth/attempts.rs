@@ -182,8 +182,8 @@ async fn device_tokens_count_for_one_account_until_sessions_end() {
     let cats = cat.header("x-device-token").to_owned();
     let cat = Person::of(&api, &registered, &cat.is(201));
     let device = ann.log_in().await.header("x-device-token").to_owned();
-    // Make the network of this test unknown to all three accounts, and use up the guesses of
-    // unknown clients.
+    // Make this test's network unknown to all three accounts, and use up the guesses of unknown
+    // clients.
     for person in [&ann, &ben, &cat] {
         let account = api.account(person).await;
         api.store().forget_attempts(&account.label, None).await.unwrap();
