@@ -176,7 +176,7 @@ fn duration_alarms_watch_ai_functions_and_ten_quick_ones() {
     assert_eq!(background, all);
 }
 
-/// CloudWatch rejects alarms with more metrics
+/// CloudWatch rejects alarms with more than ten metrics
 /// ([limit](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-data-queries.html)).
 #[test]
 fn no_alarm_fetches_more_than_ten_metrics() {

@@ -480,7 +480,7 @@ fn accepts(parameter: &Yaml, value: &str) -> bool {
 }
 
 /// Parses a number as `scripts/deploy` and `scripts/preflight` do: digits without a leading zero.
-/// `scripts/check/deploy` and `scripts/check/preflight` test these scripts.
+/// `scripts/check/deploy` and `scripts/check/preflight` test how the two scripts parse numbers.
 fn whole(value: &str) -> Option<u64> {
     let is_plain = value == "0" || !value.starts_with(['0', '+']);
     value.parse().ok().filter(|_| is_plain)

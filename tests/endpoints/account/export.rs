@@ -131,7 +131,7 @@ async fn exports_contain_all_data_of_the_user_and_no_other() {
     assert_eq!(export["api_keys"][1]["id"], key["id"]);
     let mut statement = ann.get("/api/user/ledger/").await.is(200);
     for row in statement.as_array_mut().unwrap() {
-        // The export leaves out these fields because it contains the whole chats and keys.
+        // The export leaves out the fields that only repeat parts of its chats and keys.
         for field in ["balance", "excerpt", "key_name"] {
             row.as_object_mut().unwrap().remove(field);
         }

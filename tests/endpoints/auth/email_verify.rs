@@ -382,7 +382,7 @@ async fn unproven_claims_block_no_other_user() {
     let first = register().await.is(201);
     assert_eq!(register().await.is(201)["id"], first["id"]);
     assert_eq!(squatter.profile().await.is(200)["email"], json!(address));
-    // An address that is a username logs in the account with this username.
+    // A log-in with an address that is also a username opens the account with that username.
     let named = api.person_with(json!({ "username": address, "password": "secret123" })).await;
     assert_eq!(logs_in(&api, &address).await, Some(json!(named.id)));
 
