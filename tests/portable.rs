@@ -1,6 +1,6 @@
 //! Tests that must pass at every front door. If `API_URL` is set, these tests send their requests
 //! to that server. Together the tests provoke a success of every route and every status. A front
-//! door that passes them finds the function for each path and method, and passes on bodies,
+//! door that passes these tests finds the function for each path and method, and passes on bodies,
 //! headers, cookies, streams and pages. Tests that start their own server don't test another front
 //! door, so modules with only such tests are in other folders.
 

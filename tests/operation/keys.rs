@@ -1,4 +1,4 @@
-//! Signing keys. Commands list, rotate and withdraw them while servers and functions run.
+//! Signing keys. Commands list, rotate and withdraw keys while servers and functions run.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -21,8 +21,8 @@ use crate::support::program::{self, Folder};
 /// The time after which keys and secrets are read again.
 const KEPT: Duration = Duration::from_secs(300);
 
-/// Runs `manage` in a separate process beside the server. Returns true if it succeeded, and its
-/// output.
+/// Runs `manage` in a separate process beside the server. Returns true if the command succeeded,
+/// and the command's output.
 async fn manage(folder: &Folder, arguments: &[&str]) -> (bool, String) {
     let arguments: Vec<String> = ["manage"]
         .iter()

@@ -208,7 +208,7 @@ async fn cookies_live_as_long_as_their_session() {
     page.refresh().await.expect(401, "token_not_valid");
 }
 
-/// Another site can make a browser send the cookies, but not this header.
+/// Another site can make a browser send the cookies, but not the header `X-Refresh-Token`.
 #[tokio::test]
 async fn without_the_header_cookies_are_neither_read_nor_set() {
     let api = Api::start().await;

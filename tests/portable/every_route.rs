@@ -1,4 +1,4 @@
-//! The rules for all routes: the callers, methods, web pages and bodies that each one accepts.
+//! The rules for all routes: the callers, methods, web pages and bodies that each route accepts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

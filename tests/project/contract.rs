@@ -257,8 +257,8 @@ fn the_stream_sends_only_new_emails_to_mail_and_retries_them() {
     assert_eq!(pattern, expected);
     assert_eq!(outbox["FunctionResponseTypes"][0], "ReportBatchItemFailures");
     assert_eq!(outbox["BisectBatchOnFunctionError"], true);
-    // An e-mail is valid for a day. The function retries it for only a part of the day, so that an
-    // operator has time to send the remaining e-mails.
+    // An e-mail is valid for a day. The function retries an e-mail for only a part of the day, so
+    // that an operator has time to send the remaining e-mails.
     let age = outbox["MaximumRecordAgeInSeconds"].as_u64().unwrap();
     assert!((3600..=12 * 3600).contains(&age), "{age}");
     let attempts = outbox["MaximumRetryAttempts"].as_u64().unwrap();
@@ -812,7 +812,7 @@ fn functions_accept_every_log_level_and_metrics_are_kept() {
         let settings = Settings::new(|name| (name == "LOG_LEVEL").then(|| level.to_owned()));
         assert!(LogConfig::read(&settings).is_ok(), "{level}");
     }
-    // Lambda drops lines below this level, and metrics have the level INFO.
+    // Lambda would drop log lines below an `ApplicationLogLevel`, and metrics have the level INFO.
     let logging = &yaml["Globals"]["Function"]["LoggingConfig"];
     assert_eq!(logging["LogFormat"], "JSON");
     assert!(logging["ApplicationLogLevel"].is_null());
@@ -833,7 +833,7 @@ fn functions_can_use_only_their_log_group_and_stream() {
         assert!(properties["Role"].is_null(), "{name:?} has a role of its own");
     }
     // SAM attaches managed policies of AWS, which allow writing logs and reading streams on all
-    // resources. The boundary must limit them to the stack's own.
+    // resources. The boundary must limit both to the stack's own log group and stream.
     let is_within = |action: &str, resource: &str| {
         permissions::refused(&permissions::BOUNDARY, [&Call::of(action, resource)]).is_empty()
     };

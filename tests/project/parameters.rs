@@ -660,7 +660,7 @@ async fn functions_have_only_common_variables_and_those_they_read() {
         start(&function.name, &settings).await.unwrap();
         drop(settings);
         let mut read = read.into_inner().unwrap();
-        // SAM CLI sets this variable.
+        // SAM CLI sets `AWS_SAM_LOCAL`.
         read.remove("AWS_SAM_LOCAL");
         let (all, own): (BTreeSet<String>, BTreeSet<String>) = (
             function.environment.keys().cloned().collect(),

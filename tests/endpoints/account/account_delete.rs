@@ -33,8 +33,8 @@ impl Person {
     }
 }
 
-/// Runs the erasure. Returns the number of accounts that it visited, and the number that it
-/// deleted.
+/// Runs the erasure. Returns the number of accounts that the erasure visited, and the number that
+/// it deleted.
 async fn erase(api: &Api) -> (usize, usize) {
     let app = &api.server().apps["erase"];
     let ErasureReport { accounts, gone, .. } =

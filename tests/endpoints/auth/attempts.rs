@@ -24,7 +24,8 @@ async fn log_in(api: &Api, login: &str, password: &str) -> Answer {
     api.log_in(json!({ "username": login, "password": password })).await
 }
 
-/// Guesses wrong passwords until a guess is refused. Returns the number of guesses before it.
+/// Guesses wrong passwords until a guess is refused. Returns the number of guesses before the
+/// refused guess.
 async fn guesses(api: &Api, login: &str) -> u32 {
     for guess in 0.. {
         let answer = log_in(api, login, WRONG).await;
@@ -478,8 +479,8 @@ async fn accounts_found_by_name_and_address_share_one_limit() {
     log_in(&api, &email, RIGHT).await.expect(429, "too_many_attempts");
 }
 
-/// Sends wrong current passwords until the limit refuses one. Returns the number of guesses before
-/// it.
+/// Sends wrong current passwords until the limit refuses a guess. Returns the number of guesses
+/// before the refused guess.
 async fn owners_guesses(owner: &Person) -> u32 {
     for guess in 0.. {
         let body = json!({ "current_password": WRONG, "new_password": "another-one" });

@@ -13,7 +13,7 @@ pub const PATH: &str = "/v1/responses";
 const PARIS: &str = r#"{"city": "Paris"}"#;
 
 impl Program {
-    /// Sends a request for a response.
+    /// Sends a request to `/v1/responses`.
     pub async fn responds(&self, headers: &[(&str, &str)], body: Value) -> Answer {
         let bearer = format!("Bearer {}", self.key);
         let headers: Vec<_> =
@@ -21,7 +21,7 @@ impl Program {
         self.api.send(Method::POST, PATH, &headers, Some(body)).await
     }
 
-    /// Sends a request for a response as an SDK does after `count` earlier attempts.
+    /// Sends a request to `/v1/responses` as an SDK does after `count` earlier attempts.
     async fn tries_to_respond(&self, count: u32, body: Value) -> Answer {
         self.responds(&[("x-stainless-retry-count", &count.to_string())], body).await
     }
