@@ -121,7 +121,8 @@ async fn failures_are_recorded_in_their_span() {
     assert_eq!((failed.has_failed, failed.says("error.type")), (true, "overloaded"));
     assert_eq!((answered.has_failed, answered.says("error.type")), (false, ""));
 
-    // A failed condition is a normal reply of the store. A refused request isn't a server error.
+    // A failed condition is a normal reply of the store. A refused request isn't an error of the
+    // server.
     ann.has_left(0).await;
     ann.chat("hi").await.expect(402, "insufficient_tokens");
     let spans = collector.trace(|span| span.says("http.response.status_code") == "402").await;

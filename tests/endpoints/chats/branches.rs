@@ -265,7 +265,7 @@ async fn children_of_a_deleted_message_follow_its_parent() {
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two", "three"]).await;
     let id = main[0].as_str();
-    // Delete a chat in a branch: only the two chats that followed it move.
+    // If a chat in a branch is deleted, only the two chats that followed it get another parent.
     let edited = ann.branches("two again", id, &main[0]).await;
     let left = ann.branches("left", id, &edited).await;
     let right = ann.branches("right", id, &edited).await;

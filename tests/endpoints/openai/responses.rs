@@ -643,7 +643,8 @@ async fn hostile_histories_schemas_and_pictures_are_refused() {
     assert_eq!(refused["error"]["param"], "input");
     assert_eq!(ann.balance().await, GRANT);
 
-    // A large picture counts like any other, and 60 calls with their results are allowed.
+    // A large picture counts as much as a small one. A request may contain 60 calls with their
+    // results.
     program.responds(&[], picture(format!("data:image/png;base64,{data}"))).await.is(200);
     let pairs = with((0..60).flat_map(|id| [call(id), output(id)]).collect());
     program.responds(&[], pairs).await.is(200);
