@@ -5,7 +5,7 @@ from os import cpu_count
 
 from world import TOKENS
 
-# The numbers of calls in the short and in the long run. Both runs contain the start, so the difference doesn't. The difference contains
+# The numbers of calls in the short and in the long run. Both runs include the start, so their difference doesn't. The difference contains
 # enough calls to even out random variations.
 CALLS = {"login": (1, 3), "register": (1, 3)}
 CALLS_OF_OTHERS = (TOKENS, TOKENS + 200)
@@ -43,7 +43,7 @@ def per_call(world, functions, tokens=TOKENS):
         runs = {}
         for function in functions:
             few, many = CALLS.get(function, CALLS_OF_OTHERS)
-            # Begin with the long run, so that no long run is left over at the end, when other processors are idle.
+            # Begin with the long runs, because a long run at the end would leave other processors idle.
             runs[function] = [(pool.submit(run, world, function, calls, tokens), calls) for calls in (many, few)]
         return {function: difference(*counts) for function, counts in runs.items()}
 

@@ -36,7 +36,7 @@ def record(world):
 
 
 def check(world):
-    """Returns whether every call stays within its limit of instructions. A call that takes far fewer passes, but must be recorded."""
+    """Returns whether every call stays within its limit of instructions. If a call takes far fewer, asks for its new number to be recorded."""
     recorded, current = json.loads(FILE.read_text()), tools()
     changed = {tool: (was, current[tool]) for tool, was in recorded["tools"].items() if current[tool] != was}
     limit = LIMIT_OTHER_TOOLS if changed else LIMIT

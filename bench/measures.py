@@ -28,8 +28,9 @@ class Loop:
 
 @contextlib.contextmanager
 def apart(pids):
-    """Runs the threads of these processes on one processor, and the calling thread on the others. A process that shares the caller's
-    processor is woken at a fraction of the cost: `hello` takes 42 us instead of 100, and the scheduler may change its mind at any time."""
+    """Runs the threads of these processes on one processor, and the calling thread on the others. On the
+    caller's processor, the woken process would need only a fraction of the time: `hello` takes 42 us there instead of 100. Without this
+    function, the scheduler may move the process at any time."""
     before = os.sched_getaffinity(0)
     *others, last = sorted(before)
     for pid in pids:

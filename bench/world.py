@@ -129,8 +129,8 @@ class World:
 
 
 class Relay:
-    """A relay to the store that counts requests and bytes. It listens on the store's port at another address, because the store accepts only
-    requests that name its own port."""
+    """A relay to the store that counts requests and bytes. The relay listens on the store's port at another address, because the store accepts
+    only requests that name the store's port."""
 
     ADDRESS = "127.0.0.2"
 

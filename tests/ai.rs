@@ -1,5 +1,5 @@
-//! Requests to AI providers, with functions, formats and pictures, and the handling of their
-//! answers and refusals.
+//! Requests to AI providers, with functions, formats and pictures, and the handling of the
+//! providers' answers and refusals.
 
 pub mod converse;
 pub mod pictures;

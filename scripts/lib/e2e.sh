@@ -1,7 +1,7 @@
-# Sourced by scripts that start the local server or the embedded DynamoDB, and run tests against them. `data` is a temporary folder. What `run`
-# starts ends with the script.
+# Sourced by scripts that start the local server or the embedded DynamoDB, and run tests against them. `data` is a temporary folder. Programs that
+# `run` starts end with the script.
 
-# The local server: the binary that FAREBOX names, or the one of this tree.
+# The local server: the binary that FAREBOX names, or the binary of this tree.
 [ -n "${FAREBOX:-}" ] || cargo build --quiet --bin local
 FAREBOX=$(realpath "${FAREBOX:-target/debug/local}")
 
@@ -20,7 +20,7 @@ run() {
   started+=($!)
 }
 
-# free_port: prints a free port below those that the system gives to outgoing connections.
+# free_port: prints a free port below the range that the system uses for outgoing connections.
 free_port() {
   python3 -c '
 import random, socket

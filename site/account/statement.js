@@ -103,7 +103,7 @@ function period({ from, to }, isLimited) {
   return form;
 }
 
-/** The totals of each month. They are read when the user opens this part. */
+/** The totals of each month. The page reads them when the user opens this part. */
 function months(signal) {
   const read = () => {
     const totals = stackedTable("Totals by month, newest first", [

@@ -30,7 +30,7 @@ export function password(user, me, path) {
   ];
 }
 
-/** The button that permanently deletes `user`. `gone` leaves the account's page. */
+/** The button that permanently deletes `user`. `gone` then leaves the user's page. */
 export function deletion(user, me, path, gone) {
   if (user.id === me.id)
     return h("p", { class: "muted" }, "Delete your own account on your account page.");

@@ -1,5 +1,5 @@
-// Fields that filter the list below them. The view's address has their values. Days are in UTC, as
-// in the API: `2026-11-20`.
+// Fields that filter the list below them. The view's address contains the fields' values. Days are
+// in UTC, as in the API: `2026-11-20`.
 
 import { announce } from "../ui/announce.js";
 import { fill, h } from "../ui/dom.js";
@@ -52,7 +52,7 @@ export function filters({ place, label, fields, more = [], kept = {}, query, sig
     if (reversed(all, values())) return;
     const search = addressed();
     if (search === asked) return;
-    // Replace the address, so that not every change becomes an entry in the browser's history.
+    // Replace the address, because not every change should become an entry in the history.
     history.replaceState(null, "", search ? `${place}?${search}` : place);
     const { shown, own } = list();
     await shown.ready;

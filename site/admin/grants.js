@@ -1,8 +1,9 @@
 // Grants to many users: the file, a preview of its effects, and the grants.
 //
 // The server makes a grant with the same user, amount and reason only once, even if another browser
-// sends the file. With a preview's id, it makes only one grant per user. After a failure, the
-// administrator can therefore choose the file again, and the remaining grants are made.
+// sends the file. For one preview's id, it makes only one grant per user. After a failure, the
+// administrator can therefore choose the same file again, and the server makes only the remaining
+// grants.
 
 import { ApiError, post } from "../session/api.js";
 import { announce } from "../ui/announce.js";

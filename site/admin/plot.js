@@ -171,7 +171,7 @@ export function plot({ label, days, series, height = 200 }) {
       ...series.map(({ key, name }, place) => tipRow(name, day[key], place)),
     );
     tip.hidden = false;
-    // Place the values beside the day, on the side with more room.
+    // Show the values beside the day, on the side with more room.
     const after = x(index) < width / 2;
     tip.style.left = after
       ? `${Math.min(x(index) + breadth / 2 + 8, width - tip.offsetWidth)}px`
@@ -253,8 +253,8 @@ export function plot({ label, days, series, height = 200 }) {
 }
 
 /**
- * Round numbers that cover the range from `least` to `greatest`. Their step is 1, 2 or 5 times a
- * power of ten, and at least 1.
+ * Round numbers that cover the range from `least` to `greatest`. The numbers are 1, 2 or 5 times a
+ * power of ten apart, and at least 1.
  */
 function ticks(least, greatest, steps = 4) {
   const rough = Math.max((greatest - least) / steps, 1);

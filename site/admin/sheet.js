@@ -9,7 +9,7 @@ const NAMED = 5;
 
 /**
  * The grants in a file, each `{line, user, amount, reason}`, and the file's mistakes, as sentences.
- * A first line with column names is skipped, and empty lines are skipped.
+ * Empty lines and a first line with column names are skipped.
  */
 export function grantsOf(text) {
   const rows = rowsOf(text.replace(/^\ufeff/, ""));

@@ -74,7 +74,7 @@ export function frame({ brand, main, leave }) {
   return h("div", { class: "app" }, side, veil, stage);
 }
 
-/** Closes the drawer, if it is open. */
+/** Closes the sidebar's drawer, if it is open. */
 export const closeDrawer = () => drawer?.close();
 
 /** On narrow windows the sidebar is a drawer over the page. The page is inert while it is open. */

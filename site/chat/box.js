@@ -4,7 +4,7 @@
 import { profile } from "../session/user.js";
 import { formatNumber, plural } from "../ui/format.js";
 
-/** The share of the limit above which the length is shown. */
+/** The share of the maximum length above which the box shows its text's length. */
 const NEAR = 0.9;
 
 const limit = () => profile()?.message_limit ?? Infinity;

@@ -52,7 +52,7 @@ export function listen(input, results, chats, inList) {
   input.addEventListener("input", act);
   const press = (event) => keyed(event, input, results, act);
   for (const element of [input, results]) element.addEventListener("keydown", press);
-  // The user may have typed while this module was loaded.
+  // The user may have typed before this module was loaded.
   if (input.value !== "") act();
 }
 

@@ -48,7 +48,7 @@ export function sidebar({ brand, onchoose }) {
       h("a", { href: "#/account" }, icon("user"), h("span", {}, "Account")),
     ),
   );
-  // A link to the current view changes nothing, but it closes the drawer and ends the search.
+  // A link to the current view only closes the drawer and ends the search.
   element.addEventListener("click", ({ target, ctrlKey, metaKey, shiftKey }) => {
     if (!target.closest("a") || ctrlKey || metaKey || shiftKey) return;
     onchoose();
@@ -322,7 +322,7 @@ export function titleOf(message) {
   return `${[...words].length >= LONGEST / 2 ? words : cut}…`;
 }
 
-/** The choices of a conversation's menu. */
+/** The choices in a conversation's menu. */
 export function conversationChoices(conversation) {
   // The API doesn't know this conversation yet.
   if (conversation.waiting) return [];

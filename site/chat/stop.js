@@ -5,7 +5,7 @@ import { ApiError, get, post } from "../session/api.js";
 /** The maximum number of stop requests while the message may not have reached the API yet. */
 const MOST_STOPS = 6;
 
-/** The time between two looks for a stopped answer, in milliseconds, and the number of looks. */
+/** The time between two checks for a stopped answer, in milliseconds, and their maximum number. */
 const LOOK = 1000;
 const MOST_LOOKS = 6;
 
@@ -27,7 +27,7 @@ export async function requestStop(key, signal, most = MOST_STOPS) {
 
 /**
  * The stored part of a stopped answer that this page doesn't receive. `stopping` is the first stop
- * request. If no text was delivered, the API soon has no answer with this key.
+ * request. If no text was delivered, the API stores no answer with this key.
  */
 export async function stoppedChat(key, stopping, signal) {
   const neverBegan = new ApiError({ status: 410, code: "stopped" });

@@ -181,7 +181,7 @@ class Thread {
     return this.running?.stopping ? null : this.running;
   }
 
-  /** True if no message in the conversation has an answer or waits for an answer. */
+  /** True if no message in this conversation has an answer or waits for an answer. */
   get isUnbegun() {
     return !this.id && this.turns.shown.length === 0;
   }
@@ -316,7 +316,8 @@ class Thread {
       turn.wait();
       await before.ask();
     }
-    // The first answer brings the id. A message that was stopped before its answer began doesn't.
+    // The conversation gets its id with its first answer. A message that was stopped before its
+    // answer began brings no id.
     const first = turns.waiting.find((one) => one === turn || !(one.stopped && one.failed));
     if (this.id || turn === first) return;
     turn.wait();
@@ -414,7 +415,7 @@ const IDEAS = [
   "Compare a bicycle and a bus for an 8 km commute, as a table",
 ];
 
-/** A list of ideas. `choose` gets the one that is pressed. */
+/** A list of suggested questions. `choose` gets the question that is pressed. */
 function ideas(choose) {
   const idea = (text) => {
     const props = { type: "button", class: "idea", onclick: () => choose(text) };

@@ -34,8 +34,8 @@ const BACK_TO_BOX = new Set([400, 401, 402, 403, 404, 413]);
 
 /**
  * The maximum number of retries, one every five seconds, while the API still answers an earlier
- * request with the same key. Together they take longer than the API holds the tokens for a lost
- * answer. After the first few retries, the user is told that the answer takes longer.
+ * request with the same key. Together the retries take longer than the API holds the tokens for a
+ * lost answer. After the first few retries, the user is told that the answer takes longer.
  */
 const MOST_TRIES = 40;
 const FEW_TRIES = 2;
@@ -151,7 +151,7 @@ export class Turn {
     }
   }
 
-  /** Shows that the previous message is answered first. */
+  /** Shows that the API answers the previous message first. */
   wait() {
     fill(this.state, thinking("Waiting for the answer above"));
   }
@@ -182,7 +182,7 @@ export class Turn {
         throw interrupted();
       } catch (error) {
         const isRunning = error.code === "idempotency_key_running";
-        // Don't repeat the request: it would begin a new answer if none had begun.
+        // Don't repeat the request: if the API has begun no answer, a repetition would begin one.
         if (this.stopping && (isRunning || error.status === 0))
           return stoppedChat(key, this.stopping, signal);
         if (!isRunning || tries === MOST_TRIES) throw error;
@@ -360,7 +360,7 @@ export class Turn {
     const reason = isRunning
       ? note("info", h("p", {}, `${STILL} Ask for its answer again in a few minutes.`))
       : note("bad", what, isUnknown(error) && h("p", {}, ONCE));
-    // The API finishes and charges an answer that has begun, even if the client has left.
+    // The API finishes and charges an answer that has begun, even if the client disconnects.
     const isAnswered = isRunning || (isUnknown(error) && this.received !== "");
     this.unanswered(reason, { seconds: error.retryAfter ?? 0, editable: !isAnswered });
     readBalance();

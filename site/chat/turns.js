@@ -84,7 +84,8 @@ export class Turns {
   /** Reads older messages while `lacks()`, within limits. */
   async readWhile(lacks, signal) {
     const { chats } = this.branches;
-    // Larger pages begin again with the newest message, so the first one has known messages.
+    // Read larger pages. They begin again with the newest message, so the first page also has known
+    // messages.
     let next = chats.size <= PAGE ? null : this.next;
     while (this.next && lacks() && chats.size < SEARCHED) {
       const read = await this.read(next, SEARCH_PAGE, signal);
@@ -93,7 +94,7 @@ export class Turns {
     }
   }
 
-  /** Reads all messages that the branch needs, and all beginnings if there are several. */
+  /** Reads all messages of the branch, and all first messages if the conversation has several. */
   async complete(signal) {
     const isUnknown = () => typeof this.place === "string" && !this.branches.has(this.place);
     const isShort = () => {
@@ -242,7 +243,7 @@ export class Turns {
     return Boolean(last?.chat);
   }
 
-  /** Reads interrupted answers that the API has or may still be writing. */
+  /** Reads interrupted answers that the API has stored or may still be writing. */
   async resume(chats) {
     for (const turn of this.waiting.filter(({ controller }) => !controller)) {
       const chat = chats.find((chat) => answers(chat, turn));

@@ -30,7 +30,7 @@ export function forgetChats() {
  * The unfinished messages: `{key, message, sent, after, conversation, first, follows, instead,
  * failed, stopped, received}` each. If `conversation` is missing, `first` is the key of the message
  * that begins the conversation. `follows` is the message's parent. `instead` is the id of the
- * message that this one is a version of. `failed` is true if the API refused the message or
+ * message of which this message is a version. `failed` is true if the API refused the message or
  * couldn't answer it, and `stopped` if the user stopped it. `received` is the text that has
  * arrived.
  */

@@ -62,7 +62,7 @@ function turnTo(turn, step) {
   const { top } = switcher.element.getBoundingClientRect();
   const other = thread.turns.turnTo(versions[to]);
   leaveMessage(thread);
-  // Keep the switch at the position where it was pressed.
+  // Scroll so that the switch stays where it was pressed.
   thread.stay();
   const main = document.getElementById("main");
   main.scrollTop += other.switcher.element.getBoundingClientRect().top - top;

@@ -9,7 +9,7 @@
 /** The URL of the API. This file is `<base>/assets/<version>/session/api.js`. */
 export const base = new URL("../../../", import.meta.url);
 
-/** The time-out of a request in milliseconds, longer than that of API Gateway. */
+/** The time-out of a request in milliseconds. It is longer than API Gateway's time-out. */
 const PATIENCE = 45_000;
 
 /** The name under which the browser stores this site's session. Each stage of a host is a site. */
@@ -75,8 +75,8 @@ export async function resume() {
 }
 
 /**
- * A new access token for the browser's session, or null if there is no session. For a page that
- * doesn't send its requests with this module.
+ * A new access token for the browser's session, or null if there is no session. This function is
+ * for a page that doesn't send its requests with this module.
  */
 export const sessionToken = async () => ((await resume()) ? access : null);
 
@@ -152,8 +152,8 @@ const remembered = {
 /**
  * The headers of requests whose reply may set or clear the cookies. All tabs share the page key, so
  * it is read each time. The key outlives a log-out, because the device token's cookie is also bound
- * to it. That cookie distinguishes this browser from strangers who guess passwords. Without
- * storage, there is no key.
+ * to it. The device token's cookie distinguishes this browser from strangers who guess passwords.
+ * Without storage, there is no page key.
  */
 export function inCookie() {
   try {

@@ -22,7 +22,7 @@ let rereading;
 let price = null;
 /** The operator's text and link about getting more tokens: `{text, url}`. */
 let topUp = null;
-/** The number of the last request for the balance, and of the newest reply that was used. */
+/** The numbers of the last request for the balance and of the newest reply that was used. */
 let asked = 0;
 let known = 0;
 const watchers = new Set();

@@ -6,7 +6,7 @@ import { explain } from "./format.js";
 import { raiseMessages } from "./message.js";
 import { note } from "./note.js";
 
-/** The elements of which the first gets the focus when a dialog opens, if none asks for it. */
+/** Matches elements. The first one in a dialog gets the focus, unless another has `autofocus`. */
 const FIRST = ".dialog-body :is(input, textarea, select, button, a)";
 
 /**

@@ -9,7 +9,7 @@ use crate::ai::response_formats::{converse, formatted};
 use crate::endpoints::openai::completions::{Program, data, offering, said, words};
 use crate::endpoints::openai::responses::{input, text, tool};
 
-/// A provider that answers with text, and a program that asks it.
+/// Returns a provider that answers with text through Converse, and a program that uses it.
 async fn asked_by_converse() -> (Provider, Program) {
     let provider = Provider::start().await;
     let api = bedrock(&provider, "").await;
@@ -155,7 +155,7 @@ async fn a_prompt_that_is_too_long_is_sent_once() {
 async fn charged_objects_are_never_lost() {
     let (provider, program) = asked_by_converse().await;
     let any_object = formatted(json!({ "type": "json_object" }));
-    // The model answers with text instead of a call of the function that takes the answer.
+    // The model should call a function with the object as its argument, but answers with text.
     assert_eq!(said(&program.send(&[], any_object.clone()).await.is(200)), "Hello.");
 
     let mut streamed = any_object;

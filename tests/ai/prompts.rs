@@ -39,7 +39,7 @@ async fn prompts_of_coding_tools_are_answered_and_stored_shortened() {
     let mark = "\n[shortened: 20011 characters were sent]";
     assert!(kept.starts_with("!words one xxx") && kept.ends_with(mark), "{kept}");
     assert_eq!(kept.chars().count(), 8000);
-    // A long prompt costs the price for each started 64 KB.
+    // A long prompt costs the price once per 64 KB, rounded up.
     assert_eq!(ann.balance().await, GRANT - 5 * PRICE - PRICE);
 }
 
@@ -219,7 +219,7 @@ async fn the_longest_message_and_answer_fit_into_an_item() {
         Does::Says(200, json!({ "choices": [{ "message": message, "finish_reason": "stop" }] }))
     };
     let call = |number: usize, arguments: &str| json!({ "id": format!("{number:04}"), "function": { "name": "f", "arguments": arguments } });
-    // Each small call counts as 45 bytes.
+    // Each call without arguments counts as 45 bytes of the answer.
     let many = |count: usize| (0..count).map(|number| call(number, "")).collect::<Vec<_>>();
     for (does, fits) in [
         (says(&text_of(131_072), vec![]), true),
@@ -251,7 +251,7 @@ async fn the_longest_message_and_answer_fit_into_an_item() {
     ]));
     let chunks = data(&program.send(&[], body).await);
     assert_eq!(chunks[chunks.len() - 2]["choices"][0]["finish_reason"], "length");
-    // Each prompt has 160 KB, which are three units.
+    // Each prompt has 160 KB, so it costs the price three times.
     assert_eq!(ann.balance().await, GRANT - 4 * 3 * PRICE);
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
 }

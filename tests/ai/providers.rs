@@ -35,8 +35,8 @@ pub enum Does {
     Waits(Vec<Bytes>, Arc<Notify>),
     /// Sends these pieces and closes the connection.
     Cuts(Vec<Bytes>),
-    /// Refuses requests that have this field, with the first body. Replies to all others with the
-    /// second body.
+    /// Refuses requests that have this field, and replies with the first body. Replies to all other
+    /// requests with the second body.
     Refuses(&'static str, Value, Value),
 }
 
@@ -106,7 +106,7 @@ impl Provider {
         self.asked.lock().unwrap().len()
     }
 
-    /// An API whose first provider is this one. `others` names its backups.
+    /// Starts an API that asks this provider first. `others` names the backup providers.
     pub async fn api(&self, others: &str) -> Api {
         let url = format!("{}/v1/", self.url);
         Api::own(&[
@@ -170,7 +170,7 @@ async fn answer(
             ))
         }
         Does::Cuts(all) => {
-            // Wait until the pieces are sent. A server that fails at once sends nothing.
+            // Fail only after the pieces were sent: a body that fails at once would send nothing.
             let cut = stream::once(async {
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 Err(std::io::Error::other("cut"))
@@ -386,7 +386,7 @@ async fn streams_may_be_split_anywhere_and_fail_if_truncated() {
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
 }
 
-/// An API that asks this provider as Bedrock, with Bedrock's SDK.
+/// Starts an API that asks this provider as if it were Bedrock, through Bedrock's SDK.
 pub async fn bedrock(provider: &Provider, others: &str) -> Api {
     Api::own(&[
         ("AI_PROVIDER", &format!("bedrock{others}")),

@@ -1,4 +1,4 @@
-//! Refusals of requests under `/v1`, by this API or by a provider, and the client's error.
+//! Refusals of requests under `/v1`, by this API or by a provider, and the errors that clients get.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ fn refuses(status: u16, words: &str) -> Does {
     Does::Says(status, json!({ "error": { "message": words } }))
 }
 
-/// A request for a response that offers a function.
+/// A request to `/v1/responses` that offers a function to the model.
 fn offering_a_response(message: &str) -> Value {
     let mut body = input(message);
     body["tools"] = json!([tool()]);
@@ -115,7 +115,7 @@ async fn quoted_prompt_text_is_not_taken_for_a_refusal() {
     program.send(&[], asking(about_context)).await.expect(502, "ai_failed");
     program.responds(&[], input(about_context)).await.expect(502, "ai_failed");
 
-    // The server's own message is read even if the rest of the body is long.
+    // The provider's own message is read even if the rest of its reply is long.
     let own = json!({ "message": "This model's maximum context length is 8192 tokens." });
     provider.does(Does::Says(400, json!({ "error": own, "request": "x".repeat(200_000) })));
     program.send(&[], asking("hi")).await.expect(400, "context_length_exceeded");
@@ -148,7 +148,7 @@ async fn models_without_call_limits_still_get_functions() {
     assert_eq!((&asked["tools"], provider.times_asked()), (&json!([weather()]), 2));
     assert!(asked.get("parallel_tool_calls").is_none(), "{asked}");
 
-    // The legacy form allows only one call.
+    // A request with OpenAI's legacy field `functions` allows only one call.
     let mut older = asking("hi");
     older["functions"] = json!([weather()["function"]]);
     let completion = program.send(&[], older).await.is(200);

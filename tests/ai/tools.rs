@@ -12,12 +12,12 @@ use crate::support::log;
 
 const PARIS: &str = r#"{"city": "Paris"}"#;
 
-/// A message that the scripted AI answers with a call.
+/// A message that the scripted AI answers with a function call.
 fn in_paris() -> String {
     format!("!call get_weather {PARIS}")
 }
 
-/// The request that follows a call, with the call's result.
+/// The request that follows a function call and contains its result.
 fn after(call: &Value, result: &str) -> Value {
     let mut body = offering(&in_paris());
     body["messages"] = json!([
@@ -212,7 +212,7 @@ async fn calls_and_results_must_match() {
     assert_eq!(ann.balance().await, GRANT - PRICE);
 }
 
-/// A server's reply that calls functions.
+/// A provider's reply that calls functions.
 fn calls(calls: Value) -> Does {
     let message = json!({ "role": "assistant", "content": null, "tool_calls": calls });
     Does::Says(200, json!({ "choices": [{ "message": message, "finish_reason": "tool_calls" }] }))
@@ -294,7 +294,7 @@ async fn calls_are_read_in_every_numbering() {
             ],
             vec![of("f", "{\"x\": 1}"), of("g", "{}")],
         ),
-        // All calls have one number.
+        // All calls have the same number.
         (
             vec![call(json!(0), "a", "f", json!("{}")), call(json!(0), "b", "g", json!("{}"))],
             vec![of("f", "{}"), of("g", "{}")],
@@ -304,7 +304,7 @@ async fn calls_are_read_in_every_numbering() {
             vec![call(json!(0), "a", "f", json!("{")), call(json!(0), "b", "", json!("}"))],
             vec![of("f", "{}")],
         ),
-        // A call without a number and an id, whose arguments are an object.
+        // A call without a number or an id. The call's arguments are an object.
         (vec![call(Value::Null, "", "f", json!({ "x": 1 }))], vec![of("f", "{\"x\":1}")]),
         // Several whole calls without numbers and ids.
         (
@@ -320,7 +320,7 @@ async fn calls_are_read_in_every_numbering() {
             vec![call(json!(0), "a", "", json!("")), call(json!(0), "", "f", json!("{}"))],
             vec![of("f", "{}")],
         ),
-        // A number that is too large for a list.
+        // A call number that is too large for an index in a list.
         (vec![call(json!(u64::MAX), "a", "f", json!("{}"))], vec![of("f", "{}")]),
     ] {
         let mut stream: Vec<Bytes> = parts.into_iter().map(part).collect();
@@ -332,7 +332,8 @@ async fn calls_are_read_in_every_numbering() {
         assert_eq!(calls, expected);
     }
 
-    // If one call is allowed, the parts of other calls are dropped, even if all have one number.
+    // If only one call is allowed, the parts of other calls are dropped, even if all calls have the
+    // same number.
     body["parallel_tool_calls"] = json!(false);
     let parts = [("a", "f", "{"), ("b", "g", ""), ("", "", "[1]"), ("a", "", "}")];
     let parts = parts.map(|(id, name, text)| part(call(json!(0), id, name, json!(text))));

@@ -131,7 +131,7 @@ fn estimates_match_the_documentation() {
     let shown = cost.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
     let (own, by_kind) = printed.split_once("\ndollars for a million").unwrap();
     assert!(shown.starts_with(own), "docs/operate/cost.md needs this example:\n{own}");
-    // The document shows only some kinds of requests.
+    // docs/operate/cost.md shows only some kinds of requests.
     let some: Vec<&str> = shown.lines().skip(own.lines().count() + 2).collect();
     assert!(some.len() > 10);
     for line in some {
@@ -150,7 +150,7 @@ fn estimates_match_the_documentation() {
         item["dollars"].as_f64().unwrap()
     };
     let watching = of("CloudWatch, alarms") + of("CloudWatch, dashboards");
-    // As README.md and docs/operate/cost.md say.
+    // README.md and docs/operate/cost.md state these prices.
     assert!((22.5..23.5).contains(&watching), "{watching} is not about 23 dollars");
     let others = at_rest - watching;
     assert!((1.25..1.35).contains(&others), "{others} is not about 1.30 dollars");
@@ -359,7 +359,8 @@ async fn ambiguous_accounts_are_refused_and_ids_are_not() {
         "The account {squatter} has not verified the address \"owner@example.com\". If you mean this account, give its id."
     ));
 
-    // In earlier versions the name didn't claim the address, so the address's owner could.
+    // Undo the squatter's claim of the address: in earlier versions, a username with an `@` didn't
+    // claim the address, so its owner could register with it.
     let claim = database
         .delete_item()
         .table_name("UsersTable")
@@ -504,7 +505,8 @@ async fn locked_accounts_are_unlocked_beside_a_running_server() {
     program.env("LOGIN_ATTEMPTS", "3");
     let server = RunningServer::of(program);
     assert_eq!(server.post("/api/register", ann()).await.0, 201);
-    // Unknown clients have one guess, and this network, known since the registration, has another.
+    // Unknown clients have one guess. A client in the network from which the account was registered
+    // has a second guess.
     for status in [401, 401, 429] {
         assert_eq!(
             server
@@ -653,7 +655,7 @@ async fn data_folders_are_always_private() {
         }) {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
-        // While the server runs, SQLite's log exists too.
+        // While the server runs, the folder also contains SQLite's log.
         assert!(files(path).iter().any(|file| file.ends_with("dynamodb.sqlite-wal")));
         is_private(path);
         server.interrupt();

@@ -155,7 +155,7 @@ async fn extra_chats_are_found_wherever_they_sort() {
         ann.tampers("ChatsTable", "chat_id", &chat_id, "cost", number(PRICE)).await;
         extra.push(Difference::Uncharged { chat_id });
     }
-    // A conversation's title is not a chat.
+    // The audit doesn't take a conversation's item for a chat.
     ann.tampers("ChatsTable", "chat_id", "c#1", "title", AttributeValue::S("x".into())).await;
     let mut differences = ann.differs().await;
     differences.sort_by_key(ToString::to_string);

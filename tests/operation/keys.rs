@@ -1,4 +1,4 @@
-//! Signing keys. Commands list, rotate and withdraw them while servers and functions run.
+//! Signing keys. Commands list, rotate and withdraw keys while servers and functions run.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -21,8 +21,8 @@ use crate::support::program::{self, Folder};
 /// The time after which keys and secrets are read again.
 const KEPT: Duration = Duration::from_secs(300);
 
-/// Runs `manage` in a separate process beside the server. Returns true if it succeeded, and its
-/// output.
+/// Runs `manage` in a separate process beside the server. Returns true if the command succeeded,
+/// and the command's output.
 async fn manage(folder: &Folder, arguments: &[&str]) -> (bool, String) {
     let arguments: Vec<String> = ["manage"]
         .iter()
@@ -130,8 +130,7 @@ async fn keys_are_rotated_while_the_server_runs() {
     assert_eq!(shown(&api).await, BTreeSet::from([new]), "nothing brings the old key back");
 }
 
-/// Waits until the second in which the server published its key is over, because keys are ordered
-/// by second.
+/// Waits for the second after the server published its key, because keys are ordered by second.
 async fn second_after(api: &Api) {
     let from = api.store().public_keys().await.unwrap()[0].from;
     while Clock::default().seconds() <= from {
@@ -184,7 +183,7 @@ async fn keys_rotated_offline_sign_in_the_next_run() {
     );
 }
 
-/// A fake Secrets Manager with one secret. It refuses requests if the secret has no value.
+/// A fake Secrets Manager with one secret. The fake refuses requests if the secret has no value.
 async fn secrets_manager(secret: Arc<Mutex<Option<String>>>) -> String {
     let answer = async |State(secret): State<Arc<Mutex<Option<String>>>>, request: Request| {
         let operation = request.headers()["x-amz-target"].to_str().unwrap().to_owned();

@@ -29,7 +29,7 @@ async fn charged_and_refunded_messages_are_counted() {
     assert_eq!(recorded(Metric::Refunds, None), (1, 1));
     assert_eq!(recorded(Metric::Failures, Some("ai_failed")), (1, 1));
 
-    // A failed stream has the status 200, because it fails after its head.
+    // A stream that fails has the status 200, because its head was sent before the failure.
     ann.post("/api/chat/stream", json!({ "message": "!cut one two" })).await.is(200);
     assert_eq!(recorded(Metric::Refunds, None), (2, 2));
     assert_eq!(recorded(Metric::Failures, Some("ai_failed")), (2, 2));

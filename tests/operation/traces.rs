@@ -31,7 +31,7 @@ fn named<'s>(spans: &'s [Span], name: &str) -> &'s Span {
     span
 }
 
-/// The request's span and the spans within it. Asserts that their ids, parents and times fit.
+/// The request's span and the spans within it. Asserts that the spans' ids, parents and times fit.
 fn within(spans: &[Span]) -> (&Span, &[Span]) {
     let (root, within) = spans.split_last().unwrap();
     let ids: BTreeSet<&str> = spans.iter().map(|span| span.id.as_str()).collect();
@@ -43,8 +43,8 @@ fn within(spans: &[Span]) -> (&Span, &[Span]) {
     (root, within)
 }
 
-/// The names of a chat's calls, without reads of the public keys: an instance reads them when a
-/// JWT has an unknown key.
+/// The names of a chat's calls, without reads of the public keys, because an instance reads the
+/// keys only when a JWT has an unknown key.
 fn names(calls: &[Span]) -> Vec<&str> {
     calls.iter().map(|span| span.name.as_str()).filter(|name| *name != "Scan KeysTable").collect()
 }
@@ -121,7 +121,8 @@ async fn failures_are_recorded_in_their_span() {
     assert_eq!((failed.has_failed, failed.says("error.type")), (true, "overloaded"));
     assert_eq!((answered.has_failed, answered.says("error.type")), (false, ""));
 
-    // A failed condition is a normal reply of the store. A refused request isn't a server error.
+    // A failed condition is a normal reply of the store. A refused request isn't an error of the
+    // server.
     ann.has_left(0).await;
     ann.chat("hi").await.expect(402, "insufficient_tokens");
     let spans = collector.trace(|span| span.says("http.response.status_code") == "402").await;

@@ -183,7 +183,7 @@ async fn late_and_repeated_stops_change_nothing() {
     assert_eq!(api.items(&ann.id).await, before);
     ann.has_paid(&[("You said: hi", "stop"), ("one two", "stopped")]).await;
 
-    // The key still replays the delivered text.
+    // A retry under the key still gets the delivered text.
     let again = ann.chat_once("k1", "!hold one two three").await;
     assert_eq!(again.header("idempotent-replayed"), "true");
     let again = again.is(200);
@@ -394,7 +394,8 @@ async fn a_stop_at_the_end_of_an_answer_is_charged_once() {
     let ann = api.person("ann").await;
     let words: Vec<String> = (0..20).map(|number| format!("word{number}")).collect();
     let message = format!("!words 60 {}", words.join(" "));
-    // An answer takes 1.2 seconds. Its function looks for a stop once, after one second.
+    // An answer takes 1.2 seconds. The function that answers looks for a stop once, after one
+    // second.
     let races = (0..24).map(|race: u64| {
         let (ann, message, words) = (&ann, &message, &words);
         async move {

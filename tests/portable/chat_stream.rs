@@ -286,7 +286,7 @@ async fn pieces_are_sent_without_waiting_for_acknowledgements() {
         let micros = reply.headers["x-took-micros"].to_str().unwrap().parse().unwrap();
         fastest = fastest.min(micros);
     }
-    // Each delayed acknowledgement would take 40 ms.
+    // A reply that waited for TCP's delayed acknowledgements would take 40 ms for each.
     assert!(fastest < 20_000, "{fastest} µs from the head to the end");
     function.end();
 }

@@ -208,7 +208,7 @@ async fn cookies_live_as_long_as_their_session() {
     page.refresh().await.expect(401, "token_not_valid");
 }
 
-/// Another site can make a browser send the cookies, but not this header.
+/// Another site can make a browser send the cookies, but not the header `X-Refresh-Token`.
 #[tokio::test]
 async fn without_the_header_cookies_are_neither_read_nor_set() {
     let api = Api::start().await;
@@ -448,7 +448,7 @@ async fn known_pages_log_in_although_strangers_guess() {
     api.log_in(log_in.clone()).await.expect(429, "too_many_attempts");
     page.post("/api/login/", &[], wrong).await.expect(401, "invalid_credentials");
     page.post("/api/login/", &[], log_in.clone()).await.is(200);
-    // Without the header the API doesn't read cookies.
+    // Without the header `X-Refresh-Token` the API doesn't read cookies.
     let cookie = format!("farebox_device={}", page.device.as_ref().unwrap());
     api.send(Method::POST, "/api/login/", &[("cookie", &cookie)], Some(log_in))
         .await

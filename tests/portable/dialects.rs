@@ -1,5 +1,5 @@
 //! The requests of the clients of five existing systems. Every field that a client reads must exist
-//! and have the right type, with and without the trailing slash of each path.
+//! and have the right type, whether or not the path has a trailing slash.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -283,7 +283,8 @@ async fn refusals_mention_the_top_up_only_in_their_sentence() {
     }
 }
 
-/// The clients of D and E use djangorestframework-simplejwt and refresh when they get its code.
+/// The clients of the systems D and E use djangorestframework-simplejwt, and refresh their token
+/// when they get the error code `token_not_valid`.
 #[tokio::test]
 async fn simplejwt_clients_read_its_code_and_fields() {
     let api = Api::start().await;

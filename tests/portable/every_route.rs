@@ -1,4 +1,4 @@
-//! The rules for all routes: the callers, methods, web pages and bodies that each one accepts.
+//! The rules for all routes: the callers, methods, web pages and bodies that each route accepts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -185,7 +185,7 @@ async fn head_replies_equal_get_without_the_body() {
             let head = api.send(Method::HEAD, &path, &headers, None).await;
             assert_eq!(head.status, get.status, "{head:?}");
             assert_eq!(head.body, json!(""), "{head:?}");
-            // Emulators send the length of the empty body instead.
+            // Emulators set `Content-Length` to the length of the empty body.
             if api.is_own() {
                 let length = |answer: &Answer| answer.headers.get("content-length").cloned();
                 let (of_head, of_get) = (length(&head), length(&get));

@@ -429,7 +429,8 @@ async fn broken_utf_8_is_refused_and_changes_nothing() {
 #[tokio::test]
 async fn names_with_other_scripts_or_dots_belong_to_one_owner() {
     let api = Api::start().await;
-    // Digits belong to every script; the letters of a unique name are Latin.
+    // A Greek name can't have Latin letters, so make it unique with digits, which belong to every
+    // script.
     let greek = format!("Ωμέγα-{}", uuid::Uuid::new_v4().as_u128());
     let names =
         ["安娜", "..", "user", "email+", "-_-", "constructor", "__proto__", "null"].map(unique);

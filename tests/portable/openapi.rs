@@ -118,7 +118,8 @@ fn client_generators_can_name_everything() {
 fn every_failure_is_described() {
     let text = DOCUMENT["components"]["responses"].to_string();
     for failure in Failure::all() {
-        // No operation can describe this failure, because an unknown method isn't an operation.
+        // No operation can describe the refusal of an unknown method, because such a method isn't
+        // an operation.
         let nowhere = *failure == Failure::MethodNotAllowed;
         let example = format!("\"{}\":{{\"value\"", failure.name());
         assert_eq!(text.contains(&example), !nowhere, "{failure:?}");

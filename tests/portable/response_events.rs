@@ -94,7 +94,8 @@ fn put_together(events: &[Value]) -> Vec<Value> {
     output
 }
 
-/// The response in the last event. Asserts that it equals the output assembled from the others.
+/// The response in the last event. Asserts that the response's output equals the output assembled
+/// from the other events.
 fn whole(events: &[Value]) -> &Value {
     let response = &events.last().unwrap()["response"];
     assert_eq!(response["output"], json!(put_together(events)));

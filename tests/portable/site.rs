@@ -97,7 +97,7 @@ async fn pages_get_no_camera_microphone_or_location() {
         for feature in ["camera", "microphone", "geolocation", "payment", "usb", "clipboard-read"] {
             assert_eq!(permissions.get(feature), Some(&"()"), "{feature} at {path}");
         }
-        // The copy buttons need this permission.
+        // The copy buttons need the permission `clipboard-write`.
         assert_eq!(permissions["clipboard-write"], "(self)");
         let others = permissions.iter().filter(|(_, origins)| **origins != "()");
         assert_eq!(others.count(), 1, "{permissions:?}");
@@ -183,7 +183,7 @@ async fn pages_from_before_the_folders_get_their_own_files() {
         let answer = api.get(&format!("/assets/0/{name}")).await;
         assert_eq!(answer.header("cache-control"), "no-store");
         assert!(text(answer).contains(part), "{name}");
-        // The current pages don't use these files.
+        // The current pages don't use the files that earlier releases served.
         api.get(&format!("/assets/{VERSION}/{name}")).await.expect(404, "not_found");
     }
     for name in ["nothing.js", "chat.html"] {
@@ -215,7 +215,7 @@ async fn unknown_files_are_not_found() {
     ] {
         api.get(&path).await.expect(404, "not_found");
     }
-    // Emulators may rewrite or refuse these paths.
+    // Emulators may rewrite or refuse paths such as these.
     let odd: &[&str] = if api.is_own() {
         &[
             "%2e%2e%2fCargo.toml",

@@ -1,6 +1,6 @@
 //! The alarms in `template.yaml` and `alarms.yaml`: they watch every function, table and
-//! deployment, and only metrics that exist. `docs/operate/runbooks.md` says what each means and
-//! what to do.
+//! deployment, and only metrics that exist. `docs/operate/runbooks.md` says what each alarm means
+//! and what to do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -62,7 +62,7 @@ impl<'y> Watched<'y> {
     }
 }
 
-/// Returns the metrics that an alarm fetches: those in its expression, or its only one.
+/// Returns the metrics that an alarm fetches: the metrics in its expression, or its only metric.
 fn watched(alarm: &Yaml) -> Vec<Watched<'_>> {
     let properties = &alarm["Properties"];
     match properties["Metrics"].as_sequence() {
@@ -80,8 +80,7 @@ fn passed(template: &Yaml, list: &str) -> Vec<String> {
     let value = &template["Resources"]["AlarmStack"]["Properties"]["Parameters"][list];
     let Yaml::Tagged(joined) = value else { panic!("{list}: {value:?}") };
     assert_eq!(joined.tag, "!Join", "{list}");
-    // `!If [condition, reference, other]` selects the stack's own resource, or another one in its
-    // place.
+    // `!If [condition, reference, other]` selects the stack's own resource or a replacement for it.
     let own = |item: &Yaml| match item {
         Yaml::Tagged(given) if given.tag == "!If" => text(&given.value[1]).to_owned(),
         item => text(item).to_owned(),
@@ -134,7 +133,7 @@ fn every_table_has_an_alarm_for_its_throttles() {
     }
 }
 
-/// A table's metrics don't include those of its global secondary indexes.
+/// A table's metrics don't include the metrics of its global secondary indexes.
 #[test]
 fn every_index_has_an_alarm_for_its_throttles() {
     let (template, nested) = (yaml(TEMPLATE), yaml(ALARMS));
@@ -177,7 +176,7 @@ fn duration_alarms_watch_ai_functions_and_ten_quick_ones() {
     assert_eq!(background, all);
 }
 
-/// CloudWatch rejects alarms with more metrics
+/// CloudWatch rejects alarms with more than ten metrics
 /// ([limit](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-data-queries.html)).
 #[test]
 fn no_alarm_fetches_more_than_ten_metrics() {
@@ -504,7 +503,7 @@ fn the_refund_alarm_needs_a_minimum_count_and_share() {
     assert!(self::fires(alarm, &[("refunds", 20.0)]), "no message is answered at all");
 }
 
-/// The health endpoint asks the store, which is a port without a listener here.
+/// The health endpoint calls the store. In this test, no store listens at the store's address.
 #[tokio::test]
 async fn the_failure_alarm_counts_failures_of_the_store() {
     let log = std::env::temp_dir().join(format!("farebox-{}.log", uuid::Uuid::new_v4()));
@@ -515,7 +514,7 @@ async fn the_failure_alarm_counts_failures_of_the_store() {
 
     let template = yaml(TEMPLATE);
     let alarm = &template["Resources"]["FailedRequests"];
-    // The smallest number of failures that counts.
+    // The smallest number of failures at which the alarm fires.
     let requests = 3;
     for _ in 0..requests {
         health.takes(&event("health", "/api/health", &[], &Value::Null));

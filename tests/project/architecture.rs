@@ -170,8 +170,8 @@ fn definition(modules: &BTreeMap<ModulePath, Module>, path: &[String]) -> Module
     }
 }
 
-/// Returns, for each module, which of its submodules import each other, based on the files within
-/// them.
+/// Returns the imports between the submodules of each module, based on the files in those
+/// submodules.
 fn imports(source: &Path) -> BTreeMap<ModulePath, BTreeMap<String, BTreeSet<String>>> {
     let modules = modules(source);
     let mut levels = BTreeMap::<_, BTreeMap<_, BTreeSet<_>>>::new();
@@ -191,7 +191,7 @@ fn imports(source: &Path) -> BTreeMap<ModulePath, BTreeMap<String, BTreeSet<Stri
     levels
 }
 
-/// Panics if any of these import each other, directly or indirectly.
+/// Panics if any of these modules import each other, directly or indirectly.
 fn form_no_circle(among: &str, mut imports: BTreeMap<String, BTreeSet<String>>) {
     while !imports.is_empty() {
         let before = imports.len();
@@ -217,8 +217,8 @@ fn shared_modules_import_only_from_floors_below() {
     hold("## The floors of `shared`", &imports);
 }
 
-/// Returns the pages' scripts by their paths in `site/`, each with the scripts that it imports at
-/// once or later. Libraries import nothing.
+/// Returns the pages' scripts by their paths in `site/`, each with the scripts that it imports,
+/// statically or dynamically. Libraries import nothing.
 fn scripts() -> BTreeMap<String, BTreeSet<String>> {
     let site = root().join("site").canonicalize().unwrap();
     let mut files = Vec::new();

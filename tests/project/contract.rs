@@ -91,7 +91,7 @@ fn the_template_has_every_route_and_no_other() {
             route.method,
             route.path
         );
-        // The reply to HEAD is that to GET without its body.
+        // The reply to HEAD is the reply to GET without the body.
         if route.method == "GET" {
             assert_eq!(
                 serves(template, "HEAD", route.path),
@@ -203,8 +203,8 @@ fn throttled_routes_exist() {
     assert_eq!(throttled, BTreeSet::from(costly.map(str::to_owned)));
 }
 
-/// Returns true if a value is the ARN of the failure queue, to which SAM then lets the function
-/// send.
+/// Returns true if a value is the ARN of the failure queue. SAM lets a function send to the queue
+/// that is its destination.
 fn goes_to_the_queue(destination: &Yaml) -> bool {
     let on_failure = &destination["OnFailure"];
     let queue = matches!(&on_failure["Destination"], Yaml::Tagged(tagged)
@@ -257,8 +257,8 @@ fn the_stream_sends_only_new_emails_to_mail_and_retries_them() {
     assert_eq!(pattern, expected);
     assert_eq!(outbox["FunctionResponseTypes"][0], "ReportBatchItemFailures");
     assert_eq!(outbox["BisectBatchOnFunctionError"], true);
-    // The function retries an e-mail for a part of the day for which it is valid, so that an
-    // operator has time to send the remaining ones.
+    // An e-mail is valid for a day. The function retries an e-mail for only a part of the day, so
+    // that an operator has time to send the remaining e-mails.
     let age = outbox["MaximumRecordAgeInSeconds"].as_u64().unwrap();
     assert!((3600..=12 * 3600).contains(&age), "{age}");
     let attempts = outbox["MaximumRetryAttempts"].as_u64().unwrap();
@@ -386,7 +386,7 @@ fn a_stack_with_adopted_tables_creates_and_uses_no_others() {
         assert!(format!("{variable:?}").contains(&format!("${{{table}Arn}}/")), "{variable:?}");
         parameters.insert(format!("{table}Arn"));
     }
-    // The tables are adopted together or not at all: the rule names each in both cases.
+    // The tables are adopted together or not at all, so the rule names each table in both cases.
     let rule = format!("{:?}", yaml["Rules"]["TablesAreAdoptedTogether"]);
     for parameter in &parameters {
         assert_eq!(yaml["Parameters"][parameter.as_str()]["Default"], "", "{parameter}");
@@ -546,7 +546,7 @@ fn gateway_refusals_are_problem_documents() {
     let expected = [
         ("BAD_REQUEST_BODY", "malformed_request"),
         ("BAD_REQUEST_PARAMETERS", "malformed_request"),
-        // This response is for all other kinds of refusals, and keeps their statuses.
+        // `DEFAULT_4XX` is for all other kinds of refusals, and keeps their statuses.
         ("DEFAULT_4XX", "refused"),
         ("DEFAULT_5XX", "unavailable"),
         ("INVALID_SIGNATURE", "not_found"),
@@ -655,7 +655,8 @@ fn policies_name_each_action_and_only_issuers_may_sign() {
             continue;
         }
         if resource["Type"].as_str().unwrap().starts_with("AWS::IAM::") {
-            // A policy that names its roles would not be in any function's list.
+            // A policy may list its roles itself. A policy that lists its roles would be missing
+            // from the functions' own lists.
             assert_eq!(resource["Type"], "AWS::IAM::ManagedPolicy", "{name:?}");
             let properties = resource["Properties"].as_mapping().unwrap();
             let known = ["Description", "PolicyDocument"];
@@ -682,7 +683,7 @@ fn policies_name_each_action_and_only_issuers_may_sign() {
                 .map(|action| action.as_str().unwrap())
             {
                 assert!(!action.contains('*'), "{binary}: {action}");
-                // A scan names no key, so a condition on keys would not limit it.
+                // A scan names no key, so a condition on keys would not limit the scan.
                 let is_limited = !statement["Condition"].is_null();
                 assert!(action != "dynamodb:Scan" || !is_limited, "{binary}: {action}");
                 assert!(binary == "mail" || !action.starts_with("ses"), "{binary}: {action}");
@@ -811,7 +812,7 @@ fn functions_accept_every_log_level_and_metrics_are_kept() {
         let settings = Settings::new(|name| (name == "LOG_LEVEL").then(|| level.to_owned()));
         assert!(LogConfig::read(&settings).is_ok(), "{level}");
     }
-    // Lambda drops lines below this level, and metrics have the level INFO.
+    // Lambda would drop log lines below an `ApplicationLogLevel`, and metrics have the level INFO.
     let logging = &yaml["Globals"]["Function"]["LoggingConfig"];
     assert_eq!(logging["LogFormat"], "JSON");
     assert!(logging["ApplicationLogLevel"].is_null());
@@ -831,7 +832,8 @@ fn functions_can_use_only_their_log_group_and_stream() {
         // SAM ignores the boundary of a function with its own role.
         assert!(properties["Role"].is_null(), "{name:?} has a role of its own");
     }
-    // SAM attaches AWS's managed policies, which allow these actions on all resources.
+    // SAM attaches managed policies of AWS, which allow writing logs and reading streams on all
+    // resources. The boundary must limit both to the stack's own log group and stream.
     let is_within = |action: &str, resource: &str| {
         permissions::refused(&permissions::BOUNDARY, [&Call::of(action, resource)]).is_empty()
     };
@@ -853,7 +855,7 @@ fn functions_can_use_only_their_log_group_and_stream() {
     }
     assert!(!is_within("logs:CreateLogGroup", &group("LogGroup")));
     assert!(is_within("xray:PutTraceSegments", "*") && is_within("dynamodb:GetItem", "*"));
-    // SAM lets the functions with a destination send to that queue only.
+    // SAM lets functions with a destination queue send to that queue only.
     assert!(is_within("sqs:SendMessage", &format!("arn:aws:sqs:{account}:FailureQueue")));
 }
 
@@ -915,8 +917,8 @@ async fn every_event_gets_its_endpoints_reply() {
         "admin_user_delete",
         "account_delete",
     ];
-    // All other endpoints need only a session, so they precede the new password, which ends the
-    // session.
+    // All other endpoints need only a session, so their requests precede the password change, which
+    // ends the session.
     let others =
         ENDPOINTS.iter().map(|endpoint| endpoint.name).filter(|name| !order.contains(name));
     let (before, after) =
@@ -930,11 +932,11 @@ async fn every_event_gets_its_endpoints_reply() {
             tokens.insert("USER_ID", ben.id);
         }
         if name == "account_delete" {
-            // This user's password is the one in the event.
+            // This user's password is the password in the event.
             tokens.insert("ACCESS_TOKEN", api.person("eve").await.access);
         }
         if name == "chat_stop" {
-            // The event contains this chat's key.
+            // The event contains the idempotency key of this chat.
             let bearer = format!("Bearer {}", tokens["ACCESS_TOKEN"]);
             let headers = [("authorization", bearer.as_str()), ("idempotency-key", "a-key-7")];
             let body = serde_json::json!({ "message": "hi" });
@@ -1032,11 +1034,11 @@ fn no_secret_is_in_the_repository() {
         let text = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
         for mark in &marks {
             let found = text.match_indices(mark.as_str()).any(|(at, _)| {
-                // The mark is not in the middle of a longer text, such as a picture in base64.
+                // Ignore a mark in the middle of a longer text, such as a picture in base64.
                 if text[..at].ends_with(|before: char| before.is_ascii_alphanumeric()) {
                     return false;
                 }
-                // A key has more characters after its mark than a word has.
+                // After the mark, a real key continues with at least eight letters and digits.
                 let behind = text[at + mark.len()..]
                     .chars()
                     .take(8)

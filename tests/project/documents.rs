@@ -25,8 +25,8 @@ async fn requests_in_the_tour_get_the_replies_shown() {
     assert!(replies >= 30, "only {replies} replies were compared");
 }
 
-/// Sends a document's requests to a new server, and compares the replies that the document shows.
-/// Returns how many replies it shows.
+/// Sends a document's requests to a new server, and compares the replies with the document. Returns
+/// the number of replies in the document.
 async fn walk(document: &str) -> usize {
     let api = Api::own(&[("AI_PROVIDER", "echo")]).await;
     let mut variables = HashMap::new();

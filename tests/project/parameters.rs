@@ -1,5 +1,5 @@
-//! The effects of a deployment's parameters: which ones CloudFormation refuses, which functions
-//! start with the others, and the errors of the functions that don't start.
+//! The effects of a deployment's parameters: the values that CloudFormation refuses, the functions
+//! that start with the other values, and the errors of those that don't.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{LazyLock, Mutex};
@@ -92,7 +92,7 @@ enum Stopped {
     Askers,
     /// The endpoints of OpenAI's API that ask the AI.
     Completing,
-    /// The functions that know the models and the size limit of a prompt.
+    /// The functions that read the models and the size limit of a prompt.
     AskersAndModels,
     /// The functions that show messages to administrators.
     ChatReaders,
@@ -134,7 +134,7 @@ struct Mistake {
     refused: &'static str,
     /// The functions that would not start.
     stops: Stopped,
-    /// The beginning of each of these functions' errors.
+    /// The beginning of the error with which each of these functions fails.
     says: &'static str,
 }
 
@@ -426,8 +426,8 @@ fn text(value: &Yaml) -> String {
 }
 
 /// Returns the errors that stop a deployment with these parameters before it changes anything:
-/// names of parameters, and descriptions of broken rules. CloudFormation refuses all of them except
-/// fractional numbers, which `scripts/deploy` and `scripts/preflight` refuse.
+/// names of parameters, and descriptions of broken rules. CloudFormation finds all of these errors
+/// except fractional numbers, which `scripts/deploy` and `scripts/preflight` find.
 fn refused(given: &[(&str, &str)]) -> Vec<String> {
     let mut refused = Vec::new();
     for (name, parameter) in TEMPLATE["Parameters"].as_mapping().unwrap() {
@@ -480,7 +480,7 @@ fn accepts(parameter: &Yaml, value: &str) -> bool {
 }
 
 /// Parses a number as `scripts/deploy` and `scripts/preflight` do: digits without a leading zero.
-/// `scripts/check/deploy` and `scripts/check/preflight` test these scripts.
+/// `scripts/check/deploy` and `scripts/check/preflight` test how the two scripts parse numbers.
 fn whole(value: &str) -> Option<u64> {
     let is_plain = value == "0" || !value.starts_with(['0', '+']);
     value.parse().ok().filter(|_| is_plain)
@@ -502,7 +502,7 @@ fn holds(condition: &Yaml, given: &[(&str, &str)]) -> bool {
     }
 }
 
-/// Returns the texts in a text, a list or a reference.
+/// Returns the strings in a string, a list or a reference.
 fn texts(value: &Yaml, given: &[(&str, &str)]) -> Vec<String> {
     match value {
         Yaml::Sequence(list) => list.iter().flat_map(|one| texts(one, given)).collect(),
@@ -527,7 +527,8 @@ fn variable(function: &Function, name: &str, dynamodb: &str, secret: &str) -> Op
         "PARALLEL_CHATS" | "LOGIN_FAILURES_PER_ADDRESS" | "REGISTRATIONS_PER_ADDRESS" => value,
         // The tests have no Secrets Manager, so the function gets the key instead of its ARN.
         "OPENAI_API_KEY" | "OPENAI2_API_KEY" if !value.is_empty() => "a key".to_owned(),
-        // No server listens there, and no test connects to OpenAI or AWS.
+        // Replace the providers' addresses by an address without a server, so that no test connects
+        // to OpenAI or AWS.
         "OPENAI_BASE_URL" if value.contains("openai.com") => "http://127.0.0.1:9/v1".to_owned(),
         "BEDROCK_ENDPOINT" => "http://127.0.0.1:9".to_owned(),
         name => environment_of(function, name, dynamodb, secret)?,
@@ -590,7 +591,7 @@ fn template_ranges_are_those_that_functions_accept() {
     let mut compared = BTreeSet::new();
     for (name, parameter) in TEMPLATE["Parameters"].as_mapping().unwrap() {
         let name = name.as_str().unwrap();
-        // A unique value shows in which variables the parameter arrives.
+        // A unique value shows which environment variables get the parameter.
         for function in Template::with_parameters(&[(name, "many")]).unwrap().functions {
             let variables = function.environment.iter().filter(|(_, value)| *value == "many");
             for (variable, _) in variables {
@@ -659,7 +660,7 @@ async fn functions_have_only_common_variables_and_those_they_read() {
         start(&function.name, &settings).await.unwrap();
         drop(settings);
         let mut read = read.into_inner().unwrap();
-        // SAM CLI sets this variable.
+        // SAM CLI sets `AWS_SAM_LOCAL`.
         read.remove("AWS_SAM_LOCAL");
         let (all, own): (BTreeSet<String>, BTreeSet<String>) = (
             function.environment.keys().cloned().collect(),
@@ -697,7 +698,7 @@ fn the_longest_parameters_fit_into_a_functions_environment() {
     for function in Template::with_parameters(&given).unwrap().functions {
         let made = |(name, value): (&String, &String)| {
             let value = match name.as_str() {
-                // The stack's name, which has at most 64 characters, and the table's name in it.
+                // A table's full name contains the stack's name, which has at most 64 characters.
                 _ if name.ends_with("_TABLE") => "x".repeat(64 + value.len() + 15),
                 "SIGNING_SECRET" => "x".repeat(160),
                 "METRICS_NAMESPACE" => "x".repeat(64),

@@ -33,7 +33,8 @@ impl Person {
     }
 }
 
-/// Runs the erasure. Returns the number of accounts that it visited, and of those that are gone.
+/// Runs the erasure. Returns the number of accounts that the erasure visited, and the number that
+/// it deleted.
 async fn erase(api: &Api) -> (usize, usize) {
     let app = &api.server().apps["erase"];
     let ErasureReport { accounts, gone, .. } =
@@ -271,7 +272,7 @@ async fn any_number_of_chats_is_erased_over_several_runs() {
         gone +=
             app.store.erase(app.clock.seconds(), Duration::from_millis(time)).await.unwrap().items;
     }
-    // `gone` includes a session.
+    // The items in `gone` include a session, which `items_of` doesn't count.
     assert!(items_of(&api, &ann).await + gone >= 1203);
     gone += app
         .store

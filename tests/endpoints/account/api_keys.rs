@@ -328,7 +328,7 @@ async fn keys_ended_by_an_address_proof_are_not_listed_or_counted() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let ended = ann.makes_a_key("x").await.is(201);
-    // The state after an address was verified and before the old keys are deleted.
+    // Set the state between the verification of an address and the deletion of the older keys.
     api.set(&ann, "auth_epoch", AttributeValue::N("2".into())).await;
     api.set(&ann, "keys_from", AttributeValue::N("2".into())).await;
     api.set(&ann, "api_keys", AttributeValue::N("0".into())).await;
@@ -404,7 +404,7 @@ async fn retried_key_creations_return_the_same_key() {
             )
             .await;
             assert!(lane.strikes().await, "{fault:?}");
-            // Without a retry the outcome is unknown.
+            // If the SDK doesn't retry the write, its outcome is unknown.
             assert_eq!(
                 reply.status,
                 if fault.is_sent_again() { 201 } else { 503 },
@@ -500,7 +500,8 @@ async fn retried_revocations_succeed_and_restore_no_key() {
             );
         }
         ann.has_keys(1).await;
-        // The store recognizes a copy of the write that created the key by its request token.
+        // From the request token, the store recognizes a late copy of the write that created the
+        // key.
         making.deliver().await;
         lane.deliver_much_later().await;
         ann.has_keys(1).await;

@@ -92,7 +92,7 @@ async fn refusals_for_a_low_balance_show_the_held_credits() {
         [&streamed["detail"], &streamed["tokens_held"]],
         [&refused["detail"], &json!(PRICE)]
     );
-    // No other failure has these fields.
+    // Only a failure for a low balance has `tokens_left` and `tokens_held`.
     let other = ann.chat("").await.expect(400, "invalid_fields");
     assert!(other.get("tokens_held").is_none() && other.get("tokens_left").is_none(), "{other}");
 }

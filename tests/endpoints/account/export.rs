@@ -131,7 +131,7 @@ async fn exports_contain_all_data_of_the_user_and_no_other() {
     assert_eq!(export["api_keys"][1]["id"], key["id"]);
     let mut statement = ann.get("/api/user/ledger/").await.is(200);
     for row in statement.as_array_mut().unwrap() {
-        // The export leaves out these fields because it contains the chats and the keys.
+        // The export leaves out the fields that only repeat parts of its chats and keys.
         for field in ["balance", "excerpt", "key_name"] {
             row.as_object_mut().unwrap().remove(field);
         }
@@ -261,7 +261,7 @@ async fn failed_exports_are_truncated_json() {
     }
     assert!(log::text().contains("the reply was cut off"), "{}", log::text());
 
-    // Over HTTP the reply also ends at the failure, and later requests work.
+    // Over HTTP, the reply also ends where the store fails, and later requests succeed.
     let lane = proxy.lane();
     let broken = Api::own(&[("DYNAMODB_ENDPOINT", &lane.url)]).await;
     lane.strike(Some(Plan {

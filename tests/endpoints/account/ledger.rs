@@ -46,8 +46,8 @@ impl Person {
         self.elsewhere("a test").await
     }
 
-    /// Writes this many rows with today's date directly to the store. They add and take one credit
-    /// by turns.
+    /// Writes this many rows with today's date directly to the store. The rows alternately add and
+    /// take one credit.
     async fn has_rows(&self, count: usize) {
         let clock = &self.api.server().clock;
         let row = |number: usize| {
@@ -344,7 +344,7 @@ async fn invalid_page_requests_are_refused() {
     ann.statement(&of_chats).await.expect(400, "invalid_cursor");
     ann.history(&page).await.expect(400, "invalid_cursor");
     let flipped = format!("{}{}", if cursor.starts_with('A') { "B" } else { "A" }, &cursor[1..]);
-    // One cursor has " 5" and sixteen bytes in place of a position's id.
+    // The third forged cursor decodes to " 5" and sixteen bytes, without a valid id.
     for forged in [
         flipped.as_str(),
         &cursor[..cursor.len() - 2],
@@ -459,7 +459,7 @@ fn months_of(rows: &[Value]) -> Vec<Value> {
 async fn months_are_listed_newest_first_with_their_totals() {
     let api = Api::own(&[]).await;
     let mut ann = Person::with_seven_rows(&api).await;
-    // Every month in this span except one has a row.
+    // Write a row in every month of this span except one.
     for days in [31, 62, 31] {
         ann = ann.days_later(days).await;
         ann.chat("hi").await.is(200);

@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use crate::support::client::{Api, GRANT, PRICE, Person, unique};
 
-/// Sends every transaction with a new request token, as if the store had forgotten the previous one
-/// after ten minutes.
+/// Sends every transaction with a new request token, as if the store had forgotten the previous
+/// token after ten minutes.
 #[derive(Debug)]
 struct Forgetful;
 
@@ -141,7 +141,7 @@ async fn parallel_copies_of_an_adjustment_act_once() {
 async fn debits_above_the_balance_are_refused() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
-    // Refused adjustments change nothing except the closed ids, which no copy may reuse.
+    // Refused adjustments change only the account's closed ids, which refuse late copies.
     let items = async || {
         let mut items = api.items(&ann.id).await;
         items.get_mut("UsersTable").unwrap().iter_mut().for_each(|item| item["closed"] = json!({}));

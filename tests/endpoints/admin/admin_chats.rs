@@ -116,7 +116,7 @@ async fn searches_are_bounded_and_continue_on_the_next_page() {
     let page = root.admin("chats?q=needle").await;
     assert!(page.next_page().is_some());
     assert_eq!(page.is(200), Value::Array(Vec::new()));
-    // A page compares fewer messages if they are long.
+    // A search compares fewer messages per page if the messages are long.
     let long = "x".repeat(30_000);
     let long: Vec<_> = (1000..1200).map(|number| (first + number, long.as_str(), "y")).collect();
     said(&api, &ann, &long).await;

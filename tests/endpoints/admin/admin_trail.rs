@@ -22,7 +22,8 @@ async fn the_trail_is_filtered_by_action_user_admin_and_day() {
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let today = Day::from_millis(api.server().clock.millis());
-    // The command line uses the clock of this machine, on which it is still yesterday.
+    // This adjustment has the time of the machine's clock, which is a day behind the server's
+    // clock.
     api.adjust(&ann, 7, "by hand").await;
     root.adjusts(&ann, 5, "one").await.is(201);
     other.adjusts(&ben, 6, "two").await.is(201);

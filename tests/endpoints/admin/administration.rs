@@ -77,7 +77,7 @@ impl Person {
         acts.into_iter().filter(|act| act["user_id"] == user.id.as_str()).collect()
     }
 
-    /// This administrator, as an endpoint identifies them.
+    /// Returns the `Administrator` that an endpoint gets from this administrator's request.
     pub async fn at_the_door(&self) -> Administrator {
         let app = &self.api.server().apps["admin_adjustment"];
         let bearer = self.bearer();
@@ -106,7 +106,7 @@ pub fn texts(list: &[Value], field: &str) -> Vec<String> {
         .collect()
 }
 
-/// The status and body of a function's reply, if the function has this much time.
+/// Returns the status and body of a function's reply to a request that may take this much time.
 async fn answer(
     function: &Function,
     name: &str,
@@ -527,7 +527,7 @@ async fn one_of_two_admins_who_demote_each_other_remains() {
 #[tokio::test]
 async fn the_last_administrators_cannot_delete_their_accounts() {
     let api = Api::own(&[]).await;
-    // Accounts from before the list of administrators existed.
+    // Like administrators of early releases, these two aren't on the list of administrators.
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let ann = api.person("ann").await;
     ann.deletes_the_account().await.is(202);
@@ -722,7 +722,8 @@ async fn answers_are_refunded_once() {
     let row = ["kind", "amount", "reason", "chat_id"].map(|field| rows[0][field].clone());
     assert_eq!(row, [json!("adjustment"), json!(PRICE), json!("a bad answer"), chat.clone()]);
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
-    // The refund outlives the chat and any idempotency key.
+    // The answer can't be refunded again after its chat was deleted, or under another idempotency
+    // key.
     ann.delete(&format!("/api/chat/{}", chat.as_str().unwrap())).await.is(200);
     api.server().clock.advance(400 * DAY);
     let root = root.elsewhere("a test").await;

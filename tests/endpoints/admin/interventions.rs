@@ -15,7 +15,8 @@ use shared::values::Intervention;
 use crate::support::client::{Answer, Api, Person, token_in, unique};
 
 impl Person {
-    /// Sends an intervention in a user's account. The request has no body if `body` is null.
+    /// Sends a request that intervenes in a user's account. The request has no body if `body` is
+    /// null.
     async fn intervenes(&self, method: Method, user: &Person, place: &str, body: Value) -> Answer {
         let path = format!("/api/admin/users/{}{place}", user.id);
         let body = Some(body).filter(|body| !body.is_null());
@@ -88,7 +89,7 @@ async fn signing_a_user_out_ends_sessions_and_keeps_api_keys() {
     assert_eq!(root.sees(&ann).await["sessions"], json!([]));
     program.completes().await.is(200);
 
-    // A second sign-out, without a body, ends the sessions that began since.
+    // A second sign-out, without a body, ends the sessions that began after the first.
     let again = ann.elsewhere("a laptop").await;
     again.is_in().await;
     root.intervenes(Method::DELETE, &ann, "/sessions", Value::Null).await.is(200);
@@ -266,7 +267,7 @@ async fn deleted_users_are_erased_and_their_ledger_remains() {
     let tombstone = |person: &Person| {
         let item = left.iter().find(|item| item["id"] == person.id.as_str()).unwrap();
         assert!(!item.to_string().contains(&address), "{item}");
-        // Only one of the two accounts has had an API key.
+        // Ignore the count of API keys, because only one of the two accounts has had a key.
         let names = item.as_object().unwrap().keys().filter(|name| *name != "api_keys");
         (item["active"].clone(), names.cloned().collect::<BTreeSet<_>>())
     };

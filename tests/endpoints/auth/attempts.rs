@@ -24,7 +24,8 @@ async fn log_in(api: &Api, login: &str, password: &str) -> Answer {
     api.log_in(json!({ "username": login, "password": password })).await
 }
 
-/// Guesses wrong passwords until a guess is refused. Returns the number that were checked.
+/// Guesses wrong passwords until a guess is refused. Returns the number of guesses before the
+/// refused guess.
 async fn guesses(api: &Api, login: &str) -> u32 {
     for guess in 0.. {
         let answer = log_in(api, login, WRONG).await;
@@ -37,7 +38,8 @@ async fn guesses(api: &Api, login: &str) -> u32 {
     unreachable!()
 }
 
-/// The parts of a reply that could reveal something, without the seconds in its headers.
+/// The parts of a reply that could reveal whether an account exists, without the seconds in its
+/// headers.
 fn looks_at_any_time(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {
     let (status, mut headers, body) = looks(answer);
     for (name, value) in &mut headers {
@@ -62,7 +64,7 @@ async fn from(api: &Api, address: &str, name: &str, body: &Value) -> (u16, Value
     (reply.status, reply.body)
 }
 
-/// Moves the clock to the start of an hour, so that no test runs into the next one.
+/// Moves the clock to the start of an hour, so that no test runs into the next hour.
 fn begin_an_hour(api: &Api) {
     let clock = &api.server().clock;
     clock.advance(Duration::from_millis(3_600_000 - clock.millis() % 3_600_000));
@@ -181,7 +183,8 @@ async fn device_tokens_count_for_one_account_until_sessions_end() {
     let cats = cat.header("x-device-token").to_owned();
     let cat = Person::of(&api, &registered, &cat.is(201));
     let device = ann.log_in().await.header("x-device-token").to_owned();
-    // From here on, no account has logged in from the network of this test.
+    // Make this test's network unknown to all three accounts, and use up the guesses of unknown
+    // clients.
     for person in [&ann, &ben, &cat] {
         let account = api.account(person).await;
         api.store().forget_attempts(&account.label, None).await.unwrap();
@@ -305,7 +308,8 @@ async fn guesses_from_known_networks_match_the_documentation() {
             *(if is_strangers { &mut strangers } else { &mut known }) += 1;
         }
     }
-    // docs/internals/security.md: 41 guesses from unknown clients, and 1,504 more from a known one.
+    // docs/internals/security.md: 41 guesses from unknown clients, and 1,504 more from a known
+    // client.
     assert!(
         (38..=41).contains(&strangers) && (1500..=1504).contains(&known),
         "{strangers} {known}"
@@ -339,8 +343,8 @@ async fn password_guesses_in_one_session_block_no_other_session() {
 }
 
 /// The number of guesses that are checked in a day at these logins, from this many networks. The
-/// networks work together and waste no guess on a locked login. At the end each network tries once
-/// more.
+/// networks work together and waste no guess on a locked login. At the end of the day, each network
+/// makes one more guess.
 async fn guesses_in_a_day(api: &Api, networks: usize, logins: &[String]) -> usize {
     let (store, config) = (&api.store(), &*api.issuing("login").accounts);
     let guess = &async |network: usize, login: &str, now: u64| {
@@ -387,7 +391,8 @@ async fn guesses_a_day_are_bounded_for_any_number_of_networks() {
             .flat_map(|name| [format!("ann{name}"), format!("ann{name}@example.com")])
             .collect();
         let guesses = guesses_in_a_day(&api, networks, &logins).await;
-        // The limits in docs/internals/security.md. The low limit per network makes both apply.
+        // The limits per account and per network in docs/internals/security.md. The server's limit
+        // per network is low, so that either limit may be the lower one.
         let most = (82 * accounts).min(networks * 24 * 5 + 6 * accounts);
         println!(
             "{networks} networks, {accounts} accounts: {guesses} guesses a day, {most} at most"
@@ -474,7 +479,8 @@ async fn accounts_found_by_name_and_address_share_one_limit() {
     log_in(&api, &email, RIGHT).await.expect(429, "too_many_attempts");
 }
 
-/// Sends wrong current passwords until one is refused. Returns the number that were checked.
+/// Sends wrong current passwords until the limit refuses a guess. Returns the number of guesses
+/// before the refused guess.
 async fn owners_guesses(owner: &Person) -> u32 {
     for guess in 0.. {
         let body = json!({ "current_password": WRONG, "new_password": "another-one" });
@@ -830,8 +836,8 @@ async fn retries_after_a_lost_reply_count_once() {
         assert_eq!(counted(&store.dynamodb, "attempt:register:").await, [people.len()]);
     }
 
-    // A late copy of a success doesn't reset the failures since then. Its two writes may be sent in
-    // either order.
+    // A late copy of a write by a successful log-in doesn't reset the failures that were counted
+    // after it. A log-in may send its two writes in either order.
     let mut wrong = 0;
     for nth in [3, 4] {
         strike("UpdateItem", nth, Fault::Again);

@@ -246,8 +246,8 @@ async fn retried_verifications_succeed_and_late_copies_do_nothing() {
         .filter(|fault| fault.suits("TransactWriteItems") && fault.is_done())
         .enumerate()
     {
-        // The most complex case: the claim moves from one account to another, which gives up its
-        // own address.
+        // The most complex case: Ann gives up an old address and takes one that another account has
+        // claimed.
         let squatter =
             json!({ "username": unique("eve"), "email": address(n), "password": "secret123" });
         rig.api.person_with(squatter).await;
@@ -290,8 +290,7 @@ async fn retried_verifications_succeed_and_late_copies_do_nothing() {
     }
 }
 
-/// The reader of the e-mail may be another person than the one who registered, and then doesn't
-/// know the password.
+/// The reader of the e-mail may not be the person who registered, and may not know the password.
 #[tokio::test]
 async fn verifications_without_a_session_set_a_new_password() {
     let api = Api::start().await;
@@ -321,7 +320,8 @@ async fn verifications_without_a_session_set_a_new_password() {
     );
     verify_with(&api, &token, "a-third-one").await.expect(400, "invalid_link");
 
-    // A proof with a new password also takes an address that another account only claimed.
+    // A verification with a new password also takes an address that another account has claimed but
+    // not verified.
     let (squatter, address, _) = ann(&api).await;
     let wants = api.person("ben").await;
     wants.change(json!({ "email": address })).await.is(200);
@@ -382,7 +382,7 @@ async fn unproven_claims_block_no_other_user() {
     let first = register().await.is(201);
     assert_eq!(register().await.is(201)["id"], first["id"]);
     assert_eq!(squatter.profile().await.is(200)["email"], json!(address));
-    // An address that is a username logs in the account with this username.
+    // A log-in with an address that is also a username opens the account with that username.
     let named = api.person_with(json!({ "username": address, "password": "secret123" })).await;
     assert_eq!(logs_in(&api, &address).await, Some(json!(named.id)));
 

@@ -19,7 +19,7 @@ impl Person {
     }
 }
 
-/// A second in the far future, and one in the past.
+/// A second in the far future, and a second in the past.
 const FAR: u64 = 9_999_999_999;
 const GONE: u64 = 1;
 

@@ -81,7 +81,7 @@ async fn one_of_two_parallel_changes_wins() {
     for (new, answer) in passwords.iter().zip(answers) {
         match answer.status.as_u16() {
             200 => winners.push(new),
-            // A slightly later request finds the session ended or the password changed.
+            // A later request finds that the session has ended or that the password was changed.
             401 => drop(answer.expect(401, "invalid_token")),
             _ => drop(answer.expect(403, "wrong_password")),
         }

@@ -153,8 +153,8 @@ async fn forged_old_tokens_end_nothing() {
     }
     assert_eq!(api.items(&ann.id).await, before);
     api.refresh(&second).await.is(200);
-    // The same claims with a valid signature end the session, so the tokens above were refused for
-    // other reasons.
+    // A validly signed token with Ann's own claims does end the session, so each token above was
+    // refused for what was changed in it.
     let dead = claiming(&api, &ann, "generation", 0);
     assert_eq!(forge::claims(&dead), forge::claims(&ann.refresh));
     api.refresh(&dead).await.expect(401, "token_not_valid");

@@ -44,7 +44,7 @@ async fn e_mails_contain_no_text_from_strangers() {
         ("paypal.com-login.evil.example", "victim@example.com", "new.evil.example@example.org");
     let eve =
         api.person_with(json!({ "username": name, "email": address, "password": PASSWORD })).await;
-    // Wait for the first e-mail: an address that the account no longer has gets none.
+    // Wait for the first e-mail: an address that the account no longer has gets no e-mail.
     api.mails_to(address, 1).await;
     eve.change(json!({ "email": new, "first_name": "evil.example" })).await.is(200);
     api.post("/api/password/reset/", json!({ "email": new })).await.is(202);

@@ -36,7 +36,8 @@ impl Person {
         id_of(&self.says_after(message, conversation, after).await.is(200))
     }
 
-    /// The user's earlier messages that the AI gets with a message that has this parent.
+    /// Sends a message with this parent, and returns the user's earlier messages that the AI gets
+    /// with it.
     async fn is_told(&self, conversation: &str, after: &str) -> Vec<String> {
         repeated_messages(&self.says_after("!recall", conversation, after).await.is(200))
     }
@@ -57,8 +58,8 @@ fn id_of(chat: &Value) -> String {
     chat["id"].as_str().unwrap().to_owned()
 }
 
-/// The user's messages that the AI repeats, without the last one, which asked for them. Asserts
-/// that each message has its answer.
+/// The user's messages in an answer to `!recall`, which repeats the conversation, without `!recall`
+/// itself. Asserts that each message is followed by its answer.
 fn repeated_messages(chat: &Value) -> Vec<String> {
     let lines: Vec<&str> = chat["response"].as_str().unwrap().split('\n').collect();
     let (asked, before) = lines.split_last().unwrap();
@@ -264,7 +265,7 @@ async fn children_of_a_deleted_message_follow_its_parent() {
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two", "three"]).await;
     let id = main[0].as_str();
-    // Delete a chat in a branch: only the two chats that followed it move.
+    // If a chat in a branch is deleted, only the two chats that followed it get another parent.
     let edited = ann.branches("two again", id, &main[0]).await;
     let left = ann.branches("left", id, &edited).await;
     let right = ann.branches("right", id, &edited).await;

@@ -34,8 +34,8 @@ impl Person {
         self.patch(&path, json!({ "instructions": text })).await
     }
 
-    /// The prompt that the scripted AI gets with a message in this conversation, or in a new one.
-    /// Asserts that a streamed answer has the same prompt.
+    /// The prompt that the scripted AI gets with a message in this conversation, or in a new
+    /// conversation. Asserts that a streamed answer has the same prompt.
     async fn recalls(&self, conversation: Option<&str>) -> String {
         let body = json!({ "message": "!recall", "conversation_id": conversation });
         let whole = self.post("/api/chat/", body.clone()).await.is(200);
@@ -51,7 +51,8 @@ async fn forgetful() -> Api {
     Api::own(&[("CONTEXT_CHATS", "0")]).await
 }
 
-/// The system message that a provider got. Asserts that it is the first message and the only one.
+/// The system message that a provider got. Asserts that the system message is the first message,
+/// and that there is no other.
 fn system(asked: &Value) -> &str {
     let messages = asked["messages"].as_array().unwrap();
     let is_system = |message: &&Value| message["role"] == "system";

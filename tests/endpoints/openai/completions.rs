@@ -41,7 +41,7 @@ impl Program {
         self.send(&[], asking(message)).await
     }
 
-    /// Sends a request as an SDK does. `count` is the number of retries before it.
+    /// Sends a request as an SDK does after `count` earlier attempts.
     async fn tries(&self, count: u32, message: &str) -> Answer {
         self.send(&[("x-stainless-retry-count", &count.to_string())], asking(message)).await
     }
@@ -454,7 +454,7 @@ async fn empty_balances_are_402_or_the_configured_status() {
             assert!(sentence.starts_with("You exceeded your current quota. "), "{sentence}");
             assert!(sentence.ends_with(": https://shop.example.com/tokens"), "{sentence}");
         }
-        // The setting doesn't change the API's own endpoints.
+        // `EMPTY_BALANCE_STATUS` doesn't change the API's own endpoints.
         ann.chat("hi").await.expect(402, "insufficient_tokens");
         assert_eq!(ann.balance().await, PRICE - 1);
     }

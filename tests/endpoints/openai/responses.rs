@@ -13,7 +13,7 @@ pub const PATH: &str = "/v1/responses";
 const PARIS: &str = r#"{"city": "Paris"}"#;
 
 impl Program {
-    /// Sends a request for a response.
+    /// Sends a request to `/v1/responses`.
     pub async fn responds(&self, headers: &[(&str, &str)], body: Value) -> Answer {
         let bearer = format!("Bearer {}", self.key);
         let headers: Vec<_> =
@@ -21,7 +21,7 @@ impl Program {
         self.api.send(Method::POST, PATH, &headers, Some(body)).await
     }
 
-    /// Sends a request for a response as an SDK does. `count` is the number of retries before it.
+    /// Sends a request to `/v1/responses` as an SDK does after `count` earlier attempts.
     async fn tries_to_respond(&self, count: u32, body: Value) -> Answer {
         self.responds(&[("x-stainless-retry-count", &count.to_string())], body).await
     }
@@ -38,7 +38,7 @@ pub fn tool() -> Value {
     tool
 }
 
-/// A request that the scripted AI answers with a call.
+/// A request that the scripted AI answers with a function call.
 pub fn in_paris() -> Value {
     let mut body = input(format!("!call get_weather {PARIS}"));
     body["tools"] = json!([tool()]);
@@ -297,8 +297,8 @@ async fn codex_retries_are_charged_once() {
         let answer = program.responds(&[("x-codex-turn-metadata", one.as_str())], body).await;
         assert_eq!(answer.is(200)["id"], first);
     }
-    // A different request in the turn, the same request in another turn, and a request from another
-    // account are new.
+    // These requests aren't retries: a different request in the same turn, the same request in
+    // another turn, and another account's request.
     let (is_replay, next) = sent(&one, "ho").await;
     assert!(!is_replay && next != first);
     assert!(!sent(&other, "hi").await.0);
@@ -306,7 +306,8 @@ async fn codex_retries_are_charged_once() {
     let ben = Program::of(&api.person("ben").await).await;
     let headers = [("x-codex-turn-metadata", one.as_str())];
     assert_ne!(ben.responds(&headers, input("hi")).await.is(200)["id"], first);
-    // Other metadata isn't a key, and an `Idempotency-Key` takes precedence.
+    // Metadata of another form doesn't make a request a retry. An `Idempotency-Key` takes
+    // precedence over the metadata.
     for metadata in ["{}", "01a20f2e", "{\"turn_id\": \"1\"}"] {
         assert!(!sent(metadata, "hi").await.0, "{metadata}");
         assert!(!sent(metadata, "hi").await.0, "{metadata}");
@@ -577,7 +578,8 @@ async fn retried_responses_are_replayed_and_charged_once() {
     keyed("k1", "ho").await.expect(422, "idempotency_key_reused");
     assert_eq!(ann.balance().await, GRANT - PRICE);
 
-    // The retry count alone also identifies a retry, but only for the same kind of request.
+    // Without an `Idempotency-Key`, the header with the retry count identifies a retry, but only of
+    // the same kind of request.
     let mut both = asking("hi");
     both["input"] = json!("hi");
     let count = [("x-stainless-retry-count", "1")];
@@ -641,7 +643,8 @@ async fn hostile_histories_schemas_and_pictures_are_refused() {
     assert_eq!(refused["error"]["param"], "input");
     assert_eq!(ann.balance().await, GRANT);
 
-    // A large picture counts like any other, and 60 calls with their results are allowed.
+    // A large picture counts as much as a small one. A request may contain 60 calls with their
+    // results.
     program.responds(&[], picture(format!("data:image/png;base64,{data}"))).await.is(200);
     let pairs = with((0..60).flat_map(|id| [call(id), output(id)]).collect());
     program.responds(&[], pairs).await.is(200);

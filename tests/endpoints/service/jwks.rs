@@ -122,7 +122,8 @@ async fn accepted_tokens_are_refused_once_altered_or_expired() {
         ann.using(forged.join(".")).profile().await.expect(401, "token_not_valid");
     }
     ann.profile().await.is(200);
-    // The keys are read every five minutes. Until then, verified signatures are cached.
+    // The keys are read every five minutes. Verified signatures are cached until the keys are read
+    // again.
     api.server().clock.advance(Duration::from_secs(3600 + 30));
     ann.profile().await.is(200);
     api.server().clock.advance(Duration::from_secs(32));

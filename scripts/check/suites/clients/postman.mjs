@@ -30,7 +30,7 @@ const VARIABLES = [
   ["adminToken", "", "Their access token."],
 ];
 
-// The values of a log-in's reply that are kept: the variable, and the field of the body.
+// The values that are kept from a log-in's reply: each variable, and the field of the reply's body.
 const SESSION = { token: "access", refresh: "refresh" };
 
 // The folders and their requests, by `operationId`. `body`, `path`, `query` and `headers` are sent. Other parameters are in the request,
@@ -71,7 +71,7 @@ const ORDER = [
         without: ["resetToken", 400],
       },
       "export",
-      // The first proof of an address ends the session, so the next folder logs in again.
+      // The first verification of an address ends the session, so the next folder logs in again.
       { operation: "email_verify", body: { token: "{{verifyToken}}", password: "{{password}}" }, without: ["verifyToken", 400] },
     ],
   ],
@@ -411,7 +411,7 @@ function form(document, part) {
   if (schema.properties) kept.properties = mapped(schema.properties, (field) => form(document, field));
   if (schema.required?.length) kept.required = schema.required;
   if (schema.items) kept.items = form(document, schema.items);
-  // If a body has several valid forms, the last one applies when no condition of the others is met.
+  // If a body has several valid forms, the last form applies if the condition of no other form is met.
   const ways = (one) => (one.if ? [one.if.not, ...ways(one.then)] : [one]);
   if (schema.if) kept.anyOf = ways(schema).map((one) => form(document, one));
   for (const name of ["anyOf", "oneOf"]) if (schema[name]) kept[name] = schema[name].map((one) => form(document, one));

@@ -68,7 +68,7 @@ def call(url, method, path, body=None, token=None):
 
 
 def first_pieces_come_soon(hear):
-    """Measures the time from the provider's first byte until `hear` returns, which waits for the first piece of a user's streamed answer."""
+    """Measures the time from the provider's first byte until `hear` returns. `hear` waits for the first piece of a user's streamed answer."""
     wire = Wire(PROVIDER_WIRE)
     delays = []
     for _ in range(STREAMS):

@@ -17,7 +17,7 @@ const CITIES = calls(["getWeather", { city: "Paris" }], ["getWeather", { city: "
 const REPORT = { city: "Paris", degrees: 21 };
 const Weather = z.object({ city: z.string(), degrees: z.number().int() });
 
-/** The models of the SDK's two providers. The second provider has one for each of OpenAI's APIs. */
+/** The models of the SDK's two providers. The second provider has a model for each of OpenAI's APIs. */
 const PROVIDERS = ["model", "completions", "responses"];
 
 /** A user, and the model through each provider. */

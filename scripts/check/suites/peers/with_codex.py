@@ -1,4 +1,4 @@
-"""Tests Codex, which edits a file in a folder. Only its provider is set, and that it offers the model only functions."""
+"""Tests Codex, which edits a file in a folder. The settings name its provider and let it offer only functions to the model."""
 
 import os
 import subprocess

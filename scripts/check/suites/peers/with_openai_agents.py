@@ -1,4 +1,4 @@
-"""Tests OpenAI's Agents SDK. Only its client is set, and that it uses chat completions unless the Responses API is asked for."""
+"""Tests OpenAI's Agents SDK. The test sets only the SDK's client, and which of OpenAI's APIs it uses."""
 
 import asyncio
 import json

@@ -2,7 +2,7 @@
 
 The API at API writes the data to the embedded DynamoDB of the folder DATA. Like DynamoDB, moto restores tables without their settings, but
 it can only restore their current items. The rehearsal therefore keeps the items of the chosen second and writes them to the restored
-tables. It reads each table while messages are settled, which splits more transactions than a backup can. A second API at AGAIN, with the
+tables. The rehearsal reads each table while messages are settled, which splits more transactions than a backup can. A second API at AGAIN, with the
 folder DATA_AGAIN, gets the restored items.
 """
 

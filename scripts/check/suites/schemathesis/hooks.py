@@ -202,7 +202,7 @@ def kept():
 
 
 def search(operation, query):
-    """Adds values to a query that no schema can describe."""
+    """Adds values that no schema can describe to a query."""
     if query.get("user_id") and next(numbers) % 2:
         query["user_id"] = MAIN["id"]
     if query.get("q") and next(numbers) % 2:
@@ -224,8 +224,8 @@ def search(operation, query):
 
 
 def complete(operation, body):
-    """Adds values to a body that no schema can describe."""
-    # No pattern can describe the characters of all scripts that an address may have.
+    """Adds values that no schema can describe to a body."""
+    # No pattern can describe the characters that an address may have, because they may be of any script.
     addressed = ("register", "profile_change", "password_reset", "admin_user_create")
     if operation in addressed and not (body.get("email") or "").isascii():
         body["email"] = f"{uuid.uuid4().hex}@example.com"
@@ -284,7 +284,7 @@ def complete(operation, body):
         body["messages"] = [message for message in body["messages"] if not of_calls(message) and not has_parts(message)]
         body["messages"].append({"role": "user", "content": "hi"})
     if operation == "responses":
-        # Likewise, only the messages among the items are kept.
+        # For the same reasons, keep only the items that are messages.
         for field in ("tool_choice", "text"):
             body.pop(field, None)
         items = body["input"] if isinstance(body.get("input"), list) else []

@@ -64,7 +64,7 @@ const tests = {
     assert.equal(branches.parent("91"), null);
     assert.deepEqual(branches.upTo("92"), ["91", "92"]);
     assert.deepEqual(versions(branches, "91"), []);
-    // A deleted parent's own parent is known if all messages from that time are known.
+    // A deleted message's own parent is known only if all messages from that time are known.
     branches.add({ id: "93", after: "90" });
     assert.deepEqual(branches.upTo("93"), ["8", "9", "93"]);
     branches.add({ id: "2" });

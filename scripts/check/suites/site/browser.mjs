@@ -146,7 +146,7 @@ export async function ask(method, path, body, token) {
 
 /** Stores a screenshot of the page after it has loaded. */
 export async function picture(page, name) {
-  // Don't wait for messages over the page. The journeys that cause them check them.
+  // Don't wait for messages over the page. The journeys that cause such messages check them.
   await page.waitForFunction(() => !document.querySelector(".skeletons"));
   await page.screenshot({ path: `${SCREENS}/${name}.png` });
 }
@@ -161,8 +161,8 @@ export async function fitsItsBox(element, name) {
 export async function looksRight(page, name) {
   await picture(page, name);
   await page.evaluate(axe);
-  // With preloading, axe would write imported style sheets into the page, which the policy
-  // refuses. The rules that run don't need them.
+  // With preloading, axe would write imported style sheets into the page, which the page's policy
+  // refuses. The rules that axe runs here don't need the style sheets.
   const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"], preload: false }));
   const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ target, failureSummary }) => `${target} ${failureSummary}`).join("; ")}`);
   assert.deepEqual(found, [], `${name}: findings of axe`);

@@ -139,7 +139,8 @@ await journeys({
     assert.equal(await page.evaluate(() => document.activeElement.getAttribute("href").startsWith("#/c/")), true);
     await page.keyboard.press("ArrowUp");
     assert.equal(await focused(page), "Search chats and messages");
-    // Up from the field goes to the last result, the link to the history, and up again to a message.
+    // In the field, the Up key moves to the last result, the link to the history. Pressed again, it
+    // moves to a message.
     await page.keyboard.press("ArrowUp");
     await page.keyboard.press("ArrowUp");
     await page.keyboard.press("Enter");

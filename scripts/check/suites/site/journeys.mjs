@@ -173,8 +173,8 @@ await journeys({
       await page.getByRole("button", { name: "Retry" }).click();
       await said(page, `${message}`).waitFor();
       await answered(page);
-      // The reply has the balance from the moment when the AI failed, but it arrives after the
-      // answer was charged.
+      // The reply has the balance from the moment when the AI failed, but arrives after the charge
+      // for the answer.
       await late.letGo();
     }
     await balance(page, FIRST_GRANT - 2 * PRICE);
@@ -596,7 +596,7 @@ await journeys({
     await page.getByRole("button", { name: "Save", exact: true }).click();
     await page.getByText("Your name has been saved.").waitFor();
     await page.getByRole("button", { name: "Your account" }).getByText("Ann", { exact: true }).waitFor();
-    // A late profile has an old balance.
+    // A profile that arrives late has an old balance.
     const late = await hold(page, "**/api/user/profile/");
     await page.getByRole("button", { name: "Save", exact: true }).click();
     await late.answered;

@@ -16,7 +16,7 @@ const looks = (colorScheme, width) => async () => {
   await shot("sign-in");
   for (const [view, place] of Object.entries(DOORS)) {
     await visit(page, place);
-    // Wait for the link that every view without a session has to another view.
+    // Wait for the link to another view, which every view without a session has.
     if (view === "half") await page.getByRole("link", { name: "Sign in", exact: true }).waitFor();
     if (view === "reset") await page.getByRole("link", { name: "Back to sign in" }).waitFor();
     await shot(view);

@@ -1,10 +1,10 @@
 // An AI with OpenAI's chat completions whose answers depend on the first word of a message. By
 // default it repeats the message. `Recall` repeats the text before the conversation. The answer to
-// `Slowly ..` ends only when the AI receives `Finish` and the message. `Lines` and `Code` get equally
-// slow answers of many lines, `Thoughtfully` gets some reasoning first, and `Silently` gets no word
-// until the end. `Vary` gets a different answer each time, and `Told` gets the messages and answers
-// in the request. `Left` and a message returns the time at which the reader of its answer
-// disconnected, in milliseconds since 1970.
+// `Slowly ..` ends only when the AI receives `Finish` and the message. `Lines` and `Code` get
+// equally slow answers of many lines, `Thoughtfully` gets some reasoning first, and `Silently` gets
+// no word until the end. `Vary` gets a different answer each time, and `Told` gets the messages and
+// answers in the request. `Left` and a message returns the time at which the reader of that
+// message's answer disconnected, in milliseconds since 1970.
 //
 //     node provider.mjs PORT
 

@@ -145,7 +145,7 @@ await journeys({
     await fillsWindow(page, "a chat");
     const box = await page.locator(".composer-form").boundingBox();
     assert(box.y > 0 && box.y + box.height <= 800, `the box is at ${box.y}`);
-    // Turn the wheel above the sidebar, whose list is short.
+    // Turn the wheel while the pointer is over the sidebar, which has a short list.
     await page.mouse.move(100, 700);
     for (let notch = 0; notch < 20; notch += 1) await page.mouse.wheel(0, 120);
     await pause(300);

@@ -232,7 +232,7 @@ await journeys({
     assert.deepEqual(body.map((conversation) => conversation.title), [title]);
     assert.equal(await page.locator(".thread-title").textContent(), title);
 
-    // Code gives its first line as the title, before and after the answer.
+    // The title of a message with code is the first line of code, before and after the answer.
     await page.getByRole("link", { name: "New chat" }).click();
     const code = "```python\n\nimport os\n```\nSlowly, why?";
     await page.route("**/api/chat/stream/", async (route) => {
@@ -315,7 +315,7 @@ await journeys({
       // The list of chats is redrawn a moment later.
       await dot.waitFor({ state: "detached" });
       assert.equal(await row.count(), 1);
-      // The same holds after a reload.
+      // After a reload the message is restored too.
       await page.reload();
       await page.getByRole("button", { name: "Retry" }).waitFor();
       await dot.waitFor({ state: "detached" });

@@ -187,7 +187,7 @@ await journeys({
     await page.keyboard.press("Enter");
     await says(page, "Answer 1");
     assert.equal(await focused(page), "Previous version");
-    // At the first version the button is disabled but stays.
+    // At the first version, the button for the previous version is disabled but stays.
     assert.equal(await previous(page).getAttribute("aria-disabled"), "true");
     await page.keyboard.press("Enter");
     await shows(page, "1 / 2");

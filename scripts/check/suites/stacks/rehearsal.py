@@ -168,7 +168,7 @@ class Stack:
             variables = about["Environment"]["Variables"]
             assert sum(len(key) + len(value) for key, value in variables.items()) <= 4096, f"{name} has a larger environment than Lambda takes"
             self.check_variables(name, variables)
-            # moto doesn't return the logging configuration, so compare the given one.
+            # moto doesn't return the logging configuration, so compare the configuration in the template.
             logging = given[function]["LoggingConfig"]
             assert logging == {"LogFormat": "JSON", "LogGroup": self.ids["LogGroup"]}, f"{name} logs to {logging}"
             assert about["Architectures"] == [self.parameters["Architecture"]], about["Architectures"]

@@ -225,9 +225,9 @@ def event_invoke_config(name, properties, before):
 @made("AWS::ApiGateway::RestApi", "RootResourceId")
 def rest_api(name, properties, before):
     body = properties.pop("Body")
-    # The import's parameters only repeat EndpointConfiguration.
+    # The parameters of the import only repeat EndpointConfiguration.
     properties.pop("Parameters")
-    # moto's import only reads the methods, so take the other parts from the document here.
+    # moto's import reads only the methods of the document, so read its other parts here.
     closed = body["servers"][0]["x-amazon-apigateway-endpoint-configuration"]["disableExecuteApiEndpoint"]
     responses = body.pop("x-amazon-apigateway-gateway-responses", {})
     body["paths"] = {path: {"any" if method == "x-amazon-apigateway-any-method" else method: about for method, about in methods.items()}

