@@ -8,8 +8,8 @@
 //! the model, whatever `model` says. `n` above 1 and `audio` are refused. Other fields are ignored;
 //! for example, `logprobs` is null in every answer. Out: a completion, or its chunks. A completion
 //! that calls functions ends with the calls: the client runs the functions, and sends the results
-//! with its next request. Each started 64 KB of the prompt costs the price of a message. A retry
-//! that identifies itself as a retry (`x-stainless-retry-count`), or belongs to the same turn of
+//! with its next request. The request costs the price of a message for every 64 KB of its prompt,
+//! rounded up. A retry that identifies itself as a retry (`x-stainless-retry-count`), or belongs to the same turn of
 //! Codex (`x-codex-turn-metadata`), gets the completion that was already paid for.
 
 mod reply;
@@ -31,7 +31,7 @@ use crate::openai::{self, CompletionApp};
     path = super::path::completions,
     tag = "OpenAI",
     summary = "Send the AI a message in OpenAI's format",
-    description = "Each started 64 KB of the prompt costs the price of a message; a picture counts as 16 KB. The server's settings choose the model; `model` is ignored. `stream`, `stream_options`, `temperature`, \
+    description = "The request costs the price of a message for every 64 KB of its prompt, rounded up. A picture counts as 16 KB. The server's settings choose the model; `model` is ignored. `stream`, `stream_options`, `temperature`, \
                    `top_p`, `max_tokens`, `max_completion_tokens`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`, `response_format`, `functions` and \
                    `function_call` take effect. `n` above 1 and `audio` are refused, other fields are ignored. A model without functions \
                    answers with a text, unless `tool_choice` demands a call. With `x-stainless-retry-count`, which OpenAI's SDKs send, a retry is not charged again, \

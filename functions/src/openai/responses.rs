@@ -33,7 +33,7 @@ use crate::openai::{self, CompletionApp};
     path = super::path::responses,
     tag = "OpenAI",
     summary = "Send the AI a message in the format of OpenAI's Responses API",
-    description = "Each started 64 KB of the prompt costs the price of a message; a picture counts as 16 KB. The server's settings choose the model; `model` is ignored. `instructions`, `stream`, `temperature`, `top_p`, \
+    description = "The request costs the price of a message for every 64 KB of its prompt, rounded up. A picture counts as 16 KB. The server's settings choose the model; `model` is ignored. `instructions`, `stream`, `temperature`, `top_p`, \
                    `max_output_tokens`, `tools`, `tool_choice`, `parallel_tool_calls` and `text.format` take effect. No response is stored for later requests: \
                    `previous_response_id`, `conversation`, `prompt` and `background` are refused, and so are tools that aren't functions. Other fields are ignored. \
                    A model without functions answers with a text, unless `tool_choice` demands a call. \
