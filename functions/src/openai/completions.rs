@@ -9,8 +9,8 @@
 //! for example, `logprobs` is null in every answer. Out: a completion, or its chunks. A completion
 //! that calls functions ends with the calls: the client runs the functions, and sends the results
 //! with its next request. The request costs the price of a message for every 64 KB of its prompt,
-//! rounded up. A retry that identifies itself as a retry (`x-stainless-retry-count`), or belongs to the same turn of
-//! Codex (`x-codex-turn-metadata`), gets the completion that was already paid for.
+//! rounded up. A retry that identifies itself as a retry (`x-stainless-retry-count`), or belongs to
+//! the same turn of Codex (`x-codex-turn-metadata`), gets the completion that was already paid for.
 
 mod reply;
 mod request;
