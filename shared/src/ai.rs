@@ -107,7 +107,7 @@ impl Ai {
     }
 
     /// Asks the providers for an answer and waits at most `patience`. Each provider gets an equal
-    /// share of this time to begin an answer. A listener receives each piece immediately. At the
+    /// share of `patience` to begin an answer. A listener receives each piece immediately. At the
     /// end of the time or at the maximum length, the delivered text becomes the answer, [cut
     /// off](CutReason). When `stop` completes, the connection to the provider is closed, and the
     /// delivered text also becomes the answer.
@@ -162,8 +162,8 @@ impl Ai {
                 Err(failure) => {
                     may_have_worked |= failure.may_have_worked();
                     // A refusal doesn't count as the provider's failure, because the model can't
-                    // answer such a request. A rejection for an unknown reason counts, because the
-                    // provider may be at fault.
+                    // answer such a request. A rejection for an unknown reason does count as its
+                    // failure, because the provider may be at fault.
                     let failed = u64::from(!matches!(failure, Failure::Refused(_)));
                     metrics::record_by(&provider.name, &[(Metric::AiFailures, failed)]);
                     tracing::warn!(
@@ -360,7 +360,8 @@ mod tests {
         let soon = || tokio::time::sleep(Duration::from_millis(20));
         let silent = ai.answer(hang("!hang"), long, Some(&sender), soon()).await;
         assert_eq!(silent, Err(Failure::Stopped.into()));
-        // For a long prompt, or without a listener, the answer is empty.
+        // If the prompt is long or nobody listens, a stop before the first piece gives an empty
+        // answer.
         let at_length = hang(&format!("!hang {}", "x".repeat(32_768)));
         let listened = ai.answer(at_length, long, Some(&sender), soon()).await.unwrap();
         let awaited = ai.answer(hang("!hang"), long, None, ready(())).await.unwrap();

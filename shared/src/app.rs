@@ -1,6 +1,6 @@
 //! The types of a handler's first parameter: `()`, [`App`], [`IssuerApp`], [`GuardApp`] and
-//! [`AiApp`]. The endpoint's needs decide which type its handler has. The parameter is created
-//! once, before the first request.
+//! [`AiApp`]. The endpoint's needs decide the type of its handler's first parameter. The parameter
+//! is created once, before the first request.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ pub struct App {
 }
 
 impl App {
-    /// Connects without reading anything. For work that verifies no JWTs.
+    /// Connects without reading anything. Use this function for work that verifies no JWTs.
     ///
     /// # Errors
     /// Fails if a setting can't be used or TLS can't be configured.

@@ -185,7 +185,7 @@ fn timeouts_of(attempt: Duration, operation: Duration) -> TimeoutConfig {
 }
 
 /// Returns the cause of a failed call for the log: the service's code and message, or the kind of
-/// failure. Bodies are left out, because they may contain private data.
+/// failure. The bodies of requests and replies are left out, because they may contain private data.
 pub fn cause<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
     match error {
         SdkError::ServiceError(service) => {

@@ -31,8 +31,8 @@ pub use self::request::{AnswerForm, Body, Context, NewChat, RequestKey, conversa
 /// The time that a function reserves for storing the answer or returning the credits.
 const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
 
-/// How long a lease lasts after the function's time has ended, in seconds. The function's last
-/// write may still be in flight during this time.
+/// How long a lease lasts after the function's time has ended, in seconds. During this time, the
+/// function's last write may still arrive at the store.
 const LEASE_AFTER: u64 = 30;
 
 /// The failures that sending a message can have, in addition to the failures of every request.
@@ -95,11 +95,11 @@ impl Charge {
     /// # Errors
     /// The errors of [`Store::reserve`](crate::store::Store::reserve), [`Error::KeyReused`],
     /// [`Error::ChatDeleted`], [`Error::NoSuchConversation`], and [`Error::Invalid`] if the
-    /// conversation lacks the new chat's parent. After an error no credits are taken, except
-    /// possibly after [`Error::Unavailable`] from the reserve; credits that were taken return after
-    /// the lease ends. If the conversation or the user's instructions can't be read after the
-    /// reserve, the credits are returned. If the credits can't be returned yet, the error is
-    /// [`Error::AiFailedTokensHeld`].
+    /// conversation lacks the new chat's parent. After an error no credits are taken, with one
+    /// exception: the reserve may take credits although it returns [`Error::Unavailable`]. These
+    /// credits return after the lease ends. If the conversation or the user's instructions can't be
+    /// read after the reserve, the credits are returned. If the credits can't be returned yet, the
+    /// error is [`Error::AiFailedTokensHeld`].
     pub async fn begin(
         app: &AiApp,
         req: &Request,
@@ -268,8 +268,8 @@ impl Charge {
     }
 }
 
-/// Completes when the user has stopped the chat of this hold. Polls the store, for the first time
-/// after one interval, so an answer that is complete by then costs no read. Never completes unless
+/// Completes when the user has stopped the chat of this hold. Polls the store. The first poll comes
+/// after one interval, so an answer that is complete earlier costs no read. Never completes unless
 /// `is_watched`.
 async fn stop(app: &AiApp, hold: &Hold, is_watched: bool) {
     if !is_watched {
@@ -397,8 +397,8 @@ async fn refused(
     match account.reservations.get(&key.id).filter(|running| running.expires_at > now) {
         Some(running) if running.fingerprint != key.fingerprint => Err(Error::KeyReused),
         Some(_) => Err(Error::KeyRunning { seconds: 5 }),
-        // Read the record after the account, because the running request may end between the two
-        // reads.
+        // Read the idempotency key's record after the account. In the reverse order, a request that
+        // ends between the two reads would be missed.
         None => finished(app, caller, key).await?.map(BeginOutcome::Replayed).ok_or(missing),
     }
 }
@@ -425,7 +425,8 @@ fn remembered(newest_first: Vec<Chat>, room: usize) -> Vec<Turn> {
     };
     let mut last: Vec<Chat> = newest_first.into_iter().take_while(fits).collect();
     last.reverse();
-    // A stopped chat may have no answer, and some providers refuse blank turns.
+    // Leave out blank turns, such as the empty answer of a stopped chat, because some providers
+    // refuse them.
     last.iter().flat_map(Chat::turns).filter(|turn| !turn.is_blank()).collect()
 }
 

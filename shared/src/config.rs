@@ -38,8 +38,8 @@ pub struct LogConfig {
 pub struct EdgeConfig {
     /// `BODY_LIMIT`: the maximum size of a request's body, in bytes.
     pub body_limit: usize,
-    /// `V1_BODY_LIMIT`: the maximum size of a request's body under `/v1`, in bytes. Clients send
-    /// whole conversations there.
+    /// `V1_BODY_LIMIT`: the maximum size of a request's body under `/v1`, in bytes. Requests under
+    /// `/v1` contain whole conversations.
     pub v1_body_limit: usize,
     /// `ALLOWED_ORIGINS`: the web origins whose pages may call the API, separated by commas.
     pub allowed_origins: Vec<String>,
@@ -143,9 +143,10 @@ impl ChatAccess {
 /// balance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmptyBalance {
-    /// 402. Clients don't retry a request that gets this status.
+    /// 402. Clients don't retry a request after a 402.
     PaymentRequired,
-    /// 429, as in OpenAI's API. Many clients retry such a request without telling their user.
+    /// 429, as in OpenAI's API. Many clients retry a request after a 429 without telling their
+    /// user.
     TooManyRequests,
 }
 
@@ -223,7 +224,8 @@ impl EdgeConfig {
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             body_limit: settings.number("BODY_LIMIT", 65_536, 1024, 1_048_576)?,
-            // Lambda accepts 6 MB, in which each quote and line break of the body takes two bytes.
+            // Lambda accepts events of up to 6 MB. In an event, each quote and line break of the
+            // request's body takes two bytes.
             v1_body_limit: settings.number("V1_BODY_LIMIT", 2_097_152, 1024, 4_194_304)?,
             allowed_origins: settings.origins("ALLOWED_ORIGINS")?,
         })
@@ -271,8 +273,8 @@ impl Config {
             top_up: TopUp::read(settings)?,
             parallel_chats: settings.number("PARALLEL_CHATS", 64, 1, 64)?,
             chats_per_minute: settings.number("CHATS_PER_MINUTE", 300, 1, 10_000)?,
-            // With a lower limit, checking the refunds of earlier minutes would need more
-            // conditions than an expression can have.
+            // With a limit of 1, the refunds of more earlier minutes would have to be checked, and
+            // an expression can't have so many conditions.
             refunds_per_minute: settings.number("REFUNDS_PER_MINUTE", 20, 2, 10_000)?,
             message_limit: settings.number("MESSAGE_LIMIT", 8000, 1, 32_000)?,
             sam_local: settings.sam_local(),
@@ -340,7 +342,7 @@ mod tests {
         })
     }
 
-    /// Returns the error from the one reader that reads this setting.
+    /// Returns the error of the only reader that fails with these settings.
     fn complaint(settings: &Settings<'_>) -> ConfigError {
         let read: [fn(&Settings<'_>) -> Option<ConfigError>; 9] = [
             |settings| LogConfig::read(settings).err(),

@@ -25,8 +25,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct FieldErrors(BTreeMap<String, Vec<String>>);
 
 impl FieldErrors {
-    /// Returns the value if it is valid. Otherwise notes the reason for the field and returns
-    /// `None`.
+    /// Returns the value if it is valid. If the value is invalid, notes the reason for the field
+    /// and returns `None`.
     pub fn check<T>(&mut self, field: &str, value: Result<T, impl Into<String>>) -> Option<T> {
         value.map_err(|sentence| self.note(field, sentence)).ok()
     }

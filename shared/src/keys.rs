@@ -27,7 +27,8 @@ use crate::config::{ConfigError, Secret, checked_secret};
 use crate::store::{PublicKey, Store};
 use crate::{Error, Result, aws};
 
-/// The maximum length of a JWT that is parsed, in bytes. Issued JWTs have less than a thousand.
+/// The maximum length of a JWT that is parsed, in bytes. JWTs that Farebox issues have less than a
+/// thousand bytes.
 const JWT_LENGTH: usize = 4096;
 
 /// How long the public keys and the secret are cached, in seconds.

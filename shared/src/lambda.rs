@@ -30,7 +30,7 @@ use crate::{Error, Result};
 /// Serves one endpoint until Lambda stops the process. Each function's `main` consists of this
 /// call. The type of `handle`'s first parameter decides which settings and clients are loaded.
 ///
-/// The exit code is a failure if a setting can't be used. The log then contains the setting's name.
+/// If a setting can't be used, the exit code is a failure, and the log contains the setting's name.
 pub fn serve<A: Start, F>(routes: &'static [Route], handle: fn(A, Request) -> F) -> ExitCode
 where
     F: Future<Output = Reply> + Send + 'static,
@@ -39,8 +39,8 @@ where
 }
 
 /// Serves one endpoint like [`serve`], but can stream replies. The template must set
-/// `ResponseTransferMode: RESPONSE_STREAM` in the endpoint's events. SAM CLI can't stream, so it
-/// gets each reply as a whole.
+/// `ResponseTransferMode` to `RESPONSE_STREAM` in the endpoint's events. SAM CLI can't stream, so
+/// it gets each reply as a whole.
 pub fn serve_streaming<A: Start, F>(
     routes: &'static [Route],
     handle: fn(A, Request) -> F,
@@ -125,7 +125,7 @@ impl IntoResponse for TextReply {
 }
 
 /// Runs `work` for each scheduled event. If `work` fails, the invocation fails: Lambda counts the
-/// error and reports it to the function's destination. The next event tries again.
+/// error and reports it to the function's destination. The next scheduled event runs `work` again.
 pub fn serve_schedule<F>(work: fn(App) -> F) -> ExitCode
 where
     F: Future<Output = Result<()>> + Send + 'static,
@@ -180,8 +180,8 @@ where
     for record in records {
         let ItemChange { keys, sequence_number } = match serde_json::from_value(record) {
             Ok(StreamRecord { dynamodb }) => dynamodb,
-            // Skip the record. The record would be unreadable in each retry, and block all later
-            // records.
+            // Skip the record, because it would be unreadable in each retry and would block all
+            // later records.
             Err(error) => {
                 tracing::error!(%error, "a record of the stream can't be read and is skipped");
                 metrics::record_by(PERMANENT, &[(Metric::MailsFailed, 1)]);

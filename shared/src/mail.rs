@@ -124,8 +124,8 @@ enum Fault {
     /// The e-mail's text or recipient. No attempt will succeed, for example if the address has
     /// non-ASCII characters before its `@`.
     Mail,
-    /// The configuration or the status of the AWS account. Until an operator changes it, all
-    /// e-mails fail.
+    /// The configuration or the status of the AWS account. All e-mails fail until an operator
+    /// removes the cause.
     Operator,
     /// Throttling, or a failure of SES or the network. A later attempt may succeed.
     Moment,
@@ -160,8 +160,8 @@ fn fault_of(error: &SdkError<SendEmailError, HttpResponse>) -> Fault {
             | "InvalidSignatureException",
         ) => Fault::Moment,
         _ if status.is_server_error() || status.as_u16() == 429 => Fault::Moment,
-        // AccountSuspended, SendingPaused, MailFromDomainNotVerified, NotFound (the configuration
-        // set), AccessDenied, and any error that SES may add.
+        // The other errors are AccountSuspended, SendingPaused, MailFromDomainNotVerified, NotFound
+        // (the configuration set), AccessDenied, and any error that SES may add.
         _ => Fault::Operator,
     }
 }

@@ -29,10 +29,11 @@ use crate::values::{
 };
 use crate::{BalanceChange, Credits, Error};
 
-/// Unicode's white space for a character class, because regex engines disagree about `\s`.
+/// Unicode's white space, written for a character class in a regex, because regex engines disagree
+/// about `\s`.
 const BLANK: &str = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
 
-/// Control characters for a character class.
+/// Control characters, written for a character class in a regex.
 const CONTROL: &str = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069";
 
 /// Implements a schema for a type: a text with limits.
@@ -375,7 +376,7 @@ pub fn parameter(
 }
 
 /// Describes an event in a stream: its name, if it has one, and its data. The data is JSON with one
-/// of these schemas, or the text `or`.
+/// of these schemas, or the text that `or` contains.
 pub fn event(name: Option<&str>, schemas: &[&str], or: Option<&str>) -> Object {
     let schemas: Vec<Value> = schemas
         .iter()

@@ -166,8 +166,8 @@ impl Period {
 }
 
 impl Rows {
-    /// Reads at most `count` rows: the newest rows, or the rows after a given row. `after` has that
-    /// row's id and the balance before it.
+    /// Reads at most `count` rows: the newest rows, or the rows after a given row. `after` contains
+    /// the given row's id and the balance before that row.
     ///
     /// # Errors
     /// The errors of reading the account; [`Error::Unavailable`] if the account kept changing while
@@ -234,9 +234,9 @@ fn before(entries: &[Entry], balance: i64) -> i64 {
 
 impl Statement {
     /// Reads the page of the statement that `paging` asks for. The cursor in `paging` may still be
-    /// forged. Rows from after the days of `period` are read only to compute the balance. If there
-    /// are many of these newer rows, the page has no rows. Reads the rows' messages only if
-    /// `with_messages`.
+    /// forged. Rows from after the days of `period` are read only to compute the balance. If one
+    /// request can't read all rows from after these days, the page is empty, and a next page
+    /// follows. Reads the rows' messages only if `with_messages`.
     ///
     /// # Errors
     /// The errors of reading the account; [`Error::InvalidCursor`]; [`Error::Unavailable`] if the

@@ -163,7 +163,7 @@ struct HeldTokens<'a> {
     /// The time at which the reservation expires.
     #[schema(format = "date-time", examples("2026-11-20T07:19:09.000Z"))]
     expires: String,
-    /// True if the reservation has expired. The tokens can then be spent again.
+    /// True if the reservation has expired, so that the tokens can be spent again.
     expired: bool,
 }
 

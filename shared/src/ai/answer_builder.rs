@@ -12,7 +12,7 @@ use crate::ai::{Answer, Failure, Prompt};
 use crate::values::{CutReason, ToolCall, Usage};
 
 /// The size in bytes above which a prompt is charged even if its streamed answer is stopped before
-/// it begins. For this size, a picture counts as many bytes as for the price.
+/// it begins. A picture adds as many bytes to this size as to the size that decides the price.
 const LONG_PROMPT: usize = 32_768;
 
 /// A piece of a streamed answer.
@@ -40,8 +40,8 @@ pub(super) struct AnswerBuilder<'l> {
     pub(super) limit: usize,
     listener: Option<&'l Listener>,
     /// The number of bytes of the text that were delivered. Leading white space is held back until
-    /// visible text follows. An answer of only white space counts as empty, or is delivered at its
-    /// end.
+    /// visible text follows. If an answer of only white space isn't refused as empty, it is
+    /// delivered at its end.
     delivered: usize,
     anything_delivered: &'l AtomicBool,
     /// True if a stopped chat counts as answered even if nothing was delivered.
@@ -260,8 +260,8 @@ impl<'l> AnswerBuilder<'l> {
         let (cut, stopped) = match outcome {
             Ok(()) => (self.cut, false),
             Err(Failure::Cut(cut)) if anything_delivered => (Some(cut), false),
-            // Earlier releases also read stored chats, and know no other reason for a stopped
-            // answer.
+            // Use `Length`, because earlier releases also read stored chats and know no better
+            // reason for a stopped answer.
             Err(Failure::Stopped) if anything_delivered || self.pays_when_stopped => {
                 (Some(CutReason::Length), true)
             }
@@ -327,11 +327,11 @@ mod tests {
         assert_eq!(put_together(None, &parts), both);
         let parts = [(0, "", "f", "{}"), (0, "", "f", r#"{"y": "#), (0, "", "f", "2}")];
         assert_eq!(put_together(None, &parts), [of("f", "{}"), of("f", r#"{"y": 2}"#)]);
-        // One name arrives after the call's beginning, and one never arrives.
+        // A function's name may arrive after the call's beginning, or never.
         let parts = [(0, "a", "", ""), (0, "", "", "{"), (0, "a", "f", "}"), (0, "", "", " ")];
         assert_eq!(put_together(None, &parts), [of("f", "{} ")]);
         assert_eq!(put_together(None, &[(0, "a", "", "{}")]), [of("", "{}")]);
-        // One call is allowed. The parts of all other calls are dropped.
+        // Only one call is allowed, so the parts of all other calls are dropped.
         let parts = [
             (0, "a", "f", "{"),
             (0, "b", "g", "["),

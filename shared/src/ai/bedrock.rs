@@ -74,9 +74,9 @@ impl Bedrock {
         let _ = self.open.invoke(()).await;
     }
 
-    /// Asks the model for an answer. Some models support formats for answers. Other models answer
-    /// in a format only by calling a function whose arguments are the answer. The format is tried
-    /// first, because only a refusal shows that a model doesn't support formats.
+    /// Asks the model for an answer. Some models support formats for answers. Models without this
+    /// support answer in a format only by calling a function whose arguments are the answer. The
+    /// format is tried first, because only a refusal shows that a model doesn't support formats.
     pub async fn answer(
         &self,
         prompt: &Prompt,
@@ -265,7 +265,7 @@ fn usage(usage: &TokenUsage) -> Option<Usage> {
 /// longer message may repeat the prompt.
 const SENTENCE: usize = 500;
 
-/// Converts an error. Only codes and kinds are kept, because an error message may contain the
+/// Converts an error. Only the error's code or kind is kept, because its message may contain the
 /// prompt.
 fn failure<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, prompt: &Prompt) -> Failure {
     let service = error.as_service_error();

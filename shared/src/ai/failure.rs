@@ -11,7 +11,8 @@ pub enum Failure {
     Failed(String),
     /// The provider's answer is empty.
     Empty(&'static str),
-    /// The provider refuses the prompt without giving a reason. The text is the status or code.
+    /// The provider refuses the prompt without giving a reason. The text is the HTTP status or the
+    /// error code.
     Denied(String),
     /// The provider is overloaded.
     Overloaded,
@@ -47,7 +48,8 @@ pub enum Refusal {
     Tools,
     /// The model can't answer in this format.
     Format,
-    /// The conversation doesn't mention JSON. Some models then refuse to answer with JSON.
+    /// The conversation doesn't mention JSON, and some models refuse to answer with JSON unless it
+    /// does.
     JsonUnmentioned,
     /// The model can't read pictures.
     Pictures,

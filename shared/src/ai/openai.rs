@@ -61,8 +61,8 @@ struct Choice {
 #[derive(Deserialize)]
 struct Message {
     content: Option<String>,
-    /// The model's explanation if it refuses to answer. OpenAI sends this explanation if the answer
-    /// has a schema.
+    /// The model's explanation if it refuses to answer. OpenAI sends this explanation if the
+    /// request has a schema for the answer.
     refusal: Option<String>,
     tool_calls: Option<Vec<Call>>,
 }
@@ -136,8 +136,8 @@ impl OpenAi {
             status @ (400 | 413 | 422) if prompt.given => {
                 return Err(refused(status, response.into_body(), prompt).await);
             }
-            // Some servers use these statuses for a demand that the model doesn't support. Usually
-            // these statuses mean another failure.
+            // Some servers reply with 404, 500 or 501 if the model doesn't support a demand of the
+            // prompt. Usually these statuses have another cause.
             status @ (404 | 500 | 501) if prompt.given && prompt.demands_more_than_words() => {
                 return Err(match refused(status, response.into_body(), prompt).await {
                     Failure::Rejected(_) => Failure::failed(format!("status {status}")),
@@ -190,8 +190,8 @@ async fn listen(body: Reply, builder: &mut AnswerBuilder<'_>) -> Result<(), Fail
         })?;
         match event.data.as_deref().map(str::trim) {
             None | Some("") => {}
-            // Some servers never send a finish reason. If such a server has sent no text either, it
-            // hasn't answered.
+            // Some servers never send a finish reason. A reply that has neither a finish reason nor
+            // any content isn't an answer.
             Some("[DONE]") if finished || !builder.is_empty() => return Ok(()),
             Some("[DONE]") => break,
             Some(data) => finished |= take(data.as_bytes(), builder)?,
@@ -239,7 +239,7 @@ fn take(json: &[u8], builder: &mut AnswerBuilder<'_>) -> Result<bool, Failure> {
     Ok(choice.finish_reason.is_some())
 }
 
-/// Reads a function call or a part of one. `place` is its index in the reply.
+/// Reads a function call or a part of one. `place` is the call's index in the reply.
 fn take_call(call: Call, place: usize, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
     let number = call.index.unwrap_or_else(|| u64::try_from(place).unwrap_or(u64::MAX));
     let Some(Function { name, arguments }) = call.function else { return Ok(()) };

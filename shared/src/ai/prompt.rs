@@ -44,8 +44,8 @@ pub struct Prompt {
     /// The format of the answer. `None` for plain text.
     pub format: Option<Format>,
     /// True if the request contains the whole conversation and the parameters of the answer, as on
-    /// `/v1`. In such a request, a finished but empty answer counts as an answer, because the
-    /// caller chooses the stop sequences and could otherwise get refunds at will. If a model
+    /// `/v1`. For a request of this kind, a finished but empty answer counts as an answer, because
+    /// the caller chooses the stop sequences and could otherwise get refunds at will. If a model
     /// doesn't support a parameter, the caller can change the parameter.
     pub given: bool,
 }

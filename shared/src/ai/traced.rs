@@ -8,7 +8,7 @@ use crate::ai::{Answer, Failure, Prompt, Provider};
 use crate::telemetry::trace::{Attributes, Trace, Value};
 
 impl Provider {
-    /// Adds a span for a call that ends now to a trace.
+    /// Adds the span of a call that ends now to the given trace.
     pub(super) fn record(
         &self,
         trace: &Trace,

@@ -13,8 +13,8 @@ const KIND: Kind = Kind { typ: "at+jwt", audience: None };
 #[derive(Debug, Serialize, Deserialize)]
 struct AccessClaims {
     /// The time of issue, the token's id and its client, which this type of token must have ([RFC
-    /// 9068](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)). Farebox doesn't read these three
-    /// claims, and older access tokens lack them.
+    /// 9068](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)). Farebox doesn't read `iat`,
+    /// `jti` and `client_id`, and older access tokens lack them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     iat: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,7 +42,8 @@ impl AccessToken {
         let own = AccessClaims {
             iat: Some(issuing.clock.seconds()),
             jti: Some(issuing.clock.id().to_string()),
-            // Clients aren't registered, so all clients count as one client of the issuer.
+            // Farebox doesn't register clients, so `client_id` is the issuer's name for all of
+            // them.
             client_id: Some(issuing.config.issuer.clone()),
             token_type: "access",
             user_id: user_id.clone(),

@@ -39,7 +39,7 @@ pub async fn attempt(
 
 impl CheckedAttempt {
     /// Returns `wrong`, the failure for a wrong password. If too many attempts from the client's
-    /// network have failed, returns that failure instead.
+    /// network have failed, returns the failure for this limit instead.
     pub fn refused(&self, wrong: Error) -> Error {
         self.attempt.refused(wrong)
     }

@@ -1,6 +1,6 @@
 //! Device tokens, which clients keep beyond their sessions. At the next log-in, a device token
-//! proves that the client has logged in to this account before. The client then can't be locked out
-//! by wrong passwords from other clients. A device token grants no access.
+//! proves that the client has logged in to this account before. A client with a device token can't
+//! be locked out by wrong passwords from other clients. A device token grants no access.
 //!
 //! All events that end all sessions at once also invalidate device tokens: a changed or reset
 //! password, or a log-out everywhere.

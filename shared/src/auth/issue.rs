@@ -9,8 +9,8 @@ use crate::http::cookie::{self, StoredHeader};
 use crate::values::{AccessToken, Account, DeviceToken, RefreshToken, Session};
 use crate::{App, Request, Result};
 
-/// Starts a session for this account and stores it. The session's JWTs must be issued only
-/// afterwards.
+/// Starts a session for this account and stores it. Issue the session's JWTs only after this
+/// function has succeeded.
 ///
 /// # Errors
 /// Returns [`Error::Unavailable`](crate::Error::Unavailable).
@@ -32,8 +32,8 @@ pub async fn issue(
     let access = AccessToken::new(account, session, now + app.accounts.access_token_life.as_secs());
     let (pair, cookie) =
         issue_pair(app, req, &access, &RefreshToken::first(account, session)).await?;
-    // The cookie keeps the refresh token from scripts; the long-lived token in the body would
-    // defeat that.
+    // The cookie hides the refresh token from scripts. A long-lived token in the body would be
+    // visible to scripts.
     let token = match cookie {
         None => Some(AccessToken::new(account, session, session.ends).sign(app).await?),
         Some(_) => None,
@@ -73,7 +73,8 @@ pub async fn issue_pair(
 /// the body has only `access`.
 #[derive(Serialize, ToSchema)]
 pub struct SessionTokens {
-    /// An access token for clients that don't refresh. The token is valid until the session ends.
+    /// An access token for clients that don't refresh. This access token is valid until the session
+    /// ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("eyJ0eXAiOi..."))]
     token: Option<String>,

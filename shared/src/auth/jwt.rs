@@ -15,8 +15,8 @@ use crate::{App, Error, Result};
 pub(super) struct Claims<T> {
     pub(super) iss: String,
     /// The audience. In access tokens, the audience is the issuer's name. In every other kind of
-    /// JWT, the audience only begins with the issuer's name, so a verifier that doesn't compare
-    /// `typ` still refuses the other kinds.
+    /// JWT, the audience is longer: it begins with the issuer's name, but doesn't equal it. A
+    /// verifier of access tokens therefore refuses these JWTs even if it doesn't compare `typ`.
     pub(super) aud: String,
     /// The account's id.
     pub(super) sub: String,
@@ -26,7 +26,7 @@ pub(super) struct Claims<T> {
     pub(super) sid: String,
     /// The second at which the JWT ends.
     pub(super) exp: u64,
-    /// The second from which the JWT is valid. Issued JWTs don't have this claim.
+    /// The second from which the JWT is valid. JWTs that Farebox issues don't have the claim `nbf`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) nbf: Option<u64>,
     #[serde(flatten)]

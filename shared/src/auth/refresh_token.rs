@@ -6,10 +6,10 @@
 //! outdated refresh token ends the session ([RFC
 //! 9700](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)).
 //!
-//! A lost reply or a second tab therefore doesn't end the session. A thief is detected, unless the
-//! thief and the owner always present a generation within ten minutes of each other. The first
-//! generation becomes outdated only when a client presents its successor, because some clients
-//! never replace their first refresh token.
+//! Because of these ten minutes, a lost reply or a second tab doesn't end the session. A thief is
+//! detected, unless the thief and the owner always present a generation within ten minutes of each
+//! other. The first generation becomes outdated only when a client presents its successor, because
+//! some clients never replace their first refresh token.
 
 use serde::{Deserialize, Serialize};
 
@@ -42,8 +42,8 @@ impl RefreshToken {
     /// # Errors
     /// Returns [`InvalidToken`](crate::Error::InvalidToken) for every kind of invalid token.
     pub async fn verify(app: &App, token: &str, origin: Option<&str>) -> Result<Self> {
-        // The audience of older refresh tokens is the issuer. Such refresh tokens stay valid until
-        // they end.
+        // The audience of older refresh tokens is the issuer. Refresh tokens with this audience are
+        // accepted until they end.
         let (issuer, audience) = (&app.config.issuer, KIND.audience(&app.config.issuer));
         let claims: Claims<RefreshClaims> = verify(app, &KIND, &[&audience, issuer], token).await?;
         if claims.kind.origin.is_some() && claims.kind.origin.as_deref() != origin {

@@ -1,8 +1,8 @@
 //! The HTTP client for the AWS SDK and for AI providers: HTTP/1.1 and TLS, with hyper and rustls.
 //!
 //! All services that Farebox calls support HTTP/1.1. The client that AWS maintains for the SDK also
-//! contains HTTP/2 and proxies, which would add a megabyte to each function's binary. Lambda reads
-//! the binary at each start.
+//! contains HTTP/2 and proxies, which would add a megabyte to each function's binary, which Lambda
+//! reads at each start.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -40,8 +40,8 @@ pub(crate) fn client(roots: RootCertStore) -> Result<Https, TlsError> {
         .with_no_client_auth();
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
-    // With delayed sending, a request in two writes would wait for the receiver's delayed
-    // acknowledgement.
+    // Without this option, a request that is sent in two writes would wait for the receiver's
+    // delayed acknowledgement.
     tcp.set_nodelay(true);
     let connector =
         HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();

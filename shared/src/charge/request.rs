@@ -93,7 +93,7 @@ impl AnswerForm {
 impl RequestKey {
     /// Returns the idempotency key for a request from an OpenAI client: the key that the client
     /// sent, a key for the Codex turn, or a key for a call with a retry count. `None` if the
-    /// request has no key, turn or count.
+    /// request has no idempotency key, Codex turn or retry count.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -160,9 +160,9 @@ pub struct Body {
     /// new conversation.
     #[schema(value_type = Option<IdOrNone>)]
     conversation_id: Option<String>,
-    /// The message in the conversation that this message follows, or `start` for another beginning.
-    /// Use `after` to edit a message, or to have a message answered again. Without `after`, this
-    /// message follows the newest message.
+    /// The message in the conversation that this message follows, or `start` for another beginning
+    /// of the conversation. Use `after` to edit a message, or to have a message answered again.
+    /// Without `after`, this message follows the newest message.
     #[schema(value_type = Option<AfterOrNone>)]
     after: Option<String>,
     /// An access token, for clients that don't send the header `Authorization`.

@@ -34,7 +34,7 @@ pub struct AiConfig {
     /// for. A longer prompt costs the price once for each started block of this size.
     pub priced_bytes: usize,
     /// `REFUNDS_PER_DAY`: the number of an account's chats per day that are refunded although the
-    /// AI may have worked on them. A long prompt that costs the price several times counts as
+    /// AI may have worked on them. A chat whose long prompt costs the price several times counts as
     /// several chats.
     pub refunds_per_day: u32,
     /// `CONTEXT_CHATS`: the maximum number of earlier chats of the conversation in a prompt.
@@ -124,7 +124,7 @@ impl AiConfig {
     }
 
     /// Returns the names of the providers' models, in the order in which the providers are asked.
-    /// For endpoints that ask no provider.
+    /// Only endpoints that ask no provider need this function.
     ///
     /// # Errors
     /// Fails at the first setting that is missing or can't be used.
@@ -132,8 +132,8 @@ impl AiConfig {
         settings.ai_models("AI_PROVIDER")
     }
 
-    /// Returns the maximum size of a prompt in bytes, for endpoints that ask no provider. `None`
-    /// for the default, which says nothing about the models.
+    /// Returns the maximum size of a prompt in bytes, for endpoints that ask no provider. `None` if
+    /// the setting has its default, which doesn't depend on the models.
     ///
     /// # Errors
     /// Fails if the setting can't be used.

@@ -14,7 +14,8 @@ use crate::aws::Endpoint;
 use crate::config::Secret;
 use crate::values::Email;
 
-/// The minimum length of a signing secret, in characters. The template creates a secret of 64.
+/// The minimum length of a signing secret, in characters. The template creates a secret of 64
+/// characters.
 const SECRET_LENGTH: usize = 32;
 
 /// Looks settings up by name. An empty value counts as missing.

@@ -2,14 +2,15 @@
 //! sends `X-Refresh-Token: cookie` gets both tokens in cookies, which scripts can't read. Other
 //! clients get and send the device token in the header `X-Device-Token`.
 //!
-//! The page also sends `X-Page-Key`, a random value from its `localStorage`. Both tokens contain a
-//! hash of this key and are invalid without it. The key is needed because a browser sends cookies
-//! to every port of a host: a server on another port gets the tokens, but not the key, which
-//! belongs to one origin.
+//! The page also sends `X-Page-Key`, a random value from its `localStorage`. The refresh token and
+//! the device token contain a hash of the page's key, and are invalid without the key. The key is
+//! needed because a browser sends cookies to every port of a host: a server on another port gets
+//! the tokens, but not the key, which belongs to one origin.
 //!
 //! Cookies are read only in requests with `X-Refresh-Token`. Only pages of the same origin can send
-//! these headers, because no preflight allows them. If another site makes a browser send a request,
-//! the request therefore has no session, even if the browser adds cookies.
+//! `X-Refresh-Token` and `X-Page-Key`, because no preflight allows these headers. If another site
+//! makes a browser send a request with cookies, the cookies are ignored, because the request lacks
+//! `X-Refresh-Token`.
 
 use std::net::IpAddr;
 
@@ -32,8 +33,8 @@ pub struct StoredHeader(HeaderName, HeaderValue);
 const KEY: std::ops::RangeInclusive<usize> = 32..=128;
 
 /// Returns true if the client wants its refresh token in a cookie. A page that was loaded before
-/// keys existed sends no key. Such a page gets a cookie, except on a loopback address, where other
-/// ports may belong to other users.
+/// page keys existed sends no key. A page without a key gets a cookie, except on a loopback
+/// address, where other ports may belong to other users.
 pub fn is_wanted(req: &Request) -> bool {
     let wish = req.headers().get("x-refresh-token");
     let is_wished = wish.is_some_and(|wish| wish.as_bytes().eq_ignore_ascii_case(b"cookie"));
@@ -47,7 +48,8 @@ pub fn origin(req: &Request) -> Option<String> {
     Some(fingerprint(format!("origin {key}")))
 }
 
-/// Returns the header `X-Page-Key`. A value that isn't text becomes an empty, invalid key.
+/// Returns the header `X-Page-Key`. If the header's value isn't text, returns an empty, invalid
+/// key.
 fn page_key(req: &Request) -> Option<&str> {
     Some(req.headers().get(PAGE_KEY)?.to_str().unwrap_or_default())
 }
@@ -107,7 +109,7 @@ fn keeping_as(req: &Request, name: &str, token: &str, seconds: u64) -> Result<St
         .map_err(|error| Error::Internal(error.to_string()))
 }
 
-/// Adds headers that the client must store to a reply.
+/// Adds to a reply the headers that the client must store.
 pub fn set(
     mut reply: Response<Body>,
     kept: impl IntoIterator<Item = StoredHeader>,

@@ -43,9 +43,9 @@ where
     let trace = traces.map(|traces| traces.begin(parent(&req)));
     let function = trace.as_ref().map(|_| function_name(&req)).unwrap_or_default();
 
-    // Every line that is logged during the request has these fields. The account's id is added when
-    // the credential is read. The span has the level of errors, because a span of a lower level
-    // would be disabled if only errors are logged.
+    // Every line that is logged during the request has these fields. The field for the account's id
+    // is filled in when the credential is read. The span's level is `error`, because a span with a
+    // lower level would be disabled if only errors are logged.
     let span = tracing::error_span!(
         "request",
         request_id,
@@ -139,8 +139,8 @@ fn root(
     Root { function, name, attributes, has_failed: status >= 500, is_request: true }
 }
 
-/// Returns the failure format for a path. A path without a route has the format of the routes with
-/// the same first segment.
+/// Returns the failure format for a path. A path without a route gets the failure format of the
+/// routes with the same first segment.
 fn failures(routes: &[Route], pattern: Option<&str>, path: &str) -> FailureFormat {
     let first = |path: &str| path.split('/').nth(1).unwrap_or_default().to_owned();
     let near = |route: &&Route| match pattern {

@@ -98,7 +98,7 @@ impl FailureFormat {
             rate_limit::show(limit, headers);
         }
         if self.is_openai() && is_out_of_credits(error) {
-            // OpenAI's SDKs obey this header. Without the header, the SDKs would retry a 429.
+            // OpenAI's SDKs would retry a 429 without the header `x-should-retry`, which they obey.
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         response
@@ -270,7 +270,8 @@ pub struct OpenAiError {
 
 impl OpenAiFailure {
     /// Creates a failure in OpenAI's format. The `code` is OpenAI's if OpenAI has a code for this
-    /// failure, otherwise Farebox's. Fields are named as in the API of `failures`.
+    /// failure, otherwise Farebox's. Invalid fields are named as in the API whose format `failures`
+    /// is.
     pub fn of(error: &Error, failures: FailureFormat) -> Self {
         let status = error.status();
         let (r#type, code) = match status {
@@ -280,7 +281,8 @@ impl OpenAiFailure {
             status if status.is_server_error() => ("server_error", error.code()),
             _ => ("invalid_request_error", error.code()),
         };
-        // Clients recognize these failures by the first words, which are OpenAI's.
+        // Clients recognize some failures by the first words of OpenAI's messages, so these
+        // messages begin with the same words.
         let (message, param) = match error {
             Error::NotAuthenticated => {
                 let how = "Send one in the header `Authorization: Bearer sk-…`.";

@@ -68,9 +68,9 @@ impl<'r> Paging<'r> {
         (items, more)
     }
 
-    /// Filters the items `read` by a search with `matches`, up to the page's limit. If more items
-    /// follow, in `read` or in the store (`more`), also returns the place of the last compared
-    /// item.
+    /// Returns the items in `read` for which `matches` returns true, up to the page's limit. If
+    /// more items follow, in `read` or in the store (`more`), also returns the place of the last
+    /// compared item.
     pub fn found<T>(
         &self,
         read: Vec<T>,

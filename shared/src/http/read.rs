@@ -53,7 +53,7 @@ pub fn fields<T: DeserializeOwned>(req: &Request) -> Result<T> {
         return json(req);
     }
     let fields: Vec<_> = form_urlencoded::parse(text_of(req)?.as_bytes()).collect();
-    // The parser replaces bytes that aren't UTF-8 with this character.
+    // The parser replaces bytes that aren't UTF-8 with U+FFFD.
     if fields.iter().any(|(name, value)| [name, value].iter().any(|text| text.contains('\u{fffd}')))
     {
         return Err(Error::Malformed("The form is not UTF-8.".into()));
@@ -105,7 +105,8 @@ pub fn json_or_nothing<T: DeserializeOwned + Default>(req: &Request) -> Result<T
 }
 
 /// Returns the token in the `Authorization` header, whose scheme must be `Bearer`, `Token` or `JWT`
-/// in any case. `None` if the header is missing. Any other scheme or a missing token is an error.
+/// in any case. `None` if the header is missing. A header with any other scheme, or without a
+/// token, is an error.
 pub fn authorization(req: &Request) -> Result<Option<&str>> {
     let Some(value) = req.headers().get(header::AUTHORIZATION) else { return Ok(None) };
     let (scheme, token) = value
@@ -187,7 +188,8 @@ pub fn path(req: &Request) -> &str {
 }
 
 /// Returns the name of the stage if the whole path is only that name, such as `/live`. The gateway
-/// treats this path like `/live/`, but browsers resolve relative links differently.
+/// treats `/live` like `/live/`, but browsers resolve the relative links of these two paths
+/// differently.
 pub fn bare_stage(req: &Request) -> Option<&str> {
     let Some(RequestContext::ApiGatewayV1(context)) = req.request_context_ref() else {
         return None;
@@ -229,8 +231,8 @@ pub fn base_path(req: &Request) -> &str {
 }
 
 /// Returns the URL of this API's root, without a trailing slash. The gateway reports the host, so
-/// that a client can't choose it. On a loopback host, which has no TLS, the host is the client's
-/// `Host` header. `None` if the host is unknown.
+/// that a client can't choose it. If the request is for a loopback host, where TLS isn't used, the
+/// client's `Host` header is used instead. `None` if the host is unknown.
 pub fn base_url(req: &Request) -> Option<String> {
     let base = base_path(req);
     if is_loopback(req) {
@@ -255,7 +257,7 @@ pub fn time_left(req: &Request, now_ms: u64) -> Duration {
     deadline.checked_sub(now_ms).map_or(UNLIMITED, Duration::from_millis)
 }
 
-/// The time for an invocation without a deadline. API Gateway waits no longer than this
+/// The time for an invocation without a deadline. API Gateway waits at most 29 seconds
 /// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html)).
 const UNLIMITED: Duration = Duration::from_secs(29);
 

@@ -37,7 +37,8 @@ pub fn parameters<'p>(pattern: &'p str, path: &'p str) -> Option<Vec<(&'p str, &
     if !matches(pattern, path) {
         return None;
     }
-    // With a greedy parameter, the last part of the split path has all of its segments.
+    // If the pattern ends with a greedy parameter, the last part of the split path contains all
+    // segments that the parameter matches.
     let segments = path.splitn(pattern.split('/').count(), '/');
     let parameter = |(expected, segment)| Some((name(expected)?, segment));
     Some(pattern.split('/').zip(segments).filter_map(parameter).collect())

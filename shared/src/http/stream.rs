@@ -22,7 +22,7 @@ pub enum Body {
     /// A whole text.
     Text(String),
     /// A stream of pieces. A failure cuts the body off, because the status and the headers have
-    /// already been sent, and no platform lets a function report more.
+    /// already been sent, and no platform lets a function report a failure afterwards.
     Pieces(Pin<Box<dyn Stream<Item = Result<String>> + Send>>),
 }
 

@@ -144,7 +144,7 @@ pub struct Root {
 
 impl Root {
     /// Creates the span for a run that a schedule or a stream starts. `trigger` is the kind of the
-    /// start, and `failure` the code of the run's failure.
+    /// event that started the run, and `failure` is the code of the run's failure.
     pub fn of_work(function: &str, trigger: &str, failure: Option<&str>) -> Self {
         let mut attributes = vec![("faas.trigger", trigger.into())];
         attributes.extend(failure.map(|code| ("error.type", code.into())));
@@ -166,8 +166,8 @@ impl Traces {
         Some(Self(Arc::new(Recorder { exporter, service, share, started: AtomicBool::new(false) })))
     }
 
-    /// Starts the trace of an invocation. A caller can opt out of recording, but can't request it.
-    /// Otherwise an attacker could have every request recorded at the operator's expense.
+    /// Starts the trace of an invocation. A caller can opt out of recording, but can't request it,
+    /// because an attacker could otherwise have every request recorded at the operator's expense.
     pub fn begin(&self, parent: Parent) -> Trace {
         let random = Uuid::new_v4();
         let (drawn, _) = random.as_u64_pair();
@@ -189,12 +189,13 @@ impl Traces {
 }
 
 impl Trace {
-    /// Returns the trace's id. Log lines contain it even if the trace isn't recorded.
+    /// Returns the trace's id. Log lines contain the trace's id even if the trace isn't recorded.
     pub fn id(&self) -> &str {
         &self.0.id
     }
 
-    /// Adds a span for a call to another service that ends now. `failure` is the failure's code.
+    /// Adds a span for a call to another service. The call ends now. `failure` is the failure's
+    /// code.
     pub fn call(
         &self,
         name: String,

@@ -127,7 +127,7 @@ impl Account {
     /// since 1970. `None` if no chats were counted.
     pub fn last_message(&self) -> Option<u64> {
         let minutes = self.minutes.iter().flat_map(BTreeMap::keys);
-        // Refunds are counted under keys that aren't numbers.
+        // The map `minutes` also counts refunds, under keys that aren't numbers.
         let last = minutes.filter_map(|minute| minute.parse::<u64>().ok()).max()?;
         Some(last.saturating_mul(60_000))
     }
@@ -198,7 +198,8 @@ pub enum Role {
     User,
     /// Can manage users, messages and balances, in addition to everything that users can do.
     Admin,
-    /// A role that only later releases know. Such a role grants the same rights as [`Role::User`].
+    /// A role that only later releases know. An account with an unknown role has the same rights as
+    /// with [`Role::User`].
     #[serde(untagged)]
     Other(String),
 }
@@ -235,8 +236,8 @@ pub struct StoredHold {
     /// with the same idempotency key and another hash is refused.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fingerprint: String,
-    /// True if the user has stopped the chat. The function that waits for the answer then ends it
-    /// early.
+    /// True if the user has stopped the chat. The function that waits for the answer polls this
+    /// field, and ends the answer early when the field is true.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
 }

@@ -32,8 +32,8 @@ pub struct AdminAct {
     pub reason: String,
     /// The id of the administrator's account, or `manage` for the command line.
     pub actor: String,
-    /// The first credits of an account that an administrator created. This field is only shown; an
-    /// entry in the account's ledger books the credits.
+    /// The first credits of an account that an administrator created. This field is for display
+    /// only: a separate ledger entry books the credits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granted: Option<Credits>,
     /// The time in milliseconds since 1970.

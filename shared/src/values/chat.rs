@@ -87,7 +87,7 @@ impl Title {
 /// asked for another answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ParentChat {
-    /// No chat: the chat is another beginning of the conversation.
+    /// The chat has no parent: it is another beginning of the conversation.
     Start,
     /// The chat with this id.
     Message(String),
@@ -200,7 +200,8 @@ pub enum FinishReason {
     ToolCalls,
     /// The answer calls functions, and the request used `functions`, the older form of `tools`.
     FunctionCall,
-    /// The user stopped the answer. OpenAI's clients don't know this word and get `length`.
+    /// The user stopped the answer. OpenAI's clients don't know the word `stopped` and get `length`
+    /// instead.
     Stopped,
 }
 

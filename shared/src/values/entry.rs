@@ -90,7 +90,8 @@ impl Entry {
 }
 
 /// Returns true if an entry charges for a chat. An entry of an unknown kind charges for a chat if
-/// the entry's id is the chat's id. A refund has a different id.
+/// the entry's id is the chat's id. The entry for a refund also names the chat, but has an id of
+/// its own.
 pub(crate) fn charges(kind: &EntryKind, entry_id: &str, chat_id: Option<&str>) -> bool {
     match kind {
         EntryKind::Chat => true,

@@ -30,8 +30,9 @@ pub enum Kind {
     /// One of many grants that an administrator previewed together. A previewed grant's idempotency
     /// key is the account's id, and the key's owner is the preview's id.
     Grant,
-    /// A grant of the same amount to the same account for the same reason. The grant's idempotency
-    /// key is the account's id, and the key's owner is the amount with the reason.
+    /// A grant that is identified by its account, amount and reason, so that an equal grant is
+    /// recognized. The grant's idempotency key is the account's id, and the key's owner is the
+    /// amount with the reason.
     SameGrant,
     /// A refund of a chat. The refund's idempotency key is the chat's id, and the key's owner is
     /// the account's id.
@@ -88,8 +89,9 @@ pub fn fingerprint(payload: impl AsRef<[u8]>) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, payload.as_ref()))
 }
 
-/// Returns the fingerprint of a JSON object without the field `ignored`. All other fields are
-/// compared exactly as they were sent, including their order. `None` if the text isn't an object.
+/// Returns the fingerprint of a JSON object without the field `ignored`. The fingerprint covers all
+/// other fields exactly as they were sent, including their order. `None` if the text isn't an
+/// object.
 pub(crate) fn fingerprint_without(ignored: &str, object: &[u8]) -> Option<String> {
     let fields = Fields { ignored, hash: Context::new(&SHA256) };
     let hash = serde_json::Deserializer::from_slice(object).deserialize_map(fields).ok()?;

@@ -25,7 +25,8 @@ pub struct Session {
     pub used: Option<u64>,
     /// The highest generation of the session's refresh tokens that a client has presented.
     pub(crate) generation: u64,
-    /// The second at which that generation was first presented. `None` for the first generation.
+    /// The second at which the highest generation was first presented. `None` for the first
+    /// generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rotated: Option<u64>,
     /// The account's epoch when the session began.
@@ -48,8 +49,8 @@ pub enum Freshness {
 }
 
 /// How long the current refresh token can be presented again, in seconds after its first use.
-/// During this time, a thief with a copy can't be told from a client whose reply was lost, or from
-/// a second tab.
+/// A client that presents the refresh token again within this time may be a thief with a copy, but
+/// also a client whose reply was lost, or a second tab.
 const GRACE: u64 = 600;
 
 impl Session {

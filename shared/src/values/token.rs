@@ -17,7 +17,8 @@ pub struct AccessToken {
     pub session: String,
     /// The account's epoch when the session began.
     pub auth_epoch: u64,
-    /// The second at which the session ends. The session's last JWT ends at the same time.
+    /// The second at which the session ends. None of the session's access and refresh tokens is
+    /// valid longer.
     pub session_ends: u64,
     /// The second at which the access token ends.
     pub(crate) ends: u64,
@@ -64,7 +65,7 @@ pub struct RefreshToken {
     pub ends: u64,
     /// A hash of the key of the page's origin, for a page that keeps the refresh token in a cookie.
     /// The refresh token is invalid without the page's key. `None` for clients without cookies, and
-    /// for pages that were loaded before keys existed.
+    /// for pages that were loaded before page keys existed.
     pub origin: Option<String>,
 }
 
@@ -76,7 +77,8 @@ impl RefreshToken {
         Self { user_id, name, session: session_id, generation: 0, ends: session.ends, origin: None }
     }
 
-    /// Returns the refresh token, bound to a page of this origin unless it is already bound.
+    /// Returns the refresh token, bound to a page of this origin. A refresh token that is already
+    /// bound is returned unchanged.
     pub fn bound_to(&self, origin: Option<String>) -> Self {
         Self { origin: self.origin.clone().or(origin), ..self.clone() }
     }

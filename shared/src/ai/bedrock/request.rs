@@ -39,8 +39,8 @@ impl From<BuildError> for Failure {
 
 impl ConverseRequest {
     /// Creates a request for this prompt. Converse can't forbid function calls, and refuses earlier
-    /// calls if no functions are declared. If the prompt allows no calls, its functions are
-    /// therefore dropped, and earlier calls become texts.
+    /// calls if no functions are declared. If the prompt allows no calls, this function therefore
+    /// drops the prompt's functions and converts earlier calls to texts.
     pub fn of(prompt: &Prompt) -> Result<Self, Failure> {
         if prompt.has_tools() && !prompt.offers_calls() {
             return Self::of(&prompt.without_tools());
@@ -117,8 +117,8 @@ fn join(before: &mut Vec<ContentBlock>, blocks: Vec<ContentBlock>) {
     }
 }
 
-/// Replaces ids of calls with ids that Bedrock accepts. Other providers' ids have other characters
-/// and lengths.
+/// Replaces ids of calls with ids that Bedrock accepts. Ids from other providers may have
+/// characters and lengths that Bedrock refuses.
 #[derive(Default)]
 struct Ids<'p> {
     /// The number of the last call with each id.
@@ -197,7 +197,7 @@ fn tools(prompt: &Prompt) -> Result<Option<ToolConfiguration>, Failure> {
 /// Returns the output configuration for an answer with a schema.
 fn output(prompt: &Prompt) -> Result<Option<OutputConfig>, Failure> {
     let Some(format) = &prompt.format else { return Ok(None) };
-    // No model supports a format for any JSON object.
+    // No model supports the other format, which allows any JSON object.
     let Format::JsonSchema(AnswerSchema { name, description, schema, .. }) = format else {
         return Err(Failure::Refused(Refusal::Format));
     };
@@ -259,7 +259,7 @@ fn takes(schema: Option<&JsonSchema>) -> (Document, AnswerIn) {
     if is_object {
         return (of_object(schema), AnswerIn::Arguments);
     }
-    // References start at the root, so definitions must stay there.
+    // References in a schema start at its root, so its definitions must stay at the root.
     let defined = ["$defs", "definitions"];
     let defined = defined.into_iter().filter_map(|name| schema.remove_entry(name));
     let mut outer: Fields = defined.collect();

@@ -11,8 +11,8 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 /// The maximum number of bytes that are read from a reply.
 const REPLY: usize = 64 * 1024;
 
-/// The maximum length of a text, in characters. Reasons are shorter; a longer text may repeat the
-/// prompt.
+/// The maximum length of a text, in characters. Servers' reasons are shorter; a longer text may
+/// repeat the prompt.
 const TEXT: usize = 500;
 
 /// Returns the texts that contain the reason.

@@ -45,8 +45,8 @@ pub struct Exporter(Arc<Collector>);
 
 struct Collector {
     post: Post,
-    /// True after the collector didn't answer while an invocation waited, until the collector
-    /// answers again. Meanwhile no invocation waits.
+    /// Becomes true when an invocation has waited for the collector in vain, and false when the
+    /// collector answers again. No invocation waits while this field is true.
     is_slow: AtomicBool,
     sending: AtomicUsize,
     /// The time at which sending is tried again. `None` if the last request succeeded.

@@ -48,8 +48,8 @@ impl Parent {
     /// Reads the trace that Lambda reports for an invocation
     /// ([format](https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader)).
     /// The span in Lambda's header exists only if X-Ray records the trace. If X-Ray is off, the
-    /// header always says that the trace isn't sampled. The header therefore doesn't decide whether
-    /// Farebox records the trace.
+    /// header always says that the trace isn't sampled. Lambda's header therefore doesn't decide
+    /// whether Farebox records the trace.
     pub fn of_lambda(header: Option<&str>) -> Self {
         let Some(header) = header.filter(|header| header.len() <= LAMBDA_LENGTH) else {
             return Self::default();
