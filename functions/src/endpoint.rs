@@ -84,8 +84,8 @@ pub struct Endpoint {
     pub module: &'static str,
     /// The name of the endpoint's file, binary and event.
     pub name: &'static str,
-    /// Whether this endpoint publishes the public key that other endpoints verify JWTs with. The
-    /// endpoint that publishes the key must start before all other endpoints.
+    /// Whether this endpoint publishes the public key that other endpoints verify JWTs with.
+    /// Endpoints that publish the public key must start before all other endpoints.
     pub publishes: bool,
     start: for<'s> fn(&'s Settings<'s>, Clock) -> Boxed<'s, Result<Function, ConfigError>>,
 }
@@ -105,7 +105,7 @@ impl Endpoint {
 /// A started endpoint. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Function {
-    /// The settings of the edge that every request passes.
+    /// The settings of the checks that every request passes.
     pub edge: Arc<EdgeConfig>,
     traces: Option<Traces>,
     handler: Arc<dyn Handler>,

@@ -36,8 +36,8 @@ endpoints! {
 }
 
 /// The seconds in the `Retry-After` header of the reply to a retry that arrives while the first
-/// request is running. OpenAI's SDKs retry at most twice, so the time is longer than most answers
-/// take.
+/// request is running. The time is longer than most answers take, because OpenAI's SDKs give up
+/// after two retries.
 const COME_AGAIN: u32 = 10;
 
 /// An [`AiApp`], and the status of a reply to a caller with an empty balance.
@@ -78,7 +78,7 @@ pub(crate) async fn read<T: DeserializeOwned>(app: &App, req: &Request) -> Resul
 }
 
 /// Begins to charge a message, or returns the stored answer to an earlier request with the same
-/// key.
+/// idempotency key.
 ///
 /// # Errors
 /// Fails if the prompt is invalid for every model, or if [`Charge::begin`] fails.

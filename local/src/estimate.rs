@@ -231,8 +231,8 @@ impl Load {
         // index.
         needs = needs
             .plus(ResourceUse { invocations: 0.0, log_bytes: 0.0, ..swept }.times(self.visits()));
-        // A census takes one read unit for each account. Reading the index for the census takes a
-        // tenth of these units.
+        // A census takes one read unit for each account. The census also reads an index, which
+        // takes a tenth as many units.
         let census = requests.row(CENSUS)?;
         let days = stack.scheduled.iter().filter(|(name, _)| name == "census");
         let days: f64 = days.map(|(_, count)| count).sum();
@@ -253,7 +253,7 @@ impl Load {
             asked = asked.plus(requests.answered_by(request, function)?.times(count));
             *methods.entry(function).or_default() += count;
         }
-        // AWS charges for a metric in each hour in which the method gets a request.
+        // AWS charges for a method's metrics only in the hours in which the method gets a request.
         let hours = DAYS * 24.0;
         let methods: f64 = methods.values().map(|count| 1.0 - (-count / hours).exp()).sum();
         let busy = 1.0 - (-asked.requests / hours).exp();

@@ -145,7 +145,7 @@ enum Manage {
         #[command(flatten)]
         folder: Folder,
     },
-    /// Replace the signing key. The new key signs within five minutes
+    /// Replace the signing key. Within five minutes, all new tokens are signed with the new key
     RotateKey {
         #[command(flatten)]
         folder: Folder,
@@ -335,7 +335,8 @@ async fn dynamodb(address: SocketAddr, keep: &Keep) -> Result<(), String> {
                 folder.display()
             );
         }
-        // Without a folder, other programs can find the key and the secret only on the terminal.
+        // Without a data folder, the access key and the signing secret are shown only on the
+        // terminal.
         Data::Memory => {
             println!(
                 "Nothing is written to disk. The access key and the signing secret of this run:"

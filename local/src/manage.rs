@@ -155,8 +155,8 @@ const AT_A_TIME: usize = 8;
 /// differences as a metric.
 ///
 /// # Errors
-/// Fails with the numbers of accounts, rows and differences if there was a difference; otherwise
-/// with a sentence for the terminal.
+/// If there is a difference, fails with the numbers of accounts, rows and differences. Every other
+/// failure is a sentence for the terminal.
 pub async fn audit(data: &Path, name: Option<&str>) -> Result<String, String> {
     let (app, embedded) = open(data).await?;
     let mut report = Report::new();
@@ -320,7 +320,7 @@ pub async fn keys(data: &Path) -> Result<String, String> {
     }
 }
 
-/// Replaces the secret by a new random secret, and publishes its key.
+/// Replaces the signing secret by a new random secret, and publishes the new secret's public key.
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
@@ -366,7 +366,8 @@ async fn withdraw_in(app: &App, kid: &str) -> Result<String, String> {
     if !published.iter().any(|key| key.kid == kid) {
         return Err(format!("No public key has the id {kid:?}; `manage keys` lists them."));
     }
-    // The signing key is the newest key, because a key is published before it signs.
+    // The newest public key signs already or will soon sign, because a key is published before it
+    // signs.
     if published
         .iter()
         .filter(|key| key.until.is_none())
@@ -426,8 +427,8 @@ pub(crate) async fn connect(settings: &Settings<'_>) -> Result<App, String> {
     Ok(App::from_parts(config, Clock::default(), store))
 }
 
-/// Returns the AWS region that either variable names. boto3 and SAM CLI, which deploy a stack, read
-/// only the second variable.
+/// Returns the AWS region in `AWS_REGION` or `AWS_DEFAULT_REGION`. boto3 and SAM CLI, which deploy
+/// a stack, read only `AWS_DEFAULT_REGION`.
 fn region(variable: impl Fn(&str) -> Option<String>) -> Result<String, String> {
     let set = |name| variable(name).filter(|region| !region.is_empty());
     match (set("AWS_REGION"), set("AWS_DEFAULT_REGION")) {

@@ -179,7 +179,7 @@ pub fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> 
         for function in &template.functions {
             for name in function.environment.keys() {
                 // Functions share these variables, so the first function's value counts. The first
-                // value of `AI_TIMEOUT_SECONDS` is the value for `chat`, which is the shortest.
+                // value of `AI_TIMEOUT_SECONDS` belongs to `chat`, and is the shortest value.
                 if variables.contains_key(name) {
                     continue;
                 }

@@ -331,8 +331,8 @@ pub fn generate(files: &mut Files, template: &Template, groups: &[Group]) -> Res
     Ok(())
 }
 
-/// Updates the names of the alarms in a section of docs/operate/runbooks.md. The names of alarms in
-/// template.yaml stay unchanged.
+/// Updates the names of the alarms in a section of docs/operate/runbooks.md. Keeps the names of
+/// alarms that are defined in template.yaml.
 fn with_alarms(section: &str, alarms: &[Alarm]) -> String {
     const LIST: &str = "\nAlarms: ";
     let anchor = section.lines().next().unwrap_or_default().to_lowercase().replace(' ', "-");

@@ -1,6 +1,6 @@
 //! Generates the Lambda binaries, `functions/src/bin/*.rs`, and their rows in the manifest, which
-//! turn off their test harnesses. Also writes the routes into the first line of each endpoint's
-//! file.
+//! turn off the binaries' test harnesses. Also writes the routes into the first line of each
+//! endpoint's file.
 
 use functions::{ENDPOINTS, ROUTES, background};
 

@@ -151,8 +151,8 @@ fn credential(operation: &Value, path: &str) -> Option<&'static str> {
     }
 }
 
-/// Returns the parameters of a path. A parameter is the example in the document, or a placeholder
-/// for an id, named after the thing that has the id.
+/// Returns a value for each parameter of a path. The value is the example in the document or, for
+/// an id, a placeholder such as `CONVERSATION_ID`.
 fn parameters(document: &Value, operation: Option<&Value>, path: &str) -> BTreeMap<String, String> {
     let described = |name: &str| {
         let parameters = operation?.get("parameters")?.as_array()?;

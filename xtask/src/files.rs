@@ -49,7 +49,7 @@ impl Files {
         Ok(())
     }
 
-    /// Deletes the files in a folder that were not generated.
+    /// Deletes all files in a folder except the generated files.
     pub fn delete_unlisted(&mut self, folder: &str) -> Result<(), Failure> {
         for entry in fs::read_dir(self.root.join(folder))? {
             let path = format!("{folder}/{}", entry?.file_name().to_string_lossy());

@@ -8,7 +8,7 @@ use functions::{ENDPOINTS, ROUTES};
 
 use crate::Failure;
 
-/// A new endpoint, which requires an access token, reads the caller's account and answers with a
+/// A new endpoint. It requires an access token, reads the caller's account, and answers with a
 /// sentence.
 #[derive(Args)]
 pub struct Endpoint {
@@ -16,9 +16,9 @@ pub struct Endpoint {
     name: String,
     /// The method: GET, POST, PUT, PATCH or DELETE
     method: String,
-    /// The path, without a trailing slash or parameters. No other endpoint may have it
+    /// The path, without a trailing slash or parameters. No other endpoint may have this path
     path: String,
-    /// The folder in functions/src, and of the test in tests/endpoints
+    /// The endpoint's folder in functions/src, and its test's folder in tests/endpoints
     #[arg(long, default_value = "service")]
     room: String,
 }

@@ -6,8 +6,8 @@
 use shared::view::ApiKey;
 use shared::{App, Reply, Request, auth, http};
 
-/// Reads the keys' ids from an index, at the same time as the account, and then the keys. The keys
-/// are strongly consistent.
+/// Reads the keys' ids from an index, at the same time as the account, and then the keys. Unlike
+/// the index, the keys are read with strong consistency.
 #[utoipa::path(
     get,
     path = super::path::api_keys,

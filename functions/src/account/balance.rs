@@ -7,7 +7,7 @@
 use shared::view::CurrentBalance;
 use shared::{App, Reply, Request, auth, http};
 
-/// Reads the balance, strongly consistent.
+/// Reads the balance with strong consistency.
 #[utoipa::path(
     get,
     path = super::path::balance,

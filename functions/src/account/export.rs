@@ -111,7 +111,7 @@ const LISTS: [(&str, List); 5] = [
     ("ledger", List::Ledger),
 ];
 
-/// Reads one page after the other, so at most two pages are in memory.
+/// Reads a page only after it has passed on the previous page, so at most two pages are in memory.
 async fn write(
     app: App,
     caller: AccessToken,
@@ -168,8 +168,8 @@ impl List {
         }
     }
 
-    /// Reads the page after the position `before`. Returns the page's items, the position of the
-    /// last item read, and whether more items may follow.
+    /// Reads the page that follows the item at the position `before`. Returns the page's items, the
+    /// position of the last item read, and whether more items may follow.
     async fn page(
         self,
         app: &App,

@@ -7,8 +7,9 @@
 //! row has the signed amount, the balance after it, the beginning of its message (`excerpt`), and
 //! the name of the API key that sent the message. Each month has `chats` (paid messages), `spent`,
 //! `granted`, and the `balance` at its end. Tokens that are reserved for a message have no row yet,
-//! so they still count as part of the balance. A request reads a limited number of rows. A page of
-//! earlier days or of months may therefore have few items or no items, and still have a next page.
+//! so the balances in the statement still include these tokens. A request reads a limited number of
+//! rows. A page of months, or of rows from earlier days, may therefore have few items or no items,
+//! and still have a next page.
 
 use shared::http::{self, Paging};
 use shared::openapi::{Days, PageQuery};

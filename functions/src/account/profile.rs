@@ -8,7 +8,7 @@ use shared::view::{CurrentBalance, User};
 use shared::{App, Credits, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
-/// Reads the account, strongly consistent.
+/// Reads the account with strong consistency.
 #[utoipa::path(
     get,
     path = super::path::profile,

@@ -3,9 +3,10 @@
 //!
 //! In: `{amount, reason}`, where a negative amount takes tokens; or `{chat_id, reason}`, which
 //! returns the price of that message, once. `Idempotency-Key` makes retries safe. Out: 201 with
-//! `id`, `amount`, `reason`, `timestamp` and the current balance under its three names. The reply
-//! is 409 if the balance is less than the amount to take, the user's grants would become too large
-//! in total, the price was already returned, or the account is the administrator's own.
+//! `id`, `amount`, `reason`, `timestamp` and the current balance (`tokens`, `tokens_left` and
+//! `remaining_tokens`). The reply is 409 if the balance is less than the amount to take, the user's
+//! grants would become too large in total, the price was already returned, or the account is the
+//! administrator's own.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;

@@ -11,7 +11,8 @@ use shared::{App, Reply, Request, http};
 
 use super::admin_user;
 
-/// Reads the keys' ids from an index, and then the keys. The keys are strongly consistent.
+/// Reads the keys' ids from an index, and then the keys. Unlike the index, the keys are read with
+/// strong consistency.
 #[utoipa::path(
     get,
     path = super::path::admin_api_keys,

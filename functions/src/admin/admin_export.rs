@@ -232,7 +232,7 @@ impl List {
 struct Names(HashMap<String, Option<String>>);
 
 impl Names {
-    /// Looks up the usernames in these entries that aren't cached yet.
+    /// Looks up the usernames of the accounts in these entries, unless the usernames are cached.
     async fn learn(&mut self, app: &App, entries: &[Entry]) -> Result<()> {
         if self.0.len() > NAMES {
             self.0.clear();

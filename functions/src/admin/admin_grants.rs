@@ -29,8 +29,9 @@ use super::admin_adjustment;
 /// The maximum number of grants that fit into a request's body and time.
 const MOST: usize = 50;
 
-/// The maximum difference between an id's time and the current time, in seconds. Records of grants
-/// outlast the id, even if the clocks of two instances differ.
+/// The maximum difference between the time in a preview's id and the current time, in seconds.
+/// Grants are remembered for twice this time, so the records of a preview's grants outlast its id
+/// even if the clocks of two instances differ.
 const LASTS: u64 = REMEMBERED / 2;
 
 /// How long a grant is remembered by user, amount and reason, in seconds: 90 days.
@@ -65,8 +66,8 @@ struct GrantToMake {
     reason: Option<String>,
 }
 
-/// Makes the grants one after the other. Each transaction checks the administrator's account, and
-/// DynamoDB rejects concurrent transactions on one item.
+/// Makes the grants one after the other, because each grant's transaction checks the
+/// administrator's account, and DynamoDB rejects concurrent transactions on one item.
 #[utoipa::path(
     post,
     path = super::path::admin_grants,
@@ -182,8 +183,8 @@ impl Body {
     }
 }
 
-/// Returns the id of a preview, if the records of its grants can't have expired yet. `now` is in
-/// milliseconds.
+/// Returns `id` if it is the id of a preview, and so recent that the records of the preview's
+/// grants can't have expired yet. `now` is in milliseconds.
 fn usable(id: &str, now: u64) -> Result<String, Invalid> {
     let lasts = |id: &String| millis_of(id).is_some_and(|made| made.abs_diff(now) < LASTS * 1000);
     let hours = LASTS / 3600;
@@ -194,7 +195,7 @@ fn usable(id: &str, now: u64) -> Result<String, Invalid> {
 }
 
 impl Grant {
-    /// Returns the outcome that the grant would have now. Doesn't look for earlier grants.
+    /// Returns the outcome that the grant would have now, without looking for earlier grants.
     fn preview(&self, account: &Account, now: u64) -> Outcome {
         match self.change {
             BalanceChange::Debit(tokens) if account.balance(now) < tokens => Outcome::BalanceTooLow,
@@ -205,8 +206,8 @@ impl Grant {
         }
     }
 
-    /// Returns the id of the key that is derived from the grant's user, amount and reason. The id
-    /// is the same in every request.
+    /// Returns the id under which the grant is remembered by user, amount and reason. Every request
+    /// for the same grant gets the same id.
     fn content_key(&self, account: &Account) -> Result<String> {
         let content = json!([self.change.amount(), self.reason.text()]).to_string();
         Ok(key_of(account)?.id(Kind::SameGrant, &content))
@@ -259,15 +260,16 @@ impl Grant {
     }
 }
 
-/// Returns the key from which the ids of an account's grants are derived.
+/// Returns the account's id as an idempotency key. The ids under which the account's grants are
+/// remembered are derived from this key.
 fn key_of(account: &Account) -> Result<Key> {
     Key::parse(&account.id).ok_or_else(|| Error::Internal("the id of an account is no key".into()))
 }
 
-/// Returns the outcome of a grant that was already made under another id. The record names the
-/// grant's ledger row.
+/// Returns the outcome of a grant that was already made under another id. `record` contains the id
+/// of that grant's ledger row.
 async fn granted_before(app: &App, account: &Account, record: Record) -> Result<GrantResult> {
-    // After a restore, the ledger may have lost the row.
+    // After a restore, the ledger may no longer contain the earlier grant's row.
     let row = app.store.entry(&account.id, &record.result_id).await?;
     let earlier = EarlierRow {
         timestamp: clock::rfc3339(millis_of(&record.result_id).unwrap_or_default()),

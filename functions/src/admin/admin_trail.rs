@@ -158,7 +158,8 @@ pub struct TrailRow<'a> {
     /// The administrator: the id of an account, or `manage` for the command line.
     #[schema(examples("manage"))]
     actor: &'a str,
-    /// The administrator's name. Null for `manage`, and if the account was deleted.
+    /// The administrator's name. Null if `actor` is `manage`, or if the administrator's account was
+    /// deleted.
     #[schema(required, examples("root"))]
     actor_name: Option<&'a str>,
     /// The number of tokens that an adjustment added, or took if negative; or the tokens that a new

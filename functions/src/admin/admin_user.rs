@@ -1,9 +1,9 @@
 //! `GET /api/admin/users/{id}` - a user with balance, reservations and sessions. For
 //! administrators.
 //!
-//! Out: the user's data, the balance under its three names, `granted` and `spent`, `reservations`
-//! (the tokens reserved for unfinished messages), the newest `sessions`, and the number of
-//! `api_keys`; 404 if no account has this id.
+//! Out: the user's data, the balance (`tokens`, `tokens_left` and `remaining_tokens`), `granted`
+//! and `spent`, `reservations` (the tokens reserved for unfinished messages), the newest
+//! `sessions`, and the number of `api_keys`; 404 if no account has this id.
 
 use serde::Deserialize;
 use shared::error::Failure;

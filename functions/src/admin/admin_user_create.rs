@@ -33,7 +33,8 @@ struct Body {
     /// The account's role; by default `user`.
     #[schema(value_type = Option<Role>)]
     role: Option<String>,
-    /// The balance that the account begins with. By default, the balance after a registration.
+    /// The balance that the account begins with. The default is the balance of a newly registered
+    /// account.
     #[schema(value_type = Option<Credits>)]
     tokens: Option<f64>,
     /// The account's password. Optional for an account with an e-mail address, because its user can
@@ -123,7 +124,8 @@ fn created(account: &Account) -> Reply {
 }
 
 impl Creation {
-    /// Returns the id of an idempotency key. A request with different content gets a different id.
+    /// Returns the id under which the request's idempotency key is remembered. A request with
+    /// different content gets a different id, even with the same key.
     fn key(&self, key: &Key, administrator: &str) -> String {
         let email = self.email.as_ref().map(Email::shown);
         let asked = json!([
@@ -165,7 +167,7 @@ impl Body {
             .and_then(|reason| invalid.check("reason", Reason::parse(&reason)));
 
         let invites = self.invite.unwrap_or_default();
-        // Count an invalid address as an address, because the failure already names it.
+        // An invalid address counts as an address here, because it is already reported as invalid.
         let has_address = email.is_some();
         if invites && !has_address {
             invalid.note("email", "An invitation needs an e-mail address.");

@@ -14,7 +14,8 @@ use shared::{App, Reply, Request, http, passwords};
 use super::admin_user::{self, ActReason};
 
 /// Ends the account in one transaction, which also checks that the caller is still an
-/// administrator. Therefore at least one administrator always remains.
+/// administrator. Callers can't delete themselves here, so at least one administrator, the caller,
+/// always remains.
 #[utoipa::path(
     delete,
     path = super::path::admin_user_delete,

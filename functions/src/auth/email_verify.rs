@@ -48,7 +48,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let token = LinkToken::parse(&token).ok_or(Error::InvalidLink)?;
     let now = app.clock.seconds();
 
-    // A caller who sets a new password needs no session. The new password ends all existing
+    // A caller who sets a new password needn't be logged in. The new password ends all existing
     // sessions.
     let caller = match password {
         Some(_) => None,

@@ -108,7 +108,7 @@ async fn find(app: &App, key: Option<&str>) -> Result<Option<Account>, StoreErro
 }
 
 /// Records that this attempt had the right password. If the record can't be written, the attempt
-/// counts as a failure, which doesn't lock the user out.
+/// still counts as a failure, but the log-in succeeds.
 async fn pass(app: &App, account: &Account, checked: &CheckedAttempt) {
     if let Err(error) = checked.pass(app).await {
         tracing::warn!(

@@ -14,7 +14,7 @@ use shared::{App, Reply, Request, auth};
 const SCOPE: &str = "sessions";
 
 /// Reads the sessions' ids from an index, at the same time as the account, and then the sessions.
-/// The sessions are strongly consistent.
+/// Unlike the index, the sessions are read with strong consistency.
 #[utoipa::path(
     get,
     path = super::path::sessions,

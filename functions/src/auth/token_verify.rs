@@ -22,7 +22,7 @@ struct Body {
     token: Option<String>,
 }
 
-/// Reads the token's session and account, strongly consistent, and changes nothing. An outdated
+/// Reads the token's session and account with strong consistency, and changes nothing. An outdated
 /// refresh token ends its session when it is used, not when it is checked.
 #[utoipa::path(
     post,

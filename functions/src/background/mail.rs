@@ -11,7 +11,8 @@ use shared::telemetry::metrics::{self, Metric, PERMANENT, TEMPORARY};
 use shared::values::{Account, LinkToken};
 use shared::{Error, Result};
 
-/// Sends the e-mail with this key in the outbox. A missing e-mail was already sent.
+/// Sends the e-mail with this key in the outbox. If the outbox no longer contains the e-mail, it
+/// was already sent.
 ///
 /// # Errors
 /// Returns an error only if another attempt may succeed. An e-mail that no attempt can send, such

@@ -24,7 +24,7 @@ const SEARCHED: usize = 200;
 const SIZE: usize = 1_000_000;
 
 /// The data that is read together with the account: messages, or the ids of one conversation's
-/// messages. The flag is true if there are more messages.
+/// messages. The `bool` is true if more messages follow.
 enum History {
     Chats((Vec<Chat>, bool)),
     Ids((Vec<String>, bool)),

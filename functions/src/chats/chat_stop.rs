@@ -42,7 +42,7 @@ enum Status {
     Ended,
 }
 
-/// Marks the message's hold as stopped, if the caller owns it.
+/// Marks the message's hold as stopped, if the caller owns the message.
 #[utoipa::path(
     post,
     path = super::path::chat_stop,

@@ -15,7 +15,8 @@ use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 
-/// The scope of this list's cursors. The scope of a search also includes its text.
+/// The scope of this list's cursors. For a search, the scope of the cursors also includes the
+/// search text.
 const SCOPE: &str = "conversations";
 
 /// The number of conversations that a search reads per request.

@@ -1,6 +1,6 @@
 //! Deserializes values that may be a text or another type, and lists with a limit. An `untagged`
-//! enum would first buffer the JSON, and a list without a limit would keep all elements. The buffer
-//! or the list would take many times the bytes of the body.
+//! enum would first buffer the JSON, and a list without a limit would keep all elements. Such a
+//! buffer or list would take many times as much memory as the body.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -25,11 +25,12 @@ pub(crate) fn joined(parts: Vec<Part>) -> Vec<Part> {
 pub(crate) struct OpenCalls {
     /// Makes the error message for a call without a result. The parameter is the call's id.
     unanswered: fn(&str) -> String,
-    /// All calls in that turn, in order.
+    /// All calls in the assistant's last turn, in order.
     calls: Vec<OpenCall>,
     /// The ids of the calls without results.
     ids: HashSet<String>,
-    /// The indices of each function's calls. Calls before the first index have results.
+    /// For each function, the indices of its calls in `calls`. `answer_named` removes the indices
+    /// of calls that have results.
     of_function: HashMap<String, VecDeque<usize>>,
 }
 

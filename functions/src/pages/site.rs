@@ -58,7 +58,7 @@ fn opened_link(req: &Request, name: &str, base: &str) -> Reply {
     http::see_other(&format!("{base}#/{name}?token={}", http::escaped(token)))
 }
 
-/// Replies with a page whose links point to its files in this version.
+/// Replies with a page whose links point to this version of its files.
 fn page(name: &str) -> Reply {
     let text = file(name)?.replace("assets/", &format!("assets/{VERSION}/"));
     let mut response = http::text("text/html; charset=utf-8", text);
@@ -87,10 +87,10 @@ fn asset(version: &str, name: &str) -> Reply {
     Ok(response)
 }
 
-/// Returns a file of the releases that kept all files in one folder, by its name. A page of an old
-/// release may still be open, and may load further scripts of its release. A current script would
-/// import current modules, which don't share the session with the page's older modules. Libraries
-/// are served in their current version.
+/// Returns the file with this name for a page of an old release, which kept all files in one
+/// folder. Such a page may still be open, and may load further scripts of its release. A current
+/// script would import current modules, which don't share the session with the page's older
+/// modules. Libraries are served in their current version.
 ///
 /// Delete this function, `before.json` and `scripts/check/suites/site/before.mjs` two releases
 /// after the files moved into folders, when no page of an old release can still be open.

@@ -53,7 +53,8 @@ struct Discovery<'a> {
     /// Always empty: the API has no authorization endpoint.
     #[schema(value_type = Vec<String>, max_items = 0)]
     response_types_supported: [&'static str; 0],
-    /// Always empty. Without this field, clients would assume two OAuth flows.
+    /// Always empty. If this field were missing, clients would assume that the API supports two
+    /// OAuth flows.
     #[schema(value_type = Vec<String>, max_items = 0)]
     grant_types_supported: [&'static str; 0],
 }

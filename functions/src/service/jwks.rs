@@ -44,7 +44,7 @@ struct Jwk<'a> {
     /// Always `EdDSA`.
     #[schema(pattern = "^EdDSA$", examples("EdDSA"))]
     alg: &'static str,
-    /// The key's id, which is in the header of each token.
+    /// The key's id, which is in the header of each token that the key verifies.
     #[schema(examples("K5ao2DU16VQ_OGSvkLEKEgtn6gbQ9VXIb0tLY8DOTdg"))]
     kid: &'a str,
     /// The public key.

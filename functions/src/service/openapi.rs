@@ -196,8 +196,9 @@ pub fn document(stated: &DocumentSettings, base: &str) -> Result<Value> {
 ///
 /// Most generators support `enum` better than `const`. An `anyOf` beside `properties` makes
 /// generators lose the properties, so the cases of the `anyOf` become nested `if`s: the last case
-/// must apply if no earlier case applies. OpenAPI Generator fails on an object or null with unknown
-/// fields, unless a schema allows such fields explicitly.
+/// must apply if no earlier case applies. If a schema describes an object or null, and the object
+/// may have unknown fields, OpenAPI Generator fails unless the schema allows such fields
+/// explicitly.
 fn simplify(part: &mut Value) {
     match part {
         Value::Object(fields) => {

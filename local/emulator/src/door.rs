@@ -26,8 +26,8 @@ const FIRST_HEAD: Duration = Duration::from_secs(10);
 /// The time in which a connection must send the head of a later request, including idle time.
 const NEXT_HEAD: Duration = Duration::from_secs(30);
 
-/// The number of connections that may wait for their first request. If more connections wait, each
-/// of them is closed after [`SHORT_OF_ROOM`].
+/// The number of connections that may wait for their first request. If more connections wait, a
+/// connection is closed when it has waited for [`SHORT_OF_ROOM`].
 const WITHOUT_A_REQUEST: usize = 512;
 
 /// The time that a connection may wait for its first request if too many connections wait.
@@ -39,7 +39,8 @@ const BODY_PAUSE: Duration = Duration::from_secs(10);
 /// The maximum time for reading a body: as long as API Gateway waits for a function.
 const BODY_TIME: Duration = Duration::from_secs(29);
 
-/// The maximum number of open connections. Further connections wait until one closes.
+/// The maximum number of open connections. Further connections wait until an open connection
+/// closes.
 const CONNECTIONS: usize = 1024;
 
 /// The pause after the system couldn't accept a connection.
@@ -102,7 +103,7 @@ async fn connection<F>(
 ) where
     F: Future<Output = Response> + Send + 'static,
 {
-    // Send each piece of a streamed reply at once.
+    // Send each piece of a streamed reply immediately.
     let _ = stream.set_nodelay(true);
     let place = WaitingConnection::new(waiting);
     let service = service_fn(|req: hyper::Request<hyper::body::Incoming>| {
@@ -129,7 +130,7 @@ async fn connection<F>(
     }
 }
 
-/// A connection in the count of connections that wait for their first request.
+/// A connection that counts as waiting until its first request arrives.
 struct WaitingConnection {
     all: Arc<AtomicUsize>,
     waits: AtomicBool,
@@ -178,7 +179,7 @@ pub enum BodyError {
     Stopped,
 }
 
-/// Reads a body of at most `most` bytes. Returns its first `keep` bytes, and drops the rest.
+/// Reads a body of at most `most` bytes. Returns the body's first `keep` bytes, and drops the rest.
 ///
 /// # Errors
 /// Fails if the body is larger, breaks off, pauses for too long, or takes too long in total.

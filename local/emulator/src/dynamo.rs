@@ -47,8 +47,8 @@ pub struct Dynamo {
     /// The database that contains the tables.
     pub database: Database,
     key: AccessKey,
-    /// The random secret that signing keys were derived from at the start. A data folder keeps the
-    /// secret for the next run.
+    /// The random secret from which signing keys are derived when the server starts. A data folder
+    /// keeps the secret for the next run.
     pub secret: String,
     /// The `SIGNING_SECRET` of functions on this machine. The value is the URL of the secret's file
     /// if there is a data folder, otherwise the secret itself.
@@ -256,7 +256,7 @@ impl Folder {
             }
             fs::TryLockError::Error(error) => unwritable(error),
         })?;
-        // SQLite gives its other files the mode of this file.
+        // SQLite gives its other files the permissions of this file.
         private_file().truncate(false).open(path.join(DATABASE)).map_err(unwritable)?;
         make_private(path).map_err(unwritable)?;
         Ok(Self { path: path.to_owned(), lock })
@@ -373,7 +373,7 @@ pub fn make_private_folder(path: &Path) -> std::io::Result<()> {
         use std::os::unix::fs::PermissionsExt;
         let mode = fs::metadata(path)?.permissions().mode();
         // A folder with the sticky bit, such as /tmp, is shared by all users and stays open. The
-        // data folder's files are private even in such a folder.
+        // files in a data folder are private even if the folder is open to all users.
         if mode & 0o077 != 0 && mode & 0o1000 == 0 {
             fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
         }
@@ -429,7 +429,8 @@ const FILES: [&str; 9] = [
 ];
 
 /// Returns the `DYNAMODB_ENDPOINT` and the `SIGNING_SECRET` of a data folder that another process
-/// has open. `None` if no process has it open, or if another user may have placed files in it.
+/// has open. `None` if no process has the folder open, or if another user may have placed files in
+/// it.
 pub fn running(folder: &Path) -> Option<(String, String)> {
     require_own(folder).ok()?;
     let lock = File::options().write(true).open(folder.join("lock")).ok()?;
@@ -483,7 +484,8 @@ mod tests {
         fs::remove_dir_all(path).unwrap();
     }
 
-    /// Only root can change a file's owner, so for other users this tests only the link.
+    /// Only root can change a file's owner. If another user runs this test, it tests only the
+    /// symbolic link.
     #[cfg(unix)]
     #[test]
     fn files_of_another_user_are_rejected() {

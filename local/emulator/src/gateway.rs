@@ -40,7 +40,7 @@ const COMPRESSED: usize = 64;
 /// The routes of the template, and the functions behind them.
 #[derive(Clone)]
 pub struct Gateway {
-    /// The targets by path, and then by method or `ANY`.
+    /// The target of each route, by path, and then by method or `ANY`.
     routes: Arc<BTreeMap<String, BTreeMap<String, Target>>>,
     compressed_from: usize,
     compressed: Arc<Compressed>,
@@ -75,9 +75,9 @@ impl Gateway {
         Self { routes: Arc::new(routes), compressed_from, compressed: Arc::default(), clock }
     }
 
-    /// Serves connections until `stop`, in a task. This function isn't async, because the crate
-    /// that awaits an async function compiles its body, here with the code of every request and
-    /// without optimisation.
+    /// Serves connections until `stop`, in a task. This function isn't async, because the body of
+    /// an async function, here with the code of every request, is compiled in the crate that awaits
+    /// the function. That crate isn't optimised.
     pub fn serve(self, listener: TcpListener, stop: oneshot::Receiver<()>) -> JoinHandle<()> {
         tokio::spawn(door::serve(
             listener,
@@ -265,8 +265,8 @@ fn changes_nothing(method: &Method) -> bool {
 }
 
 /// Returns true if the request comes from a page of this server or of an allowed origin, or from a
-/// client that isn't a page. Browsers send some requests for any page, and only hide the reply from
-/// the page.
+/// client that isn't a page. The check is necessary because browsers send some requests for pages
+/// of any origin, and only hide the reply from such a page.
 fn may_change(headers: &HeaderMap, allowed: &[String]) -> bool {
     let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
     let is_welcome = |origin: &HeaderValue| {
@@ -300,7 +300,8 @@ fn gzip(text: &str) -> io::Result<Bytes> {
 struct Compressed(Mutex<HashMap<String, (String, Bytes)>>);
 
 impl Compressed {
-    /// Returns the compressed form of a path's reply. Compresses the reply only if it has changed.
+    /// Returns the compressed form of a path's reply. Compresses the reply only if it differs from
+    /// the cached reply for this path.
     fn of(&self, path: &str, text: &str) -> io::Result<Bytes> {
         // Other requests for the same reply wait for this lock instead of compressing the reply
         // again.
@@ -331,8 +332,8 @@ fn header_pairs(headers: &HeaderMap) -> impl Iterator<Item = (String, String)> {
     })
 }
 
-/// Returns each name with its last value, and each name with all its values. An event contains both
-/// maps.
+/// Returns two maps: from each name to its last value, and from each name to all its values. A REST
+/// API's event contains both maps.
 fn both_forms(
     pairs: impl Iterator<Item = (String, String)>,
 ) -> (BTreeMap<String, String>, BTreeMap<String, Vec<String>>) {

@@ -36,8 +36,9 @@ pub struct Function {
     pub timeout: u64,
     /// The methods and paths that the function serves.
     pub routes: Vec<(String, String)>,
-    /// The function's environment. References to parameters and choices between values use the
-    /// parameters' defaults, and a reference to a resource is the resource's name.
+    /// The function's environment. Where the template refers to a parameter or lets a parameter
+    /// choose a value, the parameter's default is used. A reference to a resource becomes the
+    /// resource's name.
     pub environment: HashMap<String, String>,
 }
 

@@ -104,8 +104,8 @@ pub const LOG_MONTHS: Assumption = assume(
     "`LogRetentionDays=90` of the profile prod in samconfig.toml",
 );
 
-/// The log-ins of a user in a month. In addition, each visit sends one refresh and loads the
-/// profile and the lists once.
+/// The log-ins of a user in a month. In addition to the log-ins, each visit sends one refresh, and
+/// loads the profile and the lists once.
 pub const LOG_INS: Assumption =
     assume("log-ins per user and month", 1.0, "a session lasts 30 days (`SessionSeconds`)");
 

@@ -2,7 +2,8 @@
 //!
 //! The prices are those of the first price tier, without free tiers and discounts. AWS's pages fill
 //! in their numbers with a script. Most prices were therefore confirmed with other sources that
-//! quote the pages or AWS's price lists. The last column says when and how.
+//! quote the pages or AWS's price lists. The last column says when and how each price was
+//! confirmed.
 
 /// A price of AWS.
 #[derive(Clone, Copy, Debug)]

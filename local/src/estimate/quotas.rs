@@ -180,7 +180,7 @@ impl Load {
         ]);
 
         let sweep = stack.function("sweep")?;
-        // The first round trip reads the index, for many accounts at once.
+        // Don't count the first round trip, which reads the index for many accounts at once.
         let steps = f64::from(requests.row(SWEEP)?.round_trips.saturating_sub(1));
         let interval = stack.scheduled.iter().find(|(name, _)| name == "sweep");
         let interval = SECONDS / interval.map(|(_, runs)| *runs).ok_or("sweep has no schedule")?;

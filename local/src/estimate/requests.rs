@@ -222,8 +222,8 @@ pub(super) fn units_of_text() -> f64 {
     2.0 * (((CHAT_ITEM.value + TEXT.value) / 1024.0).ceil() - 1.0)
 }
 
-/// Returns how often a function checks whether a chat with an idempotency key was stopped, while it
-/// waits this many seconds for the AI. Each check takes one read unit.
+/// Returns how often a function checks whether a chat with an idempotency key was stopped, while
+/// the function waits this many seconds for the AI. Each check takes one read unit.
 fn looks(waits: f64) -> f64 {
     ((waits / STOP_PACE.as_secs_f64()).ceil() - 1.0).max(0.0)
 }

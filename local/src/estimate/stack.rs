@@ -123,7 +123,7 @@ impl Stack {
                 Value::Tagged(named) => parameter(named.value.as_str().unwrap_or_default())?,
                 stated => stated.as_f64().ok_or("template.yaml has a rate that is not a number")?,
             };
-            // A setting writes the path /api/login as "/~1api~1login".
+            // In the template's method settings, the path /api/login is written as "/~1api~1login".
             let path = path.strip_prefix('/').unwrap_or(path).replace("~1", "/");
             rates.insert((method.to_owned(), path), rate);
         }
@@ -169,7 +169,8 @@ fn number(value: &Value, keys: &[&str]) -> Option<f64> {
     path(value, keys)?.as_f64()
 }
 
-/// Returns the number of metrics that an alarm reads. AWS charges for each of them as for an alarm.
+/// Returns the number of metrics that an alarm reads. AWS charges as much for each of these metrics
+/// as for an alarm on one metric.
 fn metrics(alarm: &Value) -> f64 {
     let queries = alarm.get("Metrics").and_then(Value::as_sequence).into_iter().flatten();
     queries.filter(|query| query.get("MetricStat").is_some()).map(|_| 1.0).sum::<f64>().max(1.0)

@@ -1,5 +1,6 @@
-//! The commands for restored tables, whose names are in the environment. The newer tables have the
-//! same variables with the prefix `NEWER_`. A newer table without a name isn't read.
+//! The commands for restored tables, whose names are in the environment. The names of the newer
+//! tables are in the same variables with the prefix `NEWER_`. A newer table whose variable isn't
+//! set isn't read.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -12,9 +13,9 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::manage::{connect, counted, sentence};
 
-/// Ends in the restored tables all accounts, sessions, keys and links that were ended after
+/// In the restored tables, ends all accounts, sessions, keys and links that were ended after
 /// `second`. `deleted` names a file with the ids of the accounts that were deleted after `second`.
-/// `messages` also deletes the chats that are missing from the newer tables.
+/// If `messages` is true, also deletes the chats that are missing from the newer tables.
 ///
 /// # Errors
 /// Fails with a sentence for the terminal. Also fails if `deleted` is missing and the newer tables

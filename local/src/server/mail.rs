@@ -81,8 +81,8 @@ impl Postman {
     /// Sends the e-mails in the outbox, and then new e-mails, until a shard of the stream ends.
     async fn follow(&mut self) -> Result<(), String> {
         let streams = aws_sdk_dynamodbstreams::Client::new(&emulated_at(&self.endpoint));
-        // Read the position in the stream before the outbox, so that no e-mail is missed in
-        // between.
+        // Read the position in the stream first, so that e-mails aren't missed if they are added
+        // while the outbox is being read.
         let mut places = self.places(&streams).await?;
         for key in self.waiting().await? {
             self.carry(key).await;
@@ -211,8 +211,8 @@ fn cause<E: std::error::Error>(error: &E) -> String {
     DisplayErrorContext(error).to_string()
 }
 
-/// Returns the key of a new outgoing e-mail, if the record describes one. The template has the same
-/// filter.
+/// Returns the key of a new outgoing e-mail, if the record describes one. In the template, the
+/// Lambda trigger has the same filter.
 fn new_letter(record: &Record) -> Option<String> {
     let is_new = record.event_name == Some(OperationType::Insert);
     let key = record.dynamodb.as_ref()?.keys.as_ref()?.get("pk")?.as_s().ok()?;

@@ -55,7 +55,8 @@ struct AnswerMessage<'a> {
     /// Always `assistant`.
     #[schema(pattern = "^assistant$", examples("assistant"))]
     role: &'static str,
-    /// The answer's text. An empty answer costs the same. Null if the answer has calls and no text.
+    /// The answer's text. An empty answer is charged like any other answer. Null if the answer has
+    /// calls and no text.
     #[schema(required, examples("You said: Hello!"))]
     content: Option<&'a str>,
     /// Always null.

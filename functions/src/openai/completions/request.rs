@@ -22,7 +22,8 @@ use crate::openai::tools::{OfferedFunction, TOOLS};
 use crate::openai::turns::{PARTS, asked};
 use crate::openai::{max_model_tokens, model_token_limits, number_up_to};
 
-/// The maximum number of texts in `stop`: first without empty texts, then including empty texts.
+/// Two limits for the number of texts in `stop`: the first doesn't count empty texts, the second
+/// counts all texts.
 const STOPS: (usize, usize) = (4, 64);
 
 #[derive(Deserialize, ToSchema)]
@@ -42,7 +43,7 @@ pub(super) struct Body {
     max_tokens: Option<f64>,
     /// The maximum number of tokens in the answer. With -1 the request sets no limit.
     max_completion_tokens: Option<f64>,
-    /// Texts that end the answer. The answer doesn't include these texts.
+    /// The answer ends before the first occurrence of one of these texts.
     #[schema(value_type = Option<Value>)]
     stop: Option<Stop>,
     n: Option<f64>,
@@ -53,7 +54,8 @@ pub(super) struct Body {
     tool_choice: Option<Choice>,
     /// Whether the model may call several functions in one answer.
     parallel_tool_calls: Option<bool>,
-    /// The older form of `tools`. The answer then has the older `function_call`.
+    /// The older form of `tools`. If a request has `functions`, its answer has the older
+    /// `function_call`.
     #[serde(default, deserialize_with = "read_functions")]
     functions: Option<Vec<OfferedFunction>>,
     /// The older form of `tool_choice`.

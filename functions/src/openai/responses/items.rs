@@ -42,7 +42,7 @@ pub(super) struct OutputText<'a> {
     /// Always `output_text`.
     #[schema(pattern = "^output_text$", examples("output_text"))]
     r#type: &'static str,
-    /// The answer's text. An empty answer costs the same.
+    /// The answer's text. An empty answer is charged like any other answer.
     #[schema(examples("You said: Hello!"))]
     pub(super) text: &'a str,
     /// Always empty.
@@ -91,7 +91,7 @@ pub(super) enum Status {
     Failed,
 }
 
-/// The source of an item: a part of the answer.
+/// The part of the answer that an item contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     /// The text of the answer.

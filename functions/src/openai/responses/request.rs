@@ -114,8 +114,9 @@ impl Body {
                 errors.note(field, sentence);
             }
         }
-        // Stop here if the request refers to earlier items, because results in `input` would seem
-        // to belong to no call.
+        // Report these errors alone. If the request continues an earlier response, `input` may
+        // contain results of that response's calls, and the next checks would report the calls as
+        // missing.
         if !errors.is_empty() {
             return Err(errors.into_error());
         }

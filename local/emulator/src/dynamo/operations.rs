@@ -1,5 +1,5 @@
-//! The operations of the embedded DynamoDB. Some operations add to the database's operations: shard
-//! ids that AWS's SDKs accept, and descriptions of an AWS account.
+//! The operations of the embedded DynamoDB. Some operations differ from the database's own
+//! operations: they use shard ids that AWS's SDKs accept, or describe an AWS account.
 
 use axum::http::StatusCode;
 use dynoxide::actions::describe_stream::{DescribeStreamRequest, DescribeStreamResponse};
@@ -33,10 +33,10 @@ pub fn perform(database: &Database, target: &str, host: &str, body: &[u8]) -> (S
     answered(done)
 }
 
-/// Performs a call of a caller in this process. No connection can lose its reply, so the caller
-/// never repeats a transaction. The transaction's request token is therefore not kept. If tokens
-/// were kept, the database would compare the times of all transactions in the last ten minutes for
-/// every transaction.
+/// Performs a call of a caller in this process. Without a connection no reply can be lost, so the
+/// caller never repeats a transaction. The transaction's request token is therefore not kept. If
+/// request tokens were kept, every transaction would make the database compare the times of all
+/// transactions in the last ten minutes.
 pub fn perform_once(database: &Database, target: &str, body: &[u8]) -> (StatusCode, String) {
     if target != "DynamoDB_20120810.TransactWriteItems" {
         return perform(database, target, "in-process", body);
@@ -86,8 +86,8 @@ operations! {
 
 /// Describes a stream. The id of a stream's only shard has the form of
 /// [DynamoDB's](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_Shard.html)
-/// shard ids: 28 to 65 characters, which AWS's SDKs check before they send an id. The database's
-/// own id contains the table's name, so it may be shorter or longer.
+/// shard ids: 28 to 65 characters, which AWS's SDKs check before they send an id. The database
+/// itself uses an id that contains the table's name and may be too short or too long.
 fn describe_stream(
     database: &Database,
     request: DescribeStreamRequest,
@@ -121,8 +121,8 @@ fn get_shard_iterator(
     database.get_shard_iterator(request)
 }
 
-/// Makes a stream's shard id from the stream's label. The label is the second of the stream's
-/// creation, a dot, and the nanosecond.
+/// Makes a stream's shard id from the stream's label. The label is the time of the stream's
+/// creation: the seconds, a dot, and the nanoseconds.
 fn shard_id(label: &str) -> String {
     let (second, nanosecond) = label.split_once('.').unwrap_or((label, ""));
     let number = |digits: &str| digits.parse::<u64>().unwrap_or_default();

@@ -81,8 +81,8 @@ pub async fn answer(
 
 const UNSIGNED: &str = "Sign with the access key of this run: it is in the data folder, in dynamodb-url, lambda.env and sam.json. With --memory the program prints it.";
 
-/// Returns true if the `Host` header names this store: its port, and a host that only this machine
-/// or its containers use for it.
+/// Returns true if the `Host` header names this store: the store's port, and a host that only this
+/// machine or its containers use for the store.
 fn is_for(listens: SocketAddr, parts: &Parts) -> bool {
     let Some((name, port)) = door::host(&parts.headers) else { return false };
     let named = || match door::address(name) {
