@@ -246,13 +246,13 @@ export function resetting({ query }) {
         spent(choosing, "#/forgotten-password", "Get a new link");
         return;
       }
-      toast("Your password has been changed. Sign in with the new one.");
+      toast("Your password has been changed. Sign in with the new password.");
       go("#/sign-in", { replace: true });
     },
   });
   const content = door(
     "Choose a new password",
-    "You will be signed out everywhere when you change it.",
+    "You will be signed out everywhere when you change your password.",
     choosing,
     wayBack(),
   );
@@ -296,7 +296,7 @@ export function verifying({ query }) {
       // The other sessions have ended. Reading the profile continues this one.
       if (!values.password) await refreshProfile();
       const said = values.password
-        ? "Your password has been changed. Sign in with the new one."
+        ? "Your password has been changed. Sign in with the new password."
         : "You have been signed out everywhere else.";
       const done = h(
         "div",
@@ -322,7 +322,7 @@ export function verifying({ query }) {
   };
   const content = door(
     VERIFY,
-    "Confirm that this e-mail address is yours. You can then use it to reset a forgotten password.",
+    "Confirm that this e-mail address is yours. Then you can use the address to reset a forgotten password.",
     isSignedIn() ? verification : choice,
   );
   return { title: VERIFY, content };
@@ -353,7 +353,10 @@ function halfLink(title, href, text) {
   const content = door(
     title,
     null,
-    note("bad", "This link is incomplete. Open it from the e-mail again, or copy the whole link."),
+    note(
+      "bad",
+      "This link is incomplete. Open the link from the e-mail again, or copy the whole link.",
+    ),
     h("p", { class: "door-links" }, linkButton(text, href)),
   );
   return { title, content };

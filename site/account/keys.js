@@ -60,7 +60,7 @@ export async function apiKeys({ signal }) {
   const revoke = async (key) => {
     const revoked = await confirm(
       `Revoke “${key.name}”?`,
-      "Programs that use it stop working at once. This can't be undone.",
+      "Programs that use this key stop working at once. This can't be undone.",
       {
         action: "Revoke",
         danger: true,
@@ -76,7 +76,7 @@ export async function apiKeys({ signal }) {
       const name = field("Name", "name", {
         maxLength: 100,
         autofocus: true,
-        hint: "For example, the program that uses it.",
+        hint: "For example, the name of the program that uses the key.",
       });
       const creating = form([name], {
         submit: "Create key",

@@ -82,7 +82,7 @@ function instructionsForm(own) {
     dir: "auto",
     value: own.instructions ?? "",
     placeholder: "For example: Answer briefly, and use metres.",
-    hint: "The AI gets these with each of your messages, at no extra cost. Programs with an API key send their own.",
+    hint: "The AI gets these instructions with each of your messages, at no extra cost. Programs with an API key send their own instructions.",
     optional: true,
   });
   return form([box], {
@@ -114,7 +114,7 @@ function addressState() {
               verified ? "verified" : "not verified",
             ),
           )
-        : h("p", { class: "muted" }, "No address. Add one to be able to reset your password."),
+        : h("p", { class: "muted" }, "Add an e-mail address to be able to reset your password."),
       pending &&
         h(
           "p",

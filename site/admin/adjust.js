@@ -79,9 +79,9 @@ export function adjustment(path, user, changed) {
       },
       words: (error) => {
         if (error.code === "balance_too_low")
-          return "The balance is lower than that, and can't go below zero. Nothing was changed.";
+          return "The balance is lower than this amount, and can't go below zero. Nothing was changed.";
         if (error.code === "grant_too_large")
-          return "No account can be granted that much. Nothing was changed.";
+          return "No account can be granted so many tokens. Nothing was changed.";
         if (error.passing)
           return `${explain(error)} You can safely press the button again: the balance is changed only once.`;
         return explain(error);

@@ -32,7 +32,7 @@ export function createUser() {
   const password = field("Password", "password", {
     type: "password",
     autocomplete: "new-password",
-    hint: "At least 8 characters, and not a common password. The user can change it.",
+    hint: "At least 8 characters, and not a common password. The user can change the password.",
   });
   const about = h("p", { class: "hint", "aria-live": "polite" });
   const role = field("Role", "role", {

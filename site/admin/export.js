@@ -33,7 +33,7 @@ export function exportView({ signal }) {
       h(
         "p",
         { class: "hint" },
-        "The days are in UTC, and both are included. Leave them empty to export everything.",
+        "The days are in UTC, and both are included. Leave the days empty to export everything.",
       ),
     ],
     {

@@ -270,7 +270,7 @@ function sums(accounts) {
 /** The most active users, or a note that no messages were sent. */
 function topUsers({ users, complete }) {
   if (users.length === 0) return h("p", { class: "muted" }, "No messages were sent on these days.");
-  const { element, body } = table("Users who spent or sent the most", [
+  const { element, body } = table("Users who spent the most tokens or sent the most messages", [
     "User",
     { text: "Messages", class: "number" },
     { text: "Tokens spent", class: "number" },

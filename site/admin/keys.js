@@ -52,7 +52,7 @@ export function apiKeys(user, me, path, signal, again) {
   const revokeOne = (key) =>
     revoke({
       title: `Revoke “${key.name}”?`,
-      text: "Programs that use it stop working at once. This can't be undone.",
+      text: "Programs that use this key stop working at once. This can't be undone.",
       action: "Revoke",
       run: (body) => ensureDeleted(`${path}api-keys/${key.id}/`, body),
       done: "The key has been revoked.",
@@ -61,7 +61,7 @@ export function apiKeys(user, me, path, signal, again) {
   function revokeAll() {
     return revoke({
       title: `Revoke all API keys of ${user.username}?`,
-      text: "All of their programs stop working at once. This can't be undone. They stay signed in, and can create new keys.",
+      text: "All of their programs stop working at once. This can't be undone. The user stays signed in, and can create new keys.",
       action: "Revoke all keys",
       run: (body) => del(`${path}api-keys/`, body),
       done: `All API keys of ${user.username} have been revoked.`,

@@ -55,7 +55,7 @@ export function usersView({ query, signal }) {
       ["-tokens", "Highest balance"],
       ["tokens", "Lowest balance"],
     ],
-    hint: "Other orders than newest first are updated once a day and show 1,000 users.",
+    hint: "Sort orders other than newest first are updated once a day and show 1,000 users.",
   });
   const amount = (label, name) =>
     field(label, name, { type: "number", min: 0, step: 1, autocomplete: "off" });
@@ -165,7 +165,7 @@ function nothing({ q, sort, ...others }) {
   if (sort && !q && Object.keys(others).length === 0)
     return emptyState(
       "users",
-      "This order isn't ready yet. Wait for the daily census, or run the command manage census.",
+      "This sort order isn't ready yet. Wait for the daily census, or run the command manage census.",
     );
   if (q && Object.keys(others).length === 0) return emptyState("search", `No results for “${q}”.`);
   return q || Object.keys(others).length > 0

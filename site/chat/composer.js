@@ -10,7 +10,7 @@ import { note } from "../ui/note.js";
 import { enterKey, isTouch, lengthNear, sends, tooLong } from "./box.js";
 import { keepDraft, readDraft } from "./drafts.js";
 
-const LOST = "The message before it was deleted. Send it again to continue from here.";
+const LOST = "The message that yours follows was deleted. Send yours again to continue from here.";
 
 /** The box of a conversation. Its text is kept as a draft until it is sent. */
 export class Composer {

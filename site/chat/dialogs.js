@@ -49,7 +49,7 @@ export async function instruct(conversation, done) {
       dir: "auto",
       value: instructions,
       placeholder: "For example: Answer in French.",
-      hint: "The AI gets these with each of your messages in this chat, after your account's instructions, at no extra cost.",
+      hint: "The AI gets these instructions with each of your messages in this chat, after your account's instructions, at no extra cost.",
       optional: true,
       autofocus: true,
     });
@@ -71,7 +71,7 @@ export async function instruct(conversation, done) {
 export async function remove(conversation, done) {
   const deleted = await confirm(
     "Delete the chat?",
-    `“${conversation.title || "Untitled"}” and all its messages are deleted for good. What they cost stays in your statement.`,
+    `“${conversation.title || "Untitled"}” and all its messages are deleted for good. Their cost stays in your statement.`,
     {
       action: "Delete",
       danger: true,
@@ -82,12 +82,12 @@ export async function remove(conversation, done) {
 }
 
 const WARNING =
-  "Your message and its answer are deleted for good. What they cost stays in your statement.";
+  "Your message and its answer are deleted for good. Their cost stays in your statement.";
 
 /** Asks before a message without an answer is removed. If `isOpen`, the message may be answered. */
 export function deleteUnanswered(isOpen) {
-  const late = "If the server answers it after all, you will find it in your history.";
-  const text = isOpen ? late : "It has no answer, and cost nothing.";
+  const late = "If the server still answers the message, you will find it in your history.";
+  const text = isOpen ? late : "The message has no answer, and cost nothing.";
   return confirm("Delete this message?", text, { action: "Delete", danger: true });
 }
 

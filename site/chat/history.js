@@ -95,7 +95,7 @@ export async function message({ params: { id }, signal }) {
     h("h1", {}, title),
     chat
       ? h("ul", { class: "list chats" }, chatRow(chat, ""))
-      : h("p", {}, "What it cost stays in your statement."),
+      : h("p", {}, "The cost of the message stays in your statement."),
     h("p", { class: "page-actions" }, linkButton("See your statement", "#/statement")),
   );
   return { title, content };

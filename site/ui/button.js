@@ -55,7 +55,7 @@ export function copyButton(text, { label = "Copy", small = true, ...props } = {}
   element.addEventListener("click", async () => {
     const copied = await copy(typeof text === "function" ? text() : text, element);
     words.textContent = copied ? "Copied" : "Press Ctrl+C";
-    announce(copied ? "Copied." : "It could not be copied.");
+    announce(copied ? "Copied." : "The text could not be copied.");
     setTimeout(() => (words.textContent = label), 2000);
   });
   return element;

@@ -9,7 +9,8 @@ use crate::ai::response_formats::{converse, formatted};
 use crate::endpoints::openai::completions::{Program, data, offering, said, words};
 use crate::endpoints::openai::responses::{input, text, tool};
 
-/// Returns a provider that answers with text through Converse, and a program that uses it.
+/// Returns a provider that answers through Converse with a text, and a program that asks this
+/// provider.
 async fn asked_by_converse() -> (Provider, Program) {
     let provider = Provider::start().await;
     let api = bedrock(&provider, "").await;
@@ -62,7 +63,7 @@ async fn bedrock_gets_valid_unique_call_ids() {
         json!({ "role": "assistant", "tool_calls": calls }),
     ];
     messages.extend(results.into_iter().rev());
-    // A later call may have the id of an earlier call.
+    // A later function call may have the same id as an earlier one.
     messages.extend([json!({ "role": "assistant", "tool_calls": [call("a.1")] }), result("a.1")]);
     body["messages"] = json!(messages);
     program.send(&[], body).await.is(200);
@@ -155,7 +156,8 @@ async fn a_prompt_that_is_too_long_is_sent_once() {
 async fn charged_objects_are_never_lost() {
     let (provider, program) = asked_by_converse().await;
     let any_object = formatted(json!({ "type": "json_object" }));
-    // The model should call a function with the object as its argument, but answers with text.
+    // To answer with a JSON object, the model should call a function whose argument is the object.
+    // Here the model answers with text instead.
     assert_eq!(said(&program.send(&[], any_object.clone()).await.is(200)), "Hello.");
 
     let mut streamed = any_object;

@@ -39,7 +39,7 @@ async fn prompts_of_coding_tools_are_answered_and_stored_shortened() {
     let mark = "\n[shortened: 20011 characters were sent]";
     assert!(kept.starts_with("!words one xxx") && kept.ends_with(mark), "{kept}");
     assert_eq!(kept.chars().count(), 8000);
-    // A long prompt costs the price once per 64 KB, rounded up.
+    // A prompt costs the price of a message for every 64 KB, rounded up.
     assert_eq!(ann.balance().await, GRANT - 5 * PRICE - PRICE);
 }
 
@@ -251,7 +251,8 @@ async fn the_longest_message_and_answer_fit_into_an_item() {
     ]));
     let chunks = data(&program.send(&[], body).await);
     assert_eq!(chunks[chunks.len() - 2]["choices"][0]["finish_reason"], "length");
-    // Each prompt has 160 KB, so it costs the price three times.
+    // These prompts have 160 KB, which is rounded up to three times 64 KB, so each costs three
+    // times the price.
     assert_eq!(ann.balance().await, GRANT - 4 * 3 * PRICE);
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
 }

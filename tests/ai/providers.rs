@@ -35,8 +35,8 @@ pub enum Does {
     Waits(Vec<Bytes>, Arc<Notify>),
     /// Sends these pieces and closes the connection.
     Cuts(Vec<Bytes>),
-    /// Refuses requests that have this field, and replies with the first body. Replies to all other
-    /// requests with the second body.
+    /// Refuses requests that have this field: the first body is the refusal, and the second body is
+    /// the reply to all other requests.
     Refuses(&'static str, Value, Value),
 }
 
@@ -47,14 +47,14 @@ pub struct Provider {
     asked: Arc<Mutex<Vec<(String, String, Value)>>>,
     /// The connections that functions opened when they started.
     opened: Arc<Mutex<HashSet<SocketAddr>>>,
-    /// The connection of the last message.
+    /// The connection over which the last message arrived.
     asked_by: Arc<Mutex<Option<SocketAddr>>>,
     does: Arc<Mutex<Does>>,
 }
 
 impl Provider {
-    /// An API with two providers and one more setting. The second provider is asked if the first
-    /// fails.
+    /// An API with two providers and this additional setting. The second provider is asked if the
+    /// first fails.
     pub async fn two(setting: (&str, &str)) -> (Api, Self, Self) {
         let (first, second) = (Self::start().await, Self::start().await);
         let urls = [&first, &second].map(|provider| format!("{}/v1", provider.url));

@@ -126,7 +126,8 @@ async fn dynamodb_refuses_web_pages_and_unknown_access_keys() {
         assert_eq!(api.items("").await, before, "{what}");
     }
 
-    // The store accepts the key, even under the host name that containers use for this machine.
+    // The store accepts the access key, even under the host name that containers use for this
+    // machine.
     for name in ["127.0.0.1", "localhost", "host.docker.internal"] {
         let at = format!("http://{name}:{port}");
         let (answered, _, text) = Call::robbing(&ann.name, &at, key(&id, &secret))
@@ -200,7 +201,8 @@ async fn pages_of_other_origins_change_nothing_under_any_host_name() {
     for headers in [&[][..], &[("content-type", "text/plain")]] {
         refused(headers, 415, "unsupported_media_type").await;
     }
-    // By DNS rebinding, a page's host name may resolve to this machine, so the origins are equal.
+    // By DNS rebinding, a page's host name may resolve to this machine. The page's origin then
+    // equals the server's.
     for host in [
         "evil.example",
         "localhost.evil.example",

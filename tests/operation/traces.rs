@@ -31,7 +31,8 @@ fn named<'s>(spans: &'s [Span], name: &str) -> &'s Span {
     span
 }
 
-/// The request's span and the spans within it. Asserts that the spans' ids, parents and times fit.
+/// The request's span and the spans within it. Asserts that the spans' ids, parents and times are
+/// consistent.
 fn within(spans: &[Span]) -> (&Span, &[Span]) {
     let (root, within) = spans.split_last().unwrap();
     let ids: BTreeSet<&str> = spans.iter().map(|span| span.id.as_str()).collect();
@@ -43,8 +44,8 @@ fn within(spans: &[Span]) -> (&Span, &[Span]) {
     (root, within)
 }
 
-/// The names of a chat's calls, without reads of the public keys, because an instance reads the
-/// keys only when a JWT has an unknown key.
+/// The names of the calls that a chat makes to the store and the AI. Reads of the public keys are
+/// left out, because an instance reads them only when a JWT has an unknown key.
 fn names(calls: &[Span]) -> Vec<&str> {
     calls.iter().map(|span| span.name.as_str()).filter(|name| *name != "Scan KeysTable").collect()
 }
@@ -244,7 +245,7 @@ async fn valid_traceparents_are_continued_and_hostile_ones_ignored() {
     let seen = collector.bodies().concat() + &log::text();
     assert!(!seen.contains("injected"), "{seen}");
 
-    // The caller may decline that its request is recorded.
+    // The caller can ask that a request isn't recorded.
     let recorded = || {
         let spans = collector.spans();
         spans.iter().filter(|span| span.name == "GET /api/health").count()

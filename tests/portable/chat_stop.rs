@@ -20,7 +20,7 @@ const PATH: &str = "/api/chat/stop/";
 /// The longest time between a stop and the end of the answer.
 const SOON: Duration = Duration::from_secs(2);
 
-/// Settings for slow answers, many of which may wait at a time.
+/// Settings for slow answers. Many chats may wait for their answers at the same time.
 const PATIENT: [(&str, &str); 2] = [("AI_TIMEOUT_SECONDS", "20"), ("PARALLEL_CHATS", "64")];
 
 /// Advances the clock to the next minute, in which no chat has been refunded yet.
@@ -46,7 +46,7 @@ impl Person {
         self.post(PATH, json!({ "idempotency_key": key })).await
     }
 
-    /// Begins a stream under an idempotency key. Returns when the first piece has arrived.
+    /// Begins a stream with an idempotency key. Returns when the first piece has arrived.
     async fn hears(&self, path: &str, key: &str, body: Value) -> (Response, String) {
         let request = reqwest::Client::new().request(Method::POST, self.api.url.clone() + path);
         let request = request.bearer_auth(&self.access).header("idempotency-key", key);
@@ -56,8 +56,8 @@ impl Person {
         (reply, String::from_utf8(first.into()).unwrap())
     }
 
-    /// Sends a request under an idempotency key and stops it while the AI is silent. Returns the
-    /// reply to the request.
+    /// Sends a request with an idempotency key, and stops the answer while the AI is silent.
+    /// Returns the reply to the request.
     async fn stops_silent(&self, path: &str, key: &str, body: Value) -> Answer {
         let headers = [("authorization", self.bearer()), ("idempotency-key", key.to_owned())];
         let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
@@ -183,7 +183,7 @@ async fn late_and_repeated_stops_change_nothing() {
     assert_eq!(api.items(&ann.id).await, before);
     ann.has_paid(&[("You said: hi", "stop"), ("one two", "stopped")]).await;
 
-    // A retry under the key still gets the delivered text.
+    // A retry with the same idempotency key still gets the delivered text.
     let again = ann.chat_once("k1", "!hold one two three").await;
     assert_eq!(again.header("idempotent-replayed"), "true");
     let again = again.is(200);
@@ -201,7 +201,7 @@ async fn streams_stopped_before_they_begin_cost_nothing() {
     ann.has_paid(&[]).await;
     ann.stops("k1").await.expect(404, "not_found");
     assert_eq!(api.refunds(&ann).await, [("d", 1), ("r", 1)]);
-    // A later request under the key runs again.
+    // A later request with the same idempotency key is answered as a new chat.
     let again = ann.chat_once("k1", "!slow 4000").await.is(200);
     assert_eq!(again["finish_reason"], "stop");
     ann.has_paid(&[("You said: !slow 4000", "stop")]).await;
@@ -365,7 +365,8 @@ async fn stop_bodies_name_the_idempotency_key() {
     }
     let number = json!({ "idempotency_key": 7 });
     assert_eq!(ann.post(PATH, number).await.status, 400);
-    // Another front door may use another AI, but a complete answer is the same at every door.
+    // At another front door another AI may answer, but a stop of a complete answer has the same
+    // result.
     let whole = ann.chat_once("k1", "hi").await.is(200);
     assert_eq!(ann.stops("k1").await.is(200), json!({ "id": whole["id"], "status": "ended" }));
 }
@@ -475,7 +476,7 @@ async fn programs_stop_responses_by_api_key_and_read_incomplete() {
     assert_eq!((text(response), &response["id"]), ("one two", &json!(format!("resp_{id}"))));
     ann.has_paid(&[("one two", "stopped")]).await;
 
-    // A retry under the key gets the same answer as a whole.
+    // A retry with the same idempotency key gets the same answer as a whole.
     let headers = [("authorization", program.bearer()), ("idempotency-key", "k1".to_owned())];
     let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
     let body = json!({ "input": "!hold one two three", "stream": true });
@@ -512,7 +513,7 @@ async fn stopped_answers_of_dead_functions_cost_nothing() {
     assert_eq!(api.server().apps["sweep"].store.sweep(api.now()).await.unwrap().released, 1);
     ann.stops("k1").await.expect(404, "not_found");
     ann.has_paid(&[]).await;
-    // The stop of the first run doesn't stop a later run under the key.
+    // The stop of the first run doesn't stop a later run with the same idempotency key.
     assert_eq!(ann.chat_once("k1", "!hold one two").await.status, 504, "it has no listener");
 }
 

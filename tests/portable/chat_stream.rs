@@ -286,7 +286,8 @@ async fn pieces_are_sent_without_waiting_for_acknowledgements() {
         let micros = reply.headers["x-took-micros"].to_str().unwrap().parse().unwrap();
         fastest = fastest.min(micros);
     }
-    // A reply that waited for TCP's delayed acknowledgements would take 40 ms for each.
+    // If the function waited for TCP's delayed acknowledgements, each acknowledgement would take 40
+    // ms.
     assert!(fastest < 20_000, "{fastest} µs from the head to the end");
     function.end();
 }

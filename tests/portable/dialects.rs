@@ -26,7 +26,7 @@ fn reads_numbers(body: &Value, fields: &[&str], number: u64) {
     }
 }
 
-/// The value of an `Authorization` header with the access token in this field of `body`.
+/// The value of an `Authorization` header that contains the access token from this field of `body`.
 fn header(scheme: &str, body: &Value, field: &str) -> String {
     format!("{scheme} {}", body[field].as_str().unwrap())
 }

@@ -123,8 +123,8 @@ async fn ask_as(person: &Person, route: &Route) -> Answer {
     ask(&person.api, route, &[("authorization", &person.bearer())]).await
 }
 
-/// Asserts that a user's request passes the guard, and that administrators' routes refuse the
-/// request with 403.
+/// Asserts that the route lets this user pass its guard or, if only administrators may use the
+/// route, refuses the user's request with 403.
 async fn grants(person: &Person, route: &Route) {
     let answer = ask_as(person, route).await;
     match route.endpoint {
@@ -514,7 +514,8 @@ async fn pages_of_listed_origins_may_call_and_others_may_not() {
         assert!(may.is_superset(&methods), "{answer:?}");
         let may = answer.header("access-control-allow-headers").split(", ").collect::<Vec<_>>();
         assert_eq!(may[..3], ["authorization", "content-type", "idempotency-key"]);
-        // The headers that openai-node sends with an organization, a project and its helpers.
+        // The headers that openai-node sends if it has an organization and a project, and if the
+        // program uses the SDK's helpers.
         for header in [
             "openai-organization",
             "openai-project",
@@ -597,7 +598,7 @@ async fn internal_failures_are_hidden_and_break_no_later_call() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     api.set(&ann, "tokens", AttributeValue::S("a-broken-item".into())).await;
-    // The writes that create a key and delete a conversation don't depend on the balance.
+    // The writes that create an API key or delete a conversation don't depend on the balance.
     for route in lasting()
         .filter(|route| !["api_key_create", "conversation_delete"].contains(&route.endpoint))
     {

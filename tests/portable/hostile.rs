@@ -309,7 +309,8 @@ async fn access_and_refresh_tokens_are_not_interchangeable() {
         ann.using(token).profile().await.expect(401, "token_not_valid");
     }
     assert_eq!(api.items(&ann.id).await, before);
-    // A JWT with the claims of both kinds is accepted according to its type.
+    // A JWT that has the claims of access tokens and those of refresh tokens is accepted according
+    // to its type.
     ann.using(real.sign(&access, &both)).profile().await.is(200);
     api.refresh(&real.sign(&refresh, &both)).await.is(200);
 }

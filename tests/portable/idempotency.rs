@@ -126,7 +126,8 @@ async fn keys_of_dead_functions_run_until_their_lease_ends() {
     api.server().clock.advance(Duration::from_secs(59));
     assert_eq!(ann.balance().await, GRANT);
     ann.chat_once("k1", "hi").await.is(200);
-    // The slow run ends too late to return the credits a second time.
+    // When the slow run ends, its credits have already been returned, so the run doesn't return
+    // them again.
     dying.await.unwrap().expect(504, "ai_timed_out");
     assert_eq!(ann.balance().await, GRANT - PRICE);
     let account = api.account(&ann).await;

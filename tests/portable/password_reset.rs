@@ -308,7 +308,8 @@ async fn retried_resets_succeed_and_late_copies_do_nothing() {
         let reply =
             ask(&app, "password_reset_confirm", "/api/password/reset/confirm", &[], body).await;
         assert!(lane.strikes().await, "{fault:?}");
-        // An unreadable reply leaves the outcome unknown, although the write was applied.
+        // An unreadable reply from the store leaves the outcome unknown, although the write was
+        // applied.
         assert_eq!(
             reply.status,
             if fault == Fault::Garbled { 503 } else { 200 },

@@ -17,7 +17,8 @@ fn streamed(mut body: Value) -> Value {
     body
 }
 
-/// The events of a stream. Asserts that each event's type is its name and that the numbers ascend.
+/// The events of a stream. Asserts that each event's type equals its name, and that the sequence
+/// numbers ascend.
 fn events(answer: &Answer) -> Vec<Value> {
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("content-type"), "text/event-stream; charset=utf-8");

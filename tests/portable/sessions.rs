@@ -40,7 +40,8 @@ fn ids(page: Answer) -> Vec<String> {
         .collect()
 }
 
-/// The ids on all pages beginning with `query`, and the number of ids on each page.
+/// The ids on the page that `query` requests and on the pages after it, and the number of ids on
+/// each of these pages.
 async fn pages(person: &Person, query: &str) -> (Vec<String>, Vec<usize>) {
     let (mut all, mut sizes) = (Vec::new(), Vec::new());
     let mut next = Some(query.to_owned());

@@ -328,7 +328,8 @@ async fn keys_ended_by_an_address_proof_are_not_listed_or_counted() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let ended = ann.makes_a_key("x").await.is(201);
-    // Set the state between the verification of an address and the deletion of the older keys.
+    // Put the account into the state between the verification of an address and the deletion of the
+    // older API keys.
     api.set(&ann, "auth_epoch", AttributeValue::N("2".into())).await;
     api.set(&ann, "keys_from", AttributeValue::N("2".into())).await;
     api.set(&ann, "api_keys", AttributeValue::N("0".into())).await;
@@ -500,8 +501,8 @@ async fn retried_revocations_succeed_and_restore_no_key() {
             );
         }
         ann.has_keys(1).await;
-        // From the request token, the store recognizes a late copy of the write that created the
-        // key.
+        // A late copy of the write that created the API key changes nothing, because the store
+        // recognizes the copy's request token.
         making.deliver().await;
         lane.deliver_much_later().await;
         ann.has_keys(1).await;

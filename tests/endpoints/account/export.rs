@@ -26,8 +26,8 @@ impl Person {
         self.get("/api/user/export/").await.is(200)
     }
 
-    /// Writes chats with answers of this size and their ledger rows directly to the store. Returns
-    /// the ids of the chats, newest first.
+    /// Writes chats, each with an answer of this size, directly to the store, and a ledger row for
+    /// each chat. Returns the ids of the chats, newest first.
     async fn has_chats(&self, count: usize, size: usize) -> Vec<String> {
         let ids: Vec<String> = (0..count).map(|_| Uuid::now_v7().to_string()).collect();
         let chats: Vec<_> = ids.iter().map(|id| self.chat_of(id, size)).collect();
@@ -73,7 +73,7 @@ fn ids(list: &Value) -> Vec<&str> {
     list.as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap()).collect()
 }
 
-/// The function's reply before the gateway: the status and the unread body.
+/// The function's reply as the gateway would get it: the status and the unread body.
 async fn answer(function: &Function, person: &Person) -> (u16, Body) {
     let event = event("export", PATH, &[("authorization", &person.bearer())], &Value::Null);
     let (parts, body) = invoke(function, &event, Duration::from_secs(300)).await.into_parts();
@@ -131,7 +131,8 @@ async fn exports_contain_all_data_of_the_user_and_no_other() {
     assert_eq!(export["api_keys"][1]["id"], key["id"]);
     let mut statement = ann.get("/api/user/ledger/").await.is(200);
     for row in statement.as_array_mut().unwrap() {
-        // The export leaves out the fields that only repeat parts of its chats and keys.
+        // In the export, ledger rows lack the balance, and the fields that only repeat parts of the
+        // exported chats and API keys.
         for field in ["balance", "excerpt", "key_name"] {
             row.as_object_mut().unwrap().remove(field);
         }

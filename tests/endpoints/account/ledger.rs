@@ -21,7 +21,8 @@ impl Person {
         self.api.send(Method::GET, &format!("/api/user/ledger{query}"), &headers, None).await
     }
 
-    /// All rows, read page by page beginning with `query`, and the number of pages.
+    /// All rows on the page that `query` requests and on the pages after it, and the number of
+    /// these pages.
     async fn whole_statement(&self, query: &str) -> (Vec<Value>, usize) {
         let pages = self.pages_of(&format!("/api/user/ledger/{query}")).await;
         (pages.concat(), pages.len())
@@ -344,7 +345,7 @@ async fn invalid_page_requests_are_refused() {
     ann.statement(&of_chats).await.expect(400, "invalid_cursor");
     ann.history(&page).await.expect(400, "invalid_cursor");
     let flipped = format!("{}{}", if cursor.starts_with('A') { "B" } else { "A" }, &cursor[1..]);
-    // The third forged cursor decodes to " 5" and sixteen bytes, without a valid id.
+    // The third forged cursor decodes to " 5" and sixteen more bytes, and contains no valid id.
     for forged in [
         flipped.as_str(),
         &cursor[..cursor.len() - 2],

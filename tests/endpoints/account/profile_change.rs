@@ -242,7 +242,8 @@ async fn retried_changes_succeed_and_late_copies_do_nothing() {
         let account = rig.api.account(&ann).await;
         let changed =
             app.store.change_profile(&caller, account, &change, app.clock.seconds()).await;
-        // An unreadable reply leaves the outcome unknown, although the write was applied.
+        // An unreadable reply from the store leaves the outcome unknown, although the write was
+        // applied.
         assert_eq!(changed.is_ok(), fault != Fault::Garbled, "{fault:?}: {changed:?}");
         assert!(lane.strikes().await, "{fault:?}");
         rig.api.mails_to(&format!("new-{n}@example.com"), 1).await;

@@ -108,7 +108,7 @@ async fn retried_adjustments_act_once() {
     let api = Api::start().await;
     for store in [api.store(), forgetful(&api)] {
         let ann = api.person("ann").await;
-        // The second amount is the whole balance, so a second debit would be refused.
+        // The debit of 4,500 takes the whole balance, so the store would refuse to apply it twice.
         for (amount, left) in [(500, GRANT + 500), (-4500, 0)] {
             let adjustment = adjustment(&api, &ann, amount).await;
             for _ in 0..3 {
@@ -141,7 +141,8 @@ async fn parallel_copies_of_an_adjustment_act_once() {
 async fn debits_above_the_balance_are_refused() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
-    // Refused adjustments change only the account's closed ids, which refuse late copies.
+    // Refused adjustments change only the account's closed ids, so that late copies of the
+    // adjustments are refused.
     let items = async || {
         let mut items = api.items(&ann.id).await;
         items.get_mut("UsersTable").unwrap().iter_mut().for_each(|item| item["closed"] = json!({}));

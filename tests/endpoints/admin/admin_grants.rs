@@ -169,7 +169,7 @@ async fn equal_grants_are_made_once_after_any_preview() {
     let made = root.grants(&id, &file[..1]).await.is(200);
     assert_eq!(outcomes(&made), "made");
 
-    // The file may name users differently and order the rows differently.
+    // A later file with the same grants may name the users in another way, and in another order.
     let same = [(ben.name.as_str(), 50), (ann.name.as_str(), 500)];
     let preview = other.grants(&Value::Null, &same).await.is(200);
     assert_eq!(outcomes(&preview), "ready, granted_before");

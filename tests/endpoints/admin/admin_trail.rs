@@ -71,7 +71,8 @@ async fn the_trail_is_filtered_by_action_user_admin_and_day() {
     root.admin(&format!("trail{other_filter}")).await.expect(400, "invalid_cursor");
     root.admin(&format!("trail{next}")).await.is(200);
 
-    // An intervention has its own word, although earlier releases show another action.
+    // The filter finds an intervention by its own word, although the item also has the act that
+    // earlier releases show instead.
     root.delete(&format!("/api/admin/users/{}/sessions/", ann.id)).await.is(200);
     for word in Act::words() {
         let acts = root.every("trail", &format!("?act={word}&user_id={}", ann.id)).await.0;

@@ -29,7 +29,7 @@ async fn finds(root: &Person, query: &str, expected: &[&Person]) {
 }
 
 /// Writes this many copies of an account, with other names and ids, directly to the store. The
-/// copies are in all partitions of the list.
+/// copies are spread over all partitions of the administrators' list.
 async fn with_copies(api: &Api, person: &Person, count: usize) {
     let account = json!(api.account(person).await);
     let copy = |number: usize| {
@@ -151,8 +151,9 @@ async fn filters_are_bounded_and_find_every_user() {
     root.changes(&rare, json!({ "active": false })).await.is(200);
     rare.has_left(0).await;
     with_copies(&api, &ann, 6000).await;
-    // For one page, a filter compares several thousand users if the index contains the field. If
-    // the index lacks the field, the filter reads at most three hundred accounts.
+    // For one page, a filter compares several thousand users if the index contains the filtered
+    // field. For a field that the index lacks, the filter reads at most three hundred accounts per
+    // page.
     for (query, least) in [("?active=false&limit=20", 2), ("?tokens_to=0&limit=100", 21)] {
         let (found, pages) = root.every("users", query).await;
         assert_eq!(texts(&found, "username"), [rare.name.as_str()], "{query}");

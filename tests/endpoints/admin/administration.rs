@@ -684,7 +684,7 @@ async fn keyed_adjustments_happen_once() {
         first["id"],
         "a key is an administrator's own"
     );
-    // A refused adjustment can be retried under its key.
+    // A refused adjustment can be retried with the same idempotency key.
     root.adjusts_under("k2", &ben, -4100).await.expect(409, "balance_too_low");
     api.adjust(&ben, 100, "more").await;
     root.adjusts_under("k2", &ben, -4100).await.is(201);
@@ -1058,7 +1058,7 @@ async fn closed_days_are_counted_once() {
     let path = format!("/api/admin/figures?from={today}&to={today}");
     let proxy = Proxy::start(&api.dynamodb).await;
     let mut root = root;
-    // Ask shortly after the day's end, half an hour later, and a day later.
+    // Request the figures shortly after the day's end, half an hour later, and a day later.
     let until = (today.after(1).begins() - api.server().clock.millis()) / 1000;
     for (seconds, queries) in [(0, 9), (until + 60, 9), (1800, 9), (0, 0), (24 * 3600, 0)] {
         api.server().clock.advance(Duration::from_secs(seconds));
@@ -1103,7 +1103,7 @@ async fn slow_figures_ask_for_a_retry_and_continue() {
     assert_eq!((status, &refused["code"]), (503, &json!("unavailable")));
     let proxy = Proxy::start(&api.dynamodb).await;
     let lane = proxy.lane();
-    // If the store fails halfway, the days that were already counted are kept.
+    // If the store fails halfway, the figures of the days that were already counted are kept.
     lane.strike(Some(Plan {
         at: FaultPoint::Operation("Query", 60),
         fault: Fault::Fail500Before,

@@ -308,8 +308,8 @@ async fn guesses_from_known_networks_match_the_documentation() {
             *(if is_strangers { &mut strangers } else { &mut known }) += 1;
         }
     }
-    // docs/internals/security.md: 41 guesses from unknown clients, and 1,504 more from a known
-    // client.
+    // The limits in docs/internals/security.md are 41 guesses from unknown clients, and 1,504 more
+    // from a known client.
     assert!(
         (38..=41).contains(&strangers) && (1500..=1504).contains(&known),
         "{strangers} {known}"
@@ -327,11 +327,12 @@ async fn password_guesses_in_one_session_block_no_other_session() {
     let refused = refused.expect(429, "too_many_attempts");
     let sentence = refused["detail"].as_str().unwrap();
     assert!(sentence.contains("end the other sessions first"), "{sentence}");
-    // Ending a session takes no password, and each session has its own count.
+    // Ending a session requires no password, and each session has its own count of wrong passwords.
     ann.delete(&format!("/api/user/sessions/{}", stolen.session())).await.is(200);
     stolen.is_out().await;
     ann.post("/api/user/password/", body).await.is(200);
-    // Logging out everywhere takes no password either, even in a session whose count is full.
+    // Logging out everywhere requires no password either, so it also works in a session whose count
+    // is full.
     let ben = api.person("ben").await;
     assert_eq!(owners_guesses(&ben).await, 6);
     ben.post("/api/logout/", json!({ "all": true })).await.is(200);
@@ -391,8 +392,9 @@ async fn guesses_a_day_are_bounded_for_any_number_of_networks() {
             .flat_map(|name| [format!("ann{name}"), format!("ann{name}@example.com")])
             .collect();
         let guesses = guesses_in_a_day(&api, networks, &logins).await;
-        // The limits per account and per network in docs/internals/security.md. The server's limit
-        // per network is low, so that either limit may be the lower one.
+        // The limits per account and per network in docs/internals/security.md. This server's limit
+        // per network is so low that it determines the number of guesses in some of these cases. In
+        // the other cases, the limit per account determines the number.
         let most = (82 * accounts).min(networks * 24 * 5 + 6 * accounts);
         println!(
             "{networks} networks, {accounts} accounts: {guesses} guesses a day, {most} at most"
@@ -502,7 +504,8 @@ async fn locked_owners_change_passwords_and_resets_unlock_them() {
         .person_with(json!({ "username": unique("ann"), "email": email, "password": RIGHT }))
         .await;
     api.moves(&ann).await;
-    // Wait for the first e-mail: after the password change, its link would be invalid and not sent.
+    // Wait for the first e-mail: the password change makes its link invalid, and an e-mail with an
+    // invalid link isn't sent.
     api.token_to(&email).await;
     for login in [&ann.id, &ann.name, &email] {
         guesses(&api, login).await;

@@ -275,7 +275,8 @@ async fn retried_verifications_succeed_and_late_copies_do_nothing() {
         )
         .await;
         assert!(lane.strikes().await, "{fault:?}");
-        // An unreadable reply leaves the outcome unknown, although the write was applied.
+        // An unreadable reply from the store leaves the outcome unknown, although the write was
+        // applied.
         assert_eq!(
             reply.status,
             if fault == Fault::Garbled { 503 } else { 200 },
@@ -375,7 +376,7 @@ async fn unproven_claims_block_no_other_user() {
         (&registered["email"], &registered["pending_email"], &registered["email_verified"]),
         (&json!(null), &json!(address), &json!(false))
     );
-    // A retry returns the same registration.
+    // A retried registration returns the account of the first attempt.
     let headers = [("idempotency-key", "k1")];
     let keyed = registration(&unique("keyed"));
     let register = || api.send(Method::POST, "/api/register/", &headers, Some(keyed.clone()));
@@ -386,7 +387,7 @@ async fn unproven_claims_block_no_other_user() {
     let named = api.person_with(json!({ "username": address, "password": "secret123" })).await;
     assert_eq!(logs_in(&api, &address).await, Some(json!(named.id)));
 
-    // The first account to verify the address gets it.
+    // The address belongs to the first account that verifies it.
     let owner = Person::of(&api, &owner, &registered);
     let token = api.link(&owner, Purpose::Verify, &address).await;
     owner.verifies(&token).await.is(200);

@@ -19,7 +19,7 @@ impl Person {
     }
 }
 
-/// A second in the far future, and a second in the past.
+/// A time in the far future and a time in the past, in seconds since 1970.
 const FAR: u64 = 9_999_999_999;
 const GONE: u64 = 1;
 

@@ -81,7 +81,8 @@ async fn one_of_two_parallel_changes_wins() {
     for (new, answer) in passwords.iter().zip(answers) {
         match answer.status.as_u16() {
             200 => winners.push(new),
-            // A later request finds that the session has ended or that the password was changed.
+            // Requests after the first successful change fail, because the session has ended or the
+            // current password is no longer right.
             401 => drop(answer.expect(401, "invalid_token")),
             _ => drop(answer.expect(403, "wrong_password")),
         }
@@ -136,7 +137,8 @@ async fn retried_changes_succeed_and_late_copies_do_nothing() {
         )
         .await;
         assert!(lane.strikes().await, "{fault:?}");
-        // An unreadable reply leaves the outcome unknown, although the write was applied.
+        // An unreadable reply from the store leaves the outcome unknown, although the write was
+        // applied.
         assert_eq!(
             reply.status,
             if fault == Fault::Garbled { 503 } else { 200 },

@@ -153,8 +153,9 @@ async fn forged_old_tokens_end_nothing() {
     }
     assert_eq!(api.items(&ann.id).await, before);
     api.refresh(&second).await.is(200);
-    // A validly signed token with Ann's own claims does end the session, so each token above was
-    // refused for what was changed in it.
+    // A replaced token with Ann's own claims ends the session, even if this test signed it. Each
+    // token above was therefore refused because of its changed claim, and not because of its
+    // signature.
     let dead = claiming(&api, &ann, "generation", 0);
     assert_eq!(forge::claims(&dead), forge::claims(&ann.refresh));
     api.refresh(&dead).await.expect(401, "token_not_valid");

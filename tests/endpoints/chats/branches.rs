@@ -1,5 +1,6 @@
 //! Branches of conversations (`after` in `POST /api/chat`): edited messages and regenerated
-//! answers. The AI gets only the branch of a message, and deleting a version keeps the others.
+//! answers. With a message, the AI gets only earlier messages of the same branch. If one version of
+//! a message is deleted, the other versions remain.
 
 use std::time::Duration;
 
@@ -85,7 +86,7 @@ async fn the_ai_gets_only_the_branch_of_the_message() {
     assert_eq!(ann.is_told(id, &main[0]).await, ["one"]);
     assert_eq!(ann.is_told(id, "start").await, [""; 0]);
 
-    // A branch that begins at the start continues like the main line.
+    // A branch that begins at the conversation's start continues like the main line.
     let other = ann.branches("another one", id, "start").await;
     let goes_on = ann.branches("and two", id, &other).await;
     assert_eq!(ann.is_told(id, &goes_on).await, ["another one", "and two"]);
@@ -119,7 +120,7 @@ async fn lists_and_exports_have_parents_only_off_the_main_line() {
     let ann = api.person("ann").await;
     let main = ann.says_all(&["one", "two"]).await;
     let id = main[0].as_str();
-    // The parent isn't stored if the chat would follow it anyway.
+    // The parent isn't stored if the chat would follow this parent even without `after`.
     let third = ann.says_after("three", id, &main[1]).await.is(200);
     assert_eq!(third.get("after"), None);
     let edited = ann.says_after("two again", id, &main[0]).await.is(200);
@@ -222,7 +223,7 @@ async fn keyed_retries_need_the_same_parent() {
     for other in [Some(main[1].as_str()), Some("start"), None] {
         once(other).await.expect(422, "idempotency_key_reused");
     }
-    // The reply stays the same after the parent is deleted.
+    // A retry gets the same reply after the parent is deleted.
     ann.removes(&main[0]).await;
     let again = once(Some(after)).await;
     assert_eq!(again.header("idempotent-replayed"), "true");
@@ -280,7 +281,7 @@ async fn children_of_a_deleted_message_follow_its_parent() {
     ann.removes(&main[0]).await;
     assert_eq!(ann.is_told(id, &main[2]).await, ["three"]);
     assert_eq!(ann.is_told(id, &last).await, ["right", "last"]);
-    // Delete the first chat of a branch that begins at the start.
+    // Delete the first chat of a branch that begins at the conversation's start.
     let start = ann.branches("another one", id, "start").await;
     let next = ann.branches("next", id, &start).await;
     ann.removes(&start).await;

@@ -12,7 +12,7 @@ impl Person {
         }
     }
 
-    /// The messages on each page, beginning with `query` and following the links.
+    /// The messages on the page that `query` requests, and on each page after it.
     pub async fn pages(&self, query: &str) -> Vec<Vec<String>> {
         let mut pages = Vec::new();
         let mut next = Some(query.to_owned());
@@ -220,11 +220,12 @@ async fn next_page_urls_have_the_gateway_host() {
     let aws = "a1.execute-api.eu-central-1.amazonaws.com";
     for path in ["/api/chat", "/api/chat/"] {
         for (written, reported, stage, base) in [
-            // API Gateway's host name has the stage in its path. A custom domain doesn't.
+            // URLs with API Gateway's host name contain the stage. URLs with a custom domain don't.
             (aws, Some(aws), "/live", format!("https://{aws}/live")),
             ("api.example.com", Some("api.example.com"), "", "https://api.example.com".into()),
             ("evil.test", Some("api.example.com"), "", "https://api.example.com".into()),
-            // `cargo run` and `cargo lambda watch` report no host, `sam local` the client's `Host`.
+            // `cargo run` and `cargo lambda watch` report no host. `sam local` reports the client's
+            // `Host`.
             ("127.0.0.1:3000", None, "", "http://127.0.0.1:3000".into()),
             ("localhost:9000", None, "", "http://localhost:9000".into()),
             ("127.0.0.1:3001", Some("127.0.0.1:3001"), "", "http://127.0.0.1:3001".into()),

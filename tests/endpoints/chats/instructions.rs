@@ -35,7 +35,7 @@ impl Person {
     }
 
     /// The prompt that the scripted AI gets with a message in this conversation, or in a new
-    /// conversation. Asserts that a streamed answer has the same prompt.
+    /// conversation. Asserts that the AI gets the same prompt for a streamed answer.
     async fn recalls(&self, conversation: Option<&str>) -> String {
         let body = json!({ "message": "!recall", "conversation_id": conversation });
         let whole = self.post("/api/chat/", body.clone()).await.is(200);
@@ -51,8 +51,8 @@ async fn forgetful() -> Api {
     Api::own(&[("CONTEXT_CHATS", "0")]).await
 }
 
-/// The system message that a provider got. Asserts that the system message is the first message,
-/// and that there is no other.
+/// The system message that a provider got. Asserts that the first message is the system message,
+/// and that there is no other system message.
 fn system(asked: &Value) -> &str {
     let messages = asked["messages"].as_array().unwrap();
     let is_system = |message: &&Value| message["role"] == "system";
@@ -338,7 +338,7 @@ async fn retried_instructions_are_kept_and_late_copies_ignored() {
         }));
         let (account, now) = (rig.api.account(&ann).await, app.clock.seconds());
         let changed = app.store.change_profile(&caller, account, &change("Be brief."), now).await;
-        // An unreadable reply leaves the outcome unknown.
+        // An unreadable reply from the store leaves the outcome unknown.
         assert_eq!(changed.is_ok(), fault != Fault::Garbled, "{fault:?}: {changed:?}");
         assert!(lane.strikes().await, "{fault:?}");
         let instructions = async || ann.profile().await.is(200)["instructions"].clone();

@@ -84,7 +84,7 @@ pub fn said(completion: &Value) -> &str {
         .unwrap_or_else(|| panic!("{completion}"))
 }
 
-/// The data of a stream's events. Data that isn't JSON becomes a string.
+/// The data of a stream's events. Returns data that isn't JSON as a string.
 pub fn data(answer: &Answer) -> Vec<Value> {
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("content-type"), "text/event-stream; charset=utf-8");

@@ -306,8 +306,8 @@ async fn codex_retries_are_charged_once() {
     let ben = Program::of(&api.person("ben").await).await;
     let headers = [("x-codex-turn-metadata", one.as_str())];
     assert_ne!(ben.responds(&headers, input("hi")).await.is(200)["id"], first);
-    // Metadata of another form doesn't make a request a retry. An `Idempotency-Key` takes
-    // precedence over the metadata.
+    // A repeated request doesn't count as a retry if its metadata has another form than Codex's. An
+    // `Idempotency-Key` takes precedence over the metadata.
     for metadata in ["{}", "01a20f2e", "{\"turn_id\": \"1\"}"] {
         assert!(!sent(metadata, "hi").await.0, "{metadata}");
         assert!(!sent(metadata, "hi").await.0, "{metadata}");
@@ -504,7 +504,8 @@ async fn providers_get_the_same_request_as_for_a_completion() {
     let items = json!(api.items(&ann.id).await).to_string();
     assert!(!items.contains("aGVsbG8=") && !items.contains("key=secret"), "{items}");
 
-    // A provider's refusal uses the field names of this API and none of the provider's words.
+    // If a provider refuses a request, the client's reply uses the field names of this API, and
+    // none of the provider's words.
     for (words, param) in [
         (
             "'response_format' of type 'json_schema' is not supported with this model.",

@@ -9,7 +9,7 @@ use crate::support::function::{Reply, TIME, event, invoke};
 const PATHS: [&str; 2] =
     ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"];
 
-/// The function's reply under a host and a stage. `stage` may be empty.
+/// The function's reply to a request with this host and stage. `stage` may be empty.
 async fn at(api: &Api, host: &str, stage: &str) -> Reply {
     let mut event = event("discovery", PATHS[0], &[("host", host)], &Value::Null);
     event["requestContext"]["domainName"] = json!(host);
@@ -36,7 +36,8 @@ async fn services_find_the_issuer_and_the_public_keys() {
                 .iter()
                 .any(|key| { key["kid"] == forge::header(&ann.access)["kid"] })
         );
-        // The document has no endpoints of an authorization server, because this API isn't one.
+        // The document has no endpoints of an authorization server, because this API isn't an
+        // authorization server.
         let mut fields: Vec<&str> = found.as_object().unwrap().keys().map(String::as_str).collect();
         fields.sort_unstable();
         let expected = [
