@@ -658,8 +658,8 @@ fn policies_name_each_action_and_only_issuers_may_sign() {
             continue;
         }
         if resource["Type"].as_str().unwrap().starts_with("AWS::IAM::") {
-            // In IAM, a managed policy may itself list the roles that it applies to. Such a policy
-            // would be missing from the functions' own lists of policies.
+            // In IAM, a managed policy may itself list the roles that it applies to. A policy that
+            // lists its roles would be missing from the functions' own lists of policies.
             assert_eq!(resource["Type"], "AWS::IAM::ManagedPolicy", "{name:?}");
             let properties = resource["Properties"].as_mapping().unwrap();
             let known = ["Description", "PolicyDocument"];

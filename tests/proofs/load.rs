@@ -19,7 +19,7 @@ const MOST: u64 = 150;
 const OVER: Duration = Duration::from_secs(120);
 
 /// How long the server may take to close all connections on an idle machine. The server waits ten
-/// seconds for the rest of a request.
+/// seconds for the head of a request, and for each further piece of its body.
 const ENDED: Duration = Duration::from_secs(20);
 
 /// The largest body that the server reads to its end.

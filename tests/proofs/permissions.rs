@@ -407,8 +407,8 @@ impl Watched {
     }
 
     /// Sends a request. The store applies the request's transaction, but the reply is lost, and the
-    /// store doesn't recognize the retry, as if much time had passed. The function then looks for
-    /// the items that it wrote.
+    /// store doesn't recognize the retry, as if much time had passed. Because the reply was lost,
+    /// the function looks for the items that it wrote.
     async fn loses_a_reply(&self, status: u16, ask: Ask<'_>) {
         let lane = &self.instances[ask.endpoint].lane;
         lane.forgets_tokens();
@@ -870,7 +870,7 @@ fn batch(keys: &[&str]) -> Call {
     Call::of("dynamodb:BatchGetItem", "other").with("dynamodb:LeadingKeys", keys)
 }
 
-/// Calls that need every permission in the sample.
+/// Calls that together need every permission in the sample policy.
 fn samples() -> BTreeSet<Call> {
     let of = |action: &str| Call::of(action, "table");
     BTreeSet::from([of("dynamodb:GetItem"), of("dynamodb:Query"), batch(&["user:ann", "admins"])])

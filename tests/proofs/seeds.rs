@@ -60,7 +60,7 @@ const LEASE: u64 = 59;
 
 const PRICE: i64 = 100;
 
-/// How a violation begins if the store can't read a call.
+/// The beginning of a violation's text if the store can't read a call.
 const UNREADABLE: &str = "the store can't make sense of";
 
 /// The random number generator SplitMix64 (Steele, Lea and Flood, 2014).
@@ -324,13 +324,13 @@ struct Schedule<'l> {
     talks: bool,
     /// True if all clients count their retries and send no idempotency key.
     all_count: bool,
-    /// True if clients chat under idempotency keys and stop the chats. In this case, most answers
-    /// don't end until they are stopped.
+    /// True if clients chat under idempotency keys and stop the chats. In schedules with stops,
+    /// most answers don't end until they are stopped.
     stops: bool,
     /// True if most chats follow an arbitrary chat in a conversation.
     branches: bool,
-    /// True if requests may arrive after any delay. In this case, the test checks the balances and
-    /// the ledger, but not the replies.
+    /// True if requests may arrive after any delay. With such late requests, the test checks the
+    /// balances and the ledger, but not the replies.
     ancient: bool,
     pauses: u32,
     log: String,
@@ -477,7 +477,7 @@ impl<'l> Schedule<'l> {
         let stops = seed % 8 == 7;
         let branches = seed % 16 == 3;
         // In schedules with stops, many writes arrive twice, so that a late stop may find another
-        // chat under its key.
+        // chat with the same idempotency key.
         let echoes = if stops { 40 } else { echoes };
         let mut log = String::new();
         let grants: Vec<_> = people
@@ -1420,8 +1420,8 @@ impl<'l> Schedule<'l> {
                     .keys
                     .get_mut(&(person_index, key.to_owned()))
                     .ok_or("a key without a request")?;
-                // The reply of an earlier run, or of a replay that began before the last run, may
-                // still be in transit.
+                // The reply to an earlier chat with the same idempotency key, or to a replay that
+                // began before the last chat, may still be in transit.
                 if remembered.chat_id != chat_id {
                     let began_after = task.started + 86_400 >= remembered.until;
                     return if replayed && began_after && now < remembered.until {

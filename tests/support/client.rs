@@ -402,8 +402,8 @@ impl Api {
         delete.send().await.unwrap();
     }
 
-    /// Deletes a public key. After this, the API refuses JWTs that were signed with the matching
-    /// private key.
+    /// Deletes a public key. After the deletion, the API refuses JWTs that were signed with the
+    /// matching private key.
     pub async fn withdraw_key(&self, kid: &str) {
         let delete = dynamo::client(&self.dynamodb)
             .delete_item()

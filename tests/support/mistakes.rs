@@ -85,9 +85,9 @@ fn is_settle(operation: &str, body: &str) -> bool {
     operation == "TransactWriteItems" && body.contains("spent = spent + reservations.#rid.#cost")
 }
 
-/// Makes a refresh immediately advance the session to the next generation. Without this change, a
-/// refresh only records the generation of the presented refresh token. A client that lost a reply
-/// can present its refresh token again until it presents the next refresh token.
+/// Makes a refresh immediately advance the session to the next generation. An unchanged refresh
+/// only records the generation of the presented refresh token. A client that lost a reply can
+/// present its refresh token again until it presents the next refresh token.
 fn rotates_strictly(operation: &str, body: &mut String) {
     if operation != "UpdateItem" || !body.contains("generation = :presented") {
         return;

@@ -257,8 +257,8 @@ impl Case<Paying> {
         }
     }
 
-    /// Returns the violations in chats that all follow the first chat. The prompt of each of these
-    /// chats must contain only the first chat as context.
+    /// Returns the violations in chats that all follow the first chat. The prompt of a chat that
+    /// follows the first chat must contain only the first chat as context.
     fn is_apart(&self, chats: &[Chat]) -> Vec<String> {
         let (mut wrong, first) = (Vec::new(), self.own.after.as_deref());
         let message = self.scenario.message(&self.who);
@@ -557,8 +557,8 @@ pub async fn run(rig: &Rig, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
         case.notes("after the sweep", rest.at_rest(&case.who.id));
     }
 
-    // After all requests and leases have ended, late copies of calls arrive. The copies may place a
-    // hold, but change nothing permanently.
+    // After all requests and leases have ended, late copies of calls arrive. The late copies may
+    // place a hold, but change nothing permanently.
     side_by_side(&mut cases, async |case| case.lane.deliver_much_later().await).await;
     let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after late copies", &world, rig.now()));

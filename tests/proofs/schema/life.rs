@@ -471,8 +471,8 @@ async fn items_with_a_stop(person: &Person) -> BTreeMap<String, Vec<Value>> {
     for turn in 0..TURNS {
         let key = format!("stopped {turn}");
         let waiting = waits(person, &key).await;
-        // `waits` may return early because the user still has the previous chat's hold. In this
-        // case, the stop doesn't find the new chat yet.
+        // `waits` may return early because the user still has the previous chat's hold, so the stop
+        // may not find the new chat yet.
         while person.stops(&key).await.status == 404 {}
         let items = record::items(&person.api.dynamodb).await;
         waiting.abort();

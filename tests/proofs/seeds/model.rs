@@ -187,8 +187,8 @@ pub struct Limits {
     pub refunds: i64,
     /// How many chats for which the AI may have worked may be refunded in a day.
     pub refunds_a_day: i64,
-    /// True if no request arrives later than the protocol expects. In this case, the product counts
-    /// every refund above a minute's limit in a later minute.
+    /// True if no request arrives later than the protocol expects. While requests arrive in time,
+    /// the product counts every refund above a minute's limit in a later minute.
     pub exact: bool,
 }
 
