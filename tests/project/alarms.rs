@@ -369,7 +369,7 @@ fn every_alarm_has_a_runbook_and_every_runbook_an_alarm() {
 /// expression at one point of time: numbers, names, `SUM`, `IF`, comparison and arithmetic.
 struct Math<'m> {
     rest: &'m str,
-    /// Returns the value of an alarm's query by its id. `None` if the metric has no sample.
+    /// Returns the value of the alarm's query with this id. `None` if the metric has no sample.
     named: &'m dyn Fn(&str) -> Option<f64>,
 }
 
@@ -445,8 +445,8 @@ impl Math<'_> {
     }
 }
 
-/// Returns true if an alarm fires with these values of its metrics. All other metrics have no
-/// sample.
+/// Returns true if an alarm fires with these values of its metrics. The alarm's other metrics have
+/// no sample.
 fn fires(alarm: &Yaml, values: &[(&str, f64)]) -> bool {
     let properties = &alarm["Properties"];
     let queries = properties["Metrics"].as_sequence().unwrap();
@@ -503,7 +503,7 @@ fn the_refund_alarm_needs_a_minimum_count_and_share() {
     assert!(self::fires(alarm, &[("refunds", 20.0)]), "no message is answered at all");
 }
 
-/// The health endpoint calls the store. In this test, no store listens at the store's address.
+/// The health endpoint calls the store. In this test, nothing listens at the store's address.
 #[tokio::test]
 async fn the_failure_alarm_counts_failures_of_the_store() {
     let log = std::env::temp_dir().join(format!("farebox-{}.log", uuid::Uuid::new_v4()));

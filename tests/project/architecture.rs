@@ -126,7 +126,8 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         syn::visit::visit_path(self, path);
     }
 
-    /// Only unit tests and the generated parts of macros are modules within a file.
+    /// Skips modules that are written within a file: only unit tests and macros contain such
+    /// modules.
     fn visit_item_mod(&mut self, _: &'ast ItemMod) {}
 }
 

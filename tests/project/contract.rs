@@ -257,8 +257,8 @@ fn the_stream_sends_only_new_emails_to_mail_and_retries_them() {
     assert_eq!(pattern, expected);
     assert_eq!(outbox["FunctionResponseTypes"][0], "ReportBatchItemFailures");
     assert_eq!(outbox["BisectBatchOnFunctionError"], true);
-    // An e-mail is valid for a day. The function retries an e-mail for only a part of the day, so
-    // that an operator has time to send the remaining e-mails.
+    // An outgoing e-mail expires after a day. The function stops retrying an e-mail at least twelve
+    // hours earlier, so that an operator still has time to send the e-mail.
     let age = outbox["MaximumRecordAgeInSeconds"].as_u64().unwrap();
     assert!((3600..=12 * 3600).contains(&age), "{age}");
     let attempts = outbox["MaximumRetryAttempts"].as_u64().unwrap();
@@ -386,7 +386,8 @@ fn a_stack_with_adopted_tables_creates_and_uses_no_others() {
         assert!(format!("{variable:?}").contains(&format!("${{{table}Arn}}/")), "{variable:?}");
         parameters.insert(format!("{table}Arn"));
     }
-    // The tables are adopted together or not at all, so the rule names each table in both cases.
+    // A stack adopts either all tables or none, so the rule names each table's parameter twice:
+    // once for each case.
     let rule = format!("{:?}", yaml["Rules"]["TablesAreAdoptedTogether"]);
     for parameter in &parameters {
         assert_eq!(yaml["Parameters"][parameter.as_str()]["Default"], "", "{parameter}");
@@ -435,7 +436,7 @@ fn data_is_protected_except_in_the_dev_profile() {
             profiles.split_once(&format!("[{name}.deploy.parameters]\n")).expect("a profile");
         section.split("\n[").next().unwrap().to_owned()
     };
-    // The defaults protect a deployment that doesn't set these parameters.
+    // The defaults protect a deployment that doesn't set `Protection` and `LogRetentionDays`.
     assert_eq!(yaml["Parameters"]["Protection"]["Default"], "on");
     assert_eq!(yaml["Parameters"]["LogRetentionDays"]["Default"], 90);
     assert!(profile("prod").contains(r#"["Protection=on", "LogRetentionDays=90", "#));
@@ -546,7 +547,8 @@ fn gateway_refusals_are_problem_documents() {
     let expected = [
         ("BAD_REQUEST_BODY", "malformed_request"),
         ("BAD_REQUEST_PARAMETERS", "malformed_request"),
-        // `DEFAULT_4XX` is for all other kinds of refusals, and keeps their statuses.
+        // The gateway response `DEFAULT_4XX` is for all other kinds of refusals, and doesn't change
+        // their statuses.
         ("DEFAULT_4XX", "refused"),
         ("DEFAULT_5XX", "unavailable"),
         ("INVALID_SIGNATURE", "not_found"),
@@ -582,8 +584,9 @@ fn the_firewall_only_counts_rules_that_messages_may_match() {
             rule["Name"].as_str().unwrap()
         })
         .collect();
-    // The rules in the group that read bodies or queries. Messages in bodies may contain code, and
-    // so may searches in queries.
+    // The rules in AWS's rule group that inspect bodies or queries, and the rule about clients
+    // without a user agent. A message in a body may contain code, and so may the search text in a
+    // query.
     let attacks = ["CrossSiteScripting", "EC2MetaDataSSRF", "GenericLFI", "GenericRFI"];
     let read: BTreeSet<String> = attacks
         .iter()
@@ -655,8 +658,8 @@ fn policies_name_each_action_and_only_issuers_may_sign() {
             continue;
         }
         if resource["Type"].as_str().unwrap().starts_with("AWS::IAM::") {
-            // A policy may list its roles itself. A policy that lists its roles would be missing
-            // from the functions' own lists.
+            // In IAM, a managed policy may itself list the roles that it applies to. A policy that
+            // lists its roles would be missing from the functions' own lists of policies.
             assert_eq!(resource["Type"], "AWS::IAM::ManagedPolicy", "{name:?}");
             let properties = resource["Properties"].as_mapping().unwrap();
             let known = ["Description", "PolicyDocument"];
@@ -833,7 +836,8 @@ fn functions_can_use_only_their_log_group_and_stream() {
         assert!(properties["Role"].is_null(), "{name:?} has a role of its own");
     }
     // SAM attaches managed policies of AWS, which allow writing logs and reading streams on all
-    // resources. The boundary must limit both to the stack's own log group and stream.
+    // resources. The permissions boundary must limit a function to the log group and the stream of
+    // its own stack.
     let is_within = |action: &str, resource: &str| {
         permissions::refused(&permissions::BOUNDARY, [&Call::of(action, resource)]).is_empty()
     };
@@ -917,8 +921,8 @@ async fn every_event_gets_its_endpoints_reply() {
         "admin_user_delete",
         "account_delete",
     ];
-    // All other endpoints need only a session, so their requests precede the password change, which
-    // ends the session.
+    // Endpoints that aren't in this list need only a session. Their requests are sent before the
+    // password change, which ends the session.
     let others =
         ENDPOINTS.iter().map(|endpoint| endpoint.name).filter(|name| !order.contains(name));
     let (before, after) =
@@ -1016,7 +1020,8 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 
 #[test]
 fn no_secret_is_in_the_repository() {
-    // Each mark is in two parts, so that this file doesn't contain it.
+    // The beginnings of secrets. Each beginning is split into two parts, so that this file doesn't
+    // contain it.
     let marks = [
         ["PRIVATE", " KEY-----"],
         ["aws_secret_", "access_key"],
@@ -1034,11 +1039,11 @@ fn no_secret_is_in_the_repository() {
         let text = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
         for mark in &marks {
             let found = text.match_indices(mark.as_str()).any(|(at, _)| {
-                // Ignore a mark in the middle of a longer text, such as a picture in base64.
+                // Ignore a match in the middle of a longer text, such as a picture in base64.
                 if text[..at].ends_with(|before: char| before.is_ascii_alphanumeric()) {
                     return false;
                 }
-                // After the mark, a real key continues with at least eight letters and digits.
+                // In a real secret, at least eight letters or digits follow the beginning.
                 let behind = text[at + mark.len()..]
                     .chars()
                     .take(8)

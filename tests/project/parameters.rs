@@ -1,5 +1,5 @@
-//! The effects of a deployment's parameters: the values that CloudFormation refuses, the functions
-//! that start with the other values, and the errors of those that don't.
+//! The effects of a deployment's parameters: which values CloudFormation refuses, which functions
+//! start with the other values, and which errors the remaining functions report.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{LazyLock, Mutex};
@@ -207,8 +207,8 @@ const MISTAKES: &[Mistake] = &[
         stops: Stopped::Askers,
         says: "OPENAI_BASE_URL: ",
     },
-    // The functions would start, but everyone who may read the function's settings could read the
-    // key.
+    // With an API key in place of its ARN, the functions would start, but everyone who may read
+    // their settings could read the API key.
     Mistake {
         given: &[("OpenAiKeyArn", "a-key-and-not-where-it-is")],
         refused: "OpenAiKeyArn",
@@ -525,10 +525,11 @@ fn variable(function: &Function, name: &str, dynamodb: &str, secret: &str) -> Op
     let value = function.environment.get(name)?.clone();
     Some(match name {
         "PARALLEL_CHATS" | "LOGIN_FAILURES_PER_ADDRESS" | "REGISTRATIONS_PER_ADDRESS" => value,
-        // The tests have no Secrets Manager, so the function gets the key instead of its ARN.
+        // The tests have no Secrets Manager, so the function gets an API key instead of a secret's
+        // ARN.
         "OPENAI_API_KEY" | "OPENAI2_API_KEY" if !value.is_empty() => "a key".to_owned(),
-        // Replace the providers' addresses by an address without a server, so that no test connects
-        // to OpenAI or AWS.
+        // Replace the providers' addresses with an address without a server, so that no test
+        // connects to OpenAI or AWS.
         "OPENAI_BASE_URL" if value.contains("openai.com") => "http://127.0.0.1:9/v1".to_owned(),
         "BEDROCK_ENDPOINT" => "http://127.0.0.1:9".to_owned(),
         name => environment_of(function, name, dynamodb, secret)?,

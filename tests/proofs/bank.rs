@@ -149,7 +149,7 @@ async fn is_right(person: &Person, told: &[(&Wish, u16)]) -> u64 {
         let may_be = match status {
             200 => 1..=1,
             402 | 502 => 0..=0,
-            // The client doesn't know the outcome.
+            // The client doesn't know whether the chat was stored.
             _ => 0..=1,
         };
         assert!(
@@ -239,8 +239,8 @@ async fn accounts_balance_after_500_chats_over_a_breaking_wire() {
     assert!(counted.keys().all(|status| [200, 402, 409, 502, 503].contains(status)));
     assert!(!lane.overdrawn(), "the store showed a negative balance");
 
-    // Lost calls now arrive late. The audit accepts the credits that these calls reserve, and the
-    // credits are returned when the leases end.
+    // Delivers the calls that were lost earlier. If such a call reserves credits, the audit accepts
+    // the new hold, and the credits are returned when the lease ends.
     lane.deliver().await;
     manage(&api.dynamodb, "audit");
     let ended = end_leases(&api, &people).await;

@@ -301,8 +301,8 @@ impl Counted {
         self.count(name, 200, endpoint, path, &who.access, Value::Null).await
     }
 
-    /// Writes holds for `others` other chats to the account. The leases end at the second
-    /// `expires_at`.
+    /// Writes holds for `others` other chats to the account. The leases end at `expires_at`, a time
+    /// in seconds.
     async fn others_wait(&self, who: &Person, others: usize, expires_at: u32) {
         let held = || json!({ "cost": PRICE, "owner": Uuid::new_v4().to_string(), "expires_at": expires_at });
         let reservations: HashMap<_, _> =
@@ -364,9 +364,9 @@ impl Counted {
         self.in_time(keys, most, stopped).await;
     }
 
-    /// Records the cost of a chat. During a chat, the function checks once a second for a stop. If
-    /// the chat takes longer than `most`, because the machine is busy, this function measures a new
-    /// chat under the next key. Returns the last key.
+    /// Records the cost of a chat. During a chat, the product checks once a second for a stop. If
+    /// the chat takes longer than `most` because the machine is busy, measures a new chat with the
+    /// next idempotency key. Returns the last chat's idempotency key.
     async fn in_time(
         &mut self,
         keys: [&'static str; 5],
@@ -473,8 +473,8 @@ impl Counted {
         for name in ["figures of a closed day for the first time", "figures of a closed day"] {
             self.get(name, "admin_figures", &figures, &root).await;
         }
-        // The first request for the top users computes them, like the first request for the
-        // figures.
+        // The first request for a day's top users computes them, so the test measures the second
+        // request.
         let top = format!("{figures}&top=spent");
         root.get(&top).await.is(200);
         self.get("top users of a closed day", "admin_figures", &top, &root).await;
@@ -550,8 +550,8 @@ impl Counted {
 
 impl Counted {
     /// Records the costs of requests by a user with instructions of the maximum length. The
-    /// requests use another store, because the pages of all users are measured in a store with few
-    /// rows.
+    /// requests use a separate store, because the costs of pages with data of all users are
+    /// measured in a store with few rows.
     async fn instructions(&mut self) {
         let mut apart = Self::start().await;
         let zoe = apart.api.person("zoe").await;
@@ -634,8 +634,8 @@ impl Counted {
 }
 
 impl Counted {
-    /// Records the cost of each remaining request. A remaining request is named after its endpoint,
-    /// and has no body.
+    /// Records the cost of each documented request that hasn't been measured yet, is named after
+    /// its endpoint and has no body.
     async fn plain(&mut self, documented: &[Cost]) {
         let dan = self.api.person("plain").await;
         for Cost { request, function, .. } in documented {
@@ -711,8 +711,8 @@ async fn each_request_costs_what_the_documentation_says() {
         let body = json!({ "token": token });
         counted.count(name, 200, "token_verify", "/api/token/verify", "", body).await;
     }
-    // The session belongs to another account, because an ended session stays in the account's item
-    // for a while and makes it larger.
+    // Ends a session of a new account, because an ended session stays in its account's item for a
+    // while and makes the item larger.
     let finn = counted.api.person("finn").await;
     let (name, path) = ("end of a session by its refresh token", "/api/token/blacklist");
     let body = json!({ "refresh": finn.refresh });
@@ -933,8 +933,8 @@ async fn chats_that_no_client_can_stop_are_not_checked_for_stops() {
     let slow = "!slow 2200";
     let chat = json!({ "message": slow });
     assert_eq!(cost(None, "chat", "/api/chat", chat).await, (2, 0.0), "it has no key");
-    // The function chooses the idempotency key of a counted call, so the client can't stop the
-    // call.
+    // If a client counts its retries but sends no idempotency key, the function chooses a key. The
+    // client doesn't know this key, and therefore can't stop the chat.
     let completion = json!({ "messages": [{ "role": "user", "content": slow }] });
     let costs = cost(Some("0"), "completions", "/v1/chat/completions", completion).await;
     assert_eq!(costs, (3, 0.0), "the last call; reserve; settle");
@@ -994,12 +994,13 @@ async fn refused_log_ins_cost_at_most_two_round_trips() {
         assert_eq!(log_in("wrong-password").await, (1, 401), "{failure}");
     }
     assert_eq!(log_in("secret123").await, (1, 429));
-    // A log-in after the pause needs a second write to be counted.
+    // After the pause that wrong passwords cause, the next log-in needs a second write, which
+    // counts the log-in.
     counted.api.server().clock.advance(Duration::from_secs(3086));
     let (trips, status) = log_in("wrong-password").await;
     assert!(trips <= 2 && status == 401, "{trips} {status}");
     assert_eq!(log_in("secret123").await, (1, 429));
-    // Restarting an expired count needs a second write.
+    // Restarting an expired count of log-ins needs a second write.
     counted.api.server().clock.advance(Duration::from_secs(24 * 3600));
     let (trips, status) = log_in("secret123").await;
     assert!(trips <= 3 && status == 200, "{trips} {status}");
@@ -1073,7 +1074,8 @@ impl Counted {
         items
     }
 
-    /// Adds `count` copies of each item. Each copy has the texts of `others` in place of `texts`.
+    /// Adds `count` copies of each item to a table. In each copy, `texts` are replaced by the texts
+    /// that `others` returns for the copy's number.
     fn copy<const N: usize>(
         &self,
         table: &str,
@@ -1107,7 +1109,7 @@ async fn page_costs_do_not_grow_with_the_number_of_items() {
     let ann = counted.api.person("ann").await;
     let chat = ann.chat("hi").await.is(200);
     let (chat_id, conversation) = (chat["id"].as_str().unwrap(), &chat["conversation_id"]);
-    // The users are in four partitions of the list, at random.
+    // The list of users has four partitions, and each user is in a random one of them.
     let mut others = Vec::new();
     for number in 0..8 {
         others.push(counted.api.person(&format!("u{number}000000")).await);

@@ -97,9 +97,9 @@ fn at_a_time() -> usize {
 }
 
 /// Calls to the emulator in `TEST_DYNAMODB` take many times longer than calls to the embedded
-/// store, so tests with the emulator run only every fifth plan. Five has no factor in common with
-/// the number of strikes per fault or of plans per call, so the tests still cover every fault,
-/// strike and call.
+/// store, so tests with the emulator run only every fifth plan. Neither the number of strikes per
+/// fault nor the number of plans per call is a multiple of five, so the tests still cover every
+/// fault, strike and call.
 const OVER_A_WIRE: usize = 5;
 
 const ALL_STRIKES: [FaultRepeat; 3] =
@@ -126,7 +126,7 @@ struct Matrix<S> {
     scenarios: Vec<S>,
     faults: Vec<Fault>,
     strikes: Vec<FaultRepeat>,
-    /// The calls to disturb. `None` if an undisturbed run counts the calls. A scenario that may
+    /// The calls to disturb. `None` selects all calls of an undisturbed run. A scenario that may
     /// continue after its reply must list its calls here.
     calls: Option<Vec<String>>,
     /// The tests run every `one_in`-th plan.

@@ -18,8 +18,8 @@ const MOST: u64 = 150;
 /// MB of bodies.
 const OVER: Duration = Duration::from_secs(120);
 
-/// How long the server may take to close all connections on an idle machine. The server itself
-/// waits for ten seconds.
+/// How long the server may take to close all connections on an idle machine. The server waits ten
+/// seconds for the head of a request, and for each further piece of its body.
 const ENDED: Duration = Duration::from_secs(20);
 
 /// The largest body that the server reads to its end.
@@ -34,10 +34,10 @@ async fn unfinished(address: &str, head: &str, body: usize) -> String {
         stream.write_all(&piece).await.unwrap();
     }
     let mut said = Vec::new();
-    // The system resets a connection that is closed with unread bytes. If the system's queue was
-    // full, the system dropped the connection before the server accepted it. The client notices a
-    // dropped connection only when it sends something, so it sends again when the server should
-    // have closed all connections.
+    // The operating system resets a connection that the server closes with unread bytes. If the
+    // operating system's queue of new connections was full, it dropped the connection before the
+    // server accepted it. The client notices a dropped connection only when it sends something, so
+    // it sends again when the server should have closed all connections.
     if tokio::time::timeout(ENDED, stream.read_to_end(&mut said)).await.is_err()
         && stream.write_all(b"x").await.is_ok()
     {
@@ -65,7 +65,7 @@ async fn bursts_and_unfinished_requests_use_little_memory_and_end() {
         201
     );
 
-    // A network that has logged in before may start many log-ins at once.
+    // A network from which a user has logged in before may start many log-ins at once.
     assert_eq!(
         client.post(format!("{}/api/login", server.url)).json(&ann).send().await.unwrap().status(),
         200

@@ -11,7 +11,8 @@ use crate::support::rig::Rig;
 const LIMIT: usize = 2 * 1024 * 1024;
 
 /// How many more MiB a hostile body may need than an ordinary body of the same size without fields
-/// that the function reads. The highest measured number is 21. The functions have 256 MiB.
+/// that the function reads. The highest measured difference is 21 MiB. Each function has 256 MiB of
+/// memory.
 const MORE: u64 = 32;
 
 const COMPLETIONS: &str = "/v1/chat/completions";

@@ -93,7 +93,7 @@ impl Amazon {
 }
 
 async fn answer(State(amazon): State<Amazon>, request: Request) -> Response {
-    // When a function starts, it may open a connection.
+    // A starting function may send `HEAD` to open its connection.
     if request.method() == Method::HEAD {
         return Response::default();
     }
@@ -171,9 +171,9 @@ fn recording(wire: &Proxy) -> Lane {
     lane
 }
 
-/// Returns the template's environment, in which the services are this test's. No setting can
-/// replace Secrets Manager: a setting with a secret's ARN gets the secret's text instead, and this
-/// function records the ARN.
+/// Returns the template's environment, with the addresses of this test's services. No setting
+/// contains an address of Secrets Manager. If the template sets a variable to a secret's ARN, this
+/// function records the ARN and sets the variable to the secret's text.
 fn settings<'s>(function: &'s str, lane: &'s Lane, amazon: &'s Amazon) -> Settings<'s> {
     let environment = STACK.environment(function);
     Settings::new(move |name| {
@@ -196,9 +196,9 @@ fn settings<'s>(function: &'s str, lane: &'s Lane, amazon: &'s Amazon) -> Settin
     })
 }
 
-/// Makes the store refuse writes without returning the item that caused the refusal. AWS may also
-/// send such a reply, for example if the item no longer exists. The function must then read the
-/// item.
+/// Makes the store refuse writes without returning the item that caused the refusal. AWS's reply
+/// may also lack the item, for example if the item no longer exists. After a refusal without the
+/// item, the function must read the item.
 fn hides_the_reason(operation: &str, body: &mut String) {
     if matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem") {
         let mut call: Value = serde_json::from_str(body).unwrap();
@@ -407,8 +407,8 @@ impl Watched {
     }
 
     /// Sends a request. The store applies the request's transaction, but the reply is lost, and the
-    /// store doesn't recognize the retry, as if much time had passed. The function then looks for
-    /// the items that it wrote.
+    /// store doesn't recognize the retry, as if much time had passed. Because the reply was lost,
+    /// the function looks for the items that it wrote.
     async fn loses_a_reply(&self, status: u16, ask: Ask<'_>) {
         let lane = &self.instances[ask.endpoint].lane;
         lane.forgets_tokens();
@@ -441,7 +441,8 @@ impl Watched {
         self.set_value(name, attribute, AttributeValue::S(value.to_owned())).await;
     }
 
-    /// Writes one hold, for a chat under this key, to an account. `None` removes all holds.
+    /// Writes one hold to an account, for a chat with this idempotency key. `None` removes all
+    /// holds.
     async fn holds(&self, name: &str, user: &User, key: Option<&str>) {
         let number = |number: u32| AttributeValue::N(number.to_string());
         let held = || {
@@ -480,8 +481,8 @@ impl Watched {
     }
 }
 
-/// Publishes the public key of an earlier signing secret. The function that starts next must set
-/// the key's end.
+/// Publishes the public key of an earlier signing secret. The next function that starts must set
+/// this public key's end.
 async fn publish_an_older_key(dynamodb: &str, name: &str) {
     let put = dynamo::client(dynamodb)
         .put_item()
@@ -595,7 +596,7 @@ impl Watched {
         self.is(200, to("models", "/v1/models").by(&key)).await;
     }
 
-    /// Reads an account's data, and changes and deletes it.
+    /// Reads, changes and deletes an account's data.
     async fn own_data(&self) {
         let ann = self.log_in("ann").await;
         for (endpoint, path) in [
@@ -765,7 +766,7 @@ impl Watched {
         ] {
             self.is(200, to(endpoint, path).by(&root.token)).await;
         }
-        // The deleted user is an active administrator with an address.
+        // Deletes a user who is an active administrator and has an address.
         self.is(200, change(json!({ "active": true }))).await;
         self.loses_a_reply(202, to("admin_user_delete", &user).by(&root.token)).await;
     }
@@ -869,7 +870,7 @@ fn batch(keys: &[&str]) -> Call {
     Call::of("dynamodb:BatchGetItem", "other").with("dynamodb:LeadingKeys", keys)
 }
 
-/// Calls that need every permission in the sample.
+/// Calls that together need every permission in the sample policy.
 fn samples() -> BTreeSet<Call> {
     let of = |action: &str| Call::of(action, "table");
     BTreeSet::from([of("dynamodb:GetItem"), of("dynamodb:Query"), batch(&["user:ann", "admins"])])

@@ -34,7 +34,7 @@ const RESTORED: &str = "restored-";
 /// How many users send messages during the copy.
 const BUSY: usize = 8;
 
-/// A public key that signs nothing, from RFC 8037.
+/// A public key from RFC 8037. No JWT was signed with its private key.
 const PUBLIC_KEY: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 
 /// Returns the environment variable for a table's name, such as `UsersTable`.
@@ -200,7 +200,8 @@ async fn a_restore_under_load_balances_and_revives_nothing_ended() {
         chats.await.unwrap();
     }
 
-    // After the restored second, sessions, keys and accounts end, and Fay's data is lost.
+    // After the restored second, a session, an API key, a link, a public key and an account end,
+    // and Fay's data is lost.
     ann.revokes(key["id"].as_str().unwrap()).await.is(200);
     ann.ends(&phone.session()).await.is(200);
     let bearer = ben.bearer();
@@ -340,8 +341,9 @@ async fn other_writes_cut_by_a_restore_are_completed_or_undone() {
     let ann = api.person_with(ann).await;
     ann.makes_a_key("a program").await.is(201);
     let ben = api.person("ben").await;
-    // Simulates transactions that the restore cut: an adjustment and a registration lack their
-    // rows, API keys their count, an address its claim, and a claim its account.
+    // Simulates transactions that the restore cut. An adjustment and a registration have no rows in
+    // the ledger, an account's count of API keys is wrong, an address has no claim, and a claim has
+    // no account.
     api.adjust(&ann, 500, "for the outage").await;
     lose(&api, "LedgerTable", "entry_id", &ben).await;
     let (rows, _) = api.store().entries(&ann.id, None, 1).await.unwrap();

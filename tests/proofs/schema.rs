@@ -180,7 +180,7 @@ fn the_list_has_every_kind_of_key_in_the_code() {
     let lines = code("store/schema.rs");
     let keys: Vec<&str> = literals(&lines)
         .filter(|text| text.starts_with(|c: char| c.is_ascii_lowercase()))
-        // `d#` begins a deleted conversation's position in an index, and isn't a key.
+        // `d#` isn't the beginning of a key. It is a prefix of deleted conversations in an index.
         .filter(|text| text[word(text).len()..].starts_with([':', '#']) && *text != "d#")
         .collect();
     assert!(keys.len() > 12, "{keys:?}");

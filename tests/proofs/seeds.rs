@@ -60,7 +60,7 @@ const LEASE: u64 = 59;
 
 const PRICE: i64 = 100;
 
-/// How a violation begins if the store can't read a call.
+/// The beginning of a violation's text if the store can't read a call.
 const UNREADABLE: &str = "the store can't make sense of";
 
 /// The random number generator SplitMix64 (Steele, Lea and Flood, 2014).
@@ -98,8 +98,8 @@ struct Lane {
     ai: Ai,
     /// An AI whose second provider answers when the first one fails.
     failing_over: Ai,
-    /// An AI whose time limit allows answers that don't end. Functions that ask this AI check for
-    /// stops all the time.
+    /// An AI with a long time limit, so that an answer can continue until it is stopped or
+    /// completed. Functions that ask this AI check for stops all the time.
     patient: Ai,
 }
 
@@ -183,8 +183,8 @@ enum What {
     /// Stops the chat under an idempotency key.
     Stop {
         key: String,
-        /// If the key's chat was paid before the stop: the second until which the chat is
-        /// remembered.
+        /// The second until which the idempotency key is remembered. 0 if no chat with this key was
+        /// paid before the stop.
         known_until: u64,
     },
     Balance,
@@ -205,8 +205,8 @@ struct Task {
     started: u64,
     /// The machine's time when the task started.
     began: Instant,
-    /// True if the session had ended when the task started, and the client knew this, or if the
-    /// client had already refreshed with a later refresh token.
+    /// True if, when the task started, the client knew that the session had ended, or had already
+    /// refreshed with a later refresh token.
     after_the_end: bool,
     faults: u32,
     /// The chat's id, once the task has tried to reserve credits.
@@ -223,8 +223,8 @@ struct Task {
 
 impl Task {
     /// Returns true if the machine may have been too slow: the time limits of the AI and of calls
-    /// to the store count real time. A call has the shortest limit, and ends early if the next
-    /// pause would exceed it.
+    /// to the store count real time. The shortest of these limits is the time limit of a call. A
+    /// call ends before its limit if the pause before the next attempt would exceed the limit.
     fn was_slow(&self) -> bool {
         self.began.elapsed() >= OPERATION / 2
     }
@@ -235,7 +235,8 @@ impl Task {
         now > self.started || self.was_slow()
     }
 
-    /// Records the time at which the task first sent its settle. The settle contains this time.
+    /// Records the time at which the task first sent its settle. The settle's condition contains
+    /// this time.
     fn sends(&mut self, packet: &Packet) {
         if packet.operation == "TransactWriteItems" {
             self.settled_at = Some(self.settled_at.map_or(packet.sent, |at| at.min(packet.sent)));
@@ -323,13 +324,13 @@ struct Schedule<'l> {
     talks: bool,
     /// True if all clients count their retries and send no idempotency key.
     all_count: bool,
-    /// True if clients chat under idempotency keys and stop the chats. Most answers then don't end
-    /// without a stop.
+    /// True if clients chat under idempotency keys and stop the chats. In schedules with stops,
+    /// most answers don't end until they are stopped.
     stops: bool,
     /// True if most chats follow an arbitrary chat in a conversation.
     branches: bool,
-    /// True if requests may arrive after any time. The test then checks only the balances and the
-    /// ledger, but not the replies.
+    /// True if requests may arrive after any delay. With such late requests, the test checks the
+    /// balances and the ledger, but not the replies.
     ancient: bool,
     pauses: u32,
     log: String,
@@ -355,8 +356,8 @@ type Checked<T = ()> = Result<T, String>;
 
 async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
     let mut schedule = Schedule::new(lane, seed).await;
-    // Turns tokio's budget off. With the budget, a task would sometimes yield although the schedule
-    // didn't decide that.
+    // Turns tokio's budget off. With tokio's budget, a task would sometimes yield although the
+    // schedule didn't decide that.
     let ran = tokio::task::unconstrained(AssertUnwindSafe(schedule.play()).catch_unwind()).await;
     let verdict = match ran {
         Ok(verdict) => verdict,
@@ -364,7 +365,8 @@ async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
             Err(panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "a panic".into()))
         }
     };
-    // A task that is cut off leaves its requests behind.
+    // Drops the tasks before the wire is cleared, because a dropped task leaves its requests on the
+    // wire.
     for task in &mut schedule.tasks {
         task.running = None;
     }
@@ -374,8 +376,8 @@ async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
     wire.adrift.clear();
     wire.pausing.clear();
     drop(wire);
-    // Without this removal, a later schedule's sweep would find these accounts' holds and closed
-    // ids.
+    // Removes the schedule's accounts. Otherwise a later schedule's sweep would find their holds
+    // and closed ids.
     for person in &schedule.people {
         lane.tables().remove(&person.pk);
     }
@@ -385,8 +387,8 @@ async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
     }
 }
 
-/// How many chats an account may have refunded in a day although the AI may have worked. If the
-/// limit per minute is low, the daily limit is also low, so that some schedules reach it.
+/// The daily limit on an account's refunds of chats for which the AI may have worked. If the limit
+/// on refunds per minute is low, the daily limit is also low, so that some schedules reach it.
 fn refunds_a_day(app: &App) -> i64 {
     i64::from(app.config.refunds_per_minute) * 2
 }
@@ -475,7 +477,7 @@ impl<'l> Schedule<'l> {
         let stops = seed % 8 == 7;
         let branches = seed % 16 == 3;
         // In schedules with stops, many writes arrive twice, so that a late stop may find another
-        // chat under its key.
+        // chat with the same idempotency key.
         let echoes = if stops { 40 } else { echoes };
         let mut log = String::new();
         let grants: Vec<_> = people
@@ -678,7 +680,8 @@ impl<'l> Schedule<'l> {
                         _ => self.random.pick(&[Way::Whole, Way::Whole, Way::Streamed]),
                     };
                     let message = if way.counts() { CALL.into() } else { message };
-                    // Under one key, the same message always belongs to the same conversation.
+                    // Chats with the same idempotency key and the same message always belong to the
+                    // same conversation.
                     let conversation = conversation
                         .filter(|_| !way.counts() && (key.is_none() || message.contains(" in ")))
                         .map(|(_, id)| id);
@@ -699,9 +702,9 @@ impl<'l> Schedule<'l> {
         self.start(client, what);
     }
 
-    /// Lets a client chat under an idempotency key, or stop the chat under a key. An answer under
-    /// `k1` delivers its first word before it is complete. An answer under `k2` delivers nothing,
-    /// so `k2` can be sent again after a stop.
+    /// Starts a client's chat with an idempotency key, or a request that stops such a chat. The
+    /// answer to a chat with the key `k1` delivers its first word before it is complete. The answer
+    /// to a chat with the key `k2` delivers nothing, so the chat can be sent again after a stop.
     fn start_or_stop_a_chat(&mut self) {
         let (mut client, mut key) =
             (self.random.below(self.clients.len()), self.random.pick(&["k1", "k2", "k2"]));
@@ -745,8 +748,8 @@ impl<'l> Schedule<'l> {
         self.start(client, what);
     }
 
-    /// Lets a client chat in its user's first conversation. The chat follows the newest chat,
-    /// begins a new branch, or follows any of the chats.
+    /// Starts a client's chat in the first conversation of the client's user. The chat follows the
+    /// newest chat, begins a new branch, or follows any of the chats.
     fn start_in_a_branch(&mut self) {
         let client = self.random.below(self.clients.len());
         let person = self.clients[client].person;
@@ -781,7 +784,7 @@ impl<'l> Schedule<'l> {
         let id = self.tasks.len();
         let Client { person, token, refresh, .. } = &self.clients[client];
         let whose = self.people[*person].name;
-        // The form of answers for this person's retry-counting clients.
+        // The form of the answers that this person's clients request if they count their retries.
         let form = if *person == 0 { AnswerForm::Completion } else { AnswerForm::Response };
         let (app, hearing) = (self.app.clone(), Hearing::default());
         let ai = match what {
@@ -1012,7 +1015,8 @@ impl<'l> Schedule<'l> {
         Ok(())
     }
 
-    /// Injects a fault before the store. The store applies nothing, or applies the call later.
+    /// Injects a fault before a call reaches the store. The store doesn't apply the call, or
+    /// applies it later.
     fn before_the_store(
         &mut self,
         packet: &Packet,
@@ -1239,7 +1243,7 @@ impl<'l> Schedule<'l> {
     }
 
     /// Returns the number of calls that a person's retry-counting clients have begun. A retry that
-    /// is no longer recognized counts as a call.
+    /// the product no longer recognizes counts as a new call.
     fn calls_of(&self, person: usize) -> usize {
         let mut known_until = 0;
         let mut calls = 0;
@@ -1416,8 +1420,8 @@ impl<'l> Schedule<'l> {
                     .keys
                     .get_mut(&(person_index, key.to_owned()))
                     .ok_or("a key without a request")?;
-                // The reply of an earlier run, or of a replay that began before the last run, may
-                // still be in transit.
+                // The reply to an earlier chat with the same idempotency key, or to a replay that
+                // began before the last chat, may still be in transit.
                 if remembered.chat_id != chat_id {
                     let began_after = task.started + 86_400 >= remembered.until;
                     return if replayed && began_after && now < remembered.until {
@@ -1439,8 +1443,9 @@ impl<'l> Schedule<'l> {
             }
             (401 | 503, _) if task.code != "not_charged" => Ok(()),
             (503, _) if task.faults > 0 || task.may_time_out(now) => Ok(()),
-            // Another settle under the same key was in transit for longer than an id stays closed,
-            // and the store applied that settle first. That settle has written the key's record.
+            // An earlier settle with the same idempotency key was in transit for longer than an id
+            // stays closed, and the store applied it before this task's settle. The earlier settle
+            // has written the idempotency key's record.
             (503, _)
                 if key
                     .is_some_and(|key| self.keys.contains_key(&(person_index, key.to_owned()))) =>
@@ -1448,8 +1453,8 @@ impl<'l> Schedule<'l> {
                 Ok(())
             }
             (502, "ai_failed") | (504, "ai_timed_out") if message.starts_with('!') => Ok(()),
-            // The credits are still held, or the AI had too little time before the end of the
-            // lease.
+            // After a fault, the credits may still be held. After a delay, the AI may have had too
+            // little time before the end of the lease.
             (502, "ai_failed") | (504, "ai_timed_out")
                 if task.faults > 0 || task.may_time_out(now) =>
             {
@@ -1493,8 +1498,8 @@ impl<'l> Schedule<'l> {
                 }
             }
             (429, "too_many_chats_this_minute") => {
-                // A counted call first reads the account and the key of an earlier call, and then
-                // reserves credits.
+                // If the client counts its retries, the function first reads the account and the
+                // idempotency key of an earlier call, and then reserves credits.
                 let moments: Vec<u64> = (task.started..now).step_by(60).chain([now]).collect();
                 let in_minute = |account: &Account| {
                     moments.iter().map(|at| account.chats_in_minute_of(*at)).max()
@@ -1696,7 +1701,8 @@ async fn in_pieces(
                     heard.push_str(&piece.text);
                 }
             }
-            // If the schedule completes an answer, the client doesn't receive the rest of it.
+            // If the schedule completes an answer, the client doesn't receive the rest of the
+            // answer.
             let is_completed = way == Way::Held && !chat.stopped;
             if heard == chat.response || is_completed && chat.response.starts_with(&heard) {
                 http::ok(&PaidChat::of(&chat))
@@ -1807,8 +1813,8 @@ macro_rules! without {
     };
 }
 
-/// Sabotages that each drop a condition of a write. Without the condition, a balance could be wrong
-/// or a reply untrue.
+/// Sabotages that each drop a condition of a write. Without any one of these conditions, a balance
+/// could be wrong or a reply untrue.
 const SABOTAGES: [(&str, Sabotage); 16] = [
     ("UpdateItem that stops a chat", Sabotage::Sends(stops_any_chat)),
     without!("UpdateItem", " OR minutes.#r0 < :r0" => " OR minutes.#r0 < :r0 OR attribute_exists(pk)"),
@@ -1828,7 +1834,8 @@ const SABOTAGES: [(&str, Sabotage); 16] = [
     without!("TransactWriteItems", "reservations.#rid.expires_at > :now" => "(reservations.#rid.expires_at > :now OR attribute_exists(pk))"),
 ];
 
-/// Makes a late stop end a later chat under the same key.
+/// Weakens the condition of a stop, so that a late stop also ends a later chat with the same
+/// idempotency key.
 fn stops_any_chat(_: &str, body: &mut String) {
     if body.contains("stopped = :true") {
         *body = body.replace(

@@ -144,13 +144,13 @@ impl Api {
         Self { dynamodb: dynamodb.to_owned(), ..own }
     }
 
-    /// This test's server. Tests move its clock and inspect its functions. Panics if `API_URL` is
-    /// set.
+    /// This test's server. Tests move this server's clock and inspect its functions. Panics if
+    /// `API_URL` is set.
     pub fn server(&self) -> &Server {
         &self.own.as_ref().expect("this test starts its own server").server
     }
 
-    /// Returns true if this test started the server. No other test then uses the server, and no
+    /// Returns true if this test started the server. No other test uses a test's own server, and no
     /// emulator of Lambda runs in front of it.
     pub fn is_own(&self) -> bool {
         self.own.is_some()
@@ -402,7 +402,8 @@ impl Api {
         delete.send().await.unwrap();
     }
 
-    /// Deletes a public key: JWTs that were signed with its private key are invalid from then on.
+    /// Deletes a public key. After the deletion, the API refuses JWTs that were signed with the
+    /// matching private key.
     pub async fn withdraw_key(&self, kid: &str) {
         let delete = dynamo::client(&self.dynamodb)
             .delete_item()
@@ -575,8 +576,8 @@ impl Person {
 
     /// Sends `chats` messages to functions that are killed while they wait for the AI. The user's
     /// holds remain until [`LEASE`](crate::support::lambda::LEASE) has passed. The functions run in
-    /// separate processes, because the server's functions would notice a move of the clock and
-    /// release the holds.
+    /// separate processes, because the server's own functions would notice when a test moves the
+    /// clock, and would release the holds.
     pub async fn chats_that_die(&self, chats: usize) {
         let event = event(
             "chat",

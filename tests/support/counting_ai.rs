@@ -33,7 +33,7 @@ pub struct CountingAi {
     scripted: Ai,
     /// How often the provider received each message.
     asked: Arc<Mutex<HashMap<String, usize>>>,
-    /// How often a client disconnected before the answer to each message was complete.
+    /// For each message, how often a client disconnected before the answer was complete.
     left: Arc<Mutex<HashMap<String, usize>>>,
 }
 

@@ -19,9 +19,9 @@ use crate::support::client::Api;
 use crate::support::permissions::PermissionCheck;
 use crate::support::proxy::Lane;
 
-/// The time in which the function `chat` must answer. On AWS other functions have less time. In the
-/// tests all functions have this time, because a hundred functions may wait for each other's
-/// password hashes.
+/// The time in which the function `chat` must answer. On AWS, other functions have less time to
+/// answer than `chat`. In the tests, all functions have as much time as `chat`, because a hundred
+/// functions may wait for each other's password hashes.
 pub const TIME: Duration = Duration::from_secs(28);
 
 impl Api {
@@ -161,7 +161,7 @@ impl Reply {
     }
 
     /// Returns true if the reply is a replay: an earlier request with the same idempotency key got
-    /// it before.
+    /// the same reply.
     pub fn replayed(&self) -> bool {
         self.headers.contains_key("idempotent-replayed")
     }

@@ -276,8 +276,8 @@ async fn answered(
     StatusCode::ACCEPTED
 }
 
-/// Returns a streamed reply in the form of an unstreamed one. The part before the eight zero bytes
-/// contains its status and headers
+/// Returns a streamed reply in the form of an unstreamed one. In a streamed reply, the part before
+/// the eight zero bytes contains the status and the headers
 /// ([format](https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming)).
 fn whole(streamed: &[u8], took: Duration) -> Value {
     let text = std::str::from_utf8(streamed).unwrap();

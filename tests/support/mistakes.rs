@@ -10,9 +10,9 @@ use crate::support::client::PRICE;
 pub enum Sabotage {
     /// Rewrites the body of each call before the store receives it.
     Sends(fn(operation: &str, body: &mut String)),
-    /// If the function returns true for a call, the wire replies at once as if the store had
-    /// applied the call. The wire sends the call afterwards, and the product doesn't learn the
-    /// outcome.
+    /// If this variant's function returns true for a call, the wire replies at once as if the store
+    /// had applied the call. The wire then sends the call to the store, but doesn't pass the
+    /// store's reply to the product.
     Confirms(fn(operation: &str, body: &str) -> bool),
 }
 
@@ -21,12 +21,12 @@ pub enum Sabotage {
 pub enum Mistake {
     /// A reserve doesn't check whether the store has already applied it.
     DeductWithoutGuard,
-    /// A release doesn't check whether its hold exists.
+    /// A release of a hold doesn't check whether the hold still exists.
     RefundUnconditionally,
     /// The product reports a chat as stored before the store has it.
     ReplyBeforeSettling,
-    /// A refresh token becomes invalid when it is presented. In the product, it becomes invalid
-    /// when its successor is presented.
+    /// A refresh token becomes invalid as soon as it is presented. In the product, a refresh token
+    /// stays valid until its successor is presented.
     RotateStrictly,
     /// A settle accepts any hold under its id, even after the end of the lease.
     SettleWithoutOwner,
@@ -65,8 +65,8 @@ fn deducts_without_guard(operation: &str, body: &mut String) {
 }
 
 /// Makes a release add a chat's price to the balance instead of the hold's cost, so that the store
-/// applies it even if the hold no longer exists. DynamoDB rejects calls with names or values that
-/// no expression uses, so the call keeps a condition that is always true.
+/// applies the release even if the hold no longer exists. DynamoDB rejects calls with names or
+/// values that no expression uses, so the call keeps a condition that is always true.
 fn refunds_unconditionally(operation: &str, body: &mut String) {
     const GIVES_BACK: &str = "tokens + reservations.#rid.#cost";
     if operation != "UpdateItem" || !body.contains(GIVES_BACK) {
@@ -85,9 +85,9 @@ fn is_settle(operation: &str, body: &str) -> bool {
     operation == "TransactWriteItems" && body.contains("spent = spent + reservations.#rid.#cost")
 }
 
-/// Makes a refresh immediately advance the session to the next generation. The product only records
-/// the presented generation. A client that lost a reply can present its refresh token again until
-/// it presents the next refresh token.
+/// Makes a refresh immediately advance the session to the next generation. An unchanged refresh
+/// only records the generation of the presented refresh token. A client that lost a reply can
+/// present its refresh token again until it presents the next refresh token.
 fn rotates_strictly(operation: &str, body: &mut String) {
     if operation != "UpdateItem" || !body.contains("generation = :presented") {
         return;
@@ -104,8 +104,8 @@ fn rotates_strictly(operation: &str, body: &mut String) {
 }
 
 /// Makes a settle spend the hold under its id even if another chat owns the hold or the lease has
-/// ended. The remaining comparisons are always true, because DynamoDB rejects calls with names or
-/// values that no expression uses.
+/// ended. DynamoDB rejects calls with names or values that no expression uses, so the call keeps
+/// comparisons that are always true.
 fn settles_without_owner(operation: &str, body: &mut String) {
     if operation == "TransactWriteItems" {
         *body = body.replace(

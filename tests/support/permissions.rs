@@ -114,8 +114,8 @@ impl Permission {
             && self.conditions.iter().all(|condition| condition.holds(call))
     }
 
-    /// Splits the permission by kinds of items. Each pair is the part for one kind and the rest of
-    /// the permission, or `None` if the permission is for only one kind.
+    /// Splits the permission by kinds of items. Each pair contains the part for one kind and the
+    /// rest of the permission. The rest is `None` if the permission is for only one kind.
     fn parts(&self) -> Vec<(Self, Option<Self>)> {
         let several =
             |condition: &Condition| condition.key == LEADING_KEYS && condition.values.len() > 1;
@@ -359,8 +359,8 @@ fn queried(query: &Value) -> String {
 }
 
 /// Returns the calls that IAM evaluates for an answer of Bedrock. `id` is the id of a model or of
-/// an inference profile. A profile asks models in several regions, and an application's profile can
-/// be based on an AWS profile.
+/// an inference profile. An inference profile asks models in several regions, and an application
+/// inference profile can be based on one of AWS's inference profiles.
 pub fn of_bedrock(action: &str, id: &str) -> Vec<Call> {
     let in_account =
         |kind: &str, id: &str| format!("arn:aws:bedrock:us-east-1:000000000000:{kind}/{id}");
@@ -369,7 +369,7 @@ pub fn of_bedrock(action: &str, id: &str) -> Vec<Call> {
     for kind in ["inference-profile", "application-inference-profile"] {
         let profile = in_account(kind, id);
         calls.push(Call::of(action, profile.clone()));
-        // The models of a global profile have ARNs without a region.
+        // The models of a global inference profile have ARNs without a region.
         let models = ["us-east-1", "us-west-2", ""]
             .map(|region| format!("arn:aws:bedrock:{region}::foundation-model/anthropic.claude"));
         let behind = in_account("inference-profile", "us.anthropic.claude");

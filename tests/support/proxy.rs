@@ -100,7 +100,7 @@ impl Fault {
     /// Returns true if DynamoDB could fail this operation in this way.
     pub fn suits(self, operation: &str) -> bool {
         match self {
-            // A batch lists items that conflict with other calls as unprocessed.
+            // The reply to a batch lists an item as unprocessed if it conflicts with another call.
             Self::Conflict => !matches!(
                 operation,
                 "GetItem" | "Query" | "Scan" | "BatchGetItem" | "BatchWriteItem"
@@ -213,8 +213,8 @@ struct Attempt {
 #[derive(Default)]
 struct Traffic {
     state: Mutex<LaneState>,
-    /// How often the plan's fault has struck. A fault that strikes after the store counts once the
-    /// store has applied the call.
+    /// How often the plan's fault has struck. Some faults strike after the store has applied the
+    /// call, and are counted only then.
     struck: watch::Sender<usize>,
 }
 
@@ -261,8 +261,8 @@ impl Proxy {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let upstream = Endpoint::parse(upstream).unwrap();
-        // The client signs with the store's key. The wire signs again, because it changes the host
-        // and the path.
+        // The client signs its calls with the store's access key. The wire signs them again,
+        // because it changes the host and the path.
         let key =
             upstream.key.as_ref().map(|(id, secret)| format!("{id}:{secret}@")).unwrap_or_default();
         let url = format!("http://{key}{}", listener.local_addr().unwrap());
@@ -488,8 +488,8 @@ pub fn signed(headers: &mut HeaderMap, body: &[u8], url: &str, credentials: Cred
     }
 }
 
-/// Executes the plan for a call. Continues even if the client disconnects, which may happen on a
-/// busy machine.
+/// Executes the plan for a call to its end, even if the client disconnects. On a busy machine, a
+/// client may disconnect before the end.
 async fn pass(State(wire): State<Arc<Wire>>, request: Request) -> Response {
     match tokio::spawn(carry(wire, request)).await {
         Ok(response) => response,
@@ -655,7 +655,8 @@ fn internal_error() -> Response {
     failure(500, &dynamodb("InternalServerError"), json!({}))
 }
 
-/// Returns DynamoDB's error for a conflict. In a transaction, the first item conflicts.
+/// Returns DynamoDB's error for a conflict. In a transaction's error, the first item is the item
+/// that conflicts.
 fn conflict(operation: &str, body: &Bytes) -> Response {
     if operation != "TransactWriteItems" {
         return failure(400, &dynamodb("TransactionConflictException"), json!({}));
@@ -676,8 +677,8 @@ fn conflict(operation: &str, body: &Bytes) -> Response {
 fn unprocessed(body: &Bytes) -> Response {
     let sent: Value = serde_json::from_slice(body).unwrap();
     let requests = &sent["RequestItems"];
-    // Replies to batches of reads and of writes have different fields, so this reply has all of
-    // them.
+    // A reply to `BatchGetItem` has different fields from a reply to `BatchWriteItem`, so this
+    // reply has the fields of both.
     Response::new(Body::from(
         json!({ "UnprocessedKeys": requests, "Responses": {}, "UnprocessedItems": requests })
             .to_string(),

@@ -34,8 +34,8 @@ impl Rig {
         Self::at(standing(), Some(mistake)).await
     }
 
-    /// Starts a rig for functions that run as processes. A process's clock can't be stopped, so the
-    /// server's clock also runs.
+    /// Starts a rig for functions that run as processes. The clock of a separate process can't be
+    /// stopped, so the server's clock isn't stopped either.
     pub async fn of_processes() -> Self {
         Self::at(Clock::default(), None).await
     }
@@ -107,7 +107,8 @@ impl Rig {
         World::read(&self.api.dynamodb).await
     }
 
-    /// Returns the balance that an access token can read. `None` if the API refuses the token.
+    /// Returns the balance that an access token can read. `None` if the API refuses the access
+    /// token.
     pub async fn balance(&self, token: &str) -> Option<u64> {
         let bearer = format!("Bearer {token}");
         let headers = [("authorization", bearer.as_str())];

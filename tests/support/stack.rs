@@ -110,7 +110,7 @@ impl Stack {
                     text(&whole).split(separator.as_str()).map(str::to_owned).collect();
                 Some(parts.into())
             }
-            // The value of a list parameter is already a text with commas.
+            // If the list is a parameter, its value is already joined: a text with commas.
             "!Join" => match self.value(&argument[1]).unwrap() {
                 Value::Array(parts) => {
                     let parts: Vec<String> = parts.iter().map(text).collect();

@@ -15,7 +15,7 @@ use crate::support::world::World;
 enum Adjusting {
     Giving,
     Taking,
-    /// Takes the whole balance. The balance alone then prevents a second adjustment.
+    /// Takes the whole balance. After this, the empty balance alone prevents a second adjustment.
     TakingAll,
     /// Takes the whole balance, all of which is in expired holds.
     TakingExpired,

@@ -28,7 +28,7 @@ enum Administering {
     Expelling,
     Adjusting,
     Keyed,
-    /// Takes the whole balance. The balance alone then prevents a second adjustment.
+    /// Takes the whole balance. After this, the empty balance alone prevents a second adjustment.
     TakingAll,
     /// Grants by a file.
     Granting,

@@ -47,11 +47,12 @@ pub enum Paying {
     Branch,
     /// The account has instructions, which the AI repeats.
     InstructedChat,
-    /// One of OpenAI's clients asks. The client sends no idempotency key, but counts its retries.
+    /// One of OpenAI's client libraries requests a completion. The client sends no idempotency key,
+    /// but counts its retries.
     Completion,
-    /// One of OpenAI's clients asks, and the answer calls a function.
+    /// One of OpenAI's client libraries requests a completion, and the answer calls a function.
     CallOfTool,
-    /// One of OpenAI's clients asks for a response instead of a completion.
+    /// One of OpenAI's client libraries requests a response instead of a completion.
     Response,
     /// A stream with an idempotency key. The client stops the stream, over the same wire, once the
     /// AI was asked.
@@ -59,8 +60,8 @@ pub enum Paying {
 }
 
 impl Paying {
-    /// The scenarios whose calls have a fixed order. `StoppedStream` is missing, because a function
-    /// checks for stops at any time.
+    /// The scenarios whose calls have a fixed order. This list doesn't contain `StoppedStream`,
+    /// because its function may check for a stop at any time.
     const ALL: [Self; 15] = [
         Self::Chat,
         Self::KeyedChat,
@@ -170,8 +171,8 @@ impl Scenario for Paying {
             Self::Branch => {
                 let function = case.function();
                 let mut asking = function.needs::<AiApp>().unwrap().clone();
-                // With this setting, the function's first read of the conversation doesn't reach
-                // the first chat.
+                // If only one chat may be context, the function's first read of the conversation is
+                // too short to include the first chat.
                 let config = AiConfig { context_chats: 1, ..(*asking.ai.config).clone() };
                 asking.ai.config = Arc::new(config);
                 let edge = function.edge.clone();
@@ -256,8 +257,8 @@ impl Case<Paying> {
         }
     }
 
-    /// Returns the violations in chats that all follow the first chat. A prompt of such a chat must
-    /// contain only the first chat as context.
+    /// Returns the violations in chats that all follow the first chat. The prompt of a chat that
+    /// follows the first chat must contain only the first chat as context.
     fn is_apart(&self, chats: &[Chat]) -> Vec<String> {
         let (mut wrong, first) = (Vec::new(), self.own.after.as_deref());
         let message = self.scenario.message(&self.who);
@@ -387,7 +388,7 @@ impl Case<Paying> {
             ));
         }
 
-        // An answered chat asks the AI once. A replay or a refusal doesn't ask the AI.
+        // The product asks the AI once for each answered chat, but not for a replay or a refusal.
         let failed =
             self.replies.iter().filter(|reply| matches!(reply.status, 410 | 502 | 503)).count();
         let messages = [self.scenario.message(&self.who), slow_message(&self.who)];
@@ -406,7 +407,7 @@ impl Case<Paying> {
         } else {
             0
         };
-        // A copy of a reserve and of its release counts as another refund.
+        // If late copies of a reserve and of its release are applied, one more refund is counted.
         let most = if self.plan.is_some_and(|plan| plan.fault == Fault::Again) {
             usize::MAX
         } else {
@@ -422,7 +423,7 @@ impl Case<Paying> {
             .filter(|reply| reply.is_unknown() || reply.detail().contains("tokens reserved"))
             .count();
         // The wire's copy of a reserve may place one more hold, which the sweep releases. The SDK
-        // would never send such a copy.
+        // itself would never send a reserve again after the store's reply.
         let copied = usize::from(self.plan.is_some_and(|plan| plan.fault == Fault::Again));
         let live = account.reservations.values().filter(|held| held.expires_at > now).count();
         if live > open + copied {
@@ -447,8 +448,8 @@ fn slow_message(who: &Person) -> String {
     format!("!slow 2500 {}", who.name)
 }
 
-/// Converts a reply to OpenAI's clients into the form of a chat's reply. The remaining credits are
-/// missing, because OpenAI's API has no field for them.
+/// Converts a reply in OpenAI's format into the format of a chat's reply. The result doesn't
+/// contain the remaining credits, because OpenAI's API has no field for them.
 fn of_chat(reply: &Value, message: &str) -> Value {
     let Some(id) = reply["id"].as_str() else {
         let error = &reply["error"];
@@ -556,8 +557,8 @@ pub async fn run(rig: &Rig, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
         case.notes("after the sweep", rest.at_rest(&case.who.id));
     }
 
-    // When everything has ended, late copies arrive. The copies may place a hold, but change
-    // nothing permanently.
+    // After all requests and leases have ended, late copies of calls arrive. The late copies may
+    // place a hold, but change nothing permanently.
     side_by_side(&mut cases, async |case| case.lane.deliver_much_later().await).await;
     let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after late copies", &world, rig.now()));

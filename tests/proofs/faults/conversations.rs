@@ -1,5 +1,5 @@
-//! Changes to conversations: the title, the instructions, and the position in the list. The pin, or
-//! otherwise the last use, decides the position.
+//! Changes to conversations: the title, the instructions, and the position in the list. The
+//! position depends on the pin or, if the conversation isn't pinned, on its last use.
 
 use std::collections::HashMap;
 

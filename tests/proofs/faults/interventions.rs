@@ -148,7 +148,7 @@ impl Case<Intervening> {
             Intervening::RevokingKey | Intervening::RevokingKeys | Intervening::Deleting => {
                 (done.min(1), (done + unknown).min(1))
             }
-            // A second request within a minute does nothing.
+            // A second password reset within a minute does nothing.
             Intervening::SendingReset => (done.min(1), done + unknown),
         };
         let begins = matches!(scenario, Intervening::EndingSessions | Intervening::Deleting);

@@ -1,4 +1,5 @@
-//! A log-out ends its session and no other session.
+//! A log-out ends its session. It ends the other sessions only if the client asks for this, or if
+//! the account can't remember another ended session.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
@@ -22,7 +23,7 @@ enum Leaving {
     /// A log-out ends all sessions, because the account already remembers the maximum number of
     /// ended sessions, and these haven't expired.
     Full,
-    /// Another session ends the session by its id.
+    /// A request from another session ends the session by the session's id.
     FromElsewhere,
 }
 

@@ -60,8 +60,9 @@ impl<S: Scenario<Reply = Reply>> Case<S> {
         format!("{}@example.com", self.who.name)
     }
 
-    /// Returns the account if it exists, and its violations. The account must be created once, with
-    /// one grant and one address, and must be the account in the replies.
+    /// Returns the account if it exists, and the account's violations of the rules. The account
+    /// must be created once, with one grant and one address, and must be the account in the
+    /// replies.
     pub(super) fn created<'w>(&self, world: &'w World) -> (Option<&'w Account>, Vec<String>) {
         let mut wrong = Vec::new();
         for reply in &self.replies {

@@ -130,7 +130,8 @@ async fn entries_of_unknown_kinds_are_audited() {
     assert_eq!(root.post(&path, refund).await.is(201)["amount"], VOICE);
     assert_eq!(store.audit(&ann.name).await.unwrap(), clean(5));
 
-    // Reconcile sets an account's numbers to the sums of its rows, including rows of unknown kinds.
+    // `reconcile` sets an account's numbers to the sums of its ledger rows, including rows of
+    // unknown kinds.
     let granted = GRANT + GIFT + VOICE;
     let tokens = granted - PRICE - VOICE;
     for (attribute, wrong) in [("granted", GRANT), ("spent", 0), ("tokens", GRANT)] {
@@ -223,7 +224,8 @@ async fn acts_of_unknown_kinds_are_on_the_trail_and_move_no_credits() {
         assert!(file.contains(&format!(r#""{word}","{}""#, ann.id)), "{file}");
     }
 
-    // Only the row in the account's ledger counts in the figures.
+    // The figures count only the row in the account's ledger, and not the rows that are only on the
+    // trail.
     let after = root.admin("figures").await.is(200);
     let granted = |figures: &Value| figures["totals"]["granted"].as_u64().unwrap();
     assert_eq!(granted(&after), granted(&before) + 5);

@@ -1,5 +1,5 @@
 //! Sends a server all kinds of requests, so that its store gets all kinds of items with all their
-//! attributes. Also keeps the data that clients keep between requests.
+//! attributes. Also records the data that clients keep between requests.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -339,8 +339,8 @@ async fn guesses(api: &Api, ann: &Person, kept: &mut ClientCredentials) {
     kept.word("device", device);
 }
 
-/// Returns the items that count wrong passwords after a long pause. Panics if the server isn't this
-/// test's own, because the test can't move another server's clock.
+/// Sends a wrong password after a long pause, and returns the items that count wrong passwords.
+/// Panics if the server isn't this test's own, because the test can't move another server's clock.
 async fn guess_of_a_later_day(api: &Api) -> Vec<Value> {
     api.server().clock.advance(DAY / 2);
     let guess = json!({ "username": "nobody", "password": "not-the-password" });
@@ -429,7 +429,8 @@ async fn addresses(
 }
 
 /// Returns an unsent e-mail of this kind, or with this field, from the outbox. The server sends
-/// e-mails within a tenth of a second. If the function misses an e-mail, it posts another one.
+/// e-mails within a tenth of a second. If this function doesn't see an e-mail in time, it calls
+/// `post` again.
 async fn letter(api: &Api, kind: &str, post: impl AsyncFn(usize)) -> Value {
     let place = format!("/letter/M/{kind}");
     let seen = async || loop {
@@ -470,8 +471,8 @@ async fn items_with_a_stop(person: &Person) -> BTreeMap<String, Vec<Value>> {
     for turn in 0..TURNS {
         let key = format!("stopped {turn}");
         let waiting = waits(person, &key).await;
-        // The user may still have the previous chat's hold, so the stop may not find the new chat
-        // yet.
+        // `waits` may return early because the user still has the previous chat's hold, so the stop
+        // may not find the new chat yet.
         while person.stops(&key).await.status == 404 {}
         let items = record::items(&person.api.dynamodb).await;
         waiting.abort();

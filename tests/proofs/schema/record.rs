@@ -208,7 +208,7 @@ fn json_of_value(value: &AttributeValue) -> Value {
     }
 }
 
-/// Returns the item for DynamoDB's JSON.
+/// Parses an item in DynamoDB's JSON.
 fn attributes(item: &Value) -> HashMap<String, AttributeValue> {
     let fields = item.as_object().unwrap().iter();
     fields.map(|(name, value)| (name.clone(), attribute(value))).collect()

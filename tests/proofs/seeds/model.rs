@@ -33,7 +33,8 @@ fn map(item: &Item, name: &str) -> Item {
     }
 }
 
-/// Selects the counts with keys of `letter` and a number. Returns them by that number.
+/// Selects the counts whose keys consist of `letter` and a number, and returns these counts by the
+/// number.
 fn with_prefix(counted: &[(String, i64)], letter: char) -> BTreeMap<u64, i64> {
     let of =
         |(key, count): &(String, i64)| Some((key.strip_prefix(letter)?.parse().unwrap(), *count));
@@ -63,7 +64,7 @@ pub struct Account {
     /// How many chats were refunded in each minute, plus the refunds above the limits of earlier
     /// minutes.
     pub refunds: BTreeMap<u64, i64>,
-    /// How many chats were refunded on each day although the AI may have worked for them.
+    /// How many chats for which the AI may have worked were refunded on each day.
     pub refunds_of_days: BTreeMap<u64, i64>,
     /// True if the account is in the index `due`.
     pub due: bool,
@@ -148,7 +149,7 @@ pub struct Row {
     pub kind: String,
 }
 
-/// A user with an account, and what the model has seen of its changes.
+/// A user with an account, and the changes of the account that the model has seen.
 pub struct Person {
     pub name: &'static str,
     pub pk: String,
@@ -168,11 +169,11 @@ pub struct Writer<'w> {
     pub owner: Option<&'w str>,
     /// The second at which the task first sent its settle.
     pub settled_at: Option<u64>,
-    /// The minute in which the write counts a new chat. `None` if it counts no chat.
+    /// The minute in which the write counts a new chat. `None` if the write counts no new chat.
     pub reserves_in: Option<u64>,
-    /// The minute in which the write counts a refund. `None` if it counts no refund.
+    /// The minute in which the write counts a refund. `None` if the write counts no refund.
     pub releases_in: Option<u64>,
-    /// The day on which the write counts a refund. `None` if it counts no refund.
+    /// The day on which the write counts a refund. `None` if the write counts no refund.
     pub releases_in_day: Option<u64>,
     /// The id of the chat that the write stops.
     pub stops: Option<&'w str>,
@@ -184,10 +185,10 @@ pub struct Limits {
     pub chats: i64,
     /// How many chats may be refunded in a minute.
     pub refunds: i64,
-    /// How many chats may be refunded in a day although the AI may have worked for them.
+    /// How many chats for which the AI may have worked may be refunded in a day.
     pub refunds_a_day: i64,
-    /// True if no request arrives later than the protocol expects. The product then counts every
-    /// refund above a minute's limit in a later minute.
+    /// True if no request arrives later than the protocol expects. While requests arrive in time,
+    /// the product counts every refund above a minute's limit in a later minute.
     pub exact: bool,
 }
 
@@ -432,13 +433,14 @@ impl Person {
     }
 }
 
-/// Returns the conversation that contains a chat. `None` if no conversation does.
+/// Returns the conversation that contains a chat. `None` if the chat is in no conversation.
 pub fn conversation_of(tables: &Tables, user_id: &str, chat_id: &str) -> Option<String> {
     let item = tables.item("ChatsTable", &[("user_id", user_id), ("chat_id", chat_id)])?;
     Some(text(&item, "conversation")).filter(|id| !id.is_empty())
 }
 
-/// Returns the id of the chat that a stored chat follows. `None` if the stored chat has no such id.
+/// Returns the id of the chat that a stored chat follows. `None` if the stored chat contains no id
+/// of an earlier chat.
 pub fn after(tables: &Tables, user_id: &str, chat_id: &str) -> Option<String> {
     let item = tables.item("ChatsTable", &[("user_id", user_id), ("chat_id", chat_id)])?;
     text(&item, "thread").split('#').nth(2).map(str::to_owned)

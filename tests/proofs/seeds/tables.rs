@@ -40,8 +40,8 @@ impl Tables {
         let dynamo = Dynamo::start(&Data::Memory, ([127, 0, 0, 1], 0).into()).await.unwrap();
         let database = dynamo.database.clone();
         dynamo.stop().await;
-        // The schedules don't read these indexes, and updates of the indexes would take half of the
-        // time.
+        // Deletes indexes that the schedules don't read, because updates of these indexes would
+        // take half of a schedule's time.
         for (table, index) in [
             ("UsersTable", "by_time"),
             ("UsersTable", "by_label"),
@@ -155,7 +155,8 @@ impl Tables {
     }
 }
 
-/// Runs the calls to an emulator, because a schedule's own thread is blocked during a call.
+/// The runtime that sends the calls to an emulator. A schedule's own thread can't send them,
+/// because it is blocked during a call.
 static ASIDE: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 });

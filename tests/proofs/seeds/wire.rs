@@ -21,7 +21,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use super::tables::Tables;
 use crate::support::mistakes::Sabotage;
 
-/// A request, with the task that sent it and the time.
+/// A request, with the task that sent it and the time at which it was sent.
 #[derive(Clone, Debug)]
 pub struct Packet {
     /// The number of the task that sent the request.
@@ -57,7 +57,7 @@ pub struct Call {
 /// All requests in transit.
 pub struct Wire {
     pub tables: Arc<Tables>,
-    /// The task that is being polled. If it is `None`, the wire doesn't hold calls back.
+    /// The task that is being polled. If no task is being polled, the wire doesn't hold calls back.
     pub current: Option<usize>,
     pub now: u64,
     pub calls: Vec<Call>,
