@@ -1,8 +1,9 @@
-//! The only door to DynamoDB. Each submodule has the operations on a few kinds of items; only
-//! [`balance`] moves credits.
+//! The functions use DynamoDB only through this module. Each submodule has the operations on a few
+//! kinds of items; only [`balance`] moves credits.
 //!
 //! Every write takes effect once, even if it is sent twice: the SDK repeats a request whose reply
-//! was lost. Either a condition rejects the second copy, or both copies write the same bytes.
+//! was lost. Either a condition rejects the second copy of a write, or both copies write the same
+//! bytes.
 //!
 //! Functions named `account_..` read a whole account with strong consistency. Functions named
 //! `user_..` read an account from an index, which may lag by a moment.

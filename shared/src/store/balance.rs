@@ -25,8 +25,8 @@ pub use stop::StopOutcome;
 
 use crate::values::Account;
 
-/// How long a hold's id stays closed after its chat, in seconds: until no copy of the reserve can
-/// arrive anymore.
+/// How long a hold's id stays closed after its chat has ended, in seconds: until no copy of the
+/// reserve can arrive anymore.
 const CLOSED: u64 = 60;
 
 /// The maximum number of outdated closed ids that one write removes. DynamoDB limits an expression
@@ -44,8 +44,8 @@ fn outdated(account: &Account, now: u64) -> Vec<String> {
         .collect()
 }
 
-/// Appends the removal of these keys from a map to `remove`. Returns the attribute names that the
-/// expression uses.
+/// Extends the expression `remove`, so that it also removes these keys from a map. Returns the
+/// attribute names that the expression uses.
 fn append_removals(remove: &mut String, map: &str, keys: &[String]) -> Vec<(String, String)> {
     let named = |(index, key): (usize, &String)| {
         let name = format!("#{map}{index}");

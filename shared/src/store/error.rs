@@ -48,7 +48,7 @@ pub enum StoreError {
     NoAddress,
     /// The link is unknown, used or expired.
     InvalidLink,
-    /// A first verification requires a new password or a session of the account.
+    /// The first verification of an address requires a new password or a session of the account.
     PasswordRequired,
     /// The cursor's position doesn't belong to this list.
     InvalidPosition,
@@ -111,9 +111,10 @@ impl fmt::Display for StoreError {
 impl std::error::Error for StoreError {}
 
 /// Sorts AWS's errors into permanent and transient failures. A permanent failure is a bug in the
-/// caller; a transient one can be retried. Rejected credentials count as transient, because
-/// credentials expire and the next instance has new ones. A request token that was used with other
-/// bytes counts as transient, because the earlier write may have been applied.
+/// caller; a transient one can be retried. The rejection of AWS credentials counts as transient,
+/// because credentials expire and the function's next instance has new ones. The error that a
+/// request token was used with other bytes counts as transient, because the earlier write may have
+/// been applied.
 impl<E: ProvideErrorMetadata, R> From<SdkError<E, R>> for StoreError {
     fn from(error: SdkError<E, R>) -> Self {
         let transient = match error.as_service_error() {

@@ -1,4 +1,5 @@
-//! The Ledger table: entries that move credits, administrators' acts, and figures counted in it.
+//! The Ledger table: entries that move credits, administrators' acts, and the figures that are
+//! counted from its rows.
 
 pub(in crate::store) mod acts;
 pub(in crate::store) mod entries;

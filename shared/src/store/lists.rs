@@ -1,4 +1,4 @@
-//! The lists of all users that administrators see.
+//! Lists of all users, for administrators.
 
 pub(in crate::store) mod census;
 pub(in crate::store) mod filters;

@@ -25,7 +25,7 @@ impl Store {
     }
 
     /// Prepares a query for at most `count` items in a user's partition that sort before `before`,
-    /// newest first. `keys` is the key condition, over `:user` and `:before`.
+    /// newest first. `keys` is the key condition, which uses the values `:user` and `:before`.
     pub(in crate::store) fn newest_first(
         &self,
         table: &str,
@@ -127,7 +127,7 @@ impl Store {
             let keys = keys.map_err(|error| StoreError::Internal(error.to_string()))?;
             let read = self.client.batch_get_item().request_items(table, keys).send().await?;
             found.extend(read.responses.into_iter().flatten().flat_map(|(_, items)| items));
-            // A busy table, or a table with large items, may return only some items. The reply then
+            // A busy table, or a table with large items, may return only some items; the reply then
             // names the keys of the other items.
             wanted = read
                 .unprocessed_keys

@@ -33,7 +33,8 @@ pub(in crate::store) fn claim_pk(address_key: &str) -> String {
     format!("{CLAIM}{address_key}")
 }
 
-/// The number of partitions per month in the index `by_time`, and of all partitions in `by_label`.
+/// The number of partitions per month in the index `by_time` of the Users table, and the number of
+/// all partitions in the index `by_label`.
 pub const USER_SHARDS: u8 = 4;
 
 /// The shard of an account in the indexes `by_time` and `by_label`.
@@ -132,42 +133,42 @@ pub(in crate::store) fn pause_pk(whom: &str) -> String {
     format!("mailed:{whom}")
 }
 
-/// The pk that counts log-in attempts by unknown clients, from the hash of the login.
+/// The pk of the item that counts log-in attempts by unknown clients, from the hash of the login.
 pub(in crate::store) fn login_attempts_pk(hash: &str) -> String {
     format!("attempt:login:{hash}")
 }
 
-/// The pk that counts checks of the current password in this session.
+/// The pk of the item that counts checks of the current password in this session.
 pub(in crate::store) fn owner_attempts_pk(user_id: &str, session: &str) -> String {
     format!("attempt:login:owner:{user_id}#{session}")
 }
 
-/// The pk that counts log-in attempts by a client that has logged in before.
+/// The pk of the item that counts log-in attempts by a client that has logged in before.
 pub(in crate::store) fn known_attempts_pk(mark: &str) -> String {
     format!("attempt:known:{mark}")
 }
 
-/// The pk that counts failed attempts from a network in an hour (hours since 1970).
+/// The pk of the item that counts failed attempts from a network in an hour (hours since 1970).
 pub(in crate::store) fn network_attempts_pk(network: &str, hour: u64) -> String {
     format!("attempt:address:{network}#{hour}")
 }
 
-/// The pk that counts registrations from a network in an hour (hours since 1970).
+/// The pk of the item that counts registrations from a network in an hour (hours since 1970).
 pub(in crate::store) fn registrations_pk(network: &str, hour: u64) -> String {
     format!("attempt:register:{network}#{hour}")
 }
 
-/// The pk that counts e-mails to an address in an hour (hours since 1970).
+/// The pk of the item that counts e-mails to an address in an hour (hours since 1970).
 pub(in crate::store) fn mails_pk(address_hash: &str, hour: u64) -> String {
     pause_pk(&format!("{address_hash}#{hour}"))
 }
 
-/// The pk that counts reset e-mails to an address in an hour (hours since 1970).
+/// The pk of the item that counts reset e-mails to an address in an hour (hours since 1970).
 pub(in crate::store) fn resets_of_hour_pk(address_hash: &str, hour: u64) -> String {
     pause_pk(&format!("{address_hash}#reset#h{hour}"))
 }
 
-/// The pk that counts reset e-mails to an address on a day (days since 1970).
+/// The pk of the item that counts reset e-mails to an address on a day (days since 1970).
 pub(in crate::store) fn resets_of_day_pk(address_hash: &str, day: u64) -> String {
     pause_pk(&format!("{address_hash}#reset#d{day}"))
 }
@@ -182,11 +183,11 @@ pub(in crate::store) fn signing_key(kid: &str) -> Item {
 // The Chats table, by `user_id` and `chat_id`. The sort key `chat_id` is a chat's id or a
 // conversation's key.
 
-/// The prefix of conversations, in the table's sort keys and in the index `by_conversation`. The
-/// prefix sorts after every chat id.
+/// The prefix of conversations' sort keys, both in the table and in the index `by_conversation`.
+/// The prefix sorts after every chat id.
 pub(in crate::store) const CONVERSATION: &str = "c#";
 
-/// The prefix of conversations that await erasure, in the index `by_conversation`.
+/// The prefix of the sort keys in the index `by_conversation` for conversations that await erasure.
 pub(in crate::store) const DELETED_CONVERSATION: &str = "d#";
 
 /// The primary key of a chat, or of a conversation if `chat_id` is a [`conversation_key`].

@@ -42,8 +42,8 @@ impl Intercept for SendCounter {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        // The update fails outside of `watch`, where the count isn't needed. The SDK sends in the
-        // caller's task, so the task-local is visible here.
+        // Outside of `watch` the update fails, but the count isn't needed there. The SDK sends in
+        // the caller's task, so the task-local variable is visible here.
         let _ = SENDS.try_with(|sends| sends.set(sends.get() + 1));
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::clock::{Day, FIRST_DAY, least_id, millis_of, month, neighbour};
 use crate::store::read::{names, values};
 use crate::store::{Item, Result, Store, StoreError, from_item, is_id, s};
 
-/// The maximum number of queries for one page. Empty months cost as much as full ones.
+/// The maximum number of queries for one page. Reading an empty month also takes queries.
 const QUERIES: usize = 48;
 
 /// How many items are read from each partition at a time.
@@ -208,7 +208,8 @@ impl Store {
         let (mut items, mut end) = (Vec::new(), None::<String>);
         for lane in self.lanes_before(list, of, before, limit).await? {
             let some = lane.items.unwrap_or_default();
-            // A truncated partition may have unread items that sort before other partitions' items.
+            // A partition whose result was truncated may have unread items that sort before other
+            // partitions' items.
             let cut = some.last().filter(|_| lane.last_evaluated_key.is_some());
             end = end.max(cut.map(|cut| list.id_of(cut).to_owned()));
             items.extend(some);
@@ -283,7 +284,8 @@ impl Store {
             );
             found.extend(items);
         }
-        // A truncated partition may have unread items that sort before other partitions' items.
+        // A partition whose result was truncated may have unread items that sort before other
+        // partitions' items.
         let end = ends.into_iter().min();
         found.retain(|item| {
             list.id_of(item) != after && end.as_deref().is_none_or(|end| list.id_of(item) <= end)

@@ -68,7 +68,7 @@ impl Intercept for TraceInterceptor {
                 let body = response.and_then(|response| response.body().bytes());
                 let code = body.and_then(code).unwrap_or("unknown");
                 said.push(("db.response.status_code", code.into()));
-                // A conditional write that is refused hasn't failed.
+                // The refusal of a conditional write isn't a failure.
                 (!REFUSALS.contains(&code)).then_some(code)
             }
             Some(Err(error)) if error.is_timeout_error() => Some("timeout"),
@@ -82,7 +82,7 @@ impl Intercept for TraceInterceptor {
 /// The error codes with which DynamoDB reports that a condition didn't hold.
 const REFUSALS: [&str; 2] = ["ConditionalCheckFailedException", "TransactionCanceledException"];
 
-/// A call in progress. Dropping this value ends the span as given up.
+/// A call in progress. If this value is dropped early, the span ends with the error `given_up`.
 #[derive(Debug)]
 struct RunningCall {
     trace: Trace,

@@ -40,9 +40,9 @@ impl Refusals {
 }
 
 impl Store {
-    /// Sends a transaction until its outcome is known. After a conflict with another writer,
-    /// throttling or "still in progress", nothing was applied yet, so the same bytes are sent again
-    /// under the same request token after a random pause.
+    /// Sends a transaction until its outcome is known. If DynamoDB reports a conflict with another
+    /// writer, throttling, or that the transaction is still in progress, the same bytes are sent
+    /// again with the same request token after a random pause.
     pub(in crate::store) async fn transact(
         &self,
         writes: Vec<Write>,

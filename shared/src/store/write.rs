@@ -1,5 +1,6 @@
 //! A write of one item, as a value that can be sent alone or in a transaction. The SDK has separate
-//! builders for the two cases, so without this type each write would be spelled out twice.
+//! builders for single writes and for transactions, so without this type each write would be
+//! spelled out twice.
 
 use std::collections::HashMap;
 
@@ -54,7 +55,7 @@ macro_rules! conditional {
     };
 }
 
-/// Returns a function that extracts the item that failed the condition from an error.
+/// Returns a function that takes an error and returns the item that failed the condition.
 macro_rules! shown {
     ($error:ident) => {
         |error| match error {
@@ -103,7 +104,7 @@ impl Write {
         self
     }
 
-    /// Adds names for attributes and map keys to the expressions.
+    /// Adds names of attributes and map keys for use in the expressions.
     pub(in crate::store) fn names<N: Into<String>, A: Into<String>>(
         mut self,
         names: impl IntoIterator<Item = (N, A)>,
@@ -112,7 +113,7 @@ impl Write {
         self
     }
 
-    /// Adds values to the expressions.
+    /// Adds values for use in the expressions.
     pub(in crate::store) fn values<N: Into<String>>(
         mut self,
         values: impl IntoIterator<Item = (N, AttributeValue)>,
@@ -172,9 +173,9 @@ impl Write {
 /// The outcome of a write that was sent alone.
 #[derive(Debug)]
 pub(in crate::store) enum Outcome {
-    /// The write was applied. [`Write::returns`] selects the attributes.
+    /// The write was applied. [`Write::returns`] selects the returned attributes.
     Applied(Item),
-    /// The condition didn't hold. [`Write::shows_item`] requests the item; `None` if the item
+    /// The condition didn't hold. [`Write::shows_item`] requests the item. The item is `None` if it
     /// doesn't exist or the reply lacks it.
     Refused(Option<Item>),
 }
@@ -194,7 +195,7 @@ impl Store {
 
     /// Like [`Store::send`], but sets `sent_again` if the write was sent more than once, because an
     /// earlier copy may still arrive. The future is boxed, because otherwise each caller would
-    /// contain its code.
+    /// contain the future's code.
     pub(in crate::store) fn send_watched<'a>(
         &'a self,
         write: &Write,
@@ -229,8 +230,8 @@ impl Store {
         SendCounter::watch(sending.boxed(), sent_again).boxed()
     }
 
-    /// Returns the item that refused a write: `shown`, or a fresh read if the reply lacked the
-    /// item.
+    /// Returns the item that failed the condition of a write: `shown`, or a fresh read if the reply
+    /// lacked the item.
     pub(in crate::store) async fn refused_by<T: DeserializeOwned>(
         &self,
         write: &Write,

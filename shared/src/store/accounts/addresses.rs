@@ -59,7 +59,7 @@ pub enum Verifier<'a> {
     /// A caller who sets a new password for the account, given by its hash. All sessions of the
     /// account end.
     NewPassword(&'a str),
-    /// A caller who has only the link.
+    /// A caller who has only the verification link.
     Reader,
 }
 
@@ -85,8 +85,9 @@ impl Store {
         let mut patience = Patience::new();
         loop {
             let after = change.applied_to(&account, pending);
-            // Write instructions even if the account already has their mark, because in restored
-            // tables their item may be older than the mark.
+            // Write the instructions even if the account already has the mark of these
+            // instructions, because in restored tables the stored instructions may be older than
+            // the mark.
             if after.profile() == account.profile() && change.instructions.is_none() {
                 return Ok(after);
             }
@@ -144,11 +145,12 @@ impl Store {
         }
     }
 
-    /// Makes the link's address the account's verified address. Another account that claimed the
-    /// address without verifying it loses the address. If two accounts verify one address at the
-    /// same time, one of them succeeds. The first verification of an address ends every other
-    /// session, API key and link of the account, and requires a session of the account or a new
-    /// password. A later verification ends nothing and doesn't change the password.
+    /// Verifies the e-mail address to which the link was sent, and makes it the account's address.
+    /// Another account that claimed the address without verifying it loses the address. If two
+    /// accounts verify one address at the same time, one of them succeeds. The first verification
+    /// of an address ends every other session, API key and link of the account, and requires a
+    /// session of the account or a new password. A later verification ends nothing and doesn't
+    /// change the password.
     ///
     /// # Errors
     /// [`StoreError::InvalidLink`] if the link was used or the account has chosen another address
@@ -222,7 +224,8 @@ impl Store {
         }
     }
 
-    /// Moves a session of `account` to the account's next epoch, so its refresh tokens stay valid.
+    /// Moves a session of `account` to the account's next epoch, so that the session's refresh
+    /// tokens stay valid.
     fn carry_over(&self, account: &Account, session: &str, epoch: u64) -> Write {
         let key = pk(session_pk(session));
         Write::update(&self.tables.tokens, key, "SET auth_epoch = :next")
@@ -234,7 +237,7 @@ impl Store {
             ])
     }
 
-    /// Repairs a claim in restored tables, where either the claim or its account may be older.
+    /// Repairs a claim in restored tables, where the claim may be older or newer than its account.
     /// Deletes the claim if its account doesn't have the address. If the account has the address,
     /// copies the account's verification state to the claim. Returns a description of the repair.
     /// Idempotent.
@@ -292,9 +295,9 @@ impl Store {
         self.get(&self.tables.users, pk(claim_pk(address_key))).await
     }
 
-    /// Replaces the profile in `seen` with the profile in `after`, and the password's hash if
-    /// `password` is given. The write requires that the account hasn't changed since it was read,
-    /// and that the session, if given, hasn't ended.
+    /// Replaces the profile in `seen` with the profile in `after`. If `password` is given, also
+    /// replaces the password's hash. The write requires that the account hasn't changed since it
+    /// was read, and that the session, if given, hasn't ended.
     fn update_profile(
         &self,
         seen: &Account,
@@ -354,8 +357,8 @@ impl Store {
         if begins_epoch { beginning_epoch(update, after.auth_epoch) } else { update }
     }
 
-    /// Claims an address that is free or already the account's, or takes it from `other`, whose
-    /// claim is unverified.
+    /// Stores the claim. If `other`, another account's unverified claim to the address, is given,
+    /// the write replaces it; otherwise no other account may claim the address.
     fn put_claim(&self, claim: &Claim, other: Option<&Claim>) -> Result<Write> {
         let put = Write::put(&self.tables.users, to_item(claim)?).shows_item();
         Ok(match other {

@@ -1,13 +1,13 @@
 //! Roles and states of accounts, which administrators change.
 //!
-//! The transaction that changes an account also checks that the caller, who must have another
-//! account, is an active administrator. If two administrators demote or delete each other at the
-//! same time, one of them therefore remains. Only administrators who delete their own account could
-//! leave the system without an administrator. The deletion of an administrator's own account checks
-//! the item `admins`, which holds the ids of active administrators and is written whenever an
-//! administrator is added or removed. Every id in the item belongs to an active administrator.
-//! Administrators from before the item existed may be missing from it until a deletion searches for
-//! all administrators.
+//! The transaction that changes an account also checks that the caller is an active administrator,
+//! and the caller can't change their own account. If two administrators demote or delete each other
+//! at the same time, one of them therefore remains. Only administrators who delete their own
+//! account could leave the system without an administrator. The deletion of an administrator's own
+//! account checks the item `admins`, which holds the ids of active administrators and is written
+//! whenever an administrator is added or removed. Every id in `admins` belongs to an active
+//! administrator. Users who became administrators before `admins` existed may be missing from it
+//! until a deletion searches for all administrators.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ pub struct StandingChange {
     pub active: Option<bool>,
     /// The account's new role.
     pub role: Option<Role>,
-    /// The reason, for the trail.
+    /// The reason, which the ledger records.
     pub reason: Option<Reason>,
 }
 
@@ -44,7 +44,7 @@ struct Listing {
 
 impl Store {
     /// Changes an account's role or state and ends all its sessions. A ledger row records who made
-    /// the change and why. `account` is the changed account, as just read. Writes nothing if
+    /// the change and why. `account` is the account to change, as just read. Writes nothing if
     /// nothing changes. Idempotent.
     ///
     /// # Errors
@@ -113,7 +113,8 @@ impl Store {
             ) {
                 return Ok(after);
             }
-            // If a copy of this change was applied, its acts are recorded.
+            // If a copy of this change was applied, the ledger has a row with one of the change's
+            // ids.
             let current = self
                 .account_named(&account.label)
                 .await?
@@ -133,8 +134,8 @@ impl Store {
         }
     }
 
-    /// Changes the role and state, if the account still has the role and state in `seen`. The epoch
-    /// rises, so a late copy of the write changes nothing.
+    /// Changes the role and state, if the account still has the role and state in `seen`. The write
+    /// requires the epoch in `seen` and raises it, so a late copy of the write changes nothing.
     fn set_standing(&self, seen: &Account, after: &Account) -> Write {
         Write::update(
             &self.tables.users,
@@ -222,8 +223,8 @@ impl Store {
     }
 
     /// Adds all missing administrators to the item `admins`, after a deletion was refused because
-    /// the item showed no other administrator. Returns `false` if the item was already complete, so
-    /// the refusal is final.
+    /// the item showed no other administrator. Returns `false` if the item was already complete;
+    /// the refusal is final then.
     pub(in crate::store) async fn find_administrators(&self, refused: &Item) -> Result<bool> {
         if refused.contains_key("complete") {
             return Ok(false);

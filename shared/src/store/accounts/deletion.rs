@@ -87,7 +87,8 @@ impl Store {
             {
                 return Err(StoreError::LastAdministrator);
             }
-            // Either the address has changed since the read, or more administrators are known now.
+            // Either the account's address has changed since the read, or the item `admins` now
+            // lists more administrators.
             if !patience.lasts().await {
                 return Err(StoreError::Unavailable(
                     "the account kept changing during its deletion".into(),
@@ -175,7 +176,8 @@ impl Store {
 
     /// Erases the data of deleted accounts for at most `time`; the next call continues. Parallel
     /// and interrupted calls are safe, because every delete is idempotent and every other write is
-    /// conditional. An account that can't be read is skipped, and the call then ends with an error.
+    /// conditional. An account that can't be read is skipped, and the call returns an error at the
+    /// end.
     pub async fn erase(&self, now: u64, time: Duration) -> Result<ErasureReport> {
         let until = Instant::now() + time;
         let mut erased = ErasureReport::default();
@@ -209,8 +211,8 @@ impl Store {
         until: Instant,
         erased: &mut ErasureReport,
     ) -> Result<()> {
-        // Read the account before its data: once a deleted account has no holds, no chat can be
-        // added.
+        // Read the account before its data: if the deleted account has no holds at that moment, no
+        // chat can be added afterwards.
         let Some(account) = self.account_at(pk).await? else { return Ok(()) };
         let Some(deleted) = account.deleted else {
             return self.erase_conversations(&account, look, now, until, erased).await;
@@ -285,8 +287,8 @@ impl Store {
             .consistent_read(true)
             .projection_expression("user_id, chat_id")
             .send();
-        // The index may lag by a moment. Items that it doesn't show yet are erased later, because
-        // the tombstone remains for a day.
+        // The index may lag by a moment. Items that the index doesn't show yet are erased later,
+        // because the tombstone remains for a day.
         let others =
             of_user(&self.tables.tokens).index_name("by_user").projection_expression("pk").send();
         let (chats, others) = tokio::join!(chats, others);

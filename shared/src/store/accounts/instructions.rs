@@ -19,7 +19,7 @@ struct Stored {
 }
 
 impl Store {
-    /// Returns the account's instructions, or an empty text. An account without a mark costs no
+    /// Returns the account's instructions, or an empty text. If the account has no mark, nothing is
     /// read.
     pub async fn instructions_of(&self, account: &Account) -> Result<String> {
         let found = match account.instructions {
@@ -29,15 +29,16 @@ impl Store {
         Ok(found.unwrap_or_default())
     }
 
-    /// Reads the instructions of an account that has a mark. `None` if the instructions were
-    /// removed meanwhile.
+    /// Reads the instructions of an account whose mark shows that it has instructions. `None` if
+    /// the instructions were removed meanwhile.
     pub async fn instructions(&self, user_id: &str) -> Result<Option<String>> {
         let key = pk(instructions_pk(user_id));
         let stored: Option<Stored> = self.get(&self.tables.tokens, key).await?;
         Ok(stored.map(|stored| stored.text))
     }
 
-    /// Replaces or deletes the instructions. The same transaction must update the account's mark.
+    /// Replaces or deletes the instructions. The transaction with this write must also update the
+    /// account's mark.
     pub(in crate::store) fn instruct(
         &self,
         account: &Account,

@@ -44,7 +44,7 @@ impl ListedAccount {
 }
 
 impl Store {
-    /// Reads the whole account that a list shows.
+    /// Reads all data of a listed account from the Users table.
     ///
     /// # Errors
     /// [`StoreError::NoSuchUser`](crate::store::StoreError::NoSuchUser) if the account was deleted.

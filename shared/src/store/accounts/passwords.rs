@@ -19,8 +19,8 @@ const KEEPS_KEYS: &str =
     "SET #password = :hash, auth_epoch = :next, revoked = :none REMOVE pending_email";
 
 impl Store {
-    /// Replaces the password's hash and begins `session`, which must have the next epoch. `account`
-    /// is the caller's account, as just read. Idempotent.
+    /// Replaces the password's hash and begins `session`, which must have the account's next epoch.
+    /// `account` is the caller's account, as just read. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`] if the account's password has changed or this session has ended
@@ -58,8 +58,8 @@ impl Store {
     /// they end, because anyone could have created them.
     ///
     /// # Errors
-    /// [`StoreError::InvalidLink`] if the link was used, or the account with its address doesn't
-    /// accept it.
+    /// [`StoreError::InvalidLink`] if the link was used, the account doesn't accept the link, or
+    /// the account no longer claims the link's address.
     pub async fn reset_password(&self, link: &Link, hash: &str, now: u64) -> Result<()> {
         let request = Uuid::new_v4().to_string();
         let address = pk(claim_pk(&text::key(&link.address)));
@@ -118,8 +118,8 @@ impl Store {
         self.send(&strengthen).await.map(drop)
     }
 
-    /// A write that changes the password if the account is still as it was read. `expression` can
-    /// use the values `:hash`, `:next`, `:none` and `:true`.
+    /// A write that changes the password if the account hasn't changed since it was read.
+    /// `expression` can use the values `:hash`, `:next`, `:none` and `:true`.
     fn new_password(
         &self,
         name_key: &str,

@@ -37,7 +37,7 @@ pub struct NewAccount {
 enum OpenOutcome {
     /// The account was created.
     Done,
-    /// This account already has the username.
+    /// The username is taken by this account.
     Taken(Box<Account>),
     /// Another account claims the address.
     Claimed(Claim),
@@ -51,7 +51,7 @@ pub enum RegisterOutcome {
     /// The account was created, but its address is pending, because another account claims the
     /// address without having verified it.
     Pending(Box<Account>),
-    /// This account already has the username.
+    /// The username is taken by this account.
     Taken(Box<Account>),
 }
 
@@ -102,7 +102,8 @@ impl NewAccount {
     }
 }
 
-/// Returns a random text of 22 characters, short because every write of the account includes it.
+/// Returns a random text. The text has only 22 characters, because every write of the account
+/// includes it.
 fn nonce() -> String {
     let mut nonce = fingerprint(Uuid::new_v4().as_bytes());
     nonce.truncate(22);
@@ -114,12 +115,12 @@ impl Store {
     /// and its first session, in one transaction. If two registrations use the same username, one
     /// of them succeeds. An address that another account claims without having verified it doesn't
     /// block the registration. The address stays pending, and belongs to the account that verifies
-    /// it first. Without a session (an operator's command begins none), the address must be free.
-    /// Idempotent.
+    /// it first. If `session` is `None`, as for an operator's command, no other account may claim
+    /// the address. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::EmailTaken`] if another account has verified the address,
-    /// [`StoreError::UsernameTaken`] if that address is the username,
+    /// [`StoreError::UsernameTaken`] instead if that address is also the new account's username,
     /// [`StoreError::TooManyRegistrations`], and [`StoreError::TooManyMails`] after too many
     /// e-mails to the address.
     pub async fn register(
@@ -186,7 +187,7 @@ impl Store {
         }
 
         // The transaction of an account with a pending address needs a new request token, because
-        // its bytes differ.
+        // its bytes differ from the first transaction's.
         let token = match account.pending_email {
             None => account.nonce.clone(),
             Some(_) => Uuid::new_v4().to_string(),
@@ -200,8 +201,8 @@ impl Store {
         if existing.as_ref().is_some_and(|existing| existing.nonce == account.nonce) {
             return Ok(OpenOutcome::Done);
         }
-        // A network over its limit must not learn which usernames are taken. A registration that is
-        // retried under its idempotency key doesn't count again.
+        // A client whose network is over its limit must not learn which usernames are taken. A
+        // registration that is retried under its idempotency key doesn't count again.
         let same_key =
             existing.as_ref().is_some_and(|existing| new.key.is_some() && new.key == existing.key);
         if let Some(quota) = quota.filter(|_| !same_key && refusals.has(counted)) {

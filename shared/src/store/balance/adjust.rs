@@ -172,8 +172,9 @@ impl Store {
                 _ => None,
             };
             if let Some(refused) = refused {
-                // Close the id, because a copy that arrives after this refusal must not be applied.
-                // If no copy can arrive, the closed id is outdated at once.
+                // Close the adjustment's id, because a copy of the adjustment that arrives after
+                // this refusal must not be applied. If no copy can arrive, the closed id is
+                // outdated at once.
                 let until = if sent_again { now + CLOSED } else { now };
                 self.close(&current, &entry.entry_id, until, now).await?;
                 return Ok(if self.has_row(&entry.user_id, &entry.entry_id).await? {

@@ -25,7 +25,8 @@ pub struct Hold {
     pub(super) key_id: Option<String>,
     pub(super) balance_after: Credits,
     pub(super) sent_again: bool,
-    /// The request token of the settle. A settle with other content needs another token.
+    /// The request token of the settle. A later settle with different content needs another request
+    /// token.
     pub(super) request: String,
     /// The record of the chat's idempotency key.
     pub(super) record: Option<Record>,
@@ -34,15 +35,15 @@ pub struct Hold {
     /// The minute in which the chat began, and how many chats had begun in that minute, including
     /// this chat.
     pub(super) begun: (u64, u32),
-    /// The keys of past minutes, which the settle or release removes.
+    /// Outdated keys of the account's map of minutes, which the settle or release removes.
     pub(super) minutes_over: Vec<String>,
     /// The account's refunds when the chat began.
     pub(super) refunds: Refunds,
 }
 
 impl Hold {
-    /// Creates a hold for the chat `chat_id`. The hold contains the bound of `fare`, and its lease
-    /// ends at the second `expires_at`.
+    /// Creates a hold for the chat `chat_id`. The hold contains the maximum price in `fare`, and
+    /// its lease ends at the second `expires_at`.
     pub fn new(caller: &Credential, chat_id: Uuid, fare: Fare, expires_at: u64) -> Self {
         Self {
             account: account_pk(caller.name()),

@@ -12,8 +12,7 @@ pub(super) const MINUTE: u64 = 60;
 /// The longest time for which a function runs, in minutes.
 pub(super) const LONGEST: u64 = 15;
 
-/// The window in which refunds of chats on which the AI may have worked are counted, in seconds: a
-/// day, which begins at midnight UTC.
+/// The window of the daily limit on refunds, in seconds. Each day begins at midnight UTC.
 pub(super) const DAY: u64 = 86_400;
 
 /// The limits on an account's chats.
@@ -33,8 +32,8 @@ pub struct ChatLimits {
 /// The kind of a refund, which depends on whether the chat may have cost the operator money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refund {
-    /// The AI failed without the caller's doing, or wasn't asked. The refund counts towards the
-    /// limit per minute.
+    /// The AI wasn't asked, or its failure wasn't caused by the caller. The refund counts towards
+    /// the limit per minute.
     OfFailure,
     /// The AI may have worked, and the caller could have caused the refund: the chat was stopped,
     /// refused or too slow, or its answer can't be used. The refund also counts towards the limit
@@ -54,8 +53,8 @@ impl ChatLimits {
     }
 
     /// Returns the minutes whose refunds can block chats in the minute `now`, newest first. The
-    /// number of these minutes is bounded, because a chat is admitted only while fewer refunds than
-    /// the limit are counted, and at most `parallel` chats are in progress.
+    /// number of these minutes is bounded: no chat begins once the limit is reached, so only the
+    /// refunds of chats that are then in progress, at most `parallel`, exceed the limit.
     pub(super) fn refund_minutes(self, now: u64) -> impl Iterator<Item = u64> {
         let before = (self.refunds.saturating_sub(1) + self.parallel) / self.refunds.max(1);
         (0..=u64::from(before)).map_while(move |back| now.checked_sub(back))
@@ -115,11 +114,11 @@ impl Refunds {
     }
 }
 
-/// The prefix of a minute's refund count in the account's map of minutes.
+/// The prefix of the keys that count refunds per minute in the account's map of minutes.
 const REFUNDS: &str = "r";
 
-/// The prefix of a day's refund count in the account's map of minutes. Earlier releases ignore keys
-/// with this prefix.
+/// The prefix of the keys that count refunds per day in the account's map of minutes. Earlier
+/// releases ignore keys with this prefix.
 const REFUNDS_OF_DAY: &str = "d";
 
 pub(super) fn refunds_key(minute: u64) -> String {
@@ -135,7 +134,8 @@ pub(super) fn day(now: u64) -> u64 {
     now / DAY
 }
 
-/// Returns the account's refunds on this day for which the AI may have worked.
+/// Returns how much was refunded to the account on this day for chats on which the AI may have
+/// worked, in units of the price.
 pub(super) fn refunds_in_day(account: &Account, day: u64) -> u32 {
     let minutes = account.minutes.as_ref();
     minutes.and_then(|minutes| minutes.get(&day_key(day))).copied().unwrap_or(0)

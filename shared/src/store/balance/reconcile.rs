@@ -119,7 +119,7 @@ impl Store {
     }
 
     /// Writes the missing ledger entries of stored chats, and the missing conversations that recent
-    /// chats began. If the account has deleted conversations, schedules their erasure.
+    /// chats began. If conversations of the account await erasure, schedules the erasure.
     async fn charge_stored_chats(
         &self,
         account: &Account,
@@ -170,8 +170,8 @@ impl Store {
     }
 }
 
-/// Returns the first entry that an account's ledger lacks. `None` if the ledger has the entry, or
-/// the account can't have such an entry.
+/// Returns the entry of the account's first grant, for a ledger that lacks this entry. `None` if
+/// the ledger has the entry, or the account can't have such an entry.
 fn first_grant(account: &Account, book: &Book) -> Option<Entry> {
     let granted = i128::from(account.granted.get()) - book.granted;
     let amount = i64::try_from(granted).ok().filter(|amount| *amount >= 0 && !book.has_grant)?;

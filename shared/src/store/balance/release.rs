@@ -12,7 +12,8 @@ use crate::store::{Item, Outcome, Patience, Result, Store, StoreError, Write, n,
 use crate::values::{Account, StoredHold};
 
 impl Store {
-    /// Returns the credits of a chat that got no answer, and counts the refund. Idempotent.
+    /// Returns a hold's credits to the balance and counts the refund, because the chat got no
+    /// answer. Idempotent.
     pub async fn release(
         &self,
         hold: &Hold,
@@ -48,7 +49,8 @@ impl Store {
             if !is_held {
                 return Ok(());
             }
-            // Since the reserve, other refunds were counted in earlier minutes.
+            // The counts of earlier minutes have changed since the reserve, because other refunds
+            // were counted.
             refunds = Refunds::of(&refused);
             if !patience.lasts().await {
                 return Err(StoreError::Unavailable(
@@ -58,7 +60,7 @@ impl Store {
         }
     }
 
-    /// Returns the credits of a hold whose lease has ended. Idempotent.
+    /// Returns a hold's credits to the balance after the hold's lease has ended. Idempotent.
     pub(in crate::store) async fn release_expired(
         &self,
         account: &str,

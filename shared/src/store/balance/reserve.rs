@@ -21,9 +21,9 @@ use crate::values::{Account, Credential, Limit, StoredHold};
 /// KB of the 400 KB that an item may have.
 const MOST_CLOSED: usize = 2000;
 
-/// How many obstacles one reserve removes at most. An obstacle is an expired hold or an outdated
-/// closed id under the reserve's idempotency key, too many outdated closed ids, other expired
-/// holds, or a missing map of minutes.
+/// How many obstacles one reserve removes at most. The obstacles are an expired hold with the
+/// reserve's idempotency key, an outdated closed id with this key, too many outdated closed ids,
+/// other expired holds, and a missing map of minutes.
 const CLEARINGS: u32 = 5;
 
 /// Moves the credits from the balance into the hold, adds the account to the index `due`, and
@@ -62,8 +62,8 @@ enum Refusal {
     KeyRunning(u64),
     /// A request with the same idempotency key ended a moment ago.
     KeyEnded,
-    /// A request with the same idempotency key ended earlier. Its closed id is still on the
-    /// account, and has been outdated since this second.
+    /// A request with the same idempotency key ended earlier. The request's closed id is still on
+    /// the account, and has been outdated since this second.
     Outdated(u64),
     /// Expired holds block the reserve.
     Expired(Vec<(String, StoredHold)>),
@@ -79,7 +79,7 @@ enum Refusal {
     RefundsOfDay,
     /// The limit of closed ids is reached, at least until this second.
     Crammed(u64),
-    /// The limit of closed ids is reached, but some are outdated.
+    /// The limit of closed ids is reached, but some of the closed ids are outdated.
     CrammedWithOutdated,
     /// The account has no map of minutes, because it was created before minutes were counted.
     Uncounted,
@@ -89,8 +89,8 @@ enum Refusal {
 
 impl Store {
     /// Takes a chat's credits from the balance in one conditional write. The write also checks the
-    /// caller and limits how many of an account's chats wait at a time and begin in a minute.
-    /// Idempotent.
+    /// caller. It limits how many of an account's chats may wait at a time, and how many may begin
+    /// in a minute. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`], [`StoreError::InsufficientTokens`],
@@ -208,8 +208,8 @@ impl Store {
         self.send(&forget).await.map(drop)
     }
 
-    /// Replaces the account's closed ids, which must still be `closed`, with those that aren't
-    /// outdated.
+    /// Removes the outdated closed ids from the account, if the account's closed ids haven't
+    /// changed since `closed` was read.
     async fn keep_closed(
         &self,
         hold: &Hold,
@@ -296,9 +296,9 @@ impl Store {
     }
 }
 
-/// Finds the reason to report, by precedence. A lost reply isn't a failure, an invalid caller
-/// learns nothing else, and an insufficient balance is reported before the limits. If two limits
-/// are reached, the limit that lasts longer is reported.
+/// Finds the reason to report, by precedence. A reserve that was already applied isn't reported as
+/// refused, an invalid caller learns nothing else, and an insufficient balance is reported before
+/// the limits. If two limits are reached, the limit that lasts longer is reported.
 fn refusal(
     account: Option<&Account>,
     caller: &Credential,

@@ -65,8 +65,9 @@ impl Store {
         let mut set = String::from("SET spent = spent + reservations.#rid.#cost");
         let mut remove = String::from(" REMOVE reservations.#rid");
         let mut values = Vec::new();
-        // Always close a hold id that is an idempotency key's id. Another request may have looked
-        // for the key's record before it was written, and may try to reserve after this settle.
+        // Always close a hold id that is an idempotency key's id. Another request with the same
+        // idempotency key may have looked for the key's record before this settle writes it, and
+        // may try to reserve afterwards.
         if hold.sent_again || hold.record.is_some() {
             set.push_str(", closed.#rid = :closed");
             values.push((":closed", n(now + CLOSED)));

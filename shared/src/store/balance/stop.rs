@@ -17,18 +17,20 @@ pub enum StopOutcome {
 }
 
 impl Store {
-    /// Marks the hold of the chat that is being answered under an idempotency key. `account` is the
-    /// account as just read. The chat's function [looks for the mark](Store::is_stopped), ends the
-    /// answer, and settles or releases the hold as usual. The mark moves no credits. Idempotent.
+    /// Marks the hold of the chat with this idempotency key, if the chat is in progress. `account`
+    /// is the account as just read. The chat's function [looks for the mark](Store::is_stopped),
+    /// ends the answer, and settles or releases the hold as usual. The mark moves no credits.
+    /// Idempotent.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable); the chat may or may not
     /// be stopped then.
     pub async fn stop(&self, account: &Account, key_id: &str, now: u64) -> Result<StopOutcome> {
-        // No function answers after the lease has ended.
+        // No function answers a chat after the lease of the chat's hold has ended.
         let held = account.reservations.get(key_id).filter(|held| held.expires_at > now);
         if let Some(held) = held {
-            // Compare the owner, so that a later chat with the same idempotency key isn't stopped.
+            // Compare the hold's owner, which is the chat's id, so that a later chat with the same
+            // idempotency key isn't stopped.
             let mark = Write::update(
                 &self.tables.users,
                 pk(&account.pk),

@@ -3,13 +3,13 @@
 //!
 //! A chat's sort key in the index by_conversation contains its parent:
 //! `<conversation>#<chat id>#<after>`, where `after` is a chat's id or `start`. Chats without an
-//! `after` form the main line, in which each chat follows the one before it. A new chat reads these
-//! keys anyway, so finding its branch takes no further read, and a conversation without branches
-//! stores nothing for them.
+//! `after` form the main line, in which each chat follows the one before it. Each new chat reads
+//! these keys anyway, so finding its branch takes no further read. A conversation without branches
+//! stores no extra data.
 //!
-//! A chat whose `after` was deleted follows the newest older chat in the main line. The new parent
-//! is correct if the deleted chat was in the main line. The followers of a chat in a branch get
-//! another `after` before that chat is deleted.
+//! A chat whose `after` was deleted follows the newest chat in the main line that is older than the
+//! deleted chat. The new parent is correct if the deleted chat was in the main line. The followers
+//! of a chat in a branch get another `after` before that chat is deleted.
 
 use futures_util::future::try_join_all;
 
@@ -128,7 +128,8 @@ impl Stretch {
 }
 
 impl Store {
-    /// Returns the newest `count` chats of a conversation, at least one, for [`Store::branch`].
+    /// Returns the newest `count` chats of a conversation, or the newest chat if `count` is 0. The
+    /// result is an input of [`Store::branch`].
     pub async fn newest_chats(
         &self,
         user_id: &str,
@@ -187,7 +188,7 @@ impl Store {
         Ok(Some(branch))
     }
 
-    /// Returns the stretch that would contain the wanted chat. The stretch begins at that chat's
+    /// Returns the next stretch in which the wanted chat may be. The stretch begins at that chat's
     /// id, or after the known stretch.
     async fn next_stretch(
         &self,
@@ -218,9 +219,9 @@ impl Store {
         count: usize,
     ) -> Result<Stretch> {
         let first = places_of_chats(conversation);
-        // Read at least one key, or a chat would not know its parent. With the default of
-        // `CONTEXT_CHATS`, 20 keys have less than 4 KB even with parents, so reading them costs one
-        // read unit.
+        // Read at least one key, because otherwise a new chat's parent would be unknown. By default
+        // `CONTEXT_CHATS` is 20. Twenty keys have less than 4 KB, even with parents, so reading
+        // them costs one read unit.
         let (keys, more) = self.indexed(user_id, &first, before, count.max(1)).await?;
         Ok(Stretch { chats: keys.into_iter().map(ChatLink::from).collect(), from, more })
     }

@@ -263,8 +263,8 @@ impl Store {
     }
 
     /// A write that stores the conversation that a chat begins, or records that the chat used its
-    /// conversation. A used conversation moves in the list unless it is pinned. `None` for a chat
-    /// without a conversation.
+    /// conversation. Each chat moves its conversation to a new position in the list, unless the
+    /// conversation is pinned. `None` for a chat without a conversation.
     pub(in crate::store) fn converse(&self, chat: &Chat) -> Result<Option<Write>> {
         let Some(id) = &chat.conversation else { return Ok(None) };
         if *id == chat.chat_id {
@@ -288,8 +288,9 @@ impl Store {
         Write::update(&self.tables.chats, chat_key(user_id, &conversation_key(id)), expression)
     }
 
-    /// Returns the table's sort keys of at most `count` index items under `prefix`, in descending
-    /// order before `before`, and whether there are more.
+    /// Returns the table's sort keys of at most `count` index items, in descending order, and
+    /// whether there are more. The items' sort keys in the index begin with `prefix` and are less
+    /// than `before`.
     async fn index_keys(
         &self,
         user_id: &str,

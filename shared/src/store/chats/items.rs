@@ -75,7 +75,7 @@ impl Store {
     }
 
     /// Deletes a chat, and the title that it gave to its conversation. Chats that followed the
-    /// deleted chat follow its parent instead. The ledger keeps the cost.
+    /// deleted chat follow its parent instead. The ledger keeps the deleted chat's cost.
     pub async fn delete_chat(&self, chat: &Chat) -> Result<()> {
         if chat.conversation.as_ref() == Some(&chat.chat_id) {
             self.forget_title_of(chat).await?;
@@ -86,9 +86,9 @@ impl Store {
     }
 
     /// Returns at most `count` of the user's chats that are older than the chat `before`, newest
-    /// first, and whether there may be more. DynamoDB also stops at 1 MB. The chats lack the
-    /// attributes that lists don't show, such as the balance after the chat and the partition in
-    /// the index by_time.
+    /// first, and whether there may be more. The page may be shorter than `count`, because DynamoDB
+    /// also stops at 1 MB. The chats lack the attributes that lists don't show, such as the balance
+    /// after the chat and the partition in the index by_time.
     pub async fn chats(
         &self,
         user_id: &str,

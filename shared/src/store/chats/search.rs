@@ -7,7 +7,8 @@ use crate::store::chats::items::CHATS;
 use crate::store::{Place, Result, Span, Store};
 use crate::values::Chat;
 
-/// The maximum number of chats that a search reads for one page, and their maximum size in bytes.
+/// The maximum number of chats that a search reads for one page, and their maximum total size in
+/// bytes.
 const LOOKED_AT: usize = 200;
 const READ: usize = 4_000_000;
 
@@ -103,8 +104,8 @@ impl Store {
         Ok((page.found, place))
     }
 
-    /// Reads this number of chats. If the page isn't complete, continues with the position of
-    /// further chats. Otherwise breaks with the position of the next page.
+    /// Reads `count` chats. If the page isn't complete, continues with the position of further
+    /// chats. Otherwise breaks with the position of the next page.
     async fn search_from(
         &self,
         user: Option<&str>,

@@ -1,5 +1,6 @@
-//! API keys in the Tokens table, and their number on the account. A key and the account's count are
-//! written together, so parallel requests can't create more keys than an account may have.
+//! API keys in the Tokens table, and their number on the account. An API key and the account's
+//! number of API keys are written together, so parallel requests can't create more keys than an
+//! account may have.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -74,8 +75,9 @@ impl Store {
             self.account_of(caller).await?;
             return Err(StoreError::NoSuchApiKey);
         }
-        // Most keys have the caller's epoch. If the key is older, the refusal shows its epoch, and
-        // the account then decides whether the key is still valid.
+        // Most keys have the caller's epoch. If the key has an older epoch, the first write is
+        // refused, and the refusal shows the key's epoch. The next write then requires that the
+        // account still accepts keys of this epoch.
         let mut older = None;
         loop {
             let made = older.unwrap_or(caller.auth_epoch);
@@ -235,8 +237,8 @@ impl Store {
     }
 }
 
-/// Returns the account that refused the transaction's second write. `None` if the transaction's
-/// second write wasn't refused.
+/// Returns the account whose data caused the refusal of the transaction's second write. `None` if
+/// the transaction's second write wasn't refused.
 ///
 /// # Errors
 /// [`StoreError::NotAccepted`] if the account doesn't accept the caller.

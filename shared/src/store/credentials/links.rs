@@ -1,6 +1,6 @@
-//! E-mailed links in the Tokens table, by a hash of their tokens. The transaction that uses a link
-//! marks the link as used, so that each link works only once. The mark contains the request's id,
-//! so that a request whose reply was lost recognises its own mark.
+//! E-mailed links: items in the Tokens table whose pks contain the hashes of the link tokens. The
+//! transaction that uses a link marks the link as used, so that each link works only once. The mark
+//! contains the request's id, so that a request whose reply was lost recognises its own mark.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,13 +8,13 @@ use crate::store::schema::{link_pk, pk};
 use crate::store::{NEW, Refusals, Result, Store, StoreError, Write, n, s, to_item};
 use crate::values::{Account, LinkToken};
 
-/// How long a link verifies an address, in seconds: two days.
+/// How long a link can verify an address, in seconds: two days.
 const VERIFIES: u64 = 2 * 24 * 3600;
 
-/// How long a link resets a password, in seconds: an hour.
+/// How long a link can reset a password, in seconds: an hour.
 const RESETS: u64 = 3600;
 
-/// How long a link sets the first password of an account that an administrator has created, in
+/// How long a link can set the first password of an account that an administrator has created, in
 /// seconds: a week.
 const INVITES: u64 = 7 * 24 * 3600;
 
@@ -47,9 +47,9 @@ pub struct Link {
     /// The account's epoch when the link was created. A change of the password raises the epoch,
     /// which ends every link.
     pub auth_epoch: u64,
-    /// The second at which the link expires. DynamoDB deletes the link some time later.
+    /// The second at which the link expires. DynamoDB deletes the expired link some time later.
     expires_at: u64,
-    /// The request that has used the link.
+    /// The id of the request that has used the link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     used: Option<String>,
 }
@@ -87,7 +87,7 @@ impl Link {
         Self { expires_at: now + INVITES, ..self }
     }
 
-    /// Returns the request that has used the link.
+    /// Returns the id of the request that has used the link.
     pub(in crate::store) fn used_by(&self) -> Option<&str> {
         self.used.as_deref()
     }

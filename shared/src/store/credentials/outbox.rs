@@ -4,7 +4,8 @@
 //!
 //! Requests therefore don't wait for a mail server, and the timing of a reply doesn't reveal
 //! whether an e-mail was sent. The store never contains a link token, because an outgoing e-mail
-//! has only its purpose, and the function creates the link token when it sends the e-mail.
+//! contains only the purpose of its link, and the function creates the link token when it sends the
+//! e-mail.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -45,7 +46,7 @@ pub enum OutgoingEmail {
         /// The key form of the address.
         address: String,
         /// True if the link sets the first password of an account that an administrator has
-        /// created. Earlier releases send the e-mail for a reset instead.
+        /// created. Earlier releases ignore this field, and send the e-mail for a password reset.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         invites: bool,
     },
@@ -73,8 +74,8 @@ struct OutboxItem {
     /// `outbox:<random id>`.
     pk: String,
     letter: OutgoingEmail,
-    /// The second from which the e-mail isn't sent anymore. DynamoDB deletes the item some time
-    /// later.
+    /// The second from which the e-mail isn't sent anymore. DynamoDB deletes the expired item some
+    /// time later.
     expires_at: u64,
 }
 
@@ -102,9 +103,9 @@ impl Store {
     }
 
     /// Writes an outgoing e-mail with a link that resets the password of the account with this
-    /// address. An address gets at most one such e-mail a minute, and a few an hour and a day. The
-    /// write is the same for an address without an account, so neither the reply nor its timing
-    /// reveals whether an account exists.
+    /// address. An address gets at most one such e-mail a minute, and a limited number per hour and
+    /// per day. The write is the same for an address without an account, so neither the reply nor
+    /// its timing reveals whether an account exists.
     pub async fn post_reset(&self, address: &Email, now: u64) -> Result<()> {
         let request = Uuid::new_v4().to_string();
         let letter = OutgoingEmail::Reset { address: address.key().to_owned(), invites: false };

@@ -15,13 +15,14 @@ pub struct PublicKey {
     pub x: String,
     /// The second at which the key was published.
     pub from: u64,
-    /// The second at which the key expires. `None` for the key that signs now.
+    /// The second at which the key expires. `None` for the public key of the key pair that signs
+    /// JWTs now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<u64>,
 }
 
 impl PublicKey {
-    /// Returns true if JWTs that this key verifies are valid at `now`.
+    /// Returns true if the key hasn't expired at `now`, so that it may verify JWTs.
     pub fn is_valid(&self, now: u64) -> bool {
         self.until.is_none_or(|until| now < until)
     }

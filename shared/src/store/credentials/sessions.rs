@@ -19,7 +19,7 @@ pub enum Rotation {
     /// The refresh token is the session's current or next one.
     Current(Session),
     /// The refresh token is dead, because a later token of its session was redeemed, or because
-    /// this token was redeemed too long ago. Another client has a copy of the token.
+    /// this token was redeemed too long ago. Another client seems to have a copy of the token.
     Dead(Session),
     /// The session has ended, or never existed.
     Gone,
@@ -39,7 +39,8 @@ pub enum Ending<'s> {
     All,
 }
 
-/// How many revoked sessions an account stores. Each makes every write of the account larger.
+/// How many revoked sessions an account stores. Each revoked session makes every write of the
+/// account larger.
 const REVOKED: usize = 50;
 
 impl Session {
@@ -73,9 +74,10 @@ impl Store {
     /// session's next one, the session advances to that generation and records `now` as its last
     /// use. Idempotent.
     ///
-    /// The current generation can be redeemed again for a while, because the reply may have been
-    /// lost, and other tabs share the token. The first generation can be redeemed again as long as
-    /// it is current, because some clients never replace their refresh token.
+    /// The refresh token of the current generation can be redeemed again for a while, because the
+    /// reply may have been lost, or other tabs may share the token. The refresh token of the first
+    /// generation can be redeemed again as long as this generation is current, because some clients
+    /// never replace their refresh token.
     pub async fn rotate_session(&self, token: &RefreshToken, now: u64) -> Result<Rotation> {
         let present = |expression: &str, condition: &str| {
             Write::update(&self.tables.tokens, pk(session_pk(&token.session)), expression)
@@ -191,8 +193,9 @@ impl Store {
     /// invalid from then on. Idempotent.
     ///
     /// One conditional write adds the session to the account's revoked sessions. If too many
-    /// sessions are revoked, the write replaces those whose JWTs have expired. If no JWTs have
-    /// expired, the write raises the epoch instead, which ends every session of the account.
+    /// sessions are revoked, the write replaces those whose JWTs have expired. If no revoked
+    /// session has expired JWTs, the write raises the epoch instead, which ends every session of
+    /// the account.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`] if the account no longer accepts the caller's access token.

@@ -100,7 +100,7 @@ pub struct ActFilter {
     pub act: Option<String>,
     /// Accepts only acts that affect the account with this id.
     pub user_id: Option<String>,
-    /// Accepts only acts by the account with this id, or by `manage`.
+    /// Accepts only acts by this actor: the id of an account, or `manage` for the command line.
     pub actor: Option<String>,
     /// Accepts only acts on these days.
     pub span: Span,

@@ -27,8 +27,8 @@ impl CountedRow {
     /// A projection expression for the attributes that the daily figures need.
     pub(in crate::store) const ATTRIBUTES: &str = "user_id, entry_id, kind, amount, chat_id";
 
-    /// Returns true if the row changed a balance. The same partitions also have administrators'
-    /// acts, which move no credits.
+    /// Returns true if the row changed a balance. The index `trail` also has rows for
+    /// administrators' acts, which move no credits.
     pub(in crate::store) fn moves_credits(&self) -> bool {
         moves_credits(&self.user_id)
     }
@@ -120,7 +120,8 @@ impl Store {
     }
 
     /// Returns at most `count` of the user's entries that are older than the entry `before`, newest
-    /// first, and whether there may be more. DynamoDB also stops at 1 MB.
+    /// first, and whether there may be more. The page may be shorter than `count`, because DynamoDB
+    /// also stops at 1 MB.
     pub async fn entries(
         &self,
         user_id: &str,

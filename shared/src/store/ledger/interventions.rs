@@ -1,9 +1,9 @@
 //! Interventions: an administrator's acts on an account that don't change its role, state or
 //! balance.
 //!
-//! Each transaction checks that the caller is still an administrator, and writes a ledger row
-//! beside the rows about roles and states. The row's id is fixed before the first send. If the row
-//! exists, the transaction was applied and only its reply was lost.
+//! The transaction of an intervention also checks that the caller is still an administrator, and
+//! writes a ledger row beside the rows about roles and states. The row's id is fixed before the
+//! first send. If the row exists, the transaction was applied and only its reply was lost.
 
 use uuid::Uuid;
 
@@ -12,8 +12,8 @@ use crate::store::schema::pk;
 use crate::store::{Patience, Result, Store, StoreError, Transaction, Write, n, no_entries, s};
 use crate::values::{Account, AdminAct, Administrator, Intervention, Reason, STANDING};
 
-/// An administrator's intervention in another account. Everything that its row records is fixed
-/// before the first send, so that a retry sends the same row.
+/// An administrator's intervention in another account. Everything that the intervention's ledger
+/// row records is fixed before the first send, so that a retry sends the same row.
 #[derive(Clone, Debug)]
 pub struct PlannedIntervention<'a> {
     /// The administrator.

@@ -1,4 +1,4 @@
-//! The users who spent the most, by day. Like the figures, these users are counted in the ledger,
+//! The users who spent the most, by day. Like the figures, this list is counted from the ledger,
 //! and stored for each closed day.
 
 use std::collections::{BTreeMap, HashMap};
@@ -33,7 +33,7 @@ pub struct Spender {
 pub struct Spenders {
     /// The users, sorted by the credits that they spent, largest amount first.
     pub users: Vec<Spender>,
-    /// True if no user is missing. Each day stores only a limited number of users.
+    /// True if no user is missing. Only a limited number of users is stored for each day.
     pub complete: bool,
 }
 
@@ -82,7 +82,7 @@ impl Daily for Spenders {
         };
         let places = store.partitions_of(day);
         let counted = store.count_rows(day, places, CountedRow::ATTRIBUTES, add).await?;
-        // All of a user's rows are in one partition.
+        // All of a user's rows of one day are in one partition.
         let mut spenders = Self::of(counted.into_iter().flatten().collect(), true);
         spenders.complete = spenders.users.len() <= KEPT;
         spenders.users.truncate(KEPT);

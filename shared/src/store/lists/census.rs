@@ -19,7 +19,7 @@ const RANKED: usize = 1000;
 /// How many users one item of a ranking has.
 const CHUNK: usize = 100;
 
-/// How many accounts are read at a time, and how many such batches are read at once.
+/// How many accounts one batch has, and how many batches are read at the same time.
 const BATCH: usize = 100;
 const AT_ONCE: usize = 4;
 
@@ -162,7 +162,7 @@ impl Ranking {
     }
 }
 
-/// An item with a part of an order's users.
+/// An item that stores one part of the first users in an order.
 #[derive(Serialize, Deserialize)]
 struct StoredRanking {
     /// `ranking:<order>#<number of the part>`.
@@ -175,7 +175,7 @@ struct StoredRanking {
 impl Store {
     /// Reads every account, and stores the totals and the first users in each order, in place of
     /// the previous census. `now` is in milliseconds. Idempotent. An account that can't be read is
-    /// skipped, and the census then ends with an error.
+    /// skipped, and the census returns an error at the end.
     pub async fn take_census(&self, now: u64) -> Result<Census> {
         let mut census = Census { made: now, ..Census::default() };
         let mut rankings = UserOrder::ALL.map(Ranking::new);

@@ -1,6 +1,6 @@
 //! Filtered lists of users, for administrators. A filter compares data that the index has, or data
 //! that only the account has. Each page reads a bounded number of accounts, and the next page
-//! continues where it ended.
+//! continues where the page before it ended.
 
 use crate::store::lists::users::PlacedAccount;
 use crate::store::{ListedAccount, Place, Result, Span, Store, UserOrder, from_item};
@@ -10,7 +10,7 @@ use crate::values::{Account, Role};
 /// How many accounts are read at a time if the first `count` accounts weren't enough for a page.
 const BATCH: usize = 100;
 
-/// How often accounts are read for one page, at most.
+/// How many batches of accounts are read for one page, at most.
 const BATCHES: usize = 3;
 
 /// A filter for a list of users. The default accepts all users.
@@ -18,7 +18,7 @@ const BATCHES: usize = 3;
 pub struct UserFilter {
     /// Accepts only accounts with this role.
     pub role: Option<Role>,
-    /// Accepts only active accounts, or only deactivated accounts.
+    /// True accepts only active accounts, and false only deactivated accounts.
     pub active: Option<bool>,
     /// Accepts only accounts with at least this balance.
     pub least_balance: Option<u64>,
@@ -66,7 +66,7 @@ pub enum UserSource {
 }
 
 impl Store {
-    /// Returns at most `count` accounts that the filter accepts by the index's data, newest first,
+    /// Returns at most `count` accounts whose data in the index the filter accepts, newest first,
     /// from `place`, and where the next page begins. `now` is in milliseconds.
     pub async fn users_of(
         &self,

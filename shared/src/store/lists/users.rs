@@ -17,7 +17,8 @@ use crate::store::{Item, ListedAccount, Place, Result, Store, StoreError, from_i
 use crate::values::text::key;
 use crate::values::{Account, login_key};
 
-/// A character that, appended to a text, sorts after everything that begins with the text.
+/// The greatest character. Appended to a prefix, the character ends the range of texts with that
+/// prefix.
 const LAST: char = '\u{10ffff}';
 
 /// The longest prefix that is searched for, in bytes. A sort key has at most 1024 bytes.
@@ -26,8 +27,8 @@ const LABEL_LENGTH: usize = 1020;
 /// A text that sorts before every label.
 const FIRST: &str = "\u{1}";
 
-/// How often a search for a contained text reads all partitions for one page, and how many labels
-/// it reads from each partition at a time.
+/// How many times a search for labels that contain a text reads all partitions for one page, and
+/// how many labels it reads from each partition at a time.
 const LABEL_ROUNDS: usize = 8;
 const LABELS: usize = 250;
 
@@ -154,8 +155,8 @@ impl Store {
             .map(|pk| Label::from_cursor(pk, "").ok_or(StoreError::InvalidPosition))
             .transpose()?;
         // Read a few more labels: the label after which the page begins, the label at which the
-        // partition is truncated, and a label equal to one of them, because a username and an
-        // address may be the same.
+        // partition's result is truncated, and one more, because a username and an address may be
+        // the same label.
         let (mut found, mut limit) = (Vec::new(), count + 3);
         for _ in 0..LABEL_ROUNDS {
             let from = after.as_ref().map_or(FIRST, |after| after.label.as_str());
@@ -167,8 +168,8 @@ impl Store {
                     .into_iter()
                     .map(from_item)
                     .collect::<Result<_>>()?;
-                // A truncated partition may have unread labels that sort before other partitions'
-                // labels.
+                // A partition whose result was truncated may have unread labels that sort before
+                // other partitions' labels.
                 let cut = some.last().filter(|_| lane.last_evaluated_key.is_some());
                 let ends = end.into_iter().chain(cut.map(|cut| cut.label.clone()));
                 end = ends.min();
@@ -194,7 +195,8 @@ impl Store {
         Ok((found, after.map(|after| after.pk)))
     }
 
-    /// Queries each partition of the index for at most `limit` labels from one text to another.
+    /// Queries each partition of the index for at most `limit` labels between the texts `from` and
+    /// `to`.
     async fn label_lanes(&self, from: &str, to: &str, limit: usize) -> Result<Vec<QueryOutput>> {
         let limit = i32::try_from(limit).unwrap_or(i32::MAX);
         let lanes = (0..USER_SHARDS).map(|shard| {
@@ -229,7 +231,8 @@ impl Store {
     }
 
     /// Like [`Store::users_labelled`], but returns the accounts as stored, each with the position
-    /// of the text that found it. `matches` returns true for a username that the search finds.
+    /// of the username or address by which the account was found. `matches` returns true for a
+    /// username that the search finds.
     pub(in crate::store) async fn accounts_labelled(
         &self,
         labels: Vec<Label>,

@@ -40,7 +40,7 @@ const KNOWN: usize = 20;
 
 /// How many guesses at one login are checked even if their network has too many failures. A user
 /// with the right password can then still log in, while a network that tries every account has only
-/// a few guesses at each.
+/// a few guesses at each account.
 const FEW: usize = 3;
 
 /// A log-in in progress, with the counts that include it.
@@ -67,7 +67,7 @@ pub struct Attempt {
     address_full: Option<u64>,
     /// The pk of the count that admitted the attempt, and the attempt's slot in that count.
     held: Option<(String, Slot)>,
-    /// The networks from which this login has succeeded.
+    /// The networks from which clients have logged in with this login.
     known: BTreeSet<String>,
     /// The second at which the count for unknown clients would have been reset without this
     /// attempt.
@@ -89,8 +89,8 @@ impl Attempt {
     }
 
     /// Creates an attempt to confirm the current password, for a client with an access token of
-    /// this session. These attempts have a separate count for each session, so neither log-ins nor
-    /// a thief with another session's access token can use up the count.
+    /// this session. Attempts to confirm the password have a separate count for each session, so
+    /// neither log-ins nor a thief with another session's access token can use up the count.
     pub fn of_owner(
         user_id: &str,
         session: &str,
@@ -158,8 +158,8 @@ impl Attempt {
     }
 
     /// Returns the pk of the client's separate count, if the client logged in or registered before.
-    /// A client is identified by its device token, otherwise by its network. An account's username
-    /// and address share the count.
+    /// A client is identified by its device token, or by its network if it has no device token. A
+    /// client has the same count whether it logs in with an account's username or with its address.
     fn known_client_count(
         &self,
         device: Option<&DeviceToken>,
@@ -197,7 +197,8 @@ impl Attempt {
         self.now + (KNOWN_DAYS + 1) * DAY
     }
 
-    /// Returns the networks from which this login has succeeded, including the current one.
+    /// Returns the networks from which clients have logged in with this login, including the
+    /// current network.
     fn known_from_now_on(&self) -> Vec<String> {
         let (today, since) = (self.now / DAY, (self.now / DAY).saturating_sub(KNOWN_DAYS));
         let mut days: BTreeMap<&str, u64> = self
@@ -322,7 +323,7 @@ impl Store {
 
     /// Records that the password was right. The attempt no longer counts, and its network is known
     /// from now on. A known client's earlier failures are forgotten, but the failures of unknown
-    /// clients and of the network stay.
+    /// clients and of the network stay counted.
     pub async fn pass_attempt(&self, attempt: &Attempt) -> Result<()> {
         let by_address = async {
             match &attempt.address {
@@ -336,8 +337,8 @@ impl Store {
                     self.leave_strangers(*slot, attempt).await
                 }
                 Some((key, _)) => {
-                    // Delete the count only while it contains this attempt: a late copy must not
-                    // delete failures that came after this attempt.
+                    // Delete the count only while it contains this attempt: a late copy of the
+                    // delete must not remove failures that came after this attempt.
                     let end = Write::delete(&self.tables.tokens, pk(key))
                         .condition("contains(tries, :id) OR latest = :id")
                         .values([(":id", s(&attempt.id))]);
@@ -349,7 +350,8 @@ impl Store {
         tokio::try_join!(by_login, by_address).map(drop)
     }
 
-    /// Resets the counts for unknown clients of the account's username and address.
+    /// Resets the counts of unknown clients' attempts to log in with the account's username and
+    /// with its address.
     pub async fn forget_attempts(&self, name_key: &str, address: Option<&str>) -> Result<()> {
         let address = address.and_then(|address| Email::parse(address).ok());
         let logins =
@@ -357,7 +359,8 @@ impl Store {
         try_join_all(logins.map(|key| self.forget_login(key))).await.map(drop)
     }
 
-    /// Resets the counts of checks of the current password in the account's sessions.
+    /// Resets the counts of attempts to confirm the current password, for all sessions of the
+    /// account.
     pub async fn forget_confirmations(&self, account: &Account, now: u64) -> Result<()> {
         let sessions = self.open_sessions(account, now).await?;
         let keys = sessions.iter().map(|session| owner_attempts_pk(&account.id, session.id()));

@@ -59,8 +59,8 @@ impl Store {
         self.count_within(key, quota.most, HOUR, quota.now)
     }
 
-    /// A write that counts an e-mail to the address with this key form. The account that has given
-    /// the address may not own it.
+    /// A write that counts an e-mail to the address with this key form. The address may belong to
+    /// another person than the account's user.
     pub(in crate::store) fn count_mail(&self, address_key: &str, now: u64) -> Write {
         let key = mails_pk(&fingerprint(address_key), now / HOUR);
         self.count_within(key, MAILS, HOUR, now)

@@ -10,8 +10,8 @@ use crate::store::{Result, Store, Write, n, to_item};
 /// How many records are read at a time.
 const AT_A_TIME: usize = 16;
 
-/// The record of a finished idempotency key. The record points to the result, and contains nothing
-/// from the reply, least of all a credential.
+/// The record of an idempotency key whose request has finished. The record points to the result,
+/// and contains nothing from the reply, least of all a credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// `idem:<id of the key>`.
@@ -21,8 +21,8 @@ pub struct Record {
     /// The id of the chat, or of the adjustment's ledger entry.
     #[serde(rename = "chat_id")]
     pub result_id: String,
-    /// The second from which the key can be used again. DynamoDB deletes the record some time
-    /// later.
+    /// The second from which the key can be used again. DynamoDB deletes the expired record some
+    /// time later.
     pub expires_at: u64,
 }
 

@@ -1,5 +1,5 @@
-//! Retries without an idempotency key, from clients that only indicate that a call is a retry. An
-//! item in the Tokens table has the idempotency key of the last call with the same payload.
+//! Retries without an idempotency key, from clients that only indicate that a call is a retry. For
+//! each payload, an item in the Tokens table stores the idempotency key of the last call.
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use serde::Deserialize;

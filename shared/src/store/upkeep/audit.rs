@@ -51,10 +51,10 @@ pub enum Difference {
     Spent {
         /// The account's number.
         account: i128,
-        /// The sum of the ledger's chats.
+        /// The sum of the ledger's charges for chats.
         ledger: i128,
     },
-    /// No ledger row charges a stored chat.
+    /// A stored chat has no charge in the ledger.
     Uncharged {
         /// The chat's id.
         chat_id: String,

@@ -1,8 +1,8 @@
 //! Makes restored tables consistent. Each table is restored to the same second, but DynamoDB may
-//! split a transaction that was in progress then, within a table or between two tables. Every part
-//! that exists belongs to a transaction that was applied. The parts are completed or undone
-//! according to the item that decides: the ledger for balances, and the account for claims of
-//! addresses, for administrators and for API keys.
+//! split a transaction that was in progress then, within a table or between two tables. Every write
+//! that the restored tables contain belongs to a transaction that was applied. A split transaction
+//! is completed or undone: the ledger decides about balances, and the account decides about claims
+//! to addresses, the list of administrators and the number of API keys.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -36,10 +36,10 @@ pub(in crate::store) fn is_younger(id: &str, second: u64) -> bool {
 }
 
 impl Store {
-    /// Makes the tables that were restored to `second` consistent, before any function uses them.
-    /// Afterwards the audit finds no difference that the restore has caused. Idempotent. Returns
-    /// `None` and repairs nothing if the tables are in use, which a session or API key younger than
-    /// `second` shows.
+    /// Makes restored tables consistent, before any function uses them. `second` is the second to
+    /// which the tables were restored. Afterwards the audit finds no difference that the restore
+    /// has caused. Idempotent. Returns `None` and repairs nothing if the tables are in use, which a
+    /// session or API key younger than `second` shows.
     ///
     /// # Errors
     /// Fails if the store fails, or has an item that can't be read.
@@ -77,7 +77,8 @@ impl Store {
         if self.list_administrators(administrators).await? {
             done.repairs.push("the list of administrators".into());
         }
-        // Do this last, when no account claims an address that it doesn't have.
+        // Do this last, because by now every claim to an address belongs to an account that has the
+        // address.
         self.claim_all_again(&mut done).await?;
         Ok(Some(done))
     }

@@ -68,11 +68,11 @@ pub struct ReapplyReport {
     pub unclear: Vec<String>,
     /// The number of accounts whose password, address, rights or ended sessions were changed.
     pub changed: usize,
-    /// The number of sessions that were ended, or whose refresh tokens were used.
+    /// The number of sessions that were ended, or that took the generation of newer refresh tokens.
     pub sessions: usize,
     /// The number of API keys that were revoked.
     pub api_keys: usize,
-    /// The number of links that were used.
+    /// The number of links that were marked as used.
     pub links: usize,
     /// The number of public keys that were withdrawn or got an expiry.
     pub public_keys: usize,
@@ -141,10 +141,10 @@ impl Store {
         }
     }
 
-    /// Reapplies the changes of one item. An item that is missing from the newer table was ended,
-    /// so it is deleted. A session takes the generation of its newer refresh tokens, because a
-    /// stolen token could otherwise be used again. A link that was used after the restored second
-    /// is marked as used.
+    /// Reapplies the changes of one item. If the newer table no longer has the item, the item ended
+    /// after the restored second, so it is deleted from the restored table. A session takes the
+    /// generation of its newer refresh tokens, because a stolen token could otherwise be used
+    /// again. A link that was used after the restored second is marked as used.
     async fn reapply_token(
         &self,
         item: &Item,
@@ -247,7 +247,8 @@ impl Store {
         let deleted = match &later {
             Some(later) => later.deleted.or(listed.then_some(now)),
             None if listed => Some(now),
-            // A deleted account leaves a tombstone for a day, so this account wasn't deleted.
+            // This account wasn't deleted: its deletion would be listed, or would have left a
+            // tombstone, which remains for a day.
             None if since.deleted.is_some() || (since.newer.users && is_recent) => {
                 done.returned += usize::from(since.newer.users);
                 return Ok(());

@@ -1,7 +1,7 @@
 //! The sweep, which returns the credits of chats whose function died.
 //!
-//! A reserve adds the account to the sparse index `due`, under the second at which its lease ends.
-//! A sweep reads only that index, so its cost doesn't grow with the number of idle accounts.
+//! A reserve adds the account to the sparse index `due`, under the second at which the hold's lease
+//! ends. A sweep reads only that index, so its cost doesn't grow with the number of idle accounts.
 
 use crate::store::schema::pk;
 use crate::store::{Item, Result, Store, StoreError, Write, n};
@@ -13,14 +13,14 @@ pub struct SweepReport {
     pub accounts: usize,
     /// The number of holds that were released.
     pub released: usize,
-    /// The credits that these holds contained.
+    /// The credits that the released holds contained.
     pub credits: u64,
 }
 
 impl Store {
     /// Releases every expired hold, and removes idle accounts from the index. Parallel and
     /// interrupted sweeps are safe, because every write is conditional. An account that can't be
-    /// read is skipped, and the sweep then ends with an error.
+    /// read is skipped, and the sweep returns an error at the end.
     pub async fn sweep(&self, now: u64) -> Result<SweepReport> {
         let mut swept = SweepReport::default();
         let mut unreadable = None;
@@ -46,8 +46,8 @@ impl Store {
     }
 
     /// Reads a page of a sparse index. In such an index, each account has a second in the attribute
-    /// with the index's name. Returns the accounts whose second isn't after `now`, and where the
-    /// next page begins.
+    /// that has the same name as the index. Returns the accounts whose second isn't after `now`,
+    /// and where the next page begins.
     pub(in crate::store) async fn due_accounts(
         &self,
         index: &str,

@@ -66,9 +66,9 @@ impl Parts {
 }
 
 impl Store {
-    /// Applies all changes in `change`, or none of them. The conversation's next chat uses new
-    /// instructions. Pinning a pinned conversation doesn't move it in the list. `now` is in
-    /// milliseconds. Idempotent.
+    /// Applies all changes in `change`, or none of them. New instructions apply from the
+    /// conversation's next chat on. Pinning a pinned conversation doesn't move it in the list.
+    /// `now` is in milliseconds. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::NoSuchConversation`] if the conversation doesn't exist, and
@@ -93,8 +93,9 @@ impl Store {
         self.write_conversation(user_id, id, parts).await
     }
 
-    /// Moves a pinned conversation back to its position by last use and applies these parts, in one
-    /// write. The write requires that the last use hasn't changed since it was read.
+    /// Moves a pinned conversation back to its position by last use, and makes the other changes in
+    /// `parts`, in one write. The write requires that the last use hasn't changed since it was
+    /// read.
     async fn unpin_conversation(
         &self,
         user_id: &str,

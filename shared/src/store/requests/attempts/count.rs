@@ -26,9 +26,9 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// The pace for unknown clients of one login, a username or an address. The paces for an
-    /// account's username, for its address and for its owner ([`Pace::owner`]) add up to `most`
-    /// attempts a day.
+    /// The pace for unknown clients that use the same login (a username or an address). The paces
+    /// for an account's username, for its address and for its owner ([`Pace::owner`]) add up to
+    /// `most` attempts a day.
     pub(super) fn strangers(login: &str, most: u32) -> Self {
         let both = most - Self::owners(most);
         let share = if login.contains('@') { both / 2 } else { both - both / 2 };
@@ -82,7 +82,8 @@ pub(super) struct Count {
     /// The second at which the count is reset, unless another attempt comes before.
     #[serde(default)]
     pub(super) forgotten: u64,
-    /// The networks from which this login has succeeded: `<day since 1970>:<mark of the network>`.
+    /// The networks from which clients have logged in with this login:
+    /// `<day since 1970>:<mark of the network>`.
     #[serde(default)]
     pub(super) known: BTreeSet<String>,
     /// The second after which DynamoDB may delete the item.
@@ -169,7 +170,7 @@ impl Store {
                 }
                 Outcome::Refused(count) => self.refused_by(&take, count).await?.unwrap_or_default(),
             };
-            // An earlier copy was counted, and only its reply was lost.
+            // An earlier copy of this attempt was counted, and only its reply was lost.
             if let Some(slot) = seen.slot_of(id) {
                 return Ok(CountOutcome::In { slot, before: seen });
             }
@@ -283,8 +284,8 @@ impl Store {
         self.send(&update).await.map(drop)
     }
 
-    /// Like [`Store::leave_strangers`], but in one write, which requires that no other attempt is
-    /// counted. Returns `false` if another attempt is counted.
+    /// Does the work of [`Store::leave_strangers`] if this attempt is the only counted attempt, and
+    /// resets the count. Returns `false` if another attempt is counted.
     async fn leave_alone(&self, known: &[String], attempt: &Attempt) -> Result<bool> {
         const ALONE: &str = "contains(tries, :id) AND size(tries) = :one";
         let key = pk(&attempt.login);
