@@ -246,7 +246,7 @@ fn a_release_changes_one_index_per_table_and_no_local_index() {
     let more = format!("{SAMPLE}{one}{other}");
     is_said(&said(SAMPLE, &more, &more), "one index of a table at a time");
     let other_key = SAMPLE.replace("month:S", "month:N");
-    is_said(&said(SAMPLE, SAMPLE, &other_key), "Give what has another type another name");
+    is_said(&said(SAMPLE, SAMPLE, &other_key), "Give an attribute with a new type a new name");
     let local = format!("{SAMPLE}UsersTable local-index one a:S,ALL()\n");
     is_said(&said(SAMPLE, &local, &local), "from its creation on");
     let table = "NewTable local-index one a:S,ALL()\n";
