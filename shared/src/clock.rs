@@ -94,7 +94,7 @@ pub fn least_id(millis: u64) -> String {
     Uuid::from_u128(u128::from(millis) << 80 | 7 << 76 | 2 << 62).to_string()
 }
 
-/// The first day that can have data. No list is searched for items from earlier months.
+/// The first day that can have data. Searches of lists don't go back beyond the month of this day.
 pub const FIRST_DAY: Day = Day(20_758);
 
 const MILLIS_OF_A_DAY: u64 = 24 * 3600 * 1000;

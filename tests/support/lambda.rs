@@ -222,8 +222,8 @@ impl Drop for Instance {
 /// machine may need it.
 const FUNCTION_TIME: Duration = Duration::from_secs(118);
 
-/// A time that is longer than the lease of a chat that an instance starts now: a lease ends half a
-/// minute after the function's time.
+/// Longer than the lease of a chat that starts now: a lease ends half a minute after the function's
+/// time-out.
 pub const LEASE: Duration = FUNCTION_TIME.saturating_add(Duration::from_secs(31));
 
 async fn next(State(runtime): State<Arc<Runtime>>) -> Response {

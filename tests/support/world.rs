@@ -148,7 +148,7 @@ impl World {
         format!("{:?} {:?} {:?}", self.accounts.get(id), self.ledger(id), self.chats(id))
     }
 
-    /// Returns the account's violations of the rules about money that hold at any time.
+    /// Returns how the account violates the rules about money that apply at any time.
     pub fn audit(&self, id: &str) -> Vec<String> {
         let mut wrong = Vec::new();
         let Some(account) = self.accounts.get(id) else {

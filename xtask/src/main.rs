@@ -36,8 +36,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Adds an endpoint that builds and answers: its file and row, its block in template.yaml, and
-    /// its test
+    /// Adds a working endpoint: its source file, its row in the room's table, its block in
+    /// template.yaml, and its test
     New(new::Endpoint),
 }
 

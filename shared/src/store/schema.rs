@@ -133,7 +133,8 @@ pub(in crate::store) fn pause_pk(whom: &str) -> String {
     format!("mailed:{whom}")
 }
 
-/// The pk of the item that counts log-in attempts by unknown clients, from the hash of the login.
+/// Returns the pk of the item that counts log-in attempts by unknown clients. The pk contains the
+/// login's hash.
 pub(in crate::store) fn login_attempts_pk(hash: &str) -> String {
     format!("attempt:login:{hash}")
 }

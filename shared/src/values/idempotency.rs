@@ -84,7 +84,7 @@ impl Key {
 }
 
 /// Returns a SHA-256 hash in base64url. The hash of a payload shows that an idempotency key is used
-/// again with another payload. Long or private values are also stored as SHA-256 hashes.
+/// again with another payload. Other long or private values are stored as the same kind of hash.
 pub fn fingerprint(payload: impl AsRef<[u8]>) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, payload.as_ref()))
 }

@@ -33,8 +33,8 @@ pub fn perform(database: &Database, target: &str, host: &str, body: &[u8]) -> (S
     answered(done)
 }
 
-/// Performs a call of a caller in this process. Without a connection no reply can be lost, so the
-/// caller never repeats a transaction. The transaction's request token is therefore not kept. If
+/// Performs a call that code in this process makes without a connection. No reply can be lost, so
+/// the caller never repeats a transaction. The transaction's request token is therefore not kept. If
 /// request tokens were kept, every transaction would make the database compare the times of all
 /// transactions in the last ten minutes.
 pub fn perform_once(database: &Database, target: &str, body: &[u8]) -> (StatusCode, String) {

@@ -134,8 +134,8 @@ pub(super) fn day(now: u64) -> u64 {
     now / DAY
 }
 
-/// Returns how much was refunded to the account on this day for chats on which the AI may have
-/// worked, in units of the price.
+/// Returns the account's refunds on this day, in units of the price, for chats on which the AI may
+/// have worked.
 pub(super) fn refunds_in_day(account: &Account, day: u64) -> u32 {
     let minutes = account.minutes.as_ref();
     minutes.and_then(|minutes| minutes.get(&day_key(day))).copied().unwrap_or(0)

@@ -83,7 +83,8 @@ pub struct ReapplyReport {
 impl Store {
     /// Ends again, in these restored tables, everything that ended after the restored second.
     /// [`Store::reconcile`] must follow. Idempotent. Returns `None` and changes nothing if the
-    /// tables are in use, which a session or API key younger than the restored second shows.
+    /// tables are already in use, that is, if they contain a session or an API key created after
+    /// the restored second.
     ///
     /// # Errors
     /// Fails if a store fails, or has an item that can't be read.
