@@ -8,6 +8,7 @@ export CARGO_INCREMENTAL=0 SAM_CLI_TELEMETRY=0 PIP_NO_COMPILE=1
 steps() {
   local step
   for step; do
+    declare -F "$step" >/dev/null || { echo "no step $step"; return 2; }
     echo
     echo "== $step ($(date +%H:%M:%S))"
     "$step"
@@ -17,14 +18,25 @@ steps() {
 # lanes "STEP.." "STEP..": runs two lists of steps beside each other. The output of the second follows that of the first.
 lanes() {
   log=$(mktemp)
-  # A process group of its own, so that it ends with this script.
+  # A process group of its own, so that `end_lane` can end all of it.
   set -m
   (steps $2) >"$log" 2>&1 </dev/null &
+  lane=$!
   set +m
-  trap 'kill -TERM -- "-$!" 2>/dev/null || true; rm -f "$log"' EXIT
+  trap end_lane EXIT
   steps $1
   local result=0
-  wait "$!" || result=$?
+  wait "$lane" || result=$?
+  trap - EXIT
   cat "$log"
+  rm "$log"
   return "$result"
+}
+
+# Ends the second lane after a failure of the first, and shows what it did last.
+end_lane() {
+  kill -TERM -- "-$lane" 2>/dev/null || true
+  echo "-- meanwhile"
+  tail -20 "$log"
+  rm "$log"
 }

@@ -43,7 +43,7 @@ start_api() {
 
 # start_dynamodb ADDRESS: starts the embedded DynamoDB with the scripted AI of the tests, and sets the variables of the functions.
 start_dynamodb() {
-  AI_PROVIDER=scripted AI_TIMEOUT_SECONDS=2 run "$FAREBOX" dynamodb --host "$1" --port 8000 --data "$data"
+  AI_PROVIDER=scripted AI_TIMEOUT_SECONDS=2 run "$FAREBOX" dynamodb --host "$1" --port "$(free_port)" --data "$data"
   for _ in $(seq 50); do [ -s "$data/sam.json" ] && break; sleep 0.2; done
   [ -s "$data/sam.json" ] || { cat "$data/log"; return 1; }
   set -a
@@ -60,5 +60,5 @@ test_against() {
   echo " $url"
   export MAIL_FOLDER=$data/mail
   [ $# -gt 0 ] || set -- portable::
-  API_URL=$url timeout 2400 cargo test --quiet -p local --test api -- "$@" || { tail -50 "$data/log"; return 1; }
+  API_URL=$url timeout --foreground 2400 cargo test --quiet -p local --test api -- "$@" || { tail -50 "$data/log"; return 1; }
 }
