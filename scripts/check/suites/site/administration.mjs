@@ -65,6 +65,7 @@ await journeys({
     assert.deepEqual((await rows(page)).map((row) => row[2]), ["−100", "+1,000", "−100", "−3,900", "+4,000"]);
     assert.match((await rows(page))[1].join(" "), /Adjustment .* A gift .*you/s);
     await part(page, "Messages");
+    await page.locator(".admin-chat").nth(1).waitFor();
     assert.deepEqual(await page.locator("summary").allInnerTexts(), ["And again?", "Hello!"]);
     await page.locator("summary").first().click();
     await page.getByText("You said: And again?").waitFor();
