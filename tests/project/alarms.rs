@@ -176,17 +176,6 @@ fn duration_alarms_watch_ai_functions_and_ten_quick_ones() {
     assert_eq!(background, all);
 }
 
-/// CloudWatch rejects alarms with more than ten metrics
-/// ([limit](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-data-queries.html)).
-#[test]
-fn no_alarm_fetches_more_than_ten_metrics() {
-    for source in [TEMPLATE, ALARMS] {
-        for (name, alarm) in of_type(&yaml(source), ALARM) {
-            assert!((1..=10).contains(&watched(alarm).len()), "{name}");
-        }
-    }
-}
-
 #[test]
 fn every_product_metric_with_an_alarm_is_in_the_code() {
     let section = OPERATIONS.split("\n## ").find(|section| section.starts_with("Metrics\n"));
@@ -297,41 +286,6 @@ fn functions_with_an_alias_are_rolled_back_by_their_alarm() {
     }
     canaries.insert("FailedRequests".to_owned());
     assert_eq!(canaries, of_type(&template, ALARM).into_keys().collect());
-}
-
-#[test]
-fn the_dashboard_shows_every_alarm_and_its_metrics() {
-    let nested = yaml(ALARMS);
-    let alarms = of_type(&nested, ALARM);
-    let mut expected: BTreeMap<String, String> =
-        alarms.keys().map(|name| (name.clone(), format!("${{{name}.Arn}}"))).collect();
-    expected.insert("FailedRequests".to_owned(), "${FailedRequestsArn}".to_owned());
-    let body = text(&nested["Resources"]["Dashboard"]["Properties"]["DashboardBody"]);
-    let body: Value = serde_json::from_str(body).unwrap();
-    let widgets = body["widgets"].as_array().unwrap();
-    let of_kind = move |kind: &'static str| widgets.iter().filter(move |each| each["type"] == kind);
-
-    let states = of_kind("alarm").flat_map(|each| each["properties"]["alarms"].as_array().unwrap());
-    let states: BTreeSet<&str> = states.map(|arn| arn.as_str().unwrap()).collect();
-    assert_eq!(states, expected.values().map(String::as_str).collect());
-    let graph = |each: &Value| {
-        let properties = &each["properties"];
-        let arn = properties["annotations"]["alarms"][0].as_str().unwrap().to_owned();
-        (properties["title"].as_str().unwrap().to_owned(), arn)
-    };
-    assert_eq!(of_kind("metric").map(graph).collect::<BTreeMap<_, _>>(), expected);
-}
-
-#[test]
-fn every_alarm_notifies_the_topic_when_it_fires_and_ends() {
-    for (name, alarm) in of_type(&yaml(ALARMS), ALARM) {
-        for actions in ["AlarmActions", "OKActions"] {
-            let Yaml::Tagged(given) = &alarm["Properties"][actions] else { panic!("{name}") };
-            // The actions have the form `!If [condition, [topic], nothing]`.
-            assert_eq!(given.value[0], "HasTopic", "{name}");
-            assert_eq!(text(&given.value[1][0]), "TopicArn", "{name}");
-        }
-    }
 }
 
 #[test]

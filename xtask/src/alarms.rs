@@ -82,6 +82,14 @@ impl Alarm {
     fn missing(self, missing: &'static str) -> Self {
         Self { missing, ..self }
     }
+
+    /// The number of metrics that the alarm reads.
+    fn metrics(&self) -> usize {
+        match &self.watches {
+            Watches::One(_) => 1,
+            Watches::Several { metrics, .. } => metrics.len(),
+        }
+    }
 }
 
 impl Metric {
@@ -102,6 +110,10 @@ impl Metric {
         Self { period, ..self }
     }
 }
+
+/// The most metrics that an alarm may read
+/// ([limit](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-data-queries.html)).
+const METRICS: usize = 10;
 
 /// Applies a function, such as the sum, to metrics with the ids `x0`, `x1` and so on.
 fn all(id: &'static str, function: &str, metrics: Vec<(String, Metric)>) -> Watches {
@@ -310,6 +322,9 @@ fn throttled(template: &Template) -> [Alarm; 3] {
 
 pub fn generate(files: &mut Files, template: &Template, groups: &[Group]) -> Result<(), Failure> {
     let alarms = alarms(template, groups)?;
+    if let Some(alarm) = alarms.iter().find(|alarm| alarm.metrics() > METRICS) {
+        return Err(format!("{} reads more than {METRICS} metrics.", alarm.name).into());
+    }
     let mut text = HEAD.to_owned();
     for Group { parameter, about, .. } in groups {
         text += &format!(
