@@ -229,6 +229,11 @@ impl Grant {
         let earlier = async || {
             let (made, same) =
                 tokio::try_join!(app.store.record(&key, now), app.store.record(&same, now))?;
+            // A parallel copy of this request may have stored both records between the two reads.
+            let made = match (made, &same) {
+                (None, Some(_)) => app.store.record(&key, now).await?,
+                (made, _) => made,
+            };
             match (made, same) {
                 (Some(record), _) if record.fingerprint == fingerprint => {
                     Ok(Some(GrantResult::with_row(Outcome::MadeBefore, record.result_id)))
