@@ -360,8 +360,8 @@ mod tests {
         let soon = || tokio::time::sleep(Duration::from_millis(20));
         let silent = ai.answer(hang("!hang"), long, Some(&sender), soon()).await;
         assert_eq!(silent, Err(Failure::Stopped.into()));
-        // If the prompt is long or nobody listens, a stop before the first piece gives an empty
-        // answer.
+        // If the prompt is long or no client reads the stream, a stop before the first piece gives
+        // an empty answer.
         let at_length = hang(&format!("!hang {}", "x".repeat(32_768)));
         let listened = ai.answer(at_length, long, Some(&sender), soon()).await.unwrap();
         let awaited = ai.answer(hang("!hang"), long, None, ready(())).await.unwrap();

@@ -274,7 +274,7 @@ impl Config {
             parallel_chats: settings.number("PARALLEL_CHATS", 64, 1, 64)?,
             chats_per_minute: settings.number("CHATS_PER_MINUTE", 300, 1, 10_000)?,
             // With a limit of 1, the refunds of more earlier minutes would have to be checked, and
-            // an expression can't have so many conditions.
+            // an expression can't have that many conditions.
             refunds_per_minute: settings.number("REFUNDS_PER_MINUTE", 20, 2, 10_000)?,
             message_limit: settings.number("MESSAGE_LIMIT", 8000, 1, 32_000)?,
             sam_local: settings.sam_local(),

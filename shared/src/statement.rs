@@ -18,8 +18,8 @@ use crate::{App, Error, Result};
 
 pub use self::months::{MonthTotals, Months};
 
-/// How many times the first page is read, at most. The page is read again if the account has
-/// changed meanwhile.
+/// The maximum number of times that the first page is read. The page is read again if the account
+/// has changed meanwhile.
 const READINGS: usize = 10;
 
 /// The maximum number of rows that a request reads only to compute a balance or totals.

@@ -81,7 +81,7 @@ export function adjustment(path, user, changed) {
         if (error.code === "balance_too_low")
           return "The balance is lower than this amount, and can't go below zero. Nothing was changed.";
         if (error.code === "grant_too_large")
-          return "No account can be granted so many tokens. Nothing was changed.";
+          return "An account can't be granted that many tokens. Nothing was changed.";
         if (error.passing)
           return `${explain(error)} You can safely press the button again: the balance is changed only once.`;
         return explain(error);

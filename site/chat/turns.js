@@ -236,7 +236,7 @@ export class Turns {
     this.answered.delete(id);
   }
 
-  /** Opens the last message for editing. Returns false if there is none. */
+  /** Opens the last message for editing. Returns false if the last message can't be edited. */
   editLast() {
     const last = this.shown.at(-1);
     if (last?.chat) attempt(() => last.edit());

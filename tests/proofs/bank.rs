@@ -20,7 +20,8 @@ use crate::support::proxy::{Proxy, Storm};
 const PEOPLE: usize = 20;
 const CHATS: usize = 500;
 
-/// How many users can pay for only some of their chats, and how many credits these users have.
+/// The number of users that can pay for only some of their chats, and how many credits these users
+/// have.
 const POOR: usize = 4;
 const LEFT: u64 = 10 * PRICE;
 

@@ -10,7 +10,7 @@ use crate::support::client::Api;
 use crate::support::function::event;
 use crate::support::lambda::{Instance, binary};
 
-/// How many log-ins of each kind are counted.
+/// The number of log-ins of each kind that are counted.
 const LOG_INS: u64 = 4;
 
 /// Returns how many instructions the real binary executes for this many log-ins, including its

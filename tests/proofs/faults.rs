@@ -42,11 +42,12 @@ use crate::support::mistakes::Mistake;
 use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Lane, Plan, Proxy};
 use crate::support::rig::Rig;
 
-/// How many cases run at a time in the embedded store.
+/// The number of cases that run at a time in the embedded store.
 const AT_A_TIME: usize = 96;
 
-/// How many cases run at a time if each case sets up its own store, which is slow, or if all cases
-/// share the emulator in `TEST_DYNAMODB`, which answers a test's calls one after the other.
+/// The number of cases that run at a time if each case sets up its own store, which is slow, or if
+/// all cases share the emulator in `TEST_DYNAMODB`, which answers a test's calls one after the
+/// other.
 const FEWER_AT_A_TIME: usize = 24;
 
 /// How late a timer may be on a machine that keeps up with the running cases.
@@ -91,7 +92,7 @@ async fn emulator_keeps_up() -> bool {
     answer.is_ok() && began.elapsed() < SLOW
 }
 
-/// How many cases run at a time.
+/// The number of cases that run at a time.
 fn at_a_time() -> usize {
     if std::env::var_os("TEST_DYNAMODB").is_some() { FEWER_AT_A_TIME } else { AT_A_TIME }
 }

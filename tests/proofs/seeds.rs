@@ -47,7 +47,7 @@ use wire::{Broken, Connection, HttpReply, Packet};
 
 use crate::support::mistakes::{Mistake, Sabotage};
 
-/// How many schedules a run tries. With DynamoDB Local, a run tries only a fifth of these
+/// The number of schedules that a run tries. With DynamoDB Local, a run tries only a fifth of these
 /// schedules. The nightly workflow runs the schedules from this number to 10,000.
 const SCHEDULES: u64 = 2500;
 
@@ -308,7 +308,7 @@ struct Schedule<'l> {
     conversations: Vec<Vec<(String, bool)>>,
     /// The ids of the answered chats in each person's first conversation.
     messages: Vec<Vec<String>>,
-    /// How many chats of retry-counting clients each person has paid for.
+    /// The number of chats of retry-counting clients that each person has paid for.
     calls_paid: Vec<usize>,
     /// The percentage of calls that get a fault.
     storm: usize,

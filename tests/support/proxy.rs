@@ -347,7 +347,7 @@ impl Lane {
         self.traffic.state.lock().unwrap().overdrawn
     }
 
-    /// How many faults have struck.
+    /// The number of faults that have struck.
     pub fn times_struck(&self) -> usize {
         *self.traffic.struck.borrow()
     }

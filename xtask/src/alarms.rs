@@ -16,7 +16,7 @@ struct Alarm {
     watches: Watches,
     breaks: &'static str,
     threshold: &'static str,
-    /// How many of the last periods must break the threshold.
+    /// The number of periods that must break the threshold, of the number of last periods.
     periods: (u32, u32),
     /// The treatment of periods without data.
     missing: &'static str,

@@ -18,7 +18,7 @@ pub struct MonthTotals {
     /// The month in UTC.
     #[schema(pattern = "^[0-9]{4}-[0-9]{2}$", examples("2026-11"))]
     month: String,
-    /// How many messages were paid.
+    /// The number of paid messages.
     #[schema(examples(12))]
     chats: u64,
     /// The tokens that the month's messages cost.

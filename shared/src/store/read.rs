@@ -10,7 +10,7 @@ use crate::store::patience::Patience;
 use crate::store::schema::pk;
 use crate::store::{Item, Result, Store, StoreError, from_item, s};
 
-/// How many ids a page has: the maximum that one `BatchGetItem` accepts.
+/// The number of ids that a page has: the maximum that one `BatchGetItem` accepts.
 const LOOKED_AT: i32 = 100;
 
 impl Store {

@@ -16,7 +16,7 @@ use crate::store::{Item, Result, Store, StoreError, from_item, is_id, s};
 /// The maximum number of queries for one page. Reading an empty month also takes queries.
 const QUERIES: usize = 48;
 
-/// How many items are read from each partition at a time.
+/// The number of items that are read from each partition at a time.
 const STEP: i32 = 100;
 
 /// A text that sorts after every id.

@@ -83,7 +83,7 @@ metrics! {
     /// Failed attempts to send an e-mail. The kind is `temporary` if the attempt is retried,
     /// otherwise `permanent`.
     MailsFailed: Count by Kind;
-    /// Differences that `manage audit` has found. 0 if there are none.
+    /// The number of differences that `manage audit` has found.
     AuditDifferences: Count;
 }
 

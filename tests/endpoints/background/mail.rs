@@ -260,7 +260,7 @@ async fn ses_gets_the_configuration_set() {
     assert_eq!(seen.recv().await.unwrap()["ConfigurationSetName"], "transactional");
 }
 
-/// What happens to an e-mail that Amazon SES refuses.
+/// The fate of an e-mail that Amazon SES refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
     /// Lambda retries the e-mail.

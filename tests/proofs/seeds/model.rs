@@ -59,12 +59,12 @@ pub struct Account {
     pub spent: i64,
     pub held: BTreeMap<String, Held>,
     pub closed: BTreeSet<String>,
-    /// How many chats began in each minute.
+    /// The number of chats that began in each minute.
     pub minutes: BTreeMap<String, i64>,
-    /// How many chats were refunded in each minute, plus the refunds above the limits of earlier
-    /// minutes.
+    /// The number of chats that were refunded in each minute, plus the refunds above the limits of
+    /// earlier minutes.
     pub refunds: BTreeMap<u64, i64>,
-    /// How many chats for which the AI may have worked were refunded on each day.
+    /// The number of chats for which the AI may have worked that were refunded on each day.
     pub refunds_of_days: BTreeMap<u64, i64>,
     /// True if the account is in the index `due`.
     pub due: bool,
@@ -103,7 +103,7 @@ impl Account {
         }
     }
 
-    /// How many chats began in the minute of the second `at`.
+    /// The number of chats that began in the minute of the second `at`.
     pub fn chats_in_minute_of(&self, at: u64) -> i64 {
         self.minutes.get(&(at / 60).to_string()).copied().unwrap_or(0)
     }
@@ -181,11 +181,11 @@ pub struct Writer<'w> {
 
 /// The limits on an account's chats.
 pub struct Limits {
-    /// How many chats may begin in a minute.
+    /// The number of chats that may begin in a minute.
     pub chats: i64,
-    /// How many chats may be refunded in a minute.
+    /// The number of chats that may be refunded in a minute.
     pub refunds: i64,
-    /// How many chats for which the AI may have worked may be refunded in a day.
+    /// The number of chats for which the AI may have worked that may be refunded in a day.
     pub refunds_a_day: i64,
     /// True if no request arrives later than the protocol expects. While requests arrive in time,
     /// the product counts every refund above a minute's limit in a later minute.

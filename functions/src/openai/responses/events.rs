@@ -230,7 +230,7 @@ struct ErrorEvent<'a> {
     /// The error code, for programs.
     #[schema(examples("ai_failed"))]
     code: &'static str,
-    /// What happened and what to do, for people.
+    /// A sentence for people: the failure, and what to do.
     message: &'a str,
     /// The name of the invalid field. Null if no field is invalid.
     #[schema(required)]

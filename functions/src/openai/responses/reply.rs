@@ -101,7 +101,7 @@ struct Failed {
     /// Always `server_error`. The preceding `error` event has the exact code.
     #[schema(pattern = "^server_error$", examples("server_error"))]
     code: &'static str,
-    /// What happened and what to do, for people.
+    /// A sentence for people: the failure, and what to do.
     message: String,
 }
 

@@ -25,7 +25,7 @@ use crate::values::{AccessToken, Account};
 /// How long a username stays taken after its account was deleted, in seconds.
 pub(in crate::store) const TAKEN: u64 = 24 * 3600;
 
-/// How many items one `BatchWriteItem` accepts.
+/// The number of items that one `BatchWriteItem` accepts.
 pub(in crate::store) const BATCH: usize = 25;
 
 /// How long other runs skip an account that one run is erasing, in seconds. The time is longer than

@@ -18,11 +18,11 @@ pub(super) const DAY: u64 = 86_400;
 /// The limits on an account's chats.
 #[derive(Clone, Copy, Debug)]
 pub struct ChatLimits {
-    /// How many chats may wait for the AI at a time.
+    /// The number of chats that may wait for the AI at a time.
     pub parallel: u32,
-    /// How many chats may begin in one minute.
+    /// The number of chats that may begin in one minute.
     pub per_minute: u32,
-    /// How many chats may be refunded in one minute.
+    /// The number of chats that may be refunded in one minute.
     pub refunds: u32,
     /// How much may be refunded in one day for chats on which the AI may have worked, in units of
     /// the price.

@@ -17,13 +17,13 @@ use crate::store::{
 };
 use crate::values::{Account, Credential, Limit, StoredHold};
 
-/// How many closed ids an account may have when a chat begins. This number of closed ids takes 90
-/// KB of the 400 KB that an item may have.
+/// The number of closed ids that an account may have when a chat begins. This number of closed ids
+/// takes 90 KB of the 400 KB that an item may have.
 const MOST_CLOSED: usize = 2000;
 
-/// How many obstacles one reserve removes at most. The obstacles are an expired hold with the
-/// reserve's idempotency key, an outdated closed id with this key, too many outdated closed ids,
-/// other expired holds, and a missing map of minutes.
+/// The maximum number of obstacles that one reserve removes. The obstacles are an expired hold with
+/// the reserve's idempotency key, an outdated closed id with this key, too many outdated closed
+/// ids, other expired holds, and a missing map of minutes.
 const CLEARINGS: u32 = 5;
 
 /// Moves the credits from the balance into the hold, adds the account to the index `due`, and

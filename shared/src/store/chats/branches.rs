@@ -25,7 +25,7 @@ use crate::values::{Chat, ParentChat};
 /// AI gets no chats from beyond these stretches.
 const MORE_STRETCHES: usize = 8;
 
-/// How many keys are read at a time to find the followers of a chat.
+/// The number of keys that are read at a time to find the followers of a chat.
 const FOLLOWING: usize = 1000;
 
 /// The part of a branch that precedes a chat.

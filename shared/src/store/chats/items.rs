@@ -12,7 +12,7 @@ use crate::store::timeline::Timeline;
 use crate::store::{Place, Result, Store, Write, from_item};
 use crate::values::Chat;
 
-/// How many chats of all users are read at a time. 25 chats of the largest size are a few
+/// The number of chats of all users that are read at a time. 25 chats of the largest size are a few
 /// megabytes.
 pub const CHATS: usize = 25;
 

@@ -17,7 +17,7 @@ use crate::store::{
 use crate::values::api_key::KeyName;
 use crate::values::{AccessToken, Account, ApiKey, StoredApiKey};
 
-/// How many API keys an account may have.
+/// The number of API keys that an account may have.
 pub const API_KEYS: u32 = 50;
 
 impl StoredApiKey {

@@ -39,8 +39,8 @@ pub enum Ending<'s> {
     All,
 }
 
-/// How many revoked sessions an account stores. Each revoked session makes every write of the
-/// account larger.
+/// The number of revoked sessions that an account stores. Each revoked session makes every write of
+/// the account larger.
 const REVOKED: usize = 50;
 
 impl Session {

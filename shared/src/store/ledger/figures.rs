@@ -21,10 +21,10 @@ use crate::values::EntryKind;
 /// an index takes that long.
 const CLOSED_AFTER: u64 = 15 * 60 * 1000;
 
-/// How many days are counted at a time.
+/// The number of days that are counted at a time.
 const AT_A_TIME: usize = 4;
 
-/// How many items one `BatchGetItem` accepts.
+/// The number of items that one `BatchGetItem` accepts.
 const BATCH: usize = 100;
 
 /// The figures of one day or several days.

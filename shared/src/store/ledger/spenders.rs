@@ -14,7 +14,7 @@ use crate::store::schema::spenders_pk;
 use crate::clock::Day;
 use crate::store::Result;
 
-/// How many users are stored for each day.
+/// The number of users that are stored for each day.
 const KEPT: usize = 250;
 
 /// A user's paid chats on one day or several days.

@@ -13,13 +13,13 @@ use crate::store::schema::{CENSUS, account_pk, pk, ranking_pk};
 use crate::store::{Item, Result, Store, StoreError, Write, from_item, s, to_item};
 use crate::values::{Account, Role};
 
-/// How many users are stored for each order.
+/// The number of users that are stored for each order.
 const RANKED: usize = 1000;
 
-/// How many users one item of a ranking has.
+/// The number of users that one item of a ranking has.
 const CHUNK: usize = 100;
 
-/// How many accounts one batch has, and how many batches are read at the same time.
+/// The number of accounts that one batch has, and how many batches are read at the same time.
 const BATCH: usize = 100;
 const AT_ONCE: usize = 4;
 

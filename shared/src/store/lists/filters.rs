@@ -7,10 +7,11 @@ use crate::store::{ListedAccount, Place, Result, Span, Store, UserOrder, from_it
 use crate::values::text::key;
 use crate::values::{Account, Role};
 
-/// How many accounts are read at a time if the first `count` accounts weren't enough for a page.
+/// The number of accounts that are read at a time if the first `count` accounts weren't enough for
+/// a page.
 const BATCH: usize = 100;
 
-/// How many batches of accounts are read for one page, at most.
+/// The maximum number of batches of accounts that are read for one page.
 const BATCHES: usize = 3;
 
 /// A filter for a list of users. The default accepts all users.

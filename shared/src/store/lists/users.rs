@@ -27,12 +27,12 @@ const LABEL_LENGTH: usize = 1020;
 /// A text that sorts before every label.
 const FIRST: &str = "\u{1}";
 
-/// How many times a search for labels that contain a text reads all partitions for one page, and
-/// how many labels it reads from each partition at a time.
+/// The number of times that a search for labels that contain a text reads all partitions for one
+/// page, and how many labels it reads from each partition at a time.
 const LABEL_ROUNDS: usize = 8;
 const LABELS: usize = 250;
 
-/// How many usernames are read at a time.
+/// The number of usernames that are read at a time.
 const AT_A_TIME: usize = 16;
 
 /// The position of a username or address in the index by_label.

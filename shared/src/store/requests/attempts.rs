@@ -31,16 +31,16 @@ const DAY: u64 = 24 * 3600;
 /// The window in which a network's attempts are counted, in seconds.
 const HOUR: u64 = 3600;
 
-/// How many days a network stays known after its last log-in.
+/// The number of days that a network stays known after its last log-in.
 const KNOWN_DAYS: u64 = 90;
 
 /// The maximum number of networks that a login remembers as known. The login keeps the most recent
 /// networks.
 const KNOWN: usize = 20;
 
-/// How many guesses at one login are checked even if their network has too many failures. A user
-/// with the right password can then still log in, while a network that tries every account has only
-/// a few guesses at each account.
+/// The number of guesses at one login that are checked even if their network has too many failures.
+/// A user with the right password can then still log in, while a network that tries every account
+/// has only a few guesses at each account.
 const FEW: usize = 3;
 
 /// A log-in in progress, with the counts that include it.

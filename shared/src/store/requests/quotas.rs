@@ -10,15 +10,15 @@ use crate::values::idempotency::fingerprint;
 /// The number of seconds in an hour.
 const HOUR: u64 = 3600;
 
-/// How many e-mails are sent to an unverified address in an hour: enough for the owner, but too few
-/// for a flood from many accounts.
+/// The number of e-mails that are sent to an unverified address in an hour: enough for the owner,
+/// but too few for a flood from many accounts.
 const MAILS: u32 = 10;
 
 /// The number of seconds in a day.
 const DAY: u64 = 24 * HOUR;
 
-/// How many e-mails with a link that resets a password are sent to an address in an hour and in a
-/// day: enough for an owner who looks in the wrong folder, but too few for a flood.
+/// The number of e-mails with a link that resets a password that are sent to an address in an hour
+/// and in a day: enough for an owner who looks in the wrong folder, but too few for a flood.
 const RESETS_AN_HOUR: u32 = 5;
 const RESETS_A_DAY: u32 = 10;
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::store::schema::{IDEMPOTENCY, pk, record_pk};
 use crate::store::{Result, Store, Write, n, to_item};
 
-/// How many records are read at a time.
+/// The number of records that are read at a time.
 const AT_A_TIME: usize = 16;
 
 /// The record of an idempotency key whose request has finished. The record points to the result,

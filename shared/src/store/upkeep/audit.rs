@@ -14,8 +14,8 @@ use crate::store::schema::{ACCOUNT, CONVERSATION, account_pk, pk};
 use crate::store::{Item, Result, Store, from_item, s};
 use crate::values::{Account, Entry};
 
-/// How many times an account is read, at most. An account is read again if it has changed during a
-/// reading.
+/// The maximum number of times that an account is read. An account is read again if it has changed
+/// during a reading.
 const READINGS: usize = 10;
 
 /// The pause before an account is read again. A transaction reaches all its items within this time.

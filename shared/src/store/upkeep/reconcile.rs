@@ -14,7 +14,7 @@ use crate::store::upkeep::audit::text;
 use crate::store::{Item, Result, Store, Write, from_item, n, s};
 use crate::values::{Account, StoredApiKey};
 
-/// How many accounts are reconciled at a time.
+/// The number of accounts that are reconciled at a time.
 const AT_A_TIME: usize = 8;
 
 /// How far a function's clock may be ahead of the store's, in seconds.

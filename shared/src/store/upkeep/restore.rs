@@ -22,7 +22,7 @@ use crate::store::{
 };
 use crate::values::{Account, Act, AdminAct, Role, STANDING, Session};
 
-/// How many items one `BatchGetItem` accepts.
+/// The number of items that one `BatchGetItem` accepts.
 const GET: usize = 100;
 
 /// The newer tables, and which of them can be trusted. A damaged table isn't read.

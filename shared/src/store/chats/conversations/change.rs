@@ -7,7 +7,7 @@ use crate::store::schema::{conversation_place, pinned_place};
 use crate::store::{Outcome, Result, Store, StoreError, from_item, n, s};
 use crate::values::{Instructions, Title};
 
-/// How many times an unpin is tried, at most, while chats use the conversation.
+/// The maximum number of times that an unpin is tried while chats use the conversation.
 const UNPINNINGS: usize = 10;
 
 /// A change of a conversation. At least one field is set; `None` leaves a field unchanged.

@@ -9,7 +9,8 @@ use crate::store::requests::attempts::{Attempt, DAY, HOUR};
 use crate::store::schema::pk;
 use crate::store::{Outcome, Result, Store, StoreError, Write, from_item, n, s};
 
-/// How many times an attempt tries to change a count that other log-ins change at the same time.
+/// The number of times that an attempt tries to change a count that other log-ins change at the
+/// same time.
 const TURNS: u32 = 5;
 
 /// The number of minutes in a day.
@@ -19,9 +20,9 @@ const MINUTES: u32 = 1440;
 /// intervals, until a day passes without an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pace {
-    /// How many attempts are admitted without a pause.
+    /// The number of attempts that are admitted without a pause.
     free: u32,
-    /// How many more attempts are admitted, spread evenly over a day.
+    /// The number of further attempts that are admitted, spread evenly over a day.
     more: u32,
 }
 
