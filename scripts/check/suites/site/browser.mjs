@@ -49,6 +49,7 @@ export async function journeys(all) {
         console.log(`\n${error.stack}\n${state.wrong.join("\n")}`);
         for (const [index, page] of state.pages.entries()) {
           await page.screenshot({ path: `${SCREENS}/failed-${failed.length}-${index}.png` }).catch(() => {});
+          console.log(await shown(page).catch((cause) => cause.message));
         }
       }
       console.log(`${failed.includes(name) ? "FAILED" : "ok"}  ${name} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
@@ -58,6 +59,12 @@ export async function journeys(all) {
   await Promise.all(Array.from({ length: Number(AT_ONCE) }, run));
   await browser.close();
   if (failed.length > 0) process.exit(1);
+}
+
+/** What a page shows: its address, and the beginning of its text. */
+async function shown(page) {
+  const text = await page.evaluate(() => document.body.innerText);
+  return `-- ${page.url()}\n${text.replace(/\s+/g, " ").slice(0, 1000)}`;
 }
 
 /** A page in a new browser, or in the browser of the page `beside`. */
