@@ -9,6 +9,8 @@ pub mod admin_export;
 pub mod admin_figures;
 pub mod admin_grants;
 pub mod admin_ledger;
+pub mod admin_models;
+pub mod admin_models_change;
 pub mod admin_password_reset;
 pub mod admin_sessions_end;
 pub mod admin_trail;
@@ -37,6 +39,8 @@ endpoints! {
         admin_grants: POST "/api/admin/grants";
         admin_ledger: GET "/api/admin/users/{id}/ledger";
         admin_chats: GET "/api/admin/chats";
+        admin_models: GET "/api/admin/models";
+        admin_models_change: PUT "/api/admin/models";
         admin_trail: GET "/api/admin/trail";
         admin_figures: GET "/api/admin/figures";
         admin_export: GET "/api/admin/export/{list}";

@@ -10,6 +10,7 @@ pub mod conversation;
 pub mod conversation_delete;
 pub mod conversation_rename;
 pub mod conversations;
+pub mod model_list;
 
 use shared::http::FailureFormat;
 
@@ -19,6 +20,7 @@ endpoints! {
         chat_stop: POST "/api/chat/stop";
         chat_read: GET "/api/chat/{id}";
         chat_delete: DELETE "/api/chat/{id}";
+        model_list: GET "/api/models";
         conversations: GET "/api/conversations";
         conversation: GET "/api/conversations/{id}";
         conversation_rename: PATCH "/api/conversations/{id}";

@@ -16,9 +16,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared::ai::{CallPiece, Piece, Prompt};
 use shared::app::{AiApp, Start};
-use shared::charge::{AnswerForm, BeginOutcome, Charge, Context, NewChat, RequestKey};
+use shared::charge::{AnswerForm, BeginOutcome, Charge, Context, NewChat, Offer, RequestKey};
 use shared::clock::Clock;
-use shared::config::{ConfigError, EmptyBalance, Settings};
+use shared::config::{ConfigError, EmptyBalance, Settings, UnknownModels};
 use shared::http::{self, FailureFormat};
 use shared::values::idempotency::Key;
 use shared::values::{Chat, Credential, Message};
@@ -45,12 +45,14 @@ const COME_AGAIN: u32 = 10;
 pub struct CompletionApp {
     asking: AiApp,
     empty_balance: EmptyBalance,
+    unknown_models: UnknownModels,
 }
 
 impl Start for CompletionApp {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let empty_balance = EmptyBalance::read(settings)?;
-        Ok(Self { asking: AiApp::start(settings, clock).await?, empty_balance })
+        let unknown_models = UnknownModels::read(settings)?;
+        Ok(Self { asking: AiApp::start(settings, clock).await?, empty_balance, unknown_models })
     }
 
     fn app_mut(&mut self) -> Option<&mut App> {
@@ -77,6 +79,13 @@ pub(crate) async fn read<T: DeserializeOwned>(app: &App, req: &Request) -> Resul
     Ok((caller, http::json(req)?))
 }
 
+/// The model, the message and the whole prompt of a request.
+pub(crate) struct Asked {
+    pub(crate) model: Option<String>,
+    pub(crate) message: Message,
+    pub(crate) prompt: Prompt,
+}
+
 /// Begins to charge a message, or returns the stored answer to an earlier request with the same
 /// idempotency key.
 ///
@@ -88,11 +97,16 @@ pub(crate) async fn begin(
     caller: &Credential,
     key: Option<&Key>,
     form: AnswerForm,
-    (message, prompt): (Message, Prompt),
+    Asked { model, message, prompt }: Asked,
 ) -> Result<BeginOutcome> {
-    app.ai.check(&prompt)?;
+    // A retry of a request that has finished gets its answer, even if the model is gone meanwhile.
+    let offer = Offer::choose(app, model.as_deref(), app.unknown_models).await;
+    if let Ok(offer) = &offer {
+        offer.ai.check(&prompt)?;
+    }
     let key = RequestKey::of_program(app, req, caller, key, form).await?;
-    let asked = NewChat { message, context: Context::Given(Box::new(prompt)), key };
+    let context = Context::Given(Box::new(prompt));
+    let asked = NewChat { message, context, key, offer, max_cost: None };
     Charge::begin(app, req, caller, asked).await.map_err(|error| match error {
         Error::KeyRunning { .. } => Error::KeyRunning { seconds: COME_AGAIN },
         empty @ Error::InsufficientTokens { .. }
@@ -113,7 +127,7 @@ pub(crate) fn pieces(chat: &Chat) -> Vec<Piece> {
         let call = CallPiece { index, begins, arguments: call.arguments.clone() };
         Piece { call: Some(call), ..Piece::default() }
     });
-    let by_model = |piece: Piece| Piece { model: chat.model.clone(), ..piece };
+    let by_model = |piece: Piece| Piece { model: chat.model_name().to_owned(), ..piece };
     text.into_iter().chain(calls).map(by_model).collect()
 }
 

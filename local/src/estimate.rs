@@ -3,10 +3,12 @@
 //!
 //! [`prices`] has AWS's prices, [`assumptions`] has figures that only a running deployment can
 //! show, [`stack`] has the resources that the template creates, [`requests`] has the needs of each
-//! request, and [`quotas`] has the limits. [`table`] prints the result. The units that each request
-//! consumes are in docs/internals/costs.tsv, and a test compares that table with measured requests.
+//! request, and [`quotas`] has the limits. [`models`] prices the models of a price list. [`table`]
+//! prints the result. The units that each request consumes are in docs/internals/costs.tsv, and a
+//! test compares that table with measured requests.
 
 pub mod assumptions;
+pub mod models;
 pub mod prices;
 pub mod quotas;
 pub mod requests;
@@ -21,6 +23,7 @@ use assumptions::{
     ACCOUNT, CHAT_COPIES, CHAT_ITEM, CONVERSATION, DAYS, EMAIL_READS, EMAIL_WRITES, FILES, LOG_INS,
     LOG_MONTHS, METRICS_AT_REST, METRICS_OF_REQUESTS, MONTHS, NEW_USERS, RESETS, STARTS, TEXT,
 };
+use models::ModelsEstimate;
 use prices::Price;
 use quotas::Quota;
 use requests::{CENSUS, CHAT, FILE, Requests, ResourceUse, STREAMED, SWEEP};
@@ -61,6 +64,9 @@ pub struct Estimate {
     pub first_of_the_design: ReachedLimit,
     /// The costs of a million requests of each kind.
     pub per_million: Vec<Kind>,
+    /// What the models of a price list cost and bring in, if there is a list.
+    #[serde(flatten)]
+    pub models: Option<ModelsEstimate>,
 }
 
 /// An item of the bill.
@@ -153,6 +159,7 @@ impl Load {
             per_million: per_million(&stack, &requests)?,
             month,
             quotas,
+            models: None,
         })
     }
 
@@ -247,6 +254,7 @@ impl Load {
     }
 
     fn month(&self, stack: &Stack, requests: &Requests<'_>) -> Result<Vec<Item>, String> {
+        // The reads of the price list aren't counted: one a minute for each instance.
         let mut asked = ResourceUse::default();
         let mut methods: BTreeMap<&str, f64> = BTreeMap::new();
         for RequestCount { request, function, count } in self.sent() {

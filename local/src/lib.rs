@@ -6,4 +6,5 @@
 
 pub mod estimate;
 pub mod manage;
+pub mod price_file;
 pub mod server;

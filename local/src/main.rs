@@ -11,7 +11,9 @@ use clap::{Args, Parser, Subcommand};
 use emulator::dynamo::{Data, Dynamo};
 use emulator::template::Template;
 use local::estimate::Load;
-use local::manage::{self, restore};
+use local::estimate::models::AverageChat;
+use local::manage::{self, prices, restore};
+use local::price_file;
 use local::server::mail::Postman;
 use local::server::{Server, environment_of, write_environments};
 use mimalloc::MiMalloc;
@@ -81,6 +83,15 @@ enum Command {
         /// The share of chats that are streamed, from 0 to 1
         #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
         streamed: f64,
+        /// The file of a price list, whose models are priced
+        #[arg(long, value_name = "FILE")]
+        models: Option<PathBuf>,
+        /// The number of model tokens in an average prompt, instead of the assumption
+        #[arg(long, value_name = "N", requires = "models")]
+        prompt_tokens: Option<u32>,
+        /// The number of model tokens in an average answer, instead of the assumption
+        #[arg(long, value_name = "N", requires = "models")]
+        answer_tokens: Option<u32>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -183,6 +194,9 @@ enum Manage {
         /// The second to which the tables were restored, such as 2026-11-21T10:00:00Z
         second: String,
     },
+    /// Show, check, set or remove the price list
+    #[command(subcommand)]
+    Models(Models),
     /// Recompute every balance from the ledger, and list the differences
     Audit {
         /// The username, verified e-mail address or id of the only account to audit
@@ -213,10 +227,64 @@ impl Manage {
                 restore::reapply(&second, deleted.as_deref(), deleted_messages).await
             }
             Self::Reconcile { second } => restore::reconcile(&second).await,
+            Self::Models(command) => command.run().await,
             Self::Audit { name, folder } => manage::audit(&folder.data, name.as_deref()).await,
         };
         println!("{}", done?);
         Ok(())
+    }
+}
+
+#[derive(Subcommand)]
+enum Models {
+    /// Show the price list
+    Show {
+        /// An earlier version
+        version: Option<String>,
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// Check a price list without setting it
+    Check {
+        /// The file with the list
+        file: PathBuf,
+    },
+    /// Set the price list. Functions use it within a minute
+    Set {
+        /// The file with the list
+        file: PathBuf,
+        #[command(flatten)]
+        ready: Ready,
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// Remove the price list, so that every message costs CHAT_PRICE
+    Remove {
+        #[command(flatten)]
+        ready: Ready,
+        #[command(flatten)]
+        folder: Folder,
+    },
+}
+
+#[derive(Args)]
+struct Ready {
+    /// Confirm that no function runs a release that doesn't know price lists. Only needed for tables
+    /// on AWS
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Models {
+    async fn run(self) -> Result<String, String> {
+        match self {
+            Self::Show { version, folder } => prices::show(&folder.data, version.as_deref()).await,
+            Self::Check { file } => prices::check(&file),
+            Self::Set { file, ready, folder } => {
+                prices::set(&folder.data, Some(&file), ready.yes).await
+            }
+            Self::Remove { ready, folder } => prices::set(&folder.data, None, ready.yes).await,
+        }
     }
 }
 
@@ -267,8 +335,23 @@ async fn main() -> ExitCode {
             dynamodb(SocketAddr::new(host, port), &keep).await
         }
         Some(Command::Manage(command)) => command.run().await,
-        Some(Command::Estimate { users, chats_per_day, ai_seconds, streamed, json }) => {
-            estimate(Load { users, chats_per_day, ai_seconds, streamed }, json)
+        Some(Command::Estimate {
+            users,
+            chats_per_day,
+            ai_seconds,
+            streamed,
+            models,
+            prompt_tokens,
+            answer_tokens,
+            json,
+        }) => {
+            let assumed = AverageChat::default();
+            let chat = AverageChat {
+                prompt_tokens: prompt_tokens.unwrap_or(assumed.prompt_tokens),
+                answer_tokens: answer_tokens.unwrap_or(assumed.answer_tokens),
+            };
+            let load = Load { users, chats_per_day, ai_seconds, streamed };
+            estimate(load, models.as_deref(), chat, json)
         }
     };
     match done {
@@ -375,8 +458,15 @@ async fn postman(dynamo: &Dynamo, data: &Data) -> Result<Postman, String> {
         .ok_or_else(|| "The embedded DynamoDB has no URL.".into())
 }
 
-fn estimate(load: Load, as_json: bool) -> Result<(), String> {
-    let estimate = load.estimate()?;
+fn estimate(
+    load: Load,
+    models: Option<&Path>,
+    chat: AverageChat,
+    as_json: bool,
+) -> Result<(), String> {
+    let list = models.map(price_file::read).transpose()?;
+    let mut estimate = load.estimate()?;
+    estimate.models = list.map(|list| load.models(&list, chat)).transpose()?;
     if as_json {
         println!("{:#}", json!(estimate));
     } else {

@@ -1,6 +1,7 @@
 //! The commands of administrators, for the store of the environment or of a data folder. Each
 //! command returns a sentence for the terminal, or fails with such a sentence.
 
+pub mod prices;
 pub mod restore;
 
 use std::fmt::Display;
@@ -442,11 +443,16 @@ fn region(variable: impl Fn(&str) -> Option<String>) -> Result<String, String> {
     }
 }
 
+/// Returns true if the environment names the tables of a deployment.
+fn names_tables() -> bool {
+    std::env::var("USERS_TABLE").is_ok_and(|table| !table.is_empty())
+}
+
 /// Returns the settings of the environment, if it names the tables (`USERS_TABLE` and the other
 /// four). Otherwise returns the settings of the data folder, and opens the folder unless another
 /// process has it open.
 async fn settings(data: &Path) -> Result<(Settings<'static>, Option<Dynamo>), String> {
-    if std::env::var("USERS_TABLE").is_ok_and(|table| !table.is_empty()) {
+    if names_tables() {
         return Ok((Settings::from_env(), None));
     }
     let (url, signing_secret, embedded) = match dynamo::running(data) {

@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::price_file;
 use crate::server::mail::{Postman, SentMails};
 use crate::server::scheduled::traced;
 use emulator::dynamo::{Data, Dynamo, make_private_folder, port_sentence, write_private};
@@ -68,10 +69,17 @@ impl Server {
         let dynamo = Dynamo::start(data, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
 
         let template = Template::load()?;
+        let models = environment("MODELS").filter(|url| !url.is_empty());
         let environment = |function: &template::Function, name: &str| {
             environment(name)
                 .or_else(|| environment_of(function, name, &dynamo.url, &dynamo.signing_secret))
         };
+        let settings = |name: &'static str| settings(template, name, environment);
+        if let Some(url) = models {
+            let app = App::connect(&settings("admin_models_change")?, clock.clone()).await;
+            let app = dynamo.direct(app.map_err(sentence)?);
+            set_prices(&app, &url).await?;
+        }
         let functions = functions(template, &clock, environment).await?.into_iter();
         let functions: HashMap<String, Function> = functions
             .map(|(name, function)| match function.app() {
@@ -82,7 +90,6 @@ impl Server {
         let gateway = Gateway::new(template, &functions, clock.clone());
         let app = |function: (&String, &Function)| Some((function.0.clone(), function.1.app()?));
         let mut apps: HashMap<String, App> = functions.iter().filter_map(app).collect();
-        let settings = |name: &'static str| settings(template, name, environment);
         let connect = async |name| {
             let app = App::connect(&settings(name)?, clock.clone()).await.map_err(sentence)?;
             Ok::<_, String>(dynamo.direct(app))
@@ -123,6 +130,14 @@ impl Server {
         let _ = self.server.await;
         self.dynamo.stop().await;
     }
+}
+
+/// Sets the price list in the file that `MODELS` names, before the functions start.
+async fn set_prices(app: &App, url: &str) -> Result<(), String> {
+    let path =
+        url.strip_prefix("file://").ok_or("MODELS must be the URL of a file: file:///path.")?;
+    let list = price_file::read(Path::new(path))?;
+    price_file::set(app, Some(&list)).await.map(drop).map_err(|error| format!("{error}."))
 }
 
 /// Runs a scheduled function, as the template's schedules do on AWS. A daily function first runs

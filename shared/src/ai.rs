@@ -6,6 +6,7 @@
 mod answer;
 mod answer_builder;
 mod bedrock;
+mod bound;
 mod echo;
 mod failure;
 mod openai;
@@ -28,12 +29,13 @@ use crate::config::{AiConfig, ConfigError};
 use crate::error::TooLong;
 use crate::telemetry::metrics::{self, Metric};
 use crate::telemetry::trace;
-use crate::values::CutReason;
+use crate::values::{CutReason, Fare, Model, Via};
 use crate::{Error, Result};
 
 pub use crate::ai::answer::Answer;
 pub use crate::ai::answer_builder::{Listener, Piece};
-pub use crate::ai::prompt::Prompt;
+pub use crate::ai::bound::OF_TURN;
+pub use crate::ai::prompt::{Prompt, instructions_bound};
 pub use crate::ai::schema::JsonSchema;
 pub use crate::ai::tools::{AnswerSchema, CallPiece, Format, Tool, ToolChoice};
 
@@ -49,6 +51,10 @@ const OPENING: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Ai {
     providers: Arc<[Provider]>,
+    /// The maximum number of model tokens in an answer.
+    most: u32,
+    /// True if a prompt may have pictures.
+    takes_pictures: bool,
     /// The settings.
     pub config: Arc<AiConfig>,
 }
@@ -64,7 +70,40 @@ impl Ai {
         for provider in &config.providers {
             providers.push(Provider::connect(provider).await?);
         }
-        Ok(Self { providers: providers.into(), config: Arc::new(config) })
+        let most = config.max_tokens;
+        Ok(Self {
+            providers: providers.into(),
+            most,
+            takes_pictures: true,
+            config: Arc::new(config),
+        })
+    }
+
+    /// Returns the same AI for a model of the price list: with its providers in its order, and its
+    /// maximum length of an answer. Providers that the settings don't have are left out.
+    #[must_use]
+    pub fn through(&self, model: &Model) -> Self {
+        let provider = |via: &Via| {
+            let provider = self.providers.iter().find(|provider| provider.name == via.provider)?;
+            Some(provider.with_model(via.model.as_deref()))
+        };
+        Self {
+            providers: model.via.iter().filter_map(provider).collect(),
+            most: model.most.unwrap_or(self.config.max_tokens),
+            // A price by usage needs a bound, and a picture has none by itself.
+            takes_pictures: model.picture.is_some() || matches!(model.fare, Fare::Message(_)),
+            config: self.config.clone(),
+        }
+    }
+
+    /// Returns true if there is no provider to ask.
+    pub fn has_no_provider(&self) -> bool {
+        self.providers.is_empty()
+    }
+
+    /// Returns the maximum number of model tokens in an answer to this prompt.
+    pub fn longest_answer(&self, prompt: Option<&Prompt>) -> u32 {
+        prompt.and_then(|prompt| prompt.max_tokens).unwrap_or(u32::MAX).min(self.most)
     }
 
     /// Opens the connection to the first provider, so that the first chat doesn't wait for it.
@@ -86,6 +125,9 @@ impl Ai {
         let (bytes, most) = (prompt.size(), self.config.prompt_limit);
         if bytes > most {
             return Err(Error::PromptTooLong(Some(TooLong { bytes, most })));
+        }
+        if prompt.has_pictures() && !self.takes_pictures {
+            return Err(Refusal::Pictures.into());
         }
         self.capable(prompt).map(drop).map_err(Into::into)
     }
@@ -128,7 +170,7 @@ impl Ai {
         // Some models refuse requests with both `temperature` and `top_p`.
         prompt.temperature =
             prompt.temperature.or(self.config.temperature.filter(|_| prompt.top_p.is_none()));
-        prompt.max_tokens = Some(prompt.max_tokens.unwrap_or(u32::MAX).min(self.config.max_tokens));
+        prompt.max_tokens = Some(self.longest_answer(Some(&prompt)));
 
         let until = Instant::now() + patience;
         let providers = self.capable(&prompt).map_err(Failure::Refused)?;

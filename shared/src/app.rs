@@ -14,6 +14,7 @@ use crate::config::{
 use crate::keys::{Keyring, Signer};
 use crate::mail::Carrier;
 use crate::passwords::Passwords;
+use crate::prices::{Prices, is_unusable};
 use crate::store::Store;
 use crate::telemetry::trace::Traces;
 
@@ -58,6 +59,8 @@ pub struct App {
     pub store: Store,
     /// The public keys that verify JWTs.
     pub keyring: Keyring,
+    /// The price list.
+    pub prices: Prices,
     /// Hashes and checks passwords.
     pub passwords: Passwords,
     /// Records and sends traces. `None` if the operator has set no collector.
@@ -76,15 +79,26 @@ impl App {
         Ok(Self::from_parts(config, clock, store))
     }
 
+    /// Reads the public keys, which opens the connection to DynamoDB.
+    async fn read_keys(&self) {
+        if let Err(error) = self.keyring.read().await {
+            tracing::warn!(
+                cause = error.cause(),
+                "the public keys could not be read at start; the first request reads them"
+            );
+        }
+    }
+
     /// Creates an `App` from these parts. Nothing is read yet.
     pub fn from_parts(config: Config, clock: Clock, store: Store) -> Self {
         let keyring = Keyring::new(store.clone(), clock.clone());
+        let prices = Prices::new(store.clone(), clock.clone());
         let passwords = Passwords::new();
         let traces = config.traces.as_ref().and_then(|traces| {
             let TraceConfig { endpoint, service, share } = traces;
             Traces::for_endpoint(endpoint, service, *share)
         });
-        Self { config: Arc::new(config), clock, store, keyring, passwords, traces }
+        Self { config: Arc::new(config), clock, store, keyring, prices, passwords, traces }
     }
 }
 
@@ -92,12 +106,7 @@ impl Start for App {
     /// Connects and reads the public keys, which opens the connection to DynamoDB.
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let app = Self::connect(settings, clock).await?;
-        if let Err(error) = app.keyring.read().await {
-            tracing::warn!(
-                cause = error.cause(),
-                "the public keys could not be read at start; the first request reads them"
-            );
-        }
+        app.read_keys().await;
         Ok(app)
     }
 
@@ -201,8 +210,8 @@ pub struct AiApp {
 }
 
 impl Start for AiApp {
-    /// Connects and opens the connection to the first provider. Fails if a provider's settings
-    /// can't be used or its API key can't be read.
+    /// Connects, opens the connection to the first provider and reads the price list. Fails if a
+    /// provider's settings can't be used, its API key can't be read, or the list can't be used.
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let config = AiConfig::read(settings)?;
         let ai = async {
@@ -210,7 +219,24 @@ impl Start for AiApp {
             ai.open().await;
             Ok::<_, ConfigError>(ai)
         };
-        let (ai, app) = tokio::join!(ai, App::start(settings, clock));
+        let app = async {
+            let app = App::connect(settings, clock).await?;
+            let ((), prices) = tokio::join!(app.read_keys(), app.prices.read());
+            match prices {
+                Err(error) if is_unusable(&error) => {
+                    Err(ConfigError(error.cause().unwrap_or_default().to_owned()))
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        cause = error.cause(),
+                        "the price list could not be read at start; the first request reads it"
+                    );
+                    Ok(app)
+                }
+                Ok(_) => Ok(app),
+            }
+        };
+        let (ai, app) = tokio::join!(ai, app);
         Ok(Self { ai: ai?, app: app? })
     }
 

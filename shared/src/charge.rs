@@ -1,6 +1,8 @@
 //! Charging a chat. A chat's credits are reserved before the AI is called, and then spent with the
 //! answer or returned. docs/internals/money.md explains why balances stay correct whatever fails.
 
+mod context;
+mod offer;
 mod request;
 
 use std::pin::pin;
@@ -17,16 +19,20 @@ use crate::ai::{Listener, Piece, Prompt};
 use crate::app::AiApp;
 use crate::error::Failure;
 use crate::store::{
-    Branch, ChatLimits, Conversation, Hold, Refund, ReserveOutcome, SettleOutcome, chat_month,
+    Branch, ChatLimits, Conversation, Hold, Refund, ReserveOutcome, SettleOutcome, StoreError,
+    chat_month,
 };
 use crate::telemetry::metrics::{self, Metric};
 use crate::telemetry::trace;
 use crate::values::idempotency::REMEMBERED;
-use crate::values::{Chat, Credential, Fare, Limit, Message, ParentChat, Turn};
-use crate::{App, Error, Request, Result, http};
+use crate::values::{Chat, Credential, Limit, Message, ParentChat, Turn};
+use crate::{App, Credits, Error, Request, Result, http};
 
+pub use self::context::Context;
+use self::offer::{Bound, chat_bound, instructions_size};
+pub use self::offer::{Offer, prompt_overhead};
 use self::request::NOT_IN_CONVERSATION;
-pub use self::request::{AnswerForm, Body, Context, NewChat, RequestKey, conversation_id, read};
+pub use self::request::{AnswerForm, Body, NewChat, RequestKey, conversation_id, read};
 
 /// The time that a function reserves for storing the answer or returning the credits.
 const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
@@ -38,6 +44,7 @@ const LEASE_AFTER: u64 = 30;
 /// The failures that sending a message can have, in addition to the failures of every request.
 pub const FAILURES: &[Failure] = &[
     Failure::InsufficientTokens,
+    Failure::CostsMore,
     Failure::KeyRunning,
     Failure::KeyReused,
     Failure::ChatDeleted,
@@ -71,6 +78,9 @@ pub struct Charge {
     /// The chat's parent. `None` if the chat continues the main line.
     after: Option<ParentChat>,
     prompt: Prompt,
+    offer: Offer,
+    /// True if the answer's maximum length was reduced, so that the hold can pay for it.
+    shortened: bool,
     hold: Hold,
     limits: ChatLimits,
     started: u64,
@@ -109,11 +119,6 @@ impl Charge {
         let started = app.clock.millis();
         let (now, time_left) = (started / 1000, http::time_left(req, started));
         let chat_id = app.clock.id();
-        let lease_ends = now + time_left.as_secs() + LEASE_AFTER;
-        let mut hold = Hold::new(caller, chat_id, fare(app, &asked.context), lease_ends);
-        if let Some(key) = &asked.key {
-            hold = hold.keyed(&key.id, &key.fingerprint, now + REMEMBERED);
-        }
         let can_be_stopped = asked.key.as_ref().is_some_and(|key| key.by_client);
         let used_before = asked.key.as_ref().filter(|key| !key.fresh);
         let replayed = async {
@@ -126,42 +131,90 @@ impl Charge {
         if let Some(chat) = replayed? {
             return Ok(BeginOutcome::Replayed(chat));
         }
+        let NewChat { message, context, key, offer, max_cost } = asked;
         let ConversationContext { branch: Branch { ids, after }, instructions } = match earlier? {
             Ok(earlier) => earlier,
-            Err(missing) => {
-                return refused(app, caller, asked.key.as_ref(), missing, now).await;
-            }
+            Err(missing) => return refused(app, caller, key.as_ref(), missing, now).await,
         };
+        let offer = offer?;
+        let quote = offer.quote(app, &message, &context).within(max_cost)?;
+        let lease_ends = now + time_left.as_secs() + LEASE_AFTER;
+        let mut hold = Hold::new(caller, chat_id, quote, lease_ends);
+        if let Some(key) = &key {
+            hold = hold.keyed(&key.id, &key.fingerprint, now + REMEMBERED);
+        }
         let limits = ChatLimits::from_config(&app.config, &app.ai.config);
         let (reserved, chats) = tokio::join!(
             app.store.reserve(caller, &mut hold, limits, now),
             app.store.chats_by_id(caller.user_id(), &ids)
         );
-        let reserved = reserved.map_err(|error| Error::from(error).advised(app.config.advice()))?;
-        if let (ReserveOutcome::Ended, Some(key)) = (reserved, &asked.key) {
-            let chat = finished(app, caller, key).await?;
-            return chat.map(BeginOutcome::Replayed).ok_or(Error::KeyRunning { seconds: 5 });
-        }
+        let reserved = match reserved {
+            Ok(ReserveOutcome::Ended) => return ended(app, caller, key.as_ref()).await,
+            Ok(ReserveOutcome::Held) => Ok(()),
+            Err(poor @ StoreError::InsufficientTokens { .. }) if offer.rates().is_some() => {
+                Err(poor)
+            }
+            Err(error) => return Err(Error::from(error).advised(app.config.advice())),
+        };
         let read = match chats {
-            Ok(chats) => own_instructions(app, &hold, &asked.context).await.map(|own| (chats, own)),
+            Ok(chats) => own_instructions(app, &hold, &context).await.map(|own| (chats, own)),
             Err(error) => Err(error.into()),
         };
         let (chats, own) = match read {
             Ok(read) => read,
+            Err(error) if reserved.is_err() => return Err(abandon(app, &hold, error).await),
             Err(error) => return Err(refund(app, &hold, Refund::OfFailure, error).await),
         };
-        let NewChat { message, context, .. } = asked;
+        let by_usage = offer.rates().is_some();
         let instructions: Vec<String> = own.into_iter().chain(instructions).collect();
         // Instructions count like earlier messages, so they don't raise the maximum length of a
         // prompt.
-        let taken: usize = instructions.iter().map(String::len).sum();
+        let taken = instructions_size(&instructions, by_usage);
         let room = app.ai.config.context_bytes.saturating_sub(taken);
+        let size = |chat: &Chat| match by_usage {
+            true => chat_bound(&chat.message, &chat.response),
+            false => chat.size(),
+        };
+        let is_given = matches!(context, Context::Given(_));
         let prompt = |turns| Prompt { instructions, ..Prompt::after(turns, message.text()) };
-        let (conversation, prompt) = match context {
+        let (conversation, mut prompt) = match context {
             Context::New => (Some(chat_id.to_string()), prompt(vec![])),
-            Context::Conversation { id, .. } => (Some(id), prompt(remembered(chats, room))),
+            Context::Conversation { id, .. } => (Some(id), prompt(remembered(chats, room, size))),
             Context::Given(prompt) => (None, *prompt),
         };
+        let mut shortened = false;
+        if let Some(rates) = offer.rates() {
+            prompt.is_priced_by_usage = true;
+            let bound = Bound::of(&offer, rates, &prompt);
+            hold.count_refund_as(bound.refund_units(app.config.chat_price));
+            // Under `/v1` no answer is shortened, because half of a function call is useless.
+            let least = if is_given { bound.most() } else { bound.least() };
+            if let Err(poor) = reserved {
+                let held = affordable(&poor, least, bound.most(), max_cost);
+                let held = match held {
+                    Ok(held) => held,
+                    Err(error) => return Err(abandon(app, &hold, error).await),
+                };
+                hold.change_amount(held);
+                match app.store.reserve(caller, &mut hold, limits, now).await {
+                    Ok(ReserveOutcome::Held) => {}
+                    Ok(ReserveOutcome::Ended) => return ended(app, caller, key.as_ref()).await,
+                    Err(error @ StoreError::InsufficientTokens { .. }) => {
+                        return Err(abandon(app, &hold, by_usage_of(error, least)).await);
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            let held = hold.quote().bound();
+            if let Some(tokens) = bound.fit(held) {
+                if held < least {
+                    let error = too_little(&hold, least, max_cost);
+                    return Err(refund(app, &hold, Refund::Uncounted, error).await);
+                }
+                prompt.max_tokens = Some(tokens);
+                shortened = true;
+            }
+        }
         let time_taken = Duration::from_millis(app.clock.millis().saturating_sub(started));
         let patience =
             app.ai.config.timeout.min(time_left.saturating_sub(time_taken + TIME_TO_SETTLE));
@@ -172,6 +225,8 @@ impl Charge {
             conversation,
             after,
             prompt,
+            offer,
+            shortened,
             hold,
             limits,
             started,
@@ -197,6 +252,8 @@ impl Charge {
             conversation,
             after,
             prompt,
+            offer,
+            shortened,
             mut hold,
             limits,
             started,
@@ -207,7 +264,7 @@ impl Charge {
         let is_watched = can_be_stopped && patience > app.ai.config.stop_pace;
         let answered = {
             let stop = stop(&app, &hold, is_watched);
-            app.ai.answer(prompt, patience, listener.as_ref(), stop).await
+            offer.ai.answer(prompt, patience, listener.as_ref(), stop).await
         };
         let answer = match answered {
             Ok(answer) => answer,
@@ -219,6 +276,15 @@ impl Charge {
                 return Err(refund(&app, &hold, refunded, unanswered.into()).await);
             }
         };
+        let quote = hold.quote();
+        // Nobody knows how much of a stopped answer the provider has written, unless it was
+        // streamed.
+        let whole = answer.stopped && listener.is_none() && quote.depends_on_usage();
+        let cost = if whole { quote.bound() } else { quote.charge(&answer.usage) };
+        if quote.price(&answer.usage) > quote.bound() {
+            metrics::record(&[(Metric::Uncovered, 1)]);
+        }
+        let back = quote.bound().checked_sub(cost).unwrap_or_default();
         let mut chat = Chat {
             user_id: hold.user_id().to_owned(),
             chat_id: chat_id.to_string(),
@@ -229,9 +295,10 @@ impl Charge {
             cut: answer.cut,
             stopped: answer.stopped,
             usage: Some(answer.usage),
-            cost: hold.fare().charge(),
-            units: Some(hold.fare().units()).filter(|units| *units > 1),
-            tokens_left: hold.balance_after(),
+            cost,
+            units: Some(quote.units()).filter(|units| *units > 1),
+            receipt: offer.receipt(&hold, shortened, whole),
+            tokens_left: hold.balance_after().checked_add(back).unwrap_or(Credits::MAX),
             time: started,
             month: chat_month(hold.user_id(), &chat_id.to_string()),
             name: hold.name().to_owned(),
@@ -292,6 +359,8 @@ async fn stop(app: &AiApp, hold: &Hold, is_watched: bool) {
 pub struct AnswerStream {
     chat_id: String,
     began: u64,
+    /// The model's name in the price list, if there is one.
+    listed: Option<String>,
     first: Option<Piece>,
     pieces: UnboundedReceiver<Piece>,
     outcome: BoxFuture<'static, Result<ChargedChat>>,
@@ -304,6 +373,7 @@ impl AnswerStream {
     /// The errors of [`Charge::answer`], if there is no first piece.
     pub async fn begin(charge: Box<Charge>) -> Result<Self> {
         let (chat_id, began) = (charge.chat_id.to_string(), charge.started);
+        let listed = charge.offer.listed_name().map(str::to_owned);
         let (listener, mut pieces) = unbounded_channel();
         let (answer, trace) = (charge.answer(Some(listener)).boxed(), trace::current());
         let answering = async move { trace::scope(trace.as_ref(), pin!(answer)).await };
@@ -314,7 +384,7 @@ impl AnswerStream {
             Some(_) => outcome.boxed(),
             None => future::ok(outcome.await?).boxed(),
         };
-        Ok(Self { chat_id, began, first, pieces, outcome })
+        Ok(Self { chat_id, began, listed, first, pieces, outcome })
     }
 
     /// Returns the chat's id.
@@ -327,12 +397,17 @@ impl AnswerStream {
         self.began
     }
 
-    /// Returns the next piece. `None` after the last piece.
+    /// Returns the next piece. `None` after the last piece. The piece has the model's name in the
+    /// price list, if there is one.
     pub async fn next(&mut self) -> Option<Piece> {
-        match self.first.take() {
+        let piece = match self.first.take() {
             Some(first) => Some(first),
             None => self.pieces.recv().await,
-        }
+        };
+        piece.map(|piece| match &self.listed {
+            Some(listed) => Piece { model: listed.clone(), ..piece },
+            None => piece,
+        })
     }
 
     /// Waits until the answer is stored, or the credits are returned.
@@ -415,11 +490,11 @@ async fn own_instructions(app: &App, hold: &Hold, context: &Context) -> Result<O
     }
 }
 
-/// Returns the last chats that fit into `room` bytes together, as turns, oldest first.
-fn remembered(newest_first: Vec<Chat>, room: usize) -> Vec<Turn> {
+/// Returns the last chats whose sizes fit into `room` together, as turns, oldest first.
+fn remembered(newest_first: Vec<Chat>, room: usize, size: impl Fn(&Chat) -> usize) -> Vec<Turn> {
     let mut left = room;
     let fits = |chat: &Chat| {
-        let rest = left.checked_sub(chat.size());
+        let rest = left.checked_sub(size(chat));
         left = rest.unwrap_or(left);
         rest.is_some()
     };
@@ -447,15 +522,73 @@ async fn finished(app: &App, caller: &Credential, key: &RequestKey) -> Result<Op
     chat?.map(|chat| Some(Box::new(chat))).ok_or(Error::ChatDeleted)
 }
 
-/// Returns a chat's fare. The fare depends on the prompt's length only for OpenAI's clients,
-/// because only they choose the whole prompt.
-fn fare(app: &AiApp, context: &Context) -> Fare {
-    let price = app.config.chat_price;
-    match context {
-        Context::New | Context::Conversation { .. } => Fare::flat(price),
-        Context::Given(prompt) => {
-            Fare::by_length(price, prompt.priced_size(), app.ai.config.priced_bytes)
+/// Handles a reserve that found that an earlier request with the same idempotency key has ended.
+async fn ended(app: &App, caller: &Credential, key: Option<&RequestKey>) -> Result<BeginOutcome> {
+    let chat = match key {
+        Some(key) => finished(app, caller, key).await?,
+        None => None,
+    };
+    chat.map(BeginOutcome::Replayed).ok_or(Error::KeyRunning { seconds: 5 })
+}
+
+/// Returns the amount to reserve from a balance that was too low for the quote's bound: enough for
+/// the longest answer to the real prompt, or all that is available if that is less.
+///
+/// # Errors
+/// [`Error::InsufficientTokens`] or [`Error::CostsMore`] if the balance or `max_cost` is less than
+/// `least`.
+fn affordable(
+    poor: &StoreError,
+    least: Credits,
+    most: Credits,
+    max_cost: Option<Credits>,
+) -> Result<Credits> {
+    let StoreError::InsufficientTokens { balance, .. } = poor else {
+        return Err(poor.clone().into());
+    };
+    match max_cost.filter(|max_cost| *max_cost < least) {
+        Some(most) => Err(Error::CostsMore { cost: least, most }),
+        None if *balance < least => Err(by_usage_of(poor.clone(), least)),
+        None => Ok(most.min(*balance).min(max_cost.unwrap_or(Credits::MAX))),
+    }
+}
+
+/// Returns the failure of a balance that is too low for a price by usage.
+fn by_usage_of(poor: StoreError, least: Credits) -> Error {
+    match poor {
+        StoreError::InsufficientTokens { balance, held, .. } => {
+            Error::InsufficientTokens { cost: least, balance, held, by_usage: true, advice: None }
         }
+        error => error.into(),
+    }
+}
+
+/// Returns the failure of a hold that is less than `least`.
+fn too_little(hold: &Hold, least: Credits, max_cost: Option<Credits>) -> Error {
+    let held = hold.quote().bound();
+    match max_cost.filter(|max_cost| *max_cost < least) {
+        Some(most) => Error::CostsMore { cost: least, most },
+        None => Error::InsufficientTokens {
+            cost: least,
+            balance: hold.balance_after().checked_add(held).unwrap_or(Credits::MAX),
+            held: Credits::ZERO,
+            by_usage: true,
+            advice: None,
+        },
+    }
+}
+
+/// Returns `error`, after a refused reserve. If the reserve may still arrive at the store, its hold's
+/// id is closed first: the user may buy credits after the refusal, and a late copy must not take
+/// them.
+async fn abandon(app: &AiApp, hold: &Hold, error: Error) -> Error {
+    let error = error.advised(app.config.advice());
+    if !hold.may_be_late() {
+        return error;
+    }
+    match app.store.abandon(hold, app.clock.seconds()).await {
+        Ok(()) => error,
+        Err(unknown) => unknown.into(),
     }
 }
 
@@ -465,8 +598,9 @@ async fn refund(app: &AiApp, hold: &Hold, refund: Refund, error: Error) -> Error
     let released = app.store.release(hold, refund, limits, app.clock.seconds()).await;
     match released {
         Ok(()) => {
+            let error = error.advised(app.config.advice());
             tracing::info!(user = hold.user_id(), code = error.code(), "refunded");
-            if error != Error::Stopped {
+            if error != Error::Stopped && refund != Refund::Uncounted {
                 metrics::record(&[(Metric::Refunds, 1)]);
             }
             error
@@ -476,7 +610,7 @@ async fn refund(app: &AiApp, hold: &Hold, refund: Refund, error: Error) -> Error
                 cause = unknown.cause(),
                 "a release was not confirmed; the tokens return when the lease ends"
             );
-            metrics::record(&[(Metric::TokensHeld, hold.fare().bound().get())]);
+            metrics::record(&[(Metric::TokensHeld, hold.quote().bound().get())]);
             Error::AiFailedTokensHeld
         }
     }

@@ -16,7 +16,7 @@ use tracing::Level;
 use crate::Credits;
 use crate::aws::{self, Endpoint};
 
-pub use ai::{AiConfig, AiProvider, OpenAiServer, STOP_PACE};
+pub use ai::{AiConfig, AiProvider, CatalogConfig, OpenAiServer, STOP_PACE};
 pub use secret::{Secret, SecretError};
 pub use settings::Settings;
 pub(crate) use settings::checked_secret;
@@ -165,6 +165,49 @@ impl EmptyBalance {
         }
     }
 }
+
+/// What a request under `/v1` gets that names a model which isn't in the price list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownModels {
+    /// The list's default model. Many clients name a model of OpenAI without asking their user.
+    Default,
+    /// A 404.
+    Refuse,
+}
+
+impl UnknownModels {
+    /// Reads `UNKNOWN_MODELS`: `default` or `refuse`.
+    ///
+    /// # Errors
+    /// Fails if the setting has another value.
+    pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
+        match settings.text("UNKNOWN_MODELS", "default").as_str() {
+            "default" => Ok(Self::Default),
+            "refuse" => Ok(Self::Refuse),
+            other => Err(ConfigError(format!(
+                "UNKNOWN_MODELS must be default or refuse (got {other:?})"
+            ))),
+        }
+    }
+}
+
+/// Reads `CURRENCY`: what the pages call the product's tokens, in the plural.
+///
+/// # Errors
+/// Fails unless the word has 1 to 20 letters, with spaces in between.
+pub fn currency(settings: &Settings<'_>) -> Result<String, ConfigError> {
+    let word = settings.text("CURRENCY", DEFAULT_CURRENCY);
+    let is_word = (1..=20).contains(&word.chars().count())
+        && word.trim() == word
+        && word.chars().all(|c| c.is_alphabetic() || c == ' ');
+    match is_word {
+        true => Ok(word),
+        false => Err(ConfigError(format!("CURRENCY must have 1 to 20 letters (got {word:?})"))),
+    }
+}
+
+/// The default of `CURRENCY`.
+pub const DEFAULT_CURRENCY: &str = "tokens";
 
 /// The names of the five tables: `USERS_TABLE`, `TOKENS_TABLE`, `KEYS_TABLE`, `CHATS_TABLE` and
 /// `LEDGER_TABLE`.
@@ -344,7 +387,7 @@ mod tests {
 
     /// Returns the error of the only reader that fails with these settings.
     fn complaint(settings: &Settings<'_>) -> ConfigError {
-        let read: [fn(&Settings<'_>) -> Option<ConfigError>; 9] = [
+        let read: [fn(&Settings<'_>) -> Option<ConfigError>; 11] = [
             |settings| LogConfig::read(settings).err(),
             |settings| EdgeConfig::read(settings).err(),
             |settings| Config::read(settings).err(),
@@ -353,6 +396,8 @@ mod tests {
             |settings| MailConfig::read(settings).err(),
             |settings| ChatAccess::read(settings).err(),
             |settings| EmptyBalance::read(settings).err(),
+            |settings| UnknownModels::read(settings).err(),
+            |settings| currency(settings).err(),
             |settings| settings.signing_secret().err().filter(|error| error.0 != NO_SECRET),
         ];
         let mut complaints = read.into_iter().filter_map(|read| read(settings));
@@ -387,6 +432,8 @@ mod tests {
             ("REGISTRATIONS_PER_ADDRESS", "many"),
             ("ADMIN_CHATS", "yes"),
             ("EMPTY_BALANCE_STATUS", "403"),
+            ("UNKNOWN_MODELS", "echo"),
+            ("CURRENCY", "<b>"),
             ("AI_PROVIDER", "parrot"),
             ("AI_PROVIDER", "echo,"),
             ("AI_TEMPERATURE", "warm"),

@@ -14,7 +14,7 @@ use strum::{EnumDiscriminants, IntoStaticStr, VariantArray};
 
 use crate::Credits;
 use crate::store::StoreError;
-use crate::values::{Invalid, Limit};
+use crate::values::{CostsMore, Invalid, Limit};
 
 /// The result of an operation that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -119,6 +119,9 @@ pub enum Error {
         balance: Credits,
         /// The credits that are held for other chats of the account.
         held: Credits,
+        /// True if the price depends on the message and its answer. The price is then the least
+        /// that an answer to this message can cost.
+        by_usage: bool,
         /// The operator's advice on getting more credits. `None` if the operator has set none.
         advice: Option<String>,
     },
@@ -137,6 +140,8 @@ pub enum Error {
     NoSuchUser,
     /// 404: no configured provider has this model.
     NoSuchModel,
+    /// 404: the price list never had this version.
+    NoSuchPriceList,
     /// 404: the caller has no session with this id, or it has ended.
     NoSuchSession,
     /// 404: the account has no API key with this id.
@@ -181,6 +186,15 @@ pub enum Error {
         /// The balance.
         balance: Credits,
     },
+    /// 409: the chat would cost more than the request allows in `max_cost`. Nothing was charged.
+    CostsMore {
+        /// The least that an answer can cost.
+        cost: Credits,
+        /// The request's `max_cost`.
+        most: Credits,
+    },
+    /// 409: the price list has changed since the administrator read it.
+    PriceListChanged,
     /// 409: the account would have been granted more than [`Credits::MAX`] in total.
     GrantTooLarge,
     /// 409: a request with the same idempotency key is running, or has just failed.
@@ -283,6 +297,7 @@ impl Failure {
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::NoSuchUser => (StatusCode::NOT_FOUND, "not_found"),
             Self::NoSuchModel => (StatusCode::NOT_FOUND, "model_not_found"),
+            Self::NoSuchPriceList => (StatusCode::NOT_FOUND, "no_such_price_list"),
             Self::NoSuchSession => (StatusCode::NOT_FOUND, "not_found"),
             Self::NoSuchApiKey => (StatusCode::NOT_FOUND, "not_found"),
             Self::NoSuchConversation => (StatusCode::NOT_FOUND, "not_found"),
@@ -302,6 +317,8 @@ impl Failure {
             Self::AlreadyRefunded => (StatusCode::CONFLICT, "already_refunded"),
             Self::LastAdministrator => (StatusCode::CONFLICT, "last_administrator"),
             Self::BalanceTooLow => (StatusCode::CONFLICT, "balance_too_low"),
+            Self::CostsMore => (StatusCode::CONFLICT, "costs_more"),
+            Self::PriceListChanged => (StatusCode::CONFLICT, "price_list_changed"),
             Self::GrantTooLarge => (StatusCode::CONFLICT, "grant_too_large"),
             Self::KeyRunning => (StatusCode::CONFLICT, "idempotency_key_running"),
             Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
@@ -360,7 +377,7 @@ impl From<StoreError> for Error {
             StoreError::KeyReused => Self::KeyReused,
             StoreError::KeyRunning { seconds } => Self::KeyRunning { seconds },
             StoreError::InsufficientTokens { cost, balance, held } => {
-                Self::InsufficientTokens { cost, balance, held, advice: None }
+                Self::InsufficientTokens { cost, balance, held, by_usage: false, advice: None }
             }
             StoreError::TooManyChats(limit) => Self::TooManyChats(limit),
             StoreError::TooManyChatsThisMinute(limit) => Self::TooManyChatsThisMinute(limit),
@@ -371,6 +388,13 @@ impl From<StoreError> for Error {
             StoreError::TooManyMails(limit) => Self::TooManyMails(limit),
             StoreError::TooManyApiKeys { most } => Self::TooManyApiKeys { most },
         }
+    }
+}
+
+/// Converts a price that is above the request's `max_cost`.
+impl From<CostsMore> for Error {
+    fn from(CostsMore { cost, most }: CostsMore) -> Self {
+        Self::CostsMore { cost, most }
     }
 }
 
@@ -391,8 +415,8 @@ impl Error {
     #[must_use]
     pub fn advised(self, advice: Option<String>) -> Self {
         match self {
-            Self::InsufficientTokens { cost, balance, held, .. } => {
-                Self::InsufficientTokens { cost, balance, held, advice }
+            Self::InsufficientTokens { cost, balance, held, by_usage, .. } => {
+                Self::InsufficientTokens { cost, balance, held, by_usage, advice }
             }
             other => other,
         }
@@ -434,14 +458,15 @@ impl Error {
             Self::InvalidCredentials => "Incorrect username or password.".into(),
             Self::NotAuthenticated => "Send a token: `Authorization: Bearer <token>`.".into(),
             Self::InvalidToken => "This token is invalid or has expired. Log in again.".into(),
-            Self::InsufficientTokens { cost, balance, held, advice } => too_few(*cost, *balance, *held, advice.as_deref()).into(),
+            Self::InsufficientTokens { cost, balance, held, by_usage, advice } => too_few(*cost, *balance, *held, *by_usage, advice.as_deref()).into(),
             Self::OutOfQuota(empty) => empty.sentence(),
             Self::WrongPassword => "This is not the account's current password. Nothing was changed.".into(),
             Self::Forbidden => "Only administrators may do this.".into(),
             Self::ChatsClosed => "The operator of this service hasn't allowed administrators to do this with messages. The setting ADMIN_CHATS allows it.".into(),
             Self::NotFound => "No endpoint has this path.".into(),
             Self::NoSuchUser => "No account has this id.".into(),
-            Self::NoSuchModel => "No model has this name; /v1/models lists them. Completions ignore the model that a request names.".into(),
+            Self::NoSuchModel => "No model has this name; /v1/models lists them.".into(),
+            Self::NoSuchPriceList => "The price list never had this version.".into(),
             Self::NoSuchSession => "You have no session with this id, or it has ended.".into(),
             Self::NoSuchApiKey => "No API key has this id, or it was revoked.".into(),
             Self::NoSuchConversation => "You have no conversation with this id, or it was deleted.".into(),
@@ -463,6 +488,8 @@ impl Error {
             Self::AlreadyRefunded => "The price of this answer has already been returned, as the user's statement shows. Nothing was changed.".into(),
             Self::LastAdministrator => "This account is the last administrator. Make another account an administrator first. Nothing was changed.".into(),
             Self::BalanceTooLow { balance } => format!("The balance is {balance} tokens, which is less than the amount to take. Nothing was changed.").into(),
+            Self::CostsMore { cost, most } => format!("This message costs at least {cost} tokens, and max_cost allows {most}. Raise max_cost, shorten the message, or choose another model. Nothing was charged.").into(),
+            Self::PriceListChanged => "The price list has changed since you read it. Read it again. Nothing was changed.".into(),
             Self::GrantTooLarge => format!("An account can be granted at most {} tokens in total. Nothing was changed.", Credits::MAX).into(),
             Self::KeyRunning { .. } => "A request with this Idempotency-Key is still running. Retry it unchanged in a moment.".into(),
             Self::KeyReused => "This Idempotency-Key was used for another request. Nothing was done; choose a new key.".into(),
@@ -531,13 +558,21 @@ impl Error {
 
 /// Returns the sentences for [`Error::InsufficientTokens`]. The web pages read the price from these
 /// sentences.
-fn too_few(cost: Credits, balance: Credits, held: Credits, advice: Option<&str>) -> String {
+fn too_few(
+    cost: Credits,
+    balance: Credits,
+    held: Credits,
+    by_usage: bool,
+    advice: Option<&str>,
+) -> String {
     let holding = match held {
         Credits::ZERO => String::new(),
         held => format!(", and {held} are held for an unfinished message"),
     };
+    let price = match by_usage {
+        false => format!("A message costs {cost} tokens"),
+        true => format!("This message costs at least {cost} tokens with this model"),
+    };
     let advice = advice.map(|advice| format!(" {advice}")).unwrap_or_default();
-    format!(
-        "You have {balance} tokens{holding}. A message costs {cost} tokens. Nothing was charged.{advice}"
-    )
+    format!("You have {balance} tokens{holding}. {price}. Nothing was charged.{advice}")
 }

@@ -16,6 +16,7 @@ pub mod lambda;
 pub mod mail;
 pub mod openapi;
 pub mod passwords;
+pub mod prices;
 pub mod statement;
 pub mod store;
 pub mod telemetry;

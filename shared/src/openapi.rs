@@ -419,6 +419,7 @@ pub fn sample(
         cost: config.chat_price,
         balance: Credits::ZERO,
         held: config.chat_price,
+        by_usage: false,
         advice: config.advice(),
     };
     match failure {
@@ -440,6 +441,7 @@ pub fn sample(
         Failure::NotFound => Error::NotFound,
         Failure::NoSuchUser => Error::NoSuchUser,
         Failure::NoSuchModel => Error::NoSuchModel,
+        Failure::NoSuchPriceList => Error::NoSuchPriceList,
         Failure::NoSuchSession => Error::NoSuchSession,
         Failure::NoSuchApiKey => Error::NoSuchApiKey,
         Failure::NoSuchConversation => Error::NoSuchConversation,
@@ -457,6 +459,8 @@ pub fn sample(
         Failure::AlreadyRefunded => Error::AlreadyRefunded,
         Failure::LastAdministrator => Error::LastAdministrator,
         Failure::BalanceTooLow => Error::BalanceTooLow { balance: config.chat_price },
+        Failure::CostsMore => Error::CostsMore { cost: config.chat_price, most: Credits::ZERO },
+        Failure::PriceListChanged => Error::PriceListChanged,
         Failure::GrantTooLarge => Error::GrantTooLarge,
         Failure::KeyRunning => Error::KeyRunning { seconds: 5 },
         Failure::KeyReused => Error::KeyReused,

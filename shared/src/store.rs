@@ -18,6 +18,7 @@ mod item;
 mod ledger;
 mod lists;
 mod patience;
+mod prices;
 mod read;
 mod requests;
 mod schema;
@@ -39,9 +40,11 @@ pub use client::Store;
 pub use credentials::{API_KEYS, Ending, Link, OutgoingEmail, PublicKey, Purpose, Rotation};
 pub use error::{Result, StoreError};
 pub use ledger::{
-    ActFilter, Figures, PlannedIntervention, Spender, Spenders, TrailEntry, is_closed,
+    ActFilter, CostLine, Costs, Figures, PlannedIntervention, Spender, Spenders, TrailEntry,
+    is_closed,
 };
 pub use lists::{Census, Label, UserFilter, UserOrder, UserSource};
+pub use prices::{SetPricesOutcome, StoredPrices};
 pub use requests::{Attempt, Call, Quota, Record, registered_from};
 pub use schema::{CHAT_SHARDS, DAY_SHARDS, OUTBOX, USER_SHARDS, chat_month};
 pub use timeline::{Place, Span};

@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 
 use crate::values::api_key::KeyName;
 use crate::values::{
-    self, Account, FinishReason, GivenName, Instructions, Role, Usage, Username, chat,
+    self, Account, Fare, FinishReason, GivenName, Instructions, Role, StoredFare, Usage, Username,
+    chat,
 };
 use crate::{Credits, clock, store};
 
@@ -321,13 +322,17 @@ pub struct Chat<'a> {
     /// The reason why the answer ends: it is complete, reached its maximum length, was stopped, or
     /// calls functions.
     finish_reason: FinishReason,
-    /// The model that answered.
+    /// The model that answered, by its name in the price list if there is one.
     #[schema(examples("echo"))]
     model: &'a str,
     /// The price of the message.
     tokens_deducted: Credits,
-    /// The tokens that the model counted, which don't affect the price.
+    /// The tokens that the model counted. The price depends on them only if the receipt's fare does.
     usage: Usage,
+    /// How the message was priced. Missing if there was no price list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    receipt: Option<Receipt<'a>>,
     /// The time at which the message was sent.
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.966Z"))]
     timestamp: String,
@@ -343,10 +348,50 @@ impl<'a> Chat<'a> {
             message: &chat.message,
             response: chat.answer(),
             finish_reason: chat.finish_reason(),
-            model: &chat.model,
+            model: chat.model_name(),
             tokens_deducted: chat.cost,
             usage: chat.usage(),
+            receipt: chat.receipt.as_ref().map(Receipt::of),
             timestamp: clock::rfc3339(chat.time),
+        }
+    }
+}
+
+/// How a message was priced.
+#[derive(Serialize, ToSchema)]
+pub struct Receipt<'a> {
+    /// The version of the price list.
+    #[schema(examples("3f2a9c0d51b7e684"))]
+    prices: &'a str,
+    /// The model's name in the list.
+    #[schema(examples("echo"))]
+    model: &'a str,
+    /// What the model cost.
+    #[schema(value_type = StoredFare)]
+    fare: Fare,
+    /// The tokens that were held until the answer was complete. The message never costs more.
+    held: Credits,
+    /// True if the answer had to be shorter than usual, so that the tokens could pay for it.
+    /// Missing if not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    shortened: bool,
+    /// True if all held tokens were charged, because the message was stopped. Missing if not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    whole: bool,
+}
+
+impl<'a> Receipt<'a> {
+    /// Creates the view of this receipt.
+    pub fn of(receipt: &'a values::Receipt) -> Self {
+        Self {
+            prices: &receipt.list,
+            model: &receipt.model,
+            fare: receipt.fare,
+            held: receipt.held,
+            shortened: receipt.shortened,
+            whole: receipt.whole,
         }
     }
 }
@@ -406,6 +451,19 @@ pub struct LedgerRow<'a> {
     /// The id of the message that was paid for.
     #[schema(required, format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     pub(crate) chat_id: Option<&'a str>,
+    /// The model that answered, by its name in the price list. Missing for rows that no price list
+    /// priced, as are `usage` and `fare`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples("echo"))]
+    pub(crate) model: Option<&'a str>,
+    /// The model tokens that the price depends on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) usage: Option<Usage>,
+    /// What the model cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<StoredFare>)]
+    pub(crate) fare: Option<Fare>,
 }
 
 impl<'a> LedgerRow<'a> {
@@ -418,6 +476,9 @@ impl<'a> LedgerRow<'a> {
             amount: entry.amount,
             reason: &entry.reason,
             chat_id: entry.chat_id.as_deref(),
+            model: entry.receipt.as_ref().map(|receipt| receipt.model.as_str()),
+            usage: entry.usage,
+            fare: entry.receipt.as_ref().map(|receipt| receipt.fare),
         }
     }
 }

@@ -7,6 +7,7 @@ import { busy, button } from "../ui/button.js";
 import { dialog } from "../ui/dialog.js";
 import { h } from "../ui/dom.js";
 import { field, form } from "../ui/form.js";
+import { inCurrency } from "../ui/format.js";
 import { attempt, toast } from "../ui/message.js";
 import { accountPage } from "./tabs.js";
 
@@ -51,7 +52,9 @@ export function ownData(_place, goodbye) {
       h(
         "p",
         {},
-        "All sessions and API keys stop working at once, your messages are erased within minutes, and your remaining tokens are lost. This can't be undone.",
+        inCurrency(
+          "All sessions and API keys stop working at once, your messages are erased within minutes, and your remaining tokens are lost. This can't be undone.",
+        ),
       ),
       button("Delete my account", {
         kind: "danger",
@@ -74,7 +77,7 @@ function deleteAccount(goodbye) {
         {},
         "“",
         profile().username,
-        "” and all its chats are deleted for good, and its tokens are lost.",
+        inCurrency("” and all its chats are deleted for good, and its tokens are lost."),
       ),
       form([password], {
         submit: "Delete for good",

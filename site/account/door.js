@@ -2,9 +2,16 @@
 
 import { get, inCookie, isSignedIn, newKey, post, register, signIn } from "../session/api.js";
 import { linkButton } from "../ui/button.js";
-import { h } from "../ui/dom.js";
+import { fill, h } from "../ui/dom.js";
 import { field, form } from "../ui/form.js";
-import { explain, formatTokens, plural } from "../ui/format.js";
+import {
+  explain,
+  formatTokens,
+  inCurrency,
+  plural,
+  rememberedCurrency,
+  useCurrency,
+} from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { toast } from "../ui/message.js";
 import { note } from "../ui/note.js";
@@ -30,19 +37,41 @@ const FACTS = [
 
 const VERIFY = "Verify your e-mail address";
 
+/** Shows the list of facts again, in another word for tokens. */
+let showFacts = () => {};
+let checking = null;
+
+/** The service's state, which also tells the operator's word for tokens. */
+function health() {
+  checking ??= get("api/health/", {}, { open: true })
+    .then((reply) => {
+      if (useCurrency(reply.currency ?? "tokens")) showFacts();
+      return reply;
+    })
+    .finally(() => (checking = null));
+  return checking;
+}
+
+/** The list of facts. A new browser asks for the operator's word. */
+function facts() {
+  const list = h("ul", { class: "door-facts" });
+  const fact = ([name, ...texts]) => {
+    const [head, text] = texts.map(inCurrency);
+    return h("li", {}, icon(name), h("div", {}, h("strong", {}, head), h("p", {}, text)));
+  };
+  showFacts = () => fill(list, FACTS.map(fact));
+  showFacts();
+  if (rememberedCurrency() === null) health().catch(() => {});
+  return list;
+}
+
 /** A view with a form and, beside the form, a description of the product. */
 function door(title, lead, ...content) {
   const about = h(
     "section",
     { class: "door-about", "aria-label": "About Farebox" },
     h("p", { class: "door-claim" }, "Chat with an AI. Pay for answers, and for nothing else."),
-    h(
-      "ul",
-      { class: "door-facts" },
-      FACTS.map(([name, head, text]) =>
-        h("li", {}, icon(name), h("div", {}, h("strong", {}, head), h("p", {}, text))),
-      ),
-    ),
+    facts(),
   );
   return h(
     "div",
@@ -166,7 +195,7 @@ function beginning() {
     const answers = plural(Math.floor(tokens / price), "answer");
     if (tokens >= price) sentence.textContent = `Includes ${free}: about ${answers}.`;
   };
-  get("api/health/", {}, { open: true }).then(say, () => {});
+  health().then(say, () => {});
   return sentence;
 }
 

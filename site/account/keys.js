@@ -2,11 +2,12 @@
 
 import { readLook } from "../markdown/prose.js";
 import { base, ensureDeleted, get, post } from "../session/api.js";
+import { models } from "../session/models.js";
 import { button, copyButton } from "../ui/button.js";
 import { confirm, dialog } from "../ui/dialog.js";
 import { fill, h } from "../ui/dom.js";
 import { field, form } from "../ui/form.js";
-import { formatAgo, time } from "../ui/format.js";
+import { formatAgo, inCurrency, time } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { paged } from "../ui/list.js";
 import { toast } from "../ui/message.js";
@@ -52,7 +53,11 @@ export async function apiKeys({ signal }) {
       empty: emptyState(
         "key",
         "No API keys",
-        h("p", {}, "With a key, your own programs can send messages. The answers cost tokens."),
+        h(
+          "p",
+          {},
+          inCurrency("With a key, your own programs can send messages. The answers cost tokens."),
+        ),
       ),
     });
     fill(holder, list);
@@ -127,7 +132,9 @@ export async function apiKeys({ signal }) {
   load();
   return accountPage(
     "API keys",
-    "With a key, your own programs can use the API. A key works until you revoke it, and the answers cost tokens.",
+    inCurrency(
+      "With a key, your own programs can use the API. A key works until you revoke it, and the answers cost tokens.",
+    ),
     h(
       "section",
       { class: "card", "aria-labelledby": "keys" },
@@ -148,19 +155,27 @@ export async function apiKeys({ signal }) {
         {},
         "Programs written for OpenAI's API need two settings: this address, and one of your keys in place of ",
         h("code", {}, "sk-…"),
-        ". Any model name works.",
+        ". ",
+        choice(),
       ),
       examples(),
     ),
   );
 }
 
+/** The names of models that a program can send. */
+function choice() {
+  const names = models().map(({ name }, index) => [index > 0 && ", ", h("code", {}, name)]);
+  return names.length > 0 ? ["The model is one of ", names, "."] : "Any model name works.";
+}
+
 function examples() {
   const url = new URL("v1", base).href;
+  const model = models()[0]?.name ?? "any";
   const texts = {
-    Python: `from openai import OpenAI\n\nclient = OpenAI(base_url="${url}", api_key="sk-…")\nreply = client.chat.completions.create(\n    model="any",\n    messages=[{"role": "user", "content": "Hello!"}],\n)\nprint(reply.choices[0].message.content)`,
-    Node: `import OpenAI from "openai";\n\nconst client = new OpenAI({ baseURL: "${url}", apiKey: "sk-…" });\nconst reply = await client.chat.completions.create({\n  model: "any",\n  messages: [{ role: "user", content: "Hello!" }],\n});\nconsole.log(reply.choices[0].message.content);`,
-    curl: `curl ${url}/chat/completions \\\n  -H "Authorization: Bearer sk-…" \\\n  -H "Content-Type: application/json" \\\n  -d '{"model": "any", "messages": [{"role": "user", "content": "Hello!"}]}'`,
+    Python: `from openai import OpenAI\n\nclient = OpenAI(base_url="${url}", api_key="sk-…")\nreply = client.chat.completions.create(\n    model="${model}",\n    messages=[{"role": "user", "content": "Hello!"}],\n)\nprint(reply.choices[0].message.content)`,
+    Node: `import OpenAI from "openai";\n\nconst client = new OpenAI({ baseURL: "${url}", apiKey: "sk-…" });\nconst reply = await client.chat.completions.create({\n  model: "${model}",\n  messages: [{ role: "user", content: "Hello!" }],\n});\nconsole.log(reply.choices[0].message.content);`,
+    curl: `curl ${url}/chat/completions \\\n  -H "Authorization: Bearer sk-…" \\\n  -H "Content-Type: application/json" \\\n  -d '{"model": "${model}", "messages": [{"role": "user", "content": "Hello!"}]}'`,
     Environment: `export OPENAI_BASE_URL=${url}\nexport OPENAI_API_KEY=sk-…`,
   };
   return Object.entries(texts).map(([name, text], index) =>

@@ -2,6 +2,7 @@
 
 import { page } from "../session/api.js";
 import { file, save } from "../session/files.js";
+import { paidFor } from "../session/models.js";
 import { heldLine, lowBalance } from "../session/user.js";
 import { busy, button, linkButton } from "../ui/button.js";
 import { fill, h } from "../ui/dom.js";
@@ -12,6 +13,7 @@ import {
   formatNumber,
   formatSigned,
   formatWord,
+  inCurrency,
   time,
 } from "../ui/format.js";
 import { paged, stackedTable } from "../ui/list.js";
@@ -28,7 +30,7 @@ export function statement({ query: { from = "", to = "" }, signal }) {
   const changes = stackedTable("Statement, newest first", [
     { text: "When", class: "when" },
     { text: "What" },
-    { text: "Tokens", class: "number" },
+    { text: inCurrency("Tokens"), class: "number" },
     { text: "Balance", class: "number after" },
   ]);
   changes.element.classList.add("statement");
@@ -150,13 +152,15 @@ function dayAndClock(timestamp) {
 }
 
 /** The description of a row. The row of an answer links to its message in the conversation. */
-function what({ kind, reason, chat_id: chat, excerpt, key_name: key }) {
+function what(entry) {
+  const { kind, reason, chat_id: chat, excerpt, key_name: key } = entry;
   const link = (text) => h("a", { href: `#/m/${chat}`, dir: "auto" }, text);
   if (kind === "chat") {
     const state = reason === kind ? "answer" : reason;
     return [
       link(excerpt ? `“${excerpt}”` : "Answer"),
       h("span", { class: "muted" }, excerpt ? ` · ${state}` : " · its message was deleted"),
+      entry.model && h("span", { class: "muted" }, ` · ${paidFor(entry)}`),
       key && h("span", { class: "muted" }, " · API key ", h("bdi", {}, key)),
     ];
   }

@@ -3,7 +3,7 @@
 import { del, ensureDeleted, post } from "../session/api.js";
 import { button } from "../ui/button.js";
 import { focusOn, h } from "../ui/dom.js";
-import { device, formatAgo, time } from "../ui/format.js";
+import { device, formatAgo, inCurrency, time } from "../ui/format.js";
 import { attempt, toast } from "../ui/message.js";
 import { askWhy } from "./reason.js";
 
@@ -40,7 +40,9 @@ export function deletion(user, me, path, gone) {
     onclick: async () => {
       const deleted = await askWhy(
         `Delete ${user.username}?`,
-        "All of their sessions and API keys stop working at once, their messages are erased within minutes, and their remaining tokens are lost. This can't be undone.",
+        inCurrency(
+          "All of their sessions and API keys stop working at once, their messages are erased within minutes, and their remaining tokens are lost. This can't be undone.",
+        ),
         {
           action: "Delete the account",
           danger: true,

@@ -3,7 +3,7 @@
 import { ApiError, newKey, post } from "../session/api.js";
 import { h, newId } from "../ui/dom.js";
 import { field, form } from "../ui/form.js";
-import { explain, formatNumber, formatSigned, formatTokens } from "../ui/format.js";
+import { explain, formatNumber, formatSigned, formatTokens, inCurrency } from "../ui/format.js";
 import { attempt, toast } from "../ui/message.js";
 import { reasonField } from "./reason.js";
 
@@ -25,7 +25,7 @@ export function adjustment(path, user, changed) {
     );
   const give = choice("give", "Give", true);
   const take = choice("take", "Take away", false);
-  const tokens = field("Tokens", "amount", {
+  const tokens = field(inCurrency("Tokens"), "amount", {
     inputMode: "numeric",
     autocomplete: "off",
     oninput: preview,
@@ -67,7 +67,7 @@ export function adjustment(path, user, changed) {
           tokens.input.value = "";
           reason.input.value = "";
           toast(
-            `${formatSigned(done.amount)} tokens. ${user().username} has ${formatTokens(done.tokens)} now.`,
+            `${inCurrency(`${formatSigned(done.amount)} tokens`)}. ${user().username} has ${formatTokens(done.tokens)} now.`,
           );
           tokens.input.focus();
         } catch (error) {
@@ -81,7 +81,7 @@ export function adjustment(path, user, changed) {
         if (error.code === "balance_too_low")
           return "The balance is lower than this amount, and can't go below zero. Nothing was changed.";
         if (error.code === "grant_too_large")
-          return "An account can't be granted that many tokens. Nothing was changed.";
+          return inCurrency("An account can't be granted that many tokens. Nothing was changed.");
         if (error.passing)
           return `${explain(error)} You can safely press the button again: the balance is changed only once.`;
         return explain(error);

@@ -2,6 +2,7 @@
 
 import { showAnswer } from "../markdown/prose.js";
 import { page } from "../session/api.js";
+import { usageInWords } from "../session/models.js";
 import { h } from "../ui/dom.js";
 import { field } from "../ui/form.js";
 import { formatAgo, formatTokens, time } from "../ui/format.js";
@@ -87,6 +88,7 @@ function row(chat, named, isOpen) {
       time(chat.timestamp, formatAgo),
       h("span", {}, chat.model),
       h("span", {}, formatTokens(chat.tokens_deducted)),
+      chat.receipt && chat.usage && h("span", {}, usageInWords(chat.usage)),
     ),
     details,
   );

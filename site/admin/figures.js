@@ -5,12 +5,13 @@ import { announce } from "../ui/announce.js";
 import { button } from "../ui/button.js";
 import { fill, focusOn, h } from "../ui/dom.js";
 import { field, form } from "../ui/form.js";
-import { explain, formatNumber, time } from "../ui/format.js";
+import { explain, formatNumber, inCurrency, time } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { stackedTable, table } from "../ui/list.js";
 import { emptyState, note, skeleton } from "../ui/note.js";
 import { go } from "../ui/router.js";
 import { dayBefore, dayInWords, daysIn, isDay, rangeInWords } from "./filters.js";
+import { formatMargin, formatMoney, moneyOf } from "./money.js";
 import { userLink } from "./people.js";
 import { plot } from "./plot.js";
 
@@ -85,7 +86,7 @@ function build() {
   let by = TOPS[0][0];
   const preset = (dataset, text) => h("a", { class: "button button-secondary", dataset }, text);
   const presets = RANGES.map((days) => preset({ days }, `${days} days`));
-  const tops = TOPS.map(([key, name]) => preset({ by: key }, name));
+  const tops = TOPS.map(([key, name]) => preset({ by: key }, inCurrency(name)));
   const current = (link, is) => {
     if (is) link.setAttribute("aria-current", "true");
     else link.removeAttribute("aria-current");
@@ -154,7 +155,7 @@ function build() {
       top.hidden = false;
       if (held) focusOn(content.querySelector("h1"));
       announce(
-        `Statistics of ${rangeInWords(range.from, range.to)}: ${TOTALS.map(([key, name]) => `${name} ${formatNumber(figures.totals[key])}`).join(", ")}.`,
+        `Statistics of ${rangeInWords(range.from, range.to)}: ${TOTALS.map(([key, name]) => `${inCurrency(name)} ${formatNumber(figures.totals[key])}`).join(", ")}.`,
       );
     } catch (error) {
       if (signal.aborted) return;
@@ -181,7 +182,8 @@ function build() {
 async function counted({ from, to, by }, signal, waiting) {
   for (let requests = 1; ; requests += 1) {
     try {
-      return await get("api/admin/figures/", { from, to, accounts: true, top: by }, { signal });
+      const asked = { from, to, accounts: true, top: by, models: true };
+      return await get("api/admin/figures/", asked, { signal });
     } catch (error) {
       if (error.status !== 503 || requests === MOST_REQUESTS) throw error;
       waiting();
@@ -201,7 +203,7 @@ function faulty({ from, to }) {
   return null;
 }
 
-function shown({ days, totals, accounts }, { from, to }) {
+function shown({ days, totals, accounts, costs }, { from, to }) {
   const counting = days.some(({ closed }) => closed === false);
   return [
     h(
@@ -218,18 +220,19 @@ function shown({ days, totals, accounts }, { from, to }) {
         h(
           "div",
           { class: "stat" },
-          h("dt", { class: "stat-name" }, name),
+          h("dt", { class: "stat-name" }, inCurrency(name)),
           h("dd", { class: "stat-value" }, formatNumber(totals[key])),
         ),
       ),
     ),
     sums(accounts),
+    costs?.models.length > 0 && byModel(costs.models),
     days.length === 0
       ? emptyState("chart", "No statistics for these days.")
       : h(
           "div",
           { class: "admin-plots" },
-          PLOTS.map((one) => figure(one, days, from, to)),
+          PLOTS.map((one) => figure({ ...one, title: inCurrency(one.title) }, days, from, to)),
         ),
     h(
       "section",
@@ -252,7 +255,11 @@ function sums(accounts) {
       "section",
       { class: "card", "aria-label": "All accounts" },
       heading,
-      h("p", { class: "muted" }, "Not counted yet. Wait for the daily census, or run the command manage census."),
+      h(
+        "p",
+        { class: "muted" },
+        "Not counted yet. Wait for the daily census, or run the command manage census.",
+      ),
     );
   return h(
     "section",
@@ -262,19 +269,68 @@ function sums(accounts) {
     h(
       "dl",
       { class: "facts admin-accounts" },
-      SUMS.map(([key, name]) => [h("dt", {}, name), h("dd", {}, formatNumber(accounts[key]))]),
+      SUMS.map(([key, name]) => [
+        h("dt", {}, inCurrency(name)),
+        h("dd", {}, formatNumber(accounts[key])),
+      ]),
     ),
+  );
+}
+
+/** What users sent to each model of the price list, and what that cost. */
+function byModel(models) {
+  const number = "number labelled";
+  const { element, body, row } = stackedTable("Use of each model", [
+    { text: "Model", head: true },
+    { text: "Messages", class: number },
+    { text: inCurrency("Tokens"), class: number },
+    { text: "Prompt", class: number },
+    { text: "Cached", class: number },
+    { text: "Answer", class: number },
+    { text: "Cost", class: number },
+    { text: "Income", class: number },
+    { text: "Margin", class: number },
+  ]);
+  const money = (amount, currency) => (amount === null ? "unknown" : formatMoney(amount, currency));
+  const cells = ({ currency, ...one }) => {
+    const [cost, income] = [moneyOf(one.cost), moneyOf(one.income)];
+    const isKnown = cost !== null && income !== null;
+    return [
+      one.model,
+      formatNumber(one.chats),
+      formatNumber(one.tokens),
+      formatNumber(one.prompt_tokens),
+      formatNumber(one.cached_tokens),
+      formatNumber(one.completion_tokens),
+      money(cost, currency),
+      money(income, currency),
+      isKnown ? formatMargin(income, cost, currency) : "unknown",
+    ];
+  };
+  fill(
+    body,
+    models.map((one) => row(cells(one))),
+  );
+  return h(
+    "section",
+    { class: "card admin-by-model", "aria-label": "Models" },
+    h("h2", {}, "Models"),
+    h("p", { class: "muted" }, "Prompt, cached and answer are numbers of model tokens."),
+    element,
   );
 }
 
 /** The most active users, or a note that no messages were sent. */
 function topUsers({ users, complete }) {
   if (users.length === 0) return h("p", { class: "muted" }, "No messages were sent on these days.");
-  const { element, body } = table("Users who spent the most tokens or sent the most messages", [
-    "User",
-    { text: "Messages", class: "number" },
-    { text: "Tokens spent", class: "number" },
-  ]);
+  const { element, body } = table(
+    inCurrency("Users who spent the most tokens or sent the most messages"),
+    [
+      "User",
+      { text: "Messages", class: "number" },
+      { text: inCurrency("Tokens spent"), class: "number" },
+    ],
+  );
   const name = ({ user_id: id, username }) => userLink(id, username ?? "deleted account");
   fill(
     body,
@@ -313,7 +369,8 @@ function figure({ title, series }, days, from, to) {
 
 /** A table with headings that sort it. */
 function dayTable(days) {
-  const columns = [["day", "Day"], ...TOTALS];
+  const totals = TOTALS.map(([key, name]) => [key, inCurrency(name)]);
+  const columns = [["day", "Day"], ...totals];
   const { element, body, row } = stackedTable(
     "Statistics day by day",
     columns.map(([key, text]) =>
@@ -339,7 +396,10 @@ function dayTable(days) {
     const rows = days.toSorted(
       (a, b) => sign * (a[key] < b[key] ? -1 : Number(a[key] > b[key])) || (a.day < b.day ? 1 : -1),
     );
-    fill(body, rows.map((day) => row(cells(day))));
+    fill(
+      body,
+      rows.map((day) => row(cells(day))),
+    );
     columns.forEach(([other], index) => {
       if (other === key)
         heads[index].setAttribute("aria-sort", order.down ? "descending" : "ascending");

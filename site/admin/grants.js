@@ -10,7 +10,7 @@ import { announce } from "../ui/announce.js";
 import { busy, button } from "../ui/button.js";
 import { fill, focusOn, h } from "../ui/dom.js";
 import { field, form } from "../ui/form.js";
-import { explain, formatNumber, formatSigned, plural, time } from "../ui/format.js";
+import { explain, formatNumber, formatSigned, inCurrency, plural, time } from "../ui/format.js";
 import { stackedTable } from "../ui/list.js";
 import { note } from "../ui/note.js";
 import { standingBadge, userLink } from "./people.js";
@@ -44,7 +44,9 @@ export function grantsView({ signal }) {
   const file = field("File", "file", {
     type: "file",
     accept: ".csv,text/csv",
-    hint: "A CSV file with one user per line: the username, e-mail address or ID, then the number of tokens, and optionally a reason. A negative number takes tokens away.",
+    hint: inCurrency(
+      "A CSV file with one user per line: the username, e-mail address or ID, then the number of tokens, and optionally a reason. A negative number takes tokens away.",
+    ),
   });
   const reason = reasonField({
     hint: "For lines without a reason. Shown in the users' statements and in the audit log.",
@@ -73,7 +75,9 @@ export function grantsView({ signal }) {
     h(
       "p",
       { class: "lead" },
-      "Grant tokens to the users in a file. You see a preview first, and no user is granted the same tokens with the same reason twice.",
+      inCurrency(
+        "Grant tokens to the users in a file. You see a preview first, and no user is granted the same tokens with the same reason twice.",
+      ),
     ),
     h("section", { class: "card", "aria-label": "File and reason" }, element),
     results,
@@ -126,7 +130,8 @@ async function previewOf({ grants, reason }, results, signal) {
   const heading = h("h2", {}, `${count} of ${plural(rows.length, "row")} ready`);
   const listed = h("div", {}, tableOf(rows));
   const state = h("div", { class: "admin-export-state" });
-  const go = button(`Grant ${formatSigned(sum)} tokens to ${plural(ready.length, "user")}`, {
+  const granted = inCurrency(`${formatSigned(sum)} tokens`);
+  const go = button(`Grant ${granted} to ${plural(ready.length, "user")}`, {
     kind: "primary",
     onclick: () => busy(go, make),
   });
@@ -150,7 +155,7 @@ async function previewOf({ grants, reason }, results, signal) {
     const said = `${formatNumber(done)} of ${plural(rows.length, "row")} done.`;
     heading.textContent = said;
     if (failure) {
-      const again = "You can safely continue: no user is granted tokens twice.";
+      const again = inCurrency("You can safely continue: no user is granted tokens twice.");
       fill(go, h("span", {}, "Continue"));
       fill(state, note("bad", h("p", {}, explain(failure)), h("p", {}, `${said} ${again}`)));
       return;
@@ -184,7 +189,7 @@ function tableOf(rows) {
   const { element, body, row } = stackedTable("Grants in this file", [
     { text: "Line", class: "number" },
     { text: "User", head: true },
-    { text: "Tokens", class: "number" },
+    { text: inCurrency("Tokens"), class: "number" },
     { text: "Balance before", class: "number" },
     { text: "Reason" },
     { text: "Result" },
@@ -222,7 +227,7 @@ const sentOutcome = ({ outcome, earlier }) => ({ outcome, earlier });
 
 function resultOf({ outcome, earlier }) {
   const [text, kind] = OUTCOMES[outcome] ?? [outcome, "badge"];
-  const badge = h("span", { class: kind }, text);
+  const badge = h("span", { class: kind }, inCurrency(text));
   if (!earlier) return badge;
   const by = earlier.actor_name ? ` by ${earlier.actor_name}` : "";
   return [badge, " ", h("span", { class: "muted" }, "on ", time(earlier.timestamp), by)];

@@ -2,6 +2,7 @@
 // other scripts of this folder.
 
 import { base, get, isSignedIn, onSessionEnded, resume, signIn, signOut } from "../session/api.js";
+import { readModels } from "../session/models.js";
 import { busy, button, linkButton } from "../ui/button.js";
 import { fill, focusOn, h, showCurrent } from "../ui/dom.js";
 import { field, form } from "../ui/form.js";
@@ -14,6 +15,8 @@ import { chatsView } from "./chats.js";
 import { exportView } from "./export.js";
 import { figuresView } from "./figures.js";
 import { grantsView } from "./grants.js";
+import { pricesView } from "./prices.js";
+import { pricesEditor } from "./rates.js";
 import { trailView } from "./trail.js";
 import { userView } from "./user.js";
 import { usersView } from "./users.js";
@@ -22,6 +25,7 @@ const VIEWS = [
   { path: "users", text: "Users", icon: "users" },
   { path: "chats", text: "Messages", icon: "chat" },
   { path: "figures", text: "Statistics", icon: "chart" },
+  { path: "prices", text: "Prices", icon: "tag" },
   { path: "trail", text: "Audit log", icon: "history" },
   { path: "export", text: "Export", icon: "download" },
 ];
@@ -90,6 +94,8 @@ const place = router({
     ["users/:id/chats", admitted((where) => userView(where, me, "chats"))],
     ["chats", admitted(chatsView)],
     ["figures", admitted(figuresView)],
+    ["prices", admitted((where) => pricesView(where, me, () => place.show()))],
+    ["prices/edit", admitted((where) => pricesEditor(where, me))],
     ["trail", admitted((where) => trailView(where, me))],
     ["export", admitted(exportView)],
   ],
@@ -130,7 +136,13 @@ async function account() {
     asked = true;
     return null;
   }
-  return get("api/user/profile/");
+  return readAccount();
+}
+
+/** The account of this session. Also reads the operator's word for tokens. */
+async function readAccount() {
+  const [own] = await Promise.all([get("api/user/profile/"), readModels().catch(() => {})]);
+  return own;
 }
 
 function showFrame(path) {
@@ -169,7 +181,7 @@ function door() {
         submit: "Sign in",
         onsubmit: async (values) => {
           await signIn(values.username.trim(), values.password);
-          me = await get("api/user/profile/");
+          me = await readAccount();
           ended = false;
           await place.show();
           // The focused button was removed with the form, so move the focus.

@@ -22,6 +22,10 @@ export function actor(id, name, me) {
   return userLink(id, name ?? `account ${id.slice(0, 8)}…`);
 }
 
+/** The author of a price list, whom the API names like an actor, or by name. */
+export const author = (text, me) =>
+  /^[0-9a-f-]{36}$/.test(text) || text === "manage" ? actor(text, null, me) : text;
+
 const ROLES = { admin: "Administrator", user: "User" };
 
 /** The role of an account. */

@@ -3,7 +3,7 @@
 import { patch } from "../session/api.js";
 import { button } from "../ui/button.js";
 import { h } from "../ui/dom.js";
-import { explain } from "../ui/format.js";
+import { explain, inCurrency } from "../ui/format.js";
 import { toast } from "../ui/message.js";
 import { note } from "../ui/note.js";
 import { askWhy } from "./reason.js";
@@ -43,7 +43,9 @@ export function standing(user, me, path, show) {
         onclick: () =>
           ask({
             title: `Deactivate ${user.username}?`,
-            text: "All of their sessions end at once. Their tokens, messages and statement stay as they are, and you can reactivate the account.",
+            text: inCurrency(
+              "All of their sessions end at once. Their tokens, messages and statement stay as they are, and you can reactivate the account.",
+            ),
             action: "Deactivate",
             danger: true,
             change: { active: false },

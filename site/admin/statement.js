@@ -1,6 +1,7 @@
 // A user's statement: all rows or those in a range of days, in pages and as a file.
 
 import { page, post } from "../session/api.js";
+import { paidFor } from "../session/models.js";
 import { button } from "../ui/button.js";
 import { dialog } from "../ui/dialog.js";
 import { fill, h } from "../ui/dom.js";
@@ -83,12 +84,14 @@ function rows(user, path, me, chosen, signal) {
 }
 
 /** The description of a row, with a link to its message if administrators may read messages. */
-function what({ kind, chat_id: chat, excerpt, key_name: key }, user) {
+function what(entry, user) {
+  const { kind, chat_id: chat, excerpt, key_name: key } = entry;
   const name = chat && kind === "adjustment" ? "Refund" : (KINDS[kind] ?? formatWord(kind));
   const place = `${userPlace(user.id, "chats")}?chat_id=${chat}`;
   return [
     excerpt ? h("a", { href: place, dir: "auto" }, `“${excerpt}”`) : name,
     excerpt && h("span", { class: "muted" }, ` · ${name.toLowerCase()}`),
+    entry.model && h("span", { class: "muted" }, ` · ${paidFor(entry)}`),
     key && h("span", { class: "muted" }, " · API key ", h("bdi", {}, key)),
   ];
 }

@@ -4,13 +4,14 @@ import { page } from "../session/api.js";
 import { button } from "../ui/button.js";
 import { h } from "../ui/dom.js";
 import { field } from "../ui/form.js";
-import { formatSigned, formatTokens, formatWord, time } from "../ui/format.js";
+import { formatSigned, formatTokens, formatWord, inCurrency, time } from "../ui/format.js";
 import { paged, stackedTable } from "../ui/list.js";
 import { emptyState } from "../ui/note.js";
 import { go } from "../ui/router.js";
 import { csvButton } from "./csv.js";
 import { dayFields, filters } from "./filters.js";
 import { actor, userLink } from "./people.js";
+import { pricesPlace } from "./prices.js";
 
 const PATH = "api/admin/trail/";
 
@@ -27,7 +28,11 @@ const ACTS = [
   ["password_reset", "Password reset links"],
   ["api_key", "Revocations of an API key"],
   ["api_keys", "Revocations of all API keys"],
+  ["prices", "Price lists"],
 ];
+
+/** Matches a version of the price list. */
+const VERSION = /^[0-9a-f]{16}$/;
 
 /** `#/trail?act=adjustment&actor=manage&user_id=<id>&from=2026-11-01&to=2026-11-20` */
 export function trailView({ query, signal }, me) {
@@ -89,12 +94,7 @@ function list(chosen, me, signal) {
   return paged({
     load: (next) => page(next ?? PATH, next ? null : { ...chosen, limit: 25 }, { signal }),
     row: (act) =>
-      row([
-        time(act.timestamp),
-        sentence(act),
-        actor(act.actor, act.actor_name, me),
-        act.reason || h("span", { class: "muted" }, "no reason given"),
-      ]),
+      row([time(act.timestamp), sentence(act), actor(act.actor, act.actor_name, me), why(act)]),
     list: body,
     around: () => element,
     empty:
@@ -105,7 +105,19 @@ function list(chosen, me, signal) {
   });
 }
 
-function sentence({ act, amount, role, user_id: id, username }) {
+/** The reason of an act. A change of the price list has the list's version instead. */
+function why({ act, reason }) {
+  if (act === "prices" && VERSION.test(reason)) return ["Version ", h("code", {}, reason)];
+  return reason || h("span", { class: "muted" }, "no reason given");
+}
+
+function sentence({ act, amount, role, reason, user_id: id, username }) {
+  if (act === "prices") {
+    if (!VERSION.test(reason)) return "Removed the price list";
+    return ["Set the ", h("a", { href: pricesPlace(reason) }, "price list")];
+  }
+  // An act of a later release may affect no user.
+  if (!id) return [formatWord(act), amount ? inCurrency(`: ${formatSigned(amount)} tokens`) : ""];
   const as = role === "admin" ? " as an administrator" : "";
   const granted = amount ? [", with ", formatTokens(amount)] : "";
   const user = userLink(id, username ?? "a deleted account");
@@ -129,5 +141,10 @@ function sentence({ act, amount, role, user_id: id, username }) {
   if (act === "deletion") return ["Deleted the account ", h("code", {}, id)];
   if (act === "api_key") return ["Revoked an API key of ", user];
   if (act === "api_keys") return ["Revoked all API keys of ", user];
-  return [formatWord(act), ": ", user, amount ? `, ${formatSigned(amount)} tokens` : ""];
+  return [
+    formatWord(act),
+    ": ",
+    user,
+    amount ? inCurrency(`, ${formatSigned(amount)} tokens`) : "",
+  ];
 }

@@ -4,7 +4,7 @@
 import { get } from "../session/api.js";
 import { copyButton } from "../ui/button.js";
 import { fill, h, newId } from "../ui/dom.js";
-import { formatNumber, formatTokens, time } from "../ui/format.js";
+import { formatNumber, formatTokens, inCurrency, time } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { go } from "../ui/router.js";
 import { deletion, password, sessions } from "./access.js";
@@ -133,7 +133,12 @@ function balance({ tokens, granted, spent, reservations }) {
       expired ? " for an answer that never ended; free again" : [", at most until ", time(expires)],
     );
   return [
-    h("p", { class: "admin-balance" }, h("strong", {}, formatNumber(tokens)), " tokens left"),
+    h(
+      "p",
+      { class: "admin-balance" },
+      h("strong", {}, formatNumber(tokens)),
+      inCurrency(" tokens left"),
+    ),
     h(
       "dl",
       { class: "facts admin-sums" },

@@ -4,7 +4,7 @@ import { page } from "../session/api.js";
 import { button, linkButton } from "../ui/button.js";
 import { h } from "../ui/dom.js";
 import { field } from "../ui/form.js";
-import { formatAgo, formatDay, formatNumber, time } from "../ui/format.js";
+import { formatAgo, formatDay, formatNumber, inCurrency, time } from "../ui/format.js";
 import { paged, stackedTable } from "../ui/list.js";
 import { toast } from "../ui/message.js";
 import { emptyState } from "../ui/note.js";
@@ -51,7 +51,7 @@ export function usersView({ query, signal }) {
       ["", "Newest first"],
       ["-last_message", "Most recently active"],
       ["last_message", "Longest inactive"],
-      ["-spent", "Most tokens spent"],
+      ["-spent", inCurrency("Most tokens spent")],
       ["-tokens", "Highest balance"],
       ["tokens", "Lowest balance"],
     ],

@@ -1,6 +1,7 @@
 // The frame around the views of a session, and the account. Loaded when a session begins.
 
 import { base, get, isSignedIn } from "../session/api.js";
+import { forgetModels, readModels } from "../session/models.js";
 import {
   balanceLink,
   forgetBalance,
@@ -25,11 +26,13 @@ listenToKeys(isSignedIn);
 
 // --- The account ---
 
-/** Reads the profile and the time of the newest message. */
+/** Reads the profile, the time of the newest message, and the models. */
 export async function loadAccount() {
   const [, chats] = await Promise.all([
     learnProfile(get("api/user/profile/")),
     get("api/chat/", { limit: 1 }),
+    // Without the models the page works until the first message, which reads them again.
+    readModels().catch(() => {}),
   ]);
   chats.forEach(sawChat);
 }
@@ -37,7 +40,7 @@ export async function loadAccount() {
 /** Forgets all data of the account. */
 export function forget() {
   drawer = null;
-  [forgetProfile, forgetBalance, forgetThreads].forEach((part) => part());
+  [forgetProfile, forgetBalance, forgetModels, forgetThreads].forEach((part) => part());
 }
 
 // --- The frame ---

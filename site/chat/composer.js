@@ -1,14 +1,22 @@
 // The box below a conversation, in which the user writes and sends a message.
 
-import { answerPrice, lowBalance, tooFew } from "../session/user.js";
+import { chooseModel, chosenModel, hasChoice, hasPrices, models } from "../session/models.js";
+import { answerPrice, balance, lowBalance, tooFew } from "../session/user.js";
 import { announce } from "../ui/announce.js";
 import { button, linkButton } from "../ui/button.js";
 import { fill, h } from "../ui/dom.js";
-import { explain, formatNumber } from "../ui/format.js";
+import { explain, formatNumber, formatTokens, inCurrency } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { note } from "../ui/note.js";
 import { enterKey, isTouch, lengthNear, sends, tooLong } from "./box.js";
 import { keepDraft, readDraft } from "./drafts.js";
+import { offerInWords } from "./offer.js";
+import { picker } from "./picker.js";
+
+/** The maximum number of cheaper models that are offered for a refused message. */
+const CHEAPER = 3;
+
+const KEPT = "Nothing was charged, and your message is kept.";
 
 const LOST = "The message that yours follows was deleted. Send yours again to continue from here.";
 
@@ -33,8 +41,13 @@ export class Composer {
     });
     this.hint = h("p", { class: "composer-hint", id: "composer-hint" });
     this.length = h("span", { class: "composer-length" });
-    this.form = h("form", { class: "composer-form", noValidate: true }, this.box, this.go);
+    this.picker = picker((model) => thread.offer(this.box.value, undefined, model));
+    this.cost = h("span", { class: "composer-cost", id: "composer-cost" });
+    this.bar = h("div", { class: "composer-bar", hidden: true }, this.picker.element, this.cost);
+    const parts = [this.box, this.bar, this.go];
+    this.form = h("form", { class: "composer-form", noValidate: true }, parts);
     this.element = h("div", { class: "composer" }, this.low, this.notice, this.form, this.hint);
+    this.frame = null;
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.submit();
@@ -78,10 +91,21 @@ export class Composer {
 
   changed(clear = true) {
     keepDraft(this.draft, this.box.value);
-    if (clear) fill(this.notice);
+    if (clear) this.clear();
     this.box.removeAttribute("aria-invalid");
     this.measure();
     this.grow();
+    // The price of a message depends on its length. Show it at most once a frame.
+    if (hasPrices())
+      this.frame ??= requestAnimationFrame(() => {
+        this.frame = null;
+        this.priced();
+      });
+  }
+
+  /** Removes the note about the last message. */
+  clear() {
+    fill(this.notice);
   }
 
   /** Shows the length of a text near the limit. */
@@ -141,10 +165,11 @@ export class Composer {
     this.priced();
   }
 
-  /** Shows why the API refused the message that was returned to the box. */
-  refuse(error) {
+  /** Shows why the API refused the message of a turn, which was returned to its box. */
+  refuse(error, turn) {
     const { thread } = this;
     const isPoor = error.status === 402;
+    const isDear = error.code === "costs_more" || Boolean(error.errors?.model);
     const isGone = error.status === 404 && thread.id;
     const words = error.errors?.after ? LOST : isGone ? "This chat was deleted." : explain(error);
     const text = error.errors?.message?.join(" ") ?? words;
@@ -157,11 +182,15 @@ export class Composer {
       const props = { small: true, icon: "receipt" };
       actions.push(linkButton("See your statement", "#/statement", props));
     }
+    const kept = h("p", {}, KEPT);
     const sentences = isPoor
-      ? [tooFew(), h("p", {}, "Nothing was charged, and your message is kept.")]
-      : [h("p", {}, text)];
+      ? [tooFew(error.cost), kept]
+      : isDear
+        ? [this.refusal(error, turn), kept]
+        : [h("p", {}, text)];
+    if (isPoor || isDear) actions.unshift(...this.offers(error, turn));
     const shown = note(
-      isPoor ? "warn" : "bad",
+      isPoor || isDear ? "warn" : "bad",
       sentences,
       actions.length > 0 && h("div", { class: "note-actions" }, actions),
     );
@@ -171,9 +200,75 @@ export class Composer {
     this.priced();
   }
 
+  /** The reason why the API refused the price or the model of a turn. */
+  refusal({ cost, errors }, turn) {
+    const { offer } = turn;
+    const now = turn.offerNow();
+    if (errors?.model)
+      return h("p", {}, `The model ${offer.model} isn't offered any more. Choose another one.`);
+    const isDearer = now?.model === offer.model && now.max_cost > offer.max_cost;
+    const was = offerInWords(offer);
+    if (isDearer)
+      return h(
+        "p",
+        {},
+        `The price has changed. This message costs ${offerInWords(now)} now, not ${was}.`,
+      );
+    const least = cost === null ? "more" : `at least ${formatTokens(cost)}`;
+    return h(
+      "p",
+      {},
+      `This message costs ${least}, but its price was shown as ${was}. Try again in a minute, or shorten it.`,
+    );
+  }
+
+  /**
+   * Buttons that send a refused message again: if its price has changed, for the new price, and with
+   * cheaper models that the user can pay.
+   */
+  offers({ status, cost: least }, turn) {
+    if (!hasPrices() || !turn.offer) return [];
+    const chosen = chosenModel().name;
+    const isDear = status !== 402;
+    const most = Math.min(balance() ?? Infinity, isDear ? turn.offer.max_cost : Infinity);
+    const offers = models().map((model) => turn.offerNow(model));
+    const cheaper = offers
+      .filter(({ model, max_cost: cost }) => model !== chosen && cost <= most)
+      .sort((one, other) => one.max_cost - other.max_cost)
+      .slice(0, CHEAPER);
+    const own = offers.find(({ model }) => model === chosen);
+    const isPayable = own.max_cost >= (least ?? 0) && own.max_cost <= (balance() ?? Infinity);
+    const send = (offer, text, kind) => {
+      const onclick = () => {
+        chooseModel(offer.model);
+        turn.sendAgain();
+      };
+      return button(`${text} ${offerInWords(offer)}`, { small: true, kind, onclick });
+    };
+    return [
+      isDear && isPayable && send(own, "Send for", "primary"),
+      ...cheaper.map((offer) => send(offer, `Send with ${offer.model} for`, "secondary")),
+    ].filter(Boolean);
+  }
+
   /** Shows the price of an answer, and a warning if the balance is low. */
   priced() {
+    const offer = this.thread.offer(this.box.value);
     const price = answerPrice();
+    const isChoice = Boolean(offer) && hasChoice();
+    this.bar.hidden = !isChoice;
+    this.form.classList.toggle("composer-priced", isChoice);
+    if (isChoice) {
+      this.picker.show();
+      const most = h("span", { class: "nowrap" }, formatTokens(offer.max_cost));
+      fill(this.cost, "At most ", most);
+      this.go.setAttribute("aria-describedby", this.cost.id);
+    } else this.go.removeAttribute("aria-describedby");
+    const flat = price
+      ? `An answer costs ${formatNumber(price)} tokens`
+      : price === 0
+        ? "Answers cost nothing"
+        : "Only answers cost tokens";
     const keys = [
       h("kbd", {}, "Enter"),
       " sends, ",
@@ -184,14 +279,10 @@ export class Composer {
     fill(
       this.hint,
       h("span", { class: "keys" }, keys, " starts a new line"),
-      h(
-        "span",
-        {},
-        price ? `An answer costs ${formatNumber(price)} tokens` : "Only answers cost tokens",
-      ),
+      h("span", {}, isChoice ? chosenModel().about : inCurrency(flat)),
       this.length,
     );
-    const low = lowBalance();
+    const low = lowBalance(offer?.max_cost);
     fill(this.low, low && !this.notice.hasChildNodes() && note("warn", low));
   }
 

@@ -2,6 +2,7 @@
 
 import { plainText, readMarkdown, showAnswer } from "../markdown/prose.js";
 import { get, page } from "../session/api.js";
+import { usageInWords } from "../session/models.js";
 import { tellTabs } from "../session/tabs.js";
 import { button, linkButton } from "../ui/button.js";
 import { h } from "../ui/dom.js";
@@ -108,7 +109,9 @@ function missing(error) {
 }
 
 function chatRow(chat, q) {
-  const end = ENDS[chat.finish_reason];
+  const { receipt, usage } = chat;
+  const isShortened = receipt?.shortened && chat.finish_reason === "length";
+  const end = isShortened ? "shortened" : ENDS[chat.finish_reason];
   const answer = h("div", { class: "prose", dir: "auto" });
   const details = h(
     "details",
@@ -128,6 +131,7 @@ function chatRow(chat, q) {
       h("span", {}, time(chat.timestamp)),
       h("span", {}, formatTokens(chat.tokens_deducted)),
       chat.model && h("span", {}, chat.model),
+      receipt && usage && h("span", {}, usageInWords(usage)),
       end && h("span", { class: "badge badge-coin" }, end),
       h(
         "span",

@@ -12,13 +12,7 @@ import { themeSwitch } from "../ui/theme-switch.js";
 import { forgetDrafts } from "./drafts.js";
 
 /** The views without a session. The first two are only for users who aren't signed in. */
-const PUBLIC = [
-  "sign-in",
-  "register",
-  "forgotten-password",
-  "reset-password",
-  "verify-email",
-];
+const PUBLIC = ["sign-in", "register", "forgotten-password", "reset-password", "verify-email"];
 const DOORS = PUBLIC.slice(0, 2);
 
 /**
@@ -29,6 +23,7 @@ async function readApp() {
   const [read] = await Promise.all([
     import("./app.js"),
     import("../markdown/prose.js"),
+    import("../session/models.js"),
     import("../session/tabs.js"),
     import("../session/user.js"),
     import("../ui/lazy.js"),
@@ -36,6 +31,9 @@ async function readApp() {
     import("./branches.js"),
     import("./composer.js"),
     import("./follow.js"),
+    import("./offer.js"),
+    import("./picker.js"),
+    import("./receipt.js"),
     import("./shortcuts.js"),
     import("./sidebar.js"),
     import("./thread.js"),

@@ -2,7 +2,8 @@
 // the next message.
 
 import { readMarkdown } from "../markdown/prose.js";
-import { ApiError, newKey, page } from "../session/api.js";
+import { ApiError, isSignedIn, newKey, page } from "../session/api.js";
+import { renewModels } from "../session/models.js";
 import { onTold } from "../session/tabs.js";
 import { watchBalance } from "../session/user.js";
 import { button, linkButton } from "../ui/button.js";
@@ -11,9 +12,11 @@ import { menuButton } from "../ui/menu.js";
 import { attempt, toast } from "../ui/message.js";
 import { go } from "../ui/router.js";
 import { isTouch } from "./box.js";
+import { START } from "./branches.js";
 import { Composer } from "./composer.js";
 import { keepDraft } from "./drafts.js";
 import { Follower } from "./follow.js";
+import { offerOf } from "./offer.js";
 import {
   conversationChoices,
   named,
@@ -127,7 +130,8 @@ onLeaving(() => {
   for (const { turns } of threads.values()) turns.waiting.forEach((turn) => turn.keep());
 });
 onReturn(() => threads.forEach((thread) => thread.turns.resume([])));
-watchBalance(() => shown?.composer.priced());
+onReturn(() => isSignedIn() && renewModels());
+watchBalance(() => shown?.priced());
 
 onTold("chats", (id) => {
   const thread = threads.get(id);
@@ -139,6 +143,7 @@ onChanged((conversation) => {
   if (!thread) return;
   thread.conversation = { ...thread.conversation, ...conversation };
   thread.nameIt();
+  thread.priced();
   if (thread === shown) thread.titlePage();
 });
 
@@ -199,6 +204,7 @@ class Thread {
         shown = this;
         follower ??= new Follower(main(), () => shown?.moved());
         this.composer.shown();
+        this.priced();
         if (turn) this.showTurn(turn);
         else this.toEnd(true);
         for (const element of [this.element, main()]) this.growth.observe(element);
@@ -241,14 +247,15 @@ class Thread {
     this.turns.resume([]);
   }
 
-  /** Shows the suggestions of a new conversation until it has a turn. */
+  /** Shows the suggestions of a new conversation until it has a turn, and the next price. */
   arranged() {
     if (this.hello) this.hello.hidden = Boolean(this.id) || this.turns.shown.length > 0;
+    this.priced();
   }
 
   /** Shows a message that was sent before a reload. */
   restore(kept) {
-    const turn = new Turn(this, kept);
+    const turn = new Turn(this, { offer: null, ...kept });
     this.turns.add(turn);
     turn.interrupted();
   }
@@ -262,13 +269,26 @@ class Thread {
 
   // --- The next message ---
 
+  /** The offer for a message after `parent`, by default after the last message that is shown. */
+  offer(message, parent = this.turns.shown.at(-1) ?? START, model = undefined) {
+    const before = (count) => this.turns.leading(parent, count);
+    return offerOf(message, { before, model, instructions: this.conversation.instructions });
+  }
+
+  /** Shows the prices of the next messages. */
+  priced() {
+    this.composer.priced();
+    this.turns.shown.at(-1)?.priced();
+  }
+
   /** Makes a turn for a message that is sent now. */
-  turnFor(message, more) {
+  turnFor(message, { offer, ...more }) {
     return new Turn(this, {
       key: newKey(),
       message,
       sent: Date.now(),
       after: newestChat(),
+      offer: offer ?? this.offer(message, more.follows || undefined),
       ...more,
     });
   }

@@ -5,24 +5,20 @@
 
 import { readMarkdown, showAnswer, withoutReasoning } from "../markdown/prose.js";
 import { interrupted, newKey, problemOf, stream } from "../session/api.js";
+import { noticePrices, readModels } from "../session/models.js";
 import { tellTabs } from "../session/tabs.js";
-import {
-  answerPrice,
-  costOfAnother,
-  learn,
-  learnPrice,
-  readBalance,
-  tooFew,
-} from "../session/user.js";
+import { answerPrice, learn, learnPrice, readBalance, tooFew } from "../session/user.js";
 import { announce } from "../ui/announce.js";
 import { button, copyButton, countDown } from "../ui/button.js";
 import { fill, h } from "../ui/dom.js";
-import { explain, formatTokens, time } from "../ui/format.js";
+import { explain, formatTokens } from "../ui/format.js";
 import { lazy } from "../ui/lazy.js";
 import { menuButton } from "../ui/menu.js";
 import { attempt, toast } from "../ui/message.js";
 import { note, thinking } from "../ui/note.js";
 import { go } from "../ui/router.js";
+import { newAnswerCosts, offerInWords } from "./offer.js";
+import { charged } from "./receipt.js";
 import { forgetFound, named, putOnTop } from "./sidebar.js";
 import { dropUnfinished, keepUnfinished, mayBeRunning, sawChat } from "./unfinished.js";
 
@@ -61,6 +57,8 @@ const CUT = {
   stopped: "You stopped this answer.",
 };
 
+const SHORTENED = "This answer was shortened, because your balance didn't allow a longer one.";
+
 const versions = lazy(() => import("./versions.js"));
 
 /** The module that stops answers and waits for them. It can't be loaded without a connection. */
@@ -75,9 +73,12 @@ const pause = async (...long) => (await stops()).pause(...long);
 /** A message and its answer, in a `Thread`. */
 export class Turn {
   constructor(thread, { key = null, message, sent, after = "", ...more }) {
-    const { follows, instead = null, failed = false, stopped = false, received = "" } = more;
+    const { follows, instead = null, offer, failed = false, stopped = false } = more;
+    const { received = "" } = more;
     Object.assign(this, { thread, key, message, sent, after, follows, instead, failed, stopped });
     Object.assign(this, { chat: null, received, controller: null, asking: null, pace: PACE });
+    /** The shown price. Null without a price list; undefined while the list is unknown. */
+    this.offer = offer;
     /** The stop request: resolves with `{id, status}` of the message. Null if none was sent. */
     this.stopping = null;
     readMarkdown();
@@ -163,11 +164,16 @@ export class Turn {
   async listen() {
     const { key, message, thread, controller } = this;
     const { signal } = controller;
-    // All requests with this key must have the same `after`.
+    // All requests with this key must have the same `after` and `model`.
     if (thread.id) this.follows ??= thread.turns.sentAfter(this);
+    if (this.offer === undefined) {
+      await readModels();
+      this.offer = this.offerNow();
+    }
     this.keep();
     const after = this.follows || undefined;
-    const body = { message, conversation_id: thread.id ?? undefined, after };
+    const { model, max_cost } = this.offer ?? {};
+    const body = { message, conversation_id: thread.id ?? undefined, after, model, max_cost };
     for (let tries = 0; ; tries += 1) {
       signal.throwIfAborted();
       let isFirst = true;
@@ -247,7 +253,6 @@ export class Turn {
     this.chat = chat;
     showAnswer(this.text, chat.response);
     fill(this.state, this.cut());
-    const about = [chat.model, formatTokens(chat.tokens_deducted)].filter(Boolean).join(" · ");
     const copy = copyButton(() => withoutReasoning(chat.response), {
       class: "button button-quiet button-small copy",
       "aria-label": "Copy the answer",
@@ -256,13 +261,14 @@ export class Turn {
     const menu = menuButton("More about this message", [
       { text: "Delete this message", icon: "trash", danger: true, run },
     ]);
-    const facts = h("span", { class: "turn-about" }, about, " · ", time(chat.timestamp));
     // The button opens a menu, so that an accidental press costs nothing.
-    const again = () => [
-      { text: regeneration(), icon: "repeat", run: () => attempt(() => this.regenerate()) },
-    ];
+    const again = () => {
+      const offer = this.thread.offer(this.message, this.thread.turns.branches.parent(chat.id));
+      const run = () => attempt(() => this.regenerate(offer));
+      return [{ text: regeneration(offer), icon: "repeat", run }];
+    };
     const repeat = menuButton("Regenerate the answer", again, { icon: "repeat" });
-    fill(this.deeds, copy, repeat, menu, facts);
+    fill(this.deeds, copy, repeat, menu, charged(chat));
     const change = { kind: "quiet", small: true, icon: "pencil", label: "Edit this message" };
     this.pencil ??= button(null, { ...change, onclick: () => attempt(() => this.edit()) });
     this.tools.append(this.pencil);
@@ -281,9 +287,9 @@ export class Turn {
     this.switcher.show(number, count, isOne);
   }
 
-  /** Asks for another answer to the same message. */
-  async regenerate() {
-    await (await import("./versions.js")).regenerate(this);
+  /** Asks for another answer to the same message, for the price that was shown. */
+  async regenerate(offer) {
+    await (await import("./versions.js")).regenerate(this, offer);
   }
 
   /** Lets the user edit the message, and sends the edited text as a new version. */
@@ -293,14 +299,34 @@ export class Turn {
 
   /** Shows that the answer was cut off or stopped. Offers to continue the last answer. */
   cut() {
-    const { finish_reason: reason, tokens_deducted: cost } = this.chat;
-    const sentence = CUT[reason];
+    const { finish_reason: reason, tokens_deducted: cost, receipt } = this.chat;
+    const sentence = reason === "length" && receipt?.shortened ? this.shortened() : CUT[reason];
     if (!sentence) return null;
     const price = reason === "stopped" && ` It cost ${formatTokens(cost)}.`;
     const onclick = () => this.thread.running || this.thread.send("Continue");
     const more = button("Continue", { kind: "primary", small: true, onclick });
-    const actions = h("div", { class: "note-actions turn-more" }, more, costOfAnother());
+    this.moreCosts = h("span", {});
+    this.priced();
+    const actions = h("div", { class: "note-actions turn-more" }, more, this.moreCosts);
     return note(reason === "stopped" ? "info" : "warn", h("p", {}, sentence, price), actions);
+  }
+
+  /** The reason why the answer was shortened: the balance, or else the price that was shown. */
+  shortened() {
+    const most = this.offer?.max_cost;
+    if (this.chat.receipt.held !== most) return SHORTENED;
+    return `This answer was shortened, because its price limit of ${formatTokens(most)} didn't allow a longer one.`;
+  }
+
+  /** Shows the price of continuing the answer, after a change of the model or the prices. */
+  priced() {
+    if (!this.moreCosts) return;
+    this.moreCosts.textContent = newAnswerCosts(this.thread.offer("Continue", this));
+  }
+
+  /** The offer for this message now, by default of the chosen model. */
+  offerNow(model) {
+    return this.thread.offer(this.message, this.thread.turns.before(this), model);
   }
 
   /** Shows an answer that didn't arrive by the stream. */
@@ -322,6 +348,7 @@ export class Turn {
     const left = chat.replayed ? undefined : chat.tokens_left;
     learn({ tokens_deducted: chat.tokens_deducted, tokens_left: left });
     if (chat.replayed) readBalance();
+    else noticePrices(chat.receipt?.prices ?? null);
     if (!thread.id && chat.conversation_id) await thread.begun(chat.conversation_id);
     else putOnTop(thread.conversation);
     if (!thread.element.isConnected) {
@@ -342,7 +369,12 @@ export class Turn {
       return;
     }
     learnPrice(error.message);
-    if (BACK_TO_BOX.has(error.status) && (this.instead || this.isBoxEmpty())) {
+    const isPriceRefused = Boolean(this.offer) && isAboutPrice(error);
+    // The note on the refusal has the current prices and the balance.
+    if (isPriceRefused) await Promise.all([readBalance(), readModels().catch(() => {})]);
+    if (this.left) return;
+    const isRefused = BACK_TO_BOX.has(error.status) || error.code === "costs_more";
+    if (isRefused && (this.instead || this.isBoxEmpty())) {
       this.giveBack(error);
       return;
     }
@@ -356,14 +388,27 @@ export class Turn {
     const sentence = explain(error);
     const charged = sentence.replace(/.*Nothing was charged.*/, "You weren't charged.");
     const text = this.received ? `The answer broke off. ${charged}` : sentence;
-    const what = error.status === 402 ? tooFew() : h("p", {}, text);
+    const words = isPriceRefused ? this.thread.composer.refusal(error, this) : h("p", {}, text);
+    const what = error.status === 402 ? tooFew(error.cost) : words;
     const reason = isRunning
       ? note("info", h("p", {}, `${STILL} Ask for its answer again in a few minutes.`))
       : note("bad", what, isUnknown(error) && h("p", {}, ONCE));
     // The API finishes and charges an answer that has begun, even if the client disconnects.
     const isAnswered = isRunning || (isUnknown(error) && this.received !== "");
-    this.unanswered(reason, { seconds: error.retryAfter ?? 0, editable: !isAnswered });
+    const again = isPriceRefused && error.status !== 402 ? this.offerAgain() : "Retry";
+    this.unanswered(reason, { seconds: error.retryAfter ?? 0, editable: !isAnswered, again });
     readBalance();
+  }
+
+  /**
+   * Takes the current price for a message that the API refused because of its old price or model,
+   * under a new key. Returns the text of the button that sends the message.
+   */
+  offerAgain() {
+    dropUnfinished(this);
+    Object.assign(this, { key: newKey(), offer: this.offerNow() });
+    this.keep();
+    return this.offer ? `Send for ${offerInWords(this.offer)}` : "Retry";
   }
 
   isBoxEmpty() {
@@ -383,10 +428,21 @@ export class Turn {
   giveBack(error) {
     const { thread } = this;
     this.putBack();
-    thread.composer.refuse(error);
+    thread.composer.refuse(error, this);
     if (thread.isUnbegun) thread.reset();
     if (error.errors?.after) thread.turns.refresh().catch(() => {});
     readBalance();
+  }
+
+  /** Sends the refused message again, from the place to which it returned. */
+  sendAgain() {
+    const { turns, composer } = this.thread;
+    const version = turns.shown.find(({ chat }) => this.instead && chat?.id === this.instead);
+    const editor = version?.said.querySelector(".edit");
+    composer.clear();
+    if (editor) editor.requestSubmit();
+    else if (version) attempt(() => version.regenerate());
+    else composer.submit();
   }
 
   /** Shows that the answer couldn't be stopped and is no longer read. */
@@ -394,8 +450,10 @@ export class Turn {
     this.stopped = false;
     this.keep();
     showAnswer(this.text, this.received, true);
-    const price = answerPrice();
-    const cost = price ? ` and costs ${formatTokens(price)}` : "";
+    const price = this.offer
+      ? offerInWords(this.offer)
+      : answerPrice() && formatTokens(answerPrice());
+    const cost = price ? ` and costs ${price}` : "";
     const text = `The answer could not be stopped, and is still being generated${cost}.`;
     const why = h("p", {}, this.unstopped);
     this.unanswered(note("warn", h("p", {}, text), why), { again: "Show the whole answer" });
@@ -475,9 +533,15 @@ export class Turn {
 }
 
 /** The text of the choice that asks for another answer, with its price. */
-function regeneration() {
+function regeneration(offer) {
+  if (offer) return `Regenerate for ${offerInWords(offer)}`;
   const price = answerPrice();
   return price ? `Regenerate for ${formatTokens(price)}` : "Regenerate";
+}
+
+/** Returns true if the API refused the price that was shown, or the model. */
+function isAboutPrice({ status, code, errors }) {
+  return status === 402 || code === "costs_more" || Boolean(errors?.model);
 }
 
 /** Returns true if the request may have been executed, although the client got no reply. */

@@ -202,6 +202,24 @@ export class Turns {
     return before.failed ? this.sentAfter(before) : "";
   }
 
+  /**
+   * The last messages before a new one, oldest first and at most `count`, or null if they aren't all
+   * known. `before` is the new message's parent, as in `before(turn)`.
+   */
+  leading(before, count) {
+    let at = before;
+    while (at instanceof Turn) {
+      // The API may still answer this message.
+      if (!at.chat && !at.failed) return null;
+      at = at.chat?.id ?? this.before(at);
+    }
+    if (at === START || count === 0 || (at === null && !this.thread.id)) return [];
+    const path = this.branches.has(at) ? this.branches.upTo(at) : [];
+    const isWhole = path.length > 0 && this.branches.parent(path[0]) === START;
+    if (path.length < count && !isWhole) return null;
+    return path.slice(-count).map((id) => this.branches.get(id));
+  }
+
   /** Adds the answer to a message. */
   answer(turn) {
     dropUnfinished(turn);
@@ -271,8 +289,7 @@ export class Turns {
     const waits = this.waiting.filter((turn) => turn === this.place || !turn.instead);
     const show = (turn) => {
       if (turn) shown.push(turn);
-      for (const next of waits)
-        if (!shown.includes(next) && this.isAfter(next, turn)) show(next);
+      for (const next of waits) if (!shown.includes(next) && this.isAfter(next, turn)) show(next);
     };
     const path = this.path();
     if (path.length === 0 || this.branches.parent(path[0]) === START) show(null);

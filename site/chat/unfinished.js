@@ -27,12 +27,12 @@ export function forgetChats() {
 }
 
 /**
- * The unfinished messages: `{key, message, sent, after, conversation, first, follows, instead,
+ * The unfinished messages: `{key, message, sent, after, conversation, first, follows, instead, offer,
  * failed, stopped, received}` each. If `conversation` is missing, `first` is the key of the message
  * that begins the conversation. `follows` is the message's parent. `instead` is the id of the
- * message of which this message is a version. `failed` is true if the API refused the message or
- * couldn't answer it, and `stopped` if the user stopped it. `received` is the text that has
- * arrived.
+ * message of which this message is a version. `offer` is the shown price. `failed` is true if the
+ * API refused the message or couldn't answer it, and `stopped` if the user stopped it. `received`
+ * is the text that has arrived.
  */
 export function unfinished() {
   return (readDraft("unfinished") ?? []).filter(({ sent }) => Date.now() - sent < KEY_LIFE);
@@ -40,10 +40,10 @@ export function unfinished() {
 
 /** Keeps a turn until its answer has arrived. */
 export function keepUnfinished(turn, failed = false) {
-  const { key, message, sent, after, follows, instead, stopped, received, thread } = turn;
+  const { key, message, sent, after, follows, instead, offer, stopped, received, thread } = turn;
   const { id: conversation, first } = thread;
   const all = unfinished();
-  const of = { conversation, first, follows, instead };
+  const of = { conversation, first, follows, instead, offer };
   const kept = { key, message, sent, after, ...of, failed, stopped, received };
   const place = all.findIndex((other) => other.key === key);
   keepDraft("unfinished", place < 0 ? [...all, kept] : all.with(place, kept));

@@ -1,13 +1,14 @@
 // The versions of a message: the switch between them, the box in which the user edits the message,
 // and the request for a new version.
 
-import { costOfAnother } from "../session/user.js";
+import { hasPrices, watchModels } from "../session/models.js";
 import { announce } from "../ui/announce.js";
 import { button } from "../ui/button.js";
 import { fill, h } from "../ui/dom.js";
 import { toast } from "../ui/message.js";
 import { note } from "../ui/note.js";
 import { enterKey, sends, tooLong } from "./box.js";
+import { newAnswerCosts } from "./offer.js";
 
 /**
  * The switch of a `Turn`: below its answer if all versions have the same message, otherwise below the
@@ -76,9 +77,9 @@ function leaveMessage({ id }) {
   if (location.hash.startsWith(`${address}?`)) window.history.replaceState(null, "", address);
 }
 
-/** Asks for another answer to the same message. */
-export async function regenerate(turn) {
-  if (isFree(turn)) await send(turn, turn.message);
+/** Asks for another answer to the same message, for the price that was shown. */
+export async function regenerate(turn, offer) {
+  if (isFree(turn)) await send(turn, turn.message, offer);
 }
 
 /** Shows a box with this text in place of a message, and sends the edited text. */
@@ -96,8 +97,11 @@ function isFree({ thread }) {
   return false;
 }
 
-/** Sends a new version of a message, edited or unchanged, to get another answer. */
-async function send(turn, message) {
+/**
+ * Sends a new version of a message, edited or unchanged, to get another answer. `offer` is the price
+ * that was shown.
+ */
+async function send(turn, message, offer) {
   const { thread } = turn;
   const instead = turn.chat.id;
   const follows = await thread.turns.parentOf(instead);
@@ -106,7 +110,7 @@ async function send(turn, message) {
     toast("This message is too far back to be sent again here.", { kind: "info" });
     return;
   }
-  const version = thread.turnFor(message, { follows, instead });
+  const version = thread.turnFor(message, { follows, instead, offer });
   thread.turns.add(version);
   leaveMessage(thread);
   thread.toEnd(true);
@@ -126,13 +130,21 @@ function edited(turn, text) {
     const box = h("textarea", { class: "input", rows: 2, dir: "auto", ...named });
     box.value = text;
     const close = (result) => {
+      unwatch();
       form.remove();
       said.classList.remove("said-edited");
       resolve(result);
     };
     const submit = button("Send", { kind: "primary", small: true, type: "submit" });
     const cancel = button("Cancel", { small: true, onclick: () => close(null) });
-    const hint = h("div", { class: "hint" }, `${costOfAnother()} Your original message is kept.`.trim());
+    const hint = h("div", { class: "hint" });
+    const parent = turn.thread.turns.branches.parent(turn.chat.id);
+    const showCosts = () => {
+      const costs = newAnswerCosts(turn.thread.offer(box.value, parent));
+      hint.textContent = `${costs} Your original message is kept.`.trim();
+    };
+    const unwatch = watchModels(showCosts);
+    showCosts();
     const actions = h("div", { class: "edit-actions" }, hint, cancel, submit);
     const failure = h("div", { class: "edit-failure" });
     const form = h("form", { class: "edit", noValidate: true }, box, failure, actions);
@@ -156,7 +168,11 @@ function edited(turn, text) {
       if (isSent) form.requestSubmit();
       else close(null);
     });
-    box.addEventListener("input", () => (fill(failure), grow()));
+    box.addEventListener("input", () => {
+      fill(failure);
+      grow();
+      if (hasPrices()) showCosts();
+    });
     said.classList.add("said-edited");
     said.append(form);
     grow();

@@ -6,7 +6,7 @@ import { parse } from "../markdown/syntax.js";
 import { base, onSessionEnded, sessionToken } from "../session/api.js";
 import { linkButton } from "../ui/button.js";
 import { fill, focusOn, h } from "../ui/dom.js";
-import { explain } from "../ui/format.js";
+import { explain, inCurrency } from "../ui/format.js";
 import { themeSwitch } from "../ui/theme-switch.js";
 
 /** The name of the access tokens' security scheme in the description. */
@@ -44,7 +44,7 @@ document.getElementById("skip").addEventListener("click", (event) => {
 /** The note on the cost of trying, with the price in the description. */
 function costs(description) {
   const price = /A message costs ([\d,]+) tokens/.exec(description)?.[1];
-  const tokens = price ? `${price} tokens` : "tokens";
+  const tokens = inCurrency(price ? `${price} tokens` : "tokens");
   return `“Execute” sends a real request for the account that you authorize. A message to the AI costs ${tokens}, and changes and deletions are permanent.`;
 }
 

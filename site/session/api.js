@@ -20,12 +20,15 @@ const KEY = `farebox.key${base.pathname}`;
 
 /**
  * A failed request. `status` is 0 if no reply arrived; `errors` has the sentences for each field;
- * `retryAfter` is in seconds.
+ * `retryAfter` is in seconds; `cost` is what a message costs at least, if the request paid too
+ * little.
  */
 export class ApiError extends Error {
-  constructor({ status = 0, code, detail, errors = {}, retryAfter = null, requestId = null }) {
+  constructor({ status = 0, code, detail, errors = {}, retryAfter = null, ...more }) {
     super(detail);
-    Object.assign(this, { name: "ApiError", status, code, detail, errors, retryAfter, requestId });
+    const { requestId = null, cost = null } = more;
+    Object.assign(this, { name: "ApiError", status, code, detail, errors, retryAfter });
+    Object.assign(this, { requestId, cost });
   }
 
   /**
@@ -323,6 +326,7 @@ export function problemOf(data, status = data.status) {
     errors: data.errors,
     retryAfter: data.retry_after ?? null,
     requestId: data.request_id,
+    cost: data.cost,
   });
 }
 

@@ -1,10 +1,11 @@
 // The signed-in user, as last reported by the API: the balance, the price of an answer, the way to
-// get more tokens, and the profile.
+// get more tokens, and the profile. models.js has the prices of a price list.
 
 import { fill, h } from "../ui/dom.js";
-import { formatNumber, formatTokens, plural } from "../ui/format.js";
+import { formatNumber, formatTokens, inCurrency, plural } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { get } from "./api.js";
+import { chosenModel, hasPrices, isFlat, watchModels } from "./models.js";
 import { onTold, tellTabs } from "./tabs.js";
 
 // --- The balance ---
@@ -19,6 +20,7 @@ let tokens = null;
 /** The tokens held for messages without an answer. They aren't part of the balance. */
 let held = 0;
 let rereading;
+/** The price of all answers on a server without a price list. */
 let price = null;
 /** The operator's text and link about getting more tokens: `{text, url}`. */
 let topUp = null;
@@ -33,14 +35,26 @@ export function watchBalance(show) {
   show();
 }
 
-/** The price of an answer in tokens, or null if it is unknown. */
-export const answerPrice = () => price;
+// The choice of a model also changes the price.
+watchModels(() => watchers.forEach((show) => show()));
+
+/** The balance, or null if it is unknown. */
+export const balance = () => tokens;
+
+/** The price of an answer in tokens, or null if it is unknown or depends on the answer. */
+export function answerPrice() {
+  if (!hasPrices()) return price;
+  const { fare } = chosenModel();
+  return isFlat(fare) ? fare.message : null;
+}
 
 /** A sentence with the price of another answer, or "" if the price is unknown. */
-export const costOfAnother = () => (price ? `The new answer costs ${formatTokens(price)}.` : "");
+export const costOfAnother = () =>
+  answerPrice() ? `The new answer costs ${formatTokens(answerPrice())}.` : "";
 
 /** The number of answers that the balance pays for, or null if unknown. */
-const answersLeft = () => (tokens === null || !price ? null : Math.floor(tokens / price));
+const answersLeft = () =>
+  tokens === null || !answerPrice() ? null : Math.floor(tokens / answerPrice());
 
 /** Shows the balance, price and top-up in a reply, in all tabs. */
 export function learn(reply) {
@@ -72,9 +86,9 @@ export function learnPrice(sentence) {
     const digits = pattern.exec(sentence)?.[1];
     return digits && Number(digits.replaceAll(",", ""));
   };
-  const cost = named(/costs ([\d,]+) tokens/);
+  const cost = named(/costs (?:at least )?([\d,]+) /);
   if (!cost) return;
-  const left = named(/^You have ([\d,]+) tokens/);
+  const left = named(/^You have ([\d,]+) /);
   const holds = named(/ and ([\d,]+) are held/) ?? 0;
   learn({ tokens_deducted: cost, tokens_left: left, tokens_held: holds });
 }
@@ -93,8 +107,8 @@ async function learnLater(awaited) {
 }
 
 /** Reads the balance. Ignores a failure, because the next request will report it. */
-export function readBalance() {
-  learnLater(get("api/tokens/")).catch(() => {});
+export async function readBalance() {
+  await learnLater(get("api/tokens/")).catch(() => {});
 }
 
 /** Forgets the balance when the user signs out. */
@@ -126,30 +140,40 @@ export function balanceLink() {
     if (tokens === null) return;
     const left = answersLeft();
     number.textContent = formatNumber(tokens);
-    rest.textContent = left === null ? "tokens" : `tokens · ${plural(left, "answer")}`;
+    const word = inCurrency("tokens");
+    rest.textContent = left === null ? word : `${word} · ${plural(left, "answer")}`;
     const unfinished = h("span", { class: "balance-rest" }, " for an unfinished message");
     fill(holding, held > 0 && [h("span", {}, `${formatNumber(held)} held`), unfinished]);
     element.classList.toggle("balance-low", left !== null && left < FEW);
-    element.title = price
-      ? `An answer costs ${formatTokens(price)}. Open your statement`
+    element.title = answerPrice()
+      ? `An answer costs ${formatTokens(answerPrice())}. Open your statement`
       : "Open your statement";
   });
   return element;
 }
 
-/** The warning about a low balance, with the way to get more tokens; or null. */
-export function lowBalance() {
+/**
+ * The warning about a low balance, with the way to get more tokens; or null. `most` is the most that
+ * the next message may cost, if its price depends on the answer.
+ */
+export function lowBalance(most = null) {
   const left = answersLeft();
+  const isLess = left === null && most !== null && tokens !== null && tokens < most;
+  if (isLess) return [h("p", {}, lessThanTheMost(most)), topUp?.text && moreTokens()];
   if (left === null || left >= FEW) return null;
   const sentence =
     left === 0
       ? lessThanAnAnswer()
-      : `Your tokens are enough for ${left} more ${left === 1 ? "answer" : "answers"}.`;
+      : inCurrency(`Your tokens are enough for ${left} more ${left === 1 ? "answer" : "answers"}.`);
   return [h("p", {}, sentence), (left === 0 || topUp?.text) && moreTokens()];
 }
 
-const lessThanAnAnswer = () =>
-  `You have ${formatTokens(tokens)}${heldToo()}. An answer costs ${formatNumber(price)}.`;
+const lessThanAnAnswer = () => `${youHave()} An answer costs ${formatNumber(answerPrice())}.`;
+
+const lessThanTheMost = (most) =>
+  `${youHave()} This message may cost ${formatNumber(most)}, so its answer may be shortened.`;
+
+const youHave = () => `You have ${formatTokens(tokens)}${heldToo()}.`;
 
 const heldToo = () =>
   held > 0 ? `, and ${formatNumber(held)} are held for an unfinished message` : "";
@@ -168,18 +192,23 @@ export function heldLine(signal) {
 
 /**
  * The note for a user who has too few tokens for an answer. The known balance may be older than the
- * refusal.
+ * refusal. `least` is what the refused message costs at least, if the refusal tells that.
  */
-export function tooFew() {
-  const cost = price && `An answer costs ${formatTokens(price)}.`;
-  const sentence = answersLeft() === 0 ? lessThanAnAnswer() : cost;
-  return [h("p", {}, h("strong", {}, "You don't have enough tokens. "), sentence), moreTokens()];
+export function tooFew(least = null) {
+  const now = answerPrice();
+  const cost = now && `An answer costs ${formatTokens(now)}.`;
+  const flat = answersLeft() === 0 ? lessThanAnAnswer() : cost;
+  const needed = `This message costs at least ${formatNumber(least)}.`;
+  const isOpen = hasPrices() && now === null && least !== null && tokens !== null;
+  const sentence = isOpen ? `${youHave()} ${needed}` : flat;
+  const head = h("strong", {}, inCurrency("You don't have enough tokens. "));
+  return [h("p", {}, head, sentence), moreTokens()];
 }
 
 /** The way to get more tokens: the operator's text and link. */
 function moreTokens() {
   const { text, url } = topUp ?? {};
-  if (!url) return h("p", {}, text || "An administrator can give you more tokens.");
+  if (!url) return h("p", {}, text || inCurrency("An administrator can give you more tokens."));
   const apart = url.startsWith("mailto:") ? {} : { target: "_blank", rel: "noopener noreferrer" };
   return h("p", {}, h("a", { href: url, ...apart }, text));
 }

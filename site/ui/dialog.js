@@ -49,9 +49,10 @@ export function dialog(title, content, { wide = false, kind = "" } = {}) {
 
 /**
  * Asks for confirmation of an action. Runs `run` before the dialog closes and shows a failure in
- * the dialog. Resolves with true if the action was confirmed and succeeded.
+ * the dialog, in `words`. Resolves with true if the action was confirmed and succeeded.
  */
-export function confirm(title, text, { action = "OK", danger = false, run } = {}) {
+export function confirm(title, text, options = {}) {
+  const { action = "OK", danger = false, run, words = explain } = options;
   return dialog(title, (close) => {
     const failure = h("div", {});
     const yes = button(action, {
@@ -62,7 +63,7 @@ export function confirm(title, text, { action = "OK", danger = false, run } = {}
             await run?.();
             close(true);
           } catch (error) {
-            fill(failure, note("bad", explain(error)));
+            fill(failure, note("bad", words(error)));
           }
         }),
     });

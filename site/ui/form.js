@@ -61,26 +61,28 @@ function password(input) {
  * A form of fields and other nodes. `onsubmit(values)` may throw an `ApiError`: its `errors` are
  * shown beside their fields, and other failures above the button. `names` maps an error's name to
  * the name of the field that shows it, and `codes` maps a failure's code to such a name. The form
- * keeps the typed values.
+ * keeps the typed values. `fields()` returns the fields if they aren't direct nodes of the form.
  */
 export function form(nodes, props) {
   const { submit, kind = "primary", onsubmit, names = {}, codes = {}, ...others } = props;
-  const { extra = [], words = explain, ...attributes } = others;
-  const fields = nodes.filter((node) => node.input);
-  const fieldOf = (name) => fields.find(({ input }) => input.name === (names[name] ?? name));
+  const direct = () => nodes.filter((node) => node.input);
+  const { extra = [], words = explain, fields: all = direct, ...attributes } = others;
+  const fieldOf = (name) => all().find(({ input }) => input.name === (names[name] ?? name));
   const failure = h("div", { class: "form-failure" });
   const go = h("button", { type: "submit", class: `button button-${kind}` }, h("span", {}, submit));
 
   /** Shows the errors beside the fields, or the sentence if no field shows an error. */
   const show = (errors, sentence) => {
-    for (const field of fields) field.fail("");
+    for (const field of all()) field.fail("");
     let rest = sentence;
     for (const [name, sentences] of Object.entries(errors)) {
       fieldOf(name)?.fail(sentences.join(" "));
       if (fieldOf(name)) rest = "";
     }
     fill(failure, rest && note("bad", rest));
-    fields.find(({ input }) => input.hasAttribute("aria-invalid"))?.input.focus();
+    all()
+      .find(({ input }) => input.hasAttribute("aria-invalid"))
+      ?.input.focus();
   };
   const valueOf = ({ input }) => (input.type === "checkbox" ? input.checked : input.value);
   const isMissing = ({ input }) => input.dataset.optional === "false" && input.value === "";
@@ -94,6 +96,7 @@ export function form(nodes, props) {
   );
   element.addEventListener("submit", (event) => {
     event.preventDefault();
+    const fields = all();
     const missing = fields.filter(isMissing);
     if (missing.length > 0) {
       const errors = missing.map(({ input }) => [input.name, ["Please fill this in."]]);

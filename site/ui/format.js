@@ -15,8 +15,8 @@ const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 export const formatNumber = (number) => numbers.format(number);
 /** `+4,000`, `−100` */
 export const formatSigned = (number) => signed.format(number).replace("-", "−");
-/** `4,000 tokens`, `1 token` */
-export const formatTokens = (number) => plural(number, "token");
+/** `4,000 tokens`, `1 token`, in the operator's word */
+export const formatTokens = (number) => inCurrency(plural(number, "token"));
 /** `2 messages`, `1 message` */
 export const plural = (number, word) =>
   `${numbers.format(number)} ${word}${number === 1 ? "" : "s"}`;
@@ -30,6 +30,47 @@ export const formatDay = (time) => days.format(new Date(time));
 export const formatMonth = (time) => months.format(new Date(time));
 /** `07:17:39` */
 export const formatClock = (time) => clock.format(new Date(time));
+
+// --- The operator's word for tokens ---
+
+/** The name under which the browser remembers the word, for the views without a session. */
+const WORD = "farebox.currency";
+
+/** The word in the plural. */
+let currency = rememberedCurrency() ?? "tokens";
+
+/** The word that this browser remembers, or null. */
+export function rememberedCurrency() {
+  try {
+    return localStorage.getItem(WORD);
+  } catch {
+    return null;
+  }
+}
+
+/** Uses this word for the product's tokens. Returns true if it is a new one. */
+export function useCurrency(word) {
+  const isNew = word !== currency;
+  currency = word;
+  try {
+    localStorage.setItem(WORD, word);
+  } catch {
+    // Without storage the word applies only to this page.
+  }
+  return isNew;
+}
+
+/**
+ * A text about the product's tokens, with the operator's word instead of `token` and `tokens`. The
+ * word without a final `s` is its singular. Model tokens keep their name.
+ */
+export function inCurrency(text) {
+  if (currency === "tokens") return text;
+  return text.replace(/(?<!model )\btoken(s?)\b/gi, (found, isPlural) => {
+    const word = isPlural ? currency : currency.replace(/(?<=[^s])s$/, "");
+    return found[0] === "T" ? word.charAt(0).toUpperCase() + word.slice(1) : word;
+  });
+}
 
 /**
  * The text of an API word that this page doesn't know, for example from a later release:

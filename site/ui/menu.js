@@ -6,9 +6,11 @@ import { icon } from "./icons.js";
 /**
  * A button that opens a list of `choices`, each `{text, icon, run, href, danger, checked}`. Escape,
  * a press elsewhere and a choice close the list, and arrow keys move in it. The button shows `face`
- * or, without `face`, an icon.
+ * or, without `face`, an icon. The list and the button have one edge in common: the left one if
+ * `isLeft`, otherwise the right one.
  */
-export function menuButton(label, choices, { icon: name = "more", face = null, ...props } = {}) {
+export function menuButton(label, choices, options = {}) {
+  const { icon: name = "more", face = null, isLeft = false, ...props } = options;
   const list = h("div", { class: "menu", popover: "auto", id: newId("menu") });
   const opener = h(
     "button",
@@ -37,7 +39,7 @@ export function menuButton(label, choices, { icon: name = "more", face = null, .
     );
     if (!list.isConnected) opener.after(list);
     list.showPopover();
-    place(list, opener);
+    place(list, opener, isLeft);
     opener.setAttribute("aria-expanded", "true");
     list.firstElementChild?.focus();
   });
@@ -70,11 +72,12 @@ function item({ text, icon: name, run, href, danger, checked }, list) {
 }
 
 /** Places the list below its button, or above it where there is no room. */
-function place(list, opener) {
+function place(list, opener, isLeft) {
   const box = opener.getBoundingClientRect();
   const isBelow = box.bottom + list.offsetHeight + 8 < innerHeight;
   const top = isBelow ? box.bottom + 4 : Math.max(8, box.top - list.offsetHeight - 4);
   const rightmost = innerWidth - list.offsetWidth - 8;
-  const left = Math.min(Math.max(8, box.right - list.offsetWidth), rightmost);
+  const wanted = isLeft ? box.left : box.right - list.offsetWidth;
+  const left = Math.min(Math.max(8, wanted), rightmost);
   Object.assign(list.style, { left: `${Math.max(8, left)}px`, top: `${top}px` });
 }

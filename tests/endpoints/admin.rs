@@ -10,3 +10,4 @@ pub mod admin_users;
 pub mod administration;
 pub mod creations;
 pub mod interventions;
+pub mod models;

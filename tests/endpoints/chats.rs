@@ -3,4 +3,6 @@
 pub mod branches;
 pub mod chat;
 pub mod chat_history;
+pub mod fares;
 pub mod instructions;
+pub mod model_list;

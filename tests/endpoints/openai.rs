@@ -1,4 +1,5 @@
 //! The endpoints of OpenAI's API, under `/v1`.
 
 pub mod completions;
+pub mod fares;
 pub mod responses;

@@ -1,13 +1,16 @@
 //! `cargo run`: the program's output, its data folder and its errors.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Client;
 use serde_json::{Value, json};
+use shared::values::PriceList;
 use uuid::Uuid;
 
+use crate::support::client::Api;
 use crate::support::program::{Folder, RunningServer, command, run};
 
 /// Asserts that the program fails at once with one sentence.
@@ -81,6 +84,12 @@ fn impossible_commands_are_refused_in_one_sentence() {
     refuses(&["estimate", "--users", "10"], "--chats-per-day <C>");
     let slow = ["--users", "10", "--chats-per-day", "1", "--ai-seconds", "30"];
     refuses(&[&["estimate"], &slow[..]].concat(), "an answer that takes 30 seconds fails");
+    let tokens = ["--prompt-tokens", "1"];
+    refuses(&[&["estimate"], &slow[..], &tokens].concat(), "--models <FILE>");
+    refuses(
+        &[&["estimate"], &slow[..], &["--models", "no-such.json"]].concat(),
+        "no-such.json can't be read",
+    );
     for command in ["reapply", "reconcile"] {
         refuses(
             &["manage", command, "2026-11-21T10:00:00Z"],
@@ -151,9 +160,262 @@ fn estimates_match_the_documentation() {
     };
     let watching = of("CloudWatch, alarms") + of("CloudWatch, dashboards");
     // README.md and docs/operate/cost.md state these prices.
-    assert!((22.5..23.5).contains(&watching), "{watching} is not about 23 dollars");
+    assert!((23.5..24.5).contains(&watching), "{watching} is not about 24 dollars");
     let others = at_rest - watching;
     assert!((1.25..1.35).contains(&others), "{others} is not about 1.30 dollars");
+}
+
+/// Writes a price list into the folder, and returns its path.
+fn write_prices(folder: &Folder, list: &str) -> String {
+    std::fs::create_dir_all(folder.path()).unwrap();
+    let path = format!("{}/prices.json", folder.path());
+    std::fs::write(&path, list).unwrap();
+    path
+}
+
+#[test]
+fn estimates_of_a_price_list_match_the_documentation() {
+    let prices = include_str!("../../docs/operate/prices.md");
+    let list = prices.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = Folder::new();
+    let path = write_prices(&folder, list);
+    let example = format!("{ESTIMATE} --models prices.json");
+    assert!(prices.contains(&example));
+    let arguments: Vec<&str> = example
+        .split_whitespace()
+        .skip(3)
+        .map(|word| if word == "prices.json" { path.as_str() } else { word })
+        .collect();
+    let output = run(&arguments);
+    assert!(output.status.success(), "{output:?}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let from = printed.find("On average, a prompt has").unwrap();
+    let section = printed[from..].split("\n\n").next().unwrap();
+    let shown = format!("```text\n{section}\n```");
+    assert!(prices.contains(&shown), "docs/operate/prices.md needs this example:\n{shown}");
+
+    // docs/operate/prices.md prices this message.
+    let message = ["--prompt-tokens", "1000", "--answer-tokens", "500", "--json"];
+    let json = run(&[&arguments[..], &message].concat()).stdout;
+    let estimate: Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(estimate["currency"], "USD");
+    assert_eq!(estimate["average_chat"], json!({ "prompt_tokens": 1000, "answer_tokens": 500 }));
+    let [quick, deep] = [&estimate["models"][0], &estimate["models"][1]];
+    assert_eq!((&quick["tokens"], &quick["held"]), (&json!(100), &json!(100)));
+    assert_eq!((&quick["month"]["cost"], &quick["margin"]), (&Value::Null, &Value::Null));
+    assert_eq!((&deep["model"], &deep["tokens"]), (&json!("deep"), &json!(250)));
+    for (amount, expected) in [
+        (&quick["thousand_chats"]["income"], 4.0),
+        (&deep["thousand_chats"]["cost"], 6.25),
+        (&deep["thousand_chats"]["income"], 10.0),
+        (&deep["month"]["cost"], 18_750.0),
+        (&deep["month"]["income"], 30_000.0),
+        (&deep["margin"], 0.375),
+    ] {
+        let amount = amount.as_f64().unwrap();
+        assert!((amount - expected).abs() < 1e-6, "{amount} is not {expected}");
+    }
+}
+
+#[test]
+fn estimates_name_every_problem_of_a_price_list() {
+    let folder = Folder::new();
+    let list = json!({ "models": [
+        { "name": "quick", "via": ["azure"], "fare": { "message": 1 } },
+        { "name": "deep", "via": ["echo"], "fare": { "input": 1, "cached": 1, "output": -1 } },
+    ]});
+    let path = write_prices(&folder, &list.to_string());
+    let arguments: Vec<&str> = ESTIMATE.split_whitespace().skip(3).collect();
+    let output = run(&[&arguments[..], &["--models", &path]].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && output.stdout.is_empty(), "{said}");
+    assert!(said.contains("has 2 problems:"), "{said}");
+    for field in ["models[0].via[0]: ", "models[1].fare.output: "] {
+        assert!(said.lines().any(|line| line.starts_with(field)), "{said}");
+    }
+}
+
+/// A price list with a flat fare and a fare by usage.
+fn example_prices() -> Value {
+    json!({ "models": [
+        { "name": "quick", "via": ["echo"], "fare": { "message": 7 } },
+        { "name": "deep", "via": ["echo"], "fare": { "input": 50_000, "cached": 5000, "output": 400_000 } },
+    ]})
+}
+
+/// A price list with two problems, and the fields that have them.
+fn wrong_prices() -> (Value, [&'static str; 2]) {
+    let mut wrong = example_prices();
+    (wrong["models"][0]["via"][0], wrong["models"][1]["fare"]["output"]) =
+        (json!("azure"), json!(-1));
+    (wrong, ["models[0].via[0]: ", "models[1].fare.output: "])
+}
+
+/// Runs `manage models`. Returns true if the command succeeded, and what it printed.
+fn manage_models(arguments: &[&str]) -> (bool, String) {
+    let output = run(&[&["manage", "models"], arguments].concat());
+    let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    (output.status.success(), out + &err)
+}
+
+#[test]
+fn price_lists_are_checked_without_a_store() {
+    let folder = Folder::new();
+    let list = example_prices();
+    let version = PriceList::read(&list).unwrap().version();
+    let path = write_prices(&folder, &list.to_string());
+    let prices = "quick: 7 tokens\ndeep: 250 tokens\n";
+    let expected = format!(
+        "2 models, version {version}. A prompt of 1000 model tokens and an answer of 500 cost:\n{prices}"
+    );
+    assert_eq!(manage_models(&["check", &path]), (true, expected));
+
+    let (wrong, fields) = wrong_prices();
+    write_prices(&folder, &wrong.to_string());
+    let (success, said) = manage_models(&["check", &path]);
+    assert!(!success && said.contains("prices.json has 2 problems:\n"), "{said}");
+    for field in fields {
+        assert!(said.lines().any(|line| line.starts_with(field)), "{said}");
+    }
+    write_prices(&folder, "{");
+    let (success, said) = manage_models(&["check", &path]);
+    assert!(!success && said.contains("This isn't JSON"), "{said}");
+    let (success, said) = manage_models(&["check", "no-such.json"]);
+    assert!(!success && said.contains("no-such.json can't be read"), "{said}");
+    assert!(!manage_models(&["check"]).0);
+}
+
+#[test]
+fn price_lists_are_set_shown_and_removed() {
+    let (files, folder) = (Folder::new(), Folder::new());
+    let list = example_prices();
+    let version = PriceList::read(&list).unwrap().version();
+    let path = write_prices(&files, &list.to_string());
+    let models =
+        |arguments: &[&str]| manage_models(&[arguments, &["--data", folder.path()]].concat());
+    let none = "There is no price list: every message costs CHAT_PRICE.\n";
+    assert_eq!(models(&["show"]), (true, none.to_owned()));
+    let set = format!("The price list {version} is set. Functions use it within a minute.\n");
+    for _ in 0..2 {
+        assert_eq!(models(&["set", &path]), (true, set.clone()), "a repetition changes nothing");
+    }
+    let (success, shown) = models(&["show"]);
+    assert!(success, "{shown}");
+    let (json, line) = shown.trim_end().rsplit_once('\n').unwrap();
+    assert_eq!(serde_json::from_str::<Value>(json).unwrap(), list);
+    assert!(line.starts_with(&format!("version {version}, ")), "{line}");
+    assert!(line.ends_with("Z by manage"), "{line}");
+    // The file that `show` prints can be set again.
+    let (success, said) = models(&["set", &write_prices(&files, json)]);
+    assert!(success && said == set, "{said}");
+
+    write_prices(&files, &wrong_prices().0.to_string());
+    let (success, said) = models(&["set", &path]);
+    assert!(!success && said.contains("has 2 problems:"), "{said}");
+    assert_eq!(models(&["show"]), (true, shown.clone()), "a wrong list changes nothing");
+
+    let (success, said) = models(&["remove"]);
+    assert!(success && said.starts_with("There is no price list now"), "{said}");
+    assert_eq!(models(&["show"]), (true, none.to_owned()));
+    assert_eq!(models(&["show", &version]), (true, shown));
+    let (success, said) = models(&["show", "0000000000000000"]);
+    let unknown = "The price list never had the version \"0000000000000000\".";
+    assert!(!success && said.contains(unknown), "{said}");
+}
+
+#[tokio::test]
+async fn price_lists_are_set_beside_a_running_server() {
+    let (files, folder) = (Folder::new(), Folder::new());
+    let path = write_prices(&files, &example_prices().to_string());
+    let server = RunningServer::start(&["--port", "0", "--data", folder.path()]);
+    let (success, said) = manage_models(&["set", &path, "--data", folder.path()]);
+    assert!(success && said.contains("Functions use it within a minute."), "{said}");
+    // The server has read that there is no list, and keeps that for a minute.
+    let (status, registered) = server.post("/api/register", ann()).await;
+    assert_eq!(status, 201);
+    let body = json!({ "message": "hi", "token": registered["token"] });
+    assert_eq!(server.post("/api/chat", body).await.1["tokens"], 3900);
+    let (success, shown) = manage_models(&["show", "--data", folder.path()]);
+    assert!(success && shown.contains("by manage"), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_for_named_tables_need_a_confirmation() {
+    let (api, files) = (Api::own(&[]).await, Folder::new());
+    let path = write_prices(&files, &example_prices().to_string());
+    let models = |arguments: &[&str]| {
+        let mut program = command(&[&["manage", "models"], arguments].concat());
+        for table in ["Users", "Tokens", "Keys", "Chats", "Ledger"] {
+            program.env(format!("{}_TABLE", table.to_uppercase()), format!("{table}Table"));
+        }
+        let output = program.env("DYNAMODB_ENDPOINT", &api.dynamodb).output().unwrap();
+        let [out, err] =
+            [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.success(), out + &err)
+    };
+    for arguments in [&["set", path.as_str()][..], &["remove"]] {
+        let (success, said) = models(arguments);
+        assert!(!success && said.contains("--yes"), "{said}");
+        assert_eq!(api.store().prices().await.unwrap(), None);
+    }
+    for (arguments, models_left) in
+        [(&["set", path.as_str(), "--yes"][..], 2), (&["remove", "--yes"], 0)]
+    {
+        let (success, said) = models(arguments);
+        assert!(success, "{said}");
+        let stored = api.store().prices().await.unwrap();
+        assert_eq!(stored.map_or(0, |stored| stored.list.models.len()), models_left);
+    }
+}
+
+/// Returns the program with this price list in `MODELS`.
+fn with_models(folder: &Folder, url: &str) -> Command {
+    let mut program = command(&["--port", "0", "--data", folder.path()]);
+    program.env("MODELS", url);
+    program
+}
+
+#[tokio::test]
+async fn the_server_starts_with_the_list_in_models() {
+    let (files, folder) = (Folder::new(), Folder::new());
+    let url = format!("file://{}", write_prices(&files, &example_prices().to_string()));
+    let token = {
+        let server = RunningServer::of(with_models(&folder, &url));
+        let (status, registered) = server.post("/api/register", ann()).await;
+        assert_eq!(status, 201);
+        let token = registered["token"].clone();
+        let chat = server.post("/api/chat", json!({ "message": "hi", "token": token })).await.1;
+        assert_eq!([&chat["model"], &chat["tokens"]], [&json!("quick"), &json!(3993)]);
+        let body = json!({ "message": "hi", "model": "deep", "token": token });
+        let chat = server.post("/api/chat", body).await.1;
+        assert_eq!(chat["receipt"]["model"], "deep", "{chat}");
+        server.interrupt();
+        token
+    };
+    // The list stays without the variable, and the same list can be set again.
+    for program in [command(&["--port", "0", "--data", folder.path()]), with_models(&folder, &url)]
+    {
+        let server = RunningServer::of(program);
+        let chat = server.post("/api/chat", json!({ "message": "hi", "token": token })).await.1;
+        assert_eq!([&chat["model"], &chat["tokens_deducted"]], [&json!("quick"), &json!(7)]);
+        server.interrupt();
+    }
+}
+
+#[test]
+fn the_server_does_not_start_with_a_wrong_list() {
+    let (files, folder) = (Folder::new(), Folder::new());
+    let (wrong, fields) = wrong_prices();
+    let path = write_prices(&files, &wrong.to_string());
+    for (url, sentence) in [
+        (format!("file://{path}"), fields[1]),
+        (format!("file://{}/none.json", files.path()), "can't be read"),
+        (path, "MODELS must be the URL of a file: file:///path."),
+    ] {
+        let output = with_models(&folder, &url).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(sentence), "{url}: {said}");
+    }
 }
 
 #[tokio::test]

@@ -4,11 +4,14 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use emulator::dynamo;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::Credits;
 use shared::store::{AuditReport, Difference};
+use shared::values::PriceList;
 
+use crate::endpoints::chats::fares::{list, scripted};
 use crate::support::client::{Api, GRANT, PRICE, Person};
+use crate::support::world::put;
 
 /// A user with a grant, two chats and an adjustment, and the ids of the chats.
 async fn customer(api: &Api) -> (Person, [String; 2]) {
@@ -63,6 +66,20 @@ impl Person {
             .send()
             .await
             .unwrap();
+    }
+
+    /// Changes the priced chat or its row directly in the store.
+    async fn edits(&self, table: &str, edit: impl Fn(&mut Value)) {
+        let mut items = self.api.items(&self.id).await[table].clone();
+        items.retain(|item| item["user_id"] == self.id.as_str() && !item["receipt"].is_null());
+        items.iter_mut().for_each(edit);
+        put(&self.api.dynamodb, table, &items).await;
+    }
+
+    /// Changes the priced chat and its row alike.
+    async fn edits_both(&self, edit: impl Fn(&mut Value)) {
+        self.edits("ChatsTable", &edit).await;
+        self.edits("LedgerTable", &edit).await;
     }
 
     async fn tokens(&self, attribute: &str, tokens: u64) {
@@ -197,6 +214,113 @@ async fn changed_amounts_are_found() {
         "{differences:?}"
     );
     assert_eq!(differences[1..], [spent(200, 100)]);
+}
+
+/// A user with a chat by usage, the chat's id, and its charge.
+async fn priced_customer(api: &Api) -> (Person, String, Credits) {
+    let ann = api.person("ann").await;
+    let chat = ann.asks_model("deep", "hi").await.is(200);
+    assert_eq!(ann.audit().await, AuditReport { rows: 2, differences: vec![] });
+    let charge = chat["tokens_deducted"].as_u64().unwrap();
+    (ann, chat["id"].as_str().unwrap().to_owned(), Credits::new(charge).unwrap())
+}
+
+#[tokio::test]
+async fn charges_that_are_not_the_fares_are_found() {
+    let api = scripted(&[]).await;
+    let (ann, chat_id, price) = priced_customer(&api).await;
+    // The account, the chat and the row agree on a charge that the receipt doesn't explain.
+    let wrong = price.get() + 1;
+    ann.edits("ChatsTable", |chat| chat["cost"] = json!(wrong)).await;
+    ann.edits("LedgerTable", |row| row["amount"] = json!(-i64::try_from(wrong).unwrap())).await;
+    ann.tokens("spent", wrong).await;
+    ann.tokens("tokens", GRANT - wrong).await;
+    let ledger = i128::from(wrong);
+    assert_eq!(ann.differs().await, [Difference::Price { chat_id, price, ledger }]);
+
+    let (ann, chat_id, price) = priced_customer(&api).await;
+    let ledger = i128::from(price.get());
+    for (edit, differs) in [
+        ("held", Difference::Price { chat_id: chat_id.clone(), price: Credits::ZERO, ledger }),
+        ("usage", Difference::Price { chat_id, price: Credits::new(50).unwrap(), ledger }),
+    ] {
+        ann.edits_both(|item| match edit {
+            // No charge is above its hold.
+            "held" => item["receipt"]["held"] = json!(0),
+            _ => {
+                item["receipt"]["held"] = json!(GRANT);
+                item["usage"]["prompt_tokens"] = json!(1000);
+                item["usage"]["completion_tokens"] = json!(0);
+            }
+        })
+        .await;
+        assert_eq!(ann.differs().await, [differs], "{edit}");
+    }
+}
+
+#[tokio::test]
+async fn fares_that_are_not_the_lists_are_found() {
+    let api = scripted(&[]).await;
+    let (ann, chat_id, _) = priced_customer(&api).await;
+    let known = PriceList::read(&list("scripted")).unwrap().version();
+    let deep = json!({ "input": 50_000, "cached": 5000, "output": 400_000 });
+    let other = json!({ "input": 50_000, "cached": 5001, "output": 400_000 });
+    for (version, model, fare) in [
+        (known.as_str(), "deep", &other),
+        (&known, "quick", &deep),
+        (&known, "unknown", &deep),
+        ("0000000000000000", "deep", &deep),
+    ] {
+        ann.edits_both(|item| {
+            item["receipt"]["list"] = json!(version);
+            item["receipt"]["model"] = json!(model);
+            item["receipt"]["fare"] = fare.clone();
+        })
+        .await;
+        let (chat_id, list, model) = (chat_id.clone(), version.to_owned(), model.to_owned());
+        assert_eq!(ann.differs().await, [Difference::Fare { chat_id, list, model }]);
+    }
+}
+
+#[tokio::test]
+async fn earlier_lists_explain_earlier_fares() {
+    let api = scripted(&[]).await;
+    let (ann, ..) = priced_customer(&api).await;
+    for changed in [json!({ "models": [list("scripted")["models"][0]] }), Value::Null] {
+        api.prices(&changed).await;
+        assert_eq!(ann.differs().await, []);
+    }
+}
+
+#[tokio::test]
+async fn chats_priced_unlike_their_rows_are_found() {
+    let api = scripted(&[]).await;
+    let edits: [fn(&mut Value); 3] = [
+        |chat| chat["receipt"]["held"] = json!(GRANT),
+        |chat| chat["usage"]["estimated"] = json!(false),
+        |chat| drop(chat.as_object_mut().unwrap().remove("receipt")),
+    ];
+    for edit in edits {
+        let (ann, chat_id, _) = priced_customer(&api).await;
+        ann.edits("ChatsTable", edit).await;
+        assert_eq!(ann.differs().await, [Difference::Receipt { chat_id }]);
+    }
+}
+
+#[tokio::test]
+async fn missing_rows_are_restored_with_their_receipt() {
+    let api = scripted(&[]).await;
+    let (ann, chat_id, _) = priced_customer(&api).await;
+    let (store, now) = (api.store(), api.now());
+    let rows = async || store.entries(&ann.id, None, 100).await.unwrap().0;
+    let before = rows().await;
+    assert!(before[0].receipt.is_some() && before[0].usage.is_some(), "{before:?}");
+    ann.loses("LedgerTable", "entry_id", &chat_id).await;
+    assert_ne!(ann.differs().await, []);
+    let repaired = store.reconcile(now, now).await.unwrap().unwrap();
+    assert!(!repaired.repairs.is_empty());
+    assert_eq!(rows().await, before);
+    assert_eq!(ann.differs().await, []);
 }
 
 #[tokio::test]

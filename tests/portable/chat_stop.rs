@@ -21,7 +21,7 @@ const PATH: &str = "/api/chat/stop/";
 const SOON: Duration = Duration::from_secs(2);
 
 /// Settings for slow answers. Many chats may wait for their answers at the same time.
-const PATIENT: [(&str, &str); 2] = [("AI_TIMEOUT_SECONDS", "20"), ("PARALLEL_CHATS", "64")];
+pub const PATIENT: [(&str, &str); 2] = [("AI_TIMEOUT_SECONDS", "20"), ("PARALLEL_CHATS", "64")];
 
 /// Advances the clock to the next minute, in which no chat has been refunded yet.
 fn next_minute(api: &Api) {
@@ -47,7 +47,7 @@ impl Person {
     }
 
     /// Begins a stream with an idempotency key. Returns when the first piece has arrived.
-    async fn hears(&self, path: &str, key: &str, body: Value) -> (Response, String) {
+    pub async fn hears(&self, path: &str, key: &str, body: Value) -> (Response, String) {
         let request = reqwest::Client::new().request(Method::POST, self.api.url.clone() + path);
         let request = request.bearer_auth(&self.access).header("idempotency-key", key);
         let mut reply = request.json(&body).send().await.unwrap();
@@ -58,7 +58,7 @@ impl Person {
 
     /// Sends a request with an idempotency key, and stops the answer while the AI is silent.
     /// Returns the reply to the request.
-    async fn stops_silent(&self, path: &str, key: &str, body: Value) -> Answer {
+    pub async fn stops_silent(&self, path: &str, key: &str, body: Value) -> Answer {
         let headers = [("authorization", self.bearer()), ("idempotency-key", key.to_owned())];
         let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
         let (reply, ()) =
@@ -93,7 +93,7 @@ impl Person {
 }
 
 /// Reads the rest of a stream. Returns all its events.
-async fn all((reply, first): (Response, String)) -> Vec<(String, Value)> {
+pub async fn all((reply, first): (Response, String)) -> Vec<(String, Value)> {
     events(&(first + &reply.text().await.unwrap()))
 }
 

@@ -110,13 +110,13 @@ async fn ask_at(api: &Api, route: &Route, path: &str, headers: &[(&str, &str)]) 
     let body = json!({
         "message": "hi", "current_password": "not-the-one", "new_password": "another-one", "title": "Fares", "password": "not-the-one", "name": "a program",
         "messages": [{ "role": "user", "content": "hi" }], "input": "hi", "amount": 500, "reason": "a test", "active": false,
-        "idempotency_key": "k1", "username": unique("new"), "grants": [{ "user": "no-such-user", "amount": 500 }],
+        "idempotency_key": "k1", "username": unique("new"), "grants": [{ "user": "no-such-user", "amount": 500 }], "list": null,
     });
     api.send(method(route.method), path, headers, has_a_body(route).then_some(body)).await
 }
 
 fn has_a_body(route: &Route) -> bool {
-    matches!(route.method, "POST" | "PATCH") || route.endpoint == "account_delete"
+    matches!(route.method, "POST" | "PATCH" | "PUT") || route.endpoint == "account_delete"
 }
 
 async fn ask_as(person: &Person, route: &Route) -> Answer {

@@ -92,8 +92,10 @@ enum Stopped {
     Askers,
     /// The endpoints of OpenAI's API that ask the AI.
     Completing,
-    /// The functions that read the models and the size limit of a prompt.
+    /// The functions that read the names of the models and the maximum length of an answer.
     AskersAndModels,
+    /// The functions that read the size limit of a prompt.
+    PromptReaders,
     /// The functions that show messages to administrators.
     ChatReaders,
     /// All functions with routes.
@@ -112,7 +114,8 @@ impl Stopped {
             Self::None => vec![],
             Self::Askers => asking.to_vec(),
             Self::Completing => vec!["completions", "responses"],
-            Self::AskersAndModels => asking.into_iter().chain(["models"]).collect(),
+            Self::PromptReaders => asking.into_iter().chain(["models"]).collect(),
+            Self::AskersAndModels => asking.into_iter().chain(["models", "model_list"]).collect(),
             Self::ChatReaders => vec!["admin_chats", "admin_export", "admin_ledger"],
             Self::Endpoints => endpoints.collect(),
             Self::StoreUsers => endpoints
@@ -184,7 +187,7 @@ const MISTAKES: &[Mistake] = &[
     Mistake {
         given: &[("AiMaxTokens", "0")],
         refused: "AiMaxTokens",
-        stops: Stopped::Askers,
+        stops: Stopped::AskersAndModels,
         says: "AI_MAX_TOKENS must be a whole number from 1 to 65536 (got \"0\")",
     },
     Mistake {
@@ -242,7 +245,7 @@ const MISTAKES: &[Mistake] = &[
     Mistake {
         given: &[("PromptLimit", "1000")],
         refused: "PromptLimit",
-        stops: Stopped::AskersAndModels,
+        stops: Stopped::PromptReaders,
         says: "PROMPT_LIMIT must be a whole number from 1024 to 4194304 (got \"1000\")",
     },
     Mistake {

@@ -15,6 +15,7 @@ mod deletions;
 mod interventions;
 mod log_outs;
 mod logins;
+mod prices;
 mod refreshes;
 mod registrations;
 mod sweeps;
@@ -217,7 +218,7 @@ impl Reply {
             .get("retry-after")
             .and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
         if matches!(self.status, 409 | 503)
-            && self.code() != "username_taken"
+            && !["username_taken", "costs_more"].contains(&self.code())
             && waits.is_none_or(|seconds| seconds == 0)
         {
             wrong.push(format!("no time to try again: {shown}"));
@@ -514,6 +515,8 @@ async fn reads_are_strongly_consistent_except_from_indexes() {
         ("admin_ledger", &format!("/api/admin/users/{}/ledger", ann.id)),
         ("admin_api_keys", &format!("/api/admin/users/{}/api-keys", ann.id)),
         ("admin_chats", "/api/admin/chats"),
+        ("model_list", "/api/models"),
+        ("admin_models", "/api/admin/models"),
         ("admin_trail", "/api/admin/trail"),
         ("admin_figures", "/api/admin/figures"),
     ];

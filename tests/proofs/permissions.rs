@@ -759,6 +759,7 @@ impl Watched {
             ("admin_ledger", &ledger),
             ("admin_chats", "/api/admin/chats"),
             ("admin_chats", &chats),
+            ("admin_models", "/api/admin/models"),
             ("admin_trail", "/api/admin/trail"),
             ("admin_export", &export("users")),
             ("admin_export", &export("chats")),
@@ -766,6 +767,21 @@ impl Watched {
         ] {
             self.is(200, to(endpoint, path).by(&root.token)).await;
         }
+        let models = "/api/admin/models";
+        let set = |list: Value, version: &Value| {
+            let body = json!({ "list": list, "version": version });
+            to("admin_models_change", models).by(&root.token).with(body)
+        };
+        let quick = json!({ "name": "quick", "via": ["bedrock", "openai", "openai2"], "fare": { "message": 100 } });
+        let list = json!({ "models": [quick] });
+        self.loses_a_reply(200, set(list.clone(), &Value::Null)).await;
+        let shown = self.is(200, to("admin_models", models).by(&root.token)).await;
+        self.is(200, set(list, &shown["version"])).await;
+        // Functions keep a list, or that there is none, for a minute.
+        self.clock.advance(Duration::from_secs(60));
+        let chat = to("chat", "/api/chat").by(&root.token).with(json!({ "message": "hi" }));
+        self.is(200, chat).await;
+        self.is(200, set(Value::Null, &shown["version"])).await;
         // Deletes a user who is an active administrator and has an address.
         self.is(200, change(json!({ "active": true }))).await;
         self.loses_a_reply(202, to("admin_user_delete", &user).by(&root.token)).await;
@@ -784,7 +800,7 @@ impl Watched {
         functions::background::census::work(self.census.0.clone()).await.unwrap();
         self.note("census", &self.census.1);
         let root = self.log_in("root").await;
-        let more = "accounts=true&top=spent";
+        let more = "accounts=true&top=spent&models=true";
         let figures = format!("/api/admin/figures?from={day}&to={day}&{more}");
         self.is(200, to("admin_figures", &figures).by(&root.token)).await;
         let sorted = to("admin_users", "/api/admin/users?sort=-tokens").by(&root.token);

@@ -18,8 +18,8 @@ use shared::app::IssuerApp;
 use shared::clock::Clock;
 use shared::config::{Config, Settings};
 use shared::mail::Mail;
-use shared::store::{AdjustOutcome, Adjustment, Link, Purpose, Store};
-use shared::values::{AccessToken, LinkToken, Reason, Session};
+use shared::store::{AdjustOutcome, Adjustment, Link, Purpose, SetPricesOutcome, Store};
+use shared::values::{AccessToken, LinkToken, PriceList, Reason, Session};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -34,6 +34,9 @@ pub const PRICE: u64 = 100;
 pub const GRANT: u64 = 4000;
 
 pub const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// How long a function keeps a price list.
+pub const PRICES_KEPT: Duration = Duration::from_secs(60);
 
 /// Limits how many requests the tests send to another front door at the same time. `cargo lambda
 /// watch` hangs if a hundred requests wait for one function.
@@ -329,6 +332,23 @@ impl Api {
         self.store().adjust(&adjustment, clock.seconds()).await.unwrap()
     }
 
+    /// Sets the price list, as `manage models set` does, or removes it if `list` is null. Functions
+    /// that have read an earlier list keep it for [`PRICES_KEPT`].
+    pub async fn stores_prices(&self, list: &Value) {
+        let list = (!list.is_null()).then(|| PriceList::read(list).unwrap());
+        let store = self.store();
+        let seen = store.prices().await.unwrap();
+        let seen = seen.as_ref().map(|seen| seen.of.version.as_str());
+        let set = store.set_prices(None, list.as_ref(), seen, &Clock::default()).await.unwrap();
+        assert!(matches!(set, SetPricesOutcome::Set(_)), "{set:?}");
+    }
+
+    /// Sets or removes the price list, and moves the clock until all functions read it again.
+    pub async fn prices(&self, list: &Value) {
+        self.stores_prices(list).await;
+        self.server().clock.advance(PRICES_KEPT);
+    }
+
     /// Waits until `count` e-mails were sent to the address, and returns them. E-mails that are
     /// sent at the same time may arrive in any order.
     pub async fn mails_to(&self, address: &str, count: usize) -> Vec<Mail> {
@@ -606,6 +626,17 @@ impl Person {
 
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         self.api.send(Method::POST, path, &[("authorization", &self.bearer())], Some(body)).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.api.send(Method::PUT, path, &[("authorization", &self.bearer())], Some(body)).await
+    }
+
+    /// Sends a POST request with an idempotency key.
+    pub async fn post_once(&self, key: &str, path: &str, body: Value) -> Answer {
+        let headers = [("authorization", self.bearer()), ("idempotency-key", key.to_owned())];
+        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+        self.api.send(Method::POST, path, &headers, Some(body)).await
     }
 
     pub async fn delete(&self, path: &str) -> Answer {

@@ -3,8 +3,8 @@
 //! In: `from` and `to`, days in UTC (`2026-11-20`), at most 366 days, by default the last 30. Out:
 //! `days`, oldest first, each with `users` (registered), `chats` (paid messages), `granted` and
 //! `spent` (tokens) and `closed` (whether the day's figures are final), and their `totals`. With
-//! `accounts=true` the reply also has totals of all accounts, and with `top=spent` or `top=chats`
-//! the most active users. A closed day is counted once and stored. If many days must be counted
+//! `accounts=true` the reply also has totals of all accounts, with `top=spent` or `top=chats` the
+//! most active users, and with `models=true` what models cost and brought in. A closed day is counted once and stored. If many days must be counted
 //! first, the reply is 503; a retry continues with the stored counts.
 
 use std::cmp::Reverse;
@@ -14,7 +14,8 @@ use serde::Serialize;
 use shared::clock::{self, Day};
 use shared::error::Failure;
 use shared::openapi::{self, Days};
-use shared::store::{Census, Figures, Spender, is_closed};
+use shared::store::{Census, CostLine, Costs, Figures, Spender, is_closed};
+use shared::values::decimal;
 use shared::{App, Error, Reply, Request, Result, auth, http};
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
@@ -62,9 +63,11 @@ pub async fn handle(app: App, req: Request) -> Reply {
             let sentence = || format!("This must be {}.", TOPS.join(" or "));
             known.ok_or_else(|| Error::field("top", sentence()))
         });
-        Ok((first, days, accounts, top.transpose()?))
+        let with_models = http::query_flag(&req, "models")? == Some(true);
+        Ok((first, days, accounts, top.transpose()?, with_models))
     };
-    let (_, (first, days, accounts, top)) = auth::administrator(&app, &req, read).await?;
+    let (_, (first, days, accounts, top, with_models)) =
+        auth::administrator(&app, &req, read).await?;
     let now = app.clock.millis();
     let until =
         Instant::now() + http::time_left(&req, now).saturating_sub(TIME_TO_REPLY).min(PATIENCE);
@@ -75,13 +78,32 @@ pub async fn handle(app: App, req: Request) -> Reply {
         }
     };
     let figures = async { Ok(app.store.figures(first, days, now, until).await?) };
-    let (figures, top) = tokio::try_join!(figures, users)?;
+    let costs = async {
+        match with_models {
+            true => Ok(Some(app.store.costs(first, days, now, until).await?)),
+            false => Ok(None),
+        }
+    };
+    let (figures, top, costs) = tokio::try_join!(figures, users, costs)?;
+    let models_of = |day: &Day| {
+        let costs = costs.as_ref()?;
+        Some(costs.get(day).map(ModelFigures::of_all).unwrap_or_default())
+    };
     let totals = figures.values().copied().fold(Figures::default(), Figures::plus);
     let days = figures
         .into_iter()
-        .map(|(day, figures)| FiguresOfDay { day, figures, closed: is_closed(day, now) })
+        .map(|(day, figures)| FiguresOfDay {
+            models: models_of(&day),
+            day,
+            figures,
+            closed: is_closed(day, now),
+        })
         .collect();
-    http::ok(&Range { days, totals, accounts, top })
+    let costs = match &costs {
+        Some(costs) => Some(CostsOfDays::of(&app, &Costs::sum(costs.values())).await?),
+        None => None,
+    };
+    http::ok(&Range { days, totals, accounts, top, costs })
 }
 
 /// Returns the users who spent the most tokens or sent the most messages.
@@ -124,6 +146,101 @@ pub struct Range {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     top: Option<Top>,
+    /// What models cost and brought in. Only present with `models`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    costs: Option<CostsOfDays>,
+}
+
+/// What models cost and brought in. Only messages that a price list priced are counted.
+#[derive(Serialize, ToSchema)]
+struct CostsOfDays {
+    /// The figures of each model.
+    models: Vec<ModelFigures>,
+    /// At most 20 users, those who spent the most tokens first. For each day, only 250 are stored.
+    users: Vec<UserCosts>,
+}
+
+impl CostsOfDays {
+    async fn of(app: &App, costs: &Costs) -> Result<Self> {
+        let users = costs.users.iter().take(TOP);
+        let names = app.store.usernames(users.clone().map(|line| line.key.of.as_str())).await?;
+        let user = |line: &CostLine| UserCosts {
+            user_id: line.key.of.clone(),
+            username: names.get(&line.key.of).cloned(),
+            money: MoneyFigures::of(line),
+        };
+        Ok(Self { models: ModelFigures::of_all(costs), users: users.map(user).collect() })
+    }
+}
+
+/// A model's figures.
+#[derive(Serialize, ToSchema)]
+pub struct ModelFigures {
+    /// The model's name in the price list.
+    #[schema(examples("echo"))]
+    model: String,
+    #[serde(flatten)]
+    money: MoneyFigures,
+}
+
+impl ModelFigures {
+    fn of_all(costs: &Costs) -> Vec<Self> {
+        let model =
+            |line: &CostLine| Self { model: line.key.of.clone(), money: MoneyFigures::of(line) };
+        costs.models.iter().map(model).collect()
+    }
+}
+
+/// A user's figures.
+#[derive(Serialize, ToSchema)]
+struct UserCosts {
+    #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
+    user_id: String,
+    /// The user's name. Null if the account was deleted.
+    #[schema(required, examples("ann"))]
+    username: Option<String>,
+    #[serde(flatten)]
+    money: MoneyFigures,
+}
+
+/// The figures of some messages.
+#[derive(Serialize, ToSchema)]
+struct MoneyFigures {
+    /// The number of paid messages.
+    chats: u64,
+    /// The tokens that were spent on the messages.
+    tokens: u64,
+    /// The model tokens in the prompts.
+    prompt_tokens: u64,
+    /// The model tokens in the prompts that the provider read from its cache.
+    cached_tokens: u64,
+    /// The model tokens in the answers.
+    completion_tokens: u64,
+    /// The currency of `cost` and `income`. Empty if the price list has no money.
+    #[schema(examples("USD"))]
+    currency: String,
+    /// What the provider asked, as a decimal text. Null if the price list doesn't say.
+    #[schema(required, examples("1.25"))]
+    cost: Option<String>,
+    /// What the tokens cost their buyers, as a decimal text. Null if the price list doesn't say.
+    #[schema(required, examples("2.40"))]
+    income: Option<String>,
+}
+
+impl MoneyFigures {
+    fn of(CostLine { key, figures }: &CostLine) -> Self {
+        Self {
+            chats: figures.chats,
+            tokens: figures.spent,
+            prompt_tokens: figures.prompt_tokens,
+            cached_tokens: figures.cached_tokens,
+            completion_tokens: figures.completion_tokens,
+            currency: key.currency.clone(),
+            cost: figures.cost.map(decimal),
+            income: figures.income.map(decimal),
+        }
+    }
 }
 
 /// The users who spent the most tokens or sent the most messages in the requested days.
@@ -194,6 +311,10 @@ pub struct FiguresOfDay {
     pub figures: Figures,
     /// Whether the figures are final.
     pub closed: bool,
+    /// What models cost and brought in on this day. Only present with `models`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    models: Option<Vec<ModelFigures>>,
 }
 
 /// Returns the first requested day, and the number of days.
@@ -209,7 +330,7 @@ fn range(app: &App, req: &Request) -> Result<(Day, u64)> {
     }
 }
 
-/// The query parameters `accounts` and `top`.
+/// The query parameters `accounts`, `models` and `top`.
 #[derive(Debug)]
 pub struct FiguresParams;
 
@@ -220,6 +341,12 @@ impl IntoParams for FiguresParams {
                 "accounts",
                 ParameterIn::Query,
                 "Whether the reply has the sums of all accounts, which are counted once a day.",
+                Object::builder().schema_type(Type::Boolean),
+            ),
+            openapi::parameter(
+                "models",
+                ParameterIn::Query,
+                "Whether the reply has what models cost and brought in. Only messages that a price list priced are counted.",
                 Object::builder().schema_type(Type::Boolean),
             ),
             openapi::parameter(

@@ -16,7 +16,7 @@ use serde_json::json;
 use shared::http::{self, Paging};
 use shared::openapi::{self, Days, PageQuery};
 use shared::store::{ActFilter, Place, Span, TrailEntry};
-use shared::values::{Act, Role};
+use shared::values::{Act, PRICES, Role};
 use shared::{App, Error, Reply, Request, Result, auth, clock};
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
@@ -149,9 +149,9 @@ pub struct TrailRow<'a> {
     /// `act` doesn't list.
     #[schema(examples("adjustment"))]
     act: &'a str,
-    /// The affected user.
-    #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
-    user_id: &'a str,
+    /// The affected user. Null for a change of the price list, which affects no user.
+    #[schema(required, format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
+    user_id: Option<&'a str>,
     /// The user's name. Null if the account was deleted.
     #[schema(required, examples("ann"))]
     username: Option<&'a str>,
@@ -169,7 +169,8 @@ pub struct TrailRow<'a> {
     /// The new role, if the role was changed. For a new account: `admin`, or null.
     #[schema(required, examples("admin"))]
     role: Option<&'a str>,
-    /// The reason. Adjustments always have one.
+    /// The reason. Adjustments always have one. For a change of the price list: its version, or empty
+    /// if it was removed.
     #[schema(examples("a mistake"))]
     reason: &'a str,
 }
@@ -179,7 +180,7 @@ fn row<'a>(entry: &'a TrailEntry, names: &'a HashMap<String, String>) -> TrailRo
         id: entry.id(),
         timestamp: clock::rfc3339(entry.time()),
         act: entry.word(),
-        user_id: entry.user_id(),
+        user_id: Some(entry.user_id()).filter(|id| *id != PRICES),
         username: names.get(entry.user_id()).map(String::as_str),
         actor: entry.actor(),
         actor_name: names.get(entry.actor()).map(String::as_str),
@@ -199,7 +200,7 @@ fn cells<'r>(row: &'r TrailRow<'_>) -> Vec<Cow<'r, str>> {
         row.id.into(),
         row.timestamp.as_str().into(),
         row.act.into(),
-        row.user_id.into(),
+        row.user_id.unwrap_or_default().into(),
         row.username.unwrap_or_default().into(),
         row.actor.into(),
         row.actor_name.unwrap_or_default().into(),

@@ -4,8 +4,8 @@
 //! In: an API key or an access token, and `messages`; the history shows the user's last message.
 //! These fields take effect: `stream`, `stream_options`, `temperature`, `top_p`, `max_tokens`,
 //! `max_completion_tokens`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`,
-//! `response_format`, and the older `functions` and `function_call`. The operator's settings choose
-//! the model, whatever `model` says. `n` above 1 and `audio` are refused. Other fields are ignored;
+//! `response_format`, and the older `functions` and `function_call`. `model` chooses a model of the
+//! price list; without a list, the operator's settings choose the model. `n` above 1 and `audio` are refused. Other fields are ignored;
 //! for example, `logprobs` is null in every answer. Out: a completion, or its chunks. A completion
 //! that calls functions ends with the calls: the client runs the functions, and sends the results
 //! with its next request. The request costs the price of a message for every 64 KB of its prompt,
@@ -31,7 +31,7 @@ use crate::openai::{self, CompletionApp};
     path = super::path::completions,
     tag = "OpenAI",
     summary = "Send the AI a message in OpenAI's format",
-    description = "The request costs the price of a message for every 64 KB of its prompt, rounded up. A picture counts as 16 KB. The server's settings choose the model; `model` is ignored. `stream`, `stream_options`, `temperature`, \
+    description = "The request costs the price of a message for every 64 KB of its prompt, rounded up. A picture counts as 16 KB. If there is a price list, `model` chooses one of its models, and the fare of the model may be by usage. `stream`, `stream_options`, `temperature`, \
                    `top_p`, `max_tokens`, `max_completion_tokens`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`, `response_format`, `functions` and \
                    `function_call` take effect. `n` above 1 and `audio` are refused, other fields are ignored. A model without functions \
                    answers with a text, unless `tool_choice` demands a call. With `x-stainless-retry-count`, which OpenAI's SDKs send, a retry is not charged again, \
@@ -48,7 +48,7 @@ use crate::openai::{self, CompletionApp};
         content((Completion = "application/json"), (ChunkEvent = "text/event-stream")),
         headers(("RateLimit" = String), ("RateLimit-Policy" = String)),
     )),
-    extensions(("x-fails" = json!([charge::FAILURES, &[Failure::OutOfQuota, Failure::PromptTooLong]].concat())), ("x-narrow" = json!(limits()))),
+    extensions(("x-fails" = json!([charge::FAILURES, &[Failure::OutOfQuota, Failure::PromptTooLong, Failure::NoSuchModel]].concat())), ("x-narrow" = json!(limits()))),
 )]
 pub async fn handle(app: CompletionApp, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;

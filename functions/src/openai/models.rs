@@ -4,7 +4,8 @@
 //! In: an API key or an access token. Out:
 //! `{object: "list", data: [{id, object, created, owned_by}]}`, in the order in which the models
 //! are called, or one model. If the operator has changed the maximum length of a prompt, each model
-//! has this length in tokens as `max_model_len`.
+//! has this length in tokens as `max_model_len`. If there is a price list, the models are the list's,
+//! with their fares.
 
 use std::sync::Arc;
 
@@ -13,7 +14,8 @@ use shared::app::Start;
 use shared::clock::Clock;
 use shared::config::{AiConfig, ConfigError, Settings};
 use shared::error::Failure;
-use shared::values::estimate_model_tokens;
+use shared::store::StoredPrices;
+use shared::values::{self, Fare, StoredFare, estimate_model_tokens};
 use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
@@ -30,10 +32,18 @@ pub(crate) const ONE_PATH: &str = "/v1/models/{id}";
     security(("api_key" = []), ("access_token" = [])),
     responses((status = 200, description = "The models.", body = Models)),
 )]
-pub async fn handle(Catalog { app, models, longest }: Catalog, req: Request) -> Reply {
+pub async fn handle(Catalog { app, models, longest, most }: Catalog, req: Request) -> Reply {
     let caller = auth::program(&app, &req).await?;
     app.store.account_with(&caller).await?;
-    let models = models.iter().map(|model| Model::of(model, longest));
+    let prices = app.prices.current().await?;
+    let models: Vec<Model<'_>> = match prices.as_deref() {
+        None => models.iter().map(|model| Model::of(model, longest)).collect(),
+        Some(prices) => {
+            let listed = prices.list.models.iter();
+            listed.map(|model| Model::listed(model, prices, most, longest)).collect()
+        }
+    };
+    let models = models.into_iter();
     match http::path_parameter(&req, "id") {
         "" => http::ok(&Models { object: "list", data: models.collect() }),
         id => find_model(models, id),
@@ -64,13 +74,17 @@ pub struct Catalog {
     models: Arc<[String]>,
     /// The maximum number of tokens in a prompt, if the operator has set it.
     longest: Option<usize>,
+    /// The maximum number of tokens in an answer, for models whose entry in the price list has none.
+    most: u32,
 }
 
 impl Start for Catalog {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
-        let models = AiConfig::models(settings)?.into();
+        let models = AiConfig::models(settings)?;
+        let most = AiConfig::longest_answer(settings)?;
         let longest = AiConfig::chosen_prompt_limit(settings)?.map(estimate_model_tokens);
-        Ok(Self { app: App::start(settings, clock).await?, models, longest })
+        let app = App::start(settings, clock).await?;
+        Ok(Self { app, models: models.into(), longest, most })
     }
 
     fn app_mut(&mut self) -> Option<&mut App> {
@@ -97,7 +111,7 @@ pub(crate) struct Model<'a> {
     /// Always `model`.
     #[schema(pattern = "^model$", examples("model"))]
     object: &'static str,
-    /// Always 0.
+    /// When the price list was set, in seconds since 1970. 0 without a price list.
     #[schema(examples(0))]
     created: u64,
     /// Always `system`.
@@ -108,10 +122,89 @@ pub(crate) struct Model<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples(32_768))]
     max_model_len: Option<usize>,
+    /// The number of tokens that a prompt and its answer can have. Missing if the price list doesn't
+    /// have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples(400_000))]
+    context_length: Option<u32>,
+    /// The maximum number of tokens in an answer. Missing without a price list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples(4096))]
+    max_output_tokens: Option<u32>,
+    /// What the model costs. Missing without a price list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<StoredFare>)]
+    fare: Option<Fare>,
+    /// What one token of the model costs, in money. Missing unless the price list says what the
+    /// product's tokens cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pricing: Option<Pricing>,
+}
+
+/// What a model costs, in money, as decimal texts in OpenRouter's fields. A fare by message is in
+/// `request`.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Pricing {
+    /// The price of a token in the prompt.
+    #[schema(examples("0.000002"))]
+    prompt: String,
+    /// The price of a token in the answer.
+    #[schema(examples("0.000016"))]
+    completion: String,
+    /// The price of a message.
+    #[schema(examples("0.0"))]
+    request: String,
+    /// The price of a token in the prompt that was read from the cache.
+    #[schema(examples("0.0000002"))]
+    input_cache_read: String,
+}
+
+impl Pricing {
+    fn of(fare: Fare, million_tokens: values::Money) -> Self {
+        let price = |millionths: u64| million_tokens.of_millionths(millionths);
+        let (message, input, cached, output) = match fare {
+            Fare::Message(price) => (price.get().saturating_mul(1_000_000), 0, 0, 0),
+            Fare::Usage(rates) => (0, rates.input, rates.cached, rates.output),
+        };
+        Self {
+            prompt: price(input),
+            completion: price(output),
+            request: price(message),
+            input_cache_read: price(cached),
+        }
+    }
 }
 
 impl<'a> Model<'a> {
     fn of(id: &'a str, max_model_len: Option<usize>) -> Self {
-        Self { id, object: "model", created: 0, owned_by: "system", max_model_len }
+        Self {
+            id,
+            object: "model",
+            created: 0,
+            owned_by: "system",
+            max_model_len,
+            context_length: None,
+            max_output_tokens: None,
+            fare: None,
+            pricing: None,
+        }
+    }
+
+    fn listed(
+        model: &'a values::Model,
+        prices: &StoredPrices,
+        most: u32,
+        longest: Option<usize>,
+    ) -> Self {
+        let million_tokens = prices.list.million_tokens;
+        Self {
+            created: prices.of.time / 1000,
+            context_length: model.context,
+            max_output_tokens: Some(model.most.unwrap_or(most)),
+            fare: Some(model.fare),
+            pricing: million_tokens.map(|money| Pricing::of(model.fare, money)),
+            ..Self::of(&model.name, longest)
+        }
     }
 }

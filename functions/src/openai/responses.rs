@@ -4,8 +4,8 @@
 //! In: an API key or an access token, and `input`: a text, or a list of messages, function calls
 //! and their results; the history shows the user's last message. These fields take effect:
 //! `instructions`, `stream`, `temperature`, `top_p`, `max_output_tokens`, `tools`, `tool_choice`,
-//! `parallel_tool_calls` and `text.format`. The response repeats `metadata` and `user`. The
-//! operator's settings choose the model, whatever `model` says. No response is stored for later
+//! `parallel_tool_calls` and `text.format`. The response repeats `metadata` and `user`. `model`
+//! chooses a model of the price list; without a list, the operator's settings choose it. No response is stored for later
 //! requests, as with `store: false`. Therefore `previous_response_id`, `conversation`, `prompt` and
 //! `background` are refused, and so are tools that aren't functions. Other fields are ignored. Out:
 //! a response, or its events. Prices, retries and function calls work as in a completion.
@@ -33,7 +33,7 @@ use crate::openai::{self, CompletionApp};
     path = super::path::responses,
     tag = "OpenAI",
     summary = "Send the AI a message in the format of OpenAI's Responses API",
-    description = "The request costs the price of a message for every 64 KB of its prompt, rounded up. A picture counts as 16 KB. The server's settings choose the model; `model` is ignored. `instructions`, `stream`, `temperature`, `top_p`, \
+    description = "The request costs the price of a message for every 64 KB of its prompt, rounded up. A picture counts as 16 KB. If there is a price list, `model` chooses one of its models, and the fare of the model may be by usage. `instructions`, `stream`, `temperature`, `top_p`, \
                    `max_output_tokens`, `tools`, `tool_choice`, `parallel_tool_calls` and `text.format` take effect. No response is stored for later requests: \
                    `previous_response_id`, `conversation`, `prompt` and `background` are refused, and so are tools that aren't functions. Other fields are ignored. \
                    A model without functions answers with a text, unless `tool_choice` demands a call. \
@@ -51,7 +51,7 @@ use crate::openai::{self, CompletionApp};
         content((Response = "application/json"), (ResponseEvent = "text/event-stream")),
         headers(("RateLimit" = String), ("RateLimit-Policy" = String)),
     )),
-    extensions(("x-fails" = json!([charge::FAILURES, &[Failure::OutOfQuota, Failure::PromptTooLong]].concat())), ("x-narrow" = json!(limits()))),
+    extensions(("x-fails" = json!([charge::FAILURES, &[Failure::OutOfQuota, Failure::PromptTooLong, Failure::NoSuchModel]].concat())), ("x-narrow" = json!(limits()))),
 )]
 pub async fn handle(app: CompletionApp, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;

@@ -2,9 +2,13 @@
 //!
 //! Out: `{"status": "ok", "first_grant": 4000, "chat_price": 100}`, or 503.
 
+use std::sync::Arc;
+
 use serde::Serialize;
-use shared::app::GuardApp;
-use shared::{Credits, Reply, Request, http};
+use shared::app::{GuardApp, Start};
+use shared::clock::Clock;
+use shared::config::{self, ConfigError, DEFAULT_CURRENCY, Settings};
+use shared::{App, Credits, Reply, Request, http};
 use utoipa::ToSchema;
 
 /// Reads the smallest table, because a reply without a call to the store would prove nothing.
@@ -16,15 +20,34 @@ use utoipa::ToSchema;
     description = "Checks that the API can reach its database, and says what a new account begins with.",
     responses((status = 200, description = "The API can reach its database.", body = Healthy)),
 )]
-pub async fn handle(app: GuardApp, _req: Request) -> Reply {
+pub async fn handle(HealthApp { app, currency }: HealthApp, _req: Request) -> Reply {
     app.store.public_keys().await?;
     let (first_grant, chat_price) = (app.accounts.first_grant, app.config.chat_price);
-    http::ok(&Healthy { status: "ok", first_grant, chat_price })
+    let currency = Some(currency.as_ref()).filter(|currency| *currency != DEFAULT_CURRENCY);
+    http::ok(&Healthy { status: "ok", first_grant, chat_price, currency })
+}
+
+/// A [`GuardApp`], and what the pages call the product's tokens.
+#[derive(Clone)]
+pub struct HealthApp {
+    app: GuardApp,
+    currency: Arc<str>,
+}
+
+impl Start for HealthApp {
+    async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
+        let currency = config::currency(settings)?.into();
+        Ok(Self { app: GuardApp::start(settings, clock).await?, currency })
+    }
+
+    fn app_mut(&mut self) -> Option<&mut App> {
+        self.app.app_mut()
+    }
 }
 
 /// The reply of a healthy service.
 #[derive(Serialize, ToSchema)]
-struct Healthy {
+struct Healthy<'a> {
     /// Always `ok`.
     #[schema(pattern = "^ok$", examples("ok"))]
     status: &'static str,
@@ -32,4 +55,8 @@ struct Healthy {
     first_grant: Credits,
     /// The price of a message with its answer.
     chat_price: Credits,
+    /// What the pages call the product's tokens, in the plural. Missing if it is `tokens`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples("tokens"))]
+    currency: Option<&'a str>,
 }

@@ -36,6 +36,17 @@ pub const CONVERSATION: Assumption = assume(
 pub const TEXT: Assumption =
     assume("message and answer", 1200.0, "bytes together: about 50 and 250 of a model's tokens");
 
+/// The number of model tokens in a chat's prompt.
+pub const PROMPT: Assumption = assume(
+    "prompt",
+    650.0,
+    "model tokens: a message of 50, and on average two earlier chats with 300 each; none from a cache: OpenAI caches no prompts below 1,024",
+);
+
+/// The number of model tokens in a chat's answer.
+pub const ANSWER: Assumption =
+    assume("answer", 250.0, "model tokens, as in `message and answer`; without reasoning");
+
 /// The size of a stored chat's item without its text, in bytes.
 pub const CHAT_ITEM: Assumption = assume(
     "a chat's other attributes",
@@ -173,6 +184,8 @@ pub const ALL: &[Assumption] = &[
     FILES,
     METRICS_OF_REQUESTS,
     TEXT,
+    PROMPT,
+    ANSWER,
     CHAT_ITEM,
     CHAT_COPIES,
     ACCOUNT,
@@ -202,6 +215,15 @@ mod tests {
     fn the_documentation_shows_this_table() {
         let shown = include_str!("../../../docs/operate/cost.md");
         assert!(shown.contains(&table()), "docs/operate/cost.md needs this table:\n{}", table());
+    }
+
+    #[test]
+    fn prompts_and_answers_match_the_sizes_of_chats() {
+        let message = 50.0;
+        // A model token has about four bytes.
+        assert_eq!(TEXT.value, 4.0 * (message + ANSWER.value));
+        let earlier = (CONVERSATION.value - 1.0) / 2.0;
+        assert_eq!(PROMPT.value, message + earlier * (message + ANSWER.value));
     }
 
     #[test]

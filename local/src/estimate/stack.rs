@@ -42,6 +42,9 @@ pub struct Deployed {
     pub asks_for: Option<f64>,
     /// The number of chats that an account may begin in a minute.
     pub chats_per_minute: f64,
+    /// The maximum number of model tokens in an answer, for models without a maximum in the price
+    /// list. Zero if the function doesn't call the AI.
+    pub longest_answer: u32,
 }
 
 impl Stack {
@@ -94,11 +97,13 @@ impl Stack {
                 function.environment.get(name).and_then(|value| value.parse::<f64>().ok())
             };
             let asks = function.environment.contains_key("OPENAI_API_KEY");
+            let longest = function.environment.get("AI_MAX_TOKENS").filter(|_| asks);
             let deployed = Deployed {
                 memory: memories.get(function.name.as_str()).copied().unwrap_or_default(),
                 timeout: f64::from(u32::try_from(function.timeout).unwrap_or(u32::MAX)),
                 asks_for: setting("AI_TIMEOUT_SECONDS").filter(|_| asks),
                 chats_per_minute: setting("CHATS_PER_MINUTE").unwrap_or_default(),
+                longest_answer: longest.and_then(|value| value.parse().ok()).unwrap_or_default(),
             };
             functions.insert(function.name.clone(), deployed);
         }
@@ -200,6 +205,7 @@ mod tests {
         let stack = Stack::load().unwrap();
         assert_eq!(stack.function("chat").unwrap().memory, 256.0);
         assert_eq!(stack.function("chat").unwrap().asks_for, Some(20.0));
+        assert_eq!(stack.function("chat").unwrap().longest_answer, 1024);
         assert_eq!(stack.function("chat_stream").unwrap().asks_for, Some(100.0));
         assert_eq!(stack.function("login").unwrap().memory, 1769.0);
         assert_eq!(stack.function("balance").unwrap().asks_for, None);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::models::{Amounts, AverageChat, ModelEstimate, ModelsEstimate};
 use super::quotas::Remedy;
 use super::{Estimate, Item, Kind};
 
@@ -30,6 +31,9 @@ impl fmt::Display for Estimate {
         ];
         for (what, dollars) in sums {
             writeln!(f, "{what:<85} {:>12}", grouped(dollars, 2))?;
+        }
+        if let Some(models) = &self.models {
+            write!(f, "\n{models}")?;
         }
 
         writeln!(
@@ -80,6 +84,52 @@ impl fmt::Display for Estimate {
         }
         Ok(())
     }
+}
+
+impl fmt::Display for ModelsEstimate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let AverageChat { prompt_tokens, answer_tokens } = self.average_chat;
+        let currency = self.currency.as_deref();
+        let money =
+            currency.map(|currency| format!(" Money is in {currency}, without AWS's bill."));
+        writeln!(
+            f,
+            "On average, a prompt has {} model tokens, and an answer {}.{}",
+            grouped(prompt_tokens.into(), 0),
+            grouped(answer_tokens.into(), 0),
+            money.unwrap_or_default()
+        )?;
+        let names = self.models.iter().map(|model| model.model.len());
+        let width = names.max().unwrap_or_default().max("every chat by this model".len());
+        writeln!(
+            f,
+            "{:<width$} {:>8} {:>8} {:>11} {:>13} {:>13} {:>13} {:>7}",
+            "every chat by this model",
+            "tokens",
+            "at most",
+            "cost, 1,000",
+            "income, 1,000",
+            "cost, month",
+            "income, month",
+            "margin"
+        )?;
+        for ModelEstimate { model, tokens, held, thousand_chats, month, margin } in &self.models {
+            let [tokens, held] = [tokens, held].map(|credits| grouped(credits.get() as f64, 0));
+            let [cost, income] = written(*thousand_chats);
+            let [cost_month, income_month] = written(*month);
+            let margin = margin.map_or("-".into(), |margin| format!("{:.1} %", margin * 100.0));
+            writeln!(
+                f,
+                "{model:<width$} {tokens:>8} {held:>8} {cost:>11} {income:>13} {cost_month:>13} {income_month:>13} {margin:>7}"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Formats the cost and the income. Unknown amounts are `-`.
+fn written(Amounts { cost, income }: Amounts) -> [String; 2] {
+    [cost, income].map(|amount| amount.map_or("-".into(), |amount| grouped(amount, 2)))
 }
 
 /// Formats a number with commas between its thousands.

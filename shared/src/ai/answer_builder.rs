@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::ai::tools::CallPiece;
 use crate::ai::{Answer, Failure, Prompt};
-use crate::values::{CutReason, ToolCall, Usage};
+use crate::values::{CutReason, Estimates, ReportedUsage, ToolCall, Usage, estimate_tokens_of};
 
 /// The size in bytes above which a prompt is charged even if its streamed answer is stopped before
 /// it begins. A picture adds as many bytes to this size as to the size that decides the price.
@@ -48,7 +48,10 @@ pub(super) struct AnswerBuilder<'l> {
     pays_when_stopped: bool,
     pub(super) model: String,
     pub(super) cut: Option<CutReason>,
-    pub(super) usage: Option<Usage>,
+    /// The provider's numbers of model tokens.
+    pub(super) usage: Option<ReportedUsage>,
+    /// The number of model tokens that the model was heard to reason, as an estimate.
+    reasoned: usize,
 }
 
 /// A function call that may not be complete yet.
@@ -110,7 +113,13 @@ impl<'l> AnswerBuilder<'l> {
             model: model.to_owned(),
             cut: None,
             usage: None,
+            reasoned: 0,
         }
+    }
+
+    /// Counts a piece of what the model thinks before it answers. The piece isn't kept.
+    pub(super) fn hear_reasoning(&mut self, piece: &str) {
+        self.reasoned = self.reasoned.saturating_add(estimate_tokens_of(piece));
     }
 
     /// Returns true if there is a listener.
@@ -274,13 +283,43 @@ impl<'l> AnswerBuilder<'l> {
             self.deliver_rest();
         }
         (0..self.calls.len()).for_each(|index| self.deliver_call(index));
-        let Self { text, calls, model, usage, .. } = self;
+        let Self { text, calls, model, usage, reasoned, .. } = self;
         let calls: Vec<ToolCall> = calls.into_iter().map(|builder| builder.call).collect();
-        let of_calls = |call: &ToolCall| call.name.len() + call.arguments.len();
-        let bytes = text.len() + calls.iter().map(of_calls).sum::<usize>();
-        let usage = usage.unwrap_or_else(|| Usage::estimate(prompt.size(), bytes));
+        let usage = counted(usage, prompt, &text, &calls, reasoned);
         Ok(Answer { text, calls, model, cut, stopped, usage })
     }
+}
+
+/// Returns the numbers of model tokens, as far as the provider reports them. The rest is estimated.
+/// A price by usage depends on the estimates, so they count other scripts by the character.
+fn counted(
+    reported: Option<ReportedUsage>,
+    prompt: &Prompt,
+    text: &str,
+    calls: &[ToolCall],
+    reasoned: usize,
+) -> Usage {
+    let texts = calls.iter().flat_map(|call| [call.name.as_str(), call.arguments.as_str()]);
+    let texts = std::iter::once(text).chain(texts);
+    let estimate = if prompt.is_priced_by_usage {
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let answer: usize = texts.map(estimate_tokens_of).sum();
+        Estimates {
+            prompt: count(prompt.estimated_tokens()),
+            completion: count(answer.saturating_add(reasoned)),
+        }
+    } else {
+        let Usage { prompt_tokens: prompt, completion_tokens: completion, .. } =
+            Usage::estimate(prompt.size(), texts.map(str::len).sum());
+        Estimates { prompt, completion }
+    };
+    let none = Usage {
+        prompt_tokens: estimate.prompt,
+        completion_tokens: estimate.completion,
+        estimated: true,
+        ..Usage::default()
+    };
+    reported.map_or(none, |reported| reported.usage(estimate))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use crate::ai::bedrock::request::ConverseRequest;
 use crate::ai::{AnswerBuilder, Failure, Format, Prompt, Refusal};
 use crate::aws;
 use crate::config::ConfigError;
-use crate::values::{CutReason, Picture, Usage};
+use crate::values::{CacheCount, CutReason, Picture, ReportedUsage};
 
 /// Returns a demand of the prompt that no model on Bedrock can meet. Bedrock can't fetch pictures.
 /// Bedrock also can't combine function calls with an answer that may be any JSON object, because
@@ -41,12 +41,11 @@ pub fn refuses(prompt: &Prompt) -> Option<Refusal> {
 
 pub struct Bedrock {
     client: Client,
-    model: String,
     open: Operation<(), (), Infallible>,
 }
 
 impl Bedrock {
-    pub async fn connect(model: &str, endpoint: Option<&str>) -> Result<Self, ConfigError> {
+    pub async fn connect(endpoint: Option<&str>) -> Result<Self, ConfigError> {
         let aws = match endpoint {
             Some(endpoint) if endpoint.starts_with("http://") => aws::emulated(),
             _ => aws::amazon().await?,
@@ -62,11 +61,7 @@ impl Bedrock {
             || format!("https://bedrock-runtime.{region}.amazonaws.com"),
             str::to_owned,
         );
-        Ok(Self {
-            open: opening(&aws, &url),
-            client: Client::from_conf(config.build()),
-            model: model.to_owned(),
-        })
+        Ok(Self { open: opening(&aws, &url), client: Client::from_conf(config.build()) })
     }
 
     /// Opens a connection for the next request. Bedrock's reply is ignored.
@@ -79,17 +74,18 @@ impl Bedrock {
     /// format is tried first, because only a refusal shows that a model doesn't support formats.
     pub async fn answer(
         &self,
+        model: &str,
         prompt: &Prompt,
         builder: &mut AnswerBuilder<'_>,
     ) -> Result<(), Failure> {
         let asked = ConverseRequest::of(prompt)?;
         let has_format = asked.output.is_some();
-        match self.ask(prompt, asked, builder).await {
+        match self.ask(model, prompt, asked, builder).await {
             Err(refusal @ (Failure::Refused(Refusal::Format) | Failure::Rejected(_)))
                 if has_format =>
             {
                 match ConverseRequest::by_function(prompt)? {
-                    Some(asked) => self.ask(prompt, asked, builder).await,
+                    Some(asked) => self.ask(model, prompt, asked, builder).await,
                     None => Err(refusal),
                 }
             }
@@ -99,19 +95,21 @@ impl Bedrock {
 
     async fn ask(
         &self,
+        model: &str,
         prompt: &Prompt,
         asked: ConverseRequest,
         builder: &mut AnswerBuilder<'_>,
     ) -> Result<(), Failure> {
         if builder.has_listener() {
-            self.listen(prompt, asked, builder).await
+            self.listen(model, prompt, asked, builder).await
         } else {
-            self.read(prompt, asked, builder).await
+            self.read(model, prompt, asked, builder).await
         }
     }
 
     async fn read(
         &self,
+        model: &str,
         prompt: &Prompt,
         asked: ConverseRequest,
         builder: &mut AnswerBuilder<'_>,
@@ -120,7 +118,7 @@ impl Bedrock {
         let asked = self
             .client
             .converse()
-            .model_id(&self.model)
+            .model_id(model)
             .set_system(Some(system))
             .set_messages(Some(messages))
             .set_tool_config(tools)
@@ -131,7 +129,7 @@ impl Bedrock {
             .await
             .map_err(|error| failure(&error, prompt))?;
         stopped(&reply.stop_reason, builder)?;
-        builder.usage = reply.usage.as_ref().and_then(usage);
+        builder.usage = reply.usage.as_ref().map(|counted| usage(counted, model));
         let Some(ConverseOutput::Message(message)) = reply.output else {
             return Err(Failure::Empty("no message"));
         };
@@ -151,6 +149,7 @@ impl Bedrock {
 
     async fn listen(
         &self,
+        model: &str,
         prompt: &Prompt,
         asked: ConverseRequest,
         builder: &mut AnswerBuilder<'_>,
@@ -159,7 +158,7 @@ impl Bedrock {
         let asked = self
             .client
             .converse_stream()
-            .model_id(&self.model)
+            .model_id(model)
             .set_system(Some(system))
             .set_messages(Some(messages))
             .set_tool_config(tools)
@@ -183,7 +182,8 @@ impl Bedrock {
                     finished = true;
                 }
                 ConverseStreamOutput::Metadata(metadata) => {
-                    blocks.builder.usage = metadata.usage.as_ref().and_then(usage)
+                    blocks.builder.usage =
+                        metadata.usage.as_ref().map(|counted| usage(counted, model))
                 }
                 _ => {}
             }
@@ -253,12 +253,22 @@ fn stopped(reason: &StopReason, builder: &mut AnswerBuilder<'_>) -> Result<(), F
     }
 }
 
-fn usage(usage: &TokenUsage) -> Option<Usage> {
-    Some(Usage {
-        prompt_tokens: usage.input_tokens.try_into().ok()?,
-        completion_tokens: usage.output_tokens.try_into().ok()?,
-        estimated: false,
-    })
+/// Returns Bedrock's numbers of model tokens. Cached tokens are counted beside the prompt's, except
+/// for OpenAI's models, whose numbers are as in OpenAI's API
+/// ([pi#8752](https://github.com/earendil-works/pi/issues/8752)).
+fn usage(counted: &TokenUsage, model: &str) -> ReportedUsage {
+    let count = |number: i32| u64::try_from(number).ok();
+    // The id of an inference profile begins with a region, such as `us.openai.gpt-oss-120b-1:0`.
+    let is_openai = model.starts_with("openai.") || model.contains(".openai.");
+    ReportedUsage {
+        prompt: count(counted.input_tokens),
+        cached: counted.cache_read_input_tokens.and_then(count),
+        written: counted.cache_write_input_tokens.and_then(count),
+        completion: count(counted.output_tokens),
+        reasoning: None,
+        total: None,
+        cache_count: if is_openai { CacheCount::InPrompt } else { CacheCount::BesidePrompt },
+    }
 }
 
 /// The maximum length of an error message that is read as a reason, in characters. The rest of a

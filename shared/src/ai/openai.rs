@@ -25,14 +25,13 @@ use crate::ai::{AnswerBuilder, Failure, Prompt};
 use crate::aws;
 use crate::aws::http::Https;
 use crate::config::{ConfigError, OpenAiServer};
-use crate::values::{CutReason, Usage};
+use crate::values::{CacheCount, CutReason, ReportedUsage};
 
 /// The number of bytes that are read from a reply for each byte of the answer. The JSON around a
 /// piece of a few characters has several hundred bytes.
 const WRAPPING: usize = 400;
 
 pub struct OpenAi {
-    model: String,
     base: Uri,
     completions: Uri,
     authorization: Option<HeaderValue>,
@@ -64,6 +63,11 @@ struct Message {
     /// The model's explanation if it refuses to answer. OpenAI sends this explanation if the
     /// request has a schema for the answer.
     refusal: Option<String>,
+    /// What the model thinks before it answers, in the field of DeepSeek, vLLM and llama.cpp. It
+    /// isn't part of the answer, but it is paid for.
+    reasoning_content: Option<Value>,
+    /// The same in the field of OpenRouter and Ollama.
+    reasoning: Option<Value>,
     tool_calls: Option<Vec<Call>>,
 }
 
@@ -104,7 +108,6 @@ impl OpenAi {
         };
         let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
         Ok(Self {
-            model: server.model.clone(),
             is_openai: completions.host() == Some("api.openai.com"),
             base,
             completions,
@@ -123,10 +126,12 @@ impl OpenAi {
 
     pub async fn answer(
         &self,
+        model: &str,
         prompt: &Prompt,
         builder: &mut AnswerBuilder<'_>,
     ) -> Result<(), Failure> {
-        let response = self.http.request(self.request(prompt, builder.has_listener())?).await;
+        let response =
+            self.http.request(self.request(model, prompt, builder.has_listener())?).await;
         let response = response
             .map_err(|error| Failure::failed(format!("no connection: {}", cause(&error))))?;
         match response.status().as_u16() {
@@ -153,8 +158,13 @@ impl OpenAi {
         if builder.has_listener() { listen(body, builder).await } else { read(body, builder).await }
     }
 
-    fn request(&self, prompt: &Prompt, streamed: bool) -> Result<Request<SdkBody>, Failure> {
-        let body = CompletionRequest::of(prompt, &self.model, self.is_openai, streamed);
+    fn request(
+        &self,
+        model: &str,
+        prompt: &Prompt,
+        streamed: bool,
+    ) -> Result<Request<SdkBody>, Failure> {
+        let body = CompletionRequest::of(prompt, model, self.is_openai, streamed);
         let body =
             serde_json::to_string(&body).map_err(|error| Failure::failed(error.to_string()))?;
         let mut request = Request::post(&self.completions).header(CONTENT_TYPE, "application/json");
@@ -229,6 +239,9 @@ fn take(json: &[u8], builder: &mut AnswerBuilder<'_>) -> Result<bool, Failure> {
     }
     // Some servers send both the new text and the whole text so far. Only the new text is read.
     if let Some(message) = choice.delta.or(choice.message) {
+        for thought in [message.reasoning_content, message.reasoning].into_iter().flatten() {
+            builder.hear_reasoning(thought.as_str().unwrap_or_default());
+        }
         for text in message.content.into_iter().chain(message.refusal) {
             builder.push_text(&text)?;
         }
@@ -258,14 +271,20 @@ async fn refused(status: u16, body: hyper::body::Incoming, prompt: &Prompt) -> F
     Failure::refused(&refusal::words(body).await, prompt, &format!("status {status}"))
 }
 
-/// Returns the server's numbers of model tokens. `None` unless the numbers are whole numbers.
-fn usage(counted: &Value) -> Option<Usage> {
-    let count = |name: &str| u32::try_from(counted.get(name)?.as_u64()?).ok();
-    Some(Usage {
-        prompt_tokens: count("prompt_tokens")?,
-        completion_tokens: count("completion_tokens")?,
-        estimated: false,
-    })
+/// Returns the server's numbers of model tokens. `None` if there are none.
+fn usage(counted: &Value) -> Option<ReportedUsage> {
+    let count = |name: &str| counted.get(name)?.as_u64();
+    let detail = |of: &str, name: &str| counted.get(of)?.get(name)?.as_u64();
+    let usage = ReportedUsage {
+        prompt: count("prompt_tokens"),
+        cached: detail("prompt_tokens_details", "cached_tokens"),
+        written: None,
+        completion: count("completion_tokens"),
+        reasoning: detail("completion_tokens_details", "reasoning_tokens"),
+        total: count("total_tokens"),
+        cache_count: CacheCount::InPrompt,
+    };
+    (usage.prompt.is_some() || usage.completion.is_some()).then_some(usage)
 }
 
 /// Returns the innermost cause of an error. The outer errors only say that something failed.

@@ -3,9 +3,13 @@
 
 use std::borrow::Cow;
 
+use crate::ai::bound::{OF_TOOL, OF_TURN, OVERHEAD, json_bound, text_in_json};
 use crate::ai::schema::JsonSchema;
 use crate::ai::tools::{Format, Tool, ToolChoice};
-use crate::values::{Part, Picture, Speaker, ToolCall, Turn};
+use crate::values::text::bound;
+use crate::values::{
+    Part, Picture, Speaker, ToolCall, Turn, estimate_model_tokens, estimate_tokens_of,
+};
 
 /// The number of bytes that each picture adds to a prompt's size. Most pictures take about a
 /// thousand model tokens.
@@ -48,6 +52,8 @@ pub struct Prompt {
     /// the caller chooses the stop sequences and could otherwise get refunds at will. If a model
     /// doesn't support a parameter, the caller can change the parameter.
     pub given: bool,
+    /// True if the chat's price depends on the numbers of model tokens.
+    pub is_priced_by_usage: bool,
 }
 
 impl Prompt {
@@ -65,6 +71,82 @@ impl Prompt {
     /// Returns the size in bytes for the price. Pictures count more than in [`size`](Self::size).
     pub fn priced_size(&self) -> usize {
         self.bytes(PRICED_PICTURE)
+    }
+
+    /// Estimates the number of model tokens, for a provider that doesn't report it.
+    pub(super) fn estimated_tokens(&self) -> usize {
+        let texts = self.texts();
+        let of_texts: usize = texts.iter().map(|text| estimate_tokens_of(text)).sum();
+        let of_json: usize = self.schemas().map(|json| estimate_tokens_of(json.json().get())).sum();
+        of_texts + of_json + self.pictures().count() * estimate_model_tokens(PICTURE)
+    }
+
+    /// Returns all texts but schemas: of turns, calls, functions and stop sequences.
+    fn texts(&self) -> Vec<&str> {
+        let mut texts: Vec<&str> = Vec::new();
+        for turn in &self.turns {
+            texts.extend(turn.content.iter().filter_map(Part::as_text));
+            for ToolCall { id, name, arguments } in &turn.calls {
+                texts.extend([id.as_str(), name, arguments]);
+            }
+            texts.extend(turn.answers.as_deref());
+        }
+        for tool in &self.tools {
+            texts.push(&tool.name);
+            texts.extend(tool.description.as_deref());
+        }
+        texts.extend(self.stop.iter().map(String::as_str));
+        if let Some(Format::JsonSchema(named)) = &self.format {
+            texts.push(&named.name);
+            texts.extend(named.description.as_deref());
+        }
+        texts
+    }
+
+    /// Returns the schemas of functions and of the answer.
+    fn schemas(&self) -> impl Iterator<Item = &JsonSchema> {
+        let of_answer = match &self.format {
+            Some(Format::JsonSchema(named)) => named.schema.as_ref(),
+            _ => None,
+        };
+        self.tools.iter().filter_map(|tool| tool.parameters.as_ref()).chain(of_answer)
+    }
+
+    /// Returns an upper bound of the number of model tokens, with the operator's system prompt.
+    /// `picture` is the maximum number of a picture.
+    ///
+    /// Beside the texts' [bounds](bound) it counts what servers add: templates around turns, the
+    /// JSON of functions, schemas and calls as servers write it, and what some models are told about
+    /// functions.
+    pub fn bound(&self, system: Option<&str>, picture: u32) -> u64 {
+        let mut tokens = OVERHEAD + system.map_or(0, bound);
+        if !self.instructions.is_empty() {
+            let quoted = |text: &String| instructions_bound(text) + 2;
+            tokens += bound(OF_USER) + 2 + self.instructions.iter().map(quoted).sum::<usize>();
+        }
+        // A turn for the system prompt.
+        tokens += OF_TURN;
+        for turn in &self.turns {
+            let texts = turn.content.iter().filter_map(Part::as_text).map(|text| bound(text) + 1);
+            let calls = turn.calls.iter().map(|call| {
+                OF_TURN + bound(&call.id) + bound(&call.name) + json_bound(&call.arguments)
+            });
+            let answers = turn.answers.as_deref().map_or(0, |id| bound(id) + OF_TURN);
+            tokens += OF_TURN + texts.sum::<usize>() + calls.sum::<usize>() + answers;
+        }
+        for tool in &self.tools {
+            let description = tool.description.as_deref().map_or(0, text_in_json);
+            tokens += OF_TOOL + 2 * (text_in_json(&tool.name) + description);
+        }
+        if let Some(Format::JsonSchema(named)) = &self.format {
+            let description = named.description.as_deref().map_or(0, text_in_json);
+            tokens += OF_TOOL + 2 * (text_in_json(&named.name) + description);
+        }
+        tokens += self.schemas().map(|schema| json_bound(schema.json().get())).sum::<usize>();
+        tokens += self.stop.iter().map(|stop| bound(stop)).sum::<usize>();
+        let pictures = u64::try_from(self.pictures().count()).unwrap_or(u64::MAX);
+        let tokens = u64::try_from(tokens).unwrap_or(u64::MAX);
+        tokens.saturating_add(pictures.saturating_mul(picture.into()))
     }
 
     fn bytes(&self, of_picture: usize) -> usize {
@@ -166,6 +248,11 @@ impl Prompt {
         prompt.parallel_calls = None;
         prompt
     }
+}
+
+/// Returns the bound of a user's instructions, which the prompt quotes.
+pub fn instructions_bound(text: &str) -> usize {
+    bound(&quoted(text))
 }
 
 /// Returns the text with `> ` before each line.

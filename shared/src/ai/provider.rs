@@ -1,5 +1,7 @@
 //! A provider with its model and its protocol.
 
+use std::sync::Arc;
+
 use crate::ai::answer_builder::AnswerBuilder;
 use crate::ai::bedrock::{self, Bedrock};
 use crate::ai::failure::{Failure, Refusal};
@@ -7,10 +9,11 @@ use crate::ai::openai::OpenAi;
 use crate::ai::{Prompt, echo, scripted};
 use crate::config::{AiProvider, ConfigError};
 
+#[derive(Clone)]
 pub(super) struct Provider {
     pub(super) name: String,
     pub(super) model: String,
-    wire: Wire,
+    wire: Arc<Wire>,
 }
 
 /// The protocol for calling a provider.
@@ -23,20 +26,28 @@ enum Wire {
 
 impl Provider {
     pub(super) async fn connect(provider: &AiProvider) -> Result<Self, ConfigError> {
-        let wire = match provider {
+        let wire = Arc::new(match provider {
             AiProvider::Echo => Wire::Echo,
             AiProvider::Scripted => Wire::Scripted,
             AiProvider::OpenAi(server) => Wire::OpenAi(Box::new(OpenAi::connect(server).await?)),
-            AiProvider::Bedrock { model, endpoint } => {
-                Wire::Bedrock(Bedrock::connect(model, endpoint.as_deref()).await?)
+            AiProvider::Bedrock { endpoint, .. } => {
+                Wire::Bedrock(Bedrock::connect(endpoint.as_deref()).await?)
             }
-        };
+        });
         Ok(Self { name: provider.name().to_owned(), model: provider.model().to_owned(), wire })
+    }
+
+    /// Returns the same provider with another of its models.
+    pub(super) fn with_model(&self, model: Option<&str>) -> Self {
+        match model {
+            Some(model) => Self { model: model.to_owned(), ..self.clone() },
+            None => self.clone(),
+        }
     }
 
     /// Opens a connection for the next request.
     pub(super) async fn open(&self) {
-        match &self.wire {
+        match self.wire.as_ref() {
             Wire::Echo | Wire::Scripted => {}
             Wire::OpenAi(server) => server.open().await,
             Wire::Bedrock(bedrock) => bedrock.open().await,
@@ -46,7 +57,7 @@ impl Provider {
     /// Returns a demand of the prompt that this provider doesn't support, as far as is known before
     /// the call.
     pub(super) fn refuses(&self, prompt: &Prompt) -> Option<Refusal> {
-        match &self.wire {
+        match self.wire.as_ref() {
             Wire::Echo if prompt.demands_a_call() => Some(Refusal::Tools),
             Wire::Echo | Wire::Scripted if prompt.format.is_some() => Some(Refusal::Format),
             Wire::Bedrock(_) => bedrock::refuses(prompt),
@@ -78,13 +89,13 @@ impl Provider {
     }
 
     async fn ask(&self, prompt: &Prompt, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
-        match &self.wire {
+        match self.wire.as_ref() {
             Wire::Echo => echo::answer(prompt, builder),
             Wire::Scripted => scripted::answer(prompt, builder).await,
             // The providers' futures are boxed because they are large, and all outer futures would
             // contain them.
-            Wire::OpenAi(server) => Box::pin(server.answer(prompt, builder)).await,
-            Wire::Bedrock(bedrock) => Box::pin(bedrock.answer(prompt, builder)).await,
+            Wire::OpenAi(server) => Box::pin(server.answer(&self.model, prompt, builder)).await,
+            Wire::Bedrock(bedrock) => Box::pin(bedrock.answer(&self.model, prompt, builder)).await,
         }
     }
 }

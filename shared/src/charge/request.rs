@@ -1,20 +1,23 @@
 //! A request to the AI: the message, the conversation before it, and the idempotency key.
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::ai::Prompt;
+use crate::app::AiApp;
+use crate::charge::context::Context;
+use crate::charge::offer::Offer;
+use crate::config::UnknownModels;
 use crate::error::REQUIRED;
 use crate::openapi::{AfterOrNone, IdOrNone};
 use crate::store::Call;
 use crate::values::idempotency::{Key, Kind, fingerprint, fingerprint_without};
 use crate::values::{AccessToken, Credential, Message, ParentChat};
-use crate::{App, Error, Request, Result, http};
+use crate::{App, Credits, Error, Request, Result, http};
 
 /// The chat that a request asks for.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NewChat {
     /// The message to answer.
     pub message: Message,
@@ -22,22 +25,11 @@ pub struct NewChat {
     pub context: Context,
     /// The idempotency key, if there is one.
     pub key: Option<RequestKey>,
-}
-
-/// The conversation before a message.
-#[derive(Clone, Debug)]
-pub enum Context {
-    /// No conversation: the message begins a new one.
-    New,
-    /// A branch of a conversation.
-    Conversation {
-        /// The conversation's id.
-        id: String,
-        /// The message that the new message follows. `None` for the newest message.
-        after: Option<ParentChat>,
-    },
-    /// The turns in the request. The chat belongs to no conversation.
-    Given(Box<Prompt>),
+    /// The model that the request asks for. An error is returned only if no earlier request with
+    /// the same idempotency key has finished.
+    pub offer: Result<Offer>,
+    /// The most that the chat may cost, if the request says so.
+    pub max_cost: Option<Credits>,
 }
 
 /// An idempotency key, with the hash of its payload.
@@ -165,6 +157,14 @@ pub struct Body {
     /// Without `after`, this message follows the newest message.
     #[schema(value_type = Option<AfterOrNone>)]
     after: Option<String>,
+    /// The model that answers, by its name in the price list. Without `model`, the list's first
+    /// model answers. Ignored if there is no price list.
+    #[schema(examples("echo"))]
+    model: Option<String>,
+    /// The most tokens that the message may cost. If the answer could cost more, it is shortened; if
+    /// any answer costs more, the message is refused with `costs_more`.
+    #[schema(value_type = Option<Credits>)]
+    max_cost: Option<u64>,
     /// An access token, for clients that don't send the header `Authorization`.
     token: Option<String>,
 }
@@ -174,9 +174,9 @@ pub struct Body {
 ///
 /// # Errors
 /// The errors of an invalid request or access token.
-pub async fn read(app: &App, req: &Request) -> Result<(Credential, NewChat)> {
+pub async fn read(app: &AiApp, req: &Request) -> Result<(Credential, NewChat)> {
     let key = http::idempotency_key(req)?;
-    let Body { message, conversation_id, after, token } = http::json(req)?;
+    let Body { message, conversation_id, after, model, max_cost, token } = http::json(req)?;
     let caller = match http::authorization(req)? {
         Some(token) => AccessToken::verify(app, token).await?,
         None => AccessToken::verify(app, &token.ok_or(Error::NotAuthenticated)?).await?,
@@ -186,8 +186,21 @@ pub async fn read(app: &App, req: &Request) -> Result<(Credential, NewChat)> {
     let message = message
         .and_then(|text| Message::parse(text, app.config.message_limit))
         .map_err(|sentence| Error::field("message", sentence))?;
-    let asked = NewChat::new(&caller, message, context(conversation_id, after)?, key);
-    Ok((caller, asked))
+    let context = context(conversation_id, after)?;
+    let max_cost = max_cost.map(|most| Credits::new(most).ok_or(TOO_MUCH)).transpose();
+    let max_cost = max_cost.map_err(|sentence| Error::field("max_cost", sentence))?;
+    let offer = Offer::choose(app, model.as_deref(), UnknownModels::Refuse).await;
+    let offer = offer.map_err(|error| match error {
+        Error::NoSuchModel => Error::field("model", UNLISTED),
+        error => error,
+    });
+    let has_no_list = offer.as_ref().is_ok_and(|offer| !offer.is_listed());
+    let model = model.filter(|model| !model.is_empty() && !has_no_list);
+    let key = key.map(|key| {
+        let payload = payload(&context, &message, model.as_deref());
+        RequestKey::sent(&key, &caller, fingerprint(payload.to_string()))
+    });
+    Ok((caller, NewChat { message, context, key, offer, max_cost }))
 }
 
 /// Parses the id of a conversation. Returns the id as a hyphenated lower-case UUID.
@@ -199,6 +212,13 @@ pub fn conversation_id(text: &str) -> Result<String> {
         .map_err(|_| Error::field("conversation_id", "This must be the id of a conversation."))?;
     Ok(id.to_string())
 }
+
+/// The error text for a `max_cost` that no balance has.
+const TOO_MUCH: &str = "This must be a whole number of at most a trillion.";
+
+/// The error text for a model that isn't in the price list.
+const UNLISTED: &str =
+    "The price list has no model with this name; GET /api/models shows the list.";
 
 /// The error text for a message with `after` but without a conversation.
 const NO_CONVERSATION: &str = "Also send the conversation_id of the message that this one follows.";
@@ -223,16 +243,18 @@ fn context(conversation: Option<String>, after: Option<String>) -> Result<Contex
     }
 }
 
-impl NewChat {
-    fn new(caller: &Credential, message: Message, context: Context, key: Option<Key>) -> Self {
-        let payload = match &context {
-            Context::New | Context::Given(_) => json!(["chat", message.text()]),
-            Context::Conversation { id, after: None } => json!(["chat", id, message.text()]),
-            Context::Conversation { id, after: Some(after) } => {
-                json!(["chat", id, message.text(), after.word()])
-            }
-        };
-        let key = key.map(|key| RequestKey::sent(&key, caller, fingerprint(payload.to_string())));
-        Self { message, context, key }
+/// Returns what an idempotency key stands for. Requests that differ only in `max_cost` are the same
+/// request. A request without a model has the payload that earlier releases know.
+fn payload(context: &Context, message: &Message, model: Option<&str>) -> Value {
+    let payload = match context {
+        Context::New | Context::Given(_) => json!(["chat", message.text()]),
+        Context::Conversation { id, after: None } => json!(["chat", id, message.text()]),
+        Context::Conversation { id, after: Some(after) } => {
+            json!(["chat", id, message.text(), after.word()])
+        }
+    };
+    match model {
+        None => payload,
+        Some(model) => json!([payload, model]),
     }
 }

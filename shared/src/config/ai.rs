@@ -111,14 +111,14 @@ impl AiConfig {
             providers: settings.ai_providers("AI_PROVIDER")?,
             system_prompt: settings.optional("AI_SYSTEM_PROMPT"),
             temperature: settings.fraction("AI_TEMPERATURE", 2.0)?,
-            max_tokens: settings.number("AI_MAX_TOKENS", 1024, 1, 65_536)?,
+            max_tokens: max_tokens(settings)?,
             timeout: settings.seconds("AI_TIMEOUT_SECONDS", 20, 1, 840)?,
             answer_limit: settings.number("ANSWER_LIMIT", 65_536, 1, 131_072)?,
             prompt_limit: prompt_limit(settings)?,
             priced_bytes: settings.number("PRICED_BYTES", 65_536, 1024, 4_194_304)?,
             refunds_per_day: settings.number("REFUNDS_PER_DAY", 100, 1, 1_000_000)?,
-            context_chats: settings.number("CONTEXT_CHATS", 20, 0, 50)?,
-            context_bytes: settings.number("CONTEXT_BYTES", 32_768, 0, 1_048_576)?,
+            context_chats: context_chats(settings)?,
+            context_bytes: context_bytes(settings)?,
             stop_pace: STOP_PACE,
         })
     }
@@ -132,6 +132,14 @@ impl AiConfig {
         settings.ai_models("AI_PROVIDER")
     }
 
+    /// Returns `AI_MAX_TOKENS`, for endpoints that ask no provider.
+    ///
+    /// # Errors
+    /// Fails if the setting can't be used.
+    pub fn longest_answer(settings: &Settings<'_>) -> Result<u32, ConfigError> {
+        max_tokens(settings)
+    }
+
     /// Returns the maximum size of a prompt in bytes, for endpoints that ask no provider. `None` if
     /// the setting has its default, which doesn't depend on the models.
     ///
@@ -141,6 +149,49 @@ impl AiConfig {
         let limit = prompt_limit(settings)?;
         Ok(Some(limit).filter(|limit| *limit != PROMPT_LIMIT))
     }
+}
+
+/// The settings by which endpoints that ask no provider say what a message can cost.
+#[derive(Clone, Debug)]
+pub struct CatalogConfig {
+    /// The names of the providers' models, in the order in which the providers are asked.
+    pub models: Vec<String>,
+    /// `AI_SYSTEM_PROMPT`.
+    pub system_prompt: Option<String>,
+    /// `AI_MAX_TOKENS`.
+    pub max_tokens: u32,
+    /// `CONTEXT_CHATS`.
+    pub context_chats: usize,
+    /// `CONTEXT_BYTES`.
+    pub context_bytes: usize,
+}
+
+impl CatalogConfig {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// Fails at the first setting that is missing or can't be used.
+    pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            models: settings.ai_models("AI_PROVIDER")?,
+            system_prompt: settings.optional("AI_SYSTEM_PROMPT"),
+            max_tokens: max_tokens(settings)?,
+            context_chats: context_chats(settings)?,
+            context_bytes: context_bytes(settings)?,
+        })
+    }
+}
+
+fn max_tokens(settings: &Settings<'_>) -> Result<u32, ConfigError> {
+    settings.number("AI_MAX_TOKENS", 1024, 1, 65_536)
+}
+
+fn context_chats(settings: &Settings<'_>) -> Result<usize, ConfigError> {
+    settings.number("CONTEXT_CHATS", 20, 0, 50)
+}
+
+fn context_bytes(settings: &Settings<'_>) -> Result<usize, ConfigError> {
+    settings.number("CONTEXT_BYTES", 32_768, 0, 1_048_576)
 }
 
 fn prompt_limit(settings: &Settings<'_>) -> Result<usize, ConfigError> {

@@ -156,6 +156,15 @@ pub struct Problem<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     tokens_held: Option<Credits>,
+    /// The least that an answer to this message can cost. Present only with the code `costs_more`,
+    /// and with `insufficient_tokens` if the price depends on the message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    cost: Option<Credits>,
+    /// The request's `max_cost`. Present only with the code `costs_more`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    max_cost: Option<Credits>,
 }
 
 impl<'a> Problem<'a> {
@@ -178,6 +187,15 @@ impl<'a> Problem<'a> {
             },
             tokens_left,
             tokens_held,
+            cost: match error {
+                Error::CostsMore { cost, .. }
+                | Error::InsufficientTokens { cost, by_usage: true, .. } => Some(*cost),
+                _ => None,
+            },
+            max_cost: match error {
+                Error::CostsMore { most, .. } => Some(*most),
+                _ => None,
+            },
         }
     }
 }
@@ -350,6 +368,7 @@ mod tests {
             cost: Credits::new(100).unwrap(),
             balance: Credits::ZERO,
             held: Credits::ZERO,
+            by_usage: false,
             advice: Some("Get more: https://shop.example.com".into()),
         };
         for (error, status, kind, code) in [

@@ -157,6 +157,9 @@ mod tests {
             actor: "manage".into(),
             chat_id: None,
             units: None,
+            receipt: None,
+            usage: None,
+            model: None,
             key_id: None,
             time,
         }

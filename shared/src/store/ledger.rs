@@ -2,12 +2,14 @@
 //! counted from its rows.
 
 pub(in crate::store) mod acts;
+pub(in crate::store) mod costs;
 pub(in crate::store) mod entries;
 pub(in crate::store) mod figures;
 pub(in crate::store) mod interventions;
 pub(in crate::store) mod spenders;
 
 pub use acts::{ActFilter, TrailEntry};
+pub use costs::{CostLine, Costs};
 pub use figures::{Figures, is_closed};
 pub use interventions::PlannedIntervention;
 pub use spenders::{Spender, Spenders};

@@ -76,6 +76,19 @@ pub(in crate::store) fn instructions_pk(user_id: &str) -> String {
     format!("{INSTRUCTIONS}{user_id}")
 }
 
+/// The prefix of the pk of a version of the price list.
+const MODELS: &str = "models:";
+
+/// The pk of the current price list.
+pub(in crate::store) fn current_prices_pk() -> String {
+    format!("{MODELS}current")
+}
+
+/// The pk of a version of the price list, which never changes.
+pub(in crate::store) fn prices_pk(version: &str) -> String {
+    format!("{MODELS}{version}")
+}
+
 /// The pk of the latest census, which has the totals of all accounts.
 pub(in crate::store) const CENSUS: &str = "census:latest";
 
@@ -110,6 +123,11 @@ pub(in crate::store) fn figures_pk(day: Day) -> String {
 /// The pk of the list of users who spent the most on a day.
 pub(in crate::store) fn spenders_pk(day: Day) -> String {
     format!("{FIGURES}{day}#users")
+}
+
+/// The pk of what models cost and brought in on a day.
+pub(in crate::store) fn costs_pk(day: Day) -> String {
+    format!("{FIGURES}{day}#costs")
 }
 
 /// The pk of an idempotency key's record.

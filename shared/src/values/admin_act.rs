@@ -11,6 +11,11 @@ use crate::Credits;
 /// The stored kind of every act that this release writes.
 pub(crate) const STANDING: &str = "standing";
 
+/// The stored kind of a change of the price list, and the place of the account's id in it, because
+/// the change affects no account. The reason is the list's version, or empty if the list was
+/// removed.
+pub const PRICES: &str = "prices";
+
 /// An administrator's act. An act moves no credits, and statements don't list it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdminAct {
@@ -19,7 +24,7 @@ pub struct AdminAct {
     /// The act's id, a UUIDv7.
     #[serde(rename = "entry_id")]
     pub id: String,
-    /// The stored kind: `standing`. Later releases may write other kinds.
+    /// The stored kind: `standing`, or [`PRICES`]. Later releases may write other kinds.
     pub kind: String,
     /// The change of a role or state. For an intervention, this field has the closest change that
     /// earlier releases can show instead.
@@ -44,17 +49,17 @@ impl AdminAct {
     /// Returns the word that the administrators' pages show for this act.
     pub fn word(&self) -> &str {
         match (&self.intervention, &self.act) {
-            _ if self.is_of_later_release() => &self.kind,
+            _ if self.kind != STANDING && !self.is_like_entry() => &self.kind,
             (Some(intervention), _) => intervention.word(),
             (None, Some(act)) => act.word(),
             (None, None) => &self.kind,
         }
     }
 
-    /// Returns true if only later releases know the act's kind.
-    fn is_of_later_release(&self) -> bool {
+    /// Returns true if the kind is a ledger entry's, as in rows of early releases.
+    fn is_like_entry(&self) -> bool {
         let known = [EntryKind::Grant, EntryKind::Chat, EntryKind::Adjustment];
-        self.kind != STANDING && known.iter().all(|kind| kind.word() != self.kind)
+        known.iter().any(|kind| kind.word() == self.kind)
     }
 
     /// Returns the role that the act gave to the account. `None` if an ordinary user was created.
@@ -87,12 +92,13 @@ pub enum Act {
 
 impl Act {
     /// Returns every word that can be shown for an administrator's act: for adjustments, changes of
-    /// roles and states, and interventions.
+    /// roles and states, interventions, and changes of the price list.
     pub fn words() -> impl Iterator<Item = String> {
         let changes = [Self::Activation, Self::Deactivation, Self::Role(Role::Admin)];
         let changes = changes.map(|change| change.word().to_owned());
         let interventions = Intervention::ALL.map(|what| what.word().to_owned());
-        [EntryKind::Adjustment.word().to_owned()].into_iter().chain(changes).chain(interventions)
+        let others = [EntryKind::Adjustment.word(), PRICES].map(str::to_owned);
+        others.into_iter().chain(changes).chain(interventions)
     }
 
     /// Returns the word that is shown for this change.

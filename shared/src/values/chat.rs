@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::Credits;
 use crate::values::text::turns_text;
-use crate::values::{CutReason, Invalid, Speaker, ToolCall, Turn, Usage};
+use crate::values::{CutReason, Fare, Invalid, Receipt, Speaker, ToolCall, Turn, Usage};
 
 /// A user's message that may be sent to the AI.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,7 +174,10 @@ pub struct Chat {
     /// price was paid once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub units: Option<u32>,
-    /// The balance right after the credits for this chat were reserved.
+    /// How the chat was priced by the price list. `None` if there was no list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
+    /// The balance right after the chat was paid, apart from other chats that were in progress.
     #[serde(default)]
     pub tokens_left: Credits,
     /// The time at which the message was sent, in milliseconds since 1970.
@@ -245,6 +248,29 @@ impl Chat {
     pub fn usage(&self) -> Usage {
         let estimate = || Usage::estimate(self.message.len(), self.answer().len());
         self.usage.unwrap_or_else(estimate)
+    }
+
+    /// Returns true if the chat was stopped, and its price depends on numbers that are estimates. The
+    /// daily limit of refunds counts such chats, because the provider may have worked more.
+    pub fn is_uncounted_stop(&self) -> bool {
+        let is_by_usage =
+            |receipt: &Receipt| matches!(receipt.fare, Fare::Usage(_)) && !receipt.whole;
+        self.stopped
+            && self.receipt.as_ref().is_some_and(is_by_usage)
+            && self.usage.is_some_and(|usage| usage.estimated)
+    }
+
+    /// Returns the model's name in the price list, or the provider's if there was no list.
+    pub fn model_name(&self) -> &str {
+        self.receipt.as_ref().map_or(&self.model, |receipt| &receipt.model)
+    }
+
+    /// Returns what the chat cost in money. `None` unless the price list says what credits cost.
+    pub fn cost_in_money(&self) -> Option<f64> {
+        let million = self.receipt.as_ref()?.million_tokens?;
+        let micros = million.of_millions(self.cost.get());
+        // Amounts below nine billion are exact.
+        Some(micros as f64 / 1_000_000.0)
     }
 
     /// Returns the number of bytes in the message and the answer.

@@ -1,10 +1,9 @@
 //! Ledger entries: an immutable row for every change of a balance.
 
-use crate::values::Invalid;
 use serde::{Deserialize, Serialize};
 
-use super::Chat;
 use super::text::{is_blank, turns_text};
+use super::{Chat, Invalid, Receipt, Usage};
 
 /// The maximum length of a reason, in characters.
 pub(crate) const REASON_LENGTH: usize = 200;
@@ -58,6 +57,15 @@ pub struct Entry {
     /// The number of times that the price of one chat was paid. `None` if the price was paid once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub units: Option<u32>,
+    /// How the chat was priced by the price list. `None` if there was no list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
+    /// The numbers of model tokens that the price depends on. `None` if there was no price list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// The provider's model that answered. `None` if there was no price list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// The id of the API key that the chat was sent with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
@@ -77,6 +85,9 @@ impl Entry {
             actor: chat.user_id.clone(),
             chat_id: Some(chat.chat_id.clone()),
             units: chat.units,
+            receipt: chat.receipt.clone(),
+            usage: chat.usage.filter(|_| chat.receipt.is_some()),
+            model: chat.receipt.is_some().then(|| chat.model.clone()),
             key_id: None,
             time: chat.time,
         }

@@ -1,52 +1,131 @@
-//! The price of a chat. The price is computed once, before its credits are reserved. After the
-//! reserve, the hold stores the price.
+//! Fares: what an operator asks for a model's answers.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::Credits;
 
-/// A chat's price: the maximum, which is reserved before the AI is asked, and the actual charge for
-/// the answer.
+/// The number of model tokens that a rate is for.
+const PER: u128 = 1_000_000;
+
+/// What a model costs: a price for each message, or rates for the model tokens that the answer
+/// used.
 ///
 /// ```
-/// use shared::{Credits, values::Fare};
+/// use shared::{Credits, values::{Fare, Rates}};
 ///
-/// let price = Credits::new(100).unwrap();
-/// assert_eq!(Fare::flat(price).bound(), price);
-///
-/// let long = Fare::by_length(price, 200_000, 65_536);
-/// assert_eq!((long.units(), long.charge().get()), (4, 400));
+/// let flat: Fare = serde_json::from_str(r#"{"message":100}"#).unwrap();
+/// assert_eq!(flat, Fare::Message(Credits::new(100).unwrap()));
+/// let usage = Fare::Usage(Rates { input: 50_000, cached: 5_000, output: 400_000 });
+/// assert_eq!(serde_json::to_string(&usage).unwrap(), r#"{"input":50000,"cached":5000,"output":400000}"#);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fare {
-    price: Credits,
-    units: u32,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "StoredFare", into = "StoredFare")]
+pub enum Fare {
+    /// The price of a message.
+    Message(Credits),
+    /// The price of a model's tokens.
+    Usage(Rates),
 }
 
-impl Fare {
-    /// Returns the price for a chat of any length.
-    pub fn flat(price: Credits) -> Self {
-        Self { price, units: 1 }
+/// The prices of a model's tokens, in credits for a million of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rates {
+    /// The rate of tokens in the prompt.
+    pub input: u64,
+    /// The rate of those tokens in the prompt that the provider read from its cache.
+    pub cached: u64,
+    /// The rate of tokens in the answer.
+    pub output: u64,
+}
+
+impl Rates {
+    /// Returns the price of these numbers of model tokens, rounded up once. The cached tokens are
+    /// part of the prompt. The price is at most [`Credits::MAX`].
+    pub fn price(&self, prompt: u64, cached: u64, output: u64) -> Credits {
+        let cached = cached.min(prompt);
+        let each = |tokens: u64, rate: u64| u128::from(tokens) * u128::from(rate);
+        let millionths = each(prompt - cached, self.input)
+            .saturating_add(each(cached, self.cached))
+            .saturating_add(each(output, self.output));
+        let price = millionths.div_ceil(PER);
+        u64::try_from(price).ok().and_then(Credits::new).unwrap_or(Credits::MAX)
     }
 
-    /// Returns the price for a prompt of `bytes`, which pays `price` for each started `unit` of
-    /// bytes.
-    pub fn by_length(price: Credits, bytes: usize, unit: usize) -> Self {
-        let units = bytes.div_ceil(unit.max(1)).max(1);
-        Self { price, units: u32::try_from(units).unwrap_or(u32::MAX) }
+    /// Returns the highest price of a prompt with at most `prompt` model tokens and an answer with
+    /// at most `output`, whichever tokens are cached.
+    pub fn bound(&self, prompt: u64, output: u64) -> Credits {
+        self.dearest().price(prompt, 0, output)
     }
 
-    /// Returns how many times the price of one chat is charged.
-    pub fn units(&self) -> u32 {
-        self.units
+    /// Returns the number of model tokens that an answer to a prompt of `prompt` tokens can have,
+    /// so that `credits` pay for both. `None` if the credits don't pay for the prompt.
+    pub fn affords(&self, credits: Credits, prompt: u64) -> Option<u64> {
+        let millionths = u128::from(credits.get()) * PER;
+        let of_prompt = u128::from(prompt) * u128::from(self.dearest().input);
+        let left = millionths.checked_sub(of_prompt)?;
+        let tokens = left.checked_div(u128::from(self.output)).unwrap_or(u128::MAX);
+        Some(u64::try_from(tokens).unwrap_or(u64::MAX))
     }
 
-    /// Returns the maximum price of the chat.
-    pub fn bound(&self) -> Credits {
-        self.price.times(self.units)
+    /// Returns the same rates, with the higher one for every token of the prompt.
+    fn dearest(self) -> Self {
+        let input = self.input.max(self.cached);
+        Self { input, cached: input, ..self }
     }
+}
 
-    /// Returns the charge for the answer, which is never above the [bound](Self::bound).
-    pub fn charge(&self) -> Credits {
-        self.bound()
+/// What a model costs: either `message`, or `input`, `cached` and `output`.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(as = Fare, examples(json!({ "input": 50_000, "cached": 5000, "output": 400_000 })))]
+pub struct StoredFare {
+    /// The price of a message, in tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    message: Option<Credits>,
+    /// The price of a million model tokens in the prompt, in tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    input: Option<u64>,
+    /// The price of a million model tokens in the prompt that the provider read from its cache, in
+    /// tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    cached: Option<u64>,
+    /// The price of a million model tokens in the answer, in tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    output: Option<u64>,
+}
+
+impl TryFrom<StoredFare> for Fare {
+    type Error = &'static str;
+
+    fn try_from(stored: StoredFare) -> Result<Self, Self::Error> {
+        match stored {
+            StoredFare { message: Some(price), input: None, cached: None, output: None } => {
+                Ok(Self::Message(price))
+            }
+            StoredFare {
+                message: None,
+                input: Some(input),
+                cached: Some(cached),
+                output: Some(output),
+            } => Ok(Self::Usage(Rates { input, cached, output })),
+            _ => Err("a fare has either `message`, or `input`, `cached` and `output`"),
+        }
+    }
+}
+
+impl From<Fare> for StoredFare {
+    fn from(fare: Fare) -> Self {
+        let none = Self { message: None, input: None, cached: None, output: None };
+        match fare {
+            Fare::Message(price) => Self { message: Some(price), ..none },
+            Fare::Usage(Rates { input, cached, output }) => {
+                Self { input: Some(input), cached: Some(cached), output: Some(output), ..none }
+            }
+        }
     }
 }
 
@@ -54,19 +133,71 @@ impl Fare {
 mod tests {
     use super::*;
 
+    const RATES: Rates = Rates { input: 50_000, cached: 5_000, output: 400_000 };
+
+    fn credits(amount: u64) -> Credits {
+        Credits::new(amount).unwrap()
+    }
+
     #[test]
-    fn each_started_unit_costs_the_price() {
-        let price = Credits::new(7).unwrap();
-        for (bytes, units) in [(0, 1), (1, 1), (100, 1), (101, 2), (200, 2), (201, 3)] {
-            let fare = Fare::by_length(price, bytes, 100);
-            assert_eq!((fare.units(), fare.bound().get()), (units, u64::from(units) * 7));
-            assert_eq!(fare.charge(), fare.bound());
+    fn prices_are_rounded_up_once() {
+        for (prompt, cached, output, price) in [
+            (0, 0, 0, 0),
+            (1, 0, 0, 1),
+            (1000, 0, 500, 250),
+            (1000, 1000, 500, 205),
+            (1001, 0, 500, 251),
+            // The three parts alone would be rounded up to 3.
+            (2, 1, 1, 1),
+        ] {
+            assert_eq!(RATES.price(prompt, cached, output), credits(price), "{prompt} {cached}");
         }
     }
 
     #[test]
-    fn no_length_overflows_the_price() {
-        let fare = Fare::by_length(Credits::MAX, usize::MAX, 1);
-        assert_eq!((fare.units(), fare.bound()), (u32::MAX, Credits::MAX));
+    fn more_cached_tokens_than_prompt_count_as_the_prompt() {
+        assert_eq!(RATES.price(1000, u64::MAX, 0), RATES.price(1000, 1000, 0));
+    }
+
+    #[test]
+    fn no_numbers_overflow_a_price() {
+        let most = Rates { input: u64::MAX, cached: u64::MAX, output: u64::MAX };
+        assert_eq!(most.price(u64::MAX, 1, u64::MAX), Credits::MAX);
+        assert_eq!(most.affords(Credits::MAX, u64::MAX), None);
+    }
+
+    #[test]
+    fn a_bound_covers_every_number_of_cached_tokens() {
+        let dear_cache = Rates { cached: 70_000, ..RATES };
+        for rates in [RATES, dear_cache] {
+            for cached in [0, 1, 500, 1000] {
+                assert!(rates.price(1000, cached, 7) <= rates.bound(1000, 7), "{cached}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_afforded_costs_at_most_the_credits() {
+        for amount in [50, 51, 100, 999, 123_456] {
+            let tokens = RATES.affords(credits(amount), 1000).unwrap();
+            assert!(RATES.bound(1000, tokens) <= credits(amount));
+            assert!(RATES.bound(1000, tokens + 1) > credits(amount));
+        }
+        assert_eq!(RATES.affords(credits(49), 1000), None);
+        let free = Rates { output: 0, ..RATES };
+        assert_eq!(free.affords(credits(50), 1000), Some(u64::MAX));
+    }
+
+    #[test]
+    fn a_fare_is_of_one_kind() {
+        for bad in [
+            "{}",
+            r#"{"message":1,"input":1}"#,
+            r#"{"input":1,"output":1}"#,
+            r#"{"message":-1}"#,
+            r#"{"input":1.5,"cached":1,"output":1}"#,
+        ] {
+            assert!(serde_json::from_str::<Fare>(bad).is_err(), "{bad}");
+        }
     }
 }

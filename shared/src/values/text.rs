@@ -14,6 +14,21 @@ pub(crate) fn key(text: &str) -> String {
     nfkc.normalize(&fold.fold_string(&once)).into_owned()
 }
 
+/// Returns an upper bound of the number of model tokens in a text: its longest form in bytes, of
+/// itself and its normalised forms NFC and NFKC. Tokenizers that work on bytes make at most one
+/// token of each byte; Qwen's normalises to NFC before, and Claude 2's to NFKC, by which `U+FDFA`
+/// grows from 3 bytes to 33
+/// ([Claude 2's tokenizer](https://www.npmjs.com/package/@anthropic-ai/tokenizer)). The tokenizers
+/// of some models are secret, so a charge must never depend on this bound alone.
+pub fn bound(text: &str) -> usize {
+    if text.is_ascii() {
+        return text.len();
+    }
+    let nfc = ComposingNormalizer::new_nfc().normalize(text).len();
+    let nfkc = ComposingNormalizer::new_nfkc().normalize(text).len();
+    text.len().max(nfc).max(nfkc)
+}
+
 /// Returns true if the character changes the direction of the text around it, so that the text
 /// reads differently.
 pub(crate) fn turns_text(c: char) -> bool {
@@ -36,4 +51,24 @@ pub(super) fn is_mark(c: char) -> bool {
 /// ways.
 pub(super) fn is_invisible(c: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bound;
+
+    #[test]
+    fn bounds_are_the_longest_form_in_bytes() {
+        for (text, most) in [
+            ("", 0),
+            ("Hello!", 6),
+            ("é", 2),
+            // NFC splits the note into three characters, and NFKC writes the phrase out.
+            ("\u{1d160}", 12),
+            ("\u{fdfa}", 33),
+            ("e\u{301}", 3),
+        ] {
+            assert_eq!(bound(text), most, "{text:?}");
+        }
+    }
 }

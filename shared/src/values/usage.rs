@@ -3,9 +3,12 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Rates;
+use crate::Credits;
+
 /// The numbers of model tokens that an answer used. The numbers are estimates if the provider
 /// doesn't report any.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = TokenUsage)]
 pub struct Usage {
     /// The number of model tokens in the message and the conversation before it.
@@ -14,20 +17,139 @@ pub struct Usage {
     /// The number of model tokens in the answer.
     #[schema(examples(4))]
     pub completion_tokens: u32,
+    /// The number of tokens in the prompt that the provider read from its cache. Missing if there
+    /// are none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cached_tokens: u32,
+    /// The number of tokens in the answer that the model used to reason. Missing if there are none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reasoning_tokens: u32,
     /// True if the numbers are estimates, because the provider doesn't report any.
     #[serde(default)]
     #[schema(required)]
     pub estimated: bool,
 }
 
+// serde calls this function with a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 impl Usage {
     /// Estimates the numbers from the lengths of the prompt and the answer.
     pub(crate) fn estimate(prompt_bytes: usize, answer_bytes: usize) -> Self {
-        let tokens = |bytes: usize| u32::try_from(estimate_model_tokens(bytes)).unwrap_or(u32::MAX);
+        let tokens = |bytes: usize| count(estimate_model_tokens(bytes));
         Self {
             prompt_tokens: tokens(prompt_bytes),
             completion_tokens: tokens(answer_bytes),
             estimated: true,
+            ..Self::default()
+        }
+    }
+
+    /// Returns the price of these numbers.
+    pub fn price(&self, rates: Rates) -> Credits {
+        rates.price(
+            self.prompt_tokens.into(),
+            self.cached_tokens.into(),
+            self.completion_tokens.into(),
+        )
+    }
+}
+
+/// Returns the number, or the largest `u32`.
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// How a provider counts cached tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheCount {
+    /// The cached tokens are part of the prompt's tokens.
+    #[default]
+    InPrompt,
+    /// The cached tokens are counted beside the prompt's tokens.
+    BesidePrompt,
+}
+
+/// The numbers of model tokens as a provider reports them. `None` for numbers that it doesn't
+/// report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReportedUsage {
+    /// The tokens of the prompt.
+    pub prompt: Option<u64>,
+    /// The tokens that were read from the cache.
+    pub cached: Option<u64>,
+    /// The tokens that were written to the cache, if they are counted beside the prompt's.
+    pub written: Option<u64>,
+    /// The tokens of the answer.
+    pub completion: Option<u64>,
+    /// The tokens of the answer that the model used to reason.
+    pub reasoning: Option<u64>,
+    /// All tokens.
+    pub total: Option<u64>,
+    /// How the provider counts cached tokens.
+    pub cache_count: CacheCount,
+}
+
+/// The numbers of model tokens that a prompt and an answer have by their length. They replace
+/// numbers that a provider doesn't report, or reports as zero although they can't be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Estimates {
+    /// The tokens of the prompt.
+    pub prompt: u32,
+    /// The tokens of the answer, including what the model was heard to reason.
+    pub completion: u32,
+}
+
+impl ReportedUsage {
+    /// Returns the numbers for the price. Servers disagree on what their numbers contain:
+    ///
+    /// - A total above prompt and completion has tokens that are in neither. If the excess equals
+    ///   the cached tokens, these belong to the prompt. Any other excess belongs to the answer, up
+    ///   to the reasoning tokens if the server reports them.
+    /// - A missing number, or a zero for a text that isn't empty, is estimated.
+    pub fn usage(&self, estimates: Estimates) -> Usage {
+        let cached = self.cached.unwrap_or(0);
+        let (mut prompt, mut completion) = (self.prompt, self.completion);
+        match self.cache_count {
+            CacheCount::BesidePrompt => {
+                let beside = cached.saturating_add(self.written.unwrap_or(0));
+                prompt = prompt.map(|prompt| prompt.saturating_add(beside));
+            }
+            CacheCount::InPrompt => {
+                let counted = prompt.unwrap_or(0).saturating_add(completion.unwrap_or(0));
+                let excess = self.total.unwrap_or(0).saturating_sub(counted);
+                if let (Some(counted), true) = (prompt, excess > 0 && excess == cached) {
+                    prompt = Some(counted.saturating_add(excess));
+                } else if prompt.is_some() && excess > 0 {
+                    let reasoned = self.reasoning.map_or(excess, |reasoned| reasoned.min(excess));
+                    completion = Some(completion.unwrap_or(0).saturating_add(reasoned));
+                }
+            }
+        }
+        let mut estimated = false;
+        let mut or_estimate = |number: Option<u64>, estimate: u32| match number {
+            Some(number) if number > 0 || estimate == 0 => {
+                u32::try_from(number).unwrap_or(u32::MAX)
+            }
+            _ => {
+                estimated = true;
+                estimate
+            }
+        };
+        let prompt_tokens = or_estimate(prompt, estimates.prompt);
+        let completion_tokens = or_estimate(completion, estimates.completion);
+        let at_most = |number: Option<u64>, most: u32| {
+            u32::try_from(number.unwrap_or(0)).unwrap_or(u32::MAX).min(most)
+        };
+        Usage {
+            prompt_tokens,
+            completion_tokens,
+            cached_tokens: at_most(self.cached, prompt_tokens),
+            reasoning_tokens: at_most(self.reasoning, completion_tokens),
+            estimated,
         }
     }
 }
@@ -35,6 +157,14 @@ impl Usage {
 /// Estimates the number of model tokens in this many bytes. A model token has about four bytes.
 pub fn estimate_model_tokens(bytes: usize) -> usize {
     bytes.div_ceil(4)
+}
+
+/// Estimates the number of model tokens in a text for a price: one for four characters of ASCII, and
+/// one for each other character. Most tokenizers need more tokens for other scripts than for
+/// English.
+pub(crate) fn estimate_tokens_of(text: &str) -> usize {
+    let ascii = text.bytes().filter(u8::is_ascii).count();
+    ascii.div_ceil(4) + text.chars().filter(|c| !c.is_ascii()).count()
 }
 
 /// The reason why an answer is cut off.
@@ -56,5 +186,129 @@ impl CutReason {
             Self::Length => "length",
             Self::ContentFilter => "content_filter",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ESTIMATES: Estimates = Estimates { prompt: 1000, completion: 100 };
+
+    /// Reads `prompt, cached, completion, reasoning, total`, with zero for a missing total.
+    fn openai(
+        prompt: u64,
+        cached: u64,
+        completion: u64,
+        reasoning: Option<u64>,
+        total: u64,
+    ) -> Usage {
+        let reported = ReportedUsage {
+            prompt: Some(prompt),
+            cached: Some(cached),
+            completion: Some(completion),
+            reasoning,
+            total: Some(total).filter(|total| *total > 0),
+            ..ReportedUsage::default()
+        };
+        reported.usage(ESTIMATES)
+    }
+
+    fn bedrock(input: u64, read: u64, written: u64, cache_count: CacheCount) -> Usage {
+        let reported = ReportedUsage {
+            prompt: Some(input),
+            cached: Some(read),
+            written: Some(written),
+            completion: Some(5),
+            cache_count,
+            ..ReportedUsage::default()
+        };
+        reported.usage(ESTIMATES)
+    }
+
+    #[test]
+    fn cached_tokens_are_not_counted_twice() {
+        // litellm#14849, with rates of 1.25, 0.625 and 10 dollars, in millionths of a dollar: 0.1849
+        // dollars were expected, and 0.7642 charged.
+        let usage = openai(262_960, 257_955, 1_744, None, 264_704);
+        let rates = Rates { input: 1_250_000, cached: 625_000, output: 10_000_000 };
+        assert_eq!(usage.price(rates).get(), 184_919);
+        // aider#5516: 10.9 times too much.
+        let usage = openai(17_111, 17_102, 0, None, 17_111);
+        assert_eq!((usage.prompt_tokens, usage.cached_tokens), (17_111, 17_102));
+        // litellm#31714: all but one token of the prompt are cached.
+        let usage = openai(27_147, 27_146, 351, None, 27_498);
+        assert_eq!((usage.prompt_tokens - usage.cached_tokens, usage.completion_tokens), (1, 351));
+        // More cached tokens than the prompt has.
+        assert_eq!(openai(10, 99, 5, None, 15).cached_tokens, 10);
+    }
+
+    #[test]
+    fn an_excess_as_large_as_the_cache_is_the_cache() {
+        let usage = openai(100, 900, 10, None, 1_010);
+        assert_eq!(
+            (usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens),
+            (1000, 900, 10)
+        );
+    }
+
+    #[test]
+    fn reasoning_outside_of_the_completion_is_output() {
+        // CLIProxyAPI#5733.
+        assert_eq!(openai(21, 0, 0, Some(60), 81).completion_tokens, 60);
+        // fast-agent#276: the sum is 4643 + 1187 + 860.
+        assert_eq!(openai(4643, 0, 1187, Some(860), 6690).completion_tokens, 2047);
+        // The excess is more than the reasoning.
+        assert_eq!(openai(10, 0, 5, Some(3), 99).completion_tokens, 8);
+        // The server doesn't report the reasoning.
+        assert_eq!(openai(10, 0, 5, None, 99).completion_tokens, 89);
+    }
+
+    #[test]
+    fn reasoning_inside_of_the_completion_counts_once() {
+        // model-hotel#991: 266 tokens contain 261.
+        let usage = openai(2008, 0, 266, Some(261), 2274);
+        assert_eq!((usage.completion_tokens, usage.reasoning_tokens), (266, 261));
+        // llmgateway#3486.
+        assert_eq!(openai(51, 0, 136, Some(31), 187).completion_tokens, 136);
+    }
+
+    #[test]
+    fn bedrock_counts_caches_beside_the_prompt_or_in_it() {
+        // pi#8752: 12,401 = 8,367 read + 4,032 written + 2.
+        let gross = bedrock(12_401, 8_367, 4_032, CacheCount::InPrompt);
+        assert_eq!((gross.prompt_tokens, gross.cached_tokens), (12_401, 8_367));
+        let beside = bedrock(2, 13_923, 7_262, CacheCount::BesidePrompt);
+        assert_eq!((beside.prompt_tokens, beside.cached_tokens), (21_187, 13_923));
+    }
+
+    #[test]
+    fn impossible_zeros_are_estimated_each_alone() {
+        // ollama#5370: no tokens for a cached prompt, although the answer is counted.
+        let usage = openai(0, 0, 42, None, 42);
+        assert_eq!((usage.prompt_tokens, usage.completion_tokens), (1000, 42));
+        assert!(usage.estimated);
+        let usage = openai(7, 0, 0, None, 7);
+        assert_eq!((usage.prompt_tokens, usage.completion_tokens), (7, 100));
+        assert!(usage.estimated && !openai(7, 0, 1, None, 8).estimated);
+        let silent = openai(7, 0, 0, None, 7);
+        let nothing = ReportedUsage { prompt: Some(7), completion: Some(0), ..Default::default() };
+        let heard_nothing = nothing.usage(Estimates { completion: 0, ..ESTIMATES });
+        assert!(silent.estimated && !heard_nothing.estimated);
+        assert_eq!(ReportedUsage::default().usage(ESTIMATES).completion_tokens, 100);
+    }
+
+    #[test]
+    fn no_numbers_overflow() {
+        let usage = openai(u64::MAX, u64::MAX, u64::MAX, Some(u64::MAX), u64::MAX);
+        assert_eq!((usage.prompt_tokens, usage.completion_tokens), (u32::MAX, u32::MAX));
+        let beside = bedrock(u64::MAX, u64::MAX, u64::MAX, CacheCount::BesidePrompt);
+        assert_eq!(beside.prompt_tokens, u32::MAX);
+    }
+
+    #[test]
+    fn other_scripts_are_estimated_by_the_character() {
+        assert_eq!(estimate_tokens_of("Hello!"), 2);
+        assert_eq!(estimate_tokens_of("你好!"), 3);
     }
 }

@@ -63,6 +63,9 @@ impl Person {
             actor: self.id.clone(),
             chat_id: Some(id.into()),
             units: None,
+            receipt: None,
+            usage: None,
+            model: None,
             key_id: None,
             time: 1,
         }

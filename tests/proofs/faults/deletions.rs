@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use shared::store::{ChatLimits, ErasureReport, Hold, ReserveOutcome, SettleOutcome};
-use shared::values::{AccessToken, Account, Chat, Credential, Email, Fare};
+use shared::values::{AccessToken, Account, Chat, Credential, Email, Quote};
 use shared::{App, Credits, Error};
 
 use super::{Case, Matrix, OwnStore, Scenario, disturb, none, one_store_each, side_by_side};
@@ -156,7 +156,7 @@ async fn lives(app: &App, dynamodb: &str, name: &str) -> (Account, AccessToken) 
     let payer = Credential::Session(caller.clone());
     for _ in 0..CHATS {
         let (chat_id, cost) = (app.clock.id(), Credits::new(PRICE).unwrap());
-        let mut hold = Hold::new(&payer, chat_id, Fare::flat(cost), LASTS);
+        let mut hold = Hold::new(&payer, chat_id, Quote::flat(cost), LASTS);
         assert_eq!(app.store.reserve(&payer, &mut hold, LIMITS, 0).await, Ok(ReserveOutcome::Held));
         let text = || "hi".to_owned();
         let (user_id, chat_id, tokens_left) =
@@ -194,7 +194,7 @@ impl Scenario for Erasing {
                 let mut hold = Hold::new(
                     &payer,
                     app.clock.id(),
-                    Fare::flat(Credits::new(PRICE).unwrap()),
+                    Quote::flat(Credits::new(PRICE).unwrap()),
                     LASTS,
                 );
                 assert_eq!(

@@ -1,7 +1,7 @@
 //! A sweep releases expired holds once, and doesn't touch other holds.
 
 use shared::store::{ChatLimits, Hold, ReserveOutcome, SweepReport};
-use shared::values::{AccessToken, Credential, Fare};
+use shared::values::{AccessToken, Credential, Quote};
 use shared::{Credits, Error};
 
 use super::{Case, Matrix, OwnStore, Scenario, none, one_store_each};
@@ -37,7 +37,7 @@ impl Scenario for Sweep {
                 let mut hold = Hold::new(
                     &caller,
                     app.clock.id(),
-                    Fare::flat(Credits::new(PRICE).unwrap()),
+                    Quote::flat(Credits::new(PRICE).unwrap()),
                     *ends,
                 );
                 assert_eq!(

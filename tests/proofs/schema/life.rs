@@ -104,6 +104,17 @@ pub async fn server() -> (Dynamo, Api) {
     (dynamo, api)
 }
 
+/// Sends a message that a price list prices, and removes the list.
+async fn priced(api: &Api) {
+    let fare = json!({ "input": 50_000, "cached": 5000, "output": 400_000 });
+    let model = json!({ "name": "deep", "via": ["scripted"], "fare": fare });
+    api.prices(&json!({ "currency": "USD", "million_tokens": "40", "models": [model] })).await;
+    let pia = api.person("pia").await;
+    pia.post("/api/chat/", json!({ "message": "hi" })).await.is(200);
+    pia.post("/api/chat/", json!({ "message": "hi", "max_cost": 100 })).await.is(200);
+    api.prices(&Value::Null).await;
+}
+
 /// Sends the server all kinds of requests, and returns the contents of the server's store.
 pub async fn record(api: &Api, release: &str) -> Record {
     let mut kept = ClientCredentials::default();
@@ -119,6 +130,9 @@ pub async fn record(api: &Api, release: &str) -> Record {
     guesses(api, &ann, &mut kept).await;
     deletions(api, &root, &mut kept).await;
 
+    if api.is_own() {
+        priced(api).await;
+    }
     let waiting = waits(&ann, "waiting").await;
     kept.seen = look(&root, &ann, &kept).await;
     let at = now(api);

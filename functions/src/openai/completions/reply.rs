@@ -114,6 +114,33 @@ struct Usage {
     /// The sum of both.
     #[schema(examples(21))]
     total_tokens: u64,
+    /// Details about the prompt's tokens. Missing if no token was read from the provider's cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    prompt_tokens_details: Option<PromptTokens>,
+    /// Details about the answer's tokens. Missing if the model didn't reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    completion_tokens_details: Option<CompletionTokens>,
+    /// What the completion cost, in money. Missing unless the price list says what the product's
+    /// tokens cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples(0.0005))]
+    cost: Option<f64>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct PromptTokens {
+    /// The number of tokens that were read from the provider's cache.
+    #[schema(examples(0))]
+    cached_tokens: u32,
+}
+
+#[derive(Serialize, ToSchema)]
+struct CompletionTokens {
+    /// The number of tokens that the model used to reason.
+    #[schema(examples(0))]
+    reasoning_tokens: u32,
 }
 
 /// An event of a streamed completion.
@@ -270,7 +297,7 @@ impl<'a> Completion<'a> {
             id: id(&chat.chat_id),
             object: "chat.completion",
             created: chat.time / 1000,
-            model: &chat.model,
+            model: chat.model_name(),
             choices: [Choice { index: 0, message, logprobs: (), finish_reason }],
             usage: Usage::of(chat),
         }
@@ -294,6 +321,11 @@ impl Usage {
             prompt_tokens: usage.prompt_tokens,
             completion_tokens: usage.completion_tokens,
             total_tokens: u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens),
+            prompt_tokens_details: (usage.cached_tokens > 0)
+                .then_some(PromptTokens { cached_tokens: usage.cached_tokens }),
+            completion_tokens_details: (usage.reasoning_tokens > 0)
+                .then_some(CompletionTokens { reasoning_tokens: usage.reasoning_tokens }),
+            cost: chat.cost_in_money(),
         }
     }
 }
@@ -355,13 +387,13 @@ impl Chunks {
     pub(super) async fn end(&mut self, chat: &Chat, with_usage: bool) -> Result<()> {
         if !self.begun {
             // Clients expect a chunk with the role even if the answer is empty.
-            self.send_text(&chat.model, "").await?;
+            self.send_text(chat.model_name(), "").await?;
         }
         let reason = self.form.finish_reason(chat);
         let end = ChunkChoice::of(AnswerDelta::default(), Some(reason));
-        self.send(&chat.model, end, None).await?;
+        self.send(chat.model_name(), end, None).await?;
         if with_usage {
-            self.send(&chat.model, Vec::new(), Some(Usage::of(chat))).await?;
+            self.send(chat.model_name(), Vec::new(), Some(Usage::of(chat))).await?;
         }
         self.events.send_data("[DONE]").await
     }

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use shared::Result;
 use shared::ai::Prompt;
 use shared::error::FieldErrors;
-use shared::values::Message;
 use utoipa::ToSchema;
 
 use self::format::ResponseFormat;
@@ -20,7 +19,7 @@ use self::tools::{Choice, FunctionChoice, OfferedTool};
 use crate::openai::json::{at_most, text_or_list};
 use crate::openai::tools::{OfferedFunction, TOOLS};
 use crate::openai::turns::{PARTS, asked};
-use crate::openai::{max_model_tokens, model_token_limits, number_up_to};
+use crate::openai::{Asked, max_model_tokens, model_token_limits, number_up_to};
 
 /// Two limits for the number of texts in `stop`: the first doesn't count empty texts, the second
 /// counts all texts.
@@ -33,6 +32,9 @@ pub(super) struct Body {
     #[serde(default, deserialize_with = "read_messages")]
     #[schema(required, value_type = Vec<PromptMessage>)]
     messages: Option<Vec<PromptMessage>>,
+    /// The model, by its name in the price list. Ignored if there is no price list.
+    #[schema(examples("echo"))]
+    model: Option<String>,
     /// Whether to send the answer in chunks.
     pub(super) stream: Option<bool>,
     stream_options: Option<StreamOptions>,
@@ -143,7 +145,7 @@ impl Body {
     }
 
     /// Returns the message for the history, and the prompt for the AI.
-    pub(super) fn read(self, message_limit: usize) -> Result<(Message, Prompt)> {
+    pub(super) fn read(self, message_limit: usize) -> Result<Asked> {
         let mut errors = FieldErrors::default();
         let is_older = self.is_older();
         if self.n.is_some_and(|n| n != 1.0) {
@@ -186,27 +188,21 @@ impl Body {
             (Some(message), Some(mut turns), Some(tools)) if errors.is_empty() => {
                 // Some providers reject blank turns.
                 turns.retain(|turn| !turn.is_blank());
-                Ok((
-                    message,
-                    Prompt {
-                        turns,
-                        instructions: Vec::new(),
-                        temperature,
-                        top_p,
-                        max_tokens,
-                        stop,
-                        tools: tools.tools,
-                        tool_choice: tools.choice,
-                        // The older form can represent only one call.
-                        parallel_calls: if is_older {
-                            Some(false)
-                        } else {
-                            self.parallel_tool_calls
-                        },
-                        format,
-                        given: true,
-                    },
-                ))
+                let prompt = Prompt {
+                    turns,
+                    temperature,
+                    top_p,
+                    max_tokens,
+                    stop,
+                    tools: tools.tools,
+                    tool_choice: tools.choice,
+                    // The older form can represent only one call.
+                    parallel_calls: if is_older { Some(false) } else { self.parallel_tool_calls },
+                    format,
+                    given: true,
+                    ..Prompt::default()
+                };
+                Ok(Asked { model: self.model, message, prompt })
             }
             _ => Err(errors.into_error()),
         }

@@ -282,7 +282,7 @@ impl Steps {
 
     /// Ends all items and the response.
     pub(super) async fn end(&mut self, chat: &Chat) -> Result<()> {
-        self.begin(&chat.model).await?;
+        self.begin(chat.model_name()).await?;
         if self.sources.is_empty() {
             // Clients expect a message even if the answer is empty.
             self.place_of_text().await?;

@@ -132,13 +132,18 @@ struct Usage {
     /// The sum of both.
     #[schema(examples(21))]
     total_tokens: u64,
+    /// What the response cost, in money. Missing unless the price list says what the product's tokens
+    /// cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples(0.0005))]
+    cost: Option<f64>,
 }
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseInputTokens)]
 struct InputTokens {
-    /// Always 0.
-    #[schema(maximum = 0, examples(0))]
+    /// The number of tokens that were read from the provider's cache.
+    #[schema(examples(0))]
     cached_tokens: u32,
     /// Always 0.
     #[schema(maximum = 0, examples(0))]
@@ -148,8 +153,8 @@ struct InputTokens {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseOutputTokens)]
 struct OutputTokens {
-    /// Always 0.
-    #[schema(maximum = 0, examples(0))]
+    /// The number of tokens that the model used to reason.
+    #[schema(examples(0))]
     reasoning_tokens: u32,
 }
 
@@ -218,7 +223,7 @@ impl<'a> Response<'a> {
             incomplete_details: chat.cut.map(IncompleteDetails::of),
             output: items(chat, sources),
             usage: Some(Usage::of(chat)),
-            ..Self::begun(&chat.chat_id, &chat.model, chat.time / 1000, echo)
+            ..Self::begun(&chat.chat_id, chat.model_name(), chat.time / 1000, echo)
         }
     }
 
@@ -274,10 +279,14 @@ impl Usage {
         let usage = chat.usage();
         Self {
             input_tokens: usage.prompt_tokens,
-            input_tokens_details: InputTokens { cached_tokens: 0, cache_write_tokens: 0 },
+            input_tokens_details: InputTokens {
+                cached_tokens: usage.cached_tokens,
+                cache_write_tokens: 0,
+            },
             output_tokens: usage.completion_tokens,
-            output_tokens_details: OutputTokens { reasoning_tokens: 0 },
+            output_tokens_details: OutputTokens { reasoning_tokens: usage.reasoning_tokens },
             total_tokens: u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens),
+            cost: chat.cost_in_money(),
         }
     }
 }

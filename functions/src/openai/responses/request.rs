@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use shared::Result;
 use shared::ai::Prompt;
 use shared::error::FieldErrors;
-use shared::values::{Message, Speaker, Turn};
+use shared::values::{Speaker, Turn};
 use utoipa::ToSchema;
 
 use self::input::{Input, turns};
@@ -22,7 +22,7 @@ use super::tools::{self, Choice, OfferedTool};
 use crate::openai::json::at_most;
 use crate::openai::tools::{TOOLS, Tools};
 use crate::openai::turns::asked;
-use crate::openai::{max_model_tokens, model_token_limits, number_up_to};
+use crate::openai::{Asked, max_model_tokens, model_token_limits, number_up_to};
 
 /// The error message for fields that refer to an earlier response.
 const STATELESS: &str = "This API stores no responses. Omit this field, and send the whole conversation in `input`: clients do that with `store: false`.";
@@ -39,6 +39,9 @@ pub(super) struct Body {
     input: Option<Input>,
     /// The instructions for the AI, before the conversation.
     instructions: Option<String>,
+    /// The model, by its name in the price list. Ignored if there is no price list.
+    #[schema(examples("echo"))]
+    model: Option<String>,
     /// Whether to send the response as events.
     pub(super) stream: Option<bool>,
     /// The sampling temperature.
@@ -100,7 +103,7 @@ pub(super) fn limits() -> Value {
 impl Body {
     /// Returns the message for the history, the prompt for the AI, and the fields that the response
     /// repeats.
-    pub(super) fn read(self, message_limit: usize) -> Result<((Message, Prompt), Echo)> {
+    pub(super) fn read(self, message_limit: usize) -> Result<(Asked, Echo)> {
         let mut errors = FieldErrors::default();
         let at_once = "This API answers at once. Omit this field.";
         let templates = "This API stores no prompts. Send `instructions` and `input`.";
@@ -159,17 +162,16 @@ impl Body {
         };
         let prompt = Prompt {
             turns,
-            instructions: Vec::new(),
             temperature,
             top_p,
             max_tokens,
-            stop: Vec::new(),
             tools: tools.tools,
             tool_choice: tools.choice,
             parallel_calls: self.parallel_tool_calls,
             format,
             given: true,
+            ..Prompt::default()
         };
-        Ok(((message, prompt), echo))
+        Ok((Asked { model: self.model, message, prompt }, echo))
     }
 }

@@ -116,6 +116,10 @@ const ORDER = [
     ],
   ],
   [
+    "Models",
+    ["model_list"],
+  ],
+  [
     "Conversations",
     [
       "conversations",
@@ -215,6 +219,8 @@ const ORDER = [
         keep: { otherId: "id" },
       },
       { operation: "admin_user_delete", path: { id: "{{otherId}}" }, body: { reason: "a test" } },
+      "admin_models",
+      { operation: "admin_models_change", body: { list: null, version: null } },
       "admin_trail",
       "admin_figures",
       { operation: "admin_export", path: { list: "users.csv" }, name: "Export all users" },

@@ -104,14 +104,15 @@ async function readable(route) {
 let people = 0;
 
 /**
- * A new user: `{name, password, email, id, api}`, where `api(method, path, body)` sends a request as the user and returns `{status, body}`.
+ * A new user: `{name, password, email, id, api}`, where `api(method, path, body)` sends a request as the user and returns `{status, body}`. `site` is the
+ * URL of another server.
  */
-export async function newUser(prefix, { email } = {}) {
+export async function newUser(prefix, { email, site = SITE } = {}) {
   const name = `${prefix}${Date.now().toString(36)}${(people += 1)}`;
   const password = "correct horse battery staple";
-  const { status, body } = await ask("POST", "api/register/", { username: name, password, email });
+  const { status, body } = await ask("POST", "api/register/", { username: name, password, email }, null, site);
   assert.equal(status, 201, JSON.stringify(body));
-  return { name, password, email, id: body.id, api: (method, path, data) => ask(method, path, data, body.token) };
+  return { name, password, email, id: body.id, api: (method, path, data) => ask(method, path, data, body.token, site) };
 }
 
 /** The link in the newest e-mail to an address. */
@@ -144,9 +145,9 @@ export async function leftAt(message) {
 }
 
 /** Sends a request to the API without the browser. */
-export async function ask(method, path, body, token) {
+export async function ask(method, path, body, token, site = SITE) {
   const headers = { ...(body ? { "Content-Type": "application/json" } : {}), ...(token ? { Authorization: `Bearer ${token}` } : {}) };
-  const response = await fetch(new URL(path, SITE), { method, headers, body: body && JSON.stringify(body) });
+  const response = await fetch(new URL(path, site), { method, headers, body: body && JSON.stringify(body) });
   const text = await response.text();
   return { status: response.status, body: text.startsWith("{") || text.startsWith("[") ? JSON.parse(text) : text };
 }

@@ -4,7 +4,9 @@
 // equally slow answers of many lines, `Thoughtfully` gets some reasoning first, and `Silently` gets
 // no word until the end. `Vary` gets a different answer each time, and `Told` gets the messages and
 // answers in the request. `Left` and a message returns the time at which the reader of that
-// message's answer disconnected, in milliseconds since 1970.
+// message's answer disconnected, in milliseconds since 1970. `Counted 1000 200 500` reports these
+// numbers of model tokens: of the prompt, of its cached part, and of the answer. `Long` gets as many
+// words as the request allows, but at most 2,000.
 //
 //     node provider.mjs PORT
 
@@ -77,7 +79,7 @@ http
       response.end("{}");
       return;
     }
-    const { messages, stream } = JSON.parse(Buffer.concat(chunks).toString());
+    const { messages, stream, max_tokens: old, max_completion_tokens: most = old ?? 2000 } = JSON.parse(Buffer.concat(chunks).toString());
     const message = messages.at(-1).content;
     const times = (asked.get(message) ?? 0) + 1;
     asked.set(message, times);
@@ -95,11 +97,15 @@ http
     const echo = own || was || (manner === "Recall" ? told : `You said: ${message}`);
     const said = message === "How do I get to the harbour?" ? GUIDE : echo;
     const thought = `<think>\nFirst I count the **stations** one by one.\n</think>\n\nThere are seven, ${message.slice("Thoughtfully ".length)}.`;
-    const text = manner === "Thoughtfully" ? thought : manner === "Markdown" ? MARKDOWN : manner === "Raw" ? message.slice("Raw ".length) : said;
-    const finish = manner === "Cut" ? "length" : "stop";
+    const long = Array.from({ length: Math.min(most, 2000) }, (_, number) => `word${number}`).join(" ");
+    const text = manner === "Long" ? long : manner === "Thoughtfully" ? thought : manner === "Markdown" ? MARKDOWN : manner === "Raw" ? message.slice("Raw ".length) : said;
+    const finish = manner === "Cut" || (manner === "Long" && most < 2000) ? "length" : "stop";
+    const [prompt, cached, completion] = message.split(/\s/).slice(1, 4).map(Number);
+    const counted = manner === "Counted" && { prompt_tokens: prompt, prompt_tokens_details: { cached_tokens: cached }, completion_tokens: completion, total_tokens: prompt + completion };
+    const usage = counted || (manner === "Long" && { prompt_tokens: 40, completion_tokens: Math.min(most, 2000), total_tokens: 40 + Math.min(most, 2000) });
     if (!stream) {
       response.writeHead(200, { "Content-Type": "application/json" });
-      response.end(JSON.stringify({ model: "parrot", choices: [{ message: { content: text }, finish_reason: finish }] }));
+      response.end(JSON.stringify({ model: "parrot", choices: [{ message: { content: text }, finish_reason: finish }], ...(usage ? { usage } : {}) }));
       return;
     }
     response.writeHead(200, { "Content-Type": "text/event-stream" });
@@ -120,6 +126,7 @@ http
       if (pace) await (index === words.length - 2 ? gate(message).opened : pause(pace));
     }
     say({ choices: [{ delta: {}, finish_reason: finish }] });
+    if (usage) say({ choices: [], usage });
     response.end("data: [DONE]\n\n");
   })
   .listen(Number(process.argv[2]), "127.0.0.1");

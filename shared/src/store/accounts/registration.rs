@@ -285,6 +285,9 @@ impl Store {
             actor: actor.to_owned(),
             chat_id: None,
             units: None,
+            receipt: None,
+            usage: None,
+            model: None,
             key_id: None,
             time: account.created,
         };

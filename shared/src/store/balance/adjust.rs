@@ -42,6 +42,9 @@ impl Adjustment {
             actor: actor.to_owned(),
             chat_id: None,
             units: None,
+            receipt: None,
+            usage: None,
+            model: None,
             key_id: None,
             time: clock.millis(),
         };

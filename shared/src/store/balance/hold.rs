@@ -7,7 +7,7 @@ use crate::store::Record;
 use crate::store::balance::limits::{ChatLimits, Refunds, chats_a_minute, day, days_over, minute};
 use crate::store::balance::{OUTDATED, outdated};
 use crate::store::schema::account_pk;
-use crate::values::{Account, Credential, Fare, Limit, StoredHold};
+use crate::values::{Account, Credential, Limit, Quote, StoredHold};
 
 /// Credits that are held for a chat. All values that identify the charge are fixed before the first
 /// send.
@@ -19,7 +19,7 @@ pub struct Hold {
     /// True if the account has instructions for the AI.
     pub(super) instructed: bool,
     pub(super) rid: String,
-    pub(super) fare: Fare,
+    pub(super) quote: Quote,
     pub(super) held: StoredHold,
     /// The id of the API key with which the chat was sent.
     pub(super) key_id: Option<String>,
@@ -39,12 +39,14 @@ pub struct Hold {
     pub(super) minutes_over: Vec<String>,
     /// The account's refunds when the chat began.
     pub(super) refunds: Refunds,
+    /// How much of the daily limit a refund of this chat uses up.
+    pub(super) refund_units: u32,
 }
 
 impl Hold {
-    /// Creates a hold for the chat `chat_id`. The hold contains the maximum price in `fare`, and
-    /// its lease ends at the second `expires_at`.
-    pub fn new(caller: &Credential, chat_id: Uuid, fare: Fare, expires_at: u64) -> Self {
+    /// Creates a hold for the chat `chat_id`. The hold contains the quote's bound, and its
+    /// lease ends at the second `expires_at`.
+    pub fn new(caller: &Credential, chat_id: Uuid, quote: Quote, expires_at: u64) -> Self {
         Self {
             account: account_pk(caller.name()),
             user_id: caller.user_id().to_owned(),
@@ -52,14 +54,15 @@ impl Hold {
             name: String::new(),
             instructed: false,
             rid: Uuid::new_v4().simple().to_string(),
-            fare,
             held: StoredHold {
-                cost: fare.bound(),
+                cost: quote.bound(),
                 owner: chat_id.to_string(),
                 expires_at,
                 fingerprint: String::new(),
                 stopped: false,
             },
+            refund_units: quote.units(),
+            quote,
             balance_after: Credits::ZERO,
             sent_again: false,
             request: chat_id.to_string(),
@@ -92,9 +95,27 @@ impl Hold {
         Self { request: Uuid::new_v4().to_string(), ..self.clone() }
     }
 
-    /// Returns the chat's fare.
-    pub fn fare(&self) -> Fare {
-        self.fare
+    /// Returns the chat's quote, whose bound is the amount of the hold.
+    pub fn quote(&self) -> &Quote {
+        &self.quote
+    }
+
+    /// Changes the amount, before another reserve or after the store has shown that an earlier
+    /// reserve of this hold was applied with another amount.
+    pub fn change_amount(&mut self, amount: Credits) {
+        self.held.cost = amount;
+        self.quote = self.quote.clone().bounded(amount);
+    }
+
+    /// Sets how much of the daily limit a refund of this chat uses up.
+    pub fn count_refund_as(&mut self, units: u32) {
+        self.refund_units = units;
+    }
+
+    /// Returns true if a reserve of this hold may still arrive at the store, although it was
+    /// refused: it was sent more than once.
+    pub fn may_be_late(&self) -> bool {
+        self.sent_again
     }
 
     /// Returns the balance right after the credits were taken.

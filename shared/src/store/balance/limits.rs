@@ -32,6 +32,9 @@ pub struct ChatLimits {
 /// The kind of a refund, which depends on whether the chat may have cost the operator money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refund {
+    /// The chat was refused before the AI was asked, because the credits can't pay for an answer.
+    /// The refund counts towards no limit.
+    Uncounted,
     /// The AI wasn't asked, or its failure wasn't caused by the caller. The refund counts towards
     /// the limit per minute.
     OfFailure,

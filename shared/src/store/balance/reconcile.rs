@@ -184,6 +184,9 @@ fn first_grant(account: &Account, book: &Book) -> Option<Entry> {
         actor: account.id.clone(),
         chat_id: None,
         units: None,
+        receipt: None,
+        usage: None,
+        model: None,
         key_id: None,
         time: account.created,
     })

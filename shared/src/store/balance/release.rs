@@ -31,9 +31,11 @@ impl Store {
             }
             returning.remove("closed", &hold.outdated);
             returning.remove("minutes", &hold.minutes_over);
-            returning.count(&refunds, hold.begun.0, limits, minute(now));
+            if refund != Refund::Uncounted {
+                returning.count(&refunds, hold.begun.0, limits, minute(now));
+            }
             if refund == Refund::OfWork {
-                returning.count_in_day(hold.fare.units(), day(now));
+                returning.count_in_day(hold.refund_units, day(now));
             }
             let release_expired = self.return_credits(returning);
             let Outcome::Refused(account) = self.send(&release_expired).await? else {
@@ -58,6 +60,13 @@ impl Store {
                 ));
             }
         }
+    }
+
+    /// Returns a hold's credits to the balance, and closes its id, because its chat was refused.
+    pub(super) async fn return_and_close(&self, hold: &Hold, now: u64) -> Result<()> {
+        let mut returning = ReleaseWrite::of(&hold.account, &hold.user_id, &hold.rid, &hold.held);
+        returning.close(now + CLOSED);
+        self.send(&self.return_credits(returning)).await.map(drop)
     }
 
     /// Returns a hold's credits to the balance after the hold's lease has ended. Idempotent.

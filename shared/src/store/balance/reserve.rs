@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use futures_util::future::try_join_all;
 
 use crate::Credits;
+use crate::store::balance::CLOSED;
 use crate::store::balance::hold::Hold;
 use crate::store::balance::limits::{
     ChatLimits, Refunds, chats_a_minute, day, day_key, minute, refunds_a_day, refunds_a_minute,
@@ -52,8 +53,8 @@ pub enum ReserveOutcome {
 /// Why a reserve was refused.
 #[derive(Debug, PartialEq, Eq)]
 enum Refusal {
-    /// The same reserve was applied before, and only its reply was lost.
-    Ours,
+    /// A reserve of the same hold was applied before with this amount, and only its reply was lost.
+    Ours(Credits),
     /// The account doesn't accept the credential.
     Identity,
     /// The idempotency key was used with another payload.
@@ -90,7 +91,9 @@ enum Refusal {
 impl Store {
     /// Takes a chat's credits from the balance in one conditional write. The write also checks the
     /// caller. It limits how many of an account's chats may wait at a time, and how many may begin
-    /// in a minute. Idempotent.
+    /// in a minute. Idempotent. A reserve that was refused for the balance may be sent again with
+    /// [another amount](Hold::change_amount); if an earlier one arrives late, the hold has the
+    /// amount of whichever came first.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`], [`StoreError::InsufficientTokens`],
@@ -118,8 +121,9 @@ impl Store {
                     Outcome::Refused(account) => self.refused_by(&take, account).await?,
                 };
             match refusal(refused.as_ref(), caller, hold, limits, now) {
-                Refusal::Ours => {
+                Refusal::Ours(amount) => {
                     let account = refused.as_ref().ok_or(StoreError::NotAccepted)?;
+                    hold.change_amount(amount);
                     hold.taken_from(account, limits, now);
                     return Ok(ReserveOutcome::Held);
                 }
@@ -178,6 +182,8 @@ impl Store {
                     return Err(StoreError::TooManyRefunds(refunds_a_day(limits, now)));
                 }
                 Refusal::Balance => {
+                    hold.instructed =
+                        refused.as_ref().is_some_and(|account| account.instructions.is_some());
                     let of_account = |count: fn(&Account, u64) -> Credits| {
                         refused.as_ref().map_or(Credits::ZERO, |account| count(account, now))
                     };
@@ -194,6 +200,38 @@ impl Store {
                             .into(),
                     ));
                 }
+            }
+        }
+    }
+
+    /// Closes the id of a refused hold, so that none of its reserves takes credits when it arrives
+    /// late. Returns the credits of a reserve that has arrived already. Idempotent.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; credits that were taken return after the lease ends.
+    pub async fn abandon(&self, hold: &Hold, now: u64) -> Result<()> {
+        let mut patience = Patience::new();
+        loop {
+            let close = self
+                .update_holder(hold, "SET closed.#rid = :closed")
+                .condition("id = :id AND attribute_not_exists(reservations.#rid)")
+                .names([("#rid", &hold.rid)])
+                .values([(":closed", n(now + CLOSED))])
+                .shows_item();
+            let Outcome::Refused(account) = self.send(&close).await? else { return Ok(()) };
+            let account: Option<Account> = self.refused_by(&close, account).await?;
+            let is_held = |account: &Account| {
+                let held = account.reservations.get(&hold.rid);
+                account.id == hold.user_id && held.is_some_and(|held| held.owner == hold.held.owner)
+            };
+            if !account.as_ref().is_some_and(is_held) {
+                return Ok(());
+            }
+            self.return_and_close(hold, now).await?;
+            if !patience.lasts().await {
+                return Err(StoreError::Unavailable(
+                    "a hold kept being reserved while its id was being closed".into(),
+                ));
             }
         }
     }
@@ -308,8 +346,8 @@ fn refusal(
 ) -> Refusal {
     let Some(account) = account else { return Refusal::Identity };
     let held = account.reservations.get(&hold.rid).filter(|_| account.id == caller.user_id());
-    if held.is_some_and(|held| held.owner == hold.held.owner) {
-        return Refusal::Ours;
+    if let Some(held) = held.filter(|held| held.owner == hold.held.owner) {
+        return Refusal::Ours(held.cost);
     }
     if caller.admits(Some(account.clone())).is_none() {
         return Refusal::Identity;

@@ -1,11 +1,16 @@
 //! Settling a chat: spending its credits and storing it.
 
 use crate::store::balance::hold::Hold;
+use crate::store::balance::limits::{day, day_key};
 use crate::store::balance::{CLOSED, append_removals};
 use crate::store::chats::items::NEW_CHAT;
 use crate::store::schema::pk;
 use crate::store::{Result, Store, Transaction, Write, n, s, to_item};
 use crate::values::{Chat, Entry};
+
+/// The condition that the chat still holds its credits.
+const SPENDS: &str =
+    "id = :id AND reservations.#rid.#owner = :owner AND reservations.#rid.expires_at > :now";
 
 /// The outcome of a settle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +28,8 @@ pub enum SettleOutcome {
 }
 
 impl Store {
-    /// Spends the held credits and stores the chat, its conversation and its ledger entry, in one
-    /// transaction, if the lease hasn't ended. Idempotent.
+    /// Spends the chat's cost, returns the rest of the hold, and stores the chat, its conversation
+    /// and its ledger entry, in one transaction, if the lease hasn't ended. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if the outcome remains
@@ -32,7 +37,7 @@ impl Store {
     pub async fn settle(&self, hold: &Hold, chat: &Chat, now: u64) -> Result<SettleOutcome> {
         let entry = Entry { key_id: hold.key_id.clone(), ..Entry::of_chat(chat) };
         let mut writes = vec![
-            self.spend(hold, now),
+            self.spend(hold, chat, now),
             Write::put(&self.tables.chats, to_item(chat)?).condition(NEW_CHAT).shows_item(),
             self.put_entry(&entry)?,
         ];
@@ -61,10 +66,27 @@ impl Store {
         }
     }
 
-    fn spend(&self, hold: &Hold, now: u64) -> Write {
+    /// The write that spends the chat's cost, and returns the rest of the hold to the balance.
+    fn spend(&self, hold: &Hold, chat: &Chat, now: u64) -> Write {
         let mut set = String::from("SET spent = spent + reservations.#rid.#cost");
+        let mut condition = String::from(SPENDS);
         let mut remove = String::from(" REMOVE reservations.#rid");
         let mut values = Vec::new();
+        if hold.quote.depends_on_usage() {
+            let back = hold.held.cost.checked_sub(chat.cost).unwrap_or_default();
+            set = "SET spent = spent + :charge, tokens = tokens + :back".into();
+            condition.push_str(" AND reservations.#rid.#cost = :held");
+            values.extend([
+                (":charge", n(chat.cost)),
+                (":back", n(back)),
+                (":held", n(hold.held.cost)),
+            ]);
+        }
+        let day = day_key(day(now));
+        if chat.is_uncounted_stop() {
+            set.push_str(", minutes.#day = if_not_exists(minutes.#day, :none) + :units");
+            values.extend([(":none", n(0)), (":units", n(hold.refund_units))]);
+        }
         // Always close a hold id that is an idempotency key's id. Another request with the same
         // idempotency key may have looked for the key's record before this settle writes it, and
         // may try to reserve afterwards.
@@ -74,15 +96,14 @@ impl Store {
         }
         let mut names = append_removals(&mut remove, "closed", &hold.outdated);
         names.extend(append_removals(&mut remove, "minutes", &hold.minutes_over));
+        if chat.is_uncounted_stop() {
+            names.push(("#day".into(), day));
+        }
         Write::update(&self.tables.users, pk(&hold.account), set + &remove)
-            .condition("id = :id AND reservations.#rid.#owner = :owner AND reservations.#rid.expires_at > :now")
+            .condition(condition)
             .names(names)
             .names([("#rid", hold.rid.as_str()), ("#cost", "cost"), ("#owner", "owner")])
             .values(values)
-            .values([
-                (":id", s(&hold.user_id)),
-                (":owner", s(&hold.held.owner)),
-                (":now", n(now)),
-            ])
+            .values([(":id", s(&hold.user_id)), (":owner", s(&hold.held.owner)), (":now", n(now))])
     }
 }

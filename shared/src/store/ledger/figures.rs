@@ -158,6 +158,21 @@ impl Store {
         attributes: &str,
         add: impl Fn(&mut T, R) + Sync,
     ) -> Result<Vec<T>> {
+        self.count_rows_named(day, places, attributes, &[], add).await
+    }
+
+    /// Like [`Store::count_rows`], with names for attributes whose own name an expression can't have.
+    pub(in crate::store) async fn count_rows_named<T: Default + Send, R: DeserializeOwned>(
+        &self,
+        day: Day,
+        places: Vec<String>,
+        attributes: &str,
+        names: &[(&str, &str)],
+        add: impl Fn(&mut T, R) + Sync,
+    ) -> Result<Vec<T>> {
+        let named = |(name, of): &(&str, &str)| ((*name).to_owned(), (*of).to_owned());
+        let names: Option<HashMap<String, String>> =
+            (!names.is_empty()).then(|| names.iter().map(named).collect());
         let (first, last) = (least_id(day.begins()), least_id(day.after(1).begins()));
         let counts = places.into_iter().map(|place| {
             let query = self
@@ -171,7 +186,8 @@ impl Store {
                     (":first", s(&first)),
                     (":last", s(&last)),
                 ]))
-                .projection_expression(attributes);
+                .projection_expression(attributes)
+                .set_expression_attribute_names(names.clone());
             let add = &add;
             async move {
                 let (mut sum, mut rows) = (T::default(), query.into_paginator().items().send());

@@ -1,6 +1,7 @@
 //! The audit, which recomputes each account from its ledger and compares the account's chats with
 //! the ledger. The audit only reads, and needs bounded memory.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use serde::Deserialize;
 use crate::Credits;
 use crate::store::read::{names, values};
 use crate::store::schema::{ACCOUNT, CONVERSATION, account_pk, pk};
-use crate::store::{Item, Result, Store, from_item, s};
-use crate::values::{Account, Entry};
+use crate::store::{Item, Result, Store, StoredPrices, from_item, s};
+use crate::values::{Account, Entry, Receipt, Usage};
 
 /// The maximum number of times that an account is read. An account is read again if it has changed
 /// during a reading.
@@ -68,6 +69,29 @@ pub enum Difference {
         /// The charge in the ledger.
         ledger: i128,
     },
+    /// A ledger row's amount isn't the price that its own receipt gives.
+    Price {
+        /// The chat's id.
+        chat_id: String,
+        /// The price by the receipt.
+        price: Credits,
+        /// The charge in the ledger.
+        ledger: i128,
+    },
+    /// A receipt's fare isn't the model's in the price list that the receipt names.
+    Fare {
+        /// The chat's id.
+        chat_id: String,
+        /// The list's version.
+        list: String,
+        /// The model's name.
+        model: String,
+    },
+    /// A stored chat's receipt or numbers of model tokens differ from its ledger row's.
+    Receipt {
+        /// The chat's id.
+        chat_id: String,
+    },
     /// A chat's ledger row doesn't name the chat.
     Unnamed {
         /// The row's id.
@@ -102,6 +126,21 @@ impl fmt::Display for Difference {
             Self::Cost { chat_id, chat, ledger } => {
                 write!(f, "the chat {chat_id} cost {chat}, but the ledger charged {ledger}")
             }
+            Self::Price { chat_id, price, ledger } => {
+                write!(
+                    f,
+                    "by its receipt the chat {chat_id} costs {price}, but the ledger charged {ledger}"
+                )
+            }
+            Self::Fare { chat_id, list, model } => {
+                write!(
+                    f,
+                    "the chat {chat_id} was priced by a fare that {model} doesn't have in the price list {list}"
+                )
+            }
+            Self::Receipt { chat_id } => {
+                write!(f, "the chat {chat_id} and its ledger row were priced differently")
+            }
             Self::Unnamed { entry_id } => {
                 write!(f, "the ledger's row {entry_id} does not name its chat")
             }
@@ -115,7 +154,16 @@ impl fmt::Display for Difference {
 #[derive(Deserialize)]
 struct Cost {
     cost: Credits,
+    #[serde(default)]
+    units: Option<u32>,
+    #[serde(default)]
+    receipt: Option<Receipt>,
+    #[serde(default)]
+    usage: Option<Usage>,
 }
+
+/// The versions of the price list that an audit has read. `None` for a version that doesn't exist.
+type Lists = HashMap<String, Option<StoredPrices>>;
 
 impl Store {
     /// Returns a page of usernames in key form, and where the next page begins.
@@ -187,8 +235,13 @@ impl Store {
             self.all_of(&self.tables.ledger, &account.id).into_paginator().items().send();
         let chats = self
             .all_of(&self.tables.chats, &account.id)
-            .projection_expression("chat_id, #cost")
-            .set_expression_attribute_names(names([("#cost", "cost")]));
+            .projection_expression("chat_id, #cost, #units, #receipt, #usage")
+            .set_expression_attribute_names(names([
+                ("#cost", "cost"),
+                ("#units", "units"),
+                ("#receipt", "receipt"),
+                ("#usage", "usage"),
+            ]));
         let mut chats = chats.into_paginator().items().send();
         let mut next_chat = async || -> Result<Option<Item>> {
             loop {
@@ -201,6 +254,7 @@ impl Store {
 
         let mut audited = AuditReport::default();
         let (mut granted, mut spent) = (0, 0);
+        let mut lists = Lists::new();
         let mut chat = next_chat().await?;
         while let Some(row) = rows.try_next().await? {
             audited.rows += 1;
@@ -221,6 +275,7 @@ impl Store {
                 Ok(entry) if entry.charges() => {
                     spent -= i128::from(entry.amount);
                     audited.differences.extend(charge(&entry, stored));
+                    audited.differences.extend(self.price(&entry, &mut lists).await?);
                 }
                 Ok(entry) => {
                     granted += i128::from(entry.amount);
@@ -234,6 +289,27 @@ impl Store {
         }
         audited.differences.extend(sums(account, granted, spent));
         Ok(audited)
+    }
+
+    /// Computes the price of a chat's ledger row again, and compares its fare with the price list.
+    async fn price(&self, entry: &Entry, lists: &mut Lists) -> Result<Vec<Difference>> {
+        let Some(receipt) = &entry.receipt else { return Ok(Vec::new()) };
+        let (chat_id, ledger) = (entry.entry_id.clone(), -i128::from(entry.amount));
+        let mut found = Vec::new();
+        let price = receipt.charge(entry.usage.as_ref(), entry.units);
+        if i128::from(price.get()) != ledger {
+            found.push(Difference::Price { chat_id: chat_id.clone(), price, ledger });
+        }
+        if !lists.contains_key(&receipt.list) {
+            lists.insert(receipt.list.clone(), self.prices_of(&receipt.list).await?);
+        }
+        let list = lists.get(&receipt.list).and_then(Option::as_ref).map(|stored| &stored.list);
+        let fare = list.and_then(|list| list.model(&receipt.model)).map(|model| model.fare);
+        if fare != Some(receipt.fare) {
+            let Receipt { list, model, .. } = receipt.clone();
+            found.push(Difference::Fare { chat_id, list, model });
+        }
+        Ok(found)
     }
 
     /// A query for all of a user's items in the Ledger or Chats table, in ascending order.
@@ -255,11 +331,15 @@ fn charge(entry: &Entry, stored: Option<Item>) -> Option<Difference> {
     let (chat_id, ledger) = (entry.entry_id.clone(), -i128::from(entry.amount));
     match from_item::<Cost>(stored?) {
         Err(error) => Some(unreadable(&format!("the chat {chat_id}"), error.cause())),
-        Ok(Cost { cost }) => (i128::from(cost.get()) != ledger).then_some(Difference::Cost {
-            chat_id,
-            chat: cost,
-            ledger,
-        }),
+        Ok(Cost { cost, .. }) if i128::from(cost.get()) != ledger => {
+            Some(Difference::Cost { chat_id, chat: cost, ledger })
+        }
+        Ok(Cost { units, receipt, usage, .. }) => {
+            let usage = usage.filter(|_| receipt.is_some());
+            let of_chat = (receipt.as_ref(), usage, units);
+            let of_row = (entry.receipt.as_ref(), entry.usage, entry.units);
+            (of_chat != of_row).then_some(Difference::Receipt { chat_id })
+        }
     }
 }
 

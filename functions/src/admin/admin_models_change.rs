@@ -1,0 +1,67 @@
+//! `PUT /api/admin/models` - sets or removes the price list. For administrators.
+//!
+//! In: `{list, version}`: the new list, or null to remove it, and the version that the administrator
+//! has seen, or null if there was no list. Out: the list, as `GET` shows it. Functions use a new
+//! list within a minute. A message that was sent before is priced by the list of its time.
+
+use serde::Deserialize;
+use serde_json::Value;
+use shared::error::{Failure, FieldErrors};
+use shared::store::SetPricesOutcome;
+use shared::values::PriceList;
+use shared::{App, Error, Reply, Request, Result, auth, http};
+use utoipa::ToSchema;
+
+use super::admin_models::Prices;
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = PriceListChange, examples(json!({ "list": null, "version": null })))]
+struct Body {
+    /// The new list. Null removes the list, so that every message costs the price in the settings.
+    #[schema(value_type = Option<Object>)]
+    list: Option<Value>,
+    /// The version that you have seen. Null if there was no list.
+    version: Option<String>,
+}
+
+/// Sets the list in one transaction, which also checks that the caller is still an administrator,
+/// and records the act.
+#[utoipa::path(
+    put,
+    path = super::path::admin_models_change,
+    tag = "Administration",
+    summary = "Set the price list",
+    description = "Sets the models and their fares, or removes the list. Each wrong field is named in `errors`, such as `list.models[0].fare.input`. The audit log shows the change with the list's version as its reason.",
+    security(("access_token" = [])),
+    request_body = Body,
+    responses((status = 200, description = "The list.", body = Prices)),
+    extensions(("x-fails" = json!([Failure::PriceListChanged]))),
+)]
+pub async fn handle(app: App, req: Request) -> Reply {
+    let (administrator, ()) = auth::administrator(&app, &req, async { Ok(()) }).await?;
+    let Body { list, version } = http::json(&req)?;
+    let list = list.as_ref().map(read).transpose()?;
+    let by = Some(&administrator);
+    match app.store.set_prices(by, list.as_ref(), version.as_deref(), &app.clock).await? {
+        SetPricesOutcome::Changed => Err(Error::PriceListChanged),
+        SetPricesOutcome::Set(stored) => {
+            let version = stored.as_ref().map(|stored| stored.of.version.as_str());
+            tracing::info!(by = administrator.account().id, version, "the price list was set");
+            http::ok(&Prices::of(stored.as_ref()))
+        }
+    }
+}
+
+fn read(list: &Value) -> Result<PriceList> {
+    PriceList::read(list).map_err(|problems| {
+        let mut errors = FieldErrors::default();
+        for problem in problems {
+            let field = match problem.field.as_str() {
+                "" => "list".to_owned(),
+                field => format!("list.{field}"),
+            };
+            errors.note(&field, problem.sentence);
+        }
+        errors.into_error()
+    })
+}

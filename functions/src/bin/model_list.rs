@@ -1,0 +1,5 @@
+//! The Lambda binary of [`functions::chats::model_list`]. Written by `cargo xtask generate`.
+
+fn main() -> std::process::ExitCode {
+    shared::lambda::serve(functions::ROUTES, functions::chats::model_list::handle)
+}

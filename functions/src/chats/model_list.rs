@@ -1,0 +1,156 @@
+//! `GET /api/models` - the models that answer, and what they cost.
+//!
+//! Out: the price list's `version`, the word for the product's tokens (`currency`), the limits of a
+//! conversation's context, and the `models`, the default one first. Without a price list there is
+//! one model, and `version` is null. `prompt_overhead` lets a page say what a message costs at most:
+//! the highest price is that of `prompt_overhead` model tokens, those of the message and of the
+//! conversation, and `most` model tokens in the answer. No text has more model tokens than bytes, in
+//! the longest of its forms NFC, NFKC and as it is.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use shared::app::Start;
+use shared::charge::prompt_overhead;
+use shared::clock::Clock;
+use shared::config::{self, CatalogConfig, ConfigError, Settings};
+use shared::values::{self, Fare, StoredFare};
+use shared::{App, Reply, Request, auth, http};
+use utoipa::ToSchema;
+
+/// Reads the account and the price list.
+#[utoipa::path(
+    get,
+    path = super::path::model_list,
+    tag = "Chat",
+    summary = "List the models and their prices",
+    description = "The models of the price list, the default one first. Without a price list there is one model, whose fare is the price of a message.",
+    security(("access_token" = [])),
+    responses((status = 200, description = "The models.", body = ModelList)),
+)]
+pub async fn handle(PriceApp { app, config, currency }: PriceApp, req: Request) -> Reply {
+    let caller = auth::caller(&app, &req).await?;
+    let (account, prices) = tokio::join!(app.store.account_of(&caller), app.prices.current());
+    let (account, prices) = (account?, prices?);
+    let instructions = app.store.instructions_of(&account).await?;
+    let instructions = Some(instructions.as_str()).filter(|text| !text.is_empty());
+    let overhead = prompt_overhead(config.system_prompt.as_deref(), instructions);
+    let unlisted = config.models.first().map_or("", String::as_str);
+    let models = match prices.as_deref() {
+        None => vec![Model {
+            name: unlisted,
+            about: "",
+            default: true,
+            fare: Fare::Message(app.config.chat_price),
+            most: config.max_tokens,
+            context_length: None,
+            pictures: true,
+            prompt_overhead: overhead,
+        }],
+        Some(prices) => {
+            let models = prices.list.models.iter().enumerate();
+            models
+                .map(|(index, model)| Model::of(index, model, config.max_tokens, overhead))
+                .collect()
+        }
+    };
+    http::ok(&ModelList {
+        version: prices.as_deref().map(|prices| prices.of.version.as_str()),
+        currency: &currency,
+        context: Context { chats: config.context_chats, bytes: config.context_bytes },
+        models,
+    })
+}
+
+/// An [`App`], the settings by which a page computes what a message costs at most, and what the
+/// pages call the product's tokens.
+#[derive(Clone)]
+pub struct PriceApp {
+    app: App,
+    config: Arc<CatalogConfig>,
+    currency: Arc<str>,
+}
+
+impl Start for PriceApp {
+    async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
+        let config = CatalogConfig::read(settings)?.into();
+        let currency = config::currency(settings)?.into();
+        Ok(Self { app: App::start(settings, clock).await?, config, currency })
+    }
+
+    fn app_mut(&mut self) -> Option<&mut App> {
+        Some(&mut self.app)
+    }
+}
+
+/// The models that answer, and what they cost.
+#[derive(Serialize, ToSchema)]
+struct ModelList<'a> {
+    /// The version of the price list. Null if there is no price list.
+    #[schema(required, examples("3f2a9c0d51b7e684"))]
+    version: Option<&'a str>,
+    /// What the pages call the product's tokens, in the plural.
+    #[schema(examples("tokens"))]
+    currency: &'a str,
+    /// The limits of the earlier messages that the AI gets with a message.
+    context: Context,
+    /// The models, the default one first.
+    models: Vec<Model<'a>>,
+}
+
+/// The limits of the earlier messages that the AI gets with a message.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ContextLimits)]
+struct Context {
+    /// The maximum number of earlier messages.
+    #[schema(examples(20))]
+    chats: usize,
+    /// The maximum length of the earlier messages and answers together, in bytes.
+    #[schema(examples(32_768))]
+    bytes: usize,
+}
+
+/// A model, and what it costs.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ListedModel)]
+struct Model<'a> {
+    /// The name by which a message chooses the model.
+    #[schema(examples("echo"))]
+    name: &'a str,
+    /// A line about the model. Empty if there is none.
+    #[schema(examples(""))]
+    about: &'a str,
+    /// True for the model that answers messages without `model`.
+    default: bool,
+    /// What the model costs.
+    #[schema(value_type = StoredFare)]
+    fare: Fare,
+    /// The maximum number of model tokens in an answer.
+    #[schema(examples(1024))]
+    most: u32,
+    /// The number of model tokens that a prompt and its answer can have. Missing if the price list
+    /// doesn't have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples(400_000))]
+    context_length: Option<u32>,
+    /// True if requests under `/v1` may contain pictures.
+    pictures: bool,
+    /// The maximum number of model tokens of a prompt with an empty message in a new conversation.
+    #[schema(examples(1057))]
+    prompt_overhead: u64,
+}
+
+impl<'a> Model<'a> {
+    fn of(index: usize, model: &'a values::Model, most: u32, prompt_overhead: u64) -> Self {
+        Self {
+            name: &model.name,
+            about: model.about.as_deref().unwrap_or_default(),
+            default: index == 0,
+            fare: model.fare,
+            most: model.most.unwrap_or(most),
+            context_length: model.context,
+            pictures: matches!(model.fare, Fare::Message(_)) || model.picture.is_some(),
+            prompt_overhead,
+        }
+    }
+}

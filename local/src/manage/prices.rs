@@ -1,0 +1,90 @@
+//! The commands for the price list.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use shared::clock;
+use shared::store::{SetPricesOutcome, StoredPrices};
+use shared::values::Fare;
+
+use crate::price_file;
+
+use super::{close, counted, names_tables, open, sentence};
+
+/// The numbers of model tokens in the example that `show` and `check` price.
+const EXAMPLE: (u64, u64) = (1000, 500);
+
+/// Shows the current price list, or an earlier version: as JSON, with its author and time.
+///
+/// # Errors
+/// Fails with a sentence for the terminal.
+pub async fn show(data: &Path, version: Option<&str>) -> Result<String, String> {
+    let (app, embedded) = open(data).await?;
+    let stored = match version {
+        None => app.store.prices().await,
+        Some(version) => app.store.prices_of(version).await,
+    };
+    close(embedded).await;
+    match (stored.map_err(sentence)?, version) {
+        (Some(StoredPrices { list, of }), _) => {
+            let json = serde_json::to_string_pretty(&list).map_err(|error| error.to_string())?;
+            Ok(format!(
+                "{json}\nversion {}, {} by {}",
+                of.version,
+                clock::rfc3339(of.time),
+                of.author
+            ))
+        }
+        (None, None) => Ok("There is no price list: every message costs CHAT_PRICE.".into()),
+        (None, Some(version)) => Err(format!("The price list never had the version {version:?}.")),
+    }
+}
+
+/// Checks a price list, and says what an example message costs with each model.
+///
+/// # Errors
+/// As [`price_file::read`].
+pub fn check(file: &Path) -> Result<String, String> {
+    let list = price_file::read(file)?;
+    let (prompt, answer) = EXAMPLE;
+    let mut lines = format!(
+        "{}, version {}. A prompt of {prompt} model tokens and an answer of {answer} cost:",
+        counted(list.models.len(), "model"),
+        list.version()
+    );
+    for model in &list.models {
+        let price = match model.fare {
+            Fare::Message(price) => price,
+            Fare::Usage(rates) => rates.price(prompt, 0, answer),
+        };
+        write!(lines, "\n{}: {price} tokens", model.name).map_err(|error| error.to_string())?;
+    }
+    Ok(lines)
+}
+
+/// Sets the price list from a file, or removes it without a file. On AWS, `is_ready` must confirm
+/// that no function still runs a release that doesn't know price lists.
+///
+/// # Errors
+/// Fails with a sentence for the terminal.
+pub async fn set(data: &Path, file: Option<&Path>, is_ready: bool) -> Result<String, String> {
+    let list = file.map(price_file::read).transpose()?;
+    if names_tables() && !is_ready {
+        return Err("A release that doesn't know price lists ignores `model` and `max_cost`. Add --yes when no alias is split between two releases, and the release before this one knows price lists.".into());
+    }
+    let (app, embedded) = open(data).await?;
+    let set = price_file::set(&app, list.as_ref()).await;
+    close(embedded).await;
+    match set.map_err(sentence)? {
+        SetPricesOutcome::Set(Some(stored)) => Ok(format!(
+            "The price list {} is set. Functions use it within a minute.",
+            stored.of.version
+        )),
+        SetPricesOutcome::Set(None) => {
+            Ok("There is no price list now: every message costs CHAT_PRICE within a minute.".into())
+        }
+        SetPricesOutcome::Changed => {
+            Err("Someone else has just changed the price list. Nothing was changed.".into())
+        }
+    }
+}

@@ -1,0 +1,166 @@
+// Sends hostile prompts, and compares each charge with the provider's count of the prompt's tokens.
+//
+//     COUNT=10000 SEED=1 node check.mjs
+//
+// In the price list a model token costs one token. The charge is below the count only if the prompt's bound, which is held, is too low. Scripts are
+// played until COUNT prompts are answered. With ONLY, one script is played.
+
+import { writeFileSync } from "node:fs";
+import { scriptOf } from "./prompts.mjs";
+
+const { API, PROVIDER, FAILED, ADMIN, ADMIN_PASSWORD, ONLY } = process.env;
+const [COUNT, SEED] = [Number(process.env.COUNT || 10_000), process.env.SEED || String(Date.now() % 1_000_000)];
+
+/** The number of users. Each sends one prompt at a time. */
+const USERS = 16;
+
+/** The tokens that each user gets. */
+const BALANCE = 1_000_000_000;
+
+/** The number of failures that are printed. */
+const SHOWN = 20;
+
+/** The numbers of prompts that were refused as invalid by their reasons, and of prompts by the tokenizer and template with the largest count. */
+const [refusals, largest] = [new Map(), new Map()];
+const note = (table, key) => table.set(key, (table.get(key) ?? 0) + 1);
+
+const failures = [];
+let answered = 0;
+let closest = { share: 0 };
+
+function fail(place, sent, what, facts) {
+  failures.push({ seed: SEED, index: place, what, ...facts, sent });
+  if (failures.length <= SHOWN) console.log(`  ${place}: ${what}; the request has ${Buffer.byteLength(sent)} bytes`);
+}
+
+async function call(token, method, path, body) {
+  const headers = { "Content-Type": "application/json", ...(token && { Authorization: `Bearer ${token}` }) };
+  const reply = await fetch(API + path, { method, headers, body: typeof body === "string" ? body : JSON.stringify(body) });
+  return { status: reply.status, text: await reply.text() };
+}
+
+const read = async (...request) => {
+  const { status, text } = await call(...request);
+  if (status >= 300) throw new Error(`${request[1]} ${request[2]}: ${status} ${text.slice(0, 1000)}`);
+  return JSON.parse(text);
+};
+
+/** The text of the reply to a prompt or to new instructions. `undefined` if they are refused. Every user has enough tokens. */
+function accepted({ status, text }, place, sent) {
+  if (status < 300) return text;
+  if (status === 400) {
+    const { errors, error } = JSON.parse(text);
+    note(refusals, error?.message ?? Object.values(errors).flat()[0]);
+    return undefined;
+  }
+  if (status !== 402) throw new Error(`${place}: ${status} ${text.slice(0, 1000)}`);
+  const { detail, error } = JSON.parse(text);
+  fail(place, sent, `402 ${detail ?? error.message}`);
+  return undefined;
+}
+
+/** The data in an event stream, without the last `[DONE]`. */
+function events(stream) {
+  const data = stream.split("\n").filter((line) => line.startsWith("data: ")).map((line) => line.slice("data: ".length));
+  return data.filter((text) => text !== "[DONE]").map((text) => JSON.parse(text));
+}
+
+/** Compares the charge for a prompt with the count in its answer. `sent` is the JSON of the request. */
+async function compare(place, sent, answer, { tokens_deducted: charged, receipt: { held: bound }, usage }) {
+  const [, hash, digits] = /^([0-9a-f]{16}) (\d+)/.exec(answer) ?? [];
+  if (!hash) throw new Error(`${place}: an answer without a count: ${answer.slice(0, 200)}`);
+  const count = Number(digits);
+  const received = await (await fetch(`${PROVIDER}/requests/${hash}`)).json();
+  const { tokenizer, template } = received.counts[0];
+  answered++;
+  note(largest, `${tokenizer}, ${template}`);
+  if (count / bound > closest.share) closest = { share: count / bound, place, count, bound, tokenizer, template };
+  if (bound < count) fail(place, sent, `bound ${bound}, but ${count} tokens (${tokenizer}, ${template})`, { count, bound, received });
+  else if (charged !== count || usage.prompt_tokens !== count) fail(place, sent, `charge ${charged} for ${count} tokens`, { count, bound, received });
+}
+
+/** Sends a request of OpenAI's API. */
+async function complete(user, place, body) {
+  const reply = accepted(await call(user.key, "POST", "/v1/chat/completions", body), place, body);
+  if (reply === undefined) return;
+  const chunks = reply.startsWith("data:") ? events(reply) : [JSON.parse(reply)];
+  if (!chunks.at(-1).usage) throw new Error(`${place}: ${reply.slice(-1000)}`);
+  const answer = chunks.map(({ choices: [choice] }) => (choice?.message ?? choice?.delta)?.content ?? "").join("");
+  const chat = await read(user.access, "GET", `/api/chat/${chunks[0].id.replace("chatcmpl-", "")}`);
+  await compare(place, body, answer, { ...chat, usage: chunks.at(-1).usage });
+}
+
+/** Sends a message of a conversation. Returns the chat. */
+async function send(user, place, { message, stream, exact, after }, { chats, instructions }) {
+  const body = { message, ...(chats.length > 0 && { conversation_id: chats[0].conversation_id, after: chats[after]?.id }), ...(exact && { max_cost: 0 }) };
+  const ask = () => call(user.access, "POST", stream ? "/api/chat/stream/" : "/api/chat/", body);
+  let reply = await ask();
+  if (exact && reply.status === 409) {
+    body.max_cost = JSON.parse(reply.text).cost;
+    reply = await ask();
+  }
+  const sent = JSON.stringify({ ...body, instructions });
+  const text = accepted(reply, place, sent);
+  if (text === undefined) return undefined;
+  const chat = stream ? events(text).at(-1) : JSON.parse(text);
+  if (!chat.receipt) throw new Error(`${place}: ${text.slice(-1000)}`);
+  await compare(place, sent, chat.response, chat);
+  return chat;
+}
+
+async function play(user, number) {
+  const conversation = { chats: [], instructions: [] };
+  for (const [index, step] of scriptOf(SEED, number).entries()) {
+    const place = `${number}.${index}`;
+    const [first] = conversation.chats;
+    if (step.kind === "completion") await complete(user, place, step.body);
+    if (step.kind === "message") conversation.chats.push(...[await send(user, place, step, conversation)].filter(Boolean));
+    if (step.kind === "own instructions" || (step.kind === "instructions" && first)) {
+      const path = step.kind === "instructions" ? `/api/conversations/${first.conversation_id}/` : "/api/user/profile/";
+      const reply = await call(user.access, "PATCH", path, { instructions: step.text });
+      // The prompts of a script don't depend on the scripts before it.
+      if (accepted(reply, place) === undefined) await read(user.access, "PATCH", path, { instructions: "" });
+      else conversation.instructions.push({ of: step.kind, text: step.text });
+    }
+  }
+}
+
+const administrator = (await read(undefined, "POST", "/api/login/", { username: ADMIN, password: ADMIN_PASSWORD })).access;
+const began = Date.now();
+const seconds = () => Math.round((Date.now() - began) / 1000);
+let [next, told] = [0, 0];
+
+/** Plays one script after the other as a new user. */
+async function lane() {
+  const { access, id } = await read(undefined, "POST", "/api/register/", { username: `user-${crypto.randomUUID()}`, password: "secret123" });
+  await read(administrator, "POST", `/api/admin/users/${id}/adjustments/`, { amount: BALANCE, reason: "hostile prompts" });
+  const { key } = await read(access, "POST", "/api/user/api-keys/", { name: "bounds" });
+  if (ONLY) return play({ access, key }, Number(ONLY));
+  while (answered < COUNT) {
+    await play({ access, key }, next++);
+    if (answered >= told + 1000) {
+      told = answered - (answered % 1000);
+      console.log(`  ${told} prompts after ${seconds()} s`);
+    }
+  }
+}
+
+console.log(`Seed ${SEED}`);
+await Promise.all(Array.from({ length: ONLY ? 1 : USERS }, lane));
+
+const table = (counts) => [...counts].sort(([, one], [, other]) => other - one).map(([key, count]) => `    ${count} ${key}`).join("\n");
+const refused = [...refusals.values()].reduce((sum, count) => sum + count, 0);
+console.log(`${answered} prompts in ${seconds()} s. Prompts by the tokenizer and template with the largest count:\n${table(largest)}`);
+console.log(`${refused} refused as invalid${refused > 0 ? `:\n${table(refusals)}` : ""}`);
+if (answered > 0) console.log(`closest to its bound: ${closest.place} with ${closest.count} of ${closest.bound} tokens (${closest.tokenizer}, ${closest.template})`);
+if (failures.length > 0) {
+  const isOfCount = ({ count }) => count !== undefined;
+  const [shortest] = failures.sort((one, other) => isOfCount(other) - isOfCount(one) || one.sent.length - other.sent.length);
+  writeFileSync(FAILED, JSON.stringify(shortest, null, 2));
+  console.log(`${failures.length} prompts failed, ${failures.filter(isOfCount).length} of them by their counts. The shortest, ${shortest.index} of seed ${SEED}, is in ${FAILED}: ${shortest.what}`);
+  process.exit(1);
+}
+if (refused > (answered + refused) / 3) {
+  console.log("More than a third of the prompts were refused");
+  process.exit(1);
+}

@@ -1,0 +1,115 @@
+// Hostile prompts. A script is a list of steps by one user: a request of OpenAI's API, or a conversation with up to 22 messages and with
+// instructions. The seed and the script's number decide all of its texts.
+
+import { callArguments, schema } from "./json.mjs";
+import { Random } from "./random.mjs";
+import { cut, ESCAPED, longText, name, text } from "./texts.mjs";
+
+/** The limits that the API documents: of a message in characters, and of instructions in bytes. */
+const [MESSAGE, INSTRUCTIONS] = [8000, 2000];
+
+export function scriptOf(seed, number) {
+  const random = new Random(`${seed} ${number}`);
+  return random.chance(0.15) ? conversation(random) : [{ kind: "completion", body: completion(random) }];
+}
+
+/** A text. Most texts are much shorter than `most` characters, but a `share` of them is longer, and of these kinds. */
+function some(random, most, share = 0.04, kinds = undefined) {
+  return random.chance(share) ? longText(random, random.from(most, 3 * most), kinds) : text(random, most);
+}
+
+function instructions(random) {
+  const written = random.pick([
+    () => "",
+    () => `a${random.pick(["\n", "\n", "\u2028", "\r", "\n\t"]).repeat(INSTRUCTIONS)}`,
+    () => longText(random, INSTRUCTIONS),
+    () => text(random, INSTRUCTIONS),
+  ])();
+  // The last character isn't white space, which would be trimmed.
+  return written && `${cut(written, INSTRUCTIONS - 1)}z`;
+}
+
+function conversation(random) {
+  const steps = [{ kind: "own instructions", text: random.chance(0.6) ? instructions(random) : "" }];
+  const count = random.chance(0.4) ? random.from(1, 3) : random.from(4, 22);
+  // The context has room for several messages of hundreds of characters.
+  const [most, share] = random.pick([[1200, 0.04], [1200, 0.04], [150, 0.5]]);
+  for (const index of Array(count).keys()) {
+    if (index > 0 && random.chance(0.15)) steps.push({ kind: "instructions", text: instructions(random) });
+    const message = [...some(random, most, share)].slice(0, MESSAGE).join("");
+    const after = index > 1 && random.chance(0.15) ? random.from(0, index - 1) : undefined;
+    // An `exact` message is first sent with a `max_cost` of 0, and then with the cost that the refusal states: the bound of the prompt alone.
+    steps.push({ kind: "message", message, stream: random.chance(0.25), exact: random.chance(0.4), after });
+  }
+  return steps;
+}
+
+/** The JSON of a request. Its schemas have numbers and escapes that `JSON.stringify` would not write. */
+function completion(random) {
+  // Most parts of a request are short. One of them may be long.
+  const long = random.pick(["texts", "turns", "schemas", "calls", "results", "nothing", "nothing"]);
+  const fields = ['"model":"bounded"', `"messages":${JSON.stringify(messages(random, long))}`];
+  const count = long === "schemas" ? random.from(1, 4) : random.pick([0, 0, 0, 1, 1, 2, 3, 20]);
+  const functions = random.times(count, () => named(random, "parameters", long === "schemas"));
+  if (count > 0 && random.chance(0.15)) fields.push(`"functions":[${functions.join()}]`);
+  else if (count > 0) fields.push(`"tools":[${functions.map((each) => `{"type":"function","function":${each}}`).join()}]`);
+  if (random.chance(0.2)) fields.push(`"response_format":{"type":"json_schema","json_schema":${named(random, "schema", long === "schemas")}}`);
+  else if (random.chance(0.05)) fields.push('"response_format":{"type":"json_object"}');
+  if (random.chance(0.25)) fields.push('"stream":true,"stream_options":{"include_usage":true}');
+  return `{${fields.join()}}`;
+}
+
+/** A function or the format of an answer, with its schema in this field. */
+function named(random, field, isLong) {
+  const size = isLong ? random.pick([random.length(2000), random.from(400, 2000)]) : random.length(40);
+  const parts = [`"name":${JSON.stringify(name(random))}`];
+  if (random.chance(0.7)) parts.push(`"description":${JSON.stringify(isLong ? some(random, 500, 0.2, ESCAPED) : some(random, 100, 0.02))}`);
+  if (random.chance(0.85)) parts.push(`"${field}":${schema(random, size)}`);
+  return `{${parts.join()}}`;
+}
+
+function messages(random, long) {
+  const room = long === "texts" ? 1500 : 150;
+  const list = random.times(random.pick([0, 1, 1, 2]), () => ({ role: random.pick(["system", "developer"]), content: content(random, room) }));
+  const turns = random.pick([0, 0, 1, 2, 5, random.length(60)]);
+  const each = Math.ceil(room / (turns + 1));
+  for (let turn = 0; turn < turns; turn++) {
+    list.push({ role: "user", content: content(random, each) });
+    if (random.chance(0.7)) list.push({ role: "assistant", content: content(random, each) });
+    if (random.chance(0.4)) list.push(...calls(random, random.from(1, 3), each));
+  }
+  if (long === "turns") {
+    const short = () => random.pick(["a", "1", "é", "?"]);
+    list.push(...random.times(random.pick([random.length(300), random.from(300, 700)]), () => ({ role: random.pick(["user", "assistant", "system"]), content: short() })));
+  }
+  if (long === "calls") list.push(...calls(random, random.pick([random.length(100), random.from(30, 100)]), random.pick([1, 5, 30])));
+  if (long === "results") list.push(...calls(random, 1, random.from(300, 2000), 0.5));
+  // The history shows the last message of the user, which must not be blank.
+  list.push({ role: "user", content: `${some(random, room)}?` });
+  if (random.chance(0.3)) list.push(...calls(random, random.from(1, 3), room));
+  return list;
+}
+
+/** A text, or a list of texts. */
+function content(random, most) {
+  if (random.chance(0.15)) return random.times(random.from(1, 5), () => ({ type: "text", text: text(random, most) }));
+  return some(random, most);
+}
+
+/** Calls by the assistant, and their results. A `share` of the results is long. */
+function calls(random, count, most, share) {
+  const result = () => some(random, most, share, ESCAPED);
+  if (count === 1 && random.chance(0.2)) {
+    const called = name(random);
+    return [
+      { role: "assistant", content: null, function_call: { name: called, arguments: callArguments(random, most) } },
+      { role: "function", name: called, content: result() },
+    ];
+  }
+  const hasLongIds = random.chance(0.4);
+  const ids = random.times(count, (index) => (hasLongIds ? `${longText(random, 60)}${index}` : String(index)));
+  const names = random.chance(0.5) ? [name(random)] : random.times(count, () => name(random));
+  const tool_calls = ids.map((id, index) => ({ id, type: "function", function: { name: names[index % names.length], arguments: callArguments(random, most) } }));
+  const results = ids.map((tool_call_id) => ({ role: "tool", tool_call_id, content: result() }));
+  return [{ role: "assistant", content: random.chance(0.7) ? null : some(random, most), tool_calls }, ...results];
+}

@@ -1,0 +1,88 @@
+// Servers of their own for journeys that need a price list or other settings. FAREBOX is the binary.
+// With LIVE, the files of site/ are served as they are now.
+
+import { execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import net from "node:net";
+import os from "node:os";
+import path from "node:path";
+import { ask } from "./browser.mjs";
+
+const { FAREBOX, LIVE, ADMIN, ADMIN_PASSWORD } = process.env;
+const here = import.meta.dirname;
+
+const started = [];
+const folders = [];
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
+process.on("exit", () => {
+  for (const child of started) child.kill();
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+});
+
+function run(command, args, env = {}) {
+  const child = spawn(command, args, { stdio: ["ignore", "ignore", "inherit"], env: { ...process.env, ...env } });
+  // The script ends when its journeys have ended.
+  child.unref();
+  started.push(child);
+}
+
+/** A free port below the range that the system uses for outgoing connections. */
+async function freePort() {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const server = net.createServer();
+    const isFree = await new Promise((done) => server.once("error", () => done(false)).listen(port, "127.0.0.1", () => done(true)));
+    if (!isFree) continue;
+    await new Promise((done) => server.close(done));
+    return port;
+  }
+}
+
+/** The AI of all servers. */
+let provider = null;
+
+async function startProvider() {
+  const port = await freePort();
+  run(process.execPath, [path.join(here, "provider.mjs"), port]);
+  return port;
+}
+
+/**
+ * A new server with this price list, and with the administrator ADMIN: `{url, manage, admin}`. `manage` runs the command with the server's data, and
+ * `admin(method, path, body)` sends a request as the administrator.
+ */
+export async function newServer(list = null, settings = {}) {
+  const folder = mkdtempSync(path.join(os.tmpdir(), "farebox-site-"));
+  folders.push(folder);
+  const data = path.join(folder, "store");
+  const manage = (...command) => execFileSync(FAREBOX, ["manage", ...command, "--data", data], { stdio: "pipe" }).toString();
+  manage("create-admin", ADMIN, "--password-env", "ADMIN_PASSWORD");
+  if (list) {
+    const file = path.join(folder, "prices.json");
+    writeFileSync(file, JSON.stringify(list));
+    manage("models", "set", file);
+  }
+  provider ??= startProvider();
+  const port = await freePort();
+  const ai = { AI_PROVIDER: "openai", OPENAI_BASE_URL: `http://127.0.0.1:${await provider}`, OPENAI_MODEL: "parrot", RUST_LOG: "error" };
+  const shop = { TOP_UP_TEXT: "Buy more tokens in our shop.", TOP_UP_URL: "https://shop.example.com/tokens" };
+  run(FAREBOX, ["--data", data, "--port", port], { ...ai, ...shop, ...settings });
+  let pages = port;
+  if (LIVE) {
+    pages = await freePort();
+    run(process.execPath, [path.join(here, "../../../dev/site"), pages, port]);
+  }
+  const url = `http://127.0.0.1:${pages}/`;
+  await isUp(url);
+  const { body } = await ask("POST", "api/login/", { username: ADMIN, password: ADMIN_PASSWORD }, null, url);
+  return { url, manage, admin: (method, place, sent) => ask(method, place, sent, body.access, url) };
+}
+
+async function isUp(url) {
+  for (let tries = 0; tries < 150; tries += 1) {
+    const reply = await fetch(new URL("api/health", url)).catch(() => null);
+    if (reply?.ok) return;
+    await new Promise((done) => setTimeout(done, 200));
+  }
+  throw new Error(`no server at ${url}`);
+}

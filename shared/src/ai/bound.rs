@@ -1,0 +1,102 @@
+//! Upper bounds of the number of model tokens in what servers write around and into a prompt.
+//!
+//! A tokenizer that works on bytes makes at most one token of each byte, so the bounds count bytes
+//! of the longest form in which a known server writes a text.
+
+use crate::values::text::bound;
+
+/// The number of model tokens around a prompt: templates' preambles, such as the one of gpt-oss, and
+/// what a provider tells its model about functions. Anthropic's is the longest, with 530 for Claude
+/// 3 Opus
+/// ([pricing](https://docs.anthropic.com/en/docs/agents-and-tools/tool-use/overview#pricing)).
+pub const OVERHEAD: usize = 1024;
+
+/// The number of model tokens that a template adds to a turn: its role, and the marks of its
+/// beginning and end.
+pub const OF_TURN: usize = 16;
+
+/// The number of model tokens around a function's or a schema's name and description.
+pub(super) const OF_TOOL: usize = 160;
+
+/// The number of bytes by which servers indent each level of JSON. Llama's template uses four
+/// spaces.
+const INDENT: usize = 4;
+
+/// The longest form of a number in JSON, in bytes: Python writes `1e15` as `1000000000000000.0`.
+const NUMBER: usize = 26;
+
+/// Returns the bound of a text that a server writes as a JSON text. Python escapes all characters
+/// outside of ASCII by default, those of other planes with twelve bytes.
+pub(super) fn text_in_json(text: &str) -> usize {
+    let of_char = |c: char| match c {
+        '"' | '\\' | '\n' | '\r' | '\t' => 2,
+        '\0'..='\u{1f}' | '\u{7f}' => 6,
+        c if c.is_ascii() => 1,
+        c => (6 * c.len_utf16()).max(4),
+    };
+    text.chars().map(of_char).sum::<usize>().max(bound(text)) + 2
+}
+
+/// Returns the bound of JSON that a server may read and write again: with other white space and
+/// indentation, all characters outside of ASCII escaped, and numbers in their longest form. Some
+/// templates show a function twice. A text that isn't JSON has at least this bound too, because
+/// every character counts.
+pub(super) fn json_bound(json: &str) -> usize {
+    let mut written = 0;
+    let mut depth: usize = 0;
+    let mut in_text = false;
+    let mut escaped = false;
+    let mut in_number = false;
+    for c in json.chars() {
+        let of_char = match c {
+            c if !c.is_ascii() => (6 * c.len_utf16()).max(4),
+            '\0'..='\u{1f}' | '\u{7f}' if in_text => 6,
+            _ => 1,
+        };
+        written += of_char;
+        if in_text {
+            in_text = escaped || c != '"';
+            escaped = !escaped && c == '\\';
+            continue;
+        }
+        let of_number = c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E');
+        if of_number && !in_number {
+            written += NUMBER;
+        }
+        in_number = of_number;
+        match c {
+            '"' => in_text = true,
+            '{' | '[' => {
+                depth += 1;
+                written += 1 + INDENT * depth;
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                written += 1 + INDENT * depth;
+            }
+            ',' => written += 1 + INDENT * depth,
+            ':' => written += 1,
+            _ => {}
+        }
+    }
+    written.max(2 * bound(json))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_bounded_as_python_writes_it() {
+        for (json, written) in [
+            ("{}", "{}"),
+            (r#"{"a":[1,2]}"#, "{\n    \"a\": [\n        1,\n        2\n    ]\n}"),
+            ("\"\u{1f600}\"", r#""\ud83d\ude00""#),
+            ("[1e15]", "[\n    1000000000000000.0\n]"),
+            ("\"\u{e9}\"", r#""\u00e9""#),
+        ] {
+            assert!(json_bound(json) >= written.len(), "{json}");
+        }
+        assert!(text_in_json("\u{1f600}\n") >= r#""\ud83d\ude00\n""#.len());
+    }
+}

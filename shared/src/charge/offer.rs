@@ -1,0 +1,208 @@
+//! The model that a chat asks for, with its fare.
+
+use std::sync::Arc;
+
+use crate::ai::{Ai, OF_TURN, Prompt, instructions_bound};
+use crate::app::AiApp;
+use crate::charge::context::Context;
+use crate::config::UnknownModels;
+use crate::store::{Hold, StoredPrices};
+use crate::values::text::bound;
+use crate::values::{Fare, Message, Model, Quote, Rates, Receipt};
+use crate::{Credits, Error, Result};
+
+/// The number of model tokens that an answer must be able to have. If the credits pay for fewer,
+/// the chat is refused.
+const LEAST_ANSWER: u64 = 64;
+
+/// The largest number of model tokens that the user's instructions are expected to have as a
+/// quotation: a line break of one byte becomes three. Longer ones, in characters whose normalised
+/// form is longer, shorten the answer.
+const INSTRUCTIONS: usize = 6000;
+
+/// A model, its providers and its fare.
+#[derive(Clone)]
+pub struct Offer {
+    /// The AI that answers, through the model's providers.
+    pub ai: Ai,
+    fare: Fare,
+    listed: Option<Listed>,
+}
+
+/// A model of the price list.
+#[derive(Clone)]
+struct Listed {
+    prices: Arc<StoredPrices>,
+    index: usize,
+}
+
+impl Listed {
+    fn model(&self) -> Option<&Model> {
+        self.prices.list.models.get(self.index)
+    }
+}
+
+impl Offer {
+    /// Returns the price list's model with this name, or the default model if the request names
+    /// none. Without a price list, the settings' providers answer for the settings' price, whatever
+    /// the name.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchModel`] if the list has no such model and `unknown` refuses it, and the errors
+    /// of [`Prices::current`](crate::prices::Prices::current).
+    pub async fn choose(app: &AiApp, name: Option<&str>, unknown: UnknownModels) -> Result<Self> {
+        let Some(prices) = app.prices.current().await? else {
+            let fare = Fare::Message(app.config.chat_price);
+            return Ok(Self { ai: app.ai.clone(), fare, listed: None });
+        };
+        let index = match name.filter(|name| !name.is_empty()) {
+            None => 0,
+            Some(name) => match prices.list.models.iter().position(|model| model.name == name) {
+                Some(index) => index,
+                None if unknown == UnknownModels::Default => 0,
+                None => return Err(Error::NoSuchModel),
+            },
+        };
+        let listed = Listed { prices, index };
+        let model = listed.model().ok_or(Error::NoSuchModel)?;
+        let (ai, fare) = (app.ai.through(model), model.fare);
+        if ai.has_no_provider() {
+            tracing::error!(model = model.name, "no provider of this model is in AI_PROVIDER");
+            return Err(Error::AiFailed);
+        }
+        Ok(Self { ai, fare, listed: Some(listed) })
+    }
+
+    /// Returns true if a price list has the model.
+    pub(super) fn is_listed(&self) -> bool {
+        self.listed.is_some()
+    }
+
+    /// Returns the model's name in the price list.
+    pub(super) fn listed_name(&self) -> Option<&str> {
+        self.listed.as_ref().and_then(Listed::model).map(|model| model.name.as_str())
+    }
+
+    /// Returns the rates of a model with a fare by usage.
+    pub(super) fn rates(&self) -> Option<Rates> {
+        match self.fare {
+            Fare::Message(_) => None,
+            Fare::Usage(rates) => Some(rates),
+        }
+    }
+
+    /// Returns the maximum number of model tokens in a picture.
+    fn picture(&self) -> Option<u32> {
+        self.listed.as_ref().and_then(Listed::model).and_then(|model| model.picture)
+    }
+
+    /// Returns the quote before the conversation is read. A fare by usage is bounded by the longest
+    /// context that the settings allow.
+    pub(super) fn quote(&self, app: &AiApp, message: &Message, context: &Context) -> Quote {
+        match (self.fare, context) {
+            (Fare::Message(price), Context::New | Context::Conversation { .. }) => {
+                Quote::flat(price)
+            }
+            (Fare::Message(price), Context::Given(prompt)) => {
+                Quote::by_length(price, prompt.priced_size(), app.ai.config.priced_bytes)
+            }
+            (Fare::Usage(rates), Context::Given(prompt)) => Quote::by_usage(
+                rates,
+                self.prompt_bound(prompt),
+                self.ai.longest_answer(Some(prompt)).into(),
+            ),
+            (Fare::Usage(rates), Context::New | Context::Conversation { .. }) => {
+                let config = &app.ai.config;
+                let alone = Prompt::after(Vec::new(), message.text());
+                let longest = match context {
+                    Context::Conversation { .. } => {
+                        let turns = 2 * config.context_chats + 1;
+                        2 * INSTRUCTIONS + config.context_bytes + turns * (OF_TURN + 1)
+                    }
+                    _ => INSTRUCTIONS,
+                };
+                let longest = u64::try_from(longest).unwrap_or(u64::MAX);
+                let prompt = self.prompt_bound(&alone).saturating_add(longest);
+                Quote::by_usage(rates, prompt, self.ai.longest_answer(None).into())
+            }
+        }
+    }
+
+    /// Returns the most model tokens that the prompt can have.
+    pub(super) fn prompt_bound(&self, prompt: &Prompt) -> u64 {
+        prompt.bound(self.ai.config.system_prompt.as_deref(), self.picture().unwrap_or(0))
+    }
+
+    /// Returns how a chat was priced. `None` without a price list.
+    pub(super) fn receipt(&self, hold: &Hold, shortened: bool, whole: bool) -> Option<Receipt> {
+        let listed = self.listed.as_ref()?;
+        Some(Receipt {
+            list: listed.prices.of.version.clone(),
+            model: listed.model()?.name.clone(),
+            fare: self.fare,
+            held: hold.quote().bound(),
+            shortened,
+            whole,
+            million_tokens: listed.prices.list.million_tokens,
+        })
+    }
+}
+
+/// The bound of a known prompt, by a fare by usage.
+pub(super) struct Bound {
+    rates: Rates,
+    prompt: u64,
+    /// The maximum number of model tokens in the answer.
+    longest: u64,
+}
+
+impl Bound {
+    pub(super) fn of(offer: &Offer, rates: Rates, prompt: &Prompt) -> Self {
+        let longest = offer.ai.longest_answer(Some(prompt)).into();
+        Self { rates, prompt: offer.prompt_bound(prompt), longest }
+    }
+
+    /// Returns the price that the longest answer can have.
+    pub(super) fn most(&self) -> Credits {
+        self.rates.bound(self.prompt, self.longest)
+    }
+
+    /// Returns the credits without which the AI isn't asked.
+    pub(super) fn least(&self) -> Credits {
+        self.rates.bound(self.prompt, self.longest.min(LEAST_ANSWER))
+    }
+
+    /// Returns the number of model tokens that the answer may have, so that `held` pays for it.
+    /// `None` if the longest answer is paid for.
+    pub(super) fn fit(&self, held: Credits) -> Option<u32> {
+        let tokens = self.rates.affords(held, self.prompt).unwrap_or(0);
+        (tokens < self.longest).then(|| u32::try_from(tokens).unwrap_or(u32::MAX))
+    }
+
+    /// Returns how much of the daily limit of refunds a chat with this prompt uses up: once for each
+    /// started `price` of the prompt.
+    pub(super) fn refund_units(&self, price: Credits) -> u32 {
+        let units = self.rates.bound(self.prompt, 0).get().div_ceil(price.get().max(1)).max(1);
+        u32::try_from(units).unwrap_or(u32::MAX)
+    }
+}
+
+/// Returns an upper bound of the number of model tokens of a prompt with an empty message in a new
+/// conversation, for a user with these instructions. Pages add the message's and the conversation's
+/// bounds to it.
+pub fn prompt_overhead(system: Option<&str>, instructions: Option<&str>) -> u64 {
+    let instructions = instructions.map(str::to_owned).into_iter().collect();
+    let prompt = Prompt { instructions, ..Prompt::after(Vec::new(), "") };
+    prompt.bound(system, 0)
+}
+
+/// Returns the bound of a text, as [`prompt_overhead`]'s pages count it.
+pub(super) fn chat_bound(message: &str, response: &str) -> usize {
+    bound(message) + bound(response)
+}
+
+/// Returns the bytes by which instructions shorten the context.
+pub(super) fn instructions_size(instructions: &[String], by_usage: bool) -> usize {
+    let size = |text: &String| if by_usage { instructions_bound(text) } else { text.len() };
+    instructions.iter().map(size).sum()
+}

@@ -1,0 +1,250 @@
+//! What models cost and bring in, by day, model and user. Like the figures, they are counted from the
+//! ledger, and stored for each closed day. Only chats that a price list priced are counted.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Credits;
+use crate::clock::Day;
+use crate::store::ledger::figures::Daily;
+use crate::store::schema::costs_pk;
+use crate::store::{Result, Store, StoredPrices};
+use crate::values::{Receipt, Usage};
+
+/// The number of users that are stored for each day.
+const KEPT: usize = 250;
+
+/// The numbers of a model's or a user's chats.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CostFigures {
+    /// The number of chats.
+    pub chats: u64,
+    /// The credits that were spent on the chats.
+    pub spent: u64,
+    /// The number of model tokens in the prompts.
+    pub prompt_tokens: u64,
+    /// The number of model tokens in the prompts that the provider read from its cache.
+    pub cached_tokens: u64,
+    /// The number of model tokens in the answers.
+    pub completion_tokens: u64,
+    /// What the provider asked, in millionths of the currency's unit. `None` if a price list lacks
+    /// a cost.
+    pub cost: Option<u64>,
+    /// What the spent credits cost their buyers, in millionths of the currency's unit. `None` if a
+    /// price list doesn't say.
+    pub income: Option<u64>,
+}
+
+impl CostFigures {
+    /// Adds the `other` numbers. A sum of money is unknown if a part of it is.
+    fn add(&mut self, other: &Self) {
+        let is_first = self.chats == 0;
+        let sum = |one: Option<u64>, other: Option<u64>| match is_first {
+            true => other,
+            false => one.zip(other).map(|(one, other)| one.saturating_add(other)),
+        };
+        *self = Self {
+            chats: self.chats.saturating_add(other.chats),
+            spent: self.spent.saturating_add(other.spent),
+            prompt_tokens: self.prompt_tokens.saturating_add(other.prompt_tokens),
+            cached_tokens: self.cached_tokens.saturating_add(other.cached_tokens),
+            completion_tokens: self.completion_tokens.saturating_add(other.completion_tokens),
+            cost: sum(self.cost, other.cost),
+            income: sum(self.income, other.income),
+        };
+    }
+}
+
+/// Which chats the numbers are of: those of a model or of a user, in one currency.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CostKey {
+    /// The model's name in the price list, or the user's id.
+    pub of: String,
+    /// The currency of the price list. Empty if the list has no money.
+    pub currency: String,
+}
+
+/// One line of the figures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CostLine {
+    /// The model or the user.
+    #[serde(flatten)]
+    pub key: CostKey,
+    /// The numbers.
+    #[serde(flatten)]
+    pub figures: CostFigures,
+}
+
+/// The numbers of one day or several days.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Costs {
+    /// The numbers of each model, most spent credits first.
+    pub models: Vec<CostLine>,
+    /// The numbers of the users who spent the most, most spent credits first.
+    pub users: Vec<CostLine>,
+}
+
+impl Costs {
+    /// Returns the sum of several days.
+    pub fn sum<'c>(days: impl IntoIterator<Item = &'c Self>) -> Self {
+        let (mut models, mut users) = (HashMap::new(), HashMap::new());
+        for day in days {
+            add_lines(&mut models, &day.models);
+            add_lines(&mut users, &day.users);
+        }
+        Self { models: lines(models), users: lines(users) }
+    }
+}
+
+fn add_lines(sums: &mut HashMap<CostKey, CostFigures>, of_day: &[CostLine]) {
+    for CostLine { key, figures } in of_day {
+        sums.entry(key.clone()).or_default().add(figures);
+    }
+}
+
+/// Sorts the lines by the spent credits.
+fn lines(sums: HashMap<CostKey, CostFigures>) -> Vec<CostLine> {
+    let mut lines: Vec<CostLine> =
+        sums.into_iter().map(|(key, figures)| CostLine { key, figures }).collect();
+    lines.sort_by(|one, other| {
+        (other.figures.spent, &one.key).cmp(&(one.figures.spent, &other.key))
+    });
+    lines
+}
+
+/// The attributes of a ledger row that are counted.
+#[derive(Deserialize)]
+struct PricedRow {
+    user_id: String,
+    amount: i64,
+    #[serde(default)]
+    receipt: Option<Receipt>,
+    #[serde(default)]
+    usage: Option<Usage>,
+}
+
+/// The numbers of a user's chats with one model by one version of the price list.
+#[derive(PartialEq, Eq, Hash)]
+struct Kind {
+    user_id: String,
+    list: String,
+    model: String,
+}
+
+/// Computes the money for numbers by a price list.
+fn priced(figures: CostFigures, prices: Option<&StoredPrices>, model: &str) -> CostFigures {
+    let list = prices.map(|prices| &prices.list);
+    let cost = list.and_then(|list| list.model(model)).and_then(|model| model.cost);
+    let cost = cost.map(|cost| {
+        let fresh = figures.prompt_tokens.saturating_sub(figures.cached_tokens);
+        let parts = [
+            cost.input.of_millions(fresh),
+            cost.cached.of_millions(figures.cached_tokens),
+            cost.output.of_millions(figures.completion_tokens),
+        ];
+        parts.into_iter().fold(0, u64::saturating_add)
+    });
+    let million = list.and_then(|list| list.million_tokens);
+    let income = million.map(|money| money.of_millions(figures.spent));
+    CostFigures { cost, income, ..figures }
+}
+
+impl Daily for Costs {
+    fn key(day: Day) -> String {
+        costs_pk(day)
+    }
+
+    async fn count(store: &Store, day: Day) -> Result<Self> {
+        let add = |sums: &mut HashMap<Kind, CostFigures>, row: PricedRow| {
+            let Some(Receipt { list, model, .. }) = row.receipt else { return };
+            let usage = row.usage.unwrap_or_default();
+            let spent = u64::try_from(row.amount.saturating_neg()).unwrap_or_default();
+            let kind = Kind { user_id: row.user_id, list, model };
+            sums.entry(kind).or_default().add(&CostFigures {
+                chats: 1,
+                spent: spent.min(Credits::MAX.get()),
+                prompt_tokens: usage.prompt_tokens.into(),
+                cached_tokens: usage.cached_tokens.into(),
+                completion_tokens: usage.completion_tokens.into(),
+                cost: None,
+                income: None,
+            });
+        };
+        let places = store.partitions_of(day);
+        let attributes = "user_id, amount, receipt, #usage";
+        let counted =
+            store.count_rows_named(day, places, attributes, &[("#usage", "usage")], add).await?;
+        let mut lists: HashMap<String, Option<StoredPrices>> = HashMap::new();
+        let (mut models, mut users) = (HashMap::new(), HashMap::new());
+        for (Kind { user_id, list, model }, figures) in counted.into_iter().flatten() {
+            if !lists.contains_key(&list) {
+                lists.insert(list.clone(), store.prices_of(&list).await?);
+            }
+            let prices = lists.get(&list).and_then(Option::as_ref);
+            let currency = prices.and_then(|prices| prices.list.currency.clone());
+            let currency = currency.unwrap_or_default();
+            let figures = priced(figures, prices, &model);
+            for (sums, of) in [(&mut models, model), (&mut users, user_id)] {
+                let key = CostKey { of, currency: currency.clone() };
+                let sum: &mut CostFigures = sums.entry(key).or_default();
+                sum.add(&figures);
+            }
+        }
+        let mut users = lines(users);
+        users.truncate(KEPT);
+        Ok(Self { models: lines(models), users })
+    }
+}
+
+impl Store {
+    /// Returns what models cost and brought in on each of `days` days from `first`. Closed days that
+    /// were never counted are counted and stored. `now` is in milliseconds.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if counting isn't finished
+    /// at `until`. Days that were counted are stored, so the next call continues.
+    pub async fn costs(
+        &self,
+        first: Day,
+        days: u64,
+        now: u64,
+        until: Instant,
+    ) -> Result<BTreeMap<Day, Costs>> {
+        self.daily(first, days, now, until).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_money_makes_a_sum_unknown() {
+        let figures = |cost: Option<u64>| CostFigures { chats: 1, cost, ..Default::default() };
+        let mut sum = CostFigures::default();
+        sum.add(&figures(Some(2)));
+        sum.add(&figures(Some(3)));
+        assert_eq!((sum.chats, sum.cost), (2, Some(5)));
+        sum.add(&figures(None));
+        assert_eq!((sum.chats, sum.cost), (3, None));
+    }
+
+    #[test]
+    fn days_are_added_by_model_and_currency() {
+        let line = |of: &str, currency: &str, spent: u64| CostLine {
+            key: CostKey { of: of.into(), currency: currency.into() },
+            figures: CostFigures { chats: 1, spent, ..Default::default() },
+        };
+        let day = |models: Vec<CostLine>| Costs { models, users: Vec::new() };
+        let one = day(vec![line("deep", "USD", 5), line("quick", "USD", 1)]);
+        let other = day(vec![line("quick", "EUR", 1), line("quick", "USD", 9)]);
+        let found = Costs::sum([&one, &other]).models;
+        let found: Vec<_> = found
+            .iter()
+            .map(|line| (line.key.of.as_str(), line.key.currency.as_str(), line.figures.spent))
+            .collect();
+        assert_eq!(found, [("quick", "USD", 10), ("deep", "USD", 5), ("quick", "EUR", 1)]);
+    }
+}

@@ -1,0 +1,123 @@
+//! Money of a state, which operators pay to providers and ask of users. Credits aren't money.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The number of decimals that an amount can have.
+const DECIMALS: usize = 6;
+
+/// The largest amount: a million units of the currency.
+const MAX: u64 = 1_000_000 * UNIT;
+
+/// One unit of the currency, such as one dollar.
+const UNIT: u64 = 1_000_000;
+
+/// An amount of money, in millionths of the currency's unit. As JSON, the amount is a decimal text
+/// such as `"0.25"`, because JSON's numbers aren't exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Money(u64);
+
+impl Money {
+    /// Parses a decimal number without a sign, from `0` to `1000000`, with at most six decimals.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+        let is_number =
+            |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_number(whole) || !is_number(decimals) || decimals.len() > DECIMALS {
+            return None;
+        }
+        let decimals: u64 = format!("{decimals:0<DECIMALS$}").parse().ok()?;
+        let amount = whole.parse::<u64>().ok()?.checked_mul(UNIT)?.checked_add(decimals)?;
+        (amount <= MAX).then_some(Self(amount))
+    }
+
+    /// Returns the amount in millionths of the currency's unit.
+    pub fn micros(self) -> u64 {
+        self.0
+    }
+
+    /// Returns the price of `count` things, in millionths of the currency's unit, if a million of
+    /// them cost this amount. Rounded to the nearest millionth.
+    pub fn of_millions(self, count: u64) -> u64 {
+        let product = u128::from(self.0) * u128::from(count);
+        u64::try_from((product + 500_000) / 1_000_000).unwrap_or(u64::MAX)
+    }
+
+    /// Returns the price of this many millionths of a thing as a decimal text, if a million things
+    /// cost this amount.
+    pub fn of_millionths(self, count: u64) -> String {
+        const PARTS: u128 = 1_000_000_000_000_000_000;
+        let parts = u128::from(self.0) * u128::from(count);
+        trimmed(&format!("{}.{:018}", parts / PARTS, parts % PARTS), 1)
+    }
+}
+
+/// Writes millionths of the currency's unit as a decimal text with at least two decimals.
+pub fn decimal(micros: u64) -> String {
+    trimmed(&format!("{}.{:06}", micros / UNIT, micros % UNIT), 2)
+}
+
+/// Removes zeros from the end, but keeps this number of decimals.
+fn trimmed(text: &str, decimals: usize) -> String {
+    let least = text.find('.').map_or(text.len(), |point| point + 1 + decimals);
+    let end = text.trim_end_matches('0').len().max(least);
+    text.get(..end).unwrap_or(text).to_owned()
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&decimal(self.0))
+    }
+}
+
+impl From<Money> for String {
+    fn from(money: Money) -> Self {
+        money.to_string()
+    }
+}
+
+impl TryFrom<String> for Money {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("an amount of money must be a decimal text")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_exact_decimals() {
+        for (text, micros, shown) in [
+            ("0", 0, "0.00"),
+            ("1.25", 1_250_000, "1.25"),
+            ("0.000001", 1, "0.000001"),
+            ("10.00", 10_000_000, "10.00"),
+            ("1000000", MAX, "1000000.00"),
+            ("0.125", 125_000, "0.125"),
+        ] {
+            let money = Money::parse(text).unwrap();
+            assert_eq!((money.micros(), money.to_string().as_str()), (micros, shown));
+        }
+        for bad in ["", ".5", "5.", "-1", "+1", "1e3", "1,5", "0.0000001", "1000000.000001", "٣"] {
+            assert_eq!(Money::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn prices_of_millions_are_rounded_to_a_millionth() {
+        // 0.15 dollars for a million: a dollar pays for far more than a few tokens
+        // (litellm#38167 charged 15,000 dollars).
+        let money = Money::parse("0.15").unwrap();
+        assert_eq!((money.of_millions(1_000_000), money.of_millions(1)), (150_000, 0));
+        // 50,000 of a product's tokens for a million model tokens, at 20 dollars for a million.
+        let money = Money::parse("20").unwrap();
+        assert_eq!(money.of_millionths(50_000), "0.000001");
+        assert_eq!(money.of_millionths(100_000_000), "0.002");
+        assert_eq!(Money::default().of_millionths(1), "0.0");
+    }
+}

@@ -1,0 +1,178 @@
+//! The price list: the models that an operator offers, each with its fare.
+
+mod read;
+
+use std::fmt;
+use std::str::FromStr;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+
+use super::{Fare, Money};
+use crate::values::Usage;
+
+/// The models that an operator offers. The first model is the default.
+///
+/// ```
+/// use shared::values::PriceList;
+///
+/// let list = r#"{"models": [{"name": "quick", "via": ["echo"], "fare": {"message": 100}}]}"#;
+/// let list: PriceList = list.parse().unwrap();
+/// assert_eq!(list.model("quick").unwrap().via[0].provider, "echo");
+///
+/// let wrong = r#"{"models": [{"name": "quick", "via": ["echo"], "fare": {"message": -1}}]}"#;
+/// assert_eq!(wrong.parse::<PriceList>().unwrap_err()[0].field, "models[0].fare.message");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PriceList {
+    /// The currency of all money in the list, in three capital letters
+    /// ([ISO 4217](https://www.iso.org/iso-4217-currency-codes.html)).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub currency: Option<String>,
+    /// What the operator asks for a million credits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub million_tokens: Option<Money>,
+    /// The models.
+    pub models: Vec<Model>,
+}
+
+/// A model of the price list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Model {
+    /// The name by which clients choose the model.
+    pub name: String,
+    /// The providers that answer for this model, in order. If one fails, the next one is asked.
+    pub via: Vec<Via>,
+    /// What the model costs, whichever provider answers.
+    pub fare: Fare,
+    /// The maximum number of model tokens in an answer. `None` for the maximum in the settings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub most: Option<u32>,
+    /// The number of model tokens that a prompt and its answer can have, for clients to read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context: Option<u32>,
+    /// The maximum number of model tokens in a picture. A model with a fare by usage takes no
+    /// pictures without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub picture: Option<u32>,
+    /// A line about the model, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
+    /// What the provider asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<ProviderCost>,
+}
+
+/// A provider, and its model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Via {
+    /// The provider's name in `AI_PROVIDER`.
+    pub provider: String,
+    /// The provider's name of the model. `None` for the model in the settings.
+    pub model: Option<String>,
+}
+
+/// What a provider asks for a million model tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ProviderCost {
+    /// For tokens in the prompt.
+    pub input: Money,
+    /// For tokens in the prompt that were read from the cache.
+    pub cached: Money,
+    /// For tokens in the answer.
+    pub output: Money,
+}
+
+/// What is wrong with a field of a price list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The field, such as `models[0].fare.input`. Empty for the list itself.
+    pub field: String,
+    /// A sentence that says what to change.
+    pub sentence: String,
+}
+
+/// The version of a stored price list, with its author and time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListVersion {
+    /// The list's version.
+    pub version: String,
+    /// The id of the administrator's account, or `manage` for the command line.
+    pub author: String,
+    /// The time in milliseconds since 1970.
+    pub time: u64,
+}
+
+impl PriceList {
+    /// Returns the default model.
+    pub fn first(&self) -> Option<&Model> {
+        self.models.first()
+    }
+
+    /// Returns the model with this name.
+    pub fn model(&self, name: &str) -> Option<&Model> {
+        self.models.iter().find(|model| model.name == name)
+    }
+
+    /// Returns the list as JSON with its fields in a fixed order.
+    pub fn canonical(&self) -> String {
+        // A list contains only texts and numbers, which can all be written as JSON.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Returns the version: the beginning of the hash of the canonical JSON. Lists with the same
+    /// content have the same version.
+    pub fn version(&self) -> String {
+        let hash = digest(&SHA256, self.canonical().as_bytes());
+        hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl FromStr for PriceList {
+    type Err = Vec<Problem>;
+
+    /// Reads a list from JSON, and reports every problem.
+    fn from_str(json: &str) -> Result<Self, Vec<Problem>> {
+        let list = serde_json::from_str(json).map_err(|error| {
+            vec![Problem { field: String::new(), sentence: format!("This isn't JSON: {error}.") }]
+        })?;
+        Self::read(&list)
+    }
+}
+
+impl ProviderCost {
+    /// Returns what an answer has cost, in millionths of the currency's unit.
+    pub fn micros(&self, usage: &Usage) -> u64 {
+        let cached = usage.cached_tokens.min(usage.prompt_tokens);
+        let each = [
+            self.input.of_millions((usage.prompt_tokens - cached).into()),
+            self.cached.of_millions(cached.into()),
+            self.output.of_millions(usage.completion_tokens.into()),
+        ];
+        each.into_iter().fold(0, u64::saturating_add)
+    }
+}
+
+impl fmt::Display for Via {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.model {
+            None => f.write_str(&self.provider),
+            Some(model) => write!(f, "{}:{model}", self.provider),
+        }
+    }
+}
+
+impl Serialize for Via {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.field.as_str() {
+            "" => f.write_str(&self.sentence),
+            field => write!(f, "{field}: {}", self.sentence),
+        }
+    }
+}

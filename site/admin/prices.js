@@ -1,0 +1,228 @@
+// The price list: the current one or an earlier version, and its removal.
+
+import { get, request } from "../session/api.js";
+import { isFlat, priceOf } from "../session/models.js";
+import { button, linkButton } from "../ui/button.js";
+import { confirm } from "../ui/dialog.js";
+import { h } from "../ui/dom.js";
+import { explain, formatNumber, formatTokens, inCurrency, time } from "../ui/format.js";
+import { stackedTable } from "../ui/list.js";
+import { attempt, toast } from "../ui/message.js";
+import { emptyState, note } from "../ui/note.js";
+import { forAll, formatMargin, formatMoney, moneyOf } from "./money.js";
+import { author } from "./people.js";
+
+export const PATH = "api/admin/models";
+
+/** The numbers of model tokens in the example message. */
+const PROMPT = 1000;
+const ANSWER = 500;
+
+export const EXAMPLE = `a prompt of ${formatNumber(PROMPT)} and an answer of ${formatNumber(ANSWER)} model tokens`;
+
+const rate = new Intl.NumberFormat("en", { maximumFractionDigits: 6 });
+
+/** The audit log's entries about price lists. */
+const HISTORY = "#/trail?act=prices";
+
+/** The address of the view of a version, or of the current list. */
+export const pricesPlace = (version) =>
+  version ? `#/prices?version=${encodeURIComponent(version)}` : "#/prices";
+
+/** `#/prices`, `#/prices?version=<version>` */
+export async function pricesView({ query, signal }, me, show) {
+  const read = await get(PATH, { version: query.version }, { signal });
+  const isOld = Boolean(query.version);
+  const content = h(
+    "div",
+    { class: "page page-wide" },
+    h(
+      "div",
+      { class: "page-head" },
+      h("h1", {}, isOld ? "Earlier price list" : "Prices"),
+      h("div", { class: "toolbar admin-head" }, isOld ? oldTools(read) : tools(read, show)),
+    ),
+    isOld && note("info", "This version may not be in force any more. It can't be changed."),
+    read.list
+      ? [about(read, me), pricesTable(read.list), explanation(read.list)]
+      : await noList(signal),
+  );
+  return { title: isOld ? "Earlier price list" : "Prices", content };
+}
+
+function tools({ list, version }, show) {
+  return [
+    linkButton("History", HISTORY, { kind: "quiet", icon: "history" }),
+    list &&
+      button("Remove the list", {
+        kind: "danger",
+        icon: "trash",
+        onclick: () => remove(version, show),
+      }),
+    list && linkButton("Edit", "#/prices/edit", { kind: "primary", icon: "pencil" }),
+  ];
+}
+
+function oldTools({ version }) {
+  const copy = `#/prices/edit?from=${encodeURIComponent(version)}`;
+  return [
+    linkButton("History", HISTORY, { kind: "quiet", icon: "history" }),
+    linkButton("Edit a copy", copy, { icon: "pencil" }),
+    linkButton("Show the current prices", "#/prices", { kind: "primary" }),
+  ];
+}
+
+/** The page without a price list. */
+async function noList(signal) {
+  const { models } = await get("api/models", null, { signal });
+  const price = models[0]?.fare.message;
+  const cost = Number.isInteger(price) && `Every message costs ${formatTokens(price)}.`;
+  const begin = linkButton("Create a price list", "#/prices/edit", {
+    kind: "primary",
+    icon: "plus",
+  });
+  const what = "With a price list, users choose between models, each with its own price.";
+  return h(
+    "div",
+    { class: "card" },
+    emptyState("tag", "No price list", h("p", {}, cost, " ", what), begin),
+  );
+}
+
+/** Who stored a version, and when. */
+function about({ version, author: by, time: stored }, me) {
+  return h(
+    "p",
+    { class: "lead" },
+    "Version ",
+    h("code", {}, version),
+    by && [", by ", author(by, me)],
+    stored && [", ", time(stored)],
+    ".",
+  );
+}
+
+async function remove(version, show) {
+  const removed = await confirm(
+    "Remove the price list?",
+    "Users can't choose a model any more, and all messages have the same price again. The list stays in the history.",
+    {
+      action: "Remove the list",
+      danger: true,
+      run: () => request("PUT", PATH, { body: { list: null, version } }),
+      words: refusal,
+    },
+  );
+  if (!removed) return;
+  toast("The price list has been removed.");
+  await attempt(show);
+}
+
+/** The text for a list that couldn't be stored. */
+export function refusal(error) {
+  if (error.code !== "price_list_changed") return explain(error);
+  return "The price list has been changed in the meantime. Reload the page to see the newer one.";
+}
+
+/** A table of a list's models. */
+function pricesTable({ models, currency, million_tokens: million }) {
+  const each = moneyOf(million);
+  const hasCosts = models.some(({ cost }) => cost);
+  const hasMargins = hasCosts && each !== null;
+  const money = (amount) => (amount === null ? "unknown" : formatMoney(amount, currency));
+  const columns = [
+    { text: "Model", head: true },
+    { text: "Answered by", class: "labelled" },
+    { text: "Price", class: "labelled" },
+    { text: "Example", class: "number labelled" },
+    hasCosts && { text: "Cost", class: "number labelled" },
+    hasMargins && { text: "Margin", class: "number labelled" },
+    { text: "Limits", class: "labelled" },
+  ].filter(Boolean);
+  const { element, body, row } = stackedTable("Models and their prices", columns);
+  element.classList.add("admin-prices");
+  const cells = (model, index) => {
+    const { tokens, income, cost } = example(model, million);
+    return [
+      [
+        h("strong", {}, model.name),
+        index === 0 && [" ", h("span", { class: "badge badge-accent" }, "Default")],
+        model.about && h("p", { class: "row-about" }, model.about),
+      ],
+      lines(model.via.map((via) => h("code", {}, via))),
+      price(model.fare),
+      lines([formatTokens(tokens), income !== null && formatMoney(income, currency)]),
+      ...(hasCosts ? [money(cost)] : []),
+      ...(hasMargins ? [cost === null ? "unknown" : formatMargin(income, cost, currency)] : []),
+      lines(limits(model)),
+    ];
+  };
+  body.append(...models.map((model, index) => row(cells(model, index))));
+  return element;
+}
+
+/** Lines of a cell, or nothing. */
+function lines(all) {
+  const shown = all.filter(Boolean);
+  const line = (content) => h("div", {}, content);
+  return shown.length > 0 && h("div", { class: "admin-lines" }, shown.map(line));
+}
+
+/** What the numbers in the table mean. */
+function explanation({ currency, million_tokens: million }) {
+  const worth = million && ` A million tokens cost users ${currency} ${million}.`;
+  return h(
+    "p",
+    { class: "hint admin-example" },
+    inCurrency(
+      `The example is ${EXAMPLE}, of which nothing is cached. Rates are in tokens per million model tokens.${worth ?? ""}`,
+    ),
+  );
+}
+
+/** A fare: its price, or its rates, each with its part of the example's price. */
+function price(fare) {
+  if (isFlat(fare)) return `${formatTokens(fare.message)} a message`;
+  const rows = [
+    ["Prompt", fare.input, PROMPT],
+    ["Cached", fare.cached, PROMPT],
+    ["Answer", fare.output, ANSWER],
+  ].map(([name, each, count]) => [
+    h("dt", {}, name),
+    h("dd", { class: "number" }, formatNumber(each)),
+    " ",
+    h("dd", { class: "muted" }, `${rate.format((each * count) / 1e6)} for ${formatNumber(count)}`),
+  ]);
+  return h("dl", { class: "admin-rates" }, rows);
+}
+
+function limits({ fare, most, context, picture }) {
+  const pictures = picture ? `At most ${formatNumber(picture)} for a picture` : "No pictures";
+  return [
+    most && `At most ${formatNumber(most)} for an answer`,
+    context && `Context of ${formatNumber(context)}`,
+    (picture || !isFlat(fare)) && pictures,
+  ];
+}
+
+/**
+ * The example message's price in tokens, what users pay for these tokens, and what the providers ask
+ * for it. Unknown sums of money are null.
+ */
+export function example({ fare, cost }, million) {
+  const tokens = priceOf(fare, PROMPT, ANSWER);
+  const each = moneyOf(million);
+  const [input, output] = [moneyOf(cost?.input), moneyOf(cost?.output)];
+  return {
+    tokens,
+    income: each === null ? null : forAll(tokens, each),
+    cost: input === null || output === null ? null : forAll(PROMPT, input) + forAll(ANSWER, output),
+  };
+}
+
+/** A rate's part of the example's price: `1,000 model tokens cost 50 tokens` */
+export function rateInWords(price, isPrompt) {
+  const count = isPrompt ? PROMPT : ANSWER;
+  const tokens = inCurrency(`${rate.format((price * count) / 1e6)} tokens`);
+  return `${formatNumber(count)} model tokens cost ${tokens}.`;
+}

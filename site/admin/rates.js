@@ -1,0 +1,436 @@
+// The form that edits the price list: its models in their order, each with its fare and limits.
+
+import { ApiError, get, request } from "../session/api.js";
+import { announce } from "../ui/announce.js";
+import { busy, button } from "../ui/button.js";
+import { fill, focusOn, h, newId } from "../ui/dom.js";
+import { field, form } from "../ui/form.js";
+import { explain, formatTokens, inCurrency, time } from "../ui/format.js";
+import { attempt, toast } from "../ui/message.js";
+import { note } from "../ui/note.js";
+import { go } from "../ui/router.js";
+import { formatMargin, formatMoney } from "./money.js";
+import { author } from "./people.js";
+import { EXAMPLE, PATH, example, rateInWords } from "./prices.js";
+
+/** The model in a new row. */
+const NEW = { name: "", via: [], fare: { message: "" } };
+
+/** The fields that this form knows. Fields of a later release stay as they are. */
+const LIST_FIELDS = ["currency", "million_tokens", "models"];
+const MODEL_FIELDS = ["name", "about", "via", "fare", "most", "context", "picture", "cost"];
+
+const TEXT = { autocomplete: "off", autocapitalize: "none", spellcheck: "false" };
+
+/** The form that isn't saved. It stays when the administrator leaves the view. */
+let open = null;
+
+/** `#/prices/edit`, `#/prices/edit?from=<version>` */
+export async function pricesEditor({ query: { from }, signal }, me) {
+  if (open?.from !== from) open = null;
+  if (!open) {
+    const [current, old] = await Promise.all([
+      get(PATH, null, { signal }),
+      from && get(PATH, { version: from }, { signal }),
+    ]);
+    open = { from, content: editor(current, (old || current).list, me) };
+  }
+  return { title: "Edit the prices", content: open.content };
+}
+
+function leave() {
+  open = null;
+  go("#/prices");
+}
+
+/** The form with the rows of `list`. Saving it replaces the version in `current`. */
+function editor(current, list, me) {
+  let { version } = current;
+  let more = {};
+  let rows = [];
+  const currency = field("Currency", "list.currency", {
+    ...TEXT,
+    optional: true,
+    maxLength: 3,
+    hint: "Of the providers' prices: three capital letters, such as USD.",
+  });
+  const million = field(inCurrency("A million tokens cost"), "list.million_tokens", {
+    ...TEXT,
+    optional: true,
+    inputMode: "decimal",
+    hint: "What users pay for them in this currency, such as 20.00.",
+  });
+  const models = h("div", { class: "admin-models" });
+  const conflict = h("div", { class: "admin-conflict" });
+  const add = button("Add a model", { icon: "plus", onclick: () => append(NEW).focus() });
+  const money = () => ({
+    currency: currency.input.value.trim(),
+    million_tokens: million.input.value.trim(),
+  });
+  const fields = () => [...rows.flatMap((row) => row.fields()), currency, million];
+  const number = () => rows.forEach((row, index) => row.number(index, rows.length));
+
+  function append(model) {
+    const row = modelRow(model, { money, move, remove });
+    rows.push(row);
+    models.append(row.element);
+    number();
+    return row.fields()[0].input;
+  }
+
+  function move(row, step) {
+    const from = rows.indexOf(row);
+    const other = rows[from + step];
+    if (!other) return;
+    const { activeElement: pressed } = document;
+    [rows[from], rows[from + step]] = [other, row];
+    other.element[step < 0 ? "before" : "after"](row.element);
+    number();
+    pressed.focus();
+    announce(`Now number ${from + step + 1} of ${rows.length}.`);
+  }
+
+  function remove(row) {
+    const from = rows.indexOf(row);
+    rows.splice(from, 1);
+    row.element.remove();
+    number();
+    const next = rows[Math.min(from, rows.length - 1)];
+    if (next) focusOn(next.heading);
+    else add.focus();
+    announce("Removed.");
+  }
+
+  function load(shown) {
+    const { models: all = [NEW] } = shown ?? {};
+    more = others(shown, LIST_FIELDS);
+    currency.input.value = shown?.currency ?? "";
+    million.input.value = shown?.million_tokens ?? "";
+    rows = [];
+    fill(models);
+    all.forEach(append);
+    fields().forEach((one) => one.fail(""));
+  }
+
+  /** The list in the form. Throws an error that names the fields without a whole number. */
+  function written() {
+    const errors = {};
+    const all = rows.map((row) => row.written(errors));
+    if (Object.keys(errors).length === 0) return { ...more, ...given(money()), models: all };
+    const detail = "Enter whole numbers.";
+    throw new ApiError({ status: 400, code: "invalid_fields", detail, errors });
+  }
+
+  async function save() {
+    fill(conflict);
+    try {
+      const sent = written();
+      await request("PUT", PATH, { body: { list: sent, version } }).catch(async (error) => {
+        if (error.code !== "price_list_changed") throw error;
+        const newer = await get(PATH);
+        // The reply to an earlier press may have been lost.
+        if (sorted(newer.list) !== sorted(sent)) throw Object.assign(error, { newer });
+      });
+    } catch (error) {
+      if (!error.newer) throw atFields(error, fields());
+      showConflict(error.newer);
+      return;
+    }
+    leave();
+    toast("The prices have been saved. They apply within a minute.");
+  }
+
+  /** Shows that the stored list is newer than the edited one, and offers to load it. */
+  function showConflict(newer) {
+    const loading = button("Load the newer list", {
+      small: true,
+      onclick: () => busy(loading, () => attempt(loadNewer)),
+    });
+    const who = newer.author && [" by ", author(newer.author, me)];
+    const when = newer.time && [", ", time(newer.time), ","];
+    const shown = note(
+      "warn",
+      h(
+        "p",
+        {},
+        `The price list was ${newer.list ? "changed" : "removed"}`,
+        who,
+        when,
+        " while you edited it. Nothing was saved.",
+      ),
+      h("p", {}, "Your changes stay here until you load the newer list."),
+      h("div", { class: "note-actions" }, loading),
+    );
+    shown.setAttribute("role", "alert");
+    fill(conflict, shown);
+    loading.focus();
+  }
+
+  async function loadNewer() {
+    const newer = await get(PATH);
+    version = newer.version;
+    load(newer.list);
+    fill(conflict);
+    focusOn(rows[0].heading);
+    toast("The newer price list has been loaded.");
+  }
+
+  const general = h(
+    "section",
+    { class: "card", "aria-labelledby": "money" },
+    h("h2", { id: "money" }, "Money"),
+    h(
+      "p",
+      { class: "muted" },
+      inCurrency(
+        "For margins and statistics. With a price of a million tokens, programs also see prices in money.",
+      ),
+    ),
+    h("div", { class: "fields" }, currency, million),
+  );
+  const element = form([models, h("div", {}, add), general, conflict], {
+    submit: "Save the prices",
+    extra: [button("Cancel", { onclick: leave })],
+    "aria-label": "Price list",
+    fields,
+    words: inWords,
+    onsubmit: save,
+  });
+  element.addEventListener("input", () => rows.forEach((row) => row.show()));
+  load(list);
+  const lead = "Users see the models in this order. The first one is the default.";
+  return h(
+    "div",
+    { class: "page page-wide" },
+    h("h1", {}, "Edit the prices"),
+    h("p", { class: "lead" }, lead, ` The example is ${EXAMPLE}.`),
+    element,
+  );
+}
+
+/**
+ * The fields of a model: `{element, heading, fields, number, show, written}`. `number(index, count)`
+ * names the fields by the model's place in the list, and `written(errors)` returns the model.
+ */
+function modelRow(model, { money, move, remove }) {
+  const { fare, cost = {} } = model;
+  const whole = (label, value, props) =>
+    field(label, "whole", { ...TEXT, inputMode: "numeric", value: value ?? "", ...props });
+  const limit = (label, value, hint) => whole(label, value, { optional: true, hint });
+  const decimal = (label, value) =>
+    field(label, "decimal", {
+      ...TEXT,
+      inputMode: "decimal",
+      optional: true,
+      value: value ?? "",
+      hint: "For a million model tokens, such as 1.25.",
+    });
+  const parts = {
+    name: field("Name", "name", {
+      ...TEXT,
+      value: model.name,
+      maxLength: 64,
+      hint: "Letters, digits and . _ : / -",
+    }),
+    about: field("Description", "about", {
+      value: model.about ?? "",
+      maxLength: 200,
+      autocomplete: "off",
+      optional: true,
+      hint: "Users see it when they choose a model.",
+    }),
+    via: field("Answered by", "via", {
+      ...TEXT,
+      type: "textarea",
+      rows: 2,
+      value: model.via.join("\n"),
+      hint: "One provider a line, such as openai:gpt-5-mini. They are tried in this order.",
+    }),
+    fare: field("Price", "fare", {
+      type: "select",
+      options: [
+        ["message", "For each message"],
+        ["usage", "By model tokens"],
+      ],
+      value: "message" in fare ? "message" : "usage",
+    }),
+    "fare.message": whole(inCurrency("Tokens a message"), fare.message),
+    "fare.input": whole("Rate of the prompt", fare.input, { hint: " " }),
+    "fare.cached": whole("Rate of a cached prompt", fare.cached, { hint: " " }),
+    "fare.output": whole("Rate of the answer", fare.output, { hint: " " }),
+    most: limit("Longest answer", model.most, "In model tokens."),
+    context: limit("Context", model.context, "In model tokens. Shown to programs."),
+    picture: limit("Picture", model.picture, "The most model tokens of a picture."),
+    "cost.input": decimal("Provider's price of the prompt", cost.input),
+    "cost.cached": decimal("Provider's price, cached", cost.cached),
+    "cost.output": decimal("Provider's price of the answer", cost.output),
+  };
+  const isByUsage = () => parts.fare.input.value === "usage";
+  const unused = () =>
+    isByUsage() ? ["fare.message"] : ["fare.input", "fare.cached", "fare.output"];
+  const name = () => parts.name.input.value.trim() || "the new model";
+
+  const title = h("span", {});
+  const place = h("span", { class: "badge badge-accent" }, "Default");
+  const heading = h("h2", { id: newId("model") }, title, " ", place);
+  const tool = (icon, run) =>
+    button(null, { kind: "quiet", small: true, icon, label: icon, onclick: run });
+  const up = tool("up", () => move(self, -1));
+  const down = tool("down", () => move(self, 1));
+  const bin = tool("trash", () => remove(self));
+  const result = h("p", { class: "hint admin-example" });
+  const group = (...names) =>
+    h(
+      "div",
+      { class: "fields" },
+      names.map((key) => parts[key]),
+    );
+  const element = h(
+    "section",
+    { class: "card", "aria-labelledby": heading.id },
+    h("div", { class: "card-head" }, heading, h("div", { class: "admin-tools" }, up, down, bin)),
+    group("name", "about", "via"),
+    group("fare", "fare.message", "fare.input", "fare.cached", "fare.output"),
+    result,
+    group("most", "context", "picture"),
+    group("cost.input", "cost.cached", "cost.output"),
+  );
+  const self = { element, heading, fields, number: numbered, show, written };
+
+  function fields() {
+    const hidden = unused();
+    return Object.keys(parts).flatMap((key) => (hidden.includes(key) ? [] : parts[key]));
+  }
+
+  function numbered(index, count) {
+    for (const [key, { input }] of Object.entries(parts))
+      input.name = `list.models[${index}].${key}`;
+    place.hidden = index > 0;
+    for (const [element, isEnd] of [
+      [up, index === 0],
+      [down, index === count - 1],
+    ]) {
+      if (isEnd) element.setAttribute("aria-disabled", "true");
+      else element.removeAttribute("aria-disabled");
+    }
+    show();
+  }
+
+  /** Shows the fields of the chosen kind of price, and the example's price. */
+  function show() {
+    title.textContent = parts.name.input.value.trim() || "New model";
+    for (const [element, act] of [
+      [up, "Move up"],
+      [down, "Move down"],
+      [bin, "Remove"],
+    ]) {
+      const label = `${act}: ${name()}`;
+      element.setAttribute("aria-label", label);
+      element.title = label;
+    }
+    const hidden = unused();
+    for (const [key, part] of Object.entries(parts)) part.hidden = hidden.includes(key);
+    for (const key of ["fare.input", "fare.cached", "fare.output"]) {
+      const rate = wholeNumber(parts[key].input.value);
+      const words =
+        rate === null ? "For a million model tokens." : rateInWords(rate, key !== "fare.output");
+      parts[key].querySelector(".hint").textContent = inCurrency(words);
+    }
+    const errors = {};
+    const shown = written(errors);
+    const isWhole = Object.values(shown.fare).every(Number.isInteger);
+    result.textContent = isWhole ? exampleInWords(shown, money()) : "";
+  }
+
+  function written(errors) {
+    const number = (key) => {
+      const { name: at, value } = parts[key].input;
+      if (value.trim() === "") return undefined;
+      const read = wholeNumber(value);
+      if (read === null) errors[at] = ["Enter a whole number, such as 50000."];
+      return read ?? undefined;
+    };
+    const text = (key) => parts[key].input.value.trim();
+    const costs = given({
+      input: text("cost.input"),
+      cached: text("cost.cached"),
+      output: text("cost.output"),
+    });
+    return {
+      ...others(model, MODEL_FIELDS),
+      name: text("name"),
+      via: text("via")
+        .split(/[\s,]+/)
+        .filter(Boolean),
+      fare: isByUsage()
+        ? {
+            input: number("fare.input"),
+            cached: number("fare.cached"),
+            output: number("fare.output"),
+          }
+        : { message: number("fare.message") },
+      ...given({ about: text("about"), most: number("most"), context: number("context") }),
+      ...given({ picture: number("picture"), cost: Object.keys(costs).length > 0 && costs }),
+    };
+  }
+
+  return self;
+}
+
+/** A typed whole number, or null. Thousands may be separated. */
+function wholeNumber(text) {
+  const digits = text.replace(/[\s,_']/g, "");
+  return /^\d{1,15}$/.test(digits) ? Number(digits) : null;
+}
+
+/** The fields of an object that have a value. */
+const given = (fields) =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value || value === 0));
+
+/** The fields of an object besides these. */
+const others = (object, names) =>
+  Object.fromEntries(Object.entries(object ?? {}).filter(([name]) => !names.includes(name)));
+
+/** A value as JSON in which each object's fields are in alphabetical order. */
+const sorted = (value) =>
+  JSON.stringify(value, (_, part) =>
+    part?.constructor === Object
+      ? Object.fromEntries(
+          Object.entries(part).toSorted(([one], [other]) => (one < other ? -1 : 1)),
+        )
+      : part,
+  );
+
+/** The example message's price, cost and margin. */
+function exampleInWords(model, { currency, million_tokens: million }) {
+  const { tokens, income, cost } = example(model, million);
+  const worth = income !== null && ` (${formatMoney(income, currency)})`;
+  const asked = cost !== null && `, the provider asks ${formatMoney(cost, currency)}`;
+  const left = worth && asked && `, and ${formatMargin(income, cost, currency)} is left`;
+  const words = [`The example costs ${formatTokens(tokens)}`, worth, asked, left, "."];
+  return words.filter(Boolean).join("");
+}
+
+/** A refusal whose errors have the names of the form's fields: the nearest ones to theirs. */
+function atFields(error, fields) {
+  const names = fields.map(({ input }) => input.name);
+  const nearest = (name) => {
+    for (let at = name; at.includes("."); at = at.replace(/(\.\w+|\[\d+\])$/, ""))
+      if (names.includes(at)) return at;
+    const isModel = /^list\.models\[\d+\]/.test(name);
+    return (isModel && names.find((one) => one.startsWith(name))) || name;
+  };
+  const errors = {};
+  for (const [name, sentences] of Object.entries(error.errors ?? {}))
+    errors[nearest(name)] = [...(errors[nearest(name)] ?? []), ...sentences];
+  return Object.assign(error, { errors });
+}
+
+/** A failure's sentence, with the errors that belong to no field. */
+function inWords(error) {
+  const general = Object.entries(error.errors ?? {}).filter(
+    ([name]) => !/^list\.\w+(\[\d+\])?\./.test(name),
+  );
+  const sentences = general.flatMap(([, all]) => all);
+  return sentences.length > 0 ? sentences.join(" ") : explain(error);
+}

@@ -1,0 +1,59 @@
+// The price of a message before it is sent: an offer names the model and the most that the message
+// may cost. The request names both, so a user never pays more than the page showed.
+
+import { areModelsKnown, chosenModel, context, isFlat, priceOf } from "../session/models.js";
+import { costOfAnother } from "../session/user.js";
+import { formatTokens } from "../ui/format.js";
+
+/** The model tokens that a prompt may need for each of its turns besides the bound of its text. */
+const PER_TURN = 17;
+
+/** The bytes of the sentence before the user's instructions, which are quoted line by line. */
+const PER_INSTRUCTIONS = 160;
+
+const encoder = new TextEncoder();
+const bytes = (text) => encoder.encode(text).length;
+
+/** The most model tokens that a text may have: tokenizers may normalize it first. */
+export const boundOf = (text) =>
+  Math.max(bytes(text), bytes(text.normalize("NFC")), bytes(text.normalize("NFKC")));
+
+/** The bounds of messages with their answers, so that typing doesn't count them again. */
+const counted = new WeakMap();
+
+function boundOfChat(chat) {
+  if (!counted.has(chat)) counted.set(chat, boundOf(chat.message) + boundOf(chat.response));
+  return counted.get(chat);
+}
+
+/** The most model tokens of a conversation's instructions. */
+const boundOfInstructions = (text) =>
+  text ? boundOf(text.replaceAll(/^|[\n\r\v\f\x85\u2028\u2029]/g, "$&> ")) + PER_INSTRUCTIONS : 0;
+
+/**
+ * The offer of a model, by default the chosen one, for a message: `{model, max_cost, isFlat}`. Null
+ * without a price list, and undefined while the list is unknown. `before(count)` returns the last
+ * messages before this one, at most `count`, or null if they are unknown. `instructions` are those
+ * of the conversation; the API adds the account's.
+ */
+export function offerOf(message, { before, instructions, model = chosenModel() }) {
+  if (!areModelsKnown()) return undefined;
+  if (!model) return null;
+  const { name, fare, most, prompt_overhead: overhead } = model;
+  if (isFlat(fare)) return { model: name, max_cost: fare.message, isFlat: true };
+  const limits = context();
+  const chats = before(limits.chats);
+  const sum = chats?.reduce((total, chat) => total + boundOfChat(chat), 0) ?? Infinity;
+  const turns = 2 * (chats?.length ?? limits.chats);
+  const earlier = Math.min(limits.bytes, sum) + PER_TURN * turns;
+  const prompt = overhead + boundOf(message) + boundOfInstructions(instructions) + earlier;
+  return { model: name, max_cost: priceOf(fare, prompt, most), isFlat: false };
+}
+
+/** `100 tokens`, or `at most 2,100 tokens` if the price depends on the answer */
+export const offerInWords = ({ max_cost: most, isFlat: isExact }) =>
+  `${isExact ? "" : "at most "}${formatTokens(most)}`;
+
+/** A sentence with the price of another answer, or "" if the price is unknown. */
+export const newAnswerCosts = (offer) =>
+  offer ? `The new answer costs ${offerInWords(offer)}.` : costOfAnother();

@@ -1,0 +1,43 @@
+// What an answer was charged for, below the answer.
+
+import { fareInWords, usageInWords } from "../session/models.js";
+import { h } from "../ui/dom.js";
+import { formatNumber, formatTokens, inCurrency, time } from "../ui/format.js";
+
+/** An answer's model, price and time. With a price list, also the charged numbers, and details. */
+export function charged(chat) {
+  const { model, tokens_deducted: cost, timestamp, usage, receipt } = chat;
+  const words = [model, formatTokens(cost), receipt && usage && usageInWords(usage)];
+  const about = [words.filter(Boolean).join(" · "), " · ", time(timestamp)];
+  if (!receipt) return h("span", { class: "turn-about" }, about);
+  return h("details", { class: "turn-about turn-receipt" }, h("summary", {}, about), details(chat));
+}
+
+function details({ tokens_deducted: cost, usage, receipt }) {
+  const { fare, held, prices, whole } = receipt;
+  const facts = [
+    ["Charged", formatTokens(cost)],
+    ["Held", `At most ${formatTokens(held)} were held until the answer was complete`],
+    ["Price", fareInWords(fare)],
+    ...(usage ? counted(usage) : []),
+    whole && [
+      "Stopped",
+      inCurrency("All held tokens were charged, because the answer wasn't shown"),
+    ],
+    ["Price list", h("code", {}, prices)],
+  ];
+  const row = ([name, value]) => [h("dt", {}, name), h("dd", {}, value)];
+  return h("dl", { class: "facts" }, facts.filter(Boolean).map(row));
+}
+
+/** The numbers of model tokens in the prompt and the answer. */
+function counted({ prompt_tokens: prompt, completion_tokens: answer, ...more }) {
+  const { cached_tokens: cached, reasoning_tokens: reasoning, estimated } = more;
+  const of = (number, part, what) =>
+    `${formatNumber(number)} model tokens${part ? `, ${formatNumber(part)} of them ${what}` : ""}`;
+  return [
+    ["Prompt", of(prompt, cached, "from the provider's cache")],
+    ["Answer", of(answer, reasoning, "for reasoning")],
+    estimated && ["Counted", "As an estimate, because the provider reported no numbers"],
+  ];
+}

@@ -1,0 +1,153 @@
+// The models that users can choose, with their prices, as last reported by the API, and the model
+// that this browser has chosen. Without a price list all messages have one price.
+
+import { formatNumber, formatTokens, inCurrency, useCurrency } from "../ui/format.js";
+import { get } from "./api.js";
+
+/** The name under which the browser remembers the chosen model. */
+const KEY = "farebox.model";
+
+/** The age at which a price list is read again when the user returns, in milliseconds. */
+const OLD = 5 * 60 * 1000;
+
+/** The list of a server that has no models to choose from. */
+const NONE = { version: null, models: [] };
+
+/** The reply of the API, or null while it is unknown. */
+let list = null;
+let since = 0;
+let reading = null;
+const watchers = new Set();
+
+/** Calls `show` after each change of the list or the choice. Returns a function that ends this. */
+export function watchModels(show) {
+  watchers.add(show);
+  return () => watchers.delete(show);
+}
+
+/** Reads the models and their prices again. */
+export function readModels() {
+  const missing = (error) => {
+    // The previous release doesn't know this endpoint.
+    if (error.status !== 404) throw error;
+    return NONE;
+  };
+  reading ??= get("api/models")
+    .catch(missing)
+    .then((reply) => {
+      list = reply;
+      since = Date.now();
+      useCurrency(reply.currency ?? "tokens");
+      changed();
+    })
+    .finally(() => (reading = null));
+  return reading;
+}
+
+const changed = () => watchers.forEach((show) => show());
+
+/** Returns true if the API has told whether there is a price list. */
+export const areModelsKnown = () => list !== null;
+
+/** Reads an old price list again, because the user returns to the page. */
+export function renewModels() {
+  const isOld = list === null || (hasPrices() && Date.now() - since > OLD);
+  if (isOld) readModels().catch(() => {});
+}
+
+/** Reads the price list again if a new answer was charged by another one, or by none (null). */
+export function noticePrices(version) {
+  if (list !== null && list.version !== version) readModels().catch(() => {});
+}
+
+/** Forgets the models when the user signs out. */
+export function forgetModels() {
+  list = null;
+}
+
+/** Returns true if the operator has a price list. */
+export const hasPrices = () => list !== null && list.version !== null;
+
+/** The models of the price list, the default first. Empty without a price list. */
+export const models = () => (hasPrices() ? list.models : []);
+
+/** The most messages before a message, and the most bytes of them, that the AI gets. */
+export const context = () => list.context;
+
+/** The chosen model of the price list, or null without a price list. */
+export const chosenModel = () =>
+  models().find(({ name }) => name === remembered) ??
+  models().find((model) => model.default) ??
+  models()[0] ??
+  null;
+
+/** Returns true if users choose between several models, or if the price depends on the answer. */
+export const hasChoice = () => models().length > 1 || models().some(({ fare }) => !isFlat(fare));
+
+let remembered = stored();
+
+function stored() {
+  try {
+    return localStorage.getItem(KEY);
+  } catch {
+    return null;
+  }
+}
+
+/** Chooses a model for the next messages from this browser. */
+export function chooseModel(name) {
+  remembered = name;
+  try {
+    localStorage.setItem(KEY, name);
+  } catch {
+    // Without storage the choice applies only to this page.
+  }
+  changed();
+}
+
+// --- Fares ---
+
+/** Returns true for a fare with one price for all messages. */
+export const isFlat = (fare) => Number.isInteger(fare.message);
+
+/**
+ * The price of a message in tokens by a fare, rounded up. `prompt` and `answer` are numbers of model
+ * tokens.
+ */
+export function priceOf(fare, prompt, answer) {
+  if (isFlat(fare)) return fare.message;
+  // The products may be greater than the integers that a number can hold.
+  const millionths = BigInt(prompt) * BigInt(fare.input) + BigInt(answer) * BigInt(fare.output);
+  return Number((millionths + 999_999n) / 1_000_000n);
+}
+
+/** `100 tokens a message`, or the rates of a fare by usage */
+export function fareInWords(fare) {
+  if (isFlat(fare)) return `${formatTokens(fare.message)} a message`;
+  const { input, cached, output } = fare;
+  const rates = [
+    [input, "prompt"],
+    [cached, "cached prompt"],
+    [output, "answer"],
+  ];
+  const words = rates.map(([rate, what]) => `${formatNumber(rate)} for the ${what}`);
+  return inCurrency(`Tokens per million model tokens: ${words.join(", ")}`);
+}
+
+/** `1,000 prompt (200 cached) and 500 answer model tokens` */
+export function usageInWords(usage) {
+  const { prompt_tokens: prompt, cached_tokens: cached, completion_tokens: answer } = usage;
+  const inside = cached ? ` (${formatNumber(cached)} cached)` : "";
+  const words = `${formatNumber(prompt)} prompt${inside} and ${formatNumber(answer)} answer model tokens`;
+  return usage.estimated ? `about ${words}` : words;
+}
+
+/**
+ * What a row of a statement paid for: the model and the numbers of model tokens. Empty for a row
+ * without a price list. `units` is the number of times that the price was paid for a long prompt.
+ */
+export function paidFor({ model, usage, units, amount }) {
+  if (!model) return "";
+  const times = units > 1 && `${formatNumber(units)} × ${formatTokens(-amount / units)}`;
+  return [model, times, usage && usageInWords(usage)].filter(Boolean).join(" · ");
+}

@@ -1,0 +1,155 @@
+//! `GET /api/models`, and the highest price that a page computes from it.
+
+use serde_json::{Value, json};
+use shared::charge::prompt_overhead;
+use shared::values::PriceList;
+
+use crate::ai::providers::Provider;
+use crate::endpoints::chats::fares::{by_usage, counted, held, list, priced};
+use crate::support::client::{Api, GRANT, PRICE, Person};
+
+const PATH: &str = "/api/models/";
+
+impl Person {
+    async fn models(&self) -> Value {
+        self.get(PATH).await.is(200)
+    }
+}
+
+/// Computes what a message costs at most, as a page does. `earlier` is the bound of the earlier
+/// messages, and `turns` the number of their turns and the message's.
+fn at_most(models: &Value, name: &str, message: u64, earlier: u64, turns: u64) -> u64 {
+    let listed = models["models"].as_array().unwrap();
+    let model = listed.iter().find(|model| model["name"] == name).unwrap();
+    let number = |value: &Value| value.as_u64().unwrap_or_else(|| panic!("{models}"));
+    let fare = &model["fare"];
+    if let Some(price) = fare["message"].as_u64() {
+        return price;
+    }
+    let context = earlier.min(number(&models["context"]["bytes"])) + 16 * turns;
+    let prompt = number(&model["prompt_overhead"]) + message + context;
+    let millionths =
+        prompt * number(&fare["input"]) + number(&model["most"]) * number(&fare["output"]);
+    millionths.div_ceil(1_000_000)
+}
+
+#[tokio::test]
+async fn without_a_list_there_is_one_flat_model() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let model = json!({
+        "name": "scripted", "about": "", "default": true, "fare": { "message": PRICE },
+        "most": 1024, "pictures": true, "prompt_overhead": prompt_overhead(None, None),
+    });
+    let expected = json!({
+        "version": null, "currency": "tokens", "context": { "chats": 20, "bytes": 32_768 },
+        "models": [model],
+    });
+    assert_eq!(ann.models().await, expected);
+    api.get(PATH).await.expect(401, "not_authenticated");
+    api.get("/api/health/").await.is(200);
+}
+
+#[tokio::test]
+async fn the_models_are_listed_in_order_with_their_limits() {
+    let settings = [("CURRENCY", "credits"), ("CONTEXT_CHATS", "3"), ("AI_MAX_TOKENS", "77")];
+    let api = Api::own(&settings).await;
+    let ann = api.person("ann").await;
+    let mut list = list("scripted");
+    for (field, value) in [
+        ("most", json!(4096)),
+        ("context", json!(400_000)),
+        ("picture", json!(4784)),
+        ("about", json!("Slow, thorough")),
+    ] {
+        list["models"][1][field] = value;
+    }
+    let blind = json!({ "name": "blind", "via": ["scripted"], "fare": by_usage() });
+    list["models"].as_array_mut().unwrap().push(blind);
+    api.prices(&list).await;
+    let overhead = prompt_overhead(None, None);
+    let quick = json!({
+        "name": "quick", "about": "", "default": true, "fare": { "message": PRICE }, "most": 77,
+        "pictures": true, "prompt_overhead": overhead,
+    });
+    let deep = json!({
+        "name": "deep", "about": "Slow, thorough", "default": false, "fare": by_usage(),
+        "most": 4096, "context_length": 400_000, "pictures": true, "prompt_overhead": overhead,
+    });
+    let blind = json!({
+        "name": "blind", "about": "", "default": false, "fare": by_usage(), "most": 77,
+        "pictures": false, "prompt_overhead": overhead,
+    });
+    let expected = json!({
+        "version": PriceList::read(&list).unwrap().version(), "currency": "credits",
+        "context": { "chats": 3, "bytes": 32_768 }, "models": [quick, deep, blind],
+    });
+    assert_eq!(ann.models().await, expected);
+    assert_eq!(api.get("/api/health/").await.is(200)["currency"], "credits");
+}
+
+#[tokio::test]
+async fn the_overhead_has_the_system_prompt_and_instructions() {
+    let api = Api::own(&[("AI_SYSTEM_PROMPT", "Be kind.")]).await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    ann.change(json!({ "instructions": "Be brief.\nUse metres." })).await.is(200);
+    for (person, instructions) in [(&ann, Some("Be brief.\nUse metres.")), (&ben, None)] {
+        let overhead = prompt_overhead(Some("Be kind."), instructions);
+        assert_eq!(person.models().await["models"][0]["prompt_overhead"], overhead);
+    }
+}
+
+#[tokio::test]
+async fn the_price_that_a_page_shows_pays_for_a_full_answer() {
+    let provider = Provider::start().await;
+    let settings = [("AI_SYSTEM_PROMPT", "Be kind."), ("FIRST_GRANT", "20000")];
+    let mut list = list("openai");
+    list["models"][1]["most"] = json!(2000);
+    let api = priced(&provider, &list, &settings).await;
+    let ann = api.person("ann").await;
+    provider.does(counted(1000, 0, 10));
+    for instructions in ["", "Be brief.\nUse metres."] {
+        ann.change(json!({ "instructions": instructions })).await.is(200);
+        let models = ann.models().await;
+        assert_eq!(at_most(&models, "quick", 2, 0, 0), PRICE);
+        // The longest form of U+FDFA has 33 bytes.
+        for (message, bound) in
+            [("hi", 2), ("你好", 6), ("\u{fdfa}", 33), (&"x".repeat(8000), 8000)]
+        {
+            let shown = at_most(&models, "deep", bound, 0, 0);
+            let body = json!({ "model": "deep", "message": message, "max_cost": shown });
+            let chat = ann.post("/api/chat/", body).await.is(200);
+            assert!(held(&chat) <= shown, "{chat}");
+            assert!(chat["receipt"].get("shortened").is_none(), "{chat}");
+            assert_eq!(provider.last_asked().2["max_tokens"], 2000);
+
+            // The next message in the conversation: "Hello." was the answer.
+            let shown = at_most(&models, "deep", 2, bound + 6, 4);
+            let body = json!({
+                "model": "deep", "message": "hi", "max_cost": shown,
+                "conversation_id": chat["conversation_id"],
+            });
+            let chat = ann.post("/api/chat/", body).await.is(200);
+            assert!(held(&chat) <= shown, "{chat}");
+            assert!(chat["receipt"].get("shortened").is_none(), "{chat}");
+            assert_eq!(provider.last_asked().2["max_tokens"], 2000);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_shown_price_holds_although_the_list_gets_dearer() {
+    let provider = Provider::start().await;
+    let api = priced(&provider, &list("openai"), &[]).await;
+    let ann = api.person("ann").await;
+    let shown = at_most(&ann.models().await, "deep", 2, 0, 0);
+    let mut dear = list("openai");
+    dear["models"][1]["fare"] = json!({ "input": 100_000, "cached": 0, "output": 4_000_000 });
+    api.prices(&dear).await;
+    provider.does(counted(1000, 0, 500));
+    let body = json!({ "model": "deep", "message": "hi", "max_cost": shown });
+    let chat = ann.post("/api/chat/", body).await.is(200);
+    assert_eq!((held(&chat), &chat["tokens_deducted"]), (shown, &json!(shown)));
+    assert_eq!(chat["receipt"]["shortened"], true);
+    assert_eq!(ann.balance().await, GRANT - shown);
+}

@@ -1,0 +1,307 @@
+//! `/v1` by the price list: the model, its fare, the model tokens and the catalog.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::ai::providers::{Does, Provider, chunk, done};
+use crate::endpoints::chats::fares::{by_usage, counted, held, list, priced, scripted};
+use crate::endpoints::openai::completions::{Program, asking, data, offering};
+use crate::endpoints::openai::responses::{input, tool};
+use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
+
+/// The list of [`list`], in which a million credits cost 20 dollars.
+fn sold(via: &str) -> Value {
+    let mut list = list(via);
+    (list["currency"], list["million_tokens"]) = (json!("USD"), json!("20.00"));
+    list
+}
+
+/// A provider's answer of 500 model tokens, 30 of them reasoning, to a prompt of 1,000, 400 of them
+/// cached. It costs 232.
+fn reasoned() -> Does {
+    let Does::Says(status, mut body) = counted(1000, 400, 500) else { unreachable!() };
+    body["usage"]["completion_tokens_details"] = json!({ "reasoning_tokens": 30 });
+    Does::Says(status, body)
+}
+
+fn asking_for(model: &str, message: &str) -> Value {
+    let mut body = asking(message);
+    body["model"] = json!(model);
+    body
+}
+
+fn input_for(model: &str, message: &str) -> Value {
+    let mut body = input(message);
+    body["model"] = json!(model);
+    body
+}
+
+impl Program {
+    async fn gets(&self, path: &str) -> Answer {
+        let bearer = format!("Bearer {}", self.key);
+        self.api.send(Method::GET, path, &[("authorization", &bearer)], None).await
+    }
+}
+
+/// The credits that were held for the person's newest chat.
+async fn newest_hold(person: &Person) -> u64 {
+    held(&person.history("").await.is(200)[0])
+}
+
+#[tokio::test]
+async fn the_model_of_a_request_chooses_the_fare() {
+    let provider = Provider::start().await;
+    let api = priced(&provider, &list("openai"), &[]).await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    provider.does(counted(1000, 400, 500));
+    let mut left = GRANT;
+    // By default, the first model answers for an unknown one.
+    for (model, name, price) in
+        [("deep", "deep", 232), ("quick", "quick", PRICE), ("gpt-4o", "quick", PRICE)]
+    {
+        let completion = program.send(&[], asking_for(model, "hi")).await.is(200);
+        let response = program.responds(&[], input_for(model, "hi")).await.is(200);
+        assert_eq!([&completion["model"], &response["model"]], [name, name]);
+        left -= 2 * price;
+        assert_eq!(ann.balance().await, left, "{model}");
+    }
+    let mut unnamed = asking("hi");
+    unnamed.as_object_mut().unwrap().remove("model");
+    assert_eq!(program.send(&[], unnamed).await.is(200)["model"], "quick");
+    let rows = ann.history("").await.is(200);
+    assert_eq!([&rows[0]["model"], &rows[0]["tokens_deducted"]], [&json!("quick"), &json!(PRICE)]);
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+}
+
+#[tokio::test]
+async fn unknown_models_are_refused_if_the_operator_wants_it() {
+    let api = scripted(&[("UNKNOWN_MODELS", "refuse")]).await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    for unknown in ["gpt-4o", "scripted"] {
+        program.send(&[], asking_for(unknown, "hi")).await.expect(404, "model_not_found");
+        program.responds(&[], input_for(unknown, "hi")).await.expect(404, "model_not_found");
+    }
+    assert_eq!(ann.balance().await, GRANT);
+    assert_eq!(program.send(&[], asking_for("deep", "hi")).await.is(200)["model"], "deep");
+    // Without a list, any name will do.
+    api.prices(&Value::Null).await;
+    assert_eq!(program.send(&[], asking("hi")).await.is(200)["model"], "scripted");
+}
+
+#[tokio::test]
+async fn usage_has_the_details_that_the_provider_reports() {
+    let provider = Provider::start().await;
+    let api = priced(&provider, &list("openai"), &[]).await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    provider.does(reasoned());
+    let completion = program.send(&[], asking_for("deep", "hi")).await.is(200);
+    let expected = json!({
+        "prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500,
+        "prompt_tokens_details": { "cached_tokens": 400 },
+        "completion_tokens_details": { "reasoning_tokens": 30 },
+    });
+    assert_eq!(completion["usage"], expected);
+    let response = program.responds(&[], input_for("deep", "hi")).await.is(200);
+    let expected = json!({
+        "input_tokens": 1000, "output_tokens": 500, "total_tokens": 1500,
+        "input_tokens_details": { "cached_tokens": 400, "cache_write_tokens": 0 },
+        "output_tokens_details": { "reasoning_tokens": 30 },
+    });
+    assert_eq!(response["usage"], expected);
+    let own = ann.history("").await.is(200)[0]["usage"].clone();
+    assert_eq!([&own["cached_tokens"], &own["reasoning_tokens"]], [400, 30]);
+    provider.does(counted(1000, 0, 500));
+    let plain = program.send(&[], asking_for("deep", "hi")).await.is(200);
+    let expected = json!({ "prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500 });
+    assert_eq!(plain["usage"], expected);
+}
+
+#[tokio::test]
+async fn usage_has_its_cost_in_money_if_the_list_does() {
+    let provider = Provider::start().await;
+    let api = priced(&provider, &sold("openai"), &[]).await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    provider.does(reasoned());
+    for (model, cost) in [("deep", 0.00464), ("quick", 0.002)] {
+        let completion = program.send(&[], asking_for(model, "hi")).await.is(200);
+        let response = program.responds(&[], input_for(model, "hi")).await.is(200);
+        assert_eq!([&completion["usage"]["cost"], &response["usage"]["cost"]], [cost, cost]);
+    }
+}
+
+#[tokio::test]
+async fn streams_have_the_lists_name_and_the_cost() {
+    let provider = Provider::start().await;
+    let api = priced(&provider, &sold("openai"), &[]).await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let usage = json!({
+        "prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500,
+        "prompt_tokens_details": { "cached_tokens": 400 },
+    });
+    let counts = format!("data: {}\n\n", json!({ "choices": [], "usage": usage }));
+    provider.does(Does::Streams(vec![
+        chunk("Hel", None),
+        chunk("lo.", Some("stop")),
+        counts.into(),
+        done(),
+    ]));
+    let mut body = asking_for("deep", "hi");
+    (body["stream"], body["stream_options"]) = (json!(true), json!({ "include_usage": true }));
+    let chunks = data(&program.send(&[], body).await);
+    let (end, chunks) = chunks.split_last().unwrap();
+    assert_eq!(end, "[DONE]");
+    assert!(chunks.iter().all(|chunk| chunk["model"] == "deep"), "{chunks:?}");
+    assert_eq!(chunks.last().unwrap()["usage"]["cost"], 0.00464);
+
+    let mut body = input_for("deep", "hi");
+    body["stream"] = json!(true);
+    let streamed = program.responds(&[], body).await.is(200);
+    let last = streamed.as_str().unwrap().rsplit("data: ").next().unwrap();
+    let completed: Value = serde_json::from_str(last.trim()).unwrap();
+    let response = &completed["response"];
+    assert_eq!((&response["model"], &response["usage"]["cost"]), (&json!("deep"), &json!(0.00464)));
+    assert_eq!(ann.balance().await, GRANT - 2 * 232);
+}
+
+#[tokio::test]
+async fn the_catalog_has_fares_prices_and_limits() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let mut list = sold("scripted");
+    (list["models"][1]["most"], list["models"][1]["context"]) = (json!(4096), json!(400_000));
+    api.prices(&list).await;
+    let models = program.gets("/v1/models").await.is(200)["data"].clone();
+    let created = models[0]["created"].as_u64().unwrap();
+    assert!(created > 1_700_000_000, "{models}");
+    let quick = json!({
+        "id": "quick", "object": "model", "created": created, "owned_by": "system",
+        "max_output_tokens": 1024, "fare": { "message": PRICE },
+        "pricing": { "prompt": "0.0", "completion": "0.0", "request": "0.002", "input_cache_read": "0.0" },
+    });
+    let pricing = json!({
+        "prompt": "0.000001", "completion": "0.000008", "request": "0.0",
+        "input_cache_read": "0.0000001",
+    });
+    let deep = json!({
+        "id": "deep", "object": "model", "created": created, "owned_by": "system",
+        "context_length": 400_000, "max_output_tokens": 4096, "fare": by_usage(),
+        "pricing": pricing,
+    });
+    assert_eq!(models, json!([quick, deep]));
+    assert_eq!(program.gets("/v1/models/deep").await.is(200), deep);
+    program.gets("/v1/models/scripted").await.expect(404, "model_not_found");
+
+    let unsold = self::list("scripted");
+    api.prices(&unsold).await;
+    let model = program.gets("/v1/models/deep").await.is(200);
+    assert!(model.get("pricing").is_none() && model.get("context_length").is_none(), "{model}");
+    assert_eq!([&model["fare"], &model["max_output_tokens"]], [&by_usage(), &json!(1024)]);
+}
+
+#[tokio::test]
+async fn answers_to_programs_are_refused_and_not_shortened() {
+    let provider = Provider::start().await;
+    let api = priced(&provider, &list("openai"), &[("FIRST_GRANT", "400")]).await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    provider.does(counted(100, 0, 100));
+    program.send(&[], asking_for("deep", "hi")).await.expect(402, "insufficient_tokens");
+    program.responds(&[], input_for("deep", "hi")).await.expect(402, "insufficient_tokens");
+    let account = api.account(&ann).await;
+    assert_eq!(
+        (provider.times_asked(), account.tokens.get(), account.reservations.len()),
+        (0, 400, 0)
+    );
+
+    // A shorter answer at the client's own wish.
+    let mut body = asking_for("deep", "hi");
+    body["max_tokens"] = json!(800);
+    program.send(&[], body).await.is(200);
+    assert_eq!(provider.last_asked().2["max_tokens"], 800);
+    let kept = ann.history("").await.is(200)[0].clone();
+    assert!(held(&kept) <= 400 && kept["receipt"].get("shortened").is_none(), "{kept}");
+    assert_eq!(ann.balance().await, 400 - 45);
+}
+
+fn showing(model: &str, pictures: usize) -> Value {
+    let url = json!({ "url": "data:image/png;base64,aGVsbG8=", "detail": "low" });
+    let picture = json!({ "type": "image_url", "image_url": url });
+    let mut parts = vec![json!({ "type": "text", "text": "hi" })];
+    parts.extend(vec![picture; pictures]);
+    let mut body = asking_for(model, "");
+    body["messages"][0]["content"] = json!(parts);
+    body
+}
+
+#[tokio::test]
+async fn pictures_need_a_bound_in_the_list_and_count() {
+    let provider = Provider::start().await;
+    let mut list = list("openai");
+    let mut seeing = list["models"][1].clone();
+    (seeing["name"], seeing["picture"]) = (json!("seeing"), json!(4784));
+    list["models"].as_array_mut().unwrap().push(seeing);
+    let api = priced(&provider, &list, &[]).await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    provider.does(counted(1000, 0, 10));
+    let refused = program.send(&[], showing("deep", 1)).await.expect(400, "invalid_fields");
+    assert_eq!(refused["error"]["param"], "messages", "{refused}");
+    assert_eq!((provider.times_asked(), ann.balance().await), (0, GRANT));
+    program.send(&[], showing("quick", 1)).await.is(200);
+    let mut holds = Vec::new();
+    for pictures in 0..3 {
+        program.send(&[], showing("seeing", pictures)).await.is(200);
+        holds.push(newest_hold(&ann).await);
+    }
+    // A picture costs at most 4,784 x 0.05.
+    assert!(holds[1] >= holds[0] + 239 && holds[2] >= holds[1] + 239, "{holds:?}");
+}
+
+#[tokio::test]
+async fn functions_and_formats_count_in_the_hold() {
+    let provider = Provider::start().await;
+    let api = priced(&provider, &list("openai"), &[]).await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    provider.does(counted(1000, 0, 10));
+    program.send(&[], asking_for("deep", "hi")).await.is(200);
+    let alone = newest_hold(&ann).await;
+
+    let mut offered = offering("hi");
+    offered["model"] = json!("deep");
+    program.send(&[], offered).await.is(200);
+    let with_function = newest_hold(&ann).await;
+    let mut offered = input_for("deep", "hi");
+    offered["tools"] = json!([tool()]);
+    program.responds(&[], offered).await.is(200);
+    assert_eq!(newest_hold(&ann).await, with_function);
+
+    let schema = json!({ "type": "object", "description": "x".repeat(4000) });
+    let mut formatted = asking_for("deep", "hi");
+    formatted["response_format"] =
+        json!({ "type": "json_schema", "json_schema": { "name": "answer", "schema": schema } });
+    program.send(&[], formatted).await.is(200);
+    // A function costs at least 160 model tokens, and servers may show a schema twice.
+    assert!(with_function >= alone + 8, "{alone} {with_function}");
+    assert!(newest_hold(&ann).await >= alone + 400, "{alone}");
+}
+
+#[tokio::test]
+async fn flat_fares_pay_for_each_started_unit_of_a_prompt() {
+    let api = scripted(&[]).await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let mut long = asking_for("quick", "hi");
+    let context = json!({ "role": "system", "content": "x".repeat(70_000) });
+    long["messages"].as_array_mut().unwrap().insert(0, context);
+    program.send(&[], long).await.is(200);
+    let kept = ann.history("").await.is(200)[0].clone();
+    assert_eq!((held(&kept), &kept["tokens_deducted"]), (2 * PRICE, &json!(2 * PRICE)));
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+}
