@@ -34,6 +34,7 @@ use shared::clock::Clock;
 use shared::config::{AccountConfig, AiConfig, AiProvider, Config, Settings};
 use shared::http::{self, Body};
 use shared::keys::Signer;
+use shared::prices::Prices;
 use shared::store::{NewAccount, Store};
 use shared::values::{AccessToken, RefreshToken, Role, Session, Username};
 use shared::view::PaidChat;
@@ -466,6 +467,10 @@ impl<'l> Schedule<'l> {
         // Reads the public keys before the schedules, because otherwise only the first schedule in
         // each lane would read them.
         app.keyring.read().await.unwrap();
+        // With this clock the price list never gets old, so no schedule reads it again.
+        let prices = Prices::new(app.store.clone(), Clock::standing(clock.millis()));
+        prices.read().await.unwrap();
+        let app = App { prices, ..app };
         let storm = random.pick(&[0, 5, 10, 20, 35]);
         let ancient = random.percent(20);
         let echoes = random.pick(&[0, storm / 2, storm / 2, 40]);

@@ -30,7 +30,8 @@ const NUMBER: usize = 26;
 pub(super) fn text_in_json(text: &str) -> usize {
     let of_char = |c: char| match c {
         '"' | '\\' | '\n' | '\r' | '\t' => 2,
-        '\0'..='\u{1f}' | '\u{7f}' => 6,
+        // Go escapes the characters of HTML too.
+        '\0'..='\u{1f}' | '\u{7f}' | '<' | '>' | '&' => 6,
         c if c.is_ascii() => 1,
         c => (6 * c.len_utf16()).max(4),
     };
@@ -50,7 +51,7 @@ pub(super) fn json_bound(json: &str) -> usize {
     for c in json.chars() {
         let of_char = match c {
             c if !c.is_ascii() => (6 * c.len_utf16()).max(4),
-            '\0'..='\u{1f}' | '\u{7f}' if in_text => 6,
+            '\0'..='\u{1f}' | '\u{7f}' | '<' | '>' | '&' => 6,
             _ => 1,
         };
         written += of_char;

@@ -127,9 +127,17 @@ impl Prompt {
         // A turn for the system prompt.
         tokens += OF_TURN;
         for turn in &self.turns {
-            let texts = turn.content.iter().filter_map(Part::as_text).map(|text| bound(text) + 1);
+            // Some templates write the result of a call as a JSON text.
+            let of_text = |text: &str| match turn.role {
+                Speaker::Tool => text_in_json(text),
+                _ => bound(text),
+            };
+            let texts = turn.content.iter().filter_map(Part::as_text).map(|text| of_text(text) + 1);
+            // Some templates write the function's name with its result again, and arguments that
+            // aren't JSON as a text.
             let calls = turn.calls.iter().map(|call| {
-                OF_TURN + bound(&call.id) + bound(&call.name) + json_bound(&call.arguments)
+                let arguments = json_bound(&call.arguments).max(text_in_json(&call.arguments));
+                2 * OF_TURN + bound(&call.id) + 2 * bound(&call.name) + arguments
             });
             let answers = turn.answers.as_deref().map_or(0, |id| bound(id) + OF_TURN);
             tokens += OF_TURN + texts.sum::<usize>() + calls.sum::<usize>() + answers;

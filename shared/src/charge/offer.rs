@@ -7,6 +7,7 @@ use crate::app::AiApp;
 use crate::charge::context::Context;
 use crate::config::UnknownModels;
 use crate::store::{Hold, StoredPrices};
+use crate::values::INSTRUCTIONS_BOUND;
 use crate::values::text::bound;
 use crate::values::{Fare, Message, Model, Quote, Rates, Receipt};
 use crate::{Credits, Error, Result};
@@ -15,10 +16,9 @@ use crate::{Credits, Error, Result};
 /// the chat is refused.
 const LEAST_ANSWER: u64 = 64;
 
-/// The largest number of model tokens that the user's instructions are expected to have as a
-/// quotation: a line break of one byte becomes three. Longer ones, in characters whose normalised
-/// form is longer, shorten the answer.
-const INSTRUCTIONS: usize = 6000;
+/// The largest number of model tokens that the user's instructions can have as a quotation, with the
+/// sentence before it.
+const INSTRUCTIONS: usize = INSTRUCTIONS_BOUND + 200;
 
 /// A model, its providers and its fare.
 #[derive(Clone)]

@@ -2,10 +2,15 @@
 
 use crate::values::Invalid;
 use crate::values::idempotency::fingerprint;
+use crate::values::text::bound;
 
 /// The maximum length of instructions, in bytes. One read unit is still enough for a conversation
 /// with instructions of this length.
 pub(crate) const INSTRUCTIONS_LENGTH: usize = 2000;
+
+/// The maximum number of model tokens of instructions that the prompt quotes line by line. Line breaks
+/// of one byte, which the quotation makes three, fit into it.
+pub(crate) const INSTRUCTIONS_BOUND: usize = 3 * INSTRUCTIONS_LENGTH;
 
 /// A user's instructions for the AI, either for all conversations or for one. Instructions may be
 /// empty.
@@ -25,7 +30,13 @@ impl Instructions {
         if text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n')) {
             return Err("Instructions must not have control characters.".into());
         }
-        Ok(Self(text.trim().to_owned()))
+        let text = text.trim();
+        if bound(text) + 2 * text.lines().count() > INSTRUCTIONS_BOUND {
+            return Err(
+                "These instructions have too many characters that stand for whole words.".into()
+            );
+        }
+        Ok(Self(text.to_owned()))
     }
 
     /// Returns the text. `None` if the instructions are empty.
@@ -50,7 +61,13 @@ mod tests {
         let lines = Ok("Be brief.\n\tUse metres.\nThanks.".to_owned());
         assert_eq!(text(" Be brief.\r\n\tUse metres.\rThanks. \n"), lines);
         assert_eq!(text(&"é".repeat(1000)), Ok("é".repeat(1000)));
-        for bad in ["é".repeat(1001), "x".repeat(2001), "a\0b".into(), "a\u{1b}[2J".into()] {
+        for bad in [
+            "é".repeat(1001),
+            "x".repeat(2001),
+            "a\0b".into(),
+            "a\u{1b}[2J".into(),
+            "\u{fdfa}".repeat(666),
+        ] {
             assert!(text(&bad).is_err(), "{bad:?}");
         }
     }
