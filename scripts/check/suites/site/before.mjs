@@ -97,6 +97,8 @@ await journeys({
   async "a documentation page from before an update is complete"() {
     const { page, loaded } = await oldPage("docs/", "docs.html");
     await page.getByRole("button", { name: "Send the AI a message" }).first().waitFor();
+    // The button may appear before the last style is loaded.
+    await page.waitForLoadState("networkidle");
     areOld(loaded, "docs.css", "swagger-ui.css", "swagger-ui-bundle.js");
   },
 });
