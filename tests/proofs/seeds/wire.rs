@@ -131,22 +131,10 @@ impl Wire {
     /// Lets a request through to the store.
     pub fn apply(&mut self, packet: &Packet) -> HttpReply {
         let mut body = packet.body.clone();
-        match self.sabotage {
-            Some(Sabotage::Sends(rewrite) | Sabotage::Exchanges { sends: rewrite, .. }) => {
-                rewrite(&packet.operation, &mut body);
-            }
-            Some(Sabotage::Reprices(rewrite)) => {
-                if let Some(list) = self.tables.price_list() {
-                    rewrite(&packet.operation, &mut body, &list);
-                }
-            }
-            Some(Sabotage::Confirms(_)) | None => {}
+        if let Some(Sabotage::Sends(rewrite)) = self.sabotage {
+            rewrite(&packet.operation, &mut body);
         }
-        let (status, mut reply) = self.tables.execute(&packet.operation, &body);
-        if let Some(Sabotage::Exchanges { receives, .. }) = self.sabotage {
-            receives(&packet.body, &mut reply);
-        }
-        (status, reply)
+        self.tables.execute(&packet.operation, &body)
     }
 
     /// Gives a waiting call its reply.
