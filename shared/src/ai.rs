@@ -29,7 +29,7 @@ use crate::config::{AiConfig, ConfigError};
 use crate::error::TooLong;
 use crate::telemetry::metrics::{self, Metric};
 use crate::telemetry::trace;
-use crate::values::{CutReason, Fare, Model, Via};
+use crate::values::{CutReason, Model, Via};
 use crate::{Error, Result};
 
 pub use crate::ai::answer::Answer;
@@ -90,8 +90,7 @@ impl Ai {
         Self {
             providers: model.via.iter().filter_map(provider).collect(),
             most: model.most.unwrap_or(self.config.max_tokens),
-            // A price by usage needs a bound, and a picture has none by itself.
-            takes_pictures: model.picture.is_some() || matches!(model.fare, Fare::Message(_)),
+            takes_pictures: model.takes_pictures(),
             config: self.config.clone(),
         }
     }

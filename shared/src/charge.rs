@@ -29,7 +29,7 @@ use crate::values::{Chat, Credential, Limit, Message, ParentChat, Turn};
 use crate::{App, Credits, Error, Request, Result, http};
 
 pub use self::context::Context;
-use self::offer::{Bound, chat_bound, instructions_size};
+use self::offer::instructions_size;
 pub use self::offer::{Offer, prompt_overhead};
 use self::request::NOT_IN_CONVERSATION;
 pub use self::request::{AnswerForm, Body, NewChat, RequestKey, conversation_id, read};
@@ -137,7 +137,15 @@ impl Charge {
             Err(missing) => return refused(app, caller, key.as_ref(), missing, now).await,
         };
         let offer = offer?;
-        let quote = offer.quote(app, &message, &context).within(max_cost)?;
+        let given = match &context {
+            Context::Given(prompt) => offer.bound(prompt),
+            Context::New | Context::Conversation { .. } => None,
+        };
+        let quote = match &given {
+            Some(bound) => bound.quote(),
+            None => offer.quote(app, &message, &context),
+        };
+        let quote = quote.within(max_cost)?;
         let lease_ends = now + time_left.as_secs() + LEASE_AFTER;
         let mut hold = Hold::new(caller, chat_id, quote, lease_ends);
         if let Some(key) = &key {
@@ -172,10 +180,9 @@ impl Charge {
         let taken = instructions_size(&instructions, by_usage);
         let room = app.ai.config.context_bytes.saturating_sub(taken);
         let size = |chat: &Chat| match by_usage {
-            true => chat_bound(&chat.message, &chat.response),
+            true => chat.bound(),
             false => chat.size(),
         };
-        let is_given = matches!(context, Context::Given(_));
         let prompt = |turns| Prompt { instructions, ..Prompt::after(turns, message.text()) };
         let (conversation, mut prompt) = match context {
             Context::New => (Some(chat_id.to_string()), prompt(vec![])),
@@ -183,9 +190,9 @@ impl Charge {
             Context::Given(prompt) => (None, *prompt),
         };
         let mut shortened = false;
-        if let Some(rates) = offer.rates() {
+        let is_given = given.is_some();
+        if let Some(bound) = given.or_else(|| offer.bound(&prompt)) {
             prompt.is_priced_by_usage = true;
-            let bound = Bound::of(&offer, rates, &prompt);
             hold.count_refund_as(bound.refund_units(app.config.chat_price));
             // Under `/v1` no answer is shortened, because half of a function call is useless.
             let least = if is_given { bound.most() } else { bound.least() };
@@ -277,8 +284,8 @@ impl Charge {
             }
         };
         let quote = hold.quote();
-        // Nobody knows how much of a stopped answer the provider has written, unless it was
-        // streamed.
+        // Unless a stopped answer was streamed, the function can't know how much of it the provider
+        // has written.
         let whole = answer.stopped && listener.is_none() && quote.depends_on_usage();
         let cost = if whole { quote.bound() } else { quote.charge(&answer.usage) };
         if quote.price(&answer.usage) > quote.bound() {

@@ -166,7 +166,7 @@ impl EmptyBalance {
     }
 }
 
-/// What a request under `/v1` gets that names a model which isn't in the price list.
+/// The reply to a request under `/v1` that names a model which isn't in the price list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnknownModels {
     /// The list's default model. Many clients name a model of OpenAI without asking their user.

@@ -54,5 +54,6 @@ pub use upkeep::{
 
 use item::{Item, flag, from_item, is_id, n, no_entries, s, to_item};
 use patience::Patience;
+use prices::PriceVersions;
 use transaction::{Refusals, Transaction};
 use write::{NEW, Outcome, Write};

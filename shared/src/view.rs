@@ -366,7 +366,7 @@ pub struct Receipt<'a> {
     /// The model's name in the list.
     #[schema(examples("echo"))]
     model: &'a str,
-    /// What the model cost.
+    /// The model's fare.
     #[schema(value_type = StoredFare)]
     fare: Fare,
     /// The tokens that were held until the answer was complete. The message never costs more.
@@ -460,7 +460,7 @@ pub struct LedgerRow<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(crate) usage: Option<Usage>,
-    /// What the model cost.
+    /// The model's fare.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<StoredFare>)]
     pub(crate) fare: Option<Fare>,

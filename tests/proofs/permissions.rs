@@ -777,7 +777,7 @@ impl Watched {
         self.loses_a_reply(200, set(list.clone(), &Value::Null)).await;
         let shown = self.is(200, to("admin_models", models).by(&root.token)).await;
         self.is(200, set(list, &shown["version"])).await;
-        // Functions keep a list, or that there is none, for a minute.
+        // Functions keep the list that they have read for a minute, and also its absence.
         self.clock.advance(Duration::from_secs(60));
         let chat = to("chat", "/api/chat").by(&root.token).with(json!({ "message": "hi" }));
         self.is(200, chat).await;

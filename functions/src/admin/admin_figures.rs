@@ -4,8 +4,9 @@
 //! `days`, oldest first, each with `users` (registered), `chats` (paid messages), `granted` and
 //! `spent` (tokens) and `closed` (whether the day's figures are final), and their `totals`. With
 //! `accounts=true` the reply also has totals of all accounts, with `top=spent` or `top=chats` the
-//! most active users, and with `models=true` what models cost and brought in. A closed day is counted once and stored. If many days must be counted
-//! first, the reply is 503; a retry continues with the stored counts.
+//! most active users, and with `models=true` the costs and the income of models. A closed day is
+//! counted once and stored. If many days must be counted first, the reply is 503; a retry continues
+//! with the stored counts.
 
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
@@ -146,13 +147,13 @@ pub struct Range {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     top: Option<Top>,
-    /// What models cost and brought in. Only present with `models`.
+    /// The costs and the income of models. Only present with `models`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     costs: Option<CostsOfDays>,
 }
 
-/// What models cost and brought in. Only messages that a price list priced are counted.
+/// The costs and the income of models. Only messages that a price list priced are counted.
 #[derive(Serialize, ToSchema)]
 struct CostsOfDays {
     /// The figures of each model.
@@ -220,10 +221,10 @@ struct MoneyFigures {
     /// The currency of `cost` and `income`. Empty if the price list has no money.
     #[schema(examples("USD"))]
     currency: String,
-    /// What the provider asked, as a decimal text. Null if the price list doesn't say.
+    /// The provider's price, as a decimal text. Null if the price list doesn't say.
     #[schema(required, examples("1.25"))]
     cost: Option<String>,
-    /// What the tokens cost their buyers, as a decimal text. Null if the price list doesn't say.
+    /// The price of the tokens for their buyers, as a decimal text. Null if the price list doesn't say.
     #[schema(required, examples("2.40"))]
     income: Option<String>,
 }
@@ -311,7 +312,7 @@ pub struct FiguresOfDay {
     pub figures: Figures,
     /// Whether the figures are final.
     pub closed: bool,
-    /// What models cost and brought in on this day. Only present with `models`.
+    /// The costs and the income of models on this day. Only present with `models`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     models: Option<Vec<ModelFigures>>,

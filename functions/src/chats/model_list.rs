@@ -89,7 +89,7 @@ struct ModelList<'a> {
     /// The version of the price list. Null if there is no price list.
     #[schema(required, examples("3f2a9c0d51b7e684"))]
     version: Option<&'a str>,
-    /// What the pages call the product's tokens, in the plural.
+    /// The pages' word for the product's tokens, in the plural.
     #[schema(examples("tokens"))]
     currency: &'a str,
     /// The limits of the earlier messages that the AI gets with a message.
@@ -117,12 +117,12 @@ struct Model<'a> {
     /// The name by which a message chooses the model.
     #[schema(examples("echo"))]
     name: &'a str,
-    /// A line about the model. Empty if there is none.
+    /// A line about the model. Empty if the list has no line.
     #[schema(examples(""))]
     about: &'a str,
     /// True for the model that answers messages without `model`.
     default: bool,
-    /// What the model costs.
+    /// The model's fare.
     #[schema(value_type = StoredFare)]
     fare: Fare,
     /// The maximum number of model tokens in an answer.
@@ -149,7 +149,7 @@ impl<'a> Model<'a> {
             fare: model.fare,
             most: model.most.unwrap_or(most),
             context_length: model.context,
-            pictures: matches!(model.fare, Fare::Message(_)) || model.picture.is_some(),
+            pictures: model.takes_pictures(),
             prompt_overhead,
         }
     }

@@ -131,18 +131,18 @@ pub(crate) struct Model<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples(4096))]
     max_output_tokens: Option<u32>,
-    /// What the model costs. Missing without a price list.
+    /// The model's fare. Missing without a price list.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<StoredFare>)]
     fare: Option<Fare>,
-    /// What one token of the model costs, in money. Missing unless the price list says what the
+    /// The price of the model's tokens, in money. Missing unless the price list says what the
     /// product's tokens cost.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pricing: Option<Pricing>,
 }
 
-/// What a model costs, in money, as decimal texts in OpenRouter's fields. A fare by message is in
+/// The prices of a model, in money, as decimal texts in OpenRouter's fields. A fare by message is in
 /// `request`.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Pricing {

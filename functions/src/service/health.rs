@@ -55,7 +55,7 @@ struct Healthy<'a> {
     first_grant: Credits,
     /// The price of a message with its answer.
     chat_price: Credits,
-    /// What the pages call the product's tokens, in the plural. Missing if it is `tokens`.
+    /// The pages' word for the product's tokens, in the plural. Missing if it is `tokens`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("tokens"))]
     currency: Option<&'a str>,

@@ -56,7 +56,7 @@ pub struct ModelEstimate {
 /// Amounts of money, in the list's currency.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Amounts {
-    /// What the provider asks. `None` if the list doesn't have the model's cost.
+    /// The provider's prices. `None` if the list doesn't have the model's cost.
     pub cost: Option<f64>,
     /// What the charged credits cost their buyers. `None` if the list doesn't have their price.
     pub income: Option<f64>,

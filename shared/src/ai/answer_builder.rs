@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use crate::ai::tools::CallPiece;
 use crate::ai::{Answer, Failure, Prompt};
-use crate::values::{CutReason, Estimates, ReportedUsage, ToolCall, Usage, estimate_tokens_of};
+use crate::values::{
+    CutReason, Estimates, ReportedUsage, ToolCall, Usage, estimate_model_tokens, estimate_tokens_of,
+};
 
 /// The size in bytes above which a prompt is charged even if its streamed answer is stopped before
 /// it begins. A picture adds as many bytes to this size as to the size that decides the price.
@@ -301,25 +303,16 @@ fn counted(
 ) -> Usage {
     let texts = calls.iter().flat_map(|call| [call.name.as_str(), call.arguments.as_str()]);
     let texts = std::iter::once(text).chain(texts);
-    let estimate = if prompt.is_priced_by_usage {
-        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let answer: usize = texts.map(estimate_tokens_of).sum();
-        Estimates {
-            prompt: count(prompt.estimated_tokens()),
-            completion: count(answer.saturating_add(reasoned)),
+    let (prompt, completion) = match prompt.is_priced_by_usage {
+        true => {
+            let answer: usize = texts.map(estimate_tokens_of).sum();
+            (prompt.estimated_tokens(), answer.saturating_add(reasoned))
         }
-    } else {
-        let Usage { prompt_tokens: prompt, completion_tokens: completion, .. } =
-            Usage::estimate(prompt.size(), texts.map(str::len).sum());
-        Estimates { prompt, completion }
+        false => {
+            (estimate_model_tokens(prompt.size()), estimate_model_tokens(texts.map(str::len).sum()))
+        }
     };
-    let none = Usage {
-        prompt_tokens: estimate.prompt,
-        completion_tokens: estimate.completion,
-        estimated: true,
-        ..Usage::default()
-    };
-    reported.map_or(none, |reported| reported.usage(estimate))
+    reported.unwrap_or_default().usage(Estimates::new(prompt, completion))
 }
 
 #[cfg(test)]

@@ -271,7 +271,7 @@ async fn refused(status: u16, body: hyper::body::Incoming, prompt: &Prompt) -> F
     Failure::refused(&refusal::words(body).await, prompt, &format!("status {status}"))
 }
 
-/// Returns the server's numbers of model tokens. `None` if there are none.
+/// Returns the server's numbers of model tokens. `None` if the server sends none.
 fn usage(counted: &Value) -> Option<ReportedUsage> {
     let count = |name: &str| counted.get(name)?.as_u64();
     let detail = |of: &str, name: &str| counted.get(of)?.get(name)?.as_u64();

@@ -8,7 +8,6 @@ use crate::charge::context::Context;
 use crate::config::UnknownModels;
 use crate::store::{Hold, StoredPrices};
 use crate::values::INSTRUCTIONS_BOUND;
-use crate::values::text::bound;
 use crate::values::{Fare, Message, Model, Quote, Rates, Receipt};
 use crate::{Credits, Error, Result};
 
@@ -97,7 +96,7 @@ impl Offer {
     }
 
     /// Returns the quote before the conversation is read. A fare by usage is bounded by the longest
-    /// context that the settings allow.
+    /// context that the settings allow. A prompt under `/v1` is known, so its [`Bound`] has the quote.
     pub(super) fn quote(&self, app: &AiApp, message: &Message, context: &Context) -> Quote {
         match (self.fare, context) {
             (Fare::Message(price), Context::New | Context::Conversation { .. }) => {
@@ -106,12 +105,7 @@ impl Offer {
             (Fare::Message(price), Context::Given(prompt)) => {
                 Quote::by_length(price, prompt.priced_size(), app.ai.config.priced_bytes)
             }
-            (Fare::Usage(rates), Context::Given(prompt)) => Quote::by_usage(
-                rates,
-                self.prompt_bound(prompt),
-                self.ai.longest_answer(Some(prompt)).into(),
-            ),
-            (Fare::Usage(rates), Context::New | Context::Conversation { .. }) => {
+            (Fare::Usage(rates), _) => {
                 let config = &app.ai.config;
                 let alone = Prompt::after(Vec::new(), message.text());
                 let longest = match context {
@@ -119,7 +113,7 @@ impl Offer {
                         let turns = 2 * config.context_chats + 1;
                         2 * INSTRUCTIONS + config.context_bytes + turns * (OF_TURN + 1)
                     }
-                    _ => INSTRUCTIONS,
+                    Context::New | Context::Given(_) => INSTRUCTIONS,
                 };
                 let longest = u64::try_from(longest).unwrap_or(u64::MAX);
                 let prompt = self.prompt_bound(&alone).saturating_add(longest);
@@ -128,8 +122,15 @@ impl Offer {
         }
     }
 
+    /// Returns the bound of a known prompt. `None` for a fare by message.
+    pub(super) fn bound(&self, prompt: &Prompt) -> Option<Bound> {
+        let rates = self.rates()?;
+        let longest = self.ai.longest_answer(Some(prompt)).into();
+        Some(Bound { rates, prompt: self.prompt_bound(prompt), longest })
+    }
+
     /// Returns the most model tokens that the prompt can have.
-    pub(super) fn prompt_bound(&self, prompt: &Prompt) -> u64 {
+    fn prompt_bound(&self, prompt: &Prompt) -> u64 {
         prompt.bound(self.ai.config.system_prompt.as_deref(), self.picture().unwrap_or(0))
     }
 
@@ -148,7 +149,7 @@ impl Offer {
     }
 }
 
-/// The bound of a known prompt, by a fare by usage.
+/// The bound of a known prompt and its answer, for a fare by usage.
 pub(super) struct Bound {
     rates: Rates,
     prompt: u64,
@@ -157,9 +158,9 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    pub(super) fn of(offer: &Offer, rates: Rates, prompt: &Prompt) -> Self {
-        let longest = offer.ai.longest_answer(Some(prompt)).into();
-        Self { rates, prompt: offer.prompt_bound(prompt), longest }
+    /// Returns the quote for the prompt.
+    pub(super) fn quote(&self) -> Quote {
+        Quote::by_usage(self.rates, self.prompt, self.longest)
     }
 
     /// Returns the price that the longest answer can have.
@@ -194,11 +195,6 @@ pub fn prompt_overhead(system: Option<&str>, instructions: Option<&str>) -> u64 
     let instructions = instructions.map(str::to_owned).into_iter().collect();
     let prompt = Prompt { instructions, ..Prompt::after(Vec::new(), "") };
     prompt.bound(system, 0)
-}
-
-/// Returns the bound of a text, as [`prompt_overhead`]'s pages count it.
-pub(super) fn chat_bound(message: &str, response: &str) -> usize {
-    bound(message) + bound(response)
 }
 
 /// Returns the bytes by which instructions shorten the context.

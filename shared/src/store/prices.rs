@@ -1,6 +1,8 @@
 //! The price list in the Tokens table: the current one under `models:current`, and every version
 //! under `models:<version>`, because chats name the version by which they were priced.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -16,6 +18,24 @@ pub struct StoredPrices {
     pub list: PriceList,
     /// The list's version, author and time.
     pub of: ListVersion,
+}
+
+/// The versions of the price list that were read. A version never changes.
+#[derive(Default)]
+pub(in crate::store) struct PriceVersions(HashMap<String, Option<StoredPrices>>);
+
+impl PriceVersions {
+    /// Returns this version, which is read at most once. `None` if the list never had it.
+    pub(in crate::store) async fn get(
+        &mut self,
+        store: &Store,
+        version: &str,
+    ) -> Result<Option<&StoredPrices>> {
+        if !self.0.contains_key(version) {
+            self.0.insert(version.to_owned(), store.prices_of(version).await?);
+        }
+        Ok(self.0.get(version).and_then(Option::as_ref))
+    }
 }
 
 /// The outcome of [`Store::set_prices`].
@@ -55,7 +75,7 @@ impl Stored {
 }
 
 impl Store {
-    /// Returns the current price list. `None` if there is none.
+    /// Returns the current price list. `None` if no list is set.
     ///
     /// # Errors
     /// [`StoreError::Internal`] if this release doesn't understand the list.

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::Credits;
-use crate::values::text::turns_text;
+use crate::values::text::{bound, turns_text};
 use crate::values::{CutReason, Fare, Invalid, Receipt, Speaker, ToolCall, Turn, Usage};
 
 /// A user's message that may be sent to the AI.
@@ -277,6 +277,11 @@ impl Chat {
     pub fn size(&self) -> usize {
         let calls: usize = self.calls.iter().map(ToolCall::size).sum();
         self.message.len() + self.response.len() + calls
+    }
+
+    /// Returns an upper bound of the number of model tokens in the message and the answer.
+    pub fn bound(&self) -> usize {
+        bound(&self.message) + bound(&self.response)
     }
 
     /// Returns the message and the answer as the turns of a prompt.

@@ -8,7 +8,7 @@ use crate::Credits;
 /// The number of model tokens that a rate is for.
 const PER: u128 = 1_000_000;
 
-/// What a model costs: a price for each message, or rates for the model tokens that the answer
+/// The fare of a model: a price for each message, or rates for the model tokens that the answer
 /// used.
 ///
 /// ```
@@ -75,7 +75,7 @@ impl Rates {
     }
 }
 
-/// What a model costs: either `message`, or `input`, `cached` and `output`.
+/// The fare of a model: either `message`, or `input`, `cached` and `output`.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[schema(as = Fare, examples(json!({ "input": 50_000, "cached": 5000, "output": 400_000 })))]
 pub struct StoredFare {

@@ -9,7 +9,6 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use super::{Fare, Money};
-use crate::values::Usage;
 
 /// The models that an operator offers. The first model is the default.
 ///
@@ -29,7 +28,7 @@ pub struct PriceList {
     /// ([ISO 4217](https://www.iso.org/iso-4217-currency-codes.html)).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub currency: Option<String>,
-    /// What the operator asks for a million credits.
+    /// The operator's price for a million credits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub million_tokens: Option<Money>,
     /// The models.
@@ -43,7 +42,7 @@ pub struct Model {
     pub name: String,
     /// The providers that answer for this model, in order. If one fails, the next one is asked.
     pub via: Vec<Via>,
-    /// What the model costs, whichever provider answers.
+    /// The model's fare, whichever provider answers.
     pub fare: Fare,
     /// The maximum number of model tokens in an answer. `None` for the maximum in the settings.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,7 +57,7 @@ pub struct Model {
     /// A line about the model, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,
-    /// What the provider asks.
+    /// The provider's prices.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<ProviderCost>,
 }
@@ -72,7 +71,7 @@ pub struct Via {
     pub model: Option<String>,
 }
 
-/// What a provider asks for a million model tokens.
+/// A provider's prices for a million model tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ProviderCost {
     /// For tokens in the prompt.
@@ -104,11 +103,6 @@ pub struct ListVersion {
 }
 
 impl PriceList {
-    /// Returns the default model.
-    pub fn first(&self) -> Option<&Model> {
-        self.models.first()
-    }
-
     /// Returns the model with this name.
     pub fn model(&self, name: &str) -> Option<&Model> {
         self.models.iter().find(|model| model.name == name)
@@ -128,6 +122,14 @@ impl PriceList {
     }
 }
 
+impl Model {
+    /// Returns true if a prompt may have pictures. A fare by usage needs a bound, and a picture has
+    /// none by itself.
+    pub fn takes_pictures(&self) -> bool {
+        self.picture.is_some() || matches!(self.fare, Fare::Message(_))
+    }
+}
+
 impl FromStr for PriceList {
     type Err = Vec<Problem>;
 
@@ -141,13 +143,13 @@ impl FromStr for PriceList {
 }
 
 impl ProviderCost {
-    /// Returns what an answer has cost, in millionths of the currency's unit.
-    pub fn micros(&self, usage: &Usage) -> u64 {
-        let cached = usage.cached_tokens.min(usage.prompt_tokens);
+    /// Returns the price of these numbers of model tokens, in millionths of the currency's unit. The
+    /// cached tokens are part of the prompt.
+    pub fn micros(&self, prompt: u64, cached: u64, output: u64) -> u64 {
         let each = [
-            self.input.of_millions((usage.prompt_tokens - cached).into()),
-            self.cached.of_millions(cached.into()),
-            self.output.of_millions(usage.completion_tokens.into()),
+            self.input.of_millions(prompt.saturating_sub(cached)),
+            self.cached.of_millions(cached),
+            self.output.of_millions(output),
         ];
         each.into_iter().fold(0, u64::saturating_add)
     }

@@ -130,7 +130,7 @@ pub struct Receipt {
     /// numbers are unknown.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub whole: bool,
-    /// What a million credits cost, if the list says so.
+    /// The price of a million credits, if the list has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub million_tokens: Option<Money>,
 }

@@ -17,11 +17,10 @@ pub struct Usage {
     /// The number of model tokens in the answer.
     #[schema(examples(4))]
     pub completion_tokens: u32,
-    /// The number of tokens in the prompt that the provider read from its cache. Missing if there
-    /// are none.
+    /// The number of tokens in the prompt that the provider read from its cache. Missing if zero.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cached_tokens: u32,
-    /// The number of tokens in the answer that the model used to reason. Missing if there are none.
+    /// The number of tokens in the answer that the model used to reason. Missing if zero.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reasoning_tokens: u32,
     /// True if the numbers are estimates, because the provider doesn't report any.
@@ -39,13 +38,11 @@ fn is_zero(count: &u32) -> bool {
 impl Usage {
     /// Estimates the numbers from the lengths of the prompt and the answer.
     pub(crate) fn estimate(prompt_bytes: usize, answer_bytes: usize) -> Self {
-        let tokens = |bytes: usize| count(estimate_model_tokens(bytes));
-        Self {
-            prompt_tokens: tokens(prompt_bytes),
-            completion_tokens: tokens(answer_bytes),
-            estimated: true,
-            ..Self::default()
-        }
+        let estimates = Estimates::new(
+            estimate_model_tokens(prompt_bytes),
+            estimate_model_tokens(answer_bytes),
+        );
+        ReportedUsage::default().usage(estimates)
     }
 
     /// Returns the price of these numbers.
@@ -56,11 +53,6 @@ impl Usage {
             self.completion_tokens.into(),
         )
     }
-}
-
-/// Returns the number, or the largest `u32`.
-fn count(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 /// How a provider counts cached tokens.
@@ -101,6 +93,14 @@ pub struct Estimates {
     pub prompt: u32,
     /// The tokens of the answer, including what the model was heard to reason.
     pub completion: u32,
+}
+
+impl Estimates {
+    /// Creates the estimates. A number above the largest `u32` becomes the largest one.
+    pub fn new(prompt: usize, completion: usize) -> Self {
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        Self { prompt: count(prompt), completion: count(completion) }
+    }
 }
 
 impl ReportedUsage {

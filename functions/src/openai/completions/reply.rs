@@ -122,7 +122,7 @@ struct Usage {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     completion_tokens_details: Option<CompletionTokens>,
-    /// What the completion cost, in money. Missing unless the price list says what the product's
+    /// The price of the completion, in money. Missing unless the price list says what the product's
     /// tokens cost.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples(0.0005))]

@@ -132,7 +132,7 @@ struct Usage {
     /// The sum of both.
     #[schema(examples(21))]
     total_tokens: u64,
-    /// What the response cost, in money. Missing unless the price list says what the product's tokens
+    /// The price of the response, in money. Missing unless the price list says what the product's tokens
     /// cost.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples(0.0005))]

@@ -1,4 +1,4 @@
-//! What models cost and bring in, by day, model and user. Like the figures, they are counted from the
+//! The costs and the income of models, by day, model and user. Like the figures, they are counted from the
 //! ledger, and stored for each closed day. Only chats that a price list priced are counted.
 
 use std::collections::{BTreeMap, HashMap};
@@ -10,7 +10,7 @@ use crate::Credits;
 use crate::clock::Day;
 use crate::store::ledger::figures::Daily;
 use crate::store::schema::costs_pk;
-use crate::store::{Result, Store, StoredPrices};
+use crate::store::{PriceVersions, Result, Store, StoredPrices};
 use crate::values::{Receipt, Usage};
 
 /// The number of users that are stored for each day.
@@ -29,10 +29,10 @@ pub struct CostFigures {
     pub cached_tokens: u64,
     /// The number of model tokens in the answers.
     pub completion_tokens: u64,
-    /// What the provider asked, in millionths of the currency's unit. `None` if a price list lacks
+    /// The provider's price, in millionths of the currency's unit. `None` if a price list lacks
     /// a cost.
     pub cost: Option<u64>,
-    /// What the spent credits cost their buyers, in millionths of the currency's unit. `None` if a
+    /// The price of the spent credits for their buyers, in millionths of the currency's unit. `None` if a
     /// price list doesn't say.
     pub income: Option<u64>,
 }
@@ -138,13 +138,7 @@ fn priced(figures: CostFigures, prices: Option<&StoredPrices>, model: &str) -> C
     let list = prices.map(|prices| &prices.list);
     let cost = list.and_then(|list| list.model(model)).and_then(|model| model.cost);
     let cost = cost.map(|cost| {
-        let fresh = figures.prompt_tokens.saturating_sub(figures.cached_tokens);
-        let parts = [
-            cost.input.of_millions(fresh),
-            cost.cached.of_millions(figures.cached_tokens),
-            cost.output.of_millions(figures.completion_tokens),
-        ];
-        parts.into_iter().fold(0, u64::saturating_add)
+        cost.micros(figures.prompt_tokens, figures.cached_tokens, figures.completion_tokens)
     });
     let million = list.and_then(|list| list.million_tokens);
     let income = million.map(|money| money.of_millions(figures.spent));
@@ -176,13 +170,10 @@ impl Daily for Costs {
         let attributes = "user_id, amount, receipt, #usage";
         let counted =
             store.count_rows_named(day, places, attributes, &[("#usage", "usage")], add).await?;
-        let mut lists: HashMap<String, Option<StoredPrices>> = HashMap::new();
+        let mut lists = PriceVersions::default();
         let (mut models, mut users) = (HashMap::new(), HashMap::new());
         for (Kind { user_id, list, model }, figures) in counted.into_iter().flatten() {
-            if !lists.contains_key(&list) {
-                lists.insert(list.clone(), store.prices_of(&list).await?);
-            }
-            let prices = lists.get(&list).and_then(Option::as_ref);
+            let prices = lists.get(store, &list).await?;
             let currency = prices.and_then(|prices| prices.list.currency.clone());
             let currency = currency.unwrap_or_default();
             let figures = priced(figures, prices, &model);

@@ -1,7 +1,6 @@
 //! The audit, which recomputes each account from its ledger and compares the account's chats with
 //! the ledger. The audit only reads, and needs bounded memory.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use serde::Deserialize;
 use crate::Credits;
 use crate::store::read::{names, values};
 use crate::store::schema::{ACCOUNT, CONVERSATION, account_pk, pk};
-use crate::store::{Item, Result, Store, StoredPrices, from_item, s};
+use crate::store::{Item, PriceVersions, Result, Store, from_item, s};
 use crate::values::{Account, Entry, Receipt, Usage};
 
 /// The maximum number of times that an account is read. An account is read again if it has changed
@@ -162,9 +161,6 @@ struct Cost {
     usage: Option<Usage>,
 }
 
-/// The versions of the price list that an audit has read. `None` for a version that doesn't exist.
-type Lists = HashMap<String, Option<StoredPrices>>;
-
 impl Store {
     /// Returns a page of usernames in key form, and where the next page begins.
     pub async fn account_keys(&self, after: Option<&str>) -> Result<(Vec<String>, Option<String>)> {
@@ -254,7 +250,7 @@ impl Store {
 
         let mut audited = AuditReport::default();
         let (mut granted, mut spent) = (0, 0);
-        let mut lists = Lists::new();
+        let mut lists = PriceVersions::default();
         let mut chat = next_chat().await?;
         while let Some(row) = rows.try_next().await? {
             audited.rows += 1;
@@ -292,7 +288,7 @@ impl Store {
     }
 
     /// Computes the price of a chat's ledger row again, and compares its fare with the price list.
-    async fn price(&self, entry: &Entry, lists: &mut Lists) -> Result<Vec<Difference>> {
+    async fn price(&self, entry: &Entry, lists: &mut PriceVersions) -> Result<Vec<Difference>> {
         let Some(receipt) = &entry.receipt else { return Ok(Vec::new()) };
         let (chat_id, ledger) = (entry.entry_id.clone(), -i128::from(entry.amount));
         let mut found = Vec::new();
@@ -300,11 +296,9 @@ impl Store {
         if i128::from(price.get()) != ledger {
             found.push(Difference::Price { chat_id: chat_id.clone(), price, ledger });
         }
-        if !lists.contains_key(&receipt.list) {
-            lists.insert(receipt.list.clone(), self.prices_of(&receipt.list).await?);
-        }
-        let list = lists.get(&receipt.list).and_then(Option::as_ref).map(|stored| &stored.list);
-        let fare = list.and_then(|list| list.model(&receipt.model)).map(|model| model.fare);
+        let prices = lists.get(self, &receipt.list).await?;
+        let model = prices.and_then(|prices| prices.list.model(&receipt.model));
+        let fare = model.map(|model| model.fare);
         if fare != Some(receipt.fare) {
             let Receipt { list, model, .. } = receipt.clone();
             found.push(Difference::Fare { chat_id, list, model });
