@@ -6,11 +6,12 @@
 //! `--nocapture` a run prints how long it took.
 
 mod model;
+mod prices;
 mod tables;
 mod wire;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 use std::future::poll_fn;
 use std::ops::Range;
@@ -34,19 +35,21 @@ use shared::clock::Clock;
 use shared::config::{AccountConfig, AiConfig, AiProvider, Config, Settings};
 use shared::http::{self, Body};
 use shared::keys::Signer;
-use shared::prices::Prices;
-use shared::store::{NewAccount, Store};
-use shared::values::{AccessToken, RefreshToken, Role, Session, Username};
+use shared::store::{
+    AdjustOutcome, Adjustment, NewAccount, SetPricesOutcome, Store, StoreError, StoredPrices,
+};
+use shared::values::{self, AccessToken, Reason, RefreshToken, Role, Session, Username};
 use shared::view::PaidChat;
-use shared::{App, Credits, Error, Reply, Request, auth};
+use shared::{App, BalanceChange, Credits, Error, Reply, Request, auth};
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use model::{Account, Limits, Person, Writer};
-use tables::{Kind, Tables};
-use wire::{Broken, Connection, HttpReply, Packet};
+use prices::{Asked, BY_USAGE, Instance, LISTS, MODELS, USED};
+use tables::{Kind, PRICE_LIST, Tables};
+use wire::{Broken, Call, Connection, HttpReply, Packet};
 
-use crate::support::mistakes::{Mistake, Sabotage};
+use crate::support::mistakes::{Mistake, PricingMistake, Sabotage};
 
 /// The number of schedules that a run tries. With DynamoDB Local, a run tries only a fifth of these
 /// schedules. The nightly workflow runs the schedules from this number to 10,000.
@@ -148,6 +151,8 @@ enum Way {
     /// The answer is streamed, and doesn't end until a client stops it or the schedule completes
     /// it.
     Held,
+    /// The answer isn't streamed, and doesn't end until a client stops it.
+    Silent,
     /// The client sends no idempotency key, but counts its retries. `First` is a new call, and
     /// `Again` a retry.
     First,
@@ -157,6 +162,11 @@ enum Way {
 impl Way {
     fn counts(self) -> bool {
         matches!(self, Self::First | Self::Again)
+    }
+
+    /// Returns true if the answer doesn't end by itself.
+    fn holds(self) -> bool {
+        matches!(self, Self::Held | Self::Silent)
     }
 }
 
@@ -180,6 +190,9 @@ enum What {
         /// The chat that the new chat follows in its conversation, or `start`. By default, a new
         /// chat follows the newest chat.
         after: Option<String>,
+        /// The model in the price list. `None` for the list's first model.
+        model: Option<&'static str>,
+        max_cost: Option<i64>,
     },
     /// Stops the chat under an idempotency key.
     Stop {
@@ -197,19 +210,38 @@ enum What {
         generation: usize,
     },
     Sweep,
+    /// Replaces the price list of the version `seen`, or removes it.
+    ChangePrices {
+        list: Option<usize>,
+        seen: Option<String>,
+    },
 }
 
 /// A request or a sweep that has started.
 struct Task {
     what: What,
     client: usize,
+    /// The number of the function instance that works on the task.
+    instance: usize,
     started: u64,
+    /// The second at which the chat began: after the function has read the price list.
+    chat_began: u64,
     /// The machine's time when the task started.
     began: Instant,
     /// True if, when the task started, the client knew that the session had ended, or had already
     /// refreshed with a later refresh token.
     after_the_end: bool,
     faults: u32,
+    /// True if a reserve's call or reply was lost, so that a copy of the reserve may arrive late.
+    lost_a_reserve: bool,
+    /// The amounts that the task has tried to reserve.
+    reserved: BTreeSet<i64>,
+    /// True if a reserve was refused because the user had too few credits.
+    was_poor: bool,
+    /// True if the price list was changed by the task.
+    has_changed_prices: bool,
+    /// True if the task has refused its chat for its price, and has closed the id of its hold.
+    has_refused: bool,
     /// The chat's id, once the task has tried to reserve credits.
     owner: Option<String>,
     settled_at: Option<u64>,
@@ -261,6 +293,7 @@ impl Task {
 enum Outcome {
     Replied(Reply),
     SweepReport(shared::Result<()>),
+    PricesChanged(Result<SetPricesOutcome, StoreError>),
 }
 
 /// A user's device, with its session.
@@ -287,6 +320,8 @@ struct Client {
 struct Remembered {
     chat_id: String,
     message: String,
+    /// True if a price list gave the chat's price.
+    is_listed: bool,
     until: u64,
     body: Option<Value>,
 }
@@ -296,9 +331,13 @@ struct Schedule<'l> {
     random: Random,
     clock: Clock,
     app: App,
+    /// The function instances. There are several if there are price lists, because each instance
+    /// keeps its own copy of the list.
+    instances: Vec<Instance>,
     ai: Ai,
     /// The AI for requests whose answers don't end.
     patient: Ai,
+    accounts: Vec<values::Account>,
     people: Vec<Person>,
     clients: Vec<Client>,
     tasks: Vec<Task>,
@@ -333,6 +372,18 @@ struct Schedule<'l> {
     /// True if requests may arrive after any delay. With such late requests, the test checks the
     /// balances and the ledger, but not the replies.
     ancient: bool,
+    /// True if an administrator sets price lists, clients choose models, and users buy credits.
+    listed: bool,
+    /// True if users have few credits, prices depend on the usage, and most reserves are lost. Then
+    /// many chats are reserved twice or refused, and copies of their reserves arrive late.
+    poor: bool,
+    /// The model under each idempotency key and of all counted calls, with the command before the
+    /// message.
+    chosen: [(Option<&'static str>, &'static str); 3],
+    /// The percentage of reserves that get a fault, if there are price lists.
+    lost_reserves: usize,
+    /// True if most settles arrive late, so that leases end before that.
+    slow_settles: bool,
     pauses: u32,
     log: String,
     violation: Option<String>,
@@ -382,6 +433,9 @@ async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
     for person in &schedule.people {
         lane.tables().remove(&person.pk);
     }
+    if schedule.listed {
+        lane.tables().remove_price_list();
+    }
     match verdict {
         Ok(()) => Ok(schedule.log),
         Err(violation) => Err(Failure { seed, log: schedule.log, violation }),
@@ -405,6 +459,12 @@ impl<'l> Schedule<'l> {
         config.parallel_chats = random.pick(&[1, 2, 3, 64]);
         config.chats_per_minute = random.pick(&[1, 2, 4, 300, 300]);
         config.refunds_per_minute = random.pick(&[2, 2, 3, 20, 20]);
+        let listed = seed % 3 == 1;
+        let slow_settles = seed % 12 == 1;
+        let poor = slow_settles || seed % 12 == 10;
+        if poor {
+            (config.parallel_chats, config.chats_per_minute) = (64, 300);
+        }
         let refunds_per_day = config.refunds_per_minute * 2;
         let with_refunds = |mut ai: Ai| {
             ai.config = Arc::new(AiConfig { refunds_per_day, ..(*ai.config).clone() });
@@ -418,8 +478,12 @@ impl<'l> Schedule<'l> {
         let (mut people, mut clients) = (Vec::new(), Vec::new());
         let mut accounts = Vec::new();
         for name in ["ann", "ben"] {
-            let grant =
-                Credits::new(random.pick(&[50, 100, 150, 200, 300, 300, 400, 600, 2000])).unwrap();
+            let grants = match (listed, poor) {
+                (false, _) => [50, 100, 150, 200, 300, 300, 400, 600, 2000],
+                (true, false) => [20, 40, 60, 90, 120, 150, 250, 500, 2000],
+                (true, true) => [20, 30, 40, 60, 70, 80, 90, 100, 110],
+            };
+            let grant = Credits::new(random.pick(&grants)).unwrap();
             let new = NewAccount {
                 name: Username::parse(&format!("{name}-{seed}")).unwrap(),
                 email: None,
@@ -431,7 +495,7 @@ impl<'l> Schedule<'l> {
             };
             let account = new.open(&clock);
             app.store.register(&new, &account, None, None).await.unwrap();
-            if seed.is_multiple_of(3) {
+            if seed.is_multiple_of(3) || listed && random.percent(30) {
                 lane.tables().instruct(&account.pk, &account.id);
             }
             people.push(Person::new(name, account.pk.clone(), account.id.clone(), &lane.tables()));
@@ -467,10 +531,24 @@ impl<'l> Schedule<'l> {
         // Reads the public keys before the schedules, because otherwise only the first schedule in
         // each lane would read them.
         app.keyring.read().await.unwrap();
-        // With this clock the price list never gets old, so no schedule reads it again.
-        let prices = Prices::new(app.store.clone(), Clock::standing(clock.millis()));
-        prices.read().await.unwrap();
-        let app = App { prices, ..app };
+        let mut instances = Vec::new();
+        let mut chosen = [(None, ""); 3];
+        if listed {
+            let first = random.pick(&[Some(0), Some(0), Some(1), Some(2), None]);
+            let first = if poor { Some(random.below(2)) } else { first };
+            if let Some(list) = first {
+                app.store.set_prices(None, Some(&LISTS[list]), None, &clock).await.unwrap();
+            }
+            for _ in 0..2 {
+                instances.push(Instance::start(&app, &clock).await);
+            }
+            let models = if poor { BY_USAGE } else { &MODELS };
+            chosen = chosen.map(|_| (random.pick(models), random.pick(&USED)));
+        } else {
+            // With this clock the list never gets old, so no schedule reads it again.
+            instances.push(Instance::start(&app, &Clock::standing(clock.millis())).await);
+        }
+        let app = instances[0].app.clone();
         let storm = random.pick(&[0, 5, 10, 20, 35]);
         let ancient = random.percent(20);
         let echoes = random.pick(&[0, storm / 2, storm / 2, 40]);
@@ -484,6 +562,14 @@ impl<'l> Schedule<'l> {
         // In schedules with stops, many writes arrive twice, so that a late stop may find another
         // chat with the same idempotency key.
         let echoes = if stops { 40 } else { echoes };
+        let ancient = if poor { slow_settles } else { ancient };
+        let (storm, echoes, refreshes) = if poor { (5, 5, 0) } else { (storm, echoes, refreshes) };
+        let (failures, all_count) = if poor { (0, false) } else { (failures, all_count) };
+        let lost_reserves = match listed {
+            true if poor => 60,
+            true => random.pick(&[0, 30, 60]),
+            false => 0,
+        };
         let mut log = String::new();
         let grants: Vec<_> = people
             .iter()
@@ -493,11 +579,17 @@ impl<'l> Schedule<'l> {
             (app.config.parallel_chats, app.config.chats_per_minute, app.config.refunds_per_minute);
         let _ = writeln!(
             log,
-            "{}, {limit} chats may wait, {per_minute} a minute and {refunds} refunds, faults {storm} %{}{}{}",
+            "{}, {limit} chats may wait, {per_minute} a minute and {refunds} refunds, faults {storm} %{}{}{}{}{}",
             grants.join(", "),
             if ancient { ", any delay" } else { "" },
             if stops { ", stops" } else { "" },
-            if branches { ", branches" } else { "" }
+            if branches { ", branches" } else { "" },
+            if listed { ", price lists" } else { "" },
+            match (poor, slow_settles) {
+                (true, true) => ", poor users, slow settles",
+                (true, false) => ", poor users",
+                _ => "",
+            }
         );
         let (tasks, keys) = Default::default();
         let (messages, calls_paid) = (vec![Vec::new(); people.len()], vec![0; people.len()]);
@@ -511,8 +603,10 @@ impl<'l> Schedule<'l> {
             random,
             clock,
             app,
+            instances,
             ai,
             patient,
+            accounts,
             people,
             clients,
             tasks,
@@ -530,6 +624,11 @@ impl<'l> Schedule<'l> {
             stops,
             branches,
             ancient,
+            listed,
+            poor,
+            chosen,
+            lost_reserves,
+            slow_settles,
             pauses: 0,
             log,
             violation: None,
@@ -551,6 +650,11 @@ impl<'l> Schedule<'l> {
         let mut starts = 4 + self.random.below(6) + if self.refreshes > 50 { 4 } else { 0 };
         starts += if self.stops { 6 } else { 0 };
         let mut jumps = 4;
+        let (mut purchases, mut changes) = match (self.listed, self.poor) {
+            (false, _) => (0, 0),
+            (true, false) => (4, 4),
+            (true, true) => (5, 1),
+        };
         loop {
             self.settle_down().await?;
             let waiting = self.waiting();
@@ -558,7 +662,12 @@ impl<'l> Schedule<'l> {
                 (0..self.tasks.len()).filter(|task| self.tasks[*task].running.is_some()).collect();
             let held: Vec<_> =
                 running.iter().copied().filter(|task| self.tasks[*task].goes_on()).collect();
-            let adrift = self.arriving();
+            let mut adrift = self.arriving();
+            if self.poor {
+                let wire = self.lane.connection.wire();
+                adrift.retain(|index| !is_reserve(&wire.adrift[*index]));
+            }
+            let (unpaid, late) = self.late_reserves();
             if starts == 0 && running.is_empty() {
                 break;
             }
@@ -572,7 +681,8 @@ impl<'l> Schedule<'l> {
                     let by = self
                         .random
                         .pick(&[1, 5, 29, 30, 31, 58, LEASE, 60, 61, 61, 120, 400, 86_341, 86_400]);
-                    self.jump(by);
+                    // Stray reserves of poor users may still arrive after this jump.
+                    self.jump(if self.poor { by.min(5) } else { by });
                 }
                 34..37 if !running.is_empty() => {
                     let task = self.random.pick(&running);
@@ -588,9 +698,47 @@ impl<'l> Schedule<'l> {
                     self.tasks[task].complete();
                     self.say(format_args!("{task}: the AI says the rest"));
                 }
+                49..54 if purchases > 0 && !self.poor => {
+                    purchases -= 1;
+                    let person = self.random.below(self.people.len());
+                    self.buy(person).await?;
+                }
+                54..57 if changes > 0 => {
+                    changes -= 1;
+                    self.change_prices();
+                }
+                57..63 if self.listed && !adrift.is_empty() => {
+                    let index = self.random.pick(&adrift);
+                    let packet = self.lane.connection.wire().adrift.remove(index);
+                    self.arrive_late(packet)?;
+                }
+                63..67 if let Some((client, key)) = self.silent() => self.stop(client, key),
+                67..92 if let Some(step) = self.overtaking() => match step {
+                    Step::Jump => self.jump(LEASE + 1),
+                    Step::Sweep => drop(self.start(0, What::Sweep)),
+                    Step::Purchase(person) => self.buy(person).await?,
+                    Step::Arrival(index) => {
+                        let packet = self.lane.connection.wire().adrift.remove(index);
+                        self.arrive_late(packet)?;
+                    }
+                },
+                75..82 if !unpaid.is_empty() && purchases > 0 => {
+                    purchases -= 1;
+                    let person = self.random.pick(&unpaid);
+                    self.buy(person).await?;
+                }
+                82..92 if !late.is_empty() => {
+                    let index = self.random.pick(&late);
+                    let packet = self.lane.connection.wire().adrift.remove(index);
+                    self.arrive_late(packet)?;
+                }
                 _ if !waiting.is_empty() => {
                     let call = self.random.pick(&waiting);
-                    self.let_through(call)?;
+                    if self.listed && self.is_swept(call) {
+                        self.let_sweep_through(call).await?;
+                    } else if !self.is_slow(call) {
+                        self.let_through(call)?;
+                    }
                 }
                 _ => {}
             }
@@ -614,6 +762,156 @@ impl<'l> Schedule<'l> {
         };
         waiting.sort_by_cached_key(|call| (order(&call.packet), call.id));
         waiting.into_iter().map(|call| call.id).collect()
+    }
+
+    /// Returns the number of the task that sends a call.
+    fn task_of(&self, call: u64) -> Option<usize> {
+        self.lane.connection.wire().call(call).map(|call| call.packet.task)
+    }
+
+    /// Returns true if a sweep sends the call to change an account.
+    fn is_swept(&self, call: u64) -> bool {
+        let mut wire = self.lane.connection.wire();
+        let Some(Call { packet, .. }) = wire.call(call) else { return false };
+        matches!(self.tasks[packet.task].what, What::Sweep) && writes(packet)
+    }
+
+    /// Lets all changes of an account by a sweep through, without faults. A sweep releases holds in
+    /// the order of their ids, which are random. With price lists, holds have different amounts, so
+    /// the schedule must not continue between two of the releases.
+    async fn let_sweep_through(&mut self, call: u64) -> Checked {
+        let usual = (self.storm, self.echoes);
+        (self.storm, self.echoes) = (0, 0);
+        let said = self.log.len();
+        let sweep = self.task_of(call);
+        let mut next = Some(call);
+        while let Some(call) = next {
+            self.let_through(call)?;
+            self.settle_down().await?;
+            let is_next = |call: &u64| self.task_of(*call) == sweep && self.is_swept(*call);
+            next = self.waiting().into_iter().find(is_next);
+        }
+        (self.storm, self.echoes) = usual;
+        // The outcomes in their random order must not be part of the log.
+        self.log.truncate(said);
+        self.say(format_args!("a sweep changes an account"));
+        Ok(())
+    }
+
+    /// Returns the next step after which a slow settle finds a hold with another amount than its
+    /// own: the lease ends, a sweep releases the hold, the user buys credits, and a copy of the
+    /// chat's first and larger reserve arrives.
+    fn overtaking(&self) -> Option<Step> {
+        let wire = self.lane.connection.wire();
+        let settles =
+            |task: usize| wire.calls.iter().any(|call| is_settle(call) && call.packet.task == task);
+        let is_overtaking = |packet: &Packet| is_reserve(packet) && settles(packet.task);
+        let strays = wire.adrift.iter().enumerate().filter(|_| self.slow_settles);
+        let (index, stray) = strays.rev().find(|(_, packet)| is_overtaking(packet))?;
+        let task = &self.tasks[stray.task];
+        let person = self.clients[task.client].person;
+        let Account { tokens, held, .. } = &self.people[person].account;
+        let own = held.values().find(|held| Some(&held.owner) == task.owner.as_ref());
+        let sweeps = |task: &Task| task.running.is_some() && matches!(task.what, What::Sweep);
+        match own {
+            Some(own) if own.cost == cost_of(stray) => None,
+            Some(own) if own.expires_at > self.now() => Some(Step::Jump),
+            Some(_) if self.tasks.iter().any(sweeps) => None,
+            Some(_) => Some(Step::Sweep),
+            None if *tokens < cost_of(stray) => Some(Step::Purchase(person)),
+            None => Some(Step::Arrival(index)),
+        }
+    }
+
+    /// Returns true if a call has to wait longer, because it is a settle and settles are slow.
+    fn is_slow(&mut self, call: u64) -> bool {
+        let is_settle = self.lane.connection.wire().call(call).is_some_and(|call| is_settle(call));
+        self.slow_settles && is_settle && self.random.percent(96)
+    }
+
+    /// Returns a client and the idempotency key of an answer that ends only if it is stopped.
+    fn silent(&self) -> Option<(usize, &'static str)> {
+        let mut running = self.tasks.iter().filter(|task| task.running.is_some());
+        running.find_map(|task| match &task.what {
+            What::Chat { way: Way::Silent, message, .. } => Some((task.client, held_key(message))),
+            _ => None,
+        })
+    }
+
+    /// Looks for stray reserves that were refused when they were sent again, because the user had
+    /// too few credits. Returns the users who still have too few, and the indexes of the reserves
+    /// that the users can pay now.
+    fn late_reserves(&self) -> (Vec<usize>, Vec<usize>) {
+        let (mut unpaid, mut late) = (Vec::new(), Vec::new());
+        let wire = self.lane.connection.wire();
+        let strays = wire.adrift.iter().enumerate().filter(|(_, packet)| is_reserve(packet));
+        for (index, packet) in strays.filter(|_| self.poor) {
+            let task = &self.tasks[packet.task];
+            let person = self.clients[task.client].person;
+            let is_held = task.owner.as_ref().is_some_and(|id| self.people[person].holds_for(id));
+            match self.people[person].account.tokens >= cost_of(packet) {
+                _ if is_held => {}
+                true => late.push(index),
+                false => unpaid.extend(task.was_poor.then_some(person)),
+            }
+        }
+        (unpaid, late)
+    }
+
+    /// Lets a user buy credits.
+    async fn buy(&mut self, person: usize) -> Checked {
+        let bought = self.random.pick(if self.poor { &[150, 400] } else { &[50, 150, 400, 2000] });
+        let change = BalanceChange::Credit(Credits::new(bought).unwrap());
+        let reason = Reason::parse("bought").unwrap();
+        let account = &self.accounts[person];
+        let adjustment = Adjustment::new(account, change, reason, "manage", &self.clock);
+        let outcome = self.app.store.adjust(&adjustment, self.now()).await;
+        if outcome != Ok(AdjustOutcome::Applied) {
+            return Err(format!("{outcome:?} to a purchase"));
+        }
+        let tables = self.lane.tables();
+        let name = self.people[person].name;
+        self.say(format_args!("{name} buys {bought}"));
+        self.people[person].buys(&tables, bought.cast_signed())
+    }
+
+    /// Lets an administrator replace or remove the price list. Some administrators have read an
+    /// older list.
+    fn change_prices(&mut self) {
+        let list = self.random.pick(&[Some(0), Some(1), Some(2), None]);
+        let seen = match self.random.below(10) {
+            0 => Some(LISTS[0].version()),
+            _ => self.current_version(),
+        };
+        self.start(0, What::ChangePrices { list, seen });
+    }
+
+    /// Returns the version of the price list in the store.
+    fn current_version(&self) -> Option<String> {
+        let list = self.lane.tables().price_list()?;
+        Some(values::PriceList::read(&list).unwrap().version())
+    }
+
+    /// Chooses a chat's model and the most that it may cost, if there are price lists. An
+    /// idempotency key belongs to a message and its model. Clients that count their retries always
+    /// send the same request.
+    fn priced(&mut self, what: What) -> What {
+        let What::Chat { key, message, way, conversation, after, .. } = what else { return what };
+        let (mut model, mut used, mut max_cost) = (None, "", None);
+        if self.listed {
+            (model, used) = match key.as_deref() {
+                None if way.counts() => self.chosen[2],
+                None if self.poor => (self.random.pick(BY_USAGE), self.random.pick(&USED)),
+                None => (self.random.pick(&MODELS), self.random.pick(&USED)),
+                Some("k1") => self.chosen[0],
+                Some(_) => self.chosen[1],
+            };
+            let most = [None, None, None, None, Some(10), Some(40), Some(70), Some(100), Some(160)];
+            max_cost = self.random.pick(&most).filter(|_| !way.counts());
+            max_cost = max_cost.filter(|_| !self.poor || self.random.percent(30));
+        }
+        let message = if message.starts_with('!') { message } else { format!("{used}{message}") };
+        What::Chat { key, message, way, conversation, after, model, max_cost }
     }
 
     /// Returns the indexes of the stray requests that may still arrive.
@@ -690,7 +988,16 @@ impl<'l> Schedule<'l> {
                     let conversation = conversation
                         .filter(|_| !way.counts() && (key.is_none() || message.contains(" in ")))
                         .map(|(_, id)| id);
-                    What::Chat { key, message, way, conversation, after: None }
+                    let after = None;
+                    What::Chat {
+                        key,
+                        message,
+                        way,
+                        conversation,
+                        after,
+                        model: None,
+                        max_cost: None,
+                    }
                 }
                 70..84 if self.talks => {
                     let known = &mut self.conversations[self.clients[client].person];
@@ -704,6 +1011,7 @@ impl<'l> Schedule<'l> {
                 _ => What::Sweep,
             },
         };
+        let what = self.priced(what);
         self.start(client, what);
     }
 
@@ -717,15 +1025,20 @@ impl<'l> Schedule<'l> {
             0..55 => What::Chat {
                 key: Some(key.into()),
                 message: if key == "k1" { "!hold k1 hi".into() } else { "!hold k2".into() },
-                way: self.random.pick(&[
-                    Way::Held,
-                    Way::Held,
-                    Way::Held,
-                    Way::Streamed,
-                    Way::Whole,
-                ]),
+                way: match self.listed {
+                    true if self.random.percent(25) => Way::Silent,
+                    _ => self.random.pick(&[
+                        Way::Held,
+                        Way::Held,
+                        Way::Held,
+                        Way::Streamed,
+                        Way::Whole,
+                    ]),
+                },
                 conversation: None,
                 after: None,
+                model: None,
+                max_cost: None,
             },
             55..95 => {
                 let held: Vec<_> = self
@@ -733,24 +1046,29 @@ impl<'l> Schedule<'l> {
                     .iter()
                     .filter(|task| task.running.is_some())
                     .filter_map(|task| match &task.what {
-                        What::Chat { way: Way::Held, message, .. } if message == "!hold k2" => {
-                            Some((task.client, "k2"))
+                        What::Chat { way, message, .. } if way.holds() => {
+                            Some((task.client, held_key(message)))
                         }
-                        What::Chat { way: Way::Held, .. } => Some((task.client, "k1")),
                         _ => None,
                     })
                     .collect();
                 if !held.is_empty() && self.random.percent(70) {
                     (client, key) = self.random.pick(&held);
                 }
-                let person = self.clients[client].person;
-                let known = self.keys.get(&(person, key.to_owned()));
-                let known_until = known.map_or(0, |known| known.until);
-                What::Stop { key: key.into(), known_until }
+                return self.stop(client, key);
             }
             _ => What::Sweep,
         };
+        let what = self.priced(what);
         self.start(client, what);
+    }
+
+    /// Lets a client stop the chat under an idempotency key.
+    fn stop(&mut self, client: usize, key: &str) {
+        let person = self.clients[client].person;
+        let known = self.keys.get(&(person, key.to_owned()));
+        let known_until = known.map_or(0, |known| known.until);
+        self.start(client, What::Stop { key: key.into(), known_until });
     }
 
     /// Starts a client's chat in the first conversation of the client's user. The chat follows the
@@ -773,7 +1091,10 @@ impl<'l> Schedule<'l> {
         };
         let way = self.random.pick(&[Way::Whole, Way::Streamed]);
         let conversation = Some(self.conversations[person][0].0.clone());
-        self.start(client, What::Chat { key, message, way, conversation, after });
+        let what =
+            What::Chat { key, message, way, conversation, after, model: None, max_cost: None };
+        let what = self.priced(what);
+        self.start(client, what);
     }
 
     /// Decides whether a client that counts its retries repeats a call or begins a new call.
@@ -787,13 +1108,17 @@ impl<'l> Schedule<'l> {
     /// Starts a client's request, and returns the number of its task.
     fn start(&mut self, client: usize, what: What) -> usize {
         let id = self.tasks.len();
+        let instance = match self.instances.len() {
+            1 => 0,
+            several => self.random.below(several),
+        };
         let Client { person, token, refresh, .. } = &self.clients[client];
         let whose = self.people[*person].name;
         // The form of the answers that this person's clients request if they count their retries.
         let form = if *person == 0 { AnswerForm::Completion } else { AnswerForm::Response };
-        let (app, hearing) = (self.app.clone(), Hearing::default());
+        let (app, hearing) = (self.instances[instance].app.clone(), Hearing::default());
         let ai = match what {
-            What::Chat { way: Way::Held, .. } => &self.patient,
+            What::Chat { way, .. } if way.holds() => &self.patient,
             _ => &self.ai,
         };
         let asking = AiApp { app: app.clone(), ai: ai.clone() };
@@ -813,22 +1138,30 @@ impl<'l> Schedule<'l> {
             request
         };
         let (words, running): (String, Pin<Box<dyn Future<Output = Outcome>>>) = match &what {
-            What::Chat { key, message, way, conversation, after } => {
-                let request = ask(
-                    json!({ "message": message, "conversation_id": conversation, "after": after }),
-                    key.as_deref(),
-                );
+            What::Chat { key, message, way, conversation, after, model, max_cost } => {
+                let mut body =
+                    json!({ "message": message, "conversation_id": conversation, "after": after });
+                let mut price = String::new();
+                if self.listed {
+                    body["model"] = json!(model);
+                    body["max_cost"] = json!(max_cost);
+                    price = format!(", {} in instance {instance}", model.unwrap_or("any model"));
+                    if let Some(most) = max_cost {
+                        let _ = write!(price, " for at most {most}");
+                    }
+                }
+                let request = ask(body, key.as_deref());
                 let place = match (conversation, after) {
                     (None, _) => "",
                     (Some(_), None) => " in a conversation",
                     (Some(_), Some(_)) => " in a branch",
                 };
                 let words = format!(
-                    "client {client} of {whose} chats {message:?} under {}, {way:?}{place}",
+                    "client {client} of {whose} chats {message:?} under {}, {way:?}{place}{price}",
                     key.as_deref().unwrap_or("no key")
                 );
                 match way {
-                    Way::Whole => (
+                    Way::Whole | Way::Silent => (
                         words,
                         Box::pin(
                             functions::chats::chat::handle(asking, request).map(Outcome::Replied),
@@ -878,6 +1211,14 @@ impl<'l> Schedule<'l> {
                 "the sweep begins".into(),
                 Box::pin(functions::background::sweep::work(app).map(Outcome::SweepReport)),
             ),
+            What::ChangePrices { list, seen } => {
+                let words = format!("the administrator sets {list:?} in place of {seen:?}");
+                let (list, seen) = (list.map(|list| &LISTS[list]), seen.clone());
+                let changing = async move {
+                    app.store.set_prices(None, list, seen.as_deref(), &app.clock).await
+                };
+                (words, Box::pin(changing.map(Outcome::PricesChanged)))
+            }
         };
         if let What::Refresh { generation } = what {
             let older = |task: &Task| matches!(task.what, What::Refresh { generation: other } if other < generation);
@@ -904,10 +1245,17 @@ impl<'l> Schedule<'l> {
         self.tasks.push(Task {
             what,
             client,
+            instance,
             started,
+            chat_began: started,
             began: Instant::now(),
             after_the_end,
             faults: 0,
+            lost_a_reserve: false,
+            reserved: BTreeSet::new(),
+            was_poor: false,
+            has_changed_prices: false,
+            has_refused: false,
             owner,
             settled_at,
             seen,
@@ -992,8 +1340,23 @@ impl<'l> Schedule<'l> {
             (call.packet.clone(), call.reply.clone())
         };
         self.tasks[packet.task].sends(&packet);
-        let faulty = self.random.percent(self.storm);
+        let is_reserve = is_reserve(&packet);
+        // In poor users' schedules, only the first copy of a reserve is likely to be lost.
+        let is_first = !self.poor || !self.tasks[packet.task].lost_a_reserve;
+        let storm = match is_reserve && is_first {
+            true => self.storm.max(self.lost_reserves),
+            false => self.storm,
+        };
+        let faulty = self.random.percent(storm);
         let (task, operation) = (packet.task, packet.operation.clone());
+        if is_list_read(&packet)
+            && matches!(self.tasks[task].what, What::Chat { .. })
+            && (faulty || reply.is_some())
+        {
+            let delivered = reply.as_ref().filter(|_| !faulty).map(|(_, body)| body.as_str());
+            let now = self.now();
+            self.instances[self.tasks[task].instance].reads(delivered, now);
+        }
         let (fate, words) = match reply {
             None if faulty => self.before_the_store(&packet),
             None => {
@@ -1012,6 +1375,12 @@ impl<'l> Schedule<'l> {
         };
         if faulty {
             self.tasks[task].faults += 1;
+            // The SDK doesn't send a refused reserve again, even if the refusal lacks the item.
+            let is_refusal = |fate: &Result<HttpReply, Broken>| {
+                fate.as_ref().is_ok_and(|reply| in_words(reply) == "refused")
+            };
+            let is_lost = is_reserve && !fate.as_ref().is_some_and(is_refusal);
+            self.tasks[task].lost_a_reserve |= is_lost;
         }
         self.say(format_args!("{task}: {operation} {words}"));
         if let Some(answer) = fate {
@@ -1031,7 +1400,9 @@ impl<'l> Schedule<'l> {
         };
         let transaction = packet.operation == "TransactWriteItems";
         let writes = writes(packet);
-        match self.random.below(8) {
+        let is_lost =
+            self.lost_reserves > 0 && is_reserve(packet) && (self.poor || self.random.percent(60));
+        match if is_lost { 7 } else { self.random.below(8) } {
             0 => (refused(500, "InternalServerError"), "fails before it is applied"),
             1 => (refused(503, "ServiceUnavailable"), "finds the store unavailable"),
             2 => (refused(400, "ThrottlingException"), "is throttled"),
@@ -1106,9 +1477,15 @@ impl<'l> Schedule<'l> {
     fn apply(&mut self, packet: &Packet) -> Checked<HttpReply> {
         let now = self.now();
         let task = &mut self.tasks[packet.task];
-        let is_reserve = packet.operation == "UpdateItem" && packet.body.contains(":reservation");
-        if is_reserve && task.owner.is_none() {
+        if is_reserve(packet) {
+            let tokens = self.people[self.clients[task.client].person].account.tokens;
+            task.was_poor |= tokens < cost_of(packet);
+            task.reserved.insert(cost_of(packet));
+        }
+        if is_reserve(packet) && task.owner.is_none() {
             task.owner = text_after(&packet.body, r#""owner":{"S":""#).map(str::to_owned);
+            let lease_ends = text_after(&packet.body, r#""expires_at":{"N":""#).unwrap();
+            task.chat_began = lease_ends.parse::<u64>().unwrap() - LEASE;
         }
         task.sends(packet);
         let reply = self.lane.connection.wire().apply(packet);
@@ -1118,6 +1495,8 @@ impl<'l> Schedule<'l> {
         {
             return Err(format!("{UNREADABLE} {}: {}", packet.body, reply.1));
         }
+        let is_change = packet.operation == "TransactWriteItems" && reply.0 == 200;
+        task.has_changed_prices |= is_change && matches!(task.what, What::ChangePrices { .. });
         if packet.body.contains("UsersTable") {
             let tables = self.lane.tables();
             let task = &mut self.tasks[packet.task];
@@ -1125,8 +1504,9 @@ impl<'l> Schedule<'l> {
                 |mark: &str| text_after(&packet.body, mark).and_then(|number| number.parse().ok());
             let (reserves_in, releases_in) =
                 (number(r##""#minute":""##), number(r##""#refunds":"r"##));
-            let releases_in_day =
-                packet.body.contains(":units").then(|| number(r##""#day":"d"##)).flatten();
+            let units =
+                text_after(&packet.body, r#"":units":{"N":""#).map(|of| of.parse().unwrap());
+            let releases_in_day = number(r##""#day":"d"##).zip(units);
             let stops = packet.body.contains("stopped = :true").then(|| owner_of(&packet.body));
             let writer = Writer {
                 owner: task.owner.as_deref(),
@@ -1135,6 +1515,11 @@ impl<'l> Schedule<'l> {
                 releases_in,
                 releases_in_day,
                 stops,
+                may_hold: match task.what {
+                    What::Chat { max_cost, .. } if self.listed => 0..=max_cost.unwrap_or(i64::MAX),
+                    _ => PRICE..=PRICE,
+                },
+                has_refused: task.has_refused,
             };
             let limits = Limits {
                 chats: i64::from(self.app.config.chats_per_minute),
@@ -1148,23 +1533,71 @@ impl<'l> Schedule<'l> {
                     continue;
                 }
                 if reply.0 == 200 && packet.operation != "GetItem" {
-                    let chats = person.observe(&tables, &writer, now, PRICE, &limits)?;
+                    let chats = person.observe(&tables, &writer, now, &limits)?;
                     paid.extend(chats.into_iter().map(|chat_id| (index, chat_id)));
                 }
                 task.seen.push(person.account.clone());
             }
             for (person, chat_id) in paid {
                 self.was_paid(person, &chat_id, packet.task, now)?;
+                self.is_priced(person, &chat_id, packet.task, releases_in_day.is_some())?;
             }
         }
         Ok(reply)
+    }
+
+    /// Returns a task's chat as its client has requested it.
+    fn asked<'t>(&self, task: &'t Task) -> Option<Asked<'t>> {
+        let What::Chat { message, way, conversation, model, max_cost, .. } = &task.what else {
+            return None;
+        };
+        let person = &self.people[self.clients[task.client].person];
+        Some(Asked {
+            message,
+            model: *model,
+            max_cost: *max_cost,
+            in_conversation: conversation.is_some(),
+            instructed: person.instructed,
+            streamed: !matches!(way, Way::Whole | Way::Silent),
+        })
+    }
+
+    /// Checks the price of a chat that was just paid. A chat that was stopped before its model
+    /// tokens were counted counts as a refund of the day.
+    fn is_priced(&self, person: usize, chat_id: &str, task: usize, counts: bool) -> Checked {
+        if !self.listed {
+            return Ok(());
+        }
+        let (task, tables, person) = (&self.tasks[task], self.lane.tables(), &self.people[person]);
+        let asked = self.asked(task).unwrap();
+        let known = self.instances[task.instance].known(task.started);
+        let chat = model::stored_chat(&tables, &person.id, chat_id);
+        let row = model::stored_row(&tables, &person.id, chat_id);
+        let held = person.held_for(chat_id);
+        asked.is_priced(&known, &chat, &row, held)?;
+        let is_uncounted = chat["stopped"] == true
+            && chat["usage"]["estimated"] == true
+            && chat["receipt"]["fare"]["input"].is_i64()
+            && chat["receipt"]["whole"] != true;
+        if counts != is_uncounted {
+            return Err(format!("{chat} counts as a refund of its day: {counts}"));
+        }
+        // The function has seen the account when it took the credits.
+        let back = held - chat["cost"].as_i64().unwrap();
+        let left = |account: &Account| account.balance(task.chat_began) + back;
+        let holds = |account: &&Account| account.held.values().any(|held| held.owner == chat_id);
+        let told = &chat["tokens_left"];
+        if task.seen.iter().filter(holds).any(|account| *told == left(account)) {
+            return Ok(());
+        }
+        Err(format!("no balance was {told} after {chat}"))
     }
 
     /// Checks a chat that was just paid: the chat is stored, its idempotency key pays for no other
     /// chat, and no reply said that the chat wouldn't be charged.
     fn was_paid(&mut self, person: usize, chat_id: &str, task: usize, now: u64) -> Checked {
         let task = &self.tasks[task];
-        let What::Chat { key, message, way, conversation, after } = &task.what else {
+        let What::Chat { key, message, way, conversation, after, .. } = &task.what else {
             return Err("something other than a chat was paid".into());
         };
         let (tables, id) = (self.lane.tables(), &self.people[person].id);
@@ -1196,18 +1629,20 @@ impl<'l> Schedule<'l> {
         }
         let end = model::end(&tables, id, chat_id);
         let may_answer = |answer: &str| match message.strip_prefix("!hold ") {
-            Some(words) if end != Some("stop") => words.strip_suffix(" hi") == Some(answer),
+            Some(words) if end != Some("stop") => {
+                words.strip_suffix(" hi").unwrap_or_default() == answer
+            }
             Some(words) if words == answer => true,
             _ => answer == format!("You said: {message}"),
         };
         if stored.is_none_or(|(stored, answer, cost, _)| {
-            stored != *message || !may_answer(&answer) || cost != PRICE
+            stored != *message || !may_answer(&answer) || !self.listed && cost != PRICE
         }) {
             return Err("a chat was paid that isn't stored as it was asked and answered".into());
         }
         let may_end = match end {
             Some("stopped") => self.people[person].has_stopped(chat_id),
-            Some("length") => *way != Way::Held || task.may_time_out(now),
+            Some("length") => !way.holds() || task.may_time_out(now),
             _ => true,
         };
         if !may_end {
@@ -1239,11 +1674,12 @@ impl<'l> Schedule<'l> {
         if self.keys.get(&(person, key.clone())).is_some_and(|before| now < before.until) {
             return Err(format!("{} was charged twice for {key}", self.people[person].name));
         }
-        let until = task.started + 86_400;
-        self.keys.insert(
-            (person, key.clone()),
-            Remembered { chat_id: chat_id.into(), message: message.clone(), until, body: None },
-        );
+        let until = task.chat_began + 86_400;
+        let stored = model::stored_chat(&tables, id, chat_id);
+        let is_listed = stored.get("receipt").is_some();
+        let (chat_id, message) = (chat_id.to_owned(), message.clone());
+        let remembered = Remembered { chat_id, message, is_listed, until, body: None };
+        self.keys.insert((person, key.clone()), remembered);
         Ok(())
     }
 
@@ -1275,6 +1711,7 @@ impl<'l> Schedule<'l> {
                     Ok(()) => Ok(()),
                 };
             }
+            Outcome::PricesChanged(outcome) => return self.judge_change(id, outcome),
             Outcome::Replied(Ok(response)) => {
                 let replayed = response.headers().contains_key("idempotent-replayed");
                 let Body::Text(text) = response.body() else {
@@ -1286,7 +1723,14 @@ impl<'l> Schedule<'l> {
                 return Err(format!("{id}: 500: {cause}"));
             }
             Outcome::Replied(Err(error)) => {
-                (error.status().as_u16(), false, error.code(), Value::Null)
+                let body = match &error {
+                    Error::InsufficientTokens { cost, by_usage, .. } => {
+                        json!({ "cost": cost, "by_usage": by_usage })
+                    }
+                    Error::CostsMore { cost, most } => json!({ "cost": cost, "most": most }),
+                    _ => Value::Null,
+                };
+                (error.status().as_u16(), false, error.code(), body)
             }
         };
         self.say(format_args!(
@@ -1351,6 +1795,58 @@ impl<'l> Schedule<'l> {
         }
     }
 
+    /// Checks what an administrator was told about a change of the price list.
+    fn judge_change(
+        &mut self,
+        id: usize,
+        outcome: Result<SetPricesOutcome, StoreError>,
+    ) -> Checked {
+        let task = &self.tasks[id];
+        let What::ChangePrices { list, seen } = &task.what else { unreachable!() };
+        let wanted = list.map(|list| LISTS[list].version());
+        let version =
+            |stored: &Option<StoredPrices>| stored.as_ref().map(|stored| stored.of.version.clone());
+        let (words, is_true) = match &outcome {
+            Ok(SetPricesOutcome::Set(stored)) => {
+                let is_set = task.has_changed_prices || wanted == *seen;
+                ("set", version(stored) == wanted && is_set)
+            }
+            Ok(SetPricesOutcome::Changed) => ("changed meanwhile", !task.has_changed_prices),
+            Err(StoreError::Unavailable(_)) => ("perhaps set", task.faults > 0 || task.was_slow()),
+            Err(_) => ("not set", false),
+        };
+        self.say(format_args!("{id}: the price list is {words}"));
+        if is_true { Ok(()) } else { Err(format!("{outcome:?} to a new price list")) }
+    }
+
+    /// Checks that a refusal for the price is true, and that the chat's hold can't be taken later.
+    fn judge_price(&mut self, id: usize, body: &Value) -> Checked {
+        let task = &self.tasks[id];
+        let person = &self.people[self.clients[task.client].person];
+        let (asked, cost) = (self.asked(task).unwrap(), body["cost"].as_i64().unwrap());
+        let known = self.instances[task.instance].known(task.started);
+        let is_needed = match asked.max_cost {
+            Some(most) if body["most"] == most => cost > most,
+            // The balance may fall between the two reserves of a chat.
+            _ => {
+                let second = task.reserved.first().filter(|_| task.reserved.len() > 1);
+                let needed = second.map_or(cost, |second| cost.max(*second));
+                body["most"].is_null() && task.seen.iter().any(|account| account.tokens < needed)
+            }
+        };
+        if !is_needed || !asked.costs(cost, &known) {
+            let had: Vec<_> = task.seen.iter().map(|account| account.tokens).collect();
+            return Err(format!("{} with {body} for {had:?}, and {known:?} was known", task.code));
+        }
+        // A flat price is reserved only once, and its id stays open.
+        let has_closed = task.lost_a_reserve && body["by_usage"] != false && !self.ancient;
+        if has_closed && task.owner.as_deref().is_some_and(|owner| person.holds_for(owner)) {
+            return Err(format!("{}, but tokens are held for the chat", task.code));
+        }
+        self.tasks[id].has_refused = has_closed;
+        Ok(())
+    }
+
     /// Checks that a refresh token has one successor, for every client and every retry.
     fn given(&mut self, client: usize, generation: usize, successor: &str) -> Checked {
         let Client { refresh: known, taken, .. } = &mut self.clients[client];
@@ -1409,6 +1905,19 @@ impl<'l> Schedule<'l> {
                 {
                     return Err(format!("200 with {body}, but {stored:?} is stored"));
                 }
+                if self.listed {
+                    let mut kept = model::stored_chat(&self.lane.tables(), &person.id, chat_id);
+                    let receipt = &mut kept["receipt"];
+                    if !receipt.is_null() {
+                        receipt["prices"] = receipt["list"].take();
+                        receipt.as_object_mut().unwrap().remove("list");
+                    }
+                    let is_listed =
+                        kept["receipt"].is_null() || body["model"] == kept["receipt"]["model"];
+                    if ["receipt", "usage"].iter().any(|of| body[of] != kept[of]) || !is_listed {
+                        return Err(format!("200 with {body}, but {kept} is stored"));
+                    }
+                }
                 let known = &mut self.conversations[person_index];
                 if let Some(conversation) = body["conversation_id"].as_str()
                     && !known.iter().any(|(id, _)| id == conversation)
@@ -1457,7 +1966,11 @@ impl<'l> Schedule<'l> {
             {
                 Ok(())
             }
-            (502, "ai_failed") | (504, "ai_timed_out") if message.starts_with('!') => Ok(()),
+            (502, "ai_failed") | (504, "ai_timed_out")
+                if message.starts_with('!') && !message.starts_with("!used ") =>
+            {
+                Ok(())
+            }
             // After a fault, the credits may still be held. After a delay, the AI may have had too
             // little time before the end of the lease.
             (502, "ai_failed") | (504, "ai_timed_out")
@@ -1469,6 +1982,17 @@ impl<'l> Schedule<'l> {
                 if task.owner.as_deref().is_some_and(|owner| person.has_stopped(owner)) =>
             {
                 Ok(())
+            }
+            (402, "insufficient_tokens") | (409, "costs_more") if self.listed => {
+                self.judge_price(id, body)
+            }
+            (400, "invalid_fields") if self.listed => {
+                let (asked, known) =
+                    (self.asked(task).unwrap(), self.instances[task.instance].known(task.started));
+                match known.iter().any(|version| asked.terms(*version).is_none()) {
+                    true => Ok(()),
+                    false => Err("400 for a model that each list has".into()),
+                }
             }
             (402, _) if task.seen.iter().any(|account| account.tokens < PRICE) => Ok(()),
             // The product answers 404 only before it reserves credits. Once the AI was asked, a
@@ -1531,7 +2055,11 @@ impl<'l> Schedule<'l> {
             (422, "idempotency_key_reused") => {
                 let other = |other: &&Task| matches!(&other.what, What::Chat { message: other, .. } if other != message);
                 let used = self.tasks.iter().filter(|task| mates(task)).any(|task| other(&task));
-                if used {
+                // An idempotency key belongs to a named model only while there is a price list.
+                let names_a_model = matches!(task.what, What::Chat { model: Some(_), .. });
+                let has_read = |listed| self.instances.iter().any(|of| of.has_read(listed));
+                let came_or_went = has_read(true) && has_read(false);
+                if used || names_a_model && came_or_went {
                     Ok(())
                 } else {
                     Err("422, though the key was used for nothing else".into())
@@ -1577,7 +2105,7 @@ impl<'l> Schedule<'l> {
     /// Ends the faults, and checks that nothing is reserved after one jump in time and one sweep,
     /// and that every client learns the outcome of its requests.
     async fn calm(&mut self) -> Checked {
-        (self.storm, self.echoes) = (0, 0);
+        (self.storm, self.echoes, self.lost_reserves) = (0, 0, 0);
         for index in self.arriving().into_iter().rev() {
             let packet = self.lane.connection.wire().adrift.remove(index);
             if self.random.percent(50) {
@@ -1606,8 +2134,17 @@ impl<'l> Schedule<'l> {
         }
         let person = self.random.below(self.people.len());
         self.find_out(person).await?;
-        for person in &self.people {
+        for (person, account) in self.people.iter().zip(&self.accounts) {
             person.audit(&tables)?;
+            if self.listed {
+                let found = self.app.store.audit(&account.label).await.unwrap();
+                if !found.differences.is_empty() {
+                    return Err(format!(
+                        "{}: the audit finds {:?}",
+                        person.name, found.differences
+                    ));
+                }
+            }
         }
         Ok(())
     }
@@ -1620,29 +2157,44 @@ impl<'l> Schedule<'l> {
             .collect();
         let client = self.random.pick(&clients);
         let key = self.random.pick(&["k1", "k1", "k2"]);
-        let (message, now) = (format!("{key} hi"), self.now());
+        let now = self.now();
+        let probe = self.priced(What::Chat {
+            key: Some(key.into()),
+            message: format!("{key} hi"),
+            way: Way::Whole,
+            conversation: None,
+            after: None,
+            model: None,
+            max_cost: None,
+        });
+        let What::Chat { key: probed, message, way, conversation, after, model, .. } = probe else {
+            unreachable!()
+        };
         let known = self.keys.get(&(person, key.to_owned())).filter(|known| now < known.until);
-        let known = known.map(|known| known.message == message);
+        // An idempotency key belongs to a named model only while there is a price list.
+        let current = self.current_version();
+        let names_a_model = model.is_some();
+        let known = known.map(|known| {
+            known.message == message && (known.is_listed == current.is_some() || !names_a_model)
+        });
         let before = self.people[person].account.clone();
         let refunds = i64::from(self.app.config.refunds_per_minute);
-        let probe = self
-            .finish(
-                client,
-                What::Chat {
-                    key: Some(key.into()),
-                    message,
-                    way: Way::Whole,
-                    conversation: None,
-                    after: None,
-                },
-            )
-            .await?;
+        let max_cost = None;
+        let probe = What::Chat { key: probed, message, way, conversation, after, model, max_cost };
+        let probe = self.finish(client, probe).await?;
+        let (instructed, streamed) = (self.people[person].instructed, false);
+        let What::Chat { message, .. } = &self.tasks[probe].what else { unreachable!() };
+        let asked =
+            Asked { message, model, max_cost, in_conversation: false, instructed, streamed };
+        let terms = asked.terms(current.as_deref());
+        let price = terms.map(|terms| *asked.least(terms).start());
         let (status, replayed) = self.tasks[probe].told.unwrap();
         let expected = match known {
             _ if status == 401 => return Ok(()),
             Some(true) => (200, true),
             Some(false) => (422, false),
-            None if before.tokens < PRICE => (402, false),
+            None if price.is_none() => (400, false),
+            None if price.is_some_and(|price| before.tokens < price) => (402, false),
             // After a minute with too many refunds, an account must also wait in the following
             // minutes.
             None if before.is_closed_by_refunds(now / 60, refunds) => (429, false),
@@ -1660,7 +2212,8 @@ impl<'l> Schedule<'l> {
         let after = &self.people[person].account;
         let unchanged =
             (after.tokens, after.spent, &after.held) == (before.tokens, before.spent, &before.held);
-        if unchanged != (expected != (200, false)) {
+        let is_free = price == Some(0);
+        if unchanged != (expected != (200, false)) && !is_free {
             return Err(format!(
                 "{expected:?} for {key}, and the account went from {before:?} to {after:?}"
             ));
@@ -1723,6 +2276,37 @@ async fn delete(app: App, req: Request, conversation: String) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     app.store.delete_conversation(&caller, &conversation, app.clock.seconds()).await?;
     http::accepted(&Value::Null)
+}
+
+/// Returns the idempotency key of an answer that doesn't end by itself.
+fn held_key(message: &str) -> &'static str {
+    if message == "!hold k2" { "k2" } else { "k1" }
+}
+
+fn is_reserve(packet: &Packet) -> bool {
+    packet.operation == "UpdateItem" && packet.body.contains(":reservation")
+}
+
+/// A step of a schedule in which a reserve arrives before an earlier settle.
+enum Step {
+    Jump,
+    Sweep,
+    Purchase(usize),
+    Arrival(usize),
+}
+
+/// Returns true if the call is a transaction that the store hasn't applied yet.
+fn is_settle(call: &Call) -> bool {
+    call.reply.is_none() && call.packet.operation == "TransactWriteItems"
+}
+
+/// Returns the credits that a reserve takes.
+fn cost_of(packet: &Packet) -> i64 {
+    text_after(&packet.body, r#"":cost":{"N":""#).unwrap().parse().unwrap()
+}
+
+fn is_list_read(packet: &Packet) -> bool {
+    packet.operation == "GetItem" && packet.body.contains(PRICE_LIST)
 }
 
 fn writes(packet: &Packet) -> bool {
@@ -1820,7 +2404,7 @@ macro_rules! without {
 
 /// Sabotages that each drop a condition of a write. Without any one of these conditions, a balance
 /// could be wrong or a reply untrue.
-const SABOTAGES: [(&str, Sabotage); 16] = [
+const SABOTAGES: [(&str, Sabotage); 18] = [
     ("UpdateItem that stops a chat", Sabotage::Sends(stops_any_chat)),
     without!("UpdateItem", " OR minutes.#r0 < :r0" => " OR minutes.#r0 < :r0 OR attribute_exists(pk)"),
     without!("TransactWriteItems", " AND attribute_not_exists(deleted)" => ""),
@@ -1836,6 +2420,8 @@ const SABOTAGES: [(&str, Sabotage); 16] = [
     without!("UpdateItem", " AND generation = :presented" => " AND (generation = :presented OR attribute_exists(pk))"),
     without!("UpdateItem", " AND generation = :before" => " AND (generation = :before OR attribute_exists(pk))"),
     without!("TransactWriteItems", "reservations.#rid.#owner = :owner" => "(reservations.#rid.#owner = :owner OR attribute_exists(pk))"),
+    without!("TransactWriteItems", "reservations.#rid.#cost = :held" => "(reservations.#rid.#cost = :held OR attribute_exists(pk))"),
+    without!("UpdateItem", "id = :id AND attribute_not_exists(reservations.#rid)" => "id = :id"),
     without!("TransactWriteItems", "reservations.#rid.expires_at > :now" => "(reservations.#rid.expires_at > :now OR attribute_exists(pk))"),
 ];
 
@@ -1860,6 +2446,13 @@ fn every_dropped_condition_is_noticed() {
 #[test]
 fn every_protocol_mistake_is_noticed() {
     let mut unnoticed = Mistake::ALL.to_vec();
+    unnoticed.retain(|mistake| !is_noticed(&format!("{mistake:?}"), mistake.sabotage()));
+    assert!(unnoticed.is_empty(), "no schedule finds {unnoticed:?}");
+}
+
+#[test]
+fn every_pricing_mistake_is_noticed() {
+    let mut unnoticed = PricingMistake::ALL.to_vec();
     unnoticed.retain(|mistake| !is_noticed(&format!("{mistake:?}"), mistake.sabotage()));
     assert!(unnoticed.is_empty(), "no schedule finds {unnoticed:?}");
 }

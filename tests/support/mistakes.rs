@@ -14,6 +14,15 @@ pub enum Sabotage {
     /// had applied the call. The wire then sends the call to the store, but doesn't pass the
     /// store's reply to the product.
     Confirms(fn(operation: &str, body: &str) -> bool),
+    /// Rewrites the body of each call, and the store's reply to it. Only the schedules' wire does
+    /// this.
+    Exchanges {
+        sends: fn(operation: &str, body: &mut String),
+        receives: fn(sent: &str, reply: &mut String),
+    },
+    /// Rewrites the body of each call while there is a price list, whose JSON the function gets. Only
+    /// the schedules' wire does this.
+    Reprices(fn(operation: &str, body: &mut String, list: &Value)),
 }
 
 /// A mistake that the product could make.
@@ -53,6 +62,46 @@ impl Mistake {
     }
 }
 
+/// A mistake that the product could make with the amounts of a price list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PricingMistake {
+    /// A settle charges the price of the usage even if the hold is less.
+    ChargeAboveHold,
+    /// A settle returns the whole hold, as if nothing was charged.
+    ReturnWholeHold,
+    /// A reserve that finds its own hold with another amount keeps the amount that it asked for.
+    AdoptNoAmount,
+    /// A settle charges by the price list that is current at that moment. In the product, a chat
+    /// keeps the fare of its reserve.
+    PriceAtSettle,
+    /// A refusal for the balance doesn't close the hold's id, so a late copy of the reserve takes
+    /// credits.
+    RefuseWithoutClosing,
+}
+
+impl PricingMistake {
+    pub const ALL: [Self; 5] = [
+        Self::ChargeAboveHold,
+        Self::ReturnWholeHold,
+        Self::AdoptNoAmount,
+        Self::PriceAtSettle,
+        Self::RefuseWithoutClosing,
+    ];
+
+    /// Returns the sabotage that imitates this mistake.
+    pub fn sabotage(self) -> Sabotage {
+        match self {
+            Self::ChargeAboveHold => Sabotage::Sends(charges_above_the_hold),
+            Self::ReturnWholeHold => Sabotage::Sends(returns_the_whole_hold),
+            Self::AdoptNoAmount => {
+                Sabotage::Exchanges { sends: settles_any_amount, receives: shows_the_asked_amount }
+            }
+            Self::PriceAtSettle => Sabotage::Reprices(prices_at_the_settle),
+            Self::RefuseWithoutClosing => Sabotage::Sends(refuses_without_closing),
+        }
+    }
+}
+
 /// Drops the two conditions that make a reserve take effect only once: the reserve's hold must not
 /// exist yet, and the hold's id must not be closed. Without these conditions, a copy of the reserve
 /// takes the credits again.
@@ -82,7 +131,7 @@ fn refunds_unconditionally(operation: &str, body: &mut String) {
 /// Returns true if a call is a settle. If the wire confirms settles too soon, the product behaves
 /// as if it settled in the background, and sends answers that may never be stored.
 fn is_settle(operation: &str, body: &str) -> bool {
-    operation == "TransactWriteItems" && body.contains("spent = spent + reservations.#rid.#cost")
+    operation == "TransactWriteItems" && body.contains("SET spent = spent + ")
 }
 
 /// Makes a refresh immediately advance the session to the next generation. An unchanged refresh
@@ -115,12 +164,124 @@ fn settles_without_owner(operation: &str, body: &mut String) {
     }
 }
 
+/// Makes a settle charge the price by the chat's own fare, without the hold as its limit.
+fn charges_above_the_hold(operation: &str, body: &mut String) {
+    if is_settle_by_usage(operation, body) {
+        edit(body, |call| {
+            let fare = settled_chat(call)["receipt"]["M"]["fare"]["M"].clone();
+            charge(call, price(&fare, &settled_chat(call)["usage"]["M"]));
+        });
+    }
+}
+
+/// Makes a settle charge the price by the fare that its model has in the current list. The charge
+/// stays within the hold.
+fn prices_at_the_settle(operation: &str, body: &mut String, list: &Value) {
+    if !is_settle_by_usage(operation, body) {
+        return;
+    }
+    edit(body, |call| {
+        let receipt = &settled_chat(call)["receipt"]["M"];
+        let model = receipt["model"]["S"].clone();
+        let mut models = list["models"].as_array().unwrap().iter();
+        let current = models.find(|listed| listed["name"] == model);
+        if let Some(rates) = current.map(|listed| &listed["fare"])
+            && rates["input"].is_u64()
+            && receipt["whole"].is_null()
+        {
+            let rate = |name: &str| number(rates[name].as_u64().unwrap());
+            let fare = json!({ "input": rate("input"), "cached": rate("cached"), "output": rate("output") });
+            let held = amount(&receipt["held"]);
+            charge(call, price(&fare, &settled_chat(call)["usage"]["M"]).min(held));
+        }
+    });
+}
+
+/// Makes a settle add the whole hold to the balance, although a part of it is spent.
+fn returns_the_whole_hold(operation: &str, body: &mut String) {
+    if is_settle_by_usage(operation, body) {
+        edit(body, |call| {
+            let values = &mut call["TransactItems"][0]["Update"]["ExpressionAttributeValues"];
+            values[":back"] = values[":held"].clone();
+        });
+    }
+}
+
+/// Makes a settle accept a hold of any amount.
+fn settles_any_amount(operation: &str, body: &mut String) {
+    if operation == "TransactWriteItems" {
+        *body = body.replace(
+            "reservations.#rid.#cost = :held",
+            "(reservations.#rid.#cost = :held OR attribute_exists(reservations.#rid))",
+        );
+    }
+}
+
+/// Replaces the amount of the hold that a refused reserve finds under its id with the amount that
+/// the reserve asked for.
+fn shows_the_asked_amount(sent: &str, reply: &mut String) {
+    if !sent.contains(":reservation") || !reply.contains("ConditionalCheckFailed") {
+        return;
+    }
+    let sent: Value = serde_json::from_str(sent).unwrap();
+    let rid = sent["ExpressionAttributeNames"]["#rid"].as_str().unwrap();
+    edit(reply, |refusal| {
+        let found = &mut refusal["Item"]["reservations"]["M"];
+        if found[rid].is_object() {
+            found[rid]["M"]["cost"] = sent["ExpressionAttributeValues"][":cost"].clone();
+        }
+    });
+}
+
+/// Makes the write that closes a refused hold's id change another attribute.
+fn refuses_without_closing(operation: &str, body: &mut String) {
+    if operation == "UpdateItem" {
+        *body = body.replace("\"SET closed.#rid = :closed\"", "\"SET refused = :closed\"");
+    }
+}
+
+fn is_settle_by_usage(operation: &str, body: &str) -> bool {
+    operation == "TransactWriteItems" && body.contains("spent = spent + :charge")
+}
+
+/// The chat that a settle stores, in DynamoDB's JSON.
+fn settled_chat(call: &Value) -> &Value {
+    &call["TransactItems"][1]["Put"]["Item"]
+}
+
+/// Makes a settle charge this amount, in all its items.
+fn charge(call: &mut Value, amount: i128) {
+    let items = &mut call["TransactItems"];
+    let values = &mut items[0]["Update"]["ExpressionAttributeValues"];
+    let held = self::amount(&values[":held"]);
+    values[":charge"] = number(amount);
+    values[":back"] = number(held - amount);
+    items[1]["Put"]["Item"]["cost"] = number(amount);
+    items[2]["Put"]["Item"]["amount"] = number(-amount);
+}
+
+/// Returns the price of a usage by a fare, both in DynamoDB's JSON.
+fn price(fare: &Value, usage: &Value) -> i128 {
+    let [input, cached_rate, output] =
+        ["input", "cached", "output"].map(|name| self::amount(&fare[name]));
+    let [prompt, cached, completion] = ["prompt_tokens", "cached_tokens", "completion_tokens"]
+        .map(|name| self::amount(&usage[name]));
+    let cached = cached.min(prompt);
+    let millionths = (prompt - cached) * input + cached * cached_rate + completion * output;
+    (millionths + 999_999) / 1_000_000
+}
+
+/// Reads a number in DynamoDB's JSON. 0 if it is missing.
+fn amount(number: &Value) -> i128 {
+    number["N"].as_str().map_or(0, |number| number.parse().unwrap())
+}
+
 fn edit(body: &mut String, change: impl FnOnce(&mut Value)) {
     let mut call = serde_json::from_str(body).unwrap();
     change(&mut call);
     *body = call.to_string();
 }
 
-fn number(number: u64) -> Value {
+fn number(number: impl ToString) -> Value {
     json!({ "N": number.to_string() })
 }

@@ -9,12 +9,15 @@
 //!   `!hold` never finishes.
 //! - `!recall` repeats the whole prompt.
 //! - `!call <name> <arguments>` calls a function, word by word.
+//! - `!used <prompt> <cached> <answer> <words>` echoes the message, and reports these numbers of model
+//!   tokens.
 //!
 //! Messages without a command are echoed.
 
 use std::time::Duration;
 
 use crate::ai::{AnswerBuilder, Failure, Prompt, echo};
+use crate::values::ReportedUsage;
 
 pub async fn answer(prompt: &Prompt, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
     let message = prompt.last();
@@ -62,6 +65,16 @@ pub async fn answer(prompt: &Prompt, builder: &mut AnswerBuilder<'_>) -> Result<
             builder.push_call(0, "", name, "")?;
             let mut pieces = arguments.split_inclusive(' ');
             pieces.try_for_each(|piece| builder.push_call(0, "", "", piece))
+        }
+        "!used" => {
+            let mut numbers = rest.split(' ').map_while(|word| word.parse().ok());
+            builder.usage = Some(ReportedUsage {
+                prompt: numbers.next(),
+                cached: numbers.next(),
+                completion: numbers.next(),
+                ..ReportedUsage::default()
+            });
+            echo::answer(prompt, builder)
         }
         _ => echo::answer(prompt, builder),
     }

@@ -2,8 +2,10 @@
 //! protocol allows.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::RangeInclusive;
 
 use dynoxide::{AttributeValue, Item};
+use serde_json::Value;
 
 use super::tables::Tables;
 
@@ -30,6 +32,20 @@ fn map(item: &Item, name: &str) -> Item {
     match item.get(name) {
         Some(AttributeValue::M(map)) => map.clone(),
         _ => Item::new(),
+    }
+}
+
+/// Returns an attribute as plain JSON.
+fn plain(attribute: &AttributeValue) -> Value {
+    match attribute {
+        AttributeValue::N(number) => number.parse::<i64>().unwrap().into(),
+        AttributeValue::S(text) => text.as_str().into(),
+        AttributeValue::BOOL(flag) => (*flag).into(),
+        AttributeValue::M(map) => {
+            map.iter().map(|(name, value)| (name.clone(), plain(value))).collect()
+        }
+        AttributeValue::L(list) => list.iter().map(plain).collect(),
+        _ => Value::Null,
     }
 }
 
@@ -154,6 +170,8 @@ pub struct Person {
     pub name: &'static str,
     pub pk: String,
     pub id: String,
+    /// True if the account has instructions for the AI.
+    pub instructed: bool,
     pub account: Account,
     pub ledger: BTreeMap<String, Row>,
     /// How often credits were reserved for each chat, and how often they were returned.
@@ -161,6 +179,8 @@ pub struct Person {
     returned: HashMap<String, u32>,
     /// The ids of the chats that were stopped while they had a hold.
     stopped: HashSet<String>,
+    /// The credits that each paid chat held.
+    held_for: HashMap<String, i64>,
 }
 
 /// The facts that the model knows about the task that sent a write.
@@ -173,8 +193,14 @@ pub struct Writer<'w> {
     pub reserves_in: Option<u64>,
     /// The minute in which the write counts a refund. `None` if the write counts no refund.
     pub releases_in: Option<u64>,
-    /// The day on which the write counts a refund. `None` if the write counts no refund.
-    pub releases_in_day: Option<u64>,
+    /// The day on which the write counts a refund, and how much it counts. `None` if the write
+    /// counts no refund.
+    pub releases_in_day: Option<(u64, i64)>,
+    /// The amounts that the task may hold for its chat.
+    pub may_hold: RangeInclusive<i64>,
+    /// True if the task has told its client that the credits don't pay for the chat, and has closed
+    /// the id of its hold before that.
+    pub has_refused: bool,
     /// The id of the chat that the write stops.
     pub stops: Option<&'w str>,
 }
@@ -195,15 +221,19 @@ pub struct Limits {
 impl Person {
     pub fn new(name: &'static str, pk: String, id: String, tables: &Tables) -> Self {
         let account = Account::read(tables, &pk);
+        let instructed =
+            tables.item("UsersTable", &[("pk", &pk)]).unwrap().contains_key("instructions");
         let mut person = Self {
             name,
             pk,
             id,
+            instructed,
             account,
             ledger: BTreeMap::new(),
             taken: HashMap::new(),
             returned: HashMap::new(),
             stopped: HashSet::new(),
+            held_for: HashMap::new(),
         };
         person.ledger = person.read_ledger(tables);
         person
@@ -216,7 +246,6 @@ impl Person {
         tables: &Tables,
         writer: &Writer<'_>,
         now: u64,
-        price: i64,
         limits: &Limits,
     ) -> Result<Vec<String>, String> {
         let (before, rows_before) = (self.account.clone(), self.ledger.clone());
@@ -224,7 +253,8 @@ impl Person {
         if after == before {
             return Ok(Vec::new());
         }
-        if after.spent != before.spent {
+        // A chat can be free.
+        if after.spent != before.spent || after.held.len() < before.held.len() {
             self.ledger = self.read_ledger(tables);
         }
         self.account = after.clone();
@@ -259,8 +289,14 @@ impl Person {
                 self.stopped.insert(came.owner.clone());
                 continue;
             }
-            if came.cost != price || writer.owner != Some(came.owner.as_str()) {
+            if !writer.may_hold.contains(&came.cost) || writer.owner != Some(came.owner.as_str()) {
                 return Err(format!("{name}: a reservation without a task: {came:?}"));
+            }
+            if before.closed.contains(rid) {
+                return Err(format!("{name}: a reservation under a closed id: {came:?}"));
+            }
+            if writer.has_refused {
+                return Err(format!("{name}: a late reservation of a refused chat: {came:?}"));
             }
             tokens -= came.cost;
             *self.taken.entry(came.owner.clone()).or_default() += 1;
@@ -281,7 +317,13 @@ impl Person {
                 if writer.settled_at.is_none_or(|at| at >= went.expires_at) {
                     return Err(format!("{name}: a chat was settled after its lease"));
                 }
-                spent += went.cost;
+                let charge = -self.ledger[&went.owner].amount;
+                if !(0..=went.cost).contains(&charge) {
+                    return Err(format!("{name}: {charge} were charged, and {} held", went.cost));
+                }
+                spent += charge;
+                tokens += went.cost - charge;
+                self.held_for.insert(went.owner.clone(), went.cost);
                 paid.push(went.owner.clone());
             } else {
                 if after.spent != before.spent && after.tokens == before.tokens {
@@ -368,8 +410,8 @@ impl Person {
             return wrong("refunds are counted wrongly");
         }
         let mut expected = before.refunds_of_days.clone();
-        if let Some(day) = writer.releases_in_day {
-            *expected.entry(day).or_insert(0) += 1;
+        if let Some((day, units)) = writer.releases_in_day {
+            *expected.entry(day).or_insert(0) += units;
         }
         // The account may drop the counts of days that have ended.
         expected.retain(|day, _| *day >= now / 86_400 || after.refunds_of_days.contains_key(day));
@@ -398,6 +440,28 @@ impl Person {
             -sum(true),
             self.account
         ))
+    }
+
+    /// Records that the person has bought credits.
+    pub fn buys(&mut self, tables: &Tables, bought: i64) -> Result<(), String> {
+        let before = self.account.clone();
+        self.account = Account::read(tables, &self.pk);
+        self.ledger = self.read_ledger(tables);
+        let (tokens, granted) = (before.tokens + bought, before.granted + bought);
+        if self.account != (Account { tokens, granted, ..before }) {
+            return Err(format!("{}: {bought} tokens were bought: {:?}", self.name, self.account));
+        }
+        self.matches_its_ledger()
+    }
+
+    /// Returns the credits that a paid chat held.
+    pub fn held_for(&self, chat_id: &str) -> i64 {
+        self.held_for[chat_id]
+    }
+
+    /// Returns true if the account holds credits for this chat.
+    pub fn holds_for(&self, chat_id: &str) -> bool {
+        self.account.held.values().any(|held| held.owner == chat_id)
     }
 
     /// Reads the account and its ledger again, and compares them with the model.
@@ -450,6 +514,18 @@ pub fn after(tables: &Tables, user_id: &str, chat_id: &str) -> Option<String> {
 pub fn conversation_exists(tables: &Tables, user_id: &str, id: &str) -> bool {
     let item = tables.item("ChatsTable", &[("user_id", user_id), ("chat_id", &format!("c#{id}"))]);
     item.is_some_and(|item| !item.contains_key("deleted"))
+}
+
+/// Returns a stored chat as plain JSON. Null if the chat isn't stored.
+pub fn stored_chat(tables: &Tables, user_id: &str, chat_id: &str) -> Value {
+    let item = tables.item("ChatsTable", &[("user_id", user_id), ("chat_id", chat_id)]);
+    item.map_or(Value::Null, |item| plain(&AttributeValue::M(item)))
+}
+
+/// Returns a chat's row of the ledger as plain JSON. Null if there is none.
+pub fn stored_row(tables: &Tables, user_id: &str, chat_id: &str) -> Value {
+    let item = tables.item("LedgerTable", &[("user_id", user_id), ("entry_id", chat_id)]);
+    item.map_or(Value::Null, |item| plain(&AttributeValue::M(item)))
 }
 
 /// Returns a stored chat's message, answer, cost and balance.

@@ -3,7 +3,7 @@
 
 use std::sync::{LazyLock, mpsc};
 
-use dynoxide::{Database, Item};
+use dynoxide::{AttributeValue, Database, Item};
 use emulator::dynamo::{Data, Dynamo};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,6 +19,9 @@ pub enum Tables {
     Embedded(Database),
     Emulator { url: String, http: reqwest::Client, _account: Proxy },
 }
+
+/// The key of the current price list in the table Tokens.
+pub const PRICE_LIST: &str = "models:current";
 
 /// The kind of store that schedules use.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -135,10 +138,23 @@ impl Tables {
 
     /// Deletes an account's item directly.
     pub fn remove(&self, pk: &str) {
-        self.call(
-            "DeleteItem",
-            &json!({ "TableName": "UsersTable", "Key": { "pk": { "S": pk } } }),
-        );
+        self.remove_from("UsersTable", pk);
+    }
+
+    /// Returns the current price list. `None` if there is none.
+    pub fn price_list(&self) -> Option<Value> {
+        let item = self.item("TokensTable", &[("pk", PRICE_LIST)])?;
+        let Some(AttributeValue::S(list)) = item.get("list") else { panic!("a list is a text") };
+        Some(serde_json::from_str(list).unwrap())
+    }
+
+    /// Deletes the current price list directly.
+    pub fn remove_price_list(&self) {
+        self.remove_from("TokensTable", PRICE_LIST);
+    }
+
+    fn remove_from(&self, table: &str, pk: &str) {
+        self.call("DeleteItem", &json!({ "TableName": table, "Key": { "pk": { "S": pk } } }));
     }
 
     /// Returns the rows of a user's ledger.

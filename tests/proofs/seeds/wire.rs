@@ -131,10 +131,22 @@ impl Wire {
     /// Lets a request through to the store.
     pub fn apply(&mut self, packet: &Packet) -> HttpReply {
         let mut body = packet.body.clone();
-        if let Some(Sabotage::Sends(rewrite)) = self.sabotage {
-            rewrite(&packet.operation, &mut body);
+        match self.sabotage {
+            Some(Sabotage::Sends(rewrite) | Sabotage::Exchanges { sends: rewrite, .. }) => {
+                rewrite(&packet.operation, &mut body);
+            }
+            Some(Sabotage::Reprices(rewrite)) => {
+                if let Some(list) = self.tables.price_list() {
+                    rewrite(&packet.operation, &mut body, &list);
+                }
+            }
+            Some(Sabotage::Confirms(_)) | None => {}
         }
-        self.tables.execute(&packet.operation, &body)
+        let (status, mut reply) = self.tables.execute(&packet.operation, &body);
+        if let Some(Sabotage::Exchanges { receives, .. }) = self.sabotage {
+            receives(&packet.body, &mut reply);
+        }
+        (status, reply)
     }
 
     /// Gives a waiting call its reply.

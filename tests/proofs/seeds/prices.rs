@@ -1,0 +1,257 @@
+//! The price lists that an administrator sets in a schedule, and what chats cost by them. The
+//! prices are computed here again, apart from the product.
+
+use std::ops::RangeInclusive;
+use std::sync::LazyLock;
+
+use serde_json::{Value, json};
+use shared::App;
+use shared::charge::prompt_overhead;
+use shared::clock::Clock;
+use shared::prices::Prices;
+use shared::values::{Fare, PriceList, Rates};
+
+use super::{Checked, PRICE, text_after};
+
+/// How long a function keeps the price list, in seconds.
+const KEPT: u64 = 60;
+
+/// The number of model tokens that an answer must be able to have.
+const LEAST_ANSWER: u32 = 64;
+
+/// The most model tokens that earlier chats add to a prompt: `CONTEXT_BYTES`, and what templates add
+/// to the turns of `CONTEXT_CHATS` chats.
+const CONTEXT: u64 = 32_768 + 40 * 17;
+
+/// The user's instructions for the AI.
+pub const INSTRUCTIONS: &str = "Be brief.";
+
+/// The models that chats name. Not every list has each of them.
+pub const MODELS: [Option<&str>; 5] =
+    [None, Some("quick"), Some("deep"), Some("deep"), Some("wide")];
+
+/// The models whose price depends on the usage in every list that has them.
+pub const BY_USAGE: &[Option<&str>] = &[Some("deep"), Some("deep"), Some("wide")];
+
+/// Commands before a message that make the provider report the model tokens of the prompt, those
+/// from the cache, and those of the answer. Without a command, the numbers are estimated. Some
+/// numbers are above the bound of every prompt, or can't be true.
+pub const USED: [&str; 6] =
+    ["", "", "!used 700 200 90 ", "!used 1000 900 64 ", "!used 50000 9 3000 ", "!used 900 0 0 "];
+
+/// The price lists. In these lists, holds and charges are about as large as the accounts' grants.
+pub static LISTS: LazyLock<Vec<PriceList>> = LazyLock::new(|| {
+    let model = |name: &str, fare: Value, most: u32| json!({ "name": name, "via": ["scripted", "echo"], "fare": fare, "most": most });
+    let usage = |input: u32, cached: u32, output: u32| json!({ "input": input, "cached": cached, "output": output });
+    let flat = |price: u32| json!({ "message": price });
+    let lists = [
+        [
+            model("quick", flat(70), 1000),
+            model("deep", usage(5000, 1000, 400_000), 200),
+            model("wide", usage(20_000, 30_000, 100_000), 500),
+        ]
+        .to_vec(),
+        [
+            model("deep", usage(10_000, 2000, 900_000), 200),
+            model("quick", flat(120), 1000),
+            model("wide", usage(9000, 9000, 200_000), 300),
+        ]
+        .to_vec(),
+        [model("quick", flat(0), 1000), model("deep", usage(2000, 500, 150_000), 400)].to_vec(),
+    ];
+    let read = |models| PriceList::read(&json!({ "models": models })).unwrap();
+    lists.map(read).to_vec()
+});
+
+/// A function instance, which keeps its own copy of the price list.
+pub struct Instance {
+    pub app: App,
+    /// The versions that the instance has read, and the second until which it keeps each.
+    reads: Vec<(Option<String>, u64)>,
+    /// True if the instance could not read the list at some time, so an older list may be in use.
+    has_failed: bool,
+}
+
+impl Instance {
+    /// Starts an instance, which reads the list.
+    pub async fn start(app: &App, clock: &Clock) -> Self {
+        let prices = Prices::new(app.store.clone(), clock.clone());
+        let version = prices.read().await.unwrap().map(|prices| prices.of.version.clone());
+        let app = App { prices, ..app.clone() };
+        Self { app, reads: vec![(version, clock.seconds() + KEPT)], has_failed: false }
+    }
+
+    /// Records that the instance has read the list, with the store's reply. `None` for a fault.
+    pub fn reads(&mut self, reply: Option<&str>, now: u64) {
+        match reply {
+            None => self.has_failed = true,
+            Some(reply) => {
+                let version = text_after(reply, r#""version":{"S":""#).map(str::to_owned);
+                self.reads.push((version, now + KEPT));
+            }
+        }
+    }
+
+    /// Returns true if the instance has read a list, or has read that there is none.
+    pub fn has_read(&self, listed: bool) -> bool {
+        self.reads.iter().any(|(version, _)| version.is_some() == listed)
+    }
+
+    /// Returns the versions by which a request may be priced that has begun at the second `since`.
+    pub fn known(&self, since: u64) -> Vec<Option<&str>> {
+        let kept = self.reads.iter().filter(|(_, until)| self.has_failed || *until > since);
+        kept.map(|(version, _)| version.as_deref()).collect()
+    }
+}
+
+/// A chat as its client has requested it.
+pub struct Asked<'a> {
+    pub message: &'a str,
+    pub model: Option<&'a str>,
+    pub max_cost: Option<i64>,
+    pub in_conversation: bool,
+    pub instructed: bool,
+    pub streamed: bool,
+}
+
+/// The name, the fare and the longest answer of a model.
+type Terms = (&'static str, Fare, u32);
+
+impl Asked<'_> {
+    /// Returns the terms of the chat's model in a version of the price list. `None` if the list
+    /// doesn't have the model.
+    pub fn terms(&self, version: Option<&str>) -> Option<Terms> {
+        let Some(version) = version else {
+            let price = shared::Credits::new(PRICE.unsigned_abs()).unwrap();
+            return Some(("", Fare::Message(price), 0));
+        };
+        let list = LISTS.iter().find(|list| list.version() == version)?;
+        let model = match self.model {
+            None => list.first()?,
+            Some(name) => list.model(name)?,
+        };
+        Some((model.name.as_str(), model.fare, model.most?))
+    }
+
+    /// Returns how many model tokens the prompt can have at most, with and without earlier chats.
+    fn prompts(&self) -> RangeInclusive<u64> {
+        let instructions = self.instructed.then_some(INSTRUCTIONS);
+        let alone = prompt_overhead(None, instructions) + self.message.len() as u64;
+        alone..=alone + if self.in_conversation { CONTEXT } else { 0 }
+    }
+
+    /// Returns what the chat's credits must be at least, with and without earlier chats.
+    pub fn least(&self, (_, fare, most): Terms) -> RangeInclusive<i64> {
+        let of = |prompt| bound(fare, prompt, most.min(LEAST_ANSWER));
+        of(*self.prompts().start())..=of(*self.prompts().end())
+    }
+
+    /// Returns true if one of these versions gives a refused chat this lowest price.
+    pub fn costs(&self, cost: i64, known: &[Option<&str>]) -> bool {
+        let costs = |terms| self.least(terms).contains(&cost);
+        known.iter().any(|version| self.terms(*version).is_some_and(costs))
+    }
+
+    /// Checks the price of a paid chat: its item and its row of the ledger, for which `held` were
+    /// held.
+    pub fn is_priced(
+        &self,
+        known: &[Option<&str>],
+        chat: &Value,
+        row: &Value,
+        held: i64,
+    ) -> Checked {
+        let wrong = |what: &str| Err(format!("{what}: {held} were held for {chat}, with {row}"));
+        let (receipt, cost) = (&chat["receipt"], chat["cost"].as_i64().unwrap());
+        if row["receipt"] != *receipt || row["units"] != chat["units"] || row["amount"] != -cost {
+            return wrong("a chat and its row differ");
+        }
+        let list = receipt["list"].as_str();
+        let Some(terms) = self.terms(list).filter(|_| known.contains(&list)) else {
+            return wrong("a chat was priced by a list that its function didn't know");
+        };
+        let (name, fare, most) = terms;
+        if list.is_none() {
+            return if (cost, held) == (PRICE, PRICE) {
+                Ok(())
+            } else {
+                wrong("not the flat price")
+            };
+        }
+        if row["usage"] != chat["usage"] {
+            return wrong("a chat and its row have different numbers");
+        }
+        if receipt["model"] != name || receipt["fare"] != json!(fare) || receipt["held"] != held {
+            return wrong("a receipt isn't true");
+        }
+        let Fare::Usage(rates) = fare else {
+            let is_fare = self.least(terms) == (cost..=cost) && cost == held;
+            return if is_fare { Ok(()) } else { wrong("not the price of a message") };
+        };
+        let is_whole = receipt["whole"] == true;
+        if is_whole != (chat["stopped"] == true && !self.streamed) {
+            return wrong("a hold was charged as a whole, or should have been");
+        }
+        let price = price_of(rates, &chat["usage"]).min(held);
+        if cost != if is_whole { held } else { price } {
+            return wrong("the charge isn't the price of the usage");
+        }
+        let bounds = self.prompts();
+        let pays = |prompt| held >= bound(fare, prompt, most);
+        let is_enough = match receipt["shortened"] == true {
+            true => !pays(*bounds.end()) && held >= *self.least(terms).start(),
+            false => pays(*bounds.start()),
+        };
+        if !is_enough {
+            return wrong("the hold doesn't pay for the longest answer");
+        }
+        self.is_counted(chat).or_else(|what| wrong(&what))
+    }
+
+    /// Checks a chat's numbers of model tokens.
+    fn is_counted(&self, chat: &Value) -> Checked {
+        let usage = &chat["usage"];
+        let words = self.message.strip_prefix("!used ").unwrap_or_default().split(' ');
+        let told: Vec<u64> = words.map_while(|word| word.parse().ok()).collect();
+        let [prompt, cached, answer] = ["prompt_tokens", "cached_tokens", "completion_tokens"]
+            .map(|name| usage[name].as_u64().unwrap_or(0));
+        let estimate = chat["response"].as_str().unwrap().len().div_ceil(4) as u64;
+        let is_right = match told[..] {
+            [told_prompt, told_cached, 0] => {
+                (prompt, cached, answer) == (told_prompt, told_cached, estimate)
+            }
+            [told_prompt, told_cached, told_answer] => {
+                (prompt, cached, answer) == (told_prompt, told_cached, told_answer)
+            }
+            _ => cached == 0 && answer == estimate,
+        };
+        let is_estimate = told.is_empty() || told[2] == 0;
+        match is_right && usage["estimated"] == is_estimate {
+            true => Ok(()),
+            false => Err("the model tokens are counted wrongly".into()),
+        }
+    }
+}
+
+/// Returns the price of the longest prompt and an answer of `answer` model tokens.
+fn bound(fare: Fare, prompt: u64, answer: u32) -> i64 {
+    match fare {
+        Fare::Message(price) => price.signed(),
+        Fare::Usage(Rates { input, cached, output }) => {
+            whole(prompt * input.max(cached) + u64::from(answer) * output)
+        }
+    }
+}
+
+/// Returns the price of a stored usage.
+fn price_of(Rates { input, cached, output }: Rates, usage: &Value) -> i64 {
+    let number = |name: &str| usage[name].as_u64().unwrap_or(0);
+    let from_cache = number("cached_tokens");
+    let read = number("prompt_tokens") - from_cache;
+    whole(read * input + from_cache * cached + number("completion_tokens") * output)
+}
+
+/// Returns this many millionths of a credit as credits, rounded up.
+fn whole(millionths: u64) -> i64 {
+    i64::try_from(millionths.div_ceil(1_000_000)).unwrap()
+}
