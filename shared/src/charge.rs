@@ -196,21 +196,20 @@ impl Charge {
             hold.count_refund_as(bound.refund_units(app.config.chat_price));
             // Under `/v1` no answer is shortened, because half of a function call is useless.
             let least = if is_given { bound.most() } else { bound.least() };
-            if let Err(poor) = reserved {
-                let held = affordable(&poor, least, bound.most(), max_cost);
-                let held = match held {
-                    Ok(held) => held,
+            let mut reserved = reserved;
+            // Other chats may lower the balance between two reserves. Each reserve is of less than
+            // the one before it, and the last one of at least `least`.
+            while let Err(poor) = reserved {
+                match affordable(&poor, least, bound.most(), max_cost) {
+                    Ok(held) => hold.change_amount(held),
                     Err(error) => return Err(abandon(app, &hold, error).await),
-                };
-                hold.change_amount(held);
-                match app.store.reserve(caller, &mut hold, limits, now).await {
-                    Ok(ReserveOutcome::Held) => {}
-                    Ok(ReserveOutcome::Ended) => return ended(app, caller, key.as_ref()).await,
-                    Err(error @ StoreError::InsufficientTokens { .. }) => {
-                        return Err(abandon(app, &hold, by_usage_of(error, least)).await);
-                    }
-                    Err(error) => return Err(error.into()),
                 }
+                reserved = match app.store.reserve(caller, &mut hold, limits, now).await {
+                    Ok(ReserveOutcome::Held) => Ok(()),
+                    Ok(ReserveOutcome::Ended) => return ended(app, caller, key.as_ref()).await,
+                    Err(poor @ StoreError::InsufficientTokens { .. }) => Err(poor),
+                    Err(error) => return Err(error.into()),
+                };
             }
             let held = hold.quote().bound();
             if let Some(tokens) = bound.fit(held) {
@@ -550,23 +549,19 @@ fn affordable(
     most: Credits,
     max_cost: Option<Credits>,
 ) -> Result<Credits> {
-    let StoreError::InsufficientTokens { balance, .. } = poor else {
+    let StoreError::InsufficientTokens { balance, held, .. } = poor else {
         return Err(poor.clone().into());
     };
     match max_cost.filter(|max_cost| *max_cost < least) {
         Some(most) => Err(Error::CostsMore { cost: least, most }),
-        None if *balance < least => Err(by_usage_of(poor.clone(), least)),
+        None if *balance < least => Err(Error::InsufficientTokens {
+            cost: least,
+            balance: *balance,
+            held: *held,
+            by_usage: true,
+            advice: None,
+        }),
         None => Ok(most.min(*balance).min(max_cost.unwrap_or(Credits::MAX))),
-    }
-}
-
-/// Returns the failure of a balance that is too low for a price by usage.
-fn by_usage_of(poor: StoreError, least: Credits) -> Error {
-    match poor {
-        StoreError::InsufficientTokens { balance, held, .. } => {
-            Error::InsufficientTokens { cost: least, balance, held, by_usage: true, advice: None }
-        }
-        error => error.into(),
     }
 }
 

@@ -43,8 +43,9 @@ impl Prices {
     /// [`Error::Unavailable`] if the store doesn't answer, and [`Error::Internal`] if this release
     /// doesn't understand the list.
     pub async fn read(&self) -> Result<Option<Arc<StoredPrices>>> {
+        let read_at = self.clock.seconds();
         let prices = self.store.prices().await?.map(Arc::new);
-        let known = Known { prices: prices.clone(), read_at: self.clock.seconds() };
+        let known = Known { prices: prices.clone(), read_at };
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(known);
         Ok(prices)
     }

@@ -320,8 +320,6 @@ struct Client {
 struct Remembered {
     chat_id: String,
     message: String,
-    /// True if a price list gave the chat's price.
-    is_listed: bool,
     until: u64,
     body: Option<Value>,
 }
@@ -1675,10 +1673,8 @@ impl<'l> Schedule<'l> {
             return Err(format!("{} was charged twice for {key}", self.people[person].name));
         }
         let until = task.chat_began + 86_400;
-        let stored = model::stored_chat(&tables, id, chat_id);
-        let is_listed = stored.get("receipt").is_some();
         let (chat_id, message) = (chat_id.to_owned(), message.clone());
-        let remembered = Remembered { chat_id, message, is_listed, until, body: None };
+        let remembered = Remembered { chat_id, message, until, body: None };
         self.keys.insert((person, key.clone()), remembered);
         Ok(())
     }
@@ -1827,12 +1823,7 @@ impl<'l> Schedule<'l> {
         let known = self.instances[task.instance].known(task.started);
         let is_needed = match asked.max_cost {
             Some(most) if body["most"] == most => cost > most,
-            // The balance may fall between the two reserves of a chat.
-            _ => {
-                let second = task.reserved.first().filter(|_| task.reserved.len() > 1);
-                let needed = second.map_or(cost, |second| cost.max(*second));
-                body["most"].is_null() && task.seen.iter().any(|account| account.tokens < needed)
-            }
+            _ => body["most"].is_null() && task.seen.iter().any(|account| account.tokens < cost),
         };
         if !is_needed || !asked.costs(cost, &known) {
             let had: Vec<_> = task.seen.iter().map(|account| account.tokens).collect();
@@ -2055,11 +2046,7 @@ impl<'l> Schedule<'l> {
             (422, "idempotency_key_reused") => {
                 let other = |other: &&Task| matches!(&other.what, What::Chat { message: other, .. } if other != message);
                 let used = self.tasks.iter().filter(|task| mates(task)).any(|task| other(&task));
-                // An idempotency key belongs to a named model only while there is a price list.
-                let names_a_model = matches!(task.what, What::Chat { model: Some(_), .. });
-                let has_read = |listed| self.instances.iter().any(|of| of.has_read(listed));
-                let came_or_went = has_read(true) && has_read(false);
-                if used || names_a_model && came_or_went {
+                if used {
                     Ok(())
                 } else {
                     Err("422, though the key was used for nothing else".into())
@@ -2171,12 +2158,8 @@ impl<'l> Schedule<'l> {
             unreachable!()
         };
         let known = self.keys.get(&(person, key.to_owned())).filter(|known| now < known.until);
-        // An idempotency key belongs to a named model only while there is a price list.
+        let known = known.map(|known| known.message == message);
         let current = self.current_version();
-        let names_a_model = model.is_some();
-        let known = known.map(|known| {
-            known.message == message && (known.is_listed == current.is_some() || !names_a_model)
-        });
         let before = self.people[person].account.clone();
         let refunds = i64::from(self.app.config.refunds_per_minute);
         let max_cost = None;

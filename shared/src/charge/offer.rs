@@ -72,11 +72,6 @@ impl Offer {
         Ok(Self { ai, fare, listed: Some(listed) })
     }
 
-    /// Returns true if a price list has the model.
-    pub(super) fn is_listed(&self) -> bool {
-        self.listed.is_some()
-    }
-
     /// Returns the model's name in the price list.
     pub(super) fn listed_name(&self) -> Option<&str> {
         self.listed.as_ref().and_then(Listed::model).map(|model| model.name.as_str())

@@ -194,10 +194,9 @@ pub async fn read(app: &AiApp, req: &Request) -> Result<(Credential, NewChat)> {
         Error::NoSuchModel => Error::field("model", UNLISTED),
         error => error,
     });
-    let has_no_list = offer.as_ref().is_ok_and(|offer| !offer.is_listed());
-    let model = model.filter(|model| !model.is_empty() && !has_no_list);
     let key = key.map(|key| {
-        let payload = payload(&context, &message, model.as_deref());
+        let model = model.as_deref().filter(|model| !model.is_empty());
+        let payload = payload(&context, &message, model);
         RequestKey::sent(&key, &caller, fingerprint(payload.to_string()))
     });
     Ok((caller, NewChat { message, context, key, offer, max_cost }))

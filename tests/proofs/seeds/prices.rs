@@ -92,11 +92,6 @@ impl Instance {
         }
     }
 
-    /// Returns true if the instance has read a list, or has read that there is none.
-    pub fn has_read(&self, listed: bool) -> bool {
-        self.reads.iter().any(|(version, _)| version.is_some() == listed)
-    }
-
     /// Returns the versions by which a request may be priced that has begun at the second `since`.
     pub fn known(&self, since: u64) -> Vec<Option<&str>> {
         let kept = self.reads.iter().filter(|(_, until)| self.has_failed || *until > since);
@@ -127,7 +122,7 @@ impl Asked<'_> {
         };
         let list = LISTS.iter().find(|list| list.version() == version)?;
         let model = match self.model {
-            None => list.first()?,
+            None => list.models.first()?,
             Some(name) => list.model(name)?,
         };
         Some((model.name.as_str(), model.fare, model.most?))
