@@ -33,7 +33,8 @@ use shared::clock::Day;
 use shared::store::Purpose;
 use uuid::Uuid;
 
-use crate::support::client::{Api, GRANT, PRICE, Person};
+use crate::endpoints::chats::fares;
+use crate::support::client::{Api, GRANT, PRICE, PRICES_KEPT, Person};
 use crate::support::function::{self, Reply, TIME, event, invoke};
 use crate::support::permissions;
 use crate::support::recorded::assert_recorded;
@@ -173,6 +174,8 @@ struct Counted {
     meter: Meter,
     /// A header that is added to the requests.
     header: Option<(&'static str, &'static str)>,
+    /// True if the functions must read the price list again.
+    is_list_old: bool,
     costs: Costs,
 }
 
@@ -190,6 +193,7 @@ impl Counted {
             api: Api::own(&limits).await,
             meter: Meter::default(),
             header: None,
+            is_list_old: false,
             costs: Costs::new(),
         }
     }
@@ -214,6 +218,9 @@ impl Counted {
         let server = self.api.server();
         let mut function = server.functions[endpoint].clone();
         if let Some(warm) = function.app() {
+            if !self.is_list_old {
+                warm.prices.current().await.unwrap();
+            }
             function = function.with_app(self.metered(&warm));
         }
 
@@ -385,6 +392,32 @@ impl Counted {
         }
         self.header = None;
         used
+    }
+
+    /// Records the costs of chats whose price depends on the usage, and of requests that show or
+    /// change the price list.
+    async fn priced(&mut self) {
+        self.api.prices(&fares::list("scripted")).await;
+        let (root, who) = (self.api.administrator("root").await, self.api.person("fay").await);
+        let body = json!({ "model": "deep", "message": "hi" });
+        let chat = who.asks_model("deep", "hi").await.is(200);
+        self.api.server().clock.advance(PRICES_KEPT);
+        self.is_list_old = true;
+        for name in ["chat by usage that reads the price list again", "chat by usage"] {
+            self.count(name, 200, "chat", "/api/chat", &who.access, body.clone()).await;
+        }
+        self.is_list_old = false;
+        let held = chat["receipt"]["held"].as_u64().unwrap();
+        self.api.set(&who, "tokens", AttributeValue::N((held - 1).to_string())).await;
+        let name = "chat by usage with a balance below its bound";
+        self.count(name, 200, "chat", "/api/chat", &who.access, body).await;
+        self.get("list of the models and prices", "model_list", "/api/models", &who).await;
+        let path = "/api/admin/models";
+        let name = "price list, for administrators";
+        let seen = self.get(name, "admin_models", path, &root).await["version"].clone();
+        let change = json!({ "version": seen, "list": null });
+        let name = "change of the price list";
+        self.count(name, 200, "admin_models_change", path, &root.access, change).await;
     }
 
     /// Records the costs of administrators' requests in a store with a few users.
@@ -915,6 +948,9 @@ async fn each_request_costs_what_the_documentation_says() {
     eve.chat("hi").await.is(200);
     stopping.stops(&eve).await;
     counted.costs.extend(stopping.costs);
+    let mut priced = Counted::start().await;
+    priced.priced().await;
+    counted.costs.extend(priced.costs);
     let documented = requests::costs().unwrap();
     counted.plain(&documented).await;
     assert_recorded("docs/internals/costs.tsv", &table(counted.costs, &documented));

@@ -56,7 +56,9 @@ fn client() -> aws_sdk_dynamodb::config::Builder {
 pub fn app_with_store(app: &App, url: &str, client: aws_sdk_dynamodb::config::Builder) -> App {
     let mut config = (*app.config).clone();
     config.dynamodb_endpoint = Endpoint::parse(url);
-    App { store: Store::with_client(client, &config), config: Arc::new(config), ..app.clone() }
+    let store = Store::with_client(client, &config);
+    let prices = app.prices.over(store.clone());
+    App { store, prices, config: Arc::new(config), ..app.clone() }
 }
 
 /// Returns the event that API Gateway sends to an endpoint for this request. The path may have a
