@@ -28,7 +28,16 @@ export async function aPerson() {
     assert.deepEqual(Object.fromEntries(charges), Object.fromEntries(kept));
     assert.deepEqual([tokens, charges.length], [FIRST_GRANT - chats * PRICE, chats]);
   };
-  return { key, history, hasPaidFor };
+  /** Asserts that the statement has one charge for each of these models, and nothing else was charged. */
+  const hasPaid = async (charges) => {
+    const { tokens } = await call(API, "GET", "/api/user/balance/", undefined, access);
+    const statement = await call(API, "GET", "/api/user/ledger?limit=100", undefined, access);
+    const rows = statement.filter((row) => row.kind === "chat").map((row) => [row.model, -row.amount]);
+    assert.deepEqual(Object.fromEntries(rows), charges);
+    const sum = Object.values(charges).reduce((all, charge) => all + charge, 0);
+    assert.deepEqual([tokens, rows.length], [FIRST_GRANT - sum, Object.keys(charges).length]);
+  };
+  return { key, history, hasPaidFor, hasPaid };
 }
 
 /** Tells wire.py how to treat the next replies. */

@@ -128,6 +128,12 @@ class Person:
         equal(charges, {chat["id"]: -PRICE for chat in self.history()})
         equal((self.balance(), len(charges)), (FIRST_GRANT - chats * PRICE, chats))
 
+    def has_paid(self, **charges):
+        """Asserts that the statement has one charge for each of these models, and nothing else was charged."""
+        rows = [row for row in self.statement() if row["kind"] == "chat"]
+        equal(sorted((row["model"], -row["amount"]) for row in rows), sorted(charges.items()))
+        equal(self.balance(), FIRST_GRANT - sum(charges.values()))
+
 
 def events(reply):
     name = None

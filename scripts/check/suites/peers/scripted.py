@@ -38,6 +38,16 @@ def a_caller():
     return person, person.api_key()
 
 
+def each_model_is_charged_its_fare(ask):
+    """Asserts that a client chooses the model, where `ask(key, model)` returns the text of its answer. An answer by `deep` has seven model tokens."""
+    person, key = a_caller()
+    for model in ["quick", "deep"]:
+        play(says("Sunny."))
+        equal(ask(key, model), "Sunny.")
+        played()
+    person.has_paid(quick=100, deep=8)
+
+
 def results(request):
     """The function results in a request that the model received."""
     return [message["content"] for message in request["messages"] if message["role"] == "tool"]

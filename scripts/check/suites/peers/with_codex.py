@@ -5,11 +5,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from scripted import BASE_URL, a_caller, calls, equal, functions, play, played, prove_of, says, statuses, wire
+from scripted import BASE_URL, a_caller, calls, each_model_is_charged_its_fare, equal, functions, play, played, prove_of, says, statuses, wire
 
 CODEX, VERSION = os.environ["CODEX"], os.environ["CODEX_VERSION"]
 SETTINGS = f"""
-model = "farebox"
 model_provider = "farebox"
 web_search = "disabled"
 agents.enabled = false
@@ -24,17 +23,24 @@ EDIT = calls(("exec_command", {"cmd": "sed -i 's/Hello/Good day/' greeting.py"})
 
 def edited(key):
     """Runs Codex. Returns the text of the file afterwards."""
+    answer, text = codex(key, "farebox")
+    equal(answer, "Done.")
+    return text
+
+
+def codex(key, model):
+    """Runs Codex with a model. Returns the answer and the text of the file afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "greeting.py")
         file.write_text(BEFORE)
         home = Path(folder, "codex")
         home.mkdir()
-        home.joinpath("config.toml").write_text(SETTINGS)
+        home.joinpath("config.toml").write_text(f'model = "{model}"\n{SETTINGS}')
         settings = os.environ | {"FAREBOX_KEY": key, "CODEX_HOME": str(home), "HOME": folder, "PWD": folder}
         command = [CODEX, "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "Be politer."]
         done = subprocess.run(command, cwd=folder, env=settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100)
-        equal((done.returncode, done.stdout.strip()), (0, "Done."))
-        return file.read_text()
+        equal(done.returncode, 0)
+        return done.stdout.strip(), file.read_text()
 
 
 def a_command_edits_a_file_for_two_messages():
@@ -55,4 +61,13 @@ def a_lost_reply_is_paid_for_once():
     person.has_paid_for(2)
 
 
-prove_of(f"codex {VERSION}, Responses API", a_command_edits_a_file_for_two_messages, a_lost_reply_is_paid_for_once)
+def the_named_model_answers_at_its_price():
+    each_model_is_charged_its_fare(lambda key, model: codex(key, model)[0])
+
+
+prove_of(
+    f"codex {VERSION}, Responses API",
+    a_command_edits_a_file_for_two_messages,
+    a_lost_reply_is_paid_for_once,
+    the_named_model_answers_at_its_price,
+)

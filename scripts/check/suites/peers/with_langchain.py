@@ -4,7 +4,7 @@ from langchain.agents import create_agent
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
-from scripted import BASE_URL, RESPONSES, a_caller, calls, equal, functions, play, played, prove_client, results, says, statuses, wire
+from scripted import BASE_URL, RESPONSES, a_caller, calls, each_model_is_charged_its_fare, equal, functions, play, played, prove_client, results, says, statuses, wire
 
 ASKED = {"messages": [{"role": "user", "content": "How is the weather in Paris?"}]}
 CALL = calls(("get_weather", {"city": "Paris"}))
@@ -28,9 +28,13 @@ def get_weather_over_a_bad_line(city: str) -> str:
     return f"Sunny in {city}."
 
 
+def model_of(key, name):
+    return ChatOpenAI(model=name, base_url=BASE_URL, api_key=key, use_responses_api=RESPONSES)
+
+
 def a_model():
     person, key = a_caller()
-    return person, ChatOpenAI(model="gpt-4o", base_url=BASE_URL, api_key=key, use_responses_api=RESPONSES)
+    return person, model_of(key, "gpt-4o")
 
 
 def an_agent(**more):
@@ -89,6 +93,10 @@ def a_reply_that_is_lost_in_the_middle_of_the_loop_is_paid_once():
     person.has_paid_for(2)
 
 
+def the_named_model_answers_at_its_price():
+    each_model_is_charged_its_fare(lambda key, name: model_of(key, name).invoke("How is the weather in Paris?").text)
+
+
 prove_client(
     "langchain",
     an_agent_runs_its_tools_and_pays_for_each_call_of_the_model,
@@ -96,4 +104,5 @@ prove_client(
     an_agent_answers_with_an_object,
     a_model_answers_with_an_object,
     a_reply_that_is_lost_in_the_middle_of_the_loop_is_paid_once,
+    the_named_model_answers_at_its_price,
 )

@@ -3,7 +3,7 @@
 import json
 
 import litellm
-from scripted import BASE_URL, FIRST_GRANT, PRICE, a_caller, calls, equal, functions, play, played, prove_client, raised, results, says, statuses, wire
+from scripted import BASE_URL, FIRST_GRANT, PRICE, a_caller, calls, each_model_is_charged_its_fare, equal, functions, play, played, prove_client, raised, results, says, statuses, wire
 
 litellm.telemetry = False
 litellm.suppress_debug_info = True
@@ -15,8 +15,8 @@ REPORT = {"type": "object", "properties": {"city": {"type": "string"}, "degrees"
 CALL = calls(("get_weather", {"city": "Paris"}))
 
 
-def completion(key, messages, **more):
-    return litellm.completion(model="openai/farebox", api_base=BASE_URL, api_key=key, messages=messages, **more)
+def completion(key, messages, model="farebox", **more):
+    return litellm.completion(model=f"openai/{model}", api_base=BASE_URL, api_key=key, messages=messages, **more)
 
 
 def result(call):
@@ -71,10 +71,15 @@ def a_lost_reply_in_the_middle_of_a_loop_is_paid_once():
     person.has_paid_for(2)
 
 
+def the_named_model_answers_at_its_price():
+    each_model_is_charged_its_fare(lambda key, model: completion(key, [ASKED], model).choices[0].message.content)
+
+
 prove_client(
     "litellm",
     functions_are_called_whole_and_in_pieces,
     an_answer_has_the_schema_that_was_asked_for,
     failures_have_their_own_errors,
     a_lost_reply_in_the_middle_of_a_loop_is_paid_once,
+    the_named_model_answers_at_its_price,
 )

@@ -73,6 +73,16 @@ const proofs = {
       await person.hasPaidFor(2);
     }
   },
+
+  async "the named model answers at its price"() {
+    const { person, client } = await aCaller();
+    for (const model of ["quick", "deep"]) {
+      await play(says("Sunny."));
+      const completion = await client.chat.completions.create({ model, messages: ASKED });
+      assert.deepEqual([completion.model, completion.choices[0].message.content], [model, "Sunny."]);
+    }
+    await person.hasPaid({ quick: 100, deep: 8 });
+  },
 };
 
 await proveOf(`openai (Node) ${require("openai/version.js").VERSION}`, proofs);

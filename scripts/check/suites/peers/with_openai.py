@@ -5,7 +5,7 @@ import json
 import openai
 from openai import OpenAI
 from pydantic import BaseModel
-from scripted import BASE_URL, a_caller, calls, equal, functions, play, played, prove_client, results, says, statuses, wire
+from scripted import BASE_URL, a_caller, calls, each_model_is_charged_its_fare, equal, functions, play, played, prove_client, results, says, statuses, wire
 
 ASKED = {"role": "user", "content": "How is the weather in Paris and Oslo?"}
 CITIES = calls(("get_weather", {"city": "Paris"}), ("get_weather", {"city": "Oslo"}))
@@ -112,6 +112,16 @@ def a_lost_stream_of_calls_is_replayed_and_paid_once():
     person.has_paid_for(1)
 
 
+def the_named_model_answers_at_its_price():
+    _, client = a_client()
+    equal([model.id for model in client.models.list()], ["quick", "deep"])
+    each_model_is_charged_its_fare(lambda key, model: completion(key, model).choices[0].message.content)
+
+
+def completion(key, model):
+    return OpenAI(base_url=BASE_URL, api_key=key).chat.completions.create(model=model, messages=[ASKED])
+
+
 prove_client(
     "openai",
     calls_go_out_and_results_come_back,
@@ -120,4 +130,5 @@ prove_client(
     a_class_can_be_the_arguments_of_a_function,
     a_lost_reply_in_the_middle_of_a_loop_is_replayed_with_its_calls_and_paid_once,
     a_lost_stream_of_calls_is_replayed_and_paid_once,
+    the_named_model_answers_at_its_price,
 )

@@ -4,7 +4,7 @@ import json
 
 from openai import OpenAI
 from pydantic import BaseModel
-from scripted import BASE_URL, a_caller, calls, equal, functions, play, played, prove_of, results, says, statuses, version, wire
+from scripted import BASE_URL, a_caller, calls, each_model_is_charged_its_fare, equal, functions, play, played, prove_of, results, says, statuses, version, wire
 
 ASKED = {"role": "user", "content": "How is the weather in Paris and Oslo?"}
 CITIES = calls(("get_weather", {"city": "Paris"}), ("get_weather", {"city": "Oslo"}))
@@ -74,9 +74,14 @@ def a_lost_reply_in_the_middle_of_a_loop_is_replayed_with_its_calls_and_paid_onc
         person.has_paid_for(2)
 
 
+def the_named_model_answers_at_its_price():
+    each_model_is_charged_its_fare(lambda key, model: OpenAI(base_url=BASE_URL, api_key=key).responses.create(model=model, input=[ASKED]).output_text)
+
+
 prove_of(
     f"openai {version('openai')}, Responses API",
     calls_go_out_and_results_come_back_whole_and_in_pieces,
     an_answer_is_parsed_into_a_class,
     a_lost_reply_in_the_middle_of_a_loop_is_replayed_with_its_calls_and_paid_once,
+    the_named_model_answers_at_its_price,
 )
