@@ -1,6 +1,7 @@
 //! A bank test: sends five hundred parallel chats from twenty accounts to the program that `cargo
-//! run` starts, while the wire to the program's store injects random faults. `BANK_SEED` repeats
-//! the faults of an earlier run, if parallel requests arrive in the same order.
+//! run` starts, while the wire to the program's store injects random faults. The price of a third of
+//! the chats depends on their usage. `BANK_SEED` repeats the faults of an earlier run, if parallel
+//! requests arrive in the same order.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +14,7 @@ use serde_json::json;
 use shared::values::EntryKind;
 use uuid::Uuid;
 
+use crate::endpoints::chats::fares;
 use crate::support::client::{Api, GRANT, PRICE, Person};
 use crate::support::program::{RunningServer, command};
 use crate::support::proxy::{Proxy, Storm};
@@ -36,15 +38,23 @@ struct Wish {
     who: Person,
     message: String,
     key: Option<String>,
+    /// The model, whose fare is a flat one for `quick`.
+    model: &'static str,
 }
 
 impl Wish {
     fn new(number: usize, people: &[Person]) -> Self {
         let who = people[number % PEOPLE].clone();
         let number = number / PEOPLE;
-        let message = format!("{} {number}", if number % 5 == 3 { "!fail" } else { "hi" });
+        let begins = match number % 5 {
+            3 => "!fail",
+            4 => "!used 3000 1000 300 hi",
+            _ => "hi",
+        };
+        let message = format!("{begins} {number}");
         let key = number.is_multiple_of(2).then(|| format!("key-{number}"));
-        Self { who, message, key }
+        let model = if number.is_multiple_of(3) { "deep" } else { "quick" };
+        Self { who, message, key, model }
     }
 
     /// Sends the chat. A chat with an idempotency key is sent again with the same key while its
@@ -63,7 +73,7 @@ impl Wish {
                     Method::POST,
                     "/api/chat/",
                     &headers,
-                    Some(json!({ "message": self.message })),
+                    Some(json!({ "message": self.message, "model": self.model })),
                 )
                 .await;
             if !matches!(reply.status.as_u16(), 409 | 503) || self.key.is_none() || tries == TRIES {
@@ -140,8 +150,8 @@ async fn end_leases(api: &Api, people: &[Person]) -> usize {
 }
 
 /// Compares an account without holds with its history, its ledger and the reply to each of its
-/// chats. Returns the number of the account's chats.
-async fn is_right(person: &Person, told: &[(&Wish, u16)]) -> u64 {
+/// chats. Returns the number of the account's chats, and their price.
+async fn is_right(person: &Person, told: &[(&Wish, u16)]) -> (u64, u64) {
     let account = person.api.account(person).await;
     let history = person.history("?limit=100").await.is(200);
     let chats = history.as_array().unwrap();
@@ -175,8 +185,15 @@ async fn is_right(person: &Person, told: &[(&Wish, u16)]) -> u64 {
     said.sort();
     assert_eq!(paid, said, "{}: each chat is paid once", person.name);
 
-    let count = u64::try_from(chats.len()).unwrap();
-    assert_eq!(account.spent.get(), count * PRICE, "{}", person.name);
+    for chat in chats {
+        let price = match chat["receipt"]["model"].as_str().unwrap() {
+            "quick" => PRICE,
+            _ => fares::price(&chat["usage"]).min(fares::held(chat)),
+        };
+        assert_eq!(chat["tokens_deducted"], price, "{}: {chat}", person.name);
+    }
+    let spent = account.spent.get();
+    assert_eq!(said.iter().map(|(_, price)| price.unsigned_abs()).sum::<u64>(), spent);
     assert!(account.reservations.is_empty(), "{}", person.name);
     assert_eq!(
         account.tokens.get() + account.spent.get(),
@@ -184,7 +201,7 @@ async fn is_right(person: &Person, told: &[(&Wish, u16)]) -> u64 {
         "{}",
         person.name
     );
-    count
+    (chats.len().try_into().unwrap(), spent)
 }
 
 /// Starts the program over this test's store.
@@ -204,6 +221,7 @@ async fn accounts_balance_after_500_chats_over_a_breaking_wire() {
     // thousand open files.
     rlimit::increase_nofile_limit(8192).unwrap();
     let mut api = Api::own(&[]).await;
+    api.stores_prices(&fares::list("scripted")).await;
     let proxy = Proxy::start(&api.dynamodb).await;
     let lane = proxy.lane();
     let running = program(&lane.url);
@@ -248,19 +266,17 @@ async fn accounts_balance_after_500_chats_over_a_breaking_wire() {
     let settled = manage(&api.dynamodb, "settle");
     assert!(settled.starts_with(&format!("{ended} reservations of ")), "{settled}");
 
-    let mut stored = 0;
+    let (mut stored, mut spent) = (0, 0);
     for (index, person) in people.iter().enumerate() {
         let told: Vec<_> =
             wishes.iter().zip(statuses.iter().copied()).skip(index).step_by(PEOPLE).collect();
-        stored += is_right(person, &told).await;
+        let (chats, price) = is_right(person, &told).await;
+        (stored, spent) = (stored + chats, spent + price);
     }
     let unknown = [409, 503].iter().filter_map(|status| counted.get(status)).sum::<u64>();
     assert!((counted[&200]..=counted[&200] + unknown).contains(&stored), "{stored} chats");
     let accounts = join_all(people.iter().map(|person| api.account(person))).await;
-    assert_eq!(
-        accounts.iter().map(|account| account.tokens.get()).sum::<u64>(),
-        granted - stored * PRICE
-    );
+    assert_eq!(accounts.iter().map(|account| account.tokens.get()).sum::<u64>(), granted - spent);
     let rows = PEOPLE + POOR + usize::try_from(stored).unwrap();
     assert_eq!(
         manage(&api.dynamodb, "audit"),

@@ -1,11 +1,12 @@
 //! Kills (SIGKILL) the real Lambda binaries of `chat` and `chat_stream` at every point of a chat,
-//! including stopped chats. Checks the store's contents, the reply to a retry with the same
-//! idempotency key, and the recovery if the client doesn't retry.
+//! including stopped chats, at a flat price and at a price by usage. Checks the store's contents, the
+//! reply to a retry with the same idempotency key, and the recovery if the client doesn't retry.
 
 use futures_util::future::join_all;
 use futures_util::stream::{StreamExt, iter};
 use serde_json::{Value, json};
 
+use crate::endpoints::chats::fares;
 use crate::support::client::{GRANT, PRICE, Person};
 use crate::support::function::{Reply, event};
 use crate::support::lambda::{Instance, binary};
@@ -167,14 +168,20 @@ impl Killed {
 /// A chat whose function is killed.
 struct Case {
     killed: Killed,
+    /// The model, whose fare is a flat one for `quick`.
+    model: &'static str,
     lane: Lane,
     who: Person,
     first_reply: Option<Reply>,
 }
 
 impl Case {
-    async fn of(rig: &Rig, killed: Killed) -> Self {
-        Self { killed, lane: rig.proxy.lane(), who: rig.person().await, first_reply: None }
+    async fn of(rig: &Rig, killed: Killed, model: &'static str) -> Self {
+        Self { killed, model, lane: rig.proxy.lane(), who: rig.person().await, first_reply: None }
+    }
+
+    fn body(&self) -> Value {
+        json!({ "message": self.killed.message(), "model": self.model })
     }
 
     /// Returns the event that requests the chat, with an idempotency key.
@@ -182,7 +189,7 @@ impl Case {
         let headers = [("authorization", self.who.bearer()), ("idempotency-key", "k1".into())];
         let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
         let (endpoint, path) = self.killed.endpoint();
-        event(endpoint, path, &headers, &json!({ "message": self.killed.message() }))
+        event(endpoint, path, &headers, &self.body())
     }
 
     async fn is_killed(&mut self) {
@@ -210,15 +217,20 @@ impl Case {
     }
 
     fn balance_is(&self, world: &World, holds: Holds) {
-        let account = &world.accounts[&self.who.id];
-        let numbers =
-            (account.tokens.get(), account.reservations.len(), world.chats(&self.who.id).len());
+        let (account, chats) = (&world.accounts[&self.who.id], world.chats(&self.who.id));
+        let held: Vec<_> = account.reservations.values().map(|held| held.cost.get()).collect();
+        let paid: Vec<_> = chats.iter().map(|chat| chat.cost.get()).collect();
+        let numbers = (held.len(), paid.len());
         let expected = match holds {
-            Holds::Nothing => (GRANT, 0, 0),
-            Holds::StoredHold => (GRANT - PRICE, 1, 0),
-            Holds::Chat => (GRANT - PRICE, 0, 1),
+            Holds::Nothing => (0, 0),
+            Holds::StoredHold => (1, 0),
+            Holds::Chat => (0, 1),
         };
-        assert_eq!(numbers, expected, "tokens, reservations and chats, killed {:?}", self.killed);
+        assert_eq!(numbers, expected, "reservations and chats, killed {:?}", self.killed);
+        let taken = [held, paid].concat().into_iter().sum::<u64>();
+        assert_eq!(account.tokens.get(), GRANT - taken, "killed {:?}", self.killed);
+        let is_flat = taken == PRICE || holds == Holds::Nothing;
+        assert_eq!(is_flat, self.model == "quick" || holds == Holds::Nothing, "{taken} taken");
         assert_eq!(world.audit(&self.who.id), [""; 0], "killed {:?}", self.killed);
     }
 
@@ -240,7 +252,10 @@ impl Case {
 }
 
 async fn killed_everywhere(rig: &Rig) -> Vec<Case> {
-    let mut cases = join_all(Killed::ALL.map(|killed| Case::of(rig, killed))).await;
+    rig.api.prices(&fares::list_through(&["scripted", "openai"])).await;
+    let cases = ["quick", "deep"].map(|model| Killed::ALL.map(|killed| (killed, model)));
+    let cases = cases.as_flattened().iter();
+    let mut cases = join_all(cases.map(|(killed, model)| Case::of(rig, *killed, model))).await;
     // Kills four functions at a time. If all functions started at the same time, a busy machine
     // would exceed their time limits.
     iter(cases.iter_mut()).for_each_concurrent(4, Case::is_killed).await;
@@ -299,7 +314,8 @@ async fn retries_of_killed_chats_get_one_answer_per_key() {
     // After the end of the lease, a new run replaces the old hold. A stored answer stays unchanged.
     rig.after_the_lease();
     let again =
-        join_all(cases.iter().map(|case| case.who.chat_once("k1", case.killed.message()))).await;
+        join_all(cases.iter().map(|case| case.who.post_once("k1", "/api/chat/", case.body())))
+            .await;
     for ((case, reply), again) in cases.iter().zip(&replies).zip(again) {
         let again =
             Reply { status: again.status.as_u16(), headers: again.headers, body: again.body };

@@ -35,9 +35,14 @@ pub fn by_usage() -> Value {
 
 /// A list with the models `quick`, with a flat fare, and `deep`, with a fare by usage.
 pub fn list(via: &str) -> Value {
+    list_through(&[via])
+}
+
+/// The [`list`] with several providers for each model.
+pub fn list_through(via: &[&str]) -> Value {
     json!({ "models": [
-        { "name": "quick", "via": [via], "fare": { "message": PRICE } },
-        { "name": "deep", "via": [via], "fare": by_usage() },
+        { "name": "quick", "via": via, "fare": { "message": PRICE } },
+        { "name": "deep", "via": via, "fare": by_usage() },
     ]})
 }
 
@@ -100,7 +105,7 @@ fn least(prompt: u64) -> u64 {
 }
 
 /// The price of the numbers in a reply.
-fn price(usage: &Value) -> u64 {
+pub fn price(usage: &Value) -> u64 {
     let number = |field: &str| usage[field].as_u64().unwrap_or(0);
     let [prompt, cached, answer] =
         ["prompt_tokens", "cached_tokens", "completion_tokens"].map(number);
