@@ -9,6 +9,7 @@ pub mod export;
 pub mod ledger;
 pub mod profile;
 pub mod profile_change;
+pub mod voucher_redeem;
 
 use shared::http::FailureFormat;
 
@@ -20,6 +21,7 @@ endpoints! {
         api_key_revoke: DELETE "/api/user/api-keys/{id}";
         export: GET "/api/user/export";
         account_delete: DELETE "/api/user";
+        voucher_redeem: POST "/api/user/vouchers";
     }
     FailureFormat::SimplejwtGuarded => {
         balance:

@@ -19,6 +19,9 @@ pub mod admin_user_change;
 pub mod admin_user_create;
 pub mod admin_user_delete;
 pub mod admin_users;
+pub mod admin_vouchers;
+pub mod admin_vouchers_create;
+pub mod admin_vouchers_void;
 
 use shared::http::FailureFormat;
 
@@ -41,6 +44,9 @@ endpoints! {
         admin_chats: GET "/api/admin/chats";
         admin_models: GET "/api/admin/models";
         admin_models_change: PUT "/api/admin/models";
+        admin_vouchers: GET "/api/admin/vouchers";
+        admin_vouchers_create: POST "/api/admin/vouchers";
+        admin_vouchers_void: DELETE "/api/admin/vouchers/{id}";
         admin_trail: GET "/api/admin/trail";
         admin_figures: GET "/api/admin/figures";
         admin_export: GET "/api/admin/export/{list}";

@@ -12,7 +12,7 @@ use emulator::dynamo::{Data, Dynamo};
 use emulator::template::Template;
 use local::estimate::Load;
 use local::estimate::models::AverageChat;
-use local::manage::{self, prices, restore};
+use local::manage::{self, prices, restore, vouchers};
 use local::price_file;
 use local::server::mail::Postman;
 use local::server::{Server, environment_of, write_environments};
@@ -21,6 +21,7 @@ use serde_json::json;
 use shared::app::MailApp;
 use shared::clock::Clock;
 use shared::config::{LogConfig, Settings};
+use shared::store::{VOUCHER_CODES, VOUCHER_USES};
 use shared::telemetry::metrics;
 use tracing_subscriber::filter::{FilterExt, LevelFilter};
 use tracing_subscriber::layer::SubscriberExt;
@@ -197,6 +198,9 @@ enum Manage {
     /// Show, check, set or remove the price list
     #[command(subcommand)]
     Models(Models),
+    /// Create, list or void vouchers
+    #[command(subcommand)]
+    Vouchers(Vouchers),
     /// Recompute every balance from the ledger, and list the differences
     Audit {
         /// The username, verified e-mail address or id of the only account to audit
@@ -228,6 +232,7 @@ impl Manage {
             }
             Self::Reconcile { second } => restore::reconcile(&second).await,
             Self::Models(command) => command.run().await,
+            Self::Vouchers(command) => command.run().await,
             Self::Audit { name, folder } => manage::audit(&folder.data, name.as_deref()).await,
         };
         println!("{}", done?);
@@ -284,6 +289,55 @@ impl Models {
                 prices::set(&folder.data, Some(&file), ready.yes).await
             }
             Self::Remove { ready, folder } => prices::set(&folder.data, None, ready.yes).await,
+        }
+    }
+}
+
+#[derive(Subcommand)]
+enum Vouchers {
+    /// Create vouchers, and print their codes, one per line. The codes can't be shown again
+    Create {
+        /// The number of tokens that each use of a code grants
+        tokens: u64,
+        /// The name, which users see in their statement
+        #[arg(long, value_name = "TEXT")]
+        name: String,
+        /// The number of codes
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(VOUCHER_CODES)))]
+        count: u32,
+        /// The number of accounts that can use each code
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(VOUCHER_USES)))]
+        uses: u32,
+        /// The last day on which the codes are accepted, in UTC
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        ends: Option<String>,
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// List the batches of vouchers, newest first
+    List {
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// End a batch: none of its codes is accepted any more
+    Void {
+        /// The batch's id
+        id: String,
+        #[command(flatten)]
+        folder: Folder,
+    },
+}
+
+impl Vouchers {
+    async fn run(self) -> Result<String, String> {
+        match self {
+            Self::Create { tokens, name, count, uses, ends, folder } => {
+                let ends = ends.as_deref();
+                let new = vouchers::NewVouchers { name: &name, tokens, count, uses, ends };
+                vouchers::create(&folder.data, &new).await
+            }
+            Self::List { folder } => vouchers::list(&folder.data).await,
+            Self::Void { id, folder } => vouchers::void(&folder.data, &id).await,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod prices;
 pub mod restore;
+pub mod vouchers;
 
 use std::fmt::Display;
 use std::io::IsTerminal;
@@ -121,8 +122,12 @@ async fn adjust_in(
             account.name,
             Credits::MAX
         )),
-        // `KeyUsed` can't happen: the adjustment has no idempotency key.
-        AdjustOutcome::Gone | AdjustOutcome::KeyUsed => Err(no_account(name)),
+        // The other outcomes need an idempotency key, a source or a voucher.
+        AdjustOutcome::Gone
+        | AdjustOutcome::KeyUsed
+        | AdjustOutcome::SourceUsed
+        | AdjustOutcome::VoucherUsed
+        | AdjustOutcome::VoucherEnded => Err(no_account(name)),
     }
 }
 
@@ -190,6 +195,18 @@ async fn audit_all(app: &App, report: &mut Report) -> Result<(), String> {
             report.add(app, some).await?;
         }
         if next.is_none() {
+            break;
+        }
+        after = next;
+    }
+    let mut after = None;
+    loop {
+        let (differences, next) =
+            app.store.audit_sources(after.as_deref()).await.map_err(sentence)?;
+        for difference in differences {
+            report.differ(&difference.to_string());
+        }
+        if next.is_none() {
             return Ok(());
         }
         after = next;
@@ -227,12 +244,17 @@ impl Report {
             self.accounts += 1;
             self.rows += audited.rows;
             for difference in audited.differences {
-                self.differences += 1;
-                self.bar.suspend(|| println!("{name}: {difference}"));
+                self.differ(&format!("{name}: {difference}"));
             }
             self.bar.inc(1);
         }
         Ok(())
+    }
+
+    /// Counts a difference, and prints its line.
+    fn differ(&mut self, line: &str) {
+        self.differences += 1;
+        self.bar.suspend(|| println!("{line}"));
     }
 }
 

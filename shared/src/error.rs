@@ -142,6 +142,10 @@ pub enum Error {
     NoSuchModel,
     /// 404: the price list never had this version.
     NoSuchPriceList,
+    /// 404: no voucher has this code.
+    NoSuchVoucher,
+    /// 404: no batch of vouchers has this id.
+    NoSuchVouchers,
     /// 404: the caller has no session with this id, or it has ended.
     NoSuchSession,
     /// 404: the account has no API key with this id.
@@ -179,6 +183,11 @@ pub enum Error {
     OwnBalance,
     /// 409: the price of this answer has already been returned.
     AlreadyRefunded,
+    /// 409: the voucher was used as often as it can be.
+    VoucherUsed,
+    /// 409: an earlier request with the same idempotency key has created the vouchers. Only its
+    /// reply has their codes.
+    CodesShown,
     /// 409: this account is the last administrator.
     LastAdministrator,
     /// 409: the balance is less than the amount to take.
@@ -208,6 +217,8 @@ pub enum Error {
     ChatDeleted,
     /// 410: the user stopped the message before its streamed answer began. Nothing was charged.
     Stopped,
+    /// 410: the voucher has expired or was voided.
+    VoucherEnded,
     /// 413: the body is too large.
     BodyTooLarge {
         /// The limit in bytes.
@@ -236,6 +247,9 @@ pub enum Error {
     /// 429: an e-mail was requested less than a minute ago, or the maximum number of verification
     /// e-mails was sent to this address in this hour.
     TooManyMails(Limit),
+    /// 429: too many codes of vouchers were wrong, by this account or from this IP address, in this
+    /// hour.
+    TooManyGuesses(Limit),
     /// 429: too many passwords are being hashed at the same time.
     Busy(Limit),
     /// 500: an error that the client can't fix. The cause of the error is logged and never sent.
@@ -298,6 +312,8 @@ impl Failure {
             Self::NoSuchUser => (StatusCode::NOT_FOUND, "not_found"),
             Self::NoSuchModel => (StatusCode::NOT_FOUND, "model_not_found"),
             Self::NoSuchPriceList => (StatusCode::NOT_FOUND, "no_such_price_list"),
+            Self::NoSuchVoucher => (StatusCode::NOT_FOUND, "no_such_voucher"),
+            Self::NoSuchVouchers => (StatusCode::NOT_FOUND, "not_found"),
             Self::NoSuchSession => (StatusCode::NOT_FOUND, "not_found"),
             Self::NoSuchApiKey => (StatusCode::NOT_FOUND, "not_found"),
             Self::NoSuchConversation => (StatusCode::NOT_FOUND, "not_found"),
@@ -305,6 +321,7 @@ impl Failure {
             Self::NothingToStop => (StatusCode::NOT_FOUND, "not_found"),
             Self::ChatDeleted => (StatusCode::GONE, "chat_deleted"),
             Self::Stopped => (StatusCode::GONE, "stopped"),
+            Self::VoucherEnded => (StatusCode::GONE, "voucher_ended"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::UsernameTaken => (StatusCode::CONFLICT, "username_taken"),
             Self::EmailTaken => (StatusCode::CONFLICT, "email_taken"),
@@ -315,6 +332,8 @@ impl Failure {
             Self::OwnAccount => (StatusCode::CONFLICT, "own_account"),
             Self::OwnBalance => (StatusCode::CONFLICT, "own_balance"),
             Self::AlreadyRefunded => (StatusCode::CONFLICT, "already_refunded"),
+            Self::VoucherUsed => (StatusCode::CONFLICT, "voucher_used"),
+            Self::CodesShown => (StatusCode::CONFLICT, "codes_shown"),
             Self::LastAdministrator => (StatusCode::CONFLICT, "last_administrator"),
             Self::BalanceTooLow => (StatusCode::CONFLICT, "balance_too_low"),
             Self::CostsMore => (StatusCode::CONFLICT, "costs_more"),
@@ -332,6 +351,7 @@ impl Failure {
             Self::TooManyConfirmations => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts"),
             Self::TooManyRegistrations => (StatusCode::TOO_MANY_REQUESTS, "too_many_registrations"),
             Self::TooManyMails => (StatusCode::TOO_MANY_REQUESTS, "too_many_mails"),
+            Self::TooManyGuesses => (StatusCode::TOO_MANY_REQUESTS, "too_many_guesses"),
             Self::Busy => (StatusCode::TOO_MANY_REQUESTS, "busy"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
             Self::AiFailed => (StatusCode::BAD_GATEWAY, "ai_failed"),
@@ -386,6 +406,7 @@ impl From<StoreError> for Error {
             StoreError::TooManyConfirmations(limit) => Self::TooManyConfirmations(limit),
             StoreError::TooManyRegistrations(limit) => Self::TooManyRegistrations(limit),
             StoreError::TooManyMails(limit) => Self::TooManyMails(limit),
+            StoreError::TooManyGuesses(limit) => Self::TooManyGuesses(limit),
             StoreError::TooManyApiKeys { most } => Self::TooManyApiKeys { most },
         }
     }
@@ -467,6 +488,8 @@ impl Error {
             Self::NoSuchUser => "No account has this id.".into(),
             Self::NoSuchModel => "No model has this name; /v1/models lists them.".into(),
             Self::NoSuchPriceList => "The price list never had this version.".into(),
+            Self::NoSuchVoucher => "No voucher has this code. Check it, or ask whoever gave it to you.".into(),
+            Self::NoSuchVouchers => "No vouchers have this id.".into(),
             Self::NoSuchSession => "You have no session with this id, or it has ended.".into(),
             Self::NoSuchApiKey => "No API key has this id, or it was revoked.".into(),
             Self::NoSuchConversation => "You have no conversation with this id, or it was deleted.".into(),
@@ -476,6 +499,7 @@ impl Error {
             // Not a 409: clients retry a 409 automatically, and would then ask again after their
             // user has stopped the message.
             Self::Stopped => "The message was stopped before its answer began. Nothing was charged.".into(),
+            Self::VoucherEnded => "This voucher has expired or is no longer valid. Nothing was changed.".into(),
             Self::MethodNotAllowed { allow } => format!("This path allows {allow}.").into(),
             Self::UsernameTaken => "Another account has this username. Choose another one.".into(),
             Self::EmailTaken => "Another account has this e-mail address. Use another one.".into(),
@@ -486,6 +510,8 @@ impl Error {
             Self::OwnAccount => "This is your own account. Use the endpoints that every user has, or ask another administrator. Nothing was changed.".into(),
             Self::OwnBalance => "Administrators can't adjust their own balance. Ask another administrator. Nothing was changed.".into(),
             Self::AlreadyRefunded => "The price of this answer has already been returned, as the user's statement shows. Nothing was changed.".into(),
+            Self::VoucherUsed => "This voucher has been used already. Nothing was changed.".into(),
+            Self::CodesShown => "An earlier request with this Idempotency-Key has created these vouchers, and only its reply had the codes. If you don't have them, void these vouchers and create others under a new key.".into(),
             Self::LastAdministrator => "This account is the last administrator. Make another account an administrator first. Nothing was changed.".into(),
             Self::BalanceTooLow { balance } => format!("The balance is {balance} tokens, which is less than the amount to take. Nothing was changed.").into(),
             Self::CostsMore { cost, most } => format!("This message costs at least {cost} tokens, and max_cost allows {most}. Raise max_cost, shorten the message, or choose another model. Nothing was charged.").into(),
@@ -503,6 +529,7 @@ impl Error {
             Self::TooManyConfirmations(limit) => format!("Too many wrong passwords were sent in this session. Try again {}, or log out and log in again: a new session has its own count. If it wasn't you, end the other sessions first, which needs no password, or reset the password by e-mail.", limit.retry_hint()).into(),
             Self::TooManyRegistrations(limit) => format!("Too many accounts were created from your IP address. Try again {}.", limit.retry_hint()).into(),
             Self::TooManyMails(limit) => format!("Too many e-mails were requested. Nothing was changed; try again {}.", limit.retry_hint()).into(),
+            Self::TooManyGuesses(limit) => format!("Too many voucher codes were wrong. Try again {}.", limit.retry_hint()).into(),
             Self::Busy(_) => "Too many log-ins are in progress. Try again in a moment.".into(),
             Self::Internal(_) => "An internal error occurred. It was logged with the request_id.".into(),
             Self::AiFailed => "The AI did not answer. Nothing was charged; try again.".into(),
@@ -535,6 +562,7 @@ impl Error {
             | Self::TooManyConfirmations(limit)
             | Self::TooManyRegistrations(limit)
             | Self::TooManyMails(limit)
+            | Self::TooManyGuesses(limit)
             | Self::Busy(limit) => Some(limit),
             _ => None,
         }

@@ -23,10 +23,12 @@ mod read;
 mod requests;
 mod schema;
 mod send_counter;
+mod sources;
 mod timeline;
 mod traced;
 mod transaction;
 mod upkeep;
+mod vouchers;
 mod write;
 
 pub use accounts::{
@@ -45,14 +47,15 @@ pub use ledger::{
 };
 pub use lists::{Census, Label, UserFilter, UserOrder, UserSource};
 pub use prices::{SetPricesOutcome, StoredPrices};
-pub use requests::{Attempt, Call, Quota, Record, registered_from};
+pub use requests::{Attempt, Call, Guess, Quota, Record, registered_from};
 pub use schema::{CHAT_SHARDS, DAY_SHARDS, OUTBOX, USER_SHARDS, chat_month};
 pub use timeline::{Place, Span};
 pub use upkeep::{
     AuditReport, Difference, NewerTables, ReapplyInput, ReapplyReport, ReconcileReport, SweepReport,
 };
+pub use vouchers::{CreateVouchersOutcome, VOUCHER_CODES, VOUCHER_USES, Voucher, VoucherBatch};
 
-use item::{Item, flag, from_item, is_id, n, no_entries, s, to_item};
+use item::{Item, flag, from_item, is_id, n, no_entries, s, text, to_item};
 use patience::Patience;
 use prices::PriceVersions;
 use transaction::{Refusals, Transaction};

@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 
 use crate::values::api_key::KeyName;
 use crate::values::{
-    self, Account, Fare, FinishReason, GivenName, Instructions, Role, StoredFare, Usage, Username,
-    chat,
+    self, Account, Entry, Fare, FinishReason, GivenName, Instructions, Role, StoredFare, Usage,
+    Username, chat,
 };
 use crate::{Credits, clock, store};
 
@@ -96,6 +96,47 @@ impl Balance {
     /// Creates the view of this balance.
     pub fn of(balance: Credits) -> Self {
         Self { tokens: balance, tokens_left: balance, remaining_tokens: balance }
+    }
+}
+
+/// An adjustment of a balance.
+#[derive(Serialize, ToSchema)]
+struct AdjustmentRow<'a> {
+    #[schema(format = "uuid", examples("01a1f7d1-6e3b-7d02-a6c5-3f0e9b1d8a47"))]
+    id: &'a str,
+    /// The number of tokens that were added, or taken if negative.
+    #[schema(examples(-50))]
+    amount: i64,
+    /// The reason for the adjustment.
+    #[schema(examples("a mistake"))]
+    reason: &'a str,
+    #[schema(format = "date-time", examples("2026-11-20T07:17:39.995Z"))]
+    timestamp: String,
+}
+
+/// An adjustment, and the current balance.
+#[derive(Serialize, ToSchema)]
+pub struct AdjustedBalance<'a> {
+    /// The adjustment.
+    #[serde(flatten)]
+    entry: AdjustmentRow<'a>,
+    /// The current balance.
+    #[serde(flatten)]
+    balance: Balance,
+}
+
+impl<'a> AdjustedBalance<'a> {
+    /// Shows the adjustment's row, and the balance afterwards.
+    pub fn of(entry: &'a Entry, balance: Credits) -> Self {
+        Self {
+            entry: AdjustmentRow {
+                id: &entry.entry_id,
+                amount: entry.amount,
+                reason: &entry.reason,
+                timestamp: clock::rfc3339(entry.time),
+            },
+            balance: Balance::of(balance),
+        }
     }
 }
 

@@ -29,6 +29,7 @@ const ACTS = [
   ["api_key", "Revocations of an API key"],
   ["api_keys", "Revocations of all API keys"],
   ["prices", "Price lists"],
+  ["vouchers", "Vouchers"],
 ];
 
 /** Matches a version of the price list. */

@@ -7,3 +7,4 @@ pub mod export;
 pub mod ledger;
 pub mod profile;
 pub mod profile_change;
+pub mod vouchers;

@@ -307,6 +307,48 @@ async fn chats_priced_unlike_their_rows_are_found() {
     }
 }
 
+/// A user whose message was refunded, and the refund's row and source.
+async fn refunded_customer(api: &Api) -> (Person, String, String) {
+    let (ann, [chat, _]) = customer(api).await;
+    let root = api.administrator("root").await;
+    let path = format!("/api/admin/users/{}/adjustments", ann.id);
+    let row = root.post(&path, json!({ "chat_id": chat, "reason": "a bad answer" })).await.is(201);
+    assert_eq!(ann.audit().await, AuditReport { rows: 5, differences: vec![] });
+    (ann.clone(), row["id"].as_str().unwrap().to_owned(), format!("refund:{}:{chat}", ann.id))
+}
+
+/// The sources without a row in the whole store.
+async fn rowless(api: &Api) -> Vec<Difference> {
+    let (differences, next) = api.store().audit_sources(None).await.unwrap();
+    assert_eq!(next, None);
+    differences
+}
+
+#[tokio::test]
+async fn sources_and_rows_without_each_other_are_found() {
+    let api = Api::own(&[]).await;
+    let (ann, entry_id, source) = refunded_customer(&api).await;
+    let key = format!("source:{source}");
+    let tokens = api.items(&ann.id).await["TokensTable"].clone();
+    let stored = tokens.into_iter().find(|item| item["pk"] == key.as_str()).unwrap();
+    assert_eq!(stored["account"], ann.id.as_str());
+    let found = [Difference::Source { entry_id: entry_id.clone(), source: source.clone() }];
+    let unexplained = [Difference::Rowless { source: source.clone() }];
+    assert_eq!(rowless(&api).await, []);
+    for (field, value) in [("amount", json!(99)), ("row", json!("x")), ("account", json!("x"))] {
+        let mut other = stored.clone();
+        other[field] = value;
+        put(&api.dynamodb, "TokensTable", &[other]).await;
+        assert_eq!(ann.differs().await, found, "{field}");
+        assert_eq!(rowless(&api).await, unexplained, "{field}");
+    }
+    put(&api.dynamodb, "TokensTable", &[stored]).await;
+    assert_eq!((ann.differs().await, rowless(&api).await), (vec![], vec![]));
+    ann.loses("LedgerTable", "entry_id", &entry_id).await;
+    assert_eq!(rowless(&api).await, unexplained);
+    assert_eq!(ann.differs().await, [granted(4600, 4500)]);
+}
+
 #[tokio::test]
 async fn missing_rows_are_restored_with_their_receipt() {
     let api = scripted(&[]).await;

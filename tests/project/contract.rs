@@ -918,6 +918,10 @@ async fn every_event_gets_its_endpoints_reply() {
         "admin_chats",
         "admin_models",
         "admin_models_change",
+        "admin_vouchers_create",
+        "admin_vouchers",
+        "voucher_redeem",
+        "admin_vouchers_void",
         "admin_trail",
         "admin_figures",
         "admin_export",
@@ -938,8 +942,8 @@ async fn every_event_gets_its_endpoints_reply() {
             ben.makes_a_key("a program").await.is(201);
             tokens.insert("USER_ID", ben.id);
         }
-        if name == "account_delete" {
-            // This user's password is the password in the event.
+        if name == "voucher_redeem" {
+            // This user's password is the password in the event of `account_delete`.
             tokens.insert("ACCESS_TOKEN", api.person("eve").await.access);
         }
         if name == "chat_stop" {
@@ -955,7 +959,12 @@ async fn every_event_gets_its_endpoints_reply() {
         }
         let (status, body) = replay(&api, name, &event).await;
         let expected = match name {
-            "register" | "api_key_create" | "admin_adjustment" | "admin_user_create" => 201,
+            "register"
+            | "api_key_create"
+            | "admin_adjustment"
+            | "admin_user_create"
+            | "admin_vouchers_create"
+            | "voucher_redeem" => 201,
             "account_delete" | "admin_user_delete" | "conversation_delete" => 202,
             "not_found" => 404,
             "email_resend" | "password_reset" | "admin_password_reset" => 202,
@@ -987,6 +996,14 @@ async fn every_event_gets_its_endpoints_reply() {
             tokens.insert("CHAT_ID", body["id"].as_str().unwrap().to_owned());
             let conversation = body["conversation_id"].as_str().unwrap().to_owned();
             tokens.insert("CONVERSATION_ID", conversation);
+        }
+        if name == "admin_vouchers_create" {
+            tokens.insert("VOUCHER_ID", body["id"].as_str().unwrap().to_owned());
+            // The code in the event is an example.
+            tokens.insert(
+                "6B8QZ-2N4WT-9XKJ0-HRM3C-VYD76",
+                body["codes"][0].as_str().unwrap().to_owned(),
+            );
         }
         if name == "sessions" {
             tokens.insert("SESSION_ID", body[1]["id"].as_str().unwrap().to_owned());

@@ -31,6 +31,7 @@ use serde_json::{Value, json};
 use shared::App;
 use shared::clock::Day;
 use shared::store::Purpose;
+use shared::values::VoucherCode;
 use uuid::Uuid;
 
 use crate::endpoints::chats::fares;
@@ -418,6 +419,29 @@ impl Counted {
         let change = json!({ "version": seen, "list": null });
         let name = "change of the price list";
         self.count(name, 200, "admin_models_change", path, &root.access, change).await;
+    }
+
+    /// Records the costs of requests that create, redeem and void vouchers.
+    async fn vouchers(&mut self) {
+        let (root, who) = (self.api.administrator("root").await, self.api.person("gus").await);
+        let path = "/api/admin/vouchers";
+        let batch = json!({ "name": "gift", "tokens": 5, "count": 100 });
+        let name = "creation of 100 vouchers";
+        let batch = self.count(name, 201, "admin_vouchers_create", path, &root.access, batch).await;
+        self.get("list of the vouchers", "admin_vouchers", path, &root).await;
+        let redeem = "/api/user/vouchers";
+        let code = |code: &str| json!({ "code": code });
+        let first = code(batch["codes"][0].as_str().unwrap());
+        for (name, status, body) in [
+            ("redeemed voucher", 201, first.clone()),
+            ("voucher that the account has redeemed before", 200, first),
+            ("wrong voucher", 404, code(&VoucherCode::random().unwrap().text())),
+        ] {
+            self.count(name, status, "voucher_redeem", redeem, &who.access, body).await;
+        }
+        let void = format!("{path}/{}", batch["id"].as_str().unwrap());
+        let name = "end of vouchers";
+        self.count(name, 200, "admin_vouchers_void", &void, &root.access, Value::Null).await;
     }
 
     /// Records the costs of administrators' requests in a store with a few users.
@@ -950,6 +974,7 @@ async fn each_request_costs_what_the_documentation_says() {
     counted.costs.extend(stopping.costs);
     let mut priced = Counted::start().await;
     priced.priced().await;
+    priced.vouchers().await;
     counted.costs.extend(priced.costs);
     let documented = requests::costs().unwrap();
     counted.plain(&documented).await;

@@ -517,6 +517,7 @@ async fn reads_are_strongly_consistent_except_from_indexes() {
         ("admin_chats", "/api/admin/chats"),
         ("model_list", "/api/models"),
         ("admin_models", "/api/admin/models"),
+        ("admin_vouchers", "/api/admin/vouchers"),
         ("admin_trail", "/api/admin/trail"),
         ("admin_figures", "/api/admin/figures"),
     ];

@@ -410,15 +410,22 @@ impl Watched {
     /// store doesn't recognize the retry, as if much time had passed. Because the reply was lost,
     /// the function looks for the items that it wrote.
     async fn loses_a_reply(&self, status: u16, ask: Ask<'_>) {
+        self.loses_reply(1, status, ask).await;
+    }
+
+    /// Like [`Self::loses_a_reply`], for the reply to the request's nth transaction. Returns the
+    /// request's reply.
+    async fn loses_reply(&self, nth: usize, status: u16, ask: Ask<'_>) -> Value {
         let lane = &self.instances[ask.endpoint].lane;
         lane.forgets_tokens();
         lane.strike(Some(Plan {
-            at: FaultPoint::Operation("TransactWriteItems", 1),
+            at: FaultPoint::Operation("TransactWriteItems", nth),
             fault: Fault::Fail500After,
             strikes: FaultRepeat::Once,
         }));
-        self.is(status, ask).await;
+        let reply = self.is(status, ask).await;
         lane.calm();
+        reply
     }
 
     async fn register(&self, name: &str) -> User {
@@ -728,6 +735,13 @@ impl Watched {
             let adjust = to("admin_adjustment", &adjust).by(&root.token).keyed("adjustment");
             self.is(201, adjust.with(body.clone())).await;
         }
+        let chat =
+            self.is(200, to("chat", "/api/chat").by(&ida.token).with(json!({ "message": "hi" })));
+        let refund = json!({ "chat_id": chat.await["id"], "reason": "a bad answer" });
+        for status in [201, 409] {
+            let adjust = to("admin_adjustment", &adjust).by(&root.token);
+            self.is(status, adjust.with(refund.clone())).await;
+        }
         let grants = |id: Value, amount: i64| {
             let grants =
                 json!([{ "user": ida.id, "amount": amount }, { "user": "b", "amount": 5 }]);
@@ -760,6 +774,7 @@ impl Watched {
             ("admin_chats", "/api/admin/chats"),
             ("admin_chats", &chats),
             ("admin_models", "/api/admin/models"),
+            ("admin_vouchers", "/api/admin/vouchers"),
             ("admin_trail", "/api/admin/trail"),
             ("admin_export", &export("users")),
             ("admin_export", &export("chats")),
@@ -782,6 +797,21 @@ impl Watched {
         let chat = to("chat", "/api/chat").by(&root.token).with(json!({ "message": "hi" }));
         self.is(200, chat).await;
         self.is(200, set(Value::Null, &shown["version"])).await;
+        let kim = self.register("kim").await;
+        let vouchers = "/api/admin/vouchers";
+        let batch = json!({ "name": "gift", "tokens": 5, "count": 2, "uses": 2 });
+        let create = to("admin_vouchers_create", vouchers).by(&root.token).keyed("vouchers");
+        let batch = self.loses_reply(2, 201, create.with(batch)).await;
+        self.is(200, to("admin_vouchers", vouchers).by(&root.token)).await;
+        let redeem = |code: &Value| {
+            let body = json!({ "code": code });
+            to("voucher_redeem", "/api/user/vouchers").by(&kim.token).with(body)
+        };
+        self.loses_a_reply(201, redeem(&batch["codes"][0])).await;
+        self.is(200, redeem(&batch["codes"][0])).await;
+        let void = format!("{vouchers}/{}", batch["id"].as_str().unwrap());
+        self.loses_a_reply(200, to("admin_vouchers_void", &void).by(&root.token)).await;
+        self.is(410, redeem(&batch["codes"][1])).await;
         // Deletes a user who is an active administrator and has an address.
         self.is(200, change(json!({ "active": true }))).await;
         self.loses_a_reply(202, to("admin_user_delete", &user).by(&root.token)).await;

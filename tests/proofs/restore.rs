@@ -22,7 +22,7 @@ use shared::{Credits, passwords};
 
 use crate::support::client::{Api, DAY, GRANT, PRICE, Person, unique};
 use crate::support::program::command;
-use crate::support::world::{World, put};
+use crate::support::world::{World, put, scan};
 
 /// The ledger is copied first, so chats that are settled while the other tables are copied have no
 /// row in the copy.
@@ -219,11 +219,11 @@ async fn a_restore_under_load_balances_and_revives_nothing_ended() {
     let reapply = ["reapply", second.as_str()];
     assert_eq!(
         managed(&api, &reapply),
-        "Ended again: 1 deleted account, 2 changed accounts, 1 session, 1 API key, 1 link, 1 public key, 0 messages. 1 lost account came back\n"
+        "Ended again: 1 deleted account, 2 changed accounts, 1 session, 1 API key, 1 link, 0 vouchers, 1 public key, 0 messages. 1 lost account came back\n"
     );
     assert_eq!(
         managed(&api, &reapply),
-        "Ended again: 0 deleted accounts, 0 changed accounts, 0 sessions, 0 API keys, 0 links, 0 public keys, 0 messages. 1 lost account came back\n"
+        "Ended again: 0 deleted accounts, 0 changed accounts, 0 sessions, 0 API keys, 0 links, 0 vouchers, 0 public keys, 0 messages. 1 lost account came back\n"
     );
     let reconcile = ["reconcile", second.as_str()];
     let accounts = format!("{} accounts, ", BUSY + 4);
@@ -341,9 +341,18 @@ async fn other_writes_cut_by_a_restore_are_completed_or_undone() {
     let ann = api.person_with(ann).await;
     ann.makes_a_key("a program").await.is(201);
     let ben = api.person("ben").await;
-    // Simulates transactions that the restore cut. An adjustment and a registration have no rows in
-    // the ledger, an account's count of API keys is wrong, an address has no claim, and a claim has
-    // no account.
+    let cat = api.person("cat").await;
+    let mut refunds = Vec::new();
+    for _ in 0..2 {
+        let chat = cat.chat("hi").await.is(200)["id"].clone();
+        let path = format!("/api/admin/users/{}/adjustments", cat.id);
+        let refund = json!({ "chat_id": chat, "reason": "a bad answer" });
+        let row = root.post(&path, refund).await.is(201)["id"].as_str().unwrap().to_owned();
+        refunds.push((row, format!("source:refund:{}:{}", cat.id, chat.as_str().unwrap())));
+    }
+    // Simulates transactions that the restore cut. An adjustment, a registration and a refund have
+    // no rows in the ledger, another refund has no source, an account's count of API keys is wrong,
+    // an address has no claim, and a claim has no account.
     api.adjust(&ann, 500, "for the outage").await;
     lose(&api, "LedgerTable", "entry_id", &ben).await;
     let (rows, _) = api.store().entries(&ann.id, None, 1).await.unwrap();
@@ -351,6 +360,10 @@ async fn other_writes_cut_by_a_restore_are_completed_or_undone() {
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let delete = client.delete_item().table_name("LedgerTable").key("user_id", text(&ann.id));
     delete.key("entry_id", text(&rows[0].entry_id)).send().await.unwrap();
+    let delete = client.delete_item().table_name("LedgerTable").key("user_id", text(&cat.id));
+    delete.key("entry_id", text(&refunds[0].0)).send().await.unwrap();
+    let delete = client.delete_item().table_name("TokensTable").key("pk", text(&refunds[1].1));
+    delete.send().await.unwrap();
     api.set(&ann, "api_keys", AttributeValue::N("5".into())).await;
     let claim = client.delete_item().table_name("UsersTable");
     claim.key("pk", text(&format!("email:{address}"))).send().await.unwrap();
@@ -362,11 +375,12 @@ async fn other_writes_cut_by_a_restore_are_completed_or_undone() {
 
     let (store, now) = (api.store(), api.now());
     let done = store.reconcile(now, now).await.unwrap().unwrap();
-    assert_eq!((done.accounts, done.repairs.len()), (3, 6), "{:?}", done.repairs);
-    for person in [&ann, &ben] {
+    assert_eq!((done.accounts, done.repairs.len()), (4, 9), "{:?}", done.repairs);
+    for (person, balance) in [(&ann, GRANT), (&ben, GRANT), (&cat, GRANT - PRICE)] {
         assert_eq!(store.audit(&person.name).await.unwrap().differences, []);
-        assert_eq!(person.balance().await, GRANT, "{}", person.name);
+        assert_eq!(person.balance().await, balance, "{}", person.name);
     }
+    assert_eq!(store.audit_sources(None).await.unwrap(), (vec![], None));
     ann.has_keys(1).await;
     let world = World::read(&api.dynamodb).await;
     assert_eq!(world.administrators, HashSet::from([root.id]));
@@ -441,4 +455,40 @@ async fn reapply_deletes_messages_again_only_if_told_to() {
     let said = managed(&api, &["reapply", &second, "--deleted-messages"]);
     assert!(said.contains(", 1 message. "), "{said}");
     assert_eq!(history().await, [kept]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vouchers_are_counted_again_and_stay_voided() {
+    let api = Api::own(&[]).await;
+    let (root, ann, ben) =
+        (api.administrator("root").await, api.person("ann").await, api.person("ben").await);
+    let vouchers = "/api/admin/vouchers/";
+    let create = async |name: &str| {
+        let batch = json!({ "name": name, "tokens": 5, "count": 1, "uses": 2 });
+        root.post(vouchers, batch).await.is(201)
+    };
+    let (kept, voided) = (create("kept").await, create("voided").await);
+    let redeem = async |who: &Person, batch: &Value| {
+        who.post("/api/user/vouchers/", json!({ "code": batch["codes"][0] })).await
+    };
+    redeem(&ann, &kept).await.is(201);
+    restore_all(&api).await;
+    root.delete(&format!("{vouchers}{}", voided["id"].as_str().unwrap())).await.is(200);
+
+    // Simulates a transaction that the restore cut: two uses were counted, and one has a row.
+    let tokens: Vec<Value> = scan(&api.dynamodb, &format!("{RESTORED}TokensTable")).await;
+    let counted = tokens.into_iter().filter(|item| item["used"] == 1 || item["redeemed"] == 1);
+    for mut item in counted {
+        let count = if item["used"] == 1 { "used" } else { "redeemed" };
+        item[count] = json!(2);
+        put(&api.dynamodb, &format!("{RESTORED}TokensTable"), &[item]).await;
+    }
+    let again = managed(&api, &["reapply", &this_second(&api)]);
+    assert!(again.contains(" 1 voucher,"), "{again}");
+    managed(&api, &["reconcile", &this_second(&api)]);
+    managed(&api, &["audit"]);
+    let restored = functions_on_restored(&api).await;
+    let ben = Person { api: restored.clone(), ..ben };
+    redeem(&ben, &kept).await.is(201);
+    redeem(&ben, &voided).await.expect(410, "voucher_ended");
 }

@@ -18,6 +18,8 @@ pub struct World {
     /// Administrators' acts by the id of the affected account.
     pub acts: HashMap<String, Vec<AdminAct>>,
     pub chats: HashMap<String, Vec<Chat>>,
+    /// The account, row and amount of each source that has granted credits.
+    pub sources: HashMap<String, (String, String, i64)>,
     /// The user id of each session.
     pub sessions: Vec<String>,
     /// The user id of each API key.
@@ -61,6 +63,7 @@ impl World {
             ledger: HashMap::new(),
             acts: HashMap::new(),
             chats: HashMap::new(),
+            sources: HashMap::new(),
             sessions: Vec::new(),
             keys: Vec::new(),
             pauses: HashMap::new(),
@@ -120,6 +123,14 @@ impl World {
             let items = tokens.iter().filter(|item| item["pk"].as_str().unwrap().starts_with(kind));
             items.map(|item| item["user_id"].as_str().unwrap().to_owned()).collect()
         };
+        world.sources = tokens
+            .iter()
+            .filter_map(|item| {
+                let source = item["pk"].as_str().unwrap().strip_prefix("source:")?;
+                let [account, row] = ["account", "row"].map(|of| item[of].as_str().unwrap().into());
+                Some((source.to_owned(), (account, row, item["amount"].as_i64().unwrap())))
+            })
+            .collect();
         (world.sessions, world.keys) = (owners("session:"), owners("apikey:"));
         let pauses = tokens.iter().filter(|item| item["request"].is_string());
         world.pauses = pauses
@@ -188,6 +199,16 @@ impl World {
         chats.sort();
         if rows != chats {
             wrong.push(format!("the chats {chats:?} are not the ledger's {rows:?}"));
+        }
+        let of_row = |entry: &Entry| {
+            let source = entry.source.as_ref()?.text().to_owned();
+            Some((source, (entry.user_id.clone(), entry.entry_id.clone(), entry.amount)))
+        };
+        let rows: HashMap<_, _> = self.ledger(id).iter().filter_map(of_row).collect();
+        let mut sources = self.sources.clone();
+        sources.retain(|_, (account, _, _)| account == id);
+        if rows != sources {
+            wrong.push(format!("the sources {sources:?} are not the ledger's {rows:?}"));
         }
         wrong
     }

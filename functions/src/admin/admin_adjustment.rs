@@ -8,15 +8,15 @@
 //! grants would become too large in total, the price was already returned, or the account is the
 //! administrator's own.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 use shared::error::{Failure, FieldErrors, REQUIRED, required};
 use shared::openapi::{IdempotencyKey, PathId};
 use shared::store::{AdjustOutcome, Adjustment, Record};
 use shared::values::idempotency::{Key, Kind, REMEMBERED, fingerprint};
 use shared::values::{Account, Administrator, Entry, Invalid, Reason};
-use shared::view::Balance;
-use shared::{App, BalanceChange, Credits, Error, Reply, Request, Result, auth, clock, http};
+use shared::view::AdjustedBalance;
+use shared::{App, BalanceChange, Credits, Error, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
@@ -32,7 +32,8 @@ struct Body {
     chat_id: Option<String>,
 }
 
-/// The time for which a returned price is remembered, in seconds: ten years.
+/// The time for which earlier releases remember a returned price, in seconds: ten years. They don't
+/// know sources, and may run beside this release.
 const REFUND_REMEMBERED: u64 = 10 * 365 * 24 * 3600;
 
 /// The requested change to the balance.
@@ -92,7 +93,9 @@ pub async fn handle(app: App, req: Request) -> Reply {
         AdjustOutcome::TooLittle(balance) => Err(Error::BalanceTooLow { balance }),
         AdjustOutcome::TooMuch => Err(Error::GrantTooLarge),
         AdjustOutcome::Gone => Err(Error::NoSuchUser),
-        AdjustOutcome::KeyUsed => {
+        AdjustOutcome::VoucherUsed => Err(Error::VoucherUsed),
+        AdjustOutcome::VoucherEnded => Err(Error::VoucherEnded),
+        AdjustOutcome::KeyUsed | AdjustOutcome::SourceUsed => {
             if let Some(key) = &key
                 && let Some(record) = app.store.record(&key.id, now).await?
             {
@@ -178,41 +181,7 @@ async fn replay(app: &App, account: &Account, key: &AdjustmentKey, record: &Reco
 
 async fn shown(app: &App, account: &Account, entry: &Entry) -> Reply {
     let account = app.store.reread(account).await?;
-    http::created(&AdjustedBalance {
-        entry: AdjustmentRow {
-            id: &entry.entry_id,
-            amount: entry.amount,
-            reason: &entry.reason,
-            timestamp: clock::rfc3339(entry.time),
-        },
-        balance: Balance::of(account.balance(app.clock.seconds())),
-    })
-}
-
-/// An adjustment of a balance.
-#[derive(Serialize, ToSchema)]
-struct AdjustmentRow<'a> {
-    #[schema(format = "uuid", examples("01a1f7d1-6e3b-7d02-a6c5-3f0e9b1d8a47"))]
-    id: &'a str,
-    /// The number of tokens that were added, or taken if negative.
-    #[schema(examples(-50))]
-    amount: i64,
-    /// The reason for the adjustment.
-    #[schema(examples("a mistake"))]
-    reason: &'a str,
-    #[schema(format = "date-time", examples("2026-11-20T07:17:39.995Z"))]
-    timestamp: String,
-}
-
-/// An adjustment, and the current balance.
-#[derive(Serialize, ToSchema)]
-struct AdjustedBalance<'a> {
-    /// The adjustment.
-    #[serde(flatten)]
-    entry: AdjustmentRow<'a>,
-    /// The current balance.
-    #[serde(flatten)]
-    balance: Balance,
+    http::created(&AdjustedBalance::of(entry, account.balance(app.clock.seconds())))
 }
 
 impl Body {

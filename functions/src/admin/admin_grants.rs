@@ -258,7 +258,11 @@ impl Grant {
             AdjustOutcome::TooLittle(_) => GrantResult::of(Outcome::BalanceTooLow),
             AdjustOutcome::TooMuch => GrantResult::of(Outcome::GrantTooLarge),
             AdjustOutcome::Gone => GrantResult::of(Outcome::NoSuchUser),
-            AdjustOutcome::KeyUsed => earlier().await?.ok_or_else(|| {
+            // The adjustment has neither a source nor a voucher.
+            AdjustOutcome::KeyUsed
+            | AdjustOutcome::SourceUsed
+            | AdjustOutcome::VoucherUsed
+            | AdjustOutcome::VoucherEnded => earlier().await?.ok_or_else(|| {
                 Error::Unavailable("the record of a key appeared and disappeared".into())
             })?,
         })

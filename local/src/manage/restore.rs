@@ -71,6 +71,7 @@ fn summary(done: &ReapplyReport) -> String {
         (done.sessions, "session"),
         (done.api_keys, "API key"),
         (done.links, "link"),
+        (done.vouchers, "voucher"),
         (done.public_keys, "public key"),
         (done.messages, "message"),
     ]

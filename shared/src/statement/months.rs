@@ -161,6 +161,7 @@ mod tests {
             usage: None,
             model: None,
             key_id: None,
+            source: None,
             time,
         }
     }

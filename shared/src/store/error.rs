@@ -82,6 +82,8 @@ pub enum StoreError {
     TooManyRegistrations(Limit),
     /// An e-mail was requested less than a minute ago, or too many were requested in this hour.
     TooManyMails(Limit),
+    /// Too many codes of vouchers were wrong, in this hour.
+    TooManyGuesses(Limit),
     /// The account has the maximum number of API keys.
     TooManyApiKeys {
         /// The maximum.

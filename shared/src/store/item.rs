@@ -41,6 +41,11 @@ pub(in crate::store) fn no_entries() -> AttributeValue {
     AttributeValue::M(Item::new())
 }
 
+/// Returns a text attribute, or an empty text if the attribute is missing.
+pub(in crate::store) fn text<'i>(item: &'i Item, attribute: &str) -> &'i str {
+    item.get(attribute).map(AttributeValue::as_s).and_then(Result::ok).map_or("", String::as_str)
+}
+
 /// Returns true for a UUID in its canonical form. No other text can be an item's id.
 pub(in crate::store) fn is_id(text: &str) -> bool {
     Uuid::try_parse(text).is_ok_and(|uuid| uuid.to_string() == text)

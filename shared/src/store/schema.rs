@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use crate::clock::{Day, millis_of, month};
 use crate::store::{Item, s};
+use crate::values::Source;
 
 /// The primary key of an item in the Users or Tokens table.
 pub(in crate::store) fn pk(key: impl Into<String>) -> Item {
@@ -58,6 +59,15 @@ pub(in crate::store) const API_KEY: &str = "apikey:";
 
 /// The prefix of the pk of an idempotency key's record.
 pub(in crate::store) const IDEMPOTENCY: &str = "idem:";
+
+/// The prefix of the pk of a source that has granted credits.
+pub(in crate::store) const SOURCE: &str = "source:";
+
+/// The prefix of the pk of a voucher.
+pub(in crate::store) const VOUCHER: &str = "voucher:";
+
+/// The prefix of the pk of a batch of vouchers, and the batches' partition in the index `by_user`.
+pub(in crate::store) const VOUCHERS: &str = "vouchers:";
 
 /// The prefix of an e-mailed link's pk.
 pub(in crate::store) const LINK: &str = "link:";
@@ -139,6 +149,33 @@ pub(in crate::store) fn record_pk(key_id: &str) -> String {
 /// the request.
 pub(in crate::store) fn call_pk(hash: &str) -> String {
     format!("{IDEMPOTENCY}call-{hash}")
+}
+
+/// The pk of a source that has granted credits.
+pub(in crate::store) fn source_pk(source: &Source) -> String {
+    format!("{SOURCE}{source}")
+}
+
+/// The pk of a batch of vouchers.
+pub(in crate::store) fn vouchers_pk(id: &str) -> String {
+    format!("{VOUCHERS}{id}")
+}
+
+/// The pk of a voucher, from the hash of its code.
+pub(in crate::store) fn voucher_pk(hash: &str) -> String {
+    format!("{VOUCHER}{hash}")
+}
+
+/// The pk of the item that counts an account's guesses at voucher codes in an hour (hours since
+/// 1970).
+pub(in crate::store) fn guesses_of_pk(user_id: &str, hour: u64) -> String {
+    format!("attempt:voucher:{user_id}#{hour}")
+}
+
+/// The pk of the item that counts guesses at voucher codes from a network in an hour (hours since
+/// 1970).
+pub(in crate::store) fn guesses_from_pk(network: &str, hour: u64) -> String {
+    format!("attempt:voucher:address:{network}#{hour}")
 }
 
 /// The pk of an e-mailed link, from the hash of its link token.

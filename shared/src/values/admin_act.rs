@@ -16,6 +16,10 @@ pub(crate) const STANDING: &str = "standing";
 /// removed.
 pub const PRICES: &str = "prices";
 
+/// The stored kind of the creation or the end of vouchers, and the place of the account's id in it,
+/// because the act affects no account. The reason has the batch's name.
+pub const VOUCHER_ACT: &str = "vouchers";
+
 /// An administrator's act. An act moves no credits, and statements don't list it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdminAct {
@@ -24,7 +28,7 @@ pub struct AdminAct {
     /// The act's id, a UUIDv7.
     #[serde(rename = "entry_id")]
     pub id: String,
-    /// The stored kind: `standing`, or [`PRICES`]. Later releases may write other kinds.
+    /// The stored kind: `standing`, or [`PRICES`] or [`VOUCHER_ACT`]. Later releases may write other kinds.
     pub kind: String,
     /// The change of a role or state. For an intervention, this field has the closest change that
     /// earlier releases can show instead.
@@ -97,7 +101,7 @@ impl Act {
         let changes = [Self::Activation, Self::Deactivation, Self::Role(Role::Admin)];
         let changes = changes.map(|change| change.word().to_owned());
         let interventions = Intervention::ALL.map(|what| what.word().to_owned());
-        let others = [EntryKind::Adjustment.word(), PRICES].map(str::to_owned);
+        let others = [EntryKind::Adjustment.word(), PRICES, VOUCHER_ACT].map(str::to_owned);
         others.into_iter().chain(changes).chain(interventions)
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::text::{is_blank, turns_text};
-use super::{Chat, Invalid, Receipt, Usage};
+use super::{Chat, Invalid, Receipt, Source, Usage};
 
 /// The maximum length of a reason, in characters.
 pub(crate) const REASON_LENGTH: usize = 200;
@@ -69,6 +69,9 @@ pub struct Entry {
     /// The id of the API key that the chat was sent with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
+    /// What the credits were granted for. `None` unless the credits are granted at most once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
     /// The time in milliseconds since 1970.
     pub time: u64,
 }
@@ -89,6 +92,7 @@ impl Entry {
             usage: chat.usage.filter(|_| chat.receipt.is_some()),
             model: chat.receipt.is_some().then(|| chat.model.clone()),
             key_id: None,
+            source: None,
             time: chat.time,
         }
     }

@@ -67,6 +67,7 @@ impl Person {
             usage: None,
             model: None,
             key_id: None,
+            source: None,
             time: 1,
         }
     }

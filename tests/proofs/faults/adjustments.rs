@@ -14,6 +14,8 @@ use crate::support::world::World;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Adjusting {
     Giving,
+    /// Returns the price of a message, which can be returned once.
+    Refunding,
     Taking,
     /// Takes the whole balance. After this, the empty balance alone prevents a second adjustment.
     TakingAll,
@@ -28,13 +30,19 @@ fn amount_of(tokens: u64) -> i64 {
 }
 
 impl Adjusting {
-    const ALL: [Self; 5] =
-        [Self::Giving, Self::Taking, Self::TakingAll, Self::TakingExpired, Self::TakingTooMuch];
+    const ALL: [Self; 6] = [
+        Self::Giving,
+        Self::Refunding,
+        Self::Taking,
+        Self::TakingAll,
+        Self::TakingExpired,
+        Self::TakingTooMuch,
+    ];
 
     fn amount(self) -> i64 {
         let all = amount_of(GRANT);
         match self {
-            Self::Giving => 500,
+            Self::Giving | Self::Refunding => 500,
             Self::Taking => -500,
             Self::TakingAll | Self::TakingExpired => -all,
             Self::TakingTooMuch => -all - 1,
@@ -60,6 +68,10 @@ impl Scenario for Adjusting {
             "manage",
             &rig.api.server().clock,
         );
+        let adjustment = match self {
+            Self::Refunding => adjustment.refunding(&rig.api.server().clock.id().to_string()),
+            _ => adjustment,
+        };
         let case = Case::new(rig, "register", self, plan, retries, who, adjustment);
         case.lane.strike(plan);
         case

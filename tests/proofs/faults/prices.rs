@@ -262,6 +262,10 @@ impl Case<Pricing> {
 
 async fn run(rig: &Rig, matrix: Matrix<Pricing>) -> (usize, Vec<String>) {
     rig.api.prices(&list("openai")).await;
+    // All cases share the functions' copy of the list, so that no request under a fault reads it.
+    for app in rig.api.server().apps.values() {
+        app.prices.read().await.unwrap();
+    }
     let mut cases = matrix.cases(rig).await;
     side_by_side(&mut cases, async |case| {
         if case.plan.is_some() {

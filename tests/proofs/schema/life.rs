@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::clock::{Clock, Day, FIRST_DAY};
 use shared::config::Settings;
+use shared::values::VoucherCode;
 use tokio::task::JoinHandle;
 
 use super::record::{self, Head, Record, TABLES};
@@ -102,6 +103,21 @@ pub async fn server() -> (Dynamo, Api) {
     let settings = [&SETTINGS[..], &[("SIGNING_SECRET", SECRET)]].concat();
     let api = Api::at(&dynamo.url, Clock::standing(now), &settings).await;
     (dynamo, api)
+}
+
+/// Creates and redeems a voucher, guesses at another, voids both, and refunds a message.
+async fn vouchers(root: &Person, ann: &Person) {
+    let batch = json!({ "name": "gift", "tokens": 5, "count": 1, "uses": 2, "ends": "2100-01-01" });
+    let batch = root.post("/api/admin/vouchers/", batch).await.is(201);
+    let redeem = "/api/user/vouchers/";
+    ann.post(redeem, json!({ "code": batch["codes"][0] })).await.is(201);
+    let guess = VoucherCode::random().unwrap().text();
+    ann.post(redeem, json!({ "code": guess })).await.expect(404, "no_such_voucher");
+    let id = batch["id"].as_str().unwrap();
+    root.delete(&format!("/api/admin/vouchers/{id}")).await.is(200);
+    let chat = ann.post("/api/chat/", json!({ "message": "hi" })).await.is(200);
+    let refund = json!({ "chat_id": chat["id"], "reason": "a bad answer" });
+    root.post(&format!("/api/admin/users/{}/adjustments", ann.id), refund).await.is(201);
 }
 
 /// Sends a message that a price list prices, and removes the list.
@@ -315,6 +331,7 @@ async fn administration(api: &Api, root: &Person, ann: &Person, kept: &mut Clien
     let adjusted = keyed(root, &path, "adjustment", adjust).await.is(201);
     kept.word("adjustment", adjusted.to_string());
     manage(api, &["adjust", "ann", "-50", "--reason", "too much"]);
+    vouchers(root, ann).await;
     root.deletes_the_account().await.expect(409, "last_administrator");
     root.patch(&user(&cat), json!({ "role": "admin", "reason": "helps" })).await.is(200);
     root.delete(&format!("{}/sessions", user(&cat))).await.is(200);

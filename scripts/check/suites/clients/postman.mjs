@@ -221,6 +221,21 @@ const ORDER = [
       { operation: "admin_user_delete", path: { id: "{{otherId}}" }, body: { reason: "a test" } },
       "admin_models",
       { operation: "admin_models_change", body: { list: null, version: null } },
+      {
+        operation: "admin_vouchers_create",
+        headers: { "Idempotency-Key": "{{$guid}}" },
+        body: { name: "a gift", tokens: 5, count: 1 },
+        keep: { voucherCode: "codes[0]" },
+      },
+      {
+        operation: "admin_vouchers_create",
+        name: "Create vouchers that are voided",
+        headers: { "Idempotency-Key": "{{$guid}}" },
+        body: { name: "a mistake", tokens: 5, count: 1 },
+        keep: { vouchersId: "id" },
+      },
+      "admin_vouchers",
+      { operation: "admin_vouchers_void", path: { id: "{{vouchersId}}" } },
       "admin_trail",
       "admin_figures",
       { operation: "admin_export", path: { list: "users.csv" }, name: "Export all users" },
@@ -236,6 +251,7 @@ const ORDER = [
     [
       // An administrator may have ended the session.
       { operation: "login", name: "Log in for the last time", body: { username: "{{username}}", password: "{{password}}" }, keep: SESSION },
+      { operation: "voucher_redeem", body: { code: "{{voucherCode}}" } },
       {
         operation: "account_delete",
         body: { password: "{{password}}" },

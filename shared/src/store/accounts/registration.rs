@@ -289,6 +289,7 @@ impl Store {
             usage: None,
             model: None,
             key_id: None,
+            source: None,
             time: account.created,
         };
         let open = Write::put(&self.tables.users, to_item(account)?).condition(NEW).shows_item();

@@ -5,8 +5,11 @@ use futures_util::future::try_join_all;
 use crate::clock::Clock;
 use crate::store::balance::{CLOSED, append_removals, outdated};
 use crate::store::schema::{account_pk, pk};
-use crate::store::{Patience, Record, Result, Store, StoreError, Transaction, Write, n, s};
-use crate::values::{AccessToken, Account, Administrator, Entry, EntryKind, Reason};
+use crate::store::sources::StoredSource;
+use crate::store::{
+    Patience, Record, Result, Store, StoreError, Transaction, Voucher, VoucherBatch, Write, n, s,
+};
+use crate::values::{AccessToken, Account, Administrator, Entry, EntryKind, Reason, Source};
 use crate::{BalanceChange, Credits};
 
 /// An adjustment of one account's balance. All values of an adjustment are fixed before the first
@@ -21,6 +24,8 @@ pub struct Adjustment {
     by: Option<AccessToken>,
     /// Records that must not exist yet, such as the idempotency key's record.
     records: Vec<Record>,
+    /// The voucher that the adjustment uses.
+    voucher: Option<Voucher>,
 }
 
 impl Adjustment {
@@ -46,9 +51,35 @@ impl Adjustment {
             usage: None,
             model: None,
             key_id: None,
+            source: None,
             time: clock.millis(),
         };
-        Self { name_key: account.label.clone(), change, entry, by: None, records: Vec::new() }
+        Self {
+            name_key: account.label.clone(),
+            change,
+            entry,
+            by: None,
+            records: Vec::new(),
+            voucher: None,
+        }
+    }
+
+    /// Creates the adjustment of a user who redeems a voucher.
+    ///
+    /// # Errors
+    /// [`StoreError::OwnBalance`] if the user has created the voucher as an administrator.
+    pub fn redeeming(account: &Account, voucher: Voucher, clock: &Clock) -> Result<Self> {
+        let VoucherBatch { name, tokens, actor, .. } = &voucher.batch;
+        if *actor == account.id {
+            return Err(StoreError::OwnBalance);
+        }
+        let reason = Reason::parse(name).map_err(|_| {
+            StoreError::Internal("the name of a batch of vouchers is no reason".into())
+        })?;
+        let change = BalanceChange::Credit(*tokens);
+        let mut adjustment = Self::new(account, change, reason, &account.id, clock);
+        adjustment.entry.source = Some(voucher.source(&account.id));
+        Ok(Self { voucher: Some(voucher), ..adjustment })
     }
 
     /// Sets the administrator. The adjustment is refused unless this account is still an
@@ -72,10 +103,11 @@ impl Adjustment {
         self
     }
 
-    /// Sets the chat whose price the adjustment returns.
+    /// Sets the chat whose price the adjustment returns. The price of a chat is returned once.
     #[must_use]
     pub fn refunding(mut self, chat_id: &str) -> Self {
         self.entry.chat_id = Some(chat_id.to_owned());
+        self.entry.source = Some(Source::refund(&self.entry.user_id, chat_id));
         self
     }
 
@@ -99,6 +131,12 @@ pub enum AdjustOutcome {
     TooMuch,
     /// One of the adjustment's idempotency keys already has a record. Nothing was changed.
     KeyUsed,
+    /// The adjustment's source has granted credits before. Nothing was changed.
+    SourceUsed,
+    /// The voucher was used as often as it can be. Nothing was changed.
+    VoucherUsed,
+    /// The voucher has expired or was voided. Nothing was changed.
+    VoucherEnded,
 }
 
 /// The condition that the account exists, has the credits that are taken, stays within the maximum
@@ -114,7 +152,7 @@ impl Store {
     /// [`StoreError::Unavailable`] if the outcome remains unknown; [`StoreError::NotAccepted`] and
     /// [`StoreError::NotAdministrator`] if the caller is no longer an administrator.
     pub async fn adjust(&self, adjustment: &Adjustment, now: u64) -> Result<AdjustOutcome> {
-        let Adjustment { name_key, change, entry, by, records } = adjustment;
+        let Adjustment { name_key, change, entry, by, records, voucher } = adjustment;
         let (given, taken) = match *change {
             BalanceChange::Credit(tokens) => (tokens, Credits::ZERO),
             BalanceChange::Debit(tokens) => (Credits::ZERO, tokens),
@@ -140,6 +178,9 @@ impl Store {
         for record in records {
             writes.push(self.remember(record, now)?);
         }
+        let source = StoredSource::of(entry);
+        writes.extend(source.map(|source| self.use_source(&source)).transpose()?);
+        writes.extend(voucher.iter().flat_map(|voucher| self.use_voucher(voucher, now)));
 
         let mut cleared = false;
         let mut sent_again = false;
@@ -161,9 +202,24 @@ impl Store {
             if let Some(by) = by {
                 self.administrator(by).await?;
             }
+            if let Some(source) = &entry.source
+                && self.row_of(source).await?.is_some()
+            {
+                return Ok(AdjustOutcome::SourceUsed);
+            }
             for record in records {
                 if self.record(record.key_id(), now).await?.is_some() {
                     return Ok(AdjustOutcome::KeyUsed);
+                }
+            }
+            // A voucher that can't be used now can never be used again, so a late copy is refused.
+            if let Some(voucher) = voucher {
+                let voucher = self.reread_voucher(voucher).await?;
+                if voucher.batch.has_ended(now) {
+                    return Ok(AdjustOutcome::VoucherEnded);
+                }
+                if voucher.is_used_up() {
+                    return Ok(AdjustOutcome::VoucherUsed);
                 }
             }
             let current =

@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use crate::Credits;
 use crate::clock::millis_of;
 use crate::store::schema::{CONVERSATION, pk};
-use crate::store::upkeep::audit::text;
-use crate::store::{Result, Store, StoreError, Write, from_item, n, no_entries, s};
+use crate::store::sources::StoredSource;
+use crate::store::{Result, Store, StoreError, Write, from_item, n, no_entries, s, text};
 use crate::values::{Account, Chat, Entry, EntryKind};
 
 /// The longest time that a chat may take, in milliseconds, including the skew between items in a
@@ -25,6 +25,8 @@ struct Book {
     has_grant: bool,
     /// The chats that have a ledger entry.
     charged: HashSet<String>,
+    /// The sources of named grants.
+    sources: Vec<StoredSource>,
 }
 
 impl Store {
@@ -49,6 +51,11 @@ impl Store {
             self.send(&self.put_entry(&grant)?).await?;
             book.granted += i128::from(grant.amount);
             repairs.push("restored the ledger entry of its first grant".to_owned());
+        }
+        for source in &book.sources {
+            if self.restore_source(source).await? {
+                repairs.push(format!("restored the source {}", source.text()));
+            }
         }
         self.charge_stored_chats(account, &mut book, second, now, &mut repairs).await?;
 
@@ -107,6 +114,7 @@ impl Store {
         let mut rows = self.all_of(&self.tables.ledger, user_id).into_paginator().items().send();
         while let Some(row) = rows.try_next().await? {
             let entry: Entry = from_item(row)?;
+            book.sources.extend(StoredSource::of(&entry));
             if entry.charges() {
                 book.spent -= i128::from(entry.amount);
                 book.charged.insert(entry.entry_id);
@@ -188,6 +196,7 @@ fn first_grant(account: &Account, book: &Book) -> Option<Entry> {
         usage: None,
         model: None,
         key_id: None,
+        source: None,
         time: account.created,
     })
 }

@@ -45,14 +45,14 @@ fn moves_credits(user_id: &str) -> bool {
     !user_id.starts_with(STANDING)
 }
 
-/// Returns an entry's partition in the index `trail`. Adjustments are partitioned by month,
-/// together with administrators' other acts, and all other entries by day. The partition depends on
-/// the time in the id, because readers search by that time.
+/// Returns an entry's partition in the index `trail`. Administrators' adjustments are partitioned by
+/// month, together with their other acts, and all other entries by day. The partition depends on the
+/// time in the id, because readers search by that time.
 fn trail_partition(entry: &Entry) -> String {
     let millis = millis_of(&entry.entry_id).unwrap_or(entry.time);
     match entry.kind {
-        EntryKind::Adjustment => month(millis),
-        EntryKind::Grant | EntryKind::Chat | EntryKind::Other(_) => {
+        EntryKind::Adjustment if entry.actor != entry.user_id => month(millis),
+        EntryKind::Adjustment | EntryKind::Grant | EntryKind::Chat | EntryKind::Other(_) => {
             day_partition(Day::from_millis(millis), &entry.user_id)
         }
     }

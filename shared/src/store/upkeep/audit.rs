@@ -5,13 +5,13 @@ use std::fmt;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Deserialize;
 
 use crate::Credits;
 use crate::store::read::{names, values};
 use crate::store::schema::{ACCOUNT, CONVERSATION, account_pk, pk};
-use crate::store::{Item, PriceVersions, Result, Store, from_item, s};
+use crate::store::sources::{StoredSource, sources};
+use crate::store::{Item, PriceVersions, Result, Store, from_item, s, text};
 use crate::values::{Account, Entry, Receipt, Usage};
 
 /// The maximum number of times that an account is read. An account is read again if it has changed
@@ -96,6 +96,18 @@ pub enum Difference {
         /// The row's id.
         entry_id: String,
     },
+    /// A ledger row's source doesn't exist, or belongs to another row.
+    Source {
+        /// The row's id.
+        entry_id: String,
+        /// The source.
+        source: String,
+    },
+    /// A source has no ledger row, or the row has another amount.
+    Rowless {
+        /// The source.
+        source: String,
+    },
     /// The account, a row or a chat can't be read.
     Unreadable {
         /// A description of the item and the cause.
@@ -142,6 +154,18 @@ impl fmt::Display for Difference {
             }
             Self::Unnamed { entry_id } => {
                 write!(f, "the ledger's row {entry_id} does not name its chat")
+            }
+            Self::Source { entry_id, source } => {
+                write!(
+                    f,
+                    "the ledger's row {entry_id} has the source {source}, which names another row or none"
+                )
+            }
+            Self::Rowless { source } => {
+                write!(
+                    f,
+                    "the source {source} has no row in the ledger, or one with another amount"
+                )
             }
             Self::Unreadable { what } => write!(f, "{what}"),
             Self::Moving => write!(f, "changed during every reading; audit it again"),
@@ -275,6 +299,7 @@ impl Store {
                 }
                 Ok(entry) => {
                     granted += i128::from(entry.amount);
+                    audited.differences.extend(self.check_source(&entry).await?);
                     audited.differences.extend(stored.as_ref().map(uncharged));
                 }
             }
@@ -304,6 +329,38 @@ impl Store {
             found.push(Difference::Fare { chat_id, list, model });
         }
         Ok(found)
+    }
+
+    /// Compares a ledger entry with the item of its source.
+    async fn check_source(&self, entry: &Entry) -> Result<Option<Difference>> {
+        let Some(source) = StoredSource::of(entry) else { return Ok(None) };
+        let is_stored = self.is_stored(&source).await?;
+        Ok((!is_stored).then(|| Difference::Source {
+            entry_id: source.row.clone(),
+            source: source.text().to_owned(),
+        }))
+    }
+
+    /// Compares the sources on a page of the Tokens table with the ledger. Returns a difference for
+    /// each source without its entry, and where the next page begins. A difference counts only if a
+    /// second reading finds it again, because a transaction doesn't reach both tables at the same
+    /// time.
+    pub async fn audit_sources(
+        &self,
+        after: Option<&str>,
+    ) -> Result<(Vec<Difference>, Option<String>)> {
+        let (items, next) = self.page(&self.tables.tokens, after.map(pk)).await?;
+        let mut found = Vec::new();
+        for source in sources(&items)? {
+            if self.has_entry_of(&source).await? {
+                continue;
+            }
+            tokio::time::sleep(PAUSE).await;
+            if !self.has_entry_of(&source).await? {
+                found.push(Difference::Rowless { source: source.text().to_owned() });
+            }
+        }
+        Ok((found, next.map(|key| text(&key, "pk").to_owned())))
     }
 
     /// A query for all of a user's items in the Ledger or Chats table, in ascending order.
@@ -363,9 +420,4 @@ fn uncharged(chat: &Item) -> Difference {
 
 fn unreadable(what: &str, cause: Option<&str>) -> Difference {
     Difference::Unreadable { what: format!("{what} can't be read: {}", cause.unwrap_or_default()) }
-}
-
-/// Returns a text attribute, or an empty text if the attribute is missing.
-pub(in crate::store) fn text<'i>(item: &'i Item, attribute: &str) -> &'i str {
-    item.get(attribute).map(AttributeValue::as_s).and_then(Result::ok).map_or("", String::as_str)
 }

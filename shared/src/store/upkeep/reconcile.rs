@@ -4,14 +4,15 @@
 //! is completed or undone: the ledger decides about balances, and the account decides about claims
 //! to addresses, the list of administrators and the number of API keys.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use futures_util::future::try_join_all;
 
 use crate::clock::millis_of;
 use crate::store::schema::{ACCOUNT, API_KEY, CLAIM, SESSION, pk};
-use crate::store::upkeep::audit::text;
-use crate::store::{Item, Result, Store, Write, from_item, n, s};
+use crate::store::sources::{StoredSource, sources};
+use crate::store::vouchers::RestoredVouchers;
+use crate::store::{Item, Result, Store, Write, from_item, n, s, text};
 use crate::values::{Account, StoredApiKey};
 
 /// The number of accounts that are reconciled at a time.
@@ -35,6 +36,16 @@ pub(in crate::store) fn is_younger(id: &str, second: u64) -> bool {
     millis_of(id).is_some_and(|began| began / 1000 > second + SKEW)
 }
 
+/// What [`Store::reconcile`] needs from the Tokens table.
+#[derive(Default)]
+struct RestoredTokens {
+    /// The epochs of all API keys, by user.
+    keys: HashMap<String, Vec<u64>>,
+    /// All sources of named grants.
+    sources: Vec<StoredSource>,
+    vouchers: RestoredVouchers,
+}
+
 impl Store {
     /// Makes restored tables consistent, before any function uses them. `second` is the second to
     /// which the tables were restored. Afterwards the audit finds no difference that the restore
@@ -44,7 +55,8 @@ impl Store {
     /// # Errors
     /// Fails if the store fails, or has an item that can't be read.
     pub async fn reconcile(&self, second: u64, now: u64) -> Result<Option<ReconcileReport>> {
-        let Some(keys) = self.keys_by_user(second).await? else { return Ok(None) };
+        let Some(tokens) = self.restored_tokens(second).await? else { return Ok(None) };
+        let RestoredTokens { keys, mut sources, vouchers } = tokens;
         let mut done = ReconcileReport::default();
         let mut administrators = BTreeSet::new();
         let mut start = None;
@@ -74,6 +86,16 @@ impl Store {
             }
             start = next;
         }
+        let mut undone = HashSet::new();
+        for source in &sources {
+            if self.undo_source(source).await? {
+                done.repairs
+                    .push(format!("deleted the source {}, which has no row", source.text()));
+                undone.insert(source.text().to_owned());
+            }
+        }
+        sources.retain(|source| !undone.contains(source.text()));
+        done.repairs.extend(self.count_uses_again(vouchers, &sources).await?);
         if self.list_administrators(administrators).await? {
             done.repairs.push("the list of administrators".into());
         }
@@ -122,26 +144,27 @@ impl Store {
         Ok(repairs.into_iter().map(|repair| format!("{}: {repair}", account.label)).collect())
     }
 
-    /// Returns the epochs of all API keys, by user. `None` if a session or an API key is younger
-    /// than `second`.
-    async fn keys_by_user(&self, second: u64) -> Result<Option<HashMap<String, Vec<u64>>>> {
-        let mut keys: HashMap<String, Vec<u64>> = HashMap::new();
+    /// Reads the restored Tokens table. `None` if a session or an API key is younger than `second`.
+    async fn restored_tokens(&self, second: u64) -> Result<Option<RestoredTokens>> {
+        let mut found = RestoredTokens::default();
         let mut start = None;
         loop {
             let (items, next) = self.page(&self.tables.tokens, start).await?;
+            found.sources.extend(sources(&items)?);
             for item in items {
                 let key = text(&item, "pk");
                 let id = key.strip_prefix(SESSION).or_else(|| key.strip_prefix(API_KEY));
                 if id.is_some_and(|id| is_younger(id, second)) {
                     return Ok(None);
                 }
+                found.vouchers.add(&item)?;
                 if key.starts_with(API_KEY) {
                     let key: StoredApiKey = from_item(item)?;
-                    keys.entry(key.user_id).or_default().push(key.auth_epoch);
+                    found.keys.entry(key.user_id).or_default().push(key.auth_epoch);
                 }
             }
             if next.is_none() {
-                return Ok(Some(keys));
+                return Ok(Some(found));
             }
             start = next;
         }

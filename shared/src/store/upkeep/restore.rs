@@ -14,11 +14,11 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::store::accounts::deletion::{BATCH, TAKEN};
-use crate::store::schema::{ACCOUNT, API_KEY, LINK, SESSION, chat_key, pk};
-use crate::store::upkeep::audit::text;
+use crate::store::schema::{ACCOUNT, API_KEY, LINK, SESSION, VOUCHERS, chat_key, pk};
 use crate::store::upkeep::reconcile::is_younger;
 use crate::store::{
-    Item, Link, Result, Store, StoreError, Transaction, Write, flag, from_item, n, s, to_item,
+    Item, Link, Result, Store, StoreError, Transaction, VoucherBatch, Write, flag, from_item, n, s,
+    text, to_item,
 };
 use crate::values::{Account, Act, AdminAct, Role, STANDING, Session};
 
@@ -74,6 +74,8 @@ pub struct ReapplyReport {
     pub api_keys: usize,
     /// The number of links that were marked as used.
     pub links: usize,
+    /// The number of vouchers that were voided.
+    pub vouchers: usize,
     /// The number of public keys that were withdrawn or got an expiry.
     pub public_keys: usize,
     /// The number of chats and conversations that were deleted.
@@ -107,13 +109,14 @@ impl Store {
         Ok(Some(done))
     }
 
-    /// Reapplies changes of sessions, API keys and links. Returns `false` if the tables are in use.
+    /// Reapplies changes of sessions, API keys, links and vouchers. Returns `false` if the tables are
+    /// in use.
     async fn reapply_tokens(
         &self,
         since: &ReapplyInput<'_>,
         done: &mut ReapplyReport,
     ) -> Result<bool> {
-        let kinds = [SESSION, API_KEY, LINK];
+        let kinds = [SESSION, API_KEY, LINK, VOUCHERS];
         let mut start = None;
         loop {
             let (mut items, next) = self.page(&self.tables.tokens, start).await?;
@@ -145,7 +148,8 @@ impl Store {
     /// Reapplies the changes of one item. If the newer table no longer has the item, the item ended
     /// after the restored second, so it is deleted from the restored table. A session takes the
     /// generation of its newer refresh tokens, because a stolen token could otherwise be used
-    /// again. A link that was used after the restored second is marked as used.
+    /// again. A link that was used after the restored second is marked as used. Vouchers that were
+    /// voided are voided again.
     async fn reapply_token(
         &self,
         item: &Item,
@@ -153,6 +157,15 @@ impl Store {
         done: &mut ReapplyReport,
     ) -> Result<()> {
         let (table, key) = (&self.tables.tokens, text(item, "pk"));
+        if key.starts_with(VOUCHERS) {
+            let earlier: VoucherBatch = from_item(item.clone())?;
+            if let Some(later) = newer.map(from_item).transpose()?
+                && self.void_again(&earlier, &later).await?
+            {
+                done.vouchers += usize::try_from(earlier.count).unwrap_or(usize::MAX);
+            }
+            return Ok(());
+        }
         let counted = match key {
             key if key.starts_with(SESSION) => &mut done.sessions,
             key if key.starts_with(API_KEY) => &mut done.api_keys,

@@ -1,0 +1,99 @@
+//! `POST /api/user/vouchers` - exchange a voucher's code for tokens.
+//!
+//! In: `{code}`, in upper or lower case, with or without hyphens. Out: 201 with `id`, `amount`,
+//! `reason`, `timestamp` and the current balance (`tokens`, `tokens_left` and `remaining_tokens`);
+//! the same reply with 200 if this account has redeemed the code before. 404 for a wrong code, 409
+//! for a used one, 410 for one that has ended. After ten wrong codes in an hour, an account gets
+//! 429, and codes aren't looked up.
+
+use serde::Deserialize;
+use shared::error::{Failure, required};
+use shared::store::{AdjustOutcome, Adjustment, Guess, Voucher};
+use shared::values::{Account, VoucherCode};
+use shared::view::AdjustedBalance;
+use shared::{App, Error, Reply, Request, auth, http};
+use utoipa::ToSchema;
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = VoucherRequest)]
+struct Body {
+    /// The code. Letters may be in lower case, and hyphens and spaces may be left out.
+    #[schema(value_type = String, required, min_length = 1, examples("6B8QZ-2N4WT-9XKJ0-HRM3C-VYD76"))]
+    code: Option<String>,
+}
+
+/// Counts a guess before the code is looked up, and grants the tokens in one transaction, which also
+/// counts the use of the code.
+#[utoipa::path(
+    post,
+    path = super::path::voucher_redeem,
+    tag = "Account",
+    summary = "Redeem a voucher",
+    description = "Exchanges a voucher's code for tokens. An account can use a code once: the same code again gets the same reply, with the current balance. After ten wrong codes in an hour the reply is 429.",
+    security(("access_token" = [])),
+    request_body = Body,
+    responses(
+        (status = 200, description = "This account has redeemed the code before.", body = AdjustedBalance),
+        (status = 201, description = "The grant, and the current balance.", body = AdjustedBalance),
+    ),
+    extensions(("x-fails" = json!([Failure::NoSuchVoucher, Failure::VoucherUsed, Failure::VoucherEnded, Failure::OwnBalance, Failure::GrantTooLarge, Failure::TooManyGuesses]))),
+)]
+pub async fn handle(app: App, req: Request) -> Reply {
+    let Body { code } = http::json(&req)?;
+    let caller = auth::caller(&app, &req).await?;
+    let code = required(code)
+        .and_then(|code| VoucherCode::parse(&code))
+        .map_err(|sentence| Error::field("code", sentence))?;
+    let account = app.store.account_of(&caller).await?;
+    let now = app.clock.seconds();
+    let guess = Guess::new(&account.id, http::source_network(&req).as_deref(), now);
+    app.store.begin_guess(&guess).await?;
+    let voucher = app.store.voucher(&code).await?.ok_or(Error::NoSuchVoucher)?;
+    let source = voucher.source(&account.id);
+    let (row, ()) = tokio::try_join!(app.store.row_of(&source), app.store.forget_guess(&guess))?;
+    match row {
+        Some(row) => earlier(&app, &account, &row).await,
+        None => redeem(&app, &account, voucher, now).await,
+    }
+}
+
+async fn redeem(app: &App, account: &Account, voucher: Voucher, now: u64) -> Reply {
+    if voucher.batch.has_ended(now) {
+        return Err(Error::VoucherEnded);
+    }
+    if voucher.is_used_up() {
+        return Err(Error::VoucherUsed);
+    }
+    let source = voucher.source(&account.id);
+    let adjustment = Adjustment::redeeming(account, voucher, &app.clock)?;
+    match app.store.adjust(&adjustment, now).await? {
+        AdjustOutcome::Applied => {
+            let entry = adjustment.entry();
+            tracing::info!(user = account.id, row = entry.entry_id, "a voucher was redeemed");
+            let account = app.store.reread(account).await?;
+            http::created(&AdjustedBalance::of(entry, account.balance(app.clock.seconds())))
+        }
+        AdjustOutcome::SourceUsed => {
+            let row = app.store.row_of(&source).await?;
+            earlier(app, account, &row.ok_or_else(|| no_row(account))?).await
+        }
+        AdjustOutcome::VoucherUsed => Err(Error::VoucherUsed),
+        AdjustOutcome::VoucherEnded => Err(Error::VoucherEnded),
+        AdjustOutcome::TooMuch => Err(Error::GrantTooLarge),
+        AdjustOutcome::Gone => Err(Error::InvalidToken),
+        // An adjustment that gives credits takes none, and has no idempotency key.
+        AdjustOutcome::TooLittle(_) | AdjustOutcome::KeyUsed => Err(no_row(account)),
+    }
+}
+
+/// Replies with the row of an earlier request. Writes nothing.
+async fn earlier(app: &App, account: &Account, row: &str) -> Reply {
+    let entry = app.store.entry(&account.id, row).await?.ok_or_else(|| no_row(account))?;
+    let account = app.store.reread(account).await?;
+    let shown = AdjustedBalance::of(&entry, account.balance(app.clock.seconds()));
+    http::ok(&shown)
+}
+
+fn no_row(account: &Account) -> Error {
+    Error::Internal(format!("a voucher that {} has redeemed has no row", account.id))
+}

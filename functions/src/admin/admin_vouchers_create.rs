@@ -1,0 +1,129 @@
+//! `POST /api/admin/vouchers` - create vouchers, which users exchange for tokens. For
+//! administrators.
+//!
+//! In: `{name, tokens, count, uses, ends}`. Out: 201 with the batch and its `codes`, which no other
+//! reply shows: the store keeps only their hashes. Under one `Idempotency-Key` vouchers are created
+//! once; a retry gets 409 `codes_shown`.
+
+use serde::{Deserialize, Serialize};
+use shared::clock::Day;
+use shared::error::{Failure, FieldErrors, REQUIRED, required};
+use shared::openapi::IdempotencyKey;
+use shared::store::{CreateVouchersOutcome, Record, VOUCHER_CODES, VOUCHER_USES, VoucherBatch};
+use shared::values::idempotency::{Kind, REMEMBERED, fingerprint};
+use shared::values::{Reason, VoucherCode};
+use shared::{App, Credits, Error, Reply, Request, Result, auth, http};
+use utoipa::ToSchema;
+
+use super::admin_vouchers::Vouchers;
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = VouchersToCreate, examples(json!({ "name": "Spring campaign", "tokens": 500, "count": 100 })))]
+struct Body {
+    /// The name, which users see in their statement.
+    #[schema(value_type = Reason)]
+    name: Option<String>,
+    /// The number of tokens that each use of a code grants.
+    #[schema(value_type = Credits, required)]
+    tokens: Option<u64>,
+    /// The number of codes.
+    #[schema(required, minimum = 1, maximum = 1000)]
+    count: Option<u32>,
+    /// How many accounts can use each code. Without `uses`, one account can.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    uses: Option<u32>,
+    /// The last day on which the codes are accepted, in UTC. Without `ends`, the codes have no end.
+    #[schema(format = "date", examples("2027-03-31"))]
+    ends: Option<String>,
+}
+
+/// Stores the codes' hashes, and then the batch without which no code works.
+#[utoipa::path(
+    post,
+    path = super::path::admin_vouchers_create,
+    tag = "Administration",
+    summary = "Create vouchers",
+    description = "Creates codes that users exchange for tokens. Only this reply has the codes: keep it. The audit log lists the batch. Administrators can't redeem vouchers that they created.",
+    security(("access_token" = [])),
+    params(IdempotencyKey),
+    request_body = Body,
+    responses((status = 201, description = "The batch with its codes.", body = NewVouchers)),
+    extensions(("x-fails" = json!([Failure::CodesShown, Failure::KeyReused]))),
+)]
+pub async fn handle(app: App, req: Request) -> Reply {
+    let key = http::idempotency_key(&req)?;
+    let body: Body = http::json(&req)?;
+    let (administrator, ()) = auth::administrator(&app, &req, async { Ok(()) }).await?;
+    let payload = fingerprint(req.body());
+    let actor = &administrator.account().id;
+    let batch = body.validate(actor, &app)?;
+    let now = app.clock.seconds();
+    let key = key.map(|key| key.id(Kind::Adjustment, actor));
+    if let Some(key) = &key
+        && let Some(record) = app.store.record(key, now).await?
+    {
+        return Err(used(&record, &payload));
+    }
+    let record = key.map(|key| Record::new(&key, &payload, batch.id(), now + REMEMBERED));
+    let codes = (0..batch.count).map(|_| VoucherCode::random()).collect::<Result<Vec<_>, _>>()?;
+    let by = Some(&administrator);
+    match app.store.create_vouchers(by, &batch, &codes, record.as_ref(), now).await? {
+        CreateVouchersOutcome::Created => {
+            tracing::info!(
+                by = actor,
+                batch = batch.id(),
+                count = batch.count,
+                "vouchers were created"
+            );
+            let codes = codes.iter().map(VoucherCode::text).collect();
+            http::created(&NewVouchers { batch: Vouchers::of(&batch), codes })
+        }
+        CreateVouchersOutcome::KeyUsed => Err(Error::CodesShown),
+    }
+}
+
+/// Returns the failure of an idempotency key that has a record.
+fn used(record: &Record, payload: &str) -> Error {
+    if record.fingerprint == payload { Error::CodesShown } else { Error::KeyReused }
+}
+
+impl Body {
+    /// Validates the body. The failure names every invalid field.
+    fn validate(self, actor: &str, app: &App) -> Result<VoucherBatch> {
+        let mut invalid = FieldErrors::default();
+        let name = invalid.check("name", required(self.name).and_then(|name| Reason::parse(&name)));
+        let tokens = self.tokens.and_then(Credits::new).filter(|tokens| *tokens > Credits::ZERO);
+        let sentence = format!("This must be a whole number from 1 to {}.", Credits::MAX);
+        let tokens = invalid.check("tokens", tokens.ok_or(sentence));
+        let within = |number: Option<u32>, most: u32| {
+            let number = number.ok_or_else(|| REQUIRED.to_owned())?;
+            let sentence = format!("This must be a whole number from 1 to {most}.");
+            (1..=most).contains(&number).then_some(number).ok_or(sentence)
+        };
+        let count = invalid.check("count", within(self.count, VOUCHER_CODES));
+        let uses = invalid.check("uses", within(self.uses.or(Some(1)), VOUCHER_USES));
+        let ends = self.ends.map(|day| {
+            let sentence = "This must be a day that isn't over, such as 2027-03-31.";
+            let ends = Day::parse(&day).map(|day| day.after(1).begins() / 1000);
+            ends.filter(|ends| *ends > app.clock.seconds()).ok_or(sentence)
+        });
+        let ends = invalid.check("ends", ends.transpose());
+        match (name, tokens, count, uses, ends) {
+            (Some(name), Some(tokens), Some(count), Some(uses), Some(ends)) => {
+                let codes = (count, uses);
+                Ok(VoucherBatch::new(name.text(), tokens, codes, ends, actor, &app.clock))
+            }
+            _ => Err(invalid.into_error()),
+        }
+    }
+}
+
+/// A batch of vouchers with its codes.
+#[derive(Serialize, ToSchema)]
+struct NewVouchers<'a> {
+    #[serde(flatten)]
+    batch: Vouchers<'a>,
+    /// The codes. Only this reply has them.
+    #[schema(examples(json!(["6B8QZ-2N4WT-9XKJ0-HRM3C-VYD76"])))]
+    codes: Vec<String>,
+}

@@ -1,0 +1,31 @@
+//! `DELETE /api/admin/vouchers/{id}` - end a batch of vouchers. For administrators.
+//!
+//! Out: the batch with `voided`; 404 for an unknown id. None of the codes is accepted from then on.
+//! Tokens that were granted stay with their users.
+
+use shared::error::Failure;
+use shared::openapi::PathId;
+use shared::{App, Error, Reply, Request, auth, http};
+
+use super::admin_vouchers::Vouchers;
+
+/// Ends the batch in one transaction, which also checks that the caller is still an administrator.
+#[utoipa::path(
+    delete,
+    path = super::path::admin_vouchers_void,
+    tag = "Administration",
+    summary = "Void vouchers",
+    description = "None of the batch's codes is accepted from then on. Tokens that were granted stay with their users. The audit log lists it.",
+    security(("access_token" = [])),
+    params(PathId),
+    responses((status = 200, description = "The batch.", body = Vouchers)),
+    extensions(("x-fails" = json!([Failure::NoSuchVouchers]))),
+)]
+pub async fn handle(app: App, req: Request) -> Reply {
+    let (administrator, ()) = auth::administrator(&app, &req, async { Ok(()) }).await?;
+    let id = http::path_id(&req).ok_or(Error::NoSuchVouchers)?;
+    let batch = app.store.void_vouchers(Some(&administrator), &id, &app.clock).await?;
+    let batch = batch.ok_or(Error::NoSuchVouchers)?;
+    tracing::info!(by = administrator.account().id, batch = batch.id(), "vouchers were voided");
+    http::ok(&Vouchers::of(&batch))
+}

@@ -1,0 +1,120 @@
+//! The commands for vouchers.
+
+use std::path::Path;
+
+use shared::clock::{self, Day};
+use shared::store::VoucherBatch;
+use shared::values::{Reason, VoucherCode};
+use shared::{App, Credits};
+
+use super::{close, counted, open, sentence};
+
+/// The vouchers to create.
+pub struct NewVouchers<'a> {
+    /// The name, which users see in their statement.
+    pub name: &'a str,
+    /// The credits that each use of a code grants.
+    pub tokens: u64,
+    /// The number of codes.
+    pub count: u32,
+    /// How many accounts can use each code.
+    pub uses: u32,
+    /// The last day on which the codes are accepted. `None` if they have no end.
+    pub ends: Option<&'a str>,
+}
+
+/// Creates vouchers. Returns their codes, one per line, which can't be shown again.
+///
+/// # Errors
+/// Fails with a sentence for the terminal.
+pub async fn create(data: &Path, new: &NewVouchers<'_>) -> Result<String, String> {
+    let name = Reason::parse(new.name)?;
+    let tokens = Credits::new(new.tokens).filter(|tokens| *tokens > Credits::ZERO);
+    let tokens = tokens
+        .ok_or_else(|| format!("TOKENS must be a whole number from 1 to {}.", Credits::MAX))?;
+    let (app, embedded) = open(data).await?;
+    let created = create_in(&app, new, &name, tokens).await;
+    close(embedded).await;
+    created
+}
+
+async fn create_in(
+    app: &App,
+    new: &NewVouchers<'_>,
+    name: &Reason,
+    tokens: Credits,
+) -> Result<String, String> {
+    let now = app.clock.seconds();
+    let end = |day: &str| {
+        let end = Day::parse(day).map(|day| day.after(1).begins() / 1000);
+        let sentence = || format!("--ends must be a day that isn't over, not {day:?}.");
+        end.filter(|end| *end > now).ok_or_else(sentence)
+    };
+    let ends = new.ends.map(end).transpose()?;
+    let codes = (new.count, new.uses);
+    let batch = VoucherBatch::new(name.text(), tokens, codes, ends, "manage", &app.clock);
+    let codes = (0..new.count).map(|_| VoucherCode::random()).collect::<Result<Vec<_>, _>>();
+    let codes = codes.map_err(|_| "The system has no random numbers.".to_owned())?;
+    app.store.create_vouchers(None, &batch, &codes, None, now).await.map_err(sentence)?;
+    Ok(codes.iter().map(VoucherCode::text).collect::<Vec<_>>().join("\n"))
+}
+
+/// Lists the batches of vouchers, one per line, newest first.
+///
+/// # Errors
+/// Fails with a sentence for the terminal.
+pub async fn list(data: &Path) -> Result<String, String> {
+    let (app, embedded) = open(data).await?;
+    let batches = every(&app).await;
+    close(embedded).await;
+    let batches = batches?;
+    let now = clock::Clock::default().seconds();
+    let line = |batch: &VoucherBatch| {
+        let state = match (batch.void, batch.ends) {
+            (Some(void), _) => format!("voided {}", clock::rfc3339(void)),
+            (None, Some(ends)) if ends <= now => "ended".to_owned(),
+            (None, Some(ends)) => format!("until {}", clock::rfc3339(ends * 1000)),
+            (None, None) => "no end".to_owned(),
+        };
+        let VoucherBatch { name, tokens, count, uses, redeemed, .. } = batch;
+        let (codes, uses) = (counted(*count, "code"), counted(*uses, "use"));
+        let id = batch.id();
+        format!(
+            "{id}  {codes} of {tokens} tokens, {uses} each, {redeemed} redeemed, {state}: {name}"
+        )
+    };
+    match batches.is_empty() {
+        true => Ok("There are no vouchers.".into()),
+        false => Ok(batches.iter().map(line).collect::<Vec<_>>().join("\n")),
+    }
+}
+
+async fn every(app: &App) -> Result<Vec<VoucherBatch>, String> {
+    let mut batches: Vec<VoucherBatch> = Vec::new();
+    loop {
+        let before = batches.last().map(|batch| batch.id().to_owned());
+        let (page, more) = app.store.voucher_batches(before.as_deref()).await.map_err(sentence)?;
+        batches.extend(page);
+        if !more {
+            return Ok(batches);
+        }
+    }
+}
+
+/// Ends a batch of vouchers.
+///
+/// # Errors
+/// Fails with a sentence for the terminal.
+pub async fn void(data: &Path, id: &str) -> Result<String, String> {
+    let (app, embedded) = open(data).await?;
+    let voided = app.store.void_vouchers(None, id, &app.clock).await;
+    close(embedded).await;
+    match voided.map_err(sentence)? {
+        Some(batch) => Ok(format!(
+            "No code of {:?} is accepted any more; {} before.",
+            batch.name,
+            counted(batch.redeemed, "use")
+        )),
+        None => Err(format!("No vouchers have the id {id:?}; `manage vouchers list` shows them.")),
+    }
+}

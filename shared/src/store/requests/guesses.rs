@@ -1,0 +1,87 @@
+//! Guesses at voucher codes, counted in the Tokens table before a code is looked up. A guess at an
+//! existing code is removed from the counts.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::future::try_join_all;
+use uuid::Uuid;
+
+use crate::store::schema::{guesses_from_pk, guesses_of_pk, pk};
+use crate::store::{Result, Store, StoreError, Write, n, s};
+use crate::values::Limit;
+
+/// The window in which guesses are counted, in seconds.
+const HOUR: u64 = 3600;
+
+/// The number of wrong codes that an account may send in an hour.
+const BY_ACCOUNT: u32 = 10;
+
+/// The number of wrong codes that may come from a network in an hour: of several users who share it.
+const FROM_NETWORK: u32 = 50;
+
+/// A guess at a voucher's code, with the counts that include it.
+#[derive(Clone, Debug)]
+pub struct Guess {
+    id: String,
+    /// The pk of each count, with its maximum.
+    counts: Vec<(String, u32)>,
+    now: u64,
+}
+
+impl Guess {
+    /// Creates a guess by this account, from this network.
+    pub fn new(user_id: &str, network: Option<&str>, now: u64) -> Self {
+        let hour = now / HOUR;
+        let from = network.map(|network| (guesses_from_pk(network, hour), FROM_NETWORK));
+        let counts = [(guesses_of_pk(user_id, hour), BY_ACCOUNT)].into_iter().chain(from);
+        Self {
+            id: Uuid::new_v4().simple().to_string().split_off(20),
+            counts: counts.collect(),
+            now,
+        }
+    }
+}
+
+impl Store {
+    /// Counts a guess. Idempotent.
+    ///
+    /// # Errors
+    /// [`StoreError::TooManyGuesses`] if the code must not be looked up.
+    pub async fn begin_guess(&self, guess: &Guess) -> Result<()> {
+        let reset = HOUR - guess.now % HOUR;
+        let count = async |(key, most): &(String, u32)| {
+            let count = Write::update(
+                &self.tables.tokens,
+                pk(key),
+                "SET expires_at = :ends ADD tries :ids",
+            )
+            .condition("attribute_not_exists(tries) OR contains(tries, :id) OR size(tries) < :most")
+            .values([
+                (":ids", AttributeValue::Ss(vec![guess.id.clone()])),
+                (":id", s(&guess.id)),
+                (":most", n(*most)),
+                (":ends", n(guess.now + reset)),
+            ]);
+            if self.send(&count).await?.is_applied() {
+                return Ok(());
+            }
+            let window = Some(HOUR);
+            let limit = Limit { name: "voucher-codes", most: *most, window, left: 0, reset };
+            Err(StoreError::TooManyGuesses(limit))
+        };
+        try_join_all(guess.counts.iter().map(count)).await.map(drop)
+    }
+
+    /// Removes a guess from the counts, because a voucher has the code.
+    pub async fn forget_guess(&self, guess: &Guess) -> Result<()> {
+        let forget = async |(key, _): &(String, u32)| {
+            let forget = Write::update(&self.tables.tokens, pk(key), "DELETE tries :ids")
+                .condition("contains(tries, :id)")
+                .values([
+                    (":id", s(&guess.id)),
+                    (":ids", AttributeValue::Ss(vec![guess.id.clone()])),
+                ]);
+            self.send(&forget).await
+        };
+        try_join_all(guess.counts.iter().map(forget)).await.map(drop)
+    }
+}

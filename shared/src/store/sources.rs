@@ -1,0 +1,94 @@
+//! Sources of named grants. The transaction of a named grant also writes the source's item, which is
+//! never deleted, so a source grants credits once.
+
+use serde::{Deserialize, Serialize};
+
+use crate::store::schema::{SOURCE, entry_key, pk, source_pk};
+use crate::store::{Item, NEW, Result, Store, Write, from_item, text, to_item};
+use crate::values::{Entry, Source};
+
+/// A source that has granted credits. The account's id isn't in the attribute `user_id`: the index
+/// with that key lists what is erased with an account, and a source remains.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::store) struct StoredSource {
+    /// `source:<kind>:<id>`.
+    pk: String,
+    /// The id of the account that got the credits.
+    account: String,
+    /// The id of the grant's ledger entry.
+    pub(in crate::store) row: String,
+    /// The credits that were granted.
+    amount: i64,
+}
+
+impl StoredSource {
+    /// Returns the source of an entry. `None` if the entry has no source.
+    pub(in crate::store) fn of(entry: &Entry) -> Option<Self> {
+        let source = entry.source.as_ref()?;
+        Some(Self {
+            pk: source_pk(source),
+            account: entry.user_id.clone(),
+            row: entry.entry_id.clone(),
+            amount: entry.amount,
+        })
+    }
+
+    /// Returns the hash of the voucher's code. `None` if the source isn't a voucher.
+    pub(in crate::store) fn voucher(&self) -> Option<&str> {
+        self.text().strip_prefix("voucher:")?.split(':').next()
+    }
+
+    /// Returns the source's text.
+    pub(in crate::store) fn text(&self) -> &str {
+        self.pk.strip_prefix(SOURCE).unwrap_or_default()
+    }
+}
+
+impl Store {
+    /// A write that records the source, unless the source has granted credits before.
+    pub(in crate::store) fn use_source(&self, source: &StoredSource) -> Result<Write> {
+        Ok(Write::put(&self.tables.tokens, to_item(source)?).condition(NEW))
+    }
+
+    /// Returns the id of the ledger row of the credits that the source has granted. `None` if it has
+    /// granted none. Strongly consistent.
+    pub async fn row_of(&self, source: &Source) -> Result<Option<String>> {
+        let used: Option<StoredSource> =
+            self.get(&self.tables.tokens, pk(source_pk(source))).await?;
+        Ok(used.map(|used| used.row))
+    }
+
+    /// Returns true if this source has granted credits as it says.
+    pub(in crate::store) async fn is_stored(&self, source: &StoredSource) -> Result<bool> {
+        let stored: Option<StoredSource> = self.get(&self.tables.tokens, pk(&source.pk)).await?;
+        Ok(stored.as_ref() == Some(source))
+    }
+
+    /// Returns true if the ledger has the source's entry, with its account and amount.
+    pub(in crate::store) async fn has_entry_of(&self, source: &StoredSource) -> Result<bool> {
+        let key = entry_key(&source.account, &source.row);
+        let entry: Option<Entry> = self.get(&self.tables.ledger, key).await?;
+        Ok(entry.as_ref().and_then(StoredSource::of).as_ref() == Some(source))
+    }
+
+    /// Writes the missing source of an entry in restored tables. Returns true if it was missing.
+    pub(in crate::store) async fn restore_source(&self, source: &StoredSource) -> Result<bool> {
+        Ok(self.send(&self.use_source(source)?).await?.is_applied())
+    }
+
+    /// Deletes a source from restored tables if the ledger lacks its entry: the credits were never
+    /// granted. Returns true if the entry was missing.
+    pub(in crate::store) async fn undo_source(&self, source: &StoredSource) -> Result<bool> {
+        if self.has_entry_of(source).await? {
+            return Ok(false);
+        }
+        self.send(&Write::delete(&self.tables.tokens, pk(&source.pk))).await?;
+        Ok(true)
+    }
+}
+
+/// Returns the sources among items of the Tokens table.
+pub(in crate::store) fn sources(items: &[Item]) -> Result<Vec<StoredSource>> {
+    let is_source = |item: &&Item| text(item, "pk").starts_with(SOURCE);
+    items.iter().filter(is_source).cloned().map(from_item).collect()
+}

@@ -1,0 +1,365 @@
+//! Vouchers in the Tokens table: an item for each batch under `vouchers:<id>`, and an item for each
+//! code under `voucher:<hash>`. A code works only if its batch exists, and the batch is written last.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::store::schema::{VOUCHER, VOUCHERS, pk, voucher_pk, vouchers_pk};
+use crate::store::sources::StoredSource;
+use crate::store::{
+    Item, NEW, Record, Result, Store, StoreError, Transaction, Write, from_item, is_id, n, text,
+    to_item,
+};
+use crate::values::{Act, AdminAct, Administrator, Credits, Source, VOUCHER_ACT, VoucherCode};
+
+/// The maximum number of codes in a batch.
+pub const VOUCHER_CODES: u32 = 1000;
+
+/// The maximum number of accounts that can use one code.
+pub const VOUCHER_USES: u32 = 1_000_000;
+
+/// The number of codes that one transaction writes. DynamoDB accepts a hundred items.
+const AT_A_TIME: usize = 100;
+
+/// A batch of vouchers, which have the same value and the same end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VoucherBatch {
+    /// `vouchers:<id>`, where the id is a UUIDv7.
+    pk: String,
+    /// The partition of the index that lists all batches.
+    user_id: String,
+    /// The name, which users see in their statement.
+    pub name: String,
+    /// The credits that each use of a code grants.
+    pub tokens: Credits,
+    /// The number of codes.
+    pub count: u32,
+    /// How many accounts can use each code.
+    pub uses: u32,
+    /// The second from which the codes are no longer accepted. `None` if they have no end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<u64>,
+    /// How often the codes were used, in total.
+    pub redeemed: u64,
+    /// The id of the administrator's account, or `manage` for the command line.
+    pub actor: String,
+    /// When the batch was created, in milliseconds since 1970.
+    pub time: u64,
+    /// When the batch was voided, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub void: Option<u64>,
+}
+
+impl VoucherBatch {
+    /// Creates a batch without codes.
+    pub fn new(
+        name: &str,
+        tokens: Credits,
+        (count, uses): (u32, u32),
+        ends: Option<u64>,
+        actor: &str,
+        clock: &Clock,
+    ) -> Self {
+        Self {
+            pk: vouchers_pk(&clock.id().to_string()),
+            user_id: VOUCHERS.into(),
+            name: name.to_owned(),
+            tokens,
+            count,
+            uses,
+            ends,
+            redeemed: 0,
+            actor: actor.to_owned(),
+            time: clock.millis(),
+            void: None,
+        }
+    }
+
+    /// Returns the id.
+    pub fn id(&self) -> &str {
+        self.pk.strip_prefix(VOUCHERS).unwrap_or_default()
+    }
+
+    /// Returns true if the codes are no longer accepted.
+    pub fn has_ended(&self, now: u64) -> bool {
+        self.void.is_some() || self.ends.is_some_and(|ends| ends <= now)
+    }
+}
+
+/// The item of a code.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct StoredVoucher {
+    pk: String,
+    /// The batch's id.
+    batch: String,
+    /// How often the code was used.
+    used: u32,
+}
+
+/// A voucher as it was read.
+#[derive(Clone, Debug)]
+pub struct Voucher {
+    /// The hash of the code.
+    hash: String,
+    used: u32,
+    /// The voucher's batch.
+    pub batch: VoucherBatch,
+}
+
+impl Voucher {
+    /// Returns the source of the credits that an account gets for the voucher. An account gets them
+    /// once.
+    pub fn source(&self, user_id: &str) -> Source {
+        Source::voucher(&self.hash, user_id)
+    }
+
+    /// Returns true if the voucher was used as often as it can be.
+    pub fn is_used_up(&self) -> bool {
+        self.used >= self.batch.uses
+    }
+}
+
+/// The outcome of [`Store::create_vouchers`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CreateVouchersOutcome {
+    /// The codes can be used.
+    Created,
+    /// The idempotency key already has a record. Nothing was created.
+    KeyUsed,
+}
+
+impl Store {
+    /// Stores a batch with these codes. The batch's transaction also records the act, and checks
+    /// that the caller is still an administrator. `by` is `None` for the command line. Idempotent.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAccepted`] and [`StoreError::NotAdministrator`] if the caller is no longer
+    /// an administrator.
+    pub async fn create_vouchers(
+        &self,
+        by: Option<&Administrator>,
+        batch: &VoucherBatch,
+        codes: &[VoucherCode],
+        record: Option<&Record>,
+        now: u64,
+    ) -> Result<CreateVouchersOutcome> {
+        for codes in codes.chunks(AT_A_TIME) {
+            let put = |code: &VoucherCode| {
+                let (pk, batch) = (voucher_pk(&code.hash()), batch.id().to_owned());
+                let item = to_item(StoredVoucher { pk, batch, used: 0 })?;
+                Ok(Write::put(&self.tables.tokens, item).condition(NEW))
+            };
+            let puts = codes.iter().map(put).collect::<Result<Vec<_>>>()?;
+            // Codes are random, so a refusal means that an earlier copy of these puts was applied. A
+            // late copy must not reset a code that was used meanwhile.
+            self.transact(puts, &Uuid::new_v4().to_string()).await?;
+        }
+        let VoucherBatch { name, tokens, count, uses, .. } = batch;
+        let times = if *uses > 1 { format!(", {uses} uses each") } else { String::new() };
+        let reason = format!("{count} of {tokens} tokens{times}: {name}");
+        let act = voucher_act(batch.id(), reason, &batch.actor, batch.time);
+        let mut writes = vec![
+            Write::put(&self.tables.tokens, to_item(batch)?).condition(NEW),
+            self.put_act(&act)?,
+        ];
+        writes.extend(record.map(|record| self.remember(record, now)).transpose()?);
+        writes.extend(by.map(|by| self.is_administrator(by.caller())));
+        match self.transact(writes, &Uuid::new_v4().to_string()).await? {
+            Transaction::Applied => return Ok(CreateVouchersOutcome::Created),
+            Transaction::Refused(_) if self.has_act(VOUCHER_ACT, batch.id()).await? => {
+                return Ok(CreateVouchersOutcome::Created);
+            }
+            Transaction::Refused(_) => {}
+        }
+        if let Some(by) = by {
+            self.administrator(by.caller()).await?;
+        }
+        match record {
+            Some(record) if self.record(record.key_id(), now).await?.is_some() => {
+                Ok(CreateVouchersOutcome::KeyUsed)
+            }
+            _ => Err(StoreError::Internal("vouchers were refused without a reason".into())),
+        }
+    }
+
+    /// Returns at most a hundred batches that are older than the batch `before`, newest first, and
+    /// whether there may be more.
+    pub async fn voucher_batches(&self, before: Option<&str>) -> Result<(Vec<VoucherBatch>, bool)> {
+        let (ids, more) = self.ids_of_user(VOUCHERS, VOUCHERS, before).await?;
+        Ok((self.with_ids(VOUCHERS, &ids).await?, more))
+    }
+
+    /// Returns the voucher with this code. `None` if there is none. Strongly consistent.
+    pub async fn voucher(&self, code: &VoucherCode) -> Result<Option<Voucher>> {
+        self.voucher_of(&code.hash()).await
+    }
+
+    async fn voucher_of(&self, hash: &str) -> Result<Option<Voucher>> {
+        let stored: Option<StoredVoucher> =
+            self.get(&self.tables.tokens, pk(voucher_pk(hash))).await?;
+        let Some(StoredVoucher { batch, used, .. }) = stored else { return Ok(None) };
+        let batch = self.get(&self.tables.tokens, pk(vouchers_pk(&batch))).await?;
+        Ok(batch.map(|batch| Voucher { hash: hash.to_owned(), used, batch }))
+    }
+
+    /// Returns the voucher as it is now.
+    pub(in crate::store) async fn reread_voucher(&self, voucher: &Voucher) -> Result<Voucher> {
+        self.voucher_of(&voucher.hash)
+            .await?
+            .ok_or_else(|| StoreError::Internal("a voucher has disappeared".into()))
+    }
+
+    /// Writes that use a voucher once, if it isn't used up and hasn't ended.
+    pub(in crate::store) fn use_voucher(&self, voucher: &Voucher, now: u64) -> [Write; 2] {
+        let update = |pk_of: String, expression: &str| {
+            Write::update(&self.tables.tokens, pk(pk_of), expression)
+        };
+        let Voucher { hash, batch, .. } = voucher;
+        [
+            update(voucher_pk(hash), "SET used = used + :one")
+                .condition("used < :uses")
+                .values([(":one", n(1)), (":uses", n(batch.uses))]),
+            update(batch.pk.clone(), "SET redeemed = redeemed + :one")
+                .condition(
+                    "attribute_not_exists(#void) AND (attribute_not_exists(ends) OR ends > :now)",
+                )
+                .names([("#void", "void")])
+                .values([(":one", n(1)), (":now", n(now))]),
+        ]
+    }
+
+    /// Ends a batch: none of its codes is accepted from then on. The transaction also records the
+    /// act, and checks that the caller is still an administrator. `by` is `None` for the command
+    /// line. Idempotent. Returns the batch, or `None` if no batch has this id.
+    ///
+    /// # Errors
+    /// As [`Store::create_vouchers`].
+    pub async fn void_vouchers(
+        &self,
+        by: Option<&Administrator>,
+        id: &str,
+        clock: &Clock,
+    ) -> Result<Option<VoucherBatch>> {
+        let read = || async {
+            let batch: Option<VoucherBatch> = match is_id(id) {
+                true => self.get(&self.tables.tokens, pk(vouchers_pk(id))).await?,
+                false => None,
+            };
+            Ok::<_, StoreError>(batch)
+        };
+        let Some(batch) = read().await? else { return Ok(None) };
+        if batch.void.is_some() {
+            return Ok(Some(batch));
+        }
+        let actor = by.map_or("manage", |by| by.account().id.as_str());
+        let act_id = clock.id().to_string();
+        let act = voucher_act(&act_id, format!("voided: {}", batch.name), actor, clock.millis());
+        let mut writes = vec![self.void(&batch, clock.millis()), self.put_act(&act)?];
+        writes.extend(by.map(|by| self.is_administrator(by.caller())));
+        if let Transaction::Refused(_) = self.transact(writes, &Uuid::new_v4().to_string()).await?
+            && !self.has_act(VOUCHER_ACT, &act_id).await?
+            && let Some(by) = by
+        {
+            self.administrator(by.caller()).await?;
+        }
+        read().await
+    }
+
+    /// A write that voids a batch, unless it was voided before.
+    fn void(&self, batch: &VoucherBatch, millis: u64) -> Write {
+        Write::update(&self.tables.tokens, pk(&batch.pk), "SET #void = :now")
+            .condition("attribute_exists(pk) AND attribute_not_exists(#void)")
+            .names([("#void", "void")])
+            .values([(":now", n(millis))])
+    }
+
+    /// Voids a batch in restored tables, because `later`, the same batch in the newer tables, was
+    /// voided. Returns true if the batch was still valid.
+    pub(in crate::store) async fn void_again(
+        &self,
+        earlier: &VoucherBatch,
+        later: &VoucherBatch,
+    ) -> Result<bool> {
+        let (None, Some(void)) = (earlier.void, later.void) else { return Ok(false) };
+        Ok(self.send(&self.void(earlier, void)).await?.is_applied())
+    }
+}
+
+/// The vouchers in restored tables.
+#[derive(Default)]
+pub(in crate::store) struct RestoredVouchers {
+    codes: Vec<StoredVoucher>,
+    batches: Vec<VoucherBatch>,
+}
+
+impl RestoredVouchers {
+    /// Adds the item, if it belongs to a voucher.
+    pub(in crate::store) fn add(&mut self, item: &Item) -> Result<()> {
+        let key = text(item, "pk");
+        if key.starts_with(VOUCHER) {
+            self.codes.push(from_item(item.clone())?);
+        } else if key.starts_with(VOUCHERS) {
+            self.batches.push(from_item(item.clone())?);
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Sets the number of uses of each voucher in restored tables to the number of its `sources`.
+    /// Returns descriptions of the repairs.
+    pub(in crate::store) async fn count_uses_again(
+        &self,
+        vouchers: RestoredVouchers,
+        sources: &[StoredSource],
+    ) -> Result<Vec<String>> {
+        let mut uses: HashMap<String, u32> = HashMap::new();
+        for hash in sources.iter().filter_map(StoredSource::voucher) {
+            *uses.entry(voucher_pk(hash)).or_default() += 1;
+        }
+        let (mut repairs, mut redeemed) = (Vec::new(), HashMap::<String, u64>::new());
+        for StoredVoucher { pk: key, batch, used } in vouchers.codes {
+            let counted = uses.get(&key).copied().unwrap_or(0);
+            *redeemed.entry(batch.clone()).or_default() += u64::from(counted);
+            if counted != used {
+                let set = Write::update(&self.tables.tokens, pk(&key), "SET used = :number");
+                self.set_again(set, counted.into()).await?;
+                repairs.push(format!("a voucher of the batch {batch} was used {counted} times"));
+            }
+        }
+        for batch in vouchers.batches {
+            let counted = redeemed.get(batch.id()).copied().unwrap_or(0);
+            if counted != batch.redeemed {
+                let key = pk(&batch.pk);
+                let set = Write::update(&self.tables.tokens, key, "SET redeemed = :number");
+                self.set_again(set, counted).await?;
+                repairs.push(format!("the batch {} was used {counted} times", batch.id()));
+            }
+        }
+        Ok(repairs)
+    }
+
+    /// Sends an update of an existing item with the value `:number`.
+    async fn set_again(&self, set: Write, number: u64) -> Result<()> {
+        let set = set.condition("attribute_exists(pk)").values([(":number", n(number))]);
+        self.send(&set).await.map(drop)
+    }
+}
+
+/// An administrator's act on vouchers.
+fn voucher_act(id: &str, reason: String, actor: &str, time: u64) -> AdminAct {
+    AdminAct {
+        user_id: VOUCHER_ACT.into(),
+        id: id.to_owned(),
+        kind: VOUCHER_ACT.into(),
+        act: Some(Act::Other(VOUCHER_ACT.into())),
+        intervention: None,
+        reason,
+        actor: actor.to_owned(),
+        granted: None,
+        time,
+    }
+}

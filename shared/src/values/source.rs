@@ -1,0 +1,34 @@
+//! Sources of credits that are granted at most once.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What credits were granted for, such as a voucher, or a message whose price is returned. A source grants credits
+/// once, no matter who asks for them and how often.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Source(String);
+
+impl Source {
+    /// Returns the source for returning the price of a user's message.
+    pub fn refund(user_id: &str, chat_id: &str) -> Self {
+        Self(format!("refund:{user_id}:{chat_id}"))
+    }
+
+    /// Returns the source for a voucher that a user has redeemed. A voucher's code has this hash.
+    pub fn voucher(hash: &str, user_id: &str) -> Self {
+        Self(format!("voucher:{hash}:{user_id}"))
+    }
+
+    /// Returns the source as it is stored: its kind, a colon, and its id.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

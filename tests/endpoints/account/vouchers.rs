@@ -1,0 +1,270 @@
+//! Vouchers: `POST /api/user/vouchers`, and `GET`, `POST` and `DELETE /api/admin/vouchers`.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use shared::clock::Day;
+use shared::values::VoucherCode;
+
+use crate::support::client::{Answer, Api, DAY, GRANT, Person};
+use crate::support::function::{Reply, TIME, event, invoke};
+use crate::support::log;
+use crate::support::rig::Rig;
+
+const PATH: &str = "/api/user/vouchers/";
+const BATCHES: &str = "/api/admin/vouchers/";
+
+impl Person {
+    async fn redeems(&self, code: &str) -> Answer {
+        self.post(PATH, json!({ "code": code })).await
+    }
+
+    async fn creates_vouchers(&self, batch: Value) -> Value {
+        self.post(BATCHES, batch).await.is(201)
+    }
+
+    async fn voids(&self, id: &Value) -> Answer {
+        self.delete(&format!("{BATCHES}{}", id.as_str().unwrap())).await
+    }
+}
+
+fn codes(created: &Value) -> Vec<String> {
+    serde_json::from_value(created["codes"].clone()).unwrap()
+}
+
+fn wrong_code() -> String {
+    VoucherCode::random().unwrap().text()
+}
+
+#[tokio::test]
+async fn vouchers_grant_their_tokens_once() {
+    let api = Api::own(&[]).await;
+    let (root, ann, ben) =
+        (api.administrator("root").await, api.person("ann").await, api.person("ben").await);
+    let batch = json!({ "name": "Spring campaign", "tokens": 500, "count": 2 });
+    let created = root.creates_vouchers(batch).await;
+    let [first, second] = codes(&created).try_into().unwrap();
+
+    let row = ann.redeems(&first.to_lowercase().replace('-', " ")).await.is(201);
+    assert_eq!([&row["amount"], &row["reason"]], [&json!(500), &json!("Spring campaign")]);
+    assert_eq!(row["tokens"], GRANT + 500);
+    assert_eq!(ann.redeems(&first).await.is(200), row);
+    ben.redeems(&first).await.expect(409, "voucher_used");
+    ben.redeems(&second).await.is(201);
+    let shown = ann.get("/api/user/ledger/").await.is(200)[0].clone();
+    assert_eq!([&shown["id"], &shown["kind"]], [&row["id"], &json!("adjustment")]);
+    for person in [&ann, &ben] {
+        assert_eq!(person.balance().await, GRANT + 500);
+        assert_eq!(api.store().audit(&person.name).await.unwrap().differences, []);
+    }
+    assert_eq!(api.store().audit_sources(None).await.unwrap(), (vec![], None));
+    assert_eq!(root.get(BATCHES).await.is(200)[0]["redeemed"], 2);
+}
+
+#[tokio::test]
+async fn administrators_do_not_redeem_their_own_vouchers() {
+    let api = Api::own(&[]).await;
+    let (root, other) = (api.administrator("root").await, api.administrator("other").await);
+    let created = root.creates_vouchers(json!({ "name": "gift", "tokens": 5, "count": 1 })).await;
+    let [code] = codes(&created).try_into().unwrap();
+    root.redeems(&code).await.expect(409, "own_balance");
+    other.redeems(&code).await.is(201);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn contended_codes_are_used_exactly_as_often_as_allowed() {
+    let rig = Rig::start().await;
+    let root = rig.api.administrator("root").await;
+    let people = join_all((0..300).map(|_| rig.person())).await;
+    let function = rig.api.server().functions["voucher_redeem"].clone();
+    let redeem = async |person: &Person, code: &str| {
+        let bearer = person.bearer();
+        let headers = [("authorization", bearer.as_str())];
+        let event =
+            event("voucher_redeem", "/api/user/vouchers", &headers, &json!({ "code": code }));
+        Reply::of(invoke(&function, &event, TIME).await).await.status
+    };
+    let shared =
+        root.creates_vouchers(json!({ "name": "all", "tokens": 7, "count": 1, "uses": 299 })).await;
+    let [code] = codes(&shared).try_into().unwrap();
+    let statuses = join_all(people.iter().map(|person| redeem(person, &code))).await;
+    let of = |status: u16| statuses.iter().filter(|other| **other == status).count();
+    assert_eq!((of(201), of(409)), (299, 1), "{statuses:?}");
+
+    let single =
+        root.creates_vouchers(json!({ "name": "one each", "tokens": 9, "count": 100 })).await;
+    let codes = codes(&single);
+    let rounds = (0..20).flat_map(|turn| {
+        let codes = codes.iter().enumerate();
+        codes.map(move |(index, code)| (index * 3 + turn * 7, code))
+    });
+    let statuses =
+        join_all(rounds.map(|(index, code)| redeem(&people[index % people.len()], code))).await;
+    let made = statuses.iter().filter(|status| **status == 201).count();
+    assert_eq!(made, 100);
+    assert!(statuses.iter().all(|status| [200, 201, 409].contains(status)), "{statuses:?}");
+    let world = rig.world().await;
+    let mut granted = 0;
+    for person in &people {
+        assert_eq!(world.audit(&person.id), [""; 0]);
+        granted += world.accounts[&person.id].granted.get() - GRANT;
+    }
+    assert_eq!(granted, 299 * 7 + 100 * 9);
+    let batches = root.get(BATCHES).await.is(200);
+    assert_eq!([&batches[0]["redeemed"], &batches[1]["redeemed"]], [&json!(100), &json!(299)]);
+}
+
+/// Sends a code from a network, and returns the status. Also returns true if the store looked for a
+/// voucher.
+async fn guess(rig: &Rig, person: &Person, network: &str, code: &str) -> (u16, bool) {
+    let lane = rig.proxy.lane();
+    let function = rig.api.function_over("voucher_redeem", &lane);
+    let bearer = person.bearer();
+    let headers = [("authorization", bearer.as_str())];
+    let mut event =
+        event("voucher_redeem", "/api/user/vouchers", &headers, &json!({ "code": code }));
+    event["requestContext"]["identity"]["sourceIp"] = json!(network);
+    let reply = Reply::of(invoke(&function, &event, TIME).await).await;
+    // The first read is the account's.
+    let reads = lane.calls().into_iter().filter(|call| call.operation == "GetItem").count();
+    (reply.status, reads > 1)
+}
+
+#[tokio::test]
+async fn codes_are_not_looked_up_after_too_many_guesses() {
+    let rig = Rig::start().await;
+    let root = rig.api.administrator("root").await;
+    let created = root.creates_vouchers(json!({ "name": "gift", "tokens": 5, "count": 1 })).await;
+    let [code] = codes(&created).try_into().unwrap();
+    // An account has ten guesses an hour, from one network or from many.
+    let ann = rig.person().await;
+    for network in 0..10 {
+        let network = format!("203.0.113.{network}");
+        assert_eq!(guess(&rig, &ann, &network, &wrong_code()).await, (404, true));
+    }
+    for network in 0..100 {
+        let network = format!("198.51.100.{network}");
+        assert_eq!(guess(&rig, &ann, &network, &code).await, (429, false));
+    }
+    // A network has fifty, for all of its accounts.
+    let network = "192.0.2.1";
+    for _ in 0..5 {
+        let person = rig.person().await;
+        for _ in 0..10 {
+            assert_eq!(guess(&rig, &person, network, &wrong_code()).await, (404, true));
+        }
+    }
+    let ben = rig.person().await;
+    assert_eq!(guess(&rig, &ben, network, &code).await, (429, false));
+    rig.api.server().clock.advance(Duration::from_secs(3600));
+    let ben = rig.session_of(&ben).await;
+    assert_eq!(guess(&rig, &ben, network, &code).await, (201, true));
+}
+
+#[tokio::test]
+async fn right_codes_are_no_guesses() {
+    let api = Api::own(&[]).await;
+    let (root, ann) = (api.administrator("root").await, api.person("ann").await);
+    let created = root.creates_vouchers(json!({ "name": "gift", "tokens": 5, "count": 12 })).await;
+    for code in codes(&created) {
+        ann.redeems(&code).await.is(201);
+    }
+    // Text that can't be a code is refused before anything is counted.
+    for code in ["", "x", &wrong_code()[1..]] {
+        let refused = ann.redeems(code).await.expect(400, "invalid_fields");
+        assert!(refused["errors"]["code"].is_array(), "{refused}");
+    }
+    let limited = async {
+        for _ in 0..10 {
+            ann.redeems(&wrong_code()).await.expect(404, "no_such_voucher");
+        }
+        ann.redeems(&wrong_code()).await
+    };
+    let limited = limited.await;
+    assert!(limited.header("retry-after").parse::<u32>().unwrap() <= 3600);
+    limited.expect(429, "too_many_guesses");
+}
+
+#[tokio::test]
+async fn ended_and_voided_vouchers_are_refused() {
+    let api = Api::own(&[]).await;
+    let (root, ann) = (api.administrator("root").await, api.person("ann").await);
+    let today = Day::from_millis(api.server().clock.millis());
+    let ending = json!({ "name": "today", "tokens": 5, "count": 2, "ends": today.to_string() });
+    let ending = root.creates_vouchers(ending).await;
+    let voided = root.creates_vouchers(json!({ "name": "leaked", "tokens": 5, "count": 2 })).await;
+    for created in [&ending, &voided] {
+        ann.redeems(&codes(created)[0]).await.is(201);
+    }
+    let shown = root.voids(&voided["id"]).await.is(200);
+    assert!(shown["voided"].is_string() && shown.get("codes").is_none(), "{shown}");
+    assert_eq!(root.voids(&voided["id"]).await.is(200), shown);
+    ann.redeems(&codes(&voided)[1]).await.expect(410, "voucher_ended");
+    // A voucher that was redeemed stays redeemed.
+    ann.redeems(&codes(&voided)[0]).await.is(200);
+    api.server().clock.advance(DAY);
+    let (root, ann) = (root.elsewhere("a test").await, ann.elsewhere("a test").await);
+    ann.redeems(&codes(&ending)[1]).await.expect(410, "voucher_ended");
+    assert_eq!(ann.balance().await, GRANT + 10);
+    for id in [json!(ann.id), json!("x")] {
+        root.voids(&id).await.expect(404, "not_found");
+    }
+    ann.voids(&voided["id"]).await.expect(403, "forbidden");
+}
+
+#[tokio::test]
+async fn batches_are_created_once_per_key_and_listed() {
+    let api = Api::own(&[]).await;
+    let root = api.administrator("root").await;
+    log::clear();
+    let batch = json!({ "name": "gift", "tokens": 5, "count": 250, "uses": 3 });
+    let created = root.post_once("k1", BATCHES, batch.clone()).await.is(201);
+    let mut shown = codes(&created);
+    assert_eq!(shown.len(), 250);
+    let logged = log::text();
+    assert!(shown.iter().all(|code| !logged.contains(code)), "a code was logged");
+    shown.sort();
+    shown.dedup();
+    assert_eq!(shown.len(), 250);
+    root.post_once("k1", BATCHES, batch).await.expect(409, "codes_shown");
+    let other = json!({ "name": "gift", "tokens": 6, "count": 1 });
+    root.post_once("k1", BATCHES, other.clone()).await.expect(422, "idempotency_key_reused");
+    for _ in 0..2 {
+        root.creates_vouchers(other.clone()).await;
+    }
+    let page = root.get(&format!("{BATCHES}?limit=2")).await;
+    let next = page.next_page().unwrap();
+    assert_eq!(page.is(200).as_array().unwrap().len(), 2);
+    let last = root.get(&format!("{BATCHES}{next}")).await.is(200);
+    let mut expected = created;
+    expected.as_object_mut().unwrap().remove("codes");
+    assert_eq!(last, json!([expected]));
+    let trail = root.get("/api/admin/trail?act=vouchers").await.is(200);
+    assert_eq!(trail[2]["reason"], "250 of 5 tokens, 3 uses each: gift");
+    assert_eq!([&trail[2]["user_id"], &trail[2]["actor"]], [&Value::Null, &json!(root.id)]);
+}
+
+#[tokio::test]
+async fn invalid_batches_name_their_fields() {
+    let api = Api::own(&[]).await;
+    let root = api.administrator("root").await;
+    let refused = root.post(BATCHES, json!({})).await.expect(400, "invalid_fields");
+    let named: Vec<_> = refused["errors"].as_object().unwrap().keys().collect();
+    assert_eq!(named, ["count", "name", "tokens"]);
+    for (field, value) in [
+        ("name", json!("a\nb")),
+        ("tokens", json!(0)),
+        ("count", json!(0)),
+        ("count", json!(1001)),
+        ("uses", json!(0)),
+        ("ends", json!("2020-01-01")),
+        ("ends", json!("soon")),
+    ] {
+        let mut batch = json!({ "name": "gift", "tokens": 5, "count": 1 });
+        batch[field] = value;
+        let refused = root.post(BATCHES, batch).await.expect(400, "invalid_fields");
+        assert!(refused["errors"][field].is_array(), "{field}: {refused}");
+    }
+    assert_eq!(root.get(BATCHES).await.is(200), json!([]));
+}
