@@ -963,8 +963,7 @@ async fn every_event_gets_its_endpoints_reply() {
             | "api_key_create"
             | "admin_adjustment"
             | "admin_user_create"
-            | "admin_vouchers_create"
-            | "voucher_redeem" => 201,
+            | "admin_vouchers_create" => 201,
             "account_delete" | "admin_user_delete" | "conversation_delete" => 202,
             "not_found" => 404,
             "email_resend" | "password_reset" | "admin_password_reset" => 202,

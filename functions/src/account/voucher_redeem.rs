@@ -1,10 +1,10 @@
 //! `POST /api/user/vouchers` - exchange a voucher's code for tokens.
 //!
-//! In: `{code}`, in upper or lower case, with or without hyphens. Out: 201 with `id`, `amount`,
-//! `reason`, `timestamp` and the current balance (`tokens`, `tokens_left` and `remaining_tokens`);
-//! the same reply with 200 if this account has redeemed the code before. 404 for a wrong code, 409
-//! for a used one, 410 for one that has ended. After ten wrong codes in an hour, an account gets
-//! 429, and codes aren't looked up.
+//! In: `{code}`, in upper or lower case, with or without hyphens. Out: `id`, `amount`, `reason`,
+//! `timestamp` and the current balance (`tokens`, `tokens_left` and `remaining_tokens`); the same
+//! row if this account has redeemed the code before. 404 for a wrong code, 409 for a used one, 410
+//! for one that has ended. After ten wrong codes in an hour, an account gets 429, and codes aren't
+//! looked up.
 
 use serde::Deserialize;
 use shared::error::{Failure, required};
@@ -27,24 +27,21 @@ struct Body {
 #[utoipa::path(
     post,
     path = super::path::voucher_redeem,
-    tag = "Account",
+    tag = "Tokens",
     summary = "Redeem a voucher",
     description = "Exchanges a voucher's code for tokens. An account can use a code once: the same code again gets the same reply, with the current balance. After ten wrong codes in an hour the reply is 429.",
     security(("access_token" = [])),
     request_body = Body,
-    responses(
-        (status = 200, description = "This account has redeemed the code before.", body = AdjustedBalance),
-        (status = 201, description = "The grant, and the current balance.", body = AdjustedBalance),
-    ),
+    responses((status = 200, description = "The grant, and the current balance.", body = AdjustedBalance)),
     extensions(("x-fails" = json!([Failure::NoSuchVoucher, Failure::VoucherUsed, Failure::VoucherEnded, Failure::OwnBalance, Failure::GrantTooLarge, Failure::TooManyGuesses]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let Body { code } = http::json(&req)?;
     let caller = auth::caller(&app, &req).await?;
+    let account = app.store.account_of(&caller).await?;
     let code = required(code)
         .and_then(|code| VoucherCode::parse(&code))
         .map_err(|sentence| Error::field("code", sentence))?;
-    let account = app.store.account_of(&caller).await?;
     let now = app.clock.seconds();
     let guess = Guess::new(&account.id, http::source_network(&req).as_deref(), now);
     app.store.begin_guess(&guess).await?;
@@ -71,7 +68,7 @@ async fn redeem(app: &App, account: &Account, voucher: Voucher, now: u64) -> Rep
             let entry = adjustment.entry();
             tracing::info!(user = account.id, row = entry.entry_id, "a voucher was redeemed");
             let account = app.store.reread(account).await?;
-            http::created(&AdjustedBalance::of(entry, account.balance(app.clock.seconds())))
+            http::ok(&AdjustedBalance::of(entry, account.balance(app.clock.seconds())))
         }
         AdjustOutcome::SourceUsed => {
             let row = app.store.row_of(&source).await?;

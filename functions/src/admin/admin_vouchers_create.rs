@@ -124,6 +124,6 @@ struct NewVouchers<'a> {
     #[serde(flatten)]
     batch: Vouchers<'a>,
     /// The codes. Only this reply has them.
-    #[schema(examples(json!(["6B8QZ-2N4WT-9XKJ0-HRM3C-VYD76"])))]
+    #[schema(examples("6B8QZ-2N4WT-9XKJ0-HRM3C-VYD76"))]
     codes: Vec<String>,
 }
