@@ -20,6 +20,7 @@ import { paged, stackedTable } from "../ui/list.js";
 import { attempt, toast } from "../ui/message.js";
 import { emptyState, note } from "../ui/note.js";
 import { go } from "../ui/router.js";
+import { redeemVoucher } from "./voucher.js";
 
 const KINDS = { grant: "Grant", adjustment: "Adjustment" };
 
@@ -42,15 +43,25 @@ export function statement({ query: { from = "", to = "" }, signal }) {
       formatNumber(entry.balance),
     ]);
   const first = { limit: 50, ...days };
-  const list = paged({
-    load: (next) => page(next ?? "api/user/ledger/", next ? undefined : first, { signal }),
-    row,
-    list: changes.body,
-    around: () => changes.element,
-    endless: true,
-    empty: isLimited
-      ? emptyState("receipt", "Your balance did not change on these days")
-      : emptyState("receipt", "Your balance has not changed yet"),
+  const holder = h("div", {});
+  const show = () => {
+    fill(changes.body);
+    const list = paged({
+      load: (next) => page(next ?? "api/user/ledger/", next ? undefined : first, { signal }),
+      row,
+      list: changes.body,
+      around: () => changes.element,
+      endless: true,
+      empty: isLimited
+        ? emptyState("receipt", "Your balance did not change on these days")
+        : emptyState("receipt", "Your balance has not changed yet"),
+    });
+    fill(holder, list);
+  };
+  show();
+  const redeem = button("Redeem a voucher", {
+    icon: "plus",
+    onclick: async () => (await redeemVoucher()) && show(),
   });
   const download = button("Download CSV", {
     icon: "download",
@@ -62,7 +73,12 @@ export function statement({ query: { from = "", to = "" }, signal }) {
     content: h(
       "div",
       { class: "page" },
-      h("div", { class: "page-head" }, h("h1", {}, "Statement"), download),
+      h(
+        "div",
+        { class: "page-head" },
+        h("h1", {}, "Statement"),
+        h("div", { class: "toolbar" }, redeem, download),
+      ),
       h(
         "p",
         { class: "lead" },
@@ -72,7 +88,7 @@ export function statement({ query: { from = "", to = "" }, signal }) {
       heldLine(signal),
       period(days, isLimited),
       months(signal),
-      list,
+      holder,
     ),
   };
 }

@@ -20,12 +20,14 @@ import { pricesEditor } from "./rates.js";
 import { trailView } from "./trail.js";
 import { userView } from "./user.js";
 import { usersView } from "./users.js";
+import { vouchersView } from "./vouchers.js";
 
 const VIEWS = [
   { path: "users", text: "Users", icon: "users" },
   { path: "chats", text: "Messages", icon: "chat" },
   { path: "figures", text: "Statistics", icon: "chart" },
   { path: "prices", text: "Prices", icon: "tag" },
+  { path: "vouchers", text: "Vouchers", icon: "coin" },
   { path: "trail", text: "Audit log", icon: "history" },
   { path: "export", text: "Export", icon: "download" },
 ];
@@ -96,6 +98,7 @@ const place = router({
     ["figures", admitted(figuresView)],
     ["prices", admitted((where) => pricesView(where, me, () => place.show()))],
     ["prices/edit", admitted((where) => pricesEditor(where, me))],
+    ["vouchers", admitted((where) => vouchersView(where, me))],
     ["trail", admitted((where) => trailView(where, me))],
     ["export", admitted(exportView)],
   ],

@@ -117,6 +117,7 @@ function sentence({ act, amount, role, reason, user_id: id, username }) {
     if (!VERSION.test(reason)) return "Removed the price list";
     return ["Set the ", h("a", { href: pricesPlace(reason) }, "price list")];
   }
+  if (act === "vouchers") return h("a", { href: "#/vouchers" }, "Vouchers");
   // An act of a later release may affect no user.
   if (!id) return [formatWord(act), amount ? inCurrency(`: ${formatSigned(amount)} tokens`) : ""];
   const as = role === "admin" ? " as an administrator" : "";

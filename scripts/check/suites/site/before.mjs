@@ -28,9 +28,14 @@ async function oldPage(place, file) {
   return { page, loaded };
 }
 
-/** Checks that a page has loaded these files, no file of the current pages, and one session. */
-function areOld(loaded, ...names) {
-  const files = loaded.map(({ pathname }) => /^\/assets\/0123456789abcdef\/([^/]+)$/.exec(pathname)?.[1] ?? pathname);
+/**
+ * Checks that a page has loaded these files, no file of the current pages, and one session. The page names its files, because Playwright may miss a
+ * reply while the route of `oldPage` ends.
+ */
+async function areOld(page, loaded, ...names) {
+  const paths = await page.evaluate(() => performance.getEntriesByType("resource").map(({ name }) => new URL(name).pathname));
+  const assets = new Set(paths.filter((pathname) => pathname.startsWith("/assets/")));
+  const files = [...assets].map((pathname) => /^\/assets\/0123456789abcdef\/([^/]+)$/.exec(pathname)?.[1] ?? pathname);
   assert.deepEqual(files.filter((file) => file.includes("/")), []);
   assert.deepEqual(names.filter((name) => !files.includes(name)), []);
   assert.deepEqual(loaded.filter(({ caching }) => caching !== "no-store"), []);
@@ -67,7 +72,7 @@ await journeys({
     // The files loaded later share the page's session, profile and messages.
     assert.equal(await page.locator(".toasts").count(), 1);
     await page.getByRole("button", { name: "Your account: Ann", exact: true }).waitFor();
-    areOld(loaded, "find.js", "delete-message.js", "account-data.js", "prose.css", "highlight.min.mjs", "markdown-it.esm.min.mjs", "temml.min.mjs", "stix-two-math.css");
+    await areOld(page, loaded, "find.js", "delete-message.js", "account-data.js", "prose.css", "highlight.min.mjs", "markdown-it.esm.min.mjs", "temml.min.mjs", "stix-two-math.css");
 
     await page.getByRole("button", { name: "Your account" }).click();
     await page.getByRole("button", { name: "Sign out" }).click();
@@ -91,7 +96,7 @@ await journeys({
     await page.evaluate((hash) => (location.hash = hash), `#/users/${ann.id}`);
     await heading(page, ann.name);
     await page.getByText("3,900").first().waitFor();
-    areOld(loaded, "admin-user.js", "admin.css");
+    await areOld(page, loaded, "admin-user.js", "admin.css");
   },
 
   async "a documentation page from before an update is complete"() {
@@ -99,6 +104,6 @@ await journeys({
     await page.getByRole("button", { name: "Send the AI a message" }).first().waitFor();
     // The button may appear before the last style is loaded.
     await page.waitForLoadState("networkidle");
-    areOld(loaded, "docs.css", "swagger-ui.css", "swagger-ui-bundle.js");
+    await areOld(page, loaded, "docs.css", "swagger-ui.css", "swagger-ui-bundle.js");
   },
 });

@@ -1,0 +1,196 @@
+// Vouchers: the batches, their creation with the codes, and their end.
+
+import { del, newKey, page, post } from "../session/api.js";
+import { save } from "../session/files.js";
+import { button, copyButton } from "../ui/button.js";
+import { confirm, dialog } from "../ui/dialog.js";
+import { fill, h } from "../ui/dom.js";
+import { field, form } from "../ui/form.js";
+import { formatNumber, formatTokens, inCurrency, plural, time } from "../ui/format.js";
+import { paged, stackedTable } from "../ui/list.js";
+import { toast } from "../ui/message.js";
+import { emptyState, note } from "../ui/note.js";
+import { actor } from "./people.js";
+
+const PATH = "api/admin/vouchers/";
+
+/** `#/vouchers` */
+export function vouchersView({ signal }, me) {
+  const holder = h("div", {});
+  const show = () => fill(holder, batches(me, signal, show));
+  const add = button("New vouchers", {
+    kind: "primary",
+    icon: "plus",
+    onclick: async () => (await create()) && show(),
+  });
+  show();
+  return {
+    title: "Vouchers",
+    content: h(
+      "div",
+      { class: "page page-wide" },
+      h(
+        "div",
+        { class: "page-head" },
+        h("h1", {}, "Vouchers"),
+        h("div", { class: "toolbar admin-head" }, add),
+      ),
+      h(
+        "p",
+        { class: "lead" },
+        inCurrency("Users exchange a voucher's code for tokens, on the page of their statement."),
+      ),
+      holder,
+    ),
+  };
+}
+
+/** The list of all batches, newest first. */
+function batches(me, signal, show) {
+  const table = stackedTable("Vouchers, newest first", [
+    { text: "Name", head: true },
+    { text: inCurrency("Tokens"), class: "number labelled" },
+    { text: "Codes", class: "number labelled" },
+    { text: "Redeemed", class: "number labelled" },
+    { text: "State", class: "labelled" },
+    { text: "Created", class: "labelled" },
+    { text: "Actions", class: "labelled" },
+  ]);
+  const row = (batch) =>
+    table.row([
+      batch.name,
+      formatNumber(batch.tokens),
+      batch.uses === 1
+        ? formatNumber(batch.count)
+        : `${formatNumber(batch.count)} × ${plural(batch.uses, "use")}`,
+      formatNumber(batch.redeemed),
+      state(batch),
+      h("span", {}, time(batch.created), ", by ", actor(batch.creator, null, me)),
+      hasEnded(batch)
+        ? ""
+        : button("Void", {
+            small: true,
+            kind: "danger",
+            "aria-label": `Void ${batch.name}`,
+            onclick: async () => (await end(batch)) && show(),
+          }),
+    ]);
+  return paged({
+    load: (next) => page(next ?? PATH, next ? undefined : { limit: 50 }, { signal }),
+    row,
+    list: table.body,
+    around: () => table.element,
+    empty: emptyState("tag", "No vouchers yet"),
+  });
+}
+
+const hasEnded = ({ voided, ends }) => Boolean(voided) || (ends && new Date(ends) <= new Date());
+
+function state(batch) {
+  if (batch.voided) return h("span", { class: "badge badge-bad" }, "Voided");
+  if (hasEnded(batch)) return h("span", { class: "badge" }, "Ended");
+  const valid = h("span", { class: "badge badge-good" }, "Valid");
+  return batch.ends ? [valid, " until ", time(batch.ends)] : valid;
+}
+
+/** Ends a batch. Resolves with true if it has ended. */
+async function end({ id, name }) {
+  const ended = await confirm(
+    `Void “${name}”?`,
+    inCurrency("None of its codes is accepted any more. Tokens that were granted stay."),
+    { action: "Void", danger: true, run: () => del(`${PATH}${id}/`) },
+  );
+  if (ended) toast("The vouchers have been voided.");
+  return ended;
+}
+
+/** Asks for new vouchers and shows their codes. Resolves with true if vouchers were created. */
+function create() {
+  let created = false;
+  let sent = null;
+  const asked = dialog("New vouchers", (close) => {
+    const number = (label, name, props) =>
+      field(label, name, { inputMode: "numeric", autocomplete: "off", ...props });
+    const fields = [
+      field("Name", "name", {
+        maxLength: 200,
+        autofocus: true,
+        hint: "Users see it in their statement.",
+      }),
+      number(inCurrency("Tokens"), "tokens", { hint: "What each use of a code grants." }),
+      number("Codes", "count", { value: "1", hint: "1,000 at most." }),
+      number("Uses of each code", "uses", {
+        value: "1",
+        hint: "By different users.",
+      }),
+      field("Last day", "ends", { type: "date", optional: true, hint: "In UTC." }),
+    ];
+    const creating = form(fields, {
+      submit: "Create vouchers",
+      extra: button("Cancel", { onclick: () => close() }),
+      onsubmit: async ({ name, tokens, count, uses, ends }) => {
+        const body = {
+          name: name.trim(),
+          tokens: whole(tokens),
+          count: whole(count),
+          uses: whole(uses),
+          ...(ends && { ends }),
+        };
+        const text = JSON.stringify(body);
+        if (sent?.text !== text) sent = { text, key: newKey() };
+        const batch = await post(PATH, body, { key: sent.key });
+        created = true;
+        creating.replaceWith(codes(batch, close));
+      },
+    });
+    return creating;
+  });
+  return asked.then(() => created);
+}
+
+/** The number that a user has typed. The API refuses other text with a sentence. */
+const whole = (text) => (/^\d{1,15}$/.test(text.trim()) ? Number(text) : null);
+
+/** The codes of a new batch, which are shown only now. */
+function codes({ name, tokens, codes: all }, close) {
+  const text = all.join("\n");
+  const shown = h("textarea", {
+    class: "input mono",
+    rows: Math.min(all.length, 8),
+    readOnly: true,
+    value: text,
+    "aria-label": "Codes",
+    onfocus: () => shown.select(),
+  });
+  const csv = () =>
+    save(new Blob([`code\r\n${all.join("\r\n")}\r\n`], { type: "text/csv" }), "vouchers.csv");
+  return h(
+    "div",
+    {},
+    note(
+      "warn",
+      h(
+        "p",
+        {},
+        h("strong", {}, `Save the ${plural(all.length, "code")} of “${name}” now.`),
+        ` Each use grants ${formatTokens(tokens)}. They are shown only once and can't be recovered.`,
+      ),
+    ),
+    h(
+      "div",
+      { class: "key-shown" },
+      shown,
+      h(
+        "div",
+        { class: "toolbar" },
+        copyButton(text, { small: false, label: "Copy" }),
+        button("Download CSV", { icon: "download", onclick: csv }),
+      ),
+    ),
+    h(
+      "div",
+      { class: "dialog-actions" },
+      button("Done", { kind: "primary", onclick: () => close() }),
+    ),
+  );
+}
