@@ -488,7 +488,7 @@ impl Error {
             Self::NoSuchUser => "No account has this id.".into(),
             Self::NoSuchModel => "No model has this name; /v1/models lists them.".into(),
             Self::NoSuchPriceList => "The price list never had this version.".into(),
-            Self::NoSuchVoucher => "No voucher has this code. Check it, or ask whoever gave it to you.".into(),
+            Self::NoSuchVoucher => "No voucher has this code. Check it, or ask the person who gave it to you.".into(),
             Self::NoSuchVouchers => "No vouchers have this id.".into(),
             Self::NoSuchSession => "You have no session with this id, or it has ended.".into(),
             Self::NoSuchApiKey => "No API key has this id, or it was revoked.".into(),

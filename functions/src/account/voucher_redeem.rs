@@ -9,7 +9,7 @@
 use serde::Deserialize;
 use shared::error::{Failure, required};
 use shared::store::{AdjustOutcome, Adjustment, Guess, Voucher};
-use shared::values::{Account, VoucherCode};
+use shared::values::{Account, Entry, Source, VoucherCode};
 use shared::view::AdjustedBalance;
 use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
@@ -50,28 +50,32 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let (row, ()) = tokio::try_join!(app.store.row_of(&source), app.store.forget_guess(&guess))?;
     match row {
         Some(row) => earlier(&app, &account, &row).await,
-        None => redeem(&app, &account, voucher, now).await,
+        None => redeem(&app, &account, voucher, &source, now).await,
     }
 }
 
-async fn redeem(app: &App, account: &Account, voucher: Voucher, now: u64) -> Reply {
+async fn redeem(
+    app: &App,
+    account: &Account,
+    voucher: Voucher,
+    source: &Source,
+    now: u64,
+) -> Reply {
     if voucher.batch.has_ended(now) {
         return Err(Error::VoucherEnded);
     }
     if voucher.is_used_up() {
         return Err(Error::VoucherUsed);
     }
-    let source = voucher.source(&account.id);
     let adjustment = Adjustment::redeeming(account, voucher, &app.clock)?;
     match app.store.adjust(&adjustment, now).await? {
         AdjustOutcome::Applied => {
             let entry = adjustment.entry();
             tracing::info!(user = account.id, row = entry.entry_id, "a voucher was redeemed");
-            let account = app.store.reread(account).await?;
-            http::ok(&AdjustedBalance::of(entry, account.balance(app.clock.seconds())))
+            shown(app, account, entry).await
         }
         AdjustOutcome::SourceUsed => {
-            let row = app.store.row_of(&source).await?;
+            let row = app.store.row_of(source).await?;
             earlier(app, account, &row.ok_or_else(|| no_row(account))?).await
         }
         AdjustOutcome::VoucherUsed => Err(Error::VoucherUsed),
@@ -86,9 +90,12 @@ async fn redeem(app: &App, account: &Account, voucher: Voucher, now: u64) -> Rep
 /// Replies with the row of an earlier request. Writes nothing.
 async fn earlier(app: &App, account: &Account, row: &str) -> Reply {
     let entry = app.store.entry(&account.id, row).await?.ok_or_else(|| no_row(account))?;
+    shown(app, account, &entry).await
+}
+
+async fn shown(app: &App, account: &Account, entry: &Entry) -> Reply {
     let account = app.store.reread(account).await?;
-    let shown = AdjustedBalance::of(&entry, account.balance(app.clock.seconds()));
-    http::ok(&shown)
+    http::ok(&AdjustedBalance::of(entry, account.balance(app.clock.seconds())))
 }
 
 fn no_row(account: &Account) -> Error {

@@ -53,7 +53,7 @@ pub(crate) struct Vouchers<'a> {
     tokens: Credits,
     /// The number of codes.
     count: u32,
-    /// How many accounts can use each code.
+    /// The number of accounts that can use each code.
     uses: u32,
     /// How often the codes were used, in total.
     redeemed: u64,

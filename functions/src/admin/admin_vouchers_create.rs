@@ -6,7 +6,6 @@
 //! once; a retry gets 409 `codes_shown`.
 
 use serde::{Deserialize, Serialize};
-use shared::clock::Day;
 use shared::error::{Failure, FieldErrors, REQUIRED, required};
 use shared::openapi::IdempotencyKey;
 use shared::store::{CreateVouchersOutcome, Record, VOUCHER_CODES, VOUCHER_USES, VoucherBatch};
@@ -29,7 +28,7 @@ struct Body {
     /// The number of codes.
     #[schema(required, minimum = 1, maximum = 1000)]
     count: Option<u32>,
-    /// How many accounts can use each code. Without `uses`, one account can.
+    /// The number of accounts that can use each code. Without `uses`, one account can.
     #[schema(minimum = 1, maximum = 1_000_000)]
     uses: Option<u32>,
     /// The last day on which the codes are accepted, in UTC. Without `ends`, the codes have no end.
@@ -65,7 +64,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         return Err(used(&record, &payload));
     }
     let record = key.map(|key| Record::new(&key, &payload, batch.id(), now + REMEMBERED));
-    let codes = (0..batch.count).map(|_| VoucherCode::random()).collect::<Result<Vec<_>, _>>()?;
+    let codes = VoucherCode::several(batch.count)?;
     let by = Some(&administrator);
     match app.store.create_vouchers(by, &batch, &codes, record.as_ref(), now).await? {
         CreateVouchersOutcome::Created => {
@@ -104,8 +103,7 @@ impl Body {
         let uses = invalid.check("uses", within(self.uses.or(Some(1)), VOUCHER_USES));
         let ends = self.ends.map(|day| {
             let sentence = "This must be a day that isn't over, such as 2027-03-31.";
-            let ends = Day::parse(&day).map(|day| day.after(1).begins() / 1000);
-            ends.filter(|ends| *ends > app.clock.seconds()).ok_or(sentence)
+            VoucherBatch::end_of(&day, app.clock.seconds()).ok_or(sentence)
         });
         let ends = invalid.check("ends", ends.transpose());
         match (name, tokens, count, uses, ends) {

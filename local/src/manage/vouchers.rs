@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use shared::clock::{self, Day};
+use shared::clock;
 use shared::store::VoucherBatch;
 use shared::values::{Reason, VoucherCode};
 use shared::{App, Credits};
@@ -17,7 +17,7 @@ pub struct NewVouchers<'a> {
     pub tokens: u64,
     /// The number of codes.
     pub count: u32,
-    /// How many accounts can use each code.
+    /// The number of accounts that can use each code.
     pub uses: u32,
     /// The last day on which the codes are accepted. `None` if they have no end.
     pub ends: Option<&'a str>,
@@ -46,15 +46,14 @@ async fn create_in(
 ) -> Result<String, String> {
     let now = app.clock.seconds();
     let end = |day: &str| {
-        let end = Day::parse(day).map(|day| day.after(1).begins() / 1000);
-        let sentence = || format!("--ends must be a day that isn't over, not {day:?}.");
-        end.filter(|end| *end > now).ok_or_else(sentence)
+        VoucherBatch::end_of(day, now)
+            .ok_or_else(|| format!("--ends must be a day that isn't over, not {day:?}."))
     };
     let ends = new.ends.map(end).transpose()?;
     let codes = (new.count, new.uses);
     let batch = VoucherBatch::new(name.text(), tokens, codes, ends, "manage", &app.clock);
-    let codes = (0..new.count).map(|_| VoucherCode::random()).collect::<Result<Vec<_>, _>>();
-    let codes = codes.map_err(|_| "The system has no random numbers.".to_owned())?;
+    let codes = VoucherCode::several(new.count)
+        .map_err(|_| "The system has no random numbers.".to_owned())?;
     app.store.create_vouchers(None, &batch, &codes, None, now).await.map_err(sentence)?;
     Ok(codes.iter().map(VoucherCode::text).collect::<Vec<_>>().join("\n"))
 }

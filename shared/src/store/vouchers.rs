@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Day};
 use crate::store::schema::{VOUCHER, VOUCHERS, pk, voucher_pk, vouchers_pk};
 use crate::store::sources::StoredSource;
 use crate::store::{
@@ -37,7 +37,7 @@ pub struct VoucherBatch {
     pub tokens: Credits,
     /// The number of codes.
     pub count: u32,
-    /// How many accounts can use each code.
+    /// The number of accounts that can use each code.
     pub uses: u32,
     /// The second from which the codes are no longer accepted. `None` if they have no end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,6 +76,13 @@ impl VoucherBatch {
             time: clock.millis(),
             void: None,
         }
+    }
+
+    /// Returns the second from which codes aren't accepted whose last day is `day`, such as
+    /// `2027-03-31`. `None` if the text isn't a day, or the day is over.
+    pub fn end_of(day: &str, now: u64) -> Option<u64> {
+        let end = Day::parse(day)?.after(1).begins() / 1000;
+        (end > now).then_some(end)
     }
 
     /// Returns the id.
@@ -192,7 +199,7 @@ impl Store {
         Ok((self.with_ids(VOUCHERS, &ids).await?, more))
     }
 
-    /// Returns the voucher with this code. `None` if there is none. Strongly consistent.
+    /// Returns the voucher with this code. `None` if no voucher has it. Strongly consistent.
     pub async fn voucher(&self, code: &VoucherCode) -> Result<Option<Voucher>> {
         self.voucher_of(&code.hash()).await
     }

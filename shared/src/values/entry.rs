@@ -69,7 +69,7 @@ pub struct Entry {
     /// The id of the API key that the chat was sent with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
-    /// What the credits were granted for. `None` unless the credits are granted at most once.
+    /// The source of the credits. `None` unless the credits are granted at most once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
     /// The time in milliseconds since 1970.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What credits were granted for, such as a voucher, or a message whose price is returned. A source grants credits
+/// The source of granted credits, such as a voucher, or a message whose price is returned. A source grants credits
 /// once, no matter who asks for them and how often.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -53,6 +53,14 @@ impl VoucherCode {
         }
     }
 
+    /// Creates this many random codes.
+    ///
+    /// # Errors
+    /// As [`VoucherCode::random`].
+    pub fn several(count: u32) -> Result<Vec<Self>, Unspecified> {
+        (0..count).map(|_| Self::random()).collect()
+    }
+
     /// Returns the code of a number with 120 bits. `None` if the number's check symbol isn't in the
     /// alphabet.
     fn of(number: u128) -> Option<Self> {

@@ -262,7 +262,7 @@ impl Store {
     pub async fn begin_attempt(&self, attempt: &Attempt) -> Result<Counts> {
         let by_address = async {
             match &attempt.address {
-                Some((key, most)) => self.count_in_hour(key, *most, attempt).await,
+                Some((key, most)) => self.count_in_hour(key, *most, &attempt.id, attempt.now).await,
                 None => Ok(None),
             }
         };
@@ -327,7 +327,9 @@ impl Store {
     pub async fn pass_attempt(&self, attempt: &Attempt) -> Result<()> {
         let by_address = async {
             match &attempt.address {
-                Some((key, _)) if attempt.address_full.is_none() => self.leave(key, attempt).await,
+                Some((key, _)) if attempt.address_full.is_none() => {
+                    self.leave(key, &attempt.id).await
+                }
                 _ => Ok(()),
             }
         };

@@ -1,12 +1,11 @@
 //! Guesses at voucher codes, counted in the Tokens table before a code is looked up. A guess at an
 //! existing code is removed from the counts.
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
-use crate::store::schema::{guesses_from_pk, guesses_of_pk, pk};
-use crate::store::{Result, Store, StoreError, Write, n, s};
+use crate::store::schema::{guesses_from_pk, guesses_of_pk};
+use crate::store::{Result, Store, StoreError};
 use crate::values::Limit;
 
 /// The window in which guesses are counted, in seconds.
@@ -47,23 +46,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::TooManyGuesses`] if the code must not be looked up.
     pub async fn begin_guess(&self, guess: &Guess) -> Result<()> {
-        let reset = HOUR - guess.now % HOUR;
         let count = async |(key, most): &(String, u32)| {
-            let count = Write::update(
-                &self.tables.tokens,
-                pk(key),
-                "SET expires_at = :ends ADD tries :ids",
-            )
-            .condition("attribute_not_exists(tries) OR contains(tries, :id) OR size(tries) < :most")
-            .values([
-                (":ids", AttributeValue::Ss(vec![guess.id.clone()])),
-                (":id", s(&guess.id)),
-                (":most", n(*most)),
-                (":ends", n(guess.now + reset)),
-            ]);
-            if self.send(&count).await?.is_applied() {
-                return Ok(());
-            }
+            let full = self.count_in_hour(key, *most, &guess.id, guess.now).await?;
+            let Some(reset) = full else { return Ok(()) };
             let window = Some(HOUR);
             let limit = Limit { name: "voucher-codes", most: *most, window, left: 0, reset };
             Err(StoreError::TooManyGuesses(limit))
@@ -73,15 +58,7 @@ impl Store {
 
     /// Removes a guess from the counts, because a voucher has the code.
     pub async fn forget_guess(&self, guess: &Guess) -> Result<()> {
-        let forget = async |(key, _): &(String, u32)| {
-            let forget = Write::update(&self.tables.tokens, pk(key), "DELETE tries :ids")
-                .condition("contains(tries, :id)")
-                .values([
-                    (":id", s(&guess.id)),
-                    (":ids", AttributeValue::Ss(vec![guess.id.clone()])),
-                ]);
-            self.send(&forget).await
-        };
-        try_join_all(guess.counts.iter().map(forget)).await.map(drop)
+        let forget = guess.counts.iter().map(|(key, _)| self.leave(key, &guess.id));
+        try_join_all(forget).await.map(drop)
     }
 }

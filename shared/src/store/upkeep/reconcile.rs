@@ -36,7 +36,7 @@ pub(in crate::store) fn is_younger(id: &str, second: u64) -> bool {
     millis_of(id).is_some_and(|began| began / 1000 > second + SKEW)
 }
 
-/// What [`Store::reconcile`] needs from the Tokens table.
+/// The items of the Tokens table that [`Store::reconcile`] needs.
 #[derive(Default)]
 struct RestoredTokens {
     /// The epochs of all API keys, by user.

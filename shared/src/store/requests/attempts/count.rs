@@ -225,15 +225,15 @@ impl Store {
             .shows_item()
     }
 
-    /// Counts an attempt from a network in this hour. If the network has made too many attempts,
-    /// returns the number of seconds until the next hour.
-    pub(super) async fn count_in_hour(
+    /// Counts the attempt with this id in an hour's count. If the count is full, returns the number
+    /// of seconds until the next hour.
+    pub(in crate::store::requests) async fn count_in_hour(
         &self,
         key: &str,
         most: u32,
-        attempt: &Attempt,
+        id: &str,
+        now: u64,
     ) -> Result<Option<u64>> {
-        let Attempt { id, now, .. } = attempt;
         let reset = HOUR - now % HOUR;
         let count =
             Write::update(&self.tables.tokens, pk(key), "SET expires_at = :ends ADD tries :ids")
@@ -310,7 +310,7 @@ impl Store {
     /// Removes an admitted attempt that is refused after all.
     pub(super) async fn take_back(&self, attempt: &Attempt) -> Result<()> {
         match &attempt.held {
-            Some((key, Slot::Free(_))) => self.leave(key, attempt).await,
+            Some((key, Slot::Free(_))) => self.leave(key, &attempt.id).await,
             Some((key, Slot::Paced)) => {
                 let take_back = Write::update(
                     &self.tables.tokens,
@@ -326,10 +326,10 @@ impl Store {
     }
 
     /// Removes an attempt from a count's tries.
-    pub(super) async fn leave(&self, key: &str, attempt: &Attempt) -> Result<()> {
+    pub(in crate::store::requests) async fn leave(&self, key: &str, id: &str) -> Result<()> {
         let leave = Write::update(&self.tables.tokens, pk(key), "DELETE tries :ids")
             .condition("contains(tries, :id)")
-            .values([(":id", s(&attempt.id)), (":ids", ids(&attempt.id))]);
+            .values([(":id", s(id)), (":ids", ids(id))]);
         self.send(&leave).await.map(drop)
     }
 }
