@@ -9,6 +9,8 @@ pub mod export;
 pub mod ledger;
 pub mod profile;
 pub mod profile_change;
+pub mod purchase_create;
+pub mod purchases;
 pub mod voucher_redeem;
 
 use shared::http::FailureFormat;
@@ -22,6 +24,8 @@ endpoints! {
         export: GET "/api/user/export";
         account_delete: DELETE "/api/user";
         voucher_redeem: POST "/api/user/vouchers";
+        purchases: GET "/api/user/purchases";
+        purchase_create: POST "/api/user/purchases";
     }
     FailureFormat::SimplejwtGuarded => {
         balance:

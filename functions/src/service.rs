@@ -1,9 +1,11 @@
-//! Endpoints that need no account: health, the OpenAPI document, public keys, discovery.
+//! Endpoints that need no account: health, the OpenAPI document, events of Stripe, public keys,
+//! discovery.
 
 pub mod discovery;
 pub mod health;
 pub mod jwks;
 pub mod openapi;
+pub mod stripe_webhook;
 
 use shared::http::FailureFormat;
 
@@ -11,6 +13,7 @@ endpoints! {
     FailureFormat::Problem => {
         health: GET "/api/health";
         openapi: GET "/api/openapi.json";
+        stripe_webhook: POST "/api/stripe/webhook";
         jwks: GET "/.well-known/jwks.json";
         discovery:
             GET "/.well-known/openid-configuration",

@@ -12,7 +12,7 @@ use emulator::dynamo::{Data, Dynamo};
 use emulator::template::Template;
 use local::estimate::Load;
 use local::estimate::models::AverageChat;
-use local::manage::{self, prices, restore, vouchers};
+use local::manage::{self, prices, restore, till, vouchers};
 use local::price_file;
 use local::server::mail::Postman;
 use local::server::{Server, environment_of, write_environments};
@@ -201,6 +201,9 @@ enum Manage {
     /// Create, list or void vouchers
     #[command(subcommand)]
     Vouchers(Vouchers),
+    /// Manage packs and orders, and compare payments with Stripe
+    #[command(subcommand)]
+    Till(Till),
     /// Recompute every balance from the ledger, and list the differences
     Audit {
         /// The username, verified e-mail address or id of the only account to audit
@@ -233,6 +236,7 @@ impl Manage {
             Self::Reconcile { second } => restore::reconcile(&second).await,
             Self::Models(command) => command.run().await,
             Self::Vouchers(command) => command.run().await,
+            Self::Till(command) => command.run().await,
             Self::Audit { name, folder } => manage::audit(&folder.data, name.as_deref()).await,
         };
         println!("{}", done?);
@@ -342,6 +346,70 @@ impl Vouchers {
     }
 }
 
+#[derive(Subcommand)]
+enum Till {
+    /// Show, set or remove the packs that users can buy
+    #[command(subcommand)]
+    Packs(Packs),
+    /// List the orders of packs, newest first
+    Orders {
+        /// Only those that owe tokens, or whose tokens couldn't be granted
+        #[arg(long)]
+        attention: bool,
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// Take the tokens that refunded purchases owe
+    Collect {
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// Compare the orders with Stripe's lists, and catch up on missed events. Needs STRIPE_API_KEY
+    Reconcile {
+        /// How many days to compare
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3650))]
+        days: u64,
+        #[command(flatten)]
+        folder: Folder,
+    },
+}
+
+#[derive(Subcommand)]
+enum Packs {
+    /// Show the packs
+    Show {
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// Set the packs
+    Set {
+        /// The file with the packs
+        file: PathBuf,
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// Sell nothing any more
+    Remove {
+        #[command(flatten)]
+        folder: Folder,
+    },
+}
+
+impl Till {
+    async fn run(self) -> Result<String, String> {
+        match self {
+            Self::Packs(Packs::Show { folder }) => till::show_packs(&folder.data).await,
+            Self::Packs(Packs::Set { file, folder }) => {
+                till::set_packs(&folder.data, Some(&file)).await
+            }
+            Self::Packs(Packs::Remove { folder }) => till::set_packs(&folder.data, None).await,
+            Self::Orders { attention, folder } => till::orders(&folder.data, attention).await,
+            Self::Collect { folder } => till::collect(&folder.data).await,
+            Self::Reconcile { days, folder } => till::reconcile(&folder.data, days).await,
+        }
+    }
+}
+
 impl Keep {
     fn data(&self) -> Data {
         if self.memory { Data::Memory } else { Data::Folder(self.folder.data.clone()) }
@@ -447,6 +515,9 @@ async fn serve(port: u16, data: &Data) -> Result<(), String> {
         Data::Memory => {
             println!("The data is in memory only; the embedded DynamoDB listens on {address}.")
         }
+    }
+    if let Some(checkout) = &server.checkout {
+        println!("Payments are played; {} has all of them, to refund or dispute.", checkout.url);
     }
     println!("Create an account:");
     println!();

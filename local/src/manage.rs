@@ -3,6 +3,7 @@
 
 pub mod prices;
 pub mod restore;
+pub mod till;
 pub mod vouchers;
 
 use std::fmt::Display;

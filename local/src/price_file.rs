@@ -26,9 +26,9 @@ pub fn read(file: &Path) -> Result<PriceList, String> {
 /// Sets or removes the price list, whichever version is current.
 ///
 /// # Errors
-/// The errors of [`Store::set_prices`](shared::store::Store::set_prices).
+/// The errors of [`Store::set_offer`](shared::store::Store::set_offer).
 pub async fn set(app: &App, list: Option<&PriceList>) -> Result<SetPricesOutcome> {
     let seen = app.store.prices().await?;
     let seen = seen.as_ref().map(|seen| seen.of.version.as_str());
-    app.store.set_prices(None, list, seen, &app.clock).await
+    app.store.set_offer(None, list, seen, &app.clock).await
 }

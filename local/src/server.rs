@@ -17,6 +17,7 @@ use shared::App;
 use shared::app::MailApp;
 use shared::clock::Clock;
 use shared::config::{ConfigError, Settings};
+use shared::values::Packs;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -24,6 +25,7 @@ use tokio::task::JoinHandle;
 use crate::price_file;
 use crate::server::mail::{Postman, SentMails};
 use crate::server::scheduled::traced;
+use emulator::checkout::Checkout;
 use emulator::dynamo::{Data, Dynamo, make_private_folder, port_sentence, write_private};
 use emulator::gateway::Gateway;
 use emulator::template::{self, Template};
@@ -31,6 +33,13 @@ use emulator::template::{self, Template};
 /// The intervals of the scheduled functions and of the daily census.
 const OFTEN: Duration = Duration::from_secs(300);
 const DAILY: Duration = Duration::from_secs(24 * 3600);
+
+/// The packs that are sold if payments are played and no packs are set.
+const PLAYED_PACKS: &str = r#"{"packs": [
+    {"id": "small", "name": "1,000 tokens", "tokens": 1000, "price": 299, "currency": "EUR"},
+    {"id": "medium", "name": "5,000 tokens", "tokens": 5000, "price": 999, "currency": "EUR"},
+    {"id": "large", "name": "20,000 tokens", "tokens": 20000, "price": 2999, "currency": "EUR"}
+]}"#;
 
 /// A running server.
 pub struct Server {
@@ -46,6 +55,8 @@ pub struct Server {
     pub apps: HashMap<String, App>,
     /// The e-mails that were sent.
     pub mails: Option<SentMails>,
+    /// The played Stripe. `None` unless `PAYMENTS` is `played`.
+    pub checkout: Option<Checkout>,
     stop: oneshot::Sender<()>,
     server: JoinHandle<()>,
 }
@@ -70,8 +81,18 @@ impl Server {
 
         let template = Template::load()?;
         let models = environment("MODELS").filter(|url| !url.is_empty());
+        let checkout = match environment("PAYMENTS").unwrap_or_default().as_str() {
+            "" => None,
+            "played" => {
+                let webhook = format!("{url}/api/stripe/webhook");
+                Some(Checkout::start(&webhook, clock.clone()).await?)
+            }
+            other => return Err(format!("PAYMENTS must be played, or not set (got {other:?}).")),
+        };
         let environment = |function: &template::Function, name: &str| {
-            environment(name)
+            let played = checkout.as_ref().and_then(|checkout| played(checkout, name));
+            played
+                .or_else(|| environment(name))
                 .or_else(|| environment_of(function, name, &dynamo.url, &dynamo.signing_secret))
         };
         let settings = |name: &'static str| settings(template, name, environment);
@@ -79,6 +100,10 @@ impl Server {
             let app = App::connect(&settings("admin_models_change")?, clock.clone()).await;
             let app = dynamo.direct(app.map_err(sentence)?);
             set_prices(&app, &url).await?;
+        }
+        if checkout.is_some() {
+            let app = App::connect(&settings("admin_packs_change")?, clock.clone()).await;
+            offer_packs(&dynamo.direct(app.map_err(sentence)?)).await?;
         }
         let functions = functions(template, &clock, environment).await?.into_iter();
         let functions: HashMap<String, Function> = functions
@@ -121,13 +146,16 @@ impl Server {
             carrying.abort();
             scheduled.iter().for_each(JoinHandle::abort);
         });
-        Ok(Self { url, dynamo, clock, functions, apps, mails, stop, server })
+        Ok(Self { url, dynamo, clock, functions, apps, mails, checkout, stop, server })
     }
 
     /// Waits for running requests, and stops the server.
     pub async fn stop(self) {
         let _ = self.stop.send(());
         let _ = self.server.await;
+        if let Some(checkout) = self.checkout {
+            checkout.stop().await;
+        }
         self.dynamo.stop().await;
     }
 }
@@ -138,6 +166,26 @@ async fn set_prices(app: &App, url: &str) -> Result<(), String> {
         url.strip_prefix("file://").ok_or("MODELS must be the URL of a file: file:///path.")?;
     let list = price_file::read(Path::new(path))?;
     price_file::set(app, Some(&list)).await.map(drop).map_err(|error| format!("{error}."))
+}
+
+/// Returns the setting of payments that leads to the played Stripe. `None` for other settings.
+fn played(checkout: &Checkout, name: &str) -> Option<String> {
+    match name {
+        "STRIPE_URL" => Some(checkout.url.clone()),
+        "STRIPE_API_KEY" => Some(checkout.key.clone()),
+        "STRIPE_WEBHOOK_SECRET" => Some(checkout.secret.clone()),
+        _ => None,
+    }
+}
+
+/// Sets packs to play with, unless packs are set.
+async fn offer_packs(app: &App) -> Result<(), String> {
+    let packs: Packs = PLAYED_PACKS.parse().map_err(|_| "The played packs are invalid.")?;
+    app.store
+        .set_offer(None, Some(&packs), None, &app.clock)
+        .await
+        .map(drop)
+        .map_err(|error| format!("The packs can't be set: {error}."))
 }
 
 /// Runs a scheduled function, as the template's schedules do on AWS. A daily function first runs

@@ -9,13 +9,14 @@ use crate::ai::Ai;
 use crate::aws;
 use crate::clock::Clock;
 use crate::config::{
-    AccountConfig, AiConfig, Config, ConfigError, MailConfig, Settings, TraceConfig,
+    AccountConfig, AiConfig, CheckoutConfig, Config, ConfigError, MailConfig, Settings, TraceConfig,
 };
 use crate::keys::{Keyring, Signer};
 use crate::mail::Carrier;
 use crate::passwords::Passwords;
 use crate::prices::{Prices, is_unusable};
 use crate::store::Store;
+use crate::stripe::{Secrets, Stripe};
 use crate::telemetry::trace::Traces;
 
 /// The type of a handler's first parameter. Cloning is cheap.
@@ -246,6 +247,70 @@ impl Start for AiApp {
 }
 
 impl Deref for AiApp {
+    type Target = App;
+
+    fn deref(&self) -> &App {
+        &self.app
+    }
+}
+
+/// An [`App`] that opens payment pages. Only the binaries of endpoints with this type contain
+/// Stripe's API key.
+#[derive(Clone)]
+pub struct CheckoutApp {
+    /// The settings and connections that all endpoints with a store share.
+    pub app: App,
+    /// The client of Stripe's API. `None` if the operator sells nothing.
+    pub stripe: Option<Stripe>,
+    /// The page to which buyers return. `None` for the pages of this server.
+    pub back: Option<String>,
+}
+
+impl Start for CheckoutApp {
+    async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
+        let config = CheckoutConfig::read(settings)?;
+        let stripe = Stripe::connect(&config);
+        let (stripe, app) = tokio::try_join!(stripe, App::start(settings, clock))?;
+        Ok(Self { app, stripe, back: config.back })
+    }
+
+    fn app_mut(&mut self) -> Option<&mut App> {
+        Some(&mut self.app)
+    }
+}
+
+impl Deref for CheckoutApp {
+    type Target = App;
+
+    fn deref(&self) -> &App {
+        &self.app
+    }
+}
+
+/// An [`App`] that receives Stripe's events.
+#[derive(Clone)]
+pub struct WebhookApp {
+    /// The settings and connections that all endpoints with a store share.
+    pub app: App,
+    /// The secrets that sign events. `None` if the operator sells nothing.
+    pub secrets: Option<Secrets>,
+}
+
+impl Start for WebhookApp {
+    async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
+        let secrets = match CheckoutConfig::webhook_secret(settings)? {
+            Some(secret) => Some(Secrets::read(&secret).await?),
+            None => None,
+        };
+        Ok(Self { app: App::connect(settings, clock).await?, secrets })
+    }
+
+    fn app_mut(&mut self) -> Option<&mut App> {
+        Some(&mut self.app)
+    }
+}
+
+impl Deref for WebhookApp {
     type Target = App;
 
     fn deref(&self) -> &App {

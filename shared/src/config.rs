@@ -3,6 +3,7 @@
 //! settings that it needs.
 
 mod ai;
+mod payments;
 mod secret;
 mod settings;
 mod top_up;
@@ -17,6 +18,7 @@ use crate::Credits;
 use crate::aws::{self, Endpoint};
 
 pub use ai::{AiConfig, AiProvider, CatalogConfig, OpenAiServer, STOP_PACE};
+pub use payments::CheckoutConfig;
 pub use secret::{Secret, SecretError};
 pub use settings::Settings;
 pub(crate) use settings::checked_secret;

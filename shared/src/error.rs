@@ -103,6 +103,8 @@ pub enum Error {
     /// 400: the refresh token's session has ended, or a later refresh token has replaced it. Only
     /// the endpoint that checks refresh tokens returns this failure.
     TokenBlacklisted,
+    /// 400: no webhook secret has signed this body, or not in the last minutes.
+    InvalidSignature,
     /// 401: no active account has this username and password. Unknown and deactivated users get the
     /// same failure.
     InvalidCredentials,
@@ -146,6 +148,10 @@ pub enum Error {
     NoSuchVoucher,
     /// 404: no batch of vouchers has this id.
     NoSuchVouchers,
+    /// 404: no pack on sale has this id.
+    NoSuchPack,
+    /// 404: the operator sells nothing.
+    NothingSold,
     /// 404: the caller has no session with this id, or it has ended.
     NoSuchSession,
     /// 404: the account has no API key with this id.
@@ -204,6 +210,8 @@ pub enum Error {
     },
     /// 409: the price list has changed since the administrator read it.
     PriceListChanged,
+    /// 409: the packs have changed since the administrator read them.
+    PacksChanged,
     /// 409: the account would have been granted more than [`Credits::MAX`] in total.
     GrantTooLarge,
     /// 409: a request with the same idempotency key is running, or has just failed.
@@ -250,6 +258,8 @@ pub enum Error {
     /// 429: too many codes of vouchers were wrong, by this account or from this IP address, in this
     /// hour.
     TooManyGuesses(Limit),
+    /// 429: the account has ordered the maximum number of packs in this hour.
+    TooManyOrders(Limit),
     /// 429: too many passwords are being hashed at the same time.
     Busy(Limit),
     /// 500: an error that the client can't fix. The cause of the error is logged and never sent.
@@ -264,6 +274,10 @@ pub enum Error {
     AiFailedTokensHeld,
     /// 503: the lease ended before the answer could be stored. Nothing was charged.
     NotCharged,
+    /// 503: the payment provider refused the request or didn't answer. Nothing was paid.
+    PaymentsUnavailable(String),
+    /// 503: an event is about an order that isn't stored. The payment provider sends it again.
+    UnknownOrder,
     /// 503: the store didn't answer. The request may or may not have taken effect.
     Unavailable(String),
 }
@@ -300,6 +314,7 @@ impl Failure {
             Self::InvalidLink => (StatusCode::BAD_REQUEST, "invalid_link"),
             Self::PasswordRequired => (StatusCode::BAD_REQUEST, "password_required"),
             Self::TokenBlacklisted => (StatusCode::BAD_REQUEST, "token_blacklisted"),
+            Self::InvalidSignature => (StatusCode::BAD_REQUEST, "invalid_signature"),
             Self::InvalidCredentials => (StatusCode::UNAUTHORIZED, "invalid_credentials"),
             Self::NotAuthenticated => (StatusCode::UNAUTHORIZED, "not_authenticated"),
             Self::InvalidToken => (StatusCode::UNAUTHORIZED, "invalid_token"),
@@ -314,6 +329,8 @@ impl Failure {
             Self::NoSuchPriceList => (StatusCode::NOT_FOUND, "no_such_price_list"),
             Self::NoSuchVoucher => (StatusCode::NOT_FOUND, "no_such_voucher"),
             Self::NoSuchVouchers => (StatusCode::NOT_FOUND, "not_found"),
+            Self::NoSuchPack => (StatusCode::NOT_FOUND, "no_such_pack"),
+            Self::NothingSold => (StatusCode::NOT_FOUND, "nothing_sold"),
             Self::NoSuchSession => (StatusCode::NOT_FOUND, "not_found"),
             Self::NoSuchApiKey => (StatusCode::NOT_FOUND, "not_found"),
             Self::NoSuchConversation => (StatusCode::NOT_FOUND, "not_found"),
@@ -338,6 +355,7 @@ impl Failure {
             Self::BalanceTooLow => (StatusCode::CONFLICT, "balance_too_low"),
             Self::CostsMore => (StatusCode::CONFLICT, "costs_more"),
             Self::PriceListChanged => (StatusCode::CONFLICT, "price_list_changed"),
+            Self::PacksChanged => (StatusCode::CONFLICT, "packs_changed"),
             Self::GrantTooLarge => (StatusCode::CONFLICT, "grant_too_large"),
             Self::KeyRunning => (StatusCode::CONFLICT, "idempotency_key_running"),
             Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
@@ -352,6 +370,7 @@ impl Failure {
             Self::TooManyRegistrations => (StatusCode::TOO_MANY_REQUESTS, "too_many_registrations"),
             Self::TooManyMails => (StatusCode::TOO_MANY_REQUESTS, "too_many_mails"),
             Self::TooManyGuesses => (StatusCode::TOO_MANY_REQUESTS, "too_many_guesses"),
+            Self::TooManyOrders => (StatusCode::TOO_MANY_REQUESTS, "too_many_orders"),
             Self::Busy => (StatusCode::TOO_MANY_REQUESTS, "busy"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
             Self::AiFailed => (StatusCode::BAD_GATEWAY, "ai_failed"),
@@ -359,6 +378,8 @@ impl Failure {
             Self::AiTimedOut => (StatusCode::GATEWAY_TIMEOUT, "ai_timed_out"),
             Self::AiFailedTokensHeld => (StatusCode::BAD_GATEWAY, "ai_failed"),
             Self::NotCharged => (StatusCode::SERVICE_UNAVAILABLE, "not_charged"),
+            Self::PaymentsUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "payments_unavailable"),
+            Self::UnknownOrder => (StatusCode::SERVICE_UNAVAILABLE, "unknown_order"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         }
     }
@@ -407,6 +428,7 @@ impl From<StoreError> for Error {
             StoreError::TooManyRegistrations(limit) => Self::TooManyRegistrations(limit),
             StoreError::TooManyMails(limit) => Self::TooManyMails(limit),
             StoreError::TooManyGuesses(limit) => Self::TooManyGuesses(limit),
+            StoreError::TooManyOrders(limit) => Self::TooManyOrders(limit),
             StoreError::TooManyApiKeys { most } => Self::TooManyApiKeys { most },
         }
     }
@@ -476,6 +498,7 @@ impl Error {
             Self::InvalidLink => "This link is invalid, has already been used or has expired. Request a new one.".into(),
             Self::PasswordRequired => "Choose a new password for the account of this address, and send it as `password` with the token. Or send the token while you are logged in to that account. The link is still valid.".into(),
             Self::TokenBlacklisted => "The session of this token has ended, or a later token has replaced it. Log in again, or use the later one.".into(),
+            Self::InvalidSignature => "The header Stripe-Signature doesn't have a valid signature of this body from the last five minutes.".into(),
             Self::InvalidCredentials => "Incorrect username or password.".into(),
             Self::NotAuthenticated => "Send a token: `Authorization: Bearer <token>`.".into(),
             Self::InvalidToken => "This token is invalid or has expired. Log in again.".into(),
@@ -490,6 +513,7 @@ impl Error {
             Self::NoSuchPriceList => "The price list never had this version.".into(),
             Self::NoSuchVoucher => "No voucher has this code. Check it, or ask the person who gave it to you.".into(),
             Self::NoSuchVouchers => "No vouchers have this id.".into(),
+            Self::NoSuchPack => "No pack on sale has this id; GET /api/user/purchases lists them.".into(),
             Self::NoSuchSession => "You have no session with this id, or it has ended.".into(),
             Self::NoSuchApiKey => "No API key has this id, or it was revoked.".into(),
             Self::NoSuchConversation => "You have no conversation with this id, or it was deleted.".into(),
@@ -516,6 +540,7 @@ impl Error {
             Self::BalanceTooLow { balance } => format!("The balance is {balance} tokens, which is less than the amount to take. Nothing was changed.").into(),
             Self::CostsMore { cost, most } => format!("This message costs at least {cost} tokens, and max_cost allows {most}. Raise max_cost, shorten the message, or choose another model. Nothing was charged.").into(),
             Self::PriceListChanged => "The price list has changed since you read it. Read it again. Nothing was changed.".into(),
+            Self::PacksChanged => "The packs have changed since you read them. Read them again. Nothing was changed.".into(),
             Self::GrantTooLarge => format!("An account can be granted at most {} tokens in total. Nothing was changed.", Credits::MAX).into(),
             Self::KeyRunning { .. } => "A request with this Idempotency-Key is still running. Retry it unchanged in a moment.".into(),
             Self::KeyReused => "This Idempotency-Key was used for another request. Nothing was done; choose a new key.".into(),
@@ -530,6 +555,7 @@ impl Error {
             Self::TooManyRegistrations(limit) => format!("Too many accounts were created from your IP address. Try again {}.", limit.retry_hint()).into(),
             Self::TooManyMails(limit) => format!("Too many e-mails were requested. Nothing was changed; try again {}.", limit.retry_hint()).into(),
             Self::TooManyGuesses(limit) => format!("Too many voucher codes were wrong. Try again {}.", limit.retry_hint()).into(),
+            Self::TooManyOrders(limit) => format!("An account can order {} packs an hour. Nothing was ordered; try again {}.", limit.most, limit.retry_hint()).into(),
             Self::Busy(_) => "Too many log-ins are in progress. Try again in a moment.".into(),
             Self::Internal(_) => "An internal error occurred. It was logged with the request_id.".into(),
             Self::AiFailed => "The AI did not answer. Nothing was charged; try again.".into(),
@@ -537,6 +563,9 @@ impl Error {
             Self::AiTimedOut => "The AI did not answer in time. Nothing was charged; try again, or ask for a shorter answer.".into(),
             Self::AiFailedTokensHeld => "The AI did not answer. The tokens reserved for this message are returned within minutes.".into(),
             Self::NotCharged => "The answer came too late to be stored. Nothing was charged; try again.".into(),
+            Self::NothingSold => "The operator of this service sells no tokens here.".into(),
+            Self::PaymentsUnavailable(_) => "The payment page can't be opened now. Nothing was paid; try again in a moment.".into(),
+            Self::UnknownOrder => "No order has this id. Send the event again later.".into(),
             Self::Unavailable(_) => "The database did not confirm in time, so this request may or may not have taken effect. Retry it with the same Idempotency-Key, or check first whether it took effect.".into(),
         }
     }
@@ -547,7 +576,7 @@ impl Error {
             Self::NotCharged => Some(1),
             Self::AiOverloaded => Some(5),
             Self::KeyRunning { seconds } => Some(*seconds),
-            Self::Unavailable(_) => Some(5),
+            Self::Unavailable(_) | Self::PaymentsUnavailable(_) | Self::UnknownOrder => Some(5),
             _ => self.limit().map(|limit| u32::try_from(limit.reset).unwrap_or(u32::MAX)),
         }
     }
@@ -563,6 +592,7 @@ impl Error {
             | Self::TooManyRegistrations(limit)
             | Self::TooManyMails(limit)
             | Self::TooManyGuesses(limit)
+            | Self::TooManyOrders(limit)
             | Self::Busy(limit) => Some(limit),
             _ => None,
         }
@@ -578,7 +608,9 @@ impl Error {
     /// Returns the cause, which is only for the log.
     pub fn cause(&self) -> Option<&str> {
         match self {
-            Self::Internal(cause) | Self::Unavailable(cause) => Some(cause),
+            Self::Internal(cause) | Self::Unavailable(cause) | Self::PaymentsUnavailable(cause) => {
+                Some(cause)
+            }
             _ => None,
         }
     }

@@ -19,6 +19,7 @@ pub mod passwords;
 pub mod prices;
 pub mod statement;
 pub mod store;
+pub mod stripe;
 pub mod telemetry;
 pub mod values;
 pub mod view;

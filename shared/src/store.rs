@@ -17,8 +17,9 @@ mod error;
 mod item;
 mod ledger;
 mod lists;
+mod offers;
+mod orders;
 mod patience;
-mod prices;
 mod read;
 mod requests;
 mod schema;
@@ -46,7 +47,8 @@ pub use ledger::{
     is_closed,
 };
 pub use lists::{Census, Label, UserFilter, UserOrder, UserSource};
-pub use prices::{SetPricesOutcome, StoredPrices};
+pub use offers::{Offer, SetOfferOutcome, SetPricesOutcome, StoredOffer, StoredPrices};
+pub use orders::{Order, PaymentClaim};
 pub use requests::{Attempt, Call, Guess, Quota, Record, registered_from};
 pub use schema::{CHAT_SHARDS, DAY_SHARDS, OUTBOX, USER_SHARDS, chat_month};
 pub use timeline::{Place, Span};
@@ -56,7 +58,7 @@ pub use upkeep::{
 pub use vouchers::{CreateVouchersOutcome, VOUCHER_CODES, VOUCHER_USES, Voucher, VoucherBatch};
 
 use item::{Item, flag, from_item, is_id, n, no_entries, s, text, to_item};
+use offers::PriceVersions;
 use patience::Patience;
-use prices::PriceVersions;
 use transaction::{Refusals, Transaction};
 use write::{NEW, Outcome, Write};

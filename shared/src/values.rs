@@ -16,6 +16,8 @@ mod invalid;
 mod limit;
 mod link_token;
 mod money;
+mod order;
+mod pack;
 mod picture;
 mod price_list;
 mod profile;
@@ -32,7 +34,7 @@ mod voucher;
 pub use account::{Account, Role, StoredHold};
 pub(crate) use admin_act::STANDING;
 pub use admin_act::{Act, AdminAct, Intervention};
-pub use admin_act::{PRICES, VOUCHER_ACT};
+pub use admin_act::{PACKS_ACT, PRICES, VOUCHER_ACT};
 pub use api_key::{ApiKey, KeyName, StoredApiKey};
 pub use chat::{Chat, FinishReason, Message, ParentChat, Title};
 pub use credential::{Administrator, Credential};
@@ -48,6 +50,10 @@ pub use invalid::Invalid;
 pub use limit::Limit;
 pub use link_token::LinkToken;
 pub use money::{Money, decimal};
+pub use order::{
+    Dispute, Payment, PaymentFacts, Progress, RefundState, Refunded, Stranded, credits_for,
+};
+pub use pack::{Pack, Packs};
 pub use picture::Picture;
 pub use price_list::{ListVersion, Model, PriceList, Problem, ProviderCost, Via};
 pub use profile::{GivenName, ProfileChange};

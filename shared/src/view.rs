@@ -2,6 +2,7 @@
 //! messages and ledger entries.
 
 mod listed;
+mod purchase;
 
 use std::borrow::Cow;
 
@@ -16,6 +17,7 @@ use crate::values::{
 use crate::{Credits, clock, store};
 
 pub use self::listed::ListedUser;
+pub use self::purchase::Purchase;
 
 /// A confirmation.
 #[derive(Debug, Serialize, ToSchema)]
@@ -505,6 +507,31 @@ pub struct LedgerRow<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<StoredFare>)]
     pub(crate) fare: Option<Fare>,
+    /// The purchase that was paid or refunded. Missing for other rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) purchase: Option<PurchaseOfRow<'a>>,
+}
+
+/// The purchase that a ledger entry belongs to.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PurchaseOfRow<'a> {
+    /// The id of the purchase.
+    #[schema(format = "uuid", examples("01a1f7d1-6e3b-7d02-a6c5-3f0e9b1d8a47"))]
+    id: &'a str,
+    /// The money that was paid, in the currency's smallest unit. Negative if it was refunded.
+    #[schema(examples(499))]
+    money: i64,
+    /// The currency, in three capital letters.
+    #[schema(examples("EUR"))]
+    currency: &'a str,
+}
+
+impl<'a> PurchaseOfRow<'a> {
+    fn of(payment: &'a values::Payment) -> Self {
+        let values::Payment { order, money, currency } = payment;
+        Self { id: order, money: *money, currency }
+    }
 }
 
 impl<'a> LedgerRow<'a> {
@@ -520,6 +547,7 @@ impl<'a> LedgerRow<'a> {
             model: entry.receipt.as_ref().map(|receipt| receipt.model.as_str()),
             usage: entry.usage,
             fare: entry.receipt.as_ref().map(|receipt| receipt.fare),
+            purchase: entry.payment.as_ref().map(PurchaseOfRow::of),
         }
     }
 }

@@ -7,4 +7,5 @@ pub mod export;
 pub mod ledger;
 pub mod profile;
 pub mod profile_change;
+pub mod purchases;
 pub mod vouchers;

@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use emulator::dynamo;
 use serde_json::{Value, json};
 use shared::Credits;
+use shared::clock::Clock;
 use shared::store::{AuditReport, Difference};
 use shared::values::PriceList;
 
@@ -359,7 +360,7 @@ async fn missing_rows_are_restored_with_their_receipt() {
     assert!(before[0].receipt.is_some() && before[0].usage.is_some(), "{before:?}");
     ann.loses("LedgerTable", "entry_id", &chat_id).await;
     assert_ne!(ann.differs().await, []);
-    let repaired = store.reconcile(now, now).await.unwrap().unwrap();
+    let repaired = store.reconcile(now, &Clock::standing(now * 1000)).await.unwrap().unwrap();
     assert!(!repaired.repairs.is_empty());
     assert_eq!(rows().await, before);
     assert_eq!(ann.differs().await, []);

@@ -15,7 +15,7 @@ use crate::support::document;
 use crate::support::function::{TIME, event, invoke};
 
 /// The endpoints that don't require a credential.
-const OPEN: [&str; 14] = [
+const OPEN: [&str; 15] = [
     "discovery",
     "email_verify",
     "health",
@@ -27,13 +27,14 @@ const OPEN: [&str; 14] = [
     "password_reset_confirm",
     "register",
     "site",
+    "stripe_webhook",
     "token_blacklist",
     "token_refresh",
     "token_verify",
 ];
 
-/// The endpoints that don't use the store.
-const COLD: [&str; 3] = ["discovery", "openapi", "site"];
+/// The endpoints that don't use the store. The webhook doesn't use it without a signature.
+const COLD: [&str; 4] = ["discovery", "openapi", "site", "stripe_webhook"];
 
 /// The error code with which a route refuses an invalid access token.
 fn refusal(route: &Route) -> &'static str {
@@ -110,7 +111,7 @@ async fn ask_at(api: &Api, route: &Route, path: &str, headers: &[(&str, &str)]) 
     let body = json!({
         "message": "hi", "current_password": "not-the-one", "new_password": "another-one", "title": "Fares", "password": "not-the-one", "name": "a program",
         "messages": [{ "role": "user", "content": "hi" }], "input": "hi", "amount": 500, "reason": "a test", "active": false,
-        "idempotency_key": "k1", "username": unique("new"), "grants": [{ "user": "no-such-user", "amount": 500 }], "list": null,
+        "idempotency_key": "k1", "username": unique("new"), "grants": [{ "user": "no-such-user", "amount": 500 }], "list": null, "packs": null,
         "tokens": 5, "count": 1,
     });
     api.send(method(route.method), path, headers, has_a_body(route).then_some(body)).await
@@ -136,6 +137,8 @@ async fn grants(person: &Person, route: &Route) {
         "api_key_create" => drop(answer.is(201)),
         // A wrong code would count as a guess from this address.
         "voucher_redeem" => drop(answer.expect(400, "invalid_fields")),
+        // Without a pack, no order is stored.
+        "purchase_create" => drop(answer.expect(400, "invalid_fields")),
         "models" if route.path.ends_with("{id}") => drop(answer.expect(404, "model_not_found")),
         _ if route.path.ends_with("{id}") => drop(answer.expect(404, "not_found")),
         _ => drop(answer.is(200)),
@@ -421,7 +424,9 @@ async fn only_bodies_declared_as_json_are_read() {
             ["application/json", "APPLICATION/JSON ; charset=UTF-8", "application/vnd.api+json"]
         {
             let answer = send(Some(content_type)).await;
-            assert!([400, 401].contains(&answer.status.as_u16()), "{answer:?}");
+            let nothing_sold = route.endpoint == "stripe_webhook" && answer.status == 404;
+            let status = answer.status.as_u16();
+            assert!([400, 401].contains(&status) || nothing_sold, "{answer:?}");
         }
     }
 }

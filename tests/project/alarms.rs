@@ -224,6 +224,7 @@ fn every_product_metric_with_an_alarm_is_in_the_code() {
         "MailsFailed",
         "Refunds",
         "SettleConflicts",
+        "StrandedOrders",
         "SweptAccounts",
     ];
     assert_eq!(names, BTreeSet::from(expected.map(str::to_owned)));

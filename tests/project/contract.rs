@@ -38,6 +38,12 @@ fn asks(endpoint: &str) -> bool {
     endpoints().contains(endpoint) && matches!(needs(endpoint).as_str(), "AiApp" | "CompletionApp")
 }
 
+/// Returns true if an endpoint has a secret of the payment provider.
+fn sells(endpoint: &str) -> bool {
+    endpoints().contains(endpoint)
+        && matches!(needs(endpoint).as_str(), "CheckoutApp" | "WebhookApp")
+}
+
 /// Returns true if an endpoint needs no store.
 fn is_cold(endpoint: &str) -> bool {
     endpoints().contains(endpoint) && matches!(needs(endpoint).as_str(), "()" | "DocumentSettings")
@@ -510,12 +516,20 @@ fn the_kms_key_encrypts_all_data_and_opens_only_own_secrets() {
             assert_eq!(statement["Action"], Yaml::from(vec!["kms:Decrypt"]), "{binary}");
             let condition = &statement["Condition"]["StringEquals"];
             let secret = &condition["kms:EncryptionContext:SecretARN"];
-            let known = ["SigningSecret", "OpenAiKeyArn", "OpenAi2KeyArn"];
+            let known = [
+                "SigningSecret",
+                "OpenAiKeyArn",
+                "OpenAi2KeyArn",
+                "StripeKeyArn",
+                "StripeWebhookSecretArn",
+            ];
             assert!(known.iter().any(|known| is_ref(secret, known)), "{binary}: {secret:?}");
             let by = format!("{:?}", condition["kms:ViaService"]);
             assert!(by.contains("secretsmanager."), "{binary}: {by}");
         }
-        let expected = usize::from(issues(binary)) + 2 * usize::from(asks(binary));
+        let expected = usize::from(issues(binary))
+            + 2 * usize::from(asks(binary))
+            + usize::from(sells(binary));
         assert_eq!(secrets, expected, "{binary}");
     }
 }
@@ -697,7 +711,9 @@ fn policies_name_each_action_and_only_issuers_may_sign() {
                 let of_ai =
                     reads_secret && format!("{:?}", statement["Resource"]).contains("OpenAi");
                 assert!(
-                    !reads_secret || issues(binary) != of_ai && (!of_ai || asks(binary)),
+                    !reads_secret
+                        || sells(binary)
+                        || issues(binary) != of_ai && (!of_ai || asks(binary)),
                     "{binary}: {action}"
                 );
                 assert!(asks(binary) || !action.starts_with("bedrock"), "{binary}: {action}");
@@ -922,6 +938,11 @@ async fn every_event_gets_its_endpoints_reply() {
         "admin_vouchers",
         "voucher_redeem",
         "admin_vouchers_void",
+        "admin_packs",
+        "admin_packs_change",
+        "purchases",
+        "purchase_create",
+        "admin_purchases",
         "admin_trail",
         "admin_figures",
         "admin_export",
@@ -966,6 +987,8 @@ async fn every_event_gets_its_endpoints_reply() {
             | "admin_vouchers_create" => 201,
             "account_delete" | "admin_user_delete" | "conversation_delete" => 202,
             "not_found" => 404,
+            // Nothing is sold here.
+            "purchase_create" | "stripe_webhook" => 404,
             "email_resend" | "password_reset" | "admin_password_reset" => 202,
             _ => 200,
         };

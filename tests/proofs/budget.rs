@@ -24,6 +24,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsOutput;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
 use aws_sdk_dynamodb::types::AttributeValue;
 use dynoxide::types::{Item, item_size, write_capacity_units};
+use emulator::checkout::signature;
 use functions::ROUTES;
 use local::estimate::quotas::PLACES;
 use local::estimate::requests::{self, Cost};
@@ -189,6 +190,7 @@ impl Counted {
             ("LOGIN_FAILURES_PER_ADDRESS", "100"),
             ("REGISTRATIONS_PER_ADDRESS", "20"),
             ("AI_TIMEOUT_SECONDS", "5"),
+            ("PAYMENTS", "played"),
         ];
         Self {
             api: Api::own(&limits).await,
@@ -442,6 +444,46 @@ impl Counted {
         let void = format!("{path}/{}", batch["id"].as_str().unwrap());
         let name = "end of vouchers";
         self.count(name, 200, "admin_vouchers_void", &void, &root.access, Value::Null).await;
+    }
+
+    /// Records the costs of a purchase, of its refund, and of the packs.
+    async fn purchases(&mut self) {
+        let (root, who) = (self.api.administrator("root").await, self.api.person("hal").await);
+        let path = "/api/user/purchases";
+        let order = json!({ "pack": "small" });
+        let order =
+            self.count("order of a pack", 201, "purchase_create", path, &who.access, order).await;
+        let id = order["id"].as_str().unwrap();
+        let session = json!({
+            "object": "checkout.session", "id": "cs_1", "client_reference_id": id,
+            "metadata": { "order": id }, "status": "complete", "payment_status": "paid",
+            "amount_total": 299, "amount_subtotal": 299, "currency": "eur", "payment_intent": "pi_1",
+        });
+        let refund = json!({
+            "object": "refund", "id": "re_1", "amount": 299, "status": "succeeded",
+            "payment_intent": "pi_1",
+        });
+        let completed = "checkout.session.completed";
+        for (name, kind, object) in [
+            ("event of a payment", completed, &session),
+            ("event of a payment again", completed, &session),
+            ("event of a refund", "refund.created", &refund),
+        ] {
+            let now = self.api.now();
+            let event = json!({ "type": kind, "created": now, "data": { "object": object } });
+            let secret = &self.api.server().checkout.as_ref().unwrap().secret;
+            let signed = signature(secret, &event.to_string(), now);
+            self.header = Some(("stripe-signature", signed.leak()));
+            self.count(name, 200, "stripe_webhook", "/api/stripe/webhook", "", event).await;
+            self.header = None;
+        }
+        self.get("list of packs and purchases", "purchases", path, &who).await;
+        self.get("list of all purchases", "admin_purchases", "/api/admin/purchases", &root).await;
+        let path = "/api/admin/packs";
+        let packs = self.get("packs", "admin_packs", path, &root).await;
+        let change = json!({ "packs": null, "version": packs["version"] });
+        let name = "change of the packs";
+        self.count(name, 200, "admin_packs_change", path, &root.access, change).await;
     }
 
     /// Records the costs of administrators' requests in a store with a few users.
@@ -975,6 +1017,7 @@ async fn each_request_costs_what_the_documentation_says() {
     let mut priced = Counted::start().await;
     priced.priced().await;
     priced.vouchers().await;
+    priced.purchases().await;
     counted.costs.extend(priced.costs);
     let documented = requests::costs().unwrap();
     counted.plain(&documented).await;

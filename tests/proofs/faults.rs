@@ -518,6 +518,9 @@ async fn reads_are_strongly_consistent_except_from_indexes() {
         ("model_list", "/api/models"),
         ("admin_models", "/api/admin/models"),
         ("admin_vouchers", "/api/admin/vouchers"),
+        ("purchases", "/api/user/purchases"),
+        ("admin_packs", "/api/admin/packs"),
+        ("admin_purchases", "/api/admin/purchases"),
         ("admin_trail", "/api/admin/trail"),
         ("admin_figures", "/api/admin/figures"),
     ];

@@ -15,6 +15,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::response::Response;
+use emulator::checkout::signature;
 use emulator::dynamo::{self, Data, Dynamo};
 use functions::{ENDPOINTS, Endpoint, Function, ROUTES};
 use serde_json::{Value, json};
@@ -25,6 +26,7 @@ use shared::config::{Secret, Settings};
 use shared::mail::{Carrier, Mail};
 use shared::values::idempotency::{Key, Kind};
 use tokio::net::TcpListener;
+use uuid::Uuid;
 
 use crate::ai::providers::{delta, stop};
 use crate::support::client::{DAY, token_in};
@@ -54,7 +56,7 @@ const WRONG: &str = "not-the-password";
 const NETWORK: &str = "203.0.113.7";
 
 /// The text of every secret.
-const SECRET: &str = "0123456789abcdefghijklmnopqrstuvwxyz";
+const SECRET: &str = "whsec_0123456789abcdefghijklmnopqrstuvwxyz";
 
 /// Bedrock, SES and Secrets Manager on one server. The first segment of a path names the calling
 /// function.
@@ -96,6 +98,10 @@ async fn answer(State(amazon): State<Amazon>, request: Request) -> Response {
     // A starting function may send `HEAD` to open its connection.
     if request.method() == Method::HEAD {
         return Response::default();
+    }
+    if request.uri().path().ends_with("/v1/checkout/sessions") {
+        let page = json!({ "id": "cs_1", "url": "https://checkout.stripe.com/c/pay/cs_1" });
+        return Response::new(Body::from(page.to_string()));
     }
     let (parts, body) = request.into_parts();
     let asked: Value = serde_json::from_slice(&to_bytes(body, usize::MAX).await.unwrap()).unwrap();
@@ -180,7 +186,7 @@ fn settings<'s>(function: &'s str, lane: &'s Lane, amazon: &'s Amazon) -> Settin
         let value = environment.get(name)?;
         Some(match name {
             "DYNAMODB_ENDPOINT" => lane.url.clone(),
-            "BEDROCK_ENDPOINT" => amazon.at(function),
+            "BEDROCK_ENDPOINT" | "STRIPE_URL" => amazon.at(function),
             // The function starts `openai` and `openai2`, but asks them only if Bedrock fails.
             "AI_PROVIDER" => "bedrock,openai,openai2".to_owned(),
             "OPENAI_BASE_URL" | "OPENAI2_BASE_URL" => "http://127.0.0.1:1/v1".to_owned(),
@@ -812,9 +818,121 @@ impl Watched {
         let void = format!("{vouchers}/{}", batch["id"].as_str().unwrap());
         self.loses_a_reply(200, to("admin_vouchers_void", &void).by(&root.token)).await;
         self.is(410, redeem(&batch["codes"][1])).await;
+        self.purchases(&root).await;
         // Deletes a user who is an active administrator and has an address.
         self.is(200, change(json!({ "active": true }))).await;
         self.loses_a_reply(202, to("admin_user_delete", &user).by(&root.token)).await;
+    }
+
+    /// Sells packs to a user, whose refunded tokens each function collects that grants some.
+    async fn purchases(&self, root: &User) {
+        let packs = "/api/admin/packs";
+        let set = |list: Value, version: &Value| {
+            let body = json!({ "packs": list, "version": version });
+            to("admin_packs_change", packs).by(&root.token).with(body)
+        };
+        let pack =
+            json!({ "id": "few", "name": "A few", "tokens": 5, "price": 100, "currency": "EUR" });
+        self.loses_a_reply(200, set(json!([pack]), &Value::Null)).await;
+        let shown = self.is(200, to("admin_packs", packs).by(&root.token)).await;
+        self.is(200, set(json!([pack]), &shown["version"])).await;
+
+        let lee = self.register("lee").await;
+        self.is(200, to("purchases", "/api/user/purchases").by(&lee.token)).await;
+        let user = format!("/api/admin/users/{}", lee.id);
+        let adjust = |amount: i64| {
+            let body = json!({ "amount": amount, "reason": "a test" });
+            let path = format!("{user}/adjustments").leak();
+            to("admin_adjustment", path).by(&root.token).with(body)
+        };
+        self.is(201, adjust(-4000)).await;
+        let batch = json!({ "name": "gift", "tokens": 5, "count": 1 });
+        let create = to("admin_vouchers_create", "/api/admin/vouchers").by(&root.token);
+        let batch = self.is(201, create.with(batch)).await;
+        let code = json!({ "code": batch["codes"][0] });
+        let mut grants = json!({ "grants": [{ "user": "lee", "amount": 5 }], "reason": "a test" });
+        let preview = to("admin_grants", "/api/admin/grants").by(&root.token);
+        grants["id"] = self.is(200, preview.with(grants.clone())).await["id"].clone();
+        for ask in [
+            adjust(5),
+            to("voucher_redeem", "/api/user/vouchers").by(&lee.token).with(code),
+            to("admin_grants", "/api/admin/grants").by(&root.token).with(grants),
+        ] {
+            self.owes(&lee).await;
+            let endpoint = ask.endpoint;
+            let status = if endpoint == "admin_adjustment" { 201 } else { 200 };
+            self.loses_reply(2, status, ask).await;
+            assert_eq!(self.tokens_owed(&lee).await, 0, "{endpoint}");
+        }
+        // A later purchase pays, too.
+        self.owes(&lee).await;
+        self.pays(&lee, "pi_later").await;
+        assert_eq!(self.tokens_owed(&lee).await, 0);
+        self.is(200, to("export", "/api/user/export").by(&lee.token)).await;
+        let all = to("admin_purchases", "/api/admin/purchases").by(&root.token);
+        assert_eq!(self.is(200, all).await.as_array().unwrap().len(), 5);
+        // The census collects these.
+        self.owes(&lee).await;
+        self.set_value("lee", "tokens", AttributeValue::N("5".into())).await;
+        let max = self.register("max").await;
+        self.pays(&max, "pi_max").await;
+        let delete = to("account_delete", "/api/user").by(&max.token);
+        self.is(202, delete.with(json!({ "password": PASSWORD }))).await;
+        self.is(200, set(Value::Null, &shown["version"])).await;
+    }
+
+    /// Buys a pack, and refunds it when its tokens are spent.
+    async fn owes(&self, user: &User) {
+        let payment = Uuid::new_v4().to_string();
+        let refund = json!({
+            "object": "refund", "id": payment, "amount": 100, "status": "succeeded",
+            "payment_intent": payment,
+        });
+        // The refund is reported first.
+        self.hears("refund.created", refund.clone()).await;
+        self.pays(user, &payment).await;
+        let half = json!({
+            "object": "dispute", "id": payment, "status": "won", "payment_intent": payment,
+        });
+        self.hears("charge.dispute.closed", half).await;
+        let failed = json!({
+            "object": "refund", "id": payment, "amount": 100, "status": "failed",
+            "payment_intent": payment,
+        });
+        self.hears("refund.failed", failed).await;
+        self.set_value("lee", "tokens", AttributeValue::N("0".into())).await;
+        let again = json!({
+            "object": "refund", "id": format!("{payment}-2"), "amount": 100, "status": "succeeded",
+            "payment_intent": payment,
+        });
+        self.hears("refund.created", again).await;
+        assert_eq!(self.tokens_owed(user).await, 5);
+    }
+
+    async fn pays(&self, user: &User, payment: &str) {
+        let ask = to("purchase_create", "/api/user/purchases").by(&user.token);
+        let order = self.is(201, ask.with(json!({ "pack": "few" }))).await;
+        let session = json!({
+            "object": "checkout.session", "id": "cs_1", "client_reference_id": order["id"],
+            "metadata": { "order": order["id"] }, "status": "complete", "payment_status": "paid",
+            "amount_total": 100, "amount_subtotal": 100, "currency": "eur",
+            "payment_intent": payment,
+        });
+        self.hears("checkout.session.completed", session).await;
+    }
+
+    async fn tokens_owed(&self, user: &User) -> u64 {
+        let ask = to("purchases", "/api/user/purchases").by(&user.token);
+        self.is(200, ask).await["tokens_owed"].as_u64().unwrap()
+    }
+
+    async fn hears(&self, kind: &str, object: Value) {
+        let now = self.clock.seconds();
+        let event = json!({ "type": kind, "created": now, "data": { "object": object } });
+        let signed = signature(SECRET, &event.to_string(), now);
+        let ask = to("stripe_webhook", "/api/stripe/webhook").with(event);
+        let headers = vec![("stripe-signature", signed.as_str())];
+        self.is(200, Ask { headers, ..ask }).await;
     }
 
     /// Runs the scheduled work, and reads the figures of a closed day.
@@ -827,6 +945,12 @@ impl Watched {
             functions::background::erase::work(self.erase.0.clone()).await.unwrap();
             self.note("erase", &self.erase.1);
         }
+        self.census.1.forgets_tokens();
+        self.census.1.strike(Some(Plan {
+            at: FaultPoint::Operation("TransactWriteItems", 1),
+            fault: Fault::Fail500After,
+            strikes: FaultRepeat::Once,
+        }));
         functions::background::census::work(self.census.0.clone()).await.unwrap();
         self.note("census", &self.census.1);
         let root = self.log_in("root").await;

@@ -318,7 +318,7 @@ async fn settles_cut_by_a_restore_are_completed_or_undone() {
 
             let case = format!("{at:?}, chat {has_chat}, row {has_row}");
             let (store, now) = (api.store(), api.now());
-            store.reconcile(now, now).await.unwrap().unwrap();
+            store.reconcile(now, &Clock::standing(now * 1000)).await.unwrap().unwrap();
             let audited = store.audit(&ann.name).await.unwrap();
             assert_eq!(audited.differences, [], "{case}");
             let spent = if has_chat || has_row { PRICE } else { 0 };
@@ -326,7 +326,7 @@ async fn settles_cut_by_a_restore_are_completed_or_undone() {
             let numbers = [account.granted, account.spent, account.tokens].map(Credits::get);
             assert_eq!(numbers, [GRANT, spent, GRANT - spent], "{case}");
             assert!(account.reservations.is_empty(), "{case}");
-            let again = store.reconcile(now, now).await.unwrap().unwrap();
+            let again = store.reconcile(now, &Clock::standing(now * 1000)).await.unwrap().unwrap();
             assert_eq!(again.repairs, Vec::<String>::new(), "{case}");
         }
     }
@@ -374,7 +374,7 @@ async fn other_writes_cut_by_a_restore_are_completed_or_undone() {
     put(&api.dynamodb, "UsersTable", &[ghost]).await;
 
     let (store, now) = (api.store(), api.now());
-    let done = store.reconcile(now, now).await.unwrap().unwrap();
+    let done = store.reconcile(now, &Clock::standing(now * 1000)).await.unwrap().unwrap();
     assert_eq!((done.accounts, done.repairs.len()), (4, 9), "{:?}", done.repairs);
     for (person, balance) in [(&ann, GRANT), (&ben, GRANT), (&cat, GRANT - PRICE)] {
         assert_eq!(store.audit(&person.name).await.unwrap().differences, []);
@@ -386,7 +386,10 @@ async fn other_writes_cut_by_a_restore_are_completed_or_undone() {
     assert_eq!(world.administrators, HashSet::from([root.id]));
     assert_eq!(world.claims.len(), 1, "{:?}", world.claims);
     assert_eq!(world.claims[0]["id"], ann.id.as_str());
-    assert_eq!(store.reconcile(now, now).await.unwrap().unwrap().repairs, Vec::<String>::new());
+    assert_eq!(
+        store.reconcile(now, &Clock::standing(now * 1000)).await.unwrap().unwrap().repairs,
+        Vec::<String>::new()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -535,7 +535,7 @@ impl<'l> Schedule<'l> {
             let first = random.pick(&[Some(0), Some(0), Some(1), Some(2), None]);
             let first = if poor { Some(random.below(2)) } else { first };
             if let Some(list) = first {
-                app.store.set_prices(None, Some(&LISTS[list]), None, &clock).await.unwrap();
+                app.store.set_offer(None, Some(&LISTS[list]), None, &clock).await.unwrap();
             }
             for _ in 0..2 {
                 instances.push(Instance::start(&app, &clock).await);
@@ -1213,7 +1213,7 @@ impl<'l> Schedule<'l> {
                 let words = format!("the administrator sets {list:?} in place of {seen:?}");
                 let (list, seen) = (list.map(|list| &LISTS[list]), seen.clone());
                 let changing = async move {
-                    app.store.set_prices(None, list, seen.as_deref(), &app.clock).await
+                    app.store.set_offer(None, list, seen.as_deref(), &app.clock).await
                 };
                 (words, Box::pin(changing.map(Outcome::PricesChanged)))
             }

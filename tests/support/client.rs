@@ -124,8 +124,13 @@ impl Api {
 
     /// Starts a server for this test, registers a user, and then stops the server's store.
     pub async fn without_a_store() -> (Self, Person) {
+        Self::without_a_store_and(&[]).await
+    }
+
+    /// Like [`Api::without_a_store`], with some settings changed.
+    pub async fn without_a_store_and(environment: &[(&str, &str)]) -> (Self, Person) {
         let store = Self::own(&[]).await;
-        let api = store.beside(&[]).await;
+        let api = store.beside(environment).await;
         let person = api.person("ann").await;
         let OwnServer { server, account } = Arc::into_inner(store.own.unwrap()).unwrap();
         drop(account);
@@ -339,7 +344,7 @@ impl Api {
         let store = self.store();
         let seen = store.prices().await.unwrap();
         let seen = seen.as_ref().map(|seen| seen.of.version.as_str());
-        let set = store.set_prices(None, list.as_ref(), seen, &Clock::default()).await.unwrap();
+        let set = store.set_offer(None, list.as_ref(), seen, &Clock::default()).await.unwrap();
         assert!(matches!(set, SetPricesOutcome::Set(_)), "{set:?}");
     }
 

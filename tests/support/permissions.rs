@@ -26,6 +26,8 @@ pub const KMS_KEY: &str = "arn:aws:kms:us-east-1:000000000000:key/own";
 pub static STACK: LazyLock<Stack> = LazyLock::new(|| {
     Stack::with(&[
         ("OpenAiKeyArn", "arn:aws:secretsmanager:us-east-1:000000000000:secret:openai"),
+        ("StripeKeyArn", "arn:aws:secretsmanager:us-east-1:000000000000:secret:stripe"),
+        ("StripeWebhookSecretArn", "arn:aws:secretsmanager:us-east-1:000000000000:secret:webhook"),
         ("OpenAi2KeyArn", "arn:aws:secretsmanager:us-east-1:000000000000:secret:openai2"),
         ("BedrockModel", MODEL),
         ("KmsKeyArn", KMS_KEY),

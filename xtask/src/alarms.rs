@@ -277,6 +277,11 @@ fn alarms(template: &Template, groups: &[Group]) -> Result<Vec<Alarm>, Failure> 
             "Lambda put a record of failed work into the queue. The alarm stays until the queue is empty.",
         ),
     );
+    let stranded = Metric::sum(OWN, "StrandedOrders").every(900);
+    alarms.push(
+        Alarm::at_threshold("1", "StrandedOrders", "stranded-orders", Watches::One(stranded))
+            .about("A payment arrived, and its tokens can't be granted."),
+    );
     let differences = Metric::sum(OWN, "AuditDifferences").statistic("Maximum");
     alarms.push(
         Alarm::at_threshold("1", "AuditDifferences", "audit-differences", Watches::One(differences))

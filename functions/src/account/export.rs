@@ -1,7 +1,7 @@
 //! `GET /api/user/export` - all data of the caller, as one JSON document.
 //!
 //! Out: a file with `profile`, `balance`, `instructions`, and the lists `sessions`, `api_keys`,
-//! `conversations`, `chats` and `ledger`, newest first. The function reads the data page by page
+//! `conversations`, `chats`, `ledger` and `purchases`, newest first. The function reads the data page by page
 //! while the client reads the reply, so only Lambda limits the size (200 MB). If the function fails
 //! in the middle, the document is cut off and isn't valid JSON.
 
@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use shared::http::{self, Pieces};
 use shared::values::{AccessToken, Account, Instructions};
-use shared::view::{ApiKey, Balance, Chat, Conversation, LedgerRow, OwnSession, User};
+use shared::view::{ApiKey, Balance, Chat, Conversation, LedgerRow, OwnSession, Purchase, User};
 use shared::{App, Credits, Reply, Request, Result, auth, clock};
 use utoipa::openapi::schema::{AllOf, Array, Object, Schema};
 use utoipa::openapi::{Ref, RefOr};
@@ -100,15 +100,17 @@ enum List {
     Conversations,
     Chats,
     Ledger,
+    Purchases,
 }
 
 /// The document's lists in order, with their names in the document.
-const LISTS: [(&str, List); 5] = [
+const LISTS: [(&str, List); 6] = [
     ("sessions", List::Sessions),
     ("api_keys", List::ApiKeys),
     ("conversations", List::Conversations),
     ("chats", List::Chats),
     ("ledger", List::Ledger),
+    ("purchases", List::Purchases),
 ];
 
 /// Reads a page only after it has passed on the previous page, so at most two pages are in memory.
@@ -165,6 +167,7 @@ impl List {
             Self::Conversations => Conversation::name(),
             Self::Chats => Chat::name(),
             Self::Ledger => LedgerRow::name(),
+            Self::Purchases => Purchase::name(),
         }
     }
 
@@ -203,6 +206,11 @@ impl List {
                     chats.into_iter().next_back().map(|chat| chat.chat_id),
                     more,
                 )
+            }
+            Self::Purchases => {
+                let (orders, more) = store.purchases(id, before).await?;
+                let last = orders.last().map(|order| order.id().to_owned());
+                (texts(orders.iter().map(Purchase::of))?, last, more)
             }
             Self::Ledger => {
                 let (entries, more) = store.entries(id, before, PAGE).await?;

@@ -90,7 +90,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         let costs = costs.as_ref()?;
         Some(costs.get(day).map(ModelFigures::of_all).unwrap_or_default())
     };
-    let totals = figures.values().copied().fold(Figures::default(), Figures::plus);
+    let totals = figures.values().cloned().fold(Figures::default(), Figures::plus);
     let days = figures
         .into_iter()
         .map(|(day, figures)| FiguresOfDay {

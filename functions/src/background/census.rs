@@ -1,12 +1,15 @@
-//! Every day - count the accounts, and find the first users in each order of the administrators'
-//! list.
+//! Every day - count the accounts, find the first users in each order of the administrators' list,
+//! and take the tokens that refunded purchases owe.
 
+use shared::telemetry::metrics::{self, Metric};
 use shared::{App, Result};
 
-/// Takes the census. The census reads every account once, so its time grows with the number of
-/// accounts.
+/// Takes the census, and collects. The census reads every account once, so its time grows with the
+/// number of accounts.
 pub async fn work(app: App) -> Result<()> {
     let census = app.store.take_census(app.clock.millis()).await?;
     tracing::info!(users = census.users, tokens = census.tokens, "counted");
+    let orders = app.store.collect(&app.clock).await?;
+    metrics::record(&[(Metric::OrdersToLookAt, u64::try_from(orders).unwrap_or(u64::MAX))]);
     Ok(())
 }

@@ -90,7 +90,7 @@ fn summary(done: &ReapplyReport) -> String {
 pub async fn reconcile(second: &str) -> Result<String, String> {
     let second = second_of(second)?;
     let app = connect(&settings()?).await?;
-    let done = app.store.reconcile(second, app.clock.seconds()).await.map_err(sentence)?;
+    let done = app.store.reconcile(second, &app.clock).await.map_err(sentence)?;
     let done = done.ok_or_else(in_use)?;
     for repair in &done.repairs {
         println!("{repair}");

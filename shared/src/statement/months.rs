@@ -162,6 +162,7 @@ mod tests {
             model: None,
             key_id: None,
             source: None,
+            payment: None,
             time,
         }
     }

@@ -84,6 +84,8 @@ pub enum StoreError {
     TooManyMails(Limit),
     /// Too many codes of vouchers were wrong, in this hour.
     TooManyGuesses(Limit),
+    /// The account has ordered the maximum number of packs, in this hour.
+    TooManyOrders(Limit),
     /// The account has the maximum number of API keys.
     TooManyApiKeys {
         /// The maximum.

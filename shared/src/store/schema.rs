@@ -86,17 +86,47 @@ pub(in crate::store) fn instructions_pk(user_id: &str) -> String {
     format!("{INSTRUCTIONS}{user_id}")
 }
 
-/// The prefix of the pk of a version of the price list.
-const MODELS: &str = "models:";
+/// The prefix of the pk of a version of the price list, which never changes, and of the current
+/// list.
+pub(in crate::store) const MODELS: &str = "models:";
 
-/// The pk of the current price list.
-pub(in crate::store) fn current_prices_pk() -> String {
-    format!("{MODELS}current")
+/// The prefix of the pk of a version of the packs, which never changes, and of the current packs.
+pub(in crate::store) const PACKS: &str = "packs:";
+
+/// The prefix of the pk of an order, and the partition of all orders in the index `by_user`.
+pub(in crate::store) const ORDER: &str = "order:";
+
+/// The prefix of the pk of the item that lists an order among its buyer's items.
+pub(in crate::store) const PURCHASE: &str = "purchase:";
+
+/// The prefix of the pk of the item that lists an order which an administrator should look at, and
+/// the partition of these items in the index `by_user`.
+pub(in crate::store) const ATTENTION: &str = "attention:";
+
+/// The pk of an order.
+pub(in crate::store) fn order_pk(id: &str) -> String {
+    format!("{ORDER}{id}")
 }
 
-/// The pk of a version of the price list, which never changes.
-pub(in crate::store) fn prices_pk(version: &str) -> String {
-    format!("{MODELS}{version}")
+/// The pk of the item that lists an order among its buyer's items.
+pub(in crate::store) fn purchase_pk(order: &str) -> String {
+    format!("{PURCHASE}{order}")
+}
+
+/// The pk of the item that lists an order which an administrator should look at.
+pub(in crate::store) fn attention_pk(order: &str) -> String {
+    format!("{ATTENTION}{order}")
+}
+
+/// The pk of the item that names the order of a payment, or keeps the payment's facts until the
+/// order is known.
+pub(in crate::store) fn payment_pk(payment: &str) -> String {
+    format!("payment:{payment}")
+}
+
+/// The pk of the item that counts an account's new orders in an hour (hours since 1970).
+pub(in crate::store) fn orders_of_pk(user_id: &str, hour: u64) -> String {
+    format!("attempt:order:{user_id}#{hour}")
 }
 
 /// The pk of the latest census, which has the totals of all accounts.

@@ -58,6 +58,10 @@ metrics! {
     Chats: Count;
     /// Failed chats whose credits were returned.
     Refunds: Count;
+    /// Events about orders whose credits can't be granted.
+    StrandedOrders: Count;
+    /// Orders that owe credits or are stranded, counted once a day.
+    OrdersToLookAt: Count;
     /// Credits of failed chats that stay held until the lease ends, because the store didn't
     /// confirm their release.
     TokensHeld: Count;

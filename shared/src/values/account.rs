@@ -56,6 +56,9 @@ pub struct Account {
     pub granted: Credits,
     /// The sum of the prices of all settled chats.
     pub spent: Credits,
+    /// The credits that the account must return for refunded purchases, and doesn't have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owed: Option<Credits>,
     /// The holds for chats that wait for an answer, by hold id.
     pub reservations: BTreeMap<String, StoredHold>,
     /// Hold ids that must not be used again, each with the second until which it stays closed.

@@ -20,6 +20,10 @@ pub const PRICES: &str = "prices";
 /// because the act affects no account. The reason has the batch's name.
 pub const VOUCHER_ACT: &str = "vouchers";
 
+/// The stored kind of a change of the packs, and the place of the account's id in it, because the
+/// change affects no account. The reason is the packs' version, or empty if they were removed.
+pub const PACKS_ACT: &str = "packs";
+
 /// An administrator's act. An act moves no credits, and statements don't list it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdminAct {
@@ -28,7 +32,7 @@ pub struct AdminAct {
     /// The act's id, a UUIDv7.
     #[serde(rename = "entry_id")]
     pub id: String,
-    /// The stored kind: `standing`, or [`PRICES`] or [`VOUCHER_ACT`]. Later releases may write other kinds.
+    /// The stored kind: `standing`, [`PRICES`], [`VOUCHER_ACT`] or [`PACKS_ACT`]. Later releases may write other kinds.
     pub kind: String,
     /// The change of a role or state. For an intervention, this field has the closest change that
     /// earlier releases can show instead.
@@ -101,7 +105,8 @@ impl Act {
         let changes = [Self::Activation, Self::Deactivation, Self::Role(Role::Admin)];
         let changes = changes.map(|change| change.word().to_owned());
         let interventions = Intervention::ALL.map(|what| what.word().to_owned());
-        let others = [EntryKind::Adjustment.word(), PRICES, VOUCHER_ACT].map(str::to_owned);
+        let others =
+            [EntryKind::Adjustment.word(), PRICES, VOUCHER_ACT, PACKS_ACT].map(str::to_owned);
         others.into_iter().chain(changes).chain(interventions)
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::text::{is_blank, turns_text};
-use super::{Chat, Invalid, Receipt, Source, Usage};
+use super::{Chat, Invalid, Payment, Receipt, Source, Usage};
 
 /// The maximum length of a reason, in characters.
 pub(crate) const REASON_LENGTH: usize = 200;
@@ -72,6 +72,9 @@ pub struct Entry {
     /// The source of the credits. `None` unless the credits are granted at most once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
+    /// The money that was paid or went back. `None` unless the row belongs to an order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment: Option<Payment>,
     /// The time in milliseconds since 1970.
     pub time: u64,
 }
@@ -93,6 +96,7 @@ impl Entry {
             model: chat.receipt.is_some().then(|| chat.model.clone()),
             key_id: None,
             source: None,
+            payment: None,
             time: chat.time,
         }
     }

@@ -91,7 +91,7 @@ pub struct Problem {
     pub sentence: String,
 }
 
-/// The version of a stored price list, with its author and time.
+/// The version of a stored list, with its author and time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListVersion {
     /// The list's version.
@@ -117,9 +117,14 @@ impl PriceList {
     /// Returns the version: the beginning of the hash of the canonical JSON. Lists with the same
     /// content have the same version.
     pub fn version(&self) -> String {
-        let hash = digest(&SHA256, self.canonical().as_bytes());
-        hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        hash_of(&self.canonical())
     }
+}
+
+/// Returns the version of a list with this JSON.
+pub(super) fn hash_of(canonical: &str) -> String {
+    let hash = digest(&SHA256, canonical.as_bytes());
+    hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Model {

@@ -21,6 +21,11 @@ impl Source {
         Self(format!("voucher:{hash}:{user_id}"))
     }
 
+    /// Returns the source for a payment's `step`, counted from 1. Each step moves credits once.
+    pub fn payment(order: &str, step: u64) -> Self {
+        Self(format!("stripe:{order}:{step}"))
+    }
+
     /// Returns the source as it is stored: its kind, a colon, and its id.
     pub fn text(&self) -> &str {
         &self.0

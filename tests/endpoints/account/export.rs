@@ -68,6 +68,7 @@ impl Person {
             model: None,
             key_id: None,
             source: None,
+            payment: None,
             time: 1,
         }
     }
@@ -121,6 +122,7 @@ async fn exports_contain_all_data_of_the_user_and_no_other() {
         "instructions",
         "ledger",
         "profile",
+        "purchases",
         "sessions",
     ];
     assert_eq!(export.as_object().unwrap().keys().collect::<Vec<_>>(), parts);

@@ -227,7 +227,7 @@ async fn is_clean(api: &Api) {
             assert_eq!(store.audit(name).await.unwrap().differences, [], "{item}");
         }
     }
-    let reconciled = store.reconcile(now, now).await.unwrap().unwrap();
+    let reconciled = store.reconcile(now, &Clock::standing(now * 1000)).await.unwrap().unwrap();
     assert_eq!(reconciled.repairs, Vec::<String>::new());
 }
 

@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use emulator::dynamo;
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::clock::Clock;
 use shared::clock::month;
 use shared::store::{AuditReport, Purpose};
 
@@ -119,7 +120,8 @@ async fn entries_of_unknown_kinds_are_audited() {
     let (store, now) = (api.store(), api.now());
     let clean = |rows| AuditReport { rows, differences: vec![] };
     let repairs = async || {
-        let repairs = store.reconcile(now, now).await.unwrap().unwrap().repairs;
+        let repairs =
+            store.reconcile(now, &Clock::standing(now * 1000)).await.unwrap().unwrap().repairs;
         repairs.iter().filter(|repair| repair.starts_with(&ann.name)).count()
     };
     assert_eq!(store.audit(&ann.name).await.unwrap(), clean(4));
@@ -153,7 +155,7 @@ async fn a_first_entry_of_an_unknown_kind_is_not_duplicated() {
     first["kind"] = json!("import");
     put(&api.dynamodb, "LedgerTable", &[first]).await;
     let (store, now) = (api.store(), api.now());
-    let reconciled = store.reconcile(now, now).await.unwrap().unwrap();
+    let reconciled = store.reconcile(now, &Clock::standing(now * 1000)).await.unwrap().unwrap();
     assert_eq!(reconciled.repairs, Vec::<String>::new());
     assert_eq!(store.audit(&ann.name).await.unwrap(), AuditReport { rows: 1, differences: vec![] });
 }

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::clock::{Clock, Day, FIRST_DAY};
 use shared::config::Settings;
-use shared::values::VoucherCode;
+use shared::store::Order;
+use shared::values::{Dispute, PaymentFacts, Progress, RefundState, Refunded, VoucherCode};
 use tokio::task::JoinHandle;
 
 use super::record::{self, Head, Record, TABLES};
@@ -118,6 +119,46 @@ async fn vouchers(root: &Person, ann: &Person) {
     let chat = ann.post("/api/chat/", json!({ "message": "hi" })).await.is(200);
     let refund = json!({ "chat_id": chat["id"], "reason": "a bad answer" });
     root.post(&format!("/api/admin/users/{}/adjustments", ann.id), refund).await.is(201);
+}
+
+/// Sets and removes packs, pays and refunds some, and pays for an account without room.
+async fn purchases(api: &Api, root: &Person, ann: &Person) {
+    let packs =
+        json!([{ "id": "small", "name": "A few", "tokens": 50, "price": 299, "currency": "EUR" }]);
+    let set = root.put("/api/admin/packs/", json!({ "packs": packs, "version": null })).await;
+    let version = set.is(200)["version"].clone();
+    let (store, clock) = (api.store(), &api.server().clock);
+    let account = api.account(ann).await;
+    let packs = store.packs().await.unwrap().unwrap();
+    let orders: Vec<Order> =
+        (0..3).map(|_| Order::new(&account, &packs.list.packs[0], clock)).collect();
+    store.begin_order(&ann.id, orders[0].id(), clock.seconds()).await.unwrap();
+    for order in &orders {
+        store.create_order(&account, order).await.unwrap();
+        store.open_payment(order, "cs_test_1").await.unwrap();
+    }
+    let paid = |payment: &str| PaymentFacts {
+        progress: Progress::Paid,
+        paid_at: Some(clock.millis()),
+        payment: Some(payment.into()),
+        receipt: Some("https://pay.stripe.com/receipts/1".into()),
+        ..PaymentFacts::default()
+    };
+    let back = Refunded { amount: 100, state: RefundState::Made };
+    let refunded = PaymentFacts {
+        refunds: [("re_1".to_owned(), back)].into(),
+        disputes: [("dp_1".to_owned(), Dispute::Open)].into(),
+        ..PaymentFacts::default()
+    };
+    let stored = async |index: usize| store.order(orders[index].id()).await.unwrap().unwrap();
+    // The payment of an order that isn't known yet, and one that never will be.
+    for payment in ["pi_1", "pi_9"] {
+        store.learn_of_payment(payment, &refunded, clock).await.unwrap();
+    }
+    store.learn(stored(0).await, &paid("pi_1"), clock).await.unwrap();
+    let wrong = PaymentFacts { progress: Progress::Wrong, ..paid("pi_2") };
+    store.learn(stored(1).await, &wrong, clock).await.unwrap();
+    root.put("/api/admin/packs/", json!({ "packs": null, "version": version })).await.is(200);
 }
 
 /// Sends a message that a price list prices, and removes the list.
@@ -332,6 +373,7 @@ async fn administration(api: &Api, root: &Person, ann: &Person, kept: &mut Clien
     kept.word("adjustment", adjusted.to_string());
     manage(api, &["adjust", "ann", "-50", "--reason", "too much"]);
     vouchers(root, ann).await;
+    purchases(api, root, ann).await;
     root.deletes_the_account().await.expect(409, "last_administrator");
     root.patch(&user(&cat), json!({ "role": "admin", "reason": "helps" })).await.is(200);
     root.delete(&format!("{}/sessions", user(&cat))).await.is(200);

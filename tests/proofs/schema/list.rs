@@ -11,7 +11,7 @@ use serde_json::Value;
 pub const PROCEDURE: &str = "docs/operate/operations.md#schema-changes";
 
 /// The attributes that are maps by id. In the list, `*` means any id.
-const BY_ID: [&str; 4] = ["closed", "minutes", "reservations", "revoked"];
+const BY_ID: [&str; 6] = ["closed", "disputes", "minutes", "refunds", "reservations", "revoked"];
 
 /// An attribute's position in the list: the table, the kind of item (or `index`, `local-index` or
 /// `table` for the table's own properties), and the attribute's name. A dot separates the names
@@ -137,7 +137,8 @@ pub fn kind(table: &str, item: &Value) -> String {
 /// Calls `see` with each attribute's name and type, including attributes within maps.
 fn attributes(item: &Value, within: &str, see: &mut impl FnMut(&str, &str)) {
     for (name, value) in item.as_object().into_iter().flatten() {
-        let name = if BY_ID.contains(&within.trim_end_matches('.')) { "*" } else { name };
+        let map = within.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+        let name = if BY_ID.contains(&map) { "*" } else { name };
         let (is, value) = value.as_object().and_then(|value| value.iter().next()).unwrap();
         let name = format!("{within}{name}");
         see(&name, is);

@@ -84,6 +84,7 @@ impl NewAccount {
             tokens: self.grant,
             granted: self.grant,
             spent: Credits::ZERO,
+            owed: None,
             reservations: Default::default(),
             closed: Default::default(),
             minutes: Some(Default::default()),
@@ -290,6 +291,7 @@ impl Store {
             model: None,
             key_id: None,
             source: None,
+            payment: None,
             time: account.created,
         };
         let open = Write::put(&self.tables.users, to_item(account)?).condition(NEW).shows_item();

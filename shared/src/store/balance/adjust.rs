@@ -26,6 +26,9 @@ pub struct Adjustment {
     records: Vec<Record>,
     /// The voucher that the adjustment uses.
     voucher: Option<Voucher>,
+    /// True if the account owes credits for refunded purchases.
+    owes: bool,
+    clock: Clock,
 }
 
 impl Adjustment {
@@ -52,6 +55,7 @@ impl Adjustment {
             model: None,
             key_id: None,
             source: None,
+            payment: None,
             time: clock.millis(),
         };
         Self {
@@ -61,6 +65,8 @@ impl Adjustment {
             by: None,
             records: Vec::new(),
             voucher: None,
+            owes: account.owed > Some(Credits::ZERO),
+            clock: clock.clone(),
         }
     }
 
@@ -146,13 +152,27 @@ const ADJUSTS: &str = "id = :id AND attribute_not_exists(deleted) AND tokens >= 
 
 impl Store {
     /// Adds or takes credits and writes the ledger entry, in one transaction. Releases expired
-    /// holds first if the adjustment needs their credits. Idempotent.
+    /// holds first if the adjustment needs their credits. New credits first pay what the account
+    /// owes. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the outcome remains unknown; [`StoreError::NotAccepted`] and
     /// [`StoreError::NotAdministrator`] if the caller is no longer an administrator.
     pub async fn adjust(&self, adjustment: &Adjustment, now: u64) -> Result<AdjustOutcome> {
-        let Adjustment { name_key, change, entry, by, records, voucher } = adjustment;
+        let outcome = self.move_credits(adjustment, now).await?;
+        let pays = matches!(adjustment.change, BalanceChange::Credit(_)) && adjustment.owes;
+        if outcome == AdjustOutcome::Applied
+            && pays
+            && let Err(error) = self.collect_of(&adjustment.entry.user_id, &adjustment.clock).await
+        {
+            // The daily collection takes the credits instead.
+            tracing::warn!(cause = error.cause(), "owed credits could not be taken");
+        }
+        Ok(outcome)
+    }
+
+    async fn move_credits(&self, adjustment: &Adjustment, now: u64) -> Result<AdjustOutcome> {
+        let Adjustment { name_key, change, entry, by, records, voucher, .. } = adjustment;
         let (given, taken) = match *change {
             BalanceChange::Credit(tokens) => (tokens, Credits::ZERO),
             BalanceChange::Debit(tokens) => (Credits::ZERO, tokens),

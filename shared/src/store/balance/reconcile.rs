@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use crate::Credits;
 use crate::clock::millis_of;
+use crate::store::orders::{Order, OrderBook};
 use crate::store::schema::{CONVERSATION, pk};
 use crate::store::sources::StoredSource;
 use crate::store::{Result, Store, StoreError, Write, from_item, n, no_entries, s, text};
@@ -27,6 +28,7 @@ struct Book {
     charged: HashSet<String>,
     /// The sources of named grants.
     sources: Vec<StoredSource>,
+    orders: OrderBook,
 }
 
 impl Store {
@@ -42,6 +44,7 @@ impl Store {
     pub(in crate::store) async fn reconcile_balance(
         &self,
         account: &Account,
+        orders: &[Order],
         second: u64,
         now: u64,
     ) -> Result<Vec<String>> {
@@ -57,6 +60,8 @@ impl Store {
                 repairs.push(format!("restored the source {}", source.text()));
             }
         }
+        let (restored, owed) = self.reconcile_orders(orders, &book.orders).await?;
+        repairs.extend(restored);
         self.charge_stored_chats(account, &mut book, second, now, &mut repairs).await?;
 
         let exact = |number: i128| u64::try_from(number).ok().and_then(Credits::new);
@@ -71,14 +76,17 @@ impl Store {
             return Ok(repairs);
         };
         let held = account.reservations.len();
-        if held == 0 && (account.tokens, account.granted, account.spent) == (tokens, granted, spent)
-        {
+        let had = (account.tokens, account.granted, account.spent);
+        let owes_as_before = account.owed.unwrap_or_default() == owed;
+        if held == 0 && had == (tokens, granted, spent) && owes_as_before {
             return Ok(repairs);
         }
+        let owing = if owed == Credits::ZERO { " REMOVE owed" } else { ", owed = :owed" };
+        let owed = (owed > Credits::ZERO).then(|| (":owed", n(owed)));
         let reconcile = Write::update(
             &self.tables.users,
             pk(&account.pk),
-            "SET tokens = :tokens, granted = :granted, spent = :spent, reservations = :none",
+            format!("SET tokens = :tokens, granted = :granted, spent = :spent, reservations = :none{owing}"),
         )
         .condition("id = :id AND tokens = :had AND granted = :was_granted AND spent = :was_spent AND size(reservations) = :held")
         .values([
@@ -91,7 +99,8 @@ impl Store {
             (":was_granted", n(account.granted)),
             (":was_spent", n(account.spent)),
             (":held", n(held)),
-        ]);
+        ])
+        .values(owed);
         if !self.send(&reconcile).await?.is_applied() {
             return Err(StoreError::Unavailable(
                 "an account changed while it was reconciled".into(),
@@ -115,6 +124,7 @@ impl Store {
         while let Some(row) = rows.try_next().await? {
             let entry: Entry = from_item(row)?;
             book.sources.extend(StoredSource::of(&entry));
+            book.orders.add(&entry);
             if entry.charges() {
                 book.spent -= i128::from(entry.amount);
                 book.charged.insert(entry.entry_id);
@@ -197,6 +207,7 @@ fn first_grant(account: &Account, book: &Book) -> Option<Entry> {
         model: None,
         key_id: None,
         source: None,
+        payment: None,
         time: account.created,
     })
 }

@@ -7,7 +7,7 @@ use crate::store::read::page;
 use crate::store::schema::{DAY_SHARDS, STANDING, day_partition, entry_key};
 use crate::store::timeline::Timeline;
 use crate::store::{Result, Store, Write, s, to_item};
-use crate::values::{Entry, EntryKind, charges};
+use crate::values::{Entry, EntryKind, Payment, charges};
 
 /// A text that sorts after every entry id.
 const AFTER_ALL: &str = "~";
@@ -21,11 +21,14 @@ pub(in crate::store) struct CountedRow {
     pub(in crate::store) amount: i64,
     #[serde(default)]
     chat_id: Option<String>,
+    #[serde(default)]
+    pub(in crate::store) payment: Option<Payment>,
 }
 
 impl CountedRow {
     /// A projection expression for the attributes that the daily figures need.
-    pub(in crate::store) const ATTRIBUTES: &str = "user_id, entry_id, kind, amount, chat_id";
+    pub(in crate::store) const ATTRIBUTES: &str =
+        "user_id, entry_id, kind, amount, chat_id, payment";
 
     /// Returns true if the row changed a balance. The index `trail` also has rows for
     /// administrators' acts, which move no credits.

@@ -28,7 +28,7 @@ const AT_A_TIME: usize = 4;
 const BATCH: usize = 100;
 
 /// The figures of one day or several days.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Figures {
     /// The number of accounts that were registered.
     pub users: u64,
@@ -38,22 +38,31 @@ pub struct Figures {
     pub granted: i64,
     /// The tokens that were spent on messages.
     pub spent: i64,
+    /// The money that was paid for packs, minus refunds, by currency and in its smallest unit.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(required = false)]
+    pub revenue: BTreeMap<String, i64>,
 }
 
 impl Figures {
     /// Returns the sum of these and the `other` figures.
     #[must_use]
-    pub fn plus(self, other: Self) -> Self {
+    pub fn plus(mut self, other: Self) -> Self {
+        for (currency, money) in other.revenue {
+            let sum = self.revenue.entry(currency).or_default();
+            *sum = sum.saturating_add(money);
+        }
         Self {
             users: self.users.saturating_add(other.users),
             chats: self.chats.saturating_add(other.chats),
             granted: self.granted.saturating_add(other.granted),
             spent: self.spent.saturating_add(other.spent),
+            revenue: self.revenue,
         }
     }
 
     /// Returns the figures of one ledger row.
-    fn of(row: &CountedRow) -> Self {
+    fn of(row: CountedRow) -> Self {
         if !row.moves_credits() {
             return Self::default();
         }
@@ -61,7 +70,8 @@ impl Figures {
             return Self { chats: 1, spent: row.amount.saturating_neg(), ..Self::default() };
         }
         let users = u64::from(row.kind == EntryKind::Grant);
-        Self { users, granted: row.amount, ..Self::default() }
+        let revenue = row.payment.into_iter().map(|paid| (paid.currency, paid.money)).collect();
+        Self { users, granted: row.amount, revenue, ..Self::default() }
     }
 }
 
@@ -87,7 +97,9 @@ impl Daily for Figures {
     }
 
     async fn count(store: &Store, day: Day) -> Result<Self> {
-        let add = |figures: &mut Self, row: CountedRow| *figures = figures.plus(Self::of(&row));
+        let add = |figures: &mut Self, row: CountedRow| {
+            *figures = std::mem::take(figures).plus(Self::of(row));
+        };
         let places = store.places_of(day);
         let counted = store.count_rows(day, places, CountedRow::ATTRIBUTES, add).await?;
         Ok(counted.into_iter().fold(Self::default(), Self::plus))

@@ -4,7 +4,7 @@
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
-use crate::store::schema::{guesses_from_pk, guesses_of_pk};
+use crate::store::schema::{guesses_from_pk, guesses_of_pk, orders_of_pk};
 use crate::store::{Result, Store, StoreError};
 use crate::values::Limit;
 
@@ -40,7 +40,29 @@ impl Guess {
     }
 }
 
+/// The number of packs that an account may order in an hour. Each order opens a page at the payment
+/// provider.
+const ORDERS: u32 = 20;
+
 impl Store {
+    /// Counts an order by this account. Idempotent for the order's id.
+    ///
+    /// # Errors
+    /// [`StoreError::TooManyOrders`] if nothing must be ordered.
+    pub async fn begin_order(&self, user_id: &str, order: &str, now: u64) -> Result<()> {
+        let key = orders_of_pk(user_id, now / HOUR);
+        let full = self.count_in_hour(&key, ORDERS, order, now).await?;
+        let Some(reset) = full else { return Ok(()) };
+        let window = Some(HOUR);
+        Err(StoreError::TooManyOrders(Limit {
+            name: "orders",
+            most: ORDERS,
+            window,
+            left: 0,
+            reset,
+        }))
+    }
+
     /// Counts a guess. Idempotent.
     ///
     /// # Errors

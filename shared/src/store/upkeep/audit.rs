@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use serde::Deserialize;
 
 use crate::Credits;
+use crate::store::orders::OrderBook;
 use crate::store::read::{names, values};
 use crate::store::schema::{ACCOUNT, CONVERSATION, account_pk, pk};
 use crate::store::sources::{StoredSource, sources};
@@ -103,6 +104,19 @@ pub enum Difference {
         /// The source.
         source: String,
     },
+    /// An order's ledger rows don't explain the credits and the money that it has moved, or the order
+    /// hasn't moved what its payment demands.
+    Order {
+        /// The order's id.
+        order: String,
+    },
+    /// The credits that the account owes aren't the sum of its orders'.
+    Owed {
+        /// The account's number.
+        account: i128,
+        /// The sum of the orders'.
+        orders: i128,
+    },
     /// A source has no ledger row, or the row has another amount.
     Rowless {
         /// The source.
@@ -160,6 +174,15 @@ impl fmt::Display for Difference {
                     f,
                     "the ledger's row {entry_id} has the source {source}, which names another row or none"
                 )
+            }
+            Self::Order { order } => {
+                write!(
+                    f,
+                    "the order {order} has moved other tokens or money than its ledger rows or its payment say"
+                )
+            }
+            Self::Owed { account, orders } => {
+                write!(f, "the account owes {account}, but its orders make {orders}")
             }
             Self::Rowless { source } => {
                 write!(
@@ -274,6 +297,7 @@ impl Store {
 
         let mut audited = AuditReport::default();
         let (mut granted, mut spent) = (0, 0);
+        let mut orders = OrderBook::default();
         let mut lists = PriceVersions::default();
         let mut chat = next_chat().await?;
         while let Some(row) = rows.try_next().await? {
@@ -299,6 +323,7 @@ impl Store {
                 }
                 Ok(entry) => {
                     granted += i128::from(entry.amount);
+                    orders.add(&entry);
                     audited.differences.extend(self.check_source(&entry).await?);
                     audited.differences.extend(stored.as_ref().map(uncharged));
                 }
@@ -309,6 +334,14 @@ impl Store {
             chat = next_chat().await?;
         }
         audited.differences.extend(sums(account, granted, spent));
+        let is_deleted = account.deleted.is_some();
+        let (unexplained, owed) = self.audit_orders(is_deleted, &orders).await?;
+        let unexplained = unexplained.into_iter().map(|order| Difference::Order { order });
+        audited.differences.extend(unexplained);
+        let owes = i128::from(account.owed.unwrap_or_default().get());
+        if owes != owed && !is_deleted {
+            audited.differences.push(Difference::Owed { account: owes, orders: owed });
+        }
         Ok(audited)
     }
 
@@ -341,8 +374,8 @@ impl Store {
         }))
     }
 
-    /// Compares the sources on a page of the Tokens table with the ledger. Returns a difference for
-    /// each source without its entry, and where the next page begins. A difference counts only if a
+    /// Compares the sources and orders on a page of the Tokens table with the ledger. Returns a
+    /// difference for each source without its entry and each order without its last entry, and where the next page begins. A difference counts only if a
     /// second reading finds it again, because a transaction doesn't reach both tables at the same
     /// time.
     pub async fn audit_sources(
@@ -360,6 +393,8 @@ impl Store {
                 found.push(Difference::Rowless { source: source.text().to_owned() });
             }
         }
+        let rowless = self.rowless_orders(&items).await?;
+        found.extend(rowless.into_iter().map(|order| Difference::Order { order }));
         Ok((found, next.map(|key| text(&key, "pk").to_owned())))
     }
 

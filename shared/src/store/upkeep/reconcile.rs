@@ -8,7 +8,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use futures_util::future::try_join_all;
 
-use crate::clock::millis_of;
+use crate::clock::{Clock, millis_of};
+use crate::store::orders::{Order, orders};
 use crate::store::schema::{ACCOUNT, API_KEY, CLAIM, SESSION, pk};
 use crate::store::sources::{StoredSource, sources};
 use crate::store::vouchers::RestoredVouchers;
@@ -44,6 +45,8 @@ struct RestoredTokens {
     /// All sources of named grants.
     sources: Vec<StoredSource>,
     vouchers: RestoredVouchers,
+    /// The orders of packs, by buyer.
+    orders: HashMap<String, Vec<Order>>,
 }
 
 impl Store {
@@ -54,9 +57,10 @@ impl Store {
     ///
     /// # Errors
     /// Fails if the store fails, or has an item that can't be read.
-    pub async fn reconcile(&self, second: u64, now: u64) -> Result<Option<ReconcileReport>> {
+    pub async fn reconcile(&self, second: u64, clock: &Clock) -> Result<Option<ReconcileReport>> {
         let Some(tokens) = self.restored_tokens(second).await? else { return Ok(None) };
-        let RestoredTokens { keys, mut sources, vouchers } = tokens;
+        let RestoredTokens { keys, mut sources, vouchers, orders } = tokens;
+        let now = clock.seconds();
         let mut done = ReconcileReport::default();
         let mut administrators = BTreeSet::new();
         let mut start = None;
@@ -73,7 +77,8 @@ impl Store {
             for some in accounts.chunks(AT_A_TIME) {
                 let each = some.iter().map(|account| {
                     let epochs = keys.get(&account.id).map(Vec::as_slice).unwrap_or_default();
-                    self.reconcile_account(account, epochs, second, now)
+                    let orders = orders.get(&account.id).map(Vec::as_slice).unwrap_or_default();
+                    self.reconcile_account(account, epochs, orders, (second, now))
                 });
                 done.repairs.extend(try_join_all(each).await?.into_iter().flatten());
             }
@@ -85,6 +90,9 @@ impl Store {
                 break;
             }
             start = next;
+        }
+        for order in orders.values().flatten() {
+            done.repairs.extend(self.settle_restored(order.id(), clock).await?);
         }
         let mut undone = HashSet::new();
         for source in &sources {
@@ -122,16 +130,16 @@ impl Store {
         }
     }
 
-    /// Reconciles one account: its balance, and its number of API keys. `epochs` has the epoch of
+    /// Reconciles one account: its balance, its orders, and its number of API keys. `epochs` has the epoch of
     /// each of the account's API keys.
     async fn reconcile_account(
         &self,
         account: &Account,
         epochs: &[u64],
-        second: u64,
-        now: u64,
+        orders: &[Order],
+        (second, now): (u64, u64),
     ) -> Result<Vec<String>> {
-        let mut repairs = self.reconcile_balance(account, second, now).await?;
+        let mut repairs = self.reconcile_balance(account, orders, second, now).await?;
         let valid = epochs.iter().filter(|epoch| account.keys_from <= Some(**epoch)).count();
         let valid = u32::try_from(valid).unwrap_or(u32::MAX);
         if account.deleted.is_none() && account.api_keys != valid {
@@ -151,6 +159,9 @@ impl Store {
         loop {
             let (items, next) = self.page(&self.tables.tokens, start).await?;
             found.sources.extend(sources(&items)?);
+            for order in orders(&items)? {
+                found.orders.entry(order.account.clone()).or_default().push(order);
+            }
             for item in items {
                 let key = text(&item, "pk");
                 let id = key.strip_prefix(SESSION).or_else(|| key.strip_prefix(API_KEY));

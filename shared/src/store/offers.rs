@@ -1,24 +1,72 @@
-//! The price list in the Tokens table: the current one under `models:current`, and every version
-//! under `models:<version>`, because chats name the version by which they were priced.
+//! What an operator offers: the price list of models, and the packs of credits. The Tokens table has
+//! the current list of each under `models:current` and `packs:current`, and every version under its
+//! own key, because chats name the version by which they were priced.
 
 use std::collections::HashMap;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::store::schema::{current_prices_pk, pk, prices_pk};
+use crate::store::schema::{MODELS, PACKS, pk};
 use crate::store::{Result, Store, StoreError, Transaction, Write, s, to_item};
-use crate::values::{Act, AdminAct, Administrator, ListVersion, PRICES, PriceList, Problem};
+use crate::values::{
+    Act, AdminAct, Administrator, ListVersion, PACKS_ACT, PRICES, Packs, PriceList, Problem,
+};
 
-/// A stored price list.
+/// A list that an administrator sets as a whole.
+pub trait Offer: FromStr<Err = Vec<Problem>> + Clone + PartialEq + Send + Sync {
+    /// The prefix of the keys.
+    const KEYS: &'static str;
+
+    /// The stored kind of the act that changes the list.
+    const ACT: &'static str;
+
+    /// Returns the list as JSON with its fields in a fixed order.
+    fn canonical(&self) -> String;
+
+    /// Returns the version: lists with the same content have the same version.
+    fn version(&self) -> String;
+}
+
+impl Offer for PriceList {
+    const KEYS: &'static str = MODELS;
+    const ACT: &'static str = PRICES;
+
+    fn canonical(&self) -> String {
+        self.canonical()
+    }
+
+    fn version(&self) -> String {
+        self.version()
+    }
+}
+
+impl Offer for Packs {
+    const KEYS: &'static str = PACKS;
+    const ACT: &'static str = PACKS_ACT;
+
+    fn canonical(&self) -> String {
+        self.canonical()
+    }
+
+    fn version(&self) -> String {
+        self.version()
+    }
+}
+
+/// A stored list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredPrices {
+pub struct StoredOffer<L> {
     /// The list.
-    pub list: PriceList,
+    pub list: L,
     /// The list's version, author and time.
     pub of: ListVersion,
 }
+
+/// A stored price list.
+pub type StoredPrices = StoredOffer<PriceList>;
 
 /// The versions of the price list that were read. A version never changes.
 #[derive(Default)]
@@ -38,16 +86,19 @@ impl PriceVersions {
     }
 }
 
-/// The outcome of [`Store::set_prices`].
+/// The outcome of [`Store::set_offer`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SetPricesOutcome {
+pub enum SetOfferOutcome<L> {
     /// The list is set. `None` if it was removed.
-    Set(Option<StoredPrices>),
+    Set(Option<StoredOffer<L>>),
     /// Someone has changed the list since it was read.
     Changed,
 }
 
-/// A price list as the store has it. The list is a text, because releases must not read a list whose
+/// The outcome of setting the price list.
+pub type SetPricesOutcome = SetOfferOutcome<PriceList>;
+
+/// A list as the store has it. The list is a text, because releases must not read a list whose
 /// fields they don't all understand.
 #[derive(Serialize, Deserialize)]
 struct Stored {
@@ -58,21 +109,25 @@ struct Stored {
 }
 
 impl Stored {
-    fn new(pk: String, list: &PriceList, of: &ListVersion) -> Self {
-        Self { pk, list: list.canonical(), of: of.clone() }
+    fn new<L: Offer>(key: &str, list: &L, of: &ListVersion) -> Self {
+        Self { pk: format!("{}{key}", L::KEYS), list: list.canonical(), of: of.clone() }
     }
 
-    fn read(self) -> Result<StoredPrices> {
+    fn read<L: Offer>(self) -> Result<StoredOffer<L>> {
         let wrong = |problems: Vec<Problem>| {
             let first = problems.first().map(ToString::to_string).unwrap_or_default();
+            let Self { pk, .. } = &self;
             StoreError::Internal(format!(
-                "the price list {} can't be used: {first}",
+                "{pk}, version {}, can't be used: {first}",
                 self.of.version
             ))
         };
-        Ok(StoredPrices { list: self.list.parse().map_err(wrong)?, of: self.of })
+        Ok(StoredOffer { list: self.list.parse().map_err(wrong)?, of: self.of })
     }
 }
+
+/// The place of the current list, instead of a version.
+const CURRENT: &str = "current";
 
 impl Store {
     /// Returns the current price list. `None` if no list is set.
@@ -80,7 +135,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Internal`] if this release doesn't understand the list.
     pub async fn prices(&self) -> Result<Option<StoredPrices>> {
-        self.prices_at(current_prices_pk()).await
+        self.offer(CURRENT).await
     }
 
     /// Returns a version of the price list.
@@ -88,30 +143,39 @@ impl Store {
     /// # Errors
     /// As [`Store::prices`].
     pub async fn prices_of(&self, version: &str) -> Result<Option<StoredPrices>> {
-        self.prices_at(prices_pk(version)).await
+        self.offer(version).await
     }
 
-    async fn prices_at(&self, key: String) -> Result<Option<StoredPrices>> {
+    /// Returns the packs that are sold. `None` if no packs are set.
+    ///
+    /// # Errors
+    /// As [`Store::prices`].
+    pub async fn packs(&self) -> Result<Option<StoredOffer<Packs>>> {
+        self.offer(CURRENT).await
+    }
+
+    async fn offer<L: Offer>(&self, version: &str) -> Result<Option<StoredOffer<L>>> {
+        let key = format!("{}{version}", L::KEYS);
         let stored: Option<Stored> = self.get(&self.tables.tokens, pk(key)).await?;
         stored.map(Stored::read).transpose()
     }
 
-    /// Sets or removes the price list, if its current version is still `seen`. The same transaction
-    /// records the act. `by` is `None` for the command line. Idempotent: setting the current list
-    /// again changes nothing.
+    /// Sets or removes a list, if its current version is still `seen`. The same transaction records
+    /// the act. `by` is `None` for the command line. Idempotent: setting the current list again
+    /// changes nothing.
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`] and [`StoreError::NotAdministrator`] if the caller is no longer
     /// an administrator.
-    pub async fn set_prices(
+    pub async fn set_offer<L: Offer>(
         &self,
         by: Option<&Administrator>,
-        list: Option<&PriceList>,
+        list: Option<&L>,
         seen: Option<&str>,
         clock: &Clock,
-    ) -> Result<SetPricesOutcome> {
+    ) -> Result<SetOfferOutcome<L>> {
         let actor = by.map_or("manage", |by| by.account().id.as_str()).to_owned();
-        let version = list.map(PriceList::version);
+        let version = list.map(L::version);
         let of = |version: &str| ListVersion {
             version: version.to_owned(),
             author: actor.clone(),
@@ -119,21 +183,21 @@ impl Store {
         };
         let new = list
             .zip(version.as_deref())
-            .map(|(list, version)| StoredPrices { list: list.clone(), of: of(version) });
+            .map(|(list, version)| StoredOffer { list: list.clone(), of: of(version) });
         if version.as_deref() == seen {
-            let current = self.prices().await?;
+            let current = self.offer::<L>(CURRENT).await?;
             let is_current = current.as_ref().map(|current| current.of.version.as_str()) == seen;
             return Ok(match is_current {
-                true => SetPricesOutcome::Set(current),
-                false => SetPricesOutcome::Changed,
+                true => SetOfferOutcome::Set(current),
+                false => SetOfferOutcome::Changed,
             });
         }
         let id = clock.id().to_string();
         let act = AdminAct {
-            user_id: PRICES.into(),
+            user_id: L::ACT.into(),
             id: id.clone(),
-            kind: PRICES.into(),
-            act: Some(Act::Other(PRICES.into())),
+            kind: L::ACT.into(),
+            act: Some(Act::Other(L::ACT.into())),
             intervention: None,
             reason: version.clone().unwrap_or_default(),
             actor,
@@ -144,28 +208,31 @@ impl Store {
         writes.extend(new.as_ref().map(|new| self.keep_version(new)).transpose()?);
         writes.extend(by.map(|by| self.is_administrator(by.caller())));
         match self.transact(writes, &Uuid::new_v4().to_string()).await? {
-            Transaction::Applied => Ok(SetPricesOutcome::Set(new)),
+            Transaction::Applied => Ok(SetOfferOutcome::Set(new)),
             // If a copy of this transaction was applied, its act is recorded.
-            Transaction::Refused(_) if self.has_act(PRICES, &id).await? => {
-                Ok(SetPricesOutcome::Set(new))
+            Transaction::Refused(_) if self.has_act(L::ACT, &id).await? => {
+                Ok(SetOfferOutcome::Set(new))
             }
             Transaction::Refused(_) => {
                 if let Some(by) = by {
                     self.administrator(by.caller()).await?;
                 }
-                Ok(SetPricesOutcome::Changed)
+                Ok(SetOfferOutcome::Changed)
             }
         }
     }
 
     /// The write that replaces the current list, if its version is still `seen`.
-    fn change_current(&self, new: Option<&StoredPrices>, seen: Option<&str>) -> Result<Write> {
-        let key = current_prices_pk();
+    fn change_current<L: Offer>(
+        &self,
+        new: Option<&StoredOffer<L>>,
+        seen: Option<&str>,
+    ) -> Result<Write> {
         let write = match new {
-            Some(StoredPrices { list, of }) => {
-                Write::put(&self.tables.tokens, to_item(Stored::new(key, list, of))?)
+            Some(StoredOffer { list, of }) => {
+                Write::put(&self.tables.tokens, to_item(Stored::new(CURRENT, list, of))?)
             }
-            None => Write::delete(&self.tables.tokens, pk(key)),
+            None => Write::delete(&self.tables.tokens, pk(format!("{}{CURRENT}", L::KEYS))),
         };
         Ok(match seen {
             Some(seen) => write.condition("version = :seen").values([(":seen", s(seen))]),
@@ -175,8 +242,8 @@ impl Store {
 
     /// The write that keeps a version. A version that was current before keeps its content, because
     /// the version is the content's hash.
-    fn keep_version(&self, new: &StoredPrices) -> Result<Write> {
-        let stored = Stored::new(prices_pk(&new.of.version), &new.list, &new.of);
+    fn keep_version<L: Offer>(&self, new: &StoredOffer<L>) -> Result<Write> {
+        let stored = Stored::new(&new.of.version, &new.list, &new.of);
         Ok(Write::put(&self.tables.tokens, to_item(stored)?))
     }
 }

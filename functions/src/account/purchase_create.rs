@@ -1,0 +1,67 @@
+//! `POST /api/user/purchases` - order a pack of tokens, and open the page on which it is paid.
+//!
+//! In: `{pack}`, the id of a pack in the list of `GET`. Out: 201 with the purchase and the `url` of
+//! the payment page. The tokens come when the payment provider confirms the payment. An order that
+//! is never paid costs nothing.
+
+use serde::{Deserialize, Serialize};
+use shared::app::CheckoutApp;
+use shared::error::{Failure, required};
+use shared::store::Order;
+use shared::view::Purchase;
+use shared::{Error, Reply, Request, auth, http};
+use utoipa::ToSchema;
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = PurchaseRequest)]
+struct Body {
+    /// The pack's id.
+    #[schema(value_type = String, required, examples("small"))]
+    pack: Option<String>,
+}
+
+/// Stores the order before the page is opened, so that no payment is without its order.
+#[utoipa::path(
+    post,
+    path = super::path::purchase_create,
+    tag = "Tokens",
+    summary = "Buy tokens",
+    description = "Orders a pack, and opens the page of the payment provider on which it is paid. Open `url` in a browser. The tokens are in the balance when the provider confirms the payment, which can take days with some methods of payment.",
+    security(("access_token" = [])),
+    request_body = Body,
+    responses((status = 201, description = "The order, and the URL of the payment page.", body = NewPurchase)),
+    extensions(("x-fails" = json!([Failure::NoSuchPack, Failure::TooManyOrders, Failure::NothingSold, Failure::PaymentsUnavailable]))),
+)]
+pub async fn handle(checkout: CheckoutApp, req: Request) -> Reply {
+    let CheckoutApp { app, stripe, back } = checkout;
+    let Body { pack } = http::json(&req)?;
+    let caller = auth::caller(&app, &req).await?;
+    let (account, packs) = tokio::try_join!(app.store.account_of(&caller), app.store.packs())?;
+    let id = required(pack).map_err(|sentence| Error::field("pack", sentence))?;
+    let (Some(stripe), Some(packs)) = (stripe, packs) else { return Err(Error::NothingSold) };
+    let pack = packs.list.pack(&id).ok_or(Error::NoSuchPack)?;
+    let back = match back {
+        Some(back) => back,
+        None => {
+            let base = http::base_url(&req).unwrap_or_else(|| http::base_path(&req).to_owned());
+            format!("{base}/#/buy")
+        }
+    };
+    let order = Order::new(&account, pack, &app.clock);
+    app.store.begin_order(&account.id, order.id(), app.clock.seconds()).await?;
+    app.store.create_order(&account, &order).await?;
+    let page = stripe.open_page(&order, &back).await?;
+    app.store.open_payment(&order, &page.id).await?;
+    tracing::info!(user = account.id, order = order.id(), "a payment page was opened");
+    http::created(&NewPurchase { purchase: Purchase::of(&order), url: &page.url })
+}
+
+/// A purchase that isn't paid yet.
+#[derive(Serialize, ToSchema)]
+struct NewPurchase<'a> {
+    #[serde(flatten)]
+    purchase: Purchase<'a>,
+    /// The page on which the purchase is paid. It is open for a day.
+    #[schema(format = "uri", examples("https://checkout.stripe.com/c/pay/cs_test_a1"))]
+    url: &'a str,
+}

@@ -1,0 +1,56 @@
+//! `GET /api/user/purchases` - the packs on sale, and the caller's purchases, newest first.
+//!
+//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page. Out: `packs`
+//! (`id`, `name`, `tokens`, `price`, `currency`), `tokens_owed` and `purchases`, and a `Link` header to
+//! the next page. No packs mean that nothing is sold.
+
+use serde::Serialize;
+use shared::http::Paging;
+use shared::openapi::PageQuery;
+use shared::values::Pack;
+use shared::view::Purchase;
+use shared::{App, Credits, Reply, Request, auth, http};
+use utoipa::ToSchema;
+
+/// The scope of this list's cursors.
+const SCOPE: &str = "purchases";
+
+/// Reads the packs and the ids of the purchases, and then the purchases with strong consistency.
+#[utoipa::path(
+    get,
+    path = super::path::purchases,
+    tag = "Tokens",
+    summary = "List packs and purchases",
+    description = "The packs that can be bought, and your purchases, newest first. Without packs, nothing is sold.",
+    security(("access_token" = [])),
+    params(PageQuery),
+    responses((status = 200, description = "The packs, and a page of the purchases.", body = PacksAndPurchases)),
+)]
+pub async fn handle(app: App, req: Request) -> Reply {
+    let caller = auth::caller(&app, &req).await?;
+    let paging = Paging::from_request(&req, &[])?;
+    let (account, packs) = tokio::try_join!(app.store.account_of(&caller), app.store.packs())?;
+    let page = paging.prove(&account, SCOPE)?;
+    let (orders, more) = app.store.purchases(&account.id, paging.position()).await?;
+    let (shown, cut) = paging.cut(orders, more);
+    let next = shown.last().filter(|_| cut).map(|order| order.id().to_owned());
+    let body = PacksAndPurchases {
+        packs: packs.as_ref().map(|packs| packs.list.packs.as_slice()).unwrap_or_default(),
+        tokens_owed: account.owed.unwrap_or_default(),
+        purchases: shown.iter().map(Purchase::of).collect(),
+    };
+    page.linked(http::ok(&body)?, next.as_deref())
+}
+
+/// The packs on sale, and purchases.
+#[derive(Serialize, ToSchema)]
+struct PacksAndPurchases<'a> {
+    /// The packs that can be bought. Empty if nothing is sold.
+    packs: &'a [Pack],
+    /// The tokens that must return for refunded purchases, and that the balance doesn't have. The
+    /// next tokens that you get pay them.
+    #[schema(examples(0))]
+    tokens_owed: Credits,
+    /// The purchases.
+    purchases: Vec<Purchase<'a>>,
+}

@@ -1,0 +1,61 @@
+//! `PUT /api/admin/packs` - sets or removes the packs that users can buy. For administrators.
+//!
+//! In: `{packs, version}`: the new packs, or null to sell nothing, and the version that the
+//! administrator has seen, or null if there were none. Out: the packs, as `GET` shows them. Orders
+//! keep the tokens and the price of their time.
+
+use serde::Deserialize;
+use shared::error::{Failure, FieldErrors};
+use shared::store::SetOfferOutcome;
+use shared::values::{Pack, Packs};
+use shared::{App, Error, Reply, Request, Result, auth, http};
+use utoipa::ToSchema;
+
+use super::admin_packs::PacksOnSale;
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = PacksChange, examples(json!({ "packs": null, "version": null })))]
+struct Body {
+    /// The new packs: 1 to 20. Null removes them, so that nothing is sold.
+    packs: Option<Vec<Pack>>,
+    /// The version that you have seen. Null if there were no packs.
+    version: Option<String>,
+}
+
+/// Sets the packs in one transaction, which also checks that the caller is still an administrator,
+/// and records the act.
+#[utoipa::path(
+    put,
+    path = super::path::admin_packs_change,
+    tag = "Administration",
+    summary = "Set the packs",
+    description = "Sets the packs of tokens that users can buy, or removes them. Each wrong field is named in `errors`, such as `packs[0].price`. The audit log shows the change with the packs' version as its reason.",
+    security(("access_token" = [])),
+    request_body = Body,
+    responses((status = 200, description = "The packs.", body = PacksOnSale)),
+    extensions(("x-fails" = json!([Failure::PacksChanged]))),
+)]
+pub async fn handle(app: App, req: Request) -> Reply {
+    let (administrator, ()) = auth::administrator(&app, &req, async { Ok(()) }).await?;
+    let Body { packs, version } = http::json(&req)?;
+    let packs = packs.map(read).transpose()?;
+    let by = Some(&administrator);
+    match app.store.set_offer(by, packs.as_ref(), version.as_deref(), &app.clock).await? {
+        SetOfferOutcome::Changed => Err(Error::PacksChanged),
+        SetOfferOutcome::Set(stored) => {
+            let version = stored.as_ref().map(|stored| stored.of.version.as_str());
+            tracing::info!(by = administrator.account().id, version, "the packs were set");
+            http::ok(&PacksOnSale::of(stored.as_ref()))
+        }
+    }
+}
+
+fn read(packs: Vec<Pack>) -> Result<Packs> {
+    Packs::new(packs).map_err(|problems| {
+        let mut errors = FieldErrors::default();
+        for problem in problems {
+            errors.note(&problem.field, problem.sentence);
+        }
+        errors.into_error()
+    })
+}

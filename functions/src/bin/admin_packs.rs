@@ -1,0 +1,5 @@
+//! The Lambda binary of [`functions::admin::admin_packs`]. Written by `cargo xtask generate`.
+
+fn main() -> std::process::ExitCode {
+    shared::lambda::serve(functions::ROUTES, functions::admin::admin_packs::handle)
+}

@@ -1,0 +1,83 @@
+//! `POST /api/stripe/webhook` - receive an event of Stripe, which has signed it.
+//!
+//! In: an event. Out: `{"received": true}`, also for events that say nothing about an order. 400 for
+//! a wrong signature, and 503 if the event couldn't be handled: Stripe sends it again for three days.
+
+use serde::Serialize;
+use shared::app::WebhookApp;
+use shared::error::Failure;
+use shared::store::{Order, PaymentClaim};
+use shared::stripe::{About, Event, News, Secrets};
+use shared::telemetry::metrics::{self, Metric};
+use shared::{App, Error, Reply, Request, Result, http};
+use utoipa::ToSchema;
+
+/// Checks the signature before anything is parsed or read, and merges the event's facts into the
+/// order.
+#[utoipa::path(
+    post,
+    path = super::path::stripe_webhook,
+    tag = "Service",
+    summary = "Receive an event of Stripe",
+    description = "Stripe reports payments, refunds and disputes here. Events can come several times and in any order. Nothing is read before the header `Stripe-Signature` is checked.",
+    request_body(content = Object, description = "The event, as Stripe sends it."),
+    responses((status = 200, description = "The event was handled, or says nothing about an order.", body = EventReceipt)),
+    extensions(("x-fails" = json!([Failure::InvalidSignature, Failure::NothingSold, Failure::UnknownOrder]))),
+)]
+pub async fn handle(webhook: WebhookApp, req: Request) -> Reply {
+    let WebhookApp { app, secrets } = webhook;
+    http::require_json(&req)?;
+    let secrets = secrets.ok_or(Error::NothingSold)?;
+    verify(&app, &secrets, &req)?;
+    let event: Event = serde_json::from_slice(req.body())
+        .map_err(|error| Error::Malformed(format!("The body is not an event: {error}.")))?;
+    let kind = event.kind.clone();
+    let news = event.news().map_err(Error::Internal)?;
+    if let Some(news) = news
+        && let Some(order) = learn(&app, news).await?
+    {
+        let (id, account) = (order.id(), &order.account);
+        tracing::info!(order = id, user = account, kind, "a payment has changed");
+        if let Some(stranded) = order.stranded {
+            tracing::warn!(order = id, reason = stranded.word(), "an order is stranded");
+            metrics::record(&[(Metric::StrandedOrders, 1)]);
+        }
+    }
+    http::ok(&EventReceipt { received: true })
+}
+
+fn verify(app: &App, secrets: &Secrets, req: &Request) -> Result<()> {
+    let header = req.headers().get("Stripe-Signature").and_then(|header| header.to_str().ok());
+    let verified = secrets.verify(header.unwrap_or_default(), req.body(), app.clock.seconds());
+    verified.map_err(|error| {
+        tracing::warn!(?error, "an event's signature was refused");
+        Error::InvalidSignature
+    })
+}
+
+/// Merges what an event says. Returns the order, unless the payment's order isn't known yet.
+async fn learn(app: &App, news: News) -> Result<Option<Order>> {
+    let read = async |id: &str| app.store.order(id).await?.ok_or(Error::UnknownOrder);
+    let (order, facts) = match news {
+        News::Facts(About::Payment(payment), facts) => {
+            return match app.store.learn_of_payment(&payment, &facts, &app.clock).await? {
+                PaymentClaim::Known(order) => Ok(Some(*order)),
+                PaymentClaim::Kept => Ok(None),
+            };
+        }
+        News::Facts(About::Order(id), facts) => (read(&id).await?, facts),
+        News::Session(session) => {
+            let order = read(&session.order.order).await?;
+            let facts = session.facts(order.price, &order.currency);
+            (order, facts)
+        }
+    };
+    Ok(Some(app.store.learn(order, &facts, &app.clock).await?))
+}
+
+/// The confirmation of an event.
+#[derive(Serialize, ToSchema)]
+struct EventReceipt {
+    /// Always true.
+    received: bool,
+}

@@ -1,0 +1,691 @@
+//! Orders of packs in the Tokens table, and the credits that they move.
+//!
+//! An order has the facts about its payment, and how many credits it has `given` so far. What it
+//! should have given follows from the facts. One transaction merges new facts and moves the
+//! difference, on condition that the order's version hasn't changed. So it doesn't matter in which
+//! order facts arrive, how often, or where a function dies.
+//!
+//! If credits must return that the account no longer has, the rest is `owed`: the account's next
+//! grant pays it, or the daily collection.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::Credits;
+use crate::clock::Clock;
+use crate::store::schema::{
+    ATTENTION, ORDER, PURCHASE, attention_pk, order_pk, payment_pk, pk, purchase_pk,
+};
+use crate::store::sources::StoredSource;
+use crate::store::{
+    Item, NEW, Outcome, Patience, Result, Store, StoreError, Transaction, Write, from_item, is_id,
+    n, s, text, to_item,
+};
+use crate::values::{
+    Account, Entry, EntryKind, Pack, Payment, PaymentFacts, Progress, Source, Stranded, credits_for,
+};
+
+/// How long facts about a payment are kept for which no order is known, in seconds. Most such
+/// payments belong to another product with the same account at the payment provider.
+const UNCLAIMED: u64 = 90 * 86_400;
+
+/// An order of a pack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// `order:<id>`, where the id is a UUIDv7.
+    pk: String,
+    /// The partition of the index that lists all orders. An order isn't erased with its account.
+    user_id: String,
+    /// The id of the buyer's account.
+    pub account: String,
+    /// The id of the pack.
+    pub pack: String,
+    /// The name of the pack at the time of the order.
+    pub name: String,
+    /// The credits of the pack at the time of the order.
+    pub tokens: Credits,
+    /// The price in the currency's smallest unit.
+    pub price: u64,
+    /// The currency, in three capital letters.
+    pub currency: String,
+    /// When the pack was ordered, in milliseconds since 1970.
+    pub time: u64,
+    /// The id of the payment page: a Checkout Session of Stripe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// What is known about the payment.
+    #[serde(flatten)]
+    pub facts: PaymentFacts,
+    /// The credits that the buyer has got, and that haven't returned.
+    pub given: Credits,
+    /// The money in the order's ledger rows, in the currency's smallest unit.
+    pub money: u64,
+    /// The credits that must still return.
+    pub owed: Credits,
+    /// Why the credits can't be moved. `None` if they can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stranded: Option<Stranded>,
+    /// The id of the order's last ledger row. `None` if neither credits nor money have moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    row: Option<String>,
+    /// The number of changes since the order was created.
+    pub version: u64,
+}
+
+/// The item that lists an order among the buyer's items, which are erased with the account.
+#[derive(Serialize, Deserialize)]
+struct Purchase {
+    pk: String,
+    user_id: String,
+    /// The key form of the buyer's username.
+    name: String,
+}
+
+/// The item of a payment. It names the order, or keeps facts until the order is known.
+#[derive(Default, Deserialize)]
+struct StoredPayment {
+    order: Option<String>,
+    #[serde(default)]
+    facts: PaymentFacts,
+    version: u64,
+}
+
+/// The item that lists an order which an administrator should look at.
+#[derive(Serialize)]
+struct Attention<'a> {
+    pk: String,
+    user_id: &'a str,
+}
+
+/// What [`Store::learn_of_payment`] did with the facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PaymentClaim {
+    /// The facts were merged into the payment's order.
+    Known(Box<Order>),
+    /// No order is known yet. The facts are kept for it.
+    Kept,
+}
+
+impl Order {
+    /// Creates an order of this pack.
+    pub fn new(account: &Account, pack: &Pack, clock: &Clock) -> Self {
+        Self {
+            pk: order_pk(&clock.id().to_string()),
+            user_id: ORDER.into(),
+            account: account.id.clone(),
+            pack: pack.id.clone(),
+            name: pack.name.clone(),
+            tokens: pack.tokens,
+            price: pack.price,
+            currency: pack.currency.clone(),
+            time: clock.millis(),
+            session: None,
+            facts: PaymentFacts::default(),
+            given: Credits::ZERO,
+            money: 0,
+            owed: Credits::ZERO,
+            stranded: None,
+            row: None,
+            version: 0,
+        }
+    }
+
+    /// Returns the order with another id, such as one that a payment provider has kept.
+    #[must_use]
+    pub fn with_id(mut self, id: &str) -> Self {
+        self.pk = order_pk(id);
+        self
+    }
+
+    /// Returns the id.
+    pub fn id(&self) -> &str {
+        self.pk.strip_prefix(ORDER).unwrap_or_default()
+    }
+
+    /// Returns the credits that the buyer should have by the facts.
+    pub fn target(&self) -> Credits {
+        credits_for(self.tokens, self.facts.kept(self.price), self.price)
+    }
+
+    /// Returns the order with what its ledger rows say.
+    fn booked(&self, book: &OrderBook) -> Self {
+        let Booked { given, money, step, row } = book.0.get(self.id()).cloned().unwrap_or_default();
+        Self {
+            given: u64::try_from(given).ok().and_then(Credits::new).unwrap_or_default(),
+            money: u64::try_from(money).unwrap_or_default(),
+            row,
+            version: self.version.max(step),
+            ..self.clone()
+        }
+    }
+
+    /// Returns true if an administrator should look at the order.
+    fn needs_attention(&self) -> bool {
+        self.owed > Credits::ZERO || self.stranded.is_some()
+    }
+
+    /// Returns the order after these facts were merged and all credits were moved that can be
+    /// moved. `account` is the buyer's account, or `None` if it was deleted.
+    fn after(&self, facts: &PaymentFacts, account: Option<&Account>) -> Self {
+        let facts = self.facts.clone().merged(facts);
+        let mut next = Self { facts, owed: Credits::ZERO, stranded: None, ..self.clone() };
+        next.money = next.facts.kept(self.price);
+        let target = next.target();
+        match (target.checked_sub(self.given), account) {
+            (Some(Credits::ZERO), _) => {}
+            (Some(_), None) => next.stranded = Some(Stranded::AccountDeleted),
+            (Some(more), Some(account)) => match account.granted.checked_add(more) {
+                Some(_) => next.given = target,
+                None => next.stranded = Some(Stranded::GrantTooLarge),
+            },
+            // A deleted account owes nothing.
+            (None, None) => {}
+            (None, Some(account)) => {
+                let due = self.given.checked_sub(target).unwrap_or_default();
+                let taken = due.min(account.tokens);
+                next.given = self.given.checked_sub(taken).unwrap_or_default();
+                next.owed = due.checked_sub(taken).unwrap_or_default();
+            }
+        }
+        // A refund settles a wrong payment.
+        let is_returned = next.facts.refunded() > 0 || next.facts.is_lost();
+        if next.facts.progress == Progress::Wrong && !is_returned {
+            next.stranded = Some(Stranded::WrongAmount);
+        }
+        if next != *self {
+            next.version += 1;
+        }
+        next
+    }
+
+    /// Returns the ledger entry for the step from `earlier` to this order. `None` if neither credits
+    /// nor money moved.
+    fn entry_since(&self, earlier: &Self, clock: &Clock) -> Option<Entry> {
+        let amount = self.given.signed() - earlier.given.signed();
+        let signed = |money: u64| i64::try_from(money).unwrap_or(i64::MAX);
+        let money = signed(self.money) - signed(earlier.money);
+        if amount == 0 && money == 0 {
+            return None;
+        }
+        Some(Entry {
+            user_id: self.account.clone(),
+            entry_id: clock.id().to_string(),
+            amount,
+            kind: EntryKind::Adjustment,
+            reason: self.name.clone(),
+            // The buyer's payments cause the entry, so it isn't among administrators' acts.
+            actor: self.account.clone(),
+            chat_id: None,
+            units: None,
+            receipt: None,
+            usage: None,
+            model: None,
+            key_id: None,
+            source: Some(Source::payment(self.id(), self.version)),
+            payment: Some(Payment {
+                order: self.id().to_owned(),
+                money,
+                currency: self.currency.clone(),
+            }),
+            time: clock.millis(),
+        })
+    }
+}
+
+impl Store {
+    /// Stores an order again that a restore of the tables has lost, with what its ledger rows say.
+    /// Idempotent.
+    pub async fn restore_order(&self, account: &Account, order: &Order) -> Result<()> {
+        let mut book = OrderBook::default();
+        let mut rows =
+            self.all_of(&self.tables.ledger, &account.id).into_paginator().items().send();
+        while let Some(row) = rows.try_next().await? {
+            book.add(&from_item(row)?);
+        }
+        self.create_order(account, &order.booked(&book)).await
+    }
+
+    /// Stores a new order of this account. Idempotent.
+    pub async fn create_order(&self, account: &Account, order: &Order) -> Result<()> {
+        let purchase = Purchase {
+            pk: purchase_pk(order.id()),
+            user_id: order.account.clone(),
+            name: account.label.clone(),
+        };
+        let puts = vec![
+            Write::put(&self.tables.tokens, to_item(order)?).condition(NEW),
+            Write::put(&self.tables.tokens, to_item(purchase)?),
+        ];
+        // Ids are unique, so a refusal means that an earlier copy was applied.
+        self.transact(puts, &Uuid::new_v4().to_string()).await.map(drop)
+    }
+
+    /// Stores the payment page of an order. Idempotent.
+    pub async fn open_payment(&self, order: &Order, session: &str) -> Result<()> {
+        let open = Write::update(
+            &self.tables.tokens,
+            pk(&order.pk),
+            "SET #session = :session, version = version + :one",
+        )
+        .condition("attribute_exists(pk) AND attribute_not_exists(#session)")
+        .names([("#session", "session")])
+        .values([(":session", s(session)), (":one", n(1))]);
+        self.send(&open).await.map(drop)
+    }
+
+    /// Returns the order with this id. Strongly consistent.
+    pub async fn order(&self, id: &str) -> Result<Option<Order>> {
+        match is_id(id) {
+            true => self.get(&self.tables.tokens, pk(order_pk(id))).await,
+            false => Ok(None),
+        }
+    }
+
+    /// Returns the order of a payment. `None` if no order is known.
+    pub async fn order_of_payment(&self, payment: &str) -> Result<Option<Order>> {
+        let stored: Option<StoredPayment> =
+            self.get(&self.tables.tokens, pk(payment_pk(payment))).await?;
+        match stored.and_then(|stored| stored.order) {
+            Some(order) => self.order(&order).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Returns at most a hundred orders that are older than the order `before`, newest first, and
+    /// whether there may be more.
+    pub async fn orders(&self, before: Option<&str>) -> Result<(Vec<Order>, bool)> {
+        self.orders_in((ORDER, ORDER), before).await
+    }
+
+    /// Like [`Store::orders`], for one buyer.
+    pub async fn purchases(
+        &self,
+        user_id: &str,
+        before: Option<&str>,
+    ) -> Result<(Vec<Order>, bool)> {
+        self.orders_in((PURCHASE, user_id), before).await
+    }
+
+    /// Like [`Store::orders`], for orders that owe credits or are stranded.
+    pub async fn orders_to_look_at(&self, before: Option<&str>) -> Result<(Vec<Order>, bool)> {
+        self.orders_in((ATTENTION, ATTENTION), before).await
+    }
+
+    async fn orders_in(
+        &self,
+        (kind, user_id): (&str, &str),
+        before: Option<&str>,
+    ) -> Result<(Vec<Order>, bool)> {
+        let (ids, more) = self.ids_of_user(kind, user_id, before).await?;
+        Ok((self.with_ids(ORDER, &ids).await?, more))
+    }
+
+    /// Merges facts into an order that was just read, and moves its credits. Idempotent.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the outcome remains unknown: send the facts again.
+    pub async fn learn(&self, order: Order, facts: &PaymentFacts, clock: &Clock) -> Result<Order> {
+        let mut facts = facts.clone();
+        if let Some(payment) = facts.payment.clone() {
+            let waiting = self.claim_payment(&payment, order.id()).await?;
+            facts = facts.merged(&waiting);
+        }
+        self.merge_into_order(order, &facts, clock).await
+    }
+
+    /// Merges facts into the order of a payment. If no order is known, keeps the facts for it.
+    /// Idempotent.
+    ///
+    /// # Errors
+    /// As [`Store::learn`].
+    pub async fn learn_of_payment(
+        &self,
+        payment: &str,
+        facts: &PaymentFacts,
+        clock: &Clock,
+    ) -> Result<PaymentClaim> {
+        let key = payment_pk(payment);
+        let mut patience = Patience::new();
+        loop {
+            let stored: Option<StoredPayment> = self.get(&self.tables.tokens, pk(&key)).await?;
+            let seen = stored.as_ref().map(|stored| stored.version);
+            let stored = stored.unwrap_or_default();
+            if let Some(order) = &stored.order {
+                let lost = || StoreError::Internal(format!("the order of {payment} is missing"));
+                let order = self.order(order).await?.ok_or_else(lost)?;
+                let order = self.merge_into_order(order, facts, clock).await?;
+                return Ok(PaymentClaim::Known(Box::new(order)));
+            }
+            let facts = to_item(stored.facts.merged(facts))?;
+            let keep = Write::update(
+                &self.tables.tokens,
+                pk(&key),
+                "SET facts = :facts, version = :next, expires_at = :ends",
+            )
+            .values([
+                (":facts", AttributeValue::M(facts)),
+                (":next", n(seen.unwrap_or_default() + 1)),
+                (":ends", n(clock.seconds() + UNCLAIMED)),
+            ]);
+            let keep = match seen {
+                None => keep.condition(NEW),
+                Some(seen) => keep
+                    .condition("version = :seen AND attribute_not_exists(#order)")
+                    .names([("#order", "order")])
+                    .values([(":seen", n(seen))]),
+            };
+            if self.send(&keep).await?.is_applied() {
+                return Ok(PaymentClaim::Kept);
+            }
+            if !patience.lasts().await {
+                return Err(contended());
+            }
+        }
+    }
+
+    /// Records that a payment belongs to an order. Returns the facts that were kept for the order.
+    async fn claim_payment(&self, payment: &str, order: &str) -> Result<PaymentFacts> {
+        let claim = Write::update(
+            &self.tables.tokens,
+            pk(payment_pk(payment)),
+            "SET #order = :order, version = if_not_exists(version, :none) + :one REMOVE expires_at",
+        )
+        .names([("#order", "order")])
+        .values([(":order", s(order)), (":none", n(0)), (":one", n(1))])
+        .returns(ReturnValue::AllNew);
+        match self.send(&claim).await? {
+            Outcome::Applied(item) => Ok(from_item::<StoredPayment>(item)?.facts),
+            Outcome::Refused(_) => Ok(PaymentFacts::default()),
+        }
+    }
+
+    /// Merges facts into an order that was just read. Credits that the order grants first pay what
+    /// the account owes for other orders.
+    async fn merge_into_order(
+        &self,
+        order: Order,
+        facts: &PaymentFacts,
+        clock: &Clock,
+    ) -> Result<Order> {
+        let (order, owes) = self.settle_order(order, facts, clock).await?;
+        if owes && order.given > Credits::ZERO {
+            self.collect_of(&order.account, clock).await?;
+        }
+        Ok(order)
+    }
+
+    /// Merges facts into an order that was just read, and moves its credits. Also returns whether
+    /// the account owes credits for other orders.
+    async fn settle_order(
+        &self,
+        mut order: Order,
+        facts: &PaymentFacts,
+        clock: &Clock,
+    ) -> Result<(Order, bool)> {
+        let mut patience = Patience::new();
+        loop {
+            let account = self.buyer(&order).await?;
+            let owed = account.as_ref().and_then(|account| account.owed).unwrap_or_default();
+            let owes = owed > order.owed;
+            let mut next = order.after(facts, account.as_ref());
+            if next == order {
+                return Ok((order, owes));
+            }
+            // Each attempt has a row and a token of its own. Of all attempts at one version, only
+            // one can be applied.
+            let entry = next.entry_since(&order, clock);
+            if let Some(entry) = &entry {
+                next.row = Some(entry.entry_id.clone());
+            }
+            let writes = self.step(&order, &next, account.as_ref(), entry.as_ref())?;
+            match self.transact(writes, &Uuid::new_v4().to_string()).await? {
+                Transaction::Applied => return Ok((next, owes)),
+                Transaction::Refused(_) if patience.lasts().await => {}
+                Transaction::Refused(_) => return Err(contended()),
+            }
+            let lost = || StoreError::Internal(format!("the order {} is missing", order.id()));
+            order = self.order(order.id()).await?.ok_or_else(lost)?;
+        }
+    }
+
+    /// Returns the buyer's account. `None` if it was deleted.
+    async fn buyer(&self, order: &Order) -> Result<Option<Account>> {
+        let purchase: Option<Purchase> =
+            self.get(&self.tables.tokens, pk(purchase_pk(order.id()))).await?;
+        let Some(Purchase { name, .. }) = purchase else { return Ok(None) };
+        let account = self.account_named(&name).await?;
+        Ok(account.filter(|account| account.id == order.account && account.deleted.is_none()))
+    }
+
+    /// The writes of the step from `order` to `next`.
+    fn step(
+        &self,
+        order: &Order,
+        next: &Order,
+        account: Option<&Account>,
+        entry: Option<&Entry>,
+    ) -> Result<Vec<Write>> {
+        let mut writes = vec![self.change(order, next)?];
+        let amount = next.given.signed() - order.given.signed();
+        let owing = next.owed.signed() - order.owed.signed();
+        if let Some(account) = account
+            && (amount != 0 || owing != 0)
+        {
+            writes.push(self.move_bought(account, amount, owing));
+        }
+        if let Some(entry) = entry {
+            writes.push(self.put_entry(entry)?);
+            let source = StoredSource::of(entry);
+            writes.extend(source.map(|source| self.use_source(&source)).transpose()?);
+        }
+        match (order.needs_attention(), next.needs_attention()) {
+            (false, true) => writes.push(self.list_for_attention(next)?),
+            (true, false) => writes.push(self.unlist(next)),
+            _ => {}
+        }
+        Ok(writes)
+    }
+
+    /// The write that turns `order` into `next`, if its version hasn't changed. Attributes that only
+    /// later releases know are kept.
+    fn change(&self, order: &Order, next: &Order) -> Result<Write> {
+        let (before, mut after) = (to_item(order)?, to_item(next)?);
+        let gone: Vec<String> =
+            before.keys().filter(|name| !after.contains_key(*name)).cloned().collect();
+        after.retain(|name, value| before.get(name) != Some(value));
+        let set: Vec<String> = after.keys().map(|name| format!("#{name} = :{name}")).collect();
+        let mut expression = format!("SET {}", set.join(", "));
+        if !gone.is_empty() {
+            let gone: Vec<String> = gone.iter().map(|name| format!("#{name}")).collect();
+            expression.push_str(&format!(" REMOVE {}", gone.join(", ")));
+        }
+        let names: Vec<(String, String)> =
+            after.keys().chain(&gone).map(|name| (format!("#{name}"), name.clone())).collect();
+        Ok(Write::update(&self.tables.tokens, pk(&order.pk), expression)
+            .condition("version = :seen")
+            .names(names)
+            .values(after.into_iter().map(|(name, value)| (format!(":{name}"), value)))
+            .values([(":seen", n(order.version))]))
+    }
+
+    /// The write that moves the credits of an order, and changes what the account owes.
+    fn move_bought(&self, account: &Account, amount: i64, owing: i64) -> Write {
+        let room = Credits::MAX.signed() - amount.max(0);
+        let taken = (-amount).max(0);
+        Write::update(
+            &self.tables.users,
+            pk(&account.pk),
+            "SET tokens = tokens + :amount, granted = granted + :amount, owed = if_not_exists(owed, :none) + :owing",
+        )
+        .condition(
+            "id = :id AND attribute_not_exists(deleted) AND tokens >= :taken AND granted <= :room",
+        )
+        .values([
+            (":id", s(&account.id)),
+            (":amount", n(amount)),
+            (":owing", n(owing)),
+            (":none", n(0)),
+            (":taken", n(taken)),
+            (":room", n(room)),
+        ])
+    }
+
+    fn list_for_attention(&self, order: &Order) -> Result<Write> {
+        let item = Attention { pk: attention_pk(order.id()), user_id: ATTENTION };
+        Ok(Write::put(&self.tables.tokens, to_item(item)?))
+    }
+
+    fn unlist(&self, order: &Order) -> Write {
+        Write::delete(&self.tables.tokens, pk(attention_pk(order.id())))
+    }
+
+    /// Takes the credits that an account owes, as far as the account has them.
+    pub(in crate::store) async fn collect_of(&self, user_id: &str, clock: &Clock) -> Result<()> {
+        let (orders, _) = self.purchases(user_id, None).await?;
+        for order in orders.into_iter().filter(|order| order.owed > Credits::ZERO) {
+            self.settle_order(order, &PaymentFacts::default(), clock).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes all owed credits that accounts have got meanwhile, and tries again to move stranded
+    /// ones. Returns the number of orders that still need an administrator's attention.
+    pub async fn collect(&self, clock: &Clock) -> Result<usize> {
+        let (mut before, mut left) = (None, 0);
+        loop {
+            let (orders, more) = self.orders_to_look_at(before.as_deref()).await?;
+            before = orders.last().map(|order| order.id().to_owned());
+            for order in orders {
+                let known = PaymentFacts::default();
+                let (after, _) = self.settle_order(order, &known, clock).await?;
+                left += usize::from(after.needs_attention());
+            }
+            if !more || before.is_none() {
+                return Ok(left);
+            }
+        }
+    }
+}
+
+/// What the ledger rows of an account's orders say.
+#[derive(Default)]
+pub(in crate::store) struct OrderBook(BTreeMap<String, Booked>);
+
+/// The sums of an order's ledger rows.
+#[derive(Clone, Debug, Default)]
+struct Booked {
+    given: i128,
+    money: i128,
+    /// The order's version after the last row.
+    step: u64,
+    row: Option<String>,
+}
+
+impl OrderBook {
+    /// Adds an entry, if it belongs to an order. Entries are added oldest first.
+    pub(in crate::store) fn add(&mut self, entry: &Entry) {
+        let Some(Payment { order, money, .. }) = &entry.payment else { return };
+        let booked = self.0.entry(order.clone()).or_default();
+        booked.given += i128::from(entry.amount);
+        booked.money += i128::from(*money);
+        let step = entry.source.as_ref().and_then(|source| source.text().rsplit(':').next());
+        booked.step = booked.step.max(step.and_then(|step| step.parse().ok()).unwrap_or(0));
+        booked.row = Some(entry.entry_id.clone());
+    }
+}
+
+impl Store {
+    /// Compares orders with their ledger rows. Returns the ids of the orders that the rows don't
+    /// explain, and the credits that all these orders owe. Orders of a deleted account move no credits
+    /// any more.
+    pub(in crate::store) async fn audit_orders(
+        &self,
+        is_deleted: bool,
+        book: &OrderBook,
+    ) -> Result<(Vec<String>, i128)> {
+        let (mut unexplained, mut owed) = (Vec::new(), 0);
+        for (id, booked) in &book.0 {
+            let order = self.order(id).await?;
+            let explains = |order: &Order| {
+                owed += i128::from(order.owed.get());
+                let settled = order.given.checked_sub(order.owed) == Some(order.target());
+                i128::from(order.given.get()) == booked.given
+                    && i128::from(order.money) == booked.money
+                    && (settled || order.stranded.is_some() || is_deleted)
+            };
+            if !order.as_ref().is_some_and(explains) {
+                unexplained.push(id.clone());
+            }
+        }
+        Ok((unexplained, owed))
+    }
+
+    /// Returns the orders among items of the Tokens table that have moved credits, and whose last
+    /// ledger row doesn't exist.
+    pub(in crate::store) async fn rowless_orders(&self, items: &[Item]) -> Result<Vec<String>> {
+        let mut rowless = Vec::new();
+        for order in orders(items)? {
+            if let Some(row) = &order.row
+                && !self.has_row(&order.account, row).await?
+            {
+                rowless.push(order.id().to_owned());
+            }
+        }
+        Ok(rowless)
+    }
+
+    /// Makes the restored orders of an account agree with their ledger rows. Returns descriptions of
+    /// the repairs, and the credits that the account owes.
+    pub(in crate::store) async fn reconcile_orders(
+        &self,
+        orders: &[Order],
+        book: &OrderBook,
+    ) -> Result<(Vec<String>, Credits)> {
+        let (mut repairs, mut owed) = (Vec::new(), Credits::ZERO);
+        for order in orders {
+            let fixed = order.booked(book);
+            let due = fixed.given.checked_sub(fixed.target()).unwrap_or_default();
+            let fixed = Order { owed: due, ..fixed };
+            owed = owed.checked_add(fixed.owed).unwrap_or(Credits::MAX);
+            if fixed != *order {
+                self.send(&self.change(order, &fixed)?).await?;
+                repairs.push(format!(
+                    "the order {} has given {} tokens, as in the ledger",
+                    fixed.id(),
+                    fixed.given
+                ));
+            }
+            if fixed.needs_attention() {
+                self.send(&self.list_for_attention(&fixed)?).await?;
+            }
+        }
+        Ok((repairs, owed))
+    }
+
+    /// Moves the credits of a restored order whose payment was stored without them. Returns a
+    /// description of the repair.
+    pub(in crate::store) async fn settle_restored(
+        &self,
+        id: &str,
+        clock: &Clock,
+    ) -> Result<Option<String>> {
+        let Some(order) = self.order(id).await? else { return Ok(None) };
+        let had = order.given;
+        let (settled, _) = self.settle_order(order, &PaymentFacts::default(), clock).await?;
+        Ok((settled.given != had)
+            .then(|| format!("the order {id} has given {} tokens now", settled.given)))
+    }
+}
+
+/// Returns the orders among items of the Tokens table.
+pub(in crate::store) fn orders(items: &[Item]) -> Result<Vec<Order>> {
+    let is_order = |item: &&Item| text(item, "pk").starts_with(ORDER);
+    items.iter().filter(is_order).cloned().map(from_item).collect()
+}
+
+fn contended() -> StoreError {
+    StoreError::Unavailable("an order kept changing while facts were merged into it".into())
+}

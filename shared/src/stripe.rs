@@ -1,0 +1,33 @@
+//! Payments with [Stripe Checkout](https://docs.stripe.com/payments/checkout): the pages on which
+//! users pay, and the events that Stripe sends about payments.
+//!
+//! Every object that Stripe sends says something about one payment. [`News`] has these facts,
+//! whether the object came in an event or in a list. Facts are merged in
+//! [`PaymentFacts`](crate::values::PaymentFacts), so nothing depends on the order of events.
+
+mod client;
+mod news;
+mod signature;
+
+pub use client::{Listed, Page, Stripe};
+pub use news::{About, Event, News, OrderOf, SessionNews};
+pub use signature::{Secrets, SignatureError};
+
+/// The version of Stripe's API that this release knows: of its requests, and of the events that the
+/// webhook's endpoint must be created with.
+pub const API_VERSION: &str = "2026-10-28.endive";
+
+/// The types of events that the webhook handles. Events of other types are confirmed and ignored.
+pub const EVENTS: [&str; 11] = [
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "checkout.session.expired",
+    "charge.succeeded",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.closed",
+];

@@ -1,0 +1,208 @@
+//! Requests to Stripe's API.
+
+use std::time::Duration;
+
+use aws_smithy_types::body::SdkBody;
+use form_urlencoded::Serializer;
+use http_body_util::{BodyExt, Limited};
+use lambda_http::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use lambda_http::http::{HeaderValue, Request, Uri, request};
+use rustls::RootCertStore;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::API_VERSION;
+use crate::aws;
+use crate::aws::http::Https;
+use crate::config::{CheckoutConfig, ConfigError};
+use crate::store::Order;
+use crate::{Error, Result};
+
+/// The time-out of one attempt.
+const ATTEMPT: Duration = Duration::from_secs(7);
+
+/// The number of attempts. A second one is safe, because both have the same idempotency key.
+const ATTEMPTS: u32 = 2;
+
+/// The maximum size of a reply, in bytes. A list of a hundred sessions has half a megabyte.
+const LIMIT: usize = 4 << 20;
+
+/// A client of Stripe's API. Cloning is cheap.
+#[derive(Clone)]
+pub struct Stripe {
+    http: Https,
+    url: String,
+    authorization: HeaderValue,
+}
+
+/// A page on which a user pays: a Checkout Session.
+#[derive(Debug, Deserialize)]
+pub struct Page {
+    /// The session's id.
+    pub id: String,
+    /// The URL of the page.
+    pub url: String,
+}
+
+/// A page of one of Stripe's lists.
+#[derive(Debug, Deserialize)]
+pub struct Listed {
+    /// The objects, newest first.
+    pub data: Vec<Value>,
+    /// Whether there are older objects.
+    pub has_more: bool,
+}
+
+impl Stripe {
+    /// Reads the API key. Returns `None` if the operator has set none.
+    ///
+    /// # Errors
+    /// Fails if the API key can't be read, or a setting can't be used.
+    pub async fn connect(config: &CheckoutConfig) -> Result<Option<Self>, ConfigError> {
+        let Some(key) = &config.key else { return Ok(None) };
+        let wrong = |cause: &str| ConfigError(format!("STRIPE_API_KEY: {cause}"));
+        let key = key.read(&aws::amazon().await?).await.map_err(|error| wrong(&error.0))?;
+        let mut authorization = HeaderValue::try_from(format!("Bearer {}", key.trim()))
+            .map_err(|_| wrong("it can't be sent in a header"))?;
+        authorization.set_sensitive(true);
+        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
+        let url = config.url.clone();
+        Ok(Some(Self { http: aws::http::client(roots)?, url, authorization }))
+    }
+
+    /// Creates the page on which the order is paid. The same order always gets the same page. After
+    /// the payment, the page leads to `back`.
+    ///
+    /// # Errors
+    /// [`Error::PaymentsUnavailable`] if Stripe refuses the request or doesn't answer.
+    pub async fn open_page(&self, order: &Order, back: &str) -> Result<Page> {
+        let form = form_of(order, back);
+        let build = || {
+            self.request(Request::post(format!("{}/v1/checkout/sessions", self.url)))
+                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .header("Idempotency-Key", format!("order-{}", order.id()))
+                .body(SdkBody::from(form.as_str()))
+        };
+        self.send(build).await
+    }
+
+    /// Returns a page of a list, such as `refunds`: objects that were created since the second
+    /// `since`, older than the object `after`.
+    ///
+    /// # Errors
+    /// As [`Stripe::open_page`].
+    pub async fn list(&self, what: &str, since: u64, after: Option<&str>) -> Result<Listed> {
+        let mut query = Serializer::new(String::new());
+        query.append_pair("limit", "100").append_pair("created[gte]", &since.to_string());
+        if let Some(after) = after {
+            query.append_pair("starting_after", after);
+        }
+        let url = format!("{}/v1/{what}?{}", self.url, query.finish());
+        self.send(|| self.request(Request::get(&url)).body(SdkBody::empty())).await
+    }
+
+    fn request(&self, request: request::Builder) -> request::Builder {
+        request
+            .header(AUTHORIZATION, self.authorization.clone())
+            .header("Stripe-Version", API_VERSION)
+    }
+
+    /// Sends a request, and once more if there was no answer.
+    async fn send<T: serde::de::DeserializeOwned>(
+        &self,
+        build: impl Fn() -> Result<Request<SdkBody>, lambda_http::http::Error>,
+    ) -> Result<T> {
+        let mut cause = String::new();
+        for _ in 0..ATTEMPTS {
+            let request = build().map_err(|error| Error::Internal(error.to_string()))?;
+            match tokio::time::timeout(ATTEMPT, self.answer(request)).await {
+                Ok(Ok(body)) => {
+                    return serde_json::from_slice(&body)
+                        .map_err(|error| Error::PaymentsUnavailable(format!("Stripe: {error}")));
+                }
+                Ok(Err((retriable, error))) => {
+                    cause = error;
+                    if !retriable {
+                        break;
+                    }
+                }
+                Err(_) => cause = "no answer in time".into(),
+            }
+        }
+        Err(Error::PaymentsUnavailable(format!("Stripe: {cause}")))
+    }
+
+    /// Returns the body of a successful answer. Otherwise, returns whether another attempt may
+    /// succeed, and the cause for the log.
+    async fn answer(&self, request: Request<SdkBody>) -> Result<Vec<u8>, (bool, String)> {
+        let sent = self.http.request(request).await;
+        let answer = sent.map_err(|error| (true, format!("no connection: {error}")))?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), LIMIT).collect().await;
+        let body = body.map_err(|error| (true, format!("a reply that was cut off: {error}")))?;
+        let body = body.to_bytes().to_vec();
+        match status.as_u16() {
+            200 => Ok(body),
+            status => Err((status >= 500 || matches!(status, 409 | 429), told(status, &body))),
+        }
+    }
+}
+
+/// Returns the form that creates a Checkout Session
+/// ([Stripe](https://docs.stripe.com/api/checkout/sessions/create)). The metadata has everything
+/// that a lost order can be restored from.
+fn form_of(order: &Order, back: &str) -> String {
+    let (id, price) = (order.id(), order.price.to_string());
+    let tokens = order.tokens.to_string();
+    let mark = if back.contains('?') { '&' } else { '?' };
+    let currency = order.currency.to_ascii_lowercase();
+    let mut form = Serializer::new(String::new());
+    form.append_pair("mode", "payment")
+        .append_pair("client_reference_id", id)
+        .append_pair("success_url", &format!("{back}{mark}order={id}"))
+        .append_pair("cancel_url", back)
+        .append_pair("adaptive_pricing[enabled]", "false")
+        .append_pair("line_items[0][quantity]", "1")
+        .append_pair("line_items[0][price_data][currency]", &currency)
+        .append_pair("line_items[0][price_data][unit_amount]", &price)
+        .append_pair("line_items[0][price_data][product_data][name]", &order.name);
+    let about = [
+        ("order", id),
+        ("account", &order.account),
+        ("pack", &order.pack),
+        ("name", &order.name),
+        ("tokens", &tokens),
+        ("price", &price),
+        ("currency", &order.currency),
+    ];
+    for (name, value) in about {
+        form.append_pair(&format!("metadata[{name}]"), value);
+    }
+    form.append_pair("payment_intent_data[metadata][order]", id);
+    form.finish()
+}
+
+/// Returns what Stripe says about a failure, for the log. The message is left out, because it may
+/// contain a part of the API key.
+fn told(status: u16, body: &[u8]) -> String {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let field = |name: &str| {
+        body.pointer(&format!("/error/{name}")).and_then(Value::as_str).unwrap_or("none").to_owned()
+    };
+    format!(
+        "status {status}, type {}, code {}, parameter {}",
+        field("type"),
+        field("code"),
+        field("param")
+    )
+}
+
+/// Returns true if the text is a URL with TLS, or of a server on this machine.
+pub(crate) fn is_safe_url(url: &str) -> bool {
+    let uri: Option<Uri> = url.parse().ok();
+    uri.is_some_and(|uri| match uri.scheme_str() {
+        Some("https") => true,
+        Some("http") => matches!(uri.host(), Some("127.0.0.1" | "localhost")),
+        _ => false,
+    })
+}

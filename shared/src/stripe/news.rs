@@ -1,0 +1,369 @@
+//! What Stripe's objects say about payments.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::client::is_safe_url;
+use crate::values::{Dispute, PaymentFacts, Progress, RefundState, Refunded};
+
+/// An event of Stripe. [`EVENTS`](super::EVENTS) lists the types that are handled.
+#[derive(Debug, Deserialize)]
+pub struct Event {
+    /// The type, such as `checkout.session.completed`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// When the event happened, in seconds since 1970.
+    pub created: u64,
+    /// The event's object.
+    pub data: EventData,
+}
+
+/// The object of an event, as it was when the event happened.
+#[derive(Debug, Deserialize)]
+pub struct EventData {
+    /// The object.
+    pub object: Value,
+}
+
+/// What an object says about a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// A Checkout Session, which belongs to an order.
+    Session(SessionNews),
+    /// A charge, a refund or a dispute.
+    Facts(About, PaymentFacts),
+}
+
+/// The payment that facts are about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum About {
+    /// The payment of the order with this id.
+    Order(String),
+    /// The payment with this id.
+    Payment(String),
+}
+
+/// What a Checkout Session says. Whether it was paid depends on the order's price.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionNews {
+    /// The order.
+    pub order: OrderOf,
+    /// The session's id.
+    pub id: String,
+    is_expired: bool,
+    is_complete: bool,
+    has_failed: bool,
+    is_paid: bool,
+    total: Option<u64>,
+    subtotal: Option<u64>,
+    currency: String,
+    payment: Option<String>,
+    at: u64,
+}
+
+/// The order of a Checkout Session, as its metadata has it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct OrderOf {
+    /// The order's id.
+    pub order: String,
+    /// The id of the buyer's account.
+    #[serde(default)]
+    pub account: String,
+    /// The id of the pack.
+    #[serde(default)]
+    pub pack: String,
+    /// The name of the pack.
+    #[serde(default)]
+    pub name: String,
+    /// The number of credits.
+    #[serde(default)]
+    pub tokens: String,
+    /// The price, in the currency's smallest unit.
+    #[serde(default)]
+    pub price: String,
+    /// The currency, in three capital letters.
+    #[serde(default)]
+    pub currency: String,
+}
+
+#[derive(Deserialize)]
+struct Session {
+    id: String,
+    client_reference_id: Option<String>,
+    #[serde(default)]
+    metadata: Value,
+    #[serde(default)]
+    status: Option<String>,
+    payment_status: String,
+    amount_total: Option<u64>,
+    amount_subtotal: Option<u64>,
+    currency: Option<String>,
+    payment_intent: Option<Reference>,
+}
+
+#[derive(Deserialize)]
+struct Charge {
+    #[serde(default)]
+    metadata: Value,
+    payment_intent: Option<Reference>,
+    receipt_url: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Refund {
+    id: String,
+    amount: u64,
+    status: Option<String>,
+    payment_intent: Option<Reference>,
+}
+
+#[derive(Deserialize)]
+struct DisputeObject {
+    id: String,
+    status: String,
+    payment_intent: Option<Reference>,
+}
+
+/// Another object: its id, or the object itself.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Reference {
+    Id(String),
+    Whole { id: String },
+}
+
+impl Reference {
+    fn id(self) -> String {
+        match self {
+            Self::Id(id) | Self::Whole { id } => id,
+        }
+    }
+}
+
+impl Event {
+    /// Returns what the event says. `None` if the event is of another type, or about a payment that
+    /// this product hasn't made.
+    ///
+    /// # Errors
+    /// Fails if the object isn't as Stripe documents it. The text is for the log.
+    pub fn news(self) -> Result<Option<News>, String> {
+        if !super::EVENTS.contains(&self.kind.as_str()) {
+            return Ok(None);
+        }
+        let has_failed = self.kind == "checkout.session.async_payment_failed";
+        let news = News::of(self.data.object, self.created * 1000)?;
+        Ok(news.map(|news| match news {
+            News::Session(session) => News::Session(SessionNews { has_failed, ..session }),
+            facts => facts,
+        }))
+    }
+}
+
+impl News {
+    /// Returns what an object says at the time `at`, in milliseconds since 1970. `None` if the object
+    /// is about a payment that this product hasn't made.
+    ///
+    /// # Errors
+    /// As [`Event::news`].
+    pub fn of(object: Value, at: u64) -> Result<Option<Self>, String> {
+        let kind = object.get("object").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let told = match kind.as_str() {
+            "checkout.session" => session(read(object)?, at),
+            "charge" => charge(read(object)?),
+            "refund" => refund(read(object)?),
+            "dispute" => dispute(read(object)?),
+            _ => None,
+        };
+        Ok(told)
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(object: Value) -> Result<T, String> {
+    serde_path_to_error::deserialize(object).map_err(|error| format!("Stripe's object: {error}"))
+}
+
+/// Returns the order in an object's metadata. Another product may have an `order` there, too, but no
+/// UUID.
+fn order_of(metadata: Value) -> Option<OrderOf> {
+    let of: OrderOf = serde_json::from_value(metadata).ok()?;
+    Uuid::try_parse(&of.order).is_ok().then_some(of)
+}
+
+fn session(session: Session, at: u64) -> Option<News> {
+    let order = order_of(session.metadata)
+        .filter(|of| session.client_reference_id.as_deref() == Some(&of.order))?;
+    Some(News::Session(SessionNews {
+        order,
+        id: session.id,
+        is_expired: session.status.as_deref() == Some("expired"),
+        is_complete: session.status.as_deref() == Some("complete"),
+        has_failed: false,
+        is_paid: session.payment_status == "paid",
+        total: session.amount_total,
+        subtotal: session.amount_subtotal,
+        currency: session.currency.unwrap_or_default().to_ascii_uppercase(),
+        payment: session.payment_intent.map(Reference::id),
+        at,
+    }))
+}
+
+impl SessionNews {
+    /// Returns the facts about the payment of an order with this price.
+    pub fn facts(&self, price: u64, currency: &str) -> PaymentFacts {
+        let is_price = self.total == Some(price) && self.subtotal == Some(price);
+        let progress = match self {
+            Self { is_paid: true, .. } if is_price && self.currency == currency => Progress::Paid,
+            Self { is_paid: true, .. } => Progress::Wrong,
+            Self { has_failed: true, .. } => Progress::Failed,
+            Self { is_expired: true, .. } => Progress::Expired,
+            Self { is_complete: true, .. } => Progress::Pending,
+            _ => Progress::Open,
+        };
+        PaymentFacts {
+            progress,
+            paid_at: self.is_paid.then_some(self.at),
+            payment: self.payment.clone(),
+            ..PaymentFacts::default()
+        }
+    }
+}
+
+/// A charge of an order has the URL of the buyer's receipt.
+fn charge(charge: Charge) -> Option<News> {
+    let OrderOf { order, .. } = order_of(charge.metadata)?;
+    let facts = PaymentFacts {
+        payment: charge.payment_intent.map(Reference::id),
+        // Pages link to this URL.
+        receipt: charge.receipt_url.filter(|url| is_safe_url(url)),
+        ..PaymentFacts::default()
+    };
+    Some(News::Facts(About::Order(order), facts))
+}
+
+fn refund(refund: Refund) -> Option<News> {
+    let payment = refund.payment_intent.map(Reference::id)?;
+    let state = match refund.status.as_deref() {
+        Some("failed" | "canceled") => RefundState::Failed,
+        _ => RefundState::Made,
+    };
+    let refunds = BTreeMap::from([(refund.id, Refunded { amount: refund.amount, state })]);
+    let facts = PaymentFacts { refunds, ..PaymentFacts::default() };
+    Some(News::Facts(About::Payment(payment), facts))
+}
+
+fn dispute(dispute: DisputeObject) -> Option<News> {
+    let payment = dispute.payment_intent.map(Reference::id)?;
+    let state = match dispute.status.as_str() {
+        "lost" => Dispute::Lost,
+        "won" | "warning_closed" | "prevented" => Dispute::Won,
+        _ => Dispute::Open,
+    };
+    let disputes = BTreeMap::from([(dispute.id, state)]);
+    let facts = PaymentFacts { disputes, ..PaymentFacts::default() };
+    Some(News::Facts(About::Payment(payment), facts))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ORDER: &str = "01a21599-d153-7264-af99-44d0c4f5f166";
+
+    fn event(kind: &str, object: Value) -> Result<Option<News>, String> {
+        let event = json!({ "type": kind, "created": 5, "data": { "object": object } });
+        serde_json::from_value::<Event>(event).unwrap().news()
+    }
+
+    fn session(changes: Value) -> Value {
+        let mut session = json!({
+            "object": "checkout.session", "id": "cs_1", "client_reference_id": ORDER,
+            "metadata": { "order": ORDER }, "status": "complete", "payment_status": "paid",
+            "amount_total": 499, "amount_subtotal": 499, "currency": "eur", "payment_intent": "pi_1",
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            session[name] = value.clone();
+        }
+        session
+    }
+
+    #[test]
+    fn sessions_are_paid_with_the_very_price() {
+        let progress = |kind: &str, changes| match event(kind, session(changes)).unwrap() {
+            Some(News::Session(session)) => Some(session.facts(499, "EUR").progress),
+            _ => None,
+        };
+        let completed = "checkout.session.completed";
+        for (changes, expected) in [
+            (json!({}), Progress::Paid),
+            (
+                json!({ "payment_intent": { "id": "pi_1", "object": "payment_intent" } }),
+                Progress::Paid,
+            ),
+            (json!({ "amount_total": 399 }), Progress::Wrong),
+            (json!({ "amount_subtotal": 500 }), Progress::Wrong),
+            (json!({ "currency": "usd" }), Progress::Wrong),
+            (json!({ "payment_status": "unpaid" }), Progress::Pending),
+            (json!({ "payment_status": "no_payment_required" }), Progress::Pending),
+            (json!({ "payment_status": "unpaid", "status": "expired" }), Progress::Expired),
+            (json!({ "payment_status": "unpaid", "status": "open" }), Progress::Open),
+        ] {
+            assert_eq!(progress(completed, changes.clone()), Some(expected), "{changes}");
+        }
+        let failed = "checkout.session.async_payment_failed";
+        assert_eq!(progress(failed, json!({ "payment_status": "unpaid" })), Some(Progress::Failed));
+        for foreign in [
+            json!({ "client_reference_id": null, "metadata": {} }),
+            json!({ "client_reference_id": "another" }),
+            json!({ "metadata": null }),
+        ] {
+            assert_eq!(progress(completed, foreign), None);
+        }
+        assert_eq!(progress("invoice.paid", json!({})), None);
+    }
+
+    #[test]
+    fn refunds_and_disputes_name_their_payment() {
+        let refund = |status| {
+            let object = json!({ "object": "refund", "id": "re_1", "amount": 5, "status": status, "payment_intent": "pi_1" });
+            match event("refund.created", object).unwrap() {
+                Some(News::Facts(About::Payment(payment), facts)) if payment == "pi_1" => {
+                    facts.refunded()
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(
+            ["pending", "requires_action", "succeeded", "failed", "canceled"].map(refund),
+            [5, 5, 5, 0, 0]
+        );
+        let dispute = |status| {
+            let object = json!({ "object": "dispute", "id": "dp_1", "status": status, "payment_intent": "pi_1" });
+            match event("charge.dispute.closed", object).unwrap() {
+                Some(News::Facts(_, facts)) => facts.is_lost(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(
+            ["needs_response", "lost", "won", "warning_closed"].map(dispute),
+            [false, true, false, false]
+        );
+        let without = json!({ "object": "refund", "id": "re_1", "amount": 5, "status": null, "payment_intent": null });
+        assert_eq!(event("refund.created", without), Ok(None));
+        assert!(event("refund.created", json!({ "object": "refund" })).is_err());
+    }
+
+    #[test]
+    fn receipts_come_from_charges_of_orders() {
+        let charge = |metadata| json!({ "object": "charge", "id": "ch_1", "metadata": metadata, "payment_intent": "pi_1", "receipt_url": "https://pay.stripe.com/receipts/1" });
+        let news = event("charge.succeeded", charge(json!({ "order": ORDER }))).unwrap();
+        let Some(News::Facts(about, facts)) = news else { panic!("no facts") };
+        assert_eq!(about, About::Order(ORDER.into()));
+        assert_eq!(facts.receipt.as_deref(), Some("https://pay.stripe.com/receipts/1"));
+        assert_eq!(event("charge.succeeded", charge(json!({}))), Ok(None));
+    }
+}

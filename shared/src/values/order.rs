@@ -1,0 +1,242 @@
+//! Orders of packs, and what the payment provider tells about their payments.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Credits;
+
+/// What is known about a payment. Events come several times and in any order, so facts are merged:
+/// the result doesn't depend on the order, and a fact that is merged again changes nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentFacts {
+    /// How far the payment is.
+    #[serde(default)]
+    pub progress: Progress,
+    /// When the payment was first reported as paid, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paid_at: Option<u64>,
+    /// The payment's id: a `PaymentIntent` of Stripe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment: Option<String>,
+    /// The URL of the receipt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<String>,
+    /// The refunds, by id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refunds: BTreeMap<String, Refunded>,
+    /// The disputes, by id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub disputes: BTreeMap<String, Dispute>,
+}
+
+/// How far a payment is. A later step wins when facts are merged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Progress {
+    /// The buyer hasn't finished the payment page.
+    #[default]
+    Open,
+    /// The buyer has finished the page, and the money comes later.
+    Pending,
+    /// The time for paying is over.
+    Expired,
+    /// The money didn't come.
+    Failed,
+    /// Another amount was paid than the order's price.
+    Wrong,
+    /// The order's price was paid.
+    Paid,
+}
+
+/// A refund of money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refunded {
+    /// The amount in the currency's smallest unit.
+    pub amount: u64,
+    /// Whether the money goes back to the buyer.
+    pub state: RefundState,
+}
+
+/// The state of a refund. A later state wins when facts are merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RefundState {
+    /// The money is on its way.
+    Made,
+    /// The money came back to the operator, so nothing was refunded.
+    Failed,
+}
+
+/// The state of a dispute: a buyer's bank demands the money back. A later state wins when facts are
+/// merged, because a bank can still change its decision for the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dispute {
+    /// The bank hasn't decided.
+    Open,
+    /// The money went back to the buyer.
+    Lost,
+    /// The operator keeps the money.
+    Won,
+}
+
+impl PaymentFacts {
+    /// Returns these and the `other` facts together.
+    #[must_use]
+    pub fn merged(mut self, other: &Self) -> Self {
+        self.progress = self.progress.max(other.progress);
+        // If two events differ, the earlier time and the smaller text win, in whatever order the
+        // events come.
+        self.paid_at = least(self.paid_at, other.paid_at);
+        self.payment = least(self.payment, other.payment.clone());
+        self.receipt = least(self.receipt, other.receipt.clone());
+        for (id, other) in &other.refunds {
+            let refund = self.refunds.entry(id.clone()).or_insert(*other);
+            refund.amount = refund.amount.max(other.amount);
+            refund.state = refund.state.max(other.state);
+        }
+        for (id, other) in &other.disputes {
+            let dispute = self.disputes.entry(id.clone()).or_insert(*other);
+            *dispute = (*dispute).max(*other);
+        }
+        self
+    }
+
+    /// Returns the amount that goes back to the buyer by refunds, in the currency's smallest unit.
+    pub fn refunded(&self) -> u64 {
+        let made = self.refunds.values().filter(|refund| refund.state == RefundState::Made);
+        made.fold(0, |sum, refund| sum.saturating_add(refund.amount))
+    }
+
+    /// Returns true if a dispute was lost.
+    pub fn is_lost(&self) -> bool {
+        self.disputes.values().any(|dispute| *dispute == Dispute::Lost)
+    }
+
+    /// Returns the money that the operator keeps of a price, in the currency's smallest unit.
+    pub fn kept(&self, price: u64) -> u64 {
+        match self.progress {
+            Progress::Paid if !self.is_lost() => price.saturating_sub(self.refunded()),
+            _ => 0,
+        }
+    }
+}
+
+fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// Returns the credits that a buyer keeps, if the operator keeps this money of the price. Rounded
+/// down, so that a refund never leaves credits that weren't paid for.
+pub fn credits_for(tokens: Credits, kept: u64, price: u64) -> Credits {
+    let share = u128::from(tokens.get()) * u128::from(kept.min(price)) / u128::from(price.max(1));
+    u64::try_from(share).ok().and_then(Credits::new).unwrap_or(Credits::ZERO)
+}
+
+/// Why an order's credits can't be moved. An administrator decides what to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stranded {
+    /// The account was deleted.
+    AccountDeleted,
+    /// The account would have been granted more than [`Credits::MAX`].
+    GrantTooLarge,
+    /// Another amount was paid than the order's price.
+    WrongAmount,
+}
+
+impl Stranded {
+    /// Returns the word that is stored and shown.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::AccountDeleted => "account_deleted",
+            Self::GrantTooLarge => "grant_too_large",
+            Self::WrongAmount => "wrong_amount",
+        }
+    }
+}
+
+/// The money that a ledger row is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payment {
+    /// The order's id.
+    pub order: String,
+    /// The money that the operator got, in the currency's smallest unit. Negative if it went back
+    /// to the buyer.
+    pub money: i64,
+    /// The currency, in three capital letters.
+    pub currency: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refund(id: &str, amount: u64, state: RefundState) -> PaymentFacts {
+        let refunds = BTreeMap::from([(id.to_owned(), Refunded { amount, state })]);
+        PaymentFacts { refunds, ..PaymentFacts::default() }
+    }
+
+    fn dispute(state: Dispute) -> PaymentFacts {
+        let disputes = BTreeMap::from([("dp_1".to_owned(), state)]);
+        PaymentFacts { disputes, ..PaymentFacts::default() }
+    }
+
+    fn paid() -> PaymentFacts {
+        let progress = Progress::Paid;
+        PaymentFacts { progress, paid_at: Some(7), ..PaymentFacts::default() }
+    }
+
+    #[test]
+    fn merged_facts_depend_on_no_order() {
+        let facts = [
+            PaymentFacts { progress: Progress::Pending, ..PaymentFacts::default() },
+            PaymentFacts { paid_at: Some(9), ..paid() },
+            paid(),
+            refund("re_1", 100, RefundState::Made),
+            refund("re_1", 100, RefundState::Failed),
+            refund("re_2", 30, RefundState::Made),
+            dispute(Dispute::Open),
+            dispute(Dispute::Won),
+        ];
+        let merge = |all: &[&PaymentFacts]| {
+            all.iter().fold(PaymentFacts::default(), |sum, one| sum.merged(one))
+        };
+        let all: Vec<&PaymentFacts> = facts.iter().collect();
+        let expected = merge(&all);
+        assert_eq!((expected.refunded(), expected.kept(499), expected.paid_at), (30, 469, Some(7)));
+        for first in 0..all.len() {
+            for second in 0..all.len() {
+                let mut others = all.clone();
+                others.swap(0, first);
+                others.swap(1, second);
+                let twice: Vec<&PaymentFacts> =
+                    others.iter().chain(others.iter().rev()).copied().collect();
+                assert_eq!(merge(&twice), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn credits_follow_the_money() {
+        let tokens = |count| Credits::new(count).unwrap();
+        for (facts, kept, credits) in [
+            (PaymentFacts::default(), 0, 0),
+            (paid(), 300, 1000),
+            (paid().merged(&refund("re_1", 100, RefundState::Made)), 200, 666),
+            (paid().merged(&refund("re_1", 900, RefundState::Made)), 0, 0),
+            (paid().merged(&dispute(Dispute::Open)), 300, 1000),
+            (paid().merged(&dispute(Dispute::Lost)), 0, 0),
+            (paid().merged(&dispute(Dispute::Lost)).merged(&dispute(Dispute::Won)), 300, 1000),
+            (PaymentFacts { progress: Progress::Wrong, ..paid() }, 0, 0),
+        ] {
+            assert_eq!(facts.kept(300), kept, "{facts:?}");
+            assert_eq!(credits_for(tokens(1000), kept, 300), tokens(credits));
+        }
+        assert_eq!(credits_for(Credits::MAX, 1, 1), Credits::MAX);
+    }
+}

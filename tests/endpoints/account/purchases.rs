@@ -1,0 +1,438 @@
+//! Purchases: `GET` and `POST /api/user/purchases`, `POST /api/stripe/webhook`,
+//! `GET /api/admin/purchases`, and `GET` and `PUT /api/admin/packs`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use emulator::checkout::{Checkout, signature};
+use emulator::dynamo;
+use futures_util::future::join_all;
+use local::manage::till;
+use reqwest::redirect::Policy;
+use serde_json::{Value, json};
+use shared::clock::Clock;
+use shared::config::{CheckoutConfig, Settings};
+use shared::store::Order;
+use shared::stripe::Stripe;
+use shared::values::{PaymentFacts, Progress};
+
+use crate::support::client::{Answer, Api, DAY, GRANT, Person};
+
+const PATH: &str = "/api/user/purchases/";
+const WEBHOOK: &str = "/api/stripe/webhook/";
+const ORDERS: &str = "/api/admin/purchases/";
+const PACKS: &str = "/api/admin/packs/";
+const PLAYED: [(&str, &str); 1] = [("PAYMENTS", "played")];
+
+/// The tokens and the price of the pack `small`.
+const TOKENS: u64 = 1000;
+const PRICE: u64 = 299;
+
+async fn shop() -> Api {
+    Api::own(&PLAYED).await
+}
+
+impl Person {
+    async fn orders(&self, pack: &str) -> Value {
+        self.post(PATH, json!({ "pack": pack })).await.is(201)
+    }
+
+    async fn purchase(&self) -> Value {
+        self.get(PATH).await.is(200)["purchases"][0].clone()
+    }
+
+    /// Waits until the newest purchase has this state.
+    async fn buys_until(&self, state: &str) -> Value {
+        for _ in 0..500 {
+            let purchase = self.purchase().await;
+            if purchase["state"] == state {
+                return purchase;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the purchase is never {state}: {:?}", self.purchase().await);
+    }
+}
+
+impl Api {
+    /// Presses a button on a page of the played Stripe.
+    async fn presses(&self, url: &str, action: &str) -> String {
+        let client = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
+        let form = format!("action={action}");
+        let reply = client.post(url).body(form).send().await.unwrap();
+        let back = reply.headers().get("location").map(|to| to.to_str().unwrap().to_owned());
+        back.unwrap_or_default()
+    }
+
+    /// Presses a button on the page with all payments.
+    async fn acts(&self, order: &Value, action: &str) {
+        let session = order["url"].as_str().unwrap().rsplit('/').next().unwrap();
+        let checkout = self.server().checkout.as_ref().unwrap();
+        self.presses(&format!("{}/act/{session}", checkout.url), action).await;
+    }
+
+    /// Sends an event as Stripe would.
+    async fn hears(&self, kind: &str, object: Value) -> Answer {
+        let now = self.now();
+        let event = json!({ "id": "evt_1", "object": "event", "type": kind, "created": now, "data": { "object": object } });
+        let secret = &self.server().checkout.as_ref().unwrap().secret;
+        let body = event.to_string();
+        let header = signature(secret, &body, now);
+        self.sends(&header, &body).await
+    }
+
+    async fn sends(&self, signature: &str, body: &str) -> Answer {
+        let headers = [("content-type", "application/json"), ("stripe-signature", signature)];
+        self.raw(reqwest::Method::POST, WEBHOOK, &headers, body.as_bytes().to_vec()).await
+    }
+
+    async fn audits(&self, person: &Person) {
+        assert_eq!(self.store().audit(&person.name).await.unwrap().differences, []);
+        assert_eq!(self.store().audit_sources(None).await.unwrap(), (vec![], None));
+    }
+}
+
+fn session(order: &Value, changes: &Value) -> Value {
+    let id = order["id"].as_str().unwrap();
+    let mut session = json!({
+        "object": "checkout.session", "id": format!("cs_{id}"), "client_reference_id": id,
+        "metadata": { "order": id }, "status": "complete", "payment_status": "paid",
+        "amount_total": PRICE, "amount_subtotal": PRICE, "currency": "eur",
+        "payment_intent": format!("pi_{id}"),
+    });
+    for (name, value) in changes.as_object().unwrap() {
+        session[name] = value.clone();
+    }
+    session
+}
+
+fn refund(order: &Value, id: &str, amount: u64, status: &str) -> Value {
+    let payment = format!("pi_{}", order["id"].as_str().unwrap());
+    json!({ "object": "refund", "id": id, "amount": amount, "status": status, "payment_intent": payment })
+}
+
+fn dispute(order: &Value, status: &str) -> Value {
+    let payment = format!("pi_{}", order["id"].as_str().unwrap());
+    json!({ "object": "dispute", "id": "dp_1", "status": status, "payment_intent": payment })
+}
+
+#[tokio::test]
+async fn paid_packs_grant_their_tokens_once() {
+    let api = shop().await;
+    let (root, ann) = (api.administrator("root").await, api.person("ann").await);
+    let order = ann.orders("small").await;
+    assert_eq!(
+        [&order["tokens"], &order["price"], &order["state"]],
+        [&json!(TOKENS), &json!(PRICE), &json!("open")]
+    );
+    let url = order["url"].as_str().unwrap();
+    assert_eq!(api.presses(url, "decline").await, "");
+    assert_eq!(ann.balance().await, GRANT);
+    let back = api.presses(url, "pay").await;
+    assert_eq!(back, format!("{}/#/buy?order={}", api.url, order["id"].as_str().unwrap()));
+    let paid = ann.buys_until("paid").await;
+    assert_eq!(paid["tokens_granted"], TOKENS);
+    assert_eq!(ann.balance().await, GRANT + TOKENS);
+    // The page can be paid once.
+    api.presses(url, "pay").await;
+    let rows = ann.get("/api/user/ledger/").await.is(200);
+    let purchase = json!({ "id": order["id"], "money": PRICE, "currency": "EUR" });
+    assert_eq!([&rows[0]["amount"], &rows[0]["purchase"]], [&json!(TOKENS), &purchase]);
+    let shown = &root.get(ORDERS).await.is(200)[0];
+    assert_eq!([&shown["username"], &shown["state"]], [&json!(ann.name), &json!("paid")]);
+    let figures = root.get("/api/admin/figures/").await.is(200);
+    assert_eq!(figures["totals"]["revenue"], json!({ "EUR": PRICE }));
+    api.audits(&ann).await;
+}
+
+#[tokio::test]
+async fn money_that_comes_later_grants_tokens_later() {
+    let api = shop().await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    for (person, action, state, tokens) in
+        [(&ann, "arrive", "paid", TOKENS), (&ben, "fail", "failed", 0)]
+    {
+        let order = person.orders("small").await;
+        api.presses(order["url"].as_str().unwrap(), "later").await;
+        person.buys_until("pending").await;
+        assert_eq!(person.balance().await, GRANT);
+        api.acts(&order, action).await;
+        person.buys_until(state).await;
+        assert_eq!(person.balance().await, GRANT + tokens);
+        api.audits(person).await;
+    }
+}
+
+#[tokio::test]
+async fn refunds_take_the_tokens_of_their_share() {
+    let api = shop().await;
+    let ann = api.person("ann").await;
+    let order = ann.orders("small").await;
+    api.presses(order["url"].as_str().unwrap(), "pay").await;
+    ann.buys_until("paid").await;
+    api.acts(&order, "half").await;
+    let refunded = ann.buys_until("refunded").await;
+    // 150 of 299 cents remain: 501 tokens, rounded down.
+    assert_eq!([&refunded["refunded"], &refunded["tokens_granted"]], [&json!(149), &json!(501)]);
+    assert_eq!(ann.balance().await, GRANT + 501);
+    api.acts(&order, "dispute").await;
+    api.acts(&order, "lost").await;
+    ann.buys_until("lost").await;
+    assert_eq!(ann.balance().await, GRANT);
+    api.audits(&ann).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_have_one_result_in_any_order() {
+    let api = shop().await;
+    let ann = api.person("ann").await;
+    let mut expected = GRANT;
+    for turn in 0..12 {
+        let order = ann.orders("small").await;
+        let charge = json!({
+            "object": "charge", "id": "ch_1", "metadata": { "order": order["id"] },
+            "payment_intent": format!("pi_{}", order["id"].as_str().unwrap()),
+            "receipt_url": "https://pay.stripe.com/receipts/1",
+        });
+        let unpaid = json!({ "payment_status": "unpaid" });
+        let events = [
+            ("checkout.session.completed", session(&order, &unpaid)),
+            ("checkout.session.async_payment_succeeded", session(&order, &json!({}))),
+            ("charge.succeeded", charge),
+            ("refund.created", refund(&order, "re_1", 99, "pending")),
+            ("refund.failed", refund(&order, "re_1", 99, "failed")),
+            ("refund.created", refund(&order, "re_2", 29, "succeeded")),
+            ("charge.dispute.created", dispute(&order, "needs_response")),
+            ("charge.dispute.closed", dispute(&order, "won")),
+        ];
+        // Five copies of each event, beginning with another one each time, at the same time.
+        let mut all: Vec<_> = events.iter().cycle().skip(turn).take(5 * events.len()).collect();
+        if turn % 2 == 1 {
+            all.reverse();
+        }
+        let answers =
+            join_all(all.iter().map(|(kind, object)| api.hears(kind, object.clone()))).await;
+        for answer in answers {
+            // Stripe sends an event again that wasn't confirmed.
+            if answer.status != 503 {
+                answer.is(200);
+            }
+        }
+        for (kind, object) in &events {
+            api.hears(kind, object.clone()).await.is(200);
+        }
+        // 270 of 299 cents remain.
+        expected += 903;
+        let purchase = ann.purchase().await;
+        assert_eq!(
+            [&purchase["state"], &purchase["tokens_granted"], &purchase["refunded"]],
+            [&json!("refunded"), &json!(903), &json!(29)]
+        );
+        assert_eq!(purchase["receipt_url"], "https://pay.stripe.com/receipts/1");
+        assert_eq!(ann.balance().await, expected);
+        api.audits(&ann).await;
+    }
+}
+
+#[tokio::test]
+async fn forged_events_are_refused_before_anything_is_read() {
+    let (api, _) = Api::without_a_store_and(&PLAYED).await;
+    let now = api.now();
+    let secret = api.server().checkout.as_ref().unwrap().secret.clone();
+    let order = json!({ "id": "01a21599-d153-7264-af99-44d0c4f5f166" });
+    let body = json!({ "type": "checkout.session.completed", "created": now, "data": { "object": session(&order, &json!({})) } });
+    let text = body.to_string();
+    for (header, body) in [
+        (String::new(), text.clone()),
+        (signature("whsec_0123456789abcdef0123456789abcdef", &text, now), text.clone()),
+        (signature(&secret, &text, now - 301), text.clone()),
+        (signature(&secret, &text, now + 301), text.clone()),
+        // The same event in other bytes.
+        (signature(&secret, &text, now), format!("{body:#}")),
+        (signature(&secret, &text, now).replace("v1=", "v0="), text.clone()),
+    ] {
+        api.sends(&header, &body).await.expect(400, "invalid_signature");
+    }
+    // An event with a valid signature needs the store.
+    api.sends(&signature(&secret, &text, now), &text).await.expect(503, "unavailable");
+}
+
+#[tokio::test]
+async fn events_about_other_payments_change_nothing() {
+    let api = shop().await;
+    let ann = api.person("ann").await;
+    let unknown = json!({ "id": "01a21599-d153-7264-af99-44d0c4f5f166" });
+    let completed = "checkout.session.completed";
+    api.hears(completed, session(&unknown, &json!({}))).await.expect(503, "unknown_order");
+    let foreign = json!({ "client_reference_id": null, "metadata": {} });
+    api.hears(completed, session(&unknown, &foreign)).await.is(200);
+    api.hears("invoice.paid", json!({ "object": "invoice" })).await.is(200);
+    // A refund of another product's payment, which no order ever claims.
+    api.hears("refund.created", refund(&unknown, "re_9", 5, "succeeded")).await.is(200);
+    assert_eq!(ann.balance().await, GRANT);
+    api.hears(completed, json!({ "object": "checkout.session" }))
+        .await
+        .expect(500, "internal_error");
+}
+
+#[tokio::test]
+async fn payments_that_cannot_grant_tokens_are_stranded() {
+    let api = shop().await;
+    let (root, ann, ben) =
+        (api.administrator("root").await, api.person("ann").await, api.person("ben").await);
+    let (wrong, gone) = (ann.orders("small").await, ben.orders("small").await);
+    let completed = "checkout.session.completed";
+    api.hears(completed, session(&wrong, &json!({ "amount_total": 1 }))).await.is(200);
+    ben.deletes_the_account().await.is(202);
+    api.hears(completed, session(&gone, &json!({}))).await.is(200);
+    let listed = root.get(&format!("{ORDERS}?attention=true")).await.is(200);
+    let stranded: HashMap<&str, &str> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|order| (order["id"].as_str().unwrap(), order["stranded"].as_str().unwrap()))
+        .collect();
+    let id = |order: &Value| order["id"].as_str().unwrap().to_owned();
+    assert_eq!(stranded[id(&wrong).as_str()], "wrong_amount");
+    assert_eq!(stranded[id(&gone).as_str()], "account_deleted");
+    assert_eq!(ann.balance().await, GRANT);
+    // The operator returns the money.
+    api.hears("refund.created", refund(&gone, "re_1", PRICE, "succeeded")).await.is(200);
+    assert_eq!(
+        root.get(&format!("{ORDERS}?attention=true")).await.is(200).as_array().unwrap().len(),
+        1
+    );
+    api.audits(&ann).await;
+}
+
+#[tokio::test]
+async fn refunded_tokens_that_were_spent_are_owed() {
+    let api = shop().await;
+    let (root, ann) = (api.administrator("root").await, api.person("ann").await);
+    let order = ann.orders("small").await;
+    api.hears("checkout.session.completed", session(&order, &json!({}))).await.is(200);
+    api.adjust(&ann, 300 - i64::try_from(GRANT + TOKENS).unwrap(), "spent").await;
+    api.hears("refund.created", refund(&order, "re_1", PRICE, "succeeded")).await.is(200);
+    assert_eq!(ann.balance().await, 0);
+    assert_eq!(ann.get(PATH).await.is(200)["tokens_owed"], 700);
+    let listed = root.get(&format!("{ORDERS}?attention=true")).await.is(200);
+    assert_eq!([&listed[0]["tokens_owed"], &listed[0]["stranded"]], [&json!(700), &Value::Null]);
+    api.audits(&ann).await;
+
+    // The next grants pay.
+    let grant = json!({ "amount": 500, "reason": "gift" });
+    root.post(&format!("/api/admin/users/{}/adjustments/", ann.id), grant).await.is(201);
+    assert_eq!(ann.balance().await, 0);
+    assert_eq!(ann.get(PATH).await.is(200)["tokens_owed"], 200);
+    api.audits(&ann).await;
+    let another = ann.orders("small").await;
+    api.hears("checkout.session.completed", session(&another, &json!({}))).await.is(200);
+    assert_eq!(ann.balance().await, TOKENS - 200);
+    assert_eq!(ann.get(PATH).await.is(200)["tokens_owed"], 0);
+    assert_eq!(api.store().collect(&api.server().clock).await.unwrap(), 0);
+    api.audits(&ann).await;
+}
+
+#[tokio::test]
+async fn orders_are_limited_and_need_a_pack() {
+    let api = shop().await;
+    let ann = api.person("ann").await;
+    ann.post(PATH, json!({ "pack": "huge" })).await.expect(404, "no_such_pack");
+    ann.post(PATH, json!({})).await.expect(400, "invalid_fields");
+    for _ in 0..20 {
+        ann.orders("small").await;
+    }
+    ann.post(PATH, json!({ "pack": "small" })).await.expect(429, "too_many_orders");
+    api.server().clock.advance(DAY);
+    ann.using(ann.log_in().await.is(200)["access"].as_str().unwrap()).orders("small").await;
+
+    let closed = Api::own(&[]).await;
+    let ben = closed.person("ben").await;
+    ben.post(PATH, json!({ "pack": "small" })).await.expect(404, "nothing_sold");
+    assert_eq!(ben.get(PATH).await.is(200)["packs"], json!([]));
+    closed.sends("t=1,v1=00", "{}").await.expect(404, "nothing_sold");
+}
+
+#[tokio::test]
+async fn orders_keep_the_price_of_their_time() {
+    let api = shop().await;
+    let (root, ann) = (api.administrator("root").await, api.person("ann").await);
+    let order = ann.orders("small").await;
+    let current = root.get(PACKS).await.is(200);
+    let packs =
+        json!([{ "id": "small", "name": "Fewer", "tokens": 10, "price": 999, "currency": "USD" }]);
+    let wrong =
+        json!([{ "id": "small", "name": "Fewer", "tokens": 10, "price": 0, "currency": "USD" }]);
+    let answer = root.put(PACKS, json!({ "packs": wrong, "version": current["version"] })).await;
+    assert!(answer.expect(400, "invalid_fields")["errors"]["packs[0].price"].is_array());
+    let change = json!({ "packs": packs, "version": current["version"] });
+    let set = root.put(PACKS, change.clone()).await.is(200);
+    assert_eq!(set["packs"], packs);
+    root.put(PACKS, change).await.expect(409, "packs_changed");
+    assert_eq!(ann.get(PATH).await.is(200)["packs"], packs);
+    api.presses(order["url"].as_str().unwrap(), "pay").await;
+    assert_eq!(ann.buys_until("paid").await["tokens_granted"], TOKENS);
+    let act = &root.get("/api/admin/trail/").await.is(200)[0];
+    assert_eq!([&act["act"], &act["reason"]], [&json!("packs"), &set["version"]]);
+    let none = root.put(PACKS, json!({ "packs": null, "version": set["version"] })).await.is(200);
+    assert_eq!(none["packs"], Value::Null);
+    ann.post(PATH, json!({ "pack": "small" })).await.expect(404, "nothing_sold");
+}
+
+#[tokio::test]
+async fn missed_events_are_found_in_the_lists_of_stripe() {
+    // No event of this Stripe arrives.
+    let nowhere = "http://127.0.0.1:9/api/stripe/webhook";
+    let checkout = Checkout::start(nowhere, Clock::default()).await.unwrap();
+    let settings = [
+        ("STRIPE_URL", checkout.url.as_str()),
+        ("STRIPE_API_KEY", &checkout.key),
+        ("STRIPE_WEBHOOK_SECRET", &checkout.secret),
+    ];
+    let api = Api::own(&settings).await;
+    let lookup = |name: &str| {
+        settings.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned())
+    };
+    let config = CheckoutConfig::read(&Settings::new(lookup)).unwrap();
+    let stripe = Stripe::connect(&config).await.unwrap().unwrap();
+    let (root, ann, ben) =
+        (api.administrator("root").await, api.person("ann").await, api.person("ben").await);
+    let pack =
+        json!({ "id": "small", "name": "A", "tokens": TOKENS, "price": PRICE, "currency": "EUR" });
+    root.put(PACKS, json!({ "packs": [pack], "version": null })).await.is(200);
+    let app = &api.server().apps["admin_purchases"];
+    let compare = async || till::compare(app, &stripe, 30).await.unwrap();
+
+    let (lost, refunded) = (ann.orders("small").await, ben.orders("small").await);
+    assert_eq!(compare().await, [""; 0]);
+    for order in [&lost, &refunded] {
+        api.presses(order["url"].as_str().unwrap(), "pay").await;
+    }
+    let session = refunded["url"].as_str().unwrap().rsplit('/').next().unwrap();
+    api.presses(&format!("{}/act/{session}", checkout.url), "half").await;
+    // A restore of the tables has lost this order.
+    let id = lost["id"].as_str().unwrap();
+    let delete = dynamo::client(&api.dynamodb).delete_item().table_name("TokensTable");
+    delete.key("pk", AttributeValue::S(format!("order:{id}"))).send().await.unwrap();
+
+    let lines = compare().await;
+    let restored = format!("{id}: restored from Stripe; {id}: paid now, 1000 tokens given");
+    assert!(lines.contains(&restored) && lines.len() == 3, "{lines:?}");
+    assert_eq!(compare().await, [""; 0]);
+    assert_eq!([ann.balance().await, ben.balance().await], [GRANT + TOKENS, GRANT + 501]);
+    for person in [&ann, &ben] {
+        api.audits(person).await;
+    }
+    // A payment that Stripe doesn't list.
+    let app = &api.server().apps["admin_purchases"];
+    let account = api.account(&ann).await;
+    let packs = api.store().packs().await.unwrap().unwrap();
+    let order = Order::new(&account, &packs.list.packs[0], &app.clock);
+    app.store.create_order(&account, &order).await.unwrap();
+    let paid = PaymentFacts { progress: Progress::Paid, ..PaymentFacts::default() };
+    app.store.learn(order.clone(), &paid, &app.clock).await.unwrap();
+    let unlisted = format!("{}: paid here, but Stripe doesn't list the payment", order.id());
+    assert_eq!(compare().await, [unlisted]);
+    checkout.stop().await;
+}
