@@ -41,7 +41,7 @@ export function ownData(_place, goodbye) {
       h(
         "p",
         {},
-        "Everything that is stored about you, as one JSON file: profile, instructions for the AI, sessions, API keys (without the keys themselves), chats with all messages and answers, and the statement.",
+        "Everything that is stored about you, as one JSON file: profile, instructions for the AI, sessions, API keys (without the keys themselves), chats with all messages and answers, the statement, and purchases.",
       ),
       take,
     ),

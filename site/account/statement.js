@@ -3,6 +3,7 @@
 import { page } from "../session/api.js";
 import { file, save } from "../session/files.js";
 import { paidFor } from "../session/models.js";
+import { readShop, sells } from "../session/shop.js";
 import { heldLine, lowBalance } from "../session/user.js";
 import { busy, button, linkButton } from "../ui/button.js";
 import { fill, h } from "../ui/dom.js";
@@ -19,6 +20,7 @@ import {
 import { paged, stackedTable } from "../ui/list.js";
 import { attempt, toast } from "../ui/message.js";
 import { emptyState, note } from "../ui/note.js";
+import { purchaseMoney, purchaseName } from "../ui/purchase.js";
 import { go } from "../ui/router.js";
 import { redeemVoucher } from "./voucher.js";
 
@@ -59,6 +61,12 @@ export function statement({ query: { from = "", to = "" }, signal }) {
     fill(holder, list);
   };
   show();
+  const buy = linkButton(inCurrency("Buy tokens"), "#/buy", {
+    kind: "primary",
+    icon: "coin",
+    hidden: true,
+  });
+  readShop().then(() => (buy.hidden = !sells()));
   const redeem = button("Redeem a voucher", {
     icon: "plus",
     onclick: async () => (await redeemVoucher()) && show(),
@@ -77,7 +85,7 @@ export function statement({ query: { from = "", to = "" }, signal }) {
         "div",
         { class: "page-head" },
         h("h1", {}, "Statement"),
-        h("div", { class: "toolbar" }, redeem, download),
+        h("div", { class: "toolbar" }, buy, redeem, download),
       ),
       h(
         "p",
@@ -178,6 +186,15 @@ function what(entry) {
       h("span", { class: "muted" }, excerpt ? ` · ${state}` : " · its message was deleted"),
       entry.model && h("span", { class: "muted" }, ` · ${paidFor(entry)}`),
       key && h("span", { class: "muted" }, " · API key ", h("bdi", {}, key)),
+    ];
+  }
+  if (entry.purchase) {
+    const money = purchaseMoney(entry);
+    return [
+      h("a", { href: "#/buy" }, purchaseName(entry)),
+      ": ",
+      h("span", {}, reason),
+      money && h("span", { class: "muted" }, ` · ${money}`),
     ];
   }
   const name = chat && kind === "adjustment" ? "Refund" : (KINDS[kind] ?? formatWord(kind));

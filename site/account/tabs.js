@@ -1,5 +1,6 @@
 // The tabs of the account and the page around each view.
 
+import { hasShop, readShop } from "../session/shop.js";
 import { h } from "../ui/dom.js";
 import { icon } from "../ui/icons.js";
 
@@ -10,15 +11,17 @@ const TABS = [
   ["account/data", "shield", "Data"],
 ];
 
+/** The tab of a shop. It is hidden where nothing is sold. */
+const BUY = ["buy", "coin", "Buy"];
+
+const tab = ([path, name, text]) => h("a", { href: `#/${path}` }, icon(name), h("span", {}, text));
+
 /** A view of the account. */
 export function accountPage(title, lead, ...content) {
-  const tabs = h(
-    "nav",
-    { class: "nav tabs", "aria-label": "Account" },
-    TABS.map(([path, name, text]) =>
-      h("a", { href: `#/${path}` }, icon(name), h("span", {}, text)),
-    ),
-  );
+  const buy = tab(BUY);
+  buy.hidden = !hasShop();
+  readShop().then(() => (buy.hidden = !hasShop()));
+  const tabs = h("nav", { class: "nav tabs", "aria-label": "Account" }, TABS.map(tab), buy);
   return {
     title,
     content: h(

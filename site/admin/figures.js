@@ -9,6 +9,7 @@ import { explain, formatNumber, inCurrency, time } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { stackedTable, table } from "../ui/list.js";
 import { emptyState, note, skeleton } from "../ui/note.js";
+import { formatPrice } from "../ui/purchase.js";
 import { go } from "../ui/router.js";
 import { dayBefore, dayInWords, daysIn, isDay, rangeInWords } from "./filters.js";
 import { formatMargin, formatMoney, moneyOf } from "./money.js";
@@ -50,6 +51,18 @@ const TOTALS = [
   ["granted", "Tokens granted and adjusted"],
   ["spent", "Tokens spent"],
 ];
+
+/** The numbers of a view, each `[name, read, format]`. Each currency of purchases is one of them. */
+function numbersOf({ revenue = {} }) {
+  const all = TOTALS.map(([key, name]) => [inCurrency(name), (one) => one[key], formatNumber]);
+  const currencies = Object.keys(revenue).toSorted();
+  const money = currencies.map((currency) => [
+    currencies.length > 1 ? `Revenue in ${currency}` : "Revenue",
+    (one) => one.revenue?.[currency] ?? 0,
+    (sum) => formatPrice(sum, currency),
+  ]);
+  return [...all, ...money];
+}
 
 /** The view that is shown. A new range changes the view in place, so that the focus stays. */
 let open = null;
@@ -155,7 +168,9 @@ function build() {
       top.hidden = false;
       if (held) focusOn(content.querySelector("h1"));
       announce(
-        `Statistics of ${rangeInWords(range.from, range.to)}: ${TOTALS.map(([key, name]) => `${inCurrency(name)} ${formatNumber(figures.totals[key])}`).join(", ")}.`,
+        `Statistics of ${rangeInWords(range.from, range.to)}: ${numbersOf(figures.totals)
+          .map(([name, read, format]) => `${name} ${format(read(figures.totals))}`)
+          .join(", ")}.`,
       );
     } catch (error) {
       if (signal.aborted) return;
@@ -216,12 +231,12 @@ function shown({ days, totals, accounts, costs }, { from, to }) {
     h(
       "dl",
       { class: "stats" },
-      TOTALS.map(([key, name]) =>
+      numbersOf(totals).map(([name, read, format]) =>
         h(
           "div",
           { class: "stat" },
-          h("dt", { class: "stat-name" }, inCurrency(name)),
-          h("dd", { class: "stat-value" }, formatNumber(totals[key])),
+          h("dt", { class: "stat-name" }, name),
+          h("dd", { class: "stat-value" }, format(read(totals))),
         ),
       ),
     ),
@@ -241,7 +256,7 @@ function shown({ days, totals, accounts, costs }, { from, to }) {
         "details",
         {},
         h("summary", {}, h("h2", {}, "The same numbers as a table")),
-        dayTable(days),
+        dayTable(days, totals),
       ),
     ),
   ];
@@ -368,49 +383,49 @@ function figure({ title, series }, days, from, to) {
 }
 
 /** A table with headings that sort it. */
-function dayTable(days) {
-  const totals = TOTALS.map(([key, name]) => [key, inCurrency(name)]);
-  const columns = [["day", "Day"], ...totals];
-  const { element, body, row } = stackedTable(
-    "Statistics day by day",
-    columns.map(([key, text]) =>
-      key === "day" ? { text, class: "nowrap", head: true } : { text, class: "number labelled" },
-    ),
-  );
+function dayTable(days, totals) {
+  const numbers = numbersOf(totals);
+  const columns = [["Day", ({ day }) => day], ...numbers];
+  const { element, body, row } = stackedTable("Statistics day by day", [
+    { text: "Day", class: "nowrap", head: true },
+    ...numbers.map(([text]) => ({ text, class: "number labelled" })),
+  ]);
   const heads = [...element.querySelectorAll("thead th")];
-  const buttons = columns.map(([key, name], index) => {
+  const buttons = columns.map(([name], index) => {
     const sorter = h(
       "button",
-      { type: "button", class: "admin-sort", onclick: () => sort(key) },
+      { type: "button", class: "admin-sort", onclick: () => sort(index) },
       h("span", {}, name),
       icon("down"),
     );
     fill(heads[index], sorter);
     return sorter;
   });
-  let order = { key: null, down: false };
+  let order = { by: null, down: false };
 
-  function sort(key) {
-    order = { key, down: order.key === key ? !order.down : true };
+  function sort(by) {
+    order = { by, down: order.by === by ? !order.down : true };
     const sign = order.down ? -1 : 1;
+    const [, read] = columns[by];
+    const compare = (one, other) => (one < other ? -1 : Number(one > other));
     const rows = days.toSorted(
-      (a, b) => sign * (a[key] < b[key] ? -1 : Number(a[key] > b[key])) || (a.day < b.day ? 1 : -1),
+      (a, b) => sign * compare(read(a), read(b)) || (a.day < b.day ? 1 : -1),
     );
     fill(
       body,
       rows.map((day) => row(cells(day))),
     );
-    columns.forEach(([other], index) => {
-      if (other === key)
+    columns.forEach((_, index) => {
+      if (index === by)
         heads[index].setAttribute("aria-sort", order.down ? "descending" : "ascending");
       else heads[index].removeAttribute("aria-sort");
-      buttons[index].classList.toggle("admin-sorted-up", other === key && !order.down);
+      buttons[index].classList.toggle("admin-sorted-up", index === by && !order.down);
     });
   }
   const cells = (day) => [
     [dayInWords(day.day), day.closed === false && [" ", h("span", { class: "badge" }, "so far")]],
-    ...TOTALS.map(([key]) => formatNumber(day[key])),
+    ...numbers.map(([, read, format]) => format(read(day))),
   ];
-  sort("day");
+  sort(0);
   return element;
 }

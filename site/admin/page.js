@@ -15,7 +15,9 @@ import { chatsView } from "./chats.js";
 import { exportView } from "./export.js";
 import { figuresView } from "./figures.js";
 import { grantsView } from "./grants.js";
+import { packsView } from "./packs.js";
 import { pricesView } from "./prices.js";
+import { purchasesView } from "./purchases.js";
 import { pricesEditor } from "./rates.js";
 import { trailView } from "./trail.js";
 import { userView } from "./user.js";
@@ -28,6 +30,7 @@ const VIEWS = [
   { path: "figures", text: "Statistics", icon: "chart" },
   { path: "prices", text: "Prices", icon: "tag" },
   { path: "vouchers", text: "Vouchers", icon: "coin" },
+  { path: "purchases", text: "Purchases", icon: "receipt" },
   { path: "trail", text: "Audit log", icon: "history" },
   { path: "export", text: "Export", icon: "download" },
 ];
@@ -99,6 +102,8 @@ const place = router({
     ["prices", admitted((where) => pricesView(where, me, () => place.show()))],
     ["prices/edit", admitted((where) => pricesEditor(where, me))],
     ["vouchers", admitted((where) => vouchersView(where, me))],
+    ["purchases", admitted(purchasesView)],
+    ["purchases/packs", admitted((where) => packsView(where, me, () => place.show()))],
     ["trail", admitted((where) => trailView(where, me))],
     ["export", admitted(exportView)],
   ],

@@ -1,16 +1,14 @@
 // The form that edits the price list: its models in their order, each with its fare and limits.
 
 import { ApiError, get, request } from "../session/api.js";
-import { announce } from "../ui/announce.js";
-import { busy, button } from "../ui/button.js";
+import { button } from "../ui/button.js";
 import { fill, focusOn, h, newId } from "../ui/dom.js";
 import { field, form } from "../ui/form.js";
-import { explain, formatTokens, inCurrency, time } from "../ui/format.js";
-import { attempt, toast } from "../ui/message.js";
-import { note } from "../ui/note.js";
+import { explain, formatTokens, inCurrency } from "../ui/format.js";
+import { toast } from "../ui/message.js";
 import { go } from "../ui/router.js";
+import { cards, isSame, showConflict, wholeNumber } from "./cards.js";
 import { formatMargin, formatMoney } from "./money.js";
-import { author } from "./people.js";
 import { EXAMPLE, PATH, example, rateInWords } from "./prices.js";
 
 /** The model in a new row. */
@@ -47,7 +45,6 @@ function leave() {
 function editor(current, list, me) {
   let { version } = current;
   let more = {};
-  let rows = [];
   const currency = field("Currency", "list.currency", {
     ...TEXT,
     optional: true,
@@ -60,55 +57,25 @@ function editor(current, list, me) {
     inputMode: "decimal",
     hint: "What users pay for them in this currency, such as 20.00.",
   });
-  const models = h("div", { class: "admin-models" });
-  const conflict = h("div", { class: "admin-conflict" });
-  const add = button("Add a model", { icon: "plus", onclick: () => append(NEW).focus() });
   const money = () => ({
     currency: currency.input.value.trim(),
     million_tokens: million.input.value.trim(),
   });
+  const models = cards({
+    add: "Add a model",
+    fresh: () => NEW,
+    make: (model, tools) => modelRow(model, { money, tools }),
+  });
+  const { rows } = models;
+  const conflict = h("div", { class: "admin-conflict" });
   const fields = () => [...rows.flatMap((row) => row.fields()), currency, million];
-  const number = () => rows.forEach((row, index) => row.number(index, rows.length));
-
-  function append(model) {
-    const row = modelRow(model, { money, move, remove });
-    rows.push(row);
-    models.append(row.element);
-    number();
-    return row.fields()[0].input;
-  }
-
-  function move(row, step) {
-    const from = rows.indexOf(row);
-    const other = rows[from + step];
-    if (!other) return;
-    const { activeElement: pressed } = document;
-    [rows[from], rows[from + step]] = [other, row];
-    other.element[step < 0 ? "before" : "after"](row.element);
-    number();
-    pressed.focus();
-    announce(`Now number ${from + step + 1} of ${rows.length}.`);
-  }
-
-  function remove(row) {
-    const from = rows.indexOf(row);
-    rows.splice(from, 1);
-    row.element.remove();
-    number();
-    const next = rows[Math.min(from, rows.length - 1)];
-    if (next) focusOn(next.heading);
-    else add.focus();
-    announce("Removed.");
-  }
 
   function load(shown) {
     const { models: all = [NEW] } = shown ?? {};
     more = others(shown, LIST_FIELDS);
     currency.input.value = shown?.currency ?? "";
     million.input.value = shown?.million_tokens ?? "";
-    rows = [];
-    fill(models);
-    all.forEach(append);
+    models.load(all);
     fields().forEach((one) => one.fail(""));
   }
 
@@ -129,41 +96,21 @@ function editor(current, list, me) {
         if (error.code !== "price_list_changed") throw error;
         const newer = await get(PATH);
         // The reply to an earlier press may have been lost.
-        if (sorted(newer.list) !== sorted(sent)) throw Object.assign(error, { newer });
+        if (!isSame(newer.list, sent)) throw Object.assign(error, { newer });
       });
     } catch (error) {
       if (!error.newer) throw atFields(error, fields());
-      showConflict(error.newer);
+      showConflict(conflict, {
+        what: `The price list was ${error.newer.list ? "changed" : "removed"}`,
+        name: "newer list",
+        newer: error.newer,
+        load: loadNewer,
+        me,
+      });
       return;
     }
     leave();
     toast("The prices have been saved. They apply within a minute.");
-  }
-
-  /** Shows that the stored list is newer than the edited one, and offers to load it. */
-  function showConflict(newer) {
-    const loading = button("Load the newer list", {
-      small: true,
-      onclick: () => busy(loading, () => attempt(loadNewer)),
-    });
-    const who = newer.author && [" by ", author(newer.author, me)];
-    const when = newer.time && [", ", time(newer.time), ","];
-    const shown = note(
-      "warn",
-      h(
-        "p",
-        {},
-        `The price list was ${newer.list ? "changed" : "removed"}`,
-        who,
-        when,
-        " while you edited it. Nothing was saved.",
-      ),
-      h("p", {}, "Your changes stay here until you load the newer list."),
-      h("div", { class: "note-actions" }, loading),
-    );
-    shown.setAttribute("role", "alert");
-    fill(conflict, shown);
-    loading.focus();
   }
 
   async function loadNewer() {
@@ -188,7 +135,7 @@ function editor(current, list, me) {
     ),
     h("div", { class: "fields" }, currency, million),
   );
-  const element = form([models, h("div", {}, add), general, conflict], {
+  const element = form([models.element, h("div", {}, models.add), general, conflict], {
     submit: "Save the prices",
     extra: [button("Cancel", { onclick: leave })],
     "aria-label": "Price list",
@@ -209,14 +156,14 @@ function editor(current, list, me) {
 }
 
 /**
- * The fields of a model: `{element, heading, fields, number, show, written}`. `number(index, count)`
- * names the fields by the model's place in the list, and `written(errors)` returns the model.
+ * The fields of a model: `{element, heading, fields, number, show, written}`. `number(index)` names
+ * the fields by the model's place in the list, and `written(errors)` returns the model.
  */
-function modelRow(model, { money, move, remove }) {
+function modelRow(model, { money, tools }) {
   const { fare, cost = {} } = model;
-  const whole = (label, value, props) =>
+  const count = (label, value, props) =>
     field(label, "whole", { ...TEXT, inputMode: "numeric", value: value ?? "", ...props });
-  const limit = (label, value, hint) => whole(label, value, { optional: true, hint });
+  const limit = (label, value, hint) => count(label, value, { optional: true, hint });
   const decimal = (label, value) =>
     field(label, "decimal", {
       ...TEXT,
@@ -254,10 +201,10 @@ function modelRow(model, { money, move, remove }) {
       ],
       value: "message" in fare ? "message" : "usage",
     }),
-    "fare.message": whole(inCurrency("Tokens a message"), fare.message),
-    "fare.input": whole("Rate of the prompt", fare.input, { hint: " " }),
-    "fare.cached": whole("Rate of a cached prompt", fare.cached, { hint: " " }),
-    "fare.output": whole("Rate of the answer", fare.output, { hint: " " }),
+    "fare.message": count(inCurrency("Tokens a message"), fare.message),
+    "fare.input": count("Rate of the prompt", fare.input, { hint: " " }),
+    "fare.cached": count("Rate of a cached prompt", fare.cached, { hint: " " }),
+    "fare.output": count("Rate of the answer", fare.output, { hint: " " }),
     most: limit("Longest answer", model.most, "In model tokens."),
     context: limit("Context", model.context, "In model tokens. Shown to programs."),
     picture: limit("Picture", model.picture, "The most model tokens of a picture."),
@@ -268,16 +215,10 @@ function modelRow(model, { money, move, remove }) {
   const isByUsage = () => parts.fare.input.value === "usage";
   const unused = () =>
     isByUsage() ? ["fare.message"] : ["fare.input", "fare.cached", "fare.output"];
-  const name = () => parts.name.input.value.trim() || "the new model";
 
   const title = h("span", {});
   const place = h("span", { class: "badge badge-accent" }, "Default");
   const heading = h("h2", { id: newId("model") }, title, " ", place);
-  const tool = (icon, run) =>
-    button(null, { kind: "quiet", small: true, icon, label: icon, onclick: run });
-  const up = tool("up", () => move(self, -1));
-  const down = tool("down", () => move(self, 1));
-  const bin = tool("trash", () => remove(self));
   const result = h("p", { class: "hint admin-example" });
   const group = (...names) =>
     h(
@@ -288,46 +229,31 @@ function modelRow(model, { money, move, remove }) {
   const element = h(
     "section",
     { class: "card", "aria-labelledby": heading.id },
-    h("div", { class: "card-head" }, heading, h("div", { class: "admin-tools" }, up, down, bin)),
+    h("div", { class: "card-head" }, heading, tools.element),
     group("name", "about", "via"),
     group("fare", "fare.message", "fare.input", "fare.cached", "fare.output"),
     result,
     group("most", "context", "picture"),
     group("cost.input", "cost.cached", "cost.output"),
   );
-  const self = { element, heading, fields, number: numbered, show, written };
 
   function fields() {
     const hidden = unused();
     return Object.keys(parts).flatMap((key) => (hidden.includes(key) ? [] : parts[key]));
   }
 
-  function numbered(index, count) {
+  function number(index) {
     for (const [key, { input }] of Object.entries(parts))
       input.name = `list.models[${index}].${key}`;
     place.hidden = index > 0;
-    for (const [element, isEnd] of [
-      [up, index === 0],
-      [down, index === count - 1],
-    ]) {
-      if (isEnd) element.setAttribute("aria-disabled", "true");
-      else element.removeAttribute("aria-disabled");
-    }
     show();
   }
 
   /** Shows the fields of the chosen kind of price, and the example's price. */
   function show() {
-    title.textContent = parts.name.input.value.trim() || "New model";
-    for (const [element, act] of [
-      [up, "Move up"],
-      [down, "Move down"],
-      [bin, "Remove"],
-    ]) {
-      const label = `${act}: ${name()}`;
-      element.setAttribute("aria-label", label);
-      element.title = label;
-    }
+    const name = parts.name.input.value.trim();
+    title.textContent = name || "New model";
+    tools.name(name || "the new model");
     const hidden = unused();
     for (const [key, part] of Object.entries(parts)) part.hidden = hidden.includes(key);
     for (const key of ["fare.input", "fare.cached", "fare.output"]) {
@@ -343,7 +269,7 @@ function modelRow(model, { money, move, remove }) {
   }
 
   function written(errors) {
-    const number = (key) => {
+    const whole = (key) => {
       const { name: at, value } = parts[key].input;
       if (value.trim() === "") return undefined;
       const read = wholeNumber(value);
@@ -364,23 +290,17 @@ function modelRow(model, { money, move, remove }) {
         .filter(Boolean),
       fare: isByUsage()
         ? {
-            input: number("fare.input"),
-            cached: number("fare.cached"),
-            output: number("fare.output"),
+            input: whole("fare.input"),
+            cached: whole("fare.cached"),
+            output: whole("fare.output"),
           }
-        : { message: number("fare.message") },
-      ...given({ about: text("about"), most: number("most"), context: number("context") }),
-      ...given({ picture: number("picture"), cost: Object.keys(costs).length > 0 && costs }),
+        : { message: whole("fare.message") },
+      ...given({ about: text("about"), most: whole("most"), context: whole("context") }),
+      ...given({ picture: whole("picture"), cost: Object.keys(costs).length > 0 && costs }),
     };
   }
 
-  return self;
-}
-
-/** A typed whole number, or null. Thousands may be separated. */
-function wholeNumber(text) {
-  const digits = text.replace(/[\s,_']/g, "");
-  return /^\d{1,15}$/.test(digits) ? Number(digits) : null;
+  return { element, heading, fields, number, show, written };
 }
 
 /** The fields of an object that have a value. */
@@ -390,16 +310,6 @@ const given = (fields) =>
 /** The fields of an object besides these. */
 const others = (object, names) =>
   Object.fromEntries(Object.entries(object ?? {}).filter(([name]) => !names.includes(name)));
-
-/** A value as JSON in which each object's fields are in alphabetical order. */
-const sorted = (value) =>
-  JSON.stringify(value, (_, part) =>
-    part?.constructor === Object
-      ? Object.fromEntries(
-          Object.entries(part).toSorted(([one], [other]) => (one < other ? -1 : 1)),
-        )
-      : part,
-  );
 
 /** The example message's price, cost and margin. */
 function exampleInWords(model, { currency, million_tokens: million }) {

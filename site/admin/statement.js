@@ -17,6 +17,7 @@ import {
 import { paged, stackedTable } from "../ui/list.js";
 import { toast } from "../ui/message.js";
 import { emptyState } from "../ui/note.js";
+import { purchaseMoney, purchaseName } from "../ui/purchase.js";
 import { csvButton } from "./csv.js";
 import { dayFields, filters } from "./filters.js";
 import { actor, amount, userPlace } from "./people.js";
@@ -86,6 +87,10 @@ function rows(user, path, me, chosen, signal) {
 /** The description of a row, with a link to its message if administrators may read messages. */
 function what(entry, user) {
   const { kind, chat_id: chat, excerpt, key_name: key } = entry;
+  if (entry.purchase) {
+    const money = purchaseMoney(entry);
+    return [purchaseName(entry), money && h("span", { class: "muted" }, ` · ${money}`)];
+  }
   const name = chat && kind === "adjustment" ? "Refund" : (KINDS[kind] ?? formatWord(kind));
   const place = `${userPlace(user.id, "chats")}?chat_id=${chat}`;
   return [

@@ -10,6 +10,7 @@ import { emptyState } from "../ui/note.js";
 import { go } from "../ui/router.js";
 import { csvButton } from "./csv.js";
 import { dayFields, filters } from "./filters.js";
+import { PACKS_PLACE } from "./packs.js";
 import { actor, userLink } from "./people.js";
 import { pricesPlace } from "./prices.js";
 
@@ -30,9 +31,10 @@ const ACTS = [
   ["api_keys", "Revocations of all API keys"],
   ["prices", "Price lists"],
   ["vouchers", "Vouchers"],
+  ["packs", "Packs"],
 ];
 
-/** Matches a version of the price list. */
+/** Matches a version of the price list or of the packs. */
 const VERSION = /^[0-9a-f]{16}$/;
 
 /** `#/trail?act=adjustment&actor=manage&user_id=<id>&from=2026-11-01&to=2026-11-20` */
@@ -106,9 +108,10 @@ function list(chosen, me, signal) {
   });
 }
 
-/** The reason of an act. A change of the price list has the list's version instead. */
+/** The reason of an act. A change of what is offered has the version of the list instead. */
 function why({ act, reason }) {
-  if (act === "prices" && VERSION.test(reason)) return ["Version ", h("code", {}, reason)];
+  if (["prices", "packs"].includes(act) && VERSION.test(reason))
+    return ["Version ", h("code", {}, reason)];
   return reason || h("span", { class: "muted" }, "no reason given");
 }
 
@@ -116,6 +119,10 @@ function sentence({ act, amount, role, reason, user_id: id, username }) {
   if (act === "prices") {
     if (!VERSION.test(reason)) return "Removed the price list";
     return ["Set the ", h("a", { href: pricesPlace(reason) }, "price list")];
+  }
+  if (act === "packs") {
+    const isSet = VERSION.test(reason);
+    return [isSet ? "Set the " : "Stopped selling ", h("a", { href: PACKS_PLACE }, "packs")];
   }
   if (act === "vouchers") return h("a", { href: "#/vouchers" }, "Vouchers");
   // An act of a later release may affect no user.

@@ -2,6 +2,7 @@
 
 import { base, get, isSignedIn } from "../session/api.js";
 import { forgetModels, readModels } from "../session/models.js";
+import { forgetShop } from "../session/shop.js";
 import {
   balanceLink,
   forgetBalance,
@@ -40,7 +41,8 @@ export async function loadAccount() {
 /** Forgets all data of the account. */
 export function forget() {
   drawer = null;
-  [forgetProfile, forgetBalance, forgetModels, forgetThreads].forEach((part) => part());
+  const parts = [forgetProfile, forgetBalance, forgetModels, forgetShop, forgetThreads];
+  parts.forEach((part) => part());
 }
 
 // --- The frame ---

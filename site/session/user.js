@@ -6,6 +6,7 @@ import { formatNumber, formatTokens, inCurrency, plural } from "../ui/format.js"
 import { icon } from "../ui/icons.js";
 import { get } from "./api.js";
 import { chosenModel, hasPrices, isFlat, watchModels } from "./models.js";
+import { sells, watchShop } from "./shop.js";
 import { onTold, tellTabs } from "./tabs.js";
 
 // --- The balance ---
@@ -35,8 +36,9 @@ export function watchBalance(show) {
   show();
 }
 
-// The choice of a model also changes the price.
+// The choice of a model also changes the price, and a shop is a way to get more tokens.
 watchModels(() => watchers.forEach((show) => show()));
+watchShop(() => watchers.forEach((show) => show()));
 
 /** The balance, or null if it is unknown. */
 export const balance = () => tokens;
@@ -159,14 +161,17 @@ export function balanceLink() {
 export function lowBalance(most = null) {
   const left = answersLeft();
   const isLess = left === null && most !== null && tokens !== null && tokens < most;
-  if (isLess) return [h("p", {}, lessThanTheMost(most)), topUp?.text && moreTokens()];
+  if (isLess) return [h("p", {}, lessThanTheMost(most)), hasWay() && moreTokens()];
   if (left === null || left >= FEW) return null;
   const sentence =
     left === 0
       ? lessThanAnAnswer()
       : inCurrency(`Your tokens are enough for ${left} more ${left === 1 ? "answer" : "answers"}.`);
-  return [h("p", {}, sentence), (left === 0 || topUp?.text) && moreTokens()];
+  return [h("p", {}, sentence), (hasWay() || left === 0) && moreTokens()];
 }
+
+/** Returns true if users can get more tokens without asking an administrator. */
+const hasWay = () => sells() || Boolean(topUp?.text);
 
 const lessThanAnAnswer = () => `${youHave()} An answer costs ${formatNumber(answerPrice())}.`;
 
@@ -205,12 +210,15 @@ export function tooFew(least = null) {
   return [h("p", {}, head, sentence), moreTokens()];
 }
 
-/** The way to get more tokens: the operator's text and link. */
+/** The ways to get more tokens: the packs on sale, and the operator's text and link. */
 function moreTokens() {
   const { text, url } = topUp ?? {};
-  if (!url) return h("p", {}, text || inCurrency("An administrator can give you more tokens."));
+  const buy = sells() && h("p", {}, h("a", { href: "#/buy" }, inCurrency("Buy tokens")));
+  if (!text && buy) return buy;
+  if (!url)
+    return [buy, h("p", {}, text || inCurrency("An administrator can give you more tokens."))];
   const apart = url.startsWith("mailto:") ? {} : { target: "_blank", rel: "noopener noreferrer" };
-  return h("p", {}, h("a", { href: url, ...apart }, text));
+  return [buy, h("p", {}, h("a", { href: url, ...apart }, text))];
 }
 
 // --- The profile ---

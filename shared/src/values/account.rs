@@ -296,6 +296,7 @@ mod tests {
             tokens: tokens(3800),
             granted: tokens(4000),
             spent: Credits::ZERO,
+            owed: None,
             reservations: BTreeMap::from([("a".into(), held(10)), ("b".into(), held(20))]),
             closed: BTreeMap::new(),
             minutes: None,

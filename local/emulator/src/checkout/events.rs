@@ -89,7 +89,7 @@ impl Stripe {
                     let id = format!("re_{}", self.clock.id().simple());
                     let refund = json!({
                         "id": id, "object": "refund", "amount": amount, "status": "succeeded",
-                        "currency": session["currency"], "payment_intent": payment,
+                        "currency": text(&session, "currency"), "payment_intent": payment,
                         "created": self.clock.seconds(), "metadata": {},
                     });
                     objects.refunds.insert(id, refund.clone());
@@ -100,7 +100,7 @@ impl Stripe {
                 let id = format!("dp_{}", self.clock.id().simple());
                 let dispute = json!({
                     "id": id, "object": "dispute", "amount": total, "status": "needs_response",
-                    "currency": session["currency"], "payment_intent": payment,
+                    "currency": text(&session, "currency"), "payment_intent": payment,
                     "created": self.clock.seconds(), "metadata": {},
                 });
                 objects.disputes.insert(id, dispute.clone());
@@ -132,7 +132,7 @@ impl Stripe {
             "object": "charge",
             "amount": session["amount_total"],
             "amount_refunded": 0,
-            "currency": session["currency"],
+            "currency": text(&session, "currency"),
             "created": self.clock.seconds(),
             "metadata": { "order": session.pointer("/played/order") },
             "paid": true,

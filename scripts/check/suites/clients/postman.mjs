@@ -25,6 +25,8 @@ const VARIABLES = [
   ["apiKeyId", "", "An API key of theirs."],
   ["apiKey", "", "Its text, for the requests of OpenAI's clients."],
   ["model", "", "A model that may answer."],
+  ["packId", "", "A pack of tokens that is sold."],
+  ["stripeSignature", "", "The signature of the event, if Stripe sends events to this service."],
   ["adminName", "", "An administrator's name. Without it the administration is skipped."],
   ["adminPassword", "", "Their password."],
   ["adminToken", "", "Their access token."],
@@ -37,7 +39,7 @@ const SESSION = { token: "access", refresh: "refresh" };
 // but disabled. `keep` lists the values of the reply that are kept. `without` is a variable and a status: if the variable is empty, the
 // request must be refused with this status. `before` and `after` are lines of JavaScript around the request.
 const ORDER = [
-  ["Service", ["health", "openapi", "jwks", "discovery", "discovery_well_known_oauth_authorization_server"]],
+  ["Service", ["health", "openapi", { operation: "stripe_webhook", body: {}, headers: { "Stripe-Signature": "{{stripeSignature}}" }, without: ["stripeSignature", 404] }, "jwks", "discovery", "discovery_well_known_oauth_authorization_server"]],
   [
     "Accounts",
     [
@@ -132,6 +134,8 @@ const ORDER = [
     "Tokens",
     [
       "balance",
+      { operation: "purchases", keep: { packId: 'packs[0]?.id ?? ""' } },
+      { operation: "purchase_create", body: { pack: "{{packId}}" }, without: ["packId", 400] },
       { operation: "balance_token_balance", name: "Read the balance, at token_balance" },
       { operation: "balance_tokenbalance", name: "Read the balance, at tokenbalance" },
       { operation: "balance_user_balance", name: "Read the balance, at user/balance" },
@@ -236,6 +240,9 @@ const ORDER = [
       },
       "admin_vouchers",
       { operation: "admin_vouchers_void", path: { id: "{{vouchersId}}" } },
+      "admin_purchases",
+      "admin_packs",
+      { operation: "admin_packs_change", body: { packs: null, version: null } },
       "admin_trail",
       "admin_figures",
       { operation: "admin_export", path: { list: "users.csv" }, name: "Export all users" },
@@ -251,7 +258,7 @@ const ORDER = [
     [
       // An administrator may have ended the session.
       { operation: "login", name: "Log in for the last time", body: { username: "{{username}}", password: "{{password}}" }, keep: SESSION },
-      { operation: "voucher_redeem", body: { code: "{{voucherCode}}" } },
+      { operation: "voucher_redeem", body: { code: "{{voucherCode}}" }, without: ["voucherCode", 400] },
       {
         operation: "account_delete",
         body: { password: "{{password}}" },

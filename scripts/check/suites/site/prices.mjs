@@ -73,8 +73,8 @@ async function adminPage(server, place, options) {
 const rows = (page) => page.locator("tbody tr").evaluateAll((all) => all.map((row) => [...row.cells].map((cell) => cell.innerText.replaceAll(/\s+/g, " ").trim())));
 
 /** The card of a model in the form of the price list. */
-const card = (page, name) => page.locator(".admin-models > .card").filter({ has: page.getByRole("heading", { name }) });
-const names = (page) => page.locator(".admin-models h2 > span:first-child").allInnerTexts();
+const card = (page, name) => page.locator(".admin-cards > .card").filter({ has: page.getByRole("heading", { name }) });
+const names = (page) => page.locator(".admin-cards h2 > span:first-child").allInnerTexts();
 const save = (page) => page.getByRole("button", { name: "Save the prices" }).click();
 
 /** Checks that the document is as high and wide as the window. */
@@ -392,7 +392,7 @@ await journeys({
     await save(page);
     await page.getByText("Please fill this in.").waitFor();
     assert.equal(await focused(page), "Name");
-    await page.locator(".admin-models > .card").first().getByLabel("Name").fill("quick");
+    await page.locator(".admin-cards > .card").first().getByLabel("Name").fill("quick");
     await save(page);
     await card(page, "deep").getByText("Enter a whole number, such as 50000.").waitFor();
     assert.equal(await focused(page), "Rate of the answer");
@@ -452,7 +452,7 @@ await journeys({
     assert.equal((await server.admin("PUT", "api/admin/models", { list: newer, version })).status, 200);
     await save(page);
     const conflict = page.getByRole("alert");
-    await conflict.getByText(/^The price list was changed by you, .*, while you edited it\. Nothing was saved\.$/).waitFor();
+    await conflict.getByText(/^The price list was changed by you, .*, while you were editing\. Nothing was saved\.$/).waitFor();
     await conflict.getByText("Your changes stay here until you load the newer list.").waitFor();
     assert.equal(await card(page, "quick").getByLabel("Tokens a message").inputValue(), "120");
     assert.equal(await focused(page), "Load the newer list");
@@ -599,7 +599,7 @@ await journeys({
       assert.doesNotMatch(text, /\btokens?\b/i, place);
     }
     const admin = await adminPage(server, "#/prices");
-    for (const [place, sign] of [["prices", "tbody tr"], ["prices/edit", ".admin-models .card"], ["users", "tbody tr"], [`users/${ann.id}`, ".admin-balance"], [`users/${ann.id}/statement`, "tbody tr"], ["users/grants", "form"], ["figures", ".plot text"], ["chats", "summary"], ["trail", "tbody tr, .empty"]]) {
+    for (const [place, sign] of [["prices", "tbody tr"], ["prices/edit", ".admin-cards .card"], ["users", "tbody tr"], [`users/${ann.id}`, ".admin-balance"], [`users/${ann.id}/statement`, "tbody tr"], ["users/grants", "form"], ["figures", ".plot text"], ["chats", "summary"], ["trail", "tbody tr, .empty"]]) {
       await admin.goto(`${server.url}admin/#/${place}`);
       await admin.locator(sign).first().waitFor();
       assert.doesNotMatch((await admin.locator("body").innerText()).replaceAll("model tokens", ""), /\btokens?\b/i, place);
@@ -640,7 +640,7 @@ await journeys({
         await shot("history");
 
         const admin = await adminPage(server, "#/prices", look);
-        for (const [place, sign] of [["prices", "tbody tr"], ["prices/edit", ".admin-models .card"], ["trail?act=prices", "tbody tr, .empty"], ["figures", ".plot text"]]) {
+        for (const [place, sign] of [["prices", "tbody tr"], ["prices/edit", ".admin-cards .card"], ["trail?act=prices", "tbody tr, .empty"], ["figures", ".plot text"]]) {
           await admin.goto(`${server.url}admin/#/${place}`);
           await admin.locator(sign).first().waitFor();
           await looksRight(admin, `prices-admin-${place.replaceAll(/\W/g, "-")}-${width}-${colorScheme}`);

@@ -12,7 +12,7 @@ use crate::values::{AdminAct, Entry, Role};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TrailEntry {
     /// An adjustment of a balance.
-    Adjustment(Entry),
+    Adjustment(Box<Entry>),
     /// An act other than an adjustment.
     Act(AdminAct),
 }
@@ -21,7 +21,7 @@ impl TrailEntry {
     fn read(mut item: Item) -> Result<Self> {
         let partition = item.get("user_id").and_then(|id| id.as_s().ok());
         let Some(user_id) = partition.and_then(|id| id.strip_prefix(STANDING)) else {
-            return from_item(item).map(Self::Adjustment);
+            return from_item(item).map(Box::new).map(Self::Adjustment);
         };
         let user_id = s(user_id);
         item.insert("user_id".into(), user_id);

@@ -1,0 +1,340 @@
+// Journeys of users who buy packs of tokens, and of administrators who sell them. Payments are played: no money moves.
+
+import assert from "node:assert/strict";
+import { fitsItsBox, journeys, looksRight, newPage, newUser } from "./browser.mjs";
+import { balance, chatPage, heading, signIn } from "./chatting.mjs";
+import { newServer } from "./server.mjs";
+
+const { ADMIN, ADMIN_PASSWORD } = process.env;
+const FIRST_GRANT = 4000;
+
+/** The packs of a server that plays payments: 1,000 tokens, 5,000 tokens and 20,000 tokens. */
+const SMALL = "1,000 tokens";
+
+const newShop = (settings) => newServer(null, { PAYMENTS: "played", ...settings });
+
+/** A page in which a new user sees the packs. */
+async function buyer(server, options) {
+  const ann = await newUser("ann", { site: server.url });
+  const page = await chatPage(ann, { url: server.url, place: "#/buy", ...options });
+  await heading(page, "Buy tokens");
+  return { ann, page };
+}
+
+/** Orders a pack, and presses a button of the payment page. Returns the URL of the page with all payments. */
+async function order(page, choice, name = SMALL) {
+  await page.getByRole("button", { name: `Buy ${name}`, exact: true }).click();
+  await heading(page, "Played payment");
+  const till = new URL("/", page.url()).href;
+  await page.getByRole("button", { name: choice, exact: true }).click();
+  return till;
+}
+
+/** Does something to the newest payment, as its bank or its operator. */
+async function act(till, choice, beside) {
+  const page = await newPage({ beside });
+  await page.goto(till);
+  await page.getByRole("button", { name: choice, exact: true }).first().click();
+  await heading(page, "Played payments");
+  await page.close();
+}
+
+const purchase = (page) => page.getByRole("region", { name: "Your purchases" }).locator(".list > li").first();
+
+/** Waits until the first purchase has this state. The payment's event arrives at any time, and the page doesn't wait for it. */
+async function becomes(page, state) {
+  for (let tries = 0; tries < 60; tries += 1) {
+    const reading = page.waitForResponse((response) => new URL(response.url()).pathname === "/api/user/purchases/");
+    await page.reload();
+    await reading;
+    await purchase(page).waitFor();
+    if ((await purchase(page).locator(".badge").innerText()) === state) return;
+  }
+  throw new Error(`the purchase never became “${state}”: ${await purchase(page).innerText()}`);
+}
+
+/** A page in which the administrator of a server is signed in. */
+async function adminPage(server, place, options) {
+  const page = await newPage(options);
+  await page.goto(`${server.url}admin/${place}`);
+  await signIn(page, { name: ADMIN, password: ADMIN_PASSWORD });
+  await page.getByRole("navigation", { name: "Administration", exact: true }).waitFor();
+  return page;
+}
+
+/** The texts of a table's cells. */
+const rows = (page) => page.locator("tbody tr").evaluateAll((all) => all.map((row) => [...row.cells].map((cell) => cell.innerText.replaceAll(/\s+/g, " ").trim())));
+
+const card = (page, name) => page.locator(".admin-cards > .card").filter({ has: page.getByRole("heading", { name, exact: true }) });
+const save = (page) => page.getByRole("button", { name: "Save the packs" }).click();
+
+await journeys({
+  async "a user buys a pack and gets its tokens"() {
+    const server = await newShop();
+    const { page } = await buyer(server);
+    await page.getByRole("list", { name: "Packs" }).getByText("€2.99").waitFor();
+    await balance(page, FIRST_GRANT);
+    await looksRight(page, "purchases-packs");
+    await order(page, "Pay");
+    await page.getByText("1,000 tokens are in your balance. Thank you!").waitFor();
+    await balance(page, FIRST_GRANT + 1000);
+    assert.equal(new URL(page.url()).hash, "#/buy");
+    await purchase(page).getByText("Paid", { exact: true }).waitFor();
+    await looksRight(page, "purchases-paid");
+    const receipt = purchase(page).getByRole("link", { name: "Receipt" });
+    assert.match(await receipt.getAttribute("href"), /^http:/);
+    assert.deepEqual([await receipt.getAttribute("target"), await receipt.getAttribute("rel")], ["_blank", "noopener noreferrer"]);
+
+    await page.getByRole("link", { name: "Balance:" }).click();
+    await heading(page, "Statement");
+    const row = page.locator("tbody tr").first();
+    await row.getByText("€2.99").waitFor();
+    assert.match(await row.innerText(), /Purchase: 1,000 tokens · €2\.99/);
+    assert.match(await row.innerText(), /\+1,000/);
+    await looksRight(page, "purchases-statement");
+    await row.getByRole("link", { name: "Purchase" }).click();
+    await heading(page, "Buy tokens");
+    // A reload doesn't tell the outcome again.
+    await page.reload();
+    await purchase(page).waitFor();
+    assert.equal(await page.getByText("Thank you!").count(), 0);
+  },
+
+  async "a declined or cancelled payment changes nothing"() {
+    const server = await newShop();
+    const { ann, page } = await buyer(server);
+    await order(page, "Decline");
+    await page.getByText("Your card was declined. Nothing was paid.").waitFor();
+    await page.getByRole("link", { name: "Cancel" }).click();
+    await heading(page, "Buy tokens");
+    await purchase(page).getByText("Not paid").waitFor();
+    await balance(page, FIRST_GRANT);
+    assert.equal(await page.getByText("Waiting for the payment").count(), 0);
+    assert.equal((await ann.api("GET", "api/user/ledger/")).body.length, 1);
+  },
+
+  async "a later payment is pending until the money arrives"() {
+    const server = await newShop();
+    const { page } = await buyer(server, { viewport: { width: 390, height: 800 } });
+    const till = await order(page, "Pay later");
+    await page.getByText("The tokens come when the money arrives, which may take some days.").waitFor();
+    await purchase(page).getByText("Payment pending").waitFor();
+    await balance(page, FIRST_GRANT);
+    await looksRight(page, "purchases-pending-390");
+    await act(till, "Money arrives", page);
+    await becomes(page, "Paid");
+    await balance(page, FIRST_GRANT + 1000);
+  },
+
+  async "the page waits for a late event and can ask again"() {
+    const server = await newShop();
+    const { page } = await buyer(server);
+    // The first replies are those from before the event.
+    let held = 0;
+    await page.route("**/api/user/purchases/", async (route) => {
+      if (route.request().method() !== "GET" || held === 2) return route.continue();
+      held += 1;
+      const response = await route.fetch();
+      const reply = await response.json();
+      const open = { state: "open", paid: null, tokens_granted: 0, receipt_url: null };
+      return route.fulfill({ response, json: { ...reply, purchases: reply.purchases.map((one) => ({ ...one, ...open })) } });
+    });
+    await order(page, "Pay");
+    await page.getByText("Waiting for the payment…").waitFor();
+    await looksRight(page, "purchases-waiting");
+    await page.getByText("1,000 tokens are in your balance.").waitFor();
+    await page.getByText("Waiting for the payment…").waitFor({ state: "detached" });
+    assert.equal(held, 2);
+    await balance(page, FIRST_GRANT + 1000);
+  },
+
+  async "a refund takes the tokens back, or leaves them owed"() {
+    const server = await newShop();
+    const { ann, page } = await buyer(server);
+    const till = await order(page, "Pay");
+    await balance(page, FIRST_GRANT + 1000);
+    await act(till, "Refund half", page);
+    await becomes(page, "Partly refunded");
+    const refunded = await purchase(page).innerText();
+    assert.match(refunded, /€2\.99 · €1\.49 refunded/);
+    // Half of an odd price is rounded down, and so are the tokens that are left.
+    const { body } = await ann.api("GET", "api/tokens/");
+    await balance(page, body.tokens);
+    assert(body.tokens >= FIRST_GRANT + 500 && body.tokens < FIRST_GRANT + 510, `${body.tokens}`);
+    server.manage("adjust", ann.name, String(-body.tokens), "--reason", "for a test");
+    await act(till, "Refund", page);
+    await becomes(page, "Refunded");
+    const owed = body.tokens - FIRST_GRANT;
+    await page.getByText(`${owed} tokens must still return for refunded purchases.`).waitFor();
+    await balance(page, 0);
+    await looksRight(page, "purchases-owed");
+    await page.goto(`${server.url}#/statement`);
+    const refund = page.locator("tbody tr").filter({ hasText: /^[^]*Refund: 1,000 tokens · €1\.49/ });
+    await refund.first().waitFor();
+    assert.match(await refund.first().innerText(), /−/);
+
+    const admin = await adminPage(server, "#/purchases?attention=true");
+    await admin.getByText(`${owed} tokens must return`).waitFor();
+    assert.equal(await admin.getByLabel("Show", { exact: true }).inputValue(), "true");
+    await looksRight(admin, "purchases-admin-attention");
+  },
+
+  async "a low balance leads to the packs"() {
+    const server = await newShop();
+    const ann = await newUser("ann", { site: server.url });
+    server.manage("adjust", ann.name, String(150 - FIRST_GRANT), "--reason", "for a test");
+    const page = await chatPage(ann, { url: server.url });
+    await page.getByText("Your tokens are enough for 1 more answer.").waitFor();
+    await page.getByRole("link", { name: "Buy more tokens in our shop." }).waitFor();
+    await looksRight(page, "purchases-low");
+    await page.getByRole("link", { name: "Buy tokens", exact: true }).click();
+    await heading(page, "Buy tokens");
+    await page.goto(`${server.url}#/statement`);
+    await page.locator(".page-head").getByRole("link", { name: "Buy tokens" }).waitFor();
+    await page.goto(`${server.url}#/account`);
+    await page.getByRole("navigation", { name: "Account", exact: true }).getByRole("link", { name: "Buy", exact: true }).click();
+    await heading(page, "Buy tokens");
+    assert.equal(await page.locator(".tabs [aria-current]").innerText(), "Buy");
+  },
+
+  async "where nothing is sold no link leads to packs"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann, { place: "#/buy" });
+    await page.getByText("No tokens are on sale").waitFor();
+    assert.equal(await page.getByRole("link", { name: "Buy", exact: true }).count(), 0);
+    await looksRight(page, "purchases-none");
+    await page.getByRole("link", { name: "Balance:" }).click();
+    await heading(page, "Statement");
+    assert.equal(await page.getByRole("link", { name: "Buy tokens", exact: true }).count(), 0);
+  },
+
+  async "an administrator changes a price and sees the revenue"() {
+    const server = await newShop();
+    const admin = await adminPage(server, "#/purchases");
+    await admin.getByText("Nobody has bought tokens yet.").waitFor();
+    await admin.getByRole("link", { name: "Packs" }).click();
+    await heading(admin, "Packs");
+    const small = card(admin, SMALL);
+    await small.getByText("This is €2.99.").waitFor();
+    const price = small.getByLabel("Price", { exact: true });
+    await price.fill("free");
+    await save(admin);
+    await small.getByText("Enter a whole number, such as 1000.").waitFor();
+    await price.fill("0");
+    await save(admin);
+    await small.getByText("This must be a whole number from 1 to 99999999").waitFor();
+    await price.fill("1250");
+    await small.getByText("This is €12.50.").waitFor();
+    await admin.getByRole("button", { name: "Remove: 20,000 tokens" }).click();
+    await admin.getByRole("button", { name: "Move up: 5,000 tokens" }).click();
+    await admin.getByRole("button", { name: "Add a pack" }).click();
+    const fresh = card(admin, "New pack");
+    await fresh.getByLabel("Id").fill("yen");
+    await fresh.getByLabel("Tokens", { exact: true }).fill("10,000");
+    await fresh.getByLabel("Price", { exact: true }).fill("900");
+    await fresh.getByLabel("Currency").fill("JPY");
+    await fresh.getByLabel("Name").fill("10,000 tokens");
+    await card(admin, "10,000 tokens").getByText("This is ¥900.").waitFor();
+    await save(admin);
+    await admin.getByText("The packs have been saved.").waitFor();
+    await admin.locator(".lead").getByText("Set by you").waitFor();
+
+    const { page } = await buyer(server);
+    const shown = await page.locator(".pack").evaluateAll((all) => all.map((one) => one.innerText.split("\n").filter(Boolean)));
+    assert.deepEqual(shown.map((lines) => [lines[0], lines.at(-2)]), [["5,000 tokens", "€9.99"], [SMALL, "€12.50"], ["10,000 tokens", "¥900"]]);
+    await order(page, "Pay");
+    await balance(page, FIRST_GRANT + 1000);
+    await order(page, "Pay", "10,000 tokens");
+    await balance(page, FIRST_GRANT + 11_000);
+
+    await admin.goto(`${server.url}admin/#/purchases`);
+    await admin.locator("tbody tr").nth(1).waitFor();
+    const orders = await rows(admin);
+    assert.deepEqual(orders.map((cells) => [cells[2], cells[3], cells[5]]), [["10,000 tokens", "¥900", "10,000"], [SMALL, "€12.50", "1,000"]]);
+    for (const cells of orders) {
+      assert.match(cells[0], /^ann/);
+      assert.match(cells[4], /^Paid \d/);
+      assert.match(cells[6], /^cs_test_\w+ pi_\w+$/);
+    }
+    await admin.goto(`${server.url}admin/#/figures`);
+    const stat = (name) => admin.locator(".stat").filter({ hasText: name });
+    await stat("Revenue in EUR").getByText("€12.50").waitFor();
+    await stat("Revenue in JPY").getByText("¥900").waitFor();
+    await admin.getByText("The same numbers as a table").click();
+    await admin.getByRole("button", { name: "Revenue in EUR" }).click();
+    assert.deepEqual((await rows(admin.locator(".admin-days")))[0].slice(-2), ["€12.50", "¥900"]);
+    await admin.goto(`${server.url}admin/#/trail?act=packs`);
+    await admin.locator("tbody tr").nth(1).waitFor();
+    assert.deepEqual((await rows(admin)).map((cells) => cells.slice(1, 3)), [["Set the packs", "you"], ["Set the packs", "the manage command"]]);
+  },
+
+  async "two administrators don't overwrite each other's packs"() {
+    const server = await newShop();
+    const [one, other] = [await adminPage(server, "#/purchases/packs"), await adminPage(server, "#/purchases/packs")];
+    await card(one, SMALL).getByLabel("Price", { exact: true }).fill("199");
+    await card(other, SMALL).getByLabel("Price", { exact: true }).fill("99");
+    await save(one);
+    await one.getByText("The packs have been saved.").waitFor();
+    await save(other);
+    await other.getByRole("alert").getByText("Your changes stay here until you load the newer packs.").waitFor();
+    assert.equal(await card(other, SMALL).getByLabel("Price", { exact: true }).inputValue(), "99");
+    await looksRight(other, "purchases-admin-conflict");
+    await other.getByRole("button", { name: "Load the newer packs" }).click();
+    await other.getByText("The newer packs have been loaded.").waitFor();
+    assert.equal(await card(other, SMALL).getByLabel("Price", { exact: true }).inputValue(), "199");
+    await save(other);
+    await other.getByText("The packs have been saved.").waitFor();
+    await other.getByRole("button", { name: "Stop selling" }).click();
+    await other.getByRole("dialog").getByRole("button", { name: "Stop selling" }).click();
+    await other.getByText("Nothing is sold any more.").waitFor();
+    await other.locator(".lead").getByText("No tokens are on sale.").waitFor();
+    assert.equal((await server.admin("GET", "api/admin/packs/")).body.packs, null);
+  },
+
+  async "a pack that was withdrawn is explained and disappears"() {
+    const server = await newShop();
+    const { page } = await buyer(server);
+    const { body } = await server.admin("GET", "api/admin/packs/");
+    const packs = body.packs.filter(({ id }) => id !== "small");
+    assert.equal((await server.admin("PUT", "api/admin/packs/", { packs, version: body.version })).status, 200);
+    await page.getByRole("button", { name: `Buy ${SMALL}`, exact: true }).click();
+    await page.getByRole("alert").waitFor();
+    await page.getByRole("button", { name: `Buy ${SMALL}`, exact: true }).waitFor({ state: "detached" });
+    await page.getByRole("button", { name: "Buy 5,000 tokens" }).waitFor();
+  },
+
+  async "the views of purchases fit all windows and are accessible"() {
+    const server = await newShop({ CURRENCY: "credits" });
+    for (const colorScheme of ["light", "dark"]) {
+      for (const width of [1280, 320]) {
+        const look = { colorScheme, viewport: { width, height: width < 600 ? 640 : 800 } };
+        const ann = await newUser("ann", { site: server.url });
+        const page = await chatPage(ann, { url: server.url, place: "#/buy", ...look });
+        await heading(page, "Buy credits");
+        await order(page, "Pay");
+        await page.getByText("1,000 credits are in your balance. Thank you!").waitFor();
+        await looksRight(page, `purchases-buy-${width}-${colorScheme}`);
+        // Beside a scrollbar of 15 pixels, too.
+        await page.setViewportSize({ ...look.viewport, width: width - 15 });
+        await fitsItsBox(page.locator(".tabs"), "the tabs");
+        await page.setViewportSize(look.viewport);
+        const text = (await page.locator("main").innerText()).replaceAll(/[\d,]+ tokens/g, "");
+        assert.doesNotMatch(text, /\btokens?\b/i);
+        await page.goto(`${server.url}#/statement`);
+        await page.locator("tbody tr").nth(1).waitFor();
+        await page.locator(".page-head").getByRole("link", { name: "Buy credits" }).waitFor();
+        await looksRight(page, `purchases-statement-${width}-${colorScheme}`);
+        await fitsItsBox(page.getByRole("region", { name: "Statement, newest first" }), "the statement");
+
+        const admin = await adminPage(server, "#/purchases", look);
+        for (const [place, sign] of [["purchases", "tbody tr"], ["purchases/packs", ".admin-cards .card"], ["figures", ".plot text"], ["trail?act=packs", "tbody tr, .empty"], [`users/${ann.id}/statement`, "tbody tr"]]) {
+          await admin.goto(`${server.url}admin/#/${place}`);
+          await admin.locator(sign).first().waitFor();
+          if (place === "figures") await admin.getByText("The same numbers as a table").click();
+          await looksRight(admin, `purchases-admin-${place.replaceAll(/\W/g, "-").slice(0, 20)}-${width}-${colorScheme}`);
+          if (width < 600) for (const box of await admin.locator(".stacked:visible").all()) await fitsItsBox(box, place);
+        }
+      }
+    }
+  },
+});

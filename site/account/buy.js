@@ -1,0 +1,194 @@
+// The packs of tokens on sale, the payment from which the user returns, and all purchases.
+
+import { page, post } from "../session/api.js";
+import { learnShop } from "../session/shop.js";
+import { readBalance } from "../session/user.js";
+import { busy, button } from "../ui/button.js";
+import { fill, h } from "../ui/dom.js";
+import { explain, formatTokens, inCurrency, time } from "../ui/format.js";
+import { paged } from "../ui/list.js";
+import { attempt, toast } from "../ui/message.js";
+import { emptyState, note } from "../ui/note.js";
+import { formatPrice, stateBadge } from "../ui/purchase.js";
+import { go } from "../ui/router.js";
+import { accountPage } from "./tabs.js";
+
+const PATH = "api/user/purchases/";
+const PLACE = "#/buy";
+
+/** The time between two questions whether a purchase is paid, and the most questions. */
+const PACE = 1000;
+const MOST_READS = 30;
+
+/** `#/buy`, and `#/buy?order=<id>` after the payment page. */
+export async function shop({ query: { order }, signal }) {
+  const first = await read(signal);
+  const told = h("div", { class: "buy-told", role: "status" });
+  const lists = h("div", { class: "buy" });
+  const show = (reply) => fill(lists, owed(reply), packs(reply), purchases(reply, signal));
+  show(first);
+  if (order) follow(order, first, { told, show, signal });
+  return accountPage(
+    inCurrency("Buy tokens"),
+    first.packs.length > 0 &&
+      inCurrency("The tokens are in your balance as soon as the payment is confirmed."),
+    told,
+    lists,
+  );
+}
+
+/** A page of the purchases, with the packs and the `next` page. */
+async function read(signal, path = PATH) {
+  const { items: reply, next } = await page(path, null, { signal });
+  learnShop(reply);
+  return { ...reply, next };
+}
+
+/** The note about tokens that must return for refunds. */
+function owed({ tokens_owed: tokens }) {
+  if (tokens === 0) return null;
+  const sentence = `${formatTokens(tokens)} must still return for refunded purchases. The next tokens that you get pay them.`;
+  return note("warn", h("p", {}, sentence));
+}
+
+// --- The packs ---
+
+function packs({ packs: all }) {
+  if (all.length === 0)
+    return h("div", { class: "card" }, emptyState("coin", inCurrency("No tokens are on sale")));
+  return h("ul", { class: "packs", "aria-label": "Packs" }, all.map(pack));
+}
+
+function pack({ id, name, tokens, price, currency }) {
+  const go = button("Buy", {
+    kind: "primary",
+    "aria-label": `Buy ${name}`,
+    onclick: () => busy(go, () => attempt(() => order(id))),
+  });
+  const count = formatTokens(tokens);
+  return h(
+    "li",
+    { class: "card pack" },
+    h("h2", {}, name),
+    name !== count && h("p", { class: "muted" }, count),
+    h("p", { class: "pack-price" }, formatPrice(price, currency)),
+    go,
+  );
+}
+
+/** Orders a pack and opens the payment page. */
+async function order(id) {
+  try {
+    const { url } = await post(PATH, { pack: id });
+    if (isWeb(url)) await leaveFor(url);
+  } catch (error) {
+    // Show what is sold now.
+    if (["no_such_pack", "nothing_sold"].includes(error.code)) go(PLACE, { replace: true });
+    throw error;
+  }
+}
+
+/** Opens another page. Ends when this page is left, so that its buttons stay busy until then. */
+function leaveFor(url) {
+  location.assign(url);
+  return new Promise((left) => addEventListener("pagehide", left, { once: true }));
+}
+
+const isWeb = (url) => /^https?:\/\//i.test(url ?? "");
+
+// --- The payment ---
+
+/** Waits until the API knows the outcome of a payment, and tells it. */
+async function follow(id, first, { told, show, signal }) {
+  fill(told, note("info", h("p", {}, "Waiting for the payment…")));
+  let reply = first;
+  try {
+    for (let reads = 1; ; reads += 1) {
+      const bought = reply.purchases.find((purchase) => purchase.id === id);
+      if (bought?.state !== "open") {
+        // Otherwise a reload would tell the outcome again.
+        history.replaceState(null, "", PLACE);
+        fill(told, bought && outcome(bought));
+        if (reply !== first) show(reply);
+        return;
+      }
+      if (reads === MOST_READS) break;
+      await new Promise((done) => setTimeout(done, PACE));
+      signal.throwIfAborted();
+      reply = await read(signal).catch((error) => {
+        if (!error.passing) throw error;
+        return reply;
+      });
+    }
+    const sentence = "The payment isn't confirmed yet. The tokens come as soon as it is.";
+    fill(told, note("info", h("p", {}, inCurrency(sentence)), again()));
+  } catch (error) {
+    if (signal.aborted) return;
+    fill(told, note("bad", h("p", {}, explain(error)), again()));
+  }
+
+  function again() {
+    const onclick = () => follow(id, reply, { told, show, signal });
+    return h("div", { class: "note-actions" }, button("Check again", { small: true, onclick }));
+  }
+}
+
+/** The note about a payment, or null if it needs none. */
+function outcome({ state, tokens_granted: tokens }) {
+  const say = (kind, sentence) => note(kind, h("p", {}, inCurrency(sentence)));
+  if (state === "pending")
+    return say(
+      "info",
+      "The payment is on its way. The tokens come when the money arrives, which may take some days.",
+    );
+  if (["failed", "expired"].includes(state)) return say("warn", "Nothing was paid.");
+  if (state === "wrong_amount" || (state === "paid" && tokens === 0))
+    return say(
+      "warn",
+      "The payment has arrived, but the tokens couldn't be added. An administrator must look at it.",
+    );
+  if (state === "paid") {
+    readBalance();
+    toast(`${formatTokens(tokens)} are in your balance. Thank you!`);
+  }
+  return null;
+}
+
+// --- The purchases ---
+
+function purchases(first, signal) {
+  if (first.purchases.length === 0) return null;
+  const load = async (next) => {
+    const { purchases: items, next: more } = next ? await read(signal, next) : first;
+    return { items, next: more };
+  };
+  return h(
+    "section",
+    { class: "card", "aria-labelledby": "purchases" },
+    h("h2", { id: "purchases" }, "Your purchases"),
+    paged({ load, row }),
+  );
+}
+
+function row(bought) {
+  const { name, price, currency, refunded, tokens_owed: tokens, receipt_url: receipt } = bought;
+  return h(
+    "li",
+    { class: "row" },
+    h(
+      "div",
+      { class: "row-main" },
+      h("p", { class: "row-title" }, name, " ", stateBadge(bought)),
+      h(
+        "p",
+        { class: "row-about" },
+        time(bought.paid ?? bought.created),
+        ` · ${formatPrice(price, currency)}`,
+        refunded > 0 && ` · ${formatPrice(refunded, currency)} refunded`,
+        tokens > 0 && ` · ${formatTokens(tokens)} must still return`,
+      ),
+    ),
+    isWeb(receipt) &&
+      h("a", { href: receipt, target: "_blank", rel: "noopener noreferrer" }, "Receipt"),
+  );
+}

@@ -1,0 +1,118 @@
+// The orders of packs: all, or those that an administrator should look at.
+
+import { page } from "../session/api.js";
+import { linkButton } from "../ui/button.js";
+import { h } from "../ui/dom.js";
+import { field } from "../ui/form.js";
+import { formatNumber, formatTokens, formatWord, inCurrency, time } from "../ui/format.js";
+import { paged, stackedTable } from "../ui/list.js";
+import { emptyState } from "../ui/note.js";
+import { formatPrice, stateBadge } from "../ui/purchase.js";
+import { filters } from "./filters.js";
+import { PACKS_PLACE } from "./packs.js";
+import { userLink } from "./people.js";
+
+/** Why the tokens of a payment weren't granted. */
+const STRANDED = {
+  account_deleted: "Tokens weren't granted, because the account was deleted.",
+  grant_too_large: "Tokens weren't granted, because the account has got too many.",
+  wrong_amount: "Tokens weren't granted, because another amount than the price was paid.",
+};
+
+/** `#/purchases`, `#/purchases?attention=true` */
+export function purchasesView({ query, signal }) {
+  const which = field("Show", "attention", {
+    type: "select",
+    options: [
+      ["", "All purchases"],
+      ["true", "Need attention"],
+    ],
+  });
+  const { element } = filters({
+    place: "#/purchases",
+    label: "Filter the purchases",
+    fields: [which],
+    query,
+    signal,
+    show: list,
+  });
+  const content = h(
+    "div",
+    { class: "page page-wide" },
+    h(
+      "div",
+      { class: "page-head" },
+      h("h1", {}, "Purchases"),
+      h(
+        "div",
+        { class: "toolbar admin-head" },
+        linkButton("Packs", PACKS_PLACE, { kind: "primary", icon: "coin" }),
+      ),
+    ),
+    h(
+      "p",
+      { class: "lead" },
+      inCurrency(
+        "Orders of packs, newest first. An order needs attention if it owes tokens for a refund, or if its tokens couldn't be granted.",
+      ),
+    ),
+    element,
+  );
+  return { title: "Purchases", content };
+}
+
+function list(chosen, signal) {
+  const { element, body, row } = stackedTable("Purchases, newest first", [
+    { text: "User", head: true },
+    { text: "Ordered", class: "labelled" },
+    { text: "Pack", class: "labelled" },
+    { text: "Price", class: "number labelled" },
+    { text: "State", class: "labelled" },
+    { text: inCurrency("Tokens granted"), class: "number labelled" },
+    { text: "Payment", class: "labelled" },
+  ]);
+  element.classList.add("admin-purchases");
+  const asked = { ...chosen, limit: 25 };
+  return paged({
+    load: (next) => page(next ?? "api/admin/purchases/", next ? null : asked, { signal }),
+    row: (order) =>
+      row([
+        userLink(order.user_id, order.username ?? "deleted account"),
+        time(order.created),
+        order.name,
+        lines([
+          formatPrice(order.price, order.currency),
+          order.refunded > 0 && `${formatPrice(order.refunded, order.currency)} refunded`,
+        ]),
+        state(order),
+        lines([
+          formatNumber(order.tokens_granted),
+          order.tokens_owed > 0 && `${formatTokens(order.tokens_owed)} must return`,
+        ]),
+        lines([order.session, order.payment].map((id) => id && h("code", {}, id))),
+      ]),
+    list: body,
+    around: () => element,
+    empty: chosen.attention
+      ? emptyState("check", "No purchase needs attention.")
+      : emptyState("receipt", "Nobody has bought tokens yet."),
+    more: "Show more purchases",
+  });
+}
+
+/** The state of an order, with what an administrator should know. */
+function state(order) {
+  const { paid, disputed, stranded } = order;
+  return lines([
+    [stateBadge(order), disputed && [" ", h("span", { class: "badge badge-bad" }, "Disputed")]],
+    paid && [order.state === "paid" ? "" : "Paid ", time(paid)],
+    stranded && (STRANDED[stranded] ?? formatWord(stranded)),
+  ]);
+}
+
+/** Lines of a cell, or nothing. */
+function lines(all) {
+  const shown = all.filter(Boolean);
+  const line = (content) => h("div", {}, content);
+  return shown.length > 0 && h("div", { class: "admin-lines" }, shown.map(line));
+}

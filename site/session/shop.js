@@ -1,0 +1,53 @@
+// Whether tokens are sold, as last reported by the API. buy.js in ../account has the packs.
+
+import { get } from "./api.js";
+
+/** The pause before a failed request is repeated, in milliseconds. */
+const PAUSE = 30_000;
+
+/** `{sells, isUsed}`, or null while it is unknown. */
+let shop = null;
+let reading = null;
+const watchers = new Set();
+
+/** Calls `show` after each change. */
+export const watchShop = (show) => watchers.add(show);
+
+/** Uses a reply with the packs and the newest purchases. */
+export function learnShop({ packs, purchases }) {
+  const was = shop;
+  shop = { sells: packs.length > 0, isUsed: purchases.length > 0 };
+  if (was?.sells !== shop.sells) watchers.forEach((show) => show());
+}
+
+/** Learns whether tokens are sold, unless that is known. A failure is no reason to complain. */
+export function readShop() {
+  if (shop) return Promise.resolve();
+  if (reading) return reading;
+  const asked = get("api/user/purchases/", { limit: 1 })
+    // The previous release doesn't know this endpoint.
+    .catch((error) => (error.status === 404 ? { packs: [], purchases: [] } : null))
+    .then((reply) => {
+      // Another user may have signed in during the request.
+      if (reading !== asked) return;
+      if (reply) learnShop(reply);
+      else setTimeout(() => (reading = null), PAUSE);
+    });
+  reading = asked;
+  return asked;
+}
+
+/** Returns true if users can buy tokens. Asks the API if that is unknown. */
+export function sells() {
+  readShop();
+  return Boolean(shop?.sells);
+}
+
+/** Returns true if there is something to show: packs, or purchases from earlier. */
+export const hasShop = () => Boolean(shop && (shop.sells || shop.isUsed));
+
+/** Forgets this when the user signs out. */
+export function forgetShop() {
+  shop = null;
+  reading = null;
+}

@@ -1,0 +1,56 @@
+// What users and administrators see of a purchase: sums of money and the state.
+
+import { h } from "./dom.js";
+import { formatWord } from "./format.js";
+
+/**
+ * The decimals of the currencies that don't have two. They are those of the payment provider:
+ * browsers count some currencies in other units. See https://docs.stripe.com/currencies.
+ */
+const DECIMALS = {
+  ...decimals(0, "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF"),
+  ...decimals(3, "BHD JOD KWD OMR TND"),
+};
+
+function decimals(count, currencies) {
+  return Object.fromEntries(currencies.split(" ").map((currency) => [currency, count]));
+}
+
+/** `€4.99`, `−€4.99`, `¥500`, of an amount in the currency's smallest unit */
+export function formatPrice(amount, currency) {
+  const digits = DECIMALS[currency] ?? 2;
+  const form = new Intl.NumberFormat("en", {
+    style: "currency",
+    currency,
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+  });
+  return form.format(amount / 10 ** digits).replace("-", "−");
+}
+
+/** The text of each state, and the class of its badge. */
+const STATES = {
+  open: ["Not paid"],
+  pending: ["Payment pending", "badge-coin"],
+  expired: ["Expired"],
+  failed: ["Payment failed"],
+  paid: ["Paid", "badge-good"],
+  refunded: ["Refunded"],
+  lost: ["Returned by the bank", "badge-bad"],
+  wrong_amount: ["Wrong amount", "badge-bad"],
+};
+
+/** The state of a purchase. */
+export function stateBadge({ state, refunded, price }) {
+  const isPart = state === "refunded" && refunded < price;
+  const [text, kind = ""] = isPart ? ["Partly refunded"] : (STATES[state] ?? [formatWord(state)]);
+  return h("span", { class: `badge ${kind}` }, text);
+}
+
+/** The name of a statement's row about a purchase: money or tokens that return are a refund. */
+export const purchaseName = ({ amount, purchase: { money } }) =>
+  money < 0 || (money === 0 && amount < 0) ? "Refund" : "Purchase";
+
+/** The money of a statement's row, or "" if only tokens moved. */
+export const purchaseMoney = ({ purchase: { money, currency } }) =>
+  money === 0 ? "" : formatPrice(Math.abs(money), currency);
