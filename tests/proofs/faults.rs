@@ -15,6 +15,7 @@ mod deletions;
 mod interventions;
 mod log_outs;
 mod logins;
+mod orders;
 mod prices;
 mod refreshes;
 mod registrations;

@@ -1,0 +1,205 @@
+//! Payments, refunds and owed credits move once, whatever the store does.
+
+use shared::store::{Order, StoreError};
+use shared::values::{Pack, PaymentFacts, Progress, RefundState, Refunded};
+use shared::{BalanceChange, Credits};
+
+use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
+use crate::support::client::{GRANT, Person};
+use crate::support::proxy::Plan;
+use crate::support::rig::Rig;
+use crate::support::world::World;
+
+/// The credits of a pack, and its price.
+const TOKENS: u64 = 1000;
+const PRICE: u64 = 300;
+
+/// The event under test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Learning {
+    /// The order is paid. A refund of a third of the price was reported before.
+    Paid,
+    /// The whole price of a paid order is refunded.
+    Refunded,
+    /// The same, after all credits were spent.
+    Owing,
+    /// Another order is paid, whose credits pay what the first owes.
+    Collecting,
+}
+
+/// The account's order, and the order that the event is about.
+#[derive(Clone, Debug)]
+struct Orders {
+    first: Order,
+    told: Order,
+}
+
+fn paid(order: &Order) -> PaymentFacts {
+    PaymentFacts {
+        progress: Progress::Paid,
+        payment: Some(format!("pi_{}", order.id())),
+        ..PaymentFacts::default()
+    }
+}
+
+fn refunded(amount: u64) -> PaymentFacts {
+    let refund = Refunded { amount, state: RefundState::Made };
+    PaymentFacts { refunds: [(format!("re_{amount}"), refund)].into(), ..PaymentFacts::default() }
+}
+
+impl Learning {
+    const ALL: [Self; 4] = [Self::Paid, Self::Refunded, Self::Owing, Self::Collecting];
+
+    /// The balance and what is owed, before and after the event.
+    fn states(self) -> [(u64, u64); 2] {
+        match self {
+            Self::Paid => [(GRANT, 0), (GRANT + 666, 0)],
+            Self::Refunded => [(GRANT + TOKENS, 0), (GRANT, 0)],
+            Self::Owing => [(400, 0), (0, 600)],
+            Self::Collecting => [(0, 600), (400, 0)],
+        }
+    }
+
+    fn facts(self, order: &Order) -> PaymentFacts {
+        match self {
+            Self::Paid | Self::Collecting => paid(order),
+            Self::Refunded | Self::Owing => refunded(PRICE),
+        }
+    }
+
+    /// Brings a user into the state before the event.
+    async fn prepare(self, rig: &Rig, who: &Person) -> Orders {
+        let (store, clock) = (rig.api.store(), &rig.api.server().clock);
+        let account = rig.api.account(who).await;
+        let pack = Pack {
+            id: "small".into(),
+            name: "A pack".into(),
+            tokens: Credits::new(TOKENS).unwrap(),
+            price: PRICE,
+            currency: "EUR".into(),
+        };
+        let order = async || {
+            let order = Order::new(&account, &pack, clock);
+            store.create_order(&account, &order).await.unwrap();
+            order
+        };
+        let first = order().await;
+        if self == Self::Paid {
+            let payment = format!("pi_{}", first.id());
+            store.learn_of_payment(&payment, &refunded(100), clock).await.unwrap();
+            return Orders { told: first.clone(), first };
+        }
+        store.learn(first.clone(), &paid(&first), clock).await.unwrap();
+        if self == Self::Refunded {
+            return Orders { told: first.clone(), first };
+        }
+        let spent = i64::try_from(GRANT + TOKENS - 400).unwrap();
+        rig.api.adjust(who, BalanceChange::new(-spent).unwrap().amount(), "spent").await;
+        if self == Self::Owing {
+            return Orders { told: first.clone(), first };
+        }
+        let read = store.order(first.id()).await.unwrap().unwrap();
+        store.learn(read, &refunded(PRICE), clock).await.unwrap();
+        Orders { told: order().await, first }
+    }
+}
+
+impl Scenario for Learning {
+    type Reply = Result<Order, StoreError>;
+    type Own = Orders;
+
+    async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
+        let who = rig.person().await;
+        let orders = self.prepare(rig, &who).await;
+        let case = Case::new(rig, "stripe_webhook", self, plan, retries, who, orders);
+        case.lane.strike(plan);
+        case
+    }
+
+    async fn ask(case: &Case<Self>) -> Self::Reply {
+        let store = &case.app.store;
+        let order = store.order(case.own.told.id()).await?.expect("the order is stored");
+        let facts = case.scenario.facts(&order);
+        store.learn(order, &facts, &case.app.clock).await
+    }
+
+    fn is_usual(self, reply: &Self::Reply) -> bool {
+        reply.as_ref().is_ok_and(|order| {
+            order.given.checked_sub(order.owed) == Some(order.target()) && order.stranded.is_none()
+        })
+    }
+}
+
+impl Case<Learning> {
+    /// Compares the account with the state after the event, or with either state if no reply says
+    /// that the event was handled.
+    fn audit(&mut self, moment: &str, world: &World) {
+        let id = &self.who.id;
+        let mut wrong = world.audit(id);
+        if self.lane.overdrawn() {
+            wrong.push("the balance was negative".into());
+        }
+        for reply in &self.replies {
+            let is_expected = self.scenario.is_usual(reply)
+                || matches!(reply, Err(StoreError::Unavailable(_)));
+            if !is_expected {
+                wrong.push(format!("this reply is wrong: {reply:?}"));
+            }
+        }
+        let account = &world.accounts[id];
+        let owed = account.owed.unwrap_or_default().get();
+        let state = (account.balance(self.app.clock.seconds()).get(), owed);
+        let [before, after] = self.scenario.states();
+        let is_done = self.replies.iter().any(|reply| self.scenario.is_usual(reply));
+        // The event was stored, but what it pays wasn't taken yet.
+        let between = self.scenario == Learning::Collecting && state == (TOKENS, 600);
+        if state != after && (is_done || (state != before && !between)) {
+            wrong.push(format!("the balance and the owed credits are {state:?}"));
+        }
+        self.notes(moment, wrong);
+    }
+}
+
+async fn run(rig: &Rig, matrix: Matrix<Learning>) -> (usize, Vec<String>) {
+    let mut cases = matrix.cases(rig).await;
+    disturb(&mut cases).await;
+    let world = rig.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after the event", &world));
+
+    // Stripe sends an event again until it is confirmed. The store forgets the request tokens.
+    side_by_side(&mut cases, async |case| {
+        case.lane.calm();
+        if case.retries || !case.replies.iter().any(Result::is_ok) {
+            case.lane.forgets_tokens();
+            case.asks().await;
+            let reply = case.replies.last().unwrap();
+            let unusual = (!case.scenario.is_usual(reply)).then(|| format!("{reply:?}"));
+            case.notes("sent again", unusual);
+        }
+    })
+    .await;
+    let world = rig.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after it was sent again", &world));
+
+    let before = rig.world().await;
+    side_by_side(&mut cases, async |case| case.lane.deliver_much_later().await).await;
+    let world = rig.world().await;
+    let store = rig.api.store();
+    for case in &mut cases {
+        case.audit("after late copies", &world);
+        let changed = before.of(&case.who.id) != world.of(&case.who.id);
+        case.notes("after late copies", changed.then(|| "something changed".into()));
+        let found = store.audit(&case.who.name).await.unwrap().differences;
+        case.notes("after late copies", found.iter().map(ToString::to_string));
+        let first = store.order(case.own.first.id()).await.unwrap().unwrap();
+        let owed = case.scenario.states()[1].1;
+        case.notes("after late copies", (first.owed.get() != owed).then(|| format!("{first:?}")));
+    }
+    (cases.len(), cases.iter().flat_map(Case::verdict).collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_of_payments_move_credits_once_under_any_fault() {
+    let rig = Rig::start().await;
+    none(run(&rig, Matrix::whole(&Learning::ALL)).await);
+}
