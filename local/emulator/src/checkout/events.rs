@@ -132,7 +132,7 @@ impl Stripe {
             "object": "charge",
             "amount": session["amount_total"],
             "amount_refunded": 0,
-            "currency": text(&session, "currency"),
+            "currency": text(session, "currency"),
             "created": self.clock.seconds(),
             "metadata": { "order": session.pointer("/played/order") },
             "paid": true,
