@@ -26,11 +26,11 @@ struct Body {
     path = super::path::purchase_create,
     tag = "Tokens",
     summary = "Buy tokens",
-    description = "Orders a pack, and opens the page of the payment provider on which it is paid. Open `url` in a browser. The tokens are in the balance when the provider confirms the payment, which can take days with some methods of payment.",
+    description = "Orders a pack, and opens the page of the payment provider on which it is paid. Administrators can't buy packs that they have set. Open `url` in a browser. The tokens are in the balance when the provider confirms the payment, which can take days with some methods of payment.",
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 201, description = "The order, and the URL of the payment page.", body = NewPurchase)),
-    extensions(("x-fails" = json!([Failure::NoSuchPack, Failure::TooManyOrders, Failure::NothingSold, Failure::PaymentsUnavailable]))),
+    extensions(("x-fails" = json!([Failure::NoSuchPack, Failure::OwnBalance, Failure::TooManyOrders, Failure::NothingSold, Failure::PaymentsUnavailable]))),
 )]
 pub async fn handle(checkout: CheckoutApp, req: Request) -> Reply {
     let CheckoutApp { app, stripe, back } = checkout;
@@ -40,6 +40,10 @@ pub async fn handle(checkout: CheckoutApp, req: Request) -> Reply {
     let id = required(pack).map_err(|sentence| Error::field("pack", sentence))?;
     let (Some(stripe), Some(packs)) = (stripe, packs) else { return Err(Error::NothingSold) };
     let pack = packs.list.pack(&id).ok_or(Error::NoSuchPack)?;
+    // Otherwise an administrator could sell tokens to themselves for next to nothing.
+    if packs.of.author == account.id {
+        return Err(Error::OwnBalance);
+    }
     let back = match back {
         Some(back) => back,
         None => {

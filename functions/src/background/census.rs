@@ -4,12 +4,15 @@
 use shared::telemetry::metrics::{self, Metric};
 use shared::{App, Result};
 
-/// Takes the census, and collects. The census reads every account once, so its time grows with the
+/// Collects, and takes the census even if that fails. The census reads every account once, so its time grows with the
 /// number of accounts.
 pub async fn work(app: App) -> Result<()> {
+    let collected = app.store.collect(&app.clock).await.map(|orders| {
+        let orders = u64::try_from(orders).unwrap_or(u64::MAX);
+        metrics::record(&[(Metric::OrdersToLookAt, orders)]);
+    });
     let census = app.store.take_census(app.clock.millis()).await?;
     tracing::info!(users = census.users, tokens = census.tokens, "counted");
-    let orders = app.store.collect(&app.clock).await?;
-    metrics::record(&[(Metric::OrdersToLookAt, u64::try_from(orders).unwrap_or(u64::MAX))]);
+    collected?;
     Ok(())
 }

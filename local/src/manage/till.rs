@@ -246,7 +246,11 @@ async fn restored(app: &App, of: &OrderOf) -> Result<Option<Order>, String> {
     else {
         return Ok(None);
     };
+    // Only what this product writes into the metadata is restored.
     let Ok(account) = find(app, &of.account).await else { return Ok(None) };
+    if account.id != of.account {
+        return Ok(None);
+    }
     let pack = Pack {
         id: of.pack.clone(),
         name: of.name.clone(),
@@ -254,6 +258,9 @@ async fn restored(app: &App, of: &OrderOf) -> Result<Option<Order>, String> {
         price,
         currency: of.currency.clone(),
     };
+    if Packs::new(vec![pack.clone()]).is_err() {
+        return Ok(None);
+    }
     let order = Order::new(&account, &pack, &app.clock).with_id(&of.order);
     app.store.restore_order(&account, &order).await.map_err(sentence)?;
     app.store.order(order.id()).await.map_err(sentence)

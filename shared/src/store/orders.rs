@@ -190,9 +190,7 @@ impl Order {
                 next.owed = due.checked_sub(taken).unwrap_or_default();
             }
         }
-        // A refund settles a wrong payment.
-        let is_returned = next.facts.refunded() > 0 || next.facts.is_lost();
-        if next.facts.progress == Progress::Wrong && !is_returned {
+        if next.facts.progress == Progress::Wrong && !next.facts.is_returned() {
             next.stranded = Some(Stranded::WrongAmount);
         }
         if next != *self {
@@ -386,19 +384,24 @@ impl Store {
         }
     }
 
-    /// Records that a payment belongs to an order. Returns the facts that were kept for the order.
+    /// Records that a payment belongs to an order, unless it belongs to another one. Returns the facts
+    /// that were kept for the order.
     async fn claim_payment(&self, payment: &str, order: &str) -> Result<PaymentFacts> {
         let claim = Write::update(
             &self.tables.tokens,
             pk(payment_pk(payment)),
             "SET #order = :order, version = if_not_exists(version, :none) + :one REMOVE expires_at",
         )
+        .condition("attribute_not_exists(#order) OR #order = :order")
         .names([("#order", "order")])
         .values([(":order", s(order)), (":none", n(0)), (":one", n(1))])
         .returns(ReturnValue::AllNew);
         match self.send(&claim).await? {
             Outcome::Applied(item) => Ok(from_item::<StoredPayment>(item)?.facts),
-            Outcome::Refused(_) => Ok(PaymentFacts::default()),
+            Outcome::Refused(_) => {
+                tracing::warn!(payment, order, "the payment belongs to another order");
+                Ok(PaymentFacts::default())
+            }
         }
     }
 
@@ -544,11 +547,17 @@ impl Store {
 
     /// Takes the credits that an account owes, as far as the account has them.
     pub(in crate::store) async fn collect_of(&self, user_id: &str, clock: &Clock) -> Result<()> {
-        let (orders, _) = self.purchases(user_id, None).await?;
-        for order in orders.into_iter().filter(|order| order.owed > Credits::ZERO) {
-            self.settle_order(order, &PaymentFacts::default(), clock).await?;
+        let mut before = None;
+        loop {
+            let (orders, more) = self.purchases(user_id, before.as_deref()).await?;
+            before = orders.last().map(|order| order.id().to_owned());
+            for order in orders.into_iter().filter(|order| order.owed > Credits::ZERO) {
+                self.settle_order(order, &PaymentFacts::default(), clock).await?;
+            }
+            if !more || before.is_none() {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Takes all owed credits that accounts have got meanwhile, and tries again to move stranded

@@ -189,7 +189,8 @@ fn read<T: serde::de::DeserializeOwned>(object: Value) -> Result<T, String> {
 /// UUID.
 fn order_of(metadata: Value) -> Option<OrderOf> {
     let of: OrderOf = serde_json::from_value(metadata).ok()?;
-    Uuid::try_parse(&of.order).is_ok().then_some(of)
+    let is_id = Uuid::try_parse(&of.order).is_ok_and(|id| id.to_string() == of.order);
+    is_id.then_some(of)
 }
 
 fn session(session: Session, at: u64) -> Option<News> {
@@ -225,6 +226,7 @@ impl SessionNews {
         PaymentFacts {
             progress,
             paid_at: self.is_paid.then_some(self.at),
+            total: self.total.filter(|_| self.is_paid),
             payment: self.payment.clone(),
             ..PaymentFacts::default()
         }
@@ -258,7 +260,7 @@ fn dispute(dispute: DisputeObject) -> Option<News> {
     let payment = dispute.payment_intent.map(Reference::id)?;
     let state = match dispute.status.as_str() {
         "lost" => Dispute::Lost,
-        "won" | "warning_closed" | "prevented" => Dispute::Won,
+        "won" | "prevented" => Dispute::Won,
         _ => Dispute::Open,
     };
     let disputes = BTreeMap::from([(dispute.id, state)]);

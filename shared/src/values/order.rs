@@ -19,6 +19,9 @@ pub struct PaymentFacts {
     /// The payment's id: a `PaymentIntent` of Stripe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payment: Option<String>,
+    /// The money that was paid, in the currency's smallest unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
     /// The URL of the receipt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<String>,
@@ -90,6 +93,7 @@ impl PaymentFacts {
         // events come.
         self.paid_at = least(self.paid_at, other.paid_at);
         self.payment = least(self.payment, other.payment.clone());
+        self.total = self.total.max(other.total);
         self.receipt = least(self.receipt, other.receipt.clone());
         for (id, other) in &other.refunds {
             let refund = self.refunds.entry(id.clone()).or_insert(*other);
@@ -112,6 +116,11 @@ impl PaymentFacts {
     /// Returns true if a dispute was lost.
     pub fn is_lost(&self) -> bool {
         self.disputes.values().any(|dispute| *dispute == Dispute::Lost)
+    }
+
+    /// Returns true if all money that was paid goes back to the buyer.
+    pub fn is_returned(&self) -> bool {
+        self.is_lost() || self.total.is_some_and(|total| self.refunded() >= total)
     }
 
     /// Returns the money that the operator keeps of a price, in the currency's smallest unit.

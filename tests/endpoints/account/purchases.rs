@@ -11,13 +11,15 @@ use futures_util::future::join_all;
 use local::manage::till;
 use reqwest::redirect::Policy;
 use serde_json::{Value, json};
+use shared::BalanceChange;
 use shared::clock::Clock;
 use shared::config::{CheckoutConfig, Settings};
-use shared::store::Order;
+use shared::store::{Adjustment, Order};
 use shared::stripe::Stripe;
-use shared::values::{PaymentFacts, Progress};
+use shared::values::{PaymentFacts, Progress, Reason};
 
 use crate::support::client::{Answer, Api, DAY, GRANT, Person};
+use crate::support::world::put;
 
 const PATH: &str = "/api/user/purchases/";
 const WEBHOOK: &str = "/api/stripe/webhook/";
@@ -283,7 +285,7 @@ async fn payments_that_cannot_grant_tokens_are_stranded() {
         (api.administrator("root").await, api.person("ann").await, api.person("ben").await);
     let (wrong, gone) = (ann.orders("small").await, ben.orders("small").await);
     let completed = "checkout.session.completed";
-    api.hears(completed, session(&wrong, &json!({ "amount_total": 1 }))).await.is(200);
+    api.hears(completed, session(&wrong, &json!({ "amount_total": 2 }))).await.is(200);
     ben.deletes_the_account().await.is(202);
     api.hears(completed, session(&gone, &json!({}))).await.is(200);
     let listed = root.get(&format!("{ORDERS}?attention=true")).await.is(200);
@@ -297,12 +299,13 @@ async fn payments_that_cannot_grant_tokens_are_stranded() {
     assert_eq!(stranded[id(&wrong).as_str()], "wrong_amount");
     assert_eq!(stranded[id(&gone).as_str()], "account_deleted");
     assert_eq!(ann.balance().await, GRANT);
-    // The operator returns the money.
+    // The operator returns the money. A part isn't enough.
     api.hears("refund.created", refund(&gone, "re_1", PRICE, "succeeded")).await.is(200);
-    assert_eq!(
-        root.get(&format!("{ORDERS}?attention=true")).await.is(200).as_array().unwrap().len(),
-        1
-    );
+    for (id, left) in [("re_2", 1), ("re_3", 0)] {
+        api.hears("refund.created", refund(&wrong, id, 1, "succeeded")).await.is(200);
+        let listed = root.get(&format!("{ORDERS}?attention=true")).await.is(200);
+        assert_eq!(listed.as_array().unwrap().len(), left);
+    }
     api.audits(&ann).await;
 }
 
@@ -369,6 +372,8 @@ async fn orders_keep_the_price_of_their_time() {
     let change = json!({ "packs": packs, "version": current["version"] });
     let set = root.put(PACKS, change.clone()).await.is(200);
     assert_eq!(set["packs"], packs);
+    // Administrators can't sell to themselves.
+    root.post(PATH, json!({ "pack": "small" })).await.expect(409, "own_balance");
     root.put(PACKS, change).await.expect(409, "packs_changed");
     assert_eq!(ann.get(PATH).await.is(200)["packs"], packs);
     api.presses(order["url"].as_str().unwrap(), "pay").await;
@@ -435,4 +440,35 @@ async fn missed_events_are_found_in_the_lists_of_stripe() {
     let unlisted = format!("{}: paid here, but Stripe doesn't list the payment", order.id());
     assert_eq!(compare().await, [unlisted]);
     checkout.stop().await;
+}
+
+#[tokio::test]
+async fn collections_cut_by_a_restore_are_made_again() {
+    let api = shop().await;
+    let ann = api.person("ann").await;
+    let early = api.account(&ann).await;
+    let order = ann.orders("small").await;
+    let id = order["id"].as_str().unwrap();
+    api.hears("checkout.session.completed", session(&order, &json!({}))).await.is(200);
+    api.adjust(&ann, -i64::try_from(GRANT + TOKENS).unwrap(), "spent").await;
+    api.hears("refund.created", refund(&order, "re_1", PRICE, "succeeded")).await.is(200);
+    // This account doesn't show what is owed, so the grant isn't collected. Of the collection that
+    // the restore has cut, only the source remains.
+    let (store, clock) = (api.store(), &api.server().clock);
+    let change = BalanceChange::new(500).unwrap();
+    let reason = Reason::parse("gift").unwrap();
+    let grant = Adjustment::new(&early, change, reason, "manage", clock);
+    store.adjust(&grant, api.now()).await.unwrap();
+    let version = store.order(id).await.unwrap().unwrap().version;
+    let source = json!({
+        "pk": format!("source:stripe:{id}:{}", version + 1), "account": ann.id,
+        "row": clock.id().to_string(), "amount": -500,
+    });
+    put(&api.dynamodb, "TokensTable", &[source]).await;
+    let second = api.now();
+    store.reconcile(second, clock).await.unwrap().unwrap();
+    assert_eq!(ann.balance().await, 0);
+    assert_eq!(store.order(id).await.unwrap().unwrap().owed.get(), TOKENS - 500);
+    api.audits(&ann).await;
+    assert_eq!(store.reconcile(second, clock).await.unwrap().unwrap().repairs, [""; 0]);
 }

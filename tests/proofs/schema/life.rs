@@ -141,6 +141,7 @@ async fn purchases(api: &Api, root: &Person, ann: &Person) {
         progress: Progress::Paid,
         paid_at: Some(clock.millis()),
         payment: Some(payment.into()),
+        total: Some(299),
         receipt: Some("https://pay.stripe.com/receipts/1".into()),
         ..PaymentFacts::default()
     };

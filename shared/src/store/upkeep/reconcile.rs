@@ -91,9 +91,6 @@ impl Store {
             }
             start = next;
         }
-        for order in orders.values().flatten() {
-            done.repairs.extend(self.settle_restored(order.id(), clock).await?);
-        }
         let mut undone = HashSet::new();
         for source in &sources {
             if self.undo_source(source).await? {
@@ -103,6 +100,10 @@ impl Store {
             }
         }
         sources.retain(|source| !undone.contains(source.text()));
+        // A step of an order writes a source, which must not exist from a step that was undone.
+        for order in orders.values().flatten() {
+            done.repairs.extend(self.settle_restored(order.id(), clock).await?);
+        }
         done.repairs.extend(self.count_uses_again(vouchers, &sources).await?);
         if self.list_administrators(administrators).await? {
             done.repairs.push("the list of administrators".into());
