@@ -118,7 +118,7 @@ impl Stored {
             let first = problems.first().map(ToString::to_string).unwrap_or_default();
             let Self { pk, .. } = &self;
             StoreError::Internal(format!(
-                "{pk}, version {}, can't be used: {first}",
+                "{pk}: the version {} can't be used: {first}",
                 self.of.version
             ))
         };
