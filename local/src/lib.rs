@@ -6,5 +6,5 @@
 
 pub mod estimate;
 pub mod manage;
-pub mod price_file;
+pub mod offer_file;
 pub mod server;

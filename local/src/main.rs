@@ -13,7 +13,7 @@ use emulator::template::Template;
 use local::estimate::Load;
 use local::estimate::models::AverageChat;
 use local::manage::{self, prices, restore, till, vouchers};
-use local::price_file;
+use local::offer_file;
 use local::server::mail::Postman;
 use local::server::{Server, environment_of, write_environments};
 use mimalloc::MiMalloc;
@@ -366,7 +366,7 @@ enum Till {
     },
     /// Compare the orders with Stripe's lists, and catch up on missed events. Needs STRIPE_API_KEY
     Reconcile {
-        /// How many days to compare
+        /// The number of days to compare
         #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3650))]
         days: u64,
         #[command(flatten)]
@@ -589,7 +589,7 @@ fn estimate(
     chat: AverageChat,
     as_json: bool,
 ) -> Result<(), String> {
-    let list = models.map(price_file::read).transpose()?;
+    let list = models.map(offer_file::read).transpose()?;
     let mut estimate = load.estimate()?;
     estimate.models = list.map(|list| load.models(&list, chat)).transpose()?;
     if as_json {

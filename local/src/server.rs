@@ -17,12 +17,12 @@ use shared::App;
 use shared::app::MailApp;
 use shared::clock::Clock;
 use shared::config::{ConfigError, Settings};
-use shared::values::Packs;
+use shared::values::{Packs, PriceList};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::price_file;
+use crate::offer_file;
 use crate::server::mail::{Postman, SentMails};
 use crate::server::scheduled::traced;
 use emulator::checkout::Checkout;
@@ -164,8 +164,8 @@ impl Server {
 async fn set_prices(app: &App, url: &str) -> Result<(), String> {
     let path =
         url.strip_prefix("file://").ok_or("MODELS must be the URL of a file: file:///path.")?;
-    let list = price_file::read(Path::new(path))?;
-    price_file::set(app, Some(&list)).await.map(drop).map_err(|error| format!("{error}."))
+    let list: PriceList = offer_file::read(Path::new(path))?;
+    offer_file::set(app, Some(&list)).await.map(drop).map_err(|error| format!("{error}."))
 }
 
 /// Returns the setting of payments that leads to the played Stripe. `None` for other settings.

@@ -14,7 +14,7 @@ use strum::{EnumDiscriminants, IntoStaticStr, VariantArray};
 
 use crate::Credits;
 use crate::store::StoreError;
-use crate::values::{CostsMore, Invalid, Limit};
+use crate::values::{CostsMore, Invalid, Limit, Problem};
 
 /// The result of an operation that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -29,6 +29,16 @@ impl FieldErrors {
     /// and returns `None`.
     pub fn check<T>(&mut self, field: &str, value: Result<T, impl Into<String>>) -> Option<T> {
         value.map_err(|sentence| self.note(field, sentence)).ok()
+    }
+
+    /// Returns the problems of a list as errors of the request's field `within`.
+    pub fn of(problems: Vec<Problem>, within: &str) -> Self {
+        let mut errors = Self::default();
+        for Problem { field, sentence } in problems {
+            let names = [within, &field].into_iter().filter(|name| !name.is_empty());
+            errors.note(&names.collect::<Vec<_>>().join("."), sentence);
+        }
+        errors
     }
 
     /// Notes what is wrong with a field.

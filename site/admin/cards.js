@@ -1,5 +1,5 @@
 // The cards of a form that edits a list: each is one item, which can be moved and removed. Also the
-// note for an editor whose list was changed by somebody else.
+// note for an editor whose list another person has changed.
 
 import { announce } from "../ui/announce.js";
 import { busy, button } from "../ui/button.js";

@@ -95,7 +95,7 @@ function list(chosen, signal) {
     around: () => element,
     empty: chosen.attention
       ? emptyState("check", "No purchase needs attention.")
-      : emptyState("receipt", "Nobody has bought tokens yet."),
+      : emptyState("receipt", "There are no purchases yet."),
     more: "Show more purchases",
   });
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use shared::error::{Failure, FieldErrors};
 use shared::store::SetPricesOutcome;
 use shared::values::PriceList;
-use shared::{App, Error, Reply, Request, Result, auth, http};
+use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
 use super::admin_models::Prices;
@@ -40,6 +40,10 @@ struct Body {
 pub async fn handle(app: App, req: Request) -> Reply {
     let (administrator, ()) = auth::administrator(&app, &req, async { Ok(()) }).await?;
     let Body { list, version } = http::json(&req)?;
+    let read = |list: &Value| {
+        let wrong = |problems| FieldErrors::of(problems, "list").into_error();
+        PriceList::read(list).map_err(wrong)
+    };
     let list = list.as_ref().map(read).transpose()?;
     let by = Some(&administrator);
     match app.store.set_offer(by, list.as_ref(), version.as_deref(), &app.clock).await? {
@@ -50,18 +54,4 @@ pub async fn handle(app: App, req: Request) -> Reply {
             http::ok(&Prices::of(stored.as_ref()))
         }
     }
-}
-
-fn read(list: &Value) -> Result<PriceList> {
-    PriceList::read(list).map_err(|problems| {
-        let mut errors = FieldErrors::default();
-        for problem in problems {
-            let field = match problem.field.as_str() {
-                "" => "list".to_owned(),
-                field => format!("list.{field}"),
-            };
-            errors.note(&field, problem.sentence);
-        }
-        errors.into_error()
-    })
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use shared::error::{Failure, FieldErrors};
 use shared::store::SetOfferOutcome;
 use shared::values::{Pack, Packs};
-use shared::{App, Error, Reply, Request, Result, auth, http};
+use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
 use super::admin_packs::PacksOnSale;
@@ -38,6 +38,10 @@ struct Body {
 pub async fn handle(app: App, req: Request) -> Reply {
     let (administrator, ()) = auth::administrator(&app, &req, async { Ok(()) }).await?;
     let Body { packs, version } = http::json(&req)?;
+    let read = |packs| {
+        let wrong = |problems| FieldErrors::of(problems, "").into_error();
+        Packs::new(packs).map_err(wrong)
+    };
     let packs = packs.map(read).transpose()?;
     let by = Some(&administrator);
     match app.store.set_offer(by, packs.as_ref(), version.as_deref(), &app.clock).await? {
@@ -48,14 +52,4 @@ pub async fn handle(app: App, req: Request) -> Reply {
             http::ok(&PacksOnSale::of(stored.as_ref()))
         }
     }
-}
-
-fn read(packs: Vec<Pack>) -> Result<Packs> {
-    Packs::new(packs).map_err(|problems| {
-        let mut errors = FieldErrors::default();
-        for problem in problems {
-            errors.note(&problem.field, problem.sentence);
-        }
-        errors.into_error()
-    })
 }

@@ -3,11 +3,10 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use shared::clock;
-use shared::store::{SetPricesOutcome, StoredPrices};
-use shared::values::Fare;
+use shared::store::SetPricesOutcome;
+use shared::values::{Fare, PriceList};
 
-use crate::price_file;
+use crate::offer_file;
 
 use super::{close, counted, names_tables, open, sentence};
 
@@ -26,15 +25,7 @@ pub async fn show(data: &Path, version: Option<&str>) -> Result<String, String> 
     };
     close(embedded).await;
     match (stored.map_err(sentence)?, version) {
-        (Some(StoredPrices { list, of }), _) => {
-            let json = serde_json::to_string_pretty(&list).map_err(|error| error.to_string())?;
-            Ok(format!(
-                "{json}\nversion {}, {} by {}",
-                of.version,
-                clock::rfc3339(of.time),
-                of.author
-            ))
-        }
+        (Some(stored), _) => offer_file::show(&stored),
         (None, None) => Ok("There is no price list: every message costs CHAT_PRICE.".into()),
         (None, Some(version)) => Err(format!("The price list never had the version {version:?}.")),
     }
@@ -43,9 +34,9 @@ pub async fn show(data: &Path, version: Option<&str>) -> Result<String, String> 
 /// Checks a price list, and says what an example message costs with each model.
 ///
 /// # Errors
-/// As [`price_file::read`].
+/// As [`offer_file::read`].
 pub fn check(file: &Path) -> Result<String, String> {
-    let list = price_file::read(file)?;
+    let list: PriceList = offer_file::read(file)?;
     let (prompt, answer) = EXAMPLE;
     let mut lines = format!(
         "{}, version {}. A prompt of {prompt} model tokens and an answer of {answer} cost:",
@@ -68,12 +59,12 @@ pub fn check(file: &Path) -> Result<String, String> {
 /// # Errors
 /// Fails with a sentence for the terminal.
 pub async fn set(data: &Path, file: Option<&Path>, is_ready: bool) -> Result<String, String> {
-    let list = file.map(price_file::read).transpose()?;
+    let list = file.map(offer_file::read::<PriceList>).transpose()?;
     if names_tables() && !is_ready {
         return Err("A release that doesn't know price lists ignores `model` and `max_cost`. Add --yes when no alias is split between two releases, and the release before this one knows price lists.".into());
     }
     let (app, embedded) = open(data).await?;
-    let set = price_file::set(&app, list.as_ref()).await;
+    let set = offer_file::set(&app, list.as_ref()).await;
     close(embedded).await;
     match set.map_err(sentence)? {
         SetPricesOutcome::Set(Some(stored)) => Ok(format!(

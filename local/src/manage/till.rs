@@ -7,11 +7,12 @@ use serde_json::Value;
 use shared::config::{CheckoutConfig, Settings};
 use shared::store::{Order, SetOfferOutcome};
 use shared::stripe::{About, News, OrderOf, Stripe};
-use shared::values::{Pack, Packs, Problem, Progress};
+use shared::values::{Pack, Packs, Progress};
 use shared::view::Purchase;
 use shared::{App, Credits, clock};
 
 use super::{close, counted, find, open, sentence};
+use crate::offer_file;
 
 /// The lists of Stripe that are compared. Sessions come first, because they name the orders of the
 /// payments that refunds and disputes are about.
@@ -28,9 +29,7 @@ pub async fn show_packs(data: &Path) -> Result<String, String> {
     let Some(stored) = stored.map_err(sentence)? else {
         return Ok("There are no packs: nothing is sold.".into());
     };
-    let json = serde_json::to_string_pretty(&stored.list).map_err(|error| error.to_string())?;
-    let of = &stored.of;
-    Ok(format!("{json}\nversion {}, {} by {}", of.version, clock::rfc3339(of.time), of.author))
+    offer_file::show(&stored)
 }
 
 /// Sets the packs from a file, or removes them without a file.
@@ -38,11 +37,11 @@ pub async fn show_packs(data: &Path) -> Result<String, String> {
 /// # Errors
 /// Fails with a sentence for the terminal. Each problem in the file is a line.
 pub async fn set_packs(data: &Path, file: Option<&Path>) -> Result<String, String> {
-    let packs = file.map(read_packs).transpose()?;
+    let packs = file.map(offer_file::read::<Packs>).transpose()?;
     let (app, embedded) = open(data).await?;
-    let set = set_packs_in(&app, packs.as_ref()).await;
+    let set = offer_file::set(&app, packs.as_ref()).await;
     close(embedded).await;
-    match set? {
+    match set.map_err(sentence)? {
         SetOfferOutcome::Set(Some(stored)) => Ok(format!(
             "{} can be bought now, version {}.",
             counted(stored.list.packs.len(), "pack"),
@@ -53,22 +52,6 @@ pub async fn set_packs(data: &Path, file: Option<&Path>) -> Result<String, Strin
             Err("Someone else has just changed the packs. Nothing was changed.".into())
         }
     }
-}
-
-async fn set_packs_in(app: &App, packs: Option<&Packs>) -> Result<SetOfferOutcome<Packs>, String> {
-    let seen = app.store.packs().await.map_err(sentence)?;
-    let seen = seen.as_ref().map(|seen| seen.of.version.as_str());
-    app.store.set_offer(None, packs, seen, &app.clock).await.map_err(sentence)
-}
-
-fn read_packs(file: &Path) -> Result<Packs, String> {
-    let json = std::fs::read_to_string(file)
-        .map_err(|error| format!("{} can't be read: {error}.", file.display()))?;
-    json.parse().map_err(|problems: Vec<Problem>| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        let number = counted(lines.len(), "problem");
-        format!("{} has {number}:\n{}", file.display(), lines.join("\n"))
-    })
 }
 
 /// Lists the orders, one per line, newest first.

@@ -96,15 +96,7 @@ impl OpenAi {
         let (base, completions) = (parse(&server.url)?, parse(&url)?);
         let authorization = match &server.key {
             None => None,
-            Some(key) => {
-                let broken = |cause: &str| ConfigError(format!("{prefix}_API_KEY: {cause}"));
-                let key =
-                    key.read(&aws::amazon().await?).await.map_err(|error| broken(&error.0))?;
-                let mut header = HeaderValue::try_from(format!("Bearer {}", key.trim()))
-                    .map_err(|_| broken("it can't be sent in a header"))?;
-                header.set_sensitive(true);
-                Some(header)
-            }
+            Some(key) => Some(key.bearer_of(&format!("{prefix}_API_KEY")).await?),
         };
         let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
         Ok(Self {

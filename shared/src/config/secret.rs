@@ -4,8 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 
 use aws_config::SdkConfig;
+use lambda_http::http::HeaderValue;
 
 use crate::aws;
+use crate::config::ConfigError;
 
 /// A secret, or the place to read it from.
 #[derive(Clone, PartialEq, Eq)]
@@ -41,6 +43,29 @@ impl Secret {
                     .ok_or_else(|| SecretError("the secret contains no text".into()))
             }
         }
+    }
+}
+
+impl Secret {
+    /// Reads the text of the secret that the setting `name` has. The error contains the name.
+    ///
+    /// # Errors
+    /// Fails if TLS can't be configured or the secret can't be read.
+    pub(crate) async fn text_of(&self, name: &str) -> Result<String, ConfigError> {
+        let aws = aws::amazon().await?;
+        self.read(&aws).await.map_err(|SecretError(cause)| ConfigError(format!("{name}: {cause}")))
+    }
+
+    /// Reads an API key, as the value of the header `Authorization`.
+    ///
+    /// # Errors
+    /// As [`Secret::text_of`], and if a header can't have the text.
+    pub(crate) async fn bearer_of(&self, name: &str) -> Result<HeaderValue, ConfigError> {
+        let key = self.text_of(name).await?;
+        let mut header = HeaderValue::try_from(format!("Bearer {}", key.trim()))
+            .map_err(|_| ConfigError(format!("{name}: it can't be sent in a header")))?;
+        header.set_sensitive(true);
+        Ok(header)
     }
 }
 

@@ -148,23 +148,7 @@ mod tests {
     /// Builds a row on this day.
     fn row(day: &str, kind: EntryKind, amount: i64) -> Entry {
         let time = Day::parse(day).unwrap().begins();
-        Entry {
-            user_id: "u".into(),
-            entry_id: least_id(time),
-            amount,
-            kind,
-            reason: "a test".into(),
-            actor: "manage".into(),
-            chat_id: None,
-            units: None,
-            receipt: None,
-            usage: None,
-            model: None,
-            key_id: None,
-            source: None,
-            payment: None,
-            time,
-        }
+        Entry::new("u", least_id(time), amount, kind, "a test", "manage", time)
     }
 
     fn rows() -> Vec<Entry> {

@@ -1,4 +1,4 @@
-//! What an operator offers: the price list of models, and the packs of credits. The Tokens table has
+//! The operator's offers: the price list of models, and the packs of credits. The Tokens table has
 //! the current list of each under `models:current` and `packs:current`, and every version under its
 //! own key, because chats name the version by which they were priced.
 
@@ -135,7 +135,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Internal`] if this release doesn't understand the list.
     pub async fn prices(&self) -> Result<Option<StoredPrices>> {
-        self.offer(CURRENT).await
+        self.current_offer().await
     }
 
     /// Returns a version of the price list.
@@ -151,6 +151,14 @@ impl Store {
     /// # Errors
     /// As [`Store::prices`].
     pub async fn packs(&self) -> Result<Option<StoredOffer<Packs>>> {
+        self.current_offer().await
+    }
+
+    /// Returns the current list. `None` if no list is set.
+    ///
+    /// # Errors
+    /// As [`Store::prices`].
+    pub async fn current_offer<L: Offer>(&self) -> Result<Option<StoredOffer<L>>> {
         self.offer(CURRENT).await
     }
 

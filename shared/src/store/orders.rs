@@ -56,7 +56,7 @@ pub struct Order {
     /// The id of the payment page: a Checkout Session of Stripe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
-    /// What is known about the payment.
+    /// The facts about the payment.
     #[serde(flatten)]
     pub facts: PaymentFacts,
     /// The credits that the buyer has got, and that haven't returned.
@@ -208,27 +208,24 @@ impl Order {
         if amount == 0 && money == 0 {
             return None;
         }
-        Some(Entry {
-            user_id: self.account.clone(),
-            entry_id: clock.id().to_string(),
+        // The buyer's payments cause the entry, so it isn't among administrators' acts.
+        let entry = Entry::new(
+            &self.account,
+            clock.id().to_string(),
             amount,
-            kind: EntryKind::Adjustment,
-            reason: self.name.clone(),
-            // The buyer's payments cause the entry, so it isn't among administrators' acts.
-            actor: self.account.clone(),
-            chat_id: None,
-            units: None,
-            receipt: None,
-            usage: None,
-            model: None,
-            key_id: None,
+            EntryKind::Adjustment,
+            &self.name,
+            &self.account,
+            clock.millis(),
+        );
+        Some(Entry {
             source: Some(Source::payment(self.id(), self.version)),
             payment: Some(Payment {
                 order: self.id().to_owned(),
                 money,
                 currency: self.currency.clone(),
             }),
-            time: clock.millis(),
+            ..entry
         })
     }
 }

@@ -60,11 +60,7 @@ impl Stripe {
     /// Fails if the API key can't be read, or a setting can't be used.
     pub async fn connect(config: &CheckoutConfig) -> Result<Option<Self>, ConfigError> {
         let Some(key) = &config.key else { return Ok(None) };
-        let wrong = |cause: &str| ConfigError(format!("STRIPE_API_KEY: {cause}"));
-        let key = key.read(&aws::amazon().await?).await.map_err(|error| wrong(&error.0))?;
-        let mut authorization = HeaderValue::try_from(format!("Bearer {}", key.trim()))
-            .map_err(|_| wrong("it can't be sent in a header"))?;
-        authorization.set_sensitive(true);
+        let authorization = key.bearer_of("STRIPE_API_KEY").await?;
         let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
         let url = config.url.clone();
         Ok(Some(Self { http: aws::http::client(roots)?, url, authorization }))
@@ -107,7 +103,7 @@ impl Stripe {
             .header("Stripe-Version", API_VERSION)
     }
 
-    /// Sends a request, and once more if there was no answer.
+    /// Sends a request, and repeats it if there was no answer.
     async fn send<T: serde::de::DeserializeOwned>(
         &self,
         build: impl Fn() -> Result<Request<SdkBody>, lambda_http::http::Error>,

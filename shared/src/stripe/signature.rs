@@ -13,6 +13,9 @@ const TOLERANCE: u64 = 300;
 /// The number of secrets that are accepted at a time. Two are valid while one replaces the other.
 const SECRETS: usize = 2;
 
+/// The setting's name.
+const NAME: &str = "STRIPE_WEBHOOK_SECRET";
+
 /// The secrets that sign events.
 #[derive(Clone)]
 pub struct Secrets(Vec<Key>);
@@ -34,11 +37,11 @@ impl Secrets {
     /// # Errors
     /// Fails if the setting can't be read, or has no secret.
     pub async fn read(secret: &Secret) -> Result<Self, ConfigError> {
-        let wrong = |cause: &str| ConfigError(format!("STRIPE_WEBHOOK_SECRET: {cause}"));
-        let aws = crate::aws::amazon().await?;
-        let text = secret.read(&aws).await.map_err(|error| wrong(&error.0))?;
+        let text = secret.text_of(NAME).await?;
         Self::parse(&text).ok_or_else(|| {
-            wrong("it must be one or two secrets that begin with whsec_, separated by a comma")
+            ConfigError(format!(
+                "{NAME} must be one or two secrets that begin with whsec_, separated by a comma"
+            ))
         })
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::text::{is_blank, turns_text};
-use super::{Chat, Invalid, Payment, Receipt, Source, Usage};
+use super::{Account, Chat, Invalid, Payment, Receipt, Source, Usage};
 
 /// The maximum length of a reason, in characters.
 pub(crate) const REASON_LENGTH: usize = 200;
@@ -80,24 +80,52 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Creates an entry with the fields that every entry has.
+    pub fn new(
+        user_id: &str,
+        entry_id: String,
+        amount: i64,
+        kind: EntryKind,
+        reason: &str,
+        actor: &str,
+        time: u64,
+    ) -> Self {
+        Self {
+            user_id: user_id.to_owned(),
+            entry_id,
+            amount,
+            kind,
+            reason: reason.to_owned(),
+            actor: actor.to_owned(),
+            chat_id: None,
+            units: None,
+            receipt: None,
+            usage: None,
+            model: None,
+            key_id: None,
+            source: None,
+            payment: None,
+            time,
+        }
+    }
+
+    /// Creates the entry for an account's first grant, which has the account's id.
+    pub(crate) fn first_grant(account: &Account, amount: i64, reason: &str, actor: &str) -> Self {
+        let Account { id, created, .. } = account;
+        Self::new(id, id.clone(), amount, EntryKind::Grant, reason, actor, *created)
+    }
+
     /// Creates the entry for a settled chat.
     pub(crate) fn of_chat(chat: &Chat) -> Self {
+        let (user, id, amount) = (&chat.user_id, chat.chat_id.clone(), -chat.cost.signed());
+        let reason = if chat.stopped { "stopped" } else { "chat" };
         Self {
-            user_id: chat.user_id.clone(),
-            entry_id: chat.chat_id.clone(),
-            amount: -chat.cost.signed(),
-            kind: EntryKind::Chat,
-            reason: if chat.stopped { "stopped" } else { "chat" }.into(),
-            actor: chat.user_id.clone(),
             chat_id: Some(chat.chat_id.clone()),
             units: chat.units,
             receipt: chat.receipt.clone(),
             usage: chat.usage.filter(|_| chat.receipt.is_some()),
             model: chat.receipt.is_some().then(|| chat.model.clone()),
-            key_id: None,
-            source: None,
-            payment: None,
-            time: chat.time,
+            ..Self::new(user, id, amount, EntryKind::Chat, reason, user, chat.time)
         }
     }
 

@@ -45,7 +45,7 @@ pub struct Purchase<'a> {
     /// When it was paid. Null if it wasn't.
     #[schema(required, format = "date-time", examples("2026-11-20T07:18:02.000Z"))]
     paid: Option<String>,
-    /// The URL of the payment provider's receipt. Null if there is none.
+    /// The URL of the payment provider's receipt. Null before there is one.
     #[schema(required, format = "uri")]
     receipt_url: Option<&'a str>,
 }

@@ -1,4 +1,4 @@
-//! What happens to payments, and the events that report it.
+//! Changes of payments, and the events that report them.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::{Objects, Stripe, page};
 /// three days.
 const PAUSES: [u64; 6] = [0, 100, 500, 2000, 10_000, 60_000];
 
-/// What a buyer does on the payment page.
+/// The buttons of the payment page.
 const PAY: &str = "pay";
 const LATER: &str = "later";
 const DECLINE: &str = "decline";

@@ -2,11 +2,11 @@
 // who change prices. The server that the other journeys use has no price list.
 
 import assert from "node:assert/strict";
+import { adminPage, rows } from "./administering.mjs";
 import { fitsItsBox, journeys, looksRight, newPage, newUser } from "./browser.mjs";
 import { answer, answered, balance, chatPage, focused, heading, say, signIn } from "./chatting.mjs";
 import { newServer } from "./server.mjs";
 
-const { ADMIN, ADMIN_PASSWORD } = process.env;
 const FIRST_GRANT = 4000;
 
 /** The price list of most journeys. The default model has one price for all messages. */
@@ -59,18 +59,6 @@ function sent(page) {
 function leave(server, { name }, tokens) {
   server.manage("adjust", name, String(tokens - FIRST_GRANT), "--reason", "for a test");
 }
-
-/** A page in which the administrator of a server is signed in. */
-async function adminPage(server, place, options) {
-  const page = await newPage(options);
-  await page.goto(`${server.url}admin/${place}`);
-  await signIn(page, { name: ADMIN, password: ADMIN_PASSWORD });
-  await page.getByRole("navigation", { name: "Administration", exact: true }).waitFor();
-  return page;
-}
-
-/** The texts of a table's cells. */
-const rows = (page) => page.locator("tbody tr").evaluateAll((all) => all.map((row) => [...row.cells].map((cell) => cell.innerText.replaceAll(/\s+/g, " ").trim())));
 
 /** The card of a model in the form of the price list. */
 const card = (page, name) => page.locator(".admin-cards > .card").filter({ has: page.getByRole("heading", { name }) });

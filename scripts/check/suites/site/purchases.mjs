@@ -1,11 +1,11 @@
 // Journeys of users who buy packs of tokens, and of administrators who sell them. Payments are played: no money moves.
 
 import assert from "node:assert/strict";
+import { adminPage, rows } from "./administering.mjs";
 import { fitsItsBox, journeys, looksRight, newPage, newUser } from "./browser.mjs";
-import { balance, chatPage, heading, signIn } from "./chatting.mjs";
+import { balance, chatPage, heading } from "./chatting.mjs";
 import { newServer } from "./server.mjs";
 
-const { ADMIN, ADMIN_PASSWORD } = process.env;
 const FIRST_GRANT = 4000;
 
 /** The packs of a server that plays payments: 1,000 tokens, 5,000 tokens and 20,000 tokens. */
@@ -52,18 +52,6 @@ async function becomes(page, state) {
   }
   throw new Error(`the purchase never became “${state}”: ${await purchase(page).innerText()}`);
 }
-
-/** A page in which the administrator of a server is signed in. */
-async function adminPage(server, place, options) {
-  const page = await newPage(options);
-  await page.goto(`${server.url}admin/${place}`);
-  await signIn(page, { name: ADMIN, password: ADMIN_PASSWORD });
-  await page.getByRole("navigation", { name: "Administration", exact: true }).waitFor();
-  return page;
-}
-
-/** The texts of a table's cells. */
-const rows = (page) => page.locator("tbody tr").evaluateAll((all) => all.map((row) => [...row.cells].map((cell) => cell.innerText.replaceAll(/\s+/g, " ").trim())));
 
 const card = (page, name) => page.locator(".admin-cards > .card").filter({ has: page.getByRole("heading", { name, exact: true }) });
 const save = (page) => page.getByRole("button", { name: "Save the packs" }).click();
@@ -211,7 +199,7 @@ await journeys({
   async "an administrator changes a price and sees the revenue"() {
     const server = await newShop();
     const admin = await adminPage(server, "#/purchases");
-    await admin.getByText("Nobody has bought tokens yet.").waitFor();
+    await admin.getByText("There are no purchases yet.").waitFor();
     await admin.getByRole("link", { name: "Packs" }).click();
     await heading(admin, "Packs");
     const small = card(admin, SMALL);

@@ -2,16 +2,14 @@
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { SITE, journeys, looksRight, newPage, newUser } from "./browser.mjs";
-import { balance, chatPage, signIn } from "./chatting.mjs";
+import { adminPage } from "./administering.mjs";
+import { SITE, journeys, looksRight, newUser } from "./browser.mjs";
+import { balance, chatPage } from "./chatting.mjs";
 
-const { ADMIN, ADMIN_PASSWORD } = process.env;
 const FIRST_GRANT = 4000;
 
-async function adminPage(options) {
-  const page = await newPage(options);
-  await page.goto(`${SITE}admin/#/vouchers`);
-  await signIn(page, { name: ADMIN, password: ADMIN_PASSWORD });
+async function vouchersPage(options) {
+  const page = await adminPage({ url: SITE }, "#/vouchers", options);
   await page.getByRole("heading", { level: 1, name: "Vouchers" }).waitFor();
   return page;
 }
@@ -38,7 +36,7 @@ const row = (page, name) => page.locator("tbody tr").filter({ hasText: name });
 
 await journeys({
   async "an administrator creates vouchers and a user redeems one"() {
-    const page = await adminPage();
+    const page = await vouchersPage();
     const name = `Spring ${Date.now()}`;
     const { dialog, codes } = await create(page, { Name: name, Tokens: "500", Codes: "3" });
     assert.equal(new Set(codes).size, 3);
@@ -67,7 +65,7 @@ await journeys({
   },
 
   async "an administrator voids vouchers"() {
-    const page = await adminPage({ viewport: { width: 390, height: 800 } });
+    const page = await vouchersPage({ viewport: { width: 390, height: 800 } });
     const name = `Leaked ${Date.now()}`;
     const { dialog, codes } = await create(page, { Name: name, Tokens: "5", "Uses of each code": "2", "Last day": "2099-12-31" });
     await dialog.getByRole("button", { name: "Done" }).click();

@@ -12,7 +12,7 @@ use crate::store::{
     from_item, to_item,
 };
 use crate::values::idempotency::fingerprint;
-use crate::values::{Account, Email, Entry, EntryKind, Intervention, Role, Session, Username};
+use crate::values::{Account, Email, Entry, Intervention, Role, Session, Username};
 
 /// The data of a new account.
 #[derive(Clone, Debug)]
@@ -277,23 +277,7 @@ impl Store {
     /// Returns the first writes for every new account: the account itself, and the ledger entry of
     /// its first grant.
     fn opening(&self, new: &NewAccount, account: &Account, actor: &str) -> Result<Vec<Write>> {
-        let grant = Entry {
-            user_id: account.id.clone(),
-            entry_id: account.id.clone(),
-            amount: account.granted.signed(),
-            kind: EntryKind::Grant,
-            reason: new.reason.into(),
-            actor: actor.to_owned(),
-            chat_id: None,
-            units: None,
-            receipt: None,
-            usage: None,
-            model: None,
-            key_id: None,
-            source: None,
-            payment: None,
-            time: account.created,
-        };
+        let grant = Entry::first_grant(account, account.granted.signed(), new.reason, actor);
         let open = Write::put(&self.tables.users, to_item(account)?).condition(NEW).shows_item();
         Ok(vec![open, self.put_entry(&grant)?])
     }

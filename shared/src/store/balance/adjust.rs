@@ -41,23 +41,15 @@ impl Adjustment {
         actor: &str,
         clock: &Clock,
     ) -> Self {
-        let entry = Entry {
-            user_id: account.id.clone(),
-            entry_id: clock.id().to_string(),
-            amount: change.amount(),
-            kind: EntryKind::Adjustment,
-            reason: reason.text().to_owned(),
-            actor: actor.to_owned(),
-            chat_id: None,
-            units: None,
-            receipt: None,
-            usage: None,
-            model: None,
-            key_id: None,
-            source: None,
-            payment: None,
-            time: clock.millis(),
-        };
+        let entry = Entry::new(
+            &account.id,
+            clock.id().to_string(),
+            change.amount(),
+            EntryKind::Adjustment,
+            reason.text(),
+            actor,
+            clock.millis(),
+        );
         Self {
             name_key: account.label.clone(),
             change,

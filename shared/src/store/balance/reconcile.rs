@@ -193,21 +193,5 @@ impl Store {
 fn first_grant(account: &Account, book: &Book) -> Option<Entry> {
     let granted = i128::from(account.granted.get()) - book.granted;
     let amount = i64::try_from(granted).ok().filter(|amount| *amount >= 0 && !book.has_grant)?;
-    Some(Entry {
-        user_id: account.id.clone(),
-        entry_id: account.id.clone(),
-        amount,
-        kind: EntryKind::Grant,
-        reason: "registration".into(),
-        actor: account.id.clone(),
-        chat_id: None,
-        units: None,
-        receipt: None,
-        usage: None,
-        model: None,
-        key_id: None,
-        source: None,
-        payment: None,
-        time: account.created,
-    })
+    Some(Entry::first_grant(account, amount, "registration", &account.id))
 }

@@ -1,0 +1,44 @@
+//! Price lists and packs in files, and in the terminal.
+
+use std::path::Path;
+
+use serde::Serialize;
+use shared::store::{Offer, Result, SetOfferOutcome, StoredOffer};
+use shared::values::Problem;
+use shared::{App, clock};
+
+/// Reads a list from a file. Each problem is a line of the failure.
+///
+/// # Errors
+/// Fails with a sentence for the terminal.
+pub fn read<L: Offer>(file: &Path) -> Result<L, String> {
+    let json = std::fs::read_to_string(file)
+        .map_err(|error| format!("{} can't be read: {error}.", file.display()))?;
+    json.parse().map_err(|problems: Vec<Problem>| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let number = match lines.len() {
+            1 => "1 problem".to_owned(),
+            several => format!("{several} problems"),
+        };
+        format!("{} has {number}:\n{}", file.display(), lines.join("\n"))
+    })
+}
+
+/// Sets or removes a list, whichever version is current.
+///
+/// # Errors
+/// The errors of [`Store::set_offer`](shared::store::Store::set_offer).
+pub async fn set<L: Offer>(app: &App, list: Option<&L>) -> Result<SetOfferOutcome<L>> {
+    let seen = app.store.current_offer::<L>().await?;
+    let seen = seen.as_ref().map(|seen| seen.of.version.as_str());
+    app.store.set_offer(None, list, seen, &app.clock).await
+}
+
+/// Shows a list as JSON, with its version, time and author.
+///
+/// # Errors
+/// Fails if the list can't be written as JSON.
+pub fn show<L: Serialize>(StoredOffer { list, of }: &StoredOffer<L>) -> Result<String, String> {
+    let json = serde_json::to_string_pretty(list).map_err(|error| error.to_string())?;
+    Ok(format!("{json}\nversion {}, {} by {}", of.version, clock::rfc3339(of.time), of.author))
+}

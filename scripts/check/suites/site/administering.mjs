@@ -1,0 +1,19 @@
+// Steps and checks of journeys through the administration.
+
+import { newPage } from "./browser.mjs";
+import { signIn } from "./chatting.mjs";
+
+const { ADMIN, ADMIN_PASSWORD } = process.env;
+
+/** A page in which the administrator of a server is signed in. */
+export async function adminPage({ url }, place, options) {
+  const page = await newPage(options);
+  await page.goto(`${url}admin/${place}`);
+  await signIn(page, { name: ADMIN, password: ADMIN_PASSWORD });
+  await page.getByRole("navigation", { name: "Administration", exact: true }).waitFor();
+  return page;
+}
+
+/** The texts of a table's cells. */
+export const rows = (page) =>
+  page.locator("tbody tr").evaluateAll((all) => all.map((row) => [...row.cells].map((cell) => cell.innerText.replaceAll(/\s+/g, " ").trim())));
