@@ -2,6 +2,7 @@
 
 pub mod account_delete;
 pub mod api_key_create;
+pub mod api_key_rename;
 pub mod api_key_revoke;
 pub mod api_keys;
 pub mod balance;
@@ -21,6 +22,7 @@ endpoints! {
         api_keys: GET "/api/user/api-keys";
         api_key_create: POST "/api/user/api-keys";
         api_key_revoke: DELETE "/api/user/api-keys/{id}";
+        api_key_rename: PATCH "/api/user/api-keys/{id}";
         export: GET "/api/user/export";
         account_delete: DELETE "/api/user";
         voucher_redeem: POST "/api/user/vouchers";

@@ -100,7 +100,7 @@ pub(crate) async fn begin(
     Asked { model, message, prompt }: Asked,
 ) -> Result<BeginOutcome> {
     // A retry of a request that has finished gets its answer, even if the model is gone meanwhile.
-    let offer = Offer::choose(app, model.as_deref(), app.unknown_models).await;
+    let offer = Offer::choose(app, model.as_deref(), app.unknown_models, caller).await;
     if let Ok(offer) = &offer {
         offer.ai.check(&prompt)?;
     }
@@ -109,7 +109,7 @@ pub(crate) async fn begin(
     let asked = NewChat { message, context, key, offer, max_cost: None };
     Charge::begin(app, req, caller, asked).await.map_err(|error| match error {
         Error::KeyRunning { .. } => Error::KeyRunning { seconds: COME_AGAIN },
-        empty @ Error::InsufficientTokens { .. }
+        empty @ (Error::InsufficientTokens { .. } | Error::KeyLimitReached { .. })
             if app.empty_balance == EmptyBalance::TooManyRequests =>
         {
             Error::OutOfQuota(Box::new(empty))

@@ -25,7 +25,7 @@ use crate::store::{
 use crate::telemetry::metrics::{self, Metric};
 use crate::telemetry::trace;
 use crate::values::idempotency::REMEMBERED;
-use crate::values::{Chat, Credential, Limit, Message, ParentChat, Turn};
+use crate::values::{Chat, Credential, Limit, Message, ParentChat, StoredApiKey, Turn};
 use crate::{App, Credits, Error, Request, Result, http};
 
 pub use self::context::Context;
@@ -36,6 +36,10 @@ pub use self::request::{AnswerForm, Body, NewChat, RequestKey, conversation_id, 
 
 /// The time that a function reserves for storing the answer or returning the credits.
 const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
+
+/// The longest time for which an answer waits for the note that its API key was used, or for the
+/// e-mail about a low balance.
+const TIME_TO_NOTE: Duration = Duration::from_secs(1);
 
 /// How long a lease lasts after the function's time has ended, in seconds. During this time, the
 /// function's last write may still arrive at the store.
@@ -82,6 +86,8 @@ pub struct Charge {
     /// True if the answer's maximum length was reduced, so that the hold can pay for it.
     shortened: bool,
     hold: Hold,
+    /// The API key with which the chat was sent.
+    api_key: Option<StoredApiKey>,
     limits: ChatLimits,
     started: u64,
     patience: Duration,
@@ -234,6 +240,7 @@ impl Charge {
             offer,
             shortened,
             hold,
+            api_key: caller.api_key().cloned(),
             limits,
             started,
             patience,
@@ -261,6 +268,7 @@ impl Charge {
             offer,
             shortened,
             mut hold,
+            api_key,
             limits,
             started,
             patience,
@@ -270,7 +278,8 @@ impl Charge {
         let is_watched = can_be_stopped && patience > app.ai.config.stop_pace;
         let answered = {
             let stop = stop(&app, &hold, is_watched);
-            offer.ai.answer(prompt, patience, listener.as_ref(), stop).await
+            let answering = offer.ai.answer(prompt, patience, listener.as_ref(), stop);
+            tokio::join!(answering, note_use(&app, api_key.as_ref(), started)).0
         };
         let answer = match answered {
             Ok(answer) => answer,
@@ -320,6 +329,9 @@ impl Charge {
             match settled {
                 SettleOutcome::Stored => {
                     metrics::record(&[(Metric::Chats, 1)]);
+                    if chat.tokens_left < app.ai.config.low_balance {
+                        alert(&app, &hold, now).await;
+                    }
                     return Ok(ChargedChat {
                         chat,
                         this_minute: hold.left_this_minute(limits, app.clock.seconds()),
@@ -338,6 +350,29 @@ impl Charge {
                 }
             }
         }
+    }
+}
+
+/// Writes the e-mail that says that the balance is low. The e-mail may be missing after a failure,
+/// which is only logged. The user's next chat then tries again.
+async fn alert(app: &AiApp, hold: &Hold, now: u64) {
+    match tokio::time::timeout(TIME_TO_NOTE, app.store.alert(hold, now)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(cause = error.cause(), "an e-mail about a low balance wasn't written");
+        }
+        Err(_) => tracing::warn!("an e-mail about a low balance wasn't written in time"),
+    }
+}
+
+/// Notes the day on which the API key was used, while the AI answers. The note may be missing after
+/// a failure, which is only logged.
+async fn note_use(app: &AiApp, api_key: Option<&StoredApiKey>, now: u64) {
+    let Some(key) = api_key else { return };
+    match tokio::time::timeout(TIME_TO_NOTE, app.store.note_use(key, now)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(cause = error.cause(), "the use of a key wasn't noted"),
+        Err(_) => tracing::warn!("the use of a key wasn't noted in time"),
     }
 }
 
@@ -549,7 +584,7 @@ fn affordable(
     most: Credits,
     max_cost: Option<Credits>,
 ) -> Result<Credits> {
-    let StoreError::InsufficientTokens { balance, held, .. } = poor else {
+    let StoreError::InsufficientTokens { balance, held, next, .. } = poor else {
         return Err(poor.clone().into());
     };
     match max_cost.filter(|max_cost| *max_cost < least) {
@@ -559,6 +594,7 @@ fn affordable(
             balance: *balance,
             held: *held,
             by_usage: true,
+            next: *next,
             advice: None,
         }),
         None => Ok(most.min(*balance).min(max_cost.unwrap_or(Credits::MAX))),
@@ -575,6 +611,7 @@ fn too_little(hold: &Hold, least: Credits, max_cost: Option<Credits>) -> Error {
             balance: hold.balance_after().checked_add(held).unwrap_or(Credits::MAX),
             held: Credits::ZERO,
             by_usage: true,
+            next: hold.next_allowance(),
             advice: None,
         },
     }

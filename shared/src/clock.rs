@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{Date, Month, OffsetDateTime};
-use uuid::{ContextV7, Timestamp, Uuid};
+use uuid::{ContextV7, NoContext, Timestamp, Uuid};
 
 const RFC3339: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
@@ -94,6 +94,13 @@ pub fn least_id(millis: u64) -> String {
     Uuid::from_u128(u128::from(millis) << 80 | 7 << 76 | 2 << 62).to_string()
 }
 
+/// Creates an id of this millisecond. Unlike the ids of [`Clock::id`], ids of the same millisecond have
+/// no order.
+pub fn id_at(millis: u64) -> Uuid {
+    let nanos = u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000;
+    Uuid::new_v7(Timestamp::from_unix(NoContext, millis / 1000, nanos))
+}
+
 /// The first day that can have data. Searches of lists don't go back beyond the month of this day.
 pub const FIRST_DAY: Day = Day(20_758);
 
@@ -124,6 +131,16 @@ impl Day {
             .map(|seconds| Self::from_millis(seconds * 1000))
     }
 
+    /// Returns the number of days since 1970.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    /// Returns the day with this number of days since 1970.
+    pub fn from_number(days: u64) -> Self {
+        Self(days)
+    }
+
     /// Returns the day's first millisecond.
     pub fn begins(self) -> u64 {
         self.0 * MILLIS_OF_A_DAY
@@ -144,6 +161,25 @@ impl Day {
     /// Returns the number of days from this day to `last`, including both. 0 if `last` is earlier.
     pub fn days_to(self, last: Self) -> u64 {
         (last.0 + 1).saturating_sub(self.0)
+    }
+
+    /// Returns the Monday of the day's week.
+    #[must_use]
+    pub fn monday(self) -> Self {
+        // Day 0 was a Thursday.
+        Self((self.0 + 3) / 7 * 7).before(3)
+    }
+
+    /// Returns the first day of the day's month.
+    #[must_use]
+    pub fn first_of_month(self) -> Self {
+        Self::parse(&format!("{}-01", self.month())).unwrap_or(self)
+    }
+
+    /// Returns the first day of the next month.
+    #[must_use]
+    pub fn next_month(self) -> Self {
+        self.first_of_month().after(31).first_of_month()
     }
 
     /// Returns the day's month, formatted as by [`month`].

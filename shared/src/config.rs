@@ -16,6 +16,7 @@ use tracing::Level;
 
 use crate::Credits;
 use crate::aws::{self, Endpoint};
+use crate::values::Allowances;
 
 pub use ai::{AiConfig, AiProvider, CatalogConfig, OpenAiServer, STOP_PACE};
 pub use payments::CheckoutConfig;
@@ -64,6 +65,8 @@ pub struct Config {
     pub chat_price: Credits,
     /// How users get more credits. `None` if the operator hasn't set it.
     pub top_up: Option<TopUp>,
+    /// `ALLOWANCE`: the credits up to which balances are filled in each period.
+    pub allowances: Allowances,
     /// `PARALLEL_CHATS`: the maximum number of an account's chats that wait for the AI at the same
     /// time.
     pub parallel_chats: u32,
@@ -316,6 +319,7 @@ impl Config {
             )?,
             chat_price: settings.credits("CHAT_PRICE", 100, 1)?,
             top_up: TopUp::read(settings)?,
+            allowances: settings.allowances()?,
             parallel_chats: settings.number("PARALLEL_CHATS", 64, 1, 64)?,
             chats_per_minute: settings.number("CHATS_PER_MINUTE", 300, 1, 10_000)?,
             // With a limit of 1, the refunds of more earlier minutes would have to be checked, and

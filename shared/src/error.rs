@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use strum::{EnumDiscriminants, IntoStaticStr, VariantArray};
 
 use crate::Credits;
-use crate::store::StoreError;
-use crate::values::{CostsMore, Invalid, Limit, Problem};
+use crate::clock::Day;
+use crate::store::{NextAllowance, StoreError};
+use crate::values::{CostsMore, Invalid, KeyLimit, Limit, LimitPeriod, Problem};
 
 /// The result of an operation that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -123,6 +124,8 @@ pub enum Error {
     /// 401: the token or API key is malformed, expired, revoked, of another type or signed by
     /// another key.
     InvalidToken,
+    /// 401: the API key has expired. Only callers that know the whole key get this failure.
+    ApiKeyExpired,
     /// 402: the balance is less than the price of the chat.
     InsufficientTokens {
         /// The price of the chat.
@@ -134,11 +137,24 @@ pub enum Error {
         /// True if the price depends on the message and its answer. The price is then the least
         /// that an answer to this message can cost.
         by_usage: bool,
+        /// The account's next allowance. `None` if it has none.
+        next: Option<NextAllowance>,
         /// The operator's advice on getting more credits. `None` if the operator has set none.
         advice: Option<String>,
     },
-    /// 429: [`Error::InsufficientTokens`] for clients of OpenAI's API, if the operator has chosen
-    /// OpenAI's status for it.
+    /// 402: the limit of the API key doesn't pay for the chat.
+    KeyLimitReached {
+        /// The price, or the most that the answer can cost.
+        cost: Credits,
+        /// The limit.
+        limit: KeyLimit,
+        /// The credits that the key has spent or holds in this period.
+        spent: Credits,
+        /// The first day of the next period. `None` if there is none.
+        resets: Option<Day>,
+    },
+    /// 429: [`Error::InsufficientTokens`] or [`Error::KeyLimitReached`] for clients of OpenAI's API,
+    /// if the operator has chosen OpenAI's status for it.
     OutOfQuota(Box<Error>),
     /// 403: the access token is valid, but the current password in the request is wrong.
     WrongPassword,
@@ -188,6 +204,11 @@ pub enum Error {
     NoAddress,
     /// 409: the account has the maximum number of API keys.
     TooManyApiKeys {
+        /// The maximum.
+        most: u32,
+    },
+    /// 409: the account has the maximum number of API keys with a limit.
+    TooManyLimitedKeys {
         /// The maximum.
         most: u32,
     },
@@ -328,7 +349,9 @@ impl Failure {
             Self::InvalidCredentials => (StatusCode::UNAUTHORIZED, "invalid_credentials"),
             Self::NotAuthenticated => (StatusCode::UNAUTHORIZED, "not_authenticated"),
             Self::InvalidToken => (StatusCode::UNAUTHORIZED, "invalid_token"),
+            Self::ApiKeyExpired => (StatusCode::UNAUTHORIZED, "api_key_expired"),
             Self::InsufficientTokens => (StatusCode::PAYMENT_REQUIRED, "insufficient_tokens"),
+            Self::KeyLimitReached => (StatusCode::PAYMENT_REQUIRED, "key_limit_reached"),
             Self::OutOfQuota => (StatusCode::TOO_MANY_REQUESTS, "insufficient_tokens"),
             Self::WrongPassword => (StatusCode::FORBIDDEN, "wrong_password"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
@@ -355,6 +378,7 @@ impl Failure {
             Self::NothingToVerify => (StatusCode::CONFLICT, "nothing_to_verify"),
             Self::NoAddress => (StatusCode::CONFLICT, "no_address"),
             Self::TooManyApiKeys => (StatusCode::CONFLICT, "too_many_api_keys"),
+            Self::TooManyLimitedKeys => (StatusCode::CONFLICT, "too_many_limited_keys"),
             Self::OwnStanding => (StatusCode::CONFLICT, "own_standing"),
             Self::OwnAccount => (StatusCode::CONFLICT, "own_account"),
             Self::OwnBalance => (StatusCode::CONFLICT, "own_balance"),
@@ -427,8 +451,18 @@ impl From<StoreError> for Error {
             StoreError::InvalidPosition => Self::InvalidCursor,
             StoreError::KeyReused => Self::KeyReused,
             StoreError::KeyRunning { seconds } => Self::KeyRunning { seconds },
-            StoreError::InsufficientTokens { cost, balance, held } => {
-                Self::InsufficientTokens { cost, balance, held, by_usage: false, advice: None }
+            StoreError::InsufficientTokens { cost, balance, held, next } => {
+                Self::InsufficientTokens {
+                    cost,
+                    balance,
+                    held,
+                    by_usage: false,
+                    next,
+                    advice: None,
+                }
+            }
+            StoreError::KeyLimitReached { cost, limit, spent, resets } => {
+                Self::KeyLimitReached { cost, limit, spent, resets }
             }
             StoreError::TooManyChats(limit) => Self::TooManyChats(limit),
             StoreError::TooManyChatsThisMinute(limit) => Self::TooManyChatsThisMinute(limit),
@@ -440,6 +474,7 @@ impl From<StoreError> for Error {
             StoreError::TooManyGuesses(limit) => Self::TooManyGuesses(limit),
             StoreError::TooManyOrders(limit) => Self::TooManyOrders(limit),
             StoreError::TooManyApiKeys { most } => Self::TooManyApiKeys { most },
+            StoreError::TooManyLimitedKeys { most } => Self::TooManyLimitedKeys { most },
         }
     }
 }
@@ -468,8 +503,8 @@ impl Error {
     #[must_use]
     pub fn advised(self, advice: Option<String>) -> Self {
         match self {
-            Self::InsufficientTokens { cost, balance, held, by_usage, .. } => {
-                Self::InsufficientTokens { cost, balance, held, by_usage, advice }
+            Self::InsufficientTokens { cost, balance, held, by_usage, next, .. } => {
+                Self::InsufficientTokens { cost, balance, held, by_usage, next, advice }
             }
             other => other,
         }
@@ -512,14 +547,16 @@ impl Error {
             Self::InvalidCredentials => "Incorrect username or password.".into(),
             Self::NotAuthenticated => "Send a token: `Authorization: Bearer <token>`.".into(),
             Self::InvalidToken => "This token is invalid or has expired. Log in again.".into(),
-            Self::InsufficientTokens { cost, balance, held, by_usage, advice } => too_few(*cost, *balance, *held, *by_usage, advice.as_deref()).into(),
+            Self::InsufficientTokens { cost, balance, held, by_usage, next, advice } => too_few(*cost, *balance, *held, *by_usage, *next, advice.as_deref()).into(),
+            Self::ApiKeyExpired => "This API key has expired. Create another one.".into(),
+            Self::KeyLimitReached { cost, limit, spent, resets } => key_limit(*cost, *limit, *spent, *resets).into(),
             Self::OutOfQuota(empty) => empty.sentence(),
             Self::WrongPassword => "This is not the account's current password. Nothing was changed.".into(),
             Self::Forbidden => "Only administrators may do this.".into(),
             Self::ChatsClosed => "The operator of this service hasn't allowed administrators to do this with messages. The setting ADMIN_CHATS allows it.".into(),
             Self::NotFound => "No endpoint has this path.".into(),
             Self::NoSuchUser => "No account has this id.".into(),
-            Self::NoSuchModel => "No model has this name; /v1/models lists them.".into(),
+            Self::NoSuchModel => "No model has this name, or the API key may not use it; /v1/models lists those that it may.".into(),
             Self::NoSuchPriceList => "The price list never had this version.".into(),
             Self::NoSuchVoucher => "No voucher has this code. Check it, or ask the person who gave it to you.".into(),
             Self::NoSuchVouchers => "No vouchers have this id.".into(),
@@ -540,6 +577,7 @@ impl Error {
             Self::NothingToVerify => "This account has no unverified e-mail address.".into(),
             Self::NoAddress => "This account has no e-mail address, or is deactivated. No e-mail was sent.".into(),
             Self::TooManyApiKeys { most } => format!("An account has at most {most} API keys. Revoke one that is no longer used.").into(),
+            Self::TooManyLimitedKeys { most } => format!("An account has at most {most} API keys with a limit. Revoke one that is no longer used.").into(),
             Self::OwnStanding => "Administrators can't deactivate or demote themselves. Another administrator can.".into(),
             Self::OwnAccount => "This is your own account. Use the endpoints that every user has, or ask another administrator. Nothing was changed.".into(),
             Self::OwnBalance => "Administrators can't adjust their own balance. Ask another administrator. Nothing was changed.".into(),
@@ -626,6 +664,23 @@ impl Error {
     }
 }
 
+/// Returns the sentences for [`Error::KeyLimitReached`].
+fn key_limit(cost: Credits, limit: KeyLimit, spent: Credits, resets: Option<Day>) -> String {
+    let KeyLimit { tokens, per } = limit;
+    let period = match per {
+        LimitPeriod::Month => " in a month",
+        LimitPeriod::Total => "",
+    };
+    let left = tokens.checked_sub(spent).unwrap_or_default();
+    let next = match resets {
+        Some(day) => format!("Wait until {day}, or use another key."),
+        None => "Use another key.".into(),
+    };
+    format!(
+        "This API key may spend {tokens} tokens{period}, and has {left} left. This message can cost {cost} tokens. Nothing was charged. {next}"
+    )
+}
+
 /// Returns the sentences for [`Error::InsufficientTokens`]. The web pages read the price from these
 /// sentences.
 fn too_few(
@@ -633,6 +688,7 @@ fn too_few(
     balance: Credits,
     held: Credits,
     by_usage: bool,
+    next: Option<NextAllowance>,
     advice: Option<&str>,
 ) -> String {
     let holding = match held {
@@ -643,6 +699,10 @@ fn too_few(
         false => format!("A message costs {cost} tokens"),
         true => format!("This message costs at least {cost} tokens with this model"),
     };
+    let next = next.map(|NextAllowance { tokens, day }| {
+        format!(" On {day} (UTC) your balance is filled up to {tokens} tokens.")
+    });
+    let next = next.unwrap_or_default();
     let advice = advice.map(|advice| format!(" {advice}")).unwrap_or_default();
-    format!("You have {balance} tokens{holding}. {price}. Nothing was charged.{advice}")
+    format!("You have {balance} tokens{holding}. {price}. Nothing was charged.{next}{advice}")
 }

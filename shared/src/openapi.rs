@@ -19,13 +19,13 @@ use crate::error::Failure;
 use crate::http::edge::HEADER_LIMIT;
 use crate::http::{LARGEST_PAGE, PAGE};
 use crate::passwords::{self, NewPassword};
-use crate::store::API_KEYS;
+use crate::store::{API_KEYS, LIMITED_KEYS};
 use crate::values::REASON_LENGTH;
 use crate::values::api_key::{self, KeyName};
 use crate::values::chat::TITLE_LENGTH;
 use crate::values::{
-    Act, EMAIL_LENGTH, Email, EntryKind, GivenName, Limit, NAME_LENGTH, Reason, Role, Title,
-    Username, idempotency,
+    Act, EMAIL_LENGTH, Email, EntryKind, GivenName, KeyLimit, Limit, LimitPeriod, NAME_LENGTH,
+    Reason, Role, Title, Username, idempotency,
 };
 use crate::{BalanceChange, Credits, Error};
 
@@ -137,6 +137,12 @@ text!(
         api_key::NAME_LENGTH
     )
 );
+
+text!(LimitPeriod, {
+    let about = "The period of a limit: each `month` in UTC, or `total` for the key's whole life.";
+    let words = [LimitPeriod::Month, LimitPeriod::Total].map(|period| period.word().to_owned());
+    Object::builder().description(Some(about)).enum_values(Some(words))
+});
 
 text!(Reason, line("The reason.", "a mistake", 1, REASON_LENGTH));
 
@@ -420,6 +426,7 @@ pub fn sample(
         balance: Credits::ZERO,
         held: config.chat_price,
         by_usage: false,
+        next: None,
         advice: config.advice(),
     };
     match failure {
@@ -434,6 +441,13 @@ pub fn sample(
         Failure::NotAuthenticated => Error::NotAuthenticated,
         Failure::InvalidToken => Error::InvalidToken,
         Failure::InsufficientTokens => empty,
+        Failure::ApiKeyExpired => Error::ApiKeyExpired,
+        Failure::KeyLimitReached => Error::KeyLimitReached {
+            cost: config.chat_price,
+            limit: KeyLimit { tokens: config.chat_price, per: LimitPeriod::Total },
+            spent: config.chat_price,
+            resets: None,
+        },
         Failure::OutOfQuota => Error::OutOfQuota(Box::new(empty)),
         Failure::WrongPassword => Error::WrongPassword,
         Failure::Forbidden => Error::Forbidden,
@@ -455,6 +469,7 @@ pub fn sample(
         Failure::NothingToVerify => Error::NothingToVerify,
         Failure::NoAddress => Error::NoAddress,
         Failure::TooManyApiKeys => Error::TooManyApiKeys { most: API_KEYS },
+        Failure::TooManyLimitedKeys => Error::TooManyLimitedKeys { most: LIMITED_KEYS },
         Failure::OwnStanding => Error::OwnStanding,
         Failure::OwnAccount => Error::OwnAccount,
         Failure::OwnBalance => Error::OwnBalance,

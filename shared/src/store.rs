@@ -20,6 +20,7 @@ mod lists;
 mod offers;
 mod orders;
 mod patience;
+mod periods;
 mod read;
 mod requests;
 mod schema;
@@ -40,7 +41,9 @@ pub use balance::{
 };
 pub use chats::{Branch, CHATS, ChatFilter, ChatKey, Conversation, ConversationChange, Stretch};
 pub use client::Store;
-pub use credentials::{API_KEYS, Ending, Link, OutgoingEmail, PublicKey, Purpose, Rotation};
+pub use credentials::{
+    API_KEYS, Ending, LIMITED_KEYS, Link, OutgoingEmail, PublicKey, Purpose, Rotation,
+};
 pub use error::{Result, StoreError};
 pub use ledger::{
     ActFilter, CostLine, Costs, Figures, PlannedIntervention, Spender, Spenders, TrailEntry,
@@ -49,6 +52,7 @@ pub use ledger::{
 pub use lists::{Census, Label, UserFilter, UserOrder, UserSource};
 pub use offers::{Offer, SetOfferOutcome, SetPricesOutcome, StoredOffer, StoredPrices};
 pub use orders::{Order, PaymentClaim};
+pub use periods::NextAllowance;
 pub use requests::{Attempt, Call, Guess, Quota, Record, registered_from};
 pub use schema::{CHAT_SHARDS, DAY_SHARDS, OUTBOX, USER_SHARDS, chat_month};
 pub use timeline::{Place, Span};

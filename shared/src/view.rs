@@ -9,10 +9,11 @@ use std::borrow::Cow;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::clock::Day;
 use crate::values::api_key::KeyName;
 use crate::values::{
-    self, Account, Entry, Fare, FinishReason, GivenName, Instructions, Role, StoredFare, Usage,
-    Username, chat,
+    self, Account, Allowances, Entry, Fare, FinishReason, GivenName, Instructions, KeyLimit,
+    LimitPeriod, Restrictions, Role, StoredFare, Usage, Username, chat,
 };
 use crate::{Credits, clock, store};
 
@@ -162,6 +163,44 @@ impl CurrentBalance {
     }
 }
 
+/// An account's balance and allowance, as its owner sees them.
+#[derive(Serialize, ToSchema)]
+pub struct OwnBalance {
+    /// The balance and the held tokens.
+    #[serde(flatten)]
+    balance: CurrentBalance,
+    /// The allowance. Missing if the account has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    allowance: Option<OwnAllowance>,
+}
+
+/// An account's allowance: a lower balance is filled up at the beginning of each period.
+#[derive(Serialize, ToSchema)]
+struct OwnAllowance {
+    /// The number of tokens up to which the balance is filled.
+    #[schema(examples(1000))]
+    tokens: Credits,
+    /// The period: `day`, `week` (from Monday) or `month`, in UTC.
+    #[schema(examples("day"))]
+    per: &'static str,
+    /// The first day of the next period.
+    #[schema(value_type = String, format = "date", examples("2026-11-21"))]
+    next: Day,
+}
+
+impl OwnBalance {
+    /// Creates the view of this account's balance at the second `now`.
+    pub fn of(account: &Account, allowances: Allowances, now: u64) -> Self {
+        let allowance = allowances.of(&account.role).map(|allowance| OwnAllowance {
+            tokens: allowance.tokens,
+            per: allowance.per.word(),
+            next: allowance.next(now).day,
+        });
+        Self { balance: CurrentBalance::of(account, now), allowance }
+    }
+}
+
 /// An account as administrators see it.
 #[derive(Serialize, ToSchema)]
 pub struct UserDetails<'a> {
@@ -294,12 +333,52 @@ pub struct ApiKey<'a> {
     /// The time at which the key was created.
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.978Z"))]
     created: String,
+    /// The last day on which the key is accepted, in UTC. Null if the key doesn't expire.
+    #[schema(required, value_type = Option<String>, format = "date", examples("2027-03-31"))]
+    expires: Option<Day>,
+    /// The names of the models that the key may use. Null if it may use all.
+    #[schema(required, examples("echo"))]
+    models: Option<Vec<String>>,
+    /// The limit of the tokens that the key may spend. Null if it may spend the whole balance.
+    #[schema(required)]
+    limit: Option<SpendingLimit>,
+    /// The last day on which a message was sent with the key, in UTC. Null if none was.
+    #[schema(required, value_type = Option<String>, format = "date", examples("2026-11-20"))]
+    last_used: Option<Day>,
+}
+
+/// The limit of an API key, and what the key has spent.
+#[derive(Serialize, ToSchema)]
+pub struct SpendingLimit {
+    /// The number of tokens that the key may spend in a period.
+    tokens: Credits,
+    per: LimitPeriod,
+    /// The tokens that the key has spent in this period, with the tokens held for its unfinished
+    /// messages.
+    spent: Credits,
+    /// The first day of the next period, in UTC. Null if there is none.
+    #[schema(required, value_type = Option<String>, format = "date", examples("2026-12-01"))]
+    resets: Option<Day>,
 }
 
 impl<'a> ApiKey<'a> {
-    /// Creates the view of this API key.
-    pub fn of(key: &'a values::StoredApiKey) -> Self {
+    /// Creates the view of this API key, at this time in milliseconds since 1970. `account` is its
+    /// owner's; a key that was just created has spent nothing.
+    pub fn of(key: &'a values::StoredApiKey, account: Option<&Account>, now: u64) -> Self {
+        let Restrictions { expires, models, limit, .. } = key.restrictions();
+        let limit = limit.map(|KeyLimit { tokens, per }| SpendingLimit {
+            tokens,
+            per,
+            spent: account
+                .map(|account| key.spent(account, &clock::month(now)))
+                .unwrap_or_default(),
+            resets: (per == LimitPeriod::Month).then(|| Day::from_millis(now).next_month()),
+        });
         Self {
+            expires: expires.map(|expires| Day::from_millis(expires * 1000).before(1)),
+            models,
+            limit,
+            last_used: key.used.map(Day::from_number),
             id: key.id(),
             name: &key.label,
             hint: &key.hint,

@@ -1,49 +1,47 @@
 // API keys for programs, with examples of their use.
 
 import { readLook } from "../markdown/prose.js";
-import { base, ensureDeleted, get, post } from "../session/api.js";
+import { base, ensureDeleted, get, patch } from "../session/api.js";
 import { models } from "../session/models.js";
+import { announce } from "../ui/announce.js";
 import { button, copyButton } from "../ui/button.js";
 import { confirm, dialog } from "../ui/dialog.js";
 import { fill, h } from "../ui/dom.js";
 import { field, form } from "../ui/form.js";
-import { formatAgo, inCurrency, time } from "../ui/format.js";
-import { icon } from "../ui/icons.js";
+import { inCurrency } from "../ui/format.js";
+import { keyRow } from "../ui/key.js";
 import { paged } from "../ui/list.js";
 import { toast } from "../ui/message.js";
-import { emptyState, note } from "../ui/note.js";
+import { emptyState } from "../ui/note.js";
+import { createKey } from "./new-key.js";
 import { accountPage } from "./tabs.js";
 
 /** `#/account/api-keys` */
 export async function apiKeys({ signal }) {
   await readLook();
   const holder = h("div", {});
+  const row = (key) => {
+    const renaming = button("Rename", {
+      small: true,
+      "aria-label": `Rename ${key.name}`,
+      onclick: async () => {
+        const renamed = await rename(key);
+        if (!renamed) return;
+        const changed = row(renamed);
+        element.replaceWith(changed);
+        changed.querySelector("button").focus();
+      },
+    });
+    const revoking = button("Revoke", {
+      small: true,
+      kind: "danger",
+      "aria-label": `Revoke ${key.name}`,
+      onclick: () => revoke(key),
+    });
+    const element = keyRow(key, renaming, revoking);
+    return element;
+  };
   const load = () => {
-    const row = (key) =>
-      h(
-        "li",
-        { class: "row" },
-        icon("key"),
-        h(
-          "div",
-          { class: "row-main" },
-          h("p", { class: "row-title" }, key.name),
-          h(
-            "p",
-            { class: "row-about" },
-            "Ends in ",
-            h("code", {}, key.hint),
-            ", created ",
-            time(key.created, formatAgo),
-          ),
-        ),
-        button("Revoke", {
-          small: true,
-          kind: "danger",
-          "aria-label": `Revoke ${key.name}`,
-          onclick: () => revoke(key),
-        }),
-      );
     const list = paged({
       load: async () => ({
         items: await get("api/user/api-keys/", undefined, { signal }),
@@ -76,64 +74,11 @@ export async function apiKeys({ signal }) {
     load();
     toast("The key has been revoked.");
   };
-  const create = () =>
-    dialog("New API key", (close) => {
-      const name = field("Name", "name", {
-        maxLength: 100,
-        autofocus: true,
-        hint: "For example, the name of the program that uses the key.",
-      });
-      const creating = form([name], {
-        submit: "Create key",
-        codes: { too_many_api_keys: "name" },
-        extra: button("Cancel", { onclick: () => close() }),
-        onsubmit: async (values) => {
-          const key = await post("api/user/api-keys/", values);
-          load();
-          // A text area wraps a long key, so that no part of the key is hidden.
-          const shown = h("textarea", {
-            class: "input mono",
-            rows: 4,
-            readOnly: true,
-            value: key.key,
-            "aria-label": "API key",
-            onfocus: () => shown.select(),
-          });
-          const done = h(
-            "div",
-            {},
-            note(
-              "warn",
-              h(
-                "p",
-                {},
-                h("strong", {}, `Copy the key “${key.name}” now.`),
-                " It is shown only once and can't be recovered.",
-              ),
-            ),
-            h(
-              "div",
-              { class: "key-shown" },
-              shown,
-              copyButton(key.key, { small: false, label: "Copy" }),
-            ),
-            h(
-              "div",
-              { class: "dialog-actions" },
-              button("Done", { kind: "primary", onclick: () => close() }),
-            ),
-          );
-          creating.replaceWith(done);
-          done.querySelector(".copy").focus();
-        },
-      });
-      return creating;
-    });
   load();
   return accountPage(
     "API keys",
     inCurrency(
-      "With a key, your own programs can use the API. A key works until you revoke it, and the answers cost tokens.",
+      "With a key, your own programs can use the API. A key works until it expires or you revoke it, and the answers cost tokens.",
     ),
     h(
       "section",
@@ -142,7 +87,12 @@ export async function apiKeys({ signal }) {
         "div",
         { class: "card-head" },
         h("h2", { id: "keys" }, "Your keys"),
-        button("New key", { kind: "primary", small: true, icon: "plus", onclick: create }),
+        button("New key", {
+          kind: "primary",
+          small: true,
+          icon: "plus",
+          onclick: () => createKey(load),
+        }),
       ),
       holder,
     ),
@@ -161,6 +111,21 @@ export async function apiKeys({ signal }) {
       examples(),
     ),
   );
+}
+
+/** Asks for another name of a key. Resolves with the renamed key, if there is one. */
+function rename({ id, name }) {
+  return dialog("Rename the key", (close) => {
+    const box = field("Name", "name", { value: name, maxLength: 100, autofocus: true });
+    return form([box], {
+      submit: "Rename",
+      extra: button("Cancel", { onclick: () => close() }),
+      onsubmit: async (values) => {
+        close(await patch(`api/user/api-keys/${id}/`, values));
+        announce("Renamed.");
+      },
+    });
+  });
 }
 
 /** The names of models that a program can send. */

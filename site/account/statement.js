@@ -4,7 +4,7 @@ import { page } from "../session/api.js";
 import { file, save } from "../session/files.js";
 import { paidFor } from "../session/models.js";
 import { readShop, sells } from "../session/shop.js";
-import { heldLine, lowBalance } from "../session/user.js";
+import { allowanceInWords, heldLine, lowBalance } from "../session/user.js";
 import { busy, button, linkButton } from "../ui/button.js";
 import { fill, h } from "../ui/dom.js";
 import {
@@ -13,6 +13,7 @@ import {
   formatMonth,
   formatNumber,
   formatSigned,
+  formatUtcDay,
   formatWord,
   inCurrency,
   time,
@@ -25,6 +26,9 @@ import { go } from "../ui/router.js";
 import { redeemVoucher } from "./voucher.js";
 
 const KINDS = { grant: "Grant", adjustment: "Adjustment" };
+
+/** The reason of an allowance: the period is a day, a week by its Monday, or a month. */
+const ALLOWANCE = /^allowance for (the week of )?(\d{4}-\d\d)(-\d\d)?$/;
 
 /** `#/statement?from=..&to=..`: all changes of the balance, or those from one day to another. */
 export function statement({ query: { from = "", to = "" }, signal }) {
@@ -76,6 +80,7 @@ export function statement({ query: { from = "", to = "" }, signal }) {
     onclick: () => busy(download, () => attempt(() => csv(days, signal))),
   });
   const low = lowBalance();
+  const filling = allowanceInWords();
   return {
     title: "Statement",
     content: h(
@@ -91,6 +96,8 @@ export function statement({ query: { from = "", to = "" }, signal }) {
         "p",
         { class: "lead" },
         "All changes to your balance, newest first. Entries are never edited or removed.",
+        // The note about a low balance has this sentence, too.
+        !low && filling && ` ${filling}`,
       ),
       low && note("warn", low),
       heldLine(signal),
@@ -200,7 +207,17 @@ function what(entry) {
   const name = chat && kind === "adjustment" ? "Refund" : (KINDS[kind] ?? formatWord(kind));
   const about = chat ? link(name) : h("span", {}, name);
   const plain = kind === "grant" && reason === "registration";
-  return plain ? "Grant for a new account" : [about, ": ", h("span", {}, reason)];
+  if (plain) return "Grant for a new account";
+  return ofAllowance(entry) ?? [about, ": ", h("span", {}, reason)];
+}
+
+/** The description of a row that filled the balance up, with its period. Null for other rows. */
+function ofAllowance({ kind, reason, chat_id: chat }) {
+  const [, week = "", month = "", day = ""] = ALLOWANCE.exec(reason) ?? [];
+  // Administrators may write any reason, even with a day that doesn't exist.
+  if (kind !== "adjustment" || chat || Number.isNaN(Date.parse(month + day))) return null;
+  const period = day ? formatUtcDay(month + day) : formatMonth(`${month}-15`);
+  return `Allowance for ${week}${period}`;
 }
 
 /** Reads all pages of the statement for these days into one CSV file with one header row. */

@@ -101,12 +101,6 @@ function toolsOf({ move, remove }) {
   };
 }
 
-/** A typed whole number, or null. Thousands may be separated. */
-export function wholeNumber(text) {
-  const digits = text.replace(/[\s,_']/g, "");
-  return /^\d{1,15}$/.test(digits) ? Number(digits) : null;
-}
-
 /** Returns true if two values are the same JSON, except for the order of fields. */
 export const isSame = (one, other) => sorted(one) === sorted(other);
 

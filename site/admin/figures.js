@@ -5,13 +5,13 @@ import { announce } from "../ui/announce.js";
 import { button } from "../ui/button.js";
 import { fill, focusOn, h } from "../ui/dom.js";
 import { field, form } from "../ui/form.js";
-import { explain, formatNumber, inCurrency, time } from "../ui/format.js";
+import { explain, formatNumber, formatUtcDay, inCurrency, time } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { stackedTable, table } from "../ui/list.js";
 import { emptyState, note, skeleton } from "../ui/note.js";
 import { formatPrice } from "../ui/purchase.js";
 import { go } from "../ui/router.js";
-import { dayBefore, dayInWords, daysIn, isDay, rangeInWords } from "./filters.js";
+import { dayBefore, daysIn, isDay, rangeInWords } from "./filters.js";
 import { formatMargin, formatMoney, moneyOf } from "./money.js";
 import { userLink } from "./people.js";
 import { plot } from "./plot.js";
@@ -423,7 +423,7 @@ function dayTable(days, totals) {
     });
   }
   const cells = (day) => [
-    [dayInWords(day.day), day.closed === false && [" ", h("span", { class: "badge" }, "so far")]],
+    [formatUtcDay(day.day), day.closed === false && [" ", h("span", { class: "badge" }, "so far")]],
     ...numbers.map(([, read, format]) => format(read(day))),
   ];
   sort(0);

@@ -4,7 +4,7 @@
 import { announce } from "../ui/announce.js";
 import { fill, h } from "../ui/dom.js";
 import { field } from "../ui/form.js";
-import { plural } from "../ui/format.js";
+import { formatUtcDay, plural } from "../ui/format.js";
 
 /** The time between the last typed character and the request for the list, in milliseconds. */
 const REST = 250;
@@ -104,7 +104,6 @@ const rowsOf = (list) => list.querySelectorAll("tbody tr, .list > li").length;
 // --- Days ---
 
 const DAY = 86_400_000;
-const words = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeZone: "UTC" });
 
 /** Today, or the day this many days ago. */
 export const dayBefore = (days = 0) => new Date(Date.now() - days * DAY).toISOString().slice(0, 10);
@@ -118,9 +117,6 @@ export const isDay = (text) =>
 /** The number of days from `from` to `to`, both included. */
 export const daysIn = (from, to) => (Date.parse(to) - Date.parse(from)) / DAY + 1;
 
-/** `20 Nov 2026` */
-export const dayInWords = (day) => words.format(new Date(day));
-
 /** `20 Nov 2026 to 26 Nov 2026`, or one day. */
 export const rangeInWords = (from, to) =>
-  from === to ? dayInWords(from) : `${dayInWords(from)} to ${dayInWords(to)}`;
+  from === to ? formatUtcDay(from) : `${formatUtcDay(from)} to ${formatUtcDay(to)}`;

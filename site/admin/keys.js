@@ -3,8 +3,7 @@
 import { del, ensureDeleted, get } from "../session/api.js";
 import { button } from "../ui/button.js";
 import { fill, focusOn, h } from "../ui/dom.js";
-import { formatAgo, time } from "../ui/format.js";
-import { icon } from "../ui/icons.js";
+import { keyRow } from "../ui/key.js";
 import { paged } from "../ui/list.js";
 import { attempt, toast } from "../ui/message.js";
 import { askWhy } from "./reason.js";
@@ -34,19 +33,7 @@ export function apiKeys(user, me, path, signal, again) {
       "aria-label": `Revoke ${key.name}`,
       onclick: () => revokeOne(key),
     };
-    const about = ["Ends in ", h("code", {}, key.hint), ", created ", time(key.created, formatAgo)];
-    return h(
-      "li",
-      { class: "row" },
-      icon("key"),
-      h(
-        "div",
-        { class: "row-main" },
-        h("p", { class: "row-title" }, key.name),
-        h("p", { class: "row-about" }, about),
-      ),
-      !isOwn && button("Revoke", revoking),
-    );
+    return keyRow(key, !isOwn && button("Revoke", revoking));
   }
 
   const revokeOne = (key) =>

@@ -4,11 +4,11 @@ import { ApiError, get, request } from "../session/api.js";
 import { button, linkButton } from "../ui/button.js";
 import { confirm } from "../ui/dialog.js";
 import { fill, focusOn, h, newId } from "../ui/dom.js";
-import { field, form } from "../ui/form.js";
+import { field, form, wholeNumber } from "../ui/form.js";
 import { explain, inCurrency, time } from "../ui/format.js";
 import { attempt, toast } from "../ui/message.js";
 import { formatPrice } from "../ui/purchase.js";
-import { cards, isSame, showConflict, wholeNumber } from "./cards.js";
+import { cards, isSame, showConflict } from "./cards.js";
 import { author } from "./people.js";
 
 const PATH = "api/admin/packs/";

@@ -3,11 +3,11 @@
 import { ApiError, get, request } from "../session/api.js";
 import { button } from "../ui/button.js";
 import { fill, focusOn, h, newId } from "../ui/dom.js";
-import { field, form } from "../ui/form.js";
+import { field, form, wholeNumber } from "../ui/form.js";
 import { explain, formatTokens, inCurrency } from "../ui/format.js";
 import { toast } from "../ui/message.js";
 import { go } from "../ui/router.js";
-import { cards, isSame, showConflict, wholeNumber } from "./cards.js";
+import { cards, isSame, showConflict } from "./cards.js";
 import { formatMargin, formatMoney } from "./money.js";
 import { EXAMPLE, PATH, example, rateInWords } from "./prices.js";
 

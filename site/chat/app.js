@@ -27,7 +27,7 @@ listenToKeys(isSignedIn);
 
 // --- The account ---
 
-/** Reads the profile, the time of the newest message, and the models. */
+/** Reads the profile with the balance, the time of the newest message, and the models. */
 export async function loadAccount() {
   const [, chats] = await Promise.all([
     learnProfile(get("api/user/profile/")),

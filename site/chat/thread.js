@@ -5,7 +5,7 @@ import { readMarkdown } from "../markdown/prose.js";
 import { ApiError, isSignedIn, newKey, page } from "../session/api.js";
 import { renewModels } from "../session/models.js";
 import { onTold } from "../session/tabs.js";
-import { watchBalance } from "../session/user.js";
+import { renewBalance, watchBalance } from "../session/user.js";
 import { button, linkButton } from "../ui/button.js";
 import { h } from "../ui/dom.js";
 import { menuButton } from "../ui/menu.js";
@@ -131,6 +131,7 @@ onLeaving(() => {
 });
 onReturn(() => threads.forEach((thread) => thread.turns.resume([])));
 onReturn(() => isSignedIn() && renewModels());
+onReturn(() => isSignedIn() && renewBalance());
 watchBalance(() => shown?.priced());
 
 onTold("chats", (id) => {

@@ -2,7 +2,7 @@
 // get more tokens, and the profile. models.js has the prices of a price list.
 
 import { fill, h } from "../ui/dom.js";
-import { formatNumber, formatTokens, inCurrency, plural } from "../ui/format.js";
+import { formatNumber, formatTokens, formatUtcDay, inCurrency, plural } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { get } from "./api.js";
 import { chosenModel, hasPrices, isFlat, watchModels } from "./models.js";
@@ -25,6 +25,8 @@ let rereading;
 let price = null;
 /** The operator's text and link about getting more tokens: `{text, url}`. */
 let topUp = null;
+/** The allowance, `{tokens, per, next}`, or null if there is none. */
+let allowance = null;
 /** The numbers of the last request for the balance and of the newest reply that was used. */
 let asked = 0;
 let known = 0;
@@ -58,22 +60,26 @@ export const costOfAnother = () =>
 const answersLeft = () =>
   tokens === null || !answerPrice() ? null : Math.floor(tokens / answerPrice());
 
-/** Shows the balance, price and top-up in a reply, in all tabs. */
+/** Shows the balance, price, top-up and allowance in a reply, in all tabs. */
 export function learn(reply) {
   const { tokens_left: left, tokens_deducted: cost, chat_price: now = cost, top_up: more } = reply;
-  const learned = { left, holds: reply.tokens_held, cost: now, more };
+  const learned = { left, holds: reply.tokens_held, cost: now, more, filled: reply.allowance };
   use(learned);
   if (Number.isInteger(left)) tellTabs("balance", learned);
 }
 
-function use({ left, holds, cost, more }) {
+function use({ left, holds, cost, more, filled }) {
+  if (filled !== undefined) allowance = filled;
   if (Number.isInteger(left)) {
     tokens = left;
     known = asked;
     if (Number.isInteger(holds)) held = holds;
-    // Read the balance again later: this page gets no reply when held tokens are spent or returned.
+    // Read the balance again later: this page gets no reply when held tokens are spent or returned,
+    // and most replies don't have the allowance.
     clearTimeout(rereading);
-    if (held > 0) rereading = setTimeout(readBalance, Number.isInteger(holds) ? HELD_PACE : 0);
+    const isOld = filled === undefined && isAllowanceOld();
+    const pace = Number.isInteger(holds) && !isOld ? HELD_PACE : 0;
+    if (held > 0 || isOld) rereading = setTimeout(readBalance, pace);
   }
   if (Number.isInteger(cost) && cost > 0) price = cost;
   if (more) topUp = more;
@@ -82,7 +88,11 @@ function use({ left, holds, cost, more }) {
 
 onTold("balance", use);
 
-/** Shows the price, the balance and the held tokens in a refusal's sentence. */
+/** Returns true if the balance may have been filled up since the allowance was read. */
+const isAllowanceOld = () =>
+  allowance !== null && allowance.next <= new Date().toISOString().slice(0, 10);
+
+/** Shows the price, balance, held tokens and the allowance's next day in a refusal's sentence. */
 export function learnPrice(sentence) {
   const named = (pattern) => {
     const digits = pattern.exec(sentence)?.[1];
@@ -92,11 +102,14 @@ export function learnPrice(sentence) {
   if (!cost) return;
   const left = named(/^You have ([\d,]+) /);
   const holds = named(/ and ([\d,]+) are held/) ?? 0;
-  learn({ tokens_deducted: cost, tokens_left: left, tokens_held: holds });
+  const next = / On (\d{4}-\d\d-\d\d) \(UTC\) your balance is filled up /.exec(sentence)?.[1];
+  const filled = allowance && next ? { ...allowance, next } : undefined;
+  learn({ tokens_deducted: cost, tokens_left: left, tokens_held: holds, allowance: filled });
 }
 
 /**
- * Shows the balance in an awaited reply unless a newer reply arrives first. Returns the reply.
+ * Shows an awaited reply. If a newer reply arrives first, shows only the price and the top-up,
+ * which the newer reply may lack. Returns the reply.
  */
 async function learnLater(awaited) {
   const turn = ++asked;
@@ -104,13 +117,23 @@ async function learnLater(awaited) {
   if (turn > known) {
     learn(reply);
     known = turn;
-  }
+  } else learn({ chat_price: reply.chat_price, top_up: reply.top_up });
   return reply;
 }
 
-/** Reads the balance. Ignores a failure, because the next request will report it. */
+/**
+ * Reads the balance, and fills it up if the allowance is due. Ignores a failure, because the next
+ * request will report it.
+ */
 export async function readBalance() {
-  await learnLater(get("api/tokens/")).catch(() => {});
+  // Without an allowance the reply lacks the field.
+  const reading = get("api/tokens/").then((reply) => ({ allowance: null, ...reply }));
+  await learnLater(reading).catch(() => {});
+}
+
+/** Reads the balance again if it may have been filled up, because the user returns to the page. */
+export function renewBalance() {
+  if (isAllowanceOld()) readBalance();
 }
 
 /** Forgets the balance when the user signs out. */
@@ -118,6 +141,7 @@ export function forgetBalance() {
   tokens = null;
   held = 0;
   clearTimeout(rereading);
+  allowance = null;
   price = null;
   known = asked;
 }
@@ -147,9 +171,9 @@ export function balanceLink() {
     const unfinished = h("span", { class: "balance-rest" }, " for an unfinished message");
     fill(holding, held > 0 && [h("span", {}, `${formatNumber(held)} held`), unfinished]);
     element.classList.toggle("balance-low", left !== null && left < FEW);
-    element.title = answerPrice()
-      ? `An answer costs ${formatTokens(answerPrice())}. Open your statement`
-      : "Open your statement";
+    const cost = answerPrice() && `An answer costs ${formatTokens(answerPrice())}.`;
+    const about = [cost, allowanceInWords(), "Open your statement"];
+    element.title = about.filter(Boolean).join(" ");
   });
   return element;
 }
@@ -171,7 +195,14 @@ export function lowBalance(most = null) {
 }
 
 /** Returns true if users can get more tokens without asking an administrator. */
-const hasWay = () => sells() || Boolean(topUp?.text);
+const hasWay = () => sells() || Boolean(topUp?.text) || allowance !== null;
+
+/** A sentence that says when the balance is filled up, or "" without an allowance. */
+export function allowanceInWords() {
+  if (allowance === null) return "";
+  const { tokens: most, per, next } = allowance;
+  return `Your balance is filled up to ${formatTokens(most)} each ${per}, next on ${formatUtcDay(next)} (UTC).`;
+}
 
 const lessThanAnAnswer = () => `${youHave()} An answer costs ${formatNumber(answerPrice())}.`;
 
@@ -210,15 +241,17 @@ export function tooFew(least = null) {
   return [h("p", {}, head, sentence), moreTokens()];
 }
 
-/** The ways to get more tokens: the packs on sale, and the operator's text and link. */
+/** The ways to get more tokens: the allowance, the packs on sale, the operator's text and link. */
 function moreTokens() {
   const { text, url } = topUp ?? {};
-  const buy = sells() && h("p", {}, h("a", { href: "#/buy" }, inCurrency("Buy tokens")));
-  if (!text && buy) return buy;
-  if (!url)
-    return [buy, h("p", {}, text || inCurrency("An administrator can give you more tokens."))];
-  const apart = url.startsWith("mailto:") ? {} : { target: "_blank", rel: "noopener noreferrer" };
-  return [buy, h("p", {}, h("a", { href: url, ...apart }, text))];
+  const apart = url?.startsWith("mailto:") ? {} : { target: "_blank", rel: "noopener noreferrer" };
+  const ways = [
+    allowanceInWords(),
+    sells() && h("a", { href: "#/buy" }, inCurrency("Buy tokens")),
+    text && (url ? h("a", { href: url, ...apart }, text) : text),
+  ].filter(Boolean);
+  if (ways.length === 0) ways.push(inCurrency("An administrator can give you more tokens."));
+  return ways.map((way) => h("p", {}, way));
 }
 
 // --- The profile ---

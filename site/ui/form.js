@@ -15,8 +15,7 @@ export function field(label, name, props = {}) {
   const { type = "text", hint, options, optional = false, ...rest } = props;
   const id = newId(name);
   const tag = type === "textarea" || type === "select" ? type : "input";
-  const error = h("p", { class: "field-error", id: `${id}-error`, hidden: true });
-  const about = [hint && `${id}-hint`, error.id].filter(Boolean).join(" ");
+  const { about, below, error } = explained(id, hint);
   const kind = tag === "input" ? { type } : {};
   const input = h(
     tag,
@@ -30,9 +29,46 @@ export function field(label, name, props = {}) {
     { class: "field" },
     h("label", { for: id }, label, optional && h("span", { class: "optional" }, " optional")),
     type === "password" ? password(input) : input,
-    hint && h("p", { class: "hint", id: `${id}-hint` }, hint),
-    error,
+    below,
   );
+  return asField(element, input, error);
+}
+
+/**
+ * A field of checkboxes, one for each of `options`. The property `chosen()` returns the options that
+ * are checked, which may be none. `input` is the first checkbox.
+ */
+export function checkboxes(legend, name, options, { hint } = {}) {
+  const { about, below, error } = explained(newId(name), hint);
+  const boxes = options.map((value) => h("input", { type: "checkbox", name, value }));
+  const element = h(
+    "fieldset",
+    { class: "field", "aria-describedby": about },
+    h("legend", {}, legend, h("span", { class: "optional" }, " optional")),
+    h(
+      "div",
+      { class: "checks" },
+      boxes.map((box) => h("label", { class: "check" }, box, h("span", {}, box.value))),
+    ),
+    below,
+  );
+  element.chosen = () => boxes.filter(({ checked }) => checked).map(({ value }) => value);
+  return asField(element, boxes[0], error);
+}
+
+/** The hint and the error below an input. `about` has their ids. */
+function explained(id, hint) {
+  const error = h("p", { class: "field-error", id: `${id}-error`, hidden: true });
+  const about = [hint && `${id}-hint`, error.id].filter(Boolean).join(" ");
+  return {
+    about,
+    error,
+    below: [hint && h("p", { class: "hint", id: `${id}-hint` }, hint), error],
+  };
+}
+
+/** Adds the properties of a field to an element. */
+function asField(element, input, error) {
   element.input = input;
   element.fail = (sentence) => {
     error.hidden = !sentence;
@@ -40,7 +76,7 @@ export function field(label, name, props = {}) {
     if (sentence) input.setAttribute("aria-invalid", "true");
     else input.removeAttribute("aria-invalid");
   };
-  input.addEventListener("input", () => element.fail(""));
+  element.addEventListener("input", () => element.fail(""));
   return element;
 }
 
@@ -80,11 +116,15 @@ export function form(nodes, props) {
       if (fieldOf(name)) rest = "";
     }
     fill(failure, rest && note("bad", rest));
-    all()
-      .find(({ input }) => input.hasAttribute("aria-invalid"))
-      ?.input.focus();
+    const wrong = all().find(({ input }) => input.hasAttribute("aria-invalid"));
+    const closed = wrong?.input.closest("details:not([open])");
+    if (closed) closed.open = true;
+    wrong?.input.focus();
   };
-  const valueOf = ({ input }) => (input.type === "checkbox" ? input.checked : input.value);
+  const valueOf = ({ input, chosen }) => {
+    if (chosen) return chosen();
+    return input.type === "checkbox" ? input.checked : input.value;
+  };
   const isMissing = ({ input }) => input.dataset.optional === "false" && input.value === "";
 
   const element = h(
@@ -97,10 +137,15 @@ export function form(nodes, props) {
   element.addEventListener("submit", (event) => {
     event.preventDefault();
     const fields = all();
-    const missing = fields.filter(isMissing);
-    if (missing.length > 0) {
-      const errors = missing.map(({ input }) => [input.name, ["Please fill this in."]]);
-      show(Object.fromEntries(errors), "");
+    const errors = {};
+    for (const field of fields) {
+      const { name, validity } = field.input;
+      // The value of an unfinished day is empty, as if there were no day.
+      if (validity.badInput) errors[name] = ["Please complete this."];
+      else if (isMissing(field)) errors[name] = ["Please fill this in."];
+    }
+    if (Object.keys(errors).length > 0) {
+      show(errors, "");
       return;
     }
     const values = Object.fromEntries(fields.map((field) => [field.input.name, valueOf(field)]));
@@ -116,4 +161,10 @@ export function form(nodes, props) {
     });
   });
   return element;
+}
+
+/** A typed whole number, or null. Thousands may be separated. */
+export function wholeNumber(text) {
+  const digits = text.replace(/[\s,_']/g, "");
+  return /^\d{1,15}$/.test(digits) ? Number(digits) : null;
 }

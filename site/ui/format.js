@@ -7,6 +7,7 @@ const signed = new Intl.NumberFormat("en", { signDisplay: "exceptZero" });
 const times = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 const exact = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 const days = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium" });
+const utcDays = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeZone: "UTC" });
 const months = new Intl.DateTimeFormat("en-GB", { month: "long", year: "numeric" });
 const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
@@ -26,6 +27,8 @@ export const formatTime = (time) => times.format(new Date(time));
 export const formatExactTime = (time) => exact.format(new Date(time));
 /** `20 Nov 2026` */
 export const formatDay = (time) => days.format(new Date(time));
+/** `20 Nov 2026`, of a day in UTC such as `2026-11-20` */
+export const formatUtcDay = (day) => utcDays.format(new Date(day));
 /** `November 2026` */
 export const formatMonth = (time) => months.format(new Date(time));
 /** `07:17:39` */
@@ -90,6 +93,13 @@ export function formatAgo(time) {
   if (ago < 79_200) return relative.format(Math.round(seconds / 3600), "hour");
   if (ago < 7 * 86_400) return relative.format(Math.round(seconds / 86_400), "day");
   return formatDay(time);
+}
+
+/** `today`, `yesterday`, `6 days ago`, of a day in UTC; the day if it is longer ago. */
+export function formatUtcDayAgo(day) {
+  // The clock of this browser may be late.
+  const days = Math.max(0, Math.floor((Date.now() - new Date(day)) / 86_400_000));
+  return days < 7 ? relative.format(-days, "day") : formatUtcDay(day);
 }
 
 /** `in 5 seconds`, `in 2 minutes` */

@@ -1,3 +1,4 @@
 //! Functions that events invoke instead of requests.
 
+pub mod low_balance;
 pub mod mail;

@@ -7,12 +7,12 @@ use emulator::dynamo;
 use serde_json::{Value, json};
 use shared::Credits;
 use shared::clock::Clock;
-use shared::store::{AuditReport, Difference};
-use shared::values::PriceList;
+use shared::store::{AuditReport, Difference, Order};
+use shared::values::{Pack, PaymentFacts, PriceList, Progress};
 
 use crate::endpoints::chats::fares::{list, scripted};
 use crate::support::client::{Api, GRANT, PRICE, Person};
-use crate::support::world::put;
+use crate::support::world::{World, put, scan};
 
 /// A user with a grant, two chats and an adjustment, and the ids of the chats.
 async fn customer(api: &Api) -> (Person, [String; 2]) {
@@ -405,4 +405,55 @@ async fn accounts_are_listed_once_without_their_addresses() {
     let before: Vec<Value> = api.items("").await.remove("UsersTable").unwrap();
     api.store().audit("ann").await.unwrap();
     assert_eq!(api.items("").await["UsersTable"], before, "an audit writes nothing");
+}
+
+#[tokio::test]
+async fn orders_that_moved_other_credits_are_found() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let (store, clock) = (api.store(), &api.server().clock);
+    let pack = Pack {
+        id: "small".into(),
+        name: "A pack".into(),
+        tokens: Credits::new(1000).unwrap(),
+        price: 300,
+        currency: "EUR".into(),
+    };
+    let order = Order::new(&api.account(&ann).await, &pack, clock);
+    store.create_order(&api.account(&ann).await, &order).await.unwrap();
+    let payment = Some("pi_1".to_owned());
+    let paid = PaymentFacts { progress: Progress::Paid, payment, ..PaymentFacts::default() };
+    store.learn(order.clone(), &paid, clock).await.unwrap();
+    assert_eq!(ann.differs().await, []);
+
+    let stored = async || {
+        let items = scan::<Value>(&api.dynamodb, "TokensTable").await;
+        let is_it = |item: &Value| item["pk"] == format!("order:{}", order.id());
+        items.into_iter().find(is_it).unwrap()
+    };
+    let usual = stored().await;
+    let difference = Difference::Order { order: order.id().to_owned() };
+    // The order says that it has granted, or owes, other credits than its rows.
+    for (attribute, value) in [("given", json!(900)), ("owed", json!(5)), ("given", json!(0))] {
+        let mut planted = usual.clone();
+        planted[attribute] = value;
+        put(&api.dynamodb, "TokensTable", &[planted]).await;
+        assert!(ann.differs().await.contains(&difference), "{attribute}");
+        put(&api.dynamodb, "TokensTable", std::slice::from_ref(&usual)).await;
+    }
+    assert_eq!(ann.differs().await, []);
+    // The account says that it owes credits, and its orders don't.
+    api.set(&ann, "owed", AttributeValue::N("7".into())).await;
+    assert_eq!(ann.differs().await, [Difference::Owed { account: 7, orders: 0 }]);
+    api.set(&ann, "owed", AttributeValue::N("0".into())).await;
+    // The row of the payment is lost: the order and the source have no row.
+    let rows = World::read(&api.dynamodb).await.ledger(&ann.id).to_vec();
+    let row = rows.iter().find(|row| row.payment.is_some()).unwrap();
+    ann.loses("LedgerTable", "entry_id", &row.entry_id).await;
+    let (found, _) = store.audit_sources(None).await.unwrap();
+    let source = row.source.as_ref().unwrap().text().to_owned();
+    assert!(
+        found.contains(&difference) && found.contains(&Difference::Rowless { source }),
+        "{found:?}"
+    );
 }

@@ -908,6 +908,7 @@ async fn every_event_gets_its_endpoints_reply() {
         "session_end",
         "api_key_create",
         "api_keys",
+        "api_key_rename",
         "models",
         "model_list",
         "completions",

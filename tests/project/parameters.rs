@@ -74,6 +74,10 @@ const DOCUMENTED: &[&Parameters] = &[
         ("TopUpUrl", "https://shop.example.com/tokens?from=chat"),
     ],
     &[("TopUpUrl", "mailto:tokens@example.com")],
+    &[("LowBalance", "500"), ("MailFrom", "no-reply@example.com")],
+    &[("Allowance", "1000/day")],
+    &[("Allowance", "5000/week,admin=none")],
+    &[("Allowance", "none,admin=20000/month")],
     &[("DeploymentPreference", "AllAtOnce"), ("Alarms", "off")],
     &[("LedgerVaultArn", "arn:aws:backup:eu-central-1:444455556666:backup-vault:ledger")],
     &[("AskConcurrency", "150"), ("HashConcurrency", "20"), ("ParallelChats", "16")],
@@ -265,6 +269,24 @@ const MISTAKES: &[Mistake] = &[
         refused: "ChatPrice",
         stops: Stopped::StoreUsers,
         says: "CHAT_PRICE must be a whole number from 1 to 1000000 (got \"1.5\")",
+    },
+    Mistake {
+        given: &[("LowBalance", "500")],
+        refused: "LowBalance needs MailFrom, or no e-mail would be sent.",
+        stops: Stopped::None,
+        says: "",
+    },
+    Mistake {
+        given: &[("LowBalance", "-1"), ("MailFrom", "no-reply@example.com")],
+        refused: "LowBalance",
+        stops: Stopped::Askers,
+        says: "LOW_BALANCE must be a whole number from 0 to 1000000 (got \"-1\")",
+    },
+    Mistake {
+        given: &[("Allowance", "1000/year")],
+        refused: "Allowance",
+        stops: Stopped::StoreUsers,
+        says: "ALLOWANCE must be none, or such as 1000/day, 5000/week or 1000/day,admin=none (got \"1000/year\")",
     },
     Mistake {
         given: &[("TopUpText", "Buy more\nin our shop.")],
@@ -714,7 +736,7 @@ fn the_longest_parameters_fit_into_a_functions_environment() {
         let bytes = serde_json::to_string(&environment).unwrap().len();
         assert!(bytes <= ENVIRONMENT, "{}: {bytes} bytes", function.name);
     }
-    for (name, bytes) in [("AiSystemPrompt", 1200), ("TopUpText", 120)] {
+    for (name, bytes) in [("AiSystemPrompt", 1168), ("TopUpText", 120)] {
         let accepts = |text: &str| accepts(&TEMPLATE["Parameters"][name], text);
         assert!(accepts(&"x".repeat(bytes)) && accepts(&"\u{20ac}".repeat(bytes / 4)), "{name}");
         let more = ["x".repeat(bytes + 1), "\u{20ac}".repeat(bytes / 4 + 1)];

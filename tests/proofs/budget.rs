@@ -25,14 +25,16 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
 use aws_sdk_dynamodb::types::AttributeValue;
 use dynoxide::types::{Item, item_size, write_capacity_units};
 use emulator::checkout::signature;
-use functions::ROUTES;
+use functions::{Function, ROUTES};
 use local::estimate::quotas::PLACES;
 use local::estimate::requests::{self, Cost};
 use serde_json::{Value, json};
-use shared::App;
+use shared::app::AiApp;
 use shared::clock::Day;
+use shared::config::{AiConfig, Config};
 use shared::store::Purpose;
-use shared::values::VoucherCode;
+use shared::values::{Allowances, VoucherCode};
+use shared::{App, Credits};
 use uuid::Uuid;
 
 use crate::endpoints::chats::fares;
@@ -178,6 +180,10 @@ struct Counted {
     header: Option<(&'static str, &'static str)>,
     /// True if the functions must read the price list again.
     is_list_old: bool,
+    /// The allowances of all accounts.
+    allowances: Allowances,
+    /// The balance below which users get an e-mail.
+    low_balance: Credits,
     costs: Costs,
 }
 
@@ -197,6 +203,8 @@ impl Counted {
             meter: Meter::default(),
             header: None,
             is_list_old: false,
+            allowances: Allowances::default(),
+            low_balance: Credits::ZERO,
             costs: Costs::new(),
         }
     }
@@ -224,7 +232,17 @@ impl Counted {
             if !self.is_list_old {
                 warm.prices.current().await.unwrap();
             }
-            function = function.with_app(self.metered(&warm));
+            let mut app = self.metered(&warm);
+            let config = Config { allowances: self.allowances, ..(*app.config).clone() };
+            app.config = Arc::new(config);
+            function = function.with_app(app);
+            if self.low_balance > Credits::ZERO {
+                let mut asking = function.needs::<AiApp>().unwrap().clone();
+                let low_balance = self.low_balance;
+                asking.ai.config = AiConfig { low_balance, ..(*asking.ai.config).clone() }.into();
+                let edge = function.edge.clone();
+                function = Function::new(edge, asking, functions::chats::chat::handle);
+            }
         }
 
         let bearer = format!("Bearer {token}");
@@ -258,7 +276,7 @@ impl Counted {
         token: &str,
         body: Value,
     ) -> Value {
-        let (reading, answered, reply) = self.ask(endpoint, path, token, body).await;
+        let (reading, answered, reply) = Box::pin(self.ask(endpoint, path, token, body)).await;
         assert_eq!(answered, status, "{name}: {reply}");
         if !name.is_empty() {
             self.note(name, endpoint, &reading);
@@ -395,6 +413,31 @@ impl Counted {
         }
         self.header = None;
         used
+    }
+
+    /// Records the costs of filling a balance up.
+    async fn allowances(&mut self) {
+        let (amy, art) = (self.api.person("amy").await, self.api.person("art").await);
+        self.allowances = Allowances::parse("5000/month").unwrap();
+        let body = json!({ "message": "hi" });
+        for name in ["chat that gets an allowance", "chat after an allowance"] {
+            self.count(name, 200, "chat", "/api/chat", &amy.access, body.clone()).await;
+        }
+        self.get("balance that gets an allowance", "balance", "/api/tokens", &art).await;
+        self.get("balance after an allowance", "balance", "/api/tokens", &art).await;
+        self.allowances = Allowances::default();
+        // A verified address makes the account larger, so compare with a chat without the e-mail.
+        let amy = self.api.person("amy").await;
+        let email = format!("{}@example.com", amy.name);
+        self.api.set(&amy, "email", AttributeValue::S(email)).await;
+        self.api.set(&amy, "email_verified", AttributeValue::Bool(true)).await;
+        self.low_balance = Credits::new(1_000_000).unwrap();
+        let chat = json!({ "message": "hi" });
+        amy.chat("hi").await.is(200);
+        for name in ["chat that writes an e-mail about a low balance", "chat after this e-mail"] {
+            self.count(name, 200, "chat", "/api/chat", &amy.access, chat.clone()).await;
+        }
+        self.low_balance = Credits::ZERO;
     }
 
     /// Records the costs of chats whose price depends on the usage, and of requests that show or
@@ -630,6 +673,7 @@ impl Counted {
         // The first chat after a rest costs more.
         pam.chat("hi").await.is(200);
         let key = pam.makes_a_key("a program").await.is(201)["key"].as_str().unwrap().to_owned();
+        pam.using(key.clone()).completes().await.is(200);
         let (count, turn) = ("x-stainless-retry-count", "x-codex-turn-metadata");
         let codex = r#"{"turn_id":"01a20f2e-df49-7d50-9892-dddfbb391acf"}"#;
         for (name, header) in [
@@ -885,6 +929,16 @@ async fn each_request_costs_what_the_documentation_says() {
     let program = ann.using(key["key"].as_str().unwrap());
     let (completions, body) =
         ("/v1/chat/completions", json!({ "messages": [{ "role": "user", "content": "hi" }] }));
+    counted
+        .count(
+            "first completion of a day by API key",
+            200,
+            "completions",
+            completions,
+            &program.access,
+            body.clone(),
+        )
+        .await;
     for (name, count) in [
         ("completion by API key", None),
         ("completion by a client that counts", Some("0")),
@@ -894,8 +948,18 @@ async fn each_request_costs_what_the_documentation_says() {
         counted.count(name, 200, "completions", completions, &program.access, body.clone()).await;
     }
     counted.header = None;
+    let restricted = json!({ "name": "a program", "limit": { "tokens": 1000 } });
+    let limited = counted
+        .count("new API key with a limit", 201, "api_key_create", keys, &ann.access, restricted)
+        .await;
+    let limited = ann.using(limited["key"].as_str().unwrap());
+    limited.completes().await.is(200);
+    let name = "completion by API key with a limit";
+    counted.count(name, 200, "completions", completions, &limited.access, body.clone()).await;
     counted.get("list of the models", "models", "/v1/models", &program).await;
     let key = format!("{keys}/{}", key["id"].as_str().unwrap());
+    let name = json!({ "name": "laptop" });
+    counted.count("new name of an API key", 200, "api_key_rename", &key, &ann.access, name).await;
     counted.get("end of an API key", "api_key_revoke", &key, &ann).await;
     counted.count("log-out", 200, "logout", "/api/logout", &ann.access, json!({})).await;
     counted.get("public keys", "jwks", "/.well-known/jwks.json", &ann).await;
@@ -1005,6 +1069,7 @@ async fn each_request_costs_what_the_documentation_says() {
     }
     counted.administration().await;
     counted.responses().await;
+    Box::pin(counted.allowances()).await;
     counted.instructions().await;
     counted.branches().await;
     // Chats with stops use another store, because they would add rows to the day whose figures are

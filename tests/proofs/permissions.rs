@@ -449,6 +449,12 @@ impl Watched {
         self.is(201, ask.with(json!({ "name": "a program" }))).await
     }
 
+    /// Lets the next chat write an e-mail about a low balance, or no chat.
+    async fn can_be_told(&self, name: &str, can: bool) {
+        self.set_value(name, "email_verified", AttributeValue::Bool(can)).await;
+        self.set_value(name, "alerted", AttributeValue::N("0".into())).await;
+    }
+
     /// Changes an attribute of an account directly in the store.
     async fn set(&self, name: &str, attribute: &str, value: &str) {
         self.set_value(name, attribute, AttributeValue::S(value.to_owned())).await;
@@ -570,6 +576,7 @@ impl Watched {
         }
         let conversations = || to("conversations", "/api/conversations").by(&ann.token);
         for (endpoint, path) in [("chat", "/api/chat"), ("chat_stream", "/api/chat/stream")] {
+            self.can_be_told("ann", true).await;
             let chat = |body: Value| to(endpoint, path).by(&ann.token).with(body);
             for _ in 0..2 {
                 self.is(200, chat(json!({ "message": "hi" })).keyed(endpoint)).await;
@@ -587,12 +594,15 @@ impl Watched {
         self.holds("ann", &ann, Some("waiting")).await;
         self.is(200, stop("waiting")).await;
         self.holds("ann", &ann, None).await;
-        let key = self.api_key(&ann).await["key"].as_str().unwrap().to_owned();
-        let stop = to("chat_stop", "/api/chat/stop").by(&key);
+        let key = async || self.api_key(&ann).await["key"].as_str().unwrap().to_owned();
+        let first = key().await;
+        let stop = to("chat_stop", "/api/chat/stop").by(&first);
         self.is(200, stop.with(json!({ "idempotency_key": "chat" }))).await;
         for (endpoint, path) in
             [("completions", "/v1/chat/completions"), ("responses", "/v1/responses")]
         {
+            self.can_be_told("ann", true).await;
+            let key = key().await;
             let complete = |streamed: bool| {
                 let turns = json!([{ "role": "user", "content": "hi" }]);
                 let body = json!({ "messages": turns, "input": turns, "stream": streamed });
@@ -606,12 +616,20 @@ impl Watched {
             }
             self.loses_a_reply(200, complete(false)).await;
         }
-        self.is(200, to("models", "/v1/models").by(&key)).await;
+        self.can_be_told("ann", false).await;
+        self.is(200, to("models", "/v1/models").by(&first)).await;
     }
 
     /// Reads, changes and deletes an account's data.
     async fn own_data(&self) {
         let ann = self.log_in("ann").await;
+        // The balance is below the allowance of a later period.
+        for (endpoint, path) in [("balance", "/api/tokens"), ("profile", "/api/user/profile")] {
+            for attribute in ["tokens", "granted", "spent", "allowance"] {
+                self.set_value("ann", attribute, AttributeValue::N("0".into())).await;
+            }
+            self.is(200, to(endpoint, path).by(&ann.token)).await;
+        }
         for (endpoint, path) in [
             ("ledger", "/api/user/ledger?limit=100"),
             ("export", "/api/user/export"),
@@ -647,8 +665,19 @@ impl Watched {
         let malformed = "/api/conversations/x";
         self.is(404, to("conversation_delete", malformed).by(&ann.token)).await;
 
+        let create =
+            |body: Value| to("api_key_create", "/api/user/api-keys").by(&ann.token).with(body);
+        self.is(400, create(json!({ "name": "x", "models": ["deep"] }))).await;
+        let limited = json!({ "name": "x", "limit": { "tokens": 100 } });
+        self.is(201, create(limited.clone())).await;
+        // The purses of twenty keys, which may have been revoked.
+        let purse = |key: usize| (format!("{key}#total"), AttributeValue::N("0".into()));
+        self.set_value("ann", "purses", AttributeValue::M((0..20).map(purse).collect())).await;
+        self.is(201, create(limited)).await;
         let key = self.api_key(&ann).await["id"].as_str().unwrap().to_owned();
         let key = format!("/api/user/api-keys/{key}");
+        let name = json!({ "name": "laptop" });
+        self.is(200, to("api_key_rename", &key).by(&ann.token).with(name)).await;
         self.is(200, to("api_key_revoke", &key).by(&ann.token)).await;
         self.is(404, to("api_key_revoke", "/api/user/api-keys/x").by(&ann.token)).await;
     }

@@ -38,7 +38,11 @@ use shared::keys::Signer;
 use shared::store::{
     AdjustOutcome, Adjustment, NewAccount, SetPricesOutcome, Store, StoreError, StoredPrices,
 };
-use shared::values::{self, AccessToken, Reason, RefreshToken, Role, Session, Username};
+use shared::values::api_key::KeyName;
+use shared::values::{
+    self, AccessToken, Allowances, ApiKey, Credential, KeyLimit, LimitPeriod, Reason, RefreshToken,
+    Restrictions, Role, Session, StoredApiKey, Username,
+};
 use shared::view::PaidChat;
 use shared::{App, BalanceChange, Credits, Error, Reply, Request, auth};
 
@@ -49,7 +53,7 @@ use prices::{Asked, BY_USAGE, Instance, LISTS, MODELS, USED};
 use tables::{Kind, PRICE_LIST, Tables};
 use wire::{Broken, Call, Connection, HttpReply, Packet};
 
-use crate::support::mistakes::{Mistake, PricingMistake, Sabotage};
+use crate::support::mistakes::{Mistake, PricingMistake, Sabotage, TillMistake};
 
 /// The number of schedules that a run tries. With DynamoDB Local, a run tries only a fifth of these
 /// schedules. The nightly workflow runs the schedules from this number to 10,000.
@@ -63,6 +67,14 @@ const ON_ITS_WAY: u64 = 30;
 const LEASE: u64 = 59;
 
 const PRICE: i64 = 100;
+
+/// The allowances of schedules with limits and grants.
+const ALLOWANCES: [&str; 4] = ["none", "150/day", "300/day", "250/week"];
+
+/// The credits from each of a person's sources.
+const GRANTS: [u64; 2] = [100, 250];
+
+const NO_LIMIT: KeyLimit = KeyLimit { tokens: Credits::ZERO, per: LimitPeriod::Total };
 
 /// The beginning of a violation's text if the store can't read a call.
 const UNREADABLE: &str = "the store can't make sense of";
@@ -210,6 +222,10 @@ enum What {
         generation: usize,
     },
     Sweep,
+    /// Grants credits from the source with this number. Several clients may do so.
+    Grant {
+        source: usize,
+    },
     /// Replaces the price list of the version `seen`, or removes it.
     ChangePrices {
         list: Option<usize>,
@@ -271,7 +287,7 @@ impl Task {
     /// Records the time at which the task first sent its settle. The settle's condition contains
     /// this time.
     fn sends(&mut self, packet: &Packet) {
-        if packet.operation == "TransactWriteItems" {
+        if packet.body.contains("SET spent = spent") {
             self.settled_at = Some(self.settled_at.map_or(packet.sent, |at| at.min(packet.sent)));
         }
     }
@@ -294,6 +310,7 @@ enum Outcome {
     Replied(Reply),
     SweepReport(shared::Result<()>),
     PricesChanged(Result<SetPricesOutcome, StoreError>),
+    Granted(Result<AdjustOutcome, StoreError>),
 }
 
 /// A user's device, with its session.
@@ -301,6 +318,8 @@ struct Client {
     person: usize,
     /// The long-lived access token.
     token: String,
+    /// The API key with which the client's programs chat. `None` if they use the access token.
+    key: Option<StoredApiKey>,
     /// The refresh tokens that the device received, by generation.
     refresh: Vec<String>,
     /// The highest generation that the device has presented.
@@ -375,6 +394,8 @@ struct Schedule<'l> {
     /// True if users have few credits, prices depend on the usage, and most reserves are lost. Then
     /// many chats are reserved twice or refused, and copies of their reserves arrive late.
     poor: bool,
+    /// True if programs have API keys with limits, users get allowances, and sources grant credits.
+    till: bool,
     /// The model under each idempotency key and of all counted calls, with the command before the
     /// message.
     chosen: [(Option<&'static str>, &'static str); 3],
@@ -458,6 +479,12 @@ impl<'l> Schedule<'l> {
         config.chats_per_minute = random.pick(&[1, 2, 4, 300, 300]);
         config.refunds_per_minute = random.pick(&[2, 2, 3, 20, 20]);
         let listed = seed % 3 == 1;
+        // Stops need whole schedules of their own.
+        let till = seed % 3 == 2 && seed % 8 != 7;
+        if till {
+            let allowance = random.pick(&ALLOWANCES);
+            config.allowances = Allowances::parse(allowance).unwrap();
+        }
         let slow_settles = seed % 12 == 1;
         let poor = slow_settles || seed % 12 == 10;
         if poor {
@@ -477,6 +504,7 @@ impl<'l> Schedule<'l> {
         let mut accounts = Vec::new();
         for name in ["ann", "ben"] {
             let grants = match (listed, poor) {
+                (false, _) if till => [0, 0, 50, 100, 150, 200, 300, 400, 600],
                 (false, _) => [50, 100, 150, 200, 300, 300, 400, 600, 2000],
                 (true, false) => [20, 40, 60, 90, 120, 150, 250, 500, 2000],
                 (true, true) => [20, 30, 40, 60, 70, 80, 90, 100, 110],
@@ -499,6 +527,11 @@ impl<'l> Schedule<'l> {
             people.push(Person::new(name, account.pk.clone(), account.id.clone(), &lane.tables()));
             accounts.push(account);
         }
+        let mut limit = || KeyLimit {
+            tokens: Credits::new(random.pick(&[50, 100, 200, 250, 600])).unwrap(),
+            per: random.pick(&[LimitPeriod::Month, LimitPeriod::Total]),
+        };
+        let limits = if till { [limit(), limit()] } else { [NO_LIMIT; 2] };
         for index in 0..random.pick(&[2, 2, 3, 4]) {
             let person = if index < 2 { index } else { random.below(2) };
             let session = Session::new(
@@ -508,16 +541,19 @@ impl<'l> Schedule<'l> {
                 app.config.session_life,
             );
             app.store.start_session(&session).await.unwrap();
-            let token = AccessToken::new(&accounts[person], &session, session.ends)
-                .sign(&issuing)
-                .await
-                .unwrap();
+            let access = AccessToken::new(&accounts[person], &session, session.ends);
+            let key = match till && random.percent(70) {
+                true => Some(limited_key(&app, &access, limits[person]).await),
+                false => None,
+            };
+            let token = access.sign(&issuing).await.unwrap();
             let refresh = vec![
                 RefreshToken::first(&accounts[person], &session).sign(&issuing).await.unwrap(),
             ];
             clients.push(Client {
                 person,
                 token,
+                key,
                 refresh,
                 presented: 0,
                 first_presented: BTreeMap::new(),
@@ -525,6 +561,13 @@ impl<'l> Schedule<'l> {
                 robbed: false,
                 ended: false,
             });
+        }
+        for (person, limit) in people.iter_mut().zip(limits) {
+            let Person { name, pk, id, .. } = person;
+            *person = Person::new(name, pk.clone(), id.clone(), &lane.tables());
+            person.limit = limit.tokens.signed();
+            let allowance = app.config.allowances.users;
+            person.filled_to = allowance.map_or(0, |allowance| allowance.tokens.signed());
         }
         // Reads the public keys before the schedules, because otherwise only the first schedule in
         // each lane would read them.
@@ -577,12 +620,17 @@ impl<'l> Schedule<'l> {
             (app.config.parallel_chats, app.config.chats_per_minute, app.config.refunds_per_minute);
         let _ = writeln!(
             log,
-            "{}, {limit} chats may wait, {per_minute} a minute and {refunds} refunds, faults {storm} %{}{}{}{}{}",
+            "{}, {limit} chats may wait, {per_minute} a minute and {refunds} refunds, faults {storm} %{}{}{}{}{}{}",
             grants.join(", "),
             if ancient { ", any delay" } else { "" },
             if stops { ", stops" } else { "" },
             if branches { ", branches" } else { "" },
             if listed { ", price lists" } else { "" },
+            if till {
+                format!(", limits of {limits:?} and {:?}", app.config.allowances)
+            } else {
+                String::new()
+            },
             match (poor, slow_settles) {
                 (true, true) => ", poor users, slow settles",
                 (true, false) => ", poor users",
@@ -624,6 +672,7 @@ impl<'l> Schedule<'l> {
             ancient,
             listed,
             poor,
+            till,
             chosen,
             lost_reserves,
             slow_settles,
@@ -921,6 +970,15 @@ impl<'l> Schedule<'l> {
     }
 
     fn start_something(&mut self) {
+        if self.till && self.random.percent(15) {
+            let client = self.random.below(self.clients.len());
+            let what = match self.random.below(3) {
+                0 => What::Balance,
+                _ => What::Grant { source: self.random.below(2) },
+            };
+            self.start(client, what);
+            return;
+        }
         if self.stops {
             return self.start_or_stop_a_chat();
         }
@@ -1110,7 +1168,7 @@ impl<'l> Schedule<'l> {
             1 => 0,
             several => self.random.below(several),
         };
-        let Client { person, token, refresh, .. } = &self.clients[client];
+        let Client { person, token, key: api_key, refresh, .. } = &self.clients[client];
         let whose = self.people[*person].name;
         // The form of the answers that this person's clients request if they count their retries.
         let form = if *person == 0 { AnswerForm::Completion } else { AnswerForm::Response };
@@ -1166,7 +1224,12 @@ impl<'l> Schedule<'l> {
                         ),
                     ),
                     way => {
-                        let replied = in_pieces(asking, request, *way, form, hearing.clone());
+                        let words = match api_key {
+                            Some(_) => format!("{words} by API key"),
+                            None => words,
+                        };
+                        let by = api_key.clone();
+                        let replied = in_pieces(asking, request, by, *way, form, hearing.clone());
                         (words, Box::pin(replied.map(Outcome::Replied)))
                     }
                 }
@@ -1204,6 +1267,15 @@ impl<'l> Schedule<'l> {
                 let issuing = IssuerApp { app, accounts, signer };
                 let reply = functions::auth::token_refresh::handle(issuing, request);
                 (words, Box::pin(reply.map(Outcome::Replied)))
+            }
+            What::Grant { source } => {
+                let words = format!("the source {source} of {whose} grants credits");
+                let grant = self.grant(*person, *source);
+                let granting = async move {
+                    let now = app.clock.seconds();
+                    app.store.adjust(&grant, now).await
+                };
+                (words, Box::pin(granting.map(Outcome::Granted)))
             }
             What::Sweep => (
                 "the sweep begins".into(),
@@ -1513,6 +1585,13 @@ impl<'l> Schedule<'l> {
                 releases_in,
                 releases_in_day,
                 stops,
+                period: match self.app.config.allowances.users {
+                    Some(_) if is_reserve(packet) => {
+                        let period = text_after(&packet.body, r#"":allowance":{"N":""#);
+                        period.map_or(i64::MAX, |period| period.parse().unwrap())
+                    }
+                    _ => 0,
+                },
                 may_hold: match task.what {
                     What::Chat { max_cost, .. } if self.listed => 0..=max_cost.unwrap_or(i64::MAX),
                     _ => PRICE..=PRICE,
@@ -1708,6 +1787,7 @@ impl<'l> Schedule<'l> {
                 };
             }
             Outcome::PricesChanged(outcome) => return self.judge_change(id, outcome),
+            Outcome::Granted(outcome) => return self.judge_grant(id, outcome),
             Outcome::Replied(Ok(response)) => {
                 let replayed = response.headers().contains_key("idempotent-replayed");
                 let Body::Text(text) = response.body() else {
@@ -1813,6 +1893,34 @@ impl<'l> Schedule<'l> {
         };
         self.say(format_args!("{id}: the price list is {words}"));
         if is_true { Ok(()) } else { Err(format!("{outcome:?} to a new price list")) }
+    }
+
+    /// Returns the grant from one of a person's sources.
+    fn grant(&self, person: usize, source: usize) -> Adjustment {
+        let account = &self.accounts[person];
+        let change = BalanceChange::Credit(Credits::new(GRANTS[source]).unwrap());
+        let reason = Reason::parse("a bad answer").unwrap();
+        let grant = Adjustment::new(account, change, reason, "manage", &self.clock);
+        grant.refunding(&source.to_string())
+    }
+
+    /// Checks what was told about a grant from a source: the source has granted credits once.
+    fn judge_grant(&mut self, id: usize, outcome: Result<AdjustOutcome, StoreError>) -> Checked {
+        let task = &self.tasks[id];
+        let What::Grant { source } = task.what else { unreachable!() };
+        let person = self.clients[task.client].person;
+        let source = self.grant(person, source).entry().source.clone().unwrap();
+        let was_granted = self.people[person].was_granted(source.text());
+        let (words, is_true) = match &outcome {
+            Ok(AdjustOutcome::Applied) => ("granted", was_granted),
+            Ok(AdjustOutcome::SourceUsed) => ("had been granted", was_granted),
+            Err(StoreError::Unavailable(_)) => {
+                ("perhaps granted", task.faults > 0 || task.was_slow())
+            }
+            _ => ("not granted", false),
+        };
+        self.say(format_args!("{id}: the credits are {words}"));
+        if is_true { Ok(()) } else { Err(format!("{outcome:?} to a grant from {source:?}")) }
     }
 
     /// Checks that a refusal for the price is true, and that the chat's hold can't be taken later.
@@ -1985,6 +2093,15 @@ impl<'l> Schedule<'l> {
                     false => Err("400 for a model that each list has".into()),
                 }
             }
+            (402, "key_limit_reached") => {
+                let limit = person.limit;
+                let is_over =
+                    |account: &Account| account.purses.values().any(|purse| purse + PRICE > limit);
+                match task.seen.iter().any(is_over) {
+                    true => Ok(()),
+                    false => Err("402 for an API key within its limit".into()),
+                }
+            }
             (402, _) if task.seen.iter().any(|account| account.tokens < PRICE) => Ok(()),
             // The product answers 404 only before it reserves credits. Once the AI was asked, a
             // chat is paid even if its conversation was deleted.
@@ -2123,7 +2240,7 @@ impl<'l> Schedule<'l> {
         self.find_out(person).await?;
         for (person, account) in self.people.iter().zip(&self.accounts) {
             person.audit(&tables)?;
-            if self.listed {
+            if self.listed || self.till {
                 let found = self.app.store.audit(&account.label).await.unwrap();
                 if !found.differences.is_empty() {
                     return Err(format!(
@@ -2172,12 +2289,15 @@ impl<'l> Schedule<'l> {
         let terms = asked.terms(current.as_deref());
         let price = terms.map(|terms| *asked.least(terms).start());
         let (status, replayed) = self.tasks[probe].told.unwrap();
+        // A reserve fills the balance up first.
+        let after = &self.people[person].account;
+        let filled = after.granted - before.granted;
         let expected = match known {
             _ if status == 401 => return Ok(()),
             Some(true) => (200, true),
             Some(false) => (422, false),
             None if price.is_none() => (400, false),
-            None if price.is_some_and(|price| before.tokens < price) => (402, false),
+            None if price.is_some_and(|price| before.tokens + filled < price) => (402, false),
             // After a minute with too many refunds, an account must also wait in the following
             // minutes.
             None if before.is_closed_by_refunds(now / 60, refunds) => (429, false),
@@ -2192,9 +2312,8 @@ impl<'l> Schedule<'l> {
                 self.tasks[probe].code
             ));
         }
-        let after = &self.people[person].account;
-        let unchanged =
-            (after.tokens, after.spent, &after.held) == (before.tokens, before.spent, &before.held);
+        let unchanged = (after.tokens, after.spent, &after.held)
+            == (before.tokens + filled, before.spent, &before.held);
         let is_free = price == Some(0);
         if unchanged != (expected != (200, false)) && !is_free {
             return Err(format!(
@@ -2222,11 +2341,13 @@ impl<'l> Schedule<'l> {
 async fn in_pieces(
     app: AiApp,
     req: Request,
+    api_key: Option<StoredApiKey>,
     way: Way,
     form: AnswerForm,
     hearing: Hearing,
 ) -> Reply {
     let (caller, mut asked) = charge::read(&app, &req).await?;
+    let caller = api_key.map_or(caller, Credential::ApiKey);
     if way.counts() {
         asked.key = Some(RequestKey::of_call(&app, &req, &caller, form, way == Way::Again).await?);
     }
@@ -2252,6 +2373,18 @@ async fn in_pieces(
             }
         }
     }
+}
+
+/// Creates an API key with a limit. Its last use isn't noted, so a chat with it makes the same calls
+/// on every day.
+async fn limited_key(app: &App, caller: &AccessToken, limit: KeyLimit) -> StoredApiKey {
+    let key = ApiKey::random(app.clock.id()).unwrap();
+    let name = KeyName::parse("a program").unwrap();
+    let limits = Restrictions::new(None, None, Some(limit));
+    let mut stored = StoredApiKey::new(&key, caller, &name, limits, app.clock.millis());
+    stored.used = Some(u64::MAX);
+    app.store.create_api_key(caller, &stored).await.unwrap();
+    stored
 }
 
 /// Deletes a conversation as its endpoint does.
@@ -2387,7 +2520,7 @@ macro_rules! without {
 
 /// Sabotages that each drop a condition of a write. Without any one of these conditions, a balance
 /// could be wrong or a reply untrue.
-const SABOTAGES: [(&str, Sabotage); 18] = [
+const SABOTAGES: [(&str, Sabotage); 21] = [
     ("UpdateItem that stops a chat", Sabotage::Sends(stops_any_chat)),
     without!("UpdateItem", " OR minutes.#r0 < :r0" => " OR minutes.#r0 < :r0 OR attribute_exists(pk)"),
     without!("TransactWriteItems", " AND attribute_not_exists(deleted)" => ""),
@@ -2395,6 +2528,9 @@ const SABOTAGES: [(&str, Sabotage); 18] = [
     without!("UpdateItem", "expires_at <= :now OR #key" => "(expires_at <= :now OR attribute_exists(pk)) OR #key"),
     without!("UpdateItem", " AND attribute_not_exists(reservations.#rid)" => ""),
     without!("UpdateItem", " AND tokens >= :cost" => ""),
+    without!("UpdateItem", " OR purses.#purse <= :room" => " OR purses.#purse <= :room OR attribute_exists(pk)"),
+    without!("UpdateItem", " AND allowance >= :allowance" => " AND (allowance >= :allowance OR attribute_exists(pk))"),
+    without!("TransactWriteItems", " AND granted = :granted AND spent = :spent" => " AND (granted = :granted OR spent = :spent OR attribute_exists(pk))"),
     without!("UpdateItem", " AND attribute_not_exists(closed.#rid)" => ""),
     without!("UpdateItem", " AND attribute_not_exists(revoked.#session)" => " AND #session <> :id"),
     without!("UpdateItem", " OR minutes.#minute < :per_minute" => " OR minutes.#minute < :per_minute OR attribute_exists(pk)"),
@@ -2436,6 +2572,13 @@ fn every_protocol_mistake_is_noticed() {
 #[test]
 fn every_pricing_mistake_is_noticed() {
     let mut unnoticed = PricingMistake::ALL.to_vec();
+    unnoticed.retain(|mistake| !is_noticed(&format!("{mistake:?}"), mistake.sabotage()));
+    assert!(unnoticed.is_empty(), "no schedule finds {unnoticed:?}");
+}
+
+#[test]
+fn every_mistake_of_limits_and_grants_is_noticed() {
+    let mut unnoticed = TillMistake::ALL.to_vec();
     unnoticed.retain(|mistake| !is_noticed(&format!("{mistake:?}"), mistake.sabotage()));
     assert!(unnoticed.is_empty(), "no schedule finds {unnoticed:?}");
 }

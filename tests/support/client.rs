@@ -590,7 +590,7 @@ impl Person {
     }
 
     /// Returns when at least `chats` of this user's chats wait for the AI.
-    async fn has_waiting(&self, chats: usize) {
+    pub async fn has_waiting(&self, chats: usize) {
         let waiting = async {
             while self.api.account(self).await.reservations.len() < chats {
                 tokio::time::sleep(Duration::from_millis(5)).await;

@@ -102,6 +102,125 @@ impl PricingMistake {
     }
 }
 
+/// A mistake that the product could make with limits, allowances and grants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TillMistake {
+    /// A release returns a hold to the balance, but not to the purse of its API key.
+    KeepInPurse,
+    /// A release or settle returns credits to the purse of another period.
+    ReturnToOtherPurse,
+    /// An account gets its allowance twice in a period.
+    FillTwice,
+    /// A source is stored before the credits that it grants, and some of the functions that store
+    /// one die before they grant the credits.
+    StoreSourceFirst,
+}
+
+impl TillMistake {
+    pub const ALL: [Self; 4] =
+        [Self::KeepInPurse, Self::ReturnToOtherPurse, Self::FillTwice, Self::StoreSourceFirst];
+
+    /// Returns the sabotage that imitates this mistake.
+    pub fn sabotage(self) -> Sabotage {
+        match self {
+            Self::KeepInPurse => Sabotage::Sends(keeps_in_purse),
+            Self::ReturnToOtherPurse => Sabotage::Sends(returns_to_other_purse),
+            Self::FillTwice => Sabotage::Sends(fills_twice),
+            Self::StoreSourceFirst => Sabotage::Sends(stores_source_first),
+        }
+    }
+}
+
+/// A mistake that the product could make with payments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PaymentMistake {
+    /// A step of an order is taken whenever it arrives, so a refund takes more than was bought.
+    TakeAgain,
+    /// An event is stored before the credits that it moves, and the function dies in between.
+    StoreEventFirst,
+}
+
+impl PaymentMistake {
+    pub const ALL: [Self; 2] = [Self::TakeAgain, Self::StoreEventFirst];
+
+    /// Returns the sabotage that imitates this mistake.
+    pub fn sabotage(self) -> Sabotage {
+        match self {
+            Self::TakeAgain => Sabotage::Sends(takes_again),
+            Self::StoreEventFirst => Sabotage::Sends(stores_event_first),
+        }
+    }
+}
+
+/// Drops the conditions that make a step of an order take effect only once.
+fn takes_again(operation: &str, body: &mut String) {
+    if operation == "TransactWriteItems" && body.contains("\"source:stripe:") {
+        edit(body, |call| {
+            for item in call["TransactItems"].as_array_mut().unwrap() {
+                if let Some(put) = item["Put"].as_object_mut() {
+                    put.remove("ConditionExpression");
+                }
+            }
+        });
+        *body = body.replace("version = :seen", "(version = :seen OR attribute_exists(pk))");
+    }
+}
+
+/// Leaves the order and the source of an order's step in its transaction, without the credits and
+/// their ledger row.
+fn stores_event_first(operation: &str, body: &mut String) {
+    if operation == "TransactWriteItems" && body.contains("\"source:stripe:") {
+        edit(body, |call| {
+            let items = call["TransactItems"].as_array_mut().unwrap();
+            items.retain(|item| {
+                let item = item.to_string();
+                !item.contains("\"UsersTable\"") && !item.contains("\"LedgerTable\"")
+            });
+        });
+    }
+}
+
+/// Makes a release subtract nothing from the purse.
+fn keeps_in_purse(operation: &str, body: &mut String) {
+    const RETURNS: &str =
+        "if_not_exists(purses.#purse, reservations.#rid.#cost) - reservations.#rid.#cost";
+    if operation == "UpdateItem" {
+        *body = body.replace(RETURNS, "if_not_exists(purses.#purse, reservations.#rid.#cost)");
+    }
+}
+
+/// Makes a write that returns credits name the purse of another period.
+fn returns_to_other_purse(_: &str, body: &mut String) {
+    if body.contains("if_not_exists(purses.#purse, reservations") {
+        edit(body, |call| {
+            let purse = &mut call["ExpressionAttributeNames"]["#purse"];
+            let other = purse.as_str().unwrap().split('#').next().unwrap().to_owned();
+            *purse = json!(format!("{other}#1999-12"));
+        });
+    }
+}
+
+/// Makes the write that fills a balance up ignore what the account has got.
+fn fills_twice(_: &str, body: &mut String) {
+    const KNOWS: &str = "granted = :granted AND spent = :spent AND (attribute_not_exists(allowance) OR allowance < :period)";
+    let ignores = format!("(attribute_exists(pk) OR {KNOWS})");
+    *body = body.replace(KNOWS, &ignores);
+}
+
+/// Leaves only the source of a grant in its transaction, if the source is a person's second one.
+fn stores_source_first(operation: &str, body: &mut String) {
+    if operation != "TransactWriteItems" || !body.contains("\"source:") {
+        return;
+    }
+    edit(body, |call| {
+        let items = call["TransactItems"].as_array_mut().unwrap();
+        let key = |item: &Value| item["Put"]["Item"]["pk"]["S"].as_str().unwrap_or("").to_owned();
+        if items.iter().any(|item| key(item).ends_with(":1")) {
+            items.retain(|item| key(item).starts_with("source:"));
+        }
+    });
+}
+
 /// Drops the two conditions that make a reserve take effect only once: the reserve's hold must not
 /// exist yet, and the hold's id must not be closed. Without these conditions, a copy of the reserve
 /// takes the credits again.

@@ -30,6 +30,8 @@ pub static STACK: LazyLock<Stack> = LazyLock::new(|| {
         ("StripeWebhookSecretArn", "arn:aws:secretsmanager:us-east-1:000000000000:secret:webhook"),
         ("OpenAi2KeyArn", "arn:aws:secretsmanager:us-east-1:000000000000:secret:openai2"),
         ("BedrockModel", MODEL),
+        ("Allowance", "1000/day"),
+        ("LowBalance", "1000000"),
         ("KmsKeyArn", KMS_KEY),
         ("MailFrom", "no-reply@example.com"),
         ("MailConfigurationSet", "transactional"),

@@ -14,7 +14,7 @@ use crate::support::client::{Api, GRANT, Person, unique};
 use crate::support::counting_ai::CountingAi;
 use crate::support::function::{self, Reply};
 use crate::support::lambda::LEASE;
-use crate::support::mistakes::Mistake;
+use crate::support::mistakes::{Mistake, Sabotage};
 use crate::support::proxy::Proxy;
 use crate::support::world::World;
 
@@ -31,7 +31,12 @@ impl Rig {
 
     /// Starts a rig whose wire makes `mistake`.
     pub async fn with(mistake: Mistake) -> Self {
-        Self::at(standing(), Some(mistake)).await
+        Self::sabotaged(mistake.sabotage()).await
+    }
+
+    /// Starts a rig whose wire changes calls.
+    pub async fn sabotaged(sabotage: Sabotage) -> Self {
+        Self::at(standing(), Some(sabotage)).await
     }
 
     /// Starts a rig for functions that run as processes. The clock of a separate process can't be
@@ -40,11 +45,10 @@ impl Rig {
         Self::at(Clock::default(), None).await
     }
 
-    async fn at(clock: Clock, mistake: Option<Mistake>) -> Self {
+    async fn at(clock: Clock, sabotage: Option<Sabotage>) -> Self {
         let ai = CountingAi::start().await;
         let settings = [&[("AI_TIMEOUT_SECONDS", "5")], ai.settings().as_slice()].concat();
         let api = Api::with_clock(clock, &settings).await;
-        let sabotage = mistake.map(Mistake::sabotage);
         Self { proxy: Proxy::sabotaged(&api.dynamodb, sabotage).await, api, ai }
     }
 

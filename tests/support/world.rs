@@ -187,6 +187,20 @@ impl World {
         if i64::try_from(spent).unwrap() != -sum(EntryKind::Chat) {
             wrong.push(format!("spent {spent} is not the ledger's {}", -sum(EntryKind::Chat)));
         }
+        for (purse, credits) in account.purses.iter().flatten() {
+            let (key, period) = purse.split_once('#').unwrap();
+            let spent = self.ledger(id).iter().filter(|entry| {
+                let month = shared::clock::month(entry.time);
+                entry.key_id.as_deref() == Some(key) && (period == "total" || month == period)
+            });
+            let spent: i64 = spent.map(|entry| -entry.amount).sum();
+            let held = account.reservations.values();
+            let held = held.filter(|held| held.purse.as_ref() == Some(purse));
+            let held: u64 = held.map(|held| held.cost.get()).sum();
+            if credits.get() != u64::try_from(spent).unwrap() + held {
+                wrong.push(format!("the purse {purse} is {credits}, not {spent} + {held}"));
+            }
+        }
         let rows = self.ledger(id).iter().filter(|entry| entry.kind == EntryKind::Chat);
         let mut rows: Vec<_> =
             rows.map(|row| (row.chat_id.clone().unwrap_or_default(), -row.amount)).collect();

@@ -1,21 +1,48 @@
 //! `POST /api/user/api-keys` - create an API key for a program.
 //!
-//! In: `{name}`, 1 to 100 characters. Out: 201 with `id`, `name`, `key`, `hint` and `created`. The
-//! key can't be shown again, because the store keeps only its hash.
+//! In: `{name}`, 1 to 100 characters, and optionally `{expires, models, limit}`. Out: 201 with the
+//! fields that lists show, and `key`, which can't be shown again, because the store keeps only its
+//! hash.
 
 use serde::{Deserialize, Serialize};
-use shared::error::{Failure, required};
+use shared::clock::Day;
+use shared::error::{Failure, FieldErrors, required};
 use shared::values::api_key::KeyName;
-use shared::values::{self, StoredApiKey};
+use shared::values::{self, KeyLimit, LimitPeriod, Restrictions, StoredApiKey};
 use shared::view::ApiKey;
-use shared::{App, Error, Reply, Request, auth, http};
+use shared::{App, Credits, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
+/// The maximum number of models to which a key can be restricted.
+const MODELS: usize = 20;
+
 #[derive(Deserialize, ToSchema)]
-#[schema(as = ApiKeyRequest)]
+#[schema(as = ApiKeyRequest, examples(json!({ "name": "build server", "limit": { "tokens": 5000, "per": "month" } })))]
 struct Body {
     #[schema(value_type = KeyName)]
     name: Option<String>,
+    /// The last day on which the key is accepted, in UTC. Without `expires`, the key doesn't expire.
+    #[schema(format = "date", examples("2027-03-31"))]
+    expires: Option<String>,
+    /// The names of the models that the key may use. Without `models`, it may use all.
+    #[schema(min_items = 1, max_items = 20, examples("echo"))]
+    models: Option<Vec<String>>,
+    /// The limit of the tokens that the key may spend. Without `limit`, the key may spend the whole
+    /// balance.
+    limit: Option<Limit>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(expecting = "an object with tokens and per")]
+#[schema(as = KeyLimit)]
+struct Limit {
+    /// The number of tokens.
+    #[schema(value_type = Credits, required)]
+    tokens: Option<u64>,
+    /// `month` if the limit starts again each month in UTC. Without `per`, the limit is `total`, for
+    /// the key's whole life.
+    #[schema(value_type = Option<LimitPeriod>)]
+    per: Option<String>,
 }
 
 /// Creates the key in one transaction, which also checks the account and its number of keys.
@@ -24,24 +51,86 @@ struct Body {
     path = super::path::api_key_create,
     tag = "API keys",
     summary = "Create an API key",
-    description = "A key is accepted under `/v1` only. It is valid until it is revoked or the account is deleted. An account has at most 50 keys.",
+    description = "A key is accepted under `/v1` only. It is valid until it expires, it is revoked or the account is deleted. Its limit and its models can't be changed later. An account has at most 50 keys, and at most 20 with a limit.",
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 201, description = "The key. Only this reply has it.", body = NewApiKey)),
-    extensions(("x-fails" = json!([Failure::TooManyApiKeys]))),
+    extensions(("x-fails" = json!([Failure::TooManyApiKeys, Failure::TooManyLimitedKeys]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
-    let Body { name } = http::json(&req)?;
+    let body: Body = http::json(&req)?;
     let caller = auth::caller(&app, &req).await?;
-    let name = required(name)
-        .and_then(|name| KeyName::parse(&name))
-        .map_err(|sentence| Error::field("name", sentence))?;
+    let (name, restrictions) = body.validate(&app).await?;
 
     let key = values::ApiKey::random(app.clock.id())?;
-    let stored = StoredApiKey::new(&key, &caller, &name, app.clock.millis());
+    let now = app.clock.millis();
+    let stored = StoredApiKey::new(&key, &caller, &name, restrictions, now);
     app.store.create_api_key(&caller, &stored).await?;
     tracing::info!(user = caller.user_id, api_key = stored.id(), "an API key was made");
-    http::created(&NewApiKey { shown: ApiKey::of(&stored), key: key.text() })
+    http::created(&NewApiKey { shown: ApiKey::of(&stored, None, now), key: key.text() })
+}
+
+impl Body {
+    /// Validates the body. The failure names every invalid field. Reads the price list only if the
+    /// key is restricted to models.
+    async fn validate(self, app: &App) -> Result<(KeyName, Restrictions)> {
+        let mut invalid = FieldErrors::default();
+        let name =
+            invalid.check("name", required(self.name).and_then(|name| KeyName::parse(&name)));
+        let expires = self.expires.map(|day| {
+            let sentence = "This must be a day that isn't over, such as 2027-03-31.";
+            let end = Day::parse(&day).map(|day| day.after(1).begins() / 1000);
+            end.filter(|end| *end > app.clock.seconds()).ok_or(sentence)
+        });
+        let expires = invalid.check("expires", expires.transpose());
+        let limit = self.limit.map(|limit| limit.validate(&mut invalid));
+        if let Some(names) = &self.models {
+            let listed = listed_models(app).await?;
+            invalid.check("models", check_models(names, listed.as_deref()));
+        }
+        match (name, expires, limit) {
+            (Some(name), Some(expires), limit) if invalid.is_empty() => {
+                Ok((name, Restrictions::new(expires, self.models, limit.flatten())))
+            }
+            _ => Err(invalid.into_error()),
+        }
+    }
+}
+
+impl Limit {
+    fn validate(self, invalid: &mut FieldErrors) -> Option<KeyLimit> {
+        let tokens = self.tokens.and_then(Credits::new).filter(|tokens| *tokens > Credits::ZERO);
+        let sentence = format!("This must be a whole number from 1 to {}.", Credits::MAX);
+        let tokens = invalid.check("limit.tokens", tokens.ok_or(sentence));
+        let per = self.per.as_deref().map(LimitPeriod::parse);
+        let per = invalid.check("limit.per", per.unwrap_or(Ok(LimitPeriod::Total)));
+        tokens.zip(per).map(|(tokens, per)| KeyLimit { tokens, per })
+    }
+}
+
+/// Returns the names of the models in the price list. `None` if there is no list.
+async fn listed_models(app: &App) -> Result<Option<Vec<String>>> {
+    let prices = app.prices.current().await?;
+    let names = prices.map(|prices| {
+        let models = prices.list.models.iter();
+        models.map(|model| model.name.clone()).collect()
+    });
+    Ok(names)
+}
+
+fn check_models(names: &[String], listed: Option<&[String]>) -> Result<(), String> {
+    let Some(listed) = listed else {
+        return Err("There is no price list, so a key can't be restricted to models.".into());
+    };
+    if !(1..=MODELS).contains(&names.len()) {
+        return Err(format!("Name 1 to {MODELS} models."));
+    }
+    match names.iter().all(|name| listed.contains(name)) {
+        true => Ok(()),
+        false => {
+            Err("The price list doesn't have all of these models; GET /api/models shows it.".into())
+        }
+    }
 }
 
 /// An API key with its secret.

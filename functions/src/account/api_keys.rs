@@ -1,7 +1,7 @@
 //! `GET /api/user/api-keys` - all of the caller's API keys, newest first, as a bare list.
 //!
-//! Out: `id`, `name`, `hint` (the key's last four characters) and `created` of each key. An account
-//! has at most 50 keys, so the list has no pages.
+//! Out: `id`, `name`, `hint` (the key's last four characters), `created`, `expires`, `models`,
+//! `limit` and `last_used` of each key. An account has at most 50 keys, so the list has no pages.
 
 use shared::view::ApiKey;
 use shared::{App, Reply, Request, auth, http};
@@ -21,7 +21,9 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let (account, ids) =
         tokio::join!(app.store.account_of(&caller), app.store.api_key_ids(&caller.user_id));
-    let keys = app.store.api_keys(&account?, &ids?).await?;
-    let data: Vec<_> = keys.iter().map(ApiKey::of).collect();
+    let account = account?;
+    let keys = app.store.api_keys(&account, &ids?).await?;
+    let now = app.clock.millis();
+    let data: Vec<_> = keys.iter().map(|key| ApiKey::of(key, Some(&account), now)).collect();
     http::ok(&data)
 }

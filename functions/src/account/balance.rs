@@ -2,23 +2,26 @@
 //! the caller's balance.
 //!
 //! Out: `tokens`, `tokens_left` and `remaining_tokens`, which are the same number, and
-//! `tokens_held`, the tokens held for messages whose answers aren't finished.
+//! `tokens_held`, the tokens held for messages whose answers aren't finished. If the operator gives
+//! allowances, also `allowance`.
 
-use shared::view::CurrentBalance;
+use shared::view::OwnBalance;
 use shared::{App, Reply, Request, auth, http};
 
-/// Reads the balance with strong consistency.
+/// Reads the balance with strong consistency. The first reading in a period of the account's
+/// allowance fills the balance up before.
 #[utoipa::path(
     get,
     path = super::path::balance,
     tag = "Tokens",
     summary = "Read the balance",
-    description = "The balance, a number with three names, and the tokens that are held for messages whose answer isn't finished.",
+    description = "The balance, a number with three names, and the tokens that are held for messages whose answer isn't finished. If the operator gives allowances, the balance is filled up first, once in each period.",
     security(("access_token" = [])),
-    responses((status = 200, description = "The balance.", body = CurrentBalance)),
+    responses((status = 200, description = "The balance.", body = OwnBalance)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
-    let account = app.store.account_of(&caller).await?;
-    http::ok(&CurrentBalance::of(&account, app.clock.seconds()))
+    let of = app.config.allowances;
+    let account = app.store.filled_account_of(&caller, of, app.clock.seconds()).await?;
+    http::ok(&OwnBalance::of(&account, of, app.clock.seconds()))
 }

@@ -191,7 +191,9 @@ impl List {
             }
             Self::ApiKeys => {
                 let keys = store.api_keys(account, &store.api_key_ids(id).await?).await?;
-                (texts(keys.iter().map(ApiKey::of))?, None, false)
+                let now = app.clock.millis();
+                let keys = keys.iter().map(|key| ApiKey::of(key, Some(account), now));
+                (texts(keys)?, None, false)
             }
             Self::Conversations => {
                 let (keys, more) = store.conversation_keys(id, before, PAGE).await?;

@@ -4,11 +4,12 @@
 use serde::Serialize;
 use shared::config::TopUp;
 use shared::values::{Account, Instructions};
-use shared::view::{CurrentBalance, User};
+use shared::view::{OwnBalance, User};
 use shared::{App, Credits, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
-/// Reads the account with strong consistency.
+/// Reads the account with strong consistency. The first reading in a period of the account's
+/// allowance fills the balance up before.
 #[utoipa::path(
     get,
     path = super::path::profile,
@@ -20,7 +21,8 @@ use utoipa::ToSchema;
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
-    let account = app.store.account_of(&caller).await?;
+    let (of, now) = (app.config.allowances, app.clock.seconds());
+    let account = app.store.filled_account_of(&caller, of, now).await?;
     let instructions = app.store.instructions_of(&account).await?;
     http::ok(&Profile::of(&app, &account, &instructions))
 }
@@ -31,9 +33,9 @@ pub struct Profile<'a> {
     /// The account.
     #[serde(flatten)]
     user: User<'a>,
-    /// The current balance.
+    /// The current balance, and the allowance.
     #[serde(flatten)]
-    balance: CurrentBalance,
+    balance: OwnBalance,
     /// The price of a message with its answer.
     chat_price: Credits,
     /// The maximum length of a message, in characters.
@@ -63,7 +65,7 @@ impl<'a> Profile<'a> {
     pub fn of(app: &'a App, account: &'a Account, instructions: &'a str) -> Self {
         Self {
             user: User::of(account),
-            balance: CurrentBalance::of(account, app.clock.seconds()),
+            balance: OwnBalance::of(account, app.config.allowances, app.clock.seconds()),
             chat_price: app.config.chat_price,
             message_limit: app.config.message_limit,
             top_up: MoreTokens::of(app.config.top_up.as_ref()),

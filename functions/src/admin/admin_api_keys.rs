@@ -1,8 +1,8 @@
 //! `GET /api/admin/users/{id}/api-keys` - all API keys of a user, newest first, as a bare list. For
 //! administrators.
 //!
-//! Out: at most 50 keys, each with `id`, `name`, `hint` (the key's last four characters) and
-//! `created`.
+//! Out: at most 50 keys, each with `id`, `name`, `hint` (the key's last four characters), `created`,
+//! `expires`, `models`, `limit` and `last_used`.
 
 use shared::error::Failure;
 use shared::openapi::PathId;
@@ -28,6 +28,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let (_, account) = admin_user::subject(&app, &req).await?;
     let ids = app.store.api_key_ids(&account.id).await?;
     let keys = app.store.api_keys(&account, &ids).await?;
-    let data: Vec<_> = keys.iter().map(ApiKey::of).collect();
+    let now = app.clock.millis();
+    let data: Vec<_> = keys.iter().map(|key| ApiKey::of(key, Some(&account), now)).collect();
     http::ok(&data)
 }

@@ -118,6 +118,29 @@ async fn write(app: &MailApp, letter: OutgoingEmail) -> Result<Option<Mail>> {
             };
             Ok(Some(Mail { to: address, subject: subject.into(), text }))
         }
+        OutgoingEmail::LowBalance { user_id, name } => {
+            let account = app.store.account_named(&name).await?;
+            // The user may have got credits meanwhile.
+            let is_low = |account: &Account| {
+                account.id == user_id && account.active && account.alerted == Some(account.granted)
+            };
+            let Some(account) = account.filter(is_low) else { return Ok(None) };
+            let Some(address) = account.verified_email() else { return Ok(None) };
+            let balance = account.balance(now);
+            let advice = app.config.advice().map(|advice| format!("\n\n{advice}"));
+            let advice = advice.unwrap_or_default();
+            let page = app.url.as_ref().map(|url| format!("\n\nYour account: {url}"));
+            let page = page.unwrap_or_default();
+            let text = format!(
+                "Hello,\n\nYour account has {balance} tokens left.{advice}{page}\n\n\
+                 You get no further e-mail about this until you get more tokens.\n"
+            );
+            Ok(Some(Mail {
+                to: address.to_owned(),
+                subject: "Your tokens are running out".into(),
+                text,
+            }))
+        }
         OutgoingEmail::AddressChanges { address } => {
             let text = "Hello,\n\nThe e-mail address of your account is being changed from this one to another.\n\n\
                         If you didn't request this, someone else may know your password. Sign in and change it right away.\n";

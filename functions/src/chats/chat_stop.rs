@@ -55,7 +55,7 @@ enum Status {
     security(("api_key" = []), ("access_token" = [])),
     request_body = Body,
     responses((status = 200, description = "The answer is stopping, or had ended before.", body = StoppedMessage)),
-    extensions(("x-fails" = json!([Failure::NothingToStop]))),
+    extensions(("x-fails" = json!([Failure::ApiKeyExpired, Failure::NothingToStop]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let Body { idempotency_key } = http::json(&req)?;

@@ -49,7 +49,7 @@ use crate::openai::{self, CompletionApp};
         content((Completion = "application/json"), (ChunkEvent = "text/event-stream")),
         headers(("RateLimit" = String), ("RateLimit-Policy" = String)),
     )),
-    extensions(("x-fails" = json!([charge::FAILURES, &[Failure::OutOfQuota, Failure::PromptTooLong, Failure::NoSuchModel]].concat())), ("x-narrow" = json!(limits()))),
+    extensions(("x-fails" = json!([charge::FAILURES, &[Failure::ApiKeyExpired, Failure::KeyLimitReached, Failure::OutOfQuota, Failure::PromptTooLong, Failure::NoSuchModel]].concat())), ("x-narrow" = json!(limits()))),
 )]
 pub async fn handle(app: CompletionApp, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;

@@ -5,7 +5,7 @@
 //! `{object: "list", data: [{id, object, created, owned_by}]}`, in the order in which the models
 //! are called, or one model. If the operator has changed the maximum length of a prompt, each model
 //! has this length in tokens as `max_model_len`. If there is a price list, the models are the list's,
-//! with their fares.
+//! with their fares. An API key that may use only some models sees only these.
 
 use std::sync::Arc;
 
@@ -31,15 +31,17 @@ pub(crate) const ONE_PATH: &str = "/v1/models/{id}";
     description = "The configured models, in the order in which they are called.",
     security(("api_key" = []), ("access_token" = [])),
     responses((status = 200, description = "The models.", body = Models)),
+    extensions(("x-fails" = json!([Failure::ApiKeyExpired]))),
 )]
 pub async fn handle(Catalog { app, models, longest, most }: Catalog, req: Request) -> Reply {
     let caller = auth::program(&app, &req).await?;
     app.store.account_with(&caller).await?;
     let prices = app.prices.current().await?;
     let models: Vec<Model<'_>> = match prices.as_deref() {
+        None if caller.models().is_some() => Vec::new(),
         None => models.iter().map(|model| Model::of(model, longest)).collect(),
         Some(prices) => {
-            let listed = prices.list.models.iter();
+            let listed = prices.list.models.iter().filter(|model| caller.may_use(&model.name));
             listed.map(|model| Model::listed(model, prices, most, longest)).collect()
         }
     };
@@ -60,7 +62,7 @@ pub async fn handle(Catalog { app, models, longest, most }: Catalog, req: Reques
     security(("api_key" = []), ("access_token" = [])),
     params(("id" = String, Path, description = "The model's name.", example = "echo")),
     responses((status = 200, description = "The model.", body = Model)),
-    extensions(("x-fails" = json!([Failure::NoSuchModel]))),
+    extensions(("x-fails" = json!([Failure::ApiKeyExpired, Failure::NoSuchModel]))),
 )]
 pub(crate) fn find_model<'m>(mut models: impl Iterator<Item = Model<'m>>, id: &str) -> Reply {
     let is_it = |model: &Model<'m>| model.id == id || http::escaped(model.id) == id;

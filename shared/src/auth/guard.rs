@@ -24,7 +24,7 @@ pub async fn caller(app: &App, req: &Request) -> Result<AccessToken> {
 /// their stored hashes. This function doesn't read the account.
 ///
 /// # Errors
-/// Returns the errors of [`caller`].
+/// Returns the errors of [`caller`], and [`Error::ApiKeyExpired`].
 pub async fn program(app: &App, req: &Request) -> Result<Credential> {
     let bearer = http::authorization(req)?.ok_or(Error::NotAuthenticated)?;
     if !ApiKey::looks_like(bearer) {
@@ -32,8 +32,11 @@ pub async fn program(app: &App, req: &Request) -> Result<Credential> {
     }
     let key = ApiKey::parse(bearer).ok_or(Error::InvalidToken)?;
     let stored = app.store.api_key(&key.id().to_string()).await?;
-    let stored = stored.filter(|stored| key.matches(&stored.hash)).ok_or(Error::InvalidToken)?;
+    let stored = stored.filter(|stored| key.matches(stored.hash())).ok_or(Error::InvalidToken)?;
     tracing::Span::current().record("user", &stored.user_id).record("api_key", stored.id());
+    if stored.has_expired(app.clock.seconds()) {
+        return Err(Error::ApiKeyExpired);
+    }
     Ok(Credential::ApiKey(stored))
 }
 

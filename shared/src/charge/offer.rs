@@ -8,7 +8,7 @@ use crate::charge::context::Context;
 use crate::config::UnknownModels;
 use crate::store::{Hold, StoredPrices};
 use crate::values::INSTRUCTIONS_BOUND;
-use crate::values::{Fare, Message, Model, Quote, Rates, Receipt};
+use crate::values::{Credential, Fare, Message, Model, Quote, Rates, Receipt};
 use crate::{Credits, Error, Result};
 
 /// The number of model tokens that an answer must be able to have. If the credits pay for fewer,
@@ -43,25 +43,37 @@ impl Listed {
 
 impl Offer {
     /// Returns the price list's model with this name, or the default model if the request names
-    /// none. Without a price list, the settings' providers answer for the settings' price, whatever
-    /// the name.
+    /// none. The caller may use only some models: the default is the first of these. Without a price
+    /// list, the settings' providers answer for the settings' price, whatever the name.
     ///
     /// # Errors
-    /// [`Error::NoSuchModel`] if the list has no such model and `unknown` refuses it, and the errors
-    /// of [`Prices::current`](crate::prices::Prices::current).
-    pub async fn choose(app: &AiApp, name: Option<&str>, unknown: UnknownModels) -> Result<Self> {
+    /// [`Error::NoSuchModel`] if the list has no such model and `unknown` refuses it, or if the
+    /// caller may not use it, and the errors of
+    /// [`Prices::current`](crate::prices::Prices::current).
+    pub async fn choose(
+        app: &AiApp,
+        name: Option<&str>,
+        unknown: UnknownModels,
+        caller: &Credential,
+    ) -> Result<Self> {
         let Some(prices) = app.prices.current().await? else {
+            if caller.models().is_some() {
+                return Err(Error::NoSuchModel);
+            }
             let fare = Fare::Message(app.config.chat_price);
             return Ok(Self { ai: app.ai.clone(), fare, listed: None });
         };
+        let models = &prices.list.models;
+        let first = models.iter().position(|model| caller.may_use(&model.name));
         let index = match name.filter(|name| !name.is_empty()) {
-            None => 0,
-            Some(name) => match prices.list.models.iter().position(|model| model.name == name) {
-                Some(index) => index,
-                None if unknown == UnknownModels::Default => 0,
-                None => return Err(Error::NoSuchModel),
+            None => first,
+            Some(name) => match models.iter().position(|model| model.name == name) {
+                Some(index) => Some(index).filter(|_| caller.may_use(name)),
+                None if unknown == UnknownModels::Default => first,
+                None => None,
             },
         };
+        let index = index.ok_or(Error::NoSuchModel)?;
         let listed = Listed { prices, index };
         let model = listed.model().ok_or(Error::NoSuchModel)?;
         let (ai, fare) = (app.ai.through(model), model.fare);

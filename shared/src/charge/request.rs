@@ -189,7 +189,7 @@ pub async fn read(app: &AiApp, req: &Request) -> Result<(Credential, NewChat)> {
     let context = context(conversation_id, after)?;
     let max_cost = max_cost.map(|most| Credits::new(most).ok_or(TOO_MUCH)).transpose();
     let max_cost = max_cost.map_err(|sentence| Error::field("max_cost", sentence))?;
-    let offer = Offer::choose(app, model.as_deref(), UnknownModels::Refuse).await;
+    let offer = Offer::choose(app, model.as_deref(), UnknownModels::Refuse, &caller).await;
     let offer = offer.map_err(|error| match error {
         Error::NoSuchModel => Error::field("model", UNLISTED),
         error => error,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{ConfigError, Settings};
+use crate::Credits;
 use crate::config::Secret;
 
 /// The default of `PROMPT_LIMIT`.
@@ -37,6 +38,8 @@ pub struct AiConfig {
     /// AI may have worked on them. A chat whose long prompt costs the price several times counts as
     /// several chats.
     pub refunds_per_day: u32,
+    /// `LOW_BALANCE`: users get an e-mail when a chat leaves fewer credits. 0 if they get none.
+    pub low_balance: Credits,
     /// `CONTEXT_CHATS`: the maximum number of earlier chats of the conversation in a prompt.
     pub context_chats: usize,
     /// `CONTEXT_BYTES`: the maximum total size of the earlier chats in a prompt, in bytes.
@@ -117,6 +120,7 @@ impl AiConfig {
             prompt_limit: prompt_limit(settings)?,
             priced_bytes: settings.number("PRICED_BYTES", 65_536, 1024, 4_194_304)?,
             refunds_per_day: settings.number("REFUNDS_PER_DAY", 100, 1, 1_000_000)?,
+            low_balance: settings.credits("LOW_BALANCE", 0, 0)?,
             context_chats: context_chats(settings)?,
             context_bytes: context_bytes(settings)?,
             stop_pace: STOP_PACE,

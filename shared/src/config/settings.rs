@@ -12,7 +12,7 @@ use super::ConfigError;
 use crate::Credits;
 use crate::aws::Endpoint;
 use crate::config::Secret;
-use crate::values::Email;
+use crate::values::{Allowances, Email};
 
 /// The minimum length of a signing secret, in characters. The template creates a secret of 64
 /// characters.
@@ -98,6 +98,16 @@ impl<'a> Settings<'a> {
     ) -> Result<Credits, ConfigError> {
         let number = self.number(name, default, least, 1_000_000)?;
         Credits::new(number).ok_or_else(|| ConfigError(format!("{name} is too large")))
+    }
+
+    /// Reads the allowances of all roles.
+    pub(super) fn allowances(&self) -> Result<Allowances, ConfigError> {
+        let text = self.text("ALLOWANCE", "none");
+        Allowances::parse(&text).ok_or_else(|| {
+            ConfigError(format!(
+                "ALLOWANCE must be none, or such as 1000/day, 5000/week or 1000/day,admin=none (got {text:?})"
+            ))
+        })
     }
 
     pub(super) fn level(&self, name: &str) -> Result<Level, ConfigError> {

@@ -306,6 +306,7 @@ impl OpenAiFailure {
                 let how = "Send one in the header `Authorization: Bearer sk-…`.";
                 (format!("You didn't provide an API key. {how}"), None)
             }
+            Error::ApiKeyExpired => (error.detail(), None),
             _ if status == StatusCode::UNAUTHORIZED => {
                 let how = "Send a valid one in the header `Authorization: Bearer sk-…`.";
                 (format!("Incorrect API key provided. {how}"), None)
@@ -330,7 +331,10 @@ impl OpenAiFailure {
 }
 
 fn is_out_of_credits(error: &Error) -> bool {
-    matches!(error, Error::InsufficientTokens { .. } | Error::OutOfQuota(_))
+    matches!(
+        error,
+        Error::InsufficientTokens { .. } | Error::KeyLimitReached { .. } | Error::OutOfQuota(_)
+    )
 }
 
 #[cfg(test)]
@@ -369,6 +373,7 @@ mod tests {
             balance: Credits::ZERO,
             held: Credits::ZERO,
             by_usage: false,
+            next: None,
             advice: Some("Get more: https://shop.example.com".into()),
         };
         for (error, status, kind, code) in [

@@ -8,6 +8,8 @@
 //! hold.
 
 mod adjust;
+mod alert;
+mod allowance;
 mod hold;
 mod limits;
 mod reconcile;

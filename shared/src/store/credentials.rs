@@ -5,10 +5,12 @@ pub(in crate::store) mod api_keys;
 pub(in crate::store) mod links;
 pub(in crate::store) mod outbox;
 pub(in crate::store) mod public_keys;
+mod purses;
 pub(in crate::store) mod sessions;
 
-pub use api_keys::API_KEYS;
+pub use api_keys::{API_KEYS, LIMITED_KEYS};
 pub use links::{Link, Purpose};
 pub use outbox::OutgoingEmail;
 pub use public_keys::PublicKey;
+pub(in crate::store) use purses::Purses;
 pub use sessions::{Ending, Rotation};

@@ -5,7 +5,9 @@ use std::fmt;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use crate::aws;
-use crate::values::{Credits, Limit};
+use crate::clock::Day;
+use crate::store::periods::NextAllowance;
+use crate::values::{Credits, KeyLimit, Limit};
 
 /// The result of a store operation.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -67,6 +69,19 @@ pub enum StoreError {
         balance: Credits,
         /// The credits that are held for other chats of the account.
         held: Credits,
+        /// The account's next allowance.
+        next: Option<NextAllowance>,
+    },
+    /// The limit of the API key doesn't pay for the chat.
+    KeyLimitReached {
+        /// The price.
+        cost: Credits,
+        /// The limit.
+        limit: KeyLimit,
+        /// The credits that the key has spent or holds in this period.
+        spent: Credits,
+        /// The first day of the next period. `None` if there is none.
+        resets: Option<Day>,
     },
     /// The maximum number of the account's chats are already waiting for the AI.
     TooManyChats(Limit),
@@ -88,6 +103,11 @@ pub enum StoreError {
     TooManyOrders(Limit),
     /// The account has the maximum number of API keys.
     TooManyApiKeys {
+        /// The maximum.
+        most: u32,
+    },
+    /// The account has the maximum number of API keys with a limit.
+    TooManyLimitedKeys {
         /// The maximum.
         most: u32,
     },

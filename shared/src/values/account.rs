@@ -59,6 +59,13 @@ pub struct Account {
     /// The credits that the account must return for refunded purchases, and doesn't have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owed: Option<Credits>,
+    /// The first day of the period for which the account has got its allowance last, in days since
+    /// 1970. `None` if it never has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowance: Option<u64>,
+    /// The value of `granted` when an e-mail about a low balance was written last. `None` if none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alerted: Option<Credits>,
     /// The holds for chats that wait for an answer, by hold id.
     pub reservations: BTreeMap<String, StoredHold>,
     /// Hold ids that must not be used again, each with the second until which it stays closed.
@@ -67,6 +74,10 @@ pub struct Account {
     /// accounts created before chats were counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minutes: Option<BTreeMap<String, u32>>,
+    /// The credits that each API key with a limit has spent or holds in a period, by
+    /// [key and period](crate::values::LimitPeriod). `None` if the account never had such a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purses: Option<BTreeMap<String, Credits>>,
     /// A counter that is incremented by every change that invalidates all of the account's JWTs.
     pub auth_epoch: u64,
     /// The ids of sessions that were ended early, each with the second at which the session would
@@ -112,6 +123,11 @@ impl Account {
         held.fold(Credits::ZERO, |sum, held| sum.checked_add(held.cost).unwrap_or(sum))
     }
 
+    /// Returns the e-mail address, if the owner has verified it.
+    pub fn verified_email(&self) -> Option<&str> {
+        self.email.as_deref().filter(|_| self.email_verified)
+    }
+
     /// Returns true if the account is active and an administrator's.
     pub fn administers(&self) -> bool {
         self.active && self.role == Role::Admin
@@ -124,6 +140,13 @@ impl Account {
             .and_then(|minutes| minutes.get(&minute.to_string()))
             .copied()
             .unwrap_or(0)
+    }
+
+    /// Returns the credits in this purse. The purse counts what an API key has spent, and what is
+    /// held for the key's chats.
+    pub fn purse(&self, name: &str) -> Credits {
+        let purse = self.purses.as_ref().and_then(|purses| purses.get(name));
+        purse.copied().unwrap_or_default()
     }
 
     /// Returns the time at which the last chat began, rounded down to the minute, in milliseconds
@@ -239,6 +262,10 @@ pub struct StoredHold {
     /// with the same idempotency key and another hash is refused.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fingerprint: String,
+    /// The account's purse that counts the hold. `None` unless the chat was sent with an API key that
+    /// has a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purse: Option<String>,
     /// True if the user has stopped the chat. The function that waits for the answer polls this
     /// field, and ends the answer early when the field is true.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -276,6 +303,7 @@ mod tests {
             owner: "o".into(),
             expires_at,
             fingerprint: String::new(),
+            purse: None,
             stopped: false,
         };
         let account = Account {
@@ -297,9 +325,12 @@ mod tests {
             granted: tokens(4000),
             spent: Credits::ZERO,
             owed: None,
+            allowance: None,
+            alerted: None,
             reservations: BTreeMap::from([("a".into(), held(10)), ("b".into(), held(20))]),
             closed: BTreeMap::new(),
             minutes: None,
+            purses: None,
             auth_epoch: 1,
             revoked: BTreeMap::new(),
             api_keys: 0,

@@ -13,8 +13,8 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::values::Invalid;
 use crate::values::text::turns_text;
+use crate::values::{Account, Credits, Invalid, KeyLimit, Restrictions};
 
 /// The prefix of every API key.
 const PREFIX: &str = "sk-";
@@ -135,8 +135,11 @@ pub struct StoredApiKey {
     pub name: String,
     /// The name that the owner gave to the API key.
     pub label: String,
-    /// The SHA-256 hash of the secret.
-    pub hash: String,
+    /// The SHA-256 hash of the secret. Empty if the key is restricted.
+    pub(crate) hash: String,
+    /// The restrictions, with the hash of the secret. `None` if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restricted: Option<Restrictions>,
     /// The last characters of the whole key.
     pub hint: String,
     /// The time of creation, in milliseconds since 1970.
@@ -144,12 +147,43 @@ pub struct StoredApiKey {
     /// The account's epoch when the API key was created.
     #[serde(default)]
     pub auth_epoch: u64,
+    /// The last day on which a chat was sent with the key, in days since 1970. `None` if no chat was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<u64>,
 }
 
 impl StoredApiKey {
     /// Returns the id. Ids sort by creation time.
     pub fn id(&self) -> &str {
         self.pk.split_once(':').map_or("", |(_, id)| id)
+    }
+
+    /// Returns the SHA-256 hash of the secret.
+    pub fn hash(&self) -> &str {
+        self.restricted.as_ref().map_or(&self.hash, |restricted| &restricted.hash)
+    }
+
+    /// Returns the restrictions, which are empty if there are none.
+    pub fn restrictions(&self) -> Restrictions {
+        self.restricted.clone().unwrap_or_default()
+    }
+
+    /// Returns the limit of the credits that the key may spend.
+    pub fn limit(&self) -> Option<KeyLimit> {
+        self.restricted.as_ref()?.limit
+    }
+
+    /// Returns the credits that the key has spent or holds in its period in this month. Zero if the
+    /// key has no limit.
+    pub(crate) fn spent(&self, account: &Account, month: &str) -> Credits {
+        let spent = self.limit().map(|limit| account.purse(&limit.per.purse(self.id(), month)));
+        spent.unwrap_or_default()
+    }
+
+    /// Returns true if the key is no longer accepted at the second `now`.
+    pub fn has_expired(&self, now: u64) -> bool {
+        let expires = self.restricted.as_ref().and_then(|restricted| restricted.expires);
+        expires.is_some_and(|expires| expires <= now)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::values::{AccessToken, Account, Role, StoredApiKey};
+use crate::values::{AccessToken, Account, KeyLimit, Role, StoredApiKey};
 
 /// A valid credential. Only the store knows whether the account still accepts the credential.
 /// [`Credential::admits`] checks the account, and so does the write that places a hold.
@@ -10,7 +10,7 @@ use crate::values::{AccessToken, Account, Role, StoredApiKey};
 pub enum Credential {
     /// An access token, which becomes invalid when its session ends.
     Session(AccessToken),
-    /// An API key, which belongs to no session and doesn't expire.
+    /// An API key, which belongs to no session.
     ApiKey(StoredApiKey),
 }
 
@@ -41,10 +41,30 @@ impl Credential {
 
     /// Returns the id of the API key. `None` for an access token.
     pub(crate) fn key_id(&self) -> Option<&str> {
+        self.api_key().map(StoredApiKey::id)
+    }
+
+    /// Returns the API key. `None` for an access token.
+    pub fn api_key(&self) -> Option<&StoredApiKey> {
         match self {
             Self::Session(_) => None,
-            Self::ApiKey(key) => Some(key.id()),
+            Self::ApiKey(key) => Some(key),
         }
+    }
+
+    /// Returns the names of the models that the credential may use. `None` if it may use all.
+    pub fn models(&self) -> Option<&[String]> {
+        self.api_key()?.restricted.as_ref()?.models.as_deref()
+    }
+
+    /// Returns true if the credential may use the model with this name.
+    pub fn may_use(&self, model: &str) -> bool {
+        self.models().is_none_or(|models| models.iter().any(|name| name == model))
+    }
+
+    /// Returns the limit of the credits that the credential may spend.
+    pub(crate) fn limit(&self) -> Option<KeyLimit> {
+        self.api_key()?.limit()
     }
 
     /// Returns the account's epoch when the session began or the API key was created.

@@ -72,6 +72,10 @@ pub struct Entry {
     /// The source of the credits. `None` unless the credits are granted at most once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
+    /// The first day of the allowance's period, in days since 1970. `None` unless the row is an
+    /// allowance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowance: Option<u64>,
     /// The money that was paid or went back. `None` unless the row belongs to an order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payment: Option<Payment>,
@@ -104,6 +108,7 @@ impl Entry {
             model: None,
             key_id: None,
             source: None,
+            allowance: None,
             payment: None,
             time,
         }

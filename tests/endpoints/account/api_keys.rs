@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shared::store::{API_KEYS, Ending, StoreError};
-use shared::values::ApiKey;
+use shared::values::{ApiKey, Restrictions};
 use uuid::Uuid;
 
 use crate::support::client::{Answer, Api, Person};
@@ -68,7 +68,7 @@ async fn keys_are_shown_once_then_listed_by_name_and_last_letters() {
     let mut made = ann.makes_a_key(" build server ").await.is(201);
     assert_eq!(
         made.as_object().unwrap().keys().collect::<Vec<_>>(),
-        ["created", "hint", "id", "key", "name"]
+        ["created", "expires", "hint", "id", "key", "last_used", "limit", "models", "name"]
     );
     assert_eq!(made["name"], "build server");
     let text = made["key"].take().as_str().unwrap().to_owned();
@@ -92,7 +92,7 @@ async fn keys_are_shown_once_then_listed_by_name_and_last_letters() {
     assert_eq!(list[1], made);
     assert_eq!(
         list[0].as_object().unwrap().keys().collect::<Vec<_>>(),
-        ["created", "hint", "id", "name"]
+        ["created", "expires", "hint", "id", "last_used", "limit", "models", "name"]
     );
     ann.has_keys(2).await;
 }
@@ -104,10 +104,10 @@ async fn keys_are_stored_only_as_hashes() {
     let text = ann.makes_a_key("x").await.is(201)["key"].as_str().unwrap().to_owned();
     let key = ApiKey::parse(&text).unwrap();
     let stored = api.store().api_key(&key.id().to_string()).await.unwrap().unwrap();
-    assert!(key.matches(&stored.hash));
+    assert!(key.matches(stored.hash()));
     assert_eq!((&stored.user_id, &stored.name), (&ann.id, &ann.name));
     let other = ApiKey::parse(ben.makes_a_key("x").await.is(201)["key"].as_str().unwrap()).unwrap();
-    assert!(!other.matches(&stored.hash));
+    assert!(!other.matches(stored.hash()));
     for unknown in
         ["", "x", &Uuid::now_v7().to_string(), &key.id().simple().to_string(), &"x".repeat(3000)]
     {
@@ -370,7 +370,8 @@ async fn ended_sessions_neither_create_nor_revoke_keys() {
     let stranger = ApiKey::random(Uuid::now_v7()).unwrap();
     let (_, caller) = api.caller(&ann).await;
     let name = shared::values::api_key::KeyName::parse("x").unwrap();
-    let stored = shared::values::StoredApiKey::new(&stranger, &caller, &name, 1);
+    let stored =
+        shared::values::StoredApiKey::new(&stranger, &caller, &name, Restrictions::default(), 1);
     api.store()
         .end_sessions(&caller, Ending::One { session: &caller.session, ends: u64::MAX }, 1)
         .await
@@ -419,7 +420,7 @@ async fn retried_key_creations_return_the_same_key() {
             if reply.status == 201 {
                 let key = ApiKey::parse(reply.body["key"].as_str().unwrap()).unwrap();
                 let stored = rig.api.store().api_key(&key.id().to_string()).await.unwrap().unwrap();
-                assert!(key.matches(&stored.hash), "{fault:?}");
+                assert!(key.matches(stored.hash()), "{fault:?}");
             }
         }
     }

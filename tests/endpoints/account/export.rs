@@ -55,21 +55,8 @@ impl Person {
 
     fn row_of(&self, id: &str) -> Entry {
         Entry {
-            user_id: self.id.clone(),
-            entry_id: id.into(),
-            amount: -100,
-            kind: EntryKind::Chat,
-            reason: "chat".into(),
-            actor: self.id.clone(),
             chat_id: Some(id.into()),
-            units: None,
-            receipt: None,
-            usage: None,
-            model: None,
-            key_id: None,
-            source: None,
-            payment: None,
-            time: 1,
+            ..Entry::new(&self.id, id.into(), -100, EntryKind::Chat, "chat", &self.id, 1)
         }
     }
 }

@@ -10,9 +10,9 @@ use functions::Function;
 use futures_util::future::{Either, select};
 use serde_json::{Value, json};
 use shared::ai::Ai;
-use shared::app::AiApp;
+use shared::app::{AiApp, Start};
 use shared::config::{AiConfig, AiProvider};
-use shared::values::Chat;
+use shared::values::{Allowances, Chat};
 use tokio::task::JoinHandle;
 
 use super::{Case, Matrix, Scenario, none, side_by_side};
@@ -22,6 +22,9 @@ use crate::support::function::{Reply, ask};
 use crate::support::proxy::{Fault, Plan};
 use crate::support::rig::Rig;
 use crate::support::world::World;
+
+/// The allowance of [`Paying::ChatWithAllowance`]. It lasts longer than the test.
+const ALLOWANCE: &str = "1000/month";
 
 /// The chat under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +57,12 @@ pub enum Paying {
     CallOfTool,
     /// One of OpenAI's client libraries requests a response instead of a completion.
     Response,
+    /// A program with a limited API key requests a completion.
+    LimitedCompletion,
+    /// A program with a limited API key requests a completion, and the AI fails.
+    LimitedFailingCompletion,
+    /// A chat that fills the balance up to the account's allowance first.
+    ChatWithAllowance,
     /// A stream with an idempotency key. The client stops the stream, over the same wire, once the
     /// AI was asked.
     StoppedStream,
@@ -62,7 +71,7 @@ pub enum Paying {
 impl Paying {
     /// The scenarios whose calls have a fixed order. This list doesn't contain `StoppedStream`,
     /// because its function may check for a stop at any time.
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 18] = [
         Self::Chat,
         Self::KeyedChat,
         Self::FailingChat,
@@ -78,6 +87,9 @@ impl Paying {
         Self::Completion,
         Self::CallOfTool,
         Self::Response,
+        Self::LimitedCompletion,
+        Self::LimitedFailingCompletion,
+        Self::ChatWithAllowance,
     ];
 
     fn has_a_key(self) -> bool {
@@ -93,7 +105,14 @@ impl Paying {
     }
 
     fn is_of_a_program(self) -> bool {
-        matches!(self, Self::Completion | Self::CallOfTool | Self::Response)
+        matches!(
+            self,
+            Self::Completion
+                | Self::CallOfTool
+                | Self::Response
+                | Self::LimitedCompletion
+                | Self::LimitedFailingCompletion
+        )
     }
 
     fn endpoint(self) -> (&'static str, &'static str) {
@@ -101,7 +120,10 @@ impl Paying {
             Self::StreamedChat | Self::StreamThatBreaks | Self::StoppedStream => {
                 ("chat_stream", "/api/chat/stream")
             }
-            Self::Completion | Self::CallOfTool => ("completions", "/v1/chat/completions"),
+            Self::Completion
+            | Self::CallOfTool
+            | Self::LimitedCompletion
+            | Self::LimitedFailingCompletion => ("completions", "/v1/chat/completions"),
             Self::Response => ("responses", "/v1/responses"),
             _ => ("chat", "/api/chat"),
         }
@@ -110,7 +132,10 @@ impl Paying {
     /// A message that no other case sends.
     fn message(self, who: &Person) -> String {
         let message = match self {
-            Self::FailingChat | Self::KeyedFailingChat | Self::FailedOver => "!fail",
+            Self::FailingChat
+            | Self::KeyedFailingChat
+            | Self::LimitedFailingCompletion
+            | Self::FailedOver => "!fail",
             Self::StreamThatBreaks => "!cut one",
             Self::CallOfTool => "!call get_weather",
             Self::StoppedStream => "!hold one two",
@@ -131,10 +156,12 @@ impl Paying {
 
     /// The status without a fault.
     fn succeeds(self) -> u16 {
-        if matches!(self, Self::FailingChat | Self::KeyedFailingChat | Self::StreamThatBreaks) {
-            502
-        } else {
-            200
+        match self {
+            Self::FailingChat
+            | Self::KeyedFailingChat
+            | Self::LimitedFailingCompletion
+            | Self::StreamThatBreaks => 502,
+            _ => 200,
         }
     }
 }
@@ -209,6 +236,23 @@ impl Scenario for Paying {
             Self::ChatBehindExpired => case.who.holds_everything().await,
             Self::InstructedChat => {
                 case.who.change(json!({ "instructions": "Be brief." })).await.is(200);
+            }
+            Self::ChatWithAllowance => {
+                let function = case.function();
+                let mut asking = function.needs::<AiApp>().unwrap().clone();
+                let mut config = (*asking.config).clone();
+                config.allowances = Allowances::parse(ALLOWANCE).unwrap();
+                asking.app_mut().unwrap().config = Arc::new(config);
+                let edge = function.edge.clone();
+                case.function = Some(Function::new(edge, asking, functions::chats::chat::handle));
+                let all = -i64::try_from(GRANT).unwrap();
+                rig.api.adjust(&case.who, all, "for the test").await;
+            }
+            Self::LimitedCompletion | Self::LimitedFailingCompletion => {
+                let limit = json!({ "tokens": 2 * PRICE, "per": "month" });
+                let key = json!({ "name": "a program", "limit": limit });
+                let key = case.who.post("/api/user/api-keys", key).await.is(201);
+                case.who = case.who.using(key["key"].as_str().unwrap());
             }
             Self::Replay => case.asks().await,
             _ => {}
@@ -439,7 +483,15 @@ impl Case<Paying> {
                 account.balance(now)
             ));
         }
+        let allowances = world.ledger(&id).iter().filter(|row| row.allowance.is_some()).count();
+        if allowances > 1 || (allowances == 0 && !chats.is_empty() && self.has_allowance()) {
+            wrong.push(format!("the account got {allowances} allowances"));
+        }
         self.notes(moment, wrong);
+    }
+
+    fn has_allowance(&self) -> bool {
+        self.scenario == Paying::ChatWithAllowance
     }
 }
 

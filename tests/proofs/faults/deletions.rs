@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use shared::store::{ChatLimits, ErasureReport, Hold, ReserveOutcome, SettleOutcome};
-use shared::values::{AccessToken, Account, Chat, Credential, Email, Quote};
+use shared::values::{AccessToken, Account, Allowances, Chat, Credential, Email, Quote};
 use shared::{App, Credits, Error};
 
 use super::{Case, Matrix, OwnStore, Scenario, disturb, none, one_store_each, side_by_side};
@@ -144,8 +144,13 @@ const LASTS: u64 = u32::MAX as u64;
 const PEOPLE: [&str; 4] = ["alive", "fresh", "old", "busy"];
 
 /// Each account has a chat, a session, and enough conversations to need a second batch.
-const LIMITS: ChatLimits =
-    ChatLimits { parallel: 64, per_minute: 64, refunds: 64, refunds_a_day: 64 };
+const LIMITS: ChatLimits = ChatLimits {
+    parallel: 64,
+    per_minute: 64,
+    refunds: 64,
+    refunds_a_day: 64,
+    allowances: Allowances { users: None, administrators: None },
+};
 const CHATS: usize = 1;
 const TITLES: usize = 25;
 const SESSIONS: usize = 1;

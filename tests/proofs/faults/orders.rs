@@ -6,6 +6,7 @@ use shared::{BalanceChange, Credits};
 
 use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
 use crate::support::client::{GRANT, Person};
+use crate::support::mistakes::PaymentMistake;
 use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
 use crate::support::world::World;
@@ -202,4 +203,18 @@ async fn run(rig: &Rig, matrix: Matrix<Learning>) -> (usize, Vec<String>) {
 async fn events_of_payments_move_credits_once_under_any_fault() {
     let rig = Rig::start().await;
     none(run(&rig, Matrix::whole(&Learning::ALL)).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_mistake_with_payments_is_found() {
+    for (mistake, sentence) in PaymentMistake::ALL
+        .into_iter()
+        .zip(["after late copies: something changed", "the balance and the owed credits are"])
+    {
+        let rig = Rig::sabotaged(mistake.sabotage()).await;
+        let scenarios = [Learning::Refunded];
+        let (cases, wrong) = run(&rig, Matrix::whole(&scenarios)).await;
+        let is_found = wrong.iter().any(|wrong| wrong.contains(sentence));
+        assert!(is_found, "{mistake:?} in {cases} cases: {wrong:#?}");
+    }
 }

@@ -1,7 +1,7 @@
 //! A sweep releases expired holds once, and doesn't touch other holds.
 
 use shared::store::{ChatLimits, Hold, ReserveOutcome, SweepReport};
-use shared::values::{AccessToken, Credential, Quote};
+use shared::values::{AccessToken, Allowances, Credential, Quote};
 use shared::{Credits, Error};
 
 use super::{Case, Matrix, OwnStore, Scenario, none, one_store_each};
@@ -28,7 +28,13 @@ impl Scenario for Sweep {
     async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
         let case = Case::scheduled(rig, "sweep", self, plan, retries).await;
         let app = &case.app;
-        let limits = ChatLimits { parallel: 64, per_minute: 64, refunds: 64, refunds_a_day: 64 };
+        let limits = ChatLimits {
+            parallel: 64,
+            per_minute: 64,
+            refunds: 64,
+            refunds_a_day: 64,
+            allowances: Allowances::default(),
+        };
         for (name, leases) in PEOPLE {
             let (account, session) =
                 create_account(app, name, "no hash of any password", None).await;

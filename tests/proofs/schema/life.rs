@@ -6,20 +6,25 @@ use std::pin::pin;
 
 use emulator::dynamo::{Data, Dynamo};
 use emulator::template::Template;
-use functions::ENDPOINTS;
+use functions::{ENDPOINTS, Function};
 use futures_util::future::{Either, select};
 use local::server::environment_of;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use shared::Credits;
+use shared::app::AiApp;
 use shared::clock::{Clock, Day, FIRST_DAY};
-use shared::config::Settings;
+use shared::config::{AiConfig, Settings};
 use shared::store::Order;
-use shared::values::{Dispute, PaymentFacts, Progress, RefundState, Refunded, VoucherCode};
+use shared::values::{
+    Allowances, Dispute, PaymentFacts, Progress, RefundState, Refunded, VoucherCode,
+};
 use tokio::task::JoinHandle;
 
 use super::record::{self, Head, Record, TABLES};
 use crate::support::client::{Answer, Api, DAY, Person, token_in};
+use crate::support::function::ask;
 use crate::support::program;
 
 pub const PASSWORD: &str = "secret123";
@@ -162,15 +167,51 @@ async fn purchases(api: &Api, root: &Person, ann: &Person) {
     root.put("/api/admin/packs/", json!({ "packs": null, "version": version })).await.is(200);
 }
 
-/// Sends a message that a price list prices, and removes the list.
-async fn priced(api: &Api) {
+/// Sends messages that a price list prices, one with a restricted API key, and removes the list. The
+/// answer to the last message never comes.
+async fn priced(api: &Api) -> JoinHandle<()> {
     let fare = json!({ "input": 50_000, "cached": 5000, "output": 400_000 });
     let model = json!({ "name": "deep", "via": ["scripted"], "fare": fare });
     api.prices(&json!({ "currency": "USD", "million_tokens": "40", "models": [model] })).await;
     let pia = api.person("pia").await;
     pia.post("/api/chat/", json!({ "message": "hi" })).await.is(200);
     pia.post("/api/chat/", json!({ "message": "hi", "max_cost": 100 })).await.is(200);
+    let restrictions = json!({
+        "name": "x", "expires": "2999-12-31", "models": ["deep"],
+        "limit": { "tokens": 100_000, "per": "month" },
+    });
+    let key = pia.post("/api/user/api-keys", restrictions).await.is(201);
+    let program = pia.using(key["key"].as_str().unwrap());
+    program.completes().await.is(200);
+    let waiting = tokio::spawn(async move {
+        let messages = json!([{ "role": "user", "content": "!hang" }]);
+        let body = json!({ "messages": messages });
+        keyed(&program, "/v1/chat/completions", "limited", body).await;
+    });
+    pia.is_waiting().await;
     api.prices(&Value::Null).await;
+    waiting
+}
+
+/// Sends a message that leaves a low balance, so that an e-mail about it is written.
+async fn warned(api: &Api) {
+    let lin = registers(api, "lin", Some("lin@example.com")).await;
+    let token = api.token_to("lin@example.com").await;
+    let verify = json!({ "token": token, "password": PASSWORD });
+    api.post("/api/user/email/verify/", verify).await.is(200);
+    let lin = lin.elsewhere("a browser").await;
+    lin.makes_a_key("unused").await.is(201);
+    let function = &api.server().functions["chat"];
+    let mut asking = function.needs::<AiApp>().unwrap().clone();
+    let low_balance = Credits::new(1_000_000).unwrap();
+    asking.ai.config = AiConfig { low_balance, ..(*asking.ai.config).clone() }.into();
+    let chat = Function::new(function.edge.clone(), asking, functions::chats::chat::handle);
+    let bearer = lin.bearer();
+    let headers = [("authorization", bearer.as_str())];
+    let reply = ask(&chat, "chat", "/api/chat", &headers, json!({ "message": "hi" })).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    api.mails_to("lin@example.com", 2).await;
+    api.outbox_is_empty().await;
 }
 
 /// Sends the server all kinds of requests, and returns the contents of the server's store.
@@ -188,14 +229,22 @@ pub async fn record(api: &Api, release: &str) -> Record {
     guesses(api, &ann, &mut kept).await;
     deletions(api, &root, &mut kept).await;
 
+    let priced = if api.is_own() { Some(priced(api).await) } else { None };
     if api.is_own() {
-        priced(api).await;
+        let now = now(api) / 1000;
+        let account = api.account(&ann).await;
+        let of = Allowances::parse("100000/day").unwrap();
+        api.store().fill_up(&account, of, now).await.unwrap();
+    }
+    if api.is_own() {
+        warned(api).await;
     }
     let waiting = waits(&ann, "waiting").await;
     kept.seen = look(&root, &ann, &kept).await;
     let at = now(api);
     let mut items = items_with_a_stop(&kept.person("mia", api)).await;
     waiting.abort();
+    priced.inspect(JoinHandle::abort);
     let tokens = items.get_mut("TokensTable").unwrap();
     letters.retain(|letter| !tokens.iter().any(|item| item["pk"] == letter["pk"]));
     tokens.extend(letters);

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 
 use dynoxide::{AttributeValue, Item};
 use serde_json::Value;
+use shared::clock::month;
 
 use super::tables::Tables;
 
@@ -65,6 +66,8 @@ pub struct Held {
     pub expires_at: u64,
     /// True if the user has stopped the chat.
     pub stopped: bool,
+    /// The purse that counts the hold. Empty if the chat's credential has no limit.
+    pub purse: String,
 }
 
 /// An account as it is stored.
@@ -84,6 +87,10 @@ pub struct Account {
     pub refunds_of_days: BTreeMap<u64, i64>,
     /// True if the account is in the index `due`.
     pub due: bool,
+    /// What each API key with a limit has spent or holds, by key and period.
+    pub purses: BTreeMap<String, i64>,
+    /// The first day of the period for which the account has got its allowance last.
+    pub allowance: i64,
 }
 
 impl Account {
@@ -96,9 +103,12 @@ impl Account {
                 owner: text(&held, "owner"),
                 expires_at: number(&held, "expires_at").unsigned_abs(),
                 stopped: flag(&held, "stopped"),
+                purse: text(&held, "purse"),
             };
             (rid, held)
         });
+        let purses = map(&item, "purses");
+        let purses = purses.keys().map(|purse| (purse.clone(), number(&purses, purse))).collect();
         let minutes = map(&item, "minutes");
         let counted: Vec<_> =
             minutes.keys().map(|minute| (minute.clone(), number(&minutes, minute))).collect();
@@ -116,7 +126,14 @@ impl Account {
             granted: number(&item, "granted"),
             spent: number(&item, "spent"),
             due: item.contains_key("due"),
+            purses,
+            allowance: number(&item, "allowance"),
         }
+    }
+
+    /// Returns the credits that the account has, with those that are held.
+    pub fn owned(&self) -> i64 {
+        self.granted - self.spent
     }
 
     /// The number of chats that began in the minute of the second `at`.
@@ -163,6 +180,13 @@ impl Account {
 pub struct Row {
     pub amount: i64,
     pub kind: String,
+    /// The source of granted credits. Empty if there is none.
+    source: String,
+    /// The first day of the period of an allowance. 0 if the row is no allowance.
+    allowance: i64,
+    /// The API key of a chat. Empty if there is none.
+    key: String,
+    month: String,
 }
 
 /// A user with an account, and the changes of the account that the model has seen.
@@ -172,6 +196,10 @@ pub struct Person {
     pub id: String,
     /// True if the account has instructions for the AI.
     pub instructed: bool,
+    /// The limit of the person's API keys.
+    pub limit: i64,
+    /// The credits up to which the balance is filled in each period.
+    pub filled_to: i64,
     pub account: Account,
     pub ledger: BTreeMap<String, Row>,
     /// How often credits were reserved for each chat, and how often they were returned.
@@ -203,6 +231,9 @@ pub struct Writer<'w> {
     pub has_refused: bool,
     /// The id of the chat that the write stops.
     pub stops: Option<&'w str>,
+    /// The earliest first day of the allowance's period that a chat of this task may have. 0 without
+    /// allowances.
+    pub period: i64,
 }
 
 /// The limits on an account's chats.
@@ -228,6 +259,8 @@ impl Person {
             pk,
             id,
             instructed,
+            limit: 0,
+            filled_to: 0,
             account,
             ledger: BTreeMap::new(),
             taken: HashMap::new(),
@@ -254,7 +287,8 @@ impl Person {
             return Ok(Vec::new());
         }
         // A chat can be free.
-        if after.spent != before.spent || after.held.len() < before.held.len() {
+        let is_granted = after.granted != before.granted;
+        if after.spent != before.spent || after.held.len() < before.held.len() || is_granted {
             self.ledger = self.read_ledger(tables);
         }
         self.account = after.clone();
@@ -273,9 +307,12 @@ impl Person {
             return Err(format!("{name}: a row of the ledger changed"));
         }
 
+        self.purses_are_right()?;
+        let granted = self.grants(&before, &after, &rows_before)?;
+
         // Checks the change: every added or removed hold is a step of the protocol, and nothing
         // else changed.
-        let (mut tokens, mut spent, mut paid) = (before.tokens, before.spent, Vec::new());
+        let (mut tokens, mut spent, mut paid) = (before.tokens + granted, before.spent, Vec::new());
         for (rid, came) in
             after.held.iter().filter(|(rid, held)| before.held.get(*rid) != Some(held))
         {
@@ -294,6 +331,9 @@ impl Person {
             }
             if before.closed.contains(rid) {
                 return Err(format!("{name}: a reservation under a closed id: {came:?}"));
+            }
+            if after.allowance < writer.period {
+                return Err(format!("{name}: a reservation before the allowance: {came:?}"));
             }
             if writer.has_refused {
                 return Err(format!("{name}: a late reservation of a refused chat: {came:?}"));
@@ -368,12 +408,71 @@ impl Person {
             return Err(format!("{name}: chats are counted wrongly: {before:?}, then {after:?}"));
         }
         self.refunds_are_counted(&before, &after, writer, now, limits)?;
-        if (after.tokens, after.spent, after.granted) != (tokens, spent, before.granted) {
+        if (after.tokens, after.spent, after.granted) != (tokens, spent, before.granted + granted) {
             return Err(format!(
                 "{name}: tokens moved without a reservation: {before:?}, then {after:?}"
             ));
         }
         Ok(paid)
+    }
+
+    /// Checks that each purse is what its key has spent and holds in the period, and within the limit.
+    fn purses_are_right(&self) -> Result<(), String> {
+        for (purse, credits) in &self.account.purses {
+            let (key, period) = purse.split_once('#').unwrap();
+            let rows = self
+                .ledger
+                .values()
+                .filter(|row| row.key == key && (period == "total" || row.month == period));
+            let spent: i64 = rows.map(|row| -row.amount).sum();
+            let held = self.account.held.values().filter(|held| held.purse == *purse);
+            let held: i64 = held.map(|held| held.cost).sum();
+            if *credits != spent + held {
+                return Err(format!(
+                    "{}: the purse {period} has {credits}, and {spent} were spent and {held} held",
+                    self.name
+                ));
+            }
+            if *credits > self.limit {
+                return Err(format!("{}: {credits} of {} in a purse", self.name, self.limit));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the new rows that grant credits, and returns their sum. A source grants once, and an
+    /// allowance fills the balance up once in a period.
+    fn grants(
+        &self,
+        before: &Account,
+        after: &Account,
+        rows_before: &BTreeMap<String, Row>,
+    ) -> Result<i64, String> {
+        let wrong = |what: &str| Err(format!("{}: {what}: {before:?}, then {after:?}", self.name));
+        let new = self.ledger.iter().filter(|(id, _)| !rows_before.contains_key(*id));
+        let new: Vec<&Row> =
+            new.map(|(_, row)| row).filter(|row| row.kind == "adjustment").collect();
+        let due = (self.filled_to - before.owned()).max(0);
+        let is_filled = after.allowance != before.allowance;
+        let allowances: Vec<_> = new.iter().filter(|row| row.allowance > 0).collect();
+        if is_filled && after.allowance < before.allowance {
+            return wrong("the period of the allowance went back");
+        }
+        if is_filled != (allowances.len() == 1) && due > 0 || allowances.len() > 1 {
+            return wrong("a period has another number of allowances than one");
+        }
+        for row in allowances {
+            if row.amount != due || row.allowance != after.allowance || !is_filled {
+                return wrong("an allowance doesn't fill the balance up");
+            }
+        }
+        for row in new.iter().filter(|row| row.allowance == 0) {
+            let is_used = |other: &Row| other.source == row.source;
+            if row.source.is_empty() || rows_before.values().any(is_used) {
+                return wrong("credits were granted without a source, or twice");
+            }
+        }
+        Ok(new.iter().map(|row| row.amount).sum())
     }
 
     /// Checks that each refund by a chat's function is counted once, in one minute, and that no
@@ -459,6 +558,11 @@ impl Person {
         self.held_for[chat_id]
     }
 
+    /// Returns true if this source has granted credits.
+    pub fn was_granted(&self, source: &str) -> bool {
+        self.ledger.values().any(|row| row.source == source)
+    }
+
     /// Returns true if the account holds credits for this chat.
     pub fn holds_for(&self, chat_id: &str) -> bool {
         self.account.held.values().any(|held| held.owner == chat_id)
@@ -490,7 +594,14 @@ impl Person {
             .map(|row| {
                 (
                     text(&row, "entry_id"),
-                    Row { amount: number(&row, "amount"), kind: text(&row, "kind") },
+                    Row {
+                        amount: number(&row, "amount"),
+                        kind: text(&row, "kind"),
+                        source: text(&row, "source"),
+                        allowance: number(&row, "allowance"),
+                        key: text(&row, "key_id"),
+                        month: month(number(&row, "time").unsigned_abs()),
+                    },
                 )
             })
             .collect()

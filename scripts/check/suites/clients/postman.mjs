@@ -147,6 +147,7 @@ const ORDER = [
     "API keys",
     [
       { operation: "api_key_create", body: { name: "Postman" }, keep: { apiKeyId: "id", apiKey: "key" } },
+      { operation: "api_key_rename", path: { id: "{{apiKeyId}}" }, body: { name: "Postman's key" } },
       "api_keys",
       { operation: "api_key_revoke", path: { id: "{{apiKeyId}}" } },
     ],
@@ -156,9 +157,9 @@ const ORDER = [
     [
       {
         operation: "api_key_create",
-        name: "Create an API key for these",
+        name: "Create an API key with a limit for these",
         token: "token",
-        body: { name: "OpenAI's clients" },
+        body: { name: "OpenAI's clients", expires: "2999-12-31", limit: { tokens: 2000, per: "month" } },
         keep: { apiKeyId: "id", apiKey: "key" },
       },
       { operation: "models", keep: { model: "data[0].id" } },

@@ -40,7 +40,8 @@ EVERYTHING = {
     "BedrockModel": "eu.amazon.nova-lite-v1:0", "AllowedOrigins": "https://app.example.com", "MailFrom": "no-reply@example.com",
     "MailConfigurationSet": "letters", "MailUrl": "https://app.example.com",
     "LedgerVaultArn": "arn:aws:backup:us-east-1:444455556666:backup-vault:ledger", "AlarmTopicArn": MADE.format("sns", "alarms"),
-    "MonthlyBudget": "100", "StripeKeyArn": MADE.format("secretsmanager", "secret:stripe-AbCdEf"),
+    "MonthlyBudget": "100", "Allowance": "1000/day,admin=none", "LowBalance": "500",
+    "StripeKeyArn": MADE.format("secretsmanager", "secret:stripe-AbCdEf"),
     "StripeWebhookSecretArn": MADE.format("secretsmanager", "secret:webhook-AbCdEf"), "StripeReturnUrl": "https://app.example.com/bought",
 }
 ADOPTED = {f"{table}TableArn": MADE.format("dynamodb", f"table/restored-{table}") for table in ("Users", "Tokens", "Keys", "Chats", "Ledger")}

@@ -3,11 +3,14 @@
 use uuid::Uuid;
 
 use crate::Credits;
+use crate::clock::{month, neighbour};
 use crate::store::Record;
 use crate::store::balance::limits::{ChatLimits, Refunds, chats_a_minute, day, days_over, minute};
 use crate::store::balance::{OUTDATED, outdated};
+use crate::store::periods::NextAllowance;
 use crate::store::schema::account_pk;
-use crate::values::{Account, Credential, Limit, Quote, StoredHold};
+use crate::values::restrictions::ended_purses;
+use crate::values::{Account, Credential, KeyLimit, Limit, Quote, StoredHold};
 
 /// Credits that are held for a chat. All values that identify the charge are fixed before the first
 /// send.
@@ -23,7 +26,13 @@ pub struct Hold {
     pub(super) held: StoredHold,
     /// The id of the API key with which the chat was sent.
     pub(super) key_id: Option<String>,
+    /// The limit of this API key.
+    pub(super) limit: Option<KeyLimit>,
     pub(super) balance_after: Credits,
+    /// The account's granted credits, if its owner can be told that the balance is low.
+    pub(super) granted_without_alert: Option<Credits>,
+    /// The account's next allowance.
+    next_allowance: Option<NextAllowance>,
     pub(super) sent_again: bool,
     /// The request token of the settle. A later settle with different content needs another request
     /// token.
@@ -37,6 +46,8 @@ pub struct Hold {
     pub(super) begun: (u64, u32),
     /// Outdated keys of the account's map of minutes, which the settle or release removes.
     pub(super) minutes_over: Vec<String>,
+    /// Outdated purses, which the settle or release removes.
+    pub(super) purses_over: Vec<String>,
     /// The account's refunds when the chat began.
     pub(super) refunds: Refunds,
     /// How much of the daily limit a refund of this chat uses up.
@@ -59,17 +70,22 @@ impl Hold {
                 owner: chat_id.to_string(),
                 expires_at,
                 fingerprint: String::new(),
+                purse: None,
                 stopped: false,
             },
             refund_units: quote.units(),
             quote,
+            limit: caller.limit(),
             balance_after: Credits::ZERO,
+            granted_without_alert: None,
+            next_allowance: None,
             sent_again: false,
             request: chat_id.to_string(),
             record: None,
             outdated: Vec::new(),
             begun: (0, 0),
             minutes_over: Vec::new(),
+            purses_over: Vec::new(),
             refunds: Refunds::default(),
         }
     }
@@ -93,6 +109,22 @@ impl Hold {
     #[must_use]
     pub fn with_new_request_token(&self) -> Self {
         Self { request: Uuid::new_v4().to_string(), ..self.clone() }
+    }
+
+    /// Chooses the purse that counts the hold, if the API key has a limit. The chat begins at the
+    /// second `now`.
+    pub(super) fn choose_purse(&mut self, now: u64) {
+        let of_key = self.limit.zip(self.key_id.as_deref());
+        self.held.purse = of_key.map(|(limit, key)| limit.per.purse(key, &month(now * 1000)));
+    }
+
+    /// Returns true if the API key has spent so much that its limit can't pay for the hold.
+    pub(super) fn is_over_limit(&self, account: &Account) -> bool {
+        let of_key = self.limit.zip(self.held.purse.as_deref());
+        of_key.is_some_and(|(limit, purse)| {
+            let after = account.purse(purse).checked_add(self.held.cost);
+            after.is_none_or(|after| after > limit.tokens)
+        })
     }
 
     /// Returns the chat's quote, whose bound is the amount of the hold.
@@ -123,6 +155,11 @@ impl Hold {
         self.balance_after
     }
 
+    /// Returns the account's next allowance, as it was right after the credits were taken.
+    pub fn next_allowance(&self) -> Option<NextAllowance> {
+        self.next_allowance
+    }
+
     /// Returns how many more chats may begin in this minute.
     pub fn left_this_minute(&self, limits: ChatLimits, now: u64) -> Limit {
         let (began_in, begun) = self.begun;
@@ -147,6 +184,11 @@ impl Hold {
     /// Copies data from the account as it was right after the credits were taken.
     pub(super) fn taken_from(&mut self, account: &Account, limits: ChatLimits, now: u64) {
         self.balance_after = account.balance(now);
+        self.next_allowance =
+            limits.allowances.of(&account.role).map(|allowance| allowance.next(now));
+        let is_untold = |granted: &Credits| account.alerted != Some(*granted);
+        self.granted_without_alert =
+            account.verified_email().map(|_| account.granted).filter(is_untold);
         self.name.clone_from(&account.name);
         self.instructed = account.instructions.is_some();
         self.outdated = outdated(account, now);
@@ -159,5 +201,14 @@ impl Hold {
             .filter(|of| of.parse::<u64>().is_ok_and(|of| of < minute(now)));
         let over = over.cloned().chain(self.refunds.expired_keys(minute(now), limits));
         self.minutes_over = over.chain(days_over(account, day(now))).take(OUTDATED).collect();
+        // A hold of the last month may still return its credits. A function whose clock is slow may
+        // even begin a chat in it.
+        let last_month = neighbour(&month(now * 1000), false);
+        let is_free = |purse: &&String| {
+            account.reservations.values().all(|held| held.purse.as_ref() != Some(*purse))
+        };
+        let purses = account.purses.iter().flat_map(|purses| purses.keys());
+        let over = ended_purses(purses, &last_month).filter(is_free);
+        self.purses_over = over.take(OUTDATED).cloned().collect();
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::{AiConfig, Config};
-use crate::values::{Account, Limit};
+use crate::values::{Account, Allowances, Limit};
 
 /// The window in which an account's chats are counted, in seconds.
 pub(super) const MINUTE: u64 = 60;
@@ -15,7 +15,7 @@ pub(super) const LONGEST: u64 = 15;
 /// The window of the daily limit on refunds, in seconds. Each day begins at midnight UTC.
 pub(super) const DAY: u64 = 86_400;
 
-/// The limits on an account's chats.
+/// The limits on an account's chats, and its allowance.
 #[derive(Clone, Copy, Debug)]
 pub struct ChatLimits {
     /// The number of chats that may wait for the AI at a time.
@@ -27,6 +27,8 @@ pub struct ChatLimits {
     /// How much may be refunded in one day for chats on which the AI may have worked, in units of
     /// the price.
     pub refunds_a_day: u32,
+    /// The credits up to which balances are filled in each period.
+    pub allowances: Allowances,
 }
 
 /// The kind of a refund, which depends on whether the chat may have cost the operator money.
@@ -52,6 +54,7 @@ impl ChatLimits {
             per_minute: config.chats_per_minute,
             refunds: config.refunds_per_minute,
             refunds_a_day: ai.refunds_per_day,
+            allowances: config.allowances,
         }
     }
 

@@ -5,13 +5,16 @@
 
 use std::collections::HashSet;
 
+use aws_sdk_dynamodb::types::AttributeValue;
+
 use crate::Credits;
-use crate::clock::millis_of;
+use crate::clock::{millis_of, month};
+use crate::store::credentials::Purses;
 use crate::store::orders::{Order, OrderBook};
 use crate::store::schema::{CONVERSATION, pk};
 use crate::store::sources::StoredSource;
 use crate::store::{Result, Store, StoreError, Write, from_item, n, no_entries, s, text};
-use crate::values::{Account, Chat, Entry, EntryKind};
+use crate::values::{Account, Chat, Entry, EntryKind, StoredApiKey};
 
 /// The longest time that a chat may take, in milliseconds, including the skew between items in a
 /// backup. A missing conversation is restored only if it began within this time before the restored
@@ -29,6 +32,9 @@ struct Book {
     /// The sources of named grants.
     sources: Vec<StoredSource>,
     orders: OrderBook,
+    purses: Purses,
+    /// The period of the last allowance.
+    allowance: Option<u64>,
 }
 
 impl Store {
@@ -44,9 +50,9 @@ impl Store {
     pub(in crate::store) async fn reconcile_balance(
         &self,
         account: &Account,
+        keys: &[StoredApiKey],
         orders: &[Order],
-        second: u64,
-        now: u64,
+        (second, now): (u64, u64),
     ) -> Result<Vec<String>> {
         let mut repairs = Vec::new();
         let mut book = self.book_of(&account.id).await?;
@@ -63,6 +69,7 @@ impl Store {
         let (restored, owed) = self.reconcile_orders(orders, &book.orders).await?;
         repairs.extend(restored);
         self.charge_stored_chats(account, &mut book, second, now, &mut repairs).await?;
+        repairs.extend(self.reconcile_purses(account, keys, &book, now).await?);
 
         let exact = |number: i128| u64::try_from(number).ok().and_then(Credits::new);
         let left = exact(book.granted - book.spent);
@@ -78,15 +85,38 @@ impl Store {
         let held = account.reservations.len();
         let had = (account.tokens, account.granted, account.spent);
         let owes_as_before = account.owed.unwrap_or_default() == owed;
-        if held == 0 && had == (tokens, granted, spent) && owes_as_before {
+        // If the account's grants aren't the ledger's, its last allowance may have been split. An
+        // account that had enough credits has no row for the period.
+        let allowance = match account.granted == granted {
+            true => account.allowance.max(book.allowance),
+            false => book.allowance,
+        };
+        let allows_as_before = account.allowance == allowance;
+        if held == 0 && had == (tokens, granted, spent) && owes_as_before && allows_as_before {
             return Ok(repairs);
         }
-        let owing = if owed == Credits::ZERO { " REMOVE owed" } else { ", owed = :owed" };
-        let owed = (owed > Credits::ZERO).then(|| (":owed", n(owed)));
+        let (mut set, mut remove, mut values) = (String::new(), Vec::new(), Vec::new());
+        match owed {
+            Credits::ZERO => remove.push("owed"),
+            owed => {
+                set.push_str(", owed = :owed");
+                values.push((":owed", n(owed)));
+            }
+        }
+        match allowance {
+            None => remove.push("allowance"),
+            Some(period) => {
+                set.push_str(", allowance = :allowance");
+                values.push((":allowance", n(period)));
+            }
+        }
+        if !remove.is_empty() {
+            set.push_str(&format!(" REMOVE {}", remove.join(", ")));
+        }
         let reconcile = Write::update(
             &self.tables.users,
             pk(&account.pk),
-            format!("SET tokens = :tokens, granted = :granted, spent = :spent, reservations = :none{owing}"),
+            format!("SET tokens = :tokens, granted = :granted, spent = :spent, reservations = :none{set}"),
         )
         .condition("id = :id AND tokens = :had AND granted = :was_granted AND spent = :was_spent AND size(reservations) = :held")
         .values([
@@ -100,7 +130,7 @@ impl Store {
             (":was_spent", n(account.spent)),
             (":held", n(held)),
         ])
-        .values(owed);
+        .values(values);
         if !self.send(&reconcile).await?.is_applied() {
             return Err(StoreError::Unavailable(
                 "an account changed while it was reconciled".into(),
@@ -118,6 +148,28 @@ impl Store {
         Ok(repairs)
     }
 
+    /// Gives the account the purses that its ledger explains.
+    async fn reconcile_purses(
+        &self,
+        account: &Account,
+        keys: &[StoredApiKey],
+        book: &Book,
+        now: u64,
+    ) -> Result<Option<String>> {
+        let valid = keys.iter().filter(|key| account.keys_from <= Some(key.auth_epoch));
+        let valid: Vec<StoredApiKey> = valid.cloned().collect();
+        let purses = book.purses.of_keys(&valid, &month(now * 1000));
+        let Some(purses) = purses.filter(|purses| account.purses.as_ref() != Some(purses)) else {
+            return Ok(None);
+        };
+        let map = purses.into_iter().map(|(purse, spent)| (purse, n(spent))).collect();
+        let set = Write::update(&self.tables.users, pk(&account.pk), "SET purses = :purses")
+            .condition("id = :id AND attribute_not_exists(deleted)")
+            .values([(":id", s(&account.id)), (":purses", AttributeValue::M(map))]);
+        let is_set = self.send(&set).await?.is_applied();
+        Ok(is_set.then(|| "counted again what its API keys have spent".to_owned()))
+    }
+
     async fn book_of(&self, user_id: &str) -> Result<Book> {
         let mut book = Book::default();
         let mut rows = self.all_of(&self.tables.ledger, user_id).into_paginator().items().send();
@@ -127,9 +179,11 @@ impl Store {
             book.orders.add(&entry);
             if entry.charges() {
                 book.spent -= i128::from(entry.amount);
+                book.purses.add(&entry);
                 book.charged.insert(entry.entry_id);
             } else {
                 book.granted += i128::from(entry.amount);
+                book.allowance = book.allowance.max(entry.allowance);
                 book.has_grant |= entry.kind == EntryKind::Grant || entry.entry_id == user_id;
             }
         }

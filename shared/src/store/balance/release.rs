@@ -31,6 +31,7 @@ impl Store {
             }
             returning.remove("closed", &hold.outdated);
             returning.remove("minutes", &hold.minutes_over);
+            returning.remove("purses", &hold.purses_over);
             if refund != Refund::Uncounted {
                 returning.count(&refunds, hold.begun.0, limits, minute(now));
             }
@@ -95,6 +96,9 @@ impl Store {
 /// a later hold with the same id.
 const HELD: &str = "reservations.#rid.#owner = :owner";
 
+/// Returns a hold's credits to the purse that counts them.
+const RETURNS_TO_PURSE: &str = ", purses.#purse = if_not_exists(purses.#purse, reservations.#rid.#cost) - reservations.#rid.#cost";
+
 /// The parts of the write that returns a hold's credits.
 struct ReleaseWrite<'a> {
     account: &'a str,
@@ -108,13 +112,18 @@ struct ReleaseWrite<'a> {
 impl<'a> ReleaseWrite<'a> {
     fn of(account: &'a str, user_id: &str, rid: &str, held: &StoredHold) -> Self {
         let names = [("#rid", rid), ("#cost", "cost"), ("#owner", "owner")];
+        let names = names.into_iter().chain(held.purse.as_deref().map(|purse| ("#purse", purse)));
         let values = [(":id", s(user_id)), (":owner", s(&held.owner))];
+        let mut set = String::from("SET tokens = tokens + reservations.#rid.#cost");
+        if held.purse.is_some() {
+            set.push_str(RETURNS_TO_PURSE);
+        }
         Self {
             account,
-            set: "SET tokens = tokens + reservations.#rid.#cost".into(),
+            set,
             remove: " REMOVE reservations.#rid".into(),
             condition: format!("id = :id AND {HELD}"),
-            names: names.map(|(name, key)| (name.to_owned(), key.to_owned())).into(),
+            names: names.map(|(name, key)| (name.to_owned(), key.to_owned())).collect(),
             values: values.map(|(name, value)| (name.to_owned(), value)).into(),
         }
     }

@@ -6,7 +6,9 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use futures_util::future::try_join_all;
 
 use crate::Credits;
+use crate::clock::Day;
 use crate::store::balance::CLOSED;
+use crate::store::balance::allowance::{due, has_allowance};
 use crate::store::balance::hold::Hold;
 use crate::store::balance::limits::{
     ChatLimits, Refunds, chats_a_minute, day, day_key, minute, refunds_a_day, refunds_a_minute,
@@ -16,16 +18,17 @@ use crate::store::schema::pk;
 use crate::store::{
     Outcome, Patience, Result, Store, StoreError, Write, flag, from_item, n, no_entries, s, to_item,
 };
-use crate::values::{Account, Credential, Limit, StoredHold};
+use crate::values::{Account, Credential, Limit, LimitPeriod, Role, StoredHold};
 
 /// The number of closed ids that an account may have when a chat begins. This number of closed ids
 /// takes 90 KB of the 400 KB that an item may have.
 const MOST_CLOSED: usize = 2000;
 
-/// The maximum number of obstacles that one reserve removes. The obstacles are an expired hold with
+/// The maximum number of obstacles that one reserve removes. The obstacles are an allowance that the
+/// account hasn't got yet, an expired hold with
 /// the reserve's idempotency key, an outdated closed id with this key, too many outdated closed
-/// ids, other expired holds, and a missing map of minutes.
-const CLEARINGS: u32 = 5;
+/// ids, other expired holds, and a missing map of minutes or purses.
+const CLEARINGS: u32 = 6;
 
 /// Moves the credits from the balance into the hold, adds the account to the index `due`, and
 /// counts the chat in its minute.
@@ -39,6 +42,15 @@ const RESERVES: &str = "id = :id AND active = :true AND auth_epoch BETWEEN :leas
     AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid) AND size(reservations) < :limit AND size(closed) < :most_closed \
     AND attribute_exists(minutes) AND (attribute_not_exists(minutes.#minute) OR minutes.#minute < :per_minute) \
     AND (attribute_not_exists(minutes.#day) OR minutes.#day < :refunds_a_day)";
+
+/// Counts the credits in the purse of an API key with a limit.
+const COUNTS_IN_PURSE: &str = ", purses.#purse = if_not_exists(purses.#purse, :none) + :cost";
+
+/// The condition that the limit of an API key pays for the hold.
+const HAS_ROOM: &str = " AND attribute_exists(purses) AND (attribute_not_exists(purses.#purse) OR purses.#purse <= :room)";
+
+/// The condition for a hold above the whole limit, which no purse meets.
+const NEVER_HAS_ROOM: &str = " AND purses.#purse < :none";
 
 /// The outcome of a reserve that wasn't refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +78,8 @@ enum Refusal {
     /// A request with the same idempotency key ended earlier. The request's closed id is still on
     /// the account, and has been outdated since this second.
     Outdated(u64),
+    /// The account hasn't got its allowance in this period.
+    Allowance,
     /// Expired holds block the reserve.
     Expired(Vec<(String, StoredHold)>),
     /// The balance is less than the cost.
@@ -82,7 +96,10 @@ enum Refusal {
     Crammed(u64),
     /// The limit of closed ids is reached, but some of the closed ids are outdated.
     CrammedWithOutdated,
-    /// The account has no map of minutes, because it was created before minutes were counted.
+    /// The API key's limit is reached.
+    KeyLimit,
+    /// The account has no map of minutes, because it was created before minutes were counted, or no
+    /// map of purses, because it was restored to a time before the API key was created.
     Uncounted,
     /// No reason applies any longer, because the account has changed since the refusal.
     Changed,
@@ -97,7 +114,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotAccepted`], [`StoreError::InsufficientTokens`],
-    /// [`StoreError::TooManyChats`], [`StoreError::TooManyChatsThisMinute`],
+    /// [`StoreError::KeyLimitReached`], [`StoreError::TooManyChats`], [`StoreError::TooManyChatsThisMinute`],
     /// [`StoreError::TooManyRefunds`], [`StoreError::KeyRunning`] and [`StoreError::KeyReused`];
     /// after these errors no credits are taken. [`StoreError::Unavailable`] if the outcome remains
     /// unknown; credits that were taken return after the lease ends.
@@ -108,6 +125,7 @@ impl Store {
         limits: ChatLimits,
         now: u64,
     ) -> Result<ReserveOutcome> {
+        hold.choose_purse(now);
         let mut cleared = 0;
         let mut patience = Patience::new();
         loop {
@@ -139,6 +157,12 @@ impl Store {
                     cleared += 1;
                     self.forget_closed(hold, until).await?;
                 }
+                Refusal::Allowance if cleared < CLEARINGS => {
+                    cleared += 1;
+                    if let Some(account) = &refused {
+                        self.fill_up(account, limits.allowances, now).await?;
+                    }
+                }
                 Refusal::Expired(expired) if cleared < CLEARINGS => {
                     cleared += 1;
                     try_join_all(expired.iter().map(|(rid, held)| {
@@ -153,7 +177,7 @@ impl Store {
                 }
                 Refusal::Uncounted if cleared < CLEARINGS => {
                     cleared += 1;
-                    self.begin_counting(hold).await?;
+                    self.begin_counting(hold, refused.as_ref()).await?;
                 }
                 Refusal::Limit => {
                     return Err(StoreError::TooManyChats(Limit::at_once(
@@ -181,6 +205,7 @@ impl Store {
                 Refusal::RefundsOfDay => {
                     return Err(StoreError::TooManyRefunds(refunds_a_day(limits, now)));
                 }
+                Refusal::KeyLimit => return Err(key_limit_error(refused.as_ref(), hold, now)),
                 Refusal::Balance => {
                     hold.instructed =
                         refused.as_ref().is_some_and(|account| account.instructions.is_some());
@@ -191,6 +216,9 @@ impl Store {
                         cost: hold.held.cost,
                         balance: of_account(Account::balance),
                         held: of_account(Account::held),
+                        next: refused.as_ref().and_then(|account| {
+                            Some(limits.allowances.of(&account.role)?.next(now))
+                        }),
                     });
                 }
                 _ if patience.lasts().await => {}
@@ -269,12 +297,14 @@ impl Store {
         self.send(&keep).await.map(drop)
     }
 
-    /// Adds the map of minutes to an account that was created without it.
-    async fn begin_counting(&self, hold: &Hold) -> Result<()> {
-        let begin = self
-            .update_holder(hold, "SET minutes = :none")
-            .condition("id = :id AND attribute_not_exists(minutes)")
-            .values([(":none", no_entries())]);
+    /// Adds the map of minutes or of purses to an account that lacks it.
+    async fn begin_counting(&self, hold: &Hold, account: Option<&Account>) -> Result<()> {
+        let (adds, lacks) = match account.is_some_and(|account| account.minutes.is_none()) {
+            true => ("SET minutes = :none", "id = :id AND attribute_not_exists(minutes)"),
+            false => ("SET purses = :none", "id = :id AND attribute_not_exists(purses)"),
+        };
+        let begin =
+            self.update_holder(hold, adds).condition(lacks).values([(":none", no_entries())]);
         self.send(&begin).await.map(drop)
     }
 
@@ -293,8 +323,19 @@ impl Store {
         limits: ChatLimits,
         now: u64,
     ) -> Result<Write> {
-        let mut condition = String::from(RESERVES);
+        let (mut set, mut condition) = (String::from(TAKES), String::from(RESERVES));
         let (mut names, mut values) = (Vec::new(), Vec::new());
+        if let (Some(limit), Some(purse)) = (hold.limit, &hold.held.purse) {
+            set.push_str(COUNTS_IN_PURSE);
+            names.push(("#purse".to_owned(), purse.clone()));
+            match limit.tokens.checked_sub(hold.held.cost) {
+                Some(room) => {
+                    condition.push_str(HAS_ROOM);
+                    values.push((":room".to_owned(), n(room)));
+                }
+                None => condition.push_str(NEVER_HAS_ROOM),
+            }
+        }
         for (back, of) in (0_u64..).zip(limits.refund_minutes(minute(now))) {
             let (name, most) = (format!("#r{back}"), format!(":r{back}"));
             condition.push_str(&format!(
@@ -303,7 +344,16 @@ impl Store {
             names.push((name, refunds_key(of)));
             values.push((most, n(limits.refunds_in(back + 1))));
         }
-        Ok(Write::update(&self.tables.users, pk(&hold.account), TAKES)
+        if let Some((has, periods)) = has_allowance(limits.allowances, now) {
+            if has.contains("#role") {
+                names.push(("#role".to_owned(), "role".to_owned()));
+                values.push((":admin".to_owned(), s(Role::Admin.word())));
+            }
+            condition.push_str(&has);
+            let periods = periods.into_iter();
+            values.extend(periods.map(|(name, period)| (name.to_owned(), n(period))));
+        }
+        Ok(Write::update(&self.tables.users, pk(&hold.account), set)
             .condition(condition)
             .names(names)
             .names([
@@ -335,8 +385,8 @@ impl Store {
 }
 
 /// Finds the reason to report, by precedence. A reserve that was already applied isn't reported as
-/// refused, an invalid caller learns nothing else, and an insufficient balance is reported before
-/// the limits. If two limits are reached, the limit that lasts longer is reported.
+/// refused, an invalid caller learns nothing else, and an insufficient balance and then the limit of
+/// the API key are reported before the limits on chats. If two limits are reached, the limit that lasts longer is reported.
 fn refusal(
     account: Option<&Account>,
     caller: &Credential,
@@ -367,10 +417,14 @@ fn refusal(
         Some(until) => return Refusal::Outdated(*until),
         None => {}
     }
+    if due(account, limits.allowances, now).is_some() {
+        return Refusal::Allowance;
+    }
     let poor = account.tokens < hold.held.cost;
+    let over_limit = hold.is_over_limit(account);
     let crowded =
         account.reservations.len() >= usize::try_from(limits.parallel).unwrap_or(usize::MAX);
-    if !poor {
+    if !poor && !over_limit {
         if refunds_in_day(account, day(now)) >= limits.refunds_a_day {
             return Refusal::RefundsOfDay;
         }
@@ -388,14 +442,31 @@ fn refusal(
             };
         }
     }
-    if !poor && !crowded {
-        return if account.minutes.is_some() { Refusal::Changed } else { Refusal::Uncounted };
+    if !poor && !over_limit && !crowded {
+        let lacks_purses = hold.held.purse.is_some() && account.purses.is_none();
+        let lacks_map = account.minutes.is_none() || lacks_purses;
+        return if lacks_map { Refusal::Uncounted } else { Refusal::Changed };
     }
     let expired = account.reservations.iter().filter(|(_, held)| held.expires_at <= now);
     let expired: Vec<_> = expired.map(|(rid, held)| (rid.clone(), held.clone())).collect();
     match (expired.is_empty(), poor) {
         (false, _) => Refusal::Expired(expired),
         (true, true) => Refusal::Balance,
+        (true, false) if over_limit => Refusal::KeyLimit,
         (true, false) => Refusal::Limit,
+    }
+}
+
+/// Returns the error for an API key whose limit is reached.
+fn key_limit_error(account: Option<&Account>, hold: &Hold, now: u64) -> StoreError {
+    let (Some(account), Some(limit), Some(purse)) = (account, hold.limit, &hold.held.purse) else {
+        return StoreError::Internal("an API key without a limit has reached it".into());
+    };
+    StoreError::KeyLimitReached {
+        cost: hold.held.cost,
+        limit,
+        spent: account.purse(purse),
+        resets: (limit.per == LimitPeriod::Month)
+            .then(|| Day::from_millis(now * 1000).next_month()),
     }
 }

@@ -71,7 +71,7 @@ impl Store {
         let mut set = String::from("SET spent = spent + reservations.#rid.#cost");
         let mut condition = String::from(SPENDS);
         let mut remove = String::from(" REMOVE reservations.#rid");
-        let mut values = Vec::new();
+        let (mut names, mut values) = (Vec::new(), Vec::new());
         if hold.quote.depends_on_usage() {
             let back = hold.held.cost.checked_sub(chat.cost).unwrap_or_default();
             set = "SET spent = spent + :charge, tokens = tokens + :back".into();
@@ -81,6 +81,12 @@ impl Store {
                 (":back", n(back)),
                 (":held", n(hold.held.cost)),
             ]);
+        }
+        if let Some(purse) = &hold.held.purse
+            && hold.quote.depends_on_usage()
+        {
+            set.push_str(", purses.#purse = if_not_exists(purses.#purse, :back) - :back");
+            names.push(("#purse".into(), purse.clone()));
         }
         let day = day_key(day(now));
         if chat.is_uncounted_stop() {
@@ -94,8 +100,9 @@ impl Store {
             set.push_str(", closed.#rid = :closed");
             values.push((":closed", n(now + CLOSED)));
         }
-        let mut names = append_removals(&mut remove, "closed", &hold.outdated);
+        names.extend(append_removals(&mut remove, "closed", &hold.outdated));
         names.extend(append_removals(&mut remove, "minutes", &hold.minutes_over));
+        names.extend(append_removals(&mut remove, "purses", &hold.purses_over));
         if chat.is_uncounted_stop() {
             names.push(("#day".into(), day));
         }

@@ -2,66 +2,209 @@
 //! number of API keys are written together, so parallel requests can't create more keys than an
 //! account may have.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
+use crate::clock::{Day, month};
 use crate::store::credentials::sessions::CALLER;
 use crate::store::ledger::interventions::{UNCHANGED, contention_error};
 use crate::store::schema::{API_KEY, api_key_pk, pk};
 use crate::store::{
-    NEW, Patience, PlannedIntervention, Refusals, Result, Store, StoreError, Transaction, Write,
-    is_id, n, s, to_item,
+    NEW, Outcome, Patience, PlannedIntervention, Refusals, Result, Store, StoreError, Transaction,
+    Write, from_item, is_id, n, s, to_item,
 };
 use crate::values::api_key::KeyName;
-use crate::values::{AccessToken, Account, ApiKey, StoredApiKey};
+use crate::values::restrictions::key_and_period;
+use crate::values::{
+    AccessToken, Account, ApiKey, LimitPeriod, Restrictions, StoredApiKey, StoredHold,
+};
 
 /// The number of API keys that an account may have.
 pub const API_KEYS: u32 = 50;
 
+/// The number of API keys with a limit that an account may have. Each has at least one purse on the
+/// account.
+pub const LIMITED_KEYS: u32 = 20;
+
+/// The maximum number of purses that one write removes. DynamoDB limits an expression to 4 KB.
+const DEAD_PURSES: usize = 40;
+
 impl StoredApiKey {
     /// Creates the stored form of the caller's new key.
-    pub fn new(key: &ApiKey, caller: &AccessToken, label: &KeyName, created: u64) -> Self {
+    pub fn new(
+        key: &ApiKey,
+        caller: &AccessToken,
+        label: &KeyName,
+        restrictions: Restrictions,
+        created: u64,
+    ) -> Self {
+        let (hash, restricted) = match restrictions.is_empty() {
+            true => (key.hash(), None),
+            false => (String::new(), Some(Restrictions { hash: key.hash(), ..restrictions })),
+        };
         Self {
             pk: api_key_pk(&key.id().to_string()),
             user_id: caller.user_id.clone(),
             name: caller.name.clone(),
             label: label.text().to_owned(),
-            hash: key.hash(),
+            hash,
+            restricted,
             hint: key.hint(),
             created,
             auth_epoch: caller.auth_epoch,
+            used: None,
         }
     }
 }
 
 impl Store {
-    /// Stores a new key, if the account accepts the caller and has room for another key.
-    /// Idempotent.
+    /// Stores a new key, if the account accepts the caller and has room for another key. A key with
+    /// a limit also gets a purse on the account. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError::NotAccepted`], and [`StoreError::TooManyApiKeys`].
+    /// [`StoreError::NotAccepted`], [`StoreError::TooManyApiKeys`] and
+    /// [`StoreError::TooManyLimitedKeys`].
     pub async fn create_api_key(&self, caller: &AccessToken, key: &StoredApiKey) -> Result<()> {
-        let put = Write::put(&self.tables.tokens, to_item(key)?).condition(NEW).shows_item();
-        let count = self
-            .count_keys(caller, "SET api_keys = if_not_exists(api_keys, :none) + :one")
-            .condition(format!("{CALLER} AND (attribute_not_exists(api_keys) OR api_keys < :most)"))
-            .values([(":most", n(API_KEYS))]);
-        let refusals = match self.transact(vec![put, count], key.id()).await? {
-            Transaction::Applied => return Ok(()),
-            Transaction::Refused(refusals) => refusals,
+        let mut patience = Patience::new();
+        loop {
+            let put = Write::put(&self.tables.tokens, to_item(key)?).condition(NEW).shows_item();
+            let add = match key.limit() {
+                None => NewPurse::default(),
+                Some(limit) => self.new_purse(caller, key, limit.per).await?,
+            };
+            let NewPurse { set, condition, names, values } = add;
+            let count = self
+                .count_keys(
+                    caller,
+                    &format!("SET api_keys = if_not_exists(api_keys, :none) + :one{set}"),
+                )
+                .condition(format!(
+                    "{CALLER} AND (attribute_not_exists(api_keys) OR api_keys < :most){condition}"
+                ))
+                .names(names)
+                .values(values)
+                .values([(":most", n(API_KEYS))]);
+            // Without a limit, all attempts are the same.
+            let request = match key.limit() {
+                None => key.id().to_owned(),
+                Some(_) => Uuid::new_v4().to_string(),
+            };
+            let refusals = match self.transact(vec![put, count], &request).await? {
+                Transaction::Applied => return Ok(()),
+                Transaction::Refused(refusals) => refusals,
+            };
+            // An earlier copy stored the key, and only its reply was lost.
+            if refusals.read::<StoredApiKey>(0)?.as_ref() == Some(key) {
+                return Ok(());
+            }
+            match refusing_account(&refusals, caller)? {
+                Some(account) if account.api_keys >= API_KEYS => {
+                    return Err(StoreError::TooManyApiKeys { most: API_KEYS });
+                }
+                // The account's purses have changed since they were read.
+                _ if key.limit().is_some() && patience.lasts().await => {}
+                _ => {
+                    return Err(StoreError::Internal(
+                        "an API key was refused without a reason".into(),
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Returns the part of a key's creation that adds its purse to the account. If the account has
+    /// too many purses, removes the purses of keys that no longer exist.
+    async fn new_purse(
+        &self,
+        caller: &AccessToken,
+        key: &StoredApiKey,
+        per: LimitPeriod,
+    ) -> Result<NewPurse> {
+        let account = self.account_of(caller).await?;
+        let purse = per.purse(key.id(), &month(key.created));
+        let Some(purses) = &account.purses else {
+            return Ok(NewPurse {
+                set: ", purses = :purses".into(),
+                condition: " AND attribute_not_exists(purses)".into(),
+                names: Vec::new(),
+                values: vec![(":purses".into(), AttributeValue::M([(purse, n(0))].into()))],
+            });
         };
-        // An earlier copy stored the key, and only its reply was lost.
-        if refusals.read::<StoredApiKey>(0)?.as_ref() == Some(key) {
+        let mut new = NewPurse {
+            set: ", purses.#purse = :none".into(),
+            // The purse remains after the key was revoked, so a late copy is refused.
+            condition: " AND size(purses) = :purses AND attribute_not_exists(purses.#purse)".into(),
+            names: vec![("#purse".into(), purse)],
+            values: vec![(":purses".into(), n(purses.len()))],
+        };
+        let keys: BTreeSet<&str> = purses.keys().map(|purse| key_and_period(purse).0).collect();
+        let most = usize::try_from(LIMITED_KEYS).unwrap_or(usize::MAX);
+        if keys.len() < most {
+            return Ok(new);
+        }
+        let ids: Vec<String> = keys.into_iter().map(str::to_owned).collect();
+        let valid = self.api_keys(&account, &ids).await?;
+        let valid: HashSet<&str> = valid.iter().map(StoredApiKey::id).collect();
+        if valid.len() >= most {
+            return Err(StoreError::TooManyLimitedKeys { most: LIMITED_KEYS });
+        }
+        let is_dead = |purse: &&String| {
+            let is_held = |held: &StoredHold| held.purse.as_ref() == Some(*purse);
+            !valid.contains(key_and_period(purse).0) && !account.reservations.values().any(is_held)
+        };
+        for (index, purse) in purses.keys().filter(is_dead).take(DEAD_PURSES).enumerate() {
+            let name = format!("#dead{index}");
+            new.set.push_str(if index == 0 { " REMOVE " } else { ", " });
+            new.set.push_str(&format!("purses.{name}"));
+            new.condition.push_str(&format!(" AND attribute_exists(purses.{name})"));
+            new.names.push((name, purse.clone()));
+        }
+        Ok(new)
+    }
+
+    /// Changes the name of one of the caller's API keys. Returns the key. Idempotent.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAccepted`], and [`StoreError::NoSuchApiKey`] if the caller has no valid key
+    /// with this id.
+    pub async fn rename_api_key(
+        &self,
+        caller: &AccessToken,
+        id: &str,
+        label: &KeyName,
+    ) -> Result<(Account, StoredApiKey)> {
+        let account = self.account_of(caller).await?;
+        if !is_id(id) {
+            return Err(StoreError::NoSuchApiKey);
+        }
+        let rename = Write::update(&self.tables.tokens, pk(api_key_pk(id)), "SET label = :label")
+            .condition("user_id = :user AND auth_epoch >= :from")
+            .values([
+                (":label", s(label.text())),
+                (":user", s(&account.id)),
+                (":from", n(account.keys_from.unwrap_or(0))),
+            ])
+            .returns(ReturnValue::AllNew);
+        match self.send(&rename).await? {
+            Outcome::Applied(key) => Ok((account, from_item(key)?)),
+            Outcome::Refused(_) => Err(StoreError::NoSuchApiKey),
+        }
+    }
+
+    /// Notes that a chat was sent with this key on this day. Writes nothing if the key shows that
+    /// another chat was sent on this day. Idempotent.
+    pub async fn note_use(&self, key: &StoredApiKey, millis: u64) -> Result<()> {
+        let today = Day::from_millis(millis).number();
+        if key.used >= Some(today) {
             return Ok(());
         }
-        match refusing_account(&refusals, caller)? {
-            Some(account) if account.api_keys >= API_KEYS => {
-                Err(StoreError::TooManyApiKeys { most: API_KEYS })
-            }
-            _ => Err(StoreError::Internal("an API key was refused without a reason".into())),
-        }
+        let note = Write::update(&self.tables.tokens, pk(&key.pk), "SET used = :today")
+            .condition("user_id = :user AND (attribute_not_exists(used) OR used < :today)")
+            .values([(":user", s(&key.user_id)), (":today", n(today))]);
+        self.send(&note).await.map(drop)
     }
 
     /// Deletes one of the caller's API keys, which is invalid from then on. A key that became
@@ -235,6 +378,15 @@ impl Store {
         let keys: Vec<StoredApiKey> = self.with_ids(API_KEY, ids).await?;
         Ok(keys.into_iter().filter(|key| account.keys_from <= Some(key.auth_epoch)).collect())
     }
+}
+
+/// The part of an API key's creation that adds its purse to the account.
+#[derive(Default)]
+struct NewPurse {
+    set: String,
+    condition: String,
+    names: Vec<(String, String)>,
+    values: Vec<(String, AttributeValue)>,
 }
 
 /// Returns the account whose data caused the refusal of the transaction's second write. `None` if

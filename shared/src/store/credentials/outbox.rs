@@ -50,6 +50,13 @@ pub enum OutgoingEmail {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         invites: bool,
     },
+    /// A notice that an account's balance is low.
+    LowBalance {
+        /// The account's id.
+        user_id: String,
+        /// The key form of the account's username.
+        name: String,
+    },
     /// A notice to the address that an account has replaced.
     AddressChanges {
         /// The replaced address.
@@ -66,6 +73,11 @@ impl OutgoingEmail {
             address: address.to_owned(),
             auth_epoch: account.auth_epoch,
         }
+    }
+
+    /// Returns the notice that the balance of the account with this id and name is low.
+    pub(in crate::store) fn low_balance(user_id: &str, name: &str) -> Self {
+        Self::LowBalance { user_id: user_id.to_owned(), name: name.to_owned() }
     }
 }
 

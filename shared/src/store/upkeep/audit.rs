@@ -1,6 +1,7 @@
 //! The audit, which recomputes each account from its ledger and compares the account's chats with
 //! the ledger. The audit only reads, and needs bounded memory.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -8,11 +9,14 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use serde::Deserialize;
 
 use crate::Credits;
+use crate::clock::Day;
+use crate::store::credentials::Purses;
 use crate::store::orders::OrderBook;
 use crate::store::read::{names, values};
 use crate::store::schema::{ACCOUNT, CONVERSATION, account_pk, pk};
 use crate::store::sources::{StoredSource, sources};
 use crate::store::{Item, PriceVersions, Result, Store, from_item, s, text};
+use crate::values::restrictions::key_and_period;
 use crate::values::{Account, Entry, Receipt, Usage};
 
 /// The maximum number of times that an account is read. An account is read again if it has changed
@@ -117,6 +121,20 @@ pub enum Difference {
         /// The sum of the orders'.
         orders: i128,
     },
+    /// The purse of an API key isn't the sum of the key's charges and holds in the period.
+    Purse {
+        /// The key's id and the period.
+        purse: String,
+        /// The purse's number.
+        account: i128,
+        /// The sum of the ledger's charges and the account's holds.
+        accounted: i128,
+    },
+    /// The account has got an allowance twice in a period, or doesn't know that it has got it.
+    Allowance {
+        /// The first day of the period.
+        period: Day,
+    },
     /// A source has no ledger row, or the row has another amount.
     Rowless {
         /// The source.
@@ -184,6 +202,18 @@ impl fmt::Display for Difference {
             Self::Owed { account, orders } => {
                 write!(f, "the account owes {account}, but its orders make {orders}")
             }
+            Self::Purse { purse, account, accounted } => {
+                write!(
+                    f,
+                    "the purse {purse} is {account}, but the ledger and the holds make {accounted}"
+                )
+            }
+            Self::Allowance { period } => {
+                write!(
+                    f,
+                    "the account has got the allowance of the period from {period} twice, or could get it again"
+                )
+            }
             Self::Rowless { source } => {
                 write!(
                     f,
@@ -243,7 +273,9 @@ impl Store {
                 Some(Err(what)) => return Ok(AuditReport { rows: 0, differences: vec![what] }),
             };
             let found = self.compare(&account).await?;
-            let numbers = |account: &Account| (account.id.clone(), account.granted, account.spent);
+            let numbers = |account: &Account| {
+                (account.id.clone(), account.granted, account.spent, account.allowance)
+            };
             let held_still = self
                 .account_or_difference(name_key)
                 .await?
@@ -297,6 +329,8 @@ impl Store {
 
         let mut audited = AuditReport::default();
         let (mut granted, mut spent) = (0, 0);
+        let mut purses = Purses::of_holds(account);
+        let mut allowances = SeenAllowances::default();
         let mut orders = OrderBook::default();
         let mut lists = PriceVersions::default();
         let mut chat = next_chat().await?;
@@ -318,12 +352,14 @@ impl Store {
                     .push(unreadable(&format!("the ledger's row {entry_id}"), error.cause())),
                 Ok(entry) if entry.charges() => {
                     spent -= i128::from(entry.amount);
+                    purses.add(&entry);
                     audited.differences.extend(charge(&entry, stored));
                     audited.differences.extend(self.price(&entry, &mut lists).await?);
                 }
                 Ok(entry) => {
                     granted += i128::from(entry.amount);
                     orders.add(&entry);
+                    audited.differences.extend(allowances.check(account, &entry));
                     audited.differences.extend(self.check_source(&entry).await?);
                     audited.differences.extend(stored.as_ref().map(uncharged));
                 }
@@ -334,6 +370,7 @@ impl Store {
             chat = next_chat().await?;
         }
         audited.differences.extend(sums(account, granted, spent));
+        audited.differences.extend(self.audit_purses(account, &purses).await?);
         let is_deleted = account.deleted.is_some();
         let (unexplained, owed) = self.audit_orders(is_deleted, &orders).await?;
         let unexplained = unexplained.into_iter().map(|order| Difference::Order { order });
@@ -343,6 +380,25 @@ impl Store {
             audited.differences.push(Difference::Owed { account: owes, orders: owed });
         }
         Ok(audited)
+    }
+
+    /// Compares the purses of the account's API keys with the ledger and the holds. A purse of a key
+    /// that was revoked means nothing.
+    async fn audit_purses(&self, account: &Account, purses: &Purses) -> Result<Vec<Difference>> {
+        let Some(counted) = &account.purses else { return Ok(Vec::new()) };
+        let keys: BTreeSet<&str> = counted.keys().map(|purse| key_and_period(purse).0).collect();
+        let keys: Vec<String> = keys.into_iter().map(str::to_owned).collect();
+        let keys = self.api_keys(account, &keys).await?;
+        let is_valid = |purse: &str| keys.iter().any(|key| key.id() == key_and_period(purse).0);
+        let differs = |(purse, credits): (&String, &Credits)| {
+            let (account, accounted) = (i128::from(credits.get()), purses.get(purse));
+            (account != accounted && is_valid(purse)).then(|| Difference::Purse {
+                purse: purse.clone(),
+                account,
+                accounted,
+            })
+        };
+        Ok(counted.iter().filter_map(differs).collect())
     }
 
     /// Computes the price of a chat's ledger row again, and compares its fare with the price list.
@@ -406,6 +462,21 @@ impl Store {
             .key_condition_expression("user_id = :user")
             .set_expression_attribute_values(values([(":user", s(user_id))]))
             .consistent_read(true)
+    }
+}
+
+/// The last allowance among the ledger's rows, which sort by time.
+#[derive(Default)]
+struct SeenAllowances(Option<u64>);
+
+impl SeenAllowances {
+    /// Returns a difference if the row's allowance isn't of a later period than the last one, or of
+    /// a later period than the account's.
+    fn check(&mut self, account: &Account, entry: &Entry) -> Option<Difference> {
+        let period = entry.allowance?;
+        let is_twice = self.0.replace(period) >= Some(period);
+        let is_unknown = account.allowance < Some(period) && account.deleted.is_none();
+        (is_twice || is_unknown).then(|| Difference::Allowance { period: Day::from_number(period) })
     }
 }
 

@@ -40,8 +40,8 @@ pub(in crate::store) fn is_younger(id: &str, second: u64) -> bool {
 /// The items of the Tokens table that [`Store::reconcile`] needs.
 #[derive(Default)]
 struct RestoredTokens {
-    /// The epochs of all API keys, by user.
-    keys: HashMap<String, Vec<u64>>,
+    /// All API keys, by user.
+    keys: HashMap<String, Vec<StoredApiKey>>,
     /// All sources of named grants.
     sources: Vec<StoredSource>,
     vouchers: RestoredVouchers,
@@ -76,9 +76,9 @@ impl Store {
             }
             for some in accounts.chunks(AT_A_TIME) {
                 let each = some.iter().map(|account| {
-                    let epochs = keys.get(&account.id).map(Vec::as_slice).unwrap_or_default();
+                    let keys = keys.get(&account.id).map(Vec::as_slice).unwrap_or_default();
                     let orders = orders.get(&account.id).map(Vec::as_slice).unwrap_or_default();
-                    self.reconcile_account(account, epochs, orders, (second, now))
+                    self.reconcile_account(account, keys, orders, (second, now))
                 });
                 done.repairs.extend(try_join_all(each).await?.into_iter().flatten());
             }
@@ -131,17 +131,16 @@ impl Store {
         }
     }
 
-    /// Reconciles one account: its balance, its orders, and its number of API keys. `epochs` has the epoch of
-    /// each of the account's API keys.
+    /// Reconciles one account: its balance, its orders, and its API keys with what they have spent.
     async fn reconcile_account(
         &self,
         account: &Account,
-        epochs: &[u64],
+        keys: &[StoredApiKey],
         orders: &[Order],
         (second, now): (u64, u64),
     ) -> Result<Vec<String>> {
-        let mut repairs = self.reconcile_balance(account, orders, second, now).await?;
-        let valid = epochs.iter().filter(|epoch| account.keys_from <= Some(**epoch)).count();
+        let mut repairs = self.reconcile_balance(account, keys, orders, (second, now)).await?;
+        let valid = keys.iter().filter(|key| account.keys_from <= Some(key.auth_epoch)).count();
         let valid = u32::try_from(valid).unwrap_or(u32::MAX);
         if account.deleted.is_none() && account.api_keys != valid {
             let count = Write::update(&self.tables.users, pk(&account.pk), "SET api_keys = :valid")
@@ -172,7 +171,7 @@ impl Store {
                 found.vouchers.add(&item)?;
                 if key.starts_with(API_KEY) {
                     let key: StoredApiKey = from_item(item)?;
-                    found.keys.entry(key.user_id).or_default().push(key.auth_epoch);
+                    found.keys.entry(key.user_id.clone()).or_default().push(key);
                 }
             }
             if next.is_none() {

@@ -1,0 +1,193 @@
+// Journeys of users whose balance is filled up each day, week or month.
+
+import assert from "node:assert/strict";
+import { SITE, fitsItsBox, journeys, looksRight, newUser } from "./browser.mjs";
+import { answered, balance, chatPage, heading, said, say } from "./chatting.mjs";
+import { newServer } from "./server.mjs";
+
+const DAY = 86_400_000;
+
+const newServerOf = (allowance, settings) => newServer(null, { ALLOWANCE: allowance, FIRST_GRANT: "0", ...settings });
+
+/** `27 Nov 2026`, of a day in UTC */
+const inWords = (time) => new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeZone: "UTC" }).format(time);
+
+/** Today in UTC, or the day after this many days. */
+const day = (after = 0) => new Date(Date.now() + after * DAY).toISOString().slice(0, 10);
+
+const sentence = (tokens, per, next) => `Your balance is filled up to ${tokens} each ${per}, next on ${inWords(next)} (UTC).`;
+const DAILY = sentence("300 tokens", "day", Date.now() + DAY);
+
+/** Sends so many messages, and waits for their answers. */
+async function spend(page, count) {
+  for (let number = 1; number <= count; number += 1) {
+    await say(page, `Message ${number}`);
+    await said(page, `Message ${number}`).waitFor();
+    await answered(page);
+  }
+}
+
+const refusal = (page) => page.getByRole("alert").filter({ hasText: "You don't have enough" });
+const row = (page, name) => page.locator("tbody tr").filter({ hasText: name });
+
+/** Lets the page read this balance once, with an allowance whose next day is today. */
+const outdate = (page, tokens) =>
+  page.route("**/api/tokens/", (route) => route.fulfill({ json: { tokens, tokens_left: tokens, remaining_tokens: tokens, tokens_held: 0, allowance: { tokens: 300, per: "day", next: day() } } }), { times: 1 });
+
+/** A page of a new user for whom the day of the allowance has come while the page was open. */
+async function oldPage(server, tokens) {
+  const ann = await newUser("ann", { site: server.url });
+  const page = await chatPage(ann, { url: server.url });
+  await balance(page, 300);
+  await outdate(page, tokens);
+  await page.reload();
+  await balance(page, tokens);
+  await page.getByText(sentence("300 tokens", "day", Date.now())).waitFor();
+  return { ann, page };
+}
+
+await journeys({
+  async "a user spends a daily allowance and learns when the next one comes"() {
+    const server = await newServerOf("300/day");
+    const ann = await newUser("ann", { site: server.url });
+    const page = await chatPage(ann, { url: server.url });
+    // The page's first reading of the balance fills it up.
+    await balance(page, 300);
+    const low = page.locator(".composer-notice");
+    await low.getByText("Your tokens are enough for 3 more answers.").waitFor();
+    await low.getByText(DAILY, { exact: true }).waitFor();
+    await low.getByRole("link", { name: "Buy more tokens in our shop." }).waitFor();
+    assert.equal(await page.locator(".balance").getAttribute("title"), `An answer costs 100 tokens. ${DAILY} Open your statement`);
+    await looksRight(page, "allowances-low");
+
+    await spend(page, 3);
+    await balance(page, 0);
+    await low.getByText("You have 0 tokens. An answer costs 100.").waitFor();
+    await low.getByText(DAILY, { exact: true }).waitFor();
+    await say(page, "One too many");
+    await refusal(page).getByText(DAILY, { exact: true }).waitFor();
+    assert.equal(await page.getByLabel("Your message").inputValue(), "One too many");
+    await looksRight(page, "allowances-refused");
+
+    await refusal(page).getByRole("link", { name: "See your statement" }).click();
+    await heading(page, "Statement");
+    const filled = row(page, `Allowance for ${inWords(Date.now())}`);
+    await filled.getByText("+300").waitFor();
+    assert.doesNotMatch(await filled.innerText(), /adjustment/i);
+    assert.equal(await page.getByText("is filled up").count(), 1, "the note has the sentence");
+    assert.deepEqual((await ann.api("GET", "api/user/ledger/")).body.map(({ amount }) => amount), [-100, -100, -100, 300, 0]);
+    await looksRight(page, "allowances-statement");
+  },
+
+  async "weeks and months are in the user's words"() {
+    for (const per of ["week", "month"]) {
+      const server = await newServerOf(`1000/${per}`, { TOP_UP_TEXT: "", TOP_UP_URL: "" });
+      const ann = await newUser("ann", { site: server.url });
+      const page = await chatPage(ann, { url: server.url, place: "#/statement" });
+      await balance(page, 1000);
+      const { next } = (await ann.api("GET", "api/tokens/")).body.allowance;
+      const now = sentence("1,000 tokens", per, Date.parse(next));
+      const lead = "All changes to your balance, newest first. Entries are never edited or removed.";
+      assert.equal(await page.locator(".lead").innerText(), `${lead} ${now}`);
+      const month = new Intl.DateTimeFormat("en-GB", { month: "long", year: "numeric", timeZone: "UTC" }).format(Date.now());
+      const period = per === "week" ? `the week of ${inWords(Date.parse(next) - 7 * DAY)}` : month;
+      await row(page, `Allowance for ${period}`).getByText("+1,000").waitFor();
+      await looksRight(page, `allowances-${per}`);
+
+      // The allowance is a way to more tokens. An administrator's reason stays a reason.
+      server.manage("adjust", ann.name, "-800", "--reason", "allowance for lunch");
+      server.manage("adjust", ann.name, "-100", "--reason", "allowance for 2026-13-01");
+      await page.reload();
+      await row(page, "Adjustment: allowance for lunch").waitFor();
+      await row(page, "Adjustment: allowance for 2026-13-01").waitFor();
+      await page.getByText("Your tokens are enough for 1 more answer.").waitFor();
+      await page.getByText(now, { exact: true }).waitFor();
+      assert.equal(await page.getByText("An administrator can give you more").count(), 0);
+    }
+  },
+
+  async "an open page notices that the day has come"() {
+    const server = await newServerOf("300/day");
+    const { page } = await oldPage(server, 0);
+    await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+    await balance(page, 300);
+    await page.getByText(DAILY, { exact: true }).waitFor();
+
+    const other = await oldPage(server, 200);
+    await spend(other.page, 1);
+    await other.page.getByText(DAILY, { exact: true }).waitFor();
+    await balance(other.page, 200);
+  },
+
+  async "a refusal names the next day to a page that is open since yesterday"() {
+    const server = await newServerOf("300/day");
+    const { ann, page } = await oldPage(server, 0);
+    for (let count = 1; count <= 3; count += 1) assert.equal((await ann.api("POST", "api/chat/", { message: "Elsewhere" })).status, 200);
+    // The sentence comes from the refusal.
+    await page.route("**/api/tokens/", (route) => route.abort());
+    await say(page, "One too many");
+    await refusal(page).getByText(DAILY, { exact: true }).waitFor();
+  },
+
+  async "a late profile doesn't undo the filled balance"() {
+    const server = await newServerOf("300/day", { TOP_UP_TEXT: "Ask at the desk.", TOP_UP_URL: "" });
+    const ann = await newUser("ann", { site: server.url });
+    const page = await chatPage(ann, { url: server.url });
+    await page.route("**/api/user/profile/", async (route) => {
+      const response = await route.fetch();
+      const profile = { ...(await response.json()), tokens: 0, tokens_left: 0, remaining_tokens: 0 };
+      await page.waitForTimeout(1000);
+      await route.fulfill({ response, json: profile });
+    }, { times: 1 });
+    await page.reload();
+    await balance(page, 300);
+    // The price and the operator's text are in the profile only.
+    await page.getByText("Your tokens are enough for 3 more answers.").waitFor();
+    await page.getByText("Ask at the desk.").waitFor();
+  },
+
+  async "without an allowance no page mentions one"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann, { place: "#/statement" });
+    await page.getByText("Grant for a new account").waitFor();
+    assert.equal(await page.locator(".lead").innerText(), "All changes to your balance, newest first. Entries are never edited or removed.");
+    assert.equal(await page.locator(".balance").getAttribute("title"), "An answer costs 100 tokens. Open your statement");
+    assert.equal((await page.goto(SITE).then(() => page.content())).includes("filled up"), false);
+  },
+
+  async "the allowance fits all windows and is accessible"() {
+    const server = await newServerOf("30000/month", { CURRENCY: "credits", CHAT_PRICE: "10000", TOP_UP_TEXT: "Buy more credits in our shop." });
+    for (const colorScheme of ["light", "dark"]) {
+      for (const width of [1280, 320]) {
+        const look = { colorScheme, viewport: { width, height: width < 600 ? 640 : 800 }, timezoneId: "America/Los_Angeles" };
+        const shot = (view) => looksRight(page, `allowances-${view}-${width}-${colorScheme}`);
+        const ann = await newUser("ann", { site: server.url });
+        const page = await chatPage(ann, { url: server.url, ...look });
+        const { next } = (await ann.api("GET", "api/tokens/")).body.allowance;
+        // Days are those of the API, also where they begin on the day before.
+        const monthly = sentence("30,000 credits", "month", Date.parse(next));
+        await page.getByText("Your credits are enough for 3 more answers.").waitFor();
+        await page.getByText(monthly, { exact: true }).waitFor();
+        await shot("new");
+        await fitsItsBox(page.locator(".composer"), "the warning");
+        await spend(page, 3);
+        await say(page, "One too many");
+        await refusal(page).getByText(monthly, { exact: true }).waitFor();
+        await shot("refused");
+        await fitsItsBox(page.locator(".composer"), "the refusal");
+        await page.goto(`${server.url}#/statement`);
+        await row(page, "Allowance for").waitFor();
+        await page.getByText(monthly, { exact: true }).waitFor();
+        await shot("low-statement");
+        server.manage("adjust", ann.name, "90000", "--reason", "for a test");
+        await page.reload();
+        await page.locator(".lead").getByText(monthly).waitFor();
+        await row(page, "Allowance for").waitFor();
+        await shot("statement");
+        await fitsItsBox(page.getByRole("region", { name: "Statement, newest first" }), "the statement");
+        const text = await page.locator("main").innerText();
+        assert.doesNotMatch(text, /\btokens?\b/i);
+      }
+    }
+  },
+});

@@ -1,0 +1,257 @@
+// Journeys of users who create API keys with limits, use and rename them, and of an administrator who
+// sees the limits.
+
+import assert from "node:assert/strict";
+import { adminPage } from "./administering.mjs";
+import { SITE, ask, fitsItsBox, journeys, looksRight, newUser } from "./browser.mjs";
+import { chatPage, focused, heading } from "./chatting.mjs";
+import { newServer } from "./server.mjs";
+
+const LIST = {
+  models: [
+    { name: "quick", via: ["openai"], fare: { message: 100 } },
+    { name: "deep", via: ["openai"], fare: { message: 200 } },
+  ],
+};
+
+const KEYS = "#/account/api-keys";
+
+/** The API keys of a new user: `{user, page}`. */
+async function keysPage({ url = SITE, ...options } = {}) {
+  const user = await newUser("ann", { site: url });
+  const page = await chatPage(user, { url, place: KEYS, ...options });
+  await heading(page, "API keys");
+  return { user, page };
+}
+
+/** The dialog for a new key, with this name and open limits. */
+async function newKey(page, name) {
+  await page.getByRole("button", { name: "New key" }).click();
+  const dialog = page.getByRole("dialog", { name: "New API key" });
+  await dialog.getByLabel("Name", { exact: true }).fill(name);
+  await dialog.locator("summary").click();
+  return dialog;
+}
+
+const create = (dialog) => dialog.getByRole("button", { name: "Create key" }).click();
+
+/** Reads the new key in the dialog and closes it. */
+async function keyIn(dialog) {
+  const key = await dialog.getByLabel("API key", { exact: true }).inputValue();
+  await dialog.getByRole("button", { name: "Done" }).click();
+  return key;
+}
+
+/** The row of a key in a list. */
+const row = (page, name) => page.locator(".list > li").filter({ has: page.getByText(name, { exact: true }) });
+
+/** The status and the code of a message that a program sends with a key. */
+async function message(key, { model = "any", site = SITE } = {}) {
+  const { status, body } = await ask("POST", "v1/chat/completions", { model, messages: [{ role: "user", content: "Hello!" }] }, key, site);
+  return [status, body.error?.code];
+}
+
+/** Changes a field of all keys in the list that the page reads from now on. */
+async function pretend(page, path, change) {
+  await page.route(path, async (route) => {
+    if (route.request().method() !== "GET") return route.continue();
+    const response = await route.fetch();
+    return route.fulfill({ response, json: (await response.json()).map((key) => ({ ...key, ...change(key) })) });
+  });
+}
+
+await journeys({
+  async "a limited key stops at its limit and is renamed"() {
+    const { user, page } = await keysPage();
+    const dialog = await newKey(page, "build server");
+    await dialog.getByLabel("Last day").fill("2099-03-31");
+    await dialog.getByLabel("Token limit").fill("250");
+    assert.equal(await dialog.getByRole("group", { name: "Models" }).count(), 0, "there is no price list");
+    await looksRight(page, "keys-new");
+    await create(dialog);
+    const key = await keyIn(dialog);
+    const shown = row(page, "build server");
+    await shown.getByText("0 of 250 tokens in total", { exact: true }).waitFor();
+    await shown.getByText("never used, expires on 31 Mar 2099").waitFor();
+
+    assert.deepEqual(await message(key), [200, undefined]);
+    assert.deepEqual(await message(key), [200, undefined]);
+    assert.deepEqual(await message(key), [402, "insufficient_quota"]);
+    await page.reload();
+    await shown.getByText("200 of 250 tokens in total", { exact: true }).waitFor();
+    await shown.getByText("last used today").waitFor();
+    const meter = shown.getByRole("meter", { name: "Spent" });
+    assert.deepEqual(await meter.evaluate(({ value, max }) => [value, max]), [200, 250]);
+    await looksRight(page, "keys-limited");
+
+    await shown.getByRole("button", { name: "Rename build server" }).click();
+    const renaming = page.getByRole("dialog", { name: "Rename the key" });
+    assert.equal(await renaming.getByLabel("Name").inputValue(), "build server");
+    await renaming.getByLabel("Name").fill("");
+    await renaming.getByRole("button", { name: "Rename" }).click();
+    await renaming.getByText("Please fill this in.").waitFor();
+    await renaming.getByLabel("Name").fill("test server");
+    await looksRight(page, "keys-rename");
+    await page.keyboard.press("Enter");
+    await row(page, "test server").getByText("200 of 250 tokens in total").waitFor();
+    assert.equal(await focused(page), "Rename test server");
+    await shown.waitFor({ state: "detached" });
+    await page.reload();
+    await row(page, "test server").waitFor();
+
+    const admin = await adminPage({ url: SITE }, `#/users/${user.id}`);
+    const seen = row(admin, "test server");
+    await seen.getByText("200 of 250 tokens in total").waitFor();
+    await seen.getByText("last used today, expires on 31 Mar 2099").waitFor();
+    assert.equal(await seen.getByRole("button", { name: /^Rename/ }).count(), 0);
+    await looksRight(admin, "keys-admin");
+  },
+
+  async "errors appear at the fields that caused them"() {
+    const { user, page } = await keysPage();
+    const dialog = await newKey(page, "robot");
+    const [day, tokens] = [dialog.getByLabel("Last day"), dialog.getByLabel("Token limit")];
+    const error = (input) => input.locator("xpath=ancestor::*[contains(@class, 'field')][1]").locator(".field-error");
+    await day.fill("2020-01-01");
+    await tokens.fill("0");
+    // An error opens the fields again.
+    await dialog.locator("summary").click();
+    await tokens.waitFor({ state: "hidden" });
+    await create(dialog);
+    await error(day).getByText("This must be a day that isn't over").waitFor();
+    await error(tokens).getByText("This must be a whole number from 1 to").waitFor();
+    assert.equal(await focused(page), "Last day");
+    await looksRight(page, "keys-errors");
+    await day.fill("2099-01-01");
+    await error(day).waitFor({ state: "hidden" });
+    await tokens.fill("many");
+    await create(dialog);
+    await error(tokens).getByText("This must be a whole number from 1 to").waitFor();
+    assert.equal(await focused(page), "Token limit");
+
+    // Without the year, this would be a key that doesn't expire.
+    await day.fill("");
+    await day.press("0");
+    await day.press("3");
+    await tokens.fill("1,000");
+    await create(dialog);
+    await error(day).getByText("Please complete this.").waitFor();
+    assert.deepEqual((await user.api("GET", "api/user/api-keys/")).body, []);
+    await day.fill("");
+    await dialog.getByLabel("Period").selectOption("Each month");
+    await create(dialog);
+    await keyIn(dialog);
+    await row(page, "robot").getByText(/^0 of 1,000 tokens this month, resets on 1 \w+ \d{4}$/).waitFor();
+  },
+
+  async "too many limited keys are explained at the limit"() {
+    const { user, page } = await keysPage();
+    for (let count = 1; count <= 20; count += 1) {
+      const { status } = await user.api("POST", "api/user/api-keys/", { name: `program ${count}`, limit: { tokens: 100 } });
+      assert.equal(status, 201);
+    }
+    const dialog = await newKey(page, "one too many");
+    await dialog.getByLabel("Token limit").fill("100");
+    await create(dialog);
+    await dialog.locator(".field").filter({ hasText: "Token limit" }).getByText("at most 20 API keys with a limit").waitFor();
+    await dialog.getByLabel("Token limit").fill("");
+    await create(dialog);
+    await keyIn(dialog);
+    await row(page, "one too many").waitFor();
+    assert.equal(await row(page, "one too many").getByRole("meter").count(), 0);
+  },
+
+  async "a revoked key can't be renamed"() {
+    const { user, page } = await keysPage();
+    const { body } = await user.api("POST", "api/user/api-keys/", { name: "laptop" });
+    await page.reload();
+    await row(page, "laptop").getByRole("button", { name: "Rename laptop" }).click();
+    assert.equal((await user.api("DELETE", `api/user/api-keys/${body.id}/`)).status, 200);
+    const renaming = page.getByRole("dialog", { name: "Rename the key" });
+    await renaming.getByLabel("Name").fill("desktop");
+    await renaming.getByRole("button", { name: "Rename" }).click();
+    await renaming.getByRole("alert").waitFor();
+    await looksRight(page, "keys-rename-revoked");
+  },
+
+  async "a key restricted to a model refuses the others"() {
+    const server = await newServer(LIST);
+    const { user, page } = await keysPage({ url: server.url });
+    const dialog = await newKey(page, "robot");
+    const models = dialog.getByRole("group", { name: "Models" });
+    await models.getByLabel("deep").check();
+    // As if an administrator had just removed the model from the price list.
+    const refusal = { status: 400, code: "invalid_fields", detail: "The request is invalid.", errors: { models: ["There is no such model."] } };
+    await page.route("**/api/user/api-keys/", (route) => route.fulfill({ status: 400, json: refusal }), { times: 1 });
+    await create(dialog);
+    await models.getByText("There is no such model.").waitFor();
+    assert(await models.getByLabel("quick").evaluate((box) => box === document.activeElement));
+    await looksRight(page, "keys-models");
+    await create(dialog);
+    const key = await keyIn(dialog);
+    await row(page, "robot").getByText("Models: deep", { exact: true }).waitFor();
+    assert.deepEqual(await message(key, { model: "deep", site: server.url }), [200, undefined]);
+    assert.equal((await message(key, { model: "quick", site: server.url }))[0], 404);
+
+    const admin = await adminPage(server, `#/users/${user.id}`);
+    await row(admin, "robot").getByText("Models: deep", { exact: true }).waitFor();
+  },
+
+  async "an expired key and a reached limit are visible"() {
+    const { user, page } = await keysPage({ timezoneId: "America/Los_Angeles" });
+    await user.api("POST", "api/user/api-keys/", { name: "old server", expires: "2099-01-01", limit: { tokens: 100, per: "month" } });
+    const now = new Date();
+    const before = (days) => new Date(now - days * 86_400_000).toISOString().slice(0, 10);
+    const change = ({ limit }) => ({ expires: "2020-03-31", last_used: before(1), limit: { ...limit, spent: 100, resets: "2099-12-01" } });
+    await pretend(page, "**/api/user/api-keys/", change);
+    await page.reload();
+    const shown = row(page, "old server");
+    await shown.getByText("Expired", { exact: true }).waitFor();
+    // Days are those of the API, also where the day in UTC begins on the day before.
+    await shown.getByText("last used yesterday, expired on 31 Mar 2020").waitFor();
+    await shown.getByText("100 of 100 tokens this month, resets on 1 Dec 2099", { exact: true }).waitFor();
+    await looksRight(page, "keys-expired");
+  },
+
+  async "the keys fit all windows and are accessible"() {
+    const long = "a-very-long-name/of.a_model:with-as-many-letters-as-one-can-have";
+    const list = { models: [...LIST.models, { name: long, via: ["openai"], fare: { message: 1 } }] };
+    const server = await newServer(list, { CURRENCY: "credits" });
+    for (const colorScheme of ["light", "dark"]) {
+      for (const width of [1280, 320]) {
+        const look = { colorScheme, viewport: { width, height: width < 600 ? 640 : 800 } };
+        const shot = (view, shown = page) => looksRight(shown, `keys-${view}-${width}-${colorScheme}`);
+        const { user, page } = await keysPage({ url: server.url, ...look });
+        await user.api("POST", "api/user/api-keys/", { name: "a program", models: ["deep", long], expires: "2099-12-31", limit: { tokens: 1_000_000_000, per: "month" } });
+        const dialog = await newKey(page, "Nightly-build-".repeat(7));
+        await shot("form");
+        await fitsItsBox(dialog, "the form");
+        await dialog.getByLabel("Last day").fill("2020-01-01");
+        await dialog.getByLabel(long).check();
+        await dialog.getByLabel("Credit limit").fill("0");
+        await create(dialog);
+        await dialog.getByText("This must be a whole number").waitFor();
+        await shot("form-errors");
+        await dialog.getByLabel("Last day").fill("2099-01-01");
+        await dialog.getByLabel("Credit limit").fill("5");
+        await create(dialog);
+        const key = await keyIn(dialog);
+        assert.deepEqual(await message(key, { model: long, site: server.url }), [200, undefined]);
+        await pretend(page, "**/api/user/api-keys/", ({ name }) => (name === "a program" ? { expires: "2020-03-31" } : {}));
+        await page.reload();
+        await row(page, "a program").getByText("Expired", { exact: true }).waitFor();
+        await page.getByText("1 of 5 credits in total").waitFor();
+        await shot("list");
+        await fitsItsBox(page.locator(".card").first(), "the keys");
+        const text = await page.locator("main").innerText();
+        assert.doesNotMatch(text, /\btokens?\b/i);
+
+        const admin = await adminPage(server, `#/users/${user.id}`, look);
+        await admin.getByText("1 of 5 credits in total").waitFor();
+        await row(admin, "a program").scrollIntoViewIfNeeded();
+        await shot("admin", admin);
+        await fitsItsBox(admin.getByRole("region", { name: "API keys" }), "the keys");
+      }
+    }
+  },
+});

@@ -1,0 +1,27 @@
+//! Telling users that their balance is low, once after each grant.
+
+use crate::store::balance::hold::Hold;
+use crate::store::credentials::outbox::OutgoingEmail;
+use crate::store::schema::{ACCOUNT, pk};
+use crate::store::{Result, Store, Write, flag, n, s};
+
+/// The condition that the account has its e-mail address and has got no credits since, and that no
+/// other chat has written the e-mail.
+const ALERTS: &str = "id = :id AND active = :true AND email_verified = :true AND granted = :granted \
+    AND (attribute_not_exists(alerted) OR alerted <> :granted)";
+
+impl Store {
+    /// Writes an outgoing e-mail that says that the balance of the hold's account is low, unless
+    /// such an e-mail was written since the account's last grant. Call this after the settle:
+    /// an account without this e-mail has lost nothing. Idempotent.
+    pub async fn alert(&self, hold: &Hold, now: u64) -> Result<()> {
+        let Some(granted) = hold.granted_without_alert else { return Ok(()) };
+        let mark = Write::update(&self.tables.users, pk(&hold.account), "SET alerted = :granted")
+            .condition(ALERTS)
+            .values([(":id", s(&hold.user_id)), (":true", flag(true)), (":granted", n(granted))]);
+        let name = hold.account.strip_prefix(ACCOUNT).unwrap_or_default();
+        let letter = OutgoingEmail::low_balance(&hold.user_id, name);
+        let writes = vec![mark, self.post(&letter, now)?];
+        self.transact(writes, &uuid::Uuid::new_v4().to_string()).await.map(drop)
+    }
+}

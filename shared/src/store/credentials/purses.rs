@@ -1,0 +1,67 @@
+//! The purses of API keys with a limit, computed from the ledger.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::Credits;
+use crate::clock::{month, neighbour};
+use crate::values::restrictions::key_and_period;
+use crate::values::{Account, Entry, LimitPeriod, StoredApiKey};
+
+/// What each API key has spent, by the names of the purses that count it.
+#[derive(Clone, Debug, Default)]
+pub(in crate::store) struct Purses(HashMap<String, i128>);
+
+impl Purses {
+    /// Counts the account's holds.
+    pub(in crate::store) fn of_holds(account: &Account) -> Self {
+        let mut purses = Self::default();
+        for held in account.reservations.values() {
+            if let Some(purse) = &held.purse {
+                *purses.0.entry(purse.clone()).or_default() += i128::from(held.cost.get());
+            }
+        }
+        purses
+    }
+
+    /// Counts a chat's ledger entry.
+    pub(in crate::store) fn add(&mut self, entry: &Entry) {
+        let Some(key) = &entry.key_id else { return };
+        for period in [LimitPeriod::Month, LimitPeriod::Total] {
+            let purse = period.purse(key, &month(entry.time));
+            *self.0.entry(purse).or_default() -= i128::from(entry.amount);
+        }
+    }
+
+    /// Returns the credits in a purse.
+    pub(in crate::store) fn get(&self, purse: &str) -> i128 {
+        self.0.get(purse).copied().unwrap_or(0)
+    }
+
+    /// Returns the purses that an account with these keys has: for each key with a limit, the purse
+    /// of its whole life, or of this month and the last one. `None` if no key has a limit.
+    pub(in crate::store) fn of_keys(
+        &self,
+        keys: &[StoredApiKey],
+        this_month: &str,
+    ) -> Option<BTreeMap<String, Credits>> {
+        let last_month = neighbour(this_month, false);
+        let mut purses = BTreeMap::new();
+        for key in keys {
+            let Some(limit) = key.limit() else { continue };
+            let own = self.0.iter().filter(|(purse, _)| {
+                let (id, period): (&str, &str) = key_and_period(purse);
+                let counts = match limit.per {
+                    LimitPeriod::Total => period == LimitPeriod::Total.word(),
+                    LimitPeriod::Month => (last_month.as_str()..=this_month).contains(&period),
+                };
+                id == key.id() && counts
+            });
+            for (purse, spent) in own {
+                let spent = u64::try_from(*spent).ok().and_then(Credits::new);
+                purses.insert(purse.clone(), spent.unwrap_or_default());
+            }
+            purses.entry(limit.per.purse(key.id(), this_month)).or_default();
+        }
+        (!purses.is_empty()).then_some(purses)
+    }
+}

@@ -1,0 +1,140 @@
+//! What an API key may do: until when it is accepted, which models it may use, and how many credits
+//! it may spend.
+
+use serde::{Deserialize, Serialize};
+
+use crate::values::{Credits, Invalid};
+
+/// The restrictions of an API key. They are set when the key is created.
+///
+/// Releases that don't know restrictions don't accept a restricted key, because its hash is stored
+/// here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restrictions {
+    /// The SHA-256 hash of the key's secret.
+    pub(crate) hash: String,
+    /// The second from which the key is no longer accepted. `None` if it doesn't expire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<u64>,
+    /// The names of the models that the key may use. `None` if it may use all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<Vec<String>>,
+    /// The credits that the key may spend. `None` if it may spend the whole balance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<KeyLimit>,
+}
+
+impl Restrictions {
+    /// Creates the restrictions of a new key.
+    pub fn new(expires: Option<u64>, models: Option<Vec<String>>, limit: Option<KeyLimit>) -> Self {
+        Self { hash: String::new(), expires, models, limit }
+    }
+
+    /// Returns true if the key may do everything.
+    pub fn is_empty(&self) -> bool {
+        self.expires.is_none() && self.models.is_none() && self.limit.is_none()
+    }
+}
+
+/// The credits that an API key may spend in a period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyLimit {
+    /// The number of credits.
+    pub tokens: Credits,
+    /// The period.
+    pub per: LimitPeriod,
+}
+
+/// The period in which an API key may spend its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LimitPeriod {
+    /// Each month in UTC.
+    Month,
+    /// The key's whole life.
+    Total,
+}
+
+impl LimitPeriod {
+    /// Returns the period's word, as it is stored and shown.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Month => "month",
+            Self::Total => "total",
+        }
+    }
+
+    /// Parses a period that the owner of a key has chosen.
+    pub fn parse(word: &str) -> Result<Self, Invalid> {
+        let period = [Self::Month, Self::Total].into_iter().find(|period| period.word() == word);
+        period.ok_or_else(|| "A limit's period must be month or total.".into())
+    }
+
+    /// Returns the name of the account's purse that counts what the key with this id spends in the
+    /// month, such as `2026-11`, or in its whole life.
+    pub(crate) fn purse(self, key_id: &str, month: &str) -> String {
+        let period = match self {
+            Self::Month => month,
+            Self::Total => self.word(),
+        };
+        format!("{key_id}{OF_PERIOD}{period}")
+    }
+}
+
+/// The separator between a key's id and the period in the name of a purse.
+const OF_PERIOD: char = '#';
+
+/// Splits the name of a purse into the key's id and the period.
+pub(crate) fn key_and_period(purse: &str) -> (&str, &str) {
+    purse.split_once(OF_PERIOD).unwrap_or((purse, ""))
+}
+
+/// Returns the purses of this list whose period ended before `month`, and whose key has a later
+/// purse. The latest purse of a key remains, because it shows that the key has a limit.
+pub(crate) fn ended_purses<'a>(
+    purses: impl Iterator<Item = &'a String> + Clone,
+    month: &str,
+) -> impl Iterator<Item = &'a String> {
+    let has_later = {
+        let purses = purses.clone();
+        move |purse: &str| {
+            let key = key_and_period(purse).0;
+            purses.clone().any(|other| key_and_period(other).0 == key && other.as_str() > purse)
+        }
+    };
+    purses.filter(move |purse| {
+        let period = key_and_period(purse).1;
+        period != LimitPeriod::Total.word() && period < month && has_later(purse)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn purses_are_named_after_key_and_period() {
+        assert_eq!(LimitPeriod::Month.purse("k", "2026-11"), "k#2026-11");
+        assert_eq!(LimitPeriod::Total.purse("k", "2026-11"), "k#total");
+        assert_eq!(key_and_period("k#2026-11"), ("k", "2026-11"));
+    }
+
+    #[test]
+    fn only_earlier_months_of_a_key_end() {
+        let purses = ["a#2026-08", "a#2026-09", "a#2026-10", "b#2026-08", "c#total"];
+        let purses = purses.map(str::to_owned);
+        let ended = |month| ended_purses(purses.iter(), month).cloned().collect::<Vec<_>>();
+        assert_eq!(ended("2026-10"), ["a#2026-08", "a#2026-09"]);
+        assert_eq!(ended("2027-10"), ["a#2026-08", "a#2026-09"], "the latest purse remains");
+        assert!(ended("2026-08").is_empty());
+    }
+
+    #[test]
+    fn periods_are_written_as_stored() {
+        for period in [LimitPeriod::Month, LimitPeriod::Total] {
+            assert_eq!(serde_json::to_value(period).unwrap(), period.word());
+            assert_eq!(LimitPeriod::parse(period.word()), Ok(period));
+        }
+        assert!(LimitPeriod::parse("day").is_err());
+    }
+}

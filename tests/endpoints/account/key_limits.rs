@@ -1,0 +1,457 @@
+//! API keys that expire, that may use only some models, or that have a limit, and their last use.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::Credits;
+use shared::clock::{Clock, Day};
+use shared::store::{Difference, LIMITED_KEYS};
+use shared::values::StoredApiKey;
+
+use crate::ai::providers::Provider;
+use crate::endpoints::chats::fares::{counted, held, list, priced, scripted};
+use crate::support::client::{Answer, Api, DAY, GRANT, PRICE, Person};
+use crate::support::world::World;
+
+const PATH: &str = "/api/user/api-keys";
+
+/// The evening of the last day of November 2026, an hour before midnight in UTC.
+const NOVEMBER: u64 = 1_796_079_600_000;
+
+/// An API key as its owner sees it, and the program that uses it.
+struct Key {
+    id: String,
+    program: Person,
+}
+
+impl Person {
+    async fn asks_for_a_key(&self, mut restrictions: Value) -> Answer {
+        restrictions["name"] = json!("a program");
+        self.post(PATH, restrictions).await
+    }
+
+    async fn gets_a_key(&self, restrictions: Value) -> Key {
+        let made = self.asks_for_a_key(restrictions).await.is(201);
+        let program = self.using(made["key"].as_str().unwrap());
+        Key { id: made["id"].as_str().unwrap().to_owned(), program }
+    }
+
+    /// A key that may spend this many tokens.
+    async fn gets_a_limited_key(&self, tokens: u64) -> Key {
+        self.gets_a_key(json!({ "limit": { "tokens": tokens } })).await
+    }
+
+    /// What a key has spent of its limit.
+    async fn spent(&self, key: &Key) -> u64 {
+        self.shows(key).await["limit"]["spent"].as_u64().unwrap()
+    }
+
+    async fn shows(&self, key: &Key) -> Value {
+        let keys = self.api_keys().await;
+        let keys = keys.as_array().unwrap();
+        keys.iter().find(|shown| shown["id"] == key.id.as_str()).unwrap().clone()
+    }
+
+    async fn is_clean(&self) {
+        assert_eq!(self.api.store().audit(&self.name).await.unwrap().differences, []);
+        let world = World::read(&self.api.dynamodb).await;
+        assert_eq!(world.audit(&self.id), Vec::<String>::new());
+        assert!(world.accounts[&self.id].reservations.is_empty());
+    }
+}
+
+impl Key {
+    async fn says(&self, message: &str) -> Answer {
+        self.asks("gpt-4o", message).await
+    }
+
+    async fn asks(&self, model: &str, message: &str) -> Answer {
+        let messages = json!([{ "role": "user", "content": message }]);
+        let body = json!({ "model": model, "messages": messages });
+        self.program.post("/v1/chat/completions", body).await
+    }
+}
+
+async fn at(clock: Clock, settings: &[(&str, &str)]) -> Api {
+    Api::with_clock(clock, settings).await
+}
+
+#[tokio::test]
+async fn keys_show_their_restrictions() {
+    let api = scripted(&[]).await;
+    let ann = api.person("ann").await;
+    let restricted = json!({
+        "expires": "2999-12-31", "models": ["deep"], "limit": { "tokens": 500, "per": "month" },
+    });
+    let key = ann.gets_a_key(restricted).await;
+    let shown = ann.shows(&key).await;
+    assert_eq!([&shown["expires"], &shown["models"]], [&json!("2999-12-31"), &json!(["deep"])]);
+    let next = Day::from_millis(api.now() * 1000).next_month().to_string();
+    let limit = json!({ "tokens": 500, "per": "month", "spent": 0, "resets": next });
+    assert_eq!([&shown["limit"], &shown["last_used"]], [&limit, &Value::Null]);
+
+    let total = ann.gets_a_limited_key(500).await;
+    let limit = json!({ "tokens": 500, "per": "total", "spent": 0, "resets": null });
+    assert_eq!(ann.shows(&total).await["limit"], limit);
+    let free = ann.gets_a_key(json!({})).await;
+    let shown = ann.shows(&free).await;
+    assert_eq!([&shown["expires"], &shown["models"], &shown["limit"]], [&Value::Null; 3]);
+    let admin = api.administrator("admin").await;
+    let seen = admin.get(&format!("/api/admin/users/{}/api-keys", ann.id)).await.is(200);
+    assert_eq!(seen, ann.api_keys().await);
+}
+
+#[tokio::test]
+async fn invalid_restrictions_are_refused_field_by_field() {
+    let api = scripted(&[]).await;
+    let ann = api.person("ann").await;
+    for (restrictions, field) in [
+        (json!({ "expires": "2026-11-20" }), "expires"),
+        (json!({ "expires": "soon" }), "expires"),
+        (json!({ "models": [] }), "models"),
+        (json!({ "models": ["deep", "tiny-1"] }), "models"),
+        (json!({ "limit": {} }), "limit.tokens"),
+        (json!({ "limit": { "tokens": 0 } }), "limit.tokens"),
+        (json!({ "limit": { "tokens": Credits::MAX.get() + 1 } }), "limit.tokens"),
+        (json!({ "limit": { "tokens": 5, "per": "day" } }), "limit.per"),
+    ] {
+        let refused = ann.asks_for_a_key(restrictions).await.expect(400, "invalid_fields");
+        let fields: Vec<_> = refused["errors"].as_object().unwrap().keys().collect();
+        assert_eq!(fields, [field], "{refused}");
+    }
+    // Without a price list there are no models to choose.
+    api.prices(&Value::Null).await;
+    ann.asks_for_a_key(json!({ "models": ["deep"] })).await.expect(400, "invalid_fields");
+    ann.has_keys(0).await;
+}
+
+#[tokio::test]
+async fn expired_keys_are_refused() {
+    let clock = Clock::standing(NOVEMBER);
+    let api = at(clock.clone(), &[]).await;
+    let ann = api.person("ann").await;
+    let key = ann.gets_a_key(json!({ "expires": "2026-11-30" })).await;
+    key.says("hi").await.is(200);
+    clock.advance(Duration::from_secs(3600));
+    let refused = key.says("hi").await.is(401);
+    assert_eq!(
+        refused["error"],
+        json!({
+            "message": "This API key has expired. Create another one.",
+            "type": "invalid_request_error", "param": null, "code": "invalid_api_key",
+        })
+    );
+    key.program.get("/v1/models").await.is(401);
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+}
+
+#[tokio::test]
+async fn keys_use_only_their_models() {
+    let api = scripted(&[("UNKNOWN_MODELS", "default")]).await;
+    let ann = api.person("ann").await;
+    let key = ann.gets_a_key(json!({ "models": ["deep"] })).await;
+    assert_eq!(key.asks("deep", "hi").await.is(200)["model"], "deep");
+    assert_eq!(key.asks("gpt-4o", "hi").await.is(200)["model"], "deep", "its first model");
+    key.asks("quick", "hi").await.expect(404, "model_not_found");
+    let listed = key.program.get("/v1/models").await.is(200);
+    let listed: Vec<_> =
+        listed["data"].as_array().unwrap().iter().map(|model| &model["id"]).collect();
+    assert_eq!(listed, ["deep"]);
+    key.program.get("/v1/models/quick").await.expect(404, "model_not_found");
+    key.program.get("/v1/models/deep").await.is(200);
+    // Without a list, nobody knows which models the key may use.
+    api.prices(&Value::Null).await;
+    key.asks("deep", "hi").await.expect(404, "model_not_found");
+    assert_eq!(key.program.get("/v1/models").await.is(200)["data"], json!([]));
+}
+
+#[tokio::test]
+async fn sixty_four_parallel_chats_never_pass_a_limit() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    api.adjust(&ann, 10_000, "for the test").await;
+    let key = ann.gets_a_limited_key(2350).await;
+    let answers = join_all((0..64).map(|_| key.says("hi"))).await;
+    let answered = answers.iter().filter(|answer| answer.status == 200).count();
+    assert_eq!(answered, 23);
+    for refused in answers.into_iter().filter(|answer| answer.status != 200) {
+        refused.is(402);
+    }
+    assert_eq!([ann.spent(&key).await, ann.balance().await], [2300, GRANT + 10_000 - 2300]);
+    ann.is_clean().await;
+    // Another key, and the owner, still have the rest.
+    ann.gets_a_limited_key(100).await.says("hi").await.is(200);
+    ann.chat("hi").await.is(200);
+}
+
+#[tokio::test]
+async fn reached_limits_are_refused_as_an_empty_balance() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let key = ann.gets_a_limited_key(250).await;
+    for _ in 0..2 {
+        key.says("hi").await.is(200);
+    }
+    let refused = key.says("hi").await.is(402);
+    assert_eq!(
+        refused["error"],
+        json!({
+            "message": "You exceeded your current quota. This API key may spend 250 tokens, and has 50 left. This message can cost 100 tokens. Nothing was charged. Use another key.",
+            "type": "insufficient_quota", "param": null, "code": "insufficient_quota",
+        })
+    );
+    // A key whose limit is below the price never has a hold.
+    ann.gets_a_limited_key(99).await.says("hi").await.is(402);
+    let program = ann.gets_a_key(json!({ "limit": { "tokens": 50, "per": "month" } })).await;
+    let next = Day::from_millis(api.now() * 1000).next_month();
+    let refused = program.says("hi").await.is(402)["error"]["message"].to_string();
+    assert!(refused.contains(&format!("50 tokens in a month, and has 50 left. This message can cost 100 tokens. Nothing was charged. Wait until {next}, or use another key.")), "{refused}");
+    ann.is_clean().await;
+
+    let other = api.beside(&[("EMPTY_BALANCE_STATUS", "429")]).await;
+    let key = Key { program: key.program.at(&other), ..key };
+    assert_eq!(key.says("hi").await.is(429)["error"]["code"], "insufficient_quota");
+}
+
+#[tokio::test]
+async fn limits_begin_again_each_month() {
+    let clock = Clock::standing(NOVEMBER);
+    let api = at(clock.clone(), &[]).await;
+    let ann = api.person("ann").await;
+    let key = ann.gets_a_key(json!({ "limit": { "tokens": 100, "per": "month" } })).await;
+    key.says("hi").await.is(200);
+    key.says("hi").await.is(402);
+    clock.advance(Duration::from_secs(3600));
+    let ann = ann.elsewhere("a browser").await;
+    assert_eq!(ann.spent(&key).await, 0);
+    key.says("hi").await.is(200);
+    key.says("hi").await.is(402);
+    ann.is_clean().await;
+    // Months later, the purses of earlier months are removed.
+    for _ in 0..3 {
+        clock.advance(DAY * 31);
+        key.says("hi").await.is(200);
+    }
+    let purses = api.account(&ann).await.purses.unwrap();
+    let months: Vec<_> = purses.keys().map(|purse| purse.split_once('#').unwrap().1).collect();
+    assert_eq!(months, ["2027-02", "2027-03"]);
+    ann.is_clean().await;
+}
+
+#[tokio::test]
+async fn credits_return_to_the_month_in_which_they_were_held() {
+    let clock = Clock::standing(NOVEMBER);
+    let api = at(clock.clone(), &[]).await;
+    api.prices(&list("scripted")).await;
+    let ann = api.person("ann").await;
+    let key = ann.gets_a_key(json!({ "limit": { "tokens": 3000, "per": "month" } })).await;
+    let purse = async |month: &str| {
+        let purses = api.account(&ann).await.purses.unwrap();
+        purses.get(&format!("{}#{month}", key.id)).map(|purse| purse.get())
+    };
+    // The price list has taken a minute.
+    clock.advance(Duration::from_secs(3530));
+    // Three chats begin in November and end in December: one is cheaper than its hold, one has a
+    // flat fare, and one fails.
+    let (cheap, flat, failed, ()) = tokio::join!(
+        key.asks("deep", "!slow 700"),
+        key.asks("quick", "!slow 700"),
+        key.asks("deep", "!hang"),
+        async {
+            ann.has_waiting(3).await;
+            clock.advance(Duration::from_secs(20));
+        }
+    );
+    for answer in [cheap, flat] {
+        answer.is(200);
+    }
+    failed.is(504);
+    let spent: u64 = api.account(&ann).await.spent.get();
+    assert_eq!([purse("2026-11").await, purse("2026-12").await], [Some(spent), None]);
+    ann.is_clean().await;
+}
+
+#[tokio::test]
+async fn refused_answers_return_to_the_limit() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let key = ann.gets_a_limited_key(100).await;
+    for _ in 0..3 {
+        key.says("!fail").await.is(502);
+        assert_eq!(ann.spent(&key).await, 0);
+    }
+    key.says("hi").await.is(200);
+    key.says("hi").await.is(402);
+    assert_eq!([ann.spent(&key).await, ann.balance().await], [100, GRANT - PRICE]);
+    ann.is_clean().await;
+}
+
+#[tokio::test]
+async fn the_rest_of_a_hold_returns_to_the_limit() {
+    let provider = Provider::start().await;
+    let api = priced(&provider, &list("openai"), &[]).await;
+    let ann = api.person("ann").await;
+    provider.does(counted(1000, 400, 500));
+    let key = ann.gets_a_limited_key(1000).await;
+    key.asks("deep", "hi").await.is(200);
+    assert_eq!(ann.spent(&key).await, 232);
+    let hold = held(&ann.history("").await.is(200)[0]);
+    assert!(hold > 232, "{hold}");
+    // The limit must pay for the longest answer.
+    let small = ann.gets_a_limited_key(hold - 1).await;
+    small.asks("deep", "hi").await.is(402);
+    let enough = ann.gets_a_limited_key(hold).await;
+    enough.asks("deep", "hi").await.is(200);
+    ann.is_clean().await;
+}
+
+#[tokio::test]
+async fn expired_holds_return_to_the_limit() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let key = ann.gets_a_limited_key(100).await;
+    // A function that died holds the whole limit.
+    let now = api.now();
+    let hold = |expires_at: u64| json!({ "cost": 100, "owner": "dead", "expires_at": expires_at, "purse": format!("{}#total", key.id) });
+    let account = api.account(&ann).await;
+    let mut stored = serde_json::to_value(&account).unwrap();
+    stored["reservations"] = json!({ "dead": hold(now + 3600) });
+    stored["tokens"] = json!(GRANT - PRICE);
+    stored["purses"][format!("{}#total", key.id)] = json!(100);
+    crate::support::world::put(&api.dynamodb, "UsersTable", &[&stored]).await;
+    key.says("hi").await.is(402);
+    // Its lease ends, and the next chat of the key returns its credits first.
+    stored["reservations"] = json!({ "dead": hold(now - 1) });
+    crate::support::world::put(&api.dynamodb, "UsersTable", &[&stored]).await;
+    key.says("hi").await.is(200);
+    assert_eq!(ann.spent(&key).await, 100);
+    api.store().sweep(now + 7200).await.unwrap();
+    ann.is_clean().await;
+}
+
+#[tokio::test]
+async fn keys_revoked_during_a_stream_lock_nothing() {
+    let api = Api::own(&[("AI_TIMEOUT_SECONDS", "30")]).await;
+    let ann = api.person("ann").await;
+    let key = ann.gets_a_limited_key(100).await;
+    let (answer, ()) = tokio::join!(key.says("!slow 700"), async {
+        ann.has_waiting(1).await;
+        ann.revokes(&key.id).await.is(200);
+        key.says("hi").await.is(401);
+    });
+    answer.is(200);
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+    ann.is_clean().await;
+}
+
+#[tokio::test]
+async fn twenty_keys_of_an_account_have_a_limit() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let made =
+        join_all((0..26).map(|_| ann.asks_for_a_key(json!({ "limit": { "tokens": 5 } })))).await;
+    let mut ids = Vec::new();
+    for answer in made {
+        match answer.status.as_u16() {
+            201 => ids.push(answer.body["id"].as_str().unwrap().to_owned()),
+            _ => drop(answer.expect(409, "too_many_limited_keys")),
+        }
+    }
+    assert_eq!(ids.len(), LIMITED_KEYS as usize);
+    ann.makes_a_key("without a limit").await.is(201);
+    // A revoked key makes room for another one.
+    ann.revokes(&ids[0]).await.is(200);
+    let other = ann.gets_a_limited_key(100).await;
+    other.says("hi").await.is(200);
+    ann.asks_for_a_key(json!({ "limit": { "tokens": 5 } }))
+        .await
+        .expect(409, "too_many_limited_keys");
+    assert_eq!(api.account(&ann).await.purses.unwrap().len(), LIMITED_KEYS as usize);
+    ann.has_keys(LIMITED_KEYS + 1).await;
+    ann.is_clean().await;
+}
+
+#[tokio::test]
+async fn releases_without_restrictions_refuse_restricted_keys() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let key = ann.gets_a_limited_key(100).await;
+    let free = ann.gets_a_key(json!({})).await;
+    let tokens = api.items(&ann.id).await["TokensTable"].clone();
+    // The release before compares the secret with this attribute.
+    let hash = |key: &Key| {
+        let pk = format!("apikey:{}", key.id);
+        tokens.iter().find(|item| item["pk"] == pk.as_str()).unwrap()["hash"].clone()
+    };
+    assert_eq!(hash(&key), "");
+    assert_eq!(hash(&free).as_str().unwrap().len(), 43);
+}
+
+#[tokio::test]
+async fn keys_can_be_renamed() {
+    let api = Api::own(&[]).await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    let key = ann.gets_a_limited_key(100).await;
+    key.says("hi").await.is(200);
+    let path = format!("{PATH}/{}", key.id);
+    let rename = async |person: &Person, name: Value| {
+        let bearer = person.bearer();
+        let headers = [("authorization", bearer.as_str())];
+        api.send(Method::PATCH, &path, &headers, Some(json!({ "name": name }))).await
+    };
+    let renamed = rename(&ann, json!(" laptop ")).await.is(200);
+    assert_eq!([&renamed["name"], &renamed["limit"]["spent"]], [&json!("laptop"), &json!(100)]);
+    assert_eq!(renamed, ann.shows(&key).await);
+    key.says("hi").await.is(402);
+    for bad in [json!(""), json!(null), json!("a\nb")] {
+        rename(&ann, bad).await.expect(400, "invalid_fields");
+    }
+    rename(&ben, json!("mine")).await.expect(404, "not_found");
+    ann.revokes(&key.id).await.is(200);
+    rename(&ann, json!("gone")).await.expect(404, "not_found");
+    assert_eq!(ann.api_keys().await, json!([]));
+}
+
+#[tokio::test]
+async fn the_last_use_is_noted_once_a_day() {
+    let clock = Clock::standing(NOVEMBER);
+    let api = at(clock.clone(), &[]).await;
+    let ann = api.person("ann").await;
+    let key = ann.gets_a_key(json!({})).await;
+    key.says("!fail").await.is(502);
+    assert_eq!(ann.shows(&key).await["last_used"], "2026-11-30");
+    let stored = async || {
+        let stored: StoredApiKey = api.store().api_key(&key.id).await.unwrap().unwrap();
+        stored
+    };
+    let noted = stored().await;
+    key.says("hi").await.is(200);
+    assert_eq!(stored().await, noted);
+    clock.advance(Duration::from_secs(3600));
+    key.says("hi").await.is(200);
+    let ann = ann.elsewhere("a browser").await;
+    assert_eq!(ann.shows(&key).await["last_used"], "2026-12-01");
+}
+
+#[tokio::test]
+async fn purses_that_differ_from_the_ledger_are_found() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let key = ann.gets_a_limited_key(1000).await;
+    key.says("hi").await.is(200);
+    let purse = format!("{}#total", key.id);
+    for planted in [0, 200] {
+        let map = [(purse.clone(), AttributeValue::N(planted.to_string()))].into();
+        api.set(&ann, "purses", AttributeValue::M(map)).await;
+        let found = api.store().audit(&ann.name).await.unwrap().differences;
+        let difference =
+            Difference::Purse { purse: purse.clone(), account: planted.into(), accounted: 100 };
+        assert_eq!(found, [difference]);
+    }
+    // A revoked key has no limit any more.
+    ann.revokes(&key.id).await.is(200);
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+}
