@@ -13,10 +13,12 @@ endpoints! {
     FailureFormat::Problem => {
         health: GET "/api/health";
         openapi: GET "/api/openapi.json";
-        stripe_webhook: POST "/api/stripe/webhook";
         jwks: GET "/.well-known/jwks.json";
         discovery:
             GET "/.well-known/openid-configuration",
             GET "/.well-known/oauth-authorization-server";
+    }
+    FailureFormat::Events => {
+        stripe_webhook: POST "/api/stripe/webhook";
     }
 }

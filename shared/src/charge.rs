@@ -168,6 +168,9 @@ impl Charge {
             Err(poor @ StoreError::InsufficientTokens { .. }) if offer.rates().is_some() => {
                 Err(poor)
             }
+            Err(limit @ StoreError::KeyLimitReached { .. }) => {
+                return Err(abandon(app, &hold, limit.into()).await);
+            }
             Err(error) => return Err(Error::from(error).advised(app.config.advice())),
         };
         let read = match chats {
@@ -214,6 +217,9 @@ impl Charge {
                     Ok(ReserveOutcome::Held) => Ok(()),
                     Ok(ReserveOutcome::Ended) => return ended(app, caller, key.as_ref()).await,
                     Err(poor @ StoreError::InsufficientTokens { .. }) => Err(poor),
+                    Err(limit @ StoreError::KeyLimitReached { .. }) => {
+                        return Err(abandon(app, &hold, limit.into()).await);
+                    }
                     Err(error) => return Err(error.into()),
                 };
             }
@@ -356,7 +362,9 @@ impl Charge {
 /// Writes the e-mail that says that the balance is low. The e-mail may be missing after a failure,
 /// which is only logged. The user's next chat then tries again.
 async fn alert(app: &AiApp, hold: &Hold, now: u64) {
-    match tokio::time::timeout(TIME_TO_NOTE, app.store.alert(hold, now)).await {
+    match tokio::time::timeout(TIME_TO_NOTE, app.store.alert(hold, app.ai.config.low_balance, now))
+        .await
+    {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             tracing::warn!(cause = error.cause(), "an e-mail about a low balance wasn't written");

@@ -522,7 +522,10 @@ impl Error {
 
     /// Returns the code for programs. Codes never change.
     pub fn code(&self) -> &'static str {
-        self.kind().code()
+        match self {
+            Self::OutOfQuota(empty) => empty.code(),
+            _ => self.kind().code(),
+        }
     }
 
     /// Returns the sentence for people, which says what happened and what to do.

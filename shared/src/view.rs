@@ -342,7 +342,8 @@ pub struct ApiKey<'a> {
     /// The limit of the tokens that the key may spend. Null if it may spend the whole balance.
     #[schema(required)]
     limit: Option<SpendingLimit>,
-    /// The last day on which a message was sent with the key, in UTC. Null if none was.
+    /// The last day on which a message was sent with the key, in UTC, answered or not. Null if none
+    /// was.
     #[schema(required, value_type = Option<String>, format = "date", examples("2026-11-20"))]
     last_used: Option<Day>,
 }

@@ -76,6 +76,7 @@ const DOCUMENTED: &[&Parameters] = &[
     &[("TopUpUrl", "mailto:tokens@example.com")],
     &[("LowBalance", "500"), ("MailFrom", "no-reply@example.com")],
     &[("Allowance", "1000/day")],
+    &[("Allowance", "1000000/month,admin=999999/month")],
     &[("Allowance", "5000/week,admin=none")],
     &[("Allowance", "none,admin=20000/month")],
     &[("DeploymentPreference", "AllAtOnce"), ("Alarms", "off")],
@@ -281,6 +282,12 @@ const MISTAKES: &[Mistake] = &[
         refused: "LowBalance",
         stops: Stopped::Askers,
         says: "LOW_BALANCE must be a whole number from 0 to 1000000 (got \"-1\")",
+    },
+    Mistake {
+        given: &[("Allowance", "1000/day,admin=1000001/day")],
+        refused: "Allowance",
+        stops: Stopped::StoreUsers,
+        says: "ALLOWANCE must be none, or such as 1000/day, 5000/week or 1000/day,admin=none (got \"1000/day,admin=1000001/day\")",
     },
     Mistake {
         given: &[("Allowance", "1000/year")],

@@ -2,6 +2,8 @@
 //! including stopped chats, at a flat price and at a price by usage. Checks the store's contents, the
 //! reply to a retry with the same idempotency key, and the recovery if the client doesn't retry.
 
+mod grants;
+
 use futures_util::future::join_all;
 use futures_util::stream::{StreamExt, iter};
 use serde_json::{Value, json};

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use shared::clock::{Clock, rfc3339};
 use shared::config::{Config, Settings};
 use shared::store::{NewerTables, Purpose, ReapplyInput, ReapplyReport, Store};
+use shared::values::Allowances;
 use shared::{Credits, passwords};
 
 use crate::support::client::{Api, DAY, GRANT, PRICE, Person, unique};
@@ -494,4 +495,40 @@ async fn vouchers_are_counted_again_and_stay_voided() {
     let ben = Person { api: restored.clone(), ..ben };
     redeem(&ben, &kept).await.is(200);
     redeem(&ben, &voided).await.expect(410, "voucher_ended");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_and_allowances_are_counted_again() {
+    let api = Api::own(&[("ALLOWANCE", "5000/month")]).await;
+    let ann = api.person("ann").await;
+    let limit = json!({ "name": "x", "limit": { "tokens": 250 } });
+    let key = ann.post("/api/user/api-keys", limit).await.is(201);
+    let program = ann.using(key["key"].as_str().unwrap());
+    program.completes().await.is(200);
+    restore_all(&api).await;
+
+    // Simulates transactions that the restore cut: the allowance has a row that the account doesn't
+    // know, and the purse was lost with a hold that was in progress.
+    let users = format!("{RESTORED}UsersTable");
+    let accounts: Vec<Value> = scan(&api.dynamodb, &users).await;
+    let mut account = accounts.into_iter().find(|user| user["id"] == ann.id.as_str()).unwrap();
+    let purse = format!("{}#total", key["id"].as_str().unwrap());
+    let granted = account["granted"].as_u64().unwrap();
+    account["purses"] = json!({ &purse: 200 });
+    account["granted"] = json!(granted - 1000);
+    account["tokens"] = json!(granted - 1200);
+    account["reservations"] =
+        json!({ "dead": { "cost": 100, "owner": "x", "expires_at": 1, "purse": &purse } });
+    account.as_object_mut().unwrap().remove("allowance");
+    put(&api.dynamodb, &users, &[account]).await;
+    let repairs = managed(&api, &["reconcile", &this_second(&api)]);
+    assert!(repairs.contains("counted again what its API keys have spent"), "{repairs}");
+    managed(&api, &["audit"]);
+    let restored = restored_store(&api);
+    let account = restored.account_named(&ann.name).await.unwrap().unwrap();
+    assert_eq!(account.purses.as_ref().unwrap()[&purse].get(), 100);
+    assert_eq!((account.granted.get(), account.tokens.get()), (granted, granted - 100));
+    // The account has got its allowance in this period.
+    let of = Allowances::parse("5000/month").unwrap();
+    assert_eq!(restored.fill_up(&account, of, api.now()).await, Ok(false));
 }

@@ -191,11 +191,16 @@ fn keeps_in_purse(operation: &str, body: &mut String) {
 
 /// Makes a write that returns credits name the purse of another period.
 fn returns_to_other_purse(_: &str, body: &mut String) {
+    let in_other = |purse: &mut Value| {
+        let other = purse.as_str().unwrap().split('#').next().unwrap().to_owned();
+        *purse = json!(format!("{other}#1999-12"));
+    };
     if body.contains("if_not_exists(purses.#purse, reservations") {
+        edit(body, |call| in_other(&mut call["ExpressionAttributeNames"]["#purse"]));
+    } else if body.contains("if_not_exists(purses.#purse, :back)") {
         edit(body, |call| {
-            let purse = &mut call["ExpressionAttributeNames"]["#purse"];
-            let other = purse.as_str().unwrap().split('#').next().unwrap().to_owned();
-            *purse = json!(format!("{other}#1999-12"));
+            let settle = &mut call["TransactItems"][0]["Update"];
+            in_other(&mut settle["ExpressionAttributeNames"]["#purse"]);
         });
     }
 }

@@ -33,7 +33,7 @@ struct Body {
 }
 
 #[derive(Deserialize, ToSchema)]
-#[serde(expecting = "an object with tokens and per")]
+#[serde(deny_unknown_fields, expecting = "an object with tokens and per")]
 #[schema(as = KeyLimit)]
 struct Limit {
     /// The number of tokens.

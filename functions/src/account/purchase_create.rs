@@ -30,7 +30,7 @@ struct Body {
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 201, description = "The order, and the URL of the payment page.", body = NewPurchase)),
-    extensions(("x-fails" = json!([Failure::NoSuchPack, Failure::OwnBalance, Failure::TooManyOrders, Failure::NothingSold, Failure::PaymentsUnavailable]))),
+    extensions(("x-fails" = json!([Failure::NoSuchPack, Failure::OwnBalance, Failure::GrantTooLarge, Failure::TooManyOrders, Failure::NothingSold, Failure::PaymentsUnavailable]))),
 )]
 pub async fn handle(checkout: CheckoutApp, req: Request) -> Reply {
     let CheckoutApp { app, stripe, back } = checkout;
@@ -43,6 +43,9 @@ pub async fn handle(checkout: CheckoutApp, req: Request) -> Reply {
     // Otherwise an administrator could sell tokens to themselves for next to nothing.
     if packs.of.author == account.id {
         return Err(Error::OwnBalance);
+    }
+    if account.granted.checked_add(pack.tokens).is_none() {
+        return Err(Error::GrantTooLarge);
     }
     let back = match back {
         Some(back) => back,

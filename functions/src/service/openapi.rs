@@ -339,7 +339,7 @@ fn failing(
     let replies = statuses.into_iter().map(|(status, failures)| {
         let names: Vec<&str> = failures.keys().copied().collect();
         let shape = match route.failures {
-            FailureFormat::Problem | FailureFormat::Page(_) => "",
+            FailureFormat::Problem | FailureFormat::Events | FailureFormat::Page(_) => "",
             FailureFormat::OpenAi => "OpenAi",
             FailureFormat::Responses => "Responses",
             FailureFormat::Simplejwt => "Simplejwt",

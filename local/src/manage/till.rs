@@ -161,7 +161,13 @@ pub async fn compare(app: &App, stripe: &Stripe, days: u64) -> Result<Vec<String
             after =
                 page.data.last().and_then(|object| object.get("id")?.as_str().map(str::to_owned));
             for object in page.data {
-                lines.extend(learn(app, object, &mut known).await?);
+                let id = object.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+                // Other products may use the same Stripe account.
+                lines.extend(match News::of(object, app.clock.millis()) {
+                    Ok(Some(news)) => learn(app, news, &mut known).await?,
+                    Ok(None) => None,
+                    Err(why) => Some(format!("{id}: can't be read: {why}")),
+                });
             }
             if !page.has_more || after.is_none() {
                 break;
@@ -180,10 +186,9 @@ pub async fn compare(app: &App, stripe: &Stripe, days: u64) -> Result<Vec<String
 /// Merges what one of Stripe's objects says. Returns a line if that changed an order.
 async fn learn(
     app: &App,
-    object: Value,
+    news: News,
     known: &mut HashSet<String>,
 ) -> Result<Option<String>, String> {
-    let Some(news) = News::of(object, app.clock.millis())? else { return Ok(None) };
     let session = match news {
         News::Session(session) => session,
         News::Facts(About::Order(_), _) => return Ok(None),

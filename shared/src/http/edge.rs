@@ -167,6 +167,10 @@ fn page_of(routes: &[Route], req: &Request) -> Option<(&'static str, String)> {
 /// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html)).
 pub(crate) const HEADER_LIMIT: usize = 8192;
 
+/// The maximum size of an event, in bytes. Stripe's events contain whole objects: a dispute with its
+/// evidence can have more than a request of a client.
+const EVENT_LIMIT: usize = 524_288;
+
 /// Checks a request before the handler runs: answers `OPTIONS`, and refuses methods that the path
 /// doesn't accept, and headers and bodies over the limit.
 fn gate(
@@ -207,7 +211,11 @@ pub fn body_limit(config: &EdgeConfig, routes: &[Route], path: &str) -> usize {
 }
 
 fn limit(config: &EdgeConfig, failures: FailureFormat) -> usize {
-    if failures.is_openai() { config.v1_body_limit } else { config.body_limit }
+    match failures {
+        FailureFormat::Events => EVENT_LIMIT,
+        _ if failures.is_openai() => config.v1_body_limit,
+        _ => config.body_limit,
+    }
 }
 
 /// Returns the methods that a route accepts. A `GET` route also accepts `HEAD`.

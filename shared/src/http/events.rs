@@ -70,6 +70,7 @@ impl Events {
         self.note(error);
         match self.failures {
             FailureFormat::Problem
+            | FailureFormat::Events
             | FailureFormat::Simplejwt
             | FailureFormat::SimplejwtGuarded
             | FailureFormat::Page(_) => {

@@ -24,6 +24,8 @@ pub enum FailureFormat {
     /// Problem documents ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
     #[default]
     Problem,
+    /// Problem documents, for an endpoint that receives another service's events, which can be large.
+    Events,
     /// OpenAI's format ([error codes](https://platform.openai.com/docs/guides/error-codes)).
     OpenAi,
     /// OpenAI's format, with the field names of the Responses API.
@@ -50,9 +52,11 @@ impl FailureFormat {
     /// SDK sends additional headers.
     pub(crate) fn asked_with(self) -> HeaderValue {
         HeaderValue::from_static(match self {
-            Self::Problem | Self::Simplejwt | Self::SimplejwtGuarded | Self::Page(_) => {
-                "authorization, content-type, idempotency-key, x-device-token"
-            }
+            Self::Problem
+            | Self::Events
+            | Self::Simplejwt
+            | Self::SimplejwtGuarded
+            | Self::Page(_) => "authorization, content-type, idempotency-key, x-device-token",
             Self::OpenAi | Self::Responses => {
                 "authorization, content-type, idempotency-key, openai-organization, openai-project, user-agent, x-stainless-arch, x-stainless-helper-method, \
                  x-stainless-lang, x-stainless-os, x-stainless-package-version, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, \
@@ -64,7 +68,9 @@ impl FailureFormat {
     /// Returns the body of the reply.
     pub fn document(self, error: &Error, request_id: &str) -> String {
         let document = match self {
-            Self::Problem | Self::Page(_) => to_json(&Problem::of(error, request_id)),
+            Self::Problem | Self::Events | Self::Page(_) => {
+                to_json(&Problem::of(error, request_id))
+            }
             Self::OpenAi | Self::Responses => to_json(&OpenAiFailure::of(error, self)),
             Self::Simplejwt => to_json(&SimplejwtProblem::of(error, request_id)),
             Self::SimplejwtGuarded => to_json(&SimplejwtProblem::guarded(error, request_id)),
@@ -76,9 +82,11 @@ impl FailureFormat {
     /// Returns the reply.
     pub fn reply(self, error: &Error, request_id: &str) -> Response<Body> {
         let (status, content_type) = match self {
-            Self::Problem | Self::Simplejwt | Self::SimplejwtGuarded | Self::Page(_) => {
-                (error.status(), PROBLEM)
-            }
+            Self::Problem
+            | Self::Events
+            | Self::Simplejwt
+            | Self::SimplejwtGuarded
+            | Self::Page(_) => (error.status(), PROBLEM),
             Self::OpenAi | Self::Responses => (error.status(), JSON),
         };
         let mut response = response(status, content_type, self.document(error, request_id));

@@ -558,7 +558,8 @@ impl Store {
     }
 
     /// Takes all owed credits that accounts have got meanwhile, and tries again to move stranded
-    /// ones. Returns the number of orders that still need an administrator's attention.
+    /// ones. Returns the number of orders that still need an administrator's attention. An order that
+    /// fails doesn't keep the others from being collected.
     pub async fn collect(&self, clock: &Clock) -> Result<usize> {
         let (mut before, mut left) = (None, 0);
         loop {
@@ -566,8 +567,15 @@ impl Store {
             before = orders.last().map(|order| order.id().to_owned());
             for order in orders {
                 let known = PaymentFacts::default();
-                let (after, _) = self.settle_order(order, &known, clock).await?;
-                left += usize::from(after.needs_attention());
+                let id = order.id().to_owned();
+                let needs_attention = match self.settle_order(order, &known, clock).await {
+                    Ok((after, _)) => after.needs_attention(),
+                    Err(error) => {
+                        tracing::error!(order = id, cause = error.cause(), "can't be collected");
+                        true
+                    }
+                };
+                left += usize::from(needs_attention);
             }
             if !more || before.is_none() {
                 return Ok(left);

@@ -70,6 +70,11 @@ impl LimitPeriod {
         period.ok_or_else(|| "A limit's period must be month or total.".into())
     }
 
+    /// Returns true if a purse with this name counts a limit of this period.
+    pub(crate) fn counts_in(self, purse: &str) -> bool {
+        (key_and_period(purse).1 == Self::Total.word()) == (self == Self::Total)
+    }
+
     /// Returns the name of the account's purse that counts what the key with this id spends in the
     /// month, such as `2026-11`, or in its whole life.
     pub(crate) fn purse(self, key_id: &str, month: &str) -> String {

@@ -337,12 +337,17 @@ async fn keys_revoked_during_a_stream_lock_nothing() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "30")]).await;
     let ann = api.person("ann").await;
     let key = ann.gets_a_limited_key(100).await;
-    let (answer, ()) = tokio::join!(key.says("!slow 700"), async {
+    let streamed = json!({
+        "stream": true,
+        "messages": [{ "role": "user", "content": "!words 200 one two three four five" }],
+    });
+    let (answer, ()) = tokio::join!(key.program.post("/v1/chat/completions", streamed), async {
         ann.has_waiting(1).await;
         ann.revokes(&key.id).await.is(200);
         key.says("hi").await.is(401);
     });
-    answer.is(200);
+    let answer = answer.is(200).to_string();
+    assert!(answer.contains("five") && answer.contains("[DONE]"), "{answer}");
     assert_eq!(ann.balance().await, GRANT - PRICE);
     ann.is_clean().await;
 }
@@ -451,6 +456,10 @@ async fn purses_that_differ_from_the_ledger_are_found() {
             Difference::Purse { purse: purse.clone(), account: planted.into(), accounted: 100 };
         assert_eq!(found, [difference]);
     }
+    // Without its purse, the limit would start again.
+    api.set(&ann, "purses", AttributeValue::M(Default::default())).await;
+    let found = api.store().audit(&ann.name).await.unwrap().differences;
+    assert_eq!(found, [Difference::Purse { purse: purse.clone(), account: 0, accounted: 100 }]);
     // A revoked key has no limit any more.
     ann.revokes(&key.id).await.is(200);
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);

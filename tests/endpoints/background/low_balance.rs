@@ -54,7 +54,7 @@ async fn one_e_mail_is_sent_after_each_grant() {
     assert_eq!(mail.to, "ann@example.com");
     assert_eq!(
         mail.text,
-        "Hello,\n\nYour account has 200 tokens left.\n\nBuy more in our shop.\n\nYour account: https://app.example.com\n\nYou get no further e-mail about this until you get more tokens.\n"
+        "Hello,\n\nYour account has 200 tokens left.\n\nBuy more in our shop.\n\nYour account: https://app.example.com\n\nYou get no further e-mail about this until tokens are added to your account or taken from it.\n"
     );
     // A grant that isn't enough is followed by another e-mail.
     api.adjust(&ann, 300, "more").await;
@@ -85,6 +85,19 @@ async fn nothing_is_sent_unless_the_operator_wants_it() {
         ann.chat("hi").await.is(200);
     }
     assert_eq!(warnings(&api).await.len(), 0);
+}
+
+#[tokio::test]
+async fn held_credits_dont_count_as_gone() {
+    let api = warning(&[("AI_TIMEOUT_SECONDS", "10")]).await;
+    let ann = reachable(&api, "ann@example.com").await;
+    // Three waiting chats leave a balance of 100 while another chat is answered.
+    let waiting = (0..3).map(|_| ann.chat("!slow 1500 !fail"));
+    let (_, ()) = tokio::join!(futures_util::future::join_all(waiting), async {
+        ann.has_waiting(3).await;
+        ann.chat("hi").await.is(200);
+        assert_eq!(api.account(&ann).await.alerted, None);
+    });
 }
 
 #[tokio::test]

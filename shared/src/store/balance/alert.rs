@@ -1,24 +1,32 @@
 //! Telling users that their balance is low, once after each grant.
 
+use crate::Credits;
 use crate::store::balance::hold::Hold;
 use crate::store::credentials::outbox::OutgoingEmail;
 use crate::store::schema::{ACCOUNT, pk};
 use crate::store::{Result, Store, Write, flag, n, s};
 
-/// The condition that the account has its e-mail address and has got no credits since, and that no
+/// The condition that the account has its e-mail address, that its grants haven't changed since, and that no
 /// other chat has written the e-mail.
 const ALERTS: &str = "id = :id AND active = :true AND email_verified = :true AND granted = :granted \
     AND (attribute_not_exists(alerted) OR alerted <> :granted)";
 
 impl Store {
-    /// Writes an outgoing e-mail that says that the balance of the hold's account is low, unless
-    /// such an e-mail was written since the account's last grant. Call this after the settle:
-    /// an account without this e-mail has lost nothing. Idempotent.
-    pub async fn alert(&self, hold: &Hold, now: u64) -> Result<()> {
+    /// Writes an outgoing e-mail that says that the account of this hold has less than `low` credits,
+    /// unless such an e-mail was written since its grants have changed. Credits that other chats hold
+    /// count as credits that the account has, because most of a hold by usage returns. Call this
+    /// after the settle: an account without this e-mail has lost nothing. Idempotent.
+    pub async fn alert(&self, hold: &Hold, low: Credits, now: u64) -> Result<()> {
         let Some(granted) = hold.granted_without_alert else { return Ok(()) };
         let mark = Write::update(&self.tables.users, pk(&hold.account), "SET alerted = :granted")
             .condition(ALERTS)
             .values([(":id", s(&hold.user_id)), (":true", flag(true)), (":granted", n(granted))]);
+        let mark = match granted.checked_sub(low) {
+            None => mark,
+            Some(enough) => mark
+                .condition(format!("{ALERTS} AND spent > :enough"))
+                .values([(":enough", n(enough))]),
+        };
         let name = hold.account.strip_prefix(ACCOUNT).unwrap_or_default();
         let letter = OutgoingEmail::low_balance(&hold.user_id, name);
         let writes = vec![mark, self.post(&letter, now)?];

@@ -53,10 +53,10 @@ pub(super) fn has_allowance(
 
 impl Store {
     /// Returns the caller's account, after its balance was filled up if it is due. Strongly
-    /// consistent.
+    /// consistent. If the balance can't be filled up now, the next reserve or reading tries again.
     ///
     /// # Errors
-    /// [`StoreError::NotAccepted`], and [`StoreError::Unavailable`] if the outcome remains unknown.
+    /// [`StoreError::NotAccepted`].
     pub async fn filled_account_of(
         &self,
         caller: &AccessToken,
@@ -64,9 +64,13 @@ impl Store {
         now: u64,
     ) -> Result<Account> {
         let account = self.account_of(caller).await?;
-        match self.fill_up(&account, of, now).await? {
-            true => self.account_of(caller).await,
-            false => Ok(account),
+        match self.fill_up(&account, of, now).await {
+            Ok(true) => self.account_of(caller).await,
+            Ok(false) => Ok(account),
+            Err(error) => {
+                tracing::warn!(cause = error.cause(), "a balance wasn't filled up");
+                Ok(account)
+            }
         }
     }
 

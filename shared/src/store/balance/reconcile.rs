@@ -136,6 +136,9 @@ impl Store {
                 "an account changed while it was reconciled".into(),
             ));
         }
+        if !allows_as_before {
+            repairs.push("took the period of its allowance from its ledger".into());
+        }
         if held > 0 {
             repairs.push(format!("ended {held} holds"));
         }

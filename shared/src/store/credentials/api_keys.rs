@@ -106,6 +106,11 @@ impl Store {
                 }
                 // The account's purses have changed since they were read.
                 _ if key.limit().is_some() && patience.lasts().await => {}
+                _ if key.limit().is_some() => {
+                    return Err(StoreError::Unavailable(
+                        "an account's purses kept changing while a key was created".into(),
+                    ));
+                }
                 _ => {
                     return Err(StoreError::Internal(
                         "an API key was refused without a reason".into(),
@@ -181,13 +186,15 @@ impl Store {
             return Err(StoreError::NoSuchApiKey);
         }
         let rename = Write::update(&self.tables.tokens, pk(api_key_pk(id)), "SET label = :label")
-            .condition("user_id = :user AND auth_epoch >= :from")
-            .values([
-                (":label", s(label.text())),
-                (":user", s(&account.id)),
-                (":from", n(account.keys_from.unwrap_or(0))),
-            ])
+            .condition("user_id = :user")
+            .values([(":label", s(label.text())), (":user", s(&account.id))])
             .returns(ReturnValue::AllNew);
+        let rename = match account.keys_from {
+            None => rename,
+            Some(from) => rename
+                .condition("user_id = :user AND auth_epoch >= :from")
+                .values([(":from", n(from))]),
+        };
         match self.send(&rename).await? {
             Outcome::Applied(key) => Ok((account, from_item(key)?)),
             Outcome::Refused(_) => Err(StoreError::NoSuchApiKey),

@@ -32,6 +32,17 @@ impl Purses {
         }
     }
 
+    /// Returns the names of this key's purses of a period that an account has at least: that of the
+    /// key's whole life, or those of this month and the last one, if the key was used. Purses of
+    /// earlier months may have been removed.
+    pub(in crate::store) fn of_key(&self, key: &str, per: LimitPeriod) -> Vec<String> {
+        let of_key = self.0.keys().filter(|purse| key_and_period(purse).0 == key);
+        let mut periods: Vec<_> = of_key.filter(|purse| per.counts_in(purse)).cloned().collect();
+        periods.sort();
+        let kept = periods.len().saturating_sub(1);
+        periods.split_off(kept)
+    }
+
     /// Returns the credits in a purse.
     pub(in crate::store) fn get(&self, purse: &str) -> i128 {
         self.0.get(purse).copied().unwrap_or(0)

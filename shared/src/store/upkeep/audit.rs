@@ -1,7 +1,7 @@
 //! The audit, which recomputes each account from its ledger and compares the account's chats with
 //! the ledger. The audit only reads, and needs bounded memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -382,23 +382,26 @@ impl Store {
         Ok(audited)
     }
 
-    /// Compares the purses of the account's API keys with the ledger and the holds. A purse of a key
-    /// that was revoked means nothing.
+    /// Compares the purses of the account's API keys with the ledger and the holds. Each key with a
+    /// limit that was used has its purse. A purse of a key that was revoked means nothing.
     async fn audit_purses(&self, account: &Account, purses: &Purses) -> Result<Vec<Difference>> {
-        let Some(counted) = &account.purses else { return Ok(Vec::new()) };
-        let keys: BTreeSet<&str> = counted.keys().map(|purse| key_and_period(purse).0).collect();
-        let keys: Vec<String> = keys.into_iter().map(str::to_owned).collect();
-        let keys = self.api_keys(account, &keys).await?;
-        let is_valid = |purse: &str| keys.iter().any(|key| key.id() == key_and_period(purse).0);
-        let differs = |(purse, credits): (&String, &Credits)| {
-            let (account, accounted) = (i128::from(credits.get()), purses.get(purse));
-            (account != accounted && is_valid(purse)).then(|| Difference::Purse {
-                purse: purse.clone(),
-                account,
-                accounted,
-            })
+        if account.api_keys == 0 {
+            return Ok(Vec::new());
+        }
+        let keys = self.api_keys(account, &self.api_key_ids(&account.id).await?).await?;
+        let limited = keys.iter().filter_map(|key| Some((key.id(), key.limit()?.per)));
+        let mut names = BTreeSet::new();
+        for (key, per) in limited {
+            names.extend(purses.of_key(key, per));
+            let counted = account.purses.iter().flat_map(BTreeMap::keys);
+            names.extend(counted.filter(|purse| key_and_period(purse).0 == key).cloned());
+        }
+        let differs = |purse: String| {
+            let (account, accounted) =
+                (i128::from(account.purse(&purse).get()), purses.get(&purse));
+            (account != accounted).then_some(Difference::Purse { purse, account, accounted })
         };
-        Ok(counted.iter().filter_map(differs).collect())
+        Ok(names.into_iter().filter_map(differs).collect())
     }
 
     /// Computes the price of a chat's ledger row again, and compares its fare with the price list.

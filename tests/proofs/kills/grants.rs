@@ -1,0 +1,235 @@
+//! Kills (SIGKILL) the real Lambda binaries of functions that move credits in other ways: the events
+//! of payments, and chats with a limited API key whose account gets its allowance first. Each
+//! function is killed before and after each of its calls to the store.
+
+use emulator::checkout::signature;
+use futures_util::stream::{StreamExt, iter};
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::Credits;
+use shared::store::Order;
+use shared::values::Pack;
+
+use crate::endpoints::chats::fares;
+use crate::support::client::{GRANT, Person};
+use crate::support::function::{Reply, event};
+use crate::support::lambda::{Instance, binary};
+use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Lane, Plan};
+use crate::support::rig::Rig;
+use crate::support::world::World;
+
+/// The secret that signs the events.
+const SECRET: &str = "whsec_of_the_tests_that_kill_functions_0123456789";
+
+/// The credits and the price of the pack.
+const TOKENS: u64 = 1000;
+const MONEY: u64 = 299;
+
+/// The limit of the API key, which pays for the holds of several chats.
+const LIMIT: u64 = 3000;
+
+/// The credits up to which the allowance fills the balance.
+const FILLED: u64 = GRANT + 500;
+
+/// The work of the function that is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Working {
+    /// An event says that an order is paid.
+    Payment,
+    /// A program asks with a limited API key, on an account that hasn't got its allowance.
+    LimitedChat,
+}
+
+impl Working {
+    fn endpoint(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Payment => ("stripe_webhook", "/api/stripe/webhook"),
+            Self::LimitedChat => ("completions", "/v1/chat/completions"),
+        }
+    }
+}
+
+/// Work whose function is killed.
+struct Case {
+    working: Working,
+    lane: Lane,
+    who: Person,
+    /// The API key of a chat, or the order of a payment.
+    about: String,
+}
+
+impl Case {
+    async fn of(rig: &Rig, working: Working) -> Self {
+        let who = rig.person().await;
+        let about = match working {
+            Working::Payment => {
+                let account = rig.api.account(&who).await;
+                let pack = Pack {
+                    id: "small".into(),
+                    name: "A pack".into(),
+                    tokens: Credits::new(TOKENS).unwrap(),
+                    price: MONEY,
+                    currency: "EUR".into(),
+                };
+                let order = Order::new(&account, &pack, &rig.api.server().clock);
+                rig.api.store().create_order(&account, &order).await.unwrap();
+                order.id().to_owned()
+            }
+            Working::LimitedChat => {
+                let key = json!({ "name": "a program", "limit": { "tokens": LIMIT } });
+                let key = who.post("/api/user/api-keys", key).await.is(201);
+                key["key"].as_str().unwrap().to_owned()
+            }
+        };
+        Self { working, lane: rig.proxy.lane(), who, about }
+    }
+
+    async fn instance(&self) -> Instance {
+        let settings = [
+            ("DYNAMODB_ENDPOINT", self.lane.url.as_str()),
+            ("AI_PROVIDER", "scripted"),
+            ("ALLOWANCE", &format!("{FILLED}/month")),
+            ("STRIPE_WEBHOOK_SECRET", SECRET),
+        ];
+        Instance::of(self.working.endpoint().0, &settings).await
+    }
+
+    fn body(&self) -> Value {
+        match self.working {
+            Working::Payment => {
+                let session = json!({
+                    "object": "checkout.session", "id": "cs_1", "client_reference_id": self.about,
+                    "metadata": { "order": self.about }, "status": "complete",
+                    "payment_status": "paid", "amount_total": MONEY, "amount_subtotal": MONEY,
+                    "currency": "eur", "payment_intent": format!("pi_{}", self.about),
+                });
+                let completed = "checkout.session.completed";
+                json!({ "type": completed, "created": 1_796_000_000, "data": { "object": session } })
+            }
+            Working::LimitedChat => {
+                json!({ "model": "deep", "messages": [{ "role": "user", "content": "hi" }] })
+            }
+        }
+    }
+
+    fn request(&self, now: u64, again: &str) -> Value {
+        let (endpoint, path) = self.working.endpoint();
+        let signed = signature(SECRET, &self.body().to_string(), now);
+        let bearer = format!("Bearer {}", self.about);
+        let headers = match self.working {
+            Working::Payment => vec![("Stripe-Signature", signed.as_str())],
+            Working::LimitedChat => {
+                vec![("authorization", bearer.as_str()), ("x-stainless-retry-count", again)]
+            }
+        };
+        event(endpoint, path, &headers, &self.body())
+    }
+
+    /// Lets a function work until it is killed before or after its call with this number.
+    async fn is_killed(&self, now: u64, call: usize, fault: Fault) {
+        let instance = self.instance().await;
+        let at = FaultPoint::Call(call);
+        self.lane.strike(Some(Plan { at, fault, strikes: FaultRepeat::FromThenOn }));
+        instance.takes(&self.request(now, "0"));
+        self.lane.struck().await;
+        instance.kill();
+        self.lane.calm();
+    }
+
+    /// Lets a function work again, without a kill.
+    async fn works(&self, now: u64) -> Reply {
+        let mut instance = self.instance().await;
+        instance.takes(&self.request(now, "1"));
+        instance.answers().await.at_its_end()
+    }
+
+    async fn is_right(&self, rig: &Rig, world: &World, moment: &str) {
+        let what = (moment, self.working);
+        assert_eq!(world.audit(&self.who.id), [""; 0], "{what:?}");
+        let found = rig.api.store().audit(&self.who.name).await.unwrap().differences;
+        assert_eq!(found, [], "{what:?}");
+        let allowances = world.ledger(&self.who.id).iter().filter(|row| row.allowance.is_some());
+        assert!(allowances.count() <= 1, "{what:?}");
+    }
+}
+
+/// Returns the number of calls of the work without a kill. The calls with which a function starts
+/// don't count.
+async fn calls(rig: &Rig, working: Working) -> usize {
+    let case = Case::of(rig, working).await;
+    let mut instance = case.instance().await;
+    let before = case.lane.calls().len();
+    instance.takes(&case.request(rig.now(), "0"));
+    let reply = instance.answers().await.at_its_end();
+    assert_eq!(reply.status, 200, "{working:?}: {}", reply.body);
+    case.lane.calls().len() - before
+}
+
+async fn killed_at_each_call(rig: &Rig, working: Working) -> Vec<Case> {
+    binary(working.endpoint().0);
+    let mut points = Vec::new();
+    for call in 1..=calls(rig, working).await {
+        points.extend([(call, Fault::StallBefore), (call, Fault::StallAfter)]);
+    }
+    let now = rig.now();
+    // More functions at a time would exceed their time limits on a busy machine.
+    let cases = iter(points).map(|(call, fault)| async move {
+        let case = Case::of(rig, working).await;
+        case.is_killed(now, call, fault).await;
+        case
+    });
+    let cases: Vec<Case> = cases.buffer_unordered(4).collect().await;
+    let world = rig.world().await;
+    for case in &cases {
+        case.is_right(rig, &world, "after the kill").await;
+    }
+    cases
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_events_of_payments_grant_once() {
+    let rig = Rig::of_processes().await;
+    let cases = killed_at_each_call(&rig, Working::Payment).await;
+    // Stripe sends the event again until it is confirmed, and sometimes after that.
+    for _ in 0..2 {
+        for case in &cases {
+            let reply = case.works(rig.now()).await;
+            assert_eq!(reply.status, 200, "{}", reply.body);
+        }
+        let world = rig.world().await;
+        for case in &cases {
+            case.is_right(&rig, &world, "after the event again").await;
+            assert_eq!(world.accounts[&case.who.id].tokens.get(), GRANT + TOKENS);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_chats_with_limited_keys_are_charged_once() {
+    let rig = Rig::of_processes().await;
+    rig.api.prices(&fares::list_through(&["scripted", "openai"])).await;
+    let cases = killed_at_each_call(&rig, Working::LimitedChat).await;
+    rig.after_the_lease();
+    rig.sweep().await;
+    let world = rig.world().await;
+    for case in &cases {
+        case.is_right(&rig, &world, "after the sweep").await;
+        assert_eq!(world.at_rest(&case.who.id), [""; 0]);
+        let bearer = format!("Bearer {}", case.about);
+        for count in ["1", "0"] {
+            let headers = [("authorization", bearer.as_str()), ("x-stainless-retry-count", count)];
+            let (_, path) = case.working.endpoint();
+            rig.api.send(Method::POST, path, &headers, Some(case.body())).await.is(200);
+        }
+    }
+    let world = rig.world().await;
+    for case in &cases {
+        case.is_right(&rig, &world, "after two chats").await;
+        let account = &world.accounts[&case.who.id];
+        // A chat by usage is cheaper than its hold, and the rest returns to the purse.
+        let purses = account.purses.as_ref().unwrap().values();
+        assert_eq!(purses.map(|purse| purse.get()).sum::<u64>(), account.spent.get());
+        assert!([GRANT, FILLED].contains(&account.granted.get()));
+        assert_eq!(world.chats(&case.who.id).len(), 2);
+    }
+}
