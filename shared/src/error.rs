@@ -150,7 +150,7 @@ pub enum Error {
         limit: KeyLimit,
         /// The credits that the key has spent or holds in this period.
         spent: Credits,
-        /// The first day of the next period. `None` if there is none.
+        /// The day on which a monthly limit starts again. `None` if the limit is for the key's whole life.
         resets: Option<Day>,
     },
     /// 429: [`Error::InsufficientTokens`] or [`Error::KeyLimitReached`] for clients of OpenAI's API,

@@ -175,7 +175,8 @@ pub struct OwnBalance {
     allowance: Option<OwnAllowance>,
 }
 
-/// An account's allowance: a lower balance is filled up at the beginning of each period.
+/// An account's allowance: once in each period, when the account is first used, a lower balance is
+/// filled up.
 #[derive(Serialize, ToSchema)]
 struct OwnAllowance {
     /// The number of tokens up to which the balance is filled.
@@ -357,7 +358,8 @@ pub struct SpendingLimit {
     /// The tokens that the key has spent in this period, with the tokens held for its unfinished
     /// messages.
     spent: Credits,
-    /// The first day of the next period, in UTC. Null if there is none.
+    /// The day on which a monthly limit starts again, in UTC. Null if the limit is for the key's whole
+    /// life.
     #[schema(required, value_type = Option<String>, format = "date", examples("2026-12-01"))]
     resets: Option<Day>,
 }

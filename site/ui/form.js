@@ -140,7 +140,7 @@ export function form(nodes, props) {
     const errors = {};
     for (const field of fields) {
       const { name, validity } = field.input;
-      // The value of an unfinished day is empty, as if there were no day.
+      // A half-entered date has the same empty value as no date.
       if (validity.badInput) errors[name] = ["Please complete this."];
       else if (isMissing(field)) errors[name] = ["Please fill this in."];
     }

@@ -8,8 +8,7 @@
 use shared::view::OwnBalance;
 use shared::{App, Reply, Request, auth, http};
 
-/// Reads the balance with strong consistency. The first reading in a period of the account's
-/// allowance fills the balance up before.
+/// Reads the balance with strong consistency. Fills it up first if an allowance is due.
 #[utoipa::path(
     get,
     path = super::path::balance,

@@ -8,8 +8,7 @@ use shared::view::{OwnBalance, User};
 use shared::{App, Credits, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
-/// Reads the account with strong consistency. The first reading in a period of the account's
-/// allowance fills the balance up before.
+/// Reads the account with strong consistency. Fills the balance up first if an allowance is due.
 #[utoipa::path(
     get,
     path = super::path::profile,

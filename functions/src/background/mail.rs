@@ -133,7 +133,7 @@ async fn write(app: &MailApp, letter: OutgoingEmail) -> Result<Option<Mail>> {
             let page = page.unwrap_or_default();
             let text = format!(
                 "Hello,\n\nYour account has {balance} tokens left.{advice}{page}\n\n\
-                 You get no further e-mail about this until tokens are added to your account or taken from it.\n"
+                 We won't send this e-mail again until your balance is topped up or adjusted.\n"
             );
             Ok(Some(Mail {
                 to: address.to_owned(),

@@ -38,7 +38,8 @@ pub struct AiConfig {
     /// AI may have worked on them. A chat whose long prompt costs the price several times counts as
     /// several chats.
     pub refunds_per_day: u32,
-    /// `LOW_BALANCE`: users get an e-mail when a chat leaves fewer credits. 0 if they get none.
+    /// `LOW_BALANCE`: users get an e-mail when a chat leaves fewer credits than this. 0 turns these
+    /// e-mails off.
     pub low_balance: Credits,
     /// `CONTEXT_CHATS`: the maximum number of earlier chats of the conversation in a prompt.
     pub context_chats: usize,

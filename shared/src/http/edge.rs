@@ -168,7 +168,7 @@ fn page_of(routes: &[Route], req: &Request) -> Option<(&'static str, String)> {
 pub(crate) const HEADER_LIMIT: usize = 8192;
 
 /// The maximum size of an event, in bytes. Stripe's events contain whole objects: a dispute with its
-/// evidence can have more than a request of a client.
+/// evidence can be larger than any client's request.
 const EVENT_LIMIT: usize = 524_288;
 
 /// Checks a request before the handler runs: answers `OPTIONS`, and refuses methods that the path

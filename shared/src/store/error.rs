@@ -80,7 +80,7 @@ pub enum StoreError {
         limit: KeyLimit,
         /// The credits that the key has spent or holds in this period.
         spent: Credits,
-        /// The first day of the next period. `None` if there is none.
+        /// The day on which a monthly limit starts again. `None` if the limit is for the key's whole life.
         resets: Option<Day>,
     },
     /// The maximum number of the account's chats are already waiting for the AI.

@@ -59,11 +59,12 @@ pub struct Account {
     /// The credits that the account must return for refunded purchases, and doesn't have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owed: Option<Credits>,
-    /// The first day of the period for which the account has got its allowance last, in days since
-    /// 1970. `None` if it never has.
+    /// The first day of the last period whose allowance was given or not needed, in days since 1970.
+    /// `None` if there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowance: Option<u64>,
-    /// The value of `granted` when an e-mail about a low balance was written last. `None` if none was.
+    /// The value of `granted` when the last e-mail about a low balance was written. `None` if the account
+    /// never got one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alerted: Option<Credits>,
     /// The holds for chats that wait for an answer, by hold id.

@@ -1,11 +1,12 @@
-//! Allowances: each period, the operator fills an account's balance up to a number of credits.
+//! Allowances: once in each period, when an account is first used, a lower balance is filled up.
 
 use crate::values::{Credits, Role};
 
-/// An allowance: at the beginning of each period, a lower balance is filled up to `tokens`.
+/// An allowance: once in each period, when the account is first used, a lower balance is filled up to
+/// `tokens`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
-    /// The credits that an account has at least, at the beginning of a period.
+    /// The credits up to which the balance is filled.
     pub tokens: Credits,
     /// The period.
     pub per: AllowancePeriod,

@@ -252,7 +252,7 @@ async fn credits_return_to_the_month_in_which_they_were_held() {
         let purses = api.account(&ann).await.purses.unwrap();
         purses.get(&format!("{}#{month}", key.id)).map(|purse| purse.get())
     };
-    // The price list has taken a minute.
+    // Setting the price list took a minute.
     clock.advance(Duration::from_secs(3530));
     // Three chats begin in November and end in December: one is cheaper than its hold, one has a
     // flat fare, and one fails.

@@ -54,7 +54,7 @@ async fn one_e_mail_is_sent_after_each_grant() {
     assert_eq!(mail.to, "ann@example.com");
     assert_eq!(
         mail.text,
-        "Hello,\n\nYour account has 200 tokens left.\n\nBuy more in our shop.\n\nYour account: https://app.example.com\n\nYou get no further e-mail about this until tokens are added to your account or taken from it.\n"
+        "Hello,\n\nYour account has 200 tokens left.\n\nBuy more in our shop.\n\nYour account: https://app.example.com\n\nWe won't send this e-mail again until your balance is topped up or adjusted.\n"
     );
     // A grant that isn't enough is followed by another e-mail.
     api.adjust(&ann, 300, "more").await;

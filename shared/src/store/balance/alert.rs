@@ -1,4 +1,4 @@
-//! Telling users that their balance is low, once after each grant.
+//! Telling users that their balance is low, once after each change of `granted`.
 
 use crate::Credits;
 use crate::store::balance::hold::Hold;
@@ -6,16 +6,16 @@ use crate::store::credentials::outbox::OutgoingEmail;
 use crate::store::schema::{ACCOUNT, pk};
 use crate::store::{Result, Store, Write, flag, n, s};
 
-/// The condition that the account has its e-mail address, that its grants haven't changed since, and that no
-/// other chat has written the e-mail.
+/// The condition that the account's address is verified, that `granted` hasn't changed since the
+/// reserve, and that no other chat has written the e-mail.
 const ALERTS: &str = "id = :id AND active = :true AND email_verified = :true AND granted = :granted \
     AND (attribute_not_exists(alerted) OR alerted <> :granted)";
 
 impl Store {
-    /// Writes an outgoing e-mail that says that the account of this hold has less than `low` credits,
-    /// unless such an e-mail was written since its grants have changed. Credits that other chats hold
-    /// count as credits that the account has, because most of a hold by usage returns. Call this
-    /// after the settle: an account without this e-mail has lost nothing. Idempotent.
+    /// Writes an outgoing e-mail if the hold's account has less than `low` credits, unless one was
+    /// written since `granted` last changed. Credits that other chats hold count as the account's,
+    /// because most of a hold by usage returns. Call this after the settle: an account without this
+    /// e-mail has lost nothing. Idempotent.
     pub async fn alert(&self, hold: &Hold, low: Credits, now: u64) -> Result<()> {
         let Some(granted) = hold.granted_without_alert else { return Ok(()) };
         let mark = Write::update(&self.tables.users, pk(&hold.account), "SET alerted = :granted")

@@ -1,8 +1,8 @@
 //! Filling balances up to an [`Allowance`], once in each period.
 //!
-//! No schedule does this. The first reserve or reading of a balance in a period fills the balance
-//! up, in one transaction with its ledger entry. Held credits count as credits that the account has,
-//! so that an account which holds all its credits at midnight gains nothing.
+//! No schedule does this. The first reserve or read of a balance in a period fills it up, in one
+//! transaction with its ledger entry. Held credits count as the account's, so that an account which
+//! holds all its credits at midnight gains nothing.
 
 use crate::Credits;
 use crate::clock::{Day, id_at};
@@ -52,7 +52,7 @@ pub(super) fn has_allowance(
 }
 
 impl Store {
-    /// Returns the caller's account, after its balance was filled up if it is due. Strongly
+    /// Fills the caller's balance up if an allowance is due, and returns the account, strongly
     /// consistent. If the balance can't be filled up now, the next reserve or reading tries again.
     ///
     /// # Errors
@@ -67,9 +67,10 @@ impl Store {
         match self.fill_up(&account, of, now).await {
             Ok(true) => self.account_of(caller).await,
             Ok(false) => Ok(account),
+            // The outcome may be unknown, so read the account again.
             Err(error) => {
-                tracing::warn!(cause = error.cause(), "a balance wasn't filled up");
-                Ok(account)
+                tracing::warn!(cause = error.cause(), "a balance may not have been filled up");
+                self.account_of(caller).await
             }
         }
     }

@@ -201,8 +201,8 @@ impl Hold {
             .filter(|of| of.parse::<u64>().is_ok_and(|of| of < minute(now)));
         let over = over.cloned().chain(self.refunds.expired_keys(minute(now), limits));
         self.minutes_over = over.chain(days_over(account, day(now))).take(OUTDATED).collect();
-        // A hold of the last month may still return its credits. A function whose clock is slow may
-        // even begin a chat in it.
+        // Keep last month's purses: a hold may still return credits to them, and a function with a slow
+        // clock may even begin a chat in that month.
         let last_month = neighbour(&month(now * 1000), false);
         let is_free = |purse: &&String| {
             account.reservations.values().all(|held| held.purse.as_ref() != Some(*purse))

@@ -151,7 +151,7 @@ impl Store {
         Ok(repairs)
     }
 
-    /// Gives the account the purses that its ledger explains.
+    /// Replaces the account's purses with those computed from the ledger.
     async fn reconcile_purses(
         &self,
         account: &Account,

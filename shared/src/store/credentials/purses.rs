@@ -32,9 +32,8 @@ impl Purses {
         }
     }
 
-    /// Returns the names of this key's purses of a period that an account has at least: that of the
-    /// key's whole life, or those of this month and the last one, if the key was used. Purses of
-    /// earlier months may have been removed.
+    /// Returns the name of the purse that the account must still have for this key: the one for its
+    /// whole life, or that of the latest month in which the key was used. Empty if it was never used.
     pub(in crate::store) fn of_key(&self, key: &str, per: LimitPeriod) -> Vec<String> {
         let of_key = self.0.keys().filter(|purse| key_and_period(purse).0 == key);
         let mut periods: Vec<_> = of_key.filter(|purse| per.counts_in(purse)).cloned().collect();

@@ -130,7 +130,7 @@ pub enum Difference {
         /// The sum of the ledger's charges and the account's holds.
         accounted: i128,
     },
-    /// The account has got an allowance twice in a period, or doesn't know that it has got it.
+    /// The account has got an allowance twice in a period, or has no record of it.
     Allowance {
         /// The first day of the period.
         period: Day,
@@ -382,8 +382,8 @@ impl Store {
         Ok(audited)
     }
 
-    /// Compares the purses of the account's API keys with the ledger and the holds. Each key with a
-    /// limit that was used has its purse. A purse of a key that was revoked means nothing.
+    /// Compares the purses of the account's API keys with the ledger and the holds. A used key with a
+    /// limit must have its purse. Revoked keys' purses are ignored.
     async fn audit_purses(&self, account: &Account, purses: &Purses) -> Result<Vec<Difference>> {
         if account.api_keys == 0 {
             return Ok(Vec::new());
