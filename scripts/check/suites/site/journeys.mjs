@@ -653,6 +653,9 @@ await journeys({
     };
     await page.getByRole("link", { name: "New chat" }).click();
     assert.match(await recall("one"), /Answer in one sentence\.\s+Use metres\./);
+    // The chat gets its address with its first answer, and the page shows it again, which closes menus.
+    await page.waitForURL(/#\/c\//);
+    await page.getByRole("navigation").getByRole("link", { name: "Recall one" }).first().waitFor();
     await page.getByRole("button", { name: "More about this chat" }).click();
     await page.getByRole("button", { name: "Instructions", exact: true }).click();
     const dialog = page.getByRole("dialog", { name: "Instructions for this chat" });
