@@ -19,8 +19,8 @@ use crate::ai::{Listener, Piece, Prompt};
 use crate::app::AiApp;
 use crate::error::Failure;
 use crate::store::{
-    Branch, ChatLimits, Conversation, Hold, Refund, ReserveOutcome, SettleOutcome, StoreError,
-    chat_month,
+    self, Branch, ChatLimits, Conversation, Hold, Refund, ReserveOutcome, SettleOutcome,
+    StoreError, chat_month,
 };
 use crate::telemetry::metrics::{self, Metric};
 use crate::telemetry::trace;
@@ -168,10 +168,7 @@ impl Charge {
             Err(poor @ StoreError::InsufficientTokens { .. }) if offer.rates().is_some() => {
                 Err(poor)
             }
-            Err(limit @ StoreError::KeyLimitReached { .. }) => {
-                return Err(abandon(app, &hold, limit.into()).await);
-            }
-            Err(error) => return Err(Error::from(error).advised(app.config.advice())),
+            Err(error) => return Err(turned_away(app, &hold, error).await),
         };
         let read = match chats {
             Ok(chats) => own_instructions(app, &hold, &context).await.map(|own| (chats, own)),
@@ -217,10 +214,7 @@ impl Charge {
                     Ok(ReserveOutcome::Held) => Ok(()),
                     Ok(ReserveOutcome::Ended) => return ended(app, caller, key.as_ref()).await,
                     Err(poor @ StoreError::InsufficientTokens { .. }) => Err(poor),
-                    Err(limit @ StoreError::KeyLimitReached { .. }) => {
-                        return Err(abandon(app, &hold, limit.into()).await);
-                    }
-                    Err(error) => return Err(error.into()),
+                    Err(error) => return Err(turned_away(app, &hold, error).await),
                 };
             }
             let held = hold.quote().bound();
@@ -335,8 +329,10 @@ impl Charge {
             match settled {
                 SettleOutcome::Stored => {
                     metrics::record(&[(Metric::Chats, 1)]);
-                    if chat.tokens_left < app.ai.config.low_balance {
-                        alert(&app, &hold, now).await;
+                    let low = app.ai.config.low_balance;
+                    if chat.tokens_left < low {
+                        let alert = app.store.alert(&hold, low, now);
+                        by_the_way("an e-mail about a low balance", alert).await;
                     }
                     return Ok(ChargedChat {
                         chat,
@@ -359,28 +355,20 @@ impl Charge {
     }
 }
 
-/// Writes the e-mail that says that the balance is low. The e-mail may be missing after a failure,
-/// which is only logged. The user's next chat then tries again.
-async fn alert(app: &AiApp, hold: &Hold, now: u64) {
-    match tokio::time::timeout(TIME_TO_NOTE, app.store.alert(hold, app.ai.config.low_balance, now))
-        .await
-    {
+/// Completes a write that an answer doesn't depend on. A failure is only logged: `what` names the
+/// thing that wasn't written, and the user's next chat tries again.
+async fn by_the_way(what: &str, writing: impl Future<Output = store::Result<()>>) {
+    match tokio::time::timeout(TIME_TO_NOTE, writing).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            tracing::warn!(cause = error.cause(), "an e-mail about a low balance wasn't written");
-        }
-        Err(_) => tracing::warn!("an e-mail about a low balance wasn't written in time"),
+        Ok(Err(error)) => tracing::warn!(cause = error.cause(), "{what} wasn't written"),
+        Err(_) => tracing::warn!("{what} wasn't written in time"),
     }
 }
 
-/// Notes the day on which the API key was used, while the AI answers. The note may be missing after
-/// a failure, which is only logged.
+/// Notes the day on which the API key was used.
 async fn note_use(app: &AiApp, api_key: Option<&StoredApiKey>, now: u64) {
-    let Some(key) = api_key else { return };
-    match tokio::time::timeout(TIME_TO_NOTE, app.store.note_use(key, now)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(cause = error.cause(), "the use of a key wasn't noted"),
-        Err(_) => tracing::warn!("the use of a key wasn't noted in time"),
+    if let Some(key) = api_key {
+        by_the_way("the last use of an API key", app.store.note_use(key, now)).await;
     }
 }
 
@@ -622,6 +610,14 @@ fn too_little(hold: &Hold, least: Credits, max_cost: Option<Credits>) -> Error {
             next: hold.next_allowance(),
             advice: None,
         },
+    }
+}
+
+/// Returns the failure of a refused reserve whose amount can't be changed.
+async fn turned_away(app: &AiApp, hold: &Hold, refused: StoreError) -> Error {
+    match refused {
+        StoreError::KeyLimitReached { .. } => abandon(app, hold, refused.into()).await,
+        refused => Error::from(refused).advised(app.config.advice()),
     }
 }
 

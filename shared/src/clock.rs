@@ -131,6 +131,13 @@ impl Day {
             .map(|seconds| Self::from_millis(seconds * 1000))
     }
 
+    /// Parses a day, and returns the second at which it ends. `None` if the text isn't a day, or the day
+    /// is over at the second `now`.
+    pub fn end_of(text: &str, now: u64) -> Option<u64> {
+        let end = Self::parse(text)?.after(1).begins() / 1000;
+        (end > now).then_some(end)
+    }
+
     /// Returns the number of days since 1970.
     pub fn number(self) -> u64 {
         self.0

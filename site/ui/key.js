@@ -1,4 +1,4 @@
-// What users and administrators see of an API key: its name and state, its use and its limits.
+// The row of an API key, for users and administrators: its name and state, its use and its limits.
 
 import { h } from "./dom.js";
 import {
@@ -53,7 +53,7 @@ const hasExpired = ({ expires }) =>
 
 const listed = (names) => names.map((name, index) => [index > 0 && ", ", h("code", {}, name)]);
 
-/** What a key has spent of its limit: `200 of 250 tokens this month, resets on 1 Dec 2026` */
+/** The part of its limit that a key has spent: `200 of 250 tokens this month, resets on 1 Dec 2026` */
 function spending({ tokens, per, spent, resets }) {
   const meter = { min: 0, max: tokens, high: tokens * HIGH, optimum: 0, value: spent };
   const period = per === "month" ? "this month" : "in total";

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use shared::Credits;
 use shared::clock::Clock;
 use shared::store::{AuditReport, Difference, Order};
-use shared::values::{Pack, PaymentFacts, PriceList, Progress};
+use shared::values::{PaymentFacts, PriceList, Progress};
 
 use crate::endpoints::chats::fares::{list, scripted};
-use crate::support::client::{Api, GRANT, PRICE, Person};
+use crate::support::client::{Api, GRANT, PRICE, Person, a_pack};
 use crate::support::world::{World, put, scan};
 
 /// A user with a grant, two chats and an adjustment, and the ids of the chats.
@@ -412,13 +412,7 @@ async fn orders_that_moved_other_credits_are_found() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let (store, clock) = (api.store(), &api.server().clock);
-    let pack = Pack {
-        id: "small".into(),
-        name: "A pack".into(),
-        tokens: Credits::new(1000).unwrap(),
-        price: 300,
-        currency: "EUR".into(),
-    };
+    let pack = a_pack(1000, 300);
     let order = Order::new(&api.account(&ann).await, &pack, clock);
     store.create_order(&api.account(&ann).await, &order).await.unwrap();
     let payment = Some("pi_1".to_owned());

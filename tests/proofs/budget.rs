@@ -25,13 +25,12 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
 use aws_sdk_dynamodb::types::AttributeValue;
 use dynoxide::types::{Item, item_size, write_capacity_units};
 use emulator::checkout::signature;
-use functions::{Function, ROUTES};
+use functions::ROUTES;
 use local::estimate::quotas::PLACES;
 use local::estimate::requests::{self, Cost};
 use serde_json::{Value, json};
-use shared::app::AiApp;
 use shared::clock::Day;
-use shared::config::{AiConfig, Config};
+use shared::config::Config;
 use shared::store::Purpose;
 use shared::values::{Allowances, VoucherCode};
 use shared::{App, Credits};
@@ -237,11 +236,7 @@ impl Counted {
             app.config = Arc::new(config);
             function = function.with_app(app);
             if self.low_balance > Credits::ZERO {
-                let mut asking = function.needs::<AiApp>().unwrap().clone();
-                let low_balance = self.low_balance;
-                asking.ai.config = AiConfig { low_balance, ..(*asking.ai.config).clone() }.into();
-                let edge = function.edge.clone();
-                function = Function::new(edge, asking, functions::chats::chat::handle);
+                function = function::chat_with(&function, |ai| ai.low_balance = self.low_balance);
             }
         }
 

@@ -13,13 +13,13 @@ use local::server::Server;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use shared::BalanceChange;
 use shared::app::IssuerApp;
 use shared::clock::Clock;
 use shared::config::{Config, Settings};
 use shared::mail::Mail;
 use shared::store::{AdjustOutcome, Adjustment, Link, Purpose, SetPricesOutcome, Store};
-use shared::values::{AccessToken, LinkToken, PriceList, Reason, Session};
+use shared::values::{AccessToken, LinkToken, Pack, PriceList, Reason, Session};
+use shared::{BalanceChange, Credits};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -34,6 +34,17 @@ pub const PRICE: u64 = 100;
 pub const GRANT: u64 = 4000;
 
 pub const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A pack of `tokens` at this price in cents.
+pub fn a_pack(tokens: u64, price: u64) -> Pack {
+    Pack {
+        id: "small".into(),
+        name: "A pack".into(),
+        tokens: Credits::new(tokens).unwrap(),
+        price,
+        currency: "EUR".into(),
+    }
+}
 
 /// How long a function keeps a price list.
 pub const PRICES_KEPT: Duration = Duration::from_secs(60);

@@ -11,7 +11,9 @@ use lambda_http::http::HeaderMap;
 use lambda_http::http::header::RETRY_AFTER;
 use serde_json::{Value, json};
 use shared::App;
+use shared::app::AiApp;
 use shared::aws::{self, Endpoint};
+use shared::config::AiConfig;
 use shared::http::{Body, Response};
 use shared::store::Store;
 
@@ -88,6 +90,18 @@ pub fn event(endpoint: &str, path: &str, headers: &[(&str, &str)], body: &Value)
 /// Sends an event to a function, which has `time` to answer.
 pub async fn invoke(function: &Function, event: &Value, time: Duration) -> Response<Body> {
     function.answer(request(function, event, time)).await
+}
+
+/// Returns the function `chat` with its settings and connections changed.
+pub fn changed_chat(chat: &Function, change: impl FnOnce(&mut AiApp)) -> Function {
+    let mut asking = chat.needs::<AiApp>().unwrap().clone();
+    change(&mut asking);
+    Function::new(chat.edge.clone(), asking, functions::chats::chat::handle)
+}
+
+/// Returns the function `chat` with the settings of its AI changed.
+pub fn chat_with(chat: &Function, change: impl FnOnce(&mut AiConfig)) -> Function {
+    changed_chat(chat, |asking| change(Arc::make_mut(&mut asking.ai.config)))
 }
 
 /// Returns the request that a function gets for an event.

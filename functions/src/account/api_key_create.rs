@@ -5,8 +5,7 @@
 //! hash.
 
 use serde::{Deserialize, Serialize};
-use shared::clock::Day;
-use shared::error::{Failure, FieldErrors, required};
+use shared::error::{Failure, FieldErrors, last_day, required};
 use shared::values::api_key::KeyName;
 use shared::values::{self, KeyLimit, LimitPeriod, Restrictions, StoredApiKey};
 use shared::view::ApiKey;
@@ -77,11 +76,7 @@ impl Body {
         let mut invalid = FieldErrors::default();
         let name =
             invalid.check("name", required(self.name).and_then(|name| KeyName::parse(&name)));
-        let expires = self.expires.map(|day| {
-            let sentence = "This must be a day that isn't over, such as 2027-03-31.";
-            let end = Day::parse(&day).map(|day| day.after(1).begins() / 1000);
-            end.filter(|end| *end > app.clock.seconds()).ok_or(sentence)
-        });
+        let expires = self.expires.map(|day| last_day(&day, app.clock.seconds()));
         let expires = invalid.check("expires", expires.transpose());
         let limit = self.limit.map(|limit| limit.validate(&mut invalid));
         if let Some(names) = &self.models {
@@ -99,9 +94,8 @@ impl Body {
 
 impl Limit {
     fn validate(self, invalid: &mut FieldErrors) -> Option<KeyLimit> {
-        let tokens = self.tokens.and_then(Credits::new).filter(|tokens| *tokens > Credits::ZERO);
-        let sentence = format!("This must be a whole number from 1 to {}.", Credits::MAX);
-        let tokens = invalid.check("limit.tokens", tokens.ok_or(sentence));
+        let tokens = Credits::positive(self.tokens.unwrap_or(0));
+        let tokens = invalid.check("limit.tokens", tokens);
         let per = self.per.as_deref().map(LimitPeriod::parse);
         let per = invalid.check("limit.per", per.unwrap_or(Ok(LimitPeriod::Total)));
         tokens.zip(per).map(|(tokens, per)| KeyLimit { tokens, per })

@@ -6,7 +6,7 @@
 //! once; a retry gets 409 `codes_shown`.
 
 use serde::{Deserialize, Serialize};
-use shared::error::{Failure, FieldErrors, REQUIRED, required};
+use shared::error::{Failure, FieldErrors, REQUIRED, last_day, required};
 use shared::openapi::IdempotencyKey;
 use shared::store::{CreateVouchersOutcome, Record, VOUCHER_CODES, VOUCHER_USES, VoucherBatch};
 use shared::values::idempotency::{Kind, REMEMBERED, fingerprint};
@@ -91,9 +91,7 @@ impl Body {
     fn validate(self, actor: &str, app: &App) -> Result<VoucherBatch> {
         let mut invalid = FieldErrors::default();
         let name = invalid.check("name", required(self.name).and_then(|name| Reason::parse(&name)));
-        let tokens = self.tokens.and_then(Credits::new).filter(|tokens| *tokens > Credits::ZERO);
-        let sentence = format!("This must be a whole number from 1 to {}.", Credits::MAX);
-        let tokens = invalid.check("tokens", tokens.ok_or(sentence));
+        let tokens = invalid.check("tokens", Credits::positive(self.tokens.unwrap_or(0)));
         let within = |number: Option<u32>, most: u32| {
             let number = number.ok_or_else(|| REQUIRED.to_owned())?;
             let sentence = format!("This must be a whole number from 1 to {most}.");
@@ -101,10 +99,7 @@ impl Body {
         };
         let count = invalid.check("count", within(self.count, VOUCHER_CODES));
         let uses = invalid.check("uses", within(self.uses.or(Some(1)), VOUCHER_USES));
-        let ends = self.ends.map(|day| {
-            let sentence = "This must be a day that isn't over, such as 2027-03-31.";
-            VoucherBatch::end_of(&day, app.clock.seconds()).ok_or(sentence)
-        });
+        let ends = self.ends.map(|day| last_day(&day, app.clock.seconds()));
         let ends = invalid.check("ends", ends.transpose());
         match (name, tokens, count, uses, ends) {
             (Some(name), Some(tokens), Some(count), Some(uses), Some(ends)) => {

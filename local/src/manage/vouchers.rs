@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use shared::clock;
+use shared::clock::Day;
 use shared::store::VoucherBatch;
 use shared::values::{Reason, VoucherCode};
 use shared::{App, Credits};
@@ -29,9 +30,8 @@ pub struct NewVouchers<'a> {
 /// Fails with a sentence for the terminal.
 pub async fn create(data: &Path, new: &NewVouchers<'_>) -> Result<String, String> {
     let name = Reason::parse(new.name)?;
-    let tokens = Credits::new(new.tokens).filter(|tokens| *tokens > Credits::ZERO);
-    let tokens = tokens
-        .ok_or_else(|| format!("TOKENS must be a whole number from 1 to {}.", Credits::MAX))?;
+    let tokens = Credits::positive(new.tokens)
+        .map_err(|invalid| invalid.sentence().replace("This", "TOKENS"))?;
     let (app, embedded) = open(data).await?;
     let created = create_in(&app, new, &name, tokens).await;
     close(embedded).await;
@@ -46,7 +46,7 @@ async fn create_in(
 ) -> Result<String, String> {
     let now = app.clock.seconds();
     let end = |day: &str| {
-        VoucherBatch::end_of(day, now)
+        Day::end_of(day, now)
             .ok_or_else(|| format!("--ends must be a day that isn't over, not {day:?}."))
     };
     let ends = new.ends.map(end).transpose()?;

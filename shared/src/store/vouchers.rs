@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::clock::{Clock, Day};
+use crate::clock::Clock;
 use crate::store::schema::{VOUCHER, VOUCHERS, pk, voucher_pk, vouchers_pk};
 use crate::store::sources::StoredSource;
 use crate::store::{
@@ -76,13 +76,6 @@ impl VoucherBatch {
             time: clock.millis(),
             void: None,
         }
-    }
-
-    /// Returns the second from which codes aren't accepted whose last day is `day`, such as
-    /// `2027-03-31`. `None` if the text isn't a day, or the day is over.
-    pub fn end_of(day: &str, now: u64) -> Option<u64> {
-        let end = Day::parse(day)?.after(1).begins() / 1000;
-        (end > now).then_some(end)
     }
 
     /// Returns the id.

@@ -143,6 +143,17 @@ impl Account {
             .unwrap_or(0)
     }
 
+    /// Returns true if the account accepts API keys and sessions from this epoch. Those from before the
+    /// first verification of its address are invalid.
+    pub(crate) fn accepts_epoch(&self, epoch: u64) -> bool {
+        self.keys_from <= Some(epoch)
+    }
+
+    /// Returns true if a hold counts in this purse.
+    pub(crate) fn holds_in(&self, purse: &str) -> bool {
+        self.reservations.values().any(|held| held.purse.as_deref() == Some(purse))
+    }
+
     /// Returns the credits in this purse. The purse counts what an API key has spent, and what is
     /// held for the key's chats.
     pub fn purse(&self, name: &str) -> Credits {

@@ -163,7 +163,7 @@ impl StoredApiKey {
         self.restricted.as_ref().map_or(&self.hash, |restricted| &restricted.hash)
     }
 
-    /// Returns the restrictions, which are empty if there are none.
+    /// Returns the restrictions. They are empty for a key without any.
     pub fn restrictions(&self) -> Restrictions {
         self.restricted.clone().unwrap_or_default()
     }

@@ -92,7 +92,7 @@ impl Credential {
             account.id == self.user_id()
                 && account.active
                 && self.epochs().contains(&account.auth_epoch)
-                && account.keys_from <= Some(self.auth_epoch())
+                && account.accepts_epoch(self.auth_epoch())
                 && !account.revoked.contains_key(self.id())
         })
     }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::values::Invalid;
+
 /// A non-negative amount of money.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -20,6 +22,13 @@ impl Credits {
     /// Returns `None` if `amount` is above [`Credits::MAX`].
     pub const fn new(amount: u64) -> Option<Self> {
         if amount <= Self::MAX.0 { Some(Self(amount)) } else { None }
+    }
+
+    /// Returns an amount of at least 1.
+    pub fn positive(amount: u64) -> Result<Self, Invalid> {
+        let positive = Self::new(amount).filter(|amount| *amount > Self::ZERO);
+        let sentence = || format!("This must be a whole number from 1 to {}.", Self::MAX);
+        positive.ok_or_else(|| sentence().into())
     }
 
     /// Returns the plain number, for DynamoDB and for arithmetic that mixes signs.

@@ -85,8 +85,8 @@ impl Packs {
             if let Err(sentence) = Reason::parse(name) {
                 note("name", sentence.sentence().replace("A reason", "A name"));
             }
-            if !(1..=Credits::MAX.get()).contains(&tokens.get()) {
-                note("tokens", format!("This must be a whole number from 1 to {}.", Credits::MAX));
+            if let Err(invalid) = Credits::positive(tokens.get()) {
+                note("tokens", invalid.sentence().to_owned());
             }
             if !(1..=PRICE).contains(price) {
                 note(

@@ -1,5 +1,5 @@
-//! What an API key may do: until when it is accepted, which models it may use, and how many credits
-//! it may spend.
+//! The restrictions of an API key: its last day, its models, and the limit of the credits that it may
+//! spend.
 
 use serde::{Deserialize, Serialize};
 

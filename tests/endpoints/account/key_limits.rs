@@ -44,7 +44,7 @@ impl Person {
         self.gets_a_key(json!({ "limit": { "tokens": tokens } })).await
     }
 
-    /// What a key has spent of its limit.
+    /// Returns the credits that a key has spent of its limit.
     async fn spent(&self, key: &Key) -> u64 {
         self.shows(key).await["limit"]["spent"].as_u64().unwrap()
     }
@@ -162,7 +162,7 @@ async fn keys_use_only_their_models() {
     assert_eq!(listed, ["deep"]);
     key.program.get("/v1/models/quick").await.expect(404, "model_not_found");
     key.program.get("/v1/models/deep").await.is(200);
-    // Without a list, nobody knows which models the key may use.
+    // Without a list, the key has no model that it may use.
     api.prices(&Value::Null).await;
     key.asks("deep", "hi").await.expect(404, "model_not_found");
     assert_eq!(key.program.get("/v1/models").await.is(200)["data"], json!([]));

@@ -2,10 +2,11 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
+use shared::Credits;
 use shared::mail::Mail;
 
 use crate::support::client::{Api, Person, unique};
-use crate::support::function::ask;
+use crate::support::function::{ask, chat_with};
 use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Plan};
 use crate::support::rig::Rig;
 use crate::support::world::World;
@@ -125,12 +126,8 @@ async fn the_e_mail_never_frees_or_fails_an_answer() {
         }
         let lane = rig.proxy.lane();
         let function = rig.api.function_over("chat", &lane);
-        let mut asking = function.needs::<shared::app::AiApp>().unwrap().clone();
-        let mut config = (*asking.ai.config).clone();
-        config.low_balance = shared::Credits::new(250).unwrap();
-        asking.ai.config = std::sync::Arc::new(config);
-        let function =
-            functions::Function::new(function.edge.clone(), asking, functions::chats::chat::handle);
+        let low_balance = Credits::new(250).unwrap();
+        let function = chat_with(&function, |ai| ai.low_balance = low_balance);
         // The first transaction is the settle, and the second one the e-mail's.
         lane.strike(Some(Plan {
             at: FaultPoint::Operation("TransactWriteItems", 2),

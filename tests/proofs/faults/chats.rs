@@ -10,7 +10,7 @@ use functions::Function;
 use futures_util::future::{Either, select};
 use serde_json::{Value, json};
 use shared::ai::Ai;
-use shared::app::{AiApp, Start};
+use shared::app::AiApp;
 use shared::config::{AiConfig, AiProvider};
 use shared::values::{Allowances, Chat};
 use tokio::task::JoinHandle;
@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use super::{Case, Matrix, Scenario, none, side_by_side};
 use crate::support::client::{GRANT, PRICE, Person};
 use crate::support::counting_ai::CountingAi;
-use crate::support::function::{Reply, ask};
+use crate::support::function::{Reply, ask, changed_chat, chat_with};
 use crate::support::proxy::{Fault, Plan};
 use crate::support::rig::Rig;
 use crate::support::world::World;
@@ -196,27 +196,21 @@ impl Scenario for Paying {
                     case.replies[0].body["conversation_id"].as_str().map(str::to_owned);
             }
             Self::Branch => {
-                let function = case.function();
-                let mut asking = function.needs::<AiApp>().unwrap().clone();
                 // If only one chat may be context, the function's first read of the conversation is
                 // too short to include the first chat.
-                let config = AiConfig { context_chats: 1, ..(*asking.ai.config).clone() };
-                asking.ai.config = Arc::new(config);
-                let edge = function.edge.clone();
-                case.function = Some(Function::new(edge, asking, functions::chats::chat::handle));
+                let chat = chat_with(case.function(), |ai| ai.context_chats = 1);
+                case.function = Some(chat);
                 case.asks().await;
                 let first = case.replies[0].body["id"].as_str().map(str::to_owned);
                 (case.own.conversation, case.own.after) = (first.clone(), first);
                 case.asks().await;
             }
             Self::FailedOver => {
-                let function = case.function();
-                let mut asking = function.needs::<AiApp>().unwrap().clone();
+                let asking = case.function().needs::<AiApp>().unwrap();
                 let mut config = (*asking.ai.config).clone();
                 config.providers.push(AiProvider::Echo);
-                asking.ai = Ai::connect(config).await.unwrap();
-                let edge = function.edge.clone();
-                case.function = Some(Function::new(edge, asking, functions::chats::chat::handle));
+                let ai = Ai::connect(config).await.unwrap();
+                case.function = Some(changed_chat(case.function(), |asking| asking.ai = ai));
             }
             Self::StoppedStream => {
                 let function = case.function();
@@ -238,13 +232,10 @@ impl Scenario for Paying {
                 case.who.change(json!({ "instructions": "Be brief." })).await.is(200);
             }
             Self::ChatWithAllowance => {
-                let function = case.function();
-                let mut asking = function.needs::<AiApp>().unwrap().clone();
-                let mut config = (*asking.config).clone();
-                config.allowances = Allowances::parse(ALLOWANCE).unwrap();
-                asking.app_mut().unwrap().config = Arc::new(config);
-                let edge = function.edge.clone();
-                case.function = Some(Function::new(edge, asking, functions::chats::chat::handle));
+                let allowances = Allowances::parse(ALLOWANCE).unwrap();
+                case.function = Some(changed_chat(case.function(), |asking| {
+                    Arc::make_mut(&mut asking.app.config).allowances = allowances;
+                }));
                 let all = -i64::try_from(GRANT).unwrap();
                 rig.api.adjust(&case.who, all, "for the test").await;
             }

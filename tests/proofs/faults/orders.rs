@@ -1,11 +1,11 @@
 //! Payments, refunds and owed credits move once, whatever the store does.
 
+use shared::BalanceChange;
 use shared::store::{Order, StoreError};
-use shared::values::{Pack, PaymentFacts, Progress, RefundState, Refunded};
-use shared::{BalanceChange, Credits};
+use shared::values::{PaymentFacts, Progress, RefundState, Refunded};
 
 use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
-use crate::support::client::{GRANT, Person};
+use crate::support::client::{GRANT, Person, a_pack};
 use crate::support::mistakes::PaymentMistake;
 use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
@@ -72,13 +72,7 @@ impl Learning {
     async fn prepare(self, rig: &Rig, who: &Person) -> Orders {
         let (store, clock) = (rig.api.store(), &rig.api.server().clock);
         let account = rig.api.account(who).await;
-        let pack = Pack {
-            id: "small".into(),
-            name: "A pack".into(),
-            tokens: Credits::new(TOKENS).unwrap(),
-            price: PRICE,
-            currency: "EUR".into(),
-        };
+        let pack = a_pack(TOKENS, PRICE);
         let order = async || {
             let order = Order::new(&account, &pack, clock);
             store.create_order(&account, &order).await.unwrap();

@@ -6,12 +6,10 @@ use emulator::checkout::signature;
 use futures_util::stream::{StreamExt, iter};
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::Credits;
 use shared::store::Order;
-use shared::values::Pack;
 
 use crate::endpoints::chats::fares;
-use crate::support::client::{GRANT, Person};
+use crate::support::client::{GRANT, Person, a_pack};
 use crate::support::function::{Reply, event};
 use crate::support::lambda::{Instance, binary};
 use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Lane, Plan};
@@ -64,13 +62,7 @@ impl Case {
         let about = match working {
             Working::Payment => {
                 let account = rig.api.account(&who).await;
-                let pack = Pack {
-                    id: "small".into(),
-                    name: "A pack".into(),
-                    tokens: Credits::new(TOKENS).unwrap(),
-                    price: MONEY,
-                    currency: "EUR".into(),
-                };
+                let pack = a_pack(TOKENS, MONEY);
                 let order = Order::new(&account, &pack, &rig.api.server().clock);
                 rig.api.store().create_order(&account, &order).await.unwrap();
                 order.id().to_owned()

@@ -6,16 +6,15 @@ use std::pin::pin;
 
 use emulator::dynamo::{Data, Dynamo};
 use emulator::template::Template;
-use functions::{ENDPOINTS, Function};
+use functions::ENDPOINTS;
 use futures_util::future::{Either, select};
 use local::server::environment_of;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::Credits;
-use shared::app::AiApp;
 use shared::clock::{Clock, Day, FIRST_DAY};
-use shared::config::{AiConfig, Settings};
+use shared::config::Settings;
 use shared::store::Order;
 use shared::values::{
     Allowances, Dispute, PaymentFacts, Progress, RefundState, Refunded, VoucherCode,
@@ -24,7 +23,7 @@ use tokio::task::JoinHandle;
 
 use super::record::{self, Head, Record, TABLES};
 use crate::support::client::{Answer, Api, DAY, Person, token_in};
-use crate::support::function::ask;
+use crate::support::function::{ask, chat_with};
 use crate::support::program;
 
 pub const PASSWORD: &str = "secret123";
@@ -201,11 +200,8 @@ async fn warned(api: &Api) {
     api.post("/api/user/email/verify/", verify).await.is(200);
     let lin = lin.elsewhere("a browser").await;
     lin.makes_a_key("unused").await.is(201);
-    let function = &api.server().functions["chat"];
-    let mut asking = function.needs::<AiApp>().unwrap().clone();
     let low_balance = Credits::new(1_000_000).unwrap();
-    asking.ai.config = AiConfig { low_balance, ..(*asking.ai.config).clone() }.into();
-    let chat = Function::new(function.edge.clone(), asking, functions::chats::chat::handle);
+    let chat = chat_with(&api.server().functions["chat"], |ai| ai.low_balance = low_balance);
     let bearer = lin.bearer();
     let headers = [("authorization", bearer.as_str())];
     let reply = ask(&chat, "chat", "/api/chat", &headers, json!({ "message": "hi" })).await;

@@ -87,7 +87,7 @@ pub struct Account {
     pub refunds_of_days: BTreeMap<u64, i64>,
     /// True if the account is in the index `due`.
     pub due: bool,
-    /// What each API key with a limit has spent or holds, by key and period.
+    /// The credits that each API key with a limit has spent or holds, by key and period.
     pub purses: BTreeMap<String, i64>,
     /// The first day of the period for which the account has got its allowance last.
     pub allowance: i64,
@@ -180,11 +180,11 @@ impl Account {
 pub struct Row {
     pub amount: i64,
     pub kind: String,
-    /// The source of granted credits. Empty if there is none.
+    /// The source of granted credits, or an empty text.
     source: String,
     /// The first day of the period of an allowance. 0 if the row is no allowance.
     allowance: i64,
-    /// The API key of a chat. Empty if there is none.
+    /// The API key of a chat, or an empty text.
     key: String,
     month: String,
 }

@@ -18,7 +18,7 @@ const day = (after = 0) => new Date(Date.now() + after * DAY).toISOString().slic
 const sentence = (tokens, per, next) => `Your balance is filled up to ${tokens} each ${per}, next on ${inWords(next)} (UTC).`;
 const DAILY = sentence("300 tokens", "day", Date.now() + DAY);
 
-/** Sends so many messages, and waits for their answers. */
+/** Sends `count` messages, and waits for their answers. */
 async function spend(page, count) {
   for (let number = 1; number <= count; number += 1) {
     await say(page, `Message ${number}`);

@@ -4,11 +4,13 @@
 //! transaction with its ledger entry. Held credits count as the account's, so that an account which
 //! holds all its credits at midnight gains nothing.
 
+use aws_sdk_dynamodb::types::AttributeValue;
+
 use crate::Credits;
 use crate::clock::{Day, id_at};
 use crate::store::schema::pk;
 use crate::store::{Patience, Result, Store, StoreError, Transaction, Write, flag, n, s};
-use crate::values::{AccessToken, Account, Allowance, Allowances, Entry, EntryKind};
+use crate::values::{AccessToken, Account, Allowance, Allowances, Entry, EntryKind, Role};
 
 /// The condition that the account is as it was read, and hasn't got its allowance in this period.
 const DUE: &str = "id = :id AND active = :true AND attribute_not_exists(deleted) AND granted = :granted AND spent = :spent \
@@ -23,32 +25,43 @@ pub(super) fn due(account: &Account, of: Allowances, now: u64) -> Option<(Allowa
     (account.active && account.deleted.is_none() && is_due).then_some((allowance, period))
 }
 
-/// Returns the condition that an account has got its allowance in this period, with its values.
-/// `None` if no account has an allowance.
-pub(super) fn has_allowance(
+/// Extends the condition of a reserve, so that it also requires that the account has got its
+/// allowance in this period. Roles can have different periods. Adds the attribute names and the
+/// values that the condition uses. Changes nothing if no account has an allowance.
+pub(super) fn require_allowance(
+    condition: &mut String,
+    names: &mut Vec<(String, String)>,
+    values: &mut Vec<(String, AttributeValue)>,
     of: Allowances,
     now: u64,
-) -> Option<(String, Vec<(&'static str, u64)>)> {
-    let period =
-        |allowance: Option<Allowance>| allowance.map(|allowance| allowance.period(now).number());
-    let (users, administrators) = (period(of.users), period(of.administrators));
-    let has = |value: &str| format!("allowance >= {value}");
-    Some(match (users, administrators) {
-        (None, None) => return None,
-        (Some(users), Some(administrators)) if users == administrators => {
-            (format!(" AND {}", has(":allowance")), vec![(":allowance", users)])
+) {
+    let period = |of_role: Option<Allowance>, value: &str| {
+        of_role.map(|allowance| (value.to_owned(), n(allowance.period(now).number())))
+    };
+    let users = period(of.users, ":allowance");
+    let administrators = period(of.administrators, ":of_admins");
+    let number = |period: &Option<(String, AttributeValue)>| {
+        period.as_ref().map(|(_, number)| number.clone())
+    };
+    if number(&users) == number(&administrators) {
+        if users.is_some() {
+            condition.push_str(" AND allowance >= :allowance");
         }
-        (users, administrators) => {
-            let of_role = |period: Option<u64>, role: &str, value: &'static str| match period {
-                None => (role.to_owned(), None),
-                Some(period) => (format!("({role} AND {})", has(value)), Some((value, period))),
-            };
-            let (user, of_users) = of_role(users, "#role <> :admin", ":allowance");
-            let (admin, of_admins) = of_role(administrators, "#role = :admin", ":of_admins");
-            let values = of_users.into_iter().chain(of_admins).collect();
-            (format!(" AND ({user} OR {admin})"), values)
-        }
-    })
+        values.extend(users);
+        return;
+    }
+    let of_role = |role: &str, period: &Option<(String, AttributeValue)>| match period {
+        None => role.to_owned(),
+        Some((value, _)) => format!("({role} AND allowance >= {value})"),
+    };
+    condition.push_str(&format!(
+        " AND ({} OR {})",
+        of_role("#role <> :admin", &users),
+        of_role("#role = :admin", &administrators)
+    ));
+    names.push(("#role".into(), "role".into()));
+    values.push((":admin".into(), s(Role::Admin.word())));
+    values.extend(users.into_iter().chain(administrators));
 }
 
 impl Store {
@@ -161,26 +174,27 @@ impl Store {
 mod tests {
     use super::*;
 
-    /// Noon of this day, in seconds.
-    fn noon(day: &str) -> u64 {
-        Day::parse(day).unwrap().begins() / 1000 + 43_200
-    }
-
-    fn of(text: &str) -> Allowances {
-        Allowances::parse(text).unwrap()
-    }
+    /// A Thursday.
+    const NOW: u64 = 1_795_694_400;
 
     #[test]
     fn conditions_compare_the_period_of_the_role() {
-        let condition = |text| has_allowance(of(text), noon("2026-11-26"));
-        assert_eq!(condition("none"), None);
-        let (text, values) = condition("5/day,admin=9/day").unwrap();
-        assert_eq!((text.as_str(), values.len()), (" AND allowance >= :allowance", 1));
-        let (text, values) = condition("5/day,admin=none").unwrap();
-        assert_eq!(text, " AND ((#role <> :admin AND allowance >= :allowance) OR #role = :admin)");
-        assert_eq!(values.len(), 1);
-        let (text, values) = condition("5/day,admin=9/month").unwrap();
+        let condition = |text| {
+            let (mut condition, mut names, mut values) = Default::default();
+            let of = Allowances::parse(text).unwrap();
+            require_allowance(&mut condition, &mut names, &mut values, of, NOW);
+            let values: Vec<_> = values.into_iter().map(|(name, _)| name).collect();
+            (condition, names.len(), values)
+        };
+        let used = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(condition("none"), (String::new(), 0, vec![]));
+        let text = " AND allowance >= :allowance".to_owned();
+        assert_eq!(condition("5/day,admin=9/day"), (text, 0, used(&[":allowance"])));
+        let text = " AND ((#role <> :admin AND allowance >= :allowance) OR #role = :admin)";
+        let values = used(&[":admin", ":allowance"]);
+        assert_eq!(condition("5/day,admin=none"), (text.to_owned(), 1, values));
+        let (text, names, values) = condition("5/day,admin=9/month");
         assert!(text.contains("(#role = :admin AND allowance >= :of_admins)"), "{text}");
-        assert_eq!(values.len(), 2);
+        assert_eq!((names, values.len()), (1, 3));
     }
 }

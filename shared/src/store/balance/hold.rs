@@ -204,9 +204,7 @@ impl Hold {
         // Keep last month's purses: a hold may still return credits to them, and a function with a slow
         // clock may even begin a chat in that month.
         let last_month = neighbour(&month(now * 1000), false);
-        let is_free = |purse: &&String| {
-            account.reservations.values().all(|held| held.purse.as_ref() != Some(*purse))
-        };
+        let is_free = |purse: &&String| !account.holds_in(purse);
         let purses = account.purses.iter().flat_map(|purses| purses.keys());
         let over = ended_purses(purses, &last_month).filter(is_free);
         self.purses_over = over.take(OUTDATED).cloned().collect();

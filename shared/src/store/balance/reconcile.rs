@@ -50,7 +50,7 @@ impl Store {
     pub(in crate::store) async fn reconcile_balance(
         &self,
         account: &Account,
-        keys: &[StoredApiKey],
+        keys: &[&StoredApiKey],
         orders: &[Order],
         (second, now): (u64, u64),
     ) -> Result<Vec<String>> {
@@ -155,13 +155,11 @@ impl Store {
     async fn reconcile_purses(
         &self,
         account: &Account,
-        keys: &[StoredApiKey],
+        keys: &[&StoredApiKey],
         book: &Book,
         now: u64,
     ) -> Result<Option<String>> {
-        let valid = keys.iter().filter(|key| account.keys_from <= Some(key.auth_epoch));
-        let valid: Vec<StoredApiKey> = valid.cloned().collect();
-        let purses = book.purses.of_keys(&valid, &month(now * 1000));
+        let purses = book.purses.of_keys(keys, &month(now * 1000));
         let Some(purses) = purses.filter(|purses| account.purses.as_ref() != Some(purses)) else {
             return Ok(None);
         };

@@ -8,7 +8,7 @@ use futures_util::future::try_join_all;
 use crate::Credits;
 use crate::clock::Day;
 use crate::store::balance::CLOSED;
-use crate::store::balance::allowance::{due, has_allowance};
+use crate::store::balance::allowance::{due, require_allowance};
 use crate::store::balance::hold::Hold;
 use crate::store::balance::limits::{
     ChatLimits, Refunds, chats_a_minute, day, day_key, minute, refunds_a_day, refunds_a_minute,
@@ -18,7 +18,7 @@ use crate::store::schema::pk;
 use crate::store::{
     Outcome, Patience, Result, Store, StoreError, Write, flag, from_item, n, no_entries, s, to_item,
 };
-use crate::values::{Account, Credential, Limit, LimitPeriod, Role, StoredHold};
+use crate::values::{Account, Credential, Limit, LimitPeriod, StoredHold};
 
 /// The number of closed ids that an account may have when a chat begins. This number of closed ids
 /// takes 90 KB of the 400 KB that an item may have.
@@ -344,15 +344,8 @@ impl Store {
             names.push((name, refunds_key(of)));
             values.push((most, n(limits.refunds_in(back + 1))));
         }
-        if let Some((has, periods)) = has_allowance(limits.allowances, now) {
-            if has.contains("#role") {
-                names.push(("#role".to_owned(), "role".to_owned()));
-                values.push((":admin".to_owned(), s(Role::Admin.word())));
-            }
-            condition.push_str(&has);
-            let periods = periods.into_iter();
-            values.extend(periods.map(|(name, period)| (name.to_owned(), n(period))));
-        }
+        let of = limits.allowances;
+        require_allowance(&mut condition, &mut names, &mut values, of, now);
         Ok(Write::update(&self.tables.users, pk(&hold.account), set)
             .condition(condition)
             .names(names)

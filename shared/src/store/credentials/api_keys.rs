@@ -18,9 +18,7 @@ use crate::store::{
 };
 use crate::values::api_key::KeyName;
 use crate::values::restrictions::key_and_period;
-use crate::values::{
-    AccessToken, Account, ApiKey, LimitPeriod, Restrictions, StoredApiKey, StoredHold,
-};
+use crate::values::{AccessToken, Account, ApiKey, LimitPeriod, Restrictions, StoredApiKey};
 
 /// The number of API keys that an account may have.
 pub const API_KEYS: u32 = 50;
@@ -156,10 +154,8 @@ impl Store {
         if valid.len() >= most {
             return Err(StoreError::TooManyLimitedKeys { most: LIMITED_KEYS });
         }
-        let is_dead = |purse: &&String| {
-            let is_held = |held: &StoredHold| held.purse.as_ref() == Some(*purse);
-            !valid.contains(key_and_period(purse).0) && !account.reservations.values().any(is_held)
-        };
+        let is_dead =
+            |purse: &&String| !valid.contains(key_and_period(purse).0) && !account.holds_in(purse);
         for (index, purse) in purses.keys().filter(is_dead).take(DEAD_PURSES).enumerate() {
             let name = format!("#dead{index}");
             new.set.push_str(if index == 0 { " REMOVE " } else { ", " });
@@ -383,7 +379,7 @@ impl Store {
     /// Returns the account's valid API keys with these ids, in the same order, strongly consistent.
     pub async fn api_keys(&self, account: &Account, ids: &[String]) -> Result<Vec<StoredApiKey>> {
         let keys: Vec<StoredApiKey> = self.with_ids(API_KEY, ids).await?;
-        Ok(keys.into_iter().filter(|key| account.keys_from <= Some(key.auth_epoch)).collect())
+        Ok(keys.into_iter().filter(|key| account.accepts_epoch(key.auth_epoch)).collect())
     }
 }
 

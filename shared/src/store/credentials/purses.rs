@@ -7,7 +7,7 @@ use crate::clock::{month, neighbour};
 use crate::values::restrictions::key_and_period;
 use crate::values::{Account, Entry, LimitPeriod, StoredApiKey};
 
-/// What each API key has spent, by the names of the purses that count it.
+/// The credits that each API key has spent, by the names of the purses that count them.
 #[derive(Clone, Debug, Default)]
 pub(in crate::store) struct Purses(HashMap<String, i128>);
 
@@ -51,7 +51,7 @@ impl Purses {
     /// of its whole life, or of this month and the last one. `None` if no key has a limit.
     pub(in crate::store) fn of_keys(
         &self,
-        keys: &[StoredApiKey],
+        keys: &[&StoredApiKey],
         this_month: &str,
     ) -> Option<BTreeMap<String, Credits>> {
         let last_month = neighbour(this_month, false);

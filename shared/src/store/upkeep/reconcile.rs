@@ -139,9 +139,10 @@ impl Store {
         orders: &[Order],
         (second, now): (u64, u64),
     ) -> Result<Vec<String>> {
-        let mut repairs = self.reconcile_balance(account, keys, orders, (second, now)).await?;
-        let valid = keys.iter().filter(|key| account.keys_from <= Some(key.auth_epoch)).count();
-        let valid = u32::try_from(valid).unwrap_or(u32::MAX);
+        let valid: Vec<&StoredApiKey> =
+            keys.iter().filter(|key| account.accepts_epoch(key.auth_epoch)).collect();
+        let mut repairs = self.reconcile_balance(account, &valid, orders, (second, now)).await?;
+        let valid = u32::try_from(valid.len()).unwrap_or(u32::MAX);
         if account.deleted.is_none() && account.api_keys != valid {
             let count = Write::update(&self.tables.users, pk(&account.pk), "SET api_keys = :valid")
                 .condition("id = :id")
