@@ -1,6 +1,7 @@
 //! The operator's tools: the log, metrics, traces, the audit and the signing keys.
 
 mod audit;
+mod imports;
 mod invocations;
 mod keys;
 mod metrics;

@@ -4,6 +4,7 @@
 pub mod client;
 pub mod collector;
 pub mod counting_ai;
+pub mod django;
 pub mod document;
 pub mod forge;
 pub mod function;

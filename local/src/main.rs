@@ -12,7 +12,8 @@ use emulator::dynamo::{Data, Dynamo};
 use emulator::template::Template;
 use local::estimate::Load;
 use local::estimate::models::AverageChat;
-use local::manage::{self, prices, restore, till, vouchers};
+use local::manage::import::dump::Choices;
+use local::manage::{self, import, prices, restore, till, vouchers};
 use local::offer_file;
 use local::server::mail::Postman;
 use local::server::{Server, environment_of, write_environments};
@@ -204,6 +205,9 @@ enum Manage {
     /// Manage packs and orders, and compare payments with Stripe
     #[command(subcommand)]
     Till(Till),
+    /// Import the users, balances and messages of another system
+    #[command(subcommand)]
+    Import(Import),
     /// Recompute every balance from the ledger, and list the differences
     Audit {
         /// The username, verified e-mail address or id of the only account to audit
@@ -237,10 +241,80 @@ impl Manage {
             Self::Models(command) => command.run().await,
             Self::Vouchers(command) => command.run().await,
             Self::Till(command) => command.run().await,
+            Self::Import(command) => command.run().await,
             Self::Audit { name, folder } => manage::audit(&folder.data, name.as_deref()).await,
         };
         println!("{}", done?);
         Ok(())
+    }
+}
+
+#[derive(Subcommand)]
+enum Import {
+    /// Import from Django. Without --apply, say what would be imported, and write nothing
+    Django {
+        /// The file that `manage.py dumpdata` has written, or the SQLite database
+        file: PathBuf,
+        /// Write. May be interrupted and run again
+        #[arg(long)]
+        apply: bool,
+        /// A name for the import, if several systems are imported
+        #[arg(long, value_name = "NAME", default_value = "django")]
+        name: String,
+        /// Make superusers administrators
+        #[arg(long)]
+        superusers: bool,
+        /// Also import users whose password can't be checked here, if they have an e-mail address.
+        /// They must set a new password by e-mail
+        #[arg(long)]
+        reset_passwords: bool,
+        /// The model of the users, if several can be it
+        #[arg(long, value_name = "APP.MODEL")]
+        user_model: Option<String>,
+        /// The model of the messages, if several can be it
+        #[arg(long, value_name = "APP.MODEL")]
+        chat_model: Option<String>,
+        /// The field with the balance, of the users or of another model (app.model.field)
+        #[arg(long, value_name = "FIELD")]
+        tokens_field: Option<String>,
+        /// Confirm that no function runs a release that doesn't know imported hashes. Only needed for
+        /// tables on AWS
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        folder: Folder,
+    },
+}
+
+impl Import {
+    async fn run(self) -> Result<String, String> {
+        let Self::Django {
+            file,
+            apply,
+            name,
+            superusers,
+            reset_passwords,
+            user_model,
+            chat_model,
+            tokens_field,
+            yes,
+            folder,
+        } = self;
+        let choices = Choices {
+            user_model: user_model.as_deref(),
+            chat_model: chat_model.as_deref(),
+            tokens_field: tokens_field.as_deref(),
+        };
+        let import = import::Import {
+            file: &file,
+            name: &name,
+            choices,
+            superusers,
+            reset_passwords,
+            apply,
+            is_ready: yes,
+        };
+        import::django(&folder.data, import).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! The commands of administrators, for the store of the environment or of a data folder. Each
 //! command returns a sentence for the terminal, or fails with such a sentence.
 
+pub mod import;
 pub mod prices;
 pub mod restore;
 pub mod till;
@@ -18,8 +19,8 @@ use shared::config::{Config, Secret, Settings};
 use shared::keys::{self, Signer};
 use shared::passwords::NewPassword;
 use shared::store::{
-    AdjustOutcome, Adjustment, ErasureReport, NewAccount, PublicKey, RegisterOutcome, Store,
-    StoreError,
+    AdjustOutcome, Adjustment, Census, ErasureReport, NewAccount, PublicKey, RegisterOutcome,
+    Store, StoreError,
 };
 use shared::telemetry::metrics::{self, Metric};
 use shared::values::{Account, Email, Reason, Role, Username, login_key};
@@ -219,23 +220,12 @@ struct Report {
     accounts: u64,
     rows: u64,
     differences: u64,
-    /// A progress bar, which only a terminal shows.
     bar: ProgressBar,
 }
 
 impl Report {
     fn new() -> Self {
-        let bar = if std::io::stderr().is_terminal() {
-            ProgressBar::no_length()
-        } else {
-            ProgressBar::hidden()
-        };
-        if let Ok(style) =
-            ProgressStyle::with_template("{spinner} {human_pos} accounts, {per_sec}, {elapsed}")
-        {
-            bar.set_style(style);
-        }
-        Self { accounts: 0, rows: 0, differences: 0, bar }
+        Self { accounts: 0, rows: 0, differences: 0, bar: progress("accounts") }
     }
 
     async fn add(&mut self, app: &App, names: &[String]) -> Result<(), String> {
@@ -256,6 +246,20 @@ impl Report {
     fn differ(&mut self, line: &str) {
         self.differences += 1;
         self.bar.suspend(|| println!("{line}"));
+    }
+}
+
+/// Returns a progress bar, which only a terminal shows.
+pub(crate) fn progress(what: &str) -> ProgressBar {
+    let bar = if std::io::stderr().is_terminal() {
+        ProgressBar::no_length()
+    } else {
+        ProgressBar::hidden()
+    };
+    let template = format!("{{spinner}} {{human_pos}} {what}, {{per_sec}}, {{elapsed}}");
+    match ProgressStyle::with_template(&template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
     }
 }
 
@@ -426,10 +430,15 @@ pub async fn erase(data: &Path) -> Result<String, String> {
 /// Fails with a sentence for the terminal.
 pub async fn census(data: &Path) -> Result<String, String> {
     let (app, embedded) = open(data).await?;
-    let census = app.store.take_census(app.clock.millis()).await;
+    let census = census_in(&app).await;
     close(embedded).await;
-    let census = census.map_err(sentence)?;
+    let census = census?;
     Ok(format!("{} with {} tokens", counted(census.users, "account"), census.tokens))
+}
+
+async fn census_in(app: &App) -> Result<Census, String> {
+    let imports = app.imports.current().await.map_err(sentence)?;
+    app.store.take_census(app.clock.millis(), imports.as_deref()).await.map_err(sentence)
 }
 
 /// Opens the store of [`settings`].

@@ -1,5 +1,5 @@
-//! The types of a handler's first parameter: `()`, [`App`], [`IssuerApp`], [`GuardApp`] and
-//! [`AiApp`]. The endpoint's needs decide the type of its handler's first parameter. The parameter
+//! The types of a handler's first parameter: `()`, [`App`], [`HistoryApp`], [`IssuerApp`],
+//! [`GuardApp`] and [`AiApp`]. The endpoint's needs decide the type of its handler's first parameter. The parameter
 //! is created once, before the first request.
 
 use std::ops::Deref;
@@ -7,17 +7,18 @@ use std::sync::Arc;
 
 use crate::ai::Ai;
 use crate::aws;
-use crate::clock::Clock;
+use crate::clock::{Clock, Day, FIRST_DAY};
 use crate::config::{
     AccountConfig, AiConfig, CheckoutConfig, Config, ConfigError, MailConfig, Settings, TraceConfig,
 };
+use crate::kept::{Kept, Prices, is_unusable};
 use crate::keys::{Keyring, Signer};
 use crate::mail::Carrier;
 use crate::passwords::Passwords;
-use crate::prices::{Prices, is_unusable};
-use crate::store::Store;
+use crate::store::{Reach, Store};
 use crate::stripe::{Secrets, Stripe};
 use crate::telemetry::trace::Traces;
+use crate::values::Imports;
 
 /// The type of a handler's first parameter. Cloning is cheap.
 pub trait Start: Clone + Send + Sync + 'static {
@@ -62,6 +63,8 @@ pub struct App {
     pub keyring: Keyring,
     /// The price list.
     pub prices: Prices,
+    /// The record of imports.
+    pub imports: Kept<Imports>,
     /// Hashes and checks passwords.
     pub passwords: Passwords,
     /// Records and sends traces. `None` if the operator has set no collector.
@@ -94,12 +97,13 @@ impl App {
     pub fn from_parts(config: Config, clock: Clock, store: Store) -> Self {
         let keyring = Keyring::new(store.clone(), clock.clone());
         let prices = Prices::new(store.clone(), clock.clone());
+        let imports = Kept::new(store.clone(), clock.clone());
         let passwords = Passwords::new();
         let traces = config.traces.as_ref().and_then(|traces| {
             let TraceConfig { endpoint, service, share } = traces;
             Traces::for_endpoint(endpoint, service, *share)
         });
-        Self { config: Arc::new(config), clock, store, keyring, prices, passwords, traces }
+        Self { config: Arc::new(config), clock, store, keyring, prices, imports, passwords, traces }
     }
 }
 
@@ -113,6 +117,46 @@ impl Start for App {
 
     fn app_mut(&mut self) -> Option<&mut App> {
         Some(self)
+    }
+}
+
+/// An [`App`] that lists data of all users by time.
+#[derive(Clone)]
+pub struct HistoryApp {
+    /// The settings and connections that all endpoints with a store share.
+    pub app: App,
+}
+
+impl HistoryApp {
+    /// Returns the time from which data can be.
+    ///
+    /// # Errors
+    /// As [`Kept::current`].
+    pub async fn reach(&self) -> crate::Result<Reach> {
+        let imports = self.app.imports.current().await?;
+        let first = imports.map_or(FIRST_DAY, |imports| Day::from_number(imports.first_day));
+        Ok(Reach { first: first.min(FIRST_DAY), now: self.app.clock.millis() })
+    }
+}
+
+impl Start for HistoryApp {
+    /// Connects, and reads the public keys and the record of imports.
+    async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
+        let app = App::connect(settings, clock).await?;
+        tokio::join!(app.read_keys(), app.imports.read_at_start());
+        Ok(Self { app })
+    }
+
+    fn app_mut(&mut self) -> Option<&mut App> {
+        Some(&mut self.app)
+    }
+}
+
+impl Deref for HistoryApp {
+    type Target = App;
+
+    fn deref(&self) -> &App {
+        &self.app
     }
 }
 
@@ -161,13 +205,31 @@ impl Start for IssuerApp {
 
     /// Connects and publishes the public key. Fails if the secret is missing or isn't random.
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
+        Self::start_with(settings, clock, async |_: &App| ()).await
+    }
+
+    fn app_mut(&mut self) -> Option<&mut App> {
+        Some(&mut self.app)
+    }
+}
+
+impl IssuerApp {
+    /// Starts like [`Start::start`], and runs `also` while the connections are opened.
+    async fn start_with(
+        settings: &Settings<'_>,
+        clock: Clock,
+        also: impl AsyncFnOnce(&App),
+    ) -> Result<Self, ConfigError> {
         let (config, accounts) = (Config::read(settings)?, AccountConfig::read(settings)?);
         let aws = aws::connect(config.dynamodb_endpoint.as_ref()).await?;
         let store = Store::connect(&aws, &config);
         let app = App::from_parts(config, clock.clone(), store);
         // Open the connections to DynamoDB and Secrets Manager at the same time.
-        let (signer, known) =
-            tokio::join!(Signer::new(settings.signing_secret()?, &aws, clock), app.keyring.read());
+        let (signer, known, ()) = tokio::join!(
+            Signer::new(settings.signing_secret()?, &aws, clock),
+            app.keyring.read(),
+            also(&app)
+        );
         let issuing = Self { app, accounts: accounts.into(), signer: signer? };
         let published = match known {
             Ok(known) => {
@@ -186,16 +248,41 @@ impl Start for IssuerApp {
         }
         Ok(issuing)
     }
-
-    fn app_mut(&mut self) -> Option<&mut App> {
-        Some(&mut self.app)
-    }
 }
 
 impl Deref for IssuerApp {
     type Target = App;
 
     fn deref(&self) -> &App {
+        &self.app
+    }
+}
+
+/// An [`IssuerApp`] that checks the passwords of names that may have no account.
+#[derive(Clone)]
+pub struct LoginApp {
+    /// The settings and connections that all endpoints with a store share, and the signer.
+    pub app: IssuerApp,
+}
+
+impl Start for LoginApp {
+    const PUBLISHES: bool = true;
+
+    /// Starts like [`IssuerApp`], and reads the record of imports.
+    async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
+        let read = async |app: &App| app.imports.read_at_start().await;
+        Ok(Self { app: IssuerApp::start_with(settings, clock, read).await? })
+    }
+
+    fn app_mut(&mut self) -> Option<&mut App> {
+        self.app.app_mut()
+    }
+}
+
+impl Deref for LoginApp {
+    type Target = IssuerApp;
+
+    fn deref(&self) -> &IssuerApp {
         &self.app
     }
 }

@@ -8,6 +8,6 @@ mod issue;
 mod jwt;
 mod refresh_token;
 
-pub use attempt::{CheckedAttempt, attempt};
+pub use attempt::{CheckedAttempt, Holder, attempt};
 pub use guard::{administrator, caller, confirm, program};
 pub use issue::{SessionTokens, TokenPair, begin_session, issue, issue_pair};

@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{Date, Month, OffsetDateTime};
-use uuid::{ContextV7, NoContext, Timestamp, Uuid};
+use uuid::{Builder, ContextV7, NoContext, Timestamp, Uuid};
 
 const RFC3339: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
@@ -101,8 +101,28 @@ pub fn id_at(millis: u64) -> Uuid {
     Uuid::new_v7(Timestamp::from_unix(NoContext, millis / 1000, nanos))
 }
 
-/// The first day that can have data. Searches of lists don't go back beyond the month of this day.
+/// The first day that can have data without an import. An import may bring older data.
 pub const FIRST_DAY: Day = Day(20_758);
+
+/// Returns the id of an item that another system made in this millisecond. `hash` is a hash of what
+/// identifies the item there, and `order` orders the items of the same millisecond.
+///
+/// The id is a UUIDv7 whose
+/// [random bits](https://www.rfc-editor.org/rfc/rfc9562#name-monotonicity-and-counters) are `order`
+/// and the hash, so the same item always gets the same id.
+pub fn foreign_id(millis: u64, order: u16, hash: u64) -> Uuid {
+    let random = (u128::from(order) << 64 | u128::from(hash)).to_be_bytes();
+    let [.., a, b, c, d, e, f, g, h, i, j] = random;
+    let random = [a, b, c, d, e, f, g, h, i, j];
+    Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+}
+
+/// Returns true if [`foreign_id`] made the id from this hash.
+pub fn is_foreign_id(id: &str, hash: u64) -> bool {
+    // The id has 62 bits of the hash.
+    let bits = |number: u128| number << 66;
+    Uuid::try_parse(id).is_ok_and(|id| bits(id.as_u128()) == bits(u128::from(hash)))
+}
 
 const MILLIS_OF_A_DAY: u64 = 24 * 3600 * 1000;
 
@@ -234,6 +254,17 @@ mod tests {
         for none in ["", "manage", "00000000-0000-4000-8000-000000000000"] {
             assert_eq!(millis_of(none), None, "{none}");
         }
+    }
+
+    #[test]
+    fn ids_of_foreign_items_have_their_time_order_and_hash() {
+        let id = |millis, order, hash| foreign_id(millis, order, hash).to_string();
+        let one = id(1_795_132_800_123, 0, u64::MAX);
+        assert_eq!(one, id(1_795_132_800_123, 0, u64::MAX));
+        assert_eq!(millis_of(&one), Some(1_795_132_800_123));
+        assert!(one < id(1_795_132_800_123, 1, 0), "{one}");
+        assert!(is_foreign_id(&one, u64::MAX) && !is_foreign_id(&one, u64::MAX - 1));
+        assert!(!is_foreign_id("", 0));
     }
 
     #[test]

@@ -1,18 +1,24 @@
-//! Passwords, which are hashed with argon2id.
+//! Passwords, which are hashed with argon2id. Accounts that were imported from Django keep Django's
+//! hash until their first log-in.
 
+mod django;
+
+use std::fmt::Display;
 use std::num::NonZero;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use aws_lc_rs::rand;
+use aws_lc_rs::{digest, rand};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 use icu_normalizer::ComposingNormalizer;
 use tokio::sync::Semaphore;
 
-use crate::values::{Invalid, Limit};
+use crate::values::{Account, Invalid, Limit};
 use crate::{Error, Result};
+
+pub use django::DjangoHash;
 
 /// The minimum length of a password, in characters. Existing clients of this API use passwords of
 /// nine characters.
@@ -84,8 +90,8 @@ pub enum Verdict {
     Wrong,
     /// The password is right.
     Right,
-    /// The password is right, and this hash should replace the stored hash, whose parameters are
-    /// weaker.
+    /// The password is right, and this hash should replace the stored hash, which is weaker or was
+    /// imported.
     Rehash(String),
 }
 
@@ -101,29 +107,24 @@ impl Passwords {
         self.in_turn(move |blocks| hash(&password, blocks)).await?
     }
 
-    /// Compares a password with an account's hash. If `stored` is `None`, hashes the password
-    /// anyway, so that the check takes equally long, and returns [`Verdict::Wrong`].
+    /// Compares a password with a stored hash: a PHC string, or a hash that Django made. If `stored`
+    /// is `None`, hashes the password anyway, so that the check takes as long as with a current hash,
+    /// and returns [`Verdict::Wrong`].
     pub async fn check(&self, password: &str, stored: Option<String>) -> Result<Verdict> {
         if password.len() > MOST {
             return Ok(Verdict::Wrong);
         }
-        let password = composed(password);
-        self.in_turn(move |blocks| {
-            let Some(stored) = stored else {
-                return hash(&password, blocks).map(|_| Verdict::Wrong);
-            };
-            let parsed = PasswordHash::new(&stored)
-                .map_err(|error| Error::Internal(format!("a stored hash: {error}")))?;
-            let params = Params::try_from(&parsed)
-                .map_err(|error| Error::Internal(format!("a stored hash: {error}")))?;
-            if !verify(&password, &parsed, &params, blocks)? {
-                return Ok(Verdict::Wrong);
+        let (sent, password) = (password.to_owned(), composed(password));
+        self.in_turn(move |blocks| match stored {
+            None => hash(&password, blocks).map(|_| Verdict::Wrong),
+            Some(phc) if phc.starts_with('$') => check_phc(&password, &phc, blocks),
+            Some(django) => {
+                let stored = DjangoHash::parse(&django).map_err(unusable)?;
+                match stored.verify(&sent, blocks)? {
+                    true => hash(&password, blocks).map(Verdict::Rehash),
+                    false => Ok(Verdict::Wrong),
+                }
             }
-            if params.m_cost() < Params::DEFAULT_M_COST || params.t_cost() < Params::DEFAULT_T_COST
-            {
-                return hash(&password, blocks).map(Verdict::Rehash);
-            }
-            Ok(Verdict::Right)
         })
         .await?
     }
@@ -167,6 +168,9 @@ fn in_kept_memory<T>(work: impl FnOnce(&mut Vec<Block>) -> T) -> T {
     let mut blocks = kept().pop().unwrap_or_default();
     let done = work(&mut blocks);
     blocks.fill(Block::default());
+    // A hash that Django made may need five times as much memory.
+    blocks.truncate(Params::DEFAULT.block_count());
+    blocks.shrink_to_fit();
     kept().push(blocks);
     done
 }
@@ -195,6 +199,23 @@ fn hash(password: &str, blocks: &mut Vec<Block>) -> Result<String> {
     Ok(hash.to_string())
 }
 
+/// Compares a password with a PHC string.
+fn check_phc(password: &str, phc: &str, blocks: &mut Vec<Block>) -> Result<Verdict> {
+    let parsed = PasswordHash::new(phc).map_err(unusable)?;
+    let params = Params::try_from(&parsed).map_err(unusable)?;
+    if !verify(password, &parsed, &params, blocks)? {
+        return Ok(Verdict::Wrong);
+    }
+    if params.m_cost() < Params::DEFAULT_M_COST || params.t_cost() < Params::DEFAULT_T_COST {
+        return hash(password, blocks).map(Verdict::Rehash);
+    }
+    Ok(Verdict::Right)
+}
+
+fn unusable(error: impl Display) -> Error {
+    Error::Internal(format!("a stored hash: {error}"))
+}
+
 /// Returns true if `password` has the stored hash. The comparison takes constant time.
 fn verify(
     password: &str,
@@ -202,17 +223,13 @@ fn verify(
     params: &Params,
     blocks: &mut Vec<Block>,
 ) -> Result<bool> {
-    let unusable =
-        |error: &dyn std::fmt::Display| Error::Internal(format!("a stored hash: {error}"));
     let (Some(salt), Some(hash)) = (&stored.salt, &stored.hash) else {
-        return Err(unusable(&"no salt or no hash"));
+        return Err(unusable("no salt or no hash"));
     };
-    let algorithm =
-        Algorithm::try_from(stored.algorithm.as_str()).map_err(|error| unusable(&error))?;
-    let version =
-        stored.version.map(Version::try_from).transpose().map_err(|error| unusable(&error))?;
+    let algorithm = Algorithm::try_from(stored.algorithm.as_str()).map_err(unusable)?;
+    let version = stored.version.map(Version::try_from).transpose().map_err(unusable)?;
     let mut output = [0; Output::MAX_LENGTH];
-    let output = output.get_mut(..hash.len()).ok_or_else(|| unusable(&"too long"))?;
+    let output = output.get_mut(..hash.len()).ok_or_else(|| unusable("too long"))?;
     fill(
         &Argon2::new(algorithm, version.unwrap_or_default(), params.clone()),
         password,
@@ -244,11 +261,32 @@ fn fill(
 pub fn none() -> Result<String> {
     let mut bytes = [0_u8; 48];
     rand::fill(&mut bytes).map_err(|_| Error::Internal("no randomness".into()))?;
-    let (salt, hash) = bytes.split_at(16);
+    Ok(phc_of(&bytes))
+}
+
+/// Returns the hash that an imported account has as its [`password`](Account::password), beside the
+/// hash that Django made. No password matches it, so a release that doesn't know imported hashes
+/// refuses the log-in, and as soon as such a release changes the password, the imported hash no
+/// longer counts.
+pub fn stand_in(imported: &str) -> String {
+    phc_of(digest::digest(&digest::SHA384, imported.as_bytes()).as_ref())
+}
+
+/// Returns the hash that the account's password is compared with.
+pub(crate) fn hash_of(account: &Account) -> &str {
+    match &account.imported {
+        Some(imported) if account.password == stand_in(imported) => imported,
+        _ => &account.password,
+    }
+}
+
+/// Returns a PHC string with the current parameters. The salt is the first 16 of the 48 bytes.
+fn phc_of(bytes: &[u8]) -> String {
+    let (salt, hash) = bytes.split_at_checked(16).unwrap_or_default();
     let [salt, hash] = [salt, hash].map(|part| BASE64_STANDARD_NO_PAD.encode(part));
     let (memory, passes, lanes) =
         (Params::DEFAULT_M_COST, Params::DEFAULT_T_COST, Params::DEFAULT_P_COST);
-    Ok(format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${hash}"))
+    format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${hash}")
 }
 
 #[cfg(test)]
@@ -283,6 +321,26 @@ mod tests {
             panic!("the hash was not replaced")
         };
         assert_eq!(passwords.check("secret123", Some(strong)).await, Ok(Verdict::Right));
+    }
+
+    #[tokio::test]
+    async fn hashes_of_django_are_replaced_after_a_right_password() {
+        // Django 5.2 made this hash of a password in decomposed form.
+        let django = "pbkdf2_sha256$1000$9wCTRPjNRTt2cbzy1pR3zP$Sgu5F/s75+v5cbWZBCbNT5N4Za70JwTg6AXG+xzODts=";
+        let passwords = Passwords::new();
+        let check = |password: &'static str, hash: &str| {
+            let (passwords, hash) = (passwords.clone(), hash.to_owned());
+            async move { passwords.check(password, Some(hash)).await.unwrap() }
+        };
+        let (decomposed, composed) =
+            ("cafe\u{301} cre\u{300}me \u{1f415}", "caf\u{e9} cr\u{e8}me \u{1f415}");
+        assert_eq!(check(composed, django).await, Verdict::Wrong);
+        let Verdict::Rehash(own) = check(decomposed, django).await else {
+            panic!("the hash was not replaced")
+        };
+        assert!(own.starts_with("$argon2id$"));
+        assert_eq!(check(composed, &own).await, Verdict::Right);
+        assert!(passwords.check("x", Some("md5$a$b".into())).await.is_err());
     }
 
     #[tokio::test]

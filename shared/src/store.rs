@@ -14,6 +14,7 @@ mod chats;
 mod client;
 mod credentials;
 mod error;
+mod imports;
 mod item;
 mod ledger;
 mod lists;
@@ -34,7 +35,7 @@ mod vouchers;
 mod write;
 
 pub use accounts::{
-    ErasureReport, ListedAccount, NewAccount, RegisterOutcome, StandingChange, Verifier,
+    ErasureReport, ListedAccount, NewAccount, RegisterOutcome, StandingChange, Verifier, nonce,
 };
 pub use balance::{
     AdjustOutcome, Adjustment, ChatLimits, Hold, Refund, ReserveOutcome, SettleOutcome, StopOutcome,
@@ -45,6 +46,7 @@ pub use credentials::{
     API_KEYS, Ending, LIMITED_KEYS, Link, OutgoingEmail, PublicKey, Purpose, Rotation,
 };
 pub use error::{Result, StoreError};
+pub use imports::{HashCounts, ImportOutcome};
 pub use ledger::{
     ActFilter, CostLine, Costs, Figures, PlannedIntervention, Spender, Spenders, TrailEntry,
     is_closed,
@@ -55,7 +57,7 @@ pub use orders::{Order, PaymentClaim};
 pub use periods::NextAllowance;
 pub use requests::{Attempt, Call, Guess, Quota, Record, registered_from};
 pub use schema::{CHAT_SHARDS, DAY_SHARDS, OUTBOX, USER_SHARDS, chat_month};
-pub use timeline::{Place, Span};
+pub use timeline::{Place, Reach, Span};
 pub use upkeep::{
     AuditReport, Difference, NewerTables, ReapplyInput, ReapplyReport, ReconcileReport, SweepReport,
 };

@@ -30,7 +30,7 @@ fn needs(endpoint: &str) -> String {
 
 /// Returns true if an endpoint signs JWTs.
 fn issues(endpoint: &str) -> bool {
-    endpoints().contains(endpoint) && needs(endpoint) == "IssuerApp"
+    endpoints().contains(endpoint) && matches!(needs(endpoint).as_str(), "IssuerApp" | "LoginApp")
 }
 
 /// Returns true if an endpoint asks the AI.

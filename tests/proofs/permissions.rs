@@ -30,6 +30,7 @@ use uuid::Uuid;
 
 use crate::ai::providers::{delta, stop};
 use crate::support::client::{DAY, token_in};
+use crate::support::django::{self, DumpFile};
 use crate::support::function::{Reply, TIME, event, invoke};
 use crate::support::mistakes::Sabotage;
 use crate::support::permissions::{
@@ -964,6 +965,15 @@ impl Watched {
         self.is(200, Ask { headers, ..ask }).await;
     }
 
+    /// Imports a user directly into the store.
+    async fn imports(&self) {
+        let direct = Proxy::start(&self.dynamo.url).await;
+        let lane = direct.lane();
+        let settings = settings("census", &lane, &self.amazon);
+        let app = App::connect(&settings, self.clock.clone()).await.unwrap();
+        DumpFile::of(&[django::user(1, "ida", 5)]).import_into(&app).await.unwrap();
+    }
+
     /// Runs the scheduled work, and reads the figures of a closed day.
     async fn days(&self) {
         let day = Day::from_millis(self.clock.millis());
@@ -974,6 +984,7 @@ impl Watched {
             functions::background::erase::work(self.erase.0.clone()).await.unwrap();
             self.note("erase", &self.erase.1);
         }
+        self.imports().await;
         self.census.1.forgets_tokens();
         self.census.1.strike(Some(Plan {
             at: FaultPoint::Operation("TransactWriteItems", 1),

@@ -59,8 +59,8 @@ pub fn app_with_store(app: &App, url: &str, client: aws_sdk_dynamodb::config::Bu
     let mut config = (*app.config).clone();
     config.dynamodb_endpoint = Endpoint::parse(url);
     let store = Store::with_client(client, &config);
-    let prices = app.prices.over(store.clone());
-    App { store, prices, config: Arc::new(config), ..app.clone() }
+    let (prices, imports) = (app.prices.over(store.clone()), app.imports.over(store.clone()));
+    App { store, prices, imports, config: Arc::new(config), ..app.clone() }
 }
 
 /// Returns the event that API Gateway sends to an endpoint for this request. The path may have a

@@ -10,7 +10,7 @@
 //! operator has closed the list or the search to administrators.
 
 use serde_json::json;
-use shared::app::Start;
+use shared::app::{HistoryApp, Start};
 use shared::clock::Clock;
 use shared::config::{ChatAccess, ConfigError, Settings};
 use shared::error::Failure;
@@ -27,14 +27,14 @@ use utoipa::openapi::schema::{Object, Type};
 /// The maximum size of a page's messages and answers, in bytes.
 const SIZE: usize = 1_000_000;
 
-/// An [`App`], and the access to users' messages that the operator gives administrators.
+/// An [`App`] or [`HistoryApp`], and the access to users' messages that the operator gives administrators.
 #[derive(Clone)]
-pub struct ChatReader {
-    pub(crate) app: App,
+pub struct ChatReader<A> {
+    pub(crate) app: A,
     access: ChatAccess,
 }
 
-impl ChatReader {
+impl<A> ChatReader<A> {
     /// # Errors
     /// [`Error::ChatsClosed`] if the operator doesn't give administrators this access to messages.
     pub(crate) fn require(&self, access: ChatAccess) -> Result<()> {
@@ -42,14 +42,14 @@ impl ChatReader {
     }
 }
 
-impl Start for ChatReader {
+impl<A: Start> Start for ChatReader<A> {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let access = ChatAccess::read(settings)?;
-        Ok(Self { app: App::start(settings, clock).await?, access })
+        Ok(Self { app: A::start(settings, clock).await?, access })
     }
 
     fn app_mut(&mut self) -> Option<&mut App> {
-        Some(&mut self.app)
+        self.app.app_mut()
     }
 }
 
@@ -73,10 +73,10 @@ enum Chats {
     responses((status = 200, description = "A page of messages and answers.", body = Vec<ChatOfUser>)),
     extensions(("x-fails" = json!([Failure::ChatsClosed]))),
 )]
-pub async fn handle(reader: ChatReader, req: Request) -> Reply {
+pub async fn handle(reader: ChatReader<HistoryApp>, req: Request) -> Reply {
     let app = &reader.app;
-    let now = app.clock.millis();
     let read = async {
+        let reach = app.reach().await?;
         reader.require(ChatAccess::Read)?;
         let ChatQuery { user, chat, filter } = ChatQuery::of(&reader, &req)?;
         let paging = Paging::from_request(&req, &["user_id", "q", "from", "to"])?;
@@ -85,7 +85,8 @@ pub async fn handle(reader: ChatReader, req: Request) -> Reply {
             (_, Some(chat)) => (Chats::OfAll(vec![chat]), None),
             _ if !filter.is_none() => (Chats::Unread, None),
             (None, None) => {
-                let (keys, next) = app.store.all_chats(place.as_ref(), now, paging.limit()).await?;
+                let (keys, next) =
+                    app.store.all_chats(place.as_ref(), reach, paging.limit()).await?;
                 (Chats::OfAll(keys), next)
             }
             (Some(user), None) => {
@@ -98,10 +99,10 @@ pub async fn handle(reader: ChatReader, req: Request) -> Reply {
                 (Chats::OfOne(chats), next)
             }
         };
-        Ok((paging, user, filter, place, chats, next))
+        Ok((paging, user, filter, place, chats, next, reach))
     };
     let (administrator, read) = auth::administrator(app, &req, read).await?;
-    let (paging, user, filter, place, chats, next) = read;
+    let (paging, user, filter, place, chats, next, reach) = read;
 
     let given = |name| http::query(&req, name).unwrap_or_default();
     let mut scope = format!("admin/chats?of={}", given("user_id"));
@@ -118,7 +119,7 @@ pub async fn handle(reader: ChatReader, req: Request) -> Reply {
         Chats::OfOne(chats) => (chats, next),
         Chats::Unread => {
             let (user, size) = (user.as_deref(), (paging.limit(), SIZE));
-            app.store.chats_found(user, &filter, place.as_ref(), now, size).await?
+            app.store.chats_found(user, &filter, place.as_ref(), reach, size).await?
         }
     };
     if http::query(&req, "q").is_some() {
@@ -136,7 +137,7 @@ struct ChatQuery {
 }
 
 impl ChatQuery {
-    fn of(reader: &ChatReader, req: &Request) -> Result<Self> {
+    fn of(reader: &ChatReader<HistoryApp>, req: &Request) -> Result<Self> {
         let user = http::query(req, "user_id").map(|user| {
             http::id(user).ok_or_else(|| Error::field("user_id", "This must be the id of a user."))
         });

@@ -12,7 +12,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Value, json};
-use shared::clock::{Day, FIRST_DAY};
+use shared::app::HistoryApp;
+use shared::clock::Day;
 use shared::config::ChatAccess;
 use shared::error::Failure;
 use shared::http::{self, Pieces};
@@ -66,8 +67,8 @@ const LISTS: [(&str, List, &str); 3] = [
     )),
     extensions(("x-fails" = json!([Failure::Invalid, Failure::NotFound, Failure::ChatsClosed]))),
 )]
-pub async fn handle(reader: ChatReader, req: Request) -> Reply {
-    let app = reader.app.clone();
+pub async fn handle(reader: ChatReader<HistoryApp>, req: Request) -> Reply {
+    let app = reader.app.app.clone();
     let read = async {
         let (list, file) =
             List::named(http::path_parameter(&req, "list")).ok_or(Error::NotFound)?;
@@ -78,13 +79,14 @@ pub async fn handle(reader: ChatReader, req: Request) -> Reply {
             (List::Ledger, Some(true)) => List::NamedLedger,
             (list, _) => list,
         };
-        let today = Day::from_millis(app.clock.millis());
+        let (first, today) =
+            (reader.app.reach().await?.first, Day::from_millis(app.clock.millis()));
         let to = http::query_day(&req, "to")?.unwrap_or(today);
-        let from = http::query_day(&req, "from")?.unwrap_or(FIRST_DAY.min(to));
+        let from = http::query_day(&req, "from")?.unwrap_or(first.min(to));
         if from.days_to(to) == 0 {
             return Err(Error::field("to", "The last day must not be before the first."));
         }
-        Ok((list, file, from.max(FIRST_DAY), to.min(today)))
+        Ok((list, file, from.max(first), to.min(today)))
     };
     let (administrator, (list, file, from, to)) = auth::administrator(&app, &req, read).await?;
     tracing::info!(user = administrator.account().id, list = file, "exporting");

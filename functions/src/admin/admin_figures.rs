@@ -12,10 +12,11 @@ use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use shared::app::HistoryApp;
 use shared::clock::{self, Day};
 use shared::error::Failure;
 use shared::openapi::{self, Days};
-use shared::store::{Census, CostLine, Costs, Figures, Spender, is_closed};
+use shared::store::{Census, CostLine, Costs, Figures, Reach, Spender, is_closed};
 use shared::values::decimal;
 use shared::{App, Error, Reply, Request, Result, auth, http};
 use utoipa::openapi::path::{Parameter, ParameterIn};
@@ -52,8 +53,9 @@ const TIME_TO_REPLY: Duration = Duration::from_secs(4);
     responses((status = 200, description = "Every day, oldest first, and the totals.", body = Range)),
     extensions(("x-fails" = json!([Failure::Invalid]))),
 )]
-pub async fn handle(app: App, req: Request) -> Reply {
+pub async fn handle(app: HistoryApp, req: Request) -> Reply {
     let read = async {
+        let reach = app.reach().await?;
         let (first, days) = range(&app, &req)?;
         let accounts = match http::query_flag(&req, "accounts")? {
             Some(true) => Some(app.store.census().await?.map(|census| Accounts::of(&census))),
@@ -65,23 +67,23 @@ pub async fn handle(app: App, req: Request) -> Reply {
             known.ok_or_else(|| Error::field("top", sentence()))
         });
         let with_models = http::query_flag(&req, "models")? == Some(true);
-        Ok((first, days, accounts, top.transpose()?, with_models))
+        Ok((first, days, accounts, top.transpose()?, with_models, reach))
     };
-    let (_, (first, days, accounts, top, with_models)) =
+    let (_, (first, days, accounts, top, with_models, reach)) =
         auth::administrator(&app, &req, read).await?;
     let now = app.clock.millis();
     let until =
         Instant::now() + http::time_left(&req, now).saturating_sub(TIME_TO_REPLY).min(PATIENCE);
     let users = async {
         match top {
-            Some(by) => top_users(&app, by, first, days, now, until).await.map(Some),
+            Some(by) => top_users(&app, by, first, days, reach, until).await.map(Some),
             None => Ok(None),
         }
     };
-    let figures = async { Ok(app.store.figures(first, days, now, until).await?) };
+    let figures = async { Ok(app.store.figures(first, days, reach, until).await?) };
     let costs = async {
         match with_models {
-            true => Ok(Some(app.store.costs(first, days, now, until).await?)),
+            true => Ok(Some(app.store.costs(first, days, reach, until).await?)),
             false => Ok(None),
         }
     };
@@ -113,10 +115,10 @@ async fn top_users(
     by: &str,
     first: Day,
     days: u64,
-    now: u64,
+    reach: Reach,
     until: Instant,
 ) -> Result<Top> {
-    let mut spenders = app.store.spenders(first, days, now, until).await?;
+    let mut spenders = app.store.spenders(first, days, reach, until).await?;
     if by == "chats" {
         spenders.users.sort_by_key(|user| Reverse((user.chats, user.spent)));
     }

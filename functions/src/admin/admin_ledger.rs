@@ -10,7 +10,7 @@ use shared::error::Failure;
 use shared::http::{self, Paging};
 use shared::openapi::{Days, PageQuery, PathId};
 use shared::statement::{Period, Statement, StatementOwner, StatementRow};
-use shared::{Reply, Request, auth};
+use shared::{App, Reply, Request, auth};
 
 use super::admin_chats::ChatReader;
 
@@ -30,7 +30,7 @@ use super::admin_chats::ChatReader;
     )),
     extensions(("x-fails" = json!([Failure::NoSuchUser]))),
 )]
-pub async fn handle(reader: ChatReader, req: Request) -> Reply {
+pub async fn handle(reader: ChatReader<App>, req: Request) -> Reply {
     let app = &reader.app;
     let id = http::path_id(&req);
     let read = async { Ok(app.store.user_with_id(id.as_deref()).await?) };

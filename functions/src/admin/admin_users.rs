@@ -11,9 +11,10 @@
 
 mod query;
 
+use shared::app::HistoryApp;
 use shared::http::{Paging, ProvenPage};
 use shared::openapi::PageQuery;
-use shared::store::{Label, ListedAccount, Place};
+use shared::store::{Label, ListedAccount, Place, Reach};
 use shared::view::ListedUser;
 use shared::{App, Reply, Request, auth};
 
@@ -40,9 +41,9 @@ enum Users {
     params(PageQuery, Filters),
     responses((status = 200, description = "A page of the users.", body = Vec<ListedUser>)),
 )]
-pub async fn handle(app: App, req: Request) -> Reply {
-    let now = app.clock.millis();
+pub async fn handle(app: HistoryApp, req: Request) -> Reply {
     let read = async {
+        let reach = app.reach().await?;
         let asked = UserQuery::read(&req)?;
         let paging = Paging::from_request(&req, &KEPT)?;
         let users = match asked.search {
@@ -54,13 +55,14 @@ pub async fn handle(app: App, req: Request) -> Reply {
             }
             None => {
                 let place = paging.position().map(Place::parse).transpose()?;
-                let (users, next) = app.store.users(place.as_ref(), now, paging.limit()).await?;
+                let (users, next) = app.store.users(place.as_ref(), reach, paging.limit()).await?;
                 Users::Listed(users, next.map(|next| next.to_string()))
             }
         };
-        Ok((asked, paging, users))
+        Ok((asked, paging, users, reach))
     };
-    let (administrator, (asked, paging, users)) = auth::administrator(&app, &req, read).await?;
+    let (administrator, (asked, paging, users, reach)) =
+        auth::administrator(&app, &req, read).await?;
 
     let scope = scope(&req);
     let page = paging.prove(administrator.account(), &scope)?;
@@ -70,7 +72,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
             reply(&page, &app.store.users_labelled(labels, prefix).await?, next.as_deref())
         }
         Users::Listed(users, next) => reply(&page, &users, next.as_deref()),
-        Users::Unread => chosen(&app, &asked, &paging, &page, now).await,
+        Users::Unread => chosen(&app, &asked, &paging, &page, reach).await,
     }
 }
 
@@ -80,23 +82,23 @@ async fn chosen(
     asked: &UserQuery<'_>,
     paging: &Paging<'_>,
     page: &ProvenPage<'_>,
-    now: u64,
+    reach: Reach,
 ) -> Reply {
     let (position, limit) = (paging.position(), paging.limit());
     if !asked.asks_the_accounts() {
         let place = position.map(Place::parse).transpose()?;
-        let (users, next) = app.store.users_of(&asked.filter, place.as_ref(), now, limit).await?;
+        let (users, next) = app.store.users_of(&asked.filter, place.as_ref(), reach, limit).await?;
         return reply(page, &users, next.map(|next| next.to_string()).as_deref());
     }
     let (accounts, next) =
-        app.store.accounts_of(&asked.source(), &asked.filter, position, now, limit).await?;
+        app.store.accounts_of(&asked.source(), &asked.filter, position, reach, limit).await?;
     let listed: Vec<ListedAccount> = accounts.iter().map(ListedAccount::from_account).collect();
     if !asked.details {
         return reply(page, &listed, next.as_deref());
     }
     let rows = listed.iter().zip(&accounts);
     let rows: Vec<ListedUser<'_>> = rows
-        .map(|(listed, account)| ListedUser::of(listed).detailed(account, now / 1000))
+        .map(|(listed, account)| ListedUser::of(listed).detailed(account, reach.now / 1000))
         .collect();
     page.reply(&rows, next.as_deref())
 }

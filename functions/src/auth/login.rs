@@ -6,13 +6,13 @@
 //! `X-Refresh-Token: cookie` the refresh token is in a cookie, and there is no `token`.
 
 use serde::{Deserialize, Serialize};
-use shared::app::IssuerApp;
-use shared::auth::{self, CheckedAttempt, SessionTokens};
+use shared::app::LoginApp;
+use shared::auth::{self, CheckedAttempt, Holder, SessionTokens};
 use shared::error::{Failure, FieldErrors, required};
 use shared::http::{self, cookie};
 use shared::openapi::{self, Given, KeptInCookie};
 use shared::passwords::Verdict;
-use shared::store::{Attempt, StoreError};
+use shared::store::Attempt;
 use shared::telemetry::metrics::{self, Metric};
 use shared::values::{Account, DeviceToken, login_key};
 use shared::view::{Balance, User};
@@ -48,15 +48,15 @@ struct Body {
         { "required": ["email"], "properties": { "email": { "type": "string", "minLength": 1 } } },
     ] }))),
 )]
-pub async fn handle(app: IssuerApp, req: Request) -> Reply {
+pub async fn handle(app: LoginApp, req: Request) -> Reply {
     let (login, password) = http::fields::<Body>(&req)?.credentials()?;
     let (key, now) = (login_key(&login), app.clock.seconds());
     let network = http::source_network(&req);
     let login = key.as_deref().unwrap_or(&login);
     let counted = Attempt::new(login, network.as_deref(), &app.accounts, now);
     let device = DeviceToken::from_request(&app, &req);
-    let found = find(&app, key.as_deref());
-    let checked = auth::attempt(&app, counted, device, found, &password).await?;
+    let holder = find(&app, key.as_deref(), login);
+    let checked = auth::attempt(&app, counted, device, holder, &password).await?;
     let account = match &checked.account {
         Some(account) if account.active && checked.verdict != Verdict::Wrong => account,
         found => {
@@ -100,11 +100,22 @@ struct LoggedIn<'a> {
     session: SessionTokens,
 }
 
-async fn find(app: &App, key: Option<&str>) -> Result<Option<Account>, StoreError> {
-    match key {
-        Some(key) => Ok(app.store.account_with_login(key).await?),
-        None => Ok(None),
-    }
+/// Finds the account, while the record of imports is read if it is older than a minute.
+async fn find(app: &App, key: Option<&str>, login: &str) -> Result<Holder> {
+    let account = async {
+        match key {
+            Some(key) => Ok(app.store.account_with_login(key).await?),
+            None => Ok(None),
+        }
+    };
+    let (account, imports) = tokio::try_join!(account, app.imports.current())?;
+    Ok(match account {
+        Some(account) => Holder::Account(account.into()),
+        None => {
+            let decoy = imports.as_ref().and_then(|imports| imports.decoy(login));
+            Holder::Nobody { decoy: decoy.map(str::to_owned) }
+        }
+    })
 }
 
 /// Records that this attempt had the right password. If the record can't be written, the attempt

@@ -11,7 +11,8 @@ pub async fn work(app: App) -> Result<()> {
         let orders = u64::try_from(orders).unwrap_or(u64::MAX);
         metrics::record(&[(Metric::OrdersToLookAt, orders)]);
     });
-    let census = app.store.take_census(app.clock.millis()).await?;
+    let imports = app.imports.current().await?;
+    let census = app.store.take_census(app.clock.millis(), imports.as_deref()).await?;
     tracing::info!(users = census.users, tokens = census.tokens, "counted");
     collected?;
     Ok(())

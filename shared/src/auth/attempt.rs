@@ -1,10 +1,22 @@
 //! Attempts at an account's password: at a log-in, at a retried registration, and when an endpoint
 //! requires the current password.
 
-use crate::passwords::Verdict;
-use crate::store::{self, Attempt};
+use crate::passwords::{self, Verdict};
+use crate::store::Attempt;
 use crate::values::{Account, DeviceToken};
 use crate::{App, Error, Result};
+
+/// The holder of the password that an attempt gives.
+pub enum Holder {
+    /// The account with this login.
+    Account(Box<Account>),
+    /// No account has this login. The check of the `decoy` takes as long as the check of an account's
+    /// hash might. `None` for the time of a current hash.
+    Nobody {
+        /// A hash that no password has.
+        decoy: Option<String>,
+    },
+}
 
 /// An attempt at a password, after the store has counted it and the password has been checked.
 pub struct CheckedAttempt {
@@ -16,7 +28,7 @@ pub struct CheckedAttempt {
     attempt: Attempt,
 }
 
-/// Counts an attempt while it reads the account, and checks the password if the limits admit the
+/// Counts an attempt while it reads the holder, and checks the password if the limits admit the
 /// attempt. A client with a `device` token for the account has a separate limit.
 ///
 /// # Errors
@@ -26,13 +38,20 @@ pub async fn attempt(
     app: &App,
     mut attempt: Attempt,
     device: impl Future<Output = Option<DeviceToken>>,
-    account: impl Future<Output = store::Result<Option<Account>>>,
+    holder: impl Future<Output = Result<Holder>>,
     password: &str,
 ) -> Result<CheckedAttempt> {
-    let (account, counts) = tokio::try_join!(account, app.store.begin_attempt(&attempt))?;
+    let counts = async { Ok(app.store.begin_attempt(&attempt).await?) };
+    let (holder, counts) = tokio::try_join!(holder, counts)?;
     let device = device.await;
+    let (account, hash) = match holder {
+        Holder::Account(account) => {
+            let hash = passwords::hash_of(&account).to_owned();
+            (Some(*account), Some(hash))
+        }
+        Holder::Nobody { decoy } => (None, decoy),
+    };
     app.store.admit_attempt(&mut attempt, counts, device.as_ref(), account.as_ref()).await?;
-    let hash = account.as_ref().map(|account| account.password.clone());
     let verdict = app.passwords.check(password, hash).await?;
     Ok(CheckedAttempt { account, verdict, attempt })
 }

@@ -13,4 +13,4 @@ pub use addresses::Verifier;
 pub use administration::StandingChange;
 pub use deletion::ErasureReport;
 pub use listed::ListedAccount;
-pub use registration::{NewAccount, RegisterOutcome};
+pub use registration::{NewAccount, RegisterOutcome, nonce};

@@ -132,6 +132,9 @@ pub(in crate::store) fn orders_of_pk(user_id: &str, hour: u64) -> String {
 /// The pk of the latest census, which has the totals of all accounts.
 pub(in crate::store) const CENSUS: &str = "census:latest";
 
+/// The pk of the record of imports.
+pub(in crate::store) const IMPORTS: &str = "imports";
+
 /// The prefix of the pk of a ranking, which has the first users in an order.
 const RANKING: &str = "ranking:";
 

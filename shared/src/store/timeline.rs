@@ -57,6 +57,28 @@ impl Place {
     }
 }
 
+/// The time from which data can be: from the first day that has data until now. Lists don't go back
+/// beyond the month of the first day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// The first day that has data.
+    pub first: Day,
+    /// The current time in milliseconds since 1970.
+    pub now: u64,
+}
+
+impl Reach {
+    /// Returns the reach of data that no import brought.
+    pub(in crate::store) fn without_imports(now: u64) -> Self {
+        Self { first: FIRST_DAY, now }
+    }
+
+    /// Returns true if this day can have data.
+    pub(in crate::store) fn has(self, day: Day) -> bool {
+        (self.first..=Day::from_millis(self.now)).contains(&day)
+    }
+}
+
 /// A range of days, both ends included. `None` leaves an end open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
@@ -111,17 +133,17 @@ impl Timeline<'_> {
 }
 
 impl Store {
-    /// Returns at most `count` items of a list, newest first, from `place` or from the month of
-    /// `now` (milliseconds), and where the next page begins if there may be one. The page may be
-    /// short or empty if months are empty.
+    /// Returns at most `count` items of a list, newest first, from `place` or from the current month,
+    /// and where the next page begins if there may be one. The page may be short or empty if months
+    /// are empty.
     pub(in crate::store) async fn newest(
         &self,
         list: Timeline<'_>,
         place: Option<&Place>,
-        now: u64,
+        reach: Reach,
         count: usize,
     ) -> Result<(Vec<Item>, Option<Place>)> {
-        let (mut of, before) = begin(place, now)?;
+        let (mut of, before) = begin(place, reach.now)?;
         let (mut before, mut next) = (before.to_owned(), None);
         let mut found = Vec::new();
         for _ in 0..list.rounds() {
@@ -138,7 +160,7 @@ impl Store {
                     next = Some(Place::Before(id.clone()));
                     before = id;
                 }
-                None if of <= FIRST_DAY.month() => return Ok((found, None)),
+                None if of <= reach.first.month() => return Ok((found, None)),
                 None => {
                     of = neighbour(&of, false);
                     next = Some(Place::In(of.clone()));
@@ -155,14 +177,14 @@ impl Store {
         &self,
         list: Timeline<'_>,
         place: Option<&Place>,
-        now: u64,
+        reach: Reach,
         least: &str,
         count: usize,
         read: impl Fn(Item) -> Result<Option<T>>,
     ) -> Result<(Vec<T>, Option<Place>)> {
-        let (mut of, before) = begin(place, now)?;
+        let (mut of, before) = begin(place, reach.now)?;
         let (mut before, mut next) = (before.to_owned(), None);
-        let last_month = millis_of(least).map_or_else(String::new, month).max(FIRST_DAY.month());
+        let last_month = millis_of(least).map_or_else(String::new, month).max(reach.first.month());
         let mut found = Vec::new();
         // Begin with few items: if `read` accepts most of them, the page costs as much as a page
         // without a filter.

@@ -39,6 +39,10 @@ pub struct Account {
     pub instructions: Option<String>,
     /// The hash of the password, as a PHC string.
     pub password: String,
+    /// The hash that Django made of the password, until the first log-in. The hash counts only while
+    /// `password` is [its stand-in](crate::passwords::stand_in).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<String>,
     /// The id of the idempotency key that the registration used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
@@ -329,6 +333,7 @@ mod tests {
             last_name: None,
             instructions: None,
             password: String::new(),
+            imported: None,
             key: None,
             home: None,
             role: Role::User,

@@ -57,6 +57,11 @@ impl ProfileChange {
 pub struct GivenName(Option<String>);
 
 impl GivenName {
+    /// Returns the name. `None` if it is removed.
+    pub fn text(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
     /// Parses a name of at most 150 characters. An empty text removes the name. Control characters
     /// and characters that change the direction of text are refused.
     pub fn parse(text: &str) -> Result<Self, Invalid> {

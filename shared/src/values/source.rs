@@ -26,6 +26,12 @@ impl Source {
         Self(format!("stripe:{order}:{step}"))
     }
 
+    /// Returns the source for the balance of an account that an import brought. `account` identifies
+    /// the account in the other system.
+    pub fn import(name: &str, account: &str) -> Self {
+        Self(format!("import:{name}:{account}"))
+    }
+
     /// Returns the source as it is stored: its kind, a colon, and its id.
     pub fn text(&self) -> &str {
         &self.0

@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 
 use super::record::{self, Head, Record, TABLES};
 use crate::support::client::{Answer, Api, DAY, Person, token_in};
+use crate::support::django::{self, DumpFile};
 use crate::support::function::{ask, chat_with};
 use crate::support::program;
 
@@ -210,12 +211,22 @@ async fn warned(api: &Api) {
     api.outbox_is_empty().await;
 }
 
+/// Imports a user with a message from Django.
+async fn imported(api: &Api) {
+    let time = "2021-03-04T05:06:07.891Z";
+    let dump = DumpFile::of(&[django::user(1, "ida", 5), django::message(1, 1, "hi", time)]);
+    dump.import_into(&api.server().apps["chat"]).await.unwrap();
+}
+
 /// Sends the server all kinds of requests, and returns the contents of the server's store.
 pub async fn record(api: &Api, release: &str) -> Record {
     let mut kept = ClientCredentials::default();
     let root = create_administrator(api).await;
     kept.keeps("root", &root);
 
+    if api.is_own() {
+        imported(api).await;
+    }
     erased_user(api).await;
     let ann = owner(api, &mut kept).await;
     talks(&ann, &mut kept).await;

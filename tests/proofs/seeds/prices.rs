@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use shared::App;
 use shared::charge::prompt_overhead;
 use shared::clock::Clock;
-use shared::prices::Prices;
+use shared::kept::Prices;
 use shared::values::{Fare, PriceList, Rates};
 
 use super::{Checked, PRICE, text_after};

@@ -161,7 +161,7 @@ impl Store {
             &self.tables.users,
             pk(&seen.pk),
             "SET active = :false, auth_epoch = :next, revoked = :none, deleted = :now, erasing = :now, #password = :no_password \
-             REMOVE email, email_verified, pending_email, home, first_name, last_name, instructions, #key, #month, #shard",
+             REMOVE email, email_verified, pending_email, home, first_name, last_name, instructions, imported, #key, #month, #shard",
         )
         .names([("#password", "password"), ("#key", "key"), ("#month", "month"), ("#shard", "shard")])
         .values([

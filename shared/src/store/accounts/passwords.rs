@@ -14,9 +14,12 @@ use crate::values::{AccessToken, Account, Session, text};
 /// The condition that the account is active and still has the epoch that was read.
 const UNCHANGED: &str = "id = :id AND active = :true AND auth_epoch = :seen";
 
+/// The assignment for another hash of the same password.
+const STRENGTHEN: &str = "SET #password = :strong REMOVE imported";
+
 /// The assignments for a new password in an account that keeps its API keys.
 const KEEPS_KEYS: &str =
-    "SET #password = :hash, auth_epoch = :next, revoked = :none REMOVE pending_email";
+    "SET #password = :hash, auth_epoch = :next, revoked = :none REMOVE pending_email, imported";
 
 impl Store {
     /// Replaces the password's hash and begins `session`, which must have the account's next epoch.
@@ -79,7 +82,7 @@ impl Store {
                     .condition(format!("{UNCHANGED} AND email_verified = :true")),
                 Some(_) => beginning_epoch(
                     new_password(&format!(
-                        "SET #password = :hash, email_verified = :true, {BEGIN_EPOCH} REMOVE pending_email"
+                        "SET #password = :hash, email_verified = :true, {BEGIN_EPOCH} REMOVE pending_email, imported"
                     )),
                     link.auth_epoch + 1,
                 ),
@@ -106,15 +109,14 @@ impl Store {
     /// Replaces the hash with a stronger hash of the same password, unless the password has changed
     /// since the read.
     pub async fn strengthen_password(&self, account: &Account, hash: &str) -> Result<()> {
-        let strengthen =
-            Write::update(&self.tables.users, pk(&account.pk), "SET #password = :strong")
-                .condition("id = :id AND #password = :weak")
-                .names([("#password", "password")])
-                .values([
-                    (":id", s(&account.id)),
-                    (":weak", s(&account.password)),
-                    (":strong", s(hash)),
-                ]);
+        let strengthen = Write::update(&self.tables.users, pk(&account.pk), STRENGTHEN)
+            .condition("id = :id AND #password = :weak")
+            .names([("#password", "password")])
+            .values([
+                (":id", s(&account.id)),
+                (":weak", s(&account.password)),
+                (":strong", s(hash)),
+            ]);
         self.send(&strengthen).await.map(drop)
     }
 

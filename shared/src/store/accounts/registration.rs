@@ -64,9 +64,14 @@ impl NewAccount {
 
     /// Builds the account, with a new id.
     pub fn open(&self, clock: &Clock) -> Account {
-        let id = clock.id().to_string();
+        self.open_as(clock.id(), nonce(Uuid::new_v4().as_bytes()))
+    }
+
+    /// Builds the account with this id, a UUIDv7, and this [nonce](Account::nonce).
+    pub fn open_as(&self, id: Uuid, nonce: String) -> Account {
+        let id = id.to_string();
         // Use the time in the id, because lists search by the id.
-        let created = millis_of(&id).unwrap_or_else(|| clock.millis());
+        let created = millis_of(&id).unwrap_or_default();
         Account {
             pk: account_pk(self.name.key()),
             name: self.name.shown().to_owned(),
@@ -77,6 +82,7 @@ impl NewAccount {
             last_name: None,
             instructions: None,
             password: self.password.clone(),
+            imported: None,
             key: self.key.clone(),
             home: None,
             role: self.role.clone(),
@@ -97,7 +103,7 @@ impl NewAccount {
             keys_from: None,
             created,
             deleted: None,
-            nonce: nonce(),
+            nonce,
             month: user_month(&id, created),
             shard: user_shard(&id).to_string(),
             label: self.name.key().to_owned(),
@@ -106,10 +112,10 @@ impl NewAccount {
     }
 }
 
-/// Returns a random text. The text has only 22 characters, because every write of the account
-/// includes it.
-fn nonce() -> String {
-    let mut nonce = fingerprint(Uuid::new_v4().as_bytes());
+/// Returns a hash of random or secret bytes. It has only 22 characters, because every write of the
+/// account includes it.
+pub fn nonce(secret: &[u8]) -> String {
+    let mut nonce = fingerprint(secret);
     nonce.truncate(22);
     nonce
 }

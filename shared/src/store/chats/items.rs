@@ -9,7 +9,7 @@ use crate::clock::Day;
 use crate::store::read::{names, page};
 use crate::store::schema::{CHAT_SHARDS, CONVERSATION, chat_key};
 use crate::store::timeline::Timeline;
-use crate::store::{Place, Result, Store, Write, from_item};
+use crate::store::{Place, Reach, Result, Store, Write, from_item};
 use crate::values::Chat;
 
 /// The number of chats of all users that are read at a time. 25 chats of the largest size are a few
@@ -107,14 +107,14 @@ impl Store {
     }
 
     /// Returns the keys of at most `count` chats of all users, newest first, from `place`, and
-    /// where the next page begins. `now` is in milliseconds.
+    /// where the next page begins.
     pub async fn all_chats(
         &self,
         place: Option<&Place>,
-        now: u64,
+        reach: Reach,
         count: usize,
     ) -> Result<(Vec<ChatKey>, Option<Place>)> {
-        let (found, next) = self.newest(self.chats_by_time(), place, now, count).await?;
+        let (found, next) = self.newest(self.chats_by_time(), place, reach, count).await?;
         Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
     }
 

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::clock::{millis_of, month};
 use crate::store::chats::items::CHATS;
-use crate::store::{Place, Result, Span, Store};
+use crate::store::{Place, Reach, Result, Span, Store};
 use crate::values::Chat;
 
 /// The maximum number of chats that a search reads for one page, and their maximum total size in
@@ -78,14 +78,13 @@ impl Store {
     /// Returns at most `count` chats that the filter accepts, of about `size` bytes together, and
     /// where the next page begins. The chats come from `user`, or from all users if `user` is
     /// `None`; the newest come first, starting at `place`. The search reads a bounded number of
-    /// chats, so a page may be short or empty; the next page continues where this page ended. `now`
-    /// is in milliseconds.
+    /// chats, so a page may be short or empty; the next page continues where this page ended.
     pub async fn chats_found(
         &self,
         user: Option<&str>,
         filter: &ChatFilter,
         place: Option<&Place>,
-        now: u64,
+        reach: Reach,
         (count, size): (usize, usize),
     ) -> Result<(Vec<Chat>, Option<Place>)> {
         // First read only `count` chats: if the filter accepts most chats, the page then costs as
@@ -94,9 +93,9 @@ impl Store {
         let least = filter.span.least();
         let mut page =
             ChatSearchPage { filter, least, count, size, found: Vec::new(), taken: 0, read: 0 };
-        let mut place = place.cloned().or_else(|| filter.span.begin(now));
+        let mut place = place.cloned().or_else(|| filter.span.begin(reach.now));
         for step in [Some(count), further].into_iter().flatten() {
-            match self.search_from(user, place.as_ref(), now, step, &mut page).await? {
+            match self.search_from(user, place.as_ref(), reach, step, &mut page).await? {
                 ControlFlow::Break(next) => return Ok((page.found, next)),
                 ControlFlow::Continue(next) => place = Some(next),
             }
@@ -110,7 +109,7 @@ impl Store {
         &self,
         user: Option<&str>,
         place: Option<&Place>,
-        now: u64,
+        reach: Reach,
         count: usize,
         page: &mut ChatSearchPage<'_>,
     ) -> Result<ControlFlow<Option<Place>, Place>> {
@@ -127,7 +126,7 @@ impl Store {
                 }
                 (Vec::new(), next)
             }
-            None => self.all_chats(place, now, count).await?,
+            None => self.all_chats(place, reach, count).await?,
         };
         for some in keys.chunks(CHATS) {
             for chat in self.chats_with(some).await? {

@@ -4,7 +4,7 @@
 use crate::Credits;
 use crate::clock::{millis_of, month};
 use crate::store::schema::{STANDING, standing_of};
-use crate::store::timeline::{Place, Span, Timeline};
+use crate::store::timeline::{Place, Reach, Span, Timeline};
 use crate::store::{Item, Result, Store, Write, from_item, n, s, to_item};
 use crate::values::{AdminAct, Entry, Role};
 
@@ -144,8 +144,10 @@ impl Store {
         count: usize,
     ) -> Result<(Vec<TrailEntry>, Option<Place>)> {
         let list = Timeline { shards: 1, ..self.trail_index() };
+        // No import brings acts.
+        let reach = Reach::without_imports(now);
         if *filter == ActFilter::default() {
-            let (found, next) = self.newest(list, place, now, count).await?;
+            let (found, next) = self.newest(list, place, reach, count).await?;
             return Ok((found.into_iter().map(TrailEntry::read).collect::<Result<_>>()?, next));
         }
         let (begin, least) = (filter.span.begin(now), filter.span.least());
@@ -153,6 +155,6 @@ impl Store {
         let read = |item| {
             TrailEntry::read(item).map(|entry| Some(entry).filter(|entry| filter.accepts(entry)))
         };
-        self.newest_of(list, place, now, &least, count, read).await
+        self.newest_of(list, place, reach, &least, count, read).await
     }
 }

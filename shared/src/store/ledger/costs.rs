@@ -10,6 +10,7 @@ use crate::Credits;
 use crate::clock::Day;
 use crate::store::ledger::figures::Daily;
 use crate::store::schema::costs_pk;
+use crate::store::timeline::Reach;
 use crate::store::{PriceVersions, Result, Store, StoredPrices};
 use crate::values::{Receipt, Usage};
 
@@ -191,7 +192,7 @@ impl Daily for Costs {
 
 impl Store {
     /// Returns what models cost and brought in on each of `days` days from `first`. Closed days that
-    /// were never counted are counted and stored. `now` is in milliseconds.
+    /// were never counted are counted and stored.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if counting isn't finished
@@ -200,10 +201,10 @@ impl Store {
         &self,
         first: Day,
         days: u64,
-        now: u64,
+        reach: Reach,
         until: Instant,
     ) -> Result<BTreeMap<Day, Costs>> {
-        self.daily(first, days, now, until).await
+        self.daily(first, days, reach, until).await
     }
 }
 

@@ -10,11 +10,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::clock::{Day, FIRST_DAY, least_id};
+use crate::clock::{Day, least_id};
 use crate::store::ledger::entries::CountedRow;
 use crate::store::read::values;
 use crate::store::schema::{figures_pk, pk};
-use crate::store::{NEW, Result, Store, StoreError, Write, from_item, s, to_item};
+use crate::store::{NEW, Reach, Result, Store, StoreError, Write, from_item, s, to_item};
 use crate::values::EntryKind;
 
 /// The time between a day's end and its closing, in milliseconds. Neither a chat nor an update of
@@ -108,7 +108,7 @@ impl Daily for Figures {
 
 impl Store {
     /// Returns the figures of `days` days from `first`. Closed days that were never counted are
-    /// counted and stored. `now` is in milliseconds.
+    /// counted and stored.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if counting isn't finished at `until`. Days that were counted
@@ -117,10 +117,10 @@ impl Store {
         &self,
         first: Day,
         days: u64,
-        now: u64,
+        reach: Reach,
         until: Instant,
     ) -> Result<BTreeMap<Day, Figures>> {
-        self.daily(first, days, now, until).await
+        self.daily(first, days, reach, until).await
     }
 
     /// Like [`Store::figures`], for any kind of daily data.
@@ -128,19 +128,16 @@ impl Store {
         &self,
         first: Day,
         days: u64,
-        now: u64,
+        reach: Reach,
         until: Instant,
     ) -> Result<BTreeMap<Day, D>> {
         let all: Vec<Day> = (0..days).map(|later| first.after(later)).collect();
-        let can_have_some = |day: &Day| (FIRST_DAY..=Day::from_millis(now)).contains(day);
+        let now = reach.now;
         let closed: Vec<Day> =
-            all.iter().copied().filter(|day| can_have_some(day) && is_closed(*day, now)).collect();
+            all.iter().copied().filter(|day| reach.has(*day) && is_closed(*day, now)).collect();
         let mut found = self.kept_days::<D>(&closed).await?;
-        let missing: Vec<Day> = all
-            .iter()
-            .copied()
-            .filter(|day| can_have_some(day) && !found.contains_key(day))
-            .collect();
+        let missing: Vec<Day> =
+            all.iter().copied().filter(|day| reach.has(*day) && !found.contains_key(day)).collect();
         let count = |day: Day| async move {
             if Instant::now() >= until {
                 return Err(StoreError::Unavailable(

@@ -10,6 +10,7 @@ use crate::store::Store;
 use crate::store::ledger::entries::CountedRow;
 use crate::store::ledger::figures::Daily;
 use crate::store::schema::spenders_pk;
+use crate::store::timeline::Reach;
 
 use crate::clock::Day;
 use crate::store::Result;
@@ -92,7 +93,7 @@ impl Daily for Spenders {
 
 impl Store {
     /// Returns the users who spent the most on `days` days from `first`, largest sum first. Closed
-    /// days that were never counted are counted and stored. `now` is in milliseconds.
+    /// days that were never counted are counted and stored.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable) if counting isn't
@@ -101,10 +102,10 @@ impl Store {
         &self,
         first: Day,
         days: u64,
-        now: u64,
+        reach: Reach,
         until: Instant,
     ) -> Result<Spenders> {
-        let days: BTreeMap<Day, Spenders> = self.daily(first, days, now, until).await?;
+        let days: BTreeMap<Day, Spenders> = self.daily(first, days, reach, until).await?;
         Ok(Spenders::sum(days.into_values()))
     }
 }

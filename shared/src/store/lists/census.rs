@@ -8,10 +8,11 @@ use futures_util::future::try_join_all;
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use serde::{Deserialize, Serialize};
 
+use crate::store::imports::HashCounts;
 use crate::store::lists::users::PlacedAccount;
 use crate::store::schema::{CENSUS, account_pk, pk, ranking_pk};
 use crate::store::{Item, Result, Store, StoreError, Write, from_item, s, to_item};
-use crate::values::{Account, Role};
+use crate::values::{Account, Imports, Role};
 
 /// The number of users that are stored for each order.
 const RANKED: usize = 1000;
@@ -174,12 +175,44 @@ struct StoredRanking {
 
 impl Store {
     /// Reads every account, and stores the totals and the first users in each order, in place of
-    /// the previous census. `now` is in milliseconds. Idempotent. An account that can't be read is
-    /// skipped, and the census returns an error at the end.
-    pub async fn take_census(&self, now: u64) -> Result<Census> {
+    /// the previous census. Also counts the imported hashes that are left, if there is a record of
+    /// imports. `now` is in milliseconds. Idempotent. An account that can't be read is skipped, and
+    /// the census returns an error at the end.
+    pub async fn take_census(&self, now: u64, imports: Option<&Imports>) -> Result<Census> {
         let mut census = Census { made: now, ..Census::default() };
         let mut rankings = UserOrder::ALL.map(Ranking::new);
-        let (mut start, mut unreadable, seconds) = (None, None, now / 1000);
+        let mut hashes = HashCounts::default();
+        let seconds = now / 1000;
+        let unreadable = self
+            .each_account(|account| {
+                census.count(account, seconds);
+                hashes.count(account);
+                rankings.iter_mut().for_each(|ranking| ranking.note(account, seconds));
+            })
+            .await?;
+        let mut sums = to_item(&census)?;
+        sums.extend([("pk".to_owned(), s(CENSUS))]);
+        let mut items = vec![sums];
+        for ranking in &mut rankings {
+            ranking.prune();
+            items.extend(ranking.parts(now)?);
+        }
+        let puts = items.into_iter().map(|item| Write::put(&self.tables.tokens, item));
+        let puts: Vec<Write> = puts.collect();
+        try_join_all(puts.iter().map(|put| self.send(put))).await?;
+        if let Some(imports) = imports {
+            self.recount_imports(imports, &hashes).await?;
+        }
+        unreadable.map_or(Ok(census), Err)
+    }
+
+    /// Calls `see` for every account that isn't deleted. An account that can't be read is skipped;
+    /// returns the error of the last one.
+    pub(in crate::store) async fn each_account(
+        &self,
+        mut see: impl FnMut(&Account),
+    ) -> Result<Option<StoreError>> {
+        let (mut start, mut unreadable) = (None, None);
         loop {
             let (keys, next) = self.keys_of_users(start).await?;
             let batches: Vec<Vec<String>> = keys.chunks(BATCH).map(<[String]>::to_vec).collect();
@@ -191,30 +224,16 @@ impl Store {
                 for account in items.into_iter().map(from_item::<Account>) {
                     match account {
                         Ok(account) if account.deleted.is_some() => {}
-                        Ok(account) => {
-                            census.count(&account, seconds);
-                            rankings.iter_mut().for_each(|ranking| ranking.note(&account, seconds));
-                        }
+                        Ok(account) => see(&account),
                         Err(error) => unreadable = Some(error),
                     }
                 }
             }
             if next.is_none() {
-                break;
+                return Ok(unreadable);
             }
             start = next;
         }
-        let mut sums = to_item(&census)?;
-        sums.extend([("pk".to_owned(), s(CENSUS))]);
-        let mut items = vec![sums];
-        for ranking in &mut rankings {
-            ranking.prune();
-            items.extend(ranking.parts(now)?);
-        }
-        let puts = items.into_iter().map(|item| Write::put(&self.tables.tokens, item));
-        let puts: Vec<Write> = puts.collect();
-        try_join_all(puts.iter().map(|put| self.send(put))).await?;
-        unreadable.map_or(Ok(census), Err)
     }
 
     /// Returns a page of accounts' pks, and where the next page begins.

@@ -3,7 +3,7 @@
 //! continues where the page before it ended.
 
 use crate::store::lists::users::PlacedAccount;
-use crate::store::{ListedAccount, Place, Result, Span, Store, UserOrder, from_item};
+use crate::store::{ListedAccount, Place, Reach, Result, Span, Store, UserOrder, from_item};
 use crate::values::text::key;
 use crate::values::{Account, Role};
 
@@ -68,26 +68,26 @@ pub enum UserSource {
 
 impl Store {
     /// Returns at most `count` accounts whose data in the index the filter accepts, newest first,
-    /// from `place`, and where the next page begins. `now` is in milliseconds.
+    /// from `place`, and where the next page begins.
     pub async fn users_of(
         &self,
         filter: &UserFilter,
         place: Option<&Place>,
-        now: u64,
+        reach: Reach,
         count: usize,
     ) -> Result<(Vec<ListedAccount>, Option<Place>)> {
         if filter.role.is_none() && filter.active.is_none() {
-            return self.users(place, now, count).await;
+            return self.users(place, reach, count).await;
         }
         let read = |item| {
             let listed: ListedAccount = from_item(item)?;
             Ok(Some(listed).filter(|listed| filter.admits(&listed.role, listed.active)))
         };
-        self.newest_of(self.users_by_time(), place, now, "", count, read).await
+        self.newest_of(self.users_by_time(), place, reach, "", count, read).await
     }
 
     /// Returns at most `count` of the source's accounts that the filter accepts, from `position`,
-    /// and where the next page begins. `now` is in milliseconds. Strongly consistent.
+    /// and where the next page begins. Strongly consistent.
     ///
     /// # Errors
     /// [`StoreError::InvalidPosition`](crate::store::StoreError::InvalidPosition) if `position`
@@ -97,7 +97,7 @@ impl Store {
         source: &UserSource,
         filter: &UserFilter,
         position: Option<&str>,
-        now: u64,
+        reach: Reach,
         count: usize,
     ) -> Result<(Vec<Account>, Option<String>)> {
         let (mut position, mut found) = (position.map(str::to_owned), Vec::new());
@@ -105,10 +105,10 @@ impl Store {
         // costs as much as a page without a filter.
         for size in [count].into_iter().chain([BATCH; BATCHES - 1]) {
             let (candidates, next) =
-                self.candidates(source, filter, position.as_deref(), now, size).await?;
+                self.candidates(source, filter, position.as_deref(), reach, size).await?;
             let mut candidates = candidates.into_iter();
             while let Some((place, account)) = candidates.next() {
-                if filter.accepts(&account, now / 1000) {
+                if filter.accepts(&account, reach.now / 1000) {
                     found.push(account);
                 }
                 if found.len() == count {
@@ -131,13 +131,13 @@ impl Store {
         source: &UserSource,
         filter: &UserFilter,
         position: Option<&str>,
-        now: u64,
+        reach: Reach,
         count: usize,
     ) -> Result<(Vec<(String, Account)>, Option<String>)> {
         match source {
             UserSource::All => {
                 let place = position.map(Place::parse).transpose()?;
-                let (listed, next) = self.users_of(filter, place.as_ref(), now, count).await?;
+                let (listed, next) = self.users_of(filter, place.as_ref(), reach, count).await?;
                 let placed = |listed: ListedAccount| {
                     let ListedAccount { id, pk, .. } = listed;
                     PlacedAccount { place: id.clone(), id, pk }

@@ -13,7 +13,7 @@ use crate::store::accounts::addresses::Claim;
 use crate::store::read::{names, values};
 use crate::store::schema::{ACCOUNT, USER_SHARDS, account_pk, pk, user_month};
 use crate::store::timeline::Timeline;
-use crate::store::{Item, ListedAccount, Place, Result, Store, StoreError, from_item, s};
+use crate::store::{Item, ListedAccount, Place, Reach, Result, Store, StoreError, from_item, s};
 use crate::values::text::key;
 use crate::values::{Account, login_key};
 
@@ -61,14 +61,14 @@ pub(in crate::store) struct PlacedAccount {
 
 impl Store {
     /// Returns at most `count` accounts, newest first, from `place`, and where the next page
-    /// begins. `now` is in milliseconds.
+    /// begins.
     pub async fn users(
         &self,
         place: Option<&Place>,
-        now: u64,
+        reach: Reach,
         count: usize,
     ) -> Result<(Vec<ListedAccount>, Option<Place>)> {
-        let (found, next) = self.newest(self.users_by_time(), place, now, count).await?;
+        let (found, next) = self.newest(self.users_by_time(), place, reach, count).await?;
         Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
     }
 

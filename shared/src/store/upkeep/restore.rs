@@ -297,6 +297,7 @@ impl Store {
             ("email", after.email.as_deref().map(s)),
             ("pending_email", after.pending_email.as_deref().map(s)),
             ("keys_from", after.keys_from.map(n)),
+            ("imported", after.imported.as_deref().map(s)),
         ];
         for (attribute, value) in optional {
             match value {
@@ -421,6 +422,7 @@ fn with_access_of(restored: &Account, newer: &Account) -> Account {
     if newer.auth_epoch > restored.auth_epoch {
         after.auth_epoch = newer.auth_epoch;
         after.password.clone_from(&newer.password);
+        after.imported.clone_from(&newer.imported);
         after.keys_from = restored.keys_from.max(newer.keys_from);
         after.revoked.clone_from(&newer.revoked);
     } else if newer.auth_epoch == restored.auth_epoch {

@@ -1,0 +1,351 @@
+//! The command that imports the users, balances and messages of another system.
+
+pub mod dump;
+pub mod plan;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::stream::{StreamExt, TryStreamExt, iter};
+use indicatif::ProgressBar;
+use shared::App;
+use shared::clock::{Day, FIRST_DAY};
+use shared::store::{HashCounts, ImportOutcome};
+use shared::values::{Account, Chat, Email, ImportedHashes, Imports, Source};
+use uuid::Uuid;
+
+use self::dump::{BadRow, Choices, Dump};
+use self::plan::{Plan, Rules};
+use super::{close, connect, counted, names_tables, progress, sentence, settings};
+
+/// The number of users that are written at a time.
+const AT_A_TIME: usize = 8;
+
+/// The time after which every function knows a new record of imports, which functions keep for a
+/// minute.
+const KNOWN_AFTER: Duration = Duration::from_secs(61);
+
+/// The maximum length of an import's name, in characters.
+const NAME_LENGTH: usize = 40;
+
+/// What the operator wants to import, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Import<'a> {
+    /// The dump.
+    pub file: &'a Path,
+    /// The import's name, which distinguishes the data of several systems.
+    pub name: &'a str,
+    /// The models, if their fields don't show them.
+    pub choices: Choices<'a>,
+    /// True if superusers become administrators.
+    pub superusers: bool,
+    /// True if users whose password can't be checked are imported, and set a new one by e-mail.
+    pub reset_passwords: bool,
+    /// False for a dry run, which writes nothing.
+    pub apply: bool,
+    /// Confirms that no function runs a release that doesn't know imported hashes.
+    pub is_ready: bool,
+}
+
+/// Imports the users and messages of a Django system. Prints a line for each row that isn't
+/// imported. A dry run says what would be imported.
+///
+/// # Errors
+/// If rows aren't imported, fails with their number, after everything else was imported. Every other
+/// failure is a sentence for the terminal.
+pub async fn django(data: &Path, import: Import<'_>) -> Result<String, String> {
+    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if import.name.is_empty()
+        || import.name.len() > NAME_LENGTH
+        || !import.name.chars().all(is_name)
+    {
+        return Err(format!(
+            "--name must have 1 to {NAME_LENGTH} lower-case letters, digits and hyphens."
+        ));
+    }
+    let dump = Dump::open(import.file, &import.choices)?;
+    let (settings, embedded) = settings(data).await?;
+    let is_alone = embedded.is_some();
+    let done = async {
+        let app = connect(&settings).await?;
+        if import.apply && !is_alone && !names_tables() {
+            return Err("A server has this data folder open, and might run another release. Stop the server first.".into());
+        }
+        into_store(&app, &dump, import, is_alone).await
+    };
+    let done = done.await;
+    close(embedded).await;
+    done
+}
+
+/// Imports into the store of `app`. `is_alone` confirms that no function uses the store. Otherwise as
+/// [`django`].
+///
+/// # Errors
+/// As [`django`].
+pub async fn into_store(
+    app: &App,
+    dump: &Dump,
+    import: Import<'_>,
+    is_alone: bool,
+) -> Result<String, String> {
+    let Import { name, superusers, reset_passwords, .. } = import;
+    // Functions that have run on these tables have published a public key.
+    let is_served = !is_alone && !app.store.public_keys().await.map_err(sentence)?.is_empty();
+    if import.apply && is_served && !import.is_ready {
+        return Err("A release that doesn't know imported hashes refuses the log-ins of imported users. Add --yes when no alias is split between two releases, and all functions run this release.".into());
+    }
+    let rules = Rules { name, superusers, reset_passwords, now: app.clock.millis() };
+    let plan = Plan::make(app, dump, rules).await?;
+    for BadRow { row, reason } in &plan.refused {
+        println!("{row}: {reason}");
+    }
+    let refused = plan.refused.len();
+    let described = describe(dump, &plan);
+    let done = match import.apply {
+        false => format!("{described}\nNothing was written. --apply imports this."),
+        true => {
+            if record(app, &plan).await? && is_served {
+                eprintln!("Waiting for a minute, until every function knows of the import.");
+                tokio::time::sleep(KNOWN_AFTER).await;
+            }
+            apply(app, dump, plan, rules).await?
+        }
+    };
+    match refused {
+        0 => Ok(done),
+        refused => {
+            Err(format!("{done}\n{} can't be imported, as listed.", counted(refused, "row")))
+        }
+    }
+}
+
+/// Says what would be imported.
+fn describe(dump: &Dump, plan: &Plan) -> String {
+    let models = dump.models();
+    let (mut balances, mut new, mut administrators) = (0_u128, 0_u64, 0_u64);
+    for user in plan.new_users() {
+        new += 1;
+        balances += u128::from(user.account.granted.get());
+        administrators += u64::from(user.account.administers());
+    }
+    let known = u64::try_from(plan.users.len()).unwrap_or(u64::MAX) - new;
+    let mut text = format!(
+        "{} from {}: {}, with {balances} tokens from {}; {known} imported before",
+        counted(plan.users.len(), "user"),
+        models.users,
+        counted(new, "new account"),
+        models.tokens,
+    );
+    let chats = match models.chats {
+        Some(model) => format!("{} from {model}", counted(plan.chats, "message")),
+        None => "no messages: no model has the user, a message, a response and a time".to_owned(),
+    };
+    // Writing to a text never fails.
+    let _ = write!(text, "\n{chats}");
+    if let Some(first) = plan.first_day() {
+        let _ = write!(text, "\noldest data: {first}");
+    }
+    for (kind, (_, count)) in plan.new_hashes() {
+        let _ = write!(text, "\n{} of the kind {kind}", counted(count, "password"));
+    }
+    let reset = plan.new_users().filter(|user| user.hash.is_none()).count();
+    if reset > 0 {
+        let _ = write!(text, "\n{} to be set again by e-mail", counted(reset, "password"));
+    }
+    if administrators > 0 {
+        let _ = write!(text, "\n{}", counted(administrators, "administrator"));
+    }
+    if plan.demoted > 0 {
+        let demoted = counted(plan.demoted, "superuser");
+        let _ = write!(text, "\n{demoted} without rights here; --superusers makes administrators");
+    }
+    text
+}
+
+/// Records the hashes and the first day before anything is imported. Returns false if the record
+/// needn't change.
+async fn record(app: &App, plan: &Plan) -> Result<bool, String> {
+    let Some(first) = plan.first_day() else { return Ok(false) };
+    let added = plan.new_hashes();
+    loop {
+        let before = app.store.imports().await.map_err(sentence)?;
+        let is_recorded = before.as_ref().is_some_and(|before| before.first_day <= first.number());
+        if is_recorded && plan.new_users().next().is_none() {
+            return Ok(false);
+        }
+        let counts = app.store.count_hashes().await.map_err(sentence)?;
+        let new = recorded(before.as_ref(), &counts, plan, &added)?;
+        let seen = before.as_ref().map(|before| before.version.as_str());
+        if app.store.record_imports(&new, seen).await.map_err(sentence)? {
+            return Ok(true);
+        }
+    }
+}
+
+/// Returns the record after the import of this plan.
+fn recorded(
+    before: Option<&Imports>,
+    counts: &HashCounts,
+    plan: &Plan,
+    added: &BTreeMap<String, (&shared::passwords::DjangoHash, u64)>,
+) -> Result<Imports, String> {
+    let first = plan.first_day().unwrap_or(FIRST_DAY).number();
+    let new = u64::try_from(plan.new_users().count()).unwrap_or(u64::MAX);
+    let accounts = counts.accounts.saturating_add(new);
+    let mut kinds = counts.kinds.clone();
+    for (kind, (_, count)) in added {
+        *kinds.entry(kind.clone()).or_default() += count;
+    }
+    let known = before.map(|before| before.hashes.as_slice()).unwrap_or_default();
+    let mut hashes = Vec::new();
+    for (kind, left) in kinds {
+        let decoy = match (known.iter().find(|known| known.kind == kind), added.get(&kind)) {
+            (Some(known), _) => known.decoy.clone(),
+            (None, Some((hash, _))) => hash.decoy().map_err(sentence)?,
+            // A hash that the record doesn't know, and that this import doesn't bring.
+            (None, None) => continue,
+        };
+        hashes.push(ImportedHashes { kind, decoy, imported: left, left });
+    }
+    Ok(Imports {
+        version: Uuid::new_v4().to_string(),
+        first_day: before.map_or(first, |before| before.first_day.min(first)),
+        key: before.map_or_else(|| Uuid::new_v4().to_string(), |before| before.key.clone()),
+        accounts,
+        accounts_now: accounts,
+        hashes,
+    })
+}
+
+/// What was imported so far.
+#[derive(Default)]
+struct Done {
+    accounts: u64,
+    known: u64,
+    tokens: u128,
+    chats: u64,
+    /// The users that were refused while others were imported.
+    refused: Vec<String>,
+}
+
+impl Done {
+    fn add(&mut self, other: Self) {
+        self.accounts += other.accounts;
+        self.known += other.known;
+        self.tokens += other.tokens;
+        self.chats += other.chats;
+        self.refused.extend(other.refused);
+    }
+}
+
+/// Imports the users with their chats.
+async fn apply(app: &App, dump: &Dump, plan: Plan, rules: Rules<'_>) -> Result<String, String> {
+    let first = plan.first_day();
+    let bar = progress("messages");
+    bar.set_length(plan.chats);
+    let users = plan.users.into_iter().map(|user| {
+        let chats = user.chats(dump, rules);
+        let bar = bar.clone();
+        async move {
+            import_user(app, &user.account, user.email.as_ref(), user.source, chats, &bar).await
+        }
+    });
+    let mut done = Done::default();
+    let mut imported = iter(users).buffer_unordered(AT_A_TIME);
+    while let Some(user) = imported.try_next().await? {
+        done.add(user);
+    }
+    bar.finish_and_clear();
+    for line in &done.refused {
+        println!("{line}");
+    }
+    if let Some(first) = first.filter(|_| done.accounts > 0 || done.chats > 0) {
+        let today = Day::from_millis(app.clock.millis());
+        app.store.forget_figures(first, today).await.map_err(sentence)?;
+    }
+    let Done { accounts, known, tokens, chats, refused } = done;
+    let done = format!(
+        "{} with {tokens} tokens and {} imported; {} imported before",
+        counted(accounts, "account"),
+        counted(chats, "message"),
+        counted(known, "account"),
+    );
+    match refused.len() {
+        0 => Ok(done),
+        refused => Err(format!("{done}; {} refused, as listed.", counted(refused, "user"))),
+    }
+}
+
+/// Imports a user, and the user's chats that aren't stored yet.
+async fn import_user(
+    app: &App,
+    account: &Account,
+    email: Option<&Email>,
+    source: Source,
+    mut chats: Vec<Chat>,
+    bar: &ProgressBar,
+) -> Result<Done, String> {
+    let mut done = Done::default();
+    let refused = |reason: &str| format!("the user {}: {reason}", account.name);
+    match app.store.import_account(account, email, source).await.map_err(sentence)? {
+        ImportOutcome::New => {
+            done.accounts = 1;
+            done.tokens = account.granted.get().into();
+        }
+        ImportOutcome::Known => {
+            done.known = 1;
+            forget_stored(app, account, &mut chats, bar).await?;
+        }
+        ImportOutcome::Deleted => {
+            done.refused.push(refused("the account was imported before, and deleted"));
+            return Ok(done);
+        }
+        ImportOutcome::NameTaken => {
+            done.refused.push(refused("another account here has the username"));
+            return Ok(done);
+        }
+        ImportOutcome::AddressTaken => {
+            done.refused.push(refused("another account here has the e-mail address"));
+            return Ok(done);
+        }
+    }
+    let mut rest = chats.as_slice();
+    let mut again;
+    while !rest.is_empty() {
+        match app.store.import_chats(account, rest).await.map_err(sentence)? {
+            Some(count) => {
+                done.chats += u64::try_from(count).unwrap_or(u64::MAX);
+                bar.inc(u64::try_from(count).unwrap_or(u64::MAX));
+                rest = rest.get(count..).unwrap_or_default();
+            }
+            None => {
+                again = rest.to_vec();
+                forget_stored(app, account, &mut again, bar).await?;
+                if again.len() == rest.len() {
+                    done.refused.push(refused("the account was deleted meanwhile"));
+                    return Ok(done);
+                }
+                chats = again;
+                rest = chats.as_slice();
+            }
+        }
+    }
+    Ok(done)
+}
+
+/// Removes the chats that are stored already, or were stored and deleted.
+async fn forget_stored(
+    app: &App,
+    account: &Account,
+    chats: &mut Vec<Chat>,
+    bar: &ProgressBar,
+) -> Result<(), String> {
+    let rows = app.store.row_ids(&account.id).await.map_err(sentence)?;
+    let before = chats.len();
+    chats.retain(|chat| !rows.contains(&chat.chat_id));
+    bar.inc(u64::try_from(before - chats.len()).unwrap_or(u64::MAX));
+    Ok(())
+}

@@ -1,0 +1,257 @@
+//! The rows of a file, and how their values are read.
+
+use std::collections::BTreeMap;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// A file with the rows of Django's models.
+pub(super) trait Source: Send {
+    /// Returns the models in the order of their names.
+    fn models(&self) -> &[Model];
+
+    /// Returns the places of a model's rows, in the order of the file.
+    ///
+    /// # Errors
+    /// Fails with a sentence for the terminal.
+    fn places(&self, model: &str) -> Result<Vec<Place>, String>;
+
+    /// Reads the row at `place`, with these fields only.
+    fn read(&self, model: &str, place: Place, fields: &[&str]) -> Record;
+}
+
+/// The place of a row among the rows of its model. Places sort in the order of the file.
+pub(super) type Place = i64;
+
+/// A model in a file.
+pub(super) struct Model {
+    /// The label, such as `chat.user`, or the table's name if the label is unknown.
+    pub name: String,
+    /// The fields in the order of their names.
+    pub fields: Vec<Field>,
+    /// True if the model has no rows.
+    pub is_empty: bool,
+}
+
+/// A field of a model.
+pub(super) struct Field {
+    /// The name in Django: `user`, not `user_id`.
+    pub name: String,
+    /// The model that the field refers to. `None` if it isn't a relation, or the file doesn't say.
+    pub refers_to: Option<String>,
+}
+
+/// A row, of which some fields were read.
+pub(super) struct Record {
+    /// The primary key as text. `None` if the row has none.
+    pub pk: Option<String>,
+    /// The line on which the row starts, counted from 1. `None` if the file has no lines.
+    pub line: Option<usize>,
+    /// The values of the fields that the row has. Otherwise, the reason why it can't be read.
+    pub fields: Result<BTreeMap<String, Value>, String>,
+}
+
+/// The value of a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    /// No value.
+    Null,
+    /// True or false. SQLite has the numbers 1 and 0 instead.
+    Bool(bool),
+    /// A number as it is written.
+    Number(String),
+    /// A text.
+    Text(String),
+    /// A list. Natural keys are lists of texts.
+    List(Vec<String>),
+    /// A value that no field here can have.
+    Other,
+}
+
+impl Record {
+    /// Returns the value of a field that must have a value.
+    pub fn required(&self, field: &str) -> Result<&Value, String> {
+        match self.fields.as_ref().map_err(String::clone)?.get(field) {
+            None => Err(format!("`{field}` is missing")),
+            Some(Value::Null) => Err(format!("`{field}` is null")),
+            Some(value) => Ok(value),
+        }
+    }
+
+    /// Returns the value of a field. `None` if the model has no such field, or the row has no value.
+    fn optional(&self, field: Option<&str>) -> Result<Option<&Value>, String> {
+        let fields = self.fields.as_ref().map_err(String::clone)?;
+        let value = field.and_then(|field| fields.get(field));
+        Ok(value.filter(|value| **value != Value::Null))
+    }
+
+    /// Returns a text that must exist, but can be empty.
+    pub fn text(&self, field: &str) -> Result<String, String> {
+        match self.required(field)? {
+            Value::Text(text) => Ok(text.clone()),
+            _ => Err(format!("`{field}` isn't a text")),
+        }
+    }
+
+    /// Returns a text. `None` if it is missing, null or empty.
+    pub fn optional_text(&self, field: Option<&str>) -> Result<Option<String>, String> {
+        match self.optional(field)? {
+            None => Ok(None),
+            Some(Value::Text(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
+            Some(_) => Err(format!("`{}` isn't a text", field.unwrap_or_default())),
+        }
+    }
+
+    /// Returns true or false, or `default` if the row doesn't have the field.
+    pub fn flag(&self, field: Option<&str>, default: bool) -> Result<bool, String> {
+        let fields = self.fields.as_ref().map_err(String::clone)?;
+        let Some(name) = field.filter(|field| fields.contains_key(*field)) else {
+            return Ok(default);
+        };
+        match self.required(name)? {
+            Value::Bool(flag) => Ok(*flag),
+            Value::Number(number) if number == "0" => Ok(false),
+            Value::Number(number) if number == "1" => Ok(true),
+            _ => Err(format!("`{name}` is neither true nor false")),
+        }
+    }
+
+    /// Returns a whole number, which can also be written as `4000.0` or `"4000.00"`.
+    pub fn whole(&self, field: &str) -> Result<i128, String> {
+        let whole = match self.required(field)? {
+            Value::Number(number) | Value::Text(number) => whole(number),
+            _ => None,
+        };
+        whole.ok_or_else(|| format!("`{field}` isn't a whole number"))
+    }
+
+    /// Returns a time in milliseconds since 1970.
+    pub fn time(&self, field: &str) -> Result<u64, String> {
+        let Value::Text(text) = self.required(field)? else {
+            return Err(format!("`{field}` isn't a time"));
+        };
+        let millis = millis(text)
+            .ok_or_else(|| format!("`{field}` isn't a time such as 2026-11-24T18:05:46.226Z"))?;
+        u64::try_from(millis).map_err(|_| format!("`{field}` is before 1970"))
+    }
+
+    /// Returns a time in milliseconds since 1970. `None` if it is missing or null.
+    pub fn optional_time(&self, field: Option<&str>) -> Result<Option<u64>, String> {
+        match (field, self.optional(field)?) {
+            (Some(field), Some(_)) => self.time(field).map(Some),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Returns the whole number that a text is. `None` if it has a fraction other than zero.
+fn whole(text: &str) -> Option<i128> {
+    if text.contains(['e', 'E']) {
+        let number: f64 = text.parse().ok()?;
+        // Every number below 1e38 is in the range of i128.
+        return (number.fract() == 0.0 && number.abs() < 1e38).then_some(number as i128);
+    }
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    fraction.bytes().all(|digit| digit == b'0').then(|| whole.parse().ok()).flatten()
+}
+
+/// Returns the milliseconds since 1970 of an ISO 8601 time. The `T` can be a space. A time without
+/// an offset is in UTC. A day without a time is its midnight.
+fn millis(text: &str) -> Option<i128> {
+    let (day, clock) = text.split_at_checked(10)?;
+    let clock = match clock.strip_prefix(['T', ' ']) {
+        Some(clock) if clock.contains(['Z', '+', '-']) => clock.to_owned(),
+        Some(clock) => format!("{clock}Z"),
+        None if clock.is_empty() => "00:00:00Z".to_owned(),
+        None => return None,
+    };
+    let time = OffsetDateTime::parse(&format!("{day}T{clock}"), &Rfc3339).ok()?;
+    Some(time.unix_timestamp_nanos().div_euclid(1_000_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(value: Value) -> Record {
+        Record { pk: None, line: None, fields: Ok([("field".to_owned(), value)].into()) }
+    }
+
+    fn text(text: &str) -> Record {
+        record(Value::Text(text.to_owned()))
+    }
+
+    fn number(text: &str) -> Record {
+        record(Value::Number(text.to_owned()))
+    }
+
+    #[test]
+    fn whole_numbers_may_be_decimals_and_floats() {
+        for (written, expected) in [
+            ("4000", 4000),
+            ("-5", -5),
+            ("4000.00", 4000),
+            ("4000.0", 4000),
+            ("-0.0", 0),
+            ("1e+16", 10_000_000_000_000_000),
+            ("170141183460469231731687303715884105727", i128::MAX),
+        ] {
+            assert_eq!(number(written).whole("field"), Ok(expected), "{written}");
+            assert_eq!(text(written).whole("field"), Ok(expected), "{written}");
+        }
+        for bad in
+            ["12.5", "", "4000.0x", "four", "1e-3", "1e400", ".", "1.2.3", "9".repeat(40).as_str()]
+        {
+            let expected = Err("`field` isn't a whole number".to_owned());
+            assert_eq!(number(bad).whole("field"), expected, "{bad}");
+            assert_eq!(text(bad).whole("field"), expected, "{bad}");
+        }
+        assert!(record(Value::Bool(true)).whole("field").is_err());
+        assert_eq!(record(Value::Null).whole("field"), Err("`field` is null".into()));
+    }
+
+    #[test]
+    fn times_may_have_an_offset_and_a_fraction() {
+        let second = 1_795_543_546_000;
+        for (written, millis) in [
+            ("2026-11-24T18:05:46Z", 0),
+            ("2026-11-24T18:05:46.226Z", 226),
+            ("2026-11-24T20:05:46.226+02:00", 226),
+            ("2026-11-24T13:05:46.2-05:00", 200),
+            ("2026-11-24T18:05:46.226974", 226),
+            ("2026-11-24 18:05:46.226974", 226),
+            ("2026-11-24 18:05:46", 0),
+            ("2026-11-24 18:05:46+00:00", 0),
+        ] {
+            assert_eq!(text(written).time("field"), Ok(second + millis), "{written}");
+        }
+        assert_eq!(text("2026-11-24").time("field"), Ok(1_795_478_400_000));
+        for bad in ["", "now", "18:05:46", "2026-11-24x", "2026-11-24T", "2026-13-24T18:05:46Z"] {
+            assert!(text(bad).time("field").unwrap_err().contains("isn't a time such as"), "{bad}");
+        }
+        let early = text("1969-12-31T23:59:59.999Z").time("field");
+        assert_eq!(early, Err("`field` is before 1970".into()));
+        assert!(number("1795543546").time("field").is_err());
+    }
+
+    #[test]
+    fn flags_are_booleans_or_one_and_zero() {
+        assert_eq!(record(Value::Bool(false)).flag(Some("field"), true), Ok(false));
+        assert_eq!(number("1").flag(Some("field"), false), Ok(true));
+        assert_eq!(number("0").flag(Some("field"), true), Ok(false));
+        assert_eq!(number("0").flag(Some("other"), true), Ok(true));
+        assert_eq!(number("0").flag(None, true), Ok(true));
+        for bad in [Value::Null, Value::Number("2".into()), Value::Text("true".into())] {
+            assert!(record(bad.clone()).flag(Some("field"), true).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn optional_texts_are_not_empty() {
+        assert_eq!(text("a").optional_text(Some("field")), Ok(Some("a".into())));
+        assert_eq!(text("").optional_text(Some("field")), Ok(None));
+        assert_eq!(text("a").optional_text(Some("other")), Ok(None));
+        assert_eq!(record(Value::Null).optional_text(Some("field")), Ok(None));
+        assert!(number("1").optional_text(Some("field")).is_err());
+    }
+}

@@ -1,0 +1,417 @@
+//! Decides what an import makes of a dump: an account or a refusal for each user, and a chat or a
+//! refusal for each message. Nothing is guessed.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use shared::clock::{self, Day};
+use shared::passwords::{self, DjangoHash};
+use shared::store::{NewAccount, chat_month, nonce};
+use shared::values::{Account, Chat, Email, GivenName, Invalid, Message, Role, Source, Username};
+use shared::{App, Credits};
+
+use super::dump::{BadRow, DjangoChat, DjangoUser, Dump, Row, UserKey};
+use crate::manage::sentence;
+
+/// The maximum size of a message with its answer, in bytes. DynamoDB's items have at most 400 KB.
+const LARGEST: usize = 380_000;
+
+/// The model of a message whose row names none.
+const UNKNOWN_MODEL: &str = "imported";
+
+/// The first day of 2005, the year of Django's first release, in milliseconds since 1970.
+const EARLIEST: u64 = 1_104_537_600_000;
+
+/// What an operator decides about the users.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// The import's name, which distinguishes the data of several systems.
+    pub name: &'a str,
+    /// True if superusers become administrators.
+    pub superusers: bool,
+    /// True if users whose password can't be checked are imported with an address. They set a new
+    /// password by e-mail.
+    pub reset_passwords: bool,
+    /// The current time in milliseconds since 1970.
+    pub now: u64,
+}
+
+/// What an import makes of a dump.
+pub struct Plan {
+    /// The users to import.
+    pub users: Vec<PlannedUser>,
+    /// The rows that aren't imported.
+    pub refused: Vec<BadRow>,
+    /// The number of messages to import.
+    pub chats: u64,
+    /// The number of superusers that become users.
+    pub demoted: u64,
+}
+
+/// A user to import.
+pub struct PlannedUser {
+    /// The key of the user's chats in the dump.
+    key: UserKey,
+    /// The account. If an earlier import created it, only the id is certain.
+    pub account: Account,
+    /// The address that the account claims.
+    pub email: Option<Email>,
+    /// The source of the account's balance.
+    pub source: Source,
+    /// The hash that Django made. `None` for a user who must set a new password.
+    pub hash: Option<DjangoHash>,
+    /// True if an earlier import created the account.
+    pub is_known: bool,
+}
+
+/// A user whose row is valid by itself.
+struct Candidate {
+    user: DjangoUser,
+    name: Username,
+    email: Option<Email>,
+    hash: Option<DjangoHash>,
+    tokens: Credits,
+    names: [Option<String>; 2],
+}
+
+impl Plan {
+    /// Reads the whole dump, and compares its users with one another and with the store.
+    ///
+    /// # Errors
+    /// Fails with a sentence for the terminal if the store doesn't answer.
+    pub async fn make(app: &App, dump: &Dump, rules: Rules<'_>) -> Result<Self, String> {
+        let (mut candidates, mut refused) = (Vec::new(), dump.chats_without_user());
+        for user in dump.users() {
+            let user = match user {
+                Ok(user) => user,
+                Err(bad) => {
+                    refused.push(bad);
+                    continue;
+                }
+            };
+            let key = user.key;
+            match Candidate::check(user, rules) {
+                Ok(candidate) => candidates.push(candidate),
+                Err(bad) => refuse_user(dump, key, bad, &mut refused),
+            }
+        }
+        let mut plan = Self { users: Vec::new(), refused, chats: 0, demoted: 0 };
+        let store = Store::read(app, &candidates).await?;
+        let (names, addresses) =
+            (of_several(&candidates, by_name), of_several(&candidates, by_address));
+        for candidate in candidates {
+            let refusal = shared_name(&candidate, &names)
+                .or_else(|| shared_address(&candidate, &addresses))
+                .or_else(|| store.refusal(&candidate, rules));
+            match refusal {
+                Some(reason) => {
+                    let (row, key) = (candidate.user.row.clone(), candidate.user.key);
+                    refuse_user(dump, key, BadRow { row, reason }, &mut plan.refused);
+                }
+                None => plan.add(dump, candidate, &store, rules),
+            }
+        }
+        Ok(plan)
+    }
+
+    fn add(&mut self, dump: &Dump, candidate: Candidate, store: &Store, rules: Rules<'_>) {
+        self.demoted += u64::from(candidate.user.superuser && !rules.superusers);
+        let chats = dump.chats_of(candidate.user.key);
+        let read = chats.iter().filter_map(|chat| chat.as_ref().ok());
+        let times = read.map(|chat| chat.time).filter(|time| is_time(*time, rules.now));
+        let (first, last) = times.fold((None, None), |(first, last): (Option<u64>, _), time| {
+            (Some(first.map_or(time, |first| first.min(time))), last.max(Some(time)))
+        });
+        let planned = candidate.plan(first, last, store, rules);
+        let (chats, bad) = chats_of(chats, &planned.account, rules);
+        self.chats += u64::try_from(chats.len()).unwrap_or(u64::MAX);
+        self.refused.extend(bad);
+        self.users.push(planned);
+    }
+
+    /// Returns the number of new accounts with each kind of imported hash. The key has a hash of the
+    /// kind.
+    pub fn new_hashes(&self) -> BTreeMap<String, (&DjangoHash, u64)> {
+        let mut kinds = BTreeMap::new();
+        for hash in self.new_users().filter_map(|user| user.hash.as_ref()) {
+            kinds.entry(hash.kind()).or_insert((hash, 0)).1 += 1;
+        }
+        kinds
+    }
+
+    /// Returns the users without an account.
+    pub fn new_users(&self) -> impl Iterator<Item = &PlannedUser> {
+        self.users.iter().filter(|user| !user.is_known)
+    }
+
+    /// Returns the first day that has imported data. `None` without users.
+    pub fn first_day(&self) -> Option<Day> {
+        let created = self.users.iter().map(|user| user.account.created).min();
+        created.map(Day::from_millis)
+    }
+}
+
+impl PlannedUser {
+    /// Returns the user's messages as chats, oldest first.
+    pub fn chats(&self, dump: &Dump, rules: Rules<'_>) -> Vec<Chat> {
+        chats_of(dump.chats_of(self.key), &self.account, rules).0
+    }
+}
+
+/// Refuses a user with all chats.
+fn refuse_user(dump: &Dump, key: UserKey, bad: BadRow, refused: &mut Vec<BadRow>) {
+    let reason = format!("the user {} is refused", bad.row.pk);
+    let rows = dump.chats_of(key).into_iter().map(|chat| match chat {
+        Ok(DjangoChat { row, .. }) => BadRow { row, reason: reason.clone() },
+        Err(bad) => bad,
+    });
+    refused.push(bad);
+    refused.extend(rows);
+}
+
+impl Candidate {
+    /// Checks a user's row by itself.
+    fn check(user: DjangoUser, rules: Rules<'_>) -> Result<Self, BadRow> {
+        let read = || {
+            let name = Username::choose(&user.username).map_err(reason)?;
+            let given = user.email.as_deref().map(Email::choose).transpose();
+            let given = given.map_err(reason)?;
+            let email = match (given, name.address()) {
+                (Some(given), Some(named)) if given.key() != named.key() => {
+                    return Err("the username is another address than the e-mail address".into());
+                }
+                (given, named) => given.or(named),
+            };
+            let hash = match DjangoHash::parse(&user.password) {
+                Ok(hash) => Some(hash),
+                Err(_) if rules.reset_passwords && email.is_some() => None,
+                Err(invalid) => return Err(reason(invalid)),
+            };
+            let tokens = u64::try_from(user.tokens).ok().and_then(Credits::new);
+            let tokens = tokens.ok_or_else(|| {
+                format!("the balance {} isn't a number from 0 to {}", user.tokens, Credits::MAX)
+            })?;
+            let name_of = |given: &Option<String>| {
+                let parsed = given.as_deref().map(GivenName::parse).transpose().map_err(reason)?;
+                Ok::<_, String>(parsed.and_then(|name| name.text().map(str::to_owned)))
+            };
+            let names = [name_of(&user.first_name)?, name_of(&user.last_name)?];
+            if let Some(joined) = user.joined.filter(|joined| !is_time(*joined, rules.now)) {
+                return Err(impossible("the time of registration", joined));
+            }
+            Ok((name, email, hash, tokens, names))
+        };
+        match read() {
+            Ok((name, email, hash, tokens, names)) => {
+                Ok(Self { user, name, email, hash, tokens, names })
+            }
+            Err(reason) => Err(BadRow { row: user.row, reason }),
+        }
+    }
+
+    fn hash_of_row(&self, rules: Rules<'_>) -> u64 {
+        hash(rules.name, &self.user.row)
+    }
+
+    /// Plans the account. `first` and `last` are the times of the user's first and last messages.
+    fn plan(
+        self,
+        first: Option<u64>,
+        last: Option<u64>,
+        store: &Store,
+        rules: Rules<'_>,
+    ) -> PlannedUser {
+        let hash_of_row = self.hash_of_row(rules);
+        let Self { user, name, email, hash, tokens, names } = self;
+        let today = Day::from_millis(rules.now).begins();
+        // An account is as old as its first message, so that its first grant comes first.
+        let created = [user.joined, first].into_iter().flatten().min().unwrap_or(today);
+        let secret = [rules.name, &user.row.model, &user.row.pk, &user.password].join("\0");
+        let existing = store.accounts.get(name.key());
+        let new = NewAccount {
+            // The hash of a user who must set a new password matches no password either.
+            password: match &hash {
+                Some(hash) => passwords::stand_in(hash.text()),
+                None => passwords::stand_in(&secret),
+            },
+            name,
+            email: email.clone(),
+            key: None,
+            role: if user.superuser && rules.superusers { Role::Admin } else { Role::User },
+            grant: tokens,
+            reason: "imported",
+        };
+        let account =
+            new.open_as(clock::foreign_id(created, 0, hash_of_row), nonce(secret.as_bytes()));
+        let [first_name, last_name] = names;
+        let minute = |last: u64| BTreeMap::from([((last / 60_000).to_string(), 1)]);
+        let account = Account {
+            id: existing.map_or(account.id, |existing| existing.id.clone()),
+            first_name,
+            last_name,
+            active: user.active,
+            imported: hash.as_ref().map(|hash| hash.text().to_owned()),
+            minutes: Some(last.map(minute).unwrap_or_default()),
+            ..account
+        };
+        PlannedUser {
+            key: user.key,
+            account,
+            email,
+            source: Source::import(rules.name, &user.row.pk),
+            hash,
+            is_known: existing.is_some(),
+        }
+    }
+}
+
+/// The accounts and claims in the store that may stand in the way.
+struct Store {
+    accounts: HashMap<String, Account>,
+    /// The ids of accounts by the addresses that they claim.
+    claimants: HashMap<String, String>,
+}
+
+impl Store {
+    async fn read(app: &App, candidates: &[Candidate]) -> Result<Self, String> {
+        let names: HashSet<&str> = candidates.iter().map(|user| user.name.key()).collect();
+        let addresses: HashSet<&str> =
+            candidates.iter().filter_map(|user| user.email.as_ref().map(Email::key)).collect();
+        let accounts = app.store.accounts_with_names(names.into_iter()).await.map_err(sentence)?;
+        let claimants = app.store.claimants(addresses.into_iter()).await.map_err(sentence)?;
+        Ok(Self { accounts, claimants })
+    }
+
+    /// Returns the reason why the store refuses the user.
+    fn refusal(&self, candidate: &Candidate, rules: Rules<'_>) -> Option<String> {
+        if let Some(account) = self.accounts.get(candidate.name.key()) {
+            if !clock::is_foreign_id(&account.id, candidate.hash_of_row(rules)) {
+                return Some("another account here has the username".into());
+            }
+            return account.deleted.map(|_| "the account was imported before, and deleted".into());
+        }
+        let address = candidate.email.as_ref()?;
+        self.claimants.get(address.key())?;
+        Some("another account here has the e-mail address".into())
+    }
+}
+
+fn by_name(candidate: &Candidate) -> Option<&str> {
+    Some(candidate.name.key())
+}
+
+fn by_address(candidate: &Candidate) -> Option<&str> {
+    candidate.email.as_ref().map(Email::key)
+}
+
+/// Returns the keys that several candidates have, each with the rows' primary keys.
+fn of_several(
+    candidates: &[Candidate],
+    key: fn(&Candidate) -> Option<&str>,
+) -> HashMap<String, Vec<String>> {
+    let mut rows: HashMap<String, Vec<String>> = HashMap::new();
+    for candidate in candidates {
+        if let Some(key) = key(candidate) {
+            rows.entry(key.to_owned()).or_default().push(candidate.user.row.pk.clone());
+        }
+    }
+    rows.retain(|_, rows| rows.len() > 1);
+    rows
+}
+
+fn others(candidate: &Candidate, rows: &[String]) -> String {
+    let others = rows.iter().filter(|pk| **pk != candidate.user.row.pk).cloned();
+    others.collect::<Vec<_>>().join(", ")
+}
+
+fn shared_name(candidate: &Candidate, names: &HashMap<String, Vec<String>>) -> Option<String> {
+    let others = others(candidate, names.get(by_name(candidate)?)?);
+    Some(format!("the username differs from that of {others} only in case or Unicode form"))
+}
+
+fn shared_address(
+    candidate: &Candidate,
+    addresses: &HashMap<String, Vec<String>>,
+) -> Option<String> {
+    let others = others(candidate, addresses.get(by_address(candidate)?)?);
+    Some(format!("the e-mail address is also that of {others}"))
+}
+
+/// Converts messages into chats, oldest first. Also returns the refused rows.
+fn chats_of(
+    chats: Vec<Result<DjangoChat, BadRow>>,
+    account: &Account,
+    rules: Rules<'_>,
+) -> (Vec<Chat>, Vec<BadRow>) {
+    let (mut good, mut bad): (Vec<Chat>, _) = (Vec::new(), Vec::new());
+    let mut order: u16 = 0;
+    for chat in chats {
+        let DjangoChat { row, message, response, model, time } = match chat {
+            Ok(chat) => chat,
+            Err(row) => {
+                bad.push(row);
+                continue;
+            }
+        };
+        if let Some(reason) = refusal_of_chat(&message, &response, time, rules) {
+            bad.push(BadRow { row, reason });
+            continue;
+        }
+        let follows = good.last().is_some_and(|last| last.time == time);
+        order = if follows { order.saturating_add(1) } else { 0 };
+        let chat_id = clock::foreign_id(time, order, hash(rules.name, &row)).to_string();
+        let chat = Chat {
+            user_id: account.id.clone(),
+            month: chat_month(&account.id, &chat_id),
+            chat_id,
+            message,
+            response,
+            model: model.unwrap_or_else(|| UNKNOWN_MODEL.to_owned()),
+            tokens_left: account.granted,
+            time,
+            name: account.name.clone(),
+            ..Chat::default()
+        };
+        good.push(Chat { usage: Some(chat.usage()), ..chat });
+    }
+    (good, bad)
+}
+
+fn refusal_of_chat(message: &str, response: &str, time: u64, rules: Rules<'_>) -> Option<String> {
+    let bytes = message.len() + response.len();
+    if !is_time(time, rules.now) {
+        return Some(impossible("the time", time));
+    }
+    if bytes > LARGEST {
+        return Some(format!("{bytes} bytes are more than the {LARGEST} that fit"));
+    }
+    Message::parse(message.to_owned(), usize::MAX).err().map(reason)
+}
+
+/// Returns the reason in a sentence, to follow a row's name.
+fn reason(invalid: Invalid) -> String {
+    let sentence = invalid.sentence().trim_end_matches('.');
+    let mut letters = sentence.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// Returns true if Django can have stored this time.
+fn is_time(millis: u64, now: u64) -> bool {
+    (EARLIEST..=now).contains(&millis)
+}
+
+fn impossible(what: &str, millis: u64) -> String {
+    let side = if millis < EARLIEST { "before 2005" } else { "in the future" };
+    format!("{what} is {side}: {}", clock::rfc3339(millis))
+}
+
+/// Returns a hash of what identifies a row.
+fn hash(name: &str, row: &Row) -> u64 {
+    let mut context = Context::new(&SHA256);
+    for part in [name, &row.model, &row.pk] {
+        context.update(part.as_bytes());
+        context.update(b"\0");
+    }
+    let digest = context.finish();
+    digest.as_ref().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}

@@ -1,0 +1,127 @@
+//! Values from the store that functions keep for a minute.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::Result;
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::store::{self, Store, StoredPrices};
+use crate::values::Imports;
+
+/// How long a value is kept, in seconds. A container may be frozen for hours between two requests,
+/// so the value's age is checked before each use.
+const KEPT: u64 = 60;
+
+/// A value that a function keeps. It is a single item, and changes seldom.
+pub trait Keep: Sized + Send + Sync {
+    /// The value's name in the log.
+    const NAME: &'static str;
+
+    /// Reads the value. `None` if the store has none.
+    fn read(store: &Store) -> impl Future<Output = store::Result<Option<Self>>> + Send;
+}
+
+impl Keep for StoredPrices {
+    const NAME: &'static str = "price list";
+
+    async fn read(store: &Store) -> store::Result<Option<Self>> {
+        store.prices().await
+    }
+}
+
+impl Keep for Imports {
+    const NAME: &'static str = "record of imports";
+
+    async fn read(store: &Store) -> store::Result<Option<Self>> {
+        store.imports().await
+    }
+}
+
+/// A value from the store, which may be a minute old. Clones share the value.
+pub struct Kept<V> {
+    store: Store,
+    clock: Clock,
+    known: Arc<RwLock<Option<Known<V>>>>,
+}
+
+/// The current price list.
+pub type Prices = Kept<StoredPrices>;
+
+/// The value at the time when it was read. `None` if the store had none.
+struct Known<V> {
+    value: Option<Arc<V>>,
+    read_at: u64,
+}
+
+impl<V> Clone for Kept<V> {
+    fn clone(&self) -> Self {
+        Self { store: self.store.clone(), clock: self.clock.clone(), known: self.known.clone() }
+    }
+}
+
+impl<V: Keep> Kept<V> {
+    /// Creates an instance that hasn't read the value yet.
+    pub fn new(store: Store, clock: Clock) -> Self {
+        Self { store, clock, known: Arc::default() }
+    }
+
+    /// Returns the same value over another connection to the same store.
+    #[must_use]
+    pub fn over(&self, store: Store) -> Self {
+        Self { store, ..self.clone() }
+    }
+
+    /// Reads the value.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store doesn't answer, and [`Error::Internal`] if this release
+    /// doesn't understand the value.
+    pub async fn read(&self) -> Result<Option<Arc<V>>> {
+        let read_at = self.clock.seconds();
+        let value = V::read(&self.store).await?.map(Arc::new);
+        let known = Known { value: value.clone(), read_at };
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(known);
+        Ok(value)
+    }
+
+    /// Reads the value at a function's start. If that fails, the first request reads it.
+    pub(crate) async fn read_at_start(&self) {
+        if let Err(error) = self.read().await {
+            tracing::warn!(
+                cause = error.cause(),
+                "the {} could not be read at start; the first request reads it",
+                V::NAME
+            );
+        }
+    }
+
+    /// Returns the value, which may be a minute old. `None` if the store has none. If the value
+    /// can't be read again, the last one stays in use: without the price list, the flat price could
+    /// be far too low.
+    ///
+    /// # Errors
+    /// As [`Kept::read`], if the value was never read.
+    pub async fn current(&self) -> Result<Option<Arc<V>>> {
+        let last = self.last();
+        match last {
+            Some((value, read_at)) if self.clock.seconds() < read_at.saturating_add(KEPT) => {
+                Ok(value)
+            }
+            Some((value, _)) => Ok(self.read().await.unwrap_or_else(|error| {
+                tracing::error!(cause = error.cause(), "the last {} stays in use", V::NAME);
+                value
+            })),
+            None => self.read().await,
+        }
+    }
+
+    fn last(&self) -> Option<(Option<Arc<V>>, u64)> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().map(|known| (known.value.clone(), known.read_at))
+    }
+}
+
+/// Returns true if the value was read, but can't be used.
+pub(crate) fn is_unusable(error: &Error) -> bool {
+    matches!(error, Error::Internal(_))
+}

@@ -1,0 +1,276 @@
+//! Accounts and chats that are imported from other systems, and the record of imports.
+//!
+//! An import may be killed at any moment and run again. The ids of accounts and chats follow from
+//! the other system's data, so each write has a condition that refuses its second copy.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use futures_util::stream::{StreamExt, TryStreamExt, iter};
+use uuid::Uuid;
+
+use crate::clock::Day;
+use crate::store::accounts::addresses::Claim;
+use crate::store::chats::items::NEW_CHAT;
+use crate::store::read::values;
+use crate::store::schema::{IMPORTS, account_pk, claim_pk, costs_pk, figures_pk, pk, spenders_pk};
+use crate::store::sources::StoredSource;
+use crate::store::{
+    NEW, Result, Store, StoreError, Transaction, Write, from_item, s, text, to_item,
+};
+use crate::values::{Account, Chat, Email, Entry, Imports, Source, hash_kind};
+
+/// The number of items that one `BatchGetItem` accepts.
+const BATCH: usize = 100;
+
+/// The number of deletes that are sent at a time.
+const AT_A_TIME: usize = 8;
+
+/// The maximum number of chats in one transaction. With each chat's row and the check of the
+/// account, this is the 100 items that DynamoDB allows.
+const CHATS: usize = 49;
+
+/// The maximum number of bytes in one transaction's chats. DynamoDB allows 4 MB.
+const BYTES: usize = 2_000_000;
+
+/// The reason of imported rows, for human readers.
+const IMPORTED: &str = "imported";
+
+/// The outcome of importing an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImportOutcome {
+    /// The account was created.
+    New,
+    /// An earlier import has created the account.
+    Known,
+    /// The account was imported before, and has been deleted since.
+    Deleted,
+    /// Another account has the username.
+    NameTaken,
+    /// Another account has the address.
+    AddressTaken,
+}
+
+/// The numbers of accounts and of imported hashes by kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HashCounts {
+    /// The number of accounts.
+    pub accounts: u64,
+    /// The number of accounts with an imported hash, by the hash's kind.
+    pub kinds: BTreeMap<String, u64>,
+}
+
+impl HashCounts {
+    /// Adds the account.
+    pub fn count(&mut self, account: &Account) {
+        self.accounts += 1;
+        if let Some(imported) = &account.imported {
+            *self.kinds.entry(hash_kind(imported)).or_default() += 1;
+        }
+    }
+}
+
+impl Store {
+    /// Returns the record of imports. `None` if nothing was imported.
+    pub async fn imports(&self) -> Result<Option<Imports>> {
+        self.get(&self.tables.tokens, pk(IMPORTS)).await
+    }
+
+    /// Replaces the record of imports, if its version is still `seen`. Returns false if another
+    /// import or a census has replaced it. Idempotent.
+    pub async fn record_imports(&self, new: &Imports, seen: Option<&str>) -> Result<bool> {
+        let mut item = to_item(new)?;
+        item.extend(pk(IMPORTS));
+        let put = Write::put(&self.tables.tokens, item);
+        let put = match seen {
+            None => put.condition("attribute_not_exists(pk) OR version = :new"),
+            Some(seen) => {
+                put.condition("version = :seen OR version = :new").values([(":seen", s(seen))])
+            }
+        };
+        Ok(self.send(&put.values([(":new", s(&new.version))])).await?.is_applied())
+    }
+
+    /// Records how many imported hashes are left.
+    pub(in crate::store) async fn recount_imports(
+        &self,
+        seen: &Imports,
+        counted: &HashCounts,
+    ) -> Result<()> {
+        if seen.hashes.is_empty() {
+            return Ok(());
+        }
+        let mut new = Imports {
+            version: Uuid::new_v4().to_string(),
+            accounts_now: counted.accounts,
+            ..seen.clone()
+        };
+        for hashes in &mut new.hashes {
+            hashes.left = counted.kinds.get(&hashes.kind).copied().unwrap_or_default();
+        }
+        if counted.kinds.is_empty() {
+            new.hashes.clear();
+        }
+        // If an import has begun meanwhile, its own counts are newer.
+        self.record_imports(&new, Some(&seen.version)).await.map(drop)
+    }
+
+    /// Counts all accounts and their imported hashes.
+    ///
+    /// # Errors
+    /// Also fails if an account can't be read.
+    pub async fn count_hashes(&self) -> Result<HashCounts> {
+        let mut counts = HashCounts::default();
+        let unreadable = self.each_account(|account| counts.count(account)).await?;
+        unreadable.map_or(Ok(counts), Err)
+    }
+
+    /// Returns the accounts with these usernames, given in their key form, by username. Includes
+    /// deleted accounts.
+    pub async fn accounts_with_names(
+        &self,
+        names: impl Iterator<Item = &str>,
+    ) -> Result<HashMap<String, Account>> {
+        let keys: Vec<_> = names.map(|name| pk(account_pk(name))).collect();
+        let mut found = HashMap::new();
+        for some in keys.chunks(BATCH) {
+            for item in self.items(&self.tables.users, some.to_vec()).await? {
+                let account: Account = from_item(item)?;
+                found.insert(account.label.clone(), account);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Returns the ids of the accounts that claim these addresses, given in their key form, by
+    /// address.
+    pub async fn claimants(
+        &self,
+        addresses: impl Iterator<Item = &str>,
+    ) -> Result<HashMap<String, String>> {
+        let addresses: Vec<&str> = addresses.collect();
+        let mut found = HashMap::new();
+        for some in addresses.chunks(BATCH) {
+            let keys = some.iter().map(|address| pk(claim_pk(address))).collect();
+            let of_pk: HashMap<String, &str> =
+                some.iter().map(|address| (claim_pk(address), *address)).collect();
+            for item in self.items(&self.tables.users, keys).await? {
+                if let Some(address) = of_pk.get(text(&item, "pk")) {
+                    found.insert((*address).to_owned(), text(&item, "id").to_owned());
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Creates an imported account with its balance as the first grant and its claim to an address,
+    /// in one transaction. `source` identifies the account in the other system, and grants once.
+    /// Idempotent.
+    pub async fn import_account(
+        &self,
+        account: &Account,
+        email: Option<&Email>,
+        source: Source,
+    ) -> Result<ImportOutcome> {
+        let grant = Entry {
+            source: Some(source),
+            ..Entry::first_grant(account, account.granted.signed(), IMPORTED, "manage")
+        };
+        let mut writes = vec![
+            Write::put(&self.tables.users, to_item(account)?).condition(NEW).shows_item(),
+            self.put_entry(&grant)?,
+        ];
+        let source_at = writes.len();
+        let source = StoredSource::of(&grant);
+        writes.extend(source.as_ref().map(|source| self.use_source(source)).transpose()?);
+        if let Some(email) = email {
+            let claim = to_item(Claim::new(account, email.key(), false))?;
+            writes.push(Write::put(&self.tables.users, claim).condition(NEW));
+        }
+        if account.administers() {
+            writes.push(self.note_administrator(&account.id));
+        }
+        let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
+            Transaction::Applied => return Ok(ImportOutcome::New),
+            Transaction::Refused(refusals) => refusals,
+        };
+        match refusals.item(0).map(from_item::<Account>).transpose()? {
+            Some(existing) if existing.id == account.id && existing.deleted.is_none() => {
+                Ok(ImportOutcome::Known)
+            }
+            Some(existing) if existing.id == account.id => Ok(ImportOutcome::Deleted),
+            Some(_) => Ok(ImportOutcome::NameTaken),
+            None if refusals.has(source_at) => Ok(ImportOutcome::Deleted),
+            None => Ok(ImportOutcome::AddressTaken),
+        }
+    }
+
+    /// Returns the ids of the account's ledger rows, which include the rows of its imported chats.
+    pub async fn row_ids(&self, user_id: &str) -> Result<HashSet<String>> {
+        let (mut ids, mut start) = (HashSet::new(), None);
+        loop {
+            let page = self
+                .client
+                .query()
+                .table_name(&self.tables.ledger)
+                .key_condition_expression("user_id = :user")
+                .set_expression_attribute_values(values([(":user", s(user_id))]))
+                .projection_expression("entry_id")
+                .consistent_read(true)
+                .set_exclusive_start_key(start)
+                .send()
+                .await?;
+            let items = page.items.unwrap_or_default();
+            ids.extend(items.iter().map(|item| text(item, "entry_id").to_owned()));
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok(ids);
+            }
+        }
+    }
+
+    /// Stores the beginning of `chats`, which belong to one account, each with a ledger row of
+    /// amount 0, in one transaction. Returns the number of chats that it stored; `None` if the
+    /// account is gone, or some of the chats were imported before. Idempotent.
+    pub async fn import_chats(&self, account: &Account, chats: &[Chat]) -> Result<Option<usize>> {
+        let there = Write::check(&self.tables.users, pk(&account.pk))
+            .condition("id = :id AND attribute_not_exists(deleted)")
+            .values([(":id", s(&account.id))]);
+        let (mut writes, mut count, mut bytes) = (vec![there], 0, 0);
+        for chat in chats.iter().take(CHATS) {
+            bytes += chat.size();
+            if bytes > BYTES && count > 0 {
+                break;
+            }
+            let row = Entry { reason: IMPORTED.to_owned(), ..Entry::of_chat(chat) };
+            writes.push(Write::put(&self.tables.chats, to_item(chat)?).condition(NEW_CHAT));
+            writes.push(self.put_entry(&row)?);
+            count += 1;
+        }
+        match self.transact(writes, &Uuid::new_v4().to_string()).await? {
+            Transaction::Applied => Ok(Some(count)),
+            Transaction::Refused(_) => Ok(None),
+        }
+    }
+
+    /// Deletes what was counted of these days, because an import has added rows to them. The days
+    /// are counted again when somebody asks for them. Returns the number of days.
+    pub async fn forget_figures(&self, first: Day, last: Day) -> Result<usize> {
+        let days: Vec<Day> = (0..first.days_to(last)).map(|later| first.after(later)).collect();
+        let mut forgotten = 0;
+        for of in [figures_pk, spenders_pk, costs_pk] {
+            for some in days.chunks(BATCH) {
+                let keys = some.iter().map(|day| pk(of(*day))).collect();
+                let stored = self.parts_of_items(&self.tables.tokens, keys, Some("pk")).await?;
+                let deletes: Vec<Write> = stored
+                    .iter()
+                    .map(|item| Write::delete(&self.tables.tokens, pk(text(item, "pk"))))
+                    .collect();
+                forgotten += deletes.len();
+                let sends = deletes.iter().map(|delete| async { self.send(delete).await });
+                let sent = iter(sends).buffer_unordered(AT_A_TIME);
+                sent.try_for_each(|_| std::future::ready(Ok::<_, StoreError>(()))).await?;
+            }
+        }
+        Ok(forgotten)
+    }
+}

@@ -1,0 +1,160 @@
+//! The record of what was imported from other systems.
+
+use aws_lc_rs::hmac::{self, HMAC_SHA256};
+use serde::{Deserialize, Serialize};
+
+/// What imports have brought, as far as functions must know it: the first day that has data, and
+/// the kinds of password hashes.
+///
+/// A refused log-in must not tell whether an account exists. As long as accounts have imported
+/// hashes, a check of an account's password costs more or less, by the kind of its hash. The log-in
+/// of an unknown name therefore costs as much as that of an account that might have the name: a
+/// keyed hash of the name chooses the kind, and each kind is chosen as often as accounts have it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imports {
+    /// A random text, which every change of the record replaces.
+    pub version: String,
+    /// The first day that has data, in days since 1970.
+    pub first_day: u64,
+    /// The random key of the keyed hash.
+    pub key: String,
+    /// The number of accounts after the latest import.
+    pub accounts: u64,
+    /// The number of accounts at the latest count.
+    pub accounts_now: u64,
+    /// The imported hashes, by kind.
+    #[serde(default)]
+    pub hashes: Vec<ImportedHashes>,
+}
+
+/// The accounts with one kind of imported hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportedHashes {
+    /// The [kind](hash_kind).
+    pub kind: String,
+    /// A hash of this kind that no password has.
+    pub decoy: String,
+    /// The number of accounts with such a hash after the latest import.
+    pub imported: u64,
+    /// The number of these accounts at the latest count. Each log-in replaces the account's hash.
+    pub left: u64,
+}
+
+impl Imports {
+    /// Returns the decoy that is checked for a login without an account. `None` if the check costs
+    /// as much as that of a current hash.
+    ///
+    /// Each kind has its own stretch of the keyed hashes. As accounts of the kind log in, only the
+    /// beginning of the stretch still has the kind's cost. So the cost of an unknown name changes
+    /// at most once, as after an account's first log-in.
+    pub fn decoy(&self, login: &str) -> Option<&str> {
+        let key = hmac::Key::new(HMAC_SHA256, self.key.as_bytes());
+        let tag = hmac::sign(&key, login.as_bytes());
+        let bytes = tag.as_ref().first_chunk::<8>()?;
+        let place = u128::from(u64::from_be_bytes(*bytes));
+        let share = |part: u64, whole: u64| (u128::from(part) << 64) / u128::from(whole.max(1));
+        let mut begin = 0;
+        for hashes in &self.hashes {
+            let stretch = share(hashes.imported, self.accounts);
+            let left = share(hashes.left, self.accounts_now).min(stretch);
+            if (begin..begin + left).contains(&place) {
+                return Some(&hashes.decoy);
+            }
+            begin += stretch;
+        }
+        None
+    }
+}
+
+/// Returns the part of Django's hash that decides what a check costs: the algorithm and its
+/// parameters, without the salt and the digest.
+pub fn hash_kind(django: &str) -> String {
+    let parts: Vec<&str> = django.split('$').collect();
+    let kind: Vec<&str> = match parts.as_slice() {
+        ["scrypt", n, _, r, p, ..] => vec!["scrypt", n, r, p],
+        [algorithm @ ("argon2" | "bcrypt" | "bcrypt_sha256"), ..] => {
+            [algorithm].into_iter().chain(parts.iter().skip(1).take(3)).copied().collect()
+        }
+        _ => parts.into_iter().take(2).collect(),
+    };
+    kind.join("$")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn imports(hashes: &[(&str, u64, u64)], accounts: u64, accounts_now: u64) -> Imports {
+        let of = |(kind, imported, left): &(&str, u64, u64)| ImportedHashes {
+            kind: (*kind).into(),
+            decoy: format!("{kind} decoy"),
+            imported: *imported,
+            left: *left,
+        };
+        let hashes = hashes.iter().map(of).collect();
+        Imports { key: "key".into(), accounts, accounts_now, hashes, ..Imports::default() }
+    }
+
+    /// How many of a thousand names cost as much as each kind.
+    fn chosen(imports: &Imports) -> [usize; 3] {
+        let names: Vec<String> = (0..1000).map(|number| format!("name{number}")).collect();
+        let count =
+            |decoy: Option<&str>| names.iter().filter(|name| imports.decoy(name) == decoy).count();
+        [count(Some("a decoy")), count(Some("b decoy")), count(None)]
+    }
+
+    #[test]
+    fn unknown_names_cost_as_much_as_accounts_do_in_proportion() {
+        let is_near = |[a, b, own]: [usize; 3], [x, y, z]: [usize; 3]| {
+            [(a, x), (b, y), (own, z)].iter().all(|(one, other)| one.abs_diff(*other) < 60)
+        };
+        let begin = imports(&[("a", 500, 500), ("b", 300, 300)], 1000, 1000);
+        assert!(is_near(chosen(&begin), [500, 300, 200]), "{:?}", chosen(&begin));
+        let later = imports(&[("a", 500, 200), ("b", 300, 100)], 1000, 1000);
+        assert!(is_near(chosen(&later), [200, 100, 700]), "{:?}", chosen(&later));
+        let grown = imports(&[("a", 500, 500), ("b", 300, 300)], 1000, 2000);
+        assert!(is_near(chosen(&grown), [250, 150, 600]), "{:?}", chosen(&grown));
+        let over = imports(&[("a", 500, 0), ("b", 300, 0)], 1000, 1000);
+        assert_eq!(chosen(&over), [0, 0, 1000]);
+        assert_eq!(chosen(&Imports::default()), [0, 0, 1000]);
+        assert_eq!(chosen(&imports(&[("a", 5, 5)], 5, 5)), [1000, 0, 0]);
+    }
+
+    #[test]
+    fn the_cost_of_an_unknown_name_only_falls_to_that_of_a_current_hash() {
+        let mut before = imports(&[("a", 500, 500), ("b", 300, 300)], 1000, 1000);
+        for left in [(400, 300), (400, 100), (50, 90), (0, 10), (0, 0)] {
+            let after = imports(&[("a", 500, left.0), ("b", 300, left.1)], 1000, 1100);
+            for name in (0..1000).map(|number| format!("name{number}")) {
+                let (one, other) = (before.decoy(&name), after.decoy(&name));
+                assert!(other.is_none() || one == other, "{name}: {one:?} {other:?}");
+            }
+            before = after;
+        }
+    }
+
+    #[test]
+    fn deleted_accounts_make_no_kind_more_frequent() {
+        let deleted = imports(&[("a", 500, 500), ("b", 300, 300)], 1000, 10);
+        let [a, b, own] = chosen(&deleted);
+        assert!(a.abs_diff(500) < 60 && b.abs_diff(300) < 60 && own.abs_diff(200) < 60);
+    }
+
+    #[test]
+    fn kinds_are_algorithms_with_their_parameters() {
+        for (hash, kind) in [
+            ("pbkdf2_sha256$1000000$salt$hash", "pbkdf2_sha256$1000000"),
+            ("pbkdf2_sha1$1000$salt$hash", "pbkdf2_sha1$1000"),
+            (
+                "argon2$argon2id$v=19$m=102400,t=2,p=8$salt$hash",
+                "argon2$argon2id$v=19$m=102400,t=2,p=8",
+            ),
+            ("bcrypt_sha256$$2b$12$saltandhash", "bcrypt_sha256$$2b$12"),
+            ("bcrypt$$2b$12$saltandhash", "bcrypt$$2b$12"),
+            ("scrypt$16384$salt$8$5$hash", "scrypt$16384$8$5"),
+            ("", ""),
+        ] {
+            assert_eq!(hash_kind(hash), kind);
+        }
+    }
+}

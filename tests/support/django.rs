@@ -1,0 +1,87 @@
+//! A Django system's dump, and its import into a store.
+
+use std::path::PathBuf;
+
+use local::manage::import::dump::{Choices, Dump};
+use local::manage::import::{self, Import};
+use serde_json::{Value, json};
+use shared::App;
+use uuid::Uuid;
+
+/// The password of [`HASH`].
+pub const PASSWORD: &str = "secret123";
+
+/// A hash that Django 5.2 made, with 1,000 iterations.
+pub const HASH: &str =
+    "pbkdf2_sha256$1000$ughDLyFihs0RmEU0WQfF20$B55Uyh15iWuvAB5T76VHBTvC9c0cGCJLwytOjz0W/H4=";
+
+/// Returns the row of a user who joined in March 2021.
+pub fn user(pk: u64, name: &str, tokens: i64) -> Value {
+    json!({ "model": "shop.user", "pk": pk, "fields": {
+        "username": name, "email": "", "password": HASH, "first_name": "", "last_name": "",
+        "is_active": true, "is_superuser": false, "date_joined": "2021-03-04T05:06:07.891Z",
+        "tokens": tokens,
+    } })
+}
+
+/// Returns the row of a message.
+pub fn message(pk: u64, user: u64, text: &str, time: &str) -> Value {
+    json!({ "model": "shop.chat", "pk": pk, "fields": {
+        "user": user, "message": text, "response": format!("{text}!"), "timestamp": time,
+    } })
+}
+
+/// Returns a row with other values of some fields.
+pub fn with(mut row: Value, fields: Value) -> Value {
+    for (field, value) in fields.as_object().unwrap() {
+        row["fields"][field] = value.clone();
+    }
+    row
+}
+
+/// A `dumpdata` file with these rows, one per line after the first, which is deleted at the end of
+/// the test.
+pub struct DumpFile(PathBuf);
+
+impl DumpFile {
+    pub fn of(rows: &[Value]) -> Self {
+        let file = std::env::temp_dir().join(format!("farebox-{}.json", Uuid::new_v4()));
+        let rows: Vec<String> = rows.iter().map(Value::to_string).collect();
+        std::fs::write(&file, format!("[\n{}\n]\n", rows.join(",\n"))).unwrap();
+        Self(file)
+    }
+
+    pub fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    /// Returns an import of this dump that writes.
+    pub fn import(&self) -> Import<'_> {
+        Import {
+            file: &self.0,
+            name: "shop",
+            choices: Choices::default(),
+            superusers: false,
+            reset_passwords: false,
+            apply: true,
+            is_ready: false,
+        }
+    }
+
+    /// Imports the dump into the store of `app`.
+    pub async fn import_into(&self, app: &App) -> Result<String, String> {
+        run(app, self.import()).await
+    }
+}
+
+impl Drop for DumpFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Imports into the store of `app`, as if no functions used it.
+pub async fn run(app: &App, import: Import<'_>) -> Result<String, String> {
+    let dump = Dump::open(import.file, &import.choices)?;
+    import::into_store(app, &dump, import, true).await
+}
