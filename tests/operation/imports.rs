@@ -186,7 +186,7 @@ async fn lasting(api: &Api) -> BTreeMap<&'static str, Vec<Value>> {
     let mut items = api.items("").await;
     items.remove("KeysTable");
     for item in items.get_mut("TokensTable").unwrap() {
-        if item["pk"] == "imports" {
+        if item["pk"] == "imports:all" {
             for random in ["version", "key"] {
                 item[random].take();
             }

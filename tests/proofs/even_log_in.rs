@@ -5,8 +5,10 @@ use std::process::Command;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
+use shared::values::hash_kind;
 
 use crate::support::client::Api;
+use crate::support::django::{self, DumpFile};
 use crate::support::function::event;
 use crate::support::lambda::{Instance, binary};
 
@@ -53,23 +55,65 @@ fn tempfile(name: &str, log_ins: u64) -> std::path::PathBuf {
     std::env::temp_dir().join(format!("farebox-{}-{name}-{log_ins}", std::process::id()))
 }
 
+/// Returns the instructions of one refused log-in, apart from the start.
+async fn of_one(api: &Api, name: &str) -> u64 {
+    let start = instructions(api, 0, name, "secret124").await;
+    (instructions(api, LOG_INS, name, "secret124").await - start) / LOG_INS
+}
+
+/// Asserts that these costs are equal but for 5 %.
+fn are_even(what: &str, counted: &[u64]) {
+    println!("{what}: {counted:?} instructions");
+    let (least, most) = (counted.iter().min().unwrap(), counted.iter().max().unwrap());
+    assert!((most - least) * 100 <= least * 5, "more than 5 % apart: {counted:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs valgrind, and a minute: scripts/check/log-in runs it"]
 async fn failed_log_ins_cost_the_same_work_for_every_reason() {
     let api = Api::own(&[]).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     api.set(&ben, "active", AttributeValue::Bool(false)).await;
-    let start = instructions(&api, 0, "nobody", "secret124").await;
     let mut counted = Vec::new();
-    for (what, name, password) in [
-        ("wrong password", ann.name.as_str(), "secret124"),
-        ("unknown user", "nobody", "secret124"),
-        ("deactivated user", &ben.name, "secret123"),
-    ] {
-        let each = (instructions(&api, LOG_INS, name, password).await - start) / LOG_INS;
-        println!("{what}: {each} instructions");
-        counted.push(each);
+    for name in [ann.name.as_str(), "nobody", &ben.name] {
+        counted.push(of_one(&api, name).await);
     }
-    let (least, most) = (counted.iter().min().unwrap(), counted.iter().max().unwrap());
-    assert!((most - least) * 100 <= least * 5, "more than 5 % apart: {counted:?}");
+    are_even("wrong password, unknown user, deactivated user", &counted);
+}
+
+/// An imported account costs what its kind of hash costs, and so does its share of the unknown
+/// names.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs valgrind, and minutes: scripts/check/log-in runs it"]
+async fn failed_log_ins_of_unknown_names_cost_what_accounts_cost_after_an_import() {
+    let api = Api::own(&[]).await;
+    let own = api.person("own").await;
+    let kinds = [
+        django::HASH.replacen("1000", "50000", 1),
+        "argon2$argon2id$v=19$m=40960,t=2,p=4$dG9KbU5GWVg3cFFlRFp3bzgzZDdwdA$ap7mjGKLCpOGCvzHZvCvN0jsXzxxWWPhWo3nfTU93Lo".into(),
+        "bcrypt_sha256$$2b$08$9.4XMg2Fiy4M6W0SWtcB5.Vo3ZHaAOPAC/VM4iNAwzdXkiCE7lv6G".into(),
+        "scrypt$16384$ODrRq4MZ72JI0l3RTMygAK$8$5$pszYL/o2pQM77VJp+fCw9MGhOCW0Vla0ecMH2CB8PEaHvyTKdOk72PddEiGCnAm4IUe/2u63ONsH2o0Yx+xpag==".into(),
+    ];
+    let rows: Vec<_> = (1..)
+        .zip(&kinds)
+        .map(|(pk, hash)| {
+            let user = django::user(pk, &format!("user{pk}"), 1);
+            django::with(user, json!({ "password": hash }))
+        })
+        .collect();
+    DumpFile::of(&rows).import_into(&api.server().apps["chat"]).await.unwrap();
+    let imports = api.store().imports().await.unwrap().unwrap();
+    let unknown = |of: Option<&str>| {
+        let names = (0..).map(|number| format!("nobody{number}"));
+        let is_of = |name: &String| imports.decoy(name).map(hash_kind).as_deref() == of;
+        names.into_iter().find(is_of).unwrap()
+    };
+    let costs = [of_one(&api, &own.name).await, of_one(&api, &unknown(None)).await];
+    are_even("a current hash", &costs);
+    for (row, hash) in (1..).zip(&kinds) {
+        let kind = hash_kind(hash);
+        let costs =
+            [of_one(&api, &format!("user{row}")).await, of_one(&api, &unknown(Some(&kind))).await];
+        are_even(&kind, &costs);
+    }
 }

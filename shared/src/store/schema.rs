@@ -133,7 +133,7 @@ pub(in crate::store) fn orders_of_pk(user_id: &str, hour: u64) -> String {
 pub(in crate::store) const CENSUS: &str = "census:latest";
 
 /// The pk of the record of imports.
-pub(in crate::store) const IMPORTS: &str = "imports";
+pub(in crate::store) const IMPORTS: &str = "imports:all";
 
 /// The prefix of the pk of a ranking, which has the first users in an order.
 const RANKING: &str = "ranking:";

@@ -152,7 +152,9 @@ impl Dump {
         let user_model = UserModel::find(source.as_ref(), choices)?;
         let chat_model = ChatModel::find(source.as_ref(), choices, &user_model)?;
         let users = source.places(&user_model.name)?;
-        let (index, refused_users) = UserIndex::read(source.as_ref(), &user_model, &users);
+        let names = (user_model.username, user_model.email);
+        let (index, refused_users) =
+            UserIndex::read(source.as_ref(), &user_model.name, names, &users);
         let balance =
             Balance::find(source.as_ref(), choices, &user_model, chat_model.as_ref(), &index)?;
         let chats = match chat_model {

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::models::UserModel;
 use super::record::{Place, Record, Source, Value};
 
 /// The users by the values with which other rows refer to them. A user is known by its number in
@@ -51,26 +50,28 @@ impl Keys {
 }
 
 impl UserIndex {
-    /// Reads the keys and names of the users at these places. Also returns the users that must not
-    /// be read because of their primary key, with the reason.
+    /// Reads the keys and names of the users at these places. The fields `username` and `email` have
+    /// the names. Also returns the users that must not be read because of their primary key, with the
+    /// reason.
     pub fn read(
         source: &dyn Source,
-        model: &UserModel,
+        model: &str,
+        (username, email): (&str, Option<&str>),
         places: &[Place],
     ) -> (Self, HashMap<Place, String>) {
         let (mut keys, mut refused) = (Keys::default(), HashMap::new());
         let mut index = Self { count: places.len(), ..Self::default() };
-        let fields: Vec<&str> = [model.username].into_iter().chain(model.email).collect();
+        let fields: Vec<&str> = [username].into_iter().chain(email).collect();
         for (user, place) in places.iter().enumerate() {
-            let record = source.read(&model.name, *place, &fields);
-            let username = record.text(model.username).ok();
+            let record = source.read(model, *place, &fields);
+            let username = record.text(username).ok();
             let Some(pk) = record.pk.as_ref().or(username.as_ref()) else { continue };
             if let Err(reason) = keys.insert(pk, record.line) {
                 refused.insert(*place, reason);
                 continue;
             }
             index.by_pk.insert(pk.clone(), user);
-            let address = record.optional_text(model.email).ok().flatten();
+            let address = record.optional_text(email).ok().flatten();
             for (map, name) in
                 [(&mut index.by_username, username), (&mut index.by_address, address)]
             {

@@ -2,10 +2,7 @@
 
 use super::Choices;
 use super::links::{Links, UserIndex};
-use super::record::{Model, Source, Value};
-
-/// The fields that refer to the user.
-pub(super) const RELATIONS: [&str; 4] = ["user", "owner", "author", "account"];
+use super::record::{Model, RELATIONS, Source, Value};
 
 const MESSAGES: [&str; 5] = ["message", "prompt", "question", "user_message", "text"];
 const RESPONSES: [&str; 5] = ["response", "answer", "reply", "bot_response", "ai_response"];

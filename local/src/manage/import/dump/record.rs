@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+/// The fields that refer to the user.
+pub(super) const RELATIONS: [&str; 4] = ["user", "owner", "author", "account"];
+
 /// A file with the rows of Django's models.
 pub(super) trait Source: Send {
     /// Returns the models in the order of their names.

@@ -7,8 +7,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::models::RELATIONS;
-use super::record::{Field, Model, Place, Record, Source, Value};
+use super::record::{Field, Model, Place, RELATIONS, Record, Source, Value};
 
 /// A copy of an SQLite file.
 pub(super) struct SqliteFile {
