@@ -114,12 +114,11 @@ pub async fn into_store(
             apply(app, dump, plan, rules).await?
         }
     };
-    match refused {
-        0 => Ok(done),
-        refused => {
-            Err(format!("{done}\n{} can't be imported, as listed.", counted(refused, "row")))
-        }
+    if refused == 0 {
+        return Ok(done);
     }
+    println!("{done}");
+    Err(format!("{} can't be imported, as listed.", counted(refused, "row")))
 }
 
 /// Says what would be imported.
@@ -273,10 +272,11 @@ async fn apply(app: &App, dump: &Dump, plan: Plan, rules: Rules<'_>) -> Result<S
         counted(chats, "message"),
         counted(known, "account"),
     );
-    match refused.len() {
-        0 => Ok(done),
-        refused => Err(format!("{done}; {} refused, as listed.", counted(refused, "user"))),
+    if refused.is_empty() {
+        return Ok(done);
     }
+    println!("{done}");
+    Err(format!("{} were refused, as listed.", counted(refused.len(), "user")))
 }
 
 /// Imports a user, and the user's chats that aren't stored yet.
