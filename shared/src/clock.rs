@@ -117,11 +117,17 @@ pub fn foreign_id(millis: u64, order: u16, hash: u64) -> Uuid {
     Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }
 
+/// Returns the 62 bits of the hash that an id of [`foreign_id`] has. `None` if the text isn't an id.
+pub fn foreign_hash(id: &str) -> Option<u64> {
+    u64::try_from(Uuid::try_parse(id).ok()?.as_u128() & FOREIGN_HASH).ok()
+}
+
+/// The bits of an id that are bits of the hash.
+const FOREIGN_HASH: u128 = (1 << 62) - 1;
+
 /// Returns true if [`foreign_id`] made the id from this hash.
 pub fn is_foreign_id(id: &str, hash: u64) -> bool {
-    // The id has 62 bits of the hash.
-    let bits = |number: u128| number << 66;
-    Uuid::try_parse(id).is_ok_and(|id| bits(id.as_u128()) == bits(u128::from(hash)))
+    foreign_hash(id).map(u128::from) == Some(u128::from(hash) & FOREIGN_HASH)
 }
 
 const MILLIS_OF_A_DAY: u64 = 24 * 3600 * 1000;

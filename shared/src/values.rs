@@ -67,6 +67,7 @@ pub use restrictions::{KeyLimit, LimitPeriod, Restrictions};
 pub(crate) use session::unknown_device;
 pub use session::{Freshness, Session};
 pub use source::Source;
+pub use text::turns_text;
 pub(crate) use token::LEEWAY;
 pub use token::{AccessToken, DeviceToken, RefreshToken};
 pub use turn::{Part, Speaker, ToolCall, Turn};

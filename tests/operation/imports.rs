@@ -462,3 +462,95 @@ async fn imports_into_a_store_in_use_need_confirmation() {
     let (is_done, text) = said(program::run(&bad));
     assert!(!is_done && text.contains("lower-case letters"), "{text}");
 }
+
+#[tokio::test]
+async fn corrected_messages_of_one_moment_dont_duplicate_the_others() {
+    let api = Api::own(&[]).await;
+    let time = "2021-04-01T00:00:00Z";
+    let dump = |first: Value| {
+        let rest = [2, 3].map(|pk| message(pk, 1, &format!("message {pk}"), time));
+        DumpFile::of(
+            &[&[user(1, "ann", 5), with(message(1, 1, "", time), first)], &rest[..]].concat(),
+        )
+    };
+    let empty = dump(json!({})).import_into(&app(&api)).await;
+    assert_eq!(empty.unwrap_err(), "1 row can't be imported, as listed.");
+    let corrected = dump(json!({ "message": "message 1" })).import_into(&app(&api)).await.unwrap();
+    assert!(corrected.contains("1 message imported"), "{corrected}");
+    let ann = log_in(&api, "ann").await;
+    let history = ann.history("").await.is(200);
+    let mut seen: Vec<_> =
+        history.as_array().unwrap().iter().map(|chat| &chat["message"]).collect();
+    seen.sort_by_key(|message| message.to_string());
+    assert_eq!(json!(seen), json!(["message 1", "message 2", "message 3"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_census_during_an_import_counts_no_hashes() {
+    let api = Api::own(&[]).await;
+    let proxy = Proxy::start(&api.dynamodb).await;
+    let lane = proxy.lane();
+    let at = FaultPoint::Operation("TransactWriteItems", 1);
+    let strikes = FaultRepeat::EachAttempt;
+    lane.strike(Some(Cut { at, fault: Fault::StallBefore, strikes }));
+    let (cut, dump) = (api.app_over("admin_chats", &lane), shop());
+    tokio::select! {
+        done = dump.import_into(&cut) => panic!("{done:?}"),
+        () = lane.struck() => {}
+    }
+    a_minute_passes(&api);
+    functions::background::census::work(app(&api)).await.unwrap();
+    let left = async || imports(&api).await.hashes.iter().map(|hashes| hashes.left).sum::<u64>();
+    assert_eq!(left().await, 2);
+    dump.import_into(&app(&api)).await.unwrap();
+    assert_eq!((left().await, imports(&api).await.is_unfinished), (2, false));
+}
+
+#[tokio::test]
+async fn a_second_system_keeps_the_first_ones_hashes() {
+    let api = Api::own(&[]).await;
+    shop().import_into(&app(&api)).await.unwrap();
+    let other = DumpFile::of(&[with(
+        user(1, "cat", 1),
+        json!({ "password": HASH.replacen("1000", "2000", 1) }),
+    )]);
+    run(&app(&api), Import { name: "other", ..other.import() }).await.unwrap();
+    let kinds: Vec<_> =
+        imports(&api).await.hashes.into_iter().map(|hashes| (hashes.kind, hashes.left)).collect();
+    assert_eq!(kinds, [("pbkdf2_sha256$1000".to_owned(), 2), ("pbkdf2_sha256$2000".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn keys_and_names_that_are_too_long_for_the_store_are_refused() {
+    let api = Api::own(&[]).await;
+    let mut long = user(1, "ann", 1);
+    long["pk"] = json!("x".repeat(2000));
+    let time = "2021-04-01T00:00:00Z";
+    let model = json!({ "model": "x".repeat(400_000) });
+    let dump = DumpFile::of(&[long, user(2, "ben", 1), with(message(1, 2, "hi", time), model)]);
+    let done = dump.import_into(&app(&api)).await;
+    assert_eq!(done.unwrap_err(), "2 rows can't be imported, as listed.");
+    assert_eq!(World::read(&api.dynamodb).await.accounts.len(), 1);
+    is_clean(&api).await;
+}
+
+#[tokio::test]
+async fn an_import_that_ends_late_still_forgets_counted_days() {
+    let api = Api::own(&[]).await;
+    let root = api.administrator("root").await;
+    shop().import_into(&app(&api)).await.unwrap();
+    a_minute_passes(&api);
+    let of_april = "/api/admin/figures?from=2021-04-01&to=2021-04-01";
+    root.get(of_april).await.is(200);
+    // As if the day had been counted before an import that was killed at its end.
+    let stale = emulator::dynamo::client(&api.dynamodb)
+        .update_item()
+        .table_name("TokensTable")
+        .key("pk", AttributeValue::S("figures:2021-04-01".into()))
+        .update_expression("SET chats = :none")
+        .expression_attribute_values(":none", AttributeValue::N("0".into()));
+    stale.send().await.unwrap();
+    assert_eq!(root.get(of_april).await.is(200)["totals"]["chats"], 0);
+    shop().import_into(&app(&api)).await.unwrap();
+    assert_eq!(root.get(of_april).await.is(200)["totals"]["chats"], 1);
+}

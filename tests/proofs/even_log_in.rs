@@ -56,9 +56,9 @@ fn tempfile(name: &str, log_ins: u64) -> std::path::PathBuf {
 }
 
 /// Returns the instructions of one refused log-in, apart from the start.
-async fn of_one(api: &Api, name: &str) -> u64 {
-    let start = instructions(api, 0, name, "secret124").await;
-    (instructions(api, LOG_INS, name, "secret124").await - start) / LOG_INS
+async fn of_one(api: &Api, name: &str, password: &str) -> u64 {
+    let start = instructions(api, 0, name, password).await;
+    (instructions(api, LOG_INS, name, password).await - start) / LOG_INS
 }
 
 /// Asserts that these costs are equal but for 5 %.
@@ -75,8 +75,10 @@ async fn failed_log_ins_cost_the_same_work_for_every_reason() {
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     api.set(&ben, "active", AttributeValue::Bool(false)).await;
     let mut counted = Vec::new();
-    for name in [ann.name.as_str(), "nobody", &ben.name] {
-        counted.push(of_one(&api, name).await);
+    for (name, password) in
+        [(ann.name.as_str(), "secret124"), ("nobody", "secret124"), (&ben.name, &ben.password)]
+    {
+        counted.push(of_one(&api, name, password).await);
     }
     are_even("wrong password, unknown user, deactivated user", &counted);
 }
@@ -108,12 +110,17 @@ async fn failed_log_ins_of_unknown_names_cost_what_accounts_cost_after_an_import
         let is_of = |name: &String| imports.decoy(name).map(hash_kind).as_deref() == of;
         names.into_iter().find(is_of).unwrap()
     };
-    let costs = [of_one(&api, &own.name).await, of_one(&api, &unknown(None)).await];
+    let costs = [
+        of_one(&api, &own.name, "secret124").await,
+        of_one(&api, &unknown(None), "secret124").await,
+    ];
     are_even("a current hash", &costs);
     for (row, hash) in (1..).zip(&kinds) {
         let kind = hash_kind(hash);
-        let costs =
-            [of_one(&api, &format!("user{row}")).await, of_one(&api, &unknown(Some(&kind))).await];
+        let costs = [
+            of_one(&api, &format!("user{row}"), "secret124").await,
+            of_one(&api, &unknown(Some(&kind)), "secret124").await,
+        ];
         are_even(&kind, &costs);
     }
 }

@@ -3,7 +3,7 @@
 pub mod dump;
 pub mod plan;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use std::time::Duration;
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use indicatif::ProgressBar;
 use shared::App;
-use shared::clock::{Day, FIRST_DAY};
+use shared::clock::{self, Day, FIRST_DAY};
 use shared::store::{HashCounts, ImportOutcome};
-use shared::values::{Account, Chat, Email, ImportedHashes, Imports, Source};
+use shared::values::{Account, Chat, Email, ImportedHashes, Imports, Source, turns_text};
 use uuid::Uuid;
 
 use self::dump::{BadRow, Choices, Dump};
-use self::plan::{Plan, Rules};
+use self::plan::{Plan, Rules, WAS_IMPORTED};
 use super::{close, connect, counted, names_tables, progress, sentence, settings};
 
 /// The number of users that are written at a time.
@@ -100,7 +100,7 @@ pub async fn into_store(
     let rules = Rules { name, superusers, reset_passwords, now: app.clock.millis() };
     let plan = Plan::make(app, dump, rules).await?;
     for BadRow { row, reason } in &plan.refused {
-        println!("{row}: {reason}");
+        println!("{}", printable(&format!("{row}: {reason}")));
     }
     let refused = plan.refused.len();
     let described = describe(dump, &plan);
@@ -119,6 +119,17 @@ pub async fn into_store(
     }
     println!("{done}");
     Err(format!("{} can't be imported, as listed.", counted(refused, "row")))
+}
+
+/// Returns the line as a terminal can show it. Names and keys come from strangers, who must not
+/// control the operator's terminal or forge lines.
+fn printable(line: &str) -> String {
+    let is_plain = |c: char| !c.is_control() && !turns_text(c);
+    let shown = |c: char| match is_plain(c) {
+        true => c.to_string(),
+        false => c.escape_unicode().to_string(),
+    };
+    line.chars().map(shown).collect()
 }
 
 /// Says what would be imported.
@@ -199,6 +210,11 @@ fn recorded(
         *kinds.entry(kind.clone()).or_default() += count;
     }
     let known = before.map(|before| before.hashes.as_slice()).unwrap_or_default();
+    // Another import may have recorded accounts that it hasn't created yet.
+    for known in known {
+        let left = kinds.entry(known.kind.clone()).or_default();
+        *left = known.left.max(*left);
+    }
     let mut hashes = Vec::new();
     for (kind, left) in kinds {
         let decoy = match (known.iter().find(|known| known.kind == kind), added.get(&kind)) {
@@ -215,6 +231,7 @@ fn recorded(
         key: before.map_or_else(|| Uuid::new_v4().to_string(), |before| before.key.clone()),
         accounts,
         accounts_now: accounts,
+        is_unfinished: true,
         hashes,
     })
 }
@@ -259,12 +276,14 @@ async fn apply(app: &App, dump: &Dump, plan: Plan, rules: Rules<'_>) -> Result<S
     }
     bar.finish_and_clear();
     for line in &done.refused {
-        println!("{line}");
+        println!("{}", printable(line));
     }
-    if let Some(first) = first.filter(|_| done.accounts > 0 || done.chats > 0) {
+    // An earlier run may have been killed before it forgot them.
+    if let Some(first) = first {
         let today = Day::from_millis(app.clock.millis());
         app.store.forget_figures(first, today).await.map_err(sentence)?;
     }
+    app.store.end_import().await.map_err(sentence)?;
     let Done { accounts, known, tokens, chats, refused } = done;
     let done = format!(
         "{} with {tokens} tokens and {} imported; {} imported before",
@@ -300,7 +319,7 @@ async fn import_user(
             forget_stored(app, account, &mut chats, bar).await?;
         }
         ImportOutcome::Deleted => {
-            done.refused.push(refused("the account was imported before, and deleted"));
+            done.refused.push(refused(WAS_IMPORTED));
             return Ok(done);
         }
         ImportOutcome::NameTaken => {
@@ -336,7 +355,8 @@ async fn import_user(
     Ok(done)
 }
 
-/// Removes the chats that are stored already, or were stored and deleted.
+/// Removes the chats that are stored already, or were stored and deleted. A stored chat may have
+/// another id, if its time or the messages of the same millisecond have changed since.
 async fn forget_stored(
     app: &App,
     account: &Account,
@@ -345,7 +365,22 @@ async fn forget_stored(
 ) -> Result<(), String> {
     let rows = app.store.row_ids(&account.id).await.map_err(sentence)?;
     let before = chats.len();
-    chats.retain(|chat| !rows.contains(&chat.chat_id));
+    let stored: HashSet<u64> = rows.iter().filter_map(|id| clock::foreign_hash(id)).collect();
+    let is_stored = |id: &str| clock::foreign_hash(id).is_some_and(|hash| stored.contains(&hash));
+    chats.retain(|chat| !is_stored(&chat.chat_id));
     bar.inc(u64::try_from(before - chats.len()).unwrap_or(u64::MAX));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn lines_cannot_control_the_terminal() {
+        assert_eq!(
+            printable("shop.user 1: \u{1b}[2J\n\u{202e}é"),
+            "shop.user 1: \\u{1b}[2J\\u{a}\\u{202e}é"
+        );
+    }
 }

@@ -245,7 +245,8 @@ fn argon2_of(text: &str) -> Result<Scheme, Invalid> {
     let parsed = PasswordHash::new(phc).map_err(|_| malformed())?;
     let params = Params::try_from(&parsed).map_err(|_| malformed())?;
     let is_known = matches!(parsed.algorithm.as_str(), "argon2id" | "argon2i" | "argon2d");
-    if !is_known || parsed.salt.is_none() || parsed.hash.is_none() {
+    let has_all = parsed.version.is_some() && parsed.salt.is_some() && parsed.hash.is_some();
+    if !is_known || !has_all {
         return Err(malformed());
     }
     if params.m_cost() > MOST_MEMORY || params.t_cost() > MOST_PASSES {
@@ -384,6 +385,7 @@ mod tests {
             (MADE_BY_DJANGO[2].replace("m=1024", "m=200000"), "200000 KiB"),
             (MADE_BY_DJANGO[2].replace("t=1", "t=9"), "9 passes"),
             (MADE_BY_DJANGO[2].replace("argon2id", "argon3"), "damaged"),
+            (MADE_BY_DJANGO[2].replace("$v=19", ""), "damaged"),
             (MADE_BY_DJANGO[3].replace("$04$", "$15$"), "2^15 rounds"),
             (MADE_BY_DJANGO[3].replace("$04$", "$31$"), "2^31 rounds"),
             (MADE_BY_DJANGO[3].replace("$2b$", "$1$"), "damaged"),

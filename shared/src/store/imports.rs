@@ -90,18 +90,31 @@ impl Store {
         Ok(self.send(&put.values([(":new", s(&new.version))])).await?.is_applied())
     }
 
-    /// Records how many imported hashes are left.
+    /// Records that all of an import's accounts exist, and counts their hashes.
+    pub async fn end_import(&self) -> Result<()> {
+        if let Some(seen) = self.imports().await?.filter(|seen| seen.is_unfinished) {
+            self.replace_counts(&seen, &self.count_hashes().await?).await?;
+        }
+        Ok(())
+    }
+
+    /// Records how many imported hashes are left, unless an import runs.
     pub(in crate::store) async fn recount_imports(
         &self,
         seen: &Imports,
         counted: &HashCounts,
     ) -> Result<()> {
-        if seen.hashes.is_empty() {
+        if seen.hashes.is_empty() || seen.is_unfinished {
             return Ok(());
         }
+        self.replace_counts(seen, counted).await
+    }
+
+    async fn replace_counts(&self, seen: &Imports, counted: &HashCounts) -> Result<()> {
         let mut new = Imports {
             version: Uuid::new_v4().to_string(),
             accounts_now: counted.accounts,
+            is_unfinished: false,
             ..seen.clone()
         };
         for hashes in &mut new.hashes {

@@ -101,8 +101,8 @@ pub struct Account {
     /// keeps the name taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted: Option<u64>,
-    /// A random text, which distinguishes a retried registration from another registration. The
-    /// text is also the key that seals this account's page cursors.
+    /// A text that nobody can guess, which distinguishes a retried registration from another
+    /// registration. The text is also the key that seals this account's page cursors.
     pub nonce: String,
     /// The partition in the index `by_time`: `<yyyy-mm>#<shard>`. Tombstones have no partition.
     #[serde(default, skip_serializing_if = "String::is_empty")]

@@ -22,6 +22,10 @@ pub struct Imports {
     pub accounts: u64,
     /// The number of accounts at the latest count.
     pub accounts_now: u64,
+    /// True until an import has finished. Until then its accounts may be missing, so nothing is
+    /// counted again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_unfinished: bool,
     /// The imported hashes, by kind.
     #[serde(default)]
     pub hashes: Vec<ImportedHashes>,

@@ -31,7 +31,7 @@ pub fn bound(text: &str) -> usize {
 
 /// Returns true if the character changes the direction of the text around it, so that the text
 /// reads differently.
-pub(crate) fn turns_text(c: char) -> bool {
+pub fn turns_text(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

@@ -16,11 +16,24 @@ use crate::manage::sentence;
 /// The maximum size of a message with its answer, in bytes. DynamoDB's items have at most 400 KB.
 const LARGEST: usize = 380_000;
 
+/// The maximum length of a user's primary key in bytes. The key is part of a key in the store.
+const LONGEST_PK: usize = 1000;
+
+/// The maximum length of the name of a model, in characters.
+const LONGEST_MODEL: usize = 200;
+
+/// The last place of a message among those of the same millisecond. Later ones have no order.
+const LAST_ORDER: u16 = 0xfff;
+
 /// The model of a message whose row names none.
 const UNKNOWN_MODEL: &str = "imported";
 
 /// The first day of 2005, the year of Django's first release, in milliseconds since 1970.
 const EARLIEST: u64 = 1_104_537_600_000;
+
+/// The reason for a user whose balance was granted before, to an account that isn't there.
+pub const WAS_IMPORTED: &str =
+    "an account was imported from this row before, and was deleted or has another name";
 
 /// What an operator decides about the users.
 #[derive(Clone, Copy, Debug)]
@@ -115,7 +128,7 @@ impl Plan {
     }
 
     fn add(&mut self, dump: &Dump, candidate: Candidate, store: &Store, rules: Rules<'_>) {
-        self.demoted += u64::from(candidate.user.superuser && !rules.superusers);
+        let is_demoted = candidate.user.superuser && !rules.superusers;
         let chats = dump.chats_of(candidate.user.key);
         let read = chats.iter().filter_map(|chat| chat.as_ref().ok());
         let times = read.map(|chat| chat.time).filter(|time| is_time(*time, rules.now));
@@ -124,6 +137,7 @@ impl Plan {
         });
         let planned = candidate.plan(first, last, store, rules);
         let (chats, bad) = chats_of(chats, &planned.account, rules);
+        self.demoted += u64::from(is_demoted && !planned.is_known);
         self.chats += u64::try_from(chats.len()).unwrap_or(u64::MAX);
         self.refused.extend(bad);
         self.users.push(planned);
@@ -196,6 +210,9 @@ impl Candidate {
                 Ok::<_, String>(parsed.and_then(|name| name.text().map(str::to_owned)))
             };
             let names = [name_of(&user.first_name)?, name_of(&user.last_name)?];
+            if user.row.pk.len() > LONGEST_PK {
+                return Err(format!("the primary key has more than {LONGEST_PK} bytes"));
+            }
             if let Some(joined) = user.joined.filter(|joined| !is_time(*joined, rules.now)) {
                 return Err(impossible("the time of registration", joined));
             }
@@ -210,7 +227,7 @@ impl Candidate {
     }
 
     fn hash_of_row(&self, rules: Rules<'_>) -> u64 {
-        hash(rules.name, &self.user.row)
+        hash(rules.name, "user", &self.user.row)
     }
 
     /// Plans the account. `first` and `last` are the times of the user's first and last messages.
@@ -226,7 +243,7 @@ impl Candidate {
         let today = Day::from_millis(rules.now).begins();
         // An account is as old as its first message, so that its first grant comes first.
         let created = [user.joined, first].into_iter().flatten().min().unwrap_or(today);
-        let secret = [rules.name, &user.row.model, &user.row.pk, &user.password].join("\0");
+        let secret = [rules.name, &user.row.pk, &user.password].join("\0");
         let existing = store.accounts.get(name.key());
         let new = NewAccount {
             // The hash of a user who must set a new password matches no password either.
@@ -288,7 +305,7 @@ impl Store {
             if !clock::is_foreign_id(&account.id, candidate.hash_of_row(rules)) {
                 return Some("another account here has the username".into());
             }
-            return account.deleted.map(|_| "the account was imported before, and deleted".into());
+            return account.deleted.map(|_| WAS_IMPORTED.into());
         }
         let address = candidate.email.as_ref()?;
         self.claimants.get(address.key())?;
@@ -353,13 +370,18 @@ fn chats_of(
                 continue;
             }
         };
+        if model.as_ref().is_some_and(|model| model.chars().count() > LONGEST_MODEL) {
+            let reason = format!("the model's name has more than {LONGEST_MODEL} characters");
+            bad.push(BadRow { row, reason });
+            continue;
+        }
         if let Some(reason) = refusal_of_chat(&message, &response, time, rules) {
             bad.push(BadRow { row, reason });
             continue;
         }
         let follows = good.last().is_some_and(|last| last.time == time);
-        order = if follows { order.saturating_add(1) } else { 0 };
-        let chat_id = clock::foreign_id(time, order, hash(rules.name, &row)).to_string();
+        order = if follows { (order + 1).min(LAST_ORDER) } else { 0 };
+        let chat_id = clock::foreign_id(time, order, hash(rules.name, "chat", &row)).to_string();
         let chat = Chat {
             user_id: account.id.clone(),
             month: chat_month(&account.id, &chat_id),
@@ -405,10 +427,11 @@ fn impossible(what: &str, millis: u64) -> String {
     format!("{what} is {side}: {}", clock::rfc3339(millis))
 }
 
-/// Returns a hash of what identifies a row.
-fn hash(name: &str, row: &Row) -> u64 {
+/// Returns a hash of what identifies a row: the import's name, the kind of the row, and its primary
+/// key. The model isn't part of it, because its name in an SQLite file can be another.
+fn hash(name: &str, kind: &str, row: &Row) -> u64 {
     let mut context = Context::new(&SHA256);
-    for part in [name, &row.model, &row.pk] {
+    for part in [name, kind, &row.pk] {
         context.update(part.as_bytes());
         context.update(b"\0");
     }
