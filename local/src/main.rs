@@ -253,9 +253,9 @@ impl Manage {
 enum Import {
     /// Import from Django. Without --apply, say what would be imported, and write nothing
     Django {
-        /// The file that `manage.py dumpdata` has written, or the SQLite database
+        /// The file that `manage.py dumpdata` wrote, or the SQLite database
         file: PathBuf,
-        /// Write. May be interrupted and run again
+        /// Write to the store. The import may be interrupted and run again
         #[arg(long)]
         apply: bool,
         /// A name for the import, if several systems are imported
@@ -268,17 +268,17 @@ enum Import {
         /// They must set a new password by e-mail
         #[arg(long)]
         reset_passwords: bool,
-        /// The model of the users, if several can be it
+        /// The user model, if several models fit
         #[arg(long, value_name = "APP.MODEL")]
         user_model: Option<String>,
-        /// The model of the messages, if several can be it
+        /// The chat model, if several models fit
         #[arg(long, value_name = "APP.MODEL")]
         chat_model: Option<String>,
-        /// The field with the balance, of the users or of another model (app.model.field)
+        /// The balance: a field of the user model, or app.model.field
         #[arg(long, value_name = "FIELD")]
         tokens_field: Option<String>,
-        /// Confirm that no function runs a release that doesn't know imported hashes. Only needed for
-        /// tables on AWS
+        /// Confirm that no function runs a release that doesn't know imported hashes. Only needed
+        /// for tables on AWS
         #[arg(long)]
         yes: bool,
         #[command(flatten)]

@@ -1,6 +1,6 @@
-//! The types of a handler's first parameter: `()`, [`App`], [`HistoryApp`], [`IssuerApp`],
-//! [`GuardApp`] and [`AiApp`]. The endpoint's needs decide the type of its handler's first parameter. The parameter
-//! is created once, before the first request.
+//! The types of a handler's first parameter: `()`, [`App`], and types that add to an [`App`] what
+//! some endpoints need, such as [`HistoryApp`], [`IssuerApp`] and [`AiApp`]. The parameter is
+//! created once, before the first request.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -128,7 +128,7 @@ pub struct HistoryApp {
 }
 
 impl HistoryApp {
-    /// Returns the time from which data can be.
+    /// Returns the period that can have data.
     ///
     /// # Errors
     /// As [`Kept::current`].
@@ -258,7 +258,7 @@ impl Deref for IssuerApp {
     }
 }
 
-/// An [`IssuerApp`] that checks the passwords of names that may have no account.
+/// An [`IssuerApp`] that checks passwords for names that may have no account.
 #[derive(Clone)]
 pub struct LoginApp {
     /// The settings and connections that all endpoints with a store share, and the signer.

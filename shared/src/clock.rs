@@ -94,8 +94,8 @@ pub fn least_id(millis: u64) -> String {
     Uuid::from_u128(u128::from(millis) << 80 | 7 << 76 | 2 << 62).to_string()
 }
 
-/// Creates an id of this millisecond. Unlike the ids of [`Clock::id`], ids of the same millisecond have
-/// no order.
+/// Creates an id of this millisecond. Unlike the ids of [`Clock::id`], ids of the same millisecond
+/// have no order.
 pub fn id_at(millis: u64) -> Uuid {
     let nanos = u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000;
     Uuid::new_v7(Timestamp::from_unix(NoContext, millis / 1000, nanos))
@@ -104,8 +104,8 @@ pub fn id_at(millis: u64) -> Uuid {
 /// The first day that can have data without an import. An import may bring older data.
 pub const FIRST_DAY: Day = Day(20_758);
 
-/// Returns the id of an item that another system made in this millisecond. `hash` is a hash of what
-/// identifies the item there, and `order` orders the items of the same millisecond.
+/// Returns the id of an item that another system made in this millisecond. `hash` is a hash of the
+/// item's key there, and `order` orders the items of the same millisecond.
 ///
 /// The id is a UUIDv7 whose
 /// [random bits](https://www.rfc-editor.org/rfc/rfc9562#name-monotonicity-and-counters) are `order`
@@ -117,12 +117,12 @@ pub fn foreign_id(millis: u64, order: u16, hash: u64) -> Uuid {
     Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }
 
-/// Returns the 62 bits of the hash that an id of [`foreign_id`] has. `None` if the text isn't an id.
+/// Returns the 62 bits of the hash in an id of [`foreign_id`]. `None` if the text isn't an id.
 pub fn foreign_hash(id: &str) -> Option<u64> {
     u64::try_from(Uuid::try_parse(id).ok()?.as_u128() & FOREIGN_HASH).ok()
 }
 
-/// The bits of an id that are bits of the hash.
+/// The mask of the hash's bits in an id.
 const FOREIGN_HASH: u128 = (1 << 62) - 1;
 
 /// Returns true if [`foreign_id`] made the id from this hash.

@@ -12,7 +12,7 @@ use crate::values::Imports;
 /// so the value's age is checked before each use.
 const KEPT: u64 = 60;
 
-/// A value that a function keeps. It is a single item, and changes seldom.
+/// A value that functions keep: a single item that rarely changes.
 pub trait Keep: Sized + Send + Sync {
     /// The value's name in the log.
     const NAME: &'static str;
@@ -47,8 +47,9 @@ pub struct Kept<V> {
 /// The current price list.
 pub type Prices = Kept<StoredPrices>;
 
-/// The value at the time when it was read. `None` if the store had none.
+/// A value with the time at which it was read, in seconds since 1970.
 struct Known<V> {
+    /// `None` if the store had none.
     value: Option<Arc<V>>,
     read_at: u64,
 }

@@ -113,9 +113,9 @@ impl Passwords {
         self.in_turn(move |blocks| hash(&password, blocks)).await?
     }
 
-    /// Compares a password with a stored hash: a PHC string, or a hash that Django made. If `stored`
-    /// is `None`, hashes the password anyway, so that the check takes as long as with a current hash,
-    /// and returns [`Verdict::Wrong`].
+    /// Compares a password with a stored hash: a PHC string, or a hash that Django made. If
+    /// `stored` is `None`, hashes the password anyway, so that the check takes as long as with a
+    /// current hash, and returns [`Verdict::Wrong`].
     pub async fn check(&self, password: &str, stored: Option<String>) -> Result<Verdict> {
         if password.len() > MOST {
             return Ok(Verdict::Wrong);
@@ -270,8 +270,8 @@ pub fn none() -> Result<String> {
 
 /// Returns the hash that an imported account has as its [`password`](Account::password), beside the
 /// hash that Django made. No password matches it, so a release that doesn't know imported hashes
-/// refuses the log-in, and as soon as such a release changes the password, the imported hash no
-/// longer counts.
+/// refuses the log-in. If such a release changes the password, the imported hash is never checked
+/// again.
 pub fn stand_in(imported: &str) -> String {
     phc_of(digest::digest(&digest::SHA384, imported.as_bytes()).as_ref())
 }

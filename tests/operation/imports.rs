@@ -182,7 +182,7 @@ async fn an_import_that_is_killed_anywhere_ends_like_one_run() {
     }
 }
 
-/// Returns all items, without what is random: the key and the decoys in the record of imports.
+/// Returns all items, without the random values in the record of imports.
 async fn lasting(api: &Api) -> BTreeMap<&'static str, Vec<Value>> {
     let mut items = api.items("").await;
     items.remove("KeysTable");
@@ -393,7 +393,8 @@ async fn unknown_names_are_checked_against_decoys_of_the_imported_kinds() {
     a_minute_passes(&api);
     let wrong = json!({ "username": "nobody", "password": PASSWORD });
     api.log_in(wrong.clone()).await.expect(401, "invalid_credentials");
-    // A decoy that can't be checked shows that it is used: all accounts have imported hashes.
+    // All accounts have imported hashes, so every unknown name is checked against a decoy. An
+    // unusable decoy makes this check fail visibly.
     let mut broken = imports(&api).await;
     broken.hashes[0].decoy = "broken".into();
     let seen = broken.version.clone();
@@ -405,8 +406,8 @@ async fn unknown_names_are_checked_against_decoys_of_the_imported_kinds() {
     api.log_in(wrong).await.expect(401, "invalid_credentials");
 }
 
-/// The release before doesn't know the attribute `imported`, so it compares passwords only with
-/// `password`, and leaves `imported` when it changes the password.
+/// The previous release doesn't know the attribute `imported`, so it compares passwords only with
+/// `password`, and leaves `imported` unchanged when it changes the password.
 #[tokio::test]
 async fn a_password_that_the_release_before_has_changed_is_the_only_one() {
     let api = Api::own(&[]).await;

@@ -39,7 +39,7 @@ pub fn with(mut row: Value, fields: Value) -> Value {
     row
 }
 
-/// A `dumpdata` file with these rows, one per line after the first, which is deleted at the end of
+/// A `dumpdata` file with one row on each line, from line 2 on. The file is deleted at the end of
 /// the test.
 pub struct DumpFile(PathBuf);
 

@@ -100,7 +100,7 @@ struct LoggedIn<'a> {
     session: SessionTokens,
 }
 
-/// Finds the account, while the record of imports is read if it is older than a minute.
+/// Finds the account. At the same time, reads the record of imports if it is older than a minute.
 async fn find(app: &App, key: Option<&str>, login: &str) -> Result<Holder> {
     let account = async {
         match key {

@@ -37,7 +37,7 @@ pub struct Import<'a> {
     pub file: &'a Path,
     /// The import's name, which distinguishes the data of several systems.
     pub name: &'a str,
-    /// The models, if their fields don't show them.
+    /// The operator's choices of models that can't be found by their fields.
     pub choices: Choices<'a>,
     /// True if superusers become administrators.
     pub superusers: bool,
@@ -53,7 +53,7 @@ pub struct Import<'a> {
 /// imported. A dry run says what would be imported.
 ///
 /// # Errors
-/// If rows aren't imported, fails with their number, after everything else was imported. Every other
+/// If rows are refused, fails with their number after everything else was imported. Every other
 /// failure is a sentence for the terminal.
 pub async fn django(data: &Path, import: Import<'_>) -> Result<String, String> {
     let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -80,8 +80,8 @@ pub async fn django(data: &Path, import: Import<'_>) -> Result<String, String> {
     done
 }
 
-/// Imports into the store of `app`. `is_alone` confirms that no function uses the store. Otherwise as
-/// [`django`].
+/// Like [`django`], but imports into the store of `app`. `is_alone` confirms that no function uses
+/// the store.
 ///
 /// # Errors
 /// As [`django`].
@@ -220,7 +220,7 @@ fn recorded(
         let decoy = match (known.iter().find(|known| known.kind == kind), added.get(&kind)) {
             (Some(known), _) => known.decoy.clone(),
             (None, Some((hash, _))) => hash.decoy().map_err(sentence)?,
-            // A hash that the record doesn't know, and that this import doesn't bring.
+            // Without a hash of this kind in the record or in this import, no decoy can be made.
             (None, None) => continue,
         };
         hashes.push(ImportedHashes { kind, decoy, imported: left, left });
@@ -278,7 +278,7 @@ async fn apply(app: &App, dump: &Dump, plan: Plan, rules: Rules<'_>) -> Result<S
     for line in &done.refused {
         println!("{}", printable(line));
     }
-    // An earlier run may have been killed before it forgot them.
+    // Also without new chats, because an earlier run may have been killed before this step.
     if let Some(first) = first {
         let today = Day::from_millis(app.clock.millis());
         app.store.forget_figures(first, today).await.map_err(sentence)?;
@@ -355,8 +355,9 @@ async fn import_user(
     Ok(done)
 }
 
-/// Removes the chats that are stored already, or were stored and deleted. A stored chat may have
-/// another id, if its time or the messages of the same millisecond have changed since.
+/// Removes the chats that are stored already, or were stored and deleted. Compares only the hashes
+/// in the ids: the rest of an id changes with the message's time and with the other messages of the
+/// same millisecond.
 async fn forget_stored(
     app: &App,
     account: &Account,

@@ -6,14 +6,14 @@ use crate::store::Attempt;
 use crate::values::{Account, DeviceToken};
 use crate::{App, Error, Result};
 
-/// The holder of the password that an attempt gives.
+/// The account whose password an attempt guesses, if there is one.
 pub enum Holder {
     /// The account with this login.
     Account(Box<Account>),
-    /// No account has this login. The check of the `decoy` takes as long as the check of an account's
-    /// hash might. `None` for the time of a current hash.
+    /// No account has this login.
     Nobody {
-        /// A hash that no password has.
+        /// A hash that no password matches. Its check takes as long as the check of an account's
+        /// hash might. If it is `None`, the check takes as long as with a current hash.
         decoy: Option<String>,
     },
 }

@@ -81,7 +81,7 @@ enum Scheme {
 }
 
 impl DjangoHash {
-    /// Parses a password as Django's database has it.
+    /// Parses the value of Django's field `password`.
     ///
     /// # Errors
     /// Refuses an unusable password (`!`), MD5 and unsalted hashes, unknown algorithms, and
@@ -106,7 +106,7 @@ impl DjangoHash {
         Ok(Self { text: text.to_owned(), scheme })
     }
 
-    /// Returns the hash as Django's database has it.
+    /// Returns the hash as Django stores it.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -117,8 +117,8 @@ impl DjangoHash {
         hash_kind(&self.text)
     }
 
-    /// Returns a hash of the same kind that no password has. To check it costs as much as to check
-    /// this hash.
+    /// Returns a hash of the same kind that no password matches. Checking it costs as much as
+    /// checking this hash.
     ///
     /// # Errors
     /// [`Error::Internal`] if the system has no random numbers.
@@ -256,7 +256,7 @@ fn argon2_of(text: &str) -> Result<Scheme, Invalid> {
     Ok(Scheme::Argon2(phc.to_owned()))
 }
 
-/// Parses what follows the algorithm: an empty part, `2b`, the cost, and the salt with the hash.
+/// Parses the parts after the algorithm: an empty part, `2b`, the cost, and the salt with the hash.
 fn bcrypt_of<'t>(
     sha256: bool,
     mut parts: impl Iterator<Item = &'t str>,
@@ -307,7 +307,7 @@ fn random(length: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Returns a random text of this length, in which no `$` can occur.
+/// Returns a random text of this length, which contains no `$`.
 fn random_text(length: usize) -> Result<String> {
     let mut text = BASE64_STANDARD_NO_PAD.encode(random(length)?);
     text.truncate(length);

@@ -25,14 +25,14 @@ const BATCH: usize = 100;
 /// The number of deletes that are sent at a time.
 const AT_A_TIME: usize = 8;
 
-/// The maximum number of chats in one transaction. With each chat's row and the check of the
-/// account, this is the 100 items that DynamoDB allows.
+/// The maximum number of chats in one transaction. With the chats' ledger rows and the check of the
+/// account, these are 99 of the 100 items that DynamoDB allows.
 const CHATS: usize = 49;
 
 /// The maximum number of bytes in one transaction's chats. DynamoDB allows 4 MB.
 const BYTES: usize = 2_000_000;
 
-/// The reason of imported rows, for human readers.
+/// The reason in imported ledger rows, for human readers.
 const IMPORTED: &str = "imported";
 
 /// The outcome of importing an account.
@@ -98,7 +98,7 @@ impl Store {
         Ok(())
     }
 
-    /// Records how many imported hashes are left, unless an import runs.
+    /// Records how many imported hashes are left, unless an import is unfinished.
     pub(in crate::store) async fn recount_imports(
         &self,
         seen: &Imports,
@@ -176,8 +176,8 @@ impl Store {
     }
 
     /// Creates an imported account with its balance as the first grant and its claim to an address,
-    /// in one transaction. `source` identifies the account in the other system, and grants once.
-    /// Idempotent.
+    /// in one transaction. `source` identifies the account in the other system, so its balance is
+    /// granted only once. Idempotent.
     pub async fn import_account(
         &self,
         account: &Account,
@@ -241,9 +241,9 @@ impl Store {
         }
     }
 
-    /// Stores the beginning of `chats`, which belong to one account, each with a ledger row of
-    /// amount 0, in one transaction. Returns the number of chats that it stored; `None` if the
-    /// account is gone, or some of the chats were imported before. Idempotent.
+    /// Stores as many of the account's `chats` as fit in one transaction, from the first on, each
+    /// with a ledger row of amount 0. Returns the number of stored chats. `None` if the account is
+    /// gone, or if some of the chats were imported before. Idempotent.
     pub async fn import_chats(&self, account: &Account, chats: &[Chat]) -> Result<Option<usize>> {
         let there = Write::check(&self.tables.users, pk(&account.pk))
             .condition("id = :id AND attribute_not_exists(deleted)")
@@ -265,8 +265,8 @@ impl Store {
         }
     }
 
-    /// Deletes what was counted of these days, because an import has added rows to them. The days
-    /// are counted again when somebody asks for them. Returns the number of days.
+    /// Deletes the stored figures of these days, because an import has added rows to them. The next
+    /// request for a day counts it again. Returns the number of deleted items.
     pub async fn forget_figures(&self, first: Day, last: Day) -> Result<usize> {
         let days: Vec<Day> = (0..first.days_to(last)).map(|later| first.after(later)).collect();
         let mut forgotten = 0;

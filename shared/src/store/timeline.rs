@@ -57,8 +57,8 @@ impl Place {
     }
 }
 
-/// The time from which data can be: from the first day that has data until now. Lists don't go back
-/// beyond the month of the first day.
+/// The period that can have data: from the first day that has data until now. Lists end with the
+/// month of the first day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reach {
     /// The first day that has data.
@@ -68,7 +68,7 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// Returns the reach of data that no import brought.
+    /// Returns the reach of items that no import can bring.
     pub(in crate::store) fn without_imports(now: u64) -> Self {
         Self { first: FIRST_DAY, now }
     }

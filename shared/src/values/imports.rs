@@ -3,13 +3,13 @@
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use serde::{Deserialize, Serialize};
 
-/// What imports have brought, as far as functions must know it: the first day that has data, and
-/// the kinds of password hashes.
+/// The facts about imports that functions need: the first day that has data, and the kinds of
+/// password hashes.
 ///
-/// A refused log-in must not tell whether an account exists. As long as accounts have imported
-/// hashes, a check of an account's password costs more or less, by the kind of its hash. The log-in
-/// of an unknown name therefore costs as much as that of an account that might have the name: a
-/// keyed hash of the name chooses the kind, and each kind is chosen as often as accounts have it.
+/// A refused log-in must not tell whether an account exists. While accounts have imported hashes,
+/// the cost of a password check depends on the kind of the account's hash. The check of an unknown
+/// name therefore costs as much as if an account had the name: a keyed hash of the name chooses a
+/// kind, and chooses each kind in proportion to the accounts that have it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imports {
     /// A random text, which every change of the record replaces.
@@ -22,8 +22,8 @@ pub struct Imports {
     pub accounts: u64,
     /// The number of accounts at the latest count.
     pub accounts_now: u64,
-    /// True until an import has finished. Until then its accounts may be missing, so nothing is
-    /// counted again.
+    /// True while an import is unfinished. Some of its accounts may be missing, so the census
+    /// doesn't replace the counts.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_unfinished: bool,
     /// The imported hashes, by kind.
@@ -36,21 +36,22 @@ pub struct Imports {
 pub struct ImportedHashes {
     /// The [kind](hash_kind).
     pub kind: String,
-    /// A hash of this kind that no password has.
+    /// A hash of this kind that no password matches.
     pub decoy: String,
     /// The number of accounts with such a hash after the latest import.
     pub imported: u64,
-    /// The number of these accounts at the latest count. Each log-in replaces the account's hash.
+    /// The number of these accounts at the latest count. An account's first log-in replaces its
+    /// hash.
     pub left: u64,
 }
 
 impl Imports {
-    /// Returns the decoy that is checked for a login without an account. `None` if the check costs
-    /// as much as that of a current hash.
+    /// Returns the decoy to check for a login without an account. `None` if the check must cost as
+    /// much as with a current hash.
     ///
     /// Each kind has its own stretch of the keyed hashes. As accounts of the kind log in, only the
-    /// beginning of the stretch still has the kind's cost. So the cost of an unknown name changes
-    /// at most once, as after an account's first log-in.
+    /// beginning of the stretch keeps the kind's cost. So the cost of an unknown name changes at
+    /// most once, as an account's cost does at its first log-in.
     pub fn decoy(&self, login: &str) -> Option<&str> {
         let key = hmac::Key::new(HMAC_SHA256, self.key.as_bytes());
         let tag = hmac::sign(&key, login.as_bytes());

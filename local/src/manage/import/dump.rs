@@ -21,8 +21,8 @@ use models::{Balance, ChatModel, PASSWORD, UserModel};
 use record::{Place, Record, Source};
 use sqlite::SqliteFile;
 
-/// What the operator chooses if the fields don't show it. A model is a label such as `chat.user`, or
-/// a table such as `chat_user`.
+/// The operator's choices of models that can't be found by their fields. A model is a label such as
+/// `chat.user`, or a table such as `chat_user`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Choices<'a> {
     /// The user model.
@@ -33,7 +33,7 @@ pub struct Choices<'a> {
     pub tokens_field: Option<&'a str>,
 }
 
-/// What a dump was found to contain, for the report.
+/// The models that were found in a dump, for the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Models {
     /// The user model, such as `chat.user`.
@@ -80,7 +80,7 @@ pub struct DjangoUser {
     pub username: String,
     /// The e-mail address. `None` if it is null or empty.
     pub email: Option<String>,
-    /// The password's hash as Django stores it. Begins with `!` if no password fits.
+    /// The password's hash as Django stores it. Begins with `!` if no password matches.
     pub password: String,
     /// The first name. `None` if it is null or empty.
     pub first_name: Option<String>,
@@ -118,7 +118,7 @@ pub struct Dump {
     user_model: UserModel,
     /// The users in the order of the file.
     users: Vec<Place>,
-    /// The users that must not be read because of their primary key, with the reason.
+    /// The users that are refused because of their primary key, with the reason.
     refused_users: HashMap<Place, String>,
     balance: Balance,
     chats: Option<(ChatModel, Links)>,
@@ -266,7 +266,7 @@ impl Dump {
         read().map_err(|reason| BadRow { row: row.clone(), reason })
     }
 
-    /// Returns the chats that no readable user has, in the order of the file.
+    /// Returns the chats whose user is missing or can't be read, in the order of the file.
     pub fn chats_without_user(&self) -> Vec<BadRow> {
         let Some((model, links)) = &self.chats else { return Vec::new() };
         let mut chats = links.unlinked.clone();
@@ -294,7 +294,7 @@ fn row(model: &str, record: &Record) -> Row {
     Row { model: model.to_owned(), pk, line: record.line }
 }
 
-/// Opens a file by its first bytes.
+/// Opens a file as JSON or as SQLite, as its first bytes show.
 fn source(file: &Path) -> Result<Box<dyn Source>, String> {
     let unreadable = |error| format!("{} can't be read: {error}.", file.display());
     let mut head = Vec::new();

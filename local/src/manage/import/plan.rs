@@ -22,16 +22,16 @@ const LONGEST_PK: usize = 1000;
 /// The maximum length of the name of a model, in characters.
 const LONGEST_MODEL: usize = 200;
 
-/// The last place of a message among those of the same millisecond. Later ones have no order.
+/// The last position of a message within a millisecond. Messages beyond it have no order.
 const LAST_ORDER: u16 = 0xfff;
 
-/// The model of a message whose row names none.
+/// The AI model of a message whose row doesn't name one.
 const UNKNOWN_MODEL: &str = "imported";
 
 /// The first day of 2005, the year of Django's first release, in milliseconds since 1970.
 const EARLIEST: u64 = 1_104_537_600_000;
 
-/// The reason for a user whose balance was granted before, to an account that isn't there.
+/// The reason for refusing a user whose imported account no longer exists under this username.
 pub const WAS_IMPORTED: &str =
     "an account was imported from this row before, and was deleted or has another name";
 
@@ -143,8 +143,8 @@ impl Plan {
         self.users.push(planned);
     }
 
-    /// Returns the number of new accounts with each kind of imported hash. The key has a hash of the
-    /// kind.
+    /// Returns the kinds of hashes that the new accounts have, each with one hash of the kind and
+    /// the number of new accounts with the kind.
     pub fn new_hashes(&self) -> BTreeMap<String, (&DjangoHash, u64)> {
         let mut kinds = BTreeMap::new();
         for hash in self.new_users().filter_map(|user| user.hash.as_ref()) {
@@ -172,7 +172,7 @@ impl PlannedUser {
     }
 }
 
-/// Refuses a user with all chats.
+/// Refuses a user and all the user's chats.
 fn refuse_user(dump: &Dump, key: UserKey, bad: BadRow, refused: &mut Vec<BadRow>) {
     let reason = format!("the user {} is refused", bad.row.pk);
     let rows = dump.chats_of(key).into_iter().map(|chat| match chat {
@@ -241,12 +241,12 @@ impl Candidate {
         let hash_of_row = self.hash_of_row(rules);
         let Self { user, name, email, hash, tokens, names } = self;
         let today = Day::from_millis(rules.now).begins();
-        // An account is as old as its first message, so that its first grant comes first.
+        // An account is at least as old as its first message, so that the grant comes before it.
         let created = [user.joined, first].into_iter().flatten().min().unwrap_or(today);
         let secret = [rules.name, &user.row.pk, &user.password].join("\0");
         let existing = store.accounts.get(name.key());
         let new = NewAccount {
-            // The hash of a user who must set a new password matches no password either.
+            // A user who must set a new password also gets a hash that no password matches.
             password: match &hash {
                 Some(hash) => passwords::stand_in(hash.text()),
                 None => passwords::stand_in(&secret),
@@ -282,7 +282,7 @@ impl Candidate {
     }
 }
 
-/// The accounts and claims in the store that may stand in the way.
+/// The accounts and claims in the store that may conflict with the dump's users.
 struct Store {
     accounts: HashMap<String, Account>,
     /// The ids of accounts by the addresses that they claim.
@@ -410,7 +410,7 @@ fn refusal_of_chat(message: &str, response: &str, time: u64, rules: Rules<'_>) -
     Message::parse(message.to_owned(), usize::MAX).err().map(reason)
 }
 
-/// Returns the reason in a sentence, to follow a row's name.
+/// Returns the failure as a reason, which begins in lower case and has no full stop.
 fn reason(invalid: Invalid) -> String {
     let sentence = invalid.sentence().trim_end_matches('.');
     let mut letters = sentence.chars();
@@ -428,7 +428,7 @@ fn impossible(what: &str, millis: u64) -> String {
 }
 
 /// Returns a hash of what identifies a row: the import's name, the kind of the row, and its primary
-/// key. The model isn't part of it, because its name in an SQLite file can be another.
+/// key. The model isn't part of it, because an SQLite file may name the model differently.
 fn hash(name: &str, kind: &str, row: &Row) -> u64 {
     let mut context = Context::new(&SHA256);
     for part in [name, kind, &row.pk] {

@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 
 use super::record::{Field, Model, Place, Record, Source, Value};
 
-/// The number of a model's rows in which fields are looked for. Django writes all fields into every
-/// row, but the first rows may have been edited.
+/// The number of a model's rows from which the names of its fields are read. Django writes all
+/// fields into every row, but the first rows may have been edited.
 const SAMPLE: usize = 1000;
 
 /// A `dumpdata` JSON file.
@@ -57,7 +57,7 @@ impl JsonFile {
         let (mut before, mut line, mut line_start) = (0, 1, 0);
         for raw in list {
             let start = raw.get().as_ptr().addr() - text.as_ptr().addr();
-            // JSON texts have no newlines within strings, so few bytes are newlines.
+            // JSON escapes the newlines in strings, so there are few newlines to count.
             let between = text.get(before..start).unwrap_or_default();
             line += between.matches('\n').count();
             line_start = between.rfind('\n').map_or(line_start, |newline| before + newline + 1);

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::record::{Place, Record, Source, Value};
 
-/// The users by the values with which other rows refer to them. A user is known by its number in
-/// the order of the file.
+/// The users by the values with which other rows refer to them. A user is identified by its number
+/// in the order of the file.
 #[derive(Default)]
 pub(super) struct UserIndex {
     /// The number of users.
@@ -27,7 +27,7 @@ pub(super) struct Links {
     of: Vec<Vec<Place>>,
     /// The rows whose user isn't in the file, in the order of the file, with the reason.
     pub unlinked: Vec<(Place, String)>,
-    /// The rows that must not be read because of their primary key, with the reason.
+    /// The rows that are refused because of their primary key, with the reason.
     pub refused: HashMap<Place, String>,
 }
 
@@ -50,9 +50,9 @@ impl Keys {
 }
 
 impl UserIndex {
-    /// Reads the keys and names of the users at these places. The fields `username` and `email` have
-    /// the names. Also returns the users that must not be read because of their primary key, with the
-    /// reason.
+    /// Reads the keys and names of the users at these places. The names are in the fields
+    /// `username` and `email`. Also returns the users that are refused because of their primary
+    /// key, with the reason.
     pub fn read(
         source: &dyn Source,
         model: &str,

@@ -71,7 +71,7 @@ impl UserModel {
         })
     }
 
-    /// Fails with what the model lacks.
+    /// If a field is missing, fails with its description.
     fn of(model: &Model) -> Result<Self, String> {
         let optional = |names: &[&'static str]| names.iter().copied().find(|name| has(model, name));
         optional(&[PASSWORD]).ok_or("no field `password`")?;
@@ -111,7 +111,7 @@ impl ChatModel {
         only(candidates, |chat: &Self| chat.name.clone(), what, "--chat-model")
     }
 
-    /// Fails with what the model lacks.
+    /// If a field is missing, fails with its description.
     fn of(source: &dyn Source, model: &Model, users: &UserModel) -> Result<Self, String> {
         let one_of = |names: &[&'static str], what: &str| {
             let found = names.iter().copied().find(|name| has(model, name));
@@ -173,11 +173,11 @@ impl Balance {
         let found = only(candidates, Self::path, what, "--tokens-field")?;
         found.ok_or_else(|| match several.is_empty() {
             true => format!(
-                "No number of a user is called {}. Choose the balance with --tokens-field.",
+                "Users have no number called {}. Choose the balance with --tokens-field.",
                 alternatives(&BALANCES)
             ),
             false => format!(
-                "No field is the balance, because some users have several rows with {}. Choose the balance with --tokens-field.",
+                "No field can be the balance, because some users have several rows with {}. Choose the balance with --tokens-field.",
                 several.join(", ")
             ),
         })
@@ -255,7 +255,7 @@ fn has(model: &Model, name: &str) -> bool {
     model.fields.iter().any(|field| field.name == name)
 }
 
-/// Returns the field that refers to the user model. Fails with what the model lacks.
+/// Returns the field that refers to the user model. If it is missing, fails with its description.
 fn relation(model: &Model, users: &UserModel) -> Result<&'static str, String> {
     let refers = |name: &str| {
         model.fields.iter().any(|field| {
@@ -268,7 +268,7 @@ fn relation(model: &Model, users: &UserModel) -> Result<&'static str, String> {
         .ok_or_else(|| format!("no relation to {} ({})", users.name, alternatives(&RELATIONS)))
 }
 
-/// Returns the fields that can be a balance: their names and first values are those of a balance.
+/// Returns the fields that can be a balance, judged by their names and first values.
 fn numbers(source: &dyn Source, model: &Model) -> Vec<String> {
     let is_number = |value: &Value| match value {
         Value::Number(_) => true,
@@ -284,7 +284,7 @@ fn numbers(source: &dyn Source, model: &Model) -> Vec<String> {
     BALANCES.into_iter().filter(is_balance).map(str::to_owned).collect()
 }
 
-/// Returns true if the first value of a field that isn't null fulfils `is`.
+/// Returns true if the field's first value that isn't null satisfies `is`.
 fn has_values(
     source: &dyn Source,
     model: &Model,

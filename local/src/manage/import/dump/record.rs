@@ -44,13 +44,13 @@ pub(super) struct Field {
     pub refers_to: Option<String>,
 }
 
-/// A row, of which some fields were read.
+/// A row with the fields that were read.
 pub(super) struct Record {
     /// The primary key as text. `None` if the row has none.
     pub pk: Option<String>,
     /// The line on which the row starts, counted from 1. `None` if the file has no lines.
     pub line: Option<usize>,
-    /// The values of the fields that the row has. Otherwise, the reason why it can't be read.
+    /// The values of the fields that the row has, or the reason why the row can't be read.
     pub fields: Result<BTreeMap<String, Value>, String>,
 }
 
@@ -81,14 +81,14 @@ impl Record {
         }
     }
 
-    /// Returns the value of a field. `None` if the model has no such field, or the row has no value.
+    /// Returns the value of a field. `None` if the field is missing, or the row has no value.
     fn optional(&self, field: Option<&str>) -> Result<Option<&Value>, String> {
         let fields = self.fields.as_ref().map_err(String::clone)?;
         let value = field.and_then(|field| fields.get(field));
         Ok(value.filter(|value| **value != Value::Null))
     }
 
-    /// Returns a text that must exist, but can be empty.
+    /// Returns a text, which must exist but may be empty.
     pub fn text(&self, field: &str) -> Result<String, String> {
         match self.required(field)? {
             Value::Text(text) => Ok(text.clone()),
@@ -147,7 +147,7 @@ impl Record {
     }
 }
 
-/// Returns the whole number that a text is. `None` if it has a fraction other than zero.
+/// Parses a whole number. `None` if the text isn't a number, or has a fraction other than zero.
 fn whole(text: &str) -> Option<i128> {
     if text.contains(['e', 'E']) {
         let number: f64 = text.parse().ok()?;
@@ -159,7 +159,7 @@ fn whole(text: &str) -> Option<i128> {
 }
 
 /// Returns the milliseconds since 1970 of an ISO 8601 time. The `T` can be a space. A time without
-/// an offset is in UTC. A day without a time is its midnight.
+/// an offset is in UTC. A day without a time means midnight.
 fn millis(text: &str) -> Option<i128> {
     let (day, clock) = text.split_at_checked(10)?;
     let clock = match clock.strip_prefix(['T', ' ']) {

@@ -33,8 +33,8 @@ struct Column {
 }
 
 impl SqliteFile {
-    /// Opens a file. A running Django is read as it is now, and isn't blocked while the dump is
-    /// open.
+    /// Opens a file. Reads the current state of a running Django, which isn't blocked while the
+    /// dump is open.
     ///
     /// # Errors
     /// Fails with a sentence for the terminal.
@@ -141,8 +141,8 @@ fn table_names(copy: &Connection) -> rusqlite::Result<Vec<String>> {
     copy.prepare(names)?.query_map([], |row| row.get(0))?.collect()
 }
 
-/// Returns the labels of Django's models, by the names of their tables in lower case. A model with
-/// a `db_table` of its own is missing.
+/// Returns the labels of Django's models, by the names of their tables in lower case. Models that
+/// set their own `db_table` are missing.
 fn labels(copy: &Connection) -> rusqlite::Result<HashMap<String, String>> {
     let known = "SELECT app_label, model FROM django_content_type ORDER BY id";
     let Ok(mut known) = copy.prepare(known) else { return Ok(HashMap::new()) };
@@ -198,7 +198,7 @@ fn table(
     Ok((fields.collect(), Table { name: name.to_owned(), pk, columns }))
 }
 
-/// Returns a name as SQL.
+/// Quotes a name for SQL.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
@@ -434,7 +434,7 @@ mod tests {
     fn log_beside_the_file_stays_unchanged() {
         let db = Db::with("PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0");
         db.django.execute_batch("UPDATE chat_user SET tokens = 7").unwrap();
-        // Django was killed: it leaves its log, and has not moved it into the file.
+        // A killed Django leaves a log that it hasn't written into the file.
         let copy = db.folder.file("copy.sqlite3");
         let files =
             ["", "-wal"].map(|end| (format!("db.sqlite3{end}"), format!("copy.sqlite3{end}")));
