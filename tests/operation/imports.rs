@@ -230,7 +230,8 @@ async fn rows_that_cannot_be_imported_are_listed_with_their_reasons() {
         user(19, "taken", 1),
         of(20, json!({ "email": "eve@example.com" })),
         of(21, json!({ "first_name": "a\u{202e}b" })),
-        user(1, "again", 1),
+        user(22, "one", 1),
+        user(22, "two", 1),
         message(1, 1, "good", time),
         message(2, 99, "hi", time),
         message(3, 2, "hi", time),
@@ -271,23 +272,24 @@ async fn rows_that_cannot_be_imported_are_listed_with_their_reasons() {
         "shop.user 19 (line 20): another account here has the username",
         "shop.user 20 (line 21): another account here has the e-mail address",
         "shop.user 21 (line 22): a name must not have characters that change the direction of text",
-        "shop.user 1 (line 23): the same pk is on line 2",
-        "shop.chat 2 (line 25): the user 99 isn't in the dump",
-        "shop.chat 3 (line 26): the user 2 is refused",
-        "shop.chat 4 (line 27): the user can't be read: shop.user 16 (line 17)",
-        "shop.chat 5 (line 28): a message must not be empty",
-        "shop.chat 6 (line 29): a message must not contain NUL characters",
-        "shop.chat 7 (line 30): 400002 bytes are more than the 380000 that fit",
-        "shop.chat 8 (line 31): `timestamp` isn't a time such as 2026-11-24T18:05:46.226Z",
-        "shop.chat 9 (line 32): the time is in the future: 2999-01-01T00:00:00.000Z",
-        "shop.chat 10 (line 33): `message` is null",
+        "shop.user 22 (line 23): the same pk is on line 24",
+        "shop.user 22 (line 24): the same pk is on line 23",
+        "shop.chat 2 (line 26): the user 99 isn't in the dump",
+        "shop.chat 3 (line 27): the user 2 is refused",
+        "shop.chat 4 (line 28): the user can't be read: shop.user 16 (line 17)",
+        "shop.chat 5 (line 29): a message must not be empty",
+        "shop.chat 6 (line 30): a message must not contain NUL characters",
+        "shop.chat 7 (line 31): 400002 bytes are more than the 380000 that fit",
+        "shop.chat 8 (line 32): `timestamp` isn't a time such as 2026-11-24T18:05:46.226Z",
+        "shop.chat 9 (line 33): the time is in the future: 2999-01-01T00:00:00.000Z",
+        "shop.chat 10 (line 34): `message` is null",
     ];
     expected.sort_unstable();
     assert_eq!(refused, expected);
 
     let before = api.items("").await;
     let dry = Import { apply: false, ..dump.import() };
-    let refused = Err("30 rows can't be imported, as listed.".to_owned());
+    let refused = Err("31 rows can't be imported, as listed.".to_owned());
     assert_eq!(run(&app(&api), dry).await, refused);
     assert_eq!(api.items("").await, before, "a dry run writes nothing");
     assert_eq!(dump.import_into(&app(&api)).await, refused);

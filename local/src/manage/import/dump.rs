@@ -646,7 +646,8 @@ mod tests {
         let dump = dump(&[
             natural("ann"),
             natural("bob"),
-            natural("bob"),
+            natural("cat"),
+            natural("cat"),
             chat(1, json!(["ann"])),
             chat(2, json!(["bob@example.com"])),
             chat(3, json!(["eve"])),
@@ -655,16 +656,17 @@ mod tests {
         ]);
         let users = users(&dump);
         assert_eq!(users[0].as_ref().unwrap().row.pk, "ann");
-        assert_eq!(users[2], Err("chat.user bob (line 4): the same pk is on line 3".into()));
+        assert_eq!(users[2], Err("chat.user cat (line 4): the same pk is on line 5".into()));
+        assert_eq!(users[3], Err("chat.user cat (line 5): the same pk is on line 4".into()));
         assert_eq!(messages(&dump, 0), [Ok("message 1".into())]);
         assert_eq!(messages(&dump, 1), [Ok("message 2".into())]);
         let bad: Vec<String> = dump.chats_without_user().iter().map(told).collect();
         assert_eq!(
             bad,
             [
-                "chat.chat 3 (line 7): the user eve isn't in the dump",
-                "chat.chat 4 (line 8): `user` isn't a username or an address",
-                "chat.chat 5 (line 9): the user 1 isn't in the dump",
+                "chat.chat 3 (line 8): the user eve isn't in the dump",
+                "chat.chat 4 (line 9): `user` isn't a username or an address",
+                "chat.chat 5 (line 10): the user 1 isn't in the dump",
             ]
         );
     }
@@ -678,20 +680,28 @@ mod tests {
     }
 
     #[test]
-    fn same_pk_twice_is_a_bad_row() {
-        let dump = dump(&[user(1, "ann"), user(1, "bob"), chat(7, 1), chat(7, 1), chat(7, 1)]);
+    fn rows_with_the_same_pk_are_all_bad() {
+        let dump = dump(&[
+            user(1, "ann"),
+            user(2, "bob"),
+            user(2, "cat"),
+            chat(7, 1),
+            chat(7, 1),
+            chat(7, 1),
+        ]);
         let users = users(&dump);
         assert_eq!(users[0].as_ref().unwrap().username, "ann");
-        assert_eq!(users[1], Err("chat.user 1 (line 3): the same pk is on line 2".into()));
-        let again = |line| Err(format!("chat.chat 7 (line {line}): the same pk is on line 4"));
-        assert_eq!(messages(&dump, 0), [Ok("message 7".into()), again(5), again(6)]);
-        assert_eq!(messages(&dump, 1), []);
+        assert_eq!(users[1], Err("chat.user 2 (line 3): the same pk is on line 4".into()));
+        assert_eq!(users[2], Err("chat.user 2 (line 4): the same pk is on line 3".into()));
+        let bad =
+            |line, other| Err(format!("chat.chat 7 (line {line}): the same pk is on line {other}"));
+        assert_eq!(messages(&dump, 0), [bad(5, 6), bad(6, 5), bad(7, 5)]);
 
         let one_line = json(&[user(1, "ann"), user(1, "bob")]);
         let one_line = String::from_utf8(one_line).unwrap().replace('\n', " ");
         let dump = opened(one_line.as_bytes(), &Choices::default()).unwrap();
         let bad = dump.users().nth(1).unwrap().unwrap_err();
-        assert_eq!(told(&bad), "chat.user 1: an earlier row has the same pk");
+        assert_eq!(told(&bad), "chat.user 1: another row has the same pk");
     }
 
     #[test]

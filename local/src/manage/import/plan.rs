@@ -129,14 +129,10 @@ impl Plan {
 
     fn add(&mut self, dump: &Dump, candidate: Candidate, store: &Store, rules: Rules<'_>) {
         let is_demoted = candidate.user.superuser && !rules.superusers;
-        let chats = dump.chats_of(candidate.user.key);
-        let read = chats.iter().filter_map(|chat| chat.as_ref().ok());
-        let times = read.map(|chat| chat.time).filter(|time| is_time(*time, rules.now));
-        let (first, last) = times.fold((None, None), |(first, last): (Option<u64>, _), time| {
-            (Some(first.map_or(time, |first| first.min(time))), last.max(Some(time)))
-        });
-        let planned = candidate.plan(first, last, store, rules);
-        let (chats, bad) = chats_of(chats, &planned.account, rules);
+        let (chats, bad) = accepted(dump.chats_of(candidate.user.key), rules);
+        // The chats are sorted by time.
+        let times = (chats.first().map(|chat| chat.time), chats.last().map(|chat| chat.time));
+        let planned = candidate.plan(times, store, rules);
         self.demoted += u64::from(is_demoted && !planned.is_known);
         self.chats += u64::try_from(chats.len()).unwrap_or(u64::MAX);
         self.refused.extend(bad);
@@ -168,7 +164,8 @@ impl Plan {
 impl PlannedUser {
     /// Returns the user's messages as chats, oldest first.
     pub fn chats(&self, dump: &Dump, rules: Rules<'_>) -> Vec<Chat> {
-        chats_of(dump.chats_of(self.key), &self.account, rules).0
+        let (chats, _) = accepted(dump.chats_of(self.key), rules);
+        converted(chats, &self.account, rules)
     }
 }
 
@@ -233,8 +230,7 @@ impl Candidate {
     /// Plans the account. `first` and `last` are the times of the user's first and last messages.
     fn plan(
         self,
-        first: Option<u64>,
-        last: Option<u64>,
+        (first, last): (Option<u64>, Option<u64>),
         store: &Store,
         rules: Rules<'_>,
     ) -> PlannedUser {
@@ -354,32 +350,30 @@ fn shared_address(
     Some(format!("the e-mail address is also that of {others}"))
 }
 
-/// Converts messages into chats, oldest first. Also returns the refused rows.
-fn chats_of(
+/// Returns the messages that can be imported, oldest first. Also returns the refused rows.
+fn accepted(
     chats: Vec<Result<DjangoChat, BadRow>>,
-    account: &Account,
     rules: Rules<'_>,
-) -> (Vec<Chat>, Vec<BadRow>) {
-    let (mut good, mut bad): (Vec<Chat>, _) = (Vec::new(), Vec::new());
-    let mut order: u16 = 0;
+) -> (Vec<DjangoChat>, Vec<BadRow>) {
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
     for chat in chats {
-        let DjangoChat { row, message, response, model, time } = match chat {
-            Ok(chat) => chat,
-            Err(row) => {
-                bad.push(row);
-                continue;
-            }
-        };
-        if model.as_ref().is_some_and(|model| model.chars().count() > LONGEST_MODEL) {
-            let reason = format!("the model's name has more than {LONGEST_MODEL} characters");
-            bad.push(BadRow { row, reason });
-            continue;
+        match chat {
+            Ok(chat) => match refusal_of_chat(&chat, rules) {
+                None => good.push(chat),
+                Some(reason) => bad.push(BadRow { row: chat.row, reason }),
+            },
+            Err(row) => bad.push(row),
         }
-        if let Some(reason) = refusal_of_chat(&message, &response, time, rules) {
-            bad.push(BadRow { row, reason });
-            continue;
-        }
-        let follows = good.last().is_some_and(|last| last.time == time);
+    }
+    (good, bad)
+}
+
+/// Converts an account's messages into chats.
+fn converted(chats: Vec<DjangoChat>, account: &Account, rules: Rules<'_>) -> Vec<Chat> {
+    let mut all: Vec<Chat> = Vec::new();
+    let mut order: u16 = 0;
+    for DjangoChat { row, message, response, model, time } in chats {
+        let follows = all.last().is_some_and(|last| last.time == time);
         order = if follows { (order + 1).min(LAST_ORDER) } else { 0 };
         let chat_id = clock::foreign_id(time, order, hash(rules.name, "chat", &row)).to_string();
         let chat = Chat {
@@ -394,20 +388,25 @@ fn chats_of(
             name: account.name.clone(),
             ..Chat::default()
         };
-        good.push(Chat { usage: Some(chat.usage()), ..chat });
+        all.push(Chat { usage: Some(chat.usage()), ..chat });
     }
-    (good, bad)
+    all
 }
 
-fn refusal_of_chat(message: &str, response: &str, time: u64, rules: Rules<'_>) -> Option<String> {
+/// Returns the reason why a message can't be imported. `None` if it can.
+fn refusal_of_chat(chat: &DjangoChat, rules: Rules<'_>) -> Option<String> {
+    let DjangoChat { message, response, model, time, .. } = chat;
     let bytes = message.len() + response.len();
-    if !is_time(time, rules.now) {
-        return Some(impossible("the time", time));
+    if !is_time(*time, rules.now) {
+        return Some(impossible("the time", *time));
     }
     if bytes > LARGEST {
         return Some(format!("{bytes} bytes are more than the {LARGEST} that fit"));
     }
-    Message::parse(message.to_owned(), usize::MAX).err().map(reason)
+    if model.as_ref().is_some_and(|model| model.chars().count() > LONGEST_MODEL) {
+        return Some(format!("the model's name has more than {LONGEST_MODEL} characters"));
+    }
+    Message::parse(message.clone(), usize::MAX).err().map(reason)
 }
 
 /// Returns the failure as a reason, which begins in lower case and has no full stop.

@@ -31,21 +31,30 @@ pub(super) struct Links {
     pub refused: HashMap<Place, String>,
 }
 
-/// The primary keys of a model's rows.
+/// The primary keys of a model's rows, each with the place and the line of its first row.
 #[derive(Default)]
-pub(super) struct Keys(HashMap<String, Option<usize>>);
+pub(super) struct Keys(HashMap<String, (Place, Option<usize>)>);
 
 impl Keys {
-    /// Records the primary key of the next row. Fails with the reason if an earlier row has it.
-    pub fn insert(&mut self, pk: &str, line: Option<usize>) -> Result<(), String> {
-        match self.0.get(pk) {
-            Some(Some(line)) => Err(format!("the same pk is on line {line}")),
-            Some(None) => Err("an earlier row has the same pk".into()),
-            None => {
-                self.0.insert(pk.to_owned(), line);
-                Ok(())
-            }
-        }
+    /// Records the primary key of the next row. If an earlier row has the same key, refuses both rows
+    /// with the reason, because either could be the right one.
+    pub fn insert(
+        &mut self,
+        pk: &str,
+        place: Place,
+        line: Option<usize>,
+        refused: &mut HashMap<Place, String>,
+    ) {
+        let Some((first, first_line)) = self.0.get(pk) else {
+            self.0.insert(pk.to_owned(), (place, line));
+            return;
+        };
+        let reason = |line: &Option<usize>| match line {
+            Some(line) => format!("the same pk is on line {line}"),
+            None => "another row has the same pk".into(),
+        };
+        refused.entry(*first).or_insert_with(|| reason(&line));
+        refused.insert(place, reason(first_line));
     }
 }
 
@@ -66,8 +75,8 @@ impl UserIndex {
             let record = source.read(model, *place, &fields);
             let username = record.text(username).ok();
             let Some(pk) = record.pk.as_ref().or(username.as_ref()) else { continue };
-            if let Err(reason) = keys.insert(pk, record.line) {
-                refused.insert(*place, reason);
+            keys.insert(pk, *place, record.line, &mut refused);
+            if refused.contains_key(place) {
                 continue;
             }
             index.by_pk.insert(pk.clone(), user);
@@ -128,12 +137,11 @@ impl Links {
                 Ok(user) => links.of.get_mut(user).into_iter().for_each(|of| of.push(place)),
                 Err(reason) => links.unlinked.push((place, reason)),
             }
-            let key = match &record.pk {
-                Some(pk) => keys.insert(pk, record.line),
-                None => Err("the pk is missing".into()),
-            };
-            if let Err(reason) = key {
-                links.refused.insert(place, reason);
+            match &record.pk {
+                Some(pk) => keys.insert(pk, place, record.line, &mut links.refused),
+                None => {
+                    links.refused.insert(place, "the pk is missing".into());
+                }
             }
         }
         Ok(links)

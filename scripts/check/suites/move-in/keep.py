@@ -1,0 +1,15 @@
+"""usage: keep.py FILE FIELD..: writes to the file what an old client reads of the reply on the standard input: these fields, or those of each item of
+a list."""
+
+import json
+import sys
+
+file, *fields = sys.argv[1:]
+text = sys.stdin.read()
+try:
+    reply = json.loads(text)
+    read = [{field: item[field] for field in fields} for item in reply] if isinstance(reply, list) else {field: reply[field] for field in fields}
+except (KeyError, TypeError, ValueError):
+    sys.exit(f"An old client needs {', '.join(fields)} for {file}, and got: {text[:1000]}")
+with open(file, "w") as out:
+    json.dump(read, out)

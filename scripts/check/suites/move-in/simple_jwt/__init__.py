@@ -1,0 +1,1 @@
+"""A chat with the JWTs of djangorestframework-simplejwt, profiles and an admin interface."""
