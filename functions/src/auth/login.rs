@@ -65,10 +65,15 @@ pub async fn handle(app: LoginApp, req: Request) -> Reply {
         }
     };
 
+    let strong = match checked.verdict {
+        // If too many requests hash passwords now, the next log-in tries again.
+        Verdict::Outdated => app.passwords.hash_again(&password).await.ok(),
+        Verdict::Right | Verdict::Wrong => None,
+    };
     let (session, (), ()) = tokio::join!(
         auth::begin_session(&app, &req, account),
         pass(&app, account, &checked),
-        strengthen(&app, account, &checked.verdict, &password)
+        strengthen(&app, account, strong.as_deref())
     );
     let session = session?;
     tracing::info!(user = account.id, session = session.id(), "logged in");
@@ -132,15 +137,10 @@ async fn pass(app: &App, account: &Account, checked: &CheckedAttempt) {
 
 /// Replaces a weak password hash with a stronger one. If the replacement fails, the log-in still
 /// succeeds, and the next log-in tries again.
-async fn strengthen(app: &App, account: &Account, verdict: &Verdict, password: &str) {
-    if *verdict != Verdict::Outdated {
-        return;
-    }
-    let replace = async {
-        let strong = app.passwords.hash_again(password).await?;
-        Ok::<_, Error>(app.store.strengthen_password(account, &strong).await?)
-    };
-    if let Err(error) = replace.await {
+async fn strengthen(app: &App, account: &Account, strong: Option<&str>) {
+    if let Some(strong) = strong
+        && let Err(error) = app.store.strengthen_password(account, strong).await
+    {
         tracing::warn!(
             user = account.id,
             cause = error.cause(),

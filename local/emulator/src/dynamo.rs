@@ -136,9 +136,9 @@ impl Dynamo {
         // The client calls the database in this process, so it needs no endpoint and no access key.
         config.dynamodb_endpoint = None;
         let store = Store::with_client(in_process::client(&self.database), &config);
-        // The functions have read the price list at their start.
-        let prices = app.prices.over(store.clone());
-        App { prices, ..App::from_parts((*app.config).clone(), app.clock, store) }
+        // The functions have read these at their start.
+        let (prices, imports) = (app.prices.over(store.clone()), app.imports.over(store.clone()));
+        App { prices, imports, ..App::from_parts((*app.config).clone(), app.clock, store) }
     }
 
     /// Returns the server's URL for a caller that knows this machine by another host name.

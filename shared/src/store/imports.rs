@@ -60,6 +60,11 @@ pub struct HashCounts {
 }
 
 impl HashCounts {
+    /// Returns the number of accounts with an imported hash of this kind.
+    fn of(&self, kind: &str) -> u64 {
+        self.kinds.get(kind).copied().unwrap_or_default()
+    }
+
     /// Adds the account.
     pub fn count(&mut self, account: &Account) {
         self.accounts += 1;
@@ -92,10 +97,16 @@ impl Store {
 
     /// Records that all of an import's accounts exist, and counts their hashes.
     pub async fn end_import(&self) -> Result<()> {
-        if let Some(seen) = self.imports().await?.filter(|seen| seen.is_unfinished) {
-            self.replace_counts(&seen, &self.count_hashes().await?).await?;
+        let Some(mut seen) = self.imports().await?.filter(|seen| seen.is_unfinished) else {
+            return Ok(());
+        };
+        let counted = self.count_hashes().await?;
+        // The numbers so far were expected: some accounts may have been refused since.
+        seen.accounts = counted.accounts;
+        for hashes in &mut seen.hashes {
+            hashes.imported = counted.of(&hashes.kind);
         }
-        Ok(())
+        self.replace_counts(&seen, &counted).await
     }
 
     /// Records how many imported hashes are left, unless an import is unfinished.
@@ -118,7 +129,7 @@ impl Store {
             ..seen.clone()
         };
         for hashes in &mut new.hashes {
-            hashes.left = counted.kinds.get(&hashes.kind).copied().unwrap_or_default();
+            hashes.left = counted.of(&hashes.kind);
         }
         if counted.kinds.is_empty() {
             new.hashes.clear();
