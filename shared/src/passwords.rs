@@ -187,7 +187,7 @@ fn hash(password: &str, blocks: &mut Vec<Block>) -> Result<String> {
         (Algorithm::default(), Version::default(), Params::default());
     let failed = |error: &dyn std::fmt::Display| Error::Internal(format!("argon2: {error}"));
     let mut random = [0; Salt::RECOMMENDED_LENGTH];
-    rand::fill(&mut random).map_err(|_| Error::Internal("no randomness".into()))?;
+    rand::fill(&mut random)?;
     let salt = Salt::new(&random).map_err(|error| failed(&error))?;
     let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
     fill(&Argon2::new(algorithm, version, params.clone()), password, &salt, &mut output, blocks)?;
@@ -264,7 +264,7 @@ fn fill(
 /// as checking a current hash.
 pub fn none() -> Result<String> {
     let mut bytes = [0_u8; 48];
-    rand::fill(&mut bytes).map_err(|_| Error::Internal("no randomness".into()))?;
+    rand::fill(&mut bytes)?;
     Ok(phc_of(&bytes))
 }
 

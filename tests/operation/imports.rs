@@ -325,7 +325,7 @@ async fn superusers_and_new_passwords_need_the_operators_word() {
 }
 
 #[tokio::test]
-async fn lists_and_figures_of_administrators_reach_the_first_imported_day() {
+async fn lists_and_figures_reach_the_first_imported_day() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let of_march = "/api/admin/figures?from=2021-03-01&to=2021-03-31";
@@ -389,7 +389,7 @@ async fn the_census_counts_the_hashes_that_are_left() {
 }
 
 #[tokio::test]
-async fn unknown_names_are_checked_against_decoys_of_the_imported_kinds() {
+async fn unknown_names_are_checked_against_decoys() {
     let api = Api::own(&[]).await;
     shop().import_into(&app(&api)).await.unwrap();
     a_minute_passes(&api);
@@ -411,7 +411,7 @@ async fn unknown_names_are_checked_against_decoys_of_the_imported_kinds() {
 /// The previous release doesn't know the attribute `imported`, so it compares passwords only with
 /// `password`, and leaves `imported` unchanged when it changes the password.
 #[tokio::test]
-async fn a_password_that_the_release_before_has_changed_is_the_only_one() {
+async fn a_password_of_the_release_before_is_the_only_one() {
     let api = Api::own(&[]).await;
     shop().import_into(&app(&api)).await.unwrap();
     let ann = api.person("other").await;

@@ -87,7 +87,7 @@ async fn failed_log_ins_cost_the_same_work_for_every_reason() {
 /// log-in with one of the unknown names to which this kind's decoy is assigned.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs valgrind, and minutes: scripts/check/log-in runs it"]
-async fn failed_log_ins_of_unknown_names_cost_what_accounts_cost_after_an_import() {
+async fn unknown_names_cost_what_imported_accounts_cost() {
     let api = Api::own(&[]).await;
     let own = api.person("own").await;
     let kinds = [

@@ -118,7 +118,7 @@ async fn find(app: &App, key: Option<&str>, login: &str) -> Result<Holder> {
         Some(account) => Holder::Account(account.into()),
         None => {
             let decoy = imports.as_ref().and_then(|imports| imports.decoy(login));
-            Holder::Nobody { decoy: decoy.map(str::to_owned) }
+            Holder::Unknown { decoy: decoy.map(str::to_owned) }
         }
     })
 }

@@ -12,6 +12,7 @@ use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use indicatif::ProgressBar;
 use shared::App;
 use shared::clock::{self, Day, FIRST_DAY};
+use shared::passwords::DjangoHash;
 use shared::store::{HashCounts, ImportOutcome};
 use shared::values::{Account, Chat, Email, ImportedHashes, Imports, Source, turns_text};
 use uuid::Uuid;
@@ -30,7 +31,7 @@ const KNOWN_AFTER: Duration = Duration::from_secs(61);
 /// The maximum length of an import's name, in characters.
 const NAME_LENGTH: usize = 40;
 
-/// What the operator wants to import, and how.
+/// An import, as the operator asks for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Import<'a> {
     /// The dump.
@@ -200,7 +201,7 @@ fn recorded(
     before: Option<&Imports>,
     counts: &HashCounts,
     plan: &Plan,
-    added: &BTreeMap<String, (&shared::passwords::DjangoHash, u64)>,
+    added: &BTreeMap<String, (&DjangoHash, u64)>,
 ) -> Result<Imports, String> {
     let first = plan.first_day().unwrap_or(FIRST_DAY).number();
     let new = u64::try_from(plan.new_users().count()).unwrap_or(u64::MAX);
@@ -236,7 +237,7 @@ fn recorded(
     })
 }
 
-/// What was imported so far.
+/// The numbers of imported items so far.
 #[derive(Default)]
 struct Done {
     accounts: u64,
@@ -331,25 +332,20 @@ async fn import_user(
             return Ok(done);
         }
     }
-    let mut rest = chats.as_slice();
-    let mut again;
-    while !rest.is_empty() {
-        match app.store.import_chats(account, rest).await.map_err(sentence)? {
+    while !chats.is_empty() {
+        let left = chats.len();
+        match app.store.import_chats(account, &chats).await.map_err(sentence)? {
             Some(count) => {
-                done.chats += u64::try_from(count).unwrap_or(u64::MAX);
-                bar.inc(u64::try_from(count).unwrap_or(u64::MAX));
-                rest = rest.get(count..).unwrap_or_default();
+                chats.drain(..count);
+                let count = u64::try_from(count).unwrap_or(u64::MAX);
+                done.chats += count;
+                bar.inc(count);
             }
-            None => {
-                again = rest.to_vec();
-                forget_stored(app, account, &mut again, bar).await?;
-                if again.len() == rest.len() {
-                    done.refused.push(refused("the account was deleted meanwhile"));
-                    return Ok(done);
-                }
-                chats = again;
-                rest = chats.as_slice();
-            }
+            None => forget_stored(app, account, &mut chats, bar).await?,
+        }
+        if chats.len() == left {
+            done.refused.push(refused("the account was deleted meanwhile"));
+            break;
         }
     }
     Ok(done)

@@ -11,7 +11,7 @@ pub enum Holder {
     /// The account with this login.
     Account(Box<Account>),
     /// No account has this login.
-    Nobody {
+    Unknown {
         /// A hash that no password matches. Its check takes as long as the check of an account's
         /// hash might. If it is `None`, the check takes as long as with a current hash.
         decoy: Option<String>,
@@ -49,7 +49,7 @@ pub async fn attempt(
             let hash = passwords::hash_of(&account).to_owned();
             (Some(*account), Some(hash))
         }
-        Holder::Nobody { decoy } => (None, decoy),
+        Holder::Unknown { decoy } => (None, decoy),
     };
     app.store.admit_attempt(&mut attempt, counts, device.as_ref(), account.as_ref()).await?;
     let verdict = app.passwords.check(password, hash).await?;

@@ -303,7 +303,7 @@ fn scrypt_params(n: u64, r: u32, p: u32) -> Option<scrypt::Params> {
 
 fn random(length: usize) -> Result<Vec<u8>> {
     let mut bytes = vec![0; length];
-    rand::fill(&mut bytes).map_err(|_| Error::Internal("no randomness".into()))?;
+    rand::fill(&mut bytes)?;
     Ok(bytes)
 }
 

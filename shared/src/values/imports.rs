@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cost_of_an_unknown_name_only_falls_to_that_of_a_current_hash() {
+    fn the_cost_of_an_unknown_name_only_falls() {
         let mut before = imports(&[("a", 500, 500), ("b", 300, 300)], 1000, 1000);
         for left in [(400, 300), (400, 100), (50, 90), (0, 10), (0, 0)] {
             let after = imports(&[("a", 500, left.0), ("b", 300, left.1)], 1000, 1100);

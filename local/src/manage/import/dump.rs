@@ -61,7 +61,7 @@ pub struct Row {
 pub struct BadRow {
     /// The row.
     pub row: Row,
-    /// What is wrong, such as `` `message` is null``.
+    /// The reason, such as `` `message` is null``.
     pub reason: String,
 }
 

@@ -35,7 +35,7 @@ const EARLIEST: u64 = 1_104_537_600_000;
 pub const WAS_IMPORTED: &str =
     "an account was imported from this row before, and was deleted or has another name";
 
-/// What an operator decides about the users.
+/// The decisions of the operator about the users.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'a> {
     /// The import's name, which distinguishes the data of several systems.
@@ -49,7 +49,7 @@ pub struct Rules<'a> {
     pub now: u64,
 }
 
-/// What an import makes of a dump.
+/// The users and messages that an import takes from a dump, and the rows that it refuses.
 pub struct Plan {
     /// The users to import.
     pub users: Vec<PlannedUser>,

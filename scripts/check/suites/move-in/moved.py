@@ -181,7 +181,7 @@ def replaced_hashes(users, items):
             has_old = hashes[name] in json.dumps(item)
             assert not (has_old and name in names), f"{name} has logged in, and still has the hash of Django"
             kept += has_old
-    equal(len(users) - len(PEOPLE) - 5, kept, "the number of hashes that nobody has used")
+    equal(len(users) - len(PEOPLE) - 5, kept, "the number of hashes that no log-in has used")
 
 
 command, known, *rest = sys.argv[1:]

@@ -16,7 +16,7 @@ class Command(BaseCommand):
     def handle(self, facts, **options):
         hashes = {user["name"]: user["password"] for user in map(json.loads, open(facts))}
         replaced = [user for user in get_user_model().objects.all() if hashes.get(user.get_username(), user.password) != user.password]
-        assert replaced, "nobody has logged in"
+        assert replaced, "no user has logged in"
         for user in replaced:
             user.password = hashes[user.get_username()]
         get_user_model().objects.bulk_update(replaced, ["password"])
