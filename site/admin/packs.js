@@ -66,8 +66,8 @@ async function stop(version, reload) {
     },
   );
   if (!stopped) return;
-  toast("Nothing is sold any more.");
   await attempt(reload);
+  toast("Nothing is sold any more.");
 }
 
 /** The form with the packs. Saving it replaces the version that was read. */
@@ -108,8 +108,9 @@ function editor(read, me, reload) {
         return;
       }
     }
-    toast("The packs have been saved.");
+    // Until the view has been read again, its next change would be refused as a change of old packs.
     await attempt(reload);
+    toast("The packs have been saved.");
   }
 
   async function loadNewer() {

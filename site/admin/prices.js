@@ -114,8 +114,8 @@ async function remove(version, show) {
     },
   );
   if (!removed) return;
-  toast("The price list has been removed.");
   await attempt(show);
+  toast("The price list has been removed.");
 }
 
 /** The text for a list that couldn't be stored. */

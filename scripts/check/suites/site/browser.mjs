@@ -4,7 +4,8 @@
 // SITE is the URL of the pages, TOOLS the folder with playwright-core and axe-core, SCREENS the
 // folder for screenshots, DATA the server's data folder, which has its e-mails, and TIMEOUT the
 // time-out of each step, in milliseconds. A journey fails if its page writes an error to the
-// console, violates its policy, throws, or misses a file.
+// console, violates its policy, throws, or misses a file. LATENCY delays each request to the API by
+// a random time up to so many milliseconds, which finds steps that don't wait for what they need.
 
 import assert from "node:assert/strict";
 import { AsyncLocalStorage } from "node:async_hooks";
@@ -12,8 +13,9 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { readFile, readdir } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 
-const { SITE: site = "http://127.0.0.1:3000/", TOOLS = "target/site-tools", SCREENS = "target/site-screens", CHROMIUM = "/usr/bin/chromium", AT_ONCE = "3", TIMEOUT = "30000", DATA } = process.env;
+const { SITE: site = "http://127.0.0.1:3000/", TOOLS = "target/site-tools", SCREENS = "target/site-screens", CHROMIUM = "/usr/bin/chromium", AT_ONCE = "3", TIMEOUT = "30000", LATENCY = "0", DATA } = process.env;
 
 /** The URL of the pages, with a slash at the end. */
 export const SITE = new URL("./", site).href;
@@ -67,10 +69,17 @@ async function shown(page) {
   return `-- ${page.url()}\n${text.replace(/\s+/g, " ").slice(0, 1000)}`;
 }
 
+/** Sends a request after a random time. */
+async function late(route) {
+  await sleep(Math.random() * LATENCY);
+  await route.fallback();
+}
+
 /** A page in a new browser, or in the browser of the page `beside`. */
 export async function newPage({ beside, ...options } = {}) {
   const context = beside ? beside.context() : await browser.newContext({ viewport: { width: 1280, height: 800 }, reducedMotion: "reduce", acceptDownloads: true, ...options });
   context.setDefaultTimeout(Number(TIMEOUT));
+  if (LATENCY > 0) await context.route(/\/(api|v1)\//, late);
   if (options.permissions?.includes("clipboard-read")) await context.route((url) => url.href.startsWith(SITE), readable);
   const page = await context.newPage();
   const state = journey.getStore();

@@ -315,8 +315,16 @@ await journeys({
         await fitsItsBox(page.getByRole("region", { name: "Statement, newest first" }), "the statement");
 
         const admin = await adminPage(server, "#/purchases", look);
-        for (const [place, sign] of [["purchases", "tbody tr"], ["purchases/packs", ".admin-cards .card"], ["figures", ".plot text"], ["trail?act=packs", "tbody tr, .empty"], [`users/${ann.id}/statement`, "tbody tr"]]) {
+        for (const [place, title, sign] of [
+          ["purchases", "Purchases", "tbody tr"],
+          ["purchases/packs", "Packs", ".admin-cards .card"],
+          ["figures", "Statistics", ".plot text"],
+          ["trail?act=packs", "Audit log", "tbody tr, .empty"],
+          [`users/${ann.id}/statement`, ann.name, "tbody tr"],
+        ]) {
           await admin.goto(`${server.url}admin/#/${place}`);
+          // Until the view has been read, the page shows the one before.
+          await heading(admin, title);
           await admin.locator(sign).first().waitFor();
           if (place === "figures") await admin.getByText("The same numbers as a table").click();
           await looksRight(admin, `purchases-admin-${place.replaceAll(/\W/g, "-").slice(0, 20)}-${width}-${colorScheme}`);

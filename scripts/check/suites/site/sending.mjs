@@ -9,6 +9,12 @@ import { newWire } from "./wire.mjs";
 const [PRICE, FIRST_GRANT] = [100, 4000];
 
 const chats = (page) => page.getByRole("navigation", { name: "Chats" });
+
+/** The number of chats in the sidebar, when it has read them. */
+async function listed(page) {
+  await chats(page).getByText("Loading").waitFor({ state: "detached" });
+  return chats(page).getByRole("listitem").count();
+}
 const messages = (page) => page.locator(".said p").allInnerTexts();
 /** An access token of a new session, for requests beside the page. */
 const session = async ({ name, password }) => (await ask("POST", "api/login/", { username: name, password })).body.access;
@@ -42,7 +48,7 @@ await journeys({
     await page.getByText("You stopped this answer.").waitFor();
     assert.deepEqual(await messages(page), [slow, "And a second one"]);
     assert.equal(await page.locator(".prose").first().innerText(), part);
-    assert.equal(await chats(page).getByRole("listitem").count(), 1);
+    assert.equal(await listed(page), 1);
     assert.equal(await spent(ann), 2);
   },
 
@@ -58,7 +64,7 @@ await journeys({
     await answered(page);
     assert.deepEqual(await messages(page), [slow, "And a second one"]);
     await page.getByText("You stopped this answer.").waitFor();
-    assert.equal(await chats(page).getByRole("listitem").count(), 1);
+    assert.equal(await listed(page), 1);
     assert.equal(await spent(ann), 2);
     // The second message continues the first one's conversation.
     const { body } = await ask("GET", "api/chat/", null, await session(ann));
@@ -76,7 +82,7 @@ await journeys({
     await notice.waitFor();
     await heading(page, "What would you like to know?");
     assert.deepEqual([await page.getByLabel("Your message").inputValue(), await focused(page)], [silent, "Your message"]);
-    assert.equal(await chats(page).getByRole("listitem").count(), 0);
+    assert.equal(await listed(page), 0);
     await balance(page, FIRST_GRANT);
 
     // Text that was written meanwhile stays in the box and begins the conversation.
@@ -198,7 +204,7 @@ await journeys({
     await finish(slow);
     await answered(page);
     await page.waitForURL(/#\/c\/[0-9a-f-]{36}$/);
-    assert.equal(await chats(page).getByRole("listitem").count(), 1);
+    assert.equal(await listed(page), 1);
     assert.equal(await spent(ann), 1);
 
     // The answer may also arrive while no page is open.
@@ -212,7 +218,7 @@ await journeys({
     await chats(page).getByRole("link", { name: "Slowly five" }).first().click();
     await said(page, later).waitFor();
     await page.waitForURL(/#\/c\/[0-9a-f-]{36}$/);
-    assert.equal(await chats(page).getByRole("listitem").count(), 2);
+    assert.equal(await listed(page), 2);
     assert.equal(await spent(ann), 2);
   },
 
@@ -306,7 +312,6 @@ await journeys({
   async "a failed first message is deleted and not awaited"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
-    const row = chats(page).getByRole("listitem");
     const dot = page.locator(".waiting-dot");
     await page.route("**/api/chat/stream/", (route) => route.abort());
     for (const menu of ["More about Never sent", "More about this chat"]) {
@@ -314,7 +319,7 @@ await journeys({
       await page.getByRole("button", { name: "Retry" }).waitFor();
       // The list of chats is redrawn a moment later.
       await dot.waitFor({ state: "detached" });
-      assert.equal(await row.count(), 1);
+      assert.equal(await listed(page), 1);
       // After a reload the message is restored too.
       await page.reload();
       await page.getByRole("button", { name: "Retry" }).waitFor();
@@ -323,10 +328,10 @@ await journeys({
       await page.getByRole("button", { name: "Delete", exact: true }).click();
       await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
       await heading(page, "What would you like to know?");
-      assert.equal(await row.count(), 0);
+      assert.equal(await listed(page), 0);
       await page.reload();
       await heading(page, "What would you like to know?");
-      assert.equal(await row.count(), 0);
+      assert.equal(await listed(page), 0);
     }
     await page.unroute("**/api/chat/stream/");
 
@@ -384,7 +389,7 @@ await journeys({
     await said(page, "Do not lose me").waitFor();
     await answered(page);
     assert.deepEqual(await messages(page), ["Do not lose me"]);
-    assert.equal(await chats(page).getByRole("listitem").count(), 1);
+    assert.equal(await listed(page), 1);
     assert.equal(await spent(ann), 1);
 
     await endSessions(ann);
@@ -432,7 +437,7 @@ await journeys({
     await second.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
     await page.getByText("was deleted in another tab").waitFor();
     await heading(page, "What would you like to know?");
-    assert.equal(await chats(page).getByRole("listitem").count(), 0);
+    assert.equal(await listed(page), 0);
   },
 
   async "tabs of two accounts share nothing"() {
@@ -442,6 +447,6 @@ await journeys({
     await say(page, "Only for me");
     await answered(page);
     await balance(other, FIRST_GRANT);
-    assert.equal(await chats(other).getByRole("listitem").count(), 0);
+    assert.equal(await listed(other), 0);
   },
 });
