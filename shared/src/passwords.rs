@@ -9,13 +9,11 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use aws_lc_rs::{digest, rand};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD_NO_PAD;
+use aws_lc_rs::rand;
 use icu_normalizer::ComposingNormalizer;
 use tokio::sync::Semaphore;
 
-use crate::values::{Account, Invalid, Limit};
+use crate::values::{Account, Invalid, Limit, phc_of};
 use crate::{Error, Result};
 
 pub use django::DjangoHash;
@@ -268,29 +266,9 @@ pub fn none() -> Result<String> {
     Ok(phc_of(&bytes))
 }
 
-/// Returns the hash that an imported account has as its [`password`](Account::password), beside the
-/// hash that Django made. No password matches it, so a release that doesn't know imported hashes
-/// refuses the log-in. If such a release changes the password, the imported hash is never checked
-/// again.
-pub fn stand_in(imported: &str) -> String {
-    phc_of(digest::digest(&digest::SHA384, imported.as_bytes()).as_ref())
-}
-
 /// Returns the hash that the account's password is compared with.
 pub(crate) fn hash_of(account: &Account) -> &str {
-    match &account.imported {
-        Some(imported) if account.password == stand_in(imported) => imported,
-        _ => &account.password,
-    }
-}
-
-/// Returns a PHC string with the current parameters. The salt is the first 16 of the 48 bytes.
-fn phc_of(bytes: &[u8]) -> String {
-    let (salt, hash) = bytes.split_at_checked(16).unwrap_or_default();
-    let [salt, hash] = [salt, hash].map(|part| BASE64_STANDARD_NO_PAD.encode(part));
-    let (memory, passes, lanes) =
-        (Params::DEFAULT_M_COST, Params::DEFAULT_T_COST, Params::DEFAULT_P_COST);
-    format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${hash}")
+    account.imported_hash().unwrap_or(&account.password)
 }
 
 #[cfg(test)]

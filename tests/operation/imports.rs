@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use local::manage::import::Import;
 use local::manage::import::dump::Dump;
 use local::manage::import::plan::{Plan, Rules};
+use local::manage::import::{self, Import};
 use serde_json::{Value, json};
 use shared::App;
-use shared::clock::Day;
+use shared::clock::{Clock, Day};
 use shared::values::Imports;
 
 use crate::support::client::{Api, Person};
@@ -64,7 +64,7 @@ async fn people_go_on_with_their_password_balance_and_history() {
     let done = shop().import_into(&app(&api)).await.unwrap();
     assert_eq!(
         done,
-        "2 accounts with 2600 tokens and 3 messages imported; 0 accounts imported before"
+        "2 accounts with 2600 tokens and 3 messages imported; 0 accounts and 0 messages imported before"
     );
     is_clean(&api).await;
 
@@ -117,7 +117,7 @@ async fn a_second_import_adds_only_what_is_new() {
     let done = first.import_into(&app(&api)).await.unwrap();
     assert_eq!(
         done,
-        "0 accounts with 0 tokens and 0 messages imported; 2 accounts imported before"
+        "0 accounts with 0 tokens and 0 messages imported; 2 accounts and 3 messages imported before"
     );
     assert_eq!(api.items("").await, before);
 
@@ -128,7 +128,10 @@ async fn a_second_import_adds_only_what_is_new() {
         message(4, 1, "four", "2024-04-01T10:00:00Z"),
     ]);
     let done = more.import_into(&app(&api)).await.unwrap();
-    assert_eq!(done, "1 account with 7 tokens and 1 message imported; 1 account imported before");
+    assert_eq!(
+        done,
+        "1 account with 7 tokens and 1 message imported; 1 account and 1 message imported before"
+    );
     let ann = api.store().account_named("ann").await.unwrap().unwrap();
     assert_eq!(ann.tokens.get(), 2600, "a balance is imported once");
     is_clean(&api).await;
@@ -149,6 +152,59 @@ async fn deleted_messages_and_accounts_dont_come_back() {
     assert_eq!(refused, "2 rows can't be imported, as listed.", "ben and his message");
     assert_eq!(api.items("").await, before);
     assert_eq!(ann.history("").await.is(200).as_array().unwrap().len(), 1);
+
+    // The deletion ends, and the name is free again.
+    let free = emulator::dynamo::client(&api.dynamodb)
+        .delete_item()
+        .table_name("UsersTable")
+        .key("pk", AttributeValue::S("user:ben".into()));
+    free.send().await.unwrap();
+    let before = api.items("").await;
+    let dry = Import { apply: false, ..dump.import() };
+    assert_eq!(run(&app(&api), dry).await.unwrap_err(), refused);
+    assert_eq!(dump.import_into(&app(&api)).await.unwrap_err(), refused);
+    assert_eq!(api.items("").await, before);
+}
+
+#[tokio::test]
+async fn messages_of_another_model_are_not_taken_for_known_ones() {
+    let api = Api::own(&[]).await;
+    shop().import_into(&app(&api)).await.unwrap();
+    let question = |pk, time| {
+        let mut row = message(pk, 1, "another", time);
+        row["model"] = json!("shop.question");
+        row
+    };
+    let dump = DumpFile::of(&[
+        user(1, "Ann", 2600),
+        question(1, "2021-04-01T12:00:00Z"),
+        question(9, "2021-04-01T13:00:00Z"),
+    ]);
+    let done = dump.import_into(&app(&api)).await;
+    assert_eq!(done.unwrap_err(), "1 row can't be imported, as listed.");
+    assert_eq!(log_in(&api, "ann").await.history("").await.is(200).as_array().unwrap().len(), 3);
+    is_clean(&api).await;
+}
+
+#[tokio::test]
+async fn a_restored_account_stays_an_imported_one() {
+    let api = Api::own(&[]).await;
+    shop().import_into(&app(&api)).await.unwrap();
+    let ann = api.store().account_named("ann").await.unwrap().unwrap();
+    let before = api.items("").await;
+    // As if the restore had split the transaction that imported the account.
+    let split = emulator::dynamo::client(&api.dynamodb)
+        .delete_item()
+        .table_name("LedgerTable")
+        .key("user_id", AttributeValue::S(ann.id.clone()))
+        .key("entry_id", AttributeValue::S(ann.id.clone()));
+    split.send().await.unwrap();
+    let second = api.server().clock.seconds() + 1;
+    let clock = Clock::standing((second + 1) * 1000);
+    let done = api.store().reconcile(second, &clock).await.unwrap().unwrap();
+    assert_eq!(done.repairs, ["ann: restored the ledger entry of its first grant"]);
+    assert_eq!(api.items("").await, before);
+    is_clean(&api).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -242,6 +298,8 @@ async fn rows_that_cannot_be_imported_are_listed_with_their_reasons() {
         said(8, json!({ "timestamp": "yesterday" })),
         said(9, json!({ "timestamp": "2999-01-01T00:00:00Z" })),
         said(10, json!({ "message": null })),
+        said(11, json!({ "model": "gpt\u{1b}[2J" })),
+        said(12, json!({ "response": "a\u{0}b" })),
     ]);
     let import = dump.import();
     let opened = Dump::open(import.file, &import.choices).unwrap();
@@ -283,13 +341,15 @@ async fn rows_that_cannot_be_imported_are_listed_with_their_reasons() {
         "shop.chat 8 (line 32): `timestamp` isn't a time such as 2026-11-24T18:05:46.226Z",
         "shop.chat 9 (line 33): the time is in the future: 2999-01-01T00:00:00.000Z",
         "shop.chat 10 (line 34): `message` is null",
+        "shop.chat 11 (line 35): the model's name has control characters",
+        "shop.chat 12 (line 36): the response has a null character",
     ];
     expected.sort_unstable();
     assert_eq!(refused, expected);
 
     let before = api.items("").await;
     let dry = Import { apply: false, ..dump.import() };
-    let refused = Err("31 rows can't be imported, as listed.".to_owned());
+    let refused = Err("33 rows can't be imported, as listed.".to_owned());
     assert_eq!(run(&app(&api), dry).await, refused);
     assert_eq!(api.items("").await, before, "a dry run writes nothing");
     assert_eq!(dump.import_into(&app(&api)).await, refused);
@@ -426,6 +486,9 @@ async fn a_password_of_the_release_before_is_the_only_one() {
     change.send().await.unwrap();
     let account = api.store().account_named("ann").await.unwrap().unwrap();
     assert!(account.imported.is_some());
+    a_minute_passes(&api);
+    functions::background::census::work(app(&api)).await.unwrap();
+    assert_eq!(imports(&api).await.hashes[0].left, 1, "only ben's hash is left");
     api.log_in(json!({ "username": "ann", "password": ann.password })).await.is(200);
     if ann.password != PASSWORD {
         let old = json!({ "username": "ann", "password": PASSWORD });
@@ -530,9 +593,12 @@ async fn keys_and_names_that_are_too_long_for_the_store_are_refused() {
     long["pk"] = json!("x".repeat(2000));
     let time = "2021-04-01T00:00:00Z";
     let model = json!({ "model": "x".repeat(400_000) });
-    let dump = DumpFile::of(&[long, user(2, "ben", 1), with(message(1, 2, "hi", time), model)]);
+    let salt = HASH.replacen("$1000$", &format!("$1000${}", "x".repeat(400_000)), 1);
+    let salted = with(user(3, "cat", 1), json!({ "password": salt }));
+    let said = with(message(1, 2, "hi", time), model);
+    let dump = DumpFile::of(&[long, user(2, "ben", 1), salted, said]);
     let done = dump.import_into(&app(&api)).await;
-    assert_eq!(done.unwrap_err(), "2 rows can't be imported, as listed.");
+    assert_eq!(done.unwrap_err(), "3 rows can't be imported, as listed.");
     assert_eq!(World::read(&api.dynamodb).await.accounts.len(), 1);
     is_clean(&api).await;
 }
@@ -556,4 +622,59 @@ async fn an_import_that_ends_late_still_forgets_counted_days() {
     assert_eq!(root.get(of_april).await.is(200)["totals"]["chats"], 0);
     shop().import_into(&app(&api)).await.unwrap();
     assert_eq!(root.get(of_april).await.is(200)["totals"]["chats"], 1);
+}
+
+#[tokio::test]
+async fn only_so_many_kinds_of_hashes_are_imported() {
+    let api = Api::own(&[]).await;
+    let of = |pk: u64| {
+        let hash = HASH.replacen("1000", &(1000 + pk).to_string(), 1);
+        with(user(pk, &format!("user{pk}"), 1), json!({ "password": hash }))
+    };
+    let dump = DumpFile::of(&(1..=102).map(of).collect::<Vec<_>>());
+    let refused = dump.import_into(&app(&api)).await.unwrap_err();
+    assert_eq!(refused, "2 rows can't be imported, as listed.");
+    assert_eq!(imports(&api).await.hashes.len(), 100);
+    let again = dump.import_into(&app(&api)).await.unwrap_err();
+    assert_eq!(again, refused);
+}
+
+#[tokio::test]
+async fn reasons_name_a_few_rows() {
+    let api = Api::own(&[]).await;
+    let shared = |pk| with(user(pk, &format!("user{pk}"), 1), json!({ "email": "a@example.com" }));
+    let mut long = user(9, "ann", 1);
+    long["pk"] = json!("x".repeat(2000));
+    let rows: Vec<Value> = (1..=8).map(shared).chain([long]).collect();
+    let dump = DumpFile::of(&rows);
+    let import = dump.import();
+    let opened = Dump::open(import.file, &import.choices).unwrap();
+    let now = api.server().clock.millis();
+    let rules = Rules { name: "shop", superusers: false, reset_passwords: false, now };
+    let plan = Plan::make(&app(&api), &opened, rules).await.unwrap();
+    let reasons: Vec<String> =
+        plan.refused.iter().map(|bad| format!("{}: {}", bad.row, bad.reason)).collect();
+    assert_eq!(
+        reasons[1],
+        "shop.user 1 (line 2): the e-mail address is also that of 2, 3, 4, 5, 6 and 2 more"
+    );
+    assert!(reasons[0].len() < 200, "{}", reasons[0]);
+}
+
+#[tokio::test]
+async fn names_in_a_dump_cannot_control_the_terminal() {
+    let api = Api::own(&[]).await;
+    let renamed = |name: &str| {
+        let mut row = user(1, "ann", 1);
+        row["model"] = json!(name);
+        row
+    };
+    let dump = DumpFile::of(&[renamed("shop.\u{1b}[31muser")]);
+    let dry = Import { apply: false, ..dump.import() };
+    let text = run(&app(&api), dry).await.unwrap();
+    assert!(text.contains("1 user from shop.\\u{1b}[31muser"), "{text}");
+    let two = DumpFile::of(&[renamed("shop.\u{1b}one"), renamed("shop.\u{1b}two")]);
+    let folder = Folder::new();
+    let refused = import::django(folder.path().as_ref(), two.import()).await.unwrap_err();
+    assert!(refused.contains("shop.\\u{1b}one") && !refused.contains('\u{1b}'), "{refused}");
 }

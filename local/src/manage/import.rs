@@ -3,8 +3,8 @@
 pub mod dump;
 pub mod plan;
 
-use std::collections::{BTreeMap, HashSet};
-use std::fmt::Write as _;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use shared::App;
 use shared::clock::{self, Day, FIRST_DAY};
 use shared::passwords::DjangoHash;
 use shared::store::{HashCounts, ImportOutcome};
-use shared::values::{Account, Chat, Email, ImportedHashes, Imports, Source, turns_text};
+use shared::values::{ImportedHashes, Imports, turns_text};
 use uuid::Uuid;
 
-use self::dump::{BadRow, Choices, Dump};
-use self::plan::{Plan, Rules, WAS_IMPORTED};
+use self::dump::{BadRow, Choices, Dump, Models, Row};
+use self::plan::{ADDRESS_TAKEN, NAME_TAKEN, Plan, PlannedChat, PlannedUser, Rules, WAS_IMPORTED};
 use super::{close, connect, counted, names_tables, progress, sentence, settings};
 
 /// The number of users that are written at a time.
@@ -27,6 +27,13 @@ const AT_A_TIME: usize = 8;
 /// The time after which every function knows a new record of imports, which functions keep for a
 /// minute.
 const KNOWN_AFTER: Duration = Duration::from_secs(61);
+
+/// The largest difference between two times of one message in milliseconds. The formats of dumps
+/// have different precisions.
+const SAME_TIME: u64 = 1000;
+
+/// The reason for refusing a message whose primary key another message had in an earlier import.
+const CHAT_TAKEN: &str = "a message with this primary key and another time was imported before; a --name has messages of one chat model";
 
 /// The maximum length of an import's name, in characters.
 const NAME_LENGTH: usize = 40;
@@ -66,7 +73,7 @@ pub async fn django(data: &Path, import: Import<'_>) -> Result<String, String> {
             "--name must have 1 to {NAME_LENGTH} lower-case letters, digits and hyphens."
         ));
     }
-    let dump = Dump::open(import.file, &import.choices)?;
+    let dump = Dump::open(import.file, &import.choices).map_err(|why| printable(&why))?;
     let (settings, embedded) = settings(data).await?;
     let is_alone = embedded.is_some();
     let done = async {
@@ -103,16 +110,20 @@ pub async fn into_store(
     for BadRow { row, reason } in &plan.refused {
         println!("{}", printable(&format!("{row}: {reason}")));
     }
-    let refused = plan.refused.len();
-    let described = describe(dump, &plan);
+    let mut refused = plan.refused.len();
     let done = match import.apply {
-        false => format!("{described}\nNothing was written. --apply imports this."),
+        false => {
+            let described = describe(dump, &plan);
+            format!("{described}\nNothing was written. --apply imports this.")
+        }
         true => {
             if record(app, &plan).await? && is_served {
                 eprintln!("Waiting for a minute, until every function knows of the import.");
                 tokio::time::sleep(KNOWN_AFTER).await;
             }
-            apply(app, dump, plan, rules).await?
+            let done = apply(app, dump, plan, rules).await?;
+            refused += done.refused;
+            done.to_string()
         }
     };
     if refused == 0 {
@@ -135,7 +146,7 @@ fn printable(line: &str) -> String {
 
 /// Says what would be imported.
 fn describe(dump: &Dump, plan: &Plan) -> String {
-    let models = dump.models();
+    let Models { users, tokens, chats } = dump.models();
     let (mut balances, mut new, mut administrators) = (0_u128, 0_u64, 0_u64);
     for user in plan.new_users() {
         new += 1;
@@ -146,12 +157,12 @@ fn describe(dump: &Dump, plan: &Plan) -> String {
     let mut text = format!(
         "{} from {}: {}, with {balances} tokens from {}; {known} imported before",
         counted(plan.users.len(), "user"),
-        models.users,
+        printable(&users),
         counted(new, "new account"),
-        models.tokens,
+        printable(&tokens),
     );
-    let chats = match models.chats {
-        Some(model) => format!("{} from {model}", counted(plan.chats, "message")),
+    let chats = match chats {
+        Some(model) => format!("{} from {}", counted(plan.chats, "message"), printable(&model)),
         None => "no messages: no model has the user, a message, a response and a time".to_owned(),
     };
     // Writing to a text never fails.
@@ -237,37 +248,59 @@ fn recorded(
     })
 }
 
-/// The numbers of imported items so far.
+/// What an import has done so far.
 #[derive(Default)]
 struct Done {
     accounts: u64,
-    known: u64,
     tokens: u128,
     chats: u64,
-    /// The users that were refused while others were imported.
-    refused: Vec<String>,
+    accounts_before: u64,
+    chats_before: u64,
+    /// The number of refused rows. Each was printed.
+    refused: usize,
 }
 
 impl Done {
     fn add(&mut self, other: Self) {
         self.accounts += other.accounts;
-        self.known += other.known;
         self.tokens += other.tokens;
         self.chats += other.chats;
-        self.refused.extend(other.refused);
+        self.accounts_before += other.accounts_before;
+        self.chats_before += other.chats_before;
+        self.refused += other.refused;
+    }
+
+    /// Reports a row that can't be imported.
+    fn refuse(&mut self, row: &Row, reason: &str, bar: &ProgressBar) {
+        bar.suspend(|| println!("{}", printable(&format!("{row}: {reason}"))));
+        self.refused += 1;
+    }
+}
+
+impl fmt::Display for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} with {} tokens and {} imported; {} and {} imported before",
+            counted(self.accounts, "account"),
+            self.tokens,
+            counted(self.chats, "message"),
+            counted(self.accounts_before, "account"),
+            counted(self.chats_before, "message"),
+        )
     }
 }
 
 /// Imports the users with their chats.
-async fn apply(app: &App, dump: &Dump, plan: Plan, rules: Rules<'_>) -> Result<String, String> {
+async fn apply(app: &App, dump: &Dump, plan: Plan, rules: Rules<'_>) -> Result<Done, String> {
     let first = plan.first_day();
     let bar = progress("messages");
     bar.set_length(plan.chats);
     let users = plan.users.into_iter().map(|user| {
-        let chats = user.chats(dump, rules);
-        let bar = bar.clone();
+        let (chats, bar) = (user.chats(dump, rules), bar.clone());
         async move {
-            import_user(app, &user.account, user.email.as_ref(), user.source, chats, &bar).await
+            let imported = import_user(app, &user, chats, &bar).await;
+            imported.map_err(|why| format!("{}: {why}", printable(&user.row.to_string())))
         }
     });
     let mut done = Done::default();
@@ -276,75 +309,59 @@ async fn apply(app: &App, dump: &Dump, plan: Plan, rules: Rules<'_>) -> Result<S
         done.add(user);
     }
     bar.finish_and_clear();
-    for line in &done.refused {
-        println!("{}", printable(line));
-    }
     // Also without new chats, because an earlier run may have been killed before this step.
     if let Some(first) = first {
         let today = Day::from_millis(app.clock.millis());
         app.store.forget_figures(first, today).await.map_err(sentence)?;
     }
     app.store.end_import().await.map_err(sentence)?;
-    let Done { accounts, known, tokens, chats, refused } = done;
-    let done = format!(
-        "{} with {tokens} tokens and {} imported; {} imported before",
-        counted(accounts, "account"),
-        counted(chats, "message"),
-        counted(known, "account"),
-    );
-    if refused.is_empty() {
-        return Ok(done);
-    }
-    println!("{done}");
-    Err(format!("{} were refused, as listed.", counted(refused.len(), "user")))
+    Ok(done)
 }
 
 /// Imports a user, and the user's chats that aren't stored yet.
 async fn import_user(
     app: &App,
-    account: &Account,
-    email: Option<&Email>,
-    source: Source,
-    mut chats: Vec<Chat>,
+    user: &PlannedUser,
+    mut chats: Vec<PlannedChat>,
     bar: &ProgressBar,
 ) -> Result<Done, String> {
     let mut done = Done::default();
-    let refused = |reason: &str| format!("the user {}: {reason}", account.name);
-    match app.store.import_account(account, email, source).await.map_err(sentence)? {
-        ImportOutcome::New => {
+    let account = &user.account;
+    let source = user.source.clone();
+    let refusal = match app.store.import_account(account, user.email.as_ref(), source).await {
+        Err(error) => return Err(sentence(error)),
+        Ok(ImportOutcome::New) => {
             done.accounts = 1;
             done.tokens = account.granted.get().into();
+            None
         }
-        ImportOutcome::Known => {
-            done.known = 1;
-            forget_stored(app, account, &mut chats, bar).await?;
+        Ok(ImportOutcome::Known) => {
+            done.accounts_before = 1;
+            done.add(forget_stored(app, user, &mut chats, bar).await?);
+            None
         }
-        ImportOutcome::Deleted => {
-            done.refused.push(refused(WAS_IMPORTED));
-            return Ok(done);
-        }
-        ImportOutcome::NameTaken => {
-            done.refused.push(refused("another account here has the username"));
-            return Ok(done);
-        }
-        ImportOutcome::AddressTaken => {
-            done.refused.push(refused("another account here has the e-mail address"));
-            return Ok(done);
-        }
+        Ok(ImportOutcome::Deleted) => Some(WAS_IMPORTED),
+        Ok(ImportOutcome::NameTaken) => Some(NAME_TAKEN),
+        Ok(ImportOutcome::AddressTaken) => Some(ADDRESS_TAKEN),
+    };
+    if let Some(reason) = refusal {
+        done.refuse(&user.row, reason, bar);
+        return Ok(done);
     }
     while !chats.is_empty() {
         let left = chats.len();
-        match app.store.import_chats(account, &chats).await.map_err(sentence)? {
+        let next = chats.iter().map(|planned| &planned.chat);
+        match app.store.import_chats(account, next).await.map_err(sentence)? {
             Some(count) => {
                 chats.drain(..count);
                 let count = u64::try_from(count).unwrap_or(u64::MAX);
                 done.chats += count;
                 bar.inc(count);
             }
-            None => forget_stored(app, account, &mut chats, bar).await?,
+            None => done.add(forget_stored(app, user, &mut chats, bar).await?),
         }
         if chats.len() == left {
-            done.refused.push(refused("the account was deleted meanwhile"));
+            done.refuse(&user.row, "the account was deleted meanwhile", bar);
             break;
         }
     }
@@ -352,21 +369,29 @@ async fn import_user(
 }
 
 /// Removes the chats that are stored already, or were stored and deleted. Compares only the hashes
-/// in the ids: the rest of an id changes with the message's time and with the other messages of the
-/// same millisecond.
+/// in the ids: the rest of an id changes with the other messages of the same millisecond. Refuses a
+/// message whose time has changed, because it may be another message, of another model.
 async fn forget_stored(
     app: &App,
-    account: &Account,
-    chats: &mut Vec<Chat>,
+    user: &PlannedUser,
+    chats: &mut Vec<PlannedChat>,
     bar: &ProgressBar,
-) -> Result<(), String> {
-    let rows = app.store.row_ids(&account.id).await.map_err(sentence)?;
-    let before = chats.len();
-    let stored: HashSet<u64> = rows.iter().filter_map(|id| clock::foreign_hash(id)).collect();
-    let is_stored = |id: &str| clock::foreign_hash(id).is_some_and(|hash| stored.contains(&hash));
-    chats.retain(|chat| !is_stored(&chat.chat_id));
-    bar.inc(u64::try_from(before - chats.len()).unwrap_or(u64::MAX));
-    Ok(())
+) -> Result<Done, String> {
+    let rows = app.store.row_ids(&user.account.id).await.map_err(sentence)?;
+    let time_and_hash = |id: &String| Some((clock::foreign_hash(id)?, clock::millis_of(id)?));
+    let stored: HashMap<u64, u64> = rows.iter().filter_map(time_and_hash).collect();
+    let mut done = Done::default();
+    chats.retain(|PlannedChat { row, chat }| {
+        let hash = clock::foreign_hash(&chat.chat_id);
+        let Some(time) = hash.and_then(|hash| stored.get(&hash)) else { return true };
+        match time.abs_diff(chat.time) < SAME_TIME {
+            true => done.chats_before += 1,
+            false => done.refuse(row, CHAT_TAKEN, bar),
+        }
+        bar.inc(1);
+        false
+    });
+    Ok(done)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use std::num::NonZeroU32;
 
 use argon2::password_hash::phc::PasswordHash;
-use argon2::{Block, Params};
+use argon2::{Algorithm, Block, Params, Version};
 use aws_lc_rs::{constant_time, digest, pbkdf2, rand};
 use base64::alphabet::BCRYPT;
 use base64::engine::GeneralPurpose;
@@ -17,6 +17,9 @@ use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, Engine as _};
 use crate::passwords::verify;
 use crate::values::{Invalid, hash_kind};
 use crate::{Error, Result};
+
+/// The maximum length of a hash in bytes. Django's field has 128 characters.
+const LONGEST: usize = 512;
 
 /// The maximum number of PBKDF2's iterations. Django 6.1 uses 1,500,000.
 const MOST_ITERATIONS: u32 = 2_000_000;
@@ -84,9 +87,13 @@ impl DjangoHash {
     /// Parses the value of Django's field `password`.
     ///
     /// # Errors
-    /// Refuses an unusable password (`!`), MD5 and unsalted hashes, unknown algorithms, and
-    /// parameters that would make a log-in too expensive.
+    /// Refuses an unusable password (`!`), MD5 and unsalted hashes, unknown algorithms, damaged
+    /// hashes, and parameters that would make a log-in too expensive. A hash that is accepted can
+    /// always be checked.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
+        if text.len() > LONGEST {
+            return Err(malformed());
+        }
         let mut parts = text.split('$');
         let scheme = match parts.next().unwrap_or_default() {
             "pbkdf2_sha256" => pbkdf2_of(false, parts),
@@ -244,9 +251,11 @@ fn argon2_of(text: &str) -> Result<Scheme, Invalid> {
     let phc = text.strip_prefix("argon2").ok_or_else(malformed)?;
     let parsed = PasswordHash::new(phc).map_err(|_| malformed())?;
     let params = Params::try_from(&parsed).map_err(|_| malformed())?;
-    let is_known = matches!(parsed.algorithm.as_str(), "argon2id" | "argon2i" | "argon2d");
-    let has_all = parsed.version.is_some() && parsed.salt.is_some() && parsed.hash.is_some();
-    if !is_known || !has_all {
+    let is_known = Algorithm::try_from(parsed.algorithm.as_str()).is_ok()
+        && parsed.version.is_some_and(|version| Version::try_from(version).is_ok());
+    // Django never writes these two.
+    let is_plain = params.keyid().is_empty() && params.data().is_empty();
+    if !is_known || !is_plain || parsed.salt.is_none() || parsed.hash.is_none() {
         return Err(malformed());
     }
     if params.m_cost() > MOST_MEMORY || params.t_cost() > MOST_PASSES {
@@ -390,6 +399,9 @@ mod tests {
             (MADE_BY_DJANGO[3].replace("$04$", "$31$"), "2^31 rounds"),
             (MADE_BY_DJANGO[3].replace("$2b$", "$1$"), "damaged"),
             (MADE_BY_DJANGO[4].replace("ca", ""), "damaged"),
+            (MADE_BY_DJANGO[2].replace("v=19", "v=18"), "damaged"),
+            (MADE_BY_DJANGO[2].replace("p=2", "p=2,data=c2VjcmV0"), "damaged"),
+            (MADE_BY_DJANGO[0].replace("$1000$", &format!("$1000${}", "x".repeat(500))), "damaged"),
             (MADE_BY_DJANGO[5].replace("$16$", "$15$"), "damaged"),
             (MADE_BY_DJANGO[5].replace("$16$", "$1048576$"), "1048576, 8 and 5"),
             (MADE_BY_DJANGO[5].replace("$8$5$", "$8$4294967295$"), "too expensive"),

@@ -12,8 +12,10 @@ use crate::clock::Day;
 use crate::store::accounts::addresses::Claim;
 use crate::store::chats::items::NEW_CHAT;
 use crate::store::read::values;
-use crate::store::schema::{IMPORTS, account_pk, claim_pk, costs_pk, figures_pk, pk, spenders_pk};
-use crate::store::sources::StoredSource;
+use crate::store::schema::{
+    IMPORTS, account_pk, claim_pk, costs_pk, figures_pk, pk, source_pk, spenders_pk,
+};
+use crate::store::sources::{StoredSource, source_of_pk};
 use crate::store::{
     NEW, Result, Store, StoreError, Transaction, Write, from_item, s, text, to_item,
 };
@@ -65,10 +67,11 @@ impl HashCounts {
         self.kinds.get(kind).copied().unwrap_or_default()
     }
 
-    /// Adds the account.
+    /// Adds the account. A release that doesn't know imported hashes leaves one beside the password
+    /// that it has set.
     pub fn count(&mut self, account: &Account) {
         self.accounts += 1;
-        if let Some(imported) = &account.imported {
+        if let Some(imported) = account.imported_hash() {
             *self.kinds.entry(hash_kind(imported)).or_default() += 1;
         }
     }
@@ -148,6 +151,20 @@ impl Store {
         unreadable.map_or(Ok(counts), Err)
     }
 
+    /// Returns the sources of these that have granted credits.
+    pub async fn used_sources(
+        &self,
+        sources: impl Iterator<Item = &Source>,
+    ) -> Result<HashSet<Source>> {
+        let keys: Vec<_> = sources.map(|source| pk(source_pk(source))).collect();
+        let mut used = HashSet::new();
+        for some in keys.chunks(BATCH) {
+            let items = self.parts_of_items(&self.tables.tokens, some.to_vec(), Some("pk")).await?;
+            used.extend(items.iter().filter_map(|item| source_of_pk(text(item, "pk"))));
+        }
+        Ok(used)
+    }
+
     /// Returns the accounts with these usernames, given in their key form, by username. Includes
     /// deleted accounts.
     pub async fn accounts_with_names(
@@ -195,10 +212,7 @@ impl Store {
         email: Option<&Email>,
         source: Source,
     ) -> Result<ImportOutcome> {
-        let grant = Entry {
-            source: Some(source),
-            ..Entry::first_grant(account, account.granted.signed(), IMPORTED, "manage")
-        };
+        let grant = imported_grant(account, account.granted.signed(), source);
         let mut writes = vec![
             Write::put(&self.tables.users, to_item(account)?).condition(NEW).shows_item(),
             self.put_entry(&grant)?,
@@ -206,6 +220,7 @@ impl Store {
         let source_at = writes.len();
         let source = StoredSource::of(&grant);
         writes.extend(source.as_ref().map(|source| self.use_source(source)).transpose()?);
+        let claim_at = writes.len();
         if let Some(email) = email {
             let claim = to_item(Claim::new(account, email.key(), false))?;
             writes.push(Write::put(&self.tables.users, claim).condition(NEW));
@@ -223,7 +238,9 @@ impl Store {
             }
             Some(existing) if existing.id == account.id => Ok(ImportOutcome::Deleted),
             Some(_) => Ok(ImportOutcome::NameTaken),
-            None if refusals.has(source_at) => Ok(ImportOutcome::Deleted),
+            None if refusals.has(source_at) || !refusals.has(claim_at) => {
+                Ok(ImportOutcome::Deleted)
+            }
             None => Ok(ImportOutcome::AddressTaken),
         }
     }
@@ -255,12 +272,16 @@ impl Store {
     /// Stores as many of the account's `chats` as fit in one transaction, from the first on, each
     /// with a ledger row of amount 0. Returns the number of stored chats. `None` if the account is
     /// gone, or if some of the chats were imported before. Idempotent.
-    pub async fn import_chats(&self, account: &Account, chats: &[Chat]) -> Result<Option<usize>> {
+    pub async fn import_chats(
+        &self,
+        account: &Account,
+        chats: impl Iterator<Item = &Chat>,
+    ) -> Result<Option<usize>> {
         let there = Write::check(&self.tables.users, pk(&account.pk))
             .condition("id = :id AND attribute_not_exists(deleted)")
             .values([(":id", s(&account.id))]);
         let (mut writes, mut count, mut bytes) = (vec![there], 0, 0);
-        for chat in chats.iter().take(CHATS) {
+        for chat in chats.take(CHATS) {
             bytes += chat.size();
             if bytes > BYTES && count > 0 {
                 break;
@@ -297,4 +318,9 @@ impl Store {
         }
         Ok(forgotten)
     }
+}
+
+/// Returns the ledger entry of an imported account's balance.
+pub(in crate::store) fn imported_grant(account: &Account, amount: i64, source: Source) -> Entry {
+    Entry { source: Some(source), ..Entry::first_grant(account, amount, IMPORTED, "manage") }
 }

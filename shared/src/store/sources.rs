@@ -14,11 +14,11 @@ pub(in crate::store) struct StoredSource {
     /// `source:<kind>:<id>`.
     pk: String,
     /// The id of the account that got the credits.
-    account: String,
+    pub(in crate::store) account: String,
     /// The id of the grant's ledger entry.
     pub(in crate::store) row: String,
     /// The credits that were granted.
-    amount: i64,
+    pub(in crate::store) amount: i64,
 }
 
 impl StoredSource {
@@ -38,10 +38,20 @@ impl StoredSource {
         self.text().strip_prefix("voucher:")?.split(':').next()
     }
 
+    /// Returns true if the source is the first grant of its account, which an import has brought.
+    pub(in crate::store) fn is_first_grant(&self) -> bool {
+        self.row == self.account
+    }
+
     /// Returns the source's text.
     pub(in crate::store) fn text(&self) -> &str {
         self.pk.strip_prefix(SOURCE).unwrap_or_default()
     }
+}
+
+/// Returns the source that is stored under this pk. `None` if the pk isn't a source's.
+pub(in crate::store) fn source_of_pk(pk: &str) -> Option<Source> {
+    pk.strip_prefix(SOURCE).map(Source::stored)
 }
 
 impl Store {

@@ -40,7 +40,7 @@ pub struct Account {
     /// The hash of the password, as a PHC string.
     pub password: String,
     /// The hash that Django made of the password, until the first log-in. The hash counts only while
-    /// `password` is [its stand-in](crate::passwords::stand_in).
+    /// `password` is [its stand-in](crate::values::stand_in).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<String>,
     /// The id of the idempotency key that the registration used.

@@ -1,7 +1,13 @@
 //! The record of what was imported from other systems.
 
+use argon2::Params;
+use aws_lc_rs::digest;
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
 use serde::{Deserialize, Serialize};
+
+use crate::values::Account;
 
 /// The facts about imports that functions need: the first day that has data, and the kinds of
 /// password hashes.
@@ -68,6 +74,31 @@ impl Imports {
             begin += stretch;
         }
         None
+    }
+}
+
+/// Returns the hash that an imported account has as its [`password`](Account::password), beside the
+/// hash that Django made. No password matches it, so a release that doesn't know imported hashes
+/// refuses the log-in. If such a release changes the password, the imported hash is never checked
+/// again.
+pub fn stand_in(imported: &str) -> String {
+    phc_of(digest::digest(&digest::SHA384, imported.as_bytes()).as_ref())
+}
+
+/// Returns a PHC string with the parameters of current hashes. The salt is the first 16 of the 48
+/// bytes.
+pub(crate) fn phc_of(bytes: &[u8]) -> String {
+    let (salt, hash) = bytes.split_at_checked(16).unwrap_or_default();
+    let [salt, hash] = [salt, hash].map(|part| BASE64_STANDARD_NO_PAD.encode(part));
+    let (memory, passes, lanes) =
+        (Params::DEFAULT_M_COST, Params::DEFAULT_T_COST, Params::DEFAULT_P_COST);
+    format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${hash}")
+}
+
+impl Account {
+    /// Returns the hash that Django made. `None` if the account has got a password here.
+    pub fn imported_hash(&self) -> Option<&str> {
+        self.imported.as_deref().filter(|imported| self.password == stand_in(imported))
     }
 }
 

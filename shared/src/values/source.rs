@@ -32,6 +32,11 @@ impl Source {
         Self(format!("import:{name}:{account}"))
     }
 
+    /// Returns the source with this stored text.
+    pub(crate) fn stored(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// Returns the source as it is stored: its kind, a colon, and its id.
     pub fn text(&self) -> &str {
         &self.0

@@ -9,6 +9,7 @@ mod models;
 mod record;
 mod sqlite;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
@@ -20,6 +21,9 @@ use links::{Links, UserIndex};
 use models::{Balance, ChatModel, PASSWORD, UserModel};
 use record::{Place, Record, Source};
 use sqlite::SqliteFile;
+
+/// The number of a primary key's characters that messages show.
+const SHOWN_PK: usize = 100;
 
 /// The operator's choices of models that can't be found by their fields. A model is a label such as
 /// `chat.user`, or a table such as `chat_user`.
@@ -126,8 +130,16 @@ pub struct Dump {
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.model, self.pk)?;
+        write!(f, "{} {}", self.model, shown_pk(&self.pk))?;
         self.line.map_or(Ok(()), |line| write!(f, " (line {line})"))
+    }
+}
+
+/// Returns the primary key as messages show it.
+pub fn shown_pk(pk: &str) -> Cow<'_, str> {
+    match pk.char_indices().nth(SHOWN_PK) {
+        Some((end, _)) => format!("{}…", pk.get(..end).unwrap_or_default()).into(),
+        None => pk.into(),
     }
 }
 

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use shared::clock::{self, Day};
-use shared::passwords::{self, DjangoHash};
+use shared::passwords::DjangoHash;
 use shared::store::{NewAccount, chat_month, nonce};
-use shared::values::{Account, Chat, Email, GivenName, Invalid, Message, Role, Source, Username};
+use shared::values::{
+    Account, Chat, Email, GivenName, Invalid, Message, Role, Source, Username, stand_in, turns_text,
+};
 use shared::{App, Credits};
 
-use super::dump::{BadRow, DjangoChat, DjangoUser, Dump, Row, UserKey};
+use super::dump::{BadRow, DjangoChat, DjangoUser, Dump, Row, UserKey, shown_pk};
 use crate::manage::sentence;
 
 /// The maximum size of a message with its answer, in bytes. DynamoDB's items have at most 400 KB.
@@ -30,6 +32,19 @@ const UNKNOWN_MODEL: &str = "imported";
 
 /// The first day of 2005, the year of Django's first release, in milliseconds since 1970.
 const EARLIEST: u64 = 1_104_537_600_000;
+
+/// The maximum number of kinds of hashes that imported accounts have. The record of imports, which
+/// is one item of at most 400 KB, has a hash of each kind.
+const MOST_KINDS: usize = 100;
+
+/// The number of rows that a reason names.
+const NAMED: usize = 5;
+
+/// The reason for refusing a user whose username another account has.
+pub const NAME_TAKEN: &str = "another account here has the username";
+
+/// The reason for refusing a user whose address another account has.
+pub const ADDRESS_TAKEN: &str = "another account here has the e-mail address";
 
 /// The reason for refusing a user whose imported account no longer exists under this username.
 pub const WAS_IMPORTED: &str =
@@ -61,8 +76,18 @@ pub struct Plan {
     pub demoted: u64,
 }
 
+/// A message to import.
+pub struct PlannedChat {
+    /// The message's row.
+    pub row: Row,
+    /// The message.
+    pub chat: Chat,
+}
+
 /// A user to import.
 pub struct PlannedUser {
+    /// The user's row.
+    pub row: Row,
     /// The key of the user's chats in the dump.
     key: UserKey,
     /// The account. If an earlier import created it, only the id is certain.
@@ -109,13 +134,14 @@ impl Plan {
             }
         }
         let mut plan = Self { users: Vec::new(), refused, chats: 0, demoted: 0 };
-        let store = Store::read(app, &candidates).await?;
+        let mut store = Store::read(app, &candidates, rules).await?;
         let (names, addresses) =
             (of_several(&candidates, by_name), of_several(&candidates, by_address));
         for candidate in candidates {
             let refusal = shared_name(&candidate, &names)
                 .or_else(|| shared_address(&candidate, &addresses))
-                .or_else(|| store.refusal(&candidate, rules));
+                .or_else(|| store.refusal(&candidate, rules))
+                .or_else(|| store.refusal_of_hash(&candidate));
             match refusal {
                 Some(reason) => {
                     let (row, key) = (candidate.user.row.clone(), candidate.user.key);
@@ -163,7 +189,7 @@ impl Plan {
 
 impl PlannedUser {
     /// Returns the user's messages as chats, oldest first.
-    pub fn chats(&self, dump: &Dump, rules: Rules<'_>) -> Vec<Chat> {
+    pub fn chats(&self, dump: &Dump, rules: Rules<'_>) -> Vec<PlannedChat> {
         let (chats, _) = accepted(dump.chats_of(self.key), rules);
         converted(chats, &self.account, rules)
     }
@@ -171,7 +197,7 @@ impl PlannedUser {
 
 /// Refuses a user and all the user's chats.
 fn refuse_user(dump: &Dump, key: UserKey, bad: BadRow, refused: &mut Vec<BadRow>) {
-    let reason = format!("the user {} is refused", bad.row.pk);
+    let reason = format!("the user {} is refused", shown_pk(&bad.row.pk));
     let rows = dump.chats_of(key).into_iter().map(|chat| match chat {
         Ok(DjangoChat { row, .. }) => BadRow { row, reason: reason.clone() },
         Err(bad) => bad,
@@ -223,6 +249,10 @@ impl Candidate {
         }
     }
 
+    fn source(&self, rules: Rules<'_>) -> Source {
+        Source::import(rules.name, &self.user.row.pk)
+    }
+
     fn hash_of_row(&self, rules: Rules<'_>) -> u64 {
         hash(rules.name, "user", &self.user.row)
     }
@@ -234,7 +264,7 @@ impl Candidate {
         store: &Store,
         rules: Rules<'_>,
     ) -> PlannedUser {
-        let hash_of_row = self.hash_of_row(rules);
+        let (hash_of_row, source) = (self.hash_of_row(rules), self.source(rules));
         let Self { user, name, email, hash, tokens, names } = self;
         let today = Day::from_millis(rules.now).begins();
         // An account is at least as old as its first message, so that the grant comes before it.
@@ -244,8 +274,8 @@ impl Candidate {
         let new = NewAccount {
             // A user who must set a new password also gets a hash that no password matches.
             password: match &hash {
-                Some(hash) => passwords::stand_in(hash.text()),
-                None => passwords::stand_in(&secret),
+                Some(hash) => stand_in(hash.text()),
+                None => stand_in(&secret),
             },
             name,
             email: email.clone(),
@@ -271,7 +301,8 @@ impl Candidate {
             key: user.key,
             account,
             email,
-            source: Source::import(rules.name, &user.row.pk),
+            source,
+            row: user.row,
             hash,
             is_known: existing.is_some(),
         }
@@ -283,31 +314,56 @@ struct Store {
     accounts: HashMap<String, Account>,
     /// The ids of accounts by the addresses that they claim.
     claimants: HashMap<String, String>,
+    /// The sources of the balances that imports have brought.
+    sources: HashSet<Source>,
+    /// The kinds of hashes in the record of imports, and those that this import adds.
+    kinds: HashSet<String>,
 }
 
 impl Store {
-    async fn read(app: &App, candidates: &[Candidate]) -> Result<Self, String> {
+    async fn read(app: &App, candidates: &[Candidate], rules: Rules<'_>) -> Result<Self, String> {
         let names: HashSet<&str> = candidates.iter().map(|user| user.name.key()).collect();
         let addresses: HashSet<&str> =
             candidates.iter().filter_map(|user| user.email.as_ref().map(Email::key)).collect();
         let accounts = app.store.accounts_with_names(names.into_iter()).await.map_err(sentence)?;
         let claimants = app.store.claimants(addresses.into_iter()).await.map_err(sentence)?;
-        Ok(Self { accounts, claimants })
+        let unknown = candidates.iter().filter(|user| !accounts.contains_key(user.name.key()));
+        let sources: HashSet<Source> = unknown.map(|user| user.source(rules)).collect();
+        let sources = app.store.used_sources(sources.iter()).await.map_err(sentence)?;
+        let recorded = app.store.imports().await.map_err(sentence)?.unwrap_or_default();
+        let kinds = recorded.hashes.into_iter().map(|hashes| hashes.kind).collect();
+        Ok(Self { accounts, claimants, sources, kinds })
     }
 
     /// Returns the reason why the store refuses the user.
     fn refusal(&self, candidate: &Candidate, rules: Rules<'_>) -> Option<String> {
         if let Some(account) = self.accounts.get(candidate.name.key()) {
             if !clock::is_foreign_id(&account.id, candidate.hash_of_row(rules)) {
-                return Some("another account here has the username".into());
+                return Some(NAME_TAKEN.into());
             }
             return account.deleted.map(|_| WAS_IMPORTED.into());
+        }
+        if self.sources.contains(&candidate.source(rules)) {
+            return Some(WAS_IMPORTED.into());
         }
         let address = candidate.email.as_ref()?;
         let claimant = self.claimants.get(address.key())?;
         // The last writes of a run that was killed may arrive while this run reads.
         let is_own = clock::is_foreign_id(claimant, candidate.hash_of_row(rules));
-        (!is_own).then(|| "another account here has the e-mail address".into())
+        (!is_own).then(|| ADDRESS_TAKEN.into())
+    }
+
+    /// Returns the reason why a new account's hash is refused. Otherwise, counts its kind.
+    fn refusal_of_hash(&mut self, candidate: &Candidate) -> Option<String> {
+        let is_known = self.accounts.contains_key(candidate.name.key());
+        let kind = candidate.hash.as_ref().filter(|_| !is_known)?.kind();
+        if !self.kinds.contains(&kind) && self.kinds.len() >= MOST_KINDS {
+            return Some(format!(
+                "the hash is of a new kind, {kind}, and at most {MOST_KINDS} kinds are imported"
+            ));
+        }
+        self.kinds.insert(kind);
+        None
     }
 }
 
@@ -335,8 +391,13 @@ fn of_several(
 }
 
 fn others(candidate: &Candidate, rows: &[String]) -> String {
-    let others = rows.iter().filter(|pk| **pk != candidate.user.row.pk).cloned();
-    others.collect::<Vec<_>>().join(", ")
+    let mut others = rows.iter().filter(|pk| **pk != candidate.user.row.pk);
+    let named: Vec<String> = others.by_ref().take(NAMED).map(|pk| shown_pk(pk).into()).collect();
+    let named = named.join(", ");
+    match others.count() {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
 }
 
 fn shared_name(candidate: &Candidate, names: &HashMap<String, Vec<String>>) -> Option<String> {
@@ -371,11 +432,11 @@ fn accepted(
 }
 
 /// Converts an account's messages into chats.
-fn converted(chats: Vec<DjangoChat>, account: &Account, rules: Rules<'_>) -> Vec<Chat> {
-    let mut all: Vec<Chat> = Vec::new();
+fn converted(chats: Vec<DjangoChat>, account: &Account, rules: Rules<'_>) -> Vec<PlannedChat> {
+    let mut all: Vec<PlannedChat> = Vec::new();
     let mut order: u16 = 0;
     for DjangoChat { row, message, response, model, time } in chats {
-        let follows = all.last().is_some_and(|last| last.time == time);
+        let follows = all.last().is_some_and(|last| last.chat.time == time);
         order = if follows { (order + 1).min(LAST_ORDER) } else { 0 };
         let chat_id = clock::foreign_id(time, order, hash(rules.name, "chat", &row)).to_string();
         let chat = Chat {
@@ -390,7 +451,8 @@ fn converted(chats: Vec<DjangoChat>, account: &Account, rules: Rules<'_>) -> Vec
             name: account.name.clone(),
             ..Chat::default()
         };
-        all.push(Chat { usage: Some(chat.usage()), ..chat });
+        let chat = Chat { usage: Some(chat.usage()), ..chat };
+        all.push(PlannedChat { row, chat });
     }
     all
 }
@@ -405,8 +467,15 @@ fn refusal_of_chat(chat: &DjangoChat, rules: Rules<'_>) -> Option<String> {
     if bytes > LARGEST {
         return Some(format!("{bytes} bytes are more than the {LARGEST} that fit"));
     }
-    if model.as_ref().is_some_and(|model| model.chars().count() > LONGEST_MODEL) {
+    let model = model.as_deref().unwrap_or_default();
+    if model.chars().count() > LONGEST_MODEL {
         return Some(format!("the model's name has more than {LONGEST_MODEL} characters"));
+    }
+    if model.chars().any(|c| c.is_control() || turns_text(c)) {
+        return Some("the model's name has control characters".into());
+    }
+    if response.contains('\0') {
+        return Some("the response has a null character".into());
     }
     Message::parse(message.clone(), usize::MAX).err().map(reason)
 }

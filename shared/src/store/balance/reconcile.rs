@@ -10,11 +10,12 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use crate::Credits;
 use crate::clock::{millis_of, month};
 use crate::store::credentials::Purses;
+use crate::store::imports::imported_grant;
 use crate::store::orders::{Order, OrderBook};
 use crate::store::schema::{CONVERSATION, pk};
 use crate::store::sources::StoredSource;
 use crate::store::{Result, Store, StoreError, Write, from_item, n, no_entries, s, text};
-use crate::values::{Account, Chat, Entry, EntryKind, StoredApiKey};
+use crate::values::{Account, Chat, Entry, EntryKind, Source, StoredApiKey};
 
 /// The longest time that a chat may take, in milliseconds, including the skew between items in a
 /// backup. A missing conversation is restored only if it began within this time before the restored
@@ -52,11 +53,12 @@ impl Store {
         account: &Account,
         keys: &[&StoredApiKey],
         orders: &[Order],
+        import: Option<&StoredSource>,
         (second, now): (u64, u64),
     ) -> Result<Vec<String>> {
         let mut repairs = Vec::new();
         let mut book = self.book_of(&account.id).await?;
-        if let Some(grant) = first_grant(account, &book) {
+        if let Some(grant) = first_grant(account, import, &book) {
             self.send(&self.put_entry(&grant)?).await?;
             book.granted += i128::from(grant.amount);
             repairs.push("restored the ledger entry of its first grant".to_owned());
@@ -244,9 +246,16 @@ impl Store {
 }
 
 /// Returns the entry of the account's first grant, for a ledger that lacks this entry. `None` if
-/// the ledger has the entry, or the account can't have such an entry.
-fn first_grant(account: &Account, book: &Book) -> Option<Entry> {
+/// the ledger has the entry, or the account can't have such an entry. `import` is the source of an
+/// imported account's balance.
+fn first_grant(account: &Account, import: Option<&StoredSource>, book: &Book) -> Option<Entry> {
+    if book.has_grant {
+        return None;
+    }
+    if let Some(import) = import {
+        return Some(imported_grant(account, import.amount, Source::stored(import.text())));
+    }
     let granted = i128::from(account.granted.get()) - book.granted;
-    let amount = i64::try_from(granted).ok().filter(|amount| *amount >= 0 && !book.has_grant)?;
+    let amount = i64::try_from(granted).ok().filter(|amount| *amount >= 0)?;
     Some(Entry::first_grant(account, amount, "registration", &account.id))
 }

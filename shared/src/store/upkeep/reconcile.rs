@@ -60,6 +60,11 @@ impl Store {
     pub async fn reconcile(&self, second: u64, clock: &Clock) -> Result<Option<ReconcileReport>> {
         let Some(tokens) = self.restored_tokens(second).await? else { return Ok(None) };
         let RestoredTokens { keys, mut sources, vouchers, orders } = tokens;
+        let imports: HashMap<&str, &StoredSource> = sources
+            .iter()
+            .filter(|source| source.is_first_grant())
+            .map(|source| (source.account.as_str(), source))
+            .collect();
         let now = clock.seconds();
         let mut done = ReconcileReport::default();
         let mut administrators = BTreeSet::new();
@@ -78,7 +83,8 @@ impl Store {
                 let each = some.iter().map(|account| {
                     let keys = keys.get(&account.id).map(Vec::as_slice).unwrap_or_default();
                     let orders = orders.get(&account.id).map(Vec::as_slice).unwrap_or_default();
-                    self.reconcile_account(account, keys, orders, (second, now))
+                    let import = imports.get(account.id.as_str()).copied();
+                    self.reconcile_account(account, keys, orders, import, (second, now))
                 });
                 done.repairs.extend(try_join_all(each).await?.into_iter().flatten());
             }
@@ -132,16 +138,19 @@ impl Store {
     }
 
     /// Reconciles one account: its balance, its orders, and its API keys with what they have spent.
+    /// `import` is the source of an imported account's balance.
     async fn reconcile_account(
         &self,
         account: &Account,
         keys: &[StoredApiKey],
         orders: &[Order],
+        import: Option<&StoredSource>,
         (second, now): (u64, u64),
     ) -> Result<Vec<String>> {
         let valid: Vec<&StoredApiKey> =
             keys.iter().filter(|key| account.accepts_epoch(key.auth_epoch)).collect();
-        let mut repairs = self.reconcile_balance(account, &valid, orders, (second, now)).await?;
+        let mut repairs =
+            self.reconcile_balance(account, &valid, orders, import, (second, now)).await?;
         let valid = u32::try_from(valid.len()).unwrap_or(u32::MAX);
         if account.deleted.is_none() && account.api_keys != valid {
             let count = Write::update(&self.tables.users, pk(&account.pk), "SET api_keys = :valid")

@@ -150,7 +150,8 @@ fn labels(copy: &Connection) -> rusqlite::Result<HashMap<String, String>> {
         let (app, model): (String, String) = (row.get(0)?, row.get(1)?);
         Ok((format!("{app}_{model}").to_lowercase(), format!("{app}.{model}")))
     })?;
-    pairs.collect()
+    // Without its label, a model has the name of its table.
+    Ok(pairs.flatten().collect())
 }
 
 fn label_of(labels: &HashMap<String, String>, table: &str) -> String {
