@@ -325,11 +325,12 @@ impl Store {
         let names: HashSet<&str> = candidates.iter().map(|user| user.name.key()).collect();
         let addresses: HashSet<&str> =
             candidates.iter().filter_map(|user| user.email.as_ref().map(Email::key)).collect();
+        // Read the sources first. A late write of a run that was killed may create an account
+        // meanwhile, and a source without an account would look like that of a deleted account.
+        let sources: HashSet<Source> = candidates.iter().map(|user| user.source(rules)).collect();
+        let sources = app.store.used_sources(sources.iter()).await.map_err(sentence)?;
         let accounts = app.store.accounts_with_names(names.into_iter()).await.map_err(sentence)?;
         let claimants = app.store.claimants(addresses.into_iter()).await.map_err(sentence)?;
-        let unknown = candidates.iter().filter(|user| !accounts.contains_key(user.name.key()));
-        let sources: HashSet<Source> = unknown.map(|user| user.source(rules)).collect();
-        let sources = app.store.used_sources(sources.iter()).await.map_err(sentence)?;
         let recorded = app.store.imports().await.map_err(sentence)?.unwrap_or_default();
         let kinds = recorded.hashes.into_iter().map(|hashes| hashes.kind).collect();
         Ok(Self { accounts, claimants, sources, kinds })
