@@ -108,7 +108,7 @@ pub async fn into_store(
     let rules = Rules { name, superusers, reset_passwords, now: app.clock.millis() };
     let plan = Plan::make(app, dump, rules).await?;
     for BadRow { row, reason } in &plan.refused {
-        println!("{}", printable(&format!("{row}: {reason}")));
+        println!("{}", line(row, reason));
     }
     let mut refused = plan.refused.len();
     let done = match import.apply {
@@ -142,6 +142,11 @@ fn printable(line: &str) -> String {
         false => c.escape_unicode().to_string(),
     };
     line.chars().map(shown).collect()
+}
+
+/// Returns the line that reports a row.
+fn line(row: &Row, reason: &str) -> String {
+    printable(&format!("{row}: {reason}"))
 }
 
 /// Says what would be imported.
@@ -248,7 +253,7 @@ fn recorded(
     })
 }
 
-/// What an import has done so far.
+/// The numbers of accounts, messages and refused rows of an import so far.
 #[derive(Default)]
 struct Done {
     accounts: u64,
@@ -272,7 +277,7 @@ impl Done {
 
     /// Reports a row that can't be imported.
     fn refuse(&mut self, row: &Row, reason: &str, bar: &ProgressBar) {
-        bar.suspend(|| println!("{}", printable(&format!("{row}: {reason}"))));
+        bar.suspend(|| println!("{}", line(row, reason)));
         self.refused += 1;
     }
 }
@@ -300,7 +305,7 @@ async fn apply(app: &App, dump: &Dump, plan: Plan, rules: Rules<'_>) -> Result<D
         let (chats, bar) = (user.chats(dump, rules), bar.clone());
         async move {
             let imported = import_user(app, &user, chats, &bar).await;
-            imported.map_err(|why| format!("{}: {why}", printable(&user.row.to_string())))
+            imported.map_err(|why| line(&user.row, &why))
         }
     });
     let mut done = Done::default();

@@ -15,7 +15,7 @@ use crate::store::read::values;
 use crate::store::schema::{
     IMPORTS, account_pk, claim_pk, costs_pk, figures_pk, pk, source_pk, spenders_pk,
 };
-use crate::store::sources::{StoredSource, source_of_pk};
+use crate::store::sources::{StoredSource, sources as stored_sources};
 use crate::store::{
     NEW, Result, Store, StoreError, Transaction, Write, from_item, s, text, to_item,
 };
@@ -159,8 +159,8 @@ impl Store {
         let keys: Vec<_> = sources.map(|source| pk(source_pk(source))).collect();
         let mut used = HashSet::new();
         for some in keys.chunks(BATCH) {
-            let items = self.parts_of_items(&self.tables.tokens, some.to_vec(), Some("pk")).await?;
-            used.extend(items.iter().filter_map(|item| source_of_pk(text(item, "pk"))));
+            let items = self.items(&self.tables.tokens, some.to_vec()).await?;
+            used.extend(stored_sources(&items)?.iter().map(StoredSource::source));
         }
         Ok(used)
     }
@@ -238,10 +238,10 @@ impl Store {
             }
             Some(existing) if existing.id == account.id => Ok(ImportOutcome::Deleted),
             Some(_) => Ok(ImportOutcome::NameTaken),
-            None if refusals.has(source_at) || !refusals.has(claim_at) => {
-                Ok(ImportOutcome::Deleted)
+            None if refusals.has(claim_at) && !refusals.has(source_at) => {
+                Ok(ImportOutcome::AddressTaken)
             }
-            None => Ok(ImportOutcome::AddressTaken),
+            None => Ok(ImportOutcome::Deleted),
         }
     }
 

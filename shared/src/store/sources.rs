@@ -43,15 +43,15 @@ impl StoredSource {
         self.row == self.account
     }
 
+    /// Returns the source that the entry names.
+    pub(in crate::store) fn source(&self) -> Source {
+        Source::stored(self.text())
+    }
+
     /// Returns the source's text.
     pub(in crate::store) fn text(&self) -> &str {
         self.pk.strip_prefix(SOURCE).unwrap_or_default()
     }
-}
-
-/// Returns the source that is stored under this pk. `None` if the pk isn't a source's.
-pub(in crate::store) fn source_of_pk(pk: &str) -> Option<Source> {
-    pk.strip_prefix(SOURCE).map(Source::stored)
 }
 
 impl Store {

@@ -15,7 +15,7 @@ use crate::store::orders::{Order, OrderBook};
 use crate::store::schema::{CONVERSATION, pk};
 use crate::store::sources::StoredSource;
 use crate::store::{Result, Store, StoreError, Write, from_item, n, no_entries, s, text};
-use crate::values::{Account, Chat, Entry, EntryKind, Source, StoredApiKey};
+use crate::values::{Account, Chat, Entry, EntryKind, StoredApiKey};
 
 /// The longest time that a chat may take, in milliseconds, including the skew between items in a
 /// backup. A missing conversation is restored only if it began within this time before the restored
@@ -253,7 +253,7 @@ fn first_grant(account: &Account, import: Option<&StoredSource>, book: &Book) ->
         return None;
     }
     if let Some(import) = import {
-        return Some(imported_grant(account, import.amount, Source::stored(import.text())));
+        return Some(imported_grant(account, import.amount, import.source()));
     }
     let granted = i128::from(account.granted.get()) - book.granted;
     let amount = i64::try_from(granted).ok().filter(|amount| *amount >= 0)?;
