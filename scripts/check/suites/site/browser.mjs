@@ -69,18 +69,24 @@ async function shown(page) {
   return `-- ${page.url()}\n${text.replace(/\s+/g, " ").slice(0, 1000)}`;
 }
 
-/** Sends a request after a random time. */
-async function late(route) {
-  await sleep(Math.random() * LATENCY);
-  await route.fallback();
+/**
+ * A new browser. Its route delays requests by LATENCY, and stays until the browser closes: Chromium loses requests that are sent while the last route of
+ * a page is removed (https://github.com/microsoft/playwright/issues/41802).
+ */
+async function newBrowser(options) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, reducedMotion: "reduce", acceptDownloads: true, ...options });
+  context.setDefaultTimeout(Number(TIMEOUT));
+  await context.route(/\/(api|v1)\//, async (route) => {
+    await sleep(Math.random() * LATENCY);
+    await route.fallback();
+  });
+  if (options.permissions?.includes("clipboard-read")) await context.route((url) => url.href.startsWith(SITE), readable);
+  return context;
 }
 
 /** A page in a new browser, or in the browser of the page `beside`. */
 export async function newPage({ beside, ...options } = {}) {
-  const context = beside ? beside.context() : await browser.newContext({ viewport: { width: 1280, height: 800 }, reducedMotion: "reduce", acceptDownloads: true, ...options });
-  context.setDefaultTimeout(Number(TIMEOUT));
-  if (LATENCY > 0) await context.route(/\/(api|v1)\//, late);
-  if (options.permissions?.includes("clipboard-read")) await context.route((url) => url.href.startsWith(SITE), readable);
+  const context = beside ? beside.context() : await newBrowser(options);
   const page = await context.newPage();
   const state = journey.getStore();
   state.pages.push(page);
