@@ -91,9 +91,10 @@ async function openThread({ params: { id }, query, signal }) {
   let thread = threads.get(id);
   if (!thread) {
     if (id.startsWith("new-")) {
-      // The conversation began on another page and was never answered.
-      go("#/", { replace: true });
-      return newThread();
+      // The first answer has brought an id since the address was read. Or else the conversation
+      // began on another page and was never answered.
+      const begun = [...threads.values()].find(({ name }) => name === id);
+      return { instead: begun ? `#/c/${begun.id}` : "#/" };
     }
     thread = new Thread(id);
     await thread.load(signal);

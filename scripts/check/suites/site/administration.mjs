@@ -3,14 +3,11 @@
 // other accounts.
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
-import { promisify } from "node:util";
-import { SITE, ask, fitsItsBox, journeys, looksRight, mailedLink, newPage, newUser } from "./browser.mjs";
+import { SITE, ask, fitsItsBox, journeys, looksRight, mailedLink, manage, newPage, newUser } from "./browser.mjs";
 
 const admin = { name: process.env.ADMIN, password: process.env.ADMIN_PASSWORD };
 const [PRICE, FIRST_GRANT] = [100, 4000];
-const run = promisify(execFile);
 
 await journeys({
   async "users without the role are refused and led to the chat"() {
@@ -1068,7 +1065,7 @@ function number(text) {
 
 /** Runs the census, which the schedule runs once a day. */
 async function census() {
-  await run(process.env.FAREBOX, ["manage", "census", "--data", process.env.DATA]);
+  await manage("census");
 }
 
 /** The accessible name of the focused element. */

@@ -16,7 +16,7 @@ const inWords = (time) => new Intl.DateTimeFormat("en-GB", { dateStyle: "medium"
 const day = (after = 0) => new Date(Date.now() + after * DAY).toISOString().slice(0, 10);
 
 const sentence = (tokens, per, next) => `Your balance is filled up to ${tokens} each ${per}, next on ${inWords(next)} (UTC).`;
-const DAILY = sentence("300 tokens", "day", Date.now() + DAY);
+const daily = () => sentence("300 tokens", "day", Date.now() + DAY);
 
 /** Sends `count` messages, and waits for their answers. */
 async function spend(page, count) {
@@ -59,17 +59,17 @@ await journeys({
     await balance(page, 300);
     const low = page.locator(".composer-notice");
     await low.getByText("Your tokens are enough for 3 more answers.").waitFor();
-    await low.getByText(DAILY, { exact: true }).waitFor();
+    await low.getByText(daily(), { exact: true }).waitFor();
     await low.getByRole("link", { name: "Buy more tokens in our shop." }).waitFor();
-    assert.equal(await page.locator(".balance").getAttribute("title"), `An answer costs 100 tokens. ${DAILY} Open your statement`);
+    assert.equal(await page.locator(".balance").getAttribute("title"), `An answer costs 100 tokens. ${daily()} Open your statement`);
     await looksRight(page, "allowances-low");
 
     await spend(page, 3);
     await balance(page, 0);
     await low.getByText("You have 0 tokens. An answer costs 100.").waitFor();
-    await low.getByText(DAILY, { exact: true }).waitFor();
+    await low.getByText(daily(), { exact: true }).waitFor();
     await say(page, "One too many");
-    await refusal(page).getByText(DAILY, { exact: true }).waitFor();
+    await refusal(page).getByText(daily(), { exact: true }).waitFor();
     assert.equal(await page.getByLabel("Your message").inputValue(), "One too many");
     await looksRight(page, "allowances-refused");
 
@@ -99,8 +99,8 @@ await journeys({
       await looksRight(page, `allowances-${per}`);
 
       // The allowance is a way to more tokens. An administrator's reason stays a reason.
-      server.manage("adjust", ann.name, "-800", "--reason", "allowance for lunch");
-      server.manage("adjust", ann.name, "-100", "--reason", "allowance for 2026-13-01");
+      await server.manage("adjust", ann.name, "-800", "--reason", "allowance for lunch");
+      await server.manage("adjust", ann.name, "-100", "--reason", "allowance for 2026-13-01");
       await page.reload();
       await row(page, "Adjustment: allowance for lunch").waitFor();
       await row(page, "Adjustment: allowance for 2026-13-01").waitFor();
@@ -115,11 +115,11 @@ await journeys({
     const { page } = await oldPage(server, 0);
     await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
     await balance(page, 300);
-    await page.getByText(DAILY, { exact: true }).waitFor();
+    await page.getByText(daily(), { exact: true }).waitFor();
 
     const other = await oldPage(server, 200);
     await spend(other.page, 1);
-    await other.page.getByText(DAILY, { exact: true }).waitFor();
+    await other.page.getByText(daily(), { exact: true }).waitFor();
     await balance(other.page, 200);
   },
 
@@ -130,7 +130,7 @@ await journeys({
     // The sentence comes from the refusal.
     await page.route("**/api/tokens/", (route) => route.abort());
     await say(page, "One too many");
-    await refusal(page).getByText(DAILY, { exact: true }).waitFor();
+    await refusal(page).getByText(daily(), { exact: true }).waitFor();
   },
 
   async "without an allowance no page mentions one"() {
@@ -166,7 +166,7 @@ await journeys({
         await row(page, "Allowance for").waitFor();
         await page.getByText(monthly, { exact: true }).waitFor();
         await shot("low-statement");
-        server.manage("adjust", ann.name, "90000", "--reason", "for a test");
+        await server.manage("adjust", ann.name, "90000", "--reason", "for a test");
         await page.reload();
         await page.locator(".lead").getByText(monthly).waitFor();
         await row(page, "Allowance for").waitFor();

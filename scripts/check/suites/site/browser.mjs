@@ -2,24 +2,27 @@
 // opens.
 //
 // SITE is the URL of the pages, TOOLS the folder with playwright-core and axe-core, SCREENS the
-// folder for screenshots, DATA the server's data folder, which has its e-mails, and TIMEOUT the
+// folder for screenshots, FAREBOX the binary, DATA the server's data folder, which has its e-mails, and TIMEOUT the
 // time-out of each step, in milliseconds. A journey fails if its page writes an error to the
 // console, violates its policy, throws, or misses a file. Each request to the API is delayed by a
 // random time of at most LATENCY milliseconds, which finds steps that don't wait for what they need.
 
 import assert from "node:assert/strict";
 import { AsyncLocalStorage } from "node:async_hooks";
+import { execFile } from "node:child_process";
 import { mkdirSync, readFileSync } from "node:fs";
 import { readFile, readdir } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
 
-const { SITE: site = "http://127.0.0.1:3000/", TOOLS = "target/site-tools", SCREENS = "target/site-screens", CHROMIUM = "/usr/bin/chromium", AT_ONCE = "3", TIMEOUT = "30000", LATENCY = "0", DATA } = process.env;
+const { SITE: site = "http://127.0.0.1:3000/", TOOLS = "target/site-tools", SCREENS = "target/site-screens", CHROMIUM = "/usr/bin/chromium", AT_ONCE = "3", TIMEOUT = "30000", LATENCY = "0", FAREBOX, DATA } = process.env;
 
 /** The URL of the pages, with a slash at the end. */
 export const SITE = new URL("./", site).href;
 
+const execute = promisify(execFile);
 const require = createRequire(path.resolve(TOOLS, "package.json"));
 const { chromium } = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
@@ -135,7 +138,8 @@ export async function mailedLink(address, what) {
   const folder = path.join(DATA, "mail");
   for (let tries = 0; tries < 100; tries += 1) {
     for (const name of (await readdir(folder).catch(() => [])).sort().reverse()) {
-      const text = await readFile(path.join(folder, name), "utf8");
+      // The server renames a complete file.
+      const text = await readFile(path.join(folder, name), "utf8").catch(() => "");
       const link = text.includes(address) && new RegExp(`https?://\\S+/${what}/?\\?token=\\S+`).exec(text)?.[0];
       if (link) return link;
     }
@@ -143,6 +147,12 @@ export async function mailedLink(address, what) {
   }
   throw new Error(`no mail to ${address} holds a link to ${what}`);
 }
+
+/** `manage(..command)` runs the operator's command with the data in a folder. It resolves with what the command prints. */
+export const manageIn = (folder) => async (...command) => (await execute(FAREBOX, ["manage", ...command, "--data", folder])).stdout;
+
+/** Runs the operator's command with the data of the common server. */
+export const manage = manageIn(DATA);
 
 /** Lets the AI finish its answer to a message that begins with `Slowly`. */
 export async function finish(message) {

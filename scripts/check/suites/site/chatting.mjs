@@ -26,6 +26,12 @@ export async function say(page, text) {
   else await box.press("Enter");
 }
 
+/** Shows a new chat. The box of the previous view stays until then. */
+export async function newChat(page) {
+  await page.getByRole("link", { name: "New chat" }).click();
+  await heading(page, "What would you like to know?");
+}
+
 /** Asks for another answer to the last message. */
 export async function regenerate(page) {
   await page.getByRole("button", { name: "Regenerate the answer" }).last().click();

@@ -1,15 +1,11 @@
-// Journeys of users through the chat page and the documentation, in a browser. DATA is the server's
-// data folder, and FAREBOX is its binary, which adjusts balances.
+// Journeys of users through the chat page and the documentation, in a browser.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
-
-import { SITE, ask, finish, journeys, mailedLink, newPage, newUser } from "./browser.mjs";
-import { answer, answered, balance, chatPage, focused, heading, said, say, signIn } from "./chatting.mjs";
+import { SITE, ask, finish, journeys, mailedLink, manage, newPage, newUser } from "./browser.mjs";
+import { answer, answered, balance, chatPage, focused, heading, newChat, said, say, signIn } from "./chatting.mjs";
 import { newWire } from "./wire.mjs";
 
-const { DATA, FAREBOX } = process.env;
 const [PRICE, FIRST_GRANT] = [100, 4000];
 
 await journeys({
@@ -186,7 +182,7 @@ await journeys({
     const page = await chatPage(ann);
     await say(page, "Hello!");
     await answered(page);
-    manage("adjust", ann.name, String(-(FIRST_GRANT - 3 * PRICE)), "--reason", "for a test");
+    await manage("adjust", ann.name, String(-(FIRST_GRANT - 3 * PRICE)), "--reason", "for a test");
     await say(page, "How many are left?");
     await page.getByText("Your tokens are enough for 1 more answer.").waitFor();
     await leadsToMore(page);
@@ -201,7 +197,7 @@ await journeys({
     await page.reload();
     await said(page, "The last one").waitFor();
     assert.equal(await page.getByLabel("Your message").inputValue(), "One too many");
-    manage("adjust", ann.name, "1000", "--reason", "a gift");
+    await manage("adjust", ann.name, "1000", "--reason", "a gift");
     await page.getByRole("button", { name: "Send" }).click();
     await said(page, "One too many").waitFor();
     await balance(page, 900);
@@ -209,7 +205,7 @@ await journeys({
 
   async "held tokens are shown until the message ends"() {
     const ann = await newUser("ann");
-    manage("adjust", ann.name, String(-(FIRST_GRANT - PRICE)), "--reason", "for a test");
+    await manage("adjust", ann.name, String(-(FIRST_GRANT - PRICE)), "--reason", "for a test");
     const slow = `Slowly one two three ${Date.now()}`;
     const answering = ann.api("POST", "api/chat/stream/", { message: slow });
     const isHeld = async () => (await ann.api("GET", "api/tokens/")).body.tokens_held === PRICE;
@@ -231,14 +227,14 @@ await journeys({
 
   async "a small grant warns at once and says how to get more"() {
     const ann = await newUser("ann");
-    manage("adjust", ann.name, String(-(FIRST_GRANT - 4 * PRICE)), "--reason", "for a test");
+    await manage("adjust", ann.name, String(-(FIRST_GRANT - 4 * PRICE)), "--reason", "for a test");
     const page = await chatPage(ann);
     await page.getByText("Your tokens are enough for 4 more answers.").waitFor();
     await page.goto(`${SITE}#/statement`);
     await heading(page, "Statement");
     await leadsToMore(page);
 
-    manage("adjust", ann.name, String(-4 * PRICE), "--reason", "for a test");
+    await manage("adjust", ann.name, String(-4 * PRICE), "--reason", "for a test");
     await page.route("**/api/user/profile/", async (route) => {
       const response = await route.fetch();
       await route.fulfill({ response, json: { ...(await response.json()), top_up: { text: "", url: null } } });
@@ -485,7 +481,7 @@ await journeys({
   async "the statement shows every token and downloads whole"() {
     const ann = await newUser("ann");
     for (let number = 0; number < 4; number += 1) await ann.api("POST", "api/chat/", { message: `Number ${number}` });
-    manage("adjust", ann.name, "250", "--reason", "Sorry, and thanks");
+    await manage("adjust", ann.name, "250", "--reason", "Sorry, and thanks");
     const page = await newPage();
     // With pages of two, a few rows make several pages.
     await page.route("**/api/user/ledger/?limit*", (route) => route.continue({ url: route.request().url().replace(/limit=\d+/, "limit=2") }));
@@ -600,7 +596,7 @@ await journeys({
     const late = await hold(page, "**/api/user/profile/");
     await page.getByRole("button", { name: "Save", exact: true }).click();
     await late.answered;
-    await page.getByRole("link", { name: "New chat" }).click();
+    await newChat(page);
     await say(page, "Meanwhile");
     await answered(page);
     await balance(page, FIRST_GRANT - PRICE);
@@ -651,7 +647,7 @@ await journeys({
       await answered(page);
       return answer(page).innerText();
     };
-    await page.getByRole("link", { name: "New chat" }).click();
+    await newChat(page);
     assert.match(await recall("one"), /Answer in one sentence\.\s+Use metres\./);
     await page.getByRole("button", { name: "More about this chat" }).click();
     await page.getByRole("button", { name: "Instructions", exact: true }).click();
@@ -662,7 +658,7 @@ await journeys({
     await dialog.getByRole("button", { name: "Save" }).click();
     await page.getByText("The instructions for this chat have been saved.").waitFor();
     assert.match(await recall("two"), /Use metres\.[^]*Speak French\./);
-    await page.getByRole("link", { name: "New chat" }).click();
+    await newChat(page);
     assert.doesNotMatch(await recall("three"), /French/);
 
     const [{ id }] = (await ann.api("GET", "api/conversations/?limit=2")).body.slice(1);
@@ -681,7 +677,7 @@ await journeys({
     await box.fill("");
     await save.click();
     await page.getByText("Your instructions have been removed.").waitFor();
-    await page.getByRole("link", { name: "New chat" }).click();
+    await newChat(page);
     assert.match(await recall("five"), /I was told nothing\./);
     await balance(page, FIRST_GRANT - 5 * PRICE);
   },
@@ -934,8 +930,7 @@ await journeys({
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     // The other views are loaded after the first one is shown.
-    const isRead = (file) => performance.getEntriesByType("resource").some(({ name }) => name.endsWith(file));
-    for (const file of ["/account/statement.js", "/ui/list.js"]) await page.waitForFunction(isRead, file);
+    await page.evaluate(() => import(new URL("../account/statement.js", document.querySelector("script[src$='chat/page.js']").src)));
     // Without the list of chats, the sidebar would be offline too.
     await page.getByText("Your chats will appear here.").waitFor();
     await page.context().setOffline(true);
@@ -996,8 +991,4 @@ function watchAnnouncements(page) {
     });
     look.observe(document.body, { childList: true, characterData: true, subtree: true });
   });
-}
-
-function manage(...command) {
-  execFileSync(FAREBOX, ["manage", ...command, "--data", DATA], { stdio: "pipe" });
 }

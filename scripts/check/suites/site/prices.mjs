@@ -57,7 +57,7 @@ function sent(page) {
 
 /** Takes all but this many tokens from a user. */
 function leave(server, { name }, tokens) {
-  server.manage("adjust", name, String(tokens - FIRST_GRANT), "--reason", "for a test");
+  return server.manage("adjust", name, String(tokens - FIRST_GRANT), "--reason", "for a test");
 }
 
 /** The card of a model in the form of the price list. */
@@ -238,7 +238,7 @@ await journeys({
   async "a low balance shortens the answer, and the page says so"() {
     const server = await newServer(LIST);
     const ann = await newUser("ann", { site: server.url });
-    leave(server, ann, 300);
+    await leave(server, ann, 300);
     const page = await chatPage(ann, { url: server.url });
     await choose(page, "deep");
     await page.getByText(/^You have 300 tokens\. This message may cost [\d,]+, so its answer may be shortened\.$/).waitFor();
@@ -256,7 +256,7 @@ await journeys({
   async "a refusal says what is missing and offers cheaper models"() {
     const server = await newServer(LIST);
     const ann = await newUser("ann", { site: server.url });
-    leave(server, ann, 250);
+    await leave(server, ann, 250);
     const page = await chatPage(ann, { url: server.url });
     const messages = sent(page);
     await choose(page, "vast");

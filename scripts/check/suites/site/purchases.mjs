@@ -118,9 +118,10 @@ await journeys({
     const server = await newShop();
     const { page } = await buyer(server);
     // The first replies are those from before the event.
+    let isEarly = true;
     let held = 0;
     await page.route("**/api/user/purchases/", async (route) => {
-      if (route.request().method() !== "GET" || held === 2) return route.continue();
+      if (route.request().method() !== "GET" || !(isEarly || held < 2)) return route.continue();
       held += 1;
       const response = await route.fetch();
       const reply = await response.json();
@@ -130,9 +131,10 @@ await journeys({
     await order(page, "Pay");
     await page.getByText("Waiting for the payment…").waitFor();
     await looksRight(page, "purchases-waiting");
+    isEarly = false;
     await page.getByText("1,000 tokens are in your balance.").waitFor();
     await page.getByText("Waiting for the payment…").waitFor({ state: "detached" });
-    assert.equal(held, 2);
+    assert(held >= 2);
     await balance(page, FIRST_GRANT + 1000);
   },
 
@@ -149,7 +151,7 @@ await journeys({
     const { body } = await ann.api("GET", "api/tokens/");
     await balance(page, body.tokens);
     assert(body.tokens >= FIRST_GRANT + 500 && body.tokens < FIRST_GRANT + 510, `${body.tokens}`);
-    server.manage("adjust", ann.name, String(-body.tokens), "--reason", "for a test");
+    await server.manage("adjust", ann.name, String(-body.tokens), "--reason", "for a test");
     await act(till, "Refund", page);
     await becomes(page, "Refunded");
     const owed = body.tokens - FIRST_GRANT;
@@ -170,7 +172,7 @@ await journeys({
   async "a low balance leads to the packs"() {
     const server = await newShop();
     const ann = await newUser("ann", { site: server.url });
-    server.manage("adjust", ann.name, String(150 - FIRST_GRANT), "--reason", "for a test");
+    await server.manage("adjust", ann.name, String(150 - FIRST_GRANT), "--reason", "for a test");
     const page = await chatPage(ann, { url: server.url });
     await page.getByText("Your tokens are enough for 1 more answer.").waitFor();
     await page.getByRole("link", { name: "Buy more tokens in our shop." }).waitFor();

@@ -1,12 +1,12 @@
 // Servers of their own for journeys that need a price list or other settings. FAREBOX is the binary.
 // With LIVE, the files of site/ are served as they are now.
 
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import os from "node:os";
 import path from "node:path";
-import { ask } from "./browser.mjs";
+import { ask, manageIn } from "./browser.mjs";
 
 const { FAREBOX, LIVE, ADMIN, ADMIN_PASSWORD } = process.env;
 const here = import.meta.dirname;
@@ -55,12 +55,12 @@ export async function newServer(list = null, settings = {}) {
   const folder = mkdtempSync(path.join(os.tmpdir(), "farebox-site-"));
   folders.push(folder);
   const data = path.join(folder, "store");
-  const manage = (...command) => execFileSync(FAREBOX, ["manage", ...command, "--data", data], { stdio: "pipe" }).toString();
-  manage("create-admin", ADMIN, "--password-env", "ADMIN_PASSWORD");
+  const manage = manageIn(data);
+  await manage("create-admin", ADMIN, "--password-env", "ADMIN_PASSWORD");
   if (list) {
     const file = path.join(folder, "prices.json");
     writeFileSync(file, JSON.stringify(list));
-    manage("models", "set", file);
+    await manage("models", "set", file);
   }
   provider ??= startProvider();
   const port = await freePort();
