@@ -11,10 +11,10 @@ use std::{env, fs};
 type Files = BTreeMap<String, String>;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let site = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../site").canonicalize()?;
-    println!("cargo:rerun-if-changed={}", site.display());
+    // Both paths are relative to this package, so that checkouts can share a target folder.
+    println!("cargo:rerun-if-changed=../site");
     let mut files = Files::new();
-    list(&site, "", &mut files)?;
+    list(Path::new("../site"), "", &mut files)?;
 
     // Hash every path and text, so the version changes whenever a file does.
     let mut version = DefaultHasher::new();
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let value = if path.ends_with(".html") {
             format!("{:?}", with_preloads(path, text, &files)?)
         } else {
-            format!("include_str!({:?})", site.join(path))
+            format!("include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/../site/{path}\"))")
         };
         listed += &format!("    ({path:?}, {value}),\n");
     }
