@@ -2,10 +2,11 @@
 // opens.
 //
 // SITE is the URL of the pages, TOOLS the folder with playwright-core and axe-core, SCREENS the
-// folder for screenshots, FAREBOX the binary, DATA the server's data folder, which has its e-mails, and TIMEOUT the
-// time-out of each step, in milliseconds. A journey fails if its page writes an error to the
-// console, violates its policy, throws, or misses a file. Each request to the API is delayed by a
-// random time of at most LATENCY milliseconds, which finds steps that don't wait for what they need.
+// folder for screenshots, FAREBOX the binary, DATA the server's data folder, which has its e-mails,
+// and TIMEOUT the time-out of each step, in milliseconds. A journey fails if its page writes an
+// error to the console, violates its policy, throws, or misses a file. Each request to the API is
+// delayed by a random time of at most LATENCY milliseconds, which finds steps that don't wait for
+// what they need.
 
 import assert from "node:assert/strict";
 import { AsyncLocalStorage } from "node:async_hooks";

@@ -929,7 +929,9 @@ await journeys({
   async "an offline user is told and continues when connected"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
-    // The other views are loaded after the first one is shown.
+    // The other views are loaded after the first one is shown, and import others.
+    const isRead = (file) => performance.getEntriesByType("resource").some(({ name }) => name.endsWith(file));
+    for (const file of ["/account/statement.js", "/ui/list.js"]) await page.waitForFunction(isRead, file);
     await page.evaluate(() => import(new URL("../account/statement.js", document.querySelector("script[src$='chat/page.js']").src)));
     // Without the list of chats, the sidebar would be offline too.
     await page.getByText("Your chats will appear here.").waitFor();
