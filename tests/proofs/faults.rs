@@ -345,10 +345,13 @@ impl<S: Scenario> Case<S> {
             .weak_reads()
             .into_iter()
             .map(|read| format!("a read without its consistency: {read}"));
+        let mishaps = self.lane.mishaps().into_iter();
+        let mishaps = mishaps.map(|mishap| format!("a failure without a fault: {mishap}"));
         self.wrong
             .iter()
             .cloned()
             .chain(weak)
+            .chain(mishaps)
             .map(|sentence| format!("{name}\n    {sentence}"))
             .collect()
     }

@@ -9,6 +9,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::support::client::http;
 use crate::support::program::RunningServer;
 
 /// The number of MiB that the server may use.
@@ -52,7 +53,7 @@ async fn bursts_and_unfinished_requests_use_little_memory_and_end() {
     rlimit::increase_nofile_limit(4096).unwrap();
     let server = RunningServer::start(&["--port", "0", "--memory"]);
     let address = server.url.strip_prefix("http://").unwrap().to_owned();
-    let client = Client::new();
+    let client = http();
     let ann = json!({ "username": "ann", "password": "secret123" });
     assert_eq!(
         client

@@ -502,10 +502,17 @@ pub fn unique(name: &str) -> String {
     format!("{name}-{}", &Uuid::new_v4().simple().to_string()[..12])
 }
 
-fn http() -> reqwest::Client {
+/// How long a client keeps an idle connection. The servers under test close a connection after ten
+/// seconds without a first request, or after thirty idle seconds. A request that is sent at that
+/// moment fails.
+const IDLE: Duration = Duration::from_secs(3);
+
+/// Returns a client that never uses a connection that the server may be closing.
+pub fn http() -> reqwest::Client {
     // `sam local` starts a container for a function's first request.
     reqwest::Client::builder()
         .timeout(Duration::from_secs(60))
+        .pool_idle_timeout(IDLE)
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .unwrap()

@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::support::client::http;
 use crate::support::mistakes::Sabotage;
 
 /// A time that is longer than one attempt may take.
@@ -197,6 +198,8 @@ struct Wire {
     sabotage: Option<Sabotage>,
     http: reqwest::Client,
     lanes: Mutex<Vec<Arc<Traffic>>>,
+    /// The panics of the wire's own tasks.
+    panics: Mutex<Vec<String>>,
 }
 
 /// One attempt of a call, on its way to the store.
@@ -231,6 +234,8 @@ struct LaneState {
     records: bool,
     /// The operation and body of each attempt.
     recorded: Vec<(String, Value)>,
+    /// Failures that no plan injected.
+    mishaps: Vec<String>,
 }
 
 impl Proxy {
@@ -270,8 +275,9 @@ impl Proxy {
             upstream,
             authorization,
             sabotage,
-            http: reqwest::Client::new(),
+            http: http(),
             lanes: Mutex::default(),
+            panics: Mutex::default(),
         });
         let router = Router::new().fallback(pass).with_state(wire.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -288,8 +294,12 @@ impl Proxy {
 }
 
 impl Drop for Proxy {
+    /// Panics if the wire panicked. The senders saw only a closed connection, so a test could pass
+    /// or fail without the cause.
     fn drop(&mut self) {
         self.server.abort();
+        let panics = self.wire.panics.lock().unwrap();
+        assert!(panics.is_empty() || std::thread::panicking(), "the wire panicked: {panics:?}");
     }
 }
 
@@ -358,6 +368,12 @@ impl Lane {
         self.traffic.state.lock().unwrap().weak_reads.clone()
     }
 
+    /// Returns the failures that no plan injected, such as a connection that the store closed. They
+    /// explain why a sender saw more faults than the plan has.
+    pub fn mishaps(&self) -> Vec<String> {
+        self.traffic.state.lock().unwrap().mishaps.clone()
+    }
+
     /// Waits for the plan's fault, but not forever. Returns true if the fault has struck. The
     /// sender of the call may have given up and retried in the meantime.
     pub async fn strikes(&self) -> bool {
@@ -391,7 +407,11 @@ impl Lane {
 
     async fn send(&self, kept: &[(HeaderMap, Bytes)]) {
         for (headers, body) in kept {
-            self.wire.forward(headers.clone(), body.clone()).await;
+            let delivered = self.wire.forward(headers.clone(), body.clone()).await;
+            delivered.unwrap_or_else(|cause| {
+                let (operation, body) = (operation(headers), String::from_utf8_lossy(body));
+                panic!("a late copy of {operation} didn't reach the store: {cause}\n{body}")
+            });
         }
     }
 }
@@ -442,7 +462,14 @@ impl Traffic {
 impl Wire {
     /// Sends a call to the store and returns the reply. The store gets the call even if the sender
     /// has given up.
-    async fn forward(&self, mut headers: HeaderMap, body: Bytes) -> (u16, HeaderMap, Bytes) {
+    ///
+    /// # Errors
+    /// Returns the cause if the store's reply doesn't arrive. The store may have applied the call.
+    async fn forward(
+        &self,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<(u16, HeaderMap, Bytes), String> {
         if let Some(authorization) = &self.authorization {
             headers.insert("authorization", authorization.clone());
         }
@@ -456,14 +483,15 @@ impl Wire {
         }
         let request = self.http.post(&self.upstream.url).headers(headers).body(body);
         let answered = tokio::spawn(async move {
-            let reply = request.send().await.ok()?;
+            let reply = request.send().await?;
             let (status, mut headers) = (reply.status().as_u16(), reply.headers().clone());
             for name in ["content-length", "transfer-encoding", "connection"] {
                 headers.remove(name);
             }
-            Some((status, headers, reply.bytes().await.ok()?))
+            Ok((status, headers, reply.bytes().await?))
         });
-        answered.await.unwrap().unwrap_or_else(|| drop_connection())
+        let answered: reqwest::Result<_> = answered.await.map_err(|ended| ended.to_string())?;
+        answered.map_err(|error| format!("{error:?}"))
     }
 }
 
@@ -491,43 +519,44 @@ pub fn signed(headers: &mut HeaderMap, body: &[u8], url: &str, credentials: Cred
 /// Executes the plan for a call to its end, even if the client disconnects. On a busy machine, a
 /// client may disconnect before the end.
 async fn pass(State(wire): State<Arc<Wire>>, request: Request) -> Response {
-    match tokio::spawn(carry(wire, request)).await {
-        Ok(response) => response,
-        Err(dropped) => resume_unwind(dropped.into_panic()),
+    match tokio::spawn(carry(wire.clone(), request)).await {
+        Ok(Some(response)) => response,
+        Ok(None) => drop_connection(),
+        Err(panicked) => {
+            wire.panics.lock().unwrap().push(panicked.to_string());
+            drop_connection()
+        }
     }
 }
 
-async fn carry(wire: Arc<Wire>, request: Request) -> Response {
-    let attempt = receive(wire, request).await;
+/// Returns the reply to a call. `None` if the connection is dropped without a reply.
+async fn carry(wire: Arc<Wire>, request: Request) -> Option<Response> {
+    let attempt = receive(wire, request).await?;
     match attempt.wire.sabotage {
         Some(Sabotage::Confirms(too_soon))
             if too_soon(&attempt.operation, str::from_utf8(&attempt.body).unwrap()) =>
         {
             tokio::spawn(deliver_unawaited(attempt));
-            Response::new(Body::from("{}"))
+            Some(Response::new(Body::from("{}")))
         }
         _ => deliver(attempt).await,
     }
 }
 
-/// Reads an attempt, and lets the sabotage rewrite it.
-async fn receive(wire: Arc<Wire>, request: Request) -> Attempt {
+/// Reads an attempt, and lets the sabotage rewrite it. `None` if the sender has given up.
+async fn receive(wire: Arc<Wire>, request: Request) -> Option<Attempt> {
     let (mut parts, body) = request.into_parts();
     let lane: usize = parts.uri.path().trim_matches('/').parse().unwrap();
     let traffic = wire.lanes.lock().unwrap()[lane].clone();
-    let mut body =
-        axum::body::to_bytes(body, usize::MAX).await.unwrap_or_else(|_| drop_connection());
+    let mut body = axum::body::to_bytes(body, usize::MAX).await.ok()?;
     if traffic.state.lock().unwrap().forgets_tokens {
         body = under_another_token(&body);
     }
     for name in ["host", "content-length", "connection"] {
         parts.headers.remove(name);
     }
-    let header = |name: &str| {
-        parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
-    };
-    let operation = header("x-amz-target").rsplit('.').next().unwrap().to_owned();
-    let invocation = header("amz-sdk-invocation-id");
+    let operation = operation(&parts.headers).to_owned();
+    let invocation = header(&parts.headers, "amz-sdk-invocation-id").to_owned();
     if let Some(Sabotage::Sends(rewrite)) = wire.sabotage {
         let mut sent = String::from_utf8(body.into()).unwrap();
         rewrite(&operation, &mut sent);
@@ -547,22 +576,32 @@ async fn receive(wire: Arc<Wire>, request: Request) -> Attempt {
             traffic.state.lock().unwrap().weak_reads.push(format!("{operation} {sent}"));
         }
     }
-    Attempt { wire, traffic, operation, invocation, headers: parts.headers, body }
+    Some(Attempt { wire, traffic, operation, invocation, headers: parts.headers, body })
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+}
+
+/// Returns the operation that a call's headers select.
+fn operation(headers: &HeaderMap) -> &str {
+    header(headers, "x-amz-target").rsplit('.').next().unwrap()
 }
 
 /// Delivers a call although the product doesn't wait for its outcome. Retries the call as the SDK
 /// would.
 async fn deliver_unawaited(attempt: Attempt) {
     for _ in 0..ATTEMPTS {
-        let delivered = tokio::spawn(deliver(attempt.clone())).await;
-        if delivered.is_ok_and(|reply| reply.status().is_success()) {
+        let delivered = deliver(attempt.clone()).await;
+        if delivered.is_some_and(|reply| reply.status().is_success()) {
             break;
         }
     }
 }
 
-/// Returns the store's reply to an attempt, or the reply that the fault puts in its place.
-async fn deliver(attempt: Attempt) -> Response {
+/// Returns the store's reply to an attempt, or the reply that the fault puts in its place. `None` if
+/// the connection is dropped without a reply.
+async fn deliver(attempt: Attempt) -> Option<Response> {
     let Attempt { wire, traffic, operation, invocation, headers, body } = attempt;
     let fault = traffic.arrives(&operation, &invocation);
 
@@ -590,7 +629,7 @@ async fn deliver(attempt: Attempt) -> Response {
     };
     if let Some(refused) = refused {
         traffic.has_struck();
-        return refused;
+        return Some(refused);
     }
     match fault {
         Some(Fault::ResetBefore | Fault::StallBefore | Fault::Late) => {
@@ -598,17 +637,20 @@ async fn deliver(attempt: Attempt) -> Response {
                 traffic.keep(&headers, &body);
             }
             traffic.has_struck();
-            return if fault == Some(Fault::StallBefore) {
-                pending().await
-            } else {
-                drop_connection()
-            };
+            return if fault == Some(Fault::StallBefore) { pending().await } else { None };
         }
         Some(Fault::Again) => traffic.keep(&headers, &body),
         _ => {}
     }
 
-    let (status, headers, reply) = wire.forward(headers, body).await;
+    let (status, headers, reply) = match wire.forward(headers, body).await {
+        Ok(reply) => reply,
+        Err(cause) => {
+            let mishap = format!("the store's reply to {operation} didn't arrive: {cause}");
+            traffic.state.lock().unwrap().mishaps.push(mishap);
+            return None;
+        }
+    };
     if reply.windows(OVERDRAWN.len()).any(|bytes| bytes == OVERDRAWN) {
         traffic.state.lock().unwrap().overdrawn = true;
     }
@@ -617,8 +659,8 @@ async fn deliver(attempt: Attempt) -> Response {
     }
     let mut reply = reply;
     match fault {
-        Some(Fault::Fail500After) => return internal_error(),
-        Some(Fault::ResetAfter) => drop_connection(),
+        Some(Fault::Fail500After) => return Some(internal_error()),
+        Some(Fault::ResetAfter) => return None,
         Some(Fault::StallAfter) => pending().await,
         Some(Fault::DelayPast) => tokio::time::sleep(PAST_THE_ATTEMPT).await,
         Some(Fault::Garbled) => reply.truncate(reply.len() / 2),
@@ -627,7 +669,7 @@ async fn deliver(attempt: Attempt) -> Response {
     let mut response = Response::new(Body::from(reply));
     *response.status_mut() = status.try_into().unwrap();
     *response.headers_mut() = headers;
-    response
+    Some(response)
 }
 
 /// Returns a copy of a call. If the call has a request token, the copy has a new one.
@@ -642,7 +684,8 @@ fn under_another_token(body: &Bytes) -> Bytes {
 /// How a negative balance is encoded in a reply.
 const OVERDRAWN: &[u8] = br#""tokens":{"N":"-"#;
 
-/// Ends the task that serves the connection, so that the connection closes without a reply.
+/// Ends the task that serves the connection, so that the connection closes without a reply. Only for
+/// that task: this unwinding prints no message, so another task would end for no visible reason.
 fn drop_connection() -> ! {
     resume_unwind(Box::new("the connection is dropped"))
 }
