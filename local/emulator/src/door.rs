@@ -119,6 +119,8 @@ async fn connection<F>(
     let mut is_stopping = false;
     loop {
         tokio::select! {
+            // A request that arrived in time is answered, even if a busy machine reads it too late.
+            biased;
             // Don't log a failed connection, because its client notices the failure.
             _ = &mut served => return,
             () = place.has_no_more_time() => return,
@@ -316,6 +318,36 @@ mod tests {
         let body = Body::from_stream(drops);
         let read = read_within(Duration::from_millis(50), body, 9, usize::MAX);
         assert_eq!(read.await, Err(BodyError::Stopped));
+    }
+
+    /// All tasks run on this test's thread, so they see the requests and the end of the time at once.
+    #[tokio::test]
+    async fn requests_in_time_are_answered_even_if_read_late() {
+        use std::io::{Read, Write};
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_stopping, stopped) = watch::channel(());
+        let full = Arc::new(AtomicUsize::new(WITHOUT_A_REQUEST));
+        let mut clients = Vec::new();
+        for _ in 0..16 {
+            clients.push(std::net::TcpStream::connect(address).unwrap());
+            let (stream, _) = listener.accept().await.unwrap();
+            let answer = async |_: Request| Response::new(Body::empty());
+            tokio::spawn(connection(stream, answer, full.clone(), stopped.clone()));
+        }
+        tokio::task::yield_now().await;
+        for client in &mut clients {
+            let head = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+            client.write_all(head.as_bytes()).unwrap();
+        }
+        std::thread::sleep(SHORT_OF_ROOM + Duration::from_millis(50));
+        for mut client in clients {
+            let mut said = String::new();
+            let read = move || client.read_to_string(&mut said).map(|_| said);
+            let said = tokio::task::spawn_blocking(read).await.unwrap().unwrap();
+            assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+        }
     }
 
     #[tokio::test]
