@@ -192,6 +192,7 @@ async fn a_restore_under_load_balances_and_revives_nothing_ended() {
         let before = api.account(&busy[0]).await.spent;
         restore_table(&client, table, &format!("{RESTORED}{table}")).await;
         while api.account(&busy[0]).await.spent == before {
+            assert!(!load[0].is_finished(), "a chat failed");
             tokio::task::yield_now().await;
         }
     }

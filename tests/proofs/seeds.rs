@@ -10,6 +10,7 @@ mod prices;
 mod tables;
 mod wire;
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
@@ -425,6 +426,13 @@ impl std::fmt::Display for Failure {
 
 type Checked<T = ()> = Result<T, String>;
 
+/// Returns a panic's message.
+fn message(panic: &(dyn Any + Send)) -> String {
+    let literal = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = literal.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "a panic without a message".into())
+}
+
 async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
     let mut schedule = Schedule::new(lane, seed).await;
     // Turns tokio's budget off. With tokio's budget, a task would sometimes yield although the
@@ -432,9 +440,7 @@ async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
     let ran = tokio::task::unconstrained(AssertUnwindSafe(schedule.play()).catch_unwind()).await;
     let verdict = match ran {
         Ok(verdict) => verdict,
-        Err(panic) => {
-            Err(panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "a panic".into()))
-        }
+        Err(panic) => Err(message(&*panic)),
     };
     // Drops the tasks before the wire is cleared, because a dropped task leaves its requests on the
     // wire.

@@ -177,10 +177,11 @@ static ASIDE: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 });
 
+/// Panics on the caller's thread if the work panics, because the test that fails must show why.
 fn wait_for<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     let (done, answer) = mpsc::channel();
-    ASIDE.spawn(async move { done.send(work.await) });
-    answer.recv().unwrap()
+    ASIDE.spawn(async move { done.send(tokio::spawn(work).await) });
+    answer.recv().unwrap().unwrap_or_else(|panicked| panic!("{panicked}"))
 }
 
 fn reply<Q: DeserializeOwned, P: Serialize>(
