@@ -16,8 +16,9 @@ use emulator::template::Template;
 use lambda_http::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::support::function::Reply;
 use crate::support::program::memory;
@@ -50,15 +51,21 @@ fn build(function: &str, target: &Path) {
     assert!(built.unwrap().success(), "{function} can't be built");
 }
 
+/// How often a waiting test checks that the instance still runs.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// An instance of a function: its process, and the Runtime API from which it gets its events.
 pub struct Instance {
+    function: String,
     process: Child,
+    /// The instance's last words, if it panics or can't start.
+    errors: Log,
     work: mpsc::UnboundedSender<String>,
     done: mpsc::UnboundedReceiver<Value>,
     server: JoinHandle<()>,
 }
 
-/// An instance's log, in a file that is deleted at the end of the test.
+/// A process's output, in a file that is deleted at the end of the test.
 pub struct Log(PathBuf);
 
 impl Log {
@@ -68,15 +75,18 @@ impl Log {
         log
     }
 
-    fn writer(&self) -> Stdio {
+    pub fn writer(&self) -> Stdio {
         std::fs::OpenOptions::new().append(true).open(&self.0).unwrap().into()
+    }
+
+    pub fn text(&self) -> String {
+        std::fs::read_to_string(&self.0).unwrap()
     }
 
     /// Returns the lines that the instance has written so far: one line of JSON for each event and
     /// each metric.
     pub fn lines(&self) -> Vec<Value> {
-        let text = std::fs::read_to_string(&self.0).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 
@@ -89,7 +99,8 @@ impl Drop for Log {
 struct Runtime {
     work: Mutex<mpsc::UnboundedReceiver<String>>,
     done: mpsc::UnboundedSender<Value>,
-    waiting: watch::Sender<bool>,
+    /// Notified when the instance asks for an event.
+    asks: Notify,
 }
 
 impl Instance {
@@ -125,11 +136,8 @@ impl Instance {
         let address = listener.local_addr().unwrap().to_string();
         let (work, to_do) = mpsc::unbounded_channel();
         let (finished, done) = mpsc::unbounded_channel();
-        let runtime = Arc::new(Runtime {
-            work: Mutex::new(to_do),
-            done: finished,
-            waiting: watch::Sender::new(false),
-        });
+        let runtime =
+            Arc::new(Runtime { work: Mutex::new(to_do), done: finished, asks: Notify::new() });
         let router = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next))
             .route("/2018-06-01/runtime/invocation/{id}/{what}", post(answered))
@@ -139,7 +147,8 @@ impl Instance {
         let template = Template::load().unwrap();
         let described =
             template.functions.iter().find(|described| described.name == function).unwrap();
-        command.env_clear().stdout(log).stderr(Stdio::null());
+        let errors = Log::new();
+        command.env_clear().stdout(log).stderr(errors.writer());
         command.envs(described.environment.iter().filter(|(_, value)| !value.is_empty()));
         command.envs([
             ("AWS_LAMBDA_RUNTIME_API", address.as_str()),
@@ -151,8 +160,30 @@ impl Instance {
         ]);
         command.envs(settings.iter().copied());
         let process = command.spawn().unwrap();
-        runtime.waiting.subscribe().wait_for(|waiting| *waiting).await.unwrap();
-        Self { process, work, done, server }
+        let mut instance =
+            Self { function: function.to_owned(), process, errors, work, done, server };
+        while timeout(LOOK, runtime.asks.notified()).await.is_err() {
+            instance.is_running();
+        }
+        instance
+    }
+
+    /// Asserts that the process runs. Without this check, a test would wait forever for a process
+    /// that has failed.
+    fn is_running(&mut self) {
+        if let Some(status) = self.process.try_wait().unwrap() {
+            panic!("{} ended: {status}\n{}", self.function, self.errors.text());
+        }
+    }
+
+    /// Waits for the instance's next response.
+    async fn response(&mut self) -> Value {
+        loop {
+            if let Ok(response) = timeout(LOOK, self.done.recv()).await {
+                return response.unwrap();
+            }
+            self.is_running();
+        }
     }
 
     /// Sends the instance an event.
@@ -163,7 +194,7 @@ impl Instance {
     /// Sends the instance an event that isn't a request, and waits for its response.
     pub async fn does(&mut self, event: &Value) -> Value {
         self.takes(event);
-        self.done.recv().await.unwrap()
+        self.response().await
     }
 
     /// Sends the instance an event that isn't a request, and waits for the failure that it reports
@@ -176,7 +207,7 @@ impl Instance {
 
     /// Waits for the reply to the next event.
     pub async fn answers(&mut self) -> Reply {
-        let reply = self.done.recv().await.unwrap();
+        let reply = self.response().await;
         let headers =
             reply["multiValueHeaders"].as_object().or(reply["headers"].as_object()).unwrap();
         let headers: HeaderMap = headers
@@ -227,7 +258,7 @@ const FUNCTION_TIME: Duration = Duration::from_secs(118);
 pub const LEASE: Duration = FUNCTION_TIME.saturating_add(Duration::from_secs(31));
 
 async fn next(State(runtime): State<Arc<Runtime>>) -> Response {
-    runtime.waiting.send_replace(true);
+    runtime.asks.notify_one();
     let Some(event) = runtime.work.lock().await.recv().await else { std::future::pending().await };
     let deadline = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + FUNCTION_TIME;
     let mut response = Response::new(event.into());

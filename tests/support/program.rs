@@ -8,6 +8,8 @@ use reqwest::Client;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::support::lambda::Log;
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_local");
 
 /// The password of the administrators that the program creates.
@@ -54,11 +56,17 @@ impl RunningServer {
     }
 
     pub fn of(command: Command) -> Self {
-        Self::logging(command, Stdio::null())
+        let log = Log::new();
+        Self::run(command, log.writer(), || log.text())
     }
 
     /// Starts a server that logs to `log`.
-    pub fn logging(mut command: Command, log: Stdio) -> Self {
+    pub fn logging(command: Command, log: Stdio) -> Self {
+        Self::run(command, log, String::new)
+    }
+
+    /// Starts a server that logs to `log`. If the server doesn't start, `logged` says why.
+    fn run(mut command: Command, log: Stdio, logged: impl Fn() -> String) -> Self {
         let mut program = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(program.stdout.as_mut().unwrap());
         let mut printed = String::new();
@@ -71,7 +79,8 @@ impl RunningServer {
             assert_ne!(
                 lines.read_line(&mut printed).unwrap(),
                 0,
-                "{command:?} stopped after {printed}"
+                "{command:?} stopped after {printed}\n{}",
+                logged()
             );
         }
         let url =
