@@ -17,4 +17,5 @@ pub mod proxy;
 pub mod recorded;
 pub mod rig;
 pub mod stack;
+pub mod wait;
 pub mod world;

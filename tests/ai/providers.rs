@@ -515,11 +515,7 @@ async fn truncated_bedrock_streams_are_failures() {
         ann.post("/api/chat/stream/", json!({ "message": "hi" })).await.body.as_str().unwrap(),
     );
     assert_eq!(text_of(&said), "You said: hi");
-    tokio::time::timeout(Duration::from_secs(5), async {
-        while !api.account(&ann).await.reservations.is_empty() {}
-    })
-    .await
-    .unwrap();
+    ann.waits_for_nothing().await;
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
 }
 

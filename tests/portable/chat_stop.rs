@@ -14,6 +14,7 @@ use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
 use crate::support::counting_ai::CountingAi;
 use crate::support::function::event;
 use crate::support::lambda::{Instance, LEASE};
+use crate::support::wait::until;
 
 const PATH: &str = "/api/chat/stop/";
 
@@ -61,13 +62,11 @@ impl Person {
     pub async fn stops_silent(&self, path: &str, key: &str, body: Value) -> Answer {
         let headers = [("authorization", self.bearer()), ("idempotency-key", key.to_owned())];
         let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-        let (reply, ()) =
-            tokio::join!(self.api.send(Method::POST, path, &headers, Some(body)), async {
-                // The message may not have arrived yet.
-                while self.stops(key).await.status != 200 {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-            });
+        let (reply, ()) = tokio::join!(
+            self.api.send(Method::POST, path, &headers, Some(body)),
+            // The message may not have arrived yet.
+            until("the request can be stopped", async || self.stops(key).await.status == 200)
+        );
         reply
     }
 
@@ -151,9 +150,7 @@ async fn stopping_closes_the_connection_to_the_provider() {
 
     let silent = format!("!hang {}", ann.name);
     let (stopped, _) = tokio::join!(ann.chat_once("k2", &silent), async {
-        while ai.times(&silent) == 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        ai.is_asked(&silent).await;
         ann.stops("k2").await.is(200)
     });
     assert_eq!(stopped.is(200)["finish_reason"], "stopped");

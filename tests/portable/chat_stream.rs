@@ -1,7 +1,6 @@
 //! `POST /api/chat/stream`.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use emulator::dynamo;
@@ -43,12 +42,6 @@ impl Person {
         let request =
             reqwest::Client::new().request(Method::POST, format!("{}{PATH}", self.api.url));
         request.bearer_auth(&self.access).json(&json!({ "message": message })).send().await.unwrap()
-    }
-
-    async fn waits_for_nothing(&self) {
-        while !self.api.account(self).await.reservations.is_empty() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
     }
 }
 

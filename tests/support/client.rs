@@ -26,6 +26,7 @@ use uuid::Uuid;
 use crate::support::function::event;
 use crate::support::lambda::Instance;
 use crate::support::proxy::Proxy;
+use crate::support::wait::until;
 use crate::support::world::scan;
 use crate::support::{document, log};
 
@@ -396,12 +397,11 @@ impl Api {
 
     /// Waits until the outbox is empty. Only for a store that no other test uses.
     pub async fn outbox_is_empty(&self) {
-        while self.items("").await["TokensTable"]
-            .iter()
-            .any(|item| item["pk"].as_str().unwrap().starts_with("outbox:"))
-        {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let is_letter = |item: &Value| item["pk"].as_str().unwrap().starts_with("outbox:");
+        until("the outbox is empty", async || {
+            !self.items("").await["TokensTable"].iter().any(is_letter)
+        })
+        .await;
     }
 
     /// Waits for the first e-mail to the address, and returns the token in its link.
@@ -611,12 +611,18 @@ impl Person {
 
     /// Returns when at least `chats` of this user's chats wait for the AI.
     pub async fn has_waiting(&self, chats: usize) {
-        let waiting = async {
-            while self.api.account(self).await.reservations.len() < chats {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("chats that wait");
+        until("a chat waits for the AI", async || {
+            self.api.account(self).await.reservations.len() >= chats
+        })
+        .await;
+    }
+
+    /// Returns when none of this user's chats waits for the AI.
+    pub async fn waits_for_nothing(&self) {
+        until("no chat waits for the AI", async || {
+            self.api.account(self).await.reservations.is_empty()
+        })
+        .await;
     }
 
     /// Sends `chats` messages to functions that are killed while they wait for the AI. The user's

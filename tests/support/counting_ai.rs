@@ -23,6 +23,8 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 
+use crate::support::wait::until;
+
 /// A time that is longer than the product waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -89,6 +91,11 @@ impl CountingAi {
     /// How often the provider received this message.
     pub fn times(&self, message: &str) -> usize {
         self.asked.lock().unwrap().get(message).copied().unwrap_or(0)
+    }
+
+    /// Returns when the provider has received this message.
+    pub async fn is_asked(&self, message: &str) {
+        until("the AI is asked", async || self.times(message) > 0).await;
     }
 
     /// How often a client disconnected before the answer to this message was complete.
