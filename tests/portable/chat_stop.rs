@@ -24,12 +24,6 @@ const SOON: Duration = Duration::from_secs(2);
 /// Settings for slow answers. Many chats may wait for their answers at the same time.
 pub const PATIENT: [(&str, &str); 2] = [("AI_TIMEOUT_SECONDS", "20"), ("PARALLEL_CHATS", "64")];
 
-/// Advances the clock to the next minute, in which no chat has been refunded yet.
-fn next_minute(api: &Api) {
-    let clock = &api.server().clock;
-    clock.advance(Duration::from_millis(60_000 - clock.millis() % 60_000));
-}
-
 impl Api {
     /// The account's refunds, counted per day (`d`) and per minute (`r`). Zero counts are left out.
     pub async fn refunds(&self, person: &Person) -> Vec<(&'static str, u32)> {
@@ -189,8 +183,7 @@ async fn late_and_repeated_stops_change_nothing() {
 
 #[tokio::test]
 async fn streams_stopped_before_they_begin_cost_nothing() {
-    let api = Api::own(&PATIENT).await;
-    next_minute(&api);
+    let api = Api::at_an_hour(&PATIENT).await;
     let ann = api.person("ann").await;
     let refused = ann.stops_silent("/api/chat/stream/", "k1", json!({ "message": "!slow 4000" }));
     let refused = refused.await.expect(410, "stopped").to_string();
@@ -206,8 +199,7 @@ async fn streams_stopped_before_they_begin_cost_nothing() {
 
 #[tokio::test]
 async fn stopped_whole_answers_are_charged_and_replayed() {
-    let api = Api::own(&PATIENT).await;
-    next_minute(&api);
+    let api = Api::at_an_hour(&PATIENT).await;
     let ann = api.person("ann").await;
     let body = json!({ "message": "!slow 4000" });
     let stopped = ann.stops_silent("/api/chat/", "k1", body.clone()).await.is(200);
@@ -229,8 +221,7 @@ async fn stopped_whole_answers_are_charged_and_replayed() {
 
 #[tokio::test]
 async fn stopped_streams_of_long_prompts_are_charged() {
-    let api = Api::own(&PATIENT).await;
-    next_minute(&api);
+    let api = Api::at_an_hour(&PATIENT).await;
     let ann = api.person("ann").await;
     let prompt = |bytes: usize| {
         let context = json!({ "role": "system", "content": "x".repeat(bytes) });
@@ -311,8 +302,7 @@ async fn refunds_are_limited_per_day() {
 
 #[tokio::test]
 async fn stopping_gives_no_free_use_of_the_ai() {
-    let api = Api::own(&[PATIENT[0], ("REFUNDS_PER_MINUTE", "2")]).await;
-    next_minute(&api);
+    let api = Api::at_an_hour(&[PATIENT[0], ("REFUNDS_PER_MINUTE", "2")]).await;
     let ann = api.person("ann").await;
     let body = json!({ "message": "!hang" });
     let is_stopped = async |key: &str| {

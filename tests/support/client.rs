@@ -90,6 +90,15 @@ impl Api {
         Self::with_data(&Data::Memory, environment).await
     }
 
+    /// Starts a server for this test whose clock is stopped at the start of an hour, with some
+    /// settings changed, even if `API_URL` is set. Limits by the minute or by the hour then apply
+    /// to the whole test, however long it takes on a busy machine.
+    pub async fn at_an_hour(environment: &[(&str, &str)]) -> Self {
+        const HOUR: u64 = 3_600_000;
+        let next = Clock::default().millis().next_multiple_of(HOUR);
+        Self::with_clock(Clock::standing(next), environment).await
+    }
+
     /// Starts a server for this test with `clock` and some settings changed, even if `API_URL` is
     /// set.
     pub async fn with_clock(clock: Clock, environment: &[(&str, &str)]) -> Self {

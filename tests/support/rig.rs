@@ -141,7 +141,17 @@ impl Rig {
 /// A clock that only `after_the_lease` moves. With a running clock, leases would end during a test
 /// on a busy machine.
 fn standing() -> Clock {
-    Clock::standing(Clock::default().millis())
+    Clock::standing(well_before_the_hour())
+}
+
+/// Returns the current time in milliseconds, or the time a few minutes ago if the hour ends within
+/// ten minutes. A test that moves a stopped clock by minutes then stays within the hour, so that
+/// counts by the hour, the day and the month go on.
+pub fn well_before_the_hour() -> u64 {
+    const HOUR: u64 = 3_600_000;
+    const MARGIN: u64 = 600_000;
+    let now = Clock::default().millis();
+    now.min(now / HOUR * HOUR + HOUR - MARGIN)
 }
 
 /// Stores an account and its first session.

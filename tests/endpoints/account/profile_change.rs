@@ -156,7 +156,7 @@ async fn proven_addresses_are_refused_and_claimed_ones_need_proof() {
 
 #[tokio::test]
 async fn addresses_change_at_most_once_a_minute() {
-    let api = Api::own(&[]).await;
+    let api = Api::at_an_hour(&[]).await;
     let ann = api.person("ann").await;
     ann.change(json!({ "email": "one@example.com" })).await.is(200);
     let refused = ann.change(json!({ "email": "two@example.com", "first_name": "Ann" })).await;

@@ -339,7 +339,7 @@ async fn refunded_tokens_that_were_spent_are_owed() {
 
 #[tokio::test]
 async fn orders_are_limited_and_need_a_pack() {
-    let api = shop().await;
+    let api = Api::at_an_hour(&PLAYED).await;
     let ann = api.person("ann").await;
     ann.post(PATH, json!({ "pack": "huge" })).await.expect(404, "no_such_pack");
     ann.post(PATH, json!({})).await.expect(400, "invalid_fields");

@@ -162,7 +162,7 @@ async fn codes_are_not_looked_up_after_too_many_guesses() {
 
 #[tokio::test]
 async fn right_codes_are_no_guesses() {
-    let api = Api::own(&[]).await;
+    let api = Api::at_an_hour(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let created = root.creates_vouchers(json!({ "name": "gift", "tokens": 5, "count": 12 })).await;
     for code in codes(&created) {

@@ -64,12 +64,6 @@ async fn from(api: &Api, address: &str, name: &str, body: &Value) -> (u16, Value
     (reply.status, reply.body)
 }
 
-/// Moves the clock to the start of an hour, so that no test runs into the next hour.
-fn begin_an_hour(api: &Api) {
-    let clock = &api.server().clock;
-    clock.advance(Duration::from_millis(3_600_000 - clock.millis() % 3_600_000));
-}
-
 /// The number of attempts in each counter, by the counter's key.
 async fn counts(dynamodb: &str) -> BTreeMap<String, usize> {
     let items: Vec<Value> = scan(dynamodb, "TokensTable").await;
@@ -99,7 +93,7 @@ async fn log_in_from(api: &Api, address: &str, login: &str, password: &str) -> (
 
 #[tokio::test]
 async fn strangers_have_thirteen_guesses_then_one_per_pause() {
-    let api = Api::own(&[]).await;
+    let api = Api::at_an_hour(&[]).await;
     let ann = api.person("ann").await;
     api.moves(&ann).await;
     assert_eq!(guesses(&api, &ann.name).await, 13);
@@ -130,8 +124,7 @@ async fn strangers_have_thirteen_guesses_then_one_per_pause() {
 
 #[tokio::test]
 async fn wrong_passwords_do_not_block_known_devices_or_networks() {
-    let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "1000")]).await;
-    begin_an_hour(&api);
+    let api = Api::at_an_hour(&[("LOGIN_FAILURES_PER_ADDRESS", "1000")]).await;
     let (ann, right) = (api.person("ann").await, RIGHT);
     let (home, away, evil) = ("203.0.113.7", "198.51.100.7", "192.0.2.66");
     let device = ann.log_in().await.header("x-device-token").to_owned();
@@ -176,7 +169,7 @@ async fn wrong_passwords_do_not_block_known_devices_or_networks() {
 
 #[tokio::test]
 async fn device_tokens_count_for_one_account_until_sessions_end() {
-    let api = Api::own(&[]).await;
+    let api = Api::at_an_hour(&[]).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let registered = json!({ "username": unique("cat"), "password": RIGHT });
     let cat = api.register(registered.clone()).await;
@@ -236,8 +229,7 @@ async fn device_tokens_count_for_one_account_until_sessions_end() {
 
 #[tokio::test]
 async fn registrations_make_a_network_known() {
-    let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "1000")]).await;
-    begin_an_hour(&api);
+    let api = Api::at_an_hour(&[("LOGIN_FAILURES_PER_ADDRESS", "1000")]).await;
     let (home, away, evil) = ("203.0.113.7", "198.51.100.7", "192.0.2.66");
     let (name, email) = (unique("ann"), format!("{}@example.com", unique("ann")));
     let registration = json!({ "username": name, "email": email, "password": RIGHT });
@@ -272,8 +264,7 @@ async fn registrations_make_a_network_known() {
 
 #[tokio::test]
 async fn known_networks_wait_a_minute_between_guesses() {
-    let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "1000")]).await;
-    begin_an_hour(&api);
+    let api = Api::at_an_hour(&[("LOGIN_FAILURES_PER_ADDRESS", "1000")]).await;
     let home = "203.0.113.7";
     let registration = json!({ "username": unique("ann"), "password": RIGHT });
     assert_eq!(from(&api, home, "register", &registration).await.0, 201);
@@ -290,7 +281,7 @@ async fn known_networks_wait_a_minute_between_guesses() {
 
 #[tokio::test]
 async fn guesses_from_known_networks_match_the_documentation() {
-    let api = Api::own(&[]).await;
+    let api = Api::at_an_hour(&[]).await;
     let ann = api.person("ann").await;
     let (store, config) = (api.store(), &*api.issuing("login").accounts);
     let mut account = api.account(&ann).await;
@@ -318,7 +309,7 @@ async fn guesses_from_known_networks_match_the_documentation() {
 
 #[tokio::test]
 async fn password_guesses_in_one_session_block_no_other_session() {
-    let api = Api::own(&[]).await;
+    let api = Api::at_an_hour(&[]).await;
     let stolen = api.person("ann").await;
     let ann = stolen.elsewhere("the owner's").await;
     assert_eq!(owners_guesses(&stolen).await, 6);
@@ -387,7 +378,7 @@ async fn guesses_in_a_day(api: &Api, networks: usize, logins: &[String]) -> usiz
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn guesses_a_day_are_bounded_for_any_number_of_networks() {
     for (networks, accounts) in [(1, 1), (1, 5), (100, 1), (100, 5), (10_000, 5)] {
-        let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "5")]).await;
+        let api = Api::at_an_hour(&[("LOGIN_FAILURES_PER_ADDRESS", "5")]).await;
         let logins: Vec<String> = (0..accounts)
             .flat_map(|name| [format!("ann{name}"), format!("ann{name}@example.com")])
             .collect();
@@ -408,7 +399,7 @@ async fn guesses_a_day_are_bounded_for_any_number_of_networks() {
 
 #[tokio::test]
 async fn at_most_thirteen_of_a_thousand_guesses_are_checked() {
-    let api = Api::own(&[]).await;
+    let api = Api::at_an_hour(&[]).await;
     let ann = api.person("ann").await;
     api.moves(&ann).await;
     let (mut looked_at, mut turned_away) = (0, 0);
@@ -430,7 +421,7 @@ async fn at_most_thirteen_of_a_thousand_guesses_are_checked() {
 
 #[tokio::test]
 async fn locked_accounts_and_unknown_names_look_alike() {
-    let api = Api::own(&[("LOGIN_ATTEMPTS", "9")]).await;
+    let api = Api::at_an_hour(&[("LOGIN_ATTEMPTS", "9")]).await;
     let (ann, gone) = (api.person("ann").await, api.person("gone").await);
     api.moves(&ann).await;
     api.moves(&gone).await;
@@ -464,7 +455,7 @@ async fn locked_accounts_and_unknown_names_look_alike() {
 
 #[tokio::test]
 async fn accounts_found_by_name_and_address_share_one_limit() {
-    let api = Api::own(&[("LOGIN_ATTEMPTS", "30")]).await;
+    let api = Api::at_an_hour(&[("LOGIN_ATTEMPTS", "30")]).await;
     let email = format!("{}@example.com", unique("ann"));
     let ann = api
         .person_with(json!({ "username": unique("Ann"), "email": email, "password": RIGHT }))
@@ -498,7 +489,7 @@ async fn owners_guesses(owner: &Person) -> u32 {
 
 #[tokio::test]
 async fn locked_owners_change_passwords_and_resets_unlock_them() {
-    let api = Api::own(&[("LOGIN_ATTEMPTS", "9")]).await;
+    let api = Api::at_an_hour(&[("LOGIN_ATTEMPTS", "9")]).await;
     let email = format!("{}@example.com", unique("ann"));
     let ann = api
         .person_with(json!({ "username": unique("ann"), "email": email, "password": RIGHT }))
@@ -540,8 +531,7 @@ async fn locked_owners_change_passwords_and_resets_unlock_them() {
 
 #[tokio::test]
 async fn addresses_get_a_limited_number_of_e_mails_an_hour() {
-    let api = Api::own(&[]).await;
-    begin_an_hour(&api);
+    let api = Api::at_an_hour(&[]).await;
     let address = format!("{}@example.com", unique("victim"));
     let registration =
         |email: &str| json!({ "username": unique("eve"), "email": email, "password": RIGHT });
@@ -581,7 +571,7 @@ async fn addresses_get_a_limited_number_of_e_mails_an_hour() {
 
 #[tokio::test]
 async fn failures_are_forgotten_after_a_day_or_by_unlocking() {
-    let api = Api::own(&[("LOGIN_ATTEMPTS", "9")]).await;
+    let api = Api::at_an_hour(&[("LOGIN_ATTEMPTS", "9")]).await;
     let email = format!("{}@example.com", unique("ann"));
     let ann = api
         .person_with(json!({ "username": unique("ann"), "email": email, "password": RIGHT }))
@@ -621,7 +611,7 @@ async fn failures_are_forgotten_after_a_day_or_by_unlocking() {
 
 #[tokio::test]
 async fn sixty_four_parallel_right_log_ins_all_succeed() {
-    let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "64")]).await;
+    let api = Api::at_an_hour(&[("LOGIN_FAILURES_PER_ADDRESS", "64")]).await;
     let ann = api.person("ann").await;
     ann.log_in().await.is(200);
     for _ in 0..2 {
@@ -633,8 +623,7 @@ async fn sixty_four_parallel_right_log_ins_all_succeed() {
 
 #[tokio::test]
 async fn ip_addresses_have_three_failures_an_hour_for_all_names() {
-    let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "3")]).await;
-    begin_an_hour(&api);
+    let api = Api::at_an_hour(&[("LOGIN_FAILURES_PER_ADDRESS", "3")]).await;
     let ann = api.person("ann").await;
     for _ in 0..5 {
         ann.log_in().await.is(200);
@@ -679,8 +668,7 @@ async fn ip_addresses_have_three_failures_an_hour_for_all_names() {
 
 #[tokio::test]
 async fn a_blocked_address_blocks_no_other_address() {
-    let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "3")]).await;
-    begin_an_hour(&api);
+    let api = Api::at_an_hour(&[("LOGIN_FAILURES_PER_ADDRESS", "3")]).await;
     let ann = api.person("ann").await;
     api.moves(&ann).await;
     for _ in 0..20 {
@@ -693,8 +681,8 @@ async fn a_blocked_address_blocks_no_other_address() {
 #[tokio::test]
 async fn ipv6_addresses_count_as_their_network() {
     let api =
-        Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "3"), ("REGISTRATIONS_PER_ADDRESS", "2")]).await;
-    begin_an_hour(&api);
+        Api::at_an_hour(&[("LOGIN_FAILURES_PER_ADDRESS", "3"), ("REGISTRATIONS_PER_ADDRESS", "2")])
+            .await;
     let wrong = |name: &str| json!({ "username": unique(name), "password": WRONG });
     for host in 1..=3 {
         assert_eq!(
@@ -731,7 +719,7 @@ async fn ipv6_addresses_count_as_their_network() {
 
 #[tokio::test]
 async fn without_an_address_limit_nothing_is_counted() {
-    let api = Api::own(&[]).await;
+    let api = Api::at_an_hour(&[]).await;
     let ann = api.person("ann").await;
     log_in(&api, &ann.name, WRONG).await.expect(401, "invalid_credentials");
     assert_eq!(counted(&api.dynamodb, "attempt:login:").await, [1]);
@@ -740,8 +728,7 @@ async fn without_an_address_limit_nothing_is_counted() {
 
 #[tokio::test]
 async fn addresses_register_a_limited_number_of_accounts_an_hour() {
-    let api = Api::own(&[("REGISTRATIONS_PER_ADDRESS", "3")]).await;
-    begin_an_hour(&api);
+    let api = Api::at_an_hour(&[("REGISTRATIONS_PER_ADDRESS", "3")]).await;
     let registration = |name: &str| json!({ "username": name, "password": RIGHT });
     let ann = api.person("ann").await;
     // A registration that creates no account isn't counted.
@@ -782,8 +769,7 @@ async fn addresses_register_a_limited_number_of_accounts_an_hour() {
 
 #[tokio::test]
 async fn parallel_registrations_stay_within_the_address_limit() {
-    let api = Api::own(&[("REGISTRATIONS_PER_ADDRESS", "7")]).await;
-    begin_an_hour(&api);
+    let api = Api::at_an_hour(&[("REGISTRATIONS_PER_ADDRESS", "7")]).await;
     let answers = join_all(
         (0..20).map(|_| api.register(json!({ "username": unique("ann"), "password": RIGHT }))),
     )
@@ -809,8 +795,7 @@ async fn retries_after_a_lost_reply_count_once() {
         ("REGISTRATIONS_PER_ADDRESS", "100"),
         ("DYNAMODB_ENDPOINT", wire.url.as_str()),
     ];
-    let api = Api::own(&limits).await;
-    begin_an_hour(&api);
+    let api = Api::at_an_hour(&limits).await;
     let strike = |operation, nth, fault| {
         wire.strike(Some(Plan {
             at: FaultPoint::Operation(operation, nth),
@@ -857,10 +842,7 @@ async fn retries_after_a_lost_reply_count_once() {
 
 /// A user on a server that allows this many chats a minute, at the start of a minute.
 async fn at_the_start_of_a_minute(per_minute: &str) -> Person {
-    let api = Api::own(&[("CHATS_PER_MINUTE", per_minute)]).await;
-    let clock = &api.server().clock;
-    clock.advance(Duration::from_millis(60_000 - clock.millis() % 60_000));
-    api.person("ann").await
+    Api::at_an_hour(&[("CHATS_PER_MINUTE", per_minute)]).await.person("ann").await
 }
 
 #[tokio::test]
@@ -949,10 +931,8 @@ async fn with_refunds_a_minute(most: &str) -> Person {
 
 /// A user on a server with this refund limit and these settings, at the start of a minute.
 async fn with_refunds_a_minute_and(most: &str, settings: &[(&str, &str)]) -> Person {
-    let api = Api::own(&[&[("REFUNDS_PER_MINUTE", most)], settings].concat()).await;
-    let clock = &api.server().clock;
-    clock.advance(Duration::from_millis(60_000 - clock.millis() % 60_000));
-    api.person("ann").await
+    let settings = [&[("REFUNDS_PER_MINUTE", most)], settings].concat();
+    Api::at_an_hour(&settings).await.person("ann").await
 }
 
 #[tokio::test]
@@ -1057,7 +1037,7 @@ fn closed(count: usize, until: u64) -> aws_sdk_dynamodb::types::AttributeValue {
 
 #[tokio::test]
 async fn accounts_full_of_closed_ids_wait_until_some_expire() {
-    let api = Api::own(&[]).await;
+    let api = Api::at_an_hour(&[]).await;
     let ann = api.person("ann").await;
     api.set(&ann, "closed", closed(2000, api.now() + 30)).await;
     let before = api.items(&ann.id).await;
@@ -1072,7 +1052,7 @@ async fn accounts_full_of_closed_ids_wait_until_some_expire() {
 
 #[tokio::test]
 async fn expired_closed_ids_are_removed_by_the_next_write() {
-    let api = Api::own(&[]).await;
+    let api = Api::at_an_hour(&[]).await;
     let ann = api.person("ann").await;
     api.set(&ann, "closed", closed(7000, 1)).await;
     ann.chat("hi").await.is(200);

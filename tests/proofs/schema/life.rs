@@ -26,6 +26,8 @@ use crate::support::client::{Answer, Api, DAY, Person, token_in};
 use crate::support::django::{self, DumpFile};
 use crate::support::function::{ask, chat_with};
 use crate::support::program;
+use crate::support::rig::well_before_the_hour;
+use crate::support::wait::until;
 
 pub const PASSWORD: &str = "secret123";
 
@@ -99,7 +101,9 @@ impl ClientCredentials {
 /// an earlier signing secret.
 pub async fn server() -> (Dynamo, Api) {
     let dynamo = Dynamo::start(&Data::Memory, ([127, 0, 0, 1], 0).into()).await.unwrap();
-    let now = well_before_the_hour(Clock::default().millis());
+    // In a new hour, the count of attempts would contain only successful log-ins. These are removed
+    // from the count, and DynamoDB drops a set with its last element.
+    let now = well_before_the_hour();
     let template = Template::load().unwrap();
     let function = template.functions.iter().find(|function| function.name == "login").unwrap();
     let url = dynamo.url.clone();
@@ -109,17 +113,6 @@ pub async fn server() -> (Dynamo, Api) {
     let settings = [&SETTINGS[..], &[("SIGNING_SECRET", SECRET)]].concat();
     let api = Api::at(&dynamo.url, Clock::standing(now), &settings).await;
     (dynamo, api)
-}
-
-/// Returns a time that isn't within five minutes of the end of its hour: `millis`, or a few minutes
-/// earlier.
-///
-/// The store counts attempts by the hour, and [`prices`](Api::prices) moves the clock by minutes. In
-/// a new hour, the count would contain only successful log-ins. These are removed from the count,
-/// and DynamoDB drops a set with its last element.
-fn well_before_the_hour(millis: u64) -> u64 {
-    const HOUR: u64 = 3_600_000;
-    millis.min(millis / HOUR * HOUR + HOUR - 300_000)
 }
 
 /// Creates and redeems a voucher, guesses at another, voids both, and refunds a message.
@@ -614,7 +607,7 @@ async fn items_with_a_stop(person: &Person) -> BTreeMap<String, Vec<Value>> {
         let waiting = waits(person, &key).await;
         // `waits` may return early because the user still has the previous chat's hold, so the stop
         // may not find the new chat yet.
-        while person.stops(&key).await.status == 404 {}
+        until("the chat is found", async || person.stops(&key).await.status != 404).await;
         let items = record::items(&person.api.dynamodb).await;
         waiting.abort();
         if items["UsersTable"].iter().any(is_it) {
