@@ -185,7 +185,7 @@ async fn cut_answers_and_deleted_conversations_are_still_charged() {
 async fn clients_that_disconnect_are_charged_once() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let ann = api.person("ann").await;
-    let mut reply = ann.begins("!words 150 one two three four").await;
+    let mut reply = ann.begins("!words 500 one two three four").await;
     reply.chunk().await.unwrap().unwrap();
     drop(reply);
     assert_eq!(api.account(&ann).await.reservations.len(), 1);

@@ -334,7 +334,7 @@ async fn a_running_chat_ends_before_its_account_is_erased() {
     ben.chats_that_die(1).await;
     let slow = tokio::spawn({
         let ann = ann.clone();
-        async move { ann.chat("!slow 1500").await }
+        async move { ann.chat("!slow 4000").await }
     });
     ann.is_waiting().await;
     for person in [&ann, &ben] {

@@ -244,7 +244,7 @@ async fn limits_begin_again_each_month() {
 #[tokio::test]
 async fn credits_return_to_the_month_in_which_they_were_held() {
     let clock = Clock::standing(NOVEMBER);
-    let api = at(clock.clone(), &[]).await;
+    let api = at(clock.clone(), &[("AI_TIMEOUT_SECONDS", "5")]).await;
     api.prices(&list("scripted")).await;
     let ann = api.person("ann").await;
     let key = ann.gets_a_key(json!({ "limit": { "tokens": 3000, "per": "month" } })).await;
@@ -257,8 +257,8 @@ async fn credits_return_to_the_month_in_which_they_were_held() {
     // Three chats begin in November and end in December: one is cheaper than its hold, one has a
     // flat fare, and one fails.
     let (cheap, flat, failed, ()) = tokio::join!(
-        key.asks("deep", "!slow 700"),
-        key.asks("quick", "!slow 700"),
+        key.asks("deep", "!slow 3000"),
+        key.asks("quick", "!slow 3000"),
         key.asks("deep", "!hang"),
         async {
             ann.has_waiting(3).await;

@@ -93,7 +93,7 @@ async fn held_credits_dont_count_as_gone() {
     let api = warning(&[("AI_TIMEOUT_SECONDS", "10")]).await;
     let ann = reachable(&api, "ann@example.com").await;
     // Three waiting chats leave a balance of 100 while another chat is answered.
-    let waiting = (0..3).map(|_| ann.chat("!slow 1500 !fail"));
+    let waiting = (0..3).map(|_| ann.chat("!slow 4000 !fail"));
     let (_, ()) = tokio::join!(futures_util::future::join_all(waiting), async {
         ann.has_waiting(3).await;
         ann.chat("hi").await.is(200);

@@ -219,7 +219,7 @@ async fn expired_holds_pay_for_the_next_chat() {
 
 #[tokio::test]
 async fn chats_above_the_waiting_limit_are_refused() {
-    let api = Api::own(&[("PARALLEL_CHATS", "2"), ("AI_TIMEOUT_SECONDS", "2")]).await;
+    let api = Api::own(&[("PARALLEL_CHATS", "2"), ("AI_TIMEOUT_SECONDS", "6")]).await;
     let ann = api.person("ann").await;
     let waiting = [(); 2].map(|()| {
         let ann = ann.clone();

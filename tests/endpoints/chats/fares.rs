@@ -181,9 +181,9 @@ async fn chats_are_charged_their_usage_and_the_rest_returns() {
 
 #[tokio::test]
 async fn the_hold_covers_the_longest_answer() {
-    let api = scripted(&[]).await;
+    let api = scripted(&[("AI_TIMEOUT_SECONDS", "5")]).await;
     let ann = api.person("ann").await;
-    let message = "!slow 400 hi";
+    let message = "!slow 2000 hi";
     let (chat, reserved) = tokio::join!(ann.asks_model("deep", message), async {
         ann.is_waiting().await;
         api.account(&ann).await
