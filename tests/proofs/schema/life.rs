@@ -240,7 +240,6 @@ pub async fn record(api: &Api, release: &str) -> Record {
     guesses(api, &ann, &mut kept).await;
     deletions(api, &root, &mut kept).await;
 
-    let priced = if api.is_own() { Some(priced(api).await) } else { None };
     if api.is_own() {
         let now = now(api) / 1000;
         let account = api.account(&ann).await;
@@ -250,6 +249,8 @@ pub async fn record(api: &Api, release: &str) -> Record {
     if api.is_own() {
         warned(api).await;
     }
+    // The chats that wait come last, because the store must be read before their time-out.
+    let priced = if api.is_own() { Some(priced(api).await) } else { None };
     let waiting = waits(&ann, "waiting").await;
     kept.seen = look(&root, &ann, &kept).await;
     let at = now(api);
