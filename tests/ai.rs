@@ -1,10 +1,13 @@
 //! Requests to AI providers, with functions, formats and pictures, and the handling of the
 //! providers' answers and refusals.
 
+pub mod answers;
 pub mod converse;
+pub mod endings;
 pub mod pictures;
 pub mod prompts;
 pub mod providers;
+pub mod recorded_replies;
 pub mod refusals;
 pub mod response_formats;
 pub mod tools;

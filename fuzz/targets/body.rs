@@ -4,11 +4,10 @@
 
 use libfuzzer_sys::fuzz_target;
 use serde::Deserialize;
-use shared::auth::{ApiKey, NewPassword};
-use shared::chat::Message;
 use shared::http;
-use shared::idempotency::{Key, Kind};
-use shared::user::{Email, Username, login_key};
+use shared::passwords::NewPassword;
+use shared::values::idempotency::{Key, Kind};
+use shared::values::{ApiKey, Email, Message, Username, login_key};
 
 #[derive(Debug, Deserialize)]
 #[allow(dead_code)]

@@ -5,7 +5,7 @@
 
 use fuzz::ANN;
 use libfuzzer_sys::fuzz_target;
-use shared::cursor::{UnverifiedCursor, seal};
+use shared::http::{UnverifiedCursor, seal};
 
 fuzz_target!(|input: (&str, &str, &str, Vec<(u8, u8)>)| {
     let (text, scope, position, edits) = input;

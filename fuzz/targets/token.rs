@@ -5,7 +5,7 @@
 use fuzz::{ANN, RUNTIME, app};
 use libfuzzer_sys::fuzz_target;
 use shared::Error;
-use shared::auth::{AccessToken, RefreshToken};
+use shared::values::{AccessToken, RefreshToken};
 
 fuzz_target!(|input: (Vec<(u16, u8)>, &str)| {
     let (edits, text) = input;

@@ -9,7 +9,7 @@ use local::server::Server;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::http::{Body, Response};
-use shared::user::Account;
+use shared::values::Account;
 use shared::{App, Request};
 use tokio::runtime::Runtime;
 

@@ -8,10 +8,12 @@ mod answer_builder;
 mod bedrock;
 mod bound;
 mod echo;
+mod ending;
 mod failure;
 mod openai;
 mod prompt;
 mod provider;
+mod reading;
 mod schema;
 mod scripted;
 mod tools;
@@ -19,7 +21,6 @@ mod traced;
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -29,7 +30,7 @@ use crate::config::{AiConfig, ConfigError};
 use crate::error::TooLong;
 use crate::telemetry::metrics::{self, Metric};
 use crate::telemetry::trace;
-use crate::values::{CutReason, Model, Via};
+use crate::values::{Model, Via};
 use crate::{Error, Result};
 
 pub use crate::ai::answer::Answer;
@@ -39,7 +40,7 @@ pub use crate::ai::prompt::{Prompt, instructions_bound};
 pub use crate::ai::schema::JsonSchema;
 pub use crate::ai::tools::{AnswerSchema, CallPiece, Format, Tool, ToolChoice};
 
-use crate::ai::answer_builder::AnswerBuilder;
+use crate::ai::answer_builder::{AnswerBuilder, Close, Progress, Unanswered};
 use crate::ai::failure::Refusal;
 pub use crate::ai::failure::{AnswerFailure, Failure};
 use crate::ai::provider::Provider;
@@ -176,6 +177,7 @@ impl Ai {
         let mut waiting = u32::try_from(providers.len()).unwrap_or(u32::MAX);
         let mut last: Option<Failure> = None;
         let mut may_have_worked = false;
+        let mut wasted = None;
         for provider in providers {
             let share = until.saturating_duration_since(Instant::now()) / waiting.max(1);
             waiting = waiting.saturating_sub(1);
@@ -183,7 +185,8 @@ impl Ai {
             let asking = self.ask(provider, &prompt, share, until, listener, stop.as_mut());
             let (outcome, heard) = asking.await;
             if let Some(trace) = trace::recorded() {
-                provider.record(&trace, asked.into_std(), &prompt, outcome.as_ref());
+                let outcome = outcome.as_ref().map_err(|unanswered| &unanswered.failure);
+                provider.record(&trace, asked.into_std(), &prompt, outcome);
             }
             match outcome {
                 Ok(answer) if answer.stopped => {
@@ -196,11 +199,13 @@ impl Ai {
                     metrics::record_by(&provider.name, &values);
                     return Ok(answer);
                 }
-                Err(Failure::Stopped) => {
+                Err(Unanswered { failure: Failure::Stopped, .. }) => {
                     metrics::record_by(&provider.name, &[(Metric::AiFailures, 0)]);
                     return Err(Failure::Stopped.into());
                 }
-                Err(failure) => {
+                Err(unanswered) => {
+                    let failure = unanswered.failure;
+                    wasted = unanswered.wasted;
                     may_have_worked |= failure.may_have_worked();
                     // A refusal doesn't count as the provider's failure, because the model can't
                     // answer such a request. A rejection for an unknown reason does count as its
@@ -227,7 +232,7 @@ impl Ai {
             }
         }
         let failure = last.unwrap_or(Failure::TimedOut);
-        Err(AnswerFailure { failure, may_have_worked })
+        Err(AnswerFailure { failure, may_have_worked, wasted })
     }
 
     /// Asks one provider. Returns the provider's answer, and true if the listener received any part
@@ -240,29 +245,47 @@ impl Ai {
         until: Instant,
         listener: Option<&Listener>,
         stop: Pin<&mut impl Future<Output = ()>>,
-    ) -> (Result<Answer, Failure>, bool) {
-        let heard = AtomicBool::new(false);
+    ) -> (Result<Answer, Unanswered>, bool) {
+        let progress = Progress::default();
         let limit = self.config.answer_limit;
-        let mut builder = AnswerBuilder::new(prompt, &provider.model, limit, listener, &heard);
-        let outcome = {
+        let mut builder = AnswerBuilder::new(prompt, &provider.model, limit, listener, &progress);
+        let close = {
             let mut answering = pin!(provider.answer(prompt, &mut builder));
             let in_time = pin!(async {
-                match timeout(share, &mut answering).await {
-                    Ok(outcome) => outcome,
-                    Err(_) if heard.load(Ordering::Relaxed) => timeout_at(until, &mut answering)
-                        .await
-                        .unwrap_or(Err(Failure::Cut(CutReason::Length))),
-                    Err(_) => Err(Failure::TimedOut),
-                }
+                let outcome = match timeout(share, &mut answering).await {
+                    Err(_) if progress.is_delivered() || progress.has_ended() => {
+                        timeout_at(until, &mut answering).await
+                    }
+                    outcome => outcome,
+                };
+                outcome.map_or(Close::TimeOver, Close::Read)
             });
-            // An answer that is already complete isn't stopped.
             match select(in_time, stop).await {
-                Either::Left((outcome, _)) => outcome,
-                Either::Right(_) => Err(Failure::Stopped),
+                Either::Left((close, _)) => close,
+                // An answer that has ended isn't stopped. Its numbers arrive soon.
+                Either::Right(((), in_time)) if progress.has_ended() => in_time.await,
+                Either::Right(_) => Close::Stopped,
             }
         };
-        (builder.answer(outcome, prompt), heard.into_inner())
+        (builder.answer(close, prompt), progress.is_delivered())
     }
+}
+
+/// Reads a recorded reply of a server with OpenAI's chat completions, from the pieces in which it
+/// arrived.
+///
+/// # Errors
+/// Returns the failure with which the reply ends.
+pub fn replay<'p>(
+    prompt: &Prompt,
+    limit: usize,
+    pieces: impl IntoIterator<Item = &'p [u8]>,
+    listener: Option<&Listener>,
+) -> Result<Answer, Failure> {
+    let progress = Progress::default();
+    let mut builder = AnswerBuilder::new(prompt, "", limit, listener, &progress);
+    let read = openai::read_pieces(pieces, &mut builder);
+    builder.answer(Close::Read(read), prompt).map_err(|unanswered| unanswered.failure)
 }
 
 #[cfg(test)]
@@ -273,7 +296,7 @@ mod tests {
 
     use super::*;
     use crate::config::Settings;
-    use crate::values::{Speaker, Turn};
+    use crate::values::{CutReason, Speaker, Turn};
 
     async fn ai(providers: &'static str) -> Ai {
         let settings = Settings::new(|name| match name {

@@ -198,7 +198,6 @@ impl Charge {
         let mut shortened = false;
         let is_given = given.is_some();
         if let Some(bound) = given.or_else(|| offer.bound(&prompt)) {
-            prompt.is_priced_by_usage = true;
             hold.count_refund_as(bound.refund_units(app.config.chat_price));
             // Under `/v1` no answer is shortened, because half of a function call is useless.
             let least = if is_given { bound.most() } else { bound.least() };
@@ -284,6 +283,9 @@ impl Charge {
         let answer = match answered {
             Ok(answer) => answer,
             Err(unanswered) => {
+                if let Some(wasted) = &unanswered.wasted {
+                    hold.waste(hold.quote().charge(wasted));
+                }
                 let refunded = match unanswered.may_have_worked {
                     true => Refund::OfWork,
                     false => Refund::OfFailure,
@@ -291,13 +293,18 @@ impl Charge {
                 return Err(refund(&app, &hold, refunded, unanswered.into()).await);
             }
         };
-        let quote = hold.quote();
+        let by_usage = hold.quote().depends_on_usage();
         // Unless a stopped answer was streamed, the function can't know how much of it the provider
         // has written.
-        let whole = answer.stopped && listener.is_none() && quote.depends_on_usage();
+        let whole = answer.stopped && listener.is_none() && by_usage;
+        if by_usage && answer.closed && answer.usage.estimated && !whole {
+            hold.count_in_day();
+        }
+        let quote = hold.quote();
         let cost = if whole { quote.bound() } else { quote.charge(&answer.usage) };
-        if quote.price(&answer.usage) > quote.bound() {
-            metrics::record(&[(Metric::Uncovered, 1)]);
+        let uncovered = quote.price(&answer.usage).checked_sub(quote.bound()).unwrap_or_default();
+        if uncovered > Credits::ZERO {
+            metrics::record(&[(Metric::Uncovered, uncovered.get())]);
         }
         let back = quote.bound().checked_sub(cost).unwrap_or_default();
         let mut chat = Chat {

@@ -17,6 +17,7 @@ mod instructions;
 mod invalid;
 mod limit;
 mod link_token;
+mod model_tokens;
 mod money;
 mod order;
 mod pack;
@@ -55,6 +56,7 @@ pub(crate) use instructions::{INSTRUCTIONS_BOUND, INSTRUCTIONS_LENGTH};
 pub use invalid::Invalid;
 pub use limit::Limit;
 pub use link_token::LinkToken;
+pub use model_tokens::TokenEstimate;
 pub use money::{Money, decimal};
 pub use order::{
     Dispute, Payment, PaymentFacts, Progress, RefundState, Refunded, Stranded, credits_for,
@@ -72,8 +74,9 @@ pub use text::turns_text;
 pub(crate) use token::LEEWAY;
 pub use token::{AccessToken, DeviceToken, RefreshToken};
 pub use turn::{Part, Speaker, ToolCall, Turn};
-pub(crate) use usage::estimate_tokens_of;
-pub use usage::{CacheCount, CutReason, Estimates, ReportedUsage, Usage, estimate_model_tokens};
+pub use usage::{
+    CacheCount, CutReason, Estimates, Final, ReportedUsage, Usage, estimate_model_tokens,
+};
 pub(crate) use username::NAME_LENGTH;
 pub use username::{Username, login_key};
 pub use voucher::VoucherCode;

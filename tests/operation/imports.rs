@@ -351,6 +351,8 @@ async fn rows_that_cannot_be_imported_are_listed_with_their_reasons() {
     expected.sort_unstable();
     assert_eq!(refused, expected);
 
+    // Eve's e-mail is sent in the background.
+    api.outbox_is_empty().await;
     let before = api.items("").await;
     let dry = Import { apply: false, ..dump.import() };
     let refused = Err("33 rows can't be imported, as listed.".to_owned());

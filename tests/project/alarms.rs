@@ -226,6 +226,7 @@ fn every_product_metric_with_an_alarm_is_in_the_code() {
         "SettleConflicts",
         "StrandedOrders",
         "SweptAccounts",
+        "Uncovered",
     ];
     assert_eq!(names, BTreeSet::from(expected.map(str::to_owned)));
 }

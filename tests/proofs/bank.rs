@@ -47,7 +47,9 @@ impl Wish {
         let who = people[number % PEOPLE].clone();
         let number = number / PEOPLE;
         let begins = match number % 5 {
+            3 if number.is_multiple_of(2) => "!ends error 3000 1000 300 hi",
             3 => "!fail",
+            4 if number.is_multiple_of(2) => "!ends length 3000 1000 300 hi",
             4 => "!used 3000 1000 300 hi",
             _ => "hi",
         };

@@ -39,6 +39,12 @@ enum Killed {
     AfterTheReply,
     BeforeRelease,
     AfterRelease,
+    /// The AI has failed at the end of a streamed answer.
+    FailedBeforeRelease,
+    FailedAfterRelease,
+    /// The AI has cut a streamed answer off.
+    CutBeforeSettle,
+    CutAfterSettle,
     /// The user has stopped a stream that had not yet delivered a piece.
     StoppedBeforeItIsNoticed,
     StoppedBeforeRelease,
@@ -60,7 +66,7 @@ enum Holds {
 }
 
 impl Killed {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 21] = [
         Self::BeforeRecordIsRead,
         Self::AfterRecordIsRead,
         Self::BeforeReserve,
@@ -71,6 +77,10 @@ impl Killed {
         Self::AfterTheReply,
         Self::BeforeRelease,
         Self::AfterRelease,
+        Self::FailedBeforeRelease,
+        Self::FailedAfterRelease,
+        Self::CutBeforeSettle,
+        Self::CutAfterSettle,
         Self::StoppedBeforeItIsNoticed,
         Self::StoppedBeforeRelease,
         Self::StoppedAfterRelease,
@@ -81,7 +91,20 @@ impl Killed {
     ];
 
     fn is_stream(self) -> bool {
-        self.is_heard() || self.is_silent()
+        self.is_heard() || self.is_silent() || self.is_cut()
+    }
+
+    /// Returns true if the AI ends its answer with a word other than `stop`.
+    fn is_cut(self) -> bool {
+        self.has_failed() || self.is_cut_by_length()
+    }
+
+    fn has_failed(self) -> bool {
+        matches!(self, Self::FailedBeforeRelease | Self::FailedAfterRelease)
+    }
+
+    fn is_cut_by_length(self) -> bool {
+        matches!(self, Self::CutBeforeSettle | Self::CutAfterSettle)
     }
 
     /// Returns true if a part of the answer was delivered before the stop.
@@ -98,7 +121,7 @@ impl Killed {
     fn is_stopped(self) -> bool {
         let is_whole =
             matches!(self, Self::WholeStoppedBeforeSettle | Self::WholeStoppedAfterSettle);
-        self.is_stream() || is_whole
+        self.is_heard() || self.is_silent() || is_whole
     }
 
     fn endpoint(self) -> (&'static str, &'static str) {
@@ -112,17 +135,21 @@ impl Killed {
             Self::BeforeReserve => (FaultPoint::Operation("UpdateItem", 1), Fault::StallBefore),
             Self::AfterReserve => (FaultPoint::Operation("UpdateItem", 1), Fault::StallAfter),
             Self::BeforeSettle
+            | Self::CutBeforeSettle
             | Self::WholeStoppedBeforeSettle
             | Self::StreamStoppedBeforeSettle => {
                 (FaultPoint::Operation("TransactWriteItems", 1), Fault::StallBefore)
             }
-            Self::AfterSettle | Self::WholeStoppedAfterSettle | Self::StreamStoppedAfterSettle => {
+            Self::AfterSettle
+            | Self::CutAfterSettle
+            | Self::WholeStoppedAfterSettle
+            | Self::StreamStoppedAfterSettle => {
                 (FaultPoint::Operation("TransactWriteItems", 1), Fault::StallAfter)
             }
-            Self::BeforeRelease | Self::StoppedBeforeRelease => {
+            Self::BeforeRelease | Self::FailedBeforeRelease | Self::StoppedBeforeRelease => {
                 (FaultPoint::Operation("UpdateItem", 2), Fault::StallBefore)
             }
-            Self::AfterRelease | Self::StoppedAfterRelease => {
+            Self::AfterRelease | Self::FailedAfterRelease | Self::StoppedAfterRelease => {
                 (FaultPoint::Operation("UpdateItem", 2), Fault::StallAfter)
             }
             // The function's first read is the idempotency key's record.
@@ -140,6 +167,8 @@ impl Killed {
             Self::DuringTheAi => "!slow 4000",
             _ if self.is_stopped() => "!slow 4000",
             Self::BeforeRelease | Self::AfterRelease => "!fail",
+            _ if self.has_failed() => "!ends error 30 0 20",
+            _ if self.is_cut_by_length() => "!ends length 30 0 20",
             _ => "hi",
         }
     }
@@ -150,17 +179,21 @@ impl Killed {
             | Self::AfterRecordIsRead
             | Self::BeforeReserve
             | Self::AfterRelease
+            | Self::FailedAfterRelease
             | Self::StoppedAfterRelease => Holds::Nothing,
             Self::AfterReserve
             | Self::DuringTheAi
             | Self::BeforeSettle
             | Self::BeforeRelease
+            | Self::FailedBeforeRelease
+            | Self::CutBeforeSettle
             | Self::StoppedBeforeItIsNoticed
             | Self::StoppedBeforeRelease
             | Self::WholeStoppedBeforeSettle
             | Self::StreamStoppedBeforeSettle => Holds::StoredHold,
             Self::AfterSettle
             | Self::AfterTheReply
+            | Self::CutAfterSettle
             | Self::WholeStoppedAfterSettle
             | Self::StreamStoppedAfterSettle => Holds::Chat,
         }
@@ -234,14 +267,17 @@ impl Case {
         if holds != Holds::Nothing {
             assert_eq!(taken == PRICE, self.model == "quick", "{taken} taken");
         }
+        // What a failed answer wasted counts at most once for each of its releases.
+        let work = account.free_work.iter().flatten().count();
+        assert!(work <= usize::from(self.killed.has_failed()), "killed {:?}", self.killed);
         assert_eq!(world.audit(&self.who.id), [""; 0], "killed {:?}", self.killed);
     }
 
     /// Checks the reply of a chat that ran again.
     fn ran(&self, reply: &Reply) {
         assert!(!reply.replayed(), "{:?}: {reply:?}", self.killed);
-        match self.killed.message() {
-            "!fail" => {
+        match self.after_it_ran() {
+            Holds::Nothing => {
                 assert_eq!((reply.status, reply.code()), (502, "ai_failed"), "{:?}", self.killed)
             }
             _ => assert_eq!(reply.status, 200, "{:?}: {reply:?}", self.killed),
@@ -250,7 +286,8 @@ impl Case {
 
     /// The store's contents after the chat ran again.
     fn after_it_ran(&self) -> Holds {
-        if self.killed.message() == "!fail" { Holds::Nothing } else { Holds::Chat }
+        let is_refunded = self.killed.message() == "!fail" || self.killed.has_failed();
+        if is_refunded { Holds::Nothing } else { Holds::Chat }
     }
 }
 
@@ -299,7 +336,11 @@ async fn retries_of_killed_chats_get_one_answer_per_key() {
                     "{:?}: {reply:?}",
                     case.killed
                 );
-                let reason = if case.killed.is_stopped() { "stopped" } else { "stop" };
+                let reason = match case.killed {
+                    killed if killed.is_stopped() => "stopped",
+                    killed if killed.is_cut_by_length() => "length",
+                    _ => "stop",
+                };
                 assert_eq!(reply.body["finish_reason"], reason, "{:?}", case.killed);
                 assert!(
                     case.first_reply.as_ref().is_none_or(|first| first.body == reply.body),

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::ai::{Ai, Answer, Piece, Prompt, Tool};
 use shared::config::{AiConfig, Settings};
-use shared::values::{Speaker, ToolCall, Turn};
+use shared::values::{CutReason, Speaker, ToolCall, Turn};
 use shared::{Error, Result};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -130,7 +130,8 @@ struct StreamedAnswer {
 }
 
 impl StreamedAnswer {
-    /// Returns the next event. If the AI fails midway, the stream ends without its last event.
+    /// Returns the next event. If the AI fails midway, the stream ends without its last event, or
+    /// with an event that says so if the message asks for it.
     async fn next(mut self) -> Option<(Result<String, Infallible>, Self)> {
         let piece = match self.first.take() {
             Some(first) => Some(first),
@@ -141,9 +142,18 @@ impl StreamedAnswer {
         }
         let outcome = self.answering.take()?.await.unwrap();
         self.client.is_answered = true;
-        let end = json!({ "choices": [{ "delta": {}, "finish_reason": "stop" }] });
-        outcome.ok().map(|_| (Ok(format!("data: {end}\n\ndata: [DONE]\n\n")), self))
+        let reason = match outcome {
+            Ok(answer) => finish_reason(&answer),
+            Err(_) if self.client.message.starts_with("!ends ") => "error",
+            Err(_) => return None,
+        };
+        let end = json!({ "choices": [{ "delta": {}, "finish_reason": reason }] });
+        Some((Ok(format!("data: {end}\n\ndata: [DONE]\n\n")), self))
     }
+}
+
+fn finish_reason(answer: &Answer) -> &'static str {
+    answer.cut.map_or("stop", CutReason::word)
 }
 
 fn event(piece: Piece) -> String {
@@ -197,7 +207,7 @@ async fn answer(State(provider): State<CountingAi>, method: Method, body: Bytes)
             };
             let calls: Vec<Value> = answer.calls.iter().map(call).collect();
             let message = json!({ "content": answer.text, "tool_calls": calls });
-            let said = json!({ "message": message, "finish_reason": "stop" });
+            let said = json!({ "message": message, "finish_reason": finish_reason(&answer) });
             Response::new(Body::from(json!({ "choices": [said] }).to_string()))
         }
         // The product distinguishes the AI's failures by the status.

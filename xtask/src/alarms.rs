@@ -264,6 +264,11 @@ fn alarms(template: &Template, groups: &[Group]) -> Result<Vec<Alarm>, Failure> 
         )
         .about("Answers that the store refused to settle: the AI's work was lost."),
     );
+    let uncovered = Metric::sum(OWN, "Uncovered").every(900);
+    alarms.push(
+        Alarm::at_threshold("1", "Uncovered", "uncovered-tokens", Watches::One(uncovered))
+            .about("Tokens that messages cost beyond their holds. Users don't pay for them."),
+    );
     let failed = Metric::sum(OWN, "MailsFailed").every(900).of("Kind", "permanent");
     alarms
         .push(Alarm::at_threshold("5", "MailFailures", "mail-failures", Watches::One(failed)).about(

@@ -15,6 +15,9 @@ pub struct Answer {
     pub cut: Option<CutReason>,
     /// True if the user stopped the answer.
     pub stopped: bool,
+    /// True if the answer was cut off before its provider ended it: the user stopped it, its time
+    /// was over, or it was too long.
+    pub closed: bool,
     /// The numbers of model tokens.
     pub usage: Usage,
 }

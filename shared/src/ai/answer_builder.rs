@@ -7,11 +7,10 @@ use serde::de::IgnoredAny;
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
+use crate::ai::ending::Ending;
 use crate::ai::tools::CallPiece;
 use crate::ai::{Answer, Failure, Prompt};
-use crate::values::{
-    CutReason, Estimates, ReportedUsage, ToolCall, Usage, estimate_model_tokens, estimate_tokens_of,
-};
+use crate::values::{CutReason, Estimates, Final, ReportedUsage, TokenEstimate, ToolCall, Usage};
 
 /// The size in bytes above which a prompt is charged even if its streamed answer is stopped before
 /// it begins. A picture adds as many bytes to this size as to the size that decides the price.
@@ -31,9 +30,54 @@ pub struct Piece {
 /// A channel that receives each piece of an answer immediately.
 pub type Listener = UnboundedSender<Piece>;
 
+/// How far an answer has come. The function that waits for the answer reads it.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// True if the listener received any part of the answer.
+    delivered: AtomicBool,
+    /// True if the provider has ended the answer.
+    ended: AtomicBool,
+}
+
+impl Progress {
+    pub(super) fn is_delivered(&self) -> bool {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+}
+
+/// Why an answer is no longer read.
+pub(super) enum Close {
+    /// The provider's reply was read, or can't be read further.
+    Read(Result<(), Failure>),
+    /// The time for the answer is over.
+    TimeOver,
+    /// The user stopped the answer.
+    Stopped,
+}
+
+/// An answer that failed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unanswered {
+    pub(super) failure: Failure,
+    /// The usage of the delivered part. `None` if no part was delivered.
+    pub(super) wasted: Option<Usage>,
+}
+
+impl From<Failure> for Unanswered {
+    fn from(failure: Failure) -> Self {
+        Self { failure, wasted: None }
+    }
+}
+
 /// The answer that a provider has sent so far, and its listener.
 pub(super) struct AnswerBuilder<'l> {
     text: String,
+    /// True if the text has more than white space.
+    is_visible: bool,
     calls: Vec<CallBuilder>,
     /// The maximum number of function calls in the answer. Calls beyond the maximum are dropped.
     most_calls: usize,
@@ -45,15 +89,19 @@ pub(super) struct AnswerBuilder<'l> {
     /// visible text follows. If an answer of only white space isn't refused as empty, it is
     /// delivered at its end.
     delivered: usize,
-    anything_delivered: &'l AtomicBool,
+    progress: &'l Progress,
     /// True if a stopped chat counts as answered even if nothing was delivered.
     pays_when_stopped: bool,
     pub(super) model: String,
-    pub(super) cut: Option<CutReason>,
-    /// The provider's numbers of model tokens.
-    pub(super) usage: Option<ReportedUsage>,
-    /// The number of model tokens that the model was heard to reason, as an estimate.
-    reasoned: usize,
+    /// `None` until the provider ends the answer. Then the reason for a cut, or `None` if the answer
+    /// is complete.
+    ended: Option<Option<CutReason>>,
+    /// The provider's numbers of model tokens so far.
+    usage: ReportedUsage,
+    /// The text, the calls and the visible reasoning that the provider has sent so far.
+    received: TokenEstimate,
+    /// The estimate of what had been received when the provider's last number arrived.
+    received_at_number: Option<usize>,
 }
 
 /// A function call that may not be complete yet.
@@ -88,14 +136,13 @@ fn is_whole(arguments: &str) -> bool {
 }
 
 impl<'l> AnswerBuilder<'l> {
-    /// Starts an answer of at most `limit` bytes to this prompt by this model. `anything_delivered`
-    /// becomes true with the first delivery.
+    /// Starts an answer of at most `limit` bytes to this prompt by this model.
     pub(super) fn new(
         prompt: &Prompt,
         model: &str,
         limit: usize,
         listener: Option<&'l Listener>,
-        anything_delivered: &'l AtomicBool,
+        progress: &'l Progress,
     ) -> Self {
         let most_calls = match prompt.parallel_calls {
             _ if !prompt.offers_calls() => 0,
@@ -104,24 +151,66 @@ impl<'l> AnswerBuilder<'l> {
         };
         Self {
             text: String::new(),
+            is_visible: false,
             calls: Vec::new(),
             most_calls,
             left_out: HashSet::new(),
             limit,
             listener,
             delivered: 0,
-            anything_delivered,
+            progress,
             pays_when_stopped: listener.is_none() || prompt.priced_size() > LONG_PROMPT,
             model: model.to_owned(),
-            cut: None,
-            usage: None,
-            reasoned: 0,
+            ended: None,
+            usage: ReportedUsage::default(),
+            received: TokenEstimate::default(),
+            received_at_number: None,
         }
     }
 
+    /// Ends the answer as the provider does. Only the first end counts.
+    ///
+    /// # Errors
+    /// Returns the provider's failure.
+    pub(super) fn end(&mut self, ending: Ending) -> Result<(), Failure> {
+        let cut = match ending {
+            _ if self.has_ended() => return Ok(()),
+            Ending::Complete => None,
+            Ending::Cut(cut) => Some(cut),
+            Ending::Failed(word) => return Err(Failure::failed(format!("it ended with {word}"))),
+        };
+        self.ended = Some(cut);
+        self.progress.ended.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Returns true if the provider has ended the answer.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// Takes over the provider's numbers. Call this after the parts of the answer that the numbers
+    /// count.
+    pub(super) fn count(&mut self, usage: ReportedUsage) {
+        self.usage.replace_with(usage);
+        if usage.completion.is_some_and(|number| number > 0) {
+            self.received_at_number = Some(self.received.tokens());
+        }
+    }
+
+    /// Returns the estimate of what the provider has sent so far.
+    pub(super) fn received(&self) -> usize {
+        self.received.tokens()
+    }
+
+    /// Returns true if the provider has sent its number for the whole answer so far.
+    pub(super) fn has_final_numbers(&self) -> bool {
+        self.received_at_number == Some(self.received())
+    }
+
     /// Counts a piece of what the model thinks before it answers. The piece isn't kept.
-    pub(super) fn hear_reasoning(&mut self, piece: &str) {
-        self.reasoned = self.reasoned.saturating_add(estimate_tokens_of(piece));
+    pub(super) fn count_reasoning(&mut self, piece: &str) {
+        self.received.push(piece);
     }
 
     /// Returns true if there is a listener.
@@ -138,9 +227,11 @@ impl<'l> AnswerBuilder<'l> {
     /// Adds a piece of the text, up to the limit.
     pub(super) fn push_text(&mut self, piece: &str) -> Result<(), Failure> {
         let fits = piece.get(..piece.floor_char_boundary(self.room())).unwrap_or_default();
+        self.received.push(fits);
         self.text.push_str(fits);
+        self.is_visible |= !fits.trim().is_empty();
         self.deliver_text();
-        if fits.len() < piece.len() { Err(Failure::Cut(CutReason::Length)) } else { Ok(()) }
+        if fits.len() < piece.len() { Err(Failure::TooLong) } else { Ok(()) }
     }
 
     /// Adds a part of a call, up to the limit. `id` and `name` are empty if this part lacks them.
@@ -170,6 +261,7 @@ impl<'l> AnswerBuilder<'l> {
         self.name(index, name)?;
         let room = self.room();
         let fits = arguments.get(..arguments.floor_char_boundary(room)).unwrap_or_default();
+        self.received.push(fits);
         if let Some(builder) = self.calls.get_mut(index) {
             builder.call.arguments.push_str(fits);
         }
@@ -178,7 +270,7 @@ impl<'l> AnswerBuilder<'l> {
         if self.calls.get(index).is_some_and(|builder| !builder.call.name.is_empty()) {
             self.deliver_call(index);
         }
-        if fits.len() < arguments.len() { Err(Failure::Cut(CutReason::Length)) } else { Ok(()) }
+        if fits.len() < arguments.len() { Err(Failure::TooLong) } else { Ok(()) }
     }
 
     /// Begins a call and returns its index. A call without an id from the provider gets a new id.
@@ -189,8 +281,9 @@ impl<'l> AnswerBuilder<'l> {
         };
         let call = ToolCall { id, name: name.to_owned(), arguments: String::new() };
         if call.size() > self.room() {
-            return Err(Failure::Cut(CutReason::Length));
+            return Err(Failure::TooLong);
         }
+        self.received.push(name);
         self.calls.push(CallBuilder { call, number, delivered: None });
         Ok(self.calls.len() - 1)
     }
@@ -201,16 +294,17 @@ impl<'l> AnswerBuilder<'l> {
         let Some(builder) = self.calls.get_mut(index) else { return Ok(()) };
         if builder.call.name.is_empty() {
             if name.len() > room {
-                return Err(Failure::Cut(CutReason::Length));
+                return Err(Failure::TooLong);
             }
             builder.call.name.push_str(name);
+            self.received.push(name);
         }
         Ok(())
     }
 
     /// Returns true if the answer has only white space and no calls so far.
     pub(super) fn is_empty(&self) -> bool {
-        self.text.trim().is_empty() && self.calls.is_empty()
+        !self.is_visible && self.calls.is_empty()
     }
 
     /// Delivers new text, unless the whole text is still only white space.
@@ -245,7 +339,7 @@ impl<'l> AnswerBuilder<'l> {
         if let Some(listener) = self.listener {
             // The answer continues even if the listener has disconnected.
             let _ = listener.send(Piece { model: self.model.clone(), ..piece });
-            self.anything_delivered.store(true, Ordering::Relaxed);
+            self.progress.delivered.store(true, Ordering::Relaxed);
         }
     }
 
@@ -257,62 +351,98 @@ impl<'l> AnswerBuilder<'l> {
         }
     }
 
-    /// Returns the finished answer. A partial answer is charged if any of it was delivered, because
-    /// clients could otherwise have answers cut off or stop them, and pay nothing. A stopped answer
-    /// is charged even if nothing was delivered in two cases: the request waits for the whole
-    /// answer, so its client never receives a part early; or the prompt is long, so reading it is
-    /// most of the provider's work.
-    pub(super) fn answer(
-        mut self,
-        outcome: Result<(), Failure>,
-        prompt: &Prompt,
-    ) -> Result<Answer, Failure> {
-        let anything_delivered = self.anything_delivered.load(Ordering::Relaxed);
-        let (cut, stopped) = match outcome {
-            Ok(()) => (self.cut, false),
-            Err(Failure::Cut(cut)) if anything_delivered => (Some(cut), false),
+    /// Returns the finished answer. If the provider has ended it, nothing that happens later
+    /// changes that. Otherwise the answer is what was delivered until we closed the connection.
+    ///
+    /// A partial answer is charged if any of it was delivered, because clients could otherwise have
+    /// answers cut off or stop them, and pay nothing. A stopped answer is charged even if nothing
+    /// was delivered in two cases: the request waits for the whole answer, so its client never
+    /// receives a part early; or the prompt is long, so reading it is most of the provider's work.
+    ///
+    /// # Errors
+    /// Returns the reason why there is no answer. A part that was delivered before the provider
+    /// failed isn't an answer.
+    pub(super) fn answer(mut self, close: Close, prompt: &Prompt) -> Result<Answer, Unanswered> {
+        let is_delivered = self.progress.is_delivered();
+        let length = Some(CutReason::Length);
+        let (cut, stopped) = match (close, self.ended) {
+            (_, Some(Some(CutReason::ContentFilter))) if !is_delivered => {
+                return Err(Failure::Filtered.into());
+            }
+            (_, Some(cut)) => (cut, false),
+            (Close::Read(Ok(())), None) => (None, false),
+            (Close::Read(Err(Failure::TooLong)), None) if is_delivered => (length, false),
+            (Close::Read(Err(failure)), None) => return Err(self.failed(failure, prompt)),
+            (Close::TimeOver, None) if is_delivered => (length, false),
+            (Close::TimeOver, None) => return Err(Failure::TimedOut.into()),
             // Use `Length`, because earlier releases also read stored chats and know no better
             // reason for a stopped answer.
-            Err(Failure::Stopped) if anything_delivered || self.pays_when_stopped => {
-                (Some(CutReason::Length), true)
-            }
-            Err(failure) => return Err(failure),
+            (Close::Stopped, None) if is_delivered || self.pays_when_stopped => (length, true),
+            (Close::Stopped, None) => return Err(Failure::Stopped.into()),
         };
+        let closed = cut.is_some() && self.ended.is_none();
+        // No client can run a function without its name.
+        if cut.is_none() && self.calls.iter().any(|builder| builder.call.name.is_empty()) {
+            return Err(self.failed(Failure::failed("a function call without a name"), prompt));
+        }
+        self.calls.retain(|builder| !builder.call.name.is_empty());
         if self.is_empty() {
             if !prompt.given && !stopped {
-                return Err(Failure::Empty("an empty answer"));
+                return Err(Failure::Empty("an empty answer").into());
             }
             self.deliver_rest();
         }
-        (0..self.calls.len()).for_each(|index| self.deliver_call(index));
-        let Self { text, calls, model, usage, reasoned, .. } = self;
+        for index in 0..self.calls.len() {
+            // A function without parameters may be called without arguments. Clients expect an
+            // object.
+            if let Some(builder) = self.calls.get_mut(index)
+                && cut.is_none()
+                && builder.call.arguments.is_empty()
+            {
+                builder.call.arguments.push_str("{}");
+            }
+            self.deliver_call(index);
+        }
+        let usage = self.usage(prompt);
+        let Self { text, calls, model, .. } = self;
         let calls: Vec<ToolCall> = calls.into_iter().map(|builder| builder.call).collect();
-        let usage = counted(usage, prompt, &text, &calls, reasoned);
-        Ok(Answer { text, calls, model, cut, stopped, usage })
+        Ok(Answer { text, calls, model, cut, stopped, closed, usage })
+    }
+
+    fn failed(&self, failure: Failure, prompt: &Prompt) -> Unanswered {
+        let is_delivered = self.progress.is_delivered();
+        let wasted = is_delivered.then(|| self.usage(prompt));
+        Unanswered { failure, wasted }
+    }
+
+    /// Returns the numbers of model tokens. The provider's numbers are right if they arrived after
+    /// everything that was received. If more was received after them, they are too low, and the
+    /// estimate counts if it is higher.
+    fn usage(&self, prompt: &Prompt) -> Usage {
+        let received = self.received();
+        let (numbers, estimate) = match (self.usage.completion, self.received_at_number) {
+            (Some(number), Some(at)) if at < received => (Final::No, at_rate(received, number, at)),
+            _ => (Final::Yes, received),
+        };
+        self.usage.usage(Estimates::new(prompt.estimated_tokens(), estimate), numbers)
     }
 }
 
-/// Returns the numbers of model tokens, as far as the provider reports them. The rest is estimated.
-/// A price by usage depends on the estimates, so they count other scripts by the character.
-fn counted(
-    reported: Option<ReportedUsage>,
-    prompt: &Prompt,
-    text: &str,
-    calls: &[ToolCall],
-    reasoned: usize,
-) -> Usage {
-    let texts = calls.iter().flat_map(|call| [call.name.as_str(), call.arguments.as_str()]);
-    let texts = std::iter::once(text).chain(texts);
-    let (prompt, completion) = match prompt.is_priced_by_usage {
-        true => {
-            let answer: usize = texts.map(estimate_tokens_of).sum();
-            (prompt.estimated_tokens(), answer.saturating_add(reasoned))
+/// The number of estimated model tokens above which a provider's own number shows how far the
+/// estimate is off.
+const ENOUGH: usize = 64;
+
+/// Returns the estimate at the provider's rate so far, if that is lower: the part of an answer must
+/// not cost more than the whole would have. The provider counted `number` model tokens when the
+/// estimate was `at`.
+fn at_rate(estimate: usize, number: u64, at: usize) -> usize {
+    let number = usize::try_from(number).unwrap_or(usize::MAX);
+    match at {
+        at if at >= ENOUGH && number < at => {
+            estimate.checked_mul(number).map_or(estimate, |product| product / at)
         }
-        false => {
-            (estimate_model_tokens(prompt.size()), estimate_model_tokens(texts.map(str::len).sum()))
-        }
-    };
-    reported.unwrap_or_default().usage(Estimates::new(prompt, completion))
+        _ => estimate,
+    }
 }
 
 #[cfg(test)]
@@ -328,13 +458,12 @@ mod tests {
         let tool = Tool { name: "f".into(), description: None, parameters: None, strict: None };
         let prompt = Prompt { tools: vec![tool], parallel_calls: most, ..Prompt::default() };
         let (listener, mut pieces) = unbounded_channel();
-        let anything_delivered = AtomicBool::new(false);
-        let mut builder =
-            AnswerBuilder::new(&prompt, "model", 1000, Some(&listener), &anything_delivered);
+        let progress = Progress::default();
+        let mut builder = AnswerBuilder::new(&prompt, "model", 1000, Some(&listener), &progress);
         for (number, id, name, arguments) in parts {
             builder.push_call(*number, id, name, arguments).unwrap();
         }
-        let calls = builder.answer(Ok(()), &prompt).unwrap().calls;
+        let calls = builder.answer(Close::Read(Ok(())), &prompt).unwrap().calls;
         let mut delivered: Vec<ToolCall> = Vec::new();
         while let Ok(piece) = pieces.try_recv() {
             let CallPiece { index, begins, arguments } = piece.call.unwrap();
@@ -359,10 +488,11 @@ mod tests {
         assert_eq!(put_together(None, &parts), both);
         let parts = [(0, "", "f", "{}"), (0, "", "f", r#"{"y": "#), (0, "", "f", "2}")];
         assert_eq!(put_together(None, &parts), [of("f", "{}"), of("f", r#"{"y": 2}"#)]);
-        // A function's name may arrive after the call's beginning, or never.
+        // A function's name may arrive after the call's beginning.
         let parts = [(0, "a", "", ""), (0, "", "", "{"), (0, "a", "f", "}"), (0, "", "", " ")];
         assert_eq!(put_together(None, &parts), [of("f", "{} ")]);
-        assert_eq!(put_together(None, &[(0, "a", "", "{}")]), [of("", "{}")]);
+        // A function may be called without arguments.
+        assert_eq!(put_together(None, &[(0, "a", "f", "")]), [of("f", "{}")]);
         // Only one call is allowed, so the parts of all other calls are dropped.
         let parts = [
             (0, "a", "f", "{"),

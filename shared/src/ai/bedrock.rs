@@ -13,9 +13,12 @@ use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::config::timeout::TimeoutConfig;
 use aws_sdk_bedrockruntime::config::{Builder, retry::RetryConfig};
 use aws_sdk_bedrockruntime::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_bedrockruntime::primitives::event_stream::EventReceiver;
+use aws_sdk_bedrockruntime::types::error::ConverseStreamOutputError;
 use aws_sdk_bedrockruntime::types::{
     ContentBlock, ContentBlockDelta, ContentBlockDeltaEvent, ContentBlockStart,
-    ContentBlockStartEvent, ConverseOutput, ConverseStreamOutput, StopReason, TokenUsage,
+    ContentBlockStartEvent, ConverseOutput, ConverseStreamOutput, ReasoningContentBlock,
+    ReasoningContentBlockDelta, StopReason, TokenUsage,
 };
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -23,10 +26,12 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 
 use crate::ai::bedrock::reply::Blocks;
 use crate::ai::bedrock::request::ConverseRequest;
+use crate::ai::ending::Ending;
+use crate::ai::reading::{self, Reply};
 use crate::ai::{AnswerBuilder, Failure, Format, Prompt, Refusal};
 use crate::aws;
 use crate::config::ConfigError;
-use crate::values::{CacheCount, CutReason, Picture, ReportedUsage};
+use crate::values::{CacheCount, Picture, ReportedUsage};
 
 /// Returns a demand of the prompt that no model on Bedrock can meet. Bedrock can't fetch pictures.
 /// Bedrock also can't combine function calls with an answer that may be any JSON object, because
@@ -128,23 +133,32 @@ impl Bedrock {
             .send()
             .await
             .map_err(|error| failure(&error, prompt))?;
-        stopped(&reply.stop_reason, builder)?;
-        builder.usage = reply.usage.as_ref().map(|counted| usage(counted, model));
         let Some(ConverseOutput::Message(message)) = reply.output else {
             return Err(Failure::Empty("no message"));
         };
-        let mut blocks = Blocks::new(builder, answer);
+        let mut blocks = Blocks::new(answer);
         for (number, block) in (0..).zip(&message.content) {
             match block {
-                ContentBlock::Text(text) => blocks.text(text)?,
+                ContentBlock::Text(text) => blocks.text(text, builder)?,
                 ContentBlock::ToolUse(call) => {
-                    blocks.begin(number, &call.tool_use_id, &call.name)?;
-                    blocks.push_arguments(number, &document::to_json(&call.input).to_string())?;
+                    blocks.begin(number, &call.tool_use_id, &call.name, builder)?;
+                    let arguments = document::to_json(&call.input).to_string();
+                    blocks.push_arguments(number, &arguments, builder)?;
+                }
+                ContentBlock::ReasoningContent(ReasoningContentBlock::ReasoningText(thought)) => {
+                    builder.count_reasoning(&thought.text);
                 }
                 _ => {}
             }
         }
-        blocks.finish()
+        let ending = ending(&reply.stop_reason);
+        if !matches!(ending, Ending::Failed(_)) {
+            blocks.finish(builder)?;
+        }
+        if let Some(counted) = &reply.usage {
+            builder.count(usage(counted, model));
+        }
+        builder.end(ending)
     }
 
     async fn listen(
@@ -163,51 +177,89 @@ impl Bedrock {
             .set_messages(Some(messages))
             .set_tool_config(tools)
             .set_output_config(output);
-        let mut reply = asked
+        let reply = asked
             .inference_config(inference)
             .send()
             .await
             .map_err(|error| failure(&error, prompt))?;
-        let mut finished = false;
-        let mut blocks = Blocks::new(builder, answer);
-        while let Some(event) =
-            reply.stream.recv().await.map_err(|error| failure(&error, prompt))?
-        {
-            match event {
-                ConverseStreamOutput::ContentBlockStart(block) => begin(&block, &mut blocks)?,
-                ConverseStreamOutput::ContentBlockDelta(block) => read_delta(&block, &mut blocks)?,
-                ConverseStreamOutput::ContentBlockStop(_) => blocks.end()?,
-                ConverseStreamOutput::MessageStop(stop) => {
-                    stopped(&stop.stop_reason, blocks.builder)?;
-                    finished = true;
+        let (stream, blocks) = (reply.stream, Blocks::new(answer));
+        reading::read(&mut ArrivingReply { stream, blocks, model, prompt }, builder).await
+    }
+}
+
+/// A reply whose events are still arriving.
+struct ArrivingReply<'r> {
+    stream: EventReceiver<ConverseStreamOutput, ConverseStreamOutputError>,
+    blocks: Blocks,
+    model: &'r str,
+    prompt: &'r Prompt,
+}
+
+impl Reply for ArrivingReply<'_> {
+    async fn read_next(&mut self, builder: &mut AnswerBuilder<'_>) -> Result<bool, Failure> {
+        let event =
+            self.stream.recv().await.map_err(|error| match failure(&error, self.prompt) {
+                // A request that the model has begun to answer isn't sent again in another form.
+                Failure::Refused(_) | Failure::Rejected(_) | Failure::Denied(_) => {
+                    Failure::failed("an exception in the middle")
                 }
-                ConverseStreamOutput::Metadata(metadata) => {
-                    blocks.builder.usage =
-                        metadata.usage.as_ref().map(|counted| usage(counted, model))
-                }
-                _ => {}
+                failure => failure,
+            })?;
+        let blocks = &mut self.blocks;
+        match event {
+            None if builder.has_ended() => return Ok(false),
+            None => return Err(Failure::failed("cut off")),
+            Some(ConverseStreamOutput::ContentBlockStart(block)) => begin(&block, blocks, builder)?,
+            Some(ConverseStreamOutput::ContentBlockDelta(block)) => {
+                read_delta(&block, blocks, builder)?;
             }
+            Some(ConverseStreamOutput::ContentBlockStop(_)) => blocks.end(builder)?,
+            Some(ConverseStreamOutput::MessageStop(stop)) => {
+                let ending = ending(&stop.stop_reason);
+                if !matches!(ending, Ending::Failed(_)) {
+                    blocks.finish(builder)?;
+                }
+                builder.end(ending)?;
+            }
+            Some(ConverseStreamOutput::Metadata(metadata)) => {
+                if let Some(counted) = &metadata.usage {
+                    builder.count(usage(counted, self.model));
+                }
+            }
+            Some(_) => {}
         }
-        if finished { blocks.finish() } else { Err(Failure::failed("cut off")) }
+        Ok(true)
     }
 }
 
 /// Reads the start of a content block.
-fn begin(block: &ContentBlockStartEvent, blocks: &mut Blocks<'_, '_>) -> Result<(), Failure> {
+fn begin(
+    block: &ContentBlockStartEvent,
+    blocks: &mut Blocks,
+    builder: &mut AnswerBuilder<'_>,
+) -> Result<(), Failure> {
     match &block.start {
         Some(ContentBlockStart::ToolUse(call)) => {
-            blocks.begin(number(block.content_block_index), &call.tool_use_id, &call.name)
+            blocks.begin(number(block.content_block_index), &call.tool_use_id, &call.name, builder)
         }
         _ => Ok(()),
     }
 }
 
 /// Reads a part of a content block.
-fn read_delta(block: &ContentBlockDeltaEvent, blocks: &mut Blocks<'_, '_>) -> Result<(), Failure> {
+fn read_delta(
+    block: &ContentBlockDeltaEvent,
+    blocks: &mut Blocks,
+    builder: &mut AnswerBuilder<'_>,
+) -> Result<(), Failure> {
     match &block.delta {
-        Some(ContentBlockDelta::Text(text)) => blocks.text(text),
+        Some(ContentBlockDelta::Text(text)) => blocks.text(text, builder),
         Some(ContentBlockDelta::ToolUse(part)) => {
-            blocks.push_arguments(number(block.content_block_index), &part.input)
+            blocks.push_arguments(number(block.content_block_index), &part.input, builder)
+        }
+        Some(ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::Text(thought))) => {
+            builder.count_reasoning(thought);
+            Ok(())
         }
         _ => Ok(()),
     }
@@ -241,16 +293,9 @@ fn opening(aws: &SdkConfig, url: &str) -> Operation<(), (), Infallible> {
         .build()
 }
 
-fn stopped(reason: &StopReason, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
-    match reason {
-        StopReason::ContentFiltered | StopReason::GuardrailIntervened => {
-            Err(Failure::Cut(CutReason::ContentFilter))
-        }
-        reason => {
-            builder.cut = (*reason == StopReason::MaxTokens).then_some(CutReason::Length);
-            Ok(())
-        }
-    }
+/// Returns how an answer ends. Its reason is always the last word.
+fn ending(reason: &StopReason) -> Ending {
+    Ending::of(reason.as_str()).unwrap_or(Ending::Complete)
 }
 
 /// Returns Bedrock's numbers of model tokens. Cached tokens are counted beside the prompt's, except

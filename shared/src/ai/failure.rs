@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::ai::Prompt;
-use crate::values::CutReason;
+use crate::values::{CutReason, Usage};
 
 /// The reason why a provider didn't answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +18,10 @@ pub enum Failure {
     Overloaded,
     /// The provider was too slow.
     TimedOut,
-    /// The answer is cut off.
-    Cut(CutReason),
+    /// The answer is over the limit.
+    TooLong,
+    /// The provider's filter ended the answer before any of it was delivered.
+    Filtered,
     /// The user stopped the answer.
     Stopped,
     /// The model doesn't support something that the prompt demands.
@@ -37,6 +39,9 @@ pub struct AnswerFailure {
     /// True if any provider may have worked for the chat and the caller could have caused its
     /// failure.
     pub may_have_worked: bool,
+    /// The usage of the part that was delivered before the provider failed. `None` if no part was
+    /// delivered.
+    pub wasted: Option<Usage>,
 }
 
 /// A demand of a prompt that the model doesn't support.
@@ -158,7 +163,8 @@ impl Failure {
             Self::Empty(_)
             | Self::Denied(_)
             | Self::TimedOut
-            | Self::Cut(_)
+            | Self::TooLong
+            | Self::Filtered
             | Self::Stopped
             | Self::Refused(_)
             | Self::Rejected(_) => true,
@@ -177,8 +183,8 @@ impl Failure {
             Self::Empty(cause) => cause,
             Self::Overloaded => "overloaded",
             Self::TimedOut => "too slow",
-            Self::Cut(CutReason::Length) => "the answer is over the limit",
-            Self::Cut(CutReason::ContentFilter) => "refused by the provider's filter",
+            Self::TooLong => "the answer is over the limit",
+            Self::Filtered => "refused by the provider's filter",
             Self::Stopped => "stopped by its user",
             Self::Refused(refusal) => refusal.cause(),
         }
@@ -190,7 +196,8 @@ impl Failure {
             Self::Failed(_) | Self::Empty(_) | Self::Denied(_) => "failed",
             Self::Overloaded => "overloaded",
             Self::TimedOut => "timeout",
-            Self::Cut(cut) => cut.word(),
+            Self::TooLong => CutReason::Length.word(),
+            Self::Filtered => CutReason::ContentFilter.word(),
             Self::Stopped => "stopped",
             Self::Refused(_) | Self::Rejected(_) => "refused",
         }
@@ -199,7 +206,7 @@ impl Failure {
 
 impl From<Failure> for AnswerFailure {
     fn from(failure: Failure) -> Self {
-        Self { may_have_worked: failure.may_have_worked(), failure }
+        Self { may_have_worked: failure.may_have_worked(), failure, wasted: None }
     }
 }
 
@@ -212,9 +219,11 @@ impl From<AnswerFailure> for Error {
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Failed(_) | Failure::Empty(_) | Failure::Denied(_) | Failure::Cut(_) => {
-                Self::AiFailed
-            }
+            Failure::Failed(_)
+            | Failure::Empty(_)
+            | Failure::Denied(_)
+            | Failure::TooLong
+            | Failure::Filtered => Self::AiFailed,
             Failure::Overloaded => Self::AiOverloaded,
             Failure::TimedOut => Self::AiTimedOut,
             Failure::Stopped => Self::Stopped,

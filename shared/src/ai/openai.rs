@@ -2,30 +2,28 @@
 //! ([reference](https://platform.openai.com/docs/api-reference/chat)): OpenAI itself, Ollama, vLLM,
 //! llama.cpp, LiteLLM.
 //!
-//! Additional or missing fields in a reply are ignored if the reply contains an answer. Redirects
-//! aren't followed, and requests aren't retried.
+//! Redirects aren't followed, and requests aren't retried.
 
+mod events;
+mod json;
 mod refusal;
+mod reply;
 mod request;
 
-use std::io;
-
 use aws_smithy_types::body::SdkBody;
-use futures_util::StreamExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use lambda_http::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use lambda_http::http::{HeaderValue, Request, Uri};
 use rustls::RootCertStore;
-use serde::Deserialize;
-use serde_json::Value;
-use sse_stream::SseStream;
 
+use crate::ai::openai::reply::ReplyReader;
 use crate::ai::openai::request::CompletionRequest;
+use crate::ai::reading::{self, Reply};
 use crate::ai::{AnswerBuilder, Failure, Prompt};
 use crate::aws;
 use crate::aws::http::Https;
 use crate::config::{ConfigError, OpenAiServer};
-use crate::values::{CacheCount, CutReason, ReportedUsage};
 
 /// The number of bytes that are read from a reply for each byte of the answer. The JSON around a
 /// piece of a few characters has several hundred bytes.
@@ -38,52 +36,6 @@ pub struct OpenAi {
     /// True if the server is OpenAI itself.
     is_openai: bool,
     http: Https,
-}
-
-/// The fields that are read from a reply or a chunk.
-#[derive(Deserialize)]
-struct Completion {
-    #[serde(default)]
-    choices: Vec<Choice>,
-    usage: Option<Value>,
-    model: Option<String>,
-    error: Option<serde::de::IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-struct Choice {
-    message: Option<Message>,
-    delta: Option<Message>,
-    finish_reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Message {
-    content: Option<String>,
-    /// The model's explanation if it refuses to answer. OpenAI sends this explanation if the
-    /// request has a schema for the answer.
-    refusal: Option<String>,
-    /// What the model thinks before it answers, in the field of DeepSeek, vLLM and llama.cpp. It
-    /// isn't part of the answer, but it is paid for.
-    reasoning_content: Option<Value>,
-    /// The same in the field of OpenRouter and Ollama.
-    reasoning: Option<Value>,
-    tool_calls: Option<Vec<Call>>,
-}
-
-/// A function call, or a part of one.
-#[derive(Deserialize)]
-struct Call {
-    /// The number of the call. Whole replies have no number, and some servers omit the number.
-    index: Option<u64>,
-    id: Option<String>,
-    function: Option<Function>,
-}
-
-#[derive(Deserialize)]
-struct Function {
-    name: Option<String>,
-    arguments: Option<Value>,
 }
 
 impl OpenAi {
@@ -147,7 +99,8 @@ impl OpenAi {
             status => return Err(Failure::failed(format!("status {status}"))),
         }
         let body = Limited::new(response.into_body(), (builder.limit + 1024) * WRAPPING);
-        if builder.has_listener() { listen(body, builder).await } else { read(body, builder).await }
+        let mut reply = ArrivingReply { body, reader: ReplyReader::default() };
+        reading::read(&mut reply, builder).await
     }
 
     fn request(
@@ -169,114 +122,52 @@ impl OpenAi {
     }
 }
 
-type Reply = Limited<hyper::body::Incoming>;
+/// A reply whose body is still arriving.
+struct ArrivingReply {
+    body: Limited<Incoming>,
+    reader: ReplyReader,
+}
 
-/// Reads a whole reply.
-async fn read(body: Reply, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
-    let body = body.collect().await.map_err(|error| broken(&*error, "cut off"))?.to_bytes();
-    if take(&body, builder)? || !builder.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::Empty("no answer"))
+impl Reply for ArrivingReply {
+    async fn read_next(&mut self, builder: &mut AnswerBuilder<'_>) -> Result<bool, Failure> {
+        match self.body.frame().await {
+            Some(Ok(frame)) => {
+                if let Some(piece) = frame.data_ref() {
+                    self.reader.push(piece, builder)?;
+                }
+            }
+            Some(Err(error)) if !builder.has_ended() => return Err(broken(&*error)),
+            Some(Err(_)) | None => {
+                self.reader.finish(builder)?;
+                return Ok(false);
+            }
+        }
+        if self.reader.is_done() {
+            self.reader.finish(builder)?;
+        }
+        Ok(!self.reader.is_done())
     }
 }
 
-/// Reads a streamed reply, whose last chunk says that it is the last.
-async fn listen(body: Reply, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
-    let mut events = SseStream::new(body.map_err(io::Error::other));
-    let mut finished = false;
-    while let Some(event) = events.next().await {
-        let event = event.map_err(|error| match error {
-            sse_stream::Error::Body(error) => broken(&*error, "cut off"),
-            _ => Failure::failed("no events"),
-        })?;
-        match event.data.as_deref().map(str::trim) {
-            None | Some("") => {}
-            // Some servers never send a finish reason. A reply that has neither a finish reason nor
-            // any content isn't an answer.
-            Some("[DONE]") if finished || !builder.is_empty() => return Ok(()),
-            Some("[DONE]") => break,
-            Some(data) => finished |= take(data.as_bytes(), builder)?,
-        }
-    }
-    if finished { Ok(()) } else { Err(Failure::failed("cut off")) }
+/// Reads a reply from its pieces.
+pub fn read_pieces<'p>(
+    pieces: impl IntoIterator<Item = &'p [u8]>,
+    builder: &mut AnswerBuilder<'_>,
+) -> Result<(), Failure> {
+    let mut reader = ReplyReader::default();
+    pieces.into_iter().try_for_each(|piece| reader.push(piece, builder))?;
+    reader.finish(builder)
 }
 
 /// Returns the reason why the rest of a reply can't be read. A reply over the limit counts as an
-/// answer that is cut off, because the provider has worked for it.
-fn broken(error: &(dyn std::error::Error + 'static), cause: &str) -> Failure {
-    let inner = error.downcast_ref().and_then(io::Error::get_ref);
-    let is_long =
-        error.is::<LengthLimitError>() || inner.is_some_and(|error| error.is::<LengthLimitError>());
-    if is_long { Failure::Cut(CutReason::Length) } else { Failure::failed(cause) }
-}
-
-/// Reads a reply or a chunk. Returns true if the chunk is the last one.
-fn take(json: &[u8], builder: &mut AnswerBuilder<'_>) -> Result<bool, Failure> {
-    // The log must not contain the content of the JSON.
-    let completion: Completion = serde_json::from_slice(json)
-        .map_err(|_| Failure::failed("an answer that can't be read"))?;
-    if completion.error.is_some() {
-        return Err(Failure::failed("an error in the middle"));
-    }
-    builder.usage = completion.usage.as_ref().and_then(usage).or(builder.usage);
-    if let Some(model) = completion.model.filter(|model| !model.is_empty() && model.len() <= 200) {
-        builder.model = model;
-    }
-    let Some(choice) = completion.choices.into_iter().next() else { return Ok(false) };
-    match choice.finish_reason.as_deref() {
-        Some("length") => builder.cut = Some(CutReason::Length),
-        Some("content_filter") => return Err(Failure::Cut(CutReason::ContentFilter)),
-        _ => {}
-    }
-    // Some servers send both the new text and the whole text so far. Only the new text is read.
-    if let Some(message) = choice.delta.or(choice.message) {
-        for thought in [message.reasoning_content, message.reasoning].into_iter().flatten() {
-            builder.hear_reasoning(thought.as_str().unwrap_or_default());
-        }
-        for text in message.content.into_iter().chain(message.refusal) {
-            builder.push_text(&text)?;
-        }
-        for (place, call) in message.tool_calls.into_iter().flatten().enumerate() {
-            take_call(call, place, builder)?;
-        }
-    }
-    Ok(choice.finish_reason.is_some())
-}
-
-/// Reads a function call or a part of one. `place` is the call's index in the reply.
-fn take_call(call: Call, place: usize, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
-    let number = call.index.unwrap_or_else(|| u64::try_from(place).unwrap_or(u64::MAX));
-    let Some(Function { name, arguments }) = call.function else { return Ok(()) };
-    let arguments = match arguments {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text,
-        // Some servers send the arguments as JSON instead of text.
-        Some(other) => other.to_string(),
-    };
-    let (id, name) = (call.id.unwrap_or_default(), name.unwrap_or_default());
-    builder.push_call(number, &id, &name, &arguments)
+/// answer that is too long, because the provider has worked for it.
+fn broken(error: &(dyn std::error::Error + 'static)) -> Failure {
+    if error.is::<LengthLimitError>() { Failure::TooLong } else { Failure::failed("cut off") }
 }
 
 /// Returns the reason why a server refuses a program's prompt.
-async fn refused(status: u16, body: hyper::body::Incoming, prompt: &Prompt) -> Failure {
+async fn refused(status: u16, body: Incoming, prompt: &Prompt) -> Failure {
     Failure::refused(&refusal::words(body).await, prompt, &format!("status {status}"))
-}
-
-/// Returns the server's numbers of model tokens. `None` if the server sends none.
-fn usage(counted: &Value) -> Option<ReportedUsage> {
-    let count = |name: &str| counted.get(name)?.as_u64();
-    let detail = |of: &str, name: &str| counted.get(of)?.get(name)?.as_u64();
-    let usage = ReportedUsage {
-        prompt: count("prompt_tokens"),
-        cached: detail("prompt_tokens_details", "cached_tokens"),
-        written: None,
-        completion: count("completion_tokens"),
-        reasoning: detail("completion_tokens_details", "reasoning_tokens"),
-        total: count("total_tokens"),
-        cache_count: CacheCount::InPrompt,
-    };
-    (usage.prompt.is_some() || usage.completion.is_some()).then_some(usage)
 }
 
 /// Returns the innermost cause of an error. The outer errors only say that something failed.

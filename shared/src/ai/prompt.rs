@@ -7,9 +7,7 @@ use crate::ai::bound::{OF_TOOL, OF_TURN, OVERHEAD, json_bound, text_in_json};
 use crate::ai::schema::JsonSchema;
 use crate::ai::tools::{Format, Tool, ToolChoice};
 use crate::values::text::bound;
-use crate::values::{
-    Part, Picture, Speaker, ToolCall, Turn, estimate_model_tokens, estimate_tokens_of,
-};
+use crate::values::{Part, Picture, Speaker, TokenEstimate, ToolCall, Turn, estimate_model_tokens};
 
 /// The number of bytes that each picture adds to a prompt's size. Most pictures take about a
 /// thousand model tokens.
@@ -52,8 +50,6 @@ pub struct Prompt {
     /// the caller chooses the stop sequences and could otherwise get refunds at will. If a model
     /// doesn't support a parameter, the caller can change the parameter.
     pub given: bool,
-    /// True if the chat's price depends on the numbers of model tokens.
-    pub is_priced_by_usage: bool,
 }
 
 impl Prompt {
@@ -75,10 +71,10 @@ impl Prompt {
 
     /// Estimates the number of model tokens, for a provider that doesn't report it.
     pub(super) fn estimated_tokens(&self) -> usize {
-        let texts = self.texts();
-        let of_texts: usize = texts.iter().map(|text| estimate_tokens_of(text)).sum();
-        let of_json: usize = self.schemas().map(|json| estimate_tokens_of(json.json().get())).sum();
-        of_texts + of_json + self.pictures().count() * estimate_model_tokens(PICTURE)
+        let mut estimate = TokenEstimate::default();
+        self.texts().into_iter().for_each(|text| estimate.push(text));
+        self.schemas().for_each(|schema| estimate.push(schema.json().get()));
+        estimate.tokens() + self.pictures().count() * estimate_model_tokens(PICTURE)
     }
 
     /// Returns all texts but schemas: of turns, calls, functions and stop sequences.

@@ -11,11 +11,14 @@
 //! - `!call <name> <arguments>` calls a function, word by word.
 //! - `!used <prompt> <cached> <answer> <words>` echoes the message, and reports these numbers of model
 //!   tokens.
+//! - `!ends <how> <prompt> <cached> <answer> <words>` does the same, and ends in the provider's word
+//!   `<how>`. With `early` the numbers precede the answer, and with `late` a failure follows its end.
 //!
 //! Messages without a command are echoed.
 
 use std::time::Duration;
 
+use crate::ai::ending::Ending;
 use crate::ai::{AnswerBuilder, Failure, Prompt, echo};
 use crate::values::ReportedUsage;
 
@@ -67,16 +70,38 @@ pub async fn answer(prompt: &Prompt, builder: &mut AnswerBuilder<'_>) -> Result<
             pieces.try_for_each(|piece| builder.push_call(0, "", "", piece))
         }
         "!used" => {
-            let mut numbers = rest.split(' ').map_while(|word| word.parse().ok());
-            builder.usage = Some(ReportedUsage {
-                prompt: numbers.next(),
-                cached: numbers.next(),
-                completion: numbers.next(),
-                ..ReportedUsage::default()
-            });
-            echo::answer(prompt, builder)
+            echo::answer(prompt, builder)?;
+            builder.count(usage(rest));
+            Ok(())
+        }
+        "!ends" => {
+            let (how, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+            if how == "early" {
+                builder.count(usage(rest));
+                return echo::answer(prompt, builder);
+            }
+            echo::answer(prompt, builder)?;
+            builder.count(usage(rest));
+            match how {
+                "late" => {
+                    builder.end(Ending::Complete)?;
+                    Err(Failure::failed("after its end, as it was asked to"))
+                }
+                word => builder.end(Ending::of(word).unwrap_or(Ending::Complete)),
+            }
         }
         _ => echo::answer(prompt, builder),
+    }
+}
+
+/// Returns the numbers at the beginning of a message: of the prompt, the cache and the answer.
+fn usage(message: &str) -> ReportedUsage {
+    let mut numbers = message.split(' ').map_while(|word| word.parse().ok());
+    ReportedUsage {
+        prompt: numbers.next(),
+        cached: numbers.next(),
+        completion: numbers.next(),
+        ..ReportedUsage::default()
     }
 }
 

@@ -65,8 +65,8 @@ metrics! {
     /// Credits of failed chats that stay held until the lease ends, because the store didn't
     /// confirm their release.
     TokensHeld: Count;
-    /// Answered chats whose price by usage was above the credits that were held. The difference is
-    /// never charged.
+    /// The credits by which the prices by usage of answered chats were above the credits that were
+    /// held. They are never charged.
     Uncovered: Count;
     /// Answered chats that the store refused to settle, because the lease had ended, the
     /// conversation was deleted, or the idempotency key already had a record.

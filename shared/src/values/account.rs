@@ -83,6 +83,9 @@ pub struct Account {
     /// [key and period](crate::values::LimitPeriod). `None` if the account never had such a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purses: Option<BTreeMap<String, Credits>>,
+    /// The estimated price of failed answers' delivered parts, by day (days since 1970). `None` before the account's first free work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free_work: Option<BTreeMap<String, Credits>>,
     /// A counter that is incremented by every change that invalidates all of the account's JWTs.
     pub auth_epoch: u64,
     /// The ids of sessions that were ended early, each with the second at which the session would
@@ -348,6 +351,7 @@ mod tests {
             closed: BTreeMap::new(),
             minutes: None,
             purses: None,
+            free_work: None,
             auth_epoch: 1,
             revoked: BTreeMap::new(),
             api_keys: 0,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::Credits;
 use crate::values::text::{bound, turns_text};
-use crate::values::{CutReason, Fare, Invalid, Receipt, Speaker, ToolCall, Turn, Usage};
+use crate::values::{CutReason, Invalid, Receipt, Speaker, ToolCall, Turn, Usage};
 
 /// A user's message that may be sent to the AI.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -248,16 +248,6 @@ impl Chat {
     pub fn usage(&self) -> Usage {
         let estimate = || Usage::estimate(self.message.len(), self.answer().len());
         self.usage.unwrap_or_else(estimate)
-    }
-
-    /// Returns true if the chat was stopped, and its price depends on numbers that are estimates. The
-    /// daily limit of refunds counts such chats, because the provider may have worked more.
-    pub fn is_uncounted_stop(&self) -> bool {
-        let is_by_usage =
-            |receipt: &Receipt| matches!(receipt.fare, Fare::Usage(_)) && !receipt.whole;
-        self.stopped
-            && self.receipt.as_ref().is_some_and(is_by_usage)
-            && self.usage.is_some_and(|usage| usage.estimated)
     }
 
     /// Returns the model's name in the price list, or the provider's if there was no list.

@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 use super::Rates;
 use crate::Credits;
 
-/// The numbers of model tokens that an answer used. The numbers are estimates if the provider
-/// doesn't report any.
+/// The numbers of model tokens that an answer used. Numbers that the provider doesn't report are
+/// estimates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = TokenUsage)]
 pub struct Usage {
@@ -23,7 +23,8 @@ pub struct Usage {
     /// The number of tokens in the answer that the model used to reason. Missing if zero.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reasoning_tokens: u32,
-    /// True if the numbers are estimates, because the provider doesn't report any.
+    /// True if a number is an estimate: the provider didn't report it, or the answer was cut off
+    /// before the provider reported it.
     #[serde(default)]
     #[schema(required)]
     pub estimated: bool,
@@ -42,7 +43,7 @@ impl Usage {
             estimate_model_tokens(prompt_bytes),
             estimate_model_tokens(answer_bytes),
         );
-        ReportedUsage::default().usage(estimates)
+        ReportedUsage::default().usage(estimates, Final::Yes)
     }
 
     /// Returns the price of these numbers.
@@ -85,13 +86,13 @@ pub struct ReportedUsage {
     pub cache_count: CacheCount,
 }
 
-/// The numbers of model tokens that a prompt and an answer have by their length. They replace
-/// numbers that a provider doesn't report, or reports as zero although they can't be.
+/// The numbers of model tokens that a prompt and an answer have by their texts. They replace numbers
+/// that a provider doesn't report, reports as zero although they can't be, or reports too early.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Estimates {
     /// The tokens of the prompt.
     pub prompt: u32,
-    /// The tokens of the answer, including what the model was heard to reason.
+    /// The tokens of the answer, including visible reasoning.
     pub completion: u32,
 }
 
@@ -103,14 +104,44 @@ impl Estimates {
     }
 }
 
+/// Whether a provider's numbers are for the whole answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Final {
+    /// The provider sent them after its answer.
+    Yes,
+    /// The answer went on after them.
+    No,
+}
+
 impl ReportedUsage {
+    /// Takes over later numbers. A later number that is missing or zero replaces no earlier one,
+    /// because some servers send zeros after their numbers. The total belongs to its own report.
+    pub fn replace_with(&mut self, later: Self) {
+        let is_positive = |number: &Option<u64>| number.is_some_and(|number| number > 0);
+        if !is_positive(&later.prompt) && !is_positive(&later.completion) {
+            *self = if *self == Self::default() { later } else { *self };
+            return;
+        }
+        *self = Self {
+            prompt: later.prompt.filter(|number| *number > 0).or(self.prompt),
+            cached: later.cached.or(self.cached),
+            written: later.written.or(self.written),
+            completion: later.completion.filter(|number| *number > 0).or(self.completion),
+            reasoning: later.reasoning.or(self.reasoning),
+            total: later.total,
+            cache_count: later.cache_count,
+        };
+    }
+
     /// Returns the numbers for the price. Servers disagree on what their numbers contain:
     ///
     /// - A total above prompt and completion has tokens that are in neither. If the excess equals
     ///   the cached tokens, these belong to the prompt. Any other excess belongs to the answer, up
     ///   to the reasoning tokens if the server reports them.
     /// - A missing number, or a zero for a text that isn't empty, is estimated.
-    pub fn usage(&self, estimates: Estimates) -> Usage {
+    ///
+    /// If the numbers aren't final, the number of the answer's tokens is at least the estimate.
+    pub fn usage(&self, estimates: Estimates, numbers: Final) -> Usage {
         let cached = self.cached.unwrap_or(0);
         let (mut prompt, mut completion) = (self.prompt, self.completion);
         match self.cache_count {
@@ -129,7 +160,10 @@ impl ReportedUsage {
                 }
             }
         }
-        let mut estimated = false;
+        let mut estimated = numbers == Final::No;
+        if estimated {
+            completion = completion.max(Some(estimates.completion.into()));
+        }
         let mut or_estimate = |number: Option<u64>, estimate: u32| match number {
             Some(number) if number > 0 || estimate == 0 => {
                 u32::try_from(number).unwrap_or(u32::MAX)
@@ -157,14 +191,6 @@ impl ReportedUsage {
 /// Estimates the number of model tokens in this many bytes. A model token has about four bytes.
 pub fn estimate_model_tokens(bytes: usize) -> usize {
     bytes.div_ceil(4)
-}
-
-/// Estimates the number of model tokens in a text for a price: one for four characters of ASCII, and
-/// one for each other character. Most tokenizers need more tokens for other scripts than for
-/// English.
-pub(crate) fn estimate_tokens_of(text: &str) -> usize {
-    let ascii = text.bytes().filter(u8::is_ascii).count();
-    ascii.div_ceil(4) + text.chars().filter(|c| !c.is_ascii()).count()
 }
 
 /// The reason why an answer is cut off.
@@ -211,7 +237,7 @@ mod tests {
             total: Some(total).filter(|total| *total > 0),
             ..ReportedUsage::default()
         };
-        reported.usage(ESTIMATES)
+        reported.usage(ESTIMATES, Final::Yes)
     }
 
     fn bedrock(input: u64, read: u64, written: u64, cache_count: CacheCount) -> Usage {
@@ -223,7 +249,7 @@ mod tests {
             cache_count,
             ..ReportedUsage::default()
         };
-        reported.usage(ESTIMATES)
+        reported.usage(ESTIMATES, Final::Yes)
     }
 
     #[test]
@@ -293,9 +319,9 @@ mod tests {
         assert!(usage.estimated && !openai(7, 0, 1, None, 8).estimated);
         let silent = openai(7, 0, 0, None, 7);
         let nothing = ReportedUsage { prompt: Some(7), completion: Some(0), ..Default::default() };
-        let heard_nothing = nothing.usage(Estimates { completion: 0, ..ESTIMATES });
+        let heard_nothing = nothing.usage(Estimates { completion: 0, ..ESTIMATES }, Final::Yes);
         assert!(silent.estimated && !heard_nothing.estimated);
-        assert_eq!(ReportedUsage::default().usage(ESTIMATES).completion_tokens, 100);
+        assert_eq!(ReportedUsage::default().usage(ESTIMATES, Final::Yes).completion_tokens, 100);
     }
 
     #[test]
@@ -307,8 +333,33 @@ mod tests {
     }
 
     #[test]
-    fn other_scripts_are_estimated_by_the_character() {
-        assert_eq!(estimate_tokens_of("Hello!"), 2);
-        assert_eq!(estimate_tokens_of("你好!"), 3);
+    fn zeros_replace_no_numbers() {
+        let of = |prompt, completion| ReportedUsage {
+            prompt: Some(prompt),
+            completion: Some(completion),
+            ..ReportedUsage::default()
+        };
+        let mut usage = ReportedUsage::default();
+        for (later, expected) in
+            [((0, 0), (0, 0)), ((9, 1), (9, 1)), ((9, 5), (9, 5)), ((0, 0), (9, 5))]
+        {
+            usage.replace_with(of(later.0, later.1));
+            assert_eq!(usage, of(expected.0, expected.1));
+        }
+    }
+
+    #[test]
+    fn early_numbers_are_at_least_the_estimate() {
+        let reported = |completion| ReportedUsage {
+            prompt: Some(7),
+            completion: Some(completion),
+            ..ReportedUsage::default()
+        };
+        for (number, counted) in [(1, 100), (100, 100), (2000, 2000)] {
+            let usage = reported(number).usage(ESTIMATES, Final::No);
+            assert_eq!((usage.prompt_tokens, usage.completion_tokens), (7, counted));
+            assert!(usage.estimated);
+        }
+        assert_eq!(reported(1).usage(ESTIMATES, Final::Yes).completion_tokens, 1);
     }
 }

@@ -39,8 +39,12 @@ pub enum Paying {
     /// An earlier request with the same idempotency key has finished.
     Replay,
     StreamedChat,
-    /// The AI fails after a part of its answer was delivered.
+    /// The connection to the AI breaks after a part of its answer was delivered.
     StreamThatBreaks,
+    /// The AI says at the end of its answer that it has failed.
+    StreamThatFails,
+    /// The AI's filter cuts the answer off.
+    FilteredStream,
     /// The first provider fails, and the second one answers.
     FailedOver,
     /// The chat follows an earlier one in its conversation, and reads it.
@@ -71,7 +75,7 @@ pub enum Paying {
 impl Paying {
     /// The scenarios whose calls have a fixed order. This list doesn't contain `StoppedStream`,
     /// because its function may check for a stop at any time.
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 20] = [
         Self::Chat,
         Self::KeyedChat,
         Self::FailingChat,
@@ -80,6 +84,8 @@ impl Paying {
         Self::Replay,
         Self::StreamedChat,
         Self::StreamThatBreaks,
+        Self::StreamThatFails,
+        Self::FilteredStream,
         Self::FailedOver,
         Self::ChatInConversation,
         Self::Branch,
@@ -117,9 +123,11 @@ impl Paying {
 
     fn endpoint(self) -> (&'static str, &'static str) {
         match self {
-            Self::StreamedChat | Self::StreamThatBreaks | Self::StoppedStream => {
-                ("chat_stream", "/api/chat/stream")
-            }
+            Self::StreamedChat
+            | Self::StreamThatBreaks
+            | Self::StreamThatFails
+            | Self::FilteredStream
+            | Self::StoppedStream => ("chat_stream", "/api/chat/stream"),
             Self::Completion
             | Self::CallOfTool
             | Self::LimitedCompletion
@@ -137,12 +145,19 @@ impl Paying {
             | Self::LimitedFailingCompletion
             | Self::FailedOver => "!fail",
             Self::StreamThatBreaks => "!cut one",
+            Self::StreamThatFails => "!ends error 30 0 20",
+            Self::FilteredStream => "!ends content_filter 30 0 20",
             Self::CallOfTool => "!call get_weather",
             Self::StoppedStream => "!hold one two",
             Self::InstructedChat | Self::Branch => "!recall",
             _ => "hi",
         };
         format!("{message} {}", who.name)
+    }
+
+    /// Returns true if each refund also counts as free work: a part of the answer was delivered.
+    fn wastes_work(self) -> bool {
+        matches!(self, Self::StreamThatBreaks | Self::StreamThatFails)
     }
 
     /// The replies without a fault.
@@ -160,7 +175,8 @@ impl Paying {
             Self::FailingChat
             | Self::KeyedFailingChat
             | Self::LimitedFailingCompletion
-            | Self::StreamThatBreaks => 502,
+            | Self::StreamThatBreaks
+            | Self::StreamThatFails => 502,
             _ => 200,
         }
     }
@@ -450,6 +466,12 @@ impl Case<Paying> {
         };
         if !(least..=most).contains(&refunds) {
             wrong.push(format!("{refunds} refunds are counted, and {least} to {most} were made"));
+        }
+
+        let work: u64 = account.free_work.iter().flatten().map(|(_, work)| work.get()).sum();
+        let wasted = if self.scenario.wastes_work() { refunds as u64 * PRICE } else { 0 };
+        if work > wasted || (moment == "after the request" && work != wasted) {
+            wrong.push(format!("{work} of free work are counted after {refunds} refunds"));
         }
 
         let open = self

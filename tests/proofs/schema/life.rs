@@ -362,6 +362,8 @@ async fn talks(ann: &Person, kept: &mut ClientCredentials) {
     keyed(ann, "/api/chat/", "failed", json!({ "message": "!fail" }))
         .await
         .expect(502, "ai_failed");
+    // A failure after a part of an answer counts as free work.
+    ann.post("/api/chat/stream/", json!({ "message": "!cut one two" })).await.is(200);
     let change =
         json!({ "title": "Fares", "instructions": "Answer in one sentence.", "pinned": true });
     ann.patch(&format!("/api/conversations/{conversation}"), change).await.is(200);

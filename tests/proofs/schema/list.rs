@@ -11,8 +11,8 @@ use serde_json::Value;
 pub const PROCEDURE: &str = "docs/operate/operations.md#schema-changes";
 
 /// The attributes that are maps by id. In the list, `*` means any id.
-const BY_ID: [&str; 7] =
-    ["closed", "disputes", "minutes", "purses", "refunds", "reservations", "revoked"];
+const BY_ID: [&str; 8] =
+    ["closed", "disputes", "free_work", "minutes", "purses", "refunds", "reservations", "revoked"];
 
 /// An attribute's position in the list: the table, the kind of item (or `index`, `local-index` or
 /// `table` for the table's own properties), and the attribute's name. A dot separates the names

@@ -85,6 +85,8 @@ pub struct Account {
     pub refunds: BTreeMap<u64, i64>,
     /// The number of chats for which the AI may have worked that were refunded on each day.
     pub refunds_of_days: BTreeMap<u64, i64>,
+    /// The credits of failed chats' work on each day.
+    pub free_work: BTreeMap<String, i64>,
     /// True if the account is in the index `due`.
     pub due: bool,
     /// The credits that each API key with a limit has spent or holds, by key and period.
@@ -109,6 +111,7 @@ impl Account {
         });
         let purses = map(&item, "purses");
         let purses = purses.keys().map(|purse| (purse.clone(), number(&purses, purse))).collect();
+        let free_work = map(&item, "free_work");
         let minutes = map(&item, "minutes");
         let counted: Vec<_> =
             minutes.keys().map(|minute| (minute.clone(), number(&minutes, minute))).collect();
@@ -122,6 +125,7 @@ impl Account {
                 .collect(),
             refunds: with_prefix(&counted, 'r'),
             refunds_of_days: with_prefix(&counted, 'd'),
+            free_work: free_work.keys().map(|day| (day.clone(), number(&free_work, day))).collect(),
             tokens: number(&item, "tokens"),
             granted: number(&item, "granted"),
             spent: number(&item, "spent"),
@@ -224,6 +228,8 @@ pub struct Writer<'w> {
     /// The day on which the write counts a refund, and how much it counts. `None` if the write
     /// counts no refund.
     pub releases_in_day: Option<(u64, i64)>,
+    /// The free work that the write counts, in credits.
+    pub work: Option<i64>,
     /// The amounts that the task may hold for its chat.
     pub may_hold: RangeInclusive<i64>,
     /// True if the task has told its client that the credits don't pay for the chat, and has closed
@@ -313,6 +319,7 @@ impl Person {
         // Checks the change: every added or removed hold is a step of the protocol, and nothing
         // else changed.
         let (mut tokens, mut spent, mut paid) = (before.tokens + granted, before.spent, Vec::new());
+        let mut wasted = 0;
         for (rid, came) in
             after.held.iter().filter(|(rid, held)| before.held.get(*rid) != Some(held))
         {
@@ -371,6 +378,7 @@ impl Person {
                         "{name}: tokens were spent without a new row of the ledger"
                     ));
                 }
+                wasted += writer.work.filter(|_| own).unwrap_or(0);
                 if !own && went.expires_at > now {
                     return Err(format!(
                         "{name}: a task released another task's reservation before the end of its lease"
@@ -408,6 +416,14 @@ impl Person {
             return Err(format!("{name}: chats are counted wrongly: {before:?}, then {after:?}"));
         }
         self.refunds_are_counted(&before, &after, writer, now, limits)?;
+        // A failure after a part of an answer was delivered counts once.
+        let of_day = |day| before.free_work.get(day).copied().unwrap_or(0);
+        let counted: i64 = after.free_work.iter().map(|(day, credits)| credits - of_day(day)).sum();
+        if counted != wasted {
+            return Err(format!(
+                "{name}: free work is counted wrongly: {before:?}, then {after:?}"
+            ));
+        }
         if (after.tokens, after.spent, after.granted) != (tokens, spent, before.granted + granted) {
             return Err(format!(
                 "{name}: tokens moved without a reservation: {before:?}, then {after:?}"

@@ -9,7 +9,7 @@ use shared::App;
 use shared::charge::prompt_overhead;
 use shared::clock::Clock;
 use shared::kept::Prices;
-use shared::values::{Fare, PriceList, Rates};
+use shared::values::{Fare, PriceList, Rates, TokenEstimate};
 
 use super::{Checked, PRICE, text_after};
 
@@ -35,9 +35,24 @@ pub const BY_USAGE: &[Option<&str>] = &[Some("deep"), Some("deep"), Some("wide")
 
 /// Commands before a message that make the provider report the model tokens of the prompt, those
 /// from the cache, and those of the answer. Without a command, the numbers are estimated. Some
-/// numbers are above the bound of every prompt, or can't be true.
-pub const USED: [&str; 6] =
-    ["", "", "!used 700 200 90 ", "!used 1000 900 64 ", "!used 50000 9 3000 ", "!used 900 0 0 "];
+/// numbers are above the bound of every prompt, or can't be true. Some answers are cut off, some have
+/// numbers that are too early, some fail at their end, and for some a failure follows the end.
+pub const USED: [&str; 11] = [
+    "",
+    "",
+    "!used 700 200 90 ",
+    "!used 1000 900 64 ",
+    "!used 50000 9 3000 ",
+    "!used 900 0 0 ",
+    "!ends length 700 200 90 ",
+    "!ends early 700 200 1 ",
+    "!ends early 700 200 90 ",
+    "!ends late 700 200 90 ",
+    FAILS,
+];
+
+/// A command by which the provider fails at the end of its answer.
+pub const FAILS: &str = "!ends error 700 200 90 ";
 
 /// The price lists. In these lists, holds and charges are about as large as the accounts' grants.
 pub static LISTS: LazyLock<Vec<PriceList>> = LazyLock::new(|| {
@@ -206,12 +221,21 @@ impl Asked<'_> {
     /// Checks a chat's numbers of model tokens.
     fn is_counted(&self, chat: &Value) -> Checked {
         let usage = &chat["usage"];
-        let words = self.message.strip_prefix("!used ").unwrap_or_default().split(' ');
-        let told: Vec<u64> = words.map_while(|word| word.parse().ok()).collect();
+        let (how, words) = match self.message.strip_prefix("!ends ") {
+            Some(ends) => ends.split_once(' ').unwrap(),
+            None => ("used", self.message.strip_prefix("!used ").unwrap_or_default()),
+        };
+        // The second provider answers without numbers.
+        let words = if chat["model"] == "echo" { "" } else { words };
+        let told: Vec<u64> = words.split(' ').map_while(|word| word.parse().ok()).collect();
         let [prompt, cached, answer] = ["prompt_tokens", "cached_tokens", "completion_tokens"]
             .map(|name| usage[name].as_u64().unwrap_or(0));
-        let estimate = chat["response"].as_str().unwrap().len().div_ceil(4) as u64;
+        let estimate = TokenEstimate::of(chat["response"].as_str().unwrap()) as u64;
         let is_right = match told[..] {
+            [told_prompt, told_cached, told_answer] if how == "early" => {
+                let higher = estimate.max(told_answer);
+                (prompt, cached, answer) == (told_prompt, told_cached, higher)
+            }
             [told_prompt, told_cached, 0] => {
                 (prompt, cached, answer) == (told_prompt, told_cached, estimate)
             }
@@ -220,7 +244,7 @@ impl Asked<'_> {
             }
             _ => cached == 0 && answer == estimate,
         };
-        let is_estimate = told.is_empty() || told[2] == 0;
+        let is_estimate = told.is_empty() || told[2] == 0 || how == "early";
         match is_right && usage["estimated"] == is_estimate {
             true => Ok(()),
             false => Err("the model tokens are counted wrongly".into()),

@@ -24,8 +24,7 @@ struct WrappedAnswer<'a> {
 }
 
 /// Reads a reply's content blocks in order.
-pub struct Blocks<'s, 'l> {
-    pub builder: &'s mut AnswerBuilder<'l>,
+pub struct Blocks {
     answer: AnswerIn,
     /// The texts outside the function call that contains the answer. These texts become the answer
     /// if the model doesn't call the function.
@@ -36,39 +35,50 @@ pub struct Blocks<'s, 'l> {
     bare: Option<u64>,
 }
 
-impl<'s, 'l> Blocks<'s, 'l> {
-    pub fn new(builder: &'s mut AnswerBuilder<'l>, answer: AnswerIn) -> Self {
-        Self { builder, answer, aside: String::new(), wrapped: String::new(), bare: None }
+impl Blocks {
+    pub fn new(answer: AnswerIn) -> Self {
+        Self { answer, aside: String::new(), wrapped: String::new(), bare: None }
     }
 
-    pub fn text(&mut self, text: &str) -> Result<(), Failure> {
+    pub fn text(&mut self, text: &str, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
         if self.answer == AnswerIn::Blocks {
-            return self.builder.push_text(text);
+            return builder.push_text(text);
         }
-        keep(&mut self.aside, text, self.builder.limit);
+        keep(&mut self.aside, text, builder.limit);
         Ok(())
     }
 
     /// Begins a content block with a call.
-    pub fn begin(&mut self, number: u64, id: &str, name: &str) -> Result<(), Failure> {
+    pub fn begin(
+        &mut self,
+        number: u64,
+        id: &str,
+        name: &str,
+        builder: &mut AnswerBuilder<'_>,
+    ) -> Result<(), Failure> {
         self.bare = Some(number);
         match self.answer {
-            AnswerIn::Blocks => self.builder.push_call(number, id, name, ""),
+            AnswerIn::Blocks => builder.push_call(number, id, name, ""),
             _ => Ok(()),
         }
     }
 
     /// Appends to a call's arguments.
-    pub fn push_arguments(&mut self, number: u64, arguments: &str) -> Result<(), Failure> {
+    pub fn push_arguments(
+        &mut self,
+        number: u64,
+        arguments: &str,
+        builder: &mut AnswerBuilder<'_>,
+    ) -> Result<(), Failure> {
         if arguments.is_empty() {
             return Ok(());
         }
         self.bare = None;
         match self.answer {
-            AnswerIn::Blocks => self.builder.push_call(number, "", "", arguments),
-            AnswerIn::Arguments => self.builder.push_text(arguments),
+            AnswerIn::Blocks => builder.push_call(number, "", "", arguments),
+            AnswerIn::Arguments => builder.push_text(arguments),
             AnswerIn::Field => {
-                keep(&mut self.wrapped, arguments, self.builder.limit);
+                keep(&mut self.wrapped, arguments, builder.limit);
                 Ok(())
             }
         }
@@ -76,21 +86,21 @@ impl<'s, 'l> Blocks<'s, 'l> {
 
     /// Ends a content block. A function without parameters is called without arguments; the
     /// arguments become `{}`, because clients expect an object.
-    pub fn end(&mut self) -> Result<(), Failure> {
+    pub fn end(&mut self, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
         match self.bare {
-            Some(number) => self.push_arguments(number, "{}"),
+            Some(number) => self.push_arguments(number, "{}", builder),
             None => Ok(()),
         }
     }
 
     /// Ends the reply.
-    pub fn finish(self) -> Result<(), Failure> {
+    pub fn finish(&mut self, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
         if !self.wrapped.is_empty() {
             let whole = serde_json::from_str::<WrappedAnswer<'_>>(&self.wrapped);
             let answer = whole.map(|whole| whole.answer.get());
-            self.builder.push_text(answer.unwrap_or(&self.wrapped))?;
+            builder.push_text(answer.unwrap_or(&self.wrapped))?;
         }
-        if self.builder.is_empty() { self.builder.push_text(&self.aside) } else { Ok(()) }
+        if builder.is_empty() { builder.push_text(&self.aside) } else { Ok(()) }
     }
 }
 
@@ -103,10 +113,9 @@ fn keep(kept: &mut String, text: &str, limit: usize) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
-
     use super::*;
     use crate::ai::Prompt;
+    use crate::ai::answer_builder::{Close, Progress};
 
     /// A content block: a text, or a call with the parts of its arguments.
     enum Block {
@@ -117,21 +126,24 @@ mod tests {
     /// Builds an answer of at most 20 bytes from these content blocks, and returns its text.
     fn text(answer: AnswerIn, blocks: &[Block]) -> Result<String, Failure> {
         let prompt = Prompt { given: true, ..Prompt::default() };
-        let heard = AtomicBool::new(false);
-        let mut builder = AnswerBuilder::new(&prompt, "model", 20, None, &heard);
-        let mut read = Blocks::new(&mut builder, answer);
+        let progress = Progress::default();
+        let mut builder = AnswerBuilder::new(&prompt, "model", 20, None, &progress);
+        let mut read = Blocks::new(answer);
         for block in blocks {
             match block {
-                Block::Text(text) => read.text(text)?,
+                Block::Text(text) => read.text(text, &mut builder)?,
                 Block::Call(parts) => {
-                    read.begin(0, "id", "name")?;
-                    parts.iter().try_for_each(|part| read.push_arguments(0, part))?;
+                    read.begin(0, "id", "name", &mut builder)?;
+                    for part in *parts {
+                        read.push_arguments(0, part, &mut builder)?;
+                    }
                 }
             }
-            read.end()?;
+            read.end(&mut builder)?;
         }
-        read.finish()?;
-        builder.answer(Ok(()), &prompt).map(|answer| answer.text)
+        read.finish(&mut builder)?;
+        let answer = builder.answer(Close::Read(Ok(())), &prompt);
+        answer.map(|answer| answer.text).map_err(|unanswered| unanswered.failure)
     }
 
     #[test]
@@ -155,7 +167,7 @@ mod tests {
         ] {
             assert_eq!(text(answer, blocks).as_deref(), Ok(expected));
         }
-        let long = Failure::Cut(crate::values::CutReason::Length);
+        let long = Failure::TooLong;
         for blocks in [
             [Block::Text("a text that is too long")],
             [Block::Call(&["{\"answer\": \"this is much too long for it\"}"])],

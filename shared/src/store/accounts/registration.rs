@@ -97,6 +97,7 @@ impl NewAccount {
             closed: Default::default(),
             minutes: Some(Default::default()),
             purses: None,
+            free_work: None,
             auth_epoch: 1,
             revoked: Default::default(),
             api_keys: 0,

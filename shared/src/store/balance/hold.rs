@@ -52,6 +52,14 @@ pub struct Hold {
     pub(super) refunds: Refunds,
     /// How much of the daily limit a refund of this chat uses up.
     pub(super) refund_units: u32,
+    /// True if the settle counts as one refund of the day.
+    pub(super) counts_in_day: bool,
+    /// The estimated price of the delivered part of a failed answer.
+    pub(super) wasted: Credits,
+    /// True if the account has a map of free work.
+    pub(super) has_free_work: bool,
+    /// Earlier days of free work, which the settle or release removes.
+    pub(super) free_days_over: Vec<String>,
 }
 
 impl Hold {
@@ -87,6 +95,10 @@ impl Hold {
             minutes_over: Vec::new(),
             purses_over: Vec::new(),
             refunds: Refunds::default(),
+            counts_in_day: false,
+            wasted: Credits::ZERO,
+            has_free_work: false,
+            free_days_over: Vec::new(),
         }
     }
 
@@ -142,6 +154,18 @@ impl Hold {
     /// Sets how much of the daily limit a refund of this chat uses up.
     pub fn count_refund_as(&mut self, units: u32) {
         self.refund_units = units;
+    }
+
+    /// Makes the settle count as one refund of the day: the function has cut the answer off before its
+    /// provider reported the usage, so the provider may ask for more than the user pays.
+    pub fn count_in_day(&mut self) {
+        self.counts_in_day = true;
+    }
+
+    /// Records the estimated price of the delivered part of a failed answer. The release counts it as
+    /// the account's free work of the day.
+    pub fn waste(&mut self, credits: Credits) {
+        self.wasted = credits;
     }
 
     /// Returns true if a reserve of this hold may still arrive at the store, although it was
@@ -200,6 +224,10 @@ impl Hold {
             .flat_map(|minutes| minutes.keys())
             .filter(|of| of.parse::<u64>().is_ok_and(|of| of < minute(now)));
         let over = over.cloned().chain(self.refunds.expired_keys(minute(now), limits));
+        self.has_free_work = account.free_work.is_some();
+        let free_days = account.free_work.iter().flat_map(|days| days.keys());
+        let is_over = |of: &&String| of.parse::<u64>().is_ok_and(|of| of < day(now));
+        self.free_days_over = free_days.filter(is_over).take(OUTDATED).cloned().collect();
         self.minutes_over = over.chain(days_over(account, day(now))).take(OUTDATED).collect();
         // Keep last month's purses: a hold may still return credits to them, and a function with a slow
         // clock may even begin a chat in that month.

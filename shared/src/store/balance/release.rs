@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use crate::Credits;
 use crate::store::balance::hold::Hold;
 use crate::store::balance::limits::{
     ChatLimits, LONGEST, Refund, Refunds, day, day_key, minute, refunds_key,
@@ -22,6 +25,7 @@ impl Store {
         now: u64,
     ) -> Result<()> {
         let mut refunds = hold.refunds.clone();
+        let mut has_free_work = hold.has_free_work;
         let mut patience = Patience::new();
         loop {
             let mut returning =
@@ -32,6 +36,10 @@ impl Store {
             returning.remove("closed", &hold.outdated);
             returning.remove("minutes", &hold.minutes_over);
             returning.remove("purses", &hold.purses_over);
+            returning.remove("free_work", &hold.free_days_over);
+            if hold.wasted > Credits::ZERO {
+                returning.count_free_work(hold.wasted, day(now), has_free_work);
+            }
             if refund != Refund::Uncounted {
                 returning.count(&refunds, hold.begun.0, limits, minute(now));
             }
@@ -52,9 +60,10 @@ impl Store {
             if !is_held {
                 return Ok(());
             }
-            // The counts of earlier minutes have changed since the reserve, because other refunds
-            // were counted.
+            // The counts of earlier minutes or the map of free work have changed since the reserve,
+            // because other refunds were counted.
             refunds = Refunds::of(&refused);
+            has_free_work = refused.free_work.is_some();
             if !patience.lasts().await {
                 return Err(StoreError::Unavailable(
                     "a release kept being refused, each time for a reason that had passed".into(),
@@ -144,6 +153,23 @@ impl<'a> ReleaseWrite<'a> {
         self.set.push_str(", minutes.#day = if_not_exists(minutes.#day, :none) + :units");
         self.names.insert("#day".into(), day_key(day));
         self.values.extend([(":none".into(), n(0)), (":units".into(), n(units))]);
+    }
+
+    /// Counts the credits as free work of the day. An account's first free work creates
+    /// the map.
+    fn count_free_work(&mut self, credits: Credits, day: u64, has_map: bool) {
+        if !has_map {
+            let days = AttributeValue::M([(day.to_string(), n(credits))].into());
+            self.set.push_str(", free_work = :work");
+            self.values.insert(":work".into(), days);
+            self.condition.push_str(" AND attribute_not_exists(free_work)");
+            return;
+        }
+        self.set.push_str(
+            ", free_work.#free_day = if_not_exists(free_work.#free_day, :no_work) + :work",
+        );
+        self.names.insert("#free_day".into(), day.to_string());
+        self.values.extend([(":no_work".into(), n(0)), (":work".into(), n(credits))]);
     }
 
     /// Counts the refund in the minute `now`. The first refund in a minute adds the surplus of

@@ -89,9 +89,9 @@ impl Store {
             names.push(("#purse".into(), purse.clone()));
         }
         let day = day_key(day(now));
-        if chat.is_uncounted_stop() {
+        if hold.counts_in_day {
             set.push_str(", minutes.#day = if_not_exists(minutes.#day, :none) + :units");
-            values.extend([(":none", n(0)), (":units", n(hold.refund_units))]);
+            values.extend([(":none", n(0)), (":units", n(1))]);
         }
         // Always close a hold id that is an idempotency key's id. Another request with the same
         // idempotency key may have looked for the key's record before this settle writes it, and
@@ -103,7 +103,8 @@ impl Store {
         names.extend(append_removals(&mut remove, "closed", &hold.outdated));
         names.extend(append_removals(&mut remove, "minutes", &hold.minutes_over));
         names.extend(append_removals(&mut remove, "purses", &hold.purses_over));
-        if chat.is_uncounted_stop() {
+        names.extend(append_removals(&mut remove, "free_work", &hold.free_days_over));
+        if hold.counts_in_day {
             names.push(("#day".into(), day));
         }
         Write::update(&self.tables.users, pk(&hold.account), set + &remove)

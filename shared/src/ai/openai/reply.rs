@@ -1,0 +1,431 @@
+//! Reads a server's reply, whole or streamed, from the pieces in which it arrives.
+//!
+//! The first character shows a reply's form: some servers stream although they weren't asked to, and
+//! others don't although they were. Each field is read for itself. A field that is
+//! missing, unknown or of another type never makes the rest of an answer unreadable.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ai::ending::Ending;
+use crate::ai::openai::events::{DONE, Event, EventReader};
+use crate::ai::openai::json::{Json, Object, Wtf8};
+use crate::ai::{AnswerBuilder, Failure};
+use crate::values::{CacheCount, ReportedUsage};
+
+/// The longest name of a model that is kept, in bytes.
+const MODEL: usize = 200;
+
+/// Reads a reply. The same bytes make the same answer, wherever they are split.
+#[derive(Default)]
+pub struct ReplyReader {
+    form: Form,
+    /// True after the mark of the end. The rest is ignored.
+    is_done: bool,
+    /// True if a value of JSON contained a whole message, which needs no reason for its end.
+    is_whole: bool,
+    /// The first halves of characters whose second halves are in later pieces: of the text, and of
+    /// each call's arguments.
+    halves: BTreeMap<Place, u16>,
+    /// The fields whose types are unknown. Each is logged once.
+    ignored: BTreeSet<&'static str>,
+}
+
+#[derive(Default)]
+enum Form {
+    /// No visible character has arrived.
+    #[default]
+    Unknown,
+    Json {
+        rest: Vec<u8>,
+        brackets: Brackets,
+    },
+    Events(EventReader),
+}
+
+/// Finds the ends of JSON values, so that each byte is parsed once.
+#[derive(Default)]
+struct Brackets {
+    open: usize,
+    in_text: bool,
+    after_backslash: bool,
+}
+
+impl Brackets {
+    /// Reads a piece. Returns true if a value ends in it.
+    fn read(&mut self, piece: &[u8]) -> bool {
+        let mut ends = false;
+        for byte in piece {
+            match byte {
+                _ if self.after_backslash => self.after_backslash = false,
+                b'\\' if self.in_text => self.after_backslash = true,
+                b'"' => self.in_text = !self.in_text,
+                b'{' | b'[' if !self.in_text => self.open += 1,
+                b'}' | b']' if !self.in_text => {
+                    self.open = self.open.saturating_sub(1);
+                    ends |= self.open == 0;
+                }
+                _ => {}
+            }
+        }
+        ends
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Text,
+    /// The arguments of the call with this number.
+    Arguments(u64),
+}
+
+impl ReplyReader {
+    /// Reads a piece of the reply.
+    ///
+    /// # Errors
+    /// Returns the provider's failure, or [`Failure::TooLong`]. Nothing that follows the end of an
+    /// answer undoes it; after the end, only an answer that is too long is an error.
+    pub fn push(
+        &mut self,
+        mut piece: &[u8],
+        builder: &mut AnswerBuilder<'_>,
+    ) -> Result<(), Failure> {
+        if matches!(self.form, Form::Unknown) {
+            // White space, or a byte order mark.
+            let skipped = |byte: &u8| byte.is_ascii_whitespace() || b"\xef\xbb\xbf".contains(byte);
+            piece =
+                piece.get(piece.iter().take_while(|byte| skipped(byte)).count()..).unwrap_or(&[]);
+            self.form = match piece.first() {
+                None => return Ok(()),
+                Some(b'{' | b'[') => Form::Json { rest: Vec::new(), brackets: Brackets::default() },
+                Some(_) => Form::Events(EventReader::default()),
+            };
+        }
+        match &mut self.form {
+            Form::Events(reader) => {
+                let mut events = Vec::new();
+                reader.push(piece, &mut events);
+                self.read_events(events, builder)
+            }
+            Form::Json { rest, brackets } => {
+                let before = rest.trim_ascii_start();
+                if !before.is_empty() && !is_value(before) {
+                    return Ok(());
+                }
+                rest.extend_from_slice(piece);
+                // The connection may stay open after the last value.
+                if brackets.read(piece) { self.read_values(builder) } else { Ok(()) }
+            }
+            Form::Unknown => Ok(()),
+        }
+    }
+
+    /// Returns true if nothing more needs to be read.
+    pub fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// Ends the reply.
+    ///
+    /// # Errors
+    /// Returns a failure if the reply contains no end of an answer.
+    pub fn finish(&mut self, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
+        match &mut self.form {
+            Form::Events(reader) => {
+                let mut events = Vec::new();
+                reader.finish(&mut events);
+                self.read_events(events, builder)?;
+            }
+            Form::Json { .. } => self.read_values(builder)?,
+            Form::Unknown => {}
+        }
+        // Some servers never say why an answer ends. A reply that has neither a reason nor any
+        // content isn't an answer.
+        match &self.form {
+            _ if builder.has_ended() => Ok(()),
+            _ if self.is_done && !builder.is_empty() => builder.end(Ending::Complete),
+            Form::Json { rest, .. } if !is_value(rest.trim_ascii_start()) => {
+                Err(Failure::Empty("no answer"))
+            }
+            _ => Err(Failure::failed("cut off")),
+        }
+    }
+
+    fn read_events(
+        &mut self,
+        events: Vec<Event>,
+        builder: &mut AnswerBuilder<'_>,
+    ) -> Result<(), Failure> {
+        for Event { name, data } in events {
+            match data.trim() {
+                _ if self.is_done => break,
+                DONE => self.is_done = true,
+                _ if name == "error" => fail("an error in the stream", builder)?,
+                "" => {}
+                data => match Json::parse(data) {
+                    Some(value) => self.read_value(value, builder)?,
+                    None => fail("an answer that can't be read", builder)?,
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the JSON values that have arrived: a whole reply, or the pieces of an answer. Any other
+    /// text after a value is ignored, because some servers send the mark of the end after it.
+    fn read_values(&mut self, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
+        let Form::Json { rest, .. } = &mut self.form else { return Ok(()) };
+        let text = String::from_utf8_lossy(rest).into_owned();
+        let mut after = text.trim_ascii_start();
+        while is_value(after) {
+            match Json::first(after) {
+                Ok(Some((value, next))) => {
+                    self.read_value(value, builder)?;
+                    after = next.trim_ascii_start();
+                }
+                Ok(None) => break,
+                Err(_) => return fail("an answer that can't be read", builder),
+            }
+        }
+        if let Form::Json { rest, .. } = &mut self.form {
+            *rest = after.as_bytes().to_vec();
+        }
+        // A whole message needs no reason.
+        if self.is_whole && !builder.is_empty() { builder.end(Ending::Complete) } else { Ok(()) }
+    }
+
+    fn read_value(
+        &mut self,
+        value: Json<'_>,
+        builder: &mut AnswerBuilder<'_>,
+    ) -> Result<(), Failure> {
+        match (value.object(), value.list()) {
+            (Some(chunk), _) => self.read_chunk(&chunk, builder),
+            (None, Some(chunks)) => {
+                let mut chunks = chunks.into_iter().filter_map(Json::object);
+                chunks.try_for_each(|chunk| self.read_chunk(&chunk, builder))
+            }
+            (None, None) => fail("an answer that can't be read", builder),
+        }
+    }
+
+    /// Reads a whole reply or a piece of one.
+    fn read_chunk(
+        &mut self,
+        chunk: &Object<'_>,
+        builder: &mut AnswerBuilder<'_>,
+    ) -> Result<(), Failure> {
+        let choice = self.field(chunk, "choices", first_object).unwrap_or_default();
+        let model = self.field(chunk, "model", Json::text);
+        if let Some(model) = model.filter(|model| !model.is_empty() && model.len() <= MODEL) {
+            builder.model = model;
+        }
+        let reason = self.field(&choice, "finish_reason", word);
+        let ending = reason.and_then(|word| Ending::of(&word)).map(|ending| {
+            // The word of the model's own server, which some servers send beside theirs.
+            let native = self.field(&choice, "native_finish_reason", word);
+            match native.and_then(|word| Ending::of(&word)) {
+                Some(failed @ Ending::Failed(_)) => failed,
+                _ => ending,
+            }
+        });
+        let has_error = |of: &Object<'_>| of.get("error").is_some_and(|error| !error.is_nothing());
+        let is_error = |field| chunk.get(field).and_then(Json::text).as_deref() == Some("error");
+        let has_failed =
+            has_error(chunk) || has_error(&choice) || is_error("object") || is_error("type");
+        if !has_failed && !matches!(ending, Some(Ending::Failed(_))) {
+            self.read_message(&choice, builder)?;
+        }
+        // The numbers count what was sent until now, so they are read after it.
+        let groq = self.field(chunk, "x_groq", Json::object).unwrap_or_default();
+        for place in [&groq, &choice, chunk] {
+            if let Some(usage) = self.field(place, "usage", Json::object).and_then(|of| usage(&of))
+            {
+                builder.count(usage);
+            }
+        }
+        match ending {
+            _ if has_failed => fail("an error in the middle", builder),
+            Some(ending) => builder.end(ending),
+            None => Ok(()),
+        }
+    }
+
+    fn read_message(
+        &mut self,
+        choice: &Object<'_>,
+        builder: &mut AnswerBuilder<'_>,
+    ) -> Result<(), Failure> {
+        // Some servers send both the new text and the whole text so far. Only the new text is read.
+        let piece = self.field(choice, "delta", Json::object).filter(|piece| !piece.is_empty());
+        let message = match piece {
+            Some(piece) => piece,
+            None if builder.is_empty() => {
+                let Some(whole) = self.field(choice, "message", Json::object) else {
+                    return Ok(());
+                };
+                self.is_whole = matches!(self.form, Form::Json { .. });
+                whole
+            }
+            None => return Ok(()),
+        };
+        // DeepSeek, vLLM and llama.cpp have the first field, OpenRouter and Ollama the second. Some
+        // servers send the same text in both.
+        let thought = self
+            .field(&message, "reasoning_content", Json::text)
+            .filter(|thought| !thought.is_empty())
+            .or_else(|| self.field(&message, "reasoning", Json::text));
+        builder.count_reasoning(thought.as_deref().unwrap_or_default());
+        for part in self.field(&message, "content", parts).unwrap_or_default() {
+            match part {
+                Part::Text(text) => self.push_text(text, builder)?,
+                Part::Thought(thought) => builder.count_reasoning(&thought),
+            }
+        }
+        // The model's explanation if it refuses to answer. OpenAI sends it if the request has a
+        // schema for the answer.
+        if let Some(refusal) = self.field(&message, "refusal", Json::wtf8) {
+            self.push_text(refusal, builder)?;
+        }
+        let calls = self.field(&message, "tool_calls", objects).unwrap_or_default();
+        for (place, call) in (0..).zip(calls) {
+            self.read_call(&call, place, builder)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a function call or a part of one. `place` is the call's index in the reply. Whole
+    /// replies have no numbers, and some servers omit them.
+    fn read_call(
+        &mut self,
+        call: &Object<'_>,
+        place: u64,
+        builder: &mut AnswerBuilder<'_>,
+    ) -> Result<(), Failure> {
+        let Some(function) = self.field(call, "function", Json::object) else { return Ok(()) };
+        let number = self.field(call, "index", Json::count).unwrap_or(place);
+        let id = self.field(call, "id", Json::text).unwrap_or_default();
+        let name = self.field(&function, "name", Json::text).unwrap_or_default();
+        let arguments = match function.get("arguments") {
+            None => String::new(),
+            Some(value) => match value.wtf8() {
+                Some(text) => self.join(Place::Arguments(number), text),
+                // Some servers send the arguments as JSON instead of text.
+                None => value.source().to_owned(),
+            },
+        };
+        builder.push_call(number, &id, &name, &arguments)
+    }
+
+    fn push_text(&mut self, text: Wtf8, builder: &mut AnswerBuilder<'_>) -> Result<(), Failure> {
+        let text = self.join(Place::Text, text);
+        builder.push_text(&text)
+    }
+
+    /// Returns the text with the half of a character that preceded it in the same place.
+    fn join(&mut self, place: Place, text: Wtf8) -> String {
+        let mut half = self.halves.remove(&place);
+        let text = text.join(&mut half);
+        self.halves.extend(half.map(|half| (place, half)));
+        text
+    }
+
+    /// Reads a field. A field of an unknown type counts as missing.
+    fn field<'a, T>(
+        &mut self,
+        of: &Object<'a>,
+        name: &'static str,
+        read: impl FnOnce(Json<'a>) -> Option<T>,
+    ) -> Option<T> {
+        let value = of.get(name)?;
+        let read = read(value);
+        // The log must not contain the value.
+        if read.is_none() && !value.is_nothing() && self.ignored.insert(name) {
+            tracing::warn!(field = name, "a provider's field has an unknown type and is ignored");
+        }
+        read
+    }
+}
+
+/// Returns true if a value of JSON begins here.
+fn is_value(json: impl AsRef<[u8]>) -> bool {
+    matches!(json.as_ref().first(), Some(b'{' | b'['))
+}
+
+/// Fails, unless the answer has ended.
+fn fail(cause: &str, builder: &AnswerBuilder<'_>) -> Result<(), Failure> {
+    match builder.has_ended() {
+        true => Ok(()),
+        false => Err(Failure::failed(cause)),
+    }
+}
+
+/// A part of a message's content.
+enum Part {
+    Text(Wtf8),
+    Thought(String),
+}
+
+/// Returns the parts of a message's content: a text, or a list of parts as in Mistral's API
+/// ([reference](https://docs.mistral.ai/capabilities/reasoning)). Unknown parts are left out.
+fn parts(content: Json<'_>) -> Option<Vec<Part>> {
+    match (content.wtf8(), content.list()) {
+        (Some(text), _) => Some(vec![Part::Text(text)]),
+        (None, Some(list)) => Some(list.into_iter().flat_map(part).collect()),
+        (None, None) => content.object().map(|_| part(content).into_iter().collect()),
+    }
+}
+
+fn part(part: Json<'_>) -> Option<Part> {
+    let Some(object) = part.object() else { return part.wtf8().map(Part::Text) };
+    let thinking = object.get("thinking").or_else(|| object.get("reasoning"));
+    let text = object.get("text").or_else(|| object.get("refusal"));
+    match (thinking, text) {
+        (Some(thinking), _) => {
+            let of_part = |part: Json<'_>| match part.object() {
+                Some(object) => object.get("text").and_then(Json::text),
+                None => part.text(),
+            };
+            let texts = thinking.list().unwrap_or_else(|| vec![thinking]);
+            Some(Part::Thought(texts.into_iter().filter_map(of_part).collect()))
+        }
+        (None, Some(text)) => text.wtf8().map(Part::Text),
+        (None, None) => None,
+    }
+}
+
+/// Returns the first object in a list. Empty if the list begins with something else.
+fn first_object(list: Json<'_>) -> Option<Object<'_>> {
+    let first = list.list()?.into_iter().next();
+    Some(first.and_then(Json::object).unwrap_or_default())
+}
+
+/// Returns the objects in a list.
+fn objects(list: Json<'_>) -> Option<Vec<Object<'_>>> {
+    Some(list.list()?.into_iter().filter_map(Json::object).collect())
+}
+
+/// Returns a word, or the type of an object as in SGLang's own API.
+fn word(value: Json<'_>) -> Option<String> {
+    value.text().or_else(|| value.object()?.get("type").and_then(Json::text))
+}
+
+/// Returns the server's numbers of model tokens. `None` if the server sends none.
+fn usage(counted: &Object<'_>) -> Option<ReportedUsage> {
+    let count = |name: &str| counted.get(name).and_then(Json::count);
+    let detail = |of: &str, name: &str| counted.get(of)?.object()?.get(name)?.count();
+    let usage = ReportedUsage {
+        prompt: count("prompt_tokens"),
+        // OpenAI's field, DeepSeek's, Moonshot's, and Mistral's.
+        cached: detail("prompt_tokens_details", "cached_tokens")
+            .filter(|cached| *cached > 0)
+            .or_else(|| count("prompt_cache_hit_tokens"))
+            .or_else(|| count("cached_tokens"))
+            .or_else(|| count("num_cached_tokens")),
+        written: None,
+        completion: count("completion_tokens"),
+        reasoning: detail("completion_tokens_details", "reasoning_tokens"),
+        total: count("total_tokens"),
+        cache_count: CacheCount::InPrompt,
+    };
+    (usage.prompt.is_some() || usage.completion.is_some()).then_some(usage)
+}

@@ -1,0 +1,402 @@
+//! The table of docs/internals/money.md that says what each end of an answer delivers, costs and
+//! records. Each of its cells is played through every endpoint that asks the AI.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use futures_util::stream::{self, StreamExt};
+use serde_json::{Value, json};
+use shared::values::TokenEstimate;
+
+use crate::ai::answers::{Door, Replies, Script, Step, event, price};
+use crate::ai::providers::{chunk, done};
+use crate::support::client::{Answer, Api, GRANT, Person};
+
+const MONEY: &str = include_str!("../../docs/internals/money.md");
+
+/// The first row of the table.
+const HEAD: &str = "| request | the answer | stopped | delivered | ends with |";
+
+/// The numbers of an answer that the provider sends. The number of an early one is too low or, with
+/// hidden reasoning, above the estimate.
+const NUMBERS: [(&str, u64); 6] =
+    [("none", 0), ("early", 1), ("early", 900), ("zeros", 0), ("last", 700), ("late", 700)];
+
+const PROMPT: u64 = 30;
+
+/// The beginning of an answer, and its end.
+const BEGIN: &str = "Once upon a time there were four little rabbits, and their names were Flora, Mona, Cora and Peter. ";
+const END: &str = "They lived with their mother in a sandbank.";
+
+/// Where an answer is cut if it is over the limit, in bytes.
+const LIMIT: usize = BEGIN.len() / 2;
+
+/// A time after which numbers are late, but not too late.
+const LATE: Duration = Duration::from_millis(50);
+
+/// A time that is longer than any answer may take.
+const FOREVER: Duration = Duration::from_secs(600);
+
+/// A row of the table.
+#[derive(Clone, Debug)]
+struct Row {
+    is_streamed: bool,
+    answer: String,
+    stopped: String,
+    delivered: String,
+    end: String,
+    /// What is charged, for each of the columns of numbers.
+    charged: [String; 5],
+    free_work: String,
+}
+
+fn rows() -> Vec<Row> {
+    let table = MONEY.split_once(HEAD).expect("money.md has the table").1;
+    let lines = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let row = |line: &str| {
+        let cells: Vec<String> =
+            line.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect();
+        let [request, answer, stopped, delivered, end, none, early, zeros, last, late, free_work]: [String; 11] =
+            cells.try_into().unwrap_or_else(|cells| panic!("{cells:?}"));
+        Row {
+            is_streamed: request == "streamed",
+            answer,
+            stopped,
+            delivered,
+            end,
+            charged: [none, early, zeros, last, late],
+            free_work,
+        }
+    };
+    lines.map(row).collect()
+}
+
+/// One way to play a cell of the table.
+#[derive(Clone, Debug)]
+struct Play {
+    row: Row,
+    door: Door,
+    /// How the provider ends its answer.
+    ends: &'static str,
+    numbers: &'static str,
+    number: u64,
+}
+
+impl Play {
+    /// The message, which chooses the provider's script.
+    fn message(&self) -> String {
+        let Self { row, door, ends, numbers, number } = self;
+        let Row { answer, stopped, .. } = row;
+        format!("{door:?}: {answer}, {ends}, numbers {numbers} {number}, stopped {stopped}")
+    }
+
+    /// What is charged or recorded, by the cell of the table.
+    fn charged(&self) -> &str {
+        let column = ["none", "early", "zeros", "last", "late"];
+        let column = column.iter().position(|column| *column == self.numbers).unwrap();
+        &self.row.charged[column]
+    }
+
+    fn script(&self) -> Vec<Step> {
+        let usage = |number: u64| {
+            let prompt = if number == 0 { 0 } else { PROMPT };
+            let total = prompt + number;
+            json!({ "prompt_tokens": prompt, "completion_tokens": number, "total_tokens": total })
+        };
+        let forever = Step::Waits(FOREVER);
+        let first = match self.numbers {
+            "early" => event(
+                &json!({ "choices": [{ "delta": { "content": "" } }], "usage": usage(self.number) }),
+            ),
+            _ => Bytes::new(),
+        };
+        let reason = match self.ends {
+            "complete" => Some("stop"),
+            "cut by its length" => Some("length"),
+            "filtered" => Some("content_filter"),
+            "failed" => Some("error"),
+            _ => None,
+        };
+        let mut last = json!({ "choices": [{ "delta": { "content": if reason == Some("error") { "" } else { END } }, "finish_reason": reason }] });
+        if matches!(self.numbers, "last" | "zeros") {
+            last["usage"] = usage(self.number);
+        }
+        let late = event(&json!({ "choices": [], "usage": usage(self.number) }));
+        let mut steps: Vec<Step> = Vec::new();
+        match self.row.stopped.as_str() {
+            "before" => steps.extend([Step::Tells, forever.clone()]),
+            // The end arrives in one piece with the beginning, so that no stop precedes it.
+            "after the end" => {
+                let all = Bytes::from([first, chunk(BEGIN, None), event(&last)].concat());
+                steps.extend([all.into(), Step::Tells, Step::IsStopped]);
+                steps.push(if self.numbers == "late" { Step::Waits(LATE) } else { forever });
+                steps.extend([late.into(), done().into()]);
+                return steps;
+            }
+            _ => {}
+        }
+        steps.extend([first.into(), chunk(BEGIN, None).into(), Step::Tells]);
+        if self.row.stopped == "in the middle" || self.row.answer == "over the time" {
+            steps.push(forever);
+        }
+        if self.ends == "broken off" {
+            steps.push(Step::Breaks);
+            return steps;
+        }
+        steps.push(event(&last).into());
+        if self.numbers == "late" {
+            steps.extend([Step::Waits(LATE), late.into()]);
+        }
+        steps.push(done().into());
+        steps
+    }
+
+    /// Asks the question, and stops the answer when the row says so.
+    async fn ask(&self, person: &Person, message: &str, script: &Script) -> Answer {
+        let asking = self.door.ask(person, "k1", message);
+        if self.row.stopped == "never" {
+            return asking.await;
+        }
+        let stopping = async {
+            script.told.notified().await;
+            person.stops("k1").await.is(200);
+            script.stopped.notify_one();
+        };
+        tokio::join!(asking, stopping).0
+    }
+
+    /// Plays the cell, and returns what differs from the table. `changed` changes the provider's
+    /// reply.
+    async fn check(
+        &self,
+        provider: &Replies,
+        api: &Api,
+        changed: fn(Vec<Value>) -> Vec<Value>,
+    ) -> Result<(), String> {
+        let ann = api.person("ann").await;
+        let message = self.message();
+        let script = self.script().into_iter().map(|step| match step {
+            Step::Sends(events) => Step::Sends(rewritten(&events, changed)),
+            step => step,
+        });
+        let script = provider.to(&message, script);
+        let got = self.door.read(self.ask(&ann, &message, &script).await);
+        let is = |what: &str, is: &dyn Debug, expected: &dyn Debug| {
+            let (is, expected) = (format!("{is:?}"), format!("{expected:?}"));
+            let at = format!("{:?}, {message}: {got:?}", self.door);
+            if is == expected {
+                Ok(())
+            } else {
+                Err(format!("{what}: {is} for {expected} at {at}"))
+            }
+        };
+
+        let all = format!("{BEGIN}{END}");
+        let said = match self.row.delivered.as_str() {
+            "all" => &all,
+            "a part" if self.row.answer == "over the limit" => &all[..LIMIT],
+            "a part" => BEGIN,
+            _ => "",
+        };
+        is("text", &got.text.as_str(), &said)?;
+        let end = match got.end.as_str() {
+            // OpenAI's API has no word for a stopped answer.
+            "length" if self.row.end == "stopped" && self.door.is_openai() => "stopped",
+            "server_error" => "ai_failed",
+            end => end,
+        };
+        is("end", &end, &self.row.end)?;
+
+        let estimate = u64::try_from(TokenEstimate::of(said)).unwrap();
+        let account = api.account(&ann).await;
+        let history = ann.history("").await.is(200);
+        let charged = GRANT - ann.balance().await;
+        is("holds", &account.reservations.len(), &0)?;
+        let stored = &history[0];
+        let usage = ["prompt_tokens", "cached_tokens", "completion_tokens"]
+            .map(|name| stored["usage"][name].as_u64().unwrap_or(0));
+        let is_estimated = stored["usage"]["estimated"] == true;
+        let counted = match self.charged() {
+            "nothing" => {
+                is("chats", stored, &Value::Null)?;
+                is("charge", &charged, &0)?;
+                None
+            }
+            "hold" => {
+                is("whole", &stored["receipt"]["whole"], &json!(true))?;
+                is("charge", &json!(charged), &stored["receipt"]["held"])?;
+                None
+            }
+            "numbers" => Some((self.number, false)),
+            "estimate" => Some((estimate, true)),
+            "the larger" => Some((estimate.max(self.number), true)),
+            other => panic!("{other}"),
+        };
+        if let Some(counted) = counted {
+            is("stored text", &stored["response"].as_str(), &Some(said))?;
+            is("model tokens", &(usage[2], is_estimated), &counted)?;
+            is("charge", &charged, &price(usage))?;
+        }
+        let work: u64 = account.free_work.iter().flatten().map(|(_, work)| work.get()).sum();
+        let expected = match self.row.free_work.as_str() {
+            "nothing" => 0..1,
+            "the part" => {
+                // Numbers that arrived before or with the failure count.
+                let known = match self.numbers {
+                    "early" => self.number,
+                    "last" if self.ends == "failed" => self.number,
+                    _ => 0,
+                };
+                // The prompt's tokens cost little.
+                let least = price([0, 0, estimate.max(known)]);
+                least..least + 20
+            }
+            other => panic!("{other}"),
+        };
+        is("free work", &(work, true), &(work, expected.contains(&work)))?;
+        let differences = api.store().audit(&ann.name).await.unwrap().differences;
+        is("audit", &differences.len(), &0)
+    }
+}
+
+/// Changes the events in a piece of a reply.
+fn rewritten(piece: &Bytes, changed: fn(Vec<Value>) -> Vec<Value>) -> Bytes {
+    let text = std::str::from_utf8(piece).unwrap();
+    let events = text.split_terminator("\n\n").map(|event| event.strip_prefix("data: ").unwrap());
+    // The mark of the end isn't JSON.
+    let events = events.map(|data| serde_json::from_str(data).unwrap_or(json!(data)));
+    let events = changed(events.collect()).into_iter().map(|data| match data.as_str() {
+        Some(mark) => Bytes::from(format!("data: {mark}\n\n")),
+        None => event(&data),
+    });
+    events.collect::<Vec<_>>().concat().into()
+}
+
+/// A mistake that the reader of replies could make. The provider's reply is changed so that the
+/// product behaves as with the mistake.
+#[derive(Clone, Copy, Debug)]
+enum ReadingMistake {
+    /// An answer is charged by the estimate although its provider has sent numbers.
+    IgnoreNumbers,
+    /// An error after the end of an answer makes it a failure.
+    UndoTheEnd,
+    /// An answer that its provider calls failed is stored as complete.
+    StoreFailures,
+    /// The numbers that precede a part of the answer are believed.
+    BelieveEarlyNumbers,
+}
+
+impl ReadingMistake {
+    const ALL: [Self; 4] =
+        [Self::IgnoreNumbers, Self::UndoTheEnd, Self::StoreFailures, Self::BelieveEarlyNumbers];
+
+    fn changed(self) -> fn(Vec<Value>) -> Vec<Value> {
+        match self {
+            Self::IgnoreNumbers => |mut events| {
+                for event in events.iter_mut().filter_map(Value::as_object_mut) {
+                    event.remove("usage");
+                }
+                events
+            },
+            Self::UndoTheEnd => |mut events| {
+                if events.iter().any(|event| event["choices"][0]["finish_reason"] == "stop") {
+                    events.iter_mut().for_each(|event| {
+                        if event.is_object() {
+                            event["choices"][0]["finish_reason"] = Value::Null;
+                        }
+                    });
+                    events.push(json!({ "error": { "message": "late" } }));
+                }
+                events
+            },
+            Self::StoreFailures => |mut events| {
+                for event in &mut events {
+                    if event["choices"][0]["finish_reason"] == "error" {
+                        event["choices"][0]["finish_reason"] = json!("stop");
+                    }
+                }
+                events
+            },
+            Self::BelieveEarlyNumbers => |mut events| {
+                // A number that is believed is the last one.
+                if events.iter().any(|event| event["choices"][0]["finish_reason"] == "stop") {
+                    let usage = json!({ "prompt_tokens": PROMPT, "completion_tokens": 1 });
+                    events.push(json!({ "choices": [], "usage": usage }));
+                }
+                events
+            },
+        }
+    }
+
+    /// Returns true if a play of this cell can show the mistake.
+    fn shows_in(self, play: &Play) -> bool {
+        let complete = play.row.answer == "complete" && play.row.stopped == "never";
+        match self {
+            Self::IgnoreNumbers => complete && play.numbers == "last",
+            Self::UndoTheEnd => complete && play.numbers == "none",
+            Self::StoreFailures => play.row.answer == "failed" && play.numbers == "none",
+            Self::BelieveEarlyNumbers => complete && play.numbers == "early" && play.number == 1,
+        }
+    }
+}
+
+/// Returns all plays of the table.
+fn plays() -> Vec<Play> {
+    let mut plays = Vec::new();
+    for row in rows() {
+        let doors = Door::ALL.into_iter().filter(|door| door.is_streamed() == row.is_streamed);
+        let ends = match row.answer.as_str() {
+            "any" => vec!["complete", "cut by its length", "filtered", "failed", "broken off"],
+            "over the time" | "over the limit" => vec!["complete"],
+            "complete" => vec!["complete"],
+            "cut by its length" => vec!["cut by its length"],
+            "filtered" => vec!["filtered"],
+            "failed" => vec!["failed"],
+            "broken off" => vec!["broken off"],
+            other => panic!("{other}"),
+        };
+        for door in doors {
+            for ends in &ends {
+                for (numbers, number) in NUMBERS {
+                    plays.push(Play { row: row.clone(), door, ends, numbers, number });
+                }
+            }
+        }
+    }
+    plays
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_end_of_an_answer_costs_what_the_table_says() {
+    let limit = LIMIT.to_string();
+    let patient = Replies::start(&[]).await;
+    let hurried = Replies::start(&[("AI_TIMEOUT_SECONDS", "3")]).await;
+    let limited = Replies::start(&[("ANSWER_LIMIT", &limit)]).await;
+    let plays = plays();
+    assert!(plays.len() > 500, "{} plays", plays.len());
+    let playing = plays.iter().map(async |play| {
+        let (provider, api) = match play.row.answer.as_str() {
+            "over the time" => &hurried,
+            "over the limit" => &limited,
+            _ => &patient,
+        };
+        play.check(provider, api, |events| events).await
+    });
+    let outcomes: Vec<_> = stream::iter(playing).buffer_unordered(24).collect().await;
+    let wrong: Vec<String> = outcomes.into_iter().filter_map(Result::err).collect();
+    assert!(wrong.is_empty(), "{} of {} plays:\n{}", wrong.len(), plays.len(), wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn the_table_notices_mistakes_of_the_reader() {
+    let (provider, api) = Replies::start(&[]).await;
+    let plays = plays();
+    for mistake in ReadingMistake::ALL {
+        let shown = plays.iter().filter(|play| mistake.shows_in(play));
+        for play in shown {
+            let wrong = play.check(&provider, &api, mistake.changed()).await;
+            assert!(wrong.is_err(), "{mistake:?} passes: {play:?}");
+        }
+    }
+}
