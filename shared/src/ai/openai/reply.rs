@@ -1,8 +1,8 @@
 //! Reads a server's reply, whole or streamed, from the pieces in which it arrives.
 //!
 //! The first character shows a reply's form: some servers stream although they weren't asked to, and
-//! others don't although they were. Each field is read for itself. A field that is
-//! missing, unknown or of another type never makes the rest of an answer unreadable.
+//! others don't although they were. Each field is read for itself. A field that is missing, unknown
+//! or of another type never makes the rest of an answer unreadable.
 
 use std::collections::{BTreeMap, BTreeSet};
 
