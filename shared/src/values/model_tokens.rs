@@ -100,8 +100,12 @@ struct Table {
     /// tokens for long lines and rows of spaces.
     repeated: u32,
     /// The same for signs outside ASCII, except emoji. A repeated letter costs a quarter of a
-    /// letter, and a repeated digit as much as any other.
+    /// letter.
     repeated_sign: u32,
+    /// The same for zeros: Claude's tokenizer has tokens for up to 32 of them.
+    repeated_zero: u32,
+    /// The same for the other digits.
+    repeated_digit: u32,
 }
 
 /// What words in a script cost.
@@ -180,6 +184,8 @@ const TABLE: Table = Table {
     rest: 500,
     repeated: 4,
     repeated_sign: 60,
+    repeated_zero: 25,
+    repeated_digit: 200,
 };
 
 /// The number of equal characters that cost as much as different ones.
@@ -290,9 +296,11 @@ impl TokenEstimate {
         let again = self.last == Some(character);
         self.repeats = if again { self.repeats.saturating_add(1) } else { 0 };
         self.last = Some(character);
-        if self.repeats >= FULL_PRICE && !matches!(kind, Kind::Digit) {
+        if self.repeats >= FULL_PRICE {
             self.add(match kind {
                 Kind::Emoji => TABLE.emoji,
+                Kind::Digit if character == '0' => TABLE.repeated_zero,
+                Kind::Digit => TABLE.repeated_digit,
                 Kind::Letter(letters, _) => letters.letter / 4,
                 _ if character.is_ascii() => TABLE.repeated,
                 _ => TABLE.repeated_sign,
@@ -664,8 +672,8 @@ mod tests {
             assert!((1..=9).contains(&tokens), "{character:?}: {tokens}");
         }
         assert_eq!(TokenEstimate::of(&"a".repeat(1000)), 20);
-        // No tokenizer has tokens for more than three digits.
-        assert_eq!(TokenEstimate::of(&"7".repeat(1000)), 300);
+        assert_eq!(TokenEstimate::of(&"7".repeat(1000)), 200);
+        assert_eq!(TokenEstimate::of(&"0".repeat(1000)), 25);
         assert!(TokenEstimate::of(&"─".repeat(1000)) <= 63);
         assert!(TokenEstimate::of(&"哈".repeat(1000)) <= 250);
     }
