@@ -1,5 +1,5 @@
-//! What providers really send, and what is sold of it: forms of replies, ends of answers, and numbers
-//! of model tokens, through every endpoint that asks the AI.
+//! Replies as providers really send them, through every endpoint that asks the AI: their forms, the
+//! ends of their answers, and their numbers of model tokens.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -142,7 +142,7 @@ pub enum Door {
     ResponseStream,
 }
 
-/// What a client gets.
+/// The content of a reply to a client.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Got {
     pub text: String,
@@ -349,7 +349,8 @@ fn used(text: &str, end: &str, usage: [u64; 3]) -> Got {
     Got { usage, ..said(text, end) }
 }
 
-/// What a provider sends, and what is heard of it. A failure's text is what was delivered before.
+/// A provider's replies, each with the content that a client gets. The text of a failure is the part
+/// that was delivered before it.
 fn replies() -> Vec<(&'static str, Vec<Bytes>, Got)> {
     let failed = |text: &str| said(text, "ai_failed");
     let raw = |text: &'static str| Bytes::from_static(text.as_bytes());

@@ -18,7 +18,7 @@ pub struct TokenEstimate {
     repeats: u32,
 }
 
-/// What a kind of text costs, in thousandths of a token.
+/// The costs of kinds of text, in thousandths of a token.
 struct Table {
     latin: Letters,
     /// The first letters of a later part of a Latin name, as in `userName`, instead of `word`.
@@ -108,7 +108,7 @@ struct Table {
     repeated_digit: u32,
 }
 
-/// What words in a script cost.
+/// The costs of words in a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Letters {
     /// A word's first letters.
@@ -246,7 +246,7 @@ enum Case {
     Other,
 }
 
-/// What follows a run.
+/// The kind of character after a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     Letter,

@@ -155,8 +155,7 @@ impl<'a> ReleaseWrite<'a> {
         self.values.extend([(":none".into(), n(0)), (":units".into(), n(units))]);
     }
 
-    /// Counts the credits as free work of the day. An account's first free work creates
-    /// the map.
+    /// Counts the credits as free work of the day. An account's first free work creates the map.
     fn count_free_work(&mut self, credits: Credits, day: u64, has_map: bool) {
         if !has_map {
             let days = AttributeValue::M([(day.to_string(), n(credits))].into());
