@@ -33,11 +33,16 @@ const MOST_PASSES: u32 = 8;
 /// The maximum cost of bcrypt, as a power of two. Django uses 12.
 const MOST_ROUNDS: u32 = 14;
 
-/// The maximum work of scrypt, as the product of its three parameters. Django uses 16,384 · 8 · 5.
-const MOST_WORK: u64 = 2_097_152;
+/// The maximum work of scrypt, as [`scrypt_work`] computes it. Django's parameters make 656,000.
+const MOST_SCRYPT_WORK: u64 = 2_200_000;
 
-/// The maximum memory of scrypt in bytes. Django uses 16 MiB.
-const MOST_SCRYPT_MEMORY: u64 = 67_108_864;
+/// The maximum memory of scrypt in bytes: a table of 64 MiB, and 1 MiB for the other blocks. Django's
+/// parameters need 16 MiB.
+const MOST_SCRYPT_MEMORY: u64 = 68_157_440;
+
+/// The number of steps of scrypt's mixing that take as long as PBKDF2, which fills and hashes the
+/// mixed blocks.
+const SCRYPT_FRAME: u64 = 16;
 
 /// The number of bytes in a hash of bcrypt. The crate computes one more byte, which bcrypt doesn't
 /// store.
@@ -293,15 +298,26 @@ fn scrypt_of<'t>(mut parts: impl Iterator<Item = &'t str>) -> Result<Scheme, Inv
     let salt = salt_of(parts.next())?;
     let (r, p): (u32, u32) = (number(parts.next())?, number(parts.next())?);
     let hash = hash_of(parts.next(), 64)?;
-    let memory = n.checked_mul(u64::from(r)).and_then(|blocks| blocks.checked_mul(128));
-    let work = n.checked_mul(u64::from(r)).and_then(|work| work.checked_mul(u64::from(p)));
-    let is_cheap = memory.is_some_and(|memory| memory <= MOST_SCRYPT_MEMORY)
-        && work.is_some_and(|work| work <= MOST_WORK);
+    let is_cheap = scrypt_memory(n, r, p).is_some_and(|memory| memory <= MOST_SCRYPT_MEMORY)
+        && scrypt_work(n, r, p).is_some_and(|work| work <= MOST_SCRYPT_WORK);
     if !is_cheap {
         return Err(too_expensive(&format!("the parameters {n}, {r} and {p}")));
     }
     scrypt_params(n, r, p).ok_or_else(malformed)?;
     Ok(Scheme::Scrypt { n, r, p, salt, hash })
+}
+
+/// Returns the memory of a check in bytes: N blocks of 128·r bytes for the table, p blocks that are
+/// mixed, and one block to work in ([RFC 7914](https://www.rfc-editor.org/rfc/rfc7914#section-5)).
+/// `None` if it overflows.
+fn scrypt_memory(n: u64, r: u32, p: u32) -> Option<u64> {
+    n.checked_add(u64::from(p))?.checked_add(1)?.checked_mul(128)?.checked_mul(u64::from(r))
+}
+
+/// Returns the work of a check, to which its time is proportional: N steps for each of p blocks of
+/// size r, and PBKDF2 over these blocks, which dominates if N is small. `None` if it overflows.
+fn scrypt_work(n: u64, r: u32, p: u32) -> Option<u64> {
+    n.checked_add(SCRYPT_FRAME)?.checked_mul(u64::from(r))?.checked_mul(u64::from(p))
 }
 
 /// Returns scrypt's parameters. `None` if `n` isn't a power of two, or scrypt doesn't allow them.
@@ -408,6 +424,42 @@ mod tests {
         ] {
             let refused = DjangoHash::parse(&bad).map(drop).unwrap_err();
             assert!(refused.sentence().contains(sentence), "{bad}: {refused}");
+        }
+    }
+
+    #[test]
+    fn every_parameter_of_scrypt_counts_towards_its_caps() {
+        let parse = |n: u64, r: u32, p: u32| {
+            let parameters = |hash: &str| hash.replace("$16$", &format!("${n}$"));
+            let hash = parameters(MADE_BY_DJANGO[5]).replace("$8$5$", &format!("${r}${p}$"));
+            DjangoHash::parse(&hash).map(drop)
+        };
+        for (n, r, p) in [
+            // Django's own.
+            (16_384, 8, 5),
+            // RFC 7914's for a log-in, and OWASP's alternatives.
+            (16_384, 8, 1),
+            (32_768, 8, 3),
+            (65_536, 8, 2),
+            (16_384, 8, 16),
+            (1024, 8, 256),
+            (2, 8, 10_000),
+        ] {
+            assert_eq!(parse(n, r, p), Ok(()), "{n}, {r}, {p}");
+        }
+        for (n, r, p) in [
+            // p alone: 128 MiB, and seconds in PBKDF2.
+            (2, 8, 131_072),
+            (2, 8, 65_000),
+            (2, 131_072, 8),
+            // The table has 49 MiB, and the other blocks 24.
+            (4, 100_000, 1),
+            (131_072, 8, 1),
+            (16_384, 8, 17),
+            (u64::MAX, u32::MAX, u32::MAX),
+        ] {
+            let refused = parse(n, r, p).unwrap_err();
+            assert!(refused.sentence().contains("too expensive"), "{n}, {r}, {p}: {refused}");
         }
     }
 }
