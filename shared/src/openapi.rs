@@ -59,14 +59,16 @@ fn text(about: &str, example: &str) -> ObjectBuilder {
 }
 
 /// Describes one line of `least` to `most` characters. The pattern contains the maximum length
-/// because white space around the line isn't counted.
+/// because white space around the line isn't counted. A pattern can't say which characters are
+/// visible.
 fn line(about: &str, example: &str, least: usize, most: usize) -> ObjectBuilder {
     let inner = most - 2;
     let line = format!("[^{CONTROL}{BLANK}]([^{CONTROL}]{{0,{inner}}}[^{CONTROL}{BLANK}])?");
     let line = if least == 0 { format!("({line})?") } else { line };
+    let visible = if least == 0 { "" } else { " At least one of them is visible." };
     text(
         &format!(
-            "{about} {least} to {most} characters on one line; white space around them doesn't count."
+            "{about} {least} to {most} characters on one line; white space around them doesn't count.{visible}"
         ),
         example,
     )

@@ -257,6 +257,7 @@ async fn one_request_renames_instructs_and_pins_a_conversation() {
         (json!({ "pinned": 1 }), "pinned"),
         (json!({ "pinned": null }), "title"),
         (json!({ "pinned": true, "title": "" }), "title"),
+        (json!({ "pinned": true, "title": "\u{2060}" }), "title"),
     ] {
         let refused = ann.patch(&path, bad).await.expect(400, "invalid_fields");
         assert!(refused["errors"][field].is_array(), "{refused}");

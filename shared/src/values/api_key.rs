@@ -13,7 +13,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::values::text::turns_text;
+use crate::values::text::{is_blank, turns_text};
 use crate::values::{Account, Credits, Invalid, KeyLimit, Restrictions};
 
 /// The prefix of every API key.
@@ -100,12 +100,16 @@ impl ApiKey {
 pub struct KeyName(String);
 
 impl KeyName {
-    /// Parses a name of 1 to 100 characters, not counting white space around it. Control characters
-    /// and characters that change the direction of text are refused.
+    /// Parses a name of 1 to 100 characters, not counting white space around it. At least one
+    /// character must be visible. Control characters and characters that change the direction of
+    /// text are refused.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
-        if !(1..=NAME_LENGTH).contains(&text.chars().count()) {
-            return Err(format!("A key's name must have 1 to {NAME_LENGTH} characters.").into());
+        if is_blank(text) {
+            return Err("A key's name must not be empty.".into());
+        }
+        if text.chars().count() > NAME_LENGTH {
+            return Err(format!("A key's name can have at most {NAME_LENGTH} characters.").into());
         }
         if text.chars().any(char::is_control) {
             return Err("A key's name must not have control characters.".into());
@@ -266,6 +270,8 @@ mod tests {
             "a\u{85}b",
             "a\u{202e}b",
             "\u{200f}a",
+            "\u{200b}",
+            "\u{3164} \u{2800}",
             &"x".repeat(101),
         ] {
             assert!(KeyName::parse(bad).is_err(), "{bad:?}");

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::Credits;
-use crate::values::text::{bound, turns_text};
+use crate::values::text::{bound, is_blank, turns_text};
 use crate::values::{CutReason, Invalid, Receipt, Speaker, ToolCall, Turn, Usage};
 
 /// A user's message that may be sent to the AI.
@@ -58,15 +58,15 @@ pub(crate) const TITLE_LENGTH: usize = 100;
 pub struct Title(String);
 
 impl Title {
-    /// Parses a title of 1 to 100 characters on one line.
+    /// Parses a title of 1 to 100 characters on one line. At least one character must be visible.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
-        if text.is_empty()
-            || text.chars().count() > TITLE_LENGTH
-            || text.chars().any(char::is_control)
-        {
+        if is_blank(text) {
+            return Err("A title must not be empty.".into());
+        }
+        if text.chars().count() > TITLE_LENGTH || text.chars().any(char::is_control) {
             return Err(
-                format!("A title must have 1 to {TITLE_LENGTH} characters on one line.").into()
+                format!("A title can have at most {TITLE_LENGTH} characters on one line.").into()
             );
         }
         if text.chars().any(turns_text) {
@@ -289,7 +289,9 @@ mod tests {
 
     #[test]
     fn titles_are_one_short_line() {
-        for bad in ["", " ", "a\nb", "a\0", "a\u{202e}b", "a\u{2066}", &"x".repeat(101)] {
+        let invisible = "\u{200b} \u{2060}";
+        for bad in ["", " ", invisible, "a\nb", "a\0", "a\u{202e}b", "a\u{2066}", &"x".repeat(101)]
+        {
             assert!(Title::parse(bad).is_err(), "{bad:?}");
         }
         assert_eq!(

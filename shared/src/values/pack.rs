@@ -155,6 +155,7 @@ mod tests {
             (format!("{pack}, {pack}"), "packs[1].id"),
             (pack.replace("\"a\"", "\"A b\""), "packs[0].id"),
             (pack.replace("\"A\"", "\"\""), "packs[0].name"),
+            (pack.replace("\"A\"", "\"\u{200b}\""), "packs[0].name"),
             (pack.replace("10,", "0,"), "packs[0].tokens"),
             (pack.replace("10,", "1000000000001,"), "packs[0].tokens"),
             (pack.replace("100,", "1.5,"), "packs[0].price"),

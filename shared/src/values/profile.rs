@@ -1,7 +1,7 @@
 //! The fields of an account that its owner can change: the names, the e-mail address, and the
 //! instructions for the AI.
 
-use crate::values::text::{key, turns_text};
+use crate::values::text::{is_blank, key, turns_text};
 use crate::values::username::NAME_LENGTH;
 use crate::values::{Account, Email, Instructions, Invalid};
 
@@ -62,8 +62,8 @@ impl GivenName {
         self.0.as_deref()
     }
 
-    /// Parses a name of at most 150 characters. An empty text removes the name. Control characters
-    /// and characters that change the direction of text are refused.
+    /// Parses a name of at most 150 characters. A text without a visible character removes the name.
+    /// Control characters and characters that change the direction of text are refused.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
         if text.chars().count() > NAME_LENGTH {
@@ -75,6 +75,6 @@ impl GivenName {
         if text.chars().any(turns_text) {
             return Err("A name must not have characters that change the direction of text.".into());
         }
-        Ok(Self(Some(text.to_owned()).filter(|text| !text.is_empty())))
+        Ok(Self(Some(text.to_owned()).filter(|text| !is_blank(text))))
     }
 }

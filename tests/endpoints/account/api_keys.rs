@@ -153,6 +153,8 @@ async fn keys_need_a_valid_name() {
         name(""),
         json!({ "name": null }),
         name(" \t "),
+        name("\u{200b}"),
+        name("\u{3164}\u{2800}"),
         name("a\nb"),
         name("a\0b"),
         name("\u{7f}"),

@@ -29,6 +29,8 @@ async fn names_change_and_empty_names_are_removed() {
     names("安娜", "O'Neill").await;
     ann.patch("/api/user/profile/", json!({ "last_name": "", "first_name": null })).await.is(200);
     names("安娜", "").await;
+    ann.patch("/api/user/profile/", json!({ "first_name": "\u{200b}\u{ad}" })).await.is(200);
+    names("", "").await;
     ann.patch("/api/user/profile/", json!({ "first_name": "x".repeat(150) })).await.is(200);
 }
 

@@ -252,6 +252,7 @@ async fn invalid_batches_name_their_fields() {
     assert_eq!(named, ["count", "name", "tokens"]);
     for (field, value) in [
         ("name", json!("a\nb")),
+        ("name", json!("\u{200b}")),
         ("tokens", json!(0)),
         ("count", json!(0)),
         ("count", json!(1001)),

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{Model, PriceList, Problem, ProviderCost, Via};
 use crate::Credits;
-use crate::values::text::turns_text;
+use crate::values::text::{is_blank, turns_text};
 use crate::values::{Fare, Money, Rates};
 
 /// The maximum number of models in a list.
@@ -222,7 +222,7 @@ impl Problems {
         if about.is_none() {
             self.note(at, format!("This must be a line of at most {ABOUT} characters."));
         }
-        about.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+        about.map(str::trim).filter(|text| !is_blank(text)).map(str::to_owned)
     }
 
     fn money(&mut self, money: &Value, at: &str) -> Option<Money> {
