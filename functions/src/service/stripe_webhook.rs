@@ -1,7 +1,8 @@
 //! `POST /api/stripe/webhook` - receive an event of Stripe, which has signed it.
 //!
-//! In: an event. Out: `{"received": true}`, also for events that say nothing about an order. 400 for
-//! a wrong signature, and 503 if the event couldn't be handled: Stripe sends it again for three days.
+//! In: an event. Out: `{"received": true}`, also for events that say nothing about an order, and for
+//! those of an unknown shape. 400 for a wrong signature, and 503 if the event couldn't be handled:
+//! Stripe sends it again for three days.
 
 use serde::Serialize;
 use shared::app::WebhookApp;
@@ -19,7 +20,7 @@ use utoipa::ToSchema;
     path = super::path::stripe_webhook,
     tag = "Service",
     summary = "Receive an event of Stripe",
-    description = "Stripe reports payments, refunds and disputes here. Events can come several times and in any order. Nothing is read before the header `Stripe-Signature` is checked.",
+    description = "Stripe reports payments, refunds and disputes here. Events can come several times and in any order. Nothing is read before the header `Stripe-Signature` is checked. A signed event of another type, or of an unknown shape such as a thin event, is confirmed and ignored.",
     request_body(content = Object, description = "The event, as Stripe sends it."),
     responses((status = 200, description = "The event was handled, or says nothing about an order.", body = EventReceipt)),
     extensions(("x-fails" = json!([Failure::InvalidSignature, Failure::NothingSold, Failure::UnknownOrder]))),
@@ -29,13 +30,13 @@ pub async fn handle(webhook: WebhookApp, req: Request) -> Reply {
     http::require_json(&req)?;
     let secrets = secrets.ok_or(Error::NothingSold)?;
     verify(&app, &secrets, &req)?;
-    let event: Event = serde_json::from_slice(req.body())
-        .map_err(|error| Error::Malformed(format!("The body is not an event: {error}.")))?;
-    let kind = event.kind.clone();
-    let news = event.news().map_err(Error::Internal)?;
-    if let Some(news) = news
-        && let Some(order) = learn(&app, news).await?
-    {
+    let event = Event::read(req.body());
+    let kind = event.kind().to_owned();
+    let Some(news) = event.news().map_err(Error::Internal)? else {
+        tracing::info!(kind, "an event says nothing about an order");
+        return http::ok(&EventReceipt { received: true });
+    };
+    if let Some(order) = learn(&app, news).await? {
         let (id, account) = (order.id(), &order.account);
         tracing::info!(order = id, user = account, kind, "a payment has changed");
         if let Some(stranded) = order.stranded {

@@ -10,22 +10,23 @@ use super::client::is_safe_url;
 use crate::values::{Dispute, PaymentFacts, Progress, RefundState, Refunded};
 
 /// An event of Stripe. [`EVENTS`](super::EVENTS) lists the types that are handled.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub struct Event {
-    /// The type, such as `checkout.session.completed`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// When the event happened, in seconds since 1970.
-    pub created: u64,
-    /// The event's object.
-    pub data: EventData,
+    body: Value,
 }
 
-/// The object of an event, as it was when the event happened.
-#[derive(Debug, Deserialize)]
-pub struct EventData {
-    /// The object.
-    pub object: Value,
+/// The parts of an event of a handled type.
+#[derive(Deserialize)]
+struct Snapshot {
+    /// When the event happened, in seconds since 1970.
+    created: u64,
+    data: EventData,
+}
+
+#[derive(Deserialize)]
+struct EventData {
+    /// The object, as it was when the event happened.
+    object: Value,
 }
 
 /// What an object says about a payment.
@@ -144,17 +145,32 @@ impl Reference {
 }
 
 impl Event {
+    /// Reads the body of a request that Stripe has signed. Every text is an event, also one of an
+    /// unknown shape, such as a
+    /// [thin event](https://docs.stripe.com/event-destinations#thin-events): Stripe disables a
+    /// webhook that doesn't confirm its events.
+    pub fn read(body: &[u8]) -> Self {
+        Self { body: serde_json::from_slice(body).unwrap_or_default() }
+    }
+
+    /// Returns the type, such as `checkout.session.completed`. Empty if the event has no type.
+    pub fn kind(&self) -> &str {
+        self.body.get("type").and_then(Value::as_str).unwrap_or_default()
+    }
+
     /// Returns what the event says. `None` if the event is of another type, or about a payment that
     /// this product hasn't made.
     ///
     /// # Errors
-    /// Fails if the object isn't as Stripe documents it. The text is for the log.
+    /// Fails if an event of a handled type isn't as Stripe documents it, because a payment could be
+    /// lost if it were ignored. The text is for the log.
     pub fn news(self) -> Result<Option<News>, String> {
-        if !super::EVENTS.contains(&self.kind.as_str()) {
+        if !super::EVENTS.contains(&self.kind()) {
             return Ok(None);
         }
-        let has_failed = self.kind == "checkout.session.async_payment_failed";
-        let news = News::of(self.data.object, self.created * 1000)?;
+        let has_failed = self.kind() == "checkout.session.async_payment_failed";
+        let Snapshot { created, data } = read(self.body)?;
+        let news = News::of(data.object, created.saturating_mul(1000))?;
         Ok(news.map(|news| match news {
             News::Session(session) => News::Session(SessionNews { has_failed, ..session }),
             facts => facts,
@@ -278,7 +294,7 @@ mod tests {
 
     fn event(kind: &str, object: Value) -> Result<Option<News>, String> {
         let event = json!({ "type": kind, "created": 5, "data": { "object": object } });
-        serde_json::from_value::<Event>(event).unwrap().news()
+        Event::read(event.to_string().as_bytes()).news()
     }
 
     fn session(changes: Value) -> Value {
@@ -326,6 +342,16 @@ mod tests {
             assert_eq!(progress(completed, foreign), None);
         }
         assert_eq!(progress("invoice.paid", json!({})), None);
+    }
+
+    #[test]
+    fn unknown_shapes_say_nothing_unless_their_type_is_handled() {
+        let news = |body: &str| Event::read(body.as_bytes()).news();
+        for body in ["", "event", "[]", "{}", r#"{"type": 5}"#, r#"{"type": "invoice.paid"}"#] {
+            assert_eq!(news(body), Ok(None), "{body}");
+        }
+        let without = r#"{"type": "checkout.session.completed", "created": 5}"#;
+        assert!(news(without).unwrap_err().contains("data"));
     }
 
     #[test]

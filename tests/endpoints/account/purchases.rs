@@ -310,6 +310,27 @@ async fn payments_that_cannot_grant_tokens_are_stranded() {
 }
 
 #[tokio::test]
+async fn signed_events_of_unknown_shapes_are_confirmed() {
+    let (api, _) = Api::without_a_store_and(&PLAYED).await;
+    let (now, secret) = (api.now(), api.server().checkout.as_ref().unwrap().secret.clone());
+    let thin = json!({
+        "id": "evt_1", "object": "v2.core.event", "type": "v1.checkout.session.completed",
+        "livemode": false, "created": "2026-11-26T19:00:00.000Z",
+        "related_object": { "id": "cs_1", "type": "checkout.session", "url": "/v1/checkout/sessions/cs_1" },
+    });
+    for body in [thin.to_string(), "[]".into(), "not JSON".into()] {
+        api.sends(&signature("whsec_0123456789abcdef0123456789abcdef", &body, now), &body)
+            .await
+            .expect(400, "invalid_signature");
+        let confirmed = api.sends(&signature(&secret, &body, now), &body).await.is(200);
+        assert_eq!(confirmed, json!({ "received": true }), "{body}");
+    }
+    let incomplete = json!({ "type": "checkout.session.completed", "created": now }).to_string();
+    let answer = api.sends(&signature(&secret, &incomplete, now), &incomplete).await;
+    answer.expect(500, "internal_error");
+}
+
+#[tokio::test]
 async fn refunded_tokens_that_were_spent_are_owed() {
     let api = shop().await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
