@@ -268,6 +268,8 @@ fn price_lists_are_checked_without_a_store() {
     let expected = format!(
         "2 models, version {version}. A prompt of 1000 model tokens and an answer of 500 cost:\n{prices}"
     );
+    assert_eq!(manage_models(&["check", &path]), (true, expected.clone()));
+    write_prices(&folder, &format!("\u{feff}{list}"));
     assert_eq!(manage_models(&["check", &path]), (true, expected));
 
     let (wrong, fields) = wrong_prices();

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::cookie::is_loopback;
 use super::{HeaderValue, Request};
 use crate::values::idempotency::Key;
+use crate::values::text::without_byte_order_mark;
 use crate::{Error, Result};
 
 /// Requires a body with a JSON content type, or an empty body without a content type.
@@ -33,10 +34,11 @@ pub fn require_json(req: &Request) -> Result<()> {
     }
 }
 
-/// Parses the body as JSON. The error names the field if a field has the wrong type.
+/// Parses the body as JSON. A byte order mark is ignored. The error names the field if a field has
+/// the wrong type.
 pub fn json<T: DeserializeOwned>(req: &Request) -> Result<T> {
     require_json(req)?;
-    let text = text_of(req)?;
+    let text = without_byte_order_mark(text_of(req)?);
     if !text.trim_start().starts_with('{') {
         return Err(Error::Malformed("The body is not a JSON object.".into()));
     }
@@ -367,6 +369,13 @@ mod tests {
         {
             json::<Body1>(&with_body(content_type, "{}")).unwrap();
         }
+    }
+
+    #[test]
+    fn byte_order_marks_before_an_object_are_ignored() {
+        let read = |body: &str| json::<Body1>(&with_body("application/json", body));
+        assert_eq!(read("\u{feff}{\"message\": \"x\"}").unwrap().message.as_deref(), Some("x"));
+        assert!(read("{\u{feff}}").is_err() && read("\u{feff}\u{feff}{}").is_err());
     }
 
     #[test]

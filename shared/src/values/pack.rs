@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::price_list::hash_of;
+use super::text::without_byte_order_mark;
 use super::{Problem, Reason};
 use crate::Credits;
 
@@ -123,14 +124,14 @@ impl Packs {
 impl FromStr for Packs {
     type Err = Vec<Problem>;
 
-    /// Reads packs from JSON, and reports every problem.
+    /// Reads packs from JSON, and reports every problem. A byte order mark is ignored.
     fn from_str(json: &str) -> Result<Self, Vec<Problem>> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Read {
             packs: Vec<Pack>,
         }
-        let mut json = serde_json::Deserializer::from_str(json);
+        let mut json = serde_json::Deserializer::from_str(without_byte_order_mark(json));
         let read: Result<Read, _> = serde_path_to_error::deserialize(&mut json);
         let Read { packs } = read.map_err(|error| {
             let field = error.path().to_string();
@@ -150,6 +151,7 @@ mod tests {
         let pack = r#"{"id": "a", "name": "A", "tokens": 10, "price": 100, "currency": "USD"}"#;
         let list = |packs: &str| format!("{{\"packs\": [{packs}]}}").parse::<Packs>();
         assert!(list(pack).is_ok());
+        assert!(format!("\u{feff}{{\"packs\": [{pack}]}}").parse::<Packs>().is_ok());
         for (wrong, field) in [
             (String::new(), "packs"),
             (format!("{pack}, {pack}"), "packs[1].id"),

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
+use super::text::without_byte_order_mark;
 use super::{Fare, Money};
 
 /// The models that an operator offers. The first model is the default.
@@ -138,9 +139,9 @@ impl Model {
 impl FromStr for PriceList {
     type Err = Vec<Problem>;
 
-    /// Reads a list from JSON, and reports every problem.
+    /// Reads a list from JSON, and reports every problem. A byte order mark is ignored.
     fn from_str(json: &str) -> Result<Self, Vec<Problem>> {
-        let list = serde_json::from_str(json).map_err(|error| {
+        let list = serde_json::from_str(without_byte_order_mark(json)).map_err(|error| {
             vec![Problem { field: String::new(), sentence: format!("This isn't JSON: {error}.") }]
         })?;
         Self::read(&list)

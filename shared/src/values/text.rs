@@ -29,6 +29,13 @@ pub fn bound(text: &str) -> usize {
     text.len().max(nfc).max(nfkc)
 }
 
+/// Returns the text without the byte order mark that some editors write at a file's start. JSON
+/// doesn't allow the mark, and lets parsers ignore it
+/// ([RFC 8259](https://www.rfc-editor.org/rfc/rfc8259#section-8.1)).
+pub(crate) fn without_byte_order_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
 /// Returns true if the character changes the direction of the text around it, so that the text
 /// reads differently.
 pub fn turns_text(c: char) -> bool {

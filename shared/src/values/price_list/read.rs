@@ -314,6 +314,7 @@ mod tests {
         let again: PriceList = read.canonical().parse().unwrap();
         assert_eq!((&again, again.version()), (&read, read.version()));
         assert_eq!(read.version().len(), 16);
+        assert_eq!(format!("\u{feff}{}", list()).parse(), Ok(read));
     }
 
     #[test]
