@@ -32,10 +32,19 @@ export function adjustment(path, user, changed) {
   });
   const reason = reasonField({ hint: "Shown in the user's statement and in the audit log." });
   const outlook = h("p", { class: "hint admin-outlook", "aria-live": "polite" });
+  const refunds = h(
+    "p",
+    { class: "hint", hidden: true },
+    inCurrency(
+      "To undo a purchase, only refund it at Stripe: the refund takes its tokens. Tokens that you also take here would be taken twice.",
+    ),
+  );
   let sent = null;
 
   function preview() {
-    const change = read(tokens.input.value, take.querySelector("input").checked);
+    const isTaken = take.querySelector("input").checked;
+    refunds.hidden = !isTaken;
+    const change = read(tokens.input.value, isTaken);
     const after = user().tokens + change;
     outlook.textContent = !change
       ? ""
@@ -49,6 +58,7 @@ export function adjustment(path, user, changed) {
       h("fieldset", { class: "admin-choices" }, h("legend", {}, "What to do"), give, take),
       tokens,
       outlook,
+      refunds,
       reason,
     ],
     {

@@ -50,7 +50,7 @@ enum AdjustmentRequest {
     path = super::path::admin_adjustment,
     tag = "Administration",
     summary = "Adjust a balance",
-    description = "Grants a user tokens, or takes some, never below zero. Send either `amount`, or `chat_id` to return the price of that message, once. The user's statement and the audit log list it. Administrators can't adjust their own balance.",
+    description = "Grants a user tokens, or takes some, never below zero. Send either `amount`, or `chat_id` to return the price of that message, once. The user's statement and the audit log list it. Administrators can't adjust their own balance. Don't take the tokens of a purchase that you refund at Stripe: the refund takes them itself, and would take them a second time.",
     security(("access_token" = [])),
     params(PathId, IdempotencyKey),
     request_body = Body,

@@ -407,6 +407,33 @@ async fn orders_keep_the_price_of_their_time() {
 }
 
 #[tokio::test]
+async fn tokens_taken_by_hand_and_by_a_refund_can_be_given_back() {
+    let api = shop().await;
+    let (root, ann) = (api.administrator("root").await, api.person("ann").await);
+    let order = ann.orders("small").await;
+    api.hears("checkout.session.completed", session(&order, &json!({}))).await.is(200);
+    let adjust = async |amount: i64, reason: &str| {
+        let adjustment = json!({ "amount": amount, "reason": reason });
+        root.post(&format!("/api/admin/users/{}/adjustments/", ann.id), adjustment).await.is(201)
+    };
+    let tokens = i64::try_from(TOKENS).unwrap();
+    adjust(-tokens, "will be refunded").await;
+    adjust(400 - i64::try_from(GRANT).unwrap(), "spent").await;
+    api.hears("refund.created", refund(&order, "re_1", PRICE, "succeeded")).await.is(200);
+    assert_eq!(
+        (ann.balance().await, &ann.get(PATH).await.is(200)["tokens_owed"]),
+        (0, &json!(600))
+    );
+    // The adjustment of docs/operate/operations.md.
+    adjust(tokens, "was taken twice").await;
+    assert_eq!(
+        (ann.balance().await, &ann.get(PATH).await.is(200)["tokens_owed"]),
+        (400, &json!(0))
+    );
+    api.audits(&ann).await;
+}
+
+#[tokio::test]
 async fn missed_events_are_found_in_the_lists_of_stripe() {
     // No event of this Stripe arrives.
     let nowhere = "http://127.0.0.1:9/api/stripe/webhook";

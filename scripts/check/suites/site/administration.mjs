@@ -72,6 +72,10 @@ await journeys({
     const ann = await newUser("ann");
     const page = await adminPage();
     await openUser(page, ann);
+    const refunds = page.getByText("only refund it at Stripe");
+    assert.equal(await refunds.isVisible(), false);
+    await page.getByLabel("Take away", { exact: true }).check();
+    await refunds.waitFor();
     await adjust(page, "Take away", FIRST_GRANT + 1, "Too much");
     await page.getByText("can't go below zero").waitFor();
     assert.equal(await focused(page), "Tokens");
