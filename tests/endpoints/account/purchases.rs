@@ -318,7 +318,7 @@ async fn signed_events_of_unknown_shapes_are_confirmed() {
         "livemode": false, "created": "2026-11-26T19:00:00.000Z",
         "related_object": { "id": "cs_1", "type": "checkout.session", "url": "/v1/checkout/sessions/cs_1" },
     });
-    for body in [thin.to_string(), "[]".into(), "not JSON".into()] {
+    for body in [thin.to_string(), "{}".into()] {
         api.sends(&signature("whsec_0123456789abcdef0123456789abcdef", &body, now), &body)
             .await
             .expect(400, "invalid_signature");
