@@ -394,13 +394,21 @@ enum Vouchers {
     },
     /// List the batches of vouchers, newest first
     List {
+        /// Only the valid batches that this account has created: its username, verified e-mail
+        /// address or id. A deleted account has only its id
+        #[arg(long, value_name = "USER")]
+        creator: Option<String>,
         #[command(flatten)]
         folder: Folder,
     },
-    /// End a batch: none of its codes is accepted any more
+    /// End a batch, or all valid batches of an account: none of their codes is accepted any more
     Void {
         /// The batch's id
-        id: String,
+        #[arg(required_unless_present = "creator", conflicts_with = "creator")]
+        id: Option<String>,
+        /// The account that has created the batches, as for `list`
+        #[arg(long, value_name = "USER")]
+        creator: Option<String>,
         #[command(flatten)]
         folder: Folder,
     },
@@ -414,8 +422,13 @@ impl Vouchers {
                 let new = vouchers::NewVouchers { name: &name, tokens, count, uses, ends };
                 vouchers::create(&folder.data, &new).await
             }
-            Self::List { folder } => vouchers::list(&folder.data).await,
-            Self::Void { id, folder } => vouchers::void(&folder.data, &id).await,
+            Self::List { creator, folder } => {
+                vouchers::list(&folder.data, creator.as_deref()).await
+            }
+            Self::Void { id: Some(id), folder, .. } => vouchers::void(&folder.data, &id).await,
+            Self::Void { id: None, creator, folder } => {
+                vouchers::void_all_of(&folder.data, &creator.unwrap_or_default()).await
+            }
         }
     }
 }

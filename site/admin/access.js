@@ -6,6 +6,7 @@ import { focusOn, h } from "../ui/dom.js";
 import { device, formatAgo, inCurrency, time } from "../ui/format.js";
 import { attempt, toast } from "../ui/message.js";
 import { askWhy } from "./reason.js";
+import { offerToVoid } from "./vouchers.js";
 
 /** The button that sends `user` a link for a new password, or the reason why that is impossible. */
 export function password(user, me, path) {
@@ -51,6 +52,7 @@ export function deletion(user, me, path, gone) {
       );
       if (!deleted) return;
       toast(`${user.username} has been deleted.`);
+      await offerToVoid(user);
       gone();
     },
   });

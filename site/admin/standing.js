@@ -7,6 +7,7 @@ import { explain, inCurrency } from "../ui/format.js";
 import { toast } from "../ui/message.js";
 import { note } from "../ui/note.js";
 import { askWhy } from "./reason.js";
+import { offerToVoid } from "./vouchers.js";
 
 /** The role and state of `user`, with buttons. `show` gets the account after a change. */
 export function standing(user, me, path, show) {
@@ -108,4 +109,5 @@ async function changeStanding({ title, text, action, danger = false, change, don
   document
     .querySelector(`.admin-standing .button:nth-child(${"active" in change ? 1 : 2})`)
     ?.focus();
+  if (change.active === false || change.role === "user") await offerToVoid(changed);
 }

@@ -2,13 +2,13 @@
 
 import { del, newKey, page, post } from "../session/api.js";
 import { save } from "../session/files.js";
-import { button, copyButton } from "../ui/button.js";
+import { busy, button, copyButton } from "../ui/button.js";
 import { confirm, dialog } from "../ui/dialog.js";
-import { fill, h } from "../ui/dom.js";
+import { fill, focusOn, h } from "../ui/dom.js";
 import { field, form } from "../ui/form.js";
 import { formatNumber, formatTokens, inCurrency, plural, time } from "../ui/format.js";
 import { paged, stackedTable } from "../ui/list.js";
-import { toast } from "../ui/message.js";
+import { attempt, toast } from "../ui/message.js";
 import { emptyState, note } from "../ui/note.js";
 import { actor } from "./people.js";
 
@@ -87,10 +87,67 @@ function batches(me, signal, show) {
 const hasEnded = ({ voided, ends }) => Boolean(voided) || (ends && new Date(ends) <= new Date());
 
 function state(batch) {
-  if (batch.voided) return h("span", { class: "badge badge-bad" }, "Voided");
+  if (batch.voided) return voidedBadge();
   if (hasEnded(batch)) return h("span", { class: "badge" }, "Ended");
   const valid = h("span", { class: "badge badge-good" }, "Valid");
   return batch.ends ? [valid, " until ", time(batch.ends)] : valid;
+}
+
+const voidedBadge = () => h("span", { class: "badge badge-bad" }, "Voided");
+
+/**
+ * Lists the valid batches that a user has created, and offers to void them. Shows nothing if there
+ * are none. Vouchers outlive the administrator who created them, who may have been a thief.
+ */
+export async function offerToVoid({ id, username }) {
+  const open = [];
+  await attempt(async () => {
+    for (let next = PATH, query = { limit: 100 }; next; query = undefined) {
+      const part = await page(next, query);
+      open.push(...part.items.filter((batch) => batch.creator === id && !hasEnded(batch)));
+      next = part.next;
+    }
+  });
+  if (open.length === 0) return;
+  const table = stackedTable(`Vouchers by ${username}, newest first`, [
+    { text: "Name", head: true },
+    { text: inCurrency("Tokens"), class: "number labelled" },
+    { text: "Redeemed", class: "number labelled" },
+    { text: "Actions", class: "labelled" },
+  ]);
+  const row = (batch) => {
+    const state = h("span", {});
+    const ending = button("Void", {
+      small: true,
+      kind: "danger",
+      "aria-label": `Void ${batch.name}`,
+      onclick: () =>
+        busy(ending, () =>
+          attempt(async () => {
+            await del(`${PATH}${batch.id}/`);
+            focusOn(fill(state, voidedBadge()));
+          }),
+        ),
+    });
+    state.append(ending);
+    const redeemed = `${formatNumber(batch.redeemed)} of ${formatNumber(batch.count * batch.uses)}`;
+    return table.row([batch.name, formatNumber(batch.tokens), redeemed, state]);
+  };
+  table.body.append(...open.map(row));
+  const text = `${username} has created vouchers that are still valid. Users can exchange their codes for tokens until you void them.`;
+  await dialog(
+    "Void these vouchers?",
+    (close) => [
+      h("p", {}, inCurrency(text)),
+      table.element,
+      h(
+        "div",
+        { class: "dialog-actions" },
+        button("Done", { kind: "primary", autofocus: true, onclick: () => close() }),
+      ),
+    ],
+    { wide: true },
+  );
 }
 
 /** Ends a batch. Resolves with true if it has ended. */

@@ -1001,7 +1001,7 @@ fn vouchers_are_created_listed_and_voided() {
     assert!(success, "{codes}");
     assert_eq!(codes.lines().filter(|code| VoucherCode::parse(code).is_ok()).count(), 3);
     let (_, list) = vouchers(&["list"]);
-    let line = "3 codes of 500 tokens, 1 use each, 0 redeemed, no end: Spring\n";
+    let line = "3 codes of 500 tokens, 1 use each, 0 redeemed, no end, by manage: Spring\n";
     assert!(list.ends_with(line), "{list}");
     let id = list.split(' ').next().unwrap();
     let voided = "No code of \"Spring\" is accepted any more; 0 uses before.\n";
@@ -1012,6 +1012,10 @@ fn vouchers_are_created_listed_and_voided() {
         &["create", "5", "--name", "x", "--ends", "2020-01-01"],
         &["create", "5", "--name", "x", "--count", "1001"],
         &["void", "x"],
+        &["void"],
+        &["void", "x", "--creator", "ann"],
+        &["void", "--creator", "ann"],
+        &["list", "--creator", "ann"],
     ] {
         assert!(!vouchers(wrong).0, "{wrong:?}");
     }

@@ -34,7 +34,7 @@ struct Body {
     path = super::path::admin_user_change,
     tag = "Administration",
     summary = "Change a user's state or role",
-    description = "Activates or deactivates a user, or changes the role: `active`, `role`, or both. Every change ends all sessions of the user at once, and the audit log lists it. Administrators can't deactivate or demote themselves.",
+    description = "Activates or deactivates a user, or changes the role: `active`, `role`, or both. Every change ends all sessions of the user at once, and the audit log lists it. Administrators can't deactivate or demote themselves. Vouchers that the user has created as an administrator stay valid: void the ones that you don't trust.",
     security(("access_token" = [])),
     params(PathId),
     request_body = Body,

@@ -21,7 +21,7 @@ use super::admin_user::{self, ActReason};
     path = super::path::admin_user_delete,
     tag = "Administration",
     summary = "Delete a user",
-    description = "Like a deletion by the owner, this can't be undone: all tokens and API keys are invalid at once, and messages are erased within minutes. The e-mail address is free at once, and so is the username if that is the address; other usernames are free after a day. The ledger stays, without a name. Administrators delete their own accounts with `DELETE /api/user/`.",
+    description = "Like a deletion by the owner, this can't be undone: all tokens and API keys are invalid at once, and messages are erased within minutes. The e-mail address is free at once, and so is the username if that is the address; other usernames are free after a day. The ledger stays, without a name. Vouchers that the user has created as an administrator stay valid. Administrators delete their own accounts with `DELETE /api/user/`.",
     security(("access_token" = [])),
     params(PathId),
     request_body = Option<ActReason>,

@@ -8,7 +8,7 @@ use shared::store::VoucherBatch;
 use shared::values::{Reason, VoucherCode};
 use shared::{App, Credits};
 
-use super::{close, counted, open, sentence};
+use super::{close, counted, find, open, sentence};
 
 /// The vouchers to create.
 pub struct NewVouchers<'a> {
@@ -58,13 +58,17 @@ async fn create_in(
     Ok(codes.iter().map(VoucherCode::text).collect::<Vec<_>>().join("\n"))
 }
 
-/// Lists the batches of vouchers, one per line, newest first.
+/// Lists the batches of vouchers, one per line, newest first: those that `creator` has created and
+/// that are still valid, or all.
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
-pub async fn list(data: &Path) -> Result<String, String> {
+pub async fn list(data: &Path, creator: Option<&str>) -> Result<String, String> {
     let (app, embedded) = open(data).await?;
-    let batches = every(&app).await;
+    let batches = match creator {
+        Some(creator) => valid_of(&app, creator).await,
+        None => every(&app).await,
+    };
     close(embedded).await;
     let batches = batches?;
     let now = clock::Clock::default().seconds();
@@ -75,16 +79,17 @@ pub async fn list(data: &Path) -> Result<String, String> {
             (None, Some(ends)) => format!("until {}", clock::rfc3339(ends * 1000)),
             (None, None) => "no end".to_owned(),
         };
-        let VoucherBatch { name, tokens, count, uses, redeemed, .. } = batch;
+        let VoucherBatch { name, tokens, count, uses, redeemed, actor, .. } = batch;
         let (codes, uses) = (counted(*count, "code"), counted(*uses, "use"));
         let id = batch.id();
         format!(
-            "{id}  {codes} of {tokens} tokens, {uses} each, {redeemed} redeemed, {state}: {name}"
+            "{id}  {codes} of {tokens} tokens, {uses} each, {redeemed} redeemed, {state}, by {actor}: {name}"
         )
     };
-    match batches.is_empty() {
-        true => Ok("There are no vouchers.".into()),
-        false => Ok(batches.iter().map(line).collect::<Vec<_>>().join("\n")),
+    match (batches.is_empty(), creator) {
+        (true, None) => Ok("There are no vouchers.".into()),
+        (true, Some(creator)) => Ok(format!("{creator} has created no vouchers that are valid.")),
+        (false, _) => Ok(batches.iter().map(line).collect::<Vec<_>>().join("\n")),
     }
 }
 
@@ -98,6 +103,49 @@ async fn every(app: &App) -> Result<Vec<VoucherBatch>, String> {
             return Ok(batches);
         }
     }
+}
+
+/// Returns the batches that an account has created and that are still valid. A deleted account is
+/// known only by its id.
+///
+/// # Errors
+/// Fails with a sentence for the terminal.
+pub async fn valid_of(app: &App, creator: &str) -> Result<Vec<VoucherBatch>, String> {
+    let id = match clock::millis_of(creator) {
+        Some(_) => creator.to_owned(),
+        None => find(app, creator).await?.id,
+    };
+    let mut batches = every(app).await?;
+    batches.retain(|batch| batch.actor == id && !batch.has_ended(app.clock.seconds()));
+    Ok(batches)
+}
+
+/// Ends all valid batches that an account has created, such as an administrator's whose password
+/// was stolen.
+///
+/// # Errors
+/// Fails with a sentence for the terminal.
+pub async fn void_all_of(data: &Path, creator: &str) -> Result<String, String> {
+    let (app, embedded) = open(data).await?;
+    let voided = void_valid_of(&app, creator).await;
+    close(embedded).await;
+    match voided? {
+        0 => Err(format!("{creator} has created no vouchers that are valid.")),
+        1 => Ok(format!("1 batch by {creator} is voided.")),
+        number => Ok(format!("{number} batches by {creator} are voided.")),
+    }
+}
+
+/// Ends all valid batches that an account has created. Returns their number.
+///
+/// # Errors
+/// Fails with a sentence for the terminal.
+pub async fn void_valid_of(app: &App, creator: &str) -> Result<usize, String> {
+    let batches = valid_of(app, creator).await?;
+    for batch in &batches {
+        app.store.void_vouchers(None, batch.id(), &app.clock).await.map_err(sentence)?;
+    }
+    Ok(batches.len())
 }
 
 /// Ends a batch of vouchers.

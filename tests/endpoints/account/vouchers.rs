@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use local::manage::vouchers;
 use serde_json::{Value, json};
 use shared::clock::Day;
 use shared::values::VoucherCode;
@@ -241,6 +242,35 @@ async fn batches_are_created_once_per_key_and_listed() {
     let trail = root.get("/api/admin/trail?act=vouchers").await.is(200);
     assert_eq!(trail[2]["reason"], "250 of 5 tokens, 3 uses each: gift");
     assert_eq!([&trail[2]["user_id"], &trail[2]["actor"]], [&Value::Null, &json!(root.id)]);
+}
+
+#[tokio::test]
+async fn vouchers_of_an_ended_administrator_are_listed_and_voided() {
+    let api = Api::own(&[]).await;
+    let (root, eve, ann) =
+        (api.administrator("root").await, api.administrator("eve").await, api.person("ann").await);
+    let app = &api.server().apps["admin_vouchers"];
+    let batch = |name: &str| json!({ "name": name, "tokens": 5, "count": 2 });
+    let other = root.creates_vouchers(batch("gift")).await;
+    let voided = eve.creates_vouchers(batch("mistake")).await;
+    eve.voids(&voided["id"]).await.is(200);
+    let sold = eve.creates_vouchers(batch("sold")).await;
+    let valid_of = async |creator: &str| {
+        let batches = vouchers::valid_of(app, creator).await.unwrap();
+        batches.into_iter().map(|batch| batch.name).collect::<Vec<_>>()
+    };
+    assert_eq!(valid_of(&eve.name).await, ["sold"]);
+
+    root.delete(&format!("/api/admin/users/{}", eve.id)).await.is(202);
+    let [first, second] = codes(&sold).try_into().unwrap();
+    ann.redeems(&first).await.is(200);
+    assert_eq!(root.get(BATCHES).await.is(200)[0]["creator"], eve.id);
+    assert_eq!(valid_of(&eve.id).await, ["sold"]);
+    assert_eq!(vouchers::void_valid_of(app, &eve.id).await, Ok(1));
+    assert_eq!((valid_of(&eve.id).await, valid_of(&root.id).await), (vec![], vec!["gift".into()]));
+    ann.redeems(&second).await.expect(410, "voucher_ended");
+    ann.redeems(&codes(&other)[0]).await.is(200);
+    vouchers::valid_of(app, "nobody").await.unwrap_err();
 }
 
 #[tokio::test]

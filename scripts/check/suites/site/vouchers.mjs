@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { adminPage } from "./administering.mjs";
-import { SITE, journeys, looksRight, newUser } from "./browser.mjs";
-import { balance, chatPage } from "./chatting.mjs";
+import { adminPage, rows } from "./administering.mjs";
+import { SITE, journeys, looksRight, newPage, newUser } from "./browser.mjs";
+import { balance, chatPage, signIn } from "./chatting.mjs";
 
 const FIRST_GRANT = 4000;
 
@@ -77,5 +77,38 @@ await journeys({
     await (await redeem(user, codes[0])).getByText("no longer valid").waitFor();
     await page.goto(`${SITE}admin/#/trail?act=vouchers`);
     await page.getByText(`voided: ${name}`).waitFor();
+  },
+
+  async "vouchers of a demoted administrator can be voided"() {
+    const eve = await newUser("eve");
+    const page = await adminPage({ url: SITE }, `#/users/${eve.id}`);
+    const decide = async (action) => {
+      await page.getByRole("region", { name: "Role and status" }).getByRole("button", { name: action }).click();
+      await page.getByRole("dialog").getByRole("button", { name: action }).click();
+    };
+    await decide("Make an administrator");
+    await page.getByText(`${eve.name} is an administrator now.`).waitFor();
+    const hers = await newPage();
+    await hers.goto(`${SITE}admin/#/vouchers`);
+    await signIn(hers, eve);
+    const names = [`First ${Date.now()}`, `Second ${Date.now()}`];
+    for (const name of names) {
+      const { dialog } = await create(hers, { Name: name, Tokens: "5", Codes: "2", "Uses of each code": "3" });
+      await dialog.getByRole("button", { name: "Done" }).click();
+    }
+    await decide("Make an ordinary user");
+    const dialog = page.getByRole("dialog", { name: "Void these vouchers?" });
+    await dialog.locator("tbody tr").nth(1).waitFor();
+    assert.deepEqual(
+      (await rows(dialog)).map((cells) => cells.slice(0, 3)),
+      names.toReversed().map((name) => [name, "5", "0 of 6"]),
+    );
+    await looksRight(page, "vouchers-of-an-administrator");
+    await dialog.getByRole("button", { name: `Void ${names[0]}` }).click();
+    await dialog.getByText("Voided").waitFor();
+    await dialog.getByRole("button", { name: "Done" }).click();
+    await page.goto(`${SITE}admin/#/vouchers`);
+    await row(page, names[0]).getByText("Voided").waitFor();
+    await row(page, names[1]).getByText("Valid").waitFor();
   },
 });
