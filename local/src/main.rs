@@ -604,7 +604,8 @@ async fn serve(port: u16, data: &Data) -> Result<(), String> {
         }
     }
     if let Some(checkout) = &server.checkout {
-        println!("Payments are played; {} has all of them, to refund or dispute.", checkout.url);
+        let all = &checkout.dashboard;
+        println!("Payments are played; {all} has all of them, to refund or dispute.");
     }
     println!("Create an account:");
     println!();

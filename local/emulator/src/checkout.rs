@@ -1,6 +1,9 @@
 //! Plays Stripe on one machine: the part of its API that Farebox calls, the page on which a buyer
 //! pays, and a page with all payments, on which they can be refunded and disputed. Everything is in
 //! memory, and no money moves. Events are signed and sent to the webhook as Stripe does it.
+//!
+//! Other users of the machine can connect, too. The page with all payments therefore has a random
+//! path, which buyers don't learn, and a payment's pages have its random id in their paths.
 
 mod events;
 mod fields;
@@ -31,8 +34,10 @@ const BODY: usize = 64 * 1024;
 
 /// A played Stripe that is running.
 pub struct Checkout {
-    /// The URL of the API and of the pages.
+    /// The URL of the API and of the buyers' pages.
     pub url: String,
+    /// The URL of the page with all payments. It ends with a slash.
+    pub dashboard: String,
     /// The API key.
     pub key: String,
     /// The secret that signs events.
@@ -44,6 +49,8 @@ pub struct Checkout {
 #[derive(Clone)]
 struct Stripe {
     url: String,
+    /// The first segment in the paths of the page with all payments.
+    dashboard: String,
     key: String,
     secret: String,
     webhook: String,
@@ -77,6 +84,7 @@ impl Checkout {
         let random = || Uuid::new_v4().simple().to_string();
         let stripe = Stripe {
             url: url.clone(),
+            dashboard: random(),
             key: format!("rk_test_{}", random()),
             secret: format!("whsec_{}", random()),
             webhook: webhook.to_owned(),
@@ -85,12 +93,13 @@ impl Checkout {
         };
         let (stop, stopped) = oneshot::channel();
         let (key, secret) = (stripe.key.clone(), stripe.secret.clone());
+        let dashboard = format!("{url}/{}/", stripe.dashboard);
         let answer = move |req, _| {
             let stripe = stripe.clone();
             async move { stripe.answer(req).await }
         };
         let server = tokio::spawn(door::serve(listener, answer, stopped));
-        Ok(Self { url, key, secret, stop, server })
+        Ok(Self { url, dashboard, key, secret, stop, server })
     }
 
     /// Waits for running requests, and stops.
@@ -118,6 +127,10 @@ impl Stripe {
                 StatusCode::BAD_REQUEST,
                 "This server answers only local requests.".into(),
             );
+        }
+        if parts.method != Method::GET && !door::may_change(&parts.headers, &[]) {
+            let refusal = "Pages of this origin must not change anything here.";
+            return page(StatusCode::FORBIDDEN, refusal.into());
         }
         let form: BTreeMap<String, String> = form_urlencoded::parse(&body).into_owned().collect();
         let query = parts.uri.query().unwrap_or_default();
@@ -153,11 +166,13 @@ impl Stripe {
             };
         }
         match (&parts.method, path.split('/').collect::<Vec<_>>().as_slice()) {
-            (&Method::GET, ["", ""]) => self.all_payments(),
             (&Method::GET, ["", "pay", id]) => self.payment_page(id, None),
             (&Method::POST, ["", "pay", id]) => self.pay(id, &form),
-            (&Method::POST, ["", "act", id]) => self.act(id, &form),
             (&Method::GET, ["", "receipts", id]) => self.receipt(id),
+            (&Method::GET, ["", first, ""]) if *first == self.dashboard => self.all_payments(),
+            (&Method::POST, ["", first, "act", id]) if *first == self.dashboard => {
+                self.act(id, &form)
+            }
             _ => page(StatusCode::NOT_FOUND, "This page doesn't exist.".into()),
         }
     }
@@ -294,6 +309,9 @@ fn page(status: StatusCode, html: String) -> Response {
     let reply = Response::builder()
         .status(status)
         .header(header::CONTENT_TYPE, "text/html; charset=utf-8")
-        .header(header::CACHE_CONTROL, "no-store");
+        .header(header::CACHE_CONTROL, "no-store")
+        .header(header::CONTENT_SECURITY_POLICY, "frame-ancestors 'none'")
+        // The path is secret. With `no-referrer`, the pages' own forms would have no origin.
+        .header(header::REFERRER_POLICY, "same-origin");
     reply.body(Body::from(html)).unwrap_or_default()
 }

@@ -15,7 +15,7 @@ use futures_util::StreamExt;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use lambda_http::http::{HeaderMap, header};
+use lambda_http::http::{HeaderMap, HeaderValue, header};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -230,6 +230,19 @@ pub fn host(headers: &HeaderMap) -> Option<(&str, Option<u16>)> {
         Some((name, port)) if !port.contains(']') => Some((name, Some(port.parse().ok()?))),
         _ => Some((host, None)),
     }
+}
+
+/// Returns true if the request comes from a page of this server or of an allowed origin, or from a
+/// client that isn't a page. The check is necessary because browsers send some requests for pages
+/// of any origin, and only hide the reply from such a page.
+pub fn may_change(headers: &HeaderMap, allowed: &[String]) -> bool {
+    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
+    let is_welcome = |origin: &HeaderValue| {
+        let Ok(origin) = origin.to_str() else { return false };
+        let own = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+        own.map(str::as_bytes) == host || allowed.iter().any(|allowed| allowed == origin)
+    };
+    headers.get_all(header::ORIGIN).iter().all(is_welcome)
 }
 
 /// Returns true if a host can only be this machine: `localhost`, its subdomains, and loopback

@@ -119,7 +119,8 @@ async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Response
         return refuse(StatusCode::NOT_FOUND, "not_found", "No endpoint has this path.");
     };
     let config = &function.edge;
-    if !changes_nothing(&parts.method) && !may_change(&parts.headers, &config.allowed_origins) {
+    if !changes_nothing(&parts.method) && !door::may_change(&parts.headers, &config.allowed_origins)
+    {
         return refuse(
             StatusCode::FORBIDDEN,
             "origin_not_allowed",
@@ -262,19 +263,6 @@ fn makes_a_url(headers: &HeaderMap) -> bool {
 
 fn changes_nothing(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
-}
-
-/// Returns true if the request comes from a page of this server or of an allowed origin, or from a
-/// client that isn't a page. The check is necessary because browsers send some requests for pages
-/// of any origin, and only hide the reply from such a page.
-fn may_change(headers: &HeaderMap, allowed: &[String]) -> bool {
-    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
-    let is_welcome = |origin: &HeaderValue| {
-        let Ok(origin) = origin.to_str() else { return false };
-        let own = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-        own.map(str::as_bytes) == host || allowed.iter().any(|allowed| allowed == origin)
-    };
-    headers.get_all(header::ORIGIN).iter().all(is_welcome)
 }
 
 /// Returns true if the client accepts gzip with a quality above zero.

@@ -71,7 +71,7 @@ impl Api {
     async fn acts(&self, order: &Value, action: &str) {
         let session = order["url"].as_str().unwrap().rsplit('/').next().unwrap();
         let checkout = self.server().checkout.as_ref().unwrap();
-        self.presses(&format!("{}/act/{session}", checkout.url), action).await;
+        self.presses(&format!("{}act/{session}", checkout.dashboard), action).await;
     }
 
     /// Sends an event as Stripe would.
@@ -146,6 +146,46 @@ async fn paid_packs_grant_their_tokens_once() {
     let figures = root.get("/api/admin/figures/").await.is(200);
     assert_eq!(figures["totals"]["revenue"], json!({ "EUR": PRICE }));
     api.audits(&ann).await;
+}
+
+#[tokio::test]
+async fn played_payments_have_a_secret_page_and_refuse_other_origins() {
+    let api = shop().await;
+    let ann = api.person("ann").await;
+    let order = ann.orders("small").await;
+    let url = order["url"].as_str().unwrap();
+    let session = url.rsplit('/').next().unwrap();
+    let checkout = api.server().checkout.as_ref().unwrap();
+    let client = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
+    let page = async |url: &str| client.get(url).send().await.unwrap();
+    let press = async |url: &str, origin: &str, action: &str| {
+        let form = client.post(url).header("origin", origin).body(format!("action={action}"));
+        form.send().await.unwrap().status().as_u16()
+    };
+    for other in ["https://evil.example", "http://127.0.0.1:1", "null"] {
+        assert_eq!(press(url, other, "pay").await, 403, "{other}");
+    }
+    assert_eq!(press(url, &checkout.url, "pay").await, 303);
+    ann.buys_until("paid").await;
+
+    let all = page(&checkout.dashboard).await;
+    assert_eq!(all.headers()["referrer-policy"], "same-origin");
+    assert!(all.text().await.unwrap().contains(&format!("action=\"act/{session}\"")));
+    // Without the random path, no payment is seen or refunded.
+    for path in ["", "/", "/act", "/dashboard/"] {
+        assert_eq!(page(&format!("{}{path}", checkout.url)).await.status(), 404, "{path}");
+    }
+    let guessed = format!("{}/act/{session}", checkout.url);
+    assert_eq!(press(&guessed, &checkout.url, "refund").await, 404);
+    let refund = format!("{}act/{session}", checkout.dashboard);
+    assert_eq!(press(&refund, "https://evil.example", "refund").await, 403);
+    assert_eq!(ann.purchase().await["state"], "paid");
+    assert_eq!(press(&refund, &checkout.url, "refund").await, 303);
+    ann.buys_until("refunded").await;
+    let other = Checkout::start("http://127.0.0.1:9/", Clock::default()).await.unwrap();
+    let path = |checkout: &Checkout| checkout.dashboard.replace(&checkout.url, "");
+    assert_ne!(path(&other), path(checkout));
+    other.stop().await;
 }
 
 #[tokio::test]
@@ -463,7 +503,7 @@ async fn missed_events_are_found_in_the_lists_of_stripe() {
         api.presses(order["url"].as_str().unwrap(), "pay").await;
     }
     let session = refunded["url"].as_str().unwrap().rsplit('/').next().unwrap();
-    api.presses(&format!("{}/act/{session}", checkout.url), "half").await;
+    api.presses(&format!("{}act/{session}", checkout.dashboard), "half").await;
     // A restore of the tables has lost this order.
     let id = lost["id"].as_str().unwrap();
     let delete = dynamo::client(&api.dynamodb).delete_item().table_name("TokensTable");

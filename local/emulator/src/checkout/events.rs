@@ -118,7 +118,7 @@ impl Stripe {
             }
             _ => {}
         }
-        see_other("/")
+        see_other(&format!("/{}/", self.dashboard))
     }
 
     /// Makes the charge of a paid session, with its receipt.

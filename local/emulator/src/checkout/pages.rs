@@ -72,7 +72,7 @@ impl Stripe {
             let dispute = dispute.map(|state| format!(", dispute {state}")).unwrap_or_default();
             format!(
                 "<tr><td>{name}<td>{sum}<td>{status}, {paid}, {refunded} refunded{dispute}\
-                 <td><form method=post action=\"/act/{id}\">{buttons}</form>"
+                 <td><form method=post action=\"act/{id}\">{buttons}</form>"
             )
         };
         let rows: String = objects.sessions.values().rev().map(row).collect();

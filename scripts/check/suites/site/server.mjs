@@ -19,11 +19,16 @@ process.on("exit", () => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
 });
 
+/** Starts a program. Returns a function that returns what it has printed. */
 function run(command, args, env = {}) {
-  const child = spawn(command, args, { stdio: ["ignore", "ignore", "inherit"], env: { ...process.env, ...env } });
+  const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, ...env } });
+  let printed = "";
+  child.stdout.on("data", (text) => (printed += text));
   // The script ends when its journeys have ended.
+  child.stdout.unref();
   child.unref();
   started.push(child);
+  return () => printed;
 }
 
 /** A free port below the range that the system uses for outgoing connections. */
@@ -48,8 +53,9 @@ async function startProvider() {
 }
 
 /**
- * A new server with this price list, and with the administrator ADMIN: `{url, manage, admin}`. `manage` runs the command with the server's data, and
- * `admin(method, path, body)` sends a request as the administrator.
+ * A new server with this price list, and with the administrator ADMIN: `{url, manage, admin, payments}`. `manage` runs the command with the server's
+ * data, `admin(method, path, body)` sends a request as the administrator, and `payments` is the URL of the page with all played payments, if it plays
+ * payments.
  */
 export async function newServer(list = null, settings = {}) {
   const folder = mkdtempSync(path.join(os.tmpdir(), "farebox-site-"));
@@ -66,7 +72,7 @@ export async function newServer(list = null, settings = {}) {
   const port = await freePort();
   const ai = { AI_PROVIDER: "openai", OPENAI_BASE_URL: `http://127.0.0.1:${await provider}`, OPENAI_MODEL: "parrot", RUST_LOG: "error" };
   const shop = { TOP_UP_TEXT: "Buy more tokens in our shop.", TOP_UP_URL: "https://shop.example.com/tokens" };
-  run(FAREBOX, ["--data", data, "--port", port], { ...ai, ...shop, ...settings });
+  const printed = run(FAREBOX, ["--data", data, "--port", port], { ...ai, ...shop, ...settings });
   let pages = port;
   if (LIVE) {
     pages = await freePort();
@@ -75,7 +81,8 @@ export async function newServer(list = null, settings = {}) {
   const url = `http://127.0.0.1:${pages}/`;
   await isUp(url);
   const { body } = await ask("POST", "api/login/", { username: ADMIN, password: ADMIN_PASSWORD }, null, url);
-  return { url, manage, admin: (method, place, sent) => ask(method, place, sent, body.access, url) };
+  const payments = /Payments are played; (\S+)/.exec(printed())?.[1];
+  return { url, manage, payments, admin: (method, place, sent) => ask(method, place, sent, body.access, url) };
 }
 
 async function isUp(url) {
