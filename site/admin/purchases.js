@@ -19,7 +19,19 @@ const STRANDED = {
   wrong_amount: "Tokens weren't granted, because another amount than the price was paid.",
 };
 
-/** `#/purchases`, `#/purchases?attention=true` */
+/** The choices of the field `state`: the text, and the states that the API gets. */
+const STATES = {
+  "": ["All but unpaid", "pending,paid,refunded,lost,wrong_amount"],
+  any: ["All states", undefined],
+  unpaid: ["Not paid", "open,expired,failed"],
+  pending: ["Payment pending", "pending"],
+  paid: ["Paid", "paid"],
+  refunded: ["Refunded", "refunded"],
+  lost: ["Returned by the bank", "lost"],
+  wrong_amount: ["Wrong amount", "wrong_amount"],
+};
+
+/** `#/purchases`, `#/purchases?attention=true`, `#/purchases?state=unpaid` */
 export function purchasesView({ query, signal }) {
   const which = field("Show", "attention", {
     type: "select",
@@ -28,10 +40,14 @@ export function purchasesView({ query, signal }) {
       ["true", "Need attention"],
     ],
   });
+  const states = field("State", "state", {
+    type: "select",
+    options: Object.entries(STATES).map(([value, [text]]) => [value, text]),
+  });
   const { element } = filters({
     place: "#/purchases",
     label: "Filter the purchases",
-    fields: [which],
+    fields: [which, states],
     query,
     signal,
     show: list,
@@ -53,7 +69,7 @@ export function purchasesView({ query, signal }) {
       "p",
       { class: "lead" },
       inCurrency(
-        "Orders of packs, newest first. An order needs attention if it owes tokens for a refund, or if its tokens couldn't be granted.",
+        "Orders of packs, newest first. An order needs attention if it owes tokens for a refund, or if its tokens couldn't be granted. An order that nobody pays is deleted after a week.",
       ),
     ),
     element,
@@ -72,7 +88,8 @@ function list(chosen, signal) {
     { text: "Payment", class: "labelled" },
   ]);
   element.classList.add("admin-purchases");
-  const asked = { ...chosen, limit: 25 };
+  const { attention, state: states = "" } = chosen;
+  const asked = { attention, state: STATES[states]?.[1], limit: 25 };
   return paged({
     load: (next) => page(next ?? "api/admin/purchases/", next ? null : asked, { signal }),
     row: (order) =>
@@ -93,9 +110,12 @@ function list(chosen, signal) {
       ]),
     list: body,
     around: () => element,
-    empty: chosen.attention
+    empty: attention
       ? emptyState("check", "No purchase needs attention.")
-      : emptyState("receipt", "There are no purchases yet."),
+      : emptyState(
+          "receipt",
+          states ? "There are no such purchases." : "There are no purchases yet.",
+        ),
     more: "Show more purchases",
   });
 }

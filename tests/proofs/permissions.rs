@@ -19,12 +19,14 @@ use emulator::checkout::signature;
 use emulator::dynamo::{self, Data, Dynamo};
 use functions::{ENDPOINTS, Endpoint, Function, ROUTES};
 use serde_json::{Value, json};
-use shared::App;
 use shared::app::MailApp;
-use shared::clock::{Clock, Day};
+use shared::clock::{Clock, Day, id_at};
 use shared::config::{Secret, Settings};
 use shared::mail::{Carrier, Mail};
+use shared::store::Order;
+use shared::values::Pack;
 use shared::values::idempotency::{Key, Kind};
+use shared::{App, Credits};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
@@ -965,13 +967,19 @@ impl Watched {
         self.is(200, Ask { headers, ..ask }).await;
     }
 
-    /// Imports a user directly into the store.
+    /// Imports a user directly into the store, and stores an old order that nobody has paid.
     async fn imports(&self) {
         let direct = Proxy::start(&self.dynamo.url).await;
         let lane = direct.lane();
         let settings = settings("census", &lane, &self.amazon);
         let app = App::connect(&settings, self.clock.clone()).await.unwrap();
         DumpFile::of(&[django::user(1, "ida", 5)]).import_into(&app).await.unwrap();
+        let lee = app.store.account_named("lee").await.unwrap().unwrap();
+        let (id, name, currency) = ("few".into(), "Few".into(), "EUR".into());
+        let pack = Pack { id, name, tokens: Credits::new(5).unwrap(), price: 100, currency };
+        let old = id_at(self.clock.millis() - 8 * 86_400_000).to_string();
+        let order = Order::new(&lee, &pack, &self.clock).with_id(&old);
+        app.store.create_order(&lee, &order).await.unwrap();
     }
 
     /// Runs the scheduled work, and reads the figures of a closed day.

@@ -1,53 +1,136 @@
 //! `GET /api/admin/purchases` - all orders of packs, newest first, as a bare list. For
 //! administrators.
 //!
-//! In: `attention=true` for the orders that owe tokens or are stranded, `limit` (1 to 100, by default
-//! 20), `cursor` from the `Link` of the previous page. Out: the fields of a purchase, and `user_id`,
-//! `username`, `stranded`, `disputed`, `session` and `payment`, and a `Link` header to the next page.
+//! In: `attention=true` for the orders that owe tokens or are stranded, `state` for the orders in
+//! some states, `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page.
+//! Out: the fields of a purchase, and `user_id`, `username`, `stranded`, `disputed`, `session` and
+//! `payment`, and a `Link` header to the next page. With `state`, a page may have few orders or no
+//! orders, and still have a next page.
 
 use serde::Serialize;
 use shared::http::Paging;
-use shared::openapi::PageQuery;
+use shared::openapi::{self, PageQuery};
 use shared::store::Order;
 use shared::values::{Dispute, Stranded};
 use shared::view::Purchase;
-use shared::{App, Reply, Request, auth, http};
-use utoipa::ToSchema;
+use shared::{App, Error, Reply, Request, Result, auth, http};
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::schema::{Object, Type};
+use utoipa::{IntoParams, ToSchema};
 
 /// The scope of this list's cursors.
 const SCOPE: &str = "admin/purchases";
 
+/// The number of times that a request with `state` reads a hundred orders.
+const READS: usize = 5;
+
 /// Reads the ids of the orders from an index, then the orders with strong consistency, and then the
-/// buyers' names.
+/// buyers' names. A filter may need many reads, so a filtered page is read only after the caller is
+/// checked.
 #[utoipa::path(
     get,
     path = super::path::admin_purchases,
     tag = "Administration",
     summary = "List purchases",
-    description = "All orders of packs, newest first. With `attention=true` only those that owe tokens, because a refund couldn't take them from the balance, and those whose tokens couldn't be granted.",
+    description = "All orders of packs, newest first. With `attention=true` only those that owe tokens, because a refund couldn't take them from the balance, and those whose tokens couldn't be granted. With `state`, a request looks at a limited number of orders: a page may be short or empty, and still have a next page. Orders that were never paid are deleted after a week.",
     security(("access_token" = [])),
-    params(("attention" = Option<bool>, Query, description = "Whether only orders are listed that an administrator should look at."), PageQuery),
+    params(("attention" = Option<bool>, Query, description = "Whether only orders are listed that an administrator should look at."), States, PageQuery),
     responses((status = 200, description = "A page of the orders.", body = Vec<OrderDetails>)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let read = async {
-        let paging = Paging::from_request(&req, &["attention"])?;
-        let orders = match http::query_flag(&req, "attention")? {
-            Some(true) => app.store.orders_to_look_at(paging.position()).await?,
-            _ => app.store.orders(paging.position()).await?,
+        let paging = Paging::from_request(&req, &["attention", "state"])?;
+        let attention = http::query_flag(&req, "attention")? == Some(true);
+        let states = states(&req)?;
+        let read = match states {
+            None => Some(orders(&app, attention, paging.position()).await?),
+            Some(_) => None,
         };
-        Ok((paging, orders))
+        Ok((paging, attention, states, read))
     };
-    let (administrator, (paging, (orders, more))) = auth::administrator(&app, &req, read).await?;
-    let page = paging.prove(administrator.account(), SCOPE)?;
-    let (shown, cut) = paging.cut(orders, more);
-    let next = shown.last().filter(|_| cut).map(|order| order.id().to_owned());
+    let (administrator, (paging, attention, states, read)) =
+        auth::administrator(&app, &req, read).await?;
+    let scope = http::query(&req, "state")
+        .map_or_else(|| SCOPE.to_owned(), |states| format!("{SCOPE}?state={states}"));
+    let page = paging.prove(administrator.account(), &scope)?;
+    let (shown, next) = match read {
+        Some((orders, more)) => {
+            let (shown, cut) = paging.cut(orders, more);
+            let next = shown.last().filter(|_| cut).map(|order| order.id().to_owned());
+            (shown, next)
+        }
+        None => chosen(&app, attention, &states.unwrap_or_default(), &paging).await?,
+    };
     let names = app.store.usernames(shown.iter().map(|order| order.account.as_str())).await?;
     let data: Vec<_> = shown
         .iter()
         .map(|order| OrderDetails::of(order, names.get(&order.account).map(String::as_str)))
         .collect();
     page.reply(&data, next.as_deref())
+}
+
+async fn orders(app: &App, attention: bool, before: Option<&str>) -> Result<(Vec<Order>, bool)> {
+    Ok(match attention {
+        true => app.store.orders_to_look_at(before).await?,
+        false => app.store.orders(before).await?,
+    })
+}
+
+/// Returns a page of the orders in these states, and the position of the next page.
+async fn chosen(
+    app: &App,
+    attention: bool,
+    states: &[&str],
+    paging: &Paging<'_>,
+) -> Result<(Vec<Order>, Option<String>)> {
+    let mut chosen = Vec::new();
+    let mut before = paging.position().map(str::to_owned);
+    for _ in 0..READS {
+        let (read, more) = orders(app, attention, before.as_deref()).await?;
+        let mut read = read.into_iter().peekable();
+        while let Some(order) = read.next() {
+            before = Some(order.id().to_owned());
+            if states.contains(&Purchase::of(&order).state()) {
+                chosen.push(order);
+            }
+            if chosen.len() == paging.limit() {
+                let is_last = !more && read.peek().is_none();
+                return Ok((chosen, before.filter(|_| !is_last)));
+            }
+        }
+        if !more {
+            return Ok((chosen, None));
+        }
+    }
+    Ok((chosen, before))
+}
+
+/// Reads the query parameter `state`. `None` if it is missing.
+fn states(req: &Request) -> Result<Option<Vec<&str>>> {
+    let Some(text) = http::query(req, "state") else { return Ok(None) };
+    let states: Vec<&str> = text.split(',').collect();
+    if states.iter().all(|state| Purchase::STATES.contains(state)) {
+        return Ok(Some(states));
+    }
+    let known = Purchase::STATES.join(", ");
+    let sentence = format!("These must be states, separated by commas: {known}.");
+    Err(Error::field("state", sentence))
+}
+
+/// The query parameter `state`.
+#[derive(Debug)]
+pub struct States;
+
+impl IntoParams for States {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let state = Purchase::STATES.join("|");
+        let text = Object::builder()
+            .schema_type(Type::String)
+            .pattern(Some(format!("^(({state})(,({state}))*)?$")))
+            .examples(["paid,refunded"]);
+        let about = "Only the purchases in these states, separated by commas.";
+        vec![openapi::parameter("state", ParameterIn::Query, about, text)]
+    }
 }
 
 /// An order as administrators see it.

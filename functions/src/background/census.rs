@@ -1,5 +1,5 @@
 //! Every day - count the accounts, find the first users in each order of the administrators' list,
-//! and take the tokens that refunded purchases owe.
+//! take the tokens that refunded purchases owe, and delete orders that were never paid.
 
 use shared::telemetry::metrics::{self, Metric};
 use shared::{App, Result};
@@ -14,6 +14,9 @@ pub async fn work(app: App) -> Result<()> {
     let imports = app.imports.current().await?;
     let census = app.store.take_census(app.clock.millis(), imports.as_deref()).await?;
     tracing::info!(users = census.users, tokens = census.tokens, "counted");
+    // Last, because the time of this step depends on how many orders users leave unpaid.
+    let expired = app.store.expire_orders(&app.clock).await?;
+    tracing::info!(expired, "deleted unpaid orders");
     collected?;
     Ok(())
 }

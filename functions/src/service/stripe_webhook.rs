@@ -68,7 +68,10 @@ async fn learn(app: &App, news: News) -> Result<Option<Order>> {
         }
         News::Facts(About::Order(id), facts) => (read(&id).await?, facts),
         News::Session(session) => {
-            let order = read(&session.order.order).await?;
+            let Some(order) = app.store.order(&session.order.order).await? else {
+                // Unpaid orders are deleted after a week, and Stripe can repeat older events.
+                return if session.has_expired() { Ok(None) } else { Err(Error::UnknownOrder) };
+            };
             let facts = session.facts(order.price, &order.currency);
             (order, facts)
         }

@@ -103,24 +103,29 @@ async fn every(app: &App, attention: bool, since: u64) -> Result<Vec<Order>, Str
     }
 }
 
-/// Takes the tokens that refunded purchases owe, as far as the accounts have them.
+/// Takes the tokens that refunded purchases owe, as far as the accounts have them, and deletes old
+/// orders that were never paid.
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
 pub async fn collect(data: &Path) -> Result<String, String> {
     let (app, embedded) = open(data).await?;
     let left = app.store.collect(&app.clock).await;
+    let expired = app.store.expire_orders(&app.clock).await;
     close(embedded).await;
-    match left.map_err(sentence)? {
-        0 => Ok("No order owes tokens or is stranded.".into()),
-        1 => Ok(
-            "1 order still owes tokens or is stranded; `manage till orders --attention` lists it."
-                .into(),
-        ),
-        left => Ok(format!(
+    let left = match left.map_err(sentence)? {
+        0 => "No order owes tokens or is stranded.".to_owned(),
+        1 => "1 order still owes tokens or is stranded; `manage till orders --attention` lists it."
+            .to_owned(),
+        left => format!(
             "{left} orders still owe tokens or are stranded; `manage till orders --attention` lists them."
-        )),
-    }
+        ),
+    };
+    Ok(match expired.map_err(sentence)? {
+        0 => left,
+        1 => format!("{left} 1 unpaid order was deleted."),
+        expired => format!("{left} {expired} unpaid orders were deleted."),
+    })
 }
 
 /// Compares the orders of the last `days` with Stripe's lists, and merges what events haven't told.
@@ -203,6 +208,8 @@ async fn learn(
     known.insert(id.clone());
     let (before, mut line) = match app.store.order(&id).await.map_err(sentence)? {
         Some(order) => (order, None),
+        // Unpaid orders are deleted after a week.
+        None if session.has_expired() => return Ok(None),
         None => match restored(app, &session.order).await? {
             Some(order) => (order, Some(format!("{id}: restored from Stripe"))),
             None => {

@@ -11,11 +11,12 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::Credits;
-use crate::clock::Clock;
+use crate::clock::{Clock, least_id, millis_of};
 use crate::store::schema::{
     ATTENTION, ORDER, PURCHASE, attention_pk, order_pk, payment_pk, pk, purchase_pk,
 };
@@ -31,6 +32,17 @@ use crate::values::{
 /// How long facts about a payment are kept for which no order is known, in seconds. Most such
 /// payments belong to another product with the same account at the payment provider.
 const UNCLAIMED: u64 = 90 * 86_400;
+
+/// How long an unpaid order is kept, in milliseconds. Its payment page ends after a day, and the
+/// payment provider repeats an event for three days.
+const UNPAID: u64 = 7 * 86_400_000;
+
+/// The age up to which unpaid orders are looked for, in milliseconds. A daily run sees each order
+/// several times.
+const LOOKED_FOR: u64 = 14 * 86_400_000;
+
+/// The number of orders that are deleted at a time.
+const AT_A_TIME: usize = 10;
 
 /// An order of a pack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,6 +172,14 @@ impl Order {
             version: self.version.max(step),
             ..self.clone()
         }
+    }
+
+    /// Returns true if the buyer never finished the payment page, and nothing is known about a
+    /// payment.
+    fn is_unpaid(&self) -> bool {
+        let progress = self.facts.progress;
+        let nothing = PaymentFacts { progress, ..PaymentFacts::default() };
+        matches!(progress, Progress::Open | Progress::Expired) && self.facts == nothing
     }
 
     /// Returns true if an administrator should look at the order.
@@ -314,8 +334,50 @@ impl Store {
         (kind, user_id): (&str, &str),
         before: Option<&str>,
     ) -> Result<(Vec<Order>, bool)> {
-        let (ids, more) = self.ids_of_user(kind, user_id, before).await?;
-        Ok((self.with_ids(ORDER, &ids).await?, more))
+        let mut before = before.map(str::to_owned);
+        loop {
+            let (ids, more) = self.ids_of_user(kind, user_id, before.as_deref()).await?;
+            let orders = self.with_ids(ORDER, &ids).await?;
+            // The index still lists orders that were just deleted. The caller continues at the last
+            // order, so a page with more pages behind it must have one.
+            if !orders.is_empty() || !more {
+                return Ok((orders, more));
+            }
+            before = ids.last().cloned();
+        }
+    }
+
+    /// Deletes the orders that nobody has paid within a week. Returns their number.
+    pub async fn expire_orders(&self, clock: &Clock) -> Result<usize> {
+        let now = clock.millis();
+        let mut before = Some(least_id(now.saturating_sub(UNPAID)));
+        let mut deleted = 0;
+        loop {
+            let (orders, more) = self.orders(before.as_deref()).await?;
+            before = orders.last().map(|order| order.id().to_owned());
+            let oldest = before.as_deref().and_then(millis_of).unwrap_or_default();
+            let unpaid: Vec<&Order> = orders.iter().filter(|order| order.is_unpaid()).collect();
+            for some in unpaid.chunks(AT_A_TIME) {
+                let each = try_join_all(some.iter().map(|order| self.delete_unpaid(order))).await?;
+                deleted += each.into_iter().filter(|is_deleted| *is_deleted).count();
+            }
+            if !more || oldest < now.saturating_sub(LOOKED_FOR) {
+                return Ok(deleted);
+            }
+        }
+    }
+
+    /// Deletes an order that was just read and is unpaid. Returns false if the order has changed
+    /// since then: each fact about a payment changes the version, whichever release writes it.
+    async fn delete_unpaid(&self, order: &Order) -> Result<bool> {
+        let writes = vec![
+            Write::delete(&self.tables.tokens, pk(&order.pk))
+                .condition("version = :seen")
+                .values([(":seen", n(order.version))]),
+            Write::delete(&self.tables.tokens, pk(purchase_pk(order.id()))),
+        ];
+        let sent = self.transact(writes, &Uuid::new_v4().to_string()).await?;
+        Ok(matches!(sent, Transaction::Applied))
     }
 
     /// Merges facts into an order that was just read, and moves its credits. Idempotent.
@@ -446,8 +508,9 @@ impl Store {
                 Transaction::Refused(_) if patience.lasts().await => {}
                 Transaction::Refused(_) => return Err(contended()),
             }
-            let lost = || StoreError::Internal(format!("the order {} is missing", order.id()));
-            order = self.order(order.id()).await?.ok_or_else(lost)?;
+            // An unpaid order may just have been deleted. The next copy of the event finds no order.
+            let gone = || StoreError::Unavailable(format!("the order {} is gone", order.id()));
+            order = self.order(order.id()).await?.ok_or_else(gone)?;
         }
     }
 

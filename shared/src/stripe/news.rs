@@ -228,6 +228,12 @@ fn session(session: Session, at: u64) -> Option<News> {
 }
 
 impl SessionNews {
+    /// Returns true if the session ended before the buyer finished the payment page. Nothing was
+    /// paid, and nothing will be.
+    pub fn has_expired(&self) -> bool {
+        self.is_expired && !self.is_paid
+    }
+
     /// Returns the facts about the payment of an order with this price.
     pub fn facts(&self, price: u64, currency: &str) -> PaymentFacts {
         let is_price = self.total == Some(price) && self.subtotal == Some(price);

@@ -51,6 +51,10 @@ pub struct Purchase<'a> {
 }
 
 impl<'a> Purchase<'a> {
+    /// The states that a purchase can have.
+    pub const STATES: [&'static str; 8] =
+        ["open", "pending", "expired", "failed", "paid", "refunded", "lost", "wrong_amount"];
+
     /// Returns the state.
     pub fn state(&self) -> &'static str {
         self.state

@@ -498,17 +498,23 @@ async fn missed_events_are_found_in_the_lists_of_stripe() {
     let compare = async || till::compare(app, &stripe, 30).await.unwrap();
 
     let (lost, refunded) = (ann.orders("small").await, ben.orders("small").await);
+    let expired = ann.orders("small").await;
     assert_eq!(compare().await, [""; 0]);
     for order in [&lost, &refunded] {
         api.presses(order["url"].as_str().unwrap(), "pay").await;
     }
-    let session = refunded["url"].as_str().unwrap().rsplit('/').next().unwrap();
-    api.presses(&format!("{}act/{session}", checkout.dashboard), "half").await;
-    // A restore of the tables has lost this order.
-    let id = lost["id"].as_str().unwrap();
-    let delete = dynamo::client(&api.dynamodb).delete_item().table_name("TokensTable");
-    delete.key("pk", AttributeValue::S(format!("order:{id}"))).send().await.unwrap();
+    for (order, action) in [(&refunded, "half"), (&expired, "expire")] {
+        let session = order["url"].as_str().unwrap().rsplit('/').next().unwrap();
+        api.presses(&format!("{}act/{session}", checkout.dashboard), action).await;
+    }
+    // A restore of the tables has lost the first order. The second was never paid, and was deleted.
+    for order in [&lost, &expired] {
+        let key = AttributeValue::S(format!("order:{}", text_of(order, "id")));
+        let delete = dynamo::client(&api.dynamodb).delete_item().table_name("TokensTable");
+        delete.key("pk", key).send().await.unwrap();
+    }
 
+    let id = text_of(&lost, "id");
     let lines = compare().await;
     let restored = format!("{id}: restored from Stripe; {id}: paid now, 1000 tokens given");
     assert!(lines.contains(&restored) && lines.len() == 3, "{lines:?}");
@@ -559,4 +565,133 @@ async fn collections_cut_by_a_restore_are_made_again() {
     assert_eq!(store.order(id).await.unwrap().unwrap().owed.get(), TOKENS - 500);
     api.audits(&ann).await;
     assert_eq!(store.reconcile(second, clock).await.unwrap().unwrap().repairs, [""; 0]);
+}
+
+/// The ids and states of listed purchases.
+fn states(listed: &Value) -> HashMap<&str, &str> {
+    let pair = |order| (text_of(order, "id"), text_of(order, "state"));
+    listed.as_array().unwrap().iter().map(pair).collect()
+}
+
+fn text_of<'a>(order: &'a Value, field: &str) -> &'a str {
+    order[field].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn unpaid_orders_are_deleted_after_a_week_and_others_stay() {
+    let api = shop().await;
+    let ann = api.person("ann").await;
+    let clock = &api.server().clock;
+    let expire = async || api.store().expire_orders(clock).await.unwrap();
+    let mut orders = Vec::new();
+    for _ in 0..6 {
+        orders.push(ann.orders("small").await);
+    }
+    let [open, expired, pending, failed, paid, late] = orders.try_into().unwrap();
+    let unpaid = json!({ "payment_status": "unpaid", "payment_intent": null });
+    let ended = json!({ "payment_status": "unpaid", "payment_intent": null, "status": "expired" });
+    for (kind, order, changes) in [
+        ("checkout.session.expired", &expired, &ended),
+        ("checkout.session.completed", &pending, &unpaid),
+        ("checkout.session.async_payment_failed", &failed, &unpaid),
+        ("checkout.session.completed", &paid, &json!({})),
+    ] {
+        api.hears(kind, session(order, changes)).await.is(200);
+    }
+    clock.advance(6 * DAY);
+    assert_eq!(expire().await, 0);
+    clock.advance(DAY + Duration::from_secs(1));
+    api.hears("checkout.session.completed", session(&late, &json!({}))).await.is(200);
+    assert_eq!(expire().await, 2);
+    assert_eq!(expire().await, 0);
+
+    let ann = ann.using(ann.log_in().await.is(200)["access"].as_str().unwrap());
+    let listed = ann.get(PATH).await.is(200);
+    let left: HashMap<&str, &str> = [
+        (text_of(&pending, "id"), "pending"),
+        (text_of(&failed, "id"), "failed"),
+        (text_of(&paid, "id"), "paid"),
+        (text_of(&late, "id"), "paid"),
+    ]
+    .into();
+    assert_eq!(states(&listed["purchases"]), left);
+    assert_eq!(ann.balance().await, GRANT + 2 * TOKENS);
+    // Events about deleted orders: one that says nothing, and a payment, which is restored later.
+    api.hears("checkout.session.expired", session(&expired, &ended)).await.is(200);
+    let answer = api.hears("checkout.session.completed", session(&open, &json!({}))).await;
+    answer.expect(503, "unknown_order");
+    api.audits(&ann).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_paid_while_they_are_deleted_lose_nothing() {
+    let api = shop().await;
+    let ann = api.person("ann").await;
+    let mut orders = Vec::new();
+    for _ in 0..20 {
+        orders.push(ann.orders("small").await);
+    }
+    let (store, clock) = (api.store(), &api.server().clock);
+    clock.advance(8 * DAY);
+    let pay = |order: &Value| api.hears("checkout.session.completed", session(order, &json!({})));
+    let (deleted, answers) =
+        tokio::join!(store.expire_orders(clock), join_all(orders.iter().map(pay)));
+    let (mut paid, mut gone) = (0, 0);
+    for (order, first) in orders.iter().zip(answers) {
+        // Stripe sends an event again that wasn't confirmed.
+        let answer = if first.status == 200 { first } else { pay(order).await };
+        match (answer.status.as_u16(), store.order(text_of(order, "id")).await.unwrap()) {
+            (200, Some(order)) if order.given.get() == TOKENS => paid += 1,
+            (503, None) => gone += 1,
+            (status, order) => panic!("{status}: {order:?}"),
+        }
+    }
+    assert_eq!((deleted.unwrap(), paid), (gone, 20 - gone));
+    let ann = ann.using(ann.log_in().await.is(200)["access"].as_str().unwrap());
+    assert_eq!(ann.balance().await, GRANT + TOKENS * u64::try_from(paid).unwrap());
+    api.audits(&ann).await;
+}
+
+#[tokio::test]
+async fn purchases_are_filtered_by_state_across_pages() {
+    let api = shop().await;
+    let (root, ann) = (api.administrator("root").await, api.person("ann").await);
+    let paid = ann.orders("small").await;
+    api.hears("checkout.session.completed", session(&paid, &json!({}))).await.is(200);
+    let account = api.account(&ann).await;
+    let pack = api.store().packs().await.unwrap().unwrap().list.packs[0].clone();
+    for _ in 0..240 {
+        let order = Order::new(&account, &pack, &api.server().clock);
+        api.store().create_order(&account, &order).await.unwrap();
+    }
+    let refunded = ann.orders("small").await;
+    api.hears("checkout.session.completed", session(&refunded, &json!({}))).await.is(200);
+    api.hears("refund.created", refund(&refunded, "re_1", PRICE, "succeeded")).await.is(200);
+
+    let pages = async |query: &str| {
+        let (mut pages, mut next) = (Vec::new(), Some(query.to_owned()));
+        while let Some(query) = next {
+            let page = root.get(&format!("{ORDERS}{query}")).await;
+            next = page.next_page();
+            pages.push(page.is(200).as_array().unwrap().len());
+        }
+        pages
+    };
+    assert_eq!(pages("?limit=100").await, [100, 100, 42]);
+    assert_eq!(pages("?limit=100&state=open").await, [100, 100, 40]);
+    assert_eq!(pages("?state=paid").await, [1]);
+    assert_eq!(pages("?state=refunded,paid").await, [2]);
+    assert_eq!(pages("?state=paid,refunded&limit=1").await, [1, 1]);
+    assert_eq!(pages("?state=failed").await, [0]);
+    assert_eq!(pages("?state=&limit=100").await, [100, 100, 42]);
+    assert_eq!(pages("?attention=true&state=refunded").await, [0]);
+    let first = root.get(&format!("{ORDERS}?state=open")).await.next_page().unwrap();
+    let other = first.replace("state=open", "state=paid");
+    root.get(&format!("{ORDERS}{other}")).await.expect(400, "invalid_cursor");
+    for wrong in ["unpaid", "paid,", "Paid", "paid refunded"] {
+        let answer = root.get(&format!("{ORDERS}?state={wrong}")).await;
+        let refused = answer.expect(400, "invalid_fields");
+        assert!(refused["errors"]["state"].is_array(), "{wrong}: {refused}");
+    }
+    ann.get(&format!("{ORDERS}?state=paid")).await.expect(403, "forbidden");
 }

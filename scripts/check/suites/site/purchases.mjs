@@ -169,6 +169,31 @@ await journeys({
     await looksRight(admin, "purchases-admin-attention");
   },
 
+  async "an administrator sees unpaid orders only when they are asked for"() {
+    const server = await newShop();
+    const { page } = await buyer(server);
+    await order(page, "Decline");
+    await page.goto(`${server.url}#/buy`);
+    await heading(page, "Buy tokens");
+    await order(page, "Pay");
+    await balance(page, FIRST_GRANT + 1000);
+    const admin = await adminPage(server, "#/purchases");
+    const states = async (count) => {
+      await admin.locator("tbody tr").nth(count - 1).waitFor();
+      return (await rows(admin)).map((cells) => cells[4].split(" ")[0]);
+    };
+    assert.deepEqual(await states(1), ["Paid"]);
+    await admin.getByLabel("State", { exact: true }).selectOption("Not paid");
+    await admin.getByText("Not paid", { exact: true }).and(admin.locator(".badge")).waitFor();
+    assert.deepEqual(await states(1), ["Not"]);
+    assert.match(admin.url(), /#\/purchases\?state=unpaid$/);
+    await looksRight(admin, "purchases-admin-unpaid");
+    await admin.getByLabel("State", { exact: true }).selectOption("All states");
+    assert.deepEqual(await states(2), ["Paid", "Not"]);
+    await admin.getByLabel("State", { exact: true }).selectOption("Refunded");
+    await admin.getByText("There are no such purchases.").waitFor();
+  },
+
   async "a low balance leads to the packs"() {
     const server = await newShop();
     const ann = await newUser("ann", { site: server.url });
