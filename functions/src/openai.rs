@@ -101,11 +101,8 @@ pub(crate) async fn begin(
 ) -> Result<BeginOutcome> {
     // A retry of a request that has finished gets its answer, even if the model is gone meanwhile.
     let offer = Offer::choose(app, model.as_deref(), app.unknown_models, caller).await;
-    match &offer {
-        Ok(offer) => offer.ai.check(&prompt)?,
-        // A restricted key doesn't get the answers of other models, not even stored ones.
-        Err(Error::NoSuchModel) if caller.models().is_some() => return Err(Error::NoSuchModel),
-        Err(_) => {}
+    if let Ok(offer) = &offer {
+        offer.ai.check(&prompt)?;
     }
     let key = RequestKey::of_program(app, req, caller, key, form).await?;
     let context = Context::Given(Box::new(prompt));

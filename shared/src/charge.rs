@@ -551,6 +551,10 @@ fn remembered(newest_first: Vec<Chat>, room: usize, size: impl Fn(&Chat) -> usiz
 
 /// Returns the stored result of an earlier request with this idempotency key. `None` if no earlier
 /// request with the key has finished. Writes nothing, and doesn't call the AI.
+///
+/// # Errors
+/// [`Error::NoSuchModel`] if the caller may not use the model that has answered,
+/// [`Error::KeyReused`], and [`Error::ChatDeleted`].
 async fn finished(app: &App, caller: &Credential, key: &RequestKey) -> Result<Option<Box<Chat>>> {
     let Some(record) = app.store.record(&key.id, app.clock.seconds()).await? else {
         return Ok(None);
@@ -563,7 +567,12 @@ async fn finished(app: &App, caller: &Credential, key: &RequestKey) -> Result<Op
     if record.fingerprint != key.fingerprint {
         return Err(Error::KeyReused);
     }
-    chat?.map(|chat| Some(Box::new(chat))).ok_or(Error::ChatDeleted)
+    let chat = chat?.ok_or(Error::ChatDeleted)?;
+    // The request may name no model, so only the stored chat says which model has answered.
+    match caller.may_use(chat.model_name()) {
+        true => Ok(Some(Box::new(chat))),
+        false => Err(Error::NoSuchModel),
+    }
 }
 
 /// Handles a reserve that found that an earlier request with the same idempotency key has ended.

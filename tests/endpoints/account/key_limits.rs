@@ -73,6 +73,13 @@ impl Key {
         let body = json!({ "model": model, "messages": messages });
         self.program.post("/v1/chat/completions", body).await
     }
+
+    /// Sends a request with a header that identifies retries.
+    async fn retries(&self, header: (&str, &str), body: &Value) -> Answer {
+        let (api, bearer) = (&self.program.api, self.program.bearer());
+        let headers = [header, ("authorization", bearer.as_str())];
+        api.send(Method::POST, "/v1/chat/completions", &headers, Some(body.clone())).await
+    }
 }
 
 async fn at(clock: Clock, settings: &[(&str, &str)]) -> Api {
@@ -166,6 +173,40 @@ async fn keys_use_only_their_models() {
     api.prices(&Value::Null).await;
     key.asks("deep", "hi").await.expect(404, "model_not_found");
     assert_eq!(key.program.get("/v1/models").await.is(200)["data"], json!([]));
+}
+
+#[tokio::test]
+async fn keys_get_no_stored_answers_of_other_models() {
+    let api = scripted(&[]).await;
+    let ann = api.person("ann").await;
+    let any = ann.gets_a_key(json!({})).await;
+    let deep = ann.gets_a_key(json!({ "models": ["deep"] })).await;
+    let messages = json!([{ "role": "user", "content": "hi" }]);
+    // The first model of the list is `quick`, and the first model of the restricted key is `deep`.
+    for body in [json!({ "messages": messages }), json!({ "messages": messages, "model": "gpt-4o" })]
+    {
+        let left = ann.balance().await;
+        let key = format!("once-{left}");
+        for (header, first, again) in
+            [("idempotency-key", key.as_str(), key.as_str()), ("x-stainless-retry-count", "0", "1")]
+        {
+            let answer = any.retries((header, first), &body).await.is(200);
+            assert_eq!(answer["model"], "quick");
+            deep.retries((header, again), &body).await.expect(404, "model_not_found");
+            assert_eq!(any.retries((header, again), &body).await.is(200), answer);
+        }
+        assert_eq!(ann.balance().await, left - 2 * PRICE);
+    }
+    let mut body = json!({ "messages": messages, "model": "deep" });
+    let answer = any.retries(("idempotency-key", "deep"), &body).await.is(200);
+    assert_eq!(deep.retries(("idempotency-key", "deep"), &body).await.is(200), answer);
+    // A stored answer remains available if its model is no longer in the list.
+    let mut list = list("scripted");
+    list["models"].as_array_mut().unwrap().remove(1);
+    api.prices(&list).await;
+    assert_eq!(deep.retries(("idempotency-key", "deep"), &body).await.is(200), answer);
+    body["stream"] = json!(true);
+    deep.retries(("idempotency-key", "other"), &body).await.expect(404, "model_not_found");
 }
 
 #[tokio::test]
