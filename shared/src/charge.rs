@@ -571,7 +571,7 @@ async fn finished(app: &App, caller: &Credential, key: &RequestKey) -> Result<Op
     // The request may name no model, so only the stored chat says which model has answered.
     match caller.may_use(chat.model_name()) {
         true => Ok(Some(Box::new(chat))),
-        false => Err(Error::NoSuchModel),
+        false => Err(Error::NoSuchModel(Some(chat.model_name().to_owned()))),
     }
 }
 

@@ -15,7 +15,7 @@ use strum::{EnumDiscriminants, IntoStaticStr, VariantArray};
 use crate::Credits;
 use crate::clock::Day;
 use crate::store::{NextAllowance, StoreError};
-use crate::values::{CostsMore, Invalid, KeyLimit, Limit, LimitPeriod, Problem};
+use crate::values::{CostsMore, Invalid, KeyLimit, Limit, LimitPeriod, Problem, turns_text};
 
 /// The result of an operation that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -172,8 +172,9 @@ pub enum Error {
     NotFound,
     /// 404: no account has this id.
     NoSuchUser,
-    /// 404: no configured provider has this model.
-    NoSuchModel,
+    /// 404: the price list has no model with this name, or the API key may not use it. The name is
+    /// `None` if the request has none, and the key's models are no longer in the list.
+    NoSuchModel(Option<String>),
     /// 404: the price list never had this version.
     NoSuchPriceList,
     /// 404: no voucher has this code.
@@ -565,7 +566,7 @@ impl Error {
             Self::ChatsClosed => "The operator of this service hasn't allowed administrators to do this with messages. The setting ADMIN_CHATS allows it.".into(),
             Self::NotFound => "No endpoint has this path.".into(),
             Self::NoSuchUser => "No account has this id.".into(),
-            Self::NoSuchModel => "No model has this name, or the API key may not use it; /v1/models lists those that it may.".into(),
+            Self::NoSuchModel(name) => no_such_model(name.as_deref()).into(),
             Self::NoSuchPriceList => "The price list never had this version.".into(),
             Self::NoSuchVoucher => "No voucher has this code. Check it, or ask the person who gave it to you.".into(),
             Self::NoSuchVouchers => "No vouchers have this id.".into(),
@@ -671,6 +672,23 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// The maximum length of a model's name in a sentence, in characters. Names in a price list are
+/// shorter.
+const MODEL_NAME: usize = 100;
+
+/// Returns the sentences for [`Error::NoSuchModel`]. Clients recognize the failure by its first words.
+fn no_such_model(name: Option<&str>) -> String {
+    let Some(name) = name else {
+        return "The price list no longer has any of the models that this API key may use. Create another key.".into();
+    };
+    let mut shown = name.chars().filter(|c| !c.is_control() && !turns_text(*c));
+    let mut name: String = shown.by_ref().take(MODEL_NAME).collect();
+    if shown.next().is_some() {
+        name.push('…');
+    }
+    format!("The model `{name}` does not exist or you do not have access to it. GET /v1/models lists the models that you can use.")
 }
 
 /// Returns the sentences for [`Error::KeyLimitReached`].

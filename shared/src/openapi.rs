@@ -456,7 +456,7 @@ pub fn sample(
         Failure::ChatsClosed => Error::ChatsClosed,
         Failure::NotFound => Error::NotFound,
         Failure::NoSuchUser => Error::NoSuchUser,
-        Failure::NoSuchModel => Error::NoSuchModel,
+        Failure::NoSuchModel => Error::NoSuchModel(Some("gpt-4o".into())),
         Failure::NoSuchPriceList => Error::NoSuchPriceList,
         Failure::NoSuchVoucher => Error::NoSuchVoucher,
         Failure::NoSuchVouchers => Error::NoSuchVouchers,

@@ -66,7 +66,7 @@ pub async fn handle(Catalog { app, models, longest, most }: Catalog, req: Reques
 )]
 pub(crate) fn find_model<'m>(mut models: impl Iterator<Item = Model<'m>>, id: &str) -> Reply {
     let is_it = |model: &Model<'m>| model.id == id || http::escaped(model.id) == id;
-    http::ok(&models.find(is_it).ok_or(Error::NoSuchModel)?)
+    http::ok(&models.find(is_it).ok_or_else(|| Error::NoSuchModel(Some(id.to_owned())))?)
 }
 
 /// An [`App`], and the names of the models. Listing the models calls no provider.

@@ -57,16 +57,18 @@ impl Offer {
         unknown: UnknownModels,
         caller: &Credential,
     ) -> Result<Self> {
+        let name = name.filter(|name| !name.is_empty());
+        let missing = || Error::NoSuchModel(name.map(str::to_owned));
         let Some(prices) = app.prices.current().await? else {
             if caller.models().is_some() {
-                return Err(Error::NoSuchModel);
+                return Err(missing());
             }
             let fare = Fare::Message(app.config.chat_price);
             return Ok(Self { ai: app.ai.clone(), fare, listed: None });
         };
         let models = &prices.list.models;
         let first = models.iter().position(|model| caller.may_use(&model.name));
-        let index = match name.filter(|name| !name.is_empty()) {
+        let index = match name {
             None => first,
             Some(name) => match models.iter().position(|model| model.name == name) {
                 Some(index) => Some(index).filter(|_| caller.may_use(name)),
@@ -74,9 +76,9 @@ impl Offer {
                 None => None,
             },
         };
-        let index = index.ok_or(Error::NoSuchModel)?;
+        let index = index.ok_or_else(missing)?;
         let listed = Listed { prices, index };
-        let model = listed.model().ok_or(Error::NoSuchModel)?;
+        let model = listed.model().ok_or_else(missing)?;
         let (ai, fare) = (app.ai.through(model), model.fare);
         if ai.has_no_provider() {
             tracing::error!(model = model.name, "no provider of this model is in AI_PROVIDER");

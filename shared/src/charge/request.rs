@@ -191,7 +191,7 @@ pub async fn read(app: &AiApp, req: &Request) -> Result<(Credential, NewChat)> {
     let max_cost = max_cost.map_err(|sentence| Error::field("max_cost", sentence))?;
     let offer = Offer::choose(app, model.as_deref(), UnknownModels::Refuse, &caller).await;
     let offer = offer.map_err(|error| match error {
-        Error::NoSuchModel => Error::field("model", UNLISTED),
+        Error::NoSuchModel(_) => Error::field("model", UNLISTED),
         error => error,
     });
     let key = key.map(|key| {

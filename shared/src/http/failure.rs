@@ -322,6 +322,7 @@ impl OpenAiFailure {
             _ if is_out_of_credits(error) => {
                 (format!("You exceeded your current quota. {}", error.detail()), None)
             }
+            Error::NoSuchModel(_) => (error.detail(), Some("model".into())),
             Error::PromptTooLong(_) => (error.detail(), Some(failures.field("messages").into())),
             // OpenAI's format has room for only one field.
             Error::Invalid(fields) => fields.first().map_or_else(
@@ -420,6 +421,7 @@ mod tests {
             (out.clone(), "You exceeded your current quota."),
             (Error::OutOfQuota(Box::new(out.clone())), "You exceeded your current quota."),
             (Error::PromptTooLong(None), "This model's maximum context length is "),
+            (Error::NoSuchModel(Some("gpt-x".into())), "The model `gpt-x` does not exist"),
         ] {
             let message = OpenAiFailure::of(&error, FailureFormat::OpenAi).error.message;
             assert!(message.starts_with(words), "{message}");
@@ -436,6 +438,8 @@ mod tests {
             assert_eq!(failure.param.as_deref(), Some(name));
             assert_eq!(failure.message, format!("{name}: None."));
         }
+        let model = OpenAiFailure::of(&Error::NoSuchModel(None), FailureFormat::Responses).error;
+        assert_eq!(model.param.as_deref(), Some("model"));
         let advised = OpenAiFailure::of(&out, FailureFormat::Responses).error;
         assert!(
             advised.message.ends_with(" Nothing was charged. Get more: https://shop.example.com")

@@ -75,13 +75,25 @@ async fn the_model_of_a_request_chooses_the_fare() {
 }
 
 #[tokio::test]
-async fn unknown_models_are_refused_if_the_operator_wants_it() {
+async fn unknown_models_are_refused_by_name_if_the_operator_wants() {
     let api = scripted(&[("UNKNOWN_MODELS", "refuse")]).await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
-    for unknown in ["gpt-4o", "scripted"] {
-        program.send(&[], asking_for(unknown, "hi")).await.expect(404, "model_not_found");
-        program.responds(&[], input_for(unknown, "hi")).await.expect(404, "model_not_found");
+    let long = format!("x\n{}", "é".repeat(200));
+    for (unknown, shown) in [
+        ("gpt-4o", "gpt-4o".to_owned()),
+        ("scripted", "scripted".into()),
+        (long.as_str(), format!("x{}…", "é".repeat(99))),
+    ] {
+        for refused in [
+            program.send(&[], asking_for(unknown, "hi")).await,
+            program.responds(&[], input_for(unknown, "hi")).await,
+        ] {
+            let error = refused.expect(404, "model_not_found")["error"].clone();
+            let named = format!("The model `{shown}` does not exist or you do not have access");
+            assert!(error["message"].as_str().unwrap().starts_with(&named), "{error}");
+            assert_eq!(error["param"], "model");
+        }
     }
     assert_eq!(ann.balance().await, GRANT);
     assert_eq!(program.send(&[], asking_for("deep", "hi")).await.is(200)["model"], "deep");
