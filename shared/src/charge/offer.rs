@@ -42,8 +42,8 @@ impl Listed {
 }
 
 impl Offer {
-    /// Returns the price list's model with this name, or the default model if the request has no
-    /// name. If the caller may use only some models, the default is the first of these in the list.
+    /// Returns the price list's model that [`PriceList::chosen`](crate::values::PriceList::chosen)
+    /// finds by this name, or the default model if the request has no name. If the caller may use only some models, the default is the first of these in the list.
     /// Without a price list, the settings' providers answer for the settings' price, whatever the
     /// name.
     ///
@@ -70,8 +70,8 @@ impl Offer {
         let first = models.iter().position(|model| caller.may_use(&model.name));
         let index = match name {
             None => first,
-            Some(name) => match models.iter().position(|model| model.name == name) {
-                Some(index) => Some(index).filter(|_| caller.may_use(name)),
+            Some(name) => match prices.list.chosen(name) {
+                Some((index, model)) => caller.may_use(&model.name).then_some(index),
                 None if unknown == UnknownModels::Default => first,
                 None => None,
             },

@@ -109,6 +109,25 @@ impl PriceList {
         self.models.iter().find(|model| model.name == name)
     }
 
+    /// Returns the model that a client means by this name, with its index. Programs write names in
+    /// their own way: in capital letters, or with a provider before the name, such as
+    /// `openai/deep`. A model with exactly this name comes first. Otherwise, the name must mean
+    /// exactly one model of the list.
+    pub fn chosen(&self, name: &str) -> Option<(usize, &Model)> {
+        let is_exact = |(_, model): &(usize, &Model)| model.name == name;
+        self.models.iter().enumerate().find(is_exact).or_else(|| {
+            let bare = name.split_once('/').map_or(name, |(_, bare)| bare);
+            self.only(name).or_else(|| self.only(bare))
+        })
+    }
+
+    /// Returns the only model with this name, in any case. `None` if there are several.
+    fn only(&self, name: &str) -> Option<(usize, &Model)> {
+        let models = self.models.iter().enumerate();
+        let mut named = models.filter(|(_, model)| model.name.eq_ignore_ascii_case(name));
+        named.next().filter(|_| named.next().is_none())
+    }
+
     /// Returns the list as JSON with its fields in a fixed order.
     pub fn canonical(&self) -> String {
         // A list contains only texts and numbers, which can all be written as JSON.
@@ -181,6 +200,40 @@ impl fmt::Display for Problem {
         match self.field.as_str() {
             "" => f.write_str(&self.sentence),
             field => write!(f, "{field}: {}", self.sentence),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_mean_one_model_in_any_case_and_with_a_provider() {
+        let models = ["quick", "Deep", "qwen/tiny", "Tiny", "big", "BIG"].map(|name| {
+            format!(r#"{{"name": "{name}", "via": ["echo"], "fare": {{"message": 1}}}}"#)
+        });
+        let list: PriceList = format!(r#"{{"models": [{}]}}"#, models.join(",")).parse().unwrap();
+        for (name, chosen) in [
+            ("quick", Some((0, "quick"))),
+            ("QUICK", Some((0, "quick"))),
+            ("openai/deep", Some((1, "Deep"))),
+            ("OpenAI/DEEP", Some((1, "Deep"))),
+            ("qwen/tiny", Some((2, "qwen/tiny"))),
+            ("Qwen/Tiny", Some((2, "qwen/tiny"))),
+            ("openai/tiny", Some((3, "Tiny"))),
+            ("tiny", Some((3, "Tiny"))),
+            ("BIG", Some((5, "BIG"))),
+            ("Big", None),
+            ("openai/big", None),
+            ("router/openai/deep", None),
+            ("deep/", None),
+            ("/deep", Some((1, "Deep"))),
+            ("dee", None),
+            ("", None),
+        ] {
+            let found = list.chosen(name).map(|(index, model)| (index, model.name.as_str()));
+            assert_eq!(found, chosen, "{name}");
         }
     }
 }

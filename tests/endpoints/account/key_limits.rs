@@ -162,7 +162,10 @@ async fn keys_use_only_their_models() {
     let key = ann.gets_a_key(json!({ "models": ["deep"] })).await;
     assert_eq!(key.asks("deep", "hi").await.is(200)["model"], "deep");
     assert_eq!(key.asks("gpt-4o", "hi").await.is(200)["model"], "deep", "its first model");
-    key.asks("quick", "hi").await.expect(404, "model_not_found");
+    assert_eq!(key.asks("openai/DEEP", "hi").await.is(200)["model"], "deep");
+    for other in ["quick", "QUICK", "openai/quick"] {
+        key.asks(other, "hi").await.expect(404, "model_not_found");
+    }
     let listed = key.program.get("/v1/models").await.is(200);
     let listed: Vec<_> =
         listed["data"].as_array().unwrap().iter().map(|model| &model["id"]).collect();

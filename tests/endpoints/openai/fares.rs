@@ -57,9 +57,13 @@ async fn the_model_of_a_request_chooses_the_fare() {
     provider.does(counted(1000, 400, 500));
     let mut left = GRANT;
     // By default, the first model answers for an unknown one.
-    for (model, name, price) in
-        [("deep", "deep", 232), ("quick", "quick", PRICE), ("gpt-4o", "quick", PRICE)]
-    {
+    for (model, name, price) in [
+        ("deep", "deep", 232),
+        ("quick", "quick", PRICE),
+        ("DEEP", "deep", 232),
+        ("openai/deep", "deep", 232),
+        ("gpt-4o", "quick", PRICE),
+    ] {
         let completion = program.send(&[], asking_for(model, "hi")).await.is(200);
         let response = program.responds(&[], input_for(model, "hi")).await.is(200);
         assert_eq!([&completion["model"], &response["model"]], [name, name]);

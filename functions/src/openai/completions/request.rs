@@ -32,7 +32,8 @@ pub(super) struct Body {
     #[serde(default, deserialize_with = "read_messages")]
     #[schema(required, value_type = Vec<PromptMessage>)]
     messages: Option<Vec<PromptMessage>>,
-    /// The model, by its name in the price list. Ignored if there is no price list.
+    /// The model, by its name in the price list, in any case and with or without a provider before
+    /// it (`openai/`). Ignored if there is no price list.
     #[schema(examples("echo"))]
     model: Option<String>,
     /// Whether to send the answer in chunks.

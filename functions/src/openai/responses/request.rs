@@ -39,7 +39,8 @@ pub(super) struct Body {
     input: Option<Input>,
     /// The instructions for the AI, before the conversation.
     instructions: Option<String>,
-    /// The model, by its name in the price list. Ignored if there is no price list.
+    /// The model, by its name in the price list, in any case and with or without a provider before
+    /// it (`openai/`). Ignored if there is no price list.
     #[schema(examples("echo"))]
     model: Option<String>,
     /// Whether to send the response as events.
