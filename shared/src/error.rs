@@ -15,6 +15,7 @@ use strum::{EnumDiscriminants, IntoStaticStr, VariantArray};
 use crate::Credits;
 use crate::clock::Day;
 use crate::store::{NextAllowance, StoreError};
+pub use crate::values::REQUIRED;
 use crate::values::{CostsMore, Invalid, KeyLimit, Limit, LimitPeriod, Problem, turns_text};
 
 /// The result of an operation that can fail.
@@ -72,9 +73,6 @@ impl FieldErrors {
         }
     }
 }
-
-/// The sentence for a required field that is missing.
-pub const REQUIRED: &str = "This field is required.";
 
 /// Returns the value of a required text field. Fails if the field is missing or empty.
 pub fn required(value: Option<String>) -> Result<String, Invalid> {

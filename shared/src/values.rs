@@ -17,6 +17,7 @@ mod instructions;
 mod invalid;
 mod limit;
 mod link_token;
+mod mismatch;
 mod model_tokens;
 mod money;
 mod order;
@@ -56,6 +57,7 @@ pub(crate) use instructions::{INSTRUCTIONS_BOUND, INSTRUCTIONS_LENGTH};
 pub use invalid::Invalid;
 pub use limit::Limit;
 pub use link_token::LinkToken;
+pub use mismatch::REQUIRED;
 pub use model_tokens::TokenEstimate;
 pub use money::{Money, decimal};
 pub use order::{

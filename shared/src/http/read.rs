@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::cookie::is_loopback;
 use super::{HeaderValue, Request};
+use crate::values::Problem;
 use crate::values::idempotency::Key;
 use crate::values::text::without_byte_order_mark;
 use crate::{Error, Result};
@@ -64,22 +65,21 @@ pub fn fields<T: DeserializeOwned>(req: &Request) -> Result<T> {
     typed(MapDeserializer::new(fields), "a valid form")
 }
 
-/// Deserializes a body. The error names a field with the wrong type, or says that the body isn't
-/// valid as its declared type, for example because a field occurs twice.
+/// Deserializes a body. The error names a field with the wrong type, or says why the body isn't
+/// valid as its declared type.
 fn typed<'de, T, D>(body: D, declared: &str) -> Result<T>
 where
     T: Deserialize<'de>,
     D: Deserializer<'de, Error = serde_json::Error>,
 {
     serde_path_to_error::deserialize(body).map_err(|error| {
-        let field = error.path().to_string();
-        let sentence: String = error.inner().to_string().chars().take(200).collect();
-        if error.inner().is_data() && field != "." {
-            // Drop the line and column: the field's name is enough.
-            let sentence = sentence.split(" at line ").next().unwrap_or_default();
-            Error::field(field, format!("{sentence}."))
-        } else {
-            Error::Malformed(format!("The body is not {declared}: {sentence}."))
+        if !error.inner().is_data() {
+            let sentence = error.inner();
+            return Error::Malformed(format!("The body is not {declared}: {sentence}."));
+        }
+        match Problem::of_types(&error) {
+            Problem { field, sentence } if field.is_empty() => Error::Malformed(sentence),
+            Problem { field, sentence } => Error::field(field, sentence),
         }
     })
 }
@@ -340,11 +340,7 @@ mod tests {
     fn fields_of_the_wrong_type_are_named() {
         let error = json::<Body1>(&with_body("application/json", r#"{"message": 5}"#)).unwrap_err();
         assert_eq!(error.code(), "invalid_fields");
-        assert!(
-            error.detail() == "message: invalid type: integer `5`, expected a string.",
-            "{}",
-            error.detail()
-        );
+        assert_eq!(error.detail(), "message: This must be a text, not the number 5.");
     }
 
     #[test]

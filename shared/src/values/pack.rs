@@ -133,10 +133,12 @@ impl FromStr for Packs {
         }
         let mut json = serde_json::Deserializer::from_str(without_byte_order_mark(json));
         let read: Result<Read, _> = serde_path_to_error::deserialize(&mut json);
-        let Read { packs } = read.map_err(|error| {
-            let field = error.path().to_string();
-            let field = if field == "." { String::new() } else { field };
-            vec![Problem { field, sentence: format!("{}.", error.inner()) }]
+        let Read { packs } = read.map_err(|error| match error.inner().is_data() {
+            true => vec![Problem::of_types(&error)],
+            false => {
+                let sentence = format!("This isn't JSON: {}.", error.inner());
+                vec![Problem { field: String::new(), sentence }]
+            }
         })?;
         Self::new(packs)
     }

@@ -83,7 +83,7 @@ pub struct ProviderCost {
     pub output: Money,
 }
 
-/// What is wrong with a field of a price list.
+/// What is wrong with a field of a price list, or of other JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The field, such as `models[0].fare.input`. Empty for the list itself.

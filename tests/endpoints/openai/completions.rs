@@ -237,6 +237,49 @@ async fn unsupported_fields_are_refused_by_name_for_free() {
 }
 
 #[tokio::test]
+async fn wrong_types_are_named_in_the_words_of_json() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let user = |content: Value| json!([{ "role": "user", "content": content }]);
+    let url = json!([{ "type": "image_url", "image_url": "https://example.com/cat.png" }]);
+    for (field, value, sentence) in [
+        ("messages", json!({}), "messages: This must be a list of messages, not an object."),
+        ("messages", json!(["hi"]), "messages[0]: This must be an object, not a text."),
+        ("messages", json!([{ "content": "hi" }]), "messages[0].role: This field is required."),
+        (
+            "messages",
+            user(json!(7)),
+            "messages[0].content: This must be a text, or a list of parts, not the number 7.",
+        ),
+        (
+            "messages",
+            user(url),
+            "messages[0].content[0].image_url: This must be an object, not a text.",
+        ),
+        (
+            "tools",
+            json!([{ "type": "function", "function": "f" }]),
+            "tools[0].function: This must be an object, not a text.",
+        ),
+        (
+            "tool_choice",
+            json!(7),
+            "tool_choice: This must be auto, none, required, or a function, not the number 7.",
+        ),
+        ("response_format", json!("json"), "response_format: This must be an object, not a text."),
+        ("stream_options", json!([]), "stream_options: This must be an object."),
+        ("stream", json!("yes"), "stream: This must be true or false, not a text."),
+        ("max_tokens", json!("many"), "max_tokens: This must be a number, not a text."),
+    ] {
+        let mut body = asking("hi");
+        body[field] = value;
+        let refused = program.send(&[], body).await.expect(400, "invalid_fields");
+        assert_eq!(refused["error"]["message"], sentence);
+    }
+}
+
+#[tokio::test]
 async fn failures_are_openai_errors_and_free() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
