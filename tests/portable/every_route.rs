@@ -527,11 +527,17 @@ async fn pages_of_listed_origins_may_call_and_others_may_not() {
         let may = answer.header("access-control-allow-headers").split(", ").collect::<Vec<_>>();
         assert_eq!(may[..3], ["authorization", "content-type", "idempotency-key"]);
         // The headers that openai-node sends if it has an organization and a project, and if the
-        // program uses the SDK's helpers.
+        // program uses the SDK's helpers, and those of Anthropic's and OpenRouter's SDKs.
         for header in [
+            "anthropic-beta",
+            "anthropic-dangerous-direct-browser-access",
+            "anthropic-version",
+            "http-referer",
+            "openai-beta",
             "openai-organization",
             "openai-project",
             "user-agent",
+            "x-api-key",
             "x-stainless-arch",
             "x-stainless-helper-method",
             "x-stainless-lang",
@@ -541,6 +547,7 @@ async fn pages_of_listed_origins_may_call_and_others_may_not() {
             "x-stainless-runtime",
             "x-stainless-runtime-version",
             "x-stainless-timeout",
+            "x-title",
         ] {
             assert_eq!(may[3..].contains(&header), path.starts_with("/v1/"), "{answer:?}");
         }

@@ -48,8 +48,8 @@ impl FailureFormat {
         matches!(self, Self::OpenAi | Self::Responses)
     }
 
-    /// Returns the request headers that web pages of other origins may send. In a browser, OpenAI's
-    /// SDK sends additional headers.
+    /// Returns the request headers that web pages of other origins may send. In a browser, the SDKs
+    /// of OpenAI, Anthropic and OpenRouter send additional headers.
     pub(crate) fn asked_with(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Problem
@@ -58,9 +58,10 @@ impl FailureFormat {
             | Self::SimplejwtGuarded
             | Self::Page(_) => "authorization, content-type, idempotency-key, x-device-token",
             Self::OpenAi | Self::Responses => {
-                "authorization, content-type, idempotency-key, openai-organization, openai-project, user-agent, x-stainless-arch, x-stainless-helper-method, \
-                 x-stainless-lang, x-stainless-os, x-stainless-package-version, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, \
-                 x-stainless-timeout"
+                "authorization, content-type, idempotency-key, anthropic-beta, anthropic-dangerous-direct-browser-access, anthropic-version, http-referer, \
+                 openai-beta, openai-organization, openai-project, user-agent, x-api-key, x-stainless-arch, x-stainless-helper-method, x-stainless-lang, \
+                 x-stainless-os, x-stainless-package-version, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, \
+                 x-stainless-timeout, x-title"
             }
         })
     }
