@@ -47,7 +47,13 @@ use crate::openai::{self, CompletionApp};
         status = 200,
         description = "A completion; with `stream` its chunks, as server-sent events.",
         content((Completion = "application/json"), (ChunkEvent = "text/event-stream")),
-        headers(("RateLimit" = String), ("RateLimit-Policy" = String)),
+        headers(
+            ("RateLimit" = String),
+            ("RateLimit-Policy" = String),
+            ("X-RateLimit-Limit-Requests" = String),
+            ("X-RateLimit-Remaining-Requests" = String),
+            ("X-RateLimit-Reset-Requests" = String)
+        ),
     )),
     extensions(("x-fails" = json!([charge::FAILURES, &[Failure::ApiKeyExpired, Failure::KeyLimitReached, Failure::OutOfQuota, Failure::PromptTooLong, Failure::NoSuchModel]].concat())), ("x-narrow" = json!(limits()))),
 )]
@@ -82,7 +88,7 @@ pub async fn handle(app: CompletionApp, req: Request) -> Reply {
         BeginOutcome::Charge(charge) => {
             let paid = charge.answer(None).await?;
             let completion = http::ok(&Completion::of(&paid.chat, form))?;
-            Ok(http::limited(completion, &paid.this_minute))
+            Ok(http::limited(completion, &paid.this_minute, FailureFormat::OpenAi))
         }
     }
 }

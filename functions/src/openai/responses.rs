@@ -49,7 +49,13 @@ use crate::openai::{self, CompletionApp};
         status = 200,
         description = "A response; with `stream` its events, as server-sent events.",
         content((Response = "application/json"), (ResponseEvent = "text/event-stream")),
-        headers(("RateLimit" = String), ("RateLimit-Policy" = String)),
+        headers(
+            ("RateLimit" = String),
+            ("RateLimit-Policy" = String),
+            ("X-RateLimit-Limit-Requests" = String),
+            ("X-RateLimit-Remaining-Requests" = String),
+            ("X-RateLimit-Reset-Requests" = String)
+        ),
     )),
     extensions(("x-fails" = json!([charge::FAILURES, &[Failure::ApiKeyExpired, Failure::KeyLimitReached, Failure::OutOfQuota, Failure::PromptTooLong, Failure::NoSuchModel]].concat())), ("x-narrow" = json!(limits()))),
 )]
@@ -83,7 +89,7 @@ pub async fn handle(app: CompletionApp, req: Request) -> Reply {
         BeginOutcome::Charge(charge) => {
             let paid = charge.answer(None).await?;
             let response = http::ok(&Response::of(&paid.chat, &echo))?;
-            Ok(http::limited(response, &paid.this_minute))
+            Ok(http::limited(response, &paid.this_minute, FailureFormat::Responses))
         }
     }
 }

@@ -273,7 +273,8 @@ fn set_common_headers(headers: &mut HeaderMap, request_id: &str, origin: Option<
 /// The reply headers that pages of other origins may read, in addition to the headers that CORS
 /// always allows.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "etag, idempotent-replayed, link, ratelimit, ratelimit-policy, retry-after, x-device-token, x-request-id, x-should-retry",
+    "etag, idempotent-replayed, link, ratelimit, ratelimit-policy, retry-after, x-device-token, \
+     x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-request-id, x-should-retry",
 );
 
 /// The headers of every reply, including failures.

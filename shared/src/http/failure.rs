@@ -104,7 +104,7 @@ impl FailureFormat {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if let Some(limit) = error.limit() {
-            rate_limit::show(limit, headers);
+            rate_limit::show(limit, self, headers);
         }
         if self.is_openai() && is_out_of_credits(error) {
             // OpenAI's SDKs would retry a 429 without the header `x-should-retry`, which they obey.

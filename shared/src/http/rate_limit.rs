@@ -1,21 +1,41 @@
 //! The reply headers that show a rate limit
-//! ([draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/)).
+//! ([draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/)), also in the
+//! form of OpenAI's API
+//! ([reference](https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers)).
 
-use super::{HeaderMap, HeaderValue};
+use super::{FailureFormat, HeaderMap, HeaderValue};
 use crate::values::Limit;
 
-/// Writes the headers `RateLimit-Policy` and `RateLimit`.
-pub(super) fn show(limit: &Limit, headers: &mut HeaderMap) {
+/// Writes the headers `RateLimit-Policy` and `RateLimit`, and OpenAI's headers for the clients of
+/// its API.
+pub(super) fn show(limit: &Limit, format: FailureFormat, headers: &mut HeaderMap) {
     let Limit { name, most, left, reset, window } = limit;
     let kind = window
         .map_or_else(|| String::from("qu=\"concurrent-requests\""), |window| format!("w={window}"));
-    for (header, value) in [
+    let standard = [
         ("ratelimit-policy", format!("\"{name}\";q={most};{kind}")),
         ("ratelimit", format!("\"{name}\";r={left};t={reset}")),
-    ] {
+    ];
+    let openai = [
+        ("x-ratelimit-limit-requests", most.to_string()),
+        ("x-ratelimit-remaining-requests", left.to_string()),
+        ("x-ratelimit-reset-requests", duration(*reset)),
+    ];
+    let openai = openai.into_iter().filter(|_| format.is_openai());
+    for (header, value) in standard.into_iter().chain(openai) {
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(header, value);
         }
+    }
+}
+
+/// Writes a time as OpenAI does: `1s`, `6m0s`, `1h0m0s`.
+fn duration(seconds: u64) -> String {
+    let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{rest}s"),
+        (0, _) => format!("{minutes}m{rest}s"),
+        _ => format!("{hours}h{minutes}m{rest}s"),
     }
 }
 
@@ -27,15 +47,38 @@ mod tests {
     fn limits_show_their_policy_and_the_remainder() {
         let mut headers = HeaderMap::new();
         let chats = Limit { name: "chats", most: 300, window: Some(60), left: 297, reset: 31 };
-        show(&chats, &mut headers);
+        show(&chats, FailureFormat::Problem, &mut headers);
         assert_eq!(
             [&headers["ratelimit-policy"], &headers["ratelimit"]],
             ["\"chats\";q=300;w=60", "\"chats\";r=297;t=31"]
         );
-        show(&Limit::at_once("parallel-chats", 64), &mut headers);
+        assert!(!headers.contains_key("x-ratelimit-limit-requests"));
+        show(&Limit::at_once("parallel-chats", 64), FailureFormat::Problem, &mut headers);
         assert_eq!(
             headers["ratelimit-policy"],
             "\"parallel-chats\";q=64;qu=\"concurrent-requests\""
         );
+    }
+
+    #[test]
+    fn openai_clients_also_get_its_headers() {
+        for (reset, shown) in [
+            (0, "0s"),
+            (1, "1s"),
+            (60, "1m0s"),
+            (360, "6m0s"),
+            (3600, "1h0m0s"),
+            (90_061, "25h1m1s"),
+        ] {
+            for format in [FailureFormat::OpenAi, FailureFormat::Responses] {
+                let mut headers = HeaderMap::new();
+                let chats = Limit { name: "chats", most: 300, window: Some(60), left: 297, reset };
+                show(&chats, format, &mut headers);
+                assert_eq!(headers["ratelimit"], format!("\"chats\";r=297;t={reset}"));
+                let shows = ["limit", "remaining", "reset"]
+                    .map(|what| headers[format!("x-ratelimit-{what}-requests")].to_str().unwrap());
+                assert_eq!(shows, ["300", "297", shown]);
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use lambda_http::http::header;
 use serde::Serialize;
 
-use super::{Body, HeaderValue, Request, Response, StatusCode, rate_limit};
+use super::{Body, FailureFormat, HeaderValue, Request, Response, StatusCode, rate_limit};
 use crate::http::stream::Pieces;
 use crate::values::Limit;
 use crate::{Error, Result};
@@ -141,8 +141,13 @@ pub fn tagged(req: &Request, mut response: Response<Body>) -> Reply {
     Ok(response)
 }
 
-/// Adds headers with a limit and its remaining quota to a reply.
-pub fn limited(mut response: Response<Body>, limit: &Limit) -> Response<Body> {
-    rate_limit::show(limit, response.headers_mut());
+/// Adds headers with a limit and its remaining quota to a reply, for the clients that read failures
+/// in this format.
+pub fn limited(
+    mut response: Response<Body>,
+    limit: &Limit,
+    format: FailureFormat,
+) -> Response<Body> {
+    rate_limit::show(limit, format, response.headers_mut());
     response
 }

@@ -840,6 +840,19 @@ async fn retries_after_a_lost_reply_count_once() {
     }
 }
 
+impl Person {
+    async fn completes(&self, message: &str) -> Answer {
+        let messages = json!([{ "role": "user", "content": message }]);
+        self.post("/v1/chat/completions", json!({ "messages": messages })).await
+    }
+}
+
+/// The limit, the remaining quota and the time until it grows, in OpenAI's headers.
+fn openai_limit(answer: &Answer) -> [String; 3] {
+    ["limit", "remaining", "reset"]
+        .map(|what| answer.header(&format!("x-ratelimit-{what}-requests")).to_owned())
+}
+
 /// A user on a server that allows this many chats a minute, at the start of a minute.
 async fn at_the_start_of_a_minute(per_minute: &str) -> Person {
     Api::at_an_hour(&[("CHATS_PER_MINUTE", per_minute)]).await.person("ann").await
@@ -855,6 +868,7 @@ async fn accounts_begin_a_limited_number_of_chats_a_minute() {
         let (told, seconds) = chat.header("ratelimit").split_once(";t=").unwrap();
         assert_eq!(told, format!("\"chats\";r={left}"));
         assert!((1..=60).contains(&seconds.parse::<u32>().unwrap()));
+        assert!(!chat.headers.contains_key("x-ratelimit-limit-requests"));
         chat.is(200);
     }
     ann.chat("!fail").await.expect(502, "ai_failed");
@@ -866,10 +880,16 @@ async fn accounts_begin_a_limited_number_of_chats_a_minute() {
         format!("\"chats\";r=0;t={}", refused.header("retry-after"))
     );
     refused.expect(429, "too_many_chats_this_minute");
+    let refused = ann.completes("hi").await;
+    let seconds = refused.header("retry-after");
+    assert_eq!(openai_limit(&refused), ["3".into(), "0".into(), format!("{seconds}s")]);
+    refused.expect(429, "rate_limit_exceeded");
     assert_eq!(ann.api.items(&ann.id).await, before, "nothing was taken");
 
     clock.advance(Duration::from_secs(60));
-    ann.chat("hi").await.is(200);
+    let completed = ann.completes("hi").await;
+    assert_eq!(openai_limit(&completed)[..2], ["3", "2"]);
+    completed.is(200);
     ann.chat("!fail").await.expect(502, "ai_failed");
     let minutes =
         async || ann.api.account(&ann).await.minutes.unwrap().into_values().collect::<Vec<_>>();

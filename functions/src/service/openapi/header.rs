@@ -66,6 +66,21 @@ pub(super) fn header(name: &str, required: bool) -> (String, Value) {
             "The device token that this client sends at its next log-in to this account, unless it is in a cookie.",
             json!({ "type": "string", "examples": ["eyJ0eXAiOi..."] }),
         ),
+        "x-ratelimit-limit-requests" => (
+            "X-RateLimit-Limit-Requests",
+            "The limit, as OpenAI's API writes it.",
+            json!({ "type": "integer", "minimum": 0, "examples": [300] }),
+        ),
+        "x-ratelimit-remaining-requests" => (
+            "X-RateLimit-Remaining-Requests",
+            "The remaining quota, as OpenAI's API writes it.",
+            json!({ "type": "integer", "minimum": 0, "examples": [297] }),
+        ),
+        "x-ratelimit-reset-requests" => (
+            "X-RateLimit-Reset-Requests",
+            "The time until the quota grows again, as OpenAI's API writes it.",
+            json!({ "type": "string", "pattern": "^([0-9]+h)?([0-9]+m)?[0-9]+s$", "examples": ["31s"] }),
+        ),
         "x-should-retry" => (
             "X-Should-Retry",
             "OpenAI's clients should not retry the request.",
