@@ -110,6 +110,9 @@ pub(crate) struct Model<'a> {
     /// The model's name.
     #[schema(examples("echo"))]
     id: &'a str,
+    /// The model's name again, as OpenRouter's clients read it.
+    #[schema(examples("echo"))]
+    name: &'a str,
     /// Always `model`.
     #[schema(pattern = "^model$", examples("model"))]
     object: &'static str,
@@ -133,6 +136,8 @@ pub(crate) struct Model<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples(4096))]
     max_output_tokens: Option<u32>,
+    /// What a prompt and an answer can contain.
+    architecture: Architecture,
     /// The model's fare. Missing without a price list.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<StoredFare>)]
@@ -142,6 +147,31 @@ pub(crate) struct Model<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pricing: Option<Pricing>,
+}
+
+/// What a prompt and an answer can contain, in OpenRouter's fields.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ModelArchitecture)]
+pub(crate) struct Architecture {
+    /// Both in one text.
+    #[schema(pattern = r"^text(\+image)?->text$", examples("text+image->text"))]
+    modality: &'static str,
+    /// `text`, and `image` if prompts may contain pictures.
+    #[schema(min_items = 1, max_items = 2, examples("text"))]
+    input_modalities: &'static [&'static str],
+    /// Always `text`.
+    #[schema(min_items = 1, max_items = 1, examples("text"))]
+    output_modalities: [&'static str; 1],
+}
+
+impl Architecture {
+    fn of(takes_pictures: bool) -> Self {
+        let (modality, input_modalities): (_, &[_]) = match takes_pictures {
+            true => ("text+image->text", &["text", "image"]),
+            false => ("text->text", &["text"]),
+        };
+        Self { modality, input_modalities, output_modalities: ["text"] }
+    }
 }
 
 /// The prices of a model, in money, as decimal texts in OpenRouter's fields. A fare by message is in
@@ -182,12 +212,14 @@ impl<'a> Model<'a> {
     fn of(id: &'a str, max_model_len: Option<usize>) -> Self {
         Self {
             id,
+            name: id,
             object: "model",
             created: 0,
             owned_by: "system",
             max_model_len,
             context_length: None,
             max_output_tokens: None,
+            architecture: Architecture::of(true),
             fare: None,
             pricing: None,
         }
@@ -204,6 +236,7 @@ impl<'a> Model<'a> {
             created: prices.of.time / 1000,
             context_length: model.context,
             max_output_tokens: Some(model.most.unwrap_or(most)),
+            architecture: Architecture::of(model.takes_pictures()),
             fare: Some(model.fare),
             pricing: million_tokens.map(|money| Pricing::of(model.fare, money)),
             ..Self::of(&model.name, longest)

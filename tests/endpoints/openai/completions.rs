@@ -58,6 +58,15 @@ impl Program {
     }
 }
 
+/// The modalities of a model that takes pictures, or doesn't.
+pub fn architecture(takes_pictures: bool) -> Value {
+    let (modality, inputs) = match takes_pictures {
+        true => ("text+image->text", json!(["text", "image"])),
+        false => ("text->text", json!(["text"])),
+    };
+    json!({ "modality": modality, "input_modalities": inputs, "output_modalities": ["text"] })
+}
+
 pub fn asking(message: &str) -> Value {
     json!({ "model": "gpt-4o", "messages": [{ "role": "user", "content": message }] })
 }
@@ -119,6 +128,7 @@ async fn completions_cost_a_chat_and_appear_in_both_histories() {
         "object": "chat.completion",
         "created": null,
         "model": "scripted",
+        "system_fingerprint": completion["system_fingerprint"],
         "choices": [{
             "index": 0, "message": { "role": "assistant", "content": "You said: hi", "refusal": null }, "logprobs": null, "finish_reason": "stop",
         }],
@@ -151,11 +161,15 @@ async fn streamed_completions_end_with_a_finish_reason_and_done() {
         let named = ["id", "object", "model"].map(|field| chunk[field].as_str().unwrap());
         assert_eq!(named, [id.as_str(), "chat.completion.chunk", "scripted"]);
     }
+    // Every chunk has the fingerprint of the whole answer, which is a text.
+    let whole = program.asks("hi").await.is(200)["system_fingerprint"].clone();
+    assert!(whole.as_str().is_some_and(|text| text.starts_with("fp_")), "{whole}");
+    assert!(chunks.iter().all(|chunk| chunk["system_fingerprint"] == whole), "{chunks:?}");
     assert_eq!(chunks[0]["choices"][0]["delta"]["role"], "assistant");
     let (end, delta) =
         (&chunks[3]["choices"][0]["finish_reason"], &chunks[3]["choices"][0]["delta"]);
     assert_eq!((chunks.len(), end, delta), (4, &json!("stop"), &json!({})));
-    assert_eq!(ann.balance().await, GRANT - PRICE);
+    assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
 }
 
 #[tokio::test]
@@ -337,7 +351,12 @@ async fn models_are_listed_as_configured() {
     let api = Api::own(&settings).await;
     let program = Program::of(&api.person("ann").await).await;
     let models = program.models().await.is(200);
-    let of = |id: &str| json!({ "id": id, "object": "model", "created": 0, "owned_by": "system" });
+    let of = |id: &str| {
+        json!({
+            "id": id, "name": id, "object": "model", "created": 0, "owned_by": "system",
+            "architecture": architecture(true),
+        })
+    };
     assert_eq!(
         models,
         json!({ "object": "list", "data": [of("gpt-x"), of("eu.nova-v1:0"), of("echo")] })

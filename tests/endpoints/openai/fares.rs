@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::ai::providers::{Does, Provider, chunk, done};
 use crate::endpoints::chats::fares::{by_usage, counted, held, list, priced, scripted};
-use crate::endpoints::openai::completions::{Program, asking, data, offering};
+use crate::endpoints::openai::completions::{Program, architecture, asking, data, offering};
 use crate::endpoints::openai::responses::{input, tool};
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
 
@@ -196,8 +196,9 @@ async fn the_catalog_has_fares_prices_and_limits() {
     let created = models[0]["created"].as_u64().unwrap();
     assert!(created > 1_700_000_000, "{models}");
     let quick = json!({
-        "id": "quick", "object": "model", "created": created, "owned_by": "system",
-        "max_output_tokens": 1024, "fare": { "message": PRICE },
+        "id": "quick", "name": "quick", "object": "model", "created": created,
+        "owned_by": "system", "max_output_tokens": 1024, "fare": { "message": PRICE },
+        "architecture": architecture(true),
         "pricing": { "prompt": "0.0", "completion": "0.0", "request": "0.002", "input_cache_read": "0.0" },
     });
     let pricing = json!({
@@ -205,9 +206,9 @@ async fn the_catalog_has_fares_prices_and_limits() {
         "input_cache_read": "0.0000001",
     });
     let deep = json!({
-        "id": "deep", "object": "model", "created": created, "owned_by": "system",
-        "context_length": 400_000, "max_output_tokens": 4096, "fare": by_usage(),
-        "pricing": pricing,
+        "id": "deep", "name": "deep", "object": "model", "created": created,
+        "owned_by": "system", "context_length": 400_000, "max_output_tokens": 4096,
+        "architecture": architecture(false), "fare": by_usage(), "pricing": pricing,
     });
     assert_eq!(models, json!([quick, deep]));
     assert_eq!(program.gets("/v1/models/deep").await.is(200), deep);

@@ -4,6 +4,7 @@
 use serde::Serialize;
 use shared::ai::{CallPiece, Piece};
 use shared::http::{Events, OpenAiFailure};
+use shared::values::idempotency::fingerprint;
 use shared::values::{Chat, FinishReason, ToolCall};
 use shared::{Error, Result, openapi};
 use utoipa::openapi::RefOr;
@@ -27,6 +28,10 @@ pub(super) struct Completion<'a> {
     /// The model.
     #[schema(examples("echo"))]
     model: &'a str,
+    /// `fp_` and a hash of the model's name. All answers of a model have the same fingerprint: it
+    /// doesn't show changes by the provider.
+    #[schema(pattern = "^fp_[A-Za-z0-9_-]{10}$", examples("fp_CSx56PgOVZ"))]
+    system_fingerprint: String,
     /// Always one choice.
     #[schema(min_items = 1, max_items = 1)]
     choices: [Choice<'a>; 1],
@@ -176,6 +181,10 @@ struct Chunk<'a> {
     /// The model.
     #[schema(examples("echo"))]
     model: &'a str,
+    /// `fp_` and a hash of the model's name. All answers of a model have the same fingerprint: it
+    /// doesn't show changes by the provider.
+    #[schema(pattern = "^fp_[A-Za-z0-9_-]{10}$", examples("fp_CSx56PgOVZ"))]
+    system_fingerprint: String,
     /// One choice. The chunk with the usage has no choice.
     #[schema(max_items = 1)]
     choices: Vec<ChunkChoice<'a>>,
@@ -298,6 +307,7 @@ impl<'a> Completion<'a> {
             object: "chat.completion",
             created: chat.time / 1000,
             model: chat.model_name(),
+            system_fingerprint: system_fingerprint(chat.model_name()),
             choices: [Choice { index: 0, message, logprobs: (), finish_reason }],
             usage: Usage::of(chat),
         }
@@ -312,6 +322,13 @@ impl<'a> AnswerCall<'a> {
 
 fn id(chat_id: &str) -> String {
     format!("chatcmpl-{chat_id}")
+}
+
+/// Returns the model's fingerprint. Some clients refuse an answer without one, and others one that
+/// is null.
+fn system_fingerprint(model: &str) -> String {
+    let hash = fingerprint(model);
+    format!("fp_{}", hash.get(..10).unwrap_or_default())
 }
 
 impl Usage {
@@ -417,6 +434,8 @@ impl Chunks {
     ) -> Result<()> {
         let Self { id, created, .. } = self;
         let object = "chat.completion.chunk";
-        self.events.send_json(&Chunk { id, object, created: *created, model, choices, usage }).await
+        let (created, system_fingerprint) = (*created, system_fingerprint(model));
+        let chunk = Chunk { id, object, created, model, system_fingerprint, choices, usage };
+        self.events.send_json(&chunk).await
     }
 }
