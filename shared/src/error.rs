@@ -94,6 +94,21 @@ pub struct TooLong {
     pub most: usize,
 }
 
+/// Why a token is invalid. Only clients of djangorestframework-simplejwt learn this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenFault {
+    /// The token isn't one of this API's, or the reason is not known.
+    Unknown,
+    /// The token has expired.
+    Expired,
+    /// The token is of another type than the endpoint needs.
+    OtherType,
+    /// The refresh token's session has ended, or a later refresh token has replaced it.
+    Ended,
+    /// The header `Authorization` has a known scheme, but not exactly one token.
+    Header,
+}
+
 /// A failure, with all details that the client gets.
 #[derive(Clone, Debug, PartialEq, Eq, EnumDiscriminants)]
 #[strum_discriminants(
@@ -127,7 +142,7 @@ pub enum Error {
     NotAuthenticated,
     /// 401: the token or API key is malformed, expired, revoked, of another type or signed by
     /// another key.
-    InvalidToken,
+    InvalidToken(TokenFault),
     /// 401: the API key has expired. Only callers that know the whole key get this failure.
     ApiKeyExpired,
     /// 402: the balance is less than the price of the chat.
@@ -438,7 +453,7 @@ impl From<StoreError> for Error {
         match error {
             StoreError::Unavailable(cause) => Self::Unavailable(cause),
             StoreError::Internal(cause) => Self::Internal(cause),
-            StoreError::NotAccepted => Self::InvalidToken,
+            StoreError::NotAccepted => Self::InvalidToken(TokenFault::Unknown),
             StoreError::NotAdministrator => Self::Forbidden,
             StoreError::OwnAccount => Self::OwnAccount,
             StoreError::OwnBalance => Self::OwnBalance,
@@ -554,7 +569,7 @@ impl Error {
             Self::InvalidSignature => "The header Stripe-Signature doesn't have a valid signature of this body from the last five minutes.".into(),
             Self::InvalidCredentials => "Incorrect username or password.".into(),
             Self::NotAuthenticated => "Send a token: `Authorization: Bearer <token>`.".into(),
-            Self::InvalidToken => "This token is invalid or has expired. Log in again.".into(),
+            Self::InvalidToken(_) => "This token is invalid or has expired. Log in again.".into(),
             Self::InsufficientTokens { cost, balance, held, by_usage, next, advice } => too_few(*cost, *balance, *held, *by_usage, *next, advice.as_deref()).into(),
             Self::ApiKeyExpired => "This API key has expired. Create another one.".into(),
             Self::KeyLimitReached { cost, limit, spent, resets } => key_limit(*cost, *limit, *spent, *resets).into(),

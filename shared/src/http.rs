@@ -24,7 +24,7 @@ pub use self::csv::{csv, csv_download, csv_row};
 pub use self::cursor::{UnverifiedCursor, seal};
 pub use self::events::{Events, events};
 pub(crate) use self::failure::not_found;
-pub use self::failure::{FailureFormat, OpenAiFailure, Problem, StreamProblem};
+pub use self::failure::{BAD_HEADER, FailureFormat, OpenAiFailure, Problem, StreamProblem};
 pub(crate) use self::page::{LARGEST_PAGE, PAGE};
 pub use self::page::{Paging, ProvenPage};
 pub use self::query::{SEARCH_LENGTH, query, query_day, query_days, query_flag, query_search};

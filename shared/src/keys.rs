@@ -25,6 +25,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use crate::clock::Clock;
 use crate::config::{ConfigError, Secret, checked_secret};
 use crate::store::{PublicKey, Store};
+use crate::error::TokenFault;
 use crate::{Error, Result, aws};
 
 /// The maximum length of a JWT that is parsed, in bytes. JWTs that Farebox issues have less than a
@@ -100,25 +101,26 @@ impl Keyring {
     /// The algorithm is fixed ([RFC 8725](https://www.rfc-editor.org/rfc/rfc8725#section-3.1)). The
     /// JWT's header can't choose another algorithm, or a URL to load keys from.
     pub(crate) async fn verify<T: DeserializeOwned>(&self, jwt: &str, typ: &str) -> Result<T> {
+        let unknown = || Error::InvalidToken(TokenFault::Unknown);
         if jwt.len() > JWT_LENGTH {
-            return Err(Error::InvalidToken);
+            return Err(unknown());
         }
-        let header = jsonwebtoken::decode_header(jwt).map_err(|_| Error::InvalidToken)?;
-        let kid = header.kid.ok_or(Error::InvalidToken)?;
+        let header = jsonwebtoken::decode_header(jwt).map_err(|_| unknown())?;
+        let kid = header.kid.ok_or_else(unknown)?;
         // Refuse `crit`, because no extension is supported ([RFC
         // 7515](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.11)).
-        if header.alg != Algorithm::EdDSA
-            || header.typ.as_deref() != Some(typ)
-            || header.crit.is_some()
-        {
-            return Err(Error::InvalidToken);
+        if header.alg != Algorithm::EdDSA || header.crit.is_some() {
+            return Err(unknown());
         }
-        let key = self.find(&kid).await?.ok_or(Error::InvalidToken)?;
+        let key = self.find(&kid).await?.ok_or_else(unknown)?;
         if !key.has_signed(jwt) {
-            return Err(Error::InvalidToken);
+            return Err(unknown());
+        }
+        if header.typ.as_deref() != Some(typ) {
+            return Err(Error::InvalidToken(TokenFault::OtherType));
         }
         // `has_signed` has verified the signature.
-        insecure_decode_claims(jwt).map_err(|_| Error::InvalidToken)
+        insecure_decode_claims(jwt).map_err(|_| unknown())
     }
 
     async fn find(&self, kid: &str) -> Result<Option<Arc<VerifyingKey>>> {

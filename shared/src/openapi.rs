@@ -15,7 +15,7 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use crate::clock::Day;
 use crate::config::{AccountConfig, Config, EdgeConfig};
-use crate::error::Failure;
+use crate::error::{Failure, TokenFault};
 use crate::http::edge::HEADER_LIMIT;
 use crate::http::{LARGEST_PAGE, PAGE};
 use crate::passwords::{self, NewPassword};
@@ -441,7 +441,7 @@ pub fn sample(
         Failure::TokenBlacklisted => Error::TokenBlacklisted,
         Failure::InvalidCredentials => Error::InvalidCredentials,
         Failure::NotAuthenticated => Error::NotAuthenticated,
-        Failure::InvalidToken => Error::InvalidToken,
+        Failure::InvalidToken => Error::InvalidToken(TokenFault::Unknown),
         Failure::InsufficientTokens => empty,
         Failure::ApiKeyExpired => Error::ApiKeyExpired,
         Failure::KeyLimitReached => Error::KeyLimitReached {

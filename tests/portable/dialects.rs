@@ -147,6 +147,35 @@ async fn dialect_c_registers_with_password1_and_logs_in_by_address() {
 }
 
 #[tokio::test]
+async fn dialect_d_reads_the_refusals_of_simplejwt() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let wrong = api.log_in(json!({ "username": ann.name, "password": "wrong-password" })).await;
+    let wrong = wrong.expect(401, "invalid_credentials");
+    assert_eq!(wrong["detail"], "No active account found with the given credentials");
+    let two = "Authorization header must contain two space-delimited values";
+    let refresh = format!("Bearer {}", ann.refresh);
+    for (authorization, code, detail, message) in [
+        (None, "not_authenticated", "Authentication credentials were not provided.", None),
+        (Some("Bearer"), "bad_authorization_header", two, None),
+        (Some("Bearer a b"), "bad_authorization_header", two, None),
+        (Some("Bearer x"), "token_not_valid", NO_TYPE, Some("Token is invalid")),
+        (Some(refresh.as_str()), "token_not_valid", NO_TYPE, Some("Token has wrong type")),
+    ] {
+        let headers = authorization.map(|value| ("authorization", value));
+        for path in ["/api/tokens/", "/api/user/profile/", "/api/chat/"] {
+            let answer = api.send(Method::GET, path, headers.as_slice(), None).await;
+            let refused = answer.expect(401, code);
+            assert_eq!(refused["detail"], detail);
+            assert_eq!(refused["messages"][0]["message"].as_str(), message, "{refused}");
+        }
+    }
+}
+
+/// The sentence for an access token that isn't accepted.
+const NO_TYPE: &str = "Given token not valid for any token type";
+
+#[tokio::test]
 async fn dialect_d_refreshes_access_and_reads_a_bare_chat_list() {
     let api = Api::start().await;
     for slash in SLASHES {

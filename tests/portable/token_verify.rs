@@ -46,7 +46,8 @@ async fn invalid_tokens_are_refused_in_simplejwt_form() {
         assert_eq!(refused["token"], json!(["This field is required."]));
     }
     api.server().clock.advance(Duration::from_secs(3600 + 62));
-    api.verify(&ann.access).await.expect(401, "token_not_valid");
+    let expired = api.verify(&ann.access).await.expect(401, "token_not_valid");
+    assert_eq!(expired["detail"], "Token is expired");
     api.verify(&ann.token).await.is(200);
     let ben = api.person("ben").await;
     ben.log_out().await.is(200);

@@ -7,7 +7,7 @@
 //! looked up.
 
 use serde::Deserialize;
-use shared::error::{Failure, required};
+use shared::error::{Failure, TokenFault, required};
 use shared::store::{AdjustOutcome, Adjustment, Guess, Voucher};
 use shared::values::{Account, Entry, Source, VoucherCode};
 use shared::view::AdjustedBalance;
@@ -81,7 +81,7 @@ async fn redeem(
         AdjustOutcome::VoucherUsed => Err(Error::VoucherUsed),
         AdjustOutcome::VoucherEnded => Err(Error::VoucherEnded),
         AdjustOutcome::TooMuch => Err(Error::GrantTooLarge),
-        AdjustOutcome::Gone => Err(Error::InvalidToken),
+        AdjustOutcome::Gone => Err(Error::InvalidToken(TokenFault::Unknown)),
         // An adjustment that gives credits takes none, and has no idempotency key.
         AdjustOutcome::TooLittle(_) | AdjustOutcome::KeyUsed => Err(no_row(account)),
     }

@@ -5,9 +5,10 @@
 //! tokens of the session are invalid at once, including its access tokens.
 
 use serde::Deserialize;
-use shared::error::{Failure, required};
+use shared::error::{Failure, TokenFault, required};
 use shared::http::{self, cookie};
 use shared::openapi::Given;
+use shared::store::StoreError;
 use shared::values::{AccessToken, Freshness, RefreshToken};
 use shared::view::Nothing;
 use shared::{App, Error, Reply, Request};
@@ -39,16 +40,19 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let presented = RefreshToken::verify(&app, &refresh, cookie::origin(&req).as_deref()).await?;
     let now = app.clock.seconds();
 
-    let (account, session) = app.store.session_of(&presented, now).await?;
+    let (account, session) = match app.store.session_of(&presented, now).await {
+        Err(StoreError::NotAccepted) => return Err(Error::InvalidToken(TokenFault::Ended)),
+        found => found?,
+    };
     let freshness = session.freshness_of(presented.generation, now);
     if freshness == Freshness::Unknown {
-        return Err(Error::InvalidToken);
+        return Err(Error::InvalidToken(TokenFault::Unknown));
     }
     let caller = AccessToken::new(&account, &session, session.ends);
     app.store.end_session(&caller, &session, now).await?;
     tracing::info!(user = account.id, session = presented.session, "blacklisted a refresh token");
     match freshness {
         Freshness::Current => http::ok(&Nothing {}),
-        Freshness::Outdated | Freshness::Unknown => Err(Error::InvalidToken),
+        Freshness::Outdated | Freshness::Unknown => Err(Error::InvalidToken(TokenFault::Ended)),
     }
 }

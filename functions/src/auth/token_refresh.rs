@@ -9,7 +9,7 @@
 use serde::Deserialize;
 use shared::app::IssuerApp;
 use shared::auth::{self, TokenPair};
-use shared::error::{Failure, required};
+use shared::error::{Failure, TokenFault, required};
 use shared::http::{self, cookie};
 use shared::openapi::KeptInCookie;
 use shared::store::Rotation;
@@ -49,10 +49,10 @@ pub async fn handle(app: IssuerApp, req: Request) -> Reply {
         app.store.account_named(&presented.name)
     )?;
     let account =
-        account.filter(|account| account.id == presented.user_id).ok_or(Error::InvalidToken)?;
+        account.filter(|account| account.id == presented.user_id).ok_or(Error::InvalidToken(TokenFault::Unknown))?;
     let session = match rotation {
         Rotation::Current(session) => session,
-        Rotation::Gone => return Err(Error::InvalidToken),
+        Rotation::Gone => return Err(Error::InvalidToken(TokenFault::Ended)),
         Rotation::Dead(session) => {
             tracing::warn!(
                 user = presented.user_id,
@@ -61,12 +61,12 @@ pub async fn handle(app: IssuerApp, req: Request) -> Reply {
             );
             let robbed = AccessToken::new(&account, &session, session.ends);
             app.store.end_session(&robbed, &session, now).await?;
-            return Err(Error::InvalidToken);
+            return Err(Error::InvalidToken(TokenFault::Ended));
         }
     };
     let access =
         AccessToken::new(&account, &session, now + app.accounts.access_token_life.as_secs());
-    let account = access.admits(Some(account)).ok_or(Error::InvalidToken)?;
+    let account = access.admits(Some(account)).ok_or(Error::InvalidToken(TokenFault::Unknown))?;
     tracing::info!(user = account.id, session = presented.session, "refreshed");
     let (tokens, cookie) = auth::issue_pair(&app, &req, &access, &presented.successor()).await?;
     Ok(cookie::set(http::ok(&tokens)?, cookie))

@@ -5,7 +5,7 @@
 //! session has ended or the token was replaced.
 
 use serde::Deserialize;
-use shared::error::{Failure, required};
+use shared::error::{Failure, TokenFault, required};
 use shared::http::{self, cookie};
 use shared::openapi::Given;
 use shared::store::StoreError;
@@ -39,7 +39,9 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let token = required(token).map_err(|sentence| Error::field("token", sentence))?;
     match AccessToken::verify(&app, &token).await {
         Ok(access) => app.store.account_of(&access).await.map(drop)?,
-        Err(Error::InvalidToken) => check_refresh(&app, &req, &token).await?,
+        Err(Error::InvalidToken(TokenFault::OtherType)) => {
+            check_refresh(&app, &req, &token).await?;
+        }
         Err(failure) => return Err(failure),
     }
     http::ok(&Nothing {})
@@ -47,7 +49,12 @@ pub async fn handle(app: App, req: Request) -> Reply {
 
 /// Checks a refresh token against its session and account.
 async fn check_refresh(app: &App, req: &Request, token: &str) -> Result<()> {
-    let presented = RefreshToken::verify(app, token, cookie::origin(req).as_deref()).await?;
+    let presented = RefreshToken::verify(app, token, cookie::origin(req).as_deref()).await;
+    let presented = presented.map_err(|error| match error {
+        // Both types are accepted here, so a third type isn't the wrong one, but no token at all.
+        Error::InvalidToken(TokenFault::OtherType) => Error::InvalidToken(TokenFault::Unknown),
+        error => error,
+    })?;
     let now = app.clock.seconds();
     let (_, session) = match app.store.session_of(&presented, now).await {
         Err(StoreError::NotAccepted) => return Err(Error::TokenBlacklisted),
@@ -56,6 +63,6 @@ async fn check_refresh(app: &App, req: &Request, token: &str) -> Result<()> {
     match session.freshness_of(presented.generation, now) {
         Freshness::Current => Ok(()),
         Freshness::Outdated => Err(Error::TokenBlacklisted),
-        Freshness::Unknown => Err(Error::InvalidToken),
+        Freshness::Unknown => Err(Error::InvalidToken(TokenFault::Unknown)),
     }
 }

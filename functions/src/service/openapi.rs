@@ -18,7 +18,7 @@ use shared::app::Start;
 use shared::clock::Clock;
 use shared::config::{AccountConfig, Config, ConfigError, EdgeConfig, Settings};
 use shared::error::{Failure, REQUIRED};
-use shared::http::{self, FailureFormat, HeaderMap, OpenAiFailure, Problem, Route, StreamProblem};
+use shared::http::{self, BAD_HEADER, FailureFormat, HeaderMap, OpenAiFailure, Problem, Route, StreamProblem};
 use shared::openapi::sample;
 use shared::{App, Error, Reply, Request, Result};
 use utoipa::OpenApi;
@@ -379,6 +379,9 @@ fn failure(shape: FailureFormat, failures: &BTreeMap<&str, Error>) -> Value {
         about.push(format!("`{code}`: {detail}"));
         if !codes.contains(&code) {
             codes.push(code);
+        }
+        if shape == FailureFormat::SimplejwtGuarded && error.kind() == Failure::InvalidToken {
+            codes.push(BAD_HEADER.into());
         }
         status = reply.status().as_u16();
         for header in named(reply.headers()) {

@@ -4,6 +4,7 @@ use std::future::ready;
 
 use crate::auth::attempt::{Holder, attempt};
 use crate::config::AccountConfig;
+use crate::error::TokenFault;
 use crate::passwords::Verdict;
 use crate::store::Attempt;
 use crate::values::{AccessToken, Account, Administrator, ApiKey, Credential};
@@ -30,9 +31,9 @@ pub async fn program(app: &App, req: &Request) -> Result<Credential> {
     if !ApiKey::looks_like(bearer) {
         return AccessToken::verify(app, bearer).await.map(Credential::Session);
     }
-    let key = ApiKey::parse(bearer).ok_or(Error::InvalidToken)?;
+    let key = ApiKey::parse(bearer).ok_or(Error::InvalidToken(TokenFault::Unknown))?;
     let stored = app.store.api_key(&key.id().to_string()).await?;
-    let stored = stored.filter(|stored| key.matches(stored.hash())).ok_or(Error::InvalidToken)?;
+    let stored = stored.filter(|stored| key.matches(stored.hash())).ok_or(Error::InvalidToken(TokenFault::Unknown))?;
     tracing::Span::current().record("user", &stored.user_id).record("api_key", stored.id());
     if stored.has_expired(app.clock.seconds()) {
         return Err(Error::ApiKeyExpired);

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::IssuerApp;
 use crate::config::LONGEST_SESSION;
+use crate::error::TokenFault;
 use crate::values::LEEWAY;
 use crate::{App, Error, Result};
 
@@ -89,11 +90,17 @@ pub(super) async fn verify<T: DeserializeOwned>(
 ) -> Result<Claims<T>> {
     let claims: Claims<T> = app.keyring.verify(token, kind.typ).await?;
     if claims.iss != app.config.issuer || !audiences.contains(&claims.aud.as_str()) {
-        return Err(Error::InvalidToken);
+        return Err(Error::InvalidToken(TokenFault::Unknown));
     }
     let now = app.clock.seconds();
     let ended = claims.exp.saturating_add(LEEWAY) < now;
     let beyond_any_session = claims.exp > now + LONGEST_SESSION.as_secs() + LEEWAY;
     let not_yet = claims.nbf.is_some_and(|nbf| nbf > now + LEEWAY);
-    if ended || beyond_any_session || not_yet { Err(Error::InvalidToken) } else { Ok(claims) }
+    if ended {
+        return Err(Error::InvalidToken(TokenFault::Expired));
+    }
+    match beyond_any_session || not_yet {
+        true => Err(Error::InvalidToken(TokenFault::Unknown)),
+        false => Ok(claims),
+    }
 }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::IssuerApp;
 use crate::auth::jwt::{Claims, Kind, Subject, sign, verify};
+use crate::error::TokenFault;
 use crate::values::RefreshToken;
 use crate::{App, Error, Result};
 
@@ -47,7 +48,7 @@ impl RefreshToken {
         let (issuer, audience) = (&app.config.issuer, KIND.audience(&app.config.issuer));
         let claims: Claims<RefreshClaims> = verify(app, &KIND, &[&audience, issuer], token).await?;
         if claims.kind.origin.is_some() && claims.kind.origin.as_deref() != origin {
-            return Err(Error::InvalidToken);
+            return Err(Error::InvalidToken(TokenFault::Unknown));
         }
         Ok(Self {
             user_id: claims.sub,

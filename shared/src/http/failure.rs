@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::reply::{JSON, response, to_json};
 use super::{Body, Response, StatusCode, rate_limit};
-use crate::error::FieldErrors;
+use crate::error::{FieldErrors, TokenFault};
 use crate::{Credits, Error};
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json; charset=utf-8");
@@ -234,9 +234,12 @@ struct ValidKind {
 impl<'a> SimplejwtProblem<'a> {
     fn of(error: &'a Error, request_id: &'a str) -> Self {
         let mut problem = Problem::of(error, request_id);
-        if *error == Error::InvalidToken {
+        if let Error::InvalidToken(fault) = error {
             problem.code = "token_not_valid";
-            problem.detail = "Token is invalid".into();
+            problem.detail = sentence_of(*fault).into();
+        }
+        if *error == Error::InvalidCredentials {
+            problem.detail = "No active account found with the given credentials".into();
         }
         let non_field_errors =
             (*error == Error::TokenBlacklisted).then_some(["Token is blacklisted"]);
@@ -245,14 +248,43 @@ impl<'a> SimplejwtProblem<'a> {
 
     /// Renders a failure of a route that requires an access token in the `Authorization` header.
     fn guarded(error: &'a Error, request_id: &'a str) -> Self {
-        let messages = (*error == Error::InvalidToken).then_some([ValidKind {
-            token_class: "AccessToken",
-            token_type: "access",
-            message: "Token is invalid or expired",
-        }]);
-        let mut problem = Self::of(error, request_id);
-        problem.problem.detail = error.detail();
-        Self { messages, fields: None, ..problem }
+        let mut problem = Problem::of(error, request_id);
+        let mut messages = None;
+        match error {
+            Error::NotAuthenticated => {
+                problem.detail = "Authentication credentials were not provided.".into();
+            }
+            Error::InvalidToken(TokenFault::Header) => {
+                problem.code = BAD_HEADER;
+                problem.detail =
+                    "Authorization header must contain two space-delimited values".into();
+            }
+            Error::InvalidToken(fault) => {
+                problem.code = "token_not_valid";
+                problem.detail = "Given token not valid for any token type".into();
+                messages = Some([ValidKind {
+                    token_class: "AccessToken",
+                    token_type: "access",
+                    message: sentence_of(*fault),
+                }]);
+            }
+            _ => {}
+        }
+        Self { problem, fields: None, non_field_errors: None, messages }
+    }
+}
+
+/// The code of djangorestframework-simplejwt for [`TokenFault::Header`].
+pub const BAD_HEADER: &str = "bad_authorization_header";
+
+/// Returns simplejwt's sentence for an invalid token
+/// ([source](https://github.com/jazzband/djangorestframework-simplejwt/blob/master/rest_framework_simplejwt/tokens.py)).
+fn sentence_of(fault: TokenFault) -> &'static str {
+    match fault {
+        TokenFault::Unknown | TokenFault::Header => "Token is invalid",
+        TokenFault::Expired => "Token is expired",
+        TokenFault::OtherType => "Token has wrong type",
+        TokenFault::Ended => "Token is blacklisted",
     }
 }
 
@@ -356,24 +388,48 @@ mod tests {
         let read = |error: &Error| -> serde_json::Value {
             serde_json::from_str(&FailureFormat::Simplejwt.document(error, "r")).unwrap()
         };
-        let invalid = read(&Error::InvalidToken);
-        assert_eq!([&invalid["code"], &invalid["detail"]], ["token_not_valid", "Token is invalid"]);
+        let of = Error::InvalidToken;
+        let invalid = read(&of(TokenFault::Unknown));
+        for (fault, detail) in [
+            (TokenFault::Unknown, "Token is invalid"),
+            (TokenFault::Expired, "Token is expired"),
+            (TokenFault::OtherType, "Token has wrong type"),
+            (TokenFault::Ended, "Token is blacklisted"),
+        ] {
+            let refused = read(&of(fault));
+            assert_eq!([&refused["code"], &refused["detail"]], ["token_not_valid", detail]);
+        }
+        let wrong = read(&Error::InvalidCredentials);
+        assert_eq!(wrong["detail"], "No active account found with the given credentials");
         assert_eq!([&invalid["request_id"], &invalid["title"]], ["r", "Unauthorized"]);
         let missing = read(&Error::field("token", "This field is required."));
         assert_eq!(missing["token"], serde_json::json!(["This field is required."]));
         assert_eq!(missing["errors"]["token"], missing["token"]);
-        assert_eq!(FailureFormat::Simplejwt.reply(&Error::InvalidToken, "r").status(), 401);
+        let refused = FailureFormat::Simplejwt.reply(&of(TokenFault::Unknown), "r");
+        assert_eq!(refused.status(), 401);
         let ended = read(&Error::TokenBlacklisted);
         assert_eq!(ended["non_field_errors"], serde_json::json!(["Token is blacklisted"]));
         assert_eq!(FailureFormat::Simplejwt.reply(&Error::TokenBlacklisted, "r").status(), 400);
 
-        let guarded: serde_json::Value = serde_json::from_str(
-            &FailureFormat::SimplejwtGuarded.document(&Error::InvalidToken, "r"),
-        )
-        .unwrap();
-        assert_eq!(guarded["code"], "token_not_valid");
-        assert_eq!(guarded["messages"][0]["token_type"], "access");
-        assert_eq!(guarded["detail"], Error::InvalidToken.detail());
+    }
+
+    #[test]
+    fn simplejwt_clients_get_its_refusals_of_access_tokens() {
+        let read = |error: &Error| -> serde_json::Value {
+            let document = FailureFormat::SimplejwtGuarded.document(error, "r");
+            serde_json::from_str(&document).unwrap()
+        };
+        let expired = read(&Error::InvalidToken(TokenFault::Expired));
+        assert_eq!(expired["code"], "token_not_valid");
+        assert_eq!(expired["detail"], "Given token not valid for any token type");
+        let access = serde_json::json!({ "token_class": "AccessToken", "token_type": "access", "message": "Token is expired" });
+        assert_eq!(expired["messages"], serde_json::json!([access]));
+        let header = read(&Error::InvalidToken(TokenFault::Header));
+        assert_eq!(header["code"], "bad_authorization_header");
+        let two = "Authorization header must contain two space-delimited values";
+        assert_eq!((&header["detail"], header.get("messages")), (&two.into(), None));
+        let missing = read(&Error::NotAuthenticated);
+        assert_eq!(missing["detail"], "Authentication credentials were not provided.");
     }
 
     #[test]
@@ -387,7 +443,7 @@ mod tests {
             advice: Some("Get more: https://shop.example.com".into()),
         };
         for (error, status, kind, code) in [
-            (Error::InvalidToken, 401, "invalid_request_error", "invalid_api_key"),
+            (Error::InvalidToken(TokenFault::Unknown), 401, "invalid_request_error", "invalid_api_key"),
             (Error::NotAuthenticated, 401, "invalid_request_error", "invalid_api_key"),
             (out.clone(), 402, "insufficient_quota", "insufficient_quota"),
             (
@@ -418,7 +474,7 @@ mod tests {
         }
         for (error, words) in [
             (Error::NotAuthenticated, "You didn't provide an API key."),
-            (Error::InvalidToken, "Incorrect API key provided."),
+            (Error::InvalidToken(TokenFault::Unknown), "Incorrect API key provided."),
             (out.clone(), "You exceeded your current quota."),
             (Error::OutOfQuota(Box::new(out.clone())), "You exceeded your current quota."),
             (Error::PromptTooLong(None), "This model's maximum context length is "),

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::cookie::is_loopback;
 use super::{HeaderValue, Request};
+use crate::error::TokenFault;
 use crate::values::Problem;
 use crate::values::idempotency::Key;
 use crate::values::text::without_byte_order_mark;
@@ -111,13 +112,15 @@ pub fn json_or_nothing<T: DeserializeOwned + Default>(req: &Request) -> Result<T
 /// token, is an error.
 pub fn authorization(req: &Request) -> Result<Option<&str>> {
     let Some(value) = req.headers().get(header::AUTHORIZATION) else { return Ok(None) };
-    let (scheme, token) = value
-        .to_str()
-        .ok()
-        .and_then(|text| text.trim().split_once(' '))
-        .ok_or(Error::InvalidToken)?;
-    let known = SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known));
-    if known { Ok(Some(token.trim())) } else { Err(Error::InvalidToken) }
+    let mut words = value.to_str().unwrap_or_default().split_ascii_whitespace();
+    let scheme = words.next().unwrap_or_default();
+    if !SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        return Err(Error::InvalidToken(TokenFault::Unknown));
+    }
+    match (words.next(), words.next()) {
+        (Some(token), None) => Ok(Some(token)),
+        _ => Err(Error::InvalidToken(TokenFault::Header)),
+    }
 }
 
 /// The accepted schemes. Clients of different APIs use different schemes, which all mean the same.
@@ -405,9 +408,12 @@ mod tests {
             ("Bearer x", Ok(Some("x"))),
             ("tOKEN  x ", Ok(Some("x"))),
             ("jwt x", Ok(Some("x"))),
-            ("JWTx x", Err(Error::InvalidToken)),
-            ("Basic x", Err(Error::InvalidToken)),
-            ("x", Err(Error::InvalidToken)),
+            ("JWTx x", Err(Error::InvalidToken(TokenFault::Unknown))),
+            ("Basic x", Err(Error::InvalidToken(TokenFault::Unknown))),
+            ("x", Err(Error::InvalidToken(TokenFault::Unknown))),
+            ("", Err(Error::InvalidToken(TokenFault::Unknown))),
+            ("Bearer", Err(Error::InvalidToken(TokenFault::Header))),
+            ("Bearer x y", Err(Error::InvalidToken(TokenFault::Header))),
         ] {
             request.headers_mut().insert(header::AUTHORIZATION, HeaderValue::from_static(value));
             assert_eq!(authorization(&request), token, "{value}");
