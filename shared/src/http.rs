@@ -37,8 +37,8 @@ pub(crate) use self::read::{
     function_name, function_request_id, is_form, request_id, source_address,
 };
 pub use self::reply::{
-    Reply, accepted, cached, created, download, limited, moved, ok, replayed, see_other, tagged,
-    text, to_json,
+    Reply, accepted, cached, created, download, limited, limited_as_openai, moved, ok, replayed,
+    see_other, tagged, text, to_json,
 };
 pub use self::route::{Route, parameters, pattern};
 pub use self::stream::{Body, Pieces};

@@ -9,10 +9,9 @@
 use shared::app::AiApp;
 use shared::charge::{self, BeginOutcome, Charge, read};
 use shared::error::Failure;
-use shared::http::{self, FailureFormat};
 use shared::openapi::IdempotencyKey;
 use shared::view::PaidChat;
-use shared::{Reply, Request};
+use shared::{Reply, Request, http};
 
 /// Reserves the tokens, calls the AI, and then stores the answer or returns the tokens.
 #[utoipa::path(
@@ -40,8 +39,7 @@ pub async fn handle(app: AiApp, req: Request) -> Reply {
         BeginOutcome::Replayed(chat) => http::ok(&PaidChat::of(&chat)).map(http::replayed),
         BeginOutcome::Charge(charge) => {
             let paid = charge.answer(None).await?;
-            let chat = http::ok(&PaidChat::of(&paid.chat))?;
-            Ok(http::limited(chat, &paid.this_minute, FailureFormat::SimplejwtGuarded))
+            Ok(http::limited(http::ok(&PaidChat::of(&paid.chat))?, &paid.this_minute))
         }
     }
 }

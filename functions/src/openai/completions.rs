@@ -88,7 +88,7 @@ pub async fn handle(app: CompletionApp, req: Request) -> Reply {
         BeginOutcome::Charge(charge) => {
             let paid = charge.answer(None).await?;
             let completion = http::ok(&Completion::of(&paid.chat, form))?;
-            Ok(http::limited(completion, &paid.this_minute, FailureFormat::OpenAi))
+            Ok(http::limited_as_openai(completion, &paid.this_minute))
         }
     }
 }

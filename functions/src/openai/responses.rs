@@ -89,7 +89,7 @@ pub async fn handle(app: CompletionApp, req: Request) -> Reply {
         BeginOutcome::Charge(charge) => {
             let paid = charge.answer(None).await?;
             let response = http::ok(&Response::of(&paid.chat, &echo))?;
-            Ok(http::limited(response, &paid.this_minute, FailureFormat::Responses))
+            Ok(http::limited_as_openai(response, &paid.this_minute))
         }
     }
 }

@@ -104,7 +104,10 @@ impl FailureFormat {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if let Some(limit) = error.limit() {
-            rate_limit::show(limit, self, headers);
+            rate_limit::show(limit, headers);
+            if self.is_openai() {
+                rate_limit::show_as_openai(limit, headers);
+            }
         }
         if self.is_openai() && is_out_of_credits(error) {
             // OpenAI's SDKs would retry a 429 without the header `x-should-retry`, which they obey.
@@ -410,7 +413,6 @@ mod tests {
         let ended = read(&Error::TokenBlacklisted);
         assert_eq!(ended["non_field_errors"], serde_json::json!(["Token is blacklisted"]));
         assert_eq!(FailureFormat::Simplejwt.reply(&Error::TokenBlacklisted, "r").status(), 400);
-
     }
 
     #[test]
@@ -443,7 +445,12 @@ mod tests {
             advice: Some("Get more: https://shop.example.com".into()),
         };
         for (error, status, kind, code) in [
-            (Error::InvalidToken(TokenFault::Unknown), 401, "invalid_request_error", "invalid_api_key"),
+            (
+                Error::InvalidToken(TokenFault::Unknown),
+                401,
+                "invalid_request_error",
+                "invalid_api_key",
+            ),
             (Error::NotAuthenticated, 401, "invalid_request_error", "invalid_api_key"),
             (out.clone(), 402, "insufficient_quota", "insufficient_quota"),
             (

@@ -3,26 +3,37 @@
 //! form of OpenAI's API
 //! ([reference](https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers)).
 
-use super::{FailureFormat, HeaderMap, HeaderValue};
+use super::{HeaderMap, HeaderValue};
 use crate::values::Limit;
 
-/// Writes the headers `RateLimit-Policy` and `RateLimit`, and OpenAI's headers for the clients of
-/// its API.
-pub(super) fn show(limit: &Limit, format: FailureFormat, headers: &mut HeaderMap) {
+/// Writes the headers `RateLimit-Policy` and `RateLimit`.
+pub(super) fn show(limit: &Limit, headers: &mut HeaderMap) {
     let Limit { name, most, left, reset, window } = limit;
     let kind = window
         .map_or_else(|| String::from("qu=\"concurrent-requests\""), |window| format!("w={window}"));
-    let standard = [
-        ("ratelimit-policy", format!("\"{name}\";q={most};{kind}")),
-        ("ratelimit", format!("\"{name}\";r={left};t={reset}")),
-    ];
-    let openai = [
-        ("x-ratelimit-limit-requests", most.to_string()),
-        ("x-ratelimit-remaining-requests", left.to_string()),
-        ("x-ratelimit-reset-requests", duration(*reset)),
-    ];
-    let openai = openai.into_iter().filter(|_| format.is_openai());
-    for (header, value) in standard.into_iter().chain(openai) {
+    write(
+        headers,
+        [
+            ("ratelimit-policy", format!("\"{name}\";q={most};{kind}")),
+            ("ratelimit", format!("\"{name}\";r={left};t={reset}")),
+        ],
+    );
+}
+
+/// Writes the headers that clients of OpenAI's API read.
+pub(super) fn show_as_openai(limit: &Limit, headers: &mut HeaderMap) {
+    write(
+        headers,
+        [
+            ("x-ratelimit-limit-requests", limit.most.to_string()),
+            ("x-ratelimit-remaining-requests", limit.left.to_string()),
+            ("x-ratelimit-reset-requests", duration(limit.reset)),
+        ],
+    );
+}
+
+fn write(headers: &mut HeaderMap, shown: impl IntoIterator<Item = (&'static str, String)>) {
+    for (header, value) in shown {
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(header, value);
         }
@@ -47,13 +58,13 @@ mod tests {
     fn limits_show_their_policy_and_the_remainder() {
         let mut headers = HeaderMap::new();
         let chats = Limit { name: "chats", most: 300, window: Some(60), left: 297, reset: 31 };
-        show(&chats, FailureFormat::Problem, &mut headers);
+        show(&chats, &mut headers);
         assert_eq!(
             [&headers["ratelimit-policy"], &headers["ratelimit"]],
             ["\"chats\";q=300;w=60", "\"chats\";r=297;t=31"]
         );
         assert!(!headers.contains_key("x-ratelimit-limit-requests"));
-        show(&Limit::at_once("parallel-chats", 64), FailureFormat::Problem, &mut headers);
+        show(&Limit::at_once("parallel-chats", 64), &mut headers);
         assert_eq!(
             headers["ratelimit-policy"],
             "\"parallel-chats\";q=64;qu=\"concurrent-requests\""
@@ -61,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn openai_clients_also_get_its_headers() {
+    fn openai_clients_read_times_in_its_form() {
         for (reset, shown) in [
             (0, "0s"),
             (1, "1s"),
@@ -70,15 +81,12 @@ mod tests {
             (3600, "1h0m0s"),
             (90_061, "25h1m1s"),
         ] {
-            for format in [FailureFormat::OpenAi, FailureFormat::Responses] {
-                let mut headers = HeaderMap::new();
-                let chats = Limit { name: "chats", most: 300, window: Some(60), left: 297, reset };
-                show(&chats, format, &mut headers);
-                assert_eq!(headers["ratelimit"], format!("\"chats\";r=297;t={reset}"));
-                let shows = ["limit", "remaining", "reset"]
-                    .map(|what| headers[format!("x-ratelimit-{what}-requests")].to_str().unwrap());
-                assert_eq!(shows, ["300", "297", shown]);
-            }
+            let mut headers = HeaderMap::new();
+            let chats = Limit { name: "chats", most: 300, window: Some(60), left: 297, reset };
+            show_as_openai(&chats, &mut headers);
+            let shows = ["limit", "remaining", "reset"]
+                .map(|what| headers[format!("x-ratelimit-{what}-requests")].to_str().unwrap());
+            assert_eq!(shows, ["300", "297", shown]);
         }
     }
 }

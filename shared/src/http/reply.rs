@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use lambda_http::http::header;
 use serde::Serialize;
 
-use super::{Body, FailureFormat, HeaderValue, Request, Response, StatusCode, rate_limit};
+use super::{Body, HeaderValue, Request, Response, StatusCode, rate_limit};
 use crate::http::stream::Pieces;
 use crate::values::Limit;
 use crate::{Error, Result};
@@ -141,13 +141,15 @@ pub fn tagged(req: &Request, mut response: Response<Body>) -> Reply {
     Ok(response)
 }
 
-/// Adds headers with a limit and its remaining quota to a reply, for the clients that read failures
-/// in this format.
-pub fn limited(
-    mut response: Response<Body>,
-    limit: &Limit,
-    format: FailureFormat,
-) -> Response<Body> {
-    rate_limit::show(limit, format, response.headers_mut());
+/// Adds headers with a limit and its remaining quota to a reply.
+pub fn limited(mut response: Response<Body>, limit: &Limit) -> Response<Body> {
+    rate_limit::show(limit, response.headers_mut());
+    response
+}
+
+/// Adds the headers of [`limited`], and those that clients of OpenAI's API read.
+pub fn limited_as_openai(response: Response<Body>, limit: &Limit) -> Response<Body> {
+    let mut response = limited(response, limit);
+    rate_limit::show_as_openai(limit, response.headers_mut());
     response
 }
