@@ -43,9 +43,9 @@ impl Listed {
 
 impl Offer {
     /// Returns the price list's model that [`PriceList::chosen`](crate::values::PriceList::chosen)
-    /// finds by this name, or the default model if the request has no name. If the caller may use only some models, the default is the first of these in the list.
-    /// Without a price list, the settings' providers answer for the settings' price, whatever the
-    /// name.
+    /// finds by this name, or the default model if the request has no name. If the caller may use
+    /// only some models, the default is the first of these in the list. Without a price list, the
+    /// settings' providers answer for the settings' price, whatever the name.
     ///
     /// # Errors
     /// [`Error::NoSuchModel`] if the list has no such model and `unknown` refuses it, or if the

@@ -213,17 +213,19 @@ async fn the_model_chooses_the_provider_and_the_fare() {
         assert_eq!((&chat["receipt"]["fare"], held(&chat)), (&fare, PRICE));
         assert_eq!(provider.last_asked().2["model"], "tiny");
     }
-    let chat = ann.asks_model("deep", "hi").await.is(200);
-    assert_eq!([&chat["model"], &chat["tokens_deducted"]], [&json!("deep"), &json!(250)]);
-    assert_eq!(provider.last_asked().2["model"], "large");
-    ann.is_settled(GRANT - 3 * PRICE - 250).await;
+    for deep in ["deep", "Deep"] {
+        let chat = ann.asks_model(deep, "hi").await.is(200);
+        assert_eq!([&chat["model"], &chat["tokens_deducted"]], [&json!("deep"), &json!(250)]);
+        assert_eq!(provider.last_asked().2["model"], "large");
+    }
+    ann.is_settled(GRANT - 3 * PRICE - 2 * 250).await;
 }
 
 #[tokio::test]
 async fn unknown_models_are_refused_by_name() {
     let api = scripted(&[]).await;
     let ann = api.person("ann").await;
-    for unknown in ["tiny", "Deep", "deep "] {
+    for unknown in ["tiny", "Dee", "deep "] {
         for path in [PATH, "/api/chat/stream/"] {
             let body = json!({ "model": unknown, "message": "hi" });
             let refused = ann.post(path, body).await.expect(400, "invalid_fields");
