@@ -691,7 +691,8 @@ impl Error {
 /// shorter.
 const MODEL_NAME: usize = 100;
 
-/// Returns the sentences for [`Error::NoSuchModel`]. Clients recognize the failure by its first words.
+/// Returns the sentences for [`Error::NoSuchModel`]. Clients recognize the failure by its first
+/// words.
 fn no_such_model(name: Option<&str>) -> String {
     let Some(name) = name else {
         return "The price list no longer has any of the models that this API key may use. Create another key.".into();
@@ -701,7 +702,9 @@ fn no_such_model(name: Option<&str>) -> String {
     if shown.next().is_some() {
         name.push('…');
     }
-    format!("The model `{name}` does not exist or you do not have access to it. GET /v1/models lists the models that you can use.")
+    format!(
+        "The model `{name}` does not exist or you do not have access to it. GET /v1/models lists the models that you can use."
+    )
 }
 
 /// Returns the sentences for [`Error::KeyLimitReached`].

@@ -24,8 +24,8 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::clock::Clock;
 use crate::config::{ConfigError, Secret, checked_secret};
-use crate::store::{PublicKey, Store};
 use crate::error::TokenFault;
+use crate::store::{PublicKey, Store};
 use crate::{Error, Result, aws};
 
 /// The maximum length of a JWT that is parsed, in bytes. JWTs that Farebox issues have less than a

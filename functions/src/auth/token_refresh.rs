@@ -48,8 +48,9 @@ pub async fn handle(app: IssuerApp, req: Request) -> Reply {
         app.store.rotate_session(&presented, now),
         app.store.account_named(&presented.name)
     )?;
-    let account =
-        account.filter(|account| account.id == presented.user_id).ok_or(Error::InvalidToken(TokenFault::Unknown))?;
+    let account = account
+        .filter(|account| account.id == presented.user_id)
+        .ok_or(Error::InvalidToken(TokenFault::Unknown))?;
     let session = match rotation {
         Rotation::Current(session) => session,
         Rotation::Gone => return Err(Error::InvalidToken(TokenFault::Ended)),

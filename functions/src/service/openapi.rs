@@ -18,7 +18,9 @@ use shared::app::Start;
 use shared::clock::Clock;
 use shared::config::{AccountConfig, Config, ConfigError, EdgeConfig, Settings};
 use shared::error::{Failure, REQUIRED};
-use shared::http::{self, BAD_HEADER, FailureFormat, HeaderMap, OpenAiFailure, Problem, Route, StreamProblem};
+use shared::http::{
+    self, BAD_HEADER, FailureFormat, HeaderMap, OpenAiFailure, Problem, Route, StreamProblem,
+};
 use shared::openapi::sample;
 use shared::{App, Error, Reply, Request, Result};
 use utoipa::OpenApi;

@@ -33,7 +33,9 @@ pub async fn program(app: &App, req: &Request) -> Result<Credential> {
     }
     let key = ApiKey::parse(bearer).ok_or(Error::InvalidToken(TokenFault::Unknown))?;
     let stored = app.store.api_key(&key.id().to_string()).await?;
-    let stored = stored.filter(|stored| key.matches(stored.hash())).ok_or(Error::InvalidToken(TokenFault::Unknown))?;
+    let stored = stored
+        .filter(|stored| key.matches(stored.hash()))
+        .ok_or(Error::InvalidToken(TokenFault::Unknown))?;
     tracing::Span::current().record("user", &stored.user_id).record("api_key", stored.id());
     if stored.has_expired(app.clock.seconds()) {
         return Err(Error::ApiKeyExpired);

@@ -84,7 +84,8 @@ fn expected(wanted: &str) -> &str {
     }
 }
 
-/// Returns JSON's words for the value that was found. Leaves out texts, which may be long or secret.
+/// Returns JSON's words for the value that was found. Leaves out texts, which may be long or
+/// secret.
 fn unexpected(found: &str) -> String {
     let (kind, value) = found.split_once(' ').unwrap_or((found, ""));
     match kind {
