@@ -28,7 +28,11 @@ use utoipa::openapi::schema::{Object, SchemaType, Type};
 endpoints! {
     FailureFormat::OpenAi => {
         completions: POST "/v1/chat/completions";
-        models: GET "/v1/models", GET models::ONE_PATH => find_model;
+        models:
+            GET "/v1/models",
+            GET models::ONE_PATH,
+            GET models::KEY_PATH,
+            GET models::CREDITS_PATH => find_model, show_key, show_credits;
     }
     FailureFormat::Responses => {
         responses: POST "/v1/responses";

@@ -1,4 +1,5 @@
-//! `GET /v1/models`, `GET /v1/models/{id}` - the configured models, as OpenAI's API lists them
+//! `GET /v1/models`, `GET /v1/models/{id}`, `GET /v1/key`, `GET /v1/credits` - the configured
+//! models, as OpenAI's API lists them
 //! ([reference](https://platform.openai.com/docs/api-reference/models)).
 //!
 //! In: an API key or an access token. Out:
@@ -11,16 +12,24 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use shared::app::Start;
-use shared::clock::Clock;
+use shared::clock::{self, Clock};
 use shared::config::{AiConfig, ConfigError, Settings};
 use shared::error::Failure;
 use shared::store::StoredPrices;
-use shared::values::{self, Fare, StoredFare, estimate_model_tokens};
-use shared::{App, Error, Reply, Request, auth, http};
+use shared::values::{
+    self, Account, Credential, Fare, LimitPeriod, StoredApiKey, StoredFare, estimate_model_tokens,
+};
+use shared::{App, Credits, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
 /// The path of one model.
 pub(crate) const ONE_PATH: &str = "/v1/models/{id}";
+
+/// The path of the caller's API key.
+pub(crate) const KEY_PATH: &str = "/v1/key";
+
+/// The path of the caller's credits.
+pub(crate) const CREDITS_PATH: &str = "/v1/credits";
 
 /// Shows the models only if the account accepts the caller's credential.
 #[utoipa::path(
@@ -35,7 +44,12 @@ pub(crate) const ONE_PATH: &str = "/v1/models/{id}";
 )]
 pub async fn handle(Catalog { app, models, longest, most }: Catalog, req: Request) -> Reply {
     let caller = auth::program(&app, &req).await?;
-    app.store.account_with(&caller).await?;
+    let account = app.store.account_with(&caller).await?;
+    match http::path(&req).trim_end_matches('/') {
+        KEY_PATH => return show_key(&app, &caller, &account),
+        CREDITS_PATH => return show_credits(&app, &account),
+        _ => {}
+    }
     let prices = app.prices.current().await?;
     let models: Vec<Model<'_>> = match prices.as_deref() {
         None if caller.models().is_some() => Vec::new(),
@@ -67,6 +81,134 @@ pub async fn handle(Catalog { app, models, longest, most }: Catalog, req: Reques
 pub(crate) fn find_model<'m>(mut models: impl Iterator<Item = Model<'m>>, id: &str) -> Reply {
     let is_it = |model: &Model<'m>| model.id == id || http::escaped(model.id) == id;
     http::ok(&models.find(is_it).ok_or_else(|| Error::NoSuchModel(Some(id.to_owned())))?)
+}
+
+/// Shows what the caller's credential may spend.
+#[utoipa::path(
+    get,
+    path = KEY_PATH,
+    operation_id = "key",
+    tag = "OpenAI",
+    summary = "Read the API key's limit",
+    description = "What the API key in the request may spend and has spent, in OpenRouter's fields. Amounts are tokens. With an access token, the account.",
+    security(("api_key" = []), ("access_token" = [])),
+    responses((status = 200, description = "The key.", body = CurrentKey)),
+    extensions(("x-fails" = json!([Failure::ApiKeyExpired]))),
+)]
+pub(crate) fn show_key(app: &App, caller: &Credential, account: &Account) -> Reply {
+    let now = app.clock.millis();
+    let key = caller.api_key();
+    let limit = key.and_then(StoredApiKey::limit);
+    let usage = match key.filter(|_| limit.is_some()) {
+        Some(key) => key.spent(account, &clock::month(now)),
+        None => used(account, now),
+    };
+    let expires = key.and_then(|key| key.restrictions().expires);
+    let is_monthly = limit.is_some_and(|limit| limit.per == LimitPeriod::Month);
+    http::ok(&CurrentKey {
+        data: KeyFacts {
+            label: key.map_or(&account.name, |key| &key.label),
+            limit: limit.map(|limit| limit.tokens),
+            limit_remaining: limit.map(|limit| limit.tokens.checked_sub(usage).unwrap_or_default()),
+            limit_reset: is_monthly.then_some("monthly"),
+            usage,
+            expires_at: expires.map(|second| clock::rfc3339(second * 1000)),
+            is_free_tier: false,
+            rate_limit: KeyRate {
+                requests: app.config.chats_per_minute,
+                interval: "1m",
+                note: "All keys of the account share this limit.",
+            },
+        },
+    })
+}
+
+/// Shows the account's balance as the difference of two totals.
+#[utoipa::path(
+    get,
+    path = CREDITS_PATH,
+    operation_id = "credits",
+    tag = "OpenAI",
+    summary = "Read the account's totals",
+    description = "The tokens that the account was given and has used, in OpenRouter's fields. The balance is the difference. An allowance that is due isn't part of it before the next message.",
+    security(("api_key" = []), ("access_token" = [])),
+    responses((status = 200, description = "The totals.", body = Totals)),
+    extensions(("x-fails" = json!([Failure::ApiKeyExpired]))),
+)]
+pub(crate) fn show_credits(app: &App, account: &Account) -> Reply {
+    let total_usage = used(account, app.clock.millis());
+    http::ok(&Totals { data: TotalFacts { total_credits: account.granted, total_usage } })
+}
+
+/// Returns the credits that the account has spent or holds.
+fn used(account: &Account, now: u64) -> Credits {
+    account.granted.checked_sub(account.balance(now / 1000)).unwrap_or_default()
+}
+
+/// The caller's API key.
+#[derive(Serialize, ToSchema)]
+struct CurrentKey<'a> {
+    /// The key.
+    data: KeyFacts<'a>,
+}
+
+/// What an API key may spend, in OpenRouter's fields.
+#[derive(Serialize, ToSchema)]
+struct KeyFacts<'a> {
+    /// The key's name. With an access token, the username.
+    #[schema(examples("build server"))]
+    label: &'a str,
+    /// The tokens that the key may spend. Null if it may spend the whole balance.
+    #[schema(required)]
+    limit: Option<Credits>,
+    /// The rest of the limit.
+    #[schema(required)]
+    limit_remaining: Option<Credits>,
+    /// `monthly` if the limit starts again each month in UTC.
+    #[schema(required, examples("monthly"))]
+    limit_reset: Option<&'static str>,
+    /// The tokens that the key has spent or holds in this period. Without a limit, those of the
+    /// whole account.
+    usage: Credits,
+    /// When the key expires.
+    #[schema(required, format = "date-time", examples("2027-04-01T00:00:00.000Z"))]
+    expires_at: Option<String>,
+    /// Always false.
+    #[schema(examples(false))]
+    is_free_tier: bool,
+    /// How many messages the account may send.
+    rate_limit: KeyRate,
+}
+
+/// How many messages an account may send.
+#[derive(Serialize, ToSchema)]
+struct KeyRate {
+    /// The number of messages.
+    #[schema(examples(300))]
+    requests: u32,
+    /// The time in which they may be sent.
+    #[schema(examples("1m"))]
+    interval: &'static str,
+    /// A sentence for people.
+    #[schema(examples("All keys of the account share this limit."))]
+    note: &'static str,
+}
+
+/// An account's totals.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AccountTotals)]
+struct Totals {
+    /// The totals.
+    data: TotalFacts,
+}
+
+/// An account's totals, in OpenRouter's fields.
+#[derive(Serialize, ToSchema)]
+struct TotalFacts {
+    /// The tokens that the account was given.
+    total_credits: Credits,
+    /// The tokens that the account has spent, or holds for unfinished answers.
+    total_usage: Credits,
 }
 
 /// An [`App`], and the names of the models. Listing the models calls no provider.
@@ -156,7 +298,7 @@ pub(crate) struct Architecture {
     /// Both in one text.
     #[schema(pattern = r"^text(\+image)?->text$", examples("text+image->text"))]
     modality: &'static str,
-    /// `text`, and `image` if prompts may contain pictures.
+    /// `text`, and `image` if prompts may contain pictures. The provider may refuse them.
     #[schema(min_items = 1, max_items = 2, examples("text"))]
     input_modalities: &'static [&'static str],
     /// Always `text`.

@@ -179,7 +179,7 @@ impl StoredApiKey {
 
     /// Returns the credits that the key has spent or holds in its period in this month. Zero if the
     /// key has no limit.
-    pub(crate) fn spent(&self, account: &Account, month: &str) -> Credits {
+    pub fn spent(&self, account: &Account, month: &str) -> Credits {
         let spent = self.limit().map(|limit| account.purse(&limit.per.purse(self.id(), month)));
         spent.unwrap_or_default()
     }

@@ -186,7 +186,8 @@ async fn keys_get_no_stored_answers_of_other_models() {
     let deep = ann.gets_a_key(json!({ "models": ["deep"] })).await;
     let messages = json!([{ "role": "user", "content": "hi" }]);
     // The first model of the list is `quick`, and the first model of the restricted key is `deep`.
-    for body in [json!({ "messages": messages }), json!({ "messages": messages, "model": "gpt-4o" })]
+    for body in
+        [json!({ "messages": messages }), json!({ "messages": messages, "model": "gpt-4o" })]
     {
         let left = ann.balance().await;
         let key = format!("once-{left}");
@@ -210,6 +211,49 @@ async fn keys_get_no_stored_answers_of_other_models() {
     assert_eq!(deep.retries(("idempotency-key", "deep"), &body).await.is(200), answer);
     body["stream"] = json!(true);
     deep.retries(("idempotency-key", "other"), &body).await.expect(404, "model_not_found");
+}
+
+#[tokio::test]
+async fn keys_and_credits_are_shown_in_openrouters_fields() {
+    let api = at(Clock::standing(NOVEMBER), &[("CHATS_PER_MINUTE", "70")]).await;
+    let ann = api.person("ann").await;
+    let limit = json!({ "tokens": 250, "per": "month" });
+    let key = ann.gets_a_key(json!({ "expires": "2026-12-31", "limit": limit })).await;
+    let free = ann.gets_a_key(json!({})).await;
+    key.says("hi").await.is(200);
+    free.says("hi").await.is(200);
+    let rate = json!({
+        "requests": 70, "interval": "1m", "note": "All keys of the account share this limit.",
+    });
+    let limited = json!({
+        "label": "a program", "limit": 250, "limit_remaining": 250 - PRICE, "limit_reset": "monthly",
+        "usage": PRICE, "expires_at": "2027-01-01T00:00:00.000Z", "is_free_tier": false,
+        "rate_limit": rate,
+    });
+    let unlimited = |label: &str| {
+        json!({
+            "label": label, "limit": null, "limit_remaining": null, "limit_reset": null,
+            "usage": 2 * PRICE, "expires_at": null, "is_free_tier": false, "rate_limit": rate,
+        })
+    };
+    for (who, facts) in [
+        (&key.program, limited),
+        (&free.program, unlimited("a program")),
+        (&ann, unlimited(&ann.name)),
+    ] {
+        for slash in ["", "/"] {
+            let shown = who.get(&format!("/v1/key{slash}")).await.is(200);
+            assert_eq!(shown, json!({ "data": facts }));
+            let totals = json!({ "total_credits": GRANT, "total_usage": 2 * PRICE });
+            let shown = who.get(&format!("/v1/credits{slash}")).await.is(200);
+            assert_eq!(shown, json!({ "data": totals }));
+        }
+    }
+    ann.delete(&format!("{PATH}/{}", key.id)).await.is(200);
+    for path in ["/v1/key", "/v1/credits"] {
+        key.program.get(path).await.expect(401, "invalid_api_key");
+        api.get(path).await.expect(401, "invalid_api_key");
+    }
 }
 
 #[tokio::test]

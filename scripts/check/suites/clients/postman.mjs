@@ -164,6 +164,8 @@ const ORDER = [
       },
       { operation: "models", keep: { model: "data[0].id" } },
       { operation: "model", path: { id: "{{model}}" } },
+      "key",
+      "credits",
       { operation: "completions", body: { messages: [{ role: "user", content: "Hello!" }] } },
       {
         operation: "completions",
