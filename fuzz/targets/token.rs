@@ -24,7 +24,9 @@ fuzz_target!(|input: (Vec<(u16, u8)>, &str)| {
         RUNTIME.block_on(async {
             let as_access = AccessToken::verify(app("chat"), &forged).await;
             assert!(
-                as_access == Err(Error::InvalidToken) || forged == access || forged == token,
+                matches!(as_access, Err(Error::InvalidToken(_)))
+                    || forged == access
+                    || forged == token,
                 "{index}: {forged}"
             );
             let as_refresh = RefreshToken::verify(app("token_refresh"), &forged, None).await;
