@@ -394,8 +394,8 @@ enum Vouchers {
     },
     /// List the batches of vouchers, newest first
     List {
-        /// Only the valid batches that this account has created: its username, verified e-mail
-        /// address or id. A deleted account has only its id
+        /// List only the valid batches that this account created. Give its username, verified
+        /// e-mail address or id; for a deleted account, give the id
         #[arg(long, value_name = "USER")]
         creator: Option<String>,
         #[command(flatten)]
@@ -605,7 +605,7 @@ async fn serve(port: u16, data: &Data) -> Result<(), String> {
     }
     if let Some(checkout) = &server.checkout {
         let all = &checkout.dashboard;
-        println!("Payments are played; {all} has all of them, to refund or dispute.");
+        println!("Payments are played. {all} lists all payments; refund or dispute them there.");
     }
     println!("Create an account:");
     println!();

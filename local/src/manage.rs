@@ -133,7 +133,7 @@ async fn adjust_in(
     }
 }
 
-/// Lets a user log in again after too many failures.
+/// Lets a user log in and send messages again after too many failures.
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
@@ -142,9 +142,10 @@ pub async fn unlock(data: &Path, name: &str) -> Result<String, String> {
     let unlocked = match find(&app, name).await {
         Ok(account) => tokio::try_join!(
             app.store.forget_attempts(&account.label, account.email.as_deref()),
-            app.store.forget_confirmations(&account, app.clock.seconds())
+            app.store.forget_confirmations(&account, app.clock.seconds()),
+            app.store.forget_free_work(&account, app.clock.seconds())
         )
-        .map(|((), ())| format!("{} can log in again.", account.name))
+        .map(|((), (), ())| format!("{} can log in and send messages again.", account.name))
         .map_err(sentence),
         Err(sentence) => Err(sentence),
     };

@@ -167,6 +167,7 @@ impl Ai {
     ) -> Result<Answer, AnswerFailure> {
         let mut stop = pin!(stop);
         prompt.begin(self.config.system_prompt.as_deref());
+        prompt.has_own_temperature = prompt.temperature.is_some();
         // Some models refuse requests with both `temperature` and `top_p`.
         prompt.temperature =
             prompt.temperature.or(self.config.temperature.filter(|_| prompt.top_p.is_none()));
@@ -176,8 +177,7 @@ impl Ai {
         let providers = self.capable(&prompt).map_err(Failure::Refused)?;
         let mut waiting = u32::try_from(providers.len()).unwrap_or(u32::MAX);
         let mut last: Option<Failure> = None;
-        let mut may_have_worked = false;
-        let mut wasted = None;
+        let mut worked = Vec::new();
         for provider in providers {
             let share = until.saturating_duration_since(Instant::now()) / waiting.max(1);
             waiting = waiting.saturating_sub(1);
@@ -199,19 +199,21 @@ impl Ai {
                     metrics::record_by(&provider.name, &values);
                     return Ok(answer);
                 }
-                Err(Unanswered { failure: Failure::Stopped, .. }) => {
+                Err(Unanswered { failure: failure @ Failure::Stopped, worked: work }) => {
                     metrics::record_by(&provider.name, &[(Metric::AiFailures, 0)]);
-                    return Err(Failure::Stopped.into());
+                    worked.extend(work);
+                    return Err(AnswerFailure { failure, worked });
                 }
-                Err(unanswered) => {
-                    let failure = unanswered.failure;
-                    wasted = unanswered.wasted;
-                    may_have_worked |= failure.may_have_worked();
+                Err(Unanswered { failure, worked: work }) => {
+                    worked.extend(work);
                     // A refusal doesn't count as the provider's failure, because the model can't
-                    // answer such a request. A rejection for an unknown reason does count as its
-                    // failure, because the provider may be at fault.
-                    let failed = u64::from(!matches!(failure, Failure::Refused(_)));
+                    // answer such a request. A refusal for an unknown reason does, because a wrong
+                    // setting may be the cause.
+                    let failed = u64::from(!failure.is_refusal());
                     metrics::record_by(&provider.name, &[(Metric::AiFailures, failed)]);
+                    if failure == Failure::Unfunded {
+                        metrics::record_by(&provider.name, &[(Metric::AiUnfunded, 1)]);
+                    }
                     tracing::warn!(
                         provider = provider.name,
                         cause = failure.cause(),
@@ -232,7 +234,7 @@ impl Ai {
             }
         }
         let failure = last.unwrap_or(Failure::TimedOut);
-        Err(AnswerFailure { failure, may_have_worked, wasted })
+        Err(AnswerFailure { failure, worked })
     }
 
     /// Asks one provider. Returns the provider's answer, and true if the listener received any part

@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinError;
+use tokio::time::timeout;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -56,6 +57,8 @@ pub const FAILURES: &[Failure] = &[
     Failure::TooManyChats,
     Failure::TooManyChatsThisMinute,
     Failure::TooManyRefunds,
+    Failure::PromptTooLong,
+    Failure::Filtered,
     Failure::AiFailed,
     Failure::AiFailedTokensHeld,
     Failure::AiOverloaded,
@@ -157,7 +160,7 @@ impl Charge {
         if let Some(key) = &key {
             hold = hold.keyed(&key.id, &key.fingerprint, now + REMEMBERED);
         }
-        let limits = ChatLimits::from_config(&app.config, &app.ai.config);
+        let limits = ChatLimits::of_caller(&app.config, caller);
         let (reserved, chats) = tokio::join!(
             app.store.reserve(caller, &mut hold, limits, now),
             app.store.chats_by_id(caller.user_id(), &ids)
@@ -165,9 +168,7 @@ impl Charge {
         let reserved = match reserved {
             Ok(ReserveOutcome::Ended) => return ended(app, caller, key.as_ref()).await,
             Ok(ReserveOutcome::Held) => Ok(()),
-            Err(poor @ StoreError::InsufficientTokens { .. }) if offer.rates().is_some() => {
-                Err(poor)
-            }
+            Err(poor) if offer.rates().is_some() && available(&poor).is_some() => Err(poor),
             Err(error) => return Err(turned_away(app, &hold, error).await),
         };
         let read = match chats {
@@ -177,7 +178,7 @@ impl Charge {
         let (chats, own) = match read {
             Ok(read) => read,
             Err(error) if reserved.is_err() => return Err(abandon(app, &hold, error).await),
-            Err(error) => return Err(refund(app, &hold, Refund::OfFailure, error).await),
+            Err(error) => return Err(refund(app, &hold, limits, Refund::Counted, error).await),
         };
         let by_usage = offer.rates().is_some();
         let instructions: Vec<String> = own.into_iter().chain(instructions).collect();
@@ -196,23 +197,27 @@ impl Charge {
             Context::Given(prompt) => (None, *prompt),
         };
         let mut shortened = false;
-        let is_given = given.is_some();
         if let Some(bound) = given.or_else(|| offer.bound(&prompt)) {
-            hold.count_refund_as(bound.refund_units(app.config.chat_price));
-            // Under `/v1` no answer is shortened, because half of a function call is useless.
-            let least = if is_given { bound.most() } else { bound.least() };
+            let least = bound.least();
             let mut reserved = reserved;
             // Other chats may lower the balance between two reserves. Each reserve is of less than
             // the one before it, and the last one of at least `least`.
             while let Err(poor) = reserved {
-                match affordable(&poor, least, bound.most(), max_cost) {
+                // The key's owner keeps half of the balance.
+                let most = match (&poor, hold.is_limited()) {
+                    (StoreError::InsufficientTokens { balance, .. }, true) => {
+                        bound.most().min(balance.part_of(2).max(least))
+                    }
+                    _ => bound.most(),
+                };
+                match affordable(&poor, least, most, max_cost) {
                     Ok(held) => hold.change_amount(held),
                     Err(error) => return Err(abandon(app, &hold, error).await),
                 }
                 reserved = match app.store.reserve(caller, &mut hold, limits, now).await {
                     Ok(ReserveOutcome::Held) => Ok(()),
                     Ok(ReserveOutcome::Ended) => return ended(app, caller, key.as_ref()).await,
-                    Err(poor @ StoreError::InsufficientTokens { .. }) => Err(poor),
+                    Err(poor) if available(&poor).is_some() => Err(poor),
                     Err(error) => return Err(turned_away(app, &hold, error).await),
                 };
             }
@@ -220,7 +225,7 @@ impl Charge {
             if let Some(tokens) = bound.fit(held) {
                 if held < least {
                     let error = too_little(&hold, least, max_cost);
-                    return Err(refund(app, &hold, Refund::Uncounted, error).await);
+                    return Err(refund(app, &hold, limits, Refund::Uncounted, error).await);
                 }
                 prompt.max_tokens = Some(tokens);
                 shortened = true;
@@ -283,14 +288,16 @@ impl Charge {
         let answer = match answered {
             Ok(answer) => answer,
             Err(unanswered) => {
-                if let Some(wasted) = &unanswered.wasted {
-                    hold.waste(hold.quote().charge(wasted));
+                for usage in &unanswered.worked {
+                    let price = hold.quote().charge(usage);
+                    // The provider may have written or reasoned more than it has sent.
+                    let least = match usage.estimated && hold.quote().depends_on_usage() {
+                        true => limits.of_cut(),
+                        false => Credits::ZERO,
+                    };
+                    hold.add_free_work(price.max(least));
                 }
-                let refunded = match unanswered.may_have_worked {
-                    true => Refund::OfWork,
-                    false => Refund::OfFailure,
-                };
-                return Err(refund(&app, &hold, refunded, unanswered.into()).await);
+                return Err(refund(&app, &hold, limits, Refund::Counted, unanswered.into()).await);
             }
         };
         let by_usage = hold.quote().depends_on_usage();
@@ -298,7 +305,7 @@ impl Charge {
         // has written.
         let whole = answer.stopped && listener.is_none() && by_usage;
         if by_usage && answer.closed && answer.usage.estimated && !whole {
-            hold.count_in_day();
+            hold.add_free_work(limits.of_cut());
         }
         let quote = hold.quote();
         let cost = if whole { quote.bound() } else { quote.charge(&answer.usage) };
@@ -327,6 +334,11 @@ impl Charge {
             ..Chat::default()
         }
         .of(conversation, after.as_ref());
+        hold.earn(cost, limits);
+        if let Err(error) = app.store.begin_free_work(&hold).await {
+            tracing::warn!(cause = error.cause(), "free work can't be counted");
+            hold.count_no_free_work();
+        }
         let now = app.clock.seconds();
         loop {
             let settled = app.store.settle(&hold, &chat, now).await?;
@@ -355,7 +367,10 @@ impl Charge {
                     hold = hold.with_new_request_token().unrecorded()
                 }
                 SettleOutcome::KeyUsed | SettleOutcome::TooLate => {
-                    return Err(refund(&app, &hold, Refund::OfWork, Error::NotCharged).await);
+                    hold.add_free_work(cost);
+                    return Err(
+                        refund(&app, &hold, limits, Refund::Counted, Error::NotCharged).await
+                    );
                 }
             }
         }
@@ -365,7 +380,7 @@ impl Charge {
 /// Completes a write that an answer doesn't depend on. A failure is only logged: `what` names the
 /// thing that wasn't written, and the user's next chat tries again.
 async fn by_the_way(what: &str, writing: impl Future<Output = store::Result<()>>) {
-    match tokio::time::timeout(TIME_TO_NOTE, writing).await {
+    match timeout(TIME_TO_NOTE, writing).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(cause = error.cause(), "{what} wasn't written"),
         Err(_) => tracing::warn!("{what} wasn't written in time"),
@@ -411,22 +426,25 @@ pub struct AnswerStream {
 }
 
 impl AnswerStream {
-    /// Calls the AI, and waits for the first piece, or for the end of an empty answer.
+    /// Calls the AI, and waits for reasoning, a part of the answer, or the end of an empty answer.
+    /// Waits only as long as a stream may be silent, so that proxies don't cut off a slow model's
+    /// stream.
     ///
     /// # Errors
-    /// The errors of [`Charge::answer`], if there is no first piece.
+    /// The errors of [`Charge::answer`], if it fails during this wait.
     pub async fn begin(charge: Box<Charge>) -> Result<Self> {
         let (chat_id, began) = (charge.chat_id.to_string(), charge.started);
+        let silence = charge.app.ai.config.silence;
         let listed = charge.offer.listed_name().map(str::to_owned);
         let (listener, mut pieces) = unbounded_channel();
         let (answer, trace) = (charge.answer(Some(listener)).boxed(), trace::current());
         let answering = async move { trace::scope(trace.as_ref(), pin!(answer)).await };
         let answering = tokio::spawn(answering.in_current_span());
         let outcome = async { answering.await.unwrap_or_else(broken) };
-        let first = pieces.recv().await;
-        let outcome = match first {
-            Some(_) => outcome.boxed(),
-            None => future::ok(outcome.await?).boxed(),
+        let (first, outcome) = match timeout(silence, pieces.recv()).await {
+            Ok(Some(first)) => (Some(first), outcome.boxed()),
+            Ok(None) => (None, future::ok(outcome.await?).boxed()),
+            Err(_) => (None, outcome.boxed()),
         };
         Ok(Self { chat_id, began, listed, first, pieces, outcome })
     }
@@ -444,14 +462,19 @@ impl AnswerStream {
     /// Returns the next piece. `None` after the last piece. The piece has the model's name in the
     /// price list, if there is one.
     pub async fn next(&mut self) -> Option<Piece> {
-        let piece = match self.first.take() {
-            Some(first) => Some(first),
-            None => self.pieces.recv().await,
-        };
-        piece.map(|piece| match &self.listed {
-            Some(listed) => Piece { model: listed.clone(), ..piece },
-            None => piece,
-        })
+        loop {
+            let piece = match self.first.take() {
+                Some(first) => first,
+                None => self.pieces.recv().await?,
+            };
+            if piece.text.is_empty() && piece.call.is_none() {
+                continue;
+            }
+            return Some(match &self.listed {
+                Some(listed) => Piece { model: listed.clone(), ..piece },
+                None => piece,
+            });
+        }
     }
 
     /// Waits until the answer is stored, or the credits are returned.
@@ -584,32 +607,51 @@ async fn ended(app: &App, caller: &Credential, key: Option<&RequestKey>) -> Resu
     chat.map(BeginOutcome::Replayed).ok_or(Error::KeyRunning { seconds: 5 })
 }
 
-/// Returns the amount to reserve from a balance that was too low for the quote's bound: enough for
-/// the longest answer to the real prompt, or all that is available if that is less.
+/// Returns the credits that a chat may hold, after a reserve was refused because there are too few.
+/// `None` if the reserve was refused for another reason.
+fn available(refused: &StoreError) -> Option<Credits> {
+    match refused {
+        StoreError::InsufficientTokens { balance, .. } => Some(*balance),
+        StoreError::KeyLimitReached { limit, spent, .. } => {
+            Some(limit.tokens.checked_sub(*spent).unwrap_or_default())
+        }
+        _ => None,
+    }
+}
+
+/// Returns the amount to reserve, after the balance or the API key's limit was too low for the
+/// quote's bound: enough for the longest answer to the real prompt, or all that is available if that
+/// is less.
 ///
 /// # Errors
-/// [`Error::InsufficientTokens`] or [`Error::CostsMore`] if the balance or `max_cost` is less than
-/// `least`.
+/// [`Error::InsufficientTokens`], [`Error::KeyLimitReached`] or [`Error::CostsMore`] if the balance,
+/// the limit or `max_cost` is less than `least`.
 fn affordable(
     poor: &StoreError,
     least: Credits,
     most: Credits,
     max_cost: Option<Credits>,
 ) -> Result<Credits> {
-    let StoreError::InsufficientTokens { balance, held, next, .. } = poor else {
-        return Err(poor.clone().into());
-    };
+    let Some(available) = available(poor) else { return Err(poor.clone().into()) };
     match max_cost.filter(|max_cost| *max_cost < least) {
         Some(most) => Err(Error::CostsMore { cost: least, most }),
-        None if *balance < least => Err(Error::InsufficientTokens {
-            cost: least,
-            balance: *balance,
-            held: *held,
-            by_usage: true,
-            next: *next,
-            advice: None,
+        None if available < least => Err(match poor.clone() {
+            StoreError::InsufficientTokens { balance, held, next, .. } => {
+                Error::InsufficientTokens {
+                    cost: least,
+                    balance,
+                    held,
+                    by_usage: true,
+                    next,
+                    advice: None,
+                }
+            }
+            StoreError::KeyLimitReached { limit, spent, resets, .. } => {
+                Error::KeyLimitReached { cost: least, limit, spent, resets }
+            }
+            other => other.into(),
         }),
-        None => Ok(most.min(*balance).min(max_cost.unwrap_or(Credits::MAX))),
+        None => Ok(most.min(available).min(max_cost.unwrap_or(Credits::MAX))),
     }
 }
 
@@ -652,13 +694,19 @@ async fn abandon(app: &AiApp, hold: &Hold, error: Error) -> Error {
 }
 
 /// Releases the hold. Returns `error`, or a failure that says that the credits are still reserved.
-async fn refund(app: &AiApp, hold: &Hold, refund: Refund, error: Error) -> Error {
-    let limits = ChatLimits::from_config(&app.config, &app.ai.config);
+async fn refund(
+    app: &AiApp,
+    hold: &Hold,
+    limits: ChatLimits,
+    refund: Refund,
+    error: Error,
+) -> Error {
     let released = app.store.release(hold, refund, limits, app.clock.seconds()).await;
     match released {
         Ok(()) => {
             let error = error.advised(app.config.advice());
-            tracing::info!(user = hold.user_id(), code = error.code(), "refunded");
+            let free_work = hold.free_work().get();
+            tracing::info!(user = hold.user_id(), code = error.code(), free_work, "refunded");
             if error != Error::Stopped && refund != Refund::Uncounted {
                 metrics::record(&[(Metric::Refunds, 1)]);
             }

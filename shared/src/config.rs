@@ -75,6 +75,9 @@ pub struct Config {
     /// `REFUNDS_PER_MINUTE`: the maximum number of an account's failed chats that are refunded in a
     /// minute, on average.
     pub refunds_per_minute: u32,
+    /// `FREE_WORK`: the free work, in credits, that an account gets in a day even if it has earned
+    /// less. Free work is the AI's work that no user pays for.
+    pub free_work: Credits,
     /// `MESSAGE_LIMIT`: the maximum length of a message, in characters.
     pub message_limit: usize,
     /// `AWS_SAM_LOCAL`: true if SAM CLI runs this function.
@@ -325,6 +328,7 @@ impl Config {
             // With a limit of 1, the refunds of more earlier minutes would have to be checked, and
             // an expression can't have that many conditions.
             refunds_per_minute: settings.number("REFUNDS_PER_MINUTE", 20, 2, 10_000)?,
+            free_work: free_work(settings)?,
             message_limit: settings.number("MESSAGE_LIMIT", 8000, 1, 32_000)?,
             sam_local: settings.sam_local(),
             traces: TraceConfig::read(settings)?,
@@ -374,6 +378,15 @@ impl MailConfig {
             configuration_set: settings.name("MAIL_CONFIGURATION_SET", 64, "-_")?,
             url: settings.url("MAIL_URL")?.map(|url| url.trim_end_matches('/').to_owned()),
         })
+    }
+}
+
+/// Reads `FREE_WORK`. 0 means a hundred times `CHAT_PRICE`.
+fn free_work(settings: &Settings<'_>) -> Result<Credits, ConfigError> {
+    let price = settings.credits("CHAT_PRICE", 100, 1)?;
+    match settings.credits("FREE_WORK", 0, 0)? {
+        Credits::ZERO => Ok(price.times(100)),
+        chosen => Ok(chosen),
     }
 }
 
@@ -431,7 +444,7 @@ mod tests {
             ("PARALLEL_CHATS", "65"),
             ("CHATS_PER_MINUTE", "0"),
             ("REFUNDS_PER_MINUTE", "1"),
-            ("REFUNDS_PER_DAY", "0"),
+            ("FREE_WORK", "-1"),
             ("PRICED_BYTES", "64 KB"),
             ("LOGIN_ATTEMPTS", "101"),
             ("LOGIN_FAILURES_PER_ADDRESS", "-1"),

@@ -123,6 +123,8 @@ pub enum Error {
     Invalid(FieldErrors),
     /// 400: the prompt is longer than the settings or the model allow.
     PromptTooLong(Option<TooLong>),
+    /// 422: the provider's filter left nothing of the answer.
+    Filtered,
     /// 400: this API didn't issue the `cursor` for this user and this list.
     InvalidCursor,
     /// 400: the link token is unknown, used or expired.
@@ -361,6 +363,7 @@ impl Failure {
             Self::Malformed => (StatusCode::BAD_REQUEST, "malformed_request"),
             Self::Invalid => (StatusCode::BAD_REQUEST, "invalid_fields"),
             Self::PromptTooLong => (StatusCode::BAD_REQUEST, "context_length_exceeded"),
+            Self::Filtered => (StatusCode::UNPROCESSABLE_ENTITY, "content_filtered"),
             Self::InvalidCursor => (StatusCode::BAD_REQUEST, "invalid_cursor"),
             Self::InvalidLink => (StatusCode::BAD_REQUEST, "invalid_link"),
             Self::PasswordRequired => (StatusCode::BAD_REQUEST, "password_required"),
@@ -609,7 +612,7 @@ impl Error {
             Self::CodesShown => "An earlier request with this Idempotency-Key has created these vouchers, and only its reply had the codes. If you don't have them, void these vouchers and create others under a new key.".into(),
             Self::LastAdministrator => "This account is the last administrator. Make another account an administrator first. Nothing was changed.".into(),
             Self::BalanceTooLow { balance } => format!("The balance is {balance} tokens, which is less than the amount to take. Nothing was changed.").into(),
-            Self::CostsMore { cost, most } => format!("This message costs at least {cost} tokens, and max_cost allows {most}. Raise max_cost, shorten the message, or choose another model. Nothing was charged.").into(),
+            Self::CostsMore { cost, most } => format!("This message may cost up to {cost} tokens, and max_cost allows {most}. Raise max_cost, shorten the message, or choose another model. Nothing was charged.").into(),
             Self::PriceListChanged => "The price list has changed since you read it. Read it again. Nothing was changed.".into(),
             Self::PacksChanged => "The packs have changed since you read them. Read them again. Nothing was changed.".into(),
             Self::GrantTooLarge => format!("An account can be granted at most {} tokens in total. Nothing was changed.", Credits::MAX).into(),
@@ -620,7 +623,8 @@ impl Error {
             Self::UnsupportedMediaType => "A body must be JSON and declared as such. Send the header `Content-Type: application/json`; with curl, add -H 'Content-Type: application/json'.".into(),
             Self::TooManyChats(_) => "Too many messages of this account are waiting for an answer. Nothing was charged; try again when one is answered.".into(),
             Self::TooManyChatsThisMinute(limit) => format!("An account may send {} messages a minute. Nothing was charged; try again {}.", limit.most, limit.retry_hint()).into(),
-            Self::TooManyRefunds(limit) => format!("An account gets at most {} refunds a {} for failed messages. Nothing was charged; try again {}.", limit.most, if limit.window == Some(60) { "minute" } else { "day" }, limit.retry_hint()).into(),
+            Self::TooManyRefunds(limit) if limit.window == Some(60) => format!("At most {} failed messages are refunded in a minute. Nothing was charged; try again {}.", limit.most, limit.retry_hint()).into(),
+            Self::TooManyRefunds(limit) => format!("Today's failed and stopped messages would have cost {} tokens, which is the limit for free messages. Nothing was charged; try again {}, or ask the operator to unlock the account.", limit.most, limit.retry_hint()).into(),
             Self::TooManyAttempts(limit) => format!("Too many log-ins have failed. Try again {}.", limit.retry_hint()).into(),
             Self::TooManyConfirmations(limit) => format!("Too many wrong passwords were sent in this session. Try again {}, or log out and log in again: a new session has its own count. If it wasn't you, end the other sessions first, which needs no password, or reset the password by e-mail.", limit.retry_hint()).into(),
             Self::TooManyRegistrations(limit) => format!("Too many accounts were created from your IP address. Try again {}.", limit.retry_hint()).into(),
@@ -629,6 +633,7 @@ impl Error {
             Self::TooManyOrders(limit) => format!("An account can order {} packs an hour. Nothing was ordered; try again {}.", limit.most, limit.retry_hint()).into(),
             Self::Busy(_) => "Too many log-ins are in progress. Try again in a moment.".into(),
             Self::Internal(_) => "An internal error occurred. It was logged with the request_id.".into(),
+            Self::Filtered => "The AI's content filter withheld the whole answer. Nothing was charged; change the message.".into(),
             Self::AiFailed => "The AI did not answer. Nothing was charged; try again.".into(),
             Self::AiOverloaded => "The AI is overloaded. Nothing was charged; try again in a moment.".into(),
             Self::AiTimedOut => "The AI did not answer in time. Nothing was charged; try again, or ask for a shorter answer.".into(),
@@ -740,7 +745,9 @@ fn too_few(
     };
     let price = match by_usage {
         false => format!("A message costs {cost} tokens"),
-        true => format!("This message costs at least {cost} tokens with this model"),
+        true => format!(
+            "This message may cost up to {cost} tokens with this model, even if its answer is short"
+        ),
     };
     let next = next.map(|NextAllowance { tokens, day }| {
         format!(" On {day} (UTC) your balance is filled up to {tokens} tokens.")

@@ -523,6 +523,7 @@ pub fn sample(
         Failure::TooManyGuesses => Error::TooManyGuesses(limit("voucher-codes", 10, 3600, 1800)),
         Failure::Busy => Error::Busy(Limit::at_once("passwords", 256)),
         Failure::Internal => Error::Internal(String::new()),
+        Failure::Filtered => Error::Filtered,
         Failure::AiFailed => Error::AiFailed,
         Failure::AiOverloaded => Error::AiOverloaded,
         Failure::AiTimedOut => Error::AiTimedOut,

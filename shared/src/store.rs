@@ -38,7 +38,8 @@ pub use accounts::{
     ErasureReport, ListedAccount, NewAccount, RegisterOutcome, StandingChange, Verifier, nonce,
 };
 pub use balance::{
-    AdjustOutcome, Adjustment, ChatLimits, Hold, Refund, ReserveOutcome, SettleOutcome, StopOutcome,
+    AdjustOutcome, Adjustment, ChatLimits, FreeWork, Hold, Refund, ReserveOutcome, SettleOutcome,
+    StopOutcome,
 };
 pub use chats::{Branch, CHATS, ChatFilter, ChatKey, Conversation, ConversationChange, Stretch};
 pub use client::Store;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::clock::Day;
+use crate::store::FreeWork;
 use crate::values::api_key::KeyName;
 use crate::values::{
     self, Account, Allowances, Entry, Fare, FinishReason, GivenName, Instructions, KeyLimit,
@@ -232,6 +233,47 @@ struct DetailsOfUser<'a> {
     /// The number of the account's API keys.
     #[schema(examples(1))]
     api_keys: u32,
+    /// The work of the AI on this day (UTC) that nobody pays for.
+    free_work: FreeWorkOfDay,
+}
+
+/// The work of the AI on a day that nobody pays for: on messages that failed or were stopped. If `used`
+/// reaches `most`, the account can send no messages until midnight (UTC).
+#[derive(Serialize, ToSchema)]
+struct FreeWorkOfDay {
+    /// The estimated price of the work, in tokens.
+    #[schema(examples(300))]
+    used: Credits,
+    /// The limit, which grows with what the user pays.
+    #[schema(examples(10000))]
+    most: Credits,
+    /// The estimated price of the work for API keys with a limit, in tokens. This work is counted separately.
+    #[schema(examples(0))]
+    used_by_limited_keys: Credits,
+    /// The limit of the API keys with a limit.
+    #[schema(examples(5000))]
+    most_for_limited_keys: Credits,
+    /// True if the account can send no messages, except by API keys with a limit.
+    locked: bool,
+    /// True if the account can send no messages by API keys with a limit.
+    limited_keys_locked: bool,
+}
+
+impl FreeWorkOfDay {
+    /// Reads the counts of the day of the second `now`. `least` is what every account gets.
+    fn of(account: &Account, least: Credits, now: u64) -> Self {
+        let [own, keys] = [false, true].map(|is_limited| FreeWork::at(now, is_limited));
+        let is_locked = |work: FreeWork| work.used(account) >= work.most(account, least);
+        Self {
+            used: own.used(account),
+            most: own.limit(account, least),
+            // What these keys use counts twice.
+            used_by_limited_keys: keys.used(account).part_of(2),
+            most_for_limited_keys: keys.limit(account, least),
+            locked: is_locked(own),
+            limited_keys_locked: is_locked(keys),
+        }
+    }
 }
 
 /// The tokens that are reserved for a message.
@@ -252,8 +294,14 @@ struct HeldTokens<'a> {
 }
 
 impl<'a> UserDetails<'a> {
-    /// Creates the view of this account and its sessions at the second `now`.
-    pub fn of(account: &'a Account, sessions: &'a [values::Session], now: u64) -> Self {
+    /// Creates the view of this account and its sessions at the second `now`. `free_work` is what every
+    /// account gets in a day.
+    pub fn of(
+        account: &'a Account,
+        sessions: &'a [values::Session],
+        free_work: Credits,
+        now: u64,
+    ) -> Self {
         let held = account.reservations.iter().map(|(id, held)| HeldTokens {
             id,
             cost: held.cost,
@@ -268,6 +316,7 @@ impl<'a> UserDetails<'a> {
             reservations: held.collect(),
             sessions: sessions.iter().map(Session::of).collect(),
             api_keys: account.api_keys,
+            free_work: FreeWorkOfDay::of(account, free_work, now),
         };
         Self { user: User::of(account), balance: CurrentBalance::of(account, now), details }
     }

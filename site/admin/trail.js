@@ -25,6 +25,7 @@ const ACTS = [
   ["creation", "New accounts"],
   ["invitation", "Invitations"],
   ["deletion", "Deletions"],
+  ["unlock", "Unlocked accounts"],
   ["sessions", "Sign-outs everywhere"],
   ["password_reset", "Password reset links"],
   ["api_key", "Revocations of an API key"],
@@ -148,6 +149,7 @@ function sentence({ act, amount, role, reason, user_id: id, username }) {
   if (act === "password_reset") return ["Sent ", user, " a password reset link"];
   // A deleted account has no name, so show its id.
   if (act === "deletion") return ["Deleted the account ", h("code", {}, id)];
+  if (act === "unlock") return ["Unlocked ", user];
   if (act === "api_key") return ["Revoked an API key of ", user];
   if (act === "api_keys") return ["Revoked all API keys of ", user];
   return [

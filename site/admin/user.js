@@ -1,17 +1,19 @@
 // A user: balance, role and state, profile, sessions and API keys, and links to the statement and
 // the messages.
 
-import { get } from "../session/api.js";
-import { copyButton } from "../ui/button.js";
+import { get, patch } from "../session/api.js";
+import { button, copyButton } from "../ui/button.js";
 import { fill, h, newId } from "../ui/dom.js";
-import { formatNumber, formatTokens, inCurrency, time } from "../ui/format.js";
+import { explain, formatNumber, formatTokens, inCurrency, time } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
+import { toast } from "../ui/message.js";
 import { go } from "../ui/router.js";
 import { deletion, password, sessions } from "./access.js";
 import { adjustment } from "./adjust.js";
 import { chats } from "./chats.js";
 import { apiKeys } from "./keys.js";
 import { emailAddress, roleBadge, standingBadge, userPlace } from "./people.js";
+import { askWhy } from "./reason.js";
 import { standing } from "./standing.js";
 import { statement } from "./statement.js";
 import { usersPlace } from "./users.js";
@@ -71,8 +73,9 @@ export async function userView({ params, query, signal }, me, part) {
 
 function overview(first, path, me, signal, showBadges) {
   let user = first;
-  const [balanceBox, standingBox, profileBox, passwordBox, sessionsBox] = [
+  const [balanceBox, failedBox, standingBox, profileBox, passwordBox, sessionsBox] = [
     "Balance",
+    "Failed messages today",
     "Role and status",
     "Profile",
     "Password",
@@ -85,6 +88,7 @@ function overview(first, path, me, signal, showBadges) {
     user = now;
     showBadges(user);
     balanceBox.show(balance(user));
+    failedBox.show(failed(user, me, path, show));
     standingBox.show(standing(user, me, path, show));
     profileBox.show(profile(user));
     passwordBox.show(password(user, me, path));
@@ -100,7 +104,7 @@ function overview(first, path, me, signal, showBadges) {
   return h(
     "div",
     { class: "admin-columns" },
-    h("div", {}, balanceBox.element, givingBox.element),
+    h("div", {}, balanceBox.element, givingBox.element, failedBox.element),
     h(
       "div",
       {},
@@ -153,6 +157,47 @@ function balance({ tokens, granted, spent, reservations }) {
       h("h3", { class: "admin-held" }, "Reserved for answers"),
       h("ul", { class: "admin-reservations" }, reservations.map(row)),
     ],
+  ];
+}
+
+/** What failed messages are worth today, and the button that unlocks the user. */
+function failed({ id, username, free_work: today }, me, path, show) {
+  const worth = (used, most) => inCurrency(`${formatNumber(used)} of ${formatNumber(most)} tokens`);
+  const facts = h(
+    "dl",
+    { class: "facts" },
+    h("dt", {}, "Worth"),
+    h("dd", {}, worth(today.used, today.most)),
+    h("dt", {}, "By API keys with a limit"),
+    h("dd", {}, worth(today.used_by_limited_keys, today.most_for_limited_keys)),
+  );
+  if (!today.locked && !today.limited_keys_locked) return facts;
+  const by = today.locked ? "" : " by API keys with a limit";
+  const unlock = async () => {
+    let changed;
+    const confirmed = await askWhy(
+      `Unlock ${username}?`,
+      "Today's failed messages no longer count, and the user can send messages again.",
+      {
+        action: "Unlock",
+        run: async (body) => {
+          changed = await patch(path, { unlock: true, ...body });
+        },
+        words: explain,
+      },
+    );
+    if (!confirmed) return;
+    show(changed);
+    toast(`${username} can send messages again.`);
+  };
+  return [
+    facts,
+    h(
+      "p",
+      {},
+      `So many messages failed or were stopped that no more can be sent${by} until midnight (UTC).`,
+    ),
+    id !== me.id && h("div", { class: "form-actions" }, button("Unlock", { onclick: unlock })),
   ];
 }
 

@@ -214,11 +214,11 @@ export class Composer {
         {},
         `The price has changed. This message costs ${offerInWords(now)} now, not ${was}.`,
       );
-    const least = cost === null ? "more" : `at least ${formatTokens(cost)}`;
+    const price = cost === null ? "costs more" : `may cost up to ${formatTokens(cost)}`;
     return h(
       "p",
       {},
-      `This message costs ${least}, but its price was shown as ${was}. Try again in a minute, or shorten it.`,
+      `This message ${price}, but its price was shown as ${was}. Try again in a minute, or shorten it.`,
     );
   }
 

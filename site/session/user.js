@@ -228,13 +228,13 @@ export function heldLine(signal) {
 
 /**
  * The note for a user who has too few tokens for an answer. The known balance may be older than the
- * refusal. `least` is what the refused message costs at least, if the refusal tells that.
+ * refusal. `least` is what the shortest answer to the refused message may cost, if the refusal tells that.
  */
 export function tooFew(least = null) {
   const now = answerPrice();
   const cost = now && `An answer costs ${formatTokens(now)}.`;
   const flat = answersLeft() === 0 ? lessThanAnAnswer() : cost;
-  const needed = `This message costs at least ${formatNumber(least)}.`;
+  const needed = `This message may cost up to ${formatNumber(least)}.`;
   const isOpen = hasPrices() && now === null && least !== null && tokens !== null;
   const sentence = isOpen ? `${youHave()} ${needed}` : flat;
   const head = h("strong", {}, inCurrency("You don't have enough tokens. "));

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::Method;
-use axum::response::Response;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use serde_json::{Value, json};
@@ -28,6 +28,8 @@ use crate::support::client::{Answer, Api, GRANT, Person};
 #[derive(Clone, Debug)]
 pub enum Step {
     Sends(Bytes),
+    /// Refuses the request with the status 400 and this body, after the pauses before it.
+    Refuses(Value),
     /// Waits. The connection stays open.
     Waits(Duration),
     /// Tells the test that the reply has come this far.
@@ -78,7 +80,7 @@ impl Replies {
             ("CHATS_PER_MINUTE", "10000"),
             ("PARALLEL_CHATS", "64"),
             ("REFUNDS_PER_MINUTE", "1000"),
-            ("REFUNDS_PER_DAY", "100000"),
+            ("FREE_WORK", "1000000"),
         ];
         let api = Api::own(&[&asking[..], settings].concat()).await;
         let deep = json!({ "name": "deep", "via": ["openai"], "fare": by_usage() });
@@ -104,6 +106,9 @@ async fn reply(State(replies): State<Replies>, request: Request) -> Response {
     let message = asked["messages"].as_array().unwrap().last().unwrap()["content"].clone();
     let script = replies.scripts.lock().unwrap().get(message.as_str().unwrap()).cloned();
     let script = script.unwrap_or_else(|| panic!("no script for {message}"));
+    if script.steps.iter().any(|step| matches!(step, Step::Refuses(_))) {
+        return refusal(script.steps).await;
+    }
     let broken = script.steps.iter().any(|step| matches!(step, Step::Breaks));
     let sent = stream::iter(script.steps.clone()).filter_map(move |step| {
         let script = script.clone();
@@ -113,7 +118,7 @@ async fn reply(State(replies): State<Replies>, request: Request) -> Response {
                 Step::Waits(time) => tokio::time::sleep(time).await,
                 Step::Tells => script.told.notify_one(),
                 Step::IsStopped => script.stopped.notified().await,
-                Step::Breaks => {}
+                Step::Breaks | Step::Refuses(_) => {}
             }
             None
         }
@@ -129,6 +134,19 @@ async fn reply(State(replies): State<Replies>, request: Request) -> Response {
             Response::new(Body::from_stream(sent.map(Ok).chain(broken)))
         }
     }
+}
+
+async fn refusal(steps: Vec<Step>) -> Response {
+    for step in steps {
+        match step {
+            Step::Waits(time) => tokio::time::sleep(time).await,
+            Step::Refuses(body) => {
+                return (StatusCode::BAD_REQUEST, body.to_string()).into_response();
+            }
+            _ => {}
+        }
+    }
+    Response::default()
 }
 
 /// An endpoint that asks the AI, and the form of its reply.
@@ -175,7 +193,13 @@ impl Door {
 
     /// Sends a message under an idempotency key.
     pub async fn ask(self, person: &Person, key: &str, message: &str) -> Answer {
-        let (path, body) = match self {
+        let (path, body) = self.request(message);
+        person.post_once(key, path, body).await
+    }
+
+    /// Returns the path and the body of a request with this message.
+    pub fn request(self, message: &str) -> (&'static str, Value) {
+        match self {
             Self::Chat => ("/api/chat/", json!({ "message": message })),
             Self::ChatStream => ("/api/chat/stream/", json!({ "message": message })),
             Self::Completion | Self::CompletionStream => (
@@ -193,8 +217,7 @@ impl Door {
                     "tools": [tool()],
                 }),
             ),
-        };
-        person.post_once(key, path, body).await
+        }
     }
 
     /// Reads a reply.

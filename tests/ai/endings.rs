@@ -11,6 +11,7 @@ use shared::values::TokenEstimate;
 
 use crate::ai::answers::{Door, Replies, Script, Step, event, price};
 use crate::ai::providers::{chunk, done};
+use crate::portable::chat_stop::free_work;
 use crate::support::client::{Answer, Api, GRANT, Person};
 
 const MONEY: &str = include_str!("../../docs/internals/money.md");
@@ -24,6 +25,9 @@ const NUMBERS: [(&str, u64); 6] =
     [("none", 0), ("early", 1), ("early", 900), ("zeros", 0), ("last", 700), ("late", 700)];
 
 const PROMPT: u64 = 30;
+
+/// A hundredth of the `FREE_WORK` of these servers.
+const HUNDREDTH: u64 = 10_000;
 
 /// The beginning of an answer, and its end.
 const BEGIN: &str = "Once upon a time there were four little rabbits, and their names were Flora, Mona, Cora and Peter. ";
@@ -238,10 +242,13 @@ impl Play {
             is("model tokens", &(usage[2], is_estimated), &counted)?;
             is("charge", &charged, &price(usage))?;
         }
-        let work: u64 = account.free_work.iter().flatten().map(|(_, work)| work.get()).sum();
+        let work = free_work(&account, "");
         let expected = match self.row.free_work.as_str() {
             "nothing" => 0..1,
-            "the part" => {
+            "a hundredth" => HUNDREDTH..HUNDREDTH + 1,
+            // The prompt costs less than a hundredth.
+            "the prompt" => HUNDREDTH..HUNDREDTH + 1,
+            "what was sent" => {
                 // Numbers that arrived before or with the failure count.
                 let known = match self.numbers {
                     "early" => self.number,
@@ -249,7 +256,15 @@ impl Play {
                     _ => 0,
                 };
                 // The prompt's tokens cost little.
+                let sent = match self.row.answer.as_str() {
+                    "over the limit" => &all[..LIMIT],
+                    _ => BEGIN,
+                };
+                let estimate = u64::try_from(TokenEstimate::of(sent)).unwrap();
                 let least = price([0, 0, estimate.max(known)]);
+                // Without the numbers of the whole answer, it counts at least a hundredth.
+                let is_known = self.numbers == "last" && self.ends == "failed";
+                let least = if is_known { least } else { least.max(HUNDREDTH) };
                 least..least + 20
             }
             other => panic!("{other}"),

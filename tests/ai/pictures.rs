@@ -56,12 +56,12 @@ async fn servers_get_the_picture_and_the_store_gets_a_note() {
     program.send(&[], showing(&[text("a"), text("b")])).await.is(200);
     assert_eq!(provider.last_asked().2["messages"][1]["content"], "a\nb");
 
-    for (words, param) in
-        [("This model does not support image input.", "messages"), ("a secret", "messages")]
-    {
-        provider.does(Does::Says(400, json!({ "error": { "message": words } })));
+    let refusals = [("This model does not support image input.", ""), ("a secret", "messages[1]")];
+    for (words, param) in refusals {
+        let error = json!({ "message": words, "param": param });
+        provider.does(Does::Says(400, json!({ "error": error })));
         let refused = program.send(&[], showing(&[drawn()])).await.expect(400, "invalid_fields");
-        assert_eq!(refused["error"]["param"], param);
+        assert_eq!(refused["error"]["param"], "messages");
         assert!(!refused.to_string().contains("secret"), "{refused}");
     }
     assert!(!log::text().contains("a secret"), "{}", log::text());

@@ -193,7 +193,7 @@ async fn prompts_too_long_for_the_model_get_the_same_error() {
         provider.does(Does::Says(status, json!({ "error": { "message": words } })));
         let refused = program.send(&[], asking("hi")).await.expect(400, "context_length_exceeded");
         assert!(!refused.to_string().contains("secret"), "{refused}");
-        ann.chat("hi").await.expect(502, "ai_failed");
+        ann.chat("hi").await.expect(400, "context_length_exceeded");
     }
     assert_eq!(ann.balance().await, GRANT);
 }

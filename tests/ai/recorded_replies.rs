@@ -295,7 +295,7 @@ async fn recorded_replies_mean_what_another_reader_says() {
         ("ANSWER_LIMIT", "131072"),
         ("CHATS_PER_MINUTE", "10000"),
         ("REFUNDS_PER_MINUTE", "10000"),
-        ("REFUNDS_PER_DAY", "10000"),
+        ("FREE_WORK", "1000000"),
     ])
     .await;
     api.prices(&fares::list("openai")).await;

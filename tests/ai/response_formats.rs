@@ -49,7 +49,8 @@ async fn servers_get_the_format_and_their_refusal_is_explained() {
             "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.",
             "response_format",
         ),
-        ("a secret", "messages"),
+        ("Invalid schema for response_format 'rain': a secret", "tools"),
+        ("a secret about response_format", "response_format"),
     ] {
         provider.does(Does::Says(400, json!({ "error": { "message": words } })));
         let refused = program.send(&[], formatted(rain())).await.expect(400, "invalid_fields");

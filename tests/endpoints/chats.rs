@@ -3,6 +3,8 @@
 pub mod branches;
 pub mod chat;
 pub mod chat_history;
+pub mod early_bytes;
 pub mod fares;
+pub mod free_work;
 pub mod instructions;
 pub mod model_list;

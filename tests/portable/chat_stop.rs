@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
+use shared::values::Account;
 use shared::values::idempotency::{Key, Kind};
 
 use crate::endpoints::openai::completions::Program;
 use crate::endpoints::openai::responses::text;
 use crate::portable::chat_stream::{events, text_of};
-use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
+use crate::support::client::{Answer, Api, GRANT, PRICE, Person, without_comments};
 use crate::support::counting_ai::CountingAi;
 use crate::support::function::event;
 use crate::support::lambda::{Instance, LEASE};
@@ -25,15 +26,22 @@ const SOON: Duration = Duration::from_secs(2);
 pub const PATIENT: [(&str, &str); 2] = [("AI_TIMEOUT_SECONDS", "20"), ("PARALLEL_CHATS", "64")];
 
 impl Api {
-    /// The account's refunds, counted per day (`d`) and per minute (`r`). Zero counts are left out.
-    pub async fn refunds(&self, person: &Person) -> Vec<(&'static str, u32)> {
-        let minutes = self.account(person).await.minutes.unwrap();
-        let of = |letter: &'static str| {
-            let counts = minutes.iter().filter(|(key, _)| key.starts_with(letter));
-            (letter, counts.map(|(_, count)| *count).sum())
-        };
-        [of("d"), of("r")].into_iter().filter(|(_, count)| *count > 0).collect()
+    /// Returns the number of the account's refunds, and the free work of its owner.
+    pub async fn refunds(&self, person: &Person) -> (u32, u64) {
+        let account = self.account(person).await;
+        let minutes = account.minutes.iter().flatten();
+        let refunds = minutes.filter(|(key, _)| key.starts_with('r')).map(|(_, count)| *count);
+        (refunds.sum(), free_work(&account, ""))
     }
+}
+
+/// Returns the sum of the counts of free work whose keys have this prefix: an empty prefix for the
+/// owner's free work, `k` for limited API keys, `e` for earned credits.
+pub fn free_work(account: &Account, prefix: &str) -> u64 {
+    let days = account.free_work.iter().flatten();
+    let of = days
+        .filter(|(key, _)| key.trim_end_matches(|digit: char| digit.is_ascii_digit()) == prefix);
+    of.map(|(_, credits)| credits.get()).sum()
 }
 
 impl Person {
@@ -87,7 +95,7 @@ impl Person {
 
 /// Reads the rest of a stream. Returns all its events.
 pub async fn all((reply, first): (Response, String)) -> Vec<(String, Value)> {
-    events(&(first + &reply.text().await.unwrap()))
+    events(&without_comments(&(first + &reply.text().await.unwrap())))
 }
 
 #[tokio::test]
@@ -190,7 +198,7 @@ async fn streams_stopped_before_they_begin_cost_nothing() {
     assert!(refused.contains("Nothing was charged"), "{refused}");
     ann.has_paid(&[]).await;
     ann.stops("k1").await.expect(404, "not_found");
-    assert_eq!(api.refunds(&ann).await, [("d", 1), ("r", 1)]);
+    assert_eq!(api.refunds(&ann).await, (1, PRICE));
     // A later request with the same idempotency key is answered as a new chat.
     let again = ann.chat_once("k1", "!slow 4000").await.is(200);
     assert_eq!(again["finish_reason"], "stop");
@@ -208,7 +216,7 @@ async fn stopped_whole_answers_are_charged_and_replayed() {
         [&json!(""), &json!("stopped"), &json!(PRICE)]
     );
     ann.has_paid(&[("", "stopped")]).await;
-    assert_eq!(api.refunds(&ann).await, []);
+    assert_eq!(api.refunds(&ann).await, (0, 0));
     let again = ann.chat_once("k1", "!slow 4000").await;
     assert_eq!(again.header("idempotent-replayed"), "true");
     assert_eq!(again.is(200), stopped);
@@ -233,7 +241,7 @@ async fn stopped_streams_of_long_prompts_are_charged() {
     let stopped = ann.stops_silent(path, "k2", prompt(33_000)).await.is(200);
     assert!(stopped.as_str().unwrap().contains(r#""finish_reason":"length""#), "{stopped}");
     ann.has_paid(&[("", "stopped")]).await;
-    assert_eq!(api.refunds(&ann).await, [("d", 1), ("r", 1)]);
+    assert_eq!(api.refunds(&ann).await, (1, PRICE));
 }
 
 #[tokio::test]
@@ -254,50 +262,6 @@ async fn eighty_three_stops_cost_eighty_three_messages() {
     let account = api.account(&ann).await;
     assert_eq!((account.reservations.len(), account.spent.get()), (0, 83 * PRICE));
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
-}
-
-/// Counts the most that a client can get for free in a day (docs/internals/security.md).
-#[tokio::test]
-async fn refunds_are_limited_per_day() {
-    let settings = [
-        ("REFUNDS_PER_DAY", "6"),
-        ("REFUNDS_PER_MINUTE", "2"),
-        ("PARALLEL_CHATS", "2"),
-        ("ACCESS_TOKEN_SECONDS", "86400"),
-    ];
-    let api = Api::own(&settings).await;
-    let clock = &api.server().clock;
-    let day = Duration::from_secs(86_400);
-    clock.advance(day - Duration::from_millis(clock.millis() % 86_400_000));
-    let ann = api.person("ann").await;
-    // Provider failures never count, so an outage doesn't lock users out.
-    for message in ["!fail", "!overloaded", "!cut a b", "!fail", "!overloaded", "!fail", "!fail"] {
-        assert!([502, 503].contains(&ann.chat(message).await.status.as_u16()), "{message}");
-        clock.advance(Duration::from_secs(60));
-    }
-    // Failures that a client can cause count: an empty answer, a long answer and a time-out.
-    for message in ["!empty", "!long", "!hang", "!empty", "!long"] {
-        assert!([502, 504].contains(&ann.chat(message).await.status.as_u16()), "{message}");
-        clock.advance(Duration::from_secs(60));
-    }
-    // Chats that are running when the limit is reached are all refunded.
-    for last in join_all((0..2).map(|_| ann.chat("!hang"))).await {
-        last.expect(504, "ai_timed_out");
-    }
-    clock.advance(Duration::from_secs(3600));
-    let before = api.items(&ann.id).await;
-    let refused = ann.chat("hi").await;
-    let wait: u64 = refused.header("retry-after").parse().unwrap();
-    assert!((1..86_400 - 3600).contains(&wait), "{wait}");
-    assert_eq!(refused.header("ratelimit-policy"), "\"refunds-a-day\";q=6;w=86400");
-    let refused = refused.expect(429, "too_many_refunds").to_string();
-    assert!(refused.contains("at most 6 refunds a day"), "{refused}");
-    assert_eq!(api.items(&ann.id).await, before, "nothing was taken");
-    assert_eq!(ann.balance().await, GRANT);
-
-    clock.advance(Duration::from_secs(wait));
-    ann.chat("hi").await.is(200);
-    assert_eq!(api.refunds(&ann).await, [], "days that are over are forgotten");
 }
 
 #[tokio::test]
@@ -420,7 +384,7 @@ async fn stopped_completions_have_the_finish_reason_length() {
     let body = json!({ "messages": turns, "stream": true });
     let (reply, first) = ann.hears("/v1/chat/completions", "k1", body.clone()).await;
     ann.stops("k1").await.is(200);
-    let text = first + &reply.text().await.unwrap();
+    let text = without_comments(&(first + &reply.text().await.unwrap()));
     let chunks = text.split_terminator("\n\n").map(|event| event.strip_prefix("data: ").unwrap());
     let chunks: Vec<Value> = chunks.filter_map(|data| serde_json::from_str(data).ok()).collect();
     assert_eq!(chunks.last().unwrap()["choices"][0]["finish_reason"], "length", "{text}");

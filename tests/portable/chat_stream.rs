@@ -7,7 +7,7 @@ use emulator::dynamo;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
-use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
+use crate::support::client::{Answer, Api, GRANT, PRICE, Person, without_comments};
 use crate::support::function::event;
 use crate::support::lambda::{Instance, LEASE};
 
@@ -171,7 +171,7 @@ async fn cut_answers_and_deleted_conversations_are_still_charged() {
         .unwrap();
     reply.chunk().await.unwrap().unwrap();
     ann.delete(&format!("/api/conversations/{}/", id.as_str().unwrap())).await.is(202);
-    let said = events(&reply.text().await.unwrap());
+    let said = events(&without_comments(&reply.text().await.unwrap()));
     let (name, done) = said.last().unwrap();
     assert_eq!(
         (name.as_str(), &done["response"], &done["conversation_id"]),
@@ -313,7 +313,7 @@ async fn delivered_answers_are_charged_even_if_the_key_has_a_record() {
         .send()
         .await
         .unwrap();
-    let said = events(&reply.text().await.unwrap());
+    let said = events(&without_comments(&reply.text().await.unwrap()));
     let (name, done) = said.last().unwrap();
     assert_eq!((name.as_str(), &done["response"]), ("done", &json!("one two")));
     assert_eq!(ann.balance().await, GRANT - PRICE);

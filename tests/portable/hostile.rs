@@ -342,7 +342,7 @@ async fn bodies_that_are_not_json_objects_are_refused() {
             "{\"x\": 1,}",
             "{\"x\": NaN}",
             "{\"x\": 01}",
-            "\u{feff}{}",
+            "\u{feff}\u{feff}{}",
             "message=hi&username=ann",
             "<message>hi</message>",
             "{\"x\": 1 /* ! */}",

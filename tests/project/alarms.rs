@@ -217,6 +217,7 @@ fn every_product_metric_with_an_alarm_is_in_the_code() {
     }
     let expected = [
         "AiFailures",
+        "AiUnfunded",
         "AuditDifferences",
         "Chats",
         "ErasedAccounts",

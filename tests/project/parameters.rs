@@ -260,10 +260,10 @@ const MISTAKES: &[Mistake] = &[
         says: "PRICED_BYTES must be a whole number from 1024 to 4194304 (got \"64 KB\")",
     },
     Mistake {
-        given: &[("RefundsPerDay", "0")],
-        refused: "RefundsPerDay",
-        stops: Stopped::Askers,
-        says: "REFUNDS_PER_DAY must be a whole number from 1 to 1000000 (got \"0\")",
+        given: &[("FreeWork", "-1")],
+        refused: "FreeWork",
+        stops: Stopped::StoreUsers,
+        says: "FREE_WORK must be a whole number from 0 to 1000000 (got \"-1\")",
     },
     Mistake {
         given: &[("ChatPrice", "1.5")],

@@ -54,7 +54,7 @@ use prices::{Asked, BY_USAGE, FAILS, Instance, LISTS, MODELS, USED};
 use tables::{Kind, PRICE_LIST, Tables};
 use wire::{Broken, Call, Connection, HttpReply, Packet};
 
-use crate::support::mistakes::{Mistake, PricingMistake, Sabotage, TillMistake};
+use crate::support::mistakes::{FreeWorkMistake, Mistake, PricingMistake, Sabotage, TillMistake};
 
 /// The number of schedules that a run tries. With DynamoDB Local, a run tries only a fifth of these
 /// schedules. The nightly workflow runs the schedules from this number to 10,000.
@@ -467,12 +467,6 @@ async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
     }
 }
 
-/// The daily limit on an account's refunds of chats for which the AI may have worked. If the limit
-/// on refunds per minute is low, the daily limit is also low, so that some schedules reach it.
-fn refunds_a_day(app: &App) -> i64 {
-    i64::from(app.config.refunds_per_minute) * 2
-}
-
 impl<'l> Schedule<'l> {
     async fn new(lane: &'l Lane, seed: u64) -> Self {
         let mut random = Random(seed);
@@ -496,13 +490,12 @@ impl<'l> Schedule<'l> {
         if poor {
             (config.parallel_chats, config.chats_per_minute) = (64, 300);
         }
-        let refunds_per_day = config.refunds_per_minute * 2;
-        let with_refunds = |mut ai: Ai| {
-            ai.config = Arc::new(AiConfig { refunds_per_day, ..(*ai.config).clone() });
-            ai
-        };
-        let ai = with_refunds(random.pick(&[lane.ai.clone(), lane.failing_over.clone()]));
-        let patient = with_refunds(lane.patient.clone());
+        // If the limit on refunds per minute is low, the free work is also low, so that some schedules
+        // use it up.
+        let messages = u64::from(config.refunds_per_minute / 2);
+        config.free_work = Credits::new(messages * PRICE.unsigned_abs()).unwrap();
+        let ai = random.pick(&[lane.ai.clone(), lane.failing_over.clone()]);
+        let patient = lane.patient.clone();
         let app = App { config: Arc::new(config), clock: clock.clone(), ..lane.app.clone() };
         let (accounts, signer) = (lane.accounts.clone(), lane.signer.clone());
         let issuing = IssuerApp { app: app.clone(), accounts, signer };
@@ -1580,30 +1573,19 @@ impl<'l> Schedule<'l> {
                 |mark: &str| text_after(&packet.body, mark).and_then(|number| number.parse().ok());
             let (reserves_in, releases_in) =
                 (number(r##""#minute":""##), number(r##""#refunds":"r"##));
-            let units =
-                text_after(&packet.body, r#"":units":{"N":""#).map(|of| of.parse().unwrap());
-            let releases_in_day = number(r##""#day":"d"##).zip(units);
             let stops = packet.body.contains("stopped = :true").then(|| owner_of(&packet.body));
-            // The first free work creates the map.
-            let work = packet.body.split_once(r#"":work":"#).map(|(_, rest)| {
-                let value = serde_json::Deserializer::from_str(rest).into_iter::<Value>().next();
-                let value = value.unwrap().unwrap();
-                let first =
-                    || value["M"].as_object().unwrap().values().next().unwrap()["N"].as_str();
-                value["N"].as_str().or_else(first).unwrap().parse().unwrap()
-            });
-            let wastes =
-                matches!(&task.what, What::Chat { message, .. } if message.starts_with(FAILS));
-            if work.is_some() && !wastes {
-                return Err(format!("free work for an answer that did not fail: {packet:?}"));
-            }
+            let amount = |mark: &str| -> Option<i64> {
+                text_after(&packet.body, mark).map(|number| number.parse().unwrap())
+            };
+            let free_work = free_work_of(packet);
+            let work = free_work.as_ref().map(|(_, work)| *work);
             let writer = Writer {
-                work,
+                free_work: free_work.clone(),
+                earns: amount(r#"":earned":{"N":""#).zip(amount(r#"":before":{"N":""#)),
                 owner: task.owner.as_deref(),
                 settled_at: task.settled_at,
                 reserves_in,
                 releases_in,
-                releases_in_day,
                 stops,
                 period: match self.app.config.allowances.users {
                     Some(_) if is_reserve(packet) => {
@@ -1618,12 +1600,8 @@ impl<'l> Schedule<'l> {
                 },
                 has_refused: task.has_refused,
             };
-            let limits = Limits {
-                chats: i64::from(self.app.config.chats_per_minute),
-                refunds: i64::from(self.app.config.refunds_per_minute),
-                refunds_a_day: refunds_a_day(&self.app),
-                exact: !self.ancient,
-            };
+            let is_limited = is_limited(&self.clients, task);
+            let limits = limits_of(&self.app.config, is_limited, !self.ancient);
             let mut paid = Vec::new();
             for (index, person) in self.people.iter_mut().enumerate() {
                 if !packet.body.contains(&person.pk) {
@@ -1637,7 +1615,7 @@ impl<'l> Schedule<'l> {
             }
             for (person, chat_id) in paid {
                 self.was_paid(person, &chat_id, packet.task, now)?;
-                self.is_priced(person, &chat_id, packet.task, releases_in_day.is_some())?;
+                self.is_priced(person, &chat_id, packet.task, work)?;
             }
         }
         Ok(reply)
@@ -1660,10 +1638,13 @@ impl<'l> Schedule<'l> {
     }
 
     /// Checks the price of a chat that was just paid. A chat that was stopped before its model
-    /// tokens were counted counts as a refund of the day.
-    fn is_priced(&self, person: usize, chat_id: &str, task: usize, counts: bool) -> Checked {
+    /// tokens were counted counts a hundredth of the free work.
+    fn is_priced(&self, person: usize, chat_id: &str, task: usize, work: Option<i64>) -> Checked {
         if !self.listed {
-            return Ok(());
+            return match work {
+                None => Ok(()),
+                Some(work) => Err(format!("{work} of free work for a paid chat")),
+            };
         }
         let (task, tables, person) = (&self.tasks[task], self.lane.tables(), &self.people[person]);
         let asked = self.asked(task).unwrap();
@@ -1677,8 +1658,9 @@ impl<'l> Schedule<'l> {
             && chat["usage"]["estimated"] == true
             && chat["receipt"]["fare"]["input"].is_i64()
             && chat["receipt"]["whole"] != true;
-        if counts != is_uncounted {
-            return Err(format!("{chat} counts as a refund of its day: {counts}"));
+        let expected = self.app.config.free_work.signed().cast_unsigned().div_ceil(100);
+        if work != is_uncounted.then_some(expected.cast_signed()) {
+            return Err(format!("{chat} counts as {work:?} of free work"));
         }
         // The function has seen the account when it took the credits.
         let back = held - chat["cost"].as_i64().unwrap();
@@ -2001,6 +1983,7 @@ impl<'l> Schedule<'l> {
                 if counts { way.counts() } else { key.is_some() && others.as_deref() == key };
             same && self.clients[other.client].person == person_index
         };
+        let limits = limits_of(&self.app.config, is_limited(&self.clients, task), true);
         match (status, task.code.as_str()) {
             (200, _) => {
                 let chat_id = body["id"].as_str().unwrap_or_default();
@@ -2143,13 +2126,11 @@ impl<'l> Schedule<'l> {
                 }
             }
             (429, "too_many_refunds") => {
-                let limit = i64::from(self.app.config.refunds_per_minute);
                 let mut moments = (task.started..now).step_by(60).chain([now]);
-                let of_day = refunds_a_day(&self.app);
                 let closed = moments.any(|at| {
                     task.seen.iter().any(|account| {
-                        account.is_closed_by_refunds(at / 60, limit)
-                            || account.is_closed_by_refunds_of_its_day(at, of_day)
+                        account.is_closed_by_refunds(at / 60, &limits)
+                            || account.is_closed_by_free_work(at, &limits)
                     })
                 });
                 if closed {
@@ -2166,7 +2147,7 @@ impl<'l> Schedule<'l> {
                     moments.iter().map(|at| account.chats_in_minute_of(*at)).max()
                 };
                 let begun = task.seen.iter().filter_map(in_minute).max().unwrap_or(0);
-                if begun >= i64::from(self.app.config.chats_per_minute) {
+                if begun >= limits.chats {
                     Ok(())
                 } else {
                     Err(format!("429, though only {begun} chats began"))
@@ -2174,7 +2155,7 @@ impl<'l> Schedule<'l> {
             }
             (429, _)
                 if task.seen.iter().any(|account| {
-                    account.held.len() >= usize::try_from(self.app.config.parallel_chats).unwrap()
+                    i64::try_from(account.held.len()).unwrap() >= limits.parallel
                 }) =>
             {
                 Ok(())
@@ -2302,7 +2283,7 @@ impl<'l> Schedule<'l> {
         let known = known.map(|known| known.message == message);
         let current = self.current_version();
         let before = self.people[person].account.clone();
-        let refunds = i64::from(self.app.config.refunds_per_minute);
+        let limits = limits_of(&self.app.config, false, true);
         let max_cost = None;
         let probe = What::Chat { key: probed, message, way, conversation, after, model, max_cost };
         let probe = self.finish(client, probe).await?;
@@ -2324,10 +2305,8 @@ impl<'l> Schedule<'l> {
             None if price.is_some_and(|price| before.tokens + filled < price) => (402, false),
             // After a minute with too many refunds, an account must also wait in the following
             // minutes.
-            None if before.is_closed_by_refunds(now / 60, refunds) => (429, false),
-            None if before.is_closed_by_refunds_of_its_day(now, refunds_a_day(&self.app)) => {
-                (429, false)
-            }
+            None if before.is_closed_by_refunds(now / 60, &limits) => (429, false),
+            None if before.is_closed_by_free_work(now, &limits) => (429, false),
             // Some price lists have a second provider for the model.
             None if asked.message.starts_with(FAILS) && status == 502 => (502, false),
             None => (200, false),
@@ -2359,6 +2338,45 @@ impl<'l> Schedule<'l> {
             }
         }
         Ok(id)
+    }
+}
+
+/// Returns the key and the credits of the free work that a write counts. The first free work creates
+/// the map.
+fn free_work_of(packet: &Packet) -> Option<(String, i64)> {
+    let (_, value) = packet.body.split_once(r#"":work":"#)?;
+    let value = serde_json::Deserializer::from_str(value).into_iter::<Value>().next();
+    let value = value.unwrap().unwrap();
+    let number = |value: &Value| value["N"].as_str().unwrap().parse().unwrap();
+    match value["M"].as_object() {
+        Some(days) => days.iter().next().map(|(key, credits)| (key.clone(), number(credits))),
+        None => {
+            let key = text_after(&packet.body, r##""#free_work":""##).unwrap();
+            Some((key.to_owned(), number(&value)))
+        }
+    }
+}
+
+/// Returns true if the task chats with an API key that has a limit.
+fn is_limited(clients: &[Client], task: &Task) -> bool {
+    let by_key =
+        matches!(&task.what, What::Chat { way, .. } if !matches!(way, Way::Whole | Way::Silent));
+    by_key && clients[task.client].key.is_some()
+}
+
+/// Returns the limits of a caller. A caller with a limited API key gets half of them.
+fn limits_of(config: &Config, is_limited: bool, exact: bool) -> Limits {
+    let (parallel, refunds) = (config.parallel_chats, config.refunds_per_minute);
+    let share = |whole: u32| if is_limited { (whole / 2).max(1) } else { whole };
+    let parallel = if is_limited { parallel.min(refunds) } else { parallel };
+    Limits {
+        is_limited,
+        parallel: share(parallel).into(),
+        chats: share(config.chats_per_minute).into(),
+        refunds: refunds.into(),
+        refunds_of_caller: share(refunds).into(),
+        free_work: config.free_work.signed(),
+        exact,
     }
 }
 
@@ -2605,6 +2623,13 @@ fn every_pricing_mistake_is_noticed() {
 #[test]
 fn every_mistake_of_limits_and_grants_is_noticed() {
     let mut unnoticed = TillMistake::ALL.to_vec();
+    unnoticed.retain(|mistake| !is_noticed(&format!("{mistake:?}"), mistake.sabotage()));
+    assert!(unnoticed.is_empty(), "no schedule finds {unnoticed:?}");
+}
+
+#[test]
+fn every_mistake_of_free_work_is_noticed() {
+    let mut unnoticed = FreeWorkMistake::ALL.to_vec();
     unnoticed.retain(|mistake| !is_noticed(&format!("{mistake:?}"), mistake.sabotage()));
     assert!(unnoticed.is_empty(), "no schedule finds {unnoticed:?}");
 }

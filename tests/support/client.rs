@@ -237,7 +237,7 @@ impl Api {
         let reply =
             request.send().await.unwrap_or_else(|error| panic!("{method} {path}: {error:?}"));
         let (status, headers) = (reply.status(), reply.headers().clone());
-        let text = reply.text().await.unwrap();
+        let text = without_comments(&reply.text().await.unwrap());
         if self.is_own() {
             document::describes(&method, path, &body, status, &headers, &text);
         }
@@ -885,4 +885,10 @@ impl Answer {
         assert!(self.headers.contains_key("cache-control"), "{self:?}");
         assert!(self.headers.contains_key("x-request-id"), "{self:?}");
     }
+}
+
+/// Returns the events of a stream without its comments, which clients ignore. Other texts stay as they
+/// are.
+pub fn without_comments(text: &str) -> String {
+    text.split_inclusive("\n\n").filter(|block| !block.starts_with(":\n")).collect()
 }

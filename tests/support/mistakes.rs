@@ -131,6 +131,98 @@ impl TillMistake {
     }
 }
 
+/// A mistake that the product could make with free work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FreeWorkMistake {
+    /// Free work isn't counted.
+    CountNothing,
+    /// Free work counts twice.
+    CountTwice,
+    /// A grant earns free work, as if it was spent.
+    EarnByGrant,
+    /// A charge earns nothing.
+    EarnNothing,
+    /// Free work of an API key with a limit counts as the owner's.
+    CountAsOwners,
+    /// A reserve doesn't compare the free work.
+    CompareNothing,
+}
+
+impl FreeWorkMistake {
+    pub const ALL: [Self; 6] = [
+        Self::CountNothing,
+        Self::CountTwice,
+        Self::EarnByGrant,
+        Self::EarnNothing,
+        Self::CountAsOwners,
+        Self::CompareNothing,
+    ];
+
+    /// Returns the sabotage that imitates this mistake.
+    pub fn sabotage(self) -> Sabotage {
+        match self {
+            Self::CountNothing => Sabotage::Sends(|_, body| changes_work(body, |_| 0)),
+            Self::CountTwice => Sabotage::Sends(|_, body| changes_work(body, |work| 2 * work)),
+            Self::EarnByGrant => Sabotage::Sends(earns_by_grant),
+            Self::EarnNothing => Sabotage::Sends(earns_nothing),
+            Self::CountAsOwners => Sabotage::Sends(|_, body| {
+                *body = body.replace("\"#free_work\":\"k", "\"#free_work\":\"");
+                *body = body.replace("\":work\":{\"M\":{\"k", "\":work\":{\"M\":{\"");
+            }),
+            Self::CompareNothing => Sabotage::Sends(|_, body| {
+                const COMPARES: &str =
+                    "free_work.#free_work < :free_work OR free_work.#free_work < free_work.#earned";
+                *body =
+                    body.replace(COMPARES, &format!("attribute_exists(free_work) OR {COMPARES}"));
+            }),
+        }
+    }
+}
+
+/// Changes the credits of free work that a write counts.
+fn changes_work(body: &mut String, change: fn(u64) -> u64) {
+    const NUMBER: &str = "{\"N\":\"";
+    if let Some((before, rest)) = body.split_once("\":work\":")
+        && let Some((key, rest)) = rest.split_once(NUMBER)
+        && let Some((work, after)) = rest.split_once('"')
+    {
+        let work = change(work.parse().unwrap());
+        *body = format!("{before}\":work\":{key}{NUMBER}{work}\"{after}");
+    }
+}
+
+/// Makes a settle add nothing to what the account has earned.
+fn earns_nothing(operation: &str, body: &mut String) {
+    if operation == "TransactWriteItems" {
+        const EARNED: &str = "\":earned\":{\"N\":\"";
+        if let Some((before, rest)) = body.split_once(EARNED)
+            && let Some((_, after)) = rest.split_once('"')
+        {
+            *body = format!("{before}{EARNED}0\"{after}");
+        }
+    }
+}
+
+/// Makes a grant add to what the account has earned.
+fn earns_by_grant(operation: &str, body: &mut String) {
+    const GRANTS: &str = "SET tokens = tokens + :amount";
+    if operation != "TransactWriteItems" || !body.contains(GRANTS) {
+        return;
+    }
+    edit(body, |call| {
+        for item in call["TransactItems"].as_array_mut().unwrap() {
+            let update = &mut item["Update"];
+            let Some(set) = update["UpdateExpression"].as_str() else { continue };
+            if set.contains(GRANTS) {
+                update["UpdateExpression"] = json!(format!("{set}, free_work = :earned"));
+                let earned = update["ExpressionAttributeValues"][":amount"].clone();
+                update["ExpressionAttributeValues"][":earned"] =
+                    json!({ "M": { "e99999": earned } });
+            }
+        }
+    });
+}
+
 /// A mistake that the product could make with payments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PaymentMistake {

@@ -255,6 +255,18 @@ fn alarms(template: &Template, groups: &[Group]) -> Result<Vec<Alarm>, Failure> 
     alarms.push(Alarm::at_threshold("50", "AiFailures", "ai-failures", failures).for_periods(2, 3).about(
         "The share of failed calls of the provider that fails most, in per cent, also if another one answers in its place.",
     ));
+    let unfunded = ["openai", "openai2", "bedrock"].map(|provider| {
+        (provider.to_owned(), Metric::sum(OWN, "AiUnfunded").every(900).of("Provider", provider))
+    });
+    let unfunded = Watches::Several {
+        id: "calls",
+        expression: "SUM([openai, openai2, bedrock])".into(),
+        metrics: unfunded.into(),
+    };
+    alarms.push(
+        Alarm::at_threshold("1", "AiUnfunded", "empty-ai-account", unfunded)
+            .about("A provider refuses calls because your account there has no money."),
+    );
     alarms.push(
         Alarm::at_threshold(
             "10",

@@ -3,7 +3,7 @@
 //!
 //! Out: the user's data, the balance (`tokens`, `tokens_left` and `remaining_tokens`), `granted`
 //! and `spent`, `reservations` (the tokens reserved for unfinished messages), the newest
-//! `sessions`, and the number of `api_keys`; 404 if no account has this id.
+//! `sessions`, the number of `api_keys`, and the day's `free_work`; 404 if no account has this id.
 
 use serde::Deserialize;
 use shared::error::Failure;
@@ -45,7 +45,7 @@ pub(crate) async fn subject(app: &App, req: &Request) -> Result<(Administrator, 
 pub(crate) async fn details(app: &App, account: &Account) -> Reply {
     let now = app.clock.seconds();
     let sessions = app.store.open_sessions(account, now).await?;
-    http::ok(&UserDetails::of(account, &sessions, now))
+    http::ok(&UserDetails::of(account, &sessions, app.config.free_work, now))
 }
 
 /// An administrator's reason for an action.

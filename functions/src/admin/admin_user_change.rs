@@ -1,15 +1,16 @@
-//! `PATCH /api/admin/users/{id}` - activate or deactivate a user, or change the user's role. For
-//! administrators.
+//! `PATCH /api/admin/users/{id}` - activate or deactivate a user, change the user's role, or unlock a
+//! user whose messages failed too often. For administrators.
 //!
-//! In: `{active, role, reason}`, at least one of the first two; `role` is `user` or `admin`,
-//! `reason` a line for the audit log. Out: the user, as `GET` shows it. Every change ends all of
-//! the user's sessions at once. Administrators can't deactivate or demote themselves (409).
+//! In: `{active, role, unlock, reason}`, at least one of the first three; `role` is `user` or `admin`,
+//! `unlock` is `true`, `reason` a line for the audit log. Out: the user, as `GET` shows it. A change
+//! of the state or role ends all of the user's sessions at once. Administrators can't deactivate,
+//! demote or unlock themselves (409).
 
 use serde::Deserialize;
 use shared::error::{Failure, FieldErrors};
 use shared::openapi::{PathId, ReasonOrNone};
-use shared::store::StandingChange;
-use shared::values::{Reason, Role};
+use shared::store::{PlannedIntervention, StandingChange};
+use shared::values::{Intervention, Reason, Role};
 use shared::view::UserDetails;
 use shared::{App, Reply, Request, Result, http};
 use utoipa::ToSchema;
@@ -23,6 +24,8 @@ struct Body {
     active: Option<bool>,
     #[schema(value_type = Option<Role>)]
     role: Option<String>,
+    /// `true` resets the user's free work of the day, so that the user can send messages again.
+    unlock: Option<bool>,
     #[schema(value_type = Option<ReasonOrNone>)]
     reason: Option<String>,
 }
@@ -33,21 +36,32 @@ struct Body {
     patch,
     path = super::path::admin_user_change,
     tag = "Administration",
-    summary = "Change a user's state or role",
-    description = "Activates or deactivates a user, or changes the role: `active`, `role`, or both. Every change ends all sessions of the user at once, and the audit log lists it. Administrators can't deactivate or demote themselves. Vouchers that the user has created as an administrator stay valid: void the ones that you don't trust.",
+    summary = "Change a user's state or role, or unlock the user",
+    description = "Activates or deactivates a user, or changes the role: `active`, `role`, or both. Such a change ends all sessions of the user at once. `unlock` resets the day's `free_work`, so that a user whose messages failed too often can send messages again. The audit log lists every change. Administrators can't change their own account. Vouchers that the user has created as an administrator stay valid: void the ones that you don't trust.",
     security(("access_token" = [])),
     params(PathId),
     request_body = Body,
     responses((status = 200, description = "The user after the change.", body = UserDetails)),
-    extensions(("x-fails" = json!([Failure::NoSuchUser, Failure::OwnStanding])), ("x-narrow" = json!({ "anyOf": [
+    extensions(("x-fails" = json!([Failure::NoSuchUser, Failure::OwnStanding, Failure::OwnAccount])), ("x-narrow" = json!({ "anyOf": [
         { "required": ["active"], "properties": { "active": { "type": "boolean" } } },
         { "required": ["role"], "properties": { "role": { "type": "string" } } },
+        { "required": ["unlock"], "properties": { "unlock": { "const": true } } },
     ] }))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
-    let (administrator, account) = admin_user::subject(&app, &req).await?;
-    let change = http::json::<Body>(&req)?.validate()?;
+    let (administrator, mut account) = admin_user::subject(&app, &req).await?;
+    let body = http::json::<Body>(&req)?;
+    let unlocks = body.unlock == Some(true);
+    let change = body.validate()?;
 
+    if unlocks {
+        let (what, reason) = (Intervention::Unlock, change.reason.clone());
+        let doing = PlannedIntervention::new(&administrator, &account, what, reason, &app.clock)?;
+        let unlocked = app.store.forget_free_work_of_user(&doing, app.clock.seconds()).await?;
+        let (subject, by) = (&unlocked.id, &administrator.account().id);
+        tracing::info!(subject, by, "the free work of a user was reset");
+        account = unlocked;
+    }
     let changed = app.store.change_standing(&administrator, &account, &change, &app.clock).await?;
     if (changed.active, &changed.role) != (account.active, &account.role) {
         let (by, active, role) = (&administrator.account().id, changed.active, changed.role.word());
@@ -59,8 +73,9 @@ pub async fn handle(app: App, req: Request) -> Reply {
 impl Body {
     fn validate(self) -> Result<StandingChange> {
         let mut invalid = FieldErrors::default();
-        if self.active.is_none() && self.role.is_none() {
-            invalid.note("active", "Send active, role, or both.");
+        let changes = self.active.is_some() || self.role.is_some();
+        if changes == (self.unlock == Some(true)) {
+            invalid.note("active", "Send active, role or both, or send only unlock with true.");
         }
         let role = self.role.and_then(|role| invalid.check("role", Role::parse(&role)));
         let reason = self

@@ -41,15 +41,20 @@ pub async fn handle(app: AiApp, req: Request) -> Reply {
     let (caller, asked) = read(&app, &req).await?;
     match Charge::begin(&app, &req, &caller, asked).await? {
         BeginOutcome::Replayed(chat) => {
-            let said = http::events(&req, FailureFormat::Problem, async move |events| {
-                events.send("delta", &Delta { text: &chat.response }).await?;
-                events.send("done", &PaidChat::of(&chat)).await
-            });
+            let said = http::events(
+                &req,
+                FailureFormat::Problem,
+                app.ai.config.silence,
+                async move |events| {
+                    events.send("delta", &Delta { text: &chat.response }).await?;
+                    events.send("done", &PaidChat::of(&chat)).await
+                },
+            );
             said.map(http::replayed)
         }
         BeginOutcome::Charge(charge) => {
             let mut answering = AnswerStream::begin(charge).await?;
-            http::events(&req, FailureFormat::Problem, async move |events| {
+            http::events(&req, FailureFormat::Problem, app.ai.config.silence, async move |events| {
                 while let Some(piece) = answering.next().await {
                     events.send("delta", &Delta { text: &piece.text }).await?;
                 }

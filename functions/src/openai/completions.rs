@@ -55,7 +55,7 @@ use crate::openai::{self, CompletionApp};
             ("X-RateLimit-Reset-Requests" = String)
         ),
     )),
-    extensions(("x-fails" = json!([charge::FAILURES, &[Failure::ApiKeyExpired, Failure::KeyLimitReached, Failure::OutOfQuota, Failure::PromptTooLong, Failure::NoSuchModel]].concat())), ("x-narrow" = json!(limits()))),
+    extensions(("x-fails" = json!([charge::FAILURES, &[Failure::ApiKeyExpired, Failure::KeyLimitReached, Failure::OutOfQuota, Failure::NoSuchModel]].concat())), ("x-narrow" = json!(limits()))),
 )]
 pub async fn handle(app: CompletionApp, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
@@ -66,15 +66,20 @@ pub async fn handle(app: CompletionApp, req: Request) -> Reply {
     let completion = AnswerForm::Completion;
     match openai::begin(&app, &req, &caller, key.as_ref(), completion, asked).await? {
         BeginOutcome::Replayed(chat) if streamed => {
-            let said = http::events(&req, FailureFormat::OpenAi, async move |events| {
-                Chunks::of(events, form, &chat.chat_id, chat.time).repeat(&chat, usage).await
-            });
+            let said = http::events(
+                &req,
+                FailureFormat::OpenAi,
+                app.ai.config.silence,
+                async move |events| {
+                    Chunks::of(events, form, &chat.chat_id, chat.time).repeat(&chat, usage).await
+                },
+            );
             said.map(http::replayed)
         }
         BeginOutcome::Replayed(chat) => http::ok(&Completion::of(&chat, form)).map(http::replayed),
         BeginOutcome::Charge(charge) if streamed => {
             let mut answering = AnswerStream::begin(charge).await?;
-            http::events(&req, FailureFormat::OpenAi, async move |events| {
+            http::events(&req, FailureFormat::OpenAi, app.ai.config.silence, async move |events| {
                 let mut chunks = Chunks::of(events, form, answering.chat_id(), answering.began());
                 while let Some(piece) = answering.next().await {
                     chunks.pass(&piece).await?;

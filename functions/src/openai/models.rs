@@ -15,7 +15,7 @@ use shared::app::Start;
 use shared::clock::{self, Clock};
 use shared::config::{AiConfig, ConfigError, Settings};
 use shared::error::Failure;
-use shared::store::StoredPrices;
+use shared::store::{ChatLimits, StoredPrices};
 use shared::values::{
     self, Account, Credential, Fare, LimitPeriod, StoredApiKey, StoredFare, estimate_model_tokens,
 };
@@ -90,7 +90,7 @@ pub(crate) fn find_model<'m>(mut models: impl Iterator<Item = Model<'m>>, id: &s
     operation_id = "key",
     tag = "OpenAI",
     summary = "Read the API key's limit",
-    description = "What the API key in the request may spend and has spent, in OpenRouter's fields. Amounts are tokens. With an access token, the account.",
+    description = "Shows what the request's API key may spend and has spent, in OpenRouter's fields. Amounts are in tokens. For an access token, shows the account's amounts.",
     security(("api_key" = []), ("access_token" = [])),
     responses((status = 200, description = "The key.", body = CurrentKey)),
     extensions(("x-fails" = json!([Failure::ApiKeyExpired]))),
@@ -115,7 +115,7 @@ pub(crate) fn show_key(app: &App, caller: &Credential, account: &Account) -> Rep
             expires_at: expires.map(|second| clock::rfc3339(second * 1000)),
             is_free_tier: false,
             rate_limit: KeyRate {
-                requests: app.config.chats_per_minute,
+                requests: ChatLimits::of_caller(&app.config, caller).per_minute,
                 interval: "1m",
                 note: "All keys of the account share this limit.",
             },
@@ -130,7 +130,7 @@ pub(crate) fn show_key(app: &App, caller: &Credential, account: &Account) -> Rep
     operation_id = "credits",
     tag = "OpenAI",
     summary = "Read the account's totals",
-    description = "The tokens that the account was given and has used, in OpenRouter's fields. The balance is the difference. An allowance that is due isn't part of it before the next message.",
+    description = "The tokens that the account was given and has used, in OpenRouter's fields. The balance is the difference. The balance doesn't include an allowance that is due until the next message.",
     security(("api_key" = []), ("access_token" = [])),
     responses((status = 200, description = "The totals.", body = Totals)),
     extensions(("x-fails" = json!([Failure::ApiKeyExpired]))),
@@ -167,8 +167,8 @@ struct KeyFacts<'a> {
     /// `monthly` if the limit starts again each month in UTC.
     #[schema(required, examples("monthly"))]
     limit_reset: Option<&'static str>,
-    /// The tokens that the key has spent or holds in this period. Without a limit, those of the
-    /// whole account.
+    /// The tokens that the key has spent or holds in its limit's period. If the key has no limit,
+    /// the tokens that the whole account has spent or holds.
     usage: Credits,
     /// When the key expires.
     #[schema(required, format = "date-time", examples("2027-04-01T00:00:00.000Z"))]

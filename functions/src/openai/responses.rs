@@ -57,7 +57,7 @@ use crate::openai::{self, CompletionApp};
             ("X-RateLimit-Reset-Requests" = String)
         ),
     )),
-    extensions(("x-fails" = json!([charge::FAILURES, &[Failure::ApiKeyExpired, Failure::KeyLimitReached, Failure::OutOfQuota, Failure::PromptTooLong, Failure::NoSuchModel]].concat())), ("x-narrow" = json!(limits()))),
+    extensions(("x-fails" = json!([charge::FAILURES, &[Failure::ApiKeyExpired, Failure::KeyLimitReached, Failure::OutOfQuota, Failure::NoSuchModel]].concat())), ("x-narrow" = json!(limits()))),
 )]
 pub async fn handle(app: CompletionApp, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
@@ -67,24 +67,34 @@ pub async fn handle(app: CompletionApp, req: Request) -> Reply {
     let response = AnswerForm::Response;
     match openai::begin(&app, &req, &caller, key.as_ref(), response, asked).await? {
         BeginOutcome::Replayed(chat) if streamed => {
-            let said = http::events(&req, FailureFormat::Responses, async move |events| {
-                Steps::of(events, echo, &chat.chat_id, chat.time).repeat(&chat).await
-            });
+            let said = http::events(
+                &req,
+                FailureFormat::Responses,
+                app.ai.config.silence,
+                async move |events| {
+                    Steps::of(events, echo, &chat.chat_id, chat.time).repeat(&chat).await
+                },
+            );
             said.map(http::replayed)
         }
         BeginOutcome::Replayed(chat) => http::ok(&Response::of(&chat, &echo)).map(http::replayed),
         BeginOutcome::Charge(charge) if streamed => {
             let mut answering = AnswerStream::begin(charge).await?;
-            http::events(&req, FailureFormat::Responses, async move |events| {
-                let mut steps = Steps::of(events, echo, answering.chat_id(), answering.began());
-                while let Some(piece) = answering.next().await {
-                    steps.pass(&piece).await?;
-                }
-                match answering.end().await {
-                    Ok(paid) => steps.end(&paid.chat).await,
-                    Err(error) => steps.fail(&error).await,
-                }
-            })
+            http::events(
+                &req,
+                FailureFormat::Responses,
+                app.ai.config.silence,
+                async move |events| {
+                    let mut steps = Steps::of(events, echo, answering.chat_id(), answering.began());
+                    while let Some(piece) = answering.next().await {
+                        steps.pass(&piece).await?;
+                    }
+                    match answering.end().await {
+                        Ok(paid) => steps.end(&paid.chat).await,
+                        Err(error) => steps.fail(&error).await,
+                    }
+                },
+            )
         }
         BeginOutcome::Charge(charge) => {
             let paid = charge.answer(None).await?;

@@ -16,7 +16,8 @@ use crate::values::{CutReason, Estimates, Final, ReportedUsage, TokenEstimate, T
 /// it begins. A picture adds as many bytes to this size as to the size that decides the price.
 const LONG_PROMPT: usize = 32_768;
 
-/// A piece of a streamed answer.
+/// A piece of a streamed answer. A piece without a text and a call shows only that the model has
+/// begun to reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Piece {
     /// The next part of the text.
@@ -63,14 +64,8 @@ pub(super) enum Close {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unanswered {
     pub(super) failure: Failure,
-    /// The usage of the delivered part. `None` if no part was delivered.
-    pub(super) wasted: Option<Usage>,
-}
-
-impl From<Failure> for Unanswered {
-    fn from(failure: Failure) -> Self {
-        Self { failure, wasted: None }
-    }
+    /// What the provider has used, as far as is known. `None` if it probably hasn't worked.
+    pub(super) worked: Option<Usage>,
 }
 
 /// The answer that a provider has sent so far, and its listener.
@@ -102,6 +97,8 @@ pub(super) struct AnswerBuilder<'l> {
     received: TokenEstimate,
     /// The estimate of what had been received when the provider's last number arrived.
     received_at_number: Option<usize>,
+    /// True if the listener knows that the model has begun to reason.
+    has_reasoned: bool,
 }
 
 /// A function call that may not be complete yet.
@@ -165,6 +162,7 @@ impl<'l> AnswerBuilder<'l> {
             usage: ReportedUsage::default(),
             received: TokenEstimate::default(),
             received_at_number: None,
+            has_reasoned: false,
         }
     }
 
@@ -177,7 +175,7 @@ impl<'l> AnswerBuilder<'l> {
             _ if self.has_ended() => return Ok(()),
             Ending::Complete => None,
             Ending::Cut(cut) => Some(cut),
-            Ending::Failed(word) => return Err(Failure::failed(format!("it ended with {word}"))),
+            Ending::Failed(word) => return Err(Failure::Ended(word)),
         };
         self.ended = Some(cut);
         self.progress.ended.store(true, Ordering::Relaxed);
@@ -208,8 +206,15 @@ impl<'l> AnswerBuilder<'l> {
         self.received_at_number == Some(self.received())
     }
 
-    /// Counts a piece of what the model thinks before it answers. The piece isn't kept.
+    /// Counts a piece of what the model thinks before it answers. The piece isn't kept. The first one
+    /// tells the listener that the model has begun.
     pub(super) fn count_reasoning(&mut self, piece: &str) {
+        if let Some(listener) = self.listener
+            && !self.has_reasoned
+        {
+            self.has_reasoned = true;
+            let _ = listener.send(Piece { model: self.model.clone(), ..Piece::default() });
+        }
         self.received.push(piece);
     }
 
@@ -359,6 +364,9 @@ impl<'l> AnswerBuilder<'l> {
     /// was delivered in two cases: the request waits for the whole answer, so its client never
     /// receives a part early; or the prompt is long, so reading it is most of the provider's work.
     ///
+    /// If the filter ended the answer, the part before it is an answer. An empty part is one only on
+    /// `/v1`, whose clients know such an end.
+    ///
     /// # Errors
     /// Returns the reason why there is no answer. A part that was delivered before the provider
     /// failed isn't an answer.
@@ -366,19 +374,16 @@ impl<'l> AnswerBuilder<'l> {
         let is_delivered = self.progress.is_delivered();
         let length = Some(CutReason::Length);
         let (cut, stopped) = match (close, self.ended) {
-            (_, Some(Some(CutReason::ContentFilter))) if !is_delivered => {
-                return Err(Failure::Filtered.into());
-            }
             (_, Some(cut)) => (cut, false),
             (Close::Read(Ok(())), None) => (None, false),
             (Close::Read(Err(Failure::TooLong)), None) if is_delivered => (length, false),
             (Close::Read(Err(failure)), None) => return Err(self.failed(failure, prompt)),
             (Close::TimeOver, None) if is_delivered => (length, false),
-            (Close::TimeOver, None) => return Err(Failure::TimedOut.into()),
+            (Close::TimeOver, None) => return Err(self.failed(Failure::TimedOut, prompt)),
             // Use `Length`, because earlier releases also read stored chats and know no better
             // reason for a stopped answer.
             (Close::Stopped, None) if is_delivered || self.pays_when_stopped => (length, true),
-            (Close::Stopped, None) => return Err(Failure::Stopped.into()),
+            (Close::Stopped, None) => return Err(self.failed(Failure::Stopped, prompt)),
         };
         let closed = cut.is_some() && self.ended.is_none();
         // No client can run a function without its name.
@@ -388,7 +393,11 @@ impl<'l> AnswerBuilder<'l> {
         self.calls.retain(|builder| !builder.call.name.is_empty());
         if self.is_empty() {
             if !prompt.given && !stopped {
-                return Err(Failure::Empty("an empty answer").into());
+                let failure = match cut {
+                    Some(CutReason::ContentFilter) => Failure::Filtered,
+                    _ => Failure::Empty("an empty answer"),
+                };
+                return Err(self.failed(failure, prompt));
             }
             self.deliver_rest();
         }
@@ -409,10 +418,11 @@ impl<'l> AnswerBuilder<'l> {
         Ok(Answer { text, calls, model, cut, stopped, closed, usage })
     }
 
+    /// Returns the failure, with what the provider has used.
     fn failed(&self, failure: Failure, prompt: &Prompt) -> Unanswered {
-        let is_delivered = self.progress.is_delivered();
-        let wasted = is_delivered.then(|| self.usage(prompt));
-        Unanswered { failure, wasted }
+        let has_worked = failure.may_have_worked() || self.received() > 0;
+        let worked = has_worked.then(|| self.usage(prompt));
+        Unanswered { failure, worked }
     }
 
     /// Returns the numbers of model tokens. The provider's numbers are right if they arrived after

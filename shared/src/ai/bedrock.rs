@@ -27,6 +27,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use crate::ai::bedrock::reply::Blocks;
 use crate::ai::bedrock::request::ConverseRequest;
 use crate::ai::ending::Ending;
+use crate::ai::failure::Reason;
 use crate::ai::reading::{self, Reply};
 use crate::ai::{AnswerBuilder, Failure, Format, Prompt, Refusal};
 use crate::aws;
@@ -86,14 +87,13 @@ impl Bedrock {
         let asked = ConverseRequest::of(prompt)?;
         let has_format = asked.output.is_some();
         match self.ask(model, prompt, asked, builder).await {
-            Err(refusal @ (Failure::Refused(Refusal::Format) | Failure::Rejected(_)))
-                if has_format =>
-            {
-                match ConverseRequest::by_function(prompt)? {
-                    Some(asked) => self.ask(model, prompt, asked, builder).await,
-                    None => Err(refusal),
-                }
-            }
+            Err(
+                refusal
+                @ (Failure::Refused(Refusal::Format | Refusal::Schema) | Failure::Denied(_)),
+            ) if has_format => match ConverseRequest::by_function(prompt)? {
+                Some(asked) => self.ask(model, prompt, asked, builder).await,
+                None => Err(refusal),
+            },
             outcome => outcome,
         }
     }
@@ -200,7 +200,7 @@ impl Reply for ArrivingReply<'_> {
         let event =
             self.stream.recv().await.map_err(|error| match failure(&error, self.prompt) {
                 // A request that the model has begun to answer isn't sent again in another form.
-                Failure::Refused(_) | Failure::Rejected(_) | Failure::Denied(_) => {
+                Failure::Refused(_) | Failure::Denied(_) => {
                     Failure::failed("an exception in the middle")
                 }
                 failure => failure,
@@ -320,6 +320,16 @@ fn usage(counted: &TokenUsage, model: &str) -> ReportedUsage {
 /// longer message may repeat the prompt.
 const SENTENCE: usize = 500;
 
+/// The fields of Bedrock's API that its messages name, and the fields of OpenAI's API from which they
+/// are made.
+const FIELDS: [(&str, &str); 5] = [
+    ("toolConfig", "tools"),
+    ("inferenceConfig.temperature", "temperature"),
+    ("inferenceConfig.topP", "top_p"),
+    ("inferenceConfig.stopSequences", "stop"),
+    ("outputConfig", "response_format"),
+];
+
 /// Converts an error. Only the error's code or kind is kept, because its message may contain the
 /// prompt.
 fn failure<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, prompt: &Prompt) -> Failure {
@@ -329,12 +339,14 @@ fn failure<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, prompt: &Prompt) 
             Failure::Overloaded
         }
         Some("ModelTimeoutException") => Failure::TimedOut,
-        Some("ValidationException") if prompt.given => {
+        Some("ValidationException") => {
             let words = service.and_then(ProvideErrorMetadata::message).unwrap_or_default();
-            let sentence: String = words.chars().take(SENTENCE).collect();
-            Failure::refused(&sentence, prompt, "ValidationException")
+            let words: String = words.chars().take(SENTENCE).collect();
+            let named = FIELDS.iter().find(|(name, _)| words.contains(name));
+            let param = named.map(|(_, field)| (*field).to_owned()).unwrap_or_default();
+            let reason = Reason { words, param, ..Reason::default() };
+            Failure::refused(&reason, prompt, "ValidationException")
         }
-        Some(code @ "ValidationException") => Failure::Denied(code.to_owned()),
         Some(code) => Failure::failed(code),
         None => Failure::failed(aws::cause(error)),
     }

@@ -11,24 +11,25 @@ pub enum Failure {
     Failed(String),
     /// The provider's answer is empty.
     Empty(&'static str),
-    /// The provider refuses the prompt without giving a reason. The text is the HTTP status or the
-    /// error code.
+    /// The provider says that its answer has failed. The text is the provider's word for the failure.
+    Ended(&'static str),
+    /// The provider refuses the prompt for a reason that Farebox doesn't recognize. The text is the
+    /// HTTP status or the error code.
     Denied(String),
     /// The provider is overloaded.
     Overloaded,
+    /// The operator's account at the provider has no money.
+    Unfunded,
     /// The provider was too slow.
     TimedOut,
     /// The answer is over the limit.
     TooLong,
-    /// The provider's filter ended the answer before any of it was delivered.
+    /// The provider's filter left nothing of the answer.
     Filtered,
     /// The user stopped the answer.
     Stopped,
-    /// The model doesn't support something that the prompt demands.
+    /// The model can't answer the prompt, for a reason that its sender can change.
     Refused(Refusal),
-    /// The provider refuses a prompt that demands more than text, for a reason that Farebox doesn't
-    /// recognize.
-    Rejected(String),
 }
 
 /// The reason why no provider answered a message.
@@ -36,15 +37,11 @@ pub enum Failure {
 pub struct AnswerFailure {
     /// The failure that is sent to the client.
     pub failure: Failure,
-    /// True if any provider may have worked for the chat and the caller could have caused its
-    /// failure.
-    pub may_have_worked: bool,
-    /// The usage of the part that was delivered before the provider failed. `None` if no part was
-    /// delivered.
-    pub wasted: Option<Usage>,
+    /// What each provider that may have worked has used, as far as is known.
+    pub worked: Vec<Usage>,
 }
 
-/// A demand of a prompt that the model doesn't support.
+/// What a prompt's sender must change, because the model can't answer the prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The model doesn't support a limit of one function call per answer.
@@ -60,11 +57,60 @@ pub enum Refusal {
     Pictures,
     /// The provider can't fetch pictures from URLs.
     PicturesByUrl,
+    /// The model can't use a function's parameters, or the schema of the answer.
+    Schema,
     /// The prompt is too long for the model.
     TooLong,
+    /// The provider refuses the value of this field, which the request has.
+    Field(&'static str),
 }
 
+/// A provider's reason for a refusal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reason {
+    /// The provider's sentences and codes. They may contain the prompt, so they are neither stored
+    /// nor logged.
+    pub words: String,
+    /// The provider's codes, which never contain the prompt.
+    pub codes: String,
+    /// The name of the refused field, such as `messages[0].content`. Empty if there is none.
+    pub param: String,
+}
+
+impl Reason {
+    /// Returns true if the provider's code says that the operator's account has no money.
+    pub(super) fn is_unfunded(&self) -> bool {
+        let codes = self.codes.to_lowercase();
+        UNFUNDED_CODES.iter().any(|code| codes.contains(code))
+    }
+
+    /// Returns true if the provider's code or its sentence says so. A sentence may quote the request,
+    /// so it counts only after every other reason.
+    fn says_unfunded(&self) -> bool {
+        let words = self.words.to_lowercase();
+        self.is_unfunded() || UNFUNDED_WORDS.iter().any(|part| words.contains(part))
+    }
+}
+
+/// The codes for an account without money: OpenAI's
+/// ([errors](https://platform.openai.com/docs/guides/error-codes)).
+const UNFUNDED_CODES: [&str; 2] = ["insufficient_quota", "billing_hard_limit"];
+
+/// The sentences for an account without money, of Anthropic, DeepSeek and OpenRouter. OpenAI's
+/// sentence isn't here, because Gemini uses the same one for a limit per minute.
+const UNFUNDED_WORDS: [&str; 3] =
+    ["credit balance is too low", "insufficient balance", "insufficient credits"];
+
 impl Refusal {
+    /// Recognizes a refusal by the provider's words, because providers have no common codes. If the
+    /// words don't show the reason, uses the field that the provider names, provided that the
+    /// request has this field.
+    fn recognize(reason: &Reason, prompt: &Prompt) -> Option<Self> {
+        let words = reason.words.to_lowercase();
+        Self::from_words(&words, prompt)
+            .or_else(|| prompt.sent_field(&reason.param).map(Self::Field))
+    }
+
     /// Recognizes a refusal by the provider's words, which must be in lower case.
     fn from_words(words: &str, prompt: &Prompt) -> Option<Self> {
         let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
@@ -83,10 +129,17 @@ impl Refusal {
         if prompt.format.is_some() && has(&["must contain the word"]) {
             return Some(Self::JsonUnmentioned);
         }
+        let schemas = ["invalid schema", "inputschema", "function_parameters"];
+        if prompt.has_schemas() && has(&schemas) {
+            return Some(Self::Schema);
+        }
         let formats = ["response_format", "response format", "json_object", "json_schema"];
         let is_format = has(&formats) || has(&["structured output", "outputconfig"]);
         if prompt.format.is_some() && is_format {
             return Some(Self::Format);
+        }
+        if prompt.has_schemas() && has(&["schema"]) {
+            return Some(Self::Schema);
         }
         let is_picture = has(&["image", "picture", "vision", "multimodal", "multi-modal"]);
         (prompt.has_pictures() && is_picture).then_some(Self::Pictures)
@@ -97,6 +150,8 @@ impl Refusal {
             Self::ParallelCalls => "it can't be told how many functions it may call at once",
             Self::Tools => "it can't call functions",
             Self::Format | Self::JsonUnmentioned => "it can't answer in this format",
+            Self::Schema => "it can't use a schema of the request",
+            Self::Field(_) => "it refuses a field of the request",
             Self::TooLong => "the prompt is too long for it",
             Self::Pictures | Self::PicturesByUrl => "it can't look at the pictures",
         }
@@ -123,6 +178,15 @@ impl From<Refusal> for Error {
                 "messages",
                 "One of the messages must contain the word JSON. Nothing was charged.",
             ),
+            Refusal::Schema => Self::field(
+                "tools",
+                "The model of this server can't use a schema in this request. Check the parameters of \
+                 the functions, and the schema in `response_format`. Nothing was charged.",
+            ),
+            Refusal::Field(name) => Self::field(
+                name,
+                "The model of this server refuses this value. Change or omit it. Nothing was charged.",
+            ),
             Refusal::TooLong => Self::PromptTooLong(None),
             Refusal::Pictures => Self::field(
                 "messages",
@@ -142,45 +206,48 @@ impl Failure {
         Self::Failed(cause.into())
     }
 
-    /// Creates the failure for a provider that refuses a program's prompt. The reason is recognized
-    /// by the provider's `words`, because providers have no common codes. The words may contain the
-    /// prompt, so they are neither stored nor logged.
-    pub(super) fn refused(words: &str, prompt: &Prompt, cause: &str) -> Self {
-        match Refusal::from_words(&words.to_lowercase(), prompt) {
+    /// Creates the failure for a provider that refuses a prompt for this reason. If Farebox doesn't
+    /// recognize the reason, the cause may be a wrong setting, so the failure is the provider's.
+    /// `cause` is the HTTP status or the error code.
+    pub(super) fn refused(reason: &Reason, prompt: &Prompt, cause: &str) -> Self {
+        match Refusal::recognize(reason, prompt) {
+            _ if reason.is_unfunded() => Self::Unfunded,
             Some(refusal) => Self::Refused(refusal),
-            None if prompt.demands_more_than_words() => {
-                Self::Rejected(format!("it refuses the request: {cause}"))
-            }
+            None if reason.says_unfunded() => Self::Unfunded,
             None => Self::Denied(cause.to_owned()),
         }
     }
 
-    /// Returns true if the provider may have worked for the chat and the caller could have caused
-    /// the failure.
+    /// Returns true if the provider may have worked for the chat even if it has sent nothing of the
+    /// answer. A request that is refused costs nothing, and neither does a connection that fails.
     pub(super) fn may_have_worked(&self) -> bool {
         match self {
-            Self::Failed(_) | Self::Overloaded => false,
-            Self::Empty(_)
+            Self::Failed(_)
+            | Self::Overloaded
+            | Self::Unfunded
             | Self::Denied(_)
+            | Self::Refused(_) => false,
+            Self::Ended(_)
+            | Self::Empty(_)
             | Self::TimedOut
             | Self::TooLong
             | Self::Filtered
-            | Self::Stopped
-            | Self::Refused(_)
-            | Self::Rejected(_) => true,
+            | Self::Stopped => true,
         }
     }
 
-    /// Returns true if the request is the cause, as far as is known.
+    /// Returns true if the request is the cause.
     pub(super) fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Rejected(_))
+        matches!(self, Self::Refused(_))
     }
 
     /// Returns the cause, for the log.
     pub(super) fn cause(&self) -> &str {
         match self {
-            Self::Failed(cause) | Self::Denied(cause) | Self::Rejected(cause) => cause,
+            Self::Failed(cause) | Self::Denied(cause) => cause,
+            Self::Ended(word) => word,
             Self::Empty(cause) => cause,
+            Self::Unfunded => "the operator's account at the provider has no money",
             Self::Overloaded => "overloaded",
             Self::TimedOut => "too slow",
             Self::TooLong => "the answer is over the limit",
@@ -193,20 +260,21 @@ impl Failure {
     /// Returns the kind of failure, for traces.
     pub(super) fn code(&self) -> &'static str {
         match self {
-            Self::Failed(_) | Self::Empty(_) | Self::Denied(_) => "failed",
+            Self::Failed(_) | Self::Ended(_) | Self::Empty(_) | Self::Denied(_) => "failed",
+            Self::Unfunded => "unfunded",
             Self::Overloaded => "overloaded",
             Self::TimedOut => "timeout",
             Self::TooLong => CutReason::Length.word(),
             Self::Filtered => CutReason::ContentFilter.word(),
             Self::Stopped => "stopped",
-            Self::Refused(_) | Self::Rejected(_) => "refused",
+            Self::Refused(_) => "refused",
         }
     }
 }
 
 impl From<Failure> for AnswerFailure {
     fn from(failure: Failure) -> Self {
-        Self { may_have_worked: failure.may_have_worked(), failure, wasted: None }
+        Self { failure, worked: Vec::new() }
     }
 }
 
@@ -220,19 +288,16 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Failed(_)
+            | Failure::Ended(_)
             | Failure::Empty(_)
             | Failure::Denied(_)
-            | Failure::TooLong
-            | Failure::Filtered => Self::AiFailed,
+            | Failure::Unfunded
+            | Failure::TooLong => Self::AiFailed,
+            Failure::Filtered => Self::Filtered,
             Failure::Overloaded => Self::AiOverloaded,
             Failure::TimedOut => Self::AiTimedOut,
             Failure::Stopped => Self::Stopped,
             Failure::Refused(refusal) => refusal.into(),
-            Failure::Rejected(_) => Self::field(
-                "messages",
-                "The model refuses this request; its tools, pictures or format may not be valid \
-                 for it. Nothing was charged.",
-            ),
         }
     }
 }
@@ -276,15 +341,66 @@ mod tests {
             ("'response_format' of type 'json_schema' is not supported", Some(Refusal::Format)),
             ("This model doesn't support the outputConfig field.", Some(Refusal::Format)),
             ("image_url is only supported by certain models", Some(Refusal::Pictures)),
-            ("Invalid schema for function 'f'", None),
+            ("Invalid schema for function 'f'", Some(Refusal::Schema)),
+            ("The value at toolSpec.inputSchema.json.type must be object", Some(Refusal::Schema)),
+            ("I don't like it", None),
         ] {
-            let failure = Failure::refused(words, &everything, "status 400");
-            let rejected = Failure::Rejected("it refuses the request: status 400".into());
-            assert_eq!(failure, refusal.map_or(rejected, Failure::Refused), "{words}");
-            let failure = Failure::refused(words, &Prompt::after(vec![], "hi"), "status 400");
-            let failed = Failure::Denied("status 400".into());
+            let reason = Reason { words: words.into(), ..Reason::default() };
+            let denied = Failure::Denied("status 400".into());
+            let failure = Failure::refused(&reason, &everything, "status 400");
+            assert_eq!(failure, refusal.map_or(denied.clone(), Failure::Refused), "{words}");
+            let plain = Prompt::after(vec![], "hi");
             let refusal = refusal.filter(|refusal| *refusal == Refusal::TooLong);
-            assert_eq!(failure, refusal.map_or(failed, Failure::Refused), "{words}");
+            let failure = Failure::refused(&reason, &plain, "status 400");
+            assert_eq!(failure, refusal.map_or(denied, Failure::Refused), "{words}");
+        }
+    }
+
+    #[test]
+    fn only_fields_of_the_request_are_blamed() {
+        let given = Prompt { given: true, ..Prompt::after(vec![], "hi") };
+        let cool = Prompt { temperature: Some(0.2), ..given.clone() };
+        let operators = Prompt { has_own_temperature: false, ..cool.clone() };
+        let own = Prompt { has_own_temperature: true, ..cool };
+        let mut instructed = given.clone();
+        instructed.begin(Some("Be kind."));
+        for (prompt, param, field) in [
+            (&own, "temperature", Some("temperature")),
+            (&operators, "temperature", None),
+            (&given, "messages[1].content[0]", Some("messages")),
+            (&given, "messages.[1].role", Some("messages")),
+            (&instructed, "messages[1].content", Some("messages")),
+            (&instructed, "messages[0].role", None),
+            (&instructed, "messages.[0].role", None),
+            (&given, "tools[0].function.name", None),
+            (&given, "model", None),
+            (&given, "max_tokens", None),
+            (&given, "", None),
+            (&Prompt::after(vec![], "hi"), "messages", None),
+        ] {
+            let reason = Reason { words: "no".into(), param: param.into(), ..Reason::default() };
+            let refused = field.map(|field| Failure::Refused(Refusal::Field(field)));
+            let expected = refused.unwrap_or_else(|| Failure::Denied("status 400".into()));
+            assert_eq!(Failure::refused(&reason, prompt, "status 400"), expected, "{param}");
+        }
+    }
+
+    #[test]
+    fn provider_accounts_without_money_are_recognized() {
+        let prompt = Prompt::after(vec![], "hi");
+        let exceeded =
+            "You exceeded your current quota, please check your plan and billing details.";
+        for (words, codes, is_unfunded) in [
+            (exceeded, "insufficient_quota", true),
+            (exceeded, "429", false),
+            ("Your credit balance is too low to access the Anthropic API.", "", true),
+            ("Insufficient Balance", "invalid_request_error", true),
+            ("Invalid model 'insufficient_quota'", "", false),
+        ] {
+            let (words, codes) = (words.to_owned(), codes.to_owned());
+            let reason = Reason { words, codes, param: String::new() };
+            let failure = Failure::refused(&reason, &prompt, "status 400");
+            assert_eq!(failure == Failure::Unfunded, is_unfunded, "{reason:?}");
         }
     }
 }

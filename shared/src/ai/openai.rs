@@ -10,13 +10,17 @@ mod refusal;
 mod reply;
 mod request;
 
+use std::time::Duration;
+
 use aws_smithy_types::body::SdkBody;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use lambda_http::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use lambda_http::http::{HeaderValue, Request, Uri};
 use rustls::RootCertStore;
+use tokio::time::timeout;
 
+use crate::ai::failure::Reason;
 use crate::ai::openai::reply::ReplyReader;
 use crate::ai::openai::request::CompletionRequest;
 use crate::ai::reading::{self, Reply};
@@ -24,6 +28,9 @@ use crate::ai::{AnswerBuilder, Failure, Prompt};
 use crate::aws;
 use crate::aws::http::Https;
 use crate::config::{ConfigError, OpenAiServer};
+
+/// How long the body of a refusal is read.
+const FOR_A_REASON: Duration = Duration::from_secs(1);
 
 /// The number of bytes that are read from a reply for each byte of the answer. The JSON around a
 /// piece of a few characters has several hundred bytes.
@@ -80,21 +87,27 @@ impl OpenAi {
             .map_err(|error| Failure::failed(format!("no connection: {}", cause(&error))))?;
         match response.status().as_u16() {
             200 => {}
-            429 | 503 | 529 => return Err(Failure::Overloaded),
+            402 => return Err(Failure::Unfunded),
+            status @ (403 | 429) => {
+                let reason = reason(response.into_body()).await;
+                return Err(match status {
+                    _ if reason.is_unfunded() => Failure::Unfunded,
+                    429 => Failure::Overloaded,
+                    status => Failure::failed(format!("status {status}")),
+                });
+            }
+            503 | 529 => return Err(Failure::Overloaded),
             408 | 504 => return Err(Failure::TimedOut),
-            status @ (400 | 413 | 422) if prompt.given => {
+            status @ (400 | 413 | 422) => {
                 return Err(refused(status, response.into_body(), prompt).await);
             }
             // Some servers reply with 404, 500 or 501 if the model doesn't support a demand of the
             // prompt. Usually these statuses have another cause.
             status @ (404 | 500 | 501) if prompt.given && prompt.demands_more_than_words() => {
                 return Err(match refused(status, response.into_body(), prompt).await {
-                    Failure::Rejected(_) => Failure::failed(format!("status {status}")),
+                    Failure::Denied(cause) => Failure::Failed(cause),
                     failure => failure,
                 });
-            }
-            status @ (400 | 413 | 422) => {
-                return Err(Failure::Denied(format!("status {status}")));
             }
             status => return Err(Failure::failed(format!("status {status}"))),
         }
@@ -165,9 +178,14 @@ fn broken(error: &(dyn std::error::Error + 'static)) -> Failure {
     if error.is::<LengthLimitError>() { Failure::TooLong } else { Failure::failed("cut off") }
 }
 
-/// Returns the reason why a server refuses a program's prompt.
+/// Returns the reason why a server refuses a prompt.
 async fn refused(status: u16, body: Incoming, prompt: &Prompt) -> Failure {
-    Failure::refused(&refusal::words(body).await, prompt, &format!("status {status}"))
+    Failure::refused(&reason(body).await, prompt, &format!("status {status}"))
+}
+
+/// Reads the reason for a refusal. A refusal whose body doesn't arrive soon has no reason.
+async fn reason(body: Incoming) -> Reason {
+    timeout(FOR_A_REASON, refusal::reason(body)).await.unwrap_or_default()
 }
 
 /// Returns the innermost cause of an error. The outer errors only say that something failed.

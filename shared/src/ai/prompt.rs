@@ -31,6 +31,8 @@ pub struct Prompt {
     pub instructions: Vec<String>,
     /// The sampling temperature. `None` for the temperature in the settings.
     pub temperature: Option<f64>,
+    /// True if `temperature` is the request's own. [`Ai::answer`](crate::ai::Ai::answer) sets it.
+    pub has_own_temperature: bool,
     /// The probability mass for nucleus sampling.
     pub top_p: Option<f64>,
     /// The maximum number of model tokens in the answer, if it is less than the settings allow.
@@ -45,6 +47,9 @@ pub struct Prompt {
     pub parallel_calls: Option<bool>,
     /// The format of the answer. `None` for plain text.
     pub format: Option<Format>,
+    /// True if the first turn is the operator's system prompt or the user's instructions.
+    /// [`Ai::answer`](crate::ai::Ai::answer) sets it.
+    pub has_added_turn: bool,
     /// True if the request contains the whole conversation and the parameters of the answer, as on
     /// `/v1`. For a request of this kind, a finished but empty answer counts as an answer, because
     /// the caller chooses the stop sequences and could otherwise get refunds at will. If a model
@@ -189,8 +194,34 @@ impl Prompt {
             parts.extend(self.instructions.iter().map(|text| quoted(text)));
         }
         if !parts.is_empty() {
+            self.has_added_turn = true;
             self.turns.insert(0, Turn::new(Speaker::System, parts.join("\n\n")));
         }
+    }
+
+    /// Returns true if the prompt has functions with parameters, or a schema for the answer.
+    pub(super) fn has_schemas(&self) -> bool {
+        self.schemas().next().is_some()
+    }
+
+    /// Returns the field of the request that a provider names in its reply. `None` if the request
+    /// doesn't have this field, or if the settings also decide its value.
+    pub(super) fn sent_field(&self, param: &str) -> Option<&'static str> {
+        let mut parts = param.split(['.', '[', ']']).filter(|part| !part.is_empty());
+        let name = parts.next().unwrap_or_default();
+        let is_added = self.has_added_turn && parts.next() == Some("0");
+        let fields = [
+            ("messages", !is_added),
+            ("temperature", self.has_own_temperature),
+            ("top_p", self.top_p.is_some()),
+            ("stop", !self.stop.is_empty()),
+            ("tools", self.has_tools()),
+            ("tool_choice", self.has_tools()),
+            ("parallel_tool_calls", self.parallel_calls.is_some()),
+            ("response_format", self.format.is_some()),
+        ];
+        let named = fields.into_iter().find(|(field, is_sent)| *field == name && *is_sent);
+        named.filter(|_| self.given).map(|(field, _)| field)
     }
 
     /// Returns the message to answer.

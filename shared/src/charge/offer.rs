@@ -15,6 +15,9 @@ use crate::{Credits, Error, Result};
 /// the chat is refused.
 const LEAST_ANSWER: u64 = 64;
 
+/// The same number for requests under `/v1`, because programs can't use half of a function call.
+const LEAST_FOR_PROGRAMS: u64 = 1024;
+
 /// The largest number of model tokens that the user's instructions can have as a quotation, with the
 /// sentence before it.
 const INSTRUCTIONS: usize = INSTRUCTIONS_BOUND + 200;
@@ -135,8 +138,15 @@ impl Offer {
     /// Returns the bound of a known prompt. `None` for a fare by message.
     pub(super) fn bound(&self, prompt: &Prompt) -> Option<Bound> {
         let rates = self.rates()?;
-        let longest = self.ai.longest_answer(Some(prompt)).into();
-        Some(Bound { rates, prompt: self.prompt_bound(prompt), longest })
+        let longest = self.ai.longest_answer(Some(prompt));
+        let least = match prompt.given {
+            false => LEAST_ANSWER,
+            // The program has chosen a maximum length, so it doesn't expect a shorter answer.
+            true if longest < self.ai.longest_answer(None) => longest.into(),
+            true => LEAST_FOR_PROGRAMS,
+        };
+        let (prompt, longest) = (self.prompt_bound(prompt), longest.into());
+        Some(Bound { rates, prompt, longest, least: least.min(longest) })
     }
 
     /// Returns the most model tokens that the prompt can have.
@@ -165,6 +175,8 @@ pub(super) struct Bound {
     prompt: u64,
     /// The maximum number of model tokens in the answer.
     longest: u64,
+    /// The number of model tokens that the answer must be able to have.
+    least: u64,
 }
 
 impl Bound {
@@ -180,7 +192,7 @@ impl Bound {
 
     /// Returns the credits without which the AI isn't asked.
     pub(super) fn least(&self) -> Credits {
-        self.rates.bound(self.prompt, self.longest.min(LEAST_ANSWER))
+        self.rates.bound(self.prompt, self.least)
     }
 
     /// Returns the number of model tokens that the answer may have, so that `held` pays for it.
@@ -188,13 +200,6 @@ impl Bound {
     pub(super) fn fit(&self, held: Credits) -> Option<u32> {
         let tokens = self.rates.affords(held, self.prompt).unwrap_or(0);
         (tokens < self.longest).then(|| u32::try_from(tokens).unwrap_or(u32::MAX))
-    }
-
-    /// Returns how much of the daily limit of refunds a chat with this prompt uses up: once for each
-    /// started `price` of the prompt.
-    pub(super) fn refund_units(&self, price: Credits) -> u32 {
-        let units = self.rates.bound(self.prompt, 0).get().div_ceil(price.get().max(1)).max(1);
-        u32::try_from(units).unwrap_or(u32::MAX)
     }
 }
 

@@ -12,6 +12,10 @@ const PROMPT_LIMIT: usize = 524_288;
 /// How often a function checks whether the user has stopped its chat.
 pub const STOP_PACE: Duration = Duration::from_secs(1);
 
+/// The longest time for which a stream sends nothing. Proxies cut off streams that are silent for a
+/// minute.
+const SILENCE: Duration = Duration::from_secs(10);
+
 /// The settings of the functions that ask the AI.
 #[derive(Clone, Debug)]
 pub struct AiConfig {
@@ -34,10 +38,6 @@ pub struct AiConfig {
     /// `PRICED_BYTES`: the number of bytes in a prompt under `/v1` that the price of one chat pays
     /// for. A longer prompt costs the price once for each started block of this size.
     pub priced_bytes: usize,
-    /// `REFUNDS_PER_DAY`: the number of an account's chats per day that are refunded although the
-    /// AI may have worked on them. A chat whose long prompt costs the price several times counts as
-    /// several chats.
-    pub refunds_per_day: u32,
     /// `LOW_BALANCE`: users get an e-mail when a chat leaves fewer credits than this. 0 turns these
     /// e-mails off.
     pub low_balance: Credits,
@@ -48,6 +48,8 @@ pub struct AiConfig {
     /// How often a function checks whether its chat was stopped: [`STOP_PACE`]. No setting changes
     /// it.
     pub stop_pace: Duration,
+    /// The longest time for which a stream sends nothing. No setting changes it.
+    pub silence: Duration,
 }
 
 /// A provider of answers.
@@ -120,11 +122,11 @@ impl AiConfig {
             answer_limit: settings.number("ANSWER_LIMIT", 65_536, 1, 131_072)?,
             prompt_limit: prompt_limit(settings)?,
             priced_bytes: settings.number("PRICED_BYTES", 65_536, 1024, 4_194_304)?,
-            refunds_per_day: settings.number("REFUNDS_PER_DAY", 100, 1, 1_000_000)?,
             low_balance: settings.credits("LOW_BALANCE", 0, 0)?,
             context_chats: context_chats(settings)?,
             context_bytes: context_bytes(settings)?,
             stop_pace: STOP_PACE,
+            silence: SILENCE,
         })
     }
 

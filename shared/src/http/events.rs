@@ -1,6 +1,7 @@
 //! Server-sent events ([format](https://html.spec.whatwg.org/multipage/server-sent-events.html)).
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use lambda_http::http::header;
 use serde::Serialize;
@@ -16,15 +17,24 @@ use crate::{Error, Result};
 
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 
+/// A comment, which clients ignore. It shows proxies that the stream is alive.
+const COMMENT: &str = ":\n\n";
+
 /// Returns a 200 with the server-sent events that `write` sends. `write` proceeds as fast as the
-/// client reads. [`Events::fail`] writes failures in the format `failures`.
-pub fn events<F>(req: &Request, failures: FailureFormat, write: impl FnOnce(Events) -> F) -> Reply
+/// client reads. [`Events::fail`] writes failures in the format `failures`. If the first event isn't
+/// ready, and whenever no event comes for the time `silence`, a comment is sent.
+pub fn events<F>(
+    req: &Request,
+    failures: FailureFormat,
+    silence: Duration,
+    write: impl FnOnce(Events) -> F,
+) -> Reply
 where
     F: Future<Output = Result<()>> + Send + 'static,
 {
     let request_id = request_id(req);
-    let mut response =
-        Response::new(Body::written_by(|pieces| write(Events { pieces, failures, request_id })));
+    let body = Body::written_by(|pieces| write(Events { pieces, failures, request_id }));
+    let mut response = Response::new(body.kept_alive(COMMENT, silence));
     response.headers_mut().insert(header::CONTENT_TYPE, EVENTS);
     Ok(response)
 }

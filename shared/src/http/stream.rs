@@ -5,12 +5,14 @@ use std::mem;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{poll_fn, unfold};
 use futures_util::{FutureExt, Stream, StreamExt};
 use http_body::{Frame, SizeHint};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::telemetry::trace::{self, Root, Trace};
 use crate::{Error, Result};
@@ -59,6 +61,19 @@ impl Body {
                 Some(piece) => Some(Ok(piece)),
                 None => failure.take().map(Err),
             })
+        })))
+    }
+
+    /// Sends `sign` at once if the first piece isn't ready, and again whenever no piece comes for the
+    /// time `silence`.
+    pub(crate) fn kept_alive(self, sign: &'static str, silence: Duration) -> Self {
+        let Self::Pieces(pieces) = self else { return self };
+        let state = (pieces, Duration::ZERO);
+        Self::Pieces(Box::pin(unfold(state, move |(mut pieces, patience)| async move {
+            match timeout(patience, pieces.next()).await {
+                Ok(piece) => piece.map(|piece| (piece, (pieces, silence))),
+                Err(_) => Some((Ok(sign.to_owned()), (pieces, silence))),
+            }
         })))
     }
 
@@ -189,6 +204,7 @@ impl http_body::Body for Body {
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -212,6 +228,26 @@ mod tests {
             assert!(written.load(Ordering::Relaxed) <= number + 3);
         }
         assert_eq!(pieces.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn silent_bodies_show_that_they_are_alive() {
+        let silence = Duration::from_millis(1);
+        let (go, gone) = tokio::sync::oneshot::channel();
+        let body = Body::written_by(async move |pieces: Pieces| {
+            gone.await.unwrap();
+            pieces.send("a").await
+        });
+        let Body::Pieces(mut pieces) = body.kept_alive(".", silence) else { panic!("no stream") };
+        for _ in 0..3 {
+            assert_eq!(pieces.next().await, Some(Ok(".".into())));
+        }
+        go.send(()).unwrap();
+        let rest: Vec<_> =
+            pieces.skip_while(|piece| ready(*piece == Ok(".".into()))).collect().await;
+        assert_eq!(rest, [Ok("a".into())]);
+        let at_once = Body::written_by(async |pieces: Pieces| pieces.send("a").await);
+        assert_eq!(at_once.kept_alive(".", Duration::from_secs(600)).text().await, "a");
     }
 
     #[tokio::test]

@@ -40,8 +40,7 @@ const MOST_SCRYPT_WORK: u64 = 2_200_000;
 /// parameters need 16 MiB.
 const MOST_SCRYPT_MEMORY: u64 = 68_157_440;
 
-/// The number of steps of scrypt's mixing that take as long as PBKDF2, which fills and hashes the
-/// mixed blocks.
+/// The time that PBKDF2 takes to fill and hash the mixed blocks, in steps of scrypt's mixing.
 const SCRYPT_FRAME: u64 = 16;
 
 /// The number of bytes in a hash of bcrypt. The crate computes one more byte, which bcrypt doesn't

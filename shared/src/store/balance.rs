@@ -17,15 +17,20 @@ mod release;
 mod reserve;
 mod settle;
 mod stop;
+mod unlock;
 
 pub use adjust::{AdjustOutcome, Adjustment};
 pub use hold::Hold;
-pub use limits::{ChatLimits, Refund};
+pub use limits::{ChatLimits, FreeWork, Refund};
 pub use reserve::ReserveOutcome;
 pub use settle::SettleOutcome;
 pub use stop::StopOutcome;
 
 use crate::values::Account;
+
+/// Counts work of the AI that nobody pays for.
+const COUNTS_FREE_WORK: &str =
+    ", free_work.#free_work = if_not_exists(free_work.#free_work, :nothing) + :work";
 
 /// How long a hold's id stays closed after its chat has ended, in seconds: until no copy of the
 /// reserve can arrive anymore.

@@ -87,7 +87,8 @@ pub enum StoreError {
     TooManyChats(Limit),
     /// The account has already begun the maximum number of chats in this minute.
     TooManyChatsThisMinute(Limit),
-    /// The account has already received the maximum number of refunds in this minute or this day.
+    /// The account has already received the maximum number of refunds in this minute, or its free work
+    /// of this day is used up.
     TooManyRefunds(Limit),
     /// Too many log-ins with this login or from this network have failed.
     TooManyAttempts(Limit),

@@ -338,8 +338,8 @@ impl Store {
         loop {
             let (ids, more) = self.ids_of_user(kind, user_id, before.as_deref()).await?;
             let orders = self.with_ids(ORDER, &ids).await?;
-            // The index still lists orders that were just deleted. The caller continues at the last
-            // order, so a page with more pages behind it must have one.
+            // The index still lists orders that were just deleted. The caller continues at the
+            // page's last order, so only the last page may be empty.
             if !orders.is_empty() || !more {
                 return Ok((orders, more));
             }

@@ -145,9 +145,9 @@ impl Reference {
 }
 
 impl Event {
-    /// Reads the body of a request that Stripe has signed. Every text is an event, also one of an
-    /// unknown shape, such as a
-    /// [thin event](https://docs.stripe.com/event-destinations#thin-events): Stripe disables a
+    /// Reads the body of a request that Stripe has signed. Accepts every text as an event, even if
+    /// its shape is unknown (such as a [thin
+    /// event](https://docs.stripe.com/event-destinations#thin-events)), because Stripe disables a
     /// webhook that doesn't confirm its events.
     pub fn read(body: &[u8]) -> Self {
         Self { body: serde_json::from_slice(body).unwrap_or_default() }

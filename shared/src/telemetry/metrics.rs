@@ -79,6 +79,8 @@ metrics! {
     AiLatency: Milliseconds by Provider;
     /// 1 if a provider fails to answer, otherwise 0. The average is the share of failed calls.
     AiFailures: Count by Provider;
+    /// Calls that a provider refused because the operator's account there has no money.
+    AiUnfunded: Count by Provider;
     /// Accounts that a sweep has inspected. A failed sweep records nothing.
     SweptAccounts: Count;
     /// Credits from expired holds that a sweep has returned.

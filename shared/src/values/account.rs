@@ -83,7 +83,8 @@ pub struct Account {
     /// [key and period](crate::values::LimitPeriod). `None` if the account never had such a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purses: Option<BTreeMap<String, Credits>>,
-    /// The estimated price of failed answers' delivered parts, by day (days since 1970). `None` before the account's first free work.
+    /// By day (days since 1970): the estimated price of the AI's work on failed answers, and the
+    /// free work that the account's charges have earned. `None` until the first entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free_work: Option<BTreeMap<String, Credits>>,
     /// A counter that is incremented by every change that invalidates all of the account's JWTs.
@@ -166,6 +167,12 @@ impl Account {
     pub fn purse(&self, name: &str) -> Credits {
         let purse = self.purses.as_ref().and_then(|purses| purses.get(name));
         purse.copied().unwrap_or_default()
+    }
+
+    /// Returns the credits under this key of the map of free work.
+    pub(crate) fn free_work(&self, key: &str) -> Credits {
+        let counted = self.free_work.as_ref().and_then(|days| days.get(key));
+        counted.copied().unwrap_or_default()
     }
 
     /// Returns the time at which the last chat began, rounded down to the minute, in milliseconds

@@ -155,6 +155,8 @@ pub enum Intervention {
     PasswordReset,
     /// The account was deleted.
     Deletion,
+    /// The free work of the day was reset, so that the account can send messages again.
+    Unlock,
     /// An intervention that only later releases know.
     #[serde(untagged, deserialize_with = "word_of")]
     Other(String),
@@ -162,7 +164,7 @@ pub enum Intervention {
 
 impl Intervention {
     /// Every intervention that this release can record.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Creation,
         Self::Invitation,
         Self::Sessions,
@@ -170,6 +172,7 @@ impl Intervention {
         Self::ApiKeys,
         Self::PasswordReset,
         Self::Deletion,
+        Self::Unlock,
     ];
 
     /// Returns the word that is stored and shown.
@@ -182,6 +185,7 @@ impl Intervention {
             Self::ApiKeys => "api_keys",
             Self::PasswordReset => "password_reset",
             Self::Deletion => "deletion",
+            Self::Unlock => "unlock",
             Self::Other(word) => word,
         }
     }
@@ -199,6 +203,7 @@ impl Intervention {
             | Self::ApiKey
             | Self::ApiKeys
             | Self::PasswordReset
+            | Self::Unlock
             | Self::Other(_) => Act::Role(role.clone()),
             Self::Creation | Self::Invitation if *role == Role::Admin => Act::Role(role.clone()),
             Self::Creation | Self::Invitation => Act::Activation,

@@ -47,6 +47,12 @@ impl Credits {
         Self(self.0.saturating_mul(count.into()).min(Self::MAX.0))
     }
 
+    /// Returns one of this many equal parts, rounded down.
+    #[must_use]
+    pub fn part_of(self, parts: u32) -> Self {
+        Self(self.0 / u64::from(parts.max(1)))
+    }
+
     /// Returns `None` if the sum would be above [`Credits::MAX`].
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).and_then(Self::new)

@@ -60,8 +60,7 @@ impl Quote {
         Self { terms: Terms::Usage(rates), bound: rates.bound(prompt, output), units: 1 }
     }
 
-    /// Returns how many times the price of one chat is charged, and how much of the daily limit a
-    /// refund uses up.
+    /// Returns how many times the price of one chat is charged.
     pub fn units(&self) -> u32 {
         self.units
     }

@@ -22,9 +22,9 @@ const PATH: &str = "/api/user/api-keys";
 const NOVEMBER: u64 = 1_796_079_600_000;
 
 /// An API key as its owner sees it, and the program that uses it.
-struct Key {
+pub struct Key {
     id: String,
-    program: Person,
+    pub program: Person,
 }
 
 impl Person {
@@ -40,7 +40,7 @@ impl Person {
     }
 
     /// A key that may spend this many tokens.
-    async fn gets_a_limited_key(&self, tokens: u64) -> Key {
+    pub async fn gets_a_limited_key(&self, tokens: u64) -> Key {
         self.gets_a_key(json!({ "limit": { "tokens": tokens } })).await
     }
 
@@ -222,18 +222,22 @@ async fn keys_and_credits_are_shown_in_openrouters_fields() {
     let free = ann.gets_a_key(json!({})).await;
     key.says("hi").await.is(200);
     free.says("hi").await.is(200);
-    let rate = json!({
-        "requests": 70, "interval": "1m", "note": "All keys of the account share this limit.",
-    });
+    let rate = |requests: u64| {
+        json!({
+            "requests": requests, "interval": "1m",
+            "note": "All keys of the account share this limit.",
+        })
+    };
     let limited = json!({
         "label": "a program", "limit": 250, "limit_remaining": 250 - PRICE, "limit_reset": "monthly",
         "usage": PRICE, "expires_at": "2027-01-01T00:00:00.000Z", "is_free_tier": false,
-        "rate_limit": rate,
+        // Half of the account's.
+        "rate_limit": rate(35),
     });
     let unlimited = |label: &str| {
         json!({
             "label": label, "limit": null, "limit_remaining": null, "limit_reset": null,
-            "usage": 2 * PRICE, "expires_at": null, "is_free_tier": false, "rate_limit": rate,
+            "usage": 2 * PRICE, "expires_at": null, "is_free_tier": false, "rate_limit": rate(70),
         })
     };
     for (who, facts) in [
@@ -258,7 +262,9 @@ async fn keys_and_credits_are_shown_in_openrouters_fields() {
 
 #[tokio::test]
 async fn sixty_four_parallel_chats_never_pass_a_limit() {
-    let api = Api::own(&[]).await;
+    // Half of the chats and of the refunds are for keys with a limit.
+    let settings = [("PARALLEL_CHATS", "64"), ("REFUNDS_PER_MINUTE", "64")];
+    let api = Api::own(&settings).await;
     let ann = api.person("ann").await;
     api.adjust(&ann, 10_000, "for the test").await;
     let key = ann.gets_a_limited_key(2350).await;
@@ -266,7 +272,7 @@ async fn sixty_four_parallel_chats_never_pass_a_limit() {
     let answered = answers.iter().filter(|answer| answer.status == 200).count();
     assert_eq!(answered, 23);
     for refused in answers.into_iter().filter(|answer| answer.status != 200) {
-        refused.is(402);
+        assert!([402, 429].contains(&refused.status.as_u16()), "{refused:?}");
     }
     assert_eq!([ann.spent(&key).await, ann.balance().await], [2300, GRANT + 10_000 - 2300]);
     ann.is_clean().await;

@@ -319,6 +319,10 @@ async fn users_are_shown_with_balance_holds_sessions_and_keys() {
                 held("running", "2106-02-07T06:28:15.000Z", false)
             ]),
         ),
+        (
+            "free_work",
+            json!({ "used": 0, "most": 10_000, "used_by_limited_keys": 0, "most_for_limited_keys": 5000, "locked": false, "limited_keys_locked": false }),
+        ),
         ("sessions", sessions),
         ("api_keys", json!(1)),
     ] {

@@ -221,6 +221,64 @@ async fn the_catalog_has_fares_prices_and_limits() {
     assert_eq!([&model["fare"], &model["max_output_tokens"]], [&by_usage(), &json!(1024)]);
 }
 
+/// The first message of an agent, whose prompt is long and whose answer is short.
+#[tokio::test]
+async fn answers_to_programs_are_shortened_to_the_balance() {
+    let provider = Provider::start().await;
+    let settings = [("AI_MAX_TOKENS", "8192")];
+    let api = priced(&provider, &list("openai"), &settings).await;
+    provider.does(counted(9000, 0, 300));
+    let long = |body: &mut Value, most: Option<(&str, u64)>| {
+        body["messages"] = json!([
+            { "role": "system", "content": "x".repeat(40_000) },
+            { "role": "user", "content": "hi" },
+        ]);
+        if let Some((name, most)) = most {
+            body[name] = json!(most);
+        }
+    };
+    // 4,000 tokens pay for a prompt of 40,000 bytes and an answer of at least 1,024 model tokens,
+    // but not of 8,192. A maximum that isn't below the model's has no effect.
+    for most in [None, Some(("max_tokens", 8192)), Some(("max_completion_tokens", 32_000))] {
+        let ann = api.person("ann").await;
+        let program = Program::of(&ann).await;
+        let mut body = asking_for("deep", "hi");
+        long(&mut body, most);
+        program.send(&[], body).await.is(200);
+        let asked = provider.last_asked().2["max_tokens"].as_u64().unwrap();
+        assert!((1024..8192).contains(&asked), "{asked}");
+        let kept = ann.history("").await.is(200)[0].clone();
+        assert_eq!(
+            [&kept["receipt"]["shortened"], &kept["receipt"]["held"]],
+            [&json!(true), &json!(GRANT)]
+        );
+        assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+    }
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let mut body = asking_for("deep", "hi");
+    long(&mut body, Some(("max_tokens", 8191)));
+    let refused =
+        program.send(&[], body.clone()).await.expect(402, "insufficient_quota").to_string();
+    assert!(refused.contains("This message may cost up to "), "{refused}");
+    // The balance pays for fewer than 1,024 model tokens.
+    ann.has_left(2400).await;
+    long(&mut body, Some(("max_tokens", 8192)));
+    program.send(&[], body).await.expect(402, "insufficient_quota");
+    // The limit of an API key shortens an answer as the balance does.
+    ann.has_left(GRANT).await;
+    let key = ann.gets_a_limited_key(1000).await.program;
+    let answer = key.post("/v1/chat/completions", asking_for("deep", "hi")).await.is(200);
+    assert!(
+        (1024..2500).contains(&provider.last_asked().2["max_tokens"].as_u64().unwrap()),
+        "{answer}"
+    );
+    let key = ann.gets_a_limited_key(400).await.program;
+    let refused =
+        key.post("/v1/chat/completions", asking_for("deep", "hi")).await.is(402).to_string();
+    assert!(refused.contains("and has 400 left"), "{refused}");
+}
+
 #[tokio::test]
 async fn answers_to_programs_are_refused_and_not_shortened() {
     let provider = Provider::start().await;

@@ -16,6 +16,7 @@ use shared::values::{Allowances, Chat};
 use tokio::task::JoinHandle;
 
 use super::{Case, Matrix, Scenario, none, side_by_side};
+use crate::portable::chat_stop::free_work;
 use crate::support::client::{GRANT, PRICE, Person};
 use crate::support::counting_ai::CountingAi;
 use crate::support::function::{Reply, ask, changed_chat, chat_with};
@@ -468,9 +469,12 @@ impl Case<Paying> {
             wrong.push(format!("{refunds} refunds are counted, and {least} to {most} were made"));
         }
 
-        let work: u64 = account.free_work.iter().flatten().map(|(_, work)| work.get()).sum();
+        let work = free_work(account, "") + free_work(account, "k");
         let wasted = if self.scenario.wastes_work() { refunds as u64 * PRICE } else { 0 };
-        if work > wasted || (moment == "after the request" && work != wasted) {
+        // The answer of a function that wakes too late is free work, if its hold still exists.
+        let late = self.replies.iter().filter(|reply| reply.code() == "not_charged").count();
+        let most = wasted + late as u64 * PRICE;
+        if work > most || (moment == "after the request" && work < wasted) {
             wrong.push(format!("{work} of free work are counted after {refunds} refunds"));
         }
 

@@ -146,9 +146,11 @@ const PEOPLE: [&str; 4] = ["alive", "fresh", "old", "busy"];
 /// Each account has a chat, a session, and enough conversations to need a second batch.
 const LIMITS: ChatLimits = ChatLimits {
     parallel: 64,
+    parallel_of_account: 64,
     per_minute: 64,
     refunds: 64,
-    refunds_a_day: 64,
+    refunds_of_caller: 64,
+    free_work: Credits::MAX,
     allowances: Allowances { users: None, administrators: None },
 };
 const CHATS: usize = 1;

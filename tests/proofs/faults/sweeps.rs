@@ -30,9 +30,11 @@ impl Scenario for Sweep {
         let app = &case.app;
         let limits = ChatLimits {
             parallel: 64,
+            parallel_of_account: 64,
             per_minute: 64,
             refunds: 64,
-            refunds_a_day: 64,
+            refunds_of_caller: 64,
+            free_work: Credits::MAX,
             allowances: Allowances::default(),
         };
         for (name, leases) in PEOPLE {

@@ -83,9 +83,8 @@ pub struct Account {
     /// The number of chats that were refunded in each minute, plus the refunds above the limits of
     /// earlier minutes.
     pub refunds: BTreeMap<u64, i64>,
-    /// The number of chats for which the AI may have worked that were refunded on each day.
-    pub refunds_of_days: BTreeMap<u64, i64>,
-    /// The credits of failed chats' work on each day.
+    /// The free work of each day: of limited API keys with the prefix `k`, and what the account has
+    /// earned with the prefix `e`.
     pub free_work: BTreeMap<String, i64>,
     /// True if the account is in the index `due`.
     pub due: bool,
@@ -120,11 +119,10 @@ impl Account {
             closed: map(&item, "closed").into_keys().collect(),
             minutes: counted
                 .iter()
-                .filter(|(minute, _)| !minute.starts_with(['r', 'd']))
+                .filter(|(minute, _)| !minute.starts_with('r'))
                 .cloned()
                 .collect(),
             refunds: with_prefix(&counted, 'r'),
-            refunds_of_days: with_prefix(&counted, 'd'),
             free_work: free_work.keys().map(|day| (day.clone(), number(&free_work, day))).collect(),
             tokens: number(&item, "tokens"),
             granted: number(&item, "granted"),
@@ -145,17 +143,22 @@ impl Account {
         self.minutes.get(&(at / 60).to_string()).copied().unwrap_or(0)
     }
 
-    /// Returns true if no chat may begin in `minute`, because too many chats were refunded in this
-    /// minute or earlier minutes.
-    pub fn is_closed_by_refunds(&self, minute: u64, limit: i64) -> bool {
-        self.refunds
-            .range(..=minute)
-            .any(|(of, count)| *count >= limit * i64::try_from(minute - of + 1).unwrap())
+    /// Returns true if the caller may begin no chat in `minute`, because too many chats were refunded
+    /// in this minute or earlier minutes.
+    pub fn is_closed_by_refunds(&self, minute: u64, limits: &Limits) -> bool {
+        self.refunds.range(..=minute).any(|(of, count)| {
+            let before = limits.refunds * i64::try_from(minute - of).unwrap();
+            *count >= before + limits.refunds_of_caller
+        })
     }
 
-    /// Returns true if no chat may begin on the day of the second `at` because of too many refunds.
-    pub fn is_closed_by_refunds_of_its_day(&self, at: u64, limit: i64) -> bool {
-        self.refunds_of_days.get(&(at / 86_400)).is_some_and(|count| *count >= limit)
+    /// Returns true if the caller may begin no chat on the day of the second `at`, because the free
+    /// work of this day is used up.
+    pub fn is_closed_by_free_work(&self, at: u64, limits: &Limits) -> bool {
+        let count = |key: String| self.free_work.get(&key).copied().unwrap_or(0);
+        let prefix = if limits.is_limited { "k" } else { "" };
+        let day = at / 86_400;
+        count(format!("{prefix}{day}")) >= limits.free_work.max(count(format!("e{day}")))
     }
 
     /// The number of refunds by which earlier minutes exceed their limits.
@@ -213,6 +216,8 @@ pub struct Person {
     stopped: HashSet<String>,
     /// The credits that each paid chat held.
     held_for: HashMap<String, i64>,
+    /// What the account had spent when each chat took its credits.
+    spent_at: HashMap<String, i64>,
 }
 
 /// The facts that the model knows about the task that sent a write.
@@ -225,11 +230,12 @@ pub struct Writer<'w> {
     pub reserves_in: Option<u64>,
     /// The minute in which the write counts a refund. `None` if the write counts no refund.
     pub releases_in: Option<u64>,
-    /// The day on which the write counts a refund, and how much it counts. `None` if the write
-    /// counts no refund.
-    pub releases_in_day: Option<(u64, i64)>,
-    /// The free work that the write counts, in credits.
-    pub work: Option<i64>,
+    /// The key under which the write counts free work, and how much it counts. `None` if the write
+    /// counts no free work.
+    pub free_work: Option<(String, i64)>,
+    /// What the write adds to the earned credits of two days, and what it adds this to if there is
+    /// nothing yet. `None` if it adds nothing.
+    pub earns: Option<(i64, i64)>,
     /// The amounts that the task may hold for its chat.
     pub may_hold: RangeInclusive<i64>,
     /// True if the task has told its client that the credits don't pay for the chat, and has closed
@@ -242,14 +248,20 @@ pub struct Writer<'w> {
     pub period: i64,
 }
 
-/// The limits on an account's chats.
+/// The limits on the chats of a caller.
 pub struct Limits {
+    /// True if the caller has an API key with a limit.
+    pub is_limited: bool,
+    /// The number of chats that may wait at a time.
+    pub parallel: i64,
     /// The number of chats that may begin in a minute.
     pub chats: i64,
-    /// The number of chats that may be refunded in a minute.
+    /// The number of the account's chats that may be refunded in a minute.
     pub refunds: i64,
-    /// The number of chats for which the AI may have worked that may be refunded in a day.
-    pub refunds_a_day: i64,
+    /// The part of `refunds` that the caller may use up.
+    pub refunds_of_caller: i64,
+    /// The credits of free work on a day for an account that has earned nothing.
+    pub free_work: i64,
     /// True if no request arrives later than the protocol expects. While requests arrive in time,
     /// the product counts every refund above a minute's limit in a later minute.
     pub exact: bool,
@@ -273,6 +285,7 @@ impl Person {
             returned: HashMap::new(),
             stopped: HashSet::new(),
             held_for: HashMap::new(),
+            spent_at: HashMap::new(),
         };
         person.ledger = person.read_ledger(tables);
         person
@@ -319,7 +332,7 @@ impl Person {
         // Checks the change: every added or removed hold is a step of the protocol, and nothing
         // else changed.
         let (mut tokens, mut spent, mut paid) = (before.tokens + granted, before.spent, Vec::new());
-        let mut wasted = 0;
+        let mut free_work = before.free_work.clone();
         for (rid, came) in
             after.held.iter().filter(|(rid, held)| before.held.get(*rid) != Some(held))
         {
@@ -346,6 +359,7 @@ impl Person {
                 return Err(format!("{name}: a late reservation of a refused chat: {came:?}"));
             }
             tokens -= came.cost;
+            self.spent_at.insert(came.owner.clone(), after.spent);
             *self.taken.entry(came.owner.clone()).or_default() += 1;
         }
         for went in before
@@ -370,6 +384,23 @@ impl Person {
                 }
                 spent += charge;
                 tokens += went.cost - charge;
+                // A quarter of the charge counts on two days, once the account's charges are worth more
+                // than its free work.
+                let (day, enough) = (writer.settled_at.unwrap() / 86_400, 4 * limits.free_work);
+                match writer.earns {
+                    None if self.spent_at[&went.owner] > enough => {
+                        return Err(format!("{name}: a charge of {charge} earns nothing"));
+                    }
+                    Some((part, earlier)) if part != charge / 4 || earlier > enough / 4 => {
+                        return Err(format!("{name}: {charge} earn {part}, and {earlier} before"));
+                    }
+                    None => {}
+                    Some((part, earlier)) => {
+                        for day in [day, day + 1] {
+                            *free_work.entry(format!("e{day}")).or_insert(earlier) += part;
+                        }
+                    }
+                }
                 self.held_for.insert(went.owner.clone(), went.cost);
                 paid.push(went.owner.clone());
             } else {
@@ -378,7 +409,6 @@ impl Person {
                         "{name}: tokens were spent without a new row of the ledger"
                     ));
                 }
-                wasted += writer.work.filter(|_| own).unwrap_or(0);
                 if !own && went.expires_at > now {
                     return Err(format!(
                         "{name}: a task released another task's reservation before the end of its lease"
@@ -386,6 +416,12 @@ impl Person {
                 }
                 tokens += went.cost;
                 *self.returned.entry(went.owner.clone()).or_default() += 1;
+            }
+            if let Some((key, work)) = writer.free_work.clone().filter(|_| own) {
+                if key.starts_with('k') == went.purse.is_empty() {
+                    return Err(format!("{name}: free work of another caller is counted"));
+                }
+                *free_work.entry(key).or_default() += work;
             }
             let [taken, returned] = [&self.taken, &self.returned]
                 .map(|counted| counted.get(&went.owner).copied().unwrap_or(0));
@@ -411,15 +447,19 @@ impl Person {
             .any(|minute| minute.parse::<u64>().unwrap() >= now / 60);
         if counted != i64::try_from(began).unwrap()
             || too_early
-            || after.minutes.values().any(|chats| *chats > limits.chats)
+            || began > 0 && after.minutes.values().any(|chats| *chats > limits.chats)
         {
             return Err(format!("{name}: chats are counted wrongly: {before:?}, then {after:?}"));
         }
         self.refunds_are_counted(&before, &after, writer, now, limits)?;
-        // A failure after a part of an answer was delivered counts once.
-        let of_day = |day| before.free_work.get(day).copied().unwrap_or(0);
-        let counted: i64 = after.free_work.iter().map(|(day, credits)| credits - of_day(day)).sum();
-        if counted != wasted {
+        // Free work and what is earned count once, with the end of their hold. The account may drop
+        // the counts of days that have ended.
+        let mut expected = free_work;
+        let today = now / 86_400;
+        let is_over =
+            |key: &str| key.trim_start_matches(['k', 'e']).parse::<u64>().unwrap() < today;
+        expected.retain(|key, _| !is_over(key) || after.free_work.contains_key(key));
+        if after.free_work != expected {
             return Err(format!(
                 "{name}: free work is counted wrongly: {before:?}, then {after:?}"
             ));
@@ -504,8 +544,8 @@ impl Person {
         let wrong = |what: &str| Err(format!("{}: {what}: {before:?}, then {after:?}", self.name));
         if let Some(minute) = writer.reserves_in
             && after.held.len() > before.held.len()
-            && (before.is_closed_by_refunds(minute, limits.refunds)
-                || before.is_closed_by_refunds_of_its_day(minute * 60, limits.refunds_a_day))
+            && (before.is_closed_by_refunds(minute, limits)
+                || before.is_closed_by_free_work(minute * 60, limits))
         {
             return wrong("a chat began though too many were refunded");
         }
@@ -523,15 +563,6 @@ impl Person {
             || after.refunds.keys().any(|minute| !expected.contains_key(minute))
         {
             return wrong("refunds are counted wrongly");
-        }
-        let mut expected = before.refunds_of_days.clone();
-        if let Some((day, units)) = writer.releases_in_day {
-            *expected.entry(day).or_insert(0) += units;
-        }
-        // The account may drop the counts of days that have ended.
-        expected.retain(|day, _| *day >= now / 86_400 || after.refunds_of_days.contains_key(day));
-        if after.refunds_of_days != expected {
-            return wrong("the refunds of a day are counted wrongly");
         }
         Ok(())
     }

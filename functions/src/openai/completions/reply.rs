@@ -324,8 +324,8 @@ fn id(chat_id: &str) -> String {
     format!("chatcmpl-{chat_id}")
 }
 
-/// Returns the model's fingerprint. Some clients refuse an answer without one, and others one that
-/// is null.
+/// Returns the model's fingerprint. Some clients refuse an answer whose fingerprint is missing, and
+/// others refuse an answer whose fingerprint is null.
 fn system_fingerprint(model: &str) -> String {
     let hash = fingerprint(model);
     format!("fp_{}", hash.get(..10).unwrap_or_default())

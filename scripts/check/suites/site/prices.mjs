@@ -262,7 +262,7 @@ await journeys({
     await choose(page, "vast");
     await say(page, "One too many");
     const refusal = page.getByRole("alert");
-    await refusal.getByText(/^You don't have enough tokens\. You have 250 tokens\. This message costs at least [\d,]+\.$/).waitFor();
+    await refusal.getByText(/^You don't have enough tokens\. You have 250 tokens\. This message may cost up to [\d,]+\.$/).waitFor();
     await refusal.getByText("Nothing was charged, and your message is kept.").waitFor();
     await refusal.getByRole("link", { name: "Buy more tokens in our shop." }).waitFor();
     assert.equal(await page.getByLabel("Your message").inputValue(), "One too many");
@@ -345,7 +345,7 @@ await journeys({
     await page.getByLabel("Your message").fill("and more");
     go();
     const turn = page.locator(".turn");
-    await turn.getByText(/^This message costs at least [\d,]+ tokens, but its price was shown as at most [\d,]+ tokens\./).waitFor();
+    await turn.getByText(/^This message may cost up to [\d,]+ tokens, but its price was shown as at most [\d,]+ tokens\./).waitFor();
     assert.equal(await page.getByLabel("Your message").inputValue(), "and more");
     const again = turn.getByRole("button", { name: /^Send for at most [\d,]+ tokens$/ });
     const now = number(await again.innerText());

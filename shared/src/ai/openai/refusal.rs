@@ -8,6 +8,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::ai::failure::Reason;
+
 /// The maximum number of bytes that are read from a reply.
 const REPLY: usize = 64 * 1024;
 
@@ -15,8 +17,8 @@ const REPLY: usize = 64 * 1024;
 /// repeat the prompt.
 const TEXT: usize = 500;
 
-/// Returns the texts that contain the reason.
-pub async fn words(mut body: Incoming) -> String {
+/// Returns the reason.
+pub async fn reason(mut body: Incoming) -> Reason {
     let mut reply = Vec::new();
     while reply.len() < REPLY
         && let Some(Ok(frame)) = body.frame().await
@@ -24,22 +26,21 @@ pub async fn words(mut body: Incoming) -> String {
         reply.extend(frame.data_ref().into_iter().flatten());
     }
     reply.truncate(REPLY);
-    words_of(&reply)
+    reason_in(&reply)
 }
 
-/// Returns the texts that contain the reason. If the reply is cut off, returns the texts before the
-/// cut.
-fn words_of(reply: &[u8]) -> String {
-    let mut words = String::new();
+/// Returns the reason in a reply. If the reply is cut off, returns what precedes the cut.
+fn reason_in(reply: &[u8]) -> Reason {
+    let mut reason = Reason::default();
     let mut json = serde_json::Deserializer::from_slice(reply);
-    let _ = ReplyTexts { place: Place::Reply, words: &mut words }.deserialize(&mut json);
-    words
+    let _ = ReplyTexts { place: Place::Reply, reason: &mut reason }.deserialize(&mut json);
+    reason
 }
 
 /// Visits a value in a reply and collects the texts.
-struct ReplyTexts<'w> {
+struct ReplyTexts<'r> {
     place: Place,
-    words: &'w mut String,
+    reason: &'r mut Reason,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,10 @@ enum Place {
     Error,
     /// A text that contains the reason.
     Words,
+    /// A code for the reason.
+    Code,
+    /// The name of the refused field.
+    Param,
     Elsewhere,
 }
 
@@ -57,7 +62,9 @@ impl Place {
     fn child(self, field: &str) -> Self {
         match (self, field) {
             (Self::Reply, "error") => Self::Error,
-            (Self::Reply, "message" | "detail") | (Self::Error, "message" | "code") => Self::Words,
+            (Self::Reply, "message" | "detail") | (Self::Error, "message") => Self::Words,
+            (Self::Error, "code" | "type") => Self::Code,
+            (Self::Reply | Self::Error, "param") => Self::Param,
             _ => Self::Elsewhere,
         }
     }
@@ -102,25 +109,34 @@ impl<'de> Visitor<'de> for ReplyTexts<'_> {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        if self.place != Place::Reply {
-            self.words.extend(text.chars().take(TEXT));
-            self.words.push('\n');
+        let text = text.chars().take(TEXT);
+        match self.place {
+            Place::Reply => {}
+            Place::Param => self.reason.param = text.collect(),
+            _ => {
+                if self.place == Place::Code {
+                    self.reason.codes.extend(text.clone());
+                    self.reason.codes.push('\n');
+                }
+                self.reason.words.extend(text);
+                self.reason.words.push('\n');
+            }
         }
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let Self { place, words } = self;
+        let Self { place, reason } = self;
         let place = if place == Place::Reply { place } else { Place::Elsewhere };
-        while items.next_element_seed(ReplyTexts { place, words: &mut *words })?.is_some() {}
+        while items.next_element_seed(ReplyTexts { place, reason: &mut *reason })?.is_some() {}
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
-        let Self { place, words } = self;
+        let Self { place, reason } = self;
         while let Some(field) = fields.next_key::<String>()? {
             let place = place.child(&field);
-            fields.next_value_seed(ReplyTexts { place, words: &mut *words })?;
+            fields.next_value_seed(ReplyTexts { place, reason: &mut *reason })?;
         }
         Ok(())
     }
@@ -136,7 +152,7 @@ mod tests {
         for (reply, words) in [
             (
                 r#"{"error": {"message": "No.", "code": "why", "type": "t", "param": "p"}}"#,
-                "No.|why",
+                "No.|why|t",
             ),
             (r#"{"error": "No."}"#, "No."),
             (r#"[{"error": {"code": 400, "message": "No."}}]"#, "No."),
@@ -154,7 +170,20 @@ mod tests {
             ("", ""),
             (long.as_str(), "é".repeat(500).as_str()),
         ] {
-            assert_eq!(words_of(reply.as_bytes()).trim_end().replace('\n', "|"), words, "{reply}");
+            let reason = reason_in(reply.as_bytes());
+            assert_eq!(reason.words.trim_end().replace('\n', "|"), words, "{reply}");
+        }
+    }
+
+    #[test]
+    fn the_refused_field_is_read() {
+        for (reply, param) in [
+            (r#"{"error": {"message": "No.", "param": "stop"}}"#, "stop"),
+            (r#"{"object": "error", "message": "No.", "param": "stop"}"#, "stop"),
+            (r#"{"error": {"param": null}}"#, ""),
+            (r#"{"error": {"metadata": {"param": "stop"}}}"#, ""),
+        ] {
+            assert_eq!(reason_in(reply.as_bytes()).param, param, "{reply}");
         }
     }
 }

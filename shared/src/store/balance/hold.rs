@@ -5,7 +5,9 @@ use uuid::Uuid;
 use crate::Credits;
 use crate::clock::{month, neighbour};
 use crate::store::Record;
-use crate::store::balance::limits::{ChatLimits, Refunds, chats_a_minute, day, days_over, minute};
+use crate::store::balance::limits::{
+    ChatLimits, Earning, FreeWork, Refunds, chats_a_minute, day, days_over, free_work_over, minute,
+};
 use crate::store::balance::{OUTDATED, outdated};
 use crate::store::periods::NextAllowance;
 use crate::store::schema::account_pk;
@@ -50,16 +52,18 @@ pub struct Hold {
     pub(super) purses_over: Vec<String>,
     /// The account's refunds when the chat began.
     pub(super) refunds: Refunds,
-    /// How much of the daily limit a refund of this chat uses up.
-    pub(super) refund_units: u32,
-    /// True if the settle counts as one refund of the day.
-    pub(super) counts_in_day: bool,
-    /// The estimated price of the delivered part of a failed answer.
-    pub(super) wasted: Credits,
-    /// True if the account has a map of free work.
+    /// The work of the AI that nobody pays for.
+    pub(super) free_work: Credits,
+    /// The free work that the account earns by the chat's charge. `None` if the account hasn't spent enough for the charge to count.
+    pub(super) earns: Option<Earning>,
+    /// True if the account had a map of free work when the chat began.
     pub(super) has_free_work: bool,
-    /// Earlier days of free work, which the settle or release removes.
-    pub(super) free_days_over: Vec<String>,
+    /// What the account had spent when the chat began.
+    spent: Credits,
+    /// What the account held when the chat began, with this hold.
+    held_by_account: Credits,
+    /// Outdated keys of the account's map of free work, which the settle or release removes.
+    pub(super) free_work_over: Vec<String>,
 }
 
 impl Hold {
@@ -81,7 +85,6 @@ impl Hold {
                 purse: None,
                 stopped: false,
             },
-            refund_units: quote.units(),
             quote,
             limit: caller.limit(),
             balance_after: Credits::ZERO,
@@ -95,10 +98,12 @@ impl Hold {
             minutes_over: Vec::new(),
             purses_over: Vec::new(),
             refunds: Refunds::default(),
-            counts_in_day: false,
-            wasted: Credits::ZERO,
+            free_work: Credits::ZERO,
+            earns: None,
             has_free_work: false,
-            free_days_over: Vec::new(),
+            spent: Credits::ZERO,
+            held_by_account: Credits::ZERO,
+            free_work_over: Vec::new(),
         }
     }
 
@@ -151,21 +156,35 @@ impl Hold {
         self.quote = self.quote.clone().bounded(amount);
     }
 
-    /// Sets how much of the daily limit a refund of this chat uses up.
-    pub fn count_refund_as(&mut self, units: u32) {
-        self.refund_units = units;
+    /// Adds the price of work that nobody pays for. The settle or the release counts it as the
+    /// account's free work of the day.
+    pub fn add_free_work(&mut self, credits: Credits) {
+        self.free_work = self.free_work.checked_add(credits).unwrap_or(Credits::MAX);
     }
 
-    /// Makes the settle count as one refund of the day: the function has cut the answer off before its
-    /// provider reported the usage, so the provider may ask for more than the user pays.
-    pub fn count_in_day(&mut self) {
-        self.counts_in_day = true;
+    /// Lets the account earn free work by this charge.
+    pub fn earn(&mut self, charge: Credits, limits: ChatLimits) {
+        self.earns = Earning::by(charge, self.spent, self.held_by_account, limits);
     }
 
-    /// Records the estimated price of the delivered part of a failed answer. The release counts it as
-    /// the account's free work of the day.
-    pub fn waste(&mut self, credits: Credits) {
-        self.wasted = credits;
+    /// Forgets what the settle would count as free work, or as earned for it.
+    pub fn count_no_free_work(&mut self) {
+        (self.earns, self.free_work) = (None, Credits::ZERO);
+    }
+
+    /// Returns true if the chat's API key has a limit.
+    pub fn is_limited(&self) -> bool {
+        self.limit.is_some()
+    }
+
+    /// Returns the price of the work that nobody pays for.
+    pub fn free_work(&self) -> Credits {
+        self.free_work
+    }
+
+    /// Returns the account's free work on the day of the second `now`, as this chat's caller has it.
+    pub(super) fn free_work_at(&self, now: u64) -> FreeWork {
+        FreeWork::at(now, self.limit.is_some())
     }
 
     /// Returns true if a reserve of this hold may still arrive at the store, although it was
@@ -225,9 +244,11 @@ impl Hold {
             .filter(|of| of.parse::<u64>().is_ok_and(|of| of < minute(now)));
         let over = over.cloned().chain(self.refunds.expired_keys(minute(now), limits));
         self.has_free_work = account.free_work.is_some();
-        let free_days = account.free_work.iter().flat_map(|days| days.keys());
-        let is_over = |of: &&String| of.parse::<u64>().is_ok_and(|of| of < day(now));
-        self.free_days_over = free_days.filter(is_over).take(OUTDATED).cloned().collect();
+        self.spent = account.spent;
+        let held = account.reservations.values();
+        self.held_by_account = held
+            .fold(Credits::ZERO, |sum, held| sum.checked_add(held.cost).unwrap_or(Credits::MAX));
+        self.free_work_over = free_work_over(account, day(now)).take(OUTDATED).collect();
         self.minutes_over = over.chain(days_over(account, day(now))).take(OUTDATED).collect();
         // Keep last month's purses: a hold may still return credits to them, and a function with a slow
         // clock may even begin a chat in that month.

@@ -1,10 +1,14 @@
-//! Limits on an account's chats: how many may wait for the AI at a time, and how many may begin or
-//! be refunded in a minute.
+//! Limits on an account's chats: how many may wait for the AI at a time, how many may begin or be
+//! refunded in a minute, and how much work of the AI may be free in a day.
+//!
+//! An API key with a limit gets at most half of each, so that it can't use up what the account's
+//! owner needs.
 
 use std::collections::BTreeMap;
 
-use crate::config::{AiConfig, Config};
-use crate::values::{Account, Allowances, Limit};
+use crate::Credits;
+use crate::config::Config;
+use crate::values::{Account, Allowances, Credential, Limit};
 
 /// The window in which an account's chats are counted, in seconds.
 pub(super) const MINUTE: u64 = 60;
@@ -12,63 +16,96 @@ pub(super) const MINUTE: u64 = 60;
 /// The longest time for which a function runs, in minutes.
 pub(super) const LONGEST: u64 = 15;
 
-/// The window of the daily limit on refunds, in seconds. Each day begins at midnight UTC.
+/// The window of the limit on free work, in seconds. Each day begins at midnight UTC.
 pub(super) const DAY: u64 = 86_400;
 
-/// The limits on an account's chats, and its allowance.
+/// How often an account may be cut off in a day before its free work is used up, if it has earned
+/// nothing.
+const CUTS_A_DAY: u64 = 100;
+
+/// An account earns a quarter of each charge as free work. Each charge counts on two days, so an
+/// account that pays the same amount every day earns half of this amount each day. An operator
+/// whose fares are 1.5 times the provider's prices therefore loses nothing.
+const EARNS_ONE_OF: u32 = 4;
+
+/// The limits on the chats of a caller, and the account's allowance.
 #[derive(Clone, Copy, Debug)]
 pub struct ChatLimits {
-    /// The number of chats that may wait for the AI at a time.
+    /// The caller can begin a chat while fewer of the account's chats than this wait for the AI.
     pub parallel: u32,
-    /// The number of chats that may begin in one minute.
+    /// The caller can begin a chat while fewer of the account's chats than this have begun in the
+    /// minute.
     pub per_minute: u32,
-    /// The number of chats that may be refunded in one minute.
+    /// The number of chats of all callers together that may wait for the AI at a time.
+    pub parallel_of_account: u32,
+    /// The number of the account's chats that may be refunded in one minute.
     pub refunds: u32,
-    /// How much may be refunded in one day for chats on which the AI may have worked, in units of
-    /// the price.
-    pub refunds_a_day: u32,
+    /// The part of `refunds` that the caller may use up.
+    pub refunds_of_caller: u32,
+    /// The credits of free work that an account gets in one day even if it has earned less.
+    pub free_work: Credits,
     /// The credits up to which balances are filled in each period.
     pub allowances: Allowances,
 }
 
-/// The kind of a refund, which depends on whether the chat may have cost the operator money.
+/// Whether a refund counts towards the limit per minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refund {
     /// The chat was refused before the AI was asked, because the credits can't pay for an answer.
-    /// The refund counts towards no limit.
     Uncounted,
-    /// The AI wasn't asked, or its failure wasn't caused by the caller. The refund counts towards
-    /// the limit per minute.
-    OfFailure,
-    /// The AI may have worked, and the caller could have caused the refund: the chat was stopped,
-    /// refused or too slow, or its answer can't be used. The refund also counts towards the limit
-    /// per day.
-    OfWork,
+    /// The chat has failed.
+    Counted,
 }
 
 impl ChatLimits {
-    /// Reads the limits from the settings.
-    pub fn from_config(config: &Config, ai: &AiConfig) -> Self {
-        Self {
+    /// Reads the limits from the settings. A caller with a limited API key gets half of them, but at
+    /// least one chat.
+    pub fn of_caller(config: &Config, caller: &Credential) -> Self {
+        let limits = Self {
             parallel: config.parallel_chats,
+            parallel_of_account: config.parallel_chats,
             per_minute: config.chats_per_minute,
             refunds: config.refunds_per_minute,
-            refunds_a_day: ai.refunds_per_day,
+            refunds_of_caller: config.refunds_per_minute,
+            free_work: config.free_work,
             allowances: config.allowances,
+        };
+        match caller.limit() {
+            None => limits,
+            Some(_) => Self {
+                // No more chats than refunds: if all of them fail at once, their refunds are still
+                // less than the account's limit.
+                parallel: half(limits.parallel.min(limits.refunds)),
+                per_minute: half(limits.per_minute),
+                refunds_of_caller: half(limits.refunds),
+                ..limits
+            },
         }
+    }
+
+    /// Returns the free work that counts for an answer that the function has cut off before its
+    /// provider reported the usage. The provider may ask for reasoning that nobody has seen.
+    pub(crate) fn of_cut(self) -> Credits {
+        Credits::new(self.free_work.get().div_ceil(CUTS_A_DAY)).unwrap_or_default()
     }
 
     /// Returns the minutes whose refunds can block chats in the minute `now`, newest first. The
     /// number of these minutes is bounded: no chat begins once the limit is reached, so only the
-    /// refunds of chats that are then in progress, at most `parallel`, exceed the limit.
+    /// refunds of chats that are then in progress exceed the limit.
     pub(super) fn refund_minutes(self, now: u64) -> impl Iterator<Item = u64> {
-        let before = (self.refunds.saturating_sub(1) + self.parallel) / self.refunds.max(1);
+        let before =
+            (self.refunds.saturating_sub(1) + self.parallel_of_account) / self.refunds.max(1);
         (0..=u64::from(before)).map_while(move |back| now.checked_sub(back))
     }
 
     /// Returns the limit of refunds for this number of minutes together.
     pub(super) fn refunds_in(self, minutes: u64) -> u64 {
         minutes.saturating_mul(self.refunds.into())
+    }
+
+    /// Returns the number of refunds of a minute, `back` minutes ago, at which the caller must wait.
+    pub(super) fn refunds_to_wait(self, back: u64) -> u64 {
+        self.refunds_in(back).saturating_add(self.refunds_of_caller.into())
     }
 }
 
@@ -100,10 +137,11 @@ impl Refunds {
         self.0.range(..minute).map(over).max().unwrap_or(0)
     }
 
-    /// Returns the first minute from `now` on in which a chat may begin.
+    /// Returns the first minute from `now` on in which the caller may begin a chat.
     pub(super) fn open_from(&self, now: u64, limits: ChatLimits) -> u64 {
         let relevant = limits.refund_minutes(now).filter_map(|minute| {
-            Some(minute + u64::from(self.in_minute(minute)?) / u64::from(limits.refunds.max(1)))
+            let over = self.in_minute(minute)?.checked_sub(limits.refunds_of_caller)?;
+            Some(minute + 1 + u64::from(over) / u64::from(limits.refunds.max(1)))
         });
         relevant.max().unwrap_or(now).max(now)
     }
@@ -123,16 +161,122 @@ impl Refunds {
 /// The prefix of the keys that count refunds per minute in the account's map of minutes.
 const REFUNDS: &str = "r";
 
-/// The prefix of the keys that count refunds per day in the account's map of minutes. Earlier
-/// releases ignore keys with this prefix.
+/// The prefix of the keys with which earlier releases count refunds per day in the account's map of
+/// minutes.
 const REFUNDS_OF_DAY: &str = "d";
+
+/// The prefix of the keys that count the free work of API keys with a limit.
+const OF_LIMITED_KEYS: &str = "k";
+
+/// The prefix of the keys with what the account has earned.
+const EARNED: &str = "e";
 
 pub(super) fn refunds_key(minute: u64) -> String {
     format!("{REFUNDS}{minute}")
 }
 
-pub(super) fn day_key(day: u64) -> String {
-    format!("{REFUNDS_OF_DAY}{day}")
+/// An account's free work on a day, for one kind of caller: API keys with a limit, or all other callers.
+///
+/// The account's map `free_work` has two counts for each day, one of API keys with a limit and one of
+/// all other callers, so that a limited key can't use up the owner's free work. The count of limited
+/// keys counts twice, because they get half.
+///
+/// The map also has what the account has [earned](Earning), on the day of the charge and on the day
+/// after it. So each day's number is the sum of two days, and the reserve can compare it with a count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FreeWork {
+    day: u64,
+    is_limited: bool,
+}
+
+impl FreeWork {
+    /// Returns the free work of the day of the second `now`. `is_limited` means the API keys with a
+    /// limit.
+    pub fn at(now: u64, is_limited: bool) -> Self {
+        Self { day: day(now), is_limited }
+    }
+
+    /// Returns the key of the caller's count.
+    pub(super) fn key(self) -> String {
+        let prefix = if self.is_limited { OF_LIMITED_KEYS } else { "" };
+        format!("{prefix}{}", self.day)
+    }
+
+    /// Returns the key of what the account has earned on this day and the day before.
+    pub(super) fn earned_key(self) -> String {
+        format!("{EARNED}{}", self.day)
+    }
+
+    /// Returns the keys of the two days for which a charge counts.
+    pub(super) fn earning_keys(self) -> [String; 2] {
+        [self, Self { day: self.day + 1, ..self }].map(Self::earned_key)
+    }
+
+    /// Returns how much this free work adds to the caller's count.
+    pub(super) fn counted(self, credits: Credits) -> Credits {
+        credits.times(if self.is_limited { 2 } else { 1 })
+    }
+
+    /// Returns the caller's count.
+    pub fn used(self, account: &Account) -> Credits {
+        account.free_work(&self.key())
+    }
+
+    /// Returns the limit of the caller's free work, as people see it.
+    pub fn limit(self, account: &Account, free_work: Credits) -> Credits {
+        self.most(account, free_work).part_of(if self.is_limited { 2 } else { 1 })
+    }
+
+    /// Returns the count from which the caller must wait for the next day.
+    pub fn most(self, account: &Account, free_work: Credits) -> Credits {
+        account.free_work(&self.earned_key()).max(free_work)
+    }
+}
+
+/// What an account earns for its free work by a charge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Earning {
+    /// The part of the charge.
+    pub(super) part: Credits,
+    /// The number to which the part is added if there is none yet.
+    pub(super) before: Credits,
+}
+
+impl Earning {
+    /// Returns what the account earns. Returns `None` until a quarter of the account's charges
+    /// exceeds `FREE_WORK`, so most accounts' items stay small. The first charge beyond this amount
+    /// also counts all earlier charges.
+    /// `spent` and `held` are what the account had spent and held when the chat began. The held
+    /// credits count because other chats may be settled before this one.
+    pub(super) fn by(
+        charge: Credits,
+        spent: Credits,
+        held: Credits,
+        limits: ChatLimits,
+    ) -> Option<Self> {
+        let enough = limits.free_work.times(EARNS_ONE_OF);
+        let before = match spent <= enough {
+            true => spent.part_of(EARNS_ONE_OF),
+            false => Credits::ZERO,
+        };
+        let earning = Self { part: charge.part_of(EARNS_ONE_OF), before };
+        let is_counted = spent.checked_add(held).is_none_or(|after| after > enough);
+        Some(earning).filter(|_| is_counted)
+    }
+}
+
+/// Returns the keys of the account's map of free work that no longer count on this day.
+pub(super) fn free_work_over(account: &Account, day: u64) -> impl Iterator<Item = String> {
+    let is_over = move |key: &&String| {
+        let of = key.trim_start_matches(|letter: char| letter.is_ascii_alphabetic());
+        of.parse::<u64>().is_ok_and(|of| of < day)
+    };
+    account.free_work.iter().flat_map(BTreeMap::keys).filter(is_over).cloned()
+}
+
+/// Returns half of a limit, but at least 1.
+fn half(limit: u32) -> u32 {
+    (limit / 2).max(1)
 }
 
 /// Returns the day of the second `now`, in days since 1970.
@@ -140,14 +284,7 @@ pub(super) fn day(now: u64) -> u64 {
     now / DAY
 }
 
-/// Returns the account's refunds on this day, in units of the price, for chats on which the AI may
-/// have worked.
-pub(super) fn refunds_in_day(account: &Account, day: u64) -> u32 {
-    let minutes = account.minutes.as_ref();
-    minutes.and_then(|minutes| minutes.get(&day_key(day))).copied().unwrap_or(0)
-}
-
-/// Returns the keys of earlier days' refund counts.
+/// Returns the keys of earlier days' refunds, as earlier releases count them.
 pub(super) fn days_over(account: &Account, day: u64) -> impl Iterator<Item = String> {
     let keys = account.minutes.iter().flat_map(BTreeMap::keys);
     let is_over = move |key: &&String| {
@@ -175,10 +312,10 @@ pub(super) fn chats_a_minute(limits: ChatLimits, begun: u32, now: u64) -> Limit 
 
 pub(super) fn refunds_a_minute(limits: ChatLimits, open_from: u64, now: u64) -> Limit {
     let reset = (open_from * MINUTE).saturating_sub(now).max(1);
-    Limit { name: "refunds", most: limits.refunds, window: Some(MINUTE), left: 0, reset }
+    Limit { name: "refunds", most: limits.refunds_of_caller, window: Some(MINUTE), left: 0, reset }
 }
 
-pub(super) fn refunds_a_day(limits: ChatLimits, now: u64) -> Limit {
-    let reset = DAY - now % DAY;
-    Limit { name: "refunds-a-day", most: limits.refunds_a_day, window: Some(DAY), left: 0, reset }
+pub(super) fn free_work_a_day(most: Credits, now: u64) -> Limit {
+    let (most, reset) = (u32::try_from(most.get()).unwrap_or(u32::MAX), DAY - now % DAY);
+    Limit { name: "free-work", most, window: Some(DAY), left: 0, reset }
 }

@@ -7,16 +7,16 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use crate::Credits;
 use crate::store::balance::hold::Hold;
 use crate::store::balance::limits::{
-    ChatLimits, LONGEST, Refund, Refunds, day, day_key, minute, refunds_key,
+    ChatLimits, FreeWork, LONGEST, Refund, Refunds, minute, refunds_key,
 };
-use crate::store::balance::{CLOSED, append_removals};
+use crate::store::balance::{CLOSED, COUNTS_FREE_WORK, append_removals};
 use crate::store::schema::pk;
 use crate::store::{Item, Outcome, Patience, Result, Store, StoreError, Write, n, s};
 use crate::values::{Account, StoredHold};
 
 impl Store {
-    /// Returns a hold's credits to the balance and counts the refund, because the chat got no
-    /// answer. Idempotent.
+    /// Returns a hold's credits to the balance, and counts the refund and the free work, because the
+    /// chat got no answer. Idempotent.
     pub async fn release(
         &self,
         hold: &Hold,
@@ -36,15 +36,12 @@ impl Store {
             returning.remove("closed", &hold.outdated);
             returning.remove("minutes", &hold.minutes_over);
             returning.remove("purses", &hold.purses_over);
-            returning.remove("free_work", &hold.free_days_over);
-            if hold.wasted > Credits::ZERO {
-                returning.count_free_work(hold.wasted, day(now), has_free_work);
+            returning.remove("free_work", &hold.free_work_over);
+            if hold.free_work > Credits::ZERO {
+                returning.count_free_work(hold.free_work, hold.free_work_at(now), has_free_work);
             }
-            if refund != Refund::Uncounted {
+            if refund == Refund::Counted {
                 returning.count(&refunds, hold.begun.0, limits, minute(now));
-            }
-            if refund == Refund::OfWork {
-                returning.count_in_day(hold.refund_units, day(now));
             }
             let release_expired = self.return_credits(returning);
             let Outcome::Refused(account) = self.send(&release_expired).await? else {
@@ -60,8 +57,8 @@ impl Store {
             if !is_held {
                 return Ok(());
             }
-            // The counts of earlier minutes or the map of free work have changed since the reserve,
-            // because other refunds were counted.
+            // The counts of earlier minutes have changed since the reserve, or the map of free work
+            // was created, because other refunds were counted.
             refunds = Refunds::of(&refused);
             has_free_work = refused.free_work.is_some();
             if !patience.lasts().await {
@@ -148,27 +145,18 @@ impl<'a> ReleaseWrite<'a> {
         self.names.extend(append_removals(&mut self.remove, map, keys));
     }
 
-    /// Counts the refund towards the limit per day, in units of the price.
-    fn count_in_day(&mut self, units: u32, day: u64) {
-        self.set.push_str(", minutes.#day = if_not_exists(minutes.#day, :none) + :units");
-        self.names.insert("#day".into(), day_key(day));
-        self.values.extend([(":none".into(), n(0)), (":units".into(), n(units))]);
-    }
-
     /// Counts the credits as free work of the day. An account's first free work creates the map.
-    fn count_free_work(&mut self, credits: Credits, day: u64, has_map: bool) {
+    fn count_free_work(&mut self, credits: Credits, of: FreeWork, has_map: bool) {
         if !has_map {
-            let days = AttributeValue::M([(day.to_string(), n(credits))].into());
+            let days = AttributeValue::M([(of.key(), n(of.counted(credits)))].into());
             self.set.push_str(", free_work = :work");
             self.values.insert(":work".into(), days);
             self.condition.push_str(" AND attribute_not_exists(free_work)");
             return;
         }
-        self.set.push_str(
-            ", free_work.#free_day = if_not_exists(free_work.#free_day, :no_work) + :work",
-        );
-        self.names.insert("#free_day".into(), day.to_string());
-        self.values.extend([(":no_work".into(), n(0)), (":work".into(), n(credits))]);
+        self.set.push_str(COUNTS_FREE_WORK);
+        self.names.insert("#free_work".into(), of.key());
+        self.values.extend([(":nothing".into(), n(0)), (":work".into(), n(of.counted(credits)))]);
     }
 
     /// Counts the refund in the minute `now`. The first refund in a minute adds the surplus of

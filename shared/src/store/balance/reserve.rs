@@ -11,8 +11,7 @@ use crate::store::balance::CLOSED;
 use crate::store::balance::allowance::{due, require_allowance};
 use crate::store::balance::hold::Hold;
 use crate::store::balance::limits::{
-    ChatLimits, Refunds, chats_a_minute, day, day_key, minute, refunds_a_day, refunds_a_minute,
-    refunds_in_day, refunds_key,
+    ChatLimits, Refunds, chats_a_minute, free_work_a_day, minute, refunds_a_minute, refunds_key,
 };
 use crate::store::schema::pk;
 use crate::store::{
@@ -27,7 +26,7 @@ const MOST_CLOSED: usize = 2000;
 /// The maximum number of obstacles that one reserve removes. The obstacles are an allowance that the
 /// account hasn't got yet, an expired hold with
 /// the reserve's idempotency key, an outdated closed id with this key, too many outdated closed
-/// ids, other expired holds, and a missing map of minutes or purses.
+/// ids, other expired holds, and missing maps.
 const CLEARINGS: u32 = 6;
 
 /// Moves the credits from the balance into the hold, adds the account to the index `due`, and
@@ -41,7 +40,7 @@ const RESERVES: &str = "id = :id AND active = :true AND auth_epoch BETWEEN :leas
     AND (attribute_not_exists(keys_from) OR keys_from <= :made) AND tokens >= :cost \
     AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid) AND size(reservations) < :limit AND size(closed) < :most_closed \
     AND attribute_exists(minutes) AND (attribute_not_exists(minutes.#minute) OR minutes.#minute < :per_minute) \
-    AND (attribute_not_exists(minutes.#day) OR minutes.#day < :refunds_a_day)";
+    AND (attribute_not_exists(free_work.#free_work) OR free_work.#free_work < :free_work OR free_work.#free_work < free_work.#earned)";
 
 /// Counts the credits in the purse of an API key with a limit.
 const COUNTS_IN_PURSE: &str = ", purses.#purse = if_not_exists(purses.#purse, :none) + :cost";
@@ -90,8 +89,8 @@ enum Refusal {
     Minute,
     /// The limit of refunds is reached until this minute.
     Refunds(u64),
-    /// The limit of refunds in this day is reached.
-    RefundsOfDay,
+    /// The free work of this day is used up. The field is the day's limit.
+    FreeWork(Credits),
     /// The limit of closed ids is reached, at least until this second.
     Crammed(u64),
     /// The limit of closed ids is reached, but some of the closed ids are outdated.
@@ -177,7 +176,7 @@ impl Store {
                 }
                 Refusal::Uncounted if cleared < CLEARINGS => {
                     cleared += 1;
-                    self.begin_counting(hold, refused.as_ref()).await?;
+                    self.begin_counting(hold).await?;
                 }
                 Refusal::Limit => {
                     return Err(StoreError::TooManyChats(Limit::at_once(
@@ -202,8 +201,8 @@ impl Store {
                 Refusal::Refunds(minute) => {
                     return Err(StoreError::TooManyRefunds(refunds_a_minute(limits, minute, now)));
                 }
-                Refusal::RefundsOfDay => {
-                    return Err(StoreError::TooManyRefunds(refunds_a_day(limits, now)));
+                Refusal::FreeWork(most) => {
+                    return Err(StoreError::TooManyRefunds(free_work_a_day(most, now)));
                 }
                 Refusal::KeyLimit => return Err(key_limit_error(refused.as_ref(), hold, now)),
                 Refusal::Balance => {
@@ -297,14 +296,14 @@ impl Store {
         self.send(&keep).await.map(drop)
     }
 
-    /// Adds the map of minutes or of purses to an account that lacks it.
-    async fn begin_counting(&self, hold: &Hold, account: Option<&Account>) -> Result<()> {
-        let (adds, lacks) = match account.is_some_and(|account| account.minutes.is_none()) {
-            true => ("SET minutes = :none", "id = :id AND attribute_not_exists(minutes)"),
-            false => ("SET purses = :none", "id = :id AND attribute_not_exists(purses)"),
-        };
+    /// Adds the maps that the account lacks.
+    async fn begin_counting(&self, hold: &Hold) -> Result<()> {
+        let mut adds = String::from("SET minutes = if_not_exists(minutes, :none)");
+        if hold.held.purse.is_some() {
+            adds.push_str(", purses = if_not_exists(purses, :none)");
+        }
         let begin =
-            self.update_holder(hold, adds).condition(lacks).values([(":none", no_entries())]);
+            self.update_holder(hold, &adds).condition("id = :id").values([(":none", no_entries())]);
         self.send(&begin).await.map(drop)
     }
 
@@ -342,8 +341,9 @@ impl Store {
                 " AND (attribute_not_exists(minutes.{name}) OR minutes.{name} < {most})"
             ));
             names.push((name, refunds_key(of)));
-            values.push((most, n(limits.refunds_in(back + 1))));
+            values.push((most, n(limits.refunds_to_wait(back))));
         }
+        let free_work = hold.free_work_at(now);
         let of = limits.allowances;
         require_allowance(&mut condition, &mut names, &mut values, of, now);
         Ok(Write::update(&self.tables.users, pk(&hold.account), set)
@@ -353,7 +353,8 @@ impl Store {
                 ("#rid", hold.rid.as_str()),
                 ("#session", caller.id()),
                 ("#minute", &minute(now).to_string()),
-                ("#day", &day_key(day(now))),
+                ("#free_work", &free_work.key()),
+                ("#earned", &free_work.earned_key()),
             ])
             .values(values)
             .values([
@@ -370,7 +371,7 @@ impl Store {
                 (":none", n(0)),
                 (":one", n(1)),
                 (":per_minute", n(limits.per_minute)),
-                (":refunds_a_day", n(limits.refunds_a_day)),
+                (":free_work", n(limits.free_work)),
             ])
             .returns(ReturnValue::AllNew)
             .shows_item())
@@ -418,8 +419,10 @@ fn refusal(
     let crowded =
         account.reservations.len() >= usize::try_from(limits.parallel).unwrap_or(usize::MAX);
     if !poor && !over_limit {
-        if refunds_in_day(account, day(now)) >= limits.refunds_a_day {
-            return Refusal::RefundsOfDay;
+        let free_work = hold.free_work_at(now);
+        let most = free_work.most(account, limits.free_work);
+        if free_work.used(account) >= most {
+            return Refusal::FreeWork(free_work.limit(account, limits.free_work));
         }
         match Refunds::of(account).open_from(minute(now), limits) {
             open if open > minute(now) => return Refusal::Refunds(open),

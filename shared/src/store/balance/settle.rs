@@ -1,16 +1,21 @@
 //! Settling a chat: spending its credits and storing it.
 
+use crate::Credits;
 use crate::store::balance::hold::Hold;
-use crate::store::balance::limits::{day, day_key};
-use crate::store::balance::{CLOSED, append_removals};
+use crate::store::balance::limits::Earning;
+use crate::store::balance::{CLOSED, COUNTS_FREE_WORK, append_removals};
 use crate::store::chats::items::NEW_CHAT;
 use crate::store::schema::pk;
-use crate::store::{Result, Store, Transaction, Write, n, s, to_item};
+use crate::store::{Result, Store, Transaction, Write, n, no_entries, s, to_item};
 use crate::values::{Chat, Entry};
 
 /// The condition that the chat still holds its credits.
 const SPENDS: &str =
     "id = :id AND reservations.#rid.#owner = :owner AND reservations.#rid.expires_at > :now";
+
+/// Adds the earned credits to this day and the next day.
+const EARNS: &str = ", free_work.#earned = if_not_exists(free_work.#earned, :before) + :earned, \
+    free_work.#earned_next = if_not_exists(free_work.#earned_next, :before) + :earned";
 
 /// The outcome of a settle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +33,23 @@ pub enum SettleOutcome {
 }
 
 impl Store {
+    /// Adds the map of free work to the account, if the settle of this hold needs it and the account
+    /// lacks it. Call this before the clock is read for the settle. Idempotent.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable).
+    pub async fn begin_free_work(&self, hold: &Hold) -> Result<()> {
+        let is_needed = hold.earns.is_some() || hold.free_work > Credits::ZERO;
+        if hold.has_free_work || !is_needed {
+            return Ok(());
+        }
+        let expression = "SET free_work = if_not_exists(free_work, :none)";
+        let begin = Write::update(&self.tables.users, pk(&hold.account), expression)
+            .condition("id = :id")
+            .values([(":id", s(&hold.user_id)), (":none", no_entries())]);
+        self.send(&begin).await.map(drop)
+    }
+
     /// Spends the chat's cost, returns the rest of the hold, and stores the chat, its conversation
     /// and its ledger entry, in one transaction, if the lease hasn't ended. Idempotent.
     ///
@@ -88,10 +110,17 @@ impl Store {
             set.push_str(", purses.#purse = if_not_exists(purses.#purse, :back) - :back");
             names.push(("#purse".into(), purse.clone()));
         }
-        let day = day_key(day(now));
-        if hold.counts_in_day {
-            set.push_str(", minutes.#day = if_not_exists(minutes.#day, :none) + :units");
-            values.extend([(":none", n(0)), (":units", n(1))]);
+        let free_work = hold.free_work_at(now);
+        if let Some(Earning { part, before }) = hold.earns {
+            set.push_str(EARNS);
+            let keys = ["#earned", "#earned_next"].map(str::to_owned);
+            names.extend(keys.into_iter().zip(free_work.earning_keys()));
+            values.extend([(":earned", n(part)), (":before", n(before))]);
+        }
+        if hold.free_work > Credits::ZERO {
+            set.push_str(COUNTS_FREE_WORK);
+            names.push(("#free_work".into(), free_work.key()));
+            values.extend([(":work", n(free_work.counted(hold.free_work))), (":nothing", n(0))]);
         }
         // Always close a hold id that is an idempotency key's id. Another request with the same
         // idempotency key may have looked for the key's record before this settle writes it, and
@@ -103,10 +132,7 @@ impl Store {
         names.extend(append_removals(&mut remove, "closed", &hold.outdated));
         names.extend(append_removals(&mut remove, "minutes", &hold.minutes_over));
         names.extend(append_removals(&mut remove, "purses", &hold.purses_over));
-        names.extend(append_removals(&mut remove, "free_work", &hold.free_days_over));
-        if hold.counts_in_day {
-            names.push(("#day".into(), day));
-        }
+        names.extend(append_removals(&mut remove, "free_work", &hold.free_work_over));
         Write::update(&self.tables.users, pk(&hold.account), set + &remove)
             .condition(condition)
             .names(names)

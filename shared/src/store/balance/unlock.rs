@@ -1,0 +1,60 @@
+//! Lifting the lock of an account whose free work is used up.
+
+use crate::store::balance::limits::FreeWork;
+use crate::store::ledger::interventions::contention_error;
+use crate::store::schema::pk;
+use crate::store::{Patience, PlannedIntervention, Result, Store, Write, s};
+use crate::values::Account;
+
+/// Removes both counts of the day.
+const FORGETS: &str = "REMOVE free_work.#own, free_work.#of_keys";
+
+impl Store {
+    /// Resets the account's free work of the day of the second `now`. What the account has earned
+    /// remains. Idempotent.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`](crate::store::StoreError::Unavailable).
+    pub async fn forget_free_work(&self, account: &Account, now: u64) -> Result<()> {
+        let forget = Write::update(&self.tables.users, pk(&account.pk), FORGETS)
+            .condition("id = :id AND attribute_exists(free_work)")
+            .names(counts(now))
+            .values([(":id", s(&account.id))]);
+        self.send(&forget).await.map(drop)
+    }
+
+    /// Does the same for an administrator, and records it. Returns the account without these counts.
+    /// Writes nothing if there are none.
+    ///
+    /// # Errors
+    /// The errors of [`Store::end_sessions_of_user`].
+    pub async fn forget_free_work_of_user(
+        &self,
+        doing: &PlannedIntervention<'_>,
+        now: u64,
+    ) -> Result<Account> {
+        let mut seen = doing.account.clone();
+        let mut patience = Patience::new();
+        loop {
+            let Some(days) = &mut seen.free_work else { return Ok(seen) };
+            let known = counts(now).map(|(_, key)| days.remove(&key));
+            if known == [None, None] {
+                return Ok(seen);
+            }
+            let forget = self.update_unchanged(&seen, FORGETS).names(counts(now));
+            match self.intervene(doing, vec![forget]).await? {
+                None => return Ok(seen),
+                Some(current) => seen = current,
+            }
+            if !patience.lasts().await {
+                return Err(contention_error());
+            }
+        }
+    }
+}
+
+/// Returns the names and keys of the counts in [`FORGETS`].
+fn counts(now: u64) -> [(&'static str, String); 2] {
+    [("#own", false), ("#of_keys", true)]
+        .map(|(name, is_limited)| (name, FreeWork::at(now, is_limited).key()))
+}

@@ -1,0 +1,105 @@
+//! What a stream sends while the model is silent: its headers and comments, so that no proxy loses
+//! patience.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::ai::answers::{Door, Replies, Step, event};
+use crate::ai::providers::{chunk, done};
+use crate::support::client::{Api, GRANT, Person};
+
+/// A proxy cuts a stream off that is silent for this long.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The pieces of a stream, with the time at which each arrived.
+type Pieces = Vec<(Duration, String)>;
+
+const STREAMS: [Door; 3] = [Door::ChatStream, Door::CompletionStream, Door::ResponseStream];
+
+fn seconds(number: u64) -> Step {
+    Step::Waits(Duration::from_secs(number))
+}
+
+fn reasoning() -> Step {
+    event(&json!({ "choices": [{ "delta": { "reasoning_content": "Let me think." } }] })).into()
+}
+
+fn refuses() -> Step {
+    Step::Refuses(
+        json!({ "error": { "message": "This model's maximum context length is 8192 tokens." } }),
+    )
+}
+
+/// Asks for a stream. Returns its status, the time until its headers, and its pieces.
+async fn listens(door: Door, person: &Person, message: &str) -> (u16, Duration, Pieces) {
+    let (path, body) = door.request(message);
+    let url = person.api.url.clone() + path;
+    let began = Instant::now();
+    let request = reqwest::Client::new().post(url).bearer_auth(&person.access).json(&body);
+    let mut reply = request.send().await.unwrap();
+    let (status, headers) = (reply.status().as_u16(), began.elapsed());
+    let mut pieces = Vec::new();
+    while let Some(piece) = reply.chunk().await.unwrap() {
+        pieces.push((began.elapsed(), String::from_utf8(piece.into()).unwrap()));
+    }
+    (status, headers, pieces)
+}
+
+async fn start(api: &Api) -> Vec<(Door, Person)> {
+    join_all(STREAMS.map(async |door| (door, api.person("ann").await))).await
+}
+
+#[tokio::test]
+async fn failures_within_ten_seconds_have_their_own_status() {
+    let (provider, api) = Replies::start(&[]).await;
+    provider.to("nine", [seconds(9), refuses()]);
+    provider.to("eleven", [seconds(11), refuses()]);
+    let people = start(&api).await;
+    let asked = people.iter().flat_map(|who| [(who, "nine", 9), (who, "eleven", 11)]);
+    join_all(asked.map(async |((door, ann), message, failed)| {
+        let (status, headers, pieces) = listens(*door, ann, message).await;
+        let all: String = pieces.iter().map(|(_, piece)| piece.as_str()).collect();
+        if failed == 9 {
+            assert_eq!(status, 400, "{door:?}: {all}");
+            let problem: Value = serde_json::from_str(&all).unwrap();
+            assert!(problem.to_string().contains("context_length_exceeded"), "{door:?}: {all}");
+        } else {
+            assert_eq!(status, 200, "{door:?}: {all}");
+            assert!(headers < Duration::from_secs(11), "{door:?}: {headers:?}");
+            assert!(all.contains("context_length_exceeded"), "{door:?}: {all}");
+        }
+    }))
+    .await;
+    for (door, ann) in &people {
+        assert_eq!(ann.balance().await, GRANT, "{door:?}");
+    }
+}
+
+#[tokio::test]
+async fn reasoning_models_are_not_cut_off() {
+    let (provider, api) = Replies::start(&[("AI_TIMEOUT_SECONDS", "60")]).await;
+    provider.to(
+        "think",
+        [reasoning(), seconds(32), chunk("Done.", Some("stop")).into(), done().into()],
+    );
+    provider.to("silent", [seconds(22), chunk("Done.", Some("stop")).into(), done().into()]);
+    let people = start(&api).await;
+    let asked = people.iter().flat_map(|who| [(who, "think"), (who, "silent")]);
+    join_all(asked.map(async |((door, ann), message)| {
+        let (status, headers, pieces) = listens(*door, ann, message).await;
+        assert_eq!(status, 200, "{door:?}");
+        let most = if message == "think" { 5 } else { 14 };
+        assert!(headers < Duration::from_secs(most), "{door:?}, {message}: {headers:?}");
+        let mut last = Duration::ZERO;
+        for (at, piece) in &pieces {
+            assert!(*at - last < PATIENCE, "{door:?}, {message}: silent until {at:?}: {piece}");
+            last = *at;
+        }
+        let comments = pieces.iter().filter(|(_, piece)| piece == ":\n\n").count();
+        assert!(comments >= 2, "{door:?}, {message}: {pieces:?}");
+        assert!(pieces.iter().any(|(_, piece)| piece.contains("Done.")), "{door:?}: {pieces:?}");
+    }))
+    .await;
+}
