@@ -146,16 +146,19 @@ pub enum FreeWorkMistake {
     CountAsOwners,
     /// A reserve doesn't compare the free work.
     CompareNothing,
+    /// A failure also counts as earlier releases count it, so that a rollback leaves a lock.
+    LockEarlierReleases,
 }
 
 impl FreeWorkMistake {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::CountNothing,
         Self::CountTwice,
         Self::EarnByGrant,
         Self::EarnNothing,
         Self::CountAsOwners,
         Self::CompareNothing,
+        Self::LockEarlierReleases,
     ];
 
     /// Returns the sabotage that imitates this mistake.
@@ -175,7 +178,20 @@ impl FreeWorkMistake {
                 *body =
                     body.replace(COMPARES, &format!("attribute_exists(free_work) OR {COMPARES}"));
             }),
+            Self::LockEarlierReleases => Sabotage::Sends(locks_earlier_releases),
         }
+    }
+}
+
+/// Makes a release that counts free work also count refunds of a day.
+fn locks_earlier_releases(operation: &str, body: &mut String) {
+    if operation == "UpdateItem" && body.contains("\":work\":") {
+        edit(body, |call| {
+            let set = call["UpdateExpression"].as_str().unwrap();
+            let set = set.replacen("SET ", "SET minutes.d99999 = :lock, ", 1);
+            call["UpdateExpression"] = json!(set);
+            call["ExpressionAttributeValues"][":lock"] = number(100);
+        });
     }
 }
 

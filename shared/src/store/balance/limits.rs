@@ -175,7 +175,8 @@ pub(super) fn refunds_key(minute: u64) -> String {
     format!("{REFUNDS}{minute}")
 }
 
-/// An account's free work on a day, for one kind of caller: API keys with a limit, or all other callers.
+/// An account's free work on a day, for one kind of caller: API keys with a limit, or all other
+/// callers.
 ///
 /// The account's map `free_work` has two counts for each day, one of API keys with a limit and one of
 /// all other callers, so that a limited key can't use up the owner's free work. The count of limited
@@ -246,6 +247,7 @@ impl Earning {
     /// Returns what the account earns. Returns `None` until a quarter of the account's charges
     /// exceeds `FREE_WORK`, so most accounts' items stay small. The first charge beyond this amount
     /// also counts all earlier charges.
+    ///
     /// `spent` and `held` are what the account had spent and held when the chat began. The held
     /// credits count because other chats may be settled before this one.
     pub(super) fn by(
