@@ -19,8 +19,8 @@ use shared::config::{Config, Secret, Settings};
 use shared::keys::{self, Signer};
 use shared::passwords::NewPassword;
 use shared::store::{
-    AdjustOutcome, Adjustment, Census, ErasureReport, NewAccount, PublicKey, RegisterOutcome,
-    Store, StoreError,
+    AdjustOutcome, Adjustment, Census, ErasureReport, FreeWork, NewAccount, PublicKey,
+    RegisterOutcome, Store, StoreError,
 };
 use shared::telemetry::metrics::{self, Metric};
 use shared::values::{Account, Email, Reason, Role, Username, login_key};
@@ -139,13 +139,24 @@ async fn adjust_in(
 /// Fails with a sentence for the terminal.
 pub async fn unlock(data: &Path, name: &str) -> Result<String, String> {
     let (app, embedded) = open(data).await?;
+    let now = app.clock.seconds();
     let unlocked = match find(&app, name).await {
         Ok(account) => tokio::try_join!(
             app.store.forget_attempts(&account.label, account.email.as_deref()),
-            app.store.forget_confirmations(&account, app.clock.seconds()),
-            app.store.forget_free_work(&account, app.clock.seconds())
+            app.store.forget_confirmations(&account, now),
+            app.store.forget_free_work(&account, now)
         )
-        .map(|((), (), ())| format!("{} can log in and send messages again.", account.name))
+        .map(|((), (), ())| {
+            let [own, by_keys] = [false, true].map(|is_limited| {
+                let work = FreeWork::at(now, is_limited);
+                let [used, most] = work.shown(&account, app.config.free_work);
+                format!("{used} of {most} tokens")
+            });
+            format!(
+                "{} can log in and send messages again. Today's failed messages were worth {own}; those by API keys with a limit, {by_keys}.",
+                account.name
+            )
+        })
         .map_err(sentence),
         Err(sentence) => Err(sentence),
     };

@@ -262,16 +262,15 @@ struct FreeWorkOfDay {
 impl FreeWorkOfDay {
     /// Reads the counts of the day of the second `now`. `least` is what every account gets.
     fn of(account: &Account, least: Credits, now: u64) -> Self {
-        let [own, keys] = [false, true].map(|is_limited| FreeWork::at(now, is_limited));
-        let is_locked = |work: FreeWork| work.used(account) >= work.most(account, least);
+        let of = |is_limited| FreeWork::at(now, is_limited).shown(account, least);
+        let ([used, most], [used_by_limited_keys, most_for_limited_keys]) = (of(false), of(true));
         Self {
-            used: own.used(account),
-            most: own.limit(account, least),
-            // What these keys use counts twice.
-            used_by_limited_keys: keys.used(account).part_of(2),
-            most_for_limited_keys: keys.limit(account, least),
-            locked: is_locked(own),
-            limited_keys_locked: is_locked(keys),
+            used,
+            most,
+            used_by_limited_keys,
+            most_for_limited_keys,
+            locked: used >= most,
+            limited_keys_locked: used_by_limited_keys >= most_for_limited_keys,
         }
     }
 }

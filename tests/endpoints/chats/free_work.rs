@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shared::values::Account;
 
-use crate::ai::providers::{Does, Provider};
+use crate::ai::providers::{Does, Provider, chunk};
 use crate::endpoints::chats::fares::{RATES, counted, list, priced, scripted};
 use crate::endpoints::openai::completions::asking;
 use crate::portable::chat_stop::{PATIENT, free_work};
@@ -288,6 +288,13 @@ async fn an_agent_that_pays_is_never_locked_out() {
     provider.does(Does::Says(400, json!({ "error": { "message": "prompt is too long" } })));
     for _ in 0..10 {
         agent.post(COMPLETIONS, long("hi", 200_000)).await.expect(400, "context_length_exceeded");
+    }
+    // Five answers are cut off, and paid.
+    provider.does(Does::Waits(vec![chunk("Once", None)], Arc::default()));
+    for _ in 0..5 {
+        let mut body = long("hi", 200_000);
+        body["stream"] = json!(true);
+        agent.post(COMPLETIONS, body).await.is(200);
     }
     let [work, _, earned] = api.work(&ann).await;
     assert!(work > 10_000 && work < earned, "{work} of {earned}");

@@ -219,17 +219,19 @@ impl FreeWork {
     }
 
     /// Returns the caller's count.
-    pub fn used(self, account: &Account) -> Credits {
+    pub(super) fn used(self, account: &Account) -> Credits {
         account.free_work(&self.key())
     }
 
-    /// Returns the limit of the caller's free work, as people see it.
-    pub fn limit(self, account: &Account, free_work: Credits) -> Credits {
-        self.most(account, free_work).part_of(if self.is_limited { 2 } else { 1 })
+    /// Returns the caller's free work and its limit, as people see them.
+    pub fn shown(self, account: &Account, free_work: Credits) -> [Credits; 2] {
+        let both = [self.used(account), self.most(account, free_work)];
+        // What limited keys use counts twice.
+        both.map(|credits| credits.part_of(if self.is_limited { 2 } else { 1 }))
     }
 
     /// Returns the count from which the caller must wait for the next day.
-    pub fn most(self, account: &Account, free_work: Credits) -> Credits {
+    pub(super) fn most(self, account: &Account, free_work: Credits) -> Credits {
         account.free_work(&self.earned_key()).max(free_work)
     }
 }

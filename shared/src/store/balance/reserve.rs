@@ -422,7 +422,8 @@ fn refusal(
         let free_work = hold.free_work_at(now);
         let most = free_work.most(account, limits.free_work);
         if free_work.used(account) >= most {
-            return Refusal::FreeWork(free_work.limit(account, limits.free_work));
+            let [_, shown] = free_work.shown(account, limits.free_work);
+            return Refusal::FreeWork(shown);
         }
         match Refunds::of(account).open_from(minute(now), limits) {
             open if open > minute(now) => return Refusal::Refunds(open),
