@@ -304,8 +304,10 @@ impl From<Failure> for Error {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::value::RawValue;
+
     use super::*;
-    use crate::ai::{Format, Tool};
+    use crate::ai::{Format, JsonSchema, Tool};
     use crate::values::{Part, Picture, Speaker, Turn};
 
     #[test]
@@ -313,7 +315,9 @@ mod tests {
         let mut turn = Turn::new(Speaker::User, "hi");
         let picture = Picture::parse("https://example.com/a.png".into(), None).unwrap();
         turn.content.push(Part::Picture(picture));
-        let tool = Tool { name: "f".into(), description: None, parameters: None, strict: None };
+        let any = RawValue::from_string("{}".into()).unwrap();
+        let parameters = Some(JsonSchema::parse(any).unwrap());
+        let tool = Tool { name: "f".into(), description: None, parameters, strict: None };
         let everything = Prompt {
             turns: vec![turn],
             tools: vec![tool],
