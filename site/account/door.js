@@ -133,7 +133,7 @@ export function signingIn({ query }, welcome) {
  */
 export function refusal(error) {
   if (error.code !== "invalid_credentials") return explain(error);
-  return "Incorrect username or password. If both are correct, the account may be deactivated. Ask an administrator.";
+  return `${error.message} If both are correct, the account may be deactivated. Ask an administrator.`;
 }
 
 /** `#/register`. `welcome` runs after the account was created. */

@@ -84,8 +84,14 @@ export async function resume() {
 export const sessionToken = async () => ((await resume()) ? access : null);
 
 /** Signs in, and resolves with the account. */
-export function signIn(username, password) {
-  return begin("api/login/", { username, password });
+export async function signIn(username, password) {
+  try {
+    return await begin("api/login/", { username, password });
+  } catch (error) {
+    // The API's sentence is for programs that compare it.
+    if (error.code === "invalid_credentials") error.message = "Incorrect username or password.";
+    throw error;
+  }
 }
 
 /** Creates an account and signs in to it. Idempotent under the same key. */
