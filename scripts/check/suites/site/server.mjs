@@ -81,7 +81,7 @@ export async function newServer(list = null, settings = {}) {
   const url = `http://127.0.0.1:${pages}/`;
   await isUp(url);
   const { body } = await ask("POST", "api/login/", { username: ADMIN, password: ADMIN_PASSWORD }, null, url);
-  const payments = /Payments are played; (\S+)/.exec(printed())?.[1];
+  const payments = /Payments are played. (\S+)/.exec(printed())?.[1];
   return { url, manage, payments, admin: (method, place, sent) => ask(method, place, sent, body.access, url) };
 }
 
