@@ -446,7 +446,7 @@ enum Till {
         #[command(flatten)]
         folder: Folder,
     },
-    /// Take the tokens that refunded purchases owe, and delete orders that nobody paid in a week
+    /// Take the tokens that refunded purchases owe, and delete orders that were not paid within a week
     Collect {
         #[command(flatten)]
         folder: Folder,

@@ -233,11 +233,11 @@ struct DetailsOfUser<'a> {
     /// The number of the account's API keys.
     #[schema(examples(1))]
     api_keys: u32,
-    /// The work of the AI on this day (UTC) that nobody pays for.
+    /// The work of the AI on this day (UTC) that no user pays for.
     free_work: FreeWorkOfDay,
 }
 
-/// The work of the AI on a day that nobody pays for: on messages that failed or were stopped. If `used`
+/// The work of the AI on a day that no user pays for: on messages that failed or were stopped. If `used`
 /// reaches `most`, the account can send no messages until midnight (UTC).
 #[derive(Serialize, ToSchema)]
 struct FreeWorkOfDay {

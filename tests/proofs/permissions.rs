@@ -967,7 +967,7 @@ impl Watched {
         self.is(200, Ask { headers, ..ask }).await;
     }
 
-    /// Imports a user directly into the store, and stores an old order that nobody has paid.
+    /// Imports a user directly into the store, and stores an old unpaid order.
     async fn imports(&self) {
         let direct = Proxy::start(&self.dynamo.url).await;
         let lane = direct.lane();

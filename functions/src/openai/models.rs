@@ -152,7 +152,7 @@ struct CurrentKey<'a> {
     data: KeyFacts<'a>,
 }
 
-/// What an API key may spend, in OpenRouter's fields.
+/// The limit and the spending of an API key, in OpenRouter's fields.
 #[derive(Serialize, ToSchema)]
 struct KeyFacts<'a> {
     /// The key's name. With an access token, the username.
@@ -176,11 +176,11 @@ struct KeyFacts<'a> {
     /// Always false.
     #[schema(examples(false))]
     is_free_tier: bool,
-    /// How many messages the account may send.
+    /// The number of messages that the account may send.
     rate_limit: KeyRate,
 }
 
-/// How many messages an account may send.
+/// The limit on the messages of an account.
 #[derive(Serialize, ToSchema)]
 struct KeyRate {
     /// The number of messages.
@@ -278,7 +278,7 @@ pub(crate) struct Model<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples(4096))]
     max_output_tokens: Option<u32>,
-    /// What a prompt and an answer can contain.
+    /// The contents that a prompt and an answer can have.
     architecture: Architecture,
     /// The model's fare. Missing without a price list.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -291,7 +291,7 @@ pub(crate) struct Model<'a> {
     pricing: Option<Pricing>,
 }
 
-/// What a prompt and an answer can contain, in OpenRouter's fields.
+/// The contents that a prompt and an answer can have, in OpenRouter's fields.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ModelArchitecture)]
 pub(crate) struct Architecture {

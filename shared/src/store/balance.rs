@@ -28,7 +28,7 @@ pub use stop::StopOutcome;
 
 use crate::values::Account;
 
-/// Counts work of the AI that nobody pays for.
+/// Counts work of the AI that no user pays for.
 const COUNTS_FREE_WORK: &str =
     ", free_work.#free_work = if_not_exists(free_work.#free_work, :nothing) + :work";
 

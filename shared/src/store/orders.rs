@@ -347,7 +347,7 @@ impl Store {
         }
     }
 
-    /// Deletes the orders that nobody has paid within a week. Returns their number.
+    /// Deletes the orders that were not paid within a week. Returns their number.
     pub async fn expire_orders(&self, clock: &Clock) -> Result<usize> {
         let now = clock.millis();
         let mut before = Some(least_id(now.saturating_sub(UNPAID)));

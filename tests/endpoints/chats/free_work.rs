@@ -1,4 +1,4 @@
-//! Work of the AI that nobody pays for: what counts, what it may be worth in a day, and who is locked
+//! Work of the AI that no user pays for: what counts, what it may be worth in a day, and who is locked
 //! out.
 
 use std::collections::BTreeMap;

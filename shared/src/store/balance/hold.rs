@@ -52,7 +52,7 @@ pub struct Hold {
     pub(super) purses_over: Vec<String>,
     /// The account's refunds when the chat began.
     pub(super) refunds: Refunds,
-    /// The work of the AI that nobody pays for.
+    /// The work of the AI that no user pays for.
     pub(super) free_work: Credits,
     /// The free work that the account earns by the chat's charge. `None` if the account hasn't spent enough for the charge to count.
     pub(super) earns: Option<Earning>,
@@ -156,7 +156,7 @@ impl Hold {
         self.quote = self.quote.clone().bounded(amount);
     }
 
-    /// Adds the price of work that nobody pays for. The settle or the release counts it as the
+    /// Adds the price of work that no user pays for. The settle or the release counts it as the
     /// account's free work of the day.
     pub fn add_free_work(&mut self, credits: Credits) {
         self.free_work = self.free_work.checked_add(credits).unwrap_or(Credits::MAX);
@@ -177,7 +177,7 @@ impl Hold {
         self.limit.is_some()
     }
 
-    /// Returns the price of the work that nobody pays for.
+    /// Returns the price of the work that no user pays for.
     pub fn free_work(&self) -> Credits {
         self.free_work
     }

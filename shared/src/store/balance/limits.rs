@@ -84,7 +84,7 @@ impl ChatLimits {
     }
 
     /// Returns the free work that counts for an answer that the function has cut off before its
-    /// provider reported the usage. The provider may ask for reasoning that nobody has seen.
+    /// provider reported the usage. The provider may ask for reasoning that it has not sent.
     pub(crate) fn of_cut(self) -> Credits {
         Credits::new(self.free_work.get().div_ceil(CUTS_A_DAY)).unwrap_or_default()
     }
