@@ -2,8 +2,8 @@
 # `run` starts end with the script.
 
 # The local server: the binary that FAREBOX names, or the binary of this tree.
-[ -n "${FAREBOX:-}" ] || cargo build --quiet --bin local
-FAREBOX=$(realpath "${FAREBOX:-target/debug/local}")
+[ -n "${FAREBOX:-}" ] || cargo build --quiet --bin farebox
+FAREBOX=$(realpath "${FAREBOX:-target/debug/farebox}")
 
 data=$(mktemp -d)
 started=()

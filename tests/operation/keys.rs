@@ -269,7 +269,7 @@ async fn secrets_that_are_not_stored_cannot_be_rotated() {
     let folder = Folder::new();
     let api = Api::in_folder(folder.path()).await;
     let run = |secret: &'static str| {
-        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_local"));
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_farebox"));
         program
             .args(["manage", "rotate-key"])
             .env_clear()

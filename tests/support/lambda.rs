@@ -30,7 +30,7 @@ pub const TRACE: &str = "5759e988bd862e3fe1be46a994272793";
 /// current sources.
 pub fn binary(function: &str) -> PathBuf {
     static BUILT: LazyLock<std::sync::Mutex<HashSet<String>>> = LazyLock::new(Default::default);
-    let target = Path::new(env!("CARGO_BIN_EXE_local")).ancestors().nth(2).unwrap();
+    let target = Path::new(env!("CARGO_BIN_EXE_farebox")).ancestors().nth(2).unwrap();
     let mut built = BUILT.lock().unwrap();
     if !built.contains(function) {
         build(function, target);

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::support::lambda::Log;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_local");
+const PROGRAM: &str = env!("CARGO_BIN_EXE_farebox");
 
 /// The password of the administrators that the program creates.
 pub const ADMIN_PASSWORD: &str = "correct horse";
