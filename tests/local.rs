@@ -3,3 +3,4 @@
 mod cli;
 mod door;
 mod dynamo;
+mod targets;

@@ -3,7 +3,8 @@
 pub mod census;
 pub mod erase;
 pub mod mail;
+pub mod payments_check;
 pub mod sweep;
 
 /// The names of the background functions.
-pub const NAMES: &[&str] = &["sweep", "erase", "census", "mail"];
+pub const NAMES: &[&str] = &["sweep", "erase", "census", "payments_check", "mail"];

@@ -13,7 +13,7 @@ use emulator::template::Template;
 use local::estimate::Load;
 use local::estimate::models::AverageChat;
 use local::manage::import::dump::Choices;
-use local::manage::{self, import, prices, restore, till, vouchers};
+use local::manage::{self, Target, import, prices, restore, till, vouchers};
 use local::offer_file;
 use local::server::mail::Postman;
 use local::server::{Server, environment_of, write_environments};
@@ -48,8 +48,9 @@ struct Cli {
 
 #[derive(Args)]
 struct Keep {
-    #[command(flatten)]
-    folder: Folder,
+    /// The data folder
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data: PathBuf,
     /// Keep the data in memory only
     #[arg(long, conflicts_with = "data")]
     memory: bool,
@@ -68,9 +69,13 @@ enum Command {
         #[command(flatten)]
         keep: Keep,
     },
-    /// Manage the store that the environment names, or the store in the data folder
-    #[command(subcommand)]
-    Manage(Manage),
+    /// Manage the store in the data folder, of a deployed stack, or that the environment names
+    Manage {
+        #[command(flatten)]
+        target: Target,
+        #[command(subcommand)]
+        command: Manage,
+    },
     /// Estimate the monthly costs of a deployment on AWS, and the limit that it reaches first
     Estimate {
         /// The number of people who chat every day
@@ -100,13 +105,6 @@ enum Command {
     },
 }
 
-#[derive(Args)]
-struct Folder {
-    /// The data folder
-    #[arg(long, value_name = "DIR", default_value = "data")]
-    data: PathBuf,
-}
-
 #[derive(Subcommand)]
 enum Manage {
     /// Create an administrator
@@ -122,24 +120,13 @@ enum Manage {
         /// Read the password from this environment variable instead of asking for it
         #[arg(long, value_name = "VARIABLE")]
         password_env: Option<String>,
-        #[command(flatten)]
-        folder: Folder,
     },
     /// Return the tokens held for messages whose function died
-    Settle {
-        #[command(flatten)]
-        folder: Folder,
-    },
+    Settle,
     /// Erase the data of deleted accounts
-    Erase {
-        #[command(flatten)]
-        folder: Folder,
-    },
+    Erase,
     /// Count the accounts, and sort them for the administrators' list
-    Census {
-        #[command(flatten)]
-        folder: Folder,
-    },
+    Census,
     /// Grant an account tokens, or take some away
     Adjust {
         /// The account's username, verified e-mail address or id
@@ -150,33 +137,21 @@ enum Manage {
         /// The reason. The user can read the reason
         #[arg(long, value_name = "TEXT")]
         reason: String,
-        #[command(flatten)]
-        folder: Folder,
     },
     /// List the public keys, which verify tokens
-    Keys {
-        #[command(flatten)]
-        folder: Folder,
-    },
+    Keys,
     /// Replace the signing key. Within five minutes, all new tokens are signed with the new key
-    RotateKey {
-        #[command(flatten)]
-        folder: Folder,
-    },
+    RotateKey,
     /// Withdraw a public key. The tokens that the key verifies become invalid
     WithdrawKey {
         /// The key's id in the output of `keys`
         #[arg(allow_hyphen_values = true)]
         kid: String,
-        #[command(flatten)]
-        folder: Folder,
     },
     /// Let a user log in again after too many failures
     Unlock {
         /// The account's username, verified e-mail address or id
         name: String,
-        #[command(flatten)]
-        folder: Folder,
     },
     /// In restored tables, end the accounts, sessions, keys and links that have ended since the
     /// restored second
@@ -213,36 +188,34 @@ enum Manage {
         /// The username, verified e-mail address or id of the only account to audit
         #[arg(value_name = "USER")]
         name: Option<String>,
-        #[command(flatten)]
-        folder: Folder,
     },
 }
 
 impl Manage {
-    async fn run(self) -> Result<(), String> {
+    async fn run(self, target: &Target) -> Result<(), String> {
         let done = match self {
-            Self::CreateAdmin { name, email, tokens, password_env, folder } => {
-                create_admin(&folder.data, &name, email.as_deref(), tokens, password_env).await
+            Self::CreateAdmin { name, email, tokens, password_env } => {
+                create_admin(target, &name, email.as_deref(), tokens, password_env).await
             }
-            Self::Settle { folder } => manage::settle(&folder.data).await,
-            Self::Erase { folder } => manage::erase(&folder.data).await,
-            Self::Census { folder } => manage::census(&folder.data).await,
-            Self::Adjust { name, amount, reason, folder } => {
-                manage::adjust(&folder.data, &name, amount, &reason).await
+            Self::Settle => manage::settle(target).await,
+            Self::Erase => manage::erase(target).await,
+            Self::Census => manage::census(target).await,
+            Self::Adjust { name, amount, reason } => {
+                manage::adjust(target, &name, amount, &reason).await
             }
-            Self::Keys { folder } => manage::keys(&folder.data).await,
-            Self::RotateKey { folder } => manage::rotate_key(&folder.data).await,
-            Self::WithdrawKey { kid, folder } => manage::withdraw_key(&folder.data, &kid).await,
-            Self::Unlock { name, folder } => manage::unlock(&folder.data, &name).await,
+            Self::Keys => manage::keys(target).await,
+            Self::RotateKey => manage::rotate_key(target).await,
+            Self::WithdrawKey { kid } => manage::withdraw_key(target, &kid).await,
+            Self::Unlock { name } => manage::unlock(target, &name).await,
             Self::Reapply { second, deleted, deleted_messages } => {
-                restore::reapply(&second, deleted.as_deref(), deleted_messages).await
+                restore::reapply(target, &second, deleted.as_deref(), deleted_messages).await
             }
-            Self::Reconcile { second } => restore::reconcile(&second).await,
-            Self::Models(command) => command.run().await,
-            Self::Vouchers(command) => command.run().await,
-            Self::Till(command) => command.run().await,
-            Self::Import(command) => command.run().await,
-            Self::Audit { name, folder } => manage::audit(&folder.data, name.as_deref()).await,
+            Self::Reconcile { second } => restore::reconcile(target, &second).await,
+            Self::Models(command) => command.run(target).await,
+            Self::Vouchers(command) => command.run(target).await,
+            Self::Till(command) => command.run(target).await,
+            Self::Import(command) => command.run(target).await,
+            Self::Audit { name } => manage::audit(target, name.as_deref()).await,
         };
         println!("{}", done?);
         Ok(())
@@ -277,17 +250,15 @@ enum Import {
         /// The balance: a field of the user model, or app.model.field
         #[arg(long, value_name = "FIELD")]
         tokens_field: Option<String>,
-        /// Confirm that no function runs a release that doesn't know imported hashes. Only needed
-        /// for tables on AWS
+        /// Confirm that every running function supports imported password hashes. Only needed for
+        /// tables on AWS
         #[arg(long)]
         yes: bool,
-        #[command(flatten)]
-        folder: Folder,
     },
 }
 
 impl Import {
-    async fn run(self) -> Result<String, String> {
+    async fn run(self, target: &Target) -> Result<String, String> {
         let Self::Django {
             file,
             apply,
@@ -298,7 +269,6 @@ impl Import {
             chat_model,
             tokens_field,
             yes,
-            folder,
         } = self;
         let choices = Choices {
             user_model: user_model.as_deref(),
@@ -314,7 +284,7 @@ impl Import {
             apply,
             is_ready: yes,
         };
-        import::django(&folder.data, import).await
+        import::django(target, import).await
     }
 }
 
@@ -324,8 +294,6 @@ enum Models {
     Show {
         /// An earlier version
         version: Option<String>,
-        #[command(flatten)]
-        folder: Folder,
     },
     /// Check a price list without setting it
     Check {
@@ -338,35 +306,28 @@ enum Models {
         file: PathBuf,
         #[command(flatten)]
         ready: Ready,
-        #[command(flatten)]
-        folder: Folder,
     },
     /// Remove the price list, so that every message costs CHAT_PRICE
     Remove {
         #[command(flatten)]
         ready: Ready,
-        #[command(flatten)]
-        folder: Folder,
     },
 }
 
 #[derive(Args)]
 struct Ready {
-    /// Confirm that no function runs a release that doesn't know price lists. Only needed for tables
-    /// on AWS
+    /// Confirm that every running function supports price lists. Only needed for tables on AWS
     #[arg(long)]
     yes: bool,
 }
 
 impl Models {
-    async fn run(self) -> Result<String, String> {
+    async fn run(self, target: &Target) -> Result<String, String> {
         match self {
-            Self::Show { version, folder } => prices::show(&folder.data, version.as_deref()).await,
+            Self::Show { version } => prices::show(target, version.as_deref()).await,
             Self::Check { file } => prices::check(&file),
-            Self::Set { file, ready, folder } => {
-                prices::set(&folder.data, Some(&file), ready.yes).await
-            }
-            Self::Remove { ready, folder } => prices::set(&folder.data, None, ready.yes).await,
+            Self::Set { file, ready } => prices::set(target, Some(&file), ready.yes).await,
+            Self::Remove { ready } => prices::set(target, None, ready.yes).await,
         }
     }
 }
@@ -389,8 +350,6 @@ enum Vouchers {
         /// The last day on which the codes are accepted, in UTC
         #[arg(long, value_name = "YYYY-MM-DD")]
         ends: Option<String>,
-        #[command(flatten)]
-        folder: Folder,
     },
     /// List the batches of vouchers, newest first
     List {
@@ -398,8 +357,6 @@ enum Vouchers {
         /// e-mail address or id; for a deleted account, give the id
         #[arg(long, value_name = "USER")]
         creator: Option<String>,
-        #[command(flatten)]
-        folder: Folder,
     },
     /// End a batch, or all valid batches of an account: none of their codes is accepted any more
     Void {
@@ -409,25 +366,21 @@ enum Vouchers {
         /// The account that has created the batches, as for `list`
         #[arg(long, value_name = "USER")]
         creator: Option<String>,
-        #[command(flatten)]
-        folder: Folder,
     },
 }
 
 impl Vouchers {
-    async fn run(self) -> Result<String, String> {
+    async fn run(self, target: &Target) -> Result<String, String> {
         match self {
-            Self::Create { tokens, name, count, uses, ends, folder } => {
+            Self::Create { tokens, name, count, uses, ends } => {
                 let ends = ends.as_deref();
                 let new = vouchers::NewVouchers { name: &name, tokens, count, uses, ends };
-                vouchers::create(&folder.data, &new).await
+                vouchers::create(target, &new).await
             }
-            Self::List { creator, folder } => {
-                vouchers::list(&folder.data, creator.as_deref()).await
-            }
-            Self::Void { id: Some(id), folder, .. } => vouchers::void(&folder.data, &id).await,
-            Self::Void { id: None, creator, folder } => {
-                vouchers::void_all_of(&folder.data, &creator.unwrap_or_default()).await
+            Self::List { creator } => vouchers::list(target, creator.as_deref()).await,
+            Self::Void { id: Some(id), .. } => vouchers::void(target, &id).await,
+            Self::Void { id: None, creator } => {
+                vouchers::void_all_of(target, &creator.unwrap_or_default()).await
             }
         }
     }
@@ -440,66 +393,50 @@ enum Till {
     Packs(Packs),
     /// List the orders of packs, newest first
     Orders {
-        /// Only those that owe tokens, or whose tokens couldn't be granted
+        /// Only those that owe tokens, whose tokens couldn't be granted, or that a bank disputes
         #[arg(long)]
         attention: bool,
-        #[command(flatten)]
-        folder: Folder,
     },
     /// Take the tokens that refunded purchases owe, and delete orders that were not paid within a week
-    Collect {
-        #[command(flatten)]
-        folder: Folder,
-    },
-    /// Compare the orders with Stripe's lists, and catch up on missed events. Needs STRIPE_API_KEY
+    Collect,
+    /// Compare the orders with Stripe's lists, and catch up on missed events. The API key is the
+    /// stack's, or STRIPE_API_KEY
     Reconcile {
         /// The number of days to compare
         #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3650))]
         days: u64,
-        #[command(flatten)]
-        folder: Folder,
     },
 }
 
 #[derive(Subcommand)]
 enum Packs {
     /// Show the packs
-    Show {
-        #[command(flatten)]
-        folder: Folder,
-    },
+    Show,
     /// Set the packs
     Set {
         /// The file with the packs
         file: PathBuf,
-        #[command(flatten)]
-        folder: Folder,
     },
     /// Sell nothing any more
-    Remove {
-        #[command(flatten)]
-        folder: Folder,
-    },
+    Remove,
 }
 
 impl Till {
-    async fn run(self) -> Result<String, String> {
+    async fn run(self, target: &Target) -> Result<String, String> {
         match self {
-            Self::Packs(Packs::Show { folder }) => till::show_packs(&folder.data).await,
-            Self::Packs(Packs::Set { file, folder }) => {
-                till::set_packs(&folder.data, Some(&file)).await
-            }
-            Self::Packs(Packs::Remove { folder }) => till::set_packs(&folder.data, None).await,
-            Self::Orders { attention, folder } => till::orders(&folder.data, attention).await,
-            Self::Collect { folder } => till::collect(&folder.data).await,
-            Self::Reconcile { days, folder } => till::reconcile(&folder.data, days).await,
+            Self::Packs(Packs::Show) => till::show_packs(target).await,
+            Self::Packs(Packs::Set { file }) => till::set_packs(target, Some(&file)).await,
+            Self::Packs(Packs::Remove) => till::set_packs(target, None).await,
+            Self::Orders { attention } => till::orders(target, attention).await,
+            Self::Collect => till::collect(target).await,
+            Self::Reconcile { days } => till::reconcile(target, days).await,
         }
     }
 }
 
 impl Keep {
     fn data(&self) -> Data {
-        if self.memory { Data::Memory } else { Data::Folder(self.folder.data.clone()) }
+        if self.memory { Data::Memory } else { Data::Folder(self.data.clone()) }
     }
 }
 
@@ -543,7 +480,7 @@ async fn main() -> ExitCode {
         Some(Command::Dynamodb { port, host, keep }) => {
             dynamodb(SocketAddr::new(host, port), &keep).await
         }
-        Some(Command::Manage(command)) => command.run().await,
+        Some(Command::Manage { target, command }) => command.run(&target).await,
         Some(Command::Estimate {
             users,
             chats_per_day,
@@ -689,7 +626,7 @@ fn estimate(
 }
 
 async fn create_admin(
-    data: &Path,
+    target: &Target,
     name: &str,
     email: Option<&str>,
     tokens: u64,
@@ -711,7 +648,7 @@ async fn create_admin(
             password
         }
     };
-    manage::create_admin(data, name, email, tokens, &password).await
+    manage::create_admin(target, name, email, tokens, &password).await
 }
 
 /// Returns a future that waits for Ctrl-C, or for the signal that stops a service. The future also

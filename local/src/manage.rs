@@ -1,41 +1,43 @@
-//! The commands of administrators, for the store of the environment or of a data folder. Each
-//! command returns a sentence for the terminal, or fails with such a sentence.
+//! The commands of administrators. Each command opens the store that its [`Target`] names, and
+//! returns a sentence for the terminal, or fails with such a sentence.
 
+mod credentials;
 pub mod import;
 pub mod prices;
 pub mod restore;
+mod stack;
+mod target;
 pub mod till;
 pub mod vouchers;
 
 use std::fmt::Display;
 use std::io::IsTerminal;
-use std::path::Path;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use indicatif::{ProgressBar, ProgressStyle};
-use shared::clock::{self, Clock};
-use shared::config::{Config, Secret, Settings};
+use shared::clock;
+use shared::config::Secret;
 use shared::keys::{self, Signer};
 use shared::passwords::NewPassword;
 use shared::store::{
     AdjustOutcome, Adjustment, Census, ErasureReport, FreeWork, NewAccount, PublicKey,
-    RegisterOutcome, Store, StoreError,
+    RegisterOutcome, StoreError,
 };
 use shared::telemetry::metrics::{self, Metric};
 use shared::values::{Account, Email, Reason, Role, Username, login_key};
-use shared::{App, BalanceChange, Credits, Error, aws};
+use shared::{App, BalanceChange, Credits, Error};
 
-use crate::server::environment_of;
-use emulator::dynamo::{self, Data, Dynamo};
-use emulator::template::Template;
+use emulator::dynamo;
+
+pub use target::{Opened, Target};
 
 /// Creates an administrator. A username with an `@` is also the account's e-mail address.
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
 pub async fn create_admin(
-    data: &Path,
+    target: &Target,
     name: &str,
     email: Option<&str>,
     tokens: u64,
@@ -58,21 +60,22 @@ pub async fn create_admin(
         password,
         &[name.shown(), email.as_ref().map_or(name.shown(), Email::shown)],
     )?;
-    let (app, embedded) = open(data).await?;
-
-    let password = app.passwords.hash(&password).await.map_err(|error| error.detail())?;
-    let new = NewAccount {
-        name,
-        email,
-        password,
-        key: None,
-        role: Role::Admin,
-        grant,
-        reason: "administrator created",
-    };
-    let account = new.open(&app.clock);
-    let registered = app.store.register(&new, &account, None, None).await;
-    close(embedded).await;
+    let (account, registered) = in_store(target, async |Opened { app, .. }| {
+        let password = app.passwords.hash(&password).await.map_err(|error| error.detail())?;
+        let new = NewAccount {
+            name,
+            email,
+            password,
+            key: None,
+            role: Role::Admin,
+            grant,
+            reason: "administrator created",
+        };
+        let account = new.open(&app.clock);
+        let registered = app.store.register(&new, &account, None, None).await;
+        Ok((account, registered))
+    })
+    .await?;
     match registered {
         Ok(RegisterOutcome::New | RegisterOutcome::Pending(_)) => {
             Ok(format!("{} is an administrator with {grant} tokens.", account.name))
@@ -91,15 +94,17 @@ pub async fn create_admin(
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
-pub async fn adjust(data: &Path, name: &str, amount: i64, reason: &str) -> Result<String, String> {
+pub async fn adjust(
+    target: &Target,
+    name: &str,
+    amount: i64,
+    reason: &str,
+) -> Result<String, String> {
     let reason = Reason::parse(reason)?;
     let change = BalanceChange::new(amount).ok_or_else(|| {
         format!("AMOUNT must be a whole number from -{0} to {0} other than 0.", Credits::MAX)
     })?;
-    let (app, embedded) = open(data).await?;
-    let adjusted = adjust_in(&app, name, change, reason).await;
-    close(embedded).await;
-    adjusted
+    in_store(target, async |Opened { app, .. }| adjust_in(app, name, change, reason).await).await
 }
 
 async fn adjust_in(
@@ -137,31 +142,27 @@ async fn adjust_in(
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
-pub async fn unlock(data: &Path, name: &str) -> Result<String, String> {
-    let (app, embedded) = open(data).await?;
-    let now = app.clock.seconds();
-    let unlocked = match find(&app, name).await {
-        Ok(account) => tokio::try_join!(
+pub async fn unlock(target: &Target, name: &str) -> Result<String, String> {
+    in_store(target, async |Opened { app, .. }| {
+        let now = app.clock.seconds();
+        let account = find(app, name).await?;
+        tokio::try_join!(
             app.store.forget_attempts(&account.label, account.email.as_deref()),
             app.store.forget_confirmations(&account, now),
             app.store.forget_free_work(&account, now)
         )
-        .map(|((), (), ())| {
-            let [own, by_keys] = [false, true].map(|is_limited| {
-                let work = FreeWork::at(now, is_limited);
-                let [used, most] = work.shown(&account, app.config.free_work);
-                format!("{used} of {most} tokens")
-            });
-            format!(
-                "{} can log in and send messages again. Today's failed messages were worth {own}; those by API keys with a limit, {by_keys}.",
-                account.name
-            )
-        })
-        .map_err(sentence),
-        Err(sentence) => Err(sentence),
-    };
-    close(embedded).await;
-    unlocked
+        .map_err(sentence)?;
+        let [own, by_keys] = [false, true].map(|is_limited| {
+            let work = FreeWork::at(now, is_limited);
+            let [used, most] = work.shown(&account, app.config.free_work);
+            format!("{used} of {most} tokens")
+        });
+        Ok(format!(
+            "{} can log in and send messages again. Today's failed messages were worth {own}; those by API keys with a limit, {by_keys}.",
+            account.name
+        ))
+    })
+    .await
 }
 
 /// The maximum time of an erasure that is started by hand.
@@ -177,17 +178,13 @@ const AT_A_TIME: usize = 8;
 /// # Errors
 /// If there is a difference, fails with the numbers of accounts, rows and differences. Every other
 /// failure is a sentence for the terminal.
-pub async fn audit(data: &Path, name: Option<&str>) -> Result<String, String> {
-    let (app, embedded) = open(data).await?;
+pub async fn audit(target: &Target, name: Option<&str>) -> Result<String, String> {
     let mut report = Report::new();
-    let audited = match name {
-        Some(name) => match find(&app, name).await {
-            Ok(account) => report.add(&app, &[account.label]).await,
-            Err(sentence) => Err(sentence),
-        },
-        None => audit_all(&app, &mut report).await,
-    };
-    close(embedded).await;
+    let audited = in_store(target, async |Opened { app, .. }| match name {
+        Some(name) => report.add(app, &[find(app, name).await?.label]).await,
+        None => audit_all(app, &mut report).await,
+    })
+    .await;
     report.bar.finish_and_clear();
     audited?;
     if name.is_none() {
@@ -310,28 +307,49 @@ fn no_account(name: &str) -> String {
     format!("No account has the name {name:?}.")
 }
 
-/// Returns a failure's sentence for the terminal. The sentence includes the cause, which clients of
-/// the API don't get.
+/// Returns a failure's sentence for the terminal. If the failure has a cause, which clients of the
+/// API don't get, the sentence says what an operator can do.
 pub(crate) fn sentence(error: impl Into<Error>) -> String {
     let error = error.into();
-    format!("{} {}", error.detail(), error.cause().unwrap_or_default()).trim_end().to_owned()
-}
-
-async fn close(embedded: Option<Dynamo>) {
-    if let Some(embedded) = embedded {
-        embedded.stop().await;
+    let Some(cause) = error.cause() else { return error.detail() };
+    let is = |codes: &[&str]| codes.iter().any(|code| cause.contains(code));
+    if matches!(error, Error::PaymentsUnavailable(_)) {
+        return match is(&["status 401", "status 403"]) {
+            true => {
+                format!("Stripe refuses the API key ({cause}). Check the secret of STRIPE_API_KEY.")
+            }
+            false => format!("Stripe can't be reached ({cause}). Run the command again later."),
+        };
     }
+    let advice = if is(&["ExpiredToken", "RequestExpired"]) {
+        "The AWS credentials have expired: log in again, for example with `aws sso login`."
+    } else if is(&["UnrecognizedClient", "InvalidSignature", "InvalidClientTokenId"]) {
+        "AWS doesn't accept these credentials: check AWS_PROFILE or the access key."
+    } else if is(&["AccessDenied", "NotAuthorized"]) {
+        "The credentials don't allow this: deploy/operator-policy.json lists what the commands need."
+    } else if is(&["ResourceNotFound"]) {
+        "A table doesn't exist: check the store that is printed above, and its region."
+    } else if is(&["Throttling", "ThroughputExceeded", "RequestLimitExceeded"]) {
+        "DynamoDB refuses some requests, because there are too many: run the command again later."
+    } else if is(&["no connection"]) {
+        "DynamoDB can't be reached: check the network, the region and the endpoint."
+    } else if matches!(error, Error::Unavailable(_)) {
+        "DynamoDB didn't answer in time. A write may have been applied, so look before you run the command again."
+    } else {
+        "The store can't do this."
+    };
+    format!("{advice} ({cause})")
 }
 
 /// Releases every hold whose lease has ended, as the scheduled function does.
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
-pub async fn settle(data: &Path) -> Result<String, String> {
-    let (app, embedded) = open(data).await?;
-    let swept = app.store.sweep(app.clock.seconds()).await;
-    close(embedded).await;
-    let swept = swept.map_err(sentence)?;
+pub async fn settle(target: &Target) -> Result<String, String> {
+    let swept = in_store(target, async |Opened { app, .. }| {
+        app.store.sweep(app.clock.seconds()).await.map_err(sentence)
+    })
+    .await?;
     Ok(format!("{} reservations of {} accounts were released.", swept.released, swept.accounts))
 }
 
@@ -339,11 +357,11 @@ pub async fn settle(data: &Path) -> Result<String, String> {
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
-pub async fn keys(data: &Path) -> Result<String, String> {
-    let (app, embedded) = open(data).await?;
-    let published = app.store.public_keys().await;
-    close(embedded).await;
-    let (mut published, now) = (published.map_err(sentence)?, app.clock.seconds());
+pub async fn keys(target: &Target) -> Result<String, String> {
+    let (mut published, now) = in_store(target, async |Opened { app, .. }| {
+        Ok((app.store.public_keys().await.map_err(sentence)?, app.clock.seconds()))
+    })
+    .await?;
     published.sort_by_key(|key| key.from);
     let time = |seconds: u64| clock::rfc3339(seconds * 1000);
     let line = |key: &PublicKey| {
@@ -364,27 +382,20 @@ pub async fn keys(data: &Path) -> Result<String, String> {
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
-pub async fn rotate_key(data: &Path) -> Result<String, String> {
-    let (settings, embedded) = settings(data).await?;
-    let rotated = rotate_in(&settings).await;
-    close(embedded).await;
-    rotated
+pub async fn rotate_key(target: &Target) -> Result<String, String> {
+    in_store(target, rotate_in).await
 }
 
-async fn rotate_in(settings: &Settings<'_>) -> Result<String, String> {
-    let app = connect(settings).await?;
+async fn rotate_in(Opened { app, settings, aws, .. }: &Opened) -> Result<String, String> {
     let secret = dynamo::new_secret();
-    let aws = aws::connect(app.config.dynamodb_endpoint.as_ref())
-        .await
-        .map_err(|error| format!("{error}."))?;
     match settings.signing_secret() {
         Ok(Secret::File(path)) => dynamo::write_private(&path, &secret)?,
-        Ok(Secret::Arn(arn)) => keys::put_secret(&aws, &arn, &secret).await.map_err(sentence)?,
+        Ok(Secret::Arn(arn)) => keys::put_secret(aws, &arn, &secret).await.map_err(sentence)?,
         Ok(Secret::Value(_)) | Err(_) => {
             return Err("SIGNING_SECRET must name where the secret is kept: the ARN of a Secrets Manager secret, or file:///path.".into());
         }
     }
-    let signer = Signer::new(Secret::Value(secret), &aws, app.clock.clone()).await;
+    let signer = Signer::new(Secret::Value(secret), aws, app.clock.clone()).await;
     let signer = signer.map_err(|error| format!("{error}."))?;
     signer.announce(&app.store).await.map_err(sentence)?;
     Ok(format!("The key {} signs all new tokens within five minutes.", signer.kid()))
@@ -394,11 +405,8 @@ async fn rotate_in(settings: &Settings<'_>) -> Result<String, String> {
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
-pub async fn withdraw_key(data: &Path, kid: &str) -> Result<String, String> {
-    let (app, embedded) = open(data).await?;
-    let withdrawn = withdraw_in(&app, kid).await;
-    close(embedded).await;
-    withdrawn
+pub async fn withdraw_key(target: &Target, kid: &str) -> Result<String, String> {
+    in_store(target, async |Opened { app, .. }| withdraw_in(app, kid).await).await
 }
 
 async fn withdraw_in(app: &App, kid: &str) -> Result<String, String> {
@@ -426,11 +434,12 @@ async fn withdraw_in(app: &App, kid: &str) -> Result<String, String> {
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
-pub async fn erase(data: &Path) -> Result<String, String> {
-    let (app, embedded) = open(data).await?;
-    let erased = app.store.erase(app.clock.seconds(), A_DAY).await;
-    close(embedded).await;
-    let ErasureReport { accounts, items, gone } = erased.map_err(sentence)?;
+pub async fn erase(target: &Target) -> Result<String, String> {
+    let ErasureReport { accounts, items, gone } =
+        in_store(target, async |Opened { app, .. }| {
+            app.store.erase(app.clock.seconds(), A_DAY).await.map_err(sentence)
+        })
+        .await?;
     let [items, accounts, gone] = [(items, "item"), (accounts, "deleted account"), (gone, "name")]
         .map(|(number, what)| counted(number, what));
     Ok(format!("{items} of {accounts} erased, {gone} free again"))
@@ -440,11 +449,8 @@ pub async fn erase(data: &Path) -> Result<String, String> {
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
-pub async fn census(data: &Path) -> Result<String, String> {
-    let (app, embedded) = open(data).await?;
-    let census = census_in(&app).await;
-    close(embedded).await;
-    let census = census?;
+pub async fn census(target: &Target) -> Result<String, String> {
+    let census = in_store(target, async |Opened { app, .. }| census_in(app).await).await?;
     Ok(format!("{} with {} tokens", counted(census.users, "account"), census.tokens))
 }
 
@@ -453,87 +459,16 @@ async fn census_in(app: &App) -> Result<Census, String> {
     app.store.take_census(app.clock.millis(), imports.as_deref()).await.map_err(sentence)
 }
 
-/// Opens the store of [`settings`].
-async fn open(data: &Path) -> Result<(App, Option<Dynamo>), String> {
-    let (settings, embedded) = settings(data).await?;
-    Ok((connect(&settings).await?, embedded))
-}
-
-/// Connects to the store of these settings. The time limits suit a command, which may read whole
-/// tables while a person waits.
-pub(crate) async fn connect(settings: &Settings<'_>) -> Result<App, String> {
-    let config = Config::read(settings).map_err(|error| format!("{error}."))?;
-    if config.dynamodb_endpoint.is_none() {
-        eprintln!("region {}", region(|name| std::env::var(name).ok())?);
-    }
-    let aws = aws::connect(config.dynamodb_endpoint.as_ref()).await;
-    let aws = aws::patient(aws.map_err(|error| format!("{error}."))?);
-    let store = Store::connect(&aws, &config);
-    Ok(App::from_parts(config, Clock::default(), store))
-}
-
-/// Returns the AWS region in `AWS_REGION` or `AWS_DEFAULT_REGION`. boto3 and SAM CLI, which deploy
-/// a stack, read only `AWS_DEFAULT_REGION`.
-fn region(variable: impl Fn(&str) -> Option<String>) -> Result<String, String> {
-    let set = |name| variable(name).filter(|region| !region.is_empty());
-    match (set("AWS_REGION"), set("AWS_DEFAULT_REGION")) {
-        (Some(one), Some(other)) if one != other => Err(format!(
-            "AWS_REGION is {one} and AWS_DEFAULT_REGION is {other}: set both to the region that you mean."
-        )),
-        (Some(region), _) | (None, Some(region)) => Ok(region),
-        (None, None) => {
-            Err("No region is set: export AWS_REGION, such as AWS_REGION=eu-central-1.".to_owned())
-        }
-    }
-}
-
-/// Returns true if the environment names the tables of a deployment.
-fn names_tables() -> bool {
-    std::env::var("USERS_TABLE").is_ok_and(|table| !table.is_empty())
-}
-
-/// Returns the settings of the environment, if it names the tables (`USERS_TABLE` and the other
-/// four). Otherwise returns the settings of the data folder, and opens the folder unless another
-/// process has it open.
-async fn settings(data: &Path) -> Result<(Settings<'static>, Option<Dynamo>), String> {
-    if names_tables() {
-        return Ok((Settings::from_env(), None));
-    }
-    let (url, signing_secret, embedded) = match dynamo::running(data) {
-        Some((url, signing_secret)) => (url, signing_secret, None),
-        None => {
-            let embedded =
-                Dynamo::start(&Data::Folder(data.to_owned()), ([127, 0, 0, 1], 0).into()).await?;
-            (embedded.url.clone(), embedded.signing_secret.clone(), Some(embedded))
-        }
-    };
-    let register = Template::load()?
-        .functions
-        .iter()
-        .find(|function| function.name == "register")
-        .ok_or("template.yaml has no function register")?;
-    let lookup = move |name: &str| environment_of(register, name, &url, &signing_secret);
-    Ok((Settings::new(lookup), embedded))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_region_is_read_from_either_variable() {
-        let of = |one: &'static str, other: &'static str| {
-            region(move |name| {
-                let named = if name == "AWS_REGION" { one } else { other };
-                (named != "-").then(|| named.to_owned())
-            })
-        };
-        for (one, other) in
-            [("eu-west-1", "-"), ("-", "eu-west-1"), ("", "eu-west-1"), ("eu-west-1", "eu-west-1")]
-        {
-            assert_eq!(of(one, other).unwrap(), "eu-west-1");
-        }
-        assert!(of("eu-west-1", "us-east-1").unwrap_err().contains("set both"));
-        assert!(of("-", "").unwrap_err().contains("No region is set"));
-    }
+/// Opens the store, does the work of a command, and closes the store again.
+///
+/// # Errors
+/// Fails with a sentence for the terminal.
+pub(crate) async fn in_store<T>(
+    target: &Target,
+    work: impl AsyncFnOnce(&Opened) -> Result<T, String>,
+) -> Result<T, String> {
+    let opened = target.open().await?;
+    let done = work(&opened).await;
+    opened.close().await;
+    done
 }

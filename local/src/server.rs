@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use futures_util::future::try_join_all;
 use serde_json::{Map, json};
 use shared::App;
-use shared::app::MailApp;
+use shared::app::{MailApp, PaymentsApp, Scheduled};
 use shared::clock::Clock;
 use shared::config::{ConfigError, Settings};
 use shared::values::{Packs, PriceList};
@@ -30,8 +30,9 @@ use emulator::dynamo::{Data, Dynamo, make_private_folder, port_sentence, write_p
 use emulator::gateway::Gateway;
 use emulator::template::{self, Template};
 
-/// The intervals of the scheduled functions and of the daily census.
+/// The intervals of the scheduled functions.
 const OFTEN: Duration = Duration::from_secs(300);
+const HOURLY: Duration = Duration::from_secs(3600);
 const DAILY: Duration = Duration::from_secs(24 * 3600);
 
 /// The packs that are sold if payments are played and no packs are set.
@@ -121,11 +122,19 @@ impl Server {
         };
         let (sweep, erase) = (connect("sweep").await?, connect("erase").await?);
         let census = connect("census").await?;
+        let payments = PaymentsApp::connect(&settings("payments_check")?, clock.clone()).await;
+        let mut payments = payments.map_err(sentence)?;
+        payments.app = dynamo.direct(payments.app);
         let mut mailing =
             MailApp::connect(&settings("mail")?, clock.clone()).await.map_err(sentence)?;
         mailing.app = dynamo.direct(mailing.app);
-        let scheduled =
-            [("sweep", &sweep), ("erase", &erase), ("census", &census), ("mail", &mailing.app)];
+        let scheduled = [
+            ("sweep", &sweep),
+            ("erase", &erase),
+            ("census", &census),
+            ("payments_check", &payments.app),
+            ("mail", &mailing.app),
+        ];
         apps.extend(scheduled.map(|(name, app)| (name.to_owned(), app.clone())));
         let (stop, stopped) = oneshot::channel();
         let postman = Postman::new(mailing, data);
@@ -139,6 +148,12 @@ impl Server {
             tokio::spawn(on_schedule("sweep", sweep, OFTEN, functions::background::sweep::work)),
             tokio::spawn(on_schedule("erase", erase, OFTEN, functions::background::erase::work)),
             tokio::spawn(on_schedule("census", census, DAILY, functions::background::census::work)),
+            tokio::spawn(on_schedule(
+                "payments_check",
+                payments,
+                HOURLY,
+                functions::background::payments_check::work,
+            )),
         ];
         let served = gateway.serve(listener, stopped);
         let server = tokio::spawn(async move {
@@ -188,17 +203,18 @@ async fn offer_packs(app: &App) -> Result<(), String> {
         .map_err(|error| format!("The packs can't be set: {error}."))
 }
 
-/// Runs a scheduled function, as the template's schedules do on AWS. A daily function first runs
-/// after a day; until then, a command can do its work.
-async fn on_schedule<F>(name: &str, app: App, every: Duration, work: fn(App) -> F)
+/// Runs a scheduled function, as the template's schedules do on AWS. An hourly or daily function
+/// first runs after that time; until then, a command can do its work.
+async fn on_schedule<A: Scheduled, F>(name: &str, app: A, every: Duration, work: fn(A) -> F)
 where
     F: Future<Output = shared::Result<()>> + Send + 'static,
 {
-    if every == DAILY {
+    if every != OFTEN {
         tokio::time::sleep(every).await;
     }
     loop {
-        if let Err(error) = traced(&app, (name, "timer"), work(app.clone()).boxed()).await {
+        let done = work(app.clone()).boxed();
+        if let Err(error) = traced(app.borrow(), (name, "timer"), done).await {
             tracing::error!(cause = error.cause(), "the scheduled work failed");
         }
         tokio::time::sleep(every).await;
@@ -206,8 +222,8 @@ where
 }
 
 /// Returns a function's variable as in the template, with these exceptions: the endpoint and the
-/// secret are the given ones, metrics and limits per address are off, and an account may have the
-/// largest possible number of simultaneous chats.
+/// secret are the given ones, metrics and limits per address are off, Stripe is in test mode, and an
+/// account may have the largest possible number of simultaneous chats.
 pub fn environment_of(
     function: &template::Function,
     name: &str,
@@ -222,6 +238,8 @@ pub fn environment_of(
         "METRICS_NAMESPACE" => String::new(),
         // All local clients have the same address.
         "LOGIN_FAILURES_PER_ADDRESS" | "REGISTRATIONS_PER_ADDRESS" => "0".to_owned(),
+        // On one machine, nobody means to pay.
+        "STRIPE_MODE" => "test".to_owned(),
         // On one machine, a waiting chat takes no Lambda instance from other requests.
         "PARALLEL_CHATS" => "64".to_owned(),
         _ => value.clone(),

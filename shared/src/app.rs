@@ -2,6 +2,7 @@
 //! some endpoints need, such as [`HistoryApp`], [`IssuerApp`] and [`AiApp`]. The parameter is
 //! created once, before the first request.
 
+use std::borrow::Borrow;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -9,7 +10,8 @@ use crate::ai::Ai;
 use crate::aws;
 use crate::clock::{Clock, Day, FIRST_DAY};
 use crate::config::{
-    AccountConfig, AiConfig, CheckoutConfig, Config, ConfigError, MailConfig, Settings, TraceConfig,
+    AccountConfig, AiConfig, CheckoutConfig, Config, ConfigError, MailConfig, Settings, StripeMode,
+    TraceConfig,
 };
 use crate::kept::{Kept, Prices, is_unusable};
 use crate::keys::{Keyring, Signer};
@@ -374,6 +376,47 @@ impl Deref for CheckoutApp {
     }
 }
 
+/// An [`App`] that compares orders with Stripe's lists, for the function `payments_check`.
+#[derive(Clone)]
+pub struct PaymentsApp {
+    /// The settings and connections that all functions with a store share.
+    pub app: App,
+    /// The client of Stripe's API. `None` if the operator sells nothing.
+    pub stripe: Option<Stripe>,
+}
+
+/// The type of a scheduled function's parameter. Cloning is cheap.
+pub trait Scheduled: Borrow<App> + Clone + Send + Sync + 'static {
+    /// Reads the settings and connects. Scheduled work verifies no JWTs, so no public keys are read.
+    ///
+    /// # Errors
+    /// Fails if a setting can't be used or a client can't be created.
+    fn connect(
+        settings: &Settings<'_>,
+        clock: Clock,
+    ) -> impl Future<Output = Result<Self, ConfigError>> + Send;
+}
+
+impl Scheduled for App {
+    async fn connect(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
+        Self::connect(settings, clock).await
+    }
+}
+
+impl Scheduled for PaymentsApp {
+    async fn connect(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
+        let config = CheckoutConfig::read(settings)?;
+        let stripe = Stripe::connect(&config).await?;
+        Ok(Self { app: App::connect(settings, clock).await?, stripe })
+    }
+}
+
+impl Borrow<App> for PaymentsApp {
+    fn borrow(&self) -> &App {
+        &self.app
+    }
+}
+
 /// An [`App`] that receives Stripe's events.
 #[derive(Clone)]
 pub struct WebhookApp {
@@ -381,6 +424,8 @@ pub struct WebhookApp {
     pub app: App,
     /// The secrets that sign events. `None` if the operator sells nothing.
     pub secrets: Option<Secrets>,
+    /// The mode of the events that are accepted.
+    pub mode: StripeMode,
 }
 
 impl Start for WebhookApp {
@@ -389,7 +434,8 @@ impl Start for WebhookApp {
             Some(secret) => Some(Secrets::read(&secret).await?),
             None => None,
         };
-        Ok(Self { app: App::connect(settings, clock).await?, secrets })
+        let mode = StripeMode::read(settings)?;
+        Ok(Self { app: App::connect(settings, clock).await?, secrets, mode })
     }
 
     fn app_mut(&mut self) -> Option<&mut App> {

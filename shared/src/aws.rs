@@ -21,6 +21,7 @@ use aws_sdk_dynamodb::config::{
     Credentials, SharedCredentialsProvider, StalledStreamProtectionConfig,
 };
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -98,11 +99,28 @@ pub async fn connect(dynamodb: Option<&Endpoint>) -> Result<SdkConfig, TlsError>
 /// # Errors
 /// Fails if TLS can't be configured.
 pub async fn amazon() -> Result<SdkConfig, TlsError> {
-    let https = http::for_sdk(client()?);
     let credentials = SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new());
-    let region = EnvironmentVariableRegionProvider::new().region().await;
-    let builder = configured(timeouts()).into_builder().region(region).http_client(https);
+    amazon_with(EnvironmentVariableRegionProvider::new().region().await, credentials)
+}
+
+/// Returns the configuration for clients of AWS in this region, with these credentials.
+///
+/// # Errors
+/// Fails if TLS can't be configured.
+pub fn amazon_with(
+    region: Option<Region>,
+    credentials: SharedCredentialsProvider,
+) -> Result<SdkConfig, TlsError> {
+    let builder = configured(timeouts()).into_builder().region(region).http_client(http_client()?);
     Ok(builder.credentials_provider(credentials).build())
+}
+
+/// Returns the HTTP client of AWS clients, which trusts certificates from Amazon Trust Services.
+///
+/// # Errors
+/// Fails if TLS can't be configured.
+pub fn http_client() -> Result<SharedHttpClient, TlsError> {
+    client().map(http::for_sdk)
 }
 
 /// Returns an HTTP client that trusts certificates from Amazon Trust Services.

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::{Instrument, Level, Span};
 
-use crate::app::{App, MailApp, Start};
+use crate::app::{App, MailApp, Scheduled, Start};
 use crate::clock::Clock;
 use crate::config::{ConfigError, EdgeConfig, LogConfig, Settings};
 use crate::http::{Body, Reply, Request, Response, Route, edge};
@@ -126,13 +126,14 @@ impl IntoResponse for TextReply {
 
 /// Runs `work` for each scheduled event. If `work` fails, the invocation fails: Lambda counts the
 /// error and reports it to the function's destination. The next scheduled event runs `work` again.
-pub fn serve_schedule<F>(work: fn(App) -> F) -> ExitCode
+pub fn serve_schedule<A: Scheduled, F>(work: fn(A) -> F) -> ExitCode
 where
     F: Future<Output = Result<()>> + Send + 'static,
 {
-    start(async { App::connect(&Settings::from_env(), Clock::default()).await }, async move |app| {
+    let connect = async { A::connect(&Settings::from_env(), Clock::default()).await };
+    start(connect, async move |app| {
         let run = service_fn(move |event: LambdaEvent<IgnoredAny>| {
-            let Invocation { function, trace, span } = Invocation::of(&event, &app);
+            let Invocation { function, trace, span } = Invocation::of(&event, app.borrow());
             let done = work(app.clone()).instrument(span).boxed();
             async move {
                 let what = (function.as_str(), "timer");

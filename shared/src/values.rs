@@ -19,7 +19,7 @@ mod limit;
 mod link_token;
 mod mismatch;
 mod model_tokens;
-mod money;
+pub mod money;
 mod order;
 mod pack;
 mod picture;

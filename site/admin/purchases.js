@@ -21,12 +21,13 @@ const STRANDED = {
 
 /** The choices of the field `state`: the text, and the states that the API gets. */
 const STATES = {
-  "": ["All but unpaid", "pending,paid,refunded,lost,wrong_amount"],
+  "": ["All but unpaid", "pending,paid,refunded,disputed,lost,wrong_amount"],
   any: ["All states", undefined],
   unpaid: ["Not paid", "open,expired,failed"],
   pending: ["Payment pending", "pending"],
   paid: ["Paid", "paid"],
   refunded: ["Refunded", "refunded"],
+  disputed: ["Disputed", "disputed"],
   lost: ["Returned by the bank", "lost"],
   wrong_amount: ["Wrong amount", "wrong_amount"],
 };
@@ -122,9 +123,9 @@ function list(chosen, signal) {
 
 /** The state of an order, with what an administrator should know. */
 function state(order) {
-  const { paid, disputed, stranded } = order;
+  const { paid, stranded } = order;
   return lines([
-    [stateBadge(order), disputed && [" ", h("span", { class: "badge badge-bad" }, "Disputed")]],
+    stateBadge(order),
     paid && [order.state === "paid" ? "" : "Paid ", time(paid)],
     stranded && (STRANDED[stranded] ?? formatWord(stranded)),
   ]);

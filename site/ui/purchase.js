@@ -36,6 +36,7 @@ const STATES = {
   failed: ["Payment failed"],
   paid: ["Paid", "badge-good"],
   refunded: ["Refunded"],
+  disputed: ["Disputed", "badge-bad"],
   lost: ["Returned by the bank", "badge-bad"],
   wrong_amount: ["Wrong amount", "badge-bad"],
 };

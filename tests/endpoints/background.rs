@@ -2,3 +2,4 @@
 
 pub mod low_balance;
 pub mod mail;
+pub mod payments_check;

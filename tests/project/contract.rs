@@ -238,7 +238,11 @@ fn failed_scheduled_runs_are_queued_encrypted_and_not_retried() {
         let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap();
         let config = &properties["EventInvokeConfig"];
         assert!(goes_to_the_queue(&config["DestinationConfig"]), "{binary}");
-        let rate = if binary == "census" { "rate(1 day)" } else { "rate(5 minutes)" };
+        let rate = match binary {
+            "census" => "rate(1 day)",
+            "payments_check" => "rate(1 hour)",
+            _ => "rate(5 minutes)",
+        };
         assert_eq!(schedule["Properties"]["Schedule"], rate, "{binary}");
         assert_eq!(config["MaximumRetryAttempts"], 0, "{binary}");
         assert_eq!(

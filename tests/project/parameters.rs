@@ -574,6 +574,7 @@ async fn start(function: &str, settings: &Settings<'_>) -> Result<(), ConfigErro
     let clock = Clock::default();
     match function {
         "mail" => MailApp::connect(settings, clock).await.map(drop),
+        "payments_check" => PaymentsApp::connect(settings, clock).await.map(drop),
         name if background::NAMES.contains(&name) => App::connect(settings, clock).await.map(drop),
         name => {
             let endpoint = ENDPOINTS.iter().find(|endpoint| endpoint.name == name);

@@ -17,9 +17,10 @@ use axum::http::Method;
 use axum::response::Response;
 use emulator::checkout::signature;
 use emulator::dynamo::{self, Data, Dynamo};
+use functions::background::payments_check;
 use functions::{ENDPOINTS, Endpoint, Function, ROUTES};
 use serde_json::{Value, json};
-use shared::app::MailApp;
+use shared::app::{MailApp, PaymentsApp, Scheduled};
 use shared::clock::{Clock, Day, id_at};
 use shared::config::{Secret, Settings};
 use shared::mail::{Carrier, Mail};
@@ -70,14 +71,21 @@ struct Amazon {
     sent: Arc<Mutex<Vec<Mail>>>,
     /// Pairs of a function and the ARN of a secret in its settings.
     secrets: Arc<Mutex<BTreeSet<(String, String)>>>,
+    /// The objects in Stripe's lists.
+    listed: Arc<Mutex<BTreeMap<String, Vec<Value>>>>,
 }
 
 impl Amazon {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let amazon =
-            Self { url, called: Arc::default(), sent: Arc::default(), secrets: Arc::default() };
+        let amazon = Self {
+            url,
+            called: Arc::default(),
+            sent: Arc::default(),
+            secrets: Arc::default(),
+            listed: Arc::default(),
+        };
         let router = Router::new().fallback(answer).with_state(amazon.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         amazon
@@ -97,10 +105,25 @@ impl Amazon {
     }
 }
 
+/// A Checkout Session that was paid.
+fn paid_session(order: &Value, payment: &str) -> Value {
+    json!({
+        "object": "checkout.session", "id": "cs_1", "client_reference_id": order,
+        "metadata": { "order": order }, "status": "complete", "payment_status": "paid",
+        "amount_total": 100, "amount_subtotal": 100, "currency": "eur", "payment_intent": payment,
+    })
+}
+
 async fn answer(State(amazon): State<Amazon>, request: Request) -> Response {
     // A starting function may send `HEAD` to open its connection.
     if request.method() == Method::HEAD {
         return Response::default();
+    }
+    if request.method() == Method::GET
+        && let Some((_, list)) = request.uri().path().split_once("/v1/")
+    {
+        let data = amazon.listed.lock().unwrap().get(list).cloned().unwrap_or_default();
+        return Response::new(Body::from(json!({ "data": data, "has_more": false }).to_string()));
     }
     if request.uri().path().ends_with("/v1/checkout/sessions") {
         let page = json!({ "id": "cs_1", "url": "https://checkout.stripe.com/c/pay/cs_1" });
@@ -314,6 +337,7 @@ struct Watched {
     sweep: (App, Lane),
     erase: (App, Lane),
     census: (App, Lane),
+    payments: (PaymentsApp, Lane),
     mail: (MailApp, Lane),
     /// The endpoints that got a request.
     asked: Mutex<BTreeSet<String>>,
@@ -347,6 +371,11 @@ impl Watched {
         };
         let (sweep, erase) = (connect("sweep").await, connect("erase").await);
         let census = connect("census").await;
+        let payments = {
+            let lane = recording(&wire);
+            let settings = settings("payments_check", &lane, &amazon);
+            (PaymentsApp::connect(&settings, clock.clone()).await.unwrap(), lane.clone())
+        };
         let mail = {
             let lane = recording(&wire);
             let settings = settings("mail", &lane, &amazon);
@@ -370,6 +399,7 @@ impl Watched {
             sweep,
             erase,
             census,
+            payments,
             mail,
             asked: Mutex::default(),
             calls: Mutex::default(),
@@ -944,12 +974,7 @@ impl Watched {
     async fn pays(&self, user: &User, payment: &str) {
         let ask = to("purchase_create", "/api/user/purchases").by(&user.token);
         let order = self.is(201, ask.with(json!({ "pack": "few" }))).await;
-        let session = json!({
-            "object": "checkout.session", "id": "cs_1", "client_reference_id": order["id"],
-            "metadata": { "order": order["id"] }, "status": "complete", "payment_status": "paid",
-            "amount_total": 100, "amount_subtotal": 100, "currency": "eur",
-            "payment_intent": payment,
-        });
+        let session = paid_session(&order["id"], payment);
         self.hears("checkout.session.completed", session).await;
     }
 
@@ -965,6 +990,33 @@ impl Watched {
         let ask = to("stripe_webhook", "/api/stripe/webhook").with(event);
         let headers = vec![("stripe-signature", signed.as_str())];
         self.is(200, Ask { headers, ..ask }).await;
+    }
+
+    /// Compares payments with Stripe's lists, which have a payment, its refund and its dispute that
+    /// no event has told. The buyer owes tokens for another order, and has spent the new ones.
+    async fn compares_payments(&self) {
+        let lee = self.log_in("lee").await;
+        self.owes(&lee).await;
+        self.set_value("root", "email", AttributeValue::S("root@example.com".into())).await;
+        self.set_value("root", "email_verified", AttributeValue::Bool(true)).await;
+        let ask = to("purchase_create", "/api/user/purchases").by(&lee.token);
+        let order = self.is(201, ask.with(json!({ "pack": "few" }))).await;
+        let refund = json!({
+            "object": "refund", "id": "re_missed", "amount": 100, "status": "succeeded",
+            "payment_intent": "pi_missed",
+        });
+        let dispute = json!({
+            "object": "dispute", "id": "dp_missed", "status": "needs_response",
+            "payment_intent": "pi_missed",
+        });
+        *self.amazon.listed.lock().unwrap() = BTreeMap::from([
+            ("checkout/sessions".to_owned(), vec![paid_session(&order["id"], "pi_missed")]),
+            ("refunds".to_owned(), vec![refund]),
+            ("disputes".to_owned(), vec![dispute]),
+        ]);
+        let (payments, lane) = &self.payments;
+        payments_check::run(payments, Duration::ZERO).await.unwrap();
+        self.note("payments_check", lane);
     }
 
     /// Imports a user directly into the store, and stores an old unpaid order.
@@ -1001,6 +1053,7 @@ impl Watched {
         }));
         functions::background::census::work(self.census.0.clone()).await.unwrap();
         self.note("census", &self.census.1);
+        self.compares_payments().await;
         let root = self.log_in("root").await;
         let more = "accounts=true&top=spent&models=true";
         let figures = format!("/api/admin/figures?from={day}&to={day}&{more}");

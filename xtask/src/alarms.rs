@@ -46,6 +46,7 @@ struct Metric {
 const AT_LEAST: &str = "GreaterThanOrEqualToThreshold";
 const BELOW: &str = "LessThanThreshold";
 const FIVE_MINUTES: u32 = 300;
+const HOUR: u32 = 3600;
 
 /// The namespace of the functions' own metrics.
 const OWN: &str = "!Ref Stack";
@@ -299,6 +300,53 @@ fn alarms(template: &Template, groups: &[Group]) -> Result<Vec<Alarm>, Failure> 
         Alarm::at_threshold("1", "StrandedOrders", "stranded-orders", Watches::One(stranded))
             .about("A payment arrived, and its tokens can't be granted."),
     );
+    let waiting = Metric::sum(OWN, "OrdersToLookAt").statistic("Maximum").every(HOUR);
+    alarms.push(
+        Alarm::at_threshold("1", "OrdersToLookAt", "orders-that-need-attention", Watches::One(waiting))
+            .missing("ignore")
+            .about("Orders owe tokens, are stranded or are disputed. The alarm stays until a check finds none."),
+    );
+    let disputes = Metric::sum(OWN, "Disputes").every(HOUR);
+    alarms.push(
+        Alarm::at_threshold("1", "Disputes", "disputes", Watches::One(disputes))
+            .about("A bank demands money back. Each dispute counts once."),
+    );
+    let missed = Metric::sum(OWN, "MissedPayments").every(HOUR);
+    alarms.push(
+        Alarm::at_threshold("1", "MissedPayments", "missed-payments", Watches::One(missed))
+            .about("Stripe lists a payment, a refund or a dispute that no event has told."),
+    );
+    let refused = Metric::sum(OWN, "StripeKeyRefused").every(HOUR);
+    alarms.push(
+        Alarm::at_threshold("1", "StripeKeyRefused", "refused-stripe-key", Watches::One(refused))
+            .about("Stripe refuses the API key, so nothing can be bought or compared."),
+    );
+    let checks = Metric::sum(OWN, "PaymentsChecked").statistic("SampleCount").every(HOUR);
+    let checks = Watches::Several {
+        id: "runs",
+        expression: "FILL(checks, 0)".into(),
+        metrics: vec![("checks".into(), checks)],
+    };
+    let late = Alarm::at_threshold("1", "PaymentsUnchecked", "late-payments-check", checks);
+    alarms.push(
+        Alarm { breaks: BELOW, ..late }.for_periods(3, 3).missing("breaching").about(
+            "No comparison with Stripe has finished for three hours. It is scheduled every hour, also if nothing is sold.",
+        ),
+    );
+    let mut broken = vec![("events".to_owned(), Metric::sum(OWN, "EventsFailed"))];
+    for (id, function) in [
+        ("webhook", "stripe_webhook"),
+        ("purchase", "purchase_create"),
+        ("check", "payments_check"),
+    ] {
+        let errors = Metric::sum("AWS/Lambda", "Errors");
+        let errors = errors.of("FunctionName", Group::any_reference(groups, function)?);
+        broken.push((id.to_owned(), errors));
+    }
+    alarms.push(
+        Alarm::at_threshold("1", "PaymentErrors", "payment-errors", all("errors", "SUM", broken))
+            .about("An event couldn't be handled, or a function for payments crashed."),
+    );
     let differences = Metric::sum(OWN, "AuditDifferences").statistic("Maximum");
     alarms.push(
         Alarm::at_threshold("1", "AuditDifferences", "audit-differences", Watches::One(differences))
@@ -473,7 +521,7 @@ fn dashboard(alarms: &[Alarm]) -> String {
             "            {{\"type\": \"metric\", \"properties\": {{\"title\": \"{name}\", \"region\": \"${{AWS::Region}}\",\n              \"annotations\": {{\"alarms\": [\"{arn}\"]}}}}}},\n"
         );
     }
-    text + LATEST
+    text + SIGNATURES + LATEST
 }
 
 const HEAD: &str = "\
@@ -560,6 +608,11 @@ const DASHBOARD: &str = "  # The state of every alarm, and a graph of what it wa
         {
           \"widgets\": [
             {\"type\": \"alarm\", \"width\": 24, \"height\": 4, \"properties\": {\"title\": \"${Stack}\", \"alarms\": [
+";
+
+/// A graph without an alarm: anyone can send a request with a wrong signature.
+const SIGNATURES: &str = "            {\"type\": \"metric\", \"properties\": {\"title\": \"Refused signatures of events\", \"region\": \"${AWS::Region}\",
+              \"stat\": \"Sum\", \"period\": 300, \"metrics\": [[\"${Stack}\", \"SignaturesRefused\"]]}},
 ";
 
 const LATEST: &str = "            {\"type\": \"log\", \"width\": 24, \"height\": 8, \"properties\": {\"title\": \"The latest failures\", \"region\": \"${AWS::Region}\",

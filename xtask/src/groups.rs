@@ -107,8 +107,8 @@ const FIXED: [(&str, &str, &[&str]); 8] = [
     ),
     (
         "Background",
-        "Functions that no request calls: sweep, erase, mail, census",
-        &["sweep", "erase", "mail", "census"],
+        "Functions that no request calls: sweep, erase, mail, census, payments_check",
+        &["sweep", "erase", "mail", "census", "payments_check"],
     ),
 ];
 
@@ -153,6 +153,13 @@ impl Group {
         let index = self.functions.iter().position(|(function, _)| function == name);
         let index = index.ok_or_else(|| format!("{name} is not in {}", self.parameter))?;
         Ok(format!("!Select [{index}, !Ref {}]", self.parameter))
+    }
+
+    /// Returns a reference to a function of any of these groups, for `alarms.yaml`.
+    pub fn any_reference(groups: &[Self], name: &str) -> Result<String, Failure> {
+        let has = |group: &&Self| group.functions.iter().any(|(function, _)| function == name);
+        let group = groups.iter().find(has);
+        group.ok_or_else(|| format!("no group has {name}"))?.reference(name)
     }
 }
 

@@ -1,8 +1,8 @@
 //! `GET /api/admin/purchases` - all orders of packs, newest first, as a bare list. For
 //! administrators.
 //!
-//! In: `attention=true` for the orders that owe tokens or are stranded, `state` for the orders in
-//! some states, `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page.
+//! In: `attention=true` for the orders that owe tokens, are stranded or are disputed, `state` for the
+//! orders in some states, `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page.
 //! Out: the fields of a purchase, and `user_id`, `username`, `stranded`, `disputed`, `session` and
 //! `payment`, and a `Link` header to the next page. With `state`, a page may have few orders or no
 //! orders, and still have a next page.
@@ -11,7 +11,7 @@ use serde::Serialize;
 use shared::http::Paging;
 use shared::openapi::{self, PageQuery};
 use shared::store::Order;
-use shared::values::{Dispute, Stranded};
+use shared::values::Stranded;
 use shared::view::Purchase;
 use shared::{App, Error, Reply, Request, Result, auth, http};
 use utoipa::openapi::path::{Parameter, ParameterIn};
@@ -32,7 +32,7 @@ const READS: usize = 5;
     path = super::path::admin_purchases,
     tag = "Administration",
     summary = "List purchases",
-    description = "All orders of packs, newest first. With `attention=true` only those that owe tokens, because a refund couldn't take them from the balance, and those whose tokens couldn't be granted. With `state`, a request looks at a limited number of orders: a page may be short or empty, and still have a next page. Orders that were never paid are deleted after a week.",
+    description = "All orders of packs, newest first. With `attention=true` only those that owe tokens, because a refund couldn't take them from the balance, those whose tokens couldn't be granted, and those that a bank disputes. With `state`, a request looks at a limited number of orders: a page may be short or empty, and still have a next page. Orders that were never paid are deleted after a week.",
     security(("access_token" = [])),
     params(("attention" = Option<bool>, Query, description = "Whether only orders are listed that an administrator should look at."), States, PageQuery),
     responses((status = 200, description = "A page of the orders.", body = Vec<OrderDetails>)),
@@ -166,7 +166,7 @@ impl<'a> OrderDetails<'a> {
             user_id: &order.account,
             username,
             stranded: order.stranded,
-            disputed: facts.disputes.values().any(|dispute| *dispute == Dispute::Open),
+            disputed: facts.is_disputed(),
             session: order.session.as_deref(),
             payment: facts.payment.as_deref(),
         }

@@ -8,7 +8,7 @@ use shared::app::MailApp;
 use shared::mail::Mail;
 use shared::store::{Link, OutgoingEmail, Purpose};
 use shared::telemetry::metrics::{self, Metric, PERMANENT, TEMPORARY};
-use shared::values::{Account, LinkToken};
+use shared::values::{Account, LinkToken, money};
 use shared::{Error, Result};
 
 /// Sends the e-mail with this key in the outbox. If the outbox no longer contains the e-mail, it
@@ -120,7 +120,7 @@ async fn write(app: &MailApp, letter: OutgoingEmail) -> Result<Option<Mail>> {
         }
         OutgoingEmail::LowBalance { user_id, name } => {
             let account = app.store.account_named(&name).await?;
-            // The user may have got credits meanwhile.
+            // The user may have got credits since the e-mail was written.
             let is_low = |account: &Account| {
                 account.id == user_id && account.active && account.alerted == Some(account.granted)
             };
@@ -140,6 +140,21 @@ async fn write(app: &MailApp, letter: OutgoingEmail) -> Result<Option<Mail>> {
                 subject: "Your tokens are running out".into(),
                 text,
             }))
+        }
+        OutgoingEmail::Disputed { user_id, name, order, price, currency } => {
+            let account = app.store.account_named(&name).await?;
+            let account = account.filter(|account| account.id == user_id && account.administers());
+            let address = account.as_ref().and_then(Account::verified_email);
+            let Some(address) = address else { return Ok(None) };
+            let amount = money::shown(price, &currency);
+            let page =
+                app.url.as_ref().map(|url| format!("\n\nThe order: {url}/admin/#/purchases"));
+            let page = page.unwrap_or_default();
+            let text = format!(
+                "Hello,\n\nA bank disputes a payment of {amount}: the buyer wants the money back. The payment's order is {order}.\n\n\
+                 Answer in Stripe's dashboard before the day that it shows. Without an answer, the dispute is lost.{page}\n"
+            );
+            Ok(Some(Mail { to: address.to_owned(), subject: "A payment is disputed".into(), text }))
         }
         OutgoingEmail::AddressChanges { address } => {
             let text = "Hello,\n\nThe e-mail address of your account is being changed from this one to another.\n\n\

@@ -20,23 +20,37 @@ use utoipa::ToSchema;
     path = super::path::stripe_webhook,
     tag = "Service",
     summary = "Receive an event of Stripe",
-    description = "Stripe reports payments, refunds and disputes here. Events can come several times and in any order. Nothing is read before the header `Stripe-Signature` is checked. A signed event of another type, or of an unknown shape such as a thin event, is confirmed and ignored.",
+    description = "Stripe reports payments, refunds and disputes here. Events can come several times and in any order. Nothing is read before the header `Stripe-Signature` is checked. A signed event of another type, of an unknown shape such as a thin event, or of Stripe's other mode, is confirmed and ignored.",
     request_body(content = Object, description = "The event, as Stripe sends it."),
     responses((status = 200, description = "The event was handled, or says nothing about an order.", body = EventReceipt)),
     extensions(("x-fails" = json!([Failure::InvalidSignature, Failure::NothingSold, Failure::UnknownOrder]))),
 )]
 pub async fn handle(webhook: WebhookApp, req: Request) -> Reply {
-    let WebhookApp { app, secrets } = webhook;
+    let WebhookApp { app, secrets, mode } = webhook;
     http::require_json(&req)?;
     let secrets = secrets.ok_or(Error::NothingSold)?;
     verify(&app, &secrets, &req)?;
     let event = Event::read(req.body());
+    if event.livemode().is_some_and(|livemode| !mode.accepts(livemode)) {
+        // Confirmed, because no repetition would help. A test card must not buy tokens for money.
+        tracing::error!(kind = event.kind(), "an event of Stripe's other mode was ignored");
+        metrics::record(&[(Metric::EventsFailed, 1)]);
+        return http::ok(&EventReceipt { received: true });
+    }
+    receive(&app, event).await.inspect_err(|_| {
+        metrics::record(&[(Metric::EventsFailed, 1)]);
+    })?;
+    http::ok(&EventReceipt { received: true })
+}
+
+/// Handles an event whose signature was checked.
+async fn receive(app: &App, event: Event) -> Result<()> {
     let kind = event.kind().to_owned();
     let Some(news) = event.news().map_err(Error::Internal)? else {
         tracing::info!(kind, "an event says nothing about an order");
-        return http::ok(&EventReceipt { received: true });
+        return Ok(());
     };
-    if let Some(order) = learn(&app, news).await? {
+    if let Some(order) = learn(app, news).await? {
         let (id, account) = (order.id(), &order.account);
         tracing::info!(order = id, user = account, kind, "a payment has changed");
         if let Some(stranded) = order.stranded {
@@ -44,7 +58,7 @@ pub async fn handle(webhook: WebhookApp, req: Request) -> Reply {
             metrics::record(&[(Metric::StrandedOrders, 1)]);
         }
     }
-    http::ok(&EventReceipt { received: true })
+    Ok(())
 }
 
 fn verify(app: &App, secrets: &Secrets, req: &Request) -> Result<()> {
@@ -52,6 +66,7 @@ fn verify(app: &App, secrets: &Secrets, req: &Request) -> Result<()> {
     let verified = secrets.verify(header.unwrap_or_default(), req.body(), app.clock.seconds());
     verified.map_err(|error| {
         tracing::warn!(?error, "an event's signature was refused");
+        metrics::record(&[(Metric::SignaturesRefused, 1)]);
         Error::InvalidSignature
     })
 }

@@ -1,7 +1,7 @@
 //! Reads `template.yaml`, which is compiled in. The local server therefore has the routes, tables
 //! and environment of a deployment.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::LazyLock;
 
 use aws_sdk_dynamodb::error::BuildError;
@@ -25,6 +25,7 @@ pub struct Template {
     pub tables: Vec<Table>,
     /// The minimum size of a reply that the gateway compresses, in bytes.
     pub compressed_from: usize,
+    parameters: BTreeSet<String>,
 }
 
 /// A function of the template.
@@ -222,7 +223,13 @@ impl Template {
                 _ => {}
             }
         }
-        Ok(Self { functions, tables, compressed_from })
+        let parameters = document.parameters.into_keys().collect();
+        Ok(Self { functions, tables, compressed_from, parameters })
+    }
+
+    /// Returns true if the template has this parameter.
+    pub fn has_parameter(&self, name: &str) -> bool {
+        self.parameters.contains(name)
     }
 }
 

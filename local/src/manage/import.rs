@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use self::dump::{BadRow, Choices, Dump, Models, Row};
 use self::plan::{ADDRESS_TAKEN, NAME_TAKEN, Plan, PlannedChat, PlannedUser, Rules, WAS_IMPORTED};
-use super::{close, connect, counted, names_tables, progress, sentence, settings};
+use super::{Opened, Target, counted, in_store, progress, sentence};
 
 /// The number of users that are written at a time.
 const AT_A_TIME: usize = 8;
@@ -53,7 +53,7 @@ pub struct Import<'a> {
     pub reset_passwords: bool,
     /// False for a dry run, which writes nothing.
     pub apply: bool,
-    /// Confirms that no function runs a release that doesn't know imported hashes.
+    /// Confirms that every running function supports imported password hashes.
     pub is_ready: bool,
 }
 
@@ -63,7 +63,7 @@ pub struct Import<'a> {
 /// # Errors
 /// If rows are refused, fails with their number after everything else was imported. Every other
 /// failure is a sentence for the terminal.
-pub async fn django(data: &Path, import: Import<'_>) -> Result<String, String> {
+pub async fn django(target: &Target, import: Import<'_>) -> Result<String, String> {
     let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if import.name.is_empty()
         || import.name.len() > NAME_LENGTH
@@ -74,18 +74,13 @@ pub async fn django(data: &Path, import: Import<'_>) -> Result<String, String> {
         ));
     }
     let dump = Dump::open(import.file, &import.choices).map_err(|why| printable(&why))?;
-    let (settings, embedded) = settings(data).await?;
-    let is_alone = embedded.is_some();
-    let done = async {
-        let app = connect(&settings).await?;
-        if import.apply && !is_alone && !names_tables() {
+    in_store(target, async |Opened { app, is_deployed, is_shared, .. }| {
+        if import.apply && *is_shared && !is_deployed {
             return Err("A server has this data folder open, and might run another release. Stop the server first.".into());
         }
-        into_store(&app, &dump, import, is_alone).await
-    };
-    let done = done.await;
-    close(embedded).await;
-    done
+        into_store(app, &dump, import, !is_shared).await
+    })
+    .await
 }
 
 /// Like [`django`], but imports into the store of `app`. `is_alone` confirms that no function uses
@@ -103,7 +98,7 @@ pub async fn into_store(
     // Functions that have run on these tables have published a public key.
     let is_served = !is_alone && !app.store.public_keys().await.map_err(sentence)?.is_empty();
     if import.apply && is_served && !import.is_ready {
-        return Err("A release that doesn't know imported hashes refuses the log-ins of imported users. Add --yes when no alias is split between two releases, and all functions run this release.".into());
+        return Err("A release without imported password hashes refuses the log-ins of imported users. Add --yes when no alias is split between two releases, and all functions run this release.".into());
     }
     let rules = Rules { name, superusers, reset_passwords, now: app.clock.millis() };
     let plan = Plan::make(app, dump, rules).await?;

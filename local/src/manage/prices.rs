@@ -8,7 +8,7 @@ use shared::values::{Fare, PriceList};
 
 use crate::offer_file;
 
-use super::{close, counted, names_tables, open, sentence};
+use super::{Opened, Target, counted, in_store, sentence};
 
 /// The numbers of model tokens in the example that `show` and `check` price.
 const EXAMPLE: (u64, u64) = (1000, 500);
@@ -17,14 +17,16 @@ const EXAMPLE: (u64, u64) = (1000, 500);
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
-pub async fn show(data: &Path, version: Option<&str>) -> Result<String, String> {
-    let (app, embedded) = open(data).await?;
-    let stored = match version {
-        None => app.store.prices().await,
-        Some(version) => app.store.prices_of(version).await,
-    };
-    close(embedded).await;
-    match (stored.map_err(sentence)?, version) {
+pub async fn show(target: &Target, version: Option<&str>) -> Result<String, String> {
+    let stored = in_store(target, async |Opened { app, .. }| {
+        let stored = match version {
+            None => app.store.prices().await,
+            Some(version) => app.store.prices_of(version).await,
+        };
+        stored.map_err(sentence)
+    })
+    .await?;
+    match (stored, version) {
         (Some(stored), _) => offer_file::show(&stored),
         (None, None) => Ok("There is no price list: every message costs CHAT_PRICE.".into()),
         (None, Some(version)) => Err(format!("The price list never had the version {version:?}.")),
@@ -54,19 +56,20 @@ pub fn check(file: &Path) -> Result<String, String> {
 }
 
 /// Sets the price list from a file, or removes it without a file. On AWS, `is_ready` must confirm
-/// that no function still runs a release that doesn't know price lists.
+/// that all functions run a release with price lists.
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
-pub async fn set(data: &Path, file: Option<&Path>, is_ready: bool) -> Result<String, String> {
+pub async fn set(target: &Target, file: Option<&Path>, is_ready: bool) -> Result<String, String> {
     let list = file.map(offer_file::read::<PriceList>).transpose()?;
-    if names_tables() && !is_ready {
-        return Err("A release that doesn't know price lists ignores `model` and `max_cost`. Add --yes when no alias is split between two releases, and the release before this one knows price lists.".into());
-    }
-    let (app, embedded) = open(data).await?;
-    let set = offer_file::set(&app, list.as_ref()).await;
-    close(embedded).await;
-    match set.map_err(sentence)? {
+    let set = in_store(target, async |Opened { app, is_deployed, .. }| {
+        if *is_deployed && !is_ready {
+            return Err("A release without price lists ignores `model` and `max_cost`. Add --yes when no alias is split between two releases, and the release before this one has price lists.".into());
+        }
+        offer_file::set(app, list.as_ref()).await.map_err(sentence)
+    })
+    .await?;
+    match set {
         SetPricesOutcome::Set(Some(stored)) => Ok(format!(
             "The price list {} is set. Functions use it within a minute.",
             stored.of.version

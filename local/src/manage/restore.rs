@@ -5,13 +5,15 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use shared::App;
 use shared::config::Settings;
 use shared::passwords;
 use shared::store::{NewerTables, ReapplyInput, ReapplyReport};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::manage::{connect, counted, sentence};
+use crate::manage::target::{TABLES, connect};
+use crate::manage::{Target, counted, sentence};
 
 /// In the restored tables, ends all accounts, sessions, keys and links that were ended after
 /// `second`. `deleted` names a file with the ids of the accounts that were deleted after `second`.
@@ -21,16 +23,17 @@ use crate::manage::{connect, counted, sentence};
 /// Fails with a sentence for the terminal. Also fails if `deleted` is missing and the newer tables
 /// don't show which accounts were deleted.
 pub async fn reapply(
+    target: &Target,
     second: &str,
     deleted: Option<&Path>,
     messages: bool,
 ) -> Result<String, String> {
     let second = second_of(second)?;
     let deleted = deleted.map(ids_in).transpose()?;
-    let restored = connect(&settings()?).await?;
+    let restored = open(target).await?;
     let is_named = |table: &str| variable(&format!("NEWER_{table}")).is_some();
     let newer = NewerTables {
-        store: connect(&Settings::new(newer_variable)).await?.store,
+        store: connect(Settings::new(newer_variable), None).await?.app.store,
         users: is_named("USERS_TABLE"),
         tokens: is_named("TOKENS_TABLE"),
         keys: is_named("KEYS_TABLE"),
@@ -87,9 +90,9 @@ fn summary(done: &ReapplyReport) -> String {
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
-pub async fn reconcile(second: &str) -> Result<String, String> {
+pub async fn reconcile(target: &Target, second: &str) -> Result<String, String> {
     let second = second_of(second)?;
-    let app = connect(&settings()?).await?;
+    let app = open(target).await?;
     let done = app.store.reconcile(second, &app.clock).await.map_err(sentence)?;
     let done = done.ok_or_else(in_use)?;
     for repair in &done.repairs {
@@ -103,12 +106,17 @@ fn in_use() -> String {
         .into()
 }
 
-/// Returns the settings of the environment, which must name the tables.
-fn settings() -> Result<Settings<'static>, String> {
-    match variable("USERS_TABLE") {
-        Some(_) => Ok(Settings::from_env()),
-        None => Err("Export the names of the restored tables: USERS_TABLE, TOKENS_TABLE, KEYS_TABLE, CHATS_TABLE and LEDGER_TABLE.".into()),
+/// Opens the restored tables, which the environment must name.
+async fn open(target: &Target) -> Result<App, String> {
+    if target.data.is_some() || target.stack.is_some() {
+        return Err("Restored tables belong to no stack and no folder: leave out --stack and --data, and export the names of the tables.".into());
     }
+    if TABLES.into_iter().any(|table| variable(table).is_none()) {
+        return Err(format!("Export the names of the restored tables: {}.", TABLES.join(", ")));
+    }
+    let restored = connect(Settings::from_env(), None).await?;
+    eprintln!("Store: {}", restored.name);
+    Ok(restored.app)
 }
 
 /// Returns a setting for the newer tables. A table that isn't read gets a name that no table can

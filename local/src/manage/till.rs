@@ -1,32 +1,27 @@
 //! The commands for packs, orders and payments.
 
-use std::collections::HashSet;
 use std::path::Path;
 
-use serde_json::Value;
-use shared::config::{CheckoutConfig, Settings};
+use shared::config::{CheckoutConfig, Secret, Settings};
+use shared::payments::{self, Cure, Difference};
 use shared::store::{Order, SetOfferOutcome};
-use shared::stripe::{About, News, OrderOf, Stripe};
-use shared::values::{Pack, Packs, Progress};
+use shared::stripe::Stripe;
+use shared::values::{Packs, money};
 use shared::view::Purchase;
 use shared::{App, Credits, clock};
 
-use super::{close, counted, find, open, sentence};
+use super::{Opened, Target, counted, in_store, sentence};
 use crate::offer_file;
-
-/// The lists of Stripe that are compared. Sessions come first, because they name the orders of the
-/// payments that refunds and disputes are about.
-const LISTS: [&str; 3] = ["checkout/sessions", "refunds", "disputes"];
 
 /// Shows the packs as JSON, with their author and time.
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
-pub async fn show_packs(data: &Path) -> Result<String, String> {
-    let (app, embedded) = open(data).await?;
-    let stored = app.store.packs().await;
-    close(embedded).await;
-    let Some(stored) = stored.map_err(sentence)? else {
+pub async fn show_packs(target: &Target) -> Result<String, String> {
+    let stored =
+        in_store(target, async |Opened { app, .. }| app.store.packs().await.map_err(sentence))
+            .await?;
+    let Some(stored) = stored else {
         return Ok("There are no packs: nothing is sold.".into());
     };
     offer_file::show(&stored)
@@ -36,12 +31,13 @@ pub async fn show_packs(data: &Path) -> Result<String, String> {
 ///
 /// # Errors
 /// Fails with a sentence for the terminal. Each problem in the file is a line.
-pub async fn set_packs(data: &Path, file: Option<&Path>) -> Result<String, String> {
+pub async fn set_packs(target: &Target, file: Option<&Path>) -> Result<String, String> {
     let packs = file.map(offer_file::read::<Packs>).transpose()?;
-    let (app, embedded) = open(data).await?;
-    let set = offer_file::set(&app, packs.as_ref()).await;
-    close(embedded).await;
-    match set.map_err(sentence)? {
+    let set = in_store(target, async |Opened { app, .. }| {
+        offer_file::set(app, packs.as_ref()).await.map_err(sentence)
+    })
+    .await?;
+    match set {
         SetOfferOutcome::Set(Some(stored)) => Ok(format!(
             "{} can be bought now, version {}.",
             counted(stored.list.packs.len(), "pack"),
@@ -58,16 +54,19 @@ pub async fn set_packs(data: &Path, file: Option<&Path>) -> Result<String, Strin
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
-pub async fn orders(data: &Path, attention: bool) -> Result<String, String> {
-    let (app, embedded) = open(data).await?;
-    let orders = every(&app, attention, 0).await;
-    close(embedded).await;
+pub async fn orders(target: &Target, attention: bool) -> Result<String, String> {
+    let orders = in_store(target, async |Opened { app, .. }| match attention {
+        true => waiting(app).await,
+        false => app.store.orders_since(0).await.map_err(sentence),
+    })
+    .await?;
     let line = |order: &Order| {
         let Order { account, price, currency, given, owed, .. } = order;
         let mut line = format!(
-            "{}  {}  {price} {currency}, {}, {given} of {} tokens given",
+            "{}  {}  {}, {}, {given} of {} tokens given",
             order.id(),
             clock::rfc3339(order.time),
+            money::shown(*price, currency),
             Purchase::of(order).state(),
             order.tokens
         );
@@ -79,25 +78,20 @@ pub async fn orders(data: &Path, attention: bool) -> Result<String, String> {
         }
         format!("{line}: {account}")
     };
-    match orders? {
-        orders if orders.is_empty() => Ok("There are no such orders.".into()),
-        orders => Ok(orders.iter().map(line).collect::<Vec<_>>().join("\n")),
+    match orders.is_empty() {
+        true => Ok("There are no such orders.".into()),
+        false => Ok(orders.iter().map(line).collect::<Vec<_>>().join("\n")),
     }
 }
 
-/// Returns all orders since a time in milliseconds, newest first.
-async fn every(app: &App, attention: bool, since: u64) -> Result<Vec<Order>, String> {
+/// Returns all orders that an administrator should look at, newest first.
+async fn waiting(app: &App) -> Result<Vec<Order>, String> {
     let mut all: Vec<Order> = Vec::new();
     loop {
-        let before = all.last().map(|order| order.id().to_owned());
-        let page = match attention {
-            true => app.store.orders_to_look_at(before.as_deref()).await,
-            false => app.store.orders(before.as_deref()).await,
-        };
-        let (page, more) = page.map_err(sentence)?;
-        let is_last = page.last().is_some_and(|order| order.time < since);
-        all.extend(page.into_iter().filter(|order| order.time >= since));
-        if !more || is_last {
+        let before = all.last().map(Order::id);
+        let (page, more) = app.store.orders_to_look_at(before).await.map_err(sentence)?;
+        all.extend(page);
+        if !more {
             return Ok(all);
         }
     }
@@ -108,20 +102,21 @@ async fn every(app: &App, attention: bool, since: u64) -> Result<Vec<Order>, Str
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
-pub async fn collect(data: &Path) -> Result<String, String> {
-    let (app, embedded) = open(data).await?;
-    let left = app.store.collect(&app.clock).await;
-    let expired = app.store.expire_orders(&app.clock).await;
-    close(embedded).await;
-    let left = match left.map_err(sentence)? {
-        0 => "No order owes tokens or is stranded.".to_owned(),
-        1 => "1 order still owes tokens or is stranded; `manage till orders --attention` lists it."
-            .to_owned(),
-        left => format!(
-            "{left} orders still owe tokens or are stranded; `manage till orders --attention` lists them."
-        ),
+pub async fn collect(target: &Target) -> Result<String, String> {
+    let (left, expired) = in_store(target, async |Opened { app, .. }| {
+        let left = app.store.collect(&app.clock).await;
+        let expired = app.store.expire_orders(&app.clock).await;
+        Ok((left.map_err(sentence)?, expired.map_err(sentence)?))
+    })
+    .await?;
+    let left = match left {
+        0 => "No order needs attention.".to_owned(),
+        1 => "1 order needs attention; `manage till orders --attention` shows it.".to_owned(),
+        left => {
+            format!("{left} orders need attention; `manage till orders --attention` lists them.")
+        }
     };
-    Ok(match expired.map_err(sentence)? {
+    Ok(match expired {
         0 => left,
         1 => format!("{left} 1 unpaid order was deleted."),
         expired => format!("{left} {expired} unpaid orders were deleted."),
@@ -129,134 +124,50 @@ pub async fn collect(data: &Path) -> Result<String, String> {
 }
 
 /// Compares the orders of the last `days` with Stripe's lists, and merges what events haven't told.
-/// Prints a line for each order that was changed, restored, or that Stripe doesn't know.
+/// Prints a line for each order that was changed or restored, or that Stripe doesn't list.
 ///
 /// # Errors
-/// Fails with a sentence for the terminal.
-pub async fn reconcile(data: &Path, days: u64) -> Result<String, String> {
-    let config =
-        CheckoutConfig::read(&Settings::from_env()).map_err(|error| format!("{error}."))?;
-    let stripe = Stripe::connect(&config).await.map_err(|error| format!("{error}."))?;
-    let stripe = stripe.ok_or("Export STRIPE_API_KEY: the API key, or the ARN of its secret.")?;
-    let (app, embedded) = open(data).await?;
-    let lines = compare(&app, &stripe, days).await;
-    close(embedded).await;
-    let lines = lines?;
-    for line in &lines {
-        println!("{line}");
+/// If there is a difference, fails with their number. Every other failure is a sentence for the
+/// terminal.
+pub async fn reconcile(target: &Target, days: u64) -> Result<String, String> {
+    let mut differences = 0_u64;
+    in_store(target, async |opened| {
+        let stripe = stripe(opened).await?;
+        payments::compare(
+            &opened.app,
+            &stripe,
+            days,
+            Cure::Restore,
+            |Difference { order, line }| {
+                differences += 1;
+                println!("{order}: {line}");
+            },
+        )
+        .await
+        .map_err(sentence)
+    })
+    .await?;
+    match differences {
+        0 => Ok("no difference".into()),
+        differences => Err(counted(differences, "difference")),
     }
-    Ok(counted(lines.len(), "difference"))
 }
 
-/// Compares in both directions. Returns a line for each difference.
-///
-/// # Errors
-/// Fails with a sentence for the terminal.
-pub async fn compare(app: &App, stripe: &Stripe, days: u64) -> Result<Vec<String>, String> {
-    let now = app.clock.seconds();
-    let since = now.saturating_sub(days * 86_400);
-    let (mut lines, mut known) = (Vec::new(), HashSet::new());
-    for list in LISTS {
-        let mut after = None;
-        loop {
-            let page = stripe.list(list, since, after.as_deref()).await;
-            let page = page.map_err(|error| {
-                format!("{} {}", error.detail(), error.cause().unwrap_or_default())
-            })?;
-            after =
-                page.data.last().and_then(|object| object.get("id")?.as_str().map(str::to_owned));
-            for object in page.data {
-                let id = object.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-                // Other products may use the same Stripe account.
-                lines.extend(match News::of(object, app.clock.millis()) {
-                    Ok(Some(news)) => learn(app, news, &mut known).await?,
-                    Ok(None) => None,
-                    Err(why) => Some(format!("{id}: can't be read: {why}")),
-                });
-            }
-            if !page.has_more || after.is_none() {
-                break;
-            }
-        }
-    }
-    // An order of the first hour may have a page that is older than the listed ones.
-    for order in every(app, false, (since + 3600) * 1000).await? {
-        if order.facts.progress == Progress::Paid && !known.contains(order.id()) {
-            lines.push(format!("{}: paid here, but Stripe doesn't list the payment", order.id()));
-        }
-    }
-    Ok(lines)
-}
-
-/// Merges what one of Stripe's objects says. Returns a line if that changed an order.
-async fn learn(
-    app: &App,
-    news: News,
-    known: &mut HashSet<String>,
-) -> Result<Option<String>, String> {
-    let session = match news {
-        News::Session(session) => session,
-        News::Facts(About::Order(_), _) => return Ok(None),
-        News::Facts(About::Payment(payment), facts) => {
-            let before = app.store.order_of_payment(&payment).await.map_err(sentence)?;
-            let Some(before) = before else { return Ok(None) };
-            let after = app.store.learn(before.clone(), &facts, &app.clock).await;
-            return Ok(changed(&before, &after.map_err(sentence)?));
-        }
-    };
-    let id = session.order.order.clone();
-    known.insert(id.clone());
-    let (before, mut line) = match app.store.order(&id).await.map_err(sentence)? {
-        Some(order) => (order, None),
-        // Unpaid orders are deleted after a week.
-        None if session.has_expired() => return Ok(None),
-        None => match restored(app, &session.order).await? {
-            Some(order) => (order, Some(format!("{id}: restored from Stripe"))),
-            None => {
-                return Ok(Some(format!(
-                    "{id}: Stripe lists this order, and it can't be restored"
-                )));
-            }
-        },
-    };
-    let facts = session.facts(before.price, &before.currency);
-    let after = app.store.learn(before.clone(), &facts, &app.clock).await.map_err(sentence)?;
-    if let Some(change) = changed(&before, &after) {
-        line = Some(line.map_or(change.clone(), |line| format!("{line}; {change}")));
-    }
-    Ok(line)
-}
-
-fn changed(before: &Order, after: &Order) -> Option<String> {
-    let state = Purchase::of(after).state();
-    (before.given != after.given || Purchase::of(before).state() != state)
-        .then(|| format!("{}: {state} now, {} tokens given", after.id(), after.given))
-}
-
-/// Stores an order again that a restore of the tables has lost. `None` if its account is unknown.
-async fn restored(app: &App, of: &OrderOf) -> Result<Option<Order>, String> {
-    let number = |text: &str| text.parse::<u64>().ok();
-    let (Some(tokens), Some(price)) =
-        (number(&of.tokens).and_then(Credits::new), number(&of.price))
-    else {
-        return Ok(None);
-    };
-    // Only what this product writes into the metadata is restored.
-    let Ok(account) = find(app, &of.account).await else { return Ok(None) };
-    if account.id != of.account {
-        return Ok(None);
-    }
-    let pack = Pack {
-        id: of.pack.clone(),
-        name: of.name.clone(),
-        tokens,
-        price,
-        currency: of.currency.clone(),
-    };
-    if Packs::new(vec![pack.clone()]).is_err() {
-        return Ok(None);
-    }
-    let order = Order::new(&account, &pack, &app.clock).with_id(&of.order);
-    app.store.restore_order(&account, &order).await.map_err(sentence)?;
-    app.store.order(order.id()).await.map_err(sentence)
+/// Returns the client of Stripe's API, with the API key in the environment, or else in the settings
+/// of the store's functions. An operator's credentials read the secret of a deployed stack.
+async fn stripe(Opened { settings, aws, .. }: &Opened) -> Result<Stripe, String> {
+    let broken = |error: &dyn std::fmt::Display| format!("{error}.");
+    let ours = CheckoutConfig::read(&Settings::from_env()).map_err(|error| broken(&error))?;
+    let theirs = CheckoutConfig::read(settings).map_err(|error| broken(&error))?;
+    // The stack's mode counts, unless the environment has another one.
+    let mode = if std::env::var("STRIPE_MODE").is_ok() { ours.mode } else { theirs.mode };
+    let config = if ours.key.is_some() { ours } else { theirs };
+    let key = config
+        .key
+        .as_ref()
+        .ok_or("Export STRIPE_API_KEY: the API key, or the ARN of its secret.")?;
+    let key = key.read(aws).await.map_err(|error| format!("STRIPE_API_KEY: {error}."))?;
+    let config = CheckoutConfig { key: Some(Secret::Value(key)), mode, ..config };
+    let stripe = Stripe::connect(&config).await.map_err(|error| broken(&error))?;
+    stripe.ok_or_else(|| "STRIPE_API_KEY is empty.".to_owned())
 }

@@ -1,14 +1,12 @@
 //! The commands for vouchers.
 
-use std::path::Path;
-
 use shared::clock;
 use shared::clock::Day;
 use shared::store::VoucherBatch;
 use shared::values::{Reason, VoucherCode};
 use shared::{App, Credits};
 
-use super::{close, counted, find, open, sentence};
+use super::{Opened, Target, counted, find, in_store, sentence};
 
 /// The vouchers to create.
 pub struct NewVouchers<'a> {
@@ -28,14 +26,11 @@ pub struct NewVouchers<'a> {
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
-pub async fn create(data: &Path, new: &NewVouchers<'_>) -> Result<String, String> {
+pub async fn create(target: &Target, new: &NewVouchers<'_>) -> Result<String, String> {
     let name = Reason::parse(new.name)?;
     let tokens = Credits::positive(new.tokens)
         .map_err(|invalid| invalid.sentence().replace("This", "TOKENS"))?;
-    let (app, embedded) = open(data).await?;
-    let created = create_in(&app, new, &name, tokens).await;
-    close(embedded).await;
-    created
+    in_store(target, async |Opened { app, .. }| create_in(app, new, &name, tokens).await).await
 }
 
 async fn create_in(
@@ -63,14 +58,12 @@ async fn create_in(
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
-pub async fn list(data: &Path, creator: Option<&str>) -> Result<String, String> {
-    let (app, embedded) = open(data).await?;
-    let batches = match creator {
-        Some(creator) => valid_of(&app, creator).await,
-        None => every(&app).await,
-    };
-    close(embedded).await;
-    let batches = batches?;
+pub async fn list(target: &Target, creator: Option<&str>) -> Result<String, String> {
+    let batches = in_store(target, async |Opened { app, .. }| match creator {
+        Some(creator) => valid_of(app, creator).await,
+        None => every(app).await,
+    })
+    .await?;
     let now = clock::Clock::default().seconds();
     let line = |batch: &VoucherBatch| {
         let state = match (batch.void, batch.ends) {
@@ -125,11 +118,8 @@ pub async fn valid_of(app: &App, creator: &str) -> Result<Vec<VoucherBatch>, Str
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
-pub async fn void_all_of(data: &Path, creator: &str) -> Result<String, String> {
-    let (app, embedded) = open(data).await?;
-    let voided = void_valid_of(&app, creator).await;
-    close(embedded).await;
-    match voided? {
+pub async fn void_all_of(target: &Target, creator: &str) -> Result<String, String> {
+    match in_store(target, async |Opened { app, .. }| void_valid_of(app, creator).await).await? {
         0 => Err(format!("{creator} has created no vouchers that are valid.")),
         1 => Ok(format!("1 batch by {creator} is voided.")),
         number => Ok(format!("{number} batches by {creator} are voided.")),
@@ -152,11 +142,12 @@ pub async fn void_valid_of(app: &App, creator: &str) -> Result<usize, String> {
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
-pub async fn void(data: &Path, id: &str) -> Result<String, String> {
-    let (app, embedded) = open(data).await?;
-    let voided = app.store.void_vouchers(None, id, &app.clock).await;
-    close(embedded).await;
-    match voided.map_err(sentence)? {
+pub async fn void(target: &Target, id: &str) -> Result<String, String> {
+    let voided = in_store(target, async |Opened { app, .. }| {
+        app.store.void_vouchers(None, id, &app.clock).await.map_err(sentence)
+    })
+    .await?;
+    match voided {
         Some(batch) => Ok(format!(
             "No code of {:?} is accepted any more; {} before.",
             batch.name,

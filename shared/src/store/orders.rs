@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::Credits;
 use crate::clock::{Clock, least_id, millis_of};
+use crate::store::credentials::outbox::OutgoingEmail;
 use crate::store::schema::{
     ATTENTION, ORDER, PURCHASE, attention_pk, order_pk, payment_pk, pk, purchase_pk,
 };
@@ -83,6 +84,9 @@ pub struct Order {
     /// The id of the order's last ledger row. `None` if neither credits nor money have moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     row: Option<String>,
+    /// The number of disputes about which administrators were told by e-mail.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    told: u64,
     /// The number of changes since the order was created.
     pub version: u64,
 }
@@ -110,6 +114,15 @@ struct StoredPayment {
 struct Attention<'a> {
     pk: String,
     user_id: &'a str,
+}
+
+/// The orders that an administrator should look at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WaitingOrders {
+    /// The number of these orders.
+    pub orders: u64,
+    /// The number of disputes of which administrators have been told now.
+    pub disputes: u64,
 }
 
 /// What [`Store::learn_of_payment`] did with the facts.
@@ -141,6 +154,7 @@ impl Order {
             owed: Credits::ZERO,
             stranded: None,
             row: None,
+            told: 0,
             version: 0,
         }
     }
@@ -155,6 +169,12 @@ impl Order {
     /// Returns the id.
     pub fn id(&self) -> &str {
         self.pk.strip_prefix(ORDER).unwrap_or_default()
+    }
+
+    /// Returns the order with further facts. No credits have moved.
+    #[must_use]
+    pub fn with_facts(&self, facts: &PaymentFacts) -> Self {
+        Self { facts: self.facts.clone().merged(facts), ..self.clone() }
     }
 
     /// Returns the credits that the buyer should have by the facts.
@@ -184,7 +204,14 @@ impl Order {
 
     /// Returns true if an administrator should look at the order.
     fn needs_attention(&self) -> bool {
-        self.owed > Credits::ZERO || self.stranded.is_some()
+        self.owed > Credits::ZERO || self.stranded.is_some() || self.facts.is_disputed()
+    }
+
+    /// Returns the number of disputes, of which at least one is open, if administrators haven't been
+    /// told about all of them.
+    fn untold_disputes(&self) -> Option<u64> {
+        let disputes = u64::try_from(self.facts.disputes.len()).unwrap_or(u64::MAX);
+        (self.facts.is_disputed() && disputes > self.told).then_some(disputes)
     }
 
     /// Returns the order after these facts were merged and all credits were moved that can be
@@ -315,6 +342,19 @@ impl Store {
         self.orders_in((ORDER, ORDER), before).await
     }
 
+    /// Returns all orders since a time in milliseconds, newest first.
+    pub async fn orders_since(&self, since: u64) -> Result<Vec<Order>> {
+        let mut all: Vec<Order> = Vec::new();
+        loop {
+            let (page, more) = self.orders(all.last().map(Order::id)).await?;
+            let is_last = page.last().is_some_and(|order| order.time < since);
+            all.extend(page.into_iter().filter(|order| order.time >= since));
+            if !more || is_last {
+                return Ok(all);
+            }
+        }
+    }
+
     /// Like [`Store::orders`], for one buyer.
     pub async fn purchases(
         &self,
@@ -324,7 +364,7 @@ impl Store {
         self.orders_in((PURCHASE, user_id), before).await
     }
 
-    /// Like [`Store::orders`], for orders that owe credits or are stranded.
+    /// Like [`Store::orders`], for orders that owe credits, are stranded or are disputed.
     pub async fn orders_to_look_at(&self, before: Option<&str>) -> Result<(Vec<Order>, bool)> {
         self.orders_in((ATTENTION, ATTENTION), before).await
     }
@@ -596,6 +636,12 @@ impl Store {
         ])
     }
 
+    /// Lists an order among those that an administrator should look at. If it needs no attention any
+    /// more, the next collection removes it from the list. Idempotent.
+    pub async fn list_order(&self, order: &Order) -> Result<()> {
+        self.send(&self.list_for_attention(order)?).await.map(drop)
+    }
+
     fn list_for_attention(&self, order: &Order) -> Result<Write> {
         let item = Attention { pk: attention_pk(order.id()), user_id: ATTENTION };
         Ok(Write::put(&self.tables.tokens, to_item(item)?))
@@ -620,7 +666,7 @@ impl Store {
         }
     }
 
-    /// Takes all owed credits that accounts have got meanwhile, and tries again to move stranded
+    /// Takes all owed credits that accounts have got since then, and tries again to move stranded
     /// ones. Returns the number of orders that still need an administrator's attention. An order that
     /// fails doesn't keep the others from being collected.
     pub async fn collect(&self, clock: &Clock) -> Result<usize> {
@@ -632,7 +678,8 @@ impl Store {
                 let known = PaymentFacts::default();
                 let id = order.id().to_owned();
                 let needs_attention = match self.settle_order(order, &known, clock).await {
-                    Ok((after, _)) => after.needs_attention(),
+                    Ok((after, _)) if after.needs_attention() => true,
+                    Ok((after, _)) => !self.stop_listing(&after).await?,
                     Err(error) => {
                         tracing::error!(order = id, cause = error.cause(), "can't be collected");
                         true
@@ -645,6 +692,77 @@ impl Store {
             }
         }
     }
+}
+
+impl Store {
+    /// Removes an order that was just read, and needs no attention, from the list of those that do.
+    /// An earlier release may have left it there, because it doesn't list disputed orders. Returns
+    /// false if the order has changed since then.
+    async fn stop_listing(&self, order: &Order) -> Result<bool> {
+        let unchanged = Write::check(&self.tables.tokens, pk(&order.pk))
+            .condition("version = :seen")
+            .values([(":seen", n(order.version))]);
+        let writes = vec![unchanged, self.unlist(order)];
+        let sent = self.transact(writes, &Uuid::new_v4().to_string()).await?;
+        Ok(matches!(sent, Transaction::Applied))
+    }
+
+    /// Writes an outgoing e-mail to each administrator with a verified address, for each order with
+    /// new disputes. Each dispute is told once. Also counts the orders that an administrator should
+    /// look at.
+    pub async fn tell_disputes(&self, clock: &Clock) -> Result<WaitingOrders> {
+        let (mut waiting, mut before) = (WaitingOrders::default(), None);
+        let mut administrators = None;
+        loop {
+            let (orders, more) = self.orders_to_look_at(before.as_deref()).await?;
+            before = orders.last().map(|order| order.id().to_owned());
+            for order in orders.iter().filter(|order| order.needs_attention()) {
+                waiting.orders += 1;
+                let Some(disputes) = order.untold_disputes() else { continue };
+                let told = match &administrators {
+                    Some(told) => told,
+                    None => administrators.insert(self.administrators_by_email().await?),
+                };
+                if self.tell(order, disputes, told, clock.seconds()).await? {
+                    waiting.disputes += disputes - order.told;
+                }
+            }
+            if !more || before.is_none() {
+                return Ok(waiting);
+            }
+        }
+    }
+
+    /// Writes the e-mails about an order that was just read, and records how many disputes they are
+    /// about. Returns false if they have been written already. Idempotent.
+    async fn tell(
+        &self,
+        order: &Order,
+        disputes: u64,
+        administrators: &[Account],
+        now: u64,
+    ) -> Result<bool> {
+        let told = Write::update(&self.tables.tokens, pk(&order.pk), "SET told = :disputes")
+            .condition("version = :seen AND (attribute_not_exists(told) OR told < :disputes)")
+            .values([(":seen", n(order.version)), (":disputes", n(disputes))]);
+        let mut writes = vec![told];
+        for Account { id, label, .. } in administrators {
+            let letter = OutgoingEmail::Disputed {
+                user_id: id.clone(),
+                name: label.clone(),
+                order: order.id().to_owned(),
+                price: order.price,
+                currency: order.currency.clone(),
+            };
+            writes.push(self.post(&letter, now)?);
+        }
+        let sent = self.transact(writes, &Uuid::new_v4().to_string()).await?;
+        Ok(matches!(sent, Transaction::Applied))
+    }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What the ledger rows of an account's orders say.

@@ -16,6 +16,7 @@ use crate::aws;
 use crate::aws::http::Https;
 use crate::config::{CheckoutConfig, ConfigError};
 use crate::store::Order;
+use crate::telemetry::metrics::{self, Metric};
 use crate::{Error, Result};
 
 /// The time-out of one attempt.
@@ -88,12 +89,7 @@ impl Stripe {
     /// # Errors
     /// As [`Stripe::open_page`].
     pub async fn list(&self, what: &str, since: u64, after: Option<&str>) -> Result<Listed> {
-        let mut query = Serializer::new(String::new());
-        query.append_pair("limit", "100").append_pair("created[gte]", &since.to_string());
-        if let Some(after) = after {
-            query.append_pair("starting_after", after);
-        }
-        let url = format!("{}/v1/{what}?{}", self.url, query.finish());
+        let url = format!("{}/v1/{what}?{}", self.url, page_query(since, after));
         self.send(|| self.request(Request::get(&url)).body(SdkBody::empty())).await
     }
 
@@ -139,9 +135,23 @@ impl Stripe {
         let body = body.to_bytes().to_vec();
         match status.as_u16() {
             200 => Ok(body),
+            status @ (401 | 403) => {
+                metrics::record(&[(Metric::StripeKeyRefused, 1)]);
+                Err((false, told(status, &body)))
+            }
             status => Err((status >= 500 || matches!(status, 409 | 429), told(status, &body))),
         }
     }
+}
+
+/// Returns the query for a page of a list.
+fn page_query(since: u64, after: Option<&str>) -> String {
+    let mut query = Serializer::new(String::new());
+    query.append_pair("limit", "100").append_pair("created[gte]", &since.to_string());
+    if let Some(after) = after {
+        query.append_pair("starting_after", after);
+    }
+    query.finish()
 }
 
 /// Returns the form that creates a Checkout Session

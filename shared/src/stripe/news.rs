@@ -158,6 +158,11 @@ impl Event {
         self.body.get("type").and_then(Value::as_str).unwrap_or_default()
     }
 
+    /// Returns true if money moves in the event's mode. `None` if the event doesn't say it.
+    pub fn livemode(&self) -> Option<bool> {
+        self.body.get("livemode").and_then(Value::as_bool)
+    }
+
     /// Returns what the event says. `None` if the event is of another type, or about a payment that
     /// this product hasn't made.
     ///

@@ -60,8 +60,20 @@ metrics! {
     Refunds: Count;
     /// Events about orders whose credits can't be granted.
     StrandedOrders: Count;
-    /// Orders that owe credits or are stranded, counted once a day.
+    /// Orders that owe credits, are stranded or are disputed, counted every hour.
     OrdersToLookAt: Count;
+    /// Disputes of which administrators were told by e-mail.
+    Disputes: Count;
+    /// Payments, refunds and disputes that Stripe lists, and that no event has told.
+    MissedPayments: Count;
+    /// Finished comparisons with Stripe's lists.
+    PaymentsChecked: Count;
+    /// Requests that Stripe refused because of the API key.
+    StripeKeyRefused: Count;
+    /// Events with a valid signature that couldn't be handled.
+    EventsFailed: Count;
+    /// Events whose signature was refused. Anyone can send such requests.
+    SignaturesRefused: Count;
     /// Credits of failed chats that stay held until the lease ends, because the store didn't
     /// confirm their release.
     TokensHeld: Count;

@@ -54,6 +54,21 @@ impl Money {
     }
 }
 
+/// Writes an amount in a currency's smallest unit, such as `2.99 EUR` or `299 JPY`. The numbers of
+/// decimals are those of the payment provider
+/// ([Stripe](https://docs.stripe.com/currencies#zero-decimal)).
+pub fn shown(amount: u64, currency: &str) -> String {
+    let decimals = match currency {
+        "BIF" | "CLP" | "DJF" | "GNF" | "JPY" | "KMF" | "KRW" | "MGA" | "PYG" | "RWF" | "VND"
+        | "VUV" | "XAF" | "XOF" | "XPF" => return format!("{amount} {currency}"),
+        "BHD" | "JOD" | "KWD" | "OMR" | "TND" => 3,
+        _ => 2,
+    };
+    let unit = 10_u64.pow(decimals);
+    let width = usize::try_from(decimals).unwrap_or_default();
+    format!("{}.{:0width$} {currency}", amount / unit, amount % unit)
+}
+
 /// Writes millionths of the currency's unit as a decimal text with at least two decimals.
 pub fn decimal(micros: u64) -> String {
     trimmed(&format!("{}.{:06}", micros / UNIT, micros % UNIT), 2)
@@ -89,6 +104,19 @@ impl TryFrom<String> for Money {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_have_the_decimals_of_their_currency() {
+        for (amount, currency, expected) in [
+            (299, "EUR", "2.99 EUR"),
+            (5, "USD", "0.05 USD"),
+            (0, "GBP", "0.00 GBP"),
+            (299, "JPY", "299 JPY"),
+            (1005, "KWD", "1.005 KWD"),
+        ] {
+            assert_eq!(shown(amount, currency), expected);
+        }
+    }
 
     #[test]
     fn amounts_are_exact_decimals() {

@@ -118,6 +118,11 @@ impl PaymentFacts {
         self.disputes.values().any(|dispute| *dispute == Dispute::Lost)
     }
 
+    /// Returns true if a bank hasn't decided about a dispute.
+    pub fn is_disputed(&self) -> bool {
+        self.disputes.values().any(|dispute| *dispute == Dispute::Open)
+    }
+
     /// Returns true if all money that was paid goes back to the buyer.
     pub fn is_returned(&self) -> bool {
         self.is_lost() || self.total.is_some_and(|total| self.refunded() >= total)

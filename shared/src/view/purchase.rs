@@ -28,8 +28,9 @@ pub struct Purchase<'a> {
     #[schema(examples("EUR"))]
     currency: &'a str,
     /// `open` (the payment page isn't finished), `pending` (the money comes later), `expired` or
-    /// `failed` (nothing was paid), `paid`, `refunded` (as a whole or in part), `lost` (a bank has
-    /// returned the money), or `wrong_amount` (an administrator must look at it).
+    /// `failed` (nothing was paid), `paid`, `refunded` (as a whole or in part), `disputed` (a bank
+    /// demands the money back), `lost` (a bank has returned the money), or `wrong_amount` (an
+    /// administrator must look at it).
     #[schema(examples("paid"))]
     state: &'static str,
     /// The money that went back to the buyer, in the currency's smallest unit.
@@ -52,8 +53,17 @@ pub struct Purchase<'a> {
 
 impl<'a> Purchase<'a> {
     /// The states that a purchase can have.
-    pub const STATES: [&'static str; 8] =
-        ["open", "pending", "expired", "failed", "paid", "refunded", "lost", "wrong_amount"];
+    pub const STATES: [&'static str; 9] = [
+        "open",
+        "pending",
+        "expired",
+        "failed",
+        "paid",
+        "refunded",
+        "disputed",
+        "lost",
+        "wrong_amount",
+    ];
 
     /// Returns the state.
     pub fn state(&self) -> &'static str {
@@ -70,6 +80,7 @@ impl<'a> Purchase<'a> {
             Progress::Failed => "failed",
             Progress::Wrong => "wrong_amount",
             Progress::Paid if facts.is_lost() => "lost",
+            Progress::Paid if facts.is_disputed() => "disputed",
             Progress::Paid if facts.refunded() > 0 => "refunded",
             Progress::Paid => "paid",
         };

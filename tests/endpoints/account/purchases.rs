@@ -8,12 +8,12 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use emulator::checkout::{Checkout, signature};
 use emulator::dynamo;
 use futures_util::future::join_all;
-use local::manage::till;
 use reqwest::redirect::Policy;
 use serde_json::{Value, json};
 use shared::BalanceChange;
 use shared::clock::Clock;
 use shared::config::{CheckoutConfig, Settings};
+use shared::payments::{self, Cure, Difference};
 use shared::store::{Adjustment, Order};
 use shared::stripe::Stripe;
 use shared::values::{PaymentFacts, Progress, Reason};
@@ -31,12 +31,12 @@ const PLAYED: [(&str, &str); 1] = [("PAYMENTS", "played")];
 const TOKENS: u64 = 1000;
 const PRICE: u64 = 299;
 
-async fn shop() -> Api {
+pub(crate) async fn shop() -> Api {
     Api::own(&PLAYED).await
 }
 
 impl Person {
-    async fn orders(&self, pack: &str) -> Value {
+    pub(crate) async fn orders(&self, pack: &str) -> Value {
         self.post(PATH, json!({ "pack": pack })).await.is(201)
     }
 
@@ -59,7 +59,7 @@ impl Person {
 
 impl Api {
     /// Presses a button on a page of the played Stripe.
-    async fn presses(&self, url: &str, action: &str) -> String {
+    pub(crate) async fn presses(&self, url: &str, action: &str) -> String {
         let client = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
         let form = format!("action={action}");
         let reply = client.post(url).body(form).send().await.unwrap();
@@ -68,14 +68,14 @@ impl Api {
     }
 
     /// Presses a button on the page with all payments.
-    async fn acts(&self, order: &Value, action: &str) {
+    pub(crate) async fn acts(&self, order: &Value, action: &str) {
         let session = order["url"].as_str().unwrap().rsplit('/').next().unwrap();
         let checkout = self.server().checkout.as_ref().unwrap();
         self.presses(&format!("{}act/{session}", checkout.dashboard), action).await;
     }
 
     /// Sends an event as Stripe would.
-    async fn hears(&self, kind: &str, object: Value) -> Answer {
+    pub(crate) async fn hears(&self, kind: &str, object: Value) -> Answer {
         let now = self.now();
         let event = json!({ "id": "evt_1", "object": "event", "type": kind, "created": now, "data": { "object": object } });
         let secret = &self.server().checkout.as_ref().unwrap().secret;
@@ -84,18 +84,18 @@ impl Api {
         self.sends(&header, &body).await
     }
 
-    async fn sends(&self, signature: &str, body: &str) -> Answer {
+    pub(crate) async fn sends(&self, signature: &str, body: &str) -> Answer {
         let headers = [("content-type", "application/json"), ("stripe-signature", signature)];
         self.raw(reqwest::Method::POST, WEBHOOK, &headers, body.as_bytes().to_vec()).await
     }
 
-    async fn audits(&self, person: &Person) {
+    pub(crate) async fn audits(&self, person: &Person) {
         assert_eq!(self.store().audit(&person.name).await.unwrap().differences, []);
         assert_eq!(self.store().audit_sources(None).await.unwrap(), (vec![], None));
     }
 }
 
-fn session(order: &Value, changes: &Value) -> Value {
+pub(crate) fn session(order: &Value, changes: &Value) -> Value {
     let id = order["id"].as_str().unwrap();
     let mut session = json!({
         "object": "checkout.session", "id": format!("cs_{id}"), "client_reference_id": id,
@@ -109,12 +109,12 @@ fn session(order: &Value, changes: &Value) -> Value {
     session
 }
 
-fn refund(order: &Value, id: &str, amount: u64, status: &str) -> Value {
+pub(crate) fn refund(order: &Value, id: &str, amount: u64, status: &str) -> Value {
     let payment = format!("pi_{}", order["id"].as_str().unwrap());
     json!({ "object": "refund", "id": id, "amount": amount, "status": status, "payment_intent": payment })
 }
 
-fn dispute(order: &Value, status: &str) -> Value {
+pub(crate) fn dispute(order: &Value, status: &str) -> Value {
     let payment = format!("pi_{}", order["id"].as_str().unwrap());
     json!({ "object": "dispute", "id": "dp_1", "status": status, "payment_intent": payment })
 }
@@ -480,6 +480,7 @@ async fn missed_events_are_found_in_the_lists_of_stripe() {
     let checkout = Checkout::start(nowhere, Clock::default()).await.unwrap();
     let settings = [
         ("STRIPE_URL", checkout.url.as_str()),
+        ("STRIPE_MODE", "test"),
         ("STRIPE_API_KEY", &checkout.key),
         ("STRIPE_WEBHOOK_SECRET", &checkout.secret),
     ];
@@ -495,7 +496,12 @@ async fn missed_events_are_found_in_the_lists_of_stripe() {
         json!({ "id": "small", "name": "A", "tokens": TOKENS, "price": PRICE, "currency": "EUR" });
     root.put(PACKS, json!({ "packs": [pack], "version": null })).await.is(200);
     let app = &api.server().apps["admin_purchases"];
-    let compare = async || till::compare(app, &stripe, 30).await.unwrap();
+    let compare = async || {
+        let mut lines = Vec::new();
+        let each = |found: Difference| lines.push(format!("{}: {}", found.order, found.line));
+        payments::compare(app, &stripe, 30, Cure::Restore, each).await.unwrap();
+        lines
+    };
 
     let (lost, refunded) = (ann.orders("small").await, ben.orders("small").await);
     let expired = ann.orders("small").await;
@@ -516,7 +522,7 @@ async fn missed_events_are_found_in_the_lists_of_stripe() {
 
     let id = text_of(&lost, "id");
     let lines = compare().await;
-    let restored = format!("{id}: restored from Stripe; {id}: paid now, 1000 tokens given");
+    let restored = format!("{id}: restored from Stripe; paid now, 1000 tokens given");
     assert!(lines.contains(&restored) && lines.len() == 3, "{lines:?}");
     assert_eq!(compare().await, [""; 0]);
     assert_eq!([ann.balance().await, ben.balance().await], [GRANT + TOKENS, GRANT + 501]);

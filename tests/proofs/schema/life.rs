@@ -168,6 +168,7 @@ async fn purchases(api: &Api, root: &Person, ann: &Person) {
     store.learn(stored(0).await, &paid("pi_1"), clock).await.unwrap();
     let wrong = PaymentFacts { progress: Progress::Wrong, ..paid("pi_2") };
     store.learn(stored(1).await, &wrong, clock).await.unwrap();
+    assert_eq!(store.tell_disputes(clock).await.unwrap().disputes, 1);
     root.put("/api/admin/packs/", json!({ "packs": null, "version": version })).await.is(200);
 }
 

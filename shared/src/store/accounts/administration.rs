@@ -35,6 +35,9 @@ pub struct StandingChange {
     pub reason: Option<Reason>,
 }
 
+/// The number of administrators that are told of a dispute.
+const TOLD: usize = 20;
+
 /// The item `admins`.
 #[derive(Deserialize)]
 struct Listing {
@@ -215,6 +218,24 @@ impl Store {
                 ])
         };
         self.send(&list).await.map(|_| true)
+    }
+
+    /// Returns administrators with a verified e-mail address, at most [`TOLD`] of them.
+    pub(in crate::store) async fn administrators_by_email(&self) -> Result<Vec<Account>> {
+        let listed: Option<Listing> = self.get(&self.tables.users, pk(ADMINISTRATORS)).await?;
+        let ids = listed.map(|listed| listed.ids).unwrap_or_default();
+        let mut administrators = Vec::new();
+        for id in ids {
+            if administrators.len() == TOLD {
+                break;
+            }
+            let account = self.account_with_id(&id).await?;
+            administrators.extend(
+                account
+                    .filter(|account| account.administers() && account.verified_email().is_some()),
+            );
+        }
+        Ok(administrators)
     }
 
     fn administrators(&self, expression: &str, id: &str) -> Write {

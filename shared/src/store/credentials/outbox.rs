@@ -57,6 +57,19 @@ pub enum OutgoingEmail {
         /// The key form of the account's username.
         name: String,
     },
+    /// A notice to an administrator that a bank disputes a payment.
+    Disputed {
+        /// The id of the administrator's account.
+        user_id: String,
+        /// The key form of the administrator's username.
+        name: String,
+        /// The order's id.
+        order: String,
+        /// The order's price in the currency's smallest unit.
+        price: u64,
+        /// The currency, in three capital letters.
+        currency: String,
+    },
     /// A notice to the address that an account has replaced.
     AddressChanges {
         /// The replaced address.

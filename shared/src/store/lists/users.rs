@@ -326,7 +326,8 @@ impl Store {
             .await
     }
 
-    async fn account_with_id(&self, id: &str) -> Result<Option<Account>> {
+    /// Returns the account with this id. `None` if no account has it.
+    pub(in crate::store) async fn account_with_id(&self, id: &str) -> Result<Option<Account>> {
         let Some(listed) = self.listed(id).await? else { return Ok(None) };
         match self.account_of_user(&listed).await {
             Err(StoreError::NoSuchUser) => Ok(None),

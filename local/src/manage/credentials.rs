@@ -1,0 +1,95 @@
+//! An operator's AWS credentials.
+//!
+//! Environment variables, profiles, web identities, containers and instances are read here. All
+//! other sources, such as a log-in with IAM Identity Center, are read by `aws configure
+//! export-credentials`: the crates for them would have to be compiled for everybody.
+
+use std::time::{Duration, SystemTime};
+
+use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::{Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentialsProvider, future};
+use serde::Deserialize;
+use shared::aws;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::stack;
+
+/// The time in which the sources that need no AWS CLI must answer. On a laptop, an instance's
+/// address may never answer.
+const DIRECT: Duration = Duration::from_secs(5);
+
+/// Returns the configuration for AWS clients with the operator's credentials.
+///
+/// # Errors
+/// Fails with a sentence for the terminal if there are no credentials.
+pub(crate) async fn operator(region: String) -> Result<SdkConfig, String> {
+    let region = Region::new(region);
+    let tls = |error: aws::TlsError| format!("{error}.");
+    let sources = ProviderConfig::without_region()
+        .with_region(Some(region.clone()))
+        .with_http_client(aws::http_client().map_err(tls)?);
+    let chain = DefaultCredentialsChain::builder().configure(sources).region(region.clone());
+    let credentials = SharedCredentialsProvider::new(Operator { chain: chain.build().await });
+    credentials.provide_credentials().await.map_err(|error| {
+        let why = std::error::Error::source(&error).map(ToString::to_string);
+        format!(
+            "There are no AWS credentials: log in, for example with `aws sso login`, or set AWS_PROFILE. ({})",
+            why.unwrap_or_else(|| error.to_string()).trim_end_matches('.')
+        )
+    })?;
+    aws::amazon_with(Some(region), credentials).map_err(tls)
+}
+
+/// The sources of credentials. The SDK keeps the credentials until shortly before they end.
+#[derive(Debug)]
+struct Operator {
+    chain: DefaultCredentialsChain,
+}
+
+impl Operator {
+    async fn credentials(&self) -> provider::Result {
+        match tokio::time::timeout(DIRECT, self.chain.provide_credentials()).await {
+            Ok(Ok(credentials)) => Ok(credentials),
+            Ok(Err(_)) | Err(_) => exported().await,
+        }
+    }
+}
+
+impl ProvideCredentials for Operator {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(self.credentials())
+    }
+}
+
+/// Credentials as the AWS CLI prints them
+/// ([format](https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html)).
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Exported {
+    access_key_id: String,
+    secret_access_key: String,
+    session_token: Option<String>,
+    expiration: Option<String>,
+}
+
+async fn exported() -> provider::Result {
+    let json = stack::aws(&["configure", "export-credentials", "--format", "process"]).await;
+    let exported: Exported = serde_json::from_value(json.map_err(CredentialsError::not_loaded)?)
+        .map_err(CredentialsError::invalid_configuration)?;
+    let ends = exported.expiration.and_then(|text| OffsetDateTime::parse(&text, &Rfc3339).ok());
+    Ok(Credentials::new(
+        exported.access_key_id,
+        exported.secret_access_key,
+        exported.session_token,
+        ends.map(SystemTime::from),
+        "aws configure export-credentials",
+    ))
+}

@@ -1,0 +1,217 @@
+//! The comparison of orders with Stripe's lists, which finds what events haven't told.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::store::{Order, StoreError};
+use crate::stripe::{About, News, OrderOf, Stripe};
+use crate::values::{Pack, Packs, PaymentFacts, Progress};
+use crate::view::Purchase;
+use crate::{App, Credits, Result};
+
+/// The lists of Stripe that are compared. Sessions come first, because they name the orders of the
+/// payments that refunds and disputes are about.
+const LISTS: [&str; 3] = ["checkout/sessions", "refunds", "disputes"];
+
+/// What a comparison may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cure {
+    /// Nothing.
+    Nothing,
+    /// Merge the facts that events haven't told.
+    Merge,
+    /// Also store the orders again that a restore of the tables has lost.
+    Restore,
+}
+
+/// A difference between an order and what Stripe says about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The order's id, or the id of Stripe's object if it can't be read.
+    pub order: String,
+    /// The difference, or what was done about it.
+    pub line: String,
+}
+
+/// Compares the orders of the last `days` with Stripe's lists, in both directions. Calls `each` for
+/// each difference as soon as it is found, so that none is lost if the comparison fails later.
+///
+/// # Errors
+/// [`Error::PaymentsUnavailable`](crate::Error::PaymentsUnavailable) if Stripe doesn't answer, and
+/// the errors of the store.
+pub async fn compare(
+    app: &App,
+    stripe: &Stripe,
+    days: u64,
+    cure: Cure,
+    mut each: impl FnMut(Difference),
+) -> Result<()> {
+    let since = app.clock.seconds().saturating_sub(days * 86_400);
+    let mut comparison = Comparison { app, cure, known: HashSet::new() };
+    for list in LISTS {
+        let mut after = None;
+        loop {
+            let page = stripe.list(list, since, after.as_deref()).await?;
+            after =
+                page.data.last().and_then(|object| object.get("id")?.as_str().map(str::to_owned));
+            for object in page.data {
+                comparison.object(object).await?.into_iter().for_each(&mut each);
+            }
+            if !page.has_more || after.is_none() {
+                break;
+            }
+        }
+    }
+    // An order of the first hour may have a page that is older than the listed ones.
+    for order in app.store.orders_since((since + 3600) * 1000).await? {
+        if order.facts.progress == Progress::Paid && !comparison.known.contains(order.id()) {
+            let line = "paid here, but Stripe doesn't list the payment".to_owned();
+            each(Difference { order: order.id().to_owned(), line });
+        }
+    }
+    Ok(())
+}
+
+/// Like [`compare`], for a check that runs beside events: reports and merges only the differences
+/// that are still there after `grace`, because an event may be on its way.
+///
+/// # Errors
+/// As [`compare`].
+pub async fn check(
+    app: &App,
+    stripe: &Stripe,
+    days: u64,
+    grace: Duration,
+) -> Result<Vec<Difference>> {
+    let mut first = HashSet::new();
+    compare(app, stripe, days, Cure::Nothing, |found| {
+        first.insert(found.order);
+    })
+    .await?;
+    if first.is_empty() {
+        return Ok(Vec::new());
+    }
+    tokio::time::sleep(grace).await;
+    let mut lasting = Vec::new();
+    compare(app, stripe, days, Cure::Merge, |found| lasting.push(found)).await?;
+    lasting.retain(|difference| first.contains(&difference.order));
+    Ok(lasting)
+}
+
+struct Comparison<'a> {
+    app: &'a App,
+    cure: Cure,
+    /// The orders of the listed sessions.
+    known: HashSet<String>,
+}
+
+impl Comparison<'_> {
+    /// Compares an order with what an object says.
+    async fn object(&mut self, object: Value) -> Result<Option<Difference>> {
+        let id = object.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        match News::of(object, self.app.clock.millis()) {
+            Ok(Some(news)) => self.learn(news).await,
+            // Other products may use the same Stripe account.
+            Ok(None) => Ok(None),
+            Err(why) => Ok(Some(Difference { order: id, line: format!("can't be read: {why}") })),
+        }
+    }
+
+    async fn learn(&mut self, news: News) -> Result<Option<Difference>> {
+        let store = &self.app.store;
+        let session = match news {
+            News::Session(session) => session,
+            News::Facts(About::Order(_), _) => return Ok(None),
+            News::Facts(About::Payment(payment), facts) => {
+                return match store.order_of_payment(&payment).await? {
+                    Some(order) => self.merge(order, &facts, None).await,
+                    None => Ok(None),
+                };
+            }
+        };
+        let id = session.order.order.clone();
+        self.known.insert(id.clone());
+        let (order, restored) = match store.order(&id).await? {
+            Some(order) => (order, None),
+            // Unpaid orders are deleted after a week.
+            None if session.has_expired() => return Ok(None),
+            None => match self.restored(&session.order).await? {
+                Some(order) => (order, Some("restored from Stripe")),
+                None => {
+                    let line = match self.cure {
+                        Cure::Restore => "Stripe lists this order, and it can't be restored",
+                        _ => "Stripe lists this order, and it is missing here",
+                    };
+                    return Ok(Some(Difference { order: id, line: line.to_owned() }));
+                }
+            },
+        };
+        let facts = session.facts(order.price, &order.currency);
+        self.merge(order, &facts, restored).await
+    }
+
+    /// Merges facts into an order, unless nothing may be changed.
+    async fn merge(
+        &self,
+        before: Order,
+        facts: &PaymentFacts,
+        done: Option<&str>,
+    ) -> Result<Option<Difference>> {
+        let after = match self.cure {
+            Cure::Nothing => before.with_facts(facts),
+            _ => self.app.store.learn(before.clone(), facts, &self.app.clock).await?,
+        };
+        if self.cure == Cure::Restore && after.facts.is_disputed() {
+            // Releases before 0.14.0 didn't list disputed orders.
+            self.app.store.list_order(&after).await?;
+        }
+        let state = Purchase::of(&after).state();
+        let has_changed = before.given != after.given || Purchase::of(&before).state() != state;
+        let change = has_changed.then(|| format!("{state} now, {} tokens given", after.given));
+        let line = match (done, change) {
+            (None, None) => return Ok(None),
+            (None, Some(change)) => change,
+            (Some(done), None) => done.to_owned(),
+            (Some(done), Some(change)) => format!("{done}; {change}"),
+        };
+        Ok(Some(Difference { order: after.id().to_owned(), line }))
+    }
+
+    /// Stores an order again that a restore of the tables has lost. `None` if that isn't allowed, or
+    /// its account is unknown.
+    async fn restored(&self, of: &OrderOf) -> Result<Option<Order>> {
+        if self.cure != Cure::Restore {
+            return Ok(None);
+        }
+        let number = |text: &str| text.parse::<u64>().ok();
+        let (Some(tokens), Some(price)) =
+            (number(&of.tokens).and_then(Credits::new), number(&of.price))
+        else {
+            return Ok(None);
+        };
+        let store = &self.app.store;
+        let account =
+            async { store.account_of_user(&store.user_with_id(Some(&of.account)).await?).await };
+        let account = match account.await {
+            Ok(account) => account,
+            Err(StoreError::NoSuchUser) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let pack = Pack {
+            id: of.pack.clone(),
+            name: of.name.clone(),
+            tokens,
+            price,
+            currency: of.currency.clone(),
+        };
+        // Only what this product writes into the metadata is restored.
+        if Packs::new(vec![pack.clone()]).is_err() {
+            return Ok(None);
+        }
+        let order = Order::new(&account, &pack, &self.app.clock).with_id(&of.order);
+        store.restore_order(&account, &order).await?;
+        Ok(store.order(order.id()).await?)
+    }
+}
