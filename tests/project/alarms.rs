@@ -16,6 +16,7 @@ use crate::support::lambda::{Instance, binary};
 const TEMPLATE: &str = include_str!("../../template.yaml");
 const ALARMS: &str = include_str!("../../alarms.yaml");
 const RUNBOOKS: &str = include_str!("../../docs/operate/runbooks.md");
+const OBSERVE: &str = include_str!("../../docs/operate/observe.md");
 const OPERATIONS: &str = include_str!("../../docs/operate/operations.md");
 
 const FUNCTION: &str = "AWS::Serverless::Function";
@@ -178,8 +179,8 @@ fn duration_alarms_watch_ai_functions_and_ten_quick_ones() {
 
 #[test]
 fn every_product_metric_with_an_alarm_is_in_the_code() {
-    let section = OPERATIONS.split("\n## ").find(|section| section.starts_with("Metrics\n"));
-    let rows = section.expect("docs/operate/operations.md lists the metrics").lines();
+    let section = OBSERVE.split("\n## ").find(|section| section.starts_with("Metrics\n"));
+    let rows = section.expect("docs/operate/observe.md lists the metrics").lines();
     let cell = |row: &str, number: usize| {
         row.split('|').nth(number).unwrap().trim().trim_matches('`').to_owned()
     };
