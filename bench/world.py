@@ -64,7 +64,7 @@ def start_local(folder, *command):
     server; without it, `cargo run` builds the server."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    program = [os.environ["FAREBOX"]] if "FAREBOX" in os.environ else ["cargo", "run", "--quiet", "--bin", "local", "--"]
+    program = [os.environ["FAREBOX"]] if "FAREBOX" in os.environ else ["cargo", "run", "--quiet", "--bin", "farebox", "--"]
     with open(folder / "log", "wb") as log:
         process = subprocess.Popen(
             [*program, *command, "--port", str(port), "--data", str(folder / "data")], cwd=ROOT, env=os.environ | SETTINGS,

@@ -122,6 +122,47 @@ fn help_is_a_success() {
     }
 }
 
+/// The commands in the documents, after the name of the program. Programs that read a command's
+/// output are left out.
+fn documented_commands() -> Vec<Vec<String>> {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs");
+    let folders = [docs.clone(), docs.join("use"), docs.join("operate"), docs.join("internals")];
+    let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
+    let files = files.map(|file| file.unwrap().path());
+    let documents = files.filter(|path| path.extension().is_some_and(|kind| kind == "md"));
+    let mut commands = Vec::new();
+    for document in documents {
+        let text = std::fs::read_to_string(document).unwrap();
+        let mut is_shell = false;
+        for line in text.lines().map(str::trim) {
+            if let Some(language) = line.strip_prefix("```") {
+                is_shell = language == "sh";
+            }
+            let command =
+                line.strip_prefix("farebox ").or_else(|| line.strip_prefix("cargo run -- "));
+            let Some(words) = command.filter(|_| is_shell).and_then(shlex::split) else { continue };
+            let own = words.into_iter().take_while(|word| word != "|" && !word.starts_with('>'));
+            commands.push(own.collect());
+        }
+    }
+    commands
+}
+
+/// With `--help`, a command runs only as far as its words are read: unknown commands and options are
+/// refused.
+#[test]
+fn commands_in_the_documents_exist() {
+    let commands = documented_commands();
+    assert!(commands.len() > 40, "{commands:?}");
+    for command in commands {
+        let mut words: Vec<&str> = command.iter().map(String::as_str).collect();
+        words.push("--help");
+        let output = run(&words);
+        assert!(output.status.success(), "{command:?}: {output:?}");
+    }
+    assert!(!run(&["manage", "audit", "--every", "--help"]).status.success());
+}
+
 /// The example command in docs/operate/cost.md and docs/operate/operations.md.
 const ESTIMATE: &str =
     "cargo run -- estimate --users 10000 --chats-per-day 10 --ai-seconds 4 --streamed 0.8";

@@ -224,7 +224,7 @@ async fn metric_lines_use_the_embedded_format_of_cloudwatch() {
 
 #[test]
 fn documented_metrics_match_the_code() {
-    let text = include_str!("../../docs/operate/operations.md");
+    let text = include_str!("../../docs/operate/observe.md");
     let section = text.split("\n## ").find(|section| section.starts_with("Metrics\n")).unwrap();
     let cell = |row: &str, number: usize| {
         row.split('|').nth(number).unwrap().trim().trim_matches('`').to_owned()

@@ -329,7 +329,7 @@ async fn spans_have_only_documented_attributes_and_no_secrets() {
         assert!(!seen.contains(private), "{private} in {seen}");
     }
 
-    let text = include_str!("../../docs/operate/operations.md");
+    let text = include_str!("../../docs/operate/observe.md");
     let section = text.split("\n## ").find(|section| section.starts_with("Traces\n")).unwrap();
     let spans = collector.spans();
     let keys: BTreeSet<&String> = spans.iter().flat_map(|span| span.attributes.keys()).collect();

@@ -16,6 +16,7 @@ use crate::support::lambda::{Instance, binary};
 const TEMPLATE: &str = include_str!("../../template.yaml");
 const ALARMS: &str = include_str!("../../alarms.yaml");
 const RUNBOOKS: &str = include_str!("../../docs/operate/runbooks.md");
+const OBSERVE: &str = include_str!("../../docs/operate/observe.md");
 const OPERATIONS: &str = include_str!("../../docs/operate/operations.md");
 
 const FUNCTION: &str = "AWS::Serverless::Function";
@@ -178,8 +179,8 @@ fn duration_alarms_watch_ai_functions_and_ten_quick_ones() {
 
 #[test]
 fn every_product_metric_with_an_alarm_is_in_the_code() {
-    let section = OPERATIONS.split("\n## ").find(|section| section.starts_with("Metrics\n"));
-    let rows = section.expect("docs/operate/operations.md lists the metrics").lines();
+    let section = OBSERVE.split("\n## ").find(|section| section.starts_with("Metrics\n"));
+    let rows = section.expect("docs/operate/observe.md lists the metrics").lines();
     let cell = |row: &str, number: usize| {
         row.split('|').nth(number).unwrap().trim().trim_matches('`').to_owned()
     };
@@ -291,14 +292,33 @@ fn functions_with_an_alias_are_rolled_back_by_their_alarm() {
     assert_eq!(canaries, of_type(&template, ALARM).into_keys().collect());
 }
 
+/// Returns the runbooks of the alarms, and the runbooks without an alarm, each with its anchor.
+fn runbooks() -> [Vec<(String, &'static str)>; 2] {
+    let sections = |text: &'static str, mark: &str| {
+        let anchor =
+            |section: &str| section.lines().next().unwrap().to_lowercase().replace(' ', "-");
+        text.split(mark).skip(1).map(|section| (anchor(section), section)).collect()
+    };
+    let (with, without) = RUNBOOKS.split_once("\n## Without an alarm\n").unwrap();
+    [sections(with, "\n## "), sections(without, "\n### ")]
+}
+
 #[test]
-fn every_alarm_has_a_runbook_and_every_runbook_an_alarm() {
-    let mut described = BTreeMap::new();
-    for section in RUNBOOKS.split("\n## ").skip(1) {
-        let anchor = section.lines().next().unwrap().to_lowercase().replace(' ', "-");
+fn every_runbook_says_what_to_look_at_and_do() {
+    let [with, without] = runbooks();
+    assert!(without.len() >= 6, "{without:?}");
+    for (anchor, section) in with.into_iter().chain(without) {
         for part in ["**Means.** ", "**Look at.** ", "\n```\n", "**Do.** "] {
             assert!(section.contains(part), "{anchor} lacks {part}");
         }
+    }
+}
+
+#[test]
+fn every_alarm_has_a_runbook_and_every_runbook_an_alarm() {
+    let [with, _] = runbooks();
+    let mut described = BTreeMap::new();
+    for (anchor, section) in with {
         let (_, names) = section.split_once("\nAlarms: ").expect("a list of alarms");
         let names = names.split("\n\n").next().unwrap();
         for name in names.split('`').skip(1).step_by(2) {

@@ -1,8 +1,8 @@
 //! Tests of the documents. The requests in the README and the tour are sent, and their replies
 //! compared with the documents. The files that documents link to must exist.
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use shared::clock::Day;
@@ -90,7 +90,61 @@ fn the_configuration_table_has_every_variable_and_default() {
 
 #[test]
 fn links_in_documents_lead_to_existing_files() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    for (document, text) in documents() {
+        for link in links(&text) {
+            let target = link.split('#').next().unwrap();
+            let stands = target.is_empty()
+                || target.contains("://")
+                || document.parent().unwrap().join(target).exists();
+            assert!(stands, "{} links to {link}", document.display());
+        }
+    }
+}
+
+#[test]
+fn links_to_headings_lead_to_existing_headings() {
+    let documents = documents();
+    let anchors: HashMap<_, _> =
+        documents.iter().map(|(document, text)| (document, anchors(text))).collect();
+    let mut wrong = Vec::new();
+    for (document, text) in &documents {
+        for link in links(text).filter(|link| !link.contains("://")) {
+            let Some((target, anchor)) = link.split_once('#') else { continue };
+            let target = match target {
+                "" => document.clone(),
+                target => document.parent().unwrap().join(target),
+            };
+            let Ok(target) = target.canonicalize() else { continue };
+            if anchors.get(&target).is_some_and(|known| !known.contains(anchor)) {
+                wrong.push(format!("{} links to {link}", document.display()));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn every_code_block_names_its_language_and_ends() {
+    for (document, text) in documents() {
+        let mut is_open = false;
+        for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| line.contains("```")) {
+            let fence = line.trim_start().strip_prefix("```");
+            let is_language =
+                |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase());
+            let is_right = fence.is_some_and(|word| match is_open {
+                true => word.is_empty(),
+                false => is_language(word),
+            });
+            assert!(is_right, "{}:{number}: {line}", document.display());
+            is_open = !is_open;
+        }
+        assert!(!is_open, "the last code block of {} doesn't end", document.display());
+    }
+}
+
+/// Returns the documents, by their paths.
+fn documents() -> BTreeMap<PathBuf, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().canonicalize().unwrap();
     let inside = |folder: &Path| {
         let found = std::fs::read_dir(folder).unwrap();
         found.map(|file| file.unwrap().path()).collect::<Vec<_>>()
@@ -103,16 +157,33 @@ fn links_in_documents_lead_to_existing_files() {
     let others =
         ["README.md", "ARCHITECTURE.md", "SECURITY.md", "clients/README.md", "scripts/README.md"];
     documents.extend(others.map(|name| root.join(name)));
-    for document in documents {
-        let text = std::fs::read_to_string(&document).unwrap();
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let target = link.split('#').next().unwrap();
-            let stands = target.is_empty()
-                || target.contains("://")
-                || document.parent().unwrap().join(target).exists();
-            assert!(stands, "{} links to {link}", document.display());
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).unwrap();
+        (path, text)
+    };
+    documents.into_iter().map(read).collect()
+}
+
+/// Returns the targets of a document's links.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](").skip(1).filter_map(|rest| rest.split(')').next())
+}
+
+/// Returns the anchors of a document's headings, as GitHub makes them.
+fn anchors(text: &str) -> HashSet<String> {
+    let mut is_code = false;
+    let mut anchors = HashSet::new();
+    for line in text.lines() {
+        is_code ^= line.trim_start().starts_with("```");
+        let heading = line.trim_start_matches('#');
+        if is_code || heading.len() == line.len() {
+            continue;
         }
+        let shown = heading.trim().to_lowercase();
+        let kept = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
+        anchors.insert(shown.chars().filter(kept).collect::<String>().replace(' ', "-"));
     }
+    anchors
 }
 
 /// Returns the fenced blocks in a Markdown text, each with its language.

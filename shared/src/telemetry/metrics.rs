@@ -16,7 +16,7 @@ use crate::clock::{Clock, rfc3339};
 /// Defines [`Metric`] from a table of names, units and dimensions.
 macro_rules! metrics {
     ($($(#[$doc:meta])* $metric:ident: $unit:ident $(by $dimension:ident)?;)+) => {
-        /// A metric. `docs/operate/operations.md` lists all metrics; a test compares the two lists.
+        /// A metric. `docs/operate/observe.md` lists all metrics; a test compares the two lists.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Metric {
             $($(#[$doc])* $metric,)+

@@ -464,7 +464,7 @@ async fn tokens_taken_by_hand_and_by_a_refund_can_be_given_back() {
         (ann.balance().await, &ann.get(PATH).await.is(200)["tokens_owed"]),
         (0, &json!(600))
     );
-    // The adjustment of docs/operate/operations.md.
+    // The adjustment of docs/operate/sell.md.
     adjust(tokens, "was taken twice").await;
     assert_eq!(
         (ann.balance().await, &ann.get(PATH).await.is(200)["tokens_owed"]),
