@@ -16,6 +16,7 @@ use local::manage::import::dump::Choices;
 use local::manage::{self, Target, import, prices, restore, till, vouchers};
 use local::offer_file;
 use local::server::mail::Postman;
+use local::server::model_servers::{ModelServer, Program};
 use local::server::{Server, environment_of, write_environments};
 use mimalloc::MiMalloc;
 use serde_json::json;
@@ -44,6 +45,33 @@ struct Cli {
     port: u16,
     #[command(flatten)]
     keep: Keep,
+    #[command(flatten)]
+    model_ports: ModelPorts,
+}
+
+#[derive(Args)]
+struct ModelPorts {
+    /// The port on which to look for Ollama
+    #[arg(long, value_name = "PORT", default_value_t = Program::Ollama.usual_port())]
+    ollama_port: u16,
+    /// The port on which to look for LM Studio
+    #[arg(long, value_name = "PORT", default_value_t = Program::LmStudio.usual_port())]
+    lm_studio_port: u16,
+    /// The port on which to look for llama.cpp's server
+    #[arg(long, value_name = "PORT", default_value_t = Program::LlamaCpp.usual_port())]
+    llama_cpp_port: u16,
+}
+
+impl ModelPorts {
+    /// Returns the model servers that may run on this machine. The first one with a chat model
+    /// answers.
+    fn servers(&self) -> [ModelServer; 3] {
+        [
+            ModelServer { program: Program::Ollama, port: self.ollama_port },
+            ModelServer { program: Program::LmStudio, port: self.lm_studio_port },
+            ModelServer { program: Program::LlamaCpp, port: self.llama_cpp_port },
+        ]
+    }
 }
 
 #[derive(Args)]
@@ -476,7 +504,7 @@ async fn main() -> ExitCode {
         metrics::start(namespace, metrics::to_stdout);
     }
     let done = match cli.command {
-        None => serve(cli.port, &cli.keep.data()).await,
+        None => serve(cli.port, &cli.keep.data(), &cli.model_ports.servers()).await,
         Some(Command::Dynamodb { port, host, keep }) => {
             dynamodb(SocketAddr::new(host, port), &keep).await
         }
@@ -509,14 +537,15 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve(port: u16, data: &Data) -> Result<(), String> {
+async fn serve(port: u16, data: &Data, model_servers: &[ModelServer]) -> Result<(), String> {
     let interruption = interruption()?;
     // Links in e-mails lead to the pages of this server. With port 0, the server's port isn't known
     // yet.
     let pages = (port != 0).then(|| format!("http://127.0.0.1:{port}"));
     let default = |name: &str| pages.clone().filter(|_| name == "MAIL_URL");
     let environment = |name: &str| std::env::var(name).ok().or_else(|| default(name));
-    let server = Server::start(port, data, Clock::default(), environment).await?;
+    let server =
+        Server::start_beside(model_servers, port, data, Clock::default(), environment).await?;
     let url = &server.url;
     println!("Farebox listens on {url} (Ctrl-C stops it)");
     println!();
@@ -543,6 +572,9 @@ async fn serve(port: u16, data: &Data) -> Result<(), String> {
     if let Some(checkout) = &server.checkout {
         let all = &checkout.dashboard;
         println!("Payments are played. {all} lists all payments; refund or dispute them there.");
+    }
+    if let Some(line) = server.answering.line() {
+        println!("{line}");
     }
     println!("Create an account:");
     println!();

@@ -2,6 +2,7 @@
 //! calls them, the delivery of e-mails, and the scheduled functions.
 
 pub mod mail;
+pub mod model_servers;
 mod scheduled;
 
 use std::collections::HashMap;
@@ -24,6 +25,7 @@ use tokio::task::JoinHandle;
 
 use crate::offer_file;
 use crate::server::mail::{Postman, SentMails};
+use crate::server::model_servers::{Answering, ModelServer, PATIENCE};
 use crate::server::scheduled::traced;
 use emulator::checkout::Checkout;
 use emulator::dynamo::{Data, Dynamo, make_private_folder, port_sentence, write_private};
@@ -58,6 +60,8 @@ pub struct Server {
     pub mails: Option<SentMails>,
     /// The played Stripe. `None` unless `PAYMENTS` is `played`.
     pub checkout: Option<Checkout>,
+    /// The AI that answers messages.
+    pub answering: Answering,
     stop: oneshot::Sender<()>,
     server: JoinHandle<()>,
 }
@@ -69,6 +73,21 @@ impl Server {
     /// # Errors
     /// Fails with a sentence for the terminal.
     pub async fn start(
+        port: u16,
+        data: &Data,
+        clock: Clock,
+        environment: impl Fn(&str) -> Option<String> + Send + Sync,
+    ) -> Result<Self, String> {
+        Self::start_beside(&[], port, data, clock, environment).await
+    }
+
+    /// Starts a server like [`Server::start`]. If neither `AI_PROVIDER` nor a price list chooses the
+    /// AI, the first chat model of these model servers answers messages.
+    ///
+    /// # Errors
+    /// Fails with a sentence for the terminal.
+    pub async fn start_beside(
+        model_servers: &[ModelServer],
         port: u16,
         data: &Data,
         clock: Clock,
@@ -90,22 +109,33 @@ impl Server {
             }
             other => return Err(format!("PAYMENTS must be played, or not set (got {other:?}).")),
         };
-        let environment = |function: &template::Function, name: &str| {
+        let has_provider = environment("AI_PROVIDER").is_some_and(|names| !names.is_empty());
+        let before_search = |function: &template::Function, name: &str| {
             let played = checkout.as_ref().and_then(|checkout| played(checkout, name));
             played
                 .or_else(|| environment(name))
                 .or_else(|| environment_of(function, name, &dynamo.url, &dynamo.signing_secret))
         };
-        let settings = |name: &'static str| settings(template, name, environment);
+        let app = async |name: &'static str| {
+            let settings = settings(template, name, before_search)?;
+            let app = App::connect(&settings, clock.clone()).await.map_err(sentence)?;
+            Ok::<_, String>(dynamo.direct(app))
+        };
         if let Some(url) = models {
-            let app = App::connect(&settings("admin_models_change")?, clock.clone()).await;
-            let app = dynamo.direct(app.map_err(sentence)?);
-            set_prices(&app, &url).await?;
+            set_prices(&app("admin_models_change").await?, &url).await?;
         }
         if checkout.is_some() {
-            let app = App::connect(&settings("admin_packs_change")?, clock.clone()).await;
-            offer_packs(&dynamo.direct(app.map_err(sentence)?)).await?;
+            offer_packs(&app("admin_packs_change").await?).await?;
         }
+        let answering = if has_provider || model_servers.is_empty() {
+            Answering::Chosen
+        } else {
+            choose_ai(&app("admin_models_change").await?, model_servers).await
+        };
+        let environment = |function: &template::Function, name: &str| {
+            answering.setting(name).or_else(|| before_search(function, name))
+        };
+        let settings = |name: &'static str| settings(template, name, environment);
         let functions = functions(template, &clock, environment).await?.into_iter();
         let functions: HashMap<String, Function> = functions
             .map(|(name, function)| match function.app() {
@@ -161,7 +191,7 @@ impl Server {
             carrying.abort();
             scheduled.iter().for_each(JoinHandle::abort);
         });
-        Ok(Self { url, dynamo, clock, functions, apps, mails, checkout, stop, server })
+        Ok(Self { url, dynamo, clock, functions, apps, mails, checkout, answering, stop, server })
     }
 
     /// Waits for running requests, and stops the server.
@@ -173,6 +203,16 @@ impl Server {
         }
         self.dynamo.stop().await;
     }
+}
+
+/// Returns the AI that answers if `AI_PROVIDER` isn't set. A price list names the providers of its
+/// models, so no model server is asked if there is one. A list that can't be read prevents the start
+/// of the functions, which say why.
+async fn choose_ai(app: &App, model_servers: &[ModelServer]) -> Answering {
+    if !matches!(app.store.prices().await, Ok(None)) {
+        return Answering::Chosen;
+    }
+    model_servers::find(model_servers, PATIENCE).await.map_or(Answering::Echo, Answering::Model)
 }
 
 /// Sets the price list in the file that `MODELS` names, before the functions start.

@@ -32,10 +32,11 @@ while True:
         pass'
 }
 
-# start_api PORT ARGUMENT..: starts the local server on this port, and sets `api` to its URL.
+# start_api PORT ARGUMENT..: starts the local server on this port, and sets `api` to its URL. The offline echo answers unless AI_PROVIDER is set,
+# even if a model server runs on this machine.
 start_api() {
   api=http://127.0.0.1:$1
-  run "$FAREBOX" "${@:2}" --port "$1"
+  AI_PROVIDER=${AI_PROVIDER:-echo} run "$FAREBOX" "${@:2}" --port "$1"
   for _ in $(seq 100); do curl -fs "$api/api/health" >/dev/null && return; sleep 0.2; done
   tail -50 "$data/log"
   return 1

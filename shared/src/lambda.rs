@@ -327,6 +327,8 @@ fn start<A>(
             Ok(app) => app,
             Err(error) => return refuse(&error),
         };
+        // One line per instance tells the release, so the lines of requests needn't.
+        tracing::info!(version = crate::VERSION, "started");
         match serve(app).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => refuse(&error),

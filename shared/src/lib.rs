@@ -25,6 +25,9 @@ pub mod telemetry;
 pub mod values;
 pub mod view;
 
+/// The version of this release, from the workspace's `Cargo.toml`.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 pub use crate::http::{Reply, Request};
 pub use app::App;
 pub use error::{Error, Result};

@@ -163,6 +163,13 @@ fn commands_in_the_documents_exist() {
     assert!(!run(&["manage", "audit", "--every", "--help"]).status.success());
 }
 
+#[test]
+fn the_program_prints_the_version_of_the_workspace() {
+    let printed = String::from_utf8(run(&["--version"]).stdout).unwrap();
+    assert_eq!(printed, concat!("farebox ", env!("CARGO_PKG_VERSION"), "\n"));
+    assert_eq!(shared::VERSION, env!("CARGO_PKG_VERSION"));
+}
+
 /// The example command in docs/operate/cost.md and docs/operate/operations.md.
 const ESTIMATE: &str =
     "cargo run -- estimate --users 10000 --chats-per-day 10 --ai-seconds 4 --streamed 0.8";

@@ -50,6 +50,30 @@ async fn failures_are_logged_at_every_level() {
     assert_eq!(line["span"]["request_id"], answer.body["request_id"], "{line}");
 }
 
+#[tokio::test]
+async fn functions_log_their_version_once_when_they_start() {
+    let api = Api::own(&[]).await;
+    let settings = [("DYNAMODB_ENDPOINT", api.dynamodb.as_str())];
+    let started = |log: &Log| {
+        let lines = events(log).into_iter().filter(|line| line["message"] == "started");
+        lines.map(|line| line["version"].clone()).collect::<Vec<_>>()
+    };
+    let log = Log::new();
+    let mut balance = Instance::logging("balance", &settings, &log).await;
+    for _ in 0..2 {
+        balance.takes(&event("balance", "/api/tokens", &[], &Value::Null));
+        assert_eq!(balance.answers().await.code(), "not_authenticated");
+    }
+    assert_eq!(started(&log), [env!("CARGO_PKG_VERSION")]);
+    let requests = events(&log).into_iter().filter(|line| line["message"] == "request");
+    assert_eq!(requests.filter(|line| line["version"].is_null()).count(), 2);
+
+    let log = Log::new();
+    let mut sweep = Instance::logging("sweep", &settings, &log).await;
+    assert_eq!(sweep.does(&json!({ "source": "aws.events" })).await, Value::Null);
+    assert_eq!(started(&log), [env!("CARGO_PKG_VERSION")]);
+}
+
 #[test]
 fn functions_with_an_unknown_level_name_it_and_do_not_start() {
     for function in ["site", "sweep"] {

@@ -12,6 +12,7 @@ use crate::support::client::{Answer, Api, token_in};
 const README: &str = include_str!("../../README.md");
 const TOUR: &str = include_str!("../../docs/use/api-tour.md");
 const CONFIGURATION: &str = include_str!("../../docs/operate/configuration.md");
+const CHANGELOG: &str = include_str!("../../CHANGELOG.md");
 const HOST: &str = "http://127.0.0.1:3000";
 
 #[tokio::test]
@@ -154,8 +155,14 @@ fn documents() -> BTreeMap<PathBuf, String> {
     let mut documents: Vec<_> = rooms.chain(docs.iter().cloned()).collect();
     documents.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
     assert!(documents.len() > 10, "{documents:?}");
-    let others =
-        ["README.md", "ARCHITECTURE.md", "SECURITY.md", "clients/README.md", "scripts/README.md"];
+    let others = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "SECURITY.md",
+        "clients/README.md",
+        "scripts/README.md",
+    ];
     documents.extend(others.map(|name| root.join(name)));
     let read = |path: PathBuf| {
         let text = std::fs::read_to_string(&path).unwrap();
@@ -184,6 +191,31 @@ fn anchors(text: &str) -> HashSet<String> {
         anchors.insert(shown.chars().filter(kept).collect::<String>().replace(' ', "-"));
     }
     anchors
+}
+
+/// Returns a version's three numbers. `None` if the text isn't a version.
+fn version(text: &str) -> Option<[u32; 3]> {
+    let numbers: Option<Vec<u32>> = text.split('.').map(|number| number.parse().ok()).collect();
+    numbers?.try_into().ok()
+}
+
+#[test]
+fn the_newest_version_in_the_changelog_is_the_workspaces() {
+    let headings: Vec<&str> =
+        CHANGELOG.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    assert_eq!(headings[0], "Unreleased");
+    let released: Vec<([u32; 3], Day)> = headings[1..]
+        .iter()
+        .map(|heading| {
+            let (number, day) = heading.split_once(" - ").unwrap_or_else(|| panic!("{heading}"));
+            (version(number).expect(number), Day::parse(day).expect(day))
+        })
+        .collect();
+    assert_eq!(Some(released[0].0), version(env!("CARGO_PKG_VERSION")));
+    for pair in released.windows(2) {
+        let [(later, later_day), (earlier, earlier_day)] = pair else { unreachable!() };
+        assert!(later > earlier && later_day >= earlier_day, "{later:?} follows {earlier:?}");
+    }
 }
 
 /// Returns the fenced blocks in a Markdown text, each with its language.
@@ -298,6 +330,8 @@ fn kind(at: &str, text: &str) -> Option<&'static str> {
         Some("time")
     } else if at.ends_with(".month") && Day::parse(&format!("{text}-01")).is_some() {
         Some("month")
+    } else if at == ".version" && version(text).is_some() {
+        Some("version")
     } else if text.len() == 43 && text.chars().all(base64) {
         Some("key")
     } else if text.starts_with("http://127.0.0.1:") {

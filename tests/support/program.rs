@@ -118,7 +118,8 @@ impl Drop for RunningServer {
     }
 }
 
-/// Returns a command that runs the program with an empty environment.
+/// Returns a command that runs the program with an empty environment, except that the offline echo
+/// is chosen. A server would otherwise ask model servers on the machine that runs the tests.
 pub fn command(arguments: &[&str]) -> Command {
     started(PROGRAM, arguments)
 }
@@ -131,7 +132,8 @@ pub fn of_release(arguments: &[&str]) -> Command {
 
 fn started(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
-    command.args(arguments).env_clear().env("ADMIN_PASSWORD", ADMIN_PASSWORD);
+    command.args(arguments).env_clear();
+    command.env("ADMIN_PASSWORD", ADMIN_PASSWORD).env("AI_PROVIDER", "echo");
     command
 }
 

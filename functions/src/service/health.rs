@@ -1,6 +1,6 @@
 //! `GET /api/health` - checks that the API can reach its store.
 //!
-//! Out: `{"status": "ok", "first_grant": 4000, "chat_price": 100}`, or 503.
+//! Out: `{"status": "ok", "version": "1.2.0", "first_grant": 4000, "chat_price": 100}`, or 503.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 use shared::app::{GuardApp, Start};
 use shared::clock::Clock;
 use shared::config::{self, ConfigError, DEFAULT_CURRENCY, Settings};
-use shared::{App, Credits, Reply, Request, http};
+use shared::{App, Credits, Reply, Request, VERSION, http};
 use utoipa::ToSchema;
 
 /// Reads the smallest table, because a reply without a call to the store would prove nothing.
@@ -17,14 +17,14 @@ use utoipa::ToSchema;
     path = super::path::health,
     tag = "Service",
     summary = "Check the service",
-    description = "Checks that the API can reach its database, and says what a new account begins with.",
+    description = "Checks that the API can reach its database, and says the version and what a new account begins with.",
     responses((status = 200, description = "The API can reach its database.", body = Healthy)),
 )]
 pub async fn handle(HealthApp { app, currency }: HealthApp, _req: Request) -> Reply {
     app.store.public_keys().await?;
     let (first_grant, chat_price) = (app.accounts.first_grant, app.config.chat_price);
     let currency = Some(currency.as_ref()).filter(|currency| *currency != DEFAULT_CURRENCY);
-    http::ok(&Healthy { status: "ok", first_grant, chat_price, currency })
+    http::ok(&Healthy { status: "ok", version: VERSION, first_grant, chat_price, currency })
 }
 
 /// A [`GuardApp`], and what the pages call the product's tokens.
@@ -51,6 +51,9 @@ struct Healthy<'a> {
     /// Always `ok`.
     #[schema(pattern = "^ok$", examples("ok"))]
     status: &'static str,
+    /// The version of the release that answers. During a deployment, two releases may answer.
+    #[schema(pattern = r"^[0-9]+\.[0-9]+\.[0-9]+$", examples("1.2.0"))]
+    version: &'static str,
     /// The balance of a new account.
     first_grant: Credits,
     /// The price of a message with its answer.

@@ -6,7 +6,9 @@ use crate::support::client::Api;
 
 #[tokio::test]
 async fn healthy_apis_say_so_to_every_caller() {
-    let healthy = json!({ "status": "ok", "first_grant": 4000, "chat_price": 100 });
+    let version = env!("CARGO_PKG_VERSION");
+    let healthy =
+        json!({ "status": "ok", "version": version, "first_grant": 4000, "chat_price": 100 });
     assert_eq!(Api::start().await.get("/api/health").await.is(200), healthy);
 }
 
