@@ -1,9 +1,14 @@
-"""Reads template.yaml for the operators' scripts. PyYAML comes with aws-sam-cli."""
+"""Reads template.yaml and samconfig.toml for the operators' scripts. PyYAML comes with aws-sam-cli."""
+import functools
 import pathlib
 import re
+import shlex
 import sys
 
-import yaml
+try:
+    import yaml
+except ImportError:
+    sys.exit("PyYAML is missing: run this script with the Python that has aws-sam-cli, or install PyYAML (python3 -m pip install PyYAML)")
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # CloudFormation accepts fractions and exponents for a number, but the functions don't.
@@ -24,6 +29,7 @@ def short_form(loader, name, node):
 Loader.add_multi_constructor("!", short_form)
 
 
+@functools.cache
 def load_template():
     """Parses template.yaml."""
     return yaml.load((ROOT / "template.yaml").read_text(), Loader)
@@ -37,3 +43,22 @@ def check_parameters(template, parameters):
     for name, value in parameters.items():
         if template["Parameters"][name]["Type"] == "Number" and not re.fullmatch(WHOLE, value):
             sys.exit(f'{name} must be a whole number in digits, such as 20 (got "{value}")')
+
+
+def profile_of(name):
+    """The settings of a profile in samconfig.toml. Exits if there is no such profile."""
+    try:
+        import tomllib
+    except ImportError:
+        sys.exit(f"this is Python {sys.version_info.major}.{sys.version_info.minor}, which can't read samconfig.toml: use Python 3.11 or later")
+    profiles = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    found = profiles.get(name)
+    if not isinstance(found, dict) or "deploy" not in found:
+        sys.exit(f"samconfig.toml has no profile {name}, only {', '.join(each for each in profiles if each != 'version')}")
+    return found["deploy"]["parameters"]
+
+
+def parameters_of(profile):
+    """The parameters of a profile in samconfig.toml."""
+    listed = profile_of(profile).get("parameter_overrides", [])
+    return dict(each.split("=", 1) for each in (shlex.split(listed) if isinstance(listed, str) else listed))

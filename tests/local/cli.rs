@@ -170,17 +170,15 @@ fn the_program_prints_the_version_of_the_workspace() {
     assert_eq!(shared::VERSION, env!("CARGO_PKG_VERSION"));
 }
 
-/// The example command in docs/operate/cost.md and docs/operate/operations.md.
+/// The example command in docs/operate/cost.md and docs/operate/release.md.
 const ESTIMATE: &str =
     "cargo run -- estimate --users 10000 --chats-per-day 10 --ai-seconds 4 --streamed 0.8";
 
 #[test]
 fn estimates_match_the_documentation() {
-    let (cost, operations) = (
-        include_str!("../../docs/operate/cost.md"),
-        include_str!("../../docs/operate/operations.md"),
-    );
-    assert!(cost.contains(ESTIMATE) && operations.contains(ESTIMATE));
+    let (cost, release) =
+        (include_str!("../../docs/operate/cost.md"), include_str!("../../docs/operate/release.md"));
+    assert!(cost.contains(ESTIMATE) && release.contains(ESTIMATE));
     let arguments: Vec<&str> = ESTIMATE.split_whitespace().skip(3).collect();
     let output = run(&arguments);
     assert!(output.status.success(), "{output:?}");

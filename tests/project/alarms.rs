@@ -17,7 +17,7 @@ const TEMPLATE: &str = include_str!("../../template.yaml");
 const ALARMS: &str = include_str!("../../alarms.yaml");
 const RUNBOOKS: &str = include_str!("../../docs/operate/runbooks.md");
 const OBSERVE: &str = include_str!("../../docs/operate/observe.md");
-const OPERATIONS: &str = include_str!("../../docs/operate/operations.md");
+const RELEASE: &str = include_str!("../../docs/operate/release.md");
 
 const FUNCTION: &str = "AWS::Serverless::Function";
 const ALARM: &str = "AWS::CloudWatch::Alarm";
@@ -283,10 +283,7 @@ fn functions_with_an_alias_are_rolled_back_by_their_alarm() {
     ];
     assert_eq!(binaries, BTreeSet::from(critical));
     for binary in critical {
-        assert!(
-            OPERATIONS.contains(&format!("`{binary}`")),
-            "docs/operate/operations.md lacks {binary}"
-        );
+        assert!(RELEASE.contains(&format!("`{binary}`")), "docs/operate/release.md lacks {binary}");
     }
     canaries.insert("FailedRequests".to_owned());
     assert_eq!(canaries, of_type(&template, ALARM).into_keys().collect());

@@ -1,6 +1,6 @@
 //! Checks that two releases can share one store. This release must work on a store of the previous
 //! release, and the previous release must be able to read this release's items.
-//! docs/operate/operations.md has the steps of a schema change. `later` tests kinds, roles and
+//! docs/operate/release.md has the steps of a schema change. `later` tests kinds, roles and
 //! reasons that only a later release knows.
 //!
 //! `tests/recorded/store.jsonl` is the store of an earlier release, and `tests/recorded/schema.txt`

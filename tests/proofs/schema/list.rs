@@ -8,7 +8,7 @@ use std::fmt;
 use serde_json::Value;
 
 /// The document that describes the steps.
-pub const PROCEDURE: &str = "docs/operate/operations.md#schema-changes";
+pub const PROCEDURE: &str = "docs/operate/release.md#schema-changes";
 
 /// The attributes that are maps by id. In the list, `*` means any id.
 const BY_ID: [&str; 8] =

@@ -144,7 +144,7 @@ def rehearse():
     assert all(f"table/{name}" in printed.getvalue() for name in restored.values()), printed.getvalue()
     # A canary deployment would be rolled back while the functions are stopped. Another release might not be able to read the restored
     # items.
-    assert f"--stack {STACK} DeploymentPreference=AllAtOnce" in printed.getvalue(), printed.getvalue()
+    assert f"--stack {STACK} --at-once" in printed.getvalue(), printed.getvalue()
     assert "git checkout 0123abc, then scripts/build" in printed.getvalue(), printed.getvalue()
 
     # Run the API on the restored items.

@@ -11,14 +11,18 @@ import logging
 import os
 import pathlib
 import re
+import sys
 from functools import cache
 
 # The translator copies the whole API for each route. Without garbage collection the translation takes a quarter less time.
 gc.disable()
 os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
 logging.disable(logging.WARNING)
-from samtranslator.translator.transform import transform  # noqa: E402
-from samtranslator.yaml_helper import yaml_parse  # noqa: E402
+try:
+    from samtranslator.translator.transform import transform
+    from samtranslator.yaml_helper import yaml_parse
+except ImportError:
+    sys.exit("SAM's translator is missing: run this check with the Python that has aws-sam-cli (python3 -m pip install aws-sam-cli)")
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
 POLICIES = ["service-role/AWSLambdaBasicExecutionRole", "service-role/AWSLambdaDynamoDBExecutionRole", "AWSXRayDaemonWriteAccess",
@@ -37,7 +41,7 @@ EVERYTHING = {
     "HashConcurrency": "20", "AskConcurrency": "150", "AiProvider": "openai,openai2,bedrock", "OpenAiModel": "gpt-1",
     "OpenAiKeyArn": MADE.format("secretsmanager", "secret:openai-AbCdEf"), "OpenAi2BaseUrl": "https://ai.example.com/v1",
     "OpenAi2Model": "llama", "OpenAi2KeyArn": MADE.format("secretsmanager", "secret:openai2-AbCdEf"),
-    "BedrockModel": "eu.amazon.nova-lite-v1:0", "AllowedOrigins": "https://app.example.com", "MailFrom": "no-reply@example.com",
+    "BedrockModel": "eu.amazon.nova-lite-v1:0", "BedrockModelArns": "arn:aws:bedrock:*::foundation-model/amazon.*", "AllowedOrigins": "https://app.example.com", "MailFrom": "no-reply@example.com",
     "MailConfigurationSet": "letters", "MailUrl": "https://app.example.com",
     "LedgerVaultArn": "arn:aws:backup:us-east-1:444455556666:backup-vault:ledger", "AlarmTopicArn": MADE.format("sns", "alarms"),
     "MonthlyBudget": "100", "Allowance": "1000/day,admin=none", "LowBalance": "500",
@@ -150,3 +154,13 @@ def resolved(template, values):
 
     return {name: value(resource) for name, resource in template["Resources"].items()
             if "Condition" not in resource or holds({"Condition": resource["Condition"]})}
+
+
+def check_choice(template, choices):
+    """Checks that each condition of the template is true with some of these choices of parameters and false with others, so that both sides of
+    each are checked."""
+    every = template | {"Resources": {name: {"Condition": name} for name in template["Conditions"]}}
+    holding = [resolved(every, defaults(template) | values).keys() for values in choices]
+    for name in template["Conditions"]:
+        found = {name in each for each in holding}
+        assert len(found) == 2, f"{name} is {found.pop()} in every stack: add a parameter to EVERYTHING of scripts/check/suites/stacks/templates.py"

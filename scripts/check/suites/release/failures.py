@@ -1,0 +1,120 @@
+"""Runs the operators' scripts where something is missing: each must print a sentence and no traceback."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from unittest.mock import patch
+
+from botocore import exceptions
+
+from suites.release.cloud import Cloud, said
+from suites.release.deployments import Tree
+from suites.stacks.templates import ROOT, script
+
+# Each script, and arguments that would call AWS.
+SCRIPTS = {
+    "scripts/preflight": ["prod"], "scripts/smoke": ["--stack", "farebox-prod"], "scripts/restore": ["farebox-prod", "--stop"],
+    "scripts/release/delete-rehearsal": ["farebox-rehearsal-1"],
+}
+OTHERS = ["scripts/deploy", "scripts/build", "scripts/release/artefacts", "scripts/release/build", "scripts/release/earlier", "scripts/release/program",
+          "scripts/release/published"]
+# No credentials from files, roles or the machine.
+NOTHING = {"HOME": "/nonexistent", "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true",
+           "AWS_REGION": "eu-central-1"}
+EXPIRED = ("ExpiredToken", "The security token included in the request is expired")
+
+
+def run(*command, **variables):
+    """The exit code and the output. Fails if there is a traceback."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    done = subprocess.run(command, cwd=ROOT, env=kept | NOTHING | variables, capture_output=True, text=True, timeout=60)
+    text = done.stdout + done.stderr
+    assert "Traceback" not in text, f"{command}\n{text}"
+    return done.returncode, text
+
+
+def check_help():
+    for name in [*SCRIPTS, *OTHERS]:
+        for word in ("-h", "--help"):
+            code, text = run(ROOT / name, word)
+            assert code == 0 and pathlib.Path(name).name in text, f"{name} {word}: exit code {code}\n{text}"
+
+
+def check_missing():
+    for name, arguments in SCRIPTS.items():
+        code, text = run(ROOT / name, *arguments)
+        assert code == 1 and ("credentials" in text or "AWS CLI is missing" in text), f"{name} without credentials: exit code {code}\n{text}"
+        # Without the packages that come with aws-sam-cli.
+        code, text = run(sys.executable, "-S", "-P", ROOT / name, *arguments)
+        assert code == 1 and "is missing: run this script with the Python that has aws-sam-cli" in text, f"{name} without packages: exit code {code}\n{text}"
+    code, text = run(sys.executable, "-S", "-P", ROOT / "scripts/deploy", "prod", "--print")
+    assert code == 1 and "PyYAML is missing" in text, text
+    with tempfile.TemporaryDirectory() as nothing:
+        code, text = run(sys.executable, ROOT / "scripts/preflight", "prod", PATH=nothing)
+    assert code == 1 and "the AWS CLI is missing" in text, text
+    for url in ("http://127.0.0.1:1", "http://nowhere.invalid", "http://["):
+        code, text = run(ROOT / "scripts/smoke", url)
+        assert code == 1 and "gets no reply" in text, f"{url}: exit code {code}\n{text}"
+
+
+def mains():
+    """The main function of each script, with arguments for a stack, in this process."""
+    restore, smoke, delete = script("restore"), script("smoke"), script("release/delete-rehearsal")
+    yield "restore", lambda stack: restore.main([stack, "--stop"])
+    yield "smoke", lambda stack: smoke.deployed(stack)
+    yield "delete-rehearsal", lambda stack: delete.main([f"farebox-rehearsal-{stack}"])
+
+
+def check_stacks():
+    for name, main in mains():
+        for refusal, sentence in ((EXPIRED, "the AWS credentials have expired"), (("InvalidClientTokenId", "x"), "AWS doesn't accept the credentials"),
+                                  (("AccessDenied", "x"), "AWS refuses GetCallerIdentity")):
+            with Cloud(refusals={"GetCallerIdentity": refusal}).replaces_aws():
+                code, text = said(main, "farebox-prod")
+            assert code == 1 and sentence in text, f"{name}: exit code {code}\n{text}"
+        for error in (exceptions.NoCredentialsError(), exceptions.SSOTokenLoadError(error_msg="x"), exceptions.TokenRetrievalError(provider="sso", error_msg="x"),
+                      exceptions.EndpointConnectionError(endpoint_url="https://sts"), exceptions.ProfileNotFound(profile="x"), KeyboardInterrupt()):
+            with Cloud().replaces_aws(), patch.object(Cloud, "GetCallerIdentity", side_effect=error):
+                code, text = said(main, "farebox-prod")
+            assert code == 1 and text.strip(), f"{name}: exit code {code}\n{text}"
+        with Cloud(is_foreign=True).replaces_aws():
+            code, text = said(main, "shop")
+        assert code == 1 and "is not a stack of Farebox" in text, f"{name}: exit code {code}\n{text}"
+        if name != "delete-rehearsal":
+            with Cloud([]).replaces_aws():
+                code, text = said(main, "nowhere")
+            assert code == 1 and "here is no stack nowhere in eu-central-1" in text, f"{name}: exit code {code}\n{text}"
+    with Cloud(refusals={"GetCallerIdentity": EXPIRED}).replaces_aws(), tempfile.TemporaryDirectory() as folder:
+        code, text, changes, _ = Tree(folder).run(Cloud(refusals={"GetCallerIdentity": EXPIRED}), "prod")
+    assert code == 1 and not changes and "the AWS credentials have expired" in text, text
+    with Cloud().replaces_aws(), tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, {"SAM": "/nonexistent/sam"}):
+        code, text = said(Tree(folder).deploy.main, ["prod"])
+    assert code == 1 and "the program /nonexistent/sam is missing" in text, text
+    code, text = said(script("restore").main, ["farebox-prod", "--adopt", "--table", "UsersTable"])
+    assert code == 2 and "has not the form TABLE=NAME" in text, text
+
+
+def check_routes():
+    """After a rollback the deployed commit is another than the one checked out, and may have other routes."""
+    smoke = script("smoke")
+    head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True).strip()
+    with patch.object(smoke, "ROUTES", "LICENSE.json"), patch.object(smoke.subprocess, "check_output", return_value="0abc\n"):
+        try:
+            smoke.routes_of(head)
+        except AssertionError as fault:
+            assert f"this clone lacks the commit {head}" in str(fault), fault
+        else:
+            raise AssertionError("the routes are of the checkout, and not of the deployed commit")
+    with patch.object(smoke.subprocess, "check_output", return_value="0abc\n"):
+        assert {"method": "POST", "path": "/api/register", "function": "register"} in smoke.routes_of(head)
+    assert len(smoke.routes_of("unknown")) > 50
+
+
+def check():
+    check_help()
+    check_routes()
+    check_missing()
+    check_stacks()
+    print(f"{len(SCRIPTS) + len(OTHERS)} scripts answer --help, and say what is missing")

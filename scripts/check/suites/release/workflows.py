@@ -1,0 +1,86 @@
+"""Checks the steps of .github/workflows that scripts/check/workflows, which checks their syntax, can't know."""
+
+import json
+import shlex
+import subprocess
+
+from suites.stacks.templates import ROOT, yaml_parse
+
+
+def workflow(name):
+    return yaml_parse((ROOT / f".github/workflows/{name}.yml").read_text())
+
+
+def steps(job, part):
+    """The steps whose command has this text."""
+    return [step for step in job["steps"] if part in step.get("run", "")]
+
+
+def printed(step):
+    """The command of `sam deploy` that this step runs."""
+    words = shlex.split(step["run"])
+    assert words[0] == "scripts/deploy", step
+    return json.loads(subprocess.check_output([ROOT / words[0], "--print", *words[1:]], text=True))
+
+
+def check_rollback(deploy):
+    # A run with an id is a rollback, which doesn't wait for a release.
+    assert deploy["concurrency"] == {"group": "${{ inputs.run && 'rollback' || 'release' }}", "cancel-in-progress": False}, deploy["concurrency"]
+    jobs = deploy["jobs"]
+    assert jobs["build"]["if"] == jobs["rehearse"]["if"] == "inputs.run == ''", "a rollback builds or rehearses"
+    job = jobs["production"]
+    # The approval.
+    assert job["environment"] == "production"
+    release, rollback = steps(job, "scripts/deploy")
+    assert (release["if"], rollback["if"]) == ("inputs.run == ''", "inputs.run != ''"), (release, rollback)
+    for step, moves in ((release, "Canary10Percent5Minutes"), (rollback, "AllAtOnce")):
+        command = printed(step)
+        assert f"DeploymentPreference={moves}" in command and command[-1] == "--no-confirm-changeset", command
+    assert "--earlier" in rollback["run"], "the files of a rollback are of another commit than the one checked out"
+    smoke, = steps(job, "scripts/smoke")
+    assert "The release is deployed" in smoke["run"], "a failed check hides that the deployment is done"
+    checkout, = [step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout")]
+    assert checkout["with"]["fetch-depth"] == 0, "scripts/smoke can't read the routes of an earlier commit"
+
+
+def check_rehearsal(job):
+    first, second = [shlex.split(step["run"].strip().splitlines()[-1]) for step in steps(job, "scripts/deploy")]
+    for words in (first, second):
+        command = json.loads(subprocess.check_output([ROOT / words[0], "--print", *words[1:]], text=True))
+        assert "DeploymentPreference=Canary10Percent5Minutes" in command and "Protection=off" in command, command
+    lost, = [step for step in job["steps"] if "::warning::" in step.get("run", "")]
+    assert lost["if"] == "steps.before.outputs.kept == 'nothing'", lost
+    for step in job["steps"]:
+        if "before" in json.dumps(step.get("with", {})) or "unpack before" in step.get("run", ""):
+            assert "kept == 'artefact'" in step["if"], step
+
+
+def check_publishing(jobs):
+    program, publish = jobs["program"], jobs["publish"]
+    assert {each["processor"] for each in program["strategy"]["matrix"]["include"]} == {"x86_64", "aarch64"}
+    assert program["if"] == "inputs.run == '' && github.ref_type == 'tag'", program["if"]
+    assert steps(program, "scripts/release/program")
+    for job in (program, jobs["build"]):
+        attests = [step for step in job["steps"] if step.get("uses", "").startswith("actions/attest@")]
+        assert attests and all(step["if"] == "github.event.repository.visibility == 'public'" for step in attests), attests
+    assert {"build", "program", "rehearse"} <= set(publish["needs"]) and publish["permissions"] == {"contents": "write"}, publish
+    assert steps(publish, "sha256sum") and steps(publish, 'gh release create "$TAG"'), publish
+    # Production waits for none of it.
+    assert jobs["production"]["needs"] == ["build", "rehearse"], jobs["production"]["needs"]
+
+
+def check_advisories():
+    for name, event in (("ci", "push"), ("nightly", "schedule")):
+        found = workflow(name)
+        # YAML reads the word `on` as true.
+        assert event in found.get("on", found.get(True)), name
+        assert any(steps(job, "cargo deny --all-features --locked check") for job in found["jobs"].values()), f"{name}.yml checks no advisories"
+
+
+def check():
+    deploy = workflow("deploy")
+    check_rollback(deploy)
+    check_rehearsal(deploy["jobs"]["rehearse"])
+    check_publishing(deploy["jobs"])
+    check_advisories()
+    print("the workflows roll back without waiting, publish the program, and check advisories every night")
