@@ -1,9 +1,11 @@
 //! The import of a Django system.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use local::manage::Target;
 use local::manage::import::dump::Dump;
 use local::manage::import::plan::{Plan, Rules};
 use local::manage::import::{self, Import};
@@ -675,6 +677,8 @@ async fn names_in_a_dump_cannot_control_the_terminal() {
     assert!(text.contains("1 user from shop.\\u{1b}[31muser"), "{text}");
     let two = DumpFile::of(&[renamed("shop.\u{1b}one"), renamed("shop.\u{1b}two")]);
     let folder = Folder::new();
-    let refused = import::django(folder.path().as_ref(), two.import()).await.unwrap_err();
+    let refused = import::django(&Target::from(PathBuf::from(folder.path())), two.import())
+        .await
+        .unwrap_err();
     assert!(refused.contains("shop.\\u{1b}one") && !refused.contains('\u{1b}'), "{refused}");
 }

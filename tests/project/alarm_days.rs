@@ -18,7 +18,6 @@ const CONCURRENCY: f64 = 800.0;
 /// A question about a metric: its value in the period that begins at this second of the day.
 #[derive(Clone, Debug)]
 struct Asked {
-    namespace: String,
     name: String,
     /// The values of the dimensions.
     of: Vec<String>,
@@ -136,7 +135,6 @@ impl Alarm<'_> {
         let Self(yaml) = self;
         let period = self.period();
         let asked = |metric: &Yaml, statistic: &Yaml| Asked {
-            namespace: text(&metric["Namespace"]),
             name: text(&metric["MetricName"]),
             of: metric["Dimensions"]
                 .as_sequence()

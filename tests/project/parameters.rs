@@ -10,7 +10,7 @@ use local::server::environment_of;
 use regex_automata::meta::Regex;
 use serde_norway::Value as Yaml;
 use shared::App;
-use shared::app::MailApp;
+use shared::app::{MailApp, PaymentsApp, Scheduled};
 use shared::clock::Clock;
 use shared::config::{
     AccountConfig, AiConfig, ChatAccess, Config, ConfigError, EdgeConfig, EmptyBalance, LogConfig,
