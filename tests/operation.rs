@@ -5,5 +5,6 @@ mod imports;
 mod invocations;
 mod keys;
 mod metrics;
+mod secrets;
 mod traces;
 mod trail;

@@ -16,7 +16,7 @@ use futures_util::future::try_join_all;
 use indicatif::{ProgressBar, ProgressStyle};
 use shared::clock::{self, Clock};
 use shared::config::{Config, Secret, Settings};
-use shared::keys::{self, Signer};
+use shared::keys::Signer;
 use shared::passwords::NewPassword;
 use shared::store::{
     AdjustOutcome, Adjustment, Census, ErasureReport, FreeWork, NewAccount, PublicKey,
@@ -24,7 +24,7 @@ use shared::store::{
 };
 use shared::telemetry::metrics::{self, Metric};
 use shared::values::{Account, Email, Reason, Role, Username, login_key};
-use shared::{App, BalanceChange, Credits, Error, aws};
+use shared::{App, BalanceChange, Credits, Error, aws, secrets};
 
 use crate::server::environment_of;
 use emulator::dynamo::{self, Data, Dynamo};
@@ -379,7 +379,9 @@ async fn rotate_in(settings: &Settings<'_>) -> Result<String, String> {
         .map_err(|error| format!("{error}."))?;
     match settings.signing_secret() {
         Ok(Secret::File(path)) => dynamo::write_private(&path, &secret)?,
-        Ok(Secret::Arn(arn)) => keys::put_secret(&aws, &arn, &secret).await.map_err(sentence)?,
+        Ok(Secret::Arn(arn)) => secrets::put(&arn, &secret, &aws)
+            .await
+            .map_err(|error| format!("The secret can't be replaced: {error}."))?,
         Ok(Secret::Value(_)) | Err(_) => {
             return Err("SIGNING_SECRET must name where the secret is kept: the ARN of a Secrets Manager secret, or file:///path.".into());
         }

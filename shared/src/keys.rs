@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::config::{ConfigError, Secret, checked_secret};
 use crate::error::TokenFault;
 use crate::store::{PublicKey, Store};
-use crate::{Error, Result, aws};
+use crate::{Error, Result, secrets};
 
 /// The maximum length of a JWT that is parsed, in bytes. JWTs that Farebox issues have less than a
 /// thousand bytes.
@@ -338,19 +338,11 @@ impl Signer {
 impl Source {
     async fn key(&self) -> Result<SigningKey, ConfigError> {
         let broken = |cause: &str| ConfigError(format!("SIGNING_SECRET: {cause}"));
-        let secret = self.secret.read(&self.aws).await.map_err(|error| broken(&error.0))?;
+        let secret =
+            secrets::read(&self.secret, &self.aws).await.map_err(|error| broken(&error.0))?;
         SigningKey::derive(&checked_secret("SIGNING_SECRET", secret)?)
             .map_err(|error| broken(error.cause().unwrap_or_default()))
     }
-}
-
-/// Replaces a secret in Secrets Manager.
-pub async fn put_secret(aws: &SdkConfig, arn: &str, secret: &str) -> Result<()> {
-    let put = aws_sdk_secretsmanager::Client::new(aws)
-        .put_secret_value()
-        .secret_id(arn)
-        .secret_string(secret);
-    put.send().await.map(drop).map_err(|error| Error::Internal(aws::cause(&error)))
 }
 
 impl SigningKey {

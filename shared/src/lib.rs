@@ -17,6 +17,7 @@ pub mod lambda;
 pub mod mail;
 pub mod openapi;
 pub mod passwords;
+pub mod secrets;
 pub mod statement;
 pub mod store;
 pub mod stripe;

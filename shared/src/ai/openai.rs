@@ -25,9 +25,9 @@ use crate::ai::openai::reply::ReplyReader;
 use crate::ai::openai::request::CompletionRequest;
 use crate::ai::reading::{self, Reply};
 use crate::ai::{AnswerBuilder, Failure, Prompt};
-use crate::aws;
 use crate::aws::http::Https;
 use crate::config::{ConfigError, OpenAiServer};
+use crate::{aws, secrets};
 
 /// How long the body of a refusal is read.
 const FOR_A_REASON: Duration = Duration::from_secs(1);
@@ -55,7 +55,7 @@ impl OpenAi {
         let (base, completions) = (parse(&server.url)?, parse(&url)?);
         let authorization = match &server.key {
             None => None,
-            Some(key) => Some(key.bearer_of(&format!("{prefix}_API_KEY")).await?),
+            Some(key) => Some(secrets::bearer_of(key, &format!("{prefix}_API_KEY")).await?),
         };
         let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
         Ok(Self {

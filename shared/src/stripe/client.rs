@@ -16,7 +16,7 @@ use crate::aws;
 use crate::aws::http::Https;
 use crate::config::{CheckoutConfig, ConfigError};
 use crate::store::Order;
-use crate::{Error, Result};
+use crate::{Error, Result, secrets};
 
 /// The time-out of one attempt.
 const ATTEMPT: Duration = Duration::from_secs(7);
@@ -60,7 +60,7 @@ impl Stripe {
     /// Fails if the API key can't be read, or a setting can't be used.
     pub async fn connect(config: &CheckoutConfig) -> Result<Option<Self>, ConfigError> {
         let Some(key) = &config.key else { return Ok(None) };
-        let authorization = key.bearer_of("STRIPE_API_KEY").await?;
+        let authorization = secrets::bearer_of(key, "STRIPE_API_KEY").await?;
         let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
         let url = config.url.clone();
         Ok(Some(Self { http: aws::http::client(roots)?, url, authorization }))

@@ -6,6 +6,7 @@ use std::fmt;
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, verify};
 
 use crate::config::{ConfigError, Secret};
+use crate::secrets;
 
 /// How old a signature may be, in seconds. Stripe's own libraries have the same limit.
 const TOLERANCE: u64 = 300;
@@ -37,7 +38,7 @@ impl Secrets {
     /// # Errors
     /// Fails if the setting can't be read, or has no secret.
     pub async fn read(secret: &Secret) -> Result<Self, ConfigError> {
-        let text = secret.text_of(NAME).await?;
+        let text = secrets::text_of(secret, NAME).await?;
         Self::parse(&text).ok_or_else(|| {
             ConfigError(format!(
                 "{NAME} must be one or two secrets that begin with whsec_, separated by a comma"
