@@ -1,4 +1,4 @@
-//! The operator's tools: the log, metrics, traces, the audit and the signing keys.
+//! The operator's tools: the log, metrics, traces, the audit, the signing keys and other secrets.
 
 mod audit;
 mod imports;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use serde_json::Value;
+use shared::clock::Clock;
 use shared::config::{CheckoutConfig, Settings};
 use shared::store::{Order, SetOfferOutcome};
 use shared::stripe::{About, News, OrderOf, Stripe};
@@ -136,7 +137,8 @@ pub async fn collect(data: &Path) -> Result<String, String> {
 pub async fn reconcile(data: &Path, days: u64) -> Result<String, String> {
     let config =
         CheckoutConfig::read(&Settings::from_env()).map_err(|error| format!("{error}."))?;
-    let stripe = Stripe::connect(&config).await.map_err(|error| format!("{error}."))?;
+    let stripe =
+        Stripe::connect(&config, Clock::default()).await.map_err(|error| format!("{error}."))?;
     let stripe = stripe.ok_or("Export STRIPE_API_KEY: the API key, or the ARN of its secret.")?;
     let (app, embedded) = open(data).await?;
     let lines = compare(&app, &stripe, days).await;
