@@ -1,9 +1,10 @@
-//! The operator's tools: the log, metrics, traces, the audit and the signing keys.
+//! The operator's tools: the log, metrics, traces, the audit, the signing keys and other secrets.
 
 mod audit;
 mod imports;
 mod invocations;
 mod keys;
 mod metrics;
+mod secrets;
 mod traces;
 mod trail;

@@ -1,6 +1,7 @@
 //! The tests' shared code: servers and their clients, functions without HTTP, the wire to the
 //! store, and readers of the store's contents.
 
+pub mod amazon;
 pub mod client;
 pub mod collector;
 pub mod counting_ai;

@@ -18,7 +18,7 @@ use futures_util::future::try_join_all;
 use indicatif::{ProgressBar, ProgressStyle};
 use shared::clock;
 use shared::config::Secret;
-use shared::keys::{self, Signer};
+use shared::keys::Signer;
 use shared::passwords::NewPassword;
 use shared::store::{
     AdjustOutcome, Adjustment, Census, ErasureReport, FreeWork, NewAccount, PublicKey,
@@ -26,7 +26,7 @@ use shared::store::{
 };
 use shared::telemetry::metrics::{self, Metric};
 use shared::values::{Account, Email, Reason, Role, Username, login_key};
-use shared::{App, BalanceChange, Credits, Error};
+use shared::{App, BalanceChange, Credits, Error, secrets};
 
 use emulator::dynamo;
 
@@ -390,7 +390,9 @@ async fn rotate_in(Opened { app, settings, aws, .. }: &Opened) -> Result<String,
     let secret = dynamo::new_secret();
     match settings.signing_secret() {
         Ok(Secret::File(path)) => dynamo::write_private(&path, &secret)?,
-        Ok(Secret::Arn(arn)) => keys::put_secret(aws, &arn, &secret).await.map_err(sentence)?,
+        Ok(Secret::Arn(arn)) => secrets::put(&arn, &secret, aws)
+            .await
+            .map_err(|error| format!("The secret can't be replaced: {error}."))?,
         Ok(Secret::Value(_)) | Err(_) => {
             return Err("SIGNING_SECRET must name where the secret is kept: the ARN of a Secrets Manager secret, or file:///path.".into());
         }

@@ -23,9 +23,10 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join_all, select};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::clock::Clock;
 use crate::config::{AiConfig, ConfigError};
 use crate::error::TooLong;
 use crate::telemetry::metrics::{self, Metric};
@@ -66,10 +67,10 @@ impl Ai {
     ///
     /// # Errors
     /// Fails if an API key can't be read or a URL is invalid.
-    pub async fn connect(config: AiConfig) -> Result<Self, ConfigError> {
+    pub async fn connect(config: AiConfig, clock: &Clock) -> Result<Self, ConfigError> {
         let mut providers = Vec::new();
         for provider in &config.providers {
-            providers.push(Provider::connect(provider).await?);
+            providers.push(Provider::connect(provider, clock).await?);
         }
         let most = config.max_tokens;
         Ok(Self {
@@ -114,6 +115,11 @@ impl Ai {
         if timeout(OPENING, provider.open()).await.is_err() {
             tracing::warn!(provider = provider.name, "the provider has not answered at start");
         }
+    }
+
+    /// Reads the providers' API keys again if it's time. Call this beside other work.
+    pub async fn renew_keys(&self) {
+        join_all(self.providers.iter().map(Provider::renew_key)).await;
     }
 
     /// Checks whether a provider may be asked to answer this prompt.
@@ -307,7 +313,7 @@ mod tests {
             "ANSWER_LIMIT" => Some("1000".to_owned()),
             _ => None,
         });
-        Ai::connect(AiConfig::read(&settings).unwrap()).await.unwrap()
+        Ai::connect(AiConfig::read(&settings).unwrap(), &Clock::default()).await.unwrap()
     }
 
     async fn answer(providers: &'static str, message: &str) -> Result<Answer, Error> {

@@ -17,6 +17,7 @@ use crate::kept::{Kept, Prices, is_unusable};
 use crate::keys::{Keyring, Signer};
 use crate::mail::Carrier;
 use crate::passwords::Passwords;
+use crate::secrets::KeptSecret;
 use crate::store::{Reach, Store};
 use crate::stripe::{Secrets, Stripe};
 use crate::telemetry::trace::Traces;
@@ -305,12 +306,12 @@ impl Start for AiApp {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let config = AiConfig::read(settings)?;
         let ai = async {
-            let ai = Ai::connect(config).await?;
+            let ai = Ai::connect(config, &clock).await?;
             ai.open().await;
             Ok::<_, ConfigError>(ai)
         };
         let app = async {
-            let app = App::connect(settings, clock).await?;
+            let app = App::connect(settings, clock.clone()).await?;
             let ((), prices) = tokio::join!(app.read_keys(), app.prices.read());
             match prices {
                 Err(error) if is_unusable(&error) => {
@@ -358,7 +359,7 @@ pub struct CheckoutApp {
 impl Start for CheckoutApp {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let config = CheckoutConfig::read(settings)?;
-        let stripe = Stripe::connect(&config);
+        let stripe = Stripe::connect(&config, clock.clone());
         let (stripe, app) = tokio::try_join!(stripe, App::start(settings, clock))?;
         Ok(Self { app, stripe, back: config.back })
     }
@@ -406,7 +407,7 @@ impl Scheduled for App {
 impl Scheduled for PaymentsApp {
     async fn connect(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let config = CheckoutConfig::read(settings)?;
-        let stripe = Stripe::connect(&config).await?;
+        let stripe = Stripe::connect(&config, clock.clone()).await?;
         Ok(Self { app: App::connect(settings, clock).await?, stripe })
     }
 }
@@ -423,7 +424,7 @@ pub struct WebhookApp {
     /// The settings and connections that all endpoints with a store share.
     pub app: App,
     /// The secrets that sign events. `None` if the operator sells nothing.
-    pub secrets: Option<Secrets>,
+    pub secrets: Option<KeptSecret<Secrets>>,
     /// The mode of the events that are accepted.
     pub mode: StripeMode,
 }
@@ -431,7 +432,10 @@ pub struct WebhookApp {
 impl Start for WebhookApp {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let secrets = match CheckoutConfig::webhook_secret(settings)? {
-            Some(secret) => Some(Secrets::read(&secret).await?),
+            Some(secret) => {
+                let (setting, aws) = ("STRIPE_WEBHOOK_SECRET", aws::amazon().await?);
+                Some(KeptSecret::read(setting, secret, &aws, clock.clone()).await?)
+            }
             None => None,
         };
         let mode = StripeMode::read(settings)?;

@@ -6,6 +6,7 @@
 //! Loading the hundreds of certificates of an operating system would take longer than everything
 //! else that a function does before its first request.
 
+mod api;
 pub(crate) mod http;
 
 use std::fmt;
@@ -15,7 +16,7 @@ use aws_config::environment::{
     EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider,
 };
 use aws_config::meta::region::ProvideRegion;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{
     Credentials, SharedCredentialsProvider, StalledStreamProtectionConfig,
@@ -27,6 +28,10 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use self::http::Https;
+
+pub use self::api::JsonApi;
+pub(crate) use self::api::{Call, CallError, Service};
+pub use aws_config::SdkConfig;
 
 /// The error if TLS can't be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -161,9 +161,10 @@ impl Charge {
             hold = hold.keyed(&key.id, &key.fingerprint, now + REMEMBERED);
         }
         let limits = ChatLimits::of_caller(&app.config, caller);
-        let (reserved, chats) = tokio::join!(
+        let (reserved, chats, ()) = tokio::join!(
             app.store.reserve(caller, &mut hold, limits, now),
-            app.store.chats_by_id(caller.user_id(), &ids)
+            app.store.chats_by_id(caller.user_id(), &ids),
+            app.ai.renew_keys()
         );
         let reserved = match reserved {
             Ok(ReserveOutcome::Ended) => return ended(app, caller, key.as_ref()).await,

@@ -20,7 +20,7 @@ use crate::values::Allowances;
 
 pub use ai::{AiConfig, AiProvider, CatalogConfig, OpenAiServer, STOP_PACE};
 pub use payments::{CheckoutConfig, StripeMode};
-pub use secret::{Secret, SecretError};
+pub use secret::Secret;
 pub use settings::Settings;
 pub(crate) use settings::checked_secret;
 pub use top_up::TopUp;

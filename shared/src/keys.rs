@@ -25,8 +25,9 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use crate::clock::Clock;
 use crate::config::{ConfigError, Secret, checked_secret};
 use crate::error::TokenFault;
+use crate::secrets::{FromSecret, KeptSecret};
 use crate::store::{PublicKey, Store};
-use crate::{Error, Result, aws};
+use crate::{Error, Result};
 
 /// The maximum length of a JWT that is parsed, in bytes. JWTs that Farebox issues have less than a
 /// thousand bytes.
@@ -197,26 +198,11 @@ impl VerifyingKey {
 /// The signing key. Clones share it.
 #[derive(Clone)]
 pub struct Signer {
-    /// The source of the secret, which is read at the start and then every five minutes.
-    source: Source,
+    key: KeptSecret<SigningKey>,
     clock: Clock,
-    current: Arc<RwLock<CurrentKey>>,
-}
-
-#[derive(Clone)]
-struct Source {
-    secret: Secret,
-    aws: SdkConfig,
-}
-
-#[derive(Clone)]
-struct CurrentKey {
-    key: Arc<SigningKey>,
-    /// The second at which the secret was read.
-    read_at: u64,
-    /// True if the public key is known to be in the table. Until the public key is in the table, no
-    /// JWT must be signed, because no function could verify the JWT.
-    published: bool,
+    /// The id of the signing key whose public key is known to be in the table. Until the public key
+    /// is in the table, no JWT must be signed, because no function could verify the JWT.
+    published: Arc<RwLock<Option<String>>>,
 }
 
 struct SigningKey {
@@ -232,22 +218,19 @@ impl Signer {
     /// Fails if the secret can't be read, or is too short to be random. A function that issues JWTs
     /// must not start without a signing key.
     pub async fn new(secret: Secret, aws: &SdkConfig, clock: Clock) -> Result<Self, ConfigError> {
-        let source = Source { secret, aws: aws.clone() };
-        let key = Arc::new(source.key().await?);
-        let current =
-            Arc::new(RwLock::new(CurrentKey { key, read_at: clock.seconds(), published: false }));
-        Ok(Self { source, clock, current })
+        let key = KeptSecret::read("SIGNING_SECRET", secret, aws, clock.clone()).await?;
+        Ok(Self { key, clock, published: Arc::default() })
     }
 
     /// Returns the id of the signing key.
     pub fn kid(&self) -> String {
-        self.current().key.kid.clone()
+        self.key.current().kid.clone()
     }
 
     /// Publishes the public key without ending the earlier public keys. The first function that
     /// signs with the new signing key ends the earlier public keys.
     pub async fn announce(&self, store: &Store) -> Result<()> {
-        let key = self.current().key;
+        let key = self.key.current();
         Ok(store.publish_key(&key.kid, &key.x, self.clock.seconds()).await?)
     }
 
@@ -265,7 +248,7 @@ impl Signer {
         keyring: &Keyring,
         session_life: Duration,
     ) -> Result<()> {
-        let key = self.current().key;
+        let key = self.key.current();
         let now = self.clock.seconds();
         let is_published = |known: &PublicKey| known.kid == key.kid && known.until.is_none();
         if !known.iter().any(is_published) {
@@ -280,7 +263,7 @@ impl Signer {
         {
             keyring.store.end_key(&before.kid, until).await?;
         }
-        self.change(|current| current.published |= current.key.kid == key.kid);
+        *self.published.write().unwrap_or_else(PoisonError::into_inner) = Some(key.kid.clone());
         Ok(())
     }
 
@@ -293,11 +276,12 @@ impl Signer {
         keyring: &Keyring,
         session_life: Duration,
     ) -> Result<String> {
-        self.renew().await;
-        if !self.current().published {
+        self.key.renew().await;
+        let mut key = self.key.current();
+        while !self.is_published(&key) {
             self.publish(keyring, session_life).await?;
+            key = self.key.current();
         }
-        let key = self.current().key;
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(typ.into());
         header.kid = Some(key.kid.clone());
@@ -305,52 +289,20 @@ impl Signer {
             .map_err(|error| Error::Internal(error.to_string()))
     }
 
-    /// Reads the secret again if five minutes have passed. If the secret can't be read, the current
-    /// signing key stays in use, and the secret is read again a minute later.
-    async fn renew(&self) {
-        let now = self.clock.seconds();
-        if now < self.current().read_at + KEPT {
-            return;
-        }
-        match self.source.key().await {
-            Ok(key) if key.kid == self.current().key.kid => {
-                self.change(|current| current.read_at = now)
-            }
-            Ok(key) => self.change(|current| {
-                *current = CurrentKey { key: Arc::new(key), read_at: now, published: false }
-            }),
-            Err(error) => {
-                tracing::warn!(cause = error.0, "the signing secret could not be read again");
-                self.change(|current| current.read_at = now.saturating_sub(KEPT - MISS));
-            }
-        }
-    }
-
-    fn change(&self, change: impl FnOnce(&mut CurrentKey)) {
-        change(&mut self.current.write().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    fn current(&self) -> CurrentKey {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn is_published(&self, key: &SigningKey) -> bool {
+        let published = self.published.read().unwrap_or_else(PoisonError::into_inner);
+        published.as_ref() == Some(&key.kid)
     }
 }
 
-impl Source {
-    async fn key(&self) -> Result<SigningKey, ConfigError> {
-        let broken = |cause: &str| ConfigError(format!("SIGNING_SECRET: {cause}"));
-        let secret = self.secret.read(&self.aws).await.map_err(|error| broken(&error.0))?;
-        SigningKey::derive(&checked_secret("SIGNING_SECRET", secret)?)
-            .map_err(|error| broken(error.cause().unwrap_or_default()))
-    }
-}
+impl FromSecret for SigningKey {
+    const KEPT: u64 = KEPT;
 
-/// Replaces a secret in Secrets Manager.
-pub async fn put_secret(aws: &SdkConfig, arn: &str, secret: &str) -> Result<()> {
-    let put = aws_sdk_secretsmanager::Client::new(aws)
-        .put_secret_value()
-        .secret_id(arn)
-        .secret_string(secret);
-    put.send().await.map(drop).map_err(|error| Error::Internal(aws::cause(&error)))
+    fn from_secret(setting: &str, text: &str) -> Result<Self, ConfigError> {
+        Self::derive(&checked_secret(setting, text.to_owned())?).map_err(|error| {
+            ConfigError(format!("{setting}: {}", error.cause().unwrap_or_default()))
+        })
+    }
 }
 
 impl SigningKey {

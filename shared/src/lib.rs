@@ -18,6 +18,7 @@ pub mod mail;
 pub mod openapi;
 pub mod passwords;
 pub mod payments;
+pub mod secrets;
 pub mod statement;
 pub mod store;
 pub mod stripe;

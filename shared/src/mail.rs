@@ -2,17 +2,19 @@
 //!
 //! All code that calls the client of Amazon SES is `#[inline]`, so that it is compiled into the
 //! binaries that call it. Without `#[inline]`, every binary would include tables for dropping the
-//! client in a panic, which take 0.25 MiB. The linker removes functions that aren't called, but
-//! keeps their tables.
+//! client in a panic. The linker removes functions that aren't called, but keeps their tables.
 
-use aws_sdk_sesv2::config::http::HttpResponse;
-use aws_sdk_sesv2::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_sesv2::operation::send_email::SendEmailError;
-use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message};
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::ErrorMetadata;
+use serde_json::json;
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::aws::{self, Call, CallError, JsonApi, Service};
 use crate::telemetry::metrics::{self, Metric, PERMANENT};
-use crate::{Error, Result, aws};
+use crate::{Error, Result};
+
+/// Amazon SES ([reference](https://docs.aws.amazon.com/ses/latest/APIReference-V2/Welcome.html)).
+const SES: Service = Service { host: "email", name: "ses" };
 
 /// A plain-text e-mail.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,7 +35,7 @@ pub enum Carrier {
     /// Sends through Amazon SES.
     Ses {
         /// The client of Amazon SES.
-        client: aws_sdk_sesv2::Client,
+        client: JsonApi,
         /// The sender's address.
         from: String,
         /// The configuration set. `None` for the sender's default.
@@ -51,7 +53,7 @@ impl Carrier {
         from: String,
         configuration_set: Option<String>,
     ) -> Self {
-        Self::Ses { client: aws_sdk_sesv2::Client::new(aws), from, configuration_set }
+        Self::Ses { client: JsonApi::new(&SES, aws), from, configuration_set }
     }
 
     /// Sends an e-mail. An e-mail that can never be delivered is dropped with a log line, as are
@@ -88,28 +90,28 @@ impl Carrier {
     }
 }
 
-/// Sends an e-mail through Amazon SES. The inner error is SES's code for refusing this e-mail.
+/// Sends an e-mail through Amazon SES
+/// ([`SendEmail`](https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html)). The
+/// inner error is SES's code for refusing this e-mail.
 #[inline]
 async fn send(
-    client: &aws_sdk_sesv2::Client,
+    client: &JsonApi,
     from: &str,
     configuration_set: Option<&str>,
     mail: &Mail,
 ) -> Result<Result<(), String>> {
-    let broken = |error: aws_sdk_sesv2::error::BuildError| Error::Internal(error.to_string());
-    let utf8 = |text: &str| Content::builder().data(text).charset("UTF-8").build().map_err(broken);
-    let message = Message::builder()
-        .subject(utf8(&mail.subject)?)
-        .body(Body::builder().text(utf8(&mail.text)?).build())
-        .build();
-    let to = Destination::builder().to_addresses(&mail.to).build();
-    let email = client
-        .send_email()
-        .from_email_address(from)
-        .set_configuration_set_name(configuration_set.map(str::to_owned))
-        .destination(to)
-        .content(EmailContent::builder().simple(message).build());
-    let Err(error) = email.send().await else { return Ok(Ok(())) };
+    let utf8 = |text: &str| json!({ "Data": text, "Charset": "UTF-8" });
+    let message = json!({ "Subject": utf8(&mail.subject), "Body": { "Text": utf8(&mail.text) } });
+    let mut email = json!({
+        "FromEmailAddress": from,
+        "Destination": { "ToAddresses": [mail.to] },
+        "Content": { "Simple": message },
+    });
+    if let Some(set) = configuration_set {
+        email["ConfigurationSetName"] = json!(set);
+    }
+    let sent = client.call(Call::rest("/v2/email/outbound-emails", email.to_string())).await;
+    let Err(error) = sent else { return Ok(Ok(())) };
     let cause = cause(&error);
     match fault_of(&error) {
         Fault::Mail => Ok(Err(cause)),
@@ -136,7 +138,7 @@ enum Fault {
 /// of `SendEmail` and by SES's [common
 /// errors](https://docs.aws.amazon.com/ses/latest/APIReference-V2/CommonErrors.html).
 #[inline]
-fn fault_of(error: &SdkError<SendEmailError, HttpResponse>) -> Fault {
+fn fault_of(error: &CallError) -> Fault {
     let SdkError::ServiceError(service) = error else {
         // A time-out, a failed connection, or an unreadable reply.
         return match error {
@@ -169,8 +171,8 @@ fn fault_of(error: &SdkError<SendEmailError, HttpResponse>) -> Fault {
 /// Returns the code or the kind of a failure. SES's messages are left out, because they contain
 /// addresses.
 #[inline]
-fn cause(error: &SdkError<SendEmailError, HttpResponse>) -> String {
-    match error.as_service_error().and_then(ProvideErrorMetadata::code) {
+fn cause(error: &CallError) -> String {
+    match error.as_service_error().and_then(ErrorMetadata::code) {
         Some(code) => format!("Amazon SES: {code}"),
         None if error.as_service_error().is_some() => "Amazon SES: an error without a code".into(),
         None => format!("Amazon SES: {}", aws::cause(error)),

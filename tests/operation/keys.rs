@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::extract::{Request, State};
-use axum::http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::App;
 use shared::app::IssuerApp;
 use shared::clock::Clock;
 use shared::config::Secret;
-use shared::keys::{self, Signer};
+use shared::keys::Signer;
+use shared::secrets;
 use shared::values::{AccessToken, Session};
 
+use crate::support::amazon::{Amazon, Asked, Does};
 use crate::support::client::{Api, Person};
 use crate::support::forge;
 use crate::support::program::{self, Folder};
@@ -185,40 +185,24 @@ async fn keys_rotated_offline_sign_in_the_next_run() {
 }
 
 /// A fake Secrets Manager with one secret. The fake refuses requests if the secret has no value.
-async fn secrets_manager(secret: Arc<Mutex<Option<String>>>) -> String {
-    let answer = async |State(secret): State<Arc<Mutex<Option<String>>>>, request: Request| {
-        let operation = request.headers()["x-amz-target"].to_str().unwrap().to_owned();
-        let body: Value = serde_json::from_slice(
-            &axum::body::to_bytes(request.into_body(), 65_536).await.unwrap(),
-        )
-        .unwrap();
-        assert_eq!(body["SecretId"], ARN);
+pub async fn secrets_manager(secret: Arc<Mutex<Option<String>>>) -> Amazon {
+    let answer = move |asked: &Asked| {
+        assert_eq!(asked.body["SecretId"], ARN);
         let mut secret = secret.lock().unwrap();
-        if operation == "secretsmanager.PutSecretValue" {
-            assert!(body["ClientRequestToken"].is_string(), "safe to be sent twice");
-            *secret = body["SecretString"].as_str().map(str::to_owned);
+        if asked.target == "secretsmanager.PutSecretValue" {
+            assert!(asked.body["ClientRequestToken"].is_string(), "safe to be sent twice");
+            *secret = asked.body["SecretString"].as_str().map(str::to_owned);
         }
         match secret.as_ref() {
-            Some(text) => (
-                StatusCode::OK,
-                json!({ "ARN": ARN, "Name": "x", "SecretString": text }).to_string(),
-            ),
-            None => (
-                StatusCode::BAD_REQUEST,
-                json!({ "__type": "AccessDeniedException", "Message": "no" }).to_string(),
-            ),
+            Some(text) => Does::Says(200, json!({ "ARN": ARN, "Name": "x", "SecretString": text })),
+            None => Does::Says(400, json!({ "__type": "AccessDeniedException", "Message": "no" })),
         }
     };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(
-        axum::serve(listener, axum::Router::new().fallback(answer).with_state(secret))
-            .into_future(),
-    );
-    url
+    Amazon::start("secretsmanager", answer).await
 }
 
-const ARN: &str = "arn:aws:secretsmanager:eu-central-1:1:secret:signing";
+/// The ARN of the secret in [`secrets_manager`].
+pub const ARN: &str = "arn:aws:secretsmanager:eu-central-1:1:secret:signing";
 
 #[tokio::test]
 async fn functions_load_new_secrets_within_five_minutes() {
@@ -229,10 +213,7 @@ async fn functions_load_new_secrets_within_five_minutes() {
     let session =
         Session::new(&account, Some("x".into()), &warm.clock, Duration::from_secs(86_400));
     let secret = Arc::new(Mutex::new(None));
-    let aws = shared::aws::emulated()
-        .to_builder()
-        .endpoint_url(secrets_manager(secret.clone()).await)
-        .build();
+    let aws = secrets_manager(secret.clone()).await.config();
     let signer = || Signer::new(Secret::Arn(ARN.into()), &aws, warm.clock.clone());
 
     let refused = signer().await.err().unwrap();
@@ -240,7 +221,7 @@ async fn functions_load_new_secrets_within_five_minutes() {
     *secret.lock().unwrap() = Some("too short".into());
     assert!(signer().await.is_err(), "no function starts with such a secret");
 
-    keys::put_secret(&aws, ARN, "0123456789abcdefghijklmnopqrstuvwxyz").await.unwrap();
+    secrets::put(ARN, "0123456789abcdefghijklmnopqrstuvwxyz", &aws).await.unwrap();
     let signer = signer().await.unwrap();
     let app = App::from_parts((*warm.config).clone(), warm.clock.clone(), warm.store.clone());
     let accounts = api.issuing("login").accounts.clone();
@@ -248,7 +229,7 @@ async fn functions_load_new_secrets_within_five_minutes() {
     let token = AccessToken::new(&account, &session, session.ends);
     let sign = async || token.sign(&issuing).await.unwrap();
     let first = sign().await;
-    keys::put_secret(&aws, ARN, "zyxwvutsrqponmlkjihgfedcba9876543210").await.unwrap();
+    secrets::put(ARN, "zyxwvutsrqponmlkjihgfedcba9876543210", &aws).await.unwrap();
     app.clock.advance(KEPT - Duration::from_secs(2));
     assert_eq!(kid(&sign().await), kid(&first));
     app.clock.advance(Duration::from_secs(2));

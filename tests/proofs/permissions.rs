@@ -27,7 +27,7 @@ use shared::mail::{Carrier, Mail};
 use shared::store::Order;
 use shared::values::Pack;
 use shared::values::idempotency::{Key, Kind};
-use shared::{App, Credits};
+use shared::{App, Credits, secrets};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
@@ -383,11 +383,8 @@ impl Watched {
             let Carrier::Ses { from, configuration_set, .. } = &mailing.carrier else {
                 panic!("no e-mail is sent")
             };
-            let ses = aws_sdk_sesv2::Config::from(&shared::aws::emulated()).to_builder();
-            let client =
-                aws_sdk_sesv2::Client::from_conf(ses.endpoint_url(amazon.at("mail")).build());
-            let (from, configuration_set) = (from.clone(), configuration_set.clone());
-            let carrier = Carrier::Ses { client, from, configuration_set };
+            let ses = shared::aws::emulated().to_builder().endpoint_url(amazon.at("mail")).build();
+            let carrier = Carrier::ses(&ses, from.clone(), configuration_set.clone());
             (MailApp { carrier, ..mailing }, lane.clone())
         };
         let watched = Self {
@@ -1079,7 +1076,7 @@ impl Watched {
         for (function, arn) in secrets {
             let aws = shared::aws::emulated().to_builder();
             let aws = aws.endpoint_url(self.amazon.at(&function)).build();
-            assert_eq!(Secret::Arn(arn).read(&aws).await.unwrap(), SECRET);
+            assert_eq!(secrets::read(&Secret::Arn(arn), &aws).await.unwrap(), SECRET);
             self.keep(&function, self.amazon.calls_of(&function));
         }
     }

@@ -142,10 +142,12 @@ impl Lane {
         let secret = settings.signing_secret().unwrap();
         let signer = Signer::new(secret, &shared::aws::emulated(), clock.clone()).await.unwrap();
         let providers = vec![AiProvider::Scripted, AiProvider::Echo];
-        let failing_over = Ai::connect(AiConfig { providers, ..ai.clone() }).await.unwrap();
+        let failing_over = AiConfig { providers, ..ai.clone() };
+        let failing_over = Ai::connect(failing_over, &clock).await.unwrap();
         let (timeout, stop_pace) = (Duration::from_secs(3600), Duration::ZERO);
-        let patient = Ai::connect(AiConfig { timeout, stop_pace, ..ai.clone() }).await.unwrap();
-        let ai = Ai::connect(ai).await.unwrap();
+        let patient = AiConfig { timeout, stop_pace, ..ai.clone() };
+        let patient = Ai::connect(patient, &clock).await.unwrap();
+        let ai = Ai::connect(ai, &clock).await.unwrap();
         let app = App::from_parts(config, clock, store);
         let accounts = AccountConfig::read(&settings).unwrap().into();
         Self { connection, accounts, signer, ai, failing_over, patient, app }

@@ -16,6 +16,7 @@ use futures_util::stream::unfold;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::ai::{Ai, Answer, Piece, Prompt, Tool};
+use shared::clock::Clock;
 use shared::config::{AiConfig, Settings};
 use shared::values::{CutReason, Speaker, ToolCall, Turn};
 use shared::{Error, Result};
@@ -74,7 +75,8 @@ impl ReceivedRequest {
 impl CountingAi {
     pub async fn start() -> Self {
         let settings = Settings::new(|name| (name == "AI_PROVIDER").then(|| "scripted".to_owned()));
-        let scripted = Ai::connect(AiConfig::read(&settings).unwrap()).await.unwrap();
+        let config = AiConfig::read(&settings).unwrap();
+        let scripted = Ai::connect(config, &Clock::default()).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let provider = Self { url, scripted, asked: Arc::default(), left: Arc::default() };

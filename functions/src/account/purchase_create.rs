@@ -36,7 +36,14 @@ pub async fn handle(checkout: CheckoutApp, req: Request) -> Reply {
     let CheckoutApp { app, stripe, back } = checkout;
     let Body { pack } = http::json(&req)?;
     let caller = auth::caller(&app, &req).await?;
-    let (account, packs) = tokio::try_join!(app.store.account_of(&caller), app.store.packs())?;
+    let renew = async {
+        if let Some(stripe) = &stripe {
+            stripe.renew_key().await;
+        }
+        Ok(())
+    };
+    let (account, packs, ()) =
+        tokio::try_join!(app.store.account_of(&caller), app.store.packs(), renew)?;
     let id = required(pack).map_err(|sentence| Error::field("pack", sentence))?;
     let (Some(stripe), Some(packs)) = (stripe, packs) else { return Err(Error::NothingSold) };
     let pack = packs.list.pack(&id).ok_or(Error::NoSuchPack)?;

@@ -50,6 +50,7 @@ async fn compare(PaymentsApp { app, stripe }: &PaymentsApp, grace: Duration) -> 
     let Some(stripe) = stripe else { return Ok(0) };
     let hour = app.clock.seconds() / 3600 % 24;
     let days = if hour == NIGHT { DAYS_AT_NIGHT } else { DAYS };
+    stripe.renew_key().await;
     let missed = payments::check(app, stripe, days, grace).await?;
     for Difference { order, line } in &missed {
         tracing::error!(order, line, "no event has told of a payment");

@@ -7,8 +7,9 @@
 use serde::Serialize;
 use shared::app::WebhookApp;
 use shared::error::Failure;
+use shared::secrets::KeptSecret;
 use shared::store::{Order, PaymentClaim};
-use shared::stripe::{About, Event, News, Secrets};
+use shared::stripe::{About, Event, News, Secrets, SignatureError};
 use shared::telemetry::metrics::{self, Metric};
 use shared::{App, Error, Reply, Request, Result, http};
 use utoipa::ToSchema;
@@ -29,7 +30,7 @@ pub async fn handle(webhook: WebhookApp, req: Request) -> Reply {
     let WebhookApp { app, secrets, mode } = webhook;
     http::require_json(&req)?;
     let secrets = secrets.ok_or(Error::NothingSold)?;
-    verify(&app, &secrets, &req)?;
+    verify(&app, &secrets, &req).await?;
     let event = Event::read(req.body());
     if event.livemode().is_some_and(|livemode| !mode.accepts(livemode)) {
         // Confirmed, because no repetition would help. A test card must not buy tokens for money.
@@ -61,9 +62,22 @@ async fn receive(app: &App, event: Event) -> Result<()> {
     Ok(())
 }
 
-fn verify(app: &App, secrets: &Secrets, req: &Request) -> Result<()> {
+/// Checks the signature. A replaced secret must not be accepted for long, so the check waits for
+/// the new secrets if it's time to read them. A wrong signature may come from a new secret or from
+/// a stranger, so it causes at most one read per minute.
+async fn verify(app: &App, secrets: &KeptSecret<Secrets>, req: &Request) -> Result<()> {
     let header = req.headers().get("Stripe-Signature").and_then(|header| header.to_str().ok());
-    let verified = secrets.verify(header.unwrap_or_default(), req.body(), app.clock.seconds());
+    let check = |secrets: &Secrets| {
+        secrets.verify(header.unwrap_or_default(), req.body(), app.clock.seconds())
+    };
+    secrets.renew().await;
+    let used = secrets.current();
+    let mut verified = check(&used);
+    if verified == Err(SignatureError::Wrong)
+        && let Some(renewed) = secrets.renew_refused(&used).await
+    {
+        verified = check(&renewed);
+    }
     verified.map_err(|error| {
         tracing::warn!(?error, "an event's signature was refused");
         metrics::record(&[(Metric::SignaturesRefused, 1)]);

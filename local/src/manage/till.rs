@@ -4,6 +4,7 @@ use std::path::Path;
 
 use shared::config::{CheckoutConfig, Secret, Settings};
 use shared::payments::{self, Cure, Difference};
+use shared::secrets;
 use shared::store::{Order, SetOfferOutcome};
 use shared::stripe::Stripe;
 use shared::values::{Packs, money};
@@ -155,7 +156,7 @@ pub async fn reconcile(target: &Target, days: u64) -> Result<String, String> {
 
 /// Returns the client of Stripe's API, with the API key in the environment, or else in the settings
 /// of the store's functions. An operator's credentials read the secret of a deployed stack.
-async fn stripe(Opened { settings, aws, .. }: &Opened) -> Result<Stripe, String> {
+async fn stripe(Opened { app, settings, aws, .. }: &Opened) -> Result<Stripe, String> {
     let broken = |error: &dyn std::fmt::Display| format!("{error}.");
     let ours = CheckoutConfig::read(&Settings::from_env()).map_err(|error| broken(&error))?;
     let theirs = CheckoutConfig::read(settings).map_err(|error| broken(&error))?;
@@ -166,8 +167,8 @@ async fn stripe(Opened { settings, aws, .. }: &Opened) -> Result<Stripe, String>
         .key
         .as_ref()
         .ok_or("Export STRIPE_API_KEY: the API key, or the ARN of its secret.")?;
-    let key = key.read(aws).await.map_err(|error| format!("STRIPE_API_KEY: {error}."))?;
+    let key = secrets::read(key, aws).await.map_err(|error| format!("STRIPE_API_KEY: {error}."))?;
     let config = CheckoutConfig { key: Some(Secret::Value(key)), mode, ..config };
-    let stripe = Stripe::connect(&config).await.map_err(|error| broken(&error))?;
+    let stripe = Stripe::connect(&config, app.clock.clone()).await.map_err(|error| broken(&error))?;
     stripe.ok_or_else(|| "STRIPE_API_KEY is empty.".to_owned())
 }

@@ -84,6 +84,13 @@ impl Reason {
         UNFUNDED_CODES.iter().any(|code| codes.contains(code))
     }
 
+    /// Returns true if the sentence is about the API key. Gemini and xAI refuse a wrong key with
+    /// 400, as they refuse a wrong request. A sentence that only quotes the request causes a
+    /// needless read of the secret.
+    pub(super) fn names_key(&self) -> bool {
+        self.words.to_lowercase().contains("api key")
+    }
+
     /// Returns true if the provider's code or its sentence says so. A sentence may quote the request,
     /// so it counts only after every other reason.
     fn says_unfunded(&self) -> bool {

@@ -2,7 +2,8 @@
 //! ([reference](https://platform.openai.com/docs/api-reference/chat)): OpenAI itself, Ollama, vLLM,
 //! llama.cpp, LiteLLM.
 //!
-//! Redirects aren't followed, and requests aren't retried.
+//! Redirects aren't followed. A request is sent again only if the server refuses the API key and
+//! the key was replaced.
 
 mod events;
 mod json;
@@ -16,7 +17,7 @@ use aws_smithy_types::body::SdkBody;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use lambda_http::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use lambda_http::http::{HeaderValue, Request, Uri};
+use lambda_http::http::{Request, Response, Uri};
 use rustls::RootCertStore;
 use tokio::time::timeout;
 
@@ -27,7 +28,9 @@ use crate::ai::reading::{self, Reply};
 use crate::ai::{AnswerBuilder, Failure, Prompt};
 use crate::aws;
 use crate::aws::http::Https;
+use crate::clock::Clock;
 use crate::config::{ConfigError, OpenAiServer};
+use crate::secrets::{Bearer, KeptSecret};
 
 /// How long the body of a refusal is read.
 const FOR_A_REASON: Duration = Duration::from_secs(1);
@@ -39,30 +42,33 @@ const WRAPPING: usize = 400;
 pub struct OpenAi {
     base: Uri,
     completions: Uri,
-    authorization: Option<HeaderValue>,
+    key: Option<KeptSecret<Bearer>>,
     /// True if the server is OpenAI itself.
     is_openai: bool,
     http: Https,
 }
 
 impl OpenAi {
-    pub async fn connect(server: &OpenAiServer) -> Result<Self, ConfigError> {
+    pub async fn connect(server: &OpenAiServer, clock: &Clock) -> Result<Self, ConfigError> {
         let prefix = server.name.to_ascii_uppercase();
         let url = format!("{}/chat/completions", server.url);
         let parse = |url: &str| {
             url.parse::<Uri>().map_err(|error| ConfigError(format!("{prefix}_BASE_URL: {error}")))
         };
         let (base, completions) = (parse(&server.url)?, parse(&url)?);
-        let authorization = match &server.key {
+        let key = match server.key.clone() {
             None => None,
-            Some(key) => Some(key.bearer_of(&format!("{prefix}_API_KEY")).await?),
+            Some(key) => {
+                let (setting, aws) = (format!("{prefix}_API_KEY"), aws::amazon().await?);
+                Some(KeptSecret::read(&setting, key, &aws, clock.clone()).await?)
+            }
         };
         let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
         Ok(Self {
             is_openai: completions.host() == Some("api.openai.com"),
             base,
             completions,
-            authorization,
+            key,
             http: aws::http::client(roots)?,
         })
     }
@@ -75,45 +81,76 @@ impl OpenAi {
         }
     }
 
+    /// Reads the API key again if it's time.
+    pub async fn renew_key(&self) {
+        if let Some(key) = &self.key {
+            key.renew().await;
+        }
+    }
+
+    /// Asks the server for an answer. If the server refuses the API key and the secret has another
+    /// key by now, the server is asked again with that key.
     pub async fn answer(
         &self,
         model: &str,
         prompt: &Prompt,
         builder: &mut AnswerBuilder<'_>,
     ) -> Result<(), Failure> {
-        let response =
-            self.http.request(self.request(model, prompt, builder.has_listener())?).await;
-        let response = response
-            .map_err(|error| Failure::failed(format!("no connection: {}", cause(&error))))?;
-        match response.status().as_u16() {
-            200 => {}
-            402 => return Err(Failure::Unfunded),
-            status @ (403 | 429) => {
-                let reason = reason(response.into_body()).await;
-                return Err(match status {
-                    _ if reason.is_unfunded() => Failure::Unfunded,
-                    429 => Failure::Overloaded,
-                    status => Failure::failed(format!("status {status}")),
-                });
-            }
-            503 | 529 => return Err(Failure::Overloaded),
-            408 | 504 => return Err(Failure::TimedOut),
-            status @ (400 | 413 | 422) => {
-                return Err(refused(status, response.into_body(), prompt).await);
+        let streamed = builder.has_listener();
+        let used = self.key.as_ref().map(KeptSecret::current);
+        let mut reply = self.ask(model, prompt, streamed, used.as_deref()).await;
+        let is_refused = matches!(reply, Err(NoAnswer { of_key: true, .. }));
+        if let (true, Some(key), Some(used)) = (is_refused, &self.key, &used)
+            && let Some(renewed) = key.renew_refused(used).await
+        {
+            reply = self.ask(model, prompt, streamed, Some(&renewed)).await;
+        }
+        let body = reply.map_err(|NoAnswer { failure, .. }| failure)?.into_body();
+        let body = Limited::new(body, (builder.limit + 1024) * WRAPPING);
+        let mut reply = ArrivingReply { body, reader: ReplyReader::default() };
+        reading::read(&mut reply, builder).await
+    }
+
+    /// Sends a request, and returns the reply if it has an answer.
+    async fn ask(
+        &self,
+        model: &str,
+        prompt: &Prompt,
+        streamed: bool,
+        key: Option<&Bearer>,
+    ) -> Result<Response<Incoming>, NoAnswer> {
+        let reply = self.http.request(self.request(model, prompt, streamed, key)?).await;
+        let reply =
+            reply.map_err(|error| Failure::failed(format!("no connection: {}", cause(&error))))?;
+        let status = reply.status().as_u16();
+        let failed = || Failure::failed(format!("status {status}"));
+        let (failure, of_key) = match status {
+            200 => return Ok(reply),
+            401 => (failed(), true),
+            402 => (Failure::Unfunded, false),
+            403 | 429 => match reason(reply.into_body()).await {
+                reason if reason.is_unfunded() => (Failure::Unfunded, false),
+                _ if status == 429 => (Failure::Overloaded, false),
+                _ => (failed(), true),
+            },
+            503 | 529 => (Failure::Overloaded, false),
+            408 | 504 => (Failure::TimedOut, false),
+            400 | 413 | 422 => {
+                let reason = reason(reply.into_body()).await;
+                (refused(status, &reason, prompt), status == 400 && reason.names_key())
             }
             // Some servers reply with 404, 500 or 501 if the model doesn't support a demand of the
             // prompt. Usually these statuses have another cause.
-            status @ (404 | 500 | 501) if prompt.given && prompt.demands_more_than_words() => {
-                return Err(match refused(status, response.into_body(), prompt).await {
-                    Failure::Denied(cause) => Failure::Failed(cause),
-                    failure => failure,
-                });
+            404 | 500 | 501 if prompt.given && prompt.demands_more_than_words() => {
+                let reason = reason(reply.into_body()).await;
+                match refused(status, &reason, prompt) {
+                    Failure::Denied(cause) => (Failure::Failed(cause), false),
+                    failure => (failure, false),
+                }
             }
-            status => return Err(Failure::failed(format!("status {status}"))),
-        }
-        let body = Limited::new(response.into_body(), (builder.limit + 1024) * WRAPPING);
-        let mut reply = ArrivingReply { body, reader: ReplyReader::default() };
-        reading::read(&mut reply, builder).await
+            _ => (failed(), false),
+        };
+        Err(NoAnswer { failure, of_key })
     }
 
     fn request(
@@ -121,6 +158,7 @@ impl OpenAi {
         model: &str,
         prompt: &Prompt,
         streamed: bool,
+        key: Option<&Bearer>,
     ) -> Result<Request<SdkBody>, Failure> {
         let body = CompletionRequest::of(prompt, model, self.is_openai, streamed);
         let body =
@@ -128,10 +166,23 @@ impl OpenAi {
         let mut request = Request::post(&self.completions).header(CONTENT_TYPE, "application/json");
         request =
             request.header(ACCEPT, if streamed { "text/event-stream" } else { "application/json" });
-        if let Some(authorization) = &self.authorization {
+        if let Some(Bearer(authorization)) = key {
             request = request.header(AUTHORIZATION, authorization);
         }
         request.body(SdkBody::from(body)).map_err(|error| Failure::failed(error.to_string()))
+    }
+}
+
+/// A request that got no answer.
+struct NoAnswer {
+    failure: Failure,
+    /// True if the server may have refused the API key.
+    of_key: bool,
+}
+
+impl From<Failure> for NoAnswer {
+    fn from(failure: Failure) -> Self {
+        Self { failure, of_key: false }
     }
 }
 
@@ -178,9 +229,9 @@ fn broken(error: &(dyn std::error::Error + 'static)) -> Failure {
     if error.is::<LengthLimitError>() { Failure::TooLong } else { Failure::failed("cut off") }
 }
 
-/// Returns the reason why a server refuses a prompt.
-async fn refused(status: u16, body: Incoming, prompt: &Prompt) -> Failure {
-    Failure::refused(&reason(body).await, prompt, &format!("status {status}"))
+/// Returns the failure of a server that refuses a prompt for this reason.
+fn refused(status: u16, reason: &Reason, prompt: &Prompt) -> Failure {
+    Failure::refused(reason, prompt, &format!("status {status}"))
 }
 
 /// Reads the reason for a refusal. A refusal whose body doesn't arrive soon has no reason.

@@ -7,6 +7,7 @@ use crate::ai::bedrock::{self, Bedrock};
 use crate::ai::failure::{Failure, Refusal};
 use crate::ai::openai::OpenAi;
 use crate::ai::{Prompt, echo, scripted};
+use crate::clock::Clock;
 use crate::config::{AiProvider, ConfigError};
 
 #[derive(Clone)]
@@ -25,11 +26,13 @@ enum Wire {
 }
 
 impl Provider {
-    pub(super) async fn connect(provider: &AiProvider) -> Result<Self, ConfigError> {
+    pub(super) async fn connect(provider: &AiProvider, clock: &Clock) -> Result<Self, ConfigError> {
         let wire = Arc::new(match provider {
             AiProvider::Echo => Wire::Echo,
             AiProvider::Scripted => Wire::Scripted,
-            AiProvider::OpenAi(server) => Wire::OpenAi(Box::new(OpenAi::connect(server).await?)),
+            AiProvider::OpenAi(server) => {
+                Wire::OpenAi(Box::new(OpenAi::connect(server, clock).await?))
+            }
             AiProvider::Bedrock { endpoint, .. } => {
                 Wire::Bedrock(Bedrock::connect(endpoint.as_deref()).await?)
             }
@@ -51,6 +54,13 @@ impl Provider {
             Wire::Echo | Wire::Scripted => {}
             Wire::OpenAi(server) => server.open().await,
             Wire::Bedrock(bedrock) => bedrock.open().await,
+        }
+    }
+
+    /// Reads the API key again if it's time.
+    pub(super) async fn renew_key(&self) {
+        if let Wire::OpenAi(server) = self.wire.as_ref() {
+            server.renew_key().await;
         }
     }
 

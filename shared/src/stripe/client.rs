@@ -6,7 +6,7 @@ use aws_smithy_types::body::SdkBody;
 use form_urlencoded::Serializer;
 use http_body_util::{BodyExt, Limited};
 use lambda_http::http::header::{AUTHORIZATION, CONTENT_TYPE};
-use lambda_http::http::{HeaderValue, Request, Uri, request};
+use lambda_http::http::{Request, Uri, request};
 use rustls::RootCertStore;
 use serde::Deserialize;
 use serde_json::Value;
@@ -14,7 +14,9 @@ use serde_json::Value;
 use super::API_VERSION;
 use crate::aws;
 use crate::aws::http::Https;
-use crate::config::{CheckoutConfig, ConfigError};
+use crate::clock::Clock;
+use crate::config::{CheckoutConfig, ConfigError, StripeMode};
+use crate::secrets::{Bearer, KeptSecret};
 use crate::store::Order;
 use crate::telemetry::metrics::{self, Metric};
 use crate::{Error, Result};
@@ -33,7 +35,8 @@ const LIMIT: usize = 4 << 20;
 pub struct Stripe {
     http: Https,
     url: String,
-    authorization: HeaderValue,
+    mode: StripeMode,
+    key: KeptSecret<Bearer>,
 }
 
 /// A page on which a user pays: a Checkout Session.
@@ -59,12 +62,21 @@ impl Stripe {
     ///
     /// # Errors
     /// Fails if the API key can't be read, or a setting can't be used.
-    pub async fn connect(config: &CheckoutConfig) -> Result<Option<Self>, ConfigError> {
-        let Some(key) = &config.key else { return Ok(None) };
-        let authorization = key.bearer_of("STRIPE_API_KEY").await?;
+    pub async fn connect(
+        config: &CheckoutConfig,
+        clock: Clock,
+    ) -> Result<Option<Self>, ConfigError> {
+        let Some(key) = config.key.clone() else { return Ok(None) };
+        let aws = aws::amazon().await?;
+        let key = KeptSecret::read("STRIPE_API_KEY", key, &aws, clock).await?;
         let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
-        let url = config.url.clone();
-        Ok(Some(Self { http: aws::http::client(roots)?, url, authorization }))
+        let (url, mode) = (config.url.clone(), config.mode);
+        Ok(Some(Self { http: aws::http::client(roots)?, url, mode, key }))
+    }
+
+    /// Reads the API key again if it's time. Call this beside other work.
+    pub async fn renew_key(&self) {
+        self.key.renew().await;
     }
 
     /// Creates the page on which the order is paid. The same order always gets the same page. After
@@ -74,8 +86,8 @@ impl Stripe {
     /// [`Error::PaymentsUnavailable`] if Stripe refuses the request or doesn't answer.
     pub async fn open_page(&self, order: &Order, back: &str) -> Result<Page> {
         let form = form_of(order, back);
-        let build = || {
-            self.request(Request::post(format!("{}/v1/checkout/sessions", self.url)))
+        let build = |key: &Bearer| {
+            with_key(Request::post(format!("{}/v1/checkout/sessions", self.url)), key)
                 .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
                 .header("Idempotency-Key", format!("order-{}", order.id()))
                 .body(SdkBody::from(form.as_str()))
@@ -90,58 +102,97 @@ impl Stripe {
     /// As [`Stripe::open_page`].
     pub async fn list(&self, what: &str, since: u64, after: Option<&str>) -> Result<Listed> {
         let url = format!("{}/v1/{what}?{}", self.url, page_query(since, after));
-        self.send(|| self.request(Request::get(&url)).body(SdkBody::empty())).await
+        let build = |key: &Bearer| with_key(Request::get(&url), key).body(SdkBody::empty());
+        self.send(build).await
     }
 
-    fn request(&self, request: request::Builder) -> request::Builder {
-        request
-            .header(AUTHORIZATION, self.authorization.clone())
-            .header("Stripe-Version", API_VERSION)
-    }
-
-    /// Sends a request, and repeats it if there was no answer.
+    /// Sends a request, and repeats it if there was no answer. If Stripe refuses the API key and
+    /// the secret has another key by now, the request is repeated with that key.
     async fn send<T: serde::de::DeserializeOwned>(
         &self,
-        build: impl Fn() -> Result<Request<SdkBody>, lambda_http::http::Error>,
+        build: impl Fn(&Bearer) -> Result<Request<SdkBody>, lambda_http::http::Error>,
     ) -> Result<T> {
+        let (mut key, mut attempts) = (self.key.current(), ATTEMPTS);
         let mut cause = String::new();
-        for _ in 0..ATTEMPTS {
-            let request = build().map_err(|error| Error::Internal(error.to_string()))?;
-            match tokio::time::timeout(ATTEMPT, self.answer(request)).await {
+        while attempts > 0 {
+            attempts -= 1;
+            let request = build(&key).map_err(|error| Error::Internal(error.to_string()))?;
+            let answered = match self.accepts(&key) {
+                Ok(()) => tokio::time::timeout(ATTEMPT, self.answer(request)).await,
+                Err(error) => Ok(Err((Fault::Key, error))),
+            };
+            let fault = match answered {
                 Ok(Ok(body)) => {
                     return serde_json::from_slice(&body)
                         .map_err(|error| Error::PaymentsUnavailable(format!("Stripe: {error}")));
                 }
-                Ok(Err((retriable, error))) => {
+                Ok(Err((fault, error))) => {
                     cause = error;
-                    if !retriable {
+                    fault
+                }
+                Err(_) => {
+                    cause = "no answer in time".into();
+                    Fault::Moment
+                }
+            };
+            match fault {
+                Fault::Moment => {}
+                Fault::Request => break,
+                Fault::Key => match self.key.renew_refused(&key).await {
+                    Some(renewed) => (key, attempts) = (renewed, attempts.max(1)),
+                    None => {
+                        metrics::record(&[(Metric::StripeKeyRefused, 1)]);
                         break;
                     }
-                }
-                Err(_) => cause = "no answer in time".into(),
+                },
             }
         }
         Err(Error::PaymentsUnavailable(format!("Stripe: {cause}")))
     }
 
-    /// Returns the body of a successful answer. Otherwise, returns whether another attempt may
-    /// succeed, and the cause for the log.
-    async fn answer(&self, request: Request<SdkBody>) -> Result<Vec<u8>, (bool, String)> {
-        let sent = self.http.request(request).await;
-        let answer = sent.map_err(|error| (true, format!("no connection: {error}")))?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), LIMIT).collect().await;
-        let body = body.map_err(|error| (true, format!("a reply that was cut off: {error}")))?;
-        let body = body.to_bytes().to_vec();
-        match status.as_u16() {
-            200 => Ok(body),
-            status @ (401 | 403) => {
-                metrics::record(&[(Metric::StripeKeyRefused, 1)]);
-                Err((false, told(status, &body)))
-            }
-            status => Err((status >= 500 || matches!(status, 409 | 429), told(status, &body))),
+    /// Refuses an API key of the mode in which this product doesn't sell.
+    fn accepts(&self, Bearer(authorization): &Bearer) -> Result<(), String> {
+        let key = authorization.to_str().unwrap_or_default();
+        match self.mode {
+            mode if mode.accepts_key(key) => Ok(()),
+            StripeMode::Live => Err("a test key, and STRIPE_MODE is live".into()),
+            StripeMode::Test => Err("a live key, and STRIPE_MODE is test".into()),
         }
     }
+
+    /// Returns the body of a successful answer. Otherwise, returns what failed, and the cause for
+    /// the log.
+    async fn answer(&self, request: Request<SdkBody>) -> Result<Vec<u8>, (Fault, String)> {
+        let moment = |cause: String| (Fault::Moment, cause);
+        let sent = self.http.request(request).await;
+        let answer = sent.map_err(|error| moment(format!("no connection: {error}")))?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), LIMIT).collect().await;
+        let body = body.map_err(|error| moment(format!("a reply that was cut off: {error}")))?;
+        let body = body.to_bytes().to_vec();
+        let fault = match status.as_u16() {
+            200 => return Ok(body),
+            401 | 403 => Fault::Key,
+            409 | 429 | 500.. => Fault::Moment,
+            _ => Fault::Request,
+        };
+        Err((fault, told(status.as_u16(), &body)))
+    }
+}
+
+/// Why a request failed.
+enum Fault {
+    /// Stripe was overloaded or couldn't be reached. Another attempt may succeed.
+    Moment,
+    /// The API key is wrong, has expired or lacks a permission
+    /// ([Stripe](https://docs.stripe.com/api/errors)).
+    Key,
+    /// Stripe doesn't accept the request.
+    Request,
+}
+
+fn with_key(request: request::Builder, Bearer(authorization): &Bearer) -> request::Builder {
+    request.header(AUTHORIZATION, authorization.clone()).header("Stripe-Version", API_VERSION)
 }
 
 /// Returns the query for a page of a list.

@@ -5,16 +5,14 @@ use std::fmt;
 
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, verify};
 
-use crate::config::{ConfigError, Secret};
+use crate::config::ConfigError;
+use crate::secrets::FromSecret;
 
 /// How old a signature may be, in seconds. Stripe's own libraries have the same limit.
 const TOLERANCE: u64 = 300;
 
 /// The number of secrets that are accepted at a time. Two are valid while one replaces the other.
 const SECRETS: usize = 2;
-
-/// The setting's name.
-const NAME: &str = "STRIPE_WEBHOOK_SECRET";
 
 /// The secrets that sign events.
 #[derive(Clone)]
@@ -32,20 +30,7 @@ pub enum SignatureError {
 }
 
 impl Secrets {
-    /// Reads the secrets: one or two texts that begin with `whsec_`, separated by a comma.
-    ///
-    /// # Errors
-    /// Fails if the setting can't be read, or has no secret.
-    pub async fn read(secret: &Secret) -> Result<Self, ConfigError> {
-        let text = secret.text_of(NAME).await?;
-        Self::parse(&text).ok_or_else(|| {
-            ConfigError(format!(
-                "{NAME} must be one or two secrets that begin with whsec_, separated by a comma"
-            ))
-        })
-    }
-
-    /// Parses the text of [`Secrets::read`].
+    /// Parses one or two secrets that begin with `whsec_`, separated by a comma.
     pub fn parse(text: &str) -> Option<Self> {
         let secrets: Vec<&str> = text.split(',').map(str::trim).collect();
         let is_secret = |secret: &&str| secret.starts_with("whsec_") && secret.len() >= 20;
@@ -81,6 +66,16 @@ impl Secrets {
         let is_signed =
             self.0.iter().any(|key| signatures.iter().any(|tag| verify(key, &signed, tag).is_ok()));
         if is_signed { Ok(()) } else { Err(SignatureError::Wrong) }
+    }
+}
+
+impl FromSecret for Secrets {
+    fn from_secret(setting: &str, text: &str) -> Result<Self, ConfigError> {
+        Self::parse(text).ok_or_else(|| {
+            ConfigError(format!(
+                "{setting} must be one or two secrets that begin with whsec_, separated by a comma"
+            ))
+        })
     }
 }
 

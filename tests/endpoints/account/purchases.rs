@@ -489,7 +489,7 @@ async fn missed_events_are_found_in_the_lists_of_stripe() {
         settings.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned())
     };
     let config = CheckoutConfig::read(&Settings::new(lookup)).unwrap();
-    let stripe = Stripe::connect(&config).await.unwrap().unwrap();
+    let stripe = Stripe::connect(&config, Clock::default()).await.unwrap().unwrap();
     let (root, ann, ben) =
         (api.administrator("root").await, api.person("ann").await, api.person("ben").await);
     let pack =

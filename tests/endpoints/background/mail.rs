@@ -1,21 +1,18 @@
 //! The outbox: who gets an e-mail, what the e-mail contains, and what is stored.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::http::StatusCode;
-use axum::routing::post;
 use emulator::dynamo;
 use serde_json::{Value, json};
-use shared::App;
 use shared::app::MailApp;
 use shared::clock::Clock;
 use shared::mail::Carrier;
 use shared::telemetry::metrics::{Metric, PERMANENT, TEMPORARY};
-use tokio::net::TcpListener;
-use tokio::sync::mpsc::{self, unbounded_channel};
+use shared::{App, Error};
+use tokio::sync::mpsc::unbounded_channel;
 
+use crate::support::amazon::{Amazon, Asked, Does};
 use crate::support::client::{Api, token_in, unique};
 use crate::support::lambda::{Instance, Log};
 use crate::support::log::{self, recorded};
@@ -197,49 +194,38 @@ async fn e_mails_are_dropped_if_expired_or_without_a_sender() {
     assert!(!exists(&api, &key).await, "it is not sent again");
 }
 
-/// A carrier over a fake Amazon SES that gives this reply, and the requests that SES receives.
-async fn ses(status: u16, reply: Value) -> (Carrier, mpsc::UnboundedReceiver<Value>) {
-    let (saw, seen) = unbounded_channel();
-    let answer = move |body: Bytes| async move {
-        saw.send(serde_json::from_slice(&body).unwrap()).unwrap();
-        let kind = reply["__type"].as_str().unwrap_or_default().to_owned();
-        (StatusCode::from_u16(status).unwrap(), [("x-amzn-errortype", kind)], reply.to_string())
-    };
-    let router = Router::new().route("/v2/email/outbound-emails", post(answer));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    let config = aws_sdk_sesv2::Config::from(&shared::aws::emulated())
-        .to_builder()
-        .endpoint_url(url)
-        .build();
-    (
-        Carrier::Ses {
-            client: aws_sdk_sesv2::Client::from_conf(config),
-            from: "no-reply@example.com".into(),
-            configuration_set: None,
-        },
-        seen,
-    )
+/// A fake Amazon SES that gives this reply.
+async fn ses(status: u16, reply: Value) -> Amazon {
+    Amazon::start("ses", move |_| Does::Says(status, reply.clone())).await
+}
+
+/// A carrier over a fake Amazon SES.
+fn carrier(ses: &Amazon) -> Carrier {
+    Carrier::ses(&ses.config(), "no-reply@example.com".into(), None)
 }
 
 #[tokio::test]
 async fn ses_gets_plain_text_from_one_address_to_one_reader() {
     let api = Api::own(&[]).await;
-    let (carrier, mut seen) = ses(200, json!({ "MessageId": "1" })).await;
+    let ses = ses(200, json!({ "MessageId": "1" })).await;
     let key = letter(&api, FAR).await;
-    functions::background::mail::work(mailing(&api.server().apps["mail"], carrier), key.clone())
-        .await
-        .unwrap();
-    let sent = seen.recv().await.unwrap();
+    let mailing = mailing(&api.server().apps["mail"], carrier(&ses));
+    functions::background::mail::work(mailing, key.clone()).await.unwrap();
+    let [asked] = &ses.asked()[..] else { panic!("{:?}", ses.asked()) };
+    assert_eq!(
+        (asked.path.as_str(), asked.target.as_str(), asked.content_type.as_str()),
+        ("/v2/email/outbound-emails", "", "application/json")
+    );
+    let sent = &asked.body;
     assert_eq!(sent["FromEmailAddress"], "no-reply@example.com");
     assert_eq!(sent["Destination"], json!({ "ToAddresses": ["ann@example.com"] }));
-    assert!(sent["ConfigurationSetName"].is_null(), "{sent}");
+    assert!(sent.get("ConfigurationSetName").is_none(), "{sent}");
     let message = &sent["Content"]["Simple"];
     assert_eq!(
         message["Subject"],
         json!({ "Data": "Your e-mail address is being changed", "Charset": "UTF-8" })
     );
+    assert_eq!(message["Body"]["Text"]["Charset"], "UTF-8");
     assert!(
         message["Body"]["Text"]["Data"].as_str().unwrap().contains("is being changed"),
         "{message}"
@@ -250,14 +236,48 @@ async fn ses_gets_plain_text_from_one_address_to_one_reader() {
 #[tokio::test]
 async fn ses_gets_the_configuration_set() {
     let api = Api::own(&[]).await;
-    let (carrier, mut seen) = ses(200, json!({ "MessageId": "1" })).await;
-    let Carrier::Ses { client, from, .. } = carrier else { panic!("no SES") };
-    let carrier = Carrier::Ses { client, from, configuration_set: Some("transactional".into()) };
+    let ses = ses(200, json!({ "MessageId": "1" })).await;
+    let from = "no-reply@example.com".into();
+    let carrier = Carrier::ses(&ses.config(), from, Some("transactional".into()));
     let key = letter(&api, FAR).await;
     functions::background::mail::work(mailing(&api.server().apps["mail"], carrier), key)
         .await
         .unwrap();
-    assert_eq!(seen.recv().await.unwrap()["ConfigurationSetName"], "transactional");
+    assert_eq!(ses.asked()[0].body["ConfigurationSetName"], "transactional");
+}
+
+/// A carrier over a fake Amazon SES, with the time-outs of functions.
+fn timely(ses: &Amazon) -> Carrier {
+    let aws = ses.config().into_builder().timeout_config(shared::aws::timeouts()).build();
+    Carrier::ses(&aws, "no-reply@example.com".into(), None)
+}
+
+#[tokio::test]
+async fn calls_of_ses_without_a_reply_are_repeated() {
+    let api = Api::own(&[]).await;
+    let hangs = AtomicBool::new(true);
+    let answer = move |_: &Asked| match hangs.swap(false, Ordering::Relaxed) {
+        true => Does::Hangs,
+        false => Does::Says(200, json!({ "MessageId": "1" })),
+    };
+    let ses = Amazon::start("ses", answer).await;
+    let key = letter(&api, FAR).await;
+    let mailing = mailing(&api.server().apps["mail"], timely(&ses));
+    functions::background::mail::work(mailing, key.clone()).await.unwrap();
+    assert!(ses.times_asked() > 1);
+    assert!(!exists(&api, &key).await);
+}
+
+#[tokio::test]
+async fn e_mails_stay_if_ses_never_replies() {
+    let api = Api::own(&[]).await;
+    let ses = Amazon::start("ses", |_| Does::Hangs).await;
+    let key = letter(&api, FAR).await;
+    let mailing = mailing(&api.server().apps["mail"], timely(&ses));
+    let failed = functions::background::mail::work(mailing, key.clone()).await.unwrap_err();
+    assert_eq!(failed, Error::Unavailable("Amazon SES: no answer in time".into()));
+    assert!(ses.times_asked() > 1);
+    assert!(exists(&api, &key).await);
 }
 
 /// The fate of an e-mail that Amazon SES refuses.
@@ -275,24 +295,24 @@ enum Then {
 async fn ses_failures_are_retried_only_if_that_can_help() {
     let api = Api::own(&[]).await;
     let app = api.server().apps["mail"].clone();
-    for (status, kind, then) in [
-        (429, "TooManyRequestsException", Then::Again),
-        (400, "LimitExceededException", Then::Again),
-        (400, "ThrottlingException", Then::Again),
-        (500, "InternalServiceErrorException", Then::Again),
-        (503, "ServiceUnavailable", Then::Again),
-        (403, "ExpiredTokenException", Then::Again),
-        (400, "MessageRejected", Then::Gone),
-        (400, "BadRequestException", Then::Gone),
-        (400, "AccountSuspendedException", Then::Stays),
-        (400, "SendingPausedException", Then::Stays),
-        (400, "MailFromDomainNotVerifiedException", Then::Stays),
-        (404, "NotFoundException", Then::Stays),
-        (403, "AccessDeniedException", Then::Stays),
-        (400, "SomethingNewException", Then::Stays),
+    for (status, kind, attempts, then) in [
+        (429, "TooManyRequestsException", 3, Then::Again),
+        (400, "LimitExceededException", 3, Then::Again),
+        (400, "ThrottlingException", 3, Then::Again),
+        (500, "InternalServiceErrorException", 3, Then::Again),
+        (503, "ServiceUnavailable", 3, Then::Again),
+        (403, "ExpiredTokenException", 1, Then::Again),
+        (400, "MessageRejected", 1, Then::Gone),
+        (400, "BadRequestException", 1, Then::Gone),
+        (400, "AccountSuspendedException", 1, Then::Stays),
+        (400, "SendingPausedException", 1, Then::Stays),
+        (400, "MailFromDomainNotVerifiedException", 1, Then::Stays),
+        (404, "NotFoundException", 1, Then::Stays),
+        (403, "AccessDeniedException", 1, Then::Stays),
+        (400, "SomethingNewException", 1, Then::Stays),
     ] {
-        let (carrier, _seen) =
-            ses(status, json!({ "__type": kind, "message": "not to ann@example.com" })).await;
+        let ses = ses(status, json!({ "__type": kind, "message": "not to ann@example.com" })).await;
+        let carrier = carrier(&ses);
         let key = letter(&api, FAR).await;
         log::clear();
         let outcome = functions::background::mail::work(mailing(&app, carrier), key.clone()).await;
@@ -302,7 +322,7 @@ async fn ses_failures_are_retried_only_if_that_can_help() {
             (false, false) => Then::Gone,
             (true, false) => panic!("{kind}: lost"),
         };
-        assert_eq!(found, then, "{kind}");
+        assert_eq!((found, ses.times_asked()), (then, attempts), "{kind}");
         let (text, again) = (log::text(), then == Then::Again);
         assert_eq!(text.contains("ERROR"), !again, "{kind}: {text}");
         assert_eq!(text.contains(kind), !again, "{kind}: {text}");
@@ -319,7 +339,7 @@ async fn ses_failures_are_retried_only_if_that_can_help() {
 async fn sent_e_mails_are_counted_and_unsent_ones_are_not() {
     let api = Api::own(&[]).await;
     let app = api.server().apps["mail"].clone();
-    let (carrier, _seen) = ses(200, json!({ "MessageId": "1" })).await;
+    let carrier = carrier(&ses(200, json!({ "MessageId": "1" })).await);
     for (carrier, sent) in [(Carrier::Nobody, 0), (carrier, 1)] {
         let key = letter(&api, FAR).await;
         log::clear();

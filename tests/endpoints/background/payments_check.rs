@@ -46,7 +46,7 @@ async fn shop_of(checkout: &Checkout, key: &str) -> (Api, PaymentsApp) {
     };
     let config = CheckoutConfig::read(&Settings::new(lookup)).unwrap();
     let app = api.server().apps["payments_check"].clone();
-    let stripe = Stripe::connect(&config).await.unwrap();
+    let stripe = Stripe::connect(&config, Clock::default()).await.unwrap();
     (api, PaymentsApp { app, stripe })
 }
 

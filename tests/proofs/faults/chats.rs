@@ -226,7 +226,7 @@ impl Scenario for Paying {
                 let asking = case.function().needs::<AiApp>().unwrap();
                 let mut config = (*asking.ai.config).clone();
                 config.providers.push(AiProvider::Echo);
-                let ai = Ai::connect(config).await.unwrap();
+                let ai = Ai::connect(config, &asking.app.clock).await.unwrap();
                 case.function = Some(changed_chat(case.function(), |asking| asking.ai = ai));
             }
             Self::StoppedStream => {
