@@ -12,7 +12,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::stream::{StreamExt, iter};
 use indicatif::{ProgressBar, ProgressStyle};
 use shared::clock::{self, Clock};
 use shared::config::{Config, Secret, Settings};
@@ -182,7 +182,7 @@ pub async fn audit(data: &Path, name: Option<&str>) -> Result<String, String> {
     let mut report = Report::new();
     let audited = match name {
         Some(name) => match find(&app, name).await {
-            Ok(account) => report.add(&app, &[account.label]).await,
+            Ok(account) => report.add(&app, vec![account.label]).await,
             Err(sentence) => Err(sentence),
         },
         None => audit_all(&app, &mut report).await,
@@ -205,9 +205,7 @@ async fn audit_all(app: &App, report: &mut Report) -> Result<(), String> {
     let mut after = None;
     loop {
         let (names, next) = app.store.account_keys(after.as_deref()).await.map_err(sentence)?;
-        for some in names.chunks(AT_A_TIME) {
-            report.add(app, some).await?;
-        }
+        report.add(app, names).await?;
         if next.is_none() {
             break;
         }
@@ -240,10 +238,15 @@ impl Report {
         Self { accounts: 0, rows: 0, differences: 0, bar: progress("accounts") }
     }
 
-    async fn add(&mut self, app: &App, names: &[String]) -> Result<(), String> {
-        let audits =
-            try_join_all(names.iter().map(|name| app.store.audit(name))).await.map_err(sentence)?;
-        for (name, audited) in names.iter().zip(audits) {
+    /// Audits these accounts. The lines of accounts that take longer come later.
+    async fn add(&mut self, app: &App, names: Vec<String>) -> Result<(), String> {
+        let audit = |name: String| async move {
+            let audited = app.store.audit(&name).await;
+            (name, audited)
+        };
+        let mut audits = iter(names).map(audit).buffer_unordered(AT_A_TIME);
+        while let Some((name, audited)) = audits.next().await {
+            let audited = audited.map_err(sentence)?;
             self.accounts += 1;
             self.rows += audited.rows;
             for difference in audited.differences {

@@ -2,6 +2,7 @@
 //! and its attempts. The wire disturbs the attempts that a plan selects, before or after the store
 //! applies them, and keeps copies of calls to deliver later.
 
+use std::collections::HashSet;
 use std::future::pending;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::resume_unwind;
@@ -219,6 +220,8 @@ struct Traffic {
     /// How often the plan's fault has struck. Some faults strike after the store has applied the
     /// call, and are counted only then.
     struck: watch::Sender<usize>,
+    /// True when the calls that [`Lane::gathers`] holds back may pass.
+    gathered: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -236,6 +239,15 @@ struct LaneState {
     recorded: Vec<(String, Value)>,
     /// Failures that no plan injected.
     mishaps: Vec<String>,
+    gathering: Option<Gathering>,
+}
+
+/// An operation whose calls are held back until `count` of them are under way.
+struct Gathering {
+    operation: &'static str,
+    count: usize,
+    /// The invocation ids of the calls so far.
+    calls: HashSet<String>,
 }
 
 impl Proxy {
@@ -337,6 +349,13 @@ impl Lane {
         self.traffic.state.lock().unwrap().forgets_tokens = true;
     }
 
+    /// Holds calls of this operation back until `count` of them are under way at the same time.
+    /// From then on all calls pass.
+    pub fn gathers(&self, operation: &'static str, count: usize) {
+        let gathering = Gathering { operation, count, calls: HashSet::new() };
+        self.traffic.state.lock().unwrap().gathering = Some(gathering);
+    }
+
     /// Returns the calls since the last plan was set.
     pub fn calls(&self) -> Vec<Call> {
         self.traffic.state.lock().unwrap().calls.clone()
@@ -417,6 +436,22 @@ impl Lane {
 }
 
 impl Traffic {
+    /// Waits while [`Lane::gathers`] holds the call back.
+    async fn gather(&self, operation: &str, invocation: &str) {
+        let is_complete = {
+            let mut state = self.state.lock().unwrap();
+            let gathering = state.gathering.as_mut().filter(|held| held.operation == operation);
+            let Some(gathering) = gathering else { return };
+            gathering.calls.insert(invocation.to_owned());
+            gathering.calls.len() >= gathering.count
+        };
+        if is_complete {
+            self.gathered.send_replace(true);
+        } else {
+            self.gathered.subscribe().wait_for(|gathered| *gathered).await.unwrap();
+        }
+    }
+
     /// Records an attempt, and returns the fault that it gets.
     fn arrives(&self, operation: &str, invocation: &str) -> Option<Fault> {
         let mut seen = self.state.lock().unwrap();
@@ -603,6 +638,7 @@ async fn deliver_unawaited(attempt: Attempt) {
 /// the connection is dropped without a reply.
 async fn deliver(attempt: Attempt) -> Option<Response> {
     let Attempt { wire, traffic, operation, invocation, headers, body } = attempt;
+    traffic.gather(&operation, &invocation).await;
     let fault = traffic.arrives(&operation, &invocation);
 
     // Faults that strike before the store receives the call.
