@@ -240,6 +240,7 @@ struct LaneState {
     /// Failures that no plan injected.
     mishaps: Vec<String>,
     gathering: Option<Gathering>,
+    throttling: Option<Throttling>,
 }
 
 /// An operation whose calls are held back until `count` of them are under way.
@@ -248,6 +249,22 @@ struct Gathering {
     count: usize,
     /// The invocation ids of the calls so far.
     calls: HashSet<String>,
+}
+
+/// Refuses attempts at transactions, as DynamoDB refuses what exceeds a partition's capacity.
+struct Throttling {
+    /// Decides by the attempt's number, counted from 0, and by its number of writes.
+    refuses: Box<dyn Fn(usize, usize) -> bool + Send>,
+    attempts: Vec<TransactionAttempt>,
+}
+
+/// An attempt at a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransactionAttempt {
+    /// The second write, which distinguishes transactions that begin with the same check.
+    pub write: Value,
+    /// True if the attempt was refused.
+    pub is_throttled: bool,
 }
 
 impl Proxy {
@@ -356,6 +373,19 @@ impl Lane {
         self.traffic.state.lock().unwrap().gathering = Some(gathering);
     }
 
+    /// Throttles the attempts at transactions that `refuses` selects by the attempt's number,
+    /// counted from 0, and by its number of writes.
+    pub fn throttles(&self, refuses: impl Fn(usize, usize) -> bool + Send + 'static) {
+        let throttling = Throttling { refuses: Box::new(refuses), attempts: Vec::new() };
+        self.traffic.state.lock().unwrap().throttling = Some(throttling);
+    }
+
+    /// Returns the attempts at transactions since [`Lane::throttles`].
+    pub fn attempts(&self) -> Vec<TransactionAttempt> {
+        let state = self.traffic.state.lock().unwrap();
+        state.throttling.as_ref().map(|throttling| throttling.attempts.clone()).unwrap_or_default()
+    }
+
     /// Returns the calls since the last plan was set.
     pub fn calls(&self) -> Vec<Call> {
         self.traffic.state.lock().unwrap().calls.clone()
@@ -450,6 +480,22 @@ impl Traffic {
         } else {
             self.gathered.subscribe().wait_for(|gathered| *gathered).await.unwrap();
         }
+    }
+
+    /// Returns DynamoDB's reply to a transaction that [`Lane::throttles`] refuses.
+    fn throttled(&self, operation: &str, body: &Bytes) -> Option<Response> {
+        let mut state = self.state.lock().unwrap();
+        let throttling = state.throttling.as_mut().filter(|_| operation == "TransactWriteItems")?;
+        let sent: Value = serde_json::from_slice(body).unwrap();
+        let writes = sent["TransactItems"].as_array().unwrap();
+        let is_throttled = (throttling.refuses)(throttling.attempts.len(), writes.len());
+        let write = writes.get(1).cloned().unwrap_or_default();
+        throttling.attempts.push(TransactionAttempt { write, is_throttled });
+        let mut reasons = vec![json!({ "Code": "None" }); writes.len()];
+        *reasons.last_mut().unwrap() =
+            json!({ "Code": "ThrottlingError", "Message": "The table is above its capacity." });
+        let reasons = json!({ "CancellationReasons": reasons });
+        is_throttled.then(|| failure(400, &dynamodb("TransactionCanceledException"), reasons))
     }
 
     /// Records an attempt, and returns the fault that it gets.
@@ -639,6 +685,9 @@ async fn deliver_unawaited(attempt: Attempt) {
 async fn deliver(attempt: Attempt) -> Option<Response> {
     let Attempt { wire, traffic, operation, invocation, headers, body } = attempt;
     traffic.gather(&operation, &invocation).await;
+    if let Some(throttled) = traffic.throttled(&operation, &body) {
+        return Some(throttled);
+    }
     let fault = traffic.arrives(&operation, &invocation);
 
     // Faults that strike before the store receives the call.
