@@ -20,8 +20,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use assumptions::{
-    ACCOUNT, CHAT_COPIES, CHAT_ITEM, CONVERSATION, DAYS, EMAIL_READS, EMAIL_WRITES, FILES, LOG_INS,
-    LOG_MONTHS, METRICS_AT_REST, METRICS_OF_REQUESTS, MONTHS, NEW_USERS, RESETS, STARTS, TEXT,
+    ACCOUNT, CHAT_COPIES, CHAT_ITEM, CONVERSATION, DAYS, EMAIL_READS, EMAIL_WRITES, FILES,
+    ITEM_OVERHEAD, LEDGER_ROW, LOG_INS, LOG_MONTHS, METRICS_AT_REST, METRICS_OF_REQUESTS, MONTHS,
+    NEW_USERS, RESETS, STARTS, TEXT,
 };
 use models::ModelsEstimate;
 use prices::Price;
@@ -55,6 +56,10 @@ pub struct Estimate {
     pub at_rest_dollars: f64,
     /// The costs of a thousand chats, including everything else that users do, in dollars.
     pub dollars_per_thousand_chats: f64,
+    /// By how much each further year of stored chats raises the monthly costs, in dollars.
+    pub further_year_dollars: f64,
+    /// An audit of all accounts, which isn't part of the bill.
+    pub audit: AuditEstimate,
     /// The needs at the peak of a day. The limit that a growing deployment reaches first comes
     /// first.
     pub quotas: Vec<Quota>,
@@ -67,6 +72,17 @@ pub struct Estimate {
     /// What the models of a price list cost and bring in, if there is a list.
     #[serde(flatten)]
     pub models: Option<ModelsEstimate>,
+}
+
+/// What an audit of all accounts reads, with as many months of chats as the bill has.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct AuditEstimate {
+    /// The size of the read items, in GB.
+    pub gigabytes: f64,
+    /// The number of read units, in millions.
+    pub million_read_units: f64,
+    /// The price of the read units, in dollars.
+    pub dollars: f64,
 }
 
 /// An item of the bill.
@@ -118,9 +134,19 @@ struct RequestCount {
     count: f64,
 }
 
+/// The monthly price of a stored GB, in dollars.
+const STORED: f64 = prices::STORAGE.dollars + prices::RECOVERY.dollars;
+
 const MILLION: f64 = 1e6;
 const GB: f64 = 1e9;
 const SECONDS: f64 = DAYS * 86_400.0;
+
+/// The number of bytes that one read unit reads, strongly consistent.
+const READ_UNIT: f64 = 4096.0;
+
+/// The number of reads of an account in an audit: in the scan that lists the accounts, before the
+/// account's ledger and chats, and after them.
+const ACCOUNT_READS: f64 = 3.0;
 
 /// The share of requests that X-Ray records, beyond the first request of each second.
 const TRACED: f64 = 0.05;
@@ -154,6 +180,8 @@ impl Load {
             month_dollars: sum(&month),
             at_rest_dollars: sum(&at_rest),
             dollars_per_thousand_chats: sum(&month) / self.chats() * 1000.0,
+            further_year_dollars: 12.0 * self.stored_in_a_month() / GB * STORED,
+            audit: self.audit(),
             first_that_breaks: first(false)?,
             first_of_the_design: first(true)?,
             per_million: per_million(&stack, &requests)?,
@@ -186,6 +214,24 @@ impl Load {
     /// Returns the number of chats in a month.
     fn chats(&self) -> f64 {
         self.users * self.chats_per_day * DAYS
+    }
+
+    /// Returns the size of everything that a month's chats store, in bytes.
+    fn stored_in_a_month(&self) -> f64 {
+        (CHAT_ITEM.value + TEXT.value + CHAT_COPIES.value) * self.chats()
+    }
+
+    /// Returns what an audit of all accounts reads. The reads of sources, orders, conversations and
+    /// price lists aren't counted, nor is the scan of the Tokens table.
+    fn audit(&self) -> AuditEstimate {
+        let of_chat = CHAT_ITEM.value - ITEM_OVERHEAD + TEXT.value + LEDGER_ROW.value;
+        let bytes = self.chats() * MONTHS.value * of_chat;
+        let units = bytes / READ_UNIT + ACCOUNT_READS * self.users;
+        AuditEstimate {
+            gigabytes: bytes / GB,
+            million_read_units: units / MILLION,
+            dollars: units / MILLION * prices::READS.dollars,
+        }
     }
 
     /// Returns the number of visits in a month. Each visit is one conversation.
@@ -267,9 +313,7 @@ impl Load {
         let busy = 1.0 - (-asked.requests / hours).exp();
         let behind = self.background(stack, requests)?;
         let all = asked.plus(behind);
-        let stored =
-            (CHAT_ITEM.value + TEXT.value + CHAT_COPIES.value) * self.chats() * MONTHS.value
-                + ACCOUNT.value * self.users;
+        let stored = self.stored_in_a_month() * MONTHS.value + ACCOUNT.value * self.users;
         let rate = asked.requests / SECONDS;
         let traces = SECONDS * (rate.min(1.0) + TRACED * (rate - 1.0).max(0.0))
             + stack.scheduled.iter().map(|(_, count)| count).sum::<f64>();
@@ -401,6 +445,26 @@ mod tests {
             let more = if one.item.contains("wait") { 2.0 } else { 1.0 };
             assert_eq!(other.dollars, more * one.dollars, "{}", one.item);
         }
+    }
+
+    #[test]
+    fn audits_read_every_stored_chat() {
+        // Each of the year's 36 million chats has an item of 1,520 bytes and a row of 230. Each of
+        // the 10,000 accounts is read three times.
+        let audit = LOAD.estimate().unwrap().audit;
+        assert!((audit.gigabytes - 63.0).abs() < 1e-9, "{audit:?}");
+        assert!((audit.million_read_units - 15.410_859).abs() < 1e-6, "{audit:?}");
+        assert!((audit.dollars - 1.926).abs() < 0.001, "{audit:?}");
+    }
+
+    #[test]
+    fn each_further_year_adds_its_chats_to_the_storage() {
+        let estimate = LOAD.estimate().unwrap();
+        // 36 million chats of 2,890 bytes are 104.04 GB, for 0.45 dollars each.
+        assert!((estimate.further_year_dollars - 46.818).abs() < 1e-6, "{estimate:?}");
+        let stored =
+            dollars(&estimate, prices::STORAGE.item) + dollars(&estimate, prices::RECOVERY.item);
+        assert!(stored > estimate.further_year_dollars, "{stored}");
     }
 
     #[test]

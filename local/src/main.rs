@@ -369,7 +369,8 @@ enum Vouchers {
         /// The name, which users see in their statement
         #[arg(long, value_name = "TEXT")]
         name: String,
-        /// The number of codes
+        /// The number of codes. About 50 of a batch can be redeemed a second. Create several
+        /// batches if that isn't enough
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(VOUCHER_CODES)))]
         count: u32,
         /// The number of accounts that can use each code

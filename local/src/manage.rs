@@ -14,7 +14,7 @@ use std::fmt::Display;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::stream::{StreamExt, iter};
 use indicatif::{ProgressBar, ProgressStyle};
 use shared::clock;
 use shared::config::Secret;
@@ -181,7 +181,7 @@ const AT_A_TIME: usize = 8;
 pub async fn audit(target: &Target, name: Option<&str>) -> Result<String, String> {
     let mut report = Report::new();
     let audited = in_store(target, async |Opened { app, .. }| match name {
-        Some(name) => report.add(app, &[find(app, name).await?.label]).await,
+        Some(name) => report.add(app, vec![find(app, name).await?.label]).await,
         None => audit_all(app, &mut report).await,
     })
     .await;
@@ -202,9 +202,7 @@ async fn audit_all(app: &App, report: &mut Report) -> Result<(), String> {
     let mut after = None;
     loop {
         let (names, next) = app.store.account_keys(after.as_deref()).await.map_err(sentence)?;
-        for some in names.chunks(AT_A_TIME) {
-            report.add(app, some).await?;
-        }
+        report.add(app, names).await?;
         if next.is_none() {
             break;
         }
@@ -237,10 +235,15 @@ impl Report {
         Self { accounts: 0, rows: 0, differences: 0, bar: progress("accounts") }
     }
 
-    async fn add(&mut self, app: &App, names: &[String]) -> Result<(), String> {
-        let audits =
-            try_join_all(names.iter().map(|name| app.store.audit(name))).await.map_err(sentence)?;
-        for (name, audited) in names.iter().zip(audits) {
+    /// Audits these accounts. The lines of accounts that take longer come later.
+    async fn add(&mut self, app: &App, names: Vec<String>) -> Result<(), String> {
+        let audit = |name: String| async move {
+            let audited = app.store.audit(&name).await;
+            (name, audited)
+        };
+        let mut audits = iter(names).map(audit).buffer_unordered(AT_A_TIME);
+        while let Some((name, audited)) = audits.next().await {
+            let audited = audited.map_err(sentence)?;
             self.accounts += 1;
             self.rows += audited.rows;
             for difference in audited.differences {

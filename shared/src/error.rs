@@ -454,7 +454,9 @@ impl std::error::Error for Error {}
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(cause) => Self::Unavailable(cause),
+            StoreError::Unavailable(cause) | StoreError::Throttled(cause) => {
+                Self::Unavailable(cause)
+            }
             StoreError::Internal(cause) => Self::Internal(cause),
             StoreError::NotAccepted => Self::InvalidToken(TokenFault::Unknown),
             StoreError::NotAdministrator => Self::Forbidden,

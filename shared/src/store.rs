@@ -52,7 +52,7 @@ pub use ledger::{
     ActFilter, CostLine, Costs, Figures, PlannedIntervention, Spender, Spenders, TrailEntry,
     is_closed,
 };
-pub use lists::{Census, Label, UserFilter, UserOrder, UserSource};
+pub use lists::{CENSUS_AT_ONCE, Census, Label, UserFilter, UserOrder, UserSource};
 pub use offers::{Offer, SetOfferOutcome, SetPricesOutcome, StoredOffer, StoredPrices};
 pub use orders::{Order, PaymentClaim};
 pub use periods::NextAllowance;

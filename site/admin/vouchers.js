@@ -175,7 +175,10 @@ function create() {
         hint: "Users see it in their statement.",
       }),
       number(inCurrency("Tokens"), "tokens", { hint: "What each use of a code grants." }),
-      number("Codes", "count", { value: "1", hint: "1,000 at most." }),
+      number("Codes", "count", {
+        value: "1",
+        hint: "1,000 at most. About 50 can be redeemed a second.",
+      }),
       number("Uses of each code", "uses", {
         value: "1",
         hint: "By different users.",

@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use shared::Credits;
 use shared::clock::Clock;
 use shared::store::{AuditReport, Difference, Order};
-use shared::values::{PaymentFacts, PriceList, Progress};
+use shared::values::{Entry, PaymentFacts, PriceList, Progress};
 
 use crate::endpoints::chats::fares::{list, scripted};
 use crate::support::client::{Api, GRANT, PRICE, Person, a_pack};
+use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Plan, Proxy};
 use crate::support::world::{World, put, scan};
 
 /// A user with a grant, two chats and an adjustment, and the ids of the chats.
@@ -81,6 +82,14 @@ impl Person {
     async fn edits_both(&self, edit: impl Fn(&mut Value)) {
         self.edits("ChatsTable", &edit).await;
         self.edits("LedgerTable", &edit).await;
+    }
+
+    /// Loses the ledger row of a payment, and returns it.
+    async fn loses_the_payment(&self) -> Entry {
+        let rows = World::read(&self.api.dynamodb).await.ledger(&self.id).to_vec();
+        let row = rows.into_iter().find(|row| row.payment.is_some()).unwrap();
+        self.loses("LedgerTable", "entry_id", &row.entry_id).await;
+        row
     }
 
     async fn tokens(&self, attribute: &str, tokens: u64) {
@@ -351,6 +360,50 @@ async fn sources_and_rows_without_each_other_are_found() {
 }
 
 #[tokio::test]
+async fn one_row_does_not_explain_two_sources() {
+    let api = Api::own(&[]).await;
+    let (ann, _, source) = refunded_customer(&api).await;
+    let tokens = api.items(&ann.id).await["TokensTable"].clone();
+    let key = format!("source:{source}");
+    let mut other = tokens.into_iter().find(|item| item["pk"] == key.as_str()).unwrap();
+    other["pk"] = json!(format!("{key}x"));
+    put(&api.dynamodb, "TokensTable", &[other]).await;
+    assert_eq!(rowless(&api).await, [Difference::Rowless { source: format!("{source}x") }]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_sources_are_compared_at_the_same_time() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let id = |index: u64| format!("01a1f7d1-6dd1-703a-9600-{index:012x}");
+    let source = |index: u64| format!("voucher:x{index}:{}", ann.id);
+    let rows = (0..400).map(|index| {
+        json!({
+            "user_id": ann.id, "entry_id": id(index), "amount": 5, "kind": "adjustment",
+            "reason": "Spring", "actor": ann.id, "source": source(index), "time": 1,
+        })
+    });
+    let sources = (0..400).map(|index| {
+        let pk = format!("source:{}", source(index));
+        json!({ "pk": pk, "account": ann.id, "row": id(index), "amount": 5 })
+    });
+    put(&api.dynamodb, "LedgerTable", &rows.skip(1).collect::<Vec<_>>()).await;
+    put(&api.dynamodb, "TokensTable", &sources.collect::<Vec<_>>()).await;
+
+    let proxy = Proxy::start(&api.dynamodb).await;
+    let lane = proxy.lane();
+    // No batch is answered before all four are under way.
+    lane.gathers("BatchGetItem", 4);
+    let store = api.app_over("sweep", &lane).store;
+    let (found, next) = store.audit_sources(None).await.unwrap();
+    assert_eq!((found, next), (vec![Difference::Rowless { source: source(0) }], None));
+    let calls: Vec<_> = lane.calls().into_iter().map(|call| call.operation).collect();
+    // The last batch reads the missing row again.
+    assert_eq!(calls, [&["Scan"][..], &["BatchGetItem"; 5]].concat());
+    assert_eq!(lane.weak_reads(), [""; 0]);
+}
+
+#[tokio::test]
 async fn missing_rows_are_restored_with_their_receipt() {
     let api = scripted(&[]).await;
     let (ann, chat_id, _) = priced_customer(&api).await;
@@ -441,13 +494,39 @@ async fn orders_that_moved_other_credits_are_found() {
     assert_eq!(ann.differs().await, [Difference::Owed { account: 7, orders: 0 }]);
     api.set(&ann, "owed", AttributeValue::N("0".into())).await;
     // The row of the payment is lost: the order and the source have no row.
-    let rows = World::read(&api.dynamodb).await.ledger(&ann.id).to_vec();
-    let row = rows.iter().find(|row| row.payment.is_some()).unwrap();
-    ann.loses("LedgerTable", "entry_id", &row.entry_id).await;
+    let row = ann.loses_the_payment().await;
     let (found, _) = store.audit_sources(None).await.unwrap();
     let source = row.source.as_ref().unwrap().text().to_owned();
     assert!(
         found.contains(&difference) && found.contains(&Difference::Rowless { source }),
         "{found:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_arrive_after_their_order_are_no_difference() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let (store, clock) = (api.store(), &api.server().clock);
+    let order = Order::new(&api.account(&ann).await, &a_pack(1000, 300), clock);
+    store.create_order(&api.account(&ann).await, &order).await.unwrap();
+    let payment = Some("pi_1".to_owned());
+    let paid = PaymentFacts { progress: Progress::Paid, payment, ..PaymentFacts::default() };
+    store.learn(order, &paid, clock).await.unwrap();
+    let row = ann.loses_the_payment().await;
+
+    let proxy = Proxy::start(&api.dynamodb).await;
+    let lane = proxy.lane();
+    // The second reading waits until the row is there.
+    let at = FaultPoint::Operation("BatchGetItem", 2);
+    let strikes = FaultRepeat::FromThenOn;
+    lane.strike(Some(Plan { at, fault: Fault::StallBefore, strikes }));
+    let late = async {
+        assert!(lane.strikes().await, "there was no second reading");
+        put(&api.dynamodb, "LedgerTable", &[json!(row)]).await;
+        lane.calm();
+    };
+    let audited = api.app_over("sweep", &lane).store;
+    let (audited, ()) = tokio::join!(audited.audit_sources(None), late);
+    assert_eq!(audited.unwrap(), (vec![], None));
 }

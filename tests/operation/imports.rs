@@ -7,6 +7,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use local::manage::Target;
 use local::manage::import::dump::Dump;
+use local::manage::import::pace::Waits;
 use local::manage::import::plan::{Plan, Rules};
 use local::manage::import::{self, Import};
 use serde_json::{Value, json};
@@ -15,9 +16,11 @@ use shared::clock::{Clock, Day};
 use shared::values::Imports;
 
 use crate::support::client::{Api, Person};
-use crate::support::django::{DumpFile, HASH, PASSWORD, message, run, user, with};
+use crate::support::django::{DumpFile, HASH, PASSWORD, message, run, user, waiting, with};
 use crate::support::program::{self, Folder};
-use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Plan as Cut, Proxy};
+use crate::support::proxy::{
+    Fault, FaultPoint, FaultRepeat, Plan as Cut, Proxy, TransactionAttempt,
+};
 use crate::support::world::World;
 
 /// Two users with three messages.
@@ -248,6 +251,105 @@ async fn an_import_that_is_killed_anywhere_ends_like_one_run() {
             is_clean(&api).await;
         }
     }
+}
+
+/// Several users, of whom the first has messages for three transactions.
+fn large_shop() -> DumpFile {
+    let users = (1..=12).map(|pk| user(pk, &format!("user{pk}"), 10));
+    let of_first = |pk: u64| {
+        let time = format!("2021-04-01T10:{:02}:{:02}Z", pk / 60, pk % 60);
+        message(pk, 1, &format!("message {pk}"), &time)
+    };
+    let of_second = message(121, 2, "hi", "2021-05-01T10:00:00Z");
+    DumpFile::of(&users.chain((1..=120).map(of_first)).chain([of_second]).collect::<Vec<_>>())
+}
+
+/// Pauses of a throttled import that suit a test.
+const SHORT: Waits = Waits {
+    first: Duration::from_millis(1),
+    longest: Duration::from_millis(4),
+    standstill: Duration::from_secs(60),
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttled_import_ends_like_one_that_is_not() {
+    let dump = large_shop();
+    let whole = {
+        let api = Api::own(&[]).await;
+        dump.import_into(&app(&api)).await.unwrap();
+        lasting(&api).await
+    };
+    let api = Api::own(&[]).await;
+    let proxy = Proxy::start(&api.dynamodb).await;
+    let lane = proxy.lane();
+    lane.throttles(|attempt, _| attempt < 200 || attempt % 5 == 0);
+    let done = waiting(&api.app_over("admin_chats", &lane), dump.import(), SHORT).await;
+    assert_eq!(
+        done.unwrap(),
+        "12 accounts with 120 tokens and 121 messages imported; 0 accounts and 0 messages imported before"
+    );
+    assert!(lane.attempts().iter().filter(|attempt| attempt.is_throttled).count() > 200);
+    assert_eq!(lasting(&api).await, whole);
+    is_clean(&api).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn throttled_writes_are_repeated_before_others_begin() {
+    let (api, dump) = (Api::own(&[]).await, large_shop());
+    let proxy = Proxy::start(&api.dynamodb).await;
+    let lane = proxy.lane();
+    lane.throttles(|attempt, _| attempt < 200);
+    waiting(&api.app_over("admin_chats", &lane), dump.import(), SHORT).await.unwrap();
+    let mut waiting: Vec<Value> = Vec::new();
+    for TransactionAttempt { write, is_throttled } in lane.attempts() {
+        let known = waiting.iter().position(|waits| *waits == write);
+        match (known, is_throttled) {
+            (None, true) => waiting.push(write),
+            (Some(index), false) => drop(waiting.remove(index)),
+            (None, false) => assert_eq!(waiting, [Value::Null; 0], "{write} began before these"),
+            (Some(_), true) => {}
+        }
+    }
+    assert_eq!(waiting, [Value::Null; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_transactions_are_split_until_they_fit() {
+    let (api, dump) = (Api::own(&[]).await, large_shop());
+    let proxy = Proxy::start(&api.dynamodb).await;
+    let lane = proxy.lane();
+    // The store accepts no transaction of more than ten messages.
+    lane.throttles(|_, writes| writes > 2 * 10 + 1);
+    waiting(&api.app_over("admin_chats", &lane), dump.import(), SHORT).await.unwrap();
+    assert_eq!(World::read(&api.dynamodb).await.chats.values().flatten().count(), 121);
+    is_clean(&api).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_without_progress_says_what_to_do() {
+    let api = Api::own(&[]).await;
+    let rows = (1..=60).map(|pk| message(pk, 1, "hi", &format!("2021-04-01T10:00:{:02}Z", pk - 1)));
+    let rows: Vec<Value> = [user(1, "ann", 9)].into_iter().chain(rows).collect();
+    let dump = DumpFile::of(&rows);
+    let proxy = Proxy::start(&api.dynamodb).await;
+    let lane = proxy.lane();
+    // The account and 49 messages are stored before the throttling begins.
+    let at = FaultPoint::Operation("TransactWriteItems", 3);
+    let strikes = FaultRepeat::FromThenOn;
+    lane.strike(Some(Cut { at, fault: Fault::Exceeded, strikes }));
+    let cut = api.app_over("admin_chats", &lane);
+    let waits = Waits { standstill: Duration::ZERO, ..SHORT };
+    assert_eq!(
+        waiting(&cut, dump.import(), waits).await.unwrap_err(),
+        "For 0 minutes, DynamoDB has throttled every write. 49 of 60 messages are stored. Run the same command again: it goes on from there. If DynamoDB throttles it again, first raise the tables' warm throughput, as \"Move from Django\" describes."
+    );
+    lane.calm();
+    let done = waiting(&cut, dump.import(), waits).await.unwrap();
+    assert_eq!(
+        done,
+        "0 accounts with 0 tokens and 11 messages imported; 1 account and 49 messages imported before"
+    );
+    is_clean(&api).await;
 }
 
 /// Returns all items, without the random values in the record of imports.

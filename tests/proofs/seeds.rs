@@ -1893,7 +1893,9 @@ impl<'l> Schedule<'l> {
                 ("set", version(stored) == wanted && is_set)
             }
             Ok(SetPricesOutcome::Changed) => ("changed meanwhile", !task.has_changed_prices),
-            Err(StoreError::Unavailable(_)) => ("perhaps set", task.faults > 0 || task.was_slow()),
+            Err(StoreError::Unavailable(_) | StoreError::Throttled(_)) => {
+                ("perhaps set", task.faults > 0 || task.was_slow())
+            }
             Err(_) => ("not set", false),
         };
         self.say(format_args!("{id}: the price list is {words}"));
@@ -1919,7 +1921,7 @@ impl<'l> Schedule<'l> {
         let (words, is_true) = match &outcome {
             Ok(AdjustOutcome::Applied) => ("granted", was_granted),
             Ok(AdjustOutcome::SourceUsed) => ("had been granted", was_granted),
-            Err(StoreError::Unavailable(_)) => {
+            Err(StoreError::Unavailable(_) | StoreError::Throttled(_)) => {
                 ("perhaps granted", task.faults > 0 || task.was_slow())
             }
             _ => ("not granted", false),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use local::manage::import::dump::{Choices, Dump};
+use local::manage::import::pace::Waits;
 use local::manage::import::{self, Import};
 use serde_json::{Value, json};
 use shared::App;
@@ -82,6 +83,11 @@ impl Drop for DumpFile {
 
 /// Imports into the store of `app`, as if no functions used it.
 pub async fn run(app: &App, import: Import<'_>) -> Result<String, String> {
+    waiting(app, import, Waits::default()).await
+}
+
+/// Like [`run`], but waits as `waits` says while DynamoDB throttles the import.
+pub async fn waiting(app: &App, import: Import<'_>, waits: Waits) -> Result<String, String> {
     let dump = Dump::open(import.file, &import.choices)?;
-    import::into_store(app, &dump, import, true).await
+    import::into_store(app, &dump, import, true, waits).await
 }

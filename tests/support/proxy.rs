@@ -2,6 +2,7 @@
 //! and its attempts. The wire disturbs the attempts that a plan selects, before or after the store
 //! applies them, and keeps copies of calls to deliver later.
 
+use std::collections::HashSet;
 use std::future::pending;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::resume_unwind;
@@ -219,6 +220,8 @@ struct Traffic {
     /// How often the plan's fault has struck. Some faults strike after the store has applied the
     /// call, and are counted only then.
     struck: watch::Sender<usize>,
+    /// True when the calls that [`Lane::gathers`] holds back may pass.
+    gathered: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -236,6 +239,32 @@ struct LaneState {
     recorded: Vec<(String, Value)>,
     /// Failures that no plan injected.
     mishaps: Vec<String>,
+    gathering: Option<Gathering>,
+    throttling: Option<Throttling>,
+}
+
+/// An operation whose calls are held back until `count` of them are under way.
+struct Gathering {
+    operation: &'static str,
+    count: usize,
+    /// The invocation ids of the calls so far.
+    calls: HashSet<String>,
+}
+
+/// Refuses attempts at transactions, as DynamoDB refuses what exceeds a partition's capacity.
+struct Throttling {
+    /// Decides by the attempt's number, counted from 0, and by its number of writes.
+    refuses: Box<dyn Fn(usize, usize) -> bool + Send>,
+    attempts: Vec<TransactionAttempt>,
+}
+
+/// An attempt at a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransactionAttempt {
+    /// The second write, which distinguishes transactions that begin with the same check.
+    pub write: Value,
+    /// True if the attempt was refused.
+    pub is_throttled: bool,
 }
 
 impl Proxy {
@@ -337,6 +366,26 @@ impl Lane {
         self.traffic.state.lock().unwrap().forgets_tokens = true;
     }
 
+    /// Holds calls of this operation back until `count` of them are under way at the same time.
+    /// From then on all calls pass.
+    pub fn gathers(&self, operation: &'static str, count: usize) {
+        let gathering = Gathering { operation, count, calls: HashSet::new() };
+        self.traffic.state.lock().unwrap().gathering = Some(gathering);
+    }
+
+    /// Throttles the attempts at transactions that `refuses` selects by the attempt's number,
+    /// counted from 0, and by its number of writes.
+    pub fn throttles(&self, refuses: impl Fn(usize, usize) -> bool + Send + 'static) {
+        let throttling = Throttling { refuses: Box::new(refuses), attempts: Vec::new() };
+        self.traffic.state.lock().unwrap().throttling = Some(throttling);
+    }
+
+    /// Returns the attempts at transactions since [`Lane::throttles`].
+    pub fn attempts(&self) -> Vec<TransactionAttempt> {
+        let state = self.traffic.state.lock().unwrap();
+        state.throttling.as_ref().map(|throttling| throttling.attempts.clone()).unwrap_or_default()
+    }
+
     /// Returns the calls since the last plan was set.
     pub fn calls(&self) -> Vec<Call> {
         self.traffic.state.lock().unwrap().calls.clone()
@@ -417,6 +466,38 @@ impl Lane {
 }
 
 impl Traffic {
+    /// Waits while [`Lane::gathers`] holds the call back.
+    async fn gather(&self, operation: &str, invocation: &str) {
+        let is_complete = {
+            let mut state = self.state.lock().unwrap();
+            let gathering = state.gathering.as_mut().filter(|held| held.operation == operation);
+            let Some(gathering) = gathering else { return };
+            gathering.calls.insert(invocation.to_owned());
+            gathering.calls.len() >= gathering.count
+        };
+        if is_complete {
+            self.gathered.send_replace(true);
+        } else {
+            self.gathered.subscribe().wait_for(|gathered| *gathered).await.unwrap();
+        }
+    }
+
+    /// Returns DynamoDB's reply to a transaction that [`Lane::throttles`] refuses.
+    fn throttled(&self, operation: &str, body: &Bytes) -> Option<Response> {
+        let mut state = self.state.lock().unwrap();
+        let throttling = state.throttling.as_mut().filter(|_| operation == "TransactWriteItems")?;
+        let sent: Value = serde_json::from_slice(body).unwrap();
+        let writes = sent["TransactItems"].as_array().unwrap();
+        let is_throttled = (throttling.refuses)(throttling.attempts.len(), writes.len());
+        let write = writes.get(1).cloned().unwrap_or_default();
+        throttling.attempts.push(TransactionAttempt { write, is_throttled });
+        let mut reasons = vec![json!({ "Code": "None" }); writes.len()];
+        *reasons.last_mut().unwrap() =
+            json!({ "Code": "ThrottlingError", "Message": "The table is above its capacity." });
+        let reasons = json!({ "CancellationReasons": reasons });
+        is_throttled.then(|| failure(400, &dynamodb("TransactionCanceledException"), reasons))
+    }
+
     /// Records an attempt, and returns the fault that it gets.
     fn arrives(&self, operation: &str, invocation: &str) -> Option<Fault> {
         let mut seen = self.state.lock().unwrap();
@@ -603,6 +684,10 @@ async fn deliver_unawaited(attempt: Attempt) {
 /// the connection is dropped without a reply.
 async fn deliver(attempt: Attempt) -> Option<Response> {
     let Attempt { wire, traffic, operation, invocation, headers, body } = attempt;
+    traffic.gather(&operation, &invocation).await;
+    if let Some(throttled) = traffic.throttled(&operation, &body) {
+        return Some(throttled);
+    }
     let fault = traffic.arrives(&operation, &invocation);
 
     // Faults that strike before the store receives the call.

@@ -32,6 +32,9 @@ pub const CONVERSATION: Assumption = assume(
     "each visit is one conversation, within the five minutes between two sweeps",
 );
 
+/// The number of bytes that AWS adds to each stored item. Reads don't count them.
+pub const ITEM_OVERHEAD: f64 = 100.0;
+
 /// The size of a chat's message and answer, in bytes.
 pub const TEXT: Assumption =
     assume("message and answer", 1200.0, "bytes together: about 50 and 250 of a model's tokens");
@@ -61,6 +64,31 @@ pub const CHAT_COPIES: Assumption = assume(
     "bytes: two index entries, the ledger row and its copy in the index, a fifth of a conversation",
 );
 
+/// The size of a chat's ledger row as DynamoDB reads it, in bytes.
+pub const LEDGER_ROW: Assumption = assume(
+    "a chat's ledger row",
+    230.0,
+    "bytes, without the 100 that AWS adds to each item; a price list adds about 150",
+);
+
+/// The size of a chat's line in an export without its text, in bytes.
+pub const EXPORTED: Assumption = assume(
+    "a chat's other columns in an export",
+    185.0,
+    "bytes: three ids, the username, the model, the price, the time, quotes and commas",
+);
+
+/// The size of what the administrators' statistics read for each chat of a day, in bytes.
+pub const COUNTED: Assumption = assume(
+    "a chat in the statistics of a day",
+    510.0,
+    "bytes of JSON: the page counts a day's rows three times, for the figures, the top users and the models",
+);
+
+/// The size of what the census reads for each account, in bytes.
+pub const CENSUS_ITEM: Assumption =
+    assume("an account in the census", 700.0, "bytes of JSON, for an account without holds");
+
 /// The size of a user's data without chats, in bytes.
 pub const ACCOUNT: Assumption =
     assume("a user's other items", 3000.0, "bytes: account, session and their index entries");
@@ -81,6 +109,13 @@ pub const CPU: Assumption = assume(
     "processor time of a request",
     0.8,
     "ms of a whole processor, as measured for balance (0.5), chat (0.8) and history (0.9); a function gets memory / 1769 MB of a processor",
+);
+
+/// The processor time of a byte that a function reads from the store.
+pub const BYTE: Assumption = assume(
+    "processor time of a byte from the store",
+    15.0,
+    "ns of a whole processor, from the measured functions: without its second round trip, chat_history takes 144 us more than balance for 9,456 bytes more",
 );
 
 /// The processor time of a request that hashes a password.
@@ -188,10 +223,15 @@ pub const ALL: &[Assumption] = &[
     ANSWER,
     CHAT_ITEM,
     CHAT_COPIES,
+    LEDGER_ROW,
+    EXPORTED,
+    COUNTED,
     ACCOUNT,
+    CENSUS_ITEM,
     MONTHS,
     ROUND_TRIP,
     CPU,
+    BYTE,
     HASH,
     STARTS,
     START,

@@ -1,11 +1,13 @@
 //! The needs of a deployment at the peak of a day, and the limits that it can reach.
 
-use serde::Serialize;
-use shared::store::{CHAT_SHARDS, DAY_SHARDS, USER_SHARDS};
+use std::collections::BTreeMap;
 
-use super::assumptions::{PEAK, ROUND_TRIP};
+use serde::Serialize;
+use shared::store::{CENSUS_AT_ONCE, CHAT_SHARDS, DAY_SHARDS, USER_SHARDS};
+
+use super::assumptions::{BYTE, CENSUS_ITEM, COUNTED, EXPORTED, PEAK, ROUND_TRIP, TEXT};
 use super::requests::{Requests, SWEEP, units_of_text};
-use super::stack::Stack;
+use super::stack::{Reservation, Stack};
 use super::{Load, NEW_USERS, RequestCount, SECONDS};
 
 /// A need of a deployment, and its limit.
@@ -86,7 +88,14 @@ const TABLE: Limit = Limit {
     source: "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html",
 };
 
-const LIMITS: [Limit; 4] = [CONCURRENCY, GATEWAY, PARTITION, TABLE];
+const REPLY: Limit = Limit {
+    what: "Lambda, streamed reply",
+    value: 200.0,
+    unit: "MB; Lambda sends 2 MB a second after the first 6",
+    source: "https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html",
+};
+
+const LIMITS: [Limit; 5] = [CONCURRENCY, GATEWAY, PARTITION, TABLE, REPLY];
 
 /// Returns the table of AWS's limits as docs/operate/cost.md shows it.
 pub fn table() -> String {
@@ -134,13 +143,20 @@ impl Load {
             users: Some(self.users * limit / needs),
         };
         let sent = self.sent();
-        let mut instances = 0.0;
+        let mut instances: BTreeMap<&str, f64> = BTreeMap::new();
         for RequestCount { request, function, count } in &sent {
-            instances += peak(*count) * requests.answered_by(request, function)?.seconds;
+            let busy = peak(*count) * requests.answered_by(request, function)?.seconds;
+            *instances.entry(function).or_default() += busy;
         }
         let all: f64 = sent.iter().map(|sent| sent.count).sum();
         let mut quotas = vec![
-            grows(CONCURRENCY.what.into(), instances, CONCURRENCY.value, "", Remedy::Request),
+            grows(
+                CONCURRENCY.what.into(),
+                instances.values().sum(),
+                CONCURRENCY.value,
+                "",
+                Remedy::Request,
+            ),
             grows(GATEWAY.what.into(), peak(all), GATEWAY.value, "a second", Remedy::Request),
         ];
         quotas.extend(
@@ -148,6 +164,11 @@ impl Load {
                 .into_iter()
                 .map(|(what, needs, limit)| grows(what, needs, limit, "a second", Remedy::Setting)),
         );
+        let busiest = busiest_functions(stack, &instances)?;
+        quotas.extend(busiest.into_iter().map(|(function, needs, reserved)| {
+            let what = format!("instances of {function} ({})", reserved.parameter);
+            grows(what, needs, reserved.instances, "", Remedy::Setting)
+        }));
 
         let (chats, visits) = (peak(self.chats()), peak(self.visits()));
         let new_users = peak(self.users * NEW_USERS.value);
@@ -191,6 +212,32 @@ impl Load {
             "a run",
             Remedy::Design,
         ));
+
+        let of_day = self.users * self.chats_per_day;
+        let work = |function: &str, bytes: f64| {
+            let deployed = stack.function(function)?;
+            Ok::<_, String>((bytes * BYTE.value / 1e9 / deployed.processors(), deployed.timeout))
+        };
+        let (figures, limit) = work("admin_figures", of_day * COUNTED.value)?;
+        let read = self.users / CENSUS_AT_ONCE as f64 * ROUND_TRIP.value / 1000.0;
+        let (census, of_census) = work("census", self.users * CENSUS_ITEM.value)?;
+        quotas.extend([
+            grows(
+                "export of a day's chats".into(),
+                of_day * (TEXT.value + EXPORTED.value) / 1e6,
+                REPLY.value,
+                "MB",
+                Remedy::Design,
+            ),
+            grows(
+                "statistics of a day, the first time".into(),
+                figures,
+                limit,
+                "s a request",
+                Remedy::Design,
+            ),
+            grows("census".into(), census + read, of_census, "s a run", Remedy::Design),
+        ]);
 
         let crowded = requests.row("chat while 63 others wait")?.writes;
         let units = ACCOUNT_UNITS + crowded - requests.row("chat")?.writes;
@@ -255,6 +302,25 @@ impl Load {
     }
 }
 
+/// Returns the busiest function for each of the template's reservations, the instances that the
+/// function needs at the peak, and the reservation. `instances` are the instances that each
+/// function needs.
+fn busiest_functions(
+    stack: &Stack,
+    instances: &BTreeMap<&str, f64>,
+) -> Result<Vec<(String, f64, Reservation)>, String> {
+    let mut busiest: Vec<(String, f64, Reservation)> = Vec::new();
+    for (function, needs) in instances.iter().filter(|(_, needs)| **needs > 0.0) {
+        let Some(reserved) = &stack.function(function)?.reserved else { continue };
+        match busiest.iter_mut().find(|(.., other)| other == reserved) {
+            Some((_, most, _)) if *most >= *needs => {}
+            Some(found) => *found = ((*function).to_owned(), *needs, reserved.clone()),
+            None => busiest.push(((*function).to_owned(), *needs, reserved.clone())),
+        }
+    }
+    Ok(busiest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,7 +356,44 @@ mod tests {
     #[test]
     fn a_slow_ai_makes_the_instances_the_first_limit() {
         let slow = Load { ai_seconds: 60.0, streamed: 1.0, ..LOAD }.estimate().unwrap();
-        assert_eq!(slow.first_that_breaks.what, CONCURRENCY.what);
+        assert_eq!(slow.first_that_breaks.what, "instances of chat_stream (AskConcurrency)");
+        // Without the reservation, the instances of the region would be the next limit of chats.
+        let of_region = quota(&slow, CONCURRENCY.what).users.unwrap();
+        let others = slow.quotas.iter().filter(|quota| quota.what.starts_with("POST "));
+        assert!(others.filter_map(|quota| quota.users).all(|users| users > of_region));
+    }
+
+    fn is_about(quota: &Quota, needs: f64, limit: f64) {
+        assert!((quota.needs - needs).abs() < 0.01, "{quota:?}");
+        assert_eq!(quota.limit, Some(limit), "{quota:?}");
+        let users = LOAD.users * limit / needs;
+        assert!((quota.users.unwrap() / users - 1.0).abs() < 0.01, "{quota:?} is not {users}");
+    }
+
+    #[test]
+    fn the_work_of_a_day_has_limits() {
+        // A million chats a day.
+        let estimate = LOAD.estimate().unwrap();
+        // Each chat is a line of 1,385 bytes.
+        is_about(quota(&estimate, "export of a day"), 1385.0, 200.0);
+        // 510 bytes at 15 ns are 7.65 us of a processor. 256 MB get 256/1769 of one.
+        is_about(quota(&estimate, "statistics of a day"), 52.86, 28.0);
+        // 700 bytes at 15 ns are 10.5 us, and 1,024 MB get 1024/1769 of a processor. 250 times, 400
+        // accounts are read in 6 ms.
+        is_about(quota(&estimate, "census"), 1.81 + 1.5, 300.0);
+    }
+
+    #[test]
+    fn reserved_instances_limit_each_function() {
+        // At the peak, 34.7 chats begin in a second. Half of them wait for 4 seconds in
+        // `chat_stream`, whose work takes 27 ms.
+        let estimate = LOAD.estimate().unwrap();
+        is_about(quota(&estimate, "AskConcurrency"), 17.36 * 4.0265, 150.0);
+        let whole = Load { streamed: 0.0, ..LOAD }.estimate().unwrap();
+        assert_eq!(quota(&whole, "AskConcurrency").what, "instances of chat (AskConcurrency)");
+        assert!(
+            quota(&estimate, "HashConcurrency").users > quota(&estimate, "AskConcurrency").users
+        );
     }
 
     #[test]

@@ -191,7 +191,7 @@ impl<'s> Requests<'s> {
     pub fn answered_by(&self, request: &str, function: &str) -> Result<ResourceUse, String> {
         let cost = self.row(request)?;
         let deployed = self.stack.function(function)?;
-        let (gb, processors) = (deployed.memory / 1024.0, (deployed.memory / 1769.0).min(1.0));
+        let (gb, processors) = (deployed.memory / 1024.0, deployed.processors());
         let cpu = if deployed.memory >= 1769.0 { HASH } else { CPU };
         let work = f64::from(cost.round_trips) * ROUND_TRIP.value
             + cpu.value / processors

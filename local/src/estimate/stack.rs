@@ -9,7 +9,10 @@ use emulator::template::{TEXT, Template, parse};
 
 const ALARMS: &str = include_str!("../../../alarms.yaml");
 
-/// The stack that the template creates with the defaults of its parameters.
+const PROFILES: &str = include_str!("../../../samconfig.toml");
+
+/// The stack that the template creates. Numbers are those of the profile `prod`, and otherwise the
+/// defaults of the parameters.
 #[derive(Debug)]
 pub struct Stack {
     functions: HashMap<String, Deployed>,
@@ -42,9 +45,27 @@ pub struct Deployed {
     pub asks_for: Option<f64>,
     /// The number of chats that an account may begin in a minute.
     pub chats_per_minute: f64,
+    /// The reserved instances. `None` if none are reserved.
+    pub reserved: Option<Reservation>,
     /// The maximum number of model tokens in an answer, for models without a maximum in the price
     /// list. Zero if the function doesn't call the AI.
     pub longest_answer: u32,
+}
+
+/// Instances that are reserved for a function, and its limit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reservation {
+    /// The template's parameter.
+    pub parameter: String,
+    /// The number of instances.
+    pub instances: f64,
+}
+
+impl Deployed {
+    /// Returns the share of a processor that Lambda gives the function.
+    pub fn processors(&self) -> f64 {
+        (self.memory / 1769.0).min(1.0)
+    }
 }
 
 impl Stack {
@@ -72,11 +93,13 @@ impl Stack {
         let dashboards = of("AWS::CloudWatch::Dashboard").map(|_| 1.0).fold(0.0, f64::add);
         let secrets = of("AWS::SecretsManager::Secret").map(|_| 1.0).fold(0.0, f64::add);
         let parameter = |name: &str| {
-            number(&document, &["Parameters", name, "Default"])
+            of_prod(name)
+                .or_else(|| number(&document, &["Parameters", name, "Default"]))
                 .ok_or_else(|| format!("template.yaml: the default of {name} is not a number"))
         };
 
         let (mut memories, mut scheduled) = (HashMap::new(), Vec::new());
+        let mut reservations = HashMap::new();
         for resource in resources.values() {
             let Some(binary) = text(resource, &["Metadata", "BuildProperties", "Binary"]) else {
                 continue;
@@ -84,6 +107,14 @@ impl Stack {
             let own = number(resource, &["Properties", "MemorySize"]);
             let memory = own.or_else(|| number(&document, &["Globals", "Function", "MemorySize"]));
             memories.insert(binary, memory.ok_or("template.yaml states no MemorySize")?);
+            // `!If [HasAskConcurrency, !Ref AskConcurrency, ..]`
+            let reserved = path(resource, &["Properties", "ReservedConcurrentExecutions"])
+                .and_then(|choice| choice.as_sequence()?.get(1)?.as_str());
+            if let Some(name) = reserved {
+                let instances = parameter(name)?;
+                let reservation = Reservation { parameter: name.to_owned(), instances };
+                reservations.extend((instances > 0.0).then_some((binary, reservation)));
+            }
             let events = path(resource, &["Properties", "Events"]).and_then(Value::as_mapping);
             for event in events.into_iter().flat_map(|events| events.values()) {
                 if let Some(schedule) = text(event, &["Properties", "Schedule"]) {
@@ -103,6 +134,7 @@ impl Stack {
                 timeout: f64::from(u32::try_from(function.timeout).unwrap_or(u32::MAX)),
                 asks_for: setting("AI_TIMEOUT_SECONDS").filter(|_| asks),
                 chats_per_minute: setting("CHATS_PER_MINUTE").unwrap_or_default(),
+                reserved: reservations.get(function.name.as_str()).cloned(),
                 longest_answer: longest.and_then(|value| value.parse().ok()).unwrap_or_default(),
             };
             functions.insert(function.name.clone(), deployed);
@@ -162,6 +194,13 @@ impl Stack {
     }
 }
 
+/// Returns the number that the profile `prod` gives a parameter.
+fn of_prod(parameter: &str) -> Option<f64> {
+    let prod = PROFILES.split("\n[").find(|section| section.starts_with("prod."))?;
+    let (_, given) = prod.split_once(&format!("\"{parameter}="))?;
+    given.split('"').next()?.parse().ok()
+}
+
 fn path<'v>(value: &'v Value, keys: &[&str]) -> Option<&'v Value> {
     keys.iter().try_fold(value, |value, key| value.get(*key))
 }
@@ -209,6 +248,13 @@ mod tests {
         assert_eq!(stack.function("chat_stream").unwrap().asks_for, Some(100.0));
         assert_eq!(stack.function("login").unwrap().memory, 1769.0);
         assert_eq!(stack.function("balance").unwrap().asks_for, None);
+        let reserved = |function| {
+            let reserved = stack.function(function).unwrap().reserved.as_ref()?;
+            Some((reserved.parameter.as_str(), reserved.instances))
+        };
+        assert_eq!(reserved("chat_stream"), Some(("AskConcurrency", 150.0)));
+        assert_eq!(reserved("login"), Some(("HashConcurrency", 20.0)));
+        assert_eq!(reserved("balance"), None);
         assert!(stack.secrets >= 1.0);
         assert!(stack.scheduled.contains(&("sweep".into(), 8640.0)), "{:?}", stack.scheduled);
         assert!(stack.rate("POST", "/api/login") < stack.rate("POST", "/api/chat"));

@@ -28,6 +28,8 @@ impl fmt::Display for Estimate {
             ("total", self.month_dollars),
             ("a thousand chats", self.dollars_per_thousand_chats),
             ("without users", self.at_rest_dollars),
+            ("each further year of stored chats, per month", self.further_year_dollars),
+            ("one audit of all accounts", self.audit.dollars),
         ];
         for (what, dollars) in sums {
             writeln!(f, "{what:<85} {:>12}", grouped(dollars, 2))?;

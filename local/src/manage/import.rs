@@ -1,6 +1,7 @@
 //! The command that imports the users, balances and messages of another system.
 
 pub mod dump;
+pub mod pace;
 pub mod plan;
 
 use std::collections::{BTreeMap, HashMap};
@@ -18,11 +19,13 @@ use shared::values::{ImportedHashes, Imports, turns_text};
 use uuid::Uuid;
 
 use self::dump::{BadRow, Choices, Dump, Models, Row};
+use self::pace::{AT_A_TIME, Pace, Stop, Waits};
 use self::plan::{ADDRESS_TAKEN, NAME_TAKEN, Plan, PlannedChat, PlannedUser, Rules, WAS_IMPORTED};
 use super::{Opened, Target, counted, in_store, progress, sentence};
 
-/// The number of users that are written at a time.
-const AT_A_TIME: usize = 8;
+/// More messages than one transaction stores. A throttled transaction is repeated with half as many
+/// messages, because a partition may never accept a large one.
+const TOGETHER: usize = 64;
 
 /// The time after which every function knows a new record of imports, which functions keep for a
 /// minute.
@@ -78,13 +81,13 @@ pub async fn django(target: &Target, import: Import<'_>) -> Result<String, Strin
         if import.apply && *is_shared && !is_deployed {
             return Err("A server has this data folder open, and might run another release. Stop the server first.".into());
         }
-        into_store(app, &dump, import, !is_shared).await
+        into_store(app, &dump, import, !is_shared, Waits::default()).await
     })
     .await
 }
 
 /// Like [`django`], but imports into the store of `app`. `is_alone` confirms that no function uses
-/// the store.
+/// the store. `waits` says how long the import waits while DynamoDB throttles it.
 ///
 /// # Errors
 /// As [`django`].
@@ -93,6 +96,7 @@ pub async fn into_store(
     dump: &Dump,
     import: Import<'_>,
     is_alone: bool,
+    waits: Waits,
 ) -> Result<String, String> {
     let Import { name, superusers, reset_passwords, .. } = import;
     // Functions that have run on these tables have published a public key.
@@ -116,7 +120,7 @@ pub async fn into_store(
                 eprintln!("Waiting for a minute, until every function knows of the import.");
                 tokio::time::sleep(KNOWN_AFTER).await;
             }
-            let done = apply(app, dump, plan, rules).await?;
+            let done = apply(app, dump, plan, rules, waits).await?;
             refused += done.refused;
             done.to_string()
         }
@@ -292,15 +296,25 @@ impl fmt::Display for Done {
 }
 
 /// Imports the users with their chats.
-async fn apply(app: &App, dump: &Dump, plan: Plan, rules: Rules<'_>) -> Result<Done, String> {
+async fn apply(
+    app: &App,
+    dump: &Dump,
+    plan: Plan,
+    rules: Rules<'_>,
+    waits: Waits,
+) -> Result<Done, String> {
     let first = plan.first_day();
     let bar = progress("messages");
     bar.set_length(plan.chats);
+    let pace = Pace::new(waits, bar.clone());
     let users = plan.users.into_iter().map(|user| {
-        let (chats, bar) = (user.chats(dump, rules), bar.clone());
+        let (chats, pace, bar) = (user.chats(dump, rules), &pace, &bar);
         async move {
-            let imported = import_user(app, &user, chats, &bar).await;
-            imported.map_err(|why| line(&user.row, &why))
+            let imported = import_user(app, pace, &user, chats, bar).await;
+            imported.map_err(|stop| match stop {
+                Stop::Failed(error) => line(&user.row, &sentence(error)),
+                Stop::Standstill(why) => why,
+            })
         }
     });
     let mut done = Done::default();
@@ -312,54 +326,67 @@ async fn apply(app: &App, dump: &Dump, plan: Plan, rules: Rules<'_>) -> Result<D
     // Also without new chats, because an earlier run may have been killed before this step.
     if let Some(first) = first {
         let today = Day::from_millis(app.clock.millis());
-        app.store.forget_figures(first, today).await.map_err(sentence)?;
+        let forget = async |_: u32| app.store.forget_figures(first, today).await;
+        pace.keep(forget).await.map_err(Stop::sentence)?;
     }
-    app.store.end_import().await.map_err(sentence)?;
+    let end = async |_: u32| app.store.end_import().await;
+    pace.keep(end).await.map_err(Stop::sentence)?;
     Ok(done)
 }
 
 /// Imports a user, and the user's chats that aren't stored yet.
 async fn import_user(
     app: &App,
+    pace: &Pace,
     user: &PlannedUser,
     mut chats: Vec<PlannedChat>,
     bar: &ProgressBar,
-) -> Result<Done, String> {
+) -> Result<Done, Stop> {
     let mut done = Done::default();
     let account = &user.account;
-    let source = user.source.clone();
-    let refusal = match app.store.import_account(account, user.email.as_ref(), source).await {
-        Err(error) => return Err(sentence(error)),
-        Ok(ImportOutcome::New) => {
+    let import = async |_: u32| {
+        let source = user.source.clone();
+        app.store.import_account(account, user.email.as_ref(), source).await
+    };
+    let refusal = match pace.keep(import).await? {
+        ImportOutcome::New => {
             done.accounts = 1;
             done.tokens = account.granted.get().into();
             None
         }
-        Ok(ImportOutcome::Known) => {
+        ImportOutcome::Known => {
             done.accounts_before = 1;
-            done.add(forget_stored(app, user, &mut chats, bar).await?);
+            done.add(forget_stored(app, pace, user, &mut chats, bar).await?);
             None
         }
-        Ok(ImportOutcome::Deleted) => Some(WAS_IMPORTED),
-        Ok(ImportOutcome::NameTaken) => Some(NAME_TAKEN),
-        Ok(ImportOutcome::AddressTaken) => Some(ADDRESS_TAKEN),
+        ImportOutcome::Deleted => Some(WAS_IMPORTED),
+        ImportOutcome::NameTaken => Some(NAME_TAKEN),
+        ImportOutcome::AddressTaken => Some(ADDRESS_TAKEN),
     };
     if let Some(reason) = refusal {
         done.refuse(&user.row, reason, bar);
         return Ok(done);
     }
+    let mut most = TOGETHER;
     while !chats.is_empty() {
         let left = chats.len();
-        let next = chats.iter().map(|planned| &planned.chat);
-        match app.store.import_chats(account, next).await.map_err(sentence)? {
+        let import = async |throttled: u32| {
+            if throttled > 0 {
+                most = (most / 2).max(1);
+            }
+            let next = chats.iter().take(most).map(|planned| &planned.chat);
+            app.store.import_chats(account, next).await
+        };
+        match pace.keep(import).await? {
             Some(count) => {
                 chats.drain(..count);
                 let count = u64::try_from(count).unwrap_or(u64::MAX);
                 done.chats += count;
                 bar.inc(count);
             }
-            None => done.add(forget_stored(app, user, &mut chats, bar).await?),
+            None => done.add(forget_stored(app, pace, user, &mut chats, bar).await?),
         }
+        most = (2 * most).min(TOGETHER);
         if chats.len() == left {
             done.refuse(&user.row, "the account was deleted meanwhile", bar);
             break;
@@ -373,11 +400,13 @@ async fn import_user(
 /// message whose time has changed, because it may be another message, of another model.
 async fn forget_stored(
     app: &App,
+    pace: &Pace,
     user: &PlannedUser,
     chats: &mut Vec<PlannedChat>,
     bar: &ProgressBar,
-) -> Result<Done, String> {
-    let rows = app.store.row_ids(&user.account.id).await.map_err(sentence)?;
+) -> Result<Done, Stop> {
+    let read = async |_: u32| app.store.row_ids(&user.account.id).await;
+    let rows = pace.keep(read).await?;
     let time_and_hash = |id: &String| Some((clock::foreign_hash(id)?, clock::millis_of(id)?));
     let stored: HashMap<u64, u64> = rows.iter().filter_map(time_and_hash).collect();
     let mut done = Done::default();

@@ -19,6 +19,10 @@ pub enum StoreError {
     /// DynamoDB didn't confirm in time, so the write may or may not have been applied. The text is
     /// for the log.
     Unavailable(String),
+    /// DynamoDB has refused the call because a table, an index or a partition is above its
+    /// capacity. Unless an earlier attempt at the call was lost, nothing was written. The text is
+    /// for the log.
+    Throttled(String),
     /// DynamoDB rejected the call permanently, or a stored item can't be read. The text is for the
     /// log.
     Internal(String),
@@ -118,7 +122,9 @@ impl StoreError {
     /// Returns the cause, which must appear only in the log.
     pub fn cause(&self) -> Option<&str> {
         match self {
-            Self::Unavailable(cause) | Self::Internal(cause) => Some(cause),
+            Self::Unavailable(cause) | Self::Throttled(cause) | Self::Internal(cause) => {
+                Some(cause)
+            }
             _ => None,
         }
     }
@@ -142,28 +148,28 @@ impl std::error::Error for StoreError {}
 /// been applied.
 impl<E: ProvideErrorMetadata, R> From<SdkError<E, R>> for StoreError {
     fn from(error: SdkError<E, R>) -> Self {
-        let transient = match error.as_service_error() {
-            None => true,
-            Some(service) => matches!(
-                service.code(),
-                Some(
-                    "InternalServerError"
-                        | "ServiceUnavailable"
-                        | "ThrottlingException"
-                        | "ProvisionedThroughputExceededException"
-                        | "RequestLimitExceeded"
-                        | "TransactionConflictException"
-                        | "TransactionCanceledException"
-                        | "TransactionInProgressException"
-                        | "IdempotentParameterMismatchException"
-                        | "ExpiredTokenException"
-                        | "UnrecognizedClientException"
-                        | "InvalidSignatureException"
-                ) | None
-            ),
-        };
         let cause = aws::cause(&error);
-        if transient { Self::Unavailable(cause) } else { Self::Internal(cause) }
+        let Some(service) = error.as_service_error() else { return Self::Unavailable(cause) };
+        match service.code() {
+            Some(
+                "ThrottlingException"
+                | "ProvisionedThroughputExceededException"
+                | "RequestLimitExceeded",
+            ) => Self::Throttled(cause),
+            Some(
+                "InternalServerError"
+                | "ServiceUnavailable"
+                | "TransactionConflictException"
+                | "TransactionCanceledException"
+                | "TransactionInProgressException"
+                | "IdempotentParameterMismatchException"
+                | "ExpiredTokenException"
+                | "UnrecognizedClientException"
+                | "InvalidSignatureException",
+            )
+            | None => Self::Unavailable(cause),
+            Some(_) => Self::Internal(cause),
+        }
     }
 }
 
@@ -182,13 +188,17 @@ mod tests {
                 (),
             ))
         };
-        for code in [
-            "ExpiredTokenException",
-            "UnrecognizedClientException",
-            "InvalidSignatureException",
-            "ThrottlingException",
-        ] {
+        for code in
+            ["ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException"]
+        {
             assert!(matches!(error(code), StoreError::Unavailable(_)), "{code}");
+        }
+        for code in [
+            "ThrottlingException",
+            "ProvisionedThroughputExceededException",
+            "RequestLimitExceeded",
+        ] {
+            assert!(matches!(error(code), StoreError::Throttled(_)), "{code}");
         }
         for code in ["ValidationException", "ResourceNotFoundException", "AccessDeniedException"] {
             assert!(matches!(error(code), StoreError::Internal(_)), "{code}");

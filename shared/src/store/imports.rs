@@ -206,6 +206,9 @@ impl Store {
     /// Creates an imported account with its balance as the first grant and its claim to an address,
     /// in one transaction. `source` identifies the account in the other system, so its balance is
     /// granted only once. Idempotent.
+    ///
+    /// # Errors
+    /// [`StoreError::Throttled`] if DynamoDB throttles the transaction, which isn't retried.
     pub async fn import_account(
         &self,
         account: &Account,
@@ -228,10 +231,11 @@ impl Store {
         if account.administers() {
             writes.push(self.note_administrator(&account.id));
         }
-        let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
-            Transaction::Applied => return Ok(ImportOutcome::New),
-            Transaction::Refused(refusals) => refusals,
-        };
+        let refusals =
+            match self.transact_unless_throttled(writes, &Uuid::new_v4().to_string()).await? {
+                Transaction::Applied => return Ok(ImportOutcome::New),
+                Transaction::Refused(refusals) => refusals,
+            };
         match refusals.item(0).map(from_item::<Account>).transpose()? {
             Some(existing) if existing.id == account.id && existing.deleted.is_none() => {
                 Ok(ImportOutcome::Known)
@@ -272,6 +276,9 @@ impl Store {
     /// Stores as many of the account's `chats` as fit in one transaction, from the first on, each
     /// with a ledger row of amount 0. Returns the number of stored chats. `None` if the account is
     /// gone, or if some of the chats were imported before. Idempotent.
+    ///
+    /// # Errors
+    /// As [`Store::import_account`]. Fewer chats may be accepted.
     pub async fn import_chats(
         &self,
         account: &Account,
@@ -291,7 +298,7 @@ impl Store {
             writes.push(self.put_entry(&row)?);
             count += 1;
         }
-        match self.transact(writes, &Uuid::new_v4().to_string()).await? {
+        match self.transact_unless_throttled(writes, &Uuid::new_v4().to_string()).await? {
             Transaction::Applied => Ok(Some(count)),
             Transaction::Refused(_) => Ok(None),
         }

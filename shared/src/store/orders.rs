@@ -177,6 +177,12 @@ impl Order {
         Self { facts: self.facts.clone().merged(facts), ..self.clone() }
     }
 
+    /// Returns the id of the order's last ledger row. `None` if neither credits nor money have
+    /// moved.
+    pub(in crate::store) fn last_row(&self) -> Option<&str> {
+        self.row.as_deref()
+    }
+
     /// Returns the credits that the buyer should have by the facts.
     pub fn target(&self) -> Credits {
         credits_for(self.tokens, self.facts.kept(self.price), self.price)
@@ -816,20 +822,6 @@ impl Store {
             }
         }
         Ok((unexplained, owed))
-    }
-
-    /// Returns the orders among items of the Tokens table that have moved credits, and whose last
-    /// ledger row doesn't exist.
-    pub(in crate::store) async fn rowless_orders(&self, items: &[Item]) -> Result<Vec<String>> {
-        let mut rowless = Vec::new();
-        for order in orders(items)? {
-            if let Some(row) = &order.row
-                && !self.has_row(&order.account, row).await?
-            {
-                rowless.push(order.id().to_owned());
-            }
-        }
-        Ok(rowless)
     }
 
     /// Makes the restored orders of an account agree with their ledger rows. Returns descriptions of

@@ -1,14 +1,16 @@
 //! Transactions: several writes that are applied together or not at all.
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::transact_write_items::builders::TransactWriteItemsFluentBuilder;
 use aws_sdk_dynamodb::types::CancellationReason;
 use futures_util::FutureExt;
 use serde::de::DeserializeOwned;
 
+use crate::aws;
 use crate::store::patience::Patience;
 use crate::store::send_counter::SendCounter;
 use crate::store::write::Write;
-use crate::store::{Item, Result, Store, from_item};
+use crate::store::{Item, Result, Store, StoreError, from_item};
 
 /// The outcome of a transaction.
 pub(in crate::store) enum Transaction {
@@ -59,36 +61,84 @@ impl Store {
         request_token: &str,
         sent_again: &mut bool,
     ) -> Result<Transaction> {
-        let items: Vec<_> = writes.into_iter().map(Write::in_transaction).collect::<Result<_>>()?;
+        let request = self.transaction(writes, request_token)?;
         let mut patience = Patience::new();
         loop {
-            let request = self
-                .client
-                .transact_write_items()
-                .set_transact_items(Some(items.clone()))
-                .client_request_token(request_token);
-            let sent = SendCounter::watch(request.send().boxed(), sent_again).await;
-            let error = match sent {
-                Ok(_) => return Ok(Transaction::Applied),
-                Err(error) => error,
-            };
-            match error.as_service_error() {
-                Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
-                    let reasons = cancelled.cancellation_reasons();
-                    if reasons.iter().any(is_refusal) {
-                        return Ok(Transaction::Refused(Refusals(reasons.to_vec())));
-                    }
-                }
-                Some(TransactWriteItemsError::TransactionInProgressException(_)) => {}
-                _ => return Err(error.into()),
-            }
-            if !patience.lasts().await {
-                return Err(error.into());
+            match attempt(&request, sent_again).await? {
+                Attempt::Ended(transaction) => return Ok(transaction),
+                Attempt::Again(_) if patience.lasts().await => {}
+                Attempt::Again(error) => return Err(error),
             }
         }
     }
+
+    /// Like [`Store::transact`], but returns [`StoreError::Throttled`] without a retry, for callers
+    /// that can send less.
+    pub(in crate::store) async fn transact_unless_throttled(
+        &self,
+        writes: Vec<Write>,
+        request_token: &str,
+    ) -> Result<Transaction> {
+        let request = self.transaction(writes, request_token)?;
+        let mut patience = Patience::new();
+        loop {
+            match attempt(&request, &mut false).await? {
+                Attempt::Ended(transaction) => return Ok(transaction),
+                Attempt::Again(error @ StoreError::Throttled(_)) => return Err(error),
+                Attempt::Again(_) if patience.lasts().await => {}
+                Attempt::Again(error) => return Err(error),
+            }
+        }
+    }
+
+    fn transaction(
+        &self,
+        writes: Vec<Write>,
+        request_token: &str,
+    ) -> Result<TransactWriteItemsFluentBuilder> {
+        let items = writes.into_iter().map(Write::in_transaction).collect::<Result<_>>()?;
+        let request = self.client.transact_write_items().set_transact_items(Some(items));
+        Ok(request.client_request_token(request_token))
+    }
+}
+
+/// The outcome of one attempt at a transaction.
+enum Attempt {
+    /// The transaction was applied or refused.
+    Ended(Transaction),
+    /// The same bytes can be sent again with the same request token.
+    Again(StoreError),
+}
+
+async fn attempt(
+    request: &TransactWriteItemsFluentBuilder,
+    sent_again: &mut bool,
+) -> Result<Attempt> {
+    let error = match SendCounter::watch(request.clone().send().boxed(), sent_again).await {
+        Ok(_) => return Ok(Attempt::Ended(Transaction::Applied)),
+        Err(error) => error,
+    };
+    match error.as_service_error() {
+        Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+            let reasons = cancelled.cancellation_reasons();
+            if reasons.iter().any(is_refusal) {
+                let refusals = Refusals(reasons.to_vec());
+                return Ok(Attempt::Ended(Transaction::Refused(refusals)));
+            }
+            if reasons.iter().any(is_throttling) {
+                return Ok(Attempt::Again(StoreError::Throttled(aws::cause(&error))));
+            }
+        }
+        Some(TransactWriteItemsError::TransactionInProgressException(_)) => {}
+        _ => return Err(error.into()),
+    }
+    Ok(Attempt::Again(error.into()))
 }
 
 fn is_refusal(reason: &CancellationReason) -> bool {
     reason.code() == Some("ConditionalCheckFailed")
+}
+
+fn is_throttling(reason: &CancellationReason) -> bool {
+    matches!(reason.code(), Some("ThrottlingError" | "ProvisionedThroughputExceeded"))
 }

@@ -135,8 +135,8 @@ impl Case<Learning> {
             wrong.push("the balance was negative".into());
         }
         for reply in &self.replies {
-            let is_expected =
-                self.scenario.is_usual(reply) || matches!(reply, Err(StoreError::Unavailable(_)));
+            let is_expected = self.scenario.is_usual(reply)
+                || matches!(reply, Err(StoreError::Unavailable(_) | StoreError::Throttled(_)));
             if !is_expected {
                 wrong.push(format!("this reply is wrong: {reply:?}"));
             }

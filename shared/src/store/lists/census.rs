@@ -24,6 +24,9 @@ const CHUNK: usize = 100;
 const BATCH: usize = 100;
 const AT_ONCE: usize = 4;
 
+/// The number of accounts that a census reads at the same time.
+pub const CENSUS_AT_ONCE: usize = BATCH * AT_ONCE;
+
 /// The figure by which an order sorts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Figure {

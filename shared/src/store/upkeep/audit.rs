@@ -1,21 +1,22 @@
 //! The audit, which recomputes each account from its ledger and compares the account's chats with
 //! the ledger. The audit only reads, and needs bounded memory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use serde::Deserialize;
 
 use crate::Credits;
 use crate::clock::Day;
 use crate::store::credentials::Purses;
-use crate::store::orders::OrderBook;
+use crate::store::orders::{OrderBook, orders};
 use crate::store::read::{names, values};
-use crate::store::schema::{ACCOUNT, CONVERSATION, account_pk, pk};
+use crate::store::schema::{ACCOUNT, CONVERSATION, account_pk, entry_key, pk};
 use crate::store::sources::{StoredSource, sources};
-use crate::store::{Item, PriceVersions, Result, Store, from_item, s, text};
+use crate::store::{Item, Order, PriceVersions, Result, Store, StoreError, from_item, s, text};
 use crate::values::restrictions::key_and_period;
 use crate::values::{Account, Entry, Receipt, Usage};
 
@@ -25,6 +26,11 @@ const READINGS: usize = 10;
 
 /// The pause before an account is read again. A transaction reaches all its items within this time.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// The number of ledger rows that one batch has, and how many batches are read at the same time.
+/// More batches could take a table's capacity from the running system.
+const BATCH: usize = 100;
+const AT_ONCE: usize = 4;
 
 /// The result of auditing one account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -434,27 +440,46 @@ impl Store {
     }
 
     /// Compares the sources and orders on a page of the Tokens table with the ledger. Returns a
-    /// difference for each source without its entry and each order without its last entry, and where the next page begins. A difference counts only if a
-    /// second reading finds it again, because a transaction doesn't reach both tables at the same
-    /// time.
+    /// difference for each source without its entry and each order without its last entry, and
+    /// where the next page begins. A difference counts only if a second reading finds it again,
+    /// because a transaction doesn't reach both tables at the same time.
     pub async fn audit_sources(
         &self,
         after: Option<&str>,
     ) -> Result<(Vec<Difference>, Option<String>)> {
         let (items, next) = self.page(&self.tables.tokens, after.map(pk)).await?;
-        let mut found = Vec::new();
-        for source in sources(&items)? {
-            if self.has_entry_of(&source).await? {
-                continue;
-            }
+        let demands = Demand::of(&items)?;
+        let mut unmet = self.unmet(demands.iter().collect()).await?;
+        if !unmet.is_empty() {
             tokio::time::sleep(PAUSE).await;
-            if !self.has_entry_of(&source).await? {
-                found.push(Difference::Rowless { source: source.text().to_owned() });
-            }
+            unmet = self.unmet(unmet).await?;
         }
-        let rowless = self.rowless_orders(&items).await?;
-        found.extend(rowless.into_iter().map(|order| Difference::Order { order }));
+        let found = unmet.into_iter().map(Demand::difference).collect();
         Ok((found, next.map(|key| text(&key, "pk").to_owned())))
+    }
+
+    /// Returns the demands that the ledger doesn't meet, in the same order. Strongly consistent.
+    async fn unmet<'d>(&self, demands: Vec<&'d Demand>) -> Result<Vec<&'d Demand>> {
+        let batches: Vec<Vec<&'d Demand>> =
+            demands.chunks(BATCH).map(<[&Demand]>::to_vec).collect();
+        let compare = |some: Vec<&'d Demand>| async move {
+            // A batch must not have the same key twice.
+            let keys: HashSet<(&str, &str)> = some.iter().map(|demand| demand.key()).collect();
+            let keys = keys.into_iter().map(|(user_id, id)| entry_key(user_id, id)).collect();
+            let rows = self.items(&self.tables.ledger, keys).await?;
+            let key = |row| (text(row, "user_id"), text(row, "entry_id"));
+            let rows: HashMap<(&str, &str), &Item> =
+                rows.iter().map(|row| (key(row), row)).collect();
+            let mut unmet = Vec::new();
+            for demand in some {
+                if !demand.is_met_by(rows.get(&demand.key()).copied())? {
+                    unmet.push(demand);
+                }
+            }
+            Ok::<_, StoreError>(unmet)
+        };
+        let unmet = iter(batches).map(compare).buffered(AT_ONCE);
+        Ok(unmet.try_collect::<Vec<_>>().await?.concat())
     }
 
     /// A query for all of a user's items in the Ledger or Chats table, in ascending order.
@@ -465,6 +490,57 @@ impl Store {
             .key_condition_expression("user_id = :user")
             .set_expression_attribute_values(values([(":user", s(user_id))]))
             .consistent_read(true)
+    }
+}
+
+/// A ledger row that must exist, because an item of the Tokens table names it.
+enum Demand {
+    /// The entry of a source, with its account and amount.
+    Source(StoredSource),
+    /// The last row of an order.
+    Order { id: String, account: String, row: String },
+}
+
+impl Demand {
+    /// Returns the demands of the sources and of the orders among items of the Tokens table.
+    fn of(items: &[Item]) -> Result<Vec<Self>> {
+        let of_order = |order: &Order| {
+            let row = order.last_row()?.to_owned();
+            Some(Self::Order { id: order.id().to_owned(), account: order.account.clone(), row })
+        };
+        let (sources, orders) = (sources(items)?, orders(items)?);
+        Ok(sources
+            .into_iter()
+            .map(Self::Source)
+            .chain(orders.iter().filter_map(of_order))
+            .collect())
+    }
+
+    /// Returns the row's key: the account's id and the row's.
+    fn key(&self) -> (&str, &str) {
+        match self {
+            Self::Source(source) => (&source.account, &source.row),
+            Self::Order { account, row, .. } => (account, row),
+        }
+    }
+
+    /// Returns true if the row with this demand's key meets the demand.
+    fn is_met_by(&self, row: Option<&Item>) -> Result<bool> {
+        match (self, row) {
+            (_, None) => Ok(false),
+            (Self::Order { .. }, Some(_)) => Ok(true),
+            (Self::Source(source), Some(row)) => {
+                let entry: Entry = from_item(row.clone())?;
+                Ok(StoredSource::of(&entry).as_ref() == Some(source))
+            }
+        }
+    }
+
+    fn difference(&self) -> Difference {
+        match self {
+            Self::Source(source) => Difference::Rowless { source: source.text().to_owned() },
+            Self::Order { id, .. } => Difference::Order { order: id.clone() },
+        }
     }
 }
 

@@ -1,0 +1,300 @@
+//! The pace of an import. DynamoDB [throttles][capacity] what exceeds the capacity of a table or of
+//! a partition. A throttled import sends fewer writes at a time, and repeats what was throttled
+//! before it begins another write. Each answered write lets it send more again.
+//!
+//! [capacity]: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/warm-throughput-scenarios.html
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::rand;
+use indicatif::ProgressBar;
+use shared::store::StoreError;
+use tokio::sync::Notify;
+
+use crate::manage::{counted, sentence};
+
+/// The number of users that are written at a time, unless DynamoDB throttles the import.
+pub(super) const AT_A_TIME: usize = 8;
+
+/// The time between two lines about throttling.
+const BETWEEN_LINES: Duration = Duration::from_secs(30);
+
+/// How long a throttled import waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Waits {
+    /// The pause before a throttled write is repeated for the first time. Each further pause is
+    /// twice as long.
+    pub first: Duration,
+    /// The longest pause.
+    pub longest: Duration,
+    /// The time without any answered write after which the import gives up.
+    pub standstill: Duration,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_millis(200),
+            longest: Duration::from_secs(10),
+            standstill: Duration::from_secs(10 * 60),
+        }
+    }
+}
+
+/// Why a write wasn't applied.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The store has failed.
+    Failed(StoreError),
+    /// DynamoDB has throttled the import for too long. The text is a sentence for the terminal.
+    Standstill(String),
+}
+
+impl Stop {
+    /// Returns the sentence for the terminal.
+    pub(super) fn sentence(self) -> String {
+        match self {
+            Self::Failed(error) => sentence(error),
+            Self::Standstill(why) => why,
+        }
+    }
+}
+
+/// Decides when each write of an import begins.
+pub(super) struct Pace {
+    waits: Waits,
+    /// Counts the stored messages.
+    bar: ProgressBar,
+    state: Mutex<State>,
+    /// Wakes the writes that wait for their beginning.
+    changed: Notify,
+}
+
+struct State {
+    /// The number of writes that may be under way.
+    allowed: usize,
+    /// The number of writes under way, including those that wait for their repetition.
+    under_way: usize,
+    /// The number of throttled writes that weren't answered yet.
+    throttled: usize,
+    /// The number of answered writes since `allowed` changed.
+    answered: usize,
+    /// How often `allowed` was halved.
+    slowdowns: u64,
+    /// When DynamoDB last answered a write, or when the import began.
+    progress: Instant,
+    /// When the last line about throttling was printed.
+    told: Option<Instant>,
+}
+
+impl Pace {
+    /// Begins an import whose stored messages `bar` counts.
+    pub(super) fn new(waits: Waits, bar: ProgressBar) -> Self {
+        let state = State {
+            allowed: AT_A_TIME,
+            under_way: 0,
+            throttled: 0,
+            answered: 0,
+            slowdowns: 0,
+            progress: Instant::now(),
+            told: None,
+        };
+        Self { waits, bar, state: Mutex::new(state), changed: Notify::new() }
+    }
+
+    /// Sends a call, and repeats it while DynamoDB throttles it. `call` gets the number of times
+    /// that it was throttled. The call must be idempotent.
+    pub(super) async fn keep<T>(
+        &self,
+        mut call: impl AsyncFnMut(u32) -> Result<T, StoreError>,
+    ) -> Result<T, Stop> {
+        self.begin().await;
+        let (mut times, mut pause) = (0, self.waits.first);
+        loop {
+            let slowdowns = self.state().slowdowns;
+            match call(times).await {
+                Err(StoreError::Throttled(_)) => {
+                    times += 1;
+                    self.slow_down(times, slowdowns)?;
+                    tokio::time::sleep(jittered(pause)).await;
+                    pause = (pause * 2).min(self.waits.longest);
+                }
+                answer => {
+                    self.end(times);
+                    return answer.map_err(Stop::Failed);
+                }
+            }
+        }
+    }
+
+    /// Waits until a write may begin: none waits for its repetition, and not too many are under
+    /// way.
+    async fn begin(&self) {
+        loop {
+            // This future also completes for a change before its first poll.
+            let changed = self.changed.notified();
+            {
+                let mut state = self.state();
+                if state.throttled == 0 && state.under_way < state.allowed {
+                    state.under_way += 1;
+                    return;
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// Notes that DynamoDB has answered a write, after it had throttled the write `times` times.
+    fn end(&self, times: u32) {
+        let mut state = self.state();
+        state.under_way -= 1;
+        state.throttled -= usize::from(times > 0);
+        state.progress = Instant::now();
+        state.answered += 1;
+        if state.answered >= state.allowed && state.allowed < AT_A_TIME {
+            state.allowed += 1;
+            state.answered = 0;
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// Notes that a write was throttled for the `times`-th time. `seen` is the number of slow-downs
+    /// when it was sent: writes that were sent together slow the import down once.
+    ///
+    /// # Errors
+    /// [`Stop::Standstill`].
+    fn slow_down(&self, times: u32, seen: u64) -> Result<(), Stop> {
+        let mut state = self.state();
+        state.throttled += usize::from(times == 1);
+        if state.slowdowns == seen {
+            state.slowdowns += 1;
+            state.allowed = state.allowed.div_ceil(2);
+            state.answered = 0;
+        }
+        if state.progress.elapsed() >= self.waits.standstill {
+            return Err(Stop::Standstill(self.standstill()));
+        }
+        if state.told.is_none_or(|told| told.elapsed() >= BETWEEN_LINES) {
+            state.told = Some(Instant::now());
+            let allowed = counted(state.allowed, "user");
+            let stored = counted(self.bar.position(), "message");
+            self.bar.suspend(|| {
+                eprintln!("DynamoDB throttles the import, which goes on with {allowed} at a time. Stored so far: {stored}.");
+            });
+        }
+        Ok(())
+    }
+
+    fn standstill(&self) -> String {
+        let minutes = counted(self.waits.standstill.as_secs() / 60, "minute");
+        let stored = self.bar.position();
+        let all = counted(self.bar.length().unwrap_or(stored), "message");
+        format!(
+            "For {minutes}, DynamoDB has throttled every write. {stored} of {all} are stored. Run the same command again: it goes on from there. If DynamoDB throttles it again, first raise the tables' warm throughput, as \"Move from Django\" describes."
+        )
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns a random time from half of the pause to one and a half times the pause, so that writes
+/// that were throttled together aren't repeated together.
+fn jittered(pause: Duration) -> Duration {
+    let mut random = [0_u8; 1];
+    // Without randomness, pauses are only longer.
+    let random = rand::fill(&mut random).map_or(u8::MAX, |()| random[0]);
+    pause.mul_f64(0.5 + f64::from(random) / 255.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    fn pace() -> Pace {
+        let moment = Duration::from_millis(1);
+        let waits = Waits { first: moment, longest: moment, standstill: Duration::from_secs(60) };
+        Pace::new(waits, ProgressBar::hidden())
+    }
+
+    fn throttled<T>() -> Result<T, StoreError> {
+        Err(StoreError::Throttled("ThrottlingException".into()))
+    }
+
+    #[tokio::test]
+    async fn each_throttled_round_halves_the_writes_at_a_time() {
+        let pace = pace();
+        for expected in [4, 2, 1, 1] {
+            // All writes of a round were sent before the first of them was throttled.
+            let seen = pace.state().slowdowns;
+            for _ in 0..8 {
+                pace.slow_down(2, seen).unwrap();
+            }
+            assert_eq!(pace.state().allowed, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn answered_writes_raise_the_writes_at_a_time_by_one_a_round() {
+        let pace = pace();
+        pace.state().allowed = 1;
+        let mut raised = Vec::new();
+        for _ in 0..8 {
+            pace.keep(async |_: u32| Ok(())).await.unwrap();
+            raised.push(pace.state().allowed);
+        }
+        assert_eq!(raised, [2, 2, 3, 3, 3, 4, 4, 4]);
+        for _ in 0..100 {
+            pace.keep(async |_: u32| Ok(())).await.unwrap();
+        }
+        assert_eq!(pace.state().allowed, AT_A_TIME);
+    }
+
+    #[tokio::test]
+    async fn no_write_begins_before_the_throttled_ones_are_answered() {
+        let pace = pace();
+        let (answer, answered) = oneshot::channel::<()>();
+        let answered = answered.shared();
+        let first = pace.keep(async |times: u32| match times {
+            0 => throttled(),
+            _ => {
+                answered.clone().await.unwrap();
+                Ok(())
+            }
+        });
+        let mut first = Box::pin(first);
+        let second = pace.keep(async |_: u32| Ok(()));
+        let mut second = Box::pin(second);
+        assert!(first.as_mut().now_or_never().is_none());
+        assert!(second.as_mut().now_or_never().is_none(), "a write began");
+        answer.send(()).unwrap();
+        let (first, second) = tokio::join!(first, second);
+        first.unwrap();
+        second.unwrap();
+    }
+
+    #[tokio::test]
+    async fn other_failures_are_not_repeated() {
+        let pace = pace();
+        let failed = pace.keep(async |times: u32| {
+            assert_eq!(times, 0);
+            Err::<(), _>(StoreError::Internal("ValidationException".into()))
+        });
+        assert!(matches!(failed.await, Err(Stop::Failed(StoreError::Internal(_)))));
+        assert_eq!(pace.state().under_way, 0);
+    }
+
+    #[tokio::test]
+    async fn a_standstill_ends_the_import() {
+        let pace = Pace { waits: Waits { standstill: Duration::ZERO, ..pace().waits }, ..pace() };
+        let stopped = pace.keep(async |_: u32| throttled::<()>()).await;
+        let Err(Stop::Standstill(why)) = stopped else { panic!("{stopped:?}") };
+        assert!(why.contains("Run the same command again"), "{why}");
+    }
+}
