@@ -169,6 +169,7 @@ async fn stripe(Opened { app, settings, aws, .. }: &Opened) -> Result<Stripe, St
         .ok_or("Export STRIPE_API_KEY: the API key, or the ARN of its secret.")?;
     let key = secrets::read(key, aws).await.map_err(|error| format!("STRIPE_API_KEY: {error}."))?;
     let config = CheckoutConfig { key: Some(Secret::Value(key)), mode, ..config };
-    let stripe = Stripe::connect(&config, app.clock.clone()).await.map_err(|error| broken(&error))?;
+    let stripe =
+        Stripe::connect(&config, app.clock.clone()).await.map_err(|error| broken(&error))?;
     stripe.ok_or_else(|| "STRIPE_API_KEY is empty.".to_owned())
 }
