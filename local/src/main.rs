@@ -493,8 +493,8 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let asked =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(log.level.as_str()));
+    let asked = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new(format!("{},aws_config=warn", log.level)));
     // Never log below INFO, not even if RUST_LOG has a lower level: at lower levels, AWS's clients
     // log whole requests and replies, with hashes, addresses and messages.
     let lines =

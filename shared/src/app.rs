@@ -10,7 +10,7 @@ use crate::ai::Ai;
 use crate::aws;
 use crate::clock::{Clock, Day, FIRST_DAY};
 use crate::config::{
-    AccountConfig, AiConfig, CheckoutConfig, Config, ConfigError, MailConfig, Settings, StripeMode,
+    AccountConfig, AiConfig, Config, ConfigError, MailConfig, Settings, StripeConfig, StripeMode,
     TraceConfig,
 };
 use crate::kept::{Kept, Prices, is_unusable};
@@ -358,10 +358,10 @@ pub struct CheckoutApp {
 
 impl Start for CheckoutApp {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
-        let config = CheckoutConfig::read(settings)?;
+        let config = StripeConfig::read(settings)?;
         let stripe = Stripe::connect(&config, clock.clone());
         let (stripe, app) = tokio::try_join!(stripe, App::start(settings, clock))?;
-        Ok(Self { app, stripe, back: config.back })
+        Ok(Self { app, stripe, back: StripeConfig::return_url(settings)? })
     }
 
     fn app_mut(&mut self) -> Option<&mut App> {
@@ -406,7 +406,7 @@ impl Scheduled for App {
 
 impl Scheduled for PaymentsApp {
     async fn connect(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
-        let config = CheckoutConfig::read(settings)?;
+        let config = StripeConfig::read(settings)?;
         let stripe = Stripe::connect(&config, clock.clone()).await?;
         Ok(Self { app: App::connect(settings, clock).await?, stripe })
     }
@@ -431,7 +431,7 @@ pub struct WebhookApp {
 
 impl Start for WebhookApp {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
-        let secrets = match CheckoutConfig::webhook_secret(settings)? {
+        let secrets = match StripeConfig::webhook_secret(settings)? {
             Some(secret) => {
                 let (setting, aws) = ("STRIPE_WEBHOOK_SECRET", aws::amazon().await?);
                 Some(KeptSecret::read(setting, secret, &aws, clock.clone()).await?)

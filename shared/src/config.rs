@@ -19,7 +19,7 @@ use crate::aws::{self, Endpoint};
 use crate::values::Allowances;
 
 pub use ai::{AiConfig, AiProvider, CatalogConfig, OpenAiServer, STOP_PACE};
-pub use payments::{CheckoutConfig, StripeMode};
+pub use payments::{StripeConfig, StripeMode};
 pub use secret::Secret;
 pub use settings::Settings;
 pub(crate) use settings::checked_secret;

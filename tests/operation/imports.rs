@@ -620,7 +620,7 @@ async fn imports_into_a_store_in_use_need_confirmation() {
     assert!(is_done && text.contains("2 new accounts"), "{text}");
     let (is_done, text) = said(program::run(&apply));
     assert!(!is_done && text.contains("Stop the server first"), "{text}");
-    let mut named = program::command(&apply);
+    let mut named = program::command(&["manage", "import", "django", dump.path(), "--apply"]);
     for table in ["USERS", "TOKENS", "KEYS", "CHATS", "LEDGER"] {
         let name = format!("{}{}Table", &table[..1], table[1..].to_lowercase());
         named.env(format!("{table}_TABLE"), name);

@@ -353,7 +353,7 @@ fn reference(function: &str) -> String {
     let resources = template["Resources"].as_mapping().unwrap();
     let is_it = |resource: &Yaml| resource["Metadata"]["BuildProperties"]["Binary"] == function;
     let (id, _) = resources.iter().find(|(_, resource)| is_it(resource)).unwrap();
-    let parameters = template["Resources"]["Alarms"]["Properties"]["Parameters"].as_mapping();
+    let parameters = template["Resources"]["AlarmStack"]["Properties"]["Parameters"].as_mapping();
     for (list, functions) in parameters.unwrap() {
         let Yaml::Tagged(join) = functions else { continue };
         let Some(functions) = join.value.get(1).and_then(Yaml::as_sequence) else { continue };

@@ -38,10 +38,11 @@ fn asks(endpoint: &str) -> bool {
     endpoints().contains(endpoint) && matches!(needs(endpoint).as_str(), "AiApp" | "CompletionApp")
 }
 
-/// Returns true if an endpoint has a secret of the payment provider.
-fn sells(endpoint: &str) -> bool {
-    endpoints().contains(endpoint)
-        && matches!(needs(endpoint).as_str(), "CheckoutApp" | "WebhookApp")
+/// Returns true if a function has a secret of the payment provider.
+fn sells(function: &str) -> bool {
+    function == "payments_check"
+        || endpoints().contains(function)
+            && matches!(needs(function).as_str(), "CheckoutApp" | "WebhookApp")
 }
 
 /// Returns true if an endpoint needs no store.

@@ -12,7 +12,8 @@ use shared::store::{NewerTables, ReapplyInput, ReapplyReport};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::manage::target::{TABLES, connect};
+use crate::manage::stack::TABLES;
+use crate::manage::target::connect;
 use crate::manage::{Target, counted, sentence};
 
 /// In the restored tables, ends all accounts, sessions, keys and links that were ended after
@@ -108,7 +109,7 @@ fn in_use() -> String {
 
 /// Opens the restored tables, which the environment must name.
 async fn open(target: &Target) -> Result<App, String> {
-    if target.data.is_some() || target.stack.is_some() {
+    if target.folder.is_some() || target.stack.is_some() {
         return Err("Restored tables belong to no stack and no folder: leave out --stack and --data, and export the names of the tables.".into());
     }
     if TABLES.into_iter().any(|table| variable(table).is_none()) {

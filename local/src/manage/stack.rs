@@ -9,7 +9,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::config::Settings;
 
-use super::target::TABLES;
+/// The variables that name the five tables.
+pub(crate) const TABLES: [&str; 5] =
+    ["USERS_TABLE", "TOKENS_TABLE", "KEYS_TABLE", "CHATS_TABLE", "LEDGER_TABLE"];
 
 /// A deployed stack.
 pub(crate) struct Stack {
@@ -183,7 +185,7 @@ mod tests {
         assert_eq!(config.tables.ledger, "shop-ledger");
         assert_eq!(config.chat_price.get(), 7);
         assert_eq!(config.dynamodb_endpoint, None);
-        let checkout = shared::config::CheckoutConfig::read(&stack.settings().unwrap()).unwrap();
+        let checkout = shared::config::StripeConfig::read(&stack.settings().unwrap()).unwrap();
         assert!(checkout.key.is_some());
     }
 

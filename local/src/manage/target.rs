@@ -15,12 +15,8 @@ use shared::store::Store;
 use shared::{App, aws};
 
 use super::credentials;
-use super::stack::Stack;
+use super::stack::{Stack, TABLES};
 use crate::server::environment_of;
-
-/// The variables that name the five tables.
-pub(crate) const TABLES: [&str; 5] =
-    ["USERS_TABLE", "TOKENS_TABLE", "KEYS_TABLE", "CHATS_TABLE", "LEDGER_TABLE"];
 
 /// Variables that people set to work with AWS. One of them without the tables may mean that the
 /// names of the tables got lost.
@@ -38,11 +34,12 @@ const OF_AWS: [&str; 7] = [
 #[derive(Args, Clone, Debug, Default)]
 pub struct Target {
     /// Work on the store in this folder. The default is data, unless the environment names tables
-    #[arg(long, value_name = "DIR", global = true)]
-    pub data: Option<PathBuf>,
+    // The server's option `data` has a default, which clap would give to a global option of this name.
+    #[arg(long = "data", value_name = "DIR", global = true)]
+    pub folder: Option<PathBuf>,
     /// Work on this deployed stack. The AWS CLI must be installed, because it reads the stack's
     /// tables and settings
-    #[arg(long, value_name = "NAME", global = true, conflicts_with = "data")]
+    #[arg(long, value_name = "NAME", global = true, conflicts_with = "folder")]
     pub stack: Option<String>,
 }
 
@@ -73,7 +70,7 @@ pub struct Opened {
 
 impl From<PathBuf> for Target {
     fn from(folder: PathBuf) -> Self {
-        Self { data: Some(folder), stack: None }
+        Self { folder: Some(folder), stack: None }
     }
 }
 
@@ -108,13 +105,13 @@ impl Target {
             _ => "--data",
         };
         match (self, table) {
-            (Self { data: None, stack: None }, _) => {}
+            (Self { folder: None, stack: None }, _) => {}
             (_, Some(table)) => {
                 return Err(format!(
                     "{table} is set, and {option} names another store. Unset {table} or leave out {option}."
                 ));
             }
-            (Self { data: Some(folder), .. }, None) => return Ok(Place::Folder(folder.clone())),
+            (Self { folder: Some(folder), .. }, None) => return Ok(Place::Folder(folder.clone())),
             (Self { stack: Some(name), .. }, None) => return Ok(Place::Stack(name.clone())),
         }
         let Some(table) = table else {
@@ -271,7 +268,7 @@ mod tests {
     #[test]
     fn two_stores_are_refused() {
         let folder = Target::from(PathBuf::from("x"));
-        let stack = Target { data: None, stack: Some("farebox-prod".into()) };
+        let stack = Target { folder: None, stack: Some("farebox-prod".into()) };
         let aws = [("AWS_PROFILE", "x"), ("AWS_REGION", "eu-west-1")];
         assert_eq!(place(&folder, &aws), Ok(Place::Folder("x".into())));
         assert_eq!(place(&stack, &aws), Ok(Place::Stack("farebox-prod".into())));

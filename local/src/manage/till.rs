@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use shared::config::{CheckoutConfig, Secret, Settings};
+use shared::config::{Secret, Settings, StripeConfig};
 use shared::payments::{self, Cure, Difference};
 use shared::secrets;
 use shared::store::{Order, SetOfferOutcome};
@@ -158,8 +158,8 @@ pub async fn reconcile(target: &Target, days: u64) -> Result<String, String> {
 /// of the store's functions. An operator's credentials read the secret of a deployed stack.
 async fn stripe(Opened { app, settings, aws, .. }: &Opened) -> Result<Stripe, String> {
     let broken = |error: &dyn std::fmt::Display| format!("{error}.");
-    let ours = CheckoutConfig::read(&Settings::from_env()).map_err(|error| broken(&error))?;
-    let theirs = CheckoutConfig::read(settings).map_err(|error| broken(&error))?;
+    let ours = StripeConfig::read(&Settings::from_env()).map_err(|error| broken(&error))?;
+    let theirs = StripeConfig::read(settings).map_err(|error| broken(&error))?;
     // The stack's mode counts, unless the environment has another one.
     let mode = if std::env::var("STRIPE_MODE").is_ok() { ours.mode } else { theirs.mode };
     let config = if ours.key.is_some() { ours } else { theirs };
@@ -168,7 +168,7 @@ async fn stripe(Opened { app, settings, aws, .. }: &Opened) -> Result<Stripe, St
         .as_ref()
         .ok_or("Export STRIPE_API_KEY: the API key, or the ARN of its secret.")?;
     let key = secrets::read(key, aws).await.map_err(|error| format!("STRIPE_API_KEY: {error}."))?;
-    let config = CheckoutConfig { key: Some(Secret::Value(key)), mode, ..config };
+    let config = StripeConfig { key: Some(Secret::Value(key)), mode, ..config };
     let stripe =
         Stripe::connect(&config, app.clock.clone()).await.map_err(|error| broken(&error))?;
     stripe.ok_or_else(|| "STRIPE_API_KEY is empty.".to_owned())

@@ -41,21 +41,18 @@ impl StripeMode {
     }
 }
 
-/// The settings of the function that opens payment pages.
+/// The settings of the client of Stripe's API.
 #[derive(Clone, Debug)]
-pub struct CheckoutConfig {
+pub struct StripeConfig {
     /// `STRIPE_URL`: the URL of Stripe's API, without a trailing slash.
     pub url: String,
     /// `STRIPE_MODE`: whether money moves.
     pub mode: StripeMode,
     /// `STRIPE_API_KEY`: the API key. `None` if nothing is sold.
     pub key: Option<Secret>,
-    /// `STRIPE_RETURN_URL`: the web page to which buyers return. `None` for the pages of this
-    /// server.
-    pub back: Option<String>,
 }
 
-impl CheckoutConfig {
+impl StripeConfig {
     /// Reads the settings.
     ///
     /// # Errors
@@ -66,8 +63,16 @@ impl CheckoutConfig {
             url: url.trim_end_matches('/').to_owned(),
             mode: StripeMode::read(settings)?,
             key: settings.secret("STRIPE_API_KEY")?,
-            back: settings.url("STRIPE_RETURN_URL")?,
         })
+    }
+
+    /// Reads `STRIPE_RETURN_URL`: the web page to which buyers return. `None` for the pages of this
+    /// server.
+    ///
+    /// # Errors
+    /// Fails if the setting can't be used.
+    pub fn return_url(settings: &Settings<'_>) -> Result<Option<String>, ConfigError> {
+        settings.url("STRIPE_RETURN_URL")
     }
 
     /// Reads `STRIPE_WEBHOOK_SECRET`: the secrets that sign Stripe's events. `None` if no events are

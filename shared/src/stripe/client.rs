@@ -15,7 +15,7 @@ use super::API_VERSION;
 use crate::aws;
 use crate::aws::http::Https;
 use crate::clock::Clock;
-use crate::config::{CheckoutConfig, ConfigError, StripeMode};
+use crate::config::{ConfigError, StripeConfig, StripeMode};
 use crate::secrets::{Bearer, KeptSecret};
 use crate::store::Order;
 use crate::telemetry::metrics::{self, Metric};
@@ -62,10 +62,7 @@ impl Stripe {
     ///
     /// # Errors
     /// Fails if the API key can't be read, or a setting can't be used.
-    pub async fn connect(
-        config: &CheckoutConfig,
-        clock: Clock,
-    ) -> Result<Option<Self>, ConfigError> {
+    pub async fn connect(config: &StripeConfig, clock: Clock) -> Result<Option<Self>, ConfigError> {
         let Some(key) = config.key.clone() else { return Ok(None) };
         let aws = aws::amazon().await?;
         let key = KeptSecret::read("STRIPE_API_KEY", key, &aws, clock).await?;

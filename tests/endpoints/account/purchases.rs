@@ -12,7 +12,7 @@ use reqwest::redirect::Policy;
 use serde_json::{Value, json};
 use shared::BalanceChange;
 use shared::clock::Clock;
-use shared::config::{CheckoutConfig, Settings};
+use shared::config::{Settings, StripeConfig};
 use shared::payments::{self, Cure, Difference};
 use shared::store::{Adjustment, Order};
 use shared::stripe::Stripe;
@@ -488,7 +488,7 @@ async fn missed_events_are_found_in_the_lists_of_stripe() {
     let lookup = |name: &str| {
         settings.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned())
     };
-    let config = CheckoutConfig::read(&Settings::new(lookup)).unwrap();
+    let config = StripeConfig::read(&Settings::new(lookup)).unwrap();
     let stripe = Stripe::connect(&config, Clock::default()).await.unwrap().unwrap();
     let (root, ann, ben) =
         (api.administrator("root").await, api.person("ann").await, api.person("ben").await);

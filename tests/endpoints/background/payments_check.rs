@@ -8,7 +8,7 @@ use functions::background::payments_check;
 use serde_json::json;
 use shared::app::PaymentsApp;
 use shared::clock::Clock;
-use shared::config::{CheckoutConfig, Settings};
+use shared::config::{Settings, StripeConfig};
 use shared::mail::Mail;
 use shared::stripe::Stripe;
 use shared::telemetry::metrics::Metric;
@@ -44,7 +44,7 @@ async fn shop_of(checkout: &Checkout, key: &str) -> (Api, PaymentsApp) {
     let lookup = |name: &str| {
         settings.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned())
     };
-    let config = CheckoutConfig::read(&Settings::new(lookup)).unwrap();
+    let config = StripeConfig::read(&Settings::new(lookup)).unwrap();
     let app = api.server().apps["payments_check"].clone();
     let stripe = Stripe::connect(&config, Clock::default()).await.unwrap();
     (api, PaymentsApp { app, stripe })
@@ -76,7 +76,9 @@ async fn reachable_administrator(api: &Api, email: &str) -> Person {
     let root = api.administrator("first").await;
     let change = json!({ "role": "admin", "reason": "a test" });
     root.patch(&format!("/api/admin/users/{}/", person.id), change).await.is(200);
-    person
+    // The change has ended the sessions.
+    let access = person.log_in().await.is(200)["access"].as_str().unwrap().to_owned();
+    person.using(&access)
 }
 
 async fn letters(api: &Api) -> Vec<Mail> {
