@@ -114,18 +114,18 @@ impl Target {
             (Self { folder: Some(folder), .. }, None) => return Ok(Place::Folder(folder.clone())),
             (Self { stack: Some(name), .. }, None) => return Ok(Place::Stack(name.clone())),
         }
-        let Some(table) = table else {
+        if table.is_none() {
             return match OF_AWS.into_iter().find(|name| set(name)) {
                 None => Ok(Place::Folder("data".into())),
                 Some(other) => Err(format!(
                     "{other} is set, but no table is named. Name the store: --stack NAME is a deployed stack, and --data data is the data folder."
                 )),
             };
-        };
+        }
         match TABLES.into_iter().find(|name| variable(name).is_none_or(|value| value.is_empty())) {
             None => Ok(Place::Environment),
             Some(missing) => Err(format!(
-                "{table} is set, but {missing} names no table. Set all of {}, or use --stack NAME.",
+                "{missing} names no table. Set all of {}, or use --stack NAME.",
                 TABLES.join(", ")
             )),
         }
