@@ -9,20 +9,24 @@ use crate::store::{Order, StoreError};
 use crate::stripe::{About, News, OrderOf, Stripe};
 use crate::values::{Pack, Packs, PaymentFacts, Progress};
 use crate::view::Purchase;
-use crate::{App, Credits, Result};
+use crate::{App, Credits, Error, Result};
 
 /// The lists of Stripe that are compared. Sessions come first, because they name the orders of the
 /// payments that refunds and disputes are about.
 const LISTS: [&str; 3] = ["checkout/sessions", "refunds", "disputes"];
 
-/// What a comparison may change.
+/// The number of days for which disputes are compared at least. A bank decides weeks after a dispute
+/// was opened, and Stripe lists a dispute by the day on which it was opened.
+const DISPUTES: u64 = 180;
+
+/// The orders that a comparison may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cure {
-    /// Nothing.
+pub enum Cure<'a> {
+    /// None.
     Nothing,
-    /// Merge the facts that events haven't told.
-    Merge,
-    /// Also store the orders again that a restore of the tables has lost.
+    /// Merge the facts that events haven't told into these orders.
+    Merge(&'a HashSet<String>),
+    /// Merge them into all orders, and store the orders again that a restore of the tables has lost.
     Restore,
 }
 
@@ -33,24 +37,29 @@ pub struct Difference {
     pub order: String,
     /// The difference, or what was done about it.
     pub line: String,
+    /// True if money has moved or is disputed. False if a payment page only expired.
+    pub is_about_money: bool,
 }
 
 /// Compares the orders of the last `days` with Stripe's lists, in both directions. Calls `each` for
-/// each difference as soon as it is found, so that none is lost if the comparison fails later.
+/// each difference as soon as it is found, so that none is lost if the comparison fails later. Lists
+/// each disputed order among those that need attention, because releases before 0.14.0 don't.
 ///
 /// # Errors
 /// [`Error::PaymentsUnavailable`](crate::Error::PaymentsUnavailable) if Stripe doesn't answer, and
-/// the errors of the store.
+/// the errors of the store. An order that can't be changed is a difference.
 pub async fn compare(
     app: &App,
     stripe: &Stripe,
     days: u64,
-    cure: Cure,
+    cure: Cure<'_>,
     mut each: impl FnMut(Difference),
 ) -> Result<()> {
-    let since = app.clock.seconds().saturating_sub(days * 86_400);
+    let ago = |days: u64| app.clock.seconds().saturating_sub(days * 86_400);
+    let since = ago(days);
     let mut comparison = Comparison { app, cure, known: HashSet::new() };
     for list in LISTS {
+        let since = if list == "disputes" { ago(days.max(DISPUTES)) } else { since };
         let mut after = None;
         loop {
             let page = stripe.list(list, since, after.as_deref()).await?;
@@ -68,14 +77,14 @@ pub async fn compare(
     for order in app.store.orders_since((since + 3600) * 1000).await? {
         if order.facts.progress == Progress::Paid && !comparison.known.contains(order.id()) {
             let line = "paid here, but Stripe doesn't list the payment".to_owned();
-            each(Difference { order: order.id().to_owned(), line });
+            each(Difference { order: order.id().to_owned(), line, is_about_money: true });
         }
     }
     Ok(())
 }
 
-/// Like [`compare`], for a check that runs beside events: reports and merges only the differences
-/// that are still there after `grace`, because an event may be on its way.
+/// Like [`compare`], for a check that runs beside events: merges only differences about money that
+/// are still there after `grace`, because an event may be on its way. Calls `each` for each of them.
 ///
 /// # Errors
 /// As [`compare`].
@@ -84,25 +93,30 @@ pub async fn check(
     stripe: &Stripe,
     days: u64,
     grace: Duration,
-) -> Result<Vec<Difference>> {
+    mut each: impl FnMut(&Difference),
+) -> Result<()> {
     let mut first = HashSet::new();
     compare(app, stripe, days, Cure::Nothing, |found| {
-        first.insert(found.order);
+        if found.is_about_money {
+            first.insert(found.order);
+        }
     })
     .await?;
     if first.is_empty() {
-        return Ok(Vec::new());
+        return Ok(());
     }
     tokio::time::sleep(grace).await;
-    let mut lasting = Vec::new();
-    compare(app, stripe, days, Cure::Merge, |found| lasting.push(found)).await?;
-    lasting.retain(|difference| first.contains(&difference.order));
-    Ok(lasting)
+    compare(app, stripe, days, Cure::Merge(&first), |found| {
+        if found.is_about_money && first.contains(&found.order) {
+            each(&found);
+        }
+    })
+    .await
 }
 
 struct Comparison<'a> {
     app: &'a App,
-    cure: Cure,
+    cure: Cure<'a>,
     /// The orders of the listed sessions.
     known: HashSet<String>,
 }
@@ -115,7 +129,10 @@ impl Comparison<'_> {
             Ok(Some(news)) => self.learn(news).await,
             // Other products may use the same Stripe account.
             Ok(None) => Ok(None),
-            Err(why) => Ok(Some(Difference { order: id, line: format!("can't be read: {why}") })),
+            Err(why) => {
+                let line = format!("can't be read: {why}");
+                Ok(Some(Difference { order: id, line, is_about_money: true }))
+            }
         }
     }
 
@@ -142,9 +159,12 @@ impl Comparison<'_> {
                 None => {
                     let line = match self.cure {
                         Cure::Restore => "Stripe lists this order, and it can't be restored",
+                        // The page of another stack with the same Stripe account may be open.
+                        _ if !session.is_paid() => return Ok(None),
                         _ => "Stripe lists this order, and it is missing here",
                     };
-                    return Ok(Some(Difference { order: id, line: line.to_owned() }));
+                    let line = line.to_owned();
+                    return Ok(Some(Difference { order: id, line, is_about_money: true }));
                 }
             },
         };
@@ -152,23 +172,37 @@ impl Comparison<'_> {
         self.merge(order, &facts, restored).await
     }
 
-    /// Merges facts into an order, unless nothing may be changed.
+    /// Merges facts into an order, if it may be changed.
     async fn merge(
         &self,
         before: Order,
         facts: &PaymentFacts,
         done: Option<&str>,
     ) -> Result<Option<Difference>> {
-        let after = match self.cure {
-            Cure::Nothing => before.with_facts(facts),
-            _ => self.app.store.learn(before.clone(), facts, &self.app.clock).await?,
+        let id = before.id().to_owned();
+        let merges = match self.cure {
+            Cure::Nothing => false,
+            Cure::Merge(orders) => orders.contains(&id),
+            Cure::Restore => true,
         };
-        if self.cure == Cure::Restore && after.facts.is_disputed() {
-            // Releases before 0.14.0 didn't list disputed orders.
+        let after = match merges {
+            false => before.with_facts(facts),
+            true => match self.app.store.learn(before.clone(), facts, &self.app.clock).await {
+                Ok(after) => after,
+                // The other orders are compared even then.
+                Err(error) => {
+                    let cause = Error::from(error);
+                    let line = format!("can't be changed: {}", cause.cause().unwrap_or_default());
+                    return Ok(Some(Difference { order: id, line, is_about_money: true }));
+                }
+            },
+        };
+        if after.facts.is_disputed() {
             self.app.store.list_order(&after).await?;
         }
+        let is_about_money = before.given != after.given || !before.facts.agrees(&after.facts);
         let state = Purchase::of(&after).state();
-        let has_changed = before.given != after.given || Purchase::of(&before).state() != state;
+        let has_changed = is_about_money || Purchase::of(&before).state() != state;
         let change = has_changed.then(|| format!("{state} now, {} tokens given", after.given));
         let line = match (done, change) {
             (None, None) => return Ok(None),
@@ -176,7 +210,7 @@ impl Comparison<'_> {
             (Some(done), None) => done.to_owned(),
             (Some(done), Some(change)) => format!("{done}; {change}"),
         };
-        Ok(Some(Difference { order: after.id().to_owned(), line }))
+        Ok(Some(Difference { order: id, line, is_about_money: is_about_money || done.is_some() }))
     }
 
     /// Stores an order again that a restore of the tables has lost. `None` if that isn't allowed, or

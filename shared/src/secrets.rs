@@ -24,6 +24,9 @@ const SECRETS_MANAGER: Service = Service { host: "secretsmanager", name: "secret
 /// is repeated, in seconds.
 const AGAIN: u64 = 60;
 
+/// The time after which a refusal causes another read if the last read has failed, in seconds.
+const SOON: u64 = 5;
+
 /// The reason why a secret can't be read or replaced. The text doesn't contain the secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretError(pub String);
@@ -242,6 +245,10 @@ impl<V: FromSecret> KeptSecret<V> {
         });
         let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
         known.due = now.saturating_add(if renewed.is_ok() { V::KEPT } else { AGAIN });
+        if renewed.is_err() {
+            // The next refusal doesn't wait for a minute, because this one has read nothing.
+            known.refused_at = known.refused_at.map(|at| at.saturating_sub(AGAIN - SOON));
+        }
         match renewed {
             Ok(None) => {}
             Ok(Some((text, value))) => {

@@ -208,7 +208,7 @@ fn estimates_match_the_documentation() {
     // README.md and docs/operate/cost.md state these prices.
     assert!((27.5..28.5).contains(&watching), "{watching} is not about 28 dollars");
     let others = at_rest - watching;
-    assert!((1.25..1.35).contains(&others), "{others} is not about 1.30 dollars");
+    assert!((2.45..2.55).contains(&others), "{others} is not about 2.50 dollars");
 }
 
 /// Writes a price list into the folder, and returns its path.

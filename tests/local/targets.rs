@@ -177,11 +177,14 @@ fn profiles_need_no_aws_cli_for_their_keys() {
     std::fs::create_dir_all(cli.path().join(".aws")).unwrap();
     let keys = "[shop]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = a-secret\n";
     cli.write(".aws/credentials", keys);
-    let mut program = cli.manage(&["keys", "--stack", "shop"]);
-    let (code, lines) = said(&program.env("AWS_PROFILE", "shop").output().unwrap());
-    assert_eq!(code, Some(1));
+    let mut program = cli.manage(&["keys"]);
+    program.envs(TABLES.map(|table| (format!("{table}_TABLE"), "x")));
+    program.env("AWS_REGION", "nowhere-1").env("AWS_PROFILE", "shop");
+    let (code, lines) = said(&program.output().unwrap());
+    assert_eq!((code, lines.len()), (Some(1), 2), "{lines:?}");
+    assert_eq!(lines[0], "Store: the table x in nowhere-1");
     assert!(lines[1].contains("DynamoDB"), "{lines:?}");
-    assert_eq!(cli.calls().len(), 1, "only the stack is read: {:?}", cli.calls());
+    assert_eq!(cli.calls(), [""; 0]);
 }
 
 #[test]

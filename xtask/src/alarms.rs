@@ -304,7 +304,7 @@ fn alarms(template: &Template, groups: &[Group]) -> Result<Vec<Alarm>, Failure> 
     alarms.push(
         Alarm::at_threshold("1", "OrdersToLookAt", "orders-that-need-attention", Watches::One(waiting))
             .missing("ignore")
-            .about("Orders owe tokens, are stranded or are disputed. The alarm stays until a check finds none."),
+            .about("Orders are stranded or disputed. The alarm stays until a check finds none."),
     );
     let disputes = Metric::sum(OWN, "Disputes").every(HOUR);
     alarms.push(

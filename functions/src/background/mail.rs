@@ -152,7 +152,7 @@ async fn write(app: &MailApp, letter: OutgoingEmail) -> Result<Option<Mail>> {
             let page = page.unwrap_or_default();
             let text = format!(
                 "Hello,\n\nA bank disputes a payment of {amount}: the buyer wants the money back. The payment's order is {order}.\n\n\
-                 Answer in Stripe's dashboard before the day that it shows. Without an answer, the dispute is lost.{page}\n"
+                 If the dispute is still open, answer in Stripe's dashboard before the day that it shows. Without an answer, it is lost.{page}\n"
             );
             Ok(Some(Mail { to: address.to_owned(), subject: "A payment is disputed".into(), text }))
         }

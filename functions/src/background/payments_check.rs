@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
-use shared::Result;
 use shared::app::PaymentsApp;
 use shared::payments::{self, Difference};
 use shared::telemetry::metrics::{self, Metric};
+use shared::{Error, Result};
 
 /// The number of days that are compared. A refund or a dispute can come at any time, and has a time
 /// of its own.
@@ -24,36 +24,52 @@ const NIGHT: u64 = 3;
 /// The time in which an event that is on its way must arrive.
 const GRACE: Duration = Duration::from_secs(60);
 
+/// The time for the comparison. The function's time-out leaves two minutes for disputes.
+const COMPARISON: Duration = Duration::from_secs(780);
+
 /// Does the work of an hour, and gives events a minute to arrive.
 pub async fn work(payments: PaymentsApp) -> Result<()> {
     run(&payments, GRACE).await
 }
 
 /// Does the work of an hour. An event that is on its way must arrive within `grace`. Administrators
-/// are told of disputes even if Stripe can't be asked.
+/// are told of disputes even if Stripe doesn't answer.
 ///
 /// # Errors
-/// Fails if Stripe doesn't answer, with the errors of the store, and if an e-mail can't be written.
+/// Fails with the errors of the store. If Stripe doesn't answer, the run isn't counted as a check.
 pub async fn run(payments: &PaymentsApp, grace: Duration) -> Result<()> {
-    let compared = compare(payments, grace).await;
+    let mut missed = 0;
+    let compared = tokio::time::timeout(COMPARISON, compare(payments, grace, &mut missed)).await;
+    metrics::record(&[(Metric::MissedPayments, missed)]);
     let waiting = payments.app.store.tell_disputes(&payments.app.clock).await?;
     metrics::record(&[
         (Metric::OrdersToLookAt, waiting.orders),
         (Metric::Disputes, waiting.disputes),
     ]);
-    metrics::record(&[(Metric::MissedPayments, compared?), (Metric::PaymentsChecked, 1)]);
+    match compared {
+        Ok(Ok(())) => metrics::record(&[(Metric::PaymentsChecked, 1)]),
+        Ok(Err(error @ Error::PaymentsUnavailable(_))) => {
+            tracing::error!(cause = error.cause(), "payments can't be compared");
+        }
+        Ok(Err(error)) => return Err(error),
+        Err(_) => tracing::error!(cause = "too many payments", "payments can't be compared"),
+    }
     Ok(())
 }
 
-/// Merges what no event has told. Returns the number of differences.
-async fn compare(PaymentsApp { app, stripe }: &PaymentsApp, grace: Duration) -> Result<u64> {
-    let Some(stripe) = stripe else { return Ok(0) };
+/// Merges what no event has told, and counts the differences.
+async fn compare(
+    PaymentsApp { app, stripe }: &PaymentsApp,
+    grace: Duration,
+    missed: &mut u64,
+) -> Result<()> {
+    let Some(stripe) = stripe else { return Ok(()) };
     let hour = app.clock.seconds() / 3600 % 24;
     let days = if hour == NIGHT { DAYS_AT_NIGHT } else { DAYS };
     stripe.renew_key().await;
-    let missed = payments::check(app, stripe, days, grace).await?;
-    for Difference { order, line } in &missed {
+    payments::check(app, stripe, days, grace, |Difference { order, line, .. }| {
         tracing::error!(order, line, "no event has told of a payment");
-    }
-    Ok(u64::try_from(missed.len()).unwrap_or(u64::MAX))
+        *missed += 1;
+    })
+    .await
 }

@@ -23,18 +23,21 @@ use super::stack;
 /// address may never answer.
 const DIRECT: Duration = Duration::from_secs(5);
 
-/// Returns the configuration for AWS clients with the operator's credentials.
+/// Returns the configuration for AWS clients with the operator's credentials. If the AWS CLI has
+/// found the store, `by_cli` is true, and its own credentials come first: it may choose another
+/// profile than the SDK.
 ///
 /// # Errors
 /// Fails with a sentence for the terminal if there are no credentials.
-pub(crate) async fn operator(region: String) -> Result<SdkConfig, String> {
+pub(crate) async fn operator(region: String, by_cli: bool) -> Result<SdkConfig, String> {
     let region = Region::new(region);
     let tls = |error: aws::TlsError| format!("{error}.");
     let sources = ProviderConfig::without_region()
         .with_region(Some(region.clone()))
         .with_http_client(aws::http_client().map_err(tls)?);
     let chain = DefaultCredentialsChain::builder().configure(sources).region(region.clone());
-    let credentials = SharedCredentialsProvider::new(Operator { chain: chain.build().await });
+    let operator = Operator { chain: chain.build().await, by_cli };
+    let credentials = SharedCredentialsProvider::new(operator);
     credentials.provide_credentials().await.map_err(|error| {
         let why = std::error::Error::source(&error).map(ToString::to_string);
         format!(
@@ -49,10 +52,16 @@ pub(crate) async fn operator(region: String) -> Result<SdkConfig, String> {
 #[derive(Debug)]
 struct Operator {
     chain: DefaultCredentialsChain,
+    by_cli: bool,
 }
 
 impl Operator {
     async fn credentials(&self) -> provider::Result {
+        if self.by_cli
+            && let Ok(credentials) = exported().await
+        {
+            return Ok(credentials);
+        }
         match tokio::time::timeout(DIRECT, self.chain.provide_credentials()).await {
             Ok(Ok(credentials)) => Ok(credentials),
             Ok(Err(_)) | Err(_) => exported().await,

@@ -20,8 +20,9 @@ use crate::server::environment_of;
 
 /// Variables that people set to work with AWS. One of them without the tables may mean that the
 /// names of the tables got lost.
-const OF_AWS: [&str; 7] = [
+const OF_AWS: [&str; 8] = [
     "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
     "AWS_REGION",
     "AWS_DEFAULT_REGION",
     "AWS_ACCESS_KEY_ID",
@@ -166,7 +167,8 @@ async fn in_folder(folder: &Path) -> Result<Opened, String> {
     })
 }
 
-/// Connects to the tables that the settings name. Without a `region`, the environment must name it.
+/// Connects to the tables that the settings name, in the region in which the AWS CLI has found them.
+/// Without a `region`, the environment must name it.
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
@@ -181,11 +183,12 @@ pub(crate) async fn connect(
             (format!("the table {users} at {}", endpoint.url), aws::emulated())
         }
         _ => {
+            let by_cli = region.is_some();
             let region = match region {
                 Some(region) => region.to_owned(),
                 None => region_of(|name| std::env::var(name).ok())?,
             };
-            (format!("the table {users} in {region}"), credentials::operator(region).await?)
+            (format!("the table {users} in {region}"), credentials::operator(region, by_cli).await?)
         }
     };
     // The time limit suits a command, which may read whole tables while a person waits.

@@ -139,7 +139,7 @@ pub async fn reconcile(target: &Target, days: u64) -> Result<String, String> {
             &stripe,
             days,
             Cure::Restore,
-            |Difference { order, line }| {
+            |Difference { order, line, .. }| {
                 differences += 1;
                 println!("{order}: {line}");
             },

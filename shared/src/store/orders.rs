@@ -116,10 +116,10 @@ struct Attention<'a> {
     user_id: &'a str,
 }
 
-/// The orders that an administrator should look at.
+/// The orders that wait for an administrator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WaitingOrders {
-    /// The number of these orders.
+    /// The number of orders that are stranded or disputed.
     pub orders: u64,
     /// The number of disputes of which administrators have been told now.
     pub disputes: u64,
@@ -210,14 +210,19 @@ impl Order {
 
     /// Returns true if an administrator should look at the order.
     fn needs_attention(&self) -> bool {
-        self.owed > Credits::ZERO || self.stranded.is_some() || self.facts.is_disputed()
+        self.owed > Credits::ZERO || self.waits() || self.untold_disputes().is_some()
     }
 
-    /// Returns the number of disputes, of which at least one is open, if administrators haven't been
-    /// told about all of them.
+    /// Returns true if only a person can do something about the order. Nothing needs to be done about
+    /// owed credits.
+    fn waits(&self) -> bool {
+        self.stranded.is_some() || self.facts.is_disputed()
+    }
+
+    /// Returns the number of disputes if administrators haven't been told about all of them.
     fn untold_disputes(&self) -> Option<u64> {
         let disputes = u64::try_from(self.facts.disputes.len()).unwrap_or(u64::MAX);
-        (self.facts.is_disputed() && disputes > self.told).then_some(disputes)
+        (disputes > self.told).then_some(disputes)
     }
 
     /// Returns the order after these facts were merged and all credits were moved that can be
@@ -685,7 +690,10 @@ impl Store {
                 let id = order.id().to_owned();
                 let needs_attention = match self.settle_order(order, &known, clock).await {
                     Ok((after, _)) if after.needs_attention() => true,
-                    Ok((after, _)) => !self.stop_listing(&after).await?,
+                    Ok((after, _)) => !self.stop_listing(&after).await.unwrap_or_else(|error| {
+                        tracing::error!(order = id, cause = error.cause(), "is still listed");
+                        false
+                    }),
                     Err(error) => {
                         tracing::error!(order = id, cause = error.cause(), "can't be collected");
                         true
@@ -714,16 +722,15 @@ impl Store {
     }
 
     /// Writes an outgoing e-mail to each administrator with a verified address, for each order with
-    /// new disputes. Each dispute is told once. Also counts the orders that an administrator should
-    /// look at.
+    /// new disputes. Each dispute is told once. Also counts the orders that wait for an administrator.
     pub async fn tell_disputes(&self, clock: &Clock) -> Result<WaitingOrders> {
         let (mut waiting, mut before) = (WaitingOrders::default(), None);
         let mut administrators = None;
         loop {
             let (orders, more) = self.orders_to_look_at(before.as_deref()).await?;
             before = orders.last().map(|order| order.id().to_owned());
-            for order in orders.iter().filter(|order| order.needs_attention()) {
-                waiting.orders += 1;
+            for order in &orders {
+                waiting.orders += u64::from(order.waits());
                 let Some(disputes) = order.untold_disputes() else { continue };
                 let told = match &administrators {
                     Some(told) => told,

@@ -239,6 +239,11 @@ impl SessionNews {
         self.is_expired && !self.is_paid
     }
 
+    /// Returns true if the session was paid.
+    pub fn is_paid(&self) -> bool {
+        self.is_paid
+    }
+
     /// Returns the facts about the payment of an order with this price.
     pub fn facts(&self, price: u64, currency: &str) -> PaymentFacts {
         let is_price = self.total == Some(price) && self.subtotal == Some(price);
@@ -287,7 +292,8 @@ fn dispute(dispute: DisputeObject) -> Option<News> {
     let payment = dispute.payment_intent.map(Reference::id)?;
     let state = match dispute.status.as_str() {
         "lost" => Dispute::Lost,
-        "won" | "prevented" => Dispute::Won,
+        // An inquiry that was closed has moved no money.
+        "won" | "prevented" | "warning_closed" => Dispute::Won,
         _ => Dispute::Open,
     };
     let disputes = BTreeMap::from([(dispute.id, state)]);
@@ -383,13 +389,14 @@ mod tests {
         let dispute = |status| {
             let object = json!({ "object": "dispute", "id": "dp_1", "status": status, "payment_intent": "pi_1" });
             match event("charge.dispute.closed", object).unwrap() {
-                Some(News::Facts(_, facts)) => facts.is_lost(),
+                Some(News::Facts(_, facts)) => (facts.is_lost(), facts.is_disputed()),
                 other => panic!("{other:?}"),
             }
         };
         assert_eq!(
-            ["needs_response", "lost", "won", "warning_closed"].map(dispute),
-            [false, true, false, false]
+            ["needs_response", "warning_needs_response", "lost", "won", "warning_closed"]
+                .map(dispute),
+            [(false, true), (false, true), (true, false), (false, false), (false, false)]
         );
         let without = json!({ "object": "refund", "id": "re_1", "amount": 5, "status": null, "payment_intent": null });
         assert_eq!(event("refund.created", without), Ok(None));

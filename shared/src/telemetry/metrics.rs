@@ -60,7 +60,7 @@ metrics! {
     Refunds: Count;
     /// Events about orders whose credits can't be granted.
     StrandedOrders: Count;
-    /// Orders that owe credits, are stranded or are disputed, counted every hour.
+    /// Orders that are stranded or disputed, counted every hour.
     OrdersToLookAt: Count;
     /// Disputes of which administrators were told by e-mail.
     Disputes: Count;

@@ -118,6 +118,16 @@ impl PaymentFacts {
         self.disputes.values().any(|dispute| *dispute == Dispute::Lost)
     }
 
+    /// Returns true if the other facts say the same about money: what was paid, refunded and
+    /// disputed.
+    pub fn agrees(&self, other: &Self) -> bool {
+        let is_paid = |facts: &Self| matches!(facts.progress, Progress::Paid | Progress::Wrong);
+        let of_money = |facts: &Self| (is_paid(facts), facts.progress == Progress::Paid);
+        of_money(self) == of_money(other)
+            && self.refunds == other.refunds
+            && self.disputes == other.disputes
+    }
+
     /// Returns true if a bank hasn't decided about a dispute.
     pub fn is_disputed(&self) -> bool {
         self.disputes.values().any(|dispute| *dispute == Dispute::Open)

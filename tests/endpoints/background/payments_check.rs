@@ -138,7 +138,7 @@ async fn runs_are_counted_and_a_refused_key_is_no_run() {
 
     let (api, dead) = shop_of(&checkout, "rk_test_revoked").await;
     log::clear();
-    assert!(payments_check::work(dead).await.is_err());
+    payments_check::work(dead).await.unwrap();
     assert_eq!(recorded(Metric::PaymentsChecked, None), (0, 0));
     assert_eq!(recorded(Metric::StripeKeyRefused, None), (1, 1));
     // Orders are counted even then.
@@ -149,6 +149,53 @@ async fn runs_are_counted_and_a_refused_key_is_no_run() {
         .await
         .expect(503, "payments_unavailable");
     assert_eq!(recorded(Metric::StripeKeyRefused, None), (2, 2));
+    checkout.stop().await;
+}
+
+/// The words for the state stay the same.
+#[tokio::test]
+async fn missed_parts_of_refunds_and_disputes_are_found() {
+    let (checkout, api, payments) = deaf_shop().await;
+    let ann = api.person("ann").await;
+    let order = ann.orders("small").await;
+    let act = async |action: &str| {
+        let session = order["url"].as_str().unwrap().rsplit('/').next().unwrap();
+        api.presses(&format!("{}act/{session}", checkout.dashboard), action).await;
+    };
+    api.presses(order["url"].as_str().unwrap(), "pay").await;
+    act("half").await;
+    assert_eq!(missed(&payments).await, 2);
+    assert_eq!(ann.balance().await, GRANT + 501);
+    act("half").await;
+    assert_eq!(missed(&payments).await, 1);
+    assert_eq!(ann.balance().await, GRANT + 3);
+    act("dispute").await;
+    assert_eq!((missed(&payments).await, waiting(&api).await), (1, (1, 0)));
+    act("won").await;
+    assert_eq!(missed(&payments).await, 1);
+    assert_eq!(waiting(&api).await, (0, 0));
+    assert_eq!(missed(&payments).await, 0);
+    api.audits(&ann).await;
+    checkout.stop().await;
+}
+
+/// A release before 0.14.0 stores a dispute without listing the order.
+#[tokio::test]
+async fn disputes_that_an_earlier_release_stored_are_told() {
+    let (checkout, api, payments) = deaf_shop().await;
+    let ann = api.person("ann").await;
+    let order = ann.orders("small").await;
+    let session = order["url"].as_str().unwrap().rsplit('/').next().unwrap();
+    api.presses(order["url"].as_str().unwrap(), "pay").await;
+    api.presses(&format!("{}act/{session}", checkout.dashboard), "dispute").await;
+    assert_eq!(missed(&payments).await, 2);
+    let id = order["id"].as_str().unwrap();
+    let pk = AttributeValue::S(format!("attention:{id}"));
+    let client = emulator::dynamo::client(&api.dynamodb);
+    client.delete_item().table_name("TokensTable").key("pk", pk).send().await.unwrap();
+    assert_eq!(waiting(&api).await, (0, 0));
+    assert_eq!(missed(&payments).await, 0);
+    assert_eq!(waiting(&api).await.0, 1);
     checkout.stop().await;
 }
 
