@@ -22,7 +22,7 @@ use shared::values::Allowances;
 use shared::{Credits, passwords};
 
 use crate::support::client::{Api, DAY, GRANT, PRICE, Person, unique};
-use crate::support::program::command;
+use crate::support::program::{command, output_of};
 use crate::support::world::{World, put, scan};
 
 /// The ledger is copied first, so chats that are settled while the other tables are copied have no
@@ -114,7 +114,7 @@ fn manage(api: &Api, arguments: &[&str]) -> (bool, String) {
         program.env(variable(table), format!("{RESTORED}{table}"));
         program.env(format!("NEWER_{}", variable(table)), table);
     }
-    let output = program.env("DYNAMODB_ENDPOINT", &api.dynamodb).output().unwrap();
+    let output = output_of(program.env("DYNAMODB_ENDPOINT", &api.dynamodb));
     let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
     (output.status.success(), out + &err)
 }

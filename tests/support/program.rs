@@ -137,10 +137,15 @@ fn started(program: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs the program. The output has no line that names the store, which `tests/local/targets.rs`
-/// checks.
+/// Runs the program.
 pub fn run(arguments: &[&str]) -> Output {
-    let output = command(arguments).output().unwrap();
+    output_of(&mut command(arguments))
+}
+
+/// Runs a command of the program. The output has no line that names the store, which
+/// `tests/local/targets.rs` checks.
+pub fn output_of(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     let lines = said.split_inclusive('\n').filter(|line| !line.starts_with("Store: "));
     Output { stderr: lines.collect::<String>().into_bytes(), ..output }

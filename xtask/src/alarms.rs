@@ -302,9 +302,14 @@ fn alarms(template: &Template, groups: &[Group]) -> Result<Vec<Alarm>, Failure> 
     );
     let waiting = Metric::sum(OWN, "OrdersToLookAt").statistic("Maximum").every(HOUR);
     alarms.push(
-        Alarm::at_threshold("1", "OrdersToLookAt", "orders-that-need-attention", Watches::One(waiting))
-            .missing("ignore")
-            .about("Orders are stranded or disputed. The alarm stays until a check finds none."),
+        Alarm::at_threshold(
+            "1",
+            "OrdersToLookAt",
+            "orders-that-need-attention",
+            Watches::One(waiting),
+        )
+        .missing("ignore")
+        .about("Orders are stranded or disputed. The alarm stays until a check finds none."),
     );
     let disputes = Metric::sum(OWN, "Disputes").every(HOUR);
     alarms.push(

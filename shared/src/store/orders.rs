@@ -747,7 +747,8 @@ impl Store {
     }
 
     /// Writes the e-mails about an order that was just read, and records how many disputes they are
-    /// about. Returns false if they have been written already. Idempotent.
+    /// about. If nothing else needs attention, the order is no longer listed. Returns false if the
+    /// order has changed, or the e-mails have been written already. Idempotent.
     async fn tell(
         &self,
         order: &Order,
@@ -768,6 +769,9 @@ impl Store {
                 currency: order.currency.clone(),
             };
             writes.push(self.post(&letter, now)?);
+        }
+        if order.owed == Credits::ZERO && !order.waits() {
+            writes.push(self.unlist(order));
         }
         let sent = self.transact(writes, &Uuid::new_v4().to_string()).await?;
         Ok(matches!(sent, Transaction::Applied))
