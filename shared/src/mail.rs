@@ -107,8 +107,8 @@ async fn send(
         "Destination": { "ToAddresses": [mail.to] },
         "Content": { "Simple": message },
     });
-    if let Some(set) = configuration_set {
-        email["ConfigurationSetName"] = json!(set);
+    if let (Some(set), Some(fields)) = (configuration_set, email.as_object_mut()) {
+        fields.insert("ConfigurationSetName".to_owned(), json!(set));
     }
     let sent = client.call(Call::rest("/v2/email/outbound-emails", email.to_string())).await;
     let Err(error) = sent else { return Ok(Ok(())) };

@@ -252,12 +252,12 @@ mod tests {
         let none = Target::default();
         assert_eq!(place(&none, &[]), Ok(Place::Folder("data".into())));
         assert_eq!(place(&none, &all), Ok(Place::Environment));
-        for missing in 0..TABLES.len() {
+        for (number, missing) in TABLES.into_iter().enumerate() {
             let mut some = all.to_vec();
-            some.remove(missing);
+            some.remove(number);
             let refused = place(&none, &some).unwrap_err();
-            assert!(refused.contains(&format!("{} names no table", TABLES[missing])), "{refused}");
-            some.push((TABLES[missing], ""));
+            assert!(refused.contains(&format!("{missing} names no table")), "{refused}");
+            some.push((missing, ""));
             assert_eq!(place(&none, &some), Err(refused));
         }
         for name in OF_AWS {

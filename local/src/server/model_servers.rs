@@ -203,7 +203,7 @@ pub async fn find(servers: &[ModelServer], patience: Duration) -> Option<ChatMod
     let until = Instant::now() + patience;
     let http = Client::builder(TokioExecutor::new()).build_http::<Body>();
     let count = servers.len().max(1);
-    let asked = servers.to_vec().into_iter().map(move |server| {
+    let asked = servers.iter().copied().map(move |server| {
         let name = timeout_at(until, server.chat_model(http.clone()));
         async move { Some(ChatModel { server, name: name.await.ok()?? }) }
     });
