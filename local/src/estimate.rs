@@ -74,7 +74,7 @@ pub struct Estimate {
     pub models: Option<ModelsEstimate>,
 }
 
-/// What an audit of all accounts reads, with as many months of chats as the bill has.
+/// The reads of an audit of all accounts, with as many months of chats as the bill has.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct AuditEstimate {
     /// The size of the read items, in GB.

@@ -278,7 +278,7 @@ pub fn environment_of(
         "METRICS_NAMESPACE" => String::new(),
         // All local clients have the same address.
         "LOGIN_FAILURES_PER_ADDRESS" | "REGISTRATIONS_PER_ADDRESS" => "0".to_owned(),
-        // On one machine, nobody means to pay.
+        // A live key on one machine is almost always a mistake.
         "STRIPE_MODE" => "test".to_owned(),
         // On one machine, a waiting chat takes no Lambda instance from other requests.
         "PARALLEL_CHATS" => "64".to_owned(),

@@ -34,7 +34,7 @@ pub struct Asked {
     pub body: Value,
 }
 
-/// What the service does with a request.
+/// The service's treatment of a request.
 pub enum Does {
     Says(u16, Value),
     /// Sends no reply.

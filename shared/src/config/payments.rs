@@ -10,7 +10,7 @@ use crate::config::Secret;
 pub enum StripeMode {
     /// Buyers pay with money.
     Live,
-    /// Nobody pays.
+    /// Test cards pay, and no money moves.
     Test,
 }
 
