@@ -29,8 +29,7 @@ use rustls::pki_types::pem::PemObject;
 
 use self::http::Https;
 
-pub use self::api::JsonApi;
-pub(crate) use self::api::{Call, CallError, Service};
+pub use self::api::{Call, CallError, JsonApi, Service};
 pub use aws_config::SdkConfig;
 
 /// The error if TLS can't be configured.

@@ -76,7 +76,7 @@ async fn get(arn: &str, aws: &SdkConfig) -> Result<String, SecretError> {
         secret_string: Option<String>,
     }
     let asked = json!({ "SecretId": arn }).to_string();
-    let call = Call::rpc("secretsmanager.GetSecretValue", asked);
+    let call = Call::rpc_1_1("secretsmanager.GetSecretValue", asked);
     let answer = secrets_manager(aws)?.call(call).await?;
     let Answer { secret_string } = serde_json::from_slice(&answer)?;
     secret_string.ok_or_else(|| SecretError("the secret contains no text".into()))
@@ -91,7 +91,7 @@ async fn get(arn: &str, aws: &SdkConfig) -> Result<String, SecretError> {
 pub async fn put(arn: &str, secret: &str, aws: &SdkConfig) -> Result<(), SecretError> {
     let token = Uuid::new_v4().to_string();
     let asked = json!({ "SecretId": arn, "SecretString": secret, "ClientRequestToken": token });
-    let call = Call::rpc("secretsmanager.PutSecretValue", asked.to_string());
+    let call = Call::rpc_1_1("secretsmanager.PutSecretValue", asked.to_string());
     secrets_manager(aws)?.call(call).await?;
     Ok(())
 }

@@ -99,11 +99,19 @@ fn at_a_time() -> usize {
     if std::env::var_os("TEST_DYNAMODB").is_some() { FEWER_AT_A_TIME } else { AT_A_TIME }
 }
 
-/// Calls to the emulator in `TEST_DYNAMODB` take many times longer than calls to the embedded
-/// store, so tests with the emulator run only every fifth plan. Neither the number of strikes per
-/// fault nor the number of plans per call is a multiple of five, so the tests still cover every
-/// fault, strike and call.
-const OVER_A_WIRE: usize = 5;
+/// A test runs every fifth plan, unless `FAULTS=whole`, with which `.ci/nightly` runs them all.
+/// Neither the number of strikes per fault nor the number of plans per call is a multiple of five,
+/// so every fault, strike and call is covered in each run.
+const SAMPLE: usize = 5;
+
+/// Returns how many plans there are for each one that the tests run.
+fn one_in() -> usize {
+    match std::env::var("FAULTS").as_deref() {
+        Ok("whole") => 1,
+        Ok(other) => panic!("FAULTS is {other}, and must be `whole` if it is set"),
+        Err(_) => SAMPLE,
+    }
+}
 
 const ALL_STRIKES: [FaultRepeat; 3] =
     [FaultRepeat::Once, FaultRepeat::EachAttempt, FaultRepeat::FromThenOn];
@@ -147,14 +155,14 @@ impl<S: Scenario> Matrix<S> {
         }
     }
 
-    fn whole(scenarios: &[S]) -> Self {
-        let one_in = if std::env::var_os("TEST_DYNAMODB").is_some() { OVER_A_WIRE } else { 1 };
+    /// Returns the matrix of all faults, strikes and calls, of which a run takes a sample.
+    fn of(scenarios: &[S]) -> Self {
         Self {
             scenarios: scenarios.to_vec(),
             faults: Fault::ALL.to_vec(),
             strikes: ALL_STRIKES.to_vec(),
             calls: None,
-            one_in,
+            one_in: one_in(),
         }
     }
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_dynamodbstreams::types::{OperationType, Record, ShardIteratorType};
 use functions::background::mail;
 use futures_util::FutureExt;
+use serde_json::{Value, json};
 use shared::app::MailApp;
-use shared::aws::{Endpoint, emulated_at};
+use shared::aws::{Call, Endpoint, JsonApi, Service, emulated_at};
 use shared::clock::rfc3339;
 use shared::mail::{Carrier, Mail};
 use shared::store::OUTBOX;
@@ -80,7 +80,7 @@ impl Postman {
 
     /// Sends the e-mails in the outbox, and then new e-mails, until a shard of the stream ends.
     async fn follow(&mut self) -> Result<(), String> {
-        let streams = aws_sdk_dynamodbstreams::Client::new(&emulated_at(&self.endpoint));
+        let streams = Streams::at(&self.endpoint);
         // Read the position in the stream first, so that e-mails aren't missed if they are added
         // while the outbox is being read.
         let mut places = self.places(&streams).await?;
@@ -89,18 +89,13 @@ impl Postman {
         }
         loop {
             for place in &mut places {
-                let read = streams
-                    .get_records()
-                    .shard_iterator(&*place)
-                    .send()
-                    .await
-                    .map_err(|error| cause(&error))?;
-                for record in read.records.unwrap_or_default() {
+                let (records, next) = streams.records(place).await?;
+                for record in records {
                     if let Some(key) = new_letter(&record) {
                         self.carry(key).await;
                     }
                 }
-                let Some(next) = read.next_shard_iterator else { return Ok(()) };
+                let Some(next) = next else { return Ok(()) };
                 *place = next;
             }
             tokio::time::sleep(PAUSE).await;
@@ -112,10 +107,7 @@ impl Postman {
     }
 
     /// Returns the end of each open shard in the stream.
-    async fn places(
-        &self,
-        streams: &aws_sdk_dynamodbstreams::Client,
-    ) -> Result<Vec<String>, String> {
+    async fn places(&self, streams: &Streams) -> Result<Vec<String>, String> {
         let table = self
             .dynamodb()
             .describe_table()
@@ -126,22 +118,9 @@ impl Postman {
         let stream = table
             .and_then(|table| table.latest_stream_arn)
             .ok_or("the table Tokens has no stream; use another data folder")?;
-        let described = streams
-            .describe_stream()
-            .stream_arn(&stream)
-            .send()
-            .await
-            .map_err(|error| cause(&error))?;
         let mut places = Vec::new();
-        for shard in
-            described.stream_description.and_then(|stream| stream.shards).unwrap_or_default()
-        {
-            let place = streams
-                .get_shard_iterator()
-                .stream_arn(&stream)
-                .set_shard_id(shard.shard_id)
-                .shard_iterator_type(ShardIteratorType::Latest);
-            places.extend(place.send().await.map_err(|error| cause(&error))?.shard_iterator);
+        for shard in streams.shards(&stream).await? {
+            places.extend(streams.end(&stream, &shard).await?);
         }
         Ok(places)
     }
@@ -213,8 +192,55 @@ fn cause<E: std::error::Error>(error: &E) -> String {
 
 /// Returns the key of a new outgoing e-mail, if the record describes one. In the template, the
 /// Lambda trigger has the same filter.
-fn new_letter(record: &Record) -> Option<String> {
-    let is_new = record.event_name == Some(OperationType::Insert);
-    let key = record.dynamodb.as_ref()?.keys.as_ref()?.get("pk")?.as_s().ok()?;
-    (is_new && key.starts_with(OUTBOX)).then(|| key.clone())
+fn new_letter(record: &Value) -> Option<String> {
+    let key = text(record, "/dynamodb/Keys/pk/S")?;
+    (text(record, "/eventName")? == "INSERT" && key.starts_with(OUTBOX)).then_some(key)
+}
+
+fn text(reply: &Value, pointer: &str) -> Option<String> {
+    reply.pointer(pointer)?.as_str().map(str::to_owned)
+}
+
+fn list(reply: &Value, pointer: &str) -> Vec<Value> {
+    reply.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default()
+}
+
+/// The three operations of [DynamoDB
+/// Streams](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Operations_Amazon_DynamoDB_Streams.html).
+struct Streams(JsonApi);
+
+impl Streams {
+    fn at(endpoint: &Endpoint) -> Self {
+        let service = Service { host: "streams.dynamodb", name: "dynamodb" };
+        Self(JsonApi::new(&service, &emulated_at(endpoint)))
+    }
+
+    /// Returns the ids of the stream's shards.
+    async fn shards(&self, stream: &str) -> Result<Vec<String>, String> {
+        let asked = json!({ "StreamArn": stream });
+        let reply = self.ask("DynamoDBStreams_20120810.DescribeStream", &asked).await?;
+        let shards = list(&reply, "/StreamDescription/Shards");
+        Ok(shards.iter().filter_map(|shard| text(shard, "/ShardId")).collect())
+    }
+
+    /// Returns the iterator of a shard's end, from which later records are read.
+    async fn end(&self, stream: &str, shard: &str) -> Result<Option<String>, String> {
+        let asked = json!({ "StreamArn": stream, "ShardId": shard, "ShardIteratorType": "LATEST" });
+        let reply = self.ask("DynamoDBStreams_20120810.GetShardIterator", &asked).await?;
+        Ok(text(&reply, "/ShardIterator"))
+    }
+
+    /// Returns the records that an iterator reads, and the next iterator, unless the shard has
+    /// ended.
+    async fn records(&self, iterator: &str) -> Result<(Vec<Value>, Option<String>), String> {
+        let asked = json!({ "ShardIterator": iterator });
+        let reply = self.ask("DynamoDBStreams_20120810.GetRecords", &asked).await?;
+        Ok((list(&reply, "/Records"), text(&reply, "/NextShardIterator")))
+    }
+
+    async fn ask(&self, operation: &'static str, asked: &Value) -> Result<Value, String> {
+        let call = Call::rpc_1_0(operation, asked.to_string());
+        let reply = self.0.call(call).await.map_err(|error| cause(&error))?;
+        serde_json::from_slice(&reply).map_err(|error| cause(&error))
+    }
 }

@@ -43,7 +43,8 @@ use lambda_http::http::header::CONTENT_TYPE;
 use serde_json::Value;
 
 /// A service with a JSON API.
-pub(crate) struct Service {
+#[derive(Clone, Copy, Debug)]
+pub struct Service {
     /// The first label of the service's hosts: `email` for Amazon SES
     /// ([endpoints](https://docs.aws.amazon.com/general/latest/gr/aws-service-information.html)).
     pub host: &'static str,
@@ -52,8 +53,9 @@ pub(crate) struct Service {
 }
 
 /// A request to a JSON API.
-pub(crate) struct Call {
+pub struct Call {
     path: &'static str,
+    content_type: &'static str,
     target: Option<&'static str>,
     body: String,
 }
@@ -63,24 +65,33 @@ impl Call {
     /// [restJson1](https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html), in which the
     /// path names the operation.
     pub(crate) fn rest(path: &'static str, body: String) -> Self {
-        Self { path, target: None, body }
+        Self { path, content_type: "application/json", target: None, body }
     }
 
     /// Creates a request of the protocol
-    /// [awsJson1_1](https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html), in which the
+    /// [awsJson1_0](https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html), in which the
     /// header `X-Amz-Target` names the operation.
-    pub(crate) fn rpc(target: &'static str, body: String) -> Self {
-        Self { path: "/", target: Some(target), body }
+    pub fn rpc_1_0(target: &'static str, body: String) -> Self {
+        Self {
+            path: "/",
+            content_type: "application/x-amz-json-1.0",
+            target: Some(target),
+            body,
+        }
+    }
+
+    /// Creates a request of the protocol
+    /// [awsJson1_1](https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html), which is
+    /// awsJson1_0 with another media type.
+    pub(crate) fn rpc_1_1(target: &'static str, body: String) -> Self {
+        Self { content_type: "application/x-amz-json-1.1", ..Self::rpc_1_0(target, body) }
     }
 
     fn request(self) -> Result<HttpRequest, BoxError> {
-        let request = Request::post(self.path);
-        let request = match self.target {
-            Some(target) => request
-                .header(CONTENT_TYPE, "application/x-amz-json-1.1")
-                .header("x-amz-target", target),
-            None => request.header(CONTENT_TYPE, "application/json"),
-        };
+        let mut request = Request::post(self.path).header(CONTENT_TYPE, self.content_type);
+        if let Some(target) = self.target {
+            request = request.header("x-amz-target", target);
+        }
         Ok(request.body(SdkBody::from(self.body))?.try_into()?)
     }
 }
@@ -103,7 +114,7 @@ impl fmt::Debug for Reply {
 }
 
 /// The error of a call.
-pub(crate) type CallError = SdkError<ErrorMetadata, HttpResponse>;
+pub type CallError = SdkError<ErrorMetadata, HttpResponse>;
 
 /// The JSON API of a service. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -116,7 +127,7 @@ impl JsonApi {
     /// another configuration of retries.
     // Inlined for the reason in `crate::mail`.
     #[inline]
-    pub(crate) fn new(service: &Service, aws: &SdkConfig) -> Self {
+    pub fn new(service: &Service, aws: &SdkConfig) -> Self {
         let region = aws.region().map_or("", |region| region.as_ref());
         let host = || format!("https://{}.{region}.{}", service.host, domain(region));
         let url = aws.endpoint_url().map_or_else(host, str::to_owned);
@@ -151,7 +162,7 @@ impl JsonApi {
     /// # Errors
     /// Returns the service's refusal with its code, or the failure to get a reply. The error's
     /// [`cause`](super::cause) is for the log.
-    pub(crate) async fn call(&self, call: Call) -> Result<Vec<u8>, CallError> {
+    pub async fn call(&self, call: Call) -> Result<Vec<u8>, CallError> {
         self.operation.invoke(call).await.map(|Reply(body)| body)
     }
 }
@@ -269,7 +280,7 @@ mod tests {
 
     #[test]
     fn debug_output_leaves_bodies_out() {
-        let call = Call::rpc("secretsmanager.PutSecretValue", "a secret".into());
+        let call = Call::rpc_1_1("secretsmanager.PutSecretValue", "a secret".into());
         assert_eq!(format!("{call:?}"), r#"Call("secretsmanager.PutSecretValue")"#);
         assert_eq!(format!("{:?}", Reply(b"a secret".to_vec())), "8 bytes");
     }

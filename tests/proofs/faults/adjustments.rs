@@ -174,5 +174,5 @@ async fn run(rig: &Rig, matrix: Matrix<Adjusting>) -> (usize, Vec<String>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn adjustments_are_applied_at_most_once_under_any_fault() {
     let rig = Rig::start().await;
-    none(run(&rig, Matrix::whole(&Adjusting::ALL)).await);
+    none(run(&rig, Matrix::of(&Adjusting::ALL)).await);
 }

@@ -184,7 +184,7 @@ impl Case<Administering> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn admin_changes_are_applied_at_most_once_under_any_fault() {
     let rig = Rig::start().await;
-    let mut cases = Matrix::whole(&Administering::ALL).cases(&rig).await;
+    let mut cases = Matrix::of(&Administering::ALL).cases(&rig).await;
     disturb(&mut cases).await;
     let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after the request", &world));

@@ -114,7 +114,7 @@ impl Case<Deleting> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chats_after_a_deleted_one_keep_their_branch_under_any_fault() {
     let rig = Rig::start().await;
-    let mut cases = Matrix::whole(&[Deleting]).cases(&rig).await;
+    let mut cases = Matrix::of(&[Deleting]).cases(&rig).await;
     disturb(&mut cases).await;
     let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after the request", &world));

@@ -693,7 +693,7 @@ pub async fn sleepers(rig: &Rig) -> (usize, Vec<String>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chats_are_charged_at_most_once_under_any_fault() {
     let rig = Rig::start().await;
-    none(run(&rig, Matrix::whole(&Paying::ALL)).await);
+    none(run(&rig, Matrix::of(&Paying::ALL)).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -703,7 +703,7 @@ async fn stopped_chats_are_charged_at_most_once_under_any_fault() {
     // the account, before or after one of the chat's checks, and marks the chat as stopped.
     let calls = ["GetItem", "UpdateItem", "GetItem", "GetItem", "UpdateItem", "TransactWriteItems"];
     let calls = Some(calls.map(str::to_owned).to_vec());
-    none(run(&rig, Matrix { calls, ..Matrix::whole(&[Paying::StoppedStream]) }).await);
+    none(run(&rig, Matrix { calls, ..Matrix::of(&[Paying::StoppedStream]) }).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -124,7 +124,7 @@ impl Case<Changing> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conversations_change_atomically_under_any_fault() {
     let rig = Rig::start().await;
-    let mut cases = Matrix::whole(&Changing::ALL).cases(&rig).await;
+    let mut cases = Matrix::of(&Changing::ALL).cases(&rig).await;
     disturb(&mut cases).await;
     let found = conversations(&rig).await;
     cases.iter_mut().for_each(|case| case.audit("after the request", &found));

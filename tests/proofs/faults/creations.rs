@@ -92,7 +92,7 @@ impl Case<Creating> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn users_are_created_granted_and_invited_once_under_any_fault() {
     let rig = Rig::start().await;
-    let matrix = Matrix::whole(&[Creating::Administrator, Creating::Inviting]);
+    let matrix = Matrix::of(&[Creating::Administrator, Creating::Inviting]);
     let mut cases = matrix.cases(&rig).await;
     disturb(&mut cases).await;
     let world = rig.world().await;

@@ -109,7 +109,7 @@ impl Case<Deleting> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deletions_are_atomic_and_final_under_any_fault() {
     let rig = Rig::start().await;
-    let mut cases = Matrix::whole(&[Deleting::Address, Deleting::Name]).cases(&rig).await;
+    let mut cases = Matrix::of(&[Deleting::Address, Deleting::Name]).cases(&rig).await;
     disturb(&mut cases).await;
     let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after the request", &world));
@@ -321,7 +321,7 @@ async fn erasures_remove_all_of_deleted_accounts_and_nothing_else() {
     let rig = Rig::start().await;
     let matrix = Matrix {
         strikes: vec![FaultRepeat::Once, FaultRepeat::FromThenOn],
-        ..Matrix::whole(&[Erasing])
+        ..Matrix::of(&[Erasing])
     };
     none(one_store_each(&rig, matrix, async |case| case.runs_to_its_end().await).await);
 }

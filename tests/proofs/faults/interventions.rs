@@ -181,7 +181,7 @@ impl Case<Intervening> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn interventions_happen_at_most_once_and_with_their_trail_row() {
     let rig = Rig::start().await;
-    let mut cases = Matrix::whole(&Intervening::ALL).cases(&rig).await;
+    let mut cases = Matrix::of(&Intervening::ALL).cases(&rig).await;
     disturb(&mut cases).await;
     let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after the request", &world));

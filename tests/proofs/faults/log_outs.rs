@@ -138,7 +138,7 @@ impl Rig {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn log_outs_end_only_their_session_under_any_fault() {
     let rig = Rig::start().await;
-    let mut cases = Matrix::whole(&Leaving::ALL).cases(&rig).await;
+    let mut cases = Matrix::of(&Leaving::ALL).cases(&rig).await;
     side_by_side(&mut cases, async |case| {
         if case.plan.is_some() {
             case.runs_to_its_end(&rig).await

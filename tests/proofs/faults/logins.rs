@@ -172,7 +172,7 @@ async fn log_ins_start_valid_sessions_and_move_no_credits() {
     none(
         run(
             &rig,
-            Matrix::whole(&[LoggingIn::Address, LoggingIn::WeakHash, LoggingIn::WrongPassword]),
+            Matrix::of(&[LoggingIn::Address, LoggingIn::WeakHash, LoggingIn::WrongPassword]),
         )
         .await,
     );

@@ -196,7 +196,7 @@ async fn run(rig: &Rig, matrix: Matrix<Learning>) -> (usize, Vec<String>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_of_payments_move_credits_once_under_any_fault() {
     let rig = Rig::start().await;
-    none(run(&rig, Matrix::whole(&Learning::ALL)).await);
+    none(run(&rig, Matrix::of(&Learning::ALL)).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -207,7 +207,7 @@ async fn every_mistake_with_payments_is_found() {
     {
         let rig = Rig::sabotaged(mistake.sabotage()).await;
         let scenarios = [Learning::Refunded];
-        let (cases, wrong) = run(&rig, Matrix::whole(&scenarios)).await;
+        let (cases, wrong) = run(&rig, Matrix::of(&scenarios)).await;
         let is_found = wrong.iter().any(|wrong| wrong.contains(sentence));
         assert!(is_found, "{mistake:?} in {cases} cases: {wrong:#?}");
     }

@@ -327,7 +327,7 @@ async fn run(rig: &Rig, matrix: Matrix<Pricing>) -> (usize, Vec<String>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chats_by_usage_are_charged_their_receipt_at_most_once() {
     let rig = Rig::start().await;
-    none(run(&rig, Matrix::whole(&Pricing::ALL)).await);
+    none(run(&rig, Matrix::of(&Pricing::ALL)).await);
 }
 
 /// A change of the price list.
@@ -431,6 +431,6 @@ impl Case<Setting> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn price_lists_are_set_once_or_not_at_all_under_any_fault() {
     let rig = Rig::start().await;
-    let matrix = Matrix::whole(&[Setting::First, Setting::Replacing, Setting::Removing]);
+    let matrix = Matrix::of(&[Setting::First, Setting::Replacing, Setting::Removing]);
     none(one_store_each(&rig, matrix, async |case| case.sets_once().await).await);
 }

@@ -153,6 +153,6 @@ pub async fn run(rig: &Rig, matrix: Matrix<Refreshing>) -> (usize, Vec<String>) 
 async fn refreshes_have_one_successor_and_only_reuse_ends_a_session() {
     let rig = Rig::start().await;
     none(
-        run(&rig, Matrix::whole(&[Refreshing::First, Refreshing::Second, Refreshing::Dead])).await,
+        run(&rig, Matrix::of(&[Refreshing::First, Refreshing::Second, Refreshing::Dead])).await,
     );
 }

@@ -172,7 +172,7 @@ async fn run(rig: &Rig, matrix: Matrix<Registering>) -> (usize, Vec<String>) {
 async fn names_are_registered_and_granted_once_under_any_fault() {
     let rig = Rig::start().await;
     none(
-        run(&rig, Matrix::whole(&[Registering::Once, Registering::Keyed, Registering::Again]))
+        run(&rig, Matrix::of(&[Registering::Once, Registering::Keyed, Registering::Again]))
             .await,
     );
 }

@@ -146,6 +146,6 @@ impl Case<Sweep> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sweeps_release_only_expired_holds_and_once_under_any_fault() {
     let rig = Rig::start().await;
-    let matrix = Matrix::whole(&[Sweep]);
+    let matrix = Matrix::of(&[Sweep]);
     none(one_store_each(&rig, matrix, async |case| case.runs_to_its_end().await).await);
 }
