@@ -155,6 +155,15 @@ const TRACED: f64 = 0.05;
 /// latencies and two kinds of errors.
 const METRICS_OF_A_METHOD: f64 = 5.0;
 
+/// More users than there are people.
+const MOST_USERS: f64 = 1e10;
+
+/// The number of milliseconds in a day.
+const MOST_CHATS: f64 = 86_400_000.0;
+
+/// The longest time that a Lambda function may run.
+const MOST_SECONDS: f64 = 900.0;
+
 impl Load {
     /// Computes the costs and needs of this load.
     ///
@@ -192,9 +201,14 @@ impl Load {
     }
 
     fn check(&self, stack: &Stack) -> Result<(), String> {
-        let positive = |value: f64| value.is_finite() && value > 0.0;
-        if !positive(self.users) || !positive(self.chats_per_day) || !positive(self.ai_seconds) {
-            return Err("--users, --chats-per-day and --ai-seconds must be more than 0.".into());
+        for (option, value, most) in [
+            ("--users", self.users, MOST_USERS),
+            ("--chats-per-day", self.chats_per_day, MOST_CHATS),
+            ("--ai-seconds", self.ai_seconds, MOST_SECONDS),
+        ] {
+            if value.is_nan() || value <= 0.0 || value > most {
+                return Err(format!("{option} must be more than 0, and at most {most}."));
+            }
         }
         if !(0.0..=1.0).contains(&self.streamed) {
             return Err("--streamed must be a share from 0 to 1.".into());

@@ -4,7 +4,10 @@
 //! [`server`] starts everything, [`manage`] has the commands of administrators, and [`estimate`]
 //! computes what a deployment costs.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod estimate;
 pub mod manage;
 pub mod offer_file;
 pub mod server;
+pub mod terminal;

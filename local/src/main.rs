@@ -2,6 +2,9 @@
 //! `cargo run -- manage` has the commands of administrators, and `cargo run -- estimate` estimates
 //! what a deployment costs.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+use std::env::VarError;
 use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -18,11 +21,14 @@ use local::offer_file;
 use local::server::mail::Postman;
 use local::server::model_servers::{ModelServer, Program};
 use local::server::{Server, environment_of, write_environments};
+use local::terminal::print_result;
+use local::{note, say};
 use mimalloc::MiMalloc;
 use serde_json::json;
 use shared::app::MailApp;
+use shared::aws::Endpoint;
 use shared::clock::Clock;
-use shared::config::{LogConfig, Settings};
+use shared::config::{LogConfig, Settings, variable};
 use shared::store::{VOUCHER_CODES, VOUCHER_USES};
 use shared::telemetry::metrics;
 use tracing_subscriber::filter::{FilterExt, LevelFilter};
@@ -36,7 +42,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 /// Farebox, a token-metered AI chat back end. Without a command, Farebox serves the whole API on
 /// this machine, over an embedded DynamoDB.
 #[derive(Parser)]
-#[command(name = "farebox", version)]
+#[command(name = "farebox", version, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -98,6 +104,7 @@ enum Command {
         keep: Keep,
     },
     /// Manage the store in the data folder, of a deployed stack, or that the environment names
+    #[command(arg_required_else_help = false)]
     Manage {
         #[command(flatten)]
         target: Target,
@@ -200,16 +207,16 @@ enum Manage {
         second: String,
     },
     /// Show, check, set or remove the price list
-    #[command(subcommand)]
+    #[command(subcommand, arg_required_else_help = false)]
     Models(Models),
     /// Create, list or void vouchers
-    #[command(subcommand)]
+    #[command(subcommand, arg_required_else_help = false)]
     Vouchers(Vouchers),
     /// Manage packs and orders, and compare payments with Stripe
-    #[command(subcommand)]
+    #[command(subcommand, arg_required_else_help = false)]
     Till(Till),
     /// Import the users, balances and messages of another system
-    #[command(subcommand)]
+    #[command(subcommand, arg_required_else_help = false)]
     Import(Import),
     /// Recompute every balance from the ledger, and list the differences
     Audit {
@@ -223,7 +230,8 @@ impl Manage {
     async fn run(self, target: &Target) -> Result<(), String> {
         let done = match self {
             Self::CreateAdmin { name, email, tokens, password_env } => {
-                create_admin(target, &name, email.as_deref(), tokens, password_env).await
+                let password = || password_for(&name, password_env.as_deref());
+                manage::create_admin(target, &name, email.as_deref(), tokens, password).await
             }
             Self::Settle => manage::settle(target).await,
             Self::Erase => manage::erase(target).await,
@@ -245,8 +253,7 @@ impl Manage {
             Self::Import(command) => command.run(target).await,
             Self::Audit { name } => manage::audit(target, name.as_deref()).await,
         };
-        println!("{}", done?);
-        Ok(())
+        print_result(done?)
     }
 }
 
@@ -418,7 +425,7 @@ impl Vouchers {
 #[derive(Subcommand)]
 enum Till {
     /// Show, set or remove the packs that users can buy
-    #[command(subcommand)]
+    #[command(subcommand, arg_required_else_help = false)]
     Packs(Packs),
     /// List the orders of packs, newest first
     Orders {
@@ -469,8 +476,17 @@ impl Keep {
     }
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(run()),
+        Err(error) => {
+            note!("error: The program can't start: {error}.");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
@@ -478,23 +494,25 @@ async fn main() -> ExitCode {
             let text = error.to_string();
             let sentence: Vec<&str> =
                 text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-            eprintln!("{} (--help lists commands and options)", sentence.join(" "));
+            let sentence = sentence.join(" ");
+            note!("{sentence} (--help lists commands and options)");
             return ExitCode::from(2);
         }
         Err(help) => {
-            print!("{help}");
+            // Whoever closes the pipe has read enough.
+            let _ = help.print();
             return ExitCode::SUCCESS;
         }
     };
     let log = match LogConfig::read(&Settings::from_env()) {
         Ok(log) => log,
         Err(error) => {
-            eprintln!("error: {error}.");
+            note!("error: {error}.");
             return ExitCode::FAILURE;
         }
     };
     let asked = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new(format!("{},aws_config=warn", log.level)));
+        .unwrap_or_else(|_| EnvFilter::new(format!("{},aws_config=error", log.level)));
     // Never log below INFO, not even if RUST_LOG has a lower level: at lower levels, AWS's clients
     // log whole requests and replies, with hashes, addresses and messages.
     let lines =
@@ -532,7 +550,7 @@ async fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(sentence) => {
-            eprintln!("error: {sentence}");
+            note!("error: {sentence}");
             ExitCode::FAILURE
         }
     }
@@ -544,47 +562,49 @@ async fn serve(port: u16, data: &Data, model_servers: &[ModelServer]) -> Result<
     // yet.
     let pages = (port != 0).then(|| format!("http://127.0.0.1:{port}"));
     let default = |name: &str| pages.clone().filter(|_| name == "MAIL_URL");
-    let environment = |name: &str| std::env::var(name).ok().or_else(|| default(name));
+    let environment = |name: &str| variable(name).or_else(|| default(name));
     let server =
         Server::start_beside(model_servers, port, data, Clock::default(), environment).await?;
     let url = &server.url;
-    println!("Farebox listens on {url} (Ctrl-C stops it)");
-    println!();
+    say!("Farebox listens on {url} (Ctrl-C stops it)");
+    say!();
     for route in functions::ROUTES.iter().filter(|route| route.method != "ANY") {
-        println!("  {:6} {}", route.method, route.path);
+        say!("  {:6} {}", route.method, route.path);
     }
-    println!();
+    say!();
     let address = server.dynamo.address;
-    match data {
-        Data::Folder(folder) => {
-            println!(
+    let elsewhere = variable("DYNAMODB_ENDPOINT").and_then(|url| Endpoint::parse(&url));
+    match (elsewhere, data) {
+        (Some(store), _) => {
+            say!("DYNAMODB_ENDPOINT says where the data is: in the tables at {}.", store.url);
+        }
+        (None, Data::Folder(folder)) => {
+            say!(
                 "The data is in the folder {}; the embedded DynamoDB listens on {address}.",
                 folder.display()
             );
-            println!(
+            say!(
                 "E-mails are not sent: each is shown here and stored in {}.",
                 folder.join("mail").display()
             );
         }
-        Data::Memory => {
-            println!("The data is in memory only; the embedded DynamoDB listens on {address}.")
+        (None, Data::Memory) => {
+            say!("The data is in memory only; the embedded DynamoDB listens on {address}.")
         }
     }
     if let Some(checkout) = &server.checkout {
         let all = &checkout.dashboard;
-        println!("Payments are played. {all} lists all payments; refund or dispute them there.");
+        say!("Payments are played. {all} lists all payments; refund or dispute them there.");
     }
-    if let Some(line) = server.answering.line() {
-        println!("{line}");
-    }
-    println!("Create an account:");
-    println!();
-    println!(
+    say!("{}", server.answering);
+    say!("Create an account:");
+    say!();
+    say!(
         r#"  curl -s {url}/api/register -H 'Content-Type: application/json' -d '{{"username": "ann", "password": "secret123"}}'"#
     );
-    println!();
+    say!();
     interruption.await;
-    println!("Stopping.");
+    say!("Stopping.");
     server.stop().await;
     Ok(())
 }
@@ -592,11 +612,12 @@ async fn serve(port: u16, data: &Data, model_servers: &[ModelServer]) -> Result<
 async fn dynamodb(address: SocketAddr, keep: &Keep) -> Result<(), String> {
     let interruption = interruption()?;
     let dynamo = Dynamo::start(&keep.data(), address).await?;
-    println!("The embedded DynamoDB listens on http://{} (Ctrl-C stops it)", dynamo.address);
+    let postman = postman(&dynamo, &keep.data()).await?;
+    say!("The embedded DynamoDB listens on http://{} (Ctrl-C stops it)", dynamo.address);
     match keep.data() {
         Data::Folder(folder) => {
             write_environments(&folder, &dynamo)?;
-            println!(
+            say!(
                 "The environment of the functions is in {0}/lambda.env (cargo lambda watch) and {0}/sam.json (sam local start-api).",
                 folder.display()
             );
@@ -604,19 +625,17 @@ async fn dynamodb(address: SocketAddr, keep: &Keep) -> Result<(), String> {
         // Without a data folder, the access key and the signing secret are shown only on the
         // terminal.
         Data::Memory => {
-            println!(
-                "Nothing is written to disk. The access key and the signing secret of this run:"
-            );
-            println!();
-            println!("  DYNAMODB_ENDPOINT={}", dynamo.url);
-            println!("  SIGNING_SECRET={}", dynamo.signing_secret);
-            println!();
+            say!("Nothing is written to disk. The access key and the signing secret of this run:");
+            say!();
+            say!("  DYNAMODB_ENDPOINT={}", dynamo.url);
+            say!("  SIGNING_SECRET={}", dynamo.signing_secret);
+            say!();
         }
     }
-    println!("E-mails are not sent: each is shown here.");
-    let carrying = tokio::spawn(postman(&dynamo, &keep.data()).await?.work());
+    say!("E-mails are not sent: each is shown here.");
+    let carrying = tokio::spawn(postman.work());
     interruption.await;
-    println!("Stopping.");
+    say!("Stopping.");
     carrying.abort();
     dynamo.stop().await;
     Ok(())
@@ -632,9 +651,9 @@ async fn postman(dynamo: &Dynamo, data: &Data) -> Result<Postman, String> {
         .ok_or("template.yaml has no function mail")?;
     let settings = Settings::new(|name| match name {
         "DYNAMODB_ENDPOINT" => Some(dynamo.url.clone()),
-        name => std::env::var(name)
-            .ok()
-            .or_else(|| environment_of(function, name, &dynamo.url, &dynamo.secret)),
+        name => {
+            variable(name).or_else(|| environment_of(function, name, &dynamo.url, &dynamo.secret))
+        }
     });
     let mailing = MailApp::connect(&settings, Clock::default()).await;
     Postman::new(mailing.map_err(|error| format!("{error}."))?, data)
@@ -650,38 +669,33 @@ fn estimate(
     let list = models.map(offer_file::read).transpose()?;
     let mut estimate = load.estimate()?;
     estimate.models = list.map(|list| load.models(&list, chat)).transpose()?;
-    if as_json {
-        println!("{:#}", json!(estimate));
-    } else {
-        print!("{estimate}");
+    match as_json {
+        true => print_result(format!("{:#}", json!(estimate))),
+        false => print_result(estimate.to_string().trim_end()),
     }
-    Ok(())
 }
 
-async fn create_admin(
-    target: &Target,
-    name: &str,
-    email: Option<&str>,
-    tokens: u64,
-    password_env: Option<String>,
-) -> Result<String, String> {
-    let password = match password_env {
-        Some(variable) => std::env::var(&variable)
-            .map_err(|_| format!("The environment variable {variable} is not set."))?,
-        None => {
-            let asked = |prompt: &str| {
-                rpassword::prompt_password(prompt).map_err(|error| {
-                    format!("The password can't be read from here ({error}); use --password-env.")
-                })
-            };
-            let password = asked(&format!("Password for {name}: "))?;
-            if asked("The password again: ")? != password {
-                return Err("The two passwords are different.".into());
+/// Returns the password for a new administrator: from the environment, or as typed twice in the
+/// terminal.
+fn password_for(name: &str, variable: Option<&str>) -> Result<String, String> {
+    if let Some(variable) = variable {
+        return std::env::var(variable).map_err(|error| match error {
+            VarError::NotPresent => format!("The environment variable {variable} is not set."),
+            VarError::NotUnicode(_) => {
+                format!("The environment variable {variable} is not UTF-8 text.")
             }
-            password
-        }
+        });
+    }
+    let asked = |prompt: &str| {
+        rpassword::prompt_password(prompt).map_err(|error| {
+            format!("The password can't be read from here ({error}); use --password-env.")
+        })
     };
-    manage::create_admin(target, name, email, tokens, &password).await
+    let password = asked(&format!("Password for {name}: "))?;
+    match asked("The password again: ")? == password {
+        true => Ok(password),
+        false => Err("The two passwords are different.".into()),
+    }
 }
 
 /// Returns a future that waits for Ctrl-C, or for the signal that stops a service. The future also

@@ -28,11 +28,14 @@ use shared::telemetry::metrics::{self, Metric};
 use shared::values::{Account, Email, Reason, Role, Username, login_key};
 use shared::{App, BalanceChange, Credits, Error, secrets};
 
+use crate::say;
 use emulator::dynamo;
 
+use target::Missing;
 pub use target::{Opened, Target};
 
-/// Creates an administrator. A username with an `@` is also the account's e-mail address.
+/// Creates an administrator. A username with an `@` is also the account's e-mail address. The
+/// password is asked for once everything else is known to be valid, and the store is open.
 ///
 /// # Errors
 /// Fails with a sentence for the terminal.
@@ -41,7 +44,7 @@ pub async fn create_admin(
     name: &str,
     email: Option<&str>,
     tokens: u64,
-    password: &str,
+    password: impl FnOnce() -> Result<String, String>,
 ) -> Result<String, String> {
     let name = Username::choose(name)
         .map_err(|sentence| format!("{name:?} can't be a username: {sentence}"))?;
@@ -56,11 +59,9 @@ pub async fn create_admin(
     };
     let grant = Credits::new(tokens)
         .ok_or_else(|| format!("--tokens must be at most {}.", Credits::MAX))?;
-    let password = NewPassword::parse(
-        password,
-        &[name.shown(), email.as_ref().map_or(name.shown(), Email::shown)],
-    )?;
-    let (account, registered) = in_store(target, async |Opened { app, .. }| {
+    let (account, registered) = in_new_store(target, async |Opened { app, .. }| {
+        let known = [name.shown(), email.as_ref().map_or(name.shown(), Email::shown)];
+        let password = NewPassword::parse(&password()?, &known)?;
         let password = app.passwords.hash(&password).await.map_err(|error| error.detail())?;
         let new = NewAccount {
             name,
@@ -257,7 +258,7 @@ impl Report {
     /// Counts a difference, and prints its line.
     fn differ(&mut self, line: &str) {
         self.differences += 1;
-        self.bar.suspend(|| println!("{line}"));
+        self.bar.suspend(|| say!("{line}"));
     }
 }
 
@@ -286,8 +287,9 @@ async fn find(app: &App, name: &str) -> Result<Account, String> {
     if clock::millis_of(name).is_some() {
         let found =
             async { app.store.account_of_user(&app.store.user_with_id(Some(name)).await?).await };
-        return found.await.map_err(|error| {
-            if error == StoreError::NoSuchUser { no_account(name) } else { sentence(error) }
+        return found.await.map_err(|error| match error {
+            StoreError::NoSuchUser => format!("No account has the id {name:?}."),
+            error => sentence(error),
         });
     }
     let key = login_key(name).ok_or_else(|| no_account(name))?;
@@ -317,11 +319,14 @@ pub(crate) fn sentence(error: impl Into<Error>) -> String {
     let Some(cause) = error.cause() else { return error.detail() };
     let is = |codes: &[&str]| codes.iter().any(|code| cause.contains(code));
     if matches!(error, Error::PaymentsUnavailable(_)) {
-        return match is(&["status 401", "status 403"]) {
-            true => {
-                format!("Stripe refuses the API key ({cause}). Check the secret of STRIPE_API_KEY.")
-            }
-            false => format!("Stripe can't be reached ({cause}). Run the command again later."),
+        return if is(&["status 401", "status 403"]) {
+            format!("Stripe refuses the API key ({cause}). Check the secret of STRIPE_API_KEY.")
+        } else if is(&["STRIPE_MODE"]) {
+            format!(
+                "The API key and the mode don't belong together ({cause}). Export the other key, or STRIPE_MODE."
+            )
+        } else {
+            format!("Stripe doesn't answer as it should ({cause}). Run the command again later.")
         };
     }
     let advice = if is(&["ExpiredToken", "RequestExpired"]) {
@@ -467,12 +472,30 @@ async fn census_in(app: &App) -> Result<Census, String> {
 /// Opens the store, does the work of a command, and closes the store again.
 ///
 /// # Errors
-/// Fails with a sentence for the terminal.
+/// Fails with a sentence for the terminal. Also fails if a data folder has no store.
 pub(crate) async fn in_store<T>(
     target: &Target,
     work: impl AsyncFnOnce(&Opened) -> Result<T, String>,
 ) -> Result<T, String> {
-    let opened = target.open().await?;
+    work_in(target.open(Missing::Refuse).await?, work).await
+}
+
+/// Like [`in_store`], but creates the store in a data folder that has none. Only for commands with
+/// which a store may begin.
+///
+/// # Errors
+/// Fails with a sentence for the terminal.
+pub(crate) async fn in_new_store<T>(
+    target: &Target,
+    work: impl AsyncFnOnce(&Opened) -> Result<T, String>,
+) -> Result<T, String> {
+    work_in(target.open(Missing::Create).await?, work).await
+}
+
+async fn work_in<T>(
+    opened: Opened,
+    work: impl AsyncFnOnce(&Opened) -> Result<T, String>,
+) -> Result<T, String> {
     let done = work(&opened).await;
     opened.close().await;
     done

@@ -17,7 +17,7 @@ use serde_json::{Map, json};
 use shared::App;
 use shared::app::{MailApp, PaymentsApp, Scheduled};
 use shared::clock::Clock;
-use shared::config::{ConfigError, Settings};
+use shared::config::{ConfigError, Settings, variable};
 use shared::values::{Packs, PriceList};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -109,7 +109,7 @@ impl Server {
             }
             other => return Err(format!("PAYMENTS must be played, or not set (got {other:?}).")),
         };
-        let has_provider = environment("AI_PROVIDER").is_some_and(|names| !names.is_empty());
+        let providers = environment("AI_PROVIDER").filter(|names| !names.is_empty());
         let before_search = |function: &template::Function, name: &str| {
             let played = checkout.as_ref().and_then(|checkout| played(checkout, name));
             played
@@ -127,10 +127,10 @@ impl Server {
         if checkout.is_some() {
             offer_packs(&app("admin_packs_change").await?).await?;
         }
-        let answering = if has_provider || model_servers.is_empty() {
-            Answering::Chosen
-        } else {
-            choose_ai(&app("admin_models_change").await?, model_servers).await
+        let answering = match providers {
+            Some(names) => Answering::Providers(names),
+            None if model_servers.is_empty() => Answering::Echo,
+            None => choose_ai(&app("admin_models_change").await?, model_servers).await,
         };
         let environment = |function: &template::Function, name: &str| {
             answering.setting(name).or_else(|| before_search(function, name))
@@ -210,7 +210,7 @@ impl Server {
 /// of the functions, which say why.
 async fn choose_ai(app: &App, model_servers: &[ModelServer]) -> Answering {
     if !matches!(app.store.prices().await, Ok(None)) {
-        return Answering::Chosen;
+        return Answering::PriceList;
     }
     model_servers::find(model_servers, PATIENCE).await.map_or(Answering::Echo, Answering::Model)
 }
@@ -304,9 +304,8 @@ pub fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> 
                 if variables.contains_key(name) {
                     continue;
                 }
-                let set = std::env::var(name)
-                    .ok()
-                    .or_else(|| environment_of(function, name, endpoint, secret));
+                let set =
+                    variable(name).or_else(|| environment_of(function, name, endpoint, secret));
                 variables.insert(name.clone(), json!(set.unwrap_or_default()));
             }
         }

@@ -21,8 +21,8 @@ use crate::values::Allowances;
 pub use ai::{AiConfig, AiProvider, CatalogConfig, OpenAiServer, STOP_PACE};
 pub use payments::{StripeConfig, StripeMode};
 pub use secret::Secret;
-pub use settings::Settings;
 pub(crate) use settings::checked_secret;
+pub use settings::{Settings, variable};
 pub use top_up::TopUp;
 pub use traces::TraceConfig;
 

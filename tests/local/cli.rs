@@ -97,7 +97,20 @@ fn impossible_commands_are_refused_in_one_sentence() {
         );
     }
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
-    refuses(&["--port", "0", "--data", file], "can't be written");
+    refuses(&["--port", "0", "--data", file], "is not a folder");
+    refuses(&["manage"], "requires a subcommand");
+    refuses(&["manage", "till", "packs"], "requires a subcommand");
+    for users in ["1e300", "inf", "NaN", "0"] {
+        let load = ["estimate", "--users", users, "--chats-per-day", "1", "--ai-seconds", "4"];
+        refuses(&load, "--users must be more than 0, and at most 10000000000.");
+    }
+    for command in ["reapply", "reconcile"] {
+        refuses(&["manage", command, "2999-01-01T00:00:00Z"], "isn't over");
+    }
+    let damaged = Folder::new();
+    std::fs::create_dir_all(damaged.path()).unwrap();
+    std::fs::write(format!("{}/dynamodb.sqlite", damaged.path()), "not a database").unwrap();
+    refuses(&["manage", "audit", "--data", damaged.path()], "file is not a database");
 
     let server = RunningServer::start(&["--port", "0", "--data", folder.path()]);
     refuses(
@@ -335,7 +348,7 @@ fn price_lists_are_checked_without_a_store() {
 
 #[test]
 fn price_lists_are_set_shown_and_removed() {
-    let (files, folder) = (Folder::new(), Folder::new());
+    let (files, folder) = (Folder::new(), Folder::with_store());
     let list = example_prices();
     let version = PriceList::read(&list).unwrap().version();
     let path = write_prices(&files, &list.to_string());
@@ -702,7 +715,7 @@ async fn ambiguous_accounts_are_refused_and_ids_are_not() {
     let unknown = Uuid::now_v7().to_string();
     refuses(
         &["manage", "audit", &unknown, "--data", folder.path()],
-        &format!("No account has the name \"{unknown}\"."),
+        &format!("No account has the id \"{unknown}\"."),
     );
 }
 
@@ -716,9 +729,8 @@ async fn balances_are_adjusted_and_audited_with_or_without_a_server() {
         (output.status.code(), out, err)
     };
     let says = |line: &str| (Some(0), format!("{line}\n"), String::new());
-    assert_eq!(manage(&["audit"]), says("0 accounts, 0 rows, no difference"));
-
     let server = RunningServer::start(&["--port", "0", "--data", folder.path()]);
+    assert_eq!(manage(&["audit"]), says("0 accounts, 0 rows, no difference"));
     for name in ["Ann", "ben"] {
         let (status, registered) = server
             .post("/api/register", json!({ "username": name, "password": "secret123" }))
@@ -1038,7 +1050,7 @@ async fn logs_have_no_hashes_messages_addresses_or_keys() {
 
 #[test]
 fn vouchers_are_created_listed_and_voided() {
-    let folder = Folder::new();
+    let folder = Folder::with_store();
     let vouchers = |arguments: &[&str]| {
         let output =
             run(&[&["manage", "vouchers"], arguments, &["--data", folder.path()]].concat());

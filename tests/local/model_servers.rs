@@ -233,7 +233,7 @@ async fn a_chosen_echo_answers_without_a_request_to_a_model() {
     let server = started(program).await;
     assert_eq!(chat(&server, "ann").await["response"], "You said: Hello!");
     assert_eq!(ollama.paths(), [""; 0]);
-    assert!(!server.printed.contains("answers messages"), "{}", server.printed);
+    prints(&server, "AI_PROVIDER=echo answers messages.");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -242,7 +242,7 @@ async fn without_a_model_the_echo_answers_and_says_so() {
     let server = started(beside([embeddings.port, UNUSED, UNUSED], &["--memory"])).await;
     prints(
         &server,
-        "An offline echo answers messages, because no chat model was found on this machine. For real answers, install Ollama (https://ollama.com), run `ollama pull llama3.2`, and start Farebox again.",
+        "An offline echo answers messages, because no model server on this machine has offered a chat model. For real answers, install Ollama (https://ollama.com), run `ollama pull llama3.2`, and start Farebox again, or choose a provider with AI_PROVIDER.",
     );
     assert_eq!(chat(&server, "ann").await["response"], "You said: Hello!");
     let mut asked = embeddings.paths();
@@ -270,17 +270,6 @@ async fn with_a_price_list_no_model_server_is_asked() {
         );
         server.interrupt();
     }
-    assert_eq!(ollama.paths(), [""; 0]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn commands_ask_no_model_server() {
-    let (folder, ollama) = (Folder::new(), Fake::start(ollama(llama())).await);
-    let ports = [ollama.port, UNUSED, UNUSED];
-    drop(started(beside(ports, &["dynamodb", "--port", "0", "--memory"])).await);
-    let mut show = beside(ports, &["manage", "models", "show", "--data", folder.path()]);
-    let output = tokio::task::spawn_blocking(move || show.output()).await.unwrap().unwrap();
-    assert!(output.status.success(), "{output:?}");
     assert_eq!(ollama.paths(), [""; 0]);
 }
 
@@ -312,7 +301,7 @@ async fn chat_models_of_all_three_servers_are_found() {
             "{line}{} answers messages, with the model {name}. AI_PROVIDER=echo chooses the offline echo instead.",
             fake.port
         );
-        assert_eq!(Answering::Model(model).line(), Some(line));
+        assert_eq!(Answering::Model(model).to_string(), line);
     }
 }
 
@@ -365,8 +354,9 @@ async fn models_for_embeddings_and_of_the_cloud_never_answer() {
         let models = vec![described("a-model", kind, "loaded")];
         assert_eq!(found_at(Program::LmStudio, lm_studio(models)).await, None, "{kind}");
     }
-    let embeddings = llama_cpp(one("Qwen3-Embedding-0.6B-Q8_0.gguf"));
-    assert_eq!(found_at(Program::LlamaCpp, embeddings).await, None);
+    for name in ["Qwen3-Embedding-0.6B-Q8_0.gguf", "/models/multilingual-e5-large.Q8_0.gguf"] {
+        assert_eq!(found_at(Program::LlamaCpp, llama_cpp(one(name))).await, None, "{name}");
+    }
 }
 
 #[tokio::test]
@@ -393,7 +383,7 @@ async fn other_programs_on_the_ports_do_not_answer() {
     // llama.cpp's server with an API key lists its models without the key.
     let guarded = |path: &str| if path == "/props" { status(401) } else { says(&one("llama")) };
     assert_eq!(found_at(Program::LlamaCpp, guarded).await, None);
-    for name in ["\u{1b}[2Jllama", "two\nlines", "", &"x".repeat(201)] {
+    for name in ["\u{1b}[2Jllama", "two\nlines", "turned\u{202e}round", "", &"x".repeat(201)] {
         assert_eq!(found_at(Program::LlamaCpp, llama_cpp(one(name))).await, None, "{name:?}");
         assert_eq!(found_at(Program::Ollama, ollama(vec![tag(name, "llama")])).await, None);
     }

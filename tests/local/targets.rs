@@ -2,10 +2,11 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::support::django::{DumpFile, user};
 use crate::support::program::{Folder, command};
 
 const TABLES: [&str; 5] = ["USERS", "TOKENS", "KEYS", "CHATS", "LEDGER"];
@@ -42,12 +43,79 @@ fn refuses(mut command: Command, text: &str) {
 
 #[test]
 fn commands_print_the_folder_that_they_work_on() {
-    let folder = Folder::new();
+    let folder = Folder::with_store();
     for arguments in COMMANDS {
         let run = manage(&[arguments, &["--data", folder.path()]].concat()).output().unwrap();
         let first = said(&run).1[0].clone();
         assert_eq!(first, format!("Store: the folder {}", folder.path()), "{arguments:?}");
     }
+}
+
+#[test]
+fn a_folder_without_a_store_is_refused_and_not_created() {
+    let folder = Folder::new();
+    for arguments in COMMANDS {
+        let program = manage(&[arguments, &["--data", folder.path()]].concat());
+        refuses(program, "has no store: name the right one with --data");
+    }
+    // A dry run works on an empty store.
+    let dump = DumpFile::of(&[user(1, "ann", 100)]);
+    let run = manage(&["import", "django", dump.path(), "--data", folder.path()]).output().unwrap();
+    assert!(run.status.success(), "{run:?}");
+    assert_eq!(
+        said(&run).1,
+        [format!("Store: the folder {}, which has no store yet", folder.path())]
+    );
+    assert!(!Path::new(folder.path()).exists());
+}
+
+#[test]
+fn options_of_the_server_are_not_lost_before_a_command() {
+    let folder = Folder::with_store();
+    for arguments in [
+        &["--data", folder.path(), "manage", "audit"][..],
+        &["--memory", "manage", "audit"],
+        &["--port", "5", "estimate", "--users", "1", "--chats-per-day", "1", "--ai-seconds", "4"],
+    ] {
+        let (code, lines) = said(&command(arguments).output().unwrap());
+        assert_eq!((code, lines.len()), (Some(2), 1), "{lines:?}");
+        assert!(lines[0].contains("cannot be used with"), "{lines:?}");
+    }
+    let both = ["manage", "--stack", "shop", "audit", "--data", folder.path()];
+    refuses(command(&both), "--data and --stack name two stores");
+}
+
+#[test]
+fn two_commands_on_one_folder_wait_for_each_other() {
+    let folder = Folder::with_store();
+    let started: Vec<_> = (0..4)
+        .map(|_| {
+            let mut program = manage(&["audit", "--data", folder.path()]);
+            program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for program in started {
+        let output = program.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert!(String::from_utf8(output.stdout).unwrap().contains("1 account, "));
+    }
+}
+
+#[test]
+fn output_that_nobody_reads_is_no_failure_and_a_full_disk_is() {
+    let folder = Folder::with_store();
+    for arguments in [&["audit", "--data", folder.path()][..], &["--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = manage(arguments).stdout(writer).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut create =
+        manage(&["vouchers", "create", "5", "--name", "lost", "--data", folder.path()]);
+    let (code, lines) = said(&create.stdout(full).output().unwrap());
+    assert_eq!(code, Some(1));
+    assert!(lines[1].contains("has done its work, but its output can't be written"), "{lines:?}");
 }
 
 #[test]
@@ -169,6 +237,17 @@ fn a_stack_is_read_by_the_aws_cli_with_its_credentials() {
     let calls = cli.calls();
     assert_eq!(calls[0], "cloudformation describe-stacks --stack-name shop --output json");
     assert!(calls[1].starts_with("configure export-credentials --format process"), "{calls:?}");
+}
+
+#[test]
+fn a_stack_is_read_in_the_region_of_the_environment() {
+    let cli = Cli::new(&json!({ "Stacks": [] }));
+    let mut program = cli.manage(&["--stack", "shop", "audit"]);
+    program.env("AWS_REGION", "nowhere-1");
+    refuses(program, "shop is not a stack of Farebox");
+    // Version 1 of the AWS CLI doesn't read the variable.
+    let [call] = &cli.calls()[..] else { panic!("{:?}", cli.calls()) };
+    assert!(call.ends_with("--region nowhere-1"), "{call}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use emulator::dynamo::Holder;
 use local::manage::Target;
 use local::manage::import::dump::Dump;
 use local::manage::import::pace::Waits;
@@ -625,7 +626,8 @@ async fn imports_into_a_store_in_use_need_confirmation() {
         let name = format!("{}{}Table", &table[..1], table[1..].to_lowercase());
         named.env(format!("{table}_TABLE"), name);
     }
-    let (url, _) = emulator::dynamo::running(folder.path().as_ref()).unwrap();
+    let holder = emulator::dynamo::holder(folder.path().as_ref());
+    let Holder::Server { url, .. } = holder else { panic!("{holder:?}") };
     let named = named.env("DYNAMODB_ENDPOINT", url);
     let (is_done, text) = said(named.output().unwrap());
     assert!(!is_done && text.contains("Add --yes when no alias"), "{text}");

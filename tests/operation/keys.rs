@@ -158,7 +158,7 @@ async fn old_keys_expire_with_their_last_token() {
 
 #[tokio::test]
 async fn keys_rotated_offline_sign_in_the_next_run() {
-    let folder = Folder::new();
+    let folder = Folder::with_store();
     assert_eq!(manage(&folder, &["keys"]).await, (true, "No key has been published yet.\n".into()));
     let secret = || std::fs::read_to_string(format!("{}/signing-secret", folder.path())).unwrap();
     let first = secret();

@@ -32,6 +32,15 @@ impl Folder {
         Self(std::env::temp_dir().join(format!("farebox-{}", Uuid::new_v4())))
     }
 
+    /// A data folder with a store, which has the administrator `root`.
+    pub fn with_store() -> Self {
+        let folder = Self::new();
+        let create = ["manage", "create-admin", "root", "--data", folder.path()];
+        let output = run(&[&create[..], &["--password-env", "ADMIN_PASSWORD"]].concat());
+        assert!(output.status.success(), "{output:?}");
+        folder
+    }
+
     pub fn path(&self) -> &str {
         self.0.to_str().unwrap()
     }

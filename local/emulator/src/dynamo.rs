@@ -55,19 +55,20 @@ pub struct Dynamo {
     pub signing_secret: String,
     stop: oneshot::Sender<()>,
     server: JoinHandle<()>,
-    _folder: Option<Folder>,
+    folder: Option<Folder>,
 }
 
 /// Opens a database, and adds an index for numbering the records of streams. Without the index,
 /// each write to a table with a stream would read all records of the last day.
 fn open(path: &str) -> Result<Database, String> {
-    let sentence = |error: &dyn Display| format!("{path} can't be opened: {error}");
+    let sentence = |error: &dyn Display| format!("The store {path} can't be opened: {error}.");
+    // SQLite says what is wrong with a file, and the database doesn't.
+    let connection = rusqlite::Connection::open(path).map_err(|error| sentence(&error))?;
+    connection.execute_batch("SELECT * FROM sqlite_schema").map_err(|error| sentence(&error))?;
     let database = Database::new(path).map_err(|error| sentence(&error))?;
     let index = "CREATE INDEX IF NOT EXISTS farebox_stream_numbers \
                  ON _stream_records (table_name, CAST(sequence_number AS INTEGER))";
-    rusqlite::Connection::open(path)
-        .and_then(|connection| connection.execute_batch(index))
-        .map_err(|error| sentence(&error))?;
+    connection.execute_batch(index).map_err(|error| sentence(&error))?;
     Ok(database)
 }
 
@@ -81,20 +82,45 @@ impl Dynamo {
     /// Returns a sentence for the terminal: the folder is in use or not writable, or the port is
     /// taken.
     pub async fn start(data: &Data, address: SocketAddr) -> Result<Self, String> {
-        let (database, folder) = match data {
+        let folder = match data {
+            Data::Memory => None,
+            Data::Folder(path) => Some(Folder::lock(path)?.ok_or_else(|| in_use(path))?),
+        };
+        let started = Self::over(folder, address).await?;
+        if let Some(folder) = &started.folder {
+            folder.write(URL, &started.url)?;
+        }
+        Ok(started)
+    }
+
+    /// Opens the data in a folder for a command. Other commands wait until this one has ended, and
+    /// don't use its server. `None` if another process has just opened the folder.
+    ///
+    /// # Errors
+    /// The errors of [`Dynamo::start`].
+    pub async fn start_for_command(folder: &Path) -> Result<Option<Self>, String> {
+        match Folder::lock(folder)? {
+            Some(folder) => Self::over(Some(folder), ([127, 0, 0, 1], 0).into()).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn over(folder: Option<Folder>, address: SocketAddr) -> Result<Self, String> {
+        let database = match &folder {
             // A unique name, by which several connections can open the same database.
-            Data::Memory => (open(&format!("file:/{}?vfs=memdb", Uuid::new_v4()))?, None),
-            Data::Folder(path) => {
-                let folder = Folder::lock(path)?;
-                let file = path.join(DATABASE);
-                let database = open(&file.to_string_lossy())?;
+            None => open(&format!("file:/{}?vfs=memdb", Uuid::new_v4()))?,
+            Some(folder) => {
+                let file = folder.path.join(DATABASE);
+                let file =
+                    file.to_str().ok_or("The name of the data folder must be UTF-8 text.")?;
+                let database = open(file)?;
                 // Together, these two calls set a journal mode in which the file survives if the
                 // process is killed, and writes are seven times as fast.
                 database
                     .enable_bulk_loading()
                     .and_then(|()| database.disable_bulk_loading())
                     .map_err(|error| error.to_string())?;
-                (database, Some(folder))
+                database
             }
         };
         let secret = folder.as_ref().map_or_else(|| Ok(new_secret()), Folder::secret)?;
@@ -106,24 +132,10 @@ impl Dynamo {
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         let key = AccessKey::random();
         let url = key.url(&address.to_string());
-        if let Some(folder) = &folder {
-            folder.write("dynamodb-url", &url)?;
-        }
-
         let (stop, stopped) = oneshot::channel();
         let server = serve(listener, address, database.clone(), key.clone(), stopped);
         create_tables(&url).await?;
-        Ok(Self {
-            url,
-            address,
-            database,
-            key,
-            secret,
-            signing_secret,
-            stop,
-            server,
-            _folder: folder,
-        })
+        Ok(Self { url, address, database, key, secret, signing_secret, stop, server, folder })
     }
 
     /// Returns the same `App`, connected to this store without a socket. Returns an `App` of
@@ -182,8 +194,12 @@ fn serve(
 pub async fn create_tables(endpoint: &str) -> Result<(), String> {
     let client = client(endpoint);
     for table in &Template::load()?.tables {
-        let sentence = |error: &dyn std::fmt::Debug| {
-            format!("The table {} can't be created: {error:?}", table.name)
+        let sentence = |error: &dyn std::error::Error| {
+            let why = std::iter::successors(Some(error), |error| error.source())
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(": ");
+            format!("The table {} can't be created: {why}. Is the disk full?", table.name)
         };
         let created = client
             .create_table()
@@ -245,29 +261,47 @@ impl Drop for Folder {
 }
 
 impl Folder {
-    fn lock(path: &Path) -> Result<Self, String> {
+    /// Locks a data folder, which is created if it is missing. `None` if another process has locked
+    /// it.
+    ///
+    /// # Errors
+    /// Fails with a sentence for the terminal if the folder can't be used.
+    fn lock(path: &Path) -> Result<Option<Self>, String> {
         let unwritable = |error: std::io::Error| {
             format!("The folder {} can't be written: {error}.", path.display())
         };
+        if path.exists() && !path.is_dir() {
+            return Err(format!("{} is not a folder.", path.display()));
+        }
         make_private_folder(path).map_err(unwritable)?;
         require_own(path)?;
         let lock = private_file().truncate(false).open(path.join("lock")).map_err(unwritable)?;
-        lock.try_lock().map_err(|error| match error {
-            fs::TryLockError::WouldBlock => {
-                format!("The folder {} is in use by another run. Stop that one, or choose another folder with --data.", path.display())
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => return Ok(None),
+            Err(fs::TryLockError::Error(error)) => return Err(unwritable(error)),
+        }
+        // The URL of an earlier run, until this run can be called.
+        match fs::remove_file(path.join(URL)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(unwritable(error));
             }
-            fs::TryLockError::Error(error) => unwritable(error),
-        })?;
+            _ => {}
+        }
         // SQLite gives its other files the permissions of this file.
         private_file().truncate(false).open(path.join(DATABASE)).map_err(unwritable)?;
         make_private(path).map_err(unwritable)?;
-        Ok(Self { path: path.to_owned(), lock })
+        Ok(Some(Self { path: path.to_owned(), lock }))
     }
 
     /// Returns the folder's secret, which the first run creates.
     fn secret(&self) -> Result<String, String> {
         let path = self.path.join(SECRET);
         match read_own(&path) {
+            Ok(secret) if secret.trim().is_empty() => Err(format!(
+                "{} is empty. Restore it, or delete it: a new secret is then made, and all users must log in again.",
+                path.display()
+            )),
             Ok(secret) => Ok(secret.trim().to_owned()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let secret = new_secret();
@@ -345,7 +379,7 @@ fn require_own(folder: &Path) -> Result<(), String> {
             Ok(found) if found.is_file() && found.uid() == own => {}
             Ok(_) => {
                 return Err(format!(
-                    "{} is a link or belongs to another user, who may know what is in it. Delete it, or make it yours (chown).",
+                    "{} is not a file, or belongs to another user, who may know what is in it. Delete it, or make it yours (chown).",
                     path.display()
                 ));
             }
@@ -413,6 +447,9 @@ fn make_private(_: &Path) -> std::io::Result<()> {
 /// The name of the file with the tables, in a data folder.
 const DATABASE: &str = "dynamodb.sqlite";
 
+/// The name of the file with the URL of the server that has a data folder open.
+const URL: &str = "dynamodb-url";
+
 /// The name of the folder with the e-mails, in a data folder.
 pub const MAILS: &str = "mail";
 
@@ -424,25 +461,60 @@ const FILES: [&str; 9] = [
     "dynamodb.sqlite-wal",
     "dynamodb.sqlite-shm",
     "dynamodb.sqlite-journal",
-    "dynamodb-url",
+    URL,
     SECRET,
     "lambda.env",
     "sam.json",
 ];
 
-/// Returns the `DYNAMODB_ENDPOINT` and the `SIGNING_SECRET` of a data folder that another process
-/// has open. `None` if no process has the folder open, or if another user may have placed files in
-/// it.
-pub fn running(folder: &Path) -> Option<(String, String)> {
-    require_own(folder).ok()?;
-    let lock = File::options().write(true).open(folder.join("lock")).ok()?;
+/// The process that has a data folder open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// No process.
+    Nobody,
+    /// A server, which other processes can call.
+    Server {
+        /// Its `DYNAMODB_ENDPOINT`.
+        url: String,
+        /// Its `SIGNING_SECRET`.
+        signing_secret: String,
+    },
+    /// A command, or a server that is starting.
+    Command,
+}
+
+/// Returns who has a data folder open. `Nobody` if another user may have placed files in the folder,
+/// because it can't be opened then.
+pub fn holder(folder: &Path) -> Holder {
+    if require_own(folder).is_err() {
+        return Holder::Nobody;
+    }
+    let Ok(lock) = File::options().write(true).open(folder.join("lock")) else {
+        return Holder::Nobody;
+    };
     if lock.try_lock().is_ok() {
         // Unlock explicitly, for the reason that `Folder::drop` explains.
         let _ = lock.unlock();
-        return None;
+        return Holder::Nobody;
     }
-    let url = fs::read_to_string(folder.join("dynamodb-url")).ok()?;
-    Some((url.trim().to_owned(), secret_url(folder).ok()?))
+    match (fs::read_to_string(folder.join(URL)), secret_url(folder)) {
+        (Ok(url), Ok(signing_secret)) => {
+            Holder::Server { url: url.trim().to_owned(), signing_secret }
+        }
+        _ => Holder::Command,
+    }
+}
+
+/// Returns true if a data folder has a store.
+pub fn has_store(folder: &Path) -> bool {
+    folder.join(DATABASE).exists()
+}
+
+fn in_use(folder: &Path) -> String {
+    format!(
+        "The folder {} is in use by another run. Stop that one, or choose another folder with --data.",
+        folder.display()
+    )
 }
 
 /// The name of the file with the signing secret, in a data folder.
@@ -478,11 +550,13 @@ mod tests {
     #[test]
     fn the_folder_lock_is_released_despite_open_copies() {
         let path = std::env::temp_dir().join(format!("farebox-lock-{}", Uuid::new_v4().simple()));
-        let folder = Folder::lock(&path).unwrap();
+        let folder = Folder::lock(&path).unwrap().unwrap();
         let _copy = folder.lock.try_clone().unwrap();
-        assert!(Folder::lock(&path).is_err());
+        assert!(Folder::lock(&path).unwrap().is_none());
+        assert_eq!(holder(&path), Holder::Command);
         drop(folder);
-        assert!(Folder::lock(&path).is_ok());
+        assert_eq!(holder(&path), Holder::Nobody);
+        assert!(Folder::lock(&path).unwrap().is_some());
         fs::remove_dir_all(path).unwrap();
     }
 
@@ -494,18 +568,23 @@ mod tests {
         use std::os::unix::fs::{chown, symlink};
         let path = std::env::temp_dir().join(format!("farebox-own-{}", Uuid::new_v4().simple()));
         let refused = || Folder::lock(&path).err().expect("it is not used");
-        let secret = Folder::lock(&path).unwrap().secret().unwrap();
-        assert_eq!(Folder::lock(&path).unwrap().secret().unwrap(), secret);
+        let own = || Folder::lock(&path).unwrap().unwrap();
+        let secret = own().secret().unwrap();
+        assert_eq!(own().secret().unwrap(), secret);
 
         let (file, elsewhere) = (path.join(SECRET), path.join("elsewhere"));
         fs::rename(&file, &elsewhere).unwrap();
         symlink(&elsewhere, &file).unwrap();
-        assert!(refused().contains("is a link or belongs to another user"), "{}", refused());
+        assert!(refused().contains("is not a file, or belongs to another user"), "{}", refused());
         fs::remove_file(&file).unwrap();
         fs::write(&file, "a secret that another user knows").unwrap();
         if chown(&file, Some(12_345), None).is_ok() {
-            assert!(refused().contains("is a link or belongs to another user"), "{}", refused());
-            assert_eq!(running(&path), None);
+            assert!(
+                refused().contains("is not a file, or belongs to another user"),
+                "{}",
+                refused()
+            );
+            assert_eq!(holder(&path), Holder::Nobody);
             chown(&file, Some(0), None).unwrap();
             assert!(Folder::lock(&path).is_ok());
             chown(&path, Some(12_345), None).unwrap();

@@ -21,7 +21,8 @@ use uuid::Uuid;
 use self::dump::{BadRow, Choices, Dump, Models, Row};
 use self::pace::{AT_A_TIME, Pace, Stop, Waits};
 use self::plan::{ADDRESS_TAKEN, NAME_TAKEN, Plan, PlannedChat, PlannedUser, Rules, WAS_IMPORTED};
-use super::{Opened, Target, counted, in_store, progress, sentence};
+use super::{Missing, Opened, Target, counted, progress, sentence, work_in};
+use crate::{note, say};
 
 /// More messages than one transaction stores. A throttled transaction is repeated with half as many
 /// messages, because a partition may never accept a large one.
@@ -77,7 +78,9 @@ pub async fn django(target: &Target, import: Import<'_>) -> Result<String, Strin
         ));
     }
     let dump = Dump::open(import.file, &import.choices).map_err(|why| printable(&why))?;
-    in_store(target, async |Opened { app, is_deployed, is_shared, .. }| {
+    let missing = if import.apply { Missing::Create } else { Missing::Imagine };
+    let opened = target.open(missing).await?;
+    work_in(opened, async |Opened { app, is_deployed, is_shared, .. }| {
         if import.apply && *is_shared && !is_deployed {
             return Err("A server has this data folder open, and might run another release. Stop the server first.".into());
         }
@@ -107,7 +110,7 @@ pub async fn into_store(
     let rules = Rules { name, superusers, reset_passwords, now: app.clock.millis() };
     let plan = Plan::make(app, dump, rules).await?;
     for BadRow { row, reason } in &plan.refused {
-        println!("{}", line(row, reason));
+        say!("{}", line(row, reason));
     }
     let mut refused = plan.refused.len();
     let done = match import.apply {
@@ -117,7 +120,7 @@ pub async fn into_store(
         }
         true => {
             if record(app, &plan).await? && is_served {
-                eprintln!("Waiting for a minute, until every function knows of the import.");
+                note!("Waiting for a minute, until every function knows of the import.");
                 tokio::time::sleep(KNOWN_AFTER).await;
             }
             let done = apply(app, dump, plan, rules, waits).await?;
@@ -128,7 +131,7 @@ pub async fn into_store(
     if refused == 0 {
         return Ok(done);
     }
-    println!("{done}");
+    say!("{done}");
     Err(format!("{} can't be imported, as listed.", counted(refused, "row")))
 }
 
@@ -276,7 +279,7 @@ impl Done {
 
     /// Reports a row that can't be imported.
     fn refuse(&mut self, row: &Row, reason: &str, bar: &ProgressBar) {
-        bar.suspend(|| println!("{}", line(row, reason)));
+        bar.suspend(|| say!("{}", line(row, reason)));
         self.refused += 1;
     }
 }

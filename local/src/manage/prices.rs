@@ -8,7 +8,7 @@ use shared::values::{Fare, PriceList};
 
 use crate::offer_file;
 
-use super::{Opened, Target, counted, in_store, sentence};
+use super::{Opened, Target, counted, in_new_store, in_store, sentence};
 
 /// The numbers of model tokens in the example that `show` and `check` price.
 const EXAMPLE: (u64, u64) = (1000, 500);
@@ -62,7 +62,7 @@ pub fn check(file: &Path) -> Result<String, String> {
 /// Fails with a sentence for the terminal.
 pub async fn set(target: &Target, file: Option<&Path>, is_ready: bool) -> Result<String, String> {
     let list = file.map(offer_file::read::<PriceList>).transpose()?;
-    let set = in_store(target, async |Opened { app, is_deployed, .. }| {
+    let set = in_new_store(target, async |Opened { app, is_deployed, .. }| {
         if *is_deployed && !is_ready {
             return Err("A release without price lists ignores `model` and `max_cost`. Add --yes when no alias is split between two releases, and the release before this one has price lists.".into());
         }

@@ -4,8 +4,10 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use shared::App;
+use shared::clock;
 use shared::config::Settings;
 use shared::passwords;
 use shared::store::{NewerTables, ReapplyInput, ReapplyReport};
@@ -15,6 +17,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::manage::stack::TABLES;
 use crate::manage::target::connect;
 use crate::manage::{Target, counted, sentence};
+use crate::{note, say};
 
 /// In the restored tables, ends all accounts, sessions, keys and links that were ended after
 /// `second`. `deleted` names a file with the ids of the accounts that were deleted after `second`.
@@ -29,7 +32,7 @@ pub async fn reapply(
     deleted: Option<&Path>,
     messages: bool,
 ) -> Result<String, String> {
-    let second = second_of(second)?;
+    let second = second_of(second, SystemTime::now())?;
     let deleted = deleted.map(ids_in).transpose()?;
     let restored = open(target).await?;
     let is_named = |table: &str| variable(&format!("NEWER_{table}")).is_some();
@@ -56,7 +59,7 @@ pub async fn reapply(
     let done = restored.store.reapply(&since, &restored.clock).await.map_err(sentence)?;
     let done = done.ok_or_else(in_use)?;
     for account in &done.unclear {
-        println!("{account} may have been deleted or lost");
+        say!("{account} may have been deleted or lost");
     }
     match done.unclear.len() {
         0 => Ok(summary(&done)),
@@ -92,12 +95,12 @@ fn summary(done: &ReapplyReport) -> String {
 /// # Errors
 /// Fails with a sentence for the terminal.
 pub async fn reconcile(target: &Target, second: &str) -> Result<String, String> {
-    let second = second_of(second)?;
+    let second = second_of(second, SystemTime::now())?;
     let app = open(target).await?;
     let done = app.store.reconcile(second, &app.clock).await.map_err(sentence)?;
     let done = done.ok_or_else(in_use)?;
     for repair in &done.repairs {
-        println!("{repair}");
+        say!("{repair}");
     }
     Ok(format!("{}, {}", counted(done.accounts, "account"), counted(done.repairs.len(), "repair")))
 }
@@ -116,7 +119,7 @@ async fn open(target: &Target) -> Result<App, String> {
         return Err(format!("Export the names of the restored tables: {}.", TABLES.join(", ")));
     }
     let restored = connect(Settings::from_env(), None).await?;
-    eprintln!("Store: {}", restored.name);
+    note!("Store: {}", restored.name);
     Ok(restored.app)
 }
 
@@ -133,19 +136,34 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Returns the second of a time such as `2026-11-21T10:00:00Z`.
-fn second_of(time: &str) -> Result<u64, String> {
-    OffsetDateTime::parse(time, &Rfc3339)
+/// Returns the second of a time such as `2026-11-21T10:00:00Z`, which must be over.
+fn second_of(time: &str, now: SystemTime) -> Result<u64, String> {
+    let second = OffsetDateTime::parse(time, &Rfc3339)
         .ok()
         .and_then(|time| u64::try_from(time.unix_timestamp()).ok())
-        .ok_or_else(|| format!("{time:?} is not a time such as 2026-11-21T10:00:00Z."))
+        .ok_or_else(|| format!("{time:?} is not a time such as 2026-11-21T10:00:00Z."))?;
+    match UNIX_EPOCH + Duration::from_secs(second) > now {
+        true => {
+            Err(format!("{time} isn't over: give the second to which the tables were restored."))
+        }
+        false => Ok(second),
+    }
 }
 
 /// Reads the ids in a file, one per line.
 fn ids_in(file: &Path) -> Result<HashSet<String>, String> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| format!("{} can't be read: {error}.", file.display()))?;
-    Ok(text.lines().map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect())
+    let lines = text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty());
+    let ids = lines.map(|(number, line)| match clock::millis_of(line) {
+        Some(_) => Ok(line.to_owned()),
+        None => Err(format!(
+            "{} must have an account's id in each line, and line {} has none.",
+            file.display(),
+            number + 1
+        )),
+    });
+    ids.collect()
 }
 
 #[cfg(test)]
@@ -153,11 +171,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn other_files_are_not_lists_of_ids() {
+        let file = std::env::temp_dir().join(format!("farebox-{}.txt", uuid::Uuid::new_v4()));
+        let id = "01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342";
+        std::fs::write(&file, format!("\n{id}\r\n")).unwrap();
+        assert_eq!(ids_in(&file), Ok(HashSet::from([id.to_owned()])));
+        std::fs::write(&file, format!("{id}\nann\n")).unwrap();
+        assert!(ids_in(&file).unwrap_err().contains("line 2 has none"));
+        std::fs::remove_file(&file).unwrap();
+    }
+
+    #[test]
     fn restore_times_accept_operator_and_log_formats() {
-        assert_eq!(second_of("2026-11-21T10:00:00Z"), Ok(1_795_255_200));
-        assert_eq!(second_of("2026-11-21T11:00:00.250+01:00"), Ok(1_795_255_200));
+        let second = 1_795_255_200;
+        let now = UNIX_EPOCH + Duration::from_secs(second);
+        assert_eq!(second_of("2026-11-21T10:00:00Z", now), Ok(second));
+        assert_eq!(second_of("2026-11-21T11:00:00.250+01:00", now), Ok(second));
         for bad in ["", "2026-11-21", "2026-11-21 10:00", "1969-12-31T23:59:59Z"] {
-            assert!(second_of(bad).is_err(), "{bad}");
+            assert!(second_of(bad, now).is_err(), "{bad}");
         }
+        // A mistyped year would repeat nothing.
+        assert!(second_of("2027-11-21T10:00:00Z", now).unwrap_err().contains("isn't over"));
     }
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use emulator::template::Template;
 use serde::Deserialize;
 use serde_json::Value;
-use shared::config::Settings;
+use shared::config::{Settings, variable};
 
 /// The variables that name the five tables.
 pub(crate) const TABLES: [&str; 5] =
@@ -132,6 +132,24 @@ fn output_of(setting: &str) -> String {
     setting.split('_').map(word).collect()
 }
 
+/// Returns the AWS region in `AWS_REGION` or `AWS_DEFAULT_REGION`, if one is set. boto3 and SAM CLI,
+/// which deploy a stack, read only `AWS_DEFAULT_REGION`.
+///
+/// # Errors
+/// Fails with a sentence for the terminal if the variables name two regions.
+pub(crate) fn region_of(
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Option<String>, String> {
+    let set = |name| variable(name).filter(|region| !region.is_empty());
+    match (set("AWS_REGION"), set("AWS_DEFAULT_REGION")) {
+        (Some(one), Some(other)) if one != other => Err(format!(
+            "AWS_REGION is {one} and AWS_DEFAULT_REGION is {other}: set both to the region that you mean."
+        )),
+        (Some(region), _) | (None, Some(region)) => Ok(Some(region)),
+        (None, None) => Ok(None),
+    }
+}
+
 /// Runs the AWS CLI, and returns the JSON that it prints.
 ///
 /// # Errors
@@ -139,13 +157,18 @@ fn output_of(setting: &str) -> String {
 pub(crate) async fn aws(arguments: &[&str]) -> Result<Value, String> {
     let mut command = Command::new("aws");
     command.args(arguments).args(["--output", "json"]).env("AWS_PAGER", "");
+    // Version 1 of the AWS CLI doesn't read `AWS_REGION`, and would ask the profile's region.
+    if let Some(region) = region_of(variable)? {
+        command.args(["--region", &region]);
+    }
     let run = tokio::task::spawn_blocking(move || command.output()).await;
     let output = run.map_err(|error| error.to_string())?.map_err(|error| {
         format!("the AWS CLI (`aws`) can't be run: {error}. https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html says how to install it.")
     })?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let line = said.lines().map(str::trim).find(|line| !line.is_empty());
+        // Version 1 begins with a remark about version 2.
+        let line = said.lines().map(str::trim).rfind(|line| !line.is_empty());
         return Err(line.unwrap_or("the AWS CLI failed without a reason.").to_owned());
     }
     serde_json::from_slice(&output.stdout)
@@ -175,6 +198,23 @@ mod tests {
                 { "ParameterKey": "StripeKeyArn", "ParameterValue": "arn:aws:x" },
             ],
         }] })
+    }
+
+    #[test]
+    fn the_region_is_read_from_either_variable() {
+        let of = |one: &'static str, other: &'static str| {
+            region_of(move |name| {
+                let named = if name == "AWS_REGION" { one } else { other };
+                (named != "-").then(|| named.to_owned())
+            })
+        };
+        for (one, other) in
+            [("eu-west-1", "-"), ("-", "eu-west-1"), ("", "eu-west-1"), ("eu-west-1", "eu-west-1")]
+        {
+            assert_eq!(of(one, other), Ok(Some("eu-west-1".into())));
+        }
+        assert!(of("eu-west-1", "us-east-1").unwrap_err().contains("set both"));
+        assert_eq!(of("-", ""), Ok(None));
     }
 
     #[test]

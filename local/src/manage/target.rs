@@ -4,18 +4,21 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use clap::Args;
-use emulator::dynamo::{self, Data, Dynamo};
+use clap::builder::{NonEmptyStringValueParser, PathBufValueParser};
+use emulator::dynamo::{self, Data, Dynamo, Holder};
 use emulator::template::Template;
 use shared::clock::Clock;
-use shared::config::{Config, Settings};
+use shared::config::{Config, Settings, variable};
 use shared::store::Store;
 use shared::{App, aws};
 
 use super::credentials;
-use super::stack::{Stack, TABLES};
+use super::stack::{Stack, TABLES, region_of};
+use crate::note;
 use crate::server::environment_of;
 
 /// Variables that people set to work with AWS. One of them without the tables may mean that the
@@ -36,13 +39,16 @@ const OF_AWS: [&str; 8] = [
 pub struct Target {
     /// Work on the store in this folder. The default is data, unless the environment names tables
     // The server's option `data` has a default, which clap would give to a global option of this name.
-    #[arg(long = "data", value_name = "DIR", global = true)]
+    #[arg(long = "data", value_name = "DIR", global = true, value_parser = PathBufValueParser::new())]
     pub folder: Option<PathBuf>,
     /// Work on this deployed stack. The AWS CLI must be installed, because it reads the stack's
     /// tables and settings
-    #[arg(long, value_name = "NAME", global = true, conflicts_with = "folder")]
+    #[arg(long, value_name = "NAME", global = true, value_parser = NonEmptyStringValueParser::new())]
     pub stack: Option<String>,
 }
+
+/// The pause between two looks at whether another command is still working on a data folder.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A store that a [`Target`] names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +75,17 @@ pub struct Opened {
     embedded: Option<Dynamo>,
 }
 
+/// What happens if a data folder has no store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// The store is created.
+    Create,
+    /// The command works on an empty store in memory, as a dry run does.
+    Imagine,
+    /// The command fails. The name of the folder is probably mistyped.
+    Refuse,
+}
+
 impl From<PathBuf> for Target {
     fn from(folder: PathBuf) -> Self {
         Self { folder: Some(folder), stack: None }
@@ -80,9 +97,9 @@ impl Target {
     ///
     /// # Errors
     /// Fails with a sentence for the terminal.
-    pub async fn open(&self) -> Result<Opened, String> {
-        let opened = match self.place(|name| std::env::var(name).ok())? {
-            Place::Folder(folder) => in_folder(&folder).await?,
+    pub(crate) async fn open(&self, missing: Missing) -> Result<Opened, String> {
+        let opened = match self.place(variable)? {
+            Place::Folder(folder) => in_folder(&folder, missing).await?,
             Place::Environment => connect(Settings::from_env(), None).await?,
             Place::Stack(name) => {
                 let stack = Stack::read(&name).await?;
@@ -90,7 +107,7 @@ impl Target {
                 Opened { name: stack.to_string(), ..opened }
             }
         };
-        eprintln!("Store: {}", opened.name);
+        note!("Store: {}", opened.name);
         Ok(opened)
     }
 
@@ -99,6 +116,9 @@ impl Target {
     /// # Errors
     /// Fails if they name several stores, or an incomplete one.
     fn place(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Place, String> {
+        if let Self { folder: Some(_), stack: Some(_) } = self {
+            return Err("--data and --stack name two stores: give only one of them.".into());
+        }
         let set = |name: &&str| variable(name).is_some();
         let table = TABLES.into_iter().find(|name| set(name));
         let option = match self {
@@ -142,29 +162,53 @@ impl Opened {
     }
 }
 
-/// Opens the store in a data folder, which another process may have open.
-async fn in_folder(folder: &Path) -> Result<Opened, String> {
-    let (url, signing_secret, embedded) = match dynamo::running(folder) {
-        Some((url, signing_secret)) => (url, signing_secret, None),
-        None => {
-            let data = Data::Folder(folder.to_owned());
-            let embedded = Dynamo::start(&data, ([127, 0, 0, 1], 0).into()).await?;
-            (embedded.url.clone(), embedded.signing_secret.clone(), Some(embedded))
+/// Opens the store in a data folder, which a server may have open. Waits while another command has
+/// it open.
+async fn in_folder(folder: &Path, missing: Missing) -> Result<Opened, String> {
+    let shown = folder.display();
+    match missing {
+        _ if dynamo::has_store(folder) => {}
+        Missing::Create => {}
+        Missing::Imagine => {
+            return in_memory(format!("the folder {shown}, which has no store yet")).await;
+        }
+        Missing::Refuse => {
+            return Err(format!(
+                "The folder {shown} has no store: name the right one with --data. The first start of the server creates a store."
+            ));
+        }
+    }
+    let (url, signing_secret, embedded) = loop {
+        match dynamo::holder(folder) {
+            Holder::Server { url, signing_secret } => break (url, signing_secret, None),
+            Holder::Command => tokio::time::sleep(PAUSE).await,
+            Holder::Nobody => {
+                if let Some(embedded) = Dynamo::start_for_command(folder).await? {
+                    let (url, secret) = (embedded.url.clone(), embedded.signing_secret.clone());
+                    break (url, secret, Some(embedded));
+                }
+            }
         }
     };
-    let register = Template::load()?
-        .functions
-        .iter()
-        .find(|function| function.name == "register")
-        .ok_or("template.yaml has no function register")?;
-    let lookup = move |name: &str| environment_of(register, name, &url, &signing_secret);
-    Ok(Opened {
-        name: format!("the folder {}", folder.display()),
-        is_deployed: false,
-        is_shared: embedded.is_none(),
-        embedded,
-        ..connect(Settings::new(lookup), None).await?
-    })
+    let name = format!("the folder {shown}");
+    let is_shared = embedded.is_none();
+    let opened = connect(local_settings(url, signing_secret)?, None).await?;
+    Ok(Opened { name, is_deployed: false, is_shared, embedded, ..opened })
+}
+
+async fn in_memory(name: String) -> Result<Opened, String> {
+    let embedded = Dynamo::start(&Data::Memory, ([127, 0, 0, 1], 0).into()).await?;
+    let settings = local_settings(embedded.url.clone(), embedded.signing_secret.clone())?;
+    let opened = connect(settings, None).await?;
+    Ok(Opened { name, is_deployed: false, is_shared: false, embedded: Some(embedded), ..opened })
+}
+
+/// Returns the settings of the functions on this machine.
+fn local_settings(url: String, signing_secret: String) -> Result<Settings<'static>, String> {
+    let functions = &Template::load()?.functions;
+    Ok(Settings::new(move |name| {
+        functions.iter().find_map(|function| environment_of(function, name, &url, &signing_secret))
+    }))
 }
 
 /// Connects to the tables that the settings name, in the region in which the AWS CLI has found them.
@@ -186,7 +230,9 @@ pub(crate) async fn connect(
             let by_cli = region.is_some();
             let region = match region {
                 Some(region) => region.to_owned(),
-                None => region_of(|name| std::env::var(name).ok())?,
+                None => region_of(variable)?.ok_or(
+                    "No region is set: export AWS_REGION, such as AWS_REGION=eu-central-1.",
+                )?,
             };
             (format!("the table {users} in {region}"), credentials::operator(region, by_cli).await?)
         }
@@ -198,21 +244,6 @@ pub(crate) async fn connect(
     Ok(Opened { name, app, settings, aws, is_deployed: true, is_shared: true, embedded: None })
 }
 
-/// Returns the AWS region in `AWS_REGION` or `AWS_DEFAULT_REGION`. boto3 and SAM CLI, which deploy
-/// a stack, read only `AWS_DEFAULT_REGION`.
-fn region_of(variable: impl Fn(&str) -> Option<String>) -> Result<String, String> {
-    let set = |name| variable(name).filter(|region| !region.is_empty());
-    match (set("AWS_REGION"), set("AWS_DEFAULT_REGION")) {
-        (Some(one), Some(other)) if one != other => Err(format!(
-            "AWS_REGION is {one} and AWS_DEFAULT_REGION is {other}: set both to the region that you mean."
-        )),
-        (Some(region), _) | (None, Some(region)) => Ok(region),
-        (None, None) => {
-            Err("No region is set: export AWS_REGION, such as AWS_REGION=eu-central-1.".to_owned())
-        }
-    }
-}
-
 impl fmt::Debug for Opened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Opened").field("is_deployed", &self.is_deployed).finish_non_exhaustive()
@@ -222,23 +253,6 @@ impl fmt::Debug for Opened {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_region_is_read_from_either_variable() {
-        let of = |one: &'static str, other: &'static str| {
-            region_of(move |name| {
-                let named = if name == "AWS_REGION" { one } else { other };
-                (named != "-").then(|| named.to_owned())
-            })
-        };
-        for (one, other) in
-            [("eu-west-1", "-"), ("-", "eu-west-1"), ("", "eu-west-1"), ("eu-west-1", "eu-west-1")]
-        {
-            assert_eq!(of(one, other).unwrap(), "eu-west-1");
-        }
-        assert!(of("eu-west-1", "us-east-1").unwrap_err().contains("set both"));
-        assert!(of("-", "").unwrap_err().contains("No region is set"));
-    }
 
     fn place(target: &Target, environment: &[(&str, &str)]) -> Result<Place, String> {
         target.place(|name| {
@@ -275,6 +289,8 @@ mod tests {
         let aws = [("AWS_PROFILE", "x"), ("AWS_REGION", "eu-west-1")];
         assert_eq!(place(&folder, &aws), Ok(Place::Folder("x".into())));
         assert_eq!(place(&stack, &aws), Ok(Place::Stack("farebox-prod".into())));
+        let both = Target { folder: folder.folder.clone(), ..stack.clone() };
+        assert!(place(&both, &[]).unwrap_err().contains("two stores"));
         for target in [folder, stack] {
             assert!(place(&target, &[("LEDGER_TABLE", "")]).unwrap_err().contains("Unset"));
         }

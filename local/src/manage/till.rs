@@ -11,8 +11,9 @@ use shared::values::{Packs, money};
 use shared::view::Purchase;
 use shared::{App, Credits, clock};
 
-use super::{Opened, Target, counted, in_store, sentence};
+use super::{Opened, Target, counted, in_new_store, in_store, sentence};
 use crate::offer_file;
+use crate::say;
 
 /// Shows the packs as JSON, with their author and time.
 ///
@@ -34,7 +35,7 @@ pub async fn show_packs(target: &Target) -> Result<String, String> {
 /// Fails with a sentence for the terminal. Each problem in the file is a line.
 pub async fn set_packs(target: &Target, file: Option<&Path>) -> Result<String, String> {
     let packs = file.map(offer_file::read::<Packs>).transpose()?;
-    let set = in_store(target, async |Opened { app, .. }| {
+    let set = in_new_store(target, async |Opened { app, .. }| {
         offer_file::set(app, packs.as_ref()).await.map_err(sentence)
     })
     .await?;
@@ -80,7 +81,8 @@ pub async fn orders(target: &Target, attention: bool) -> Result<String, String> 
         format!("{line}: {account}")
     };
     match orders.is_empty() {
-        true => Ok("There are no such orders.".into()),
+        true if attention => Ok("No order needs attention.".into()),
+        true => Ok("There are no orders.".into()),
         false => Ok(orders.iter().map(line).collect::<Vec<_>>().join("\n")),
     }
 }
@@ -141,7 +143,7 @@ pub async fn reconcile(target: &Target, days: u64) -> Result<String, String> {
             Cure::Restore,
             |Difference { order, line, .. }| {
                 differences += 1;
-                println!("{order}: {line}");
+                say!("{order}: {line}");
             },
         )
         .await
@@ -156,7 +158,7 @@ pub async fn reconcile(target: &Target, days: u64) -> Result<String, String> {
 
 /// Returns the client of Stripe's API, with the API key in the environment, or else in the settings
 /// of the store's functions. An operator's credentials read the secret of a deployed stack.
-async fn stripe(Opened { app, settings, aws, .. }: &Opened) -> Result<Stripe, String> {
+async fn stripe(Opened { app, settings, aws, is_deployed, .. }: &Opened) -> Result<Stripe, String> {
     let broken = |error: &dyn std::fmt::Display| format!("{error}.");
     let ours = StripeConfig::read(&Settings::from_env()).map_err(|error| broken(&error))?;
     let theirs = StripeConfig::read(settings).map_err(|error| broken(&error))?;
@@ -167,6 +169,9 @@ async fn stripe(Opened { app, settings, aws, .. }: &Opened) -> Result<Stripe, St
         .key
         .as_ref()
         .ok_or("Export STRIPE_API_KEY: the API key, or the ARN of its secret.")?;
+    if matches!(key, Secret::Arn(_)) && !is_deployed {
+        return Err("STRIPE_API_KEY is the ARN of a secret, which a data folder can't read. Export the API key itself, or use --stack NAME.".into());
+    }
     let key = secrets::read(key, aws).await.map_err(|error| format!("STRIPE_API_KEY: {error}."))?;
     let config = StripeConfig { key: Some(Secret::Value(key)), mode, ..config };
     let stripe =

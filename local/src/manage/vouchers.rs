@@ -27,7 +27,8 @@ pub struct NewVouchers<'a> {
 /// # Errors
 /// Fails with a sentence for the terminal.
 pub async fn create(target: &Target, new: &NewVouchers<'_>) -> Result<String, String> {
-    let name = Reason::parse(new.name)?;
+    let name =
+        Reason::parse(new.name).map_err(|why| why.sentence().replace("A reason", "--name"))?;
     let tokens = Credits::positive(new.tokens)
         .map_err(|invalid| invalid.sentence().replace("This", "TOKENS"))?;
     in_store(target, async |Opened { app, .. }| create_in(app, new, &name, tokens).await).await
@@ -41,8 +42,9 @@ async fn create_in(
 ) -> Result<String, String> {
     let now = app.clock.seconds();
     let end = |day: &str| {
-        Day::end_of(day, now)
-            .ok_or_else(|| format!("--ends must be a day that isn't over, not {day:?}."))
+        Day::end_of(day, now).ok_or_else(|| {
+            format!("--ends must be a day that isn't over, such as 2099-12-31 (got {day:?}).")
+        })
     };
     let ends = new.ends.map(end).transpose()?;
     let codes = (new.count, new.uses);

@@ -18,6 +18,7 @@ use shared::store::OUTBOX;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 
+use crate::say;
 use crate::server::scheduled::traced;
 use emulator::dynamo::{Data, MAILS, make_private_folder, write_private};
 
@@ -169,7 +170,7 @@ impl Postman {
             .lines()
             .find(|line| line.len() >= 43 && !line.contains(' '))
             .unwrap_or_default();
-        println!("E-mail to {}: {} {link}", mail.to, mail.subject);
+        say!("E-mail to {}: {} {link}", mail.to, mail.subject);
         let Some(folder) = &self.folder else { return };
         let file = folder.join(format!(
             "{}-{}.txt",

@@ -35,7 +35,7 @@ const MODELS: usize = 500;
 const NAME_LIMIT: usize = 200;
 
 /// Parts of the names of models that answer no messages.
-const NOT_FOR_CHATS: [&str; 4] = ["embed", "bge-", "minilm", "rerank"];
+const NOT_FOR_CHATS: [&str; 6] = ["embed", "bge-", "e5-", "gte-", "minilm", "rerank"];
 
 type Http = Client<HttpConnector, Body>;
 
@@ -139,12 +139,13 @@ fn is_for_chats(described: &Value) -> bool {
     }
 }
 
-/// Returns true if a chat model can have this name. The name is printed, so it must be a line.
+/// Returns true if a chat model can have this name. The name is printed, so it must be a line that
+/// reads in one way: letters of other scripts could look like others, or turn the line around.
 fn can_be_for_chats(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     !name.is_empty()
         && name.len() <= NAME_LIMIT
-        && !name.chars().any(char::is_control)
+        && name.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
         && !NOT_FOR_CHATS.iter().any(|part| lower.contains(part))
 }
 
@@ -215,8 +216,10 @@ pub async fn find(servers: &[ModelServer], patience: Duration) -> Option<ChatMod
 /// The AI that answers messages on the local server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answering {
-    /// The AI that the settings or the price list choose.
-    Chosen,
+    /// The providers that `AI_PROVIDER` names.
+    Providers(String),
+    /// The providers of the models in the price list.
+    PriceList,
     /// A chat model on this machine.
     Model(ChatModel),
     /// The offline echo, because there is no chat model on this machine.
@@ -237,18 +240,20 @@ impl Answering {
             _ => None,
         }
     }
+}
 
-    /// Returns a line that says what answers, and how to change that. `None` if the user has chosen
-    /// the AI.
-    pub fn line(&self) -> Option<String> {
+/// A line that says what answers, and how to change that.
+impl fmt::Display for Answering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Chosen => None,
-            Self::Model(ChatModel { server: ModelServer { program, port }, name }) => Some(format!(
+            Self::Providers(names) => write!(f, "AI_PROVIDER={names} answers messages."),
+            Self::PriceList => f.write_str("The providers in the price list answer messages."),
+            Self::Model(ChatModel { server: ModelServer { program, port }, name }) => write!(
+                f,
                 "{program} on port {port} answers messages, with the model {name}. AI_PROVIDER=echo chooses the offline echo instead."
-            )),
-            Self::Echo => Some(
-                "An offline echo answers messages, because no chat model was found on this machine. For real answers, install Ollama (https://ollama.com), run `ollama pull llama3.2`, and start Farebox again."
-                    .to_owned(),
+            ),
+            Self::Echo => f.write_str(
+                "An offline echo answers messages, because no model server on this machine has offered a chat model. For real answers, install Ollama (https://ollama.com), run `ollama pull llama3.2`, and start Farebox again, or choose a provider with AI_PROVIDER.",
             ),
         }
     }

@@ -72,12 +72,7 @@ impl Call {
     /// [awsJson1_0](https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html), in which the
     /// header `X-Amz-Target` names the operation.
     pub fn rpc_1_0(target: &'static str, body: String) -> Self {
-        Self {
-            path: "/",
-            content_type: "application/x-amz-json-1.0",
-            target: Some(target),
-            body,
-        }
+        Self { path: "/", content_type: "application/x-amz-json-1.0", target: Some(target), body }
     }
 
     /// Creates a request of the protocol

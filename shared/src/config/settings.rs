@@ -26,8 +26,14 @@ type Lookup<'a> = dyn Fn(&str) -> Option<String> + Send + Sync + 'a;
 impl Settings<'static> {
     /// Reads settings from the environment of this process.
     pub fn from_env() -> Self {
-        Self::new(|name| std::env::var(name).ok())
+        Self::new(variable)
     }
+}
+
+/// Reads a variable of this process's environment. Bytes that aren't UTF-8 become U+FFFD, so that a
+/// check refuses the value: it must not count as missing.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 impl<'a> Settings<'a> {

@@ -170,10 +170,7 @@ async fn run(rig: &Rig, matrix: Matrix<LoggingIn>) -> (usize, Vec<String>) {
 async fn log_ins_start_valid_sessions_and_move_no_credits() {
     let rig = Rig::start().await;
     none(
-        run(
-            &rig,
-            Matrix::of(&[LoggingIn::Address, LoggingIn::WeakHash, LoggingIn::WrongPassword]),
-        )
-        .await,
+        run(&rig, Matrix::of(&[LoggingIn::Address, LoggingIn::WeakHash, LoggingIn::WrongPassword]))
+            .await,
     );
 }

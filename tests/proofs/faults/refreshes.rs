@@ -152,7 +152,5 @@ pub async fn run(rig: &Rig, matrix: Matrix<Refreshing>) -> (usize, Vec<String>) 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refreshes_have_one_successor_and_only_reuse_ends_a_session() {
     let rig = Rig::start().await;
-    none(
-        run(&rig, Matrix::of(&[Refreshing::First, Refreshing::Second, Refreshing::Dead])).await,
-    );
+    none(run(&rig, Matrix::of(&[Refreshing::First, Refreshing::Second, Refreshing::Dead])).await);
 }

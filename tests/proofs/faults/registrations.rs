@@ -171,8 +171,5 @@ async fn run(rig: &Rig, matrix: Matrix<Registering>) -> (usize, Vec<String>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_are_registered_and_granted_once_under_any_fault() {
     let rig = Rig::start().await;
-    none(
-        run(&rig, Matrix::of(&[Registering::Once, Registering::Keyed, Registering::Again]))
-            .await,
-    );
+    none(run(&rig, Matrix::of(&[Registering::Once, Registering::Keyed, Registering::Again])).await);
 }

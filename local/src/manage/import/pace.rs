@@ -13,6 +13,7 @@ use shared::store::StoreError;
 use tokio::sync::Notify;
 
 use crate::manage::{counted, sentence};
+use crate::note;
 
 /// The number of users that are written at a time, unless DynamoDB throttles the import.
 pub(super) const AT_A_TIME: usize = 8;
@@ -181,7 +182,7 @@ impl Pace {
             let allowed = counted(state.allowed, "user");
             let stored = counted(self.bar.position(), "message");
             self.bar.suspend(|| {
-                eprintln!("DynamoDB throttles the import, which goes on with {allowed} at a time. Stored so far: {stored}.");
+                note!("DynamoDB throttles the import, which goes on with {allowed} at a time. Stored so far: {stored}.");
             });
         }
         Ok(())

@@ -1,0 +1,42 @@
+//! Output to the terminal. `println!` panics if the output can't be written: if nobody reads it any
+//! more, as after `| head -1`, or if a file's disk is full.
+
+use std::fmt::{Arguments, Display};
+use std::io::{self, ErrorKind, Write};
+
+/// Prints a line as `println!` does, if the output can be written.
+#[macro_export]
+macro_rules! say {
+    () => { $crate::terminal::print(format_args!("")) };
+    ($($text:tt)+) => { $crate::terminal::print(format_args!($($text)+)) };
+}
+
+/// Prints a line as `eprintln!` does, if the standard error can be written.
+#[macro_export]
+macro_rules! note {
+    ($($text:tt)+) => { $crate::terminal::print_error(format_args!($($text)+)) };
+}
+
+/// The macro [`say!`](crate::say) as a function.
+pub fn print(line: Arguments<'_>) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// The macro [`note!`](crate::note) as a function.
+pub fn print_error(line: Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Prints the result of a command.
+///
+/// # Errors
+/// Fails with a sentence if the result can't be written, unless nobody reads it any more.
+pub fn print_result(result: impl Display) -> Result<(), String> {
+    let mut output = io::stdout().lock();
+    match writeln!(output, "{result}").and_then(|()| output.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(format!("The command has done its work, but its output can't be written: {error}."))
+        }
+        _ => Ok(()),
+    }
+}
