@@ -1,7 +1,9 @@
 """Runs the operators' scripts where something is missing: each must print a sentence and no traceback."""
 
+import gzip
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -96,6 +98,40 @@ def check_stacks():
     assert code == 2 and "has not the form TABLE=NAME" in text, text
 
 
+def check_archives():
+    """Unpacking an archive that is missing, damaged or not a build leaves the build as it was: scripts/deploy would deploy what is there."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, root = pathlib.Path(name), Tree(pathlib.Path(name) / "tree").root
+        artefacts, archive, given = root / "scripts/release/artefacts", folder / "build.tar.gz", folder / "given.tar.gz"
+        artefacts.parent.mkdir()
+        shutil.copy(ROOT / "scripts/release/artefacts", artefacts)
+
+        def build():
+            return {file.relative_to(root): file.read_bytes() for file in (root / ".aws-sam").rglob("*") if file.is_file()}
+
+        code, text = run(artefacts, "pack", archive)
+        assert code == 0, text
+        packed, whole = build(), archive.read_bytes()
+        (root / ".aws-sam/build/COMMIT").write_text("0def")
+        before = build()
+        unzipped = gzip.decompress(whole)
+        damaged, missing = "is damaged", "doesn't exist or can't be read"
+        cases = {"a missing archive": (None, missing), "an empty file": (b"", damaged), "half an archive": (whole[:len(whole) // 2], damaged),
+                 "an archive without its end": (whole[:-4], damaged), "a page of an error": (b"<html>not found</html>", damaged),
+                 "an archive of something else": (gzip.compress(bytes(10240)), "other contents"),
+                 "a changed file": (gzip.compress(unzipped.replace(b"Outputs: {}", b"Outputs: []")), "other contents")}
+        for what, (content, part) in cases.items():
+            if content is not None:
+                given.write_bytes(content)
+            code, text = run(artefacts, "unpack", given)
+            assert code == 1 and part in text and "is as it was" in text, f"{what}: exit code {code}\n{text}"
+            assert build() == before, f"{what} has changed the build"
+        code, text = run(artefacts, "unpack", archive.parent)
+        assert code == 1 and missing in text and build() == before, f"a folder: exit code {code}\n{text}"
+        code, text = run(artefacts, "unpack", archive)
+        assert code == 0 and build() == packed, f"exit code {code}\n{text}"
+
+
 def check_routes():
     """After a rollback the deployed commit is another than the one checked out, and may have other routes."""
     smoke = script("smoke")
@@ -114,7 +150,8 @@ def check_routes():
 
 def check():
     check_help()
+    check_archives()
     check_routes()
     check_missing()
     check_stacks()
-    print(f"{len(SCRIPTS) + len(OTHERS)} scripts answer --help, and say what is missing")
+    print(f"{len(SCRIPTS) + len(OTHERS)} scripts answer --help, and say what is missing; a damaged archive leaves the build as it was")
