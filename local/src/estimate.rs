@@ -155,8 +155,9 @@ const TRACED: f64 = 0.05;
 /// latencies and two kinds of errors.
 const METRICS_OF_A_METHOD: f64 = 5.0;
 
-/// More users than there are people.
-const MOST_USERS: f64 = 1e10;
+/// The largest number of users for which no sum overflows. Some limits are only reached with many
+/// times more users than there are people.
+const MOST_USERS: f64 = 1e18;
 
 /// The number of milliseconds in a day.
 const MOST_CHATS: f64 = 86_400_000.0;

@@ -21,7 +21,7 @@ use local::offer_file;
 use local::server::mail::Postman;
 use local::server::model_servers::{ModelServer, Program};
 use local::server::{Server, environment_of, write_environments};
-use local::terminal::print_result;
+use local::terminal::{may_close, print_result};
 use local::{note, say};
 use mimalloc::MiMalloc;
 use serde_json::json;
@@ -477,6 +477,7 @@ impl Keep {
 }
 
 fn main() -> ExitCode {
+    may_close();
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(run()),
         Err(error) => {

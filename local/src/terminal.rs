@@ -3,6 +3,16 @@
 
 use std::fmt::{Arguments, Display};
 use std::io::{self, ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// True in the program, whose terminal may close. In a test, `println!` lets the test's harness keep
+/// the line.
+static MAY_CLOSE: AtomicBool = AtomicBool::new(false);
+
+/// Says that this process is the program, whose output may be closed at any time.
+pub fn may_close() {
+    MAY_CLOSE.store(true, Ordering::Relaxed);
+}
 
 /// Prints a line as `println!` does, if the output can be written.
 #[macro_export]
@@ -18,13 +28,21 @@ macro_rules! note {
 }
 
 /// The macro [`say!`](crate::say) as a function.
+#[allow(clippy::print_stdout)]
 pub fn print(line: Arguments<'_>) {
-    let _ = writeln!(io::stdout(), "{line}");
+    match MAY_CLOSE.load(Ordering::Relaxed) {
+        true => _ = writeln!(io::stdout(), "{line}"),
+        false => println!("{line}"),
+    }
 }
 
 /// The macro [`note!`](crate::note) as a function.
+#[allow(clippy::print_stderr)]
 pub fn print_error(line: Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "{line}");
+    match MAY_CLOSE.load(Ordering::Relaxed) {
+        true => _ = writeln!(io::stderr(), "{line}"),
+        false => eprintln!("{line}"),
+    }
 }
 
 /// Prints the result of a command.
