@@ -20,6 +20,33 @@ run() {
   started+=($!)
 }
 
+# end_server: ends the program that was started last, and waits for it.
+end_server() {
+  local pid=${started[-1]}
+  unset 'started[-1]'
+  kill -TERM -- "-$pid" 2>/dev/null || true
+  wait "$pid" || true
+}
+
+# alive: whether all programs that were started still run.
+alive() {
+  local pid
+  for pid in "${started[@]}"; do kill -0 "$pid" 2>/dev/null || return 1; done
+}
+
+# answers URL SECONDS [--fail]: waits until a server answers, with --fail until it answers without an error. Fails, with the log's last lines, after
+# these seconds, or if a program has ended.
+answers() {
+  for _ in $(seq $(($2 * 5))); do
+    curl -s "${@:3}" "$1" >/dev/null && return
+    alive || break
+    sleep 0.2
+  done
+  echo "no answer from $1:" >&2
+  tail -50 "$data/log" >&2
+  return 1
+}
+
 # free_port: prints a free port below the range that the system uses for outgoing connections.
 free_port() {
   python3 -c '
@@ -37,16 +64,17 @@ while True:
 start_api() {
   api=http://127.0.0.1:$1
   AI_PROVIDER=${AI_PROVIDER:-echo} run "$FAREBOX" "${@:2}" --port "$1"
-  for _ in $(seq 100); do curl -fs "$api/api/health" >/dev/null && return; sleep 0.2; done
-  tail -50 "$data/log"
-  return 1
+  answers "$api/api/health" 20 --fail
 }
 
 # start_dynamodb ADDRESS: starts the embedded DynamoDB with the scripted AI of the tests, and sets the variables of the functions.
 start_dynamodb() {
   AI_PROVIDER=scripted AI_TIMEOUT_SECONDS=2 run "$FAREBOX" dynamodb --host "$1" --port "$(free_port)" --data "$data"
-  for _ in $(seq 50); do [ -s "$data/sam.json" ] && break; sleep 0.2; done
-  [ -s "$data/sam.json" ] || { cat "$data/log"; return 1; }
+  for _ in $(seq 50); do
+    [ ! -s "$data/sam.json" ] && alive || break
+    sleep 0.2
+  done
+  [ -s "$data/sam.json" ] || { cat "$data/log" >&2; return 1; }
   set -a
   source "$data/lambda.env"
   set +a
@@ -56,8 +84,8 @@ start_dynamodb() {
 test_against() {
   local url=$1
   shift
-  for _ in $(seq 300); do curl -fs "$url/api/health" >/dev/null && break; sleep 1; done
-  curl -fsS "$url/api/health" || { tail -50 "$data/log"; return 1; }
+  answers "$url/api/health" 300 --fail || return 1
+  curl -fsS "$url/api/health"
   echo " $url"
   export MAIL_FOLDER=$data/mail
   [ $# -gt 0 ] || set -- portable::
