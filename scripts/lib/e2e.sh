@@ -1,9 +1,11 @@
-# Sourced by scripts that start the local server or the embedded DynamoDB, and run tests against them. `data` is a temporary folder. Programs that
-# `run` starts end with the script.
+# Sourced, after usage.sh, by scripts that start the local server or the embedded DynamoDB, and run tests against them. `data` is a temporary folder.
+# Programs that `run` starts end with the script.
 
+needs curl python3
 # The local server: the binary that FAREBOX names, or the binary of this tree.
-[ -n "${FAREBOX:-}" ] || cargo build --quiet --bin farebox
-FAREBOX=$(realpath "${FAREBOX:-target/debug/farebox}")
+[ -n "${FAREBOX:-}" ] || { needs cargo && cargo build --quiet --bin farebox; }
+FAREBOX=$(realpath "${FAREBOX:-${CARGO_TARGET_DIR:-target}/debug/farebox}" 2>/dev/null) || true
+[[ "$("$FAREBOX" --version 2>/dev/null)" = farebox\ * ]] || fail "FAREBOX doesn't name the program farebox: unset it, and this tree's program is built"
 
 data=$(mktemp -d)
 started=()
