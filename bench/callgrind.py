@@ -1,9 +1,9 @@
 """Counts the instructions of a warm call with valgrind's callgrind, as the difference between two runs of one function."""
-import re, shutil, subprocess, tempfile
+import re, subprocess, tempfile
 from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
 
-from world import TOKENS
+from world import ROOT, TOKENS
 
 # The numbers of calls in the short and in the long run. Both runs include the start, so their difference doesn't. The difference contains
 # enough calls to even out random variations.
@@ -13,9 +13,8 @@ CALLS_OF_OTHERS = (TOKENS, TOKENS + 200)
 
 def ensure_valgrind():
     """Installs valgrind on Debian if it is missing."""
-    if shutil.which("valgrind"):
-        return
-    subprocess.run("{ apt-get update -qq && apt-get install -qq -y --no-install-recommends valgrind libc6-dbg; } >&2", shell=True, check=True)
+    if subprocess.run([ROOT / "scripts/lib/debian", "valgrind", "valgrind", "libc6-dbg"]).returncode:
+        raise SystemExit(1)
 
 
 def run(world, function, calls, tokens=TOKENS, out="/dev/null"):

@@ -1,5 +1,5 @@
 """The environment of the measured functions: the embedded store, accounts in it, and the events of API Gateway."""
-import json, os, pathlib, select, socket, subprocess, tempfile, threading, time
+import json, os, pathlib, select, shutil, socket, subprocess, tempfile, threading, time
 
 from runtime_api import Instance
 
@@ -64,7 +64,9 @@ def start_local(folder, *command):
     server; without it, `cargo run` builds the server."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    program = [os.environ["FAREBOX"]] if "FAREBOX" in os.environ else ["cargo", "run", "--quiet", "--bin", "farebox", "--"]
+    program = [os.environ["FAREBOX"]] if os.environ.get("FAREBOX") else ["cargo", "run", "--quiet", "--bin", "farebox", "--"]
+    if not shutil.which(program[0]):
+        raise SystemExit(f"{program[0]} is missing or is not a program: install Rust, or set FAREBOX to the program farebox")
     with open(folder / "log", "wb") as log:
         process = subprocess.Popen(
             [*program, *command, "--port", str(port), "--data", str(folder / "data")], cwd=ROOT, env=os.environ | SETTINGS,

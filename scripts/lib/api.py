@@ -24,7 +24,9 @@ class Reply:
             return {}
 
     def __str__(self):
-        return f"{self.status} {self.body[:300].decode(errors='replace')}"
+        # A page is another server's, or a gateway's.
+        is_page = "html" in self.headers.get("Content-Type", "")
+        return f"{self.status} {'with a page' if is_page else self.body[:300].decode(errors='replace')}"
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):

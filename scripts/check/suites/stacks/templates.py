@@ -18,11 +18,8 @@ from functools import cache
 gc.disable()
 os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
 logging.disable(logging.WARNING)
-try:
-    from samtranslator.translator.transform import transform
-    from samtranslator.yaml_helper import yaml_parse
-except ImportError:
-    sys.exit("SAM's translator is missing: run this check with the Python that has aws-sam-cli (python3 -m pip install aws-sam-cli)")
+from samtranslator.translator.transform import transform  # noqa: E402
+from samtranslator.yaml_helper import yaml_parse  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
 POLICIES = ["service-role/AWSLambdaBasicExecutionRole", "service-role/AWSLambdaDynamoDBExecutionRole", "AWSXRayDaemonWriteAccess",

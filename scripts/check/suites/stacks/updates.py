@@ -1,5 +1,6 @@
 """The resources that CloudFormation replaces in an update, and the permissions that it needs. The source is cfn-lint's resource schemas."""
 
+import sys
 from functools import cache
 
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
@@ -18,7 +19,9 @@ def create_only(kind):
 
 def actions_for(kind):
     """The actions that CloudFormation performs for resources of a type, with the permissions of the deploying role."""
-    handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema["handlers"]
+    handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema.get("handlers")
+    if not handlers:
+        sys.exit("this cfn-lint doesn't know what CloudFormation calls: python3 -m pip install --requirement .ci/requirements.txt")
     return {action for handler in handlers.values() for action in handler["permissions"]}
 
 

@@ -1,0 +1,64 @@
+"""How the Python scripts answer --help, wrong calls, and errors that need no traceback."""
+import argparse
+import atexit
+import os
+import re
+import subprocess
+import sys
+
+
+class Parser(argparse.ArgumentParser):
+    """Answers --help with a script's docstring, and a wrong call with the usage in it."""
+
+    def __init__(self, manual):
+        usage = re.search(r"^usage: (.+(?:\n .+)*)", manual, re.MULTILINE)
+        super().__init__(usage=usage[1] if usage else "%(prog)s", allow_abbrev=False)
+        self.manual = manual if usage else f"{manual}\n{self.format_usage()}"
+
+    def format_help(self):
+        return self.manual
+
+
+def count(text):
+    """An argument that is a number from 1."""
+    if not re.fullmatch("[1-9][0-9]{0,17}", text):
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1")
+    return int(text)
+
+
+@atexit.register
+def is_read():
+    """Whether the output is still read. Otherwise, such as after `head`, the rest is dropped."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
+
+
+def sentence(error):
+    """What an expected error means, and what to do. None if the error is unexpected."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, ModuleNotFoundError):
+        return (f"the package {error.name} is missing: run this script with the Python that has aws-sam-cli "
+                "(python3 -m pip install --requirement .ci/requirements.txt)")
+    if isinstance(error, FileNotFoundError) and error.filename and not os.path.dirname(error.filename):
+        return f"the program {error.filename} is missing: install it"
+    if isinstance(error, subprocess.CalledProcessError):
+        return f"{error}\n{error.stderr or ''}".strip()
+    return None
+
+
+def say(kind, error, trace):
+    """Prints an error that ends the script."""
+    if isinstance(error, BrokenPipeError) and not is_read():
+        return
+    if said := sentence(error):
+        print(said, file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = say
