@@ -5,10 +5,7 @@ import re
 import shlex
 import sys
 
-try:
-    import yaml
-except ImportError:
-    sys.exit("PyYAML is missing: run this script with the Python that has aws-sam-cli, or install PyYAML (python3 -m pip install PyYAML)")
+import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # CloudFormation accepts fractions and exponents for a number, but the functions don't.
@@ -36,13 +33,31 @@ def load_template():
 
 
 def check_parameters(template, parameters):
-    """Exits if a parameter doesn't exist, or if a number is not whole."""
+    """Exits if a parameter doesn't exist, or if CloudFormation or the functions would refuse its value."""
     unknown = [name for name in parameters if name not in template["Parameters"]]
     if unknown:
         sys.exit(f"template.yaml has no parameter {', '.join(unknown)}")
     for name, value in parameters.items():
-        if template["Parameters"][name]["Type"] == "Number" and not re.fullmatch(WHOLE, value):
-            sys.exit(f'{name} must be a whole number in digits, such as 20 (got "{value}")')
+        if why := refusal(template["Parameters"][name], value):
+            sys.exit(f'{name} must be {why} (got "{value if len(value) < 100 else value[:80] + ".."}")')
+
+
+def refusal(parameter, value):
+    """What a parameter's value must be, if it isn't. tests/project/parameters.rs tests the template's rules."""
+    values = value.split(",") if parameter["Type"] == "CommaDelimitedList" else [value]
+    pattern, allowed = parameter.get("AllowedPattern"), parameter.get("AllowedValues")
+    if pattern and not all(re.fullmatch(pattern, one.strip()) for one in values):
+        return parameter.get("ConstraintDescription", f"a text that matches {pattern}")
+    if allowed and value not in map(str, allowed):
+        return f"one of {', '.join(map(str, allowed))}"
+    if len(value) > parameter.get("MaxLength", len(value)):
+        return f"a text of at most {parameter['MaxLength']} characters"
+    if parameter["Type"] == "Number" and not re.fullmatch(WHOLE, value):
+        return "a whole number in digits, such as 20"
+    least, most = parameter.get("MinValue"), parameter.get("MaxValue")
+    if least is not None and int(value) < least or most is not None and int(value) > most:
+        return f"a number from {least} to {most}" if most is not None else f"a number from {least}"
+    return None
 
 
 def profile_of(name):
