@@ -3,11 +3,8 @@ import contextlib
 import os
 import sys
 
-try:
-    import boto3
-    from botocore import exceptions
-except ImportError:
-    sys.exit("boto3 is missing: run this script with the Python that has aws-sam-cli, or install boto3 (python3 -m pip install boto3)")
+import boto3
+from botocore import exceptions
 
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 UNKNOWN = {"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidSignatureException", "AuthFailure"}
@@ -22,7 +19,7 @@ def sentence(error):
         if code in UNKNOWN:
             return "AWS doesn't accept the credentials: check AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SESSION_TOKEN"
         return f"AWS refuses {error.operation_name}: {code}: {message}"
-    if isinstance(error, (exceptions.NoCredentialsError, exceptions.PartialCredentialsError)):
+    if isinstance(error, exceptions.NoCredentialsError):
         return "there are no AWS credentials: export AWS_PROFILE, or log in, such as with `aws sso login`"
     if isinstance(error, (exceptions.SSOError, exceptions.LoginError, exceptions.TokenRetrievalError)):
         return "the AWS credentials have expired: log in again, such as with `aws sso login`"
@@ -36,6 +33,11 @@ def sentences():
         yield
     except (exceptions.BotoCoreError, exceptions.ClientError) as error:
         sys.exit(f"error: {sentence(error)}")
+    except ValueError as error:
+        # boto3's only refusal of another type.
+        if "Invalid endpoint" not in str(error):
+            raise
+        sys.exit(f"error: AWS can't be asked: {error}. Check AWS_ENDPOINT_URL.")
     except KeyboardInterrupt:
         sys.exit("interrupted")
 
