@@ -52,7 +52,7 @@ def value(text):
     """The JSON value of a text, or None."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -75,6 +75,15 @@ class Cloud:
     def DescribeTable(self, TableName):
         return {"Table": {"TableName": TableName, "DeletionProtectionEnabled": TableName in self.tables}}
 
+    def ListTables(self):
+        return {"TableNames": []}
+
+    def ListStackResources(self, StackName):
+        raise Refused("ValidationError", f"Stack with id {StackName} does not exist")
+
+    def GetResources(self, **_):
+        return {"ResourceTagMappingList": []}
+
     def CancelUpdateStack(self, StackName):
         self.changes.append("cancel")
         self.statuses = list(self.after["CancelUpdateStack"])

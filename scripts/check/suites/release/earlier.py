@@ -79,7 +79,10 @@ def check():
     code, found, error = earlier("6")
     assert code == 1 and "git checkout 0abc" in error, "files that are lost must be built again"
     assert earlier("7")[0] == 1 and "there is no run 7" in earlier("7")[2], earlier("7")
-    assert earlier("1/../2")[0] == 1
+    REPLIES[f"{RUNS}/runs/8"] = ""
+    code, _, error = earlier("8")
+    assert code == 1 and "GitHub answers 200" in error and "Traceback" not in error, error
+    assert earlier("1/../2")[0] == 2
 
     latest = REPLIES[f"{RUNS}/workflows/deploy.yml/runs"] = {"workflow_runs": []}
     assert earlier("--latest")[:2] == (0, {"run": ""}), earlier("--latest")

@@ -1,12 +1,14 @@
-"""Runs the operators' scripts where something is missing: each must print a sentence and no traceback."""
+"""Runs all scripts wrongly, and the operators' scripts where something is missing: each must print a sentence and no traceback."""
 
 import gzip
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from unittest.mock import patch
 
 from botocore import exceptions
@@ -20,8 +22,30 @@ SCRIPTS = {
     "scripts/preflight": ["prod"], "scripts/smoke": ["--stack", "farebox-prod"], "scripts/restore": ["farebox-prod", "--stop"],
     "scripts/release/delete-rehearsal": ["farebox-rehearsal-1"],
 }
-OTHERS = ["scripts/deploy", "scripts/build", "scripts/release/artefacts", "scripts/release/build", "scripts/release/earlier", "scripts/release/program",
-          "scripts/release/published"]
+# Their arguments go to other programs.
+PASSING_ON = {"scripts/check/dynamodb-local", "scripts/check/sam", "scripts/check/schemathesis", "scripts/check/watch"}
+# Wrong calls, and a part of the sentence.
+WRONG = [
+    ("scripts/build mips", "arm64 or x86_64, not for mips"), ("scripts/deploy --print", "required: profile\n"),
+    ("scripts/preflight prod nonsense", "nonsense has not the form PARAMETER=VALUE"), ("scripts/smoke nonsense", "nonsense is not a URL"),
+    ("scripts/smoke", "give a URL, or --stack"), ("scripts/restore farebox-prod yesterday", "'yesterday' is not a second such as"),
+    ("scripts/restore farebox-prod 2999-01-01T00:00:00Z", "is in the future"),
+    ("scripts/restore farebox-prod 2026-11-21T10:00:00Z --deleted /nonexistent", "/nonexistent can't be read"),
+    ("scripts/release/build", "name the file"), ("scripts/release/program /nonexistent/x", "in a folder that exists"), ("scripts/release/published v1", "a commit"),
+    ("scripts/release/earlier abc", "abc is not a whole number"), ("scripts/check/binaries 0", "0 is not a whole number from 1"),
+    ("scripts/check/move-in nonsense", "no part nonsense"), ("scripts/check/release nonsense", "no part nonsense"),
+    ("scripts/check/site --only", "--only takes one of these parts"), ("scripts/check/workflows /nonexistent.yml", "no workflow /nonexistent.yml"),
+    ("scripts/dev/bench --rounds 0", "0 is not a whole number from 1"), ("scripts/dev/bench nonsense", "no function nonsense"),
+    ("scripts/dev/dynamodb-local x", "give the port"), ("scripts/dev/fuzz x", "a number of seconds"), ("scripts/dev/record-store nonsense", "no commit nonsense"),
+    ("scripts/dev/site 70000", "one or two ports"),
+]
+# Calls, and the program that they need first.
+NEEDS = {
+    "scripts/build": "cargo", "scripts/release/build release.tar.gz": "cargo", "scripts/release/published v1 0abc .": "gh", "scripts/check/estimates": "rustc",
+    "scripts/check/log-in": "cargo", "scripts/check/openapi": "cargo", "scripts/check/peers": "node", "scripts/check/sam": "cargo",
+    "scripts/check/site": "node", "scripts/check/workflows": "node", "scripts/dev/bench": "valgrind", "scripts/dev/bench --server": "cargo",
+    "scripts/dev/dynamodb-local 8001": "java", "scripts/dev/fuzz": "cargo", "scripts/dev/sam-local-setup": "dockerd",
+}
 # No credentials from files, roles or the machine.
 NOTHING = {"HOME": "/nonexistent", "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true",
            "AWS_REGION": "eu-central-1"}
@@ -33,15 +57,47 @@ def run(*command, **variables):
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     done = subprocess.run(command, cwd=ROOT, env=kept | NOTHING | variables, capture_output=True, text=True, timeout=60)
     text = done.stdout + done.stderr
-    assert "Traceback" not in text, f"{command}\n{text}"
+    assert "Traceback" not in text and not re.search(r": line \d+: ", text), f"{command}\n{text}"
     return done.returncode, text
 
 
+def commands():
+    """All scripts that people run."""
+    folders = [ROOT / "scripts", *(ROOT / "scripts" / folder for folder in ("release", "check", "dev"))]
+    return [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file() and os.access(path, os.X_OK)]
+
+
 def check_help():
-    for name in [*SCRIPTS, *OTHERS]:
+    for path in commands():
         for word in ("-h", "--help"):
-            code, text = run(ROOT / name, word)
-            assert code == 0 and pathlib.Path(name).name in text, f"{name} {word}: exit code {code}\n{text}"
+            code, text = run(path, word)
+            assert code == 0 and path.name in text, f"{path} {word}: exit code {code}\n{text}"
+
+
+def check_wrong():
+    unknown = [(f"{name} --nonsense", "") for path in commands() if (name := str(path.relative_to(ROOT))) not in PASSING_ON]
+    for call, sentence in [*unknown, *WRONG]:
+        code, text = run(*call.split())
+        assert code == 2 and sentence in text and len(text.splitlines()) <= 5, f"{call}: exit code {code}\n{text}"
+
+
+def check_programs():
+    with tempfile.TemporaryDirectory() as few:
+        for program in ("bash", "curl", "dirname", "env", "git", "grep", "id", "sed", "uname"):
+            os.symlink(shutil.which(program), f"{few}/{program}")
+        os.symlink(sys.executable, f"{few}/python3")
+        for call, program in NEEDS.items():
+            code, text = run(*call.split(), PATH=few, FAREBOX="")
+            assert code == 1 and text.startswith(f"{program} is missing") and len(text.splitlines()) == 1, f"{call}: exit code {code}\n{text}"
+        # A server that ends at once.
+        with open(f"{few}/farebox", "w") as stub:
+            stub.write('#!/bin/sh\n[ "$1" = --version ] && echo "farebox 0.0.0" || { echo "no room"; exit 1; }\n')
+        os.chmod(f"{few}/farebox", 0o755)
+        began = time.monotonic()
+        code, text = run("scripts/dev/postman", FAREBOX=f"{few}/farebox")
+        assert code == 1 and "no answer from" in text and "no room" in text and time.monotonic() - began < 10, f"exit code {code}\n{text}"
+    code, text = run("scripts/dev/postman", FAREBOX="/bin/false")
+    assert code == 1 and "FAREBOX doesn't name the program farebox" in text, text
 
 
 def check_missing():
@@ -52,7 +108,13 @@ def check_missing():
         code, text = run(sys.executable, "-S", "-P", ROOT / name, *arguments)
         assert code == 1 and "is missing: run this script with the Python that has aws-sam-cli" in text, f"{name} without packages: exit code {code}\n{text}"
     code, text = run(sys.executable, "-S", "-P", ROOT / "scripts/deploy", "prod", "--print")
-    assert code == 1 and "PyYAML is missing" in text, text
+    assert code == 1 and "yaml is missing" in text, text
+    code, text = run("scripts/restore", "farebox-prod", "--stop", AWS_ACCESS_KEY_ID="x")
+    assert code == 1 and "missing: AWS_SECRET_ACCESS_KEY" in text, text
+    code, text = run("scripts/restore", "farebox-prod", "--stop", AWS_ACCESS_KEY_ID="x", AWS_SECRET_ACCESS_KEY="x", AWS_ENDPOINT_URL="nonsense")
+    assert code == 1 and "Invalid endpoint: nonsense. Check AWS_ENDPOINT_URL" in text, text
+    code, text = run("scripts/release/earlier", "1", GITHUB_API_URL="https://api.github.com", GITHUB_REPOSITORY="")
+    assert code == 1 and "set GITHUB_REPOSITORY, GITHUB_TOKEN as" in text, text
     with tempfile.TemporaryDirectory() as nothing:
         code, text = run(sys.executable, ROOT / "scripts/preflight", "prod", PATH=nothing)
     assert code == 1 and "the AWS CLI is missing" in text, text
@@ -94,6 +156,16 @@ def check_stacks():
     with Cloud().replaces_aws(), tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, {"SAM": "/nonexistent/sam"}):
         code, text = said(Tree(folder).deploy.main, ["prod"])
     assert code == 1 and "the program /nonexistent/sam is missing" in text, text
+    with Cloud([]).replaces_aws():
+        code, text = said(script("restore").main, ["nowhere", "2026-11-21T10:00:00Z"])
+    assert code == 1 and "Neither a stack nowhere with a UsersTable is in eu-central-1, nor a table nowhere-UsersTable-*" in text, text
+    tables = [f"--table={table}Table={table}" for table in ("Users", "Tokens", "Keys", "Chats", "Ledger")]
+    with Cloud(refusals={"DescribeTable": ("ResourceNotFoundException", "x")}).replaces_aws():
+        code, text = said(script("restore").main, ["farebox-prod", "--adopt", *tables])
+    assert code == 1 and "There is no table Users." in text, text
+    with Cloud([]).replaces_aws():
+        code, text = said(script("release/delete-rehearsal").main, ["farebox-rehearsal-nowhere"])
+    assert code == 0 and "there is no stack farebox-rehearsal-nowhere, and nothing that it left" in text, text
     code, text = said(script("restore").main, ["farebox-prod", "--adopt", "--table", "UsersTable"])
     assert code == 2 and "has not the form TABLE=NAME" in text, text
 
@@ -150,8 +222,10 @@ def check_routes():
 
 def check():
     check_help()
+    check_wrong()
+    check_programs()
     check_archives()
     check_routes()
     check_missing()
     check_stacks()
-    print(f"{len(SCRIPTS) + len(OTHERS)} scripts answer --help, and say what is missing; a damaged archive leaves the build as it was")
+    print(f"{len(commands())} scripts answer --help, refuse wrong calls, and say what is missing; a damaged archive leaves the build as it was")
