@@ -157,7 +157,7 @@ impl Ai {
     /// Asks the providers for an answer and waits at most `patience`. Each provider gets an equal
     /// share of `patience` to begin an answer. A listener receives each piece immediately. At the
     /// end of the time or at the maximum length, the delivered text becomes the answer, [cut
-    /// off](CutReason). When `stop` completes, the connection to the provider is closed, and the
+    /// off](crate::values::CutReason). When `stop` completes, the connection to the provider is closed, and the
     /// delivered text also becomes the answer.
     ///
     /// # Errors

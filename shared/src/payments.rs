@@ -46,8 +46,8 @@ pub struct Difference {
 /// each disputed order among those that need attention, because releases before 0.14.0 don't.
 ///
 /// # Errors
-/// [`Error::PaymentsUnavailable`](crate::Error::PaymentsUnavailable) if Stripe doesn't answer, and
-/// the errors of the store. An order that can't be changed is a difference.
+/// [`Error::PaymentsUnavailable`] if Stripe doesn't answer, and the errors of the store. An order
+/// that can't be changed is a difference.
 pub async fn compare(
     app: &App,
     stripe: &Stripe,
