@@ -35,6 +35,7 @@ mod turn;
 mod usage;
 mod username;
 mod voucher;
+mod whole;
 
 pub use account::{Account, Role, StoredHold};
 pub(crate) use admin_act::STANDING;
@@ -82,3 +83,4 @@ pub use usage::{
 pub(crate) use username::NAME_LENGTH;
 pub use username::{Username, login_key};
 pub use voucher::VoucherCode;
+pub use whole::Whole;

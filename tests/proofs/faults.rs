@@ -42,15 +42,10 @@ use crate::support::client::{GRANT, Person};
 use crate::support::function::{Reply, ask};
 use crate::support::mistakes::Mistake;
 use crate::support::proxy::{Fault, FaultPoint, FaultRepeat, Lane, Plan, Proxy};
-use crate::support::rig::Rig;
+use crate::support::rig::{FEWER_AT_ONCE, Rig, at_once};
 
 /// The number of cases that run at a time in the embedded store.
 const AT_A_TIME: usize = 96;
-
-/// The number of cases that run at a time if each case sets up its own store, which is slow, or if
-/// all cases share the emulator in `TEST_DYNAMODB`, which answers a test's calls one after the
-/// other.
-const FEWER_AT_A_TIME: usize = 24;
 
 /// How late a timer may be on a machine that keeps up with the running cases.
 const LATE: Duration = Duration::from_millis(20);
@@ -96,7 +91,7 @@ async fn emulator_keeps_up() -> bool {
 
 /// The number of cases that run at a time.
 fn at_a_time() -> usize {
-    if std::env::var_os("TEST_DYNAMODB").is_some() { FEWER_AT_A_TIME } else { AT_A_TIME }
+    at_once(AT_A_TIME)
 }
 
 /// A test runs every fifth plan, unless `FAULTS=whole`, with which `.ci/nightly` runs them all.
@@ -487,7 +482,7 @@ async fn one_store_each<S: Scenario<Own = OwnStore>>(
             runs(&mut case).await;
             case.verdict()
         });
-        wrong.extend(verdicts.buffer_unordered(FEWER_AT_A_TIME).concat().await);
+        wrong.extend(verdicts.buffer_unordered(FEWER_AT_ONCE).concat().await);
         runs(&mut undisturbed).await;
         wrong.extend(undisturbed.verdict());
     }

@@ -18,6 +18,15 @@ use crate::support::mistakes::{Mistake, Sabotage};
 use crate::support::proxy::Proxy;
 use crate::support::world::World;
 
+/// The number of requests that a test sends at once if each sets up its own store, which is slow, or
+/// if all tests share the emulator in `TEST_DYNAMODB`, which answers calls one after the other.
+pub const FEWER_AT_ONCE: usize = 24;
+
+/// Returns how many requests a test sends at once that would send `many` to the embedded store.
+pub fn at_once(many: usize) -> usize {
+    if std::env::var_os("TEST_DYNAMODB").is_some() { many.min(FEWER_AT_ONCE) } else { many }
+}
+
 pub struct Rig {
     pub api: Api,
     pub ai: CountingAi,

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use shared::error::{Failure, FieldErrors, last_day, required};
 use shared::values::api_key::KeyName;
-use shared::values::{self, KeyLimit, LimitPeriod, Restrictions, StoredApiKey};
+use shared::values::{self, KeyLimit, LimitPeriod, Restrictions, StoredApiKey, Whole};
 use shared::view::ApiKey;
 use shared::{App, Credits, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
@@ -36,8 +36,8 @@ struct Body {
 #[schema(as = KeyLimit)]
 struct Limit {
     /// The number of tokens.
-    #[schema(value_type = Credits, required)]
-    tokens: Option<u64>,
+    #[schema(value_type = u64, required, minimum = 1, maximum = 1_000_000_000_000_u64)]
+    tokens: Option<Whole<u64>>,
     /// `month` if the limit starts again each month in UTC. Without `per`, the limit is `total`, for
     /// the key's whole life.
     #[schema(value_type = Option<LimitPeriod>)]
@@ -94,7 +94,7 @@ impl Body {
 
 impl Limit {
     fn validate(self, invalid: &mut FieldErrors) -> Option<KeyLimit> {
-        let tokens = Credits::positive(self.tokens.unwrap_or(0));
+        let tokens = Credits::positive(self.tokens.map_or(0, |Whole(tokens)| tokens));
         let tokens = invalid.check("limit.tokens", tokens);
         let per = self.per.as_deref().map(LimitPeriod::parse);
         let per = invalid.check("limit.per", per.unwrap_or(Ok(LimitPeriod::Total)));

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 #[schema(as = PurchaseRequest)]
 struct Body {
     /// The pack's id.
-    #[schema(value_type = String, required, examples("small"))]
+    #[schema(value_type = String, required, min_length = 1, examples("small"))]
     pack: Option<String>,
 }
 

@@ -43,9 +43,9 @@ struct Body {
     request_body = Body,
     responses((status = 200, description = "The user after the change.", body = UserDetails)),
     extensions(("x-fails" = json!([Failure::NoSuchUser, Failure::OwnStanding, Failure::OwnAccount])), ("x-narrow" = json!({ "anyOf": [
-        { "required": ["active"], "properties": { "active": { "type": "boolean" } } },
-        { "required": ["role"], "properties": { "role": { "type": "string" } } },
-        { "required": ["unlock"], "properties": { "unlock": { "const": true } } },
+        { "required": ["active"], "properties": { "active": { "type": "boolean" }, "unlock": { "not": { "const": true } } } },
+        { "required": ["role"], "properties": { "role": { "type": "string" }, "unlock": { "not": { "const": true } } } },
+        { "required": ["unlock"], "properties": { "unlock": { "const": true }, "active": { "type": "null" }, "role": { "type": "null" } } },
     ] }))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {

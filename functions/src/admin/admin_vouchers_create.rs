@@ -10,7 +10,7 @@ use shared::error::{Failure, FieldErrors, REQUIRED, last_day, required};
 use shared::openapi::IdempotencyKey;
 use shared::store::{CreateVouchersOutcome, Record, VOUCHER_CODES, VOUCHER_USES, VoucherBatch};
 use shared::values::idempotency::{Kind, REMEMBERED, fingerprint};
-use shared::values::{Reason, VoucherCode};
+use shared::values::{Reason, VoucherCode, Whole};
 use shared::{App, Credits, Error, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
@@ -23,14 +23,14 @@ struct Body {
     #[schema(value_type = Reason)]
     name: Option<String>,
     /// The number of tokens that each use of a code grants.
-    #[schema(value_type = Credits, required)]
-    tokens: Option<u64>,
+    #[schema(value_type = u64, required, minimum = 1, maximum = 1_000_000_000_000_u64)]
+    tokens: Option<Whole<u64>>,
     /// The number of codes.
-    #[schema(required, minimum = 1, maximum = 1000)]
-    count: Option<u32>,
+    #[schema(value_type = u32, required, minimum = 1, maximum = 1000)]
+    count: Option<Whole<u32>>,
     /// The number of accounts that can use each code. Without `uses`, one account can.
-    #[schema(minimum = 1, maximum = 1_000_000)]
-    uses: Option<u32>,
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_000_000)]
+    uses: Option<Whole<u32>>,
     /// The last day on which the codes are accepted, in UTC. Without `ends`, the codes have no end.
     #[schema(format = "date", examples("2027-03-31"))]
     ends: Option<String>,
@@ -91,14 +91,15 @@ impl Body {
     fn validate(self, actor: &str, app: &App) -> Result<VoucherBatch> {
         let mut invalid = FieldErrors::default();
         let name = invalid.check("name", required(self.name).and_then(|name| Reason::parse(&name)));
-        let tokens = invalid.check("tokens", Credits::positive(self.tokens.unwrap_or(0)));
-        let within = |number: Option<u32>, most: u32| {
-            let number = number.ok_or_else(|| REQUIRED.to_owned())?;
+        let tokens = invalid
+            .check("tokens", Credits::positive(self.tokens.map_or(0, |Whole(tokens)| tokens)));
+        let within = |number: Option<Whole<u32>>, most: u32| {
+            let Whole(number) = number.ok_or_else(|| REQUIRED.to_owned())?;
             let sentence = format!("This must be a whole number from 1 to {most}.");
             (1..=most).contains(&number).then_some(number).ok_or(sentence)
         };
         let count = invalid.check("count", within(self.count, VOUCHER_CODES));
-        let uses = invalid.check("uses", within(self.uses.or(Some(1)), VOUCHER_USES));
+        let uses = invalid.check("uses", within(self.uses.or(Some(Whole(1))), VOUCHER_USES));
         let ends = self.ends.map(|day| last_day(&day, app.clock.seconds()));
         let ends = invalid.check("ends", ends.transpose());
         match (name, tokens, count, uses, ends) {

@@ -13,7 +13,7 @@ use crate::error::REQUIRED;
 use crate::openapi::{AfterOrNone, IdOrNone};
 use crate::store::Call;
 use crate::values::idempotency::{Key, Kind, fingerprint, fingerprint_without};
-use crate::values::{AccessToken, Credential, Message, ParentChat};
+use crate::values::{AccessToken, Credential, Message, ParentChat, Whole};
 use crate::{App, Credits, Error, Request, Result, http};
 
 /// The chat that a request asks for.
@@ -164,7 +164,7 @@ pub struct Body {
     /// The most tokens that the message may cost. If the answer could cost more, it is shortened; if
     /// any answer costs more, the message is refused with `costs_more`.
     #[schema(value_type = Option<Credits>)]
-    max_cost: Option<u64>,
+    max_cost: Option<Whole<u64>>,
     /// An access token, for clients that don't send the header `Authorization`.
     token: Option<String>,
 }
@@ -187,7 +187,7 @@ pub async fn read(app: &AiApp, req: &Request) -> Result<(Credential, NewChat)> {
         .and_then(|text| Message::parse(text, app.config.message_limit))
         .map_err(|sentence| Error::field("message", sentence))?;
     let context = context(conversation_id, after)?;
-    let max_cost = max_cost.map(|most| Credits::new(most).ok_or(TOO_MUCH)).transpose();
+    let max_cost = max_cost.map(|Whole(most)| Credits::new(most).ok_or(TOO_MUCH)).transpose();
     let max_cost = max_cost.map_err(|sentence| Error::field("max_cost", sentence))?;
     let offer = Offer::choose(app, model.as_deref(), UnknownModels::Refuse, &caller).await;
     let offer = offer.map_err(|error| match error {
