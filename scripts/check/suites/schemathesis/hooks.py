@@ -272,6 +272,10 @@ def complete(operation, body):
         body["code"] = VOUCHERS.pop() if VOUCHERS else "6B8QZ-2N4WT-9XKJ0-HRM3C-VYD76"
     if operation == "purchase_create" and next(numbers) % 2:
         body["pack"] = "small"
+    # A day must not be over.
+    last_day = {"api_key_create": "expires", "admin_vouchers_create": "ends"}.get(operation)
+    if last_day and body.get(last_day):
+        body[last_day] = str(date.today() + timedelta(days=365))
     # There is no price list, and no schema describes one.
     if operation == "api_key_create":
         body.pop("models", None)
