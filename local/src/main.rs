@@ -500,7 +500,7 @@ async fn run() -> ExitCode {
             return ExitCode::from(2);
         }
         Err(help) => {
-            // Whoever closes the pipe has read enough.
+            // A reader that closes the pipe has read enough.
             let _ = help.print();
             return ExitCode::SUCCESS;
         }

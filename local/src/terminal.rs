@@ -1,5 +1,5 @@
-//! Output to the terminal. `println!` panics if the output can't be written: if nobody reads it any
-//! more, as after `| head -1`, or if a file's disk is full.
+//! Output to the terminal. `println!` panics if the output can't be written: if its reader has
+//! ended, as in `| head -1`, or if a file's disk is full.
 
 use std::fmt::{Arguments, Display};
 use std::io::{self, ErrorKind, Write};
@@ -48,7 +48,7 @@ pub fn print_error(line: Arguments<'_>) {
 /// Prints the result of a command.
 ///
 /// # Errors
-/// Fails with a sentence if the result can't be written, unless nobody reads it any more.
+/// Fails with a sentence if the result can't be written, unless the reader has ended.
 pub fn print_result(result: impl Display) -> Result<(), String> {
     let mut output = io::stdout().lock();
     match writeln!(output, "{result}").and_then(|()| output.flush()) {

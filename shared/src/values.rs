@@ -83,4 +83,4 @@ pub use usage::{
 pub(crate) use username::NAME_LENGTH;
 pub use username::{Username, login_key};
 pub use voucher::VoucherCode;
-pub use whole::Whole;
+pub use whole::{Whole, whole};

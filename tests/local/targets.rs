@@ -102,7 +102,7 @@ fn two_commands_on_one_folder_wait_for_each_other() {
 }
 
 #[test]
-fn output_that_nobody_reads_is_no_failure_and_a_full_disk_is() {
+fn output_without_a_reader_is_no_failure_and_a_full_disk_is() {
     let folder = Folder::with_store();
     for arguments in [&["audit", "--data", folder.path()][..], &["--help"]] {
         let (reader, writer) = std::io::pipe().unwrap();

@@ -13,7 +13,7 @@ use shared::openapi::{EmailOrNone, IdempotencyKey, ReasonOrNone};
 use shared::passwords::{self, NewPassword};
 use shared::store::{ListedAccount, NewAccount, PlannedIntervention, RegisterOutcome};
 use shared::values::idempotency::{Key, Kind, REMEMBERED};
-use shared::values::{Account, Email, Intervention, Reason, Role, Username};
+use shared::values::{Account, Email, Intervention, Reason, Role, Username, whole};
 use shared::view::ListedUser;
 use shared::{Credits, Error, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
@@ -189,5 +189,5 @@ impl Body {
 
 /// Reads an amount of credits from a JSON number. Whole numbers may be written as 5.0.
 fn credits(amount: f64) -> Option<Credits> {
-    if amount.fract() == 0.0 && amount >= 0.0 { Credits::new(amount as u64) } else { None }
+    whole(amount).and_then(Credits::new)
 }

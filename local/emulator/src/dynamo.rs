@@ -471,7 +471,7 @@ const FILES: [&str; 9] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Holder {
     /// No process.
-    Nobody,
+    Free,
     /// A server, which other processes can call.
     Server {
         /// Its `DYNAMODB_ENDPOINT`.
@@ -483,19 +483,19 @@ pub enum Holder {
     Command,
 }
 
-/// Returns who has a data folder open. `Nobody` if another user may have placed files in the folder,
-/// because it can't be opened then.
+/// Returns the process that has a data folder open. `Free` if another user may have placed files in
+/// the folder, because it can't be opened then.
 pub fn holder(folder: &Path) -> Holder {
     if require_own(folder).is_err() {
-        return Holder::Nobody;
+        return Holder::Free;
     }
     let Ok(lock) = File::options().write(true).open(folder.join("lock")) else {
-        return Holder::Nobody;
+        return Holder::Free;
     };
     if lock.try_lock().is_ok() {
         // Unlock explicitly, for the reason that `Folder::drop` explains.
         let _ = lock.unlock();
-        return Holder::Nobody;
+        return Holder::Free;
     }
     match (fs::read_to_string(folder.join(URL)), secret_url(folder)) {
         (Ok(url), Ok(signing_secret)) => {
@@ -555,7 +555,7 @@ mod tests {
         assert!(Folder::lock(&path).unwrap().is_none());
         assert_eq!(holder(&path), Holder::Command);
         drop(folder);
-        assert_eq!(holder(&path), Holder::Nobody);
+        assert_eq!(holder(&path), Holder::Free);
         assert!(Folder::lock(&path).unwrap().is_some());
         fs::remove_dir_all(path).unwrap();
     }
@@ -584,7 +584,7 @@ mod tests {
                 "{}",
                 refused()
             );
-            assert_eq!(holder(&path), Holder::Nobody);
+            assert_eq!(holder(&path), Holder::Free);
             chown(&file, Some(0), None).unwrap();
             assert!(Folder::lock(&path).is_ok());
             chown(&path, Some(12_345), None).unwrap();

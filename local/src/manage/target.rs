@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use clap::Args;
-use clap::builder::{NonEmptyStringValueParser, PathBufValueParser};
+use clap::builder::NonEmptyStringValueParser;
 use emulator::dynamo::{self, Data, Dynamo, Holder};
 use emulator::template::Template;
 use shared::clock::Clock;
@@ -39,7 +39,7 @@ const OF_AWS: [&str; 8] = [
 pub struct Target {
     /// Work on the store in this folder. The default is data, unless the environment names tables
     // The server's option `data` has a default, which clap would give to a global option of this name.
-    #[arg(long = "data", value_name = "DIR", global = true, value_parser = PathBufValueParser::new())]
+    #[arg(long = "data", value_name = "DIR", global = true)]
     pub folder: Option<PathBuf>,
     /// Work on this deployed stack. The AWS CLI must be installed, because it reads the stack's
     /// tables and settings
@@ -75,7 +75,7 @@ pub struct Opened {
     embedded: Option<Dynamo>,
 }
 
-/// What happens if a data folder has no store.
+/// The treatment of a data folder that has no store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Missing {
     /// The store is created.
@@ -178,11 +178,18 @@ async fn in_folder(folder: &Path, missing: Missing) -> Result<Opened, String> {
             ));
         }
     }
+    let mut waits = false;
     let (url, signing_secret, embedded) = loop {
         match dynamo::holder(folder) {
             Holder::Server { url, signing_secret } => break (url, signing_secret, None),
-            Holder::Command => tokio::time::sleep(PAUSE).await,
-            Holder::Nobody => {
+            Holder::Command => {
+                if !waits {
+                    note!("Another command uses the folder {shown}. Waiting until it has ended.");
+                    waits = true;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+            Holder::Free => {
                 if let Some(embedded) = Dynamo::start_for_command(folder).await? {
                     let (url, secret) = (embedded.url.clone(), embedded.signing_secret.clone());
                     break (url, secret, Some(embedded));

@@ -12,6 +12,12 @@ use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Whole<N>(pub N);
 
+/// Returns the number if it is whole. `None` above 9e15, because above 2^53 not every whole number has
+/// a float.
+pub fn whole(number: f64) -> Option<u64> {
+    (number.fract() == 0.0 && (0.0..9e15).contains(&number)).then_some(number as u64)
+}
+
 impl<'de, N: TryFrom<u64>> Deserialize<'de> for Whole<N> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_u64(OfType(PhantomData)).map(Self)
@@ -39,10 +45,9 @@ impl<N: TryFrom<u64>> Visitor<'_> for OfType<N> {
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<N, E> {
-        // Above 2^53, not every whole number has a float.
-        match number.fract() == 0.0 && (0.0..9e15).contains(&number) {
-            true => self.visit_u64(number as u64),
-            false => Err(E::invalid_type(Unexpected::Float(number), &self)),
+        match whole(number) {
+            Some(number) => self.visit_u64(number),
+            None => Err(E::invalid_type(Unexpected::Float(number), &self)),
         }
     }
 }

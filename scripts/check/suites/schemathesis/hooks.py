@@ -73,7 +73,7 @@ def adjust(user):
 for _ in range(3):
     adjust(MAIN["id"])
 
-# The codes of vouchers that nobody has used.
+# The codes of unused vouchers.
 VOUCHERS = call("POST", "/api/admin/vouchers/", ADMINISTRATOR, json={"name": "a gift", "tokens": 5, "count": 50}).json()["codes"]
 
 # Operations that get a separate account: they end an account or session that others need, or request an e-mail shortly after another one.

@@ -9,6 +9,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 use serde_json::value::RawValue;
 
+use crate::values::whole;
+
 /// A JSON value as its text, which is read when its type is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Json<'a>(&'a RawValue);
@@ -84,9 +86,6 @@ impl<'a> Json<'a> {
     /// Returns a number. A text that is a number counts as this number.
     pub fn count(self) -> Option<u64> {
         let text = self.text()?;
-        let whole = |number: f64| {
-            (number.fract() == 0.0 && (0.0..9e15).contains(&number)).then_some(number as u64)
-        };
         text.parse().ok().or_else(|| text.parse().ok().and_then(whole))
     }
 }
